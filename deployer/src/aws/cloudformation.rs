@@ -1,0 +1,295 @@
+//! Stacks, their events and change sets.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use aws_sdk_cloudformation::types::{self, Capability, ChangeSetStatus};
+
+use super::{Aws, error};
+use crate::names::{StackId, StackName};
+use crate::remote::{Change, Proposal, Remote, RemoteError, RemoteErrorKind, Resource, Stacks, Wanted};
+use crate::stack::status::StackStatus;
+use crate::stack::{Observed, ResourceEvent};
+
+#[async_trait]
+impl Stacks for Aws {
+    async fn observe(&self, stack: &str) -> Remote<Option<Observed>> {
+        let answer = self
+            .cloudformation
+            .describe_stacks()
+            .stack_name(stack)
+            .send()
+            .await
+            .map_err(error::of("DescribeStacks"));
+        match answer {
+            Ok(answer) => Ok(answer.stacks().first().map(observed)),
+            Err(error) if says_absent(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn events(&self, stack: &StackId, since_ms: i64) -> Remote<Vec<ResourceEvent>> {
+        let mut events = Vec::new();
+        let mut token = None;
+        loop {
+            let answer = self
+                .cloudformation
+                .describe_stack_events()
+                .stack_name(stack.as_str())
+                .set_next_token(token)
+                .send()
+                .await
+                .map_err(error::of("DescribeStackEvents"))?;
+            let page: Vec<ResourceEvent> = answer.stack_events().iter().map(resource_event).collect();
+            // Newest first: a page that reaches back before the beginning is the last of interest.
+            let reaches_back = page.iter().any(|event| event.at_ms < since_ms);
+            events.extend(page.into_iter().filter(|event| event.at_ms >= since_ms));
+            token = answer.next_token;
+            if reaches_back || token.is_none() {
+                return Ok(events);
+            }
+        }
+    }
+
+    async fn resources(&self, stack: &StackId) -> Remote<Vec<Resource>> {
+        let mut resources = Vec::new();
+        let mut token = None;
+        loop {
+            let answer = self
+                .cloudformation
+                .list_stack_resources()
+                .stack_name(stack.as_str())
+                .set_next_token(token)
+                .send()
+                .await
+                .map_err(error::of("ListStackResources"))?;
+            for summary in answer.stack_resource_summaries() {
+                resources.push(Resource {
+                    logical_id: summary.logical_resource_id().unwrap_or_default().to_owned(),
+                    physical_id: summary.physical_resource_id.clone(),
+                    resource_type: summary.resource_type().unwrap_or_default().to_owned(),
+                    status: summary
+                        .resource_status()
+                        .map(|status| status.as_str().to_owned())
+                        .unwrap_or_default(),
+                });
+            }
+            token = answer.next_token;
+            if token.is_none() {
+                return Ok(resources);
+            }
+        }
+    }
+
+    async fn create(&self, name: &StackName, wanted: &Wanted, token: &str) -> Remote<StackId> {
+        let answer = self
+            .cloudformation
+            .create_stack()
+            .stack_name(name.as_str())
+            .template_body(&wanted.template)
+            .set_parameters(Some(parameters(&wanted.parameters)))
+            .capabilities(Capability::CapabilityIam)
+            .client_request_token(token)
+            .send()
+            .await
+            .map_err(error::of("CreateStack"))?;
+        answer
+            .stack_id
+            .map(StackId)
+            .ok_or_else(|| incomplete("CreateStack"))
+    }
+
+    async fn propose(&self, stack: &StackId, wanted: &Wanted, token: &str) -> Remote<String> {
+        let answer = self
+            .cloudformation
+            .create_change_set()
+            .stack_name(stack.as_str())
+            .change_set_name(format!("deployer-{token}"))
+            .template_body(&wanted.template)
+            .set_parameters(Some(parameters(&wanted.parameters)))
+            .capabilities(Capability::CapabilityIam)
+            .client_token(token)
+            .send()
+            .await
+            .map_err(error::of("CreateChangeSet"))?;
+        answer.id.ok_or_else(|| incomplete("CreateChangeSet"))
+    }
+
+    async fn proposal(&self, change_set: &str) -> Remote<Proposal> {
+        let mut changes = Vec::new();
+        let mut token = None;
+        loop {
+            let answer = self
+                .cloudformation
+                .describe_change_set()
+                .change_set_name(change_set)
+                .set_next_token(token)
+                .send()
+                .await
+                .map_err(error::of("DescribeChangeSet"))?;
+            match answer.status() {
+                Some(ChangeSetStatus::CreateComplete) => {}
+                Some(ChangeSetStatus::Failed) => {
+                    let reason = answer.status_reason.unwrap_or_default();
+                    return Ok(if says_unchanged(&reason) {
+                        Proposal::Empty
+                    } else {
+                        Proposal::Failed(reason)
+                    });
+                }
+                _ => return Ok(Proposal::Pending),
+            }
+            changes.extend(answer.changes().iter().filter_map(change));
+            token = answer.next_token;
+            if token.is_none() {
+                return Ok(Proposal::Ready(changes));
+            }
+        }
+    }
+
+    async fn execute(&self, change_set: &str, token: &str) -> Remote<()> {
+        self.cloudformation
+            .execute_change_set()
+            .change_set_name(change_set)
+            .client_request_token(token)
+            .send()
+            .await
+            .map_err(error::of("ExecuteChangeSet"))?;
+        Ok(())
+    }
+
+    async fn discard(&self, change_set: &str) -> Remote<()> {
+        self.cloudformation
+            .delete_change_set()
+            .change_set_name(change_set)
+            .send()
+            .await
+            .map_err(error::of("DeleteChangeSet"))?;
+        Ok(())
+    }
+
+    async fn delete(&self, stack: &StackId, token: &str) -> Remote<()> {
+        self.cloudformation
+            .delete_stack()
+            .stack_name(stack.as_str())
+            .client_request_token(token)
+            .send()
+            .await
+            .map_err(error::of("DeleteStack"))?;
+        Ok(())
+    }
+
+    async fn cancel_update(&self, stack: &StackId, token: &str) -> Remote<()> {
+        self.cloudformation
+            .cancel_update_stack()
+            .stack_name(stack.as_str())
+            .client_request_token(token)
+            .send()
+            .await
+            .map_err(error::of("CancelUpdateStack"))?;
+        Ok(())
+    }
+
+    async fn continue_rollback(&self, stack: &StackId, token: &str) -> Remote<()> {
+        self.cloudformation
+            .continue_update_rollback()
+            .stack_name(stack.as_str())
+            .client_request_token(token)
+            .send()
+            .await
+            .map_err(error::of("ContinueUpdateRollback"))?;
+        Ok(())
+    }
+}
+
+fn incomplete(operation: &'static str) -> RemoteError {
+    RemoteError {
+        kind: RemoteErrorKind::Unreachable,
+        operation,
+        code: None,
+        message: "the answer lacks an identifier".to_owned(),
+        request_id: None,
+    }
+}
+
+/// CloudFormation answers a question about a stack that does not exist with a general validation error.
+fn says_absent(error: &RemoteError) -> bool {
+    error.code.as_deref() == Some("ValidationError") && error.message.contains("does not exist")
+}
+
+/// A change set without changes is `FAILED`, and only its reason tells.
+fn says_unchanged(reason: &str) -> bool {
+    reason.contains("didn't contain changes") || reason.contains("No updates are to be performed")
+}
+
+fn parameters(values: &BTreeMap<String, String>) -> Vec<types::Parameter> {
+    let parameter = |(key, value): (&String, &String)| {
+        types::Parameter::builder()
+            .parameter_key(key)
+            .parameter_value(value)
+            .build()
+    };
+    values.iter().map(parameter).collect()
+}
+
+fn observed(stack: &types::Stack) -> Observed {
+    let outputs = stack.outputs().iter();
+    let outputs = outputs.filter_map(|output| Some((output.output_key.clone()?, output.output_value.clone()?)));
+    let parameters = stack.parameters().iter();
+    let parameters =
+        parameters.filter_map(|found| Some((found.parameter_key.clone()?, found.parameter_value.clone()?)));
+    Observed {
+        id: StackId(stack.stack_id().unwrap_or_default().to_owned()),
+        status: StackStatus::from(stack.stack_status().map_or("", |status| status.as_str())),
+        reason: stack.stack_status_reason.clone(),
+        updated_at: stack.last_updated_time().map(aws_smithy_types::DateTime::secs),
+        outputs: outputs.collect(),
+        parameters: parameters.collect(),
+    }
+}
+
+fn resource_event(event: &types::StackEvent) -> ResourceEvent {
+    ResourceEvent {
+        id: event.event_id().unwrap_or_default().to_owned(),
+        logical_id: event.logical_resource_id().unwrap_or_default().to_owned(),
+        physical_id: event.physical_resource_id.clone().filter(|id| !id.is_empty()),
+        resource_type: event.resource_type().unwrap_or_default().to_owned(),
+        status: event
+            .resource_status()
+            .map(|status| status.as_str().to_owned())
+            .unwrap_or_default(),
+        reason: event.resource_status_reason.clone().filter(|reason| !reason.is_empty()),
+        at_ms: event.timestamp().and_then(|at| at.to_millis().ok()).unwrap_or_default(),
+        token: event.client_request_token.clone(),
+    }
+}
+
+fn change(found: &types::Change) -> Option<Change> {
+    let change = found.resource_change()?;
+    Some(Change {
+        action: change.action().map(|action| action.as_str().to_owned())?,
+        logical_id: change.logical_resource_id.clone()?,
+        resource_type: change.resource_type.clone().unwrap_or_default(),
+        replacement: change.replacement().map(|replacement| replacement.as_str().to_owned()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_changes_and_no_stack_are_recognised_by_their_messages() {
+        assert!(says_unchanged("The submitted information didn't contain changes. Submit different information"));
+        assert!(says_unchanged("No updates are to be performed."));
+        assert!(!says_unchanged("Template error"));
+        let absent = RemoteError {
+            kind: RemoteErrorKind::Refused,
+            operation: "DescribeStacks",
+            code: Some("ValidationError".to_owned()),
+            message: "Stack with id clock does not exist".to_owned(),
+            request_id: None,
+        };
+        assert!(says_absent(&absent));
+    }
+}

@@ -1,0 +1,38 @@
+//! Log groups and the last lines of a stream.
+
+use async_trait::async_trait;
+
+use super::{Aws, error};
+use crate::remote::{Logs, Remote, RemoteErrorKind};
+
+#[async_trait]
+impl Logs for Aws {
+    async fn tail(&self, group: &str, stream: &str, lines: u16) -> Remote<Vec<String>> {
+        let answer = self
+            .cloudwatchlogs
+            .get_log_events()
+            .log_group_name(group)
+            .log_stream_name(stream)
+            .limit(i32::from(lines))
+            .start_from_head(false)
+            .send()
+            .await
+            .map_err(error::of("GetLogEvents"));
+        match answer {
+            Ok(answer) => Ok(answer.events().iter().filter_map(|event| event.message.clone()).collect()),
+            Err(error) if error.kind == RemoteErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn group_exists(&self, group: &str) -> Remote<bool> {
+        let answer = self
+            .cloudwatchlogs
+            .describe_log_groups()
+            .log_group_name_prefix(group)
+            .send()
+            .await
+            .map_err(error::of("DescribeLogGroups"))?;
+        Ok(answer.log_groups().iter().any(|found| found.log_group_name() == Some(group)))
+    }
+}

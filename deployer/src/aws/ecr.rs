@@ -1,0 +1,69 @@
+//! Image repositories.
+
+use async_trait::async_trait;
+
+use super::{Aws, error};
+use crate::remote::{Login, Remote, RemoteError, RemoteErrorKind, Repositories};
+
+#[async_trait]
+impl Repositories for Aws {
+    async fn repository_uri(&self, name: &str) -> Remote<Option<String>> {
+        let answer = self
+            .ecr
+            .describe_repositories()
+            .repository_names(name)
+            .send()
+            .await
+            .map_err(error::of("DescribeRepositories"));
+        match answer {
+            Ok(answer) => Ok(answer
+                .repositories()
+                .first()
+                .and_then(|repository| repository.repository_uri.clone())),
+            Err(error) if error.kind == RemoteErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn login(&self) -> Remote<Login> {
+        let answer = self
+            .ecr
+            .get_authorization_token()
+            .send()
+            .await
+            .map_err(error::of("GetAuthorizationToken"))?;
+        answer
+            .authorization_data()
+            .first()
+            .and_then(|data| data.authorization_token())
+            .and_then(login_of)
+            .ok_or_else(|| RemoteError {
+                kind: RemoteErrorKind::Unreachable,
+                operation: "GetAuthorizationToken",
+                code: None,
+                message: "the answer holds no login".to_owned(),
+                request_id: None,
+            })
+    }
+}
+
+/// Reads a token: base64 of `user:password`.
+fn login_of(token: &str) -> Option<Login> {
+    let bytes = aws_smithy_types::base64::decode(token).ok()?;
+    let text = String::from_utf8(bytes).ok()?;
+    let (user, password) = text.split_once(':')?;
+    Some(Login {
+        user: user.to_owned(),
+        password: password.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_login_is_read_from_its_token() {
+        let login = super::login_of("QVdTOnNlY3JldDp3aXRoOmNvbG9ucw==").unwrap();
+        assert_eq!((login.user.as_str(), login.password.as_str()), ("AWS", "secret:with:colons"));
+        assert!(super::login_of("not base64!").is_none());
+    }
+}

@@ -1,0 +1,179 @@
+//! Services, tasks and task definitions.
+
+use async_trait::async_trait;
+use aws_sdk_ecs::types::{self, DesiredStatus, TaskDefinitionStatus};
+
+use super::{Aws, error};
+use crate::remote::{Remote, RemoteErrorKind, Rollouts};
+use crate::rollout::{Deployment, Service, StoppedTask, Target, Task};
+
+/// Most task definitions that one `DeleteTaskDefinitions` takes.
+const DELETE_AT_ONCE: usize = 10;
+
+#[async_trait]
+impl Rollouts for Aws {
+    async fn service(&self, cluster: &str, service: &str) -> Remote<Option<Service>> {
+        let answer = self
+            .ecs
+            .describe_services()
+            .cluster(cluster)
+            .services(service)
+            .send()
+            .await
+            .map_err(error::of("DescribeServices"));
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) if error.kind == RemoteErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        Ok(answer
+            .services()
+            .iter()
+            .find(|found| found.status() != Some("INACTIVE"))
+            .map(|found| Service {
+                desired: count(found.desired_count()),
+                running: count(found.running_count()),
+                deployments: found.deployments().iter().map(deployment).collect(),
+            }))
+    }
+
+    async fn tasks(&self, cluster: &str, service: &str) -> Remote<Vec<Task>> {
+        let tasks = self.describe_tasks(cluster, service, DesiredStatus::Running).await?;
+        Ok(tasks.iter().map(running_task).collect())
+    }
+
+    async fn stopped_tasks(&self, cluster: &str, service: &str) -> Remote<Vec<StoppedTask>> {
+        let tasks = self.describe_tasks(cluster, service, DesiredStatus::Stopped).await?;
+        Ok(tasks.iter().map(stopped_task).collect())
+    }
+
+    async fn targets(&self, target_group: &str) -> Remote<Vec<Target>> {
+        self.describe_targets(target_group).await
+    }
+
+    async fn cluster_exists(&self, cluster: &str) -> Remote<bool> {
+        let answer = self
+            .ecs
+            .describe_clusters()
+            .clusters(cluster)
+            .send()
+            .await
+            .map_err(error::of("DescribeClusters"));
+        match answer {
+            Ok(answer) => Ok(answer.clusters().iter().any(|found| found.status() != Some("INACTIVE"))),
+            Err(error) if error.kind == RemoteErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn load_balancer_exists(&self, arn: &str) -> Remote<bool> {
+        self.find_load_balancer(arn).await
+    }
+
+    async fn delete_task_definitions(&self, family: &str) -> Remote<usize> {
+        let mut left = Vec::new();
+        let mut token = None;
+        loop {
+            let answer = self
+                .ecs
+                .list_task_definitions()
+                .family_prefix(family)
+                .status(TaskDefinitionStatus::Inactive)
+                .set_next_token(token)
+                .send()
+                .await
+                .map_err(error::of("ListTaskDefinitions"))?;
+            left.extend(answer.task_definition_arns().iter().cloned());
+            token = answer.next_token;
+            if token.is_none() {
+                break;
+            }
+        }
+        for batch in left.chunks(DELETE_AT_ONCE) {
+            self.ecs
+                .delete_task_definitions()
+                .set_task_definitions(Some(batch.to_vec()))
+                .send()
+                .await
+                .map_err(error::of("DeleteTaskDefinitions"))?;
+        }
+        Ok(left.len())
+    }
+}
+
+impl Aws {
+    async fn describe_tasks(&self, cluster: &str, service: &str, desired: DesiredStatus) -> Remote<Vec<types::Task>> {
+        // One page holds 100 tasks: more than this program deploys.
+        let listed = self
+            .ecs
+            .list_tasks()
+            .cluster(cluster)
+            .service_name(service)
+            .desired_status(desired)
+            .send()
+            .await
+            .map_err(error::of("ListTasks"));
+        let arns = match listed {
+            Ok(answer) => answer.task_arns.unwrap_or_default(),
+            Err(error) if error.kind == RemoteErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        if arns.is_empty() {
+            return Ok(Vec::new());
+        }
+        let answer = self
+            .ecs
+            .describe_tasks()
+            .cluster(cluster)
+            .set_tasks(Some(arns))
+            .send()
+            .await
+            .map_err(error::of("DescribeTasks"))?;
+        Ok(answer.tasks.unwrap_or_default())
+    }
+}
+
+fn count(number: i32) -> u32 {
+    u32::try_from(number).unwrap_or(0)
+}
+
+fn deployment(found: &types::Deployment) -> Deployment {
+    Deployment {
+        id: found.id.clone().unwrap_or_default(),
+        status: found.status.clone().unwrap_or_default(),
+        task_definition: found.task_definition.clone().unwrap_or_default(),
+        rollout_state: found.rollout_state().map(|state| state.as_str().to_owned()),
+        rollout_reason: found.rollout_state_reason.clone(),
+        desired: count(found.desired_count()),
+        running: count(found.running_count()),
+        pending: count(found.pending_count()),
+        failed: count(found.failed_tasks()),
+    }
+}
+
+fn task_id(task: &types::Task) -> String {
+    let arn = task.task_arn().unwrap_or_default();
+    arn.rsplit('/').next().unwrap_or(arn).to_owned()
+}
+
+fn running_task(task: &types::Task) -> Task {
+    Task {
+        id: task_id(task),
+        status: task.last_status.clone().unwrap_or_default(),
+        zone: task.availability_zone.clone(),
+        task_definition: task.task_definition_arn.clone().unwrap_or_default(),
+        image: task.containers().first().and_then(|container| container.image.clone()),
+    }
+}
+
+fn stopped_task(task: &types::Task) -> StoppedTask {
+    let container = task.containers().iter().find(|container| container.exit_code().is_some());
+    let said_by_container = task.containers().iter().find_map(|container| container.reason.clone());
+    StoppedTask {
+        id: task_id(task),
+        task_definition: task.task_definition_arn.clone().unwrap_or_default(),
+        stop_code: task.stop_code().map(|code| code.as_str().to_owned()),
+        reason: said_by_container.or_else(|| task.stopped_reason.clone()),
+        exit_code: container.and_then(types::Container::exit_code),
+    }
+}

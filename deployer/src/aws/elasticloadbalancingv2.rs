@@ -1,0 +1,49 @@
+//! Load balancer and targets; called by the ECS adapter, which together they make a rollout.
+
+use super::{Aws, error};
+use crate::remote::{Remote, RemoteErrorKind};
+use crate::rollout::Target;
+
+impl Aws {
+    pub(super) async fn describe_targets(&self, target_group: &str) -> Remote<Vec<Target>> {
+        let answer = self
+            .elasticloadbalancingv2
+            .describe_target_health()
+            .target_group_arn(target_group)
+            .send()
+            .await
+            .map_err(error::of("DescribeTargetHealth"))?;
+        let targets = answer.target_health_descriptions().iter().map(|description| {
+            let health = description.target_health();
+            Target {
+                id: description
+                    .target()
+                    .and_then(|target| target.id.clone())
+                    .unwrap_or_default(),
+                state: health
+                    .and_then(|health| health.state())
+                    .map_or("unknown", |state| state.as_str())
+                    .to_owned(),
+                reason: health
+                    .and_then(|health| health.reason())
+                    .map(|reason| reason.as_str().to_owned()),
+            }
+        });
+        Ok(targets.collect())
+    }
+
+    pub(super) async fn find_load_balancer(&self, arn: &str) -> Remote<bool> {
+        let answer = self
+            .elasticloadbalancingv2
+            .describe_load_balancers()
+            .load_balancer_arns(arn)
+            .send()
+            .await
+            .map_err(error::of("DescribeLoadBalancers"));
+        match answer {
+            Ok(answer) => Ok(!answer.load_balancers().is_empty()),
+            Err(error) if error.kind == RemoteErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}

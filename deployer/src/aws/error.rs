@@ -1,0 +1,125 @@
+//! SDK errors in the program's own words.
+
+use std::error::Error;
+
+use aws_sdk_sts::config::http::HttpResponse;
+use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sts::operation::RequestId;
+
+use crate::remote::{RemoteError, RemoteErrorKind};
+
+/// Makes a function that turns the SDK error of this operation into ours, for `map_err`.
+pub(super) fn of<E>(operation: &'static str) -> impl Fn(SdkError<E, HttpResponse>) -> RemoteError
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    move |error| translate(operation, &error)
+}
+
+fn translate<E>(operation: &'static str, error: &SdkError<E, HttpResponse>) -> RemoteError
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    let code = error.code().map(str::to_owned);
+    let status = error.raw_response().map(|response| response.status().as_u16());
+    let message = match error.message() {
+        Some(message) => message.to_owned(),
+        None => chain(error),
+    };
+    RemoteError {
+        kind: kind(code.as_deref(), status, is_about_credentials(error)),
+        operation,
+        code,
+        message,
+        request_id: error.request_id().map(str::to_owned),
+    }
+}
+
+/// What kind of failure these signs point to: the service's error code, the HTTP status (absent when nobody
+/// answered), and whether the request could not even be signed.
+fn kind(code: Option<&str>, status: Option<u16>, unsigned: bool) -> RemoteErrorKind {
+    const THROTTLING: [&str; 6] = [
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "RequestLimitExceeded",
+        "TooManyRequestsException",
+        "SlowDown",
+    ];
+    const CREDENTIALS: [&str; 6] = [
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidClientTokenId",
+        "UnrecognizedClientException",
+        "SignatureDoesNotMatch",
+        "InvalidSignatureException",
+    ];
+    let code = code.unwrap_or_default();
+    if unsigned || CREDENTIALS.contains(&code) {
+        RemoteErrorKind::Credentials
+    } else if THROTTLING.contains(&code) || status == Some(429) {
+        RemoteErrorKind::Throttled
+    } else if code.starts_with("AccessDenied") || code == "UnauthorizedOperation" {
+        RemoteErrorKind::Denied
+    } else if code.ends_with("NotFound") || code.ends_with("NotFoundException") {
+        RemoteErrorKind::NotFound
+    } else {
+        match status {
+            Some(500..=599) => RemoteErrorKind::Server,
+            // An answer that says success but cannot be read, or none at all.
+            Some(200..=299) | None => RemoteErrorKind::Unreachable,
+            Some(_) => RemoteErrorKind::Refused,
+        }
+    }
+}
+
+fn is_about_credentials(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.is::<aws_sdk_sts::config::ProvideCredentialsError>() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+/// An error and its sources as one line, each said once.
+pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        let more = source.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        next = source.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds() {
+        use RemoteErrorKind as K;
+        for (code, status, expected) in [
+            (Some("Throttling"), Some(400), K::Throttled),
+            (None, Some(429), K::Throttled),
+            (Some("ExpiredToken"), Some(403), K::Credentials),
+            (Some("AccessDeniedException"), Some(400), K::Denied),
+            (Some("RepositoryNotFoundException"), Some(400), K::NotFound),
+            (Some("LoadBalancerNotFound"), Some(400), K::NotFound),
+            (Some("InternalFailure"), Some(500), K::Server),
+            (Some("ValidationError"), Some(400), K::Refused),
+            (None, None, K::Unreachable),
+            (None, Some(200), K::Unreachable),
+        ] {
+            assert_eq!(kind(code, status, false), expected, "{code:?} {status:?}");
+        }
+        assert_eq!(kind(None, None, true), K::Credentials);
+    }
+}

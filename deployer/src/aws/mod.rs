@@ -1,0 +1,124 @@
+//! The world as AWS offers it: the only files that name an SDK crate.
+
+mod cloudformation;
+mod cloudwatchlogs;
+mod ecr;
+mod ecs;
+mod elasticloadbalancingv2;
+mod error;
+mod sts;
+
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region};
+use aws_sdk_sts::config::{Credentials, ProvideCredentials as _, SharedCredentialsProvider};
+use aws_smithy_http_client::Builder as HttpClientBuilder;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+
+use crate::config::Access;
+use crate::error::Failure;
+
+/// What an emulator takes for credentials: anything, as long as it is there.
+const DUMMY_CREDENTIALS: &str = "test";
+
+/// Clients for everything that the program asks of AWS.
+#[expect(
+    clippy::disallowed_types,
+    reason = "this is the place where SDK clients live"
+)]
+pub struct Aws {
+    cloudformation: aws_sdk_cloudformation::Client,
+    cloudwatchlogs: aws_sdk_cloudwatchlogs::Client,
+    ecr: aws_sdk_ecr::Client,
+    ecs: aws_sdk_ecs::Client,
+    elasticloadbalancingv2: aws_sdk_elasticloadbalancingv2::Client,
+    sts: aws_sdk_sts::Client,
+    region: String,
+}
+
+impl Aws {
+    /// Finds region and credentials and prepares the clients; nothing is sent to AWS yet, unless the credentials come
+    /// from there.
+    #[expect(
+        clippy::disallowed_types,
+        reason = "this is the place where SDK clients live"
+    )]
+    pub async fn connect(access: &Access) -> Result<Self, Failure> {
+        // One TLS stack for the whole program: rustls over ring.
+        let https = HttpClientBuilder::new()
+            .tls_provider(Provider::Rustls(CryptoMode::Ring))
+            .build_https();
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_secs(5))
+            .operation_attempt_timeout(Duration::from_secs(30))
+            .build();
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(https)
+            .timeout_config(timeouts)
+            .retry_config(RetryConfig::standard().with_max_attempts(5));
+        if let Some(region) = &access.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        if let Some(profile) = &access.profile {
+            loader = loader.profile_name(profile);
+        }
+        if let Some(url) = &access.endpoint_url {
+            loader = loader.endpoint_url(url.as_str());
+        }
+        if access.local {
+            loader = loader.credentials_provider(Credentials::new(
+                DUMMY_CREDENTIALS,
+                DUMMY_CREDENTIALS,
+                None,
+                None,
+                "local",
+            ));
+        }
+        let config = loader.load().await;
+        let region = config.region().map(ToString::to_string).ok_or_else(no_region)?;
+        let provider = config.credentials_provider().ok_or_else(|| no_credentials(access, "no provider"))?;
+        prove_credentials(access, &provider).await?;
+        Ok(Self {
+            cloudformation: aws_sdk_cloudformation::Client::new(&config),
+            cloudwatchlogs: aws_sdk_cloudwatchlogs::Client::new(&config),
+            ecr: aws_sdk_ecr::Client::new(&config),
+            ecs: aws_sdk_ecs::Client::new(&config),
+            elasticloadbalancingv2: aws_sdk_elasticloadbalancingv2::Client::new(&config),
+            sts: aws_sdk_sts::Client::new(&config),
+            region,
+        })
+    }
+
+    /// The region that calls go to.
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+}
+
+/// Fetches credentials once, so that their absence is one clear message and not the failure of some later call.
+async fn prove_credentials(access: &Access, provider: &SharedCredentialsProvider) -> Result<(), Failure> {
+    match provider.provide_credentials().await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(no_credentials(access, &error::chain(&error))),
+    }
+}
+
+fn no_region() -> Failure {
+    Failure::preflight("no AWS region is set")
+        .hint("name it: `--region eu-central-1`, `AWS_REGION`, `region` in `deployer.toml`, or in your AWS profile")
+        .hint("without an AWS account: `deployer up --local` runs everything on this machine")
+}
+
+fn no_credentials(access: &Access, cause: &str) -> Failure {
+    let login = match &access.profile {
+        Some(profile) => format!("log in: `aws sso login --profile {profile}`"),
+        None => "log in (`aws sso login`), or set `AWS_PROFILE` or `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`"
+            .to_owned(),
+    };
+    Failure::preflight("no usable AWS credentials")
+        .because(cause)
+        .hint(login)
+        .hint("without an AWS account: `deployer up --local` runs everything on this machine")
+}

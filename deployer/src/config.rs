@@ -1,0 +1,452 @@
+//! All settings, resolved once and purely: flags, then environment, then `deployer.toml`. Commands see nothing else.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use url::Url;
+
+use crate::cli::{Output, Shared, Up};
+use crate::engine::Pace;
+use crate::error::{Failure, FailureKind};
+use crate::image::Architecture;
+use crate::names::{HostPort, StackName};
+
+/// Region that the emulator is used with: the one in which it looks for load balancers.
+const LOCAL_REGION: &str = "us-east-1";
+/// Where the emulator listens unless told otherwise.
+const LOCAL_ENDPOINT: &str = "http://127.0.0.1:4566";
+
+/// `deployer.toml`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    stack: Option<StackName>,
+    template: Option<PathBuf>,
+    region: Option<String>,
+    profile: Option<String>,
+    #[serde(default)]
+    image: ImageFile,
+    #[serde(default)]
+    service: ServiceFile,
+    #[serde(default)]
+    check: CheckFile,
+    #[serde(default)]
+    parameters: BTreeMap<String, Scalar>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ImageFile {
+    package: Option<String>,
+    binary: Option<String>,
+    dockerfile: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ServiceFile {
+    port: Option<u16>,
+    tasks: Option<u32>,
+    cpu: Option<u32>,
+    memory: Option<u32>,
+    architecture: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CheckFile {
+    max_skew: Option<String>,
+}
+
+/// A value of a template parameter: whatever TOML type reads most naturally.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Scalar {
+    Text(String),
+    Number(i64),
+    Truth(bool),
+}
+
+impl Scalar {
+    fn into_text(self) -> String {
+        match self {
+            Self::Text(text) => text,
+            Self::Number(number) => number.to_string(),
+            Self::Truth(truth) => truth.to_string(),
+        }
+    }
+}
+
+/// How to reach AWS, or what stands in for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    /// The emulator on this machine, or AWS (or whatever `endpoint_url` names)?
+    pub local: bool,
+    /// Region; absent: what the profile says.
+    pub region: Option<String>,
+    /// Profile of the AWS configuration files.
+    pub profile: Option<String>,
+    /// Where AWS calls go, if not to AWS.
+    pub endpoint_url: Option<Url>,
+    /// Where images go, if not to the address that ECR gives.
+    pub registry: Option<HostPort>,
+    /// Where the check connects, if not where the public name points.
+    pub connect_to: Option<HostPort>,
+    /// How often to look.
+    pub pace: Pace,
+}
+
+/// The program and its image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageSettings {
+    /// Cargo package.
+    pub package: String,
+    /// Binary target of that package.
+    pub binary: String,
+    /// Absolute path of the Dockerfile that describes the image.
+    pub dockerfile: PathBuf,
+    /// Processor that the tasks run on.
+    pub architecture: Architecture,
+}
+
+/// All settings of one run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Folder of the configuration file: the cargo workspace and the build context.
+    pub root: PathBuf,
+    /// Name of the stack.
+    pub stack: StackName,
+    /// Absolute path of the template.
+    pub template: PathBuf,
+    /// How to reach AWS.
+    pub access: Access,
+    /// The program and its image.
+    pub image: ImageSettings,
+    /// Tasks that should run.
+    pub tasks: u32,
+    /// Template parameters, all but the image.
+    pub parameters: BTreeMap<String, String>,
+    /// How far the service's clock may be off.
+    pub max_skew: Duration,
+    /// Longest time for one operation.
+    pub timeout: Duration,
+    /// Longest time for the check to succeed.
+    pub verify_timeout: Duration,
+    /// Form of the output.
+    pub output: Output,
+}
+
+/// Reads and parses the configuration file.
+pub fn read(path: &Path) -> Result<File, Failure> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let hint = if error.kind() == std::io::ErrorKind::NotFound {
+            "run this in the folder that holds `deployer.toml`, or name it with `--config FILE`"
+        } else {
+            "it has to be a readable text file"
+        };
+        Failure::preflight(format!("cannot read `{shown}`"))
+            .because(error)
+            .hint(hint)
+    })?;
+    parse(&text).map_err(|error| {
+        Failure::preflight(format!("`{shown}` is not valid"))
+            .because(error.to_string().trim_end())
+            .hint("`docs/configuration.md` lists every setting")
+    })
+}
+
+/// Parses the text of a configuration file.
+pub fn parse(text: &str) -> Result<File, toml::de::Error> {
+    toml::from_str(text)
+}
+
+/// Resolves all settings. `root` is the absolute folder of the configuration file, `default_region` what the
+/// environment says apart from `AWS_REGION`.
+pub fn resolve(
+    shared: &Shared,
+    up: &Up,
+    file: File,
+    root: &Path,
+    default_region: Option<String>,
+) -> Result<Config, Failure> {
+    let stack = match &shared.stack {
+        Some(name) => name.parse().map_err(usage)?,
+        None => file
+            .stack
+            .ok_or_else(|| Failure::preflight("no stack name is set").hint("set `stack` in `deployer.toml`"))?,
+    };
+    let template = shared
+        .template
+        .clone()
+        .or(file.template)
+        .unwrap_or_else(|| PathBuf::from("infra/service.yaml"));
+    let access = access(
+        shared,
+        file.region,
+        file.profile,
+        default_region,
+    )?;
+
+    let package = file.image.package.unwrap_or_else(|| "app".to_owned());
+    let architecture = match up.architecture.clone().or(file.service.architecture) {
+        Some(name) => name
+            .parse::<Architecture>()
+            .map_err(|error| Failure::preflight(error.to_string()).hint("use X86_64 or ARM64"))?,
+        None => Architecture::of_this_machine().ok_or_else(|| {
+            Failure::preflight("this machine's processor is neither x86_64 nor arm64")
+                .hint("set `architecture` under `[service]` in `deployer.toml`")
+        })?,
+    };
+    let tasks = up.tasks.or(file.service.tasks).unwrap_or(2);
+    if !(2..=100).contains(&tasks) {
+        return Err(Failure::preflight(format!("{tasks} tasks cannot be deployed"))
+            .hint("set `tasks` to a number from 2 (one for each zone) to 100"));
+    }
+
+    let mut parameters: BTreeMap<String, String> = file
+        .parameters
+        .into_iter()
+        .map(|(key, value)| (key, value.into_text()))
+        .collect();
+    let sizes = [
+        ("ContainerPort", u32::from(file.service.port.unwrap_or(8080))),
+        ("DesiredCount", tasks),
+        ("Cpu", up.cpu.or(file.service.cpu).unwrap_or(256)),
+        ("Memory", up.memory.or(file.service.memory).unwrap_or(512)),
+    ];
+    for (key, value) in sizes {
+        parameters.insert(key.to_owned(), value.to_string());
+    }
+    parameters.insert("CpuArchitecture".to_owned(), architecture.to_string());
+    if parameters.contains_key("ImageUri") {
+        return Err(Failure::preflight("`ImageUri` cannot be set under `[parameters]`")
+            .hint("remove it: `deployer up` sets it to what it pushed"));
+    }
+
+    Ok(Config {
+        stack,
+        template: root.join(template),
+        access,
+        image: ImageSettings {
+            binary: file.image.binary.unwrap_or_else(|| package.clone()),
+            package,
+            dockerfile: root.join(file.image.dockerfile.unwrap_or_else(|| PathBuf::from("Dockerfile"))),
+            architecture,
+        },
+        tasks,
+        parameters,
+        max_skew: duration("check.max_skew", file.check.max_skew.as_deref().unwrap_or("1s"))?,
+        timeout: duration("--timeout", &shared.timeout)?,
+        verify_timeout: duration("--verify-timeout", &up.verify_timeout)?,
+        output: shared.output,
+        root: root.to_owned(),
+    })
+}
+
+fn access(
+    shared: &Shared,
+    file_region: Option<String>,
+    file_profile: Option<String>,
+    default_region: Option<String>,
+) -> Result<Access, Failure> {
+    let address = |given: &Option<String>| given.as_deref().map(str::parse::<HostPort>).transpose().map_err(usage);
+    let registry = address(&shared.registry)?;
+    let connect_to = address(&shared.connect_to)?;
+    let endpoint = shared
+        .endpoint_url
+        .as_deref()
+        .or(shared.local.then_some(LOCAL_ENDPOINT))
+        .map(endpoint)
+        .transpose()?;
+    if !shared.local {
+        return Ok(Access {
+            local: false,
+            region: shared.region.clone().or(default_region).or(file_region),
+            profile: shared.profile.clone().or(file_profile),
+            endpoint_url: endpoint,
+            registry,
+            connect_to,
+            pace: Pace::REMOTE,
+        });
+    }
+    let endpoint = endpoint.ok_or_else(|| Failure::new(FailureKind::Unexpected, "no endpoint"))?;
+    let host = endpoint.host_str().unwrap_or_default();
+    let is_loopback = host == "localhost"
+        || host
+            .trim_matches(['[', ']'])
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback());
+    if endpoint.scheme() != "http" || !is_loopback {
+        return Err(Failure::new(
+            FailureKind::Usage,
+            format!("`--local` means this machine, but the endpoint is {endpoint}"),
+        )
+        .hint("use `http://127.0.0.1:PORT`, or leave out `--local`"));
+    }
+    let port = endpoint.port_or_known_default().unwrap_or(80);
+    let here = |host: &str| HostPort {
+        host: host.to_owned(),
+        port,
+    };
+    Ok(Access {
+        local: true,
+        region: Some(LOCAL_REGION.to_owned()),
+        profile: None,
+        // Docker takes `localhost` for a registry that needs no TLS.
+        registry: registry.or_else(|| Some(here("localhost"))),
+        connect_to: connect_to.or_else(|| Some(here("127.0.0.1"))),
+        endpoint_url: Some(endpoint),
+        pace: Pace::LOCAL,
+    })
+}
+
+fn endpoint(text: &str) -> Result<Url, Failure> {
+    let url = Url::parse(text)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
+    url.ok_or_else(|| {
+        Failure::new(FailureKind::Usage, format!("`{text}` is not an address for `--endpoint-url`"))
+            .hint("it looks like `http://127.0.0.1:4566`")
+    })
+}
+
+fn duration(name: &str, text: &str) -> Result<Duration, Failure> {
+    checker::duration::parse(text).map_err(|error| {
+        Failure::new(FailureKind::Usage, format!("`{text}` is not a duration for `{name}`"))
+            .because(error)
+            .hint("write it like `500ms`, `30s` or `5m`")
+    })
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
+fn usage(error: crate::names::InvalidName) -> Failure {
+    Failure::new(FailureKind::Usage, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINIMAL: &str = "stack = \"clock\"\n";
+
+    fn shared() -> Shared {
+        Shared {
+            timeout: "30m".to_owned(),
+            ..Shared::default()
+        }
+    }
+
+    fn up() -> Up {
+        Up {
+            verify_timeout: "2m".to_owned(),
+            architecture: Some("X86_64".to_owned()),
+            ..Up::default()
+        }
+    }
+
+    fn resolved(shared: &Shared, up: &Up, text: &str) -> Result<Config, Failure> {
+        resolve(shared, up, parse(text).unwrap(), Path::new("/project"), None)
+    }
+
+    #[test]
+    fn defaults() {
+        let config = resolved(&shared(), &up(), MINIMAL).unwrap();
+        assert_eq!(config.template, Path::new("/project/infra/service.yaml"));
+        assert_eq!(config.image.dockerfile, Path::new("/project/Dockerfile"));
+        assert_eq!(config.image.binary, "app");
+        assert_eq!(config.parameters["DesiredCount"], "2");
+        assert_eq!(config.parameters["ContainerPort"], "8080");
+        assert_eq!(config.parameters["CpuArchitecture"], "X86_64");
+        assert_eq!(config.access.endpoint_url, None);
+        assert_eq!(config.access.pace, Pace::REMOTE);
+        assert_eq!(config.timeout, Duration::from_secs(1800));
+    }
+
+    #[test]
+    fn flags_override_the_file() {
+        let text = "stack = \"clock\"\nregion = \"eu-west-1\"\nprofile = \"p\"\n[service]\ntasks = 3\ncpu = 512\n";
+        let from_file = resolved(&shared(), &up(), text).unwrap();
+        assert_eq!(from_file.access.region.as_deref(), Some("eu-west-1"));
+        assert_eq!(from_file.parameters["DesiredCount"], "3");
+        let flags = Shared {
+            region: Some("eu-north-1".to_owned()),
+            stack: Some("other".to_owned()),
+            ..shared()
+        };
+        let sizes = Up {
+            tasks: Some(4),
+            ..up()
+        };
+        let from_flags = resolved(&flags, &sizes, text).unwrap();
+        assert_eq!(from_flags.access.region.as_deref(), Some("eu-north-1"));
+        assert_eq!(from_flags.stack.as_str(), "other");
+        assert_eq!(from_flags.parameters["DesiredCount"], "4");
+        assert_eq!(from_flags.parameters["Cpu"], "512");
+    }
+
+    #[test]
+    fn local_presets_four_settings_and_each_can_be_overridden() {
+        let local = Shared {
+            local: true,
+            region: Some("eu-west-1".to_owned()),
+            ..shared()
+        };
+        let access = resolved(&local, &up(), MINIMAL).unwrap().access;
+        assert_eq!(access.endpoint_url.unwrap().as_str(), "http://127.0.0.1:4566/");
+        assert_eq!(access.registry.unwrap().to_string(), "localhost:4566");
+        assert_eq!(access.connect_to.unwrap().to_string(), "127.0.0.1:4566");
+        assert_eq!(access.region.as_deref(), Some("us-east-1"));
+
+        let moved = Shared {
+            endpoint_url: Some("http://127.0.0.1:4999".to_owned()),
+            connect_to: Some("127.0.0.1:80".to_owned()),
+            ..local
+        };
+        let access = resolved(&moved, &up(), MINIMAL).unwrap().access;
+        assert_eq!(access.registry.unwrap().to_string(), "localhost:4999");
+        assert_eq!(access.connect_to.unwrap().to_string(), "127.0.0.1:80");
+    }
+
+    #[test]
+    fn local_stays_on_this_machine() {
+        for elsewhere in ["http://example.com:4566", "https://127.0.0.1:4566"] {
+            let shared = Shared {
+                local: true,
+                endpoint_url: Some(elsewhere.to_owned()),
+                ..shared()
+            };
+            let failure = resolved(&shared, &up(), MINIMAL).unwrap_err();
+            assert_eq!(failure.kind, FailureKind::Usage, "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let unknown = parse("stack = \"clock\"\n[service]\ntask = 2\n").unwrap_err().to_string();
+        assert!(unknown.contains("unknown field `task`"), "{unknown}");
+        assert!(unknown.contains("line 3"), "{unknown}");
+        let failure = resolved(&shared(), &up(), "").unwrap_err();
+        assert_eq!(failure.message, "no stack name is set");
+        let failure = resolved(&shared(), &up(), "stack = \"clock\"\n[service]\ntasks = 1\n").unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Preflight);
+        let failure = resolved(&shared(), &up(), "stack = \"clock\"\n[parameters]\nImageUri = \"x\"\n").unwrap_err();
+        assert!(failure.message.contains("ImageUri"));
+        let bad = Shared {
+            timeout: "soon".to_owned(),
+            ..shared()
+        };
+        assert_eq!(resolved(&bad, &up(), MINIMAL).unwrap_err().kind, FailureKind::Usage);
+    }
+
+    #[test]
+    fn template_parameters_of_every_type_become_text() {
+        let text = "stack = \"clock\"\n[parameters]\nLogRetentionDays = 14\nVpcCidr = \"10.1.0.0/24\"\nFlag = true\n";
+        let config = resolved(&shared(), &up(), text).unwrap();
+        assert_eq!(config.parameters["LogRetentionDays"], "14");
+        assert_eq!(config.parameters["VpcCidr"], "10.1.0.0/24");
+        assert_eq!(config.parameters["Flag"], "true");
+    }
+}

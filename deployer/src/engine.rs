@@ -1,0 +1,165 @@
+//! The only loop: looks at a subject until it has come to an end, through failed looks and up to a deadline.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::{Instant, sleep};
+
+use crate::event::Sink;
+use crate::remote::{Remote, RemoteError};
+
+/// How often to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// Pause between two looks.
+    pub poll: Duration,
+    /// Longest pause, reached by doubling while looks fail.
+    pub slowest: Duration,
+}
+
+impl Pace {
+    /// What AWS bears well.
+    pub const REMOTE: Self = Self {
+        poll: Duration::from_millis(2500),
+        slowest: Duration::from_secs(15),
+    };
+    /// What an emulator on this machine bears well.
+    pub const LOCAL: Self = Self {
+        poll: Duration::from_millis(250),
+        slowest: Duration::from_secs(2),
+    };
+}
+
+/// Something that changes by itself and comes to an end.
+#[async_trait]
+pub trait Subject: Send {
+    /// What the end can be.
+    type End: Send;
+
+    /// Looks once, reports what is new, and returns the end if it has come.
+    async fn look(&mut self) -> Remote<Option<Self::End>>;
+}
+
+/// How following a subject went.
+#[derive(Debug)]
+pub enum Followed<T> {
+    /// It came to its end.
+    Ended(T),
+    /// The deadline passed before; it goes on by itself.
+    DeadlinePassed,
+}
+
+/// Follows a subject to its end.
+///
+/// Looks that fail in passing (throttled, reset, 5xx) are reported once and repeated with growing pauses; they never
+/// decide the outcome. Others, such as expired credentials, end the following with that error.
+pub async fn follow<S: Subject>(
+    subject: &mut S,
+    pace: Pace,
+    deadline: Instant,
+    sink: &Sink,
+) -> Result<Followed<S::End>, RemoteError> {
+    let mut pause = pace.poll;
+    let mut failing = false;
+    loop {
+        match subject.look().await {
+            Ok(Some(end)) => return Ok(Followed::Ended(end)),
+            Ok(None) => {
+                pause = pace.poll;
+                failing = false;
+            }
+            Err(error) if error.kind.is_passing() => {
+                if !failing {
+                    sink.warn(format!("{error}; looking again"));
+                }
+                failing = true;
+                pause = (pause * 2).min(pace.slowest);
+            }
+            Err(error) => return Err(error),
+        }
+        if Instant::now() + pause > deadline {
+            return Ok(Followed::DeadlinePassed);
+        }
+        sleep(jittered(pause)).await;
+    }
+}
+
+/// A pause that is up to a tenth longer or shorter, so that several programs do not march in step.
+fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(rand::random_range(0.9..1.1))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use chrono::{DateTime, Utc};
+
+    use super::*;
+    use crate::event::{Event, Reporter};
+    use crate::remote::RemoteErrorKind;
+
+    struct Silent;
+
+    impl Reporter for Silent {
+        fn report(&mut self, _: DateTime<Utc>, _: &Event) {}
+    }
+
+    fn sink() -> Sink {
+        Sink::new(Box::new(Silent))
+    }
+
+    struct Script(VecDeque<Remote<Option<u32>>>);
+
+    #[async_trait]
+    impl Subject for Script {
+        type End = u32;
+
+        async fn look(&mut self) -> Remote<Option<u32>> {
+            self.0.pop_front().unwrap_or(Ok(None))
+        }
+    }
+
+    fn error(kind: RemoteErrorKind) -> Remote<Option<u32>> {
+        Err(RemoteError {
+            kind,
+            operation: "DescribeStacks",
+            code: None,
+            message: "no".to_owned(),
+            request_id: None,
+        })
+    }
+
+    fn in_a_minute() -> Instant {
+        Instant::now() + Duration::from_secs(60)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn passing_failures_never_decide() {
+        let mut script = Script(VecDeque::from([
+            error(RemoteErrorKind::Throttled),
+            error(RemoteErrorKind::Server),
+            Ok(None),
+            error(RemoteErrorKind::Unreachable),
+            Ok(Some(7)),
+        ]));
+        let end = follow(&mut script, Pace::REMOTE, in_a_minute(), &sink()).await;
+        assert!(matches!(end, Ok(Followed::Ended(7))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn others_do() {
+        let mut script = Script(VecDeque::from([error(RemoteErrorKind::Credentials)]));
+        let end = follow(&mut script, Pace::REMOTE, in_a_minute(), &sink()).await;
+        assert_eq!(end.unwrap_err().kind, RemoteErrorKind::Credentials);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_deadline_holds_while_looks_fail() {
+        let mut script = Script(std::iter::repeat_with(|| error(RemoteErrorKind::Throttled)).take(1000).collect());
+        let began = Instant::now();
+        let end = follow(&mut script, Pace::REMOTE, in_a_minute(), &sink()).await;
+        assert!(matches!(end, Ok(Followed::DeadlinePassed)));
+        assert!(began.elapsed() <= Duration::from_secs(60));
+    }
+}

@@ -1,0 +1,68 @@
+//! AWS on this machine: the life cycle of the emulator that `--local` uses. The only place that knows its quirks.
+
+mod docker;
+mod emulator;
+mod health;
+mod install;
+
+use std::path::PathBuf;
+
+use etcetera::BaseStrategy as _;
+use url::Url;
+
+use crate::error::Failure;
+
+pub use emulator::{Emulator, Stopped};
+
+/// Version of the emulator that is installed and tested with; its content is pinned in `requirements.txt`.
+pub const EMULATOR_VERSION: &str = "1.5.33";
+
+/// What pip installs, with hashes.
+const REQUIREMENTS: &str = include_str!("requirements.txt");
+
+/// The folder for what can be made again: `$XDG_CACHE_HOME/deployer`, usually `~/.cache/deployer`.
+fn cache_folder() -> Result<PathBuf, Failure> {
+    let strategy = etcetera::choose_base_strategy().map_err(|error| {
+        Failure::preflight("there is no folder for the emulator")
+            .because(error)
+            .hint("set `HOME` or `XDG_CACHE_HOME`")
+    })?;
+    Ok(strategy.cache_dir().join("deployer"))
+}
+
+/// The address under which a browser or curl on this machine reaches a load balancer of the emulator.
+///
+/// Its public name ends in `amazonaws.com`, which nothing here resolves. The emulator also answers to
+/// `<load balancer>.alb.localhost`, and names under `localhost` are this machine.
+pub fn reachable_url(public: &str, endpoint: &Url) -> Option<String> {
+    let public = Url::parse(public).ok()?;
+    let first_label = public.host_str()?.split('.').next()?;
+    let (load_balancer, _id) = first_label.rsplit_once('-')?;
+    let port = endpoint.port_or_known_default()?;
+    Some(format!("http://{load_balancer}.alb.localhost:{port}{}", public.path()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pinned_version_is_the_one_that_is_named() {
+        assert!(REQUIREMENTS.contains(&format!("\nministack=={EMULATOR_VERSION} ")));
+        let unpinned = REQUIREMENTS
+            .lines()
+            .filter(|line| !line.starts_with(['#', ' ']) && !line.is_empty())
+            .find(|line| !line.contains("==") || !line.ends_with('\\'));
+        assert_eq!(unpinned, None);
+    }
+
+    #[test]
+    fn reachable_urls() {
+        let endpoint = Url::parse("http://127.0.0.1:4566").unwrap();
+        assert_eq!(
+            reachable_url("http://clock-LoadB-1A2B-0f9e8d7c.us-east-1.elb.amazonaws.com/now", &endpoint).unwrap(),
+            "http://clock-loadb-1a2b.alb.localhost:4566/now"
+        );
+        assert_eq!(reachable_url("nonsense", &endpoint), None);
+    }
+}

@@ -1,0 +1,230 @@
+//! Newtypes for the names that travel through the program: checked once at the door, trusted afterwards.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// A name that does not have the form its kind asks for.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("{what} `{given}` is not valid: {rule}")]
+pub struct InvalidName {
+    what: &'static str,
+    given: String,
+    rule: &'static str,
+}
+
+/// Name of a CloudFormation stack: 1–128 of `[A-Za-z0-9-]`, beginning with a letter (API reference of `CreateStack`).
+///
+/// Resource names derive from it, and some of those are limited to 32 characters, so it may have at most 100 here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct StackName(String);
+
+impl StackName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for StackName {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let starts_with_letter = text.starts_with(|first: char| first.is_ascii_alphabetic());
+        let allowed = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+        if starts_with_letter && allowed && text.len() <= 100 {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidName {
+                what: "stack name",
+                given: text.to_owned(),
+                rule: "a letter, then letters, digits and hyphens, at most 100",
+            })
+        }
+    }
+}
+
+impl TryFrom<String> for StackName {
+    type Error = InvalidName;
+
+    fn try_from(text: String) -> Result<Self, InvalidName> {
+        text.parse()
+    }
+}
+
+impl From<StackName> for String {
+    fn from(name: StackName) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for StackName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// The identifier (an ARN) of one stack: survives its deletion and cannot be taken for a namesake.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StackId(pub String);
+
+impl StackId {
+    /// The identifier as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A host and a port, as in `localhost:4566` or `[::1]:4566`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(into = "String")]
+pub struct HostPort {
+    /// Name or address, without brackets.
+    pub host: String,
+    /// TCP port, never 0.
+    pub port: u16,
+}
+
+impl FromStr for HostPort {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let invalid = || InvalidName {
+            what: "address",
+            given: text.to_owned(),
+            rule: "HOST:PORT is expected, as in `localhost:4566`",
+        };
+        let (host, port) = text.rsplit_once(':').ok_or_else(invalid)?;
+        let port = port
+            .parse()
+            .ok()
+            .filter(|port| *port != 0)
+            .ok_or_else(invalid)?;
+        let host = host
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+            .unwrap_or(host);
+        let plain = !host.is_empty() && !host.contains(['/', '@', ' ', '?', '#']);
+        if plain {
+            Ok(Self {
+                host: host.to_owned(),
+                port,
+            })
+        } else {
+            Err(invalid())
+        }
+    }
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(formatter, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(formatter, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl From<HostPort> for String {
+    fn from(address: HostPort) -> Self {
+        address.to_string()
+    }
+}
+
+/// Content digest of an image manifest: `sha256:` and 64 hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Digest(String);
+
+impl Digest {
+    /// The digest as text, `sha256:` included.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The first twelve hexadecimal digits: what the service shows in its version.
+    pub fn short(&self) -> &str {
+        let digits = self.0.trim_start_matches("sha256:");
+        digits.get(..12).unwrap_or(digits)
+    }
+
+    /// The digest at the end of an image address (`…@sha256:…`), if it has one.
+    pub fn of_image(uri: &str) -> Option<Self> {
+        uri.rsplit_once('@')?.1.parse().ok()
+    }
+}
+
+impl FromStr for Digest {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let valid = text.strip_prefix("sha256:").is_some_and(|digits| {
+            digits.len() == 64
+                && digits
+                    .bytes()
+                    .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        });
+        if valid {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidName {
+                what: "digest",
+                given: text.to_owned(),
+                rule: "`sha256:` and 64 lower-case hexadecimal digits",
+            })
+        }
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stack_names() {
+        for good in ["clock", "a", "My-Stack-2"] {
+            assert_eq!(good.parse::<StackName>().unwrap().as_str(), good);
+        }
+        let long = "x".repeat(101);
+        for bad in ["", "2clock", "-a", "under_score", "space d", "ü", &long] {
+            assert!(bad.parse::<StackName>().is_err(), "{bad} was accepted");
+        }
+    }
+
+    #[test]
+    fn addresses() {
+        assert_eq!(
+            "localhost:4566".parse::<HostPort>().unwrap().to_string(),
+            "localhost:4566"
+        );
+        assert_eq!(
+            "[::1]:80".parse::<HostPort>().unwrap().to_string(),
+            "[::1]:80"
+        );
+        for bad in ["localhost", ":80", "a:0", "a:99999", "http://a:80", "a b:1"] {
+            assert!(bad.parse::<HostPort>().is_err(), "{bad} was accepted");
+        }
+    }
+
+    #[test]
+    fn digests() {
+        let text = format!("sha256:{}", "0123456789abcdef".repeat(4));
+        let digest: Digest = text.parse().unwrap();
+        assert_eq!(digest.short(), "0123456789ab");
+        assert_eq!(
+            Digest::of_image(&format!("host:1/name@{text}")),
+            Some(digest)
+        );
+        assert_eq!(Digest::of_image("host/name:tag"), None);
+        assert!("sha256:xyz".parse::<Digest>().is_err());
+    }
+}

@@ -1,0 +1,212 @@
+//! What the program needs from the world, in its own words. `aws/` implements these traits, tests script them.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::names::{StackId, StackName};
+use crate::rollout::{Service, StoppedTask, Target, Task};
+use crate::stack::{Observed, ResourceEvent};
+
+/// What kind of failure a remote call met: decides whether looking again makes sense.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RemoteErrorKind {
+    /// Nobody answered: no connection, time-out, reset, or an answer that makes no sense.
+    Unreachable,
+    /// Too many requests.
+    Throttled,
+    /// The service failed (5xx).
+    Server,
+    /// No credentials, or they are invalid or expired.
+    Credentials,
+    /// These credentials may not do that.
+    Denied,
+    /// What was asked for does not exist.
+    NotFound,
+    /// The service refuses the request as it stands.
+    Refused,
+}
+
+impl RemoteErrorKind {
+    /// Can the same call succeed a moment later?
+    pub const fn is_passing(self) -> bool {
+        match self {
+            Self::Unreachable | Self::Throttled | Self::Server => true,
+            Self::Credentials | Self::Denied | Self::NotFound | Self::Refused => false,
+        }
+    }
+}
+
+/// A remote call that failed.
+#[derive(Debug, Clone, Error)]
+#[error("{operation}: {message}{}", self.reference())]
+pub struct RemoteError {
+    /// What kind of failure.
+    pub kind: RemoteErrorKind,
+    /// The call, as the API names it.
+    pub operation: &'static str,
+    /// The service's error code, if it sent one.
+    pub code: Option<String>,
+    /// What the service said, or what went wrong on the way there.
+    pub message: String,
+    /// The service's identifier of the request, for its support.
+    pub request_id: Option<String>,
+}
+
+impl RemoteError {
+    fn reference(&self) -> String {
+        match (&self.code, &self.request_id) {
+            (Some(code), Some(id)) => format!(" ({code}, request {id})"),
+            (Some(code), None) => format!(" ({code})"),
+            (None, Some(id)) => format!(" (request {id})"),
+            (None, None) => String::new(),
+        }
+    }
+}
+
+/// Result of a remote call.
+pub type Remote<T> = Result<T, RemoteError>;
+
+/// Who these credentials belong to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Caller {
+    /// Twelve digits.
+    pub account: String,
+    /// ARN of the user or role.
+    pub arn: String,
+}
+
+/// A template with its parameter values.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// Text of the template.
+    pub template: String,
+    /// Parameter key → value.
+    pub parameters: BTreeMap<String, String>,
+}
+
+/// One resource of a stack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resource {
+    /// Name in the template.
+    pub logical_id: String,
+    /// Name or ARN in the account.
+    pub physical_id: Option<String>,
+    /// For example `AWS::ECS::Service`.
+    pub resource_type: String,
+    /// For example `CREATE_COMPLETE`.
+    pub status: String,
+}
+
+/// One change that a change set would make.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// `Add`, `Modify`, `Remove`, …
+    pub action: String,
+    /// Name in the template.
+    pub logical_id: String,
+    /// For example `AWS::ECS::Service`.
+    pub resource_type: String,
+    /// `True`, `False` or `Conditional`, where the service says so.
+    pub replacement: Option<String>,
+}
+
+/// Where a change set stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proposal {
+    /// It is still being computed.
+    Pending,
+    /// It can be executed.
+    Ready(Vec<Change>),
+    /// It would change nothing.
+    Empty,
+    /// It could not be computed.
+    Failed(String),
+}
+
+/// CloudFormation.
+#[async_trait]
+pub trait Stacks: Send + Sync {
+    /// The stack with this name or identifier; a name never finds a deleted stack.
+    async fn observe(&self, stack: &str) -> Remote<Option<Observed>>;
+    /// Events since a moment (milliseconds since the Unix epoch), in any order.
+    async fn events(&self, stack: &StackId, since_ms: i64) -> Remote<Vec<ResourceEvent>>;
+    /// All resources of a stack, also of one that was deleted.
+    async fn resources(&self, stack: &StackId) -> Remote<Vec<Resource>>;
+    /// Begins to create a stack.
+    async fn create(&self, name: &StackName, wanted: &Wanted, token: &str) -> Remote<StackId>;
+    /// Begins to compute a change set; returns its identifier.
+    async fn propose(&self, stack: &StackId, wanted: &Wanted, token: &str) -> Remote<String>;
+    /// Where a change set stands.
+    async fn proposal(&self, change_set: &str) -> Remote<Proposal>;
+    /// Begins to execute a change set.
+    async fn execute(&self, change_set: &str, token: &str) -> Remote<()>;
+    /// Removes a change set that will not be executed.
+    async fn discard(&self, change_set: &str) -> Remote<()>;
+    /// Begins to delete a stack.
+    async fn delete(&self, stack: &StackId, token: &str) -> Remote<()>;
+    /// Cancels an update that is under way.
+    async fn cancel_update(&self, stack: &StackId, token: &str) -> Remote<()>;
+    /// Continues a rollback that failed.
+    async fn continue_rollback(&self, stack: &StackId, token: &str) -> Remote<()>;
+}
+
+/// How to log in to the image registry.
+#[derive(Clone)]
+pub struct Login {
+    /// User name.
+    pub user: String,
+    /// Password; never shown.
+    pub password: String,
+}
+
+/// ECR.
+#[async_trait]
+pub trait Repositories: Send + Sync {
+    /// The address of a repository (`HOST/NAME`), if it exists.
+    async fn repository_uri(&self, name: &str) -> Remote<Option<String>>;
+    /// A login that is valid for some hours.
+    async fn login(&self) -> Remote<Login>;
+}
+
+/// ECS and the load balancer in front of it.
+#[async_trait]
+pub trait Rollouts: Send + Sync {
+    /// The service, if it exists and is not deleted.
+    async fn service(&self, cluster: &str, service: &str) -> Remote<Option<Service>>;
+    /// Tasks of the service that run or are about to.
+    async fn tasks(&self, cluster: &str, service: &str) -> Remote<Vec<Task>>;
+    /// Tasks of the cluster that stopped, as far as they are still remembered.
+    async fn stopped_tasks(&self, cluster: &str, service: &str) -> Remote<Vec<StoppedTask>>;
+    /// Health of the targets behind the load balancer.
+    async fn targets(&self, target_group: &str) -> Remote<Vec<Target>>;
+    /// Does the cluster exist (and is not deleted)?
+    async fn cluster_exists(&self, cluster: &str) -> Remote<bool>;
+    /// Does the load balancer exist?
+    async fn load_balancer_exists(&self, arn: &str) -> Remote<bool>;
+    /// Deletes the task definitions that are left over of a family (deleted stacks leave them inactive); returns how many.
+    async fn delete_task_definitions(&self, family: &str) -> Remote<usize>;
+}
+
+/// CloudWatch Logs.
+#[async_trait]
+pub trait Logs: Send + Sync {
+    /// The last lines of one log stream; empty when it does not exist.
+    async fn tail(&self, group: &str, stream: &str, lines: u16) -> Remote<Vec<String>>;
+    /// Does the log group exist?
+    async fn group_exists(&self, group: &str) -> Remote<bool>;
+}
+
+/// STS.
+#[async_trait]
+pub trait Identity: Send + Sync {
+    /// Whose credentials these are.
+    async fn caller(&self) -> Remote<Caller>;
+}
+
+/// All of it: what commands are given.
+pub trait World: Stacks + Repositories + Rollouts + Logs + Identity {}
+
+impl<T: Stacks + Repositories + Rollouts + Logs + Identity> World for T {}

@@ -1,0 +1,58 @@
+//! What CloudFormation says about a stack, and what follows from it. Pure: knows neither tokio nor an SDK.
+
+pub mod decide;
+pub mod history;
+pub mod status;
+
+use crate::names::StackId;
+use status::StackStatus;
+
+/// A stack as it was seen at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observed {
+    /// Which stack this is.
+    pub id: StackId,
+    /// Its status.
+    pub status: StackStatus,
+    /// What the service says about the status, if anything.
+    pub reason: Option<String>,
+    /// When it was last changed, in seconds since the Unix epoch; absent before the first update.
+    pub updated_at: Option<i64>,
+    /// Output key → value.
+    pub outputs: std::collections::BTreeMap<String, String>,
+    /// Parameter key → value; values under `NoEcho` come as asterisks.
+    pub parameters: std::collections::BTreeMap<String, String>,
+}
+
+/// One event of a stack or of one of its resources.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResourceEvent {
+    /// Unique per event.
+    pub id: String,
+    /// The name that the template gives to the resource; the stack's own name for the stack itself.
+    pub logical_id: String,
+    /// The name or ARN that the resource has in the account, once it has one.
+    pub physical_id: Option<String>,
+    /// For example `AWS::ECS::Service`.
+    pub resource_type: String,
+    /// For example `CREATE_IN_PROGRESS`.
+    pub status: String,
+    /// What the service says about it.
+    pub reason: Option<String>,
+    /// Milliseconds since the Unix epoch.
+    pub at_ms: i64,
+    /// The token of the request that began the operation.
+    pub token: Option<String>,
+}
+
+impl ResourceEvent {
+    /// Is this about the stack itself?
+    pub fn is_stack(&self) -> bool {
+        self.resource_type == "AWS::CloudFormation::Stack"
+    }
+
+    /// Did something fail here?
+    pub fn is_failure(&self) -> bool {
+        self.status.ends_with("_FAILED")
+    }
+}
