@@ -45,9 +45,9 @@ async fn a_connection_takes_many_requests() {
 async fn pipelined_requests_are_answered_in_order_and_without_stalls() {
     let server = Server::start().await;
     let mut connection = server.connect().await;
-    let rounds: u32 = 20;
-    let start = Instant::now();
-    for round in 0..rounds {
+    let mut durations = Vec::new();
+    for round in 0..41 {
+        let start = Instant::now();
         let pair: String = ["a", "b"]
             .map(|half| format!("GET /now?nonce={half}{round} HTTP/1.1\r\nHost: test\r\n\r\n"))
             .concat();
@@ -59,13 +59,12 @@ async fn pipelined_requests_are_answered_in_order_and_without_stalls() {
                 "{body}"
             );
         }
+        durations.push(start.elapsed());
     }
-    // Without TCP_NODELAY every round waits some 40 ms for a delayed acknowledgement.
-    assert!(
-        start.elapsed() < rounds * Duration::from_millis(30),
-        "{:?}",
-        start.elapsed()
-    );
+    // Without TCP_NODELAY most rounds wait some 40 ms for a delayed acknowledgement. The median, so
+    // that a busy machine does not look like that.
+    durations.sort();
+    assert!(durations[20] < Duration::from_millis(20), "{durations:?}");
 }
 
 #[tokio::test]
@@ -139,13 +138,13 @@ async fn shutdown_closes_port_and_idle_connections_at_once() {
     let address = server.address;
     let mut idle = server.connect().await;
     exchange(&mut idle).await;
-    let mut unused = server.connect().await;
+    let unused = server.connect().await;
     let mut last = server.connect().await;
     // Accepted in order: an answer to the last means that all of them were accepted.
     exchange(&mut last).await;
 
     assert_eq!(within(server.stop()).await.unwrap(), Drain::Complete);
-    for connection in [idle, std::mem::replace(&mut unused, last), unused] {
+    for connection in [idle, unused, last] {
         assert_eq!(connection.rest().await, b"");
     }
     assert!(

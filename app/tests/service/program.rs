@@ -1,6 +1,6 @@
 //! The real program: environment, signals, log lines and exit codes.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -215,6 +215,37 @@ async fn it_listens_on_ipv6_where_there_is_ipv6() {
         .await;
     assert_eq!(connection.response(false).await.status, 200);
     assert_eq!(running.get("/health").await.status, 200);
+}
+
+#[tokio::test]
+async fn the_instance_is_the_task_id_on_ecs() {
+    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+    let uri = format!("http://{}/v4/0a1b", listener.local_addr().unwrap());
+    let agent = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = BufReader::new(stream.try_clone().unwrap());
+        let mut line = String::new();
+        while line != "\r\n" {
+            line.clear();
+            request.read_line(&mut line).unwrap();
+        }
+        let body = r#"{"TaskARN":"arn:aws:ecs:us-west-2:111122223333:task/default/158d1c80"}"#;
+        write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+    });
+    let running = Running::start(|command| {
+        command.env("ECS_CONTAINER_METADATA_URI_V4", &uri);
+    });
+    agent.join().unwrap();
+    assert_eq!(running.listening["instance"], "158d1c80");
+    assert_eq!(
+        json_line(&running.get("/now").await.body)["instance"],
+        "158d1c80"
+    );
 }
 
 #[tokio::test]
