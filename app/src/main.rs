@@ -1,2 +1,7 @@
-//! app
-fn main() {}
+//! The program: everything is in the library, so that tests can reach it.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    app::run()
+}

@@ -1,0 +1,207 @@
+//! What happens to connections: kept alive, pipelined, capped, timed out, drained.
+
+use std::time::{Duration, Instant};
+
+use crate::support::{Connection, Server, within};
+use app::{Drain, Settings};
+use tokio::net::TcpStream;
+
+const REQUEST: &str = "GET /health HTTP/1.1\r\nHost: test\r\n\r\n";
+
+/// Long enough that a test which waits for it has failed.
+const LONG: Duration = Duration::from_mins(10);
+
+fn patient() -> Settings {
+    Settings {
+        head_timeout: LONG,
+        drain: LONG,
+        ..Settings::default()
+    }
+}
+
+async fn exchange(connection: &mut Connection) {
+    connection.send(REQUEST).await;
+    assert_eq!(connection.response(false).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_connection_takes_many_requests() {
+    let server = Server::start().await;
+    let mut connection = server.connect().await;
+    for _ in 0..100 {
+        exchange(&mut connection).await;
+    }
+    connection
+        .send("GET /health HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+        .await;
+    assert_eq!(
+        connection.response(false).await.header("connection"),
+        Some("close")
+    );
+    assert_eq!(connection.rest().await, b"");
+}
+
+#[tokio::test]
+async fn pipelined_requests_are_answered_in_order_and_without_stalls() {
+    let server = Server::start().await;
+    let mut connection = server.connect().await;
+    let mut durations = Vec::new();
+    for round in 0..41 {
+        let start = Instant::now();
+        let pair: String = ["a", "b"]
+            .map(|half| format!("GET /now?nonce={half}{round} HTTP/1.1\r\nHost: test\r\n\r\n"))
+            .concat();
+        connection.send(&pair).await;
+        for half in ["a", "b"] {
+            let body = connection.response(false).await.body;
+            assert!(
+                body.contains(&format!(r#""nonce":"{half}{round}""#)),
+                "{body}"
+            );
+        }
+        durations.push(start.elapsed());
+    }
+    // Without TCP_NODELAY most rounds wait some 40 ms for a delayed acknowledgement. The median, so
+    // that a busy machine does not look like that.
+    durations.sort();
+    assert!(durations[20] < Duration::from_millis(20), "{durations:?}");
+}
+
+#[tokio::test]
+async fn a_body_nobody_reads_does_not_disturb_the_next_request() {
+    let server = Server::start().await;
+    let mut connection = server.connect().await;
+    connection
+        .send("GET /health HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nhello")
+        .await;
+    assert_eq!(connection.response(false).await.status, 200);
+    exchange(&mut connection).await;
+}
+
+#[tokio::test]
+async fn silent_clients_are_disconnected() {
+    let server = Server::start_with(Settings {
+        head_timeout: Duration::from_millis(50),
+        ..patient()
+    })
+    .await;
+    // Never a byte, half a head, and a whole request with nothing after it.
+    let silent = server.connect().await;
+    let mut partial = server.connect().await;
+    partial.send("GET /health HTTP/1.1\r\nHo").await;
+    let mut idle = server.connect().await;
+    exchange(&mut idle).await;
+
+    assert_eq!(silent.rest().await, b"");
+    partial.rest().await;
+    assert_eq!(idle.rest().await, b"");
+}
+
+#[tokio::test]
+async fn connections_beyond_the_cap_wait_for_a_free_place() {
+    let server = Server::start_with(Settings {
+        max_connections: 2,
+        ..patient()
+    })
+    .await;
+    let mut first = server.connect().await;
+    let mut second = server.connect().await;
+    exchange(&mut first).await;
+    exchange(&mut second).await;
+
+    let mut third = server.connect().await;
+    third.send(REQUEST).await;
+    let early = tokio::time::timeout(Duration::from_millis(50), third.response(false)).await;
+    assert!(early.is_err(), "answered beyond the cap");
+
+    drop(first);
+    assert_eq!(third.response(false).await.status, 200);
+    exchange(&mut second).await;
+}
+
+#[tokio::test]
+async fn shutdown_works_at_the_cap() {
+    let server = Server::start_with(Settings {
+        max_connections: 1,
+        ..patient()
+    })
+    .await;
+    let mut only = server.connect().await;
+    exchange(&mut only).await;
+    let _waiting = server.connect().await;
+    assert_eq!(within(server.stop()).await.unwrap(), Drain::Complete);
+}
+
+#[tokio::test]
+async fn shutdown_closes_port_and_idle_connections_at_once() {
+    let server = Server::start_with(patient()).await;
+    let address = server.address;
+    let mut idle = server.connect().await;
+    exchange(&mut idle).await;
+    let unused = server.connect().await;
+    let mut last = server.connect().await;
+    // Accepted in order: an answer to the last means that all of them were accepted.
+    exchange(&mut last).await;
+
+    assert_eq!(within(server.stop()).await.unwrap(), Drain::Complete);
+    for connection in [idle, unused, last] {
+        assert_eq!(connection.rest().await, b"");
+    }
+    assert!(
+        within(TcpStream::connect(address)).await.is_err(),
+        "still listening"
+    );
+}
+
+#[tokio::test]
+async fn shutdown_lets_a_request_in_flight_finish() {
+    let server = Server::start_with(patient()).await;
+    let address = server.address;
+    let mut connection = server.connect().await;
+    let (begin, end) = REQUEST.split_at(20);
+    connection.send(begin).await;
+    // Once a later connection is answered, the half request has been read too: one thread, in order.
+    exchange(&mut server.connect().await).await;
+
+    let done = server.stop();
+    // Refused connections show that the shutdown is under way.
+    while within(TcpStream::connect(address)).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    assert!(!done.is_finished());
+
+    connection.send(end).await;
+    let response = connection.response(false).await;
+    assert_eq!(
+        (response.status, response.header("connection")),
+        (200, Some("close"))
+    );
+    assert_eq!(connection.rest().await, b"");
+    assert_eq!(within(done).await.unwrap(), Drain::Complete);
+}
+
+#[tokio::test]
+async fn shutdown_does_not_wait_longer_than_the_deadline() {
+    let server = Server::start_with(Settings {
+        drain: Duration::from_millis(100),
+        ..patient()
+    })
+    .await;
+    let mut hung = Vec::new();
+    for _ in 0..2 {
+        let mut connection = server.connect().await;
+        connection.send("GET /now HTTP/1.1\r\nHo").await;
+        hung.push(connection);
+    }
+    exchange(&mut server.connect().await).await;
+
+    let start = Instant::now();
+    assert_eq!(
+        within(server.stop()).await.unwrap(),
+        Drain::CutOff { connections: 2 }
+    );
+    assert!(start.elapsed() >= Duration::from_millis(100));
+    for connection in hung {
+        assert_eq!(connection.rest().await, b"");
+    }
+}

@@ -1,0 +1,280 @@
+//! The HTTP interface over real connections: statuses, headers and bodies.
+
+use crate::support::{Response, Server};
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+const PATHS: [&str; 3] = ["/now", "/health", "/version"];
+
+fn body(response: &Response) -> Value {
+    serde_json::from_str(&response.body).expect("the body is JSON")
+}
+
+fn assert_timestamp(text: &str, before: DateTime<Utc>) {
+    assert_eq!(text.len(), "2026-11-22T10:04:05.123456Z".len(), "{text}");
+    assert!(text.ends_with('Z') && text.as_bytes()[19] == b'.', "{text}");
+    let time = DateTime::parse_from_rfc3339(text).expect("RFC 3339");
+    // The timestamp is cut to microseconds, so it may lie before a reading of the same microsecond.
+    assert!(
+        time > before - chrono::TimeDelta::microseconds(1) && time <= Utc::now(),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn now_is_json_by_default() {
+    let server = Server::start().await;
+    let before = Utc::now();
+    let response = server.request("GET /now HTTP/1.1").await;
+
+    assert_eq!(response.status, 200);
+    assert_eq!(response.header("content-type"), Some("application/json"));
+    assert_eq!(response.header("cache-control"), Some("no-store"));
+    let body = body(&response);
+    let now = body["now"].as_str().expect("a timestamp");
+    assert_timestamp(now, before);
+    assert_eq!(
+        body,
+        json!({ "now": now, "instance": "instance-under-test", "version": "1.2.3+0123456789ab" })
+    );
+}
+
+#[tokio::test]
+async fn now_is_a_bare_timestamp_as_text() {
+    let server = Server::start().await;
+    let before = Utc::now();
+    let response = server
+        .request("GET /now?nonce=abc HTTP/1.1\r\nAccept: text/plain")
+        .await;
+
+    assert_eq!(response.status, 200);
+    assert_eq!(
+        response.header("content-type"),
+        Some("text/plain; charset=utf-8")
+    );
+    assert_eq!(response.header("cache-control"), Some("no-store"));
+    assert_timestamp(
+        response
+            .body
+            .strip_suffix('\n')
+            .expect("a newline at the end"),
+        before,
+    );
+}
+
+#[tokio::test]
+async fn all_accept_lines_count() {
+    let server = Server::start().await;
+    for (accept, expected) in [
+        ("Accept: */*", "application/json"),
+        ("Accept: application/json", "application/json"),
+        ("Accept: text/plain;q=0", "application/json"),
+        ("Accept: \u{e9}", "application/json"),
+        (
+            "Accept: text/html\r\nAccept: text/plain",
+            "text/plain; charset=utf-8",
+        ),
+    ] {
+        let response = server
+            .request(&format!("GET /now HTTP/1.1\r\n{accept}"))
+            .await;
+        assert_eq!(response.header("content-type"), Some(expected), "{accept}");
+    }
+}
+
+#[tokio::test]
+async fn nonce_comes_back() {
+    let server = Server::start().await;
+    for (query, expected) in [
+        ("nonce=abc", json!("abc")),
+        ("nonce=A-z_9", json!("A-z_9")),
+        ("other=1&nonce=%61bc&more", json!("abc")),
+        ("other=%ff", Value::Null),
+        ("", Value::Null),
+    ] {
+        let response = server.request(&format!("GET /now?{query} HTTP/1.1")).await;
+        assert_eq!(
+            (response.status, &body(&response)["nonce"]),
+            (200, &expected),
+            "{query}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_nonce_is_400() {
+    let server = Server::start().await;
+    let too_long = format!("nonce={}", "x".repeat(65));
+    for query in [
+        "nonce",
+        "nonce=",
+        "nonce=a+b",
+        "nonce=%00",
+        "nonce=%ff",
+        "nonce=a&nonce=b",
+        &too_long,
+    ] {
+        for accept in ["*/*", "text/plain"] {
+            let response = server
+                .request(&format!("GET /now?{query} HTTP/1.1\r\nAccept: {accept}"))
+                .await;
+            assert_eq!(response.status, 400, "{query}");
+            assert_eq!(response.header("content-type"), Some("application/json"));
+            assert_eq!(response.header("cache-control"), Some("no-store"));
+            assert_eq!(
+                body(&response),
+                json!({ "error": "nonce is not 1 to 64 characters of A-Z a-z 0-9 _ -" })
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn health_and_version() {
+    let server = Server::start().await;
+    for (path, expected) in [
+        ("/health", json!({ "status": "ok" })),
+        (
+            "/version",
+            json!({ "version": "1.2.3+0123456789ab", "instance": "instance-under-test" }),
+        ),
+        ("/health?anything", json!({ "status": "ok" })),
+    ] {
+        let response = server.request(&format!("GET {path} HTTP/1.1")).await;
+        assert_eq!(response.status, 200, "{path}");
+        assert_eq!(response.header("content-type"), Some("application/json"));
+        assert_eq!(response.header("cache-control"), Some("no-store"));
+        assert_eq!(body(&response), expected, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn head_has_the_headers_of_get_and_no_body() {
+    let server = Server::start().await;
+    let without_date = |response: &Response| {
+        let mut headers = response.headers.clone();
+        headers.retain(|(name, _)| name != "date");
+        headers.sort();
+        headers
+    };
+    for path in [
+        "/now",
+        "/now?nonce=abc",
+        "/now?nonce=!",
+        "/health",
+        "/version",
+        "/nothing",
+    ] {
+        for accept in ["*/*", "text/plain"] {
+            let get = server
+                .request(&format!("GET {path} HTTP/1.1\r\nAccept: {accept}"))
+                .await;
+            // Two on one connection: a body after the first would spoil the second.
+            let mut connection = server.connect().await;
+            for _ in 0..2 {
+                connection
+                    .send(&format!(
+                        "HEAD {path} HTTP/1.1\r\nHost: test\r\nAccept: {accept}\r\n\r\n"
+                    ))
+                    .await;
+                let head = connection.response(true).await;
+                assert_eq!(head.status, get.status, "{path}");
+                assert_eq!(without_date(&head), without_date(&get), "{path}");
+                assert_eq!(head.content_length(), get.body.len(), "{path}");
+            }
+            connection.send("GET /health HTTP/1.0\r\n\r\n").await;
+            assert!(
+                connection.rest().await.starts_with(b"HTTP/1.0 200"),
+                "{path}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn unknown_paths_are_404_whatever_the_method() {
+    let server = Server::start().await;
+    for path in [
+        "/",
+        "//",
+        "/now/",
+        "//now",
+        "/now/x",
+        "/Now",
+        "/no",
+        "/nowx",
+        "/n%6Fw",
+        "/health/",
+        "/version/",
+        "*",
+    ] {
+        for method in ["GET", "POST", "DELETE", "OPTIONS"] {
+            let response = server.request(&format!("{method} {path} HTTP/1.1")).await;
+            assert_eq!(response.status, 404, "{method} {path}");
+            assert_eq!(response.header("allow"), None, "{method} {path}");
+            assert_eq!(response.header("cache-control"), Some("no-store"));
+            assert_eq!(body(&response), json!({ "error": "not found" }));
+        }
+    }
+}
+
+#[tokio::test]
+async fn other_methods_on_known_paths_are_405() {
+    let server = Server::start().await;
+    for path in PATHS {
+        for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"] {
+            let response = server
+                .request(&format!("{method} {path} HTTP/1.1\r\nContent-Length: 0"))
+                .await;
+            assert_eq!(response.status, 405, "{method} {path}");
+            assert_eq!(
+                response.header("allow"),
+                Some("GET, HEAD"),
+                "{method} {path}"
+            );
+            assert_eq!(response.header("content-type"), Some("application/json"));
+            assert_eq!(response.header("cache-control"), Some("no-store"));
+            assert_eq!(body(&response), json!({ "error": "method not allowed" }));
+        }
+    }
+    // The method comes before the query.
+    assert_eq!(
+        server
+            .request("POST /now?nonce=! HTTP/1.1\r\nContent-Length: 0")
+            .await
+            .status,
+        405
+    );
+}
+
+#[tokio::test]
+async fn the_absolute_form_of_the_target_is_understood() {
+    let server = Server::start().await;
+    assert_eq!(
+        server
+            .request("GET http://test/health HTTP/1.1")
+            .await
+            .status,
+        200
+    );
+    assert_eq!(server.request("GET http://test HTTP/1.1").await.status, 404);
+}
+
+#[tokio::test]
+async fn requests_that_are_no_http_are_refused() {
+    let server = Server::start().await;
+    let long_path = format!("GET /{} HTTP/1.1", "x".repeat(100_000));
+    let long_header = format!("GET /now HTTP/1.1\r\nX: {}", "x".repeat(100_000));
+    for (head, status) in [
+        ("GET /now", 400),
+        ("GET /now HTTP/1.1\r\nno colon", 400),
+        (&long_path, 431),
+        (&long_header, 431),
+        // A client that knows the server speaks HTTP/2 without being told: it does not.
+        ("PRI * HTTP/2.0", 400),
+    ] {
+        assert_eq!(server.request(head).await.status, status, "{head:.40}");
+    }
+    // None of them harmed the others.
+    assert_eq!(server.request("GET /health HTTP/1.1").await.status, 200);
+}

@@ -1,0 +1,313 @@
+//! The real program: environment, signals, log lines and exit codes.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::{Connection, Response};
+
+const DIGEST: &str = "sha256:3f2a9c0b1d2e4f5061728394a5b6c7d8e9f00112233445566778899aabbccdde";
+
+#[expect(clippy::disallowed_methods, reason = "the program under test")]
+fn program(environment: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_app"));
+    command
+        .env_clear()
+        .envs(environment.iter().copied())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+fn json_line(line: &str) -> Value {
+    serde_json::from_str(line).expect("log lines and bodies are JSON")
+}
+
+/// Runs the program to its end, which it is expected to reach by itself, and gives exit code and the
+/// only line on standard error.
+fn failure(environment: &[(&str, &str)]) -> (Option<i32>, Value) {
+    let output = program(environment).output().expect("the program starts");
+    let stderr = String::from_utf8(output.stderr).expect("log lines are text");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    assert!(output.stdout.is_empty());
+    (output.status.code(), json_line(&stderr))
+}
+
+/// The program once it listens.
+struct Running {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    /// Its first log line.
+    listening: Value,
+    port: u16,
+}
+
+impl Running {
+    /// Starts it on a free port. `prepare` adds to the command.
+    fn start(prepare: impl Fn(&mut Command)) -> Self {
+        // The program takes no port 0, so one is found first. Another process may be quicker.
+        (0..10)
+            .find_map(|_| Self::try_start(&prepare))
+            .expect("the program listens")
+    }
+
+    fn try_start(prepare: impl Fn(&mut Command)) -> Option<Self> {
+        let free = TcpListener::bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)))
+            .or_else(|_| TcpListener::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))))
+            .and_then(|listener| listener.local_addr())
+            .expect("there is a free port");
+        let mut command = program(&[("PORT", &free.port().to_string())]);
+        prepare(&mut command);
+        let mut child = command.spawn().expect("the program starts");
+        let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        let mut line = String::new();
+        stdout.read_line(&mut line).expect("stdout is text");
+        if line.is_empty() {
+            child.wait().expect("a child can be waited for");
+            return None;
+        }
+        Some(Self {
+            child,
+            stdout,
+            listening: json_line(&line),
+            port: free.port(),
+        })
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the standard library sends no other signal than SIGKILL"
+    )]
+    fn signal(&self, name: &str) {
+        let status = Command::new("/bin/kill")
+            .args(["-s", name, &self.child.id().to_string()])
+            .status()
+            .expect("kill starts");
+        assert!(status.success());
+    }
+
+    /// Waits for the end; gives exit status, the rest of standard output, and standard error.
+    fn finish(mut self) -> (ExitStatus, String, String) {
+        let (mut stdout, mut stderr) = (String::new(), String::new());
+        self.stdout
+            .read_to_string(&mut stdout)
+            .expect("stdout is text");
+        let mut pipe = self.child.stderr.take().expect("stderr is piped");
+        pipe.read_to_string(&mut stderr).expect("stderr is text");
+        (
+            self.child.wait().expect("a child can be waited for"),
+            stdout,
+            stderr,
+        )
+    }
+
+    async fn get(&self, path: &str) -> Response {
+        let mut connection =
+            Connection::open(SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))).await;
+        connection
+            .send(&format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"))
+            .await;
+        connection.response(false).await
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Only a failed test leaves it running.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_wrong_port_is_a_usage_error() {
+    for port in ["0", "", "65536", "http"] {
+        let (code, line) = failure(&[("PORT", port)]);
+        assert_eq!(code, Some(2), "{port:?}");
+        assert_eq!(line["level"], "error");
+        assert_eq!(
+            line["message"],
+            format!("`PORT` is not a port number: {port:?}")
+        );
+        assert_eq!(
+            line["hint"],
+            "set PORT to a number from 1 to 65535, or leave it out for 8080"
+        );
+    }
+}
+
+#[test]
+fn an_occupied_port_is_told_with_a_remedy() {
+    for address in [
+        SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+        SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+    ] {
+        let occupied = TcpListener::bind(address).unwrap();
+        let port = occupied.local_addr().unwrap().port();
+        let (code, line) = failure(&[("PORT", &port.to_string())]);
+        assert_eq!(code, Some(1));
+        assert_eq!(line["message"], format!("port {port} is already in use"));
+        assert_eq!(
+            line["hint"],
+            "stop the program that listens there, or set PORT to a free port"
+        );
+    }
+}
+
+#[tokio::test]
+async fn it_tells_who_it_is_and_stops_on_sigterm() {
+    let running = Running::start(|command| {
+        command.env("IMAGE_DIGEST", DIGEST);
+    });
+    let version = format!("{}+3f2a9c0b1d2e", env!("CARGO_PKG_VERSION"));
+    let instance = running.listening["instance"].as_str().unwrap().to_owned();
+    assert_eq!(running.listening["message"], "listening");
+    assert_eq!(running.listening["version"], version);
+    assert_eq!(running.listening["port"], running.port);
+    assert_eq!(instance.len(), 16);
+
+    let answer = json_line(&running.get("/version").await.body);
+    assert_eq!(
+        answer,
+        serde_json::json!({ "version": version, "instance": instance })
+    );
+
+    let start = Instant::now();
+    running.signal("TERM");
+    let (status, stdout, stderr) = running.finish();
+    assert_eq!(status.code(), Some(0));
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        start.elapsed()
+    );
+    let stopping = json_line(&stdout);
+    assert_eq!(
+        (&stopping["message"], &stopping["signal"]),
+        (&"stopping".into(), &"SIGTERM".into())
+    );
+    assert_eq!(stderr, "");
+}
+
+#[tokio::test]
+async fn it_stops_on_sigint() {
+    let running = Running::start(|_| {});
+    assert_eq!(running.listening["version"], env!("CARGO_PKG_VERSION"));
+    running.signal("INT");
+    let (status, stdout, _) = running.finish();
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(json_line(&stdout)["signal"], "SIGINT");
+}
+
+#[tokio::test]
+async fn it_listens_on_ipv6_where_there_is_ipv6() {
+    if TcpListener::bind(SocketAddr::from((Ipv6Addr::LOCALHOST, 0))).is_err() {
+        return;
+    }
+    let running = Running::start(|_| {});
+    let mut connection =
+        Connection::open(SocketAddr::from((Ipv6Addr::LOCALHOST, running.port))).await;
+    connection
+        .send("GET /health HTTP/1.1\r\nHost: test\r\n\r\n")
+        .await;
+    assert_eq!(connection.response(false).await.status, 200);
+    assert_eq!(running.get("/health").await.status, 200);
+}
+
+#[tokio::test]
+async fn the_instance_is_the_task_id_on_ecs() {
+    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+    let uri = format!("http://{}/v4/0a1b", listener.local_addr().unwrap());
+    let agent = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = BufReader::new(stream.try_clone().unwrap());
+        let mut line = String::new();
+        while line != "\r\n" {
+            line.clear();
+            request.read_line(&mut line).unwrap();
+        }
+        let body = r#"{"TaskARN":"arn:aws:ecs:us-west-2:111122223333:task/default/158d1c80"}"#;
+        write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+    });
+    let running = Running::start(|command| {
+        command.env("ECS_CONTAINER_METADATA_URI_V4", &uri);
+    });
+    agent.join().unwrap();
+    assert_eq!(running.listening["instance"], "158d1c80");
+    assert_eq!(
+        json_line(&running.get("/now").await.body)["instance"],
+        "158d1c80"
+    );
+}
+
+#[tokio::test]
+async fn odd_settings_of_its_surroundings_are_warnings() {
+    let running = Running::start(|command| {
+        command.env("IMAGE_DIGEST", "latest").env(
+            "ECS_CONTAINER_METADATA_URI_V4",
+            "http://metadata.invalid/v4",
+        );
+    });
+    assert_eq!(running.get("/now").await.status, 200);
+    assert_eq!(running.listening["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(running.listening["instance"].as_str().unwrap().len(), 16);
+    running.signal("TERM");
+    let (status, _, stderr) = running.finish();
+    assert_eq!(status.code(), Some(0));
+    let lines: Vec<Value> = stderr.lines().map(json_line).collect();
+    assert_eq!(lines.len(), 2, "{stderr}");
+    assert!(lines.iter().all(|line| line["level"] == "warn"), "{stderr}");
+    assert_eq!(lines[0]["value"], "latest");
+    assert_eq!(
+        lines[1]["reason"],
+        "`http://metadata.invalid/v4` is not an http address with an IP address as host"
+    );
+}
+
+#[tokio::test]
+async fn running_out_of_descriptors_is_survived() {
+    let running = Running::start(|command| limit_open_files(command, 24));
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, running.port));
+    let mut crowd = Vec::new();
+    for _ in 0..40 {
+        crowd.push(Connection::open(address).await);
+    }
+    // A line on standard error shows that the limit was reached.
+    let mut running = running;
+    let mut line = String::new();
+    let mut stderr = BufReader::new(running.child.stderr.take().unwrap());
+    stderr.read_line(&mut line).unwrap();
+    assert_eq!(json_line(&line)["message"], "cannot accept connections");
+
+    drop(crowd);
+    assert_eq!(running.get("/health").await.status, 200);
+}
+
+/// Wraps the command in a shell that lowers the limit.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "only a shell can lower the limit without unsafe code"
+)]
+fn limit_open_files(command: &mut Command, limit: u32) {
+    let mut shell = Command::new("/bin/sh");
+    shell
+        .args(["-c", &format!("ulimit -n {limit}; exec \"$0\"")])
+        .arg(command.get_program())
+        .env_clear()
+        .envs(
+            command
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    *command = shell;
+}
