@@ -3,19 +3,20 @@
 //! warp's own server has no time limit for request heads, no bound on connections, no `TCP_NODELAY`
 //! and a graceful shutdown that one silent client can hold up for ever. Hence this loop of our own.
 
+use std::future::Future;
+use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU16;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use std::{future::Future, io};
 
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::error::Error;
@@ -37,7 +38,11 @@ pub struct Settings {
     /// so it must exceed the load balancer's idle timeout (60 s unless set lower): otherwise the
     /// balancer sends requests into connections that are just being closed, and answers 502.
     pub head_timeout: Duration,
-    /// How long open requests may go on after the shutdown began.
+    /// How long new connections and requests are still taken after the signal to shut down. A load
+    /// balancer that was told at the same moment sends some more for an instant, and those in the
+    /// listen queue or on a connection that has just been opened would be lost.
+    pub linger: Duration,
+    /// How long open requests may go on after that.
     pub drain: Duration,
     /// Connections at the same time. More of them wait in the listen queue.
     pub max_connections: usize,
@@ -47,6 +52,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             head_timeout: Duration::from_secs(75),
+            linger: Duration::from_millis(300),
             drain: Duration::from_secs(10),
             max_connections: 10_000,
         }
@@ -93,9 +99,10 @@ pub async fn bind(port: NonZeroU16) -> Result<TcpListener, Error> {
     })
 }
 
-/// Serves until `shutdown` is ready, then lets open requests finish within [`Settings::drain`].
+/// Serves until `shutdown` is ready and [`Settings::linger`] over, then lets open requests finish
+/// within [`Settings::drain`].
 ///
-/// At shutdown the port and idle connections are closed at once. When this returns, no connection is
+/// Then the port and idle connections are closed at once. When this returns, no connection is
 /// left open. Failed accepts are logged and survived.
 pub async fn serve(
     listener: TcpListener,
@@ -110,9 +117,24 @@ pub async fn serve(
         .max_buf_size(HEAD_LIMIT);
 
     let graceful = GracefulShutdown::new();
+    let admit = |stream: TcpStream| {
+        // Without it the second of two pipelined answers waits for the client's delayed
+        // acknowledgement. It fails only on a dead connection, which is found out anyway.
+        let _ = stream.set_nodelay(true);
+        let connection = http.serve_connection(TokioIo::new(stream), service.clone());
+        let connection = graceful.watch(connection);
+        async move {
+            // What ends a connection early is the client's affair: it went away, was silent
+            // for too long or did not speak HTTP, and hyper has told it so where possible.
+            let _ = connection.await;
+        }
+    };
     let mut connections = JoinSet::new();
     let mut accept_works = true;
-    let mut shutdown = pin!(shutdown);
+    let mut shutdown = pin!(async {
+        shutdown.await;
+        tokio::time::sleep(settings.linger).await;
+    });
     loop {
         let accepted = tokio::select! {
             biased;
@@ -123,16 +145,7 @@ pub async fn serve(
         match accepted {
             Ok((stream, _)) => {
                 accept_works = true;
-                // Without it the second of two pipelined answers waits for the client's delayed
-                // acknowledgement. It fails only on a dead connection, which is found out anyway.
-                let _ = stream.set_nodelay(true);
-                let connection = http.serve_connection(TokioIo::new(stream), service.clone());
-                let connection = graceful.watch(connection);
-                connections.spawn(async move {
-                    // What ends a connection early is the client's affair: it went away, was silent
-                    // for too long or did not speak HTTP, and hyper has told it so where possible.
-                    let _ = connection.await;
-                });
+                connections.spawn(admit(stream));
             }
             Err(error) => {
                 // Out of descriptors, most likely. One line for a row of failures, and on we go.

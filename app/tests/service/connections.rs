@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::support::{Connection, Server, within};
-use app::{Drain, Settings};
-use tokio::net::TcpStream;
+use app::{Drain, Identity, Settings, serve};
+use tokio::net::{TcpListener, TcpStream};
 
 const REQUEST: &str = "GET /health HTTP/1.1\r\nHost: test\r\n\r\n";
 
@@ -178,6 +178,25 @@ async fn shutdown_lets_a_request_in_flight_finish() {
     );
     assert_eq!(connection.rest().await, b"");
     assert_eq!(within(done).await.unwrap(), Drain::Complete);
+}
+
+#[tokio::test]
+async fn shutdown_answers_who_still_waits_in_the_listen_queue() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    // Connected, and the request sent, before anybody accepts.
+    let mut waiting = Vec::new();
+    for _ in 0..5 {
+        let mut connection = Connection::open(address).await;
+        connection.send(REQUEST).await;
+        waiting.push(connection);
+    }
+    let identity = Identity::new(None, None);
+    let drain = within(serve(listener, identity, patient(), async {})).await;
+    assert_eq!(drain, Drain::Complete);
+    for connection in &mut waiting {
+        assert_eq!(connection.response(false).await.status, 200);
+    }
 }
 
 #[tokio::test]
