@@ -1,4 +1,8 @@
 //! The method itself, over many simulated exchanges: the true offset always lies within the bounds, and no verdict is false.
+#![expect(
+    clippy::unwrap_used,
+    reason = "in helpers of tests too, what cannot be is a failed test"
+)]
 
 use checker::{InstanceClock, Reading, Sample, Settings, Timestamp, Verdict};
 use chrono::{DateTime, SecondsFormat};

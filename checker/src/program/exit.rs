@@ -99,4 +99,28 @@ mod tests {
             assert_eq!(last.get(), exit);
         }
     }
+
+    #[test]
+    #[ignore = "ends the process: for the test below, in a process of its own"]
+    fn panics() {
+        on_panic();
+        panic!("on purpose");
+    }
+
+    #[test]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "an exit code can only be seen from outside"
+    )]
+    fn a_panic_is_unknown_and_one_line() {
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact", "program::exit::tests::panics"])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(3));
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(stderr.starts_with("internal error at "), "{stderr}");
+        assert!(stderr.ends_with(": on purpose\n"), "{stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    }
 }

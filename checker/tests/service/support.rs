@@ -10,27 +10,27 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// A request, as the server saw it.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub(crate) struct Request {
     /// Request line and headers.
-    pub head: String,
+    pub(crate) head: String,
     /// The value of the query's `nonce`.
-    pub nonce: String,
+    pub(crate) nonce: String,
     /// From 0, over all connections.
-    pub number: usize,
+    pub(crate) number: usize,
     /// From 0.
-    pub connection: usize,
+    pub(crate) connection: usize,
 }
 
 /// What to send, and what to do with the connection then.
 #[derive(Debug, Clone)]
-pub struct Reply {
-    pub bytes: Vec<u8>,
-    pub then: Then,
+pub(crate) struct Reply {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) then: Then,
 }
 
 /// What becomes of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Then {
+pub(crate) enum Then {
     KeepOpen,
     Close,
     /// Keep it open and never write again.
@@ -39,17 +39,17 @@ pub enum Then {
 
 /// A running server; it ends with the test's runtime.
 #[derive(Debug, Clone)]
-pub struct Server {
-    pub address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
     seen: Arc<Mutex<Vec<Request>>>,
 }
 
 impl Server {
-    pub async fn start(respond: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(respond: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
         Self::start_on("127.0.0.1:0", respond).await.unwrap()
     }
 
-    pub async fn start_on(
+    pub(crate) async fn start_on(
         address: &str,
         respond: impl Fn(&Request) -> Reply + Send + Sync + 'static,
     ) -> std::io::Result<Self> {
@@ -69,21 +69,21 @@ impl Server {
         Ok(server)
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}/now", self.address)
     }
 
-    pub fn target(&self) -> Target {
+    pub(crate) fn target(&self) -> Target {
         Target::new(&self.url(), None).unwrap()
     }
 
     /// A target by another name.
-    pub fn target_as(&self, url: &str) -> Target {
+    pub(crate) fn target_as(&self, url: &str) -> Target {
         let connect_to: ConnectTo = self.address.to_string().parse().unwrap();
         Target::new(url, Some(connect_to)).unwrap()
     }
 
-    pub fn requests(&self) -> Vec<Request> {
+    pub(crate) fn requests(&self) -> Vec<Request> {
         self.seen.lock().unwrap().clone()
     }
 }
@@ -133,22 +133,22 @@ async fn serve(
 }
 
 /// A clock that is `offset` milliseconds ahead.
-pub fn clock(offset: i64) -> DateTime<Utc> {
+pub(crate) fn clock(offset: i64) -> DateTime<Utc> {
     Utc::now() + TimeDelta::milliseconds(offset)
 }
 
 /// The service's own form of an answer.
-pub fn now_json(now: DateTime<Utc>, instance: &str, version: &str, nonce: &str) -> String {
+pub(crate) fn now_json(now: DateTime<Utc>, instance: &str, version: &str, nonce: &str) -> String {
     let now = now.to_rfc3339_opts(SecondsFormat::Micros, true);
     format!(r#"{{"now":"{now}","instance":"{instance}","version":"{version}","nonce":"{nonce}"}}"#)
 }
 
 /// 200 with a body.
-pub fn ok(body: &str) -> Reply {
+pub(crate) fn ok(body: &str) -> Reply {
     with_headers("200 OK", "", body)
 }
 
-pub fn with_headers(status: &str, headers: &str, body: &str) -> Reply {
+pub(crate) fn with_headers(status: &str, headers: &str, body: &str) -> Reply {
     let length = body.len();
     Reply {
         bytes: format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n{headers}\r\n{body}")
@@ -158,6 +158,6 @@ pub fn with_headers(status: &str, headers: &str, body: &str) -> Reply {
 }
 
 /// A healthy service whose clock is `offset` milliseconds ahead.
-pub fn service(offset: i64) -> impl Fn(&Request) -> Reply + Send + Sync + 'static {
+pub(crate) fn service(offset: i64) -> impl Fn(&Request) -> Reply + Send + Sync + 'static {
     move |request| ok(&now_json(clock(offset), "a", "1", &request.nonce))
 }

@@ -1,12 +1,10 @@
 //! The program as others call it: exit codes, lines, signals.
 
-mod support;
-
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use crate::support::{Reply, Server, Then, clock, now_json, ok, service, with_headers};
 use serde_json::Value;
-use support::{Reply, Server, Then, clock, now_json, ok, service};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
@@ -195,7 +193,7 @@ async fn a_reader_that_goes_away_ends_it_quietly() {
 async fn waiting_ends_when_the_service_is_up() {
     let server = Server::start(|request| {
         if request.connection < 2 {
-            support::with_headers("503 Service Unavailable", "", "")
+            with_headers("503 Service Unavailable", "", "")
         } else {
             service(0)(request)
         }
