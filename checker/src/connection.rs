@@ -10,7 +10,7 @@ use reqwest::{Client, Response};
 use crate::answer::printable;
 use crate::clock::Clock;
 use crate::exchange::{Exchange, Received};
-use crate::failure::{Failure, detail};
+use crate::failure::Failure;
 use crate::settings::Settings;
 use crate::stall::watched;
 use crate::target::Route;
@@ -52,9 +52,9 @@ impl Connection {
             // Reading the system's certificates takes tens of milliseconds, and fails where there are none.
             builder = builder.tls_certs_only([]);
         }
-        let client = builder.build().map_err(|error| Failure::Client {
-            detail: detail(&error),
-        })?;
+        let client = builder
+            .build()
+            .map_err(|error| Failure::from_builder(&error))?;
         Ok(Self {
             client,
             route,

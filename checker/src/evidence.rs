@@ -95,7 +95,8 @@ impl<'a> Evidence<'a> {
             self.requests_on_connection = 0;
         }
         self.requests_on_connection += 1;
-        self.connection_lost = false;
+        // After a failed request there is nothing left to reuse.
+        self.connection_lost = exchange.result.is_err();
         if exchange.result.is_ok() {
             let latencies = if exchange.warm {
                 &mut self.warm_latencies
@@ -108,7 +109,7 @@ impl<'a> Evidence<'a> {
             Outcome::Sampled(answer, sample) => self.sampled(&answer, &sample, exchange.stalled()),
             Outcome::Discarded(answer, discard) => self.discarded(answer.as_ref(), discard),
             Outcome::Failed(failure) => self.fail(failure),
-            Outcome::ConnectionLost => self.connection_lost = true,
+            Outcome::ConnectionLost => {}
         }
         self.next()
     }
@@ -368,5 +369,23 @@ mod tests {
         assert_eq!(evidence.add(&broken), Next::NewConnection);
         assert_eq!(evidence.add(&cold(broken)), Next::Stop);
         assert_eq!(evidence.verdict(), Verdict::Down);
+    }
+
+    #[test]
+    fn after_a_timeout_of_its_own_making_the_checker_asks_again() {
+        let settings = Settings::default();
+        let mut evidence = Evidence::new(&settings);
+        let mut late = cold(answer(3, "a", "1", 0));
+        late.stall = std::time::Duration::from_secs(3);
+        late.result = Err(Failure::TimedOut {
+            after: settings.timeout,
+        });
+        assert_eq!(evidence.add(&late), Next::NewConnection);
+        assert_eq!(
+            evidence.verdict(),
+            Verdict::Indeterminate {
+                reason: Reason::CheckerOverloaded
+            }
+        );
     }
 }

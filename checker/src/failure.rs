@@ -99,6 +99,13 @@ impl Failure {
         matches!(self, Self::TimedOut { .. } | Self::ConnectTimeout { .. })
     }
 
+    /// Why there is no client: the innermost cause says it, the outer ones only that there was one.
+    pub(crate) fn from_builder(error: &reqwest::Error) -> Self {
+        Self::Client {
+            detail: innermost(&causes(error)),
+        }
+    }
+
     /// Flattens the client's error. `after` is the time allowed for connecting.
     pub(crate) fn from_client(error: &reqwest::Error, route: &Route, after: Duration) -> Self {
         let peer = peer(&route.addresses);
@@ -144,6 +151,12 @@ fn peer(addresses: &[SocketAddr]) -> String {
         let _ = write!(text, "{separator}{address}");
     }
     text
+}
+
+fn innermost(causes: &[&(dyn Error + 'static)]) -> String {
+    causes
+        .last()
+        .map_or_else(String::new, |cause| detail(*cause))
 }
 
 /// The error and everything below it, including what an I/O error wraps (which its `source` jumps over).
