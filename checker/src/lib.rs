@@ -1,1 +1,51 @@
-//! checker
+//! Verifies from outside that a service is up and that its clock is right.
+//!
+//! One request cannot prove *the* offset of a remote clock, it proves an interval that holds the offset. Verdicts follow from
+//! intervals alone, so a healthy clock behind a slow line is never called wrong, and a wrong one never right:
+//!
+//! ```text
+//! Target ─► Route ─► Connection ─► Exchange ─► Outcome ─► Evidence ─► Verdict ─► Report
+//!          resolve   HTTP client   clock read  └──────────── pure ────────────┘
+//!                                              before/after
+//! ```
+//!
+//! - [`check()`] judges a [`Target`] once and never fails: whatever went wrong is in the [`Report`].
+//! - [`Timestamp`], [`Sample`], [`OffsetInterval`], [`InstanceClock`] and [`Verdict`] are the method; they know no clock, no network.
+//! - [`Clock`] is where wall and monotonic time come from.
+//! - [`program`] is the command line around it.
+//!
+//! `docs/checker.md` describes method, verdicts and output formats.
+
+mod answer;
+mod cause;
+mod check;
+mod clock;
+mod connection;
+mod evidence;
+mod exchange;
+mod failure;
+mod instance;
+mod interval;
+pub mod program;
+
+mod report;
+mod settings;
+mod stall;
+mod target;
+mod timestamp;
+mod units;
+mod verdict;
+
+pub use answer::{Answer, AnswerError};
+pub use check::{check, check_with_clock};
+pub use clock::{Clock, Reading, SystemClock};
+pub use exchange::Discard;
+pub use failure::Failure;
+pub use instance::InstanceClock;
+pub use interval::{OffsetInterval, Sample, drift};
+pub use report::{Availability, InstanceReport, Note, Report};
+pub use settings::Settings;
+pub use target::{ConnectTo, Target, TargetError};
+pub use timestamp::{Timestamp, TimestampError};
+pub use units::Nanoseconds;
+pub use verdict::{Reason, Verdict};

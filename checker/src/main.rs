@@ -1,2 +1,7 @@
-//! checker
-fn main() {}
+//! The `checker` program: everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    checker::program::main()
+}

@@ -1,0 +1,134 @@
+//! One sentence for people on why a verdict is not OK: pure text.
+
+use crate::evidence::Evidence;
+use crate::interval::OffsetInterval;
+use crate::settings::Settings;
+use crate::units::{Nanoseconds, magnitude, milliseconds, nanoseconds, setting, signed};
+use crate::verdict::{Reason, Verdict, separation};
+
+/// The sentence; `None` for OK.
+pub(crate) fn cause(evidence: &Evidence, settings: &Settings) -> Option<String> {
+    match evidence.verdict() {
+        Verdict::Ok => None,
+        Verdict::Down => evidence.failure.as_ref().map(ToString::to_string),
+        Verdict::Skewed => Some(skew(evidence, settings)),
+        Verdict::Indeterminate { reason } => Some(doubt(evidence, settings, reason)),
+    }
+}
+
+fn named(instance: Option<&String>) -> String {
+    instance.map_or_else(
+        || "the clock".to_owned(),
+        |name| format!("the clock of instance `{name}`"),
+    )
+}
+
+/// What is proven, of the first clock that is off.
+fn skew(evidence: &Evidence, settings: &Settings) -> String {
+    let limit = nanoseconds(settings.max_skew);
+    let intervals: Vec<_> = evidence
+        .instances
+        .iter()
+        .filter_map(|(name, instance)| Some((name.as_ref(), evidence.interval_of(instance)?)))
+        .collect();
+    let mut sentences: Vec<_> = intervals
+        .iter()
+        .filter_map(|(name, interval)| one_skew(&named(*name), *interval, limit))
+        .collect();
+    if let Some(apart) = farthest_apart(&intervals).filter(|apart| *apart > 2 * limit) {
+        sentences.push(format!(
+            "two instances are at least {} apart",
+            magnitude(milliseconds(apart))
+        ));
+    }
+    sentences.join("; ")
+}
+
+fn one_skew(name: &str, interval: OffsetInterval, limit: Nanoseconds) -> Option<String> {
+    let (amount, direction) = if interval.lo > limit {
+        (interval.lo, "ahead")
+    } else if interval.hi < -limit {
+        (-interval.hi, "behind")
+    } else {
+        return None;
+    };
+    Some(format!(
+        "{name} is at least {} {direction}",
+        magnitude(milliseconds(amount))
+    ))
+}
+
+fn farthest_apart(intervals: &[(Option<&String>, OffsetInterval)]) -> Option<Nanoseconds> {
+    let pairs = intervals.iter().enumerate().flat_map(|(index, (_, a))| {
+        intervals[..index]
+            .iter()
+            .map(move |(_, b)| separation(*a, *b))
+    });
+    pairs.max()
+}
+
+fn doubt(evidence: &Evidence, settings: &Settings, reason: Reason) -> String {
+    let limit = setting(settings.max_skew);
+    match reason {
+        Reason::RttTooLong => format!(
+            "answers take too long to tell{}, limit {limit}",
+            bounds(evidence)
+        ),
+        Reason::CoarseResolution => format!(
+            "timestamps are too coarse to tell{}, limit {limit}",
+            bounds(evidence)
+        ),
+        Reason::Borderline => format!("too near to the limit of {limit}{}", bounds(evidence)),
+        Reason::LocalStep => "the local clock was set during the check".to_owned(),
+        Reason::Stale => {
+            "answers come from a cache (an `Age` header, or the nonce of another request)"
+                .to_owned()
+        }
+        Reason::CheckerOverloaded => {
+            "the checker was held up and cannot tell its own delays from the service's".to_owned()
+        }
+        Reason::LeapWindow => "the service answers from within a leap second".to_owned(),
+        Reason::Inconsistent => {
+            "answers of one instance contradict each other: its clock was set, or two share a name"
+                .to_owned()
+        }
+        Reason::NoSample => "no answer could be judged".to_owned(),
+        Reason::UnexpectedVersion => {
+            let expected = settings.expect_version.as_deref().unwrap_or_default();
+            match evidence.unexpected_version.as_deref() {
+                None | Some("") => {
+                    format!("expected version {expected}, an answer named none")
+                }
+                Some(version) => format!("expected version {expected}, version {version} answered"),
+            }
+        }
+        Reason::MissingInstances => format!(
+            "expected {} instances, {} answered in {} requests",
+            settings.expect_instances.unwrap_or_default(),
+            evidence.instances.len(),
+            evidence.requests
+        ),
+        Reason::InternalError => evidence
+            .failure
+            .as_ref()
+            .map_or_else(|| "internal error".to_owned(), ToString::to_string),
+    }
+}
+
+/// The bounds of the first undecided clock.
+fn bounds(evidence: &Evidence) -> String {
+    let undecided = evidence
+        .instances
+        .iter()
+        .find(|(_, instance)| evidence.verdict_on(instance) != Verdict::Ok);
+    undecided
+        .and_then(|(name, instance)| Some((name, evidence.interval_of(instance)?)))
+        .map_or_else(String::new, |(name, interval)| {
+            format!(
+                ": {} is between {} and {} off",
+                named(name.as_ref()),
+                signed(milliseconds(interval.lo)),
+                signed(milliseconds(interval.hi))
+            )
+        })
+}

@@ -1,0 +1,142 @@
+//! The only module that speaks HTTP: one connection to one target, asked again and again.
+
+use std::sync::Once;
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, AGE, CACHE_CONTROL, HOST, HeaderValue, LOCATION};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Response};
+
+use crate::answer::printable;
+use crate::clock::Clock;
+use crate::exchange::{Exchange, Received};
+use crate::failure::Failure;
+use crate::settings::Settings;
+use crate::stall::watched;
+use crate::target::Route;
+
+/// A longer body is no answer to the question for the time.
+const LARGEST_BODY: usize = 64 * 1024;
+
+/// A connection, opened by the first request and kept for the next ones.
+pub(crate) struct Connection {
+    client: Client,
+    route: Route,
+    timeout: Duration,
+    requests: u32,
+}
+
+impl Connection {
+    /// `number` rotates the addresses, so that several connections spread over all of them.
+    pub(crate) fn new(route: &Route, settings: &Settings, number: u32) -> Result<Self, Failure> {
+        install_tls_provider();
+        let mut route = route.clone();
+        let addresses = route.addresses.len().max(1);
+        route
+            .addresses
+            .rotate_left(usize::try_from(number).unwrap_or_default() % addresses);
+
+        let mut builder = Client::builder()
+            .user_agent(concat!("checker/", env!("CARGO_PKG_VERSION")))
+            // What answers must be what was asked: nothing in between, nothing else, and only once.
+            .no_proxy()
+            .redirect(Policy::none())
+            .retry(reqwest::retry::never())
+            .http1_only()
+            .pool_max_idle_per_host(1)
+            .connect_timeout(connect_timeout(settings.timeout));
+        if let Some(host) = route.url.domain() {
+            builder = builder.resolve_to_addrs(host, &route.addresses);
+        }
+        if route.url.scheme() == "http" {
+            // Reading the system's certificates takes tens of milliseconds, and fails where there are none.
+            builder = builder.tls_certs_only([]);
+        }
+        let client = builder
+            .build()
+            .map_err(|error| Failure::from_builder(&error))?;
+        Ok(Self {
+            client,
+            route,
+            timeout: settings.timeout,
+            requests: 0,
+        })
+    }
+
+    /// Asks once.
+    pub(crate) async fn ask(&mut self, clock: &dyn Clock) -> Exchange {
+        let nonce = format!("{:016x}", rand::random::<u64>());
+        let warm = self.requests > 0;
+        self.requests += 1;
+
+        let sent = clock.read();
+        let (received, stall) =
+            watched(tokio::time::timeout(self.timeout, self.exchange(&nonce))).await;
+        let at = clock.read();
+        Exchange {
+            sent,
+            received: at,
+            stall,
+            warm,
+            nonce,
+            result: received.unwrap_or(Err(Failure::TimedOut {
+                after: self.timeout,
+            })),
+        }
+    }
+
+    async fn exchange(&self, nonce: &str) -> Result<Received, Failure> {
+        let broken = |error: reqwest::Error| {
+            Failure::from_client(&error, &self.route, connect_timeout(self.timeout))
+        };
+        let mut url = self.route.url.clone();
+        url.query_pairs_mut().append_pair("nonce", nonce);
+        let mut request = self
+            .client
+            .get(url)
+            .header(ACCEPT, "application/json, text/plain;q=0.5")
+            .header(CACHE_CONTROL, "no-store");
+        if let Ok(host) = HeaderValue::from_str(&self.route.host_header) {
+            request = request.header(HOST, host);
+        }
+        let mut response = request.send().await.map_err(broken)?;
+        refuse_unsuccessful(&response)?;
+        let aged = response.headers().contains_key(AGE);
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(broken)? {
+            if body.len() + chunk.len() > LARGEST_BODY {
+                return Err(Failure::TooLarge);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Received { aged, body })
+    }
+}
+
+fn refuse_unsuccessful(response: &Response) -> Result<(), Failure> {
+    let code = response.status();
+    let status = code.to_string();
+    if code.is_success() {
+        return Ok(());
+    }
+    Err(match response.headers().get(LOCATION) {
+        Some(location) if code.is_redirection() => Failure::Redirect {
+            status,
+            location: printable(&String::from_utf8_lossy(location.as_bytes())),
+        },
+        Some(_) | None => Failure::Status { status },
+    })
+}
+
+/// A little less than the whole, so that it is known what did not come in time: the connection or the answer.
+fn connect_timeout(timeout: Duration) -> Duration {
+    timeout.mul_f64(0.9)
+}
+
+/// The TLS client asks for the process's provider of cryptography. Whoever embeds this library may have chosen one already.
+fn install_tls_provider() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+}

@@ -1,0 +1,68 @@
+//! Durations as people write them: `500ms`, `30s`, `2m`, `1h`.
+
+use std::time::Duration;
+
+/// Reads a whole number with a unit, as clap wants it: the error is a text.
+pub(crate) fn parse(text: &str) -> Result<Duration, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let milliseconds: u64 = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" | "min" => 60_000,
+        "h" => 3_600_000,
+        "" => return Err("a unit is missing: write for example `500ms`, `30s` or `2m`".to_owned()),
+        _ => return Err("write for example `500ms`, `30s`, `2m` or `1h`".to_owned()),
+    };
+    let number: u64 = number
+        .parse()
+        .map_err(|_| "a whole number with a unit is needed, for example `30s`".to_owned())?;
+    let total = number
+        .checked_mul(milliseconds)
+        .filter(|total| *total <= LONGEST)
+        .ok_or_else(|| "longer than a week".to_owned())?;
+    if total == 0 {
+        return Err("must be longer than zero".to_owned());
+    }
+    Ok(Duration::from_millis(total))
+}
+
+/// Milliseconds: nobody waits longer for a check, and no sum of such durations overflows.
+const LONGEST: u64 = 7 * 24 * 3_600_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_with_units_are_read() {
+        for (text, milliseconds) in [
+            ("500ms", 500),
+            ("30s", 30_000),
+            ("2m", 120_000),
+            ("2min", 120_000),
+            ("1h", 3_600_000),
+        ] {
+            assert_eq!(parse(text), Ok(Duration::from_millis(milliseconds)));
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for text in [
+            "",
+            "5",
+            "s",
+            "1.5s",
+            "-1s",
+            "0s",
+            "1 s",
+            "1d",
+            "99999999999999999999s",
+            "300h",
+            "é",
+        ] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! How a check measures, and what it expects.
+
+use std::time::Duration;
+
+/// Settings of a check. `Settings::default()` is what the program uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// For resolving the name, and for each request from connecting to the last byte.
+    pub timeout: Duration,
+    /// Θ: a clock that is further off, in either direction, is wrong.
+    pub max_skew: Duration,
+    /// Requests at most, when nothing is decided earlier. At least 1; below 2 there is no measurement on a warm connection.
+    pub samples: u32,
+    /// The version that every answer has to come from.
+    pub expect_version: Option<String>,
+    /// How many distinct instances have to be seen, and judged OK. Up to [`Settings::REQUESTS_PER_INSTANCE`] requests for each.
+    pub expect_instances: Option<u32>,
+}
+
+impl Settings {
+    /// How long a check looks for each expected instance. Of two instances behind random routing, one stays unseen in one check of 2³¹.
+    pub const REQUESTS_PER_INSTANCE: u32 = 16;
+
+    /// Requests after which a check ends undecided.
+    pub(crate) fn budget(&self) -> u32 {
+        let wanted = self.expect_instances.unwrap_or_default();
+        self.samples
+            .max(1)
+            .max(wanted.saturating_mul(Self::REQUESTS_PER_INSTANCE))
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(5),
+            max_skew: Duration::from_secs(1),
+            samples: 8,
+            expect_version: None,
+            expect_instances: None,
+        }
+    }
+}

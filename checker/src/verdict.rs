@@ -1,0 +1,218 @@
+//! The verdict: decided from intervals alone. A value is only called right or wrong when no offset in the interval says otherwise.
+
+use serde::Serialize;
+
+use crate::interval::OffsetInterval;
+use crate::units::Nanoseconds;
+
+/// What is known about the service after a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(tag = "verdict", rename_all = "snake_case")]
+#[must_use]
+pub enum Verdict {
+    /// Up, every clock proven within ±Θ, and all that was expected was found.
+    Ok,
+    /// Not up: no connection, no answer in time, no success status, or no timestamp in the answer.
+    Down,
+    /// Up, but a clock is proven to be more than Θ off.
+    Skewed,
+    /// Up, as far as one can tell, but not proven either way.
+    Indeterminate {
+        /// Why not.
+        reason: Reason,
+    },
+}
+
+/// Why there is no proof either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// Answers took too long for the limit.
+    RttTooLong,
+    /// The timestamps are written too coarsely for the limit.
+    CoarseResolution,
+    /// Well measured, but too near to the limit.
+    Borderline,
+    /// The local clock was set during the check.
+    LocalStep,
+    /// Answers were not made for the request: a cache is in between.
+    Stale,
+    /// This program was not given the time to measure.
+    CheckerOverloaded,
+    /// The service answered from within a leap second.
+    LeapWindow,
+    /// Answers of one instance contradict each other: its clock was set during the check, or two instances share one name.
+    Inconsistent,
+    /// No answer that could be judged.
+    NoSample,
+    /// An answer came from another version than the expected one.
+    UnexpectedVersion,
+    /// Fewer instances answered than expected.
+    MissingInstances,
+    /// The checker itself is broken.
+    InternalError,
+}
+
+impl Verdict {
+    /// The verdict on one clock. `resolution` (of its timestamps) and `max_skew` (Θ) in nanoseconds.
+    pub fn of_interval(
+        interval: OffsetInterval,
+        resolution: Nanoseconds,
+        max_skew: Nanoseconds,
+    ) -> Self {
+        // Before emptiness: bounds beyond the limit were proven by a single sample, whatever others say.
+        if interval.lo > max_skew || interval.hi < -max_skew {
+            return Self::Skewed;
+        }
+        if interval.is_empty() {
+            return Self::Indeterminate {
+                reason: Reason::Inconsistent,
+            };
+        }
+        if -max_skew <= interval.lo && interval.hi <= max_skew {
+            return Self::Ok;
+        }
+        let reason = if interval.width() <= max_skew / 2 {
+            Reason::Borderline
+        } else if resolution >= interval.width() / 2 {
+            Reason::CoarseResolution
+        } else {
+            Reason::RttTooLong
+        };
+        Self::Indeterminate { reason }
+    }
+
+    /// The verdict on a service from those on its instances' clocks: skewed if one is, OK only if all are.
+    pub fn of_instances(instances: impl IntoIterator<Item = Self>) -> Self {
+        instances
+            .into_iter()
+            .reduce(Self::graver)
+            .unwrap_or(Self::Indeterminate {
+                reason: Reason::NoSample,
+            })
+    }
+
+    /// The first of equals, so that the first reason is the one that is told.
+    fn graver(self, other: Self) -> Self {
+        if other.rank() > self.rank() {
+            other
+        } else {
+            self
+        }
+    }
+
+    fn rank(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Indeterminate { .. } => 1,
+            Self::Skewed => 2,
+            Self::Down => 3,
+        }
+    }
+
+    /// Whether patience may change it: true while a service starts or is being replaced, false for a clock that is off.
+    pub fn may_pass(self) -> bool {
+        match self {
+            Self::Ok | Self::Skewed => false,
+            Self::Down => true,
+            Self::Indeterminate { reason } => match reason {
+                Reason::UnexpectedVersion
+                | Reason::MissingInstances
+                | Reason::CheckerOverloaded => true,
+                Reason::RttTooLong
+                | Reason::CoarseResolution
+                | Reason::Borderline
+                | Reason::LocalStep
+                | Reason::Stale
+                | Reason::LeapWindow
+                | Reason::Inconsistent
+                | Reason::NoSample
+                | Reason::InternalError => false,
+            },
+        }
+    }
+}
+
+/// How far two clocks are apart at least, in nanoseconds; negative when they may agree. More than 2Θ means that one of them is
+/// wrong even if the local clock is.
+pub(crate) fn separation(a: OffsetInterval, b: OffsetInterval) -> Nanoseconds {
+    (a.lo - b.hi).max(b.lo - a.hi)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::{MICROSECOND, MILLISECOND, SECOND};
+
+    const fn undecided(reason: Reason) -> Verdict {
+        Verdict::Indeterminate { reason }
+    }
+
+    /// Milliseconds, Θ = 1 s.
+    fn judge(lo: i128, hi: i128, resolution: Nanoseconds) -> Verdict {
+        let interval = OffsetInterval {
+            lo: lo * MILLISECOND,
+            hi: hi * MILLISECOND,
+        };
+        Verdict::of_interval(interval, resolution, SECOND)
+    }
+
+    #[test]
+    fn both_signs_are_judged_alike() {
+        let table = [
+            (899, 901, Verdict::Ok),
+            (1_099, 1_101, Verdict::Skewed),
+            (3_599_999, 3_600_001, Verdict::Skewed),
+            (-1_000, 1_000, Verdict::Ok),
+            (998, 1_000, Verdict::Ok),
+            (999, 1_001, undecided(Reason::Borderline)),
+            (1_000, 1_000, Verdict::Ok),
+            (1_000, 1_002, undecided(Reason::Borderline)),
+            (1_001, 1_002, Verdict::Skewed),
+            (400, 1_600, undecided(Reason::RttTooLong)),
+            (-2_000, 2_000, undecided(Reason::RttTooLong)),
+            (600, 500, undecided(Reason::Inconsistent)),
+            (1_001, 900, Verdict::Skewed),
+        ];
+        for (lo, hi, expected) in table {
+            assert_eq!(judge(lo, hi, MICROSECOND), expected, "[{lo}, {hi}]");
+            assert_eq!(judge(-hi, -lo, MICROSECOND), expected, "[{}, {}]", -hi, -lo);
+        }
+    }
+
+    #[test]
+    fn what_made_the_interval_wide_is_the_reason() {
+        assert_eq!(
+            judge(500, 1_510, SECOND),
+            undecided(Reason::CoarseResolution)
+        );
+        assert_eq!(judge(500, 3_500, SECOND), undecided(Reason::RttTooLong));
+    }
+
+    #[test]
+    fn a_single_wrong_instance_condemns_the_service() {
+        let (ok, skewed) = (Verdict::Ok, Verdict::Skewed);
+        let (borderline, stale) = (undecided(Reason::Borderline), undecided(Reason::Stale));
+        assert_eq!(Verdict::of_instances([ok, ok]), ok);
+        assert_eq!(Verdict::of_instances([ok, borderline, skewed]), skewed);
+        assert_eq!(Verdict::of_instances([ok, borderline, stale]), borderline);
+        assert_eq!(Verdict::of_instances([]), undecided(Reason::NoSample));
+    }
+
+    #[test]
+    fn instances_more_than_twice_the_limit_apart_are_never_both_right() {
+        let at = |offset: i128| OffsetInterval {
+            lo: (offset - 1) * MILLISECOND,
+            hi: (offset + 1) * MILLISECOND,
+        };
+        assert_eq!(separation(at(0), at(2_100)), 2_098 * MILLISECOND);
+        assert_eq!(separation(at(2_100), at(0)), 2_098 * MILLISECOND);
+        assert!(separation(at(0), at(1)) < 0);
+        // Whatever the local clock's own error: one of two clocks that far apart is beyond the limit.
+        for local_error in (-5_000..5_000).step_by(50) {
+            let verdicts = [local_error, local_error + 2_003]
+                .map(|offset| Verdict::of_interval(at(offset), MICROSECOND, SECOND));
+            assert_eq!(Verdict::of_instances(verdicts), Verdict::Skewed);
+        }
+    }
+}

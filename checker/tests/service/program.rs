@@ -1,0 +1,234 @@
+//! The program as others call it: exit codes, lines, signals.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use crate::support::{Reply, Server, Then, clock, now_json, ok, service, with_headers};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "these tests are about the program, so they have to start it"
+)]
+fn command(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command
+        .env_remove("CHECKER_URL")
+        // Must have no effect: what answers would be the proxy.
+        .env("http_proxy", "http://127.0.0.1:1")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+fn checker(arguments: &[&str]) -> Command {
+    let mut command = command(env!("CARGO_BIN_EXE_checker"));
+    command.args(arguments);
+    command
+}
+
+/// Exit code, stdout, stderr.
+async fn run(arguments: &[&str]) -> (i32, String, String) {
+    let output = checker(arguments).output().await.unwrap();
+    (
+        output.status.code().unwrap(),
+        String::from_utf8(output.stdout).unwrap(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
+}
+
+fn json_lines(stdout: &str) -> Vec<Value> {
+    stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+async fn signal(child: &Child, name: &str) {
+    let id = child.id().unwrap();
+    let status = command("sh")
+        .args(["-c", &format!("kill -{name} {id}")])
+        .status()
+        .await
+        .unwrap();
+    assert!(status.success());
+}
+
+#[tokio::test]
+async fn the_exit_code_follows_the_verdict() {
+    let right = Server::start(service(0)).await;
+    let wrong = Server::start(service(-5_000)).await;
+    let cached = Server::start(|_| ok(&now_json(clock(0), "a", "1", "other"))).await;
+    let down = Server::start(|_| ok("")).await;
+    for (server, code, word) in [
+        (right, 0, " OK "),
+        (wrong, 2, " SKEWED "),
+        (cached, 3, " UNKNOWN "),
+        (down, 2, " DOWN "),
+    ] {
+        let (exit, stdout, stderr) = run(&[&server.url()]).await;
+        assert_eq!(exit, code, "{stdout}{stderr}");
+        assert_eq!(stdout.lines().count(), 1, "{stdout}");
+        assert!(stdout.contains(word), "{stdout}");
+        assert_eq!(stderr, "");
+    }
+}
+
+#[tokio::test]
+async fn wrong_usage_is_unknown_and_help_is_ok() {
+    for arguments in [
+        &["--nonsense"][..],
+        &["--interval", "5"],
+        &["--interval", "1ms"],
+        &["ftp://example.test"],
+        &["--connect-to", "x"],
+    ] {
+        let (exit, stdout, stderr) = run(arguments).await;
+        assert_eq!(exit, 3, "{arguments:?}");
+        assert_eq!(stdout, "");
+        assert!(stderr.starts_with("error: "), "{stderr}");
+    }
+    let (exit, help, _) = run(&["--help"]).await;
+    assert_eq!(exit, 0);
+    assert!(help.contains("Exit codes"), "{help}");
+    let (exit, version, _) = run(&["--version"]).await;
+    assert_eq!(exit, 0);
+    assert!(version.starts_with("checker "), "{version}");
+}
+
+#[tokio::test]
+async fn the_url_may_come_from_the_environment() {
+    let server = Server::start(service(0)).await;
+    let status = checker(&[])
+        .env("CHECKER_URL", server.url())
+        .status()
+        .await
+        .unwrap();
+    assert_eq!(status.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_series_in_json_is_one_object_a_line_with_a_summary_at_the_end() {
+    let server = Server::start(service(0)).await;
+    let url = server.url();
+    let arguments = [
+        &url,
+        "--interval",
+        "100ms",
+        "--count",
+        "3",
+        "--output",
+        "json",
+    ];
+    let (exit, stdout, stderr) = run(&arguments).await;
+    assert_eq!(exit, 0, "{stdout}{stderr}");
+    assert_eq!(stderr, "");
+    let lines = json_lines(&stdout);
+    assert_eq!(lines.len(), 4);
+    for check in &lines[..3] {
+        assert_eq!(check["event"], "check");
+        assert_eq!(check["verdict"], "ok");
+        assert_eq!(check["url"], url);
+        assert_eq!(check["instances"][0]["instance"], "a");
+        assert!(check["instances"][0]["offset_ms"].is_f64());
+        assert!(check["latency_ms"].is_f64());
+    }
+    assert_eq!(lines[3]["event"], "summary");
+    assert_eq!(lines[3]["checks"], 3);
+    assert_eq!(lines[3]["up_percent"], 100.0);
+}
+
+#[tokio::test]
+async fn the_first_signal_ends_a_series_with_a_summary_and_the_last_states_code() {
+    for (name, offset, code) in [("INT", 0, 0), ("TERM", 5_000, 2)] {
+        // The first check is answered, then the service hangs.
+        let answers = service(offset);
+        let server = Server::start(move |request| {
+            if request.connection == 0 {
+                answers(request)
+            } else {
+                Reply {
+                    bytes: Vec::new(),
+                    then: Then::Hang,
+                }
+            }
+        })
+        .await;
+        let arguments = [&server.url(), "--interval", "100ms", "--output", "json"];
+        let mut child = checker(&arguments).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut first = String::new();
+        stdout.read_line(&mut first).await.unwrap();
+        assert_eq!(json_lines(&first)[0]["event"], "check");
+
+        let signalled = Instant::now();
+        signal(&child, name).await;
+        let mut rest = String::new();
+        stdout.read_to_string(&mut rest).await.unwrap();
+        let status = child.wait().await.unwrap();
+        assert!(signalled.elapsed() < Duration::from_secs(2));
+        assert_eq!(status.code(), Some(code));
+        let summary = json_lines(&rest).pop().unwrap();
+        assert_eq!(summary["event"], "summary");
+        assert_eq!(summary["checks"], 1);
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_goes_away_ends_it_quietly() {
+    let server = Server::start(service(0)).await;
+    let arguments = [&server.url(), "--interval", "100ms"];
+    let mut child = checker(&arguments).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().await.unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+}
+
+#[tokio::test]
+async fn waiting_ends_when_the_service_is_up() {
+    let server = Server::start(|request| {
+        if request.connection < 2 {
+            with_headers("503 Service Unavailable", "", "")
+        } else {
+            service(0)(request)
+        }
+    })
+    .await;
+    let (exit, stdout, stderr) = run(&[&server.url(), "--wait-up", "30s"]).await;
+    assert_eq!(exit, 0, "{stdout}{stderr}");
+    assert_eq!(stdout.lines().count(), 1, "{stdout}");
+    assert_eq!(
+        stderr,
+        "waiting up to 30 s: answered 503 Service Unavailable\n"
+    );
+}
+
+#[tokio::test]
+async fn waiting_ends_when_its_time_is_over() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let (exit, stdout, _) = run(&[&url, "--wait-up", "600ms"]).await;
+    assert_eq!(exit, 2);
+    assert!(stdout.contains("connection refused"), "{stdout}");
+}
+
+#[tokio::test]
+async fn what_is_expected_reaches_the_check() {
+    let server = Server::start(service(0)).await;
+    let url = server.url();
+    let (exit, stdout, _) = run(&[&url, "--expect-version", "2", "--output", "json"]).await;
+    assert_eq!(exit, 3);
+    assert_eq!(json_lines(&stdout)[0]["reason"], "unexpected_version");
+    let (exit, stdout, _) = run(&[&url, "--expect-instances", "2", "--output", "json"]).await;
+    assert_eq!(exit, 3);
+    assert_eq!(json_lines(&stdout)[0]["reason"], "missing_instances");
+    let connect_to = server.address.to_string();
+    let (exit, ..) = run(&["http://example.test", "--connect-to", &connect_to]).await;
+    assert_eq!(exit, 0);
+}
