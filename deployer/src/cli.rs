@@ -9,12 +9,15 @@ Exit codes:
     0  done, or nothing to do
     1  unexpected error
     2  wrong usage
-    3  configuration, credentials, tools or program are not fit to be deployed; nothing was changed
+    3  configuration, credentials, tools or program are not fit to be deployed; what runs is untouched
     4  the deployment failed; what was there before is in place again
     5  the stack needs a person
     6  deployed, but the check from outside failed
     7  another operation is under way and did not end in time
   130  interrupted";
+
+/// How long the check may take, unless told otherwise.
+const DEFAULT_VERIFY_TIMEOUT: &str = "2m";
 
 /// Puts a containerised Rust service on ECS Fargate, and makes sure that it works.
 ///
@@ -121,8 +124,18 @@ pub struct Up {
     pub architecture: Option<String>,
 
     /// How long the check from outside may take to succeed.
-    #[arg(long, value_name = "DURATION", env = "DEPLOYER_VERIFY_TIMEOUT", default_value = "2m")]
+    #[arg(long, value_name = "DURATION", env = "DEPLOYER_VERIFY_TIMEOUT", default_value = DEFAULT_VERIFY_TIMEOUT)]
     pub verify_timeout: String,
+}
+
+impl Up {
+    /// What stands in for these settings where a command has none of them.
+    pub fn for_other_commands() -> Self {
+        Self {
+            verify_timeout: DEFAULT_VERIFY_TIMEOUT.to_owned(),
+            ..Self::default()
+        }
+    }
 }
 
 #[cfg(test)]

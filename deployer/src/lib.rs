@@ -1,1 +1,139 @@
-//! deployer
+//! Puts a containerised Rust service on ECS Fargate, and makes sure that it works.
+//!
+//! ```text
+//! Cli + env + deployer.toml ─► Config ─► observe ─► decide ─► remote call ─► look ─► Event ─► Reporter
+//!                                           ▲                               │
+//!                                           └────────── engine ◄────────────┘
+//! ```
+//!
+//! - [`config`] resolves all settings once, purely; commands see nothing else.
+//! - [`stack`] and [`rollout`] are pure: what CloudFormation and ECS say, and what follows from it.
+//! - [`engine`] is the only loop; [`watch`] is what it follows.
+//! - [`event`] is the contract with the reporters in [`report`], the only place that prints.
+//! - [`remote`] are the traits that `aws` implements, the only files that name an SDK crate.
+//! - [`image`] compiles, packs and pushes without Docker; [`process`] is the only file that starts programs.
+//! - [`local`] looks after the AWS emulator that `--local` uses.
+
+pub mod aws;
+pub mod cli;
+pub mod commands;
+pub mod config;
+pub mod engine;
+pub mod error;
+pub mod event;
+pub mod image;
+pub mod local;
+pub mod names;
+pub mod process;
+pub mod remote;
+pub mod report;
+pub mod rollout;
+pub mod stack;
+pub mod watch;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tokio::signal::unix::{SignalKind, signal};
+
+use cli::{Cli, Command};
+use config::Config;
+use error::{Failure, FailureKind};
+use event::{Event, Sink};
+
+/// Runs the program with the arguments of this process.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    start_diagnostics();
+    let sink = Sink::new(report::choose(cli.shared.output));
+    let result = runtime().and_then(|runtime| {
+        let result = runtime.block_on(interruptible(&cli, &sink));
+        // A call that still hangs must not keep the program from ending.
+        runtime.shutdown_background();
+        result
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let exit_code = failure.kind.exit_code();
+            sink.send(&Event::Failed { exit_code, failure });
+            ExitCode::from(exit_code)
+        }
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(FailureKind::Unexpected, "cannot start").because(error))
+}
+
+/// Messages of the libraries on standard error, for whoever sets `DEPLOYER_LOG` (for example to `debug`).
+fn start_diagnostics() {
+    if let Ok(filter) = tracing_subscriber::EnvFilter::try_from_env("DEPLOYER_LOG") {
+        #[expect(clippy::disallowed_methods, reason = "diagnostics, on request")]
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    }
+}
+
+/// Runs the command; Ctrl-C and SIGTERM end it, and say what that leaves.
+async fn interruptible(cli: &Cli, sink: &Sink) -> Result<(), Failure> {
+    let failed = |error| Failure::new(FailureKind::Unexpected, "cannot listen to signals").because(error);
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    tokio::select! {
+        result = dispatch(cli, sink) => result,
+        _ = interrupt.recv() => Err(interrupted()),
+        _ = terminate.recv() => Err(interrupted()),
+    }
+}
+
+fn interrupted() -> Failure {
+    Failure::new(FailureKind::Interrupted, "interrupted")
+        .hint("what was begun on the stack goes on by itself: `deployer status` shows it, and the same command again comes back to it")
+}
+
+async fn dispatch(cli: &Cli, sink: &Sink) -> Result<(), Failure> {
+    let config = settings(cli)?;
+    let begun = |command| {
+        sink.send(&Event::Begun {
+            format: event::FORMAT,
+            command,
+            stack: config.stack.clone(),
+            local: config.access.local,
+            version: env!("CARGO_PKG_VERSION"),
+        });
+    };
+    match &cli.command {
+        Command::Up(_) => {
+            begun("up");
+            commands::up::run(&config, sink).await
+        }
+        Command::Down => {
+            begun("down");
+            commands::down::run(&config, sink).await
+        }
+        Command::Status => {
+            let status = commands::status::run(&config, sink).await?;
+            report::status(&status, config.output);
+            Ok(())
+        }
+    }
+}
+
+/// Reads and resolves all settings.
+fn settings(cli: &Cli) -> Result<Config, Failure> {
+    let file = config::read(&cli.shared.config)?;
+    let folder = cli.shared.config.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let root = std::fs::canonicalize(folder)
+        .map_err(|error| Failure::preflight(format!("cannot find `{}`", folder.display())).because(error))?;
+    let default_up = cli::Up::for_other_commands();
+    let up = match &cli.command {
+        Command::Up(up) => up,
+        Command::Down | Command::Status => &default_up,
+    };
+    config::resolve(&cli.shared, up, file, &root, std::env::var("AWS_DEFAULT_REGION").ok())
+}

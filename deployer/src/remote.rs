@@ -206,7 +206,14 @@ pub trait Identity: Send + Sync {
     async fn caller(&self) -> Remote<Caller>;
 }
 
-/// All of it: what commands are given.
-pub trait World: Stacks + Repositories + Rollouts + Logs + Identity {}
+/// The account as a whole.
+#[async_trait]
+pub trait Account: Send + Sync {
+    /// What lives in the account and region: stacks, clusters and repositories, each with what it is.
+    async fn inhabitants(&self) -> Remote<Vec<String>>;
+}
 
-impl<T: Stacks + Repositories + Rollouts + Logs + Identity> World for T {}
+/// All of it: what commands are given.
+pub trait World: Stacks + Repositories + Rollouts + Logs + Identity + Account {}
+
+impl<T: Stacks + Repositories + Rollouts + Logs + Identity + Account> World for T {}

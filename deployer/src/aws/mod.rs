@@ -1,5 +1,6 @@
 //! The world as AWS offers it: the only files that name an SDK crate.
 
+mod account;
 mod cloudformation;
 mod cloudwatchlogs;
 mod ecr;

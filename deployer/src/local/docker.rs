@@ -38,7 +38,7 @@ impl Docker {
     /// Finds the engine and makes sure that it answers. `host` is the value of `DOCKER_HOST`.
     pub(super) async fn connect(host: Option<String>) -> Result<Self, Failure> {
         let address = host.unwrap_or_else(|| format!("unix://{DEFAULT_SOCKET}"));
-        let mut builder = checker::http::client_builder().timeout(Duration::from_secs(30));
+        let mut builder = super::http_client().timeout(Duration::from_secs(30));
         let base = if let Some(path) = address.strip_prefix("unix://") {
             builder = builder.unix_socket(PathBuf::from(path));
             "http://docker".to_owned()

@@ -52,6 +52,11 @@ impl Emulator {
         })
     }
 
+    /// Where it answers.
+    pub fn endpoint(&self) -> &str {
+        self.endpoint.as_str()
+    }
+
     fn port(&self) -> u16 {
         self.endpoint.port_or_known_default().unwrap_or(80)
     }

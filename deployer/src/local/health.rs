@@ -27,7 +27,7 @@ struct Answer {
 
 /// Asks once.
 pub(super) async fn ask(endpoint: &Url) -> Health {
-    let client = checker::http::client_builder().timeout(Duration::from_secs(3)).build();
+    let client = super::http_client().timeout(Duration::from_secs(3)).build();
     let url = endpoint.join("/_ministack/health");
     let (Ok(client), Ok(url)) = (client, url) else {
         return Health::SomethingElse("cannot ask".to_owned());

@@ -30,6 +30,13 @@ fn cache_folder() -> Result<PathBuf, Failure> {
     Ok(strategy.cache_dir().join("deployer"))
 }
 
+/// A client for what listens on this machine: plain HTTP, and never through a proxy.
+fn http_client() -> reqwest::ClientBuilder {
+    // Made once for the whole program; a second time changes nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy()
+}
+
 /// The address under which a browser or curl on this machine reaches a load balancer of the emulator.
 ///
 /// Its public name ends in `amazonaws.com`, which nothing here resolves. The emulator also answers to

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::ResourceEvent;
+use super::resource::describe;
 
 /// The events of one operation, each taken once.
 #[derive(Debug, Default)]
@@ -15,18 +16,27 @@ pub struct History {
 }
 
 impl History {
-    /// A history of the operation that was begun with this token, or of all that happens after `since_ms`
-    /// (milliseconds since the Unix epoch) when it is not ours.
-    pub fn new(token: Option<String>, since_ms: i64) -> Self {
+    /// A history of what is to come: `before` is what had happened until now, `token` that of the operation to follow,
+    /// if it is ours.
+    pub fn after(before: &[ResourceEvent], token: Option<String>) -> Self {
         Self {
+            // Told apart by identifier: no clock has to agree with another.
+            seen: before.iter().map(|event| event.id.clone()).collect(),
+            since_ms: before.iter().map(|event| event.at_ms).max().unwrap_or(0),
             token,
-            since_ms,
             ..Self::default()
         }
     }
 
+    /// Milliseconds since the Unix epoch: nothing of interest happened before.
+    pub const fn since_ms(&self) -> i64 {
+        self.since_ms
+    }
+
     /// Takes a page of events in any order; returns those that are new and belong to the operation, oldest first.
     pub fn take(&mut self, mut events: Vec<ResourceEvent>) -> Vec<ResourceEvent> {
+        // The service lists the newest first; among events of one millisecond that order tells which came first.
+        events.reverse();
         events.sort_by_key(|event| event.at_ms);
         events.retain(|event| self.belongs(event) && self.seen.insert(event.id.clone()));
         for event in &events {
@@ -41,8 +51,8 @@ impl History {
     fn belongs(&self, event: &ResourceEvent) -> bool {
         match (&self.token, &event.token) {
             (Some(ours), Some(theirs)) => ours == theirs,
-            // Not every endpoint passes the token on.
-            _ => event.at_ms >= self.since_ms,
+            // Not ours in particular, or an endpoint that does not pass the token on.
+            (None, _) | (_, None) => true,
         }
     }
 
@@ -51,9 +61,13 @@ impl History {
         self.begun
     }
 
-    /// The first failure that is not the consequence of another.
-    pub const fn cause(&self) -> Option<&ResourceEvent> {
-        self.cause.as_ref()
+    /// The first failure that is not the consequence of another, as a sentence.
+    pub fn cause(&self) -> Option<String> {
+        let event = self.cause.as_ref()?;
+        let what = describe(&event.resource_type);
+        let name = &event.logical_id;
+        let reason = event.reason.as_deref().unwrap_or("no reason is given");
+        Some(format!("{what} ({name}): {reason}"))
     }
 }
 
@@ -83,9 +97,13 @@ mod tests {
         }
     }
 
+    fn ours() -> History {
+        History::after(&[], Some("ours".to_owned()))
+    }
+
     #[test]
     fn the_first_failure_is_the_cause_and_cancelled_ones_are_not() {
-        let mut history = History::new(Some("ours".to_owned()), 0);
+        let mut history = ours();
         let taken = history.take(vec![
             event("late", 30, "CREATE_FAILED", Some("another failure")),
             event("cancelled", 10, "CREATE_FAILED", Some("Resource creation cancelled")),
@@ -93,29 +111,42 @@ mod tests {
         ]);
         let order: Vec<_> = taken.iter().map(|event| event.id.as_str()).collect();
         assert_eq!(order, ["cancelled", "first", "late"]);
-        assert_eq!(history.cause().unwrap().id, "first");
+        let cause = "service on Fargate (first): quota exceeded";
+        assert_eq!(history.cause().unwrap(), cause);
         assert!(history.take(taken).is_empty(), "an event was taken twice");
-        assert_eq!(history.cause().unwrap().id, "first");
+        assert_eq!(history.cause().unwrap(), cause);
     }
 
     #[test]
-    fn events_of_other_operations_are_left_out() {
-        let mut history = History::new(Some("ours".to_owned()), 100);
-        let mut foreign = event("foreign", 200, "UPDATE_FAILED", None);
-        foreign.token = Some("theirs".to_owned());
+    fn events_of_one_millisecond_keep_the_order_of_the_service() {
+        let mut history = ours();
+        let taken = history.take(vec![
+            event("second", 5, "CREATE_COMPLETE", None),
+            event("first", 5, "CREATE_IN_PROGRESS", None),
+        ]);
+        assert_eq!(taken[0].id, "first");
+    }
+
+    #[test]
+    fn what_was_before_and_what_others_do_is_left_out() {
         let mut old = event("old", 50, "UPDATE_FAILED", None);
         old.token = None;
+        let mut history = History::after(std::slice::from_ref(&old), Some("ours".to_owned()));
+        assert_eq!(history.since_ms(), 50);
+        let mut foreign = event("foreign", 200, "UPDATE_FAILED", None);
+        foreign.token = Some("theirs".to_owned());
+        assert!(history.take(vec![foreign, old]).is_empty());
+        assert!(!history.begun());
         let mut bare = event("bare", 150, "UPDATE_COMPLETE", None);
         bare.token = None;
-        let taken = history.take(vec![foreign, old, bare]);
-        assert_eq!(taken.len(), 1);
+        assert_eq!(history.take(vec![bare]).len(), 1);
         assert!(history.begun());
         assert_eq!(history.cause(), None);
     }
 
     #[test]
     fn the_stack_itself_is_never_the_cause() {
-        let mut history = History::new(None, 0);
+        let mut history = ours();
         let mut own = event("stack", 1, "UPDATE_FAILED", None);
         own.resource_type = "AWS::CloudFormation::Stack".to_owned();
         history.take(vec![own]);

@@ -2,6 +2,7 @@
 
 pub mod decide;
 pub mod history;
+pub mod resource;
 pub mod status;
 
 use crate::names::StackId;

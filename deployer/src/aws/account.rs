@@ -1,0 +1,37 @@
+//! What lives in an account: asked before an emulator is stopped.
+
+use async_trait::async_trait;
+use aws_sdk_cloudformation::types::StackStatus;
+
+use super::{Aws, error};
+use crate::remote::{Account, Remote};
+
+#[async_trait]
+impl Account for Aws {
+    async fn inhabitants(&self) -> Remote<Vec<String>> {
+        let stacks = self
+            .cloudformation
+            .describe_stacks()
+            .send()
+            .await
+            .map_err(error::of("DescribeStacks"))?;
+        let clusters = self.ecs.list_clusters().send().await.map_err(error::of("ListClusters"))?;
+        let repositories = self
+            .ecr
+            .describe_repositories()
+            .send()
+            .await
+            .map_err(error::of("DescribeRepositories"))?;
+        let stacks = stacks
+            .stacks()
+            .iter()
+            .filter(|stack| stack.stack_status() != Some(&StackStatus::DeleteComplete))
+            .map(|stack| format!("stack {}", stack.stack_name().unwrap_or_default()));
+        let clusters = clusters.cluster_arns().iter().map(|arn| format!("cluster {arn}"));
+        let repositories = repositories
+            .repositories()
+            .iter()
+            .map(|repository| format!("repository {}", repository.repository_name().unwrap_or_default()));
+        Ok(stacks.chain(clusters).chain(repositories).collect())
+    }
+}

@@ -1,0 +1,156 @@
+//! `deployer down`: everything that `up` made is deleted, and looked for afterwards.
+
+use std::time::{Duration, Instant};
+
+use crate::commands::{Context, connect, emulator};
+use crate::config::Config;
+use crate::error::{Failure, FailureKind};
+use crate::event::{Event, Phase, Sink};
+use crate::local::{Emulator, Stopped};
+use crate::remote::{Resource, World};
+use crate::stack::Observed;
+use crate::stack::decide::{BeforeDown, before_down};
+use crate::watch::Disappearance;
+
+/// Most times that the stack is looked at anew before giving up.
+const ROUNDS: usize = 8;
+/// How long services may take to notice that something of theirs is deleted.
+const PROOF_LIMIT: Duration = Duration::from_secs(90);
+
+/// Runs the command.
+pub async fn run(config: &Config, sink: &Sink) -> Result<(), Failure> {
+    let began = Instant::now();
+    let context = Context { config, sink };
+    let emulator = emulator(config)?;
+    if let Some(emulator) = &emulator
+        && !emulator.is_running().await
+    {
+        let removed = emulator.remove_leftover_containers().await;
+        let left = match removed {
+            0 => String::new(),
+            many => format!("; removed {many} containers that an earlier one left behind"),
+        };
+        sink.send(&Event::NothingThere {
+            message: format!("nothing to take down: the emulator does not run{left}"),
+        });
+        return Ok(());
+    }
+    let (aws, caller) = connect(context).await?;
+    let taken_down = take_down(context, &aws).await?;
+    if let Some(resources) = &taken_down {
+        let looked_for = sink.phase(Phase::Proof, prove(context, &aws, resources)).await?;
+        sink.send(&Event::TakenDown {
+            looked_for,
+            seconds: began.elapsed().as_secs_f64(),
+        });
+    } else {
+        sink.send(&Event::NothingThere {
+            message: format!(
+                "nothing to take down: there is no stack `{}` in account {}, region {}",
+                config.stack,
+                caller.account,
+                aws.region()
+            ),
+        });
+    }
+    if let Some(emulator) = emulator {
+        let repository = taken_down.iter().flatten().find(|found| found.resource_type == "AWS::ECR::Repository");
+        if let Some(name) = repository.and_then(|repository| repository.physical_id.as_deref()) {
+            emulator.remove_images(name).await;
+        }
+        stop_if_idle(context, &aws, &emulator).await?;
+    }
+    Ok(())
+}
+
+/// Deletes the stack, whatever state it is in; returns what it consisted of, or `None` when there was none.
+async fn take_down(context: Context<'_>, world: &dyn World) -> Result<Option<Vec<Resource>>, Failure> {
+    let mut known: Option<Observed> = None;
+    for _ in 0..ROUNDS {
+        // By its identifier once it is known: a namesake made in the meantime is not ours to delete.
+        let found = match &known {
+            Some(stack) => world.observe(stack.id.as_str()).await.map_err(|error| context.remote_failure(&error))?,
+            None => context.observe(world).await?,
+        };
+        context.sink.send(&Event::StackFound {
+            status: found.as_ref().map(|stack| stack.status.clone()),
+        });
+        let decision = before_down(found.as_ref().map(|stack| &stack.status));
+        let Some(stack) = found else { return finish(context, world, known).await };
+        match decision {
+            BeforeDown::Nothing => return finish(context, world, known).await,
+            BeforeDown::Delete => context.sink.phase(Phase::Delete, context.delete(world, &stack)).await?,
+            BeforeDown::AttachToDeletion => {
+                let work = async {
+                    let end = context.attach(world, &stack).await?;
+                    context.deletion_succeeded(world, &stack, end).await
+                };
+                context.sink.phase(Phase::Delete, work).await?;
+            }
+            BeforeDown::CancelUpdate => {
+                context.sink.note("an update is under way: cancelling it first");
+                // Refused when the update ended a moment ago: the next round sees.
+                let _ = world.cancel_update(&stack.id, &super::new_token()).await;
+                context.attach(world, &stack).await?;
+            }
+            BeforeDown::Wait => {
+                context.sink.note(format!("the stack is {}: waiting for that to end", stack.status));
+                context.attach(world, &stack).await?;
+            }
+        }
+        known = Some(stack);
+    }
+    Err(Failure::new(FailureKind::Busy, "the stack does not come to rest")
+        .hint("is somebody else working on it? Look with `deployer status`, then try again"))
+}
+
+/// What the deleted stack consisted of; removes the task definitions that CloudFormation leaves inactive.
+async fn finish(
+    context: Context<'_>,
+    world: &dyn World,
+    known: Option<Observed>,
+) -> Result<Option<Vec<Resource>>, Failure> {
+    let Some(stack) = known else { return Ok(None) };
+    let resources = world.resources(&stack.id).await.map_err(|error| context.remote_failure(&error))?;
+    if let Err(error) = world.delete_task_definitions(context.config.stack.as_str()).await {
+        // They cost nothing.
+        context.sink.warn(format!("inactive task definitions are left: {error}"));
+    }
+    Ok(Some(resources))
+}
+
+/// Looks whether anything is left; returns what was looked for.
+async fn prove(context: Context<'_>, world: &dyn World, resources: &[Resource]) -> Result<Vec<String>, Failure> {
+    let mut search = Disappearance::new(world, resources);
+    let looked_for = search.looked_for();
+    match context.follow_for(&mut search, PROOF_LIMIT).await? {
+        Some(()) => Ok(looked_for),
+        None => Err(
+            Failure::new(FailureKind::Stuck, "the stack is deleted, but something of it is left")
+                .with_evidence(search.left().to_vec())
+                .hint("it may cost money: delete it by hand"),
+        ),
+    }
+}
+
+/// Stops the emulator unless something else lives there.
+async fn stop_if_idle(context: Context<'_>, world: &dyn World, emulator: &Emulator) -> Result<(), Failure> {
+    let inhabitants = world.inhabitants().await.map_err(|error| context.remote_failure(&error))?;
+    if !inhabitants.is_empty() {
+        context.sink.send(&Event::EmulatorKept {
+            reason: format!("something else lives there: {}", inhabitants.join(", ")),
+        });
+        return Ok(());
+    }
+    let event = match emulator.stop(context.sink).await? {
+        Stopped::Yes => Event::EmulatorStopped {
+            endpoint: emulator.endpoint().to_owned(),
+        },
+        Stopped::NotOurs => Event::EmulatorKept {
+            reason: "it was not started by this program".to_owned(),
+        },
+        Stopped::WasNotRunning => return Ok(()),
+    };
+    context.sink.send(&event);
+    Ok(())
+}

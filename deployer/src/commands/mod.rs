@@ -1,0 +1,164 @@
+//! One file a command: gather, decide, act. What they share is here.
+
+pub mod down;
+mod stack;
+pub mod status;
+pub mod up;
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::aws::Aws;
+use crate::config::{Access, Config};
+use crate::engine::{self, Followed, Subject};
+use crate::error::{Failure, FailureKind};
+use crate::event::{Event, Sink};
+use crate::local::Emulator;
+use crate::remote::{Identity as _, RemoteError, RemoteErrorKind};
+
+/// Most of a template that CloudFormation takes in a request, bytes.
+const TEMPLATE_LIMIT: usize = 51_200;
+
+/// What commands run with.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) sink: &'a Sink,
+}
+
+impl Context<'_> {
+    /// Follows a subject until it ends or the operation's time is over.
+    async fn follow<S: Subject>(&self, subject: &mut S) -> Result<S::End, Failure> {
+        self.follow_for(subject, self.config.timeout).await?.ok_or_else(|| self.timed_out())
+    }
+
+    /// Follows a subject for this long; `None` when it did not end in that time.
+    async fn follow_for<S: Subject>(&self, subject: &mut S, limit: Duration) -> Result<Option<S::End>, Failure> {
+        let deadline = Instant::now() + limit;
+        match engine::follow(subject, self.config.access.pace, deadline, self.sink).await {
+            Ok(Followed::Ended(end)) => Ok(Some(end)),
+            Ok(Followed::DeadlinePassed) => Ok(None),
+            Err(error) => Err(self.remote_failure(&error)),
+        }
+    }
+
+    fn timed_out(&self) -> Failure {
+        Failure::new(
+            FailureKind::Busy,
+            format!("the operation did not end within {} s", self.config.timeout.as_secs()),
+        )
+        .hint("it goes on by itself: run the same command again to come back to it, or `deployer status` to look")
+        .hint("allow more time: `--timeout 1h`")
+    }
+
+    /// A remote call that failed for good, as the end of a command.
+    fn remote_failure(&self, error: &RemoteError) -> Failure {
+        remote_failure(&self.config.access, error)
+    }
+}
+
+pub(crate) fn remote_failure(access: &Access, error: &RemoteError) -> Failure {
+    let busy = error.message.contains("state and can not be updated") || error.message.contains("IN_PROGRESS state");
+    let (kind, message) = match error.kind {
+        RemoteErrorKind::Credentials => (FailureKind::Preflight, "the AWS credentials are not accepted"),
+        RemoteErrorKind::Denied => (FailureKind::Preflight, "these AWS credentials may not do what is needed"),
+        RemoteErrorKind::Refused if busy => (FailureKind::Busy, "another operation is under way on the stack"),
+        RemoteErrorKind::Refused | RemoteErrorKind::NotFound => (FailureKind::Preflight, "AWS refuses the request"),
+        RemoteErrorKind::Unreachable | RemoteErrorKind::Throttled | RemoteErrorKind::Server => {
+            (FailureKind::Unexpected, "AWS does not answer")
+        }
+    };
+    let failure = Failure::new(kind, message).because(error);
+    match (error.kind, &access.endpoint_url) {
+        (RemoteErrorKind::Credentials, _) => {
+            let profile = access.profile.as_deref().map(|name| format!(" --profile {name}")).unwrap_or_default();
+            failure
+                .hint(format!("log in again: `aws sso login{profile}`"))
+                .hint("what was begun goes on by itself: run the same command again to come back to it")
+        }
+        (RemoteErrorKind::Unreachable, Some(url)) => failure.hint(format!("is {url} the right endpoint, and does it run?")),
+        (RemoteErrorKind::Unreachable, None) => failure.hint("is the network up, and the region spelled right?"),
+        (RemoteErrorKind::Refused, _) if busy => failure.hint("wait for it: run the same command again"),
+        _ => failure,
+    }
+}
+
+/// Reads the template, and refuses what CloudFormation would.
+fn read_template(config: &Config) -> Result<String, Failure> {
+    let shown = config.template.display();
+    let text = std::fs::read_to_string(&config.template).map_err(|error| {
+        Failure::preflight(format!("cannot read the template `{shown}`"))
+            .because(error)
+            .hint("set `template` in `deployer.toml`, or `--template FILE`")
+    })?;
+    if text.trim().is_empty() {
+        return Err(Failure::preflight(format!("the template `{shown}` is empty"))
+            .hint("`infra/service.yaml` in the project's repository is one that works"));
+    }
+    if text.len() > TEMPLATE_LIMIT {
+        return Err(Failure::preflight(format!("the template `{shown}` is too large"))
+            .because(format!("it has {} bytes; CloudFormation takes {TEMPLATE_LIMIT}", text.len()))
+            .hint("shorten it"));
+    }
+    Ok(text)
+}
+
+/// The emulator that `--local` means.
+fn emulator(config: &Config) -> Result<Option<Emulator>, Failure> {
+    match &config.access.endpoint_url {
+        Some(endpoint) if config.access.local => Emulator::new(endpoint, std::env::var("DOCKER_HOST").ok()).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// Connects to AWS (or what stands in for it) and reports whose credentials are used.
+async fn connect(context: Context<'_>) -> Result<(Aws, crate::remote::Caller), Failure> {
+    let access = &context.config.access;
+    let aws = Aws::connect(access).await?;
+    let caller = aws.caller().await.map_err(|error| context.remote_failure(&error))?;
+    context.sink.send(&Event::Identified {
+        account: caller.account.clone(),
+        arn: caller.arn.clone(),
+        region: aws.region().to_owned(),
+        endpoint: access.endpoint_url.as_ref().map(ToString::to_string),
+    });
+    Ok((aws, caller))
+}
+
+/// A token that makes a request recognisable, in its repetitions and in the events it causes.
+fn new_token() -> String {
+    format!("deployer-{:016x}", rand::random::<u64>())
+}
+
+/// Where the service answers, for the check and for people.
+pub(crate) struct PublicUrl {
+    /// As the stack names it.
+    pub(crate) official: String,
+    /// As it can be opened from here.
+    pub(crate) shown: String,
+    /// What the check asks.
+    pub(crate) target: checker::Target,
+}
+
+fn public_url(config: &Config, url: &str) -> Result<PublicUrl, Failure> {
+    let access = &config.access;
+    let connect_to = access.connect_to.as_ref().map(ToString::to_string);
+    let connect_to = connect_to.map(|address| address.parse::<checker::ConnectTo>()).transpose();
+    let target = connect_to
+        .map_err(|error| error.to_string())
+        .and_then(|connect_to| checker::Target::new(url, connect_to).map_err(|error| error.to_string()))
+        .map_err(|error| {
+            Failure::new(FailureKind::Unexpected, format!("the stack's output `Url` cannot be checked: `{url}`"))
+                .because(error)
+        })?;
+    let shown = match (&access.endpoint_url, access.local) {
+        (Some(endpoint), true) => crate::local::reachable_url(url, endpoint),
+        _ => None,
+    };
+    Ok(PublicUrl {
+        official: url.to_owned(),
+        shown: shown.unwrap_or_else(|| url.to_owned()),
+        target,
+    })
+}

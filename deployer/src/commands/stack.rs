@@ -1,0 +1,97 @@
+//! Operations on the stack that more than one command needs.
+
+use crate::commands::{Context, new_token};
+use crate::error::{Failure, FailureKind};
+use crate::event::Event;
+use crate::remote::World;
+use crate::stack::Observed;
+use crate::stack::decide::{During, Operation};
+use crate::watch::{StackEnd, StackWatch};
+
+impl Context<'_> {
+    /// Looks at the stack by its name.
+    pub(super) async fn observe(&self, world: &dyn World) -> Result<Option<Observed>, Failure> {
+        world
+            .observe(self.config.stack.as_str())
+            .await
+            .map_err(|error| self.remote_failure(&error))
+    }
+
+    /// Follows what is under way on the stack until it rests.
+    pub(super) async fn attach(&self, world: &dyn World, stack: &Observed) -> Result<StackEnd, Failure> {
+        let failed = |error| self.remote_failure(&error);
+        let mut watch = StackWatch::prepare(world, self.sink, Operation::Attached, Some(stack), None)
+            .await
+            .map_err(failed)?;
+        self.sink.send(&Event::OperationBegun {
+            operation: "attach",
+            stack_id: stack.id.clone(),
+            resource_types: Vec::new(),
+        });
+        self.follow(&mut watch).await
+    }
+
+    /// Continues a rollback that got stuck, and follows it.
+    pub(super) async fn continue_rollback(&self, world: &dyn World, stack: &Observed) -> Result<(), Failure> {
+        self.sink.warn("an earlier rollback did not finish: continuing it");
+        world
+            .continue_rollback(&stack.id, &new_token())
+            .await
+            .map_err(|error| self.remote_failure(&error))?;
+        let end = self.attach(world, stack).await?;
+        match end.stack.map(|stack| stack.status) {
+            Some(crate::stack::status::StackStatus::UpdateRollbackFailed) => {
+                Err(Failure::new(FailureKind::Stuck, "the rollback cannot be finished")
+                    .because(end.cause.unwrap_or_else(|| "CloudFormation gives no reason".to_owned()))
+                    .hint("mend what it names, or continue the rollback in the CloudFormation console and skip that resource"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Deletes the stack and follows that to its end.
+    pub(super) async fn delete(&self, world: &dyn World, stack: &Observed) -> Result<(), Failure> {
+        let failed = |error| self.remote_failure(&error);
+        let token = new_token();
+        let mut watch = StackWatch::prepare(world, self.sink, Operation::Delete, Some(stack), Some(&token))
+            .await
+            .map_err(failed)?;
+        let resources = world.resources(&stack.id).await.unwrap_or_default();
+        world.delete(&stack.id, &token).await.map_err(failed)?;
+        self.sink.send(&Event::OperationBegun {
+            operation: "delete",
+            stack_id: stack.id.clone(),
+            resource_types: resources
+                .into_iter()
+                .filter(|resource| resource.status != "DELETE_COMPLETE")
+                .map(|resource| resource.resource_type)
+                .collect(),
+        });
+        let end = self.follow(&mut watch).await?;
+        self.deletion_succeeded(world, stack, end).await
+    }
+
+    /// Judges the end of a deletion.
+    pub(super) async fn deletion_succeeded(
+        &self,
+        world: &dyn World,
+        stack: &Observed,
+        end: StackEnd,
+    ) -> Result<(), Failure> {
+        let gone = end.stack.is_none_or(|stack| stack.status.phase() == crate::stack::status::Phase::Gone);
+        if end.during == During::Succeeded && gone {
+            return Ok(());
+        }
+        let left = world.resources(&stack.id).await.unwrap_or_default();
+        let left = left.into_iter().filter(|resource| resource.status != "DELETE_COMPLETE").map(|resource| {
+            let what = crate::stack::resource::describe(&resource.resource_type);
+            let name = resource.physical_id.unwrap_or(resource.logical_id);
+            format!("{what} {name}: {}", resource.status)
+        });
+        let cause = end.cause.unwrap_or_else(|| "CloudFormation gives no reason".to_owned());
+        Err(Failure::new(FailureKind::Stuck, "the stack could not be deleted")
+            .because(cause)
+            .with_evidence(left)
+            .hint("what is listed is still there and may cost money: mend what it names, then run `deployer down` again"))
+    }
+}

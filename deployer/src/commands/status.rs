@@ -1,0 +1,106 @@
+//! `deployer status`: what is there, and what it answers.
+
+use serde::Serialize;
+
+use crate::commands::{Context, connect, emulator, public_url};
+use crate::config::Config;
+use crate::error::Failure;
+use crate::event::{Checked, Sink};
+use crate::names::StackName;
+use crate::remote::World;
+use crate::rollout::{Target, Task};
+use crate::watch::{ServiceNames, checked};
+
+/// Status of a stack that does not exist.
+pub const ABSENT: &str = "ABSENT";
+
+/// What is there: one object in JSON.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Status {
+    /// Name of the stack.
+    pub stack: StackName,
+    /// Its status, or `ABSENT`.
+    pub status: String,
+    /// Account that was asked; absent when nothing answers there.
+    pub account: Option<String>,
+    /// Region that was asked.
+    pub region: Option<String>,
+    /// Where the service answers.
+    pub url: Option<String>,
+    /// Address of the image, with digest.
+    pub image: Option<String>,
+    /// The version that answers, where all instances agree.
+    pub version: Option<String>,
+    /// Tasks that should run.
+    pub desired_tasks: u32,
+    /// Tasks that run or are about to.
+    pub tasks: Vec<Task>,
+    /// Targets behind the load balancer.
+    pub targets: Vec<Target>,
+    /// What a check from outside finds.
+    pub check: Option<Checked>,
+}
+
+impl Status {
+    fn absent(stack: StackName) -> Self {
+        Self {
+            stack,
+            status: ABSENT.to_owned(),
+            account: None,
+            region: None,
+            url: None,
+            image: None,
+            version: None,
+            desired_tasks: 0,
+            tasks: Vec::new(),
+            targets: Vec::new(),
+            check: None,
+        }
+    }
+}
+
+/// Runs the command.
+pub async fn run(config: &Config, sink: &Sink) -> Result<Status, Failure> {
+    let context = Context { config, sink };
+    let mut status = Status::absent(config.stack.clone());
+    if let Some(emulator) = emulator(config)?
+        && !emulator.is_running().await
+    {
+        return Ok(status);
+    }
+    let (aws, caller) = connect(context).await?;
+    status.account = Some(caller.account);
+    status.region = Some(aws.region().to_owned());
+    fill(context, &aws, &mut status).await?;
+    Ok(status)
+}
+
+async fn fill(context: Context<'_>, world: &dyn World, status: &mut Status) -> Result<(), Failure> {
+    let failed = |error| context.remote_failure(&error);
+    let Some(stack) = context.observe(world).await? else {
+        return Ok(());
+    };
+    status.status = stack.status.to_string();
+    status.image = stack.parameters.get("ImageUri").filter(|uri| !uri.is_empty()).cloned();
+    // Before the second phase there is no service.
+    let Ok(names) = ServiceNames::of_outputs(&stack.outputs) else {
+        return Ok(());
+    };
+    let service = world.service(&names.cluster, &names.service).await.map_err(failed)?;
+    status.desired_tasks = service.map_or(0, |service| service.desired);
+    status.tasks = world.tasks(&names.cluster, &names.service).await.map_err(failed)?;
+    status.targets = world.targets(&names.target_group).await.map_err(failed)?;
+    if let Some(url) = stack.outputs.get("Url") {
+        let url = public_url(context.config, url)?;
+        let settings = checker::Settings {
+            max_skew: context.config.max_skew,
+            expect_instances: Some(status.desired_tasks).filter(|desired| *desired > 0),
+            ..checker::Settings::default()
+        };
+        let found = checked(&checker::check(&url.target, &settings).await);
+        status.url = Some(url.shown);
+        status.version.clone_from(&found.version);
+        status.check = Some(found);
+    }
+    Ok(())
+}

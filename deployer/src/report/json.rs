@@ -1,0 +1,57 @@
+//! JSON Lines on standard output: each event as it is, with its time.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::Serialize;
+
+use crate::event::{Event, Reporter};
+
+/// One line.
+#[derive(Serialize)]
+struct Line<'a> {
+    time: String,
+    #[serde(flatten)]
+    event: &'a Event,
+}
+
+/// The reporter.
+pub(super) struct Json;
+
+impl Reporter for Json {
+    fn report(&mut self, at: DateTime<Utc>, event: &Event) {
+        super::to_stdout(&line(at, event));
+    }
+}
+
+fn line(at: DateTime<Utc>, event: &Event) -> String {
+    let line = Line {
+        time: at.to_rfc3339_opts(SecondsFormat::Millis, true),
+        event,
+    };
+    serde_json::to_string(&line).unwrap_or_default() + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Failure;
+
+    #[test]
+    fn one_line_an_event() {
+        let at = DateTime::from_timestamp(1_795_341_845, 120_000_000).unwrap();
+        let begun = Event::Begun {
+            format: crate::event::FORMAT,
+            command: "up",
+            stack: "clock".parse().unwrap(),
+            local: true,
+            version: "0.1.0",
+        };
+        let failed = Event::Failed {
+            exit_code: 3,
+            failure: Failure::preflight("no AWS region is set").hint("name it\nor not"),
+        };
+        insta::assert_snapshot!(line(at, &begun) + &line(at, &failed), @r#"
+        {"time":"2026-11-22T10:04:05.120Z","event":"begun","format":1,"command":"up","stack":"clock","local":true,"version":"0.1.0"}
+        {"time":"2026-11-22T10:04:05.120Z","event":"failed","exit_code":3,"failure":{"kind":"preflight","message":"no AWS region is set","hints":["name it\nor not"]}}
+        "#);
+    }
+}

@@ -1,0 +1,61 @@
+//! Readers of the event stream: bars on a terminal, lines elsewhere, JSON Lines. The only place that prints.
+
+mod json;
+mod plain;
+mod terminal;
+mod text;
+
+use std::io::{IsTerminal as _, Write};
+
+use crate::cli::Output;
+use crate::commands::status::Status;
+use crate::event::{Event, Reporter};
+
+/// Chooses the reporter, once.
+pub fn choose(output: Output) -> Box<dyn Reporter> {
+    match output {
+        Output::Json => Box::new(json::Json),
+        Output::Human if is_capable_terminal() => Box::new(terminal::Terminal::new()),
+        Output::Human => Box::new(plain::Plain::new()),
+    }
+}
+
+/// Can standard error move its cursor?
+fn is_capable_terminal() -> bool {
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    #[expect(clippy::disallowed_methods, reason = "reporters print")]
+    let terminal = std::io::stderr().is_terminal();
+    terminal && !dumb
+}
+
+/// Prints a status: one JSON object, or a table.
+pub fn status(status: &Status, output: Output) {
+    let text = match output {
+        Output::Json => serde_json::to_string(status).unwrap_or_default() + "\n",
+        Output::Human => text::status(status),
+    };
+    to_stdout(&text);
+}
+
+/// Writes to standard output. A reader that went away ends the output, not the work.
+fn to_stdout(text: &str) {
+    #[expect(clippy::disallowed_methods, reason = "reporters print")]
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+/// Writes to standard error, likewise.
+fn to_stderr(text: &str) {
+    #[expect(clippy::disallowed_methods, reason = "reporters print")]
+    let mut stderr = std::io::stderr().lock();
+    let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
+}
+
+/// What people get at the end of a command: results on standard output, failures on standard error.
+fn print_end(event: &Event) {
+    match text::end(event) {
+        Some(text::End::Result(text)) => to_stdout(&text),
+        Some(text::End::Failure(text)) => to_stderr(&text),
+        None => {}
+    }
+}

@@ -1,0 +1,372 @@
+//! Events in people's words: pure, shared by the reporters for people.
+
+use std::fmt::Write as _;
+
+use crate::commands::status::{ABSENT, Status};
+use crate::error::Failure;
+use crate::event::{Checked, Event, Summary};
+use crate::rollout::Deployment;
+use crate::stack::resource::describe;
+
+/// The last word of a command.
+pub(super) enum End {
+    /// For standard output.
+    Result(String),
+    /// For standard error.
+    Failure(String),
+}
+
+/// One line about an event, or nothing where it is not worth one.
+pub(super) fn line(event: &Event) -> Option<String> {
+    let line = match event {
+        Event::Begun {
+            command, stack, local, ..
+        } => format!("{command}: stack {stack}{}", if *local { " on this machine" } else { "" }),
+        Event::PhaseEnded { phase, seconds } => format!("{}: done in {}", phase.title(), duration(*seconds)),
+        Event::EmulatorInstalling { version } => {
+            format!("installing the AWS emulator (ministack {version}): only the first time")
+        }
+        Event::EmulatorReady { endpoint, reused } => {
+            let how = if *reused { "runs already" } else { "started" };
+            format!("emulator {how} at {endpoint}")
+        }
+        Event::EmulatorStopped { endpoint } => format!("emulator at {endpoint} stopped"),
+        Event::EmulatorKept { reason } => format!("the emulator goes on: {reason}"),
+        Event::Identified {
+            account,
+            arn,
+            region,
+            endpoint,
+        } => {
+            let at = endpoint.as_deref().map(|url| format!(" at {url}")).unwrap_or_default();
+            format!("account {account}, region {region}, as {arn}{at}")
+        }
+        Event::ImagePacked { digest, bytes } => format!("image {} packed: {}", digest.short(), size(*bytes)),
+        Event::StackFound { status } => match status {
+            Some(status) => format!("the stack is {status}"),
+            None => "there is no stack yet".to_owned(),
+        },
+        Event::ResourceChanged {
+            logical_id,
+            resource_type,
+            status,
+            reason,
+        } => {
+            // What begins will also end: one line is enough.
+            if status.ends_with("_IN_PROGRESS") && resource_type != "AWS::CloudFormation::Stack" {
+                return None;
+            }
+            let why = reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            format!("{status} {} ({logical_id}){why}", describe(resource_type))
+        }
+        Event::Proposed { changes } => format!("{} changes: {}", changes.len(), change_list(changes)),
+        Event::Unchanged => "nothing to change".to_owned(),
+        Event::Pushed {
+            digest,
+            bytes_sent,
+            already_there,
+        } => pushed(digest.short(), *bytes_sent, *already_there),
+        Event::RolloutMoved {
+            deployments,
+            healthy_targets,
+            registered_targets,
+        } => format!(
+            "rollout: {}; {healthy_targets} of {registered_targets} targets healthy",
+            rollout(deployments)
+        ),
+        Event::TaskFailed { task, log } => {
+            let code = task.exit_code.map(|code| format!(", exit code {code}")).unwrap_or_default();
+            let mut text = format!("task {} failed: {}{code}", task.id, task.reason.as_deref().unwrap_or("no reason"));
+            for line in log {
+                let _ = write!(text, "\n  {}", line.trim_end());
+            }
+            text
+        }
+        Event::Checked { check } => format!("check: {}", checked(check)),
+        Event::Warned { message } => format!("warning: {message}"),
+        Event::Noted { message } => message.clone(),
+        Event::PhaseBegun { .. }
+        | Event::Compiled { .. }
+        | Event::OperationBegun { .. }
+        | Event::OperationEnded { .. }
+        | Event::PushProgressed { .. }
+        | Event::Succeeded { .. }
+        | Event::TakenDown { .. }
+        | Event::NothingThere { .. }
+        | Event::Failed { .. } => return None,
+    };
+    Some(line)
+}
+
+/// The last word, if this event is one.
+pub(super) fn end(event: &Event) -> Option<End> {
+    match event {
+        Event::Succeeded { summary } => Some(End::Result(self::summary(summary))),
+        Event::TakenDown { looked_for, seconds } => {
+            let mut text = format!("everything is gone ({})\n", duration(*seconds));
+            if !looked_for.is_empty() {
+                let _ = writeln!(text, "looked for, and not found: {}", looked_for.join(", "));
+            }
+            Some(End::Result(text))
+        }
+        Event::NothingThere { message } => Some(End::Result(format!("{message}\n"))),
+        Event::Failed { failure, .. } => Some(End::Failure(self::failure(failure))),
+        _ => None,
+    }
+}
+
+fn summary(summary: &Summary) -> String {
+    let mut text = String::new();
+    let headline = if summary.changed {
+        "The service is up."
+    } else {
+        "Nothing changed: the service was up to date, and is up."
+    };
+    let mut row = |name: &str, value: &str| {
+        let _ = writeln!(text, "  {name:<9} {value}");
+    };
+    row("url", &summary.url);
+    row("version", summary.version.as_deref().unwrap_or("unknown"));
+    row("image", &summary.image);
+    let tasks: Vec<String> = summary
+        .tasks
+        .iter()
+        .map(|task| {
+            let zone = task.zone.as_deref().map(|zone| format!(" in {zone}")).unwrap_or_default();
+            format!("{}{zone}", task.id.get(..8).unwrap_or(&task.id))
+        })
+        .collect();
+    row("tasks", &format!("{}: {}", tasks.len(), tasks.join(", ")));
+    row("check", &checked(&summary.check));
+    let times: Vec<String> = summary
+        .timings
+        .iter()
+        .map(|timing| format!("{} {}", timing.phase.title(), duration(timing.seconds)))
+        .collect();
+    row("time", &format!("{}: {}", duration(summary.seconds), times.join(", ")));
+    format!("{headline}\n{text}")
+}
+
+/// A status as a table.
+pub(super) fn status(status: &Status) -> String {
+    let mut text = String::new();
+    let mut row = |name: &str, value: &str| {
+        let _ = writeln!(text, "{name:<9} {value}");
+    };
+    row("stack", status.stack.as_str());
+    if status.status == ABSENT {
+        row("status", "there is no such stack");
+    } else {
+        row("status", &status.status);
+    }
+    let pairs = [
+        ("account", &status.account),
+        ("region", &status.region),
+        ("url", &status.url),
+        ("image", &status.image),
+        ("version", &status.version),
+    ];
+    for (name, value) in pairs {
+        if let Some(value) = value {
+            row(name, value);
+        }
+    }
+    if status.desired_tasks > 0 {
+        row("tasks", &format!("{} of {}", status.tasks.len(), status.desired_tasks));
+        for task in &status.tasks {
+            row("", &format!("{} {} {}", task.id, task.status, task.zone.as_deref().unwrap_or("")));
+        }
+    }
+    if !status.targets.is_empty() {
+        let healthy = status.targets.iter().filter(|target| target.is_healthy()).count();
+        row("targets", &format!("{healthy} of {} healthy", status.targets.len()));
+    }
+    if let Some(check) = &status.check {
+        row("check", &checked(check));
+    }
+    text
+}
+
+/// A failure, to be read top down: what, why, evidence, what to do.
+pub(super) fn failure(failure: &Failure) -> String {
+    let mut text = format!("error: {}\n", failure.message);
+    if let Some(cause) = &failure.cause {
+        let _ = writeln!(text, "  because: {}", indented(cause));
+    }
+    for line in &failure.evidence {
+        let _ = writeln!(text, "  | {line}");
+    }
+    for hint in &failure.hints {
+        let _ = writeln!(text, "  hint: {}", indented(hint));
+    }
+    text
+}
+
+fn indented(text: &str) -> String {
+    text.replace('\n', "\n    ")
+}
+
+/// A check in one line.
+pub(super) fn checked(check: &Checked) -> String {
+    let mut text = check.verdict.clone();
+    if let (Some(offset), Some(uncertainty)) = (check.offset_ms, check.uncertainty_ms) {
+        let _ = write!(text, ", offset {offset:+.1} ms ± {uncertainty:.1} ms");
+    }
+    if check.instances > 0 {
+        let plural = if check.instances == 1 { "" } else { "s" };
+        let _ = write!(text, ", {} instance{plural}", check.instances);
+    }
+    if let Some(cause) = &check.cause {
+        let _ = write!(text, " ({cause})");
+    }
+    text
+}
+
+/// Deployments in one line, the new one first.
+pub(super) fn rollout(deployments: &[Deployment]) -> String {
+    let rows: Vec<String> = deployments
+        .iter()
+        .map(|deployment| {
+            let name = if deployment.status == "PRIMARY" { "new" } else { "old" };
+            let mut text = format!("{name} {} of {} running", deployment.running, deployment.desired);
+            for (count, what) in [(deployment.pending, "pending"), (deployment.failed, "failed")] {
+                if count > 0 {
+                    let _ = write!(text, ", {count} {what}");
+                }
+            }
+            text
+        })
+        .collect();
+    rows.join("; ")
+}
+
+/// What was pushed, in one line.
+pub(super) fn pushed(digest: &str, bytes: u64, already_there: bool) -> String {
+    if already_there {
+        format!("image {digest} is in the registry already")
+    } else {
+        format!("image {digest} pushed: {} sent", size(bytes))
+    }
+}
+
+fn change_list(changes: &[crate::remote::Change]) -> String {
+    let names: Vec<String> = changes
+        .iter()
+        .map(|change| {
+            let replaced = match change.replacement.as_deref() {
+                Some("True") => ", replaced",
+                Some("Conditional") => ", perhaps replaced",
+                _ => "",
+            };
+            format!("{} {}{replaced}", change.action.to_lowercase(), describe(&change.resource_type))
+        })
+        .collect();
+    names.join("; ")
+}
+
+/// Seconds as people say them: `0.3 s`, `12.0 s`, `2 min 05 s`.
+pub(super) fn duration(seconds: f64) -> String {
+    if seconds < 60.0 {
+        return format!("{seconds:.1} s");
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a duration of a command: positive, and far from the limits"
+    )]
+    let whole = seconds.round() as u64;
+    format!("{} min {:02} s", whole / 60, whole % 60)
+}
+
+/// Bytes as people say them, in powers of 1000.
+pub(super) fn size(bytes: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "shown with one digit after the point")]
+    let number = bytes as f64;
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{:.1} kB", number / 1e3),
+        _ => format!("{:.1} MB", number / 1e6),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Phase, Timing};
+    use crate::rollout::Task;
+
+    fn check() -> Checked {
+        Checked {
+            verdict: "OK".to_owned(),
+            cause: None,
+            offset_ms: Some(-0.34),
+            uncertainty_ms: Some(0.81),
+            instances: 2,
+            version: Some("0.1.0+3f2a9c0b1d2e".to_owned()),
+            requests: 9,
+        }
+    }
+
+    #[test]
+    fn durations_and_sizes() {
+        assert_eq!(duration(0.04), "0.0 s");
+        assert_eq!(duration(59.9), "59.9 s");
+        assert_eq!(duration(125.2), "2 min 05 s");
+        assert_eq!(size(12), "12 B");
+        assert_eq!(size(686_912), "686.9 kB");
+        assert_eq!(size(1_859_392), "1.9 MB");
+    }
+
+    #[test]
+    fn the_summary() {
+        let task = |id: &str, zone: &str| Task {
+            id: id.to_owned(),
+            status: "RUNNING".to_owned(),
+            zone: Some(zone.to_owned()),
+            task_definition: "arn".to_owned(),
+            image: None,
+        };
+        let summary = Summary {
+            changed: true,
+            url: "http://clock.alb.localhost:4566/now".to_owned(),
+            image: "localhost:4566/clock@sha256:3f2a".to_owned(),
+            version: Some("0.1.0+3f2a9c0b1d2e".to_owned()),
+            tasks: vec![task("0123456789", "us-east-1a"), task("abcdef0123", "us-east-1b")],
+            check: check(),
+            timings: vec![
+                Timing {
+                    phase: Phase::Emulator,
+                    seconds: 2.04,
+                },
+                Timing {
+                    phase: Phase::Image,
+                    seconds: 71.0,
+                },
+            ],
+            seconds: 75.0,
+        };
+        insta::assert_snapshot!(super::summary(&summary), @r"
+        The service is up.
+          url       http://clock.alb.localhost:4566/now
+          version   0.1.0+3f2a9c0b1d2e
+          image     localhost:4566/clock@sha256:3f2a
+          tasks     2: 01234567 in us-east-1a, abcdef01 in us-east-1b
+          check     OK, offset -0.3 ms ± 0.8 ms, 2 instances
+          time      1 min 15 s: emulator 2.0 s, image 1 min 11 s
+        ");
+    }
+
+    #[test]
+    fn a_failure() {
+        let failure = Failure::preflight("`app` does not compile")
+            .because("1 error")
+            .with_evidence(["error[E0425]: cannot find value".to_owned()])
+            .hint("mend it");
+        insta::assert_snapshot!(super::failure(&failure), @r"
+        error: `app` does not compile
+          because: 1 error
+          | error[E0425]: cannot find value
+          hint: mend it
+        ");
+    }
+}

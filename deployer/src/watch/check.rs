@@ -1,0 +1,115 @@
+//! The check from outside, repeated until it is satisfied.
+
+use async_trait::async_trait;
+use checker::{Report, Settings, Target, Verdict};
+
+use crate::event::{Checked, Event, Sink};
+use crate::names::Digest;
+use crate::remote::Remote;
+
+/// Follows the service, seen from outside, until it answers as it should.
+pub struct Verification<'a> {
+    sink: &'a Sink,
+    target: &'a Target,
+    settings: Settings,
+    digest: &'a Digest,
+    last: Option<Checked>,
+}
+
+impl<'a> Verification<'a> {
+    /// Prepares to check that all instances answer from the image with this digest.
+    pub fn new(sink: &'a Sink, target: &'a Target, settings: Settings, digest: &'a Digest) -> Self {
+        Self {
+            sink,
+            target,
+            settings,
+            digest,
+            last: None,
+        }
+    }
+
+    /// What was found last.
+    pub fn last(&self) -> Option<&Checked> {
+        self.last.as_ref()
+    }
+}
+
+/// What a report says, in the words of an event.
+pub fn checked(report: &Report) -> Checked {
+    // The instance that is furthest off speaks for all.
+    let furthest = report
+        .instances
+        .iter()
+        .filter(|instance| instance.offset_ms.is_some())
+        .max_by(|one, other| {
+            let off = |offset: Option<f64>| offset.unwrap_or_default().abs();
+            off(one.offset_ms).total_cmp(&off(other.offset_ms))
+        });
+    let mut versions: Vec<&str> = report
+        .instances
+        .iter()
+        .filter_map(|instance| instance.version.as_deref())
+        .collect();
+    versions.sort_unstable();
+    versions.dedup();
+    let version = match versions.as_slice() {
+        [only] => Some((*only).to_owned()),
+        _ => None,
+    };
+    Checked {
+        verdict: report.verdict.to_string(),
+        cause: report.cause.clone(),
+        offset_ms: furthest.and_then(|instance| instance.offset_ms),
+        uncertainty_ms: furthest.and_then(|instance| instance.uncertainty_ms),
+        instances: report.instances.len(),
+        version,
+        requests: u64::from(report.requests),
+    }
+}
+
+/// Does this version belong to the image? The service appends the first digits of its image's digest to its version.
+fn is_of(version: &str, digest: &Digest) -> bool {
+    version.rsplit_once('+').is_some_and(|(_, build)| build == digest.short())
+}
+
+#[async_trait]
+impl crate::engine::Subject for Verification<'_> {
+    type End = Checked;
+
+    async fn look(&mut self) -> Remote<Option<Checked>> {
+        let report = checker::check(self.target, &self.settings).await;
+        let mut found = checked(&report);
+        let foreign = report
+            .instances
+            .iter()
+            .filter_map(|instance| instance.version.as_deref())
+            .find(|version| !is_of(version, self.digest));
+        let satisfied = report.verdict == Verdict::Ok && foreign.is_none();
+        if let (Verdict::Ok, Some(version)) = (report.verdict, foreign) {
+            found.cause = Some(format!("version {version} answers, which is not of image {}", self.digest.short()));
+        }
+        let news = self
+            .last
+            .as_ref()
+            .is_none_or(|last| (&last.verdict, &last.cause) != (&found.verdict, &found.cause));
+        if news || satisfied {
+            self.sink.send(&Event::Checked { check: found.clone() });
+        }
+        self.last = Some(found.clone());
+        Ok(satisfied.then_some(found))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_matched_by_the_digest_in_them() {
+        let digest: Digest = format!("sha256:{}", "0123456789abcdef".repeat(4)).parse().unwrap();
+        assert!(is_of("0.1.0+0123456789ab", &digest));
+        assert!(is_of("1.0.0-rc.1+0123456789ab", &digest));
+        assert!(!is_of("0.1.0+aaaaaaaaaaaa", &digest));
+        assert!(!is_of("0.1.0", &digest));
+    }
+}

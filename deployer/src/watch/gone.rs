@@ -1,0 +1,77 @@
+//! The proof that nothing is left: looking for what was there, at the services themselves.
+
+use async_trait::async_trait;
+
+use crate::remote::{Remote, Resource, World};
+
+/// Looks for the parts of a deleted stack that cost money or hold data; ends when none is found.
+pub struct Disappearance<'a> {
+    world: &'a dyn World,
+    resources: Vec<&'a Resource>,
+    left: Vec<String>,
+}
+
+impl<'a> Disappearance<'a> {
+    /// Prepares to look for these resources, as far as they can be looked for.
+    pub fn new(world: &'a dyn World, resources: &'a [Resource]) -> Self {
+        Self {
+            world,
+            resources: resources.iter().filter(|resource| is_looked_for(&resource.resource_type)).collect(),
+            left: Vec::new(),
+        }
+    }
+
+    /// What is looked for: type and name.
+    pub fn looked_for(&self) -> Vec<String> {
+        self.resources.iter().map(|resource| name_of(resource)).collect()
+    }
+
+    /// What was still there at the last look.
+    pub fn left(&self) -> &[String] {
+        &self.left
+    }
+
+    async fn exists(&self, resource: &Resource) -> Remote<bool> {
+        let Some(id) = resource.physical_id.as_deref().filter(|id| !id.is_empty()) else {
+            return Ok(false);
+        };
+        match resource.resource_type.as_str() {
+            "AWS::ECS::Cluster" => self.world.cluster_exists(id).await,
+            "AWS::ElasticLoadBalancingV2::LoadBalancer" => self.world.load_balancer_exists(id).await,
+            "AWS::ECR::Repository" => Ok(self.world.repository_uri(id).await?.is_some()),
+            "AWS::Logs::LogGroup" => self.world.group_exists(id).await,
+            _ => Ok(false),
+        }
+    }
+}
+
+fn is_looked_for(resource_type: &str) -> bool {
+    matches!(
+        resource_type,
+        "AWS::ECS::Cluster"
+            | "AWS::ElasticLoadBalancingV2::LoadBalancer"
+            | "AWS::ECR::Repository"
+            | "AWS::Logs::LogGroup"
+    )
+}
+
+fn name_of(resource: &Resource) -> String {
+    let what = crate::stack::resource::describe(&resource.resource_type);
+    format!("{what} {}", resource.physical_id.as_deref().unwrap_or(&resource.logical_id))
+}
+
+#[async_trait]
+impl crate::engine::Subject for Disappearance<'_> {
+    type End = ();
+
+    async fn look(&mut self) -> Remote<Option<()>> {
+        let mut left = Vec::new();
+        for resource in &self.resources {
+            if self.exists(resource).await? {
+                left.push(name_of(resource));
+            }
+        }
+        self.left = left;
+        Ok(self.left.is_empty().then_some(()))
+    }
+}

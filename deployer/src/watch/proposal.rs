@@ -1,0 +1,23 @@
+//! A change set that is being computed.
+
+use async_trait::async_trait;
+
+use crate::remote::{Proposal, Remote, World};
+
+/// Follows the computation of one change set; ends with anything but [`Proposal::Pending`].
+pub struct ChangeSet<'a> {
+    /// Where to ask.
+    pub world: &'a dyn World,
+    /// Identifier of the change set.
+    pub id: &'a str,
+}
+
+#[async_trait]
+impl crate::engine::Subject for ChangeSet<'_> {
+    type End = Proposal;
+
+    async fn look(&mut self) -> Remote<Option<Proposal>> {
+        let proposal = self.world.proposal(self.id).await?;
+        Ok((proposal != Proposal::Pending).then_some(proposal))
+    }
+}

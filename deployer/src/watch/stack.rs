@@ -1,0 +1,129 @@
+//! An operation on a stack, from its beginning to its end.
+
+use async_trait::async_trait;
+
+use crate::event::{Event, Sink};
+use crate::names::StackId;
+use crate::remote::{Remote, Stacks, World};
+use crate::stack::decide::{During, Operation, Seen, during};
+use crate::stack::history::History;
+use crate::stack::{Observed, ResourceEvent};
+
+/// Follows one operation on one stack.
+pub struct StackWatch<'a> {
+    world: &'a dyn World,
+    sink: &'a Sink,
+    id: StackId,
+    operation: Operation,
+    history: History,
+    updated_before: Option<i64>,
+    warned: bool,
+    on_event: Box<dyn FnMut(&ResourceEvent) + Send + 'a>,
+}
+
+/// How the operation ended.
+#[derive(Debug, Clone)]
+pub struct StackEnd {
+    /// What it came to; never one of the two that keep looking.
+    pub during: During,
+    /// The stack at that moment, if it is there.
+    pub stack: Option<Observed>,
+    /// The first failure, if there was one.
+    pub cause: Option<String>,
+}
+
+impl<'a> StackWatch<'a> {
+    /// Prepares to follow an operation that is about to begin with this token, or one that is under way (no token).
+    /// `before` is the stack as it was seen last, if it existed.
+    pub async fn prepare(
+        world: &'a dyn World,
+        sink: &'a Sink,
+        operation: Operation,
+        before: Option<&Observed>,
+        token: Option<&str>,
+    ) -> Remote<Self> {
+        let past = match before {
+            Some(stack) => world.events(&stack.id, 0).await?,
+            None => Vec::new(),
+        };
+        Ok(Self {
+            world,
+            sink,
+            id: before.map_or_else(|| StackId(String::new()), |stack| stack.id.clone()),
+            operation,
+            history: History::after(&past, token.map(str::to_owned)),
+            updated_before: before.and_then(|stack| stack.updated_at),
+            warned: false,
+            on_event: Box::new(|_| ()),
+        })
+    }
+
+    /// The stack to follow, where it was made only now.
+    #[must_use]
+    pub fn of_new_stack(mut self, id: StackId) -> Self {
+        self.id = id;
+        self
+    }
+
+    /// Calls this for each event of the operation.
+    #[must_use]
+    pub fn on_event(mut self, call: impl FnMut(&ResourceEvent) + Send + 'a) -> Self {
+        self.on_event = Box::new(call);
+        self
+    }
+
+    fn begun(&self, stack: Option<&Observed>) -> bool {
+        match self.operation {
+            Operation::Attached => true,
+            Operation::Create | Operation::Update | Operation::Delete => {
+                self.history.begun() || stack.is_some_and(|stack| stack.updated_at != self.updated_before)
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl crate::engine::Subject for StackWatch<'_> {
+    type End = StackEnd;
+
+    async fn look(&mut self) -> Remote<Option<StackEnd>> {
+        // The status first: events that are read after it leave nothing out that led to it.
+        let stack = Stacks::observe(self.world, self.id.as_str()).await?;
+        if stack.is_some() {
+            let events = self.world.events(&self.id, self.history.since_ms()).await?;
+            for event in self.history.take(events) {
+                (self.on_event)(&event);
+                self.sink.send(&Event::ResourceChanged {
+                    logical_id: event.logical_id,
+                    resource_type: event.resource_type,
+                    status: event.status,
+                    reason: event.reason,
+                });
+            }
+        }
+        let status = stack.as_ref().map(|stack| &stack.status);
+        let begun = self.begun(stack.as_ref());
+        let next = during(self.operation, Seen { status, begun });
+        match next {
+            During::KeepLooking => Ok(None),
+            During::KeepLookingAtUnknown => {
+                if !std::mem::replace(&mut self.warned, true)
+                    && let Some(status) = status
+                {
+                    self.sink.warn(format!("the stack has the status {status}, which is new to this program"));
+                }
+                Ok(None)
+            }
+            During::Succeeded | During::RolledBack | During::LeftToDelete | During::Stuck => {
+                self.sink.send(&Event::OperationEnded {
+                    status: status.cloned(),
+                });
+                Ok(Some(StackEnd {
+                    during: next,
+                    cause: self.history.cause(),
+                    stack,
+                }))
+            }
+        }
+    }
+}
