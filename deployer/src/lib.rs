@@ -1,1 +1,3 @@
-//! deployer
+//! Puts a containerised Rust service on ECS Fargate, and makes sure that it works.
+pub mod image;
+pub mod process;
