@@ -22,7 +22,7 @@ const MAX_LINE: usize = 1 << 20;
 const MAX_OUTPUT: u64 = 64 << 20;
 /// How long to go on reading once the program itself has ended. A daemon which it left behind (a compiler cache, say) may
 /// hold the pipes open for ever.
-const DRAIN: Duration = Duration::from_secs(2);
+const DRAIN: Duration = Duration::from_secs(1);
 
 /// Why a program did not do its work.
 #[derive(Debug, thiserror::Error)]
