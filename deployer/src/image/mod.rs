@@ -3,7 +3,14 @@
 //!
 //! The same program and the same Dockerfile give the same digest, on any machine and in any folder; see `docs/image.md`.
 
+mod context;
 pub mod dockerfile;
+mod ignore;
+pub mod layer;
+pub mod oci;
+mod pack_error;
+
+pub use pack_error::PackError;
 
 use std::fmt;
 use std::str::FromStr;

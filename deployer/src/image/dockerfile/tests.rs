@@ -183,7 +183,7 @@ fn errors() {
         within("ENV A=\"open"),
         within("ENV A=${B/c/d}"),
         within("ENV A=${B"),
-        within("ENV A=${B:?give it a value}"),
+        within("ENV A=\"${B:?the version to serve}\""),
         within("ENV"),
         within("ENV A"),
         within("ENV A=1 B"),
