@@ -3,8 +3,10 @@
 //!
 //! The same program and the same Dockerfile give the same digest, on any machine and in any folder; see `docs/image.md`.
 
+pub mod cargo;
 mod context;
 pub mod dockerfile;
+pub mod elf;
 mod ignore;
 pub mod layer;
 pub mod oci;
