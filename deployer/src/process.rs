@@ -107,7 +107,7 @@ pub struct Output {
 /// A program, its arguments and its surroundings, not yet started.
 #[derive(Debug, Clone)]
 pub struct Program {
-    program: OsString,
+    name: OsString,
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
     env_removed: Vec<OsString>,
@@ -118,7 +118,7 @@ impl Program {
     /// A program by its name on the `PATH`, or by its path.
     pub fn new(program: impl AsRef<OsStr>) -> Self {
         Self {
-            program: program.as_ref().to_owned(),
+            name: program.as_ref().to_owned(),
             args: Vec::new(),
             env: Vec::new(),
             env_removed: Vec::new(),
@@ -199,7 +199,7 @@ impl Program {
         }
         match ended {
             Some(status) if !status.success() => Err(ProcessError::Failed {
-                program: self.name(),
+                program: self.label(),
                 status,
                 tail: tail.into(),
             }),
@@ -223,7 +223,7 @@ impl Program {
         let output = tokio::time::timeout(limit, all)
             .await
             .map_err(|_elapsed| ProcessError::TimedOut {
-                program: self.name(),
+                program: self.label(),
                 limit,
             })?
             .map_err(|source| self.unreadable(source))?;
@@ -259,7 +259,7 @@ impl Program {
         reason = "the one place that starts programs"
     )]
     fn command(&self) -> std::process::Command {
-        let mut command = std::process::Command::new(&self.program);
+        let mut command = std::process::Command::new(&self.name);
         command.args(&self.args).process_group(0);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         for name in &self.env_removed {
@@ -290,11 +290,11 @@ impl Program {
         let folder_is_there = self.working_folder.as_ref().is_none_or(|it| it.is_dir());
         if source.kind() == io::ErrorKind::NotFound && folder_is_there {
             ProcessError::NotInstalled {
-                program: self.name(),
+                program: self.label(),
             }
         } else {
             ProcessError::Start {
-                program: self.name(),
+                program: self.label(),
                 source,
             }
         }
@@ -302,13 +302,13 @@ impl Program {
 
     fn unreadable(&self, source: io::Error) -> ProcessError {
         ProcessError::Read {
-            program: self.name(),
+            program: self.label(),
             source,
         }
     }
 
-    fn name(&self) -> String {
-        self.program.to_string_lossy().into_owned()
+    fn label(&self) -> String {
+        self.name.to_string_lossy().into_owned()
     }
 }
 

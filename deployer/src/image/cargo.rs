@@ -19,7 +19,7 @@ use messages::{Diagnostics, Message};
 pub use plan::Surroundings;
 
 /// Asking the compiler where it lives takes a moment, unless a proxy for it first downloads it.
-const SYSROOT_LIMIT: Duration = Duration::from_secs(300);
+const SYSROOT_LIMIT: Duration = Duration::from_mins(5);
 
 /// What shall be compiled.
 #[derive(Debug, Clone, Copy)]
@@ -92,7 +92,7 @@ pub enum CompileError {
         binary: String,
     },
     /// The program would not run in an empty image.
-    #[error("`{}` {problem}", path.display())]
+    #[error("`{}` cannot run in an empty image", path.display())]
     Unfit {
         /// The program.
         path: PathBuf,

@@ -100,20 +100,23 @@ impl Context {
             }
         }
         let relative = clean.join("/");
-        let found =
-            self.root
-                .join(&relative)
-                .canonicalize()
-                .map_err(|error| match error.kind() {
-                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => PackError::Absent {
-                        line,
-                        source_path: source_path(),
-                    },
-                    _ => PackError::Read {
-                        path: self.root.join(&relative),
-                        source: error,
-                    },
-                })?;
+        let found = self.root.join(&relative).canonicalize().map_err(|error| {
+            let is_absent = matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            );
+            if is_absent {
+                PackError::Absent {
+                    line,
+                    source_path: source_path(),
+                }
+            } else {
+                PackError::Read {
+                    path: self.root.join(&relative),
+                    source: error,
+                }
+            }
+        })?;
         if !found.starts_with(&self.root) {
             return Err(PackError::Outside {
                 line,

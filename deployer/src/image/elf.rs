@@ -23,22 +23,22 @@ const AARCH64: u16 = 183;
 #[derive(Debug, thiserror::Error)]
 pub enum ElfError {
     /// Not a Linux program at all, or a broken one.
-    #[error("is not a 64-bit Linux program")]
+    #[error("it is not a 64-bit Linux program")]
     NotElf,
     /// For another processor.
-    #[error("is not made for {expected}")]
+    #[error("it is not made for {expected}")]
     OtherMachine {
         /// What was asked for.
         expected: Architecture,
     },
     /// It needs a loader and libraries, which an empty image does not have.
-    #[error("is not static: it needs `{interpreter}`")]
+    #[error("it is not static: it needs `{interpreter}`")]
     Dynamic {
         /// The loader's path.
         interpreter: String,
     },
     /// It cannot be read.
-    #[error("cannot be read")]
+    #[error("it cannot be read")]
     Read(#[from] io::Error),
 }
 
@@ -99,12 +99,13 @@ fn read_at(
     buffer: &mut [u8],
 ) -> Result<(), ElfError> {
     program.seek(SeekFrom::Start(position))?;
-    program
-        .read_exact(buffer)
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => ElfError::NotElf,
-            _ => ElfError::Read(error),
-        })
+    program.read_exact(buffer).map_err(|error| {
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            ElfError::NotElf
+        } else {
+            ElfError::Read(error)
+        }
+    })
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> u16 {
@@ -152,17 +153,17 @@ mod tests {
     fn verdicts() {
         let table = [
             (program(62, &[1, 6]), "ok"),
-            (program(183, &[1]), "is not made for X86_64"),
-            (program(62, &[1, 3]), "is not static: it needs ``"),
-            (program(62, &[]), "is not a 64-bit Linux program"),
-            (Vec::new(), "is not a 64-bit Linux program"),
+            (program(183, &[1]), "it is not made for X86_64"),
+            (program(62, &[1, 3]), "it is not static: it needs ``"),
+            (program(62, &[]), "it is not a 64-bit Linux program"),
+            (Vec::new(), "it is not a 64-bit Linux program"),
             (
                 b"#!/bin/sh\nexit 0\n".repeat(9),
-                "is not a 64-bit Linux program",
+                "it is not a 64-bit Linux program",
             ),
             (
                 program(62, &[1])[..70].to_vec(),
-                "is not a 64-bit Linux program",
+                "it is not a 64-bit Linux program",
             ),
         ];
         for (bytes, expected) in table {
@@ -185,7 +186,7 @@ mod tests {
         let mut program = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
         let error = check(&mut program, architecture).unwrap_err().to_string();
         assert!(
-            error.starts_with("is not static: it needs `/lib"),
+            error.starts_with("it is not static: it needs `/lib"),
             "{error}"
         );
     }

@@ -11,8 +11,12 @@ mod ignore;
 pub mod layer;
 pub mod oci;
 mod pack_error;
+pub mod push;
 
+pub use cargo::CompileError;
+pub use dockerfile::DockerfileError;
 pub use pack_error::PackError;
+pub use push::PushError;
 
 use std::fmt;
 use std::str::FromStr;
@@ -67,6 +71,35 @@ impl FromStr for Architecture {
             "x86_64" | "amd64" => Ok(Self::X86_64),
             "arm64" | "aarch64" => Ok(Self::Arm64),
             _ => Err(UnknownArchitecture(text.to_owned())),
+        }
+    }
+}
+
+/// Why there is no image in the registry, by the step that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// The Dockerfile cannot be understood, or not be done without Docker.
+    #[error("cannot use the Dockerfile")]
+    Dockerfile(#[from] DockerfileError),
+    /// The program cannot be made.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// The image cannot be made from program and files.
+    #[error("cannot pack the image")]
+    Pack(#[from] PackError),
+    /// The image cannot be sent.
+    #[error(transparent)]
+    Push(#[from] PushError),
+}
+
+impl ImageError {
+    /// The remedy.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Dockerfile(error) => error.hint(),
+            Self::Compile(error) => error.hint(),
+            Self::Pack(error) => error.hint(),
+            Self::Push(error) => error.hint(),
         }
     }
 }

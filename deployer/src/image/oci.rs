@@ -113,8 +113,8 @@ pub fn build(recipe: &Recipe<'_>) -> Result<BuiltImage, PackError> {
         .map(|copy| image.layer(copy))
         .collect::<Result<Vec<_>, _>>()?;
     image.check()?;
-    let config = document(MediaType::ImageConfig, config(recipe, &layers));
-    let manifest = document(MediaType::ImageManifest, manifest(&config, &layers));
+    let config = document(&MediaType::ImageConfig, config(recipe, &layers));
+    let manifest = document(&MediaType::ImageManifest, manifest(&config, &layers));
     Ok(BuiltImage {
         manifest,
         config,
@@ -311,7 +311,7 @@ fn descriptor(media_type: &str, digest: &str, size: usize) -> Value {
 }
 
 /// Names sorted, no white space: the same bytes each time, whatever features `serde_json` is built with.
-fn document(media_type: MediaType, mut value: Value) -> Document {
+fn document(media_type: &MediaType, mut value: Value) -> Document {
     value.sort_all_objects();
     let content = Bytes::from(value.to_string());
     Document {

@@ -116,12 +116,11 @@ fn join_continued(lines: &[&str], first: usize, escape: char) -> (String, usize)
         } else {
             line
         };
-        match continued(line, escape) {
-            Some(part) => joined.push_str(part),
-            None => {
-                joined.push_str(line);
-                break;
-            }
+        if let Some(part) = continued(line, escape) {
+            joined.push_str(part);
+        } else {
+            joined.push_str(line);
+            break;
         }
     }
     (joined.trim_end().to_owned(), position)
