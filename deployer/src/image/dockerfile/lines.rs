@@ -1,0 +1,187 @@
+//! From text to instructions: directives, comments, continued lines, heredocs.
+
+use super::error::{DockerfileError, Problem};
+use super::words::quoted_words;
+
+/// One instruction on one logical line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Instruction {
+    /// The first of its lines, from 1.
+    pub(super) line: usize,
+    /// In capitals.
+    pub(super) keyword: String,
+    /// What follows, continued lines joined.
+    pub(super) arguments: String,
+    /// Heredocs followed it; their content is skipped.
+    pub(super) has_heredoc: bool,
+}
+
+impl Instruction {
+    pub(super) fn error(&self, problem: Problem) -> DockerfileError {
+        DockerfileError {
+            line: Some(self.line),
+            problem,
+        }
+    }
+}
+
+/// A Dockerfile as instructions, and its escape character.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) instructions: Vec<Instruction>,
+    pub(super) escape: char,
+}
+
+pub(super) fn read(text: &str) -> Result<Source, DockerfileError> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let lines: Vec<&str> = text.lines().collect();
+    let escape = escape_directive(&lines)?;
+    let mut instructions = Vec::new();
+    let mut position = 0;
+    while let Some(line) = lines.get(position) {
+        if is_comment_or_empty(line) {
+            position += 1;
+            continue;
+        }
+        let first = position;
+        let (joined, next) = join_continued(&lines, first, escape);
+        position = next;
+        let (keyword, arguments) = joined
+            .split_once(char::is_whitespace)
+            .unwrap_or((joined.as_str(), ""));
+        let mut instruction = Instruction {
+            line: first + 1,
+            keyword: keyword.to_ascii_uppercase(),
+            arguments: arguments.trim().to_owned(),
+            has_heredoc: false,
+        };
+        for heredoc in heredocs(&instruction, escape) {
+            instruction.has_heredoc = true;
+            position = after_heredoc(&lines, position, &heredoc)
+                .ok_or_else(|| instruction.error(Problem::EndlessHeredoc(heredoc.name)))?;
+        }
+        instructions.push(instruction);
+    }
+    Ok(Source {
+        instructions,
+        escape,
+    })
+}
+
+/// `# name=value` lines at the very top are directives. Only `escape` changes how the rest is read; `syntax` and `check` are
+/// Docker's business.
+fn escape_directive(lines: &[&str]) -> Result<char, DockerfileError> {
+    for (index, line) in lines.iter().enumerate() {
+        let Some((name, value)) = line
+            .trim()
+            .strip_prefix('#')
+            .and_then(|directive| directive.split_once('='))
+        else {
+            break;
+        };
+        let (name, value) = (name.trim().to_ascii_lowercase(), value.trim());
+        match (name.as_str(), value) {
+            ("escape", "\\") => return Ok('\\'),
+            ("escape", "`") => return Ok('`'),
+            ("escape", other) => {
+                return Err(DockerfileError {
+                    line: Some(index + 1),
+                    problem: Problem::BadEscape(other.to_owned()),
+                });
+            }
+            ("syntax" | "check", _) => {}
+            // Any other comment ends the directives.
+            _ => break,
+        }
+    }
+    Ok('\\')
+}
+
+fn is_comment_or_empty(line: &str) -> bool {
+    let line = line.trim();
+    line.is_empty() || line.starts_with('#')
+}
+
+/// Joins a line with those that continue it. Comments and empty lines in between are dropped, as Docker does.
+fn join_continued(lines: &[&str], first: usize, escape: char) -> (String, usize) {
+    let mut joined = String::new();
+    let mut position = first;
+    while let Some(line) = lines.get(position) {
+        position += 1;
+        if position > first + 1 && is_comment_or_empty(line) {
+            continue;
+        }
+        let line = if position == first + 1 {
+            line.trim_start()
+        } else {
+            line
+        };
+        if let Some(part) = continued(line, escape) {
+            joined.push_str(part);
+        } else {
+            joined.push_str(line);
+            break;
+        }
+    }
+    (joined.trim_end().to_owned(), position)
+}
+
+/// The line without the escape character at its end, if it has one that is not itself escaped.
+fn continued(line: &str, escape: char) -> Option<&str> {
+    let part = line.trim_end_matches([' ', '\t']).strip_suffix(escape)?;
+    (!part.ends_with(escape)).then_some(part)
+}
+
+struct Heredoc {
+    name: String,
+    strips_tabs: bool,
+}
+
+fn heredocs(instruction: &Instruction, escape: char) -> Vec<Heredoc> {
+    let keyword = match instruction.keyword.as_str() {
+        "ONBUILD" => instruction
+            .arguments
+            .split_whitespace()
+            .next()
+            .unwrap_or_default()
+            .to_ascii_uppercase(),
+        keyword => keyword.to_owned(),
+    };
+    if !matches!(keyword.as_str(), "RUN" | "COPY" | "ADD") {
+        return Vec::new();
+    }
+    quoted_words(&instruction.arguments, escape)
+        .iter()
+        .filter_map(|word| heredoc(word))
+        .collect()
+}
+
+/// `<<NAME`, `<<-NAME`, `3<<NAME`, the name perhaps in quotes.
+fn heredoc(word: &str) -> Option<Heredoc> {
+    let rest = word
+        .trim_start_matches(|digit: char| digit.is_ascii_digit())
+        .strip_prefix("<<")?;
+    let (strips_tabs, rest) = match rest.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, rest),
+    };
+    if rest.is_empty() || rest.contains('<') {
+        return None;
+    }
+    Some(Heredoc {
+        name: rest.replace(['"', '\''], ""),
+        strips_tabs,
+    })
+}
+
+fn after_heredoc(lines: &[&str], from: usize, heredoc: &Heredoc) -> Option<usize> {
+    let end = lines.get(from..)?.iter().position(|line| {
+        let line = if heredoc.strips_tabs {
+            line.trim_start_matches('\t')
+        } else {
+            line
+        };
+        line == heredoc.name
+    })?;
+    Some(from + end + 1)
+}

@@ -1,0 +1,211 @@
+//! Words of an instruction: quotes, escapes and `$NAME`, as Docker reads them.
+
+use super::error::Problem;
+
+/// Finds the value of a variable; `None` when it is not set.
+pub(super) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// The exec form: `["a", "b"]`. Anything else, a broken array too, is the shell form for Docker.
+pub(super) fn json_array(text: &str) -> Option<Vec<String>> {
+    text.starts_with('[')
+        .then(|| serde_json::from_str(text).ok())
+        .flatten()
+}
+
+/// Removes quotes and escapes and replaces variables.
+pub(super) fn expand(word: &str, escape: char, lookup: Lookup<'_>) -> Result<String, Problem> {
+    let mut expansion = Expansion {
+        rest: word,
+        whole: word,
+        escape,
+        lookup,
+    };
+    expansion.until(None)
+}
+
+/// `name=value` pairs as they stand, or the old form `name value of several words`.
+pub(super) fn pairs(
+    keyword: &'static str,
+    text: &str,
+    escape: char,
+) -> Result<Vec<(String, String)>, Problem> {
+    let not_a_pair = |word: &str| Problem::NotAPair {
+        keyword,
+        word: word.to_owned(),
+    };
+    let words = quoted_words(text, escape);
+    match words.first() {
+        None => Err(Problem::MissingArgument(keyword)),
+        Some(first) if !first.contains('=') => {
+            let (name, value) = text
+                .split_once(char::is_whitespace)
+                .ok_or_else(|| not_a_pair(text))?;
+            Ok(vec![(name.to_owned(), value.trim_start().to_owned())])
+        }
+        Some(_) => words
+            .iter()
+            .map(|word| match word.split_once('=') {
+                Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+                Some(_) | None => Err(not_a_pair(word)),
+            })
+            .collect(),
+    }
+}
+
+/// Divides at white space outside of quotes and escapes; both stay in the words.
+pub(super) fn quoted_words(text: &str, escape: char) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word = String::new();
+    let mut quote = None;
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        if character == escape && quote != Some('\'') {
+            word.push(character);
+            word.extend(characters.next());
+            continue;
+        }
+        match quote {
+            None if character.is_whitespace() => {
+                if !word.is_empty() {
+                    words.push(std::mem::take(&mut word));
+                }
+                continue;
+            }
+            None if matches!(character, '"' | '\'') => quote = Some(character),
+            Some(open) if open == character => quote = None,
+            None | Some(_) => {}
+        }
+        word.push(character);
+    }
+    if !word.is_empty() {
+        words.push(word);
+    }
+    words
+}
+
+struct Expansion<'a> {
+    rest: &'a str,
+    whole: &'a str,
+    escape: char,
+    lookup: Lookup<'a>,
+}
+
+impl Expansion<'_> {
+    fn next(&mut self) -> Option<char> {
+        let mut characters = self.rest.chars();
+        let character = characters.next();
+        self.rest = characters.as_str();
+        character
+    }
+
+    fn open_quote(&self) -> Problem {
+        Problem::OpenQuote(self.whole.to_owned())
+    }
+
+    fn bad_substitution(&self) -> Problem {
+        Problem::Substitution(self.whole.to_owned())
+    }
+
+    /// Up to the end, or up to the `stop` that closes `${NAME:-…}`.
+    fn until(&mut self, stop: Option<char>) -> Result<String, Problem> {
+        let mut result = String::new();
+        while let Some(character) = self.next() {
+            if Some(character) == stop {
+                return Ok(result);
+            }
+            match character {
+                '\'' => self.single_quoted(&mut result)?,
+                '"' => self.double_quoted(&mut result)?,
+                '$' => result.push_str(&self.variable()?),
+                escape if escape == self.escape => result.extend(self.next()),
+                other => result.push(other),
+            }
+        }
+        match stop {
+            Some(_) => Err(self.bad_substitution()),
+            None => Ok(result),
+        }
+    }
+
+    fn single_quoted(&mut self, result: &mut String) -> Result<(), Problem> {
+        let (inside, rest) = self
+            .rest
+            .split_once('\'')
+            .ok_or_else(|| self.open_quote())?;
+        result.push_str(inside);
+        self.rest = rest;
+        Ok(())
+    }
+
+    fn double_quoted(&mut self, result: &mut String) -> Result<(), Problem> {
+        loop {
+            match self.next() {
+                None => return Err(self.open_quote()),
+                Some('"') => return Ok(()),
+                Some('$') => result.push_str(&self.variable()?),
+                Some(escape) if escape == self.escape => match self.next() {
+                    None => return Err(self.open_quote()),
+                    Some(escaped) if escaped == '"' || escaped == '$' || escaped == self.escape => {
+                        result.push(escaped);
+                    }
+                    Some(other) => result.extend([escape, other]),
+                },
+                Some(other) => result.push(other),
+            }
+        }
+    }
+
+    fn variable(&mut self) -> Result<String, Problem> {
+        if self.rest.starts_with('{') {
+            self.next();
+            return self.braced_variable();
+        }
+        let name = self.name();
+        if name.is_empty() {
+            return Ok("$".to_owned());
+        }
+        Ok((self.lookup)(&name).unwrap_or_default())
+    }
+
+    fn name(&mut self) -> String {
+        let length = self
+            .rest
+            .find(|character: char| !character.is_ascii_alphanumeric() && character != '_')
+            .unwrap_or(self.rest.len());
+        let (name, rest) = self.rest.split_at(length);
+        self.rest = rest;
+        name.to_owned()
+    }
+
+    fn braced_variable(&mut self) -> Result<String, Problem> {
+        let name = self.name();
+        if name.is_empty() {
+            return Err(self.bad_substitution());
+        }
+        let value = (self.lookup)(&name);
+        // With a colon an empty value counts as not set.
+        let counts_empty = self.rest.starts_with(':');
+        let mut operator = self.next();
+        if operator == Some(':') {
+            operator = self.next();
+        } else if operator == Some('}') {
+            return Ok(value.unwrap_or_default());
+        }
+        let set = value.filter(|value| !(counts_empty && value.is_empty()));
+        match operator {
+            Some('-') => {
+                let default = self.until(Some('}'))?;
+                Ok(set.unwrap_or(default))
+            }
+            Some('+') => {
+                let alternative = self.until(Some('}'))?;
+                Ok(set.map(|_| alternative).unwrap_or_default())
+            }
+            Some('?') => {
+                let message = self.until(Some('}'))?;
+                set.ok_or(Problem::Required { name, message })
+            }
+            Some(_) | None => Err(self.bad_substitution()),
+        }
+    }
+}

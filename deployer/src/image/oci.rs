@@ -1,0 +1,325 @@
+//! Packs the image: a layer for each `COPY`, a configuration from the rest of the Dockerfile's final stage, a manifest over
+//! both. The result is in memory and complete; nothing has been sent anywhere.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use bytes::Bytes;
+use chrono::{DateTime, SecondsFormat, Utc};
+use oci_spec::image::MediaType;
+use serde_json::{Value, json};
+
+use super::Architecture;
+use super::context::{Context, Destination, base_name};
+use super::dockerfile::{CopyInstruction, FinalStage};
+use super::layer::{self, Content, Entries, Entry, Layer};
+use super::pack_error::PackError;
+
+/// What Docker sets when the Dockerfile does not.
+const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What an image is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Recipe<'a> {
+    /// What it shall be.
+    pub stage: &'a FinalStage,
+    /// What is copied from an earlier stage.
+    pub program: &'a Executable,
+    /// The folder that other files are copied from: that of the Dockerfile.
+    pub context: &'a Path,
+    /// What it runs on.
+    pub architecture: Architecture,
+    /// The time it says it was made at; see [`created`].
+    pub created: DateTime<Utc>,
+}
+
+/// The compiled program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Executable {
+    /// As the package calls it. The last part of the path in `COPY --from` has to be this.
+    pub name: String,
+    /// Where it is.
+    pub path: std::path::PathBuf,
+}
+
+/// A JSON document of the image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// As it is sent.
+    pub content: Bytes,
+    /// What it is.
+    pub media_type: String,
+    /// `sha256:…`
+    pub digest: String,
+}
+
+/// A complete image that is nowhere but here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuiltImage {
+    /// Names all the rest. Its digest is the image's.
+    pub manifest: Document,
+    /// How it is started.
+    pub config: Document,
+    /// What is in it, the lowest first.
+    pub layers: Vec<Layer>,
+}
+
+impl BuiltImage {
+    /// The image's digest, `sha256:…`.
+    pub fn digest(&self) -> &str {
+        &self.manifest.digest
+    }
+
+    /// A tag that says no more than the digest does, so that one tag is never two images: `sha256-` and twelve digits.
+    pub fn tag(&self) -> String {
+        let digits = self.manifest.digest.trim_start_matches("sha256:");
+        format!("sha256-{}", digits.get(..12).unwrap_or(digits))
+    }
+
+    /// What has to be in the registry, in bytes, manifest included.
+    pub fn size(&self) -> u64 {
+        let layers: usize = self.layers.iter().map(|layer| layer.content.len()).sum();
+        (layers + self.config.content.len() + self.manifest.content.len()) as u64
+    }
+}
+
+/// The time an image says it was made at: that of `SOURCE_DATE_EPOCH` (seconds), else the beginning of 1970. The time of the
+/// build would make every image another one.
+pub fn created(source_date_epoch: Option<&str>) -> Result<DateTime<Utc>, PackError> {
+    match source_date_epoch {
+        None => Ok(DateTime::UNIX_EPOCH),
+        Some(text) => text
+            .parse()
+            .ok()
+            .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
+            .ok_or_else(|| PackError::Created(text.to_owned())),
+    }
+}
+
+/// Packs the image. Reads files and compresses: not for a thread that has other things to do.
+pub fn build(recipe: &Recipe<'_>) -> Result<BuiltImage, PackError> {
+    let mut image = Packing {
+        recipe,
+        context: Context::open(recipe.context)?,
+        folders: BTreeSet::new(),
+        others: BTreeSet::new(),
+        has_links: false,
+        has_program: false,
+    };
+    let layers = recipe
+        .stage
+        .copies
+        .iter()
+        .map(|copy| image.layer(copy))
+        .collect::<Result<Vec<_>, _>>()?;
+    image.check()?;
+    let config = document(&MediaType::ImageConfig, config(recipe, &layers));
+    let manifest = document(&MediaType::ImageManifest, manifest(&config, &layers));
+    Ok(BuiltImage {
+        manifest,
+        config,
+        layers,
+    })
+}
+
+/// What is in the image so far.
+struct Packing<'a> {
+    recipe: &'a Recipe<'a>,
+    context: Context,
+    folders: BTreeSet<String>,
+    others: BTreeSet<String>,
+    has_links: bool,
+    has_program: bool,
+}
+
+impl Packing<'_> {
+    fn layer(&mut self, copy: &CopyInstruction) -> Result<Layer, PackError> {
+        let destination = self.destination(copy);
+        let mut entries = Entries::new();
+        for source in &copy.sources {
+            if copy.from.is_some() {
+                self.program(copy, source, &destination, &mut entries)?;
+            } else {
+                self.context
+                    .collect(copy, source, &destination, &mut entries)?;
+            }
+        }
+        // A folder of a lower layer stays as it was made there.
+        entries.retain(|path, entry| {
+            !(matches!(entry.content, Content::Folder) && self.folders.contains(path))
+        });
+        layer::add_parents(&mut entries, &self.folders);
+        for (path, entry) in &entries {
+            match entry.content {
+                Content::Folder => self.folders.insert(path.clone()),
+                Content::File { .. } => self.others.insert(path.clone()),
+                Content::Link { .. } => {
+                    self.has_links = true;
+                    self.others.insert(path.clone())
+                }
+            };
+        }
+        layer::pack(&entries)
+    }
+
+    fn destination(&self, copy: &CopyInstruction) -> Destination {
+        let path = copy.destination.trim_matches('/').to_owned();
+        if copy.destination.ends_with('/') || self.folders.contains(&path) {
+            Destination::Folder(path)
+        } else {
+            Destination::Exactly(path)
+        }
+    }
+
+    fn program(
+        &mut self,
+        copy: &CopyInstruction,
+        source: &str,
+        destination: &Destination,
+        entries: &mut Entries,
+    ) -> Result<(), PackError> {
+        let program = self.recipe.program;
+        if base_name(source) != program.name {
+            return Err(PackError::NotTheProgram {
+                line: copy.line,
+                source_path: source.to_owned(),
+                program: program.name.clone(),
+            });
+        }
+        let metadata = std::fs::metadata(&program.path).map_err(|source| PackError::Read {
+            path: program.path.clone(),
+            source,
+        })?;
+        self.context.take(copy.line, metadata.len())?;
+        let entry = Entry {
+            content: Content::File {
+                path: program.path.clone(),
+                size: metadata.len(),
+            },
+            owner: copy.owner.unwrap_or_default(),
+            mode: copy.mode.unwrap_or(0o755),
+        };
+        entries.insert(destination.file(&program.name), entry);
+        self.has_program = true;
+        Ok(())
+    }
+
+    /// Finds now what would otherwise be found when the service does not start.
+    fn check(&self) -> Result<(), PackError> {
+        if !self.has_program {
+            return Err(PackError::NoProgram {
+                program: self.recipe.program.name.clone(),
+            });
+        }
+        let stage = self.recipe.stage;
+        let words = stage.entrypoint.as_ref().or(stage.cmd.as_ref());
+        let first = words.and_then(|words| words.first());
+        match first.and_then(|path| path.strip_prefix('/')) {
+            // Through a link the path may be another one.
+            Some(path) if !self.has_links && !self.others.contains(path) => {
+                Err(PackError::NothingAtEntrypoint {
+                    path: format!("/{path}"),
+                })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+fn config(recipe: &Recipe<'_>, layers: &[Layer]) -> Value {
+    let stage = recipe.stage;
+    let created = recipe.created.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let history: Vec<Value> = stage
+        .copies
+        .iter()
+        .map(|copy| json!({ "created": created, "created_by": created_by(copy) }))
+        .collect();
+    json!({
+        "created": created,
+        "architecture": recipe.architecture.oci_name(),
+        "os": "linux",
+        "config": runtime(stage),
+        "rootfs": {
+            "type": "layers",
+            "diff_ids": layers.iter().map(|layer| &layer.diff_id).collect::<Vec<_>>(),
+        },
+        "history": history,
+    })
+}
+
+/// How the image is started. What the Dockerfile does not say is left out, not null.
+fn runtime(stage: &FinalStage) -> Value {
+    let has_path = stage.env.iter().any(|(name, _)| name == "PATH");
+    let default_path = (!has_path).then(|| DEFAULT_PATH.to_owned());
+    let stated = stage
+        .env
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"));
+    let env: Vec<String> = default_path.into_iter().chain(stated).collect();
+    let ports: serde_json::Map<String, Value> = stage
+        .exposed_ports
+        .iter()
+        .map(|port| (port.to_string(), json!({})))
+        .collect();
+    let mut config = serde_json::Map::new();
+    config.insert("Env".to_owned(), json!(env));
+    let optional = [
+        ("User", stage.user.as_ref().map(|user| json!(user))),
+        ("ExposedPorts", (!ports.is_empty()).then(|| json!(ports))),
+        ("Entrypoint", stage.entrypoint.as_ref().map(|it| json!(it))),
+        ("Cmd", stage.cmd.as_ref().map(|it| json!(it))),
+        ("WorkingDir", stage.working_dir.as_ref().map(|it| json!(it))),
+        (
+            "Labels",
+            (!stage.labels.is_empty()).then(|| json!(stage.labels)),
+        ),
+        ("StopSignal", stage.stop_signal.as_ref().map(|it| json!(it))),
+    ];
+    for (name, value) in optional {
+        if let Some(value) = value {
+            config.insert(name.to_owned(), value);
+        }
+    }
+    Value::Object(config)
+}
+
+fn created_by(copy: &CopyInstruction) -> String {
+    let from = copy
+        .from
+        .as_ref()
+        .map(|stage| format!(" --from={stage}"))
+        .unwrap_or_default();
+    let sources = copy.sources.join(" ");
+    format!("COPY{from} {sources} {}", copy.destination)
+}
+
+fn manifest(config: &Document, layers: &[Layer]) -> Value {
+    let layers: Vec<Value> = layers
+        .iter()
+        .map(|layer| descriptor(&layer.media_type, &layer.digest, layer.content.len()))
+        .collect();
+    json!({
+        "schemaVersion": 2,
+        "mediaType": MediaType::ImageManifest.to_string(),
+        "config": descriptor(&config.media_type, &config.digest, config.content.len()),
+        "layers": layers,
+    })
+}
+
+fn descriptor(media_type: &str, digest: &str, size: usize) -> Value {
+    json!({ "mediaType": media_type, "digest": digest, "size": size })
+}
+
+/// Names sorted, no white space: the same bytes each time, whatever features `serde_json` is built with.
+fn document(media_type: &MediaType, mut value: Value) -> Document {
+    value.sort_all_objects();
+    let content = Bytes::from(value.to_string());
+    Document {
+        digest: layer::digest(&content),
+        content,
+        media_type: media_type.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,263 @@
+//! The same image twice; what is in it; what is refused.
+
+use std::fs;
+use std::io::Read as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::PathBuf;
+
+use oci_spec::image::{ImageConfiguration, ImageManifest};
+
+use super::*;
+
+struct Folder {
+    folder: tempfile::TempDir,
+    program: Executable,
+}
+
+impl Folder {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("target/app");
+        fs::create_dir(folder.path().join("target")).unwrap();
+        fs::write(&path, "the program").unwrap();
+        let program = Executable {
+            name: "app".to_owned(),
+            path,
+        };
+        Self { folder, program }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn file(&self, name: &str, content: &str) -> &Self {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+        self
+    }
+
+    fn build(&self, body: &str) -> Result<BuiltImage, PackError> {
+        let text = format!("FROM rust AS build\nFROM scratch\n{body}\nENTRYPOINT [\"/app\"]");
+        let stage = FinalStage::parse(&text, Architecture::X86_64).unwrap();
+        build(&Recipe {
+            stage: &stage,
+            program: &self.program,
+            context: self.folder.path(),
+            architecture: Architecture::X86_64,
+            created: DateTime::UNIX_EPOCH,
+        })
+    }
+}
+
+const PROGRAM: &str = "COPY --from=build /out/app /app\n";
+
+/// Each entry as `mode uid:gid mtime path content`.
+fn listing(layer: &Layer) -> Vec<String> {
+    let mut archive = Vec::new();
+    flate2::read::GzDecoder::new(layer.content.as_ref())
+        .read_to_end(&mut archive)
+        .unwrap();
+    assert_eq!(layer::digest(&archive), layer.diff_id);
+    assert_eq!(archive.len() as u64, layer.uncompressed_size);
+    assert_eq!(layer::digest(&layer.content), layer.digest);
+    tar::Archive::new(archive.as_slice())
+        .entries()
+        .unwrap()
+        .map(|entry| {
+            let mut entry = entry.unwrap();
+            let mut content = String::new();
+            entry.read_to_string(&mut content).unwrap();
+            let header = entry.header();
+            let link = header.link_name().unwrap();
+            let link = link.map(|to| format!(" -> {}", to.display()));
+            format!(
+                "{:o} {}:{} {} {}{} {content}",
+                header.mode().unwrap(),
+                header.uid().unwrap(),
+                header.gid().unwrap(),
+                header.mtime().unwrap(),
+                String::from_utf8_lossy(&entry.path_bytes()),
+                link.unwrap_or_default(),
+            )
+            .trim_end()
+            .to_owned()
+        })
+        .collect()
+}
+
+#[test]
+fn what_a_dockerfile_copies_is_in_the_layers() {
+    let folder = Folder::new();
+    folder
+        .file("etc/zone", "UTC")
+        .file("etc/deep/er", "x")
+        .file("run.sh", "#!")
+        .file("secret", "!")
+        .file("logs/a", "!")
+        .file("logs/keep", "kept")
+        .file(
+            ".dockerignore",
+            "secret\n**/*.bak\ntarget\nlogs\n!logs/keep\n",
+        )
+        .file("etc/old.bak", "!");
+    fs::set_permissions(folder.path("run.sh"), fs::Permissions::from_mode(0o700)).unwrap();
+    symlink("zone", folder.path("etc/link")).unwrap();
+    let image = folder
+        .build(
+            "COPY --from=build /out/app /app\n\
+             COPY --chown=5:6 etc /etc/app/\n\
+             COPY run.sh /etc/app\n\
+             COPY --chmod=0400 etc/link /usr/share/\n\
+             WORKDIR /all\n\
+             COPY . .",
+        )
+        .unwrap();
+    let layers: Vec<_> = image.layers.iter().map(listing).collect();
+    insta::assert_debug_snapshot!(layers);
+}
+
+#[test]
+fn the_configuration_says_what_the_dockerfile_says() {
+    let image = Folder::new()
+        .build(
+            "COPY --from=build /out/app /app\nUSER 65532:65532\nENV PORT=8080 A=b\n\
+             EXPOSE 9000 8080 53/udp\nLABEL z=1 a=2 m=3\nSTOPSIGNAL SIGTERM\nWORKDIR /w\nCMD [\"x\"]",
+        )
+        .unwrap();
+    let config: Value = serde_json::from_slice(&image.config.content).unwrap();
+    insta::assert_json_snapshot!(config);
+    let manifest: Value = serde_json::from_slice(&image.manifest.content).unwrap();
+    insta::assert_json_snapshot!(manifest);
+
+    // Also in the eyes of others.
+    let config = ImageConfiguration::from_reader(image.config.content.as_ref()).unwrap();
+    assert_eq!(config.rootfs().diff_ids().len(), image.layers.len());
+    let manifest = ImageManifest::from_reader(image.manifest.content.as_ref()).unwrap();
+    assert_eq!(
+        manifest.layers()[0].digest().to_string(),
+        image.layers[0].digest
+    );
+    assert_eq!(manifest.config().digest().to_string(), image.config.digest);
+}
+
+#[test]
+fn an_own_path_replaces_the_default_one() {
+    let image = Folder::new()
+        .build(&format!("{PROGRAM}ENV PATH=/bin"))
+        .unwrap();
+    let config = ImageConfiguration::from_reader(image.config.content.as_ref()).unwrap();
+    let env = config.config().as_ref().unwrap().env().clone();
+    assert_eq!(env, Some(vec!["PATH=/bin".to_owned()]));
+}
+
+#[test]
+fn neither_folder_nor_time_nor_order_nor_permissions_matter() {
+    let body = format!("{PROGRAM}COPY etc /etc/");
+    let one = Folder::new();
+    one.file("etc/b", "b").file("etc/a", "a");
+    let first = one.build(&body).unwrap();
+    let two = Folder::new();
+    two.file("etc/a", "a").file("etc/b", "b");
+    let long_ago = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1);
+    let touched = fs::File::open(two.path("etc/a")).unwrap();
+    touched.set_modified(long_ago).unwrap();
+    fs::set_permissions(two.path("etc/a"), fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(first, two.build(&body).unwrap());
+    assert_eq!(first, one.build(&body).unwrap());
+    two.file("etc/a", "other");
+    assert_ne!(first.digest(), two.build(&body).unwrap().digest());
+}
+
+/// Fixed content, fixed digest. When this changes, every image of every user does: on purpose only. (A new version of the
+/// compressing library may do it too; the archive's own digest then stays.)
+#[test]
+fn the_digest_of_a_tiny_image() {
+    let image = Folder::new().build(PROGRAM).unwrap();
+    insta::assert_snapshot!(format!(
+        "archive  {}\nlayer    {}\nconfig   {}\nmanifest {}\ntag      {}",
+        image.layers[0].diff_id,
+        image.layers[0].digest,
+        image.config.digest,
+        image.digest(),
+        image.tag()
+    ));
+}
+
+#[test]
+fn long_names_survive() {
+    let name = format!("{}/{}", "d".repeat(120), "f".repeat(200));
+    let folder = Folder::new();
+    folder.file(&format!("long/{name}"), "x");
+    let image = folder.build(&format!("{PROGRAM}COPY long /long")).unwrap();
+    let last = listing(&image.layers[1]).pop().unwrap();
+    assert_eq!(last, format!("644 0:0 0 long/{name} x"));
+}
+
+#[test]
+fn the_time_of_making_is_given_not_taken() {
+    let text = |epoch| created(epoch).map(|time| time.to_rfc3339());
+    assert_eq!(text(None).unwrap(), "1970-01-01T00:00:00+00:00");
+    assert_eq!(
+        text(Some("1700000000")).unwrap(),
+        "2023-11-14T22:13:20+00:00"
+    );
+    for bad in ["", "yesterday", "99999999999999999"] {
+        assert!(text(Some(bad)).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn what_cannot_be_packed_is_told_with_its_line() {
+    let folder = Folder::new();
+    folder
+        .file("secret", "!")
+        .file(".dockerignore", "secret")
+        .file("plain", "");
+    symlink("/etc", folder.path("out")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(folder.path("socket")).unwrap();
+    let bodies = [
+        "COPY --from=build /out/other /app".to_owned(),
+        "COPY plain /app".to_owned(),
+        "COPY --from=build /out/app /elsewhere".to_owned(),
+        format!("{PROGRAM}COPY ../x /x"),
+        format!("{PROGRAM}COPY out/hostname /x"),
+        format!("{PROGRAM}COPY out /x"),
+        format!("{PROGRAM}COPY absent /x"),
+        format!("{PROGRAM}COPY plain/x /x"),
+        format!("{PROGRAM}COPY secret /x"),
+        format!("{PROGRAM}COPY ./plain/../secret /x"),
+        format!("{PROGRAM}COPY socket /x"),
+    ];
+    let mut table = Vec::new();
+    for body in bodies {
+        let error = folder.build(&body).expect_err(&body);
+        let text = format!("{error}: {}", error.hint().unwrap());
+        table.push(
+            text.replace(
+                &folder
+                    .path("")
+                    .canonicalize()
+                    .unwrap()
+                    .display()
+                    .to_string(),
+                "",
+            ),
+        );
+    }
+    insta::assert_debug_snapshot!(table);
+}
+
+#[test]
+fn more_than_the_limit_is_refused_before_it_is_read() {
+    let folder = Folder::new();
+    let huge = fs::File::create(folder.path("huge")).unwrap();
+    // Sparse: it takes no room on the disk.
+    huge.set_len(super::super::context::MAX_CONTENT).unwrap();
+    let error = folder.build(&format!("{PROGRAM}COPY huge /x")).unwrap_err();
+    assert!(
+        matches!(error, PackError::TooLarge { line: 4, .. }),
+        "{error}"
+    );
+}

@@ -1,0 +1,122 @@
+//! Why an image cannot be packed.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why an image cannot be packed. Lines are those of the Dockerfile, from 1.
+#[derive(Debug, thiserror::Error)]
+pub enum PackError {
+    /// From another stage only the program can be taken: nothing else of that stage exists here.
+    #[error("line {line}: `{source_path}` is not the program `{program}`")]
+    NotTheProgram {
+        /// Where.
+        line: usize,
+        /// What was to be copied.
+        source_path: String,
+        /// What cargo builds.
+        program: String,
+    },
+    /// The program does not get into the image.
+    #[error("no `COPY --from=…` takes the program `{program}` into the image")]
+    NoProgram {
+        /// What cargo builds.
+        program: String,
+    },
+    /// What is to be started is not in the image.
+    #[error("`{path}` is to be started, but no `COPY` puts it into the image")]
+    NothingAtEntrypoint {
+        /// The first word of `ENTRYPOINT` or `CMD`.
+        path: String,
+    },
+    /// `..`, or a link, leads out of the build context.
+    #[error("line {line}: `{source_path}` is outside of the build context")]
+    Outside {
+        /// Where.
+        line: usize,
+        /// What was to be copied.
+        source_path: String,
+    },
+    /// There is no such file.
+    #[error("line {line}: there is no `{source_path}`")]
+    Absent {
+        /// Where.
+        line: usize,
+        /// What was to be copied.
+        source_path: String,
+    },
+    /// `.dockerignore` keeps it out.
+    #[error("line {line}: `{source_path}` is excluded by `.dockerignore`")]
+    Ignored {
+        /// Where.
+        line: usize,
+        /// What was to be copied.
+        source_path: String,
+    },
+    /// A socket, a pipe, a device, or a name that is not UTF-8.
+    #[error("line {line}: `{}` cannot be put into an image", path.display())]
+    Special {
+        /// Where.
+        line: usize,
+        /// The file.
+        path: PathBuf,
+    },
+    /// More than the packer takes.
+    #[error("line {line}: the image would have more than {limit} bytes")]
+    TooLarge {
+        /// Where the limit is passed.
+        line: usize,
+        /// In bytes.
+        limit: u64,
+    },
+    /// A file cannot be read.
+    #[error("cannot read `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file has another size than a moment ago.
+    #[error("`{}` changed while it was read", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The archive cannot be written.
+    #[error("cannot write the layer")]
+    Write(#[source] io::Error),
+    /// `SOURCE_DATE_EPOCH` is not a number of seconds.
+    #[error("`SOURCE_DATE_EPOCH` is `{0}`, which is not a time")]
+    Created(String),
+}
+
+impl PackError {
+    /// The remedy.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotTheProgram { program, .. } => Some(format!(
+                "only the program that cargo builds (`{program}`) can be taken from another stage; take other files from this folder, or build with Docker"
+            )),
+            Self::NoProgram { program } => {
+                Some(format!("add `COPY --from=build /out/{program} /{program}`"))
+            }
+            Self::NothingAtEntrypoint { .. } => {
+                Some("make the path the destination of a `COPY`".to_owned())
+            }
+            Self::Outside { .. } => Some(
+                "move it into the folder of the Dockerfile; links must stay within it".to_owned(),
+            ),
+            Self::Absent { .. } => Some("paths start at the folder of the Dockerfile".to_owned()),
+            Self::Ignored { source_path, .. } => {
+                Some(format!("add `!{source_path}` to `.dockerignore`"))
+            }
+            Self::Special { .. } => Some("exclude it in `.dockerignore`".to_owned()),
+            Self::TooLarge { .. } => {
+                Some("exclude what the service does not need in `.dockerignore`".to_owned())
+            }
+            Self::Changed { .. } => Some("try again when nothing writes to it".to_owned()),
+            Self::Created(_) => Some("use whole seconds since 1970".to_owned()),
+            Self::Read { .. } | Self::Write(_) => None,
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Against a registry of a hundred lines, which counts what it is asked and can be told to misbehave.
+
+mod registry;
+
+use std::sync::Mutex;
+
+use chrono::DateTime;
+
+use super::super::dockerfile::FinalStage;
+use super::super::oci::{self, Executable, Recipe};
+use super::super::{Architecture, layer};
+use super::*;
+use registry::{Answer, FakeRegistry};
+
+const QUICK: Retry = Retry {
+    retries: 3,
+    first_delay: Duration::from_millis(1),
+};
+const TAG: &str = "v1";
+
+/// Two layers that are the same, one that is not.
+fn image() -> BuiltImage {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app");
+    std::fs::write(&path, "x".repeat(200_000)).unwrap();
+    let text = "FROM rust AS build\nFROM scratch\nCOPY --from=build app /app\n\
+        COPY --from=build app /app\nCOPY app /other\nCMD [\"/app\"]";
+    oci::build(&Recipe {
+        stage: &FinalStage::parse(text, Architecture::X86_64).unwrap(),
+        program: &Executable {
+            name: "app".to_owned(),
+            path,
+        },
+        context: folder.path(),
+        architecture: Architecture::X86_64,
+        created: DateTime::UNIX_EPOCH,
+    })
+    .unwrap()
+}
+
+fn repository(registry: &FakeRegistry) -> Repository {
+    Repository {
+        registry: registry.address(),
+        name: "team/app".to_owned(),
+        credentials: Credentials::Basic {
+            user: "AWS".to_owned(),
+            password: "hunter2".to_owned(),
+        },
+    }
+}
+
+async fn push_to(registry: &FakeRegistry, image: &BuiltImage) -> Result<PushedImage, PushError> {
+    let silent: OnProgress = Arc::new(|_| ());
+    push_with(image, &repository(registry), TAG, silent, QUICK).await
+}
+
+/// Message and remedy; the port is another one each time.
+fn told(error: &PushError, registry: &FakeRegistry) -> String {
+    let text = format!("{error}\n{}", error.hint().unwrap());
+    assert!(!format!("{text}{error:?}").contains("hunter2"));
+    text.replace(&registry.address(), "registry")
+}
+
+#[tokio::test]
+async fn an_empty_registry_gets_everything_the_manifest_last() {
+    let (registry, image) = (FakeRegistry::start().await, image());
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&seen);
+    let progress: OnProgress = Arc::new(move |progress| sink.lock().unwrap().push(progress));
+    let pushed = push_with(&image, &repository(&registry), TAG, progress, QUICK)
+        .await
+        .unwrap();
+    assert_eq!(pushed.digest(), image.digest());
+    assert_eq!(pushed.outcome(), Outcome::Sent);
+    assert_eq!((pushed.blobs_sent(), pushed.blobs_present()), (3, 0));
+    assert_eq!(registry.blobs(), 3);
+    assert_eq!(
+        registry
+            .manifest(TAG)
+            .map(|manifest| layer::digest(&manifest)),
+        Some(image.digest().to_owned())
+    );
+    let requests = registry.requests();
+    assert_eq!(requests.last().unwrap(), "PUT /v2/team/app/manifests/v1");
+
+    let seen = seen.lock().unwrap();
+    let (first, last) = (seen.first().unwrap(), seen.last().unwrap());
+    assert_eq!(first.sent, 0);
+    assert_eq!(last.sent, last.total);
+    assert_eq!(last.total, pushed.bytes_sent());
+    assert!(seen.is_sorted_by_key(|progress| progress.sent));
+}
+
+#[tokio::test]
+async fn what_is_there_is_not_sent_again() {
+    let (registry, image) = (FakeRegistry::start().await, image());
+    push_to(&registry, &image).await.unwrap();
+    registry.forget_manifests();
+    let pushed = push_to(&registry, &image).await.unwrap();
+    assert_eq!((pushed.blobs_sent(), pushed.blobs_present()), (0, 3));
+    assert_eq!(pushed.bytes_sent(), image.manifest.content.len() as u64);
+    let sends = registry.requests_that_send();
+    assert_eq!(sends, ["PUT /v2/team/app/manifests/v1"]);
+
+    let pushed = push_to(&registry, &image).await.unwrap();
+    assert_eq!(pushed.outcome(), Outcome::AlreadyThere);
+    assert_eq!(pushed.bytes_sent(), 0);
+    assert!(registry.requests_that_send().is_empty());
+}
+
+#[tokio::test]
+async fn whether_an_image_is_there() {
+    let (registry, image) = (FakeRegistry::start().await, image());
+    let repository = repository(&registry);
+    assert!(!exists(&repository, image.digest()).await.unwrap());
+    push_to(&registry, &image).await.unwrap();
+    assert!(exists(&repository, image.digest()).await.unwrap());
+}
+
+#[tokio::test]
+async fn the_password_is_sent_to_the_registry_that_asks_for_it() {
+    let (registry, image) = (FakeRegistry::start().await, image());
+    registry.require_login("AWS", "hunter2");
+    assert!(push_to(&registry, &image).await.is_ok());
+
+    let registry = FakeRegistry::start().await;
+    registry.require_login("AWS", "another");
+    let error = push_to(&registry, &image).await.unwrap_err();
+    insta::assert_snapshot!(told(&error, &registry), @r"
+    push refused by the registry `registry`: status 401
+    the login may have run out, or lacks the right to push; for ECR `ecr:PutImage` and its like
+    ");
+}
+
+#[tokio::test]
+async fn no_right_to_push() {
+    let (registry, image) = (FakeRegistry::start().await, image());
+    let body = r#"{"errors":[{"code":"DENIED","message":"User is not authorized to perform: ecr:InitiateLayerUpload"}]}"#;
+    registry.answer("POST", "/blobs/uploads/", &[Answer::always(403, body)]);
+    let error = push_to(&registry, &image).await.unwrap_err();
+    insta::assert_snapshot!(told(&error, &registry), @r"
+    push refused by the registry `registry`: status 403 User is not authorized to perform: ecr:InitiateLayerUpload
+    the login may have run out, or lacks the right to push; for ECR `ecr:PutImage` and its like
+    ");
+}
+
+#[tokio::test]
+async fn no_repository() {
+    let (registry, image) = (FakeRegistry::start().await, image());
+    let body = r#"{"errors":[{"code":"NAME_UNKNOWN","message":"The repository does not exist"}]}"#;
+    // ECR says it at once; others only when something is sent.
+    for (method, path) in [("GET", "/manifests/"), ("POST", "/blobs/uploads/")] {
+        registry.answer(method, path, &[Answer::always(404, body)]);
+        let error = push_to(&registry, &image).await.unwrap_err();
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(told(&error, &registry), @r"
+            the registry `registry` has no repository `team/app`
+            the stack makes the repository: create it first
+            ");
+        }
+        registry.behave();
+    }
+}
+
+#[tokio::test]
+async fn nobody_listens() {
+    let (registry, image) = (FakeRegistry::start().await, image());
+    registry.stop().await;
+    let error = push_to(&registry, &image).await.unwrap_err();
+    insta::assert_snapshot!(told(&error, &registry), @r"
+    cannot reach the registry `registry`: Connection refused (os error 111)
+    start the emulator or the registry on this machine
+    ");
+}
+
+#[tokio::test]
+async fn what_passes_is_waited_out() {
+    let (registry, image) = (FakeRegistry::start().await, image());
+    registry.answer("HEAD", "/manifests/", &[Answer::once(503, "busy")]);
+    registry.answer(
+        "HEAD",
+        "/blobs/",
+        &[Answer::once(500, ""), Answer::once(429, "")],
+    );
+    registry.answer("PUT", "/blobs/uploads/", &[Answer::Hangup]);
+    registry.answer("PUT", "/manifests/", &[Answer::once(502, "")]);
+    let pushed = push_to(&registry, &image).await.unwrap();
+    assert_eq!(pushed.blobs_sent(), 3);
+    assert_eq!(registry.blobs(), 3);
+}
+
+#[tokio::test]
+async fn what_does_not_pass_is_given_up() {
+    let (registry, image) = (FakeRegistry::start().await, image());
+    registry.answer(
+        "POST",
+        "/blobs/uploads/",
+        &[Answer::always(503, "<html>busy")],
+    );
+    let error = push_to(&registry, &image).await.unwrap_err();
+    insta::assert_snapshot!(told(&error, &registry), @r"
+    the registry `registry` failed: status 503 <html>busy
+    try again; what was sent already is not sent twice
+    ");
+    let posts = registry.requests_that_send();
+    assert_eq!(posts.len(), 4, "one attempt and three more: {posts:?}");
+}
+
+#[tokio::test]
+async fn an_immutable_tag() {
+    let (registry, image) = (FakeRegistry::start().await, image());
+    let body = r#"{"errors":[{"code":"TAG_INVALID","message":"The image tag 'v1' already exists and cannot be overwritten because the repository is immutable."}]}"#;
+    let refusal = Answer::always(400, body);
+    registry.answer("PUT", "/manifests/", &[refusal]);
+
+    // Sent by someone else since we looked.
+    registry.answer(
+        "HEAD",
+        "/manifests/sha256",
+        &[Answer::once(404, ""), Answer::digest(image.digest())],
+    );
+    registry.answer("GET", "/manifests/sha256", &[Answer::once(404, "")]);
+    let pushed = push_to(&registry, &image).await.unwrap();
+    assert_eq!(pushed.digest(), image.digest());
+
+    // It is another image's.
+    registry.behave();
+    registry.answer("PUT", "/manifests/", &[Answer::always(400, body)]);
+    let other = format!("sha256:{}", "0".repeat(64));
+    registry.answer("HEAD", "/manifests/v1", &[Answer::digest(&other)]);
+    let error = push_to(&registry, &image).await.unwrap_err();
+    insta::assert_snapshot!(told(&error, &registry), @r"
+    the tag `v1` belongs to another image
+    choose another tag: a tag of the digest never collides
+    ");
+}
+
+#[test]
+fn only_this_machine_is_spoken_to_without_tls() {
+    let table = [
+        ("localhost", true),
+        ("localhost:4566", true),
+        ("127.0.0.1:5000", true),
+        ("127.9.9.9", true),
+        ("[::1]:5000", true),
+        ("ecr.localhost:4566", true),
+        ("localhost.example.org", false),
+        ("123456789012.dkr.ecr.eu-west-1.amazonaws.com", false),
+        ("10.0.0.1:5000", false),
+        ("notlocalhost", false),
+    ];
+    for (registry, expected) in table {
+        assert_eq!(is_loopback(registry), expected, "{registry}");
+    }
+}
+
+#[test]
+fn a_password_is_never_shown() {
+    let credentials = Credentials::Basic {
+        user: "AWS".to_owned(),
+        password: "hunter2".to_owned(),
+    };
+    assert_eq!(format!("{credentials:?}"), "Basic(…)");
+}
