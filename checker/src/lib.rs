@@ -21,6 +21,7 @@ mod cause;
 mod check;
 mod clock;
 mod connection;
+pub mod duration;
 mod evidence;
 mod exchange;
 mod failure;

@@ -92,6 +92,16 @@ impl Verdict {
             })
     }
 
+    /// In people's words, and those of monitoring plugins.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::Down => "DOWN",
+            Self::Skewed => "SKEWED",
+            Self::Indeterminate { .. } => "UNKNOWN",
+        }
+    }
+
     /// The first of equals, so that the first reason is the one that is told.
     fn graver(self, other: Self) -> Self {
         if other.rank() > self.rank() {

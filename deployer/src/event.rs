@@ -73,8 +73,9 @@ pub struct Timing {
 /// What a check from outside found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Checked {
-    /// `OK`, `DOWN`, `SKEWED` or `INDETERMINATE`.
-    pub verdict: String,
+    /// In JSON `verdict`: `ok`, `down`, `skewed` or `indeterminate`, the last with a `reason`.
+    #[serde(flatten)]
+    pub verdict: checker::Verdict,
     /// Why it is not OK.
     pub cause: Option<String>,
     /// Estimate of the service's clock minus ours, milliseconds.

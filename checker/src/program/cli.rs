@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, ValueEnum};
 
-use crate::program::durations;
+use crate::duration;
 use crate::settings::Settings;
 use crate::target::{ConnectTo, Target};
 
@@ -30,16 +30,16 @@ pub(crate) struct Cli {
     #[arg(long = "url", value_name = "URL", env = "CHECKER_URL")]
     url_option: Option<String>,
     /// Check again and again, this long from start to start (at least 100ms); without it once
-    #[arg(long, value_name = "DURATION", value_parser = durations::parse)]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     interval: Option<Duration>,
     /// End after so many checks
     #[arg(long, value_name = "N", requires = "interval", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
     /// For each request, from connecting to the last byte
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = durations::parse)]
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration::parse)]
     timeout: Duration,
     /// A clock that is further off, in either direction, is wrong
-    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = durations::parse)]
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration::parse)]
     max_skew: Duration,
     /// Requests for each check, at most
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=100))]
@@ -54,7 +54,7 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     expect_instances: Option<u32>,
     /// Check until the service is up as expected, or this time has passed
-    #[arg(long, value_name = "DURATION", conflicts_with = "interval", value_parser = durations::parse)]
+    #[arg(long, value_name = "DURATION", conflicts_with = "interval", value_parser = duration::parse)]
     wait_up: Option<Duration>,
     /// What is written to stdout
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Human)]

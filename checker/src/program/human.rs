@@ -10,7 +10,7 @@ const SEPARATOR: &str = "   ";
 /// One check.
 pub(crate) fn check(report: &Report, missed_ticks: u64) -> String {
     let seconds = report.started_at.split('.').next().unwrap_or_default();
-    let mut parts = vec![format!("{seconds}Z {:<7}", name(report.verdict))];
+    let mut parts = vec![format!("{seconds}Z {:<7}", report.verdict.name())];
     parts.extend(report.cause.clone());
     parts.extend(offset(report));
     parts.extend(
@@ -74,15 +74,6 @@ pub(crate) fn summary(summary: &Summary) -> String {
     );
     parts.push(format!("missed ticks {}", summary.missed_ticks));
     parts.join(SEPARATOR)
-}
-
-fn name(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Ok => "OK",
-        Verdict::Down => "DOWN",
-        Verdict::Skewed => "SKEWED",
-        Verdict::Indeterminate { .. } => "UNKNOWN",
-    }
 }
 
 /// Of the clock that is furthest off.

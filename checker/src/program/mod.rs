@@ -1,7 +1,6 @@
 //! The command line around the library: arguments in, lines and an exit code out.
 
 mod cli;
-mod durations;
 mod exit;
 mod grid;
 mod human;

@@ -76,7 +76,7 @@ fn kind(code: Option<&str>, status: Option<u16>, unsigned: bool) -> RemoteErrorK
 fn is_about_credentials(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
-        if error.is::<aws_sdk_sts::config::ProvideCredentialsError>() {
+        if error.is::<aws_credential_types::provider::error::CredentialsError>() {
             return true;
         }
         next = error.source();

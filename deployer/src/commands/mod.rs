@@ -1,6 +1,7 @@
 //! One file a command: gather, decide, act. What they share is here.
 
 pub mod down;
+mod image;
 mod stack;
 pub mod status;
 pub mod up;

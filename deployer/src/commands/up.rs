@@ -12,7 +12,7 @@ use crate::commands::{Context, PublicUrl, connect, emulator, new_token, public_u
 use crate::config::Config;
 use crate::error::{Failure, FailureKind};
 use crate::event::{Checked, Event, Phase, Sink, Summary};
-use crate::image;
+use crate::image::oci::BuiltImage;
 use crate::names::{Digest, StackId};
 use crate::remote::{Change, Proposal, RemoteErrorKind, Repositories as _, Rollouts as _, Stacks as _, Wanted, World};
 use crate::rollout::Rollout;
@@ -39,11 +39,11 @@ pub async fn run(config: &Config, sink: &Sink) -> Result<(), Failure> {
     let context = Context { config, sink };
     // What can be found wrong at once is, before anything is begun.
     let template = read_template(config)?;
-    let stage = image::read_final_stage(&config.image.dockerfile)?;
+    let stage = context.read_final_stage()?;
 
     let (announce, destination) = watch::channel(None::<Destination>);
     let image_lane = async {
-        let built = sink.phase(Phase::Image, image::build(config, &stage, sink)).await?;
+        let built = sink.phase(Phase::Image, context.build_image(&stage)).await?;
         push(context, &built, destination).await
     };
     let stack_lane = ready_stack(context, &template, &announce);
@@ -209,7 +209,7 @@ fn missing_output(key: &'static str) -> Failure {
 /// Pushes the image as soon as there is a repository; returns the address under which the service finds it.
 async fn push(
     context: Context<'_>,
-    built: &image::BuiltImage,
+    built: &BuiltImage,
     mut destination: watch::Receiver<Option<Destination>>,
 ) -> Result<String, Failure> {
     let Destination { aws, repository } = match destination.wait_for(Option::is_some).await.map(|found| found.clone()) {
@@ -234,8 +234,8 @@ async fn push(
                 Some(_) => None,
                 None => Some(aws.login().await.map_err(failed)?),
             };
-            let pushed = image::push(&address, login.as_ref(), built, context.sink).await?;
-            Ok(format!("{address}@{}", pushed.digest()))
+            let digest = context.push_image(&address, login, built).await?;
+            Ok(format!("{address}@{digest}"))
         })
         .await
 }
@@ -375,7 +375,7 @@ async fn verify(context: Context<'_>, url: &PublicUrl, digest: &Digest) -> Resul
     }
     let last = subject.last();
     let cause = last.and_then(|last| last.cause.clone()).unwrap_or_else(|| "no check was made".to_owned());
-    let verdict = last.map_or("UNKNOWN", |last| last.verdict.as_str());
+    let verdict = last.map_or("unknown", |last| last.verdict.name());
     Err(Failure::new(
         FailureKind::CheckFailed,
         format!("deployed, but {} is {verdict} after {} s", url.official, config.verify_timeout.as_secs()),

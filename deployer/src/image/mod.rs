@@ -53,6 +53,13 @@ impl Architecture {
     }
 }
 
+impl Architecture {
+    /// What this program itself runs on, if services can run on it.
+    pub fn of_this_machine() -> Option<Self> {
+        std::env::consts::ARCH.parse().ok()
+    }
+}
+
 impl fmt::Display for Architecture {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {

@@ -171,7 +171,8 @@ impl Emulator {
     /// The process that we started, if it still runs and still is the emulator.
     fn own_process(&self) -> Option<u32> {
         let pid: u32 = std::fs::read_to_string(self.file("pid")).ok()?.trim().parse().ok()?;
-        // A process id is used again: only what calls itself the emulator is ours to end.
+        // A process id is used again: only what calls itself the emulator is ours to end. One that has ended, but was not
+        // yet buried by its parent, calls itself nothing.
         let command_line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
         let is_emulator = command_line
             .split(|byte| *byte == 0)
@@ -194,7 +195,7 @@ impl Emulator {
         };
         process::terminate(pid);
         let deadline = Instant::now() + STOP_LIMIT;
-        let followed = engine::follow(&mut GoingDown { pid }, Pace::LOCAL, deadline, sink).await;
+        let followed = engine::follow(&mut GoingDown(self), Pace::LOCAL, deadline, sink).await;
         if !matches!(followed, Ok(Followed::Ended(()))) {
             return Err(Failure::new(FailureKind::Stuck, format!("the emulator (process {pid}) does not end"))
                 .hint(format!("end it: `kill -9 {pid}`")));
@@ -255,15 +256,13 @@ impl Subject for ComingUp<'_> {
 }
 
 /// An emulator that was asked to end.
-struct GoingDown {
-    pid: u32,
-}
+struct GoingDown<'a>(&'a Emulator);
 
 #[async_trait]
-impl Subject for GoingDown {
+impl Subject for GoingDown<'_> {
     type End = ();
 
     async fn look(&mut self) -> Remote<Option<()>> {
-        Ok((!process::is_running(self.pid)).then_some(()))
+        Ok(self.0.own_process().is_none().then_some(()))
     }
 }

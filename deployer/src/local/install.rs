@@ -97,7 +97,7 @@ const TAIL: usize = 15;
 async fn run(program: &Program) -> Result<(), Failed> {
     let mut tail: Vec<String> = Vec::new();
     let keep = |line: Line<'_>| {
-        let (Line::Stdout(text) | Line::Stderr(text)) = line;
+        let (Line::Output(text) | Line::Error(text)) = line;
         if tail.len() == TAIL {
             tail.remove(0);
         }

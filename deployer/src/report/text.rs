@@ -208,7 +208,7 @@ fn indented(text: &str) -> String {
 
 /// A check in one line.
 pub(super) fn checked(check: &Checked) -> String {
-    let mut text = check.verdict.clone();
+    let mut text = check.verdict.name().to_owned();
     if let (Some(offset), Some(uncertainty)) = (check.offset_ms, check.uncertainty_ms) {
         let _ = write!(text, ", offset {offset:+.1} ms ± {uncertainty:.1} ms");
     }
@@ -297,7 +297,7 @@ mod tests {
 
     fn check() -> Checked {
         Checked {
-            verdict: "OK".to_owned(),
+            verdict: checker::Verdict::Ok,
             cause: None,
             offset_ms: Some(-0.34),
             uncertainty_ms: Some(0.81),

@@ -57,7 +57,7 @@ pub fn checked(report: &Report) -> Checked {
         _ => None,
     };
     Checked {
-        verdict: report.verdict.to_string(),
+        verdict: report.verdict,
         cause: report.cause.clone(),
         offset_ms: furthest.and_then(|instance| instance.offset_ms),
         uncertainty_ms: furthest.and_then(|instance| instance.uncertainty_ms),
@@ -91,7 +91,7 @@ impl crate::engine::Subject for Verification<'_> {
         let news = self
             .last
             .as_ref()
-            .is_none_or(|last| (&last.verdict, &last.cause) != (&found.verdict, &found.cause));
+            .is_none_or(|last| (last.verdict, &last.cause) != (found.verdict, &found.cause));
         if news || satisfied {
             self.sink.send(&Event::Checked { check: found.clone() });
         }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// Reads a whole number with a unit, as clap wants it: the error is a text.
-pub(crate) fn parse(text: &str) -> Result<Duration, String> {
+/// Reads a whole number with a unit, longer than zero and at most a week. The error is a text, as clap wants it.
+pub fn parse(text: &str) -> Result<Duration, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let milliseconds: u64 = match unit {
