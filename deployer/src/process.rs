@@ -2,6 +2,8 @@
 //! how its failure is told. Three forms: [`Program::run`] for a long one whose lines are followed, [`Program::output`] for a
 //! short one whose answer is wanted, [`Program::spawn_detached`] for one that outlives us.
 
+mod lines;
+
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::fs::OpenOptions;
@@ -11,13 +13,12 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use lines::Lines;
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process};
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 /// How many of the last lines of standard error a failure carries.
 pub const TAIL_LINES: usize = 40;
-/// Longer lines are cut: no program makes us hold more than this, in bytes.
-const MAX_LINE: usize = 1 << 20;
 /// The most that [`Program::output`] keeps of each stream, in bytes.
 const MAX_OUTPUT: u64 = 64 << 20;
 /// How long to go on reading once the program itself has ended. A daemon which it left behind (a compiler cache, say) may
@@ -375,53 +376,6 @@ async fn read_all(stream: Option<impl AsyncRead + Unpin>) -> io::Result<String> 
         stream.take(MAX_OUTPUT).read_to_end(&mut bytes).await?;
     }
     Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// Lines of bounded length. [`Lines::next`] may be dropped at any await and called again: nothing is lost.
-struct Lines<R> {
-    reader: Option<BufReader<R>>,
-    line: Vec<u8>,
-}
-
-impl<R: AsyncRead + Unpin> Lines<R> {
-    fn new(stream: Option<R>) -> Self {
-        Self {
-            reader: stream.map(BufReader::new),
-            line: Vec::new(),
-        }
-    }
-
-    fn is_at_end(&self) -> bool {
-        self.reader.is_none()
-    }
-
-    async fn next(&mut self) -> io::Result<Option<String>> {
-        loop {
-            let Some(reader) = &mut self.reader else {
-                return Ok(None);
-            };
-            let available = reader.fill_buf().await?;
-            if available.is_empty() {
-                self.reader = None;
-                return Ok((!self.line.is_empty()).then(|| self.take()));
-            }
-            let end = available.iter().position(|byte| *byte == b'\n');
-            let length = end.unwrap_or(available.len());
-            let room = MAX_LINE.saturating_sub(self.line.len());
-            self.line.extend_from_slice(&available[..length.min(room)]);
-            reader.consume(length + usize::from(end.is_some()));
-            if end.is_some() {
-                return Ok(Some(self.take()));
-            }
-        }
-    }
-
-    fn take(&mut self) -> String {
-        let bytes = std::mem::take(&mut self.line);
-        String::from_utf8_lossy(&bytes)
-            .trim_end_matches('\r')
-            .to_owned()
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Compiles the program: static, small, and with nothing of this machine in it.
 //!
-//! What is decided here is pure ([`plan`]) and tested as such; cargo itself is asked where the program is, never guessed. The
+//! What is decided here is pure (`plan`) and tested as such; cargo itself is asked where the program is, never guessed. The
 //! compiler flags of `RUSTFLAGS` are kept and stand last, so that they win; flags of a `.cargo/config.toml` do not apply,
 //! since cargo takes either the one or the other.
 
@@ -32,7 +32,7 @@ pub struct CompileRequest<'a> {
     pub binary: &'a str,
     /// What it shall run on.
     pub architecture: Architecture,
-    /// The workspace's target folder; what is made here goes to `image` in it, so that it does not wait for other builds.
+    /// The workspace's target folder, relative to it or absolute; what is made here goes to `image` in it, so that it does not wait for other builds.
     pub target_dir: &'a Path,
 }
 

@@ -1,5 +1,5 @@
 //! Makes the image and puts it into the registry, without Docker: [`cargo`] compiles the program, [`dockerfile`] says what the
-//! image is, [`oci`] packs it (layers by [`layer`], files by [`context`]), [`push`] sends what the registry lacks.
+//! image is, [`oci`] packs it (layers by [`layer`], files by `context`), [`push`] sends what the registry lacks.
 //!
 //! The same program and the same Dockerfile give the same digest, on any machine and in any folder; see `docs/image.md`.
 

@@ -5,12 +5,11 @@
 //! when the manifest is refused.
 
 mod error;
+mod progress;
 mod retry;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,15 +21,14 @@ use oci_client::secrets::RegistryAuth;
 use super::oci::BuiltImage;
 pub use error::PushError;
 use error::status;
+use progress::Progress;
+pub use progress::{OnProgress, PushProgress};
 use retry::Retry;
 
 /// A registry that does not answer within this time is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// It may think about a large layer for a while, but not longer.
 const READ_TIMEOUT: Duration = Duration::from_mins(2);
-/// The grain of the progress, in bytes.
-const CHUNK: usize = 64 * 1024;
-
 /// Who we are for the registry. Has no way of showing the password.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Credentials {
@@ -111,18 +109,6 @@ impl PushedImage {
     }
 }
 
-/// How far a push is, in bytes. `total` is known once it is known what is missing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PushProgress {
-    /// Sent so far.
-    pub sent: u64,
-    /// To be sent.
-    pub total: u64,
-}
-
-/// Hears how far a push is. Called from where the request is sent: it should return at once.
-pub type OnProgress = Arc<dyn Fn(PushProgress) + Send + Sync>;
-
 /// Whether the repository has an image of this digest.
 pub async fn exists(repository: &Repository, digest: &str) -> Result<bool, PushError> {
     Session::open(repository, Retry::default())?
@@ -163,12 +149,8 @@ async fn push_with(
     let missing = session.missing(&blobs).await?;
     let manifest = &image.manifest.content;
     let sizes = missing.iter().map(|blob| blob.content.len() as u64);
-    let progress = Progress {
-        sent: Arc::new(AtomicU64::new(0)),
-        total: sizes.sum::<u64>() + manifest.len() as u64,
-        listener: on_progress,
-    };
-    progress.add(0);
+    let total = sizes.sum::<u64>() + manifest.len() as u64;
+    let progress = Progress::start(total, on_progress);
     for blob in &missing {
         session.send_blob(blob, &progress).await?;
     }
@@ -176,7 +158,7 @@ async fn push_with(
     progress.add(manifest.len() as u64);
     Ok(PushedImage {
         outcome: Outcome::Sent,
-        bytes_sent: progress.total,
+        bytes_sent: total,
         blobs_sent: missing.len(),
         blobs_present: blobs.len() - missing.len(),
         ..pushed
@@ -205,36 +187,6 @@ fn blobs(image: &BuiltImage) -> Vec<Blob<'_>> {
         .chain([config])
         .filter(|blob| seen.insert(blob.digest))
         .collect()
-}
-
-#[derive(Clone)]
-struct Progress {
-    sent: Arc<AtomicU64>,
-    total: u64,
-    listener: OnProgress,
-}
-
-impl Progress {
-    fn sent(&self) -> u64 {
-        self.sent.load(Ordering::Relaxed)
-    }
-
-    fn add(&self, bytes: u64) {
-        self.sent.fetch_add(bytes, Ordering::Relaxed);
-        self.tell();
-    }
-
-    /// An attempt failed: what it sent does not count.
-    fn reset_to(&self, sent: u64) {
-        self.sent.store(sent, Ordering::Relaxed);
-    }
-
-    fn tell(&self) {
-        (self.listener)(PushProgress {
-            sent: self.sent(),
-            total: self.total,
-        });
-    }
 }
 
 /// The talk with one repository.
@@ -325,7 +277,7 @@ impl<'a> Session<'a> {
         self.retry
             .run(|| {
                 progress.reset_to(before);
-                let stream = chunks(blob.content.clone(), progress.clone());
+                let stream = progress.chunks(blob.content.clone());
                 let size = Some(blob.content.len() as u64);
                 self.client
                     .push_blob_stream(&reference, stream, blob.digest, size)
@@ -371,19 +323,6 @@ impl<'a> Session<'a> {
         }
         Err(self.error(&error))
     }
-}
-
-/// The content in pieces, each of which is told when it goes out.
-fn chunks(
-    content: Bytes,
-    progress: Progress,
-) -> impl futures_util::Stream<Item = Result<Bytes, OciDistributionError>> + Send + 'static {
-    let starts = (0..content.len()).step_by(CHUNK);
-    futures_util::stream::iter(starts.map(move |start| {
-        let chunk = content.slice(start..content.len().min(start + CHUNK));
-        progress.add(chunk.len() as u64);
-        Ok(chunk)
-    }))
 }
 
 /// An emulator or a registry on this machine.

@@ -2,7 +2,7 @@
 
 mod registry;
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use chrono::DateTime;
 
