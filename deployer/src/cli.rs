@@ -39,7 +39,13 @@ pub struct Cli {
 #[derive(Debug, Default, Args)]
 pub struct Shared {
     /// Configuration file; relative paths in it start from its folder.
-    #[arg(long, global = true, value_name = "FILE", default_value = "deployer.toml", env = "DEPLOYER_CONFIG")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = "deployer.toml",
+        env = "DEPLOYER_CONFIG"
+    )]
     pub config: PathBuf,
 
     /// Name of the CloudFormation stack.
@@ -67,11 +73,21 @@ pub struct Shared {
     pub endpoint_url: Option<String>,
 
     /// Push and pull images here instead of at the address that ECR gives.
-    #[arg(long, global = true, value_name = "HOST:PORT", env = "DEPLOYER_REGISTRY")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "HOST:PORT",
+        env = "DEPLOYER_REGISTRY"
+    )]
     pub registry: Option<String>,
 
     /// Check the service by connecting here instead of where its public name points.
-    #[arg(long, global = true, value_name = "HOST:PORT", env = "DEPLOYER_CONNECT_TO")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "HOST:PORT",
+        env = "DEPLOYER_CONNECT_TO"
+    )]
     pub connect_to: Option<String>,
 
     /// What to print: bars on a terminal and lines elsewhere, or JSON Lines.
@@ -79,7 +95,13 @@ pub struct Shared {
     pub output: Output,
 
     /// Longest time that one operation may take before it is left alone.
-    #[arg(long, global = true, value_name = "DURATION", default_value = "30m", env = "DEPLOYER_TIMEOUT")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DURATION",
+        default_value = "30m",
+        env = "DEPLOYER_TIMEOUT"
+    )]
     pub timeout: String,
 }
 

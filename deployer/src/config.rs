@@ -18,6 +18,10 @@ const LOCAL_REGION: &str = "us-east-1";
 /// Where the emulator listens unless told otherwise.
 const LOCAL_ENDPOINT: &str = "http://127.0.0.1:4566";
 
+/// The numbers of tasks and port that the template writes out, and so the only ones that the emulator understands.
+const LOCAL_TASKS: u32 = 2;
+const LOCAL_PORT: u16 = 8080;
+
 /// `deployer.toml`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -174,21 +178,16 @@ pub fn resolve(
 ) -> Result<Config, Failure> {
     let stack = match &shared.stack {
         Some(name) => name.parse().map_err(usage)?,
-        None => file
-            .stack
-            .ok_or_else(|| Failure::preflight("no stack name is set").hint("set `stack` in `deployer.toml`"))?,
+        None => file.stack.ok_or_else(|| {
+            Failure::preflight("no stack name is set").hint("set `stack` in `deployer.toml`")
+        })?,
     };
     let template = shared
         .template
         .clone()
         .or(file.template)
         .unwrap_or_else(|| PathBuf::from("infra/service.yaml"));
-    let access = access(
-        shared,
-        file.region,
-        file.profile,
-        default_region,
-    )?;
+    let access = access(shared, file.region, file.profile, default_region)?;
 
     let package = file.image.package.unwrap_or_else(|| "app".to_owned());
     let architecture = match up.architecture.clone().or(file.service.architecture) {
@@ -202,8 +201,19 @@ pub fn resolve(
     };
     let tasks = up.tasks.or(file.service.tasks).unwrap_or(2);
     if !(2..=100).contains(&tasks) {
-        return Err(Failure::preflight(format!("{tasks} tasks cannot be deployed"))
-            .hint("set `tasks` to a number from 2 (one for each zone) to 100"));
+        return Err(
+            Failure::preflight(format!("{tasks} tasks cannot be deployed"))
+                .hint("set `tasks` to a number from 2 (one for each zone) to 100"),
+        );
+    }
+
+    let port = file.service.port.unwrap_or(LOCAL_PORT);
+    if access.local && (tasks != LOCAL_TASKS || port != LOCAL_PORT) {
+        return Err(Failure::preflight(format!(
+            "`--local` runs {LOCAL_TASKS} tasks on port {LOCAL_PORT}, not {tasks} on port {port}"
+        ))
+        .because("the emulator takes only numbers that the template writes out")
+        .hint("leave out `tasks` and `port` for a trial on this machine"));
     }
 
     let mut parameters: BTreeMap<String, String> = file
@@ -212,7 +222,7 @@ pub fn resolve(
         .map(|(key, value)| (key, value.into_text()))
         .collect();
     let sizes = [
-        ("ContainerPort", u32::from(file.service.port.unwrap_or(8080))),
+        ("ContainerPort", u32::from(port)),
         ("DesiredCount", tasks),
         ("Cpu", up.cpu.or(file.service.cpu).unwrap_or(256)),
         ("Memory", up.memory.or(file.service.memory).unwrap_or(512)),
@@ -222,8 +232,10 @@ pub fn resolve(
     }
     parameters.insert("CpuArchitecture".to_owned(), architecture.to_string());
     if parameters.contains_key("ImageUri") {
-        return Err(Failure::preflight("`ImageUri` cannot be set under `[parameters]`")
-            .hint("remove it: `deployer up` sets it to what it pushed"));
+        return Err(
+            Failure::preflight("`ImageUri` cannot be set under `[parameters]`")
+                .hint("remove it: `deployer up` sets it to what it pushed"),
+        );
     }
 
     Ok(Config {
@@ -233,12 +245,19 @@ pub fn resolve(
         image: ImageSettings {
             binary: file.image.binary.unwrap_or_else(|| package.clone()),
             package,
-            dockerfile: root.join(file.image.dockerfile.unwrap_or_else(|| PathBuf::from("Dockerfile"))),
+            dockerfile: root.join(
+                file.image
+                    .dockerfile
+                    .unwrap_or_else(|| PathBuf::from("Dockerfile")),
+            ),
             architecture,
         },
         tasks,
         parameters,
-        max_skew: duration("check.max_skew", file.check.max_skew.as_deref().unwrap_or("1s"))?,
+        max_skew: duration(
+            "check.max_skew",
+            file.check.max_skew.as_deref().unwrap_or("1s"),
+        )?,
         timeout: duration("--timeout", &shared.timeout)?,
         verify_timeout: duration("--verify-timeout", &up.verify_timeout)?,
         output: shared.output,
@@ -252,7 +271,13 @@ fn access(
     file_profile: Option<String>,
     default_region: Option<String>,
 ) -> Result<Access, Failure> {
-    let address = |given: &Option<String>| given.as_deref().map(str::parse::<HostPort>).transpose().map_err(usage);
+    let address = |given: &Option<String>| {
+        given
+            .as_deref()
+            .map(str::parse::<HostPort>)
+            .transpose()
+            .map_err(usage)
+    };
     let registry = address(&shared.registry)?;
     let connect_to = address(&shared.connect_to)?;
     let endpoint = shared
@@ -308,16 +333,22 @@ fn endpoint(text: &str) -> Result<Url, Failure> {
         .ok()
         .filter(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
     url.ok_or_else(|| {
-        Failure::new(FailureKind::Usage, format!("`{text}` is not an address for `--endpoint-url`"))
-            .hint("it looks like `http://127.0.0.1:4566`")
+        Failure::new(
+            FailureKind::Usage,
+            format!("`{text}` is not an address for `--endpoint-url`"),
+        )
+        .hint("it looks like `http://127.0.0.1:4566`")
     })
 }
 
 fn duration(name: &str, text: &str) -> Result<Duration, Failure> {
     checker::duration::parse(text).map_err(|error| {
-        Failure::new(FailureKind::Usage, format!("`{text}` is not a duration for `{name}`"))
-            .because(error)
-            .hint("write it like `500ms`, `30s` or `5m`")
+        Failure::new(
+            FailureKind::Usage,
+            format!("`{text}` is not a duration for `{name}`"),
+        )
+        .because(error)
+        .hint("write it like `500ms`, `30s` or `5m`")
     })
 }
 
@@ -348,7 +379,13 @@ mod tests {
     }
 
     fn resolved(shared: &Shared, up: &Up, text: &str) -> Result<Config, Failure> {
-        resolve(shared, up, parse(text).unwrap(), Path::new("/project"), None)
+        resolve(
+            shared,
+            up,
+            parse(text).unwrap(),
+            Path::new("/project"),
+            None,
+        )
     }
 
     #[test]
@@ -395,7 +432,10 @@ mod tests {
             ..shared()
         };
         let access = resolved(&local, &up(), MINIMAL).unwrap().access;
-        assert_eq!(access.endpoint_url.unwrap().as_str(), "http://127.0.0.1:4566/");
+        assert_eq!(
+            access.endpoint_url.unwrap().as_str(),
+            "http://127.0.0.1:4566/"
+        );
         assert_eq!(access.registry.unwrap().to_string(), "localhost:4566");
         assert_eq!(access.connect_to.unwrap().to_string(), "127.0.0.1:4566");
         assert_eq!(access.region.as_deref(), Some("us-east-1"));
@@ -424,21 +464,52 @@ mod tests {
     }
 
     #[test]
+    fn local_refuses_what_the_emulator_cannot_do() {
+        let local = Shared {
+            local: true,
+            ..shared()
+        };
+        for text in ["[service]\ntasks = 3\n", "[service]\nport = 9000\n"] {
+            let text = format!("{MINIMAL}{text}");
+            assert!(resolved(&shared(), &up(), &text).is_ok());
+            assert_eq!(
+                resolved(&local, &up(), &text).unwrap_err().kind,
+                FailureKind::Preflight
+            );
+        }
+    }
+
+    #[test]
     fn mistakes_are_named() {
-        let unknown = parse("stack = \"clock\"\n[service]\ntask = 2\n").unwrap_err().to_string();
+        let unknown = parse("stack = \"clock\"\n[service]\ntask = 2\n")
+            .unwrap_err()
+            .to_string();
         assert!(unknown.contains("unknown field `task`"), "{unknown}");
         assert!(unknown.contains("line 3"), "{unknown}");
         let failure = resolved(&shared(), &up(), "").unwrap_err();
         assert_eq!(failure.message, "no stack name is set");
-        let failure = resolved(&shared(), &up(), "stack = \"clock\"\n[service]\ntasks = 1\n").unwrap_err();
+        let failure = resolved(
+            &shared(),
+            &up(),
+            "stack = \"clock\"\n[service]\ntasks = 1\n",
+        )
+        .unwrap_err();
         assert_eq!(failure.kind, FailureKind::Preflight);
-        let failure = resolved(&shared(), &up(), "stack = \"clock\"\n[parameters]\nImageUri = \"x\"\n").unwrap_err();
+        let failure = resolved(
+            &shared(),
+            &up(),
+            "stack = \"clock\"\n[parameters]\nImageUri = \"x\"\n",
+        )
+        .unwrap_err();
         assert!(failure.message.contains("ImageUri"));
         let bad = Shared {
             timeout: "soon".to_owned(),
             ..shared()
         };
-        assert_eq!(resolved(&bad, &up(), MINIMAL).unwrap_err().kind, FailureKind::Usage);
+        assert_eq!(
+            resolved(&bad, &up(), MINIMAL).unwrap_err().kind,
+            FailureKind::Usage
+        );
     }
 
     #[test]

@@ -156,7 +156,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_deadline_holds_while_looks_fail() {
-        let mut script = Script(std::iter::repeat_with(|| error(RemoteErrorKind::Throttled)).take(1000).collect());
+        let mut script = Script(
+            std::iter::repeat_with(|| error(RemoteErrorKind::Throttled))
+                .take(1000)
+                .collect(),
+        );
         let began = Instant::now();
         let end = follow(&mut script, Pace::REMOTE, in_a_minute(), &sink()).await;
         assert!(matches!(end, Ok(Followed::DeadlinePassed)));

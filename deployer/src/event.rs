@@ -114,7 +114,10 @@ pub struct Summary {
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-#[expect(missing_docs, reason = "field names say it; the variants are documented")]
+#[expect(
+    missing_docs,
+    reason = "field names say it; the variants are documented"
+)]
 pub enum Event {
     /// A command began.
     Begun {
@@ -249,7 +252,11 @@ impl Sink {
     }
 
     /// Runs one phase: reports its beginning and, if it ends well, its end with the time it took.
-    pub async fn phase<T, E>(&self, phase: Phase, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    pub async fn phase<T, E>(
+        &self,
+        phase: Phase,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
         self.send(&Event::PhaseBegun { phase });
         let began = Instant::now();
         let result = work.await;

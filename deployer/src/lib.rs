@@ -74,13 +74,17 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 fn start_diagnostics() {
     if let Ok(filter) = tracing_subscriber::EnvFilter::try_from_env("DEPLOYER_LOG") {
         #[expect(clippy::disallowed_methods, reason = "diagnostics, on request")]
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .init();
     }
 }
 
 /// Runs the command; Ctrl-C and SIGTERM end it, and say what that leaves.
 async fn interruptible(cli: &Cli, sink: &Sink) -> Result<(), Failure> {
-    let failed = |error| Failure::new(FailureKind::Unexpected, "cannot listen to signals").because(error);
+    let failed =
+        |error| Failure::new(FailureKind::Unexpected, "cannot listen to signals").because(error);
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     tokio::select! {
@@ -126,14 +130,25 @@ async fn dispatch(cli: &Cli, sink: &Sink) -> Result<(), Failure> {
 /// Reads and resolves all settings.
 fn settings(cli: &Cli) -> Result<Config, Failure> {
     let file = config::read(&cli.shared.config)?;
-    let folder = cli.shared.config.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = cli
+        .shared
+        .config
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
-    let root = std::fs::canonicalize(folder)
-        .map_err(|error| Failure::preflight(format!("cannot find `{}`", folder.display())).because(error))?;
+    let root = std::fs::canonicalize(folder).map_err(|error| {
+        Failure::preflight(format!("cannot find `{}`", folder.display())).because(error)
+    })?;
     let default_up = cli::Up::for_other_commands();
     let up = match &cli.command {
         Command::Up(up) => up,
         Command::Down | Command::Status => &default_up,
     };
-    config::resolve(&cli.shared, up, file, &root, std::env::var("AWS_DEFAULT_REGION").ok())
+    config::resolve(
+        &cli.shared,
+        up,
+        file,
+        &root,
+        std::env::var("AWS_DEFAULT_REGION").ok(),
+    )
 }

@@ -3,7 +3,6 @@
 use crate::program::summary::Summary;
 use crate::report::{InstanceReport, Note, Report};
 use crate::units::{magnitude, signed};
-use crate::verdict::Verdict;
 
 const SEPARATOR: &str = "   ";
 
@@ -112,7 +111,7 @@ fn versions(report: &Report) -> Option<String> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::verdict::Reason;
+    use crate::verdict::{Reason, Verdict};
 
     pub(crate) fn undecided(reason: Reason) -> Verdict {
         Verdict::Indeterminate { reason }

@@ -15,7 +15,12 @@ impl Account for Aws {
             .send()
             .await
             .map_err(error::of("DescribeStacks"))?;
-        let clusters = self.ecs.list_clusters().send().await.map_err(error::of("ListClusters"))?;
+        let clusters = self
+            .ecs
+            .list_clusters()
+            .send()
+            .await
+            .map_err(error::of("ListClusters"))?;
         let repositories = self
             .ecr
             .describe_repositories()
@@ -27,11 +32,16 @@ impl Account for Aws {
             .iter()
             .filter(|stack| stack.stack_status() != Some(&StackStatus::DeleteComplete))
             .map(|stack| format!("stack {}", stack.stack_name().unwrap_or_default()));
-        let clusters = clusters.cluster_arns().iter().map(|arn| format!("cluster {arn}"));
-        let repositories = repositories
-            .repositories()
+        let clusters = clusters
+            .cluster_arns()
             .iter()
-            .map(|repository| format!("repository {}", repository.repository_name().unwrap_or_default()));
+            .map(|arn| format!("cluster {arn}"));
+        let repositories = repositories.repositories().iter().map(|repository| {
+            format!(
+                "repository {}",
+                repository.repository_name().unwrap_or_default()
+            )
+        });
         Ok(stacks.chain(clusters).chain(repositories).collect())
     }
 }

@@ -7,7 +7,9 @@ use aws_sdk_cloudformation::types::{self, Capability, ChangeSetStatus};
 
 use super::{Aws, error};
 use crate::names::{StackId, StackName};
-use crate::remote::{Change, Proposal, Remote, RemoteError, RemoteErrorKind, Resource, Stacks, Wanted};
+use crate::remote::{
+    Change, Proposal, Remote, RemoteError, RemoteErrorKind, Resource, Stacks, Wanted,
+};
 use crate::stack::status::StackStatus;
 use crate::stack::{Observed, ResourceEvent};
 
@@ -40,7 +42,8 @@ impl Stacks for Aws {
                 .send()
                 .await
                 .map_err(error::of("DescribeStackEvents"))?;
-            let page: Vec<ResourceEvent> = answer.stack_events().iter().map(resource_event).collect();
+            let page: Vec<ResourceEvent> =
+                answer.stack_events().iter().map(resource_event).collect();
             // Newest first: a page that reaches back before the beginning is the last of interest.
             let reaches_back = page.iter().any(|event| event.at_ms < since_ms);
             events.extend(page.into_iter().filter(|event| event.at_ms >= since_ms));
@@ -234,15 +237,18 @@ fn parameters(values: &BTreeMap<String, String>) -> Vec<types::Parameter> {
 
 fn observed(stack: &types::Stack) -> Observed {
     let outputs = stack.outputs().iter();
-    let outputs = outputs.filter_map(|output| Some((output.output_key.clone()?, output.output_value.clone()?)));
+    let outputs = outputs
+        .filter_map(|output| Some((output.output_key.clone()?, output.output_value.clone()?)));
     let parameters = stack.parameters().iter();
-    let parameters =
-        parameters.filter_map(|found| Some((found.parameter_key.clone()?, found.parameter_value.clone()?)));
+    let parameters = parameters
+        .filter_map(|found| Some((found.parameter_key.clone()?, found.parameter_value.clone()?)));
     Observed {
         id: StackId(stack.stack_id().unwrap_or_default().to_owned()),
         status: StackStatus::from(stack.stack_status().map_or("", |status| status.as_str())),
         reason: stack.stack_status_reason.clone(),
-        updated_at: stack.last_updated_time().map(aws_smithy_types::DateTime::secs),
+        updated_at: stack
+            .last_updated_time()
+            .map(aws_smithy_types::DateTime::secs),
         outputs: outputs.collect(),
         parameters: parameters.collect(),
     }
@@ -252,14 +258,23 @@ fn resource_event(event: &types::StackEvent) -> ResourceEvent {
     ResourceEvent {
         id: event.event_id().unwrap_or_default().to_owned(),
         logical_id: event.logical_resource_id().unwrap_or_default().to_owned(),
-        physical_id: event.physical_resource_id.clone().filter(|id| !id.is_empty()),
+        physical_id: event
+            .physical_resource_id
+            .clone()
+            .filter(|id| !id.is_empty()),
         resource_type: event.resource_type().unwrap_or_default().to_owned(),
         status: event
             .resource_status()
             .map(|status| status.as_str().to_owned())
             .unwrap_or_default(),
-        reason: event.resource_status_reason.clone().filter(|reason| !reason.is_empty()),
-        at_ms: event.timestamp().and_then(|at| at.to_millis().ok()).unwrap_or_default(),
+        reason: event
+            .resource_status_reason
+            .clone()
+            .filter(|reason| !reason.is_empty()),
+        at_ms: event
+            .timestamp()
+            .and_then(|at| at.to_millis().ok())
+            .unwrap_or_default(),
         token: event.client_request_token.clone(),
     }
 }
@@ -270,7 +285,9 @@ fn change(found: &types::Change) -> Option<Change> {
         action: change.action().map(|action| action.as_str().to_owned())?,
         logical_id: change.logical_resource_id.clone()?,
         resource_type: change.resource_type.clone().unwrap_or_default(),
-        replacement: change.replacement().map(|replacement| replacement.as_str().to_owned()),
+        replacement: change
+            .replacement()
+            .map(|replacement| replacement.as_str().to_owned()),
     })
 }
 
@@ -280,7 +297,9 @@ mod tests {
 
     #[test]
     fn no_changes_and_no_stack_are_recognised_by_their_messages() {
-        assert!(says_unchanged("The submitted information didn't contain changes. Submit different information"));
+        assert!(says_unchanged(
+            "The submitted information didn't contain changes. Submit different information"
+        ));
         assert!(says_unchanged("No updates are to be performed."));
         assert!(!says_unchanged("Template error"));
         let absent = RemoteError {

@@ -19,7 +19,11 @@ impl Logs for Aws {
             .await
             .map_err(error::of("GetLogEvents"));
         match answer {
-            Ok(answer) => Ok(answer.events().iter().filter_map(|event| event.message.clone()).collect()),
+            Ok(answer) => Ok(answer
+                .events()
+                .iter()
+                .filter_map(|event| event.message.clone())
+                .collect()),
             Err(error) if error.kind == RemoteErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(error),
         }
@@ -33,6 +37,9 @@ impl Logs for Aws {
             .send()
             .await
             .map_err(error::of("DescribeLogGroups"))?;
-        Ok(answer.log_groups().iter().any(|found| found.log_group_name() == Some(group)))
+        Ok(answer
+            .log_groups()
+            .iter()
+            .any(|found| found.log_group_name() == Some(group)))
     }
 }

@@ -63,7 +63,10 @@ mod tests {
     #[test]
     fn a_login_is_read_from_its_token() {
         let login = super::login_of("QVdTOnNlY3JldDp3aXRoOmNvbG9ucw==").unwrap();
-        assert_eq!((login.user.as_str(), login.password.as_str()), ("AWS", "secret:with:colons"));
+        assert_eq!(
+            (login.user.as_str(), login.password.as_str()),
+            ("AWS", "secret:with:colons")
+        );
         assert!(super::login_of("not base64!").is_none());
     }
 }

@@ -38,12 +38,16 @@ impl Rollouts for Aws {
     }
 
     async fn tasks(&self, cluster: &str, service: &str) -> Remote<Vec<Task>> {
-        let tasks = self.describe_tasks(cluster, service, DesiredStatus::Running).await?;
+        let tasks = self
+            .describe_tasks(cluster, service, DesiredStatus::Running)
+            .await?;
         Ok(tasks.iter().map(running_task).collect())
     }
 
     async fn stopped_tasks(&self, cluster: &str, service: &str) -> Remote<Vec<StoppedTask>> {
-        let tasks = self.describe_tasks(cluster, service, DesiredStatus::Stopped).await?;
+        let tasks = self
+            .describe_tasks(cluster, service, DesiredStatus::Stopped)
+            .await?;
         Ok(tasks.iter().map(stopped_task).collect())
     }
 
@@ -60,7 +64,10 @@ impl Rollouts for Aws {
             .await
             .map_err(error::of("DescribeClusters"));
         match answer {
-            Ok(answer) => Ok(answer.clusters().iter().any(|found| found.status() != Some("INACTIVE"))),
+            Ok(answer) => Ok(answer
+                .clusters()
+                .iter()
+                .any(|found| found.status() != Some("INACTIVE"))),
             Err(error) if error.kind == RemoteErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }
@@ -102,7 +109,12 @@ impl Rollouts for Aws {
 }
 
 impl Aws {
-    async fn describe_tasks(&self, cluster: &str, service: &str, desired: DesiredStatus) -> Remote<Vec<types::Task>> {
+    async fn describe_tasks(
+        &self,
+        cluster: &str,
+        service: &str,
+        desired: DesiredStatus,
+    ) -> Remote<Vec<types::Task>> {
         // One page holds 100 tasks: more than this program deploys.
         let listed = self
             .ecs
@@ -162,13 +174,22 @@ fn running_task(task: &types::Task) -> Task {
         status: task.last_status.clone().unwrap_or_default(),
         zone: task.availability_zone.clone(),
         task_definition: task.task_definition_arn.clone().unwrap_or_default(),
-        image: task.containers().first().and_then(|container| container.image.clone()),
+        image: task
+            .containers()
+            .first()
+            .and_then(|container| container.image.clone()),
     }
 }
 
 fn stopped_task(task: &types::Task) -> StoppedTask {
-    let container = task.containers().iter().find(|container| container.exit_code().is_some());
-    let said_by_container = task.containers().iter().find_map(|container| container.reason.clone());
+    let container = task
+        .containers()
+        .iter()
+        .find(|container| container.exit_code().is_some());
+    let said_by_container = task
+        .containers()
+        .iter()
+        .find_map(|container| container.reason.clone());
     StoppedTask {
         id: task_id(task),
         task_definition: task.task_definition_arn.clone().unwrap_or_default(),

@@ -13,22 +13,25 @@ impl Aws {
             .send()
             .await
             .map_err(error::of("DescribeTargetHealth"))?;
-        let targets = answer.target_health_descriptions().iter().map(|description| {
-            let health = description.target_health();
-            Target {
-                id: description
-                    .target()
-                    .and_then(|target| target.id.clone())
-                    .unwrap_or_default(),
-                state: health
-                    .and_then(|health| health.state())
-                    .map_or("unknown", |state| state.as_str())
-                    .to_owned(),
-                reason: health
-                    .and_then(|health| health.reason())
-                    .map(|reason| reason.as_str().to_owned()),
-            }
-        });
+        let targets = answer
+            .target_health_descriptions()
+            .iter()
+            .map(|description| {
+                let health = description.target_health();
+                Target {
+                    id: description
+                        .target()
+                        .and_then(|target| target.id.clone())
+                        .unwrap_or_default(),
+                    state: health
+                        .and_then(|health| health.state())
+                        .map_or("unknown", |state| state.as_str())
+                        .to_owned(),
+                    reason: health
+                        .and_then(|health| health.reason())
+                        .map(|reason| reason.as_str().to_owned()),
+                }
+            });
         Ok(targets.collect())
     }
 

@@ -21,7 +21,9 @@ where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
     let code = error.code().map(str::to_owned);
-    let status = error.raw_response().map(|response| response.status().as_u16());
+    let status = error
+        .raw_response()
+        .map(|response| response.status().as_u16());
     let message = match error.message() {
         Some(message) => message.to_owned(),
         None => chain(error),

@@ -78,8 +78,13 @@ impl Aws {
             ));
         }
         let config = loader.load().await;
-        let region = config.region().map(ToString::to_string).ok_or_else(no_region)?;
-        let provider = config.credentials_provider().ok_or_else(|| no_credentials(access, "no provider"))?;
+        let region = config
+            .region()
+            .map(ToString::to_string)
+            .ok_or_else(no_region)?;
+        let provider = config
+            .credentials_provider()
+            .ok_or_else(|| no_credentials(access, "no provider"))?;
         prove_credentials(access, &provider).await?;
         Ok(Self {
             cloudformation: aws_sdk_cloudformation::Client::new(&config),
@@ -99,7 +104,10 @@ impl Aws {
 }
 
 /// Fetches credentials once, so that their absence is one clear message and not the failure of some later call.
-async fn prove_credentials(access: &Access, provider: &SharedCredentialsProvider) -> Result<(), Failure> {
+async fn prove_credentials(
+    access: &Access,
+    provider: &SharedCredentialsProvider,
+) -> Result<(), Failure> {
     match provider.provide_credentials().await {
         Ok(_) => Ok(()),
         Err(error) => Err(no_credentials(access, &error::chain(&error))),

@@ -38,7 +38,9 @@ pub async fn run(config: &Config, sink: &Sink) -> Result<(), Failure> {
     let (aws, caller) = connect(context).await?;
     let taken_down = take_down(context, &aws).await?;
     if let Some(resources) = &taken_down {
-        let looked_for = sink.phase(Phase::Proof, prove(context, &aws, resources)).await?;
+        let looked_for = sink
+            .phase(Phase::Proof, prove(context, &aws, resources))
+            .await?;
         sink.send(&Event::TakenDown {
             looked_for,
             seconds: began.elapsed().as_secs_f64(),
@@ -54,7 +56,10 @@ pub async fn run(config: &Config, sink: &Sink) -> Result<(), Failure> {
         });
     }
     if let Some(emulator) = emulator {
-        let repository = taken_down.iter().flatten().find(|found| found.resource_type == "AWS::ECR::Repository");
+        let repository = taken_down
+            .iter()
+            .flatten()
+            .find(|found| found.resource_type == "AWS::ECR::Repository");
         if let Some(name) = repository.and_then(|repository| repository.physical_id.as_deref()) {
             emulator.remove_images(name).await;
         }
@@ -64,22 +69,35 @@ pub async fn run(config: &Config, sink: &Sink) -> Result<(), Failure> {
 }
 
 /// Deletes the stack, whatever state it is in; returns what it consisted of, or `None` when there was none.
-async fn take_down(context: Context<'_>, world: &dyn World) -> Result<Option<Vec<Resource>>, Failure> {
+async fn take_down(
+    context: Context<'_>,
+    world: &dyn World,
+) -> Result<Option<Vec<Resource>>, Failure> {
     let mut known: Option<Observed> = None;
     for _ in 0..ROUNDS {
         // By its identifier once it is known: a namesake made in the meantime is not ours to delete.
         let found = match &known {
-            Some(stack) => world.observe(stack.id.as_str()).await.map_err(|error| context.remote_failure(&error))?,
+            Some(stack) => world
+                .observe(stack.id.as_str())
+                .await
+                .map_err(|error| context.remote_failure(&error))?,
             None => context.observe(world).await?,
         };
         context.sink.send(&Event::StackFound {
             status: found.as_ref().map(|stack| stack.status.clone()),
         });
         let decision = before_down(found.as_ref().map(|stack| &stack.status));
-        let Some(stack) = found else { return finish(context, world, known).await };
+        let Some(stack) = found else {
+            return finish(context, world, known).await;
+        };
         match decision {
             BeforeDown::Nothing => return finish(context, world, known).await,
-            BeforeDown::Delete => context.sink.phase(Phase::Delete, context.delete(world, &stack)).await?,
+            BeforeDown::Delete => {
+                context
+                    .sink
+                    .phase(Phase::Delete, context.delete(world, &stack))
+                    .await?
+            }
             BeforeDown::AttachToDeletion => {
                 let work = async {
                     let end = context.attach(world, &stack).await?;
@@ -88,20 +106,27 @@ async fn take_down(context: Context<'_>, world: &dyn World) -> Result<Option<Vec
                 context.sink.phase(Phase::Delete, work).await?;
             }
             BeforeDown::CancelUpdate => {
-                context.sink.note("an update is under way: cancelling it first");
+                context
+                    .sink
+                    .note("an update is under way: cancelling it first");
                 // Refused when the update ended a moment ago: the next round sees.
                 let _ = world.cancel_update(&stack.id, &super::new_token()).await;
                 context.attach(world, &stack).await?;
             }
             BeforeDown::Wait => {
-                context.sink.note(format!("the stack is {}: waiting for that to end", stack.status));
+                context.sink.note(format!(
+                    "the stack is {}: waiting for that to end",
+                    stack.status
+                ));
                 context.attach(world, &stack).await?;
             }
         }
         known = Some(stack);
     }
-    Err(Failure::new(FailureKind::Busy, "the stack does not come to rest")
-        .hint("is somebody else working on it? Look with `deployer status`, then try again"))
+    Err(
+        Failure::new(FailureKind::Busy, "the stack does not come to rest")
+            .hint("is somebody else working on it? Look with `deployer status`, then try again"),
+    )
 }
 
 /// What the deleted stack consisted of; removes the task definitions that CloudFormation leaves inactive.
@@ -111,31 +136,51 @@ async fn finish(
     known: Option<Observed>,
 ) -> Result<Option<Vec<Resource>>, Failure> {
     let Some(stack) = known else { return Ok(None) };
-    let resources = world.resources(&stack.id).await.map_err(|error| context.remote_failure(&error))?;
-    if let Err(error) = world.delete_task_definitions(context.config.stack.as_str()).await {
+    let resources = world
+        .resources(&stack.id)
+        .await
+        .map_err(|error| context.remote_failure(&error))?;
+    if let Err(error) = world
+        .delete_task_definitions(context.config.stack.as_str())
+        .await
+    {
         // They cost nothing.
-        context.sink.warn(format!("inactive task definitions are left: {error}"));
+        context
+            .sink
+            .warn(format!("inactive task definitions are left: {error}"));
     }
     Ok(Some(resources))
 }
 
 /// Looks whether anything is left; returns what was looked for.
-async fn prove(context: Context<'_>, world: &dyn World, resources: &[Resource]) -> Result<Vec<String>, Failure> {
+async fn prove(
+    context: Context<'_>,
+    world: &dyn World,
+    resources: &[Resource],
+) -> Result<Vec<String>, Failure> {
     let mut search = Disappearance::new(world, resources);
     let looked_for = search.looked_for();
     match context.follow_for(&mut search, PROOF_LIMIT).await? {
         Some(()) => Ok(looked_for),
-        None => Err(
-            Failure::new(FailureKind::Stuck, "the stack is deleted, but something of it is left")
-                .with_evidence(search.left().to_vec())
-                .hint("it may cost money: delete it by hand"),
-        ),
+        None => Err(Failure::new(
+            FailureKind::Stuck,
+            "the stack is deleted, but something of it is left",
+        )
+        .with_evidence(search.left().to_vec())
+        .hint("it may cost money: delete it by hand")),
     }
 }
 
 /// Stops the emulator unless something else lives there.
-async fn stop_if_idle(context: Context<'_>, world: &dyn World, emulator: &Emulator) -> Result<(), Failure> {
-    let inhabitants = world.inhabitants().await.map_err(|error| context.remote_failure(&error))?;
+async fn stop_if_idle(
+    context: Context<'_>,
+    world: &dyn World,
+    emulator: &Emulator,
+) -> Result<(), Failure> {
+    let inhabitants = world
+        .inhabitants()
+        .await
+        .map_err(|error| context.remote_failure(&error))?;
     if !inhabitants.is_empty() {
         context.sink.send(&Event::EmulatorKept {
             reason: format!("something else lives there: {}", inhabitants.join(", ")),

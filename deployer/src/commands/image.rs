@@ -65,7 +65,13 @@ impl Context<'_> {
     }
 
     async fn pack(&self, stage: FinalStage, program: Executable) -> Result<BuiltImage, Failure> {
-        let context: PathBuf = self.config.image.dockerfile.parent().unwrap_or(Path::new(".")).to_owned();
+        let context: PathBuf = self
+            .config
+            .image
+            .dockerfile
+            .parent()
+            .unwrap_or(Path::new("."))
+            .to_owned();
         let architecture = self.config.image.architecture;
         let epoch = std::env::var("SOURCE_DATE_EPOCH").ok();
         // Reads files and compresses: not for a thread that also watches the stack.
@@ -82,7 +88,11 @@ impl Context<'_> {
         match packed.await {
             Ok(Ok(built)) => Ok(built),
             Ok(Err(error)) => Err(pack_failure(&error)),
-            Err(error) => Err(Failure::new(FailureKind::Unexpected, "packing the image was broken off").because(error)),
+            Err(error) => Err(Failure::new(
+                FailureKind::Unexpected,
+                "packing the image was broken off",
+            )
+            .because(error)),
         }
     }
 
@@ -94,7 +104,10 @@ impl Context<'_> {
         built: &BuiltImage,
     ) -> Result<Digest, Failure> {
         let (registry, name) = address.split_once('/').ok_or_else(|| {
-            Failure::new(FailureKind::Unexpected, format!("`{address}` is not the address of a repository"))
+            Failure::new(
+                FailureKind::Unexpected,
+                format!("`{address}` is not the address of a repository"),
+            )
         })?;
         let credentials = match login {
             Some(Login { user, password }) => Credentials::Basic { user, password },
@@ -127,7 +140,10 @@ impl Context<'_> {
 
 /// Cargo's target folder, as the user set it or at its usual place.
 fn target_folder(config: &Config) -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| config.root.join("target"), |folder| config.root.join(folder))
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(
+        || config.root.join("target"),
+        |folder| config.root.join(folder),
+    )
 }
 
 fn tell(sink: &Sink, event: CompileEvent<'_>) {
@@ -136,7 +152,9 @@ fn tell(sink: &Sink, event: CompileEvent<'_>) {
             crates: done,
             name: name.to_owned(),
         }),
-        CompileEvent::Waiting => sink.note("another cargo is at work in the same folder: waiting for it"),
+        CompileEvent::Waiting => {
+            sink.note("another cargo is at work in the same folder: waiting for it")
+        }
     }
 }
 
@@ -155,6 +173,7 @@ fn push_failure(address: &str, error: PushError) -> Failure {
 }
 
 fn digest_of(text: &str) -> Result<Digest, Failure> {
-    text.parse()
-        .map_err(|error| Failure::new(FailureKind::Unexpected, "the image has no proper digest").because(error))
+    text.parse().map_err(|error| {
+        Failure::new(FailureKind::Unexpected, "the image has no proper digest").because(error)
+    })
 }

@@ -31,11 +31,17 @@ pub(crate) struct Context<'a> {
 impl Context<'_> {
     /// Follows a subject until it ends or the operation's time is over.
     async fn follow<S: Subject>(&self, subject: &mut S) -> Result<S::End, Failure> {
-        self.follow_for(subject, self.config.timeout).await?.ok_or_else(|| self.timed_out())
+        self.follow_for(subject, self.config.timeout)
+            .await?
+            .ok_or_else(|| self.timed_out())
     }
 
     /// Follows a subject for this long; `None` when it did not end in that time.
-    async fn follow_for<S: Subject>(&self, subject: &mut S, limit: Duration) -> Result<Option<S::End>, Failure> {
+    async fn follow_for<S: Subject>(
+        &self,
+        subject: &mut S,
+        limit: Duration,
+    ) -> Result<Option<S::End>, Failure> {
         let deadline = Instant::now() + limit;
         match engine::follow(subject, self.config.access.pace, deadline, self.sink).await {
             Ok(Followed::Ended(end)) => Ok(Some(end)),
@@ -60,12 +66,24 @@ impl Context<'_> {
 }
 
 pub(crate) fn remote_failure(access: &Access, error: &RemoteError) -> Failure {
-    let busy = error.message.contains("state and can not be updated") || error.message.contains("IN_PROGRESS state");
+    let busy = error.message.contains("state and can not be updated")
+        || error.message.contains("IN_PROGRESS state");
     let (kind, message) = match error.kind {
-        RemoteErrorKind::Credentials => (FailureKind::Preflight, "the AWS credentials are not accepted"),
-        RemoteErrorKind::Denied => (FailureKind::Preflight, "these AWS credentials may not do what is needed"),
-        RemoteErrorKind::Refused if busy => (FailureKind::Busy, "another operation is under way on the stack"),
-        RemoteErrorKind::Refused | RemoteErrorKind::NotFound => (FailureKind::Preflight, "AWS refuses the request"),
+        RemoteErrorKind::Credentials => (
+            FailureKind::Preflight,
+            "the AWS credentials are not accepted",
+        ),
+        RemoteErrorKind::Denied => (
+            FailureKind::Preflight,
+            "these AWS credentials may not do what is needed",
+        ),
+        RemoteErrorKind::Refused if busy => (
+            FailureKind::Busy,
+            "another operation is under way on the stack",
+        ),
+        RemoteErrorKind::Refused | RemoteErrorKind::NotFound => {
+            (FailureKind::Preflight, "AWS refuses the request")
+        }
         RemoteErrorKind::Unreachable | RemoteErrorKind::Throttled | RemoteErrorKind::Server => {
             (FailureKind::Unexpected, "AWS does not answer")
         }
@@ -73,14 +91,24 @@ pub(crate) fn remote_failure(access: &Access, error: &RemoteError) -> Failure {
     let failure = Failure::new(kind, message).because(error);
     match (error.kind, &access.endpoint_url) {
         (RemoteErrorKind::Credentials, _) => {
-            let profile = access.profile.as_deref().map(|name| format!(" --profile {name}")).unwrap_or_default();
+            let profile = access
+                .profile
+                .as_deref()
+                .map(|name| format!(" --profile {name}"))
+                .unwrap_or_default();
             failure
                 .hint(format!("log in again: `aws sso login{profile}`"))
                 .hint("what was begun goes on by itself: run the same command again to come back to it")
         }
-        (RemoteErrorKind::Unreachable, Some(url)) => failure.hint(format!("is {url} the right endpoint, and does it run?")),
-        (RemoteErrorKind::Unreachable, None) => failure.hint("is the network up, and the region spelled right?"),
-        (RemoteErrorKind::Refused, _) if busy => failure.hint("wait for it: run the same command again"),
+        (RemoteErrorKind::Unreachable, Some(url)) => {
+            failure.hint(format!("is {url} the right endpoint, and does it run?"))
+        }
+        (RemoteErrorKind::Unreachable, None) => {
+            failure.hint("is the network up, and the region spelled right?")
+        }
+        (RemoteErrorKind::Refused, _) if busy => {
+            failure.hint("wait for it: run the same command again")
+        }
         _ => failure,
     }
 }
@@ -94,13 +122,20 @@ fn read_template(config: &Config) -> Result<String, Failure> {
             .hint("set `template` in `deployer.toml`, or `--template FILE`")
     })?;
     if text.trim().is_empty() {
-        return Err(Failure::preflight(format!("the template `{shown}` is empty"))
-            .hint("`infra/service.yaml` in the project's repository is one that works"));
+        return Err(
+            Failure::preflight(format!("the template `{shown}` is empty"))
+                .hint("`infra/service.yaml` in the project's repository is one that works"),
+        );
     }
     if text.len() > TEMPLATE_LIMIT {
-        return Err(Failure::preflight(format!("the template `{shown}` is too large"))
-            .because(format!("it has {} bytes; CloudFormation takes {TEMPLATE_LIMIT}", text.len()))
-            .hint("shorten it"));
+        return Err(
+            Failure::preflight(format!("the template `{shown}` is too large"))
+                .because(format!(
+                    "it has {} bytes; CloudFormation takes {TEMPLATE_LIMIT}",
+                    text.len()
+                ))
+                .hint("shorten it"),
+        );
     }
     Ok(text)
 }
@@ -108,7 +143,9 @@ fn read_template(config: &Config) -> Result<String, Failure> {
 /// The emulator that `--local` means.
 fn emulator(config: &Config) -> Result<Option<Emulator>, Failure> {
     match &config.access.endpoint_url {
-        Some(endpoint) if config.access.local => Emulator::new(endpoint, std::env::var("DOCKER_HOST").ok()).map(Some),
+        Some(endpoint) if config.access.local => {
+            Emulator::new(endpoint, std::env::var("DOCKER_HOST").ok()).map(Some)
+        }
         _ => Ok(None),
     }
 }
@@ -117,7 +154,10 @@ fn emulator(config: &Config) -> Result<Option<Emulator>, Failure> {
 async fn connect(context: Context<'_>) -> Result<(Aws, crate::remote::Caller), Failure> {
     let access = &context.config.access;
     let aws = Aws::connect(access).await?;
-    let caller = aws.caller().await.map_err(|error| context.remote_failure(&error))?;
+    let caller = aws
+        .caller()
+        .await
+        .map_err(|error| context.remote_failure(&error))?;
     context.sink.send(&Event::Identified {
         account: caller.account.clone(),
         arn: caller.arn.clone(),
@@ -145,13 +185,20 @@ pub(crate) struct PublicUrl {
 fn public_url(config: &Config, url: &str) -> Result<PublicUrl, Failure> {
     let access = &config.access;
     let connect_to = access.connect_to.as_ref().map(ToString::to_string);
-    let connect_to = connect_to.map(|address| address.parse::<checker::ConnectTo>()).transpose();
+    let connect_to = connect_to
+        .map(|address| address.parse::<checker::ConnectTo>())
+        .transpose();
     let target = connect_to
         .map_err(|error| error.to_string())
-        .and_then(|connect_to| checker::Target::new(url, connect_to).map_err(|error| error.to_string()))
+        .and_then(|connect_to| {
+            checker::Target::new(url, connect_to).map_err(|error| error.to_string())
+        })
         .map_err(|error| {
-            Failure::new(FailureKind::Unexpected, format!("the stack's output `Url` cannot be checked: `{url}`"))
-                .because(error)
+            Failure::new(
+                FailureKind::Unexpected,
+                format!("the stack's output `Url` cannot be checked: `{url}`"),
+            )
+            .because(error)
         })?;
     let shown = match (&access.endpoint_url, access.local) {
         (Some(endpoint), true) => crate::local::reachable_url(url, endpoint),

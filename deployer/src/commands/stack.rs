@@ -18,11 +18,16 @@ impl Context<'_> {
     }
 
     /// Follows what is under way on the stack until it rests.
-    pub(super) async fn attach(&self, world: &dyn World, stack: &Observed) -> Result<StackEnd, Failure> {
+    pub(super) async fn attach(
+        &self,
+        world: &dyn World,
+        stack: &Observed,
+    ) -> Result<StackEnd, Failure> {
         let failed = |error| self.remote_failure(&error);
-        let mut watch = StackWatch::prepare(world, self.sink, Operation::Attached, Some(stack), None)
-            .await
-            .map_err(failed)?;
+        let mut watch =
+            StackWatch::prepare(world, self.sink, Operation::Attached, Some(stack), None)
+                .await
+                .map_err(failed)?;
         self.sink.send(&Event::OperationBegun {
             operation: "attach",
             stack_id: stack.id.clone(),
@@ -32,8 +37,13 @@ impl Context<'_> {
     }
 
     /// Continues a rollback that got stuck, and follows it.
-    pub(super) async fn continue_rollback(&self, world: &dyn World, stack: &Observed) -> Result<(), Failure> {
-        self.sink.warn("an earlier rollback did not finish: continuing it");
+    pub(super) async fn continue_rollback(
+        &self,
+        world: &dyn World,
+        stack: &Observed,
+    ) -> Result<(), Failure> {
+        self.sink
+            .warn("an earlier rollback did not finish: continuing it");
         world
             .continue_rollback(&stack.id, &new_token())
             .await
@@ -53,9 +63,15 @@ impl Context<'_> {
     pub(super) async fn delete(&self, world: &dyn World, stack: &Observed) -> Result<(), Failure> {
         let failed = |error| self.remote_failure(&error);
         let token = new_token();
-        let mut watch = StackWatch::prepare(world, self.sink, Operation::Delete, Some(stack), Some(&token))
-            .await
-            .map_err(failed)?;
+        let mut watch = StackWatch::prepare(
+            world,
+            self.sink,
+            Operation::Delete,
+            Some(stack),
+            Some(&token),
+        )
+        .await
+        .map_err(failed)?;
         let resources = world.resources(&stack.id).await.unwrap_or_default();
         world.delete(&stack.id, &token).await.map_err(failed)?;
         self.sink.send(&Event::OperationBegun {
@@ -78,17 +94,24 @@ impl Context<'_> {
         stack: &Observed,
         end: StackEnd,
     ) -> Result<(), Failure> {
-        let gone = end.stack.is_none_or(|stack| stack.status.phase() == crate::stack::status::Phase::Gone);
+        let gone = end
+            .stack
+            .is_none_or(|stack| stack.status.phase() == crate::stack::status::Phase::Gone);
         if end.during == During::Succeeded && gone {
             return Ok(());
         }
         let left = world.resources(&stack.id).await.unwrap_or_default();
-        let left = left.into_iter().filter(|resource| resource.status != "DELETE_COMPLETE").map(|resource| {
-            let what = crate::stack::resource::describe(&resource.resource_type);
-            let name = resource.physical_id.unwrap_or(resource.logical_id);
-            format!("{what} {name}: {}", resource.status)
-        });
-        let cause = end.cause.unwrap_or_else(|| "CloudFormation gives no reason".to_owned());
+        let left = left
+            .into_iter()
+            .filter(|resource| resource.status != "DELETE_COMPLETE")
+            .map(|resource| {
+                let what = crate::stack::resource::describe(&resource.resource_type);
+                let name = resource.physical_id.unwrap_or(resource.logical_id);
+                format!("{what} {name}: {}", resource.status)
+            });
+        let cause = end
+            .cause
+            .unwrap_or_else(|| "CloudFormation gives no reason".to_owned());
         Err(Failure::new(FailureKind::Stuck, "the stack could not be deleted")
             .because(cause)
             .with_evidence(left)

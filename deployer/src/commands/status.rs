@@ -81,14 +81,24 @@ async fn fill(context: Context<'_>, world: &dyn World, status: &mut Status) -> R
         return Ok(());
     };
     status.status = stack.status.to_string();
-    status.image = stack.parameters.get("ImageUri").filter(|uri| !uri.is_empty()).cloned();
+    status.image = stack
+        .parameters
+        .get("ImageUri")
+        .filter(|uri| !uri.is_empty())
+        .cloned();
     // Before the second phase there is no service.
     let Ok(names) = ServiceNames::of_outputs(&stack.outputs) else {
         return Ok(());
     };
-    let service = world.service(&names.cluster, &names.service).await.map_err(failed)?;
+    let service = world
+        .service(&names.cluster, &names.service)
+        .await
+        .map_err(failed)?;
     status.desired_tasks = service.map_or(0, |service| service.desired);
-    status.tasks = world.tasks(&names.cluster, &names.service).await.map_err(failed)?;
+    status.tasks = world
+        .tasks(&names.cluster, &names.service)
+        .await
+        .map_err(failed)?;
     status.targets = world.targets(&names.target_group).await.map_err(failed)?;
     if let Some(url) = stack.outputs.get("Url") {
         let url = public_url(context.config, url)?;

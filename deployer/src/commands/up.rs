@@ -8,13 +8,17 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use crate::aws::Aws;
-use crate::commands::{Context, PublicUrl, connect, emulator, new_token, public_url, read_template};
+use crate::commands::{
+    Context, PublicUrl, connect, emulator, new_token, public_url, read_template,
+};
 use crate::config::Config;
 use crate::error::{Failure, FailureKind};
 use crate::event::{Checked, Event, Phase, Sink, Summary};
 use crate::image::oci::BuiltImage;
 use crate::names::{Digest, StackId};
-use crate::remote::{Change, Proposal, RemoteErrorKind, Repositories as _, Rollouts as _, Stacks as _, Wanted, World};
+use crate::remote::{
+    Change, Proposal, RemoteErrorKind, Repositories as _, Rollouts as _, Stacks as _, Wanted, World,
+};
 use crate::rollout::Rollout;
 use crate::stack::decide::{BeforeUp, During, Operation, before_up};
 use crate::stack::resource::unconditional_types;
@@ -43,7 +47,9 @@ pub async fn run(config: &Config, sink: &Sink) -> Result<(), Failure> {
 
     let (announce, destination) = watch::channel(None::<Destination>);
     let image_lane = async {
-        let built = sink.phase(Phase::Image, context.build_image(&stage)).await?;
+        let built = sink
+            .phase(Phase::Image, context.build_image(&stage))
+            .await?;
         push(context, &built, destination).await
     };
     let stack_lane = ready_stack(context, &template, &announce);
@@ -54,14 +60,26 @@ pub async fn run(config: &Config, sink: &Sink) -> Result<(), Failure> {
     let changed = update(context, aws.as_ref(), &stack, &template, &uri).await?;
     let stack = observe_again(context, aws.as_ref(), &stack).await?;
     let names = ServiceNames::of_outputs(&stack.outputs).map_err(missing_output)?;
-    let url = stack.outputs.get("Url").ok_or("Url").map_err(missing_output)?;
+    let url = stack
+        .outputs
+        .get("Url")
+        .ok_or("Url")
+        .map_err(missing_output)?;
     let url = public_url(config, url)?;
 
-    if let Err(failure) = sink.phase(Phase::Rollout, rollout(context, aws.as_ref(), &names)).await {
+    if let Err(failure) = sink
+        .phase(Phase::Rollout, rollout(context, aws.as_ref(), &names))
+        .await
+    {
         return Err(failure);
     }
-    let check = sink.phase(Phase::Check, verify(context, &url, &digest)).await?;
-    let tasks = aws.tasks(&names.cluster, &names.service).await.unwrap_or_default();
+    let check = sink
+        .phase(Phase::Check, verify(context, &url, &digest))
+        .await?;
+    let tasks = aws
+        .tasks(&names.cluster, &names.service)
+        .await
+        .unwrap_or_default();
     sink.send(&Event::Succeeded {
         summary: Box::new(Summary {
             changed,
@@ -85,7 +103,10 @@ async fn ready_stack(
     announce: &watch::Sender<Option<Destination>>,
 ) -> Result<(std::sync::Arc<Aws>, Observed), Failure> {
     if let Some(emulator) = emulator(context.config)? {
-        context.sink.phase(Phase::Emulator, emulator.ensure(context.sink)).await?;
+        context
+            .sink
+            .phase(Phase::Emulator, emulator.ensure(context.sink))
+            .await?;
     }
     let (aws, _) = connect(context).await?;
     let aws = std::sync::Arc::new(aws);
@@ -113,12 +134,17 @@ async fn ready_stack(
                 return Ok((aws, stack));
             }
             (BeforeUp::Attach, Some(stack)) => {
-                context.sink.note(format!("the stack is {}: waiting for that to end", stack.status));
+                context.sink.note(format!(
+                    "the stack is {}: waiting for that to end",
+                    stack.status
+                ));
                 context.attach(aws.as_ref(), &stack).await?;
             }
             (BeforeUp::Recreate, Some(stack)) => {
                 let reason = stack.reason.as_deref().filter(|reason| !reason.is_empty());
-                let why = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+                let why = reason
+                    .map(|reason| format!(" ({reason})"))
+                    .unwrap_or_default();
                 context.sink.warn(format!(
                     "the stack is {}{why}: it can only be deleted and made anew",
                     stack.status
@@ -126,16 +152,22 @@ async fn ready_stack(
                 let work = context.delete(aws.as_ref(), &stack);
                 context.sink.phase(Phase::Delete, work).await?;
             }
-            (BeforeUp::ContinueRollback, Some(stack)) => context.continue_rollback(aws.as_ref(), &stack).await?,
+            (BeforeUp::ContinueRollback, Some(stack)) => {
+                context.continue_rollback(aws.as_ref(), &stack).await?
+            }
             (BeforeUp::Refuse { remedy }, Some(stack)) => {
-                return Err(
-                    Failure::new(FailureKind::Stuck, format!("the stack is {}", stack.status)).hint(remedy),
-                );
+                return Err(Failure::new(
+                    FailureKind::Stuck,
+                    format!("the stack is {}", stack.status),
+                )
+                .hint(remedy));
             }
         }
     }
-    Err(Failure::new(FailureKind::Busy, "the stack does not come to rest")
-        .hint("is somebody else working on it? Look with `deployer status`, then try again"))
+    Err(
+        Failure::new(FailureKind::Busy, "the stack does not come to rest")
+            .hint("is somebody else working on it? Look with `deployer status`, then try again"),
+    )
 }
 
 /// Creates the stack without an image; `None` when somebody else was faster.
@@ -160,7 +192,10 @@ async fn create(
         Err(error) if error.kind == RemoteErrorKind::Refused => {
             return Err(Failure::preflight("CloudFormation refuses the template")
                 .because(error)
-                .hint(format!("check it: `cfn-lint {}`", context.config.template.display())));
+                .hint(format!(
+                    "check it: `cfn-lint {}`",
+                    context.config.template.display()
+                )));
         }
         Err(error) => return Err(failed(error)),
     };
@@ -170,9 +205,11 @@ async fn create(
         resource_types: unconditional_types(template),
     });
     let repository_made = |event: &ResourceEvent| {
-        if let (REPOSITORY, "CREATE_COMPLETE", Some(name)) =
-            (event.logical_id.as_str(), event.status.as_str(), &event.physical_id)
-        {
+        if let (REPOSITORY, "CREATE_COMPLETE", Some(name)) = (
+            event.logical_id.as_str(),
+            event.status.as_str(),
+            &event.physical_id,
+        ) {
             announce(name);
         }
     };
@@ -189,11 +226,18 @@ async fn create(
     }
 }
 
-async fn repository_of(context: Context<'_>, aws: &Aws, stack: &Observed) -> Result<String, Failure> {
+async fn repository_of(
+    context: Context<'_>,
+    aws: &Aws,
+    stack: &Observed,
+) -> Result<String, Failure> {
     if let Some(name) = stack.outputs.get("RepositoryName") {
         return Ok(name.clone());
     }
-    let resources = aws.resources(&stack.id).await.map_err(|error| context.remote_failure(&error))?;
+    let resources = aws
+        .resources(&stack.id)
+        .await
+        .map_err(|error| context.remote_failure(&error))?;
     resources
         .into_iter()
         .find(|resource| resource.logical_id == REPOSITORY)
@@ -212,7 +256,11 @@ async fn push(
     built: &BuiltImage,
     mut destination: watch::Receiver<Option<Destination>>,
 ) -> Result<String, Failure> {
-    let Destination { aws, repository } = match destination.wait_for(Option::is_some).await.map(|found| found.clone()) {
+    let Destination { aws, repository } = match destination
+        .wait_for(Option::is_some)
+        .await
+        .map(|found| found.clone())
+    {
         Ok(Some(destination)) => destination,
         // The other lane failed, and says why.
         Ok(None) | Err(_) => std::future::pending().await,
@@ -254,7 +302,10 @@ async fn update(
         template: template.to_owned(),
         parameters,
     };
-    let planned = context.sink.phase(Phase::Plan, propose(context, aws, stack, &wanted)).await?;
+    let planned = context
+        .sink
+        .phase(Phase::Plan, propose(context, aws, stack, &wanted))
+        .await?;
     let Some((change_set, changes)) = planned else {
         context.sink.send(&Event::Unchanged);
         return Ok(false);
@@ -278,13 +329,24 @@ async fn propose(
     let refused = |cause: String| {
         Failure::preflight("CloudFormation refuses the change")
             .because(cause)
-            .hint(format!("check the template: `cfn-lint {}`", context.config.template.display()))
+            .hint(format!(
+                "check the template: `cfn-lint {}`",
+                context.config.template.display()
+            ))
     };
-    let id = aws.propose(&stack.id, wanted, &new_token()).await.map_err(|error| match error.kind {
-        RemoteErrorKind::Refused if error.code.as_deref() == Some("ValidationError") => refused(error.to_string()),
-        _ => context.remote_failure(&error),
-    })?;
-    let mut subject = ChangeSet { world: aws, id: &id };
+    let id = aws
+        .propose(&stack.id, wanted, &new_token())
+        .await
+        .map_err(|error| match error.kind {
+            RemoteErrorKind::Refused if error.code.as_deref() == Some("ValidationError") => {
+                refused(error.to_string())
+            }
+            _ => context.remote_failure(&error),
+        })?;
+    let mut subject = ChangeSet {
+        world: aws,
+        id: &id,
+    };
     match context.follow(&mut subject).await? {
         Proposal::Ready(changes) => Ok(Some((id, changes))),
         Proposal::Empty => {
@@ -295,7 +357,10 @@ async fn propose(
             let _ = aws.discard(&id).await;
             Err(refused(reason))
         }
-        Proposal::Pending => Err(Failure::new(FailureKind::Unexpected, "the change set is not ready")),
+        Proposal::Pending => Err(Failure::new(
+            FailureKind::Unexpected,
+            "the change set is not ready",
+        )),
     }
 }
 
@@ -308,17 +373,28 @@ async fn execute(
 ) -> Result<(), Failure> {
     let failed = |error| context.remote_failure(&error);
     let token = new_token();
-    let mut watch = StackWatch::prepare(aws, context.sink, Operation::Update, Some(stack), Some(&token))
-        .await
-        .map_err(failed)?;
+    let mut watch = StackWatch::prepare(
+        aws,
+        context.sink,
+        Operation::Update,
+        Some(stack),
+        Some(&token),
+    )
+    .await
+    .map_err(failed)?;
     aws.execute(change_set, &token).await.map_err(failed)?;
     context.sink.send(&Event::OperationBegun {
         operation: "update",
         stack_id: stack.id.clone(),
-        resource_types: changes.iter().map(|change| change.resource_type.clone()).collect(),
+        resource_types: changes
+            .iter()
+            .map(|change| change.resource_type.clone())
+            .collect(),
     });
     let end = context.follow(&mut watch).await?;
-    let cause = end.cause.unwrap_or_else(|| "CloudFormation gives no reason".to_owned());
+    let cause = end
+        .cause
+        .unwrap_or_else(|| "CloudFormation gives no reason".to_owned());
     match end.during {
         During::Succeeded => Ok(()),
         During::RolledBack => Err(Failure::new(
@@ -327,22 +403,39 @@ async fn execute(
         )
         .because(cause)
         .hint("mend what it names, then run `deployer up` again")),
-        During::Stuck | During::LeftToDelete | During::KeepLooking | During::KeepLookingAtUnknown => {
-            Err(Failure::new(FailureKind::Stuck, "the update failed, and so did its rollback")
-                .because(cause)
-                .hint("`deployer up` continues the rollback once what it names is mended"))
-        }
+        During::Stuck
+        | During::LeftToDelete
+        | During::KeepLooking
+        | During::KeepLookingAtUnknown => Err(Failure::new(
+            FailureKind::Stuck,
+            "the update failed, and so did its rollback",
+        )
+        .because(cause)
+        .hint("`deployer up` continues the rollback once what it names is mended")),
     }
 }
 
-async fn observe_again(context: Context<'_>, aws: &Aws, stack: &Observed) -> Result<Observed, Failure> {
+async fn observe_again(
+    context: Context<'_>,
+    aws: &Aws,
+    stack: &Observed,
+) -> Result<Observed, Failure> {
     aws.observe(stack.id.as_str())
         .await
         .map_err(|error| context.remote_failure(&error))?
-        .ok_or_else(|| Failure::new(FailureKind::Busy, "somebody deleted the stack in the meantime"))
+        .ok_or_else(|| {
+            Failure::new(
+                FailureKind::Busy,
+                "somebody deleted the stack in the meantime",
+            )
+        })
 }
 
-async fn rollout(context: Context<'_>, world: &dyn World, names: &ServiceNames) -> Result<(), Failure> {
+async fn rollout(
+    context: Context<'_>,
+    world: &dyn World,
+    names: &ServiceNames,
+) -> Result<(), Failure> {
     let mut watch = RolloutWatch::new(world, context.sink, names);
     let end = context.follow(&mut watch).await?;
     let failure = match end.rollout {
@@ -362,7 +455,11 @@ async fn rollout(context: Context<'_>, world: &dyn World, names: &ServiceNames) 
         .hint("mend the program or its settings, then run `deployer up` again"))
 }
 
-async fn verify(context: Context<'_>, url: &PublicUrl, digest: &Digest) -> Result<Checked, Failure> {
+async fn verify(
+    context: Context<'_>,
+    url: &PublicUrl,
+    digest: &Digest,
+) -> Result<Checked, Failure> {
     let config = context.config;
     let settings = checker::Settings {
         max_skew: config.max_skew,
@@ -370,15 +467,24 @@ async fn verify(context: Context<'_>, url: &PublicUrl, digest: &Digest) -> Resul
         ..checker::Settings::default()
     };
     let mut subject = Verification::new(context.sink, &url.target, settings, digest);
-    if let Some(checked) = context.follow_for(&mut subject, config.verify_timeout).await? {
+    if let Some(checked) = context
+        .follow_for(&mut subject, config.verify_timeout)
+        .await?
+    {
         return Ok(checked);
     }
     let last = subject.last();
-    let cause = last.and_then(|last| last.cause.clone()).unwrap_or_else(|| "no check was made".to_owned());
+    let cause = last
+        .and_then(|last| last.cause.clone())
+        .unwrap_or_else(|| "no check was made".to_owned());
     let verdict = last.map_or("unknown", |last| last.verdict.name());
     Err(Failure::new(
         FailureKind::CheckFailed,
-        format!("deployed, but {} is {verdict} after {} s", url.official, config.verify_timeout.as_secs()),
+        format!(
+            "deployed, but {} is {verdict} after {} s",
+            url.official,
+            config.verify_timeout.as_secs()
+        ),
     )
     .because(cause)
     .hint(format!("look yourself: `curl -i {}`", url.shown))

@@ -48,9 +48,9 @@ impl Docker {
             return Err(Failure::preflight(format!("`DOCKER_HOST` is `{address}`"))
                 .hint("only `unix://…` and `tcp://…` are supported"));
         };
-        let client = builder
-            .build()
-            .map_err(|error| Failure::preflight("cannot prepare a connection to Docker").because(error))?;
+        let client = builder.build().map_err(|error| {
+            Failure::preflight("cannot prepare a connection to Docker").because(error)
+        })?;
         let docker = Self {
             client,
             base,
@@ -72,7 +72,8 @@ impl Docker {
             Ok(_) => Ok(()),
             Err(error) => {
                 let cause = root_cause(&error);
-                let failure = Failure::preflight(format!("no Docker engine answers at {}", self.address));
+                let failure =
+                    Failure::preflight(format!("no Docker engine answers at {}", self.address));
                 Err(if cause.contains("ermission denied") {
                     failure
                         .because(cause)
@@ -89,7 +90,10 @@ impl Docker {
     }
 
     /// Removes all containers with these labels (`key=value`), running or not; returns how many.
-    pub(super) async fn remove_containers(&self, labels: &[String]) -> Result<usize, reqwest::Error> {
+    pub(super) async fn remove_containers(
+        &self,
+        labels: &[String],
+    ) -> Result<usize, reqwest::Error> {
         let filters = serde_json::json!({ "label": labels }).to_string();
         let containers: Vec<Container> = self
             .client

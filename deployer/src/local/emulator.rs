@@ -18,7 +18,8 @@ use crate::process::{self, Detached, Program};
 use crate::remote::Remote;
 
 /// What the template's resources and this program need of it; less to start, and less that can live there.
-const SERVICES: &str = "cloudformation,ec2,ecr,ecs,ecs-metadata,elasticloadbalancing,iam,logs,sts,monitoring,tagging";
+const SERVICES: &str =
+    "cloudformation,ec2,ecr,ecs,ecs-metadata,elasticloadbalancing,iam,logs,sts,monitoring,tagging";
 /// How long it may take to answer after its start: about two seconds are usual.
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// How long it may take to end.
@@ -62,7 +63,8 @@ impl Emulator {
     }
 
     fn file(&self, extension: &str) -> PathBuf {
-        self.folder.join(format!("emulator-{}.{extension}", self.port()))
+        self.folder
+            .join(format!("emulator-{}.{extension}", self.port()))
     }
 
     /// Makes sure that it runs: reuses a running one, else installs it if need be and starts it.
@@ -100,10 +102,16 @@ impl Emulator {
     fn occupied(&self, what: &str) -> Failure {
         let port = self.port();
         let other = if port == 4566 { 4567 } else { 4566 };
-        Failure::preflight(format!("port {port} is taken by something that is not the emulator"))
-            .because(what)
-            .hint(format!("see what it is: `ss -ltnp 'sport = :{port}'`, and stop it"))
-            .hint(format!("or use another port: `--endpoint-url http://127.0.0.1:{other}`"))
+        Failure::preflight(format!(
+            "port {port} is taken by something that is not the emulator"
+        ))
+        .because(what)
+        .hint(format!(
+            "see what it is: `ss -ltnp 'sport = :{port}'`, and stop it"
+        ))
+        .hint(format!(
+            "or use another port: `--endpoint-url http://127.0.0.1:{other}`"
+        ))
     }
 
     /// Starts it; false when another run of this program did so in the meantime.
@@ -118,7 +126,11 @@ impl Emulator {
         // Each start writes a log of its own.
         File::create(&log).map_err(|error| unwritable(&log, &error))?;
         let host = self.endpoint.host_str().unwrap_or("127.0.0.1");
-        let bind = if host == "localhost" { "127.0.0.1" } else { host };
+        let bind = if host == "localhost" {
+            "127.0.0.1"
+        } else {
+            host
+        };
         let mut program = Program::new(&python)
             .args(["-m", "ministack"])
             // Whoever reaches it can start containers: this machine only.
@@ -129,14 +141,22 @@ impl Emulator {
             .env("SFTP_ENABLED", "0")
             .env("PERSIST_STATE", "0")
             .env("LOG_LEVEL", "INFO");
-        for inherited in ["EDGE_PORT", "MINISTACK_REGION", "MINISTACK_HOST", "MINISTACK_ACCOUNT_ID", "AUTH", "USE_SSL"] {
+        for inherited in [
+            "EDGE_PORT",
+            "MINISTACK_REGION",
+            "MINISTACK_HOST",
+            "MINISTACK_ACCOUNT_ID",
+            "AUTH",
+            "USE_SSL",
+        ] {
             program = program.env_remove(inherited);
         }
         let detached = program
             .spawn_detached(&log)
             .map_err(|error| Failure::preflight("cannot start the emulator").because(error))?;
         let pid_file = self.file("pid");
-        std::fs::write(&pid_file, detached.pid().to_string()).map_err(|error| unwritable(&pid_file, &error))?;
+        std::fs::write(&pid_file, detached.pid().to_string())
+            .map_err(|error| unwritable(&pid_file, &error))?;
         let mut coming_up = ComingUp {
             endpoint: &self.endpoint,
             detached,
@@ -170,7 +190,11 @@ impl Emulator {
 
     /// The process that we started, if it still runs and still is the emulator.
     fn own_process(&self) -> Option<u32> {
-        let pid: u32 = std::fs::read_to_string(self.file("pid")).ok()?.trim().parse().ok()?;
+        let pid: u32 = std::fs::read_to_string(self.file("pid"))
+            .ok()?
+            .trim()
+            .parse()
+            .ok()?;
         // A process id is used again: only what calls itself the emulator is ours to end. One that has ended, but was not
         // yet buried by its parent, calls itself nothing.
         let command_line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
@@ -197,8 +221,11 @@ impl Emulator {
         let deadline = Instant::now() + STOP_LIMIT;
         let followed = engine::follow(&mut GoingDown(self), Pace::LOCAL, deadline, sink).await;
         if !matches!(followed, Ok(Followed::Ended(()))) {
-            return Err(Failure::new(FailureKind::Stuck, format!("the emulator (process {pid}) does not end"))
-                .hint(format!("end it: `kill -9 {pid}`")));
+            return Err(Failure::new(
+                FailureKind::Stuck,
+                format!("the emulator (process {pid}) does not end"),
+            )
+            .hint(format!("end it: `kill -9 {pid}`")));
         }
         for extension in ["pid", "log"] {
             // What is left of it is of no consequence.

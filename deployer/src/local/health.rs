@@ -34,7 +34,9 @@ pub(super) async fn ask(endpoint: &Url) -> Health {
     };
     match client.get(url).send().await {
         Err(error) if error.is_connect() => Health::Nobody,
-        Err(error) if error.is_timeout() => Health::SomethingElse("it does not answer within 3 s".to_owned()),
+        Err(error) if error.is_timeout() => {
+            Health::SomethingElse("it does not answer within 3 s".to_owned())
+        }
         Err(error) => Health::SomethingElse(error.to_string()),
         Ok(answer) => {
             let status = answer.status();
@@ -42,7 +44,9 @@ pub(super) async fn ask(endpoint: &Url) -> Health {
                 Ok(answer) if !answer.edition.is_empty() => Health::Emulator {
                     version: answer.version,
                 },
-                _ => Health::SomethingElse(format!("it answers {status} to the emulator's health check")),
+                _ => Health::SomethingElse(format!(
+                    "it answers {status} to the emulator's health check"
+                )),
             }
         }
     }

@@ -19,7 +19,11 @@ const OLDEST_PYTHON: (u32, u32) = (3, 10);
 /// written last tells a finished installation from one that was interrupted.
 pub(super) async fn ensure(cache: &Path, sink: &Sink) -> Result<PathBuf, Failure> {
     let hash = Sha256::digest(REQUIREMENTS.as_bytes());
-    let short: String = hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    let short: String = hash
+        .iter()
+        .take(6)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     let folder = cache.join(format!("emulator-{EMULATOR_VERSION}-{short}"));
     let python = folder.join("bin/python");
     let marker = folder.join(".complete");
@@ -46,7 +50,15 @@ pub(super) async fn ensure(cache: &Path, sink: &Sink) -> Result<PathBuf, Failure
             .hint("on Debian and Ubuntu: `sudo apt-get install python3-venv`, or `make bootstrap`")
     })?;
     let pip = Program::new(&python)
-        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "--requirement"])
+        .args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--require-hashes",
+            "--requirement",
+        ])
         .arg(&list);
     run(&pip).await.map_err(|error| {
         Failure::preflight("cannot install the emulator")
@@ -65,14 +77,18 @@ async fn require_python() -> Result<(), Failure> {
         .args(["-c", question])
         .output(Duration::from_secs(20))
         .await
-        .map_err(|error| Failure::preflight("cannot run Python").because(error).hint(hint))?;
+        .map_err(|error| {
+            Failure::preflight("cannot run Python")
+                .because(error)
+                .hint(hint)
+        })?;
     let mut numbers = answer.stdout.split_whitespace().map(str::parse::<u32>);
     match (numbers.next(), numbers.next()) {
         (Some(Ok(major)), Some(Ok(minor))) if (major, minor) >= OLDEST_PYTHON => Ok(()),
-        (Some(Ok(major)), Some(Ok(minor))) => {
-            Err(Failure::preflight(format!("Python {major}.{minor} is too old for the emulator"))
-                .hint("install Python 3.10 or newer as `python3`"))
-        }
+        (Some(Ok(major)), Some(Ok(minor))) => Err(Failure::preflight(format!(
+            "Python {major}.{minor} is too old for the emulator"
+        ))
+        .hint("install Python 3.10 or newer as `python3`")),
         _ => Err(Failure::preflight("`python3` does not work")
             .because(answer.stderr.trim())
             .hint(hint)),

@@ -46,7 +46,10 @@ pub fn reachable_url(public: &str, endpoint: &Url) -> Option<String> {
     let first_label = public.host_str()?.split('.').next()?;
     let (load_balancer, _id) = first_label.rsplit_once('-')?;
     let port = endpoint.port_or_known_default()?;
-    Some(format!("http://{load_balancer}.alb.localhost:{port}{}", public.path()))
+    Some(format!(
+        "http://{load_balancer}.alb.localhost:{port}{}",
+        public.path()
+    ))
 }
 
 #[cfg(test)]
@@ -67,7 +70,11 @@ mod tests {
     fn reachable_urls() {
         let endpoint = Url::parse("http://127.0.0.1:4566").unwrap();
         assert_eq!(
-            reachable_url("http://clock-LoadB-1A2B-0f9e8d7c.us-east-1.elb.amazonaws.com/now", &endpoint).unwrap(),
+            reachable_url(
+                "http://clock-LoadB-1A2B-0f9e8d7c.us-east-1.elb.amazonaws.com/now",
+                &endpoint
+            )
+            .unwrap(),
             "http://clock-loadb-1a2b.alb.localhost:4566/now"
         );
         assert_eq!(reachable_url("nonsense", &endpoint), None);

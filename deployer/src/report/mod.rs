@@ -41,14 +41,18 @@ pub fn status(status: &Status, output: Output) {
 fn to_stdout(text: &str) {
     #[expect(clippy::disallowed_methods, reason = "reporters print")]
     let mut stdout = std::io::stdout().lock();
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    let _ = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
 }
 
 /// Writes to standard error, likewise.
 fn to_stderr(text: &str) {
     #[expect(clippy::disallowed_methods, reason = "reporters print")]
     let mut stderr = std::io::stderr().lock();
-    let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
+    let _ = stderr
+        .write_all(text.as_bytes())
+        .and_then(|()| stderr.flush());
 }
 
 /// What people get at the end of a command: results on standard output, failures on standard error.

@@ -42,7 +42,10 @@ fn beat(last: &Weak<Mutex<Last>>) {
         let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.at.elapsed() >= HEARTBEAT {
             last.at = Instant::now();
-            super::to_stderr(&stamped(Utc::now(), &format!("… still at it; the last was: {}", last.line)));
+            super::to_stderr(&stamped(
+                Utc::now(),
+                &format!("… still at it; the last was: {}", last.line),
+            ));
         }
     }
 }

@@ -54,7 +54,10 @@ impl Terminal {
     }
 
     fn bar(&self, phase: Phase) -> Option<&ProgressBar> {
-        self.bars.iter().find(|(of, _)| *of == phase).map(|(_, bar)| bar)
+        self.bars
+            .iter()
+            .find(|(of, _)| *of == phase)
+            .map(|(_, bar)| bar)
     }
 
     /// The bar of the operation on the stack that is under way.
@@ -81,7 +84,10 @@ impl Terminal {
     fn finish(&mut self, phase: Phase, seconds: f64) {
         self.remove(phase);
         let mark = Style::new().for_stderr().green().apply_to("✓");
-        let took = Style::new().for_stderr().dim().apply_to(text::duration(seconds));
+        let took = Style::new()
+            .for_stderr()
+            .dim()
+            .apply_to(text::duration(seconds));
         let detail = self.details.remove(phase.title()).unwrap_or_default();
         self.line(&format!("  {mark} {:<9} {detail} {took}", phase.title()));
     }
@@ -119,7 +125,9 @@ impl Terminal {
         }
         let operation = &mut self.operation;
         if status.ends_with("_IN_PROGRESS") {
-            operation.active.insert(logical_id.to_owned(), describe(resource_type).to_owned());
+            operation
+                .active
+                .insert(logical_id.to_owned(), describe(resource_type).to_owned());
         } else if operation.active.remove(logical_id).is_some() {
             operation.finished += 1;
             operation.done = (operation.done + usual_seconds(resource_type)).min(operation.total);
@@ -168,7 +176,10 @@ impl Reporter for Terminal {
             Event::PhaseBegun { phase } => self.begin(*phase),
             Event::PhaseEnded { phase, seconds } => self.finish(*phase, *seconds),
             Event::EmulatorInstalling { version } => {
-                self.message(Phase::Emulator, format!("installing ministack {version}: only the first time"));
+                self.message(
+                    Phase::Emulator,
+                    format!("installing ministack {version}: only the first time"),
+                );
             }
             Event::EmulatorReady { endpoint, reused } => {
                 let how = if *reused { "runs already" } else { "started" };
@@ -178,7 +189,10 @@ impl Reporter for Terminal {
                 self.message(Phase::Image, format!("compiled {crates} crates: {name}"));
             }
             Event::ImagePacked { digest, bytes } => {
-                self.detail(Phase::Image, format!("{} of {}", digest.short(), text::size(*bytes)));
+                self.detail(
+                    Phase::Image,
+                    format!("{} of {}", digest.short(), text::size(*bytes)),
+                );
             }
             Event::OperationBegun { resource_types, .. } => self.operation_begun(resource_types),
             Event::ResourceChanged {
@@ -206,7 +220,10 @@ impl Reporter for Terminal {
                 digest,
                 bytes_sent,
                 already_there,
-            } => self.detail(Phase::Push, text::pushed(digest.short(), *bytes_sent, *already_there)),
+            } => self.detail(
+                Phase::Push,
+                text::pushed(digest.short(), *bytes_sent, *already_there),
+            ),
             Event::RolloutMoved {
                 deployments,
                 healthy_targets,
@@ -234,7 +251,10 @@ impl Reporter for Terminal {
             }
             // The phases show it.
             Event::StackFound { .. } | Event::OperationEnded { .. } => {}
-            Event::Succeeded { .. } | Event::TakenDown { .. } | Event::NothingThere { .. } | Event::Failed { .. } => {
+            Event::Succeeded { .. }
+            | Event::TakenDown { .. }
+            | Event::NothingThere { .. }
+            | Event::Failed { .. } => {
                 self.clear();
                 super::print_end(event);
             }

@@ -20,9 +20,17 @@ pub(super) enum End {
 pub(super) fn line(event: &Event) -> Option<String> {
     let line = match event {
         Event::Begun {
-            command, stack, local, ..
-        } => format!("{command}: stack {stack}{}", if *local { " on this machine" } else { "" }),
-        Event::PhaseEnded { phase, seconds } => format!("{}: done in {}", phase.title(), duration(*seconds)),
+            command,
+            stack,
+            local,
+            ..
+        } => format!(
+            "{command}: stack {stack}{}",
+            if *local { " on this machine" } else { "" }
+        ),
+        Event::PhaseEnded { phase, seconds } => {
+            format!("{}: done in {}", phase.title(), duration(*seconds))
+        }
         Event::EmulatorInstalling { version } => {
             format!("installing the AWS emulator (ministack {version}): only the first time")
         }
@@ -38,10 +46,15 @@ pub(super) fn line(event: &Event) -> Option<String> {
             region,
             endpoint,
         } => {
-            let at = endpoint.as_deref().map(|url| format!(" at {url}")).unwrap_or_default();
+            let at = endpoint
+                .as_deref()
+                .map(|url| format!(" at {url}"))
+                .unwrap_or_default();
             format!("account {account}, region {region}, as {arn}{at}")
         }
-        Event::ImagePacked { digest, bytes } => format!("image {} packed: {}", digest.short(), size(*bytes)),
+        Event::ImagePacked { digest, bytes } => {
+            format!("image {} packed: {}", digest.short(), size(*bytes))
+        }
         Event::StackFound { status } => match status {
             Some(status) => format!("the stack is {status}"),
             None => "there is no stack yet".to_owned(),
@@ -56,10 +69,15 @@ pub(super) fn line(event: &Event) -> Option<String> {
             if status.ends_with("_IN_PROGRESS") && resource_type != "AWS::CloudFormation::Stack" {
                 return None;
             }
-            let why = reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            let why = reason
+                .as_deref()
+                .map(|reason| format!(": {reason}"))
+                .unwrap_or_default();
             format!("{status} {} ({logical_id}){why}", describe(resource_type))
         }
-        Event::Proposed { changes } => format!("{} changes: {}", changes.len(), change_list(changes)),
+        Event::Proposed { changes } => {
+            format!("{} changes: {}", changes.len(), change_list(changes))
+        }
         Event::Unchanged => "nothing to change".to_owned(),
         Event::Pushed {
             digest,
@@ -75,8 +93,15 @@ pub(super) fn line(event: &Event) -> Option<String> {
             rollout(deployments)
         ),
         Event::TaskFailed { task, log } => {
-            let code = task.exit_code.map(|code| format!(", exit code {code}")).unwrap_or_default();
-            let mut text = format!("task {} failed: {}{code}", task.id, task.reason.as_deref().unwrap_or("no reason"));
+            let code = task
+                .exit_code
+                .map(|code| format!(", exit code {code}"))
+                .unwrap_or_default();
+            let mut text = format!(
+                "task {} failed: {}{code}",
+                task.id,
+                task.reason.as_deref().unwrap_or("no reason")
+            );
             for line in log {
                 let _ = write!(text, "\n  {}", line.trim_end());
             }
@@ -102,7 +127,10 @@ pub(super) fn line(event: &Event) -> Option<String> {
 pub(super) fn end(event: &Event) -> Option<End> {
     match event {
         Event::Succeeded { summary } => Some(End::Result(self::summary(summary))),
-        Event::TakenDown { looked_for, seconds } => {
+        Event::TakenDown {
+            looked_for,
+            seconds,
+        } => {
             let mut text = format!("everything is gone ({})\n", duration(*seconds));
             if !looked_for.is_empty() {
                 let _ = writeln!(text, "looked for, and not found: {}", looked_for.join(", "));
@@ -132,7 +160,11 @@ fn summary(summary: &Summary) -> String {
         .tasks
         .iter()
         .map(|task| {
-            let zone = task.zone.as_deref().map(|zone| format!(" in {zone}")).unwrap_or_default();
+            let zone = task
+                .zone
+                .as_deref()
+                .map(|zone| format!(" in {zone}"))
+                .unwrap_or_default();
             format!("{}{zone}", task.id.get(..8).unwrap_or(&task.id))
         })
         .collect();
@@ -143,7 +175,10 @@ fn summary(summary: &Summary) -> String {
         .iter()
         .map(|timing| format!("{} {}", timing.phase.title(), duration(timing.seconds)))
         .collect();
-    row("time", &format!("{}: {}", duration(summary.seconds), times.join(", ")));
+    row(
+        "time",
+        &format!("{}: {}", duration(summary.seconds), times.join(", ")),
+    );
     format!("{headline}\n{text}")
 }
 
@@ -172,14 +207,32 @@ pub(super) fn status(status: &Status) -> String {
         }
     }
     if status.desired_tasks > 0 {
-        row("tasks", &format!("{} of {}", status.tasks.len(), status.desired_tasks));
+        row(
+            "tasks",
+            &format!("{} of {}", status.tasks.len(), status.desired_tasks),
+        );
         for task in &status.tasks {
-            row("", &format!("{} {} {}", task.id, task.status, task.zone.as_deref().unwrap_or("")));
+            row(
+                "",
+                &format!(
+                    "{} {} {}",
+                    task.id,
+                    task.status,
+                    task.zone.as_deref().unwrap_or("")
+                ),
+            );
         }
     }
     if !status.targets.is_empty() {
-        let healthy = status.targets.iter().filter(|target| target.is_healthy()).count();
-        row("targets", &format!("{healthy} of {} healthy", status.targets.len()));
+        let healthy = status
+            .targets
+            .iter()
+            .filter(|target| target.is_healthy())
+            .count();
+        row(
+            "targets",
+            &format!("{healthy} of {} healthy", status.targets.len()),
+        );
     }
     if let Some(check) = &status.check {
         row("check", &checked(check));
@@ -227,9 +280,19 @@ pub(super) fn rollout(deployments: &[Deployment]) -> String {
     let rows: Vec<String> = deployments
         .iter()
         .map(|deployment| {
-            let name = if deployment.status == "PRIMARY" { "new" } else { "old" };
-            let mut text = format!("{name} {} of {} running", deployment.running, deployment.desired);
-            for (count, what) in [(deployment.pending, "pending"), (deployment.failed, "failed")] {
+            let name = if deployment.status == "PRIMARY" {
+                "new"
+            } else {
+                "old"
+            };
+            let mut text = format!(
+                "{name} {} of {} running",
+                deployment.running, deployment.desired
+            );
+            for (count, what) in [
+                (deployment.pending, "pending"),
+                (deployment.failed, "failed"),
+            ] {
                 if count > 0 {
                     let _ = write!(text, ", {count} {what}");
                 }
@@ -258,7 +321,11 @@ fn change_list(changes: &[crate::remote::Change]) -> String {
                 Some("Conditional") => ", perhaps replaced",
                 _ => "",
             };
-            format!("{} {}{replaced}", change.action.to_lowercase(), describe(&change.resource_type))
+            format!(
+                "{} {}{replaced}",
+                change.action.to_lowercase(),
+                describe(&change.resource_type)
+            )
         })
         .collect();
     names.join("; ")
@@ -280,7 +347,10 @@ pub(super) fn duration(seconds: f64) -> String {
 
 /// Bytes as people say them, in powers of 1000.
 pub(super) fn size(bytes: u64) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "shown with one digit after the point")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "shown with one digit after the point"
+    )]
     let number = bytes as f64;
     match bytes {
         0..1_000 => format!("{bytes} B"),
@@ -331,7 +401,10 @@ mod tests {
             url: "http://clock.alb.localhost:4566/now".to_owned(),
             image: "localhost:4566/clock@sha256:3f2a".to_owned(),
             version: Some("0.1.0+3f2a9c0b1d2e".to_owned()),
-            tasks: vec![task("0123456789", "us-east-1a"), task("abcdef0123", "us-east-1b")],
+            tasks: vec![
+                task("0123456789", "us-east-1a"),
+                task("abcdef0123", "us-east-1b"),
+            ],
             check: check(),
             timings: vec![
                 Timing {

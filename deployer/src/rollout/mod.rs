@@ -75,9 +75,12 @@ pub struct StoppedTask {
 impl StoppedTask {
     /// Did it end by itself, rather than because somebody asked it to?
     pub fn is_failure(&self) -> bool {
-        self.stop_code
-            .as_deref()
-            .is_some_and(|code| !matches!(code, "UserInitiated" | "ServiceSchedulerInitiated" | "SpotInterruption"))
+        self.stop_code.as_deref().is_some_and(|code| {
+            !matches!(
+                code,
+                "UserInitiated" | "ServiceSchedulerInitiated" | "SpotInterruption"
+            )
+        })
     }
 }
 
@@ -105,7 +108,7 @@ impl Target {
 pub enum Rollout {
     /// Not there yet.
     InProgress,
-    /// Ours is the primary deployment, completed, and enough targets are healthy.
+    /// Ours is the primary deployment, completed, enough targets are healthy, and no task of another version is left.
     Completed,
     /// Ours failed, and something else is (or becomes) the primary deployment again.
     RolledBack(String),
@@ -126,8 +129,15 @@ pub fn judge(service: Option<&Service>, targets: &[Target], ours: &str) -> Rollo
             .unwrap_or_else(|| "ECS gives no reason".to_owned())
     };
     let failed = |deployment: &&Deployment| deployment.rollout_state.as_deref() == Some("FAILED");
-    let own = service.deployments.iter().find(|deployment| deployment.task_definition == ours);
-    match service.deployments.iter().find(|deployment| deployment.is_primary()) {
+    let own = service
+        .deployments
+        .iter()
+        .find(|deployment| deployment.task_definition == ours);
+    match service
+        .deployments
+        .iter()
+        .find(|deployment| deployment.is_primary())
+    {
         None => Rollout::InProgress,
         Some(primary) if primary.task_definition == ours => {
             if failed(&primary) {
@@ -140,7 +150,11 @@ pub fn judge(service: Option<&Service>, targets: &[Target], ours: &str) -> Rollo
             };
             let healthy = targets.iter().filter(|target| target.is_healthy()).count();
             let enough = u32::try_from(healthy).unwrap_or(u32::MAX) >= primary.desired;
-            if completed && primary.running >= primary.desired && enough {
+            let alone = service
+                .deployments
+                .iter()
+                .all(|other| other.is_primary() || other.running + other.pending == 0);
+            if completed && primary.running >= primary.desired && enough && alone {
                 Rollout::Completed
             } else {
                 Rollout::InProgress
@@ -148,14 +162,11 @@ pub fn judge(service: Option<&Service>, targets: &[Target], ours: &str) -> Rollo
         }
         Some(_) => match own.filter(failed) {
             Some(own) => Rollout::RolledBack(reason(own)),
-            None => Rollout::RolledBack("another version is the primary deployment of the service".to_owned()),
+            None => Rollout::RolledBack(
+                "another version is the primary deployment of the service".to_owned(),
+            ),
         },
     }
-}
-
-/// Which of two looks at a service tell a reader the same: nothing to report.
-pub fn same_to_a_reader(one: &Service, other: &Service) -> bool {
-    one.desired == other.desired && one.running == other.running && one.deployments == other.deployments
 }
 
 #[cfg(test)]
@@ -198,13 +209,26 @@ mod tests {
         let good = service(vec![deployment("PRIMARY", "new", "COMPLETED", 2)]);
         let well = targets(&["healthy", "healthy"]);
         assert_eq!(judge(Some(&good), &well, "new"), Rollout::Completed);
-        assert_eq!(judge(Some(&good), &targets(&["healthy", "initial"]), "new"), Rollout::InProgress);
+        assert_eq!(
+            judge(Some(&good), &targets(&["healthy", "initial"]), "new"),
+            Rollout::InProgress
+        );
         assert_eq!(judge(Some(&good), &[], "new"), Rollout::InProgress);
         let under_way = service(vec![
             deployment("PRIMARY", "new", "IN_PROGRESS", 1),
             deployment("ACTIVE", "old", "COMPLETED", 2),
         ]);
         assert_eq!(judge(Some(&under_way), &well, "new"), Rollout::InProgress);
+        let leaving = service(vec![
+            deployment("PRIMARY", "new", "COMPLETED", 2),
+            deployment("ACTIVE", "old", "COMPLETED", 1),
+        ]);
+        assert_eq!(judge(Some(&leaving), &well, "new"), Rollout::InProgress);
+        let remembered = service(vec![
+            deployment("PRIMARY", "new", "COMPLETED", 2),
+            deployment("ACTIVE", "old", "FAILED", 0),
+        ]);
+        assert_eq!(judge(Some(&remembered), &well, "new"), Rollout::Completed);
         let one_short = service(vec![deployment("PRIMARY", "new", "COMPLETED", 1)]);
         assert_eq!(judge(Some(&one_short), &well, "new"), Rollout::InProgress);
     }
@@ -220,9 +244,15 @@ mod tests {
             Rollout::RolledBack("FAILED because".to_owned())
         );
         let forgotten = service(vec![deployment("PRIMARY", "old", "COMPLETED", 2)]);
-        assert!(matches!(judge(Some(&forgotten), &[], "new"), Rollout::RolledBack(_)));
+        assert!(matches!(
+            judge(Some(&forgotten), &[], "new"),
+            Rollout::RolledBack(_)
+        ));
         let first = service(vec![deployment("PRIMARY", "new", "FAILED", 0)]);
-        assert_eq!(judge(Some(&first), &[], "new"), Rollout::Failed("FAILED because".to_owned()));
+        assert_eq!(
+            judge(Some(&first), &[], "new"),
+            Rollout::Failed("FAILED because".to_owned())
+        );
         assert!(matches!(judge(None, &[], "new"), Rollout::Failed(_)));
     }
 }

@@ -168,9 +168,10 @@ pub const fn during(operation: Operation, seen: Seen<'_>) -> During {
         Phase::Moving => {
             return match (operation, status) {
                 (Operation::Update, S::UpdateCompleteCleanupInProgress) => During::Succeeded,
-                (Operation::Create | Operation::Update | Operation::Delete | Operation::Attached, _) => {
-                    During::KeepLooking
-                }
+                (
+                    Operation::Create | Operation::Update | Operation::Delete | Operation::Attached,
+                    _,
+                ) => During::KeepLooking,
             };
         }
         Phase::Good | Phase::RolledBack | Phase::Failed | Phase::Gone | Phase::Review => {}
@@ -241,14 +242,31 @@ mod tests {
         let mut table = String::new();
         for begun in [false, true] {
             let title = if begun { "BEGUN" } else { "NOT BEGUN YET" };
-            writeln!(table, "{title:<46}{:<22}{:<22}{:<22}Attached", "Create", "Update", "Delete").unwrap();
+            writeln!(
+                table,
+                "{title:<46}{:<22}{:<22}{:<22}Attached",
+                "Create", "Update", "Delete"
+            )
+            .unwrap();
             for (name, status) in rows() {
                 write!(table, "{name:<46}").unwrap();
                 for operation in [Operation::Create, Operation::Update, Operation::Delete] {
-                    let next = during(operation, Seen { status: status.as_ref(), begun });
+                    let next = during(
+                        operation,
+                        Seen {
+                            status: status.as_ref(),
+                            begun,
+                        },
+                    );
                     write!(table, "{:<22}", format!("{next:?}")).unwrap();
                 }
-                let next = during(Operation::Attached, Seen { status: status.as_ref(), begun });
+                let next = during(
+                    Operation::Attached,
+                    Seen {
+                        status: status.as_ref(),
+                        begun,
+                    },
+                );
                 writeln!(table, "{next:?}").unwrap();
             }
         }

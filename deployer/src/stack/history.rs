@@ -106,7 +106,12 @@ mod tests {
         let mut history = ours();
         let taken = history.take(vec![
             event("late", 30, "CREATE_FAILED", Some("another failure")),
-            event("cancelled", 10, "CREATE_FAILED", Some("Resource creation cancelled")),
+            event(
+                "cancelled",
+                10,
+                "CREATE_FAILED",
+                Some("Resource creation cancelled"),
+            ),
             event("first", 20, "CREATE_FAILED", Some("quota exceeded")),
         ]);
         let order: Vec<_> = taken.iter().map(|event| event.id.as_str()).collect();

@@ -89,11 +89,21 @@ mod tests {
     fn the_first_phase_of_our_own_template() {
         let types = unconditional_types(include_str!("../../../infra/service.yaml"));
         assert_eq!(types.len(), 18);
-        assert_eq!(types.iter().filter(|name| *name == "AWS::EC2::Subnet").count(), 2);
+        assert_eq!(
+            types
+                .iter()
+                .filter(|name| *name == "AWS::EC2::Subnet")
+                .count(),
+            2
+        );
         assert!(!types.iter().any(|name| name == "AWS::ECS::Service"));
         assert!(types.iter().any(|name| name == "AWS::ECR::Repository"));
         for name in &types {
-            assert_ne!(describe(name), name.rsplit("::").next().unwrap(), "{name} has no description");
+            assert_ne!(
+                describe(name),
+                name.rsplit("::").next().unwrap(),
+                "{name} has no description"
+            );
         }
         assert!(unconditional_types("{\"Resources\": {}}").is_empty());
     }

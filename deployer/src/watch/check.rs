@@ -69,7 +69,9 @@ pub fn checked(report: &Report) -> Checked {
 
 /// Does this version belong to the image? The service appends the first digits of its image's digest to its version.
 fn is_of(version: &str, digest: &Digest) -> bool {
-    version.rsplit_once('+').is_some_and(|(_, build)| build == digest.short())
+    version
+        .rsplit_once('+')
+        .is_some_and(|(_, build)| build == digest.short())
 }
 
 #[async_trait]
@@ -86,14 +88,19 @@ impl crate::engine::Subject for Verification<'_> {
             .find(|version| !is_of(version, self.digest));
         let satisfied = report.verdict == Verdict::Ok && foreign.is_none();
         if let (Verdict::Ok, Some(version)) = (report.verdict, foreign) {
-            found.cause = Some(format!("version {version} answers, which is not of image {}", self.digest.short()));
+            found.cause = Some(format!(
+                "version {version} answers, which is not of image {}",
+                self.digest.short()
+            ));
         }
         let news = self
             .last
             .as_ref()
             .is_none_or(|last| (last.verdict, &last.cause) != (found.verdict, &found.cause));
         if news || satisfied {
-            self.sink.send(&Event::Checked { check: found.clone() });
+            self.sink.send(&Event::Checked {
+                check: found.clone(),
+            });
         }
         self.last = Some(found.clone());
         Ok(satisfied.then_some(found))
@@ -106,7 +113,9 @@ mod tests {
 
     #[test]
     fn versions_are_matched_by_the_digest_in_them() {
-        let digest: Digest = format!("sha256:{}", "0123456789abcdef".repeat(4)).parse().unwrap();
+        let digest: Digest = format!("sha256:{}", "0123456789abcdef".repeat(4))
+            .parse()
+            .unwrap();
         assert!(is_of("0.1.0+0123456789ab", &digest));
         assert!(is_of("1.0.0-rc.1+0123456789ab", &digest));
         assert!(!is_of("0.1.0+aaaaaaaaaaaa", &digest));

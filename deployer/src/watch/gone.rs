@@ -16,14 +16,20 @@ impl<'a> Disappearance<'a> {
     pub fn new(world: &'a dyn World, resources: &'a [Resource]) -> Self {
         Self {
             world,
-            resources: resources.iter().filter(|resource| is_looked_for(&resource.resource_type)).collect(),
+            resources: resources
+                .iter()
+                .filter(|resource| is_looked_for(&resource.resource_type))
+                .collect(),
             left: Vec::new(),
         }
     }
 
     /// What is looked for: type and name.
     pub fn looked_for(&self) -> Vec<String> {
-        self.resources.iter().map(|resource| name_of(resource)).collect()
+        self.resources
+            .iter()
+            .map(|resource| name_of(resource))
+            .collect()
     }
 
     /// What was still there at the last look.
@@ -37,7 +43,9 @@ impl<'a> Disappearance<'a> {
         };
         match resource.resource_type.as_str() {
             "AWS::ECS::Cluster" => self.world.cluster_exists(id).await,
-            "AWS::ElasticLoadBalancingV2::LoadBalancer" => self.world.load_balancer_exists(id).await,
+            "AWS::ElasticLoadBalancingV2::LoadBalancer" => {
+                self.world.load_balancer_exists(id).await
+            }
             "AWS::ECR::Repository" => Ok(self.world.repository_uri(id).await?.is_some()),
             "AWS::Logs::LogGroup" => self.world.group_exists(id).await,
             _ => Ok(false),
@@ -57,7 +65,13 @@ fn is_looked_for(resource_type: &str) -> bool {
 
 fn name_of(resource: &Resource) -> String {
     let what = crate::stack::resource::describe(&resource.resource_type);
-    format!("{what} {}", resource.physical_id.as_deref().unwrap_or(&resource.logical_id))
+    format!(
+        "{what} {}",
+        resource
+            .physical_id
+            .as_deref()
+            .unwrap_or(&resource.logical_id)
+    )
 }
 
 #[async_trait]

@@ -93,7 +93,11 @@ impl<'a> RolloutWatch<'a> {
     /// Records tasks of ours that failed, on first sight: their traces vanish soon. Failing to fetch them changes nothing.
     async fn gather_evidence(&mut self) {
         let names = self.names;
-        let Ok(stopped) = self.world.stopped_tasks(&names.cluster, &names.service).await else {
+        let Ok(stopped) = self
+            .world
+            .stopped_tasks(&names.cluster, &names.service)
+            .await
+        else {
             return;
         };
         for task in stopped {
@@ -102,9 +106,14 @@ impl<'a> RolloutWatch<'a> {
                 continue;
             }
             let stream = format!("{CONTAINER}/{CONTAINER}/{}", task.id);
-            let log = self.world.tail(&names.log_group, &stream, LOG_LINES).await.unwrap_or_default();
+            let log = self
+                .world
+                .tail(&names.log_group, &stream, LOG_LINES)
+                .await
+                .unwrap_or_default();
             self.evidence.push(headline(&task));
-            self.evidence.extend(log.iter().map(|line| format!("  {}", line.trim_end())));
+            self.evidence
+                .extend(log.iter().map(|line| format!("  {}", line.trim_end())));
             self.sink.send(&Event::TaskFailed { task, log });
         }
     }
@@ -113,7 +122,10 @@ impl<'a> RolloutWatch<'a> {
 /// One line about a task that failed.
 fn headline(task: &StoppedTask) -> String {
     let short = task.id.get(..8).unwrap_or(&task.id);
-    let code = task.exit_code.map(|code| format!(", exit code {code}")).unwrap_or_default();
+    let code = task
+        .exit_code
+        .map(|code| format!(", exit code {code}"))
+        .unwrap_or_default();
     let reason = task.reason.as_deref().unwrap_or("no reason is given");
     format!("task {short}: {reason}{code}")
 }

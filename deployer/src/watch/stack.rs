@@ -76,7 +76,8 @@ impl<'a> StackWatch<'a> {
         match self.operation {
             Operation::Attached => true,
             Operation::Create | Operation::Update | Operation::Delete => {
-                self.history.begun() || stack.is_some_and(|stack| stack.updated_at != self.updated_before)
+                self.history.begun()
+                    || stack.is_some_and(|stack| stack.updated_at != self.updated_before)
             }
         }
     }
@@ -110,7 +111,9 @@ impl crate::engine::Subject for StackWatch<'_> {
                 if !std::mem::replace(&mut self.warned, true)
                     && let Some(status) = status
                 {
-                    self.sink.warn(format!("the stack has the status {status}, which is new to this program"));
+                    self.sink.warn(format!(
+                        "the stack has the status {status}, which is new to this program"
+                    ));
                 }
                 Ok(None)
             }
