@@ -93,17 +93,9 @@ fn jittered(pause: Duration) -> Duration {
 mod tests {
     use std::collections::VecDeque;
 
-    use chrono::{DateTime, Utc};
-
     use super::*;
-    use crate::event::{Event, Reporter};
+    use crate::event::Silent;
     use crate::remote::RemoteErrorKind;
-
-    struct Silent;
-
-    impl Reporter for Silent {
-        fn report(&mut self, _: DateTime<Utc>, _: &Event) {}
-    }
 
     fn sink() -> Sink {
         Sink::new(Box::new(Silent))

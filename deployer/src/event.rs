@@ -213,6 +213,13 @@ pub trait Reporter: Send {
     fn report(&mut self, at: DateTime<Utc>, event: &Event);
 }
 
+/// Reports nothing: for commands whose result is all there is to say.
+pub struct Silent;
+
+impl Reporter for Silent {
+    fn report(&mut self, _: DateTime<Utc>, _: &Event) {}
+}
+
 /// Where events go: one reporter, shared by all that goes on side by side.
 #[derive(Clone)]
 pub struct Sink {

@@ -120,7 +120,8 @@ async fn dispatch(cli: &Cli, sink: &Sink) -> Result<(), Failure> {
             commands::down::run(&config, sink).await
         }
         Command::Status => {
-            let status = commands::status::run(&config, sink).await?;
+            let quiet = Sink::new(Box::new(event::Silent));
+            let status = commands::status::run(&config, &quiet).await?;
             report::status(&status, config.output);
             Ok(())
         }

@@ -74,6 +74,7 @@ async fn take_down(
     world: &dyn World,
 ) -> Result<Option<Vec<Resource>>, Failure> {
     let mut known: Option<Observed> = None;
+    let mut resources: Vec<Resource> = Vec::new();
     for _ in 0..ROUNDS {
         // By its identifier once it is known: a namesake made in the meantime is not ours to delete.
         let found = match &known {
@@ -88,10 +89,10 @@ async fn take_down(
         });
         let decision = before_down(found.as_ref().map(|stack| &stack.status));
         let Some(stack) = found else {
-            return finish(context, world, known).await;
+            return finish(context, world, known, resources).await;
         };
         match decision {
-            BeforeDown::Nothing => return finish(context, world, known).await,
+            BeforeDown::Nothing => return finish(context, world, known, resources).await,
             BeforeDown::Delete => {
                 context
                     .sink
@@ -134,12 +135,11 @@ async fn finish(
     context: Context<'_>,
     world: &dyn World,
     known: Option<Observed>,
+    resources: Vec<Resource>,
 ) -> Result<Option<Vec<Resource>>, Failure> {
-    let Some(stack) = known else { return Ok(None) };
-    let resources = world
-        .resources(&stack.id)
-        .await
-        .map_err(|error| context.remote_failure(&error))?;
+    if known.is_none() {
+        return Ok(None);
+    }
     if let Err(error) = world
         .delete_task_definitions(context.config.stack.as_str())
         .await

@@ -16,7 +16,7 @@ use crate::engine::{self, Followed, Subject};
 use crate::error::{Failure, FailureKind};
 use crate::event::{Event, Sink};
 use crate::local::Emulator;
-use crate::remote::{Identity as _, RemoteError, RemoteErrorKind};
+use crate::remote::{Caller, Identity as _, RemoteError, RemoteErrorKind};
 
 /// Most of a template that CloudFormation takes in a request, bytes.
 const TEMPLATE_LIMIT: usize = 51_200;
