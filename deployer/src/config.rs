@@ -399,7 +399,7 @@ mod tests {
         assert_eq!(config.parameters["CpuArchitecture"], "X86_64");
         assert_eq!(config.access.endpoint_url, None);
         assert_eq!(config.access.pace, Pace::REMOTE);
-        assert_eq!(config.timeout, Duration::from_secs(1800));
+        assert_eq!(config.timeout, Duration::from_mins(30));
     }
 
     #[test]

@@ -105,6 +105,8 @@ pub struct Summary {
     pub tasks: Vec<Task>,
     /// The last check.
     pub check: Checked,
+    /// The command that takes it down again.
+    pub take_down: String,
     /// How long each phase took.
     pub timings: Vec<Timing>,
     /// How long all of it took, seconds.

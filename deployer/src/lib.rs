@@ -113,7 +113,7 @@ async fn dispatch(cli: &Cli, sink: &Sink) -> Result<(), Failure> {
     match &cli.command {
         Command::Up(_) => {
             begun("up");
-            commands::up::run(&config, sink).await
+            Box::pin(commands::up::run(&config, sink)).await
         }
         Command::Down => {
             begun("down");

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::commands::{Context, connect, emulator};
+use crate::commands::{Connection, Context, connect, emulator};
 use crate::config::Config;
 use crate::error::{Failure, FailureKind};
 use crate::event::{Event, Phase, Sink};
@@ -35,11 +35,17 @@ pub async fn run(config: &Config, sink: &Sink) -> Result<(), Failure> {
         });
         return Ok(());
     }
-    let (aws, caller) = connect(context).await?;
-    let taken_down = take_down(context, &aws).await?;
+    let Connection {
+        world,
+        caller,
+        region,
+        ..
+    } = connect(context).await?.announced(sink);
+    let world = world.as_ref();
+    let taken_down = take_down(context, world).await?;
     if let Some(resources) = &taken_down {
         let looked_for = sink
-            .phase(Phase::Proof, prove(context, &aws, resources))
+            .phase(Phase::Proof, prove(context, world, resources))
             .await?;
         sink.send(&Event::TakenDown {
             looked_for,
@@ -49,9 +55,7 @@ pub async fn run(config: &Config, sink: &Sink) -> Result<(), Failure> {
         sink.send(&Event::NothingThere {
             message: format!(
                 "nothing to take down: there is no stack `{}` in account {}, region {}",
-                config.stack,
-                caller.account,
-                aws.region()
+                config.stack, caller.account, region
             ),
         });
     }
@@ -63,7 +67,7 @@ pub async fn run(config: &Config, sink: &Sink) -> Result<(), Failure> {
         if let Some(name) = repository.and_then(|repository| repository.physical_id.as_deref()) {
             emulator.remove_images(name).await;
         }
-        stop_if_idle(context, &aws, &emulator).await?;
+        stop_if_idle(context, world, &emulator).await?;
     }
     Ok(())
 }
@@ -91,13 +95,20 @@ async fn take_down(
         let Some(stack) = found else {
             return finish(context, world, known, resources).await;
         };
+        // Before anything is deleted: not every endpoint remembers what a deleted stack consisted of.
+        if resources.is_empty() {
+            resources = world
+                .resources(&stack.id)
+                .await
+                .map_err(|error| context.remote_failure(&error))?;
+        }
         match decision {
             BeforeDown::Nothing => return finish(context, world, known, resources).await,
             BeforeDown::Delete => {
                 context
                     .sink
                     .phase(Phase::Delete, context.delete(world, &stack))
-                    .await?
+                    .await?;
             }
             BeforeDown::AttachToDeletion => {
                 let work = async {

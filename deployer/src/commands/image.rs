@@ -153,7 +153,7 @@ fn tell(sink: &Sink, event: CompileEvent<'_>) {
             name: name.to_owned(),
         }),
         CompileEvent::Waiting => {
-            sink.note("another cargo is at work in the same folder: waiting for it")
+            sink.note("another cargo is at work in the same folder: waiting for it");
         }
     }
 }

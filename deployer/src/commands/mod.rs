@@ -6,6 +6,7 @@ mod stack;
 pub mod status;
 pub mod up;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -16,7 +17,7 @@ use crate::engine::{self, Followed, Subject};
 use crate::error::{Failure, FailureKind};
 use crate::event::{Event, Sink};
 use crate::local::Emulator;
-use crate::remote::{Caller, Identity as _, RemoteError, RemoteErrorKind};
+use crate::remote::{Caller, Identity as _, RemoteError, RemoteErrorKind, World};
 
 /// Most of a template that CloudFormation takes in a request, bytes.
 const TEMPLATE_LIMIT: usize = 51_200;
@@ -150,21 +151,41 @@ fn emulator(config: &Config) -> Result<Option<Emulator>, Failure> {
     }
 }
 
-/// Connects to AWS (or what stands in for it) and reports whose credentials are used.
-async fn connect(context: Context<'_>) -> Result<(Aws, crate::remote::Caller), Failure> {
+/// A connection to AWS, or what stands in for it.
+struct Connection {
+    world: Arc<dyn World>,
+    caller: Caller,
+    region: String,
+    endpoint: Option<String>,
+}
+
+impl Connection {
+    /// Reports whose credentials are used.
+    fn announced(self, sink: &Sink) -> Self {
+        sink.send(&Event::Identified {
+            account: self.caller.account.clone(),
+            arn: self.caller.arn.clone(),
+            region: self.region.clone(),
+            endpoint: self.endpoint.clone(),
+        });
+        self
+    }
+}
+
+/// Connects and asks whose credentials these are.
+async fn connect(context: Context<'_>) -> Result<Connection, Failure> {
     let access = &context.config.access;
     let aws = Aws::connect(access).await?;
     let caller = aws
         .caller()
         .await
         .map_err(|error| context.remote_failure(&error))?;
-    context.sink.send(&Event::Identified {
-        account: caller.account.clone(),
-        arn: caller.arn.clone(),
+    Ok(Connection {
         region: aws.region().to_owned(),
+        world: Arc::new(aws),
+        caller,
         endpoint: access.endpoint_url.as_ref().map(ToString::to_string),
-    });
-    Ok((aws, caller))
+    })
 }
 
 /// A token that makes a request recognisable, in its repetitions and in the events it causes.

@@ -68,10 +68,10 @@ pub async fn run(config: &Config, sink: &Sink) -> Result<Status, Failure> {
     {
         return Ok(status);
     }
-    let (aws, caller) = connect(context).await?;
-    status.account = Some(caller.account);
-    status.region = Some(aws.region().to_owned());
-    fill(context, &aws, &mut status).await?;
+    let connection = connect(context).await?;
+    status.account = Some(connection.caller.account);
+    status.region = Some(connection.region);
+    fill(context, connection.world.as_ref(), &mut status).await?;
     Ok(status)
 }
 

@@ -3,11 +3,11 @@
 //! Two lanes run side by side. One compiles and packs the image; the other gets the stack ready to take it. They meet
 //! at the repository: the image is pushed as soon as that is there, while the rest of the stack is still being made.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::watch;
 
-use crate::aws::Aws;
 use crate::commands::{
     Context, PublicUrl, connect, emulator, new_token, public_url, read_template,
 };
@@ -16,9 +16,7 @@ use crate::error::{Failure, FailureKind};
 use crate::event::{Checked, Event, Phase, Sink, Summary};
 use crate::image::oci::BuiltImage;
 use crate::names::{Digest, StackId};
-use crate::remote::{
-    Change, Proposal, RemoteErrorKind, Repositories as _, Rollouts as _, Stacks as _, Wanted, World,
-};
+use crate::remote::{Change, Proposal, RemoteErrorKind, Wanted, World};
 use crate::rollout::Rollout;
 use crate::stack::decide::{BeforeUp, During, Operation, before_up};
 use crate::stack::resource::unconditional_types;
@@ -33,7 +31,7 @@ const ROUNDS: usize = 8;
 /// The connection to AWS and the repository, as soon as both are there.
 #[derive(Clone)]
 struct Destination {
-    aws: std::sync::Arc<Aws>,
+    world: Arc<dyn World>,
     repository: String,
 }
 
@@ -53,12 +51,12 @@ pub async fn run(config: &Config, sink: &Sink) -> Result<(), Failure> {
         push(context, &built, destination).await
     };
     let stack_lane = ready_stack(context, &template, &announce);
-    let (uri, (aws, stack)) = tokio::try_join!(image_lane, stack_lane)?;
+    let (uri, (world, stack)) = tokio::try_join!(image_lane, stack_lane)?;
 
     let digest = Digest::of_image(&uri)
         .ok_or_else(|| Failure::new(FailureKind::Unexpected, format!("`{uri}` has no digest")))?;
-    let changed = update(context, aws.as_ref(), &stack, &template, &uri).await?;
-    let stack = observe_again(context, aws.as_ref(), &stack).await?;
+    let changed = update(context, world.as_ref(), &stack, &template, &uri).await?;
+    let stack = observe_again(context, world.as_ref(), &stack).await?;
     let names = ServiceNames::of_outputs(&stack.outputs).map_err(missing_output)?;
     let url = stack
         .outputs
@@ -67,16 +65,12 @@ pub async fn run(config: &Config, sink: &Sink) -> Result<(), Failure> {
         .map_err(missing_output)?;
     let url = public_url(config, url)?;
 
-    if let Err(failure) = sink
-        .phase(Phase::Rollout, rollout(context, aws.as_ref(), &names))
-        .await
-    {
-        return Err(failure);
-    }
+    sink.phase(Phase::Rollout, rollout(context, world.as_ref(), &names))
+        .await?;
     let check = sink
         .phase(Phase::Check, verify(context, &url, &digest))
         .await?;
-    let tasks = aws
+    let tasks = world
         .tasks(&names.cluster, &names.service)
         .await
         .unwrap_or_default();
@@ -88,11 +82,18 @@ pub async fn run(config: &Config, sink: &Sink) -> Result<(), Failure> {
             version: check.version.clone(),
             tasks,
             check,
+            take_down: take_down_command(config),
             timings: sink.timings(),
             seconds: began.elapsed().as_secs_f64(),
         }),
     });
     Ok(())
+}
+
+/// The command that undoes this one.
+fn take_down_command(config: &Config) -> String {
+    let local = if config.access.local { " --local" } else { "" };
+    format!("deployer down --stack {}{local}", config.stack)
 }
 
 /// Gets a stack that can take an image: starts the emulator if that is meant, then creates, repairs or awaits the stack.
@@ -101,44 +102,43 @@ async fn ready_stack(
     context: Context<'_>,
     template: &str,
     announce: &watch::Sender<Option<Destination>>,
-) -> Result<(std::sync::Arc<Aws>, Observed), Failure> {
+) -> Result<(Arc<dyn World>, Observed), Failure> {
     if let Some(emulator) = emulator(context.config)? {
         context
             .sink
             .phase(Phase::Emulator, emulator.ensure(context.sink))
             .await?;
     }
-    let (aws, _) = connect(context).await?;
-    let aws = std::sync::Arc::new(aws);
+    let world = connect(context).await?.announced(context.sink).world;
     let announce = |repository: &str| {
         announce.send_replace(Some(Destination {
-            aws: aws.clone(),
+            world: world.clone(),
             repository: repository.to_owned(),
         }));
     };
     for _ in 0..ROUNDS {
-        let found = context.observe(aws.as_ref()).await?;
+        let found = context.observe(world.as_ref()).await?;
         context.sink.send(&Event::StackFound {
             status: found.as_ref().map(|stack| stack.status.clone()),
         });
         let decision = before_up(found.as_ref().map(|stack| &stack.status));
         match (decision, found) {
             (BeforeUp::Create, _) | (_, None) => {
-                let work = create(context, aws.as_ref(), template, &announce);
+                let work = create(context, world.as_ref(), template, &announce);
                 if let Some(stack) = context.sink.phase(Phase::Create, work).await? {
-                    return Ok((aws, stack));
+                    return Ok((world, stack));
                 }
             }
             (BeforeUp::Update, Some(stack)) => {
-                announce(&repository_of(context, aws.as_ref(), &stack).await?);
-                return Ok((aws, stack));
+                announce(&repository_of(context, world.as_ref(), &stack).await?);
+                return Ok((world, stack));
             }
             (BeforeUp::Attach, Some(stack)) => {
                 context.sink.note(format!(
                     "the stack is {}: waiting for that to end",
                     stack.status
                 ));
-                context.attach(aws.as_ref(), &stack).await?;
+                context.attach(world.as_ref(), &stack).await?;
             }
             (BeforeUp::Recreate, Some(stack)) => {
                 let reason = stack.reason.as_deref().filter(|reason| !reason.is_empty());
@@ -149,11 +149,11 @@ async fn ready_stack(
                     "the stack is {}{why}: it can only be deleted and made anew",
                     stack.status
                 ));
-                let work = context.delete(aws.as_ref(), &stack);
+                let work = context.delete(world.as_ref(), &stack);
                 context.sink.phase(Phase::Delete, work).await?;
             }
             (BeforeUp::ContinueRollback, Some(stack)) => {
-                context.continue_rollback(aws.as_ref(), &stack).await?
+                context.continue_rollback(world.as_ref(), &stack).await?;
             }
             (BeforeUp::Refuse { remedy }, Some(stack)) => {
                 return Err(Failure::new(
@@ -173,20 +173,20 @@ async fn ready_stack(
 /// Creates the stack without an image; `None` when somebody else was faster.
 async fn create(
     context: Context<'_>,
-    aws: &Aws,
+    world: &dyn World,
     template: &str,
     announce: &(dyn Fn(&str) + Sync),
 ) -> Result<Option<Observed>, Failure> {
     let failed = |error| context.remote_failure(&error);
     let token = new_token();
-    let watch = StackWatch::prepare(aws, context.sink, Operation::Create, None, Some(&token))
+    let watch = StackWatch::prepare(world, context.sink, Operation::Create, None, Some(&token))
         .await
         .map_err(failed)?;
     let wanted = Wanted {
         template: template.to_owned(),
         parameters: context.config.parameters.clone(),
     };
-    let id: StackId = match aws.create(&context.config.stack, &wanted, &token).await {
+    let id: StackId = match world.create(&context.config.stack, &wanted, &token).await {
         Ok(id) => id,
         Err(error) if error.code.as_deref() == Some("AlreadyExistsException") => return Ok(None),
         Err(error) if error.kind == RemoteErrorKind::Refused => {
@@ -228,13 +228,13 @@ async fn create(
 
 async fn repository_of(
     context: Context<'_>,
-    aws: &Aws,
+    world: &dyn World,
     stack: &Observed,
 ) -> Result<String, Failure> {
     if let Some(name) = stack.outputs.get("RepositoryName") {
         return Ok(name.clone());
     }
-    let resources = aws
+    let resources = world
         .resources(&stack.id)
         .await
         .map_err(|error| context.remote_failure(&error))?;
@@ -256,7 +256,7 @@ async fn push(
     built: &BuiltImage,
     mut destination: watch::Receiver<Option<Destination>>,
 ) -> Result<String, Failure> {
-    let Destination { aws, repository } = match destination
+    let Destination { world, repository } = match destination
         .wait_for(Option::is_some)
         .await
         .map(|found| found.clone())
@@ -272,7 +272,7 @@ async fn push(
             let address = if let Some(registry) = &context.config.access.registry {
                 format!("{registry}/{repository}")
             } else {
-                let uri = aws.repository_uri(&repository).await.map_err(failed)?;
+                let uri = world.repository_uri(&repository).await.map_err(failed)?;
                 uri.ok_or_else(|| {
                     Failure::new(FailureKind::Stuck, format!("the repository `{repository}` is gone"))
                         .hint("somebody deleted it: take the stack down with `deployer down`, then bring it up again")
@@ -280,7 +280,7 @@ async fn push(
             };
             let login = match &context.config.access.registry {
                 Some(_) => None,
-                None => Some(aws.login().await.map_err(failed)?),
+                None => Some(world.login().await.map_err(failed)?),
             };
             let digest = context.push_image(&address, login, built).await?;
             Ok(format!("{address}@{digest}"))
@@ -291,7 +291,7 @@ async fn push(
 /// Updates the stack to this image by change set; false when there was nothing to change.
 async fn update(
     context: Context<'_>,
-    aws: &Aws,
+    world: &dyn World,
     stack: &Observed,
     template: &str,
     image_uri: &str,
@@ -304,16 +304,12 @@ async fn update(
     };
     let planned = context
         .sink
-        .phase(Phase::Plan, propose(context, aws, stack, &wanted))
+        .phase(Phase::Plan, propose(context, world, stack, &wanted))
         .await?;
     let Some((change_set, changes)) = planned else {
-        context.sink.send(&Event::Unchanged);
         return Ok(false);
     };
-    context.sink.send(&Event::Proposed {
-        changes: changes.clone(),
-    });
-    let work = execute(context, aws, stack, &change_set, &changes);
+    let work = execute(context, world, stack, &change_set, &changes);
     context.sink.phase(Phase::Update, work).await?;
     Ok(true)
 }
@@ -321,7 +317,7 @@ async fn update(
 /// Computes a change set; `None` when it would change nothing.
 async fn propose(
     context: Context<'_>,
-    aws: &Aws,
+    world: &dyn World,
     stack: &Observed,
     wanted: &Wanted,
 ) -> Result<Option<(String, Vec<Change>)>, Failure> {
@@ -334,27 +330,33 @@ async fn propose(
                 context.config.template.display()
             ))
     };
-    let id = aws
+    let id = world
         .propose(&stack.id, wanted, &new_token())
         .await
-        .map_err(|error| match error.kind {
-            RemoteErrorKind::Refused if error.code.as_deref() == Some("ValidationError") => {
+        .map_err(|error| {
+            let about_the_request = error.kind == RemoteErrorKind::Refused
+                && error.code.as_deref() == Some("ValidationError");
+            if about_the_request {
                 refused(error.to_string())
+            } else {
+                context.remote_failure(&error)
             }
-            _ => context.remote_failure(&error),
         })?;
-    let mut subject = ChangeSet {
-        world: aws,
-        id: &id,
-    };
+    let mut subject = ChangeSet { world, id: &id };
     match context.follow(&mut subject).await? {
-        Proposal::Ready(changes) => Ok(Some((id, changes))),
+        Proposal::Ready(changes) => {
+            context.sink.send(&Event::Proposed {
+                changes: changes.clone(),
+            });
+            Ok(Some((id, changes)))
+        }
         Proposal::Empty => {
-            aws.discard(&id).await.map_err(failed)?;
+            world.discard(&id).await.map_err(failed)?;
+            context.sink.send(&Event::Unchanged);
             Ok(None)
         }
         Proposal::Failed(reason) => {
-            let _ = aws.discard(&id).await;
+            let _ = world.discard(&id).await;
             Err(refused(reason))
         }
         Proposal::Pending => Err(Failure::new(
@@ -366,7 +368,7 @@ async fn propose(
 
 async fn execute(
     context: Context<'_>,
-    aws: &Aws,
+    world: &dyn World,
     stack: &Observed,
     change_set: &str,
     changes: &[Change],
@@ -374,7 +376,7 @@ async fn execute(
     let failed = |error| context.remote_failure(&error);
     let token = new_token();
     let mut watch = StackWatch::prepare(
-        aws,
+        world,
         context.sink,
         Operation::Update,
         Some(stack),
@@ -382,7 +384,7 @@ async fn execute(
     )
     .await
     .map_err(failed)?;
-    aws.execute(change_set, &token).await.map_err(failed)?;
+    world.execute(change_set, &token).await.map_err(failed)?;
     context.sink.send(&Event::OperationBegun {
         operation: "update",
         stack_id: stack.id.clone(),
@@ -417,10 +419,11 @@ async fn execute(
 
 async fn observe_again(
     context: Context<'_>,
-    aws: &Aws,
+    world: &dyn World,
     stack: &Observed,
 ) -> Result<Observed, Failure> {
-    aws.observe(stack.id.as_str())
+    world
+        .observe(stack.id.as_str())
         .await
         .map_err(|error| context.remote_failure(&error))?
         .ok_or_else(|| {

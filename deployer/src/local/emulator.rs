@@ -21,7 +21,7 @@ use crate::remote::Remote;
 const SERVICES: &str =
     "cloudformation,ec2,ecr,ecs,ecs-metadata,elasticloadbalancing,iam,logs,sts,monitoring,tagging";
 /// How long it may take to answer after its start: about two seconds are usual.
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_mins(1);
 /// How long it may take to end.
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 

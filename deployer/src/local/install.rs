@@ -18,12 +18,7 @@ const OLDEST_PYTHON: (u32, u32) = (3, 10);
 /// The folder's name holds the hash of the pinned requirements: other requirements are another folder. A marker that is
 /// written last tells a finished installation from one that was interrupted.
 pub(super) async fn ensure(cache: &Path, sink: &Sink) -> Result<PathBuf, Failure> {
-    let hash = Sha256::digest(REQUIREMENTS.as_bytes());
-    let short: String = hash
-        .iter()
-        .take(6)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let short = short_hash(REQUIREMENTS);
     let folder = cache.join(format!("emulator-{EMULATOR_VERSION}-{short}"));
     let python = folder.join("bin/python");
     let marker = folder.join(".complete");
@@ -68,6 +63,17 @@ pub(super) async fn ensure(cache: &Path, sink: &Sink) -> Result<PathBuf, Failure
     })?;
     std::fs::write(&marker, EMULATOR_VERSION).map_err(|error| unwritable(&marker, &error))?;
     Ok(python)
+}
+
+/// The first digits of the hash of a text.
+fn short_hash(text: &str) -> String {
+    use std::fmt::Write as _;
+
+    let mut digits = String::new();
+    for byte in Sha256::digest(text.as_bytes()).iter().take(6) {
+        let _ = write!(digits, "{byte:02x}");
+    }
+    digits
 }
 
 async fn require_python() -> Result<(), Failure> {

@@ -57,9 +57,9 @@ fn to_stderr(text: &str) {
 
 /// What people get at the end of a command: results on standard output, failures on standard error.
 fn print_end(event: &Event) {
-    match text::end(event) {
-        Some(text::End::Result(text)) => to_stdout(&text),
-        Some(text::End::Failure(text)) => to_stderr(&text),
-        None => {}
+    match text::words(event) {
+        text::Words::Result(text) => to_stdout(&text),
+        text::Words::Failure(text) => to_stderr(&text),
+        text::Words::Line(_) | text::Words::Nothing => {}
     }
 }

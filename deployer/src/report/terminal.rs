@@ -206,8 +206,9 @@ impl Reporter for Terminal {
             }
             Event::Proposed { changes } => {
                 let plural = if changes.len() == 1 { "" } else { "s" };
-                self.detail(Phase::Update, format!("{} change{plural}", changes.len()));
+                self.detail(Phase::Plan, format!("{} change{plural}", changes.len()));
             }
+            Event::Unchanged => self.detail(Phase::Plan, "nothing to change"),
             Event::PushProgressed { sent, total } => {
                 if let Some(bar) = self.bar(Phase::Push) {
                     bar.set_style(style(BAR).progress_chars("━━─"));
@@ -242,7 +243,6 @@ impl Reporter for Terminal {
             | Event::EmulatorStopped { .. }
             | Event::EmulatorKept { .. }
             | Event::Identified { .. }
-            | Event::Unchanged
             | Event::TaskFailed { .. }
             | Event::Noted { .. } => {
                 if let Some(line) = text::line(event) {

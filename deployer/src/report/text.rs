@@ -5,19 +5,32 @@ use std::fmt::Write as _;
 use crate::commands::status::{ABSENT, Status};
 use crate::error::Failure;
 use crate::event::{Checked, Event, Summary};
-use crate::rollout::Deployment;
+use crate::rollout::{Deployment, StoppedTask};
 use crate::stack::resource::describe;
 
-/// The last word of a command.
-pub(super) enum End {
-    /// For standard output.
+/// What there is to say about an event.
+pub(super) enum Words {
+    /// Nothing, for people.
+    Nothing,
+    /// A line among others.
+    Line(String),
+    /// The end of a command that succeeded; for standard output.
     Result(String),
-    /// For standard error.
+    /// The end of a command that failed; for standard error.
     Failure(String),
 }
 
 /// One line about an event, or nothing where it is not worth one.
 pub(super) fn line(event: &Event) -> Option<String> {
+    if let Words::Line(line) = words(event) {
+        Some(line)
+    } else {
+        None
+    }
+}
+
+/// An event in people's words.
+pub(super) fn words(event: &Event) -> Words {
     let line = match event {
         Event::Begun {
             command,
@@ -64,17 +77,10 @@ pub(super) fn line(event: &Event) -> Option<String> {
             resource_type,
             status,
             reason,
-        } => {
-            // What begins will also end: one line is enough.
-            if status.ends_with("_IN_PROGRESS") && resource_type != "AWS::CloudFormation::Stack" {
-                return None;
-            }
-            let why = reason
-                .as_deref()
-                .map(|reason| format!(": {reason}"))
-                .unwrap_or_default();
-            format!("{status} {} ({logical_id}){why}", describe(resource_type))
-        }
+        } => match resource(logical_id, resource_type, status, reason.as_deref()) {
+            Some(line) => line,
+            None => return Words::Nothing,
+        },
         Event::Proposed { changes } => {
             format!("{} changes: {}", changes.len(), change_list(changes))
         }
@@ -92,55 +98,63 @@ pub(super) fn line(event: &Event) -> Option<String> {
             "rollout: {}; {healthy_targets} of {registered_targets} targets healthy",
             rollout(deployments)
         ),
-        Event::TaskFailed { task, log } => {
-            let code = task
-                .exit_code
-                .map(|code| format!(", exit code {code}"))
-                .unwrap_or_default();
-            let mut text = format!(
-                "task {} failed: {}{code}",
-                task.id,
-                task.reason.as_deref().unwrap_or("no reason")
-            );
-            for line in log {
-                let _ = write!(text, "\n  {}", line.trim_end());
-            }
-            text
-        }
+        Event::TaskFailed { task, log } => failed_task(task, log),
         Event::Checked { check } => format!("check: {}", checked(check)),
         Event::Warned { message } => format!("warning: {message}"),
         Event::Noted { message } => message.clone(),
+        Event::Succeeded { summary } => return Words::Result(self::summary(summary)),
+        Event::TakenDown {
+            looked_for,
+            seconds,
+        } => return Words::Result(taken_down(looked_for, *seconds)),
+        Event::NothingThere { message } => return Words::Result(format!("{message}\n")),
+        Event::Failed { failure, .. } => return Words::Failure(self::failure(failure)),
         Event::PhaseBegun { .. }
         | Event::Compiled { .. }
         | Event::OperationBegun { .. }
         | Event::OperationEnded { .. }
-        | Event::PushProgressed { .. }
-        | Event::Succeeded { .. }
-        | Event::TakenDown { .. }
-        | Event::NothingThere { .. }
-        | Event::Failed { .. } => return None,
+        | Event::PushProgressed { .. } => return Words::Nothing,
     };
-    Some(line)
+    Words::Line(line)
 }
 
-/// The last word, if this event is one.
-pub(super) fn end(event: &Event) -> Option<End> {
-    match event {
-        Event::Succeeded { summary } => Some(End::Result(self::summary(summary))),
-        Event::TakenDown {
-            looked_for,
-            seconds,
-        } => {
-            let mut text = format!("everything is gone ({})\n", duration(*seconds));
-            if !looked_for.is_empty() {
-                let _ = writeln!(text, "looked for, and not found: {}", looked_for.join(", "));
-            }
-            Some(End::Result(text))
-        }
-        Event::NothingThere { message } => Some(End::Result(format!("{message}\n"))),
-        Event::Failed { failure, .. } => Some(End::Failure(self::failure(failure))),
-        _ => None,
+/// What was found and taken down.
+fn taken_down(looked_for: &[String], seconds: f64) -> String {
+    let mut text = format!("everything is gone ({})\n", duration(seconds));
+    if !looked_for.is_empty() {
+        let _ = writeln!(text, "looked for, and not found: {}", looked_for.join(", "));
     }
+    text
+}
+
+/// A resource that changed. What begins will also end: one line is enough.
+fn resource(
+    logical_id: &str,
+    resource_type: &str,
+    status: &str,
+    reason: Option<&str>,
+) -> Option<String> {
+    if status.ends_with("_IN_PROGRESS") && resource_type != "AWS::CloudFormation::Stack" {
+        return None;
+    }
+    let why = reason
+        .map(|reason| format!(": {reason}"))
+        .unwrap_or_default();
+    let what = describe(resource_type);
+    Some(format!("{status} {what} ({logical_id}){why}"))
+}
+
+fn failed_task(task: &StoppedTask, log: &[String]) -> String {
+    let code = task
+        .exit_code
+        .map(|code| format!(", exit code {code}"))
+        .unwrap_or_default();
+    let reason = task.reason.as_deref().unwrap_or("no reason");
+    let mut text = format!("task {} failed: {reason}{code}", task.id);
+    for line in log {
+        let _ = write!(text, "\n  {}", line.trim_end());
+    }
+    text
 }
 
 fn summary(summary: &Summary) -> String {
@@ -179,6 +193,7 @@ fn summary(summary: &Summary) -> String {
         "time",
         &format!("{}: {}", duration(summary.seconds), times.join(", ")),
     );
+    row("take down", &summary.take_down);
     format!("{headline}\n{text}")
 }
 
@@ -406,6 +421,7 @@ mod tests {
                 task("abcdef0123", "us-east-1b"),
             ],
             check: check(),
+            take_down: "deployer down --local".to_owned(),
             timings: vec![
                 Timing {
                     phase: Phase::Emulator,
@@ -426,6 +442,7 @@ mod tests {
           tasks     2: 01234567 in us-east-1a, abcdef01 in us-east-1b
           check     OK, offset -0.3 ms ± 0.8 ms, 2 instances
           time      1 min 15 s: emulator 2.0 s, image 1 min 11 s
+          take down deployer down --local
         ");
     }
 

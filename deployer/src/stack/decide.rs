@@ -164,42 +164,47 @@ pub const fn during(operation: Operation, seen: Seen<'_>) -> During {
     };
     match status.phase() {
         Phase::Unknown => return During::KeepLookingAtUnknown,
-        // The new version is live as soon as only the clean-up remains.
         Phase::Moving => {
             return match (operation, status) {
-                (Operation::Update, S::UpdateCompleteCleanupInProgress) => During::Succeeded,
+                // The new version is live as soon as only the clean-up remains.
+                (Operation::Update, S::UpdateCompleteCleanupInProgress) if seen.begun => {
+                    During::Succeeded
+                }
                 (
                     Operation::Create | Operation::Update | Operation::Delete | Operation::Attached,
                     _,
                 ) => During::KeepLooking,
             };
         }
-        Phase::Good | Phase::RolledBack | Phase::Failed | Phase::Gone | Phase::Review => {}
+        // Looked up by its identifier, a stack that is gone is gone for good.
+        Phase::Gone => {
+            return match operation {
+                Operation::Delete | Operation::Attached => During::Succeeded,
+                Operation::Create | Operation::Update => During::LeftToDelete,
+            };
+        }
+        Phase::Good | Phase::RolledBack | Phase::Unusable | Phase::Failed | Phase::Review => {}
     }
     if !seen.begun {
         return During::KeepLooking;
     }
-    match operation {
+    match (operation, status.phase()) {
         // Whatever it came to, the caller looks at it with fresh eyes.
-        Operation::Attached => During::Succeeded,
-        Operation::Create | Operation::Update => match status.phase() {
-            Phase::Good => During::Succeeded,
-            Phase::RolledBack => match status {
-                S::RollbackComplete => During::LeftToDelete,
-                _ => During::RolledBack,
-            },
-            Phase::Gone => During::LeftToDelete,
-            Phase::Failed => match status {
-                S::CreateFailed | S::RollbackFailed => During::LeftToDelete,
-                _ => During::Stuck,
-            },
-            Phase::Review | Phase::Moving | Phase::Unknown => During::KeepLooking,
-        },
-        Operation::Delete => match status.phase() {
-            Phase::Gone => During::Succeeded,
-            Phase::Good | Phase::RolledBack | Phase::Failed | Phase::Review => During::Stuck,
-            Phase::Moving | Phase::Unknown => During::KeepLooking,
-        },
+        (Operation::Attached, _) | (Operation::Create | Operation::Update, Phase::Good) => {
+            During::Succeeded
+        }
+        (Operation::Create | Operation::Update, Phase::RolledBack) => During::RolledBack,
+        (Operation::Create | Operation::Update, Phase::Unusable) => During::LeftToDelete,
+        (Operation::Create | Operation::Update, Phase::Failed)
+        | (
+            Operation::Delete,
+            Phase::Good | Phase::RolledBack | Phase::Unusable | Phase::Failed | Phase::Review,
+        ) => During::Stuck,
+        (Operation::Create | Operation::Update, Phase::Review)
+        | (
+            Operation::Create | Operation::Update | Operation::Delete,
+            Phase::Moving | Phase::Gone | Phase::Unknown,
+        ) => During::KeepLooking,
     }
 }
 

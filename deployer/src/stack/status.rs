@@ -85,7 +85,9 @@ pub enum Phase {
     Good,
     /// At rest after a rollback that succeeded.
     RolledBack,
-    /// At rest after something failed.
+    /// At rest after a creation that failed: all that can be done is to delete it.
+    Unusable,
+    /// At rest after something else failed.
     Failed,
     /// The stack is gone.
     Gone,
@@ -109,12 +111,9 @@ impl StackStatus {
             | Self::ImportInProgress
             | Self::ImportRollbackInProgress => Phase::Moving,
             Self::CreateComplete | Self::UpdateComplete | Self::ImportComplete => Phase::Good,
-            Self::RollbackComplete
-            | Self::UpdateRollbackComplete
-            | Self::ImportRollbackComplete => Phase::RolledBack,
-            Self::CreateFailed
-            | Self::RollbackFailed
-            | Self::DeleteFailed
+            Self::UpdateRollbackComplete | Self::ImportRollbackComplete => Phase::RolledBack,
+            Self::CreateFailed | Self::RollbackComplete | Self::RollbackFailed => Phase::Unusable,
+            Self::DeleteFailed
             | Self::UpdateFailed
             | Self::UpdateRollbackFailed
             | Self::ImportRollbackFailed => Phase::Failed,
