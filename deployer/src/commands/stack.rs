@@ -44,11 +44,22 @@ impl Context<'_> {
     ) -> Result<(), Failure> {
         self.sink
             .warn("an earlier rollback did not finish: continuing it");
-        world
-            .continue_rollback(&stack.id, &new_token())
+        let failed = |error| self.remote_failure(&error);
+        let token = new_token();
+        let operation = Operation::Attached;
+        let mut watch = StackWatch::prepare(world, self.sink, operation, Some(stack), Some(&token))
             .await
-            .map_err(|error| self.remote_failure(&error))?;
-        let end = self.attach(world, stack).await?;
+            .map_err(failed)?;
+        world
+            .continue_rollback(&stack.id, &token)
+            .await
+            .map_err(failed)?;
+        self.sink.send(&Event::OperationBegun {
+            operation: "continue_rollback",
+            stack_id: stack.id.clone(),
+            resource_types: Vec::new(),
+        });
+        let end = self.follow(&mut watch).await?;
         match end.stack.map(|stack| stack.status) {
             Some(crate::stack::status::StackStatus::UpdateRollbackFailed) => {
                 Err(Failure::new(FailureKind::Stuck, "the rollback cannot be finished")

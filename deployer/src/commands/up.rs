@@ -11,8 +11,10 @@ mod workshop;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use futures_util::TryFutureExt as _;
 use tokio::sync::watch;
 
 use crate::commands::{Context, new_token, public_url, read_template};
@@ -60,11 +62,22 @@ async fn deploy(
     let began = Instant::now();
     let Context { config, sink } = context;
     let (announce, destination) = watch::channel(None::<Destination>);
+    let creating = AtomicBool::new(false);
     let image_lane = async {
         let built = sink.phase(Phase::Image, workshop.build(context)).await?;
         push(context, workshop, &built, destination).await
     };
-    let stack_lane = ready_stack(context, template, workshop, &announce);
+    let image_lane = image_lane.map_err(|failure| {
+        // A stack costs money, and who reads of a program that does not compile does not expect one.
+        let left = creating.load(Ordering::Relaxed).then(|| {
+            format!(
+                "the stack that was begun meanwhile stays: `deployer up` goes on with it, `{}` removes it",
+                take_down_command(config)
+            )
+        });
+        failure.maybe_hint(left)
+    });
+    let stack_lane = ready_stack(context, template, workshop, &announce, &creating);
     let (uri, (world, stack)) = tokio::try_join!(image_lane, stack_lane)?;
 
     let digest = Digest::of_image(&uri)
@@ -111,12 +124,13 @@ fn take_down_command(config: &Config) -> String {
 }
 
 /// Gets a stack that can take an image: connects, then creates, repairs or awaits the stack.
-/// Announces the repository as soon as it is there.
+/// Announces the repository as soon as it is there, and notes that it is creating.
 async fn ready_stack(
     context: Context<'_>,
     template: &str,
     workshop: &dyn Workshop,
     announce: &watch::Sender<Option<Destination>>,
+    creating: &AtomicBool,
 ) -> Result<(Arc<dyn World>, Observed), Failure> {
     let connection = workshop.connect(context).await?;
     let world = connection.announced(context.sink).world;
@@ -134,8 +148,11 @@ async fn ready_stack(
         let decision = before_up(found.as_ref().map(|stack| &stack.status));
         match (decision, found) {
             (BeforeUp::Create, _) | (_, None) => {
+                creating.store(true, Ordering::Relaxed);
                 let work = create(context, world.as_ref(), template, &announce);
                 if let Some(stack) = context.sink.phase(Phase::Create, work).await? {
+                    // Usually an event did so long ago; where none names the repository, the push must not wait for ever.
+                    announce(&repository_of(context, world.as_ref(), &stack).await?);
                     return Ok((world, stack));
                 }
             }

@@ -24,6 +24,7 @@ fn deployment(status: &str, task_definition: &str, state: &str, running: u32) ->
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "answers are optional")]
 fn service(deployments: Vec<Deployment>) -> Option<Service> {
     Some(Service {
         desired: 2,

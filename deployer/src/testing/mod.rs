@@ -8,12 +8,12 @@
 pub(crate) mod answer;
 mod calls;
 pub(crate) mod moment;
-mod script;
+pub(crate) mod script;
 mod transcript;
 mod world;
 
 pub(crate) use transcript::Transcript;
-pub(crate) use world::{FOR_EVER, FakeWorld, service_names};
+pub(crate) use world::{FOR_EVER, FakeWorld};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

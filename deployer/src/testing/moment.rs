@@ -77,6 +77,11 @@ impl Moment {
         self.change(|there| there.events.extend(events))
     }
 
+    /// The same when nothing happened since the look before.
+    pub(super) fn without_events(self) -> Self {
+        self.change(|there| there.events.clear())
+    }
+
     /// The service gives this reason for the status.
     pub(crate) fn because(self, reason: &str) -> Self {
         self.change(|there| there.reason = Some(reason.to_owned()))

@@ -4,14 +4,14 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 
 /// A sequence of answers; the last stays for as long as somebody asks.
-pub(super) struct Script<T> {
+pub(crate) struct Script<T> {
     question: &'static str,
     answers: Mutex<VecDeque<T>>,
 }
 
 impl<T: Clone> Script<T> {
     /// Answers to this question.
-    pub(super) fn new(question: &'static str, answers: impl IntoIterator<Item = T>) -> Self {
+    pub(crate) fn new(question: &'static str, answers: impl IntoIterator<Item = T>) -> Self {
         Self {
             question,
             answers: Mutex::new(answers.into_iter().collect()),
@@ -19,7 +19,7 @@ impl<T: Clone> Script<T> {
     }
 
     /// The next answer.
-    pub(super) fn next(&self) -> T {
+    pub(crate) fn next(&self) -> T {
         let mut answers = self.answers.lock().unwrap();
         let next = if answers.len() > 1 {
             answers.pop_front()
@@ -30,7 +30,7 @@ impl<T: Clone> Script<T> {
     }
 
     /// How many answers were not given yet; the last of all never counts.
-    pub(super) fn left(&self) -> usize {
+    pub(crate) fn left(&self) -> usize {
         self.answers.lock().unwrap().len().saturating_sub(1)
     }
 }

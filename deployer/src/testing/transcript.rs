@@ -42,7 +42,7 @@ impl Transcript {
         self.0.lock().unwrap().replace(DIGEST, short)
     }
 
-    fn line(&self, line: &str) {
+    pub(crate) fn line(&self, line: &str) {
         let mut text = self.0.lock().unwrap();
         text.push_str(line.trim_end());
         text.push('\n');

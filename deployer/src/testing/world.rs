@@ -56,8 +56,10 @@ pub(super) struct State {
 }
 
 impl FakeWorld {
-    /// A world in which the stack goes through these moments, one a look; the last stays.
+    /// A world in which the stack goes through these moments, one a look; the last stays, without happening again.
     pub(crate) fn new(moments: impl IntoIterator<Item = Moment>) -> Self {
+        let mut moments: Vec<Moment> = moments.into_iter().collect();
+        moments.extend(moments.last().cloned().map(Moment::without_events));
         let all = [
             "Cluster",
             "LoadBalancer",

@@ -17,6 +17,8 @@ pub struct StackWatch<'a> {
     operation: Operation,
     history: History,
     updated_before: Option<i64>,
+    /// Did this program begin the operation?
+    ours: bool,
     warned: bool,
     on_event: Box<dyn FnMut(&ResourceEvent) + Send + 'a>,
 }
@@ -53,6 +55,7 @@ impl<'a> StackWatch<'a> {
             operation,
             history: History::after(&past, token.map(str::to_owned)),
             updated_before: before.and_then(|stack| stack.updated_at),
+            ours: token.is_some(),
             warned: false,
             on_event: Box::new(|_| ()),
         })
@@ -73,13 +76,10 @@ impl<'a> StackWatch<'a> {
     }
 
     fn begun(&self, stack: Option<&Observed>) -> bool {
-        match self.operation {
-            Operation::Attached => true,
-            Operation::Create | Operation::Update | Operation::Delete => {
-                self.history.begun()
-                    || stack.is_some_and(|stack| stack.updated_at != self.updated_before)
-            }
-        }
+        // What others began was seen under way; what was begun here may not be visible yet.
+        !self.ours
+            || self.history.begun()
+            || stack.is_some_and(|stack| stack.updated_at != self.updated_before)
     }
 }
 

@@ -1,1 +1,135 @@
-//! x
+//! What `status` says of each kind of stack.
+
+use async_trait::async_trait;
+
+use super::*;
+use crate::event::Silent;
+use crate::testing::answer::{answers, rolling_out, targets, task};
+use crate::testing::moment::{absent, at, expired, failed};
+use crate::testing::{FakeWorld, connection, settings};
+
+/// Finds the new version.
+struct Answering;
+
+#[async_trait]
+impl Outside for Answering {
+    async fn check(&self, _: &checker::Target, _: &checker::Settings) -> checker::Report {
+        answers("0.1.0+0123456789ab")
+    }
+}
+
+/// What the command prints, in JSON.
+async fn looking(world: FakeWorld) -> String {
+    let config = settings();
+    let sink = Sink::new(Box::new(Silent));
+    let context = Context {
+        config: &config,
+        sink: &sink,
+    };
+    let world = world.shared();
+    match look(context, connection(&world), &Answering).await {
+        Ok(status) => serde_json::to_string_pretty(&status).unwrap(),
+        Err(failure) => world.transcript().end(Err(failure)),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_there() {
+    insta::assert_snapshot!(looking(FakeWorld::new([absent()])).await, @r#"
+    {
+      "stack": "clock",
+      "status": "ABSENT",
+      "account": "123456789012",
+      "region": "eu-central-1",
+      "url": null,
+      "image": null,
+      "version": null,
+      "desired_tasks": 0,
+      "tasks": [],
+      "targets": [],
+      "check": null
+    }
+    "#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stack_without_an_image_yet() {
+    let world = FakeWorld::new([at("CREATE_IN_PROGRESS").without_output("TaskDefinitionArn")]);
+    insta::assert_snapshot!(looking(world).await, @r#"
+    {
+      "stack": "clock",
+      "status": "CREATE_IN_PROGRESS",
+      "account": "123456789012",
+      "region": "eu-central-1",
+      "url": null,
+      "image": null,
+      "version": null,
+      "desired_tasks": 0,
+      "tasks": [],
+      "targets": [],
+      "check": null
+    }
+    "#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_in_the_middle_of_a_rollout() {
+    let world = FakeWorld::new([at("UPDATE_IN_PROGRESS")])
+        .services([rolling_out(1)])
+        .targets([targets(&["healthy", "draining"])])
+        .running(vec![task("0123456789", "eu-central-1a")]);
+    insta::assert_snapshot!(looking(world).await, @r#"
+    {
+      "stack": "clock",
+      "status": "UPDATE_IN_PROGRESS",
+      "account": "123456789012",
+      "region": "eu-central-1",
+      "url": "http://clock.example/now",
+      "image": null,
+      "version": "0.1.0+0123456789ab",
+      "desired_tasks": 2,
+      "tasks": [
+        {
+          "id": "0123456789",
+          "status": "RUNNING",
+          "zone": "eu-central-1a",
+          "task_definition": "arn:task-definition/clock:2",
+          "image": null
+        }
+      ],
+      "targets": [
+        {
+          "id": "10.0.0.0",
+          "state": "healthy",
+          "reason": null
+        },
+        {
+          "id": "10.0.0.1",
+          "state": "draining",
+          "reason": null
+        }
+      ],
+      "check": {
+        "verdict": "ok",
+        "cause": null,
+        "offset_ms": 0.25,
+        "uncertainty_ms": 1.25,
+        "instances": 2,
+        "version": "0.1.0+0123456789ab",
+        "requests": 4
+      }
+    }
+    "#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_that_expired() {
+    let world = FakeWorld::new([failed(expired())]);
+    insta::assert_snapshot!(looking(world).await, @r"
+    error: the AWS credentials are not accepted
+      because: DescribeStacks: the security token included in the request is expired (ExpiredToken)
+      hint: log in again: `aws sso login --profile work`
+      hint: what was begun goes on by itself: run the same command again to come back to it
+    exit code 3
+    ");
+}

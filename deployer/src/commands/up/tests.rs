@@ -1,1 +1,98 @@
-//! x
+//! Transcripts of `up`: what it reports and what it changes, for each state of the stack and each way to fail.
+
+mod attaching;
+mod checking;
+mod creating;
+mod not_creating;
+mod not_updating;
+mod rolling_out;
+mod updating;
+mod workshop;
+
+use workshop::FakeWorkshop;
+
+use crate::testing::FakeWorld;
+use crate::testing::moment::{Moment, at, event};
+
+/// What every deployment without incident looks like once the stack takes images.
+const USUAL_END: &str = "\
+plan: begun
+> CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
+1 changes: modify task definition
+plan: done in 0.0 s
+update: begun
+> ExecuteChangeSet
+UPDATE_IN_PROGRESS stack (clock)
+UPDATE_COMPLETE task definition (TaskDefinition)
+UPDATE_COMPLETE stack (clock)
+update: done in 0.0 s
+";
+
+/// And from then on.
+const USUAL_SUCCESS: &str = "\
+rollout: begun
+rollout: new 2 of 2 running; 2 of 2 targets healthy
+rollout: done in 0.0 s
+check: begun
+check: OK, offset +0.2 ms ± 1.2 ms, 2 instances
+check: done in 0.0 s
+";
+
+/// Runs the command in this world; returns the transcript.
+async fn bringing_up(world: FakeWorld) -> String {
+    FakeWorkshop::new(world).run().await
+}
+
+/// The same, with what is always the same when all goes well in short.
+async fn bringing_up_as_usual(world: FakeWorld) -> String {
+    short(&bringing_up(world).await)
+}
+
+fn short(text: &str) -> String {
+    let second = USUAL_END.replace("clock/1", "clock/2");
+    let text = text
+        .replace(USUAL_END, "(planned and updated as usual)\n")
+        .replace(&second, "(planned and updated as usual)\n");
+    let Some((before, after)) = text.split_once(USUAL_SUCCESS) else {
+        return text;
+    };
+    let code = after
+        .rsplit_once("exit code")
+        .map_or(after, |(_, code)| code);
+    format!("{before}(rolled out and checked as usual)\nexit code{code}")
+}
+
+/// The update that was just asked for is under way.
+fn updating() -> Moment {
+    at("UPDATE_IN_PROGRESS")
+        .changed_at(2)
+        .after([event("clock", "UPDATE_IN_PROGRESS")])
+}
+
+fn updated() -> Moment {
+    at("UPDATE_COMPLETE").changed_at(2).after([
+        event("TaskDefinition", "UPDATE_COMPLETE"),
+        event("clock", "UPDATE_COMPLETE"),
+    ])
+}
+
+/// Nothing is there yet but the stack itself.
+fn begun() -> Moment {
+    at("CREATE_IN_PROGRESS").after([event("clock", "CREATE_IN_PROGRESS")])
+}
+
+/// The image repository is there.
+fn with_repository() -> Moment {
+    at("CREATE_IN_PROGRESS").after([
+        event("Repository", "CREATE_IN_PROGRESS"),
+        event("Repository", "CREATE_COMPLETE"),
+    ])
+}
+
+/// Everything is there.
+fn created() -> Moment {
+    at("CREATE_COMPLETE").after([
+        event("LoadBalancer", "CREATE_COMPLETE"),
+        event("clock", "CREATE_COMPLETE"),
+    ])
+}

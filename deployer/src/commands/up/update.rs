@@ -54,12 +54,13 @@ async fn propose(
         .propose(&stack.id, wanted, &new_token())
         .await
         .map_err(|error| {
+            let failure = context.remote_failure(&error);
             let about_the_request = error.kind == RemoteErrorKind::Refused
                 && error.code.as_deref() == Some("ValidationError");
-            if about_the_request {
+            if about_the_request && failure.kind != FailureKind::Busy {
                 refused(error.to_string())
             } else {
-                context.remote_failure(&error)
+                failure
             }
         })?;
     let mut subject = ChangeSet { world, id: &id };

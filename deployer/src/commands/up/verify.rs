@@ -76,11 +76,15 @@ pub(super) async fn verify(
     let cause = last
         .and_then(|last| last.cause.clone())
         .unwrap_or_else(|| "no check was made".to_owned());
-    let verdict = last.map_or("unknown", |last| last.verdict.name());
+    let seen = match last.map(|last| last.verdict) {
+        Some(checker::Verdict::Ok) => "still answers from another version",
+        Some(verdict) => &format!("is {}", verdict.name()),
+        None => "is unknown",
+    };
     Err(Failure::new(
         FailureKind::CheckFailed,
         format!(
-            "deployed, but {} is {verdict} after {} s",
+            "deployed, but {} {seen} after {} s",
             url.official,
             config.verify_timeout.as_secs()
         ),

@@ -1,0 +1,202 @@
+//! The stack is deleted, from whatever state it is in.
+
+use super::{deleted, deleting, taking_down, taking_down_as_usual};
+use crate::remote::RemoteErrorKind;
+use crate::testing::answer::resource;
+use crate::testing::moment::{
+    absent, at, error, event, event_because, expired, failed, out_of_order, throttled, unreachable,
+};
+use crate::testing::{FakeWorld, settings};
+
+#[tokio::test(start_paused = true)]
+async fn nothing_there() {
+    let world = FakeWorld::new([absent()]);
+    insta::assert_snapshot!(taking_down(world).await, @r"
+    there is no stack yet
+    nothing to take down: there is no stack `clock` in account 123456789012, region eu-central-1
+    exit code 0
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn deletes_and_proves() {
+    // The first look after the request finds what was there before it.
+    let world = FakeWorld::new([
+        at("UPDATE_COMPLETE"),
+        at("UPDATE_COMPLETE"),
+        deleting(),
+        deleted(),
+    ])
+    .past([event("clock", "CREATE_COMPLETE")]);
+    insta::assert_snapshot!(taking_down(world).await, @r"
+    the stack is UPDATE_COMPLETE
+    delete: begun
+    > DeleteStack clock/1
+    DELETE_IN_PROGRESS stack (clock)
+    DELETE_COMPLETE service on Fargate (Service)
+    DELETE_COMPLETE stack (clock)
+    delete: done in 0.0 s
+    the stack is DELETE_COMPLETE
+    > DeleteTaskDefinitions clock
+    proof: begun
+    proof: done in 0.0 s
+    everything is gone (0.0 s)
+    looked for, and not found: cluster clock-cluster, load balancer clock-loadbalancer, image repository clock-repository, log group clock-loggroup
+    exit code 0
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn survives_looks_that_fail_in_passing() {
+    let world = FakeWorld::new([
+        at("UPDATE_COMPLETE"),
+        failed(throttled()),
+        failed(out_of_order()),
+        deleting(),
+        failed(unreachable()),
+        deleted(),
+    ])
+    .failing("DescribeLoadBalancers", throttled());
+    insta::assert_snapshot!(taking_down(world).await, @r"
+    the stack is UPDATE_COMPLETE
+    delete: begun
+    > DeleteStack clock/1
+    warning: DescribeStacks: rate exceeded (Throttling); looking again
+    DELETE_IN_PROGRESS stack (clock)
+    DELETE_COMPLETE service on Fargate (Service)
+    warning: DescribeStacks: connection reset; looking again
+    DELETE_COMPLETE stack (clock)
+    delete: done in 0.0 s
+    the stack is DELETE_COMPLETE
+    > DeleteTaskDefinitions clock
+    proof: begun
+    warning: DescribeLoadBalancers: rate exceeded (Throttling); looking again
+    proof: done in 0.0 s
+    everything is gone (0.0 s)
+    looked for, and not found: cluster clock-cluster, load balancer clock-loadbalancer, image repository clock-repository, log group clock-loggroup
+    exit code 0
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn says_how_to_come_back_when_credentials_expire() {
+    let world = FakeWorld::new([at("UPDATE_COMPLETE"), deleting(), failed(expired())]);
+    insta::assert_snapshot!(taking_down(world).await, @r"
+    the stack is UPDATE_COMPLETE
+    delete: begun
+    > DeleteStack clock/1
+    DELETE_IN_PROGRESS stack (clock)
+    DELETE_COMPLETE service on Fargate (Service)
+    error: the AWS credentials are not accepted
+      because: DescribeStacks: the security token included in the request is expired (ExpiredToken)
+      hint: log in again: `aws sso login --profile work`
+      hint: what was begun goes on by itself: run the same command again to come back to it
+    exit code 3
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn deletes_while_the_stack_is_being_created() {
+    let world = FakeWorld::new([at("CREATE_IN_PROGRESS"), deleting(), deleted()]);
+    insta::assert_snapshot!(taking_down_as_usual(world).await, @r"
+    the stack is CREATE_IN_PROGRESS
+    (deleted and proven as usual)
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_what_is_left_when_the_deletion_fails() {
+    let all = vec![
+        resource("Cluster", "CREATE_COMPLETE"),
+        resource("Repository", "CREATE_COMPLETE"),
+    ];
+    let left = vec![
+        resource("Cluster", "DELETE_COMPLETE"),
+        resource("Repository", "DELETE_FAILED"),
+    ];
+    let world = FakeWorld::new([
+        at("CREATE_COMPLETE"),
+        deleting(),
+        at("DELETE_FAILED").after([
+            event_because("Repository", "DELETE_FAILED", "the repository is not empty"),
+            event("Cluster", "DELETE_COMPLETE"),
+            event_because("clock", "DELETE_FAILED", "failed to delete: [Repository]"),
+        ]),
+    ])
+    .resources([all.clone(), all, left]);
+    insta::assert_snapshot!(taking_down(world).await, @r"
+    the stack is CREATE_COMPLETE
+    delete: begun
+    > DeleteStack clock/1
+    DELETE_IN_PROGRESS stack (clock)
+    DELETE_COMPLETE service on Fargate (Service)
+    DELETE_FAILED image repository (Repository): the repository is not empty
+    DELETE_COMPLETE cluster (Cluster)
+    DELETE_FAILED stack (clock): failed to delete: [Repository]
+    error: the stack could not be deleted
+      because: image repository (Repository): the repository is not empty
+      | image repository clock-repository: DELETE_FAILED
+      hint: what is listed is still there and may cost money: mend what it names, then run `deployer down` again
+    exit code 5
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn tries_again_after_a_deletion_that_failed() {
+    // Until the new attempt begins, the stack still shows how the one before ended.
+    let world = FakeWorld::new([
+        at("DELETE_FAILED"),
+        at("DELETE_FAILED"),
+        deleting(),
+        deleted(),
+    ])
+    .past([event("clock", "DELETE_FAILED")]);
+    insta::assert_snapshot!(taking_down_as_usual(world).await, @r"
+    the stack is DELETE_FAILED
+    (deleted and proven as usual)
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_that_takes_too_long_goes_on_without_us() {
+    let world = FakeWorld::new([at("CREATE_COMPLETE"), deleting(), at("DELETE_IN_PROGRESS")]);
+    let before = tokio::time::Instant::now();
+    insta::assert_snapshot!(taking_down(world).await, @r"
+    the stack is CREATE_COMPLETE
+    delete: begun
+    > DeleteStack clock/1
+    DELETE_IN_PROGRESS stack (clock)
+    DELETE_COMPLETE service on Fargate (Service)
+    error: the operation did not end within 1800 s
+      hint: it goes on by itself: run the same command again to come back to it, or `deployer status` to look
+      hint: allow more time: `--timeout 1h`
+    exit code 7
+    ");
+    assert!(before.elapsed() <= settings().timeout);
+}
+
+#[tokio::test(start_paused = true)]
+async fn task_definitions_that_stay_are_no_failure() {
+    let message = "ecs:DeleteTaskDefinitions is not allowed";
+    let world = FakeWorld::new([at("CREATE_COMPLETE"), deleting(), deleted()]).failing(
+        "DeleteTaskDefinitions",
+        error(RemoteErrorKind::Denied, "AccessDeniedException", message),
+    );
+    insta::assert_snapshot!(taking_down(world).await, @r"
+    the stack is CREATE_COMPLETE
+    delete: begun
+    > DeleteStack clock/1
+    DELETE_IN_PROGRESS stack (clock)
+    DELETE_COMPLETE service on Fargate (Service)
+    DELETE_COMPLETE stack (clock)
+    delete: done in 0.0 s
+    the stack is DELETE_COMPLETE
+    > DeleteTaskDefinitions clock (refused)
+    warning: inactive task definitions are left: DeleteTaskDefinitions: ecs:DeleteTaskDefinitions is not allowed (AccessDeniedException)
+    proof: begun
+    proof: done in 0.0 s
+    everything is gone (0.0 s)
+    looked for, and not found: cluster clock-cluster, load balancer clock-loadbalancer, image repository clock-repository, log group clock-loggroup
+    exit code 0
+    ");
+}

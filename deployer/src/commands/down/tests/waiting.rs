@@ -1,0 +1,176 @@
+//! Something else is under way on the stack.
+
+use super::{deleted, deleting, taking_down, taking_down_as_usual};
+use crate::commands::down::ROUNDS;
+use crate::remote::RemoteErrorKind;
+use crate::testing::FakeWorld;
+use crate::testing::answer::resource;
+use crate::testing::moment::{at, error, event, event_because};
+
+#[tokio::test(start_paused = true)]
+async fn cancels_an_update_first() {
+    let world = FakeWorld::new([
+        at("UPDATE_IN_PROGRESS"),
+        at("UPDATE_ROLLBACK_IN_PROGRESS").after([event_because(
+            "clock",
+            "UPDATE_ROLLBACK_IN_PROGRESS",
+            "User Initiated",
+        )]),
+        at("UPDATE_ROLLBACK_COMPLETE").after([event("clock", "UPDATE_ROLLBACK_COMPLETE")]),
+        at("UPDATE_ROLLBACK_COMPLETE"),
+        deleting(),
+        deleted(),
+    ]);
+    insta::assert_snapshot!(taking_down_as_usual(world).await, @r"
+    the stack is UPDATE_IN_PROGRESS
+    an update is under way: cancelling it first
+    > CancelUpdateStack clock/1
+    UPDATE_ROLLBACK_IN_PROGRESS stack (clock): User Initiated
+    UPDATE_ROLLBACK_COMPLETE stack (clock)
+    the stack is UPDATE_ROLLBACK_COMPLETE
+    (deleted and proven as usual)
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_update_that_ends_before_it_is_cancelled() {
+    let message = "CancelUpdateStack cannot be called from current stack status";
+    let world = FakeWorld::new([
+        at("UPDATE_IN_PROGRESS"),
+        at("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"),
+        at("UPDATE_COMPLETE"),
+        at("UPDATE_COMPLETE"),
+        deleting(),
+        deleted(),
+    ])
+    .failing(
+        "CancelUpdateStack",
+        error(RemoteErrorKind::Refused, "ValidationError", message),
+    );
+    insta::assert_snapshot!(taking_down_as_usual(world).await, @r"
+    the stack is UPDATE_IN_PROGRESS
+    an update is under way: cancelling it first
+    > CancelUpdateStack clock/1 (refused)
+    the stack is UPDATE_COMPLETE
+    (deleted and proven as usual)
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn waits_for_what_cannot_be_cancelled() {
+    let world = FakeWorld::new([
+        at("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"),
+        at("UPDATE_COMPLETE"),
+        at("UPDATE_COMPLETE"),
+        deleting(),
+        deleted(),
+    ]);
+    insta::assert_snapshot!(taking_down_as_usual(world).await, @r"
+    the stack is UPDATE_COMPLETE_CLEANUP_IN_PROGRESS
+    the stack is UPDATE_COMPLETE_CLEANUP_IN_PROGRESS: waiting for that to end
+    the stack is UPDATE_COMPLETE
+    (deleted and proven as usual)
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn waits_out_a_status_that_is_new() {
+    let world = FakeWorld::new([
+        at("TELEPORT_IN_PROGRESS"),
+        at("TELEPORT_IN_PROGRESS"),
+        at("TELEPORT_CLEANUP_IN_PROGRESS"),
+        at("UPDATE_COMPLETE"),
+        at("UPDATE_COMPLETE"),
+        deleting(),
+        deleted(),
+    ]);
+    insta::assert_snapshot!(taking_down_as_usual(world).await, @r"
+    the stack is TELEPORT_IN_PROGRESS
+    the stack is TELEPORT_IN_PROGRESS: waiting for that to end
+    warning: the stack has the status TELEPORT_IN_PROGRESS, which is new to this program
+    the stack is UPDATE_COMPLETE
+    (deleted and proven as usual)
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn attaches_to_a_deletion() {
+    let world = FakeWorld::new([
+        at("DELETE_IN_PROGRESS"),
+        at("DELETE_IN_PROGRESS").after([event("Service", "DELETE_COMPLETE")]),
+        deleted(),
+    ]);
+    insta::assert_snapshot!(taking_down(world).await, @r"
+    the stack is DELETE_IN_PROGRESS
+    delete: begun
+    DELETE_COMPLETE service on Fargate (Service)
+    DELETE_COMPLETE stack (clock)
+    delete: done in 0.0 s
+    the stack is DELETE_COMPLETE
+    > DeleteTaskDefinitions clock
+    proof: begun
+    proof: done in 0.0 s
+    everything is gone (0.0 s)
+    looked for, and not found: cluster clock-cluster, load balancer clock-loadbalancer, image repository clock-repository, log group clock-loggroup
+    exit code 0
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_of_others_that_fails() {
+    let world = FakeWorld::new([
+        at("DELETE_IN_PROGRESS"),
+        at("DELETE_FAILED").after([event_because(
+            "LoadBalancer",
+            "DELETE_FAILED",
+            "deletion protection is on",
+        )]),
+    ])
+    .resources([
+        vec![resource("LoadBalancer", "DELETE_IN_PROGRESS")],
+        vec![resource("LoadBalancer", "DELETE_FAILED")],
+    ]);
+    insta::assert_snapshot!(taking_down(world).await, @r"
+    the stack is DELETE_IN_PROGRESS
+    delete: begun
+    DELETE_FAILED load balancer (LoadBalancer): deletion protection is on
+    error: the stack could not be deleted
+      because: load balancer (LoadBalancer): deletion protection is on
+      | load balancer clock-loadbalancer: DELETE_FAILED
+      hint: what is listed is still there and may cost money: mend what it names, then run `deployer down` again
+    exit code 5
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn somebody_else_is_faster() {
+    let message = "stack [clock] cannot be deleted while in UPDATE_IN_PROGRESS state";
+    let world = FakeWorld::new([at("CREATE_COMPLETE")]).failing(
+        "DeleteStack",
+        error(RemoteErrorKind::Refused, "ValidationError", message),
+    );
+    insta::assert_snapshot!(taking_down(world).await, @r"
+    the stack is CREATE_COMPLETE
+    delete: begun
+    > DeleteStack clock/1 (refused)
+    error: another operation is under way on the stack
+      because: DeleteStack: stack [clock] cannot be deleted while in UPDATE_IN_PROGRESS state (ValidationError)
+      hint: wait for it: run the same command again
+    exit code 7
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stack_that_never_rests() {
+    let moving = || at("UPDATE_ROLLBACK_IN_PROGRESS");
+    let resting = || at("UPDATE_ROLLBACK_COMPLETE");
+    let moments = std::iter::repeat_with(|| [moving(), resting()]).take(ROUNDS);
+    let text = taking_down(FakeWorld::new(moments.flatten())).await;
+    assert!(!text.contains("> "), "something was changed:\n{text}");
+    let end = text.split("error: ").nth(1).unwrap_or_default();
+    insta::assert_snapshot!(end, @r"
+    the stack does not come to rest
+      hint: is somebody else working on it? Look with `deployer status`, then try again
+    exit code 7
+    ");
+}

@@ -1,0 +1,83 @@
+//! The service runs; it is looked at from outside.
+
+use super::FakeWorkshop;
+use crate::remote::Proposal;
+use crate::testing::FakeWorld;
+use crate::testing::answer::{answers, down};
+use crate::testing::moment::at;
+
+/// The transcript from the check on, when checks find this, one after the other.
+async fn check(reports: impl IntoIterator<Item = checker::Report>) -> String {
+    let world = FakeWorld::new([at("UPDATE_COMPLETE")]).proposals([Proposal::Empty]);
+    let text = FakeWorkshop::new(world).finding(reports).run().await;
+    let (_, check) = text.split_once("check: begun\n").unwrap();
+    check.to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_may_take_a_while_to_answer() {
+    let reports = [
+        down("no connection"),
+        down("no connection"),
+        down("the answer has status 503"),
+        answers("0.1.0+0123456789ab"),
+    ];
+    insta::assert_snapshot!(check(reports).await, @r"
+    check: DOWN (no connection)
+    check: DOWN (the answer has status 503)
+    check: OK, offset +0.2 ms ± 1.2 ms, 2 instances
+    check: done in 0.0 s
+    Nothing changed: the service was up to date, and is up.
+      url       http://clock.example/now
+      version   0.1.0+0123456789ab
+      image     registry.example/clock-repository@sha256:0123456789ab
+      tasks     0: 
+      check     OK, offset +0.2 ms ± 1.2 ms, 2 instances
+      time      0.0 s: image 0.0 s, push 0.0 s, plan 0.0 s, rollout 0.0 s, check 0.0 s
+      take down deployer down --stack clock
+    exit code 0
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_version_before_does_not_count() {
+    let reports = [answers("0.1.0+aaaaaaaaaaaa"), answers("0.1.0+0123456789ab")];
+    insta::assert_snapshot!(check(reports).await, @r"
+    check: OK, offset +0.2 ms ± 1.2 ms, 2 instances (version 0.1.0+aaaaaaaaaaaa answers, which is not of image 0123456789ab)
+    check: OK, offset +0.2 ms ± 1.2 ms, 2 instances
+    check: done in 0.0 s
+    Nothing changed: the service was up to date, and is up.
+      url       http://clock.example/now
+      version   0.1.0+0123456789ab
+      image     registry.example/clock-repository@sha256:0123456789ab
+      tasks     0: 
+      check     OK, offset +0.2 ms ± 1.2 ms, 2 instances
+      time      0.0 s: image 0.0 s, push 0.0 s, plan 0.0 s, rollout 0.0 s, check 0.0 s
+      take down deployer down --stack clock
+    exit code 0
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_does_not_answer() {
+    insta::assert_snapshot!(check([down("the answer has status 503")]).await, @r"
+    check: DOWN (the answer has status 503)
+    error: deployed, but http://clock.example/now is DOWN after 120 s
+      because: the answer has status 503
+      hint: look yourself: `curl -i http://clock.example/now`
+      hint: allow more time: `--verify-timeout 5m`
+    exit code 6
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_answers_from_another_image() {
+    insta::assert_snapshot!(check([answers("0.1.0+aaaaaaaaaaaa")]).await, @r"
+    check: OK, offset +0.2 ms ± 1.2 ms, 2 instances (version 0.1.0+aaaaaaaaaaaa answers, which is not of image 0123456789ab)
+    error: deployed, but http://clock.example/now still answers from another version after 120 s
+      because: version 0.1.0+aaaaaaaaaaaa answers, which is not of image 0123456789ab
+      hint: look yourself: `curl -i http://clock.example/now`
+      hint: allow more time: `--verify-timeout 5m`
+    exit code 6
+    ");
+}

@@ -1,0 +1,193 @@
+//! There is no stack, and none that lasts comes to be.
+
+use std::time::Duration;
+
+use super::{FakeWorkshop, begun, bringing_up, created, with_repository};
+use crate::error::Failure;
+use crate::remote::RemoteErrorKind;
+use crate::testing::FakeWorld;
+use crate::testing::answer::resource;
+use crate::testing::moment::{absent, at, error, event, event_because, of_others};
+
+#[tokio::test(start_paused = true)]
+async fn a_creation_that_fails_names_the_first_cause() {
+    let world = FakeWorld::new([
+        absent(),
+        begun(),
+        at("ROLLBACK_IN_PROGRESS").after([
+            event_because(
+                "LoadBalancer",
+                "CREATE_FAILED",
+                "the limit of load balancers is reached",
+            ),
+            event_because("Cluster", "CREATE_FAILED", "Resource creation cancelled"),
+            event_because(
+                "clock",
+                "ROLLBACK_IN_PROGRESS",
+                "failed to create: [LoadBalancer, Cluster]",
+            ),
+        ]),
+        at("ROLLBACK_IN_PROGRESS").after([event_because(
+            "LogGroup",
+            "DELETE_FAILED",
+            "another failure, later",
+        )]),
+        at("ROLLBACK_COMPLETE").after([event("clock", "ROLLBACK_COMPLETE")]),
+    ]);
+    insta::assert_snapshot!(bringing_up(world).await, @r"
+    image: begun
+    image: done in 0.0 s
+    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    there is no stack yet
+    create: begun
+    > CreateStack clock with no image
+    CREATE_IN_PROGRESS stack (clock)
+    CREATE_FAILED load balancer (LoadBalancer): the limit of load balancers is reached
+    CREATE_FAILED cluster (Cluster): Resource creation cancelled
+    ROLLBACK_IN_PROGRESS stack (clock): failed to create: [LoadBalancer, Cluster]
+    DELETE_FAILED log group (LogGroup): another failure, later
+    ROLLBACK_COMPLETE stack (clock)
+    error: the stack could not be created
+      because: load balancer (LoadBalancer): the limit of load balancers is reached
+      hint: mend what it names, then run `deployer up` again: it deletes the remains and starts anew
+    exit code 4
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn remains_that_cannot_be_deleted() {
+    let world = FakeWorld::new([
+        at("ROLLBACK_FAILED"),
+        at("DELETE_IN_PROGRESS").after([event("clock", "DELETE_IN_PROGRESS")]),
+        at("DELETE_FAILED").after([event_because(
+            "Repository",
+            "DELETE_FAILED",
+            "the repository is not empty",
+        )]),
+    ])
+    .resources([vec![resource("Repository", "DELETE_FAILED")]]);
+    insta::assert_snapshot!(bringing_up(world).await, @r"
+    image: begun
+    image: done in 0.0 s
+    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    the stack is ROLLBACK_FAILED
+    warning: the stack is ROLLBACK_FAILED: it can only be deleted and made anew
+    delete: begun
+    > DeleteStack clock/1
+    DELETE_IN_PROGRESS stack (clock)
+    DELETE_FAILED image repository (Repository): the repository is not empty
+    error: the stack could not be deleted
+      because: image repository (Repository): the repository is not empty
+      | image repository clock-repository: DELETE_FAILED
+      hint: what is listed is still there and may cost money: mend what it names, then run `deployer down` again
+    exit code 5
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_template_that_is_refused() {
+    let refusal = error(
+        RemoteErrorKind::Refused,
+        "ValidationError",
+        "Template format error: unresolved resource dependencies [Cluter]",
+    );
+    let world = FakeWorld::new([absent()]).failing("CreateStack", refusal);
+    insta::assert_snapshot!(bringing_up(world).await, @r"
+    image: begun
+    image: done in 0.0 s
+    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    there is no stack yet
+    create: begun
+    > CreateStack clock with no image (refused)
+    error: CloudFormation refuses the template
+      because: CreateStack: Template format error: unresolved resource dependencies [Cluter] (ValidationError)
+      hint: check it: `cfn-lint /project/infra/service.yaml`
+    exit code 3
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_program_that_does_not_compile_while_the_stack_is_being_made() {
+    let world = FakeWorld::new([absent(), begun(), with_repository()]);
+    let workshop = FakeWorkshop::new(world)
+        .compiling_for(Duration::from_secs(10))
+        .not_compiling(Failure::preflight("`app` does not compile"));
+    insta::assert_snapshot!(workshop.run().await, @r"
+    image: begun
+    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    there is no stack yet
+    create: begun
+    > CreateStack clock with no image
+    CREATE_IN_PROGRESS stack (clock)
+    CREATE_COMPLETE image repository (Repository)
+    error: `app` does not compile
+      hint: the stack that was begun meanwhile stays: `deployer up` goes on with it, `deployer down --stack clock` removes it
+    exit code 3
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_creation_that_takes_too_long_goes_on_without_us() {
+    let world = FakeWorld::new([absent(), begun(), at("CREATE_IN_PROGRESS")]);
+    insta::assert_snapshot!(bringing_up(world).await, @r"
+    image: begun
+    image: done in 0.0 s
+    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    there is no stack yet
+    create: begun
+    > CreateStack clock with no image
+    CREATE_IN_PROGRESS stack (clock)
+    error: the operation did not end within 1800 s
+      hint: it goes on by itself: run the same command again to come back to it, or `deployer status` to look
+      hint: allow more time: `--timeout 1h`
+    exit code 7
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stack_that_somebody_deletes_while_it_is_being_made() {
+    let world = FakeWorld::new([
+        absent(),
+        begun(),
+        at("DELETE_IN_PROGRESS").after([of_others(event("clock", "DELETE_IN_PROGRESS"))]),
+        at("DELETE_COMPLETE"),
+    ]);
+    insta::assert_snapshot!(bringing_up(world).await, @r"
+    image: begun
+    image: done in 0.0 s
+    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    there is no stack yet
+    create: begun
+    > CreateStack clock with no image
+    CREATE_IN_PROGRESS stack (clock)
+    error: the stack could not be created
+      because: it is DELETE_COMPLETE
+      hint: mend what it names, then run `deployer up` again: it deletes the remains and starts anew
+    exit code 4
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_template_without_a_repository() {
+    let world = FakeWorld::new([
+        absent(),
+        begun(),
+        created().without_output("RepositoryName"),
+    ])
+    .resources([vec![resource("Cluster", "CREATE_COMPLETE")]]);
+    insta::assert_snapshot!(bringing_up(world).await, @r"
+    image: begun
+    image: done in 0.0 s
+    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    there is no stack yet
+    create: begun
+    > CreateStack clock with no image
+    CREATE_IN_PROGRESS stack (clock)
+    CREATE_COMPLETE load balancer (LoadBalancer)
+    CREATE_COMPLETE stack (clock)
+    create: done in 0.0 s
+    error: the stack has no output `RepositoryName`
+      hint: the template has to name what it makes: `docs/template.md` lists the outputs that are needed
+    exit code 3
+    ");
+}

@@ -1,0 +1,248 @@
+//! The stack is at rest, and the update does not come to a good end.
+
+use super::{bringing_up, updated, updating};
+use crate::remote::{Proposal, RemoteErrorKind};
+use crate::testing::FakeWorld;
+use crate::testing::answer::change;
+use crate::testing::moment::{absent, at, error, event, event_because, expired, failed};
+
+#[tokio::test(start_paused = true)]
+async fn an_update_that_fails_is_rolled_back() {
+    let world = FakeWorld::new([
+        at("UPDATE_COMPLETE"),
+        updating(),
+        at("UPDATE_ROLLBACK_IN_PROGRESS").after([
+            event_because(
+                "Service",
+                "UPDATE_FAILED",
+                "ECS Deployment Circuit Breaker was triggered",
+            ),
+            event_because(
+                "clock",
+                "UPDATE_ROLLBACK_IN_PROGRESS",
+                "failed to update: [Service]",
+            ),
+        ]),
+        at("UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS")
+            .after([event("Service", "UPDATE_COMPLETE")]),
+        at("UPDATE_ROLLBACK_COMPLETE").after([event("clock", "UPDATE_ROLLBACK_COMPLETE")]),
+    ])
+    .proposals([Proposal::Ready(vec![
+        change("Add", "TaskDefinition"),
+        change("Add", "Service"),
+    ])]);
+    insta::assert_snapshot!(bringing_up(world).await, @r"
+    image: begun
+    image: done in 0.0 s
+    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    the stack is UPDATE_COMPLETE
+    push: begun
+    > push to registry.example/clock-repository as AWS
+    push: done in 0.0 s
+    plan: begun
+    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
+    2 changes: add task definition; add service on Fargate
+    plan: done in 0.0 s
+    update: begun
+    > ExecuteChangeSet
+    UPDATE_IN_PROGRESS stack (clock)
+    UPDATE_FAILED service on Fargate (Service): ECS Deployment Circuit Breaker was triggered
+    UPDATE_ROLLBACK_IN_PROGRESS stack (clock): failed to update: [Service]
+    UPDATE_COMPLETE service on Fargate (Service)
+    UPDATE_ROLLBACK_COMPLETE stack (clock)
+    error: the update failed; what was there before is in place again
+      because: service on Fargate (Service): ECS Deployment Circuit Breaker was triggered
+      hint: mend what it names, then run `deployer up` again
+    exit code 4
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_update_whose_rollback_fails_too() {
+    let world = FakeWorld::new([
+        at("UPDATE_COMPLETE"),
+        updating(),
+        at("UPDATE_ROLLBACK_FAILED").after([
+            event_because("Service", "UPDATE_FAILED", "the image cannot be pulled"),
+            event_because("Service", "UPDATE_FAILED", "the old image is gone"),
+            event("clock", "UPDATE_ROLLBACK_FAILED"),
+        ]),
+    ]);
+    insta::assert_snapshot!(bringing_up(world).await, @r"
+    image: begun
+    image: done in 0.0 s
+    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    the stack is UPDATE_COMPLETE
+    push: begun
+    > push to registry.example/clock-repository as AWS
+    push: done in 0.0 s
+    plan: begun
+    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
+    1 changes: modify task definition
+    plan: done in 0.0 s
+    update: begun
+    > ExecuteChangeSet
+    UPDATE_IN_PROGRESS stack (clock)
+    UPDATE_FAILED service on Fargate (Service): the image cannot be pulled
+    UPDATE_FAILED service on Fargate (Service): the old image is gone
+    UPDATE_ROLLBACK_FAILED stack (clock)
+    error: the update failed, and so did its rollback
+      because: service on Fargate (Service): the image cannot be pulled
+      hint: `deployer up` continues the rollback once what it names is mended
+    exit code 5
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_set_that_cannot_be_computed() {
+    let world = FakeWorld::new([at("CREATE_COMPLETE")]).proposals([Proposal::Failed(
+        "Parameters: [Cluter] do not exist in the template".to_owned(),
+    )]);
+    insta::assert_snapshot!(bringing_up(world).await, @r"
+    image: begun
+    image: done in 0.0 s
+    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    the stack is CREATE_COMPLETE
+    push: begun
+    > push to registry.example/clock-repository as AWS
+    push: done in 0.0 s
+    plan: begun
+    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
+    > DeleteChangeSet
+    error: CloudFormation refuses the change
+      because: Parameters: [Cluter] do not exist in the template
+      hint: check the template: `cfn-lint /project/infra/service.yaml`
+    exit code 3
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_is_refused() {
+    let refusal = error(
+        RemoteErrorKind::Refused,
+        "ValidationError",
+        "Template error: resource Cluter does not exist",
+    );
+    let world = FakeWorld::new([at("CREATE_COMPLETE")]).failing("CreateChangeSet", refusal);
+    insta::assert_snapshot!(bringing_up(world).await, @r"
+    image: begun
+    image: done in 0.0 s
+    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    the stack is CREATE_COMPLETE
+    push: begun
+    > push to registry.example/clock-repository as AWS
+    push: done in 0.0 s
+    plan: begun
+    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab (refused)
+    error: CloudFormation refuses the change
+      because: CreateChangeSet: Template error: resource Cluter does not exist (ValidationError)
+      hint: check the template: `cfn-lint /project/infra/service.yaml`
+    exit code 3
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn somebody_else_updates_it_first() {
+    let refusal = error(
+        RemoteErrorKind::Refused,
+        "ValidationError",
+        "Stack:arn:stack/clock/1 is in UPDATE_IN_PROGRESS state and can not be updated.",
+    );
+    let world = FakeWorld::new([at("CREATE_COMPLETE")]).failing("CreateChangeSet", refusal);
+    insta::assert_snapshot!(bringing_up(world).await, @r"
+    image: begun
+    image: done in 0.0 s
+    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    the stack is CREATE_COMPLETE
+    push: begun
+    > push to registry.example/clock-repository as AWS
+    push: done in 0.0 s
+    plan: begun
+    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab (refused)
+    error: another operation is under way on the stack
+      because: CreateChangeSet: Stack:arn:stack/clock/1 is in UPDATE_IN_PROGRESS state and can not be updated. (ValidationError)
+      hint: wait for it: run the same command again
+    exit code 7
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_that_expire_meanwhile() {
+    let world = FakeWorld::new([at("UPDATE_COMPLETE"), updating(), failed(expired())]);
+    insta::assert_snapshot!(bringing_up(world).await, @r"
+    image: begun
+    image: done in 0.0 s
+    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    the stack is UPDATE_COMPLETE
+    push: begun
+    > push to registry.example/clock-repository as AWS
+    push: done in 0.0 s
+    plan: begun
+    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
+    1 changes: modify task definition
+    plan: done in 0.0 s
+    update: begun
+    > ExecuteChangeSet
+    UPDATE_IN_PROGRESS stack (clock)
+    error: the AWS credentials are not accepted
+      because: DescribeStacks: the security token included in the request is expired (ExpiredToken)
+      hint: log in again: `aws sso login --profile work`
+      hint: what was begun goes on by itself: run the same command again to come back to it
+    exit code 3
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_update_that_takes_too_long_goes_on_without_us() {
+    let world = FakeWorld::new([
+        at("UPDATE_COMPLETE"),
+        updating(),
+        at("UPDATE_IN_PROGRESS").changed_at(2),
+    ]);
+    insta::assert_snapshot!(bringing_up(world).await, @r"
+    image: begun
+    image: done in 0.0 s
+    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    the stack is UPDATE_COMPLETE
+    push: begun
+    > push to registry.example/clock-repository as AWS
+    push: done in 0.0 s
+    plan: begun
+    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
+    1 changes: modify task definition
+    plan: done in 0.0 s
+    update: begun
+    > ExecuteChangeSet
+    UPDATE_IN_PROGRESS stack (clock)
+    error: the operation did not end within 1800 s
+      hint: it goes on by itself: run the same command again to come back to it, or `deployer status` to look
+      hint: allow more time: `--timeout 1h`
+    exit code 7
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stack_that_somebody_deletes_meanwhile() {
+    let world = FakeWorld::new([at("UPDATE_COMPLETE"), updating(), updated(), absent()]);
+    insta::assert_snapshot!(bringing_up(world).await, @r"
+    image: begun
+    image: done in 0.0 s
+    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    the stack is UPDATE_COMPLETE
+    push: begun
+    > push to registry.example/clock-repository as AWS
+    push: done in 0.0 s
+    plan: begun
+    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
+    1 changes: modify task definition
+    plan: done in 0.0 s
+    update: begun
+    > ExecuteChangeSet
+    UPDATE_IN_PROGRESS stack (clock)
+    UPDATE_COMPLETE task definition (TaskDefinition)
+    UPDATE_COMPLETE stack (clock)
+    update: done in 0.0 s
+    error: somebody deleted the stack in the meantime
+    exit code 7
+    ");
+}

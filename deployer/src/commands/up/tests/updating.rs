@@ -1,0 +1,171 @@
+//! The stack is at rest, and is updated.
+
+use super::{bringing_up, bringing_up_as_usual, updated, updating};
+use crate::remote::Proposal;
+use crate::testing::FakeWorld;
+use crate::testing::moment::{at, event, of_others};
+
+#[tokio::test(start_paused = true)]
+async fn a_new_version() {
+    let world = FakeWorld::new([at("UPDATE_COMPLETE"), updating(), updated()])
+        .past([event("clock", "UPDATE_COMPLETE")]);
+    insta::assert_snapshot!(bringing_up(world).await, @r"
+    image: begun
+    image: done in 0.0 s
+    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    the stack is UPDATE_COMPLETE
+    push: begun
+    > push to registry.example/clock-repository as AWS
+    push: done in 0.0 s
+    plan: begun
+    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
+    1 changes: modify task definition
+    plan: done in 0.0 s
+    update: begun
+    > ExecuteChangeSet
+    UPDATE_IN_PROGRESS stack (clock)
+    UPDATE_COMPLETE task definition (TaskDefinition)
+    UPDATE_COMPLETE stack (clock)
+    update: done in 0.0 s
+    rollout: begun
+    rollout: new 2 of 2 running; 2 of 2 targets healthy
+    rollout: done in 0.0 s
+    check: begun
+    check: OK, offset +0.2 ms ± 1.2 ms, 2 instances
+    check: done in 0.0 s
+    The service is up.
+      url       http://clock.example/now
+      version   0.1.0+0123456789ab
+      image     registry.example/clock-repository@sha256:0123456789ab
+      tasks     0: 
+      check     OK, offset +0.2 ms ± 1.2 ms, 2 instances
+      time      0.0 s: image 0.0 s, push 0.0 s, plan 0.0 s, update 0.0 s, rollout 0.0 s, check 0.0 s
+      take down deployer down --stack clock
+    exit code 0
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_there_already_is_not_updated_but_checked() {
+    let world =
+        FakeWorld::new([at("UPDATE_COMPLETE")]).proposals([Proposal::Pending, Proposal::Empty]);
+    insta::assert_snapshot!(bringing_up(world).await, @r"
+    image: begun
+    image: done in 0.0 s
+    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    the stack is UPDATE_COMPLETE
+    push: begun
+    > push to registry.example/clock-repository as AWS
+    push: done in 0.0 s
+    plan: begun
+    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
+    > DeleteChangeSet
+    nothing to change
+    plan: done in 0.0 s
+    rollout: begun
+    rollout: new 2 of 2 running; 2 of 2 targets healthy
+    rollout: done in 0.0 s
+    check: begun
+    check: OK, offset +0.2 ms ± 1.2 ms, 2 instances
+    check: done in 0.0 s
+    Nothing changed: the service was up to date, and is up.
+      url       http://clock.example/now
+      version   0.1.0+0123456789ab
+      image     registry.example/clock-repository@sha256:0123456789ab
+      tasks     0: 
+      check     OK, offset +0.2 ms ± 1.2 ms, 2 instances
+      time      0.0 s: image 0.0 s, push 0.0 s, plan 0.0 s, rollout 0.0 s, check 0.0 s
+      take down deployer down --stack clock
+    exit code 0
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_that_comes_too_early_is_no_success() {
+    // Neither the status of before nor somebody else's event, late, says anything about our update.
+    let world = FakeWorld::new([
+        at("UPDATE_COMPLETE").changed_at(1),
+        at("UPDATE_COMPLETE").changed_at(1),
+        at("UPDATE_COMPLETE")
+            .changed_at(1)
+            .after([of_others(event("clock", "UPDATE_COMPLETE"))]),
+        updating(),
+        updated(),
+    ]);
+    insta::assert_snapshot!(bringing_up_as_usual(world).await, @r"
+    image: begun
+    image: done in 0.0 s
+    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    the stack is UPDATE_COMPLETE
+    push: begun
+    > push to registry.example/clock-repository as AWS
+    push: done in 0.0 s
+    (planned and updated as usual)
+    (rolled out and checked as usual)
+    exit code 0
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_that_comes_too_early_is_no_failure() {
+    let world = FakeWorld::new([
+        at("UPDATE_ROLLBACK_COMPLETE").changed_at(1),
+        at("UPDATE_ROLLBACK_COMPLETE").changed_at(1),
+        updating(),
+        updated(),
+    ])
+    .past([event("clock", "UPDATE_ROLLBACK_COMPLETE")]);
+    insta::assert_snapshot!(bringing_up_as_usual(world).await, @r"
+    image: begun
+    image: done in 0.0 s
+    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    the stack is UPDATE_ROLLBACK_COMPLETE
+    push: begun
+    > push to registry.example/clock-repository as AWS
+    push: done in 0.0 s
+    (planned and updated as usual)
+    (rolled out and checked as usual)
+    exit code 0
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_new_version_is_live_while_the_old_one_is_cleaned_up() {
+    let world = FakeWorld::new([
+        at("UPDATE_COMPLETE"),
+        updating(),
+        at("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS").changed_at(2),
+    ]);
+    insta::assert_snapshot!(bringing_up(world).await, @r"
+    image: begun
+    image: done in 0.0 s
+    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    the stack is UPDATE_COMPLETE
+    push: begun
+    > push to registry.example/clock-repository as AWS
+    push: done in 0.0 s
+    plan: begun
+    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
+    1 changes: modify task definition
+    plan: done in 0.0 s
+    update: begun
+    > ExecuteChangeSet
+    UPDATE_IN_PROGRESS stack (clock)
+    update: done in 0.0 s
+    rollout: begun
+    rollout: new 2 of 2 running; 2 of 2 targets healthy
+    rollout: done in 0.0 s
+    check: begun
+    check: OK, offset +0.2 ms ± 1.2 ms, 2 instances
+    check: done in 0.0 s
+    The service is up.
+      url       http://clock.example/now
+      version   0.1.0+0123456789ab
+      image     registry.example/clock-repository@sha256:0123456789ab
+      tasks     0: 
+      check     OK, offset +0.2 ms ± 1.2 ms, 2 instances
+      time      0.0 s: image 0.0 s, push 0.0 s, plan 0.0 s, update 0.0 s, rollout 0.0 s, check 0.0 s
+      take down deployer down --stack clock
+    exit code 0
+    ");
+}
