@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 
 use crate::event::Sink;
 use crate::remote::{Remote, RemoteError};
@@ -77,10 +77,11 @@ pub async fn follow<S: Subject>(
             }
             Err(error) => return Err(error),
         }
-        if Instant::now() + pause > deadline {
+        let next = Instant::now() + jittered(pause);
+        if next > deadline {
             return Ok(Followed::DeadlinePassed);
         }
-        sleep(jittered(pause)).await;
+        sleep_until(next).await;
     }
 }
 

@@ -7,7 +7,7 @@ use crate::remote::{Change, Resource};
 use crate::rollout::{Deployment, Service, StoppedTask, Target, Task};
 
 /// Task definition of the version before.
-const OLD: &str = "arn:task-definition/clock:1";
+pub(super) const OLD: &str = "arn:task-definition/clock:1";
 
 /// A deployment of two tasks.
 fn deployment(status: &str, task_definition: &str, state: &str, running: u32) -> Deployment {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::answer::OLD;
 use super::world::service_names;
 use crate::remote::{RemoteError, RemoteErrorKind};
 use crate::stack::ResourceEvent;
@@ -92,6 +93,14 @@ impl Moment {
         self.change(|there| there.updated_at = Some(seconds))
     }
 
+    /// The stack names the task definition of the version before.
+    pub(crate) fn with_old_version(self) -> Self {
+        self.change(|there| {
+            let key = "TaskDefinitionArn".to_owned();
+            there.outputs.insert(key, OLD.to_owned());
+        })
+    }
+
     /// The stack names no such output.
     pub(crate) fn without_output(self, key: &str) -> Self {
         self.change(|there| {
@@ -119,7 +128,10 @@ pub(crate) fn event(logical_id: &str, status: &str) -> ResourceEvent {
         at_ms: 0,
         token: None,
         logical_id: logical_id.to_owned(),
-        physical_id: Some(format!("clock-{}", logical_id.to_lowercase())),
+        physical_id: Some(match logical_id {
+            "TaskDefinition" => service_names().task_definition,
+            other => format!("clock-{}", other.to_lowercase()),
+        }),
         resource_type: resource_type.to_owned(),
         status: status.to_owned(),
         reason: None,

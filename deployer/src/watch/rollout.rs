@@ -1,19 +1,13 @@
 //! A rollout of one task definition, with the evidence of what goes wrong.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 
 use crate::event::{Event, Sink};
 use crate::remote::{Remote, World};
-use crate::rollout::{Rollout, Service, StoppedTask, Target, judge};
-
-/// Log lines that are shown of a failed task.
-const LOG_LINES: u16 = 10;
-/// Failed tasks that are shown; more say the same again.
-const TASKS_SHOWN: usize = 2;
-/// Name of the container in the template, and prefix of its log streams.
-const CONTAINER: &str = "app";
+use crate::rollout::{Rollout, Service, Target, judge};
+use crate::watch::Evidence;
 
 /// Where the service is, as the stack's outputs name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,8 +53,7 @@ pub struct RolloutWatch<'a> {
     sink: &'a Sink,
     names: &'a ServiceNames,
     last: Option<(Service, usize)>,
-    known: HashSet<String>,
-    evidence: Vec<String>,
+    evidence: Evidence<'a>,
 }
 
 impl<'a> RolloutWatch<'a> {
@@ -71,8 +64,7 @@ impl<'a> RolloutWatch<'a> {
             sink,
             names,
             last: None,
-            known: HashSet::new(),
-            evidence: Vec::new(),
+            evidence: Evidence::new(world, sink),
         }
     }
 
@@ -89,45 +81,6 @@ impl<'a> RolloutWatch<'a> {
             self.last = Some(news);
         }
     }
-
-    /// Records tasks of ours that failed, on first sight: their traces vanish soon. Failing to fetch them changes nothing.
-    async fn gather_evidence(&mut self) {
-        let names = self.names;
-        let Ok(stopped) = self
-            .world
-            .stopped_tasks(&names.cluster, &names.service)
-            .await
-        else {
-            return;
-        };
-        for task in stopped {
-            let ours = task.task_definition == names.task_definition && task.is_failure();
-            if !ours || !self.known.insert(task.id.clone()) || self.known.len() > TASKS_SHOWN {
-                continue;
-            }
-            let stream = format!("{CONTAINER}/{CONTAINER}/{}", task.id);
-            let log = self
-                .world
-                .tail(&names.log_group, &stream, LOG_LINES)
-                .await
-                .unwrap_or_default();
-            self.evidence.push(headline(&task));
-            self.evidence
-                .extend(log.iter().map(|line| format!("  {}", line.trim_end())));
-            self.sink.send(&Event::TaskFailed { task, log });
-        }
-    }
-}
-
-/// One line about a task that failed.
-fn headline(task: &StoppedTask) -> String {
-    let short = task.id.get(..8).unwrap_or(&task.id);
-    let code = task
-        .exit_code
-        .map(|code| format!(", exit code {code}"))
-        .unwrap_or_default();
-    let reason = task.reason.as_deref().unwrap_or("no reason is given");
-    format!("task {short}: {reason}{code}")
 }
 
 #[async_trait]
@@ -141,11 +94,11 @@ impl crate::engine::Subject for RolloutWatch<'_> {
         self.tell(service.as_ref(), &targets);
         let rollout = judge(service.as_ref(), &targets, &names.task_definition);
         if rollout != Rollout::Completed {
-            self.gather_evidence().await;
+            self.evidence.gather(names).await;
         }
         Ok((rollout != Rollout::InProgress).then(|| RolloutEnd {
             rollout,
-            evidence: self.evidence.clone(),
+            evidence: self.evidence.lines().to_vec(),
         }))
     }
 }

@@ -20,6 +20,8 @@ pub struct StackWatch<'a> {
     /// Did this program begin the operation?
     ours: bool,
     warned: bool,
+    /// Logical and physical names in the order in which events told them.
+    named: Vec<(String, String)>,
     on_event: Box<dyn FnMut(&ResourceEvent) + Send + 'a>,
 }
 
@@ -57,6 +59,7 @@ impl<'a> StackWatch<'a> {
             updated_before: before.and_then(|stack| stack.updated_at),
             ours: token.is_some(),
             warned: false,
+            named: Vec::new(),
             on_event: Box::new(|_| ()),
         })
     }
@@ -73,6 +76,14 @@ impl<'a> StackWatch<'a> {
     pub fn on_event(mut self, call: impl FnMut(&ResourceEvent) + Send + 'a) -> Self {
         self.on_event = Box::new(call);
         self
+    }
+
+    /// The names that a resource of the template was given in the account, as far as the operation's events told, the first first.
+    pub fn physical_ids(&self, logical_id: &str) -> impl Iterator<Item = &str> {
+        self.named
+            .iter()
+            .filter(move |(name, _)| name == logical_id)
+            .map(|(_, physical_id)| physical_id.as_str())
     }
 
     fn begun(&self, stack: Option<&Observed>) -> bool {
@@ -94,6 +105,9 @@ impl crate::engine::Subject for StackWatch<'_> {
             let events = self.world.events(&self.id, self.history.since_ms()).await?;
             for event in self.history.take(events) {
                 (self.on_event)(&event);
+                if let Some(physical_id) = event.physical_id {
+                    self.named.push((event.logical_id.clone(), physical_id));
+                }
                 self.sink.send(&Event::ResourceChanged {
                     logical_id: event.logical_id,
                     resource_type: event.resource_type,

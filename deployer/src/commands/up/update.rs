@@ -6,7 +6,7 @@ use crate::event::{Event, Phase};
 use crate::remote::{Change, Proposal, RemoteErrorKind, Wanted, World};
 use crate::stack::Observed;
 use crate::stack::decide::{During, Operation};
-use crate::watch::{ChangeSet, StackWatch};
+use crate::watch::{ChangeSet, StackWatch, UpdateEnd, UpdateWatch};
 
 /// Updates the stack to this image by change set; false when there was nothing to change.
 pub(super) async fn update(
@@ -96,7 +96,7 @@ async fn execute(
 ) -> Result<(), Failure> {
     let failed = |error| context.remote_failure(&error);
     let token = new_token();
-    let mut watch = StackWatch::prepare(
+    let watch = StackWatch::prepare(
         world,
         context.sink,
         Operation::Update,
@@ -114,7 +114,11 @@ async fn execute(
             .map(|change| change.resource_type.clone())
             .collect(),
     });
-    let end = context.follow(&mut watch).await?;
+    let mut watch = UpdateWatch::new(world, context.sink, watch, stack);
+    let UpdateEnd {
+        stack: end,
+        evidence,
+    } = context.follow(&mut watch).await?;
     let cause = end
         .cause
         .unwrap_or_else(|| "CloudFormation gives no reason".to_owned());
@@ -125,6 +129,7 @@ async fn execute(
             "the update failed; what was there before is in place again",
         )
         .because(cause)
+        .with_evidence(evidence)
         .hint("mend what it names, then run `deployer up` again")),
         During::Stuck
         | During::LeftToDelete
@@ -134,6 +139,7 @@ async fn execute(
             "the update failed, and so did its rollback",
         )
         .because(cause)
+        .with_evidence(evidence)
         .hint("`deployer up` continues the rollback once what it names is mended")),
     }
 }

@@ -2,9 +2,17 @@
 
 use super::{bringing_up, updated, updating};
 use crate::remote::{Proposal, RemoteErrorKind};
+use crate::stack::ResourceEvent;
 use crate::testing::FakeWorld;
-use crate::testing::answer::change;
-use crate::testing::moment::{absent, at, error, event, event_because, expired, failed};
+use crate::testing::answer::{change, crashed};
+use crate::testing::moment::{Moment, absent, at, error, event, event_because, expired, failed};
+
+/// The transcript from the execution of the change set on.
+async fn update(world: FakeWorld) -> String {
+    let text = bringing_up(world).await;
+    let (_, update) = text.split_once("> ExecuteChangeSet\n").unwrap();
+    update.to_owned()
+}
 
 #[tokio::test(start_paused = true)]
 async fn an_update_that_fails_is_rolled_back() {
@@ -31,20 +39,7 @@ async fn an_update_that_fails_is_rolled_back() {
         change("Add", "TaskDefinition"),
         change("Add", "Service"),
     ])]);
-    insta::assert_snapshot!(bringing_up(world).await, @r"
-    image: begun
-    image: done in 0.0 s
-    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
-    the stack is UPDATE_COMPLETE
-    push: begun
-    > push to registry.example/clock-repository as AWS
-    push: done in 0.0 s
-    plan: begun
-    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
-    2 changes: add task definition; add service on Fargate
-    plan: done in 0.0 s
-    update: begun
-    > ExecuteChangeSet
+    insta::assert_snapshot!(update(world).await, @r"
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_FAILED service on Fargate (Service): ECS Deployment Circuit Breaker was triggered
     UPDATE_ROLLBACK_IN_PROGRESS stack (clock): failed to update: [Service]
@@ -52,6 +47,87 @@ async fn an_update_that_fails_is_rolled_back() {
     UPDATE_ROLLBACK_COMPLETE stack (clock)
     error: the update failed; what was there before is in place again
       because: service on Fargate (Service): ECS Deployment Circuit Breaker was triggered
+      hint: mend what it names, then run `deployer up` again
+    exit code 4
+    ");
+}
+
+/// The stack's events when a new version is tried and does not start.
+fn trying() -> [Moment; 4] {
+    let old = |event: ResourceEvent| ResourceEvent {
+        physical_id: Some("arn:task-definition/clock:1".to_owned()),
+        ..event
+    };
+    [
+        updating(),
+        at("UPDATE_IN_PROGRESS").after([
+            // Until it is replaced, it goes by its old name.
+            old(event("TaskDefinition", "UPDATE_IN_PROGRESS")),
+            event("TaskDefinition", "UPDATE_COMPLETE"),
+            event("Service", "UPDATE_IN_PROGRESS"),
+        ]),
+        at("UPDATE_ROLLBACK_IN_PROGRESS").after([event_because(
+            "Service",
+            "UPDATE_FAILED",
+            "ECS Deployment Circuit Breaker was triggered",
+        )]),
+        at("UPDATE_ROLLBACK_COMPLETE").after([old(event("TaskDefinition", "UPDATE_COMPLETE"))]),
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_does_not_start_leaves_evidence() {
+    // By the end of the rollback nothing is left of the tasks that failed.
+    let before = at("UPDATE_COMPLETE").with_old_version();
+    let world = FakeWorld::new(std::iter::once(before).chain(trying())).stopped(
+        [vec![crashed("0123456789")], vec![]],
+        &["listening on 0.0.0.0:8080", "thread 'main' panicked"],
+    );
+    insta::assert_snapshot!(update(world).await, @r"
+    UPDATE_IN_PROGRESS stack (clock)
+    UPDATE_COMPLETE task definition (TaskDefinition)
+    task 0123456789 failed: Essential container in task exited, exit code 101
+      listening on 0.0.0.0:8080
+      thread 'main' panicked
+    UPDATE_FAILED service on Fargate (Service): ECS Deployment Circuit Breaker was triggered
+    UPDATE_COMPLETE task definition (TaskDefinition)
+    error: the update failed; what was there before is in place again
+      because: service on Fargate (Service): ECS Deployment Circuit Breaker was triggered
+      | task 01234567: Essential container in task exited, exit code 101
+      |   listening on 0.0.0.0:8080
+      |   thread 'main' panicked
+      hint: mend what it names, then run `deployer up` again
+    exit code 4
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_version_of_all_leaves_evidence_too() {
+    let before = at("CREATE_COMPLETE")
+        .without_output("TaskDefinitionArn")
+        .without_output("ServiceName");
+    let world = FakeWorld::new([
+        before,
+        at("UPDATE_IN_PROGRESS").after([
+            event("TaskDefinition", "CREATE_COMPLETE"),
+            event("Service", "CREATE_IN_PROGRESS"),
+        ]),
+        at("UPDATE_ROLLBACK_COMPLETE").after([event_because(
+            "Service",
+            "CREATE_FAILED",
+            "ECS Deployment Circuit Breaker was triggered",
+        )]),
+    ])
+    .stopped([vec![crashed("0123456789")]], &["thread 'main' panicked"]);
+    insta::assert_snapshot!(update(world).await, @r"
+    CREATE_COMPLETE task definition (TaskDefinition)
+    task 0123456789 failed: Essential container in task exited, exit code 101
+      thread 'main' panicked
+    CREATE_FAILED service on Fargate (Service): ECS Deployment Circuit Breaker was triggered
+    error: the update failed; what was there before is in place again
+      because: service on Fargate (Service): ECS Deployment Circuit Breaker was triggered
+      | task 01234567: Essential container in task exited, exit code 101
+      |   thread 'main' panicked
       hint: mend what it names, then run `deployer up` again
     exit code 4
     ");
@@ -68,20 +144,7 @@ async fn an_update_whose_rollback_fails_too() {
             event("clock", "UPDATE_ROLLBACK_FAILED"),
         ]),
     ]);
-    insta::assert_snapshot!(bringing_up(world).await, @r"
-    image: begun
-    image: done in 0.0 s
-    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
-    the stack is UPDATE_COMPLETE
-    push: begun
-    > push to registry.example/clock-repository as AWS
-    push: done in 0.0 s
-    plan: begun
-    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
-    1 changes: modify task definition
-    plan: done in 0.0 s
-    update: begun
-    > ExecuteChangeSet
+    insta::assert_snapshot!(update(world).await, @r"
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_FAILED service on Fargate (Service): the image cannot be pulled
     UPDATE_FAILED service on Fargate (Service): the old image is gone
@@ -169,20 +232,7 @@ async fn somebody_else_updates_it_first() {
 #[tokio::test(start_paused = true)]
 async fn credentials_that_expire_meanwhile() {
     let world = FakeWorld::new([at("UPDATE_COMPLETE"), updating(), failed(expired())]);
-    insta::assert_snapshot!(bringing_up(world).await, @r"
-    image: begun
-    image: done in 0.0 s
-    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
-    the stack is UPDATE_COMPLETE
-    push: begun
-    > push to registry.example/clock-repository as AWS
-    push: done in 0.0 s
-    plan: begun
-    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
-    1 changes: modify task definition
-    plan: done in 0.0 s
-    update: begun
-    > ExecuteChangeSet
+    insta::assert_snapshot!(update(world).await, @r"
     UPDATE_IN_PROGRESS stack (clock)
     error: the AWS credentials are not accepted
       because: DescribeStacks: the security token included in the request is expired (ExpiredToken)
@@ -199,20 +249,7 @@ async fn an_update_that_takes_too_long_goes_on_without_us() {
         updating(),
         at("UPDATE_IN_PROGRESS").changed_at(2),
     ]);
-    insta::assert_snapshot!(bringing_up(world).await, @r"
-    image: begun
-    image: done in 0.0 s
-    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
-    the stack is UPDATE_COMPLETE
-    push: begun
-    > push to registry.example/clock-repository as AWS
-    push: done in 0.0 s
-    plan: begun
-    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
-    1 changes: modify task definition
-    plan: done in 0.0 s
-    update: begun
-    > ExecuteChangeSet
+    insta::assert_snapshot!(update(world).await, @r"
     UPDATE_IN_PROGRESS stack (clock)
     error: the operation did not end within 1800 s
       hint: it goes on by itself: run the same command again to come back to it, or `deployer status` to look
@@ -224,20 +261,7 @@ async fn an_update_that_takes_too_long_goes_on_without_us() {
 #[tokio::test(start_paused = true)]
 async fn a_stack_that_somebody_deletes_meanwhile() {
     let world = FakeWorld::new([at("UPDATE_COMPLETE"), updating(), updated(), absent()]);
-    insta::assert_snapshot!(bringing_up(world).await, @r"
-    image: begun
-    image: done in 0.0 s
-    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
-    the stack is UPDATE_COMPLETE
-    push: begun
-    > push to registry.example/clock-repository as AWS
-    push: done in 0.0 s
-    plan: begun
-    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
-    1 changes: modify task definition
-    plan: done in 0.0 s
-    update: begun
-    > ExecuteChangeSet
+    insta::assert_snapshot!(update(world).await, @r"
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
     UPDATE_COMPLETE stack (clock)

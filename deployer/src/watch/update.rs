@@ -1,0 +1,81 @@
+//! An update of the stack, with the evidence of what goes wrong in the service meanwhile.
+//!
+//! CloudFormation waits until the service is stable, so a version that does not start fails here: the stack only says that
+//! ECS gave up, and the rollback takes the tasks away that could tell why.
+
+use async_trait::async_trait;
+
+use crate::event::Sink;
+use crate::remote::{Remote, World};
+use crate::stack::Observed;
+use crate::stack::decide::During;
+use crate::watch::{Evidence, ServiceNames, StackEnd, StackWatch};
+
+/// Follows an update of the stack.
+pub struct UpdateWatch<'a> {
+    stack: StackWatch<'a>,
+    before: &'a Observed,
+    evidence: Evidence<'a>,
+}
+
+/// How an update ended.
+#[derive(Debug, Clone)]
+pub struct UpdateEnd {
+    /// What it came to.
+    pub stack: StackEnd,
+    /// Lines that show what went wrong with the tasks that failed.
+    pub evidence: Vec<String>,
+}
+
+impl<'a> UpdateWatch<'a> {
+    /// Adds to what follows the stack; `before` is the stack before the update.
+    pub fn new(
+        world: &'a dyn World,
+        sink: &'a Sink,
+        stack: StackWatch<'a>,
+        before: &'a Observed,
+    ) -> Self {
+        Self {
+            stack,
+            before,
+            evidence: Evidence::new(world, sink),
+        }
+    }
+
+    /// Where the new version's tasks are, once the stack has told: outputs change only at the end, and not at all when it fails.
+    fn names(&self) -> Option<ServiceNames> {
+        let output = |key: &str| self.before.outputs.get(key).cloned();
+        let before = output("TaskDefinitionArn");
+        let task_definition = self
+            .stack
+            .physical_ids("TaskDefinition")
+            .find(|id| Some(*id) != before.as_deref())?;
+        let service = self.stack.physical_ids("Service").next()?;
+        Some(ServiceNames {
+            cluster: output("ClusterName")?,
+            service: service.to_owned(),
+            task_definition: task_definition.to_owned(),
+            target_group: output("TargetGroupArn")?,
+            log_group: output("LogGroupName")?,
+        })
+    }
+}
+
+#[async_trait]
+impl crate::engine::Subject for UpdateWatch<'_> {
+    type End = UpdateEnd;
+
+    async fn look(&mut self) -> Remote<Option<UpdateEnd>> {
+        let end = self.stack.look().await?;
+        let well = end
+            .as_ref()
+            .is_some_and(|end| end.during == During::Succeeded);
+        if !well && let Some(names) = self.names() {
+            self.evidence.gather(&names).await;
+        }
+        Ok(end.map(|stack| UpdateEnd {
+            stack,
+            evidence: self.evidence.lines().to_vec(),
+        }))
+    }
+}
