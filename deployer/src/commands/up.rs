@@ -126,6 +126,8 @@ async fn ready_stack(
             (BeforeUp::Create, _) | (_, None) => {
                 let work = create(context, world.as_ref(), template, &announce);
                 if let Some(stack) = context.sink.phase(Phase::Create, work).await? {
+                    // Usually known since the event that told of it; the push must not wait for one that was missed.
+                    announce(&repository_of(context, world.as_ref(), &stack).await?);
                     return Ok((world, stack));
                 }
             }

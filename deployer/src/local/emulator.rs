@@ -154,9 +154,6 @@ impl Emulator {
         let detached = program
             .spawn_detached(&log)
             .map_err(|error| Failure::preflight("cannot start the emulator").because(error))?;
-        let pid_file = self.file("pid");
-        std::fs::write(&pid_file, detached.pid().to_string())
-            .map_err(|error| unwritable(&pid_file, &error))?;
         let mut coming_up = ComingUp {
             endpoint: &self.endpoint,
             detached,
@@ -188,20 +185,24 @@ impl Emulator {
         Ok(file)
     }
 
-    /// The process that we started, if it still runs and still is the emulator.
+    /// The process that this program (any run of it) started for this address, if it still runs.
+    ///
+    /// Found in the process table by what it is, and not by a number that was written down: a run that was killed just
+    /// after it started the emulator wrote nothing, and a number may be somebody else's by now.
     fn own_process(&self) -> Option<u32> {
-        let pid: u32 = std::fs::read_to_string(self.file("pid"))
+        let port = format!("GATEWAY_PORT={}", self.port());
+        let is_ours = |pid: &u32| {
+            let arguments = read_list(*pid, "cmdline");
+            let program = arguments.first().map(PathBuf::from);
+            program.is_some_and(|program| program.starts_with(&self.folder))
+                && arguments.iter().any(|argument| argument == "ministack")
+                && read_list(*pid, "environ").contains(&port)
+        };
+        std::fs::read_dir("/proc")
             .ok()?
-            .trim()
-            .parse()
-            .ok()?;
-        // A process id is used again: only what calls itself the emulator is ours to end. One that has ended, but was not
-        // yet buried by its parent, calls itself nothing.
-        let command_line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-        let is_emulator = command_line
-            .split(|byte| *byte == 0)
-            .any(|argument| argument == b"ministack");
-        (is_emulator && process::is_running(pid)).then_some(pid)
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+            .find(is_ours)
     }
 
     /// Stops it, if it was started by this program.
@@ -227,10 +228,8 @@ impl Emulator {
             )
             .hint(format!("end it: `kill -9 {pid}`")));
         }
-        for extension in ["pid", "log"] {
-            // What is left of it is of no consequence.
-            let _ = std::fs::remove_file(self.file(extension));
-        }
+        // Of no consequence if it stays.
+        let _ = std::fs::remove_file(self.file("log"));
         Ok(Stopped::Yes)
     }
 
@@ -255,6 +254,14 @@ impl Emulator {
             let _ = docker.remove_images(&address).await;
         }
     }
+}
+
+/// A list from the process table: the arguments (`cmdline`) or variables (`environ`) of a process. Empty where there is
+/// no such process, or it is not ours to look at.
+fn read_list(pid: u32, name: &str) -> Vec<String> {
+    let bytes = std::fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    text.split('\0').map(str::to_owned).collect()
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> Failure {

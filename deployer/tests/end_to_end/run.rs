@@ -170,7 +170,7 @@ impl Surroundings {
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         };
-        print!("{}", finished.stdout);
+        print!("{}{}", finished.stderr, finished.stdout);
         finished
     }
 
