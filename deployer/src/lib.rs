@@ -31,6 +31,9 @@ pub mod rollout;
 pub mod stack;
 pub mod watch;
 
+#[cfg(test)]
+mod testing;
+
 use std::path::Path;
 use std::process::ExitCode;
 

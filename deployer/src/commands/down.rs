@@ -12,6 +12,9 @@ use crate::stack::Observed;
 use crate::stack::decide::{BeforeDown, before_down};
 use crate::watch::Disappearance;
 
+#[cfg(test)]
+mod tests;
+
 /// Most times that the stack is looked at anew before giving up.
 const ROUNDS: usize = 8;
 /// How long services may take to notice that something of theirs is deleted.
@@ -19,7 +22,6 @@ const PROOF_LIMIT: Duration = Duration::from_secs(90);
 
 /// Runs the command.
 pub async fn run(config: &Config, sink: &Sink) -> Result<(), Failure> {
-    let began = Instant::now();
     let context = Context { config, sink };
     let emulator = emulator(config)?;
     if let Some(emulator) = &emulator
@@ -35,13 +37,29 @@ pub async fn run(config: &Config, sink: &Sink) -> Result<(), Failure> {
         });
         return Ok(());
     }
-    let Connection {
-        world,
-        caller,
-        region,
-        ..
-    } = connect(context).await?.announced(sink);
-    let world = world.as_ref();
+    let connection = connect(context).await?.announced(sink);
+    let taken_down = down(context, &connection).await?;
+    if let Some(emulator) = emulator {
+        let repository = taken_down
+            .iter()
+            .flatten()
+            .find(|found| found.resource_type == "AWS::ECR::Repository");
+        if let Some(name) = repository.and_then(|repository| repository.physical_id.as_deref()) {
+            emulator.remove_images(name).await;
+        }
+        stop_if_idle(context, connection.world.as_ref(), &emulator).await?;
+    }
+    Ok(())
+}
+
+/// Takes the stack down and proves it; returns what it consisted of, or `None` when there was none.
+async fn down(
+    context: Context<'_>,
+    connection: &Connection,
+) -> Result<Option<Vec<Resource>>, Failure> {
+    let began = Instant::now();
+    let Context { config, sink } = context;
+    let world = connection.world.as_ref();
     let taken_down = take_down(context, world).await?;
     if let Some(resources) = &taken_down {
         let looked_for = sink
@@ -55,21 +73,11 @@ pub async fn run(config: &Config, sink: &Sink) -> Result<(), Failure> {
         sink.send(&Event::NothingThere {
             message: format!(
                 "nothing to take down: there is no stack `{}` in account {}, region {}",
-                config.stack, caller.account, region
+                config.stack, connection.caller.account, connection.region
             ),
         });
     }
-    if let Some(emulator) = emulator {
-        let repository = taken_down
-            .iter()
-            .flatten()
-            .find(|found| found.resource_type == "AWS::ECR::Repository");
-        if let Some(name) = repository.and_then(|repository| repository.physical_id.as_deref()) {
-            emulator.remove_images(name).await;
-        }
-        stop_if_idle(context, world, &emulator).await?;
-    }
-    Ok(())
+    Ok(taken_down)
 }
 
 /// Deletes the stack, whatever state it is in; returns what it consisted of, or `None` when there was none.

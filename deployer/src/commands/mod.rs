@@ -152,11 +152,11 @@ fn emulator(config: &Config) -> Result<Option<Emulator>, Failure> {
 }
 
 /// A connection to AWS, or what stands in for it.
-struct Connection {
-    world: Arc<dyn World>,
-    caller: Caller,
-    region: String,
-    endpoint: Option<String>,
+pub(crate) struct Connection {
+    pub(crate) world: Arc<dyn World>,
+    pub(crate) caller: Caller,
+    pub(crate) region: String,
+    pub(crate) endpoint: Option<String>,
 }
 
 impl Connection {

@@ -2,14 +2,17 @@
 
 use serde::Serialize;
 
-use crate::commands::{Context, connect, emulator, public_url};
+use crate::commands::{Connection, Context, connect, emulator, public_url};
 use crate::config::Config;
 use crate::error::Failure;
 use crate::event::{Checked, Sink};
 use crate::names::StackName;
 use crate::remote::World;
 use crate::rollout::{Target, Task};
-use crate::watch::{ServiceNames, checked};
+use crate::watch::{Network, Outside, ServiceNames, checked};
+
+#[cfg(test)]
+mod tests;
 
 /// Status of a stack that does not exist.
 pub const ABSENT: &str = "ABSENT";
@@ -62,20 +65,33 @@ impl Status {
 /// Runs the command.
 pub async fn run(config: &Config, sink: &Sink) -> Result<Status, Failure> {
     let context = Context { config, sink };
-    let mut status = Status::absent(config.stack.clone());
     if let Some(emulator) = emulator(config)?
         && !emulator.is_running().await
     {
-        return Ok(status);
+        return Ok(Status::absent(config.stack.clone()));
     }
-    let connection = connect(context).await?;
+    look(context, connect(context).await?, &Network).await
+}
+
+/// Looks at what there is in the account.
+async fn look(
+    context: Context<'_>,
+    connection: Connection,
+    outside: &dyn Outside,
+) -> Result<Status, Failure> {
+    let mut status = Status::absent(context.config.stack.clone());
     status.account = Some(connection.caller.account);
     status.region = Some(connection.region);
-    fill(context, connection.world.as_ref(), &mut status).await?;
+    fill(context, connection.world.as_ref(), outside, &mut status).await?;
     Ok(status)
 }
 
-async fn fill(context: Context<'_>, world: &dyn World, status: &mut Status) -> Result<(), Failure> {
+async fn fill(
+    context: Context<'_>,
+    world: &dyn World,
+    outside: &dyn Outside,
+    status: &mut Status,
+) -> Result<(), Failure> {
     let failed = |error| context.remote_failure(&error);
     let Some(stack) = context.observe(world).await? else {
         return Ok(());
@@ -107,7 +123,7 @@ async fn fill(context: Context<'_>, world: &dyn World, status: &mut Status) -> R
             expect_instances: Some(status.desired_tasks).filter(|desired| *desired > 0),
             ..checker::Settings::default()
         };
-        let found = checked(&checker::check(&url.target, &settings).await);
+        let found = checked(&outside.check(&url.target, &settings).await);
         status.url = Some(url.shown);
         status.version.clone_from(&found.version);
         status.check = Some(found);

@@ -63,3 +63,14 @@ fn print_end(event: &Event) {
         text::Words::Line(_) | text::Words::Nothing => {}
     }
 }
+
+/// An event as people get it, in whichever way: for transcripts.
+#[cfg(test)]
+pub(crate) fn in_words(event: &Event) -> Option<String> {
+    match text::words(event) {
+        text::Words::Line(text) | text::Words::Result(text) | text::Words::Failure(text) => {
+            Some(text)
+        }
+        text::Words::Nothing => None,
+    }
+}

@@ -7,9 +7,27 @@ use crate::event::{Checked, Event, Sink};
 use crate::names::Digest;
 use crate::remote::Remote;
 
+/// Who looks at the service from outside.
+#[async_trait]
+pub trait Outside: Send + Sync {
+    /// Checks once.
+    async fn check(&self, target: &Target, settings: &Settings) -> Report;
+}
+
+/// Looks over the network.
+pub struct Network;
+
+#[async_trait]
+impl Outside for Network {
+    async fn check(&self, target: &Target, settings: &Settings) -> Report {
+        checker::check(target, settings).await
+    }
+}
+
 /// Follows the service, seen from outside, until it answers as it should.
 pub struct Verification<'a> {
     sink: &'a Sink,
+    outside: &'a dyn Outside,
     target: &'a Target,
     settings: Settings,
     digest: &'a Digest,
@@ -18,9 +36,16 @@ pub struct Verification<'a> {
 
 impl<'a> Verification<'a> {
     /// Prepares to check that all instances answer from the image with this digest.
-    pub fn new(sink: &'a Sink, target: &'a Target, settings: Settings, digest: &'a Digest) -> Self {
+    pub fn new(
+        sink: &'a Sink,
+        outside: &'a dyn Outside,
+        target: &'a Target,
+        settings: Settings,
+        digest: &'a Digest,
+    ) -> Self {
         Self {
             sink,
+            outside,
             target,
             settings,
             digest,
@@ -79,7 +104,7 @@ impl crate::engine::Subject for Verification<'_> {
     type End = Checked;
 
     async fn look(&mut self) -> Remote<Option<Checked>> {
-        let report = checker::check(self.target, &self.settings).await;
+        let report = self.outside.check(self.target, &self.settings).await;
         let mut found = checked(&report);
         let foreign = report
             .instances

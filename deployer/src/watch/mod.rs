@@ -6,7 +6,7 @@ mod proposal;
 mod rollout;
 mod stack;
 
-pub use check::{Verification, checked};
+pub use check::{Network, Outside, Verification, checked};
 pub use gone::Disappearance;
 pub use proposal::ChangeSet;
 pub use rollout::{RolloutEnd, RolloutWatch, ServiceNames};

@@ -1,0 +1,91 @@
+//! What makes a deployment a success: our version runs, and answers from outside as it should.
+
+use crate::commands::{Context, PublicUrl};
+use crate::error::{Failure, FailureKind};
+use crate::event::Checked;
+use crate::names::Digest;
+use crate::remote::World;
+use crate::rollout::Rollout;
+use crate::stack::Observed;
+use crate::watch::{Outside, RolloutWatch, ServiceNames, Verification};
+
+/// The stack after the update.
+pub(super) async fn observe_again(
+    context: Context<'_>,
+    world: &dyn World,
+    stack: &Observed,
+) -> Result<Observed, Failure> {
+    world
+        .observe(stack.id.as_str())
+        .await
+        .map_err(|error| context.remote_failure(&error))?
+        .ok_or_else(|| {
+            Failure::new(
+                FailureKind::Busy,
+                "somebody deleted the stack in the meantime",
+            )
+        })
+}
+
+/// Follows the rollout of our task definition: a stack that is complete does not mean that it runs.
+pub(super) async fn rollout(
+    context: Context<'_>,
+    world: &dyn World,
+    names: &ServiceNames,
+) -> Result<(), Failure> {
+    let mut watch = RolloutWatch::new(world, context.sink, names);
+    let end = context.follow(&mut watch).await?;
+    let failure = match end.rollout {
+        Rollout::Completed => return Ok(()),
+        Rollout::RolledBack(reason) => Failure::new(
+            FailureKind::RolledBack,
+            "the new version did not start; the version before it serves again",
+        )
+        .because(reason),
+        Rollout::Failed(reason) => {
+            Failure::new(FailureKind::RolledBack, "the service did not start").because(reason)
+        }
+        Rollout::InProgress => Failure::new(FailureKind::Unexpected, "the rollout did not end"),
+    };
+    Err(failure
+        .with_evidence(end.evidence)
+        .hint("mend the program or its settings, then run `deployer up` again"))
+}
+
+/// Looks from outside until all tasks answer from the new image.
+pub(super) async fn verify(
+    context: Context<'_>,
+    outside: &dyn Outside,
+    url: &PublicUrl,
+    digest: &Digest,
+) -> Result<Checked, Failure> {
+    let config = context.config;
+    let settings = checker::Settings {
+        max_skew: config.max_skew,
+        expect_instances: Some(config.tasks),
+        ..checker::Settings::default()
+    };
+    let mut subject = Verification::new(context.sink, outside, &url.target, settings, digest);
+    if let Some(checked) = context
+        .follow_for(&mut subject, config.verify_timeout)
+        .await?
+    {
+        return Ok(checked);
+    }
+    let last = subject.last();
+    let cause = last
+        .and_then(|last| last.cause.clone())
+        .unwrap_or_else(|| "no check was made".to_owned());
+    let verdict = last.map_or("unknown", |last| last.verdict.name());
+    Err(Failure::new(
+        FailureKind::CheckFailed,
+        format!(
+            "deployed, but {} is {verdict} after {} s",
+            url.official,
+            config.verify_timeout.as_secs()
+        ),
+    )
+    .because(cause)
+    .hint(format!("look yourself: `curl -i {}`", url.shown))
+    .hint("allow more time: `--verify-timeout 5m`"))
+}

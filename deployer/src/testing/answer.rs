@@ -1,0 +1,148 @@
+//! What services other than CloudFormation answer.
+
+use checker::{InstanceReport, Report, Verdict};
+
+use super::world::service_names;
+use crate::remote::{Change, Resource};
+use crate::rollout::{Deployment, Service, StoppedTask, Target, Task};
+
+/// Task definition of the version before.
+const OLD: &str = "arn:task-definition/clock:1";
+
+/// A deployment of two tasks.
+fn deployment(status: &str, task_definition: &str, state: &str, running: u32) -> Deployment {
+    Deployment {
+        id: format!("ecs-svc/{task_definition}"),
+        status: status.to_owned(),
+        task_definition: task_definition.to_owned(),
+        rollout_state: Some(state.to_owned()),
+        rollout_reason: None,
+        desired: 2,
+        running,
+        pending: 2 - running,
+        failed: 0,
+    }
+}
+
+fn service(deployments: Vec<Deployment>) -> Option<Service> {
+    Some(Service {
+        desired: 2,
+        running: deployments.iter().map(|one| one.running).sum(),
+        deployments,
+    })
+}
+
+/// The new version is there, alone.
+pub(crate) fn rolled_out() -> Option<Service> {
+    let ours = service_names().task_definition;
+    service(vec![deployment("PRIMARY", &ours, "COMPLETED", 2)])
+}
+
+/// The new version is coming, so many of its tasks run; the old one is there yet.
+pub(crate) fn rolling_out(running: u32) -> Option<Service> {
+    let ours = service_names().task_definition;
+    service(vec![
+        deployment("PRIMARY", &ours, "IN_PROGRESS", running),
+        deployment("ACTIVE", OLD, "COMPLETED", 2),
+    ])
+}
+
+/// The new version failed, and the old one is the primary deployment again.
+pub(crate) fn went_back() -> Option<Service> {
+    let ours = service_names().task_definition;
+    let mut failed = deployment("ACTIVE", &ours, "FAILED", 0);
+    failed.pending = 0;
+    failed.failed = 2;
+    failed.rollout_reason = Some("ECS deployment circuit breaker: tasks failed to start.".into());
+    service(vec![deployment("PRIMARY", OLD, "COMPLETED", 2), failed])
+}
+
+/// Targets in these states.
+pub(crate) fn targets(states: &[&str]) -> Vec<Target> {
+    let target = |(number, state): (usize, &&str)| Target {
+        id: format!("10.0.0.{number}"),
+        state: (*state).to_owned(),
+        reason: None,
+    };
+    states.iter().enumerate().map(target).collect()
+}
+
+/// A task of the new version that ended by itself.
+pub(crate) fn crashed(id: &str) -> StoppedTask {
+    StoppedTask {
+        id: id.to_owned(),
+        task_definition: service_names().task_definition,
+        stop_code: Some("EssentialContainerExited".to_owned()),
+        reason: Some("Essential container in task exited".to_owned()),
+        exit_code: Some(101),
+    }
+}
+
+/// A task that runs.
+pub(crate) fn task(id: &str, zone: &str) -> Task {
+    Task {
+        id: id.to_owned(),
+        status: "RUNNING".to_owned(),
+        zone: Some(zone.to_owned()),
+        task_definition: service_names().task_definition,
+        image: None,
+    }
+}
+
+/// A change to this resource.
+pub(crate) fn change(action: &str, logical_id: &str) -> Change {
+    Change {
+        action: action.to_owned(),
+        logical_id: logical_id.to_owned(),
+        resource_type: super::moment::event(logical_id, "").resource_type,
+        replacement: None,
+    }
+}
+
+/// A resource of the stack with its status.
+pub(crate) fn resource(logical_id: &str, status: &str) -> Resource {
+    let event = super::moment::event(logical_id, status);
+    Resource {
+        logical_id: event.logical_id,
+        physical_id: event.physical_id,
+        resource_type: event.resource_type,
+        status: event.status,
+    }
+}
+
+fn report(verdict: Verdict, cause: Option<&str>, instances: Vec<InstanceReport>) -> Report {
+    Report {
+        started_at: "2026-11-22T10:04:05Z".to_owned(),
+        url: "http://clock.example/now".to_owned(),
+        connect_to: None,
+        verdict,
+        cause: cause.map(str::to_owned),
+        max_skew_ms: 1000.0,
+        latency_ms: None,
+        connect_latency_ms: None,
+        requests: 4,
+        discarded: 0,
+        instances,
+        notes: Vec::new(),
+    }
+}
+
+/// Two instances of this version answer, and their clocks are right.
+pub(crate) fn answers(version: &str) -> Report {
+    let instance = |name: &str| InstanceReport {
+        instance: Some(name.to_owned()),
+        version: Some(version.to_owned()),
+        verdict: Verdict::Ok,
+        lo_ms: Some(-1.0),
+        hi_ms: Some(1.5),
+        offset_ms: Some(0.25),
+        uncertainty_ms: Some(1.25),
+        samples: 2,
+    };
+    report(Verdict::Ok, None, vec![instance("a"), instance("b")])
+}
+
+/// Nothing useful answers.
+pub(crate) fn down(cause: &str) -> Report {
+    report(Verdict::Down, Some(cause), Vec::new())
+}

@@ -1,0 +1,192 @@
+//! How the world answers each call.
+
+use async_trait::async_trait;
+
+use super::FakeWorld;
+use super::moment::Moment;
+use crate::names::{StackId, StackName};
+use crate::remote::{
+    Account, Caller, Identity, Login, Logs, Proposal, Remote, RemoteError, Repositories, Resource,
+    Rollouts, Stacks, Wanted,
+};
+use crate::rollout::{Service, StoppedTask, Target, Task};
+use crate::stack::status::StackStatus;
+use crate::stack::{Observed, ResourceEvent};
+
+/// A stack's identifier as a transcript shows it.
+fn shown(stack: &StackId) -> &str {
+    stack.as_str().trim_start_matches("arn:stack/")
+}
+
+fn image(wanted: &Wanted) -> &str {
+    wanted
+        .parameters
+        .get("ImageUri")
+        .map_or("no image", String::as_str)
+}
+
+#[async_trait]
+impl Stacks for FakeWorld {
+    async fn observe(&self, stack: &str) -> Remote<Option<Observed>> {
+        self.fails("DescribeStacks")?;
+        let by_name = !stack.starts_with("arn:");
+        let there = match self.moments.next() {
+            Moment::Absent => return Ok(None),
+            Moment::Failed(error) => {
+                return Err(RemoteError {
+                    operation: "DescribeStacks",
+                    ..error
+                });
+            }
+            Moment::There(there) => there,
+        };
+        let mut state = self.state.lock().unwrap();
+        let seen = state.see(there);
+        assert!(
+            by_name || stack == seen.id.as_str(),
+            "`{stack}` was looked up, but the script is about `{}`",
+            seen.id.as_str()
+        );
+        // A name never finds a deleted stack.
+        let hidden = by_name && seen.status == StackStatus::DeleteComplete;
+        Ok(Some(seen).filter(|_| !hidden))
+    }
+
+    async fn events(&self, _: &StackId, since_ms: i64) -> Remote<Vec<ResourceEvent>> {
+        self.fails("DescribeStackEvents")?;
+        let state = self.state.lock().unwrap();
+        let since = state.events.iter().filter(|event| event.at_ms >= since_ms);
+        // The service lists the newest first.
+        Ok(since.rev().cloned().collect())
+    }
+
+    async fn resources(&self, _: &StackId) -> Remote<Vec<Resource>> {
+        self.fails("ListStackResources")?;
+        Ok(self.resources.next())
+    }
+
+    async fn create(&self, name: &StackName, wanted: &Wanted, token: &str) -> Remote<StackId> {
+        let what = format!("{name} with {}", image(wanted));
+        self.change("CreateStack", &what, Some(token))?;
+        let mut state = self.state.lock().unwrap();
+        // Events are those of one stack.
+        state.events.clear();
+        state.generation += 1;
+        Ok(state.id())
+    }
+
+    async fn propose(&self, stack: &StackId, wanted: &Wanted, _: &str) -> Remote<String> {
+        let what = format!("{} with {}", shown(stack), image(wanted));
+        self.change("CreateChangeSet", &what, None)?;
+        Ok("change-set".to_owned())
+    }
+
+    async fn proposal(&self, _: &str) -> Remote<Proposal> {
+        self.fails("DescribeChangeSet")?;
+        Ok(self.proposals.next())
+    }
+
+    async fn execute(&self, _: &str, token: &str) -> Remote<()> {
+        self.change("ExecuteChangeSet", "", Some(token))
+    }
+
+    async fn discard(&self, _: &str) -> Remote<()> {
+        self.change("DeleteChangeSet", "", None)
+    }
+
+    async fn delete(&self, stack: &StackId, token: &str) -> Remote<()> {
+        self.change("DeleteStack", shown(stack), Some(token))
+    }
+
+    async fn cancel_update(&self, stack: &StackId, token: &str) -> Remote<()> {
+        self.change("CancelUpdateStack", shown(stack), Some(token))
+    }
+
+    async fn continue_rollback(&self, stack: &StackId, token: &str) -> Remote<()> {
+        self.change("ContinueUpdateRollback", shown(stack), Some(token))
+    }
+}
+
+#[async_trait]
+impl Repositories for FakeWorld {
+    async fn repository_uri(&self, name: &str) -> Remote<Option<String>> {
+        self.fails("DescribeRepositories")?;
+        Ok(self
+            .is_there(name)
+            .then(|| format!("registry.example/{name}")))
+    }
+
+    async fn login(&self) -> Remote<Login> {
+        self.fails("GetAuthorizationToken")?;
+        Ok(Login {
+            user: "AWS".to_owned(),
+            password: "secret".to_owned(),
+        })
+    }
+}
+
+#[async_trait]
+impl Rollouts for FakeWorld {
+    async fn service(&self, _: &str, _: &str) -> Remote<Option<Service>> {
+        self.fails("DescribeServices")?;
+        Ok(self.services.next())
+    }
+
+    async fn tasks(&self, _: &str, _: &str) -> Remote<Vec<Task>> {
+        self.fails("ListTasks")?;
+        Ok(self.running.clone())
+    }
+
+    async fn stopped_tasks(&self, _: &str, _: &str) -> Remote<Vec<StoppedTask>> {
+        self.fails("DescribeTasks")?;
+        Ok(self.stopped.next())
+    }
+
+    async fn targets(&self, _: &str) -> Remote<Vec<Target>> {
+        self.fails("DescribeTargetHealth")?;
+        Ok(self.targets.next())
+    }
+
+    async fn cluster_exists(&self, cluster: &str) -> Remote<bool> {
+        self.fails("DescribeClusters")?;
+        Ok(self.is_there(cluster))
+    }
+
+    async fn load_balancer_exists(&self, arn: &str) -> Remote<bool> {
+        self.fails("DescribeLoadBalancers")?;
+        Ok(self.is_there(arn))
+    }
+
+    async fn delete_task_definitions(&self, family: &str) -> Remote<usize> {
+        self.change("DeleteTaskDefinitions", family, None)?;
+        Ok(1)
+    }
+}
+
+#[async_trait]
+impl Logs for FakeWorld {
+    async fn tail(&self, _: &str, _: &str, _: u16) -> Remote<Vec<String>> {
+        self.fails("GetLogEvents")?;
+        Ok(self.log.clone())
+    }
+
+    async fn group_exists(&self, group: &str) -> Remote<bool> {
+        self.fails("DescribeLogGroups")?;
+        Ok(self.is_there(group))
+    }
+}
+
+#[async_trait]
+impl Identity for FakeWorld {
+    async fn caller(&self) -> Remote<Caller> {
+        self.fails("GetCallerIdentity")?;
+        Ok(crate::testing::caller())
+    }
+}
+
+#[async_trait]
+impl Account for FakeWorld {
+    async fn inhabitants(&self) -> Remote<Vec<String>> {
+        Ok(Vec::new())
+    }
+}

@@ -1,0 +1,81 @@
+//! A world that follows a script, for tests of what the program makes of it.
+//!
+//! - [`FakeWorld`] answers each question with what is scripted for it and writes down what it is told to change;
+//! - [`moment`] and [`answer`] are the words that scripts are written in;
+//! - [`Transcript`] holds what was reported and what was changed, in one order, as text;
+//! - [`settings`] are those of a stack `clock` on AWS.
+
+pub(crate) mod answer;
+mod calls;
+pub(crate) mod moment;
+mod script;
+mod transcript;
+mod world;
+
+pub(crate) use transcript::Transcript;
+pub(crate) use world::{FOR_EVER, FakeWorld, service_names};
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cli::Output;
+use crate::commands::Connection;
+use crate::config::{Access, Config, ImageSettings};
+use crate::engine::Pace;
+use crate::image::Architecture;
+use crate::remote::Caller;
+
+/// The digest of the image that is deployed, and what people see of it.
+pub(crate) const DIGEST: &str =
+    "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+/// Settings for a stack `clock` on AWS.
+pub(crate) fn settings() -> Config {
+    let here = PathBuf::from("/project");
+    Config {
+        stack: "clock".parse().unwrap(),
+        template: here.join("infra/service.yaml"),
+        access: Access {
+            local: false,
+            region: None,
+            profile: Some("work".to_owned()),
+            endpoint_url: None,
+            registry: None,
+            connect_to: None,
+            pace: Pace::REMOTE,
+        },
+        image: ImageSettings {
+            package: "app".to_owned(),
+            binary: "app".to_owned(),
+            dockerfile: here.join("Dockerfile"),
+            architecture: Architecture::X86_64,
+        },
+        tasks: 2,
+        parameters: BTreeMap::from([("DesiredCount".to_owned(), "2".to_owned())]),
+        max_skew: Duration::from_secs(1),
+        timeout: Duration::from_mins(30),
+        verify_timeout: Duration::from_mins(2),
+        output: Output::Human,
+        root: here,
+    }
+}
+
+/// Whose credentials are used.
+fn caller() -> Caller {
+    Caller {
+        account: "123456789012".to_owned(),
+        arn: "arn:aws:iam::123456789012:user/someone".to_owned(),
+    }
+}
+
+/// A connection to this world.
+pub(crate) fn connection(world: &Arc<FakeWorld>) -> Connection {
+    Connection {
+        world: Arc::clone(world) as Arc<dyn crate::remote::World>,
+        caller: caller(),
+        region: "eu-central-1".to_owned(),
+        endpoint: None,
+    }
+}

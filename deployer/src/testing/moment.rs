@@ -1,0 +1,173 @@
+//! What a look at the stack finds.
+
+use std::collections::BTreeMap;
+
+use super::world::service_names;
+use crate::remote::{RemoteError, RemoteErrorKind};
+use crate::stack::ResourceEvent;
+
+/// What one look at the stack finds, and what happened since the look before.
+#[derive(Clone)]
+pub(crate) enum Moment {
+    /// There is no such stack.
+    Absent,
+    /// The look fails.
+    Failed(RemoteError),
+    /// The stack is there.
+    There(There),
+}
+
+/// A stack that is there.
+#[derive(Clone)]
+pub(crate) struct There {
+    pub(super) status: &'static str,
+    pub(super) reason: Option<String>,
+    pub(super) updated_at: Option<i64>,
+    pub(super) outputs: BTreeMap<String, String>,
+    pub(super) events: Vec<ResourceEvent>,
+}
+
+/// There is no stack.
+pub(crate) const fn absent() -> Moment {
+    Moment::Absent
+}
+
+/// The stack has this status. Unless said otherwise it names all outputs.
+pub(crate) fn at(status: &'static str) -> Moment {
+    let names = service_names();
+    let outputs = [
+        ("Url", "http://clock.example/now".to_owned()),
+        ("RepositoryName", "clock-repository".to_owned()),
+        ("ClusterName", names.cluster),
+        ("ServiceName", names.service),
+        ("TaskDefinitionArn", names.task_definition),
+        ("TargetGroupArn", names.target_group),
+        ("LogGroupName", names.log_group),
+    ];
+    Moment::There(There {
+        status,
+        reason: None,
+        updated_at: None,
+        outputs: outputs
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect(),
+        events: Vec::new(),
+    })
+}
+
+/// The look fails in this way.
+pub(crate) fn failed(error: RemoteError) -> Moment {
+    Moment::Failed(error)
+}
+
+impl Moment {
+    fn change(self, change: impl FnOnce(&mut There)) -> Self {
+        match self {
+            Self::There(mut there) => {
+                change(&mut there);
+                Self::There(there)
+            }
+            other @ (Self::Absent | Self::Failed(_)) => other,
+        }
+    }
+
+    /// This happened since the look before, in this order.
+    pub(crate) fn after(self, events: impl IntoIterator<Item = ResourceEvent>) -> Self {
+        self.change(|there| there.events.extend(events))
+    }
+
+    /// The service gives this reason for the status.
+    pub(crate) fn because(self, reason: &str) -> Self {
+        self.change(|there| there.reason = Some(reason.to_owned()))
+    }
+
+    /// The stack was last changed at this time (seconds).
+    pub(crate) fn changed_at(self, seconds: i64) -> Self {
+        self.change(|there| there.updated_at = Some(seconds))
+    }
+
+    /// The stack names no such output.
+    pub(crate) fn without_output(self, key: &str) -> Self {
+        self.change(|there| {
+            there.outputs.remove(key);
+        })
+    }
+}
+
+/// An event of the resource with this name in the template, `clock` being the stack itself. It carries the token of the
+/// request before it unless said otherwise ([`of_others`]).
+pub(crate) fn event(logical_id: &str, status: &str) -> ResourceEvent {
+    let resource_type = match logical_id {
+        "clock" => "AWS::CloudFormation::Stack",
+        "Repository" => "AWS::ECR::Repository",
+        "Cluster" => "AWS::ECS::Cluster",
+        "LoadBalancer" => "AWS::ElasticLoadBalancingV2::LoadBalancer",
+        "Service" => "AWS::ECS::Service",
+        "TaskDefinition" => "AWS::ECS::TaskDefinition",
+        "LogGroup" => "AWS::Logs::LogGroup",
+        other => panic!("no type is known for `{other}`"),
+    };
+    ResourceEvent {
+        // Both are filled in when it happens.
+        id: String::new(),
+        at_ms: 0,
+        token: None,
+        logical_id: logical_id.to_owned(),
+        physical_id: Some(format!("clock-{}", logical_id.to_lowercase())),
+        resource_type: resource_type.to_owned(),
+        status: status.to_owned(),
+        reason: None,
+    }
+}
+
+/// The same with the reason that the service gives.
+pub(crate) fn event_because(logical_id: &str, status: &str, reason: &str) -> ResourceEvent {
+    ResourceEvent {
+        reason: Some(reason.to_owned()),
+        ..event(logical_id, status)
+    }
+}
+
+/// The same, of an operation that somebody else began.
+pub(crate) fn of_others(event: ResourceEvent) -> ResourceEvent {
+    ResourceEvent {
+        token: Some("of somebody else".to_owned()),
+        ..event
+    }
+}
+
+/// A call that fails in this way.
+pub(crate) fn error(kind: RemoteErrorKind, code: &str, message: &str) -> RemoteError {
+    RemoteError {
+        kind,
+        operation: "Call",
+        code: Some(code.to_owned()),
+        message: message.to_owned(),
+        request_id: None,
+    }
+}
+
+/// Too many requests.
+pub(crate) fn throttled() -> RemoteError {
+    error(RemoteErrorKind::Throttled, "Throttling", "rate exceeded")
+}
+
+/// The service is out of order.
+pub(crate) fn out_of_order() -> RemoteError {
+    error(RemoteErrorKind::Server, "InternalFailure", "try again")
+}
+
+/// Nobody answers.
+pub(crate) fn unreachable() -> RemoteError {
+    RemoteError {
+        code: None,
+        ..error(RemoteErrorKind::Unreachable, "", "connection reset")
+    }
+}
+
+/// The credentials are too old.
+pub(crate) fn expired() -> RemoteError {
+    let message = "the security token included in the request is expired";
+    error(RemoteErrorKind::Credentials, "ExpiredToken", message)
+}

@@ -1,0 +1,234 @@
+//! The world itself.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use super::Transcript;
+use super::answer::{change, resource, rolled_out, targets};
+use super::moment::{Moment, There, of_others};
+use super::script::Script;
+use crate::names::StackId;
+use crate::remote::{Proposal, Remote, RemoteError, Resource};
+use crate::rollout::{Service, StoppedTask, Target, Task};
+use crate::stack::status::StackStatus;
+use crate::stack::{Observed, ResourceEvent};
+use crate::watch::ServiceNames;
+
+/// Something is found as often as somebody looks.
+pub(crate) const FOR_EVER: usize = usize::MAX;
+
+/// Where the service is.
+pub(crate) fn service_names() -> ServiceNames {
+    ServiceNames {
+        cluster: "clock-cluster".to_owned(),
+        service: "clock-service".to_owned(),
+        task_definition: "arn:task-definition/clock:2".to_owned(),
+        target_group: "clock-targets".to_owned(),
+        log_group: "clock-loggroup".to_owned(),
+    }
+}
+
+/// Answers from a script. Unless scripted otherwise the account holds the usual resources, a change set changes the task
+/// definition, the rollout is over at once, and the services other than CloudFormation know none of the resources.
+pub(crate) struct FakeWorld {
+    transcript: Transcript,
+    pub(super) state: Mutex<State>,
+    pub(super) moments: Script<Moment>,
+    pub(super) proposals: Script<Proposal>,
+    pub(super) resources: Script<Vec<Resource>>,
+    pub(super) services: Script<Option<Service>>,
+    pub(super) targets: Script<Vec<Target>>,
+    pub(super) running: Vec<Task>,
+    pub(super) stopped: Script<Vec<StoppedTask>>,
+    pub(super) log: Vec<String>,
+}
+
+/// What calls leave behind.
+#[derive(Default)]
+pub(super) struct State {
+    /// Which of the stacks of that name it is: each creation makes another.
+    pub(super) generation: u32,
+    /// Of the last request that changed something.
+    token: Option<String>,
+    pub(super) events: Vec<ResourceEvent>,
+    failures: Vec<(&'static str, RemoteError)>,
+    there: HashMap<&'static str, usize>,
+}
+
+impl FakeWorld {
+    /// A world in which the stack goes through these moments, one a look; the last stays.
+    pub(crate) fn new(moments: impl IntoIterator<Item = Moment>) -> Self {
+        let all = [
+            "Cluster",
+            "LoadBalancer",
+            "Repository",
+            "LogGroup",
+            "Service",
+        ];
+        let all = all.map(|logical_id| resource(logical_id, "CREATE_COMPLETE"));
+        let change = change("Modify", "TaskDefinition");
+        Self {
+            transcript: Transcript::default(),
+            state: Mutex::new(State {
+                generation: 1,
+                ..State::default()
+            }),
+            moments: Script::new("DescribeStacks", moments),
+            proposals: Script::new("DescribeChangeSet", [Proposal::Ready(vec![change])]),
+            resources: Script::new("ListStackResources", [all.to_vec()]),
+            services: Script::new("DescribeServices", [rolled_out()]),
+            targets: Script::new("DescribeTargetHealth", [targets(&["healthy", "healthy"])]),
+            running: Vec::new(),
+            stopped: Script::new("DescribeTasks", [Vec::new()]),
+            log: Vec::new(),
+        }
+    }
+
+    /// These events happened before anybody looked; they belong to operations of others.
+    pub(crate) fn past(self, events: impl IntoIterator<Item = ResourceEvent>) -> Self {
+        let events = events.into_iter().map(of_others).collect();
+        self.state.lock().unwrap().happen(events);
+        self
+    }
+
+    /// The next call of this operation fails; several failures of one operation come one after the other.
+    pub(crate) fn failing(self, operation: &'static str, error: RemoteError) -> Self {
+        self.state.lock().unwrap().failures.push((operation, error));
+        self
+    }
+
+    /// What looks at the change set find.
+    pub(crate) fn proposals(self, answers: impl IntoIterator<Item = Proposal>) -> Self {
+        let proposals = Script::new("DescribeChangeSet", answers);
+        Self { proposals, ..self }
+    }
+
+    /// What the stack consists of, look by look.
+    pub(crate) fn resources(self, answers: impl IntoIterator<Item = Vec<Resource>>) -> Self {
+        let resources = Script::new("ListStackResources", answers);
+        Self { resources, ..self }
+    }
+
+    /// What ECS says about the service, look by look.
+    pub(crate) fn services(self, answers: impl IntoIterator<Item = Option<Service>>) -> Self {
+        let services = Script::new("DescribeServices", answers);
+        Self { services, ..self }
+    }
+
+    /// What the load balancer says about its targets, look by look.
+    pub(crate) fn targets(self, answers: impl IntoIterator<Item = Vec<Target>>) -> Self {
+        let targets = Script::new("DescribeTargetHealth", answers);
+        Self { targets, ..self }
+    }
+
+    /// Tasks that run.
+    pub(crate) fn running(self, running: Vec<Task>) -> Self {
+        Self { running, ..self }
+    }
+
+    /// Tasks that stopped, look by look, and what each of them had logged.
+    pub(crate) fn stopped(
+        self,
+        answers: impl IntoIterator<Item = Vec<StoppedTask>>,
+        log: &[&str],
+    ) -> Self {
+        Self {
+            stopped: Script::new("DescribeTasks", answers),
+            log: log.iter().map(|line| (*line).to_owned()).collect(),
+            ..self
+        }
+    }
+
+    /// This many looks find the resource with this name at its own service.
+    pub(crate) fn there(self, physical_id: &'static str, looks: usize) -> Self {
+        self.state.lock().unwrap().there.insert(physical_id, looks);
+        self
+    }
+
+    /// The transcript that this world writes to.
+    pub(crate) fn transcript(&self) -> Transcript {
+        self.transcript.clone()
+    }
+
+    /// For commands.
+    pub(crate) fn shared(self) -> Arc<Self> {
+        Arc::new(self)
+    }
+
+    /// Fails unless all moments of the stack were looked at.
+    pub(crate) fn assert_played(&self) {
+        let left = self.moments.left();
+        assert_eq!(left, 0, "{left} moments of the script were not looked at");
+    }
+
+    /// The failure that is scripted for this call, if there is one.
+    pub(super) fn fails(&self, operation: &'static str) -> Remote<()> {
+        let failures = &mut self.state.lock().unwrap().failures;
+        match failures.iter().position(|(name, _)| *name == operation) {
+            Some(at) => Err(RemoteError {
+                operation,
+                ..failures.remove(at).1
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes down a call that changes something.
+    pub(super) fn change(
+        &self,
+        operation: &'static str,
+        what: &str,
+        token: Option<&str>,
+    ) -> Remote<()> {
+        let result = self.fails(operation);
+        let refused = if result.is_err() { " (refused)" } else { "" };
+        self.transcript
+            .changed(&format!("{operation} {what}{refused}"));
+        if let (Ok(()), Some(token)) = (&result, token) {
+            self.state.lock().unwrap().token = Some(token.to_owned());
+        }
+        result
+    }
+
+    pub(super) fn is_there(&self, physical_id: &str) -> bool {
+        let mut state = self.state.lock().unwrap();
+        match state.there.get_mut(physical_id) {
+            Some(0) | None => false,
+            Some(looks) => {
+                *looks -= 1;
+                true
+            }
+        }
+    }
+}
+
+impl State {
+    /// Adds these to what happened, newest last.
+    fn happen(&mut self, events: Vec<ResourceEvent>) {
+        for event in events {
+            let number = self.events.len() + 1;
+            self.events.push(ResourceEvent {
+                id: format!("event-{number}"),
+                at_ms: i64::try_from(number).unwrap() * 1000,
+                token: event.token.clone().or_else(|| self.token.clone()),
+                ..event
+            });
+        }
+    }
+
+    pub(super) fn id(&self) -> StackId {
+        StackId(format!("arn:stack/clock/{}", self.generation))
+    }
+
+    pub(super) fn see(&mut self, there: There) -> Observed {
+        self.happen(there.events);
+        Observed {
+            id: self.id(),
+            status: StackStatus::from(there.status),
+            reason: there.reason,
+            updated_at: there.updated_at,
+            outputs: there.outputs,
+            parameters: std::collections::BTreeMap::new(),
+        }
+    }
+}
