@@ -14,6 +14,7 @@ use super::{EMULATOR_VERSION, cache_folder, install};
 use crate::engine::{self, Followed, Pace, Subject};
 use crate::error::{Failure, FailureKind};
 use crate::event::{Event, Sink};
+use crate::names::StackName;
 use crate::process::{self, Detached, Program};
 use crate::remote::Remote;
 
@@ -247,11 +248,13 @@ impl Emulator {
         docker.remove_containers(&labels).await.unwrap_or(0)
     }
 
-    /// Removes the images that Docker pulled from a repository of the emulator; best effort.
-    pub async fn remove_images(&self, repository: &str) {
+    /// Removes the images that Docker pulled for this stack from the emulator; best effort.
+    pub async fn remove_images(&self, stack: &StackName) {
         if let Ok(docker) = Docker::connect(self.docker_host.clone()).await {
-            let address = format!("localhost:{}/{repository}", self.port());
-            let _ = docker.remove_images(&address).await;
+            // The names that the emulator generates begin with that of the stack.
+            let stack = stack.as_str().to_lowercase();
+            let prefix = format!("localhost:{}/{stack}-", self.port());
+            let _ = docker.remove_images(&prefix).await;
         }
     }
 }
