@@ -64,7 +64,7 @@ pub struct Shared {
     #[arg(long, global = true, value_name = "NAME", env = "AWS_PROFILE")]
     pub profile: Option<String>,
 
-    /// Use this machine instead of AWS: presets the four settings below, and looks after the emulator.
+    /// Use this machine instead of AWS: presets endpoint, credentials, registry and connection, and looks after the emulator.
     #[arg(long, global = true)]
     pub local: bool,
 

@@ -201,10 +201,8 @@ pub fn resolve(
     };
     let tasks = up.tasks.or(file.service.tasks).unwrap_or(2);
     if !(2..=100).contains(&tasks) {
-        return Err(
-            Failure::preflight(format!("{tasks} tasks cannot be deployed"))
-                .hint("set `tasks` to a number from 2 (one for each zone) to 100"),
-        );
+        return Err(Failure::preflight(format!("`tasks` cannot be {tasks}"))
+            .hint("set it to a number from 2 (one for each zone) to 100"));
     }
 
     let port = file.service.port.unwrap_or(LOCAL_PORT);
@@ -257,7 +255,11 @@ pub fn resolve(
         max_skew: duration(
             "check.max_skew",
             file.check.max_skew.as_deref().unwrap_or("1s"),
-        )?,
+        )
+        .map_err(|failure| Failure {
+            kind: FailureKind::Preflight,
+            ..failure
+        })?,
         timeout: duration("--timeout", &shared.timeout)?,
         verify_timeout: duration("--verify-timeout", &up.verify_timeout)?,
         output: shared.output,

@@ -24,9 +24,15 @@ const PROOF_LIMIT: Duration = Duration::from_secs(90);
 pub async fn run(config: &Config, sink: &Sink) -> Result<(), Failure> {
     let context = Context { config, sink };
     let emulator = emulator(config)?;
-    if let Some(emulator) = &emulator
-        && !emulator.is_running().await
-    {
+    let Some(emulator) = emulator else {
+        let connection = connect(context).await?.announced(sink);
+        return down(context, &connection).await;
+    };
+    if emulator.is_running().await {
+        let connection = connect(context).await?.announced(sink);
+        down(context, &connection).await?;
+        stop_if_idle(context, connection.world.as_ref(), &emulator).await?;
+    } else {
         let removed = emulator.remove_leftover_containers().await;
         let left = match removed {
             0 => String::new(),
@@ -35,28 +41,13 @@ pub async fn run(config: &Config, sink: &Sink) -> Result<(), Failure> {
         sink.send(&Event::NothingThere {
             message: format!("nothing to take down: the emulator does not run{left}"),
         });
-        return Ok(());
     }
-    let connection = connect(context).await?.announced(sink);
-    let taken_down = down(context, &connection).await?;
-    if let Some(emulator) = emulator {
-        let repository = taken_down
-            .iter()
-            .flatten()
-            .find(|found| found.resource_type == "AWS::ECR::Repository");
-        if let Some(name) = repository.and_then(|repository| repository.physical_id.as_deref()) {
-            emulator.remove_images(name).await;
-        }
-        stop_if_idle(context, connection.world.as_ref(), &emulator).await?;
-    }
+    emulator.remove_images(&config.stack).await;
     Ok(())
 }
 
-/// Takes the stack down and proves it; returns what it consisted of, or `None` when there was none.
-async fn down(
-    context: Context<'_>,
-    connection: &Connection,
-) -> Result<Option<Vec<Resource>>, Failure> {
+/// Takes the stack down and proves it.
+async fn down(context: Context<'_>, connection: &Connection) -> Result<(), Failure> {
     let began = Instant::now();
     let Context { config, sink } = context;
     let world = connection.world.as_ref();
@@ -77,7 +68,7 @@ async fn down(
             ),
         });
     }
-    Ok(taken_down)
+    Ok(())
 }
 
 /// Deletes the stack, whatever state it is in; returns what it consisted of, or `None` when there was none.

@@ -55,7 +55,7 @@ impl Context<'_> {
             .await
             .map_err(failed)?;
         self.sink.send(&Event::OperationBegun {
-            operation: "continue_rollback",
+            operation: "attach",
             stack_id: stack.id.clone(),
             resource_types: Vec::new(),
         });

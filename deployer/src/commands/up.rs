@@ -151,7 +151,7 @@ async fn ready_stack(
                 creating.store(true, Ordering::Relaxed);
                 let work = create(context, world.as_ref(), template, &announce);
                 if let Some(stack) = context.sink.phase(Phase::Create, work).await? {
-                    // Usually an event did so long ago; where none names the repository, the push must not wait for ever.
+                    // Usually known since the event that told of it; the push must not wait for one that was missed.
                     announce(&repository_of(context, world.as_ref(), &stack).await?);
                     return Ok((world, stack));
                 }

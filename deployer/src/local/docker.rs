@@ -114,10 +114,10 @@ impl Docker {
         Ok(containers.len())
     }
 
-    /// Removes the images that were pulled from this registry and repository (`HOST:PORT/NAME`); returns how many.
+    /// Removes the images that were pulled from addresses that begin like this (`HOST:PORT/NAME`); returns how many.
     ///
     /// Best effort: an image that a container of somebody else uses stays.
-    pub(super) async fn remove_images(&self, repository: &str) -> Result<usize, reqwest::Error> {
+    pub(super) async fn remove_images(&self, prefix: &str) -> Result<usize, reqwest::Error> {
         let images: Vec<Image> = self
             .client
             .get(format!("{}/images/json", self.base))
@@ -126,14 +126,13 @@ impl Docker {
             .error_for_status()?
             .json()
             .await?;
-        let prefix = format!("{repository}@");
         let mut removed = 0;
         for image in images {
             let ours = image
                 .repo_digests
                 .iter()
                 .flatten()
-                .any(|digest| digest.starts_with(&prefix));
+                .any(|digest| digest.starts_with(prefix));
             if ours {
                 let answer = self
                     .client

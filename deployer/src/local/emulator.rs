@@ -14,6 +14,7 @@ use super::{EMULATOR_VERSION, cache_folder, install};
 use crate::engine::{self, Followed, Pace, Subject};
 use crate::error::{Failure, FailureKind};
 use crate::event::{Event, Sink};
+use crate::names::StackName;
 use crate::process::{self, Detached, Program};
 use crate::remote::Remote;
 
@@ -154,9 +155,6 @@ impl Emulator {
         let detached = program
             .spawn_detached(&log)
             .map_err(|error| Failure::preflight("cannot start the emulator").because(error))?;
-        let pid_file = self.file("pid");
-        std::fs::write(&pid_file, detached.pid().to_string())
-            .map_err(|error| unwritable(&pid_file, &error))?;
         let mut coming_up = ComingUp {
             endpoint: &self.endpoint,
             detached,
@@ -188,20 +186,24 @@ impl Emulator {
         Ok(file)
     }
 
-    /// The process that we started, if it still runs and still is the emulator.
+    /// The process that this program (any run of it) started for this address, if it still runs.
+    ///
+    /// Found in the process table by what it is, and not by a number that was written down: a run that was killed just
+    /// after it started the emulator wrote nothing, and a number may be somebody else's by now.
     fn own_process(&self) -> Option<u32> {
-        let pid: u32 = std::fs::read_to_string(self.file("pid"))
+        let port = format!("GATEWAY_PORT={}", self.port());
+        let is_ours = |pid: &u32| {
+            let arguments = read_list(*pid, "cmdline");
+            let program = arguments.first().map(PathBuf::from);
+            program.is_some_and(|program| program.starts_with(&self.folder))
+                && arguments.iter().any(|argument| argument == "ministack")
+                && read_list(*pid, "environ").contains(&port)
+        };
+        std::fs::read_dir("/proc")
             .ok()?
-            .trim()
-            .parse()
-            .ok()?;
-        // A process id is used again: only what calls itself the emulator is ours to end. One that has ended, but was not
-        // yet buried by its parent, calls itself nothing.
-        let command_line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-        let is_emulator = command_line
-            .split(|byte| *byte == 0)
-            .any(|argument| argument == b"ministack");
-        (is_emulator && process::is_running(pid)).then_some(pid)
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+            .find(is_ours)
     }
 
     /// Stops it, if it was started by this program.
@@ -227,10 +229,8 @@ impl Emulator {
             )
             .hint(format!("end it: `kill -9 {pid}`")));
         }
-        for extension in ["pid", "log"] {
-            // What is left of it is of no consequence.
-            let _ = std::fs::remove_file(self.file(extension));
-        }
+        // Of no consequence if it stays.
+        let _ = std::fs::remove_file(self.file("log"));
         Ok(Stopped::Yes)
     }
 
@@ -248,13 +248,23 @@ impl Emulator {
         docker.remove_containers(&labels).await.unwrap_or(0)
     }
 
-    /// Removes the images that Docker pulled from a repository of the emulator; best effort.
-    pub async fn remove_images(&self, repository: &str) {
+    /// Removes the images that Docker pulled for this stack from the emulator; best effort.
+    pub async fn remove_images(&self, stack: &StackName) {
         if let Ok(docker) = Docker::connect(self.docker_host.clone()).await {
-            let address = format!("localhost:{}/{repository}", self.port());
-            let _ = docker.remove_images(&address).await;
+            // The names that the emulator generates begin with that of the stack.
+            let stack = stack.as_str().to_lowercase();
+            let prefix = format!("localhost:{}/{stack}-", self.port());
+            let _ = docker.remove_images(&prefix).await;
         }
     }
+}
+
+/// A list from the process table: the arguments (`cmdline`) or variables (`environ`) of a process. Empty where there is
+/// no such process, or it is not ours to look at.
+fn read_list(pid: u32, name: &str) -> Vec<String> {
+    let bytes = std::fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    text.split('\0').map(str::to_owned).collect()
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> Failure {

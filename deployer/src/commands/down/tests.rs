@@ -43,7 +43,7 @@ async fn taking_down(world: FakeWorld) -> String {
     let world = world.shared();
     let result = down(context, &connection(&world)).await;
     world.assert_played();
-    transcript.end(result.map(drop))
+    transcript.end(result)
 }
 
 /// The deletion that was just asked for is under way.

@@ -1,0 +1,50 @@
+# Thin: everything real is in the crates or in scripts/.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# The programs are built and run from here; the folder may be elsewhere.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+DEPLOYER := $(TARGET)/debug/deployer
+
+.PHONY: help up down status bootstrap build test check format clippy docs unit lint-template e2e
+
+help: ## Shows this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+
+up: bootstrap build ## Deploys to this machine: emulator, stack, two containers, check
+	@$(DEPLOYER) up --local
+
+down: build ## Takes down what `make up` made
+	@$(DEPLOYER) down --local
+
+status: build ## Shows what runs on this machine
+	@$(DEPLOYER) status --local
+
+bootstrap: ## Installs and starts what is missing on this machine
+	@scripts/bootstrap
+
+build:
+	@cargo build --locked --package deployer --package checker
+
+test: bootstrap check e2e ## Everything that is tested: style, documentation, unit and HTTP tests, template, end to end
+
+check: format clippy docs unit lint-template ## All of `make test` but the end-to-end test
+
+format:
+	cargo fmt --all --check
+
+clippy:
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+docs:
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
+
+unit:
+	cargo test --locked --workspace
+
+lint-template:
+	scripts/lint-template
+
+e2e: build ## Up, no change, change under load, kill and converge, down: in real containers
+	cargo test --locked --package deployer --test end_to_end -- --nocapture --test-threads 1

@@ -1,0 +1,285 @@
+//! Running the programs as a user does.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test runs programs as a user does"
+)]
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::copy::{Copy, project};
+
+/// Where and how programs run: the copy, a port of our own, a stack of our own.
+#[derive(Clone)]
+pub(crate) struct Surroundings {
+    folder: PathBuf,
+    target: PathBuf,
+    pub(crate) port: u16,
+    variables: Vec<(String, Option<String>)>,
+}
+
+/// A program that ended.
+pub(crate) struct Finished {
+    what: String,
+    code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Finished {
+    pub(crate) fn succeeded(&self) {
+        assert_eq!(
+            self.code,
+            Some(0),
+            "`{}` failed\n{}\n{}",
+            self.what,
+            self.stdout,
+            self.stderr
+        );
+    }
+
+    /// It failed with this exit code and one message that has these words; without a panic or a backtrace.
+    pub(crate) fn failed_with(&self, code: i32, words: &[&str]) {
+        let shown = format!("`{}`\n{}\n{}", self.what, self.stdout, self.stderr);
+        assert_eq!(self.code, Some(code), "{shown}");
+        for word in words {
+            assert!(
+                self.stderr.contains(word),
+                "`{word}` is not in the message of {shown}"
+            );
+        }
+        let messages = self
+            .stderr
+            .lines()
+            .filter(|line| line.starts_with("error: "))
+            .count();
+        assert_eq!(messages, 1, "not one message, but {messages}: {shown}");
+        for word in ["panicked", "RUST_BACKTRACE", "stack backtrace"] {
+            assert!(!self.stderr.contains(word), "{shown}");
+        }
+    }
+}
+
+pub(crate) fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("a bound address").port()
+}
+
+impl Surroundings {
+    pub(crate) fn new(copy: &Copy) -> Self {
+        let port = free_port();
+        // Shared with the build that made this test: the dependencies are compiled once.
+        let target = std::env::var_os("CARGO_TARGET_DIR")
+            .map_or_else(|| project().join("target"), PathBuf::from);
+        let target = target
+            .canonicalize()
+            .expect("the target folder exists: this test is in it");
+        let set = |name: &str, value: String| (name.to_owned(), Some(value));
+        Self {
+            folder: copy.root().to_owned(),
+            port,
+            variables: vec![
+                set("CARGO_TARGET_DIR", target.to_string_lossy().into_owned()),
+                set("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}")),
+                set("DEPLOYER_STACK", format!("end-to-end-{port}")),
+            ],
+            target,
+        }
+    }
+
+    /// The same with one variable more.
+    pub(crate) fn with(&self, name: &str, value: &str) -> Self {
+        let mut other = self.clone();
+        other
+            .variables
+            .push((name.to_owned(), Some(value.to_owned())));
+        other
+    }
+
+    /// The same without the variables that say where AWS is and who we are there.
+    pub(crate) fn without_aws(&self) -> Self {
+        let mut other = self.with("AWS_EC2_METADATA_DISABLED", "true");
+        for name in [
+            "AWS_ENDPOINT_URL",
+            "AWS_REGION",
+            "AWS_DEFAULT_REGION",
+            "AWS_PROFILE",
+            "AWS_ACCESS_KEY_ID",
+        ] {
+            other.variables.push((name.to_owned(), None));
+        }
+        for name in ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"] {
+            other
+                .variables
+                .push((name.to_owned(), Some("/nonexistent".to_owned())));
+        }
+        other
+    }
+
+    /// The same where only Rust's tools and the compiler's linker are found.
+    pub(crate) fn without_python(&self) -> Self {
+        let tools = self.folder.join("tools");
+        std::fs::create_dir_all(&tools).expect("a folder");
+        for tool in ["cargo", "rustc", "cc", "ld", "as"] {
+            let found = find(tool);
+            let link = tools.join(tool);
+            if !link.exists() {
+                std::os::unix::fs::symlink(found, link).expect("a link");
+            }
+        }
+        self.with("PATH", &tools.to_string_lossy())
+    }
+
+    fn command(&self, program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .current_dir(&self.folder)
+            .stdin(Stdio::null());
+        // Those of the cargo that runs this test are not what a user has.
+        for (name, _) in std::env::vars() {
+            if name.starts_with("CARGO_PKG_")
+                || name.starts_with("CARGO_MANIFEST")
+                || name == "CARGO"
+                || name == "MAKEFLAGS"
+            {
+                command.env_remove(name);
+            }
+        }
+        for (name, value) in &self.variables {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command
+    }
+
+    fn finish(&self, program: &str, arguments: &[&str]) -> Finished {
+        let what = format!("{program} {}", arguments.join(" "));
+        println!("$ {what}");
+        let output = self
+            .command(program, arguments)
+            .output()
+            .expect("the program starts");
+        let finished = Finished {
+            what,
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        };
+        print!("{}{}", finished.stderr, finished.stdout);
+        finished
+    }
+
+    pub(crate) fn make(&self, target: &str) -> Finished {
+        self.finish("make", &[target])
+    }
+
+    fn program(&self, name: &str) -> String {
+        self.target
+            .join("debug")
+            .join(name)
+            .to_string_lossy()
+            .into_owned()
+    }
+
+    pub(crate) fn deployer(&self, arguments: &[&str]) -> Finished {
+        self.finish(&self.program("deployer"), arguments)
+    }
+
+    pub(crate) fn checker(&self, arguments: &[&str]) -> Finished {
+        self.finish(&self.program("checker"), arguments)
+    }
+
+    pub(crate) fn curl(&self, url: &str) -> String {
+        let finished = self.finish(
+            "curl",
+            &[
+                "--silent",
+                "--show-error",
+                "--fail",
+                "--max-time",
+                "10",
+                url,
+            ],
+        );
+        finished.succeeded();
+        finished.stdout
+    }
+
+    /// Starts the deployer and kills it (SIGKILL) after this time, if it still runs.
+    pub(crate) fn deployer_killed_after(&self, arguments: &[&str], delay: Duration) {
+        println!(
+            "$ deployer {} (killed after {delay:?})",
+            arguments.join(" ")
+        );
+        let mut child = self
+            .command(self.program("deployer"), arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        std::thread::sleep(delay);
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+
+    /// The processes of the emulator at our port.
+    pub(crate) fn emulator_processes(&self) -> Vec<u32> {
+        let ours = format!("GATEWAY_PORT={}", self.port);
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir("/proc")
+            .expect("a process table")
+            .flatten()
+        {
+            let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else {
+                continue;
+            };
+            let arguments = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let variables = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+            let is_emulator = arguments
+                .split(|byte| *byte == 0)
+                .any(|argument| argument == b"ministack");
+            if is_emulator
+                && variables
+                    .split(|byte| *byte == 0)
+                    .any(|variable| variable == ours.as_bytes())
+            {
+                found.push(pid);
+            }
+        }
+        found
+    }
+
+    pub(crate) fn kill_emulator(&self) {
+        for pid in self.emulator_processes() {
+            println!("$ kill -9 {pid} (the emulator)");
+            let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
+        }
+    }
+}
+
+/// Takes down what a test that failed half-way leaves.
+pub(crate) struct CleanUp<'a>(pub(crate) &'a Surroundings);
+
+impl Drop for CleanUp<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let down = ["down", "--local", "--timeout", "60s"];
+            self.0.finish(&self.0.program("deployer"), &down);
+            self.0.kill_emulator();
+            self.0.finish(&self.0.program("deployer"), &down);
+        }
+    }
+}
+
+fn find(tool: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").expect("a PATH");
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(tool))
+        .find(|candidate| candidate.exists())
+        .unwrap_or_else(|| panic!("`{tool}` is not on the PATH"))
+}
