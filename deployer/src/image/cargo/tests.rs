@@ -109,8 +109,10 @@ async fn compile_here(folder: &Path) -> (Result<Executable, CompileError>, Vec<S
 async fn a_static_program_comes_out_the_same_in_any_folder() {
     let main = "fn main() { let all: Vec<String> = std::env::args().collect(); println!(\"{}\", all[1]); }";
     let (one, two) = (package(main), package(main));
-    let (first, events) = compile_here(one.path()).await;
+    let (first, mut events) = compile_here(one.path()).await;
     let first = first.unwrap();
+    // Cargo has one lock for all folders, and other tests use it too.
+    events.retain(|event| event != "Waiting");
     assert_eq!(events, ["Crate { done: 1, name: \"app\", fresh: false }"]);
     assert!(first.path.starts_with(one.path().canonicalize().unwrap()));
     let second = compile_here(two.path()).await.0.unwrap();
