@@ -184,6 +184,8 @@ pub enum Event {
     },
     /// The rollout moved.
     RolloutMoved {
+        /// ARN of the task definition that should run.
+        task_definition: String,
         deployments: Vec<Deployment>,
         healthy_targets: usize,
         registered_targets: usize,

@@ -226,11 +226,12 @@ impl Reporter for Terminal {
                 text::pushed(digest.short(), *bytes_sent, *already_there),
             ),
             Event::RolloutMoved {
+                task_definition,
                 deployments,
                 healthy_targets,
                 registered_targets,
             } => {
-                self.message(Phase::Rollout, text::rollout(deployments));
+                self.message(Phase::Rollout, text::rollout(deployments, task_definition));
                 let detail = format!("{healthy_targets} of {registered_targets} targets healthy");
                 self.details.insert(Phase::Rollout.title(), detail);
             }

@@ -70,7 +70,7 @@ pub(super) fn words(event: &Event) -> Words {
         }
         Event::StackFound { status } => match status {
             Some(status) => format!("the stack is {status}"),
-            None => "there is no stack yet".to_owned(),
+            None => "there is no such stack".to_owned(),
         },
         Event::ResourceChanged {
             logical_id,
@@ -82,7 +82,8 @@ pub(super) fn words(event: &Event) -> Words {
             None => return Words::Nothing,
         },
         Event::Proposed { changes } => {
-            format!("{} changes: {}", changes.len(), change_list(changes))
+            let plural = if changes.len() == 1 { "" } else { "s" };
+            format!("{} change{plural}: {}", changes.len(), change_list(changes))
         }
         Event::Unchanged => "nothing to change".to_owned(),
         Event::Pushed {
@@ -91,12 +92,13 @@ pub(super) fn words(event: &Event) -> Words {
             already_there,
         } => pushed(digest.short(), *bytes_sent, *already_there),
         Event::RolloutMoved {
+            task_definition,
             deployments,
             healthy_targets,
             registered_targets,
         } => format!(
             "rollout: {}; {healthy_targets} of {registered_targets} targets healthy",
-            rollout(deployments)
+            rollout(deployments, task_definition)
         ),
         Event::TaskFailed { task, log } => failed_task(task, log),
         Event::Checked { check } => format!("check: {}", checked(check)),
@@ -290,12 +292,12 @@ pub(super) fn checked(check: &Checked) -> String {
     text
 }
 
-/// Deployments in one line, the new one first.
-pub(super) fn rollout(deployments: &[Deployment]) -> String {
+/// Deployments in one line: `new` is that of our task definition.
+pub(super) fn rollout(deployments: &[Deployment], ours: &str) -> String {
     let rows: Vec<String> = deployments
         .iter()
         .map(|deployment| {
-            let name = if deployment.status == "PRIMARY" {
+            let name = if deployment.task_definition == ours {
                 "new"
             } else {
                 "old"

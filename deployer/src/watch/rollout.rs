@@ -74,6 +74,7 @@ impl<'a> RolloutWatch<'a> {
         let news = (service.clone(), healthy);
         if self.last.as_ref() != Some(&news) {
             self.sink.send(&Event::RolloutMoved {
+                task_definition: self.names.task_definition.clone(),
                 deployments: service.deployments.clone(),
                 healthy_targets: healthy,
                 registered_targets: targets.len(),

@@ -18,7 +18,7 @@ use crate::testing::moment::{Moment, at, event};
 const USUAL_END: &str = "\
 plan: begun
 > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
-1 changes: modify task definition
+1 change: modify task definition
 plan: done in 0.0 s
 update: begun
 > ExecuteChangeSet

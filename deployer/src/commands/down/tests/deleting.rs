@@ -12,7 +12,7 @@ use crate::testing::{FakeWorld, settings};
 async fn nothing_there() {
     let world = FakeWorld::new([absent()]);
     insta::assert_snapshot!(taking_down(world).await, @r"
-    there is no stack yet
+    there is no such stack
     nothing to take down: there is no stack `clock` in account 123456789012, region eu-central-1
     exit code 0
     ");

@@ -92,7 +92,7 @@ async fn a_creation_under_way_that_fails() {
     delete: begun
     > DeleteStack clock/1
     delete: done in 0.0 s
-    there is no stack yet
+    there is no such stack
     create: begun
     > CreateStack clock with no image
     CREATE_COMPLETE image repository (Repository)
@@ -128,7 +128,7 @@ async fn a_deletion_under_way() {
     the stack is DELETE_IN_PROGRESS
     the stack is DELETE_IN_PROGRESS: waiting for that to end
     DELETE_COMPLETE cluster (Cluster)
-    there is no stack yet
+    there is no such stack
     create: begun
     > CreateStack clock with no image
     CREATE_COMPLETE image repository (Repository)
@@ -168,7 +168,7 @@ async fn a_status_that_is_new() {
     push: done in 0.0 s
     plan: begun
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
-    1 changes: modify task definition
+    1 change: modify task definition
     plan: done in 0.0 s
     update: begun
     > ExecuteChangeSet

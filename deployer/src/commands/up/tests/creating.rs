@@ -32,7 +32,7 @@ async fn from_nothing_to_a_service() {
     image: begun
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
-    there is no stack yet
+    there is no such stack
     create: begun
     > CreateStack clock with no image
     CREATE_IN_PROGRESS stack (clock)
@@ -45,7 +45,7 @@ async fn from_nothing_to_a_service() {
     create: done in 0.0 s
     plan: begun
     > CreateChangeSet clock/2 with registry.example/clock-repository@sha256:0123456789ab
-    1 changes: modify task definition
+    1 change: modify task definition
     plan: done in 0.0 s
     update: begun
     > ExecuteChangeSet
@@ -85,7 +85,7 @@ async fn the_stack_does_not_wait_for_the_compiler() {
     insta::assert_snapshot!(short(&workshop.run().await), @r"
     image: begun
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
-    there is no stack yet
+    there is no such stack
     create: begun
     > CreateStack clock with no image
     CREATE_IN_PROGRESS stack (clock)
@@ -126,7 +126,7 @@ async fn looks_that_fail_in_passing_are_survived() {
     image: begun
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
-    there is no stack yet
+    there is no such stack
     create: begun
     > CreateStack clock with no image
     warning: DescribeStackEvents: rate exceeded (Throttling); looking again
@@ -142,7 +142,7 @@ async fn looks_that_fail_in_passing_are_survived() {
     plan: begun
     > CreateChangeSet clock/2 with registry.example/clock-repository@sha256:0123456789ab
     warning: DescribeChangeSet: try again (InternalFailure); looking again
-    1 changes: modify task definition
+    1 change: modify task definition
     plan: done in 0.0 s
     update: begun
     > ExecuteChangeSet
@@ -194,7 +194,7 @@ async fn what_a_failed_creation_left_is_deleted_and_made_anew() {
     > DeleteStack clock/1
     DELETE_IN_PROGRESS stack (clock)
     delete: done in 0.0 s
-    there is no stack yet
+    there is no such stack
     create: begun
     > CreateStack clock with no image
     CREATE_IN_PROGRESS stack (clock)
@@ -232,7 +232,7 @@ async fn a_stack_that_waits_for_a_review_never_moves() {
     delete: begun
     > DeleteStack clock/1
     delete: done in 0.0 s
-    there is no stack yet
+    there is no such stack
     create: begun
     > CreateStack clock with no image
     CREATE_IN_PROGRESS stack (clock)
@@ -270,7 +270,7 @@ async fn somebody_else_creates_it_first() {
     image: begun
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
-    there is no stack yet
+    there is no such stack
     create: begun
     > CreateStack clock with no image (refused)
     create: done in 0.0 s
@@ -295,7 +295,7 @@ async fn a_repository_that_no_event_announces_is_found_all_the_same() {
     image: begun
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
-    there is no stack yet
+    there is no such stack
     create: begun
     > CreateStack clock with no image
     CREATE_IN_PROGRESS stack (clock)

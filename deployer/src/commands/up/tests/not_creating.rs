@@ -38,7 +38,7 @@ async fn a_creation_that_fails_names_the_first_cause() {
     image: begun
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
-    there is no stack yet
+    there is no such stack
     create: begun
     > CreateStack clock with no image
     CREATE_IN_PROGRESS stack (clock)
@@ -96,7 +96,7 @@ async fn a_template_that_is_refused() {
     image: begun
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
-    there is no stack yet
+    there is no such stack
     create: begun
     > CreateStack clock with no image (refused)
     error: CloudFormation refuses the template
@@ -115,7 +115,7 @@ async fn a_program_that_does_not_compile_while_the_stack_is_being_made() {
     insta::assert_snapshot!(workshop.run().await, @r"
     image: begun
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
-    there is no stack yet
+    there is no such stack
     create: begun
     > CreateStack clock with no image
     CREATE_IN_PROGRESS stack (clock)
@@ -133,7 +133,7 @@ async fn a_creation_that_takes_too_long_goes_on_without_us() {
     image: begun
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
-    there is no stack yet
+    there is no such stack
     create: begun
     > CreateStack clock with no image
     CREATE_IN_PROGRESS stack (clock)
@@ -156,7 +156,7 @@ async fn a_stack_that_somebody_deletes_while_it_is_being_made() {
     image: begun
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
-    there is no stack yet
+    there is no such stack
     create: begun
     > CreateStack clock with no image
     CREATE_IN_PROGRESS stack (clock)
@@ -179,7 +179,7 @@ async fn a_template_without_a_repository() {
     image: begun
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
-    there is no stack yet
+    there is no such stack
     create: begun
     > CreateStack clock with no image
     CREATE_IN_PROGRESS stack (clock)

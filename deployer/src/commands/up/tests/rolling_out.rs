@@ -76,7 +76,7 @@ async fn a_service_that_goes_back_is_a_failure_with_evidence() {
     task abcdef0123 failed: Essential container in task exited, exit code 101
       listening on 0.0.0.0:8080
       thread 'main' panicked
-    rollout: new 2 of 2 running; old 0 of 2 running, 2 failed; 2 of 2 targets healthy
+    rollout: old 2 of 2 running; new 0 of 2 running, 2 failed; 2 of 2 targets healthy
     error: the new version did not start; the version before it serves again
       because: ECS deployment circuit breaker: tasks failed to start.
       | task 01234567: Essential container in task exited, exit code 101
@@ -99,7 +99,7 @@ async fn evidence_that_cannot_be_had_hides_nothing() {
         .failing("GetLogEvents", throttled());
     insta::assert_snapshot!(rollout(world).await, @r"
     rollout: new 0 of 2 running, 2 pending; old 2 of 2 running; 2 of 2 targets healthy
-    rollout: new 2 of 2 running; old 0 of 2 running, 2 failed; 2 of 2 targets healthy
+    rollout: old 2 of 2 running; new 0 of 2 running, 2 failed; 2 of 2 targets healthy
     task 0123456789 failed: Essential container in task exited, exit code 101
     error: the new version did not start; the version before it serves again
       because: ECS deployment circuit breaker: tasks failed to start.

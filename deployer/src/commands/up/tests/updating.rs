@@ -19,7 +19,7 @@ async fn a_new_version() {
     push: done in 0.0 s
     plan: begun
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
-    1 changes: modify task definition
+    1 change: modify task definition
     plan: done in 0.0 s
     update: begun
     > ExecuteChangeSet
@@ -146,7 +146,7 @@ async fn the_new_version_is_live_while_the_old_one_is_cleaned_up() {
     push: done in 0.0 s
     plan: begun
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
-    1 changes: modify task definition
+    1 change: modify task definition
     plan: done in 0.0 s
     update: begun
     > ExecuteChangeSet
