@@ -102,6 +102,17 @@ pub struct Access {
     pub pace: Pace,
 }
 
+impl Access {
+    /// Would the same command without `--endpoint-url` go to the same place?
+    pub fn is_usual_endpoint(&self) -> bool {
+        let usual = self
+            .local
+            .then_some(LOCAL_ENDPOINT)
+            .map(|url| format!("{url}/"));
+        self.endpoint_url.as_ref().map(Url::as_str) == usual.as_deref()
+    }
+}
+
 /// The program and its image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageSettings {
@@ -130,6 +141,8 @@ pub struct Config {
     pub image: ImageSettings,
     /// Tasks that should run.
     pub tasks: u32,
+    /// TCP port that the program listens on.
+    pub port: u16,
     /// Template parameters, all but the image.
     pub parameters: BTreeMap<String, String>,
     /// How far the service's clock may be off.
@@ -174,9 +187,9 @@ pub fn resolve(
     up: &Up,
     file: File,
     root: &Path,
-    default_region: Option<String>,
+    default_region: Option<&String>,
 ) -> Result<Config, Failure> {
-    let stack = match &shared.stack {
+    let stack = match given(shared.stack.as_ref()) {
         Some(name) => name.parse().map_err(usage)?,
         None => file.stack.ok_or_else(|| {
             Failure::preflight("no stack name is set").hint("set `stack` in `deployer.toml`")
@@ -206,13 +219,9 @@ pub fn resolve(
     }
 
     let port = file.service.port.unwrap_or(LOCAL_PORT);
-    if access.local && (tasks != LOCAL_TASKS || port != LOCAL_PORT) {
-        return Err(Failure::preflight(format!(
-            "`--local` runs {LOCAL_TASKS} tasks on port {LOCAL_PORT}, not {tasks} on port {port}"
-        ))
-        .because("the emulator takes only numbers that the template writes out")
-        .hint("leave out `tasks` and `port` for a trial on this machine"));
-    }
+    let cpu = up.cpu.or(file.service.cpu).unwrap_or(256);
+    let memory = up.memory.or(file.service.memory).unwrap_or(512);
+    fargate_pair(cpu, memory)?;
 
     let mut parameters: BTreeMap<String, String> = file
         .parameters
@@ -222,8 +231,8 @@ pub fn resolve(
     let sizes = [
         ("ContainerPort", u32::from(port)),
         ("DesiredCount", tasks),
-        ("Cpu", up.cpu.or(file.service.cpu).unwrap_or(256)),
-        ("Memory", up.memory.or(file.service.memory).unwrap_or(512)),
+        ("Cpu", cpu),
+        ("Memory", memory),
     ];
     for (key, value) in sizes {
         parameters.insert(key.to_owned(), value.to_string());
@@ -251,6 +260,7 @@ pub fn resolve(
             architecture,
         },
         tasks,
+        port,
         parameters,
         max_skew: duration(
             "check.max_skew",
@@ -267,32 +277,83 @@ pub fn resolve(
     })
 }
 
+impl Config {
+    /// Refuses what the emulator cannot do, before anything is begun.
+    pub fn fits_the_emulator(&self) -> Result<(), Failure> {
+        let (tasks, port) = (self.tasks, self.port);
+        if !self.access.local || (tasks == LOCAL_TASKS && port == LOCAL_PORT) {
+            return Ok(());
+        }
+        Err(Failure::preflight(format!(
+            "`--local` runs {LOCAL_TASKS} tasks on port {LOCAL_PORT}, not {tasks} on port {port}"
+        ))
+        .because("the emulator takes only numbers that the template writes out")
+        .hint("leave out `tasks` and `port` for a trial on this machine"))
+    }
+}
+
+/// Refuses what Fargate does not offer (ECS developer guide, task size for Linux; MiB).
+fn fargate_pair(cpu: u32, memory: u32) -> Result<(), Failure> {
+    const GIB: u32 = 1024;
+    let (least, most, step) = match cpu {
+        256 => (512, 2 * GIB, 512),
+        512 => (GIB, 4 * GIB, GIB),
+        1024 => (2 * GIB, 8 * GIB, GIB),
+        2048 => (4 * GIB, 16 * GIB, GIB),
+        4096 => (8 * GIB, 30 * GIB, GIB),
+        _ => {
+            return Err(
+                Failure::preflight(format!("Fargate has no tasks with {cpu} CPU units"))
+                    .hint("set `cpu` to 256, 512, 1024, 2048 or 4096"),
+            );
+        }
+    };
+    // The smallest size also comes with 1.5 times its memory missing: 512, 1024 and 2048 only.
+    let odd = cpu == 256 && memory == 1536;
+    if (least..=most).contains(&memory) && memory.is_multiple_of(step) && !odd {
+        return Ok(());
+    }
+    Err(Failure::preflight(format!(
+        "Fargate has no tasks with {cpu} CPU units and {memory} MiB"
+    ))
+    .hint(format!(
+        "set `memory` to a multiple of {step} from {least} to {most}"
+    )))
+}
+
+/// A setting that is there: an empty variable, as CI systems like to set them, is none.
+fn given(setting: Option<&String>) -> Option<&str> {
+    setting.map(String::as_str).filter(|text| !text.is_empty())
+}
+
 fn access(
     shared: &Shared,
     file_region: Option<String>,
     file_profile: Option<String>,
-    default_region: Option<String>,
+    default_region: Option<&String>,
 ) -> Result<Access, Failure> {
-    let address = |given: &Option<String>| {
-        given
-            .as_deref()
+    let address = |setting: &Option<String>| {
+        given(setting.as_ref())
             .map(str::parse::<HostPort>)
             .transpose()
             .map_err(usage)
     };
     let registry = address(&shared.registry)?;
     let connect_to = address(&shared.connect_to)?;
-    let endpoint = shared
-        .endpoint_url
-        .as_deref()
+    let endpoint = given(shared.endpoint_url.as_ref())
         .or(shared.local.then_some(LOCAL_ENDPOINT))
         .map(endpoint)
         .transpose()?;
     if !shared.local {
         return Ok(Access {
             local: false,
-            region: shared.region.clone().or(default_region).or(file_region),
-            profile: shared.profile.clone().or(file_profile),
+            region: given(shared.region.as_ref())
+                .or(given(default_region))
+                .map(str::to_owned)
+                .or(file_region),
+            profile: given(shared.profile.as_ref())
+                .map(str::to_owned)
+                .or(file_profile),
             endpoint_url: endpoint,
             registry,
             connect_to,
@@ -324,7 +385,7 @@ fn access(
         profile: None,
         // Docker takes `localhost` for a registry that needs no TLS.
         registry: registry.or_else(|| Some(here("localhost"))),
-        connect_to: connect_to.or_else(|| Some(here("127.0.0.1"))),
+        connect_to: connect_to.or_else(|| Some(here(host.trim_matches(['[', ']'])))),
         endpoint_url: Some(endpoint),
         pace: Pace::LOCAL,
     })
@@ -406,7 +467,7 @@ mod tests {
 
     #[test]
     fn flags_override_the_file() {
-        let text = "stack = \"clock\"\nregion = \"eu-west-1\"\nprofile = \"p\"\n[service]\ntasks = 3\ncpu = 512\n";
+        let text = "stack = \"clock\"\nregion = \"eu-west-1\"\nprofile = \"p\"\n[service]\ntasks = 3\ncpu = 512\nmemory = 1024\n";
         let from_file = resolved(&shared(), &up(), text).unwrap();
         assert_eq!(from_file.access.region.as_deref(), Some("eu-west-1"));
         assert_eq!(from_file.parameters["DesiredCount"], "3");
@@ -466,6 +527,44 @@ mod tests {
     }
 
     #[test]
+    fn only_pairs_that_fargate_offers() {
+        for (cpu, memory, offered) in [
+            (256, 512, true),
+            (256, 1024, true),
+            (256, 1536, false),
+            (256, 2048, true),
+            (256, 4096, false),
+            (512, 512, false),
+            (512, 3072, true),
+            (1024, 512, false),
+            (1024, 2048, true),
+            (1024, 2500, false),
+            (4096, 30720, true),
+            (300, 512, false),
+        ] {
+            assert_eq!(fargate_pair(cpu, memory).is_ok(), offered, "{cpu} {memory}");
+        }
+    }
+
+    #[test]
+    fn empty_variables_are_none() {
+        let empty = || Some(String::new());
+        let shared = Shared {
+            region: empty(),
+            profile: empty(),
+            endpoint_url: empty(),
+            stack: empty(),
+            registry: empty(),
+            ..shared()
+        };
+        let text = "stack = \"clock\"\nregion = \"eu-west-1\"\n";
+        let config = resolved(&shared, &up(), text).unwrap();
+        assert_eq!(config.access.region.as_deref(), Some("eu-west-1"));
+        assert_eq!(config.access.profile, None);
+        assert_eq!(config.access.endpoint_url, None);
+    }
+
+    #[test]
     fn local_refuses_what_the_emulator_cannot_do() {
         let local = Shared {
             local: true,
@@ -473,9 +572,11 @@ mod tests {
         };
         for text in ["[service]\ntasks = 3\n", "[service]\nport = 9000\n"] {
             let text = format!("{MINIMAL}{text}");
-            assert!(resolved(&shared(), &up(), &text).is_ok());
+            let remote = resolved(&shared(), &up(), &text).unwrap();
+            assert_eq!(remote.fits_the_emulator(), Ok(()));
+            let local = resolved(&local, &up(), &text).unwrap();
             assert_eq!(
-                resolved(&local, &up(), &text).unwrap_err().kind,
+                local.fits_the_emulator().unwrap_err().kind,
                 FailureKind::Preflight
             );
         }
@@ -512,6 +613,25 @@ mod tests {
             resolved(&bad, &up(), MINIMAL).unwrap_err().kind,
             FailureKind::Usage
         );
+    }
+
+    #[test]
+    fn our_own_files_fit_together() {
+        let template = include_str!("../../infra/service.yaml");
+        let parameters = template.split("\nConditions:").next().unwrap();
+        let config = resolved(&shared(), &up(), include_str!("../../deployer.toml")).unwrap();
+        for name in config
+            .parameters
+            .keys()
+            .map(String::as_str)
+            .chain(["ImageUri"])
+        {
+            assert!(
+                parameters.contains(&format!("\n  {name}:\n")),
+                "{name} is not in the template"
+            );
+        }
+        assert!(template.len() <= 51_200);
     }
 
     #[test]

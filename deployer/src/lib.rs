@@ -153,6 +153,6 @@ fn settings(cli: &Cli) -> Result<Config, Failure> {
         up,
         file,
         &root,
-        std::env::var("AWS_DEFAULT_REGION").ok(),
+        std::env::var("AWS_DEFAULT_REGION").ok().as_ref(),
     )
 }

@@ -132,7 +132,7 @@ impl Stacks for Aws {
                 .map_err(error::of("DescribeChangeSet"))?;
             match answer.status() {
                 Some(ChangeSetStatus::CreateComplete) => {}
-                Some(ChangeSetStatus::Failed) => {
+                Some(ChangeSetStatus::Failed | ChangeSetStatus::DeleteFailed) => {
                     let reason = answer.status_reason.unwrap_or_default();
                     return Ok(if says_unchanged(&reason) {
                         Proposal::Empty
@@ -246,9 +246,6 @@ fn observed(stack: &types::Stack) -> Observed {
         id: StackId(stack.stack_id().unwrap_or_default().to_owned()),
         status: StackStatus::from(stack.stack_status().map_or("", |status| status.as_str())),
         reason: stack.stack_status_reason.clone(),
-        updated_at: stack
-            .last_updated_time()
-            .map(aws_smithy_types::DateTime::secs),
         outputs: outputs.collect(),
         parameters: parameters.collect(),
     }

@@ -90,7 +90,9 @@ impl Rollouts for Aws {
                 .send()
                 .await
                 .map_err(error::of("ListTaskDefinitions"))?;
-            left.extend(answer.task_definition_arns().iter().cloned());
+            // A prefix, for some endpoints: those of another family that begins alike are not ours.
+            let ours = |arn: &&String| family_of(arn) == Some(family);
+            left.extend(answer.task_definition_arns().iter().filter(ours).cloned());
             token = answer.next_token;
             if token.is_none() {
                 break;
@@ -115,12 +117,14 @@ impl Aws {
         service: &str,
         desired: DesiredStatus,
     ) -> Remote<Vec<types::Task>> {
+        // The name is wanted, where the stack may tell the ARN.
+        let name = service.rsplit('/').next().unwrap_or(service);
         // One page holds 100 tasks: more than this program deploys.
         let listed = self
             .ecs
             .list_tasks()
             .cluster(cluster)
-            .service_name(service)
+            .service_name(name)
             .desired_status(desired)
             .send()
             .await
@@ -143,6 +147,12 @@ impl Aws {
             .map_err(error::of("DescribeTasks"))?;
         Ok(answer.tasks.unwrap_or_default())
     }
+}
+
+/// The family that a task definition's ARN (`…:task-definition/FAMILY:REVISION`) names.
+fn family_of(arn: &str) -> Option<&str> {
+    let (family, _revision) = arn.rsplit_once('/')?.1.rsplit_once(':')?;
+    Some(family)
 }
 
 fn count(number: i32) -> u32 {
@@ -196,5 +206,17 @@ fn stopped_task(task: &types::Task) -> StoppedTask {
         stop_code: task.stop_code().map(|code| code.as_str().to_owned()),
         reason: said_by_container.or_else(|| task.stopped_reason.clone()),
         exit_code: container.and_then(types::Container::exit_code),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_are_told_apart() {
+        let arn = "arn:aws:ecs:us-east-1:000000000000:task-definition/clock-two:7";
+        assert_eq!(family_of(arn), Some("clock-two"));
+        assert_eq!(family_of("nonsense"), None);
     }
 }

@@ -15,8 +15,10 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_sts::config::{Credentials, ProvideCredentials as _, SharedCredentialsProvider};
-use aws_smithy_http_client::Builder as HttpClientBuilder;
+use aws_sdk_sts::config::{RuntimeComponents, SharedHttpClient};
+use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_http_client::{Builder as HttpClientBuilder, Connector};
 
 use crate::config::Access;
 use crate::error::Failure;
@@ -47,10 +49,7 @@ impl Aws {
         reason = "this is the place where SDK clients live"
     )]
     pub async fn connect(access: &Access) -> Result<Self, Failure> {
-        // One TLS stack for the whole program: rustls over ring.
-        let https = HttpClientBuilder::new()
-            .tls_provider(Provider::Rustls(CryptoMode::Ring))
-            .build_https();
+        let https = http_client(access.local);
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(5))
             .operation_attempt_timeout(Duration::from_secs(30))
@@ -101,6 +100,26 @@ impl Aws {
     pub fn region(&self) -> &str {
         &self.region
     }
+}
+
+/// The HTTP client of all services. One TLS stack for the whole program: rustls over ring. Proxies as the environment
+/// names them, but never on the way to this machine.
+fn http_client(local: bool) -> SharedHttpClient {
+    HttpClientBuilder::new().build_with_connector_fn(move |settings, components| {
+        let proxies = if local {
+            ProxyConfig::disabled()
+        } else {
+            ProxyConfig::from_env()
+        };
+        let mut builder = Connector::builder().proxy_config(proxies);
+        if let Some(settings) = settings {
+            builder = builder.connector_settings(settings.clone());
+        }
+        builder.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+        builder
+            .tls_provider(Provider::Rustls(CryptoMode::Ring))
+            .build()
+    })
 }
 
 /// Fetches credentials once, so that their absence is one clear message and not the failure of some later call.

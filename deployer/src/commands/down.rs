@@ -104,10 +104,8 @@ async fn take_down(
         match decision {
             BeforeDown::Nothing => return finish(context, world, known, resources).await,
             BeforeDown::Delete => {
-                context
-                    .sink
-                    .phase(Phase::Delete, context.delete(world, &stack))
-                    .await?;
+                let work = context.delete(world, &stack);
+                context.sink.phase(Phase::Delete, work).await?;
             }
             BeforeDown::AttachToDeletion => {
                 let work = async {
@@ -147,8 +145,16 @@ async fn finish(
     known: Option<Observed>,
     resources: Vec<Resource>,
 ) -> Result<Option<Vec<Resource>>, Failure> {
-    if known.is_none() {
-        return Ok(None);
+    let Some(stack) = known else { return Ok(None) };
+    let mut resources = resources;
+    // What was made between the first look and the deletion; not every endpoint remembers a deleted stack.
+    for late in world.resources(&stack.id).await.unwrap_or_default() {
+        if !resources
+            .iter()
+            .any(|known| known.logical_id == late.logical_id)
+        {
+            resources.push(late);
+        }
     }
     if let Err(error) = world
         .delete_task_definitions(context.config.stack.as_str())

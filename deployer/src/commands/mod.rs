@@ -19,6 +19,8 @@ use crate::event::{Event, Sink};
 use crate::local::Emulator;
 use crate::remote::{Caller, Identity as _, RemoteError, RemoteErrorKind, World};
 
+/// Logical name of the image repository in the template.
+const REPOSITORY: &str = "Repository";
 /// Most of a template that CloudFormation takes in a request, bytes.
 const TEMPLATE_LIMIT: usize = 51_200;
 
@@ -47,7 +49,16 @@ impl Context<'_> {
         match engine::follow(subject, self.config.access.pace, deadline, self.sink).await {
             Ok(Followed::Ended(end)) => Ok(Some(end)),
             Ok(Followed::DeadlinePassed) => Ok(None),
-            Err(error) => Err(self.remote_failure(&error)),
+            // Something is under way: whatever this is, it is not the kind of failure after which nothing was touched.
+            Err(error) => {
+                let failure = self.remote_failure(&error);
+                let kind = if failure.kind == FailureKind::Preflight {
+                    FailureKind::Unexpected
+                } else {
+                    failure.kind
+                };
+                Err(Failure { kind, ..failure })
+            }
         }
     }
 
@@ -66,9 +77,19 @@ impl Context<'_> {
     }
 }
 
+/// Does the service refuse because of what somebody else has begun?
+fn is_about_another_operation(error: &RemoteError) -> bool {
+    match error.code.as_deref() {
+        Some("OperationInProgressException" | "InvalidChangeSetStatus" | "ChangeSetNotFound") => {
+            true
+        }
+        Some("ValidationError") => error.message.contains("_IN_PROGRESS"),
+        _ => false,
+    }
+}
+
 pub(crate) fn remote_failure(access: &Access, error: &RemoteError) -> Failure {
-    let busy = error.message.contains("state and can not be updated")
-        || error.message.contains("IN_PROGRESS state");
+    let busy = is_about_another_operation(error);
     let (kind, message) = match error.kind {
         RemoteErrorKind::Credentials => (
             FailureKind::Preflight,
@@ -78,7 +99,7 @@ pub(crate) fn remote_failure(access: &Access, error: &RemoteError) -> Failure {
             FailureKind::Preflight,
             "these AWS credentials may not do what is needed",
         ),
-        RemoteErrorKind::Refused if busy => (
+        RemoteErrorKind::Refused | RemoteErrorKind::NotFound if busy => (
             FailureKind::Busy,
             "another operation is under way on the stack",
         ),
@@ -107,7 +128,7 @@ pub(crate) fn remote_failure(access: &Access, error: &RemoteError) -> Failure {
         (RemoteErrorKind::Unreachable, None) => {
             failure.hint("is the network up, and the region spelled right?")
         }
-        (RemoteErrorKind::Refused, _) if busy => {
+        (RemoteErrorKind::Refused | RemoteErrorKind::NotFound, _) if busy => {
             failure.hint("wait for it: run the same command again")
         }
         _ => failure,

@@ -1,9 +1,9 @@
 //! Operations on the stack that more than one command needs.
 
-use crate::commands::{Context, new_token};
+use crate::commands::{Context, REPOSITORY, is_about_another_operation, new_token};
 use crate::error::{Failure, FailureKind};
 use crate::event::Event;
-use crate::remote::World;
+use crate::remote::{Resource, World};
 use crate::stack::Observed;
 use crate::stack::decide::{During, Operation};
 use crate::watch::{StackEnd, StackWatch};
@@ -66,11 +66,12 @@ impl Context<'_> {
                     .because(end.cause.unwrap_or_else(|| "CloudFormation gives no reason".to_owned()))
                     .hint("mend what it names, or continue the rollback in the CloudFormation console and skip that resource"))
             }
-            _ => Ok(()),
+            Some(_) | None => Ok(()),
         }
     }
 
-    /// Deletes the stack and follows that to its end.
+    /// Deletes the stack and follows that to its end; where somebody else has begun something meanwhile, it is left to the
+    /// caller to look again.
     pub(super) async fn delete(&self, world: &dyn World, stack: &Observed) -> Result<(), Failure> {
         let failed = |error| self.remote_failure(&error);
         let token = new_token();
@@ -83,8 +84,16 @@ impl Context<'_> {
         )
         .await
         .map_err(failed)?;
-        let resources = world.resources(&stack.id).await.unwrap_or_default();
-        world.delete(&stack.id, &token).await.map_err(failed)?;
+        let resources = world.resources(&stack.id).await.map_err(failed)?;
+        self.refuse_what_is_not_ours(stack, &resources)?;
+        match world.delete(&stack.id, &token).await {
+            Ok(()) => {}
+            Err(error) if is_about_another_operation(&error) => {
+                self.sink.note(format!("not yet: {error}"));
+                return Ok(());
+            }
+            Err(error) => return Err(failed(error)),
+        }
         self.sink.send(&Event::OperationBegun {
             operation: "delete",
             stack_id: stack.id.clone(),
@@ -96,6 +105,35 @@ impl Context<'_> {
         });
         let end = self.follow(&mut watch).await?;
         self.deletion_succeeded(world, stack, end).await
+    }
+
+    /// Keeps a stack from being deleted that only has the name of ours: it holds something, but neither takes an image nor
+    /// has a repository for it.
+    fn refuse_what_is_not_ours(
+        &self,
+        stack: &Observed,
+        resources: &[Resource],
+    ) -> Result<(), Failure> {
+        let is_ours = |resource: &Resource| {
+            resource.logical_id == REPOSITORY && resource.resource_type == "AWS::ECR::Repository"
+        };
+        let holds_something = resources
+            .iter()
+            .any(|resource| resource.physical_id.is_some());
+        let takes_an_image = stack.parameters.contains_key("ImageUri");
+        if takes_an_image || resources.iter().any(is_ours) || !holds_something {
+            return Ok(());
+        }
+        Err(Failure::preflight(format!(
+            "the stack `{}` does not look like one that this program made",
+            self.config.stack
+        ))
+        .because(format!(
+            "it has {} resources, but no `{REPOSITORY}` among them",
+            resources.len()
+        ))
+        .hint("is this the right account, region and `--stack`?")
+        .hint("if it is: delete it in the CloudFormation console"))
     }
 
     /// Judges the end of a deletion.

@@ -16,8 +16,9 @@ use std::time::Instant;
 
 use futures_util::TryFutureExt as _;
 use tokio::sync::watch;
+use url::Url;
 
-use crate::commands::{Context, new_token, public_url, read_template};
+use crate::commands::{Context, REPOSITORY, new_token, public_url, read_template};
 use crate::config::Config;
 use crate::error::{Failure, FailureKind};
 use crate::event::{Event, Phase, Sink, Summary};
@@ -32,8 +33,6 @@ use update::update;
 use verify::{observe_again, rollout, verify};
 use workshop::{ThisMachine, Workshop};
 
-/// Logical name of the image repository in the template.
-const REPOSITORY: &str = "Repository";
 /// Most times that the stack is looked at anew before giving up: each round mends one thing.
 const ROUNDS: usize = 8;
 
@@ -48,6 +47,7 @@ struct Destination {
 pub async fn run(config: &Config, sink: &Sink) -> Result<(), Failure> {
     let context = Context { config, sink };
     // What can be found wrong at once is, before anything is begun.
+    config.fits_the_emulator()?;
     let template = read_template(config)?;
     let stage = context.read_final_stage()?;
     deploy(context, &template, &ThisMachine { stage }).await
@@ -65,9 +65,10 @@ async fn deploy(
     let creating = AtomicBool::new(false);
     let image_lane = async {
         let built = sink.phase(Phase::Image, workshop.build(context)).await?;
-        push(context, workshop, &built, destination).await
+        let early = push_early(context, workshop, &built, destination).await;
+        Ok((built, early))
     };
-    let image_lane = image_lane.map_err(|failure| {
+    let image_lane = image_lane.map_err(|failure: Failure| {
         // A stack costs money, and who reads of a program that does not compile does not expect one.
         let left = creating.load(Ordering::Relaxed).then(|| {
             format!(
@@ -78,7 +79,16 @@ async fn deploy(
         failure.maybe_hint(left)
     });
     let stack_lane = ready_stack(context, template, workshop, &announce, &creating);
-    let (uri, (world, stack)) = tokio::try_join!(image_lane, stack_lane)?;
+    let ((built, early), (world, stack)) = tokio::try_join!(image_lane, stack_lane)?;
+    let repository = repository_of(context, world.as_ref(), &stack).await?;
+    let uri = match early {
+        Pushed {
+            to,
+            result: Ok(uri),
+        } if to == repository => uri,
+        // The repository that it went to is gone with an attempt to create the stack, or did not take it at first.
+        Pushed { .. } => push(context, workshop, &built, world.as_ref(), &repository).await?,
+    };
 
     let digest = Digest::of_image(&uri)
         .ok_or_else(|| Failure::new(FailureKind::Unexpected, format!("`{uri}` has no digest")))?;
@@ -117,10 +127,29 @@ async fn deploy(
     Ok(())
 }
 
-/// The command that undoes this one.
+/// The command that undoes this one: it must find the same stack, wherever it is pasted.
 fn take_down_command(config: &Config) -> String {
-    let local = if config.access.local { " --local" } else { "" };
-    format!("deployer down --stack {}{local}", config.stack)
+    let access = &config.access;
+    let mut command = format!("deployer down --stack {}", config.stack);
+    let mut option = |name: &str, value: Option<&str>| {
+        if let Some(value) = value {
+            command.extend([" --", name, " ", value]);
+        }
+    };
+    if !access.local {
+        option("region", access.region.as_deref());
+        option("profile", access.profile.as_deref());
+    }
+    if !access.is_usual_endpoint() {
+        option(
+            "endpoint-url",
+            access.endpoint_url.as_ref().map(Url::as_str),
+        );
+    }
+    if access.local {
+        command.push_str(" --local");
+    }
+    command
 }
 
 /// Gets a stack that can take an image: connects, then creates, repairs or awaits the stack.
@@ -197,7 +226,8 @@ async fn ready_stack(
     )
 }
 
-/// Creates the stack without an image; `None` when somebody else was faster.
+/// Creates the stack without an image; `None` when it has to be looked at anew: somebody else was faster, or it failed for
+/// a reason that will not be there the next time.
 async fn create(
     context: Context<'_>,
     world: &dyn World,
@@ -244,6 +274,12 @@ async fn create(
     let end = context.follow(&mut watch).await?;
     match (end.during, end.stack) {
         (During::Succeeded, Some(stack)) => Ok(Some(stack)),
+        (During::LeftToDelete, _) if end.cause.as_deref().is_some_and(is_of_a_new_account) => {
+            context.sink.warn(
+                "the account had no service-linked role; AWS makes it at the first attempt, so here is the second",
+            );
+            Ok(None)
+        }
         (_, stack) => {
             let status = stack.map_or_else(|| "gone".to_owned(), |stack| stack.status.to_string());
             Err(Failure::new(FailureKind::RolledBack, "the stack could not be created")
@@ -251,6 +287,13 @@ async fn create(
                 .hint("mend what it names, then run `deployer up` again: it deletes the remains and starts anew"))
         }
     }
+}
+
+/// Is this the failure that only the first use of a service in an account meets?
+fn is_of_a_new_account(cause: &str) -> bool {
+    let cause = cause.to_ascii_lowercase();
+    cause.contains("unable to assume the service linked role")
+        || cause.contains("unable to assume the service-linked role")
 }
 
 async fn repository_of(
@@ -277,13 +320,21 @@ fn missing_output(key: &'static str) -> Failure {
         .hint("the template has to name what it makes: `docs/template.md` lists the outputs that are needed")
 }
 
-/// Pushes the image as soon as there is a repository; returns the address under which the service finds it.
-async fn push(
+/// A push that was made as soon as there was a repository.
+struct Pushed {
+    /// Name of the repository.
+    to: String,
+    /// The image's address, or why there is none. The stack may still fail, and its failure is then the cause of this one.
+    result: Result<String, Failure>,
+}
+
+/// Pushes the image as soon as there is a repository, while the rest of the stack is still being made.
+async fn push_early(
     context: Context<'_>,
     workshop: &dyn Workshop,
     built: &BuiltImage,
     mut destination: watch::Receiver<Option<Destination>>,
-) -> Result<String, Failure> {
+) -> Pushed {
     let Destination { world, repository } = match destination
         .wait_for(Option::is_some)
         .await
@@ -293,6 +344,21 @@ async fn push(
         // The other lane failed, and says why.
         Ok(None) | Err(_) => std::future::pending().await,
     };
+    let result = push(context, workshop, built, world.as_ref(), &repository).await;
+    Pushed {
+        to: repository,
+        result,
+    }
+}
+
+/// Pushes the image; returns the address under which the service finds it.
+async fn push(
+    context: Context<'_>,
+    workshop: &dyn Workshop,
+    built: &BuiltImage,
+    world: &dyn World,
+    repository: &str,
+) -> Result<String, Failure> {
     context
         .sink
         .phase(Phase::Push, async {
@@ -300,7 +366,7 @@ async fn push(
             let address = if let Some(registry) = &context.config.access.registry {
                 format!("{registry}/{repository}")
             } else {
-                let uri = world.repository_uri(&repository).await.map_err(failed)?;
+                let uri = world.repository_uri(repository).await.map_err(failed)?;
                 uri.ok_or_else(|| {
                     Failure::new(FailureKind::Stuck, format!("the repository `{repository}` is gone"))
                         .hint("somebody deleted it: take the stack down with `deployer down`, then bring it up again")

@@ -129,7 +129,7 @@ pub enum Operation {
 pub struct Seen<'a> {
     /// The stack's status; `None` when there is no such stack.
     pub status: Option<&'a StackStatus>,
-    /// Has our own operation left a trace yet? Until then a status at rest is that of before.
+    /// Does the status belong to our own operation? Until it does, a status at rest is that of before.
     pub begun: bool,
 }
 

@@ -12,7 +12,8 @@ pub struct History {
     cause: Option<ResourceEvent>,
     token: Option<String>,
     since_ms: i64,
-    begun: bool,
+    /// Statuses of the stack itself that the operation's events told.
+    reached: Vec<String>,
 }
 
 impl History {
@@ -40,7 +41,9 @@ impl History {
         events.sort_by_key(|event| event.at_ms);
         events.retain(|event| self.belongs(event) && self.seen.insert(event.id.clone()));
         for event in &events {
-            self.begun = true;
+            if event.is_stack() {
+                self.reached.push(event.status.clone());
+            }
             if self.cause.is_none() && is_root_cause(event) {
                 self.cause = Some(event.clone());
             }
@@ -56,9 +59,14 @@ impl History {
         }
     }
 
-    /// Has the operation left a trace?
-    pub const fn begun(&self) -> bool {
-        self.begun
+    /// Did an event of the operation tell that the stack reached this status?
+    pub fn reached(&self, status: &str) -> bool {
+        self.reached.iter().any(|reached| reached == status)
+    }
+
+    /// Has the operation left no trace on the stack itself?
+    pub const fn is_silent(&self) -> bool {
+        self.reached.is_empty()
     }
 
     /// The first failure that is not the consequence of another, as a sentence.
@@ -141,11 +149,13 @@ mod tests {
         let mut foreign = event("foreign", 200, "UPDATE_FAILED", None);
         foreign.token = Some("theirs".to_owned());
         assert!(history.take(vec![foreign, old]).is_empty());
-        assert!(!history.begun());
+        assert!(history.is_silent());
         let mut bare = event("bare", 150, "UPDATE_COMPLETE", None);
         bare.token = None;
+        bare.resource_type = "AWS::CloudFormation::Stack".to_owned();
         assert_eq!(history.take(vec![bare]).len(), 1);
-        assert!(history.begun());
+        assert!(history.reached("UPDATE_COMPLETE"));
+        assert!(!history.reached("UPDATE_FAILED"));
         assert_eq!(history.cause(), None);
     }
 

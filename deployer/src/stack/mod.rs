@@ -17,8 +17,6 @@ pub struct Observed {
     pub status: StackStatus,
     /// What the service says about the status, if anything.
     pub reason: Option<String>,
-    /// When it was last changed, in seconds since the Unix epoch; absent before the first update.
-    pub updated_at: Option<i64>,
     /// Output key → value.
     pub outputs: std::collections::BTreeMap<String, String>,
     /// Parameter key → value; values under `NoEcho` come as asterisks.

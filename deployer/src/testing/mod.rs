@@ -52,6 +52,7 @@ pub(crate) fn settings() -> Config {
             dockerfile: here.join("Dockerfile"),
             architecture: Architecture::X86_64,
         },
+        port: 8080,
         tasks: 2,
         parameters: BTreeMap::from([("DesiredCount".to_owned(), "2".to_owned())]),
         max_skew: Duration::from_secs(1),

@@ -23,7 +23,6 @@ pub(crate) enum Moment {
 pub(crate) struct There {
     pub(super) status: &'static str,
     pub(super) reason: Option<String>,
-    pub(super) updated_at: Option<i64>,
     pub(super) outputs: BTreeMap<String, String>,
     pub(super) events: Vec<ResourceEvent>,
 }
@@ -48,7 +47,6 @@ pub(crate) fn at(status: &'static str) -> Moment {
     Moment::There(There {
         status,
         reason: None,
-        updated_at: None,
         outputs: outputs
             .into_iter()
             .map(|(key, value)| (key.to_owned(), value))
@@ -86,11 +84,6 @@ impl Moment {
     /// The service gives this reason for the status.
     pub(crate) fn because(self, reason: &str) -> Self {
         self.change(|there| there.reason = Some(reason.to_owned()))
-    }
-
-    /// The stack was last changed at this time (seconds).
-    pub(crate) fn changed_at(self, seconds: i64) -> Self {
-        self.change(|there| there.updated_at = Some(seconds))
     }
 
     /// The stack names the task definition of the version before.

@@ -228,7 +228,6 @@ impl State {
             id: self.id(),
             status: StackStatus::from(there.status),
             reason: there.reason,
-            updated_at: there.updated_at,
             outputs: there.outputs,
             parameters: std::collections::BTreeMap::new(),
         }

@@ -18,7 +18,7 @@ impl<'a> Disappearance<'a> {
             world,
             resources: resources
                 .iter()
-                .filter(|resource| is_looked_for(&resource.resource_type))
+                .filter(|resource| is_looked_for(&resource.resource_type) && has_name(resource))
                 .collect(),
             left: Vec::new(),
         }
@@ -51,6 +51,14 @@ impl<'a> Disappearance<'a> {
             _ => Ok(false),
         }
     }
+}
+
+/// What was given no name was not made.
+fn has_name(resource: &Resource) -> bool {
+    resource
+        .physical_id
+        .as_deref()
+        .is_some_and(|id| !id.is_empty())
 }
 
 fn is_looked_for(resource_type: &str) -> bool {

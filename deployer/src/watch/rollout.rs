@@ -68,6 +68,11 @@ impl<'a> RolloutWatch<'a> {
         }
     }
 
+    /// What was found so far of tasks that failed, as lines for people.
+    pub fn evidence(&self) -> &[String] {
+        self.evidence.lines()
+    }
+
     fn tell(&mut self, service: Option<&Service>, targets: &[Target]) {
         let Some(service) = service else { return };
         let healthy = targets.iter().filter(|target| target.is_healthy()).count();

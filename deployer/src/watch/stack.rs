@@ -16,7 +16,6 @@ pub struct StackWatch<'a> {
     id: StackId,
     operation: Operation,
     history: History,
-    updated_before: Option<i64>,
     /// Did this program begin the operation?
     ours: bool,
     warned: bool,
@@ -56,7 +55,6 @@ impl<'a> StackWatch<'a> {
             id: before.map_or_else(|| StackId(String::new()), |stack| stack.id.clone()),
             operation,
             history: History::after(&past, token.map(str::to_owned)),
-            updated_before: before.and_then(|stack| stack.updated_at),
             ours: token.is_some(),
             warned: false,
             named: Vec::new(),
@@ -86,11 +84,15 @@ impl<'a> StackWatch<'a> {
             .map(|(_, physical_id)| physical_id.as_str())
     }
 
+    /// Does what was seen of the stack belong to the operation, and not to what was before?
+    ///
+    /// What others began was seen under way. What was begun here may not be visible yet, and a read may be older than
+    /// the one before: a status counts once an event of this very operation told it.
     fn begun(&self, stack: Option<&Observed>) -> bool {
-        // What others began was seen under way; what was begun here may not be visible yet.
-        !self.ours
-            || self.history.begun()
-            || stack.is_some_and(|stack| stack.updated_at != self.updated_before)
+        let Some(stack) = stack else {
+            return !self.ours || !self.history.is_silent();
+        };
+        !self.ours || self.history.reached(stack.status.as_str())
     }
 }
 

@@ -64,13 +64,11 @@ fn short(text: &str) -> String {
 
 /// The update that was just asked for is under way.
 fn updating() -> Moment {
-    at("UPDATE_IN_PROGRESS")
-        .changed_at(2)
-        .after([event("clock", "UPDATE_IN_PROGRESS")])
+    at("UPDATE_IN_PROGRESS").after([event("clock", "UPDATE_IN_PROGRESS")])
 }
 
 fn updated() -> Moment {
-    at("UPDATE_COMPLETE").changed_at(2).after([
+    at("UPDATE_COMPLETE").after([
         event("TaskDefinition", "UPDATE_COMPLETE"),
         event("clock", "UPDATE_COMPLETE"),
     ])

@@ -41,7 +41,6 @@ async fn propose(
     stack: &Observed,
     wanted: &Wanted,
 ) -> Result<Option<(String, Vec<Change>)>, Failure> {
-    let failed = |error| context.remote_failure(&error);
     let refused = |cause: String| {
         Failure::preflight("CloudFormation refuses the change")
             .because(cause)
@@ -72,7 +71,8 @@ async fn propose(
             Ok(Some((id, changes)))
         }
         Proposal::Empty => {
-            world.discard(&id).await.map_err(failed)?;
+            // It would change nothing, also if it stays.
+            let _ = world.discard(&id).await;
             context.sink.send(&Event::Unchanged);
             Ok(None)
         }

@@ -34,7 +34,19 @@ pub(super) async fn rollout(
     names: &ServiceNames,
 ) -> Result<(), Failure> {
     let mut watch = RolloutWatch::new(world, context.sink, names);
-    let end = context.follow(&mut watch).await?;
+    let limit = context.config.timeout;
+    let Some(end) = context.follow_for(&mut watch, limit).await? else {
+        return Err(Failure::new(
+            FailureKind::CheckFailed,
+            format!(
+                "deployed, but not all tasks run and are healthy after {} s",
+                limit.as_secs()
+            ),
+        )
+        .with_evidence(watch.evidence().to_vec())
+        .hint("ECS goes on trying: `deployer status` shows what runs")
+        .hint("allow more time: `--timeout 1h`"));
+    };
     let failure = match end.rollout {
         Rollout::Completed => return Ok(()),
         Rollout::RolledBack(reason) => Failure::new(

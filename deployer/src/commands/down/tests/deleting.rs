@@ -91,7 +91,7 @@ async fn says_how_to_come_back_when_credentials_expire() {
       because: DescribeStacks: the security token included in the request is expired (ExpiredToken)
       hint: log in again: `aws sso login --profile work`
       hint: what was begun goes on by itself: run the same command again to come back to it
-    exit code 3
+    exit code 1
     ");
 }
 

@@ -144,8 +144,8 @@ async fn a_deletion_of_others_that_fails() {
 
 #[tokio::test(start_paused = true)]
 async fn somebody_else_is_faster() {
-    let message = "stack [clock] cannot be deleted while in UPDATE_IN_PROGRESS state";
-    let world = FakeWorld::new([at("CREATE_COMPLETE")]).failing(
+    let message = "Stack [clock] cannot be deleted while in status DELETE_IN_PROGRESS";
+    let world = FakeWorld::new([at("CREATE_COMPLETE"), deleted()]).failing(
         "DeleteStack",
         error(RemoteErrorKind::Refused, "ValidationError", message),
     );
@@ -153,10 +153,15 @@ async fn somebody_else_is_faster() {
     the stack is CREATE_COMPLETE
     delete: begun
     > DeleteStack clock/1 (refused)
-    error: another operation is under way on the stack
-      because: DeleteStack: stack [clock] cannot be deleted while in UPDATE_IN_PROGRESS state (ValidationError)
-      hint: wait for it: run the same command again
-    exit code 7
+    not yet: DeleteStack: Stack [clock] cannot be deleted while in status DELETE_IN_PROGRESS (ValidationError)
+    delete: done in 0.0 s
+    the stack is DELETE_COMPLETE
+    > DeleteTaskDefinitions clock
+    proof: begun
+    proof: done in 0.0 s
+    everything is gone (0.0 s)
+    looked for, and not found: cluster clock-cluster, load balancer clock-loadbalancer, image repository clock-repository, log group clock-loggroup
+    exit code 0
     ");
 }
 

@@ -34,7 +34,7 @@ async fn it_may_take_a_while_to_answer() {
       tasks     0: 
       check     OK, offset +0.2 ms ± 1.2 ms, 2 instances
       time      0.0 s: image 0.0 s, push 0.0 s, plan 0.0 s, rollout 0.0 s, check 0.0 s
-      take down deployer down --stack clock
+      take down deployer down --stack clock --profile work
     exit code 0
     ");
 }
@@ -53,7 +53,7 @@ async fn the_version_before_does_not_count() {
       tasks     0: 
       check     OK, offset +0.2 ms ± 1.2 ms, 2 instances
       time      0.0 s: image 0.0 s, push 0.0 s, plan 0.0 s, rollout 0.0 s, check 0.0 s
-      take down deployer down --stack clock
+      take down deployer down --stack clock --profile work
     exit code 0
     ");
 }

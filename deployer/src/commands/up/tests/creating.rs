@@ -66,7 +66,7 @@ async fn from_nothing_to_a_service() {
       tasks     2: 01234567 in eu-central-1a, abcdef01 in eu-central-1b
       check     OK, offset +0.2 ms ± 1.2 ms, 2 instances
       time      0.0 s: image 0.0 s, push 0.0 s, create 0.0 s, plan 0.0 s, update 0.0 s, rollout 0.0 s, check 0.0 s
-      take down deployer down --stack clock
+      take down deployer down --stack clock --profile work
     exit code 0
     ");
 }
@@ -165,7 +165,7 @@ async fn looks_that_fail_in_passing_are_survived() {
       tasks     0: 
       check     OK, offset +0.2 ms ± 1.2 ms, 2 instances
       time      0.0 s: image 0.0 s, push 0.0 s, create 0.0 s, plan 0.0 s, update 0.0 s, rollout 0.0 s, check 0.0 s
-      take down deployer down --stack clock
+      take down deployer down --stack clock --profile work
     exit code 0
     ");
 }

@@ -59,11 +59,10 @@ async fn remains_that_cannot_be_deleted() {
     let world = FakeWorld::new([
         at("ROLLBACK_FAILED"),
         at("DELETE_IN_PROGRESS").after([event("clock", "DELETE_IN_PROGRESS")]),
-        at("DELETE_FAILED").after([event_because(
-            "Repository",
-            "DELETE_FAILED",
-            "the repository is not empty",
-        )]),
+        at("DELETE_FAILED").after([
+            event_because("Repository", "DELETE_FAILED", "the repository is not empty"),
+            event("clock", "DELETE_FAILED"),
+        ]),
     ])
     .resources([vec![resource("Repository", "DELETE_FAILED")]]);
     insta::assert_snapshot!(bringing_up(world).await, @r"
@@ -76,6 +75,7 @@ async fn remains_that_cannot_be_deleted() {
     > DeleteStack clock/1
     DELETE_IN_PROGRESS stack (clock)
     DELETE_FAILED image repository (Repository): the repository is not empty
+    DELETE_FAILED stack (clock)
     error: the stack could not be deleted
       because: image repository (Repository): the repository is not empty
       | image repository clock-repository: DELETE_FAILED
@@ -121,7 +121,7 @@ async fn a_program_that_does_not_compile_while_the_stack_is_being_made() {
     CREATE_IN_PROGRESS stack (clock)
     CREATE_COMPLETE image repository (Repository)
     error: `app` does not compile
-      hint: the stack that was begun meanwhile stays: `deployer up` goes on with it, `deployer down --stack clock` removes it
+      hint: the stack that was begun meanwhile stays: `deployer up` goes on with it, `deployer down --stack clock --profile work` removes it
     exit code 3
     ");
 }

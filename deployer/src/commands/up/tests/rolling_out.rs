@@ -125,10 +125,10 @@ async fn targets_that_never_become_healthy() {
     let world = up_to_date().targets([targets(&["unhealthy", "healthy"])]);
     insta::assert_snapshot!(rollout(world).await, @r"
     rollout: new 2 of 2 running; 1 of 2 targets healthy
-    error: the operation did not end within 1800 s
-      hint: it goes on by itself: run the same command again to come back to it, or `deployer status` to look
+    error: deployed, but not all tasks run and are healthy after 1800 s
+      hint: ECS goes on trying: `deployer status` shows what runs
       hint: allow more time: `--timeout 1h`
-    exit code 7
+    exit code 6
     ");
 }
 

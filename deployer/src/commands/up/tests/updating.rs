@@ -40,7 +40,7 @@ async fn a_new_version() {
       tasks     0: 
       check     OK, offset +0.2 ms ± 1.2 ms, 2 instances
       time      0.0 s: image 0.0 s, push 0.0 s, plan 0.0 s, update 0.0 s, rollout 0.0 s, check 0.0 s
-      take down deployer down --stack clock
+      take down deployer down --stack clock --profile work
     exit code 0
     ");
 }
@@ -75,7 +75,7 @@ async fn what_is_there_already_is_not_updated_but_checked() {
       tasks     0: 
       check     OK, offset +0.2 ms ± 1.2 ms, 2 instances
       time      0.0 s: image 0.0 s, push 0.0 s, plan 0.0 s, rollout 0.0 s, check 0.0 s
-      take down deployer down --stack clock
+      take down deployer down --stack clock --profile work
     exit code 0
     ");
 }
@@ -84,11 +84,9 @@ async fn what_is_there_already_is_not_updated_but_checked() {
 async fn a_look_that_comes_too_early_is_no_success() {
     // Neither the status of before nor somebody else's event, late, says anything about our update.
     let world = FakeWorld::new([
-        at("UPDATE_COMPLETE").changed_at(1),
-        at("UPDATE_COMPLETE").changed_at(1),
-        at("UPDATE_COMPLETE")
-            .changed_at(1)
-            .after([of_others(event("clock", "UPDATE_COMPLETE"))]),
+        at("UPDATE_COMPLETE"),
+        at("UPDATE_COMPLETE"),
+        at("UPDATE_COMPLETE").after([of_others(event("clock", "UPDATE_COMPLETE"))]),
         updating(),
         updated(),
     ]);
@@ -109,8 +107,8 @@ async fn a_look_that_comes_too_early_is_no_success() {
 #[tokio::test(start_paused = true)]
 async fn a_look_that_comes_too_early_is_no_failure() {
     let world = FakeWorld::new([
-        at("UPDATE_ROLLBACK_COMPLETE").changed_at(1),
-        at("UPDATE_ROLLBACK_COMPLETE").changed_at(1),
+        at("UPDATE_ROLLBACK_COMPLETE"),
+        at("UPDATE_ROLLBACK_COMPLETE"),
         updating(),
         updated(),
     ])
@@ -134,7 +132,8 @@ async fn the_new_version_is_live_while_the_old_one_is_cleaned_up() {
     let world = FakeWorld::new([
         at("UPDATE_COMPLETE"),
         updating(),
-        at("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS").changed_at(2),
+        at("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
+            .after([event("clock", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")]),
     ]);
     insta::assert_snapshot!(bringing_up(world).await, @r"
     image: begun
@@ -151,6 +150,7 @@ async fn the_new_version_is_live_while_the_old_one_is_cleaned_up() {
     update: begun
     > ExecuteChangeSet
     UPDATE_IN_PROGRESS stack (clock)
+    UPDATE_COMPLETE_CLEANUP_IN_PROGRESS stack (clock)
     update: done in 0.0 s
     rollout: begun
     rollout: new 2 of 2 running; 2 of 2 targets healthy
@@ -165,7 +165,7 @@ async fn the_new_version_is_live_while_the_old_one_is_cleaned_up() {
       tasks     0: 
       check     OK, offset +0.2 ms ± 1.2 ms, 2 instances
       time      0.0 s: image 0.0 s, push 0.0 s, plan 0.0 s, update 0.0 s, rollout 0.0 s, check 0.0 s
-      take down deployer down --stack clock
+      take down deployer down --stack clock --profile work
     exit code 0
     ");
 }
