@@ -128,10 +128,7 @@ impl Context<'_> {
             "the stack `{}` does not look like one that this program made",
             self.config.stack
         ))
-        .because(format!(
-            "it has {} resources, but no `{REPOSITORY}` among them",
-            resources.len()
-        ))
+        .because(format!("it takes no image, and has no `{REPOSITORY}`"))
         .hint("is this the right account, region and `--stack`?")
         .hint("if it is: delete it in the CloudFormation console"))
     }

@@ -200,3 +200,18 @@ async fn task_definitions_that_stay_are_no_failure() {
     exit code 0
     ");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_namesake_that_is_not_ours_stays() {
+    let world = FakeWorld::new([at("CREATE_COMPLETE")])
+        .resources([vec![resource("Service", "CREATE_COMPLETE")]]);
+    insta::assert_snapshot!(taking_down(world).await, @r"
+    the stack is CREATE_COMPLETE
+    delete: begun
+    error: the stack `clock` does not look like one that this program made
+      because: it takes no image, and has no `Repository`
+      hint: is this the right account, region and `--stack`?
+      hint: if it is: delete it in the CloudFormation console
+    exit code 3
+    ");
+}

@@ -10,7 +10,8 @@ use crate::remote::RemoteErrorKind;
 use crate::testing::FakeWorld;
 use crate::testing::answer::task;
 use crate::testing::moment::{
-    absent, at, error, event, failed, of_others, out_of_order, throttled, unreachable,
+    absent, at, error, event, event_because, failed, of_others, out_of_order, throttled,
+    unreachable,
 };
 
 #[tokio::test(start_paused = true)]
@@ -306,6 +307,69 @@ async fn a_repository_that_no_event_announces_is_found_all_the_same() {
     > push to registry.example/clock-repository as AWS
     push: done in 0.0 s
     (planned and updated as usual)
+    (rolled out and checked as usual)
+    exit code 0
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_account_gets_a_second_attempt() {
+    let missing = "Unable to assume the service linked role. Please verify that the ECS service linked role exists.";
+    let world = FakeWorld::new([
+        absent(),
+        begun(),
+        at("ROLLBACK_COMPLETE").after([
+            event_because("Cluster", "CREATE_FAILED", missing),
+            event("clock", "ROLLBACK_COMPLETE"),
+        ]),
+        at("ROLLBACK_COMPLETE"),
+        at("DELETE_COMPLETE").after([event("clock", "DELETE_COMPLETE")]),
+        absent(),
+        begun(),
+        with_repository(),
+        created(),
+        updating(),
+        updated(),
+    ]);
+    insta::assert_snapshot!(bringing_up_as_usual(world).await, @r"
+    image: begun
+    image: done in 0.0 s
+    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    there is no such stack
+    create: begun
+    > CreateStack clock with no image
+    CREATE_IN_PROGRESS stack (clock)
+    CREATE_FAILED cluster (Cluster): Unable to assume the service linked role. Please verify that the ECS service linked role exists.
+    ROLLBACK_COMPLETE stack (clock)
+    warning: the account had no service-linked role; AWS makes it at the first attempt, so here is the second
+    create: done in 0.0 s
+    the stack is ROLLBACK_COMPLETE
+    warning: the stack is ROLLBACK_COMPLETE: it can only be deleted and made anew
+    delete: begun
+    > DeleteStack clock/2
+    DELETE_COMPLETE stack (clock)
+    delete: done in 0.0 s
+    there is no such stack
+    create: begun
+    > CreateStack clock with no image
+    CREATE_IN_PROGRESS stack (clock)
+    CREATE_COMPLETE image repository (Repository)
+    push: begun
+    > push to registry.example/clock-repository as AWS
+    push: done in 0.0 s
+    CREATE_COMPLETE load balancer (LoadBalancer)
+    CREATE_COMPLETE stack (clock)
+    create: done in 0.0 s
+    plan: begun
+    > CreateChangeSet clock/3 with registry.example/clock-repository@sha256:0123456789ab
+    1 change: modify task definition
+    plan: done in 0.0 s
+    update: begun
+    > ExecuteChangeSet
+    UPDATE_IN_PROGRESS stack (clock)
+    UPDATE_COMPLETE task definition (TaskDefinition)
+    UPDATE_COMPLETE stack (clock)
+    update: done in 0.0 s
     (rolled out and checked as usual)
     exit code 0
     ");

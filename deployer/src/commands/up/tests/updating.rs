@@ -87,7 +87,9 @@ async fn a_look_that_comes_too_early_is_no_success() {
         at("UPDATE_COMPLETE"),
         at("UPDATE_COMPLETE"),
         at("UPDATE_COMPLETE").after([of_others(event("clock", "UPDATE_COMPLETE"))]),
-        updating(),
+        // The status was read just before our update began, the events just after.
+        at("UPDATE_COMPLETE").after([event("clock", "UPDATE_IN_PROGRESS")]),
+        at("UPDATE_IN_PROGRESS"),
         updated(),
     ]);
     insta::assert_snapshot!(bringing_up_as_usual(world).await, @r"
