@@ -46,6 +46,8 @@ pub(super) async fn ensure(cache: &Path, sink: &Sink) -> Result<PathBuf, Failure
         std::fs::remove_dir_all(&folder).map_err(|error| unwritable(&folder, &error))?;
     }
     std::fs::rename(&partial, &folder).map_err(|error| unwritable(&folder, &error))?;
+    // Once more: what was removed above may have been written to until now.
+    remove_partial(cache);
     Ok(python_in(&folder))
 }
 

@@ -79,7 +79,7 @@ impl Subject for Looking<'_> {
                 if !self.told {
                     self.told = true;
                     self.sink
-                        .note("the emulator is there, but does not answer: waiting for it");
+                        .note("the emulator is there, but does not answer yet: waiting for it");
                 }
                 self.stranger_before = false;
                 Ok(None)

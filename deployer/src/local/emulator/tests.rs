@@ -77,28 +77,24 @@ async fn one_of_ours_that_does_not_answer_is_waited_for() {
     assert_eq!(failure.kind, FailureKind::Stuck);
     assert!(failure.message.ends_with("does not answer"), "{failure}");
     assert_eq!(notes.all().len(), 1);
-
-    // Stopping it needs no answer.
-    let mut detached = detached;
-    let reaped = std::thread::spawn(move || while let Ok(None) = detached.exited() {});
-    let stopped = emulator.stop(&notes.sink()).await;
-    assert_eq!(stopped, Ok(Stopped::Yes));
-    reaped.join().unwrap();
-    assert_eq!(emulator.own_process(), None);
+    process::terminate(detached.pid());
 }
 
 #[tokio::test]
-async fn a_process_of_another_port_or_folder_is_not_ours() {
+async fn a_process_of_another_port_or_folder_is_not_ours_and_ours_can_be_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let elsewhere = tempfile::tempdir().unwrap();
     let (port, _silent) = ports();
+    let emulator = emulator_at(port, folder.path());
     let detached = look_alike(port, folder.path());
-    while emulator_at(port, folder.path()).own_process().is_none() {
+    while emulator.own_process() != Some(detached.pid()) {
         tokio::task::yield_now().await;
     }
     assert_eq!(emulator_at(port, elsewhere.path()).own_process(), None);
     assert_eq!(emulator_at(1, folder.path()).own_process(), None);
-    process::terminate(detached.pid());
+    let stopped = emulator.stop(&Notes::default().sink()).await;
+    assert_eq!(stopped, Ok(Stopped::Yes));
+    assert_eq!(emulator.own_process(), None);
 }
 
 #[test]
