@@ -3,9 +3,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-# The programs are built and run from here; the folder may be elsewhere.
-TARGET := $(or $(CARGO_TARGET_DIR),target)
-DEPLOYER := $(TARGET)/debug/deployer
+# Cargo knows where it put the program: the target folder may be set in several ways.
+DEPLOYER := cargo run --quiet --locked --package deployer --
 
 .PHONY: help up down status bootstrap build test check format clippy docs unit lint-template e2e
 

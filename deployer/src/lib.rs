@@ -84,17 +84,45 @@ fn start_diagnostics() {
     }
 }
 
-/// Runs the command; Ctrl-C and SIGTERM end it, and say what that leaves.
+/// Runs the command; Ctrl-C, SIGTERM and a terminal that is closed end it, and say what that leaves.
 async fn interruptible(cli: &Cli, sink: &Sink) -> Result<(), Failure> {
     let failed =
         |error| Failure::new(FailureKind::Unexpected, "cannot listen to signals").because(error);
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    // Whoever asked for it with `nohup` means it; to listen would undo that.
+    let mut hangup = if hangup_is_ignored() {
+        None
+    } else {
+        Some(signal(SignalKind::hangup()).map_err(failed)?)
+    };
+    let hung_up = async {
+        match &mut hangup {
+            Some(hangup) => hangup.recv().await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         result = dispatch(cli, sink) => result,
+        _ = hung_up => Err(interrupted()),
         _ = interrupt.recv() => Err(interrupted()),
         _ = terminate.recv() => Err(interrupted()),
     }
+}
+
+/// Was this process told to ignore that its terminal is closed?
+fn hangup_is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    ignores_hangup(&status)
+}
+
+/// Of `/proc/self/status`: the lowest bit of the ignored signals is signal 1, SIGHUP.
+fn ignores_hangup(status: &str) -> bool {
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask & 1 == 1)
 }
 
 fn interrupted() -> Failure {
@@ -155,4 +183,16 @@ fn settings(cli: &Cli) -> Result<Config, Failure> {
         &root,
         std::env::var("AWS_DEFAULT_REGION").ok().as_ref(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ignores_hangup;
+
+    #[test]
+    fn what_nohup_does_is_seen() {
+        assert!(ignores_hangup("Name:\tx\nSigIgn:\t0000000000001001\n"));
+        assert!(!ignores_hangup("Name:\tx\nSigIgn:\t0000000000001000\n"));
+        assert!(!ignores_hangup(""));
+    }
 }

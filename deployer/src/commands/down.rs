@@ -6,7 +6,7 @@ use crate::commands::{Connection, Context, connect, emulator};
 use crate::config::Config;
 use crate::error::{Failure, FailureKind};
 use crate::event::{Event, Phase, Sink};
-use crate::local::{Emulator, Stopped};
+use crate::local::{Emulator, Presence, Stopped};
 use crate::remote::{Resource, World};
 use crate::stack::Observed;
 use crate::stack::decide::{BeforeDown, before_down};
@@ -28,21 +28,28 @@ pub async fn run(config: &Config, sink: &Sink) -> Result<(), Failure> {
         let connection = connect(context).await?.announced(sink);
         return down(context, &connection).await;
     };
-    if emulator.is_running().await {
-        let connection = connect(context).await?.announced(sink);
-        down(context, &connection).await?;
-        stop_if_idle(context, connection.world.as_ref(), &emulator).await?;
-    } else {
-        let removed = emulator.remove_leftover_containers().await;
-        let left = match removed {
-            0 => String::new(),
-            many => format!("; removed {many} containers that an earlier one left behind"),
-        };
-        sink.send(&Event::NothingThere {
-            message: format!("nothing to take down: the emulator does not run{left}"),
-        });
+    match emulator.presence(sink).await? {
+        Presence::Running { .. } => {
+            let connection = connect(context).await?.announced(sink);
+            down(context, &connection).await?;
+            stop_if_idle(context, connection.world.as_ref(), &emulator).await?;
+        }
+        Presence::Absent => remove_leftovers(context, &emulator).await?,
     }
     emulator.remove_images(&config.stack).await;
+    Ok(())
+}
+
+/// Removes what an emulator that ended some other way left behind.
+async fn remove_leftovers(context: Context<'_>, emulator: &Emulator) -> Result<(), Failure> {
+    let removed = emulator.remove_leftover_containers(context.sink).await?;
+    let left = match removed {
+        0 => String::new(),
+        many => format!("; removed {many} containers that an earlier one left behind"),
+    };
+    context.sink.send(&Event::NothingThere {
+        message: format!("nothing to take down: the emulator does not run{left}"),
+    });
     Ok(())
 }
 

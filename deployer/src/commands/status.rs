@@ -6,6 +6,7 @@ use crate::commands::{Connection, Context, connect, emulator, public_url};
 use crate::config::Config;
 use crate::error::Failure;
 use crate::event::{Checked, Sink};
+use crate::local::Presence;
 use crate::names::StackName;
 use crate::remote::World;
 use crate::rollout::{Target, Task};
@@ -66,7 +67,7 @@ impl Status {
 pub async fn run(config: &Config, sink: &Sink) -> Result<Status, Failure> {
     let context = Context { config, sink };
     if let Some(emulator) = emulator(config)?
-        && !emulator.is_running().await
+        && emulator.presence(sink).await? == Presence::Absent
     {
         return Ok(Status::absent(config.stack.clone()));
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use reqwest::{Client, Response};
+use reqwest::{Client, Response, StatusCode};
 use serde::Deserialize;
 
 use crate::error::Failure;
@@ -29,9 +29,17 @@ struct Container {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Image {
-    id: String,
     #[serde(default)]
     repo_digests: Option<Vec<String>>,
+}
+
+/// How removing went.
+#[derive(Debug, Default)]
+pub(super) struct Removal {
+    /// So many are gone.
+    pub(super) removed: usize,
+    /// So many are there still.
+    pub(super) refused: usize,
 }
 
 impl Docker {
@@ -89,11 +97,11 @@ impl Docker {
         }
     }
 
-    /// Removes all containers with these labels (`key=value`), running or not; returns how many.
+    /// Removes all containers with these labels (`key=value`), running or not.
     pub(super) async fn remove_containers(
         &self,
         labels: &[String],
-    ) -> Result<usize, reqwest::Error> {
+    ) -> Result<Removal, reqwest::Error> {
         let filters = serde_json::json!({ "label": labels }).to_string();
         let containers: Vec<Container> = self
             .client
@@ -104,20 +112,30 @@ impl Docker {
             .error_for_status()?
             .json()
             .await?;
+        let mut removal = Removal::default();
         for container in &containers {
-            self.client
+            let answer = self
+                .client
                 .delete(format!("{}/containers/{}", self.base, container.id))
                 .query(&[("force", "true"), ("v", "true")])
                 .send()
                 .await?;
+            if answer.status().is_success() {
+                removal.removed += 1;
+            } else if answer.status() != StatusCode::NOT_FOUND {
+                removal.refused += 1;
+            }
         }
-        Ok(containers.len())
+        Ok(removal)
     }
 
-    /// Removes the images that were pulled from addresses that begin like this (`HOST:PORT/NAME`); returns how many.
+    /// Removes the images whose address (`NAME@DIGEST`) belongs to what is to be removed.
     ///
-    /// Best effort: an image that a container of somebody else uses stays.
-    pub(super) async fn remove_images(&self, prefix: &str) -> Result<usize, reqwest::Error> {
+    /// By that address and without force: an image that has other names or is in use stays, under those.
+    pub(super) async fn remove_images(
+        &self,
+        belongs: impl Fn(&str) -> bool,
+    ) -> Result<(), reqwest::Error> {
         let images: Vec<Image> = self
             .client
             .get(format!("{}/images/json", self.base))
@@ -126,24 +144,16 @@ impl Docker {
             .error_for_status()?
             .json()
             .await?;
-        let mut removed = 0;
-        for image in images {
-            let ours = image
-                .repo_digests
-                .iter()
-                .flatten()
-                .any(|digest| digest.starts_with(prefix));
-            if ours {
-                let answer = self
-                    .client
-                    .delete(format!("{}/images/{}", self.base, image.id))
-                    .query(&[("force", "true")])
-                    .send()
-                    .await?;
-                removed += usize::from(answer.status().is_success());
-            }
+        let references = images
+            .into_iter()
+            .flat_map(|image| image.repo_digests.unwrap_or_default());
+        for reference in references.filter(|reference| belongs(reference)) {
+            self.client
+                .delete(format!("{}/images/{reference}", self.base))
+                .send()
+                .await?;
         }
-        Ok(removed)
+        Ok(())
     }
 }
 

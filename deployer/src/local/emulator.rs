@@ -1,6 +1,7 @@
 //! Starting, finding and stopping the emulator.
 
 use std::fs::File;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,12 +11,14 @@ use url::Url;
 
 use super::docker::Docker;
 use super::health::{self, Health};
-use super::{EMULATOR_VERSION, cache_folder, install};
+use super::lock::{self, Lock};
+use super::presence::{self, Found, Looking, Presence};
+use super::{EMULATOR_VERSION, cache_folder, install, program, unwritable};
 use crate::engine::{self, Followed, Pace, Subject};
 use crate::error::{Failure, FailureKind};
 use crate::event::{Event, Sink};
 use crate::names::StackName;
-use crate::process::{self, Detached, Program};
+use crate::process::{self, Detached};
 use crate::remote::Remote;
 
 /// What the template's resources and this program need of it; less to start, and less that can live there.
@@ -23,6 +26,8 @@ const SERVICES: &str =
     "cloudformation,ec2,ecr,ecs,ecs-metadata,elasticloadbalancing,iam,logs,sts,monitoring,tagging";
 /// How long it may take to answer after its start: about two seconds are usual.
 const START_LIMIT: Duration = Duration::from_mins(1);
+/// How long one that is there but does not answer is given: it starts, ends, or has too much to do.
+const ANSWER_LIMIT: Duration = Duration::from_mins(1);
 /// How long it may take to end.
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 
@@ -50,13 +55,22 @@ impl Emulator {
         Ok(Self {
             endpoint: endpoint.clone(),
             folder: cache_folder()?,
-            docker_host,
+            // Docker's own programs take an empty one for none, too.
+            docker_host: docker_host.filter(|host| !host.is_empty()),
         })
     }
 
     /// Where it answers.
     pub fn endpoint(&self) -> &str {
         self.endpoint.as_str()
+    }
+
+    pub(super) fn address(&self) -> &Url {
+        &self.endpoint
+    }
+
+    pub(super) fn own_process(&self) -> Option<u32> {
+        presence::own_process(&self.folder, self.port())
     }
 
     fn port(&self) -> u16 {
@@ -71,13 +85,12 @@ impl Emulator {
     /// Makes sure that it runs: reuses a running one, else installs it if need be and starts it.
     pub async fn ensure(&self, sink: &Sink) -> Result<(), Failure> {
         Docker::connect(self.docker_host.clone()).await?;
-        let reused = match health::ask(&self.endpoint).await {
-            Health::Emulator { version } => {
+        let reused = match self.presence(sink).await? {
+            Presence::Running { version } => {
                 self.warn_of_other_version(&version, sink);
                 true
             }
-            Health::SomethingElse(what) => return Err(self.occupied(&what)),
-            Health::Nobody => self.start(sink).await?,
+            Presence::Absent => self.start(sink).await?,
         };
         sink.send(&Event::EmulatorReady {
             endpoint: self.endpoint.to_string(),
@@ -86,9 +99,32 @@ impl Emulator {
         Ok(())
     }
 
-    /// Does it run?
-    pub async fn is_running(&self) -> bool {
-        matches!(health::ask(&self.endpoint).await, Health::Emulator { .. })
+    /// Is it there? One of ours that does not answer is waited for; what stays unclear, or is something else, is a
+    /// failure.
+    pub async fn presence(&self, sink: &Sink) -> Result<Presence, Failure> {
+        let mut looking = Looking::new(self, sink);
+        let deadline = Instant::now() + ANSWER_LIMIT;
+        match engine::follow(&mut looking, Pace::LOCAL, deadline, sink).await {
+            Ok(Followed::Ended(Found::Certain(presence))) => Ok(presence),
+            Ok(Followed::Ended(Found::Stranger(what))) => Err(self.occupied(&what)),
+            Ok(Followed::DeadlinePassed) | Err(_) => Err(self.does_not_answer()),
+        }
+    }
+
+    fn does_not_answer(&self) -> Failure {
+        let failure = Failure::new(
+            FailureKind::Stuck,
+            format!("the emulator at {} does not answer", self.endpoint),
+        )
+        .because(format!(
+            "its process is there, but says nothing for {} s",
+            ANSWER_LIMIT.as_secs()
+        ))
+        .hint(format!("its log is `{}`", self.file("log").display()));
+        let kill = self.own_process().map(|pid| {
+            format!("end it (`kill {pid}`), then `deployer down --local` removes its containers")
+        });
+        failure.maybe_hint(kill)
     }
 
     fn warn_of_other_version(&self, version: &str, sink: &Sink) {
@@ -118,24 +154,19 @@ impl Emulator {
     /// Starts it; false when another run of this program did so in the meantime.
     async fn start(&self, sink: &Sink) -> Result<bool, Failure> {
         std::fs::create_dir_all(&self.folder).map_err(|error| unwritable(&self.folder, &error))?;
-        let _only_one = self.lock()?;
-        if self.is_running().await {
+        let _only_one = self.lock(sink).await?;
+        if let Presence::Running { version } = self.presence(sink).await? {
+            self.warn_of_other_version(&version, sink);
             return Ok(true);
         }
         let python = install::ensure(&self.folder, sink).await?;
         let log = self.file("log");
         // Each start writes a log of its own.
         File::create(&log).map_err(|error| unwritable(&log, &error))?;
-        let host = self.endpoint.host_str().unwrap_or("127.0.0.1");
-        let bind = if host == "localhost" {
-            "127.0.0.1"
-        } else {
-            host
-        };
-        let mut program = Program::new(&python)
-            .args(["-m", "ministack"])
+        let mut program = program(&python)
+            .args(arguments(&self.endpoint))
             // Whoever reaches it can start containers: this machine only.
-            .env("BIND_HOST", bind.trim_matches(['[', ']']))
+            .env("BIND_HOST", Ipv4Addr::LOCALHOST.to_string())
             .env("GATEWAY_PORT", self.port().to_string())
             .env("SERVICES", SERVICES)
             .env("IOT_MTLS_ENABLED", "0")
@@ -151,6 +182,9 @@ impl Emulator {
             "USE_SSL",
         ] {
             program = program.env_remove(inherited);
+        }
+        if self.docker_host.is_none() {
+            program = program.env_remove("DOCKER_HOST");
         }
         let detached = program
             .spawn_detached(&log)
@@ -178,32 +212,13 @@ impl Emulator {
             .hint(format!("its log is `{}`", log.display()))
     }
 
-    fn lock(&self) -> Result<File, Failure> {
-        let path = self.file("lock");
-        let file = File::create(&path).map_err(|error| unwritable(&path, &error))?;
-        // Held until the file is closed, also when this program is killed.
-        file.lock().map_err(|error| unwritable(&path, &error))?;
-        Ok(file)
-    }
-
-    /// The process that this program (any run of it) started for this address, if it still runs.
-    ///
-    /// Found in the process table by what it is, and not by a number that was written down: a run that was killed just
-    /// after it started the emulator wrote nothing, and a number may be somebody else's by now.
-    fn own_process(&self) -> Option<u32> {
-        let port = format!("GATEWAY_PORT={}", self.port());
-        let is_ours = |pid: &u32| {
-            let arguments = read_list(*pid, "cmdline");
-            let program = arguments.first().map(PathBuf::from);
-            program.is_some_and(|program| program.starts_with(&self.folder))
-                && arguments.iter().any(|argument| argument == "ministack")
-                && read_list(*pid, "environ").contains(&port)
-        };
-        std::fs::read_dir("/proc")
-            .ok()?
-            .flatten()
-            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-            .find(is_ours)
+    async fn lock(&self, sink: &Sink) -> Result<Lock, Failure> {
+        lock::take(
+            &self.file("lock"),
+            "starting or stopping the emulator",
+            sink,
+        )
+        .await
     }
 
     /// Stops it, if it was started by this program.
@@ -211,12 +226,11 @@ impl Emulator {
         if !self.folder.exists() {
             return Ok(Stopped::WasNotRunning);
         }
-        let _only_one = self.lock()?;
+        let _only_one = self.lock(sink).await?;
         let Some(pid) = self.own_process() else {
-            return Ok(if self.is_running().await {
-                Stopped::NotOurs
-            } else {
-                Stopped::WasNotRunning
+            return Ok(match health::ask(&self.endpoint).await {
+                Health::Nobody => Stopped::WasNotRunning,
+                Health::Emulator { .. } | Health::SomethingElse(_) => Stopped::NotOurs,
             });
         };
         process::terminate(pid);
@@ -235,42 +249,93 @@ impl Emulator {
     }
 
     /// Removes containers that an emulator at this address left behind, for example because it was killed; returns how
-    /// many. Nothing is done while one runs, or where there is no Docker.
-    pub async fn remove_leftover_containers(&self) -> usize {
+    /// many. Fails when one runs after all; does nothing where there is no Docker.
+    pub async fn remove_leftover_containers(&self, sink: &Sink) -> Result<usize, Failure> {
+        // Without the folder there is nobody who could start one in the meantime, and nowhere to lock.
+        let _only_one = if self.folder.exists() {
+            Some(self.lock(sink).await?)
+        } else {
+            None
+        };
+        if self.presence(sink).await? != Presence::Absent {
+            return Err(Failure::new(
+                FailureKind::Busy,
+                "another run started the emulator in the meantime",
+            )
+            .hint("run the same command again"));
+        }
         let Ok(docker) = Docker::connect(self.docker_host.clone()).await else {
-            return 0;
+            return Ok(0);
         };
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let labels = [
             "ministack=ecs".to_owned(),
             format!("ministack.instance={}:{}", host.trim(), self.port()),
         ];
-        docker.remove_containers(&labels).await.unwrap_or(0)
+        let removal = docker.remove_containers(&labels).await.unwrap_or_default();
+        if removal.refused > 0 {
+            sink.warn(format!(
+                "cannot remove {} containers that an earlier emulator left behind: see `docker ps --all --filter label={}`",
+                removal.refused, labels[1]
+            ));
+        }
+        Ok(removal.removed)
     }
 
     /// Removes the images that Docker pulled for this stack from the emulator; best effort.
     pub async fn remove_images(&self, stack: &StackName) {
         if let Ok(docker) = Docker::connect(self.docker_host.clone()).await {
-            // The names that the emulator generates begin with that of the stack.
-            let stack = stack.as_str().to_lowercase();
-            let prefix = format!("localhost:{}/{stack}-", self.port());
-            let _ = docker.remove_images(&prefix).await;
+            let belongs = |reference: &str| is_image_of(reference, self.port(), stack);
+            let _ = docker.remove_images(belongs).await;
         }
     }
 }
 
-/// A list from the process table: the arguments (`cmdline`) or variables (`environ`) of a process. Empty where there is
-/// no such process, or it is not ours to look at.
-fn read_list(pid: u32, name: &str) -> Vec<String> {
-    let bytes = std::fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes);
-    text.split('\0').map(str::to_owned).collect()
+/// What Python is told. The emulator's own start listens at one IPv4 address; for others, it is given to its web server
+/// as its `--detach` does. It always listens at 127.0.0.1, since registry and service are reached there.
+fn arguments(endpoint: &Url) -> Vec<String> {
+    let port = endpoint.port_or_known_default().unwrap_or(80);
+    let fallback = IpAddr::from(Ipv4Addr::LOCALHOST);
+    let address = match endpoint.host() {
+        Some(url::Host::Ipv4(address)) => address.into(),
+        Some(url::Host::Ipv6(address)) => address.into(),
+        // `localhost` is every address of it: whoever connects tries all.
+        Some(url::Host::Domain(_)) | None => fallback,
+    };
+    if address == fallback {
+        vec!["-m".to_owned(), "ministack".to_owned()]
+    } else {
+        let here = SocketAddr::new(fallback, port).to_string();
+        let there = SocketAddr::new(address, port).to_string();
+        [
+            "-m",
+            "hypercorn",
+            "ministack.app:app",
+            "--workers",
+            "0",
+            "--keep-alive",
+            "75",
+            "--bind",
+            &here,
+            "--bind",
+            &there,
+        ]
+        .map(str::to_owned)
+        .into()
+    }
 }
 
-fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::preflight(format!("cannot write `{}`", path.display()))
-        .because(error)
-        .hint("the emulator's files are kept in the cache folder: free some space, or set `XDG_CACHE_HOME`")
+/// Is this image (`NAME@DIGEST`) from the emulator at this port, from the repository of this stack?
+///
+/// The emulator makes the repository's name of that of the stack, the logical id and 13 digits, all in lower case.
+fn is_image_of(reference: &str, port: u16, stack: &StackName) -> bool {
+    let stack = stack.as_str().to_lowercase();
+    let own = format!("localhost:{port}/{stack}-repository-");
+    reference
+        .strip_prefix(&own)
+        .and_then(|rest| rest.split_once('@'))
+        // A stack may be called `clock-repository`.
+        .is_some_and(|(suffix, _digest)| !suffix.contains('-'))
 }
 
 /// An emulator that was just started: the end is whether it came up.
@@ -303,3 +368,6 @@ impl Subject for GoingDown<'_> {
         Ok(self.0.own_process().is_none().then_some(()))
     }
 }
+
+#[cfg(test)]
+mod tests;

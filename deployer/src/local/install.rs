@@ -5,46 +5,91 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{EMULATOR_VERSION, REQUIREMENTS};
+use super::{EMULATOR_VERSION, REQUIREMENTS, lock, program, unwritable};
 use crate::error::Failure;
 use crate::event::{Event, Sink};
-use crate::process::{Line, ProcessError, Program};
+use crate::process::{Line, Program};
 
 /// The oldest Python that the emulator runs on.
 const OLDEST_PYTHON: (u32, u32) = (3, 10);
 
+/// How long making the environment, and filling it, may take each.
+const LIMIT: Duration = Duration::from_mins(10);
+/// What the name of an installation that is not finished has in it.
+const PARTIAL: &str = "-partial-";
+
 /// Makes sure that the emulator is installed under `cache`; returns the Python that runs it.
 ///
-/// The folder's name holds the hash of the pinned requirements: other requirements are another folder. A marker that is
-/// written last tells a finished installation from one that was interrupted.
+/// The folder's name holds the hash of the pinned requirements: other requirements are another folder. It is filled under
+/// another name and gets its own at the end, so that it is whole or not there, whoever else installs.
 pub(super) async fn ensure(cache: &Path, sink: &Sink) -> Result<PathBuf, Failure> {
-    let short = short_hash(REQUIREMENTS);
-    let folder = cache.join(format!("emulator-{EMULATOR_VERSION}-{short}"));
-    let python = folder.join("bin/python");
-    let marker = folder.join(".complete");
-    // The marker is not enough: the system's Python, to which the environment points, may be gone.
-    if marker.exists() && python.exists() {
+    let name = format!("emulator-{EMULATOR_VERSION}-{}", short_hash(REQUIREMENTS));
+    let folder = cache.join(&name);
+    if let Some(python) = usable(&folder) {
+        return Ok(python);
+    }
+    std::fs::create_dir_all(cache).map_err(|error| unwritable(cache, &error))?;
+    let lock = cache.join("install.lock");
+    let _only_one = lock::take(&lock, "installing the emulator", sink).await?;
+    if let Some(python) = usable(&folder) {
         return Ok(python);
     }
     sink.send(&Event::EmulatorInstalling {
         version: EMULATOR_VERSION,
     });
     require_python().await?;
+    remove_partial(cache);
+    // Never the same name twice: the pip of a run that was killed may still be writing there.
+    let partial = cache.join(format!("{name}{PARTIAL}{:08x}", rand::random::<u32>()));
+    fill(cache, &partial).await?;
     if folder.exists() {
         std::fs::remove_dir_all(&folder).map_err(|error| unwritable(&folder, &error))?;
     }
-    std::fs::create_dir_all(cache).map_err(|error| unwritable(cache, &error))?;
-    let list = cache.join(format!("requirements-{short}.txt"));
-    std::fs::write(&list, REQUIREMENTS).map_err(|error| unwritable(&list, &error))?;
+    std::fs::rename(&partial, &folder).map_err(|error| unwritable(&folder, &error))?;
+    // Once more: what was removed above may have been written to until now.
+    remove_partial(cache);
+    Ok(python_in(&folder))
+}
 
-    let environment = Program::new("python3").args(["-m", "venv"]).arg(&folder);
+fn python_in(folder: &Path) -> PathBuf {
+    folder.join("bin/python")
+}
+
+/// Written last.
+fn marker_in(folder: &Path) -> PathBuf {
+    folder.join(".complete")
+}
+
+/// The Python of a finished installation.
+fn usable(folder: &Path) -> Option<PathBuf> {
+    let python = python_in(folder);
+    // The marker is not enough: the system's Python, to which the environment points, may be gone.
+    (marker_in(folder).exists() && python.exists()).then_some(python)
+}
+
+/// Removes what runs that were interrupted left behind; what resists is the next one's.
+fn remove_partial(cache: &Path) {
+    for entry in std::fs::read_dir(cache).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("emulator-") && name.contains(PARTIAL) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// Makes the virtual environment and installs the emulator in it.
+async fn fill(cache: &Path, folder: &Path) -> Result<(), Failure> {
+    let list = cache.join(format!("requirements-{}.txt", short_hash(REQUIREMENTS)));
+    std::fs::write(&list, REQUIREMENTS).map_err(|error| unwritable(&list, &error))?;
+    let environment = program("python3").args(["-m", "venv"]).arg(folder);
     run(&environment).await.map_err(|error| {
         Failure::preflight("cannot make a virtual environment for the emulator")
-            .because(&error)
+            .because(error.cause)
             .with_evidence(error.tail)
             .hint("on Debian and Ubuntu: `sudo apt-get install python3-venv`, or `make bootstrap`")
     })?;
-    let pip = Program::new(&python)
+    let pip = program(python_in(folder))
         .args([
             "-m",
             "pip",
@@ -57,12 +102,12 @@ pub(super) async fn ensure(cache: &Path, sink: &Sink) -> Result<PathBuf, Failure
         .arg(&list);
     run(&pip).await.map_err(|error| {
         Failure::preflight("cannot install the emulator")
-            .because(&error)
+            .because(error.cause)
             .with_evidence(error.tail)
             .hint("the first `--local` needs the network (and pip's own settings, if it is behind a proxy) and 200 MB on disk")
     })?;
-    std::fs::write(&marker, EMULATOR_VERSION).map_err(|error| unwritable(&marker, &error))?;
-    Ok(python)
+    let marker = marker_in(folder);
+    std::fs::write(&marker, EMULATOR_VERSION).map_err(|error| unwritable(&marker, &error))
 }
 
 /// The first digits of the hash of a text.
@@ -79,7 +124,7 @@ fn short_hash(text: &str) -> String {
 async fn require_python() -> Result<(), Failure> {
     let hint = "the emulator is a Python program: on Debian and Ubuntu `sudo apt-get install python3 python3-venv`, or `make bootstrap`";
     let question = "import sys; print(sys.version_info[0], sys.version_info[1])";
-    let answer = Program::new("python3")
+    let answer = program("python3")
         .args(["-c", question])
         .output(Duration::from_secs(20))
         .await
@@ -102,15 +147,10 @@ async fn require_python() -> Result<(), Failure> {
 }
 
 /// A program that failed, with the last lines of what it said on either stream.
+#[derive(Debug)]
 struct Failed {
-    error: ProcessError,
+    cause: String,
     tail: Vec<String>,
-}
-
-impl std::fmt::Display for Failed {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.error.fmt(formatter)
-    }
 }
 
 /// Most lines of a failed installation that are shown.
@@ -125,14 +165,55 @@ async fn run(program: &Program) -> Result<(), Failed> {
         }
         tail.push(text.to_owned());
     };
-    match program.run(keep).await {
-        Ok(()) => Ok(()),
-        Err(error) => Err(Failed { error, tail }),
-    }
+    let cause = match tokio::time::timeout(LIMIT, program.run(keep)).await {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(error)) => error.to_string(),
+        // Dropping what runs it has ended it.
+        Err(_elapsed) => format!("it did not end within {} min", LIMIT.as_secs() / 60),
+    };
+    Err(Failed { cause, tail })
 }
 
-fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::preflight(format!("cannot write `{}`", path.display()))
-        .because(error)
-        .hint("the emulator is kept in the cache folder: free some space, or set `XDG_CACHE_HOME`")
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_installation_is_usable_when_it_is_whole() {
+        let cache = tempfile::tempdir().unwrap();
+        let folder = cache.path().join("emulator");
+        std::fs::create_dir_all(folder.join("bin")).unwrap();
+        std::fs::write(folder.join("bin/python"), "").unwrap();
+        assert_eq!(usable(&folder), None);
+        std::fs::write(folder.join(".complete"), "").unwrap();
+        assert_eq!(usable(&folder), Some(folder.join("bin/python")));
+        std::fs::remove_file(folder.join("bin/python")).unwrap();
+        assert_eq!(usable(&folder), None);
+    }
+
+    #[test]
+    fn only_what_is_half_installed_is_removed() {
+        let cache = tempfile::tempdir().unwrap();
+        for name in [
+            "emulator-1-a-partial-0",
+            "emulator-2-b-partial-1/bin",
+            "emulator-1-a",
+        ] {
+            std::fs::create_dir_all(cache.path().join(name)).unwrap();
+        }
+        std::fs::write(cache.path().join("requirements-a.txt"), "").unwrap();
+        remove_partial(cache.path());
+        let mut left: Vec<_> = std::fs::read_dir(cache.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        left.sort();
+        assert_eq!(left, ["emulator-1-a", "requirements-a.txt"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_does_not_end_is_ended() {
+        let failed = run(&Program::new("sleep").arg("3600")).await.unwrap_err();
+        assert_eq!(failed.cause, "it did not end within 10 min");
+    }
 }

@@ -1,0 +1,130 @@
+//! Without Docker and without the emulator: who is at an address, and what belongs to whom.
+
+use std::net::TcpListener;
+
+use super::*;
+use crate::local::testing::Notes;
+use crate::process::Program;
+
+fn emulator_at(port: u16, folder: &Path) -> Emulator {
+    Emulator {
+        endpoint: Url::parse(&format!("http://127.0.0.1:{port}")).unwrap(),
+        folder: folder.to_owned(),
+        docker_host: None,
+    }
+}
+
+/// A port at which nobody listens, and one at which somebody does who says nothing.
+fn ports() -> (u16, TcpListener) {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    (free.local_addr().unwrap().port(), silent)
+}
+
+/// A process that looks like the emulator, and is a shell.
+fn look_alike(port: u16, folder: &Path) -> Detached {
+    std::fs::create_dir_all(folder.join("bin")).unwrap();
+    let python = folder.join("bin/python");
+    std::os::unix::fs::symlink("/bin/sh", &python).unwrap();
+    Program::new(&python)
+        .args(["-c", "sleep 600; :", "ministack"])
+        .env("GATEWAY_PORT", port.to_string())
+        .spawn_detached(&folder.join("log"))
+        .unwrap()
+}
+
+#[tokio::test]
+async fn nobody_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let (free, _silent) = ports();
+    let emulator = emulator_at(free, folder.path());
+    let notes = Notes::default();
+    let presence = emulator.presence(&notes.sink()).await;
+    assert_eq!(presence, Ok(Presence::Absent));
+    assert_eq!(notes.all(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stranger_is_not_taken_for_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_free, silent) = ports();
+    let emulator = emulator_at(silent.local_addr().unwrap().port(), folder.path());
+    let failure = emulator
+        .presence(&Notes::default().sink())
+        .await
+        .unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Preflight);
+    assert!(
+        failure.message.ends_with("is not the emulator"),
+        "{failure}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_of_ours_that_does_not_answer_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_free, silent) = ports();
+    let port = silent.local_addr().unwrap().port();
+    let emulator = emulator_at(port, folder.path());
+    let detached = look_alike(port, folder.path());
+    while emulator.own_process() != Some(detached.pid()) {
+        tokio::task::yield_now().await;
+    }
+    let notes = Notes::default();
+    let began = Instant::now();
+    let failure = emulator.presence(&notes.sink()).await.unwrap_err();
+    assert!(began.elapsed() > Duration::from_secs(50));
+    assert_eq!(failure.kind, FailureKind::Stuck);
+    assert!(failure.message.ends_with("does not answer"), "{failure}");
+    assert_eq!(notes.all().len(), 1);
+    process::terminate(detached.pid());
+}
+
+#[tokio::test]
+async fn a_process_of_another_port_or_folder_is_not_ours_and_ours_can_be_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let (port, _silent) = ports();
+    let emulator = emulator_at(port, folder.path());
+    let detached = look_alike(port, folder.path());
+    while emulator.own_process() != Some(detached.pid()) {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(emulator_at(port, elsewhere.path()).own_process(), None);
+    assert_eq!(emulator_at(1, folder.path()).own_process(), None);
+    let stopped = emulator.stop(&Notes::default().sink()).await;
+    assert_eq!(stopped, Ok(Stopped::Yes));
+    assert_eq!(emulator.own_process(), None);
+}
+
+#[test]
+fn images_belong_to_one_stack() {
+    let clock: StackName = "Clock".parse().unwrap();
+    let digest = "@sha256:0123";
+    let is_ours = |name: &str| is_image_of(&format!("localhost:4566/{name}{digest}"), 4566, &clock);
+    assert!(is_ours("clock-repository-0123456789abc"));
+    assert!(!is_ours("clock-two-repository-0123456789abc"));
+    assert!(!is_ours("clock-repository-repository-0123456789abc"));
+    assert!(!is_ours("two-clock-repository-0123456789abc"));
+    let other_port = format!("localhost:4567/clock-repository-0123456789abc{digest}");
+    assert!(!is_image_of(&other_port, 4566, &clock));
+}
+
+#[test]
+fn it_listens_where_it_is_asked_for() {
+    let arguments = |url: &str| arguments(&Url::parse(url).unwrap()).join(" ");
+    assert_eq!(arguments("http://127.0.0.1:4566"), "-m ministack");
+    assert_eq!(arguments("http://localhost:4566"), "-m ministack");
+    assert!(
+        arguments("http://[::1]:4567").ends_with("--bind 127.0.0.1:4567 --bind [::1]:4567"),
+        "{}",
+        arguments("http://[::1]:4567")
+    );
+}
+
+#[test]
+fn an_empty_docker_host_is_none() {
+    let url = Url::parse("http://127.0.0.1:4566").unwrap();
+    let emulator = Emulator::new(&url, Some(String::new())).unwrap();
+    assert_eq!(emulator.docker_host, None);
+}
