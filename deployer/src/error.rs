@@ -22,7 +22,7 @@ pub enum FailureKind {
     CheckFailed,
     /// Another operation is under way on the stack.
     Busy,
-    /// Ctrl-C or SIGTERM.
+    /// Ctrl-C, SIGTERM, or a terminal that was closed.
     Interrupted,
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::commands::Context;
 use crate::config::Config;
 use crate::error::{Failure, FailureKind};
-use crate::event::{Event, Sink};
+use crate::event::Event;
 use crate::image::cargo::{CompileEvent, CompileRequest, Surroundings, compile};
 use crate::image::dockerfile::FinalStage;
 use crate::image::oci::{self, BuiltImage, Executable, Recipe};
@@ -44,7 +44,20 @@ impl Context<'_> {
             architecture: config.image.architecture,
             target_dir: &target_dir,
         };
-        let executable = compile(&request, &surroundings, |event| tell(self.sink, event))
+        let mut waiting = false;
+        let on_event = |event: CompileEvent<'_>| match event {
+            CompileEvent::Crate { done, name, .. } => self.sink.send(&Event::Compiled {
+                crates: done,
+                name: name.to_owned(),
+            }),
+            // Cargo says it for each of its locks; once is enough.
+            CompileEvent::Waiting if std::mem::replace(&mut waiting, true) => {}
+            CompileEvent::Waiting => {
+                self.sink
+                    .note("another cargo is at work in the same folder: waiting for it");
+            }
+        };
+        let executable = compile(&request, &surroundings, on_event)
             .await
             .map_err(|error| {
                 let hint = error.hint();
@@ -144,18 +157,6 @@ fn target_folder(config: &Config) -> PathBuf {
         || config.root.join("target"),
         |folder| config.root.join(folder),
     )
-}
-
-fn tell(sink: &Sink, event: CompileEvent<'_>) {
-    match event {
-        CompileEvent::Crate { done, name, .. } => sink.send(&Event::Compiled {
-            crates: done,
-            name: name.to_owned(),
-        }),
-        CompileEvent::Waiting => {
-            sink.note("another cargo is at work in the same folder: waiting for it");
-        }
-    }
 }
 
 fn pack_failure(error: &PackError) -> Failure {
