@@ -127,7 +127,7 @@ fn ignores_hangup(status: &str) -> bool {
 
 fn interrupted() -> Failure {
     Failure::new(FailureKind::Interrupted, "interrupted")
-        .hint("what was begun on the stack goes on by itself: `deployer status` shows it, and the same command again comes back to it")
+        .hint("what was begun on the stack goes on by itself: the same command again comes back to it, `status` with the same options shows it")
 }
 
 async fn dispatch(cli: &Cli, sink: &Sink) -> Result<(), Failure> {
