@@ -14,7 +14,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use lines::Lines;
-use rustix::process::{Pid, Signal, kill_process_group, test_kill_process};
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 /// How many of the last lines of standard error a failure carries.
@@ -329,11 +329,6 @@ impl Detached {
     pub fn exited(&mut self) -> io::Result<Option<ExitStatus>> {
         self.child.try_wait()
     }
-}
-
-/// Whether a process of this id is there. Ids are used again: make sure by other means that it is the one you think.
-pub fn is_running(pid: u32) -> bool {
-    to_pid(pid).is_some_and(|pid| test_kill_process(pid).is_ok())
 }
 
 /// Asks a program started by [`Program::spawn_detached`], and its children, to end (SIGTERM). False when it is not there.

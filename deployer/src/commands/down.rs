@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::commands::stack::ROUNDS;
 use crate::commands::{Connection, Context, connect, emulator};
 use crate::config::Config;
 use crate::error::{Failure, FailureKind};
@@ -15,8 +16,6 @@ use crate::watch::Disappearance;
 #[cfg(test)]
 mod tests;
 
-/// Most times that the stack is looked at anew before giving up.
-const ROUNDS: usize = 8;
 /// How long services may take to notice that something of theirs is deleted.
 const PROOF_LIMIT: Duration = Duration::from_secs(90);
 
@@ -139,10 +138,7 @@ async fn take_down(
         }
         known = Some(stack);
     }
-    Err(
-        Failure::new(FailureKind::Busy, "the stack does not come to rest")
-            .hint("is somebody else working on it? Look with `deployer status`, then try again"),
-    )
+    Err(Context::never_rests())
 }
 
 /// What the deleted stack consisted of; removes the task definitions that CloudFormation leaves inactive.

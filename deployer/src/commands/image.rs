@@ -7,11 +7,11 @@ use crate::commands::Context;
 use crate::config::Config;
 use crate::error::{Failure, FailureKind};
 use crate::event::Event;
+use crate::image::PackError;
 use crate::image::cargo::{CompileEvent, CompileRequest, Surroundings, compile};
 use crate::image::dockerfile::FinalStage;
 use crate::image::oci::{self, BuiltImage, Executable, Recipe};
 use crate::image::push::{Credentials, Outcome, PushError, Repository, push};
-use crate::image::{ImageError, PackError};
 use crate::names::Digest;
 use crate::remote::Login;
 
@@ -140,7 +140,7 @@ impl Context<'_> {
         });
         let pushed = push(built, &repository, &built.tag(), progress)
             .await
-            .map_err(|error| push_failure(address, error))?;
+            .map_err(|error| push_failure(address, &error))?;
         let digest = digest_of(pushed.digest())?;
         self.sink.send(&Event::Pushed {
             digest: digest.clone(),
@@ -165,12 +165,10 @@ fn pack_failure(error: &PackError) -> Failure {
         .maybe_hint(error.hint())
 }
 
-fn push_failure(address: &str, error: PushError) -> Failure {
-    let hint = error.hint();
-    let error = ImageError::from(error);
+fn push_failure(address: &str, error: &PushError) -> Failure {
     Failure::preflight(format!("cannot push the image to {address}"))
         .because(error)
-        .maybe_hint(hint)
+        .maybe_hint(error.hint())
 }
 
 fn digest_of(text: &str) -> Result<Digest, Failure> {

@@ -71,6 +71,15 @@ impl Context<'_> {
         .hint("allow more time: `--timeout 1h`")
     }
 
+    /// How the service is checked from outside; `instances` are those that have to answer.
+    fn check_settings(&self, instances: u32) -> checker::Settings {
+        checker::Settings {
+            max_skew: self.config.max_skew,
+            expect_instances: Some(instances).filter(|instances| *instances > 0),
+            ..checker::Settings::default()
+        }
+    }
+
     /// A remote call that failed for good, as the end of a command.
     fn remote_failure(&self, error: &RemoteError) -> Failure {
         remote_failure(&self.config.access, error)

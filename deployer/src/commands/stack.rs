@@ -6,7 +6,11 @@ use crate::event::Event;
 use crate::remote::{Resource, World};
 use crate::stack::Observed;
 use crate::stack::decide::{During, Operation};
+use crate::stack::status::{Phase, StackStatus};
 use crate::watch::{StackEnd, StackWatch};
+
+/// Most times that a stack is looked at anew before giving up: each round mends one thing, or waits for one.
+pub(super) const ROUNDS: usize = 8;
 
 impl Context<'_> {
     /// Looks at the stack by its name.
@@ -28,12 +32,27 @@ impl Context<'_> {
             StackWatch::prepare(world, self.sink, Operation::Attached, Some(stack), None)
                 .await
                 .map_err(failed)?;
+        self.follow_attached(&mut watch, stack).await
+    }
+
+    /// Follows what was not begun by a request of which the resources are known.
+    async fn follow_attached(
+        &self,
+        watch: &mut StackWatch<'_>,
+        stack: &Observed,
+    ) -> Result<StackEnd, Failure> {
         self.sink.send(&Event::OperationBegun {
             operation: "attach",
             stack_id: stack.id.clone(),
             resource_types: Vec::new(),
         });
-        self.follow(&mut watch).await
+        self.follow(watch).await
+    }
+
+    /// The end of a command that looked at the stack [`ROUNDS`] times and never found it at rest.
+    pub(super) fn never_rests() -> Failure {
+        Failure::new(FailureKind::Busy, "the stack does not come to rest")
+            .hint("is somebody else working on it? Look with `deployer status`, then try again")
     }
 
     /// Continues a rollback that got stuck, and follows it.
@@ -54,16 +73,11 @@ impl Context<'_> {
             .continue_rollback(&stack.id, &token)
             .await
             .map_err(failed)?;
-        self.sink.send(&Event::OperationBegun {
-            operation: "attach",
-            stack_id: stack.id.clone(),
-            resource_types: Vec::new(),
-        });
-        let end = self.follow(&mut watch).await?;
-        match end.stack.map(|stack| stack.status) {
-            Some(crate::stack::status::StackStatus::UpdateRollbackFailed) => {
+        let end = self.follow_attached(&mut watch, stack).await?;
+        match end.stack.as_ref().map(|stack| &stack.status) {
+            Some(StackStatus::UpdateRollbackFailed) => {
                 Err(Failure::new(FailureKind::Stuck, "the rollback cannot be finished")
-                    .because(end.cause.unwrap_or_else(|| "CloudFormation gives no reason".to_owned()))
+                    .because(end.cause_or_none())
                     .hint("mend what it names, or continue the rollback in the CloudFormation console and skip that resource"))
             }
             Some(_) | None => Ok(()),
@@ -142,7 +156,8 @@ impl Context<'_> {
     ) -> Result<(), Failure> {
         let gone = end
             .stack
-            .is_none_or(|stack| stack.status.phase() == crate::stack::status::Phase::Gone);
+            .as_ref()
+            .is_none_or(|stack| stack.status.phase() == Phase::Gone);
         if end.during == During::Succeeded && gone {
             return Ok(());
         }
@@ -155,11 +170,8 @@ impl Context<'_> {
                 let name = resource.physical_id.unwrap_or(resource.logical_id);
                 format!("{what} {name}: {}", resource.status)
             });
-        let cause = end
-            .cause
-            .unwrap_or_else(|| "CloudFormation gives no reason".to_owned());
         Err(Failure::new(FailureKind::Stuck, "the stack could not be deleted")
-            .because(cause)
+            .because(end.cause_or_none())
             .with_evidence(left)
             .hint("what is listed is still there and may cost money: mend what it names, then run `deployer down` again"))
     }

@@ -119,11 +119,7 @@ async fn fill(
     status.targets = world.targets(&names.target_group).await.map_err(failed)?;
     if let Some(url) = stack.outputs.get("Url") {
         let url = public_url(context.config, url)?;
-        let settings = checker::Settings {
-            max_skew: context.config.max_skew,
-            expect_instances: Some(status.desired_tasks).filter(|desired| *desired > 0),
-            ..checker::Settings::default()
-        };
+        let settings = context.check_settings(status.desired_tasks);
         let found = checked(&outside.check(&url.target, &settings).await);
         status.url = Some(url.shown);
         status.version.clone_from(&found.version);

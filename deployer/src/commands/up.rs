@@ -18,6 +18,7 @@ use futures_util::TryFutureExt as _;
 use tokio::sync::watch;
 use url::Url;
 
+use crate::commands::stack::ROUNDS;
 use crate::commands::{Context, REPOSITORY, new_token, public_url, read_template};
 use crate::config::Config;
 use crate::error::{Failure, FailureKind};
@@ -32,9 +33,6 @@ use crate::watch::{ServiceNames, StackWatch};
 use update::update;
 use verify::{observe_again, rollout, verify};
 use workshop::{ThisMachine, Workshop};
-
-/// Most times that the stack is looked at anew before giving up: each round mends one thing.
-const ROUNDS: usize = 8;
 
 /// The connection to AWS and the repository, as soon as both are there.
 #[derive(Clone)]
@@ -220,10 +218,7 @@ async fn ready_stack(
             }
         }
     }
-    Err(
-        Failure::new(FailureKind::Busy, "the stack does not come to rest")
-            .hint("is somebody else working on it? Look with `deployer status`, then try again"),
-    )
+    Err(Context::never_rests())
 }
 
 /// Creates the stack without an image; `None` when it has to be looked at anew: somebody else was faster, or it failed for

@@ -81,32 +81,3 @@ impl FromStr for Architecture {
         }
     }
 }
-
-/// Why there is no image in the registry, by the step that failed.
-#[derive(Debug, thiserror::Error)]
-pub enum ImageError {
-    /// The Dockerfile cannot be understood, or not be done without Docker.
-    #[error("cannot use the Dockerfile")]
-    Dockerfile(#[from] DockerfileError),
-    /// The program cannot be made.
-    #[error(transparent)]
-    Compile(#[from] CompileError),
-    /// The image cannot be made from program and files.
-    #[error("cannot pack the image")]
-    Pack(#[from] PackError),
-    /// The image cannot be sent.
-    #[error(transparent)]
-    Push(#[from] PushError),
-}
-
-impl ImageError {
-    /// The remedy.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Dockerfile(error) => error.hint(),
-            Self::Compile(error) => error.hint(),
-            Self::Pack(error) => error.hint(),
-            Self::Push(error) => error.hint(),
-        }
-    }
-}

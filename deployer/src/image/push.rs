@@ -109,13 +109,6 @@ impl PushedImage {
     }
 }
 
-/// Whether the repository has an image of this digest.
-pub async fn exists(repository: &Repository, digest: &str) -> Result<bool, PushError> {
-    Session::open(repository, Retry::default())?
-        .has_image(digest)
-        .await
-}
-
 /// Sends the image, under a tag, as far as the registry does not have it.
 pub async fn push(
     image: &BuiltImage,

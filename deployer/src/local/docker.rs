@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::{Client, Response, StatusCode};
 use serde::Deserialize;
 
-use crate::error::Failure;
+use crate::error::{Failure, innermost};
 
 /// Where the engine listens unless `DOCKER_HOST` says otherwise.
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
@@ -79,7 +79,7 @@ impl Docker {
         match answer {
             Ok(_) => Ok(()),
             Err(error) => {
-                let cause = root_cause(&error);
+                let cause = innermost(&error).to_string();
                 let failure =
                     Failure::preflight(format!("no Docker engine answers at {}", self.address));
                 Err(if cause.contains("ermission denied") {
@@ -155,14 +155,4 @@ impl Docker {
         }
         Ok(())
     }
-}
-
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut deepest = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        deepest = source.to_string();
-        next = source.source();
-    }
-    deepest
 }

@@ -112,6 +112,11 @@ async fn a_daemon_left_behind_does_not_hold_us() {
     assert_eq!(lines, 1);
 }
 
+/// Whether a process of this id is there.
+fn is_running(pid: u32) -> bool {
+    to_pid(pid).is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
+}
+
 #[tokio::test]
 async fn a_detached_program_writes_to_its_log_and_ends_when_asked() {
     let folder = tempfile::tempdir().unwrap();

@@ -35,6 +35,15 @@ pub struct StackEnd {
     pub cause: Option<String>,
 }
 
+impl StackEnd {
+    /// The first failure, or that none was told.
+    pub fn cause_or_none(&self) -> &str {
+        self.cause
+            .as_deref()
+            .unwrap_or("CloudFormation gives no reason")
+    }
+}
+
 impl<'a> StackWatch<'a> {
     /// Prepares to follow an operation that is about to begin with this token, or one that is under way (no token).
     /// `before` is the stack as it was seen last, if it existed.

@@ -119,9 +119,7 @@ async fn execute(
         stack: end,
         evidence,
     } = context.follow(&mut watch).await?;
-    let cause = end
-        .cause
-        .unwrap_or_else(|| "CloudFormation gives no reason".to_owned());
+    let cause = end.cause_or_none();
     match end.during {
         During::Succeeded => Ok(()),
         During::RolledBack => Err(Failure::new(

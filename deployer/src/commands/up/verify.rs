@@ -72,11 +72,7 @@ pub(super) async fn verify(
     digest: &Digest,
 ) -> Result<Checked, Failure> {
     let config = context.config;
-    let settings = checker::Settings {
-        max_skew: config.max_skew,
-        expect_instances: Some(config.tasks),
-        ..checker::Settings::default()
-    };
+    let settings = context.check_settings(config.tasks);
     let mut subject = Verification::new(context.sink, outside, &url.target, settings, digest);
     if let Some(checked) = context
         .follow_for(&mut subject, config.verify_timeout)

@@ -176,9 +176,5 @@ fn of_request(error: &reqwest::Error) -> String {
     if let Some(status) = error.status() {
         return format!("status {}", status.as_u16());
     }
-    let mut innermost: &dyn std::error::Error = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
+    crate::error::innermost(error).to_string()
 }

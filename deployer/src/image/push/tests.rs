@@ -61,6 +61,13 @@ fn told(error: &PushError, registry: &FakeRegistry) -> String {
     text.replace(&registry.address(), "registry")
 }
 
+/// Whether the repository has an image of this digest.
+async fn exists(repository: &Repository, digest: &str) -> Result<bool, PushError> {
+    Session::open(repository, Retry::default())?
+        .has_image(digest)
+        .await
+}
+
 #[tokio::test]
 async fn an_empty_registry_gets_everything_the_manifest_last() {
     let (registry, image) = (FakeRegistry::start().await, image());

@@ -1,7 +1,7 @@
 //! Something else is under way on the stack.
 
 use super::{deleted, deleting, taking_down, taking_down_as_usual};
-use crate::commands::down::ROUNDS;
+use crate::commands::stack::ROUNDS;
 use crate::remote::RemoteErrorKind;
 use crate::testing::FakeWorld;
 use crate::testing::answer::resource;
