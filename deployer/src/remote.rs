@@ -133,6 +133,8 @@ pub trait Stacks: Send + Sync {
     async fn observe(&self, stack: &str) -> Remote<Option<Observed>>;
     /// Events since a moment (milliseconds since the Unix epoch), in any order.
     async fn events(&self, stack: &StackId, since_ms: i64) -> Remote<Vec<ResourceEvent>>;
+    /// The newest events, at least all of the latest moment; cheap, however long the stack's past is.
+    async fn newest_events(&self, stack: &StackId) -> Remote<Vec<ResourceEvent>>;
     /// All resources of a stack, also of one that was deleted.
     async fn resources(&self, stack: &StackId) -> Remote<Vec<Resource>>;
     /// Begins to create a stack.

@@ -34,24 +34,21 @@ impl Stacks for Aws {
         let mut events = Vec::new();
         let mut token = None;
         loop {
-            let answer = self
-                .cloudformation
-                .describe_stack_events()
-                .stack_name(stack.as_str())
-                .set_next_token(token)
-                .send()
-                .await
-                .map_err(error::of("DescribeStackEvents"))?;
-            let page: Vec<ResourceEvent> =
-                answer.stack_events().iter().map(resource_event).collect();
+            let (page, next) = self.event_page(stack, token).await?;
             // Newest first: a page that reaches back before the beginning is the last of interest.
             let reaches_back = page.iter().any(|event| event.at_ms < since_ms);
             events.extend(page.into_iter().filter(|event| event.at_ms >= since_ms));
-            token = answer.next_token;
+            token = next;
             if reaches_back || token.is_none() {
                 return Ok(events);
             }
         }
+    }
+
+    async fn newest_events(&self, stack: &StackId) -> Remote<Vec<ResourceEvent>> {
+        // A page holds far more events than ever share a millisecond.
+        let (page, _older) = self.event_page(stack, None).await?;
+        Ok(page)
     }
 
     async fn resources(&self, stack: &StackId) -> Remote<Vec<Resource>> {
@@ -202,6 +199,26 @@ impl Stacks for Aws {
             .await
             .map_err(error::of("ContinueUpdateRollback"))?;
         Ok(())
+    }
+}
+
+impl Aws {
+    /// One page of a stack's events, the newest first, and the token of the next page.
+    async fn event_page(
+        &self,
+        stack: &StackId,
+        token: Option<String>,
+    ) -> Remote<(Vec<ResourceEvent>, Option<String>)> {
+        let answer = self
+            .cloudformation
+            .describe_stack_events()
+            .stack_name(stack.as_str())
+            .set_next_token(token)
+            .send()
+            .await
+            .map_err(error::of("DescribeStackEvents"))?;
+        let page = answer.stack_events().iter().map(resource_event).collect();
+        Ok((page, answer.next_token))
     }
 }
 

@@ -52,6 +52,10 @@ impl Stacks for FakeWorld {
         Ok(Some(seen).filter(|_| !hidden))
     }
 
+    async fn newest_events(&self, stack: &StackId) -> Remote<Vec<ResourceEvent>> {
+        self.events(stack, 0).await
+    }
+
     async fn events(&self, _: &StackId, since_ms: i64) -> Remote<Vec<ResourceEvent>> {
         self.fails("DescribeStackEvents")?;
         let state = self.state.lock().unwrap();

@@ -55,7 +55,7 @@ impl<'a> StackWatch<'a> {
         token: Option<&str>,
     ) -> Remote<Self> {
         let past = match before {
-            Some(stack) => world.events(&stack.id, 0).await?,
+            Some(stack) => world.newest_events(&stack.id).await?,
             None => Vec::new(),
         };
         Ok(Self {
