@@ -35,6 +35,26 @@ pub async fn check_with_clock(target: &Target, settings: &Settings, clock: &dyn 
     Report::new(target, settings, started, &evidence)
 }
 
+/// Asks a target once, on a connection of its own: does it answer at all? Its clock is not looked at.
+pub async fn knock(target: &Target, settings: &Settings) -> Result<(), Failure> {
+    let asked = async {
+        let route = target.route().await?;
+        Connection::new(&route, settings, 0)?
+            .ask(&SystemClock::new())
+            .await
+            .result
+    };
+    // Resolving the name has the time of a request, too.
+    match tokio::time::timeout(settings.timeout * 2, asked).await {
+        Ok(Ok(_received)) => Ok(()),
+        Ok(Err(failure)) => Err(failure),
+        Err(_elapsed) => Err(Failure::Resolve {
+            host: target.endpoint().0.to_string(),
+            detail: "no answer from the resolver in time".to_owned(),
+        }),
+    }
+}
+
 async fn sample(
     route: &Route,
     settings: &Settings,

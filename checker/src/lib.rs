@@ -38,7 +38,7 @@ mod units;
 mod verdict;
 
 pub use answer::{Answer, AnswerError};
-pub use check::{check, check_with_clock};
+pub use check::{check, check_with_clock, knock};
 pub use clock::{Clock, Reading, SystemClock};
 pub use exchange::Discard;
 pub use failure::Failure;

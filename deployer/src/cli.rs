@@ -12,9 +12,10 @@ Exit codes:
     3  configuration, credentials, tools or program are not fit to be deployed; what runs is untouched
     4  the deployment failed; what was there before is in place again
     5  the stack needs a person
-    6  deployed, but the check from outside failed
+    6  the check from outside failed; what was there before is in place again
     7  another operation is under way and did not end in time
-  130  interrupted";
+  130  interrupted
+With `plan --exit-code`: 2 means that something would change.";
 
 /// How long the check may take, unless told otherwise.
 const DEFAULT_VERIFY_TIMEOUT: &str = "2m";
@@ -60,6 +61,10 @@ pub struct Shared {
     #[arg(long, global = true, value_name = "REGION", env = "AWS_REGION")]
     pub region: Option<String>,
 
+    /// What the environment says about the region apart from `AWS_REGION`.
+    #[arg(long, hide = true, global = true, env = "AWS_DEFAULT_REGION")]
+    pub default_region: Option<String>,
+
     /// Profile of the AWS configuration files.
     #[arg(long, global = true, value_name = "NAME", env = "AWS_PROFILE")]
     pub profile: Option<String>,
@@ -94,7 +99,7 @@ pub struct Shared {
     #[arg(long, global = true, value_enum, default_value_t = Output::Human, env = "DEPLOYER_OUTPUT")]
     pub output: Output,
 
-    /// Longest time that one operation may take before it is left alone.
+    /// Longest time that one operation may take; then an update is cancelled, and a deletion left to itself.
     #[arg(
         long,
         global = true,
@@ -120,15 +125,21 @@ pub enum Output {
 pub enum Command {
     /// Build, push, deploy, roll over without a failed request, and check the result from outside.
     Up(Up),
+    /// Show what `up` would change, without changing anything.
+    Plan(Plan),
+    /// Go back to an image that was deployed before, and check the result from outside.
+    Rollback(Rollback),
+    /// List what was deployed when, and how it ended.
+    History,
     /// Delete everything that `up` made, and look whether anything is left.
     Down,
     /// Show the stack, its tasks and what the service answers.
-    Status,
+    Status(Status),
 }
 
-/// Settings of `up`; each overrides its counterpart in `deployer.toml`.
+/// Settings of the service; each overrides its counterpart in `deployer.toml`.
 #[derive(Debug, Default, Args)]
-pub struct Up {
+pub struct Sizes {
     /// Tasks that should run, at least 2.
     #[arg(long, value_name = "N", env = "DEPLOYER_TASKS")]
     pub tasks: Option<u32>,
@@ -144,18 +155,117 @@ pub struct Up {
     /// Processor of the tasks: X86_64 or ARM64. Default: the one of this machine.
     #[arg(long, value_name = "NAME", env = "DEPLOYER_ARCHITECTURE")]
     pub architecture: Option<String>,
-
-    /// How long the check from outside may take to succeed.
-    #[arg(long, value_name = "DURATION", env = "DEPLOYER_VERIFY_TIMEOUT", default_value = DEFAULT_VERIFY_TIMEOUT)]
-    pub verify_timeout: String,
 }
 
-impl Up {
-    /// What stands in for these settings where a command has none of them.
-    pub fn for_other_commands() -> Self {
+/// How a deployment goes about it.
+#[derive(Debug, Args)]
+pub struct Manner {
+    /// How long the check from outside may take to succeed; then the version before is put back.
+    #[arg(long, value_name = "DURATION", env = "DEPLOYER_VERIFY_TIMEOUT", default_value = DEFAULT_VERIFY_TIMEOUT)]
+    pub verify_timeout: String,
+
+    /// Agree to replace or remove what exists; without it, `up` asks, or stops where there is nobody to ask.
+    #[arg(long)]
+    pub yes: bool,
+
+    /// Do not wait for what somebody else has begun: end with exit code 7.
+    #[arg(long)]
+    pub no_wait: bool,
+
+    /// What Ctrl-C and SIGTERM do while something is under way: take it back, or leave it to itself. A second one always leaves.
+    #[arg(long, value_enum, value_name = "WHAT", env = "DEPLOYER_ON_INTERRUPT", default_value_t = OnInterrupt::Cancel)]
+    pub on_interrupt: OnInterrupt,
+}
+
+impl Default for Manner {
+    fn default() -> Self {
         Self {
             verify_timeout: DEFAULT_VERIFY_TIMEOUT.to_owned(),
-            ..Self::default()
+            yes: false,
+            no_wait: false,
+            on_interrupt: OnInterrupt::default(),
+        }
+    }
+}
+
+/// What the first Ctrl-C or SIGTERM does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum OnInterrupt {
+    /// Cancel what was begun, and follow it until what was before is in place again.
+    #[default]
+    Cancel,
+    /// Leave at once; what was begun goes on by itself.
+    Detach,
+}
+
+/// Settings of `up`.
+#[derive(Debug, Default, Args)]
+pub struct Up {
+    /// The service.
+    #[command(flatten)]
+    pub sizes: Sizes,
+
+    /// The deployment.
+    #[command(flatten)]
+    pub manner: Manner,
+
+    /// Let CloudFormation end before the service is stable (its EXPRESS mode); rollout, check and rollback are done from here.
+    #[arg(long, env = "DEPLOYER_EXPRESS")]
+    pub express: bool,
+
+    /// Show what would change, as `plan` does, and change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// With `--dry-run`: exit code 2 if something would change.
+    #[arg(long, requires = "dry_run")]
+    pub exit_code: bool,
+}
+
+/// Settings of `plan`.
+#[derive(Debug, Default, Args)]
+pub struct Plan {
+    /// The service.
+    #[command(flatten)]
+    pub sizes: Sizes,
+
+    /// Exit code 2 if something would change.
+    #[arg(long)]
+    pub exit_code: bool,
+
+    /// Do not wait for what somebody else has begun: end with exit code 7.
+    #[arg(long)]
+    pub no_wait: bool,
+}
+
+/// Settings of `rollback`.
+#[derive(Debug, Default, Args)]
+pub struct Rollback {
+    /// Image to go back to: its digest (also the first digits), or a revision that `history` lists. Default: the last one that
+    /// ran before the one that runs.
+    #[arg(long, value_name = "DIGEST|N")]
+    pub to: Option<String>,
+
+    /// The deployment.
+    #[command(flatten)]
+    pub manner: Manner,
+}
+
+/// Settings of `status`.
+#[derive(Debug, Default, Args)]
+pub struct Status {
+    /// Follow what is under way to its end first.
+    #[arg(long)]
+    pub watch: bool,
+}
+
+impl Command {
+    /// What the first Ctrl-C or SIGTERM does.
+    pub fn on_interrupt(&self) -> OnInterrupt {
+        match self {
+            Self::Up(up) => up.manner.on_interrupt,
+            Self::Rollback(rollback) => rollback.manner.on_interrupt,
+            Self::Plan(_) | Self::History | Self::Down | Self::Status(_) => OnInterrupt::Cancel,
         }
     }
 }

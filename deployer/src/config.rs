@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use url::Url;
 
-use crate::cli::{Output, Shared, Up};
+use crate::cli::{Manner, Output, Shared, Sizes};
 use crate::engine::Pace;
 use crate::error::{Failure, FailureKind};
 use crate::image::Architecture;
@@ -151,6 +151,12 @@ pub struct Config {
     pub timeout: Duration,
     /// Longest time for the check to succeed.
     pub verify_timeout: Duration,
+    /// Has the user agreed in advance to replace or remove what exists?
+    pub agreed: bool,
+    /// Is what others have begun waited for?
+    pub wait: bool,
+    /// Does CloudFormation end an operation before the service is stable?
+    pub express: bool,
     /// Form of the output.
     pub output: Output,
 }
@@ -180,14 +186,13 @@ pub fn parse(text: &str) -> Result<File, toml::de::Error> {
     toml::from_str(text)
 }
 
-/// Resolves all settings. `root` is the absolute folder of the configuration file, `default_region` what the
-/// environment says apart from `AWS_REGION`.
+/// Resolves all settings. `root` is the absolute folder of the configuration file.
 pub fn resolve(
     shared: &Shared,
-    up: &Up,
+    sizes: &Sizes,
+    manner: &Manner,
     file: File,
     root: &Path,
-    default_region: Option<&String>,
 ) -> Result<Config, Failure> {
     let stack = match given(shared.stack.as_ref()) {
         Some(name) => name.parse().map_err(usage)?,
@@ -200,10 +205,10 @@ pub fn resolve(
         .clone()
         .or(file.template)
         .unwrap_or_else(|| PathBuf::from("infra/service.yaml"));
-    let access = access(shared, file.region, file.profile, default_region)?;
+    let access = access(shared, file.region, file.profile)?;
 
     let package = file.image.package.unwrap_or_else(|| "app".to_owned());
-    let architecture = match up.architecture.clone().or(file.service.architecture) {
+    let architecture = match sizes.architecture.clone().or(file.service.architecture) {
         Some(name) => name
             .parse::<Architecture>()
             .map_err(|error| Failure::preflight(error.to_string()).hint("use X86_64 or ARM64"))?,
@@ -212,15 +217,15 @@ pub fn resolve(
                 .hint("set `architecture` under `[service]` in `deployer.toml`")
         })?,
     };
-    let tasks = up.tasks.or(file.service.tasks).unwrap_or(2);
+    let tasks = sizes.tasks.or(file.service.tasks).unwrap_or(2);
     if !(2..=100).contains(&tasks) {
         return Err(Failure::preflight(format!("`tasks` cannot be {tasks}"))
             .hint("set it to a number from 2 (one for each zone) to 100"));
     }
 
     let port = file.service.port.unwrap_or(LOCAL_PORT);
-    let cpu = up.cpu.or(file.service.cpu).unwrap_or(256);
-    let memory = up.memory.or(file.service.memory).unwrap_or(512);
+    let cpu = sizes.cpu.or(file.service.cpu).unwrap_or(256);
+    let memory = sizes.memory.or(file.service.memory).unwrap_or(512);
     fargate_pair(cpu, memory)?;
 
     let mut parameters: BTreeMap<String, String> = file
@@ -271,7 +276,10 @@ pub fn resolve(
             ..failure
         })?,
         timeout: duration("--timeout", &shared.timeout)?,
-        verify_timeout: duration("--verify-timeout", &up.verify_timeout)?,
+        verify_timeout: duration("--verify-timeout", &manner.verify_timeout)?,
+        agreed: manner.yes,
+        wait: !manner.no_wait,
+        express: false,
         output: shared.output,
         root: root.to_owned(),
     })
@@ -330,7 +338,6 @@ fn access(
     shared: &Shared,
     file_region: Option<String>,
     file_profile: Option<String>,
-    default_region: Option<&String>,
 ) -> Result<Access, Failure> {
     let address = |setting: &Option<String>| {
         given(setting.as_ref())
@@ -348,7 +355,7 @@ fn access(
         return Ok(Access {
             local: false,
             region: given(shared.region.as_ref())
-                .or(given(default_region))
+                .or(given(shared.default_region.as_ref()))
                 .map(str::to_owned)
                 .or(file_region),
             profile: given(shared.profile.as_ref())
@@ -433,27 +440,22 @@ mod tests {
         }
     }
 
-    fn up() -> Up {
-        Up {
-            verify_timeout: "2m".to_owned(),
+    fn sizes() -> Sizes {
+        Sizes {
             architecture: Some("X86_64".to_owned()),
-            ..Up::default()
+            ..Sizes::default()
         }
     }
 
-    fn resolved(shared: &Shared, up: &Up, text: &str) -> Result<Config, Failure> {
-        resolve(
-            shared,
-            up,
-            parse(text).unwrap(),
-            Path::new("/project"),
-            None,
-        )
+    fn resolved(shared: &Shared, sizes: &Sizes, text: &str) -> Result<Config, Failure> {
+        let file = parse(text).unwrap();
+        let root = Path::new("/project");
+        resolve(shared, sizes, &Manner::default(), file, root)
     }
 
     #[test]
     fn defaults() {
-        let config = resolved(&shared(), &up(), MINIMAL).unwrap();
+        let config = resolved(&shared(), &sizes(), MINIMAL).unwrap();
         assert_eq!(config.template, Path::new("/project/infra/service.yaml"));
         assert_eq!(config.image.dockerfile, Path::new("/project/Dockerfile"));
         assert_eq!(config.image.binary, "app");
@@ -468,7 +470,7 @@ mod tests {
     #[test]
     fn flags_override_the_file() {
         let text = "stack = \"clock\"\nregion = \"eu-west-1\"\nprofile = \"p\"\n[service]\ntasks = 3\ncpu = 512\nmemory = 1024\n";
-        let from_file = resolved(&shared(), &up(), text).unwrap();
+        let from_file = resolved(&shared(), &self::sizes(), text).unwrap();
         assert_eq!(from_file.access.region.as_deref(), Some("eu-west-1"));
         assert_eq!(from_file.parameters["DesiredCount"], "3");
         let flags = Shared {
@@ -476,9 +478,9 @@ mod tests {
             stack: Some("other".to_owned()),
             ..shared()
         };
-        let sizes = Up {
+        let sizes = Sizes {
             tasks: Some(4),
-            ..up()
+            ..self::sizes()
         };
         let from_flags = resolved(&flags, &sizes, text).unwrap();
         assert_eq!(from_flags.access.region.as_deref(), Some("eu-north-1"));
@@ -494,7 +496,7 @@ mod tests {
             region: Some("eu-west-1".to_owned()),
             ..shared()
         };
-        let access = resolved(&local, &up(), MINIMAL).unwrap().access;
+        let access = resolved(&local, &sizes(), MINIMAL).unwrap().access;
         assert_eq!(
             access.endpoint_url.unwrap().as_str(),
             "http://127.0.0.1:4566/"
@@ -508,7 +510,7 @@ mod tests {
             connect_to: Some("127.0.0.1:80".to_owned()),
             ..local
         };
-        let access = resolved(&moved, &up(), MINIMAL).unwrap().access;
+        let access = resolved(&moved, &sizes(), MINIMAL).unwrap().access;
         assert_eq!(access.registry.unwrap().to_string(), "localhost:4999");
         assert_eq!(access.connect_to.unwrap().to_string(), "127.0.0.1:80");
     }
@@ -521,7 +523,7 @@ mod tests {
                 endpoint_url: Some(elsewhere.to_owned()),
                 ..shared()
             };
-            let failure = resolved(&shared, &up(), MINIMAL).unwrap_err();
+            let failure = resolved(&shared, &sizes(), MINIMAL).unwrap_err();
             assert_eq!(failure.kind, FailureKind::Usage, "{elsewhere}");
         }
     }
@@ -558,7 +560,7 @@ mod tests {
             ..shared()
         };
         let text = "stack = \"clock\"\nregion = \"eu-west-1\"\n";
-        let config = resolved(&shared, &up(), text).unwrap();
+        let config = resolved(&shared, &sizes(), text).unwrap();
         assert_eq!(config.access.region.as_deref(), Some("eu-west-1"));
         assert_eq!(config.access.profile, None);
         assert_eq!(config.access.endpoint_url, None);
@@ -572,9 +574,9 @@ mod tests {
         };
         for text in ["[service]\ntasks = 3\n", "[service]\nport = 9000\n"] {
             let text = format!("{MINIMAL}{text}");
-            let remote = resolved(&shared(), &up(), &text).unwrap();
+            let remote = resolved(&shared(), &sizes(), &text).unwrap();
             assert_eq!(remote.fits_the_emulator(), Ok(()));
-            let local = resolved(&local, &up(), &text).unwrap();
+            let local = resolved(&local, &sizes(), &text).unwrap();
             assert_eq!(
                 local.fits_the_emulator().unwrap_err().kind,
                 FailureKind::Preflight
@@ -589,18 +591,18 @@ mod tests {
             .to_string();
         assert!(unknown.contains("unknown field `task`"), "{unknown}");
         assert!(unknown.contains("line 3"), "{unknown}");
-        let failure = resolved(&shared(), &up(), "").unwrap_err();
+        let failure = resolved(&shared(), &sizes(), "").unwrap_err();
         assert_eq!(failure.message, "no stack name is set");
         let failure = resolved(
             &shared(),
-            &up(),
+            &sizes(),
             "stack = \"clock\"\n[service]\ntasks = 1\n",
         )
         .unwrap_err();
         assert_eq!(failure.kind, FailureKind::Preflight);
         let failure = resolved(
             &shared(),
-            &up(),
+            &sizes(),
             "stack = \"clock\"\n[parameters]\nImageUri = \"x\"\n",
         )
         .unwrap_err();
@@ -610,7 +612,7 @@ mod tests {
             ..shared()
         };
         assert_eq!(
-            resolved(&bad, &up(), MINIMAL).unwrap_err().kind,
+            resolved(&bad, &sizes(), MINIMAL).unwrap_err().kind,
             FailureKind::Usage
         );
     }
@@ -619,7 +621,7 @@ mod tests {
     fn our_own_files_fit_together() {
         let template = include_str!("../../infra/service.yaml");
         let parameters = template.split("\nConditions:").next().unwrap();
-        let config = resolved(&shared(), &up(), include_str!("../../deployer.toml")).unwrap();
+        let config = resolved(&shared(), &sizes(), include_str!("../../deployer.toml")).unwrap();
         for name in config
             .parameters
             .keys()
@@ -637,7 +639,7 @@ mod tests {
     #[test]
     fn template_parameters_of_every_type_become_text() {
         let text = "stack = \"clock\"\n[parameters]\nLogRetentionDays = 14\nVpcCidr = \"10.1.0.0/24\"\nFlag = true\n";
-        let config = resolved(&shared(), &up(), text).unwrap();
+        let config = resolved(&shared(), &sizes(), text).unwrap();
         assert_eq!(config.parameters["LogRetentionDays"], "14");
         assert_eq!(config.parameters["VpcCidr"], "10.1.0.0/24");
         assert_eq!(config.parameters["Flag"], "true");

@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::event::Sink;
 use crate::remote::{Remote, RemoteError};
+use crate::stop::Stop;
 
 /// How often to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +41,28 @@ pub trait Subject: Send {
     async fn look(&mut self) -> Remote<Option<Self::End>>;
 }
 
+/// On which terms a subject is followed.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms<'a> {
+    /// How often to look.
+    pub pace: Pace,
+    /// Until when.
+    pub deadline: Instant,
+    /// Whose wish to stop is heeded, if anybody's.
+    pub stop: Option<&'a Stop>,
+}
+
+impl Terms<'_> {
+    /// For what happens on this machine, and soon.
+    pub const fn local(deadline: Instant) -> Self {
+        Self {
+            pace: Pace::LOCAL,
+            deadline,
+            stop: None,
+        }
+    }
+}
+
 /// How following a subject went.
 #[derive(Debug)]
 pub enum Followed<T> {
@@ -47,6 +70,8 @@ pub enum Followed<T> {
     Ended(T),
     /// The deadline passed before; it goes on by itself.
     DeadlinePassed,
+    /// Somebody wishes to stop; it goes on by itself.
+    Stopped,
 }
 
 /// Follows a subject to its end.
@@ -54,6 +79,24 @@ pub enum Followed<T> {
 /// Looks that fail in passing (throttled, reset, 5xx) are reported once and repeated with growing pauses; they never
 /// decide the outcome. Others, such as expired credentials, end the following with that error.
 pub async fn follow<S: Subject>(
+    subject: &mut S,
+    terms: Terms<'_>,
+    sink: &Sink,
+) -> Result<Followed<S::End>, RemoteError> {
+    let stopped = async {
+        match terms.stop {
+            Some(stop) => stop.wished().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        () = stopped => Ok(Followed::Stopped),
+        followed = look_until(subject, terms.pace, terms.deadline, sink) => followed,
+    }
+}
+
+async fn look_until<S: Subject>(
     subject: &mut S,
     pace: Pace,
     deadline: Instant,
@@ -123,8 +166,31 @@ mod tests {
         })
     }
 
-    fn in_a_minute() -> Instant {
-        Instant::now() + Duration::from_mins(1)
+    fn for_a_minute() -> Terms<'static> {
+        Terms {
+            pace: Pace::REMOTE,
+            deadline: Instant::now() + Duration::from_mins(1),
+            stop: None,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wish_to_stop_is_heeded_at_once() {
+        let (switch, stop) = crate::stop::StopSwitch::new();
+        let terms = Terms {
+            stop: Some(&stop),
+            ..for_a_minute()
+        };
+        let press = async {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            switch.press();
+        };
+        let began = Instant::now();
+        let mut endless = Script(VecDeque::new());
+        let sink = sink();
+        let (end, ()) = tokio::join!(follow(&mut endless, terms, &sink), press);
+        assert!(matches!(end, Ok(Followed::Stopped)));
+        assert_eq!(began.elapsed(), Duration::from_secs(5));
     }
 
     #[tokio::test(start_paused = true)]
@@ -136,14 +202,14 @@ mod tests {
             error(RemoteErrorKind::Unreachable),
             Ok(Some(7)),
         ]));
-        let end = follow(&mut script, Pace::REMOTE, in_a_minute(), &sink()).await;
+        let end = follow(&mut script, for_a_minute(), &sink()).await;
         assert!(matches!(end, Ok(Followed::Ended(7))));
     }
 
     #[tokio::test(start_paused = true)]
     async fn others_do() {
         let mut script = Script(VecDeque::from([error(RemoteErrorKind::Credentials)]));
-        let end = follow(&mut script, Pace::REMOTE, in_a_minute(), &sink()).await;
+        let end = follow(&mut script, for_a_minute(), &sink()).await;
         assert_eq!(end.unwrap_err().kind, RemoteErrorKind::Credentials);
     }
 
@@ -155,7 +221,7 @@ mod tests {
                 .collect(),
         );
         let began = Instant::now();
-        let end = follow(&mut script, Pace::REMOTE, in_a_minute(), &sink()).await;
+        let end = follow(&mut script, for_a_minute(), &sink()).await;
         assert!(matches!(end, Ok(Followed::DeadlinePassed)));
         assert!(began.elapsed() <= Duration::from_mins(1));
     }

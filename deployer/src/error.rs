@@ -77,6 +77,11 @@ impl Failure {
         Self::new(FailureKind::Preflight, message)
     }
 
+    /// Ctrl-C, SIGTERM, or a terminal that was closed: see [`FailureKind::Interrupted`].
+    pub fn interrupted() -> Self {
+        Self::new(FailureKind::Interrupted, "interrupted")
+    }
+
     /// Adds why it failed.
     #[must_use]
     pub fn because(mut self, cause: impl fmt::Display) -> Self {

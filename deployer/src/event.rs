@@ -10,9 +10,10 @@ use serde::Serialize;
 
 use crate::error::Failure;
 use crate::names::{Digest, StackId, StackName};
-use crate::remote::Change;
 use crate::rollout::{Deployment, StoppedTask, Task};
+use crate::stack::change::Change;
 use crate::stack::status::StackStatus;
+use crate::watch::Probed;
 
 /// Number of the event format; grows when a reader of older output could misunderstand a newer one.
 pub const FORMAT: u32 = 1;
@@ -37,6 +38,8 @@ pub enum Phase {
     Rollout,
     /// Checking from outside.
     Check,
+    /// Putting the version before in place again.
+    Back,
     /// Deleting the stack.
     Delete,
     /// Looking whether anything is left.
@@ -55,6 +58,7 @@ impl Phase {
             Self::Update => "update",
             Self::Rollout => "rollout",
             Self::Check => "check",
+            Self::Back => "back",
             Self::Delete => "delete",
             Self::Proof => "proof",
         }
@@ -105,6 +109,8 @@ pub struct Summary {
     pub tasks: Vec<Task>,
     /// The last check.
     pub check: Checked,
+    /// What a probe saw while the version before was replaced; absent where there was none, or nothing was changed.
+    pub probe: Option<Probed>,
     /// The command that takes it down again.
     pub take_down: String,
     /// How long each phase took.
@@ -194,6 +200,10 @@ pub enum Event {
     TaskFailed { task: StoppedTask, log: Vec<String> },
     /// A check from outside was made.
     Checked { check: Checked },
+    /// What a probe saw while one version was replaced by another.
+    Probed { probe: Probed },
+    /// The user is asked a question, to be answered by yes or no.
+    Asked { question: String },
     /// Something is not as it should be, without being in the way.
     Warned { message: String },
     /// Something worth knowing.

@@ -29,6 +29,7 @@ pub mod remote;
 pub mod report;
 pub mod rollout;
 pub mod stack;
+pub mod stop;
 pub mod watch;
 
 #[cfg(test)]
@@ -44,6 +45,7 @@ use cli::{Cli, Command};
 use config::Config;
 use error::{Failure, FailureKind};
 use event::{Event, Sink};
+use stop::{Stop, StopSwitch};
 
 /// Runs the program with the arguments of this process.
 pub fn run() -> ExitCode {
@@ -57,13 +59,25 @@ pub fn run() -> ExitCode {
         result
     });
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::WouldChange) => ExitCode::from(WOULD_CHANGE),
         Err(failure) => {
             let exit_code = failure.kind.exit_code();
             sink.send(&Event::Failed { exit_code, failure });
             ExitCode::from(exit_code)
         }
     }
+}
+
+/// Exit code of `plan --exit-code` when something would change, as in other tools that plan.
+const WOULD_CHANGE: u8 = 2;
+
+/// How a command that did not fail ended.
+enum Outcome {
+    /// It did what it is for.
+    Done,
+    /// It was asked whether something would change, and something would.
+    WouldChange,
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
@@ -84,8 +98,9 @@ fn start_diagnostics() {
     }
 }
 
-/// Runs the command; Ctrl-C, SIGTERM and a terminal that is closed end it, and say what that leaves.
-async fn interruptible(cli: &Cli, sink: &Sink) -> Result<(), Failure> {
+/// Runs the command. The first Ctrl-C or SIGTERM ends it in order, where there is something to be put in order; a second one, or a
+/// terminal that is closed, ends it at once. It says what that leaves.
+async fn interruptible(cli: &Cli, sink: &Sink) -> Result<Outcome, Failure> {
     let failed =
         |error| Failure::new(FailureKind::Unexpected, "cannot listen to signals").because(error);
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
@@ -102,11 +117,25 @@ async fn interruptible(cli: &Cli, sink: &Sink) -> Result<(), Failure> {
             None => std::future::pending().await,
         }
     };
+    let (switch, stop) = StopSwitch::new();
+    let signalled = async {
+        for first in [true, false] {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            let in_order =
+                first && cli.command.on_interrupt() == cli::OnInterrupt::Cancel && switch.press();
+            if !in_order {
+                return;
+            }
+            sink.note("interrupted: taking back what was begun; once more to leave it to itself");
+        }
+    };
     tokio::select! {
-        result = dispatch(cli, sink) => result,
+        result = dispatch(cli, sink, &stop) => result,
         _ = hung_up => Err(interrupted()),
-        _ = interrupt.recv() => Err(interrupted()),
-        _ = terminate.recv() => Err(interrupted()),
+        () = signalled => Err(interrupted()),
     }
 }
 
@@ -126,11 +155,10 @@ fn ignores_hangup(status: &str) -> bool {
 }
 
 fn interrupted() -> Failure {
-    Failure::new(FailureKind::Interrupted, "interrupted")
-        .hint("what was begun on the stack goes on by itself: the same command again comes back to it, `status` with the same options shows it")
+    Failure::interrupted().hint("what was begun on the stack goes on by itself: the same command again comes back to it, `status` with the same options shows it")
 }
 
-async fn dispatch(cli: &Cli, sink: &Sink) -> Result<(), Failure> {
+async fn dispatch(cli: &Cli, sink: &Sink, stop: &Stop) -> Result<Outcome, Failure> {
     let config = settings(cli)?;
     let begun = |command| {
         sink.send(&Event::Begun {
@@ -141,22 +169,59 @@ async fn dispatch(cli: &Cli, sink: &Sink) -> Result<(), Failure> {
             version: env!("CARGO_PKG_VERSION"),
         });
     };
+    let context = commands::Context {
+        config: &config,
+        sink,
+        stop,
+    };
+    // For commands whose result is all there is to say.
+    let quiet = Sink::new(Box::new(event::Silent));
+    let quietly = commands::Context {
+        sink: &quiet,
+        ..context
+    };
     match &cli.command {
+        Command::Plan(cli::Plan { exit_code, .. })
+        | Command::Up(cli::Up {
+            dry_run: true,
+            exit_code,
+            ..
+        }) => {
+            begun("plan");
+            let plan = Box::pin(commands::plan::run(context)).await?;
+            report::plan(&plan, config.output);
+            return Ok(if *exit_code && plan.changes_something() {
+                Outcome::WouldChange
+            } else {
+                Outcome::Done
+            });
+        }
         Command::Up(_) => {
             begun("up");
-            Box::pin(commands::up::run(&config, sink)).await
+            Box::pin(commands::up::run(context)).await?;
+        }
+        Command::Rollback(rollback) => {
+            begun("rollback");
+            Box::pin(commands::rollback::run(context, rollback.to.as_deref())).await?;
+        }
+        Command::History => {
+            let history = commands::history::run(quietly).await?;
+            report::history(&history, config.output);
         }
         Command::Down => {
             begun("down");
-            commands::down::run(&config, sink).await
+            commands::down::run(context).await?;
         }
-        Command::Status => {
-            let quiet = Sink::new(Box::new(event::Silent));
-            let status = commands::status::run(&config, &quiet).await?;
+        Command::Status(status) => {
+            if status.watch {
+                begun("status");
+                commands::status::watch(context).await?;
+            }
+            let status = commands::status::run(quietly).await?;
             report::status(&status, config.output);
-            Ok(())
         }
     }
+    Ok(Outcome::Done)
 }
 
 /// Reads and resolves all settings.
@@ -171,18 +236,25 @@ fn settings(cli: &Cli) -> Result<Config, Failure> {
     let root = std::fs::canonicalize(folder).map_err(|error| {
         Failure::preflight(format!("cannot find `{}`", folder.display())).because(error)
     })?;
-    let default_up = cli::Up::for_other_commands();
-    let up = match &cli.command {
-        Command::Up(up) => up,
-        Command::Down | Command::Status => &default_up,
+    let resolve = |sizes: &cli::Sizes, manner: &cli::Manner| {
+        config::resolve(&cli.shared, sizes, manner, file, &root)
     };
-    config::resolve(
-        &cli.shared,
-        up,
-        file,
-        &root,
-        std::env::var("AWS_DEFAULT_REGION").ok().as_ref(),
-    )
+    match &cli.command {
+        Command::Up(up) => {
+            let config = resolve(&up.sizes, &up.manner)?;
+            let express = up.express;
+            Ok(Config { express, ..config })
+        }
+        Command::Plan(plan) => {
+            let config = resolve(&plan.sizes, &cli::Manner::default())?;
+            let wait = !plan.no_wait;
+            Ok(Config { wait, ..config })
+        }
+        Command::Rollback(rollback) => resolve(&cli::Sizes::default(), &rollback.manner),
+        Command::History | Command::Down | Command::Status(_) => {
+            resolve(&cli::Sizes::default(), &cli::Manner::default())
+        }
+    }
 }
 
 #[cfg(test)]

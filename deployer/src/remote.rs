@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::names::{StackId, StackName};
+use crate::names::{Digest, StackId, StackName};
 use crate::rollout::{Service, StoppedTask, Target, Task};
+use crate::stack::change::Change;
 use crate::stack::{Observed, ResourceEvent};
 
 /// What kind of failure a remote call met: decides whether looking again makes sense.
@@ -85,6 +86,8 @@ pub struct Wanted {
     pub template: String,
     /// Parameter key → value.
     pub parameters: BTreeMap<String, String>,
+    /// Does CloudFormation end before what it made is ready (its EXPRESS mode)?
+    pub express: bool,
 }
 
 /// One resource of a stack.
@@ -98,19 +101,6 @@ pub struct Resource {
     pub resource_type: String,
     /// For example `CREATE_COMPLETE`.
     pub status: String,
-}
-
-/// One change that a change set would make.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Change {
-    /// `Add`, `Modify`, `Remove`, …
-    pub action: String,
-    /// Name in the template.
-    pub logical_id: String,
-    /// For example `AWS::ECS::Service`.
-    pub resource_type: String,
-    /// `True`, `False` or `Conditional`, where the service says so.
-    pub replacement: Option<String>,
 }
 
 /// Where a change set stands.
@@ -135,6 +125,8 @@ pub trait Stacks: Send + Sync {
     async fn events(&self, stack: &StackId, since_ms: i64) -> Remote<Vec<ResourceEvent>>;
     /// The newest events, at least all of the latest moment; cheap, however long the stack's past is.
     async fn newest_events(&self, stack: &StackId) -> Remote<Vec<ResourceEvent>>;
+    /// The text of the template that the stack was made of.
+    async fn template(&self, stack: &StackId) -> Remote<String>;
     /// All resources of a stack, also of one that was deleted.
     async fn resources(&self, stack: &StackId) -> Remote<Vec<Resource>>;
     /// Begins to create a stack.
@@ -169,6 +161,8 @@ pub struct Login {
 pub trait Repositories: Send + Sync {
     /// The address of a repository (`HOST/NAME`), if it exists.
     async fn repository_uri(&self, name: &str) -> Remote<Option<String>>;
+    /// Does the repository hold the image with this digest?
+    async fn image_exists(&self, repository: &str, digest: &Digest) -> Remote<bool>;
     /// A login that is valid for some hours.
     async fn login(&self) -> Remote<Login>;
 }
@@ -188,6 +182,8 @@ pub trait Rollouts: Send + Sync {
     async fn cluster_exists(&self, cluster: &str) -> Remote<bool>;
     /// Does the load balancer exist?
     async fn load_balancer_exists(&self, arn: &str) -> Remote<bool>;
+    /// The image that a task definition runs; `None` when it does not exist any more.
+    async fn image_of(&self, task_definition: &str) -> Remote<Option<String>>;
     /// Deletes the task definitions that are left over of a family (deleted stacks leave them inactive); returns how many.
     async fn delete_task_definitions(&self, family: &str) -> Remote<usize>;
 }

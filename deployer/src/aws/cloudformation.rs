@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use aws_sdk_cloudformation::types::{self, Capability, ChangeSetStatus};
+use aws_sdk_cloudformation::types::{
+    self, Capability, ChangeSetStatus, DeploymentConfig, DeploymentConfigMode, TemplateStage,
+};
 
 use super::{Aws, error};
 use crate::names::{StackId, StackName};
-use crate::remote::{
-    Change, Proposal, Remote, RemoteError, RemoteErrorKind, Resource, Stacks, Wanted,
-};
+use crate::remote::{Proposal, Remote, RemoteError, RemoteErrorKind, Resource, Stacks, Wanted};
+use crate::stack::change::{Change, PropertyChange};
 use crate::stack::status::StackStatus;
 use crate::stack::{Observed, ResourceEvent};
 
@@ -51,6 +52,20 @@ impl Stacks for Aws {
         Ok(page)
     }
 
+    async fn template(&self, stack: &StackId) -> Remote<String> {
+        let answer = self
+            .cloudformation
+            .get_template()
+            .stack_name(stack.as_str())
+            .template_stage(TemplateStage::Original)
+            .send()
+            .await
+            .map_err(error::of("GetTemplate"))?;
+        answer
+            .template_body
+            .ok_or_else(|| incomplete("GetTemplate"))
+    }
+
     async fn resources(&self, stack: &StackId) -> Remote<Vec<Resource>> {
         let mut resources = Vec::new();
         let mut token = None;
@@ -89,6 +104,7 @@ impl Stacks for Aws {
             .template_body(&wanted.template)
             .set_parameters(Some(parameters(&wanted.parameters)))
             .capabilities(Capability::CapabilityIam)
+            .set_deployment_config(deployment_config(wanted))
             .client_request_token(token)
             .send()
             .await
@@ -108,6 +124,7 @@ impl Stacks for Aws {
             .template_body(&wanted.template)
             .set_parameters(Some(parameters(&wanted.parameters)))
             .capabilities(Capability::CapabilityIam)
+            .set_deployment_config(deployment_config(wanted))
             .client_token(token)
             .send()
             .await
@@ -242,12 +259,27 @@ fn says_unchanged(reason: &str) -> bool {
     reason.contains("didn't contain changes") || reason.contains("No updates are to be performed")
 }
 
+/// Asks for CloudFormation's EXPRESS mode, where that is wanted.
+fn deployment_config(wanted: &Wanted) -> Option<DeploymentConfig> {
+    let express = || {
+        DeploymentConfig::builder()
+            .mode(DeploymentConfigMode::Express)
+            .build()
+    };
+    wanted.express.then(express)
+}
+
+/// What CloudFormation shows in place of a value under `NoEcho`.
+const HIDDEN: &str = "****";
+
 fn parameters(values: &BTreeMap<String, String>) -> Vec<types::Parameter> {
     let parameter = |(key, value): (&String, &String)| {
-        types::Parameter::builder()
-            .parameter_key(key)
-            .parameter_value(value)
-            .build()
+        let parameter = types::Parameter::builder().parameter_key(key);
+        if value == HIDDEN {
+            parameter.use_previous_value(true).build()
+        } else {
+            parameter.parameter_value(value).build()
+        }
     };
     values.iter().map(parameter).collect()
 }
@@ -295,7 +327,29 @@ fn resource_event(event: &types::StackEvent) -> ResourceEvent {
 
 fn change(found: &types::Change) -> Option<Change> {
     let change = found.resource_change()?;
+    let mut properties: Vec<PropertyChange> = Vec::new();
+    for detail in change.details() {
+        let Some(target) = detail.target() else {
+            continue;
+        };
+        let attribute = target.attribute().map(|attribute| attribute.as_str());
+        // The same property is listed once for each of the causes of its change.
+        let name = target.name().or(attribute).unwrap_or_default();
+        if !name.is_empty() && properties.iter().all(|known| known.name != name) {
+            properties.push(PropertyChange {
+                name: name.to_owned(),
+                recreation: target
+                    .requires_recreation()
+                    .map(|recreation| recreation.as_str().to_owned()),
+            });
+        }
+    }
     Some(Change {
+        properties,
+        physical_id: change
+            .physical_resource_id
+            .clone()
+            .filter(|id| !id.is_empty()),
         action: change.action().map(|action| action.as_str().to_owned())?,
         logical_id: change.logical_resource_id.clone()?,
         resource_type: change.resource_type.clone().unwrap_or_default(),

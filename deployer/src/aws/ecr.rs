@@ -1,8 +1,10 @@
 //! Image repositories.
 
 use async_trait::async_trait;
+use aws_sdk_ecr::types::ImageIdentifier;
 
 use super::{Aws, error};
+use crate::names::Digest;
 use crate::remote::{Login, Remote, RemoteError, RemoteErrorKind, Repositories};
 
 #[async_trait]
@@ -21,6 +23,25 @@ impl Repositories for Aws {
                 .first()
                 .and_then(|repository| repository.repository_uri.clone())),
             Err(error) if error.kind == RemoteErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn image_exists(&self, repository: &str, digest: &Digest) -> Remote<bool> {
+        let image = ImageIdentifier::builder()
+            .image_digest(digest.as_str())
+            .build();
+        let answer = self
+            .ecr
+            .batch_get_image()
+            .repository_name(repository)
+            .image_ids(image)
+            .send()
+            .await
+            .map_err(error::of("BatchGetImage"));
+        match answer {
+            Ok(answer) => Ok(!answer.images().is_empty()),
+            Err(error) if error.kind == RemoteErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }
     }

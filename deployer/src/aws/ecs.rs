@@ -77,6 +77,25 @@ impl Rollouts for Aws {
         self.find_load_balancer(arn).await
     }
 
+    async fn image_of(&self, task_definition: &str) -> Remote<Option<String>> {
+        let answer = self
+            .ecs
+            .describe_task_definition()
+            .task_definition(task_definition)
+            .send()
+            .await
+            .map_err(error::of("DescribeTaskDefinition"));
+        match answer {
+            Ok(answer) => Ok(answer
+                .task_definition()
+                .and_then(|found| found.container_definitions().first())
+                .and_then(|container| container.image.clone())),
+            // ECS has no other word for a task definition that does not exist.
+            Err(error) if error.code.as_deref() == Some("ClientException") => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn delete_task_definitions(&self, family: &str) -> Remote<usize> {
         let mut left = Vec::new();
         let mut token = None;

@@ -4,13 +4,13 @@ use std::time::{Duration, Instant};
 
 use crate::commands::stack::ROUNDS;
 use crate::commands::{Connection, Context, connect, emulator};
-use crate::config::Config;
+use crate::engine::Followed;
 use crate::error::{Failure, FailureKind};
-use crate::event::{Event, Phase, Sink};
+use crate::event::{Event, Phase};
 use crate::local::{Emulator, Presence, Stopped};
 use crate::remote::{Resource, World};
 use crate::stack::Observed;
-use crate::stack::decide::{BeforeDown, before_down};
+use crate::stack::before::{BeforeDown, before_down};
 use crate::watch::Disappearance;
 
 #[cfg(test)]
@@ -20,8 +20,8 @@ mod tests;
 const PROOF_LIMIT: Duration = Duration::from_secs(90);
 
 /// Runs the command.
-pub async fn run(config: &Config, sink: &Sink) -> Result<(), Failure> {
-    let context = Context { config, sink };
+pub async fn run(context: Context<'_>) -> Result<(), Failure> {
+    let Context { config, sink, .. } = context;
     let emulator = emulator(config)?;
     let Some(emulator) = emulator else {
         let connection = connect(context).await?.announced(sink);
@@ -55,7 +55,7 @@ async fn remove_leftovers(context: Context<'_>, emulator: &Emulator) -> Result<(
 /// Takes the stack down and proves it.
 async fn down(context: Context<'_>, connection: &Connection) -> Result<(), Failure> {
     let began = Instant::now();
-    let Context { config, sink } = context;
+    let Context { config, sink, .. } = context;
     let world = connection.world.as_ref();
     let taken_down = take_down(context, world).await?;
     if let Some(resources) = &taken_down {
@@ -115,7 +115,7 @@ async fn take_down(
             }
             BeforeDown::AttachToDeletion => {
                 let work = async {
-                    let end = context.attach(world, &stack).await?;
+                    let end = context.attach_to_deletion(world, &stack).await?;
                     context.deletion_succeeded(world, &stack, end).await
                 };
                 context.sink.phase(Phase::Delete, work).await?;
@@ -125,7 +125,9 @@ async fn take_down(
                     .sink
                     .note("an update is under way: cancelling it first");
                 // Refused when the update ended a moment ago: the next round sees.
-                let _ = world.cancel_update(&stack.id, &super::new_token()).await;
+                let _ = world
+                    .cancel_update(&stack.id, &super::new_token("down"))
+                    .await;
                 context.attach(world, &stack).await?;
             }
             BeforeDown::Wait => {
@@ -180,8 +182,9 @@ async fn prove(
     let mut search = Disappearance::new(world, resources);
     let looked_for = search.looked_for();
     match context.follow_for(&mut search, PROOF_LIMIT).await? {
-        Some(()) => Ok(looked_for),
-        None => Err(Failure::new(
+        Followed::Ended(()) => Ok(looked_for),
+        Followed::Stopped => Err(Failure::interrupted()),
+        Followed::DeadlinePassed => Err(Failure::new(
             FailureKind::Stuck,
             "the stack is deleted, but something of it is left",
         )

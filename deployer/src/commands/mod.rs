@@ -1,7 +1,12 @@
 //! One file a command: gather, decide, act. What they share is here.
 
+mod deploy;
 pub mod down;
+pub mod history;
 mod image;
+pub(crate) mod machine;
+pub mod plan;
+pub mod rollback;
 mod stack;
 pub mod status;
 pub mod up;
@@ -13,11 +18,12 @@ use tokio::time::Instant;
 
 use crate::aws::Aws;
 use crate::config::{Access, Config};
-use crate::engine::{self, Followed, Subject};
+use crate::engine::{self, Followed, Subject, Terms};
 use crate::error::{Failure, FailureKind};
 use crate::event::{Event, Sink};
 use crate::local::Emulator;
 use crate::remote::{Caller, Identity as _, RemoteError, RemoteErrorKind, World};
+use crate::stop::Stop;
 
 /// Logical name of the image repository in the template.
 const REPOSITORY: &str = "Repository";
@@ -26,40 +32,73 @@ const TEMPLATE_LIMIT: usize = 51_200;
 
 /// What commands run with.
 #[derive(Clone, Copy)]
-pub(crate) struct Context<'a> {
-    pub(crate) config: &'a Config,
-    pub(crate) sink: &'a Sink,
+pub struct Context<'a> {
+    /// All settings.
+    pub config: &'a Config,
+    /// Where events go.
+    pub sink: &'a Sink,
+    /// The user's wish to stop.
+    pub stop: &'a Stop,
 }
 
 impl Context<'_> {
-    /// Follows a subject until it ends or the operation's time is over.
+    /// Follows a subject until it ends; that its time is over, or that somebody wishes to stop, is a failure.
     async fn follow<S: Subject>(&self, subject: &mut S) -> Result<S::End, Failure> {
-        self.follow_for(subject, self.config.timeout)
-            .await?
-            .ok_or_else(|| self.timed_out())
+        match self.follow_for(subject, self.config.timeout).await? {
+            Followed::Ended(end) => Ok(end),
+            Followed::DeadlinePassed => Err(self.timed_out()),
+            Followed::Stopped => Err(Failure::interrupted()),
+        }
     }
 
-    /// Follows a subject for this long; `None` when it did not end in that time.
+    /// Follows a subject for this long.
     async fn follow_for<S: Subject>(
         &self,
         subject: &mut S,
         limit: Duration,
-    ) -> Result<Option<S::End>, Failure> {
-        let deadline = Instant::now() + limit;
-        match engine::follow(subject, self.config.access.pace, deadline, self.sink).await {
-            Ok(Followed::Ended(end)) => Ok(Some(end)),
-            Ok(Followed::DeadlinePassed) => Ok(None),
-            // Something is under way: whatever this is, it is not the kind of failure after which nothing was touched.
-            Err(error) => {
-                let failure = self.remote_failure(&error);
-                let kind = if failure.kind == FailureKind::Preflight {
-                    FailureKind::Unexpected
-                } else {
-                    failure.kind
-                };
-                Err(Failure { kind, ..failure })
-            }
+    ) -> Result<Followed<S::End>, Failure> {
+        let terms = Terms {
+            pace: self.config.access.pace,
+            deadline: Instant::now() + limit,
+            stop: Some(self.stop),
+        };
+        // Something is under way: whatever this is, it is not the kind of failure after which nothing was touched.
+        engine::follow(subject, terms, self.sink)
+            .await
+            .map_err(|error| self.remote_failure_under_way(&error))
+    }
+
+    /// Does this, unless somebody wishes to stop before it is done.
+    async fn unless_stopped<T>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        tokio::select! {
+            biased;
+            () = self.stop.wished() => Err(Failure::interrupted()),
+            result = work => result,
         }
+    }
+
+    /// The same, deaf to a wish to stop: on the way back, which is followed to its end.
+    fn heedless(self) -> Self {
+        static NEVER: std::sync::OnceLock<Stop> = std::sync::OnceLock::new();
+        Self {
+            stop: NEVER.get_or_init(Stop::never),
+            ..self
+        }
+    }
+
+    /// The end of what was taken back because its time was over.
+    fn overdue(&self, what: &str) -> Failure {
+        Failure::new(
+            FailureKind::RolledBack,
+            format!(
+                "{what} did not end within {} s",
+                self.config.timeout.as_secs()
+            ),
+        )
+        .hint("allow more time: `--timeout 1h`")
     }
 
     fn timed_out(&self) -> Failure {
@@ -83,6 +122,17 @@ impl Context<'_> {
     /// A remote call that failed for good, as the end of a command.
     fn remote_failure(&self, error: &RemoteError) -> Failure {
         remote_failure(&self.config.access, error)
+    }
+
+    /// The same where something is under way, so that it cannot be said that nothing was touched.
+    fn remote_failure_under_way(&self, error: &RemoteError) -> Failure {
+        let failure = self.remote_failure(error);
+        let kind = if failure.kind == FailureKind::Preflight {
+            FailureKind::Unexpected
+        } else {
+            failure.kind
+        };
+        Failure { kind, ..failure }
     }
 }
 
@@ -218,9 +268,17 @@ async fn connect(context: Context<'_>) -> Result<Connection, Failure> {
     })
 }
 
-/// A token that makes a request recognisable, in its repetitions and in the events it causes.
-fn new_token() -> String {
-    format!("deployer-{:016x}", rand::random::<u64>())
+/// A token that makes a request recognisable, in its repetitions and in the events it causes: what it is for is part of it.
+fn new_token(purpose: &str) -> String {
+    format!("{TOKEN_PREFIX}{purpose}-{:016x}", rand::random::<u64>())
+}
+
+/// What the tokens of this program begin with.
+pub(crate) const TOKEN_PREFIX: &str = "deployer-";
+
+fn missing_output(key: &'static str) -> Failure {
+    Failure::preflight(format!("the stack has no output `{key}`"))
+        .hint("the template has to name what it makes: `docs/template.md` lists the outputs that are needed")
 }
 
 /// Where the service answers, for the check and for people.

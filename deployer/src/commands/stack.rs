@@ -1,10 +1,12 @@
 //! Operations on the stack that more than one command needs.
 
-use crate::commands::{Context, REPOSITORY, is_about_another_operation, new_token};
+use crate::commands::{Context, REPOSITORY, is_about_another_operation, missing_output, new_token};
+use crate::engine::Followed;
 use crate::error::{Failure, FailureKind};
 use crate::event::Event;
 use crate::remote::{Resource, World};
 use crate::stack::Observed;
+use crate::stack::before::{Meaning, meaning};
 use crate::stack::decide::{During, Operation};
 use crate::stack::status::{Phase, StackStatus};
 use crate::watch::{StackEnd, StackWatch};
@@ -21,6 +23,37 @@ impl Context<'_> {
             .map_err(|error| self.remote_failure(&error))
     }
 
+    /// Waits for what somebody else has begun on the stack, says what that is, and how it failed if it did. Where waiting is
+    /// not wanted, that is a failure.
+    pub(super) async fn wait_for(
+        &self,
+        world: &dyn World,
+        stack: &Observed,
+    ) -> Result<StackEnd, Failure> {
+        let what = match meaning(Some(&stack.status)) {
+            Meaning::UnderWay(what) | Meaning::Remarkable(what) => what,
+            Meaning::Absent | Meaning::Settled => "at rest",
+        };
+        if !self.config.wait {
+            return Err(Failure::new(
+                FailureKind::Busy,
+                "another operation is under way on the stack",
+            )
+            .because(format!("it is {}: {what}", stack.status))
+            .hint("wait for it: leave out `--no-wait`, or `deployer status --watch`"));
+        }
+        self.sink.note(format!(
+            "the stack is {} ({what}): waiting for that to end",
+            stack.status
+        ));
+        let end = self.attach(world, stack).await?;
+        if let Some(cause) = &end.cause {
+            self.sink
+                .warn(format!("what was under way failed: {cause}"));
+        }
+        Ok(end)
+    }
+
     /// Follows what is under way on the stack until it rests.
     pub(super) async fn attach(
         &self,
@@ -35,17 +68,27 @@ impl Context<'_> {
         self.follow_attached(&mut watch, stack).await
     }
 
+    /// Follows a deletion that is under way.
+    pub(super) async fn attach_to_deletion(
+        &self,
+        world: &dyn World,
+        stack: &Observed,
+    ) -> Result<StackEnd, Failure> {
+        let mut watch =
+            StackWatch::prepare(world, self.sink, Operation::Attached, Some(stack), None)
+                .await
+                .map_err(|error| self.remote_failure(&error))?;
+        self.sink.send(&attached(stack));
+        self.follow_deletion(&mut watch).await
+    }
+
     /// Follows what was not begun by a request of which the resources are known.
     async fn follow_attached(
         &self,
         watch: &mut StackWatch<'_>,
         stack: &Observed,
     ) -> Result<StackEnd, Failure> {
-        self.sink.send(&Event::OperationBegun {
-            operation: "attach",
-            stack_id: stack.id.clone(),
-            resource_types: Vec::new(),
-        });
+        self.sink.send(&attached(stack));
         self.follow(watch).await
     }
 
@@ -53,6 +96,31 @@ impl Context<'_> {
     pub(super) fn never_rests() -> Failure {
         Failure::new(FailureKind::Busy, "the stack does not come to rest")
             .hint("is somebody else working on it? Look with `deployer status`, then try again")
+    }
+
+    /// The end of a command that can do nothing about the stack as it is.
+    pub(super) fn refused(stack: &Observed, remedy: &str) -> Failure {
+        Failure::new(FailureKind::Stuck, format!("the stack is {}", stack.status)).hint(remedy)
+    }
+
+    /// The name of the stack's image repository.
+    pub(super) async fn repository_of(
+        &self,
+        world: &dyn World,
+        stack: &Observed,
+    ) -> Result<String, Failure> {
+        if let Some(name) = stack.outputs.get("RepositoryName") {
+            return Ok(name.clone());
+        }
+        let resources = world
+            .resources(&stack.id)
+            .await
+            .map_err(|error| self.remote_failure(&error))?;
+        resources
+            .into_iter()
+            .find(|resource| resource.logical_id == REPOSITORY)
+            .and_then(|resource| resource.physical_id)
+            .ok_or_else(|| missing_output("RepositoryName"))
     }
 
     /// Continues a rollback that got stuck, and follows it.
@@ -64,7 +132,7 @@ impl Context<'_> {
         self.sink
             .warn("an earlier rollback did not finish: continuing it");
         let failed = |error| self.remote_failure(&error);
-        let token = new_token();
+        let token = new_token("continue");
         let operation = Operation::Attached;
         let mut watch = StackWatch::prepare(world, self.sink, operation, Some(stack), Some(&token))
             .await
@@ -88,7 +156,7 @@ impl Context<'_> {
     /// caller to look again.
     pub(super) async fn delete(&self, world: &dyn World, stack: &Observed) -> Result<(), Failure> {
         let failed = |error| self.remote_failure(&error);
-        let token = new_token();
+        let token = new_token("down");
         let mut watch = StackWatch::prepare(
             world,
             self.sink,
@@ -117,8 +185,26 @@ impl Context<'_> {
                 .map(|resource| resource.resource_type)
                 .collect(),
         });
-        let end = self.follow(&mut watch).await?;
+        let end = self.follow_deletion(&mut watch).await?;
         self.deletion_succeeded(world, stack, end).await
+    }
+
+    /// Follows a deletion: it cannot be taken back, so that the first wish to stop only makes that clear.
+    pub(super) async fn follow_deletion(
+        &self,
+        watch: &mut StackWatch<'_>,
+    ) -> Result<StackEnd, Failure> {
+        let _duty = self.stop.duty();
+        match self.follow_for(watch, self.config.timeout).await? {
+            Followed::Ended(end) => Ok(end),
+            Followed::DeadlinePassed => Err(self.timed_out()),
+            Followed::Stopped => {
+                self.sink.warn(
+                    "a deletion cannot be taken back: following it to its end; once more to leave it to itself",
+                );
+                self.heedless().follow(watch).await
+            }
+        }
     }
 
     /// Keeps a stack from being deleted that only has the name of ours: it holds something, but neither takes an image nor
@@ -174,5 +260,13 @@ impl Context<'_> {
             .because(end.cause_or_none())
             .with_evidence(left)
             .hint("what is listed is still there and may cost money: mend what it names, then run `deployer down` again"))
+    }
+}
+
+fn attached(stack: &Observed) -> Event {
+    Event::OperationBegun {
+        operation: "attach",
+        stack_id: stack.id.clone(),
+        resource_types: Vec::new(),
     }
 }

@@ -2,15 +2,17 @@
 
 use serde::Serialize;
 
+use crate::commands::stack::ROUNDS;
 use crate::commands::{Connection, Context, connect, emulator, public_url};
-use crate::config::Config;
+use crate::engine::Followed;
 use crate::error::Failure;
-use crate::event::{Checked, Sink};
+use crate::event::{Checked, Event};
 use crate::local::Presence;
 use crate::names::StackName;
 use crate::remote::World;
 use crate::rollout::{Target, Task};
-use crate::watch::{Network, Outside, ServiceNames, checked};
+use crate::stack::before::{Meaning, meaning};
+use crate::watch::{Network, Outside, RolloutWatch, ServiceNames, checked};
 
 #[cfg(test)]
 mod tests;
@@ -25,6 +27,8 @@ pub struct Status {
     pub stack: StackName,
     /// Its status, or `ABSENT`.
     pub status: String,
+    /// What has to be said about the status, where it is not simply as it should be.
+    pub remark: Option<&'static str>,
     /// Account that was asked; absent when nothing answers there.
     pub account: Option<String>,
     /// Region that was asked.
@@ -50,6 +54,7 @@ impl Status {
         Self {
             stack,
             status: ABSENT.to_owned(),
+            remark: None,
             account: None,
             region: None,
             url: None,
@@ -64,14 +69,57 @@ impl Status {
 }
 
 /// Runs the command.
-pub async fn run(config: &Config, sink: &Sink) -> Result<Status, Failure> {
-    let context = Context { config, sink };
+pub async fn run(context: Context<'_>) -> Result<Status, Failure> {
+    let Context { config, sink, .. } = context;
     if let Some(emulator) = emulator(config)?
         && emulator.presence(sink).await? == Presence::Absent
     {
         return Ok(Status::absent(config.stack.clone()));
     }
     look(context, connect(context).await?, &Network).await
+}
+
+/// Follows what is under way on the stack, and the rollout that it leads to, to their end.
+pub async fn watch(context: Context<'_>) -> Result<(), Failure> {
+    let Context { config, sink, .. } = context;
+    if let Some(emulator) = emulator(config)?
+        && emulator.presence(sink).await? == Presence::Absent
+    {
+        return Ok(());
+    }
+    follow(
+        context,
+        connect(context).await?.announced(sink).world.as_ref(),
+    )
+    .await
+}
+
+async fn follow(context: Context<'_>, world: &dyn World) -> Result<(), Failure> {
+    let mut found = context.observe(world).await?;
+    for _ in 0..ROUNDS {
+        context.sink.send(&Event::StackFound {
+            status: found.as_ref().map(|stack| stack.status.clone()),
+        });
+        let Some(stack) = &found else { return Ok(()) };
+        match meaning(Some(&stack.status)) {
+            Meaning::UnderWay(_) => {
+                context.wait_for(world, stack).await?;
+                found = context.observe(world).await?;
+            }
+            Meaning::Absent | Meaning::Settled | Meaning::Remarkable(_) => break,
+        }
+    }
+    // A stack at rest does not mean that the rollout is over.
+    let names = found.and_then(|stack| ServiceNames::of_outputs(&stack.outputs).ok());
+    if let Some(names) = names {
+        let mut rollout = RolloutWatch::new(world, context.sink, &names);
+        let limit = context.config.timeout;
+        match context.follow_for(&mut rollout, limit).await? {
+            Followed::Ended(_) | Followed::DeadlinePassed => {}
+            Followed::Stopped => return Err(Failure::interrupted()),
+        }
+    }
+    Ok(())
 }
 
 /// Looks at what there is in the account.
@@ -98,6 +146,10 @@ async fn fill(
         return Ok(());
     };
     status.status = stack.status.to_string();
+    status.remark = match meaning(Some(&stack.status)) {
+        Meaning::Remarkable(remark) | Meaning::UnderWay(remark) => Some(remark),
+        Meaning::Absent | Meaning::Settled => None,
+    };
     status.image = stack
         .parameters
         .get("ImageUri")

@@ -14,7 +14,7 @@ use super::health::{self, Health};
 use super::lock::{self, Lock};
 use super::presence::{self, Found, Looking, Presence};
 use super::{EMULATOR_VERSION, cache_folder, install, program, unwritable};
-use crate::engine::{self, Followed, Pace, Subject};
+use crate::engine::{self, Followed, Subject, Terms};
 use crate::error::{Failure, FailureKind};
 use crate::event::{Event, Sink};
 use crate::names::StackName;
@@ -104,10 +104,12 @@ impl Emulator {
     pub async fn presence(&self, sink: &Sink) -> Result<Presence, Failure> {
         let mut looking = Looking::new(self, sink);
         let deadline = Instant::now() + ANSWER_LIMIT;
-        match engine::follow(&mut looking, Pace::LOCAL, deadline, sink).await {
+        match engine::follow(&mut looking, Terms::local(deadline), sink).await {
             Ok(Followed::Ended(Found::Certain(presence))) => Ok(presence),
             Ok(Followed::Ended(Found::Stranger(what))) => Err(self.occupied(&what)),
-            Ok(Followed::DeadlinePassed) | Err(_) => Err(self.does_not_answer()),
+            Ok(Followed::DeadlinePassed | Followed::Stopped) | Err(_) => {
+                Err(self.does_not_answer())
+            }
         }
     }
 
@@ -194,10 +196,12 @@ impl Emulator {
             detached,
         };
         let deadline = Instant::now() + START_LIMIT;
-        match engine::follow(&mut coming_up, Pace::LOCAL, deadline, sink).await {
+        match engine::follow(&mut coming_up, Terms::local(deadline), sink).await {
             Ok(Followed::Ended(true)) => Ok(false),
             Ok(Followed::Ended(false)) => Err(self.did_not_start("it ended at once", &log)),
-            Ok(Followed::DeadlinePassed) => Err(self.did_not_start("it does not answer", &log)),
+            Ok(Followed::DeadlinePassed | Followed::Stopped) => {
+                Err(self.did_not_start("it does not answer", &log))
+            }
             Err(error) => Err(self.did_not_start(&error.to_string(), &log)),
         }
     }
@@ -235,7 +239,7 @@ impl Emulator {
         };
         process::terminate(pid);
         let deadline = Instant::now() + STOP_LIMIT;
-        let followed = engine::follow(&mut GoingDown(self), Pace::LOCAL, deadline, sink).await;
+        let followed = engine::follow(&mut GoingDown(self), Terms::local(deadline), sink).await;
         if !matches!(followed, Ok(Followed::Ended(()))) {
             return Err(Failure::new(
                 FailureKind::Stuck,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use crate::engine::{self, Followed, Pace, Subject};
+use crate::engine::{self, Followed, Subject, Terms};
 use crate::error::{Failure, FailureKind};
 use crate::event::Sink;
 use crate::remote::Remote;
@@ -33,10 +33,10 @@ pub(super) async fn take(path: &Path, doing: &str, sink: &Sink) -> Result<Lock, 
         told: false,
     };
     let deadline = Instant::now() + LIMIT;
-    match engine::follow(&mut waiting, Pace::LOCAL, deadline, sink).await {
+    match engine::follow(&mut waiting, Terms::local(deadline), sink).await {
         Ok(Followed::Ended(Ok(()))) => Ok(Lock { _file: file }),
         Ok(Followed::Ended(Err(error))) => Err(super::unwritable(path, &error)),
-        Ok(Followed::DeadlinePassed) | Err(_) => Err(Failure::new(
+        Ok(Followed::DeadlinePassed | Followed::Stopped) | Err(_) => Err(Failure::new(
             FailureKind::Busy,
             format!(
                 "another run is {doing}, and does not end within {} min",

@@ -1,6 +1,7 @@
 //! Readers of the event stream: bars on a terminal, lines elsewhere, JSON Lines. The only place that prints.
 
 mod json;
+mod lists;
 mod plain;
 mod terminal;
 mod text;
@@ -8,6 +9,8 @@ mod text;
 use std::io::{IsTerminal as _, Write};
 
 use crate::cli::Output;
+use crate::commands::history::History;
+use crate::commands::plan::Plan;
 use crate::commands::status::Status;
 use crate::event::{Event, Reporter};
 
@@ -35,6 +38,36 @@ pub fn status(status: &Status, output: Output) {
         Output::Human => text::status(status),
     };
     to_stdout(&text);
+}
+
+/// Prints a plan: one JSON object, or a list.
+pub fn plan(plan: &Plan, output: Output) {
+    let text = match output {
+        Output::Json => serde_json::to_string(plan).unwrap_or_default() + "\n",
+        Output::Human => lists::plan(plan),
+    };
+    to_stdout(&text);
+}
+
+/// Prints what was deployed: one JSON object, or a table.
+pub fn history(history: &History, output: Output) {
+    let text = match output {
+        Output::Json => serde_json::to_string(history).unwrap_or_default() + "\n",
+        Output::Human => lists::history(history),
+    };
+    to_stdout(&text);
+}
+
+/// Is there somebody who can read a question and answer it?
+pub fn somebody_is_there() -> bool {
+    is_capable_terminal() && std::io::stdin().is_terminal()
+}
+
+/// Reads the answer to a question that was asked: anything but a yes is a no.
+pub fn read_agreement() -> bool {
+    let mut answer = String::new();
+    let read = std::io::stdin().read_line(&mut answer);
+    read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes" | "Yes")
 }
 
 /// Writes to standard output. A reader that went away ends the output, not the work.

@@ -245,10 +245,16 @@ impl Reporter for Terminal {
             | Event::EmulatorKept { .. }
             | Event::Identified { .. }
             | Event::TaskFailed { .. }
+            | Event::Probed { .. }
             | Event::Noted { .. } => {
                 if let Some(line) = text::line(event) {
                     self.line(&format!("  {line}"));
                 }
+            }
+            Event::Asked { question } => {
+                // Bars that are drawn anew would take the question with them.
+                self.screen.set_move_cursor(false);
+                self.line(&format!("  {question} [y/N]"));
             }
             // The phases show it.
             Event::StackFound { .. } | Event::OperationEnded { .. } => {}

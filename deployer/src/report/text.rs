@@ -6,7 +6,9 @@ use crate::commands::status::{ABSENT, Status};
 use crate::error::Failure;
 use crate::event::{Checked, Event, Summary};
 use crate::rollout::{Deployment, StoppedTask};
+use crate::stack::change::Change;
 use crate::stack::resource::describe;
+use crate::watch::Probed;
 
 /// What there is to say about an event.
 pub(super) enum Words {
@@ -83,7 +85,8 @@ pub(super) fn words(event: &Event) -> Words {
         },
         Event::Proposed { changes } => {
             let plural = if changes.len() == 1 { "" } else { "s" };
-            format!("{} change{plural}: {}", changes.len(), change_list(changes))
+            let lines: Vec<String> = changes.iter().map(Change::line).collect();
+            format!("{} change{plural}: {}", changes.len(), lines.join("; "))
         }
         Event::Unchanged => "nothing to change".to_owned(),
         Event::Pushed {
@@ -102,6 +105,8 @@ pub(super) fn words(event: &Event) -> Words {
         ),
         Event::TaskFailed { task, log } => failed_task(task, log),
         Event::Checked { check } => format!("check: {}", checked(check)),
+        Event::Probed { probe } => format!("probe: {}", probed(probe)),
+        Event::Asked { question } => format!("{question} [y/N]"),
         Event::Warned { message } => format!("warning: {message}"),
         Event::Noted { message } => message.clone(),
         Event::Succeeded { summary } => return Words::Result(self::summary(summary)),
@@ -186,6 +191,9 @@ fn summary(summary: &Summary) -> String {
         .collect();
     row("tasks", &format!("{}: {}", tasks.len(), tasks.join(", ")));
     row("check", &checked(&summary.check));
+    if let Some(probe) = &summary.probe {
+        row("rollout", &probed(probe));
+    }
     let times: Vec<String> = summary
         .timings
         .iter()
@@ -210,6 +218,9 @@ pub(super) fn status(status: &Status) -> String {
         row("status", "there is no such stack");
     } else {
         row("status", &status.status);
+    }
+    if let Some(remark) = status.remark {
+        row("", remark);
     }
     let pairs = [
         ("account", &status.account),
@@ -276,6 +287,25 @@ fn indented(text: &str) -> String {
     text.replace('\n', "\n    ")
 }
 
+/// What a probe saw, in one line.
+pub(super) fn probed(probe: &Probed) -> String {
+    let Probed {
+        requests, failed, ..
+    } = probe;
+    let mut text = format!("{failed} of {requests} requests failed meanwhile");
+    if *failed > 0 {
+        let _ = write!(
+            text,
+            ", for {:.1} s at a stretch",
+            std::time::Duration::from_millis(probe.longest_gap_ms).as_secs_f64()
+        );
+    }
+    if let Some(why) = &probe.first_failure {
+        let _ = write!(text, " ({why})");
+    }
+    text
+}
+
 /// A check in one line.
 pub(super) fn checked(check: &Checked) -> String {
     let mut text = check.verdict.name().to_owned();
@@ -327,25 +357,6 @@ pub(super) fn pushed(digest: &str, bytes: u64, already_there: bool) -> String {
     } else {
         format!("image {digest} pushed: {} sent", size(bytes))
     }
-}
-
-fn change_list(changes: &[crate::remote::Change]) -> String {
-    let names: Vec<String> = changes
-        .iter()
-        .map(|change| {
-            let replaced = match change.replacement.as_deref() {
-                Some("True") => ", replaced",
-                Some("Conditional") => ", perhaps replaced",
-                _ => "",
-            };
-            format!(
-                "{} {}{replaced}",
-                change.action.to_lowercase(),
-                describe(&change.resource_type)
-            )
-        })
-        .collect();
-    names.join("; ")
 }
 
 /// Seconds as people say them: `0.3 s`, `12.0 s`, `2 min 05 s`.
@@ -423,6 +434,7 @@ mod tests {
                 task("abcdef0123", "us-east-1b"),
             ],
             check: check(),
+            probe: None,
             take_down: "deployer down --local".to_owned(),
             timings: vec![
                 Timing {

@@ -1,115 +1,9 @@
-//! What to do about a stack in each status: before an operation ([`before_up`], [`before_down`]) and during it ([`during`]).
+//! What follows from what is seen of a stack during an operation on it.
 //!
-//! The tables are closed over every status, so that a new one fails to compile until it is decided.
+//! The table is closed over every status, so that a new one fails to compile until it is decided. What to do before an
+//! operation is in [`super::before`].
 
 use super::status::{Phase, StackStatus};
-
-/// What `up` does about the stack it finds.
-#[must_use]
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BeforeUp {
-    /// There is none: create it.
-    Create,
-    /// Update it by change set.
-    Update,
-    /// Something is under way: follow it, then look again.
-    Attach,
-    /// It can only be deleted: say why, delete it, create it anew.
-    Recreate,
-    /// A rollback got stuck: continue it, then look again.
-    ContinueRollback,
-    /// A person has to act first.
-    Refuse {
-        /// What to tell that person.
-        remedy: &'static str,
-    },
-}
-
-/// What `up` does about a stack in this status; `None` when there is no stack.
-pub const fn before_up(status: Option<&StackStatus>) -> BeforeUp {
-    use StackStatus as S;
-    let Some(status) = status else {
-        return BeforeUp::Create;
-    };
-    match status {
-        S::DeleteComplete => BeforeUp::Create,
-        S::CreateComplete
-        | S::UpdateComplete
-        | S::ImportComplete
-        | S::UpdateRollbackComplete
-        | S::ImportRollbackComplete
-        | S::UpdateFailed => BeforeUp::Update,
-        S::ReviewInProgress | S::CreateFailed | S::RollbackComplete | S::RollbackFailed => BeforeUp::Recreate,
-        S::CreateInProgress
-        | S::RollbackInProgress
-        | S::DeleteInProgress
-        | S::UpdateInProgress
-        | S::UpdateCompleteCleanupInProgress
-        | S::UpdateRollbackInProgress
-        | S::UpdateRollbackCompleteCleanupInProgress
-        | S::ImportInProgress
-        | S::ImportRollbackInProgress
-        // It may be moving: look on, until it turns into something known or the deadline passes.
-        | S::Unknown(_) => BeforeUp::Attach,
-        S::UpdateRollbackFailed => BeforeUp::ContinueRollback,
-        S::DeleteFailed => BeforeUp::Refuse {
-            remedy: "an earlier deletion did not finish: run `deployer down`, which says what holds it",
-        },
-        S::ImportRollbackFailed => BeforeUp::Refuse {
-            remedy: "a resource import could not be undone: open the stack in the CloudFormation console",
-        },
-    }
-}
-
-/// What `down` does about the stack it finds.
-#[must_use]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BeforeDown {
-    /// There is nothing to take down.
-    Nothing,
-    /// Delete it.
-    Delete,
-    /// It is being deleted: follow that.
-    AttachToDeletion,
-    /// The service refuses a deletion now: cancel the update, follow, then look again.
-    CancelUpdate,
-    /// The service refuses a deletion now and nothing can be cancelled: follow, then look again.
-    Wait,
-}
-
-/// What `down` does about a stack in this status; `None` when there is no stack.
-pub const fn before_down(status: Option<&StackStatus>) -> BeforeDown {
-    use StackStatus as S;
-    let Some(status) = status else {
-        return BeforeDown::Nothing;
-    };
-    match status {
-        S::DeleteComplete => BeforeDown::Nothing,
-        S::DeleteInProgress => BeforeDown::AttachToDeletion,
-        S::UpdateInProgress => BeforeDown::CancelUpdate,
-        S::RollbackInProgress
-        | S::UpdateCompleteCleanupInProgress
-        | S::UpdateRollbackInProgress
-        | S::UpdateRollbackCompleteCleanupInProgress
-        | S::ImportInProgress
-        | S::ImportRollbackInProgress
-        | S::Unknown(_) => BeforeDown::Wait,
-        S::ReviewInProgress
-        | S::CreateInProgress
-        | S::CreateFailed
-        | S::CreateComplete
-        | S::RollbackFailed
-        | S::RollbackComplete
-        | S::DeleteFailed
-        | S::UpdateComplete
-        | S::UpdateFailed
-        | S::UpdateRollbackFailed
-        | S::UpdateRollbackComplete
-        | S::ImportComplete
-        | S::ImportRollbackFailed
-        | S::ImportRollbackComplete => BeforeDown::Delete,
-    }
-}
 
 /// An operation on a stack that is being followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -209,12 +103,13 @@ pub const fn during(operation: Operation, seen: Seen<'_>) -> During {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::fmt::Write as _;
 
     use super::*;
 
-    fn rows() -> Vec<(String, Option<StackStatus>)> {
+    /// Every status, with its name, and that there is no stack.
+    pub(crate) fn rows() -> Vec<(String, Option<StackStatus>)> {
         let mut rows = vec![("(no stack)".to_owned(), None)];
         for status in StackStatus::KNOWN {
             rows.push((status.to_string(), Some(status.clone())));
@@ -222,24 +117,6 @@ mod tests {
         let unknown = StackStatus::from("SOMETHING_NEW");
         rows.push((unknown.to_string(), Some(unknown)));
         rows
-    }
-
-    #[test]
-    fn before_an_operation() {
-        let mut table = String::new();
-        for (name, status) in rows() {
-            let up = match before_up(status.as_ref()) {
-                BeforeUp::Refuse { .. } => "Refuse".to_owned(),
-                other @ (BeforeUp::Create
-                | BeforeUp::Update
-                | BeforeUp::Attach
-                | BeforeUp::Recreate
-                | BeforeUp::ContinueRollback) => format!("{other:?}"),
-            };
-            let down = before_down(status.as_ref());
-            writeln!(table, "{name:<46}{up:<18}{down:?}").unwrap();
-        }
-        insta::assert_snapshot!(table);
     }
 
     #[test]

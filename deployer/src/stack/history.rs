@@ -10,7 +10,8 @@ use super::resource::describe;
 pub struct History {
     seen: HashSet<String>,
     cause: Option<ResourceEvent>,
-    token: Option<String>,
+    /// Tokens of the requests that the operation consists of; none where it was begun by others.
+    tokens: Vec<String>,
     since_ms: i64,
     /// Statuses of the stack itself that the operation's events told.
     reached: Vec<String>,
@@ -24,9 +25,14 @@ impl History {
             // Told apart by identifier: no clock has to agree with another.
             seen: before.iter().map(|event| event.id.clone()).collect(),
             since_ms: before.iter().map(|event| event.at_ms).max().unwrap_or(0),
-            token,
+            tokens: token.into_iter().collect(),
             ..Self::default()
         }
+    }
+
+    /// Counts the events of another request to the operation, such as that which cancels it.
+    pub fn also(&mut self, token: &str) {
+        self.tokens.push(token.to_owned());
     }
 
     /// Milliseconds since the Unix epoch: nothing of interest happened before.
@@ -52,10 +58,10 @@ impl History {
     }
 
     fn belongs(&self, event: &ResourceEvent) -> bool {
-        match (&self.token, &event.token) {
-            (Some(ours), Some(theirs)) => ours == theirs,
+        match &event.token {
+            Some(theirs) if !self.tokens.is_empty() => self.tokens.contains(theirs),
             // Not ours in particular, or an endpoint that does not pass the token on.
-            (None, _) | (_, None) => true,
+            Some(_) | None => true,
         }
     }
 
@@ -80,7 +86,7 @@ impl History {
 }
 
 /// Is this a failure in its own right: not the stack's own, and not a resource that was only cancelled?
-fn is_root_cause(event: &ResourceEvent) -> bool {
+pub(super) fn is_root_cause(event: &ResourceEvent) -> bool {
     let cancelled = event
         .reason
         .as_deref()

@@ -1,7 +1,10 @@
 //! What CloudFormation says about a stack, and what follows from it. Pure: knows neither tokio nor an SDK.
 
+pub mod before;
+pub mod change;
 pub mod decide;
 pub mod history;
+pub mod past;
 pub mod resource;
 pub mod status;
 

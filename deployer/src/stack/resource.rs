@@ -44,15 +44,25 @@ pub fn usual_seconds(resource_type: &str) -> u64 {
     }
 }
 
-/// The types of the unconditional resources of a template in YAML, one for each resource: what its first phase makes.
+/// A resource, as a template names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplateResource {
+    /// Name in the template.
+    pub logical_id: String,
+    /// For example `AWS::ECS::Service`.
+    pub resource_type: String,
+    /// Is it made under a condition only?
+    pub conditional: bool,
+}
+
+/// The resources of a template in YAML.
 ///
-/// Read line by line, which is enough for a progress bar and nothing else: a template that is written differently gives
-/// fewer or none, and the bar then shows no share.
-pub fn unconditional_types(template: &str) -> Vec<String> {
-    let mut types = Vec::new();
+/// Read line by line, which is enough for a progress bar and a list, and nothing else: a template that is written
+/// differently gives fewer or none.
+pub fn resources_of(template: &str) -> Vec<TemplateResource> {
+    let mut resources = Vec::new();
     let mut in_resources = false;
-    let mut current: Option<String> = None;
-    let mut conditional = false;
+    let mut current: Option<TemplateResource> = None;
     for line in template.lines() {
         let indent = line.len() - line.trim_start().len();
         let text = line.trim();
@@ -60,25 +70,36 @@ pub fn unconditional_types(template: &str) -> Vec<String> {
             continue;
         }
         if indent <= 2 {
-            if !conditional {
-                types.extend(current.take());
-            }
-            current = None;
-            conditional = false;
+            resources.extend(current.take().filter(|one| !one.resource_type.is_empty()));
         }
         if indent == 0 {
             in_resources = text == "Resources:";
-        } else if in_resources && indent == 4 {
+        } else if in_resources && indent == 2 {
+            current = Some(TemplateResource {
+                logical_id: text.trim_end_matches(':').to_owned(),
+                resource_type: String::new(),
+                conditional: false,
+            });
+        } else if indent == 4
+            && let Some(resource) = &mut current
+        {
             if let Some(name) = text.strip_prefix("Type:") {
-                current = Some(name.trim().to_owned());
+                name.trim().clone_into(&mut resource.resource_type);
             }
-            conditional |= text.starts_with("Condition:");
+            resource.conditional |= text.starts_with("Condition:");
         }
     }
-    if !conditional {
-        types.extend(current);
-    }
-    types
+    resources.extend(current.filter(|one| !one.resource_type.is_empty()));
+    resources
+}
+
+/// The types of the unconditional resources of a template, one for each resource: what its first phase makes.
+pub fn unconditional_types(template: &str) -> Vec<String> {
+    let resources = resources_of(template).into_iter();
+    let unconditional = resources.filter(|resource| !resource.conditional);
+    unconditional
+        .map(|resource| resource.resource_type)
+        .collect()
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 use checker::{InstanceReport, Report, Verdict};
 
 use super::world::service_names;
-use crate::remote::{Change, Resource};
+use crate::remote::Resource;
 use crate::rollout::{Deployment, Service, StoppedTask, Target, Task};
+use crate::stack::change::Change;
 
 /// Task definition of the version before.
 pub(super) const OLD: &str = "arn:task-definition/clock:1";
@@ -97,6 +98,8 @@ pub(crate) fn change(action: &str, logical_id: &str) -> Change {
         logical_id: logical_id.to_owned(),
         resource_type: super::moment::event(logical_id, "").resource_type,
         replacement: None,
+        physical_id: None,
+        properties: Vec::new(),
     }
 }
 

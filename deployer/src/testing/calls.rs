@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::FakeWorld;
 use super::moment::Moment;
-use crate::names::{StackId, StackName};
+use crate::names::{Digest, StackId, StackName};
 use crate::remote::{
     Account, Caller, Identity, Login, Logs, Proposal, Remote, RemoteError, Repositories, Resource,
     Rollouts, Stacks, Wanted,
@@ -64,6 +64,11 @@ impl Stacks for FakeWorld {
         Ok(since.rev().cloned().collect())
     }
 
+    async fn template(&self, _: &StackId) -> Remote<String> {
+        self.fails("GetTemplate")?;
+        Ok("the template of before".to_owned())
+    }
+
     async fn resources(&self, _: &StackId) -> Remote<Vec<Resource>> {
         self.fails("ListStackResources")?;
         Ok(self.resources.next())
@@ -80,7 +85,8 @@ impl Stacks for FakeWorld {
     }
 
     async fn propose(&self, stack: &StackId, wanted: &Wanted, _: &str) -> Remote<String> {
-        let what = format!("{} with {}", shown(stack), image(wanted));
+        let express = if wanted.express { ", express" } else { "" };
+        let what = format!("{} with {}{express}", shown(stack), image(wanted));
         self.change("CreateChangeSet", &what, None)?;
         Ok("change-set".to_owned())
     }
@@ -118,6 +124,11 @@ impl Repositories for FakeWorld {
         Ok(self
             .is_there(name)
             .then(|| format!("registry.example/{name}")))
+    }
+
+    async fn image_exists(&self, _: &str, digest: &Digest) -> Remote<bool> {
+        self.fails("BatchGetImage")?;
+        Ok(self.is_there_at_all(digest.as_str()))
     }
 
     async fn login(&self) -> Remote<Login> {
@@ -159,6 +170,11 @@ impl Rollouts for FakeWorld {
     async fn load_balancer_exists(&self, arn: &str) -> Remote<bool> {
         self.fails("DescribeLoadBalancers")?;
         Ok(self.is_there(arn))
+    }
+
+    async fn image_of(&self, task_definition: &str) -> Remote<Option<String>> {
+        self.fails("DescribeTaskDefinition")?;
+        Ok(self.images.get(task_definition).cloned())
     }
 
     async fn delete_task_definitions(&self, family: &str) -> Remote<usize> {

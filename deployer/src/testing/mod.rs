@@ -2,16 +2,19 @@
 //!
 //! - [`FakeWorld`] answers each question with what is scripted for it and writes down what it is told to change;
 //! - [`moment`] and [`answer`] are the words that scripts are written in;
+//! - [`FakeMachine`] is where commands run;
 //! - [`Transcript`] holds what was reported and what was changed, in one order, as text;
 //! - [`settings`] are those of a stack `clock` on AWS.
 
 pub(crate) mod answer;
 mod calls;
+pub(crate) mod machine;
 pub(crate) mod moment;
 pub(crate) mod script;
 mod transcript;
 mod world;
 
+pub(crate) use machine::FakeMachine;
 pub(crate) use transcript::Transcript;
 pub(crate) use world::{FOR_EVER, FakeWorld};
 
@@ -58,6 +61,9 @@ pub(crate) fn settings() -> Config {
         max_skew: Duration::from_secs(1),
         timeout: Duration::from_mins(30),
         verify_timeout: Duration::from_mins(2),
+        agreed: false,
+        wait: true,
+        express: false,
         output: Output::Human,
         root: here,
     }

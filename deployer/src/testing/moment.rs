@@ -24,6 +24,7 @@ pub(crate) struct There {
     pub(super) status: &'static str,
     pub(super) reason: Option<String>,
     pub(super) outputs: BTreeMap<String, String>,
+    pub(super) parameters: BTreeMap<String, String>,
     pub(super) events: Vec<ResourceEvent>,
 }
 
@@ -51,8 +52,15 @@ pub(crate) fn at(status: &'static str) -> Moment {
             .into_iter()
             .map(|(key, value)| (key.to_owned(), value))
             .collect(),
+        parameters: BTreeMap::new(),
         events: Vec::new(),
     })
+}
+
+/// The address of the image whose digest consists of this digit.
+pub(crate) fn image(digit: char) -> String {
+    let digits = digit.to_string().repeat(64);
+    format!("registry.example/clock-repository@sha256:{digits}")
 }
 
 /// The look fails in this way.
@@ -84,6 +92,14 @@ impl Moment {
     /// The service gives this reason for the status.
     pub(crate) fn because(self, reason: &str) -> Self {
         self.change(|there| there.reason = Some(reason.to_owned()))
+    }
+
+    /// The stack was given the image whose digest consists of this digit.
+    pub(crate) fn with_image(self, digit: char) -> Self {
+        let uri = image(digit);
+        self.change(|there| {
+            there.parameters.insert("ImageUri".to_owned(), uri);
+        })
     }
 
     /// The stack names the task definition of the version before.

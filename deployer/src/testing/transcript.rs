@@ -66,7 +66,16 @@ fn timeless(event: &Event) -> Event {
     if let Event::PhaseEnded { seconds, .. } | Event::TakenDown { seconds, .. } = &mut event {
         *seconds = 0.0;
     }
+    // How many requests fit into the pauses between two looks is a matter of chance.
+    let counted = |probe: &mut crate::watch::Probed| {
+        probe.requests = 1000;
+        probe.failed = probe.failed.min(1);
+    };
+    if let Event::Probed { probe } = &mut event {
+        counted(probe);
+    }
     if let Event::Succeeded { summary } = &mut event {
+        summary.probe.as_mut().map(counted);
         summary.seconds = 0.0;
         for timing in &mut summary.timings {
             timing.seconds = 0.0;

@@ -41,6 +41,8 @@ pub(crate) struct FakeWorld {
     pub(super) running: Vec<Task>,
     pub(super) stopped: Script<Vec<StoppedTask>>,
     pub(super) log: Vec<String>,
+    /// Task definition → image.
+    pub(super) images: HashMap<String, String>,
 }
 
 /// What calls leave behind.
@@ -83,6 +85,7 @@ impl FakeWorld {
             running: Vec::new(),
             stopped: Script::new("DescribeTasks", [Vec::new()]),
             log: Vec::new(),
+            images: HashMap::new(),
         }
     }
 
@@ -147,6 +150,15 @@ impl FakeWorld {
         self
     }
 
+    /// What task definitions run, by ARN.
+    pub(crate) fn images<const N: usize>(self, images: [(&str, &str); N]) -> Self {
+        let images = images.map(|(arn, image)| (arn.to_owned(), image.to_owned()));
+        Self {
+            images: images.into(),
+            ..self
+        }
+    }
+
     /// The transcript that this world writes to.
     pub(crate) fn transcript(&self) -> Transcript {
         self.transcript.clone()
@@ -192,6 +204,11 @@ impl FakeWorld {
         result
     }
 
+    /// Is it there, however often somebody looks?
+    pub(super) fn is_there_at_all(&self, name: &str) -> bool {
+        self.state.lock().unwrap().there.contains_key(name)
+    }
+
     pub(super) fn is_there(&self, physical_id: &str) -> bool {
         let mut state = self.state.lock().unwrap();
         match state.there.get_mut(physical_id) {
@@ -229,7 +246,7 @@ impl State {
             status: StackStatus::from(there.status),
             reason: there.reason,
             outputs: there.outputs,
-            parameters: std::collections::BTreeMap::new(),
+            parameters: there.parameters,
         }
     }
 }

@@ -12,6 +12,9 @@ use crate::remote::Remote;
 pub trait Outside: Send + Sync {
     /// Checks once.
     async fn check(&self, target: &Target, settings: &Settings) -> Report;
+
+    /// Sends one request, on a connection of its own; says why it failed.
+    async fn knock(&self, target: &Target, settings: &Settings) -> Result<(), String>;
 }
 
 /// Looks over the network.
@@ -21,6 +24,12 @@ pub struct Network;
 impl Outside for Network {
     async fn check(&self, target: &Target, settings: &Settings) -> Report {
         checker::check(target, settings).await
+    }
+
+    async fn knock(&self, target: &Target, settings: &Settings) -> Result<(), String> {
+        checker::knock(target, settings)
+            .await
+            .map_err(|failure| failure.to_string())
     }
 }
 

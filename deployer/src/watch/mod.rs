@@ -3,6 +3,7 @@
 mod check;
 mod evidence;
 mod gone;
+mod probe;
 mod proposal;
 mod rollout;
 mod stack;
@@ -11,6 +12,7 @@ mod update;
 pub use check::{Network, Outside, Verification, checked};
 pub use evidence::Evidence;
 pub use gone::Disappearance;
+pub use probe::{Probe, Probed};
 pub use proposal::ChangeSet;
 pub use rollout::{RolloutEnd, RolloutWatch, ServiceNames};
 pub use stack::{StackEnd, StackWatch};

@@ -7,7 +7,11 @@ use crate::names::StackId;
 use crate::remote::{Remote, Stacks, World};
 use crate::stack::decide::{During, Operation, Seen, during};
 use crate::stack::history::History;
+use crate::stack::status::{Phase, StackStatus};
 use crate::stack::{Observed, ResourceEvent};
+
+/// Events on one page of `DescribeStackEvents`, about: fewer are all there are.
+const WHOLE_PAGE: usize = 90;
 
 /// Follows one operation on one stack.
 pub struct StackWatch<'a> {
@@ -54,10 +58,14 @@ impl<'a> StackWatch<'a> {
         before: Option<&Observed>,
         token: Option<&str>,
     ) -> Remote<Self> {
-        let past = match before {
+        let mut past = match before {
             Some(stack) => world.newest_events(&stack.id).await?,
             None => Vec::new(),
         };
+        if operation == Operation::Attached && token.is_none() {
+            // What it has come to so far is told, too: its first failure above all.
+            past = before_the_newest_operation(past);
+        }
         Ok(Self {
             world,
             sink,
@@ -76,6 +84,11 @@ impl<'a> StackWatch<'a> {
     pub fn of_new_stack(mut self, id: StackId) -> Self {
         self.id = id;
         self
+    }
+
+    /// Counts the events of another request to the operation, such as that which cancels it.
+    pub fn also(&mut self, token: &str) {
+        self.history.also(token);
     }
 
     /// Calls this for each event of the operation.
@@ -102,6 +115,19 @@ impl<'a> StackWatch<'a> {
             return !self.ours || !self.history.is_silent();
         };
         !self.ours || self.history.reached(stack.status.as_str())
+    }
+}
+
+/// Of these events, the newest first, those that happened before the operation began that is under way.
+fn before_the_newest_operation(mut events: Vec<ResourceEvent>) -> Vec<ResourceEvent> {
+    let rested = |event: &ResourceEvent| {
+        event.is_stack() && StackStatus::from(event.status.as_str()).phase() != Phase::Moving
+    };
+    match events.iter().position(rested) {
+        Some(end_of_before) => events.split_off(end_of_before),
+        // All of them, or the operation is longer than the page: then it is followed from here on.
+        None if events.len() < WHOLE_PAGE => Vec::new(),
+        None => events,
     }
 }
 

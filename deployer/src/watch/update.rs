@@ -14,7 +14,7 @@ use crate::watch::{Evidence, ServiceNames, StackEnd, StackWatch};
 /// Follows an update of the stack.
 pub struct UpdateWatch<'a> {
     stack: StackWatch<'a>,
-    before: &'a Observed,
+    before: Observed,
     evidence: Evidence<'a>,
 }
 
@@ -33,13 +33,18 @@ impl<'a> UpdateWatch<'a> {
         world: &'a dyn World,
         sink: &'a Sink,
         stack: StackWatch<'a>,
-        before: &'a Observed,
+        before: &Observed,
     ) -> Self {
         Self {
             stack,
-            before,
+            before: before.clone(),
             evidence: Evidence::new(world, sink),
         }
+    }
+
+    /// Counts the events of the request that cancels the update to it.
+    pub fn also(&mut self, token: &str) {
+        self.stack.also(token);
     }
 
     /// Where the new version's tasks are, once the stack has told: outputs change only at the end, and not at all when it fails.

@@ -5,6 +5,7 @@ mod proof;
 mod waiting;
 
 use super::{Context, down};
+use crate::stop::Stop;
 use crate::testing::moment::{Moment, at, event};
 use crate::testing::{FakeWorld, connection, settings};
 
@@ -39,6 +40,7 @@ async fn taking_down(world: FakeWorld) -> String {
     let context = Context {
         config: &config,
         sink: &sink,
+        stop: &Stop::never(),
     };
     let world = world.shared();
     let result = down(context, &connection(&world)).await;

@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 
 use super::*;
-use crate::event::Silent;
+use crate::event::{Silent, Sink};
+use crate::stop::Stop;
 use crate::testing::answer::{answers, rolling_out, targets, task};
 use crate::testing::moment::{absent, at, expired, failed};
 use crate::testing::{FakeWorld, connection, settings};
@@ -16,6 +17,10 @@ impl Outside for Answering {
     async fn check(&self, _: &checker::Target, _: &checker::Settings) -> checker::Report {
         answers("0.1.0+0123456789ab")
     }
+
+    async fn knock(&self, _: &checker::Target, _: &checker::Settings) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// What the command prints, in JSON.
@@ -25,6 +30,7 @@ async fn looking(world: FakeWorld) -> String {
     let context = Context {
         config: &config,
         sink: &sink,
+        stop: &Stop::never(),
     };
     let world = world.shared();
     match look(context, connection(&world), &Answering).await {

@@ -7,12 +7,10 @@ mod not_creating;
 mod not_updating;
 mod rolling_out;
 mod updating;
-mod workshop;
 
-use workshop::FakeWorkshop;
-
-use crate::testing::FakeWorld;
+use super::{Made, Run};
 use crate::testing::moment::{Moment, at, event};
+use crate::testing::{FakeMachine, FakeWorld};
 
 /// What every deployment without incident looks like once the stack takes images.
 const USUAL_END: &str = "\
@@ -40,7 +38,22 @@ check: done in 0.0 s
 
 /// Runs the command in this world; returns the transcript.
 async fn bringing_up(world: FakeWorld) -> String {
-    FakeWorkshop::new(world).run().await
+    bringing_up_on(FakeMachine::new(world)).await
+}
+
+/// The same on a machine that has something special about it.
+async fn bringing_up_on(machine: FakeMachine) -> String {
+    let command = async |context: crate::commands::Context<'_>, machine: &FakeMachine| {
+        let run = Run {
+            context,
+            template: "Resources:\n  Repository:\n    Type: AWS::ECR::Repository\n",
+            machine,
+            workshop: machine,
+            made: Made::default(),
+        };
+        run.to_its_end().await
+    };
+    machine.run(command).await
 }
 
 /// The same, with what is always the same when all goes well in short.

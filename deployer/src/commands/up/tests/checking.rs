@@ -1,6 +1,6 @@
 //! The service runs; it is looked at from outside.
 
-use super::FakeWorkshop;
+use super::{FakeMachine, bringing_up_on};
 use crate::remote::Proposal;
 use crate::testing::FakeWorld;
 use crate::testing::answer::{answers, down};
@@ -9,7 +9,7 @@ use crate::testing::moment::at;
 /// The transcript from the check on, when checks find this, one after the other.
 async fn check(reports: impl IntoIterator<Item = checker::Report>) -> String {
     let world = FakeWorld::new([at("UPDATE_COMPLETE")]).proposals([Proposal::Empty]);
-    let text = FakeWorkshop::new(world).finding(reports).run().await;
+    let text = bringing_up_on(FakeMachine::new(world).finding(reports)).await;
     let (_, check) = text.split_once("check: begun\n").unwrap();
     check.to_owned()
 }

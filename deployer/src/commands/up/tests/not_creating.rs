@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{FakeWorkshop, begun, bringing_up, created, with_repository};
+use super::{FakeMachine, begun, bringing_up, bringing_up_on, created, with_repository};
 use crate::error::Failure;
 use crate::remote::RemoteErrorKind;
 use crate::testing::FakeWorld;
@@ -109,10 +109,10 @@ async fn a_template_that_is_refused() {
 #[tokio::test(start_paused = true)]
 async fn a_program_that_does_not_compile_while_the_stack_is_being_made() {
     let world = FakeWorld::new([absent(), begun(), with_repository()]);
-    let workshop = FakeWorkshop::new(world)
+    let workshop = FakeMachine::new(world)
         .compiling_for(Duration::from_secs(10))
         .not_compiling(Failure::preflight("`app` does not compile"));
-    insta::assert_snapshot!(workshop.run().await, @r"
+    insta::assert_snapshot!(bringing_up_on(workshop).await, @r"
     image: begun
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     there is no such stack

@@ -1,0 +1,172 @@
+//! The way back: what was deployed before is put in place again, and checked as well.
+
+use super::{Order, Setback, Site};
+use crate::error::{Failure, FailureKind};
+use crate::event::Phase;
+use crate::names::Digest;
+use crate::remote::Wanted;
+use crate::stack::Observed;
+use crate::stack::status::Phase as Moment;
+
+/// Parameter that names the image.
+const IMAGE: &str = "ImageUri";
+
+/// What was deployed before.
+#[derive(Debug, Clone)]
+pub(super) struct Previous {
+    wanted: Wanted,
+}
+
+impl Previous {
+    /// The image that ran, if there was one.
+    pub(super) fn image(&self) -> Option<&str> {
+        let image = self.wanted.parameters.get(IMAGE).map(String::as_str);
+        image.filter(|uri| !uri.is_empty())
+    }
+
+    fn digest(&self) -> Option<Digest> {
+        Digest::of_image(self.image()?)
+    }
+}
+
+impl Site<'_> {
+    /// Notes what is deployed, so that it can be put back. `wanted` is what comes in its place.
+    pub(super) async fn remember(&self, stack: &Observed, wanted: &Wanted) -> Previous {
+        let (template, parameters) = match self.world.template(&stack.id).await {
+            Ok(template) => (template, stack.parameters.clone()),
+            // The image alone is still worth putting back: with the new template, and so with the new parameters.
+            Err(_) => {
+                let mut parameters = wanted.parameters.clone();
+                let image = stack.parameters.get(IMAGE).cloned().unwrap_or_default();
+                parameters.insert(IMAGE.to_owned(), image);
+                (wanted.template.clone(), parameters)
+            }
+        };
+        Previous {
+            wanted: Wanted {
+                template,
+                parameters,
+                express: wanted.express,
+            },
+        }
+    }
+
+    /// Puts back what was before, because of this failure; returns how all of it ended. `ours` is the task definition that does
+    /// not work: what somebody else has deployed in the meantime is left alone.
+    pub(super) async fn take_back(
+        &self,
+        failure: Failure,
+        stack: &Observed,
+        previous: &Previous,
+        ours: Option<&str>,
+    ) -> Failure {
+        if self.made_here && failure.kind == FailureKind::Interrupted {
+            // Whoever made the stack takes all of it away.
+            return failure;
+        }
+        // Once is enough: the way back is followed to its end.
+        let patient = Site {
+            context: self.context.heedless(),
+            ..*self
+        };
+        let before = match patient.observe_again(stack).await {
+            Ok(before) => before,
+            Err(gone) => return superseded(&failure, &gone.message),
+        };
+        let foreign = ours.is_some_and(|ours| {
+            before.outputs.get("TaskDefinitionArn").map(String::as_str) != Some(ours)
+        });
+        if foreign || is_of_others(&before) {
+            return superseded(&failure, "somebody else has deployed in the meantime");
+        }
+        let what = previous.digest().map_or_else(
+            || "taking the new version away again: nothing ran before it".to_owned(),
+            |digest| format!("putting {} back, which ran before", digest.short()),
+        );
+        self.context
+            .sink
+            .warn(format!("{}; {what}", failure.message));
+        let work = patient.put_back(&before, previous);
+        match self.context.sink.phase(Phase::Back, work).await {
+            Ok(()) => taken_back(failure, previous),
+            Err(second) => not_taken_back(failure, second.into_failure()),
+        }
+    }
+
+    async fn put_back(&self, stack: &Observed, previous: &Previous) -> Result<(), Setback> {
+        // What was before is agreed to.
+        let wanted = &previous.wanted;
+        let proposed = self.propose(stack, wanted, "back").await;
+        if let Some((change_set, changes)) = proposed.map_err(Setback::Over)? {
+            let begun = self
+                .execute(stack, &change_set, &changes, "back", previous.clone())
+                .await
+                .map_err(Setback::Over)?;
+            self.follow_update(begun).await?;
+        }
+        if let Some(digest) = previous.digest() {
+            let stack = self.observe_again(stack).await.map_err(Setback::Over)?;
+            self.prove(&stack, &digest).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Is something under way on the stack that was not begun here?
+fn is_of_others(stack: &Observed) -> bool {
+    use crate::stack::status::StackStatus as S;
+    stack.status.phase() == Moment::Moving && stack.status != S::UpdateCompleteCleanupInProgress
+}
+
+fn superseded(failure: &Failure, why: &str) -> Failure {
+    Failure::new(
+        FailureKind::Busy,
+        format!("{}; {why}, and is left alone", failure.message),
+    )
+    .because(failure.cause.as_deref().unwrap_or("no reason is given"))
+    .with_evidence(failure.evidence.clone())
+    .hint("`deployer status` shows what runs")
+}
+
+fn taken_back(failure: Failure, previous: &Previous) -> Failure {
+    let message = match previous.digest() {
+        Some(digest) => format!(
+            "{}; the version before it, {}, is in place again and answers",
+            failure.message,
+            digest.short()
+        ),
+        None => format!(
+            "{}; it was taken away again: nothing ran before it",
+            failure.message
+        ),
+    };
+    Failure { message, ..failure }
+}
+
+fn not_taken_back(failure: Failure, second: Failure) -> Failure {
+    let why = match second.cause {
+        Some(cause) => format!("{}: {cause}", second.message),
+        None => second.message,
+    };
+    let mut evidence = failure.evidence;
+    if let Some(cause) = failure.cause {
+        evidence.insert(0, format!("before that: {cause}"));
+    }
+    evidence.extend(second.evidence);
+    Failure::new(
+        FailureKind::Stuck,
+        format!(
+            "{}, and what was there before could not be put back",
+            failure.message
+        ),
+    )
+    .because(why)
+    .with_evidence(evidence)
+    .hint("see what runs: `deployer status`, `deployer history`")
+    .hint("go back by hand: `deployer rollback`")
+}
+
+impl Order {
+    /// The image as a template parameter.
+    pub(in crate::commands) const IMAGE: &'static str = IMAGE;
+}

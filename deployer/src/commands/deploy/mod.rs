@@ -1,0 +1,230 @@
+//! From the version that runs to another one, and back if that does not work: what `up` and `rollback` share.
+//!
+//! ```text
+//! propose ─► agree ─► execute ─► follow the update ─► follow the rollout ─► check ─► done
+//!                                       │                   └───────┬─────────┘
+//!                              CloudFormation rolls back        put back what was before, check that too
+//! ```
+
+mod back;
+mod update;
+mod verify;
+
+use crate::commands::machine::Machine;
+use crate::commands::stack::ROUNDS;
+use crate::commands::{Context, PublicUrl, missing_output, public_url};
+use crate::error::{Failure, FailureKind};
+use crate::event::{Checked, Event, Phase};
+use crate::names::Digest;
+use crate::remote::{Wanted, World};
+use crate::stack::Observed;
+use crate::stack::before::{BeforeUp, before_up};
+use crate::watch::{Probe, Probed, ServiceNames};
+
+use update::Begun;
+
+/// Where a deployment happens.
+#[derive(Clone, Copy)]
+pub(super) struct Site<'a> {
+    /// Settings, events, and the wish to stop.
+    pub(super) context: Context<'a>,
+    /// AWS.
+    pub(super) world: &'a dyn World,
+    /// Looks from outside, and asks.
+    pub(super) machine: &'a dyn Machine,
+    /// Was the stack made by this very run? Then stopping takes all of it away, and nothing has to be put back.
+    pub(super) made_here: bool,
+}
+
+/// What is to be deployed.
+pub(super) struct Order {
+    /// Template and parameters, image included.
+    pub(super) wanted: Wanted,
+    /// The image that has to answer.
+    pub(super) digest: Digest,
+    /// What it is done for: part of the tokens by which CloudFormation remembers it.
+    pub(super) purpose: &'static str,
+}
+
+/// What was deployed, and seen to work.
+pub(super) struct Deployed {
+    /// Was anything changed?
+    pub(super) changed: bool,
+    /// Where the service is.
+    pub(super) names: ServiceNames,
+    /// Where it answers.
+    pub(super) url: PublicUrl,
+    /// The last check.
+    pub(super) check: Checked,
+    /// What the probe saw, where there was something to probe.
+    pub(super) probe: Option<Probed>,
+}
+
+/// A deployment that did not come to a good end.
+enum Setback {
+    /// What was before is in place, or nothing can be done about it from here.
+    Over(Failure),
+    /// The new version is in place, and does not work.
+    Live(Failure),
+}
+
+impl Site<'_> {
+    /// Deploys; whatever does not work is taken back.
+    pub(super) async fn deploy(
+        &self,
+        found: &Observed,
+        order: &Order,
+    ) -> Result<Deployed, Failure> {
+        let Some(begun) = self.begin(found, order).await? else {
+            let stack = self.observe_again(found).await?;
+            let proven = self.prove(&stack, &order.digest).await;
+            let (names, url, check) = proven.map_err(Setback::into_failure)?;
+            return Ok(Deployed {
+                changed: false,
+                names,
+                url,
+                check,
+                probe: None,
+            });
+        };
+        // From here on something is under way that has to be taken back when somebody wishes to stop.
+        let _duty = self.context.stop.duty();
+        let served_before = begun.previous.image().is_some();
+        let url = found.outputs.get("Url").filter(|_| served_before);
+        let url = url
+            .map(|url| public_url(self.context.config, url))
+            .transpose()?;
+        let probe = url.as_ref().map(|url| {
+            let settings = self.context.check_settings(0);
+            Probe::new(self.context.sink, self.machine, &url.target, settings)
+        });
+        let work = self.carry_out(begun, order);
+        let result = match &probe {
+            Some(probe) => probe.during(work).await,
+            None => work.await,
+        };
+        let probe = probe.map(|probe| probe.seen());
+        if let Some(probe) = &probe {
+            self.context.sink.send(&Event::Probed {
+                probe: probe.clone(),
+            });
+        }
+        let (names, url, check) = result?;
+        Ok(Deployed {
+            changed: true,
+            names,
+            url,
+            check,
+            probe,
+        })
+    }
+
+    /// Begins the update; `None` when there is nothing to change. Waits for what others have begun.
+    async fn begin(&self, found: &Observed, order: &Order) -> Result<Option<Begun<'_>>, Failure> {
+        let mut before = found.clone();
+        for _ in 0..ROUNDS {
+            match self.try_to_begin(&before, order).await {
+                Err(failure) if failure.kind == FailureKind::Busy && self.context.config.wait => {
+                    let why = failure.cause.unwrap_or(failure.message);
+                    self.context
+                        .sink
+                        .note(format!("somebody else was faster: looking again ({why})"));
+                    before = self.at_rest(&before).await?;
+                }
+                result => return result,
+            }
+        }
+        Err(Context::never_rests())
+    }
+
+    /// Waits until the stack can be updated.
+    async fn at_rest(&self, stack: &Observed) -> Result<Observed, Failure> {
+        for _ in 0..ROUNDS {
+            let found = self.observe_again(stack).await?;
+            match before_up(Some(&found.status)) {
+                BeforeUp::Update => return Ok(found),
+                BeforeUp::Attach => {
+                    self.context.wait_for(self.world, &found).await?;
+                }
+                BeforeUp::Create
+                | BeforeUp::Recreate
+                | BeforeUp::ContinueRollback
+                | BeforeUp::Refuse { .. } => {
+                    return Err(Failure::new(
+                        FailureKind::Busy,
+                        format!("the stack is {} in the meantime", found.status),
+                    )
+                    .hint("run the same command again: it looks anew"));
+                }
+            }
+        }
+        Err(Context::never_rests())
+    }
+
+    /// The stack as it is now.
+    async fn observe_again(&self, stack: &Observed) -> Result<Observed, Failure> {
+        self.world
+            .observe(stack.id.as_str())
+            .await
+            .map_err(|error| self.context.remote_failure_under_way(&error))?
+            .filter(|stack| stack.status != crate::stack::status::StackStatus::DeleteComplete)
+            .ok_or_else(|| {
+                Failure::new(
+                    FailureKind::Busy,
+                    "somebody deleted the stack in the meantime",
+                )
+            })
+    }
+
+    /// Follows the update that was begun, and what it brings; takes it back when it does not work.
+    async fn carry_out(
+        &self,
+        begun: Begun<'_>,
+        order: &Order,
+    ) -> Result<(ServiceNames, PublicUrl, Checked), Failure> {
+        let stack = begun.stack.clone();
+        let previous = begun.previous.clone();
+        let update = self.follow_update(begun);
+        match self.context.sink.phase(Phase::Update, update).await {
+            Ok(()) => {}
+            Err(Setback::Over(failure)) => return Err(failure),
+            Err(Setback::Live(failure)) => {
+                return Err(self.take_back(failure, &stack, &previous, None).await);
+            }
+        }
+        let stack = self.observe_again(&stack).await?;
+        let ours = stack.outputs.get("TaskDefinitionArn").cloned();
+        match self.prove(&stack, &order.digest).await {
+            Ok(proven) => Ok(proven),
+            Err(Setback::Over(failure)) => Err(failure),
+            Err(Setback::Live(failure)) => {
+                let ours = ours.as_deref();
+                Err(self.take_back(failure, &stack, &previous, ours).await)
+            }
+        }
+    }
+
+    /// Follows the rollout of what the stack names, and checks it from outside.
+    async fn prove(
+        &self,
+        stack: &Observed,
+        digest: &Digest,
+    ) -> Result<(ServiceNames, PublicUrl, Checked), Setback> {
+        let over = |key| Setback::Over(missing_output(key));
+        let names = ServiceNames::of_outputs(&stack.outputs).map_err(over)?;
+        let url = stack.outputs.get("Url").ok_or("Url").map_err(over)?;
+        let url = public_url(self.context.config, url).map_err(Setback::Over)?;
+        let sink = self.context.sink;
+        sink.phase(Phase::Rollout, self.rollout(&names)).await?;
+        let check = sink.phase(Phase::Check, self.verify(&url, digest)).await?;
+        Ok((names, url, check))
+    }
+}
+
+impl Setback {
+    fn into_failure(self) -> Failure {
+        match self {
+            Self::Over(failure) | Self::Live(failure) => failure,
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! The update: a change set, shown, agreed to and executed.
+
+use super::back::Previous;
+use super::{Order, Setback, Site};
+use crate::commands::new_token;
+use crate::config::Config;
+use crate::engine::Followed;
+use crate::error::{Failure, FailureKind};
+use crate::event::{Event, Phase};
+use crate::remote::{Proposal, RemoteErrorKind, Wanted, World};
+use crate::stack::Observed;
+use crate::stack::change::Change;
+use crate::stack::decide::{During, Operation};
+use crate::watch::{ChangeSet, StackWatch, UpdateEnd, UpdateWatch};
+
+/// An update that CloudFormation has accepted.
+pub(super) struct Begun<'a> {
+    /// The stack as it was before.
+    pub(super) stack: Observed,
+    /// What was deployed before.
+    pub(super) previous: Previous,
+    watch: UpdateWatch<'a>,
+}
+
+/// What CloudFormation does not accept.
+fn refused(config: &Config, cause: impl std::fmt::Display) -> Failure {
+    Failure::preflight("CloudFormation refuses the change")
+        .because(cause)
+        .hint(format!(
+            "check the template: `cfn-lint {}`",
+            config.template.display()
+        ))
+}
+
+impl<'a> Site<'a> {
+    /// Has a change set computed, agreed to and begun; `None` when it would change nothing.
+    pub(super) async fn try_to_begin(
+        &self,
+        stack: &Observed,
+        order: &Order,
+    ) -> Result<Option<Begun<'a>>, Failure> {
+        let work = self.propose(stack, &order.wanted, order.purpose);
+        let proposed = self.context.sink.phase(Phase::Plan, work).await?;
+        let Some((change_set, changes)) = proposed else {
+            return Ok(None);
+        };
+        if let Err(failure) = self.agree(&changes).await {
+            self.discard(&change_set).await;
+            return Err(failure);
+        }
+        let previous = self.remember(stack, &order.wanted).await;
+        self.execute(stack, &change_set, &changes, order.purpose, previous)
+            .await
+            .map(Some)
+    }
+
+    /// Has a change set computed; `None` when it would change nothing.
+    pub(in crate::commands) async fn propose(
+        &self,
+        stack: &Observed,
+        wanted: &Wanted,
+        purpose: &str,
+    ) -> Result<Option<(String, Vec<Change>)>, Failure> {
+        let context = self.context;
+        let config = context.config;
+        let id = self
+            .world
+            .propose(&stack.id, wanted, &new_token(purpose))
+            .await
+            .map_err(|error| {
+                let failure = context.remote_failure(&error);
+                let about_the_request = error.kind == RemoteErrorKind::Refused
+                    && error.code.as_deref() == Some("ValidationError");
+                if about_the_request && failure.kind != FailureKind::Busy {
+                    refused(config, &error)
+                } else {
+                    failure
+                }
+            })?;
+        let mut subject = ChangeSet {
+            world: self.world,
+            id: &id,
+        };
+        let proposal = match context.follow(&mut subject).await {
+            Ok(proposal) => proposal,
+            Err(failure) => {
+                self.discard(&id).await;
+                return Err(failure);
+            }
+        };
+        match proposal {
+            Proposal::Ready(changes) => {
+                context.sink.send(&Event::Proposed {
+                    changes: changes.clone(),
+                });
+                Ok(Some((id, changes)))
+            }
+            Proposal::Empty => {
+                self.discard(&id).await;
+                context.sink.send(&Event::Unchanged);
+                Ok(None)
+            }
+            Proposal::Failed(reason) => {
+                self.discard(&id).await;
+                Err(refused(config, reason))
+            }
+            Proposal::Pending => Err(Failure::new(
+                FailureKind::Unexpected,
+                "the change set is not ready",
+            )),
+        }
+    }
+
+    /// Removes a change set that will not be executed; if it stays, it changes nothing.
+    pub(in crate::commands) async fn discard(&self, change_set: &str) {
+        let _ = self.world.discard(change_set).await;
+    }
+
+    /// Has the user agree where something that exists would be replaced or removed.
+    async fn agree(&self, changes: &[Change]) -> Result<(), Failure> {
+        let lines: Vec<String> = changes
+            .iter()
+            .filter(|change| change.needs_agreement())
+            .map(Change::line)
+            .collect();
+        if lines.is_empty() || self.context.config.agreed {
+            return Ok(());
+        }
+        let not_agreed = |message: &str| {
+            Failure::preflight(message)
+                .with_evidence(lines.clone())
+                .hint("look at all of it: `deployer plan`")
+        };
+        let question = format!("This would {}. Go on?", lines.join("; "));
+        match self.machine.agrees(self.context, &question).await {
+            Some(true) => Ok(()),
+            Some(false) => Err(not_agreed("not agreed to: nothing was changed")),
+            None => Err(not_agreed(
+                "something that exists would be replaced or removed, and there is nobody to ask",
+            )
+            .hint("agree to it: `--yes`")),
+        }
+    }
+
+    pub(super) async fn execute(
+        &self,
+        stack: &Observed,
+        change_set: &str,
+        changes: &[Change],
+        purpose: &str,
+        previous: Previous,
+    ) -> Result<Begun<'a>, Failure> {
+        let context = self.context;
+        let failed = |error| context.remote_failure(&error);
+        let token = new_token(purpose);
+        let (world, sink): (&'a dyn World, _) = (self.world, context.sink);
+        let watch = StackWatch::prepare(world, sink, Operation::Update, Some(stack), Some(&token))
+            .await
+            .map_err(failed)?;
+        world.execute(change_set, &token).await.map_err(failed)?;
+        sink.send(&Event::OperationBegun {
+            operation: "update",
+            stack_id: stack.id.clone(),
+            resource_types: changes
+                .iter()
+                .map(|change| change.resource_type.clone())
+                .collect(),
+        });
+        Ok(Begun {
+            stack: stack.clone(),
+            previous,
+            watch: UpdateWatch::new(world, sink, watch, stack),
+        })
+    }
+
+    /// Follows the update to its end; cancels it when its time is over or somebody wishes to stop.
+    pub(super) async fn follow_update(&self, begun: Begun<'a>) -> Result<(), Setback> {
+        let context = self.context;
+        let Begun {
+            stack, mut watch, ..
+        } = begun;
+        let limit = context.config.timeout;
+        let followed = context.follow_for(&mut watch, limit).await;
+        let why = match followed.map_err(Setback::Over)? {
+            Followed::Ended(end) => return judge(end, None),
+            Followed::DeadlinePassed => context.overdue("the update"),
+            Followed::Stopped => Failure::interrupted(),
+        };
+        context.sink.note("cancelling the update");
+        let token = new_token("cancel");
+        watch.also(&token);
+        match self.world.cancel_update(&stack.id, &token).await {
+            Ok(()) => {}
+            // It ended a moment ago; how, is seen now.
+            Err(error) if error.kind == RemoteErrorKind::Refused => {}
+            Err(error) => return Err(Setback::Over(context.remote_failure_under_way(&error))),
+        }
+        // Once is enough: the way back is followed to its end.
+        let patient = Site {
+            context: context.heedless(),
+            ..*self
+        };
+        let followed = patient.context.follow_for(&mut watch, limit).await;
+        match followed.map_err(Setback::Over)? {
+            Followed::Ended(end) => judge(end, Some(why)),
+            Followed::DeadlinePassed | Followed::Stopped => Err(Setback::Over(
+                why.hint("cancelling takes long, and goes on by itself: `deployer status --watch` follows it"),
+            )),
+        }
+    }
+}
+
+/// What an update came to; `cancelled` is why it was cancelled, if it was.
+fn judge(end: UpdateEnd, cancelled: Option<Failure>) -> Result<(), Setback> {
+    let UpdateEnd {
+        stack: end,
+        evidence,
+    } = end;
+    let cause = end.cause_or_none();
+    let failure = match (end.during, cancelled) {
+        (During::Succeeded, None) => return Ok(()),
+        // Too late: the new version is there, and is taken back like one that does not work.
+        (During::Succeeded, Some(why)) => return Err(Setback::Live(why)),
+        (During::RolledBack, Some(why)) => Failure {
+            message: format!(
+                "{}; the update was cancelled, and what was there before is in place again",
+                why.message
+            ),
+            ..why
+        }
+        .with_evidence(evidence),
+        (During::RolledBack, None) => Failure::new(
+            FailureKind::RolledBack,
+            "the update failed; what was there before is in place again",
+        )
+        .because(cause)
+        .with_evidence(evidence)
+        .hint("mend what it names, then run `deployer up` again"),
+        (
+            During::Stuck
+            | During::LeftToDelete
+            | During::KeepLooking
+            | During::KeepLookingAtUnknown,
+            _,
+        ) => Failure::new(
+            FailureKind::Stuck,
+            "the update failed, and so did its rollback",
+        )
+        .because(cause)
+        .with_evidence(evidence)
+        .hint("`deployer up` continues the rollback once what it names is mended"),
+    };
+    Err(Setback::Over(failure))
+}

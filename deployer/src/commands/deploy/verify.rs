@@ -1,0 +1,86 @@
+//! What makes a deployment a success: our version runs, and answers from outside as it should.
+
+use super::{Setback, Site};
+use crate::commands::PublicUrl;
+use crate::engine::Followed;
+use crate::error::{Failure, FailureKind};
+use crate::event::Checked;
+use crate::names::Digest;
+use crate::rollout::Rollout;
+use crate::watch::{RolloutWatch, ServiceNames, Verification};
+
+impl Site<'_> {
+    /// Follows the rollout of our task definition: a stack that is complete does not mean that it runs.
+    pub(super) async fn rollout(&self, names: &ServiceNames) -> Result<(), Setback> {
+        let context = self.context;
+        let mut watch = RolloutWatch::new(self.world, context.sink, names);
+        let limit = context.config.timeout;
+        let followed = context.follow_for(&mut watch, limit).await;
+        let end = match followed.map_err(Setback::Over)? {
+            Followed::Ended(end) => end,
+            Followed::Stopped => return Err(Setback::Live(Failure::interrupted())),
+            Followed::DeadlinePassed => {
+                let failure = context
+                    .overdue("the rollout")
+                    .because("not all tasks run and are healthy")
+                    .with_evidence(watch.evidence().to_vec());
+                return Err(Setback::Live(failure));
+            }
+        };
+        let failure = match end.rollout {
+            Rollout::Completed => return Ok(()),
+            Rollout::RolledBack(reason) | Rollout::Failed(reason) => {
+                Failure::new(FailureKind::RolledBack, "the new version did not start")
+                    .because(reason)
+            }
+            Rollout::InProgress => Failure::new(FailureKind::Unexpected, "the rollout did not end"),
+        };
+        Err(Setback::Live(failure.with_evidence(end.evidence).hint(
+            "mend the program or its settings, then run `deployer up` again",
+        )))
+    }
+
+    /// Looks from outside until all tasks answer from the image with this digest.
+    pub(super) async fn verify(
+        &self,
+        url: &PublicUrl,
+        digest: &Digest,
+    ) -> Result<Checked, Setback> {
+        let context = self.context;
+        let config = context.config;
+        let settings = context.check_settings(config.tasks);
+        let outside = self.machine;
+        let mut subject = Verification::new(context.sink, outside, &url.target, settings, digest);
+        let followed = context
+            .follow_for(&mut subject, config.verify_timeout)
+            .await;
+        match followed.map_err(Setback::Over)? {
+            Followed::Ended(checked) => return Ok(checked),
+            Followed::Stopped => return Err(Setback::Live(Failure::interrupted())),
+            Followed::DeadlinePassed => {}
+        }
+        let last = subject.last();
+        let cause = last
+            .and_then(|last| last.cause.clone())
+            .unwrap_or_else(|| "no check was made".to_owned());
+        let seen = match last.map(|last| last.verdict) {
+            Some(checker::Verdict::Ok) => "still answers from another version",
+            Some(verdict) => &format!("is {}", verdict.name()),
+            None => "is unknown",
+        };
+        let failure = Failure::new(
+            FailureKind::CheckFailed,
+            format!(
+                "{} {seen} after {} s",
+                url.official,
+                config.verify_timeout.as_secs()
+            ),
+        );
+        Err(Setback::Live(
+            failure
+                .because(cause)
+                .hint(format!("look yourself: `curl -i {}`", url.shown))
+                .hint("allow more time: `--verify-timeout 5m`"),
+        ))
+    }
+}

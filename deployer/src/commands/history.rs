@@ -1,0 +1,102 @@
+//! `deployer history`: what was deployed when, and how it ended. Read from AWS, so that it is the same from every machine.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::Serialize;
+
+use crate::commands::{Context, connect, emulator};
+use crate::error::Failure;
+use crate::local::Presence;
+use crate::names::{Digest, StackName};
+use crate::remote::World;
+use crate::stack::Observed;
+use crate::stack::past::{End, operations};
+
+#[cfg(test)]
+mod tests;
+
+/// Deployments that are listed, the newest.
+const LISTED: usize = 50;
+
+/// What was deployed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct History {
+    /// Name of the stack.
+    pub stack: StackName,
+    /// The newest first.
+    pub deployments: Vec<Deployment>,
+}
+
+/// One deployment.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Deployment {
+    /// Number of the task definition that it brought: what `rollback --to` takes. Absent where it brought none.
+    pub revision: Option<u64>,
+    /// Address of the image, with digest, where that is still known.
+    pub image: Option<String>,
+    /// When it began.
+    pub at: String,
+    /// What for: `up`, `rollback`, `back` (put back automatically), …; absent where another program began it.
+    pub purpose: Option<String>,
+    /// How it ended.
+    #[serde(flatten)]
+    pub end: End,
+}
+
+impl Deployment {
+    /// The digest of its image.
+    pub fn digest(&self) -> Option<Digest> {
+        Digest::of_image(self.image.as_deref()?)
+    }
+}
+
+/// Runs the command.
+pub async fn run(context: Context<'_>) -> Result<History, Failure> {
+    let nothing = History {
+        stack: context.config.stack.clone(),
+        deployments: Vec::new(),
+    };
+    if let Some(emulator) = emulator(context.config)?
+        && emulator.presence(context.sink).await? == Presence::Absent
+    {
+        return Ok(nothing);
+    }
+    let world = connect(context).await?.world;
+    match context.observe(world.as_ref()).await? {
+        Some(stack) => Ok(History {
+            deployments: gather(context, world.as_ref(), &stack).await?,
+            ..nothing
+        }),
+        None => Ok(nothing),
+    }
+}
+
+/// The deployments that the stack remembers, the newest first.
+pub(super) async fn gather(
+    context: Context<'_>,
+    world: &dyn World,
+    stack: &Observed,
+) -> Result<Vec<Deployment>, Failure> {
+    let failed = |error| context.remote_failure(&error);
+    let events = world.events(&stack.id, 0).await.map_err(failed)?;
+    let mut deployments = Vec::new();
+    for operation in operations(events).into_iter().rev().take(LISTED) {
+        let image = match &operation.task_definition {
+            Some(arn) => world.image_of(arn).await.map_err(failed)?,
+            None => None,
+        };
+        let at = DateTime::<Utc>::from_timestamp_millis(operation.begun_ms).unwrap_or_default();
+        deployments.push(Deployment {
+            revision: operation.task_definition.as_deref().and_then(revision_of),
+            image,
+            at: at.to_rfc3339_opts(SecondsFormat::Secs, true),
+            purpose: operation.purpose,
+            end: operation.end,
+        });
+    }
+    Ok(deployments)
+}
+
+/// The revision that a task definition's ARN ends with.
+fn revision_of(arn: &str) -> Option<u64> {
+    arn.rsplit_once(':')?.1.parse().ok()
+}

@@ -1,0 +1,109 @@
+//! What commands need of the machine they run on, and what tests put in its place.
+
+use async_trait::async_trait;
+
+use crate::commands::{Connection, Context, connect, emulator};
+use crate::error::Failure;
+use crate::event::{Event, Phase};
+use crate::image::dockerfile::FinalStage;
+use crate::image::oci::BuiltImage;
+use crate::names::Digest;
+use crate::remote::Login;
+use crate::watch::{Network, Outside};
+
+/// Connects, looks from outside, and asks the user.
+#[async_trait]
+pub(crate) trait Machine: Outside {
+    /// Connects to AWS, or to the emulator after making sure that it runs.
+    async fn connect(&self, context: Context<'_>) -> Result<Connection, Failure>;
+
+    /// Asks the user a question that is answered by yes or no; `None` when there is nobody to ask.
+    async fn agrees(&self, context: Context<'_>, question: &str) -> Option<bool>;
+}
+
+/// Compiles and sends.
+#[async_trait]
+pub(crate) trait Workshop: Send + Sync {
+    /// Compiles the program and packs it.
+    async fn build(&self, context: Context<'_>) -> Result<BuiltImage, Failure>;
+
+    /// Sends the image to `address` (`HOST[:PORT]/NAME`).
+    async fn push(
+        &self,
+        context: Context<'_>,
+        address: &str,
+        login: Option<Login>,
+        built: &BuiltImage,
+    ) -> Result<Digest, Failure>;
+}
+
+/// The real machine.
+pub(super) struct ThisMachine;
+
+#[async_trait]
+impl Machine for ThisMachine {
+    async fn connect(&self, context: Context<'_>) -> Result<Connection, Failure> {
+        if let Some(emulator) = emulator(context.config)? {
+            context
+                .sink
+                .phase(Phase::Emulator, emulator.ensure(context.sink))
+                .await?;
+        }
+        connect(context).await
+    }
+
+    async fn agrees(&self, context: Context<'_>, question: &str) -> Option<bool> {
+        if !crate::report::somebody_is_there() {
+            return None;
+        }
+        context.sink.send(&Event::Asked {
+            question: question.to_owned(),
+        });
+        // Waits for a key: not for a thread that has something else to do.
+        tokio::task::spawn_blocking(crate::report::read_agreement)
+            .await
+            .ok()
+    }
+}
+
+#[async_trait]
+impl Outside for ThisMachine {
+    async fn check(
+        &self,
+        target: &checker::Target,
+        settings: &checker::Settings,
+    ) -> checker::Report {
+        Network.check(target, settings).await
+    }
+
+    async fn knock(
+        &self,
+        target: &checker::Target,
+        settings: &checker::Settings,
+    ) -> Result<(), String> {
+        Network.knock(target, settings).await
+    }
+}
+
+/// The real workshop.
+pub(super) struct Workbench {
+    /// What the image is.
+    pub(super) stage: FinalStage,
+}
+
+#[async_trait]
+impl Workshop for Workbench {
+    async fn build(&self, context: Context<'_>) -> Result<BuiltImage, Failure> {
+        context.build_image(&self.stage).await
+    }
+
+    async fn push(
+        &self,
+        context: Context<'_>,
+        address: &str,
+        login: Option<Login>,
+        built: &BuiltImage,
+    ) -> Result<Digest, Failure> {
+        context.push_image(address, login, built).await
+    }
+}

@@ -1,0 +1,192 @@
+//! `deployer plan`: what `up` would change. Nothing is changed: a change set is computed and removed again, the image is
+//! built but not sent.
+
+#[cfg(test)]
+mod tests;
+
+use serde::Serialize;
+
+use crate::commands::deploy::{Order, Site};
+use crate::commands::machine::{Machine, ThisMachine, Workbench, Workshop};
+use crate::commands::stack::ROUNDS;
+use crate::commands::status::ABSENT;
+use crate::commands::{Context, connect, emulator, read_template};
+use crate::error::{Failure, FailureKind};
+use crate::event::{Event, Phase};
+use crate::local::Presence;
+use crate::names::{Digest, StackName};
+use crate::remote::{Wanted, World};
+use crate::stack::Observed;
+use crate::stack::before::{BeforePlan, before_plan};
+use crate::stack::change::Change;
+use crate::stack::resource::resources_of;
+
+/// What `up` would do: one object in JSON.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Plan {
+    /// Name of the stack.
+    pub stack: StackName,
+    /// Its status now, or `ABSENT`.
+    pub status: String,
+    /// What would be done to it.
+    pub course: Course,
+    /// What would change.
+    pub changes: Vec<Change>,
+    /// Digest of the image that runs, if one does.
+    pub image_before: Option<String>,
+    /// Digest of the image that would run.
+    pub image_after: String,
+}
+
+/// What would be done to a stack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Course {
+    /// Created.
+    Create,
+    /// Deleted, and created anew.
+    Recreate,
+    /// Updated.
+    Update,
+    /// Nothing.
+    Nothing,
+    /// A stuck rollback would be continued, and only then what changes be known.
+    ContinueRollback,
+}
+
+impl Plan {
+    /// Would `up` change anything?
+    pub fn changes_something(&self) -> bool {
+        self.course != Course::Nothing
+    }
+}
+
+/// Runs the command.
+pub async fn run(context: Context<'_>) -> Result<Plan, Failure> {
+    context.config.fits_the_emulator()?;
+    let template = read_template(context.config)?;
+    let stage = context.read_final_stage()?;
+    let workbench = Workbench { stage };
+    let world = async {
+        if let Some(emulator) = emulator(context.config)?
+            && emulator.presence(context.sink).await? == Presence::Absent
+        {
+            return Ok(None);
+        }
+        let connection = connect(context).await?.announced(context.sink);
+        Ok::<_, Failure>(Some(connection.world))
+    };
+    let build = async {
+        let build = context.sink.phase(Phase::Image, workbench.build(context));
+        let built = build.await?;
+        built.digest().parse::<Digest>().map_err(|error| {
+            Failure::new(FailureKind::Unexpected, "the image has no proper digest").because(error)
+        })
+    };
+    let (world, digest) = tokio::try_join!(world, build)?;
+    let planner = Planner {
+        context,
+        template: &template,
+        digest,
+    };
+    match world {
+        Some(world) => planner.plan(world.as_ref(), &ThisMachine).await,
+        None => Ok(planner.everything(None, Course::Create)),
+    }
+}
+
+struct Planner<'a> {
+    context: Context<'a>,
+    template: &'a str,
+    digest: Digest,
+}
+
+impl Planner<'_> {
+    async fn plan(&self, world: &dyn World, machine: &dyn Machine) -> Result<Plan, Failure> {
+        let context = self.context;
+        for _ in 0..ROUNDS {
+            let found = context.observe(world).await?;
+            context.sink.send(&Event::StackFound {
+                status: found.as_ref().map(|stack| stack.status.clone()),
+            });
+            let decision = before_plan(found.as_ref().map(|stack| &stack.status));
+            match (decision, &found) {
+                (BeforePlan::Everything, _) | (_, None) => {
+                    return Ok(self.everything(found.as_ref(), Course::Create));
+                }
+                (BeforePlan::EverythingAnew, _) => {
+                    return Ok(self.everything(found.as_ref(), Course::Recreate));
+                }
+                (BeforePlan::AfterRollback, Some(stack)) => {
+                    return Ok(self.shown(Some(stack), Course::ContinueRollback, Vec::new()));
+                }
+                (BeforePlan::Propose, Some(stack)) => {
+                    let site = Site {
+                        context,
+                        world,
+                        machine,
+                        made_here: false,
+                    };
+                    return self.propose(site, stack).await;
+                }
+                (BeforePlan::Attach, Some(stack)) => {
+                    context.wait_for(world, stack).await?;
+                }
+                (BeforePlan::Refuse { remedy }, Some(stack)) => {
+                    return Err(Context::refused(stack, remedy));
+                }
+            }
+        }
+        Err(Context::never_rests())
+    }
+
+    async fn propose(&self, site: Site<'_>, stack: &Observed) -> Result<Plan, Failure> {
+        let repository = self.context.repository_of(site.world, stack).await?;
+        let address = self.context.address_of(site.world, &repository).await?;
+        let mut parameters = self.context.config.parameters.clone();
+        let image = format!("{address}@{}", self.digest);
+        parameters.insert(Order::IMAGE.to_owned(), image);
+        let wanted = Wanted {
+            template: self.template.to_owned(),
+            parameters,
+            express: false,
+        };
+        let work = site.propose(stack, &wanted, "plan");
+        match self.context.sink.phase(Phase::Plan, work).await? {
+            Some((change_set, changes)) => {
+                site.discard(&change_set).await;
+                Ok(self.shown(Some(stack), Course::Update, changes))
+            }
+            None => Ok(self.shown(Some(stack), Course::Nothing, Vec::new())),
+        }
+    }
+
+    /// Everything that the template names would be made.
+    fn everything(&self, stack: Option<&Observed>, course: Course) -> Plan {
+        let changes = resources_of(self.template)
+            .into_iter()
+            .map(|resource| Change {
+                action: "Add".to_owned(),
+                logical_id: resource.logical_id,
+                physical_id: None,
+                resource_type: resource.resource_type,
+                replacement: None,
+                properties: Vec::new(),
+            });
+        self.shown(stack, course, changes.collect())
+    }
+
+    fn shown(&self, stack: Option<&Observed>, course: Course, changes: Vec<Change>) -> Plan {
+        let image = stack.and_then(|stack| stack.parameters.get(Order::IMAGE));
+        Plan {
+            stack: self.context.config.stack.clone(),
+            status: stack.map_or_else(|| ABSENT.to_owned(), |stack| stack.status.to_string()),
+            course,
+            changes,
+            image_before: image
+                .and_then(|uri| Digest::of_image(uri))
+                .map(|digest| digest.to_string()),
+            image_after: self.digest.to_string(),
+        }
+    }
+}

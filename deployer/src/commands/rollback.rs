@@ -1,0 +1,182 @@
+//! `deployer rollback`: back to an image that was deployed before, with the same care as forward.
+
+mod target;
+
+#[cfg(test)]
+mod tests;
+
+use std::time::Instant;
+
+use crate::commands::deploy::{Order, Site};
+use crate::commands::history::gather;
+use crate::commands::machine::{Machine, ThisMachine};
+use crate::commands::stack::ROUNDS;
+use crate::commands::up::take_down_command;
+use crate::commands::{Context, emulator, new_token};
+use crate::error::{Failure, FailureKind};
+use crate::event::{Event, Summary};
+use crate::local::Presence;
+use crate::names::Digest;
+use crate::remote::{RemoteErrorKind, Wanted, World};
+use crate::stack::Observed;
+use crate::stack::before::{BeforeRollback, before_rollback};
+use target::{Wish, choose};
+
+/// Runs the command.
+pub async fn run(context: Context<'_>, to: Option<&str>) -> Result<(), Failure> {
+    let wish = to.map(str::parse::<Wish>).transpose()?;
+    if let Some(emulator) = emulator(context.config)?
+        && emulator.presence(context.sink).await? == Presence::Absent
+    {
+        return Err(nothing_to_go_back_to("the emulator does not run"));
+    }
+    roll_back(context, &ThisMachine, wish.as_ref()).await
+}
+
+async fn roll_back(
+    context: Context<'_>,
+    machine: &dyn Machine,
+    wish: Option<&Wish>,
+) -> Result<(), Failure> {
+    let began = Instant::now();
+    let world = machine
+        .connect(context)
+        .await?
+        .announced(context.sink)
+        .world;
+    let world = world.as_ref();
+    let (stack, cancelled) = at_rest(context, world, wish).await?;
+    let image = match (cancelled, stack.parameters.get(Order::IMAGE)) {
+        // Cancelling was the way back: what is there now is what has to be looked at.
+        (true, Some(image)) if !image.is_empty() => image.clone(),
+        _ => target_image(context, world, &stack, wish).await?,
+    };
+    let digest = Digest::of_image(&image)
+        .ok_or_else(|| Failure::new(FailureKind::Unexpected, format!("`{image}` has no digest")))?;
+    let template = world
+        .template(&stack.id)
+        .await
+        .map_err(|error| context.remote_failure(&error))?;
+    let mut parameters = stack.parameters.clone();
+    parameters.insert(Order::IMAGE.to_owned(), image.clone());
+    let order = Order {
+        wanted: Wanted {
+            template,
+            parameters,
+            express: false,
+        },
+        digest,
+        purpose: "rollback",
+    };
+    let site = Site {
+        context,
+        world,
+        machine,
+        made_here: false,
+    };
+    let deployed = site.deploy(&stack, &order).await?;
+    let names = &deployed.names;
+    let tasks = world
+        .tasks(&names.cluster, &names.service)
+        .await
+        .unwrap_or_default();
+    context.sink.send(&Event::Succeeded {
+        summary: Box::new(Summary {
+            changed: deployed.changed || cancelled,
+            url: deployed.url.shown,
+            image,
+            version: deployed.check.version.clone(),
+            tasks,
+            check: deployed.check,
+            probe: deployed.probe,
+            take_down: take_down_command(context.config),
+            timings: context.sink.timings(),
+            seconds: began.elapsed().as_secs_f64(),
+        }),
+    });
+    Ok(())
+}
+
+/// The stack, ready to be updated; and whether an update was cancelled, which is a way back in itself.
+async fn at_rest(
+    context: Context<'_>,
+    world: &dyn World,
+    wish: Option<&Wish>,
+) -> Result<(Observed, bool), Failure> {
+    let mut cancelled = false;
+    for _ in 0..ROUNDS {
+        let found = context.observe(world).await?;
+        context.sink.send(&Event::StackFound {
+            status: found.as_ref().map(|stack| stack.status.clone()),
+        });
+        let decision = before_rollback(found.as_ref().map(|stack| &stack.status));
+        let Some(stack) = found else {
+            return Err(nothing_to_go_back_to("there is no such stack"));
+        };
+        match decision {
+            BeforeRollback::NothingToGoBackTo => {
+                return Err(nothing_to_go_back_to(&format!(
+                    "the stack is {}: no version ever ran in it",
+                    stack.status
+                )));
+            }
+            BeforeRollback::Update => return Ok((stack, cancelled)),
+            BeforeRollback::CancelUpdate if wish.is_none() => {
+                context
+                    .sink
+                    .note("an update is under way: cancelling it is the way back");
+                match world.cancel_update(&stack.id, &new_token("cancel")).await {
+                    Ok(()) => cancelled = true,
+                    // It ended a moment ago; how, is seen now.
+                    Err(error) if error.kind == RemoteErrorKind::Refused => {}
+                    Err(error) => return Err(context.remote_failure(&error)),
+                }
+                context.attach(world, &stack).await?;
+            }
+            BeforeRollback::CancelUpdate | BeforeRollback::Attach => {
+                context.wait_for(world, &stack).await?;
+            }
+            BeforeRollback::ContinueRollback => {
+                context.continue_rollback(world, &stack).await?;
+                cancelled = true;
+            }
+            BeforeRollback::Refuse { remedy } => return Err(Context::refused(&stack, remedy)),
+        }
+    }
+    Err(Context::never_rests())
+}
+
+/// The address of the image to go back to; it is in the repository.
+async fn target_image(
+    context: Context<'_>,
+    world: &dyn World,
+    stack: &Observed,
+    wish: Option<&Wish>,
+) -> Result<String, Failure> {
+    let deployments = gather(context, world, stack).await?;
+    let running = stack
+        .parameters
+        .get(Order::IMAGE)
+        .and_then(|uri| Digest::of_image(uri));
+    let digest = choose(&deployments, running.as_ref(), wish)?;
+    let repository = context.repository_of(world, stack).await?;
+    let there = world
+        .image_exists(&repository, &digest)
+        .await
+        .map_err(|error| context.remote_failure(&error))?;
+    if !there {
+        return Err(
+            Failure::preflight(format!("the image {digest} is not in the repository"))
+                .because(format!("`{repository}` does not hold it (any more)"))
+                .hint("see what was deployed: `deployer history`")
+                .hint("or build it anew from its source: `deployer up`"),
+        );
+    }
+    // By the address of today: the registry may be reached in another way than when it was deployed.
+    let address = context.address_of(world, &repository).await?;
+    Ok(format!("{address}@{digest}"))
+}
+
+fn nothing_to_go_back_to(why: &str) -> Failure {
+    Failure::preflight("there is nothing to go back to").because(why)
+}

@@ -1,0 +1,106 @@
+//! The image's way to the repository, begun as early as possible.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::Run;
+use crate::error::{Failure, FailureKind};
+use crate::event::Phase;
+use crate::image::oci::BuiltImage;
+use crate::remote::World;
+
+/// The connection to AWS and the repository, as soon as both are there.
+#[derive(Clone)]
+pub(super) struct Destination {
+    pub(super) world: Arc<dyn World>,
+    pub(super) repository: String,
+}
+
+/// A push that was made as soon as there was a repository.
+pub(super) struct Pushed {
+    /// Name of the repository.
+    to: String,
+    /// The image's address, or why there is none. The stack may still fail, and its failure is then the cause of this one.
+    result: Result<String, Failure>,
+}
+
+impl Pushed {
+    /// The image's address, if it is in this repository.
+    pub(super) fn arrived_at(self, repository: &str) -> Option<String> {
+        self.result.ok().filter(|_| self.to == repository)
+    }
+}
+
+impl Run<'_> {
+    /// Pushes the image as soon as there is a repository, while the rest of the stack is still being made.
+    pub(super) async fn push_early(
+        &self,
+        built: &BuiltImage,
+        mut destination: watch::Receiver<Option<Destination>>,
+    ) -> Pushed {
+        let Destination { world, repository } = match destination
+            .wait_for(Option::is_some)
+            .await
+            .map(|found| found.clone())
+        {
+            Ok(Some(destination)) => destination,
+            // The other lane failed, and says why.
+            Ok(None) | Err(_) => std::future::pending().await,
+        };
+        let result = self.push(built, world.as_ref(), &repository).await;
+        Pushed {
+            to: repository,
+            result,
+        }
+    }
+
+    /// Pushes the image; returns the address under which the service finds it.
+    pub(super) async fn push(
+        &self,
+        built: &BuiltImage,
+        world: &dyn World,
+        repository: &str,
+    ) -> Result<String, Failure> {
+        let context = self.context;
+        let work = async {
+            let address = context.address_of(world, repository).await?;
+            let login = match &context.config.access.registry {
+                Some(_) => None,
+                None => Some(
+                    world
+                        .login()
+                        .await
+                        .map_err(|error| context.remote_failure(&error))?,
+                ),
+            };
+            let digest = self.workshop.push(context, &address, login, built).await?;
+            Ok(format!("{address}@{digest}"))
+        };
+        context.sink.phase(Phase::Push, work).await
+    }
+}
+
+impl crate::commands::Context<'_> {
+    /// The address of a repository (`HOST[:PORT]/NAME`), as the service finds it.
+    pub(in crate::commands) async fn address_of(
+        &self,
+        world: &dyn World,
+        repository: &str,
+    ) -> Result<String, Failure> {
+        if let Some(registry) = &self.config.access.registry {
+            return Ok(format!("{registry}/{repository}"));
+        }
+        let uri = world
+            .repository_uri(repository)
+            .await
+            .map_err(|error| self.remote_failure(&error))?;
+        uri.ok_or_else(|| {
+            Failure::new(
+                FailureKind::Stuck,
+                format!("the repository `{repository}` is gone"),
+            )
+            .hint("somebody deleted it: take the stack down with `deployer down`, then bring it up again")
+        })
+    }
+}

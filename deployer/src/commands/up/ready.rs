@@ -1,0 +1,179 @@
+//! A stack that can take an image: found, made, mended or waited for.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::{Destination, Run};
+use crate::commands::stack::ROUNDS;
+use crate::commands::{Context, REPOSITORY, new_token};
+use crate::engine::Followed;
+use crate::error::{Failure, FailureKind};
+use crate::event::{Event, Phase};
+use crate::names::StackId;
+use crate::remote::{RemoteErrorKind, World};
+use crate::stack::before::{BeforeUp, before_up};
+use crate::stack::decide::{During, Operation};
+use crate::stack::resource::unconditional_types;
+use crate::stack::{Observed, ResourceEvent};
+use crate::watch::StackWatch;
+
+impl Run<'_> {
+    /// Gets a stack that can take an image: connects, then creates, repairs or awaits the stack.
+    /// Announces the repository as soon as it is there.
+    pub(super) async fn ready_stack(
+        &self,
+        announce: &watch::Sender<Option<Destination>>,
+    ) -> Result<(Arc<dyn World>, Observed), Failure> {
+        let context = self.context;
+        let connection = self.machine.connect(context).await?;
+        let world = connection.announced(context.sink).world;
+        let announce = |repository: &str| {
+            announce.send_replace(Some(Destination {
+                world: world.clone(),
+                repository: repository.to_owned(),
+            }));
+        };
+        for _ in 0..ROUNDS {
+            let found = context.observe(world.as_ref()).await?;
+            context.sink.send(&Event::StackFound {
+                status: found.as_ref().map(|stack| stack.status.clone()),
+            });
+            let decision = before_up(found.as_ref().map(|stack| &stack.status));
+            match (decision, found) {
+                (BeforeUp::Create, _) | (_, None) => {
+                    let work = self.create(&world, &announce);
+                    if let Some(stack) = context.sink.phase(Phase::Create, work).await? {
+                        // Usually known since the event that told of it; the push must not wait for one that was missed.
+                        announce(&context.repository_of(world.as_ref(), &stack).await?);
+                        return Ok((world, stack));
+                    }
+                }
+                (BeforeUp::Update, Some(stack)) => {
+                    announce(&context.repository_of(world.as_ref(), &stack).await?);
+                    return Ok((world, stack));
+                }
+                (BeforeUp::Attach, Some(stack)) => {
+                    context.wait_for(world.as_ref(), &stack).await?;
+                }
+                (BeforeUp::Recreate, Some(stack)) => {
+                    let reason = stack.reason.as_deref().filter(|reason| !reason.is_empty());
+                    let why = reason
+                        .map(|reason| format!(" ({reason})"))
+                        .unwrap_or_default();
+                    context.sink.warn(format!(
+                        "the stack is {}{why}: it can only be deleted and made anew",
+                        stack.status
+                    ));
+                    let work = context.delete(world.as_ref(), &stack);
+                    context.sink.phase(Phase::Delete, work).await?;
+                }
+                (BeforeUp::ContinueRollback, Some(stack)) => {
+                    context.continue_rollback(world.as_ref(), &stack).await?;
+                }
+                (BeforeUp::Refuse { remedy }, Some(stack)) => {
+                    return Err(Context::refused(&stack, remedy));
+                }
+            }
+        }
+        Err(Context::never_rests())
+    }
+
+    /// Creates the stack without an image; `None` when it has to be looked at anew: somebody else was faster, or it failed for
+    /// a reason that will not be there the next time.
+    async fn create(
+        &self,
+        world: &Arc<dyn World>,
+        announce: &(dyn Fn(&str) + Sync),
+    ) -> Result<Option<Observed>, Failure> {
+        let context = self.context;
+        let failed = |error| context.remote_failure(&error);
+        let token = new_token("up");
+        let id = match self.ask_for_creation(world.as_ref(), &token).await? {
+            Some(id) => id,
+            None => return Ok(None),
+        };
+        self.made.begun(context, world, &id);
+        let watch = StackWatch::prepare(
+            world.as_ref(),
+            context.sink,
+            Operation::Create,
+            None,
+            Some(&token),
+        )
+        .await
+        .map_err(failed)?;
+        context.sink.send(&Event::OperationBegun {
+            operation: "create",
+            stack_id: id.clone(),
+            resource_types: unconditional_types(self.template),
+        });
+        let repository_made = |event: &ResourceEvent| {
+            if let (REPOSITORY, "CREATE_COMPLETE", Some(name)) = (
+                event.logical_id.as_str(),
+                event.status.as_str(),
+                &event.physical_id,
+            ) {
+                announce(name);
+            }
+        };
+        let mut watch = watch.of_new_stack(id).on_event(repository_made);
+        let limit = context.config.timeout;
+        let end = match context.follow_for(&mut watch, limit).await? {
+            Followed::Ended(end) => end,
+            Followed::DeadlinePassed => return Err(context.overdue("the creation of the stack")),
+            Followed::Stopped => return Err(Failure::interrupted()),
+        };
+        match (end.during, end.stack) {
+            (During::Succeeded, Some(stack)) => {
+                self.made.finished();
+                Ok(Some(stack))
+            }
+            (During::LeftToDelete, _) if end.cause.as_deref().is_some_and(is_of_a_new_account) => {
+                self.made.keep();
+                context.sink.warn(
+                    "the account had no service-linked role; AWS makes it at the first attempt, so here is the second",
+                );
+                Ok(None)
+            }
+            (_, stack) => {
+                self.made.keep();
+                let status =
+                    stack.map_or_else(|| "gone".to_owned(), |stack| stack.status.to_string());
+                Err(Failure::new(FailureKind::RolledBack, "the stack could not be created")
+                    .because(end.cause.unwrap_or_else(|| format!("it is {status}")))
+                    .hint("mend what it names, then run `deployer up` again: it deletes the remains and starts anew"))
+            }
+        }
+    }
+
+    /// Asks for the creation of the stack; `None` when somebody else was faster.
+    async fn ask_for_creation(
+        &self,
+        world: &dyn World,
+        token: &str,
+    ) -> Result<Option<StackId>, Failure> {
+        let context = self.context;
+        let name = &context.config.stack;
+        match world.create(name, &self.wanted(""), token).await {
+            Ok(id) => Ok(Some(id)),
+            Err(error) if error.code.as_deref() == Some("AlreadyExistsException") => Ok(None),
+            Err(error) if error.kind == RemoteErrorKind::Refused => {
+                Err(Failure::preflight("CloudFormation refuses the template")
+                    .because(error)
+                    .hint(format!(
+                        "check it: `cfn-lint {}`",
+                        context.config.template.display()
+                    )))
+            }
+            Err(error) => Err(context.remote_failure(&error)),
+        }
+    }
+}
+
+/// Is this the failure that only the first use of a service in an account meets?
+fn is_of_a_new_account(cause: &str) -> bool {
+    let cause = cause.to_ascii_lowercase();
+    cause.contains("unable to assume the service linked role")
+        || cause.contains("unable to assume the service-linked role")
+}

@@ -1,0 +1,145 @@
+//! Plans and histories in people's words: pure.
+
+use std::fmt::Write as _;
+
+use crate::commands::history::{Deployment, History};
+use crate::commands::plan::{Course, Plan};
+use crate::names::Digest;
+
+/// A plan as a list.
+pub(super) fn plan(plan: &Plan) -> String {
+    let course = match plan.course {
+        Course::Create => "the stack would be created",
+        Course::Recreate => "the stack would be deleted, and created anew",
+        Course::Update => "the stack would be updated",
+        Course::Nothing => "nothing would change",
+        Course::ContinueRollback => {
+            "a rollback that got stuck would be continued; what changes is known only after that"
+        }
+    };
+    let mut text = format!("stack {} ({}): {course}\n", plan.stack, plan.status);
+    let short = |digest: &str| {
+        let digest = digest.parse::<Digest>();
+        digest.map_or_else(|_| "?".to_owned(), |digest| digest.short().to_owned())
+    };
+    let after = short(&plan.image_after);
+    let image = match plan.image_before.as_deref().map(short) {
+        Some(before) if before == after => format!("{after}, as now"),
+        Some(before) => format!("{before} -> {after}"),
+        None => format!("{after}, the first"),
+    };
+    let _ = writeln!(text, "  image  {image}");
+    for change in &plan.changes {
+        let mark = if change.needs_agreement() { "!" } else { " " };
+        let _ = writeln!(text, "{mark} {}", change.line());
+    }
+    if plan.changes.iter().any(|change| change.needs_agreement()) {
+        text.push_str(
+            "! takes something away that exists: `deployer up` asks first, or wants `--yes`\n",
+        );
+    }
+    text
+}
+
+/// A history as a table.
+pub(super) fn history(history: &History) -> String {
+    if history.deployments.is_empty() {
+        return format!(
+            "nothing was deployed: there is no stack {}\n",
+            history.stack
+        );
+    }
+    let mut text = format!(
+        "{:>8}  {:<12}  {:<20}  {:<8}  {}\n",
+        "revision", "image", "begun", "by", "ended"
+    );
+    for deployment in &history.deployments {
+        let Deployment {
+            revision,
+            at,
+            purpose,
+            end,
+            ..
+        } = deployment;
+        let revision = revision.map_or_else(|| "-".to_owned(), |number| number.to_string());
+        let digest = deployment.digest();
+        let image = digest.as_ref().map_or("-", Digest::short);
+        let purpose = purpose.as_deref().unwrap_or("another");
+        let _ = writeln!(
+            text,
+            "{revision:>8}  {image:<12}  {at:<20}  {purpose:<8}  {}",
+            end.line()
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stack::change::{Change, PropertyChange};
+    use crate::stack::past::End;
+
+    fn digest(first: char) -> String {
+        format!("sha256:{}", first.to_string().repeat(64))
+    }
+
+    #[test]
+    fn a_plan() {
+        let change = |action: &str, logical_id: &str, resource_type: &str, replaced: bool| Change {
+            action: action.to_owned(),
+            logical_id: logical_id.to_owned(),
+            physical_id: None,
+            resource_type: resource_type.to_owned(),
+            replacement: replaced.then(|| "True".to_owned()),
+            properties: vec![PropertyChange {
+                name: "Scheme".to_owned(),
+                recreation: Some(if replaced { "Always" } else { "Never" }.to_owned()),
+            }],
+        };
+        let plan = Plan {
+            stack: "clock".parse().unwrap(),
+            status: "UPDATE_COMPLETE".to_owned(),
+            course: Course::Update,
+            changes: vec![
+                change("Modify", "Service", "AWS::ECS::Service", false),
+                change("Modify", "TaskDefinition", "AWS::ECS::TaskDefinition", true),
+                change(
+                    "Modify",
+                    "LoadBalancer",
+                    "AWS::ElasticLoadBalancingV2::LoadBalancer",
+                    true,
+                ),
+                change("Remove", "Alarm", "AWS::CloudWatch::Alarm", false),
+            ],
+            image_before: Some(digest('a')),
+            image_after: digest('b'),
+        };
+        insta::assert_snapshot!(super::plan(&plan), @"");
+    }
+
+    #[test]
+    fn a_history() {
+        let deployment = |revision: Option<u64>, end: End| Deployment {
+            revision,
+            image: revision.map(|_| format!("registry.example/clock@{}", digest('a'))),
+            at: "2026-11-24T10:00:00Z".to_owned(),
+            purpose: revision.map(|_| "up".to_owned()),
+            end,
+        };
+        let history = History {
+            stack: "clock".parse().unwrap(),
+            deployments: vec![
+                deployment(Some(12), End::InPlace),
+                deployment(
+                    None,
+                    End::Failed {
+                        cause: Some("service on Fargate (Service): no capacity".to_owned()),
+                    },
+                ),
+                deployment(Some(3), End::TakenBack),
+            ],
+        };
+        insta::assert_snapshot!(super::history(&history), @"");
+    }
+}

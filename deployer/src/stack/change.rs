@@ -1,0 +1,198 @@
+//! What a change set would change, and which of it somebody has to agree to.
+
+use serde::Serialize;
+
+use super::resource::describe;
+
+/// One change that a change set would make.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// `Add`, `Modify`, `Remove`, …
+    pub action: String,
+    /// Name in the template.
+    pub logical_id: String,
+    /// Name or ARN in the account, of what exists already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub physical_id: Option<String>,
+    /// For example `AWS::ECS::Service`.
+    pub resource_type: String,
+    /// `True`, `False` or `Conditional`, where the service says so.
+    pub replacement: Option<String>,
+    /// What changes in the resource, as far as the service says.
+    pub properties: Vec<PropertyChange>,
+}
+
+/// A property that changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PropertyChange {
+    /// For example `ContainerDefinitions`.
+    pub name: String,
+    /// Does this property make the resource to be replaced: `Always`, `Conditionally`, `Never`, where the service says so?
+    pub recreation: Option<String>,
+}
+
+/// What a change does to what exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Something new is made.
+    Added,
+    /// It is changed where it is.
+    Changed,
+    /// It may be made anew, and then the old one be removed: that is known only when it happens.
+    PerhapsReplaced,
+    /// It is made anew, and the old one removed.
+    Replaced,
+    /// It is removed.
+    Removed,
+    /// Something else, as the service calls it (`Import`, `Dynamic`, …).
+    Other,
+}
+
+impl Effect {
+    /// As a word for people.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Added => "add",
+            Self::Changed => "change",
+            Self::PerhapsReplaced => "perhaps replace",
+            Self::Replaced => "replace",
+            Self::Removed => "remove",
+            Self::Other => "touch",
+        }
+    }
+}
+
+impl Change {
+    /// What it does to what exists.
+    pub fn effect(&self) -> Effect {
+        match (self.action.as_str(), self.replacement.as_deref()) {
+            ("Add", _) => Effect::Added,
+            ("Remove", _) => Effect::Removed,
+            ("Modify", Some("True")) => Effect::Replaced,
+            ("Modify", Some("Conditional")) => Effect::PerhapsReplaced,
+            ("Modify", _) => Effect::Changed,
+            _ => Effect::Other,
+        }
+    }
+
+    /// The properties that make it be replaced.
+    pub fn reasons(&self) -> Vec<&str> {
+        let replaces = |property: &&PropertyChange| {
+            property
+                .recreation
+                .as_deref()
+                .is_some_and(|recreation| recreation != "Never")
+        };
+        let reasons = self.properties.iter().filter(replaces);
+        reasons.map(|property| property.name.as_str()).collect()
+    }
+
+    /// Does it take something away that exists, so that somebody has to agree?
+    ///
+    /// A task definition is never changed: each version is a new one, and the rollout keeps the old one until the new one
+    /// works. A change that the service calls by a name that is new to this program is not waved through.
+    pub fn needs_agreement(&self) -> bool {
+        if self.resource_type == "AWS::ECS::TaskDefinition" {
+            return self.effect() == Effect::Removed;
+        }
+        match self.effect() {
+            Effect::Added | Effect::Changed => false,
+            Effect::PerhapsReplaced | Effect::Replaced | Effect::Removed | Effect::Other => true,
+        }
+    }
+
+    /// In one line for people: `replace load balancer (LoadBalancer), because of Scheme`.
+    pub fn line(&self) -> String {
+        let effect = self.effect();
+        let what = describe(&self.resource_type);
+        let mut line = format!("{} {what} ({})", effect.word(), self.logical_id);
+        let reasons = self.reasons();
+        match effect {
+            Effect::Replaced | Effect::PerhapsReplaced if !reasons.is_empty() => {
+                line.push_str(", because of ");
+                line.push_str(&reasons.join(", "));
+            }
+            Effect::Changed | Effect::Replaced | Effect::PerhapsReplaced => {
+                let names: Vec<&str> = self
+                    .properties
+                    .iter()
+                    .map(|property| property.name.as_str())
+                    .collect();
+                if !names.is_empty() {
+                    line.push_str(": ");
+                    line.push_str(&names.join(", "));
+                }
+            }
+            Effect::Added | Effect::Removed | Effect::Other => {}
+        }
+        line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use super::*;
+
+    fn change(action: &str, resource_type: &str, replacement: Option<&str>) -> Change {
+        let property = |name: &str, recreation: &str| PropertyChange {
+            name: name.to_owned(),
+            recreation: Some(recreation.to_owned()),
+        };
+        let properties = match (action, replacement) {
+            ("Modify", Some("True" | "Conditional")) => {
+                vec![property("Tags", "Never"), property("Scheme", "Always")]
+            }
+            ("Modify", _) => vec![property("Tags", "Never")],
+            _ => Vec::new(),
+        };
+        Change {
+            action: action.to_owned(),
+            logical_id: "Name".to_owned(),
+            physical_id: None,
+            resource_type: resource_type.to_owned(),
+            replacement: replacement.map(str::to_owned),
+            properties,
+        }
+    }
+
+    #[test]
+    fn what_somebody_has_to_agree_to() {
+        let mut table = String::new();
+        for resource_type in [
+            "AWS::ElasticLoadBalancingV2::LoadBalancer",
+            "AWS::ECS::TaskDefinition",
+        ] {
+            for (action, replacement) in [
+                ("Add", None),
+                ("Modify", None),
+                ("Modify", Some("False")),
+                ("Modify", Some("Conditional")),
+                ("Modify", Some("True")),
+                ("Remove", None),
+                ("Teleport", None),
+            ] {
+                let change = change(action, resource_type, replacement);
+                let asks = if change.needs_agreement() { "ASK" } else { "" };
+                writeln!(table, "{asks:<4}{}", change.line()).unwrap();
+            }
+        }
+        insta::assert_snapshot!(table, @r"
+            add load balancer (Name)
+            change load balancer (Name): Tags
+            change load balancer (Name): Tags
+        ASK perhaps replace load balancer (Name), because of Scheme
+        ASK replace load balancer (Name), because of Scheme
+        ASK remove load balancer (Name)
+        ASK touch load balancer (Name)
+            add task definition (Name)
+            change task definition (Name): Tags
+            change task definition (Name): Tags
+            perhaps replace task definition (Name), because of Scheme
+            replace task definition (Name), because of Scheme
+        ASK remove task definition (Name)
+            touch task definition (Name)
+        ");
+    }
+}

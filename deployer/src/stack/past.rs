@@ -1,0 +1,272 @@
+//! What was done to a stack, read from its events: one operation after the other, and the versions they brought.
+
+use serde::Serialize;
+
+use super::ResourceEvent;
+use super::history::{History, is_root_cause};
+use super::status::{Phase, StackStatus};
+use crate::commands::TOKEN_PREFIX;
+
+/// Logical name of the task definition in the template.
+const TASK_DEFINITION: &str = "TaskDefinition";
+
+/// One operation on a stack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PastOperation {
+    /// When it began, milliseconds since the Unix epoch.
+    pub begun_ms: i64,
+    /// What for, where this program began it: `up`, `rollback`, `back`, …
+    pub purpose: Option<String>,
+    /// The task definition that it brought, by its ARN, if it brought one.
+    pub task_definition: Option<String>,
+    /// How it ended.
+    pub end: End,
+}
+
+/// How an operation ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "end", rename_all = "snake_case")]
+pub enum End {
+    /// It is under way.
+    UnderWay,
+    /// It ended well, and what it brought is in place.
+    InPlace,
+    /// It ended well; a later operation brought something else.
+    Replaced,
+    /// It ended well, but what it brought did not work, and what was before was put back.
+    TakenBack,
+    /// It was cancelled.
+    Cancelled,
+    /// It failed, and was rolled back.
+    Failed {
+        /// The first failure.
+        cause: Option<String>,
+    },
+}
+
+impl End {
+    /// For people.
+    pub fn line(&self) -> String {
+        match self {
+            Self::UnderWay => "under way".to_owned(),
+            Self::InPlace => "in place".to_owned(),
+            Self::Replaced => "replaced".to_owned(),
+            Self::TakenBack => "taken back: it did not work".to_owned(),
+            Self::Cancelled => "cancelled".to_owned(),
+            Self::Failed { cause: Some(cause) } => format!("failed: {cause}"),
+            Self::Failed { cause: None } => "failed".to_owned(),
+        }
+    }
+}
+
+/// The operations that these events (in any order) tell of, the oldest first.
+pub fn operations(mut events: Vec<ResourceEvent>) -> Vec<PastOperation> {
+    // The service lists the newest first; among events of one millisecond that order tells which came first.
+    events.reverse();
+    events.sort_by_key(|event| event.at_ms);
+    let mut operations: Vec<PastOperation> = Vec::new();
+    let mut in_place: Option<String> = None;
+    let mut rest = events.as_slice();
+    while let Some((chunk, after)) = next_operation(rest) {
+        rest = after;
+        let operation = operation(chunk, in_place.as_deref());
+        if operation.end == End::InPlace {
+            let taken_back = operation.purpose.as_deref() == Some("back");
+            if operation.task_definition.is_some() || taken_back {
+                let earlier = operations.iter_mut().rev().find(|earlier| {
+                    earlier.end == End::InPlace && earlier.task_definition.is_some()
+                });
+                if let Some(earlier) = earlier {
+                    earlier.end = if taken_back {
+                        End::TakenBack
+                    } else {
+                        End::Replaced
+                    };
+                }
+            }
+            in_place = operation.task_definition.clone().or(in_place);
+        }
+        operations.push(operation);
+    }
+    operations
+}
+
+/// The events up to the next rest of the stack, and those after it.
+fn next_operation(events: &[ResourceEvent]) -> Option<(&[ResourceEvent], &[ResourceEvent])> {
+    if events.is_empty() {
+        return None;
+    }
+    let rests = |event: &ResourceEvent| {
+        event.is_stack() && StackStatus::from(event.status.as_str()).phase() != Phase::Moving
+    };
+    let end = events
+        .iter()
+        .position(rests)
+        .map_or(events.len(), |position| position + 1);
+    Some(events.split_at(end))
+}
+
+fn operation(events: &[ResourceEvent], in_place: Option<&str>) -> PastOperation {
+    let tokens = events.iter().filter_map(|event| event.token.as_deref());
+    let mut purposes = tokens.filter_map(purpose);
+    let first = purposes.next();
+    let cancelled = first == Some("cancel") || purposes.any(|purpose| purpose == "cancel");
+    // Until it is replaced, a resource goes by its old name.
+    let task_definition = events
+        .iter()
+        .filter(|event| event.logical_id == TASK_DEFINITION)
+        .filter_map(|event| event.physical_id.as_deref())
+        .find(|id| id.contains(":task-definition/") && Some(*id) != in_place);
+    let end = match events.last() {
+        Some(last) if last.is_stack() => match StackStatus::from(last.status.as_str()).phase() {
+            Phase::Good => End::InPlace,
+            Phase::Moving | Phase::Unknown => End::UnderWay,
+            Phase::RolledBack if cancelled => End::Cancelled,
+            Phase::RolledBack | Phase::Unusable | Phase::Failed | Phase::Gone | Phase::Review => {
+                End::Failed {
+                    cause: first_failure(events),
+                }
+            }
+        },
+        _ => End::UnderWay,
+    };
+    PastOperation {
+        begun_ms: events.first().map_or(0, |event| event.at_ms),
+        purpose: first.map(str::to_owned),
+        task_definition: task_definition.map(str::to_owned),
+        end,
+    }
+}
+
+fn first_failure(events: &[ResourceEvent]) -> Option<String> {
+    let first = events.iter().find(|event| is_root_cause(event))?;
+    let mut history = History::default();
+    history.take(vec![first.clone()]);
+    history.cause()
+}
+
+/// What a request was for, if this program made it: `deployer-up-0123…` → `up`.
+fn purpose(token: &str) -> Option<&str> {
+    let (purpose, _random) = token.strip_prefix(TOKEN_PREFIX)?.rsplit_once('-')?;
+    Some(purpose)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(logical_id: &str, status: &str, token: &str) -> ResourceEvent {
+        ResourceEvent {
+            id: String::new(),
+            logical_id: logical_id.to_owned(),
+            physical_id: None,
+            resource_type: if logical_id == "clock" {
+                "AWS::CloudFormation::Stack".to_owned()
+            } else {
+                "AWS::ECS::Service".to_owned()
+            },
+            status: status.to_owned(),
+            reason: None,
+            at_ms: 0,
+            token: Some(token.to_owned()),
+        }
+    }
+
+    fn revision(number: u32, token: &str) -> ResourceEvent {
+        ResourceEvent {
+            physical_id: Some(format!(
+                "arn:aws:ecs:eu-central-1:123456789012:task-definition/clock:{number}"
+            )),
+            ..event("TaskDefinition", "UPDATE_COMPLETE", token)
+        }
+    }
+
+    /// In the order in which the service lists them, one a second.
+    fn listed(events: impl IntoIterator<Item = ResourceEvent>) -> Vec<ResourceEvent> {
+        let mut events: Vec<ResourceEvent> = events.into_iter().collect();
+        for (second, event) in (1..).zip(&mut events) {
+            event.at_ms = second * 1000;
+            event.id = format!("{second}");
+        }
+        events.reverse();
+        events
+    }
+
+    fn table(events: Vec<ResourceEvent>) -> String {
+        let rows = operations(events).into_iter().map(|operation| {
+            let arn = operation.task_definition.unwrap_or_default();
+            format!(
+                "{:>3} s {:<9} {:<8} {}\n",
+                operation.begun_ms / 1000,
+                operation.purpose.as_deref().unwrap_or("?"),
+                arn.rsplit('/').next().unwrap_or_default(),
+                operation.end.line()
+            )
+        });
+        rows.collect()
+    }
+
+    #[test]
+    fn a_long_past() {
+        let update = |token, inner: Vec<ResourceEvent>, end| {
+            let begin = event("clock", "UPDATE_IN_PROGRESS", token);
+            let end = event("clock", end, token);
+            std::iter::once(begin).chain(inner).chain([end])
+        };
+        let failure = ResourceEvent {
+            reason: Some("circuit breaker".to_owned()),
+            ..event("Service", "UPDATE_FAILED", "deployer-up-3")
+        };
+        let events = [
+            event("clock", "CREATE_IN_PROGRESS", "deployer-up-1"),
+            event("clock", "CREATE_COMPLETE", "deployer-up-1"),
+        ]
+        .into_iter()
+        .chain(update(
+            "deployer-up-2",
+            vec![revision(1, "deployer-up-2")],
+            "UPDATE_COMPLETE",
+        ))
+        .chain(update(
+            "deployer-up-3",
+            vec![
+                revision(1, "deployer-up-3"),
+                revision(2, "deployer-up-3"),
+                failure,
+            ],
+            "UPDATE_ROLLBACK_COMPLETE",
+        ))
+        .chain(update(
+            "deployer-up-4",
+            vec![revision(3, "deployer-up-4")],
+            "UPDATE_COMPLETE",
+        ))
+        .chain(update(
+            "deployer-back-5",
+            vec![revision(4, "deployer-back-5")],
+            "UPDATE_COMPLETE",
+        ))
+        .chain(update(
+            "deployer-up-6",
+            vec![
+                revision(5, "deployer-up-6"),
+                event("clock", "UPDATE_ROLLBACK_IN_PROGRESS", "deployer-cancel-7"),
+            ],
+            "UPDATE_ROLLBACK_COMPLETE",
+        ))
+        .chain(update("somebody", vec![], "UPDATE_COMPLETE"))
+        .chain(update(
+            "deployer-up-8",
+            vec![revision(6, "deployer-up-8")],
+            "UPDATE_COMPLETE",
+        ))
+        .chain([event("clock", "UPDATE_IN_PROGRESS", "deployer-rollback-9")]);
+        insta::assert_snapshot!(table(listed(events)), @"");
+    }
+
+    #[test]
+    fn purposes() {
+        assert_eq!(purpose("deployer-up-0123"), Some("up"));
+        assert_eq!(purpose("Console-UpdateStack-0123"), None);
+    }
+}

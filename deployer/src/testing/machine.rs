@@ -1,0 +1,193 @@
+//! A machine on which nothing is compiled, sent or measured.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::time::{sleep, timeout};
+
+use super::answer::answers;
+use super::script::Script;
+use super::{DIGEST, FOR_EVER, FakeWorld, Transcript, connection, settings};
+use crate::commands::machine::{Machine, Workshop};
+use crate::commands::{Connection, Context};
+use crate::config::Config;
+use crate::error::Failure;
+use crate::image::oci::{BuiltImage, Document};
+use crate::names::Digest;
+use crate::remote::Login;
+use crate::stop::StopSwitch;
+use crate::watch::Outside;
+
+/// Builds at once unless told otherwise; two instances answer from the new image; nobody is there to be asked.
+pub(crate) struct FakeMachine {
+    world: Arc<FakeWorld>,
+    transcript: Transcript,
+    config: Config,
+    compiling: Duration,
+    failure: Option<Failure>,
+    reports: Script<checker::Report>,
+    knocks: Script<Result<(), String>>,
+    agreement: Option<bool>,
+    interrupted_after: Option<Duration>,
+}
+
+impl FakeMachine {
+    pub(crate) fn new(world: FakeWorld) -> Self {
+        let transcript = world.transcript();
+        Self {
+            world: world.there("clock-repository", FOR_EVER).shared(),
+            transcript,
+            config: settings(),
+            compiling: Duration::ZERO,
+            failure: None,
+            reports: Script::new("the check", [answers("0.1.0+0123456789ab")]),
+            knocks: Script::new("a request", [Ok(())]),
+            agreement: None,
+            interrupted_after: None,
+        }
+    }
+
+    /// With other settings than usual.
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
+    /// Compiling takes this long.
+    pub(crate) fn compiling_for(self, compiling: Duration) -> Self {
+        Self { compiling, ..self }
+    }
+
+    /// Compiling ends like this.
+    pub(crate) fn not_compiling(self, failure: Failure) -> Self {
+        let failure = Some(failure);
+        Self { failure, ..self }
+    }
+
+    /// What checks find, one after the other.
+    pub(crate) fn finding(self, reports: impl IntoIterator<Item = checker::Report>) -> Self {
+        let reports = Script::new("the check", reports);
+        Self { reports, ..self }
+    }
+
+    /// What single requests meet, one after the other.
+    pub(crate) fn knocking(self, knocks: impl IntoIterator<Item = Result<(), String>>) -> Self {
+        let knocks = Script::new("a request", knocks);
+        Self { knocks, ..self }
+    }
+
+    /// Somebody is there, and answers this to questions.
+    pub(crate) fn answering(self, agreement: bool) -> Self {
+        let agreement = Some(agreement);
+        Self { agreement, ..self }
+    }
+
+    /// Somebody presses Ctrl-C after this time.
+    pub(crate) fn interrupted_after(self, time: Duration) -> Self {
+        let interrupted_after = Some(time);
+        Self {
+            interrupted_after,
+            ..self
+        }
+    }
+
+    /// Runs a command on this machine; returns the transcript.
+    pub(crate) async fn run(
+        self,
+        command: impl AsyncFnOnce(Context<'_>, &Self) -> Result<(), Failure>,
+    ) -> String {
+        let sink = self.transcript.sink();
+        let (switch, stop) = StopSwitch::new();
+        let context = Context {
+            config: &self.config,
+            sink: &sink,
+            stop: &stop,
+        };
+        let interrupted = async {
+            match self.interrupted_after {
+                Some(time) => sleep(time).await,
+                None => std::future::pending().await,
+            }
+            if switch.press() {
+                self.transcript.line("^C");
+                std::future::pending::<()>().await;
+            }
+        };
+        // Longer than all deadlines together: what is still waiting then waits for ever.
+        let result = timeout(Duration::from_hours(24), async {
+            tokio::select! {
+                result = Box::pin(command(context, &self)) => result,
+                // As the program does where nothing has to be put in order.
+                () = interrupted => Err(Failure::interrupted()),
+            }
+        });
+        let result = result.await.expect("the command hangs");
+        self.world.assert_played();
+        self.transcript.end(result)
+    }
+
+    /// The world that it connects to.
+    pub(crate) fn world(&self) -> &FakeWorld {
+        &self.world
+    }
+}
+
+#[async_trait]
+impl Workshop for FakeMachine {
+    async fn build(&self, _: Context<'_>) -> Result<BuiltImage, Failure> {
+        sleep(self.compiling).await;
+        let document = || Document {
+            content: Bytes::new(),
+            media_type: String::new(),
+            digest: DIGEST.to_owned(),
+        };
+        match self.failure.clone() {
+            Some(failure) => Err(failure),
+            None => Ok(BuiltImage {
+                manifest: document(),
+                config: document(),
+                layers: Vec::new(),
+            }),
+        }
+    }
+
+    async fn push(
+        &self,
+        _: Context<'_>,
+        address: &str,
+        login: Option<Login>,
+        built: &BuiltImage,
+    ) -> Result<Digest, Failure> {
+        let user = login.map_or_else(|| "nobody".to_owned(), |login| login.user);
+        self.transcript
+            .line(&format!("> push to {address} as {user}"));
+        Ok(built.digest().parse().unwrap())
+    }
+}
+
+#[async_trait]
+impl Machine for FakeMachine {
+    async fn connect(&self, _: Context<'_>) -> Result<Connection, Failure> {
+        Ok(connection(&self.world))
+    }
+
+    async fn agrees(&self, _: Context<'_>, question: &str) -> Option<bool> {
+        if let Some(agreement) = self.agreement {
+            self.transcript.line(&format!("? {question} {agreement}"));
+        }
+        self.agreement
+    }
+}
+
+#[async_trait]
+impl Outside for FakeMachine {
+    async fn check(&self, _: &checker::Target, _: &checker::Settings) -> checker::Report {
+        self.reports.next()
+    }
+
+    async fn knock(&self, _: &checker::Target, _: &checker::Settings) -> Result<(), String> {
+        self.knocks.next()
+    }
+}

@@ -1,0 +1,143 @@
+//! One request after the other while something else goes on: does the service answer throughout?
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use checker::{Settings, Target};
+use serde::Serialize;
+use tokio::time::{Instant, sleep};
+
+use crate::event::Sink;
+use crate::watch::Outside;
+
+/// Pause between two requests.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What a probe saw.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Probed {
+    /// Requests that were sent and came to an end.
+    pub requests: u64,
+    /// Those that got no good answer.
+    pub failed: u64,
+    /// The longest time between two good answers, milliseconds.
+    pub longest_gap_ms: u64,
+    /// Why the first one failed.
+    pub first_failure: Option<String>,
+}
+
+/// Asks a service again and again.
+pub struct Probe<'a> {
+    outside: &'a dyn Outside,
+    target: &'a Target,
+    settings: Settings,
+    sink: &'a Sink,
+    seen: Mutex<Probed>,
+}
+
+impl<'a> Probe<'a> {
+    /// Prepares to ask this target.
+    pub fn new(
+        sink: &'a Sink,
+        outside: &'a dyn Outside,
+        target: &'a Target,
+        settings: Settings,
+    ) -> Self {
+        Self {
+            outside,
+            target,
+            settings,
+            sink,
+            seen: Mutex::default(),
+        }
+    }
+
+    /// Asks for as long as this work takes; returns what the work does.
+    pub async fn during<T>(&self, work: impl Future<Output = T>) -> T {
+        tokio::select! {
+            done = work => done,
+            never = self.ask_for_ever() => match never {},
+        }
+    }
+
+    /// What was seen so far.
+    pub fn seen(&self) -> Probed {
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    async fn ask_for_ever(&self) -> std::convert::Infallible {
+        let mut answered = Instant::now();
+        loop {
+            let result = self.outside.knock(self.target, &self.settings).await;
+            let failed = result.is_err();
+            let first = self.note(result.err(), answered.elapsed());
+            if let Some(failure) = first {
+                self.sink
+                    .warn(format!("a request failed during the rollout: {failure}"));
+            }
+            if !failed {
+                answered = Instant::now();
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Adds a request; returns why it failed, if it was the first to fail.
+    fn note(&self, failure: Option<String>, gap: Duration) -> Option<String> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.requests += 1;
+        let gap = u64::try_from(gap.as_millis()).unwrap_or(u64::MAX);
+        seen.longest_gap_ms = seen.longest_gap_ms.max(gap);
+        let failure = failure?;
+        seen.failed += 1;
+        if seen.first_failure.is_some() {
+            return None;
+        }
+        seen.first_failure = Some(failure.clone());
+        Some(failure)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::event::Silent;
+
+    /// Answers, but for the requests from the third to the fifth.
+    #[derive(Default)]
+    struct Stumbling(AtomicU64);
+
+    #[async_trait]
+    impl Outside for Stumbling {
+        async fn check(&self, _: &Target, _: &Settings) -> checker::Report {
+            crate::testing::answer::down("not asked")
+        }
+
+        async fn knock(&self, _: &Target, _: &Settings) -> Result<(), String> {
+            match self.0.fetch_add(1, Ordering::Relaxed) {
+                2..=4 => Err("connection refused".to_owned()),
+                _ => Ok(()),
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_and_gaps_are_counted() {
+        let sink = Sink::new(Box::new(Silent));
+        let target = Target::new("http://clock.example/now", None).unwrap();
+        let outside = Stumbling::default();
+        let probe = Probe::new(&sink, &outside, &target, Settings::default());
+        probe.during(sleep(Duration::from_millis(950))).await;
+        let seen = probe.seen();
+        assert_eq!((seen.requests, seen.failed), (10, 3));
+        assert_eq!(seen.longest_gap_ms, 400);
+        assert_eq!(seen.first_failure.as_deref(), Some("connection refused"));
+    }
+}
