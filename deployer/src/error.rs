@@ -42,6 +42,22 @@ impl FailureKind {
     }
 }
 
+impl FailureKind {
+    /// The kind where what was to be rolled back does not end in time.
+    pub const fn still_under_way(self) -> Self {
+        match self {
+            Self::Interrupted => Self::Interrupted,
+            Self::Unexpected
+            | Self::Usage
+            | Self::Preflight
+            | Self::RolledBack
+            | Self::Stuck
+            | Self::CheckFailed
+            | Self::Busy => Self::Busy,
+        }
+    }
+}
+
 /// A command that failed: what, why, the evidence, and what to do next, each apart from the others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Failure {

@@ -115,7 +115,15 @@ mod tests {
             image_before: Some(digest('a')),
             image_after: digest('b'),
         };
-        insta::assert_snapshot!(super::plan(&plan), @"");
+        insta::assert_snapshot!(super::plan(&plan), @"
+        stack clock (UPDATE_COMPLETE): the stack would be updated
+          image  aaaaaaaaaaaa -> bbbbbbbbbbbb
+          change service on Fargate (Service): Scheme
+          replace task definition (TaskDefinition), because of Scheme
+        ! replace load balancer (LoadBalancer), because of Scheme
+        ! remove Alarm (Alarm)
+        ! takes something away that exists: `deployer up` asks first, or wants `--yes`
+        ");
     }
 
     #[test]
@@ -140,6 +148,11 @@ mod tests {
                 deployment(Some(3), End::TakenBack),
             ],
         };
-        insta::assert_snapshot!(super::history(&history), @"");
+        insta::assert_snapshot!(super::history(&history), @"
+        revision  image         begun                 by        ended
+              12  aaaaaaaaaaaa  2026-11-24T10:00:00Z  up        in place
+               -  -             2026-11-24T10:00:00Z  another   failed: service on Fargate (Service): no capacity
+               3  aaaaaaaaaaaa  2026-11-24T10:00:00Z  up        taken back: it did not work
+        ");
     }
 }

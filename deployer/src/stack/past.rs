@@ -261,7 +261,17 @@ mod tests {
             "UPDATE_COMPLETE",
         ))
         .chain([event("clock", "UPDATE_IN_PROGRESS", "deployer-rollback-9")]);
-        insta::assert_snapshot!(table(listed(events)), @"");
+        insta::assert_snapshot!(table(listed(events)), @"
+         1 s up                 in place
+         3 s up        clock:1  replaced
+         6 s up        clock:2  failed: service on Fargate (Service): circuit breaker
+        11 s up        clock:3  taken back: it did not work
+        14 s back      clock:4  replaced
+        17 s up        clock:5  cancelled
+        21 s ?                  in place
+        23 s up        clock:6  in place
+        26 s rollback           under way
+        ");
     }
 
     #[test]

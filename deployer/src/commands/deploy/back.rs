@@ -71,13 +71,19 @@ impl Site<'_> {
         };
         let before = match patient.observe_again(stack).await {
             Ok(before) => before,
-            Err(gone) => return superseded(&failure, &gone.message),
+            Err(gone) if gone.kind == FailureKind::Busy => {
+                return superseded(&failure, &gone.message);
+            }
+            Err(second) => return not_taken_back(failure, second),
         };
         let foreign = ours.is_some_and(|ours| {
             before.outputs.get("TaskDefinitionArn").map(String::as_str) != Some(ours)
         });
         if foreign || is_of_others(&before) {
-            return superseded(&failure, "somebody else has deployed in the meantime");
+            return superseded(
+                &failure,
+                "somebody else has deployed in the meantime, which is left alone",
+            );
         }
         let what = previous.digest().map_or_else(
             || "taking the new version away again: nothing ran before it".to_owned(),
@@ -89,7 +95,10 @@ impl Site<'_> {
         let work = patient.put_back(&before, previous);
         match self.context.sink.phase(Phase::Back, work).await {
             Ok(()) => taken_back(failure, previous),
-            Err(second) => not_taken_back(failure, second.into_failure()),
+            Err(Setback::Live(second)) if second.kind == FailureKind::CheckFailed => {
+                neither_answers(failure, second, previous)
+            }
+            Err(Setback::Over(second) | Setback::Live(second)) => not_taken_back(failure, second),
         }
     }
 
@@ -119,13 +128,10 @@ fn is_of_others(stack: &Observed) -> bool {
 }
 
 fn superseded(failure: &Failure, why: &str) -> Failure {
-    Failure::new(
-        FailureKind::Busy,
-        format!("{}; {why}, and is left alone", failure.message),
-    )
-    .because(failure.cause.as_deref().unwrap_or("no reason is given"))
-    .with_evidence(failure.evidence.clone())
-    .hint("`deployer status` shows what runs")
+    Failure::new(FailureKind::Busy, format!("{}; {why}", failure.message))
+        .because(failure.cause.as_deref().unwrap_or("no reason is given"))
+        .with_evidence(failure.evidence.clone())
+        .hint("`deployer status` shows what runs")
 }
 
 fn taken_back(failure: Failure, previous: &Previous) -> Failure {
@@ -141,6 +147,28 @@ fn taken_back(failure: Failure, previous: &Previous) -> Failure {
         ),
     };
     Failure { message, ..failure }
+}
+
+/// What was before is in place again, and does not pass the check either: perhaps it is not the service that is wrong.
+fn neither_answers(failure: Failure, second: Failure, previous: &Previous) -> Failure {
+    let before = previous
+        .digest()
+        .map_or_else(String::new, |digest| format!(", {},", digest.short()));
+    let mut evidence = failure.evidence;
+    if let Some(cause) = failure.cause {
+        evidence.insert(0, format!("the new version: {cause}"));
+    }
+    Failure::new(
+        FailureKind::Stuck,
+        format!(
+            "{}; the version before it{before} is in place again, and does not pass the check either",
+            failure.message
+        ),
+    )
+    .because(second.cause.unwrap_or(second.message))
+    .with_evidence(evidence)
+    .hint("is it this machine: its network, its clock? Look from elsewhere, too")
+    .hint("see what runs: `deployer status`")
 }
 
 fn not_taken_back(failure: Failure, second: Failure) -> Failure {

@@ -78,7 +78,7 @@ impl Site<'_> {
         let Some(begun) = self.begin(found, order).await? else {
             let stack = self.observe_again(found).await?;
             let proven = self.prove(&stack, &order.digest).await;
-            let (names, url, check) = proven.map_err(Setback::into_failure)?;
+            let (names, url, check) = proven.map_err(unchanged)?;
             return Ok(Deployed {
                 changed: false,
                 names,
@@ -221,10 +221,17 @@ impl Site<'_> {
     }
 }
 
-impl Setback {
-    fn into_failure(self) -> Failure {
-        match self {
-            Self::Over(failure) | Self::Live(failure) => failure,
-        }
+/// The failure of a version that was found, not deployed: there is nothing to put back.
+fn unchanged(setback: Setback) -> Failure {
+    match setback {
+        Setback::Live(failure) if failure.kind == FailureKind::RolledBack => Failure {
+            message: "nothing had to be changed, but the version in place does not run".to_owned(),
+            ..failure
+        },
+        Setback::Live(failure) if failure.kind == FailureKind::CheckFailed => Failure {
+            message: format!("nothing had to be changed, but {}", failure.message),
+            ..failure
+        },
+        Setback::Over(failure) | Setback::Live(failure) => failure,
     }
 }

@@ -19,6 +19,8 @@ pub(super) struct Begun<'a> {
     pub(super) stack: Observed,
     /// What was deployed before.
     pub(super) previous: Previous,
+    /// Types of the resources that it concerns.
+    resource_types: Vec<String>,
     watch: UpdateWatch<'a>,
 }
 
@@ -158,17 +160,13 @@ impl<'a> Site<'a> {
             .await
             .map_err(failed)?;
         world.execute(change_set, &token).await.map_err(failed)?;
-        sink.send(&Event::OperationBegun {
-            operation: "update",
-            stack_id: stack.id.clone(),
+        Ok(Begun {
+            stack: stack.clone(),
+            previous,
             resource_types: changes
                 .iter()
                 .map(|change| change.resource_type.clone())
                 .collect(),
-        });
-        Ok(Begun {
-            stack: stack.clone(),
-            previous,
             watch: UpdateWatch::new(world, sink, watch, stack),
         })
     }
@@ -177,8 +175,16 @@ impl<'a> Site<'a> {
     pub(super) async fn follow_update(&self, begun: Begun<'a>) -> Result<(), Setback> {
         let context = self.context;
         let Begun {
-            stack, mut watch, ..
+            stack,
+            resource_types,
+            mut watch,
+            ..
         } = begun;
+        context.sink.send(&Event::OperationBegun {
+            operation: "update",
+            stack_id: stack.id.clone(),
+            resource_types,
+        });
         let limit = context.config.timeout;
         let followed = context.follow_for(&mut watch, limit).await;
         let why = match followed.map_err(Setback::Over)? {
@@ -204,7 +210,7 @@ impl<'a> Site<'a> {
         match followed.map_err(Setback::Over)? {
             Followed::Ended(end) => judge(end, Some(why)),
             Followed::DeadlinePassed | Followed::Stopped => Err(Setback::Over(
-                why.hint("cancelling takes long, and goes on by itself: `deployer status --watch` follows it"),
+                Failure { kind: why.kind.still_under_way(), ..why }.hint("cancelling takes long, and goes on by itself: `deployer status --watch` follows it"),
             )),
         }
     }

@@ -45,6 +45,7 @@ async fn nothing_there() {
     {
       "stack": "clock",
       "status": "ABSENT",
+      "remark": null,
       "account": "123456789012",
       "region": "eu-central-1",
       "url": null,
@@ -65,6 +66,7 @@ async fn a_stack_without_an_image_yet() {
     {
       "stack": "clock",
       "status": "CREATE_IN_PROGRESS",
+      "remark": "being created",
       "account": "123456789012",
       "region": "eu-central-1",
       "url": null,
@@ -88,6 +90,7 @@ async fn a_service_in_the_middle_of_a_rollout() {
     {
       "stack": "clock",
       "status": "UPDATE_IN_PROGRESS",
+      "remark": "being updated",
       "account": "123456789012",
       "region": "eu-central-1",
       "url": "http://clock.example/now",

@@ -1,8 +1,11 @@
 //! Transcripts of `up`: what it reports and what it changes, for each state of the stack and each way to fail.
 
+mod asking;
 mod attaching;
 mod checking;
 mod creating;
+mod going_back;
+mod interrupted;
 mod not_creating;
 mod not_updating;
 mod rolling_out;
@@ -16,10 +19,10 @@ use crate::testing::{FakeMachine, FakeWorld};
 const USUAL_END: &str = "\
 plan: begun
 > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
-1 change: modify task definition
+1 change: change task definition (TaskDefinition)
 plan: done in 0.0 s
-update: begun
 > ExecuteChangeSet
+update: begun
 UPDATE_IN_PROGRESS stack (clock)
 UPDATE_COMPLETE task definition (TaskDefinition)
 UPDATE_COMPLETE stack (clock)

@@ -15,12 +15,13 @@ async fn a_creation_under_way() {
         updated(),
     ])
     .past([event("Repository", "CREATE_COMPLETE")]);
-    insta::assert_snapshot!(bringing_up_as_usual(world).await, @r"
+    insta::assert_snapshot!(bringing_up_as_usual(world).await, @"
     image: begun
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is CREATE_IN_PROGRESS
-    the stack is CREATE_IN_PROGRESS: waiting for that to end
+    the stack is CREATE_IN_PROGRESS (being created): waiting for that to end
+    CREATE_COMPLETE image repository (Repository)
     CREATE_COMPLETE cluster (Cluster)
     CREATE_COMPLETE stack (clock)
     the stack is CREATE_COMPLETE
@@ -43,12 +44,12 @@ async fn an_update_under_way() {
         updating(),
         updated(),
     ]);
-    insta::assert_snapshot!(bringing_up_as_usual(world).await, @r"
+    insta::assert_snapshot!(bringing_up_as_usual(world).await, @"
     image: begun
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is UPDATE_IN_PROGRESS
-    the stack is UPDATE_IN_PROGRESS: waiting for that to end
+    the stack is UPDATE_IN_PROGRESS (being updated): waiting for that to end
     UPDATE_COMPLETE stack (clock)
     the stack is UPDATE_COMPLETE
     push: begun
@@ -80,13 +81,14 @@ async fn a_creation_under_way_that_fails() {
         updating(),
         updated(),
     ]);
-    insta::assert_snapshot!(bringing_up_as_usual(world).await, @r"
+    insta::assert_snapshot!(bringing_up_as_usual(world).await, @"
     image: begun
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is CREATE_IN_PROGRESS
-    the stack is CREATE_IN_PROGRESS: waiting for that to end
+    the stack is CREATE_IN_PROGRESS (being created): waiting for that to end
     CREATE_FAILED load balancer (LoadBalancer): the limit of load balancers is reached
+    warning: what was under way failed: load balancer (LoadBalancer): the limit of load balancers is reached
     the stack is ROLLBACK_COMPLETE
     warning: the stack is ROLLBACK_COMPLETE (failed to create: [LoadBalancer]): it can only be deleted and made anew
     delete: begun
@@ -121,12 +123,12 @@ async fn a_deletion_under_way() {
         updating(),
         updated(),
     ]);
-    insta::assert_snapshot!(bringing_up_as_usual(world).await, @r"
+    insta::assert_snapshot!(bringing_up_as_usual(world).await, @"
     image: begun
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is DELETE_IN_PROGRESS
-    the stack is DELETE_IN_PROGRESS: waiting for that to end
+    the stack is DELETE_IN_PROGRESS (being deleted): waiting for that to end
     DELETE_COMPLETE cluster (Cluster)
     there is no such stack
     create: begun
@@ -155,12 +157,12 @@ async fn a_status_that_is_new() {
         at("TELEPORT_CLEANUP"),
         updated(),
     ]);
-    insta::assert_snapshot!(bringing_up(world).await, @r"
+    insta::assert_snapshot!(bringing_up(world).await, @"
     image: begun
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is TELEPORT_IN_PROGRESS
-    the stack is TELEPORT_IN_PROGRESS: waiting for that to end
+    the stack is TELEPORT_IN_PROGRESS (a status that is new to this program): waiting for that to end
     warning: the stack has the status TELEPORT_IN_PROGRESS, which is new to this program
     the stack is UPDATE_COMPLETE
     push: begun
@@ -168,10 +170,10 @@ async fn a_status_that_is_new() {
     push: done in 0.0 s
     plan: begun
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
-    1 change: modify task definition
+    1 change: change task definition (TaskDefinition)
     plan: done in 0.0 s
-    update: begun
     > ExecuteChangeSet
+    update: begun
     UPDATE_IN_PROGRESS stack (clock)
     warning: the stack has the status TELEPORT_CLEANUP, which is new to this program
     UPDATE_COMPLETE task definition (TaskDefinition)
@@ -208,7 +210,7 @@ async fn a_rollback_that_got_stuck_is_continued() {
         updated(),
     ])
     .past([event("clock", "UPDATE_ROLLBACK_FAILED")]);
-    insta::assert_snapshot!(bringing_up_as_usual(world).await, @r"
+    insta::assert_snapshot!(bringing_up_as_usual(world).await, @"
     image: begun
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
@@ -275,12 +277,12 @@ async fn credentials_that_expire_meanwhile() {
         at("UPDATE_IN_PROGRESS"),
         failed(expired()),
     ]);
-    insta::assert_snapshot!(bringing_up(world).await, @r"
+    insta::assert_snapshot!(bringing_up(world).await, @"
     image: begun
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is UPDATE_IN_PROGRESS
-    the stack is UPDATE_IN_PROGRESS: waiting for that to end
+    the stack is UPDATE_IN_PROGRESS (being updated): waiting for that to end
     error: the AWS credentials are not accepted
       because: DescribeStacks: the security token included in the request is expired (ExpiredToken)
       hint: log in again: `aws sso login --profile work`
@@ -292,12 +294,12 @@ async fn credentials_that_expire_meanwhile() {
 #[tokio::test(start_paused = true)]
 async fn an_operation_of_others_that_takes_too_long() {
     let world = FakeWorld::new([at("UPDATE_IN_PROGRESS")]);
-    insta::assert_snapshot!(bringing_up(world).await, @r"
+    insta::assert_snapshot!(bringing_up(world).await, @"
     image: begun
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is UPDATE_IN_PROGRESS
-    the stack is UPDATE_IN_PROGRESS: waiting for that to end
+    the stack is UPDATE_IN_PROGRESS (being updated): waiting for that to end
     error: the operation did not end within 1800 s
       hint: it goes on by itself: run the same command again to come back to it, or `deployer status` to look
       hint: allow more time: `--timeout 1h`

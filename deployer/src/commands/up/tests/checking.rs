@@ -60,9 +60,9 @@ async fn the_version_before_does_not_count() {
 
 #[tokio::test(start_paused = true)]
 async fn a_service_that_does_not_answer() {
-    insta::assert_snapshot!(check([down("the answer has status 503")]).await, @r"
+    insta::assert_snapshot!(check([down("the answer has status 503")]).await, @"
     check: DOWN (the answer has status 503)
-    error: deployed, but http://clock.example/now is DOWN after 120 s
+    error: nothing had to be changed, but http://clock.example/now is DOWN after 120 s
       because: the answer has status 503
       hint: look yourself: `curl -i http://clock.example/now`
       hint: allow more time: `--verify-timeout 5m`
@@ -72,9 +72,9 @@ async fn a_service_that_does_not_answer() {
 
 #[tokio::test(start_paused = true)]
 async fn a_service_that_answers_from_another_image() {
-    insta::assert_snapshot!(check([answers("0.1.0+aaaaaaaaaaaa")]).await, @r"
+    insta::assert_snapshot!(check([answers("0.1.0+aaaaaaaaaaaa")]).await, @"
     check: OK, offset +0.2 ms ± 1.2 ms, 2 instances (version 0.1.0+aaaaaaaaaaaa answers, which is not of image 0123456789ab)
-    error: deployed, but http://clock.example/now still answers from another version after 120 s
+    error: nothing had to be changed, but http://clock.example/now still answers from another version after 120 s
       because: version 0.1.0+aaaaaaaaaaaa answers, which is not of image 0123456789ab
       hint: look yourself: `curl -i http://clock.example/now`
       hint: allow more time: `--verify-timeout 5m`

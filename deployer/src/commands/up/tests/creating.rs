@@ -29,7 +29,7 @@ async fn from_nothing_to_a_service() {
         task("0123456789", "eu-central-1a"),
         task("abcdef0123", "eu-central-1b"),
     ]);
-    insta::assert_snapshot!(bringing_up(world).await, @r"
+    insta::assert_snapshot!(bringing_up(world).await, @"
     image: begun
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
@@ -46,10 +46,10 @@ async fn from_nothing_to_a_service() {
     create: done in 0.0 s
     plan: begun
     > CreateChangeSet clock/2 with registry.example/clock-repository@sha256:0123456789ab
-    1 change: modify task definition
+    1 change: change task definition (TaskDefinition)
     plan: done in 0.0 s
-    update: begun
     > ExecuteChangeSet
+    update: begun
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
     UPDATE_COMPLETE stack (clock)
@@ -83,7 +83,7 @@ async fn the_stack_does_not_wait_for_the_compiler() {
         updated(),
     ]);
     let workshop = FakeMachine::new(world).compiling_for(Duration::from_mins(1));
-    insta::assert_snapshot!(short(&bringing_up_on(workshop).await), @r"
+    insta::assert_snapshot!(short(&bringing_up_on(workshop).await), @"
     image: begun
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     there is no such stack
@@ -123,7 +123,7 @@ async fn looks_that_fail_in_passing_are_survived() {
     .failing("DescribeStackEvents", throttled())
     .failing("DescribeChangeSet", out_of_order())
     .failing("DescribeTargetHealth", throttled());
-    insta::assert_snapshot!(bringing_up(world).await, @r"
+    insta::assert_snapshot!(bringing_up(world).await, @"
     image: begun
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
@@ -143,10 +143,10 @@ async fn looks_that_fail_in_passing_are_survived() {
     plan: begun
     > CreateChangeSet clock/2 with registry.example/clock-repository@sha256:0123456789ab
     warning: DescribeChangeSet: try again (InternalFailure); looking again
-    1 change: modify task definition
+    1 change: change task definition (TaskDefinition)
     plan: done in 0.0 s
-    update: begun
     > ExecuteChangeSet
+    update: begun
     UPDATE_IN_PROGRESS stack (clock)
     warning: DescribeStacks: rate exceeded (Throttling); looking again
     UPDATE_COMPLETE task definition (TaskDefinition)
@@ -185,7 +185,7 @@ async fn what_a_failed_creation_left_is_deleted_and_made_anew() {
         updating(),
         updated(),
     ]);
-    insta::assert_snapshot!(bringing_up_as_usual(world).await, @r"
+    insta::assert_snapshot!(bringing_up_as_usual(world).await, @"
     image: begun
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
@@ -224,7 +224,7 @@ async fn a_stack_that_waits_for_a_review_never_moves() {
         updating(),
         updated(),
     ]);
-    insta::assert_snapshot!(bringing_up_as_usual(world).await, @r"
+    insta::assert_snapshot!(bringing_up_as_usual(world).await, @"
     image: begun
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
@@ -267,7 +267,7 @@ async fn somebody_else_creates_it_first() {
         updated(),
     ])
     .failing("CreateStack", refusal);
-    insta::assert_snapshot!(bringing_up_as_usual(world).await, @r"
+    insta::assert_snapshot!(bringing_up_as_usual(world).await, @"
     image: begun
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
@@ -276,7 +276,7 @@ async fn somebody_else_creates_it_first() {
     > CreateStack clock with no image (refused)
     create: done in 0.0 s
     the stack is CREATE_IN_PROGRESS
-    the stack is CREATE_IN_PROGRESS: waiting for that to end
+    the stack is CREATE_IN_PROGRESS (being created): waiting for that to end
     CREATE_COMPLETE image repository (Repository)
     CREATE_COMPLETE stack (clock)
     the stack is CREATE_COMPLETE
@@ -292,7 +292,7 @@ async fn somebody_else_creates_it_first() {
 #[tokio::test(start_paused = true)]
 async fn a_repository_that_no_event_announces_is_found_all_the_same() {
     let world = FakeWorld::new([absent(), begun(), created(), updating(), updated()]);
-    insta::assert_snapshot!(bringing_up_as_usual(world).await, @r"
+    insta::assert_snapshot!(bringing_up_as_usual(world).await, @"
     image: begun
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
@@ -331,7 +331,7 @@ async fn a_new_account_gets_a_second_attempt() {
         updating(),
         updated(),
     ]);
-    insta::assert_snapshot!(bringing_up_as_usual(world).await, @r"
+    insta::assert_snapshot!(bringing_up_as_usual(world).await, @"
     image: begun
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
@@ -362,10 +362,10 @@ async fn a_new_account_gets_a_second_attempt() {
     create: done in 0.0 s
     plan: begun
     > CreateChangeSet clock/3 with registry.example/clock-repository@sha256:0123456789ab
-    1 change: modify task definition
+    1 change: change task definition (TaskDefinition)
     plan: done in 0.0 s
-    update: begun
     > ExecuteChangeSet
+    update: begun
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
     UPDATE_COMPLETE stack (clock)

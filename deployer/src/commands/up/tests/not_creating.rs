@@ -129,7 +129,7 @@ async fn a_program_that_does_not_compile_while_the_stack_is_being_made() {
 #[tokio::test(start_paused = true)]
 async fn a_creation_that_takes_too_long_goes_on_without_us() {
     let world = FakeWorld::new([absent(), begun(), at("CREATE_IN_PROGRESS")]);
-    insta::assert_snapshot!(bringing_up(world).await, @r"
+    insta::assert_snapshot!(bringing_up(world).await, @"
     image: begun
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
@@ -137,10 +137,13 @@ async fn a_creation_that_takes_too_long_goes_on_without_us() {
     create: begun
     > CreateStack clock with no image
     CREATE_IN_PROGRESS stack (clock)
-    error: the operation did not end within 1800 s
-      hint: it goes on by itself: run the same command again to come back to it, or `deployer status` to look
-      hint: allow more time: `--timeout 1h`
-    exit code 7
+    deleting the stack that was begun: there was none before
+    delete: begun
+    > DeleteStack clock/2
+    error: the creation of the stack did not end within 1800 s, and the stack that was begun could not be deleted
+      because: the operation did not end within 1800 s
+      hint: it may cost money: `deployer down` takes it away
+    exit code 5
     ");
 }
 

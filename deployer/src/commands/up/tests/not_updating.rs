@@ -5,7 +5,9 @@ use crate::remote::{Proposal, RemoteErrorKind};
 use crate::stack::ResourceEvent;
 use crate::testing::FakeWorld;
 use crate::testing::answer::{change, crashed};
-use crate::testing::moment::{Moment, absent, at, error, event, event_because, expired, failed};
+use crate::testing::moment::{
+    Moment, absent, at, error, event, event_because, expired, failed, of_others,
+};
 
 /// The transcript from the execution of the change set on.
 async fn update(world: FakeWorld) -> String {
@@ -39,7 +41,8 @@ async fn an_update_that_fails_is_rolled_back() {
         change("Add", "TaskDefinition"),
         change("Add", "Service"),
     ])]);
-    insta::assert_snapshot!(update(world).await, @r"
+    insta::assert_snapshot!(update(world).await, @"
+    update: begun
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_FAILED service on Fargate (Service): ECS Deployment Circuit Breaker was triggered
     UPDATE_ROLLBACK_IN_PROGRESS stack (clock): failed to update: [Service]
@@ -86,7 +89,8 @@ async fn a_version_that_does_not_start_leaves_evidence() {
         [vec![crashed("0123456789")], vec![]],
         &["listening on 0.0.0.0:8080", "thread 'main' panicked"],
     );
-    insta::assert_snapshot!(update(world).await, @r"
+    insta::assert_snapshot!(update(world).await, @"
+    update: begun
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
     task 0123456789 failed: Essential container in task exited, exit code 101
@@ -126,7 +130,8 @@ async fn the_first_version_of_all_leaves_evidence_too() {
         ]),
     ])
     .stopped([vec![crashed("0123456789")]], &["thread 'main' panicked"]);
-    insta::assert_snapshot!(update(world).await, @r"
+    insta::assert_snapshot!(update(world).await, @"
+    update: begun
     CREATE_COMPLETE task definition (TaskDefinition)
     task 0123456789 failed: Essential container in task exited, exit code 101
       thread 'main' panicked
@@ -152,7 +157,8 @@ async fn an_update_whose_rollback_fails_too() {
             event("clock", "UPDATE_ROLLBACK_FAILED"),
         ]),
     ]);
-    insta::assert_snapshot!(update(world).await, @r"
+    insta::assert_snapshot!(update(world).await, @"
+    update: begun
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_FAILED service on Fargate (Service): the image cannot be pulled
     UPDATE_FAILED service on Fargate (Service): the old image is gone
@@ -219,8 +225,17 @@ async fn somebody_else_updates_it_first() {
         "ValidationError",
         "Stack:arn:stack/clock/1 is in UPDATE_IN_PROGRESS state and can not be updated.",
     );
-    let world = FakeWorld::new([at("CREATE_COMPLETE")]).failing("CreateChangeSet", refusal);
-    insta::assert_snapshot!(bringing_up(world).await, @r"
+    let theirs = |status| of_others(event("clock", status));
+    let world = FakeWorld::new([
+        at("CREATE_COMPLETE"),
+        at("UPDATE_IN_PROGRESS").after([theirs("UPDATE_IN_PROGRESS")]),
+        at("UPDATE_COMPLETE").after([theirs("UPDATE_COMPLETE")]),
+        at("UPDATE_COMPLETE"),
+        updating(),
+        updated(),
+    ])
+    .failing("CreateChangeSet", refusal);
+    insta::assert_snapshot!(bringing_up(world).await, @"
     image: begun
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
@@ -230,17 +245,43 @@ async fn somebody_else_updates_it_first() {
     push: done in 0.0 s
     plan: begun
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab (refused)
-    error: another operation is under way on the stack
-      because: CreateChangeSet: Stack:arn:stack/clock/1 is in UPDATE_IN_PROGRESS state and can not be updated. (ValidationError)
-      hint: wait for it: run the same command again
-    exit code 7
+    somebody else was faster: looking again (CreateChangeSet: Stack:arn:stack/clock/1 is in UPDATE_IN_PROGRESS state and can not be updated. (ValidationError))
+    the stack is UPDATE_IN_PROGRESS (being updated): waiting for that to end
+    UPDATE_IN_PROGRESS stack (clock)
+    UPDATE_COMPLETE stack (clock)
+    plan: begun
+    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
+    1 change: change task definition (TaskDefinition)
+    plan: done in 0.0 s
+    > ExecuteChangeSet
+    update: begun
+    UPDATE_IN_PROGRESS stack (clock)
+    UPDATE_COMPLETE task definition (TaskDefinition)
+    UPDATE_COMPLETE stack (clock)
+    update: done in 0.0 s
+    rollout: begun
+    rollout: new 2 of 2 running; 2 of 2 targets healthy
+    rollout: done in 0.0 s
+    check: begun
+    check: OK, offset +0.2 ms ± 1.2 ms, 2 instances
+    check: done in 0.0 s
+    The service is up.
+      url       http://clock.example/now
+      version   0.1.0+0123456789ab
+      image     registry.example/clock-repository@sha256:0123456789ab
+      tasks     0: 
+      check     OK, offset +0.2 ms ± 1.2 ms, 2 instances
+      time      0.0 s: image 0.0 s, push 0.0 s, plan 0.0 s, update 0.0 s, rollout 0.0 s, check 0.0 s
+      take down deployer down --stack clock --profile work
+    exit code 0
     ");
 }
 
 #[tokio::test(start_paused = true)]
 async fn credentials_that_expire_meanwhile() {
     let world = FakeWorld::new([at("UPDATE_COMPLETE"), updating(), failed(expired())]);
-    insta::assert_snapshot!(update(world).await, @r"
+    insta::assert_snapshot!(update(world).await, @"
+    update: begun
     UPDATE_IN_PROGRESS stack (clock)
     error: the AWS credentials are not accepted
       because: DescribeStacks: the security token included in the request is expired (ExpiredToken)
@@ -253,11 +294,14 @@ async fn credentials_that_expire_meanwhile() {
 #[tokio::test(start_paused = true)]
 async fn an_update_that_takes_too_long_goes_on_without_us() {
     let world = FakeWorld::new([at("UPDATE_COMPLETE"), updating(), at("UPDATE_IN_PROGRESS")]);
-    insta::assert_snapshot!(update(world).await, @r"
+    insta::assert_snapshot!(update(world).await, @"
+    update: begun
     UPDATE_IN_PROGRESS stack (clock)
-    error: the operation did not end within 1800 s
-      hint: it goes on by itself: run the same command again to come back to it, or `deployer status` to look
+    cancelling the update
+    > CancelUpdateStack clock/1
+    error: the update did not end within 1800 s
       hint: allow more time: `--timeout 1h`
+      hint: cancelling takes long, and goes on by itself: `deployer status --watch` follows it
     exit code 7
     ");
 }
@@ -265,7 +309,8 @@ async fn an_update_that_takes_too_long_goes_on_without_us() {
 #[tokio::test(start_paused = true)]
 async fn a_stack_that_somebody_deletes_meanwhile() {
     let world = FakeWorld::new([at("UPDATE_COMPLETE"), updating(), updated(), absent()]);
-    insta::assert_snapshot!(update(world).await, @r"
+    insta::assert_snapshot!(update(world).await, @"
+    update: begun
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
     UPDATE_COMPLETE stack (clock)

@@ -68,7 +68,7 @@ async fn a_service_that_goes_back_is_a_failure_with_evidence() {
             ],
             &["listening on 0.0.0.0:8080\n", "thread 'main' panicked\n"],
         );
-    insta::assert_snapshot!(rollout(world).await, @r"
+    insta::assert_snapshot!(rollout(world).await, @"
     rollout: new 0 of 2 running, 2 pending; old 2 of 2 running; 2 of 2 targets healthy
     task 0123456789 failed: Essential container in task exited, exit code 101
       listening on 0.0.0.0:8080
@@ -77,7 +77,7 @@ async fn a_service_that_goes_back_is_a_failure_with_evidence() {
       listening on 0.0.0.0:8080
       thread 'main' panicked
     rollout: old 2 of 2 running; new 0 of 2 running, 2 failed; 2 of 2 targets healthy
-    error: the new version did not start; the version before it serves again
+    error: nothing had to be changed, but the version in place does not run
       because: ECS deployment circuit breaker: tasks failed to start.
       | task 01234567: Essential container in task exited, exit code 101
       |   listening on 0.0.0.0:8080
@@ -97,11 +97,11 @@ async fn evidence_that_cannot_be_had_hides_nothing() {
         .stopped([vec![crashed("0123456789")]], &["never seen"])
         .failing("DescribeTasks", expired())
         .failing("GetLogEvents", throttled());
-    insta::assert_snapshot!(rollout(world).await, @r"
+    insta::assert_snapshot!(rollout(world).await, @"
     rollout: new 0 of 2 running, 2 pending; old 2 of 2 running; 2 of 2 targets healthy
     rollout: old 2 of 2 running; new 0 of 2 running, 2 failed; 2 of 2 targets healthy
     task 0123456789 failed: Essential container in task exited, exit code 101
-    error: the new version did not start; the version before it serves again
+    error: nothing had to be changed, but the version in place does not run
       because: ECS deployment circuit breaker: tasks failed to start.
       | task 01234567: Essential container in task exited, exit code 101
       hint: mend the program or its settings, then run `deployer up` again
@@ -112,8 +112,8 @@ async fn evidence_that_cannot_be_had_hides_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_service_that_is_gone() {
     let world = up_to_date().services([None]);
-    insta::assert_snapshot!(rollout(world).await, @r"
-    error: the service did not start
+    insta::assert_snapshot!(rollout(world).await, @"
+    error: nothing had to be changed, but the version in place does not run
       because: the service does not exist
       hint: mend the program or its settings, then run `deployer up` again
     exit code 4
@@ -123,12 +123,12 @@ async fn a_service_that_is_gone() {
 #[tokio::test(start_paused = true)]
 async fn targets_that_never_become_healthy() {
     let world = up_to_date().targets([targets(&["unhealthy", "healthy"])]);
-    insta::assert_snapshot!(rollout(world).await, @r"
+    insta::assert_snapshot!(rollout(world).await, @"
     rollout: new 2 of 2 running; 1 of 2 targets healthy
-    error: deployed, but not all tasks run and are healthy after 1800 s
-      hint: ECS goes on trying: `deployer status` shows what runs
+    error: nothing had to be changed, but the version in place does not run
+      because: not all tasks run and are healthy
       hint: allow more time: `--timeout 1h`
-    exit code 6
+    exit code 4
     ");
 }
 

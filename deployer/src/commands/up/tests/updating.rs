@@ -9,7 +9,7 @@ use crate::testing::moment::{at, event, of_others};
 async fn a_new_version() {
     let world = FakeWorld::new([at("UPDATE_COMPLETE"), updating(), updated()])
         .past([event("clock", "UPDATE_COMPLETE")]);
-    insta::assert_snapshot!(bringing_up(world).await, @r"
+    insta::assert_snapshot!(bringing_up(world).await, @"
     image: begun
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
@@ -19,10 +19,10 @@ async fn a_new_version() {
     push: done in 0.0 s
     plan: begun
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
-    1 change: modify task definition
+    1 change: change task definition (TaskDefinition)
     plan: done in 0.0 s
-    update: begun
     > ExecuteChangeSet
+    update: begun
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
     UPDATE_COMPLETE stack (clock)
@@ -92,7 +92,7 @@ async fn a_look_that_comes_too_early_is_no_success() {
         at("UPDATE_IN_PROGRESS"),
         updated(),
     ]);
-    insta::assert_snapshot!(bringing_up_as_usual(world).await, @r"
+    insta::assert_snapshot!(bringing_up_as_usual(world).await, @"
     image: begun
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
@@ -115,7 +115,7 @@ async fn a_look_that_comes_too_early_is_no_failure() {
         updated(),
     ])
     .past([event("clock", "UPDATE_ROLLBACK_COMPLETE")]);
-    insta::assert_snapshot!(bringing_up_as_usual(world).await, @r"
+    insta::assert_snapshot!(bringing_up_as_usual(world).await, @"
     image: begun
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
@@ -137,7 +137,7 @@ async fn the_new_version_is_live_while_the_old_one_is_cleaned_up() {
         at("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
             .after([event("clock", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")]),
     ]);
-    insta::assert_snapshot!(bringing_up(world).await, @r"
+    insta::assert_snapshot!(bringing_up(world).await, @"
     image: begun
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
@@ -147,10 +147,10 @@ async fn the_new_version_is_live_while_the_old_one_is_cleaned_up() {
     push: done in 0.0 s
     plan: begun
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
-    1 change: modify task definition
+    1 change: change task definition (TaskDefinition)
     plan: done in 0.0 s
-    update: begun
     > ExecuteChangeSet
+    update: begun
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE_CLEANUP_IN_PROGRESS stack (clock)
     update: done in 0.0 s

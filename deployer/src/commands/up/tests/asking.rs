@@ -1,0 +1,98 @@
+//! What exists is replaced or removed only where somebody agrees.
+
+use super::{FakeMachine, bringing_up_on, updated, updating};
+use crate::remote::Proposal;
+use crate::stack::change::Change;
+use crate::testing::FakeWorld;
+use crate::testing::answer::change;
+use crate::testing::moment::at;
+
+/// A world in which the load balancer would be replaced.
+fn replacing() -> FakeWorld {
+    let replaced = Change {
+        replacement: Some("True".to_owned()),
+        ..change("Modify", "LoadBalancer")
+    };
+    FakeWorld::new([at("UPDATE_COMPLETE"), updating(), updated()])
+        .proposals([Proposal::Ready(vec![replaced, change("Modify", "Service")])])
+}
+
+/// The transcript from the plan on.
+async fn plan(machine: FakeMachine) -> String {
+    let text = bringing_up_on(machine).await;
+    let (_, plan) = text.split_once("plan: begun\n").unwrap();
+    plan.split("rollout: begun").next().unwrap().to_owned()
+}
+
+/// The same where nothing is begun.
+fn stopping() -> FakeWorld {
+    let replaced = Change {
+        replacement: Some("True".to_owned()),
+        ..change("Modify", "LoadBalancer")
+    };
+    FakeWorld::new([at("UPDATE_COMPLETE")]).proposals([Proposal::Ready(vec![replaced])])
+}
+
+#[tokio::test(start_paused = true)]
+async fn somebody_agrees() {
+    let machine = FakeMachine::new(replacing()).answering(true);
+    insta::assert_snapshot!(plan(machine).await, @"
+    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
+    2 changes: replace load balancer (LoadBalancer); change service on Fargate (Service)
+    plan: done in 0.0 s
+    ? This would replace load balancer (LoadBalancer). Go on? true
+    > ExecuteChangeSet
+    update: begun
+    UPDATE_IN_PROGRESS stack (clock)
+    UPDATE_COMPLETE task definition (TaskDefinition)
+    UPDATE_COMPLETE stack (clock)
+    update: done in 0.0 s
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn somebody_does_not() {
+    let machine = FakeMachine::new(stopping()).answering(false);
+    insta::assert_snapshot!(plan(machine).await, @"
+    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
+    1 change: replace load balancer (LoadBalancer)
+    plan: done in 0.0 s
+    ? This would replace load balancer (LoadBalancer). Go on? false
+    > DeleteChangeSet
+    error: not agreed to: nothing was changed
+      | replace load balancer (LoadBalancer)
+      hint: look at all of it: `deployer plan`
+    exit code 3
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_there() {
+    insta::assert_snapshot!(plan(FakeMachine::new(stopping())).await, @"
+    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
+    1 change: replace load balancer (LoadBalancer)
+    plan: done in 0.0 s
+    > DeleteChangeSet
+    error: something that exists would be replaced or removed, and there is nobody to ask
+      | replace load balancer (LoadBalancer)
+      hint: look at all of it: `deployer plan`
+      hint: agree to it: `--yes`
+    exit code 3
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn somebody_agreed_in_advance() {
+    let machine = FakeMachine::new(replacing()).with(|config| config.agreed = true);
+    insta::assert_snapshot!(plan(machine).await, @"
+    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
+    2 changes: replace load balancer (LoadBalancer); change service on Fargate (Service)
+    plan: done in 0.0 s
+    > ExecuteChangeSet
+    update: begun
+    UPDATE_IN_PROGRESS stack (clock)
+    UPDATE_COMPLETE task definition (TaskDefinition)
+    UPDATE_COMPLETE stack (clock)
+    update: done in 0.0 s
+    ");
+}

@@ -1,0 +1,391 @@
+//! The new version is in place, but does not work: the one before is put back.
+
+use super::{FakeMachine, bringing_up_on, updated, updating};
+use crate::remote::{Proposal, RemoteErrorKind};
+use crate::testing::FakeWorld;
+use crate::testing::answer::{answers, change, crashed, down, rolled_out, rolling_out, went_back};
+use crate::testing::moment::{Moment, absent, at, error, event, event_because, expired, failed};
+
+/// The version of before, by the image whose digest consists of this digit; and the same once it is put back.
+const BEFORE: &str = "0.1.0+bbbbbbbbbbbb";
+
+/// A stack that runs a version already.
+fn running() -> Moment {
+    at("UPDATE_COMPLETE").with_image('b').with_old_version()
+}
+
+/// What the stack goes through when a version is deployed, found not to work, and the one before is put back.
+fn there_and_back() -> Vec<Moment> {
+    vec![
+        running(),
+        updating(),
+        updated(),
+        // Looked at after the update, and once more before anything is put back.
+        at("UPDATE_COMPLETE"),
+        at("UPDATE_COMPLETE"),
+        updating(),
+        updated(),
+        at("UPDATE_COMPLETE").with_image('b'),
+    ]
+}
+
+/// The transcript from the execution of the change set on.
+async fn update(machine: FakeMachine) -> String {
+    let text = bringing_up_on(machine).await;
+    let (_, update) = text.split_once("> ExecuteChangeSet\n").unwrap();
+    update.to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_does_not_answer() {
+    let reports =
+        std::iter::repeat_n(down("the answer has status 503"), 49).chain([answers(BEFORE)]);
+    let machine = FakeMachine::new(FakeWorld::new(there_and_back())).finding(reports);
+    insta::assert_snapshot!(update(machine).await, @"
+    update: begun
+    UPDATE_IN_PROGRESS stack (clock)
+    UPDATE_COMPLETE task definition (TaskDefinition)
+    UPDATE_COMPLETE stack (clock)
+    update: done in 0.0 s
+    rollout: begun
+    rollout: new 2 of 2 running; 2 of 2 targets healthy
+    rollout: done in 0.0 s
+    check: begun
+    check: DOWN (the answer has status 503)
+    warning: http://clock.example/now is DOWN after 120 s; putting bbbbbbbbbbbb back, which ran before
+    back: begun
+    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
+    1 change: change task definition (TaskDefinition)
+    > ExecuteChangeSet
+    UPDATE_IN_PROGRESS stack (clock)
+    UPDATE_COMPLETE task definition (TaskDefinition)
+    UPDATE_COMPLETE stack (clock)
+    rollout: begun
+    rollout: new 2 of 2 running; 2 of 2 targets healthy
+    rollout: done in 0.0 s
+    check: begun
+    check: DOWN (the answer has status 503)
+    check: OK, offset +0.2 ms ± 1.2 ms, 2 instances
+    check: done in 0.0 s
+    back: done in 0.0 s
+    probe: 0 of 1000 requests failed meanwhile
+    error: http://clock.example/now is DOWN after 120 s; the version before it, bbbbbbbbbbbb, is in place again and answers
+      because: the answer has status 503
+      hint: look yourself: `curl -i http://clock.example/now`
+      hint: allow more time: `--verify-timeout 5m`
+    exit code 6
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_does_not_start_although_the_stack_is_complete() {
+    let world = FakeWorld::new(there_and_back())
+        .services([rolling_out(0), went_back(), rolled_out()])
+        .stopped([vec![crashed("0123456789")]], &["thread 'main' panicked"]);
+    let machine = FakeMachine::new(world).finding([answers(BEFORE)]);
+    insta::assert_snapshot!(update(machine).await, @"
+    update: begun
+    UPDATE_IN_PROGRESS stack (clock)
+    UPDATE_COMPLETE task definition (TaskDefinition)
+    UPDATE_COMPLETE stack (clock)
+    update: done in 0.0 s
+    rollout: begun
+    rollout: new 0 of 2 running, 2 pending; old 2 of 2 running; 2 of 2 targets healthy
+    task 0123456789 failed: Essential container in task exited, exit code 101
+      thread 'main' panicked
+    rollout: old 2 of 2 running; new 0 of 2 running, 2 failed; 2 of 2 targets healthy
+    warning: the version that should run does not; putting bbbbbbbbbbbb back, which ran before
+    back: begun
+    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
+    1 change: change task definition (TaskDefinition)
+    > ExecuteChangeSet
+    UPDATE_IN_PROGRESS stack (clock)
+    UPDATE_COMPLETE task definition (TaskDefinition)
+    UPDATE_COMPLETE stack (clock)
+    rollout: begun
+    rollout: new 2 of 2 running; 2 of 2 targets healthy
+    rollout: done in 0.0 s
+    check: begun
+    check: OK, offset +0.2 ms ± 1.2 ms, 2 instances
+    check: done in 0.0 s
+    back: done in 0.0 s
+    probe: 0 of 1000 requests failed meanwhile
+    error: the version that should run does not; the version before it, bbbbbbbbbbbb, is in place again and answers
+      because: ECS deployment circuit breaker: tasks failed to start.
+      | task 01234567: Essential container in task exited, exit code 101
+      |   thread 'main' panicked
+      hint: mend the program or its settings, then run `deployer up` again
+    exit code 4
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_version_of_all_is_taken_away() {
+    let first = at("CREATE_COMPLETE")
+        .without_output("TaskDefinitionArn")
+        .without_output("ServiceName");
+    let world = FakeWorld::new([
+        first,
+        updating(),
+        updated(),
+        at("UPDATE_COMPLETE"),
+        at("UPDATE_COMPLETE"),
+        updating(),
+        updated(),
+    ])
+    .services([went_back()]);
+    insta::assert_snapshot!(update(FakeMachine::new(world)).await, @"
+    update: begun
+    UPDATE_IN_PROGRESS stack (clock)
+    UPDATE_COMPLETE task definition (TaskDefinition)
+    UPDATE_COMPLETE stack (clock)
+    update: done in 0.0 s
+    rollout: begun
+    rollout: old 2 of 2 running; new 0 of 2 running, 2 failed; 2 of 2 targets healthy
+    warning: the version that should run does not; taking the new version away again: nothing ran before it
+    back: begun
+    > CreateChangeSet clock/1 with no image
+    1 change: change task definition (TaskDefinition)
+    > ExecuteChangeSet
+    UPDATE_IN_PROGRESS stack (clock)
+    UPDATE_COMPLETE task definition (TaskDefinition)
+    UPDATE_COMPLETE stack (clock)
+    back: done in 0.0 s
+    error: the version that should run does not; it was taken away again: nothing ran before it
+      because: ECS deployment circuit breaker: tasks failed to start.
+      hint: mend the program or its settings, then run `deployer up` again
+    exit code 4
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_failed_meanwhile_are_counted() {
+    let knocks = [Ok(()), Ok(()), Err("connection refused".to_owned()), Ok(())];
+    let world = FakeWorld::new([running(), updating(), updated()]);
+    let machine = FakeMachine::new(world).knocking(knocks);
+    insta::assert_snapshot!(update(machine).await, @"
+    update: begun
+    UPDATE_IN_PROGRESS stack (clock)
+    warning: a request failed during the rollout: connection refused
+    UPDATE_COMPLETE task definition (TaskDefinition)
+    UPDATE_COMPLETE stack (clock)
+    update: done in 0.0 s
+    rollout: begun
+    rollout: new 2 of 2 running; 2 of 2 targets healthy
+    rollout: done in 0.0 s
+    check: begun
+    check: OK, offset +0.2 ms ± 1.2 ms, 2 instances
+    check: done in 0.0 s
+    probe: 1 of 1000 requests failed meanwhile, for 0.2 s at a stretch (connection refused)
+    The service is up.
+      url       http://clock.example/now
+      version   0.1.0+0123456789ab
+      image     registry.example/clock-repository@sha256:0123456789ab
+      tasks     0: 
+      check     OK, offset +0.2 ms ± 1.2 ms, 2 instances
+      rollout   1 of 1000 requests failed meanwhile, for 0.2 s at a stretch (connection refused)
+      time      0.0 s: image 0.0 s, push 0.0 s, plan 0.0 s, update 0.0 s, rollout 0.0 s, check 0.0 s
+      take down deployer down --stack clock --profile work
+    exit code 0
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn somebody_else_has_deployed_meanwhile() {
+    let world = FakeWorld::new([
+        running(),
+        updating(),
+        updated(),
+        at("UPDATE_COMPLETE"),
+        at("UPDATE_COMPLETE").with_old_version(),
+    ])
+    .services([went_back()]);
+    insta::assert_snapshot!(update(FakeMachine::new(world)).await, @"
+    update: begun
+    UPDATE_IN_PROGRESS stack (clock)
+    UPDATE_COMPLETE task definition (TaskDefinition)
+    UPDATE_COMPLETE stack (clock)
+    update: done in 0.0 s
+    rollout: begun
+    rollout: old 2 of 2 running; new 0 of 2 running, 2 failed; 2 of 2 targets healthy
+    probe: 0 of 1000 requests failed meanwhile
+    error: the version that should run does not; somebody else has deployed in the meantime, which is left alone
+      because: ECS deployment circuit breaker: tasks failed to start.
+      hint: `deployer status` shows what runs
+    exit code 7
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn somebody_else_deletes_the_stack_meanwhile() {
+    let world = FakeWorld::new([
+        running(),
+        updating(),
+        updated(),
+        at("UPDATE_COMPLETE"),
+        absent(),
+    ])
+    .services([None]);
+    insta::assert_snapshot!(update(FakeMachine::new(world)).await, @"
+    update: begun
+    UPDATE_IN_PROGRESS stack (clock)
+    UPDATE_COMPLETE task definition (TaskDefinition)
+    UPDATE_COMPLETE stack (clock)
+    update: done in 0.0 s
+    rollout: begun
+    probe: 0 of 1000 requests failed meanwhile
+    error: the version that should run does not; somebody deleted the stack in the meantime
+      because: the service does not exist
+      hint: `deployer status` shows what runs
+    exit code 7
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_way_back_fails_too() {
+    let world = FakeWorld::new([
+        running(),
+        updating(),
+        updated(),
+        at("UPDATE_COMPLETE"),
+        at("UPDATE_COMPLETE"),
+        updating(),
+        at("UPDATE_ROLLBACK_COMPLETE").after([
+            event_because("Service", "UPDATE_FAILED", "the image cannot be pulled"),
+            event("clock", "UPDATE_ROLLBACK_COMPLETE"),
+        ]),
+    ])
+    .services([went_back()]);
+    insta::assert_snapshot!(update(FakeMachine::new(world)).await, @"
+    update: begun
+    UPDATE_IN_PROGRESS stack (clock)
+    UPDATE_COMPLETE task definition (TaskDefinition)
+    UPDATE_COMPLETE stack (clock)
+    update: done in 0.0 s
+    rollout: begun
+    rollout: old 2 of 2 running; new 0 of 2 running, 2 failed; 2 of 2 targets healthy
+    warning: the version that should run does not; putting bbbbbbbbbbbb back, which ran before
+    back: begun
+    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
+    1 change: change task definition (TaskDefinition)
+    > ExecuteChangeSet
+    UPDATE_IN_PROGRESS stack (clock)
+    UPDATE_FAILED service on Fargate (Service): the image cannot be pulled
+    UPDATE_ROLLBACK_COMPLETE stack (clock)
+    probe: 0 of 1000 requests failed meanwhile
+    error: the version that should run does not, and what was there before could not be put back
+      because: the update failed; what was there before is in place again: service on Fargate (Service): the image cannot be pulled
+      | before that: ECS deployment circuit breaker: tasks failed to start.
+      hint: see what runs: `deployer status`, `deployer history`
+      hint: go back by hand: `deployer rollback`
+    exit code 5
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_version_before_does_not_satisfy_the_check_either() {
+    let machine =
+        FakeMachine::new(FakeWorld::new(there_and_back())).finding([down("no connection")]);
+    insta::assert_snapshot!(update(machine).await, @"
+    update: begun
+    UPDATE_IN_PROGRESS stack (clock)
+    UPDATE_COMPLETE task definition (TaskDefinition)
+    UPDATE_COMPLETE stack (clock)
+    update: done in 0.0 s
+    rollout: begun
+    rollout: new 2 of 2 running; 2 of 2 targets healthy
+    rollout: done in 0.0 s
+    check: begun
+    check: DOWN (no connection)
+    warning: http://clock.example/now is DOWN after 120 s; putting bbbbbbbbbbbb back, which ran before
+    back: begun
+    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
+    1 change: change task definition (TaskDefinition)
+    > ExecuteChangeSet
+    UPDATE_IN_PROGRESS stack (clock)
+    UPDATE_COMPLETE task definition (TaskDefinition)
+    UPDATE_COMPLETE stack (clock)
+    rollout: begun
+    rollout: new 2 of 2 running; 2 of 2 targets healthy
+    rollout: done in 0.0 s
+    check: begun
+    check: DOWN (no connection)
+    probe: 0 of 1000 requests failed meanwhile
+    error: http://clock.example/now is DOWN after 120 s; the version before it, bbbbbbbbbbbb, is in place again, and does not pass the check either
+      because: no connection
+      | the new version: no connection
+      hint: is it this machine: its network, its clock? Look from elsewhere, too
+      hint: see what runs: `deployer status`
+    exit code 5
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_that_expire_before_it_is_put_back() {
+    let world = FakeWorld::new([
+        running(),
+        updating(),
+        updated(),
+        at("UPDATE_COMPLETE"),
+        failed(expired()),
+    ])
+    .services([went_back()]);
+    insta::assert_snapshot!(update(FakeMachine::new(world)).await, @"
+    update: begun
+    UPDATE_IN_PROGRESS stack (clock)
+    UPDATE_COMPLETE task definition (TaskDefinition)
+    UPDATE_COMPLETE stack (clock)
+    update: done in 0.0 s
+    rollout: begun
+    rollout: old 2 of 2 running; new 0 of 2 running, 2 failed; 2 of 2 targets healthy
+    probe: 0 of 1000 requests failed meanwhile
+    error: the version that should run does not, and what was there before could not be put back
+      because: the AWS credentials are not accepted: DescribeStacks: the security token included in the request is expired (ExpiredToken)
+      | before that: ECS deployment circuit breaker: tasks failed to start.
+      hint: see what runs: `deployer status`, `deployer history`
+      hint: go back by hand: `deployer rollback`
+    exit code 5
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_template_of_before_the_image_is_put_back() {
+    let denied = error(RemoteErrorKind::Denied, "AccessDenied", "no GetTemplate");
+    let world = FakeWorld::new(there_and_back())
+        .services([went_back(), rolled_out()])
+        .failing("GetTemplate", denied)
+        .proposals([
+            Proposal::Ready(vec![change("Modify", "TaskDefinition")]),
+            Proposal::Ready(vec![change("Modify", "TaskDefinition")]),
+        ]);
+    let machine = FakeMachine::new(world).finding([answers(BEFORE)]);
+    insta::assert_snapshot!(update(machine).await, @"
+    update: begun
+    UPDATE_IN_PROGRESS stack (clock)
+    UPDATE_COMPLETE task definition (TaskDefinition)
+    UPDATE_COMPLETE stack (clock)
+    update: done in 0.0 s
+    rollout: begun
+    rollout: old 2 of 2 running; new 0 of 2 running, 2 failed; 2 of 2 targets healthy
+    warning: the version that should run does not; putting bbbbbbbbbbbb back, which ran before
+    back: begun
+    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
+    1 change: change task definition (TaskDefinition)
+    > ExecuteChangeSet
+    UPDATE_IN_PROGRESS stack (clock)
+    UPDATE_COMPLETE task definition (TaskDefinition)
+    UPDATE_COMPLETE stack (clock)
+    rollout: begun
+    rollout: new 2 of 2 running; 2 of 2 targets healthy
+    rollout: done in 0.0 s
+    check: begun
+    check: OK, offset +0.2 ms ± 1.2 ms, 2 instances
+    check: done in 0.0 s
+    back: done in 0.0 s
+    probe: 0 of 1000 requests failed meanwhile
+    error: the version that should run does not; the version before it, bbbbbbbbbbbb, is in place again and answers
+      because: ECS deployment circuit breaker: tasks failed to start.
+      hint: mend the program or its settings, then run `deployer up` again
+    exit code 4
+    ");
+}

@@ -1,0 +1,303 @@
+//! Ctrl-C, SIGTERM, and time that is over: what was begun is taken back.
+
+use std::time::Duration;
+
+use super::{FakeMachine, begun, bringing_up_on, created, updated, updating, with_repository};
+use crate::remote::RemoteErrorKind;
+use crate::testing::FakeWorld;
+use crate::testing::answer::{answers, rolled_out, rolling_out};
+use crate::testing::moment::{Moment, absent, at, error, event};
+
+fn running() -> Moment {
+    at("UPDATE_COMPLETE").with_image('b').with_old_version()
+}
+
+fn deleted() -> [Moment; 2] {
+    [
+        at("DELETE_IN_PROGRESS").after([event("clock", "DELETE_IN_PROGRESS")]),
+        at("DELETE_COMPLETE").after([event("clock", "DELETE_COMPLETE")]),
+    ]
+}
+
+fn rolled_back() -> [Moment; 2] {
+    [
+        at("UPDATE_ROLLBACK_IN_PROGRESS").after([event("clock", "UPDATE_ROLLBACK_IN_PROGRESS")]),
+        at("UPDATE_ROLLBACK_COMPLETE").after([event("clock", "UPDATE_ROLLBACK_COMPLETE")]),
+    ]
+}
+
+async fn after(seconds: u64, world: FakeWorld) -> String {
+    let machine = FakeMachine::new(world).interrupted_after(Duration::from_secs(seconds));
+    bringing_up_on(machine).await
+}
+
+/// The same, from the key on.
+async fn from_the_key_on(seconds: u64, world: FakeWorld) -> String {
+    let text = after(seconds, world).await;
+    let (_, rest) = text.split_once("^C\n").unwrap_or(("", &text));
+    rest.to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn before_anything_is_begun() {
+    let machine = FakeMachine::new(FakeWorld::new([running()]))
+        .compiling_for(Duration::from_mins(1))
+        .interrupted_after(Duration::from_secs(30));
+    insta::assert_snapshot!(bringing_up_on(machine).await, @"
+    image: begun
+    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    the stack is UPDATE_COMPLETE
+    error: interrupted
+    exit code 130
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_stack_is_created() {
+    let moments = [absent(), begun(), begun(), begun()];
+    let world = FakeWorld::new(moments.into_iter().chain(deleted()));
+    insta::assert_snapshot!(from_the_key_on(5, world).await, @"
+    deleting the stack that was begun: there was none before
+    delete: begun
+    > DeleteStack clock/2
+    DELETE_COMPLETE stack (clock)
+    delete: done in 0.0 s
+    error: interrupted; the stack that was begun is deleted again
+    exit code 130
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_compiling_beside_a_stack_that_was_created() {
+    let moments = [
+        absent(),
+        begun(),
+        with_repository(),
+        created(),
+        at("CREATE_COMPLETE"),
+    ];
+    let world = FakeWorld::new(moments.into_iter().chain(deleted()));
+    let machine = FakeMachine::new(world)
+        .compiling_for(Duration::from_mins(10))
+        .interrupted_after(Duration::from_mins(5));
+    insta::assert_snapshot!(bringing_up_on(machine).await, @"
+    image: begun
+    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    there is no such stack
+    create: begun
+    > CreateStack clock with no image
+    CREATE_IN_PROGRESS stack (clock)
+    CREATE_COMPLETE image repository (Repository)
+    CREATE_COMPLETE load balancer (LoadBalancer)
+    CREATE_COMPLETE stack (clock)
+    create: done in 0.0 s
+    ^C
+    deleting the stack that was begun: there was none before
+    delete: begun
+    > DeleteStack clock/2
+    DELETE_IN_PROGRESS stack (clock)
+    DELETE_COMPLETE stack (clock)
+    delete: done in 0.0 s
+    error: interrupted; the stack that was begun is deleted again
+    exit code 130
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_an_update_is_under_way() {
+    let moments = [
+        running(),
+        updating(),
+        at("UPDATE_IN_PROGRESS"),
+        at("UPDATE_IN_PROGRESS"),
+    ];
+    let world = FakeWorld::new(moments.into_iter().chain(rolled_back()));
+    insta::assert_snapshot!(from_the_key_on(6, world).await, @"
+    cancelling the update
+    > CancelUpdateStack clock/1
+    UPDATE_ROLLBACK_IN_PROGRESS stack (clock)
+    UPDATE_ROLLBACK_COMPLETE stack (clock)
+    probe: 0 of 1000 requests failed meanwhile
+    error: interrupted; the update was cancelled, and what was there before is in place again
+    exit code 130
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_an_update_is_under_way_that_ends_just_then() {
+    let refusal = error(
+        RemoteErrorKind::Refused,
+        "ValidationError",
+        "CancelUpdateStack cannot be called from current stack status",
+    );
+    let world = FakeWorld::new([
+        running(),
+        updating(),
+        at("UPDATE_IN_PROGRESS"),
+        at("UPDATE_IN_PROGRESS"),
+        updated(),
+        at("UPDATE_COMPLETE"),
+        updating(),
+        updated(),
+        at("UPDATE_COMPLETE").with_image('b'),
+    ])
+    .failing("CancelUpdateStack", refusal);
+    let machine = FakeMachine::new(world)
+        .finding([answers("0.1.0+bbbbbbbbbbbb")])
+        .interrupted_after(Duration::from_secs(6));
+    let text = bringing_up_on(machine).await;
+    let (_, rest) = text.split_once("^C\n").unwrap();
+    insta::assert_snapshot!(rest, @"
+    cancelling the update
+    > CancelUpdateStack clock/1 (refused)
+    UPDATE_COMPLETE task definition (TaskDefinition)
+    UPDATE_COMPLETE stack (clock)
+    warning: interrupted; putting bbbbbbbbbbbb back, which ran before
+    back: begun
+    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
+    1 change: change task definition (TaskDefinition)
+    > ExecuteChangeSet
+    UPDATE_IN_PROGRESS stack (clock)
+    UPDATE_COMPLETE task definition (TaskDefinition)
+    UPDATE_COMPLETE stack (clock)
+    rollout: begun
+    rollout: new 2 of 2 running; 2 of 2 targets healthy
+    rollout: done in 0.0 s
+    check: begun
+    check: OK, offset +0.2 ms ± 1.2 ms, 2 instances
+    check: done in 0.0 s
+    back: done in 0.0 s
+    probe: 0 of 1000 requests failed meanwhile
+    error: interrupted; the version before it, bbbbbbbbbbbb, is in place again and answers
+    exit code 130
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_first_version_is_deployed_to_a_stack_of_this_run() {
+    let moments = [
+        absent(),
+        begun(),
+        created(),
+        updating(),
+        at("UPDATE_IN_PROGRESS"),
+        at("UPDATE_IN_PROGRESS"),
+    ];
+    let world = FakeWorld::new(
+        moments
+            .into_iter()
+            .chain(rolled_back())
+            .chain([at("UPDATE_ROLLBACK_COMPLETE")])
+            .chain(deleted()),
+    );
+    insta::assert_snapshot!(from_the_key_on(8, world).await, @"
+    cancelling the update
+    > CancelUpdateStack clock/2
+    UPDATE_ROLLBACK_IN_PROGRESS stack (clock)
+    UPDATE_ROLLBACK_COMPLETE stack (clock)
+    deleting the stack that was begun: there was none before
+    delete: begun
+    > DeleteStack clock/2
+    DELETE_IN_PROGRESS stack (clock)
+    DELETE_COMPLETE stack (clock)
+    delete: done in 0.0 s
+    error: interrupted; the update was cancelled, and what was there before is in place again; the stack that was begun is deleted again
+    exit code 130
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_new_version_rolls_out_after_the_update() {
+    let world = FakeWorld::new([
+        running(),
+        updating(),
+        updated(),
+        at("UPDATE_COMPLETE"),
+        at("UPDATE_COMPLETE"),
+        updating(),
+        updated(),
+        at("UPDATE_COMPLETE").with_image('b'),
+    ])
+    .services([rolling_out(0), rolling_out(0), rolling_out(1), rolled_out()]);
+    let machine = FakeMachine::new(world)
+        .finding([answers("0.1.0+bbbbbbbbbbbb")])
+        .interrupted_after(Duration::from_secs(7));
+    let text = bringing_up_on(machine).await;
+    let (_, rest) = text.split_once("^C\n").unwrap();
+    insta::assert_snapshot!(rest, @"
+    warning: interrupted; putting bbbbbbbbbbbb back, which ran before
+    back: begun
+    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
+    1 change: change task definition (TaskDefinition)
+    > ExecuteChangeSet
+    UPDATE_IN_PROGRESS stack (clock)
+    UPDATE_COMPLETE task definition (TaskDefinition)
+    UPDATE_COMPLETE stack (clock)
+    rollout: begun
+    rollout: new 1 of 2 running, 1 pending; old 2 of 2 running; 2 of 2 targets healthy
+    rollout: new 2 of 2 running; 2 of 2 targets healthy
+    rollout: done in 0.0 s
+    check: begun
+    check: OK, offset +0.2 ms ± 1.2 ms, 2 instances
+    check: done in 0.0 s
+    back: done in 0.0 s
+    probe: 0 of 1000 requests failed meanwhile
+    error: interrupted; the version before it, bbbbbbbbbbbb, is in place again and answers
+    exit code 130
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_waiting_for_somebody_else() {
+    let world = FakeWorld::new([at("UPDATE_IN_PROGRESS")]);
+    insta::assert_snapshot!(after(60, world).await, @"
+    image: begun
+    image: done in 0.0 s
+    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    the stack is UPDATE_IN_PROGRESS
+    the stack is UPDATE_IN_PROGRESS (being updated): waiting for that to end
+    error: interrupted
+    exit code 130
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_update_whose_time_is_over_is_cancelled() {
+    let moments = [
+        running(),
+        updating(),
+        at("UPDATE_IN_PROGRESS"),
+        at("UPDATE_IN_PROGRESS"),
+    ];
+    let world = FakeWorld::new(moments.into_iter().chain(rolled_back()));
+    let machine = FakeMachine::new(world).with(|config| config.timeout = Duration::from_secs(8));
+    let text = bringing_up_on(machine).await;
+    let (_, rest) = text.split_once("update: begun\n").unwrap();
+    insta::assert_snapshot!(rest, @"
+    UPDATE_IN_PROGRESS stack (clock)
+    UPDATE_ROLLBACK_IN_PROGRESS stack (clock)
+    cancelling the update
+    > CancelUpdateStack clock/1
+    UPDATE_ROLLBACK_COMPLETE stack (clock)
+    probe: 0 of 1000 requests failed meanwhile
+    error: the update did not end within 8 s; the update was cancelled, and what was there before is in place again
+      hint: allow more time: `--timeout 1h`
+    exit code 4
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_want_to_wait_is_told_what_for() {
+    let world = FakeWorld::new([at("UPDATE_IN_PROGRESS")]);
+    let machine = FakeMachine::new(world).with(|config| config.wait = false);
+    insta::assert_snapshot!(bringing_up_on(machine).await, @"
+    image: begun
+    image: done in 0.0 s
+    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    the stack is UPDATE_IN_PROGRESS
+    error: another operation is under way on the stack
+      because: it is UPDATE_IN_PROGRESS: being updated
+      hint: wait for it: leave out `--no-wait`, or `deployer status --watch`
+    exit code 7
+    ");
+}
