@@ -29,11 +29,10 @@ impl Site<'_> {
         };
         let failure = match end.rollout {
             Rollout::Completed => return Ok(()),
-            Rollout::RolledBack(reason) | Rollout::Failed(reason) => Failure::new(
-                FailureKind::RolledBack,
-                "the version that should run does not",
-            )
-            .because(reason),
+            Rollout::RolledBack(reason) | Rollout::Failed(reason) => {
+                Failure::new(FailureKind::RolledBack, "the new version did not start")
+                    .because(reason)
+            }
             Rollout::InProgress => Failure::new(FailureKind::Unexpected, "the rollout did not end"),
         };
         Err(Setback::Live(failure.with_evidence(end.evidence).hint(

@@ -94,7 +94,7 @@ async fn a_version_that_does_not_start_although_the_stack_is_complete() {
     task 0123456789 failed: Essential container in task exited, exit code 101
       thread 'main' panicked
     rollout: old 2 of 2 running; new 0 of 2 running, 2 failed; 2 of 2 targets healthy
-    warning: the version that should run does not; putting bbbbbbbbbbbb back, which ran before
+    warning: the new version did not start; putting bbbbbbbbbbbb back, which ran before
     back: begun
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
     1 change: change task definition (TaskDefinition)
@@ -110,7 +110,7 @@ async fn a_version_that_does_not_start_although_the_stack_is_complete() {
     check: done in 0.0 s
     back: done in 0.0 s
     probe: 0 of 1000 requests failed meanwhile
-    error: the version that should run does not; the version before it, bbbbbbbbbbbb, is in place again and answers
+    error: the new version did not start; the version before it, bbbbbbbbbbbb, is in place again and answers
       because: ECS deployment circuit breaker: tasks failed to start.
       | task 01234567: Essential container in task exited, exit code 101
       |   thread 'main' panicked
@@ -142,7 +142,7 @@ async fn the_first_version_of_all_is_taken_away() {
     update: done in 0.0 s
     rollout: begun
     rollout: old 2 of 2 running; new 0 of 2 running, 2 failed; 2 of 2 targets healthy
-    warning: the version that should run does not; taking the new version away again: nothing ran before it
+    warning: the new version did not start; taking the new version away again: nothing ran before it
     back: begun
     > CreateChangeSet clock/1 with no image
     1 change: change task definition (TaskDefinition)
@@ -151,7 +151,7 @@ async fn the_first_version_of_all_is_taken_away() {
     UPDATE_COMPLETE task definition (TaskDefinition)
     UPDATE_COMPLETE stack (clock)
     back: done in 0.0 s
-    error: the version that should run does not; it was taken away again: nothing ran before it
+    error: the new version did not start; it was taken away again: nothing ran before it
       because: ECS deployment circuit breaker: tasks failed to start.
       hint: mend the program or its settings, then run `deployer up` again
     exit code 4
@@ -209,7 +209,7 @@ async fn somebody_else_has_deployed_meanwhile() {
     rollout: begun
     rollout: old 2 of 2 running; new 0 of 2 running, 2 failed; 2 of 2 targets healthy
     probe: 0 of 1000 requests failed meanwhile
-    error: the version that should run does not; somebody else has deployed in the meantime, which is left alone
+    error: the new version did not start; somebody else has deployed in the meantime, which is left alone
       because: ECS deployment circuit breaker: tasks failed to start.
       hint: `deployer status` shows what runs
     exit code 7
@@ -234,7 +234,7 @@ async fn somebody_else_deletes_the_stack_meanwhile() {
     update: done in 0.0 s
     rollout: begun
     probe: 0 of 1000 requests failed meanwhile
-    error: the version that should run does not; somebody deleted the stack in the meantime
+    error: the new version did not start; somebody deleted the stack in the meantime
       because: the service does not exist
       hint: `deployer status` shows what runs
     exit code 7
@@ -264,7 +264,7 @@ async fn the_way_back_fails_too() {
     update: done in 0.0 s
     rollout: begun
     rollout: old 2 of 2 running; new 0 of 2 running, 2 failed; 2 of 2 targets healthy
-    warning: the version that should run does not; putting bbbbbbbbbbbb back, which ran before
+    warning: the new version did not start; putting bbbbbbbbbbbb back, which ran before
     back: begun
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
     1 change: change task definition (TaskDefinition)
@@ -273,7 +273,7 @@ async fn the_way_back_fails_too() {
     UPDATE_FAILED service on Fargate (Service): the image cannot be pulled
     UPDATE_ROLLBACK_COMPLETE stack (clock)
     probe: 0 of 1000 requests failed meanwhile
-    error: the version that should run does not, and what was there before could not be put back
+    error: the new version did not start, and what was there before could not be put back
       because: the update failed; what was there before is in place again: service on Fargate (Service): the image cannot be pulled
       | before that: ECS deployment circuit breaker: tasks failed to start.
       hint: see what runs: `deployer status`, `deployer history`
@@ -339,7 +339,7 @@ async fn credentials_that_expire_before_it_is_put_back() {
     rollout: begun
     rollout: old 2 of 2 running; new 0 of 2 running, 2 failed; 2 of 2 targets healthy
     probe: 0 of 1000 requests failed meanwhile
-    error: the version that should run does not, and what was there before could not be put back
+    error: the new version did not start, and what was there before could not be put back
       because: the AWS credentials are not accepted: DescribeStacks: the security token included in the request is expired (ExpiredToken)
       | before that: ECS deployment circuit breaker: tasks failed to start.
       hint: see what runs: `deployer status`, `deployer history`
@@ -367,7 +367,7 @@ async fn without_the_template_of_before_the_image_is_put_back() {
     update: done in 0.0 s
     rollout: begun
     rollout: old 2 of 2 running; new 0 of 2 running, 2 failed; 2 of 2 targets healthy
-    warning: the version that should run does not; putting bbbbbbbbbbbb back, which ran before
+    warning: the new version did not start; putting bbbbbbbbbbbb back, which ran before
     back: begun
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
     1 change: change task definition (TaskDefinition)
@@ -383,7 +383,7 @@ async fn without_the_template_of_before_the_image_is_put_back() {
     check: done in 0.0 s
     back: done in 0.0 s
     probe: 0 of 1000 requests failed meanwhile
-    error: the version that should run does not; the version before it, bbbbbbbbbbbb, is in place again and answers
+    error: the new version did not start; the version before it, bbbbbbbbbbbb, is in place again and answers
       because: ECS deployment circuit breaker: tasks failed to start.
       hint: mend the program or its settings, then run `deployer up` again
     exit code 4

@@ -26,13 +26,14 @@ fn rolled_back() -> [Moment; 2] {
     ]
 }
 
-async fn after(seconds: u64, world: FakeWorld) -> String {
-    let machine = FakeMachine::new(world).interrupted_after(Duration::from_secs(seconds));
+/// Looks come every 2.5 s, a tenth more or less: the moments of these tests lie between two of them.
+async fn after(seconds: f64, world: FakeWorld) -> String {
+    let machine = FakeMachine::new(world).interrupted_after(Duration::from_secs_f64(seconds));
     bringing_up_on(machine).await
 }
 
 /// The same, from the key on.
-async fn from_the_key_on(seconds: u64, world: FakeWorld) -> String {
+async fn from_the_key_on(seconds: f64, world: FakeWorld) -> String {
     let text = after(seconds, world).await;
     let (_, rest) = text.split_once("^C\n").unwrap_or(("", &text));
     rest.to_owned()
@@ -56,7 +57,7 @@ async fn before_anything_is_begun() {
 async fn while_the_stack_is_created() {
     let moments = [absent(), begun(), begun(), begun()];
     let world = FakeWorld::new(moments.into_iter().chain(deleted()));
-    insta::assert_snapshot!(from_the_key_on(5, world).await, @"
+    insta::assert_snapshot!(from_the_key_on(6.0, world).await, @"
     deleting the stack that was begun: there was none before
     delete: begun
     > DeleteStack clock/2
@@ -112,7 +113,7 @@ async fn while_an_update_is_under_way() {
         at("UPDATE_IN_PROGRESS"),
     ];
     let world = FakeWorld::new(moments.into_iter().chain(rolled_back()));
-    insta::assert_snapshot!(from_the_key_on(6, world).await, @"
+    insta::assert_snapshot!(from_the_key_on(6.0, world).await, @"
     cancelling the update
     > CancelUpdateStack clock/1
     UPDATE_ROLLBACK_IN_PROGRESS stack (clock)
@@ -190,7 +191,7 @@ async fn while_the_first_version_is_deployed_to_a_stack_of_this_run() {
             .chain([at("UPDATE_ROLLBACK_COMPLETE")])
             .chain(deleted()),
     );
-    insta::assert_snapshot!(from_the_key_on(8, world).await, @"
+    insta::assert_snapshot!(from_the_key_on(8.6, world).await, @"
     cancelling the update
     > CancelUpdateStack clock/2
     UPDATE_ROLLBACK_IN_PROGRESS stack (clock)
@@ -221,7 +222,7 @@ async fn while_the_new_version_rolls_out_after_the_update() {
     .services([rolling_out(0), rolling_out(0), rolling_out(1), rolled_out()]);
     let machine = FakeMachine::new(world)
         .finding([answers("0.1.0+bbbbbbbbbbbb")])
-        .interrupted_after(Duration::from_secs(7));
+        .interrupted_after(Duration::from_secs(6));
     let text = bringing_up_on(machine).await;
     let (_, rest) = text.split_once("^C\n").unwrap();
     insta::assert_snapshot!(rest, @"
@@ -250,7 +251,7 @@ async fn while_the_new_version_rolls_out_after_the_update() {
 #[tokio::test(start_paused = true)]
 async fn while_waiting_for_somebody_else() {
     let world = FakeWorld::new([at("UPDATE_IN_PROGRESS")]);
-    insta::assert_snapshot!(after(60, world).await, @"
+    insta::assert_snapshot!(after(60.0, world).await, @"
     image: begun
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
@@ -270,17 +271,17 @@ async fn an_update_whose_time_is_over_is_cancelled() {
         at("UPDATE_IN_PROGRESS"),
     ];
     let world = FakeWorld::new(moments.into_iter().chain(rolled_back()));
-    let machine = FakeMachine::new(world).with(|config| config.timeout = Duration::from_secs(8));
+    let machine = FakeMachine::new(world).with(|config| config.timeout = Duration::from_secs(6));
     let text = bringing_up_on(machine).await;
     let (_, rest) = text.split_once("update: begun\n").unwrap();
     insta::assert_snapshot!(rest, @"
     UPDATE_IN_PROGRESS stack (clock)
-    UPDATE_ROLLBACK_IN_PROGRESS stack (clock)
     cancelling the update
     > CancelUpdateStack clock/1
+    UPDATE_ROLLBACK_IN_PROGRESS stack (clock)
     UPDATE_ROLLBACK_COMPLETE stack (clock)
     probe: 0 of 1000 requests failed meanwhile
-    error: the update did not end within 8 s; the update was cancelled, and what was there before is in place again
+    error: the update did not end within 6 s; the update was cancelled, and what was there before is in place again
       hint: allow more time: `--timeout 1h`
     exit code 4
     ");
