@@ -84,6 +84,11 @@ def ask(address: str, port: int, group: Record) -> Health:
     return HEALTHY if matches(str(matcher), code) else mismatch(code)
 
 
+def check_port(key: Key, group: Record) -> int:
+    port = group.get("HealthCheckPort") or "traffic-port"
+    return key[2] if port == "traffic-port" else int(port)
+
+
 def is_checked(group: Record | None) -> bool:
     """Are there health checks for this target group that can be made here?"""
     return (
@@ -140,6 +145,7 @@ class HealthChecks:
             " _record_service_task_healthy _refresh_service_state _reconcile_service_tasks _complete_service_deployment"
             " _circuit_breaker_threshold _primary_deployment"
         ),
+        "provisioners": "_RESOURCE_HANDLERS",
         "responses": "request_scope get_account_id get_region json_response new_uuid",
         "concurrency": "spawn_background",
     }
@@ -147,6 +153,7 @@ class HealthChecks:
     def __init__(self) -> None:
         self.alb: Any = importlib.import_module("ministack.services.alb")
         self.ecs: Any = importlib.import_module("ministack.services.ecs")
+        self.provisioners: Any = importlib.import_module("ministack.services.cloudformation.provisioners")
         self.responses: Any = importlib.import_module("ministack.core.responses")
         self.concurrency: Any = importlib.import_module("ministack.core.concurrency")
         self.lock = threading.Lock()
@@ -171,6 +178,8 @@ class HealthChecks:
         alb._ACTION_MAP["DescribeTargetHealth"] = self.on_describe
         self.record_healthy, ecs._record_service_task_healthy = ecs._record_service_task_healthy, self.on_task_healthy
         self.reconcile, ecs._reconcile_service_tasks = ecs._reconcile_service_tasks, self.on_reconcile
+        handlers = self.provisioners._RESOURCE_HANDLERS["AWS::ECS::Service"]
+        self.create_service, handlers["create"] = handlers["create"], self.on_create_service
         ecs._ACTION_MAP["ListServiceDeployments"] = self.on_list_service_deployments
         ecs._ACTION_MAP["DescribeServiceDeployments"] = self.on_describe_service_deployments
         threading.Thread(target=self.look_for_ever, daemon=True, name="health-checks").start()
@@ -233,8 +242,7 @@ class HealthChecks:
             time.sleep(interval)
 
     def check(self, target: Target, group: Record) -> None:
-        port = group.get("HealthCheckPort") or "traffic-port"
-        answer = ask(target.key[1], target.key[2] if port == "traffic-port" else int(port), group)
+        answer = ask(target.key[1], check_port(target.key, group), group)
         if self.targets.get(target.key) is not target:
             return
         changed = target.record(answer, group)
@@ -272,7 +280,15 @@ class HealthChecks:
         return target.health if target else REGISTERING
 
     async def on_forward(
-        self, arn: str, method: Any, path: Any, headers: Any, body: Any, query: Any, raw_query: Any = None, raw_path: Any = None
+        self,
+        arn: str,
+        method: str,
+        path: str,
+        headers: Any,
+        body: Any,
+        query: Any,
+        raw_query: Any = None,
+        raw_path: str | None = None,
     ) -> Any:
         """Sends a request to a healthy target; to any, where none is healthy."""
         group = self.alb._tgs.get(arn)
@@ -283,9 +299,9 @@ class HealthChecks:
                 if self.health(self.key(arn, target, group)) is HEALTHY
             ]
             if healthy:
-                return await self.alb._proxy_http_target(
-                    random.choice(healthy), group, method, raw_path or path, headers, body, query, raw_query
-                )
+                target = random.choice(healthy)
+                sent = raw_path or path
+                return await self.alb._proxy_http_target(target, group, method, sent, headers, body, query, raw_query)
         return await self.forward(arn, method, path, headers, body, query, raw_query, raw_path)
 
     def on_describe(self, params: Record) -> Any:
@@ -303,13 +319,21 @@ class HealthChecks:
             why = f"<Reason>{health.reason}</Reason><Description>{health.description}</Description>"
             members += (
                 f"<member><Target><Id>{key[1]}</Id><Port>{key[2]}</Port></Target>"
-                f"<HealthCheckPort>{key[2]}</HealthCheckPort>"
+                f"<HealthCheckPort>{check_port(key, group)}</HealthCheckPort>"
                 f"<TargetHealth><State>{health.state}</State>{why if health.reason else ''}</TargetHealth></member>"
             )
         inner = f"<TargetHealthDescriptions>{members}</TargetHealthDescriptions>"
         return self.alb._xml(200, "DescribeTargetHealth", inner)
 
     # --- What ECS does with it ---
+
+    def on_create_service(self, logical_id: str, properties: Record, stack: str) -> Any:
+        """The emulator's CloudFormation forgets the grace period of a new service."""
+        identifier, attributes = self.create_service(logical_id, properties, stack)
+        service = self.ecs._services.get(identifier.partition(":service/")[2])
+        if service is not None:
+            service["healthCheckGracePeriodSeconds"] = int(properties.get("HealthCheckGracePeriodSeconds") or 0)
+        return identifier, attributes
 
     def service_of(self, task: Record) -> tuple[str, str, Record | None]:
         """Cluster, key and record of the service that a task belongs to."""
@@ -406,8 +430,9 @@ class HealthChecks:
             status = "IN_PROGRESS" if deployment is primary else "STOPPED"
         monitoring = {"FAILED": "TRIGGERED", "IN_PROGRESS": "MONITORING"}.get(str(state), "MONITORING_COMPLETE")
         identifier = deployment["id"].rsplit("/", 1)[-1]
+        arn = service["serviceArn"].replace(":service/", ":service-deployment/")
         told: Record = {
-            "serviceDeploymentArn": service["serviceArn"].replace(":service/", ":service-deployment/") + f"/{identifier}",
+            "serviceDeploymentArn": f"{arn}/{identifier}",
             "serviceArn": service["serviceArn"],
             "clusterArn": service["clusterArn"],
             "createdAt": deployment["createdAt"],
@@ -438,10 +463,11 @@ class HealthChecks:
         ]
 
     def on_list_service_deployments(self, data: Record) -> Any:
-        service = f"/{self.ecs._resolve_cluster_name(data.get('cluster', 'default'))}/{data.get('service', '').rsplit('/', 1)[-1]}"
-        brief = ("serviceDeploymentArn", "serviceArn", "clusterArn", "createdAt", "startedAt", "finishedAt", "status", "statusReason")
+        cluster = self.ecs._resolve_cluster_name(data.get("cluster", "default"))
+        service = f"/{cluster}/{data.get('service', '').rsplit('/', 1)[-1]}"
+        briefly = "serviceDeploymentArn serviceArn clusterArn createdAt startedAt finishedAt status statusReason".split()
         found = [
-            {name: told[name] for name in brief if name in told}
+            {name: told[name] for name in briefly if name in told}
             for told in self.service_deployments()
             if told["serviceArn"].endswith(service) and told["status"] in (data.get("status") or [told["status"]])
         ]
