@@ -162,10 +162,12 @@ impl Emulator {
             return Ok(true);
         }
         let python = install::ensure(&self.folder, sink).await?;
+        let health_checks = install::write_health_checks(&self.folder)?;
         let log = self.file("log");
         // Each start writes a log of its own.
         File::create(&log).map_err(|error| unwritable(&log, &error))?;
         let mut program = program(&python)
+            .arg(health_checks)
             .args(arguments(&self.endpoint))
             // Whoever reaches it can start containers: this machine only.
             .env("BIND_HOST", Ipv4Addr::LOCALHOST.to_string())
@@ -295,7 +297,7 @@ impl Emulator {
     }
 }
 
-/// What Python is told. The emulator's own start listens at one IPv4 address; for others, it is given to its web server
+/// What the program with the health checks runs. The emulator's own start listens at one IPv4 address; for others, it is given to its web server
 /// as its `--detach` does. It always listens at 127.0.0.1, since registry and service are reached there.
 fn arguments(endpoint: &Url) -> Vec<String> {
     let port = endpoint.port_or_known_default().unwrap_or(80);
@@ -307,12 +309,11 @@ fn arguments(endpoint: &Url) -> Vec<String> {
         Some(url::Host::Domain(_)) | None => fallback,
     };
     if address == fallback {
-        vec!["-m".to_owned(), "ministack".to_owned()]
+        vec!["ministack".to_owned()]
     } else {
         let here = SocketAddr::new(fallback, port).to_string();
         let there = SocketAddr::new(address, port).to_string();
         [
-            "-m",
             "hypercorn",
             "ministack.app:app",
             "--workers",

@@ -1,11 +1,11 @@
-//! Installing the pinned emulator in a virtual environment of its own.
+//! Installing the pinned emulator in a virtual environment of its own, and what starts it beside that.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{EMULATOR_VERSION, REQUIREMENTS, lock, program, unwritable};
+use super::{EMULATOR_VERSION, HEALTH_CHECKS, REQUIREMENTS, lock, program, unwritable};
 use crate::error::Failure;
 use crate::event::{Event, Sink};
 use crate::process::{Line, Program};
@@ -49,6 +49,24 @@ pub(super) async fn ensure(cache: &Path, sink: &Sink) -> Result<PathBuf, Failure
     // Once more: what was removed above may have been written to until now.
     remove_partial(cache);
     Ok(python_in(&folder))
+}
+
+/// Writes the program that starts the emulator with health checks; returns where it is.
+///
+/// Its name holds the hash of its content, so that runs of different versions do not get in each other's way, and it gets
+/// that name when it is whole.
+pub(super) fn write_health_checks(cache: &Path) -> Result<PathBuf, Failure> {
+    let path = cache.join(format!("health_checks-{}.py", short_hash(HEALTH_CHECKS)));
+    if std::fs::read_to_string(&path).is_ok_and(|there| there == HEALTH_CHECKS) {
+        return Ok(path);
+    }
+    let partial = cache.join(format!(
+        "health_checks{PARTIAL}{:08x}",
+        rand::random::<u32>()
+    ));
+    std::fs::write(&partial, HEALTH_CHECKS).map_err(|error| unwritable(&partial, &error))?;
+    std::fs::rename(&partial, &path).map_err(|error| unwritable(&path, &error))?;
+    Ok(path)
 }
 
 fn python_in(folder: &Path) -> PathBuf {
@@ -209,6 +227,17 @@ mod tests {
             .collect();
         left.sort();
         assert_eq!(left, ["emulator-1-a", "requirements-a.txt"]);
+    }
+
+    #[test]
+    fn the_health_checks_are_written_whole_and_mended() {
+        let cache = tempfile::tempdir().unwrap();
+        let path = write_health_checks(cache.path()).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), HEALTH_CHECKS);
+        std::fs::write(&path, "half").unwrap();
+        assert_eq!(write_health_checks(cache.path()).unwrap(), path);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), HEALTH_CHECKS);
+        assert_eq!(std::fs::read_dir(cache.path()).unwrap().count(), 1);
     }
 
     #[tokio::test(start_paused = true)]

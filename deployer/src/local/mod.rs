@@ -27,6 +27,9 @@ pub const EMULATOR_VERSION: &str = "1.5.33";
 /// What pip installs, with hashes.
 const REQUIREMENTS: &str = include_str!("requirements.txt");
 
+/// The Python program that starts the emulator, with the health checks that it lacks.
+const HEALTH_CHECKS: &str = include_str!("health_checks.py");
+
 /// The folder for what can be made again: `$XDG_CACHE_HOME/deployer`, usually `~/.cache/deployer`.
 fn cache_folder() -> Result<PathBuf, Failure> {
     let strategy = etcetera::choose_base_strategy().map_err(|error| {
