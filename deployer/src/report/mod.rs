@@ -97,6 +97,12 @@ fn print_end(event: &Event) {
     }
 }
 
+/// A plan as people get it: for transcripts.
+#[cfg(test)]
+pub(crate) fn plan_in_words(plan: &Plan) -> String {
+    lists::plan(plan)
+}
+
 /// An event as people get it, in whichever way: for transcripts.
 #[cfg(test)]
 pub(crate) fn in_words(event: &Event) -> Option<String> {

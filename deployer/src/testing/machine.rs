@@ -28,6 +28,8 @@ pub(crate) struct FakeMachine {
     compiling: Duration,
     failure: Option<Failure>,
     reports: Script<checker::Report>,
+    /// What checks find once the way back is begun.
+    reports_after: Option<checker::Report>,
     knocks: Script<Result<(), String>>,
     agreement: Option<bool>,
     interrupted_after: Option<Duration>,
@@ -43,6 +45,7 @@ impl FakeMachine {
             compiling: Duration::ZERO,
             failure: None,
             reports: Script::new("the check", [answers("0.1.0+0123456789ab")]),
+            reports_after: None,
             knocks: Script::new("a request", [Ok(())]),
             agreement: None,
             interrupted_after: None,
@@ -72,6 +75,14 @@ impl FakeMachine {
         Self { reports, ..self }
     }
 
+    /// What checks find once the way back is begun.
+    pub(crate) fn finding_after_going_back(self, report: checker::Report) -> Self {
+        Self {
+            reports_after: Some(report),
+            ..self
+        }
+    }
+
     /// What single requests meet, one after the other.
     pub(crate) fn knocking(self, knocks: impl IntoIterator<Item = Result<(), String>>) -> Self {
         let knocks = Script::new("a request", knocks);
@@ -91,6 +102,16 @@ impl FakeMachine {
             interrupted_after,
             ..self
         }
+    }
+
+    /// The world that it connects to.
+    pub(crate) fn world(&self) -> &FakeWorld {
+        &self.world
+    }
+
+    /// Writes something into the transcript.
+    pub(crate) fn says(&self, text: &str) {
+        self.transcript.line(text);
     }
 
     /// Runs a command on this machine; returns the transcript.
@@ -126,11 +147,6 @@ impl FakeMachine {
         let result = result.await.expect("the command hangs");
         self.world.assert_played();
         self.transcript.end(result)
-    }
-
-    /// The world that it connects to.
-    pub(crate) fn world(&self) -> &FakeWorld {
-        &self.world
     }
 }
 
@@ -184,7 +200,10 @@ impl Machine for FakeMachine {
 #[async_trait]
 impl Outside for FakeMachine {
     async fn check(&self, _: &checker::Target, _: &checker::Settings) -> checker::Report {
-        self.reports.next()
+        match &self.reports_after {
+            Some(report) if self.transcript.text().contains("back: begun") => report.clone(),
+            Some(_) | None => self.reports.next(),
+        }
     }
 
     async fn knock(&self, _: &checker::Target, _: &checker::Settings) -> Result<(), String> {

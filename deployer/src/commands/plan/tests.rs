@@ -1,1 +1,198 @@
+//! Transcripts of `plan`, for each state of the stack.
 
+use super::Planner;
+use crate::commands::Context;
+use crate::remote::Proposal;
+use crate::testing::answer::change;
+use crate::testing::moment::{Moment, absent, at, event, of_others};
+use crate::testing::{DIGEST, FakeMachine, FakeWorld};
+
+const TEMPLATE: &str = "\
+Resources:
+  Repository:
+    Type: AWS::ECR::Repository
+  Service:
+    Type: AWS::ECS::Service
+    Condition: HasImage
+";
+
+/// The transcript with the plan at its end.
+async fn planning(world: FakeWorld) -> String {
+    let machine = FakeMachine::new(world);
+    let command = async |context: Context<'_>, machine: &FakeMachine| {
+        let planner = Planner {
+            context,
+            template: TEMPLATE,
+            digest: DIGEST.parse().unwrap(),
+        };
+        let plan = planner.plan(machine.world(), machine).await?;
+        machine.says(&format!(
+            "{}changes something: {}",
+            crate::report::plan_in_words(&plan),
+            plan.changes_something()
+        ));
+        Ok(())
+    };
+    machine.run(command).await
+}
+
+fn with(change_set: Proposal, moment: Moment) -> FakeWorld {
+    FakeWorld::new([moment]).proposals([change_set])
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_stack_yet() {
+    insta::assert_snapshot!(planning(FakeWorld::new([absent()])).await, @"
+    there is no such stack
+    stack clock (ABSENT): the stack would be created
+      image  0123456789ab, the first
+      add image repository (Repository)
+      add service on Fargate (Service)
+    changes something: true
+    exit code 0
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_version() {
+    let changes = vec![
+        change("Modify", "TaskDefinition"),
+        change("Modify", "Service"),
+    ];
+    let world = with(
+        Proposal::Ready(changes),
+        at("UPDATE_COMPLETE").with_image('b'),
+    );
+    insta::assert_snapshot!(planning(world).await, @"
+    the stack is UPDATE_COMPLETE
+    plan: begun
+    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
+    2 changes: change task definition (TaskDefinition); change service on Fargate (Service)
+    plan: done in 0.0 s
+    > DeleteChangeSet
+    stack clock (UPDATE_COMPLETE): the stack would be updated
+      image  bbbbbbbbbbbb -> 0123456789ab
+      change task definition (TaskDefinition)
+      change service on Fargate (Service)
+    changes something: true
+    exit code 0
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_to_change() {
+    let world = with(Proposal::Empty, at("UPDATE_COMPLETE"));
+    insta::assert_snapshot!(planning(world).await, @"
+    the stack is UPDATE_COMPLETE
+    plan: begun
+    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
+    > DeleteChangeSet
+    nothing to change
+    plan: done in 0.0 s
+    stack clock (UPDATE_COMPLETE): nothing would change
+      image  0123456789ab, the first
+    changes something: false
+    exit code 0
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_is_refused() {
+    let world = with(
+        Proposal::Failed("no such thing".to_owned()),
+        at("UPDATE_COMPLETE"),
+    );
+    insta::assert_snapshot!(planning(world).await, @"
+    the stack is UPDATE_COMPLETE
+    plan: begun
+    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
+    > DeleteChangeSet
+    error: CloudFormation refuses the change
+      because: no such thing
+      hint: check the template: `cfn-lint /project/infra/service.yaml`
+    exit code 3
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_state_at_rest() {
+    let mut text = String::new();
+    for status in [
+        "CREATE_FAILED",
+        "CREATE_COMPLETE",
+        "ROLLBACK_FAILED",
+        "ROLLBACK_COMPLETE",
+        "DELETE_FAILED",
+        "UPDATE_FAILED",
+        "UPDATE_ROLLBACK_FAILED",
+        "UPDATE_ROLLBACK_COMPLETE",
+        "REVIEW_IN_PROGRESS",
+        "IMPORT_COMPLETE",
+        "IMPORT_ROLLBACK_FAILED",
+        "IMPORT_ROLLBACK_COMPLETE",
+    ] {
+        let all = planning(with(Proposal::Empty, at(status))).await;
+        let kept: Vec<&str> = all
+            .lines()
+            .filter(|line| {
+                line.starts_with("stack ") || line.starts_with("error") || line.contains("hint")
+            })
+            .collect();
+        text.push_str(&format!("{status}\n  {}\n", kept.join("\n  ")));
+    }
+    insta::assert_snapshot!(text, @"
+    CREATE_FAILED
+      stack clock (CREATE_FAILED): the stack would be deleted, and created anew
+    CREATE_COMPLETE
+      stack clock (CREATE_COMPLETE): nothing would change
+    ROLLBACK_FAILED
+      stack clock (ROLLBACK_FAILED): the stack would be deleted, and created anew
+    ROLLBACK_COMPLETE
+      stack clock (ROLLBACK_COMPLETE): the stack would be deleted, and created anew
+    DELETE_FAILED
+      error: the stack is DELETE_FAILED
+        hint: an earlier deletion did not finish: run `deployer down`, which says what holds it
+    UPDATE_FAILED
+      stack clock (UPDATE_FAILED): nothing would change
+    UPDATE_ROLLBACK_FAILED
+      stack clock (UPDATE_ROLLBACK_FAILED): a rollback that got stuck would be continued; what changes is known only after that
+    UPDATE_ROLLBACK_COMPLETE
+      stack clock (UPDATE_ROLLBACK_COMPLETE): nothing would change
+    REVIEW_IN_PROGRESS
+      stack clock (REVIEW_IN_PROGRESS): the stack would be deleted, and created anew
+    IMPORT_COMPLETE
+      stack clock (IMPORT_COMPLETE): nothing would change
+    IMPORT_ROLLBACK_FAILED
+      error: the stack is IMPORT_ROLLBACK_FAILED
+        hint: a resource import could not be undone: open the stack in the CloudFormation console
+    IMPORT_ROLLBACK_COMPLETE
+      stack clock (IMPORT_ROLLBACK_COMPLETE): nothing would change
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_under_way_is_waited_for() {
+    for status in [
+        "CREATE_IN_PROGRESS",
+        "ROLLBACK_IN_PROGRESS",
+        "DELETE_IN_PROGRESS",
+        "UPDATE_IN_PROGRESS",
+        "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
+        "UPDATE_ROLLBACK_IN_PROGRESS",
+        "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS",
+        "IMPORT_IN_PROGRESS",
+        "IMPORT_ROLLBACK_IN_PROGRESS",
+        "TELEPORT_IN_PROGRESS",
+    ] {
+        let theirs = |status| of_others(event("clock", status));
+        let world = FakeWorld::new([
+            at(status).after([theirs(status)]),
+            at("UPDATE_COMPLETE").after([theirs("UPDATE_COMPLETE")]),
+            at("UPDATE_COMPLETE"),
+        ])
+        .proposals([Proposal::Empty]);
+        let text = planning(world).await;
+        assert!(text.contains("waiting for that to end"), "{status}: {text}");
+        assert!(text.ends_with("exit code 0\n"), "{status}: {text}");
+    }
+}

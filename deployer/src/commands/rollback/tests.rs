@@ -1,1 +1,366 @@
+//! Transcripts of `rollback`: what it reports and what it changes, for each state of the stack.
 
+use super::roll_back;
+use super::target::Wish;
+use crate::commands::Context;
+use crate::remote::RemoteErrorKind;
+use crate::stack::ResourceEvent;
+use crate::testing::answer::answers;
+use crate::testing::moment::{Moment, absent, at, error, event, image, of_others};
+use crate::testing::{FOR_EVER, FakeMachine, FakeWorld};
+
+const FIRST: &str = "arn:aws:ecs:eu-central-1:123456789012:task-definition/clock:1";
+const SECOND: &str = "arn:aws:ecs:eu-central-1:123456789012:task-definition/clock:2";
+/// Digest of the image that the first revision runs.
+const OLD: &str = "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+
+fn revision(arn: &str) -> ResourceEvent {
+    ResourceEvent {
+        physical_id: Some(arn.to_owned()),
+        ..event("TaskDefinition", "UPDATE_COMPLETE")
+    }
+}
+
+/// A world in which two versions were deployed, the second one of which runs.
+fn with_a_past(moments: impl IntoIterator<Item = Moment>) -> FakeWorld {
+    let past = [FIRST, SECOND].map(|arn| {
+        [
+            event("clock", "UPDATE_IN_PROGRESS"),
+            revision(arn),
+            event("clock", "UPDATE_COMPLETE"),
+        ]
+    });
+    FakeWorld::new(moments)
+        .past(past.into_iter().flatten())
+        .images([(FIRST, &image('b')), (SECOND, &image('c'))])
+        .there(OLD, FOR_EVER)
+}
+
+fn running() -> Moment {
+    at("UPDATE_COMPLETE").with_image('c')
+}
+
+fn updating() -> Moment {
+    at("UPDATE_IN_PROGRESS").after([event("clock", "UPDATE_IN_PROGRESS")])
+}
+
+fn updated() -> Moment {
+    at("UPDATE_COMPLETE").after([event("clock", "UPDATE_COMPLETE")])
+}
+
+async fn going_back(world: FakeWorld, to: Option<&str>) -> String {
+    let wish: Option<Wish> = to.map(|to| to.parse().unwrap());
+    let machine = FakeMachine::new(world).finding([answers("0.1.0+bbbbbbbbbbbb")]);
+    let command = async |context: Context<'_>, machine: &FakeMachine| {
+        roll_back(context, machine, wish.as_ref()).await
+    };
+    machine.run(command).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn to_the_version_before() {
+    let world = with_a_past([running(), updating(), updated()]);
+    insta::assert_snapshot!(going_back(world, None).await, @"
+    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    the stack is UPDATE_COMPLETE
+    plan: begun
+    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
+    1 change: change task definition (TaskDefinition)
+    plan: done in 0.0 s
+    > ExecuteChangeSet
+    update: begun
+    UPDATE_IN_PROGRESS stack (clock)
+    UPDATE_COMPLETE stack (clock)
+    update: done in 0.0 s
+    rollout: begun
+    rollout: new 2 of 2 running; 2 of 2 targets healthy
+    rollout: done in 0.0 s
+    check: begun
+    check: OK, offset +0.2 ms ± 1.2 ms, 2 instances
+    check: done in 0.0 s
+    probe: 0 of 1000 requests failed meanwhile
+    The service is up.
+      url       http://clock.example/now
+      version   0.1.0+bbbbbbbbbbbb
+      image     registry.example/clock-repository@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
+      tasks     0: 
+      check     OK, offset +0.2 ms ± 1.2 ms, 2 instances
+      rollout   0 of 1000 requests failed meanwhile
+      time      0.0 s: plan 0.0 s, update 0.0 s, rollout 0.0 s, check 0.0 s
+      take down deployer down --stack clock --profile work
+    exit code 0
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn to_a_revision() {
+    let world = with_a_past([running(), updating(), updated()]);
+    let text = going_back(world, Some("1")).await;
+    assert!(text.contains("> ExecuteChangeSet"), "{text}");
+    assert!(text.ends_with("exit code 0\n"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn to_an_image_that_is_not_in_the_repository() {
+    let world = with_a_past([running()]);
+    let gone = "sha256:eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee";
+    insta::assert_snapshot!(going_back(world, Some(gone)).await, @"
+    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    the stack is UPDATE_COMPLETE
+    error: the image sha256:eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee is not in the repository
+      because: `clock-repository` does not hold it (any more)
+      hint: see what was deployed: `deployer history`
+      hint: or build it anew from its source: `deployer up`
+    exit code 3
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nothing_else_ran_before() {
+    let world = FakeWorld::new([running()]);
+    insta::assert_snapshot!(going_back(world, None).await, @"
+    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    the stack is UPDATE_COMPLETE
+    error: there is nothing to go back to: no other version ran before
+      hint: see what was deployed: `deployer history`
+    exit code 3
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_update_that_is_under_way_is_cancelled() {
+    let world = with_a_past([
+        updating().with_image('c'),
+        at("UPDATE_ROLLBACK_IN_PROGRESS").after([event("clock", "UPDATE_ROLLBACK_IN_PROGRESS")]),
+        at("UPDATE_ROLLBACK_COMPLETE").after([event("clock", "UPDATE_ROLLBACK_COMPLETE")]),
+        at("UPDATE_ROLLBACK_COMPLETE").with_image('b'),
+        at("UPDATE_ROLLBACK_COMPLETE").with_image('b'),
+    ])
+    .proposals([crate::remote::Proposal::Empty]);
+    insta::assert_snapshot!(going_back(world, None).await, @"
+    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    the stack is UPDATE_IN_PROGRESS
+    an update is under way: cancelling it is the way back
+    > CancelUpdateStack clock/1
+    UPDATE_IN_PROGRESS stack (clock)
+    UPDATE_ROLLBACK_IN_PROGRESS stack (clock)
+    UPDATE_ROLLBACK_COMPLETE stack (clock)
+    the stack is UPDATE_ROLLBACK_COMPLETE
+    plan: begun
+    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
+    > DeleteChangeSet
+    nothing to change
+    plan: done in 0.0 s
+    rollout: begun
+    rollout: new 2 of 2 running; 2 of 2 targets healthy
+    rollout: done in 0.0 s
+    check: begun
+    check: OK, offset +0.2 ms ± 1.2 ms, 2 instances
+    check: done in 0.0 s
+    The service is up.
+      url       http://clock.example/now
+      version   0.1.0+bbbbbbbbbbbb
+      image     registry.example/clock-repository@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
+      tasks     0: 
+      check     OK, offset +0.2 ms ± 1.2 ms, 2 instances
+      time      0.0 s: plan 0.0 s, rollout 0.0 s, check 0.0 s
+      take down deployer down --stack clock --profile work
+    exit code 0
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_a_wish_an_update_that_is_under_way_is_waited_for() {
+    let theirs = |status| of_others(event("clock", status));
+    let world = with_a_past([
+        at("UPDATE_IN_PROGRESS").after([theirs("UPDATE_IN_PROGRESS")]),
+        at("UPDATE_COMPLETE").after([theirs("UPDATE_COMPLETE")]),
+        running(),
+        updating(),
+        updated(),
+    ]);
+    let text = going_back(world, Some("1")).await;
+    assert!(!text.contains("CancelUpdateStack"), "{text}");
+    assert!(text.ends_with("exit code 0\n"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollback_that_got_stuck_is_continued() {
+    let world = with_a_past([
+        at("UPDATE_ROLLBACK_FAILED").with_image('c'),
+        at("UPDATE_ROLLBACK_IN_PROGRESS").after([event("clock", "UPDATE_ROLLBACK_IN_PROGRESS")]),
+        at("UPDATE_ROLLBACK_COMPLETE").after([event("clock", "UPDATE_ROLLBACK_COMPLETE")]),
+        at("UPDATE_ROLLBACK_COMPLETE").with_image('b'),
+    ])
+    .proposals([crate::remote::Proposal::Empty]);
+    insta::assert_snapshot!(going_back(world, None).await, @"
+    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    the stack is UPDATE_ROLLBACK_FAILED
+    warning: an earlier rollback did not finish: continuing it
+    > ContinueUpdateRollback clock/1
+    UPDATE_ROLLBACK_IN_PROGRESS stack (clock)
+    UPDATE_ROLLBACK_COMPLETE stack (clock)
+    the stack is UPDATE_ROLLBACK_COMPLETE
+    plan: begun
+    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
+    > DeleteChangeSet
+    nothing to change
+    plan: done in 0.0 s
+    rollout: begun
+    rollout: new 2 of 2 running; 2 of 2 targets healthy
+    rollout: done in 0.0 s
+    check: begun
+    check: OK, offset +0.2 ms ± 1.2 ms, 2 instances
+    check: done in 0.0 s
+    The service is up.
+      url       http://clock.example/now
+      version   0.1.0+bbbbbbbbbbbb
+      image     registry.example/clock-repository@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
+      tasks     0: 
+      check     OK, offset +0.2 ms ± 1.2 ms, 2 instances
+      time      0.0 s: plan 0.0 s, rollout 0.0 s, check 0.0 s
+      take down deployer down --stack clock --profile work
+    exit code 0
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn stacks_in_which_nothing_ever_ran() {
+    let mut text = String::new();
+    for status in [
+        "CREATE_IN_PROGRESS",
+        "CREATE_FAILED",
+        "ROLLBACK_IN_PROGRESS",
+        "ROLLBACK_COMPLETE",
+        "ROLLBACK_FAILED",
+        "REVIEW_IN_PROGRESS",
+        "DELETE_FAILED",
+        "IMPORT_ROLLBACK_FAILED",
+    ] {
+        let all = going_back(FakeWorld::new([at(status)]), None).await;
+        let (_, end) = all.split_once("the stack is ").unwrap();
+        text.push_str(end);
+    }
+    text.push_str(&going_back(FakeWorld::new([absent()]), None).await);
+    insta::assert_snapshot!(text, @"
+    CREATE_IN_PROGRESS
+    error: there is nothing to go back to
+      because: the stack is CREATE_IN_PROGRESS: no version ever ran in it
+    exit code 3
+    CREATE_FAILED
+    error: there is nothing to go back to
+      because: the stack is CREATE_FAILED: no version ever ran in it
+    exit code 3
+    ROLLBACK_IN_PROGRESS
+    error: there is nothing to go back to
+      because: the stack is ROLLBACK_IN_PROGRESS: no version ever ran in it
+    exit code 3
+    ROLLBACK_COMPLETE
+    error: there is nothing to go back to
+      because: the stack is ROLLBACK_COMPLETE: no version ever ran in it
+    exit code 3
+    ROLLBACK_FAILED
+    error: there is nothing to go back to
+      because: the stack is ROLLBACK_FAILED: no version ever ran in it
+    exit code 3
+    REVIEW_IN_PROGRESS
+    error: there is nothing to go back to
+      because: the stack is REVIEW_IN_PROGRESS: no version ever ran in it
+    exit code 3
+    DELETE_FAILED
+    error: the stack is DELETE_FAILED
+      hint: an earlier deletion did not finish: run `deployer down`, which says what holds it
+    exit code 5
+    IMPORT_ROLLBACK_FAILED
+    error: the stack is IMPORT_ROLLBACK_FAILED
+      hint: a resource import could not be undone: open the stack in the CloudFormation console
+    exit code 5
+    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    there is no such stack
+    error: there is nothing to go back to
+      because: there is no such stack
+    exit code 3
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_under_way_otherwise_is_waited_for() {
+    for status in [
+        "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
+        "UPDATE_ROLLBACK_IN_PROGRESS",
+        "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS",
+        "IMPORT_IN_PROGRESS",
+        "IMPORT_ROLLBACK_IN_PROGRESS",
+        "TELEPORT_IN_PROGRESS",
+    ] {
+        let theirs = |status| of_others(event("clock", status));
+        let world = with_a_past([
+            at(status).after([theirs(status)]),
+            at("UPDATE_COMPLETE").after([theirs("UPDATE_COMPLETE")]),
+            running(),
+            updating(),
+            updated(),
+        ]);
+        let text = going_back(world, None).await;
+        assert!(text.contains("waiting for that to end"), "{text}");
+        assert!(text.ends_with("exit code 0\n"), "{text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_state_at_rest_is_updated() {
+    for status in [
+        "CREATE_COMPLETE",
+        "UPDATE_COMPLETE",
+        "UPDATE_FAILED",
+        "UPDATE_ROLLBACK_COMPLETE",
+        "IMPORT_COMPLETE",
+        "IMPORT_ROLLBACK_COMPLETE",
+    ] {
+        let world = with_a_past([at(status).with_image('c'), updating(), updated()]);
+        let text = going_back(world, None).await;
+        assert!(text.contains("> ExecuteChangeSet"), "{text}");
+        assert!(text.ends_with("exit code 0\n"), "{text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_that_is_under_way_leaves_nothing_to_go_back_to() {
+    let theirs = |status| of_others(event("clock", status));
+    let world = FakeWorld::new([
+        at("DELETE_IN_PROGRESS").after([theirs("DELETE_IN_PROGRESS")]),
+        at("DELETE_COMPLETE").after([theirs("DELETE_COMPLETE")]),
+        absent(),
+    ]);
+    insta::assert_snapshot!(going_back(world, None).await, @"
+    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    the stack is DELETE_IN_PROGRESS
+    the stack is DELETE_IN_PROGRESS (being deleted): waiting for that to end
+    DELETE_IN_PROGRESS stack (clock)
+    DELETE_COMPLETE stack (clock)
+    there is no such stack
+    error: there is nothing to go back to
+      because: there is no such stack
+    exit code 3
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_update_that_ends_just_as_it_is_cancelled() {
+    let refusal = error(
+        RemoteErrorKind::Refused,
+        "ValidationError",
+        "not in progress",
+    );
+    let world = with_a_past([
+        at("UPDATE_IN_PROGRESS"),
+        at("UPDATE_COMPLETE"),
+        running(),
+        updating(),
+        updated(),
+    ])
+    .failing("CancelUpdateStack", refusal);
+    let text = going_back(world, None).await;
+    assert!(text.contains("> ExecuteChangeSet"), "{text}");
+    assert!(text.ends_with("exit code 0\n"), "{text}");
+}
