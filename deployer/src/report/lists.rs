@@ -89,7 +89,7 @@ mod tests {
         let change = |action: &str, logical_id: &str, resource_type: &str, replaced: bool| Change {
             action: action.to_owned(),
             logical_id: logical_id.to_owned(),
-            physical_id: None,
+            physical_id: Some("name-0123".to_owned()),
             resource_type: resource_type.to_owned(),
             replacement: replaced.then(|| "True".to_owned()),
             properties: vec![PropertyChange {

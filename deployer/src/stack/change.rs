@@ -89,15 +89,23 @@ impl Change {
 
     /// Does it take something away that exists, so that somebody has to agree?
     ///
-    /// A task definition is never changed: each version is a new one, and the rollout keeps the old one until the new one
-    /// works. A change that the service calls by a name that is new to this program is not waved through.
+    /// What every new version brings with it does not: a task definition is never changed, each version is a new one, and the
+    /// service goes over to it without interruption (CloudFormation's reference of `AWS::ECS::Service`), whatever an endpoint
+    /// thinks possible. What does not exist yet cannot be lost. A change that the service calls by a name that is new to this
+    /// program is not waved through.
     pub fn needs_agreement(&self) -> bool {
-        if self.resource_type == "AWS::ECS::TaskDefinition" {
-            return self.effect() == Effect::Removed;
-        }
+        let usual = match self.resource_type.as_str() {
+            "AWS::ECS::TaskDefinition" => true,
+            "AWS::ECS::Service" => self.reasons() == ["TaskDefinition"],
+            _ => false,
+        };
         match self.effect() {
             Effect::Added | Effect::Changed => false,
-            Effect::PerhapsReplaced | Effect::Replaced | Effect::Removed | Effect::Other => true,
+            Effect::PerhapsReplaced => self.physical_id.is_some() && !usual,
+            Effect::Replaced => {
+                self.physical_id.is_some() && self.resource_type != "AWS::ECS::TaskDefinition"
+            }
+            Effect::Removed | Effect::Other => true,
         }
     }
 
@@ -150,11 +158,25 @@ mod tests {
         Change {
             action: action.to_owned(),
             logical_id: "Name".to_owned(),
-            physical_id: None,
+            physical_id: Some("name-0123".to_owned()),
             resource_type: resource_type.to_owned(),
             replacement: replacement.map(str::to_owned),
             properties,
         }
+    }
+
+    #[test]
+    fn what_comes_with_every_version_is_agreed_to() {
+        let mut service = change("Modify", "AWS::ECS::Service", Some("Conditional"));
+        assert!(service.needs_agreement());
+        service.properties[1].name = "TaskDefinition".to_owned();
+        assert!(!service.needs_agreement());
+        service.replacement = Some("True".to_owned());
+        assert!(service.needs_agreement());
+        let mut new = change("Modify", "AWS::EC2::VPC", Some("True"));
+        assert!(new.needs_agreement());
+        new.physical_id = None;
+        assert!(!new.needs_agreement());
     }
 
     #[test]
@@ -178,7 +200,7 @@ mod tests {
                 writeln!(table, "{asks:<4}{}", change.line()).unwrap();
             }
         }
-        insta::assert_snapshot!(table, @r"
+        insta::assert_snapshot!(table, @"
             add load balancer (Name)
             change load balancer (Name): Tags
             change load balancer (Name): Tags
@@ -192,7 +214,7 @@ mod tests {
             perhaps replace task definition (Name), because of Scheme
             replace task definition (Name), because of Scheme
         ASK remove task definition (Name)
-            touch task definition (Name)
+        ASK touch task definition (Name)
         ");
     }
 }

@@ -98,7 +98,7 @@ pub(crate) fn change(action: &str, logical_id: &str) -> Change {
         logical_id: logical_id.to_owned(),
         resource_type: super::moment::event(logical_id, "").resource_type,
         replacement: None,
-        physical_id: None,
+        physical_id: Some("name-0123".to_owned()),
         properties: Vec::new(),
     }
 }
