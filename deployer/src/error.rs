@@ -44,6 +44,7 @@ impl FailureKind {
 
 impl FailureKind {
     /// The kind where what was to be rolled back does not end in time.
+    #[must_use]
     pub const fn still_under_way(self) -> Self {
         match self {
             Self::Interrupted => Self::Interrupted,

@@ -23,12 +23,14 @@ pub mod error;
 pub mod event;
 pub mod image;
 pub mod local;
+mod lock;
 pub mod names;
 pub mod process;
 pub mod remote;
 pub mod report;
 pub mod rollout;
 pub mod stack;
+pub mod state;
 pub mod stop;
 pub mod watch;
 
@@ -51,7 +53,7 @@ use stop::{Stop, StopSwitch};
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     start_diagnostics();
-    let sink = Sink::new(report::choose(cli.shared.output));
+    let sink = Sink::new(report::journalled(report::choose(cli.shared.output)));
     let result = runtime().and_then(|runtime| {
         let result = runtime.block_on(interruptible(&cli, &sink));
         // A call that still hangs must not keep the program from ending.

@@ -332,7 +332,7 @@ fn change(found: &types::Change) -> Option<Change> {
         let Some(target) = detail.target() else {
             continue;
         };
-        let attribute = target.attribute().map(|attribute| attribute.as_str());
+        let attribute = target.attribute().map(types::ResourceAttribute::as_str);
         // The same property is listed once for each of the causes of its change.
         let name = target.name().or(attribute).unwrap_or_default();
         if !name.is_empty() && properties.iter().all(|known| known.name != name) {

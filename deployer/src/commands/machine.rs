@@ -7,6 +7,7 @@ use crate::error::Failure;
 use crate::event::{Event, Phase};
 use crate::image::dockerfile::FinalStage;
 use crate::image::oci::BuiltImage;
+use crate::lock::Lock;
 use crate::names::Digest;
 use crate::remote::Login;
 use crate::watch::{Network, Outside};
@@ -16,6 +17,14 @@ use crate::watch::{Network, Outside};
 pub(crate) trait Machine: Outside {
     /// Connects to AWS, or to the emulator after making sure that it runs.
     async fn connect(&self, context: Context<'_>) -> Result<Connection, Failure>;
+
+    /// Waits until no other run on this machine deploys the same stack.
+    async fn only_one(
+        &self,
+        context: Context<'_>,
+        command: &str,
+        connection: &Connection,
+    ) -> Result<Option<Lock>, Failure>;
 
     /// Asks the user a question that is answered by yes or no; `None` when there is nobody to ask.
     async fn agrees(&self, context: Context<'_>, question: &str) -> Option<bool>;
@@ -50,6 +59,15 @@ impl Machine for ThisMachine {
                 .await?;
         }
         connect(context).await
+    }
+
+    async fn only_one(
+        &self,
+        context: Context<'_>,
+        command: &str,
+        connection: &Connection,
+    ) -> Result<Option<Lock>, Failure> {
+        crate::state::only_one(context, command, connection).await
     }
 
     async fn agrees(&self, context: Context<'_>, question: &str) -> Option<bool> {

@@ -77,9 +77,9 @@ pub async fn run(context: Context<'_>) -> Result<Plan, Failure> {
         Ok::<_, Failure>(Some(connection.world))
     };
     let build = async {
-        let build = context.sink.phase(Phase::Image, workbench.build(context));
-        let built = build.await?;
-        built.digest().parse::<Digest>().map_err(|error| {
+        let work = workbench.build(context);
+        let image = context.sink.phase(Phase::Image, work).await?;
+        image.digest().parse::<Digest>().map_err(|error| {
             Failure::new(FailureKind::Unexpected, "the image has no proper digest").because(error)
         })
     };
@@ -153,9 +153,9 @@ impl Planner<'_> {
         };
         let work = site.propose(stack, &wanted, "plan");
         match self.context.sink.phase(Phase::Plan, work).await? {
-            Some((change_set, changes)) => {
-                site.discard(&change_set).await;
-                Ok(self.shown(Some(stack), Course::Update, changes))
+            Some(proposed) => {
+                site.discard(&proposed.change_set).await;
+                Ok(self.shown(Some(stack), Course::Update, proposed.changes))
             }
             None => Ok(self.shown(Some(stack), Course::Nothing, Vec::new())),
         }

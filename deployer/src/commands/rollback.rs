@@ -30,7 +30,7 @@ pub async fn run(context: Context<'_>, to: Option<&str>) -> Result<(), Failure> 
     {
         return Err(nothing_to_go_back_to("the emulator does not run"));
     }
-    roll_back(context, &ThisMachine, wish.as_ref()).await
+    Box::pin(roll_back(context, &ThisMachine, wish.as_ref())).await
 }
 
 async fn roll_back(
@@ -39,12 +39,9 @@ async fn roll_back(
     wish: Option<&Wish>,
 ) -> Result<(), Failure> {
     let began = Instant::now();
-    let world = machine
-        .connect(context)
-        .await?
-        .announced(context.sink)
-        .world;
-    let world = world.as_ref();
+    let connection = machine.connect(context).await?.announced(context.sink);
+    let _only_one = machine.only_one(context, "rollback", &connection).await?;
+    let world = connection.world.as_ref();
     let (stack, cancelled) = at_rest(context, world, wish).await?;
     let image = match (cancelled, stack.parameters.get(Order::IMAGE)) {
         // Cancelling was the way back: what is there now is what has to be looked at.
@@ -74,7 +71,7 @@ async fn roll_back(
         machine,
         made_here: false,
     };
-    let deployed = site.deploy(&stack, &order).await?;
+    let deployed = Box::pin(site.deploy(&stack, &order)).await?;
     let names = &deployed.names;
     let tasks = world
         .tasks(&names.cluster, &names.service)

@@ -10,6 +10,7 @@ mod ready;
 #[cfg(test)]
 mod tests;
 
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use futures_util::TryFutureExt as _;
@@ -22,6 +23,7 @@ use crate::commands::{Context, read_template};
 use crate::config::Config;
 use crate::error::{Failure, FailureKind};
 use crate::event::{Event, Phase, Summary};
+use crate::lock::Lock;
 use crate::names::Digest;
 use crate::remote::Wanted;
 use made::Made;
@@ -35,6 +37,8 @@ struct Run<'a> {
     workshop: &'a dyn Workshop,
     /// The stack that this run makes, if there was none.
     made: Made,
+    /// Keeps other runs on this machine away, once it is known from what.
+    only_one: OnceLock<Option<Lock>>,
 }
 
 /// Runs the command.
@@ -49,6 +53,7 @@ pub async fn run(context: Context<'_>) -> Result<(), Failure> {
         machine: &ThisMachine,
         workshop: &Workbench { stage },
         made: Made::default(),
+        only_one: OnceLock::new(),
     };
     run.to_its_end().await
 }
@@ -67,9 +72,9 @@ impl Run<'_> {
         let Context { config, sink, .. } = self.context;
         let (announce, destination) = watch::channel(None::<Destination>);
         let image_lane = async {
-            let build = self.workshop.build(self.context);
-            let build = self.context.unless_stopped(build);
-            let built = sink.phase(Phase::Image, build).await?;
+            let work = self.workshop.build(self.context);
+            let work = self.context.unless_stopped(work);
+            let built = sink.phase(Phase::Image, work).await?;
             let early = self.push_early(&built, destination);
             let early = self
                 .context
@@ -90,13 +95,12 @@ impl Run<'_> {
         let stack_lane = self.ready_stack(&announce);
         let ((built, early), (world, stack)) = tokio::try_join!(image_lane, stack_lane)?;
         let repository = self.context.repository_of(world.as_ref(), &stack).await?;
-        let uri = match early.arrived_at(&repository) {
-            Some(uri) => uri,
+        let uri = if let Some(uri) = early.arrived_at(&repository) {
+            uri
+        } else {
             // The repository that it went to is gone with an attempt to create the stack, or did not take it at first.
-            None => {
-                let push = self.push(&built, world.as_ref(), &repository);
-                self.context.unless_stopped(push).await?
-            }
+            let push = self.push(&built, world.as_ref(), &repository);
+            self.context.unless_stopped(push).await?
         };
         let order = Order {
             digest: digest_of(&uri)?,
@@ -109,7 +113,7 @@ impl Run<'_> {
             machine: self.machine,
             made_here: self.made.is_there(),
         };
-        let deployed = site.deploy(&stack, &order).await?;
+        let deployed = Box::pin(site.deploy(&stack, &order)).await?;
         self.made.keep();
         let names = &deployed.names;
         let tasks = world

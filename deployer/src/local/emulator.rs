@@ -11,12 +11,12 @@ use url::Url;
 
 use super::docker::Docker;
 use super::health::{self, Health};
-use super::lock::{self, Lock};
 use super::presence::{self, Found, Looking, Presence};
 use super::{EMULATOR_VERSION, cache_folder, install, program, unwritable};
 use crate::engine::{self, Followed, Subject, Terms};
 use crate::error::{Failure, FailureKind};
 use crate::event::{Event, Sink};
+use crate::lock::{self, Lock};
 use crate::names::StackName;
 use crate::process::{self, Detached};
 use crate::remote::Remote;
@@ -222,6 +222,7 @@ impl Emulator {
         lock::take(
             &self.file("lock"),
             "starting or stopping the emulator",
+            super::LOCK_LIMIT,
             sink,
         )
         .await

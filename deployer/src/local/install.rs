@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{EMULATOR_VERSION, HEALTH_CHECKS, REQUIREMENTS, lock, program, unwritable};
+use super::{EMULATOR_VERSION, HEALTH_CHECKS, REQUIREMENTS, program, unwritable};
 use crate::error::Failure;
 use crate::event::{Event, Sink};
+use crate::lock;
 use crate::process::{Line, Program};
 
 /// The oldest Python that the emulator runs on.
@@ -30,7 +31,7 @@ pub(super) async fn ensure(cache: &Path, sink: &Sink) -> Result<PathBuf, Failure
     }
     std::fs::create_dir_all(cache).map_err(|error| unwritable(cache, &error))?;
     let lock = cache.join("install.lock");
-    let _only_one = lock::take(&lock, "installing the emulator", sink).await?;
+    let _only_one = lock::take(&lock, "installing the emulator", super::LOCK_LIMIT, sink).await?;
     if let Some(python) = usable(&folder) {
         return Ok(python);
     }

@@ -4,10 +4,9 @@ mod docker;
 mod emulator;
 mod health;
 mod install;
-mod lock;
 mod presence;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -23,6 +22,9 @@ pub use presence::Presence;
 
 /// Version of the emulator that is installed and tested with; its content is pinned in `requirements.txt`.
 pub const EMULATOR_VERSION: &str = "1.5.33";
+
+/// How long to wait for another run: a little more than an installation may take.
+const LOCK_LIMIT: std::time::Duration = std::time::Duration::from_mins(12);
 
 /// What pip installs, with hashes.
 const REQUIREMENTS: &str = include_str!("requirements.txt");

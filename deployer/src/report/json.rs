@@ -22,7 +22,8 @@ impl Reporter for Json {
     }
 }
 
-fn line(at: DateTime<Utc>, event: &Event) -> String {
+/// One event as a line.
+pub(super) fn line(at: DateTime<Utc>, event: &Event) -> String {
     let line = Line {
         time: at.to_rfc3339_opts(SecondsFormat::Millis, true),
         event,

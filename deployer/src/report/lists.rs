@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crate::commands::history::{Deployment, History};
 use crate::commands::plan::{Course, Plan};
 use crate::names::Digest;
+use crate::stack::change::Change;
 
 /// A plan as a list.
 pub(super) fn plan(plan: &Plan) -> String {
@@ -33,7 +34,7 @@ pub(super) fn plan(plan: &Plan) -> String {
         let mark = if change.needs_agreement() { "!" } else { " " };
         let _ = writeln!(text, "{mark} {}", change.line());
     }
-    if plan.changes.iter().any(|change| change.needs_agreement()) {
+    if plan.changes.iter().any(Change::needs_agreement) {
         text.push_str(
             "! takes something away that exists: `deployer up` asks first, or wants `--yes`\n",
         );
@@ -77,7 +78,7 @@ pub(super) fn history(history: &History) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stack::change::{Change, PropertyChange};
+    use crate::stack::change::PropertyChange;
     use crate::stack::past::End;
 
     fn digest(first: char) -> String {

@@ -1,5 +1,6 @@
 //! Readers of the event stream: bars on a terminal, lines elsewhere, JSON Lines. The only place that prints.
 
+mod journal;
 mod json;
 mod lists;
 mod plain;
@@ -20,6 +21,14 @@ pub fn choose(output: Output) -> Box<dyn Reporter> {
         Output::Json => Box::new(json::Json),
         Output::Human if is_capable_terminal() => Box::new(terminal::Terminal::new()),
         Output::Human => Box::new(plain::Plain::new()),
+    }
+}
+
+/// The same, with a journal of what it is told, where there is a folder for that.
+pub fn journalled(reporter: Box<dyn Reporter>) -> Box<dyn Reporter> {
+    match crate::state::folder() {
+        Some(folder) => Box::new(journal::Journal::new(reporter, folder)),
+        None => reporter,
     }
 }
 

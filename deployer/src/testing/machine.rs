@@ -15,6 +15,7 @@ use crate::commands::{Connection, Context};
 use crate::config::Config;
 use crate::error::Failure;
 use crate::image::oci::{BuiltImage, Document};
+use crate::lock::Lock;
 use crate::names::Digest;
 use crate::remote::Login;
 use crate::stop::StopSwitch;
@@ -187,6 +188,15 @@ impl Workshop for FakeMachine {
 impl Machine for FakeMachine {
     async fn connect(&self, _: Context<'_>) -> Result<Connection, Failure> {
         Ok(connection(&self.world))
+    }
+
+    async fn only_one(
+        &self,
+        _: Context<'_>,
+        _: &str,
+        _: &Connection,
+    ) -> Result<Option<Lock>, Failure> {
+        Ok(None)
     }
 
     async fn agrees(&self, _: Context<'_>, question: &str) -> Option<bool> {

@@ -32,15 +32,14 @@ impl Previous {
 impl Site<'_> {
     /// Notes what is deployed, so that it can be put back. `wanted` is what comes in its place.
     pub(super) async fn remember(&self, stack: &Observed, wanted: &Wanted) -> Previous {
-        let (template, parameters) = match self.world.template(&stack.id).await {
-            Ok(template) => (template, stack.parameters.clone()),
+        let (template, parameters) = if let Ok(template) = self.world.template(&stack.id).await {
+            (template, stack.parameters.clone())
+        } else {
             // The image alone is still worth putting back: with the new template, and so with the new parameters.
-            Err(_) => {
-                let mut parameters = wanted.parameters.clone();
-                let image = stack.parameters.get(IMAGE).cloned().unwrap_or_default();
-                parameters.insert(IMAGE.to_owned(), image);
-                (wanted.template.clone(), parameters)
-            }
+            let mut parameters = wanted.parameters.clone();
+            let image = stack.parameters.get(IMAGE).cloned().unwrap_or_default();
+            parameters.insert(IMAGE.to_owned(), image);
+            (wanted.template.clone(), parameters)
         };
         Previous {
             wanted: Wanted {
@@ -106,9 +105,9 @@ impl Site<'_> {
         // What was before is agreed to.
         let wanted = &previous.wanted;
         let proposed = self.propose(stack, wanted, "back").await;
-        if let Some((change_set, changes)) = proposed.map_err(Setback::Over)? {
+        if let Some(proposed) = proposed.map_err(Setback::Over)? {
             let begun = self
-                .execute(stack, &change_set, &changes, "back", previous.clone())
+                .execute(stack, &proposed, "back", previous.clone())
                 .await
                 .map_err(Setback::Over)?;
             self.follow_update(begun).await?;

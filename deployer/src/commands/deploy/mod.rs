@@ -98,7 +98,7 @@ impl Site<'_> {
             let settings = self.context.check_settings(0);
             Probe::new(self.context.sink, self.machine, &url.target, settings)
         });
-        let work = self.carry_out(begun, order);
+        let work = Box::pin(self.carry_out(begun, order));
         let result = match &probe {
             Some(probe) => probe.during(work).await,
             None => work.await,

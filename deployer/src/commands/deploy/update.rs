@@ -24,6 +24,14 @@ pub(super) struct Begun<'a> {
     watch: UpdateWatch<'a>,
 }
 
+/// A change set that can be executed.
+pub(in crate::commands) struct Proposed {
+    /// Its identifier.
+    pub(in crate::commands) change_set: String,
+    /// What it would change.
+    pub(in crate::commands) changes: Vec<Change>,
+}
+
 /// What CloudFormation does not accept.
 fn refused(config: &Config, cause: impl std::fmt::Display) -> Failure {
     Failure::preflight("CloudFormation refuses the change")
@@ -43,15 +51,15 @@ impl<'a> Site<'a> {
     ) -> Result<Option<Begun<'a>>, Failure> {
         let work = self.propose(stack, &order.wanted, order.purpose);
         let proposed = self.context.sink.phase(Phase::Plan, work).await?;
-        let Some((change_set, changes)) = proposed else {
+        let Some(proposed) = proposed else {
             return Ok(None);
         };
-        if let Err(failure) = self.agree(&changes).await {
-            self.discard(&change_set).await;
+        if let Err(failure) = self.agree(&proposed.changes).await {
+            self.discard(&proposed.change_set).await;
             return Err(failure);
         }
         let previous = self.remember(stack, &order.wanted).await;
-        self.execute(stack, &change_set, &changes, order.purpose, previous)
+        self.execute(stack, &proposed, order.purpose, previous)
             .await
             .map(Some)
     }
@@ -62,7 +70,7 @@ impl<'a> Site<'a> {
         stack: &Observed,
         wanted: &Wanted,
         purpose: &str,
-    ) -> Result<Option<(String, Vec<Change>)>, Failure> {
+    ) -> Result<Option<Proposed>, Failure> {
         let context = self.context;
         let config = context.config;
         let id = self
@@ -95,7 +103,10 @@ impl<'a> Site<'a> {
                 context.sink.send(&Event::Proposed {
                     changes: changes.clone(),
                 });
-                Ok(Some((id, changes)))
+                Ok(Some(Proposed {
+                    change_set: id,
+                    changes,
+                }))
             }
             Proposal::Empty => {
                 self.discard(&id).await;
@@ -147,8 +158,7 @@ impl<'a> Site<'a> {
     pub(super) async fn execute(
         &self,
         stack: &Observed,
-        change_set: &str,
-        changes: &[Change],
+        proposed: &Proposed,
         purpose: &str,
         previous: Previous,
     ) -> Result<Begun<'a>, Failure> {
@@ -159,11 +169,15 @@ impl<'a> Site<'a> {
         let watch = StackWatch::prepare(world, sink, Operation::Update, Some(stack), Some(&token))
             .await
             .map_err(failed)?;
-        world.execute(change_set, &token).await.map_err(failed)?;
+        world
+            .execute(&proposed.change_set, &token)
+            .await
+            .map_err(failed)?;
         Ok(Begun {
             stack: stack.clone(),
             previous,
-            resource_types: changes
+            resource_types: proposed
+                .changes
                 .iter()
                 .map(|change| change.resource_type.clone())
                 .collect(),

@@ -1,5 +1,7 @@
 //! Transcripts of `plan`, for each state of the stack.
 
+use std::fmt::Write as _;
+
 use super::Planner;
 use crate::commands::Context;
 use crate::remote::Proposal;
@@ -138,7 +140,7 @@ async fn every_state_at_rest() {
                 line.starts_with("stack ") || line.starts_with("error") || line.contains("hint")
             })
             .collect();
-        text.push_str(&format!("{status}\n  {}\n", kept.join("\n  ")));
+        writeln!(text, "{status}\n  {}", kept.join("\n  ")).unwrap();
     }
     insta::assert_snapshot!(text, @"
     CREATE_FAILED

@@ -27,7 +27,10 @@ impl Run<'_> {
     ) -> Result<(Arc<dyn World>, Observed), Failure> {
         let context = self.context;
         let connection = self.machine.connect(context).await?;
-        let world = connection.announced(context.sink).world;
+        let connection = connection.announced(context.sink);
+        let lock = self.machine.only_one(context, "up", &connection).await?;
+        self.only_one.get_or_init(|| lock);
+        let world = connection.world;
         let announce = |repository: &str| {
             announce.send_replace(Some(Destination {
                 world: world.clone(),
@@ -89,9 +92,8 @@ impl Run<'_> {
         let context = self.context;
         let failed = |error| context.remote_failure(&error);
         let token = new_token("up");
-        let id = match self.ask_for_creation(world.as_ref(), &token).await? {
-            Some(id) => id,
-            None => return Ok(None),
+        let Some(id) = self.ask_for_creation(world.as_ref(), &token).await? else {
+            return Ok(None);
         };
         self.made.begun(context, world, &id);
         let watch = StackWatch::prepare(

@@ -53,6 +53,7 @@ async fn bringing_up_on(machine: FakeMachine) -> String {
             machine,
             workshop: machine,
             made: Made::default(),
+            only_one: std::sync::OnceLock::new(),
         };
         run.to_its_end().await
     };

@@ -1,0 +1,192 @@
+//! One run at a time: locks that are waited for without holding up anything else, Ctrl-C above all.
+
+use std::fs::{File, TryLockError};
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+
+use crate::engine::{self, Followed, Subject, Terms};
+use crate::error::{Failure, FailureKind};
+use crate::event::Sink;
+use crate::remote::Remote;
+
+/// Held until it is dropped, also when this program is killed.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+}
+
+/// Takes the lock, waiting for at most this long; `doing` says what a run that holds it is at ("starting the emulator").
+pub(crate) async fn take(
+    path: &Path,
+    doing: &str,
+    limit: Duration,
+    sink: &Sink,
+) -> Result<Lock, Failure> {
+    let unusable = |error: &io::Error| {
+        Failure::preflight(format!("cannot lock `{}`", path.display()))
+            .because(error)
+            .hint("free some space, or set `XDG_CACHE_HOME` and `XDG_STATE_HOME` to where there is some")
+    };
+    // Who holds it is written into it: it must not be emptied by whoever only looks.
+    let mut file = File::options()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(path)
+        .map_err(|error| unusable(&error))?;
+    let mut waiting = Waiting {
+        file: &file,
+        path,
+        doing,
+        sink,
+        // Who does not wait is told by the failure.
+        told: limit.is_zero(),
+    };
+    let terms = Terms::local(Instant::now() + limit);
+    match engine::follow(&mut waiting, terms, sink).await {
+        Ok(Followed::Ended(Ok(()))) => {
+            let holder = format!(
+                "process {} since {}",
+                std::process::id(),
+                chrono::Utc::now().format("%H:%M:%SZ")
+            );
+            // For people only: whether it can be written does not matter.
+            let _ = file
+                .set_len(0)
+                .and_then(|()| file.write_all(holder.as_bytes()));
+            Ok(Lock { _file: file })
+        }
+        Ok(Followed::Ended(Err(error))) => Err(unusable(&error)),
+        Ok(Followed::DeadlinePassed | Followed::Stopped) | Err(_) => {
+            let patience = if limit.is_zero() {
+                String::new()
+            } else {
+                format!(", and does not end within {} min", limit.as_secs() / 60)
+            };
+            Err(Failure::new(
+                FailureKind::Busy,
+                format!("another run is {doing}{patience}"),
+            )
+            .because(holder(path))
+            .hint(format!(
+                "it holds `{}`: see what it waits for, or end it, then try again",
+                path.display()
+            )))
+        }
+    }
+}
+
+/// Who holds the lock, as it wrote itself.
+fn holder(path: &Path) -> String {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    if text.is_empty() {
+        "a process that is not known".to_owned()
+    } else {
+        text
+    }
+}
+
+/// A lock that another run may hold.
+struct Waiting<'a> {
+    file: &'a File,
+    path: &'a Path,
+    doing: &'a str,
+    sink: &'a Sink,
+    told: bool,
+}
+
+#[async_trait]
+impl Subject for Waiting<'_> {
+    type End = io::Result<()>;
+
+    async fn look(&mut self) -> Remote<Option<io::Result<()>>> {
+        match self.file.try_lock() {
+            Ok(()) => Ok(Some(Ok(()))),
+            Err(TryLockError::Error(error)) => Ok(Some(Err(error))),
+            Err(TryLockError::WouldBlock) => {
+                if !self.told {
+                    self.told = true;
+                    self.sink.note(format!(
+                        "another run is {} ({}): waiting for it",
+                        self.doing,
+                        holder(self.path)
+                    ));
+                }
+                Ok(None)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::local::testing::Notes;
+
+    const LIMIT: Duration = Duration::from_mins(12);
+
+    #[tokio::test(start_paused = true)]
+    async fn the_second_one_waits_says_so_once_and_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let notes = Notes::default();
+        let first = take(&path, "starting the emulator", LIMIT, &notes.sink())
+            .await
+            .unwrap();
+        assert_eq!(notes.all(), Vec::<String>::new());
+        let release = async {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            drop(first);
+        };
+        let sink = notes.sink();
+        let (second, ()) =
+            tokio::join!(take(&path, "starting the emulator", LIMIT, &sink), release);
+        drop(second.unwrap());
+        let [note] = notes.all().try_into().unwrap();
+        let who = format!("(process {} since ", std::process::id());
+        assert!(
+            note.starts_with("another run is starting the emulator "),
+            "{note}"
+        );
+        assert!(note.contains(&who), "{note}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let sink = Notes::default().sink();
+        let _first = take(&path, "installing the emulator", LIMIT, &sink)
+            .await
+            .unwrap();
+        let failure = take(&path, "installing the emulator", LIMIT, &sink)
+            .await
+            .unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Busy);
+        assert_eq!(
+            failure.message,
+            "another run is installing the emulator, and does not end within 12 min"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_want_to_wait_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let notes = Notes::default();
+        let sink = notes.sink();
+        let _first = take(&path, "deploying", LIMIT, &sink).await.unwrap();
+        let failure = take(&path, "deploying", Duration::ZERO, &sink)
+            .await
+            .unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Busy);
+        assert_eq!(failure.message, "another run is deploying");
+        assert_eq!(notes.all(), Vec::<String>::new());
+    }
+}

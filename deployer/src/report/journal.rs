@@ -1,0 +1,211 @@
+//! A journal of each run that changes something: all of its events, as JSON Lines in a file. Evidence of a failure is still there
+//! when AWS has forgotten it.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+
+use super::json;
+use crate::error::{Failure, FailureKind};
+use crate::event::{Event, Reporter};
+
+/// Journals that are kept for each stack, the newest.
+const KEPT: usize = 50;
+
+/// The reporter: passes everything on to another one.
+pub(super) struct Journal {
+    inner: Box<dyn Reporter>,
+    folder: PathBuf,
+    file: Option<(PathBuf, File)>,
+}
+
+impl Journal {
+    pub(super) fn new(inner: Box<dyn Reporter>, folder: PathBuf) -> Self {
+        Self {
+            inner,
+            folder,
+            file: None,
+        }
+    }
+
+    fn write(&mut self, at: DateTime<Utc>, event: &Event) -> io::Result<()> {
+        if let Event::Begun { command, stack, .. } = event
+            && is_journalled(command)
+        {
+            self.file = Some(open(&self.folder.join(stack.as_str()), at, command)?);
+        }
+        match &mut self.file {
+            // A bar's progress is no fact worth keeping.
+            Some((_, file)) if !matches!(event, Event::PushProgressed { .. }) => {
+                file.write_all(json::line(at, event).as_bytes())
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+impl Reporter for Journal {
+    fn report(&mut self, at: DateTime<Utc>, event: &Event) {
+        if let Err(error) = self.write(at, event) {
+            self.file = None;
+            let message = format!(
+                "cannot keep a journal in `{}`: {error}",
+                self.folder.display()
+            );
+            self.inner.report(at, &Event::Warned { message });
+        }
+        match (event, &self.file) {
+            (Event::Failed { exit_code, failure }, Some((path, _)))
+                if is_worth_reading(failure) =>
+            {
+                let failure = failure
+                    .clone()
+                    .hint(format!("all that was seen: `{}`", path.display()));
+                let exit_code = *exit_code;
+                self.inner.report(at, &Event::Failed { exit_code, failure });
+            }
+            _ => self.inner.report(at, event),
+        }
+    }
+}
+
+/// Does this command change something?
+fn is_journalled(command: &str) -> bool {
+    matches!(command, "up" | "down" | "rollback")
+}
+
+/// Is there more in the journal than the message says?
+fn is_worth_reading(failure: &Failure) -> bool {
+    match failure.kind {
+        FailureKind::RolledBack
+        | FailureKind::Stuck
+        | FailureKind::CheckFailed
+        | FailureKind::Unexpected => true,
+        FailureKind::Usage
+        | FailureKind::Preflight
+        | FailureKind::Busy
+        | FailureKind::Interrupted => false,
+    }
+}
+
+/// Begins a journal, and removes the oldest where there are many.
+fn open(folder: &Path, at: DateTime<Utc>, command: &str) -> io::Result<(PathBuf, File)> {
+    fs::create_dir_all(folder)?;
+    let mut old: Vec<PathBuf> = fs::read_dir(folder)?
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "jsonl")
+        })
+        .collect();
+    // Their names begin with the time.
+    old.sort();
+    let surplus = old.len().saturating_sub(KEPT - 1);
+    for path in old.iter().take(surplus) {
+        // Another run may be faster.
+        let _ = fs::remove_file(path);
+    }
+    let name = format!(
+        "{}-{command}-{}.jsonl",
+        at.format("%Y%m%dT%H%M%SZ"),
+        std::process::id()
+    );
+    let path = folder.join(name);
+    let file = File::create(&path)?;
+    Ok((path, file))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// Keeps what it is told.
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<Event>>>);
+
+    impl Reporter for Kept {
+        fn report(&mut self, _: DateTime<Utc>, event: &Event) {
+            self.0.lock().unwrap().push(event.clone());
+        }
+    }
+
+    fn begun(command: &'static str) -> Event {
+        Event::Begun {
+            format: 1,
+            command,
+            stack: "clock".parse().unwrap(),
+            local: true,
+            version: "0",
+        }
+    }
+
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_795_341_845 + second, 0).unwrap()
+    }
+
+    fn journals(folder: &Path) -> Vec<PathBuf> {
+        let entries = fs::read_dir(folder.join("clock")).unwrap();
+        entries.map(|entry| entry.unwrap().path()).collect()
+    }
+
+    #[test]
+    fn what_changes_something_is_written_down() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = Kept::default();
+        let mut journal = Journal::new(Box::new(kept.clone()), folder.path().to_owned());
+        journal.report(at(0), &begun("up"));
+        journal.report(at(1), &Event::Unchanged);
+        let failure = Failure::new(FailureKind::RolledBack, "the update failed");
+        let exit_code = 4;
+        journal.report(at(2), &Event::Failed { exit_code, failure });
+        let [path] = journals(folder.path()).try_into().unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        let events: Vec<serde_json::Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(events.len(), 3);
+        assert_eq!(events[2]["failure"]["message"], "the update failed");
+        let told = kept.0.lock().unwrap();
+        let Some(Event::Failed { failure, .. }) = told.last() else {
+            panic!("{told:?}");
+        };
+        assert!(failure.hints[0].contains(&path.display().to_string()));
+    }
+
+    #[test]
+    fn only_so_many_are_kept_and_only_of_what_changes_something() {
+        let folder = tempfile::tempdir().unwrap();
+        for second in 0..60 {
+            let mut journal = Journal::new(Box::new(Kept::default()), folder.path().to_owned());
+            journal.report(at(second), &begun("down"));
+            let mut status = Journal::new(Box::new(Kept::default()), folder.path().to_owned());
+            status.report(at(second), &begun("status"));
+        }
+        let journals = journals(folder.path());
+        assert_eq!(journals.len(), KEPT);
+        let newest = at(59).format("%Y%m%dT%H%M%SZ").to_string();
+        assert!(
+            journals
+                .iter()
+                .any(|path| path.display().to_string().contains(&newest))
+        );
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_is_a_warning() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let kept = Kept::default();
+        let mut journal = Journal::new(Box::new(kept.clone()), file.path().to_owned());
+        journal.report(at(0), &begun("up"));
+        journal.report(at(1), &Event::Unchanged);
+        let told = kept.0.lock().unwrap();
+        assert!(matches!(told[0], Event::Warned { .. }), "{told:?}");
+        assert_eq!(told.len(), 3, "told once, and everything else passed on");
+    }
+}
