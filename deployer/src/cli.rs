@@ -124,6 +124,20 @@ pub enum Command {
     Down,
     /// Show the stack, its tasks and what the service answers.
     Status,
+    /// Show what the tasks wrote to their log, all of them, by time.
+    Logs(Logs),
+}
+
+/// Settings of `logs`.
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// Go on showing what is being written, until Ctrl-C.
+    #[arg(long, short)]
+    pub follow: bool,
+
+    /// How far to look back.
+    #[arg(long, value_name = "DURATION", default_value = "10m")]
+    pub since: String,
 }
 
 /// Settings of `up`; each overrides its counterpart in `deployer.toml`.

@@ -11,6 +11,7 @@
 //! - [`engine`] is the only loop; [`watch`] is what it follows.
 //! - [`event`] is the contract with the reporters in [`report`], the only place that prints.
 //! - [`remote`] are the traits that `aws` implements, the only files that name an SDK crate.
+//! - [`printable`] is what may reach a terminal of what others wrote.
 //! - [`image`] compiles, packs and pushes without Docker; [`process`] is the only file that starts programs.
 //! - [`local`] looks after the AWS emulator that `--local` uses.
 
@@ -24,6 +25,7 @@ pub mod event;
 pub mod image;
 pub mod local;
 pub mod names;
+pub mod printable;
 pub mod process;
 pub mod remote;
 pub mod report;
@@ -41,7 +43,7 @@ use clap::Parser as _;
 use tokio::signal::unix::{SignalKind, signal};
 
 use cli::{Cli, Command};
-use config::Config;
+use config::{Config, LogSettings};
 use error::{Failure, FailureKind};
 use event::{Event, Sink};
 
@@ -49,7 +51,10 @@ use event::{Event, Sink};
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     start_diagnostics();
-    let sink = Sink::new(report::choose(cli.shared.output));
+    let sink = Sink::new(match cli.command {
+        Command::Logs(_) => report::beside_lines(cli.shared.output),
+        Command::Up(_) | Command::Down | Command::Status => report::choose(cli.shared.output),
+    });
     let result = runtime().and_then(|runtime| {
         let result = runtime.block_on(interruptible(&cli, &sink));
         // A call that still hangs must not keep the program from ending.
@@ -60,7 +65,12 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             let exit_code = failure.kind.exit_code();
-            sink.send(&Event::Failed { exit_code, failure });
+            // That somebody has seen enough of the log is nothing to tell them.
+            let enough =
+                failure.kind == FailureKind::Interrupted && matches!(cli.command, Command::Logs(_));
+            if !enough {
+                sink.send(&Event::Failed { exit_code, failure });
+            }
             ExitCode::from(exit_code)
         }
     }
@@ -156,6 +166,11 @@ async fn dispatch(cli: &Cli, sink: &Sink) -> Result<(), Failure> {
             report::status(&status, config.output);
             Ok(())
         }
+        Command::Logs(logs) => {
+            let settings = LogSettings::resolve(logs)?;
+            let mut lines = report::log_lines(config.output);
+            commands::logs::run(&config, settings, sink, &mut lines).await
+        }
     }
 }
 
@@ -174,7 +189,7 @@ fn settings(cli: &Cli) -> Result<Config, Failure> {
     let default_up = cli::Up::for_other_commands();
     let up = match &cli.command {
         Command::Up(up) => up,
-        Command::Down | Command::Status => &default_up,
+        Command::Down | Command::Status | Command::Logs(_) => &default_up,
     };
     config::resolve(
         &cli.shared,

@@ -1,7 +1,9 @@
 //! One file a command: gather, decide, act. What they share is here.
 
 pub mod down;
+mod explain;
 mod image;
+pub mod logs;
 mod stack;
 pub mod status;
 pub mod up;

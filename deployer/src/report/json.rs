@@ -22,7 +22,7 @@ impl Reporter for Json {
     }
 }
 
-fn line(at: DateTime<Utc>, event: &Event) -> String {
+pub(super) fn line(at: DateTime<Utc>, event: &Event) -> String {
     let line = Line {
         time: at.to_rfc3339_opts(SecondsFormat::Millis, true),
         event,

@@ -1,6 +1,7 @@
-//! Readers of the event stream: bars on a terminal, lines elsewhere, JSON Lines. The only place that prints.
+//! Readers of the event stream: bars on a terminal, lines elsewhere, JSON Lines. And of the log. The only place that prints.
 
 mod json;
+mod lines;
 mod plain;
 mod terminal;
 mod text;
@@ -10,6 +11,7 @@ use std::io::{IsTerminal as _, Write};
 use crate::cli::Output;
 use crate::commands::status::Status;
 use crate::event::{Event, Reporter};
+use crate::watch::LogReader;
 
 /// Chooses the reporter, once.
 pub fn choose(output: Output) -> Box<dyn Reporter> {
@@ -18,6 +20,16 @@ pub fn choose(output: Output) -> Box<dyn Reporter> {
         Output::Human if is_capable_terminal() => Box::new(terminal::Terminal::new()),
         Output::Human => Box::new(plain::Plain::new()),
     }
+}
+
+/// The reporter beside log lines, which are the result of a command by themselves.
+pub fn beside_lines(output: Output) -> Box<dyn Reporter> {
+    Box::new(lines::Beside { output })
+}
+
+/// Prints log lines.
+pub fn log_lines(output: Output) -> impl LogReader {
+    lines::Lines { output }
 }
 
 /// Can standard error move its cursor?

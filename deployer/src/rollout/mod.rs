@@ -1,6 +1,22 @@
 //! What ECS says about the running version, and what that means for a rollout. Pure.
+//!
+//! - [`judge`] tells how a rollout stands;
+//! - [`Evidence`] is what was found out while it went wrong, [`diagnose`] names the cause;
+//! - [`Explanation`] is both for people.
 
+mod diagnosis;
+mod evidence;
+mod explanation;
+mod recognition;
+mod wording;
+
+use chrono::{DateTime, Utc};
 use serde::Serialize;
+
+pub use diagnosis::{Context, Diagnosis, diagnose};
+pub use evidence::{Evidence, FailedTask};
+pub use explanation::Explanation;
+pub(crate) use wording::{likeness, without_service};
 
 /// One deployment of an ECS service: a version that is coming, there, or going.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -23,6 +39,9 @@ pub struct Deployment {
     pub pending: u32,
     /// Tasks that failed to start or to stay.
     pub failed: u32,
+    /// When ECS made it.
+    #[serde(skip)]
+    pub created: Option<DateTime<Utc>>,
 }
 
 impl Deployment {
@@ -40,6 +59,49 @@ pub struct Service {
     pub running: u32,
     /// All deployments that it still knows.
     pub deployments: Vec<Deployment>,
+    /// Failed tasks at which its circuit breaker gives up, where it is a plain number.
+    pub threshold: Option<u32>,
+    /// What it tells about itself, in any order.
+    pub events: Vec<ServiceEvent>,
+}
+
+impl Service {
+    /// The deployment of this task definition.
+    pub fn deployment_of(&self, task_definition: &str) -> Option<&Deployment> {
+        self.deployments
+            .iter()
+            .find(|deployment| deployment.task_definition == task_definition)
+    }
+}
+
+/// Something that an ECS service tells about itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ServiceEvent {
+    /// When it happened.
+    pub at: DateTime<Utc>,
+    /// What, in ECS's words.
+    pub message: String,
+}
+
+impl ServiceEvent {
+    /// Does it tell of something that goes wrong?
+    pub fn is_about_a_problem(&self) -> bool {
+        let message = self.message.to_lowercase();
+        ["unhealthy", "unable", "failed"]
+            .iter()
+            .any(|word| message.contains(word))
+    }
+}
+
+/// What ECS keeps about one deployment beside the service itself. Not every endpoint has it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DeploymentRecord {
+    /// Tasks that failed, as the circuit breaker counts them.
+    pub failed_tasks: u32,
+    /// Failed tasks at which it gives up.
+    pub threshold: Option<u32>,
+    /// Why it went back.
+    pub rollback_reason: Option<String>,
 }
 
 /// A task that runs or is about to.
@@ -68,19 +130,33 @@ pub struct StoppedTask {
     pub stop_code: Option<String>,
     /// Why, in words.
     pub reason: Option<String>,
+    /// Why its container ended, where that says more.
+    pub container_reason: Option<String>,
     /// What its container's program ended with.
     pub exit_code: Option<i32>,
 }
 
 impl StoppedTask {
-    /// Did it end by itself, rather than because somebody asked it to?
+    /// Did it end against everybody's will, rather than because somebody asked it to?
     pub fn is_failure(&self) -> bool {
-        self.stop_code.as_deref().is_some_and(|code| {
-            !matches!(
-                code,
-                "UserInitiated" | "ServiceSchedulerInitiated" | "SpotInterruption"
-            )
-        })
+        match self.stop_code.as_deref() {
+            // The scheduler stops what is too much as well as what fails its checks: only the words differ.
+            Some("ServiceSchedulerInitiated" | "UserInitiated") | None => {
+                self.failed_its_health_checks()
+            }
+            Some(_) => true,
+        }
+    }
+
+    /// Was it stopped because a health check found it unhealthy?
+    pub fn failed_its_health_checks(&self) -> bool {
+        let reason = self.reason.as_deref().unwrap_or_default();
+        reason.starts_with("Task failed") && reason.contains("health check")
+    }
+
+    /// Why it ended, in the most telling words that there are.
+    pub fn words(&self) -> Option<&str> {
+        self.container_reason.as_deref().or(self.reason.as_deref())
     }
 }
 
@@ -93,6 +169,8 @@ pub struct Target {
     pub state: String,
     /// For example `Target.FailedHealthChecks`.
     pub reason: Option<String>,
+    /// The same in words, with details.
+    pub description: Option<String>,
 }
 
 impl Target {
@@ -100,6 +178,23 @@ impl Target {
     pub fn is_healthy(&self) -> bool {
         self.state == "healthy"
     }
+
+    /// Was it found to be unwell, or is it of no use?
+    pub fn is_in_trouble(&self) -> bool {
+        let not_in_use = self.reason.as_deref() == Some("Target.NotInUse");
+        self.state == "unhealthy" || (self.state == "unused" && not_in_use)
+    }
+}
+
+/// How the load balancer finds out whether a target is well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HealthCheck {
+    /// For example `/health`.
+    pub path: String,
+    /// HTTP statuses that count as well, for example `200`.
+    pub codes: String,
+    /// How long the answer may take, seconds.
+    pub timeout_seconds: u32,
 }
 
 /// What a look at service and targets means for the rollout of one task definition.
@@ -184,6 +279,7 @@ mod tests {
             running,
             pending: 0,
             failed: 0,
+            created: None,
         }
     }
 
@@ -192,6 +288,7 @@ mod tests {
             desired: 2,
             running: 2,
             deployments,
+            ..Service::default()
         }
     }
 
@@ -200,6 +297,7 @@ mod tests {
             id: "10.0.0.1".to_owned(),
             state: (*state).to_owned(),
             reason: None,
+            description: None,
         };
         states.iter().map(target).collect()
     }
@@ -254,5 +352,82 @@ mod tests {
             Rollout::Failed("FAILED because".to_owned())
         );
         assert!(matches!(judge(None, &[], "new"), Rollout::Failed(_)));
+    }
+
+    #[test]
+    fn what_was_asked_to_stop_did_not_fail() {
+        let task = |code: Option<&str>, reason: &str| StoppedTask {
+            id: "0123456789".to_owned(),
+            task_definition: "new".to_owned(),
+            stop_code: code.map(str::to_owned),
+            reason: Some(reason.to_owned()),
+            container_reason: None,
+            exit_code: None,
+        };
+        let scheduler = Some("ServiceSchedulerInitiated");
+        for (code, reason, expected) in [
+            (
+                Some("EssentialContainerExited"),
+                "Essential container in task exited",
+                true,
+            ),
+            (
+                Some("TaskFailedToStart"),
+                "CannotPullContainerError: no",
+                true,
+            ),
+            (
+                Some("SpotInterruption"),
+                "Your Spot Task was interrupted.",
+                true,
+            ),
+            (Some("TerminationNotice"), "", true),
+            (
+                scheduler,
+                "Task failed ELB health checks in (target-group arn:aws:x)",
+                true,
+            ),
+            (scheduler, "Task failed container health checks", true),
+            (
+                scheduler,
+                "Scaling activity initiated by (deployment ecs-svc/1)",
+                false,
+            ),
+            (Some("UserInitiated"), "Task definition updated", false),
+            (Some("UserInitiated"), "Deployment completed", false),
+            (None, "", false),
+        ] {
+            assert_eq!(
+                task(code, reason).is_failure(),
+                expected,
+                "{code:?} {reason}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_trouble_is_worth_telling() {
+        let event = |message: &str| ServiceEvent {
+            at: DateTime::default(),
+            message: message.to_owned(),
+        };
+        for (message, expected) in [
+            ("(service clock) has started 1 tasks: (task 0123).", false),
+            ("(service clock) has reached a steady state.", false),
+            (
+                "(service clock) (port 8080) is unhealthy in (target-group x) due to (reason y)",
+                true,
+            ),
+            (
+                "(service clock) was unable to place a task. Reason: no",
+                true,
+            ),
+            (
+                "(service clock) (deployment ecs-svc/1) deployment failed: tasks failed to start.",
+                true,
+            ),
+        ] {
+            assert_eq!(event(message).is_about_a_problem(), expected, "{message}");
+        }
     }
 }

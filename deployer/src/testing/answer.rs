@@ -1,10 +1,11 @@
 //! What services other than CloudFormation answer.
 
 use checker::{InstanceReport, Report, Verdict};
+use chrono::DateTime;
 
 use super::world::service_names;
 use crate::remote::{Change, Resource};
-use crate::rollout::{Deployment, Service, StoppedTask, Target, Task};
+use crate::rollout::{Deployment, HealthCheck, Service, StoppedTask, Target, Task};
 
 /// Task definition of the version before.
 pub(super) const OLD: &str = "arn:task-definition/clock:1";
@@ -21,6 +22,7 @@ fn deployment(status: &str, task_definition: &str, state: &str, running: u32) ->
         running,
         pending: 2 - running,
         failed: 0,
+        created: DateTime::from_timestamp(1_795_341_840, 0),
     }
 }
 
@@ -30,6 +32,7 @@ fn service(deployments: Vec<Deployment>) -> Option<Service> {
         desired: 2,
         running: deployments.iter().map(|one| one.running).sum(),
         deployments,
+        ..Service::default()
     })
 }
 
@@ -64,6 +67,7 @@ pub(crate) fn targets(states: &[&str]) -> Vec<Target> {
         id: format!("10.0.0.{number}"),
         state: (*state).to_owned(),
         reason: None,
+        description: None,
     };
     states.iter().enumerate().map(target).collect()
 }
@@ -75,7 +79,17 @@ pub(crate) fn crashed(id: &str) -> StoppedTask {
         task_definition: service_names().task_definition,
         stop_code: Some("EssentialContainerExited".to_owned()),
         reason: Some("Essential container in task exited".to_owned()),
+        container_reason: None,
         exit_code: Some(101),
+    }
+}
+
+/// How targets are checked.
+pub(super) fn health_check() -> HealthCheck {
+    HealthCheck {
+        path: "/health".to_owned(),
+        codes: "200".to_owned(),
+        timeout_seconds: 2,
     }
 }
 

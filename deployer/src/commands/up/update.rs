@@ -1,5 +1,6 @@
 //! The update that brings the image in: a change set, shown and executed.
 
+use crate::commands::explain::Ended;
 use crate::commands::{Context, new_token};
 use crate::error::{Failure, FailureKind};
 use crate::event::{Event, Phase};
@@ -119,25 +120,24 @@ async fn execute(
         stack: end,
         evidence,
     } = context.follow(&mut watch).await?;
-    let cause = end.cause_or_none();
+    let explained = |failure: Failure| {
+        let failure = failure.because(end.cause_or_none());
+        context.explained(failure, &evidence, Ended::ForGood)
+    };
     match end.during {
         During::Succeeded => Ok(()),
-        During::RolledBack => Err(Failure::new(
+        During::RolledBack => Err(explained(Failure::new(
             FailureKind::RolledBack,
             "the update failed; what was there before is in place again",
-        )
-        .because(cause)
-        .with_evidence(evidence)
+        ))
         .hint("mend what it names, then run `deployer up` again")),
         During::Stuck
         | During::LeftToDelete
         | During::KeepLooking
-        | During::KeepLookingAtUnknown => Err(Failure::new(
+        | During::KeepLookingAtUnknown => Err(explained(Failure::new(
             FailureKind::Stuck,
             "the update failed, and so did its rollback",
-        )
-        .because(cause)
-        .with_evidence(evidence)
+        ))
         .hint("`deployer up` continues the rollback once what it names is mended")),
     }
 }

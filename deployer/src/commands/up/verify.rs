@@ -1,5 +1,6 @@
 //! What makes a deployment a success: our version runs, and answers from outside as it should.
 
+use crate::commands::explain::Ended;
 use crate::commands::{Context, PublicUrl};
 use crate::error::{Failure, FailureKind};
 use crate::event::Checked;
@@ -36,16 +37,17 @@ pub(super) async fn rollout(
     let mut watch = RolloutWatch::new(world, context.sink, names);
     let limit = context.config.timeout;
     let Some(end) = context.follow_for(&mut watch, limit).await? else {
-        return Err(Failure::new(
+        let failure = Failure::new(
             FailureKind::CheckFailed,
             format!(
                 "deployed, but not all tasks run and are healthy after {} s",
                 limit.as_secs()
             ),
-        )
-        .with_evidence(watch.evidence().to_vec())
-        .hint("ECS goes on trying: `deployer status` shows what runs")
-        .hint("allow more time: `--timeout 1h`"));
+        );
+        return Err(context
+            .explained(failure, watch.evidence(), Ended::GoesOn)
+            .hint("ECS goes on trying: `deployer status` shows what runs")
+            .hint("allow more time: `--timeout 1h`"));
     };
     let failure = match end.rollout {
         Rollout::Completed => return Ok(()),
@@ -59,8 +61,8 @@ pub(super) async fn rollout(
         }
         Rollout::InProgress => Failure::new(FailureKind::Unexpected, "the rollout did not end"),
     };
-    Err(failure
-        .with_evidence(end.evidence)
+    Err(context
+        .explained(failure, &end.evidence, Ended::ForGood)
         .hint("mend the program or its settings, then run `deployer up` again"))
 }
 
