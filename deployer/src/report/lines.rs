@@ -107,6 +107,16 @@ mod tests {
             + &both("\u{1b}[31mred\u{1b}[0m\u{7}")
             + &both("two\nlines\r\n")
             + &both("");
-        insta::assert_snapshot!(text, @r#""#);
+        insta::assert_snapshot!(text, @r#"
+        2026-11-22T10:04:05.120Z 16318c12 listening on 0.0.0.0:8080
+        {"time":"2026-11-22T10:04:05.120Z","task":"16318c12aaaa4bbb","message":"listening on 0.0.0.0:8080"}
+        2026-11-22T10:04:05.120Z 16318c12 red
+        {"time":"2026-11-22T10:04:05.120Z","task":"16318c12aaaa4bbb","message":"\u001b[31mred\u001b[0m\u0007"}
+        2026-11-22T10:04:05.120Z 16318c12 two
+            lines
+        {"time":"2026-11-22T10:04:05.120Z","task":"16318c12aaaa4bbb","message":"two\nlines"}
+        2026-11-22T10:04:05.120Z 16318c12 
+        {"time":"2026-11-22T10:04:05.120Z","task":"16318c12aaaa4bbb","message":""}
+        "#);
     }
 }

@@ -204,20 +204,30 @@ fn hints(cause: &Cause, evidence: &Evidence, context: &Context<'_>) -> Vec<Strin
         Cause::NoWayOut => vec![
             "check the template: `AssignPublicIp: ENABLED`, a route to 0.0.0.0/0 from both subnets, egress to port 443, DNS".to_owned(),
         ],
-        // ECS's own words say it best.
-        Cause::CannotPull => Vec::new(),
-        Cause::WrongAnswer(_) => vec![
-            format!("the program has to answer `GET {}` as the health check expects", path_or_root(evidence)),
-            logs,
-        ],
+        // ECS's own words say it best; what is not wrong needs nothing but the time that is offered anyway.
+        Cause::CannotPull | Cause::StillRegistering(_) => Vec::new(),
+        Cause::WrongAnswer(_) => evidence
+            .health_check
+            .iter()
+            .map(|check| {
+                let (path, codes) = (&check.path, &check.codes);
+                format!("the program has to answer `GET {path}` with {codes}")
+            })
+            .chain([logs])
+            .collect(),
         Cause::ListensLocally(_) | Cause::ListensElsewhere(_) | Cause::NothingAnswers => vec![
             format!("listen on `0.0.0.0` and port {port}, which the variable `PORT` names"),
             logs,
         ],
-        Cause::NoAnswerInTime | Cause::Unhealthy => vec![
-            format!("try it here: start the program, then `curl -i http://localhost:{port}{}`", path_or_root(evidence)),
-            logs,
-        ],
+        Cause::NoAnswerInTime | Cause::Unhealthy => evidence
+            .health_check
+            .iter()
+            .map(|check| {
+                let path = &check.path;
+                format!("try it here: start the program, then `curl -i http://localhost:{port}{path}`")
+            })
+            .chain([logs])
+            .collect(),
         Cause::NotInUse => vec![
             "check the template: a listener that forwards to the target group, and subnets of the same zones".to_owned(),
         ],
@@ -229,17 +239,9 @@ fn hints(cause: &Cause, evidence: &Evidence, context: &Context<'_>) -> Vec<Strin
             service_linked_role(),
             "look at the quotas: `aws service-quotas list-service-quotas --service-code fargate`".to_owned(),
         ],
-        Cause::StillRegistering(_) => vec!["give it more time".to_owned()],
     }
 }
 
 fn service_linked_role() -> String {
     "make it: `aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com`".to_owned()
-}
-
-fn path_or_root(evidence: &Evidence) -> &str {
-    evidence
-        .health_check
-        .as_ref()
-        .map_or("/", |check| &check.path)
 }

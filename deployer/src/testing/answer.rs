@@ -5,10 +5,13 @@ use chrono::DateTime;
 
 use super::world::service_names;
 use crate::remote::{Change, Resource};
-use crate::rollout::{Deployment, HealthCheck, Service, StoppedTask, Target, Task};
+use crate::rollout::{Deployment, HealthCheck, Service, ServiceEvent, StoppedTask, Target, Task};
 
 /// Task definition of the version before.
 pub(super) const OLD: &str = "arn:task-definition/clock:1";
+
+/// When deployments began, seconds since the Unix epoch.
+const BEGUN: i64 = 1_795_341_840;
 
 /// A deployment of two tasks.
 fn deployment(status: &str, task_definition: &str, state: &str, running: u32) -> Deployment {
@@ -22,7 +25,7 @@ fn deployment(status: &str, task_definition: &str, state: &str, running: u32) ->
         running,
         pending: 2 - running,
         failed: 0,
-        created: DateTime::from_timestamp(1_795_341_840, 0),
+        created: DateTime::from_timestamp(BEGUN, 0),
     }
 }
 
@@ -59,6 +62,14 @@ pub(crate) fn went_back() -> Option<Service> {
     failed.failed = 2;
     failed.rollout_reason = Some("ECS deployment circuit breaker: tasks failed to start.".into());
     service(vec![deployment("PRIMARY", OLD, "COMPLETED", 2), failed])
+}
+
+/// The service tells this, so many seconds after the new deployment began.
+pub(crate) fn told_at(seconds: i64, message: &str) -> ServiceEvent {
+    ServiceEvent {
+        at: DateTime::from_timestamp(BEGUN + seconds, 0).unwrap(),
+        message: message.to_owned(),
+    }
 }
 
 /// Targets in these states.

@@ -216,9 +216,16 @@ impl<'a> Witness<'a> {
 
     /// Reads once how targets are checked, when it matters.
     async fn read_health_check(&mut self, names: &ServiceNames) {
-        let mut tasks = self.evidence.tasks.iter();
-        let matters = !self.evidence.targets.is_empty()
-            || tasks.any(|failed| failed.task.failed_its_health_checks());
+        let evidence = &self.evidence;
+        let matters = !evidence.targets.is_empty()
+            || evidence
+                .tasks
+                .iter()
+                .any(|failed| failed.task.failed_its_health_checks())
+            || evidence
+                .events
+                .iter()
+                .any(|event| event.message.contains("unhealthy"));
         if !matters || self.knows_health_check {
             return;
         }
