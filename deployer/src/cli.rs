@@ -135,6 +135,20 @@ pub enum Command {
     Down,
     /// Show the stack, its tasks and what the service answers.
     Status(Status),
+    /// Show what the tasks wrote to their log, all of them, by time.
+    Logs(Logs),
+}
+
+/// Settings of `logs`.
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// Go on showing what is being written, until Ctrl-C.
+    #[arg(long, short)]
+    pub follow: bool,
+
+    /// How far to look back.
+    #[arg(long, value_name = "DURATION", default_value = "10m")]
+    pub since: String,
 }
 
 /// Settings of the service; each overrides its counterpart in `deployer.toml`.
@@ -265,7 +279,9 @@ impl Command {
         match self {
             Self::Up(up) => up.manner.on_interrupt,
             Self::Rollback(rollback) => rollback.manner.on_interrupt,
-            Self::Plan(_) | Self::History | Self::Down | Self::Status(_) => OnInterrupt::Cancel,
+            Self::Plan(_) | Self::History | Self::Down | Self::Status(_) | Self::Logs(_) => {
+                OnInterrupt::Cancel
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use url::Url;
 
-use crate::cli::{Manner, Output, Shared, Sizes};
+use crate::cli::{Logs, Manner, Output, Shared, Sizes};
 use crate::engine::Pace;
 use crate::error::{Failure, FailureKind};
 use crate::image::Architecture;
@@ -159,6 +159,25 @@ pub struct Config {
     pub express: bool,
     /// Form of the output.
     pub output: Output,
+}
+
+/// What of the log is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogSettings {
+    /// Also what is yet to be written?
+    pub follow: bool,
+    /// How far back.
+    pub since: Duration,
+}
+
+impl LogSettings {
+    /// Resolves them.
+    pub fn resolve(logs: &Logs) -> Result<Self, Failure> {
+        Ok(Self {
+            follow: logs.follow,
+            since: duration("--since", &logs.since)?,
+        })
+    }
 }
 
 /// Reads and parses the configuration file.

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::error::Failure;
 use crate::names::{Digest, StackId, StackName};
-use crate::rollout::{Deployment, StoppedTask, Task};
+use crate::rollout::{Deployment, StoppedTask, Target, Task};
 use crate::stack::change::Change;
 use crate::stack::status::StackStatus;
 use crate::watch::Probed;
@@ -195,9 +195,17 @@ pub enum Event {
         deployments: Vec<Deployment>,
         healthy_targets: usize,
         registered_targets: usize,
+        /// Tasks of the new version that failed so far.
+        failed_tasks: u32,
+        /// Failed tasks at which ECS gives up, where known.
+        threshold: Option<u32>,
     },
     /// A task ended that should not have.
     TaskFailed { task: StoppedTask, log: Vec<String> },
+    /// A target was found unhealthy, for this reason for the first time.
+    TargetUnhealthy { target: Target },
+    /// The service told of a problem.
+    ServiceComplained { at: DateTime<Utc>, message: String },
     /// A check from outside was made.
     Checked { check: Checked },
     /// What a probe saw while one version was replaced by another.

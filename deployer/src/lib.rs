@@ -11,6 +11,7 @@
 //! - [`engine`] is the only loop; [`watch`] is what it follows.
 //! - [`event`] is the contract with the reporters in [`report`], the only place that prints.
 //! - [`remote`] are the traits that `aws` implements, the only files that name an SDK crate.
+//! - [`printable`] is what may reach a terminal of what others wrote.
 //! - [`image`] compiles, packs and pushes without Docker; [`process`] is the only file that starts programs.
 //! - [`local`] looks after the AWS emulator that `--local` uses.
 
@@ -25,6 +26,7 @@ pub mod image;
 pub mod local;
 mod lock;
 pub mod names;
+pub mod printable;
 pub mod process;
 pub mod remote;
 pub mod report;
@@ -44,7 +46,7 @@ use clap::Parser as _;
 use tokio::signal::unix::{SignalKind, signal};
 
 use cli::{Cli, Command};
-use config::Config;
+use config::{Config, LogSettings};
 use error::{Failure, FailureKind};
 use event::{Event, Sink};
 use stop::{Stop, StopSwitch};
@@ -53,7 +55,15 @@ use stop::{Stop, StopSwitch};
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     start_diagnostics();
-    let sink = Sink::new(report::journalled(report::choose(cli.shared.output)));
+    let sink = Sink::new(match cli.command {
+        Command::Logs(_) => report::beside_lines(cli.shared.output),
+        Command::Up(_)
+        | Command::Plan(_)
+        | Command::Rollback(_)
+        | Command::History
+        | Command::Down
+        | Command::Status(_) => report::journalled(report::choose(cli.shared.output)),
+    });
     let result = runtime().and_then(|runtime| {
         let result = runtime.block_on(interruptible(&cli, &sink));
         // A call that still hangs must not keep the program from ending.
@@ -65,7 +75,12 @@ pub fn run() -> ExitCode {
         Ok(Outcome::WouldChange) => ExitCode::from(WOULD_CHANGE),
         Err(failure) => {
             let exit_code = failure.kind.exit_code();
-            sink.send(&Event::Failed { exit_code, failure });
+            // That somebody has seen enough of the log is nothing to tell them.
+            let enough =
+                failure.kind == FailureKind::Interrupted && matches!(cli.command, Command::Logs(_));
+            if !enough {
+                sink.send(&Event::Failed { exit_code, failure });
+            }
             ExitCode::from(exit_code)
         }
     }
@@ -222,6 +237,11 @@ async fn dispatch(cli: &Cli, sink: &Sink, stop: &Stop) -> Result<Outcome, Failur
             let status = commands::status::run(quietly).await?;
             report::status(&status, config.output);
         }
+        Command::Logs(logs) => {
+            let settings = LogSettings::resolve(logs)?;
+            let mut lines = report::log_lines(config.output);
+            commands::logs::run(context, settings, &mut lines).await?;
+        }
     }
     Ok(Outcome::Done)
 }
@@ -253,7 +273,7 @@ fn settings(cli: &Cli) -> Result<Config, Failure> {
             Ok(Config { wait, ..config })
         }
         Command::Rollback(rollback) => resolve(&cli::Sizes::default(), &rollback.manner),
-        Command::History | Command::Down | Command::Status(_) => {
+        Command::History | Command::Down | Command::Status(_) | Command::Logs(_) => {
             resolve(&cli::Sizes::default(), &cli::Manner::default())
         }
     }

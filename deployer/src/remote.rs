@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use thiserror::Error;
 
 use crate::names::{Digest, StackId, StackName};
-use crate::rollout::{Service, StoppedTask, Target, Task};
+use crate::rollout::{DeploymentRecord, HealthCheck, Service, StoppedTask, Target, Task};
 use crate::stack::change::Change;
 use crate::stack::{Observed, ResourceEvent};
 
@@ -174,10 +175,25 @@ pub trait Rollouts: Send + Sync {
     async fn service(&self, cluster: &str, service: &str) -> Remote<Option<Service>>;
     /// Tasks of the service that run or are about to.
     async fn tasks(&self, cluster: &str, service: &str) -> Remote<Vec<Task>>;
-    /// Tasks of the cluster that stopped, as far as they are still remembered.
-    async fn stopped_tasks(&self, cluster: &str, service: &str) -> Remote<Vec<StoppedTask>>;
+    /// Tasks of the service that stopped, as far as they are still remembered: or else those of the cluster that this
+    /// deployment (its identifier) had started.
+    async fn stopped_tasks(
+        &self,
+        cluster: &str,
+        service: &str,
+        deployment: Option<&str>,
+    ) -> Remote<Vec<StoppedTask>>;
+    /// What is kept about the service's newest deployment of a task definition (an ARN), where the endpoint keeps it.
+    async fn deployment_record(
+        &self,
+        cluster: &str,
+        service: &str,
+        task_definition: &str,
+    ) -> Remote<Option<DeploymentRecord>>;
     /// Health of the targets behind the load balancer.
     async fn targets(&self, target_group: &str) -> Remote<Vec<Target>>;
+    /// How those targets are checked.
+    async fn health_check(&self, target_group: &str) -> Remote<Option<HealthCheck>>;
     /// Does the cluster exist (and is not deleted)?
     async fn cluster_exists(&self, cluster: &str) -> Remote<bool>;
     /// Does the load balancer exist?
@@ -188,11 +204,35 @@ pub trait Rollouts: Send + Sync {
     async fn delete_task_definitions(&self, family: &str) -> Remote<usize>;
 }
 
+/// One line of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// Identifier, the same each time that the line is read.
+    pub id: String,
+    /// When it was written.
+    pub at: DateTime<Utc>,
+    /// The log stream: `PREFIX/CONTAINER/TASK`.
+    pub stream: String,
+    /// As it was written, line break at its end included.
+    pub message: String,
+}
+
+/// Lines of all streams of a group, by time.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LogPage {
+    /// Some of them, perhaps none.
+    pub lines: Vec<LogLine>,
+    /// Where to go on, if there is more.
+    pub next: Option<String>,
+}
+
 /// CloudWatch Logs.
 #[async_trait]
 pub trait Logs: Send + Sync {
     /// The last lines of one log stream; empty when it does not exist.
     async fn tail(&self, group: &str, stream: &str, lines: u16) -> Remote<Vec<String>>;
+    /// A page of what all streams of a group were written since a moment (milliseconds since the Unix epoch).
+    async fn lines(&self, group: &str, since_ms: i64, next: Option<&str>) -> Remote<LogPage>;
     /// Does the log group exist?
     async fn group_exists(&self, group: &str) -> Remote<bool>;
 }

@@ -1,9 +1,10 @@
-//! Log groups and the last lines of a stream.
+//! Log groups, the last lines of a stream, and the lines of all streams.
 
 use async_trait::async_trait;
+use chrono::DateTime;
 
 use super::{Aws, error};
-use crate::remote::{Logs, Remote, RemoteErrorKind};
+use crate::remote::{LogLine, LogPage, Logs, Remote, RemoteErrorKind};
 
 #[async_trait]
 impl Logs for Aws {
@@ -27,6 +28,32 @@ impl Logs for Aws {
             Err(error) if error.kind == RemoteErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(error),
         }
+    }
+
+    async fn lines(&self, group: &str, since_ms: i64, next: Option<&str>) -> Remote<LogPage> {
+        let answer = self
+            .cloudwatchlogs
+            .filter_log_events()
+            .log_group_name(group)
+            .start_time(since_ms)
+            .set_next_token(next.map(str::to_owned))
+            .send()
+            .await
+            .map_err(error::of("FilterLogEvents"))?;
+        let lines = answer.events.unwrap_or_default().into_iter();
+        let lines = lines.map(|event| LogLine {
+            id: event.event_id.unwrap_or_default(),
+            at: event
+                .timestamp
+                .and_then(DateTime::from_timestamp_millis)
+                .unwrap_or_default(),
+            stream: event.log_stream_name.unwrap_or_default(),
+            message: event.message.unwrap_or_default(),
+        });
+        Ok(LogPage {
+            lines: lines.collect(),
+            next: answer.next_token,
+        })
     }
 
     async fn group_exists(&self, group: &str) -> Remote<bool> {

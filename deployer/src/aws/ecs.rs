@@ -1,11 +1,15 @@
 //! Services, tasks and task definitions.
 
 use async_trait::async_trait;
-use aws_sdk_ecs::types::{self, DesiredStatus, TaskDefinitionStatus};
+use aws_sdk_ecs::primitives::DateTime as SdkTime;
+use aws_sdk_ecs::types::{self, DesiredStatus, TaskDefinitionStatus, ThresholdType};
+use chrono::{DateTime, Utc};
 
 use super::{Aws, error};
 use crate::remote::{Remote, RemoteErrorKind, Rollouts};
-use crate::rollout::{Deployment, Service, StoppedTask, Target, Task};
+use crate::rollout::{
+    Deployment, DeploymentRecord, HealthCheck, Service, ServiceEvent, StoppedTask, Target, Task,
+};
 
 /// Most task definitions that one `DeleteTaskDefinitions` takes.
 const DELETE_AT_ONCE: usize = 10;
@@ -30,25 +34,47 @@ impl Rollouts for Aws {
             .services()
             .iter()
             .find(|found| found.status() != Some("INACTIVE"))
-            .map(|found| Service {
-                desired: count(found.desired_count()),
-                running: count(found.running_count()),
-                deployments: found.deployments().iter().map(deployment).collect(),
-            }))
+            .map(described))
     }
 
     async fn tasks(&self, cluster: &str, service: &str) -> Remote<Vec<Task>> {
         let tasks = self
-            .describe_tasks(cluster, service, DesiredStatus::Running)
+            .describe_tasks(cluster, Some(service), DesiredStatus::Running)
             .await?;
         Ok(tasks.iter().map(running_task).collect())
     }
 
-    async fn stopped_tasks(&self, cluster: &str, service: &str) -> Remote<Vec<StoppedTask>> {
-        let tasks = self
-            .describe_tasks(cluster, service, DesiredStatus::Stopped)
+    async fn stopped_tasks(
+        &self,
+        cluster: &str,
+        service: &str,
+        deployment: Option<&str>,
+    ) -> Remote<Vec<StoppedTask>> {
+        let mut tasks = self
+            .describe_tasks(cluster, Some(service), DesiredStatus::Stopped)
             .await?;
+        if let (true, Some(deployment)) = (tasks.is_empty(), deployment) {
+            // Not listed by `startedBy`: that filter bears no other beside it.
+            tasks = self
+                .describe_tasks(cluster, None, DesiredStatus::Stopped)
+                .await?;
+            tasks.retain(|task| task.started_by() == Some(deployment));
+        }
         Ok(tasks.iter().map(stopped_task).collect())
+    }
+
+    async fn deployment_record(
+        &self,
+        cluster: &str,
+        service: &str,
+        task_definition: &str,
+    ) -> Remote<Option<DeploymentRecord>> {
+        self.find_deployment_record(cluster, service, task_definition)
+            .await
+    }
+
+    async fn health_check(&self, target_group: &str) -> Remote<Option<HealthCheck>> {
+        self.find_health_check(target_group).await
     }
 
     async fn targets(&self, target_group: &str) -> Remote<Vec<Target>> {
@@ -133,17 +159,17 @@ impl Aws {
     async fn describe_tasks(
         &self,
         cluster: &str,
-        service: &str,
+        service: Option<&str>,
         desired: DesiredStatus,
     ) -> Remote<Vec<types::Task>> {
         // The name is wanted, where the stack may tell the ARN.
-        let name = service.rsplit('/').next().unwrap_or(service);
+        let name = service.and_then(|service| service.rsplit('/').next());
         // One page holds 100 tasks: more than this program deploys.
         let listed = self
             .ecs
             .list_tasks()
             .cluster(cluster)
-            .service_name(name)
+            .set_service_name(name.map(str::to_owned))
             .desired_status(desired)
             .send()
             .await
@@ -178,6 +204,37 @@ fn count(number: i32) -> u32 {
     u32::try_from(number).unwrap_or(0)
 }
 
+fn time(at: Option<&SdkTime>) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp_millis(at?.to_millis().ok()?)
+}
+
+fn described(found: &types::Service) -> Service {
+    let events = found.events().iter();
+    let events = events.filter_map(|event| {
+        Some(ServiceEvent {
+            at: time(event.created_at())?,
+            message: event.message.clone()?,
+        })
+    });
+    Service {
+        desired: count(found.desired_count()),
+        running: count(found.running_count()),
+        deployments: found.deployments().iter().map(deployment).collect(),
+        threshold: threshold(found),
+        events: events.collect(),
+    }
+}
+
+/// Failed tasks at which the circuit breaker gives up, where that is not a part of the tasks.
+fn threshold(found: &types::Service) -> Option<u32> {
+    let breaker = found
+        .deployment_configuration()?
+        .deployment_circuit_breaker()?;
+    let threshold = breaker.threshold_configuration()?;
+    (breaker.enable() && *threshold.r#type() == ThresholdType::Count)
+        .then(|| count(threshold.value()))
+}
+
 fn deployment(found: &types::Deployment) -> Deployment {
     Deployment {
         id: found.id.clone().unwrap_or_default(),
@@ -189,6 +246,7 @@ fn deployment(found: &types::Deployment) -> Deployment {
         running: count(found.running_count()),
         pending: count(found.pending_count()),
         failed: count(found.failed_tasks()),
+        created: time(found.created_at()),
     }
 }
 
@@ -218,12 +276,17 @@ fn stopped_task(task: &types::Task) -> StoppedTask {
     let said_by_container = task
         .containers()
         .iter()
-        .find_map(|container| container.reason.clone());
+        .find_map(|container| container.reason.clone())
+        .filter(|reason| !reason.is_empty());
     StoppedTask {
         id: task_id(task),
         task_definition: task.task_definition_arn.clone().unwrap_or_default(),
         stop_code: task.stop_code().map(|code| code.as_str().to_owned()),
-        reason: said_by_container.or_else(|| task.stopped_reason.clone()),
+        reason: task
+            .stopped_reason
+            .clone()
+            .filter(|reason| !reason.is_empty()),
+        container_reason: said_by_container,
         exit_code: container.and_then(types::Container::exit_code),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Aws, error};
 use crate::remote::{Remote, RemoteErrorKind};
-use crate::rollout::Target;
+use crate::rollout::{HealthCheck, Target};
 
 impl Aws {
     pub(super) async fn describe_targets(&self, target_group: &str) -> Remote<Vec<Target>> {
@@ -30,9 +30,30 @@ impl Aws {
                     reason: health
                         .and_then(|health| health.reason())
                         .map(|reason| reason.as_str().to_owned()),
+                    description: health.and_then(|health| health.description.clone()),
                 }
             });
         Ok(targets.collect())
+    }
+
+    pub(super) async fn find_health_check(
+        &self,
+        target_group: &str,
+    ) -> Remote<Option<HealthCheck>> {
+        let answer = self
+            .elasticloadbalancingv2
+            .describe_target_groups()
+            .target_group_arns(target_group)
+            .send()
+            .await
+            .map_err(error::of("DescribeTargetGroups"))?;
+        Ok(answer.target_groups().first().and_then(|group| {
+            Some(HealthCheck {
+                path: group.health_check_path.clone()?,
+                codes: group.matcher()?.http_code.clone()?,
+                timeout_seconds: u32::try_from(group.health_check_timeout_seconds()?).ok()?,
+            })
+        }))
     }
 
     pub(super) async fn find_load_balancer(&self, arn: &str) -> Remote<bool> {

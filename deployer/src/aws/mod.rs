@@ -3,6 +3,7 @@
 mod account;
 mod cloudformation;
 mod cloudwatchlogs;
+mod deployments;
 mod ecr;
 mod ecs;
 mod elasticloadbalancingv2;

@@ -2,8 +2,10 @@
 
 mod deploy;
 pub mod down;
+mod explain;
 pub mod history;
 mod image;
+pub mod logs;
 pub(crate) mod machine;
 pub mod plan;
 pub mod rollback;

@@ -15,7 +15,6 @@ use std::time::Instant;
 
 use futures_util::TryFutureExt as _;
 use tokio::sync::watch;
-use url::Url;
 
 use crate::commands::deploy::{Order, Site};
 use crate::commands::machine::{Machine, ThisMachine, Workbench, Workshop};
@@ -158,27 +157,7 @@ fn digest_of(uri: &str) -> Result<Digest, Failure> {
         .ok_or_else(|| Failure::new(FailureKind::Unexpected, format!("`{uri}` has no digest")))
 }
 
-/// The command that undoes this one: it must find the same stack, wherever it is pasted.
+/// The command that undoes this one.
 pub(super) fn take_down_command(config: &Config) -> String {
-    let access = &config.access;
-    let mut command = format!("deployer down --stack {}", config.stack);
-    let mut option = |name: &str, value: Option<&str>| {
-        if let Some(value) = value {
-            command.extend([" --", name, " ", value]);
-        }
-    };
-    if !access.local {
-        option("region", access.region.as_deref());
-        option("profile", access.profile.as_deref());
-    }
-    if !access.is_usual_endpoint() {
-        option(
-            "endpoint-url",
-            access.endpoint_url.as_ref().map(Url::as_str),
-        );
-    }
-    if access.local {
-        command.push_str(" --local");
-    }
-    command
+    crate::commands::explain::command_line(config, "down")
 }

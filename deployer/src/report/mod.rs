@@ -1,7 +1,8 @@
-//! Readers of the event stream: bars on a terminal, lines elsewhere, JSON Lines. The only place that prints.
+//! Readers of the event stream: bars on a terminal, lines elsewhere, JSON Lines. And of the log. The only place that prints.
 
 mod journal;
 mod json;
+mod lines;
 mod lists;
 mod plain;
 mod terminal;
@@ -14,6 +15,7 @@ use crate::commands::history::History;
 use crate::commands::plan::Plan;
 use crate::commands::status::Status;
 use crate::event::{Event, Reporter};
+use crate::watch::LogReader;
 
 /// Chooses the reporter, once.
 pub fn choose(output: Output) -> Box<dyn Reporter> {
@@ -30,6 +32,16 @@ pub fn journalled(reporter: Box<dyn Reporter>) -> Box<dyn Reporter> {
         Some(folder) => Box::new(journal::Journal::new(reporter, folder)),
         None => reporter,
     }
+}
+
+/// The reporter beside log lines, which are the result of a command by themselves.
+pub fn beside_lines(output: Output) -> Box<dyn Reporter> {
+    Box::new(lines::Beside { output })
+}
+
+/// Prints log lines.
+pub fn log_lines(output: Output) -> impl LogReader {
+    lines::Lines { output }
 }
 
 /// Can standard error move its cursor?

@@ -230,8 +230,12 @@ impl Reporter for Terminal {
                 deployments,
                 healthy_targets,
                 registered_targets,
+                failed_tasks,
+                threshold,
             } => {
-                self.message(Phase::Rollout, text::rollout(deployments, task_definition));
+                let failures = threshold.map(|limit| (*failed_tasks, limit));
+                let deployments = text::rollout(deployments, task_definition, failures);
+                self.message(Phase::Rollout, deployments);
                 let detail = format!("{healthy_targets} of {registered_targets} targets healthy");
                 self.details.insert(Phase::Rollout.title(), detail);
             }
@@ -246,6 +250,8 @@ impl Reporter for Terminal {
             | Event::Identified { .. }
             | Event::TaskFailed { .. }
             | Event::Probed { .. }
+            | Event::TargetUnhealthy { .. }
+            | Event::ServiceComplained { .. }
             | Event::Noted { .. } => {
                 if let Some(line) = text::line(event) {
                     self.line(&format!("  {line}"));

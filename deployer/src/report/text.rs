@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use crate::commands::status::{ABSENT, Status};
 use crate::error::Failure;
 use crate::event::{Checked, Event, Summary};
-use crate::rollout::{Deployment, StoppedTask};
+use crate::printable::printable;
+use crate::rollout::{Deployment, StoppedTask, without_service};
 use crate::stack::change::Change;
 use crate::stack::resource::describe;
 use crate::watch::Probed;
@@ -99,11 +100,21 @@ pub(super) fn words(event: &Event) -> Words {
             deployments,
             healthy_targets,
             registered_targets,
+            failed_tasks,
+            threshold,
         } => format!(
             "rollout: {}; {healthy_targets} of {registered_targets} targets healthy",
-            rollout(deployments, task_definition)
+            rollout(
+                deployments,
+                task_definition,
+                threshold.map(|limit| (*failed_tasks, limit))
+            )
         ),
         Event::TaskFailed { task, log } => failed_task(task, log),
+        Event::TargetUnhealthy { target } => printable(&target.in_words()),
+        Event::ServiceComplained { message, .. } => {
+            format!("service: {}", printable(without_service(message)))
+        }
         Event::Checked { check } => format!("check: {}", checked(check)),
         Event::Probed { probe } => format!("probe: {}", probed(probe)),
         Event::Asked { question } => format!("{question} [y/N]"),
@@ -152,14 +163,9 @@ fn resource(
 }
 
 fn failed_task(task: &StoppedTask, log: &[String]) -> String {
-    let code = task
-        .exit_code
-        .map(|code| format!(", exit code {code}"))
-        .unwrap_or_default();
-    let reason = task.reason.as_deref().unwrap_or("no reason");
-    let mut text = format!("task {} failed: {reason}{code}", task.id);
+    let mut text = format!("task {} failed: {}", task.id, printable(&task.in_words()));
     for line in log {
-        let _ = write!(text, "\n  {}", line.trim_end());
+        let _ = write!(text, "\n  {}", printable(line.trim_end()));
     }
     text
 }
@@ -322,27 +328,40 @@ pub(super) fn checked(check: &Checked) -> String {
     text
 }
 
-/// Deployments in one line: `new` is that of our task definition.
-pub(super) fn rollout(deployments: &[Deployment], ours: &str) -> String {
+/// Deployments in one line: `new` is that of our task definition, of which so many tasks failed, and may fail, where known.
+pub(super) fn rollout(
+    deployments: &[Deployment],
+    ours: &str,
+    failures: Option<(u32, u32)>,
+) -> String {
     let rows: Vec<String> = deployments
         .iter()
         .map(|deployment| {
-            let name = if deployment.task_definition == ours {
-                "new"
-            } else {
-                "old"
-            };
+            let is_ours = deployment.task_definition == ours;
+            let name = if is_ours { "new" } else { "old" };
+            let counted = failures.filter(|(failed, _)| is_ours && *failed > 0);
             let mut text = format!(
                 "{name} {} of {} running",
                 deployment.running, deployment.desired
             );
             for (count, what) in [
                 (deployment.pending, "pending"),
-                (deployment.failed, "failed"),
+                // Said below, against what is borne.
+                (
+                    if counted.is_some() {
+                        0
+                    } else {
+                        deployment.failed
+                    },
+                    "failed",
+                ),
             ] {
                 if count > 0 {
                     let _ = write!(text, ", {count} {what}");
                 }
+            }
+            if let Some((failed, limit)) = counted {
+                let _ = write!(text, ", failed tasks {failed}/{limit}");
             }
             text
         })

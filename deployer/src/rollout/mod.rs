@@ -1,6 +1,25 @@
 //! What ECS says about the running version, and what that means for a rollout. Pure.
+//!
+//! - [`judge`] tells how a rollout stands;
+//! - [`Evidence`] is what was found out while it went wrong, [`diagnose`] names the cause;
+//! - [`Explanation`] is both for people.
 
+mod diagnosis;
+mod evidence;
+mod explanation;
+mod recognition;
+mod wording;
+
+#[cfg(test)]
+mod tests;
+
+use chrono::{DateTime, Utc};
 use serde::Serialize;
+
+pub use diagnosis::{Context, Diagnosis, diagnose};
+pub use evidence::{Evidence, FailedTask};
+pub use explanation::Explanation;
+pub(crate) use wording::{likeness, without_service};
 
 /// One deployment of an ECS service: a version that is coming, there, or going.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -23,6 +42,9 @@ pub struct Deployment {
     pub pending: u32,
     /// Tasks that failed to start or to stay.
     pub failed: u32,
+    /// When ECS made it.
+    #[serde(skip)]
+    pub created: Option<DateTime<Utc>>,
 }
 
 impl Deployment {
@@ -40,6 +62,49 @@ pub struct Service {
     pub running: u32,
     /// All deployments that it still knows.
     pub deployments: Vec<Deployment>,
+    /// Failed tasks at which its circuit breaker gives up, where it is a plain number.
+    pub threshold: Option<u32>,
+    /// What it tells about itself, in any order.
+    pub events: Vec<ServiceEvent>,
+}
+
+impl Service {
+    /// The deployment of this task definition.
+    pub fn deployment_of(&self, task_definition: &str) -> Option<&Deployment> {
+        self.deployments
+            .iter()
+            .find(|deployment| deployment.task_definition == task_definition)
+    }
+}
+
+/// Something that an ECS service tells about itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ServiceEvent {
+    /// When it happened.
+    pub at: DateTime<Utc>,
+    /// What, in ECS's words.
+    pub message: String,
+}
+
+impl ServiceEvent {
+    /// Does it tell of something that goes wrong?
+    pub fn is_about_a_problem(&self) -> bool {
+        let message = self.message.to_lowercase();
+        ["unhealthy", "unable", "failed"]
+            .iter()
+            .any(|word| message.contains(word))
+    }
+}
+
+/// What ECS keeps about one deployment beside the service itself. Not every endpoint has it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DeploymentRecord {
+    /// Tasks that failed, as the circuit breaker counts them.
+    pub failed_tasks: u32,
+    /// Failed tasks at which it gives up.
+    pub threshold: Option<u32>,
+    /// Why it went back.
+    pub rollback_reason: Option<String>,
 }
 
 /// A task that runs or is about to.
@@ -68,19 +133,33 @@ pub struct StoppedTask {
     pub stop_code: Option<String>,
     /// Why, in words.
     pub reason: Option<String>,
+    /// Why its container ended, where that says more.
+    pub container_reason: Option<String>,
     /// What its container's program ended with.
     pub exit_code: Option<i32>,
 }
 
 impl StoppedTask {
-    /// Did it end by itself, rather than because somebody asked it to?
+    /// Did it end against everybody's will, rather than because somebody asked it to?
     pub fn is_failure(&self) -> bool {
-        self.stop_code.as_deref().is_some_and(|code| {
-            !matches!(
-                code,
-                "UserInitiated" | "ServiceSchedulerInitiated" | "SpotInterruption"
-            )
-        })
+        match self.stop_code.as_deref() {
+            // The scheduler stops what is too much as well as what fails its checks: only the words differ.
+            Some("ServiceSchedulerInitiated" | "UserInitiated") | None => {
+                self.failed_its_health_checks()
+            }
+            Some(_) => true,
+        }
+    }
+
+    /// Was it stopped because a health check found it unhealthy?
+    pub fn failed_its_health_checks(&self) -> bool {
+        let reason = self.reason.as_deref().unwrap_or_default();
+        reason.starts_with("Task failed") && reason.contains("health check")
+    }
+
+    /// Why it ended, in the most telling words that there are.
+    pub fn words(&self) -> Option<&str> {
+        self.container_reason.as_deref().or(self.reason.as_deref())
     }
 }
 
@@ -93,6 +172,8 @@ pub struct Target {
     pub state: String,
     /// For example `Target.FailedHealthChecks`.
     pub reason: Option<String>,
+    /// The same in words, with details.
+    pub description: Option<String>,
 }
 
 impl Target {
@@ -100,6 +181,23 @@ impl Target {
     pub fn is_healthy(&self) -> bool {
         self.state == "healthy"
     }
+
+    /// Was it found to be unwell, or is it of no use?
+    pub fn is_in_trouble(&self) -> bool {
+        let not_in_use = self.reason.as_deref() == Some("Target.NotInUse");
+        self.state == "unhealthy" || (self.state == "unused" && not_in_use)
+    }
+}
+
+/// How the load balancer finds out whether a target is well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HealthCheck {
+    /// For example `/health`.
+    pub path: String,
+    /// HTTP statuses that count as well, for example `200`.
+    pub codes: String,
+    /// How long the answer may take, seconds.
+    pub timeout_seconds: u32,
 }
 
 /// What a look at service and targets means for the rollout of one task definition.
@@ -166,93 +264,5 @@ pub fn judge(service: Option<&Service>, targets: &[Target], ours: &str) -> Rollo
                 "another version is the primary deployment of the service".to_owned(),
             ),
         },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn deployment(status: &str, task_definition: &str, state: &str, running: u32) -> Deployment {
-        Deployment {
-            id: format!("ecs-svc/{task_definition}"),
-            status: status.to_owned(),
-            task_definition: task_definition.to_owned(),
-            rollout_state: Some(state.to_owned()),
-            rollout_reason: Some(format!("{state} because")),
-            desired: 2,
-            running,
-            pending: 0,
-            failed: 0,
-        }
-    }
-
-    fn service(deployments: Vec<Deployment>) -> Service {
-        Service {
-            desired: 2,
-            running: 2,
-            deployments,
-        }
-    }
-
-    fn targets(states: &[&str]) -> Vec<Target> {
-        let target = |state: &&str| Target {
-            id: "10.0.0.1".to_owned(),
-            state: (*state).to_owned(),
-            reason: None,
-        };
-        states.iter().map(target).collect()
-    }
-
-    #[test]
-    fn completed_needs_our_definition_enough_tasks_and_healthy_targets() {
-        let good = service(vec![deployment("PRIMARY", "new", "COMPLETED", 2)]);
-        let well = targets(&["healthy", "healthy"]);
-        assert_eq!(judge(Some(&good), &well, "new"), Rollout::Completed);
-        assert_eq!(
-            judge(Some(&good), &targets(&["healthy", "initial"]), "new"),
-            Rollout::InProgress
-        );
-        assert_eq!(judge(Some(&good), &[], "new"), Rollout::InProgress);
-        let under_way = service(vec![
-            deployment("PRIMARY", "new", "IN_PROGRESS", 1),
-            deployment("ACTIVE", "old", "COMPLETED", 2),
-        ]);
-        assert_eq!(judge(Some(&under_way), &well, "new"), Rollout::InProgress);
-        let leaving = service(vec![
-            deployment("PRIMARY", "new", "COMPLETED", 2),
-            deployment("ACTIVE", "old", "COMPLETED", 1),
-        ]);
-        assert_eq!(judge(Some(&leaving), &well, "new"), Rollout::InProgress);
-        let remembered = service(vec![
-            deployment("PRIMARY", "new", "COMPLETED", 2),
-            deployment("ACTIVE", "old", "FAILED", 0),
-        ]);
-        assert_eq!(judge(Some(&remembered), &well, "new"), Rollout::Completed);
-        let one_short = service(vec![deployment("PRIMARY", "new", "COMPLETED", 1)]);
-        assert_eq!(judge(Some(&one_short), &well, "new"), Rollout::InProgress);
-    }
-
-    #[test]
-    fn a_service_that_went_back_is_a_failure() {
-        let back = service(vec![
-            deployment("PRIMARY", "old", "IN_PROGRESS", 2),
-            deployment("ACTIVE", "new", "FAILED", 0),
-        ]);
-        assert_eq!(
-            judge(Some(&back), &targets(&["healthy", "healthy"]), "new"),
-            Rollout::RolledBack("FAILED because".to_owned())
-        );
-        let forgotten = service(vec![deployment("PRIMARY", "old", "COMPLETED", 2)]);
-        assert!(matches!(
-            judge(Some(&forgotten), &[], "new"),
-            Rollout::RolledBack(_)
-        ));
-        let first = service(vec![deployment("PRIMARY", "new", "FAILED", 0)]);
-        assert_eq!(
-            judge(Some(&first), &[], "new"),
-            Rollout::Failed("FAILED because".to_owned())
-        );
-        assert!(matches!(judge(None, &[], "new"), Rollout::Failed(_)));
     }
 }

@@ -1,14 +1,18 @@
 //! What services other than CloudFormation answer.
 
 use checker::{InstanceReport, Report, Verdict};
+use chrono::DateTime;
 
 use super::world::service_names;
 use crate::remote::Resource;
-use crate::rollout::{Deployment, Service, StoppedTask, Target, Task};
+use crate::rollout::{Deployment, HealthCheck, Service, ServiceEvent, StoppedTask, Target, Task};
 use crate::stack::change::Change;
 
 /// Task definition of the version before.
 pub(super) const OLD: &str = "arn:task-definition/clock:1";
+
+/// When deployments began, seconds since the Unix epoch.
+const BEGUN: i64 = 1_795_341_840;
 
 /// A deployment of two tasks.
 fn deployment(status: &str, task_definition: &str, state: &str, running: u32) -> Deployment {
@@ -22,6 +26,7 @@ fn deployment(status: &str, task_definition: &str, state: &str, running: u32) ->
         running,
         pending: 2 - running,
         failed: 0,
+        created: DateTime::from_timestamp(BEGUN, 0),
     }
 }
 
@@ -31,6 +36,7 @@ fn service(deployments: Vec<Deployment>) -> Option<Service> {
         desired: 2,
         running: deployments.iter().map(|one| one.running).sum(),
         deployments,
+        ..Service::default()
     })
 }
 
@@ -59,12 +65,21 @@ pub(crate) fn went_back() -> Option<Service> {
     service(vec![deployment("PRIMARY", OLD, "COMPLETED", 2), failed])
 }
 
+/// The service tells this, so many seconds after the new deployment began.
+pub(crate) fn told_at(seconds: i64, message: &str) -> ServiceEvent {
+    ServiceEvent {
+        at: DateTime::from_timestamp(BEGUN + seconds, 0).unwrap(),
+        message: message.to_owned(),
+    }
+}
+
 /// Targets in these states.
 pub(crate) fn targets(states: &[&str]) -> Vec<Target> {
     let target = |(number, state): (usize, &&str)| Target {
         id: format!("10.0.0.{number}"),
         state: (*state).to_owned(),
         reason: None,
+        description: None,
     };
     states.iter().enumerate().map(target).collect()
 }
@@ -76,7 +91,17 @@ pub(crate) fn crashed(id: &str) -> StoppedTask {
         task_definition: service_names().task_definition,
         stop_code: Some("EssentialContainerExited".to_owned()),
         reason: Some("Essential container in task exited".to_owned()),
+        container_reason: None,
         exit_code: Some(101),
+    }
+}
+
+/// How targets are checked.
+pub(super) fn health_check() -> HealthCheck {
+    HealthCheck {
+        path: "/health".to_owned(),
+        codes: "200".to_owned(),
+        timeout_seconds: 2,
     }
 }
 

@@ -6,10 +6,10 @@ use super::FakeWorld;
 use super::moment::Moment;
 use crate::names::{Digest, StackId, StackName};
 use crate::remote::{
-    Account, Caller, Identity, Login, Logs, Proposal, Remote, RemoteError, Repositories, Resource,
-    Rollouts, Stacks, Wanted,
+    Account, Caller, Identity, LogPage, Login, Logs, Proposal, Remote, RemoteError, Repositories,
+    Resource, Rollouts, Stacks, Wanted,
 };
-use crate::rollout::{Service, StoppedTask, Target, Task};
+use crate::rollout::{DeploymentRecord, HealthCheck, Service, StoppedTask, Target, Task};
 use crate::stack::status::StackStatus;
 use crate::stack::{Observed, ResourceEvent};
 
@@ -152,9 +152,24 @@ impl Rollouts for FakeWorld {
         Ok(self.running.clone())
     }
 
-    async fn stopped_tasks(&self, _: &str, _: &str) -> Remote<Vec<StoppedTask>> {
+    async fn stopped_tasks(&self, _: &str, _: &str, _: Option<&str>) -> Remote<Vec<StoppedTask>> {
         self.fails("DescribeTasks")?;
         Ok(self.stopped.next())
+    }
+
+    async fn deployment_record(
+        &self,
+        _: &str,
+        _: &str,
+        _: &str,
+    ) -> Remote<Option<DeploymentRecord>> {
+        self.fails("ListServiceDeployments")?;
+        Ok(self.record.clone())
+    }
+
+    async fn health_check(&self, _: &str) -> Remote<Option<HealthCheck>> {
+        self.fails("DescribeTargetGroups")?;
+        Ok(Some(super::answer::health_check()))
     }
 
     async fn targets(&self, _: &str) -> Remote<Vec<Target>> {
@@ -188,6 +203,12 @@ impl Logs for FakeWorld {
     async fn tail(&self, _: &str, _: &str, _: u16) -> Remote<Vec<String>> {
         self.fails("GetLogEvents")?;
         Ok(self.log.clone())
+    }
+
+    async fn lines(&self, _: &str, since_ms: i64, next: Option<&str>) -> Remote<LogPage> {
+        self.asked_for_lines(since_ms, next);
+        self.fails("FilterLogEvents")?;
+        Ok(self.lines.next())
     }
 
     async fn group_exists(&self, group: &str) -> Remote<bool> {

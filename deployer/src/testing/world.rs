@@ -8,8 +8,8 @@ use super::answer::{change, resource, rolled_out, targets};
 use super::moment::{Moment, There, of_others};
 use super::script::Script;
 use crate::names::StackId;
-use crate::remote::{Proposal, Remote, RemoteError, Resource};
-use crate::rollout::{Service, StoppedTask, Target, Task};
+use crate::remote::{LogPage, Proposal, Remote, RemoteError, Resource};
+use crate::rollout::{DeploymentRecord, Service, StoppedTask, Target, Task};
 use crate::stack::status::StackStatus;
 use crate::stack::{Observed, ResourceEvent};
 use crate::watch::ServiceNames;
@@ -43,6 +43,8 @@ pub(crate) struct FakeWorld {
     pub(super) log: Vec<String>,
     /// Task definition → image.
     pub(super) images: HashMap<String, String>,
+    pub(super) record: Option<DeploymentRecord>,
+    pub(super) lines: Script<LogPage>,
 }
 
 /// What calls leave behind.
@@ -86,6 +88,8 @@ impl FakeWorld {
             stopped: Script::new("DescribeTasks", [Vec::new()]),
             log: Vec::new(),
             images: HashMap::new(),
+            record: None,
+            lines: Script::new("FilterLogEvents", [LogPage::default()]),
         }
     }
 
@@ -142,6 +146,27 @@ impl FakeWorld {
             log: log.iter().map(|line| (*line).to_owned()).collect(),
             ..self
         }
+    }
+
+    /// What ECS keeps about our deployment.
+    pub(crate) fn record(self, record: DeploymentRecord) -> Self {
+        Self {
+            record: Some(record),
+            ..self
+        }
+    }
+
+    /// The pages of the log, one a question.
+    pub(crate) fn lines(self, pages: impl IntoIterator<Item = LogPage>) -> Self {
+        let lines = Script::new("FilterLogEvents", pages);
+        Self { lines, ..self }
+    }
+
+    /// Writes down from where lines were asked for.
+    pub(super) fn asked_for_lines(&self, since_ms: i64, next: Option<&str>) {
+        let next = next.map(|next| format!(", {next}")).unwrap_or_default();
+        self.transcript
+            .line(&format!("? lines since {since_ms}{next}"));
     }
 
     /// This many looks find the resource with this name at its own service.

@@ -1,78 +1,240 @@
-//! What shows why tasks failed: how they ended, and what they logged last.
+//! Gathers what shows why a rollout fails: how tasks ended and what they logged last, sick targets, complaints of the service.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
 
 use crate::event::{Event, Sink};
-use crate::remote::World;
-use crate::rollout::StoppedTask;
+use crate::remote::{Remote, World};
+use crate::rollout::{Evidence, FailedTask, Service, StoppedTask, Target, likeness};
 use crate::watch::ServiceNames;
 
-/// Log lines that are shown of a failed task.
+/// Log lines that are kept of a failed task.
 const LOG_LINES: u16 = 10;
-/// Failed tasks that are shown; more say the same again.
-const TASKS_SHOWN: usize = 2;
-/// Name of the container in the template, and prefix of its log streams.
-const CONTAINER: &str = "app";
+/// Failed tasks that are told at once; of more, only those that failed in another way.
+const TASKS_TOLD: usize = 2;
+/// Looks for the log of a task: it may arrive a little later than the task's end.
+const LOG_LOOKS: u8 = 3;
 
-/// Collects it, while it can still be had.
-pub struct Evidence<'a> {
+/// Looks on and remembers. Failing to see something changes nothing: it is asked for again with the next look, and never
+/// takes the place of what went wrong.
+pub struct Witness<'a> {
     world: &'a dyn World,
     sink: &'a Sink,
-    known: HashSet<String>,
-    lines: Vec<String>,
+    evidence: Evidence,
+    tasks: HashSet<String>,
+    targets: HashSet<(String, Option<String>)>,
+    messages: HashSet<String>,
+    /// Looks that are left for logs that were empty so far.
+    logs_awaited: HashMap<String, u8>,
+    /// Messages of the service before this are about something else.
+    since: Option<DateTime<Utc>>,
+    /// Identifier of our deployment.
+    deployment: Option<String>,
+    /// Failed tasks when the record of the deployment was last read.
+    record_read_at: Option<u32>,
+    knows_health_check: bool,
 }
 
-impl<'a> Evidence<'a> {
-    /// Nothing yet.
+impl<'a> Witness<'a> {
+    /// Has seen nothing yet.
     pub fn new(world: &'a dyn World, sink: &'a Sink) -> Self {
         Self {
             world,
             sink,
-            known: HashSet::new(),
-            lines: Vec::new(),
+            evidence: Evidence::default(),
+            tasks: HashSet::new(),
+            targets: HashSet::new(),
+            messages: HashSet::new(),
+            logs_awaited: HashMap::new(),
+            since: None,
+            deployment: None,
+            record_read_at: None,
+            knows_health_check: false,
         }
     }
 
-    /// What was found so far, as lines for people.
-    pub fn lines(&self) -> &[String] {
-        &self.lines
+    /// What was found so far.
+    pub fn evidence(&self) -> &Evidence {
+        &self.evidence
     }
 
-    /// Records tasks of our task definition that failed, on first sight: their traces vanish soon. Failing to fetch them changes nothing.
-    pub async fn gather(&mut self, names: &ServiceNames) {
-        let Ok(stopped) = self
-            .world
-            .stopped_tasks(&names.cluster, &names.service)
-            .await
-        else {
+    /// Looks at everything by itself.
+    pub async fn look(&mut self, names: &ServiceNames) {
+        let service = self.world.service(&names.cluster, &names.service).await;
+        let service = service.ok().flatten();
+        let targets = self.world.targets(&names.target_group).await;
+        self.count(names, service.as_ref());
+        self.gather(names, service.as_ref(), &targets.unwrap_or_default())
+            .await;
+    }
+
+    /// Counts tasks that failed.
+    pub fn count(&mut self, names: &ServiceNames, service: Option<&Service>) {
+        let Some(service) = service else { return };
+        let Some(ours) = service.deployment_of(&names.task_definition) else {
             return;
         };
-        for task in stopped {
+        let evidence = &mut self.evidence;
+        evidence.failed_tasks = evidence.failed_tasks.max(ours.failed);
+        evidence.threshold = evidence.threshold.or(service.threshold);
+        let has_tasks = ours.running + ours.pending + ours.failed > 0;
+        evidence.had_tasks = Some(has_tasks || evidence.had_tasks == Some(true));
+        self.deployment = Some(ours.id.clone());
+        let newest = || service.events.iter().map(|event| event.at).max();
+        self.since = self.since.or(ours.created).or_else(newest);
+    }
+
+    /// Records what goes wrong, on first sight: its traces vanish soon.
+    pub async fn gather(
+        &mut self,
+        names: &ServiceNames,
+        service: Option<&Service>,
+        targets: &[Target],
+    ) {
+        self.gather_tasks(names).await;
+        self.gather_targets(targets);
+        self.gather_events(service);
+        self.read_record(names).await;
+        self.read_health_check(names).await;
+    }
+
+    async fn gather_tasks(&mut self, names: &ServiceNames) {
+        let deployment = self.deployment.as_deref();
+        let stopped = self
+            .world
+            .stopped_tasks(&names.cluster, &names.service, deployment)
+            .await;
+        self.look_for_logs(names).await;
+        for task in stopped.unwrap_or_default() {
             let ours = task.task_definition == names.task_definition && task.is_failure();
-            if !ours || !self.known.insert(task.id.clone()) || self.known.len() > TASKS_SHOWN {
-                continue;
+            if ours && self.tasks.insert(task.id.clone()) {
+                self.gather_task(names, task).await;
             }
-            let stream = format!("{CONTAINER}/{CONTAINER}/{}", task.id);
-            let log = self
-                .world
-                .tail(&names.log_group, &stream, LOG_LINES)
-                .await
-                .unwrap_or_default();
-            self.lines.push(headline(&task));
-            self.lines
-                .extend(log.iter().map(|line| format!("  {}", line.trim_end())));
-            self.sink.send(&Event::TaskFailed { task, log });
         }
     }
-}
 
-/// One line about a task that failed.
-fn headline(task: &StoppedTask) -> String {
-    let short = task.id.get(..8).unwrap_or(&task.id);
-    let code = task
-        .exit_code
-        .map(|code| format!(", exit code {code}"))
-        .unwrap_or_default();
-    let reason = task.reason.as_deref().unwrap_or("no reason is given");
-    format!("task {short}: {reason}{code}")
+    async fn gather_task(&mut self, names: &ServiceNames, task: StoppedTask) {
+        let known = &self.evidence.tasks;
+        let is_new = !known.iter().any(|failed| failed.task.is_like(&task));
+        let worth_telling = is_new || known.len() < TASKS_TOLD;
+        let mut log = Vec::new();
+        if worth_telling {
+            log = self.log_of(names, &task.id).await.unwrap_or_default();
+            // A program that never ran logs nothing.
+            if log.is_empty() && task.exit_code.is_some() {
+                self.logs_awaited.insert(task.id.clone(), LOG_LOOKS);
+            }
+            self.sink.send(&Event::TaskFailed {
+                task: task.clone(),
+                log: log.clone(),
+            });
+        }
+        self.evidence.tasks.push(FailedTask { task, log });
+    }
+
+    async fn log_of(&self, names: &ServiceNames, task: &str) -> Remote<Vec<String>> {
+        let stream = super::log_stream(task);
+        self.world.tail(&names.log_group, &stream, LOG_LINES).await
+    }
+
+    /// Looks once more for logs that were empty.
+    async fn look_for_logs(&mut self, names: &ServiceNames) {
+        self.logs_awaited.retain(|_, looks| *looks > 0);
+        let awaited: Vec<String> = self.logs_awaited.keys().cloned().collect();
+        for id in awaited {
+            let log = self.log_of(names, &id).await.unwrap_or_default();
+            if let Some(looks) = self.logs_awaited.get_mut(&id) {
+                *looks = if log.is_empty() { *looks - 1 } else { 0 };
+            }
+            let mut tasks = self.evidence.tasks.iter_mut();
+            if let Some(failed) = tasks.find(|failed| failed.task.id == id) {
+                failed.log = log;
+            }
+        }
+    }
+
+    fn gather_targets(&mut self, targets: &[Target]) {
+        let registering = targets.iter().filter(|target| target.state == "initial");
+        self.evidence.registering = registering.cloned().collect();
+        for target in targets.iter().filter(|target| target.is_in_trouble()) {
+            let news = (target.id.clone(), target.reason.clone());
+            if self.targets.insert(news) {
+                self.sink.send(&Event::TargetUnhealthy {
+                    target: target.clone(),
+                });
+                self.evidence.targets.push(target.clone());
+            }
+        }
+    }
+
+    fn gather_events(&mut self, service: Option<&Service>) {
+        let (Some(service), Some(since)) = (service, self.since) else {
+            return;
+        };
+        let mut events: Vec<_> = service
+            .events
+            .iter()
+            .filter(|event| event.at >= since && event.is_about_a_problem())
+            .collect();
+        events.sort_by_key(|event| event.at);
+        for event in events {
+            if self.messages.insert(likeness(&event.message)) {
+                self.sink.send(&Event::ServiceComplained {
+                    at: event.at,
+                    message: event.message.clone(),
+                });
+                self.evidence.events.push(event.clone());
+            }
+        }
+    }
+
+    /// Reads what ECS keeps about our deployment, whenever another task failed.
+    async fn read_record(&mut self, names: &ServiceNames) {
+        let failed = self.evidence.failed_tasks;
+        if failed == 0 || self.record_read_at >= Some(failed) {
+            return;
+        }
+        let record = self
+            .world
+            .deployment_record(&names.cluster, &names.service, &names.task_definition)
+            .await;
+        match record {
+            Ok(record) => {
+                self.record_read_at = Some(failed);
+                let Some(record) = record else { return };
+                let evidence = &mut self.evidence;
+                evidence.failed_tasks = failed.max(record.failed_tasks);
+                evidence.threshold = record.threshold.or(evidence.threshold);
+                evidence.rollback_reason = record.rollback_reason;
+            }
+            Err(error) if error.kind.is_passing() => {}
+            // Not every endpoint has it, and not everybody may read it.
+            Err(_) => self.record_read_at = Some(u32::MAX),
+        }
+    }
+
+    /// Reads once how targets are checked, when it matters.
+    async fn read_health_check(&mut self, names: &ServiceNames) {
+        let evidence = &self.evidence;
+        let matters = !evidence.targets.is_empty()
+            || evidence
+                .tasks
+                .iter()
+                .any(|failed| failed.task.failed_its_health_checks())
+            || evidence
+                .events
+                .iter()
+                .any(|event| event.message.contains("unhealthy"));
+        if !matters || self.knows_health_check {
+            return;
+        }
+        match self.world.health_check(&names.target_group).await {
+            Ok(check) => {
+                self.evidence.health_check = check;
+                self.knows_health_check = true;
+            }
+            Err(error) => self.knows_health_check = !error.kind.is_passing(),
+        }
+    }
 }

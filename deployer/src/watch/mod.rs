@@ -1,8 +1,9 @@
-//! What the engine follows: an operation on a stack, a change set, a rollout, the check from outside, a disappearance.
+//! What the engine follows: an operation on a stack, a change set, a rollout, the check from outside, a disappearance, a log.
 
 mod check;
 mod evidence;
 mod gone;
+mod log;
 mod probe;
 mod proposal;
 mod rollout;
@@ -10,10 +11,19 @@ mod stack;
 mod update;
 
 pub use check::{Network, Outside, Verification, checked};
-pub use evidence::Evidence;
+pub use evidence::Witness;
 pub use gone::Disappearance;
+pub use log::{LogEnd, LogReader, LogWatch};
 pub use probe::{Probe, Probed};
 pub use proposal::ChangeSet;
 pub use rollout::{RolloutEnd, RolloutWatch, ServiceNames};
 pub use stack::{StackEnd, StackWatch};
 pub use update::{UpdateEnd, UpdateWatch};
+
+/// Name of the container in the template, and prefix of its log streams.
+const CONTAINER: &str = "app";
+
+/// The log stream of a task.
+fn log_stream(task: &str) -> String {
+    format!("{CONTAINER}/{CONTAINER}/{task}")
+}

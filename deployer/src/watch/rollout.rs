@@ -6,8 +6,8 @@ use async_trait::async_trait;
 
 use crate::event::{Event, Sink};
 use crate::remote::{Remote, World};
-use crate::rollout::{Rollout, Service, Target, judge};
-use crate::watch::Evidence;
+use crate::rollout::{Deployment, Evidence, Rollout, Service, Target, judge};
+use crate::watch::Witness;
 
 /// Where the service is, as the stack's outputs name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,8 +43,19 @@ impl ServiceNames {
 pub struct RolloutEnd {
     /// Never [`Rollout::InProgress`].
     pub rollout: Rollout,
-    /// Lines that show what went wrong with the tasks that failed.
-    pub evidence: Vec<String>,
+    /// What shows what went wrong.
+    pub evidence: Evidence,
+}
+
+/// What is worth telling when it changes.
+#[derive(PartialEq, Eq)]
+struct News {
+    desired: u32,
+    running: u32,
+    deployments: Vec<Deployment>,
+    healthy: usize,
+    failed: u32,
+    threshold: Option<u32>,
 }
 
 /// Follows a rollout.
@@ -52,8 +63,8 @@ pub struct RolloutWatch<'a> {
     world: &'a dyn World,
     sink: &'a Sink,
     names: &'a ServiceNames,
-    last: Option<(Service, usize)>,
-    evidence: Evidence<'a>,
+    last: Option<News>,
+    witness: Witness<'a>,
 }
 
 impl<'a> RolloutWatch<'a> {
@@ -64,25 +75,39 @@ impl<'a> RolloutWatch<'a> {
             sink,
             names,
             last: None,
-            evidence: Evidence::new(world, sink),
+            witness: Witness::new(world, sink),
         }
     }
 
-    /// What was found so far of tasks that failed, as lines for people.
-    pub fn evidence(&self) -> &[String] {
-        self.evidence.lines()
+    /// What was found so far of what goes wrong.
+    pub fn evidence(&self) -> &Evidence {
+        self.witness.evidence()
     }
 
     fn tell(&mut self, service: Option<&Service>, targets: &[Target]) {
         let Some(service) = service else { return };
         let healthy = targets.iter().filter(|target| target.is_healthy()).count();
-        let news = (service.clone(), healthy);
+        let Evidence {
+            failed_tasks,
+            threshold,
+            ..
+        } = *self.witness.evidence();
+        let news = News {
+            desired: service.desired,
+            running: service.running,
+            deployments: service.deployments.clone(),
+            healthy,
+            failed: failed_tasks,
+            threshold,
+        };
         if self.last.as_ref() != Some(&news) {
             self.sink.send(&Event::RolloutMoved {
                 task_definition: self.names.task_definition.clone(),
                 deployments: service.deployments.clone(),
                 healthy_targets: healthy,
                 registered_targets: targets.len(),
+                failed_tasks,
+                threshold,
             });
             self.last = Some(news);
         }
@@ -97,14 +122,16 @@ impl crate::engine::Subject for RolloutWatch<'_> {
         let names = self.names;
         let service = self.world.service(&names.cluster, &names.service).await?;
         let targets = self.world.targets(&names.target_group).await?;
+        self.witness.count(names, service.as_ref());
         self.tell(service.as_ref(), &targets);
         let rollout = judge(service.as_ref(), &targets, &names.task_definition);
         if rollout != Rollout::Completed {
-            self.evidence.gather(names).await;
+            let service = service.as_ref();
+            self.witness.gather(names, service, &targets).await;
         }
         Ok((rollout != Rollout::InProgress).then(|| RolloutEnd {
             rollout,
-            evidence: self.evidence.lines().to_vec(),
+            evidence: self.witness.evidence().clone(),
         }))
     }
 }

@@ -7,15 +7,16 @@ use async_trait::async_trait;
 
 use crate::event::Sink;
 use crate::remote::{Remote, World};
+use crate::rollout::Evidence;
 use crate::stack::Observed;
 use crate::stack::decide::During;
-use crate::watch::{Evidence, ServiceNames, StackEnd, StackWatch};
+use crate::watch::{ServiceNames, StackEnd, StackWatch, Witness};
 
 /// Follows an update of the stack.
 pub struct UpdateWatch<'a> {
     stack: StackWatch<'a>,
     before: Observed,
-    evidence: Evidence<'a>,
+    witness: Witness<'a>,
 }
 
 /// How an update ended.
@@ -23,8 +24,8 @@ pub struct UpdateWatch<'a> {
 pub struct UpdateEnd {
     /// What it came to.
     pub stack: StackEnd,
-    /// Lines that show what went wrong with the tasks that failed.
-    pub evidence: Vec<String>,
+    /// What shows what went wrong in the service.
+    pub evidence: Evidence,
 }
 
 impl<'a> UpdateWatch<'a> {
@@ -38,7 +39,7 @@ impl<'a> UpdateWatch<'a> {
         Self {
             stack,
             before: before.clone(),
-            evidence: Evidence::new(world, sink),
+            witness: Witness::new(world, sink),
         }
     }
 
@@ -76,11 +77,11 @@ impl crate::engine::Subject for UpdateWatch<'_> {
             .as_ref()
             .is_some_and(|end| end.during == During::Succeeded);
         if !well && let Some(names) = self.names() {
-            self.evidence.gather(&names).await;
+            self.witness.look(&names).await;
         }
         Ok(end.map(|stack| UpdateEnd {
             stack,
-            evidence: self.evidence.lines().to_vec(),
+            evidence: self.witness.evidence().clone(),
         }))
     }
 }

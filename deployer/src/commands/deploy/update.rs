@@ -2,6 +2,7 @@
 
 use super::back::Previous;
 use super::{Order, Setback, Site};
+use crate::commands::explain::Ended;
 use crate::commands::new_token;
 use crate::config::Config;
 use crate::engine::Followed;
@@ -202,7 +203,7 @@ impl<'a> Site<'a> {
         let limit = context.config.timeout;
         let followed = context.follow_for(&mut watch, limit).await;
         let why = match followed.map_err(Setback::Over)? {
-            Followed::Ended(end) => return judge(end, None),
+            Followed::Ended(end) => return self.judge(end, None),
             Followed::DeadlinePassed => context.overdue("the update"),
             Followed::Stopped => Failure::interrupted(),
         };
@@ -222,53 +223,52 @@ impl<'a> Site<'a> {
         };
         let followed = patient.context.follow_for(&mut watch, limit).await;
         match followed.map_err(Setback::Over)? {
-            Followed::Ended(end) => judge(end, Some(why)),
+            Followed::Ended(end) => self.judge(end, Some(why)),
             Followed::DeadlinePassed | Followed::Stopped => Err(Setback::Over(
                 Failure { kind: why.kind.still_under_way(), ..why }.hint("cancelling takes long, and goes on by itself: `deployer status --watch` follows it"),
             )),
         }
     }
-}
 
-/// What an update came to; `cancelled` is why it was cancelled, if it was.
-fn judge(end: UpdateEnd, cancelled: Option<Failure>) -> Result<(), Setback> {
-    let UpdateEnd {
-        stack: end,
-        evidence,
-    } = end;
-    let cause = end.cause_or_none();
-    let failure = match (end.during, cancelled) {
-        (During::Succeeded, None) => return Ok(()),
-        // Too late: the new version is there, and is taken back like one that does not work.
-        (During::Succeeded, Some(why)) => return Err(Setback::Live(why)),
-        (During::RolledBack, Some(why)) => Failure {
-            message: format!(
-                "{}; the update was cancelled, and what was there before is in place again",
-                why.message
-            ),
-            ..why
-        }
-        .with_evidence(evidence),
-        (During::RolledBack, None) => Failure::new(
-            FailureKind::RolledBack,
-            "the update failed; what was there before is in place again",
-        )
-        .because(cause)
-        .with_evidence(evidence)
-        .hint("mend what it names, then run `deployer up` again"),
-        (
-            During::Stuck
-            | During::LeftToDelete
-            | During::KeepLooking
-            | During::KeepLookingAtUnknown,
-            _,
-        ) => Failure::new(
-            FailureKind::Stuck,
-            "the update failed, and so did its rollback",
-        )
-        .because(cause)
-        .with_evidence(evidence)
-        .hint("`deployer up` continues the rollback once what it names is mended"),
-    };
-    Err(Setback::Over(failure))
+    /// What an update came to; `cancelled` is why it was cancelled, if it was.
+    fn judge(&self, end: UpdateEnd, cancelled: Option<Failure>) -> Result<(), Setback> {
+        let UpdateEnd {
+            stack: end,
+            evidence,
+        } = end;
+        let explained = |failure: Failure| {
+            let failure = failure.because(end.cause_or_none());
+            self.context.explained(failure, &evidence, Ended::ForGood)
+        };
+        let failure = match (end.during, cancelled) {
+            (During::Succeeded, None) => return Ok(()),
+            // Too late: the new version is there, and is taken back like one that does not work.
+            (During::Succeeded, Some(why)) => return Err(Setback::Live(why)),
+            (During::RolledBack, Some(why)) => {
+                let message = format!(
+                    "{}; the update was cancelled, and what was there before is in place again",
+                    why.message
+                );
+                let failure = Failure { message, ..why };
+                self.context.explained(failure, &evidence, Ended::ForGood)
+            }
+            (During::RolledBack, None) => explained(Failure::new(
+                FailureKind::RolledBack,
+                "the update failed; what was there before is in place again",
+            ))
+            .hint("mend what it names, then run `deployer up` again"),
+            (
+                During::Stuck
+                | During::LeftToDelete
+                | During::KeepLooking
+                | During::KeepLookingAtUnknown,
+                _,
+            ) => explained(Failure::new(
+                FailureKind::Stuck,
+                "the update failed, and so did its rollback",
+            ))
+            .hint("`deployer up` continues the rollback once what it names is mended"),
+        };
+        Err(Setback::Over(failure))
+    }
 }

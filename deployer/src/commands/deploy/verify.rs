@@ -2,6 +2,7 @@
 
 use super::{Setback, Site};
 use crate::commands::PublicUrl;
+use crate::commands::explain::Ended;
 use crate::engine::Followed;
 use crate::error::{Failure, FailureKind};
 use crate::event::Checked;
@@ -22,8 +23,8 @@ impl Site<'_> {
             Followed::DeadlinePassed => {
                 let failure = context
                     .overdue("the rollout")
-                    .because("not all tasks run and are healthy")
-                    .with_evidence(watch.evidence().to_vec());
+                    .because("not all tasks run and are healthy");
+                let failure = context.explained(failure, watch.evidence(), Ended::GoesOn);
                 return Err(Setback::Live(failure));
             }
         };
@@ -35,7 +36,8 @@ impl Site<'_> {
             }
             Rollout::InProgress => Failure::new(FailureKind::Unexpected, "the rollout did not end"),
         };
-        Err(Setback::Live(failure.with_evidence(end.evidence).hint(
+        let failure = context.explained(failure, &end.evidence, Ended::ForGood);
+        Err(Setback::Live(failure.hint(
             "mend the program or its settings, then run `deployer up` again",
         )))
     }

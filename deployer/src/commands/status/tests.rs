@@ -110,12 +110,14 @@ async fn a_service_in_the_middle_of_a_rollout() {
         {
           "id": "10.0.0.0",
           "state": "healthy",
-          "reason": null
+          "reason": null,
+          "description": null
         },
         {
           "id": "10.0.0.1",
           "state": "draining",
-          "reason": null
+          "reason": null,
+          "description": null
         }
       ],
       "check": {

@@ -110,9 +110,11 @@ async fn a_version_that_does_not_start_although_the_stack_is_complete() {
     back: done in 0.0 s
     probe: 0 of 1000 requests failed meanwhile
     error: the new version did not start; the version before it, bbbbbbbbbbbb, is in place again and answers
-      because: ECS deployment circuit breaker: tasks failed to start.
+      because: the program ended by itself with exit code 101 (it panicked)
+      | ECS deployment circuit breaker: tasks failed to start.
       | task 01234567: Essential container in task exited, exit code 101
       |   thread 'main' panicked
+      hint: read its log: `deployer logs --stack clock --profile work --since 1h`
       hint: mend the program or its settings, then run `deployer up` again
     exit code 4
     ");

@@ -100,10 +100,12 @@ async fn a_version_that_does_not_start_leaves_evidence() {
     UPDATE_COMPLETE task definition (TaskDefinition)
     UPDATE_ROLLBACK_COMPLETE stack (clock)
     error: the update failed; what was there before is in place again
-      because: service on Fargate (Service): ECS Deployment Circuit Breaker was triggered
+      because: the program ended by itself with exit code 101 (it panicked)
+      | service on Fargate (Service): ECS Deployment Circuit Breaker was triggered
       | task 01234567: Essential container in task exited, exit code 101
       |   listening on 0.0.0.0:8080
       |   thread 'main' panicked
+      hint: read its log: `deployer logs --stack clock --profile work --since 1h`
       hint: mend what it names, then run `deployer up` again
     exit code 4
     ");
@@ -138,9 +140,11 @@ async fn the_first_version_of_all_leaves_evidence_too() {
     CREATE_FAILED service on Fargate (Service): ECS Deployment Circuit Breaker was triggered
     UPDATE_ROLLBACK_COMPLETE stack (clock)
     error: the update failed; what was there before is in place again
-      because: service on Fargate (Service): ECS Deployment Circuit Breaker was triggered
+      because: the program ended by itself with exit code 101 (it panicked)
+      | service on Fargate (Service): ECS Deployment Circuit Breaker was triggered
       | task 01234567: Essential container in task exited, exit code 101
       |   thread 'main' panicked
+      hint: read its log: `deployer logs --stack clock --profile work --since 1h`
       hint: mend what it names, then run `deployer up` again
     exit code 4
     ");

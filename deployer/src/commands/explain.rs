@@ -1,0 +1,67 @@
+//! From a failure and its evidence to what people are told: the cause, what shows it, what to do.
+
+use url::Url;
+
+use crate::commands::Context;
+use crate::config::Config;
+use crate::error::Failure;
+use crate::rollout::{self, Evidence, Explanation};
+
+/// Is what failed over, or does it go on by itself?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// AWS gave it up.
+    ForGood,
+    /// Only this program does not wait any longer.
+    GoesOn,
+}
+
+impl Context<'_> {
+    /// The failure, with the diagnosis as its cause where there is one: what was said before stays as the first evidence.
+    pub(super) fn explained(&self, failure: Failure, evidence: &Evidence, ended: Ended) -> Failure {
+        let config = self.config;
+        let logs = command_line(config, "logs");
+        let architecture = config.image.architecture.to_string();
+        let Explanation {
+            cause,
+            lines,
+            hints,
+        } = evidence.explain(
+            failure.cause.as_deref(),
+            &rollout::Context {
+                port: config.port,
+                memory: config.parameters.get("Memory").map(String::as_str),
+                architecture: &architecture,
+                over: ended == Ended::ForGood,
+                logs: &logs,
+            },
+        );
+        let failure = Failure { cause, ..failure }.with_evidence(lines);
+        hints.into_iter().fold(failure, Failure::hint)
+    }
+}
+
+/// A command about the same stack, that finds it wherever it is pasted.
+pub(super) fn command_line(config: &Config, command: &str) -> String {
+    let access = &config.access;
+    let mut command = format!("deployer {command} --stack {}", config.stack);
+    let mut option = |name: &str, value: Option<&str>| {
+        if let Some(value) = value {
+            command.extend([" --", name, " ", value]);
+        }
+    };
+    if !access.local {
+        option("region", access.region.as_deref());
+        option("profile", access.profile.as_deref());
+    }
+    if !access.is_usual_endpoint() {
+        option(
+            "endpoint-url",
+            access.endpoint_url.as_ref().map(Url::as_str),
+        );
+    }
+    if access.local {
+        command.push_str(" --local");
+    }
+    command
+}

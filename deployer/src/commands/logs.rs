@@ -1,0 +1,134 @@
+//! `deployer logs`: what the tasks wrote, by time.
+
+use std::io;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::time::Instant;
+
+use crate::commands::{Connection, Context, connect, emulator};
+use crate::config::LogSettings;
+use crate::engine::{self, Followed, Terms};
+use crate::error::{Failure, FailureKind};
+use crate::local::Presence;
+use crate::remote::{RemoteErrorKind, World};
+use crate::watch::{LogEnd, LogReader, LogWatch};
+
+#[cfg(test)]
+mod tests;
+
+/// Longer than anybody follows a log.
+const FOR_EVER: Duration = Duration::from_hours(24 * 365);
+
+/// Runs the command; lines go to the reader.
+pub async fn run(
+    context: Context<'_>,
+    settings: LogSettings,
+    reader: &mut dyn LogReader,
+) -> Result<(), Failure> {
+    let Context { config, sink, .. } = context;
+    if let Some(emulator) = emulator(config)?
+        && emulator.presence(sink).await? == Presence::Absent
+    {
+        return Err(Failure::preflight("the emulator does not run")
+            .hint("`deployer up --local` starts it, and the service"));
+    }
+    let connection = connect(context).await?;
+    show(context, connection, settings, Utc::now(), reader).await
+}
+
+/// Shows what was written up to now, and what is being written if that is wanted.
+async fn show(
+    context: Context<'_>,
+    connection: Connection,
+    settings: LogSettings,
+    now: DateTime<Utc>,
+    reader: &mut dyn LogReader,
+) -> Result<(), Failure> {
+    let world = connection.world.as_ref();
+    let log = find(context, world).await?;
+    let since = i64::try_from(settings.since.as_millis()).unwrap_or(i64::MAX);
+    let since_ms = now.timestamp_millis().saturating_sub(since).max(0);
+    let mut watch = LogWatch::new(world, &log.group, since_ms, reader);
+    let Some(read) = self::read(context, &mut watch, &log).await? else {
+        return Ok(());
+    };
+    if read == 0 && !log.has_service {
+        return Err(Failure::preflight(format!(
+            "the stack `{}` has no service, and nothing was logged lately",
+            context.config.stack
+        ))
+        .hint("`deployer up` deploys one")
+        .hint("look further back: `--since 24h`"));
+    }
+    if settings.follow {
+        watch.go_on();
+        self::read(context, &mut watch, &log).await.map(|_| ())
+    } else {
+        if read == 0 {
+            context
+                .sink
+                .note("nothing was logged in that time: `--since 24h` looks further back");
+        }
+        Ok(())
+    }
+}
+
+/// Reads to the end that there is; `None` when nobody takes the lines any more.
+async fn read(
+    context: Context<'_>,
+    watch: &mut LogWatch<'_>,
+    log: &Log,
+) -> Result<Option<u64>, Failure> {
+    let terms = Terms {
+        pace: context.config.access.pace,
+        deadline: Instant::now() + FOR_EVER,
+        stop: Some(context.stop),
+    };
+    match engine::follow(watch, terms, context.sink).await {
+        Ok(Followed::Ended(LogEnd::Read(lines))) => Ok(Some(lines)),
+        Ok(Followed::Ended(LogEnd::NotTaken(error))) if error.kind() == io::ErrorKind::BrokenPipe => {
+            Ok(None)
+        }
+        Ok(Followed::Ended(LogEnd::NotTaken(error))) => {
+            Err(Failure::new(FailureKind::Unexpected, "cannot write to standard output").because(error))
+        }
+        Ok(Followed::DeadlinePassed) => Ok(None),
+        Ok(Followed::Stopped) => Err(Failure::interrupted()),
+        Err(error) if error.kind == RemoteErrorKind::NotFound => {
+            Err(Failure::preflight(format!("there is no log group `{}`", log.group))
+                .because(error)
+                .hint("somebody deleted it: make one of that name again, or `deployer down` and `deployer up`"))
+        }
+        Err(error) => Err(context.remote_failure(&error)),
+    }
+}
+
+/// Where the service logs to.
+struct Log {
+    group: String,
+    has_service: bool,
+}
+
+/// Finds the log by the stack's outputs.
+async fn find(context: Context<'_>, world: &dyn World) -> Result<Log, Failure> {
+    let name = &context.config.stack;
+    let Some(stack) = context.observe(world).await? else {
+        return Err(Failure::preflight(format!("there is no stack `{name}`"))
+            .hint("`deployer up` makes it; is this the right account, region and `--stack`?"));
+    };
+    let Some(group) = stack.outputs.get("LogGroupName").cloned() else {
+        return Err(
+            Failure::preflight(format!("the stack `{name}` names no log group"))
+                .because(format!(
+                    "it is {}, without the output `LogGroupName`",
+                    stack.status
+                ))
+                .hint("`deployer up` completes it"),
+        );
+    };
+    Ok(Log {
+        group,
+        has_service: stack.outputs.contains_key("ServiceName"),
+    })
+}

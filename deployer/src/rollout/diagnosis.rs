@@ -1,0 +1,247 @@
+//! Names the cause of a rollout that does not succeed, and what to do about it. Pure.
+
+use serde::Serialize;
+
+use super::Evidence;
+use super::recognition::{Cause, recognise};
+
+#[cfg(test)]
+mod tests;
+
+/// What has to be known beside the evidence.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// TCP port that the program should listen on.
+    pub port: u16,
+    /// Memory of a task, MiB, as the template is given it.
+    pub memory: Option<&'a str>,
+    /// Processor of the tasks.
+    pub architecture: &'a str,
+    /// Did the rollout end, rather than go on by itself?
+    pub over: bool,
+    /// The command that shows the log.
+    pub logs: &'a str,
+}
+
+/// What is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Diagnosis {
+    /// The cause in one sentence, a fragment that begins in lower case.
+    pub message: String,
+    /// What to do; commands stand between backticks.
+    pub hints: Vec<String>,
+}
+
+/// Names the cause, where the evidence (and what was said when it failed) speaks for one.
+pub fn diagnose(
+    evidence: &Evidence,
+    said: Option<&str>,
+    context: &Context<'_>,
+) -> Option<Diagnosis> {
+    let cause = recognise(evidence, said, context.port, context.over)?;
+    let mut hints = hints(&cause, evidence, context);
+    hints.dedup();
+    Some(Diagnosis {
+        message: message(&cause, evidence, context),
+        hints,
+    })
+}
+
+/// The path that is checked.
+fn path(evidence: &Evidence) -> &str {
+    evidence
+        .health_check
+        .as_ref()
+        .map_or("the health check", |check| &check.path)
+}
+
+fn message(cause: &Cause, evidence: &Evidence, context: &Context<'_>) -> String {
+    let port = context.port;
+    let path = path(evidence);
+    match cause {
+        Cause::Architecture => format!(
+            "the program is built for another CPU architecture than that of the tasks ({})",
+            context.architecture
+        ),
+        Cause::OutOfMemory => format!(
+            "the program was killed for lack of memory{}",
+            memory(context)
+        ),
+        Cause::Ended(code) => ended(*code, context),
+        Cause::CannotStart => "the program cannot be started".to_owned(),
+        Cause::ServiceLinkedRole => "ECS lacks its service-linked role in this account".to_owned(),
+        Cause::RoleNotAssumable => "ECS cannot assume the execution role".to_owned(),
+        Cause::RoleLacks(Some(action)) => format!("the execution role lacks the right `{action}`"),
+        Cause::RoleLacks(None) => "the execution role lacks the right to pull the image".to_owned(),
+        Cause::LogGroupMissing => "the log group does not exist".to_owned(),
+        Cause::ImageMissing(Some(digest)) => format!("the image {digest} is not in the repository"),
+        Cause::ImageMissing(None) => "the image is not in the repository".to_owned(),
+        Cause::RateLimited => "the registry limits how often images are pulled".to_owned(),
+        Cause::DiskFull => "the image does not fit on the disk of a task".to_owned(),
+        Cause::NoWayOut => {
+            "the tasks have no way out to the registry: route, public address or egress 443".to_owned()
+        }
+        Cause::CannotPull => "the image cannot be pulled".to_owned(),
+        Cause::WrongAnswer(codes) => wrong_answer(codes.as_deref(), evidence),
+        Cause::ListensLocally(address) => format!(
+            "the program listens on {address}, where the load balancer cannot reach it"
+        ),
+        Cause::ListensElsewhere(other) => {
+            format!("the program listens on port {other}, the load balancer asks on port {port}")
+        }
+        Cause::NothingAnswers => format!(
+            "nothing answers on port {port}: the program listens on another port, or not on all addresses"
+        ),
+        Cause::NoAnswerInTime => format!(
+            "{path} does not answer{} on port {port}: the program is slow or stuck, or a security group is in the way",
+            in_time(evidence)
+        ),
+        Cause::ContainerUnhealthy => "the container's own health check fails".to_owned(),
+        Cause::Unhealthy => "the load balancer's health check fails".to_owned(),
+        Cause::BalancerFault => "the load balancer fails to check the targets: not your code".to_owned(),
+        Cause::NotInUse => {
+            "the load balancer does not use the targets: no listener leads to their group, or their zone is not enabled"
+                .to_owned()
+        }
+        Cause::Quota => "a quota of the account is reached".to_owned(),
+        Cause::NoAddresses => "the subnets have no free addresses left".to_owned(),
+        Cause::NoCapacity => "AWS has no capacity for these tasks in these zones: not your code".to_owned(),
+        Cause::SpotInterrupted => "interrupted Spot capacity: not your code".to_owned(),
+        Cause::Retired => "AWS took the machine under the task away: not your code".to_owned(),
+        Cause::NothingStarted => {
+            "ECS started no task and does not say why: its service-linked role is missing, or a quota is reached"
+                .to_owned()
+        }
+        Cause::StillRegistering(1) => "nothing is wrong yet: a target is still registering".to_owned(),
+        Cause::StillRegistering(number) => {
+            format!("nothing is wrong yet: {number} targets are still registering")
+        }
+    }
+}
+
+fn memory(context: &Context<'_>) -> String {
+    context
+        .memory
+        .map(|memory| format!(" ({memory} MiB)"))
+        .unwrap_or_default()
+}
+
+fn in_time(evidence: &Evidence) -> String {
+    evidence
+        .health_check
+        .as_ref()
+        .map(|check| format!(" within {} s", check.timeout_seconds))
+        .unwrap_or_default()
+}
+
+fn wrong_answer(codes: Option<&str>, evidence: &Evidence) -> String {
+    let path = path(evidence);
+    let wanted = evidence
+        .health_check
+        .as_ref()
+        .map(|check| format!(" instead of {}", check.codes))
+        .unwrap_or_default();
+    match codes {
+        Some(codes) => format!("{path} answers {codes}{wanted}"),
+        None => format!("{path} answers with another status{wanted}"),
+    }
+}
+
+/// How a program ended. Codes above 128 are those of a signal (128 and its number).
+fn ended(code: Option<i32>, context: &Context<'_>) -> String {
+    let Some(code) = code else {
+        return "the program ended by itself".to_owned();
+    };
+    let more = match code {
+        0 => ": a service has to go on running".to_owned(),
+        101 => " (it panicked)".to_owned(),
+        132 => " (illegal instruction)".to_owned(),
+        134 => " (it aborted)".to_owned(),
+        137 => {
+            let memory = memory(context);
+            return format!(
+                "the program was killed (exit code 137), perhaps for lack of memory{memory}"
+            );
+        }
+        139 => " (invalid memory access)".to_owned(),
+        143 => " (asked to by a signal)".to_owned(),
+        _ => String::new(),
+    };
+    format!("the program ended by itself with exit code {code}{more}")
+}
+
+fn hints(cause: &Cause, evidence: &Evidence, context: &Context<'_>) -> Vec<String> {
+    let logs = format!("read its log: `{} --since 1h`", context.logs);
+    let port = context.port;
+    match cause {
+        Cause::Architecture => vec![
+            "set `architecture` under `[service]` to that of the program, or build the program for that of the tasks".to_owned(),
+        ],
+        Cause::OutOfMemory => vec!["give it more: `memory` under `[service]`, or `--memory`".to_owned(), logs],
+        Cause::Ended(Some(137)) => vec![
+            logs,
+            "if it needs more memory: `memory` under `[service]`, or `--memory`".to_owned(),
+        ],
+        Cause::Ended(_) | Cause::ContainerUnhealthy => vec![logs],
+        Cause::CannotStart => vec![
+            "check `ENTRYPOINT`, `CMD` and `USER` in the Dockerfile: the program has to be there, and that user has to be allowed to run it".to_owned(),
+        ],
+        Cause::ServiceLinkedRole => vec![service_linked_role()],
+        Cause::RoleNotAssumable => vec![
+            "let `ecs-tasks.amazonaws.com` assume `ExecutionRole` in the template".to_owned(),
+        ],
+        Cause::RoleLacks(_) => vec!["give it to `ExecutionRole` in the template".to_owned()],
+        Cause::LogGroupMissing => vec![
+            "somebody deleted it: make one of that name again, or `deployer down` and `deployer up`".to_owned(),
+        ],
+        Cause::ImageMissing(_) => vec![
+            "somebody or a lifecycle rule deleted it: `deployer up` pushes what is missing".to_owned(),
+        ],
+        Cause::RateLimited | Cause::NoCapacity | Cause::SpotInterrupted | Cause::Retired | Cause::BalancerFault => {
+            vec!["wait a while, then run `deployer up` again".to_owned()]
+        }
+        Cause::DiskFull => vec!["make the image smaller: a task has 20 GiB".to_owned()],
+        Cause::NoWayOut => vec![
+            "check the template: `AssignPublicIp: ENABLED`, a route to 0.0.0.0/0 from both subnets, egress to port 443, DNS".to_owned(),
+        ],
+        // ECS's own words say it best; what is not wrong needs nothing but the time that is offered anyway.
+        Cause::CannotPull | Cause::StillRegistering(_) => Vec::new(),
+        Cause::WrongAnswer(_) => evidence
+            .health_check
+            .iter()
+            .map(|check| {
+                let (path, codes) = (&check.path, &check.codes);
+                format!("the program has to answer `GET {path}` with {codes}")
+            })
+            .chain([logs])
+            .collect(),
+        Cause::ListensLocally(_) | Cause::ListensElsewhere(_) | Cause::NothingAnswers => vec![
+            format!("listen on `0.0.0.0` and port {port}, which the variable `PORT` names"),
+            logs,
+        ],
+        Cause::NoAnswerInTime | Cause::Unhealthy => evidence
+            .health_check
+            .iter()
+            .map(|check| {
+                let path = &check.path;
+                format!("try it here: start the program, then `curl -i http://localhost:{port}{path}`")
+            })
+            .chain([logs])
+            .collect(),
+        Cause::NotInUse => vec![
+            "check the template: a listener that forwards to the target group, and subnets of the same zones".to_owned(),
+        ],
+        Cause::Quota => vec![
+            "ask for more: `aws service-quotas list-service-quotas --service-code fargate` shows what there is".to_owned(),
+        ],
+        Cause::NoAddresses => vec!["set a larger `VpcCidr` under `[parameters]`".to_owned()],
+        Cause::NothingStarted => vec![
+            service_linked_role(),
+            "look at the quotas: `aws service-quotas list-service-quotas --service-code fargate`".to_owned(),
+        ],
+    }
+}
+
+fn service_linked_role() -> String {
+    "make it: `aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com`".to_owned()
+}
