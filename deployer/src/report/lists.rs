@@ -6,6 +6,7 @@ use crate::commands::history::{Deployment, History};
 use crate::commands::plan::{Course, Plan};
 use crate::names::Digest;
 use crate::stack::change::Change;
+use crate::stack::past::End;
 
 /// A plan as a list.
 pub(super) fn plan(plan: &Plan) -> String {
@@ -69,7 +70,11 @@ pub(super) fn history(history: &History) -> String {
         let _ = writeln!(
             text,
             "{revision:>8}  {image:<12}  {at:<20}  {purpose:<8}  {}",
-            end.line()
+            match (end, &deployment.revision) {
+                // It brought no version that could be in place.
+                (End::InPlace, None) => "done".to_owned(),
+                _ => end.line(),
+            }
         );
     }
     text
@@ -79,7 +84,6 @@ pub(super) fn history(history: &History) -> String {
 mod tests {
     use super::*;
     use crate::stack::change::PropertyChange;
-    use crate::stack::past::End;
 
     fn digest(first: char) -> String {
         format!("sha256:{}", first.to_string().repeat(64))
@@ -147,6 +151,7 @@ mod tests {
                     },
                 ),
                 deployment(Some(3), End::TakenBack),
+                deployment(None, End::InPlace),
             ],
         };
         insta::assert_snapshot!(super::history(&history), @"
@@ -154,6 +159,7 @@ mod tests {
               12  aaaaaaaaaaaa  2026-11-24T10:00:00Z  up        in place
                -  -             2026-11-24T10:00:00Z  another   failed: service on Fargate (Service): no capacity
                3  aaaaaaaaaaaa  2026-11-24T10:00:00Z  up        taken back: it did not work
+               -  -             2026-11-24T10:00:00Z  another   done
         ");
     }
 }

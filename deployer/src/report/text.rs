@@ -334,8 +334,14 @@ pub(super) fn rollout(
     ours: &str,
     failures: Option<(u32, u32)>,
 ) -> String {
+    // Those of before that failed are remembered by some endpoints for as long as the service lives.
+    let is_part = |deployment: &&Deployment| {
+        deployment.task_definition == ours
+            || deployment.desired + deployment.running + deployment.pending > 0
+    };
     let rows: Vec<String> = deployments
         .iter()
+        .filter(is_part)
         .map(|deployment| {
             let is_ours = deployment.task_definition == ours;
             let name = if is_ours { "new" } else { "old" };

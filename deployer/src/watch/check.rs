@@ -108,6 +108,11 @@ fn is_of(version: &str, digest: &Digest) -> bool {
         .is_some_and(|(_, build)| build == digest.short())
 }
 
+/// Does this say something that the one before did not? How far off a clock is differs a little each time.
+fn is_news(last: &Checked, found: &Checked) -> bool {
+    last.verdict != found.verdict || (found.verdict != Verdict::Skewed && last.cause != found.cause)
+}
+
 #[async_trait]
 impl crate::engine::Subject for Verification<'_> {
     type End = Checked;
@@ -127,10 +132,7 @@ impl crate::engine::Subject for Verification<'_> {
                 self.digest.short()
             ));
         }
-        let news = self
-            .last
-            .as_ref()
-            .is_none_or(|last| (last.verdict, &last.cause) != (found.verdict, &found.cause));
+        let news = self.last.as_ref().is_none_or(|last| is_news(last, &found));
         if news || satisfied {
             self.sink.send(&Event::Checked {
                 check: found.clone(),

@@ -78,11 +78,17 @@ impl Site<'_> {
                 config.verify_timeout.as_secs()
             ),
         );
+        let what_else = match last.map(|last| last.verdict) {
+            Some(checker::Verdict::Skewed) => {
+                "time does not mend it: look at the program, and at this machine's own clock"
+            }
+            Some(_) | None => "allow more time: `--verify-timeout 5m`",
+        };
         Err(Setback::Live(
             failure
                 .because(cause)
                 .hint(format!("look yourself: `curl -i {}`", url.shown))
-                .hint("allow more time: `--verify-timeout 5m`"),
+                .hint(what_else),
         ))
     }
 }

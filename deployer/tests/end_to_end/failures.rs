@@ -1,0 +1,150 @@
+//! Deployments that fail: each leaves the old version serving, says why, and ends with its exit code.
+
+use crate::copy::Copy;
+use crate::load::Load;
+use crate::outside::Outside;
+use crate::run::{CleanUp, Surroundings};
+use crate::step;
+
+/// The service with a fault, in the copy.
+const FAULTY: &str = "deployer/tests/end_to_end/faulty/deployer.toml";
+const DOCKERFILE: &str = "deployer/tests/end_to_end/faulty/Dockerfile";
+
+/// What is wrong with a version, how its deployment ends, and what the message names.
+struct Case {
+    fault: &'static str,
+    exit_code: i32,
+    words: &'static [&'static str],
+}
+
+const CASES: [Case; 4] = [
+    Case {
+        fault: "exits",
+        exit_code: 4,
+        words: &[
+            "the program ended by itself with exit code 7",
+            "cannot open the database",
+        ],
+    },
+    Case {
+        fault: "wrong-port",
+        exit_code: 4,
+        words: &["listens on port 9090, the load balancer asks on port 8080"],
+    },
+    Case {
+        fault: "unhealthy",
+        exit_code: 4,
+        words: &["/health answers 500 instead of 200"],
+    },
+    Case {
+        fault: "wrong-clock",
+        exit_code: 6,
+        words: &["is SKEWED", "ahead"],
+    },
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures() {
+    let copy = Copy::of_the_project();
+    let surroundings = Surroundings::new(&copy);
+    let _clean_up = CleanUp(&surroundings);
+    let outside = Outside::new(&surroundings);
+    let faulty = |fault: &str| {
+        let text = copy.read(DOCKERFILE);
+        let line = text
+            .lines()
+            .find(|line| line.starts_with("ENV FAULT="))
+            .expect("the line");
+        copy.write(
+            DOCKERFILE,
+            &text.replace(line, &format!("ENV FAULT={fault}")),
+        );
+        surroundings.deployer(&[
+            "up",
+            "--local",
+            "--config",
+            FAULTY,
+            "--verify-timeout",
+            "6s",
+        ])
+    };
+
+    step("a first deployment that fails leaves nothing that runs");
+    let first = faulty("exits");
+    first.failed_with(4, &["exit code 7", "nothing ran before it"]);
+    assert_eq!(outside.containers().await, Vec::<String>::new());
+
+    step("and is repaired by the next `up`");
+    surroundings.deployer(&["up", "--local"]).succeeded();
+    let version = outside.version().await;
+
+    let load = Load::start(outside.url().await, outside.port());
+    load.wait_for_requests(50).await;
+    for case in CASES {
+        step(&format!("a version with a fault: {}", case.fault));
+        let finished = faulty(case.fault);
+        finished.failed_with(case.exit_code, case.words);
+        finished.failed_with(case.exit_code, &["is in place again and answers"]);
+        assert_eq!(outside.version().await, version, "{}", case.fault);
+        assert_eq!(outside.containers().await.len(), 2);
+    }
+
+    step("an image that is not in the repository");
+    let nowhere = format!("sha256:{}", "0".repeat(64));
+    surroundings
+        .deployer(&["rollback", "--local", "--to", &nowhere])
+        .failed_with(3, &["is not in the repository", &nowhere]);
+
+    step("a template with an invalid resource");
+    let template = copy.read("infra/service.yaml");
+    for (resource, exit_code, words) in INVALID {
+        let broken = template.replace("Outputs:\n", &format!("{resource}\nOutputs:\n"));
+        copy.write("infra/broken.yaml", &broken);
+        surroundings
+            .deployer(&["up", "--local", "--template", "infra/broken.yaml"])
+            .failed_with(exit_code, words);
+        assert_eq!(outside.version().await, version, "{resource}");
+    }
+
+    let result = load.stop().await;
+    println!(
+        "{} requests, failed: {:?}",
+        result.requests, result.failures
+    );
+    assert_eq!(
+        result.failures,
+        Vec::<String>::new(),
+        "of {} requests",
+        result.requests
+    );
+
+    step("the history tells all of it, and `rollback` goes back on demand");
+    let history = surroundings.deployer(&["history", "--local"]);
+    history.succeeded();
+    assert_eq!(
+        history.stdout.matches("taken back").count(),
+        1 + CASES.len(),
+        "{}",
+        history.stdout
+    );
+    faulty("none").succeeded();
+    assert_ne!(outside.version().await, version);
+    surroundings.deployer(&["rollback", "--local"]).succeeded();
+    assert_eq!(outside.version().await, version);
+
+    surroundings.deployer(&["down", "--local"]).succeeded();
+}
+
+/// Resources that CloudFormation refuses, or cannot make; with the exit code, and what the message names.
+const INVALID: [(&str, i32, &[&str]); 2] = [
+    (
+        "  Nonsense:\n    Type: AWS::Does::NotExist\n",
+        3,
+        &["CloudFormation refuses the change", "AWS::Does::NotExist"],
+    ),
+    (
+        "  Nowhere:\n    Type: AWS::ElasticLoadBalancingV2::Listener\n    Properties:\n      LoadBalancerArn: arn:aws:elasticloadbalancing:us-east-1:000000000000:loadbalancer/app/none/0123456789abcdef\n      Port: 81\n      Protocol: HTTP\n      DefaultActions: [{Type: forward, TargetGroupArn: !Ref TargetGroup}]\n",
+        4,
+        &["Nowhere", "what was there before is in place again"],
+    ),
+];
