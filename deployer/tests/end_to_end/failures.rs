@@ -72,7 +72,7 @@ async fn failures() {
     step("a first deployment that fails leaves nothing that runs");
     let first = faulty("exits");
     first.failed_with(4, &["exit code 7", "nothing ran before it"]);
-    assert_eq!(outside.containers().await, Vec::<String>::new());
+    outside.wait_for_running_containers(0).await;
 
     step("and is repaired by the next `up`");
     surroundings.deployer(&["up", "--local"]).succeeded();
@@ -86,7 +86,7 @@ async fn failures() {
         finished.failed_with(case.exit_code, case.words);
         finished.failed_with(case.exit_code, &["is in place again and answers"]);
         assert_eq!(outside.version().await, version, "{}", case.fault);
-        assert_eq!(outside.containers().await.len(), 2);
+        outside.wait_for_running_containers(2).await;
     }
 
     step("an image that is not in the repository");

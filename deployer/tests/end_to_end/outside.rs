@@ -60,12 +60,37 @@ impl Outside {
 
     /// Identifiers of the containers that belong to the emulator at our port, running or not, sorted.
     pub(crate) async fn containers(&self) -> Vec<String> {
+        self.list_containers("true").await
+    }
+
+    /// The same, of those that run.
+    async fn running_containers(&self) -> Vec<String> {
+        self.list_containers("false").await
+    }
+
+    /// Waits until so many run: one that was told to end may take its time.
+    pub(crate) async fn wait_for_running_containers(&self, count: usize) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        loop {
+            let running = self.running_containers().await;
+            if running.len() == count {
+                return;
+            }
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "not {count} containers run, but {running:?}"
+            );
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    async fn list_containers(&self, all: &str) -> Vec<String> {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("a host name");
         let filters = serde_json::json!({ "label": [format!("ministack.instance={}:{}", host.trim(), self.port)] });
         let found = self
             .ask_docker(
                 "/containers/json",
-                &[("all", "true"), ("filters", &filters.to_string())],
+                &[("all", all), ("filters", &filters.to_string())],
             )
             .await;
         let mut ids: Vec<String> = found
