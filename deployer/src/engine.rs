@@ -28,6 +28,11 @@ impl Pace {
         poll: Duration::from_millis(250),
         slowest: Duration::from_secs(2),
     };
+
+    /// Pause before a call that failed is made again; it doubles from there.
+    pub(crate) fn first_pause(self) -> Duration {
+        self.poll / 5
+    }
 }
 
 /// Something that changes by itself and comes to an end.
@@ -86,7 +91,7 @@ pub async fn follow<S: Subject>(
 }
 
 /// A pause that is up to a tenth longer or shorter, so that several programs do not march in step.
-fn jittered(pause: Duration) -> Duration {
+pub(crate) fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(rand::random_range(0.9..1.1))
 }
 

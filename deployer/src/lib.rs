@@ -10,7 +10,7 @@
 //! - [`stack`] and [`rollout`] are pure: what CloudFormation and ECS say, and what follows from it.
 //! - [`engine`] is the only loop; [`watch`] is what it follows.
 //! - [`event`] is the contract with the reporters in [`report`], the only place that prints.
-//! - [`remote`] are the traits that `aws` implements, the only files that name an SDK crate.
+//! - [`remote`] are the traits that `aws` implements, the only files that name an SDK crate; [`steady`] repeats what fails in passing.
 //! - [`image`] compiles, packs and pushes without Docker; [`process`] is the only file that starts programs.
 //! - [`local`] looks after the AWS emulator that `--local` uses.
 
@@ -29,6 +29,7 @@ pub mod remote;
 pub mod report;
 pub mod rollout;
 pub mod stack;
+pub mod steady;
 pub mod watch;
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 
+use super::error::incomplete;
 use super::{Aws, error};
 use crate::remote::{Logs, Remote, RemoteErrorKind};
 
@@ -37,8 +38,10 @@ impl Logs for Aws {
             .send()
             .await
             .map_err(error::of("DescribeLogGroups"))?;
-        Ok(answer
-            .log_groups()
+        let groups = answer
+            .log_groups
+            .ok_or_else(|| incomplete("DescribeLogGroups", "log groups"))?;
+        Ok(groups
             .iter()
             .any(|found| found.log_group_name() == Some(group)))
     }

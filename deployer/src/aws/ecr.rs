@@ -2,8 +2,9 @@
 
 use async_trait::async_trait;
 
+use super::error::incomplete;
 use super::{Aws, error};
-use crate::remote::{Login, Remote, RemoteError, RemoteErrorKind, Repositories};
+use crate::remote::{Login, Remote, RemoteErrorKind, Repositories};
 
 #[async_trait]
 impl Repositories for Aws {
@@ -16,10 +17,13 @@ impl Repositories for Aws {
             .await
             .map_err(error::of("DescribeRepositories"));
         match answer {
-            Ok(answer) => Ok(answer
-                .repositories()
-                .first()
-                .and_then(|repository| repository.repository_uri.clone())),
+            // A repository that does not exist is an error here, never an empty list.
+            Ok(answer) => match answer.repositories().first() {
+                Some(repository) if repository.repository_uri.is_some() => {
+                    Ok(repository.repository_uri.clone())
+                }
+                Some(_) | None => Err(incomplete("DescribeRepositories", "the repository")),
+            },
             Err(error) if error.kind == RemoteErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
@@ -37,13 +41,7 @@ impl Repositories for Aws {
             .first()
             .and_then(|data| data.authorization_token())
             .and_then(login_of)
-            .ok_or_else(|| RemoteError {
-                kind: RemoteErrorKind::Unreachable,
-                operation: "GetAuthorizationToken",
-                code: None,
-                message: "the answer holds no login".to_owned(),
-                request_id: None,
-            })
+            .ok_or_else(|| incomplete("GetAuthorizationToken", "a login"))
     }
 }
 

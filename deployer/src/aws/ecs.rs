@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use aws_sdk_ecs::types::{self, DesiredStatus, TaskDefinitionStatus};
 
+use super::error::incomplete;
 use super::{Aws, error};
 use crate::remote::{Remote, RemoteErrorKind, Rollouts};
 use crate::rollout::{Deployment, Service, StoppedTask, Target, Task};
@@ -26,6 +27,10 @@ impl Rollouts for Aws {
             Err(error) if error.kind == RemoteErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
+        // One that does not exist is told as a failure.
+        if answer.services().is_empty() && answer.failures().is_empty() {
+            return Err(incomplete("DescribeServices", "the service"));
+        }
         Ok(answer
             .services()
             .iter()
@@ -64,6 +69,9 @@ impl Rollouts for Aws {
             .await
             .map_err(error::of("DescribeClusters"));
         match answer {
+            Ok(answer) if answer.clusters().is_empty() && answer.failures().is_empty() => {
+                Err(incomplete("DescribeClusters", "the cluster"))
+            }
             Ok(answer) => Ok(answer
                 .clusters()
                 .iter()
@@ -92,7 +100,10 @@ impl Rollouts for Aws {
                 .map_err(error::of("ListTaskDefinitions"))?;
             // A prefix, for some endpoints: those of another family that begins alike are not ours.
             let ours = |arn: &&String| family_of(arn) == Some(family);
-            left.extend(answer.task_definition_arns().iter().filter(ours).cloned());
+            let page = answer
+                .task_definition_arns
+                .ok_or_else(|| incomplete("ListTaskDefinitions", "task definitions"))?;
+            left.extend(page.iter().filter(ours).cloned());
             token = answer.next_token;
             if token.is_none() {
                 break;
@@ -130,7 +141,9 @@ impl Aws {
             .await
             .map_err(error::of("ListTasks"));
         let arns = match listed {
-            Ok(answer) => answer.task_arns.unwrap_or_default(),
+            Ok(answer) => answer
+                .task_arns
+                .ok_or_else(|| incomplete("ListTasks", "tasks"))?,
             Err(error) if error.kind == RemoteErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(error),
         };
@@ -145,7 +158,9 @@ impl Aws {
             .send()
             .await
             .map_err(error::of("DescribeTasks"))?;
-        Ok(answer.tasks.unwrap_or_default())
+        answer
+            .tasks
+            .ok_or_else(|| incomplete("DescribeTasks", "tasks"))
     }
 }
 

@@ -105,7 +105,10 @@ async fn execute(
     )
     .await
     .map_err(failed)?;
-    world.execute(change_set, &token).await.map_err(failed)?;
+    world
+        .execute(&stack.id, change_set, &token)
+        .await
+        .map_err(failed)?;
     context.sink.send(&Event::OperationBegun {
         operation: "update",
         stack_id: stack.id.clone(),
