@@ -20,11 +20,15 @@ impl Logs for Aws {
             .await
             .map_err(error::of("GetLogEvents"));
         match answer {
-            Ok(answer) => Ok(answer
-                .events()
-                .iter()
-                .filter_map(|event| event.message.clone())
-                .collect()),
+            Ok(answer) => {
+                let events = answer
+                    .events
+                    .ok_or_else(|| incomplete("GetLogEvents", "events"))?;
+                Ok(events
+                    .into_iter()
+                    .filter_map(|event| event.message)
+                    .collect())
+            }
             Err(error) if error.kind == RemoteErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(error),
         }
