@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::event::Sink;
 use crate::remote::{Remote, RemoteError};
+
+/// How far beyond the deadline a look that began before it may last.
+const LAST_LOOK: Duration = Duration::from_secs(30);
 
 /// How often to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +70,10 @@ pub async fn follow<S: Subject>(
     let mut pause = pace.poll;
     let mut failing = false;
     loop {
-        match subject.look().await {
+        let Ok(looked) = timeout_at(deadline + LAST_LOOK, subject.look()).await else {
+            return Ok(Followed::DeadlinePassed);
+        };
+        match looked {
             Ok(Some(end)) => return Ok(Followed::Ended(end)),
             Ok(None) => {
                 pause = pace.poll;
@@ -150,6 +156,26 @@ mod tests {
         let mut script = Script(VecDeque::from([error(RemoteErrorKind::Credentials)]));
         let end = follow(&mut script, Pace::REMOTE, in_a_minute(), &sink()).await;
         assert_eq!(end.unwrap_err().kind, RemoteErrorKind::Credentials);
+    }
+
+    /// A look that has no end.
+    struct Stuck;
+
+    #[async_trait]
+    impl Subject for Stuck {
+        type End = u32;
+
+        async fn look(&mut self) -> Remote<Option<u32>> {
+            std::future::pending().await
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_deadline_holds_while_a_look_hangs() {
+        let began = Instant::now();
+        let end = follow(&mut Stuck, Pace::REMOTE, in_a_minute(), &sink()).await;
+        assert!(matches!(end, Ok(Followed::DeadlinePassed)));
+        assert!(began.elapsed() <= Duration::from_mins(2));
     }
 
     #[tokio::test(start_paused = true)]

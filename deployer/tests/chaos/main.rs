@@ -22,7 +22,7 @@ mod run;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use copy::Copy;
 use fault::{Plan, QUICK};
@@ -34,6 +34,8 @@ use run::{CleanUp, Surroundings};
 const PERCENT: u64 = 20;
 /// Rounds unless told otherwise: each fault once for each call.
 const ROUNDS: usize = QUICK.len();
+/// The Docker engine may take this long to remove a container whose task has ended.
+const REMOVED_WITHIN: Duration = Duration::from_secs(30);
 /// Emulators that are used at the same time: most of the time is spent waiting.
 const LANES: usize = 4;
 
@@ -169,7 +171,7 @@ impl<'a> Lane<'a> {
         }
         self.command("down", round, seed.rotate_left(2)).await;
         assert_eq!(self.outside.stack_status().await, None);
-        assert_eq!(self.outside.containers().await, Vec::<String>::new());
+        self.assert_containers(0).await;
     }
 
     /// Changes the image without compiling anything.
@@ -213,7 +215,18 @@ impl<'a> Lane<'a> {
             matches!(status.as_str(), "UPDATE_COMPLETE" | "CREATE_COMPLETE"),
             "{status}"
         );
-        assert_eq!(self.outside.containers().await.len(), 2);
+        self.assert_containers(2).await;
         self.outside.version().await
+    }
+
+    /// So many containers are there, as soon as the Docker engine has removed those that ended.
+    async fn assert_containers(&self, count: usize) {
+        let mut found = self.outside.containers().await;
+        let began = Instant::now();
+        while found.len() != count && began.elapsed() < REMOVED_WITHIN {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            found = self.outside.containers().await;
+        }
+        assert_eq!(found.len(), count, "{found:?}");
     }
 }
