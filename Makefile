@@ -6,7 +6,7 @@ SHELL := /bin/bash
 # Cargo knows where it put the program: the target folder may be set in several ways.
 DEPLOYER := cargo run --quiet --locked --package deployer --
 
-.PHONY: help up down status bootstrap build test check format clippy docs unit lint-template e2e
+.PHONY: help up down status bootstrap build test check format clippy docs unit lint-template e2e chaos chaos-short
 
 help: ## Shows this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -26,9 +26,9 @@ bootstrap: ## Installs and starts what is missing on this machine
 build:
 	@cargo build --locked --package deployer --package checker
 
-test: bootstrap check e2e ## Everything that is tested: style, documentation, unit and HTTP tests, template, end to end
+test: bootstrap check e2e chaos-short ## Everything that is tested: style, documentation, unit and HTTP tests, template, end to end
 
-check: format clippy docs unit lint-template ## All of `make test` but the end-to-end test
+check: format clippy docs unit lint-template ## All of `make test` but what runs in containers
 
 format:
 	cargo fmt --all --check
@@ -47,3 +47,9 @@ lint-template:
 
 e2e: build ## Up, no change, change under load, kill and converge, down: in real containers
 	cargo test --locked --package deployer --test end_to_end -- --nocapture --test-threads 1
+
+chaos: build ## Fifty times up, changed and down while requests are throttled, reset, cut, garbled or lost: about a quarter of an hour
+	CHAOS_ROUNDS=50 cargo test --locked --package deployer --test chaos -- --nocapture
+
+chaos-short: build
+	CHAOS_ROUNDS=4 cargo test --locked --package deployer --test chaos -- --nocapture

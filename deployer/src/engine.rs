@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::event::Sink;
 use crate::remote::{Remote, RemoteError};
 use crate::stop::Stop;
+
+/// How far beyond the deadline a look that began before it may last.
+const LAST_LOOK: Duration = Duration::from_secs(30);
 
 /// How often to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +32,11 @@ impl Pace {
         poll: Duration::from_millis(250),
         slowest: Duration::from_secs(2),
     };
+
+    /// Pause before a call that failed is made again; it doubles from there.
+    pub(crate) fn first_pause(self) -> Duration {
+        self.poll / 5
+    }
 }
 
 /// Something that changes by itself and comes to an end.
@@ -105,7 +113,10 @@ async fn look_until<S: Subject>(
     let mut pause = pace.poll;
     let mut failing = false;
     loop {
-        match subject.look().await {
+        let Ok(looked) = timeout_at(deadline + LAST_LOOK, subject.look()).await else {
+            return Ok(Followed::DeadlinePassed);
+        };
+        match looked {
             Ok(Some(end)) => return Ok(Followed::Ended(end)),
             Ok(None) => {
                 pause = pace.poll;
@@ -129,7 +140,7 @@ async fn look_until<S: Subject>(
 }
 
 /// A pause that is up to a tenth longer or shorter, so that several programs do not march in step.
-fn jittered(pause: Duration) -> Duration {
+pub(crate) fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(rand::random_range(0.9..1.1))
 }
 
@@ -211,6 +222,26 @@ mod tests {
         let mut script = Script(VecDeque::from([error(RemoteErrorKind::Credentials)]));
         let end = follow(&mut script, for_a_minute(), &sink()).await;
         assert_eq!(end.unwrap_err().kind, RemoteErrorKind::Credentials);
+    }
+
+    /// A look that has no end.
+    struct Stuck;
+
+    #[async_trait]
+    impl Subject for Stuck {
+        type End = u32;
+
+        async fn look(&mut self) -> Remote<Option<u32>> {
+            std::future::pending().await
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_deadline_holds_while_a_look_hangs() {
+        let began = Instant::now();
+        let end = follow(&mut Stuck, for_a_minute(), &sink()).await;
+        assert!(matches!(end, Ok(Followed::DeadlinePassed)));
+        assert!(began.elapsed() <= Duration::from_mins(2));
     }
 
     #[tokio::test(start_paused = true)]

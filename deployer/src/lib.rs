@@ -10,7 +10,7 @@
 //! - [`stack`] and [`rollout`] are pure: what CloudFormation and ECS say, and what follows from it.
 //! - [`engine`] is the only loop; [`watch`] is what it follows.
 //! - [`event`] is the contract with the reporters in [`report`], the only place that prints.
-//! - [`remote`] are the traits that `aws` implements, the only files that name an SDK crate.
+//! - [`remote`] are the traits that `aws` implements, the only files that name an SDK crate; [`steady`] repeats what fails in passing.
 //! - [`printable`] is what may reach a terminal of what others wrote.
 //! - [`image`] compiles, packs and pushes without Docker; [`process`] is the only file that starts programs.
 //! - [`local`] looks after the AWS emulator that `--local` uses.
@@ -33,6 +33,7 @@ pub mod report;
 pub mod rollout;
 pub mod stack;
 pub mod state;
+pub mod steady;
 pub mod stop;
 pub mod watch;
 

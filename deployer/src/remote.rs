@@ -136,8 +136,8 @@ pub trait Stacks: Send + Sync {
     async fn propose(&self, stack: &StackId, wanted: &Wanted, token: &str) -> Remote<String>;
     /// Where a change set stands.
     async fn proposal(&self, change_set: &str) -> Remote<Proposal>;
-    /// Begins to execute a change set.
-    async fn execute(&self, change_set: &str, token: &str) -> Remote<()>;
+    /// Begins to execute a change set of this stack.
+    async fn execute(&self, stack: &StackId, change_set: &str, token: &str) -> Remote<()>;
     /// Removes a change set that will not be executed.
     async fn discard(&self, change_set: &str) -> Remote<()>;
     /// Begins to delete a stack.

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use aws_sdk_cloudformation::types::StackStatus;
 
+use super::error::incomplete;
 use super::{Aws, error};
 use crate::remote::{Account, Remote};
 
@@ -27,16 +28,22 @@ impl Account for Aws {
             .send()
             .await
             .map_err(error::of("DescribeRepositories"))?;
+        // An answer that tells nothing must not be read as nobody being there.
         let stacks = stacks
-            .stacks()
+            .stacks
+            .ok_or_else(|| incomplete("DescribeStacks", "stacks"))?;
+        let clusters = clusters
+            .cluster_arns
+            .ok_or_else(|| incomplete("ListClusters", "clusters"))?;
+        let repositories = repositories
+            .repositories
+            .ok_or_else(|| incomplete("DescribeRepositories", "repositories"))?;
+        let stacks = stacks
             .iter()
             .filter(|stack| stack.stack_status() != Some(&StackStatus::DeleteComplete))
             .map(|stack| format!("stack {}", stack.stack_name().unwrap_or_default()));
-        let clusters = clusters
-            .cluster_arns()
-            .iter()
-            .map(|arn| format!("cluster {arn}"));
-        let repositories = repositories.repositories().iter().map(|repository| {
+        let clusters = clusters.iter().map(|arn| format!("cluster {arn}"));
+        let repositories = repositories.iter().map(|repository| {
             format!(
                 "repository {}",
                 repository.repository_name().unwrap_or_default()

@@ -7,9 +7,10 @@ use aws_sdk_cloudformation::types::{
     self, Capability, ChangeSetStatus, DeploymentConfig, DeploymentConfigMode, TemplateStage,
 };
 
+use super::error::incomplete;
 use super::{Aws, error};
 use crate::names::{StackId, StackName};
-use crate::remote::{Proposal, Remote, RemoteError, RemoteErrorKind, Resource, Stacks, Wanted};
+use crate::remote::{Proposal, Remote, RemoteError, Resource, Stacks, Wanted};
 use crate::stack::change::{Change, PropertyChange};
 use crate::stack::status::StackStatus;
 use crate::stack::{Observed, ResourceEvent};
@@ -25,7 +26,11 @@ impl Stacks for Aws {
             .await
             .map_err(error::of("DescribeStacks"));
         match answer {
-            Ok(answer) => Ok(answer.stacks().first().map(observed)),
+            // A stack that does not exist is an error here, never an empty list.
+            Ok(answer) => match answer.stacks().first() {
+                Some(stack) => observed(stack).map(Some),
+                None => Err(incomplete("DescribeStacks", "the stack")),
+            },
             Err(error) if says_absent(&error) => Ok(None),
             Err(error) => Err(error),
         }
@@ -63,7 +68,7 @@ impl Stacks for Aws {
             .map_err(error::of("GetTemplate"))?;
         answer
             .template_body
-            .ok_or_else(|| incomplete("GetTemplate"))
+            .ok_or_else(|| incomplete("GetTemplate", "a template"))
     }
 
     async fn resources(&self, stack: &StackId) -> Remote<Vec<Resource>> {
@@ -78,16 +83,9 @@ impl Stacks for Aws {
                 .send()
                 .await
                 .map_err(error::of("ListStackResources"))?;
-            for summary in answer.stack_resource_summaries() {
-                resources.push(Resource {
-                    logical_id: summary.logical_resource_id().unwrap_or_default().to_owned(),
-                    physical_id: summary.physical_resource_id.clone(),
-                    resource_type: summary.resource_type().unwrap_or_default().to_owned(),
-                    status: summary
-                        .resource_status()
-                        .map(|status| status.as_str().to_owned())
-                        .unwrap_or_default(),
-                });
+            let lacking = || incomplete("ListStackResources", "resources");
+            for summary in answer.stack_resource_summaries.ok_or_else(lacking)? {
+                resources.push(resource(summary).ok_or_else(lacking)?);
             }
             token = answer.next_token;
             if token.is_none() {
@@ -112,15 +110,16 @@ impl Stacks for Aws {
         answer
             .stack_id
             .map(StackId)
-            .ok_or_else(|| incomplete("CreateStack"))
+            .ok_or_else(|| incomplete("CreateStack", "an identifier"))
     }
 
     async fn propose(&self, stack: &StackId, wanted: &Wanted, token: &str) -> Remote<String> {
+        let name = format!("deployer-{token}");
         let answer = self
             .cloudformation
             .create_change_set()
             .stack_name(stack.as_str())
-            .change_set_name(format!("deployer-{token}"))
+            .change_set_name(&name)
             .template_body(&wanted.template)
             .set_parameters(Some(parameters(&wanted.parameters)))
             .capabilities(Capability::CapabilityIam)
@@ -128,8 +127,17 @@ impl Stacks for Aws {
             .client_token(token)
             .send()
             .await
-            .map_err(error::of("CreateChangeSet"))?;
-        answer.id.ok_or_else(|| incomplete("CreateChangeSet"))
+            .map_err(error::of("CreateChangeSet"));
+        match answer {
+            Ok(answer) => answer
+                .id
+                .ok_or_else(|| incomplete("CreateChangeSet", "an identifier")),
+            // The name is that of the token: it is ours, and only the answer was lost.
+            Err(error) if error.code.as_deref() == Some("AlreadyExistsException") => {
+                self.change_set_named(stack, &name).await
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn proposal(&self, change_set: &str) -> Remote<Proposal> {
@@ -145,6 +153,7 @@ impl Stacks for Aws {
                 .await
                 .map_err(error::of("DescribeChangeSet"))?;
             match answer.status() {
+                None => return Err(incomplete("DescribeChangeSet", "a status")),
                 Some(ChangeSetStatus::CreateComplete) => {}
                 Some(ChangeSetStatus::Failed | ChangeSetStatus::DeleteFailed) => {
                     let reason = answer.status_reason.unwrap_or_default();
@@ -154,7 +163,7 @@ impl Stacks for Aws {
                         Proposal::Failed(reason)
                     });
                 }
-                _ => return Ok(Proposal::Pending),
+                Some(_) => return Ok(Proposal::Pending),
             }
             changes.extend(answer.changes().iter().filter_map(change));
             token = answer.next_token;
@@ -164,7 +173,7 @@ impl Stacks for Aws {
         }
     }
 
-    async fn execute(&self, change_set: &str, token: &str) -> Remote<()> {
+    async fn execute(&self, _: &StackId, change_set: &str, token: &str) -> Remote<()> {
         self.cloudformation
             .execute_change_set()
             .change_set_name(change_set)
@@ -234,18 +243,25 @@ impl Aws {
             .send()
             .await
             .map_err(error::of("DescribeStackEvents"))?;
-        let page = answer.stack_events().iter().map(resource_event).collect();
-        Ok((page, answer.next_token))
+        let lacking = || incomplete("DescribeStackEvents", "events");
+        let events = answer.stack_events.as_ref().ok_or_else(lacking)?;
+        let page: Option<Vec<_>> = events.iter().map(resource_event).collect();
+        Ok((page.ok_or_else(lacking)?, answer.next_token))
     }
-}
 
-fn incomplete(operation: &'static str) -> RemoteError {
-    RemoteError {
-        kind: RemoteErrorKind::Unreachable,
-        operation,
-        code: None,
-        message: "the answer lacks an identifier".to_owned(),
-        request_id: None,
+    /// The identifier of the change set with this name.
+    async fn change_set_named(&self, stack: &StackId, name: &str) -> Remote<String> {
+        let answer = self
+            .cloudformation
+            .describe_change_set()
+            .stack_name(stack.as_str())
+            .change_set_name(name)
+            .send()
+            .await
+            .map_err(error::of("DescribeChangeSet"))?;
+        answer
+            .change_set_id
+            .ok_or_else(|| incomplete("DescribeChangeSet", "an identifier"))
     }
 }
 
@@ -284,25 +300,38 @@ fn parameters(values: &BTreeMap<String, String>) -> Vec<types::Parameter> {
     values.iter().map(parameter).collect()
 }
 
-fn observed(stack: &types::Stack) -> Observed {
+fn resource(summary: types::StackResourceSummary) -> Option<Resource> {
+    Some(Resource {
+        logical_id: summary.logical_resource_id?,
+        physical_id: summary.physical_resource_id,
+        resource_type: summary.resource_type?,
+        status: summary.resource_status?.as_str().to_owned(),
+    })
+}
+
+fn observed(stack: &types::Stack) -> Remote<Observed> {
+    let lacking = |what| incomplete("DescribeStacks", what);
+    let id = stack.stack_id().ok_or_else(|| lacking("an identifier"))?;
+    let status = stack.stack_status().ok_or_else(|| lacking("a status"))?;
     let outputs = stack.outputs().iter();
     let outputs = outputs
         .filter_map(|output| Some((output.output_key.clone()?, output.output_value.clone()?)));
     let parameters = stack.parameters().iter();
     let parameters = parameters
         .filter_map(|found| Some((found.parameter_key.clone()?, found.parameter_value.clone()?)));
-    Observed {
-        id: StackId(stack.stack_id().unwrap_or_default().to_owned()),
-        status: StackStatus::from(stack.stack_status().map_or("", |status| status.as_str())),
+    Ok(Observed {
+        id: StackId(id.to_owned()),
+        status: StackStatus::from(status.as_str()),
         reason: stack.stack_status_reason.clone(),
         outputs: outputs.collect(),
         parameters: parameters.collect(),
-    }
+    })
 }
 
-fn resource_event(event: &types::StackEvent) -> ResourceEvent {
-    ResourceEvent {
-        id: event.event_id().unwrap_or_default().to_owned(),
+/// `None` when something is missing that tells it from others.
+fn resource_event(event: &types::StackEvent) -> Option<ResourceEvent> {
+    Some(ResourceEvent {
+        id: event.event_id()?.to_owned(),
         logical_id: event.logical_resource_id().unwrap_or_default().to_owned(),
         physical_id: event
             .physical_resource_id
@@ -317,12 +346,9 @@ fn resource_event(event: &types::StackEvent) -> ResourceEvent {
             .resource_status_reason
             .clone()
             .filter(|reason| !reason.is_empty()),
-        at_ms: event
-            .timestamp()
-            .and_then(|at| at.to_millis().ok())
-            .unwrap_or_default(),
+        at_ms: event.timestamp()?.to_millis().ok()?,
         token: event.client_request_token.clone(),
-    }
+    })
 }
 
 fn change(found: &types::Change) -> Option<Change> {
@@ -362,6 +388,7 @@ fn change(found: &types::Change) -> Option<Change> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::remote::RemoteErrorKind;
 
     #[test]
     fn no_changes_and_no_stack_are_recognised_by_their_messages() {

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use chrono::DateTime;
 
+use super::error::incomplete;
 use super::{Aws, error};
 use crate::remote::{LogLine, LogPage, Logs, Remote, RemoteErrorKind};
 
@@ -20,11 +21,15 @@ impl Logs for Aws {
             .await
             .map_err(error::of("GetLogEvents"));
         match answer {
-            Ok(answer) => Ok(answer
-                .events()
-                .iter()
-                .filter_map(|event| event.message.clone())
-                .collect()),
+            Ok(answer) => {
+                let events = answer
+                    .events
+                    .ok_or_else(|| incomplete("GetLogEvents", "events"))?;
+                Ok(events
+                    .into_iter()
+                    .filter_map(|event| event.message)
+                    .collect())
+            }
             Err(error) if error.kind == RemoteErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(error),
         }
@@ -40,7 +45,10 @@ impl Logs for Aws {
             .send()
             .await
             .map_err(error::of("FilterLogEvents"))?;
-        let lines = answer.events.unwrap_or_default().into_iter();
+        let lines = answer
+            .events
+            .ok_or_else(|| error::incomplete("FilterLogEvents", "events"))?;
+        let lines = lines.into_iter();
         let lines = lines.map(|event| LogLine {
             id: event.event_id.unwrap_or_default(),
             at: event
@@ -64,8 +72,10 @@ impl Logs for Aws {
             .send()
             .await
             .map_err(error::of("DescribeLogGroups"))?;
-        Ok(answer
-            .log_groups()
+        let groups = answer
+            .log_groups
+            .ok_or_else(|| incomplete("DescribeLogGroups", "log groups"))?;
+        Ok(groups
             .iter()
             .any(|found| found.log_group_name() == Some(group)))
     }

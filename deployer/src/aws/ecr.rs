@@ -3,9 +3,10 @@
 use async_trait::async_trait;
 use aws_sdk_ecr::types::ImageIdentifier;
 
+use super::error::incomplete;
 use super::{Aws, error};
 use crate::names::Digest;
-use crate::remote::{Login, Remote, RemoteError, RemoteErrorKind, Repositories};
+use crate::remote::{Login, Remote, RemoteErrorKind, Repositories};
 
 #[async_trait]
 impl Repositories for Aws {
@@ -18,10 +19,13 @@ impl Repositories for Aws {
             .await
             .map_err(error::of("DescribeRepositories"));
         match answer {
-            Ok(answer) => Ok(answer
-                .repositories()
-                .first()
-                .and_then(|repository| repository.repository_uri.clone())),
+            // A repository that does not exist is an error here, never an empty list.
+            Ok(answer) => match answer.repositories().first() {
+                Some(repository) if repository.repository_uri.is_some() => {
+                    Ok(repository.repository_uri.clone())
+                }
+                Some(_) | None => Err(incomplete("DescribeRepositories", "the repository")),
+            },
             Err(error) if error.kind == RemoteErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
@@ -40,6 +44,10 @@ impl Repositories for Aws {
             .await
             .map_err(error::of("BatchGetImage"));
         match answer {
+            // It tells of each image that was asked for: either that it is there, or why not.
+            Ok(answer) if answer.images().is_empty() && answer.failures().is_empty() => {
+                Err(error::incomplete("BatchGetImage", "the image"))
+            }
             Ok(answer) => Ok(!answer.images().is_empty()),
             Err(error) if error.kind == RemoteErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
@@ -58,13 +66,7 @@ impl Repositories for Aws {
             .first()
             .and_then(|data| data.authorization_token())
             .and_then(login_of)
-            .ok_or_else(|| RemoteError {
-                kind: RemoteErrorKind::Unreachable,
-                operation: "GetAuthorizationToken",
-                code: None,
-                message: "the answer holds no login".to_owned(),
-                request_id: None,
-            })
+            .ok_or_else(|| incomplete("GetAuthorizationToken", "a login"))
     }
 }
 

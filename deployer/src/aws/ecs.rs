@@ -5,6 +5,7 @@ use aws_sdk_ecs::primitives::DateTime as SdkTime;
 use aws_sdk_ecs::types::{self, DesiredStatus, TaskDefinitionStatus, ThresholdType};
 use chrono::{DateTime, Utc};
 
+use super::error::incomplete;
 use super::{Aws, error};
 use crate::remote::{Remote, RemoteErrorKind, Rollouts};
 use crate::rollout::{
@@ -30,6 +31,10 @@ impl Rollouts for Aws {
             Err(error) if error.kind == RemoteErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
+        // One that does not exist is told as a failure.
+        if answer.services().is_empty() && answer.failures().is_empty() {
+            return Err(incomplete("DescribeServices", "the service"));
+        }
         Ok(answer
             .services()
             .iter()
@@ -90,6 +95,9 @@ impl Rollouts for Aws {
             .await
             .map_err(error::of("DescribeClusters"));
         match answer {
+            Ok(answer) if answer.clusters().is_empty() && answer.failures().is_empty() => {
+                Err(incomplete("DescribeClusters", "the cluster"))
+            }
             Ok(answer) => Ok(answer
                 .clusters()
                 .iter()
@@ -112,10 +120,13 @@ impl Rollouts for Aws {
             .await
             .map_err(error::of("DescribeTaskDefinition"));
         match answer {
-            Ok(answer) => Ok(answer
-                .task_definition()
-                .and_then(|found| found.container_definitions().first())
-                .and_then(|container| container.image.clone())),
+            Ok(answer) => {
+                let found = answer.task_definition.ok_or_else(|| {
+                    error::incomplete("DescribeTaskDefinition", "the task definition")
+                })?;
+                let container = found.container_definitions().first();
+                Ok(container.and_then(|container| container.image.clone()))
+            }
             // ECS has no other word for a task definition that does not exist.
             Err(error) if error.code.as_deref() == Some("ClientException") => Ok(None),
             Err(error) => Err(error),
@@ -137,7 +148,10 @@ impl Rollouts for Aws {
                 .map_err(error::of("ListTaskDefinitions"))?;
             // A prefix, for some endpoints: those of another family that begins alike are not ours.
             let ours = |arn: &&String| family_of(arn) == Some(family);
-            left.extend(answer.task_definition_arns().iter().filter(ours).cloned());
+            let page = answer
+                .task_definition_arns
+                .ok_or_else(|| incomplete("ListTaskDefinitions", "task definitions"))?;
+            left.extend(page.iter().filter(ours).cloned());
             token = answer.next_token;
             if token.is_none() {
                 break;
@@ -175,7 +189,9 @@ impl Aws {
             .await
             .map_err(error::of("ListTasks"));
         let arns = match listed {
-            Ok(answer) => answer.task_arns.unwrap_or_default(),
+            Ok(answer) => answer
+                .task_arns
+                .ok_or_else(|| incomplete("ListTasks", "tasks"))?,
             Err(error) if error.kind == RemoteErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(error),
         };
@@ -190,7 +206,9 @@ impl Aws {
             .send()
             .await
             .map_err(error::of("DescribeTasks"))?;
-        Ok(answer.tasks.unwrap_or_default())
+        answer
+            .tasks
+            .ok_or_else(|| incomplete("DescribeTasks", "tasks"))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Load balancer and targets; called by the ECS adapter, which together they make a rollout.
 
+use super::error::incomplete;
 use super::{Aws, error};
 use crate::remote::{Remote, RemoteErrorKind};
 use crate::rollout::{HealthCheck, Target};
@@ -14,7 +15,9 @@ impl Aws {
             .await
             .map_err(error::of("DescribeTargetHealth"))?;
         let targets = answer
-            .target_health_descriptions()
+            .target_health_descriptions
+            .as_ref()
+            .ok_or_else(|| incomplete("DescribeTargetHealth", "targets"))?
             .iter()
             .map(|description| {
                 let health = description.target_health();
@@ -65,7 +68,11 @@ impl Aws {
             .await
             .map_err(error::of("DescribeLoadBalancers"));
         match answer {
-            Ok(answer) => Ok(!answer.load_balancers().is_empty()),
+            // One that does not exist is an error here, never an empty list.
+            Ok(answer) if answer.load_balancers().is_empty() => {
+                Err(incomplete("DescribeLoadBalancers", "the load balancer"))
+            }
+            Ok(_) => Ok(true),
             Err(error) if error.kind == RemoteErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }

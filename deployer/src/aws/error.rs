@@ -2,8 +2,9 @@
 
 use std::error::Error;
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_sts::config::http::HttpResponse;
-use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sts::error::{ConnectorError, ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::RequestId;
 
 use crate::remote::{RemoteError, RemoteErrorKind};
@@ -37,17 +38,32 @@ where
     }
 }
 
+/// An answer that lacks what it has to hold: read as absence, it would be taken for a fact.
+pub(super) fn incomplete(operation: &'static str, what: &str) -> RemoteError {
+    RemoteError {
+        kind: RemoteErrorKind::Unreachable,
+        operation,
+        code: None,
+        message: format!("the answer lacks {what}"),
+        request_id: None,
+    }
+}
+
 /// What kind of failure these signs point to: the service's error code, the HTTP status (absent when nobody
 /// answered), and whether the request could not even be signed.
 fn kind(code: Option<&str>, status: Option<u16>, unsigned: bool) -> RemoteErrorKind {
-    const THROTTLING: [&str; 6] = [
+    const THROTTLING: [&str; 9] = [
         "Throttling",
         "ThrottlingException",
         "ThrottledException",
+        "RequestThrottled",
+        "RequestThrottledException",
         "RequestLimitExceeded",
         "TooManyRequestsException",
+        "PriorRequestNotComplete",
         "SlowDown",
     ];
+    const TIMED_OUT: [&str; 2] = ["RequestTimeout", "RequestTimeoutException"];
     const CREDENTIALS: [&str; 6] = [
         "ExpiredToken",
         "ExpiredTokenException",
@@ -61,6 +77,8 @@ fn kind(code: Option<&str>, status: Option<u16>, unsigned: bool) -> RemoteErrorK
         RemoteErrorKind::Credentials
     } else if THROTTLING.contains(&code) || status == Some(429) {
         RemoteErrorKind::Throttled
+    } else if TIMED_OUT.contains(&code) {
+        RemoteErrorKind::Unreachable
     } else if code.starts_with("AccessDenied") || code == "UnauthorizedOperation" {
         RemoteErrorKind::Denied
     } else if code.ends_with("NotFound") || code.ends_with("NotFoundException") {
@@ -70,20 +88,37 @@ fn kind(code: Option<&str>, status: Option<u16>, unsigned: bool) -> RemoteErrorK
             Some(500..=599) => RemoteErrorKind::Server,
             // An answer that says success but cannot be read, or none at all.
             Some(200..=299) | None => RemoteErrorKind::Unreachable,
+            // AWS always names a code; this is somebody on the way, or an answer that was cut.
+            Some(_) if code.is_empty() => RemoteErrorKind::Unreachable,
             Some(_) => RemoteErrorKind::Refused,
         }
     }
 }
 
+/// Is the cause that there are no credentials, for good and not only for the moment?
 fn is_about_credentials(error: &(dyn Error + 'static)) -> bool {
+    find::<CredentialsError>(error, |_| true).is_some_and(|found| !is_passing(found))
+}
+
+/// Did whoever gives out the credentials not answer this time?
+pub(super) fn is_passing(error: &CredentialsError) -> bool {
+    let broken = |error: &ConnectorError| error.is_timeout() || error.is_io();
+    matches!(error, CredentialsError::ProviderTimedOut(_)) || find(error, broken).is_some()
+}
+
+/// The first of this kind among an error and its causes.
+fn find<'a, E: Error + 'static>(
+    error: &'a (dyn Error + 'static),
+    is_meant: impl Fn(&E) -> bool,
+) -> Option<&'a E> {
     let mut next = Some(error);
     while let Some(error) = next {
-        if error.is::<aws_credential_types::provider::error::CredentialsError>() {
-            return true;
+        match error.downcast_ref::<E>() {
+            Some(found) if is_meant(found) => return Some(found),
+            Some(_) | None => next = error.source(),
         }
-        next = error.source();
     }
-    false
+    None
 }
 
 /// An error and its sources as one line, each said once.
@@ -119,6 +154,9 @@ mod tests {
             (Some("ValidationError"), Some(400), K::Refused),
             (None, None, K::Unreachable),
             (None, Some(200), K::Unreachable),
+            (None, Some(400), K::Unreachable),
+            (None, Some(403), K::Unreachable),
+            (Some("RequestTimeout"), Some(400), K::Unreachable),
         ] {
             assert_eq!(kind(code, status, false), expected, "{code:?} {status:?}");
         }

@@ -8,7 +8,11 @@ mod ecr;
 mod ecs;
 mod elasticloadbalancingv2;
 mod error;
+mod sense;
 mod sts;
+
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
@@ -23,9 +27,17 @@ use aws_smithy_http_client::{Builder as HttpClientBuilder, Connector};
 
 use crate::config::Access;
 use crate::error::Failure;
+use sense::Sense;
 
 /// What an emulator takes for credentials: anything, as long as it is there.
 const DUMMY_CREDENTIALS: &str = "test";
+
+/// Before asking once more whoever gives out credentials and did not answer.
+const CREDENTIALS_PAUSES: [Duration; 3] = [
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+];
 
 /// Clients for everything that the program asks of AWS.
 #[expect(
@@ -40,6 +52,19 @@ pub struct Aws {
     elasticloadbalancingv2: aws_sdk_elasticloadbalancingv2::Client,
     sts: aws_sdk_sts::Client,
     region: String,
+}
+
+/// A client of this service that takes no nonsense for an answer. It never repeats a call by itself: whoever does has to know
+/// that there was a first time (see `crate::steady`).
+macro_rules! client {
+    ($service:ident, $config:expr, $sense:expr) => {
+        $service::Client::from_conf(
+            $service::config::Builder::from($config)
+                .interceptor($sense)
+                .retry_config(RetryConfig::disabled())
+                .build(),
+        )
+    };
 }
 
 impl Aws {
@@ -58,6 +83,7 @@ impl Aws {
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(https)
             .timeout_config(timeouts)
+            // For whoever gives out the credentials.
             .retry_config(RetryConfig::standard().with_max_attempts(5));
         if let Some(region) = &access.region {
             loader = loader.region(Region::new(region.clone()));
@@ -87,12 +113,12 @@ impl Aws {
             .ok_or_else(|| no_credentials(access, "no provider"))?;
         prove_credentials(access, &provider).await?;
         Ok(Self {
-            cloudformation: aws_sdk_cloudformation::Client::new(&config),
-            cloudwatchlogs: aws_sdk_cloudwatchlogs::Client::new(&config),
-            ecr: aws_sdk_ecr::Client::new(&config),
-            ecs: aws_sdk_ecs::Client::new(&config),
-            elasticloadbalancingv2: aws_sdk_elasticloadbalancingv2::Client::new(&config),
-            sts: aws_sdk_sts::Client::new(&config),
+            cloudformation: client!(aws_sdk_cloudformation, &config, Sense::Xml),
+            cloudwatchlogs: client!(aws_sdk_cloudwatchlogs, &config, Sense::Json),
+            ecr: client!(aws_sdk_ecr, &config, Sense::Json),
+            ecs: client!(aws_sdk_ecs, &config, Sense::Json),
+            elasticloadbalancingv2: client!(aws_sdk_elasticloadbalancingv2, &config, Sense::Xml),
+            sts: client!(aws_sdk_sts, &config, Sense::Xml),
             region,
         })
     }
@@ -128,9 +154,15 @@ async fn prove_credentials(
     access: &Access,
     provider: &SharedCredentialsProvider,
 ) -> Result<(), Failure> {
-    match provider.provide_credentials().await {
-        Ok(_) => Ok(()),
-        Err(error) => Err(no_credentials(access, &error::chain(&error))),
+    let mut pauses = CREDENTIALS_PAUSES.iter();
+    loop {
+        match (provider.provide_credentials().await, pauses.next()) {
+            (Ok(_), _) => return Ok(()),
+            (Err(error), Some(pause)) if error::is_passing(&error) => {
+                tokio::time::sleep(*pause).await;
+            }
+            (Err(error), _) => return Err(no_credentials(access, &error::chain(&error))),
+        }
     }
 }
 

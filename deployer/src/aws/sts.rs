@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 
+use super::error::incomplete;
 use super::{Aws, error};
 use crate::remote::{Caller, Identity, Remote};
 
@@ -14,9 +15,10 @@ impl Identity for Aws {
             .send()
             .await
             .map_err(error::of("GetCallerIdentity"))?;
+        let lacking = || incomplete("GetCallerIdentity", "the caller");
         Ok(Caller {
-            account: answer.account.unwrap_or_default(),
-            arn: answer.arn.unwrap_or_default(),
+            account: answer.account.ok_or_else(lacking)?,
+            arn: answer.arn.ok_or_else(lacking)?,
         })
     }
 }

@@ -25,6 +25,7 @@ use crate::error::{Failure, FailureKind};
 use crate::event::{Event, Sink};
 use crate::local::Emulator;
 use crate::remote::{Caller, Identity as _, RemoteError, RemoteErrorKind, World};
+use crate::steady::Steady;
 use crate::stop::Stop;
 
 /// Logical name of the image repository in the template.
@@ -258,13 +259,15 @@ impl Connection {
 async fn connect(context: Context<'_>) -> Result<Connection, Failure> {
     let access = &context.config.access;
     let aws = Aws::connect(access).await?;
-    let caller = aws
+    let region = aws.region().to_owned();
+    let world = Steady::new(aws, access.pace, context.sink.clone());
+    let caller = world
         .caller()
         .await
         .map_err(|error| context.remote_failure(&error))?;
     Ok(Connection {
-        region: aws.region().to_owned(),
-        world: Arc::new(aws),
+        region,
+        world: Arc::new(world),
         caller,
         endpoint: access.endpoint_url.as_ref().map(ToString::to_string),
     })

@@ -196,7 +196,12 @@ impl<'a> Session<'a> {
         rustls::crypto::ring::default_provider()
             .install_default()
             .ok();
-        let protocol = if is_loopback(&repository.registry) {
+        let is_local = is_loopback(&repository.registry);
+        let retry = Retry {
+            gives_up_on_nobody: is_local,
+            ..retry
+        };
+        let protocol = if is_local {
             ClientProtocol::HttpsExcept(vec![repository.registry.clone()])
         } else {
             ClientProtocol::Https

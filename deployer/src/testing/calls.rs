@@ -96,7 +96,7 @@ impl Stacks for FakeWorld {
         Ok(self.proposals.next())
     }
 
-    async fn execute(&self, _: &str, token: &str) -> Remote<()> {
+    async fn execute(&self, _: &StackId, _: &str, token: &str) -> Remote<()> {
         self.change("ExecuteChangeSet", "", Some(token))
     }
 

@@ -29,10 +29,13 @@ pub(crate) struct Finished {
 }
 
 impl Finished {
+    pub(crate) fn is_success(&self) -> bool {
+        self.code == Some(0)
+    }
+
     pub(crate) fn succeeded(&self) {
-        assert_eq!(
-            self.code,
-            Some(0),
+        assert!(
+            self.is_success(),
             "`{}` failed\n{}\n{}",
             self.what,
             self.stdout,

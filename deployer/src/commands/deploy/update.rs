@@ -171,7 +171,7 @@ impl<'a> Site<'a> {
             .await
             .map_err(failed)?;
         world
-            .execute(&proposed.change_set, &token)
+            .execute(&stack.id, &proposed.change_set, &token)
             .await
             .map_err(failed)?;
         Ok(Begun {

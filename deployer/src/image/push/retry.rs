@@ -5,21 +5,29 @@ use std::time::Duration;
 use oci_client::errors::OciDistributionError;
 
 use super::error::{is_connect, status};
+use crate::engine::jittered;
+
+/// Longest pause, reached by doubling.
+const SLOWEST: Duration = Duration::from_secs(15);
 
 /// How often, and after what time.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Retry {
     /// After the first attempt.
     pub(super) retries: u32,
-    /// Before the first retry; each further one waits four times as long.
+    /// Before the first retry; each further one waits twice as long.
     pub(super) first_delay: Duration,
+    /// Is nobody there for good where a connection is refused?
+    pub(super) gives_up_on_nobody: bool,
 }
 
 impl Default for Retry {
     fn default() -> Self {
         Self {
-            retries: 3,
+            // About a minute of pauses.
+            retries: 9,
             first_delay: Duration::from_millis(250),
+            gives_up_on_nobody: false,
         }
     }
 }
@@ -33,24 +41,28 @@ impl Retry {
         F: Future<Output = Result<T, OciDistributionError>>,
     {
         let mut delay = self.first_delay;
-        for _ in 0..self.retries {
+        for attempt in 0..self.retries {
             match request().await {
-                Err(error) if is_transient(&error) => {
+                Err(error) if self.is_transient(&error, attempt) => {
                     tracing::debug!(%error, ?delay, "the registry is asked again");
-                    tokio::time::sleep(delay).await;
-                    delay *= 4;
+                    tokio::time::sleep(jittered(delay)).await;
+                    delay = (delay * 2).min(SLOWEST);
                 }
                 result => return result,
             }
         }
         request().await
     }
-}
 
-fn is_transient(error: &OciDistributionError) -> bool {
-    match status(error) {
-        Some(status) => status == 429 || (500..=599).contains(&status),
-        // A connection that breaks is worth another one. One that is refused is not: nobody is there.
-        None => matches!(error, OciDistributionError::RequestError(_)) && !is_connect(error),
+    fn is_transient(&self, error: &OciDistributionError, attempt: u32) -> bool {
+        /// Where logging in fails in passing, the client asks without, and is refused.
+        const LOGINS: u32 = 3;
+        match status(error) {
+            Some(401) => attempt < LOGINS,
+            Some(status) => status == 408 || status == 429 || (500..=599).contains(&status),
+            None if is_connect(error) => !self.gives_up_on_nobody,
+            // A connection that breaks, an answer that is cut or makes no sense.
+            None => true,
+        }
     }
 }

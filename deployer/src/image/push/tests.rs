@@ -15,6 +15,7 @@ use registry::{Answer, FakeRegistry};
 const QUICK: Retry = Retry {
     retries: 3,
     first_delay: Duration::from_millis(1),
+    gives_up_on_nobody: true,
 };
 const TAG: &str = "v1";
 

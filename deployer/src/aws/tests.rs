@@ -1,0 +1,167 @@
+//! Answers that are no answers, over HTTP: none may be taken for a fact.
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use super::Aws;
+use crate::config::Access;
+use crate::engine::Pace;
+use crate::names::StackId;
+use crate::remote::{
+    Account as _, Identity as _, Logs as _, Remote, RemoteErrorKind, Repositories as _,
+    Rollouts as _, Stacks as _,
+};
+
+/// A service that gives the same answer to everything, bytes as they are; one request per connection.
+async fn answering(answer: String) -> Aws {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let answer = answer.clone();
+            tokio::spawn(async move {
+                // Requests of these tests are small; what was not read yet would reset the connection.
+                let mut request = Vec::new();
+                while !is_whole(&request) && stream.read_buf(&mut request).await.unwrap_or(0) > 0 {}
+                stream.write_all(answer.as_bytes()).await.ok();
+            });
+        }
+    });
+    let access = Access {
+        local: true,
+        region: Some("us-east-1".to_owned()),
+        profile: None,
+        endpoint_url: Some(format!("http://127.0.0.1:{port}").parse().unwrap()),
+        registry: None,
+        connect_to: None,
+        pace: Pace::LOCAL,
+    };
+    Aws::connect(&access).await.unwrap()
+}
+
+fn is_whole(request: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(request);
+    let Some((head, body)) = text.split_once("\r\n\r\n") else {
+        return false;
+    };
+    let length = head
+        .to_ascii_lowercase()
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
+    body.len() >= length.unwrap_or(0)
+}
+
+fn http(status: &str, body: &str) -> String {
+    let length = body.len();
+    format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}")
+}
+
+/// What each call makes of this answer, one line a call.
+async fn made_of(answer: &str) -> Vec<(&'static str, Result<(), RemoteErrorKind>)> {
+    fn kind<T>(answer: Remote<T>) -> Result<(), RemoteErrorKind> {
+        answer.map(drop).map_err(|error| error.kind)
+    }
+    let aws = answering(answer.to_owned()).await;
+    let stack = StackId("arn:aws:cloudformation:us-east-1:0:stack/clock/1".to_owned());
+    let wanted = crate::remote::Wanted {
+        template: "{}".to_owned(),
+        parameters: std::collections::BTreeMap::new(),
+        express: false,
+    };
+    let digest = crate::testing::DIGEST.parse().unwrap();
+    let name = "clock".parse().unwrap();
+    vec![
+        ("observe", kind(aws.observe("clock").await)),
+        ("events", kind(aws.events(&stack, 0).await)),
+        ("newest_events", kind(aws.newest_events(&stack).await)),
+        ("template", kind(aws.template(&stack).await)),
+        ("resources", kind(aws.resources(&stack).await)),
+        ("create", kind(aws.create(&name, &wanted, "t").await)),
+        ("propose", kind(aws.propose(&stack, &wanted, "t").await)),
+        ("proposal", kind(aws.proposal("set").await)),
+        ("execute", kind(aws.execute(&stack, "set", "t").await)),
+        ("discard", kind(aws.discard("set").await)),
+        ("delete", kind(aws.delete(&stack, "t").await)),
+        ("cancel", kind(aws.cancel_update(&stack, "t").await)),
+        ("continue", kind(aws.continue_rollback(&stack, "t").await)),
+        ("repository_uri", kind(aws.repository_uri("r").await)),
+        ("image_exists", kind(aws.image_exists("r", &digest).await)),
+        ("login", kind(aws.login().await)),
+        ("service", kind(aws.service("c", "s").await)),
+        ("tasks", kind(aws.tasks("c", "s").await)),
+        (
+            "stopped_tasks",
+            kind(aws.stopped_tasks("c", "s", None).await),
+        ),
+        ("image_of", kind(aws.image_of("arn").await)),
+        ("targets", kind(aws.targets("arn").await)),
+        ("cluster_exists", kind(aws.cluster_exists("c").await)),
+        (
+            "load_balancer_exists",
+            kind(aws.load_balancer_exists("arn").await),
+        ),
+        (
+            "delete_task_definitions",
+            kind(aws.delete_task_definitions("f").await),
+        ),
+        ("tail", kind(aws.tail("g", "s", 1).await)),
+        ("lines", kind(aws.lines("g", 0, None).await)),
+        ("group_exists", kind(aws.group_exists("g").await)),
+        ("caller", kind(aws.caller().await)),
+        ("inhabitants", kind(aws.inhabitants().await)),
+    ]
+}
+
+#[tokio::test]
+async fn nonsense_is_never_a_fact() {
+    let truncated = "HTTP/1.1 200 OK\r\ncontent-length: 400\r\n\r\n<DescribeStacksResponse>";
+    for answer in [
+        http("200 OK", ""),
+        http("200 OK", "{}"),
+        http("200 OK", "{\"clusters\": [], \"serv"),
+        http(
+            "200 OK",
+            "<html><body>Sign in to this network</body></html>",
+        ),
+        http("200 OK", "<DescribeStacksRes"),
+        truncated.to_owned(),
+        http("400 Bad Request", ""),
+        http("403 Forbidden", "<html>no</html>"),
+        http("503 Service Unavailable", "busy"),
+        http("500 Internal Server Error", ""),
+        http("429 Too Many Requests", ""),
+        // Nothing at all: the connection ends.
+        String::new(),
+    ] {
+        for (call, result) in made_of(&answer).await {
+            let kind = result.expect_err(&format!("{call} believes {answer:?}"));
+            assert!(kind.is_passing(), "{call} gives up on {answer:?}: {kind:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_envelope_without_a_letter_is_not_absence() {
+    let envelope = http("200 OK", "<SomeResponse><SomeResult/></SomeResponse>");
+    for (call, result) in made_of(&envelope).await {
+        // These have no result: the envelope is all there is.
+        let is_enough = ["execute", "discard", "delete", "cancel", "continue"].contains(&call);
+        assert_eq!(result.is_ok(), is_enough, "{call}: {result:?}");
+    }
+}
+
+#[tokio::test]
+async fn refusals_stay_refusals() {
+    let body = "<ErrorResponse><Error><Type>Sender</Type><Code>ValidationError</Code>\
+        <Message>no</Message></Error><RequestId>1</RequestId></ErrorResponse>";
+    let aws = answering(http("400 Bad Request", body)).await;
+    let error = aws.observe("clock").await.unwrap_err();
+    assert_eq!(error.kind, RemoteErrorKind::Refused);
+    assert_eq!(error.code.as_deref(), Some("ValidationError"));
+
+    let body = "<ErrorResponse><Error><Type>Sender</Type><Code>Throttling</Code>\
+        <Message>Rate exceeded</Message></Error><RequestId>1</RequestId></ErrorResponse>";
+    let aws = answering(http("400 Bad Request", body)).await;
+    let error = aws.observe("clock").await.unwrap_err();
+    assert_eq!(error.kind, RemoteErrorKind::Throttled);
+}

@@ -1,0 +1,211 @@
+//! The calls of each service, each made steady.
+
+use async_trait::async_trait;
+
+use super::settle::Request;
+use super::{Patience, Steady};
+use crate::names::{Digest, StackId, StackName};
+use crate::remote::{
+    Account, Caller, Identity, LogPage, Login, Logs, Proposal, Remote, Repositories, Resource,
+    Rollouts, Stacks, Wanted,
+};
+use crate::rollout::{DeploymentRecord, HealthCheck, Service, StoppedTask, Target, Task};
+use crate::stack::{Observed, ResourceEvent};
+
+#[async_trait]
+impl<W: Stacks> Stacks for Steady<W> {
+    async fn observe(&self, stack: &str) -> Remote<Option<Observed>> {
+        self.repeat(Patience::LONG, || self.inner.observe(stack))
+            .await
+    }
+
+    async fn events(&self, stack: &StackId, since_ms: i64) -> Remote<Vec<ResourceEvent>> {
+        self.repeat(Patience::LONG, || self.inner.events(stack, since_ms))
+            .await
+    }
+
+    async fn newest_events(&self, stack: &StackId) -> Remote<Vec<ResourceEvent>> {
+        self.repeat(Patience::LONG, || self.inner.newest_events(stack))
+            .await
+    }
+
+    async fn template(&self, stack: &StackId) -> Remote<String> {
+        self.repeat(Patience::LONG, || self.inner.template(stack))
+            .await
+    }
+
+    async fn resources(&self, stack: &StackId) -> Remote<Vec<Resource>> {
+        self.repeat(Patience::LONG, || self.inner.resources(stack))
+            .await
+    }
+
+    async fn create(&self, name: &StackName, wanted: &Wanted, token: &str) -> Remote<StackId> {
+        let create = || self.inner.create(name, wanted, token);
+        let answered = self.attempt(Patience::LONG, create).await;
+        self.settle_creation(answered, name, token).await
+    }
+
+    async fn propose(&self, stack: &StackId, wanted: &Wanted, token: &str) -> Remote<String> {
+        // Whoever implements it finds the change set again: its name is made of the token.
+        self.repeat(Patience::LONG, || self.inner.propose(stack, wanted, token))
+            .await
+    }
+
+    async fn proposal(&self, change_set: &str) -> Remote<Proposal> {
+        self.repeat(Patience::LONG, || self.inner.proposal(change_set))
+            .await
+    }
+
+    async fn execute(&self, stack: &StackId, change_set: &str, token: &str) -> Remote<()> {
+        let execute = || self.inner.execute(stack, change_set, token);
+        let answered = self.attempt(Patience::LONG, execute).await;
+        self.settle(Request::Execute, answered, stack, token).await
+    }
+
+    async fn discard(&self, change_set: &str) -> Remote<()> {
+        self.repeat(Patience::SHORT, || self.inner.discard(change_set))
+            .await
+    }
+
+    async fn delete(&self, stack: &StackId, token: &str) -> Remote<()> {
+        let delete = || self.inner.delete(stack, token);
+        let answered = self.attempt(Patience::LONG, delete).await;
+        self.settle(Request::Delete, answered, stack, token).await
+    }
+
+    async fn cancel_update(&self, stack: &StackId, token: &str) -> Remote<()> {
+        let cancel = || self.inner.cancel_update(stack, token);
+        let answered = self.attempt(Patience::LONG, cancel).await;
+        self.settle(Request::CancelUpdate, answered, stack, token)
+            .await
+    }
+
+    async fn continue_rollback(&self, stack: &StackId, token: &str) -> Remote<()> {
+        let proceed = || self.inner.continue_rollback(stack, token);
+        let answered = self.attempt(Patience::LONG, proceed).await;
+        self.settle(Request::ContinueRollback, answered, stack, token)
+            .await
+    }
+}
+
+#[async_trait]
+impl<W: Repositories> Repositories for Steady<W> {
+    async fn repository_uri(&self, name: &str) -> Remote<Option<String>> {
+        self.repeat(Patience::LONG, || self.inner.repository_uri(name))
+            .await
+    }
+
+    async fn image_exists(&self, repository: &str, digest: &Digest) -> Remote<bool> {
+        self.repeat(Patience::LONG, || {
+            self.inner.image_exists(repository, digest)
+        })
+        .await
+    }
+
+    async fn login(&self) -> Remote<Login> {
+        self.repeat(Patience::LONG, || self.inner.login()).await
+    }
+}
+
+#[async_trait]
+impl<W: Rollouts> Rollouts for Steady<W> {
+    async fn service(&self, cluster: &str, service: &str) -> Remote<Option<Service>> {
+        self.repeat(Patience::LONG, || self.inner.service(cluster, service))
+            .await
+    }
+
+    async fn tasks(&self, cluster: &str, service: &str) -> Remote<Vec<Task>> {
+        self.repeat(Patience::LONG, || self.inner.tasks(cluster, service))
+            .await
+    }
+
+    async fn stopped_tasks(
+        &self,
+        cluster: &str,
+        service: &str,
+        deployment: Option<&str>,
+    ) -> Remote<Vec<StoppedTask>> {
+        self.repeat(Patience::SHORT, || {
+            self.inner.stopped_tasks(cluster, service, deployment)
+        })
+        .await
+    }
+
+    async fn deployment_record(
+        &self,
+        cluster: &str,
+        service: &str,
+        task_definition: &str,
+    ) -> Remote<Option<DeploymentRecord>> {
+        self.repeat(Patience::SHORT, || {
+            self.inner
+                .deployment_record(cluster, service, task_definition)
+        })
+        .await
+    }
+
+    async fn health_check(&self, target_group: &str) -> Remote<Option<HealthCheck>> {
+        self.repeat(Patience::SHORT, || self.inner.health_check(target_group))
+            .await
+    }
+
+    async fn image_of(&self, task_definition: &str) -> Remote<Option<String>> {
+        self.repeat(Patience::LONG, || self.inner.image_of(task_definition))
+            .await
+    }
+
+    async fn targets(&self, target_group: &str) -> Remote<Vec<Target>> {
+        self.repeat(Patience::LONG, || self.inner.targets(target_group))
+            .await
+    }
+
+    async fn cluster_exists(&self, cluster: &str) -> Remote<bool> {
+        self.repeat(Patience::LONG, || self.inner.cluster_exists(cluster))
+            .await
+    }
+
+    async fn load_balancer_exists(&self, arn: &str) -> Remote<bool> {
+        self.repeat(Patience::LONG, || self.inner.load_balancer_exists(arn))
+            .await
+    }
+
+    async fn delete_task_definitions(&self, family: &str) -> Remote<usize> {
+        self.repeat(Patience::LONG, || {
+            self.inner.delete_task_definitions(family)
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl<W: Logs> Logs for Steady<W> {
+    async fn tail(&self, group: &str, stream: &str, lines: u16) -> Remote<Vec<String>> {
+        self.repeat(Patience::SHORT, || self.inner.tail(group, stream, lines))
+            .await
+    }
+
+    async fn lines(&self, group: &str, since_ms: i64, next: Option<&str>) -> Remote<LogPage> {
+        self.repeat(Patience::SHORT, || self.inner.lines(group, since_ms, next))
+            .await
+    }
+
+    async fn group_exists(&self, group: &str) -> Remote<bool> {
+        self.repeat(Patience::LONG, || self.inner.group_exists(group))
+            .await
+    }
+}
+
+#[async_trait]
+impl<W: Identity> Identity for Steady<W> {
+    async fn caller(&self) -> Remote<Caller> {
+        self.repeat(Patience::FIRST, || self.inner.caller()).await
+    }
+}
+
+#[async_trait]
+impl<W: Account> Account for Steady<W> {
+    async fn inhabitants(&self) -> Remote<Vec<String>> {
+        self.repeat(Patience::LONG, || self.inner.inhabitants())
+            .await
+    }
+}

@@ -1,0 +1,138 @@
+//! Was it carried out? A request whose answer was lost is sent again, and then refused because the first one arrived: the stack
+//! already exists, the change set is already being executed. The stack's events tell whose doing that is, by the request's token.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::{Answered, Patience, Steady};
+use crate::names::{StackId, StackName};
+use crate::remote::{Remote, RemoteError, RemoteErrorKind, Stacks};
+use crate::stack::status::StackStatus as S;
+
+/// What was carried out may take this long to become visible.
+const VISIBLE_WITHIN: Duration = Duration::from_secs(20);
+
+/// The refusal that may be the consequence of our own request.
+pub(super) fn doubtful<T>(answered: Answered<T>) -> Result<Remote<T>, RemoteError> {
+    match answered.result {
+        Err(error) if answered.repeated && is_refusal(&error) => Err(error),
+        result => Ok(result),
+    }
+}
+
+fn is_refusal(error: &RemoteError) -> bool {
+    match error.kind {
+        RemoteErrorKind::Refused | RemoteErrorKind::NotFound => true,
+        RemoteErrorKind::Unreachable
+        | RemoteErrorKind::Throttled
+        | RemoteErrorKind::Server
+        | RemoteErrorKind::Credentials
+        | RemoteErrorKind::Denied => false,
+    }
+}
+
+/// A request about a stack that exists, for what tells its effect apart from its token.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Request {
+    Execute,
+    Delete,
+    CancelUpdate,
+    ContinueRollback,
+}
+
+impl Request {
+    /// Is this what the request leads to, whoever made it? `None`: the stack is gone.
+    const fn leads_to(self, status: Option<&S>) -> bool {
+        match self {
+            // Another update looks the same.
+            Self::Execute => false,
+            Self::Delete => matches!(status, None | Some(S::DeleteInProgress | S::DeleteComplete)),
+            Self::CancelUpdate => matches!(
+                status,
+                Some(
+                    S::UpdateRollbackInProgress
+                        | S::UpdateRollbackCompleteCleanupInProgress
+                        | S::UpdateRollbackComplete
+                        | S::UpdateRollbackFailed
+                )
+            ),
+            Self::ContinueRollback => matches!(
+                status,
+                Some(
+                    S::UpdateRollbackInProgress
+                        | S::UpdateRollbackCompleteCleanupInProgress
+                        | S::UpdateRollbackComplete
+                )
+            ),
+        }
+    }
+}
+
+impl<W: Stacks> Steady<W> {
+    /// Settles whether a request was carried out although its repetition was refused.
+    pub(super) async fn settle(
+        &self,
+        request: Request,
+        answered: Answered<()>,
+        stack: &StackId,
+        token: &str,
+    ) -> Remote<()> {
+        let refusal = match doubtful(answered) {
+            Ok(result) => return result,
+            Err(refusal) => refusal,
+        };
+        let began = Instant::now();
+        loop {
+            if self.carries(stack, token).await? {
+                return Ok(());
+            }
+            let found = self.observe(stack.as_str()).await?;
+            if request.leads_to(found.as_ref().map(|stack| &stack.status)) {
+                return Ok(());
+            }
+            if began.elapsed() >= VISIBLE_WITHIN {
+                return Err(refusal);
+            }
+            sleep(self.pace.poll).await;
+        }
+    }
+
+    /// Settles whether the stack that is in the way is the one that was to be made.
+    pub(super) async fn settle_creation(
+        &self,
+        answered: Answered<StackId>,
+        name: &StackName,
+        token: &str,
+    ) -> Remote<StackId> {
+        let refusal = match doubtful(answered) {
+            Ok(result) => return result,
+            Err(refusal) => refusal,
+        };
+        let began = Instant::now();
+        loop {
+            if let Some(found) = self.observe(name.as_str()).await?
+                && self.carries(&found.id, token).await?
+            {
+                return Ok(found.id);
+            }
+            if began.elapsed() >= VISIBLE_WITHIN {
+                return Err(refusal);
+            }
+            sleep(self.pace.poll).await;
+        }
+    }
+
+    /// Do the newest events of the stack come from the request with this token?
+    async fn carries(&self, stack: &StackId, token: &str) -> Remote<bool> {
+        let events = self.repeat(Patience::LONG, || self.inner.newest_events(stack));
+        match events.await {
+            Ok(events) => Ok(events
+                .iter()
+                .any(|event| event.token.as_deref() == Some(token))),
+            // Not every endpoint remembers the events of a stack that is gone.
+            Err(error) if is_refusal(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Stands between the deployer and the emulator, and lets things go wrong.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::fault::{Fault, Plan};
+use crate::request::{Answer, Protocol, Request};
+
+/// Longer than the deployer waits for an answer.
+const LONGER_THAN_ANYBODY_WAITS: Duration = Duration::from_mins(5);
+
+/// The proxy; ends with the test.
+pub(crate) struct Proxy {
+    pub(crate) port: u16,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    emulator: u16,
+    client: reqwest::Client,
+    plan: Mutex<Plan>,
+    log: Mutex<Log>,
+}
+
+struct Log {
+    began: Instant,
+    lines: Vec<String>,
+    /// How often each fault happened to each call, since the proxy began.
+    met: BTreeMap<(String, String), usize>,
+}
+
+impl Proxy {
+    pub(crate) async fn start(emulator: u16) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let port = listener.local_addr().expect("a bound address").port();
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .retry(reqwest::retry::never())
+            .redirect(reqwest::redirect::Policy::none())
+            .pool_max_idle_per_host(0)
+            .build()
+            .expect("a client");
+        let shared = Arc::new(Shared {
+            emulator,
+            client,
+            plan: Mutex::new(Plan::Clean),
+            log: Mutex::new(Log {
+                began: Instant::now(),
+                lines: Vec::new(),
+                met: BTreeMap::new(),
+            }),
+        });
+        let serving = Arc::clone(&shared);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(Arc::clone(&serving), stream));
+            }
+        });
+        Self { port, shared }
+    }
+
+    /// From now on this goes wrong; the log begins anew.
+    pub(crate) fn follow(&self, plan: Plan) {
+        *self.shared.plan.lock().expect("unpoisoned") = plan;
+        let mut log = self.shared.log.lock().expect("unpoisoned");
+        log.began = Instant::now();
+        log.lines.clear();
+    }
+
+    /// What went through since then, a line a request.
+    pub(crate) fn log(&self) -> String {
+        self.shared.log.lock().expect("unpoisoned").lines.join("\n")
+    }
+
+    /// How often each fault happened to each call, since the proxy began.
+    pub(crate) fn met(&self) -> BTreeMap<(String, String), usize> {
+        self.shared.log.lock().expect("unpoisoned").met.clone()
+    }
+}
+
+async fn serve(shared: Arc<Shared>, mut stream: TcpStream) {
+    let Some(request) = Request::read(&mut stream).await else {
+        return;
+    };
+    let Some((call, protocol)) = request.call() else {
+        let answer = shared.forward(&request).await;
+        return answer.write(&mut stream, &request.method).await;
+    };
+    let fault = shared.plan.lock().expect("unpoisoned").next(&call);
+    shared.note(&call, fault);
+    let Some(fault) = fault else {
+        let answer = shared.forward(&request).await;
+        return answer.write(&mut stream, &request.method).await;
+    };
+    let real = if fault.is_forwarded() {
+        Some(shared.forward(&request).await)
+    } else {
+        None
+    };
+    go_wrong(fault, protocol, real, &request.method, stream).await;
+}
+
+async fn go_wrong(
+    fault: Fault,
+    protocol: Protocol,
+    real: Option<Answer>,
+    method: &str,
+    mut stream: TcpStream,
+) {
+    if let Some(answer) = fault.answer(protocol) {
+        return answer.write(&mut stream, method).await;
+    }
+    match (fault, real) {
+        (Fault::Hang, _) => tokio::time::sleep(LONGER_THAN_ANYBODY_WAITS).await,
+        (Fault::Truncated, Some(mut answer)) => {
+            let promised = answer.body.len() + 64;
+            answer.body.truncate(promised / 2);
+            answer.headers.retain(|(name, _)| name != "content-length");
+            let length = ("content-length".to_owned(), promised.to_string());
+            answer.headers.push(length);
+            answer.write(&mut stream, method).await;
+        }
+        (_, _) => stream.set_zero_linger().expect("a socket"),
+    }
+}
+
+impl Shared {
+    fn note(&self, call: &str, fault: Option<Fault>) {
+        let mut log = self.log.lock().expect("unpoisoned");
+        let seconds = log.began.elapsed().as_secs_f64();
+        let what = fault.map(|fault| format!("{fault:?}"));
+        let shown = what.as_deref().unwrap_or("-");
+        log.lines.push(format!("{seconds:8.3} {call}: {shown}"));
+        if let Some(what) = what {
+            *log.met.entry((call.to_owned(), what)).or_default() += 1;
+        }
+    }
+
+    async fn forward(&self, request: &Request) -> Answer {
+        let url = format!("http://127.0.0.1:{}{}", self.emulator, request.path);
+        let method = request.method.parse().expect("a method");
+        let mut forwarded = self.client.request(method, url);
+        for (name, value) in &request.headers {
+            if !matches!(name.as_str(), "connection" | "content-length") {
+                forwarded = forwarded.header(name, value);
+            }
+        }
+        if !request.body.is_empty() || request.header("content-length").is_some() {
+            forwarded = forwarded.body(request.body.clone());
+        }
+        let answer = match forwarded.send().await {
+            Ok(answer) => answer,
+            Err(error) => return Answer::new(502, "text/plain", &format!("{error:?}")),
+        };
+        let status = answer.status().as_u16();
+        let mut headers: Vec<(String, String)> = answer
+            .headers()
+            .iter()
+            .filter(|(name, _)| !matches!(name.as_str(), "connection" | "transfer-encoding"))
+            .map(|(name, value)| {
+                let value = value.to_str().expect("plain headers");
+                (name.as_str().to_owned(), value.to_owned())
+            })
+            .collect();
+        let body = match answer.bytes().await {
+            Ok(body) => body.to_vec(),
+            Err(error) => return Answer::new(502, "text/plain", &format!("{error:?}")),
+        };
+        if request.method != "HEAD" {
+            headers.retain(|(name, _)| name != "content-length");
+            headers.push(("content-length".to_owned(), body.len().to_string()));
+        }
+        Answer {
+            status,
+            headers,
+            body,
+        }
+    }
+}
