@@ -143,7 +143,7 @@ class HealthChecks:
             "_ACTION_MAP _tasks _services _task_ip _get_docker _iso _ts_to_epoch _cluster_name_from_arn"
             " _resolve_cluster_name _mark_task_stopped _cleanup_task_resources _record_service_task_failure"
             " _record_service_task_healthy _refresh_service_state _reconcile_service_tasks _complete_service_deployment"
-            " _circuit_breaker_threshold _primary_deployment"
+            " _circuit_breaker_threshold _primary_deployment _stop_task"
         ),
         "provisioners": "_RESOURCE_HANDLERS",
         "responses": "request_scope get_account_id get_region json_response new_uuid",
@@ -363,11 +363,27 @@ class HealthChecks:
             deployment = self.ecs._primary_deployment(service) if service else None
             if deployment and not deployment.get("_begun"):
                 deployment["_begun"] = True
+                self.stop_superseded(cluster, service)
                 # The emulator calls the first one completed before it has begun.
                 if deployment.get("desiredCount") and self.checked_groups(service):
                     deployment["rolloutState"] = "IN_PROGRESS"
                     deployment["rolloutStateReason"] = ""
             self.reconcile(cluster, service_key)
+
+    def stop_superseded(self, cluster: str, service: Record) -> None:
+        """Makes room for a new deployment: those of an earlier one that was not completed go first.
+
+        The emulator would keep them beside the old ones, and never start the new.
+        """
+        unfinished = {
+            deployment["id"]
+            for deployment in service.get("deployments", [])
+            if deployment.get("status") != "PRIMARY" and deployment.get("rolloutState") != "COMPLETED"
+        }
+        for task in list(self.ecs._tasks.values()):
+            if task.get("_deployment_id") in unfinished and task.get("lastStatus") != "STOPPED":
+                reason = "Task definition updated"
+                self.ecs._stop_task({"task": task["taskArn"], "cluster": cluster, "reason": reason})
 
     @contextmanager
     def only_one(self, service_key: str) -> Iterator[None]:
@@ -406,6 +422,8 @@ class HealthChecks:
             self.tell(service, f"{name} (port {port}) is unhealthy in (target-group {arn}) due to (reason {why}).")
             self.tell(service, f"{name} has stopped 1 running tasks: (task {task['taskArn'].rsplit('/', 1)[-1]}).")
             self.ecs._record_service_task_failure(task)
+            # Those of a deployment that was superseded are not replaced, but make room.
+            self.ecs._reconcile_service_tasks(*self.service_of(task)[:2])
         finally:
             self.ecs._cleanup_task_resources(task, self.ecs._get_docker())
 

@@ -1,14 +1,11 @@
 //! Deployments that fail: each leaves the old version serving, says why, and ends with its exit code.
 
 use crate::copy::Copy;
+use crate::faulty::Faulty;
 use crate::load::Load;
 use crate::outside::Outside;
 use crate::run::{CleanUp, Surroundings};
 use crate::step;
-
-/// The service with a fault, in the copy.
-const FAULTY: &str = "deployer/tests/end_to_end/faulty/deployer.toml";
-const DOCKERFILE: &str = "deployer/tests/end_to_end/faulty/Dockerfile";
 
 /// What is wrong with a version, how its deployment ends, and what the message names.
 struct Case {
@@ -49,25 +46,8 @@ async fn failures() {
     let surroundings = Surroundings::new(&copy);
     let _clean_up = CleanUp(&surroundings);
     let outside = Outside::new(&surroundings);
-    let faulty = |fault: &str| {
-        let text = copy.read(DOCKERFILE);
-        let line = text
-            .lines()
-            .find(|line| line.starts_with("ENV FAULT="))
-            .expect("the line");
-        copy.write(
-            DOCKERFILE,
-            &text.replace(line, &format!("ENV FAULT={fault}")),
-        );
-        surroundings.deployer(&[
-            "up",
-            "--local",
-            "--config",
-            FAULTY,
-            "--verify-timeout",
-            "6s",
-        ])
-    };
+    let service = Faulty::new(&copy, &surroundings);
+    let faulty = |fault: &str| service.deploy(fault, &["--verify-timeout", "6s"]);
 
     step("a first deployment that fails leaves nothing that runs");
     let first = faulty("exits");

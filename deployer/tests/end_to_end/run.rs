@@ -5,9 +5,12 @@
     reason = "a test runs programs as a user does"
 )]
 
+use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use crate::copy::{Copy, project};
 
@@ -193,6 +196,57 @@ impl Surroundings {
         self.finish(&self.program("deployer"), arguments)
     }
 
+    /// Starts the deployer, to be followed while it runs.
+    pub(crate) fn start(&self, arguments: &[&str]) -> Running {
+        let what = format!("deployer {}", arguments.join(" "));
+        println!("$ {what} (started)");
+        let mut child = self
+            .command(self.program("deployer"), arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let said = Arc::new(Mutex::new(String::new()));
+        let stderr = child.stderr.take().expect("a pipe");
+        let listener = {
+            let said = Arc::clone(&said);
+            std::thread::spawn(move || {
+                for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                    println!("{line}");
+                    let mut said = said.lock().expect("unpoisoned");
+                    said.push_str(&line);
+                    said.push('\n');
+                }
+            })
+        };
+        Running {
+            what,
+            child,
+            said,
+            listener,
+        }
+    }
+
+    /// Runs the deployer with nobody at the other end of what it writes.
+    pub(crate) fn deployer_without_readers(&self, arguments: &[&str]) -> Finished {
+        let what = format!("deployer {} (without readers)", arguments.join(" "));
+        println!("$ {what}");
+        let mut child = self
+            .command(self.program("deployer"), arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        drop((child.stdout.take(), child.stderr.take()));
+        let status = child.wait().expect("it ends");
+        Finished {
+            what,
+            code: status.code(),
+            stdout: String::new(),
+            stderr: String::new(),
+        }
+    }
+
     pub(crate) fn checker(&self, arguments: &[&str]) -> Finished {
         self.finish(&self.program("checker"), arguments)
     }
@@ -261,6 +315,58 @@ impl Surroundings {
         for pid in self.emulator_processes() {
             println!("$ kill -9 {pid} (the emulator)");
             let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
+        }
+    }
+}
+
+/// A program that runs.
+pub(crate) struct Running {
+    what: String,
+    child: Child,
+    /// What it wrote to standard error so far.
+    said: Arc<Mutex<String>>,
+    listener: JoinHandle<()>,
+}
+
+impl Running {
+    /// Waits until it says something with these words.
+    pub(crate) fn wait_for(&self, words: &str) {
+        let deadline = Instant::now() + Duration::from_mins(5);
+        while !self.said().contains(words) {
+            assert!(
+                Instant::now() < deadline && !self.listener.is_finished(),
+                "`{}` does not say `{words}`: {}",
+                self.what,
+                self.said()
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn said(&self) -> String {
+        self.said.lock().expect("unpoisoned").clone()
+    }
+
+    /// Sends it a signal (`INT`, `TERM`).
+    pub(crate) fn signal(&self, name: &str) {
+        println!("$ kill -{name} (`{}`)", self.what);
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill")
+            .args([&format!("-{name}"), &pid])
+            .status();
+        assert!(status.is_ok_and(|status| status.success()));
+    }
+
+    /// Waits for its end.
+    pub(crate) fn finish(self) -> Finished {
+        let output = self.child.wait_with_output().expect("it ends");
+        self.listener.join().expect("a listener that did not panic");
+        let stderr = self.said.lock().expect("unpoisoned").clone();
+        Finished {
+            what: self.what,
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr,
         }
     }
 }

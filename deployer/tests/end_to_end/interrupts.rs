@@ -1,0 +1,107 @@
+//! Ctrl-C and SIGTERM in each phase, two runs at once, readers that go away.
+
+use crate::copy::Copy;
+use crate::faulty::Faulty;
+use crate::outside::Outside;
+use crate::run::{CleanUp, Surroundings};
+use crate::step;
+
+const INT: &str = "INT";
+const TERM: &str = "TERM";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn interrupts() {
+    let copy = Copy::of_the_project();
+    let surroundings = Surroundings::new(&copy);
+    let _clean_up = CleanUp(&surroundings);
+    let outside = Outside::new(&surroundings);
+    let faulty = Faulty::new(&copy, &surroundings);
+
+    step("a first deployment that is interrupted leaves nothing");
+    let first = faulty.start("unhealthy", &[]);
+    first.wait_for("rollout: new");
+    first.signal(INT);
+    let finished = first.finish();
+    finished.failed_with(
+        130,
+        &["interrupted", "the stack that was begun is deleted again"],
+    );
+    assert_eq!(outside.stack_status().await, None);
+
+    step("the version that everything else has to leave in place");
+    faulty.deploy("none", &[]).succeeded();
+    let version = outside.version().await;
+
+    step("before anything is begun, it ends at once");
+    let early = faulty.start("unhealthy", &[]);
+    early.wait_for("up: stack");
+    early.signal(INT);
+    early.finish().failed_with(130, &["interrupted"]);
+    assert_eq!(outside.version().await, version);
+
+    step("while the new version rolls out");
+    let rolling = faulty.start("unhealthy", &[]);
+    rolling.wait_for("update: done");
+    rolling.wait_for("rollout: new");
+    rolling.signal(INT);
+    rolling
+        .finish()
+        .failed_with(130, &["interrupted", "is in place again and answers"]);
+    assert_eq!(outside.version().await, version);
+
+    step("while it is checked; SIGTERM means the same");
+    let checking = faulty.start("wrong-clock", &["--verify-timeout", "2m"]);
+    checking.wait_for("check: SKEWED");
+    checking.signal(TERM);
+    checking
+        .finish()
+        .failed_with(130, &["interrupted", "is in place again and answers"]);
+    assert_eq!(outside.version().await, version);
+
+    step("a second one leaves at once, and the next run comes back to it");
+    let leaving = faulty.start("unhealthy", &[]);
+    leaving.wait_for("update: done");
+    leaving.signal(INT);
+    leaving.wait_for("once more to leave it to itself");
+    leaving.signal(INT);
+    leaving.finish().failed_with(130, &["goes on by itself"]);
+    faulty.deploy("none", &[]).succeeded();
+    assert_eq!(outside.version().await, version);
+
+    step("`--on-interrupt detach` leaves at once; `status --watch` follows what goes on");
+    let detached = faulty.start("unhealthy", &["--on-interrupt", "detach"]);
+    detached.wait_for("update: done");
+    detached.signal(INT);
+    detached.finish().failed_with(130, &["goes on by itself"]);
+    let status = surroundings.deployer(&["status", "--local", "--watch"]);
+    status.succeeded();
+    assert!(status.stderr.contains("rollout:"), "{}", status.stderr);
+    faulty.deploy("none", &[]).succeeded();
+
+    step("two runs at once: the second waits and says for what, or does not want to wait");
+    let one = faulty.start("unhealthy", &[]);
+    one.wait_for("update: done");
+    let impatient = surroundings.deployer(&["up", "--local", "--no-wait"]);
+    impatient.failed_with(7, &["another run is deploying this stack", "process "]);
+    let another = surroundings.start(&["up", "--local"]);
+    another.wait_for("another run is deploying this stack (`deployer up`) (process ");
+    one.finish().failed_with(4, &["/health answers 500"]);
+    another.signal(INT);
+    another.finish();
+    faulty.deploy("none", &[]).succeeded();
+    assert_eq!(outside.version().await, version);
+
+    step("readers that go away do not matter");
+    surroundings
+        .deployer_without_readers(&["up", "--local"])
+        .succeeded();
+    assert_ne!(outside.version().await, version);
+
+    step("a deletion is not taken back");
+    let down = surroundings.start(&["down", "--local"]);
+    down.wait_for("delete");
+    down.signal(INT);
+    down.finish();
+    surroundings.deployer(&["down", "--local"]).succeeded();
+    assert_eq!(outside.stack_status().await, None);
+}
