@@ -337,7 +337,9 @@ fn mistakes(surroundings: &Surroundings, copy: &Copy) {
 
 /// Kills `up` and `down` by turns, at 25 random moments; every time the next run has to get there.
 async fn kills(surroundings: &Surroundings, outside: &Outside) {
-    let seed = std::env::var("E2E_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = std::env::var("E2E_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok());
     let seed: u64 = seed.unwrap_or_else(rand::random);
     println!("E2E_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);

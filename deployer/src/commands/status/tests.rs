@@ -4,9 +4,10 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::event::{Silent, Sink};
+use crate::stack::status::StackStatus;
 use crate::stop::Stop;
 use crate::testing::answer::{answers, rolling_out, targets, task};
-use crate::testing::moment::{absent, at, expired, failed};
+use crate::testing::moment::{absent, at, event, expired, failed, of_others};
 use crate::testing::{FakeWorld, connection, settings};
 
 /// Finds the new version.
@@ -143,4 +144,47 @@ async fn credentials_that_expired() {
       hint: what was begun goes on by itself: run the same command again to come back to it
     exit code 3
     ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_status_is_told_and_what_is_under_way_followed() {
+    for status in StackStatus::KNOWN {
+        let text = looking(FakeWorld::new([at(status.as_str())])).await;
+        let told: serde_json::Value = serde_json::from_str(&text).unwrap();
+        if *status == StackStatus::DeleteComplete {
+            // A name never finds a deleted stack.
+            assert_eq!(told["status"], ABSENT);
+            continue;
+        }
+        assert_eq!(told["status"], status.as_str());
+        let settled = meaning(Some(status)) == Meaning::Settled;
+        assert_eq!(told["remark"].is_null(), settled, "{status}");
+
+        let moving = matches!(meaning(Some(status)), Meaning::UnderWay(_));
+        let rest = of_others(event("clock", "UPDATE_COMPLETE"));
+        let world = FakeWorld::new([
+            at(status.as_str()),
+            at("UPDATE_COMPLETE").after([rest]),
+            at("UPDATE_COMPLETE"),
+        ])
+        .shared();
+        let sink = world.transcript().sink();
+        let config = settings();
+        let context = Context {
+            config: &config,
+            sink: &sink,
+            stop: &Stop::never(),
+        };
+        follow(context, world.as_ref()).await.unwrap();
+        let text = world.transcript().text();
+        assert_eq!(
+            text.contains("waiting for that to end"),
+            moving,
+            "{status}: {text}"
+        );
+        assert!(
+            text.contains("rollout: new 2 of 2 running"),
+            "{status}: {text}"
+        );
+    }
 }

@@ -1,12 +1,15 @@
 //! The stack is deleted, from whatever state it is in.
 
-use super::{deleted, deleting, taking_down, taking_down_as_usual};
+use std::time::Duration;
+
+use super::{Context, deleted, deleting, down, taking_down, taking_down_as_usual};
+use crate::commands::machine::Machine as _;
 use crate::remote::RemoteErrorKind;
 use crate::testing::answer::resource;
 use crate::testing::moment::{
     absent, at, error, event, event_because, expired, failed, out_of_order, throttled, unreachable,
 };
-use crate::testing::{FakeWorld, settings};
+use crate::testing::{FakeMachine, FakeWorld, settings};
 
 #[tokio::test(start_paused = true)]
 async fn nothing_there() {
@@ -213,5 +216,64 @@ async fn a_namesake_that_is_not_ours_stays() {
       hint: is this the right account, region and `--stack`?
       hint: if it is: delete it in the CloudFormation console
     exit code 3
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_rests_is_deleted() {
+    for status in [
+        "REVIEW_IN_PROGRESS",
+        "CREATE_IN_PROGRESS",
+        "CREATE_FAILED",
+        "CREATE_COMPLETE",
+        "ROLLBACK_FAILED",
+        "ROLLBACK_COMPLETE",
+        "DELETE_FAILED",
+        "UPDATE_COMPLETE",
+        "UPDATE_FAILED",
+        "UPDATE_ROLLBACK_FAILED",
+        "UPDATE_ROLLBACK_COMPLETE",
+        "IMPORT_COMPLETE",
+        "IMPORT_ROLLBACK_FAILED",
+        "IMPORT_ROLLBACK_COMPLETE",
+    ] {
+        let world = FakeWorld::new([at(status), deleting(), deleted()]);
+        let text = taking_down_as_usual(world).await;
+        assert!(
+            text.ends_with("(deleted and proven as usual)\n"),
+            "{status}: {text}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wish_to_stop_does_not_stop_a_deletion() {
+    let world = FakeWorld::new([
+        at("CREATE_COMPLETE"),
+        deleting(),
+        at("DELETE_IN_PROGRESS"),
+        at("DELETE_IN_PROGRESS"),
+        deleted(),
+    ]);
+    let machine = FakeMachine::new(world).interrupted_after(Duration::from_secs(4));
+    let command = async |context: Context<'_>, machine: &FakeMachine| {
+        let connection = machine.connect(context).await?;
+        down(context, &connection).await
+    };
+    insta::assert_snapshot!(machine.run(command).await, @"
+    the stack is CREATE_COMPLETE
+    delete: begun
+    > DeleteStack clock/1
+    DELETE_IN_PROGRESS stack (clock)
+    DELETE_COMPLETE service on Fargate (Service)
+    ^C
+    warning: a deletion cannot be taken back: following it to its end; once more to leave it to itself
+    DELETE_COMPLETE stack (clock)
+    delete: done in 0.0 s
+    the stack is DELETE_COMPLETE
+    > DeleteTaskDefinitions clock
+    proof: begun
+    error: interrupted
+    exit code 130
     ");
 }

@@ -5,7 +5,7 @@ use crate::commands::stack::ROUNDS;
 use crate::remote::RemoteErrorKind;
 use crate::testing::FakeWorld;
 use crate::testing::answer::resource;
-use crate::testing::moment::{at, error, event, event_because};
+use crate::testing::moment::{at, error, event, event_because, of_others};
 
 #[tokio::test(start_paused = true)]
 async fn cancels_an_update_first() {
@@ -178,4 +178,32 @@ async fn a_stack_that_never_rests() {
       hint: is somebody else working on it? Look with `deployer status`, then try again
     exit code 7
     ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_is_under_way_is_waited_for_then_deleted() {
+    for status in [
+        "ROLLBACK_IN_PROGRESS",
+        "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
+        "UPDATE_ROLLBACK_IN_PROGRESS",
+        "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS",
+        "IMPORT_IN_PROGRESS",
+        "IMPORT_ROLLBACK_IN_PROGRESS",
+        "TELEPORT_IN_PROGRESS",
+    ] {
+        let theirs = |status| of_others(event("clock", status));
+        let world = FakeWorld::new([
+            at(status).after([theirs(status)]),
+            at("UPDATE_ROLLBACK_COMPLETE").after([theirs("UPDATE_ROLLBACK_COMPLETE")]),
+            at("UPDATE_ROLLBACK_COMPLETE"),
+            deleting(),
+            deleted(),
+        ]);
+        let text = taking_down_as_usual(world).await;
+        assert!(text.contains("waiting for that to end"), "{status}: {text}");
+        assert!(
+            text.ends_with("(deleted and proven as usual)\n"),
+            "{status}: {text}"
+        );
+    }
 }

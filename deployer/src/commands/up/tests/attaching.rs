@@ -306,3 +306,56 @@ async fn an_operation_of_others_that_takes_too_long() {
     exit code 7
     ");
 }
+
+#[tokio::test(start_paused = true)]
+async fn whatever_is_under_way_is_waited_for() {
+    for status in [
+        "CREATE_IN_PROGRESS",
+        "UPDATE_IN_PROGRESS",
+        "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
+        "UPDATE_ROLLBACK_IN_PROGRESS",
+        "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS",
+        "IMPORT_IN_PROGRESS",
+        "IMPORT_ROLLBACK_IN_PROGRESS",
+        "TELEPORT_IN_PROGRESS",
+    ] {
+        let theirs = |status| of_others(event("clock", status));
+        let world = FakeWorld::new([
+            at(status).after([theirs(status)]),
+            at("UPDATE_COMPLETE").after([theirs("UPDATE_COMPLETE")]),
+            at("UPDATE_COMPLETE"),
+            updating(),
+            updated(),
+        ]);
+        let text = bringing_up_as_usual(world).await;
+        assert!(text.contains("waiting for that to end"), "{status}: {text}");
+        assert!(text.ends_with("exit code 0\n"), "{status}: {text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_can_be_updated_is() {
+    for status in [
+        "CREATE_COMPLETE",
+        "UPDATE_COMPLETE",
+        "UPDATE_FAILED",
+        "UPDATE_ROLLBACK_COMPLETE",
+        "IMPORT_COMPLETE",
+        "IMPORT_ROLLBACK_COMPLETE",
+    ] {
+        let world = FakeWorld::new([at(status), updating(), updated()]);
+        let text = bringing_up_as_usual(world).await;
+        assert!(
+            text.contains("(planned and updated as usual)"),
+            "{status}: {text}"
+        );
+        assert!(text.ends_with("exit code 0\n"), "{status}: {text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_import_is_for_a_person() {
+    let text = bringing_up_as_usual(FakeWorld::new([at("IMPORT_ROLLBACK_FAILED")])).await;
+    assert!(text.contains("CloudFormation console"), "{text}");
+    assert!(text.ends_with("exit code 5\n"), "{text}");
+}
