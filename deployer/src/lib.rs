@@ -51,7 +51,7 @@ use stop::{Stop, StopSwitch};
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     start_diagnostics();
-    let sink = Sink::new(report::choose(cli.shared.output));
+    let sink = Sink::new(report::choose(cli.shared.output, cli.shared.color));
     let result = runtime().and_then(|runtime| {
         let result = runtime.block_on(interruptible(&cli, &sink));
         // A call that still hangs must not keep the program from ending.
