@@ -180,7 +180,7 @@ mod tests {
         let lines = ticks.map(|millis| log.tick(at(millis)));
         insta::assert_snapshot!(lines.concat(), @"
         10:04:06Z CREATE_COMPLETE network (Vpc)
-        10:05:06Z … still at it: image for 1 min 01 s (compiled 57 crates: hyper), create for 1 min 01 s (0 resources): service on Fargate (Service)
+        10:05:06Z … still at it: image for 1 min 01 s (compiled 57 crates: hyper), create for 1 min 01 s: service on Fargate (Service)
         ");
     }
 }

@@ -51,9 +51,10 @@ impl JobSummary {
     }
 
     fn succeeded(&self, summary: &Summary) -> String {
-        let result = match summary.changed {
-            true => "the service is up",
-            false => "nothing changed: the service was up to date, and is up",
+        let result = if summary.changed {
+            "the service is up"
+        } else {
+            "nothing changed: the service was up to date, and is up"
         };
         let mut rows = vec![("result", result.to_owned()), ("url", code(&summary.url))];
         if let Some(version) = &summary.version {

@@ -28,7 +28,8 @@ pub(super) struct Operation {
 /// A resource that is being worked on.
 #[derive(Debug)]
 pub(super) struct Resource {
-    pub(super) resource_type: String,
+    /// Its type, for example `AWS::ECS::Service`.
+    kind: String,
     pub(super) since: DateTime<Utc>,
     status: String,
 }
@@ -45,7 +46,7 @@ pub(super) enum Course {
 impl Resource {
     /// What people call it: `load balancer (LoadBalancer)`.
     pub(super) fn name(&self, logical_id: &str) -> String {
-        format!("{} ({logical_id})", describe(&self.resource_type))
+        format!("{} ({logical_id})", describe(&self.kind))
     }
 }
 
@@ -89,7 +90,7 @@ impl Operation {
             let same = |resource: &Resource| resource.status == status;
             if !self.active.get(logical_id).is_some_and(same) {
                 let resource = Resource {
-                    resource_type: resource_type.to_owned(),
+                    kind: resource_type.to_owned(),
                     since: at,
                     status: status.to_owned(),
                 };
@@ -120,7 +121,7 @@ impl Operation {
             return None;
         }
         let part = |resource: &Resource| {
-            let usual = weight(&resource.resource_type) * NEARLY;
+            let usual = weight(&resource.kind) * NEARLY;
             seconds_between(resource.since, now).min(usual)
         };
         let under_way = match self.course {

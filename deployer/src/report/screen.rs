@@ -49,9 +49,10 @@ impl Screen {
     }
 
     fn over(&self, over: &Over) -> String {
-        let mark = match over.well {
-            true => self.paint.tint(Tint::Good, "✓"),
-            false => self.paint.tint(Tint::Bad, "✗"),
+        let mark = if over.well {
+            self.paint.tint(Tint::Good, "✓")
+        } else {
+            self.paint.tint(Tint::Bad, "✗")
         };
         let took = text::duration(over.seconds);
         let took = self.paint.tint(Tint::Faint, &took);

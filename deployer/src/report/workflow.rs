@@ -3,6 +3,8 @@
 //! Groups cannot be nested, but phases overlap: a group is what happens while the same phases are under way, and has the
 //! names of all of them.
 
+use std::fmt::Write as _;
+
 use chrono::{DateTime, Utc};
 
 use super::log::Log;
@@ -22,16 +24,12 @@ impl Workflow {
     /// Takes an event in; returns what there is to log now.
     pub(super) fn take(&mut self, at: DateTime<Utc>, event: &Event) -> String {
         let title = self.log.title();
-        let mut lines = match event {
-            Event::Warned { message } => {
-                let rest = self.log.rest();
-                let rest = self.grouped(title, &rest);
-                rest + &annotation("warning", "deployer", message)
-            }
-            _ => {
-                let lines = self.log.take(at, event);
-                self.grouped(title, &lines)
-            }
+        let mut lines = if let Event::Warned { message } = event {
+            let rest = self.log.rest();
+            self.grouped(title, &rest) + &annotation("warning", "deployer", message)
+        } else {
+            let lines = self.log.take(at, event);
+            self.grouped(title, &lines)
         };
         if self.log.title().is_none() {
             lines.push_str(&self.close());
@@ -58,7 +56,7 @@ impl Workflow {
         if self.open != title {
             text.push_str(&self.close());
             if let Some(title) = &title {
-                text.push_str(&format!("::group::{}\n", data(title)));
+                let _ = writeln!(text, "::group::{}", data(title));
             }
             self.open = title;
         }
@@ -77,10 +75,10 @@ impl Workflow {
 fn all_of(failure: &Failure) -> String {
     let mut text = failure.message.clone();
     if let Some(cause) = &failure.cause {
-        text.push_str(&format!("\nbecause: {cause}"));
+        let _ = write!(text, "\nbecause: {cause}");
     }
     for hint in &failure.hints {
-        text.push_str(&format!("\nhint: {hint}"));
+        let _ = write!(text, "\nhint: {hint}");
     }
     text
 }

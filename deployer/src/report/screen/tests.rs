@@ -138,25 +138,25 @@ fn versions_at_60_80_and_200_columns() {
       up: stack clock on this machine
     ----
       ⠸ rollout          12 s  2 of 3 targets healthy
-          deployment           running pending  failed desired
-          new  clock:12              1       1       1       2
-          old  clock:11              2       0       0       2
+          deployment          running  pending  failed  desired
+          new  clock:12             1        1       1        2
+          old  clock:11             2        0       0        2
     ");
     insta::assert_snapshot!(after(&events, 12_340, size(80), Paint::OFF), @"
       up: stack clock on this machine
     ----
       ⠸ rollout          12 s  2 of 3 targets healthy
-          deployment           running pending  failed desired
-          new  clock:12              1       1       1       2
-          old  clock:11              2       0       0       2
+          deployment          running  pending  failed  desired
+          new  clock:12             1        1       1        2
+          old  clock:11             2        0       0        2
     ");
     insta::assert_snapshot!(after(&events, 12_340, size(200), Paint::OFF), @"
       up: stack clock on this machine
     ----
       ⠸ rollout          12 s  2 of 3 targets healthy
-          deployment           running pending  failed desired
-          new  clock:12              1       1       1       2
-          old  clock:11              2       0       0       2
+          deployment          running  pending  failed  desired
+          new  clock:12             1        1       1        2
+          old  clock:11             2        0       0        2
     ");
 }
 
@@ -257,10 +257,10 @@ fn the_way_back() {
       ✓ update    9.0 s
       ✗ rollout   2 of 3 targets healthy 11.0 s
     ----
-      ⠋ back             51 s  0 resources
+      ⠋ back             51 s  
       ⠋ rollout           1 s  2 of 3 targets healthy
-          deployment           running pending  failed desired
-          new  clock:12              1       1       1       2
-          old  clock:11              2       0       0       2
+          deployment          running  pending  failed  desired
+          new  clock:12             1        1       1        2
+          old  clock:11             2        0       0        2
     ");
 }
