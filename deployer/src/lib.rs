@@ -94,6 +94,8 @@ fn start_diagnostics() {
         tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_writer(std::io::stderr)
+            // That nobody reads them is told nobody: the attempt would end the program.
+            .log_internal_errors(false)
             .init();
     }
 }

@@ -68,8 +68,6 @@ fn nobody_reads() {
         for github in ["false", "true"] {
             let mut command = program(&folder, arguments);
             command.env("GITHUB_ACTIONS", github);
-            // Messages of the libraries go the same way.
-            command.env("DEPLOYER_LOG", "trace");
             let status = command.stdout(closed_pipe()).stderr(closed_pipe()).status();
             assert_eq!(status.expect("it runs").code(), Some(code), "{arguments:?}");
         }
@@ -152,12 +150,34 @@ fn github_actions() {
     assert!(stderr.contains("::warning title=deployer::cannot write the job summary: "));
 }
 
+/// Something that cannot be written to.
+fn full_disk() -> Option<Stdio> {
+    let file = File::options().write(true).open("/dev/full").ok()?;
+    Some(file.into())
+}
+
+#[test]
+fn messages_of_the_libraries_are_an_extra() {
+    let folder = folder();
+    std::fs::write(folder.path().join("deployer.toml"), "stack = \"x\"\n").expect("written");
+    let mut command = program(&folder, &["status", "--local"]);
+    // Nobody listens there: there is no emulator.
+    command.args(["--endpoint-url", "http://127.0.0.1:1"]);
+    command.env("DEPLOYER_LOG", "trace");
+    let told = run(&mut command);
+    assert_eq!(told.status.code(), Some(0), "{told:?}");
+    assert!(!told.stderr.is_empty(), "there is something to tell");
+    for stderr in [Some(closed_pipe()), full_disk()].into_iter().flatten() {
+        let output = run(command.stderr(stderr));
+        assert_eq!(output.status.code(), Some(0));
+        assert_eq!(output.stdout, told.stdout);
+    }
+}
+
 #[test]
 fn a_full_disk_is_no_reason_to_fail() {
     let folder = folder();
-    let Ok(full) = File::options().write(true).open("/dev/full") else {
-        return;
-    };
+    let Some(full) = full_disk() else { return };
     let status = program(&folder, &FAILING).stderr(full).status();
     assert_eq!(status.expect("it runs").code(), Some(3));
 }

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use console::Term;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::canvas::Canvas;
 use super::color::Paint;
 use super::screen::{Screen, Size};
 use crate::event::{Event, Reporter};
@@ -35,7 +36,8 @@ struct Shown {
 
 impl Terminal {
     pub(super) fn new(paint: Paint) -> Self {
-        let target = ProgressDrawTarget::stderr_with_hz(MOST_DRAWS_A_SECOND);
+        let canvas = Box::new(Canvas::of_stderr());
+        let target = ProgressDrawTarget::term_like_with_hz(canvas, MOST_DRAWS_A_SECOND);
         let shown = Arc::new(Mutex::new(Shown {
             screen: Screen::new(paint),
             display: MultiProgress::with_draw_target(target),
