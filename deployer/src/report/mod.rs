@@ -1,7 +1,7 @@
 //! Readers of the event stream: bars on a terminal, lines elsewhere, groups and annotations in GitHub Actions, JSON Lines. The
 //! only place that prints.
 //!
-//! What they say is made by pure parts from events and the time: [`text`], [`screen`], [`log`], [`workflow`], [`markdown`].
+//! What they say is made by pure parts from events and the time: `text`, `screen`, `log`, `workflow`, `markdown`.
 
 mod canvas;
 mod clean;
