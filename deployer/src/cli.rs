@@ -99,6 +99,10 @@ pub struct Shared {
     #[arg(long, global = true, value_enum, default_value_t = Output::Human, env = "DEPLOYER_OUTPUT")]
     pub output: Output,
 
+    /// Colours: where the terminal can show them, whatever is there, or none. `NO_COLOR` and `CLICOLOR=0` turn `auto` off.
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = Color::Auto, env = "DEPLOYER_COLOR")]
+    pub color: Color,
+
     /// Longest time that one operation may take; then an update is cancelled, and a deletion left to itself.
     #[arg(
         long,
@@ -118,6 +122,18 @@ pub enum Output {
     Human,
     /// JSON Lines on stdout, nothing else there.
     Json,
+}
+
+/// Whether there are colours in what is for people.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless the environment says otherwise.
+    #[default]
+    Auto,
+    /// Everywhere.
+    Always,
+    /// Nowhere.
+    Never,
 }
 
 /// What to do.

@@ -57,13 +57,15 @@ pub fn run() -> ExitCode {
     let cli = Cli::parse();
     start_diagnostics();
     let sink = Sink::new(match cli.command {
-        Command::Logs(_) => report::beside_lines(cli.shared.output),
+        Command::Logs(_) => report::beside_lines(cli.shared.output, cli.shared.color),
         Command::Up(_)
         | Command::Plan(_)
         | Command::Rollback(_)
         | Command::History
         | Command::Down
-        | Command::Status(_) => report::journalled(report::choose(cli.shared.output)),
+        | Command::Status(_) => {
+            report::journalled(report::choose(cli.shared.output, cli.shared.color))
+        }
     });
     let result = runtime().and_then(|runtime| {
         let result = runtime.block_on(interruptible(&cli, &sink));
@@ -112,6 +114,8 @@ fn start_diagnostics() {
         tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_writer(std::io::stderr)
+            // That nobody reads them is told nobody: the attempt would end the program.
+            .log_internal_errors(false)
             .init();
     }
 }

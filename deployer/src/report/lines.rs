@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
+use super::color::Paint;
 use super::{json, text};
 use crate::cli::Output;
 use crate::event::{Event, Reporter};
@@ -69,13 +70,14 @@ fn json(line: &LogLine) -> String {
 /// Reports what is said beside log lines on standard error, and nothing else.
 pub(super) struct Beside {
     pub(super) output: Output,
+    pub(super) paint: Paint,
 }
 
 impl Reporter for Beside {
     fn report(&mut self, at: DateTime<Utc>, event: &Event) {
         match (event, self.output) {
             (Event::Failed { .. }, Output::Json) => super::to_stdout(&json::line(at, event)),
-            (Event::Failed { .. }, Output::Human) => super::print_end(event),
+            (Event::Failed { .. }, Output::Human) => super::print_end(event, self.paint),
             (Event::Warned { .. } | Event::Noted { .. }, _) => {
                 if let Some(line) = text::line(event) {
                     super::to_stderr(&(line + "\n"));

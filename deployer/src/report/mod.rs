@@ -1,28 +1,54 @@
-//! Readers of the event stream: bars on a terminal, lines elsewhere, JSON Lines. And of the log. The only place that prints.
+//! Readers of the event stream: bars on a terminal, lines elsewhere, groups and annotations in GitHub Actions, JSON Lines. And of
+//! the log. The only place that prints.
+//!
+//! What they say is made by pure parts from events and the time: `text`, `screen`, `log`, `workflow`, `markdown`.
 
+mod canvas;
+mod clean;
+mod color;
+mod github;
 mod journal;
 mod json;
+mod line;
 mod lines;
 mod lists;
+mod log;
+mod markdown;
+mod operation;
 mod plain;
+mod progress;
+mod screen;
 mod terminal;
 mod text;
+mod workflow;
+
+#[cfg(test)]
+mod samples;
 
 use std::io::{IsTerminal as _, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use crate::cli::Output;
+use crate::cli::{Color, Output};
 use crate::commands::history::History;
 use crate::commands::plan::Plan;
 use crate::commands::status::Status;
 use crate::event::{Event, Reporter};
 use crate::watch::LogReader;
+use color::Paint;
+
+/// How often a log is asked whether the time brings a line.
+const LOG_TICK: Duration = Duration::from_millis(250);
 
 /// Chooses the reporter, once.
-pub fn choose(output: Output) -> Box<dyn Reporter> {
+pub fn choose(output: Output, color: Color) -> Box<dyn Reporter> {
+    let terminal = is_capable_terminal();
+    let paint = Paint::new(color, terminal);
     match output {
         Output::Json => Box::new(json::Json),
-        Output::Human if is_capable_terminal() => Box::new(terminal::Terminal::new()),
-        Output::Human => Box::new(plain::Plain::new()),
+        Output::Human if github::is_here() => Box::new(github::GitHub::new(paint)),
+        Output::Human if terminal => Box::new(terminal::Terminal::new(paint)),
+        Output::Human => Box::new(plain::Plain::new(paint)),
     }
 }
 
@@ -35,13 +61,30 @@ pub fn journalled(reporter: Box<dyn Reporter>) -> Box<dyn Reporter> {
 }
 
 /// The reporter beside log lines, which are the result of a command by themselves.
-pub fn beside_lines(output: Output) -> Box<dyn Reporter> {
-    Box::new(lines::Beside { output })
+pub fn beside_lines(output: Output, color: Color) -> Box<dyn Reporter> {
+    let paint = Paint::new(color, is_capable_terminal());
+    Box::new(lines::Beside { output, paint })
 }
 
 /// Prints log lines.
 pub fn log_lines(output: Output) -> impl LogReader {
     lines::Lines { output }
+}
+
+/// Does this to a state again and again, until nobody else has it any more.
+fn keep_ticking<State: Send + 'static>(
+    state: &Arc<Mutex<State>>,
+    every: Duration,
+    tick: impl Fn(&mut State) + Send + 'static,
+) {
+    let weak = Arc::downgrade(state);
+    std::thread::spawn(move || {
+        loop {
+            std::thread::sleep(every);
+            let Some(state) = weak.upgrade() else { return };
+            tick(&mut state.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+    });
 }
 
 /// Can standard error move its cursor?
@@ -65,7 +108,12 @@ pub fn status(status: &Status, output: Output) {
 pub fn plan(plan: &Plan, output: Output) {
     let text = match output {
         Output::Json => serde_json::to_string(plan).unwrap_or_default() + "\n",
-        Output::Human => lists::plan(plan),
+        Output::Human => {
+            if github::is_here() {
+                github::append_summary(&markdown::plan(plan));
+            }
+            lists::plan(plan)
+        }
     };
     to_stdout(&text);
 }
@@ -110,10 +158,10 @@ fn to_stderr(text: &str) {
 }
 
 /// What people get at the end of a command: results on standard output, failures on standard error.
-fn print_end(event: &Event) {
+fn print_end(event: &Event, paint: Paint) {
     match text::words(event) {
         text::Words::Result(text) => to_stdout(&text),
-        text::Words::Failure(text) => to_stderr(&text),
+        text::Words::Failure(text) => to_stderr(&paint.lines(&text)),
         text::Words::Line(_) | text::Words::Nothing => {}
     }
 }

@@ -1,277 +1,96 @@
-//! Bars on a terminal: one line for each phase that is under way, a mark when it is done.
+//! The screen on a terminal: what stays is printed, what is under way is drawn below it ten times a second.
 
-use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use console::Style;
+use console::Term;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::text;
-use crate::event::{Event, Phase, Reporter};
-use crate::stack::resource::{describe, usual_seconds};
+use super::canvas::Canvas;
+use super::color::Paint;
+use super::screen::{Screen, Size};
+use crate::event::{Event, Reporter};
 
-/// How often spinners turn.
+/// How often the screen is drawn, so that times and spinners move.
 const TICK: Duration = Duration::from_millis(100);
 
-const SPINNER: &str = "  {spinner} {prefix:<9} {elapsed:>4} {wide_msg}";
-const BAR: &str = "  {spinner} {prefix:<9} {elapsed:>4} {bar:20} {wide_msg}";
+/// Draws are not that frequent, but one that comes with an event is not left out.
+const MOST_DRAWS_A_SECOND: u8 = 30;
 
-/// Resources of the operation under way.
-#[derive(Default)]
-struct Operation {
-    /// Weight of all of them, seconds; 0 where it is not known.
-    total: u64,
-    /// Weight of those that are done.
-    done: u64,
-    /// Those being worked on: logical id → what people call it.
-    active: BTreeMap<String, String>,
-    finished: usize,
-}
+/// What all lines that are drawn anew consist of.
+const LINES: &str = "{msg}";
 
 /// The reporter.
 pub(super) struct Terminal {
-    screen: MultiProgress,
-    bars: Vec<(Phase, ProgressBar)>,
-    operation: Operation,
-    /// What is written beside the mark of a phase that is done.
-    details: BTreeMap<&'static str, String>,
+    shown: Arc<Mutex<Shown>>,
+    paint: Paint,
+}
+
+struct Shown {
+    screen: Screen,
+    display: MultiProgress,
+    /// All lines that are drawn anew, in one piece: never half of the old and half of the new ones.
+    lines: Option<ProgressBar>,
 }
 
 impl Terminal {
-    pub(super) fn new() -> Self {
-        Self {
-            screen: MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10)),
-            bars: Vec::new(),
-            operation: Operation::default(),
-            details: BTreeMap::new(),
-        }
-    }
-
-    fn line(&self, text: &str) {
-        // Without a terminal to draw on (any more) there is nobody to tell.
-        let _ = self.screen.println(text);
-    }
-
-    fn bar(&self, phase: Phase) -> Option<&ProgressBar> {
-        self.bars
-            .iter()
-            .find(|(of, _)| *of == phase)
-            .map(|(_, bar)| bar)
-    }
-
-    /// The bar of the operation on the stack that is under way.
-    fn operation_bar(&self) -> Option<&ProgressBar> {
-        [Phase::Create, Phase::Update, Phase::Delete]
-            .into_iter()
-            .find_map(|phase| self.bar(phase))
-    }
-
-    fn message(&self, phase: Phase, text: impl Into<String>) {
-        if let Some(bar) = self.bar(phase) {
-            bar.set_message(text.into());
-        }
-    }
-
-    fn begin(&mut self, phase: Phase) {
-        let bar = self.screen.add(ProgressBar::no_length());
-        bar.set_style(style(SPINNER));
-        bar.set_prefix(phase.title());
-        bar.enable_steady_tick(TICK);
-        self.bars.push((phase, bar));
-    }
-
-    fn finish(&mut self, phase: Phase, seconds: f64) {
-        self.remove(phase);
-        let mark = Style::new().for_stderr().green().apply_to("✓");
-        let took = Style::new()
-            .for_stderr()
-            .dim()
-            .apply_to(text::duration(seconds));
-        let detail = self.details.remove(phase.title()).unwrap_or_default();
-        self.line(&format!("  {mark} {:<9} {detail} {took}", phase.title()));
-    }
-
-    fn remove(&mut self, phase: Phase) {
-        if let Some(index) = self.bars.iter().position(|(of, _)| *of == phase) {
-            let (_, bar) = self.bars.remove(index);
-            bar.finish_and_clear();
-            self.screen.remove(&bar);
-        }
-    }
-
-    fn detail(&mut self, phase: Phase, text: impl Into<String>) {
-        let text = text.into();
-        self.message(phase, text.clone());
-        self.details.insert(phase.title(), text);
-    }
-
-    fn operation_begun(&mut self, resource_types: &[String]) {
-        self.operation = Operation {
-            total: resource_types.iter().map(|name| usual_seconds(name)).sum(),
-            ..Operation::default()
-        };
-        if let Some(bar) = self.operation_bar()
-            && self.operation.total > 0
-        {
-            bar.set_length(self.operation.total);
-            bar.set_style(style(BAR).progress_chars("━━─"));
-        }
-    }
-
-    fn resource_changed(&mut self, logical_id: &str, resource_type: &str, status: &str) {
-        if resource_type == "AWS::CloudFormation::Stack" {
-            return;
-        }
-        let operation = &mut self.operation;
-        if status.ends_with("_IN_PROGRESS") {
-            operation
-                .active
-                .insert(logical_id.to_owned(), describe(resource_type).to_owned());
-        } else if operation.active.remove(logical_id).is_some() {
-            operation.finished += 1;
-            operation.done = (operation.done + usual_seconds(resource_type)).min(operation.total);
-        }
-        let names: Vec<&str> = operation.active.values().map(String::as_str).collect();
-        let message = names.join(", ");
-        let done = operation.done;
-        let plural = if operation.finished == 1 { "" } else { "s" };
-        let summary = format!("{} resource{plural}", operation.finished);
-        for phase in [Phase::Create, Phase::Update, Phase::Delete] {
-            if self.bar(phase).is_some() {
-                self.details.insert(phase.title(), summary.clone());
-            }
-        }
-        if let Some(bar) = self.operation_bar() {
-            bar.set_position(done);
-            bar.set_message(message);
-        }
-    }
-
-    fn failed_resource(&self, event: &Event) {
-        if let Event::ResourceChanged { status, .. } = event
-            && status.ends_with("_FAILED")
-            && let Some(line) = text::line(event)
-        {
-            let mark = Style::new().for_stderr().red().apply_to("✗");
-            self.line(&format!("  {mark} {line}"));
-        }
-    }
-
-    fn clear(&mut self) {
-        for (phase, _) in self.bars.clone() {
-            self.remove(phase);
-        }
+    pub(super) fn new(paint: Paint) -> Self {
+        let canvas = Box::new(Canvas::of_stderr());
+        let target = ProgressDrawTarget::term_like_with_hz(canvas, MOST_DRAWS_A_SECOND);
+        let shown = Arc::new(Mutex::new(Shown {
+            screen: Screen::new(paint),
+            display: MultiProgress::with_draw_target(target),
+            lines: None,
+        }));
+        super::keep_ticking(&shown, TICK, |shown: &mut Shown| shown.draw(Utc::now()));
+        Self { shown, paint }
     }
 }
 
-fn style(template: &'static str) -> ProgressStyle {
-    // The templates are constants of this file; a mistake in one shows in its test.
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
+impl Shown {
+    fn draw(&mut self, now: DateTime<Utc>) {
+        let frame = self.screen.frame(now, size());
+        if frame.is_empty() {
+            if let Some(lines) = self.lines.take() {
+                lines.finish_and_clear();
+                self.display.remove(&lines);
+            }
+            return;
+        }
+        let display = &self.display;
+        let lines = self.lines.get_or_insert_with(|| {
+            let lines = display.add(ProgressBar::no_length());
+            // The template is a constant of this file; a mistake in it shows in its test.
+            lines.set_style(
+                ProgressStyle::with_template(LINES)
+                    .unwrap_or_else(|_| ProgressStyle::default_spinner()),
+            );
+            lines
+        });
+        lines.set_message(frame.join("\n"));
+    }
+}
+
+/// The size of the terminal just now: it may be changed at any time.
+fn size() -> Size {
+    let (rows, columns) = Term::stderr().size();
+    Size {
+        rows: usize::from(rows),
+        columns: usize::from(columns),
+    }
 }
 
 impl Reporter for Terminal {
-    fn report(&mut self, _: DateTime<Utc>, event: &Event) {
-        match event {
-            Event::PhaseBegun { phase } => self.begin(*phase),
-            Event::PhaseEnded { phase, seconds } => self.finish(*phase, *seconds),
-            Event::EmulatorInstalling { version } => {
-                self.message(
-                    Phase::Emulator,
-                    format!("installing ministack {version}: only the first time"),
-                );
-            }
-            Event::EmulatorReady { endpoint, reused } => {
-                let how = if *reused { "runs already" } else { "started" };
-                self.detail(Phase::Emulator, format!("{how} at {endpoint}"));
-            }
-            Event::Compiled { crates, name } => {
-                self.message(Phase::Image, format!("compiled {crates} crates: {name}"));
-            }
-            Event::ImagePacked { digest, bytes } => {
-                self.detail(
-                    Phase::Image,
-                    format!("{} of {}", digest.short(), text::size(*bytes)),
-                );
-            }
-            Event::OperationBegun { resource_types, .. } => self.operation_begun(resource_types),
-            Event::ResourceChanged {
-                logical_id,
-                resource_type,
-                status,
-                ..
-            } => {
-                self.resource_changed(logical_id, resource_type, status);
-                self.failed_resource(event);
-            }
-            Event::Proposed { changes } => {
-                let plural = if changes.len() == 1 { "" } else { "s" };
-                self.detail(Phase::Plan, format!("{} change{plural}", changes.len()));
-            }
-            Event::Unchanged => self.detail(Phase::Plan, "nothing to change"),
-            Event::PushProgressed { sent, total } => {
-                if let Some(bar) = self.bar(Phase::Push) {
-                    bar.set_style(style(BAR).progress_chars("━━─"));
-                    bar.set_length(*total);
-                    bar.set_position(*sent);
-                    bar.set_message(format!("{} of {}", text::size(*sent), text::size(*total)));
-                }
-            }
-            Event::Pushed {
-                digest,
-                bytes_sent,
-                already_there,
-            } => self.detail(
-                Phase::Push,
-                text::pushed(digest.short(), *bytes_sent, *already_there),
-            ),
-            Event::RolloutMoved {
-                task_definition,
-                deployments,
-                healthy_targets,
-                registered_targets,
-                failed_tasks,
-                threshold,
-            } => {
-                let failures = threshold.map(|limit| (*failed_tasks, limit));
-                let deployments = text::rollout(deployments, task_definition, failures);
-                self.message(Phase::Rollout, deployments);
-                let detail = format!("{healthy_targets} of {registered_targets} targets healthy");
-                self.details.insert(Phase::Rollout.title(), detail);
-            }
-            Event::Checked { check } => self.detail(Phase::Check, text::checked(check)),
-            Event::Warned { message } => {
-                let label = Style::new().for_stderr().yellow().apply_to("warning:");
-                self.line(&format!("  {label} {message}"));
-            }
-            Event::Begun { .. }
-            | Event::EmulatorStopped { .. }
-            | Event::EmulatorKept { .. }
-            | Event::Identified { .. }
-            | Event::TaskFailed { .. }
-            | Event::Probed { .. }
-            | Event::TargetUnhealthy { .. }
-            | Event::ServiceComplained { .. }
-            | Event::Noted { .. } => {
-                if let Some(line) = text::line(event) {
-                    self.line(&format!("  {line}"));
-                }
-            }
-            Event::Asked { question } => {
-                // Bars that are drawn anew would take the question with them.
-                self.screen.set_move_cursor(false);
-                self.line(&format!("  {question} [y/N]"));
-            }
-            // The phases show it.
-            Event::StackFound { .. } | Event::OperationEnded { .. } => {}
-            Event::Succeeded { .. }
-            | Event::TakenDown { .. }
-            | Event::NothingThere { .. }
-            | Event::Failed { .. } => {
-                self.clear();
-                super::print_end(event);
-            }
+    fn report(&mut self, at: DateTime<Utc>, event: &Event) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = shown.screen.take(at, event);
+        if !lines.is_empty() {
+            // Without a terminal to draw on (any more) there is nobody to tell.
+            let _ = shown.display.println(lines.join("\n"));
         }
+        shown.draw(at);
+        super::print_end(event, self.paint);
     }
 }
 
@@ -280,9 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_templates_are_valid() {
-        for template in [SPINNER, BAR] {
-            assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
-        }
+    fn the_template_is_valid() {
+        assert!(ProgressStyle::with_template(LINES).is_ok());
     }
 }

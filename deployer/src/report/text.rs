@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::clean::clean;
 use crate::commands::status::{ABSENT, Status};
 use crate::error::Failure;
 use crate::event::{Checked, Event, Summary};
@@ -32,8 +33,17 @@ pub(super) fn line(event: &Event) -> Option<String> {
     }
 }
 
-/// An event in people's words.
+/// An event in people's words, without what would control a terminal: some of them are of others.
 pub(super) fn words(event: &Event) -> Words {
+    match raw_words(event) {
+        Words::Nothing => Words::Nothing,
+        Words::Line(text) => Words::Line(clean(&text)),
+        Words::Result(text) => Words::Result(clean(&text)),
+        Words::Failure(text) => Words::Failure(clean(&text)),
+    }
+}
+
+fn raw_words(event: &Event) -> Words {
     let line = match event {
         Event::Begun {
             command,
@@ -85,9 +95,9 @@ pub(super) fn words(event: &Event) -> Words {
             None => return Words::Nothing,
         },
         Event::Proposed { changes } => {
-            let plural = if changes.len() == 1 { "" } else { "s" };
             let lines: Vec<String> = changes.iter().map(Change::line).collect();
-            format!("{} change{plural}: {}", changes.len(), lines.join("; "))
+            let counted = counted(changes.len(), "change");
+            format!("{counted}: {}", lines.join("; "))
         }
         Event::Unchanged => "nothing to change".to_owned(),
         Event::Pushed {
@@ -146,7 +156,7 @@ fn taken_down(looked_for: &[String], seconds: f64) -> String {
 }
 
 /// A resource that changed. What begins will also end: one line is enough.
-fn resource(
+pub(super) fn resource(
     logical_id: &str,
     resource_type: &str,
     status: &str,
@@ -334,14 +344,9 @@ pub(super) fn rollout(
     ours: &str,
     failures: Option<(u32, u32)>,
 ) -> String {
-    // Those of before that failed are remembered by some endpoints for as long as the service lives.
-    let is_part = |deployment: &&Deployment| {
-        deployment.task_definition == ours
-            || deployment.desired + deployment.running + deployment.pending > 0
-    };
     let rows: Vec<String> = deployments
         .iter()
-        .filter(is_part)
+        .filter(|deployment| deployment.is_part_of(ours))
         .map(|deployment| {
             let is_ours = deployment.task_definition == ours;
             let name = if is_ours { "new" } else { "old" };
@@ -398,6 +403,21 @@ pub(super) fn duration(seconds: f64) -> String {
     format!("{} min {:02} s", whole / 60, whole % 60)
 }
 
+/// The same in whole seconds, for what still goes on: `12 s`, `2 min 05 s`.
+pub(super) fn whole_duration(seconds: f64) -> String {
+    if seconds < 60.0 {
+        format!("{:.0} s", seconds.floor())
+    } else {
+        duration(seconds.floor())
+    }
+}
+
+/// So many of these: `1 change`, `2 changes`.
+pub(super) fn counted(count: usize, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}
+
 /// Bytes as people say them, in powers of 1000.
 pub(super) fn size(bytes: u64) -> String {
     #[expect(
@@ -435,6 +455,8 @@ mod tests {
         assert_eq!(duration(0.04), "0.0 s");
         assert_eq!(duration(59.9), "59.9 s");
         assert_eq!(duration(125.2), "2 min 05 s");
+        assert_eq!(whole_duration(59.9), "59 s");
+        assert_eq!(whole_duration(125.9), "2 min 05 s");
         assert_eq!(size(12), "12 B");
         assert_eq!(size(686_912), "686.9 kB");
         assert_eq!(size(1_859_392), "1.9 MB");

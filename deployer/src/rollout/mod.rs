@@ -48,6 +48,12 @@ pub struct Deployment {
 }
 
 impl Deployment {
+    /// Does it matter to the rollout of this task definition? Those of before that failed are remembered by some endpoints for as
+    /// long as the service lives.
+    pub fn is_part_of(&self, ours: &str) -> bool {
+        self.task_definition == ours || self.desired + self.running + self.pending > 0
+    }
+
     fn is_primary(&self) -> bool {
         self.status == "PRIMARY"
     }

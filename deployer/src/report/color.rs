@@ -1,0 +1,170 @@
+//! Colours: whether there are any, decided purely, and how text gets them. Whatever they say, a word or a mark says as well.
+
+use std::ffi::OsStr;
+
+use console::Style;
+
+use crate::cli::Color;
+
+/// What the surroundings say about colours.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Surroundings {
+    /// `NO_COLOR` is set, to anything but nothing (no-color.org).
+    no_color: bool,
+    /// `CLICOLOR` is `0` (bixense.com/clicolors).
+    clicolor_off: bool,
+    /// Standard error is a terminal that can do more than print.
+    terminal: bool,
+}
+
+/// Are there colours? What was asked for by name counts more than the surroundings.
+const fn decide(color: Color, surroundings: Surroundings) -> bool {
+    match color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => {
+            surroundings.terminal && !surroundings.no_color && !surroundings.clicolor_off
+        }
+    }
+}
+
+/// What a piece of text stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tint {
+    /// Nothing in particular.
+    Plain,
+    /// It went well.
+    Good,
+    /// It failed.
+    Bad,
+    /// On the way back, or not as it should be.
+    Odd,
+    /// Something to do.
+    Hint,
+    /// Of less weight than what is beside it.
+    Faint,
+}
+
+/// Puts colours on text, or does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Paint {
+    enabled: bool,
+}
+
+impl Paint {
+    #[cfg(test)]
+    pub(super) const OFF: Self = Self { enabled: false };
+    #[cfg(test)]
+    pub(super) const ON: Self = Self { enabled: true };
+
+    /// What was asked for, in these surroundings.
+    pub(super) fn new(color: Color, terminal: bool) -> Self {
+        let variable = |name: &str| std::env::var_os(name);
+        let surroundings = Surroundings {
+            no_color: variable("NO_COLOR").is_some_and(|value| !value.is_empty()),
+            clicolor_off: variable("CLICOLOR").as_deref() == Some(OsStr::new("0")),
+            terminal,
+        };
+        Self {
+            enabled: decide(color, surroundings),
+        }
+    }
+
+    /// The text in the colour of what it stands for.
+    pub(super) fn tint(self, tint: Tint, text: &str) -> String {
+        let style = Style::new().force_styling(self.enabled);
+        let style = match tint {
+            Tint::Plain => return text.to_owned(),
+            Tint::Good => style.green(),
+            Tint::Bad => style.red(),
+            Tint::Odd => style.yellow(),
+            Tint::Hint => style.cyan(),
+            Tint::Faint => style.dim(),
+        };
+        style.apply_to(text).to_string()
+    }
+
+    /// Lines whose first word says what they stand for, in colour.
+    pub(super) fn lines(self, text: &str) -> String {
+        if !self.enabled {
+            return text.to_owned();
+        }
+        let lines = text.split('\n').map(|line| self.line(line));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    /// The same of a log, where the time stands before the first word.
+    pub(super) fn log(self, text: &str) -> String {
+        if !self.enabled {
+            return text.to_owned();
+        }
+        let lines = text.split('\n').map(|line| match line.split_once("Z ") {
+            Some((time, rest)) if !line.starts_with(' ') => format!("{time}Z {}", self.line(rest)),
+            Some(_) | None => self.line(line),
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    fn line(self, line: &str) -> String {
+        let text = line.trim_start();
+        let (indent, _) = line.split_at(line.len() - text.len());
+        let (word, rest) = text.split_at(text.find(' ').unwrap_or(text.len()));
+        format!("{indent}{}{rest}", self.tint(tint_of(word), word))
+    }
+}
+
+/// What the first word of a line says.
+fn tint_of(word: &str) -> Tint {
+    match word {
+        "error:" => Tint::Bad,
+        "warning:" => Tint::Odd,
+        "hint:" => Tint::Hint,
+        "because:" | "|" => Tint::Faint,
+        status if status.ends_with("_FAILED") => Tint::Bad,
+        status if status.contains("ROLLBACK_") => Tint::Odd,
+        status if status.ends_with("_COMPLETE") => Tint::Good,
+        _ => Tint::Plain,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_decides() {
+        let pipe = Surroundings::default();
+        let terminal = Surroundings {
+            terminal: true,
+            ..pipe
+        };
+        let no_color = Surroundings {
+            no_color: true,
+            ..terminal
+        };
+        let clicolor_off = Surroundings {
+            clicolor_off: true,
+            ..terminal
+        };
+        let table = [
+            (Color::Auto, [false, true, false, false]),
+            (Color::Always, [true, true, true, true]),
+            (Color::Never, [false, false, false, false]),
+        ];
+        for (color, expected) in table {
+            let decided =
+                [pipe, terminal, no_color, clicolor_off].map(|around| decide(color, around));
+            assert_eq!(decided, expected, "{color:?}");
+        }
+    }
+
+    #[test]
+    fn first_words_in_colour() {
+        let text = "error: no\n  because: x_FAILED\n  hint: mend\nCREATE_FAILED a (A)\nROLLBACK_COMPLETE stack\nplain\n";
+        assert_eq!(Paint::OFF.lines(text), text);
+        let log = "10:04:05Z warning: slow\n  and more\n";
+        assert_eq!(Paint::OFF.log(log), log);
+        insta::assert_debug_snapshot!(Paint::ON.log(log), @r#""10:04:05Z \u{1b}[33mwarning:\u{1b}[0m slow\n  and more\n""#);
+        insta::assert_debug_snapshot!(Paint::ON.lines(text), @r#""\u{1b}[31merror:\u{1b}[0m no\n  \u{1b}[2mbecause:\u{1b}[0m x_FAILED\n  \u{1b}[36mhint:\u{1b}[0m mend\n\u{1b}[31mCREATE_FAILED\u{1b}[0m a (A)\n\u{1b}[33mROLLBACK_COMPLETE\u{1b}[0m stack\nplain\n""#);
+    }
+}

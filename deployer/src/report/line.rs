@@ -1,0 +1,103 @@
+//! A line of a screen: pieces of text with what they stand for, cut where the screen ends. Pure.
+
+use std::borrow::Cow;
+
+use console::{Alignment, measure_text_width, pad_str, truncate_str};
+
+use super::clean::one_line;
+use super::color::{Paint, Tint};
+
+/// What stands where text was cut.
+const CUT: &str = "…";
+
+/// A line that is put together from the left to the right.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Line(Vec<(Tint, String)>);
+
+impl Line {
+    /// A line that begins with this.
+    pub(super) fn of(text: &str) -> Self {
+        Self::default().plain(text)
+    }
+
+    /// Adds text that stands for nothing in particular.
+    pub(super) fn plain(self, text: &str) -> Self {
+        self.add(Tint::Plain, text)
+    }
+
+    /// Adds text.
+    pub(super) fn add(mut self, tint: Tint, text: &str) -> Self {
+        self.0.push((tint, one_line(text)));
+        self
+    }
+
+    /// The line, never wider than this; counted in columns of a terminal, of which some letters take two.
+    pub(super) fn fit(&self, width: usize, paint: Paint) -> String {
+        let all: usize = self
+            .0
+            .iter()
+            .map(|(_, text)| measure_text_width(text))
+            .sum();
+        if all <= width {
+            let pieces = self.0.iter().map(|(tint, text)| paint.tint(*tint, text));
+            return pieces.collect();
+        }
+        let mut left = width.saturating_sub(measure_text_width(CUT));
+        let mut fitted = String::new();
+        for (tint, text) in &self.0 {
+            let piece = truncate_str(text, left, "");
+            left -= measure_text_width(&piece);
+            fitted.push_str(&paint.tint(*tint, &piece));
+            if piece != text.as_str() {
+                break;
+            }
+        }
+        if width > 0 {
+            fitted.push_str(CUT);
+        }
+        fitted
+    }
+}
+
+/// The text in a column of this width.
+pub(super) fn column(text: &str, width: usize) -> Cow<'_, str> {
+    pad_str(text, width, Alignment::Left, Some(CUT))
+}
+
+/// The same, at the right of it.
+pub(super) fn right_column(text: &str, width: usize) -> Cow<'_, str> {
+    pad_str(text, width, Alignment::Right, Some(CUT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_cut_by_columns() {
+        let line = Line::of("ab").add(Tint::Bad, "cde").plain("日本語");
+        let table = [
+            (20, "abcde日本語"),
+            (11, "abcde日本語"),
+            (10, "abcde日本…"),
+            (9, "abcde日…"),
+            (5, "abcd…"),
+            (1, "…"),
+            (0, ""),
+        ];
+        for (width, expected) in table {
+            let fitted = line.fit(width, Paint::OFF);
+            assert_eq!(fitted, expected, "{width}");
+            assert!(measure_text_width(&fitted) <= width);
+        }
+        assert_eq!(
+            line.fit(4, Paint::ON),
+            "ab\u{1b}[31mc\u{1b}[0m…",
+            "what was coloured ends so"
+        );
+        assert_eq!(
+            Line::of("two\nlines\u{1b}[2J").fit(80, Paint::OFF),
+            "two lines"
+        );
+    }
+}

@@ -1,0 +1,186 @@
+//! Events as lines for a log: one for each change, with its time; resources that are done within the same second share one, and
+//! where nothing changes for long there is a sign of life. Pure.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::progress::Progress;
+use super::text;
+use crate::event::Event;
+use crate::stack::resource::describe;
+
+/// Silence after which there is a sign of life.
+const HEARTBEAT: Duration = Duration::from_secs(30);
+/// How long a resource that is done waits for others.
+const TOGETHER: TimeDelta = TimeDelta::seconds(1);
+
+/// The state of a log.
+#[derive(Default)]
+pub(super) struct Log {
+    progress: Progress,
+    done: Option<Done>,
+    /// When something was said last.
+    said: Option<DateTime<Utc>>,
+}
+
+/// Resources that came to the same good end at the same time.
+struct Done {
+    at: DateTime<Utc>,
+    status: String,
+    /// What people call them.
+    names: Vec<String>,
+}
+
+impl Log {
+    /// Takes an event in; returns the lines that there are now.
+    pub(super) fn take(&mut self, at: DateTime<Utc>, event: &Event) -> String {
+        self.progress.take(at, event);
+        let mut lines = String::new();
+        match done(event) {
+            Some((status, name)) => match &mut self.done {
+                Some(done) if done.status == status && at - done.at < TOGETHER => {
+                    done.names.push(name);
+                }
+                Some(_) | None => {
+                    lines = self.rest();
+                    self.done = Some(Done {
+                        at,
+                        status: status.to_owned(),
+                        names: vec![name],
+                    });
+                }
+            },
+            // What begins is no line, and so does not stand between those that end.
+            None if matches!(event, Event::ResourceChanged { .. })
+                && text::line(event).is_none() => {}
+            None => {
+                lines = self.rest();
+                if let Some(line) = text::line(event) {
+                    lines.push_str(&stamped(at, &line));
+                }
+            }
+        }
+        if !lines.is_empty() || self.said.is_none() {
+            self.said = Some(at);
+        }
+        lines
+    }
+
+    /// The phases that are under way, as a title; nothing where none is.
+    pub(super) fn title(&self) -> Option<String> {
+        let phases = self.progress.phases.iter();
+        let titles: Vec<&str> = phases.map(|running| running.phase.title()).collect();
+        (!titles.is_empty()).then(|| titles.join(", "))
+    }
+
+    /// The lines that the time brings.
+    pub(super) fn tick(&mut self, now: DateTime<Utc>) -> String {
+        let waited = |done: &Done| now - done.at >= TOGETHER;
+        if self.done.as_ref().is_some_and(waited) {
+            self.said = Some(now);
+            return self.rest();
+        }
+        let silent = self
+            .said
+            .map(|said| (now - said).to_std().unwrap_or_default());
+        if silent.is_none_or(|silent| silent < HEARTBEAT) {
+            return String::new();
+        }
+        self.said = Some(now);
+        let under_way = self.progress.in_words(now);
+        let under_way = under_way.map(|text| stamped(now, &format!("… still at it: {text}")));
+        under_way.unwrap_or_default()
+    }
+
+    /// The line that waits for others.
+    pub(super) fn rest(&mut self) -> String {
+        let Some(Done { at, status, names }) = self.done.take() else {
+            return String::new();
+        };
+        let count = match names.len() {
+            1 => String::new(),
+            count => format!("{count} resources: "),
+        };
+        stamped(at, &format!("{status} {count}{}", names.join(", ")))
+    }
+}
+
+/// A resource that is done, well, and without anything to say about it: its status and what people call it.
+fn done(event: &Event) -> Option<(&str, String)> {
+    if let Event::ResourceChanged {
+        logical_id,
+        resource_type,
+        status,
+        reason: None,
+    } = event
+        && resource_type != "AWS::CloudFormation::Stack"
+        && status.ends_with("_COMPLETE")
+    {
+        return Some((
+            status,
+            format!("{} ({logical_id})", describe(resource_type)),
+        ));
+    }
+    None
+}
+
+/// A line with its time.
+fn stamped(at: DateTime<Utc>, line: &str) -> String {
+    format!("{} {line}\n", at.format("%H:%M:%SZ"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Phase;
+    use crate::report::samples::{STACK, at, changed, operation, phase};
+
+    #[test]
+    fn what_is_done_within_a_second_shares_a_line() {
+        let mut log = Log::default();
+        let steps = [
+            (0, changed("Vpc", "AWS::EC2::VPC", "CREATE_IN_PROGRESS")),
+            (100, changed("Vpc", "AWS::EC2::VPC", "CREATE_COMPLETE")),
+            (200, changed("Role", "AWS::IAM::Role", "CREATE_IN_PROGRESS")),
+            (900, changed("Role", "AWS::IAM::Role", "CREATE_COMPLETE")),
+            (
+                1200,
+                changed("Cluster", "AWS::ECS::Cluster", "CREATE_COMPLETE"),
+            ),
+            (1300, changed("Subnet", "AWS::EC2::Subnet", "CREATE_FAILED")),
+            (1400, changed("clock", STACK, "CREATE_COMPLETE")),
+        ];
+        let lines = steps.map(|(millis, event)| log.take(at(millis), &event));
+        insta::assert_snapshot!(lines.concat(), @r#"
+        10:04:05Z CREATE_COMPLETE 2 resources: network (Vpc), role (Role)
+        10:04:06Z CREATE_COMPLETE cluster (Cluster)
+        10:04:06Z CREATE_FAILED subnet (Subnet): no capacity: 50%, "try" again
+        10:04:06Z CREATE_COMPLETE stack (clock)
+        "#);
+        assert_eq!(log.tick(at(9_000)), "");
+    }
+
+    #[test]
+    fn a_sign_of_life_names_what_is_under_way() {
+        let mut log = Log::default();
+        log.take(at(0), &phase(Phase::Image));
+        let compiled = Event::Compiled {
+            crates: 57,
+            name: "hyper".to_owned(),
+        };
+        log.take(at(0), &compiled);
+        log.take(at(0), &phase(Phase::Create));
+        log.take(at(0), &operation("create", &[]));
+        let service = changed("Service", "AWS::ECS::Service", "CREATE_IN_PROGRESS");
+        log.take(at(500), &service);
+        let done = changed("Vpc", "AWS::EC2::VPC", "CREATE_COMPLETE");
+        log.take(at(1000), &done);
+        let ticks = [1900, 2000, 30_900, 31_000, 31_100, 61_000];
+        let lines = ticks.map(|millis| log.tick(at(millis)));
+        insta::assert_snapshot!(lines.concat(), @"
+        10:04:06Z CREATE_COMPLETE network (Vpc)
+        10:05:06Z … still at it: image for 1 min 01 s (compiled 57 crates: hyper), create for 1 min 01 s: service on Fargate (Service)
+        ");
+    }
+}

@@ -1,0 +1,193 @@
+//! How a command ended, as Markdown: for the summary of a job in GitHub Actions. Pure.
+
+use std::fmt::Write as _;
+
+use super::clean::clean;
+use super::{lists, text};
+use crate::commands::plan::Plan;
+use crate::error::Failure;
+use crate::event::{Event, Phase, Summary};
+use crate::watch::Probed;
+
+/// Lines of evidence that are shown.
+const EVIDENCE: usize = 100;
+
+/// What is gathered for the summary.
+#[derive(Default)]
+pub(super) struct JobSummary {
+    /// `up: stack clock`.
+    headline: Option<String>,
+    timings: Vec<(Phase, f64)>,
+    probed: Option<Probed>,
+}
+
+impl JobSummary {
+    /// Takes an event in; returns the summary when it is the last of a command.
+    pub(super) fn take(&mut self, event: &Event) -> Option<String> {
+        if let Event::Begun {
+            command,
+            stack,
+            local,
+            ..
+        } = event
+        {
+            let on = if *local { " on this machine" } else { "" };
+            self.headline = Some(format!("{command}: stack {stack}{on}"));
+        } else if let Event::PhaseEnded { phase, seconds } = event {
+            self.timings.push((*phase, *seconds));
+        } else if let Event::Probed { probe } = event {
+            self.probed = Some(probe.clone());
+        } else if let Event::Succeeded { summary } = event {
+            return Some(self.succeeded(summary));
+        } else if let Event::TakenDown { seconds, .. } = event {
+            let rows = [("result", "everything is gone".to_owned())];
+            return Some(self.table("✅", &rows, Some(*seconds)));
+        } else if let Event::NothingThere { message } = event {
+            return Some(self.table("✅", &[("result", inline(message))], None));
+        } else if let Event::Failed { exit_code, failure } = event {
+            return Some(self.failed(*exit_code, failure));
+        }
+        None
+    }
+
+    fn succeeded(&self, summary: &Summary) -> String {
+        let result = if summary.changed {
+            "the service is up"
+        } else {
+            "nothing changed: the service was up to date, and is up"
+        };
+        let mut rows = vec![("result", result.to_owned()), ("url", code(&summary.url))];
+        if let Some(version) = &summary.version {
+            rows.push(("version", code(version)));
+        }
+        rows.push(("image", code(&summary.image)));
+        rows.push(("check", inline(&text::checked(&summary.check))));
+        if let Some(probe) = &summary.probe {
+            rows.push(("rollout", inline(&text::probed(probe))));
+        }
+        self.table("✅", &rows, Some(summary.seconds))
+    }
+
+    fn failed(&self, exit_code: u8, failure: &Failure) -> String {
+        let mut rows = vec![
+            ("result", inline(&failure.message)),
+            ("exit code", exit_code.to_string()),
+        ];
+        if let Some(cause) = &failure.cause {
+            rows.push(("because", inline(cause)));
+        }
+        if let Some(probe) = &self.probed {
+            rows.push(("rollout", inline(&text::probed(probe))));
+        }
+        let mut markdown = self.table("❌", &rows, None);
+        if !failure.evidence.is_empty() {
+            markdown.push_str(&fenced(&failure.evidence));
+            markdown.push('\n');
+        }
+        for hint in &failure.hints {
+            let _ = writeln!(markdown, "- {}", inline(hint));
+        }
+        if !failure.hints.is_empty() {
+            markdown.push('\n');
+        }
+        markdown
+    }
+
+    fn table(&self, mark: &str, rows: &[(&str, String)], seconds: Option<f64>) -> String {
+        let headline = self.headline.as_deref().unwrap_or("deployer");
+        let mut markdown = format!("### {mark} {}\n\n| | |\n|---|---|\n", inline(headline));
+        for (name, value) in rows {
+            let _ = writeln!(markdown, "| {name} | {} |", cell(value));
+        }
+        let times = self.timings.iter();
+        let times: Vec<String> = times
+            .map(|(phase, seconds)| format!("{} {}", phase.title(), text::duration(*seconds)))
+            .collect();
+        let all = seconds.map(text::duration);
+        let time = match (all, times.is_empty()) {
+            (Some(all), false) => format!("{all}: {}", times.join(", ")),
+            (Some(all), true) => all,
+            (None, _) => times.join(", "),
+        };
+        if !time.is_empty() {
+            let _ = writeln!(markdown, "| time | {time} |");
+        }
+        markdown.push('\n');
+        markdown
+    }
+}
+
+/// What would change, as a summary.
+pub(super) fn plan(plan: &Plan) -> String {
+    let lines: Vec<String> = lists::plan(plan).lines().map(str::to_owned).collect();
+    let fenced = fenced(&lines);
+    format!(
+        "### plan: stack {}\n\n{fenced}\n",
+        inline(plan.stack.as_str())
+    )
+}
+
+/// Lines as they are, in a fence that none of them ends.
+fn fenced(lines: &[String]) -> String {
+    let text = clean(&lines.join("\n"));
+    let mut shown: Vec<&str> = text.lines().collect();
+    let more = shown.len().saturating_sub(EVIDENCE);
+    shown.truncate(EVIDENCE);
+    let mut fence = "```".to_owned();
+    while text.contains(&fence) {
+        fence.push('`');
+    }
+    let more = match more {
+        0 => String::new(),
+        count => format!("… and {count} more\n"),
+    };
+    format!("{fence}text\n{}\n{more}{fence}\n", shown.join("\n"))
+}
+
+/// Something to be copied, as it is.
+fn code(text: &str) -> String {
+    let text = clean(text);
+    if text.contains(['`', '\n']) {
+        return inline(&text);
+    }
+    format!("`{text}`")
+}
+
+/// Text in which only what stands between backticks means more than it says.
+fn inline(text: &str) -> String {
+    let text = clean(text);
+    let pieces: Vec<&str> = text.split('`').collect();
+    if pieces.len().is_multiple_of(2) {
+        // A backtick without its other: all of it is text.
+        return escaped(&text).replace('`', "\\`");
+    }
+    let shown = pieces.iter().enumerate().map(|(index, piece)| {
+        if index.is_multiple_of(2) {
+            escaped(piece)
+        } else {
+            format!("`{piece}`")
+        }
+    });
+    shown.collect()
+}
+
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '<' => escaped.push_str("&lt;"),
+            '&' => escaped.push_str("&amp;"),
+            '\\' | '*' | '_' | '[' | ']' | '#' | '~' => escaped.extend(['\\', letter]),
+            letter => escaped.push(letter),
+        }
+    }
+    escaped
+}
+
+/// A cell of a table: one line, in which no cell ends early.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace('\n', "<br>")
+}
+
+#[cfg(test)]
+mod tests;

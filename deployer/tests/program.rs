@@ -1,0 +1,183 @@
+//! The program as it is run: what it prints where, and that nothing breaks when nobody reads it. Nothing here needs AWS or an
+//! emulator.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test runs programs as a user does"
+)]
+
+use std::fs::File;
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+/// The program in a folder without a configuration, and without what this machine says about AWS and colours.
+fn program(folder: &TempDir, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_deployer"));
+    command.args(arguments).current_dir(folder.path());
+    let of_others = |name: &str| {
+        ["AWS_", "DEPLOYER_", "GITHUB_", "CLICOLOR"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+    };
+    for (name, _) in std::env::vars().filter(|(name, _)| of_others(name)) {
+        command.env_remove(name);
+    }
+    command.env_remove("NO_COLOR").stdin(Stdio::null());
+    command
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a folder for the test")
+}
+
+fn run(command: &mut Command) -> Output {
+    command.output().expect("the program can be run")
+}
+
+/// A pipe that nobody reads any more.
+fn closed_pipe() -> Stdio {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    writer.into()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("the program prints UTF-8")
+}
+
+fn has_control_characters(text: &str) -> bool {
+    text.chars()
+        .any(|letter| letter.is_control() && letter != '\n')
+}
+
+/// There is no configuration: the end comes at once.
+const FAILING: [&str; 1] = ["up"];
+
+#[test]
+fn nobody_reads() {
+    let folder = folder();
+    for arguments in [["--help"].as_slice(), &["--version"], &["up", "--help"]] {
+        let status = program(&folder, arguments).stdout(closed_pipe()).status();
+        assert_eq!(status.expect("it runs").code(), Some(0), "{arguments:?}");
+    }
+    let wrong: &[&str] = &["--no-such-flag"];
+    let json: &[&str] = &["up", "--output", "json"];
+    let colours: &[&str] = &["up", "--color", "always"];
+    for (arguments, code) in [(FAILING.as_slice(), 3), (wrong, 2), (json, 3), (colours, 3)] {
+        for github in ["false", "true"] {
+            let mut command = program(&folder, arguments);
+            command.env("GITHUB_ACTIONS", github);
+            let status = command.stdout(closed_pipe()).stderr(closed_pipe()).status();
+            assert_eq!(status.expect("it runs").code(), Some(code), "{arguments:?}");
+        }
+    }
+}
+
+#[test]
+fn a_pipe_gets_no_control_characters() {
+    let folder = folder();
+    let output = run(&mut program(&folder, &FAILING));
+    assert_eq!(output.status.code(), Some(3));
+    let stderr = text(&output.stderr);
+    assert!(stderr.starts_with("error: "), "{stderr}");
+    assert!(!has_control_characters(&stderr), "{stderr:?}");
+    assert_eq!(text(&output.stdout), "");
+    let help = run(&mut program(&folder, &["--help"]));
+    assert!(!has_control_characters(&text(&help.stdout)));
+}
+
+#[test]
+fn colours_where_they_are_asked_for() {
+    let folder = folder();
+    let coloured = |change: &dyn Fn(&mut Command)| {
+        let mut command = program(&folder, &FAILING);
+        change(&mut command);
+        text(&run(&mut command).stderr).contains('\u{1b}')
+    };
+    assert!(coloured(&|command| {
+        command.args(["--color", "always"]);
+    }));
+    assert!(coloured(&|command| {
+        command.env("DEPLOYER_COLOR", "always").env("NO_COLOR", "1");
+    }));
+    assert!(!coloured(&|command| {
+        command.env("CLICOLOR_FORCE", "1");
+    }));
+    assert!(!coloured(&|command| {
+        command
+            .env("DEPLOYER_COLOR", "always")
+            .args(["--color", "never"]);
+    }));
+}
+
+#[test]
+fn json_is_alone_on_standard_output() {
+    let folder = folder();
+    let mut command = program(&folder, &["up", "--output", "json", "--color", "always"]);
+    let output = run(command.env("GITHUB_ACTIONS", "true"));
+    assert_eq!(text(&output.stderr), "");
+    let stdout = text(&output.stdout);
+    assert!(!has_control_characters(&stdout), "{stdout:?}");
+    let event: serde_json::Value = serde_json::from_str(&stdout).expect("one line of JSON");
+    assert_eq!(event.get("exit_code"), Some(&3.into()));
+}
+
+#[test]
+fn github_actions() {
+    let folder = folder();
+    let summary = folder.path().join("summary.md");
+    std::fs::write(&summary, "before\n").expect("the folder can be written to");
+    let mut command = program(&folder, &FAILING);
+    command
+        .env("GITHUB_ACTIONS", "true")
+        .env("GITHUB_STEP_SUMMARY", &summary);
+    let output = run(&mut command);
+    assert_eq!(output.status.code(), Some(3));
+    let stderr = text(&output.stderr);
+    let annotated = |line: &str| line.starts_with("::error title=deployer%3A exit code 3::");
+    assert!(stderr.lines().any(annotated), "{stderr}");
+    let markdown = std::fs::read_to_string(&summary).expect("the summary is there");
+    assert!(
+        markdown.starts_with("before\n### ❌ deployer\n"),
+        "{markdown}"
+    );
+
+    // Where the summary cannot be written, the command does not mind.
+    let output = run(command.env("GITHUB_STEP_SUMMARY", folder.path()));
+    assert_eq!(output.status.code(), Some(3));
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains("::warning title=deployer::cannot write the job summary: "));
+}
+
+/// Something that cannot be written to.
+fn full_disk() -> Option<Stdio> {
+    let file = File::options().write(true).open("/dev/full").ok()?;
+    Some(file.into())
+}
+
+#[test]
+fn messages_of_the_libraries_are_an_extra() {
+    let folder = folder();
+    std::fs::write(folder.path().join("deployer.toml"), "stack = \"x\"\n").expect("written");
+    let mut command = program(&folder, &["status", "--local"]);
+    // Nobody listens there: there is no emulator.
+    command.args(["--endpoint-url", "http://127.0.0.1:1"]);
+    command.env("DEPLOYER_LOG", "trace");
+    let told = run(&mut command);
+    assert_eq!(told.status.code(), Some(0), "{told:?}");
+    assert!(!told.stderr.is_empty(), "there is something to tell");
+    for stderr in [Some(closed_pipe()), full_disk()].into_iter().flatten() {
+        let output = run(command.stderr(stderr));
+        assert_eq!(output.status.code(), Some(0));
+        assert_eq!(output.stdout, told.stdout);
+    }
+}
+
+#[test]
+fn a_full_disk_is_no_reason_to_fail() {
+    let folder = folder();
+    let Some(full) = full_disk() else { return };
+    let status = program(&folder, &FAILING).stderr(full).status();
+    assert_eq!(status.expect("it runs").code(), Some(3));
+}
