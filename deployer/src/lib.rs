@@ -8,6 +8,7 @@
 //!
 //! - [`config`] resolves all settings once, purely; commands see nothing else.
 //! - [`stack`] and [`rollout`] are pure: what CloudFormation and ECS say, and what follows from it.
+//! - [`cost`] is pure too: list prices times sizes.
 //! - [`engine`] is the only loop; [`watch`] is what it follows.
 //! - [`event`] is the contract with the reporters in [`report`], the only place that prints.
 //! - [`remote`] are the traits that `aws` implements, the only files that name an SDK crate.
@@ -18,6 +19,7 @@ pub mod aws;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod cost;
 pub mod engine;
 pub mod error;
 pub mod event;
@@ -61,6 +63,7 @@ pub fn run() -> ExitCode {
     match result {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::WouldChange) => ExitCode::from(WOULD_CHANGE),
+        Ok(Outcome::NotFit) => ExitCode::from(FailureKind::Preflight.exit_code()),
         Err(failure) => {
             let exit_code = failure.kind.exit_code();
             sink.send(&Event::Failed { exit_code, failure });
@@ -78,6 +81,8 @@ enum Outcome {
     Done,
     /// It was asked whether something would change, and something would.
     WouldChange,
+    /// It was asked whether everything is there, and something is not.
+    NotFit,
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
@@ -159,7 +164,10 @@ fn interrupted() -> Failure {
 }
 
 async fn dispatch(cli: &Cli, sink: &Sink, stop: &Stop) -> Result<Outcome, Failure> {
-    let config = settings(cli)?;
+    let config = match settings(cli) {
+        Ok(config) => config,
+        Err(failure) => return not_fit(cli, failure),
+    };
     let begun = |command| {
         sink.send(&Event::Begun {
             format: event::FORMAT,
@@ -220,8 +228,33 @@ async fn dispatch(cli: &Cli, sink: &Sink, stop: &Stop) -> Result<Outcome, Failur
             let status = commands::status::run(quietly).await?;
             report::status(&status, config.output);
         }
+        Command::Doctor(_) => {
+            let diagnosis = commands::doctor::run(quietly).await;
+            report::diagnosis(&diagnosis, config.output);
+            if !diagnosis.fit {
+                return Ok(Outcome::NotFit);
+            }
+        }
     }
     Ok(Outcome::Done)
+}
+
+/// Settings that cannot be resolved: what `doctor` is there to tell, and the end of every other command.
+fn not_fit(cli: &Cli, failure: Failure) -> Result<Outcome, Failure> {
+    match &cli.command {
+        Command::Doctor(_) if failure.kind != FailureKind::Usage => {
+            let diagnosis = commands::doctor::without_settings(&failure);
+            report::diagnosis(&diagnosis, cli.shared.output);
+            Ok(Outcome::NotFit)
+        }
+        Command::Doctor(_)
+        | Command::Up(_)
+        | Command::Plan(_)
+        | Command::Rollback(_)
+        | Command::History
+        | Command::Down
+        | Command::Status(_) => Err(failure),
+    }
 }
 
 /// Reads and resolves all settings.
@@ -250,6 +283,7 @@ fn settings(cli: &Cli) -> Result<Config, Failure> {
             let wait = !plan.no_wait;
             Ok(Config { wait, ..config })
         }
+        Command::Doctor(doctor) => resolve(&doctor.sizes, &cli::Manner::default()),
         Command::Rollback(rollback) => resolve(&cli::Sizes::default(), &rollback.manner),
         Command::History | Command::Down | Command::Status(_) => {
             resolve(&cli::Sizes::default(), &cli::Manner::default())

@@ -3,10 +3,12 @@
 mod account;
 mod cloudformation;
 mod cloudwatchlogs;
+pub(crate) mod credentials;
 mod ecr;
 mod ecs;
 mod elasticloadbalancingv2;
 mod error;
+mod iam;
 mod sts;
 
 use std::time::Duration;
@@ -37,6 +39,7 @@ pub struct Aws {
     ecr: aws_sdk_ecr::Client,
     ecs: aws_sdk_ecs::Client,
     elasticloadbalancingv2: aws_sdk_elasticloadbalancingv2::Client,
+    iam: aws_sdk_iam::Client,
     sts: aws_sdk_sts::Client,
     region: String,
 }
@@ -83,7 +86,7 @@ impl Aws {
             .ok_or_else(no_region)?;
         let provider = config
             .credentials_provider()
-            .ok_or_else(|| no_credentials(access, "no provider"))?;
+            .ok_or_else(|| credentials::failure(access, "no provider"))?;
         prove_credentials(access, &provider).await?;
         Ok(Self {
             cloudformation: aws_sdk_cloudformation::Client::new(&config),
@@ -91,6 +94,7 @@ impl Aws {
             ecr: aws_sdk_ecr::Client::new(&config),
             ecs: aws_sdk_ecs::Client::new(&config),
             elasticloadbalancingv2: aws_sdk_elasticloadbalancingv2::Client::new(&config),
+            iam: aws_sdk_iam::Client::new(&config),
             sts: aws_sdk_sts::Client::new(&config),
             region,
         })
@@ -129,24 +133,12 @@ async fn prove_credentials(
 ) -> Result<(), Failure> {
     match provider.provide_credentials().await {
         Ok(_) => Ok(()),
-        Err(error) => Err(no_credentials(access, &error::chain(&error))),
+        Err(error) => Err(credentials::failure(access, &error::chain(&error))),
     }
 }
 
 fn no_region() -> Failure {
     Failure::preflight("no AWS region is set")
         .hint("name it: `--region eu-central-1`, `AWS_REGION`, `region` in `deployer.toml`, or in your AWS profile")
-        .hint("without an AWS account: `deployer up --local` runs everything on this machine")
-}
-
-fn no_credentials(access: &Access, cause: &str) -> Failure {
-    let login = match &access.profile {
-        Some(profile) => format!("log in: `aws sso login --profile {profile}`"),
-        None => "log in (`aws sso login`), or set `AWS_PROFILE` or `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`"
-            .to_owned(),
-    };
-    Failure::preflight("no usable AWS credentials")
-        .because(cause)
-        .hint(login)
         .hint("without an AWS account: `deployer up --local` runs everything on this machine")
 }

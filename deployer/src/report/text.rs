@@ -3,9 +3,11 @@
 use std::fmt::Write as _;
 
 use crate::commands::status::{ABSENT, Status};
+use crate::cost::in_short;
 use crate::error::Failure;
 use crate::event::{Checked, Event, Summary};
-use crate::rollout::{Deployment, StoppedTask};
+use crate::names::Digest;
+use crate::rollout::{Deployment, Service, StoppedTask, Task};
 use crate::stack::change::Change;
 use crate::stack::resource::describe;
 use crate::watch::Probed;
@@ -203,6 +205,9 @@ fn summary(summary: &Summary) -> String {
         "time",
         &format!("{}: {}", duration(summary.seconds), times.join(", ")),
     );
+    if let Some(cost) = summary.cost_per_hour {
+        row("cost", &format!("{}, without traffic", in_short(cost)));
+    }
     row("take down", &summary.take_down);
     format!("{headline}\n{text}")
 }
@@ -234,6 +239,12 @@ pub(super) fn status(status: &Status) -> String {
             row(name, value);
         }
     }
+    if let Some(service) = &status.service {
+        row(
+            "service",
+            &self::service(service, status.task_definition.as_deref()),
+        );
+    }
     if status.desired_tasks > 0 {
         row(
             "tasks",
@@ -243,10 +254,11 @@ pub(super) fn status(status: &Status) -> String {
             row(
                 "",
                 &format!(
-                    "{} {} {}",
+                    "{} {} {} {}",
                     task.id,
                     task.status,
-                    task.zone.as_deref().unwrap_or("")
+                    task.zone.as_deref().unwrap_or("-"),
+                    version_of(task)
                 ),
             );
         }
@@ -265,7 +277,47 @@ pub(super) fn status(status: &Status) -> String {
     if let Some(check) = &status.check {
         row("check", &checked(check));
     }
+    if let Some(cost) = &status.cost {
+        row("cost", &cost.line());
+    }
     text
+}
+
+/// The service in one line: how many tasks there are, and of which deployments where there is more than one, or one that is not
+/// over.
+fn service(service: &Service, ours: Option<&str>) -> String {
+    let pending: u32 = service
+        .deployments
+        .iter()
+        .map(|deployment| deployment.pending)
+        .sum();
+    let mut text = format!("{} of {} running", service.running, service.desired);
+    if pending > 0 {
+        let _ = write!(text, ", {pending} pending");
+    }
+    let states: Vec<&str> = service
+        .deployments
+        .iter()
+        .filter_map(|deployment| deployment.rollout_state.as_deref())
+        .filter(|state| *state != "COMPLETED")
+        .collect();
+    if service.deployments.len() > 1 || !states.is_empty() {
+        let deployments = rollout(&service.deployments, ours.unwrap_or_default());
+        let _ = write!(text, "; deployments: {deployments}");
+    }
+    if !states.is_empty() {
+        let _ = write!(text, " ({})", states.join(", "));
+    }
+    text
+}
+
+/// What a task runs: the first digits of its image's digest.
+fn version_of(task: &Task) -> String {
+    let digest = task.image.as_deref().and_then(Digest::of_image);
+    digest.map_or_else(
+        || "image unknown".to_owned(),
+        |digest| digest.short().to_owned(),
+    )
 }
 
 /// A failure, to be read top down: what, why, evidence, what to do.
@@ -391,7 +443,6 @@ pub(super) fn size(bytes: u64) -> String {
 mod tests {
     use super::*;
     use crate::event::{Phase, Timing};
-    use crate::rollout::Task;
 
     fn check() -> Checked {
         Checked {
@@ -435,6 +486,7 @@ mod tests {
             ],
             check: check(),
             probe: None,
+            cost_per_hour: Some(0.067_185),
             take_down: "deployer down --local".to_owned(),
             timings: vec![
                 Timing {
@@ -456,6 +508,7 @@ mod tests {
           tasks     2: 01234567 in us-east-1a, abcdef01 in us-east-1b
           check     OK, offset -0.3 ms ± 0.8 ms, 2 instances
           time      1 min 15 s: emulator 2.0 s, image 1 min 11 s
+          cost      about $0.07 an hour, $49 a month, without traffic
           take down deployer down --local
         ");
     }
