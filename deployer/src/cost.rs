@@ -212,10 +212,7 @@ impl Serialize for Estimate {
 /// task runs.
 pub fn of_parameters(region: &str, parameters: &BTreeMap<String, String>) -> Option<Estimate> {
     let mut sizes = Sizes::of_parameters(region, parameters)?;
-    if parameters
-        .get("ImageUri")
-        .is_none_or(|image| image.is_empty())
-    {
+    if parameters.get("ImageUri").is_none_or(String::is_empty) {
         sizes.tasks = 0;
     }
     Some(match per_hour(&sizes) {

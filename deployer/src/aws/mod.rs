@@ -86,7 +86,7 @@ impl Aws {
             .ok_or_else(no_region)?;
         let provider = config
             .credentials_provider()
-            .ok_or_else(|| credentials::failure(access, "no provider"))?;
+            .ok_or_else(|| credentials::failure(access, "no provider", ""))?;
         prove_credentials(access, &provider).await?;
         Ok(Self {
             cloudformation: aws_sdk_cloudformation::Client::new(&config),
@@ -133,7 +133,11 @@ async fn prove_credentials(
 ) -> Result<(), Failure> {
     match provider.provide_credentials().await {
         Ok(_) => Ok(()),
-        Err(error) => Err(credentials::failure(access, &error::chain(&error))),
+        Err(error) => Err(credentials::failure(
+            access,
+            &error::chain(&error),
+            &credentials::read_aws_config(),
+        )),
     }
 }
 

@@ -59,21 +59,24 @@ pub(super) enum Role {
     There,
     /// It was not, and is now.
     Made,
+    /// It is not there, and cannot be made: this call failed.
+    Missing(RemoteError),
     /// Nobody knows: this call failed.
     Unknown(RemoteError),
 }
 
 /// Makes sure of the role: looks, and makes it where it is missing, or where looking is not allowed.
 pub(super) async fn make_sure(world: &dyn World, of: RoleOf) -> Role {
-    match world.role_exists(of.role()).await {
+    let is_missing = match world.role_exists(of.role()).await {
         Ok(true) => return Role::There,
-        Ok(false) => {}
-        Err(error) if error.kind == RemoteErrorKind::Denied => {}
+        Ok(false) => true,
+        Err(error) if error.kind == RemoteErrorKind::Denied => false,
         Err(error) => return Role::Unknown(error),
-    }
+    };
     match world.make_service_linked_role(of.service()).await {
         Ok(true) => Role::Made,
         Ok(false) => Role::There,
+        Err(error) if is_missing => Role::Missing(error),
         Err(error) => Role::Unknown(error),
     }
 }
@@ -94,21 +97,23 @@ impl Context<'_> {
     }
 }
 
-/// What is worth knowing about a role before a stack is made; `None` for what was found: it took too long.
+/// What is worth knowing about a role before a stack is made; `found` is absent where it took too long.
 fn note(of: RoleOf, found: Option<Role>) -> Option<String> {
-    let cause = match found {
-        Some(Role::There) => return None,
-        Some(Role::Made) => {
-            return Some(format!(
-                "the account had no service-linked role for {}: made it",
-                of.title()
-            ));
-        }
-        Some(Role::Unknown(error)) => error.to_string(),
-        None => "IAM does not answer".to_owned(),
+    let title = of.title();
+    let unknown = |cause: &str| {
+        format!(
+            "whether the account has a service-linked role for {title} is not known ({cause}): if not, AWS makes it on first use"
+        )
     };
-    Some(format!(
-        "whether there is a service-linked role for {} is not known ({cause}): AWS makes it on first use",
-        of.title()
-    ))
+    match found {
+        Some(Role::There) => None,
+        Some(Role::Made) => Some(format!(
+            "the account had no service-linked role for {title}: made it"
+        )),
+        Some(Role::Missing(error)) => Some(format!(
+            "the account has no service-linked role for {title}, and it cannot be made from here ({error}): AWS makes it on first use"
+        )),
+        Some(Role::Unknown(error)) => Some(unknown(&error.to_string())),
+        None => Some(unknown("IAM does not answer")),
+    }
 }

@@ -135,16 +135,16 @@ async fn read_clock(address: &str) -> Result<Reading, String> {
     let failed = |error: reqwest::Error| format!("{address}: {}", innermost(&error));
     // The second time over the connection that is there by then: a shorter way, and so a better answer.
     ask().await.map_err(failed)?;
-    let asked_ms = Utc::now().timestamp_millis();
+    let asked = Utc::now().timestamp_millis();
     let answer = ask().await.map_err(failed)?;
-    let answered_ms = Utc::now().timestamp_millis();
+    let answered = Utc::now().timestamp_millis();
     let date = answer.headers().get(http::header::DATE);
     let date = date.and_then(|date| DateTime::parse_from_rfc2822(date.to_str().ok()?).ok());
     let date = date.ok_or_else(|| format!("{address} does not tell the time"))?;
     Ok(Reading {
-        asked_ms,
-        answered_ms,
-        date_ms: date.timestamp_millis(),
+        asked,
+        answered,
+        date: date.timestamp_millis(),
     })
 }
 

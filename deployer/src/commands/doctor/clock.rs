@@ -13,19 +13,19 @@ const RESOLUTION_MS: i64 = 1_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Reading {
     /// Our clock before the question.
-    pub(super) asked_ms: i64,
+    pub(super) asked: i64,
     /// Our clock after the answer.
-    pub(super) answered_ms: i64,
+    pub(super) answered: i64,
     /// The second that the answer's `Date` names, its beginning.
-    pub(super) date_ms: i64,
+    pub(super) date: i64,
 }
 
 impl Reading {
     /// AWS's clock minus ours lies between these, ms.
     const fn interval(self) -> (i64, i64) {
         (
-            self.date_ms - self.answered_ms,
-            self.date_ms + RESOLUTION_MS - self.asked_ms,
+            self.date - self.answered,
+            self.date + RESOLUTION_MS - self.asked,
         )
     }
 
@@ -85,9 +85,9 @@ mod tests {
     /// Our clock is this far ahead of AWS's; the answer came halfway through the second, after 100 ms.
     fn ahead(ms: i64) -> Reading {
         Reading {
-            asked_ms: DATE_MS + 450 + ms,
-            answered_ms: DATE_MS + 550 + ms,
-            date_ms: DATE_MS,
+            asked: DATE_MS + 450 + ms,
+            answered: DATE_MS + 550 + ms,
+            date: DATE_MS,
         }
     }
 
@@ -116,9 +116,9 @@ mod tests {
     #[test]
     fn a_slow_answer_proves_less() {
         let slow = Reading {
-            asked_ms: DATE_MS - 9_000,
-            answered_ms: DATE_MS + 5_000,
-            date_ms: DATE_MS,
+            asked: DATE_MS - 9_000,
+            answered: DATE_MS + 5_000,
+            date: DATE_MS,
         };
         assert_eq!(judge(&Ok(slow)).level, Level::Ok);
     }

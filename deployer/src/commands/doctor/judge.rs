@@ -273,11 +273,20 @@ const fn check_of(role: RoleOf) -> &'static str {
 /// A service-linked role.
 pub(super) fn role(of: RoleOf, role: &Role) -> Finding {
     let check = check_of(of);
+    let remedy = format!("once an account, by somebody who may: `{}`", of.command());
     match role {
         Role::There => ok(check, format!("the role of {} is there", of.title())),
         Role::Made => ok(
             check,
             format!("the account had no role for {}: made it", of.title()),
+        ),
+        Role::Missing(cause) => warning(
+            check,
+            format!(
+                "the account has no role for {}, and it cannot be made from here: {cause}",
+                of.title()
+            ),
+            vec![remedy],
         ),
         Role::Unknown(cause) => warning(
             check,
@@ -285,10 +294,7 @@ pub(super) fn role(of: RoleOf, role: &Role) -> Finding {
                 "whether there is a role for {} is not known: {cause}",
                 of.title()
             ),
-            vec![format!(
-                "once an account, by somebody who may: `{}`",
-                of.command()
-            )],
+            vec![remedy],
         ),
     }
 }

@@ -13,7 +13,7 @@ use crate::image::cargo::Toolchain;
 use crate::local::Presence;
 use crate::remote::RemoteErrorKind;
 use crate::testing::moment::{absent, error};
-use crate::testing::{FakeMachine, FakeWorld, connection, settings};
+use crate::testing::{FakeWorld, connection, settings};
 
 /// A machine on which all is well, and what is not.
 struct FakeBench {
@@ -30,6 +30,8 @@ impl FakeBench {
     fn new(world: FakeWorld) -> Self {
         let declared = [
             ("ImageUri", Some("")),
+            ("Cpu", Some("256")),
+            ("Memory", Some("512")),
             ("DesiredCount", Some("2")),
             ("VpcCidr", Some("10.0.0.0/24")),
         ];
@@ -76,9 +78,9 @@ impl Bench for FakeBench {
 
     async fn clock(&self, _: Context<'_>) -> Result<Reading, String> {
         Ok(Reading {
-            asked_ms: 500_450 + self.ahead,
-            answered_ms: 500_550 + self.ahead,
-            date_ms: 500_000,
+            asked: 500_450 + self.ahead,
+            answered: 500_550 + self.ahead,
+            date: 500_000,
         })
     }
 
@@ -102,6 +104,9 @@ async fn examining_with(
     change: impl FnOnce(&mut crate::config::Config),
 ) -> String {
     let mut config = settings();
+    for (key, value) in [("Cpu", "256"), ("Memory", "512")] {
+        config.parameters.insert(key.to_owned(), value.to_owned());
+    }
     change(&mut config);
     let transcript = bench.world.transcript();
     let sink = transcript.sink();
@@ -130,6 +135,19 @@ fn denied(message: &str) -> crate::remote::RemoteError {
 #[tokio::test(start_paused = true)]
 async fn all_is_well() {
     insta::assert_snapshot!(examining(FakeBench::new(world())).await, @"
+    ok       configuration  stack clock: 2 tasks of ? CPU units and ? MiB on X86_64
+    ok       template       /project/infra/service.yaml, 13 of 51200 bytes
+    ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
+    ok       dockerfile     /project/Dockerfile
+    ok       folders        can be written: /project/target
+    ok       clock          AWS's clock minus this machine's: +0.0 s ± 0.6 s
+    ok       credentials    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    ok       validation     CloudFormation accepts the template
+    ok       parameters     template and settings agree
+    ok       role of ecs    the role of ECS is there
+    ok       role of elb    the role of load balancers is there
+    fit to be deployed: 0 errors, 0 warnings
+    fit: true
     ");
 }
 
@@ -143,6 +161,20 @@ async fn no_credentials() {
         ..FakeBench::new(world())
     };
     insta::assert_snapshot!(examining(bench).await, @"
+    ok       configuration  stack clock: 2 tasks of ? CPU units and ? MiB on X86_64
+    ok       template       /project/infra/service.yaml, 13 of 51200 bytes
+    ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
+    ok       dockerfile     /project/Dockerfile
+    ok       folders        can be written: /project/target
+    ok       clock          AWS's clock minus this machine's: +0.0 s ± 0.6 s
+    error    credentials    no usable AWS credentials: no providers in chain provided credentials
+               remedy: log in (`aws sso login`), or set `AWS_PROFILE`
+    skipped  validation     not looked at: there is no connection to AWS
+    skipped  parameters     not looked at: there is no connection to AWS
+    skipped  role of ecs    not looked at: there is no connection to AWS
+    skipped  role of elb    not looked at: there is no connection to AWS
+    not fit to be deployed: 1 error, 0 warnings
+    fit: false
     ");
 }
 
@@ -151,10 +183,25 @@ async fn sso_that_expired() {
     let config = settings();
     let cause = "an error occurred while loading credentials: the SSO token has expired and cannot be refreshed";
     let bench = FakeBench {
-        connection: Some(crate::aws::credentials::failure(&config.access, cause)),
+        connection: Some(crate::aws::credentials::failure(&config.access, cause, "")),
         ..FakeBench::new(world())
     };
     insta::assert_snapshot!(examining(bench).await, @"
+    ok       configuration  stack clock: 2 tasks of ? CPU units and ? MiB on X86_64
+    ok       template       /project/infra/service.yaml, 13 of 51200 bytes
+    ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
+    ok       dockerfile     /project/Dockerfile
+    ok       folders        can be written: /project/target
+    ok       clock          AWS's clock minus this machine's: +0.0 s ± 0.6 s
+    error    credentials    the SSO session has expired, or was never begun: an error occurred while loading credentials: the SSO token has expired and cannot be refreshed
+               remedy: log in: `aws sso login --profile work`
+               remedy: without an AWS account: `deployer up --local` runs everything on this machine
+    skipped  validation     not looked at: there is no connection to AWS
+    skipped  parameters     not looked at: there is no connection to AWS
+    skipped  role of ecs    not looked at: there is no connection to AWS
+    skipped  role of elb    not looked at: there is no connection to AWS
+    not fit to be deployed: 1 error, 0 warnings
+    fit: false
     ");
 }
 
@@ -162,6 +209,21 @@ async fn sso_that_expired() {
 async fn roles_that_are_made() {
     let bench = FakeBench::new(world().without_service_linked_roles());
     insta::assert_snapshot!(examining(bench).await, @"
+    > CreateServiceLinkedRole ecs.amazonaws.com
+    > CreateServiceLinkedRole elasticloadbalancing.amazonaws.com
+    ok       configuration  stack clock: 2 tasks of ? CPU units and ? MiB on X86_64
+    ok       template       /project/infra/service.yaml, 13 of 51200 bytes
+    ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
+    ok       dockerfile     /project/Dockerfile
+    ok       folders        can be written: /project/target
+    ok       clock          AWS's clock minus this machine's: +0.0 s ± 0.6 s
+    ok       credentials    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    ok       validation     CloudFormation accepts the template
+    ok       parameters     template and settings agree
+    ok       role of ecs    the account had no role for ECS: made it
+    ok       role of elb    the account had no role for load balancers: made it
+    fit to be deployed: 0 errors, 0 warnings
+    fit: true
     ");
 }
 
@@ -174,6 +236,32 @@ async fn roles_that_may_not_be_looked_at_nor_made() {
         .failing("CreateServiceLinkedRole", denied(message))
         .failing("CreateServiceLinkedRole", denied(message));
     insta::assert_snapshot!(examining(FakeBench::new(world)).await, @"
+    > CreateServiceLinkedRole ecs.amazonaws.com (refused)
+    > CreateServiceLinkedRole elasticloadbalancing.amazonaws.com (refused)
+    ok       configuration  stack clock: 2 tasks of ? CPU units and ? MiB on X86_64
+    ok       template       /project/infra/service.yaml, 13 of 51200 bytes
+    ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
+    ok       dockerfile     /project/Dockerfile
+    ok       folders        can be written: /project/target
+    ok       clock          AWS's clock minus this machine's: +0.0 s ± 0.6 s
+    ok       credentials    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    ok       validation     CloudFormation accepts the template
+    ok       parameters     template and settings agree
+    warning  role of ecs    whether there is a role for ECS is not known: CreateServiceLinkedRole: no identity-based policy allows it (AccessDenied)
+               remedy: once an account, by somebody who may: `aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com`
+    warning  role of elb    whether there is a role for load balancers is not known: CreateServiceLinkedRole: no identity-based policy allows it (AccessDenied)
+               remedy: once an account, by somebody who may: `aws iam create-service-linked-role --aws-service-name elasticloadbalancing.amazonaws.com`
+    fit to be deployed: 0 errors, 2 warnings
+    fit: true
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn roles_that_may_not_be_looked_at_and_are_there() {
+    let world = world().failing("GetRole", denied("you may not look"));
+    let text = examining(FakeBench::new(world)).await;
+    let roles: Vec<&str> = text.lines().filter(|line| line.contains("role")).collect();
+    insta::assert_snapshot!(roles.join("\n"), @"
     ");
 }
 
@@ -186,6 +274,20 @@ async fn a_template_that_is_refused() {
     );
     let bench = FakeBench::new(world().failing("ValidateTemplate", refused));
     insta::assert_snapshot!(examining(bench).await, @"
+    ok       configuration  stack clock: 2 tasks of ? CPU units and ? MiB on X86_64
+    ok       template       /project/infra/service.yaml, 13 of 51200 bytes
+    ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
+    ok       dockerfile     /project/Dockerfile
+    ok       folders        can be written: /project/target
+    ok       clock          AWS's clock minus this machine's: +0.0 s ± 0.6 s
+    ok       credentials    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    error    validation     CloudFormation refuses the template: ValidateTemplate: Template format error: Unresolved resource dependencies [Vpc] (ValidationError)
+               remedy: check it: `cfn-lint /project/infra/service.yaml`
+    skipped  parameters     not looked at: CloudFormation did not name them
+    ok       role of ecs    the role of ECS is there
+    ok       role of elb    the role of load balancers is there
+    not fit to be deployed: 1 error, 0 warnings
+    fit: false
     ");
 }
 
@@ -204,13 +306,34 @@ async fn a_template_that_cannot_be_read_and_no_target() {
         ..FakeBench::new(world())
     };
     insta::assert_snapshot!(examining(bench).await, @"
+    ok       configuration  stack clock: 2 tasks of ? CPU units and ? MiB on X86_64
+    error    template       cannot read the template `/project/infra/service.yaml`: No such file or directory (os error 2)
+               remedy: set `template` in `deployer.toml`, or `--template FILE`
+    error    rust           the compiler cannot make programs for `aarch64-unknown-linux-musl` yet
+               remedy: run `rustup target add aarch64-unknown-linux-musl`
+    ok       dockerfile     /project/Dockerfile
+    ok       folders        can be written: /project/target
+    ok       clock          AWS's clock minus this machine's: +0.0 s ± 0.6 s
+    ok       credentials    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    skipped  validation     not looked at: the template cannot be read
+    skipped  parameters     not looked at: the template cannot be read
+    ok       role of ecs    the role of ECS is there
+    ok       role of elb    the role of load balancers is there
+    not fit to be deployed: 2 errors, 0 warnings
+    fit: false
     ");
 }
 
 #[tokio::test(start_paused = true)]
 async fn parameters_that_do_not_agree() {
     let mut bench = FakeBench::new(world());
-    let declared = [("ImageUri", Some("")), ("Domain", None), ("Owner", None)];
+    let declared = [
+        ("ImageUri", Some("")),
+        ("Cpu", None),
+        ("Memory", None),
+        ("Domain", None),
+        ("Owner", None),
+    ];
     bench.world = world().declaring(declared).shared();
     let change = |config: &mut crate::config::Config| {
         config
@@ -218,6 +341,21 @@ async fn parameters_that_do_not_agree() {
             .insert("Owner".to_owned(), "me".to_owned());
     };
     insta::assert_snapshot!(examining_with(bench, change).await, @"
+    ok       configuration  stack clock: 2 tasks of ? CPU units and ? MiB on X86_64
+    ok       template       /project/infra/service.yaml, 13 of 51200 bytes
+    ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
+    ok       dockerfile     /project/Dockerfile
+    ok       folders        can be written: /project/target
+    ok       clock          AWS's clock minus this machine's: +0.0 s ± 0.6 s
+    ok       credentials    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    ok       validation     CloudFormation accepts the template
+    error    parameters     the template does not declare `DesiredCount`; no value is given for `Domain`
+               remedy: declare it in the template, or remove it from `[parameters]`: `docs/template.md` lists those that are always given
+               remedy: set it under `[parameters]` in `deployer.toml`, or give it a default
+    ok       role of ecs    the role of ECS is there
+    ok       role of elb    the role of load balancers is there
+    not fit to be deployed: 1 error, 0 warnings
+    fit: false
     ");
 }
 
@@ -228,6 +366,21 @@ async fn a_clock_that_is_off() {
         ..FakeBench::new(world())
     };
     insta::assert_snapshot!(examining(bench).await, @"
+    ok       configuration  stack clock: 2 tasks of ? CPU units and ? MiB on X86_64
+    ok       template       /project/infra/service.yaml, 13 of 51200 bytes
+    ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
+    ok       dockerfile     /project/Dockerfile
+    ok       folders        can be written: /project/target
+    error    clock          AWS's clock minus this machine's: -421.0 s ± 0.6 s
+               remedy: set it: `sudo timedatectl set-ntp true`
+               remedy: AWS refuses what is signed with a time 5 minutes off
+    ok       credentials    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    ok       validation     CloudFormation accepts the template
+    ok       parameters     template and settings agree
+    ok       role of ecs    the role of ECS is there
+    ok       role of elb    the role of load balancers is there
+    not fit to be deployed: 1 error, 0 warnings
+    fit: false
     ");
 }
 
@@ -236,6 +389,18 @@ async fn on_this_machine() {
     let local = |config: &mut crate::config::Config| config.access.local = true;
     let absent = FakeBench::new(world());
     insta::assert_snapshot!(examining_with(absent, local).await, @"
+    ok       configuration  stack clock: 2 tasks of ? CPU units and ? MiB on X86_64
+    ok       template       /project/infra/service.yaml, 13 of 51200 bytes
+    ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
+    ok       dockerfile     /project/Dockerfile
+    ok       folders        can be written: /project/target
+    ok       docker         the engine answers
+    ok       emulator       does not run: `up` starts it
+    skipped  credentials    not looked at: the emulator does not run: `deployer up --local` starts it
+    skipped  validation     not looked at: the emulator does not run: `deployer up --local` starts it
+    skipped  parameters     not looked at: the emulator does not run: `deployer up --local` starts it
+    fit to be deployed: 0 errors, 0 warnings
+    fit: true
     ");
     let running = FakeBench {
         presence: Presence::Running {
@@ -244,26 +409,18 @@ async fn on_this_machine() {
         ..FakeBench::new(world())
     };
     insta::assert_snapshot!(examining_with(running, local).await, @"
-    ");
-}
-
-/// Before a stack is made, roles are looked after, too, without being in the way.
-#[tokio::test(start_paused = true)]
-async fn before_a_stack_is_made() {
-    let preparing = async |world: FakeWorld| {
-        let machine = FakeMachine::new(world);
-        let command = async |context: Context<'_>, machine: &FakeMachine| {
-            context.make_sure_of_roles(machine.world()).await;
-            Ok(())
-        };
-        machine.run(command).await
-    };
-    insta::assert_snapshot!(preparing(world()).await, @"exit code 0");
-    insta::assert_snapshot!(preparing(world().without_service_linked_roles()).await, @"
-    ");
-    let denied = world()
-        .without_service_linked_roles()
-        .failing("CreateServiceLinkedRole", denied("not you"));
-    insta::assert_snapshot!(preparing(denied).await, @"
+    ok       configuration  stack clock: 2 tasks of ? CPU units and ? MiB on X86_64
+    ok       template       /project/infra/service.yaml, 13 of 51200 bytes
+    ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
+    ok       dockerfile     /project/Dockerfile
+    ok       folders        can be written: /project/target
+    ok       docker         the engine answers
+    warning  emulator       runs, version 1.0; this program is tested with 1.5.33
+               remedy: `deployer down --local` stops it, if this program started it
+    ok       credentials    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    ok       validation     CloudFormation accepts the template
+    ok       parameters     template and settings agree
+    fit to be deployed: 0 errors, 1 warning
+    fit: true
     ");
 }

@@ -221,5 +221,17 @@ async fn more_tasks_cost_more() {
     let wanted = sizes("4").map(|(key, value)| (key.to_owned(), value.to_owned()));
     let machine = FakeMachine::new(world).with(|config| config.parameters = wanted.into());
     insta::assert_snapshot!(planning_on(machine).await, @"
+    the stack is UPDATE_COMPLETE
+    plan: begun
+    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
+    1 change: change service on Fargate (Service)
+    plan: done in 0.0 s
+    > DeleteChangeSet
+    stack clock (UPDATE_COMPLETE): the stack would be updated
+      image  bbbbbbbbbbbb -> 0123456789ab
+      cost   about $0.11 an hour, $83 a month: $28.02 a month more than now, without traffic
+      change service on Fargate (Service)
+    changes something: true
+    exit code 0
     ");
 }
