@@ -159,6 +159,14 @@ source_profile = tail
         ]
         .map(|(profile, cause)| first_hint(profile, cause));
         insta::assert_snapshot!(table.join("\n"), @"
+        the SSO session has expired, or was never begun: log in: `aws sso login --profile work`
+        the SSO session has expired, or was never begun: log in: `aws sso login --profile 'my work'`
+        the SSO session has expired, or was never begun: log in: `aws sso login`
+        the SSO session has expired, or was never begun: log in: `aws sso login --profile work`
+        the SSO session has expired, or was never begun: log in: `aws sso login --profile tail`
+        no usable AWS credentials: log in: `aws sso login --profile work`
+        no usable AWS credentials: log in (`aws sso login`), or set `AWS_PROFILE` or `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`
+        no usable AWS credentials: is there a profile `lost`? `aws configure list-profiles` shows all
         ");
     }
 }

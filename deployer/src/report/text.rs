@@ -291,7 +291,7 @@ fn service(service: &Service, ours: Option<&str>) -> String {
         .iter()
         .map(|deployment| deployment.pending)
         .sum();
-    let mut text = format!("{} of {} running", service.running, service.desired);
+    let mut text = format!("{} desired, {} running", service.desired, service.running);
     if pending > 0 {
         let _ = write!(text, ", {pending} pending");
     }
@@ -510,6 +510,19 @@ mod tests {
           time      1 min 15 s: emulator 2.0 s, image 1 min 11 s
           cost      about $0.07 an hour, $49 a month, without traffic
           take down deployer down --local
+        ");
+    }
+
+    #[test]
+    fn a_service() {
+        use crate::testing::answer::{rolled_out, rolling_out, went_back};
+        let ours = crate::testing::service_names().task_definition;
+        let lines = [rolled_out(), rolling_out(1), went_back()]
+            .map(|found| service(&found.unwrap(), Some(&ours)));
+        insta::assert_snapshot!(lines.join("\n"), @"
+        2 desired, 2 running
+        2 desired, 3 running, 1 pending; deployments: new 1 of 2 running, 1 pending; old 2 of 2 running (IN_PROGRESS)
+        2 desired, 2 running; deployments: old 2 of 2 running; new 0 of 2 running, 2 failed (FAILED)
         ");
     }
 

@@ -135,7 +135,7 @@ fn denied(message: &str) -> crate::remote::RemoteError {
 #[tokio::test(start_paused = true)]
 async fn all_is_well() {
     insta::assert_snapshot!(examining(FakeBench::new(world())).await, @"
-    ok       configuration  stack clock: 2 tasks of ? CPU units and ? MiB on X86_64
+    ok       configuration  stack clock: 2 tasks of 256 CPU units and 512 MiB on X86_64
     ok       template       /project/infra/service.yaml, 13 of 51200 bytes
     ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
     ok       dockerfile     /project/Dockerfile
@@ -161,7 +161,7 @@ async fn no_credentials() {
         ..FakeBench::new(world())
     };
     insta::assert_snapshot!(examining(bench).await, @"
-    ok       configuration  stack clock: 2 tasks of ? CPU units and ? MiB on X86_64
+    ok       configuration  stack clock: 2 tasks of 256 CPU units and 512 MiB on X86_64
     ok       template       /project/infra/service.yaml, 13 of 51200 bytes
     ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
     ok       dockerfile     /project/Dockerfile
@@ -187,7 +187,7 @@ async fn sso_that_expired() {
         ..FakeBench::new(world())
     };
     insta::assert_snapshot!(examining(bench).await, @"
-    ok       configuration  stack clock: 2 tasks of ? CPU units and ? MiB on X86_64
+    ok       configuration  stack clock: 2 tasks of 256 CPU units and 512 MiB on X86_64
     ok       template       /project/infra/service.yaml, 13 of 51200 bytes
     ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
     ok       dockerfile     /project/Dockerfile
@@ -211,7 +211,7 @@ async fn roles_that_are_made() {
     insta::assert_snapshot!(examining(bench).await, @"
     > CreateServiceLinkedRole ecs.amazonaws.com
     > CreateServiceLinkedRole elasticloadbalancing.amazonaws.com
-    ok       configuration  stack clock: 2 tasks of ? CPU units and ? MiB on X86_64
+    ok       configuration  stack clock: 2 tasks of 256 CPU units and 512 MiB on X86_64
     ok       template       /project/infra/service.yaml, 13 of 51200 bytes
     ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
     ok       dockerfile     /project/Dockerfile
@@ -238,7 +238,7 @@ async fn roles_that_may_not_be_looked_at_nor_made() {
     insta::assert_snapshot!(examining(FakeBench::new(world)).await, @"
     > CreateServiceLinkedRole ecs.amazonaws.com (refused)
     > CreateServiceLinkedRole elasticloadbalancing.amazonaws.com (refused)
-    ok       configuration  stack clock: 2 tasks of ? CPU units and ? MiB on X86_64
+    ok       configuration  stack clock: 2 tasks of 256 CPU units and 512 MiB on X86_64
     ok       template       /project/infra/service.yaml, 13 of 51200 bytes
     ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
     ok       dockerfile     /project/Dockerfile
@@ -249,7 +249,7 @@ async fn roles_that_may_not_be_looked_at_nor_made() {
     ok       parameters     template and settings agree
     warning  role of ecs    whether there is a role for ECS is not known: CreateServiceLinkedRole: no identity-based policy allows it (AccessDenied)
                remedy: once an account, by somebody who may: `aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com`
-    warning  role of elb    whether there is a role for load balancers is not known: CreateServiceLinkedRole: no identity-based policy allows it (AccessDenied)
+    warning  role of elb    the account has no role for load balancers, and it cannot be made from here: CreateServiceLinkedRole: no identity-based policy allows it (AccessDenied)
                remedy: once an account, by somebody who may: `aws iam create-service-linked-role --aws-service-name elasticloadbalancing.amazonaws.com`
     fit to be deployed: 0 errors, 2 warnings
     fit: true
@@ -262,6 +262,8 @@ async fn roles_that_may_not_be_looked_at_and_are_there() {
     let text = examining(FakeBench::new(world)).await;
     let roles: Vec<&str> = text.lines().filter(|line| line.contains("role")).collect();
     insta::assert_snapshot!(roles.join("\n"), @"
+    ok       role of ecs    the role of ECS is there
+    ok       role of elb    the role of load balancers is there
     ");
 }
 
@@ -274,7 +276,7 @@ async fn a_template_that_is_refused() {
     );
     let bench = FakeBench::new(world().failing("ValidateTemplate", refused));
     insta::assert_snapshot!(examining(bench).await, @"
-    ok       configuration  stack clock: 2 tasks of ? CPU units and ? MiB on X86_64
+    ok       configuration  stack clock: 2 tasks of 256 CPU units and 512 MiB on X86_64
     ok       template       /project/infra/service.yaml, 13 of 51200 bytes
     ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
     ok       dockerfile     /project/Dockerfile
@@ -306,7 +308,7 @@ async fn a_template_that_cannot_be_read_and_no_target() {
         ..FakeBench::new(world())
     };
     insta::assert_snapshot!(examining(bench).await, @"
-    ok       configuration  stack clock: 2 tasks of ? CPU units and ? MiB on X86_64
+    ok       configuration  stack clock: 2 tasks of 256 CPU units and 512 MiB on X86_64
     error    template       cannot read the template `/project/infra/service.yaml`: No such file or directory (os error 2)
                remedy: set `template` in `deployer.toml`, or `--template FILE`
     error    rust           the compiler cannot make programs for `aarch64-unknown-linux-musl` yet
@@ -341,7 +343,7 @@ async fn parameters_that_do_not_agree() {
             .insert("Owner".to_owned(), "me".to_owned());
     };
     insta::assert_snapshot!(examining_with(bench, change).await, @"
-    ok       configuration  stack clock: 2 tasks of ? CPU units and ? MiB on X86_64
+    ok       configuration  stack clock: 2 tasks of 256 CPU units and 512 MiB on X86_64
     ok       template       /project/infra/service.yaml, 13 of 51200 bytes
     ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
     ok       dockerfile     /project/Dockerfile
@@ -366,7 +368,7 @@ async fn a_clock_that_is_off() {
         ..FakeBench::new(world())
     };
     insta::assert_snapshot!(examining(bench).await, @"
-    ok       configuration  stack clock: 2 tasks of ? CPU units and ? MiB on X86_64
+    ok       configuration  stack clock: 2 tasks of 256 CPU units and 512 MiB on X86_64
     ok       template       /project/infra/service.yaml, 13 of 51200 bytes
     ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
     ok       dockerfile     /project/Dockerfile
@@ -389,7 +391,7 @@ async fn on_this_machine() {
     let local = |config: &mut crate::config::Config| config.access.local = true;
     let absent = FakeBench::new(world());
     insta::assert_snapshot!(examining_with(absent, local).await, @"
-    ok       configuration  stack clock: 2 tasks of ? CPU units and ? MiB on X86_64
+    ok       configuration  stack clock: 2 tasks of 256 CPU units and 512 MiB on X86_64
     ok       template       /project/infra/service.yaml, 13 of 51200 bytes
     ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
     ok       dockerfile     /project/Dockerfile
@@ -409,7 +411,7 @@ async fn on_this_machine() {
         ..FakeBench::new(world())
     };
     insta::assert_snapshot!(examining_with(running, local).await, @"
-    ok       configuration  stack clock: 2 tasks of ? CPU units and ? MiB on X86_64
+    ok       configuration  stack clock: 2 tasks of 256 CPU units and 512 MiB on X86_64
     ok       template       /project/infra/service.yaml, 13 of 51200 bytes
     ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
     ok       dockerfile     /project/Dockerfile
