@@ -45,7 +45,8 @@ const ARM_ASIA: Fargate = fargate(0.04045, 0.00442);
 /// What is known, and no more: a region whose prices are not certain is left out.
 ///
 /// Fargate: <https://aws.amazon.com/fargate/pricing/>, load balancer: <https://aws.amazon.com/elasticloadbalancing/pricing/>, both
-/// per region. Those of us-east-1 were compared with the lists in November 2026, the others stand as they were known in 2025.
+/// per region. Those of us-east-1 are the ones that the README names with their date; the others stand as they were known in 2025,
+/// and have not been read off the lists since.
 const PRICES: [Prices; 8] = [
     prices("us-east-1", "2026-11", 0.0225, (X86, ARM)),
     prices("us-east-2", "2025", 0.0225, (X86, ARM)),
