@@ -151,6 +151,8 @@ pub enum Command {
     Down,
     /// Show the stack, its tasks and what the service answers.
     Status(Status),
+    /// Look whether everything that `up` needs is there, and say what to do about the rest.
+    Doctor(Doctor),
     /// Show what the tasks wrote to their log, all of them, by time.
     Logs(Logs),
 }
@@ -289,15 +291,26 @@ pub struct Status {
     pub watch: bool,
 }
 
+/// Settings of `doctor`.
+#[derive(Debug, Default, Args)]
+pub struct Doctor {
+    /// The service.
+    #[command(flatten)]
+    pub sizes: Sizes,
+}
+
 impl Command {
     /// What the first Ctrl-C or SIGTERM does.
     pub fn on_interrupt(&self) -> OnInterrupt {
         match self {
             Self::Up(up) => up.manner.on_interrupt,
             Self::Rollback(rollback) => rollback.manner.on_interrupt,
-            Self::Plan(_) | Self::History | Self::Down | Self::Status(_) | Self::Logs(_) => {
-                OnInterrupt::Cancel
-            }
+            Self::Plan(_)
+            | Self::History
+            | Self::Down
+            | Self::Status(_)
+            | Self::Doctor(_)
+            | Self::Logs(_) => OnInterrupt::Cancel,
         }
     }
 }

@@ -111,6 +111,8 @@ pub struct Summary {
     pub check: Checked,
     /// What a probe saw while the version before was replaced; absent where there was none, or nothing was changed.
     pub probe: Option<Probed>,
+    /// What it costs, dollars an hour without traffic; absent on this machine, and where prices are not known.
+    pub cost_per_hour: Option<f64>,
     /// The command that takes it down again.
     pub take_down: String,
     /// How long each phase took.

@@ -8,6 +8,7 @@
 //!
 //! - [`config`] resolves all settings once, purely; commands see nothing else.
 //! - [`stack`] and [`rollout`] are pure: what CloudFormation and ECS say, and what follows from it.
+//! - [`cost`] is pure too: list prices times sizes.
 //! - [`engine`] is the only loop; [`watch`] is what it follows.
 //! - [`event`] is the contract with the reporters in [`report`], the only place that prints.
 //! - [`remote`] are the traits that `aws` implements, the only files that name an SDK crate; [`steady`] repeats what fails in passing.
@@ -19,6 +20,7 @@ pub mod aws;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod cost;
 pub mod engine;
 pub mod error;
 pub mod event;
@@ -63,7 +65,8 @@ pub fn run() -> ExitCode {
         | Command::Rollback(_)
         | Command::History
         | Command::Down
-        | Command::Status(_) => {
+        | Command::Status(_)
+        | Command::Doctor(_) => {
             report::journalled(report::choose(cli.shared.output, cli.shared.color))
         }
     });
@@ -76,6 +79,7 @@ pub fn run() -> ExitCode {
     match result {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::WouldChange) => ExitCode::from(WOULD_CHANGE),
+        Ok(Outcome::NotFit) => ExitCode::from(FailureKind::Preflight.exit_code()),
         Err(failure) => {
             let exit_code = failure.kind.exit_code();
             // That somebody has seen enough of the log is nothing to tell them.
@@ -98,6 +102,8 @@ enum Outcome {
     Done,
     /// It was asked whether something would change, and something would.
     WouldChange,
+    /// It was asked whether everything is there, and something is not.
+    NotFit,
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
@@ -181,7 +187,10 @@ fn interrupted() -> Failure {
 }
 
 async fn dispatch(cli: &Cli, sink: &Sink, stop: &Stop) -> Result<Outcome, Failure> {
-    let config = settings(cli)?;
+    let config = match settings(cli) {
+        Ok(config) => config,
+        Err(failure) => return not_fit(cli, failure),
+    };
     let begun = |command| {
         sink.send(&Event::Begun {
             format: event::FORMAT,
@@ -247,8 +256,34 @@ async fn dispatch(cli: &Cli, sink: &Sink, stop: &Stop) -> Result<Outcome, Failur
             let mut lines = report::log_lines(config.output);
             commands::logs::run(context, settings, &mut lines).await?;
         }
+        Command::Doctor(_) => {
+            let diagnosis = commands::doctor::run(quietly).await;
+            report::diagnosis(&diagnosis, config.output);
+            if !diagnosis.fit {
+                return Ok(Outcome::NotFit);
+            }
+        }
     }
     Ok(Outcome::Done)
+}
+
+/// Settings that cannot be resolved: what `doctor` is there to tell, and the end of every other command.
+fn not_fit(cli: &Cli, failure: Failure) -> Result<Outcome, Failure> {
+    match &cli.command {
+        Command::Doctor(_) if failure.kind != FailureKind::Usage => {
+            let diagnosis = commands::doctor::without_settings(&failure);
+            report::diagnosis(&diagnosis, cli.shared.output);
+            Ok(Outcome::NotFit)
+        }
+        Command::Doctor(_)
+        | Command::Up(_)
+        | Command::Plan(_)
+        | Command::Rollback(_)
+        | Command::History
+        | Command::Down
+        | Command::Status(_)
+        | Command::Logs(_) => Err(failure),
+    }
 }
 
 /// Reads and resolves all settings.
@@ -277,6 +312,7 @@ fn settings(cli: &Cli) -> Result<Config, Failure> {
             let wait = !plan.no_wait;
             Ok(Config { wait, ..config })
         }
+        Command::Doctor(doctor) => resolve(&doctor.sizes, &cli::Manner::default()),
         Command::Rollback(rollback) => resolve(&cli::Sizes::default(), &rollback.manner),
         Command::History | Command::Down | Command::Status(_) | Command::Logs(_) => {
             resolve(&cli::Sizes::default(), &cli::Manner::default())

@@ -76,6 +76,12 @@ impl StackId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The region that it lives in: the fourth part of the ARN.
+    pub fn region(&self) -> Option<&str> {
+        let region = self.0.strip_prefix("arn:")?.split(':').nth(2)?;
+        Some(region).filter(|region| !region.is_empty())
+    }
 }
 
 /// A host and a port, as in `localhost:4566` or `[::1]:4566`.
@@ -197,6 +203,18 @@ mod tests {
         let long = "x".repeat(101);
         for bad in ["", "2clock", "-a", "under_score", "space d", "ü", &long] {
             assert!(bad.parse::<StackName>().is_err(), "{bad} was accepted");
+        }
+    }
+
+    #[test]
+    fn the_region_of_a_stack() {
+        let region = |id: &str| StackId(id.to_owned()).region().map(str::to_owned);
+        assert_eq!(
+            region("arn:aws:cloudformation:eu-west-1:123456789012:stack/clock/1").unwrap(),
+            "eu-west-1"
+        );
+        for without in ["arn:stack/clock/1", "clock", "arn:aws:cloudformation::1:x"] {
+            assert_eq!(region(without), None, "{without}");
         }
     }
 

@@ -117,6 +117,15 @@ pub enum Proposal {
     Failed(String),
 }
 
+/// A parameter that a template declares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplateParameter {
+    /// Its name.
+    pub name: String,
+    /// Its value where none is given.
+    pub default: Option<String>,
+}
+
 /// CloudFormation.
 #[async_trait]
 pub trait Stacks: Send + Sync {
@@ -128,6 +137,8 @@ pub trait Stacks: Send + Sync {
     async fn newest_events(&self, stack: &StackId) -> Remote<Vec<ResourceEvent>>;
     /// The text of the template that the stack was made of.
     async fn template(&self, stack: &StackId) -> Remote<String>;
+    /// Is this a template? Then these are its parameters.
+    async fn validate(&self, template: &str) -> Remote<Vec<TemplateParameter>>;
     /// All resources of a stack, also of one that was deleted.
     async fn resources(&self, stack: &StackId) -> Remote<Vec<Resource>>;
     /// Begins to create a stack.
@@ -251,7 +262,16 @@ pub trait Account: Send + Sync {
     async fn inhabitants(&self) -> Remote<Vec<String>>;
 }
 
-/// All of it: what commands are given.
-pub trait World: Stacks + Repositories + Rollouts + Logs + Identity + Account {}
+/// IAM.
+#[async_trait]
+pub trait Roles: Send + Sync {
+    /// Does the role with this name exist?
+    async fn role_exists(&self, name: &str) -> Remote<bool>;
+    /// Makes the service-linked role of a service (`ecs.amazonaws.com`); false when it was there already.
+    async fn make_service_linked_role(&self, service: &str) -> Remote<bool>;
+}
 
-impl<T: Stacks + Repositories + Rollouts + Logs + Identity + Account> World for T {}
+/// All of it: what commands are given.
+pub trait World: Stacks + Repositories + Rollouts + Logs + Identity + Account + Roles {}
+
+impl<T: Stacks + Repositories + Rollouts + Logs + Identity + Account + Roles> World for T {}

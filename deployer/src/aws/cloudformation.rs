@@ -10,7 +10,7 @@ use aws_sdk_cloudformation::types::{
 use super::error::incomplete;
 use super::{Aws, error};
 use crate::names::{StackId, StackName};
-use crate::remote::{Proposal, Remote, RemoteError, Resource, Stacks, Wanted};
+use crate::remote::{Proposal, Remote, RemoteError, Resource, Stacks, TemplateParameter, Wanted};
 use crate::stack::change::{Change, PropertyChange};
 use crate::stack::status::StackStatus;
 use crate::stack::{Observed, ResourceEvent};
@@ -69,6 +69,22 @@ impl Stacks for Aws {
         answer
             .template_body
             .ok_or_else(|| incomplete("GetTemplate", "a template"))
+    }
+
+    async fn validate(&self, template: &str) -> Remote<Vec<TemplateParameter>> {
+        let answer = self
+            .cloudformation
+            .validate_template()
+            .template_body(template)
+            .send()
+            .await
+            .map_err(error::of("ValidateTemplate"))?;
+        let parameters = answer.parameters.unwrap_or_default().into_iter();
+        let parameters = parameters.map(|parameter| TemplateParameter {
+            name: parameter.parameter_key.unwrap_or_default(),
+            default: parameter.default_value,
+        });
+        Ok(parameters.collect())
     }
 
     async fn resources(&self, stack: &StackId) -> Remote<Vec<Resource>> {

@@ -3,11 +3,13 @@
 mod account;
 mod cloudformation;
 mod cloudwatchlogs;
+pub(crate) mod credentials;
 mod deployments;
 mod ecr;
 mod ecs;
 mod elasticloadbalancingv2;
 mod error;
+mod iam;
 mod sense;
 mod sts;
 
@@ -50,6 +52,7 @@ pub struct Aws {
     ecr: aws_sdk_ecr::Client,
     ecs: aws_sdk_ecs::Client,
     elasticloadbalancingv2: aws_sdk_elasticloadbalancingv2::Client,
+    iam: aws_sdk_iam::Client,
     sts: aws_sdk_sts::Client,
     region: String,
 }
@@ -110,7 +113,7 @@ impl Aws {
             .ok_or_else(no_region)?;
         let provider = config
             .credentials_provider()
-            .ok_or_else(|| no_credentials(access, "no provider"))?;
+            .ok_or_else(|| credentials::failure(access, "no provider", ""))?;
         prove_credentials(access, &provider).await?;
         Ok(Self {
             cloudformation: client!(aws_sdk_cloudformation, &config, Sense::Xml),
@@ -118,6 +121,7 @@ impl Aws {
             ecr: client!(aws_sdk_ecr, &config, Sense::Json),
             ecs: client!(aws_sdk_ecs, &config, Sense::Json),
             elasticloadbalancingv2: client!(aws_sdk_elasticloadbalancingv2, &config, Sense::Xml),
+            iam: client!(aws_sdk_iam, &config, Sense::Xml),
             sts: client!(aws_sdk_sts, &config, Sense::Xml),
             region,
         })
@@ -161,7 +165,13 @@ async fn prove_credentials(
             (Err(error), Some(pause)) if error::is_passing(&error) => {
                 tokio::time::sleep(*pause).await;
             }
-            (Err(error), _) => return Err(no_credentials(access, &error::chain(&error))),
+            (Err(error), _) => {
+                return Err(credentials::failure(
+                    access,
+                    &error::chain(&error),
+                    &credentials::read_aws_config(),
+                ));
+            }
         }
     }
 }
@@ -169,17 +179,5 @@ async fn prove_credentials(
 fn no_region() -> Failure {
     Failure::preflight("no AWS region is set")
         .hint("name it: `--region eu-central-1`, `AWS_REGION`, `region` in `deployer.toml`, or in your AWS profile")
-        .hint("without an AWS account: `deployer up --local` runs everything on this machine")
-}
-
-fn no_credentials(access: &Access, cause: &str) -> Failure {
-    let login = match &access.profile {
-        Some(profile) => format!("log in: `aws sso login --profile {profile}`"),
-        None => "log in (`aws sso login`), or set `AWS_PROFILE` or `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`"
-            .to_owned(),
-    };
-    Failure::preflight("no usable AWS credentials")
-        .because(cause)
-        .hint(login)
         .hint("without an AWS account: `deployer up --local` runs everything on this machine")
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::commands::stack::ROUNDS;
 use crate::commands::{Connection, Context, connect, emulator};
+use crate::cost;
 use crate::engine::Followed;
 use crate::error::{Failure, FailureKind};
 use crate::event::{Event, Phase};
@@ -110,6 +111,7 @@ async fn take_down(
         match decision {
             BeforeDown::Nothing => return finish(context, world, known, resources).await,
             BeforeDown::Delete => {
+                note_cost(context, &stack);
                 let work = context.delete(world, &stack);
                 context.sink.phase(Phase::Delete, work).await?;
             }
@@ -141,6 +143,17 @@ async fn take_down(
         known = Some(stack);
     }
     Err(Context::never_rests())
+}
+
+/// Says what ends with the stack.
+fn note_cost(context: Context<'_>, stack: &Observed) {
+    let cost = cost::of_stack(&stack.id, &stack.parameters).and_then(|cost| cost.per_hour());
+    if let Some(cost) = cost.filter(|_| !context.config.access.local) {
+        let cost = cost::in_short(cost);
+        context
+            .sink
+            .note(format!("with it ends what it costs: {cost}"));
+    }
 }
 
 /// What the deleted stack consisted of; removes the task definitions that CloudFormation leaves inactive.

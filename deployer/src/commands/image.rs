@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::error::{Failure, FailureKind};
 use crate::event::Event;
 use crate::image::PackError;
-use crate::image::cargo::{CompileEvent, CompileRequest, Surroundings, compile};
+use crate::image::cargo::{CompileError, CompileEvent, CompileRequest, Surroundings, compile};
 use crate::image::dockerfile::FinalStage;
 use crate::image::oci::{self, BuiltImage, Executable, Recipe};
 use crate::image::push::{Credentials, Outcome, PushError, Repository, push};
@@ -59,16 +59,7 @@ impl Context<'_> {
         };
         let executable = compile(&request, &surroundings, on_event)
             .await
-            .map_err(|error| {
-                let hint = error.hint();
-                let diagnostics = error.diagnostics().to_vec();
-                let failure = Failure::preflight(error.to_string());
-                let failure = match std::error::Error::source(&error) {
-                    Some(source) => failure.because(source),
-                    None => failure,
-                };
-                failure.with_evidence(diagnostics).maybe_hint(hint)
-            })?;
+            .map_err(|error| compile_failure(&error))?;
         let built = self.pack(stage.clone(), executable).await?;
         self.sink.send(&Event::ImagePacked {
             digest: digest_of(built.digest())?,
@@ -152,11 +143,23 @@ impl Context<'_> {
 }
 
 /// Cargo's target folder, as the user set it or at its usual place.
-fn target_folder(config: &Config) -> PathBuf {
+pub(super) fn target_folder(config: &Config) -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(
         || config.root.join("target"),
         |folder| config.root.join(folder),
     )
+}
+
+/// A program that cannot be compiled.
+pub(super) fn compile_failure(error: &CompileError) -> Failure {
+    let failure = Failure::preflight(error.to_string());
+    let failure = match std::error::Error::source(error) {
+        Some(source) => failure.because(source),
+        None => failure,
+    };
+    failure
+        .with_evidence(error.diagnostics().to_vec())
+        .maybe_hint(error.hint())
 }
 
 fn pack_failure(error: &PackError) -> Failure {

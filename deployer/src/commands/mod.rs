@@ -1,6 +1,7 @@
 //! One file a command: gather, decide, act. What they share is here.
 
 mod deploy;
+pub mod doctor;
 pub mod down;
 mod explain;
 pub mod history;
@@ -8,6 +9,7 @@ mod image;
 pub mod logs;
 pub(crate) mod machine;
 pub mod plan;
+mod roles;
 pub mod rollback;
 mod stack;
 pub mod status;
@@ -18,7 +20,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::aws::Aws;
+use crate::aws::{Aws, credentials};
 use crate::config::{Access, Config};
 use crate::engine::{self, Followed, Subject, Terms};
 use crate::error::{Failure, FailureKind};
@@ -175,14 +177,10 @@ pub(crate) fn remote_failure(access: &Access, error: &RemoteError) -> Failure {
     let failure = Failure::new(kind, message).because(error);
     match (error.kind, &access.endpoint_url) {
         (RemoteErrorKind::Credentials, _) => {
-            let profile = access
-                .profile
-                .as_deref()
-                .map(|name| format!(" --profile {name}"))
-                .unwrap_or_default();
-            failure
-                .hint(format!("log in again: `aws sso login{profile}`"))
-                .hint("what was begun goes on by itself: run the same command again to come back to it")
+            let login = credentials::login_command(access);
+            failure.hint(format!("log in again: `{login}`")).hint(
+                "what was begun goes on by itself: run the same command again to come back to it",
+            )
         }
         (RemoteErrorKind::Unreachable, Some(url)) => {
             failure.hint(format!("is {url} the right endpoint, and does it run?"))

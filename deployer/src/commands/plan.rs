@@ -11,6 +11,7 @@ use crate::commands::machine::{Machine, ThisMachine, Workbench, Workshop};
 use crate::commands::stack::ROUNDS;
 use crate::commands::status::ABSENT;
 use crate::commands::{Context, connect, emulator, read_template};
+use crate::cost;
 use crate::error::{Failure, FailureKind};
 use crate::event::{Event, Phase};
 use crate::local::Presence;
@@ -36,6 +37,11 @@ pub struct Plan {
     pub image_before: Option<String>,
     /// Digest of the image that would run.
     pub image_after: String,
+    /// What it costs now, dollars an hour without traffic, 0 where there is no stack; absent on this machine, and where prices
+    /// are not known.
+    pub cost_per_hour_before: Option<f64>,
+    /// What it would cost.
+    pub cost_per_hour_after: Option<f64>,
 }
 
 /// What would be done to a stack.
@@ -74,7 +80,7 @@ pub async fn run(context: Context<'_>) -> Result<Plan, Failure> {
             return Ok(None);
         }
         let connection = connect(context).await?.announced(context.sink);
-        Ok::<_, Failure>(Some(connection.world))
+        Ok::<_, Failure>(Some((connection.world, connection.region)))
     };
     let build = async {
         let work = workbench.build(context);
@@ -83,11 +89,13 @@ pub async fn run(context: Context<'_>) -> Result<Plan, Failure> {
             Failure::new(FailureKind::Unexpected, "the image has no proper digest").because(error)
         })
     };
-    let (world, digest) = tokio::try_join!(world, build)?;
+    let (found, digest) = tokio::try_join!(world, build)?;
+    let (world, region) = found.unzip();
     let planner = Planner {
         context,
         template: &template,
         digest,
+        region: region.filter(|_| !context.config.access.local),
     };
     match world {
         Some(world) => planner.plan(world.as_ref(), &ThisMachine).await,
@@ -99,6 +107,8 @@ struct Planner<'a> {
     context: Context<'a>,
     template: &'a str,
     digest: Digest,
+    /// Where it would run; absent on this machine, where nothing costs anything.
+    region: Option<String>,
 }
 
 impl Planner<'_> {
@@ -187,6 +197,22 @@ impl Planner<'_> {
                 .and_then(|uri| Digest::of_image(uri))
                 .map(|digest| digest.to_string()),
             image_after: self.digest.to_string(),
+            cost_per_hour_before: self.cost_before(stack),
+            cost_per_hour_after: self.cost_after(),
         }
+    }
+
+    fn cost_before(&self, stack: Option<&Observed>) -> Option<f64> {
+        let region = self.region.as_deref()?;
+        match stack {
+            Some(stack) => cost::of_parameters(region, &stack.parameters)?.per_hour(),
+            None => Some(0.0),
+        }
+    }
+
+    fn cost_after(&self) -> Option<f64> {
+        let mut parameters = self.context.config.parameters.clone();
+        parameters.insert(Order::IMAGE.to_owned(), self.digest.to_string());
+        cost::of_parameters(self.region.as_deref()?, &parameters)?.per_hour()
     }
 }

@@ -86,6 +86,7 @@ async fn roll_back(
             tasks,
             check: deployed.check,
             probe: deployed.probe,
+            cost_per_hour: context.cost_per_hour(&stack, &order),
             take_down: take_down_command(context.config),
             timings: context.sink.timings(),
             seconds: began.elapsed().as_secs_f64(),

@@ -4,13 +4,14 @@ use serde::Serialize;
 
 use crate::commands::stack::ROUNDS;
 use crate::commands::{Connection, Context, connect, emulator, public_url};
+use crate::cost::{self, Estimate};
 use crate::engine::Followed;
 use crate::error::Failure;
 use crate::event::{Checked, Event};
 use crate::local::Presence;
 use crate::names::StackName;
 use crate::remote::World;
-use crate::rollout::{Target, Task};
+use crate::rollout::{Service, Target, Task};
 use crate::stack::before::{Meaning, meaning};
 use crate::watch::{Network, Outside, RolloutWatch, ServiceNames, checked};
 
@@ -39,14 +40,21 @@ pub struct Status {
     pub image: Option<String>,
     /// The version that answers, where all instances agree.
     pub version: Option<String>,
+    /// ARN of the task definition that should run.
+    pub task_definition: Option<String>,
     /// Tasks that should run.
     pub desired_tasks: u32,
+    /// What ECS says about the service.
+    pub service: Option<Service>,
     /// Tasks that run or are about to.
     pub tasks: Vec<Task>,
     /// Targets behind the load balancer.
     pub targets: Vec<Target>,
     /// What a check from outside finds.
     pub check: Option<Checked>,
+    /// What it costs, dollars an hour without traffic; absent on this machine, and where prices or sizes are not known.
+    #[serde(rename = "cost_per_hour")]
+    pub cost: Option<Estimate>,
 }
 
 impl Status {
@@ -60,10 +68,13 @@ impl Status {
             url: None,
             image: None,
             version: None,
+            task_definition: None,
             desired_tasks: 0,
+            service: None,
             tasks: Vec::new(),
             targets: Vec::new(),
             check: None,
+            cost: None,
         }
     }
 }
@@ -150,6 +161,11 @@ async fn fill(
         Meaning::Remarkable(remark) | Meaning::UnderWay(remark) => Some(remark),
         Meaning::Absent | Meaning::Settled => None,
     };
+    if !context.config.access.local
+        && let Some(region) = &status.region
+    {
+        status.cost = cost::of_parameters(region, &stack.parameters);
+    }
     status.image = stack
         .parameters
         .get("ImageUri")
@@ -163,7 +179,9 @@ async fn fill(
         .service(&names.cluster, &names.service)
         .await
         .map_err(failed)?;
-    status.desired_tasks = service.map_or(0, |service| service.desired);
+    status.desired_tasks = service.as_ref().map_or(0, |service| service.desired);
+    status.service = service;
+    status.task_definition = Some(names.task_definition);
     status.tasks = world
         .tasks(&names.cluster, &names.service)
         .await

@@ -128,6 +128,7 @@ impl Run<'_> {
                 tasks,
                 check: deployed.check,
                 probe: deployed.probe,
+                cost_per_hour: self.context.cost_per_hour(&stack, &order),
                 take_down: take_down_command(config),
                 timings: sink.timings(),
                 seconds: began.elapsed().as_secs_f64(),

@@ -7,6 +7,7 @@
 mod messages;
 mod plan;
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -185,16 +186,7 @@ pub async fn compile(
             path: request.workspace.to_owned(),
             source,
         })?;
-    let sysroot = sysroot(&workspace, surroundings).await?;
-    let installed = |target: &str| {
-        sysroot
-            .join("lib/rustlib")
-            .join(target)
-            .join("lib")
-            .is_dir()
-    };
-    let target = plan::target(request.architecture, surroundings, installed)
-        .map_err(|target| CompileError::NoTarget { target })?;
+    let (sysroot, target) = find_target(&workspace, request.architecture, surroundings).await?;
     let invocation = plan::invocation(
         request,
         surroundings,
@@ -254,18 +246,64 @@ pub async fn compile(
     })
 }
 
+/// What there is to compile with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Toolchain {
+    /// What cargo says of itself: `cargo 1.94.1 (…)`.
+    pub cargo: String,
+    /// The target that is compiled for.
+    pub target: String,
+}
+
+/// Looks whether there is what compiling needs, without compiling anything.
+pub async fn toolchain(
+    workspace: &Path,
+    architecture: Architecture,
+    surroundings: &Surroundings,
+) -> Result<Toolchain, CompileError> {
+    let cargo = Program::new(&surroundings.cargo)
+        .arg("--version")
+        .current_dir(workspace);
+    let cargo = answer(&surroundings.cargo, &cargo).await?;
+    let (_sysroot, target) = find_target(workspace, architecture, surroundings).await?;
+    Ok(Toolchain { cargo, target })
+}
+
+/// Where compiler and standard libraries are, and which of these to compile for.
+async fn find_target(
+    workspace: &Path,
+    architecture: Architecture,
+    surroundings: &Surroundings,
+) -> Result<(PathBuf, String), CompileError> {
+    let sysroot = sysroot(workspace, surroundings).await?;
+    let installed = |target: &str| {
+        sysroot
+            .join("lib/rustlib")
+            .join(target)
+            .join("lib")
+            .is_dir()
+    };
+    let target = plan::target(architecture, surroundings, installed)
+        .map_err(|target| CompileError::NoTarget { target })?;
+    Ok((sysroot, target))
+}
+
 /// Where compiler and standard libraries are. Asked in the workspace, which may choose a toolchain of its own.
 async fn sysroot(workspace: &Path, surroundings: &Surroundings) -> Result<PathBuf, CompileError> {
-    let output = Program::new(&surroundings.rustc)
+    let rustc = Program::new(&surroundings.rustc)
         .args(["--print", "sysroot"])
-        .current_dir(workspace)
-        .output(SYSROOT_LIMIT)
-        .await?;
+        .current_dir(workspace);
+    answer(&surroundings.rustc, &rustc).await.map(PathBuf::from)
+}
+
+/// What a program says to a question.
+async fn answer(name: &OsStr, program: &Program) -> Result<String, CompileError> {
+    let output = program.output(SYSROOT_LIMIT).await?;
     if output.status.success() {
-        Ok(PathBuf::from(output.stdout.trim()))
+        Ok(output.stdout.trim().to_owned())
     } else {
         Err(CompileError::Process(ProcessError::Failed {
-            program: surroundings.rustc.to_string_lossy().into_owned(),
+            program: name.to_string_lossy().into_owned(),
             status: output.status,
             tail: output.stderr.lines().map(ToOwned::to_owned).collect(),
         }))

@@ -82,6 +82,16 @@ impl Emulator {
             .join(format!("emulator-{}.{extension}", self.port()))
     }
 
+    /// Does the Docker engine that it needs answer?
+    pub async fn engine(&self) -> Result<(), Failure> {
+        Docker::connect(self.docker_host.clone()).await.map(drop)
+    }
+
+    /// Where it is installed, and writes its log.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Makes sure that it runs: reuses a running one, else installs it if need be and starts it.
     pub async fn ensure(&self, sink: &Sink) -> Result<(), Failure> {
         Docker::connect(self.docker_host.clone()).await?;

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::commands::history::{Deployment, History};
 use crate::commands::plan::{Course, Plan};
+use crate::cost;
 use crate::names::Digest;
 use crate::stack::change::Change;
 use crate::stack::past::End;
@@ -31,6 +32,13 @@ pub(super) fn plan(plan: &Plan) -> String {
         None => format!("{after}, the first"),
     };
     let _ = writeln!(text, "  image  {image}");
+    if let Some(after) = plan.cost_per_hour_after {
+        let cost = match plan.cost_per_hour_before {
+            Some(before) if before > 0.0 => cost::difference(before, after),
+            Some(_) | None => cost::in_short(after),
+        };
+        let _ = writeln!(text, "  cost   {cost}, without traffic");
+    }
     for change in &plan.changes {
         let mark = if change.needs_agreement() { "!" } else { " " };
         let _ = writeln!(text, "{mark} {}", change.line());
@@ -119,6 +127,8 @@ mod tests {
             ],
             image_before: Some(digest('a')),
             image_after: digest('b'),
+            cost_per_hour_before: None,
+            cost_per_hour_after: None,
         };
         insta::assert_snapshot!(super::plan(&plan), @"
         stack clock (UPDATE_COMPLETE): the stack would be updated

@@ -6,6 +6,7 @@
 mod canvas;
 mod clean;
 mod color;
+mod diagnosis;
 mod github;
 mod journal;
 mod json;
@@ -30,6 +31,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::cli::{Color, Output};
+use crate::commands::doctor::Diagnosis;
 use crate::commands::history::History;
 use crate::commands::plan::Plan;
 use crate::commands::status::Status;
@@ -127,6 +129,15 @@ pub fn history(history: &History, output: Output) {
     to_stdout(&text);
 }
 
+/// Prints a diagnosis: one JSON object, or a line a check.
+pub fn diagnosis(diagnosis: &Diagnosis, output: Output) {
+    let text = match output {
+        Output::Json => serde_json::to_string(diagnosis).unwrap_or_default() + "\n",
+        Output::Human => diagnosis::diagnosis(diagnosis),
+    };
+    to_stdout(&text);
+}
+
 /// Is there somebody who can read a question and answer it?
 pub fn somebody_is_there() -> bool {
     is_capable_terminal() && std::io::stdin().is_terminal()
@@ -170,6 +181,12 @@ fn print_end(event: &Event, paint: Paint) {
 #[cfg(test)]
 pub(crate) fn plan_in_words(plan: &Plan) -> String {
     lists::plan(plan)
+}
+
+/// A diagnosis as people get it: for transcripts.
+#[cfg(test)]
+pub(crate) fn diagnosis_in_words(diagnosis: &Diagnosis) -> String {
+    diagnosis::diagnosis(diagnosis)
 }
 
 /// An event as people get it, in whichever way: for transcripts.

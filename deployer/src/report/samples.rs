@@ -112,6 +112,7 @@ pub(super) fn summary() -> Summary {
             requests: 1482,
             ..Probed::default()
         }),
+        cost_per_hour: Some(0.062),
         take_down: "deployer down --local".to_owned(),
         timings: vec![timing(Phase::Emulator, 2.04), timing(Phase::Image, 71.0)],
         seconds: 75.0,

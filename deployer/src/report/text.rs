@@ -4,10 +4,12 @@ use std::fmt::Write as _;
 
 use super::clean::clean;
 use crate::commands::status::{ABSENT, Status};
+use crate::cost::in_short;
 use crate::error::Failure;
 use crate::event::{Checked, Event, Summary};
+use crate::names::Digest;
 use crate::printable::printable;
-use crate::rollout::{Deployment, StoppedTask, without_service};
+use crate::rollout::{Deployment, Service, StoppedTask, Task, without_service};
 use crate::stack::change::Change;
 use crate::stack::resource::describe;
 use crate::watch::Probed;
@@ -219,6 +221,9 @@ fn summary(summary: &Summary) -> String {
         "time",
         &format!("{}: {}", duration(summary.seconds), times.join(", ")),
     );
+    if let Some(cost) = summary.cost_per_hour {
+        row("cost", &format!("{}, without traffic", in_short(cost)));
+    }
     row("take down", &summary.take_down);
     format!("{headline}\n{text}")
 }
@@ -250,6 +255,12 @@ pub(super) fn status(status: &Status) -> String {
             row(name, value);
         }
     }
+    if let Some(service) = &status.service {
+        row(
+            "service",
+            &self::service(service, status.task_definition.as_deref()),
+        );
+    }
     if status.desired_tasks > 0 {
         row(
             "tasks",
@@ -259,10 +270,11 @@ pub(super) fn status(status: &Status) -> String {
             row(
                 "",
                 &format!(
-                    "{} {} {}",
+                    "{} {} {} {}",
                     task.id,
                     task.status,
-                    task.zone.as_deref().unwrap_or("")
+                    task.zone.as_deref().unwrap_or("-"),
+                    version_of(task)
                 ),
             );
         }
@@ -281,7 +293,47 @@ pub(super) fn status(status: &Status) -> String {
     if let Some(check) = &status.check {
         row("check", &checked(check));
     }
+    if let Some(cost) = &status.cost {
+        row("cost", &cost.line());
+    }
     text
+}
+
+/// The service in one line: how many tasks there are, and of which deployments where there is more than one, or one that is not
+/// over.
+fn service(service: &Service, ours: Option<&str>) -> String {
+    let pending: u32 = service
+        .deployments
+        .iter()
+        .map(|deployment| deployment.pending)
+        .sum();
+    let mut text = format!("{} desired, {} running", service.desired, service.running);
+    if pending > 0 {
+        let _ = write!(text, ", {pending} pending");
+    }
+    let states: Vec<&str> = service
+        .deployments
+        .iter()
+        .filter_map(|deployment| deployment.rollout_state.as_deref())
+        .filter(|state| *state != "COMPLETED")
+        .collect();
+    if service.deployments.len() > 1 || !states.is_empty() {
+        let deployments = rollout(&service.deployments, ours.unwrap_or_default(), None);
+        let _ = write!(text, "; deployments: {deployments}");
+    }
+    if !states.is_empty() {
+        let _ = write!(text, " ({})", states.join(", "));
+    }
+    text
+}
+
+/// What a task runs: the first digits of its image's digest.
+fn version_of(task: &Task) -> String {
+    let digest = task.image.as_deref().and_then(Digest::of_image);
+    digest.map_or_else(
+        || "image unknown".to_owned(),
+        |digest| digest.short().to_owned(),
+    )
 }
 
 /// A failure, to be read top down: what, why, evidence, what to do.
@@ -436,7 +488,6 @@ pub(super) fn size(bytes: u64) -> String {
 mod tests {
     use super::*;
     use crate::event::{Phase, Timing};
-    use crate::rollout::Task;
 
     fn check() -> Checked {
         Checked {
@@ -482,6 +533,7 @@ mod tests {
             ],
             check: check(),
             probe: None,
+            cost_per_hour: Some(0.067_185),
             take_down: "deployer down --local".to_owned(),
             timings: vec![
                 Timing {
@@ -503,7 +555,21 @@ mod tests {
           tasks     2: 01234567 in us-east-1a, abcdef01 in us-east-1b
           check     OK, offset -0.3 ms ± 0.8 ms, 2 instances
           time      1 min 15 s: emulator 2.0 s, image 1 min 11 s
+          cost      about $0.07 an hour, $49 a month, without traffic
           take down deployer down --local
+        ");
+    }
+
+    #[test]
+    fn a_service() {
+        use crate::testing::answer::{rolled_out, rolling_out, went_back};
+        let ours = crate::testing::service_names().task_definition;
+        let lines = [rolled_out(), rolling_out(1), went_back()]
+            .map(|found| service(&found.unwrap(), Some(&ours)));
+        insta::assert_snapshot!(lines.join("\n"), @"
+        2 desired, 2 running
+        2 desired, 3 running, 1 pending; deployments: new 1 of 2 running, 1 pending; old 2 of 2 running (IN_PROGRESS)
+        2 desired, 2 running; deployments: old 2 of 2 running; new 0 of 2 running, 2 failed (FAILED)
         ");
     }
 

@@ -60,7 +60,7 @@ impl Deployment {
 }
 
 /// An ECS service at one moment.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Service {
     /// Tasks that should run.
     pub desired: u32,

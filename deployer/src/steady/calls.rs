@@ -7,7 +7,7 @@ use super::{Patience, Steady};
 use crate::names::{Digest, StackId, StackName};
 use crate::remote::{
     Account, Caller, Identity, LogPage, Login, Logs, Proposal, Remote, Repositories, Resource,
-    Rollouts, Stacks, Wanted,
+    Roles, Rollouts, Stacks, TemplateParameter, Wanted,
 };
 use crate::rollout::{DeploymentRecord, HealthCheck, Service, StoppedTask, Target, Task};
 use crate::stack::{Observed, ResourceEvent};
@@ -26,6 +26,11 @@ impl<W: Stacks> Stacks for Steady<W> {
 
     async fn newest_events(&self, stack: &StackId) -> Remote<Vec<ResourceEvent>> {
         self.repeat(Patience::LONG, || self.inner.newest_events(stack))
+            .await
+    }
+
+    async fn validate(&self, template: &str) -> Remote<Vec<TemplateParameter>> {
+        self.repeat(Patience::SHORT, || self.inner.validate(template))
             .await
     }
 
@@ -207,5 +212,20 @@ impl<W: Account> Account for Steady<W> {
     async fn inhabitants(&self) -> Remote<Vec<String>> {
         self.repeat(Patience::LONG, || self.inner.inhabitants())
             .await
+    }
+}
+
+#[async_trait]
+impl<W: Roles> Roles for Steady<W> {
+    async fn role_exists(&self, name: &str) -> Remote<bool> {
+        self.repeat(Patience::SHORT, || self.inner.role_exists(name))
+            .await
+    }
+
+    async fn make_service_linked_role(&self, service: &str) -> Remote<bool> {
+        self.repeat(Patience::SHORT, || {
+            self.inner.make_service_linked_role(service)
+        })
+        .await
     }
 }

@@ -7,7 +7,7 @@ use super::moment::Moment;
 use crate::names::{Digest, StackId, StackName};
 use crate::remote::{
     Account, Caller, Identity, LogPage, Login, Logs, Proposal, Remote, RemoteError, Repositories,
-    Resource, Rollouts, Stacks, Wanted,
+    Resource, Roles, Rollouts, Stacks, TemplateParameter, Wanted,
 };
 use crate::rollout::{DeploymentRecord, HealthCheck, Service, StoppedTask, Target, Task};
 use crate::stack::status::StackStatus;
@@ -67,6 +67,11 @@ impl Stacks for FakeWorld {
     async fn template(&self, _: &StackId) -> Remote<String> {
         self.fails("GetTemplate")?;
         Ok("the template of before".to_owned())
+    }
+
+    async fn validate(&self, _: &str) -> Remote<Vec<TemplateParameter>> {
+        self.fails("ValidateTemplate")?;
+        Ok(self.declared.clone())
     }
 
     async fn resources(&self, _: &StackId) -> Remote<Vec<Resource>> {
@@ -229,5 +234,18 @@ impl Identity for FakeWorld {
 impl Account for FakeWorld {
     async fn inhabitants(&self) -> Remote<Vec<String>> {
         Ok(Vec::new())
+    }
+}
+
+#[async_trait]
+impl Roles for FakeWorld {
+    async fn role_exists(&self, _: &str) -> Remote<bool> {
+        self.fails("GetRole")?;
+        Ok(self.has_service_linked_roles)
+    }
+
+    async fn make_service_linked_role(&self, service: &str) -> Remote<bool> {
+        self.change("CreateServiceLinkedRole", service, None)?;
+        Ok(!self.has_service_linked_roles)
     }
 }

@@ -16,7 +16,7 @@ mod world;
 
 pub(crate) use machine::FakeMachine;
 pub(crate) use transcript::Transcript;
-pub(crate) use world::{FOR_EVER, FakeWorld};
+pub(crate) use world::{FOR_EVER, FakeWorld, service_names};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -102,6 +102,12 @@ impl Moment {
         })
     }
 
+    /// The stack was given these parameters, among others.
+    pub(crate) fn with_parameters<const N: usize>(self, parameters: [(&str, &str); N]) -> Self {
+        let parameters = parameters.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        self.change(|there| there.parameters.extend(parameters))
+    }
+
     /// The stack names the task definition of the version before.
     pub(crate) fn with_old_version(self) -> Self {
         self.change(|there| {

@@ -8,7 +8,7 @@ use super::answer::{change, resource, rolled_out, targets};
 use super::moment::{Moment, There, of_others};
 use super::script::Script;
 use crate::names::StackId;
-use crate::remote::{LogPage, Proposal, Remote, RemoteError, Resource};
+use crate::remote::{LogPage, Proposal, Remote, RemoteError, Resource, TemplateParameter};
 use crate::rollout::{DeploymentRecord, Service, StoppedTask, Target, Task};
 use crate::stack::status::StackStatus;
 use crate::stack::{Observed, ResourceEvent};
@@ -45,6 +45,9 @@ pub(crate) struct FakeWorld {
     pub(super) images: HashMap<String, String>,
     pub(super) record: Option<DeploymentRecord>,
     pub(super) lines: Script<LogPage>,
+    /// Parameters of the template.
+    pub(super) declared: Vec<TemplateParameter>,
+    pub(super) has_service_linked_roles: bool,
 }
 
 /// What calls leave behind.
@@ -90,6 +93,8 @@ impl FakeWorld {
             images: HashMap::new(),
             record: None,
             lines: Script::new("FilterLogEvents", [LogPage::default()]),
+            declared: Vec::new(),
+            has_service_linked_roles: true,
         }
     }
 
@@ -180,6 +185,26 @@ impl FakeWorld {
         let images = images.map(|(arn, image)| (arn.to_owned(), image.to_owned()));
         Self {
             images: images.into(),
+            ..self
+        }
+    }
+
+    /// What the template declares: names, with a default value or without.
+    pub(crate) fn declaring<const N: usize>(self, declared: [(&str, Option<&str>); N]) -> Self {
+        let declared = declared.map(|(name, default)| TemplateParameter {
+            name: name.to_owned(),
+            default: default.map(str::to_owned),
+        });
+        Self {
+            declared: declared.into(),
+            ..self
+        }
+    }
+
+    /// The account has never used ECS, nor a load balancer.
+    pub(crate) fn without_service_linked_roles(self) -> Self {
+        Self {
+            has_service_linked_roles: false,
             ..self
         }
     }

@@ -13,6 +13,7 @@ mod verify;
 use crate::commands::machine::Machine;
 use crate::commands::stack::ROUNDS;
 use crate::commands::{Context, PublicUrl, missing_output, public_url};
+use crate::cost;
 use crate::error::{Failure, FailureKind};
 use crate::event::{Checked, Event, Phase};
 use crate::names::Digest;
@@ -233,5 +234,15 @@ fn unchanged(setback: Setback) -> Failure {
             ..failure
         },
         Setback::Over(failure) | Setback::Live(failure) => failure,
+    }
+}
+
+impl Context<'_> {
+    /// What the stack costs with what was ordered, dollars an hour; nothing on this machine.
+    pub(super) fn cost_per_hour(&self, stack: &Observed, order: &Order) -> Option<f64> {
+        if self.config.access.local {
+            return None;
+        }
+        cost::of_stack(&stack.id, &order.wanted.parameters)?.per_hour()
     }
 }

@@ -20,12 +20,17 @@ Resources:
 
 /// The transcript with the plan at its end.
 async fn planning(world: FakeWorld) -> String {
-    let machine = FakeMachine::new(world);
+    planning_on(FakeMachine::new(world)).await
+}
+
+/// The same on a machine that has something special about it.
+async fn planning_on(machine: FakeMachine) -> String {
     let command = async |context: Context<'_>, machine: &FakeMachine| {
         let planner = Planner {
             context,
             template: TEMPLATE,
             digest: DIGEST.parse().unwrap(),
+            region: Some("eu-central-1".to_owned()),
         };
         let plan = planner.plan(machine.world(), machine).await?;
         machine.says(&format!(
@@ -197,4 +202,38 @@ async fn what_is_under_way_is_waited_for() {
         assert!(text.contains("waiting for that to end"), "{status}: {text}");
         assert!(text.ends_with("exit code 0\n"), "{status}: {text}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_tasks_cost_more() {
+    let sizes = |tasks: &'static str| {
+        [
+            ("Cpu", "256"),
+            ("Memory", "512"),
+            ("CpuArchitecture", "X86_64"),
+            ("DesiredCount", tasks),
+        ]
+    };
+    let world = with(
+        Proposal::Ready(vec![change("Modify", "Service")]),
+        at("UPDATE_COMPLETE")
+            .with_image('b')
+            .with_parameters(sizes("2")),
+    );
+    let wanted = sizes("4").map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let machine = FakeMachine::new(world).with(|config| config.parameters = wanted.into());
+    insta::assert_snapshot!(planning_on(machine).await, @"
+    the stack is UPDATE_COMPLETE
+    plan: begun
+    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
+    1 change: change service on Fargate (Service)
+    plan: done in 0.0 s
+    > DeleteChangeSet
+    stack clock (UPDATE_COMPLETE): the stack would be updated
+      image  bbbbbbbbbbbb -> 0123456789ab
+      cost   about $0.11 an hour, $83 a month: $28.02 a month more than now, without traffic
+      change service on Fargate (Service)
+    changes something: true
+    exit code 0
+    ");
 }

@@ -52,10 +52,13 @@ async fn nothing_there() {
       "url": null,
       "image": null,
       "version": null,
+      "task_definition": null,
       "desired_tasks": 0,
+      "service": null,
       "tasks": [],
       "targets": [],
-      "check": null
+      "check": null,
+      "cost_per_hour": null
     }
     "#);
 }
@@ -73,10 +76,13 @@ async fn a_stack_without_an_image_yet() {
       "url": null,
       "image": null,
       "version": null,
+      "task_definition": null,
       "desired_tasks": 0,
+      "service": null,
       "tasks": [],
       "targets": [],
-      "check": null
+      "check": null,
+      "cost_per_hour": null
     }
     "#);
 }
@@ -97,7 +103,38 @@ async fn a_service_in_the_middle_of_a_rollout() {
       "url": "http://clock.example/now",
       "image": null,
       "version": "0.1.0+0123456789ab",
+      "task_definition": "arn:task-definition/clock:2",
       "desired_tasks": 2,
+      "service": {
+        "desired": 2,
+        "running": 3,
+        "deployments": [
+          {
+            "id": "ecs-svc/arn:task-definition/clock:2",
+            "status": "PRIMARY",
+            "task_definition": "arn:task-definition/clock:2",
+            "rollout_state": "IN_PROGRESS",
+            "rollout_reason": null,
+            "desired": 2,
+            "running": 1,
+            "pending": 1,
+            "failed": 0
+          },
+          {
+            "id": "ecs-svc/arn:task-definition/clock:1",
+            "status": "ACTIVE",
+            "task_definition": "arn:task-definition/clock:1",
+            "rollout_state": "COMPLETED",
+            "rollout_reason": null,
+            "desired": 2,
+            "running": 2,
+            "pending": 0,
+            "failed": 0
+          }
+        ],
+        "threshold": null,
+        "events": []
+      },
       "tasks": [
         {
           "id": "0123456789",
@@ -129,7 +166,8 @@ async fn a_service_in_the_middle_of_a_rollout() {
         "instances": 2,
         "version": "0.1.0+0123456789ab",
         "requests": 4
-      }
+      },
+      "cost_per_hour": null
     }
     "#);
 }

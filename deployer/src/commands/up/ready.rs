@@ -45,6 +45,7 @@ impl Run<'_> {
             let decision = before_up(found.as_ref().map(|stack| &stack.status));
             match (decision, found) {
                 (BeforeUp::Create, _) | (_, None) => {
+                    context.make_sure_of_roles(world.as_ref()).await;
                     let work = self.create(&world, &announce);
                     if let Some(stack) = context.sink.phase(Phase::Create, work).await? {
                         // Usually known since the event that told of it; the push must not wait for one that was missed.

@@ -134,6 +134,8 @@ fn what_would_change() {
         changes: vec![change],
         image_before: None,
         image_after: format!("sha256:{}", "b".repeat(64)),
+        cost_per_hour_before: None,
+        cost_per_hour_after: None,
     };
     insta::assert_snapshot!(super::plan(&plan), @"
     ### plan: stack clock

@@ -1,0 +1,74 @@
+//! Service-linked roles.
+
+use async_trait::async_trait;
+
+use super::{Aws, error};
+use crate::remote::{Remote, RemoteError, Roles};
+
+#[async_trait]
+impl Roles for Aws {
+    async fn role_exists(&self, name: &str) -> Remote<bool> {
+        let answer = self
+            .iam
+            .get_role()
+            .role_name(name)
+            .send()
+            .await
+            .map_err(error::of("GetRole"));
+        match answer {
+            Ok(_) => Ok(true),
+            Err(error) if error.code.as_deref() == Some("NoSuchEntity") => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn make_service_linked_role(&self, service: &str) -> Remote<bool> {
+        let answer = self
+            .iam
+            .create_service_linked_role()
+            .aws_service_name(service)
+            .send()
+            .await
+            .map_err(error::of("CreateServiceLinkedRole"));
+        match answer {
+            Ok(_) => Ok(true),
+            Err(error) if says_taken(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Is the role there already? AWS says it in words, under a code that stands for any wrong input.
+fn says_taken(error: &RemoteError) -> bool {
+    match error.code.as_deref() {
+        Some("EntityAlreadyExists") => true,
+        Some("InvalidInput") => error.message.contains("has been taken in this account"),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::remote::RemoteErrorKind;
+
+    #[test]
+    fn a_role_that_is_there() {
+        let taken = "Service role name AWSServiceRoleForECS has been taken in this account, please try a different suffix.";
+        for (code, message, expected) in [
+            ("InvalidInput", taken, true),
+            ("InvalidInput", "the service name is not valid", false),
+            ("EntityAlreadyExists", "it exists", true),
+            ("AccessDenied", taken, false),
+        ] {
+            let error = RemoteError {
+                kind: RemoteErrorKind::Refused,
+                operation: "CreateServiceLinkedRole",
+                code: Some(code.to_owned()),
+                message: message.to_owned(),
+                request_id: None,
+            };
+            assert_eq!(says_taken(&error), expected, "{code} {message}");
+        }
+    }
+}

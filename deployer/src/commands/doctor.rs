@@ -1,0 +1,187 @@
+//! `deployer doctor`: is everything there that `up` needs? One line a check, and what to do about what is not as it should be.
+//!
+//! ```text
+//! bench: gathers, side by side ─► judge: pure ─► Diagnosis ─► report
+//! ```
+//!
+//! Nothing is deployed. The one thing that it makes is a service-linked role that the account lacks.
+
+mod bench;
+mod clock;
+mod judge;
+
+#[cfg(test)]
+mod tests;
+
+use serde::Serialize;
+
+use crate::commands::roles::{RoleOf, make_sure};
+use crate::commands::{Connection, Context};
+use crate::error::Failure;
+use crate::local::Presence;
+use bench::{Bench, ThisBench};
+
+/// How a check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// As it should be.
+    Ok,
+    /// Not in the way, but worth a look.
+    Warning,
+    /// `up` would fail.
+    Error,
+    /// It could not be made, because of another one.
+    Skipped,
+}
+
+impl Level {
+    /// The level in one word.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Error => "error",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// One check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What was looked at.
+    pub check: &'static str,
+    /// How it ended.
+    pub level: Level,
+    /// What was found.
+    pub found: String,
+    /// What to do about it; commands stand between backticks.
+    pub remedies: Vec<String>,
+}
+
+/// All checks: one object in JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Diagnosis {
+    /// Is there no error?
+    pub fit: bool,
+    /// In the order in which they are read best.
+    pub findings: Vec<Finding>,
+}
+
+impl Diagnosis {
+    fn of(findings: Vec<Finding>) -> Self {
+        Self {
+            fit: findings.iter().all(|one| one.level != Level::Error),
+            findings,
+        }
+    }
+
+    /// So many checks ended like this.
+    pub fn count(&self, level: Level) -> usize {
+        self.findings
+            .iter()
+            .filter(|one| one.level == level)
+            .count()
+    }
+}
+
+/// What can be said where the settings cannot be read.
+pub fn without_settings(failure: &Failure) -> Diagnosis {
+    let rest = Finding {
+        check: "the rest",
+        level: Level::Skipped,
+        found: "not looked at: it depends on the configuration".to_owned(),
+        remedies: Vec::new(),
+    };
+    Diagnosis::of(vec![judge::failed("configuration", failure), rest])
+}
+
+/// Runs the command.
+pub async fn run(context: Context<'_>) -> Diagnosis {
+    examine(context, &ThisBench).await
+}
+
+/// Makes all checks, those that do not depend on each other side by side.
+async fn examine(context: Context<'_>, bench: &dyn Bench) -> Diagnosis {
+    let config = context.config;
+    let template = bench.template(context);
+    let on_aws = async {
+        if config.access.local {
+            let (engine, presence) = tokio::join!(bench.engine(context), bench.emulator(context));
+            let local = vec![judge::engine(&engine), judge::emulator(&presence)];
+            let connected = match presence {
+                Ok(Presence::Running { .. }) => Some(bench.connect(context).await),
+                Ok(Presence::Absent) | Err(_) => None,
+            };
+            return (local, ask(context, template.as_ref(), connected).await);
+        }
+        let (clock, asked) = tokio::join!(bench.clock(context), async {
+            let connected = bench.connect(context).await;
+            ask(context, template.as_ref(), Some(connected)).await
+        });
+        (vec![clock::judge(&clock)], asked)
+    };
+    let (toolchain, (around, asked)) = tokio::join!(bench.toolchain(context), on_aws);
+    let mut findings = vec![
+        judge::configuration(config),
+        judge::template(config, template.as_ref()),
+        judge::toolchain(&toolchain),
+        judge::dockerfile(config, bench.dockerfile(context)),
+        judge::folders(&bench.folders(context)),
+    ];
+    findings.extend(around);
+    findings.extend(asked);
+    Diagnosis::of(findings)
+}
+
+/// What AWS, or what stands in for it, is asked; `None` where the emulator does not run.
+async fn ask(
+    context: Context<'_>,
+    template: Result<&String, &Failure>,
+    connected: Option<Result<Connection, Failure>>,
+) -> Vec<Finding> {
+    let local = context.config.access.local;
+    let connection = match connected {
+        Some(Ok(connection)) => connection,
+        Some(Err(failure)) => {
+            let mut findings = vec![judge::failed("credentials", &failure)];
+            findings.extend(judge::not_asked("there is no connection to AWS", local));
+            return findings;
+        }
+        None => {
+            let why = "the emulator does not run: `deployer up --local` starts it";
+            let mut findings = vec![judge::skipped("credentials", why)];
+            findings.extend(judge::not_asked(why, local));
+            return findings;
+        }
+    };
+    let world = connection.world.as_ref();
+    let declared = async {
+        match template {
+            Ok(template) => Some(world.validate(template).await),
+            Err(_) => None,
+        }
+    };
+    let roles = async {
+        if local {
+            return Vec::new();
+        }
+        let (ecs, balancing) = tokio::join!(
+            make_sure(world, RoleOf::Ecs),
+            make_sure(world, RoleOf::LoadBalancing)
+        );
+        vec![
+            judge::role(RoleOf::Ecs, &ecs),
+            judge::role(RoleOf::LoadBalancing, &balancing),
+        ]
+    };
+    let (declared, roles) = tokio::join!(declared, roles);
+    let mut findings = vec![judge::credentials(&connection)];
+    findings.extend(judge::validation(
+        context.config,
+        declared.as_ref().map(Result::as_ref),
+    ));
+    findings.extend(roles);
+    findings
+}

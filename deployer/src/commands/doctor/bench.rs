@@ -1,0 +1,182 @@
+//! Where facts come from: this machine and AWS, and what tests put in their place.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use super::clock::Reading;
+use crate::commands::image::{compile_failure, target_folder};
+use crate::commands::{Connection, Context, connect, emulator, read_template};
+use crate::config::Access;
+use crate::error::{Failure, FailureKind, innermost};
+use crate::image::cargo::{self, Surroundings, Toolchain};
+use crate::local::{Emulator, Presence};
+
+/// AWS tells the time within this, or not at all.
+const CLOCK_LIMIT: Duration = Duration::from_secs(10);
+
+/// Gathers facts.
+#[async_trait]
+pub(super) trait Bench: Send + Sync {
+    /// The text of the template.
+    fn template(&self, context: Context<'_>) -> Result<String, Failure>;
+    /// Can the Dockerfile be used?
+    fn dockerfile(&self, context: Context<'_>) -> Result<(), Failure>;
+    /// The folders that are written to, each with what is in the way.
+    fn folders(&self, context: Context<'_>) -> Vec<(PathBuf, Result<(), String>)>;
+    /// What there is to compile with.
+    async fn toolchain(&self, context: Context<'_>) -> Result<Toolchain, Failure>;
+    /// Connects, and asks whose credentials these are.
+    async fn connect(&self, context: Context<'_>) -> Result<Connection, Failure>;
+    /// What time it is at AWS.
+    async fn clock(&self, context: Context<'_>) -> Result<Reading, String>;
+    /// Does the Docker engine answer?
+    async fn engine(&self, context: Context<'_>) -> Result<(), Failure>;
+    /// Does the emulator run?
+    async fn emulator(&self, context: Context<'_>) -> Result<Presence, Failure>;
+}
+
+/// The real one.
+pub(super) struct ThisBench;
+
+#[async_trait]
+impl Bench for ThisBench {
+    fn template(&self, context: Context<'_>) -> Result<String, Failure> {
+        read_template(context.config)
+    }
+
+    fn dockerfile(&self, context: Context<'_>) -> Result<(), Failure> {
+        context.read_final_stage().map(drop)
+    }
+
+    fn folders(&self, context: Context<'_>) -> Vec<(PathBuf, Result<(), String>)> {
+        let mut folders = vec![target_folder(context.config)];
+        if let Ok(Some(emulator)) = emulator(context.config) {
+            folders.push(emulator.folder().to_owned());
+        }
+        let folders = folders.into_iter();
+        folders
+            .map(|folder| {
+                let result = can_be_written(&folder).map_err(|error| error.to_string());
+                (folder, result)
+            })
+            .collect()
+    }
+
+    async fn toolchain(&self, context: Context<'_>) -> Result<Toolchain, Failure> {
+        let config = context.config;
+        let architecture = config.image.architecture;
+        cargo::toolchain(&config.root, architecture, &Surroundings::from_env())
+            .await
+            .map_err(|error| compile_failure(&error))
+    }
+
+    async fn connect(&self, context: Context<'_>) -> Result<Connection, Failure> {
+        connect(context).await
+    }
+
+    async fn clock(&self, context: Context<'_>) -> Result<Reading, String> {
+        read_clock(&clock_address(&context.config.access)).await
+    }
+
+    async fn engine(&self, context: Context<'_>) -> Result<(), Failure> {
+        the_emulator(context)?.engine().await
+    }
+
+    async fn emulator(&self, context: Context<'_>) -> Result<Presence, Failure> {
+        the_emulator(context)?.presence(context.sink).await
+    }
+}
+
+fn the_emulator(context: Context<'_>) -> Result<Emulator, Failure> {
+    emulator(context.config)?.ok_or_else(|| {
+        Failure::new(
+            FailureKind::Unexpected,
+            "there is no emulator without `--local`",
+        )
+    })
+}
+
+/// Can a file be made in this folder, or, where it does not exist yet, in the nearest above it?
+fn can_be_written(folder: &Path) -> std::io::Result<()> {
+    let existing = folder.ancestors().find(|folder| folder.exists());
+    let existing = existing.unwrap_or(Path::new("/"));
+    let file = existing.join(format!(".deployer-doctor-{:016x}", rand::random::<u64>()));
+    std::fs::write(&file, b"can this be written?")?;
+    std::fs::remove_file(&file)
+}
+
+/// Something of AWS that answers everybody.
+fn clock_address(access: &Access) -> String {
+    if let Some(url) = &access.endpoint_url {
+        return url.to_string();
+    }
+    match access.region.as_deref() {
+        Some(region) if region.starts_with("cn-") => {
+            format!("https://sts.{region}.amazonaws.com.cn/")
+        }
+        Some(region) => format!("https://sts.{region}.amazonaws.com/"),
+        None => "https://sts.amazonaws.com/".to_owned(),
+    }
+}
+
+/// Asks for nothing but the time: any answer has it, also one that refuses.
+async fn read_clock(address: &str) -> Result<Reading, String> {
+    // Made once for the whole program; a second time changes nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(CLOCK_LIMIT)
+        .build();
+    let client = client.map_err(|error| innermost(&error).to_string())?;
+    let ask = || client.head(address).send();
+    let failed = |error: reqwest::Error| format!("{address}: {}", innermost(&error));
+    // The second time over the connection that is there by then: a shorter way, and so a better answer.
+    ask().await.map_err(failed)?;
+    let asked = Utc::now().timestamp_millis();
+    let answer = ask().await.map_err(failed)?;
+    let answered = Utc::now().timestamp_millis();
+    let date = answer.headers().get(http::header::DATE);
+    let date = date.and_then(|date| DateTime::parse_from_rfc2822(date.to_str().ok()?).ok());
+    let date = date.ok_or_else(|| format!("{address} does not tell the time"))?;
+    Ok(Reading {
+        asked,
+        answered,
+        date: date.timestamp_millis(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::settings;
+
+    #[test]
+    fn who_is_asked_for_the_time() {
+        let mut access = settings().access;
+        assert_eq!(clock_address(&access), "https://sts.amazonaws.com/");
+        access.region = Some("eu-west-1".to_owned());
+        assert_eq!(
+            clock_address(&access),
+            "https://sts.eu-west-1.amazonaws.com/"
+        );
+        access.region = Some("cn-north-1".to_owned());
+        assert_eq!(
+            clock_address(&access),
+            "https://sts.cn-north-1.amazonaws.com.cn/"
+        );
+        access.endpoint_url = "http://127.0.0.1:5000".parse().ok();
+        assert_eq!(clock_address(&access), "http://127.0.0.1:5000/");
+    }
+
+    #[test]
+    fn folders_that_can_be_written_and_not() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(can_be_written(&folder.path().join("a/b")).is_ok());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        assert!(can_be_written(&folder.path().join("file/below")).is_err());
+    }
+}

@@ -1,0 +1,300 @@
+//! What was gathered, judged: pure.
+
+use std::path::PathBuf;
+
+use super::{Finding, Level};
+use crate::commands::deploy::Order;
+use crate::commands::roles::{Role, RoleOf};
+use crate::commands::{Connection, TEMPLATE_LIMIT};
+use crate::config::Config;
+use crate::error::Failure;
+use crate::image::cargo::Toolchain;
+use crate::local::{EMULATOR_VERSION, Presence};
+use crate::remote::{RemoteError, RemoteErrorKind, TemplateParameter};
+
+/// What becomes of the template at CloudFormation.
+const VALIDATION: &str = "validation";
+/// Do template and settings speak of the same parameters?
+const PARAMETERS: &str = "parameters";
+
+fn ok(check: &'static str, found: impl Into<String>) -> Finding {
+    Finding {
+        check,
+        level: Level::Ok,
+        found: found.into(),
+        remedies: Vec::new(),
+    }
+}
+
+fn error(check: &'static str, found: impl Into<String>, remedies: Vec<String>) -> Finding {
+    Finding {
+        check,
+        level: Level::Error,
+        found: found.into(),
+        remedies,
+    }
+}
+
+fn warning(check: &'static str, found: impl Into<String>, remedies: Vec<String>) -> Finding {
+    Finding {
+        level: Level::Warning,
+        ..error(check, found, remedies)
+    }
+}
+
+/// A check that cannot be made.
+pub(super) fn skipped(check: &'static str, why: &str) -> Finding {
+    Finding {
+        level: Level::Skipped,
+        ..ok(check, format!("not looked at: {why}"))
+    }
+}
+
+/// A check that ended like a command would.
+pub(super) fn failed(check: &'static str, failure: &Failure) -> Finding {
+    let mut found = failure.to_string();
+    for line in &failure.evidence {
+        found.push('\n');
+        found.push_str(line);
+    }
+    error(check, found, failure.hints.clone())
+}
+
+/// The settings were read. Do they fit together?
+pub(super) fn configuration(config: &Config) -> Finding {
+    if let Err(failure) = config.fits_the_emulator() {
+        return failed("configuration", &failure);
+    }
+    let size = |key: &str| config.parameters.get(key).map_or("?", String::as_str);
+    ok(
+        "configuration",
+        format!(
+            "stack {}: {} tasks of {} CPU units and {} MiB on {}",
+            config.stack,
+            config.tasks,
+            size("Cpu"),
+            size("Memory"),
+            config.image.architecture
+        ),
+    )
+}
+
+/// The template's file.
+pub(super) fn template(config: &Config, template: Result<&String, &Failure>) -> Finding {
+    match template {
+        Ok(text) => ok(
+            "template",
+            format!(
+                "{}, {} of {TEMPLATE_LIMIT} bytes",
+                config.template.display(),
+                text.len()
+            ),
+        ),
+        Err(failure) => failed("template", failure),
+    }
+}
+
+/// Rust.
+pub(super) fn toolchain(toolchain: &Result<Toolchain, Failure>) -> Finding {
+    match toolchain {
+        Ok(Toolchain { cargo, target }) => ok("rust", format!("{cargo}, for {target}")),
+        Err(failure) => failed("rust", failure),
+    }
+}
+
+/// The Dockerfile.
+pub(super) fn dockerfile(config: &Config, dockerfile: Result<(), Failure>) -> Finding {
+    match dockerfile {
+        Ok(()) => ok("dockerfile", config.image.dockerfile.display().to_string()),
+        Err(failure) => failed("dockerfile", &failure),
+    }
+}
+
+/// The folders that are written to, each with what is in the way.
+pub(super) fn folders(folders: &[(PathBuf, Result<(), String>)]) -> Finding {
+    let all: Vec<String> = folders
+        .iter()
+        .map(|(folder, result)| match result {
+            Ok(()) => folder.display().to_string(),
+            Err(cause) => format!("{}: {cause}", folder.display()),
+        })
+        .collect();
+    let found = all.join(", ");
+    if folders.iter().all(|(_, result)| result.is_ok()) {
+        return ok("folders", format!("can be written: {found}"));
+    }
+    error(
+        "folders",
+        format!("cannot be written: {found}"),
+        vec![
+            "free some space, mend the owner, or set `CARGO_TARGET_DIR` and `XDG_CACHE_HOME`"
+                .to_owned(),
+        ],
+    )
+}
+
+/// The Docker engine.
+pub(super) fn engine(engine: &Result<(), Failure>) -> Finding {
+    match engine {
+        Ok(()) => ok("docker", "the engine answers"),
+        Err(failure) => failed("docker", failure),
+    }
+}
+
+/// The emulator.
+pub(super) fn emulator(presence: &Result<Presence, Failure>) -> Finding {
+    match presence {
+        Ok(Presence::Running { version }) if version == EMULATOR_VERSION => {
+            ok("emulator", format!("runs, version {version}"))
+        }
+        Ok(Presence::Running { version }) => warning(
+            "emulator",
+            format!("runs, version {version}; this program is tested with {EMULATOR_VERSION}"),
+            vec!["`deployer down --local` stops it, if this program started it".to_owned()],
+        ),
+        Ok(Presence::Absent) => ok("emulator", "does not run: `up` starts it"),
+        Err(failure) => failed("emulator", failure),
+    }
+}
+
+/// Whose credentials are used, and where.
+pub(super) fn credentials(connection: &Connection) -> Finding {
+    let at = connection
+        .endpoint
+        .as_deref()
+        .map(|url| format!(" at {url}"))
+        .unwrap_or_default();
+    ok(
+        "credentials",
+        format!(
+            "account {}, region {}, as {}{at}",
+            connection.caller.account, connection.region, connection.caller.arn
+        ),
+    )
+}
+
+/// What is left out where AWS cannot be asked.
+pub(super) fn not_asked(why: &str, local: bool) -> Vec<Finding> {
+    let mut findings = vec![skipped(VALIDATION, why), skipped(PARAMETERS, why)];
+    if !local {
+        findings
+            .extend([RoleOf::Ecs, RoleOf::LoadBalancing].map(|role| skipped(check_of(role), why)));
+    }
+    findings
+}
+
+/// What CloudFormation says about the template; `None` where there is none to ask about.
+pub(super) fn validation(
+    config: &Config,
+    declared: Option<Result<&Vec<TemplateParameter>, &RemoteError>>,
+) -> [Finding; 2] {
+    let shown = config.template.display();
+    let cause = match declared {
+        Some(Ok(declared)) => {
+            let accepted = ok(VALIDATION, "CloudFormation accepts the template");
+            return [accepted, parameters(config, declared)];
+        }
+        None => {
+            let why = "the template cannot be read";
+            return [skipped(VALIDATION, why), skipped(PARAMETERS, why)];
+        }
+        Some(Err(cause)) => cause,
+    };
+    let refused = match cause.kind {
+        RemoteErrorKind::Refused | RemoteErrorKind::NotFound => error(
+            VALIDATION,
+            format!("CloudFormation refuses the template: {cause}"),
+            vec![format!("check it: `cfn-lint {shown}`")],
+        ),
+        RemoteErrorKind::Denied => warning(
+            VALIDATION,
+            format!("these credentials may not ask CloudFormation about the template: {cause}"),
+            vec!["allow `cloudformation:ValidateTemplate`".to_owned()],
+        ),
+        RemoteErrorKind::Unreachable
+        | RemoteErrorKind::Throttled
+        | RemoteErrorKind::Server
+        | RemoteErrorKind::Credentials => failed(
+            VALIDATION,
+            &crate::commands::remote_failure(&config.access, cause),
+        ),
+    };
+    [
+        refused,
+        skipped(PARAMETERS, "CloudFormation did not name them"),
+    ]
+}
+
+/// Does the template declare what it is given, and is it given what it needs?
+fn parameters(config: &Config, declared: &[TemplateParameter]) -> Finding {
+    let given = |name: &str| name == Order::IMAGE || config.parameters.contains_key(name);
+    let is_declared = |name: &str| declared.iter().any(|one| one.name == name);
+    let unknown: Vec<String> = config
+        .parameters
+        .keys()
+        .map(String::as_str)
+        .chain([Order::IMAGE])
+        .filter(|name| !is_declared(name))
+        .map(|name| format!("`{name}`"))
+        .collect();
+    let missing: Vec<String> = declared
+        .iter()
+        .filter(|one| one.default.is_none() && !given(&one.name))
+        .map(|one| format!("`{}`", one.name))
+        .collect();
+    let mut found = Vec::new();
+    let mut remedies = Vec::new();
+    if !unknown.is_empty() {
+        found.push(format!(
+            "the template does not declare {}",
+            unknown.join(", ")
+        ));
+        remedies.push("declare it in the template, or remove it from `[parameters]`: `docs/template.md` lists those that are always given".to_owned());
+    }
+    if !missing.is_empty() {
+        found.push(format!("no value is given for {}", missing.join(", ")));
+        remedies.push(
+            "set it under `[parameters]` in `deployer.toml`, or give it a default".to_owned(),
+        );
+    }
+    if found.is_empty() {
+        return ok(PARAMETERS, "template and settings agree");
+    }
+    error(PARAMETERS, found.join("; "), remedies)
+}
+
+const fn check_of(role: RoleOf) -> &'static str {
+    match role {
+        RoleOf::Ecs => "role of ecs",
+        RoleOf::LoadBalancing => "role of elb",
+    }
+}
+
+/// A service-linked role.
+pub(super) fn role(of: RoleOf, role: &Role) -> Finding {
+    let check = check_of(of);
+    let remedy = format!("once an account, by somebody who may: `{}`", of.command());
+    match role {
+        Role::There => ok(check, format!("the role of {} is there", of.title())),
+        Role::Made => ok(
+            check,
+            format!("the account had no role for {}: made it", of.title()),
+        ),
+        Role::Missing(cause) => warning(
+            check,
+            format!(
+                "the account has no role for {}, and it cannot be made from here: {cause}",
+                of.title()
+            ),
+            vec![remedy],
+        ),
+        Role::Unknown(cause) => warning(
+            check,
+            format!(
+                "whether there is a role for {} is not known: {cause}",
+                of.title()
+            ),
+            vec![remedy],
+        ),
+    }
+}

@@ -1,0 +1,428 @@
+//! Transcripts of `doctor`: what it says of each thing that may be missing.
+
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+
+use super::bench::Bench;
+use super::clock::Reading;
+use super::examine;
+use crate::commands::{Connection, Context};
+use crate::error::Failure;
+use crate::image::cargo::Toolchain;
+use crate::local::Presence;
+use crate::remote::RemoteErrorKind;
+use crate::testing::moment::{absent, error};
+use crate::testing::{FakeWorld, connection, settings};
+
+/// A machine on which all is well, and what is not.
+struct FakeBench {
+    world: std::sync::Arc<FakeWorld>,
+    connection: Option<Failure>,
+    template: Option<Failure>,
+    toolchain: Option<Failure>,
+    presence: Presence,
+    /// Milliseconds that our clock is ahead.
+    ahead: i64,
+}
+
+impl FakeBench {
+    fn new(world: FakeWorld) -> Self {
+        let declared = [
+            ("ImageUri", Some("")),
+            ("Cpu", Some("256")),
+            ("Memory", Some("512")),
+            ("DesiredCount", Some("2")),
+            ("VpcCidr", Some("10.0.0.0/24")),
+        ];
+        Self {
+            world: world.declaring(declared).shared(),
+            connection: None,
+            template: None,
+            toolchain: None,
+            presence: Presence::Absent,
+            ahead: 0,
+        }
+    }
+}
+
+fn unless<T>(failure: Option<&Failure>, good: T) -> Result<T, Failure> {
+    failure.map_or(Ok(good), |failure| Err(failure.clone()))
+}
+
+#[async_trait]
+impl Bench for FakeBench {
+    fn template(&self, _: Context<'_>) -> Result<String, Failure> {
+        unless(self.template.as_ref(), "Resources: {}".to_owned())
+    }
+
+    fn dockerfile(&self, _: Context<'_>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn folders(&self, _: Context<'_>) -> Vec<(PathBuf, Result<(), String>)> {
+        vec![(PathBuf::from("/project/target"), Ok(()))]
+    }
+
+    async fn toolchain(&self, _: Context<'_>) -> Result<Toolchain, Failure> {
+        let toolchain = Toolchain {
+            cargo: "cargo 1.94.1".to_owned(),
+            target: "x86_64-unknown-linux-musl".to_owned(),
+        };
+        unless(self.toolchain.as_ref(), toolchain)
+    }
+
+    async fn connect(&self, _: Context<'_>) -> Result<Connection, Failure> {
+        unless(self.connection.as_ref(), connection(&self.world))
+    }
+
+    async fn clock(&self, _: Context<'_>) -> Result<Reading, String> {
+        Ok(Reading {
+            asked: 500_450 + self.ahead,
+            answered: 500_550 + self.ahead,
+            date: 500_000,
+        })
+    }
+
+    async fn engine(&self, _: Context<'_>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn emulator(&self, _: Context<'_>) -> Result<Presence, Failure> {
+        Ok(self.presence.clone())
+    }
+}
+
+/// What the command prints, after what it changed.
+async fn examining(bench: FakeBench) -> String {
+    examining_with(bench, |_| {}).await
+}
+
+/// The same with other settings than usual.
+async fn examining_with(
+    bench: FakeBench,
+    change: impl FnOnce(&mut crate::config::Config),
+) -> String {
+    let mut config = settings();
+    for (key, value) in [("Cpu", "256"), ("Memory", "512")] {
+        config.parameters.insert(key.to_owned(), value.to_owned());
+    }
+    change(&mut config);
+    let transcript = bench.world.transcript();
+    let sink = transcript.sink();
+    let context = Context {
+        config: &config,
+        sink: &sink,
+        stop: &crate::stop::Stop::never(),
+    };
+    let diagnosis = examine(context, &bench).await;
+    format!(
+        "{}{}fit: {}",
+        transcript.text(),
+        crate::report::diagnosis_in_words(&diagnosis),
+        diagnosis.fit
+    )
+}
+
+fn world() -> FakeWorld {
+    FakeWorld::new([absent()])
+}
+
+fn denied(message: &str) -> crate::remote::RemoteError {
+    error(RemoteErrorKind::Denied, "AccessDenied", message)
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_is_well() {
+    insta::assert_snapshot!(examining(FakeBench::new(world())).await, @"
+    ok       configuration  stack clock: 2 tasks of 256 CPU units and 512 MiB on X86_64
+    ok       template       /project/infra/service.yaml, 13 of 51200 bytes
+    ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
+    ok       dockerfile     /project/Dockerfile
+    ok       folders        can be written: /project/target
+    ok       clock          AWS's clock minus this machine's: +0.0 s ± 0.6 s
+    ok       credentials    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    ok       validation     CloudFormation accepts the template
+    ok       parameters     template and settings agree
+    ok       role of ecs    the role of ECS is there
+    ok       role of elb    the role of load balancers is there
+    fit to be deployed: 0 errors, 0 warnings
+    fit: true
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_credentials() {
+    let failure = Failure::preflight("no usable AWS credentials")
+        .because("no providers in chain provided credentials")
+        .hint("log in (`aws sso login`), or set `AWS_PROFILE`");
+    let bench = FakeBench {
+        connection: Some(failure),
+        ..FakeBench::new(world())
+    };
+    insta::assert_snapshot!(examining(bench).await, @"
+    ok       configuration  stack clock: 2 tasks of 256 CPU units and 512 MiB on X86_64
+    ok       template       /project/infra/service.yaml, 13 of 51200 bytes
+    ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
+    ok       dockerfile     /project/Dockerfile
+    ok       folders        can be written: /project/target
+    ok       clock          AWS's clock minus this machine's: +0.0 s ± 0.6 s
+    error    credentials    no usable AWS credentials: no providers in chain provided credentials
+               remedy: log in (`aws sso login`), or set `AWS_PROFILE`
+    skipped  validation     not looked at: there is no connection to AWS
+    skipped  parameters     not looked at: there is no connection to AWS
+    skipped  role of ecs    not looked at: there is no connection to AWS
+    skipped  role of elb    not looked at: there is no connection to AWS
+    not fit to be deployed: 1 error, 0 warnings
+    fit: false
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn sso_that_expired() {
+    let config = settings();
+    let cause = "an error occurred while loading credentials: the SSO token has expired and cannot be refreshed";
+    let bench = FakeBench {
+        connection: Some(crate::aws::credentials::failure(&config.access, cause, "")),
+        ..FakeBench::new(world())
+    };
+    insta::assert_snapshot!(examining(bench).await, @"
+    ok       configuration  stack clock: 2 tasks of 256 CPU units and 512 MiB on X86_64
+    ok       template       /project/infra/service.yaml, 13 of 51200 bytes
+    ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
+    ok       dockerfile     /project/Dockerfile
+    ok       folders        can be written: /project/target
+    ok       clock          AWS's clock minus this machine's: +0.0 s ± 0.6 s
+    error    credentials    the SSO session has expired, or was never begun: an error occurred while loading credentials: the SSO token has expired and cannot be refreshed
+               remedy: log in: `aws sso login --profile work`
+               remedy: without an AWS account: `deployer up --local` runs everything on this machine
+    skipped  validation     not looked at: there is no connection to AWS
+    skipped  parameters     not looked at: there is no connection to AWS
+    skipped  role of ecs    not looked at: there is no connection to AWS
+    skipped  role of elb    not looked at: there is no connection to AWS
+    not fit to be deployed: 1 error, 0 warnings
+    fit: false
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn roles_that_are_made() {
+    let bench = FakeBench::new(world().without_service_linked_roles());
+    insta::assert_snapshot!(examining(bench).await, @"
+    > CreateServiceLinkedRole ecs.amazonaws.com
+    > CreateServiceLinkedRole elasticloadbalancing.amazonaws.com
+    ok       configuration  stack clock: 2 tasks of 256 CPU units and 512 MiB on X86_64
+    ok       template       /project/infra/service.yaml, 13 of 51200 bytes
+    ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
+    ok       dockerfile     /project/Dockerfile
+    ok       folders        can be written: /project/target
+    ok       clock          AWS's clock minus this machine's: +0.0 s ± 0.6 s
+    ok       credentials    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    ok       validation     CloudFormation accepts the template
+    ok       parameters     template and settings agree
+    ok       role of ecs    the account had no role for ECS: made it
+    ok       role of elb    the account had no role for load balancers: made it
+    fit to be deployed: 0 errors, 0 warnings
+    fit: true
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn roles_that_may_not_be_looked_at_nor_made() {
+    let message = "no identity-based policy allows it";
+    let world = world()
+        .without_service_linked_roles()
+        .failing("GetRole", denied(message))
+        .failing("CreateServiceLinkedRole", denied(message))
+        .failing("CreateServiceLinkedRole", denied(message));
+    insta::assert_snapshot!(examining(FakeBench::new(world)).await, @"
+    > CreateServiceLinkedRole ecs.amazonaws.com (refused)
+    > CreateServiceLinkedRole elasticloadbalancing.amazonaws.com (refused)
+    ok       configuration  stack clock: 2 tasks of 256 CPU units and 512 MiB on X86_64
+    ok       template       /project/infra/service.yaml, 13 of 51200 bytes
+    ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
+    ok       dockerfile     /project/Dockerfile
+    ok       folders        can be written: /project/target
+    ok       clock          AWS's clock minus this machine's: +0.0 s ± 0.6 s
+    ok       credentials    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    ok       validation     CloudFormation accepts the template
+    ok       parameters     template and settings agree
+    warning  role of ecs    whether there is a role for ECS is not known: CreateServiceLinkedRole: no identity-based policy allows it (AccessDenied)
+               remedy: once an account, by somebody who may: `aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com`
+    warning  role of elb    the account has no role for load balancers, and it cannot be made from here: CreateServiceLinkedRole: no identity-based policy allows it (AccessDenied)
+               remedy: once an account, by somebody who may: `aws iam create-service-linked-role --aws-service-name elasticloadbalancing.amazonaws.com`
+    fit to be deployed: 0 errors, 2 warnings
+    fit: true
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn roles_that_may_not_be_looked_at_and_are_there() {
+    let world = world().failing("GetRole", denied("you may not look"));
+    let text = examining(FakeBench::new(world)).await;
+    let roles: Vec<&str> = text.lines().filter(|line| line.contains("role")).collect();
+    insta::assert_snapshot!(roles.join("\n"), @"
+    ok       role of ecs    the role of ECS is there
+    ok       role of elb    the role of load balancers is there
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_template_that_is_refused() {
+    let refused = error(
+        RemoteErrorKind::Refused,
+        "ValidationError",
+        "Template format error: Unresolved resource dependencies [Vpc]",
+    );
+    let bench = FakeBench::new(world().failing("ValidateTemplate", refused));
+    insta::assert_snapshot!(examining(bench).await, @"
+    ok       configuration  stack clock: 2 tasks of 256 CPU units and 512 MiB on X86_64
+    ok       template       /project/infra/service.yaml, 13 of 51200 bytes
+    ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
+    ok       dockerfile     /project/Dockerfile
+    ok       folders        can be written: /project/target
+    ok       clock          AWS's clock minus this machine's: +0.0 s ± 0.6 s
+    ok       credentials    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    error    validation     CloudFormation refuses the template: ValidateTemplate: Template format error: Unresolved resource dependencies [Vpc] (ValidationError)
+               remedy: check it: `cfn-lint /project/infra/service.yaml`
+    skipped  parameters     not looked at: CloudFormation did not name them
+    ok       role of ecs    the role of ECS is there
+    ok       role of elb    the role of load balancers is there
+    not fit to be deployed: 1 error, 0 warnings
+    fit: false
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_template_that_cannot_be_read_and_no_target() {
+    let template = Failure::preflight("cannot read the template `/project/infra/service.yaml`")
+        .because("No such file or directory (os error 2)")
+        .hint("set `template` in `deployer.toml`, or `--template FILE`");
+    let toolchain = Failure::preflight(
+        "the compiler cannot make programs for `aarch64-unknown-linux-musl` yet",
+    )
+    .hint("run `rustup target add aarch64-unknown-linux-musl`");
+    let bench = FakeBench {
+        template: Some(template),
+        toolchain: Some(toolchain),
+        ..FakeBench::new(world())
+    };
+    insta::assert_snapshot!(examining(bench).await, @"
+    ok       configuration  stack clock: 2 tasks of 256 CPU units and 512 MiB on X86_64
+    error    template       cannot read the template `/project/infra/service.yaml`: No such file or directory (os error 2)
+               remedy: set `template` in `deployer.toml`, or `--template FILE`
+    error    rust           the compiler cannot make programs for `aarch64-unknown-linux-musl` yet
+               remedy: run `rustup target add aarch64-unknown-linux-musl`
+    ok       dockerfile     /project/Dockerfile
+    ok       folders        can be written: /project/target
+    ok       clock          AWS's clock minus this machine's: +0.0 s ± 0.6 s
+    ok       credentials    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    skipped  validation     not looked at: the template cannot be read
+    skipped  parameters     not looked at: the template cannot be read
+    ok       role of ecs    the role of ECS is there
+    ok       role of elb    the role of load balancers is there
+    not fit to be deployed: 2 errors, 0 warnings
+    fit: false
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn parameters_that_do_not_agree() {
+    let mut bench = FakeBench::new(world());
+    let declared = [
+        ("ImageUri", Some("")),
+        ("Cpu", None),
+        ("Memory", None),
+        ("Domain", None),
+        ("Owner", None),
+    ];
+    bench.world = world().declaring(declared).shared();
+    let change = |config: &mut crate::config::Config| {
+        config
+            .parameters
+            .insert("Owner".to_owned(), "me".to_owned());
+    };
+    insta::assert_snapshot!(examining_with(bench, change).await, @"
+    ok       configuration  stack clock: 2 tasks of 256 CPU units and 512 MiB on X86_64
+    ok       template       /project/infra/service.yaml, 13 of 51200 bytes
+    ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
+    ok       dockerfile     /project/Dockerfile
+    ok       folders        can be written: /project/target
+    ok       clock          AWS's clock minus this machine's: +0.0 s ± 0.6 s
+    ok       credentials    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    ok       validation     CloudFormation accepts the template
+    error    parameters     the template does not declare `DesiredCount`; no value is given for `Domain`
+               remedy: declare it in the template, or remove it from `[parameters]`: `docs/template.md` lists those that are always given
+               remedy: set it under `[parameters]` in `deployer.toml`, or give it a default
+    ok       role of ecs    the role of ECS is there
+    ok       role of elb    the role of load balancers is there
+    not fit to be deployed: 1 error, 0 warnings
+    fit: false
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_off() {
+    let bench = FakeBench {
+        ahead: 421_000,
+        ..FakeBench::new(world())
+    };
+    insta::assert_snapshot!(examining(bench).await, @"
+    ok       configuration  stack clock: 2 tasks of 256 CPU units and 512 MiB on X86_64
+    ok       template       /project/infra/service.yaml, 13 of 51200 bytes
+    ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
+    ok       dockerfile     /project/Dockerfile
+    ok       folders        can be written: /project/target
+    error    clock          AWS's clock minus this machine's: -421.0 s ± 0.6 s
+               remedy: set it: `sudo timedatectl set-ntp true`
+               remedy: AWS refuses what is signed with a time 5 minutes off
+    ok       credentials    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    ok       validation     CloudFormation accepts the template
+    ok       parameters     template and settings agree
+    ok       role of ecs    the role of ECS is there
+    ok       role of elb    the role of load balancers is there
+    not fit to be deployed: 1 error, 0 warnings
+    fit: false
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_this_machine() {
+    let local = |config: &mut crate::config::Config| config.access.local = true;
+    let absent = FakeBench::new(world());
+    insta::assert_snapshot!(examining_with(absent, local).await, @"
+    ok       configuration  stack clock: 2 tasks of 256 CPU units and 512 MiB on X86_64
+    ok       template       /project/infra/service.yaml, 13 of 51200 bytes
+    ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
+    ok       dockerfile     /project/Dockerfile
+    ok       folders        can be written: /project/target
+    ok       docker         the engine answers
+    ok       emulator       does not run: `up` starts it
+    skipped  credentials    not looked at: the emulator does not run: `deployer up --local` starts it
+    skipped  validation     not looked at: the emulator does not run: `deployer up --local` starts it
+    skipped  parameters     not looked at: the emulator does not run: `deployer up --local` starts it
+    fit to be deployed: 0 errors, 0 warnings
+    fit: true
+    ");
+    let running = FakeBench {
+        presence: Presence::Running {
+            version: "1.0".to_owned(),
+        },
+        ..FakeBench::new(world())
+    };
+    insta::assert_snapshot!(examining_with(running, local).await, @"
+    ok       configuration  stack clock: 2 tasks of 256 CPU units and 512 MiB on X86_64
+    ok       template       /project/infra/service.yaml, 13 of 51200 bytes
+    ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
+    ok       dockerfile     /project/Dockerfile
+    ok       folders        can be written: /project/target
+    ok       docker         the engine answers
+    warning  emulator       runs, version 1.0; this program is tested with 1.5.33
+               remedy: `deployer down --local` stops it, if this program started it
+    ok       credentials    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    ok       validation     CloudFormation accepts the template
+    ok       parameters     template and settings agree
+    fit to be deployed: 0 errors, 1 warning
+    fit: true
+    ");
+}

@@ -1,0 +1,63 @@
+//! Before a stack is made, service-linked roles are looked after, without being in the way.
+
+use super::{begun, bringing_up_as_usual, created, with_repository};
+use crate::remote::RemoteErrorKind;
+use crate::testing::FakeWorld;
+use crate::testing::moment::{absent, error};
+
+fn new_account() -> FakeWorld {
+    FakeWorld::new([
+        absent(),
+        begun(),
+        with_repository(),
+        created(),
+        super::updating(),
+        super::updated(),
+    ])
+    .without_service_linked_roles()
+}
+
+/// What comes before the stack.
+fn beginning(text: &str) -> &str {
+    let end = text.find("> CreateStack").unwrap();
+    text.get(..end).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn they_are_made_where_they_are_missing() {
+    let text = bringing_up_as_usual(new_account()).await;
+    insta::assert_snapshot!(beginning(&text), @"
+    image: begun
+    image: done in 0.0 s
+    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    there is no such stack
+    > CreateServiceLinkedRole ecs.amazonaws.com
+    the account had no service-linked role for ECS: made it
+    > CreateServiceLinkedRole elasticloadbalancing.amazonaws.com
+    the account had no service-linked role for load balancers: made it
+    create: begun
+    ");
+    assert!(text.ends_with("exit code 0\n"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn they_are_not_in_the_way() {
+    let denied = || error(RemoteErrorKind::Denied, "AccessDenied", "not you");
+    let world = new_account()
+        .failing("GetRole", denied())
+        .failing("CreateServiceLinkedRole", denied())
+        .failing("CreateServiceLinkedRole", denied());
+    let text = bringing_up_as_usual(world).await;
+    insta::assert_snapshot!(beginning(&text), @"
+    image: begun
+    image: done in 0.0 s
+    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    there is no such stack
+    > CreateServiceLinkedRole ecs.amazonaws.com (refused)
+    whether the account has a service-linked role for ECS is not known (CreateServiceLinkedRole: not you (AccessDenied)): if not, AWS makes it on first use
+    > CreateServiceLinkedRole elasticloadbalancing.amazonaws.com (refused)
+    the account has no service-linked role for load balancers, and it cannot be made from here (CreateServiceLinkedRole: not you (AccessDenied)): AWS makes it on first use
+    create: begun
+    ");
+    assert!(text.ends_with("exit code 0\n"), "{text}");
+}
