@@ -13,11 +13,18 @@ pub fn printable(text: &str) -> String {
             '\u{9b}' => skip_parameters(&mut rest),
             '\u{90}' | '\u{98}' | '\u{9d}' | '\u{9e}' | '\u{9f}' => skip_string(&mut rest),
             '\n' | '\t' => clean.push(character),
+            // Alone, it would let the rest hide what stands before it.
+            '\r' if rest.peek().is_some_and(|next| *next != '\n') => clean.push('\n'),
             other if other.is_control() || is_direction(other) => {}
             other => clean.push(other),
         }
     }
     clean
+}
+
+/// The same in one line.
+pub fn one_line(text: &str) -> String {
+    printable(text).replace(['\n', '\t'], " ")
 }
 
 type Rest<'a> = std::iter::Peekable<std::str::Chars<'a>>;
@@ -81,7 +88,7 @@ mod tests {
             ("\u{1b}]8;;http://x\u{1b}\\link", "link"),
             ("\u{1b}(Bascii\u{1b}c", "ascii"),
             ("\u{9b}31mred", "red"),
-            ("over\rwritten\u{8}\u{7}", "overwritten"),
+            ("over\rwritten\u{8}\u{7}\r\nnext\r", "over\nwritten\nnext"),
             ("one\n\ttwo", "one\n\ttwo"),
             ("\u{1b}]0;never ended\nnext", "\nnext"),
             ("\u{1b}", ""),
@@ -90,5 +97,6 @@ mod tests {
         ] {
             assert_eq!(printable(given), expected, "{given:?}");
         }
+        assert_eq!(one_line("a\nb\u{1b}[0m\tc"), "a b c");
     }
 }

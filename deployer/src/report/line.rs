@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use console::{Alignment, measure_text_width, pad_str, truncate_str};
 
-use super::clean::one_line;
 use super::color::{Paint, Tint};
+use crate::printable::one_line;
 
 /// What stands where text was cut.
 const CUT: &str = "…";

@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use super::clean::clean;
 use super::{lists, text};
 use crate::commands::plan::Plan;
 use crate::error::Failure;
 use crate::event::{Event, Phase, Summary};
+use crate::printable::printable;
 use crate::watch::Probed;
 
 /// Lines of evidence that are shown.
@@ -129,7 +129,7 @@ pub(super) fn plan(plan: &Plan) -> String {
 
 /// Lines as they are, in a fence that none of them ends.
 fn fenced(lines: &[String]) -> String {
-    let text = clean(&lines.join("\n"));
+    let text = printable(&lines.join("\n"));
     let mut shown: Vec<&str> = text.lines().collect();
     let more = shown.len().saturating_sub(EVIDENCE);
     shown.truncate(EVIDENCE);
@@ -146,7 +146,7 @@ fn fenced(lines: &[String]) -> String {
 
 /// Something to be copied, as it is.
 fn code(text: &str) -> String {
-    let text = clean(text);
+    let text = printable(text);
     if text.contains(['`', '\n']) {
         return inline(&text);
     }
@@ -155,7 +155,7 @@ fn code(text: &str) -> String {
 
 /// Text in which only what stands between backticks means more than it says.
 fn inline(text: &str) -> String {
-    let text = clean(text);
+    let text = printable(text);
     let pieces: Vec<&str> = text.split('`').collect();
     if pieces.len().is_multiple_of(2) {
         // A backtick without its other: all of it is text.

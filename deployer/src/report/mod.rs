@@ -4,7 +4,6 @@
 //! What they say is made by pure parts from events and the time: `text`, `screen`, `log`, `workflow`, `markdown`.
 
 mod canvas;
-mod clean;
 mod color;
 mod diagnosis;
 mod github;

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 
-use super::clean::clean;
 use crate::commands::status::{ABSENT, Status};
 use crate::cost::in_short;
 use crate::error::Failure;
@@ -39,9 +38,9 @@ pub(super) fn line(event: &Event) -> Option<String> {
 pub(super) fn words(event: &Event) -> Words {
     match raw_words(event) {
         Words::Nothing => Words::Nothing,
-        Words::Line(text) => Words::Line(clean(&text)),
-        Words::Result(text) => Words::Result(clean(&text)),
-        Words::Failure(text) => Words::Failure(clean(&text)),
+        Words::Line(text) => Words::Line(printable(&text)),
+        Words::Result(text) => Words::Result(printable(&text)),
+        Words::Failure(text) => Words::Failure(printable(&text)),
     }
 }
 

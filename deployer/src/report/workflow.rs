@@ -35,7 +35,9 @@ impl Workflow {
             lines.push_str(&self.close());
         }
         if let Event::Failed { exit_code, failure } = event {
-            lines.push_str(&harmless(&super::clean::clean(&text::failure(failure))));
+            lines.push_str(&harmless(&crate::printable::printable(&text::failure(
+                failure,
+            ))));
             let title = format!("deployer: exit code {exit_code}");
             lines.push_str(&annotation("error", &title, &all_of(failure)));
         }
@@ -85,7 +87,7 @@ fn all_of(failure: &Failure) -> String {
 
 /// A line that GitHub shows beside the job, too.
 pub(super) fn annotation(kind: &str, title: &str, message: &str) -> String {
-    let message = super::clean::clean(message);
+    let message = crate::printable::printable(message);
     format!("::{kind} title={}::{}\n", property(title), data(&message))
 }
 
