@@ -145,6 +145,7 @@ class HealthChecks:
             " _record_service_task_healthy _refresh_service_state _reconcile_service_tasks _complete_service_deployment"
             " _circuit_breaker_threshold _primary_deployment _stop_task"
         ),
+        "ecr": "_images _resolve_manifest",
         "provisioners": "_RESOURCE_HANDLERS",
         "responses": "request_scope get_account_id get_region json_response new_uuid",
         "concurrency": "spawn_background",
@@ -153,6 +154,7 @@ class HealthChecks:
     def __init__(self) -> None:
         self.alb: Any = importlib.import_module("ministack.services.alb")
         self.ecs: Any = importlib.import_module("ministack.services.ecs")
+        self.ecr: Any = importlib.import_module("ministack.services.ecr")
         self.provisioners: Any = importlib.import_module("ministack.services.cloudformation.provisioners")
         self.responses: Any = importlib.import_module("ministack.core.responses")
         self.concurrency: Any = importlib.import_module("ministack.core.concurrency")
@@ -171,7 +173,8 @@ class HealthChecks:
 
     def install(self) -> None:
         """Changes the emulator and begins to check."""
-        alb, ecs = self.alb, self.ecs
+        alb, ecs, ecr = self.alb, self.ecs, self.ecr
+        self.resolve_manifest, ecr._resolve_manifest = ecr._resolve_manifest, self.on_resolve_manifest
         self.set_targets, alb.set_targets_for_group = alb.set_targets_for_group, self.on_set_targets
         self.forward, alb._forward_to_tg = alb._forward_to_tg, self.on_forward
         self.describe, alb._describe_target_health = alb._describe_target_health, self.on_describe
@@ -361,6 +364,10 @@ class HealthChecks:
         with self.only_one(service_key):
             service = self.ecs._services.get(service_key)
             deployment = self.ecs._primary_deployment(service) if service else None
+            for known in service.get("deployments", []) if service else []:
+                # One that is gone back to is called unfinished again.
+                if known.get("_begun") and known.get("rolloutState") == "COMPLETED":
+                    known["_was_completed"] = True
             if deployment and not deployment.get("_begun"):
                 deployment["_begun"] = True
                 self.stop_superseded(cluster, service)
@@ -371,19 +378,29 @@ class HealthChecks:
             self.reconcile(cluster, service_key)
 
     def stop_superseded(self, cluster: str, service: Record) -> None:
-        """Makes room for a new deployment: those of an earlier one that was not completed go first.
+        """Makes room for a new deployment: those of an earlier one that was never completed go first.
 
         The emulator would keep them beside the old ones, and never start the new.
         """
         unfinished = {
             deployment["id"]
             for deployment in service.get("deployments", [])
-            if deployment.get("status") != "PRIMARY" and deployment.get("rolloutState") != "COMPLETED"
+            if deployment.get("status") != "PRIMARY" and not deployment.get("_was_completed")
         }
         for task in list(self.ecs._tasks.values()):
             if task.get("_deployment_id") in unfinished and task.get("lastStatus") != "STOPPED":
                 reason = "Task definition updated"
                 self.ecs._stop_task({"task": task["taskArn"], "cluster": cluster, "reason": reason})
+
+    def on_resolve_manifest(self, name: str, reference: str) -> Any:
+        """What a repository of the same name held before it was deleted is not there any more.
+
+        The emulator keeps the manifests, and would serve them with the wrong type.
+        """
+        digest, blob, media_type = self.resolve_manifest(name, reference)
+        if any(image.get("imageDigest") == digest for image in self.ecr._images.get(name, [])):
+            return digest, blob, media_type
+        return None, None, None
 
     @contextmanager
     def only_one(self, service_key: str) -> Iterator[None]:
