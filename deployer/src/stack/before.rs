@@ -319,6 +319,14 @@ mod tests {
     }
 
     #[test]
+    fn every_status_is_documented() {
+        let documented = include_str!("../../../docs/deployments.md");
+        for status in StackStatus::KNOWN {
+            assert!(documented.contains(&format!("`{status}`")), "{status}");
+        }
+    }
+
+    #[test]
     fn what_plan_follows_is_what_up_follows_and_status_watches() {
         for (status, found) in rows() {
             let moving = matches!(meaning(found.as_ref()), Meaning::UnderWay(_));

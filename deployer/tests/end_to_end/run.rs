@@ -90,6 +90,8 @@ impl Surroundings {
                 set("CARGO_TARGET_DIR", target.to_string_lossy().into_owned()),
                 set("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}")),
                 set("DEPLOYER_STACK", format!("end-to-end-{port}")),
+                // Journals and locks go with the copy.
+                set("XDG_STATE_HOME", copy.path("state")),
             ],
             target,
         }

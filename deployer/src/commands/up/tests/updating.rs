@@ -1,8 +1,9 @@
 //! The stack is at rest, and is updated.
 
-use super::{bringing_up, bringing_up_as_usual, updated, updating};
+use super::{FakeMachine, bringing_up, bringing_up_as_usual, bringing_up_on, updated, updating};
 use crate::remote::Proposal;
 use crate::testing::FakeWorld;
+use crate::testing::answer::{answers, rolled_out, rolling_out, went_back};
 use crate::testing::moment::{at, event, of_others};
 
 #[tokio::test(start_paused = true)]
@@ -170,4 +171,32 @@ async fn the_new_version_is_live_while_the_old_one_is_cleaned_up() {
       take down deployer down --stack clock --profile work
     exit code 0
     ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn express_is_asked_for_and_proven_like_any_other() {
+    // The stack is complete before a task runs, and the service then goes back: no success.
+    let world = FakeWorld::new([
+        at("UPDATE_COMPLETE").with_image('b').with_old_version(),
+        updating(),
+        updated(),
+        at("UPDATE_COMPLETE"),
+        at("UPDATE_COMPLETE"),
+        updating(),
+        updated(),
+        at("UPDATE_COMPLETE").with_image('b'),
+    ])
+    .services([rolling_out(0), went_back(), rolled_out()]);
+    let machine = FakeMachine::new(world)
+        .with(|config| config.express = true)
+        .finding([answers("0.1.0+bbbbbbbbbbbb")]);
+    let text = bringing_up_on(machine).await;
+    let asked = text.lines().filter(|line| line.contains("CreateChangeSet"));
+    assert!(asked.clone().count() == 2, "{text}");
+    assert!(
+        asked.clone().all(|line| line.ends_with(", express")),
+        "{text}"
+    );
+    assert!(text.contains("is in place again and answers"), "{text}");
+    assert!(text.ends_with("exit code 4\n"), "{text}");
 }
