@@ -9,6 +9,7 @@ use crate::engine::Followed;
 use crate::error::{Failure, FailureKind};
 use crate::event::{Event, Phase};
 use crate::local::{Emulator, Presence, Stopped};
+use crate::names::StackId;
 use crate::remote::{Resource, World};
 use crate::stack::Observed;
 use crate::stack::before::{BeforeDown, before_down};
@@ -58,7 +59,7 @@ async fn down(context: Context<'_>, connection: &Connection) -> Result<(), Failu
     let began = Instant::now();
     let Context { config, sink, .. } = context;
     let world = connection.world.as_ref();
-    let taken_down = take_down(context, world).await?;
+    let taken_down = take_down(context, world, None).await?;
     if let Some(resources) = &taken_down {
         let looked_for = sink
             .phase(Phase::Proof, prove(context, world, resources))
@@ -78,18 +79,20 @@ async fn down(context: Context<'_>, connection: &Connection) -> Result<(), Failu
     Ok(())
 }
 
-/// Deletes the stack, whatever state it is in; returns what it consisted of, or `None` when there was none.
-async fn take_down(
+/// Deletes the stack, whatever state it is in; returns what it consisted of, or `None` when there was none. It is looked up by its
+/// name, unless it is known already.
+pub(super) async fn take_down(
     context: Context<'_>,
     world: &dyn World,
+    known: Option<StackId>,
 ) -> Result<Option<Vec<Resource>>, Failure> {
-    let mut known: Option<Observed> = None;
+    let mut known = known;
     let mut resources: Vec<Resource> = Vec::new();
     for _ in 0..ROUNDS {
         // By its identifier once it is known: a namesake made in the meantime is not ours to delete.
         let found = match &known {
-            Some(stack) => world
-                .observe(stack.id.as_str())
+            Some(id) => world
+                .observe(id.as_str())
                 .await
                 .map_err(|error| context.remote_failure(&error))?,
             None => context.observe(world).await?,
@@ -140,7 +143,7 @@ async fn take_down(
                 context.attach(world, &stack).await?;
             }
         }
-        known = Some(stack);
+        known = Some(stack.id);
     }
     Err(Context::never_rests())
 }
@@ -160,13 +163,13 @@ fn note_cost(context: Context<'_>, stack: &Observed) {
 async fn finish(
     context: Context<'_>,
     world: &dyn World,
-    known: Option<Observed>,
+    known: Option<StackId>,
     resources: Vec<Resource>,
 ) -> Result<Option<Vec<Resource>>, Failure> {
     let Some(stack) = known else { return Ok(None) };
     let mut resources = resources;
     // What was made between the first look and the deletion; not every endpoint remembers a deleted stack.
-    for late in world.resources(&stack.id).await.unwrap_or_default() {
+    for late in world.resources(&stack).await.unwrap_or_default() {
         if !resources
             .iter()
             .any(|known| known.logical_id == late.logical_id)

@@ -1,6 +1,7 @@
 //! The way back: what was deployed before is put in place again, and checked as well.
 
 use super::{Order, Setback, Site};
+use crate::commands::stack::ROUNDS;
 use crate::error::{Failure, FailureKind};
 use crate::event::Phase;
 use crate::names::Digest;
@@ -102,6 +103,7 @@ impl Site<'_> {
     }
 
     async fn put_back(&self, stack: &Observed, previous: &Previous) -> Result<(), Setback> {
+        let stack = &self.cleaned_up(stack).await.map_err(Setback::Over)?;
         // What was before is agreed to.
         let wanted = &previous.wanted;
         let proposed = self.propose(stack, wanted, "back").await;
@@ -117,6 +119,21 @@ impl Site<'_> {
             self.prove(&stack, &digest).await?;
         }
         Ok(())
+    }
+}
+
+impl Site<'_> {
+    /// The stack once what the update left over is cleaned up: until then, CloudFormation takes no other.
+    async fn cleaned_up(&self, stack: &Observed) -> Result<Observed, Failure> {
+        let mut stack = stack.clone();
+        for _ in 0..ROUNDS {
+            if stack.status.phase() != Moment::Moving {
+                break;
+            }
+            self.context.attach(self.world, &stack).await?;
+            stack = self.observe_again(&stack).await?;
+        }
+        Ok(stack)
     }
 }
 

@@ -76,6 +76,14 @@ impl Site<'_> {
         found: &Observed,
         order: &Order,
     ) -> Result<Deployed, Failure> {
+        let served_before = found
+            .parameters
+            .get(Order::IMAGE)
+            .is_some_and(|uri| !uri.is_empty());
+        let url = found.outputs.get("Url").filter(|_| served_before);
+        let url = url
+            .map(|url| public_url(self.context.config, url))
+            .transpose()?;
         let Some(begun) = self.begin(found, order).await? else {
             let stack = self.observe_again(found).await?;
             let proven = self.prove(&stack, &order.digest).await;
@@ -90,11 +98,6 @@ impl Site<'_> {
         };
         // From here on something is under way that has to be taken back when somebody wishes to stop.
         let _duty = self.context.stop.duty();
-        let served_before = begun.previous.image().is_some();
-        let url = found.outputs.get("Url").filter(|_| served_before);
-        let url = url
-            .map(|url| public_url(self.context.config, url))
-            .transpose()?;
         let probe = url.as_ref().map(|url| {
             let settings = self.context.check_settings(0);
             Probe::new(self.context.sink, self.machine, &url.target, settings)

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::commands::Context;
+use crate::commands::down::take_down;
 use crate::error::{Failure, FailureKind};
-use crate::event::Phase;
 use crate::names::StackId;
 use crate::remote::World;
 use crate::stop::Duty;
@@ -66,15 +66,10 @@ impl Made {
         context
             .sink
             .note("deleting the stack that was begun: there was none before");
-        let deletion = async {
-            let found = making.world.observe(making.stack.as_str()).await;
-            match found.map_err(|error| context.remote_failure_under_way(&error))? {
-                Some(stack) => context.delete(making.world.as_ref(), &stack).await,
-                None => Ok(()),
-            }
-        };
-        match context.sink.phase(Phase::Delete, deletion).await {
-            Ok(()) => Failure {
+        // As `down` does: it may not be possible yet.
+        let deletion = take_down(context, making.world.as_ref(), Some(making.stack)).await;
+        match deletion {
+            Ok(_gone) => Failure {
                 message: format!(
                     "{}; the stack that was begun is deleted again",
                     failure.message

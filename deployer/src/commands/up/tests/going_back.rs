@@ -390,3 +390,54 @@ async fn without_the_template_of_before_the_image_is_put_back() {
     exit code 4
     ");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_the_update_left_over_is_cleaned_up_first() {
+    let cleaning = "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS";
+    let world = FakeWorld::new([
+        running(),
+        updating(),
+        at(cleaning).after([event("clock", cleaning)]),
+        at(cleaning),
+        at(cleaning),
+        // Followed to its end, and looked at once more.
+        at("UPDATE_COMPLETE").after([event("clock", "UPDATE_COMPLETE")]),
+        at("UPDATE_COMPLETE"),
+        updating(),
+        updated(),
+        at("UPDATE_COMPLETE").with_image('b'),
+    ])
+    .services([went_back(), rolled_out()]);
+    let machine = FakeMachine::new(world).finding([answers(BEFORE)]);
+    insta::assert_snapshot!(update(machine).await, @"
+    update: begun
+    UPDATE_IN_PROGRESS stack (clock)
+    UPDATE_COMPLETE_CLEANUP_IN_PROGRESS stack (clock)
+    update: done in 0.0 s
+    rollout: begun
+    rollout: old 2 of 2 running; new 0 of 2 running, 2 failed; 2 of 2 targets healthy
+    warning: the new version did not start; putting bbbbbbbbbbbb back, which ran before
+    back: begun
+    UPDATE_IN_PROGRESS stack (clock)
+    UPDATE_COMPLETE_CLEANUP_IN_PROGRESS stack (clock)
+    UPDATE_COMPLETE stack (clock)
+    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
+    1 change: change task definition (TaskDefinition)
+    > ExecuteChangeSet
+    UPDATE_IN_PROGRESS stack (clock)
+    UPDATE_COMPLETE task definition (TaskDefinition)
+    UPDATE_COMPLETE stack (clock)
+    rollout: begun
+    rollout: new 2 of 2 running; 2 of 2 targets healthy
+    rollout: done in 0.0 s
+    check: begun
+    check: OK, offset +0.2 ms ± 1.2 ms, 2 instances
+    check: done in 0.0 s
+    back: done in 0.0 s
+    probe: 0 of 1000 requests failed meanwhile
+    error: the new version did not start; the version before it, bbbbbbbbbbbb, is in place again and answers
+      because: ECS deployment circuit breaker: tasks failed to start.
+      hint: mend the program or its settings, then run `deployer up` again
+    exit code 4
+    ");
+}

@@ -55,14 +55,24 @@ async fn before_anything_is_begun() {
 
 #[tokio::test(start_paused = true)]
 async fn while_the_stack_is_created() {
-    let moments = [absent(), begun(), begun(), begun()];
+    let moments = [
+        absent(),
+        begun(),
+        begun(),
+        begun(),
+        at("CREATE_IN_PROGRESS"),
+    ];
     let world = FakeWorld::new(moments.into_iter().chain(deleted()));
     insta::assert_snapshot!(from_the_key_on(6.0, world).await, @"
     deleting the stack that was begun: there was none before
+    the stack is CREATE_IN_PROGRESS
     delete: begun
     > DeleteStack clock/2
+    DELETE_IN_PROGRESS stack (clock)
     DELETE_COMPLETE stack (clock)
     delete: done in 0.0 s
+    the stack is DELETE_COMPLETE
+    > DeleteTaskDefinitions clock
     error: interrupted; the stack that was begun is deleted again
     exit code 130
     ");
@@ -94,11 +104,14 @@ async fn while_compiling_beside_a_stack_that_was_created() {
     create: done in 0.0 s
     ^C
     deleting the stack that was begun: there was none before
+    the stack is CREATE_COMPLETE
     delete: begun
     > DeleteStack clock/2
     DELETE_IN_PROGRESS stack (clock)
     DELETE_COMPLETE stack (clock)
     delete: done in 0.0 s
+    the stack is DELETE_COMPLETE
+    > DeleteTaskDefinitions clock
     error: interrupted; the stack that was begun is deleted again
     exit code 130
     ");
@@ -197,11 +210,14 @@ async fn while_the_first_version_is_deployed_to_a_stack_of_this_run() {
     UPDATE_ROLLBACK_IN_PROGRESS stack (clock)
     UPDATE_ROLLBACK_COMPLETE stack (clock)
     deleting the stack that was begun: there was none before
+    the stack is UPDATE_ROLLBACK_COMPLETE
     delete: begun
     > DeleteStack clock/2
     DELETE_IN_PROGRESS stack (clock)
     DELETE_COMPLETE stack (clock)
     delete: done in 0.0 s
+    the stack is DELETE_COMPLETE
+    > DeleteTaskDefinitions clock
     error: interrupted; the update was cancelled, and what was there before is in place again; the stack that was begun is deleted again
     exit code 130
     ");

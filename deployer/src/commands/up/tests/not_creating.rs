@@ -127,7 +127,7 @@ async fn a_program_that_does_not_compile_while_the_stack_is_being_made() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_creation_that_takes_too_long_goes_on_without_us() {
+async fn a_creation_that_takes_too_long_is_deleted_unless_it_cannot_be() {
     let world = FakeWorld::new([absent(), begun(), at("CREATE_IN_PROGRESS")]);
     insta::assert_snapshot!(bringing_up(world).await, @"
     image: begun
@@ -138,6 +138,7 @@ async fn a_creation_that_takes_too_long_goes_on_without_us() {
     > CreateStack clock with no image
     CREATE_IN_PROGRESS stack (clock)
     deleting the stack that was begun: there was none before
+    the stack is CREATE_IN_PROGRESS
     delete: begun
     > DeleteStack clock/2
     error: the creation of the stack did not end within 1800 s, and the stack that was begun could not be deleted
