@@ -80,11 +80,6 @@ impl Stop {
             std::future::pending::<()>().await;
         }
     }
-
-    /// Does somebody wish to stop?
-    pub fn is_wished(&self) -> bool {
-        *self.wish.borrow()
-    }
 }
 
 #[cfg(test)]
@@ -94,11 +89,9 @@ mod tests {
     #[tokio::test]
     async fn who_has_a_duty_is_waited_for() {
         let (switch, stop) = StopSwitch::new();
-        assert!(!stop.is_wished());
         let duty = stop.duty();
         assert!(switch.press());
         stop.wished().await;
-        assert!(stop.is_wished());
         drop(duty);
         assert!(!switch.press());
     }

@@ -11,10 +11,9 @@ use crate::commands::deploy::{Order, Site};
 use crate::commands::history::gather;
 use crate::commands::machine::{Machine, ThisMachine};
 use crate::commands::stack::ROUNDS;
-use crate::commands::up::take_down_command;
 use crate::commands::{Context, emulator, new_token};
 use crate::error::{Failure, FailureKind};
-use crate::event::{Event, Summary};
+use crate::event::Event;
 use crate::local::Presence;
 use crate::names::Digest;
 use crate::remote::{RemoteErrorKind, Wanted, World};
@@ -71,27 +70,9 @@ async fn roll_back(
         machine,
         made_here: false,
     };
-    let deployed = Box::pin(site.deploy(&stack, &order)).await?;
-    let names = &deployed.names;
-    let tasks = world
-        .tasks(&names.cluster, &names.service)
-        .await
-        .unwrap_or_default();
-    context.sink.send(&Event::Succeeded {
-        summary: Box::new(Summary {
-            changed: deployed.changed || cancelled,
-            url: deployed.url.shown,
-            image,
-            version: deployed.check.version.clone(),
-            tasks,
-            check: deployed.check,
-            probe: deployed.probe,
-            cost_per_hour: context.cost_per_hour(&stack, &order),
-            take_down: take_down_command(context.config),
-            timings: context.sink.timings(),
-            seconds: began.elapsed().as_secs_f64(),
-        }),
-    });
+    let mut deployed = Box::pin(site.deploy(&stack, &order)).await?;
+    deployed.changed |= cancelled;
+    site.tell(deployed, &stack, &order, began).await;
     Ok(())
 }
 

@@ -17,11 +17,11 @@ use futures_util::TryFutureExt as _;
 use tokio::sync::watch;
 
 use crate::commands::deploy::{Order, Site};
+use crate::commands::explain::command_line;
 use crate::commands::machine::{Machine, ThisMachine, Workbench, Workshop};
 use crate::commands::{Context, read_template};
-use crate::config::Config;
 use crate::error::{Failure, FailureKind};
-use crate::event::{Event, Phase, Summary};
+use crate::event::Phase;
 use crate::lock::Lock;
 use crate::names::Digest;
 use crate::remote::Wanted;
@@ -87,7 +87,7 @@ impl Run<'_> {
             failure.maybe_hint(stays.then(|| {
                 format!(
                     "the stack that was begun meanwhile stays: `deployer up` goes on with it, `{}` removes it",
-                    take_down_command(config)
+                    command_line(config, "down")
                 )
             }))
         });
@@ -114,26 +114,7 @@ impl Run<'_> {
         };
         let deployed = Box::pin(site.deploy(&stack, &order)).await?;
         self.made.keep();
-        let names = &deployed.names;
-        let tasks = world
-            .tasks(&names.cluster, &names.service)
-            .await
-            .unwrap_or_default();
-        sink.send(&Event::Succeeded {
-            summary: Box::new(Summary {
-                changed: deployed.changed,
-                url: deployed.url.shown,
-                image: uri,
-                version: deployed.check.version.clone(),
-                tasks,
-                check: deployed.check,
-                probe: deployed.probe,
-                cost_per_hour: self.context.cost_per_hour(&stack, &order),
-                take_down: take_down_command(config),
-                timings: sink.timings(),
-                seconds: began.elapsed().as_secs_f64(),
-            }),
-        });
+        site.tell(deployed, &stack, &order, began).await;
         Ok(())
     }
 
@@ -156,9 +137,4 @@ impl Run<'_> {
 fn digest_of(uri: &str) -> Result<Digest, Failure> {
     Digest::of_image(uri)
         .ok_or_else(|| Failure::new(FailureKind::Unexpected, format!("`{uri}` has no digest")))
-}
-
-/// The command that undoes this one.
-pub(super) fn take_down_command(config: &Config) -> String {
-    crate::commands::explain::command_line(config, "down")
 }

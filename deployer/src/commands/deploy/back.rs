@@ -9,9 +9,6 @@ use crate::remote::Wanted;
 use crate::stack::Observed;
 use crate::stack::status::Phase as Moment;
 
-/// Parameter that names the image.
-const IMAGE: &str = "ImageUri";
-
 /// What was deployed before.
 #[derive(Debug, Clone)]
 pub(super) struct Previous {
@@ -21,7 +18,7 @@ pub(super) struct Previous {
 impl Previous {
     /// The image that ran, if there was one.
     pub(super) fn image(&self) -> Option<&str> {
-        let image = self.wanted.parameters.get(IMAGE).map(String::as_str);
+        let image = self.wanted.parameters.get(Order::IMAGE).map(String::as_str);
         image.filter(|uri| !uri.is_empty())
     }
 
@@ -38,8 +35,12 @@ impl Site<'_> {
         } else {
             // The image alone is still worth putting back: with the new template, and so with the new parameters.
             let mut parameters = wanted.parameters.clone();
-            let image = stack.parameters.get(IMAGE).cloned().unwrap_or_default();
-            parameters.insert(IMAGE.to_owned(), image);
+            let image = stack
+                .parameters
+                .get(Order::IMAGE)
+                .cloned()
+                .unwrap_or_default();
+            parameters.insert(Order::IMAGE.to_owned(), image);
             (wanted.template.clone(), parameters)
         };
         Previous {
@@ -208,9 +209,4 @@ fn not_taken_back(failure: Failure, second: Failure) -> Failure {
     .with_evidence(evidence)
     .hint("see what runs: `deployer status`, `deployer history`")
     .hint("go back by hand: `deployer rollback`")
-}
-
-impl Order {
-    /// The image as a template parameter.
-    pub(in crate::commands) const IMAGE: &'static str = IMAGE;
 }

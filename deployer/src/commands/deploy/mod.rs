@@ -10,12 +10,15 @@ mod back;
 mod update;
 mod verify;
 
+use std::time::Instant;
+
+use crate::commands::explain::command_line;
 use crate::commands::machine::Machine;
 use crate::commands::stack::ROUNDS;
 use crate::commands::{Context, PublicUrl, missing_output, public_url};
 use crate::cost;
 use crate::error::{Failure, FailureKind};
-use crate::event::{Checked, Event, Phase};
+use crate::event::{Checked, Event, Phase, Summary};
 use crate::names::Digest;
 use crate::remote::{Wanted, World};
 use crate::stack::Observed;
@@ -45,6 +48,11 @@ pub(super) struct Order {
     pub(super) digest: Digest,
     /// What it is done for: part of the tokens by which CloudFormation remembers it.
     pub(super) purpose: &'static str,
+}
+
+impl Order {
+    /// Parameter that names the image.
+    pub(super) const IMAGE: &'static str = "ImageUri";
 }
 
 /// What was deployed, and seen to work.
@@ -121,6 +129,36 @@ impl Site<'_> {
             check,
             probe,
         })
+    }
+
+    /// Reports what was achieved since this moment.
+    pub(super) async fn tell(
+        &self,
+        deployed: Deployed,
+        stack: &Observed,
+        order: &Order,
+        began: Instant,
+    ) {
+        let Context { config, sink, .. } = self.context;
+        let names = &deployed.names;
+        let tasks = self.world.tasks(&names.cluster, &names.service).await;
+        let image = order.wanted.parameters.get(Order::IMAGE).cloned();
+        sink.send(&Event::Succeeded {
+            summary: Box::new(Summary {
+                changed: deployed.changed,
+                url: deployed.url.shown,
+                image: image.unwrap_or_default(),
+                version: deployed.check.version.clone(),
+                // What was achieved does not depend on whether it can be listed.
+                tasks: tasks.unwrap_or_default(),
+                check: deployed.check,
+                probe: deployed.probe,
+                cost_per_hour: self.context.cost_per_hour(stack, order),
+                take_down: command_line(config, "down"),
+                timings: sink.timings(),
+                seconds: began.elapsed().as_secs_f64(),
+            }),
+        });
     }
 
     /// Begins the update; `None` when there is nothing to change. Waits for what others have begun.
@@ -242,7 +280,7 @@ fn unchanged(setback: Setback) -> Failure {
 
 impl Context<'_> {
     /// What the stack costs with what was ordered, dollars an hour; nothing on this machine.
-    pub(super) fn cost_per_hour(&self, stack: &Observed, order: &Order) -> Option<f64> {
+    fn cost_per_hour(&self, stack: &Observed, order: &Order) -> Option<f64> {
         if self.config.access.local {
             return None;
         }
