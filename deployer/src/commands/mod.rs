@@ -27,6 +27,7 @@ use crate::error::{Failure, FailureKind};
 use crate::event::{Event, Sink};
 use crate::local::Emulator;
 use crate::remote::{Caller, Identity as _, RemoteError, RemoteErrorKind, World};
+use crate::stack::past::TOKEN_PREFIX;
 use crate::steady::Steady;
 use crate::stop::Stop;
 
@@ -275,9 +276,6 @@ async fn connect(context: Context<'_>) -> Result<Connection, Failure> {
 fn new_token(purpose: &str) -> String {
     format!("{TOKEN_PREFIX}{purpose}-{:016x}", rand::random::<u64>())
 }
-
-/// What the tokens of this program begin with.
-pub(crate) const TOKEN_PREFIX: &str = "deployer-";
 
 fn missing_output(key: &'static str) -> Failure {
     Failure::preflight(format!("the stack has no output `{key}`"))

@@ -5,7 +5,9 @@ use serde::Serialize;
 use super::ResourceEvent;
 use super::history::{History, is_root_cause};
 use super::status::{Phase, StackStatus};
-use crate::commands::TOKEN_PREFIX;
+
+/// What the tokens of this program begin with; what a request is for follows.
+pub const TOKEN_PREFIX: &str = "deployer-";
 
 /// Logical name of the task definition in the template.
 const TASK_DEFINITION: &str = "TaskDefinition";

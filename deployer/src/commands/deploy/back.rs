@@ -17,7 +17,7 @@ pub(super) struct Previous {
 
 impl Previous {
     /// The image that ran, if there was one.
-    pub(super) fn image(&self) -> Option<&str> {
+    fn image(&self) -> Option<&str> {
         let image = self.wanted.parameters.get(Order::IMAGE).map(String::as_str);
         image.filter(|uri| !uri.is_empty())
     }
@@ -121,9 +121,7 @@ impl Site<'_> {
         }
         Ok(())
     }
-}
 
-impl Site<'_> {
     /// The stack once what the update left over is cleaned up: until then, CloudFormation takes no other.
     async fn cleaned_up(&self, stack: &Observed) -> Result<Observed, Failure> {
         let mut stack = stack.clone();
