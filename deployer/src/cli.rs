@@ -148,7 +148,7 @@ pub enum Command {
     /// List what was deployed when, and how it ended.
     History,
     /// Delete everything that `up` made, and look whether anything is left.
-    Down,
+    Down(Down),
     /// Show the stack, its tasks and what the service answers.
     Status(Status),
     /// Look whether everything that `up` needs is there, and say what to do about the rest.
@@ -204,6 +204,11 @@ pub struct Manner {
     #[arg(long)]
     pub no_wait: bool,
 
+    /// Where a rollback got stuck: continue it without this resource (its name in the template), which stays as it is. May be
+    /// given several times.
+    #[arg(long = "skip-resource", value_name = "NAME")]
+    pub skip: Vec<String>,
+
     /// What Ctrl-C and SIGTERM do while something is under way: take it back, or leave it to itself. A second one always leaves.
     #[arg(long, value_enum, value_name = "WHAT", env = "DEPLOYER_ON_INTERRUPT", default_value_t = OnInterrupt::Cancel)]
     pub on_interrupt: OnInterrupt,
@@ -215,6 +220,7 @@ impl Default for Manner {
             verify_timeout: DEFAULT_VERIFY_TIMEOUT.to_owned(),
             yes: false,
             no_wait: false,
+            skip: Vec::new(),
             on_interrupt: OnInterrupt::default(),
         }
     }
@@ -245,8 +251,12 @@ pub struct Up {
     #[arg(long, env = "DEPLOYER_EXPRESS")]
     pub express: bool,
 
-    /// Show what would change, as `plan` does, and change nothing.
+    /// Replace the tasks even if nothing is to be changed.
     #[arg(long)]
+    pub force: bool,
+
+    /// Show what would change, as `plan` does, and change nothing.
+    #[arg(long, conflicts_with = "force")]
     pub dry_run: bool,
 
     /// With `--dry-run`: exit code 2 if something would change.
@@ -283,6 +293,15 @@ pub struct Rollback {
     pub manner: Manner,
 }
 
+/// Settings of `down`.
+#[derive(Debug, Default, Args)]
+pub struct Down {
+    /// Where a deletion failed: delete the stack without this resource (its name in the template), which stays and may cost
+    /// money. May be given several times.
+    #[arg(long = "retain-resource", value_name = "NAME")]
+    pub retain: Vec<String>,
+}
+
 /// Settings of `status`.
 #[derive(Debug, Default, Args)]
 pub struct Status {
@@ -307,7 +326,7 @@ impl Command {
             Self::Rollback(rollback) => rollback.manner.on_interrupt,
             Self::Plan(_)
             | Self::History
-            | Self::Down
+            | Self::Down(_)
             | Self::Status(_)
             | Self::Doctor(_)
             | Self::Logs(_) => OnInterrupt::Cancel,

@@ -157,6 +157,12 @@ pub struct Config {
     pub wait: bool,
     /// Does CloudFormation end an operation before the service is stable?
     pub express: bool,
+    /// Are the tasks replaced even if nothing is to be changed?
+    pub force: bool,
+    /// Resources without which a rollback that got stuck is continued: logical names.
+    pub skip: Vec<String>,
+    /// Resources without which a stack is deleted whose deletion failed: logical names.
+    pub retain: Vec<String>,
     /// Form of the output.
     pub output: Output,
 }
@@ -299,6 +305,9 @@ pub fn resolve(
         agreed: manner.yes,
         wait: !manner.no_wait,
         express: false,
+        force: false,
+        skip: manner.skip.clone(),
+        retain: Vec::new(),
         output: shared.output,
         root: root.to_owned(),
     })

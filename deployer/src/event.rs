@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Failure;
 use crate::names::{Digest, StackId, StackName};
@@ -19,7 +19,7 @@ use crate::watch::Probed;
 pub const FORMAT: u32 = 1;
 
 /// A part of a command that takes time worth naming.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Making sure that the AWS emulator runs.
@@ -137,6 +137,8 @@ pub enum Event {
         local: bool,
         version: &'static str,
     },
+    /// So long the phases of such a run took before, on this machine: medians of those that changed something and ended well.
+    UsuallyTook { timings: Vec<Timing> },
     /// A phase began.
     PhaseBegun { phase: Phase },
     /// A phase ended well.

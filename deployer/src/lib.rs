@@ -64,7 +64,7 @@ pub fn run() -> ExitCode {
         | Command::Plan(_)
         | Command::Rollback(_)
         | Command::History
-        | Command::Down
+        | Command::Down(_)
         | Command::Status(_)
         | Command::Doctor(_) => {
             report::journalled(report::choose(cli.shared.output, cli.shared.color))
@@ -239,7 +239,7 @@ async fn dispatch(cli: &Cli, sink: &Sink, stop: &Stop) -> Result<Outcome, Failur
             let history = commands::history::run(quietly).await?;
             report::history(&history, config.output);
         }
-        Command::Down => {
+        Command::Down(_) => {
             begun("down");
             commands::down::run(context).await?;
         }
@@ -280,7 +280,7 @@ fn not_fit(cli: &Cli, failure: Failure) -> Result<Outcome, Failure> {
         | Command::Plan(_)
         | Command::Rollback(_)
         | Command::History
-        | Command::Down
+        | Command::Down(_)
         | Command::Status(_)
         | Command::Logs(_) => Err(failure),
     }
@@ -304,8 +304,11 @@ fn settings(cli: &Cli) -> Result<Config, Failure> {
     match &cli.command {
         Command::Up(up) => {
             let config = resolve(&up.sizes, &up.manner)?;
-            let express = up.express;
-            Ok(Config { express, ..config })
+            Ok(Config {
+                express: up.express,
+                force: up.force,
+                ..config
+            })
         }
         Command::Plan(plan) => {
             let config = resolve(&plan.sizes, &cli::Manner::default())?;
@@ -314,7 +317,14 @@ fn settings(cli: &Cli) -> Result<Config, Failure> {
         }
         Command::Doctor(doctor) => resolve(&doctor.sizes, &cli::Manner::default()),
         Command::Rollback(rollback) => resolve(&cli::Sizes::default(), &rollback.manner),
-        Command::History | Command::Down | Command::Status(_) | Command::Logs(_) => {
+        Command::Down(down) => {
+            let config = resolve(&cli::Sizes::default(), &cli::Manner::default())?;
+            Ok(Config {
+                retain: down.retain.clone(),
+                ..config
+            })
+        }
+        Command::History | Command::Status(_) | Command::Logs(_) => {
             resolve(&cli::Sizes::default(), &cli::Manner::default())
         }
     }

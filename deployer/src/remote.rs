@@ -104,6 +104,20 @@ pub struct Resource {
     pub status: String,
 }
 
+impl Resource {
+    /// What it is, its names and where it stands, for people.
+    pub fn line(&self) -> String {
+        let what = crate::stack::resource::describe(&self.resource_type);
+        let Self {
+            logical_id, status, ..
+        } = self;
+        match &self.physical_id {
+            Some(name) => format!("{what} {name} ({logical_id}): {status}"),
+            None => format!("{what} {logical_id}: {status}"),
+        }
+    }
+}
+
 /// Where a change set stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Proposal {
@@ -151,12 +165,12 @@ pub trait Stacks: Send + Sync {
     async fn execute(&self, stack: &StackId, change_set: &str, token: &str) -> Remote<()>;
     /// Removes a change set that will not be executed.
     async fn discard(&self, change_set: &str) -> Remote<()>;
-    /// Begins to delete a stack.
-    async fn delete(&self, stack: &StackId, token: &str) -> Remote<()>;
+    /// Begins to delete a stack; what is to be retained (logical names) stays, which is possible only where a deletion failed.
+    async fn delete(&self, stack: &StackId, retain: &[String], token: &str) -> Remote<()>;
     /// Cancels an update that is under way.
     async fn cancel_update(&self, stack: &StackId, token: &str) -> Remote<()>;
-    /// Continues a rollback that failed.
-    async fn continue_rollback(&self, stack: &StackId, token: &str) -> Remote<()>;
+    /// Continues a rollback that failed, without the resources to be skipped (logical names): those stay as they are.
+    async fn continue_rollback(&self, stack: &StackId, skip: &[String], token: &str) -> Remote<()>;
 }
 
 /// How to log in to the image registry.
@@ -184,6 +198,8 @@ pub trait Repositories: Send + Sync {
 pub trait Rollouts: Send + Sync {
     /// The service, if it exists and is not deleted.
     async fn service(&self, cluster: &str, service: &str) -> Remote<Option<Service>>;
+    /// Has the service replace its tasks, with the task definition that it has.
+    async fn redeploy(&self, cluster: &str, service: &str) -> Remote<()>;
     /// Tasks of the service that run or are about to.
     async fn tasks(&self, cluster: &str, service: &str) -> Remote<Vec<Task>>;
     /// Tasks of the service that stopped, as far as they are still remembered: or else those of the cluster that this

@@ -210,10 +210,11 @@ impl Stacks for Aws {
         Ok(())
     }
 
-    async fn delete(&self, stack: &StackId, token: &str) -> Remote<()> {
+    async fn delete(&self, stack: &StackId, retain: &[String], token: &str) -> Remote<()> {
         self.cloudformation
             .delete_stack()
             .stack_name(stack.as_str())
+            .set_retain_resources(some(retain))
             .client_request_token(token)
             .send()
             .await
@@ -232,16 +233,22 @@ impl Stacks for Aws {
         Ok(())
     }
 
-    async fn continue_rollback(&self, stack: &StackId, token: &str) -> Remote<()> {
+    async fn continue_rollback(&self, stack: &StackId, skip: &[String], token: &str) -> Remote<()> {
         self.cloudformation
             .continue_update_rollback()
             .stack_name(stack.as_str())
+            .set_resources_to_skip(some(skip))
             .client_request_token(token)
             .send()
             .await
             .map_err(error::of("ContinueUpdateRollback"))?;
         Ok(())
     }
+}
+
+/// A list that is sent only if there is something in it.
+fn some(names: &[String]) -> Option<Vec<String>> {
+    (!names.is_empty()).then(|| names.to_vec())
 }
 
 impl Aws {

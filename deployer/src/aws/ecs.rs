@@ -42,6 +42,18 @@ impl Rollouts for Aws {
             .map(described))
     }
 
+    async fn redeploy(&self, cluster: &str, service: &str) -> Remote<()> {
+        self.ecs
+            .update_service()
+            .cluster(cluster)
+            .service(service)
+            .force_new_deployment(true)
+            .send()
+            .await
+            .map_err(error::of("UpdateService"))?;
+        Ok(())
+    }
+
     async fn tasks(&self, cluster: &str, service: &str) -> Remote<Vec<Task>> {
         let tasks = self
             .describe_tasks(cluster, Some(service), DesiredStatus::Running)

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::commands::stack::ROUNDS;
 use crate::commands::{Connection, Context, connect, emulator};
+use crate::config::Config;
 use crate::cost;
 use crate::engine::Followed;
 use crate::error::{Failure, FailureKind};
@@ -54,6 +55,13 @@ async fn remove_leftovers(context: Context<'_>, emulator: &Emulator) -> Result<(
     Ok(())
 }
 
+/// Did the deletion leave this out, as it was told to?
+fn is_retained(config: &Config, resource: &Resource) -> bool {
+    // Not every endpoint tells of a deleted stack what was skipped: there it is as it was before.
+    matches!(resource.status.as_str(), "DELETE_SKIPPED" | "DELETE_FAILED")
+        && config.retain.contains(&resource.logical_id)
+}
+
 /// Takes the stack down and proves it.
 async fn down(context: Context<'_>, connection: &Connection) -> Result<(), Failure> {
     let began = Instant::now();
@@ -61,9 +69,21 @@ async fn down(context: Context<'_>, connection: &Connection) -> Result<(), Failu
     let world = connection.world.as_ref();
     let taken_down = take_down(context, world, None).await?;
     if let Some(resources) = &taken_down {
+        let (retained, deleted): (Vec<_>, Vec<_>) = resources
+            .iter()
+            .cloned()
+            .partition(|resource| is_retained(config, resource));
         let looked_for = sink
-            .phase(Phase::Proof, prove(context, world, resources))
+            .phase(Phase::Proof, prove(context, world, &deleted))
             .await?;
+        if !retained.is_empty() {
+            return Err(Failure::new(
+                FailureKind::Stuck,
+                "the stack is deleted, without what was to be retained",
+            )
+            .with_evidence(retained.iter().map(Resource::line))
+            .hint("it may cost money: delete it by hand"));
+        }
         sink.send(&Event::TakenDown {
             looked_for,
             seconds: began.elapsed().as_secs_f64(),
@@ -105,7 +125,7 @@ pub(super) async fn take_down(
             return finish(context, world, known, resources).await;
         };
         // Before anything is deleted: not every endpoint remembers what a deleted stack consisted of.
-        if resources.is_empty() {
+        if resources.is_empty() || decision == BeforeDown::Delete {
             resources = world
                 .resources(&stack.id)
                 .await
@@ -170,11 +190,10 @@ async fn finish(
     let mut resources = resources;
     // What was made between the first look and the deletion; not every endpoint remembers a deleted stack.
     for late in world.resources(&stack).await.unwrap_or_default() {
-        if !resources
-            .iter()
-            .any(|known| known.logical_id == late.logical_id)
-        {
-            resources.push(late);
+        let mut known = resources.iter_mut();
+        match known.find(|known| known.logical_id == late.logical_id) {
+            Some(known) => known.status = late.status,
+            None => resources.push(late),
         }
     }
     if let Err(error) = world

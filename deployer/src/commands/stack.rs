@@ -1,5 +1,6 @@
 //! Operations on the stack that more than one command needs.
 
+use crate::commands::explain::command_line;
 use crate::commands::{Context, REPOSITORY, is_about_another_operation, missing_output, new_token};
 use crate::engine::Followed;
 use crate::error::{Failure, FailureKind};
@@ -138,18 +139,37 @@ impl Context<'_> {
             .await
             .map_err(failed)?;
         world
-            .continue_rollback(&stack.id, &token)
+            .continue_rollback(&stack.id, &self.config.skip, &token)
             .await
             .map_err(failed)?;
         let end = self.follow_attached(&mut watch, stack).await?;
         match end.stack.as_ref().map(|stack| &stack.status) {
             Some(StackStatus::UpdateRollbackFailed) => {
-                Err(Failure::new(FailureKind::Stuck, "the rollback cannot be finished")
+                let stuck = self.stuck_resources(world, stack).await;
+                let skip: String = stuck
+                    .iter()
+                    .map(|resource| format!(" --skip-resource {}", resource.logical_id))
+                    .collect();
+                let failure = Failure::new(FailureKind::Stuck, "the rollback cannot be finished")
                     .because(end.cause_or_none())
-                    .hint("mend what it names, or continue the rollback in the CloudFormation console and skip that resource"))
+                    .with_evidence(stuck.iter().map(Resource::line))
+                    .hint("mend what it names, then run the same command again");
+                Err(failure.maybe_hint((!skip.is_empty()).then(|| {
+                    format!(
+                        "or leave it as it is, which the stack will not notice: `{}{skip}`",
+                        command_line(self.config, "up")
+                    )
+                })))
             }
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// What keeps a rollback from being finished, as far as that can be learned.
+    async fn stuck_resources(&self, world: &dyn World, stack: &Observed) -> Vec<Resource> {
+        let mut resources = world.resources(&stack.id).await.unwrap_or_default();
+        resources.retain(|resource| resource.status == "UPDATE_FAILED");
+        resources
     }
 
     /// Deletes the stack and follows that to its end; where somebody else has begun something meanwhile, it is left to the
@@ -168,7 +188,13 @@ impl Context<'_> {
         .map_err(failed)?;
         let resources = world.resources(&stack.id).await.map_err(failed)?;
         self.refuse_what_is_not_ours(stack, &resources)?;
-        match world.delete(&stack.id, &token).await {
+        // CloudFormation takes this only where a deletion failed.
+        let retain = if stack.status == StackStatus::DeleteFailed {
+            self.config.retain.as_slice()
+        } else {
+            &[]
+        };
+        match world.delete(&stack.id, retain, &token).await {
             Ok(()) => {}
             Err(error) if is_about_another_operation(&error) => {
                 self.sink.note(format!("not yet: {error}"));
@@ -247,19 +273,22 @@ impl Context<'_> {
         if end.during == During::Succeeded && gone {
             return Ok(());
         }
-        let left = world.resources(&stack.id).await.unwrap_or_default();
-        let left = left
-            .into_iter()
-            .filter(|resource| resource.status != "DELETE_COMPLETE")
-            .map(|resource| {
-                let what = crate::stack::resource::describe(&resource.resource_type);
-                let name = resource.physical_id.unwrap_or(resource.logical_id);
-                format!("{what} {name}: {}", resource.status)
-            });
+        let mut left = world.resources(&stack.id).await.unwrap_or_default();
+        left.retain(|resource| resource.status != "DELETE_COMPLETE");
+        let retain: String = left
+            .iter()
+            .filter(|resource| resource.status == "DELETE_FAILED")
+            .map(|resource| format!(" --retain-resource {}", resource.logical_id))
+            .collect();
+        let retain = (!retain.is_empty()).then(|| {
+            let down = command_line(self.config, "down");
+            format!("or delete the stack without it: `{down}{retain}`")
+        });
         Err(Failure::new(FailureKind::Stuck, "the stack could not be deleted")
             .because(end.cause_or_none())
-            .with_evidence(left)
-            .hint("what is listed is still there and may cost money: mend what it names, then run `deployer down` again"))
+            .with_evidence(left.iter().map(Resource::line))
+            .hint("what is listed is still there and may cost money: mend what it names, then run `deployer down` again")
+            .maybe_hint(retain))
     }
 }
 

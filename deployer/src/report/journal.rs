@@ -8,11 +8,15 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 
 use super::json;
+use super::usual::usual;
 use crate::error::{Failure, FailureKind};
-use crate::event::{Event, Reporter};
+use crate::event::{Event, Reporter, Timing};
 
 /// Journals that are kept for each stack, the newest.
 const KEPT: usize = 50;
+/// Of those, the ones that tell how long such a run usually takes; what is larger than this, bytes, tells nothing.
+const TELLING: usize = 9;
+const TELLING_LIMIT: u64 = 1024 * 1024;
 
 /// The reporter: passes everything on to another one.
 pub(super) struct Journal {
@@ -68,7 +72,48 @@ impl Reporter for Journal {
             }
             _ => self.inner.report(at, event),
         }
+        if let Event::Begun { command, stack, .. } = event
+            && is_journalled(command)
+        {
+            let timings = usual_timings(&self.folder.join(stack.as_str()), command);
+            if !timings.is_empty() {
+                self.inner.report(at, &Event::UsuallyTook { timings });
+            }
+        }
     }
+}
+
+/// How long the phases of this command usually take.
+fn usual_timings(folder: &Path, command: &str) -> Vec<Timing> {
+    let mut journals = journals(folder).unwrap_or_default();
+    let of_command = format!("-{command}-");
+    journals.retain(|path| path.to_string_lossy().contains(&of_command));
+    let read = |path: &PathBuf| {
+        let small = fs::metadata(path).is_ok_and(|file| file.len() <= TELLING_LIMIT);
+        small.then(|| fs::read_to_string(path).ok()).flatten()
+    };
+    let texts: Vec<String> = journals
+        .iter()
+        .rev()
+        .take(TELLING)
+        .filter_map(read)
+        .collect();
+    usual(texts.iter().map(String::as_str))
+}
+
+/// The journals of a stack, the oldest first.
+fn journals(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found: Vec<PathBuf> = fs::read_dir(folder)?
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "jsonl")
+        })
+        .collect();
+    // Their names begin with the time.
+    found.sort();
+    Ok(found)
 }
 
 /// Does this command change something?
@@ -93,16 +138,7 @@ fn is_worth_reading(failure: &Failure) -> bool {
 /// Begins a journal, and removes the oldest where there are many.
 fn open(folder: &Path, at: DateTime<Utc>, command: &str) -> io::Result<(PathBuf, File)> {
     fs::create_dir_all(folder)?;
-    let mut old: Vec<PathBuf> = fs::read_dir(folder)?
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "jsonl")
-        })
-        .collect();
-    // Their names begin with the time.
-    old.sort();
+    let old = journals(folder)?;
     let surplus = old.len().saturating_sub(KEPT - 1);
     for path in old.iter().take(surplus) {
         // Another run may be faster.

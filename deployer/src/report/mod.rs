@@ -20,6 +20,7 @@ mod progress;
 mod screen;
 mod terminal;
 mod text;
+mod usual;
 mod workflow;
 
 #[cfg(test)]

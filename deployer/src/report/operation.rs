@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::progress::{Active, seconds_between};
+use super::progress::{Active, Usual, seconds_between};
 use crate::stack::resource::{describe, usual_duration, usual_seconds};
 
 /// Share of a resource's usual time that counts while it is not done: it may take longer.
@@ -18,7 +18,7 @@ pub(super) struct Operation {
     /// Resources that were seen to end, well or not.
     pub(super) finished: usize,
     /// How long it usually takes, seconds, where that is known.
-    pub(super) usual: Option<u64>,
+    pub(super) usual: Option<f64>,
     /// Weight of all resources, seconds; 0 where it is not known.
     total: f64,
     /// Weight of those that are done.
@@ -60,7 +60,8 @@ impl Operation {
         let types = || resource_types.iter().map(String::as_str);
         // What it takes to delete a resource is not known.
         let known = !local && matches!(operation, "create" | "update");
-        let usual = Some(usual_duration(types())).filter(|seconds| known && *seconds > 0);
+        let usual =
+            Some(as_seconds(usual_duration(types()))).filter(|seconds| known && *seconds > 0.0);
         Self {
             since: at,
             course: Course::Forwards,
@@ -131,10 +132,9 @@ impl Operation {
         Some(((self.done + under_way) / self.total).clamp(0.0, 1.0))
     }
 
-    /// Does it take clearly longer than it usually does?
-    pub(super) fn is_slow(&self, now: DateTime<Utc>) -> bool {
-        let limit = |usual: u64| seconds_between(self.since, now) > 1.5 * as_seconds(usual);
-        self.usual.is_some_and(limit)
+    /// How long it usually takes, where that is known and worth telling.
+    pub(super) fn usual(&self) -> Option<Usual> {
+        Usual::of(self.usual, self.since)
     }
 }
 
@@ -171,13 +171,13 @@ mod tests {
     fn forwards_and_back_again() {
         let types = [LOAD_BALANCER.to_owned(), SERVICE.to_owned()];
         let mut operation = Operation::new(at(0), "update", &types, false);
-        assert_eq!(operation.usual, Some(119));
+        assert_eq!(operation.usual, Some(119.0));
         assert_eq!(percent(&operation, 0), "0 %");
         operation.change(at(0), "Balancer", LOAD_BALANCER, "CREATE_IN_PROGRESS");
         operation.change(at(58), "Balancer", LOAD_BALANCER, "CREATE_IN_PROGRESS");
         assert_eq!(percent(&operation, 58), "25 %");
         assert_eq!(percent(&operation, 900), "44 %", "never done before it is");
-        assert!(operation.is_slow(at(900)));
+        assert!(operation.usual().unwrap().is_exceeded(at(900)));
         operation.change(at(100), "Balancer", LOAD_BALANCER, "CREATE_COMPLETE");
         assert_eq!(percent(&operation, 100), "49 %");
         operation.change(at(100), "Service", SERVICE, "CREATE_IN_PROGRESS");
@@ -196,7 +196,7 @@ mod tests {
         }
         assert_eq!(percent(&operation, 200), "0 %");
         assert_eq!(operation.finished, 2);
-        assert!(!operation.is_slow(at(2000)));
+        assert!(operation.usual().is_none());
     }
 
     #[test]

@@ -9,6 +9,9 @@ use super::text;
 use crate::event::{Event, Phase};
 use crate::rollout::Deployment;
 
+/// What usually takes less, seconds, needs no word about that.
+const WORTH_TELLING: f64 = 5.0;
+
 /// Everything that is under way.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
@@ -22,6 +25,8 @@ pub(super) struct Progress {
     pub(super) asking: bool,
     /// On this machine things take no time, and so not the usual one.
     local: bool,
+    /// How long phases took before, seconds.
+    usual: BTreeMap<Phase, f64>,
 }
 
 /// A phase that is under way.
@@ -33,6 +38,8 @@ pub(super) struct Running {
     pub(super) detail: String,
     /// Of the bytes that it sends: those that are sent, and all.
     pub(super) sent: Option<(u64, u64)>,
+    /// How long it took before, seconds.
+    pub(super) usual: Option<f64>,
 }
 
 /// A deployment of the service, as people tell it from the other.
@@ -60,13 +67,24 @@ impl Progress {
         self.asking = matches!(event, Event::Asked { .. });
         match event {
             Event::Begun { local, .. } => self.local = *local,
+            Event::UsuallyTook { timings } => {
+                let usual = timings.iter().map(|timing| (timing.phase, timing.seconds));
+                self.usual = usual.collect();
+            }
             Event::PhaseBegun { phase } => return self.begin(at, *phase),
             Event::PhaseEnded { phase, seconds } => return self.end(*phase, *seconds),
             Event::OperationBegun {
                 operation,
                 resource_types,
                 ..
-            } => self.operation = Some(Operation::new(at, operation, resource_types, self.local)),
+            } => {
+                let mut operation = Operation::new(at, operation, resource_types, self.local);
+                let host = self.host();
+                if let Some(seconds) = host.and_then(|host| self.usual.get(&host)) {
+                    operation.usual = Some(*seconds);
+                }
+                self.operation = Some(operation);
+            }
             Event::OperationEnded { .. } => self.operation = None,
             Event::ResourceChanged {
                 logical_id,
@@ -135,6 +153,14 @@ impl Progress {
         }
         Vec::new()
     }
+
+    /// The phase that shows what is done to the stack.
+    pub(super) fn host(&self) -> Option<Phase> {
+        let phases = self.phases.iter().rev();
+        let mut phases = phases.map(|running| running.phase);
+        phases.find(|phase| shows_operation(*phase))
+    }
+
     fn begin(&mut self, at: DateTime<Utc>, phase: Phase) -> Vec<Over> {
         let replaced = |running: &mut Running| is_replaced(running.phase, phase);
         let replaced = self.phases.extract_if(.., replaced);
@@ -147,6 +173,7 @@ impl Progress {
             since: at,
             detail: String::new(),
             sent: None,
+            usual: self.usual.get(&phase).copied(),
         });
         over
     }
@@ -188,11 +215,14 @@ impl Progress {
     pub(super) fn in_words(&self, now: DateTime<Utc>) -> Option<String> {
         let phases = self.phases.iter().map(|running| {
             let since = text::whole_duration(seconds_between(running.since, now));
+            let usual = Usual::of(running.usual, running.since);
+            let usual = usual.map(|usual| format!(", {}", usual.in_words()));
+            let usual = usual.unwrap_or_default();
             let detail = Some(&running.detail).filter(|detail| !detail.is_empty());
             let detail = detail
                 .map(|detail| format!(" ({detail})"))
                 .unwrap_or_default();
-            format!("{} for {since}{detail}", running.phase.title())
+            format!("{} for {since}{usual}{detail}", running.phase.title())
         });
         let mut text = phases.collect::<Vec<_>>().join(", ");
         if let Some(operation) = &self.operation {
@@ -218,6 +248,30 @@ impl Running {
             detail: self.detail,
             well: false,
         }
+    }
+}
+
+/// How long something usually takes that is worth waiting for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Usual {
+    seconds: f64,
+    since: DateTime<Utc>,
+}
+
+impl Usual {
+    /// Of what began then; nothing where it is not known, or over in a moment.
+    pub(super) fn of(seconds: Option<f64>, since: DateTime<Utc>) -> Option<Self> {
+        let seconds = seconds.filter(|seconds| *seconds >= WORTH_TELLING)?;
+        Some(Self { seconds, since })
+    }
+
+    pub(super) fn in_words(self) -> String {
+        format!("usually {}", text::whole_duration(self.seconds))
+    }
+
+    /// Does it take clearly longer?
+    pub(super) fn is_exceeded(self, now: DateTime<Utc>) -> bool {
+        seconds_between(self.since, now) > 1.5 * self.seconds
     }
 }
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use super::color::{Paint, Tint};
 use super::line::{Line, column, right_column};
 use super::operation::{Course, Operation};
-use super::progress::{Over, Progress, Running, seconds_between, shows_operation};
+use super::progress::{Over, Progress, Running, Usual, seconds_between};
 use super::text;
 use crate::event::Event;
 
@@ -88,6 +88,7 @@ impl Screen {
             | Event::Noted { .. } => line.map(|line| self.paint.lines(&format!("  {line}"))),
             Event::PhaseBegun { .. }
             | Event::PhaseEnded { .. }
+            | Event::UsuallyTook { .. }
             | Event::EmulatorInstalling { .. }
             | Event::EmulatorReady { .. }
             | Event::Compiled { .. }
@@ -115,9 +116,7 @@ impl Screen {
             // What is drawn anew would take the question with it.
             return Vec::new();
         }
-        let shown = progress.phases.iter();
-        let host = shown.rev().find(|running| shows_operation(running.phase));
-        let host = host.map(|running| running.phase);
+        let host = progress.host();
         let mut blocks: Vec<(Line, Vec<Line>)> = Vec::new();
         for running in &progress.phases {
             let operation = progress.operation.as_ref();
@@ -187,7 +186,11 @@ fn phase_line(running: &Running, now: DateTime<Utc>, size: Size) -> Line {
         }
         Some(_) | None => line,
     };
-    line.plain(&running.detail)
+    let usual = Usual::of(running.usual, running.since);
+    if usual.is_none() || running.detail.is_empty() {
+        return with_usual(line.plain(&running.detail), usual, now);
+    }
+    with_usual(line.plain(&running.detail).plain("  "), usual, now)
 }
 
 fn operation_line(
@@ -205,15 +208,18 @@ fn operation_line(
     if let Some(fraction) = operation.fraction(now) {
         line = bar(line, fraction, tint, size).plain("  ");
     }
-    match (operation.course, operation.usual) {
-        (Course::Backwards, _) => line.add(Tint::Odd, "rolling back"),
-        (Course::Forwards, Some(usual)) => {
-            let usual = text::whole_duration(std::time::Duration::from_secs(usual).as_secs_f64());
-            let usual = format!("usually {usual}");
-            let slow = operation.is_slow(now);
-            line.add(if slow { Tint::Odd } else { Tint::Faint }, &usual)
-        }
-        (Course::Forwards, None) => line,
+    match operation.course {
+        Course::Backwards => line.add(Tint::Odd, "rolling back"),
+        Course::Forwards => with_usual(line, operation.usual(), now),
+    }
+}
+
+/// The line, and how long this usually takes; conspicuous where it takes longer.
+fn with_usual(line: Line, usual: Option<Usual>, now: DateTime<Utc>) -> Line {
+    match usual {
+        Some(usual) if usual.is_exceeded(now) => line.add(Tint::Odd, &usual.in_words()),
+        Some(usual) => line.add(Tint::Faint, &usual.in_words()),
+        None => line,
     }
 }
 

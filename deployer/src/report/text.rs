@@ -138,7 +138,8 @@ fn raw_words(event: &Event) -> Words {
         } => return Words::Result(taken_down(looked_for, *seconds)),
         Event::NothingThere { message } => return Words::Result(format!("{message}\n")),
         Event::Failed { failure, .. } => return Words::Failure(self::failure(failure)),
-        Event::PhaseBegun { .. }
+        Event::UsuallyTook { .. }
+        | Event::PhaseBegun { .. }
         | Event::Compiled { .. }
         | Event::OperationBegun { .. }
         | Event::OperationEnded { .. }

@@ -72,8 +72,8 @@ impl<W: Stacks> Stacks for Steady<W> {
             .await
     }
 
-    async fn delete(&self, stack: &StackId, token: &str) -> Remote<()> {
-        let delete = || self.inner.delete(stack, token);
+    async fn delete(&self, stack: &StackId, retain: &[String], token: &str) -> Remote<()> {
+        let delete = || self.inner.delete(stack, retain, token);
         let answered = self.attempt(Patience::LONG, delete).await;
         self.settle(Request::Delete, answered, stack, token).await
     }
@@ -85,8 +85,8 @@ impl<W: Stacks> Stacks for Steady<W> {
             .await
     }
 
-    async fn continue_rollback(&self, stack: &StackId, token: &str) -> Remote<()> {
-        let proceed = || self.inner.continue_rollback(stack, token);
+    async fn continue_rollback(&self, stack: &StackId, skip: &[String], token: &str) -> Remote<()> {
+        let proceed = || self.inner.continue_rollback(stack, skip, token);
         let answered = self.attempt(Patience::LONG, proceed).await;
         self.settle(Request::ContinueRollback, answered, stack, token)
             .await
@@ -116,6 +116,12 @@ impl<W: Repositories> Repositories for Steady<W> {
 impl<W: Rollouts> Rollouts for Steady<W> {
     async fn service(&self, cluster: &str, service: &str) -> Remote<Option<Service>> {
         self.repeat(Patience::LONG, || self.inner.service(cluster, service))
+            .await
+    }
+
+    async fn redeploy(&self, cluster: &str, service: &str) -> Remote<()> {
+        // Repeated when an answer was lost, it replaces the tasks once more at worst.
+        self.repeat(Patience::LONG, || self.inner.redeploy(cluster, service))
             .await
     }
 

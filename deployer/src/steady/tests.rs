@@ -191,24 +191,24 @@ async fn what_a_request_leads_to_is_enough() {
     };
     for moment in [absent(), theirs("DELETE_IN_PROGRESS")] {
         let (steady, _) = steady(world("DeleteStack", moment));
-        steady.delete(&id(), TOKEN).await.unwrap();
+        steady.delete(&id(), &[], TOKEN).await.unwrap();
     }
     let moment = theirs("UPDATE_ROLLBACK_IN_PROGRESS");
     let (rolling, _) = steady(world("CancelUpdateStack", moment.clone()));
     rolling.cancel_update(&id(), TOKEN).await.unwrap();
     let (rolling, _) = steady(world("ContinueUpdateRollback", moment));
-    rolling.continue_rollback(&id(), TOKEN).await.unwrap();
+    rolling.continue_rollback(&id(), &[], TOKEN).await.unwrap();
 
     // It went on to its end before it could be cancelled; a rollback that failed again is the one before, unless it is ours.
     let (done, _) = steady(world("CancelUpdateStack", theirs("UPDATE_COMPLETE")));
     assert!(done.cancel_update(&id(), TOKEN).await.is_err());
     let failed = "UPDATE_ROLLBACK_FAILED";
     let (stuck, _) = steady(world("ContinueUpdateRollback", theirs(failed)));
-    assert!(stuck.continue_rollback(&id(), TOKEN).await.is_err());
+    assert!(stuck.continue_rollback(&id(), &[], TOKEN).await.is_err());
     let (stuck, _) = steady(world("ContinueUpdateRollback", at("UPDATE_COMPLETE")));
-    assert!(stuck.continue_rollback(&id(), TOKEN).await.is_err());
+    assert!(stuck.continue_rollback(&id(), &[], TOKEN).await.is_err());
     let (stuck, _) = steady(world("ContinueUpdateRollback", absent()));
-    assert!(stuck.continue_rollback(&id(), TOKEN).await.is_err());
+    assert!(stuck.continue_rollback(&id(), &[], TOKEN).await.is_err());
 }
 
 #[tokio::test(start_paused = true)]

@@ -25,6 +25,14 @@ fn image(wanted: &Wanted) -> &str {
         .map_or("no image", String::as_str)
 }
 
+/// A stack without some of its resources.
+fn without(stack: &StackId, resources: &[String]) -> String {
+    match resources {
+        [] => shown(stack).to_owned(),
+        some => format!("{} without {}", shown(stack), some.join(", ")),
+    }
+}
+
 #[async_trait]
 impl Stacks for FakeWorld {
     async fn observe(&self, stack: &str) -> Remote<Option<Observed>> {
@@ -109,16 +117,18 @@ impl Stacks for FakeWorld {
         self.change("DeleteChangeSet", "", None)
     }
 
-    async fn delete(&self, stack: &StackId, token: &str) -> Remote<()> {
-        self.change("DeleteStack", shown(stack), Some(token))
+    async fn delete(&self, stack: &StackId, retain: &[String], token: &str) -> Remote<()> {
+        let what = without(stack, retain);
+        self.change("DeleteStack", &what, Some(token))
     }
 
     async fn cancel_update(&self, stack: &StackId, token: &str) -> Remote<()> {
         self.change("CancelUpdateStack", shown(stack), Some(token))
     }
 
-    async fn continue_rollback(&self, stack: &StackId, token: &str) -> Remote<()> {
-        self.change("ContinueUpdateRollback", shown(stack), Some(token))
+    async fn continue_rollback(&self, stack: &StackId, skip: &[String], token: &str) -> Remote<()> {
+        let what = without(stack, skip);
+        self.change("ContinueUpdateRollback", &what, Some(token))
     }
 }
 
@@ -150,6 +160,10 @@ impl Rollouts for FakeWorld {
     async fn service(&self, _: &str, _: &str) -> Remote<Option<Service>> {
         self.fails("DescribeServices")?;
         Ok(self.services.next())
+    }
+
+    async fn redeploy(&self, _: &str, service: &str) -> Remote<()> {
+        self.change("UpdateService", &format!("{service} (new tasks)"), None)
     }
 
     async fn tasks(&self, _: &str, _: &str) -> Remote<Vec<Task>> {

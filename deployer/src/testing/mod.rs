@@ -64,6 +64,9 @@ pub(crate) fn settings() -> Config {
         agreed: false,
         wait: true,
         express: false,
+        force: false,
+        skip: Vec::new(),
+        retain: Vec::new(),
         output: Output::Human,
         root: here,
     }

@@ -1,11 +1,9 @@
-//! What can go wrong with a request, and which request it happens to.
-
-use std::collections::BTreeSet;
+//! What can go wrong with a request.
 
 use crate::request::{Answer, Protocol};
 
 /// What happens to a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fault {
     /// Too many requests.
     Throttled,
@@ -40,6 +38,21 @@ pub(crate) const QUICK: [Fault; 8] = [
 ];
 
 impl Fault {
+    /// Can it happen to this call? An answer to HEAD has no body that could break off or lose its sense.
+    pub(crate) fn can_happen_to(self, call: &str) -> bool {
+        match self {
+            Self::Truncated | Self::NonsenseBefore | Self::NonsenseAfter => {
+                !call.starts_with("HEAD")
+            }
+            Self::Throttled
+            | Self::Failed
+            | Self::Unavailable
+            | Self::ResetBefore
+            | Self::ResetAfter
+            | Self::Hang => true,
+        }
+    }
+
     /// Is the request carried out all the same?
     pub(crate) fn is_forwarded(self) -> bool {
         match self {
@@ -86,71 +99,4 @@ fn throttled(protocol: Protocol) -> Answer {
             r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"Rate exceeded"}]}"#,
         ),
     }
-}
-
-/// Which requests meet a fault, and which one.
-pub(crate) enum Plan {
-    /// None.
-    Clean,
-    /// Each call once, the first time; the n-th call of a run meets the (n + `turn`)-th fault.
-    EachOnce {
-        turn: usize,
-        /// The call, counted from 0, that hangs.
-        hangs: Option<usize>,
-        seen: BTreeSet<String>,
-    },
-    /// So many of a hundred requests.
-    Random { percent: u64, state: u64 },
-}
-
-impl Plan {
-    pub(crate) fn each_once(turn: usize, hangs: Option<usize>) -> Self {
-        let seen = BTreeSet::new();
-        Self::EachOnce { turn, hangs, seen }
-    }
-
-    pub(crate) fn random(percent: u64, seed: u64) -> Self {
-        let state = seed;
-        Self::Random { percent, state }
-    }
-
-    /// What happens to this request.
-    pub(crate) fn next(&mut self, call: &str) -> Option<Fault> {
-        let fault = match self {
-            Self::Clean => None,
-            Self::EachOnce { turn, hangs, seen } => {
-                let number = seen.len();
-                let is_first = seen.insert(call.to_owned());
-                let fault = if *hangs == Some(number) {
-                    Fault::Hang
-                } else {
-                    QUICK[(number + *turn) % QUICK.len()]
-                };
-                is_first.then_some(fault)
-            }
-            Self::Random { percent, state } => {
-                let meets = next_random(state) % 100 < *percent;
-                let many = u64::try_from(QUICK.len()).expect("a few");
-                let which = usize::try_from(next_random(state) % many).expect("a few");
-                meets.then(|| QUICK[which])
-            }
-        };
-        match fault {
-            // These have no body that could be wrong, and so no sense to lose.
-            Some(Fault::NonsenseBefore | Fault::NonsenseAfter) if call.starts_with("HEAD") => {
-                Some(Fault::Unavailable)
-            }
-            Some(Fault::Truncated) if call.starts_with("HEAD") => Some(Fault::ResetAfter),
-            other => other,
-        }
-    }
-}
-
-/// The next number of a sequence that is the same for the same seed (splitmix64).
-fn next_random(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut mixed = *state;
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }

@@ -1,8 +1,9 @@
 //! Deployments while the world falls apart: between the deployer and the emulator stands a proxy that throttles, fails, resets, cuts
 //! and garbles what goes through it. Every command has to end well, and what it leaves has to be right, as seen from outside.
 //!
-//! `CHAOS_ROUNDS` is how many times everything is brought up, changed and taken down; `CHAOS_SEED` repeats a run. The first
-//! rounds let each call meet each fault once, the others let one request in five go wrong.
+//! `CHAOS_ROUNDS` is how many times everything is brought up, changed and taken down; `CHAOS_SEED` repeats a run. In the first
+//! rounds each call goes wrong once a command, each time in a way that it has not met yet, until it has met all of them; in
+//! the others one request in five goes wrong.
 
 #[expect(dead_code, reason = "shared with the end-to-end test")]
 #[path = "../end_to_end/copy.rs"]
@@ -14,26 +15,27 @@ mod load;
 #[expect(dead_code, reason = "shared with the end-to-end test")]
 #[path = "../end_to_end/outside.rs"]
 mod outside;
+mod plan;
 mod proxy;
 mod request;
 #[expect(dead_code, reason = "shared with the end-to-end test")]
 #[path = "../end_to_end/run.rs"]
 mod run;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use copy::Copy;
-use fault::{Plan, QUICK};
+use fault::QUICK;
 use outside::Outside;
+use plan::{Ledger, Plan};
 use proxy::Proxy;
 use run::{CleanUp, Surroundings};
 
 /// Of a hundred requests, those that go wrong in the random rounds.
 const PERCENT: u64 = 20;
-/// Rounds unless told otherwise: each fault once for each call.
-const ROUNDS: usize = QUICK.len();
+/// Rounds in which each call goes wrong once a command: enough of them for each call to meet each fault, a hang too.
+const EACH_ONCE: usize = QUICK.len() + 1;
 /// The Docker engine may take this long to remove a container whose task has ended.
 const REMOVED_WITHIN: Duration = Duration::from_secs(30);
 /// Emulators that are used at the same time: most of the time is spent waiting.
@@ -46,57 +48,54 @@ fn variable(name: &str) -> Option<u64> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 8)]
 async fn deployments_survive() {
-    let rounds = variable("CHAOS_ROUNDS").map_or(ROUNDS, |rounds| {
+    let rounds = variable("CHAOS_ROUNDS").map_or(EACH_ONCE, |rounds| {
         usize::try_from(rounds).expect("a small number")
     });
     let seed = variable("CHAOS_SEED").unwrap_or_else(rand::random);
     println!("{rounds} rounds, CHAOS_SEED={seed}");
-    let lanes = LANES.min(rounds);
     let began = Instant::now();
-    // One for all: another folder would be compiled anew.
-    let copy = Arc::new(Copy::of_the_project());
+    let ledger = Arc::new(Mutex::new(Ledger::default()));
+    let bench = Arc::new(Bench {
+        // One for all: another folder would be compiled anew.
+        copy: Copy::of_the_project(),
+        seed,
+        // Each costs half a minute: there is time for them where there is time for everything.
+        hangs: rounds >= EACH_ONCE,
+        ledger: Arc::clone(&ledger),
+    });
+    let lanes = LANES.min(rounds);
     let running: Vec<_> = (0..lanes)
         .map(|lane| {
             let rounds = (lane..rounds).step_by(lanes).collect();
-            tokio::spawn(run_lane(Arc::clone(&copy), lane, rounds, seed))
+            tokio::spawn(run_lane(Arc::clone(&bench), lane, rounds))
         })
         .collect();
-    let mut met = BTreeMap::new();
     let mut failed = false;
     for lane in running {
-        match lane.await {
-            Ok(more) => {
-                for (what, times) in more {
-                    *met.entry(what).or_insert(0) += times;
-                }
-            }
-            // It said why.
-            Err(_) => failed = true,
-        }
+        // It said why.
+        failed |= lane.await.is_err();
     }
-    report(&met);
+    let ledger = ledger.lock().expect("unpoisoned");
+    println!("{ledger}");
     println!("{rounds} rounds in {:.0} s", began.elapsed().as_secs_f64());
     assert!(!failed, "not every round went well; CHAOS_SEED={seed}");
+    if rounds >= EACH_ONCE {
+        assert_eq!(ledger.gaps(), Vec::<String>::new());
+    }
 }
 
-fn report(met: &BTreeMap<(String, String), usize>) {
-    let calls: BTreeSet<_> = met.keys().map(|(call, _)| call).collect();
-    for call in calls {
-        let faults = met.iter().filter(|((of, _), _)| of == call);
-        let faults: Vec<_> = faults
-            .map(|((_, fault), times)| format!("{fault} {times}"))
-            .collect();
-        println!("{call}: {}", faults.join(", "));
-    }
+/// What all lanes share.
+struct Bench {
+    copy: Copy,
+    seed: u64,
+    /// May requests hang?
+    hangs: bool,
+    ledger: Arc<Mutex<Ledger>>,
 }
 
 /// Runs these rounds one after the other, at an emulator of their own.
-async fn run_lane(
-    copy: Arc<Copy>,
-    number: usize,
-    rounds: Vec<usize>,
-    seed: u64,
-) -> BTreeMap<(String, String), usize> {
+async fn run_lane(bench: Arc<Bench>, number: usize, rounds: Vec<usize>) {
+    let copy = &bench.copy;
     let dockerfile = format!("Dockerfile.{number}");
     let config = format!("deployer-{number}.toml");
     let usual = copy.read("deployer.toml");
@@ -104,19 +103,18 @@ async fn run_lane(
     assert_ne!(own, usual);
     copy.write(&config, &own);
     copy.write(&dockerfile, &copy.read("Dockerfile"));
-    let surroundings = Surroundings::new(&copy).with("DEPLOYER_CONFIG", &config);
+    let surroundings = Surroundings::new(copy).with("DEPLOYER_CONFIG", &config);
     let _clean_up = CleanUp(&surroundings);
-    let lane = Lane::start(&copy, &surroundings, dockerfile).await;
+    let lane = Lane::start(&bench, &surroundings, dockerfile).await;
     for round in rounds {
-        lane.round(round, seed).await;
+        lane.round(round).await;
     }
     tokio::task::block_in_place(|| surroundings.deployer(&["down", "--local"])).succeeded();
-    lane.proxy.met()
 }
 
-/// A copy of the project, an emulator, and a proxy in front of it.
+/// An emulator, and a proxy in front of it.
 struct Lane<'a> {
-    copy: &'a Copy,
+    bench: &'a Bench,
     /// Through the proxy.
     through: Surroundings,
     outside: Outside,
@@ -126,9 +124,9 @@ struct Lane<'a> {
 }
 
 impl<'a> Lane<'a> {
-    async fn start(copy: &'a Copy, surroundings: &Surroundings, dockerfile: String) -> Self {
+    async fn start(bench: &'a Bench, surroundings: &Surroundings, dockerfile: String) -> Self {
         // Leaves an emulator that runs and nothing in it.
-        let proxy = Proxy::start(surroundings.port).await;
+        let proxy = Proxy::start(surroundings.port, Arc::clone(&bench.ledger)).await;
         let direct = surroundings
             .with("AWS_REGION", "us-east-1")
             .with("AWS_ACCESS_KEY_ID", "test")
@@ -148,7 +146,7 @@ impl<'a> Lane<'a> {
                 &format!("127.0.0.1:{}", surroundings.port),
             );
         Self {
-            copy,
+            bench,
             through,
             outside: Outside::new(surroundings),
             proxy,
@@ -157,7 +155,8 @@ impl<'a> Lane<'a> {
     }
 
     /// Up, changed, the same again, down.
-    async fn round(&self, round: usize, seed: u64) {
+    async fn round(&self, round: usize) {
+        let seed = self.bench.seed;
         self.describe(&format!("{round} a"));
         self.command("up", round, seed).await;
         let first = self.assert_up().await;
@@ -165,7 +164,7 @@ impl<'a> Lane<'a> {
         self.command("up", round, seed.rotate_left(1)).await;
         let second = self.assert_up().await;
         assert_ne!(first, second, "the change did not arrive");
-        if round < QUICK.len() {
+        if round < EACH_ONCE {
             self.command("up", round, seed).await;
             assert_eq!(self.assert_up().await, second, "what did not change did");
         }
@@ -177,18 +176,16 @@ impl<'a> Lane<'a> {
     /// Changes the image without compiling anything.
     fn describe(&self, what: &str) {
         let label = format!("LABEL chaos=\"{what}\"\nSTOPSIGNAL");
-        let usual = self.copy.read("Dockerfile");
+        let usual = self.bench.copy.read("Dockerfile");
         let changed = usual.replace("STOPSIGNAL", &label);
         assert_ne!(changed, usual);
-        self.copy.write(&self.dockerfile, &changed);
+        self.bench.copy.write(&self.dockerfile, &changed);
     }
 
     /// Runs a command through the proxy; it has to end well.
     async fn command(&self, name: &str, round: usize, seed: u64) {
-        let plan = if round < QUICK.len() {
-            // Few hang, and none in the first rounds: each costs half a minute.
-            let hangs = round.checked_sub(4).map(|round| 4 * round + 2);
-            Plan::each_once(round, hangs)
+        let plan = if round < EACH_ONCE {
+            Plan::each_once(self.bench.hangs)
         } else {
             let number = u64::try_from(round).expect("a small number");
             Plan::random(PERCENT, seed.wrapping_add(number))

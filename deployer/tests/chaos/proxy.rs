@@ -1,13 +1,13 @@
 //! Stands between the deployer and the emulator, and lets things go wrong.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::fault::{Fault, Plan};
-use crate::request::{Answer, Protocol, Request};
+use crate::fault::Fault;
+use crate::plan::{Ledger, Plan};
+use crate::request::{Answer, Request};
 
 /// Longer than the deployer waits for an answer.
 const LONGER_THAN_ANYBODY_WAITS: Duration = Duration::from_mins(5);
@@ -22,18 +22,18 @@ struct Shared {
     emulator: u16,
     client: reqwest::Client,
     plan: Mutex<Plan>,
+    /// What has happened so far, shared by all proxies.
+    ledger: Arc<Mutex<Ledger>>,
     log: Mutex<Log>,
 }
 
 struct Log {
     began: Instant,
     lines: Vec<String>,
-    /// How often each fault happened to each call, since the proxy began.
-    met: BTreeMap<(String, String), usize>,
 }
 
 impl Proxy {
-    pub(crate) async fn start(emulator: u16) -> Self {
+    pub(crate) async fn start(emulator: u16, ledger: Arc<Mutex<Ledger>>) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("a bound address").port();
@@ -48,10 +48,10 @@ impl Proxy {
             emulator,
             client,
             plan: Mutex::new(Plan::Clean),
+            ledger,
             log: Mutex::new(Log {
                 began: Instant::now(),
                 lines: Vec::new(),
-                met: BTreeMap::new(),
             }),
         });
         let serving = Arc::clone(&shared);
@@ -75,45 +75,36 @@ impl Proxy {
     pub(crate) fn log(&self) -> String {
         self.shared.log.lock().expect("unpoisoned").lines.join("\n")
     }
-
-    /// How often each fault happened to each call, since the proxy began.
-    pub(crate) fn met(&self) -> BTreeMap<(String, String), usize> {
-        self.shared.log.lock().expect("unpoisoned").met.clone()
-    }
 }
 
+/// Takes one request after the other, as long as nothing happens to the connection.
 async fn serve(shared: Arc<Shared>, mut stream: TcpStream) {
-    let Some(request) = Request::read(&mut stream).await else {
-        return;
-    };
-    let Some((call, protocol)) = request.call() else {
-        let answer = shared.forward(&request).await;
-        return answer.write(&mut stream, &request.method).await;
-    };
-    let fault = shared.plan.lock().expect("unpoisoned").next(&call);
-    shared.note(&call, fault);
-    let Some(fault) = fault else {
-        let answer = shared.forward(&request).await;
-        return answer.write(&mut stream, &request.method).await;
-    };
-    let real = if fault.is_forwarded() {
-        Some(shared.forward(&request).await)
-    } else {
-        None
-    };
-    go_wrong(fault, protocol, real, &request.method, stream).await;
+    while let Some(request) = Request::read(&mut stream).await {
+        let answer = match request.call() {
+            None => shared.forward(&request).await,
+            Some((call, protocol)) => match shared.next_fault(&call) {
+                None => shared.forward(&request).await,
+                Some(fault) => {
+                    let real = if fault.is_forwarded() {
+                        Some(shared.forward(&request).await)
+                    } else {
+                        None
+                    };
+                    match fault.answer(protocol) {
+                        Some(answer) => answer,
+                        None => return break_off(fault, real, &request.method, stream).await,
+                    }
+                }
+            },
+        };
+        if answer.write(&mut stream, &request.method).await.is_err() {
+            return;
+        }
+    }
 }
 
-async fn go_wrong(
-    fault: Fault,
-    protocol: Protocol,
-    real: Option<Answer>,
-    method: &str,
-    mut stream: TcpStream,
-) {
-    if let Some(answer) = fault.answer(protocol) {
-        return answer.write(&mut stream, method).await;
-    }
+/// What happens to the connection, where that is what goes wrong.
+async fn break_off(fault: Fault, real: Option<Answer>, method: &str, mut stream: TcpStream) {
     match (fault, real) {
         (Fault::Hang, _) => tokio::time::sleep(LONGER_THAN_ANYBODY_WAITS).await,
         (Fault::Truncated, Some(mut answer)) => {
@@ -122,22 +113,27 @@ async fn go_wrong(
             answer.headers.retain(|(name, _)| name != "content-length");
             let length = ("content-length".to_owned(), promised.to_string());
             answer.headers.push(length);
-            answer.write(&mut stream, method).await;
+            // Who went away does not want it.
+            let _ = answer.write(&mut stream, method).await;
         }
         (_, _) => stream.set_zero_linger().expect("a socket"),
     }
 }
 
 impl Shared {
-    fn note(&self, call: &str, fault: Option<Fault>) {
+    /// What happens to this call, for the log too.
+    fn next_fault(&self, call: &str) -> Option<Fault> {
+        let mut ledger = self.ledger.lock().expect("unpoisoned");
+        let fault = self
+            .plan
+            .lock()
+            .expect("unpoisoned")
+            .next(call, &mut ledger);
         let mut log = self.log.lock().expect("unpoisoned");
         let seconds = log.began.elapsed().as_secs_f64();
-        let what = fault.map(|fault| format!("{fault:?}"));
-        let shown = what.as_deref().unwrap_or("-");
+        let shown = fault.map_or_else(|| "-".to_owned(), |fault| format!("{fault:?}"));
         log.lines.push(format!("{seconds:8.3} {call}: {shown}"));
-        if let Some(what) = what {
-            *log.met.entry((call.to_owned(), what)).or_default() += 1;
-        }
+        fault
     }
 
     async fn forward(&self, request: &Request) -> Answer {

@@ -1,4 +1,4 @@
-//! What goes through the proxy: just enough of HTTP/1.1, one request per connection.
+//! What goes through the proxy: just enough of HTTP/1.1, one request after the other.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -113,9 +113,9 @@ impl Answer {
         }
     }
 
-    /// Sends it to its last byte, and no more than that of the body which fits the method.
-    pub(crate) async fn write(&self, stream: &mut TcpStream, method: &str) {
-        let mut text = format!("HTTP/1.1 {} X\r\nconnection: close\r\n", self.status);
+    /// Sends it to its last byte, and no more than that of the body which fits the method. The connection stays as it is.
+    pub(crate) async fn write(&self, stream: &mut TcpStream, method: &str) -> std::io::Result<()> {
+        let mut text = format!("HTTP/1.1 {} X\r\n", self.status);
         for (name, value) in &self.headers {
             text.extend([name, ": ", value, "\r\n"]);
         }
@@ -124,8 +124,6 @@ impl Answer {
         if method != "HEAD" {
             bytes.extend_from_slice(&self.body);
         }
-        // Who went away does not want it.
-        let _ = stream.write_all(&bytes).await;
-        let _ = stream.shutdown().await;
+        stream.write_all(&bytes).await
     }
 }

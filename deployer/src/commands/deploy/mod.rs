@@ -94,10 +94,14 @@ impl Site<'_> {
             .transpose()?;
         let Some(begun) = self.begin(found, order).await? else {
             let stack = self.observe_again(found).await?;
+            let force = self.context.config.force;
+            if force {
+                self.replace_tasks(&stack).await?;
+            }
             let proven = self.prove(&stack, &order.digest).await;
             let (names, url, check) = proven.map_err(unchanged)?;
             return Ok(Deployed {
-                changed: false,
+                changed: force,
                 names,
                 url,
                 check,
@@ -129,6 +133,18 @@ impl Site<'_> {
             check,
             probe,
         })
+    }
+
+    /// Has ECS start new tasks of the version that is in place.
+    async fn replace_tasks(&self, stack: &Observed) -> Result<(), Failure> {
+        let names = ServiceNames::of_outputs(&stack.outputs).map_err(missing_output)?;
+        self.context
+            .sink
+            .note("nothing to change, but the tasks are to be replaced all the same");
+        self.world
+            .redeploy(&names.cluster, &names.service)
+            .await
+            .map_err(|error| self.context.remote_failure_under_way(&error))
     }
 
     /// Reports what was achieved since this moment.

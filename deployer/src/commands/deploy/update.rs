@@ -12,6 +12,7 @@ use crate::remote::{Proposal, RemoteErrorKind, Wanted, World};
 use crate::stack::Observed;
 use crate::stack::change::Change;
 use crate::stack::decide::{During, Operation};
+use crate::stop::Duty;
 use crate::watch::{ChangeSet, StackWatch, UpdateEnd, UpdateWatch};
 
 /// An update that CloudFormation has accepted.
@@ -23,6 +24,7 @@ pub(super) struct Begun<'a> {
     /// Types of the resources that it concerns.
     resource_types: Vec<String>,
     watch: UpdateWatch<'a>,
+    _duty: Duty,
 }
 
 /// A change set that can be executed.
@@ -170,6 +172,8 @@ impl<'a> Site<'a> {
         let watch = StackWatch::prepare(world, sink, Operation::Update, Some(stack), Some(&token))
             .await
             .map_err(failed)?;
+        // From here on something may be under way that has to be taken back when somebody wishes to stop.
+        let duty = context.stop.duty();
         world
             .execute(&stack.id, &proposed.change_set, &token)
             .await
@@ -183,6 +187,7 @@ impl<'a> Site<'a> {
                 .map(|change| change.resource_type.clone())
                 .collect(),
             watch: UpdateWatch::new(world, sink, watch, stack),
+            _duty: duty,
         })
     }
 

@@ -5,6 +5,7 @@ mod proof;
 mod waiting;
 
 use super::{Context, down};
+use crate::config::Config;
 use crate::stop::Stop;
 use crate::testing::moment::{Moment, at, event};
 use crate::testing::{FakeWorld, connection, settings};
@@ -34,7 +35,11 @@ async fn taking_down_as_usual(world: FakeWorld) -> String {
 
 /// Runs the command in this world; returns the transcript.
 async fn taking_down(world: FakeWorld) -> String {
-    let config = settings();
+    taking_down_with(settings(), world).await
+}
+
+/// The same with these settings.
+async fn taking_down_with(config: Config, world: FakeWorld) -> String {
     let transcript = world.transcript();
     let sink = transcript.sink();
     let context = Context {

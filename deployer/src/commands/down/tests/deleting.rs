@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Context, deleted, deleting, down, taking_down, taking_down_as_usual};
+use super::{
+    Config, Context, deleted, deleting, down, taking_down, taking_down_as_usual, taking_down_with,
+};
 use crate::commands::machine::Machine as _;
 use crate::remote::RemoteErrorKind;
 use crate::testing::answer::resource;
@@ -138,8 +140,9 @@ async fn names_what_is_left_when_the_deletion_fails() {
     DELETE_FAILED stack (clock): failed to delete: [Repository]
     error: the stack could not be deleted
       because: image repository (Repository): the repository is not empty
-      | image repository clock-repository: DELETE_FAILED
+      | image repository clock-repository (Repository): DELETE_FAILED
       hint: what is listed is still there and may cost money: mend what it names, then run `deployer down` again
+      hint: or delete the stack without it: `deployer down --stack clock --profile work --retain-resource Repository`
     exit code 5
     ");
 }
@@ -158,6 +161,57 @@ async fn tries_again_after_a_deletion_that_failed() {
     the stack is DELETE_FAILED
     (deleted and proven as usual)
     ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_retained_is_named_and_not_called_gone() {
+    let left = |status| {
+        vec![
+            resource("Cluster", "DELETE_COMPLETE"),
+            resource("Repository", status),
+        ]
+    };
+    let world = FakeWorld::new([at("DELETE_FAILED"), deleting(), deleted()])
+        .past([event("clock", "DELETE_FAILED")])
+        .resources([
+            left("DELETE_FAILED"),
+            left("DELETE_FAILED"),
+            left("DELETE_SKIPPED"),
+        ])
+        .there("clock-repository", usize::MAX);
+    let config = Config {
+        retain: vec!["Repository".to_owned()],
+        ..settings()
+    };
+    insta::assert_snapshot!(taking_down_with(config, world).await, @"
+    the stack is DELETE_FAILED
+    delete: begun
+    > DeleteStack clock/1 without Repository
+    DELETE_IN_PROGRESS stack (clock)
+    DELETE_COMPLETE service on Fargate (Service)
+    DELETE_COMPLETE stack (clock)
+    delete: done in 0.0 s
+    the stack is DELETE_COMPLETE
+    > DeleteTaskDefinitions clock
+    proof: begun
+    proof: done in 0.0 s
+    error: the stack is deleted, without what was to be retained
+      | image repository clock-repository (Repository): DELETE_SKIPPED
+      hint: it may cost money: delete it by hand
+    exit code 5
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_retained_where_no_deletion_failed() {
+    let world = FakeWorld::new([at("UPDATE_COMPLETE"), deleting(), deleted()]);
+    let config = Config {
+        retain: vec!["Repository".to_owned()],
+        ..settings()
+    };
+    let text = taking_down_with(config, world).await;
+    assert!(text.contains("> DeleteStack clock/1\n"), "{text}");
+    assert!(text.ends_with("exit code 0\n"), "{text}");
 }
 
 #[tokio::test(start_paused = true)]

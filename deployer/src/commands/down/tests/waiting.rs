@@ -130,14 +130,15 @@ async fn a_deletion_of_others_that_fails() {
         vec![resource("LoadBalancer", "DELETE_IN_PROGRESS")],
         vec![resource("LoadBalancer", "DELETE_FAILED")],
     ]);
-    insta::assert_snapshot!(taking_down(world).await, @r"
+    insta::assert_snapshot!(taking_down(world).await, @"
     the stack is DELETE_IN_PROGRESS
     delete: begun
     DELETE_FAILED load balancer (LoadBalancer): deletion protection is on
     error: the stack could not be deleted
       because: load balancer (LoadBalancer): deletion protection is on
-      | load balancer clock-loadbalancer: DELETE_FAILED
+      | load balancer clock-loadbalancer (LoadBalancer): DELETE_FAILED
       hint: what is listed is still there and may cost money: mend what it names, then run `deployer down` again
+      hint: or delete the stack without it: `deployer down --stack clock --profile work --retain-resource LoadBalancer`
     exit code 5
     ");
 }

@@ -1,7 +1,8 @@
 //! Something is under way on the stack, or got stuck.
 
-use super::{bringing_up, bringing_up_as_usual, updated, updating};
+use super::{FakeMachine, bringing_up, bringing_up_as_usual, bringing_up_on, updated, updating};
 use crate::testing::FakeWorld;
+use crate::testing::answer::resource;
 use crate::testing::moment::{absent, at, event, event_because, expired, failed, of_others};
 
 #[tokio::test(start_paused = true)]
@@ -238,7 +239,11 @@ async fn a_rollback_that_gets_stuck_again() {
             event_because("Service", "UPDATE_FAILED", "the old image is gone"),
             event("clock", "UPDATE_ROLLBACK_FAILED"),
         ]),
-    ]);
+    ])
+    .resources([vec![
+        resource("Cluster", "UPDATE_COMPLETE"),
+        resource("Service", "UPDATE_FAILED"),
+    ]]);
     insta::assert_snapshot!(bringing_up(world).await, @r"
     image: begun
     image: done in 0.0 s
@@ -251,9 +256,30 @@ async fn a_rollback_that_gets_stuck_again() {
     UPDATE_ROLLBACK_FAILED stack (clock)
     error: the rollback cannot be finished
       because: service on Fargate (Service): the old image is gone
-      hint: mend what it names, or continue the rollback in the CloudFormation console and skip that resource
+      | service on Fargate clock-service (Service): UPDATE_FAILED
+      hint: mend what it names, then run the same command again
+      hint: or leave it as it is, which the stack will not notice: `deployer up --stack clock --profile work --skip-resource Service`
     exit code 5
     ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollback_that_got_stuck_is_continued_without_what_may_be_skipped() {
+    let world = FakeWorld::new([
+        at("UPDATE_ROLLBACK_FAILED"),
+        at("UPDATE_ROLLBACK_IN_PROGRESS").after([event("clock", "UPDATE_ROLLBACK_IN_PROGRESS")]),
+        at("UPDATE_ROLLBACK_COMPLETE").after([event("clock", "UPDATE_ROLLBACK_COMPLETE")]),
+        at("UPDATE_ROLLBACK_COMPLETE"),
+        updating(),
+        updated(),
+    ]);
+    let machine = FakeMachine::new(world).with(|config| config.skip = vec!["Service".to_owned()]);
+    let text = bringing_up_on(machine).await;
+    assert!(
+        text.contains("> ContinueUpdateRollback clock/1 without Service\n"),
+        "{text}"
+    );
+    assert!(text.ends_with("exit code 0\n"), "{text}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -65,7 +65,7 @@ async fn remains_that_cannot_be_deleted() {
         ]),
     ])
     .resources([vec![resource("Repository", "DELETE_FAILED")]]);
-    insta::assert_snapshot!(bringing_up(world).await, @r"
+    insta::assert_snapshot!(bringing_up(world).await, @"
     image: begun
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
@@ -78,8 +78,9 @@ async fn remains_that_cannot_be_deleted() {
     DELETE_FAILED stack (clock)
     error: the stack could not be deleted
       because: image repository (Repository): the repository is not empty
-      | image repository clock-repository: DELETE_FAILED
+      | image repository clock-repository (Repository): DELETE_FAILED
       hint: what is listed is still there and may cost money: mend what it names, then run `deployer down` again
+      hint: or delete the stack without it: `deployer down --stack clock --profile work --retain-resource Repository`
     exit code 5
     ");
 }

@@ -200,3 +200,43 @@ async fn express_is_asked_for_and_proven_like_any_other() {
     assert!(text.contains("is in place again and answers"), "{text}");
     assert!(text.ends_with("exit code 4\n"), "{text}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn tasks_are_replaced_on_demand_where_nothing_is_to_be_changed() {
+    let world = FakeWorld::new([at("UPDATE_COMPLETE")])
+        .proposals([Proposal::Empty])
+        .services([rolling_out(0), rolled_out()]);
+    let machine = FakeMachine::new(world).with(|config| config.force = true);
+    insta::assert_snapshot!(bringing_up_on(machine).await, @"
+    image: begun
+    image: done in 0.0 s
+    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    the stack is UPDATE_COMPLETE
+    push: begun
+    > push to registry.example/clock-repository as AWS
+    push: done in 0.0 s
+    plan: begun
+    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
+    > DeleteChangeSet
+    nothing to change
+    plan: done in 0.0 s
+    nothing to change, but the tasks are to be replaced all the same
+    > UpdateService clock-service (new tasks)
+    rollout: begun
+    rollout: new 0 of 2 running, 2 pending; old 2 of 2 running; 2 of 2 targets healthy
+    rollout: new 2 of 2 running; 2 of 2 targets healthy
+    rollout: done in 0.0 s
+    check: begun
+    check: OK, offset +0.2 ms ± 1.2 ms, 2 instances
+    check: done in 0.0 s
+    The service is up.
+      url       http://clock.example/now
+      version   0.1.0+0123456789ab
+      image     registry.example/clock-repository@sha256:0123456789ab
+      tasks     0: 
+      check     OK, offset +0.2 ms ± 1.2 ms, 2 instances
+      time      0.0 s: image 0.0 s, push 0.0 s, plan 0.0 s, rollout 0.0 s, check 0.0 s
+      take down deployer down --stack clock --profile work
+    exit code 0
+    ");
+}

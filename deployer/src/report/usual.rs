@@ -1,0 +1,105 @@
+//! How long the phases of a run usually take: from the journals of those before it that changed something and ended well. Pure.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::event::{Phase, Timing};
+
+/// What a journal says at its end, as far as it matters here.
+#[derive(Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum End {
+    Succeeded {
+        summary: Summary,
+    },
+    PhaseEnded {
+        phase: Phase,
+        seconds: f64,
+    },
+    TakenDown {},
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Deserialize)]
+struct Summary {
+    changed: bool,
+}
+
+/// The medians of all phases, over these journals (JSON Lines).
+pub(super) fn usual<'a>(journals: impl IntoIterator<Item = &'a str>) -> Vec<Timing> {
+    let mut seconds: BTreeMap<Phase, Vec<f64>> = BTreeMap::new();
+    for run in journals.into_iter().filter_map(timings) {
+        for (phase, took) in run {
+            seconds.entry(phase).or_default().push(took);
+        }
+    }
+    let medians = seconds.into_iter().filter_map(|(phase, mut all)| {
+        all.sort_by(f64::total_cmp);
+        let seconds = *all.get(all.len() / 2)?;
+        Some(Timing { phase, seconds })
+    });
+    medians.collect()
+}
+
+/// How long each phase of a run took; nothing where it failed, changed nothing, or cannot be read.
+fn timings(journal: &str) -> Option<BTreeMap<Phase, f64>> {
+    let mut phases = BTreeMap::new();
+    let mut counts = false;
+    for line in journal.lines() {
+        match serde_json::from_str(line).unwrap_or(End::Other) {
+            End::PhaseEnded { phase, seconds } if seconds.is_finite() && seconds >= 0.0 => {
+                phases.insert(phase, seconds);
+            }
+            End::Succeeded { summary } => counts = summary.changed,
+            End::TakenDown {} => counts = true,
+            End::PhaseEnded { .. } | End::Other => {}
+        }
+    }
+    counts.then_some(phases)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(update: f64, end: &str) -> String {
+        format!(
+            "{{\"time\":\"…\",\"event\":\"begun\",\"format\":1}}\n\
+             {{\"event\":\"phase_ended\",\"phase\":\"update\",\"seconds\":{update}}}\n\
+             {{\"event\":\"phase_ended\",\"phase\":\"a phase of tomorrow\",\"seconds\":1}}\n\
+             half a line\n{end}\n"
+        )
+    }
+
+    #[test]
+    fn medians_of_what_ended_well() {
+        let well = "{\"event\":\"succeeded\",\"summary\":{\"changed\":true,\"url\":\"…\"}}";
+        let unchanged = well.replace("true", "false");
+        let failed = "{\"event\":\"failed\",\"exit_code\":4}";
+        let journals = [
+            run(100.0, well),
+            run(400.0, well),
+            run(120.0, well),
+            run(1.0, &unchanged),
+            run(2.0, failed),
+            run(3.0, ""),
+            "not a journal".to_owned(),
+        ];
+        let usual = usual(journals.iter().map(String::as_str));
+        let phase = Phase::Update;
+        let seconds = 120.0;
+        assert_eq!(usual, [Timing { phase, seconds }]);
+    }
+
+    #[test]
+    fn what_never_happened_has_no_usual_time() {
+        assert_eq!(usual([]), []);
+        let down = run(
+            5.0,
+            "{\"event\":\"taken_down\",\"looked_for\":[],\"seconds\":9}",
+        );
+        assert_eq!(usual([down.as_str()]).len(), 1);
+    }
+}
