@@ -3,8 +3,9 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-# Cargo knows where it put the program: the target folder may be set in several ways.
-DEPLOYER := cargo run --quiet --locked --package deployer --
+# Cargo knows where it put the program: the target folder may be set in several ways. All of the workspace is built in one go, and
+# tested so, too: one package alone would be built with other features, and nearly all of it once more.
+DEPLOYER := cargo run --quiet --locked --bin deployer --
 
 .PHONY: help up down status bootstrap build test check format clippy docs unit lint-template e2e chaos chaos-short
 
@@ -24,7 +25,7 @@ bootstrap: ## Installs and starts what is missing on this machine
 	@scripts/bootstrap
 
 build:
-	@cargo build --locked --package deployer --package checker
+	@cargo build --locked --workspace
 
 test: bootstrap check e2e chaos-short ## Everything that is tested: style, documentation, unit and HTTP tests, template, end to end
 
@@ -45,11 +46,11 @@ unit:
 lint-template:
 	scripts/lint-template
 
-e2e: build ## Up, no change, change under load, kill and converge, down: in real containers
-	cargo test --locked --package deployer --test end_to_end -- --nocapture --test-threads 1
+e2e: ## Up, no change, change under load, kill and converge, down: in real containers
+	cargo test --locked --workspace --test end_to_end -- --nocapture --test-threads 1
 
-chaos: build ## Fifty times up, changed and down while requests are throttled, reset, cut, garbled or lost: about a quarter of an hour
-	CHAOS_ROUNDS=50 cargo test --locked --package deployer --test chaos -- --nocapture
+chaos: ## Fifty times up, changed and down while requests are throttled, reset, cut, garbled or lost: about a quarter of an hour
+	CHAOS_ROUNDS=50 cargo test --locked --workspace --test chaos -- --nocapture
 
-chaos-short: build
-	CHAOS_ROUNDS=4 cargo test --locked --package deployer --test chaos -- --nocapture
+chaos-short:
+	CHAOS_ROUNDS=4 cargo test --locked --workspace --test chaos -- --nocapture
