@@ -255,6 +255,14 @@ pub struct Up {
     #[arg(long)]
     pub force: bool,
 
+    /// To look before.
+    #[command(flatten)]
+    pub preview: Preview,
+}
+
+/// Looking instead of acting.
+#[derive(Debug, Default, Args)]
+pub struct Preview {
     /// Show what would change, as `plan` does, and change nothing.
     #[arg(long, conflicts_with = "force")]
     pub dry_run: bool,

@@ -151,20 +151,27 @@ pub struct Config {
     pub timeout: Duration,
     /// Longest time for the check to succeed.
     pub verify_timeout: Duration,
-    /// Has the user agreed in advance to replace or remove what exists?
-    pub agreed: bool,
     /// Is what others have begun waited for?
     pub wait: bool,
     /// Does CloudFormation end an operation before the service is stable?
     pub express: bool,
     /// Are the tasks replaced even if nothing is to be changed?
     pub force: bool,
+    /// What the user has agreed to in advance.
+    pub consent: Consent,
+    /// Form of the output.
+    pub output: Output,
+}
+
+/// What is done only because the user has agreed to it in advance.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Consent {
+    /// Replace or remove what exists.
+    pub agreed: bool,
     /// Resources without which a rollback that got stuck is continued: logical names.
     pub skip: Vec<String>,
     /// Resources without which a stack is deleted whose deletion failed: logical names.
     pub retain: Vec<String>,
-    /// Form of the output.
-    pub output: Output,
 }
 
 /// What of the log is wanted.
@@ -302,12 +309,14 @@ pub fn resolve(
         })?,
         timeout: duration("--timeout", &shared.timeout)?,
         verify_timeout: duration("--verify-timeout", &manner.verify_timeout)?,
-        agreed: manner.yes,
         wait: !manner.no_wait,
         express: false,
         force: false,
-        skip: manner.skip.clone(),
-        retain: Vec::new(),
+        consent: Consent {
+            agreed: manner.yes,
+            skip: manner.skip.clone(),
+            retain: Vec::new(),
+        },
         output: shared.output,
         root: root.to_owned(),
     })

@@ -214,8 +214,11 @@ async fn dispatch(cli: &Cli, sink: &Sink, stop: &Stop) -> Result<Outcome, Failur
     match &cli.command {
         Command::Plan(cli::Plan { exit_code, .. })
         | Command::Up(cli::Up {
-            dry_run: true,
-            exit_code,
+            preview:
+                cli::Preview {
+                    dry_run: true,
+                    exit_code,
+                },
             ..
         }) => {
             begun("plan");
@@ -318,11 +321,9 @@ fn settings(cli: &Cli) -> Result<Config, Failure> {
         Command::Doctor(doctor) => resolve(&doctor.sizes, &cli::Manner::default()),
         Command::Rollback(rollback) => resolve(&cli::Sizes::default(), &rollback.manner),
         Command::Down(down) => {
-            let config = resolve(&cli::Sizes::default(), &cli::Manner::default())?;
-            Ok(Config {
-                retain: down.retain.clone(),
-                ..config
-            })
+            let mut config = resolve(&cli::Sizes::default(), &cli::Manner::default())?;
+            config.consent.retain.clone_from(&down.retain);
+            Ok(config)
         }
         Command::History | Command::Status(_) | Command::Logs(_) => {
             resolve(&cli::Sizes::default(), &cli::Manner::default())

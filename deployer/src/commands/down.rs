@@ -59,7 +59,7 @@ async fn remove_leftovers(context: Context<'_>, emulator: &Emulator) -> Result<(
 fn is_retained(config: &Config, resource: &Resource) -> bool {
     // Not every endpoint tells of a deleted stack what was skipped: there it is as it was before.
     matches!(resource.status.as_str(), "DELETE_SKIPPED" | "DELETE_FAILED")
-        && config.retain.contains(&resource.logical_id)
+        && config.consent.retain.contains(&resource.logical_id)
 }
 
 /// Takes the stack down and proves it.

@@ -1,11 +1,11 @@
 //! `deployer history`: what was deployed when, and how it ended. Read from AWS, so that it is the same from every machine.
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde::Serialize;
 
-use crate::commands::{Context, connect, emulator};
+use crate::commands::{Context, connect};
 use crate::error::Failure;
-use crate::local::Presence;
 use crate::names::{Digest, StackName};
 use crate::remote::World;
 use crate::stack::Observed;
@@ -16,6 +16,8 @@ mod tests;
 
 /// Deployments that are listed, the newest.
 const LISTED: usize = 50;
+/// Calls at the same time.
+const AT_A_TIME: usize = 5;
 
 /// What was deployed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -55,9 +57,7 @@ pub async fn run(context: Context<'_>) -> Result<History, Failure> {
         stack: context.config.stack.clone(),
         deployments: Vec::new(),
     };
-    if let Some(emulator) = emulator(context.config)?
-        && emulator.presence(context.sink).await? == Presence::Absent
-    {
+    if context.emulator_is_absent().await? {
         return Ok(nothing);
     }
     let world = connect(context).await?.world;
@@ -78,22 +78,26 @@ pub(super) async fn gather(
 ) -> Result<Vec<Deployment>, Failure> {
     let failed = |error| context.remote_failure(&error);
     let events = world.events(&stack.id, 0).await.map_err(failed)?;
-    let mut deployments = Vec::new();
-    for operation in operations(events).into_iter().rev().take(LISTED) {
+    let operations = operations(events).into_iter().rev().take(LISTED);
+    let listed = futures_util::stream::iter(operations).map(|operation| async move {
         let image = match &operation.task_definition {
-            Some(arn) => world.image_of(arn).await.map_err(failed)?,
+            Some(arn) => world.image_of(arn).await?,
             None => None,
         };
         let at = DateTime::<Utc>::from_timestamp_millis(operation.begun_ms).unwrap_or_default();
-        deployments.push(Deployment {
+        Ok(Deployment {
             revision: operation.task_definition.as_deref().and_then(revision_of),
             image,
             at: at.to_rfc3339_opts(SecondsFormat::Secs, true),
             purpose: operation.purpose,
             end: operation.end,
-        });
-    }
-    Ok(deployments)
+        })
+    });
+    listed
+        .buffered(AT_A_TIME)
+        .try_collect()
+        .await
+        .map_err(failed)
 }
 
 /// The revision that a task definition's ARN ends with.

@@ -6,11 +6,10 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-use crate::commands::{Connection, Context, connect, emulator};
+use crate::commands::{Connection, Context, connect};
 use crate::config::LogSettings;
 use crate::engine::{self, Followed, Terms};
 use crate::error::{Failure, FailureKind};
-use crate::local::Presence;
 use crate::remote::{RemoteErrorKind, World};
 use crate::watch::{LogEnd, LogReader, LogWatch};
 
@@ -26,10 +25,7 @@ pub async fn run(
     settings: LogSettings,
     reader: &mut dyn LogReader,
 ) -> Result<(), Failure> {
-    let Context { config, sink, .. } = context;
-    if let Some(emulator) = emulator(config)?
-        && emulator.presence(sink).await? == Presence::Absent
-    {
+    if context.emulator_is_absent().await? {
         return Err(Failure::preflight("the emulator does not run")
             .hint("`deployer up --local` starts it, and the service"));
     }

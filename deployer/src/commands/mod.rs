@@ -25,7 +25,7 @@ use crate::config::{Access, Config};
 use crate::engine::{self, Followed, Subject, Terms};
 use crate::error::{Failure, FailureKind};
 use crate::event::{Event, Sink};
-use crate::local::Emulator;
+use crate::local::{Emulator, Presence};
 use crate::remote::{Caller, Identity as _, RemoteError, RemoteErrorKind, World};
 use crate::stack::past::TOKEN_PREFIX;
 use crate::steady::Steady;
@@ -221,6 +221,16 @@ fn read_template(config: &Config) -> Result<String, Failure> {
         );
     }
     Ok(text)
+}
+
+impl Context<'_> {
+    /// Is this about the emulator, and does that not run? Then there is nothing to connect to.
+    async fn emulator_is_absent(&self) -> Result<bool, Failure> {
+        match emulator(self.config)? {
+            Some(emulator) => Ok(emulator.presence(self.sink).await? == Presence::Absent),
+            None => Ok(false),
+        }
+    }
 }
 
 /// The emulator that `--local` means.

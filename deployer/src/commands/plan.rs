@@ -10,11 +10,10 @@ use crate::commands::deploy::{Order, Site};
 use crate::commands::machine::{Machine, ThisMachine, Workbench, Workshop};
 use crate::commands::stack::ROUNDS;
 use crate::commands::status::ABSENT;
-use crate::commands::{Context, connect, emulator, read_template};
+use crate::commands::{Context, connect, read_template};
 use crate::cost;
 use crate::error::{Failure, FailureKind};
 use crate::event::{Event, Phase};
-use crate::local::Presence;
 use crate::names::{Digest, StackName};
 use crate::remote::{Wanted, World};
 use crate::stack::Observed;
@@ -74,9 +73,7 @@ pub async fn run(context: Context<'_>) -> Result<Plan, Failure> {
     let stage = context.read_final_stage()?;
     let workbench = Workbench { stage };
     let world = async {
-        if let Some(emulator) = emulator(context.config)?
-            && emulator.presence(context.sink).await? == Presence::Absent
-        {
+        if context.emulator_is_absent().await? {
             return Ok(None);
         }
         let connection = connect(context).await?.announced(context.sink);
@@ -187,14 +184,14 @@ impl Planner<'_> {
     }
 
     fn shown(&self, stack: Option<&Observed>, course: Course, changes: Vec<Change>) -> Plan {
-        let image = stack.and_then(|stack| stack.parameters.get(Order::IMAGE));
+        let image = stack.and_then(Observed::image);
         Plan {
             stack: self.context.config.stack.clone(),
             status: stack.map_or_else(|| ABSENT.to_owned(), |stack| stack.status.to_string()),
             course,
             changes,
             image_before: image
-                .and_then(|uri| Digest::of_image(uri))
+                .and_then(Digest::of_image)
                 .map(|digest| digest.to_string()),
             image_after: self.digest.to_string(),
             cost_per_hour_before: self.cost_before(stack),

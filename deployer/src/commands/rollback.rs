@@ -11,10 +11,9 @@ use crate::commands::deploy::{Order, Site};
 use crate::commands::history::gather;
 use crate::commands::machine::{Machine, ThisMachine};
 use crate::commands::stack::ROUNDS;
-use crate::commands::{Context, emulator, new_token};
+use crate::commands::{Context, new_token};
 use crate::error::{Failure, FailureKind};
 use crate::event::Event;
-use crate::local::Presence;
 use crate::names::Digest;
 use crate::remote::{RemoteErrorKind, Wanted, World};
 use crate::stack::Observed;
@@ -24,9 +23,7 @@ use target::{Wish, choose};
 /// Runs the command.
 pub async fn run(context: Context<'_>, to: Option<&str>) -> Result<(), Failure> {
     let wish = to.map(str::parse::<Wish>).transpose()?;
-    if let Some(emulator) = emulator(context.config)?
-        && emulator.presence(context.sink).await? == Presence::Absent
-    {
+    if context.emulator_is_absent().await? {
         return Err(nothing_to_go_back_to("the emulator does not run"));
     }
     Box::pin(roll_back(context, &ThisMachine, wish.as_ref())).await
@@ -42,10 +39,10 @@ async fn roll_back(
     let _only_one = machine.only_one(context, "rollback", &connection).await?;
     let world = connection.world.as_ref();
     let (stack, cancelled) = at_rest(context, world, wish).await?;
-    let image = match (cancelled, stack.parameters.get(Order::IMAGE)) {
+    let image = match stack.image() {
         // Cancelling was the way back: what is there now is what has to be looked at.
-        (true, Some(image)) if !image.is_empty() => image.clone(),
-        _ => target_image(context, world, &stack, wish).await?,
+        Some(image) if cancelled => image.to_owned(),
+        Some(_) | None => target_image(context, world, &stack, wish).await?,
     };
     let digest = Digest::of_image(&image)
         .ok_or_else(|| Failure::new(FailureKind::Unexpected, format!("`{image}` has no digest")))?;
@@ -133,10 +130,7 @@ async fn target_image(
     wish: Option<&Wish>,
 ) -> Result<String, Failure> {
     let deployments = gather(context, world, stack).await?;
-    let running = stack
-        .parameters
-        .get(Order::IMAGE)
-        .and_then(|uri| Digest::of_image(uri));
+    let running = stack.image().and_then(Digest::of_image);
     let digest = choose(&deployments, running.as_ref(), wish)?;
     let repository = context.repository_of(world, stack).await?;
     let there = world

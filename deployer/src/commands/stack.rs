@@ -61,11 +61,7 @@ impl Context<'_> {
         world: &dyn World,
         stack: &Observed,
     ) -> Result<StackEnd, Failure> {
-        let failed = |error| self.remote_failure(&error);
-        let mut watch =
-            StackWatch::prepare(world, self.sink, Operation::Attached, Some(stack), None)
-                .await
-                .map_err(failed)?;
+        let mut watch = self.watch_of_others(world, stack).await?;
         self.follow_attached(&mut watch, stack).await
     }
 
@@ -75,12 +71,20 @@ impl Context<'_> {
         world: &dyn World,
         stack: &Observed,
     ) -> Result<StackEnd, Failure> {
-        let mut watch =
-            StackWatch::prepare(world, self.sink, Operation::Attached, Some(stack), None)
-                .await
-                .map_err(|error| self.remote_failure(&error))?;
+        let mut watch = self.watch_of_others(world, stack).await?;
         self.sink.send(&attached(stack));
         self.follow_deletion(&mut watch).await
+    }
+
+    /// Prepares to follow what somebody else has begun.
+    async fn watch_of_others<'w>(
+        &'w self,
+        world: &'w dyn World,
+        stack: &Observed,
+    ) -> Result<StackWatch<'w>, Failure> {
+        StackWatch::prepare(world, self.sink, Operation::Attached, Some(stack), None)
+            .await
+            .map_err(|error| self.remote_failure(&error))
     }
 
     /// Follows what was not begun by a request of which the resources are known.
@@ -139,20 +143,17 @@ impl Context<'_> {
             .await
             .map_err(failed)?;
         world
-            .continue_rollback(&stack.id, &self.config.skip, &token)
+            .continue_rollback(&stack.id, &self.config.consent.skip, &token)
             .await
             .map_err(failed)?;
         let end = self.follow_attached(&mut watch, stack).await?;
         match end.stack.as_ref().map(|stack| &stack.status) {
             Some(StackStatus::UpdateRollbackFailed) => {
-                let stuck = self.stuck_resources(world, stack).await;
-                let skip: String = stuck
-                    .iter()
-                    .map(|resource| format!(" --skip-resource {}", resource.logical_id))
-                    .collect();
+                let failed = self.resources_that_failed(world, stack).await;
+                let skip = options("--skip-resource", &failed);
                 let failure = Failure::new(FailureKind::Stuck, "the rollback cannot be finished")
                     .because(end.cause_or_none())
-                    .with_evidence(stuck.iter().map(Resource::line))
+                    .with_evidence(failed.iter().map(Resource::line))
                     .hint("mend what it names, then run the same command again");
                 Err(failure.maybe_hint((!skip.is_empty()).then(|| {
                     format!(
@@ -166,7 +167,7 @@ impl Context<'_> {
     }
 
     /// What keeps a rollback from being finished, as far as that can be learned.
-    async fn stuck_resources(&self, world: &dyn World, stack: &Observed) -> Vec<Resource> {
+    async fn resources_that_failed(&self, world: &dyn World, stack: &Observed) -> Vec<Resource> {
         let mut resources = world.resources(&stack.id).await.unwrap_or_default();
         resources.retain(|resource| resource.status == "UPDATE_FAILED");
         resources
@@ -190,7 +191,7 @@ impl Context<'_> {
         self.refuse_what_is_not_ours(stack, &resources)?;
         // CloudFormation takes this only where a deletion failed.
         let retain = if stack.status == StackStatus::DeleteFailed {
-            self.config.retain.as_slice()
+            self.config.consent.retain.as_slice()
         } else {
             &[]
         };
@@ -275,11 +276,9 @@ impl Context<'_> {
         }
         let mut left = world.resources(&stack.id).await.unwrap_or_default();
         left.retain(|resource| resource.status != "DELETE_COMPLETE");
-        let retain: String = left
-            .iter()
-            .filter(|resource| resource.status == "DELETE_FAILED")
-            .map(|resource| format!(" --retain-resource {}", resource.logical_id))
-            .collect();
+        let failed = left.iter();
+        let failed = failed.filter(|resource| resource.status == "DELETE_FAILED");
+        let retain = options("--retain-resource", failed);
         let retain = (!retain.is_empty()).then(|| {
             let down = command_line(self.config, "down");
             format!("or delete the stack without it: `{down}{retain}`")
@@ -290,6 +289,15 @@ impl Context<'_> {
             .hint("what is listed is still there and may cost money: mend what it names, then run `deployer down` again")
             .maybe_hint(retain))
     }
+}
+
+/// This option for each of these resources, to be added to a command.
+fn options<'a>(name: &str, resources: impl IntoIterator<Item = &'a Resource>) -> String {
+    let mut options = String::new();
+    for resource in resources {
+        options.extend([" ", name, " ", &resource.logical_id]);
+    }
+    options
 }
 
 fn attached(stack: &Observed) -> Event {

@@ -3,12 +3,11 @@
 use serde::Serialize;
 
 use crate::commands::stack::ROUNDS;
-use crate::commands::{Connection, Context, connect, emulator, public_url};
+use crate::commands::{Connection, Context, connect, public_url};
 use crate::cost::{self, Estimate};
 use crate::engine::Followed;
 use crate::error::Failure;
 use crate::event::{Checked, Event};
-use crate::local::Presence;
 use crate::names::StackName;
 use crate::remote::World;
 use crate::rollout::{Service, Target, Task};
@@ -81,26 +80,24 @@ impl Status {
 
 /// Runs the command.
 pub async fn run(context: Context<'_>) -> Result<Status, Failure> {
-    let Context { config, sink, .. } = context;
-    if let Some(emulator) = emulator(config)?
-        && emulator.presence(sink).await? == Presence::Absent
-    {
-        return Ok(Status::absent(config.stack.clone()));
+    if context.emulator_is_absent().await? {
+        return Ok(Status::absent(context.config.stack.clone()));
     }
     look(context, connect(context).await?, &Network).await
 }
 
 /// Follows what is under way on the stack, and the rollout that it leads to, to their end.
 pub async fn watch(context: Context<'_>) -> Result<(), Failure> {
-    let Context { config, sink, .. } = context;
-    if let Some(emulator) = emulator(config)?
-        && emulator.presence(sink).await? == Presence::Absent
-    {
+    if context.emulator_is_absent().await? {
         return Ok(());
     }
     follow(
         context,
-        connect(context).await?.announced(sink).world.as_ref(),
+        connect(context)
+            .await?
+            .announced(context.sink)
+            .world
+            .as_ref(),
     )
     .await
 }
@@ -166,11 +163,7 @@ async fn fill(
     {
         status.cost = cost::of_parameters(region, &stack.parameters);
     }
-    status.image = stack
-        .parameters
-        .get("ImageUri")
-        .filter(|uri| !uri.is_empty())
-        .cloned();
+    status.image = stack.image().map(ToOwned::to_owned);
     // Before the second phase there is no service.
     let Ok(names) = ServiceNames::of_outputs(&stack.outputs) else {
         return Ok(());

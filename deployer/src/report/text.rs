@@ -72,13 +72,10 @@ fn raw_words(event: &Event) -> Words {
             arn,
             region,
             endpoint,
-        } => {
-            let at = endpoint
-                .as_deref()
-                .map(|url| format!(" at {url}"))
-                .unwrap_or_default();
-            format!("account {account}, region {region}, as {arn}{at}")
-        }
+        } => match endpoint {
+            Some(url) => format!("account {account}, region {region}, as {arn} at {url}"),
+            None => format!("account {account}, region {region}, as {arn}"),
+        },
         Event::ImagePacked { digest, bytes } => {
             format!("image {} packed: {}", digest.short(), size(*bytes))
         }

@@ -26,6 +26,17 @@ pub struct Observed {
     pub parameters: std::collections::BTreeMap<String, String>,
 }
 
+impl Observed {
+    /// Parameter that names the image; empty as long as none is deployed.
+    pub const IMAGE: &'static str = "ImageUri";
+
+    /// Address of the image that is deployed, if one is.
+    pub fn image(&self) -> Option<&str> {
+        let image = self.parameters.get(Self::IMAGE).map(String::as_str);
+        image.filter(|uri| !uri.is_empty())
+    }
+}
+
 /// One event of a stack or of one of its resources.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResourceEvent {

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use crate::cli::Output;
 use crate::commands::Connection;
-use crate::config::{Access, Config, ImageSettings};
+use crate::config::{Access, Config, Consent, ImageSettings};
 use crate::engine::Pace;
 use crate::image::Architecture;
 use crate::remote::Caller;
@@ -61,12 +61,10 @@ pub(crate) fn settings() -> Config {
         max_skew: Duration::from_secs(1),
         timeout: Duration::from_mins(30),
         verify_timeout: Duration::from_mins(2),
-        agreed: false,
         wait: true,
         express: false,
         force: false,
-        skip: Vec::new(),
-        retain: Vec::new(),
+        consent: Consent::default(),
         output: Output::Human,
         root: here,
     }

@@ -35,11 +35,7 @@ impl Site<'_> {
         } else {
             // The image alone is still worth putting back: with the new template, and so with the new parameters.
             let mut parameters = wanted.parameters.clone();
-            let image = stack
-                .parameters
-                .get(Order::IMAGE)
-                .cloned()
-                .unwrap_or_default();
+            let image = stack.image().unwrap_or_default().to_owned();
             parameters.insert(Order::IMAGE.to_owned(), image);
             (wanted.template.clone(), parameters)
         };

@@ -52,7 +52,7 @@ pub(super) struct Order {
 
 impl Order {
     /// Parameter that names the image.
-    pub(super) const IMAGE: &'static str = "ImageUri";
+    pub(super) const IMAGE: &'static str = Observed::IMAGE;
 }
 
 /// What was deployed, and seen to work.
@@ -84,11 +84,7 @@ impl Site<'_> {
         found: &Observed,
         order: &Order,
     ) -> Result<Deployed, Failure> {
-        let served_before = found
-            .parameters
-            .get(Order::IMAGE)
-            .is_some_and(|uri| !uri.is_empty());
-        let url = found.outputs.get("Url").filter(|_| served_before);
+        let url = found.outputs.get("Url").filter(|_| found.image().is_some());
         let url = url
             .map(|url| public_url(self.context.config, url))
             .transpose()?;

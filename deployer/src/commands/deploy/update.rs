@@ -139,7 +139,7 @@ impl<'a> Site<'a> {
             .filter(|change| change.needs_agreement())
             .map(Change::line)
             .collect();
-        if lines.is_empty() || self.context.config.agreed {
+        if lines.is_empty() || self.context.config.consent.agreed {
             return Ok(());
         }
         let not_agreed = |message: &str| {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Config, Context, deleted, deleting, down, taking_down, taking_down_as_usual, taking_down_with,
+    Context, deleted, deleting, down, taking_down, taking_down_as_usual, taking_down_with,
 };
 use crate::commands::machine::Machine as _;
 use crate::remote::RemoteErrorKind;
@@ -179,10 +179,8 @@ async fn what_is_retained_is_named_and_not_called_gone() {
             left("DELETE_SKIPPED"),
         ])
         .there("clock-repository", usize::MAX);
-    let config = Config {
-        retain: vec!["Repository".to_owned()],
-        ..settings()
-    };
+    let mut config = settings();
+    config.consent.retain = vec!["Repository".to_owned()];
     insta::assert_snapshot!(taking_down_with(config, world).await, @"
     the stack is DELETE_FAILED
     delete: begun
@@ -205,10 +203,8 @@ async fn what_is_retained_is_named_and_not_called_gone() {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_retained_where_no_deletion_failed() {
     let world = FakeWorld::new([at("UPDATE_COMPLETE"), deleting(), deleted()]);
-    let config = Config {
-        retain: vec!["Repository".to_owned()],
-        ..settings()
-    };
+    let mut config = settings();
+    config.consent.retain = vec!["Repository".to_owned()];
     let text = taking_down_with(config, world).await;
     assert!(text.contains("> DeleteStack clock/1\n"), "{text}");
     assert!(text.ends_with("exit code 0\n"), "{text}");

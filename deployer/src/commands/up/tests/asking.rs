@@ -83,7 +83,7 @@ async fn nobody_is_there() {
 
 #[tokio::test(start_paused = true)]
 async fn somebody_agreed_in_advance() {
-    let machine = FakeMachine::new(replacing()).with(|config| config.agreed = true);
+    let machine = FakeMachine::new(replacing()).with(|config| config.consent.agreed = true);
     insta::assert_snapshot!(plan(machine).await, @"
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
     2 changes: replace load balancer (LoadBalancer); change service on Fargate (Service)

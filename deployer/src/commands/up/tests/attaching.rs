@@ -273,7 +273,8 @@ async fn a_rollback_that_got_stuck_is_continued_without_what_may_be_skipped() {
         updating(),
         updated(),
     ]);
-    let machine = FakeMachine::new(world).with(|config| config.skip = vec!["Service".to_owned()]);
+    let machine =
+        FakeMachine::new(world).with(|config| config.consent.skip = vec!["Service".to_owned()]);
     let text = bringing_up_on(machine).await;
     assert!(
         text.contains("> ContinueUpdateRollback clock/1 without Service\n"),
