@@ -152,18 +152,21 @@ async fn interruptible(cli: &Cli, sink: &Sink) -> Result<Outcome, Failure> {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
-            let in_order =
-                first && cli.command.on_interrupt() == cli::OnInterrupt::Cancel && switch.press();
-            if !in_order {
-                return;
+            if !switch.press() {
+                return Failure::interrupted()
+                    .hint("nothing was begun that has to be taken back; if something is under way on the stack, it goes on by itself, and `status` with the same options shows it");
+            }
+            if !first || cli.command.on_interrupt() == cli::OnInterrupt::Detach {
+                return interrupted();
             }
             sink.note("interrupted: taking back what was begun; once more to leave it to itself");
         }
+        interrupted()
     };
     tokio::select! {
         result = dispatch(cli, sink, &stop) => result,
         _ = hung_up => Err(interrupted()),
-        () = signalled => Err(interrupted()),
+        failure = signalled => Err(failure),
     }
 }
 

@@ -350,7 +350,7 @@ fn versions(deployments: &[Deployment], ours: &str) -> Vec<Version> {
     let versions = part.map(|deployment| {
         let arn = &deployment.task_definition;
         Version {
-            ours: arn == ours,
+            ours: deployment.is_new(deployments, ours),
             revision: arn.rsplit('/').next().unwrap_or(arn).to_owned(),
             tasks: [
                 deployment.running,

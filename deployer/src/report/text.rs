@@ -397,7 +397,7 @@ pub(super) fn rollout(
         .iter()
         .filter(|deployment| deployment.is_part_of(ours))
         .map(|deployment| {
-            let is_ours = deployment.task_definition == ours;
+            let is_ours = deployment.is_new(deployments, ours);
             let name = if is_ours { "new" } else { "old" };
             let counted = failures.filter(|(failed, _)| is_ours && *failed > 0);
             let mut text = format!(

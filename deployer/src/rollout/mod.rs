@@ -48,6 +48,12 @@ pub struct Deployment {
 }
 
 impl Deployment {
+    /// Is it, of all of these, the one that brings our task definition? Where its tasks are merely replaced, others have it as well.
+    pub fn is_new(&self, all: &[Self], ours: &str) -> bool {
+        let is_primary = |one: &Self| one.task_definition == ours && one.status == "PRIMARY";
+        self.task_definition == ours && (is_primary(self) || !all.iter().any(is_primary))
+    }
+
     /// Does it matter to the rollout of this task definition? Those of before that failed are remembered by some endpoints for as
     /// long as the service lives.
     pub fn is_part_of(&self, ours: &str) -> bool {
