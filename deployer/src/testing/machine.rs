@@ -33,6 +33,7 @@ pub(crate) struct FakeMachine {
     reports_after: Option<checker::Report>,
     knocks: Script<Result<(), String>>,
     agreement: Option<bool>,
+    hesitates: bool,
     interrupted_after: Option<Duration>,
 }
 
@@ -49,6 +50,7 @@ impl FakeMachine {
             reports_after: None,
             knocks: Script::new("a request", [Ok(())]),
             agreement: None,
+            hesitates: false,
             interrupted_after: None,
         }
     }
@@ -94,6 +96,12 @@ impl FakeMachine {
     pub(crate) fn answering(self, agreement: bool) -> Self {
         let agreement = Some(agreement);
         Self { agreement, ..self }
+    }
+
+    /// Somebody is there, and does not answer.
+    pub(crate) fn hesitating(self) -> Self {
+        let hesitates = true;
+        Self { hesitates, ..self }
     }
 
     /// Somebody presses Ctrl-C after this time.
@@ -200,6 +208,9 @@ impl Machine for FakeMachine {
     }
 
     async fn agrees(&self, _: Context<'_>, question: &str) -> Option<bool> {
+        if self.hesitates {
+            std::future::pending::<()>().await;
+        }
         if let Some(agreement) = self.agreement {
             self.transcript.line(&format!("? {question} {agreement}"));
         }

@@ -57,7 +57,9 @@ impl<'a> Site<'a> {
         let Some(proposed) = proposed else {
             return Ok(None);
         };
-        if let Err(failure) = self.agree(&proposed.changes).await {
+        let _duty = self.context.stop.duty();
+        let agreed = self.context.unless_stopped(self.agree(&proposed.changes));
+        if let Err(failure) = agreed.await {
             self.discard(&proposed.change_set).await;
             return Err(failure);
         }
@@ -76,6 +78,8 @@ impl<'a> Site<'a> {
     ) -> Result<Option<Proposed>, Failure> {
         let context = self.context;
         let config = context.config;
+        // Whoever stops now leaves no change set behind.
+        let _duty = context.stop.duty();
         let id = self
             .world
             .propose(&stack.id, wanted, &new_token(purpose))

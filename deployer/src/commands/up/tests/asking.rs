@@ -1,5 +1,7 @@
 //! What exists is replaced or removed only where somebody agrees.
 
+use std::time::Duration;
+
 use super::{FakeMachine, bringing_up_on, updated, updating};
 use crate::remote::Proposal;
 use crate::stack::change::Change;
@@ -47,6 +49,22 @@ async fn somebody_agrees() {
     UPDATE_COMPLETE task definition (TaskDefinition)
     UPDATE_COMPLETE stack (clock)
     update: done in 0.0 s
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn somebody_does_not_answer_but_stops() {
+    let machine = FakeMachine::new(stopping())
+        .hesitating()
+        .interrupted_after(Duration::from_mins(1));
+    insta::assert_snapshot!(plan(machine).await, @"
+    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
+    1 change: replace load balancer (LoadBalancer)
+    plan: done in 0.0 s
+    ^C
+    > DeleteChangeSet
+    error: interrupted
+    exit code 130
     ");
 }
 

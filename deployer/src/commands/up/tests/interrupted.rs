@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{FakeMachine, begun, bringing_up_on, created, updated, updating, with_repository};
-use crate::remote::RemoteErrorKind;
+use crate::remote::{Proposal, RemoteErrorKind};
 use crate::testing::FakeWorld;
 use crate::testing::answer::{answers, rolled_out, rolling_out};
 use crate::testing::moment::{Moment, absent, at, error, event};
@@ -113,6 +113,16 @@ async fn while_compiling_beside_a_stack_that_was_created() {
     the stack is DELETE_COMPLETE
     > DeleteTaskDefinitions clock
     error: interrupted; the stack that was begun is deleted again
+    exit code 130
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_change_set_is_computed() {
+    let world = FakeWorld::new([running()]).proposals([Proposal::Pending]);
+    insta::assert_snapshot!(from_the_key_on(6.0, world).await, @"
+    > DeleteChangeSet
+    error: interrupted
     exit code 130
     ");
 }
