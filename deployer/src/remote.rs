@@ -131,6 +131,15 @@ pub enum Proposal {
     Failed(String),
 }
 
+/// What a stack was made of, the last time that something was deployed to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Definition {
+    /// Text of the template.
+    pub template: String,
+    /// Parameter key → value; values under `NoEcho` come as asterisks.
+    pub parameters: BTreeMap<String, String>,
+}
+
 /// A parameter that a template declares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TemplateParameter {
@@ -149,8 +158,8 @@ pub trait Stacks: Send + Sync {
     async fn events(&self, stack: &StackId, since_ms: i64) -> Remote<Vec<ResourceEvent>>;
     /// The newest events, at least all of the latest moment; cheap, however long the stack's past is.
     async fn newest_events(&self, stack: &StackId) -> Remote<Vec<ResourceEvent>>;
-    /// The text of the template that the stack was made of.
-    async fn template(&self, stack: &StackId) -> Remote<String>;
+    /// What is deployed, as of now.
+    async fn definition(&self, stack: &StackId) -> Remote<Definition>;
     /// Is this a template? Then these are its parameters.
     async fn validate(&self, template: &str) -> Remote<Vec<TemplateParameter>>;
     /// All resources of a stack, also of one that was deleted.

@@ -72,6 +72,11 @@ impl Stop {
         Duty(Arc::clone(&self.duties))
     }
 
+    /// Does somebody wish to stop?
+    pub fn is_wished(&self) -> bool {
+        *self.wish.borrow()
+    }
+
     /// Returns once somebody wishes to stop.
     pub async fn wished(&self) {
         let mut wish = self.wish.clone();

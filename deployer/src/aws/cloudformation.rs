@@ -10,7 +10,9 @@ use aws_sdk_cloudformation::types::{
 use super::error::incomplete;
 use super::{Aws, error};
 use crate::names::{StackId, StackName};
-use crate::remote::{Proposal, Remote, RemoteError, Resource, Stacks, TemplateParameter, Wanted};
+use crate::remote::{
+    Definition, Proposal, Remote, RemoteError, Resource, Stacks, TemplateParameter, Wanted,
+};
 use crate::stack::change::{Change, PropertyChange};
 use crate::stack::status::StackStatus;
 use crate::stack::{Observed, ResourceEvent};
@@ -57,7 +59,7 @@ impl Stacks for Aws {
         Ok(page)
     }
 
-    async fn template(&self, stack: &StackId) -> Remote<String> {
+    async fn definition(&self, stack: &StackId) -> Remote<Definition> {
         let answer = self
             .cloudformation
             .get_template()
@@ -66,9 +68,17 @@ impl Stacks for Aws {
             .send()
             .await
             .map_err(error::of("GetTemplate"))?;
-        answer
+        let template = answer
             .template_body
-            .ok_or_else(|| incomplete("GetTemplate", "a template"))
+            .ok_or_else(|| incomplete("GetTemplate", "a template"))?;
+        let found = self.observe(stack.as_str()).await?;
+        let parameters = found
+            .ok_or_else(|| incomplete("DescribeStacks", "a stack"))?
+            .parameters;
+        Ok(Definition {
+            template,
+            parameters,
+        })
     }
 
     async fn validate(&self, template: &str) -> Remote<Vec<TemplateParameter>> {

@@ -74,7 +74,7 @@ async fn made_of(answer: &str) -> Vec<(&'static str, Result<(), RemoteErrorKind>
         ("observe", kind(aws.observe("clock").await)),
         ("events", kind(aws.events(&stack, 0).await)),
         ("newest_events", kind(aws.newest_events(&stack).await)),
-        ("template", kind(aws.template(&stack).await)),
+        ("template", kind(aws.definition(&stack).await)),
         ("resources", kind(aws.resources(&stack).await)),
         ("create", kind(aws.create(&name, &wanted, "t").await)),
         ("propose", kind(aws.propose(&stack, &wanted, "t").await)),

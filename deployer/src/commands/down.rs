@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::commands::stack::ROUNDS;
+use crate::commands::stack::{Deletion, ROUNDS};
 use crate::commands::{Connection, Context, connect, emulator};
 use crate::config::Config;
 use crate::cost;
@@ -12,8 +12,8 @@ use crate::event::{Event, Phase};
 use crate::local::{Emulator, Presence, Stopped};
 use crate::names::StackId;
 use crate::remote::{Resource, World};
-use crate::stack::Observed;
 use crate::stack::before::{BeforeDown, before_down};
+use crate::stack::{Observed, status};
 use crate::watch::Disappearance;
 
 #[cfg(test)]
@@ -67,7 +67,7 @@ async fn down(context: Context<'_>, connection: &Connection) -> Result<(), Failu
     let began = Instant::now();
     let Context { config, sink, .. } = context;
     let world = connection.world.as_ref();
-    let taken_down = take_down(context, world, None).await?;
+    let taken_down = take_down(context, world, None, &|_| Ok(())).await?;
     if let Some(resources) = &taken_down {
         let (retained, deleted): (Vec<_>, Vec<_>) = resources
             .iter()
@@ -100,11 +100,12 @@ async fn down(context: Context<'_>, connection: &Connection) -> Result<(), Failu
 }
 
 /// Deletes the stack, whatever state it is in; returns what it consisted of, or `None` when there was none. It is looked up by its
-/// name, unless it is known already.
+/// name, unless it is known already. `may_go` is asked before anything is done about it.
 pub(super) async fn take_down(
     context: Context<'_>,
     world: &dyn World,
     known: Option<StackId>,
+    may_go: &(dyn Fn(&Observed) -> Result<(), Failure> + Sync),
 ) -> Result<Option<Vec<Resource>>, Failure> {
     let mut known = known;
     let mut resources: Vec<Resource> = Vec::new();
@@ -124,6 +125,7 @@ pub(super) async fn take_down(
         let Some(stack) = found else {
             return finish(context, world, known, resources).await;
         };
+        may_go(&stack)?;
         // Before anything is deleted: not every endpoint remembers what a deleted stack consisted of.
         if resources.is_empty() || decision == BeforeDown::Delete {
             resources = world
@@ -136,7 +138,10 @@ pub(super) async fn take_down(
             BeforeDown::Delete => {
                 note_cost(context, &stack);
                 let work = context.delete(world, &stack);
-                context.sink.phase(Phase::Delete, work).await?;
+                let begun = context.sink.phase(Phase::Delete, work).await?;
+                if begun == Deletion::NotYet && stack.status.phase() == status::Phase::Moving {
+                    context.attach(world, &stack).await?;
+                }
             }
             BeforeDown::AttachToDeletion => {
                 let work = async {
@@ -149,10 +154,8 @@ pub(super) async fn take_down(
                 context
                     .sink
                     .note("an update is under way: cancelling it first");
-                // Refused when the update ended a moment ago: the next round sees.
-                let _ = world
-                    .cancel_update(&stack.id, &super::new_token("down"))
-                    .await;
+                let token = super::new_token("down");
+                context.cancel_update(world, &stack, &token).await?;
                 context.attach(world, &stack).await?;
             }
             BeforeDown::Wait => {

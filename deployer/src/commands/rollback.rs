@@ -15,7 +15,7 @@ use crate::commands::{Context, new_token};
 use crate::error::{Failure, FailureKind};
 use crate::event::Event;
 use crate::names::Digest;
-use crate::remote::{RemoteErrorKind, Wanted, World};
+use crate::remote::{Definition, Wanted, World};
 use crate::stack::Observed;
 use crate::stack::before::{BeforeRollback, before_rollback};
 use target::{Wish, choose};
@@ -42,15 +42,21 @@ async fn roll_back(
     let image = match stack.image() {
         // Cancelling was the way back: what is there now is what has to be looked at.
         Some(image) if cancelled => image.to_owned(),
+        None if cancelled => {
+            return Err(Failure::new(
+                FailureKind::RolledBack,
+                "the first version was taken away again: nothing ran before it",
+            ));
+        }
         Some(_) | None => target_image(context, world, &stack, wish).await?,
     };
     let digest = Digest::of_image(&image)
         .ok_or_else(|| Failure::new(FailureKind::Unexpected, format!("`{image}` has no digest")))?;
-    let template = world
-        .template(&stack.id)
-        .await
-        .map_err(|error| context.remote_failure(&error))?;
-    let mut parameters = stack.parameters.clone();
+    let deployed = world.definition(&stack.id).await;
+    let Definition {
+        template,
+        mut parameters,
+    } = deployed.map_err(|error| context.remote_failure(&error))?;
     parameters.insert(Order::IMAGE.to_owned(), image.clone());
     let order = Order {
         wanted: Wanted {
@@ -101,12 +107,8 @@ async fn at_rest(
                 context
                     .sink
                     .note("an update is under way: cancelling it is the way back");
-                match world.cancel_update(&stack.id, &new_token("cancel")).await {
-                    Ok(()) => cancelled = true,
-                    // It ended a moment ago; how, is seen now.
-                    Err(error) if error.kind == RemoteErrorKind::Refused => {}
-                    Err(error) => return Err(context.remote_failure(&error)),
-                }
+                let token = new_token("cancel");
+                cancelled = context.cancel_update(world, &stack, &token).await?;
                 context.attach(world, &stack).await?;
             }
             BeforeRollback::CancelUpdate | BeforeRollback::Attach => {
@@ -114,7 +116,7 @@ async fn at_rest(
             }
             BeforeRollback::ContinueRollback => {
                 context.continue_rollback(world, &stack).await?;
-                cancelled = true;
+                cancelled = wish.is_none();
             }
             BeforeRollback::Refuse { remedy } => return Err(Context::refused(&stack, remedy)),
         }

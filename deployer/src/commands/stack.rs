@@ -5,7 +5,7 @@ use crate::commands::{Context, REPOSITORY, is_about_another_operation, missing_o
 use crate::engine::Followed;
 use crate::error::{Failure, FailureKind};
 use crate::event::Event;
-use crate::remote::{Resource, World};
+use crate::remote::{RemoteError, RemoteErrorKind, Resource, World};
 use crate::stack::Observed;
 use crate::stack::before::{Meaning, meaning};
 use crate::stack::decide::{During, Operation};
@@ -14,6 +14,16 @@ use crate::watch::{StackEnd, StackWatch};
 
 /// Most times that a stack is looked at anew before giving up: each round mends one thing, or waits for one.
 pub(super) const ROUNDS: usize = 8;
+
+/// Whether a deletion that was asked for came about.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Deletion {
+    /// It is over.
+    Done,
+    /// It is refused as long as something else is under way.
+    NotYet,
+}
 
 impl Context<'_> {
     /// Looks at the stack by its name.
@@ -142,10 +152,18 @@ impl Context<'_> {
         let mut watch = StackWatch::prepare(world, self.sink, operation, Some(stack), Some(&token))
             .await
             .map_err(failed)?;
-        world
+        let answer = world
             .continue_rollback(&stack.id, &self.config.consent.skip, &token)
-            .await
-            .map_err(failed)?;
+            .await;
+        match answer {
+            Ok(()) => {}
+            // Somebody else has continued it.
+            Err(error) if is_about_another_operation(&error) => {
+                self.sink.note(format!("not again: {error}"));
+                return Ok(());
+            }
+            Err(error) => return Err(failed(error)),
+        }
         let end = self.follow_attached(&mut watch, stack).await?;
         match end.stack.as_ref().map(|stack| &stack.status) {
             Some(StackStatus::UpdateRollbackFailed) => {
@@ -175,7 +193,11 @@ impl Context<'_> {
 
     /// Deletes the stack and follows that to its end; where somebody else has begun something meanwhile, it is left to the
     /// caller to look again.
-    pub(super) async fn delete(&self, world: &dyn World, stack: &Observed) -> Result<(), Failure> {
+    pub(super) async fn delete(
+        &self,
+        world: &dyn World,
+        stack: &Observed,
+    ) -> Result<Deletion, Failure> {
         let failed = |error| self.remote_failure(&error);
         let token = new_token("down");
         let mut watch = StackWatch::prepare(
@@ -199,7 +221,10 @@ impl Context<'_> {
             Ok(()) => {}
             Err(error) if is_about_another_operation(&error) => {
                 self.sink.note(format!("not yet: {error}"));
-                return Ok(());
+                return Ok(Deletion::NotYet);
+            }
+            Err(error) if error.message.contains("TerminationProtection") => {
+                return Err(self.is_protected(&error));
             }
             Err(error) => return Err(failed(error)),
         }
@@ -213,7 +238,42 @@ impl Context<'_> {
                 .collect(),
         });
         let end = self.follow_deletion(&mut watch).await?;
-        self.deletion_succeeded(world, stack, end).await
+        self.deletion_succeeded(world, stack, end).await?;
+        Ok(Deletion::Done)
+    }
+
+    /// A stack that somebody has protected stays: taking that off is nothing that a flag of this program may do.
+    fn is_protected(&self, error: &RemoteError) -> Failure {
+        Failure::preflight("the stack is protected against deletion")
+            .because(error)
+            .hint(format!(
+                "if it is to go all the same: `aws cloudformation update-termination-protection --no-enable-termination-protection --stack-name {}`, then the same command again",
+                self.config.stack
+            ))
+    }
+
+    /// Cancels the update that is under way; false where that was too late, or nobody knows: what the stack comes to tells.
+    pub(super) async fn cancel_update(
+        &self,
+        world: &dyn World,
+        stack: &Observed,
+        token: &str,
+    ) -> Result<bool, Failure> {
+        let Err(error) = world.cancel_update(&stack.id, token).await else {
+            return Ok(true);
+        };
+        match error.kind {
+            // It ended a moment ago; how, is seen now.
+            RemoteErrorKind::Refused | RemoteErrorKind::NotFound => Ok(false),
+            RemoteErrorKind::Unreachable | RemoteErrorKind::Throttled | RemoteErrorKind::Server => {
+                self.sink
+                    .warn(format!("the update may not be cancelled: {error}"));
+                Ok(false)
+            }
+            RemoteErrorKind::Credentials | RemoteErrorKind::Denied => {
+                Err(self.remote_failure_under_way(&error))
+            }
+        }
     }
 
     /// Follows a deletion: it cannot be taken back, so that the first wish to stop only makes that clear.

@@ -10,10 +10,12 @@ mod ready;
 #[cfg(test)]
 mod tests;
 
+use std::pin::pin;
 use std::sync::OnceLock;
 use std::time::Instant;
 
 use futures_util::TryFutureExt as _;
+use futures_util::future::{Either, select};
 use tokio::sync::watch;
 
 use crate::commands::deploy::{Order, Site};
@@ -92,7 +94,7 @@ impl Run<'_> {
             }))
         });
         let stack_lane = self.ready_stack(&announce);
-        let ((built, early), (world, stack)) = tokio::try_join!(image_lane, stack_lane)?;
+        let ((built, early), (world, stack)) = both(image_lane, stack_lane).await?;
         let repository = self.context.repository_of(world.as_ref(), &stack).await?;
         let uri = if let Some(uri) = early.arrived_at(&repository) {
             uri
@@ -101,6 +103,7 @@ impl Run<'_> {
             let push = self.push(&built, world.as_ref(), &repository);
             self.context.unless_stopped(push).await?
         };
+        self.made.deploys(&uri);
         let order = Order {
             digest: digest_of(&uri)?,
             wanted: self.wanted(&uri),
@@ -130,6 +133,27 @@ impl Run<'_> {
             parameters,
             express: config.express,
         }
+    }
+}
+
+/// Does both side by side, and ends with the first that fails; only that a wish to stop is heard by each of them, and that the stack
+/// is left in order, is waited for.
+async fn both<I, S>(
+    image: impl Future<Output = Result<I, Failure>>,
+    stack: impl Future<Output = Result<S, Failure>>,
+) -> Result<(I, S), Failure> {
+    let (image, stack) = (pin!(image), pin!(stack));
+    match select(image, stack).await {
+        Either::Left((Ok(image), stack)) => Ok((image, stack.await?)),
+        Either::Left((Err(failure), stack)) if failure.kind == FailureKind::Interrupted => {
+            // It hears the same wish. How it ends matters more than that compiling was broken off.
+            match stack.await {
+                Err(other) if other.kind != FailureKind::Interrupted => Err(other),
+                Ok(_) | Err(_) => Err(failure),
+            }
+        }
+        Either::Left((Err(failure), _)) | Either::Right((Err(failure), _)) => Err(failure),
+        Either::Right((Ok(stack), image)) => Ok((image.await?, stack)),
     }
 }
 

@@ -13,8 +13,10 @@ pub struct History {
     /// Tokens of the requests that the operation consists of; none where it was begun by others.
     tokens: Vec<String>,
     since_ms: i64,
-    /// Statuses of the stack itself that the operation's events told.
+    /// Statuses of the stack itself that the operation's events told, and those of whoever took it over.
     reached: Vec<String>,
+    /// Has somebody else begun something on the stack since?
+    taken_over: bool,
 }
 
 impl History {
@@ -45,11 +47,17 @@ impl History {
         // The service lists the newest first; among events of one millisecond that order tells which came first.
         events.reverse();
         events.sort_by_key(|event| event.at_ms);
-        events.retain(|event| self.belongs(event) && self.seen.insert(event.id.clone()));
-        for event in &events {
-            if event.is_stack() {
+        events.retain(|event| self.seen.insert(event.id.clone()));
+        events.retain(|event| {
+            let belongs = self.belongs(event);
+            // Whoever cancels our update, say, brings it to an end that only their events tell.
+            if event.is_stack() && (belongs || !self.is_silent()) {
+                self.taken_over = !belongs;
                 self.reached.push(event.status.clone());
             }
+            belongs
+        });
+        for event in &events {
             if self.cause.is_none() && is_root_cause(event) {
                 self.cause = Some(event.clone());
             }
@@ -68,6 +76,11 @@ impl History {
     /// Did an event of the operation tell that the stack reached this status?
     pub fn reached(&self, status: &str) -> bool {
         self.reached.iter().any(|reached| reached == status)
+    }
+
+    /// Has somebody else begun something on the stack since the operation was begun?
+    pub const fn is_taken_over(&self) -> bool {
+        self.taken_over
     }
 
     /// Has the operation left no trace on the stack itself?
@@ -163,6 +176,27 @@ mod tests {
         assert!(history.reached("UPDATE_COMPLETE"));
         assert!(!history.reached("UPDATE_FAILED"));
         assert_eq!(history.cause(), None);
+    }
+
+    #[test]
+    fn what_others_do_to_our_operation_ends_it() {
+        let of = |token: &str, id, at_ms, status| {
+            let mut event = event(id, at_ms, status, None);
+            event.resource_type = "AWS::CloudFormation::Stack".to_owned();
+            event.token = Some(token.to_owned());
+            event
+        };
+        let mut history = ours();
+        history.take(vec![
+            of("ours", "2", 20, "UPDATE_IN_PROGRESS"),
+            of("theirs", "1", 10, "UPDATE_COMPLETE"),
+        ]);
+        assert!(!history.reached("UPDATE_COMPLETE"), "that was before");
+        assert!(!history.is_taken_over());
+        let taken = history.take(vec![of("theirs", "3", 30, "UPDATE_ROLLBACK_COMPLETE")]);
+        assert!(taken.is_empty());
+        assert!(history.is_taken_over());
+        assert!(history.reached("UPDATE_ROLLBACK_COMPLETE"));
     }
 
     #[test]

@@ -6,8 +6,8 @@ use super::settle::Request;
 use super::{Patience, Steady};
 use crate::names::{Digest, StackId, StackName};
 use crate::remote::{
-    Account, Caller, Identity, LogPage, Login, Logs, Proposal, Remote, Repositories, Resource,
-    Roles, Rollouts, Stacks, TemplateParameter, Wanted,
+    Account, Caller, Definition, Identity, LogPage, Login, Logs, Proposal, Remote, Repositories,
+    Resource, Roles, Rollouts, Stacks, TemplateParameter, Wanted,
 };
 use crate::rollout::{DeploymentRecord, HealthCheck, Service, StoppedTask, Target, Task};
 use crate::stack::{Observed, ResourceEvent};
@@ -34,8 +34,8 @@ impl<W: Stacks> Stacks for Steady<W> {
             .await
     }
 
-    async fn template(&self, stack: &StackId) -> Remote<String> {
-        self.repeat(Patience::LONG, || self.inner.template(stack))
+    async fn definition(&self, stack: &StackId) -> Remote<Definition> {
+        self.repeat(Patience::LONG, || self.inner.definition(stack))
             .await
     }
 

@@ -6,8 +6,8 @@ use super::FakeWorld;
 use super::moment::Moment;
 use crate::names::{Digest, StackId, StackName};
 use crate::remote::{
-    Account, Caller, Identity, LogPage, Login, Logs, Proposal, Remote, RemoteError, Repositories,
-    Resource, Roles, Rollouts, Stacks, TemplateParameter, Wanted,
+    Account, Caller, Definition, Identity, LogPage, Login, Logs, Proposal, Remote, RemoteError,
+    Repositories, Resource, Roles, Rollouts, Stacks, TemplateParameter, Wanted,
 };
 use crate::rollout::{DeploymentRecord, HealthCheck, Service, StoppedTask, Target, Task};
 use crate::stack::status::StackStatus;
@@ -72,9 +72,17 @@ impl Stacks for FakeWorld {
         Ok(since.rev().cloned().collect())
     }
 
-    async fn template(&self, _: &StackId) -> Remote<String> {
+    async fn definition(&self, _: &StackId) -> Remote<Definition> {
         self.fails("GetTemplate")?;
-        Ok("the template of before".to_owned())
+        let template = "the template of before".to_owned();
+        let mut parameters = self.state.lock().unwrap().parameters.clone();
+        if let Some(image) = &self.deployed_meanwhile {
+            parameters.insert(Observed::IMAGE.to_owned(), image.clone());
+        }
+        Ok(Definition {
+            template,
+            parameters,
+        })
     }
 
     async fn validate(&self, _: &str) -> Remote<Vec<TemplateParameter>> {

@@ -1,11 +1,11 @@
 //! The world itself.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
 use super::Transcript;
 use super::answer::{change, resource, rolled_out, targets};
-use super::moment::{Moment, There, of_others};
+use super::moment::{Moment, There, image, of_others};
 use super::script::Script;
 use crate::names::StackId;
 use crate::remote::{LogPage, Proposal, Remote, RemoteError, Resource, TemplateParameter};
@@ -48,6 +48,8 @@ pub(crate) struct FakeWorld {
     /// Parameters of the template.
     pub(super) declared: Vec<TemplateParameter>,
     pub(super) has_service_linked_roles: bool,
+    /// The image that somebody else has deployed since the stack was looked at.
+    pub(super) deployed_meanwhile: Option<String>,
 }
 
 /// What calls leave behind.
@@ -59,6 +61,8 @@ pub(super) struct State {
     token: Option<String>,
     pub(super) events: Vec<ResourceEvent>,
     failures: Vec<(&'static str, RemoteError)>,
+    /// Parameters of the stack as it was seen last.
+    pub(super) parameters: BTreeMap<String, String>,
     there: HashMap<&'static str, usize>,
 }
 
@@ -95,6 +99,16 @@ impl FakeWorld {
             lines: Script::new("FilterLogEvents", [LogPage::default()]),
             declared: Vec::new(),
             has_service_linked_roles: true,
+            deployed_meanwhile: None,
+        }
+    }
+
+    /// Somebody else has deployed the image whose digest consists of this digit since the stack was looked at.
+    pub(crate) fn deployed_meanwhile(self, digit: char) -> Self {
+        let deployed_meanwhile = Some(image(digit));
+        Self {
+            deployed_meanwhile,
+            ..self
         }
     }
 
@@ -291,6 +305,7 @@ impl State {
 
     pub(super) fn see(&mut self, there: There) -> Observed {
         self.happen(there.events);
+        self.parameters.clone_from(&there.parameters);
         Observed {
             id: self.id(),
             status: StackStatus::from(there.status),

@@ -79,15 +79,16 @@ pub fn checked(report: &Report) -> Checked {
             let off = |offset: Option<f64>| offset.unwrap_or_default().abs();
             off(one.offset_ms).total_cmp(&off(other.offset_ms))
         });
-    let mut versions: Vec<&str> = report
+    // One that names no version may run any.
+    let mut versions: Vec<Option<&str>> = report
         .instances
         .iter()
-        .filter_map(|instance| instance.version.as_deref())
+        .map(|instance| instance.version.as_deref())
         .collect();
     versions.sort_unstable();
     versions.dedup();
     let version = match versions.as_slice() {
-        [only] => Some((*only).to_owned()),
+        [Some(only)] => Some((*only).to_owned()),
         _ => None,
     };
     Checked {

@@ -33,6 +33,8 @@ pub struct Probe<'a> {
     settings: Settings,
     sink: &'a Sink,
     seen: Mutex<Probed>,
+    /// When it answered well for the last time.
+    answered: Mutex<Instant>,
 }
 
 impl<'a> Probe<'a> {
@@ -49,6 +51,7 @@ impl<'a> Probe<'a> {
             settings,
             sink,
             seen: Mutex::default(),
+            answered: Mutex::new(Instant::now()),
         }
     }
 
@@ -62,35 +65,50 @@ impl<'a> Probe<'a> {
 
     /// What was seen so far.
     pub fn seen(&self) -> Probed {
-        self.seen
+        let mut seen = self
+            .seen
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+            .clone();
+        // A gap that is still open counts, too.
+        if seen.requests > 0 {
+            seen.longest_gap_ms = seen.longest_gap_ms.max(milliseconds(self.since_answer()));
+        }
+        seen
+    }
+
+    fn since_answer(&self) -> Duration {
+        let answered = self.answered.lock();
+        answered.unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 
     async fn ask_for_ever(&self) -> std::convert::Infallible {
-        let mut answered = Instant::now();
+        self.answers_now();
         loop {
             let result = self.outside.knock(self.target, &self.settings).await;
             let failed = result.is_err();
-            let first = self.note(result.err(), answered.elapsed());
+            let first = self.note(result.err(), self.since_answer());
             if let Some(failure) = first {
                 self.sink
                     .warn(format!("a request failed during the rollout: {failure}"));
             }
             if !failed {
-                answered = Instant::now();
+                self.answers_now();
             }
             sleep(PAUSE).await;
         }
+    }
+
+    fn answers_now(&self) {
+        let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        *answered = Instant::now();
     }
 
     /// Adds a request; returns why it failed, if it was the first to fail.
     fn note(&self, failure: Option<String>, gap: Duration) -> Option<String> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.requests += 1;
-        let gap = u64::try_from(gap.as_millis()).unwrap_or(u64::MAX);
-        seen.longest_gap_ms = seen.longest_gap_ms.max(gap);
+        seen.longest_gap_ms = seen.longest_gap_ms.max(milliseconds(gap));
         let failure = failure?;
         seen.failed += 1;
         if seen.first_failure.is_some() {
@@ -99,6 +117,10 @@ impl<'a> Probe<'a> {
         seen.first_failure = Some(failure.clone());
         Some(failure)
     }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -37,6 +37,8 @@ pub struct StackEnd {
     pub stack: Option<Observed>,
     /// The first failure, if there was one.
     pub cause: Option<String>,
+    /// Did somebody else bring it to this end, by a request of their own?
+    pub taken_over: bool,
 }
 
 impl StackEnd {
@@ -45,6 +47,20 @@ impl StackEnd {
         self.cause
             .as_deref()
             .unwrap_or("CloudFormation gives no reason")
+    }
+}
+
+impl StackEnd {
+    /// Is there no stack any more?
+    pub fn is_gone(&self) -> bool {
+        let gone = |stack: &Observed| stack.status.phase() == Phase::Gone;
+        self.stack.as_ref().is_none_or(gone)
+    }
+
+    /// Was it to be deleted, and could not?
+    pub fn failed_to_go(&self) -> bool {
+        let failed = |stack: &Observed| stack.status == StackStatus::DeleteFailed;
+        self.stack.as_ref().is_some_and(failed)
     }
 }
 
@@ -175,6 +191,7 @@ impl crate::engine::Subject for StackWatch<'_> {
                 Ok(Some(StackEnd {
                     during: next,
                     cause: self.history.cause(),
+                    taken_over: self.history.is_taken_over(),
                     stack,
                 }))
             }

@@ -9,6 +9,9 @@ use crate::remote::Wanted;
 use crate::stack::Observed;
 use crate::stack::status::Phase as Moment;
 
+/// What such an update is done for.
+pub(super) const BACK: &str = "back";
+
 /// What was deployed before.
 #[derive(Debug, Clone)]
 pub(super) struct Previous {
@@ -25,13 +28,39 @@ impl Previous {
     fn digest(&self) -> Option<Digest> {
         Digest::of_image(self.image()?)
     }
+
+    /// As people tell it from others, if there was one.
+    fn shown(&self) -> Option<String> {
+        let image = self.image()?;
+        let digest = self.digest().map(|digest| digest.short().to_owned());
+        Some(digest.unwrap_or_else(|| image.to_owned()))
+    }
+}
+
+/// How our own deployment is told from those of others.
+pub(super) struct Ours {
+    /// Address of the image; empty: none.
+    pub(super) image: String,
+    /// ARN of the task definition, once it is known.
+    pub(super) task_definition: Option<String>,
+}
+
+impl Ours {
+    /// Is something else deployed by now?
+    pub(super) fn is_replaced_in(&self, stack: &Observed) -> bool {
+        let task_definition = stack.outputs.get("TaskDefinitionArn");
+        let another =
+            self.task_definition.is_some() && self.task_definition.as_ref() != task_definition;
+        another || stack.image().is_some_and(|image| image != self.image)
+    }
 }
 
 impl Site<'_> {
     /// Notes what is deployed, so that it can be put back. `wanted` is what comes in its place.
     pub(super) async fn remember(&self, stack: &Observed, wanted: &Wanted) -> Previous {
-        let (template, parameters) = if let Ok(template) = self.world.template(&stack.id).await {
-            (template, stack.parameters.clone())
+        // Read anew: it may be long since the stack was looked at. Whoever deploys from here on makes the change set invalid.
+        let (template, parameters) = if let Ok(deployed) = self.world.definition(&stack.id).await {
+            (deployed.template, deployed.parameters)
         } else {
             // The image alone is still worth putting back: with the new template, and so with the new parameters.
             let mut parameters = wanted.parameters.clone();
@@ -48,14 +77,14 @@ impl Site<'_> {
         }
     }
 
-    /// Puts back what was before, because of this failure; returns how all of it ended. `ours` is the task definition that does
-    /// not work: what somebody else has deployed in the meantime is left alone.
+    /// Puts back what was before, because of this failure; returns how all of it ended. `ours` is what does not work: what
+    /// somebody else has deployed in the meantime is left alone.
     pub(super) async fn take_back(
         &self,
         failure: Failure,
         stack: &Observed,
         previous: &Previous,
-        ours: Option<&str>,
+        ours: &Ours,
     ) -> Failure {
         if self.made_here && failure.kind == FailureKind::Interrupted {
             // Whoever made the stack takes all of it away.
@@ -73,18 +102,28 @@ impl Site<'_> {
             }
             Err(second) => return not_taken_back(failure, second),
         };
-        let foreign = ours.is_some_and(|ours| {
-            before.outputs.get("TaskDefinitionArn").map(String::as_str) != Some(ours)
-        });
-        if foreign || is_of_others(&before) {
+        if ours.is_replaced_in(&before) || is_of_others(&before) {
             return superseded(
                 &failure,
                 "somebody else has deployed in the meantime, which is left alone",
             );
         }
-        let what = previous.digest().map_or_else(
+        // What was deployed cannot stay, whatever the first sight of it was called.
+        let failure = match failure.kind {
+            FailureKind::Preflight | FailureKind::Unexpected => Failure {
+                kind: FailureKind::RolledBack,
+                ..failure
+            },
+            FailureKind::Usage
+            | FailureKind::RolledBack
+            | FailureKind::Stuck
+            | FailureKind::CheckFailed
+            | FailureKind::Busy
+            | FailureKind::Interrupted => failure,
+        };
+        let what = previous.shown().map_or_else(
             || "taking the new version away again: nothing ran before it".to_owned(),
-            |digest| format!("putting {} back, which ran before", digest.short()),
+            |version| format!("putting {version} back, which ran before"),
         );
         self.context
             .sink
@@ -92,6 +131,10 @@ impl Site<'_> {
         let work = patient.put_back(&before, previous);
         match self.context.sink.phase(Phase::Back, work).await {
             Ok(()) => taken_back(failure, previous),
+            Err(Setback::Over(second)) if second.kind == FailureKind::Busy => superseded(
+                &failure,
+                "somebody else is at work on the stack, which is left alone",
+            ),
             Err(Setback::Live(second)) if second.kind == FailureKind::CheckFailed => {
                 neither_answers(failure, second, previous)
             }
@@ -103,10 +146,10 @@ impl Site<'_> {
         let stack = &self.cleaned_up(stack).await.map_err(Setback::Over)?;
         // What was before is agreed to.
         let wanted = &previous.wanted;
-        let proposed = self.propose(stack, wanted, "back").await;
+        let proposed = self.propose(stack, wanted, BACK).await;
         if let Some(proposed) = proposed.map_err(Setback::Over)? {
             let begun = self
-                .execute(stack, &proposed, "back", previous.clone())
+                .execute(stack, &proposed, BACK, previous.clone())
                 .await
                 .map_err(Setback::Over)?;
             self.follow_update(begun).await?;
@@ -146,13 +189,17 @@ fn superseded(failure: &Failure, why: &str) -> Failure {
 }
 
 fn taken_back(failure: Failure, previous: &Previous) -> Failure {
-    let message = match previous.digest() {
-        Some(digest) => format!(
-            "{}; the version before it, {}, is in place again and answers",
+    let message = match (previous.shown(), previous.digest()) {
+        (Some(version), Some(_)) => format!(
+            "{}; the version before it, {version}, is in place again and answers",
             failure.message,
-            digest.short()
         ),
-        None => format!(
+        // Nobody could tell from its answers which version it is.
+        (Some(version), None) => format!(
+            "{}; the version before it, {version}, is in place again",
+            failure.message,
+        ),
+        (None, _) => format!(
             "{}; it was taken away again: nothing ran before it",
             failure.message
         ),
@@ -163,8 +210,8 @@ fn taken_back(failure: Failure, previous: &Previous) -> Failure {
 /// What was before is in place again, and does not pass the check either: perhaps it is not the service that is wrong.
 fn neither_answers(failure: Failure, second: Failure, previous: &Previous) -> Failure {
     let before = previous
-        .digest()
-        .map_or_else(String::new, |digest| format!(", {},", digest.short()));
+        .shown()
+        .map_or_else(String::new, |version| format!(", {version},"));
     let mut evidence = failure.evidence;
     if let Some(cause) = failure.cause {
         evidence.insert(0, format!("the new version: {cause}"));

@@ -25,6 +25,7 @@ use crate::stack::Observed;
 use crate::stack::before::{BeforeUp, before_up};
 use crate::watch::{Probe, Probed, ServiceNames};
 
+use back::Ours;
 use update::Begun;
 
 /// Where a deployment happens.
@@ -53,6 +54,12 @@ pub(super) struct Order {
 impl Order {
     /// Parameter that names the image.
     pub(super) const IMAGE: &'static str = Observed::IMAGE;
+
+    /// Address of the image that is to be deployed; empty: none.
+    fn image(&self) -> String {
+        let image = self.wanted.parameters.get(Self::IMAGE);
+        image.cloned().unwrap_or_default()
+    }
 }
 
 /// What was deployed, and seen to work.
@@ -77,6 +84,14 @@ enum Setback {
     Live(Failure),
 }
 
+impl Setback {
+    fn into_failure(self) -> Failure {
+        match self {
+            Self::Over(failure) | Self::Live(failure) => failure,
+        }
+    }
+}
+
 impl Site<'_> {
     /// Deploys; whatever does not work is taken back.
     pub(super) async fn deploy(
@@ -88,47 +103,50 @@ impl Site<'_> {
         let url = url
             .map(|url| public_url(self.context.config, url))
             .transpose()?;
-        let Some(begun) = self.begin(found, order).await? else {
-            let stack = self.observe_again(found).await?;
-            let force = self.context.config.force;
-            if force {
-                self.replace_tasks(&stack).await?;
-            }
-            let proven = self.prove(&stack, &order.digest).await;
-            let (names, url, check) = proven.map_err(unchanged)?;
-            return Ok(Deployed {
-                changed: force,
-                names,
-                url,
-                check,
-                probe: None,
-            });
-        };
-        // From here on something is under way that has to be taken back when somebody wishes to stop.
-        let _duty = self.context.stop.duty();
-        let probe = url.as_ref().map(|url| {
-            let settings = self.context.check_settings(0);
-            Probe::new(self.context.sink, self.machine, &url.target, settings)
+        let begun = self.begin(found, order).await?;
+        let force = self.context.config.force;
+        let changed = begun.is_some() || force;
+        let work = Box::pin(async {
+            let Some(begun) = begun else {
+                let stack = self.observe_again(found).await?;
+                if force {
+                    self.replace_tasks(&stack).await?;
+                }
+                let proven = self.prove(&stack, &order.digest).await;
+                return proven.map_err(|setback| self.unchanged(setback));
+            };
+            // From here on something is under way that has to be taken back when somebody wishes to stop.
+            let _duty = self.context.stop.duty();
+            self.carry_out(begun, order).await
         });
-        let work = Box::pin(self.carry_out(begun, order));
-        let result = match &probe {
-            Some(probe) => probe.during(work).await,
-            None => work.await,
+        let (result, probe) = match url.as_ref().filter(|_| changed) {
+            Some(url) => self.probed(url, work).await,
+            None => (work.await, None),
         };
-        let probe = probe.map(|probe| probe.seen());
-        if let Some(probe) = &probe {
-            self.context.sink.send(&Event::Probed {
-                probe: probe.clone(),
-            });
-        }
         let (names, url, check) = result?;
         Ok(Deployed {
-            changed: true,
+            changed,
             names,
             url,
             check,
             probe,
         })
+    }
+
+    /// Does this work, and asks the service for as long as that takes.
+    async fn probed<T>(
+        &self,
+        url: &PublicUrl,
+        work: impl Future<Output = T>,
+    ) -> (T, Option<Probed>) {
+        let settings = self.context.check_settings(0);
+        let probe = Probe::new(self.context.sink, self.machine, &url.target, settings);
+        let result = probe.during(work).await;
+        let probe = probe.seen();
+        self.context.sink.send(&Event::Probed {
+            probe: probe.clone(),
+        });
+        (result, Some(probe))
     }
 
     /// Has ECS start new tasks of the version that is in place.
@@ -141,6 +159,33 @@ impl Site<'_> {
             .redeploy(&names.cluster, &names.service)
             .await
             .map_err(|error| self.context.remote_failure_under_way(&error))
+    }
+
+    /// The failure of a version that was found, not deployed: there is nothing to put back, and a person has to decide.
+    fn unchanged(&self, setback: Setback) -> Failure {
+        let message = match &setback {
+            Setback::Live(failure) if failure.kind == FailureKind::RolledBack => {
+                "nothing had to be changed, but the version in place does not run".to_owned()
+            }
+            Setback::Live(failure) if failure.kind == FailureKind::CheckFailed => {
+                format!("nothing had to be changed, but {}", failure.message)
+            }
+            Setback::Over(_) | Setback::Live(_) => return setback.into_failure(),
+        };
+        let config = self.context.config;
+        Failure {
+            kind: FailureKind::Stuck,
+            message,
+            ..setback.into_failure()
+        }
+        .hint(format!(
+            "go back to the version before: `{}`",
+            command_line(config, "rollback")
+        ))
+        .hint(format!(
+            "or start it anew: `{} --force`",
+            command_line(config, "up")
+        ))
     }
 
     /// Reports what was achieved since this moment.
@@ -243,17 +288,26 @@ impl Site<'_> {
             Ok(()) => {}
             Err(Setback::Over(failure)) => return Err(failure),
             Err(Setback::Live(failure)) => {
-                return Err(self.take_back(failure, &stack, &previous, None).await);
+                let ours = Ours {
+                    image: order.image(),
+                    task_definition: None,
+                };
+                return Err(self.take_back(failure, &stack, &previous, &ours).await);
             }
         }
         let stack = self.observe_again(&stack).await?;
-        let ours = stack.outputs.get("TaskDefinitionArn").cloned();
+        let ours = Ours {
+            image: order.image(),
+            task_definition: stack.outputs.get("TaskDefinitionArn").cloned(),
+        };
+        if ours.is_replaced_in(&stack) {
+            return Err(superseded_before_the_check());
+        }
         match self.prove(&stack, &order.digest).await {
             Ok(proven) => Ok(proven),
             Err(Setback::Over(failure)) => Err(failure),
             Err(Setback::Live(failure)) => {
-                let ours = ours.as_deref();
-                Err(self.take_back(failure, &stack, &previous, ours).await)
+                Err(self.take_back(failure, &stack, &previous, &ours).await)
             }
         }
     }
@@ -264,30 +318,29 @@ impl Site<'_> {
         stack: &Observed,
         digest: &Digest,
     ) -> Result<(ServiceNames, PublicUrl, Checked), Setback> {
-        let over = |key| Setback::Over(missing_output(key));
-        let names = ServiceNames::of_outputs(&stack.outputs).map_err(over)?;
-        let url = stack.outputs.get("Url").ok_or("Url").map_err(over)?;
-        let url = public_url(self.context.config, url).map_err(Setback::Over)?;
+        let missing = |key| Setback::Live(missing_output(key));
+        let names = ServiceNames::of_outputs(&stack.outputs).map_err(missing)?;
+        let url = stack.outputs.get("Url").ok_or("Url").map_err(missing)?;
+        let url = public_url(self.context.config, url).map_err(Setback::Live)?;
         let sink = self.context.sink;
         sink.phase(Phase::Rollout, self.rollout(&names)).await?;
-        let check = sink.phase(Phase::Check, self.verify(&url, digest)).await?;
+        // As many as this stack runs: what is put back may run another number than what was to come.
+        let tasks = stack.parameters.get("DesiredCount");
+        let tasks = tasks.and_then(|tasks| tasks.parse().ok());
+        let tasks = tasks.unwrap_or(self.context.config.tasks);
+        let work = self.verify(&url, digest, tasks);
+        let check = sink.phase(Phase::Check, work).await?;
         Ok((names, url, check))
     }
 }
 
-/// The failure of a version that was found, not deployed: there is nothing to put back.
-fn unchanged(setback: Setback) -> Failure {
-    match setback {
-        Setback::Live(failure) if failure.kind == FailureKind::RolledBack => Failure {
-            message: "nothing had to be changed, but the version in place does not run".to_owned(),
-            ..failure
-        },
-        Setback::Live(failure) if failure.kind == FailureKind::CheckFailed => Failure {
-            message: format!("nothing had to be changed, but {}", failure.message),
-            ..failure
-        },
-        Setback::Over(failure) | Setback::Live(failure) => failure,
-    }
+/// Somebody else's deployment took the place of ours before it was checked.
+fn superseded_before_the_check() -> Failure {
+    Failure::new(
+        FailureKind::Busy,
+        "somebody else has deployed in the meantime, which is left alone",
+    )
+    .hint("`deployer status` shows what runs")
 }
 
 impl Context<'_> {

@@ -1,6 +1,6 @@
 //! The update: a change set, shown, agreed to and executed.
 
-use super::back::Previous;
+use super::back::{BACK, Previous};
 use super::{Order, Setback, Site};
 use crate::commands::explain::Ended;
 use crate::commands::new_token;
@@ -10,6 +10,7 @@ use crate::error::{Failure, FailureKind};
 use crate::event::{Event, Phase};
 use crate::remote::{Proposal, RemoteErrorKind, Wanted, World};
 use crate::stack::Observed;
+use crate::stack::before::{BeforeUp, before_up};
 use crate::stack::change::Change;
 use crate::stack::decide::{During, Operation};
 use crate::stop::Duty;
@@ -24,6 +25,8 @@ pub(super) struct Begun<'a> {
     /// Types of the resources that it concerns.
     resource_types: Vec<String>,
     watch: UpdateWatch<'a>,
+    /// What it is done for.
+    purpose: String,
     _duty: Duty,
 }
 
@@ -93,12 +96,29 @@ impl<'a> Site<'a> {
                 } else {
                     failure
                 }
-            })?;
+            });
+        let id = match id {
+            Ok(id) => id,
+            Err(failure) => return Err(self.unless_the_stack_changed(stack, failure).await),
+        };
         let mut subject = ChangeSet {
             world: self.world,
             id: &id,
         };
-        let proposal = match context.follow(&mut subject).await {
+        let proposal = match context.follow_for(&mut subject, config.timeout).await {
+            Ok(Followed::Ended(proposal)) => Ok(proposal),
+            Ok(Followed::Stopped) => Err(Failure::interrupted()),
+            Ok(Followed::DeadlinePassed) => Err(Failure::new(
+                FailureKind::Unexpected,
+                format!(
+                    "the change set was not ready within {} s",
+                    config.timeout.as_secs()
+                ),
+            )
+            .hint("nothing was changed: try again")),
+            Err(failure) => Err(failure),
+        };
+        let proposal = match proposal {
             Ok(proposal) => proposal,
             Err(failure) => {
                 self.discard(&id).await;
@@ -128,6 +148,23 @@ impl<'a> Site<'a> {
                 FailureKind::Unexpected,
                 "the change set is not ready",
             )),
+        }
+    }
+
+    /// Why a change was refused: the template, unless somebody has brought the stack where it takes no change at all.
+    async fn unless_the_stack_changed(&self, stack: &Observed, failure: Failure) -> Failure {
+        if failure.kind != FailureKind::Preflight {
+            return failure;
+        }
+        match self.observe_again(stack).await {
+            Err(gone) if gone.kind == FailureKind::Busy => gone,
+            Ok(found) if before_up(Some(&found.status)) != BeforeUp::Update => Failure::new(
+                FailureKind::Busy,
+                "another operation is under way on the stack",
+            )
+            .because(format!("it is {} in the meantime", found.status))
+            .hint("wait for it: run the same command again"),
+            Ok(_) | Err(_) => failure,
         }
     }
 
@@ -191,6 +228,7 @@ impl<'a> Site<'a> {
                 .map(|change| change.resource_type.clone())
                 .collect(),
             watch: UpdateWatch::new(world, sink, watch, stack),
+            purpose: purpose.to_owned(),
             _duty: duty,
         })
     }
@@ -202,8 +240,10 @@ impl<'a> Site<'a> {
             stack,
             resource_types,
             mut watch,
+            purpose,
             ..
         } = begun;
+        let back = purpose == BACK;
         context.sink.send(&Event::OperationBegun {
             operation: "update",
             stack_id: stack.id.clone(),
@@ -212,19 +252,15 @@ impl<'a> Site<'a> {
         let limit = context.config.timeout;
         let followed = context.follow_for(&mut watch, limit).await;
         let why = match followed.map_err(Setback::Over)? {
-            Followed::Ended(end) => return self.judge(end, None),
+            Followed::Ended(end) => return self.judge(end, None, back),
             Followed::DeadlinePassed => context.overdue("the update"),
             Followed::Stopped => Failure::interrupted(),
         };
         context.sink.note("cancelling the update");
         let token = new_token("cancel");
         watch.also(&token);
-        match self.world.cancel_update(&stack.id, &token).await {
-            Ok(()) => {}
-            // It ended a moment ago; how, is seen now.
-            Err(error) if error.kind == RemoteErrorKind::Refused => {}
-            Err(error) => return Err(Setback::Over(context.remote_failure_under_way(&error))),
-        }
+        let cancelled = context.cancel_update(self.world, &stack, &token).await;
+        cancelled.map_err(Setback::Over)?;
         // Once is enough: the way back is followed to its end.
         let patient = Site {
             context: context.heedless(),
@@ -232,15 +268,15 @@ impl<'a> Site<'a> {
         };
         let followed = patient.context.follow_for(&mut watch, limit).await;
         match followed.map_err(Setback::Over)? {
-            Followed::Ended(end) => self.judge(end, Some(why)),
+            Followed::Ended(end) => self.judge(end, Some(why), back),
             Followed::DeadlinePassed | Followed::Stopped => Err(Setback::Over(
                 Failure { kind: why.kind.still_under_way(), ..why }.hint("cancelling takes long, and goes on by itself: `deployer status --watch` follows it"),
             )),
         }
     }
 
-    /// What an update came to; `cancelled` is why it was cancelled, if it was.
-    fn judge(&self, end: UpdateEnd, cancelled: Option<Failure>) -> Result<(), Setback> {
+    /// What an update came to; `cancelled` is why it was cancelled, if it was, and `back` whether it was to put back what was before.
+    fn judge(&self, end: UpdateEnd, cancelled: Option<Failure>, back: bool) -> Result<(), Setback> {
         let UpdateEnd {
             stack: end,
             evidence,
@@ -261,11 +297,31 @@ impl<'a> Site<'a> {
                 let failure = Failure { message, ..why };
                 self.context.explained(failure, &evidence, Ended::ForGood)
             }
+            (During::RolledBack, None) if end.taken_over => Failure::new(
+                FailureKind::Busy,
+                "somebody else has cancelled the update; what was there before it is in place again",
+            )
+            .hint("`deployer status` shows what runs"),
+            (During::RolledBack, None) if back => explained(Failure::new(
+                FailureKind::Stuck,
+                "CloudFormation did not get back to it, and the version that does not work is still in place",
+            )),
             (During::RolledBack, None) => explained(Failure::new(
                 FailureKind::RolledBack,
                 "the update failed; what was there before is in place again",
             ))
             .hint("mend what it names, then run `deployer up` again"),
+            (During::LeftToDelete, _) if end.is_gone() => Failure::new(
+                FailureKind::Busy,
+                "somebody deleted the stack in the meantime",
+            )
+            .hint("`deployer up` makes it anew"),
+            (During::Stuck, _) if end.failed_to_go() => Failure::new(
+                FailureKind::Stuck,
+                "somebody tried to delete the stack in the meantime, which failed",
+            )
+            .because(end.stack.as_ref().and_then(|stack| stack.reason.as_deref()).unwrap_or("CloudFormation gives no reason"))
+            .hint("`deployer down` says what holds it, and tries again"),
             (
                 During::Stuck
                 | During::LeftToDelete

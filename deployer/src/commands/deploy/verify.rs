@@ -42,15 +42,16 @@ impl Site<'_> {
         )))
     }
 
-    /// Looks from outside until all tasks answer from the image with this digest.
+    /// Looks from outside until so many tasks, and no other, answer from the image with this digest.
     pub(super) async fn verify(
         &self,
         url: &PublicUrl,
         digest: &Digest,
+        tasks: u32,
     ) -> Result<Checked, Setback> {
         let context = self.context;
         let config = context.config;
-        let settings = context.check_settings(config.tasks);
+        let settings = context.check_settings(tasks);
         let outside = self.machine;
         let mut subject = Verification::new(context.sink, outside, &url.target, settings, digest);
         let followed = context

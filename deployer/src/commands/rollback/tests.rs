@@ -364,3 +364,17 @@ async fn an_update_that_ends_just_as_it_is_cancelled() {
     assert!(text.contains("> ExecuteChangeSet"), "{text}");
     assert!(text.ends_with("exit code 0\n"), "{text}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_rollback_that_got_stuck_is_continued_on_the_way_to_another_version() {
+    let world = with_a_past([
+        at("UPDATE_ROLLBACK_FAILED").with_image('c'),
+        at("UPDATE_ROLLBACK_COMPLETE").after([event("clock", "UPDATE_ROLLBACK_COMPLETE")]),
+        at("UPDATE_ROLLBACK_COMPLETE").with_image('b'),
+    ])
+    .proposals([crate::remote::Proposal::Empty]);
+    let text = going_back(world, Some("cccc")).await;
+    let proposed = text.lines().find(|line| line.contains("CreateChangeSet"));
+    let proposed = proposed.unwrap_or_else(|| panic!("nothing is proposed: {text}"));
+    assert!(proposed.contains("sha256:cccc"), "{text}");
+}

@@ -1,5 +1,6 @@
 //! The stack that a run makes: taken away again when the run is stopped before it came to its end.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::commands::Context;
@@ -7,6 +8,7 @@ use crate::commands::down::take_down;
 use crate::error::{Failure, FailureKind};
 use crate::names::StackId;
 use crate::remote::World;
+use crate::stack::Observed;
 use crate::stop::Duty;
 
 /// What this run made, if anything.
@@ -18,6 +20,8 @@ struct Making {
     stack: StackId,
     /// Is it still being created?
     unfinished: bool,
+    /// The image that this run deploys to it.
+    image: Option<String>,
     _duty: Duty,
 }
 
@@ -32,6 +36,7 @@ impl Made {
             world: Arc::clone(world),
             stack: stack.clone(),
             unfinished: true,
+            image: None,
             _duty: context.stop.duty(),
         });
     }
@@ -40,6 +45,13 @@ impl Made {
     pub(super) fn finished(&self) {
         if let Some(making) = self.state().as_mut() {
             making.unfinished = false;
+        }
+    }
+
+    /// Notes that this image is about to be deployed to it.
+    pub(super) fn deploys(&self, image: &str) {
+        if let Some(making) = self.state().as_mut() {
+            making.image = Some(image.to_owned());
         }
     }
 
@@ -67,8 +79,24 @@ impl Made {
             .sink
             .note("deleting the stack that was begun: there was none before");
         // As `down` does: it may not be possible yet.
-        let deletion = take_down(context, making.world.as_ref(), Some(making.stack)).await;
+        let of_others = AtomicBool::new(false);
+        let of_this_run = |stack: &Observed| match stack.image() {
+            Some(image) if making.image.as_deref() != Some(image) => {
+                of_others.store(true, Ordering::Relaxed);
+                Err(Failure::new(
+                    FailureKind::Busy,
+                    "somebody else has deployed to it in the meantime",
+                ))
+            }
+            Some(_) | None => Ok(()),
+        };
+        let world = making.world.as_ref();
+        let deletion = take_down(context, world, Some(making.stack.clone()), &of_this_run).await;
         match deletion {
+            Err(second) if of_others.load(Ordering::Relaxed) => failure.hint(format!(
+                "the stack that was begun stays: {}",
+                second.message
+            )),
             Ok(_gone) => Failure {
                 message: format!(
                     "{}; the stack that was begun is deleted again",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::{Destination, Run};
-use crate::commands::stack::ROUNDS;
+use crate::commands::stack::{Deletion, ROUNDS};
 use crate::commands::{Context, REPOSITORY, new_token};
 use crate::engine::Followed;
 use crate::error::{Failure, FailureKind};
@@ -15,8 +15,18 @@ use crate::remote::{RemoteErrorKind, World};
 use crate::stack::before::{BeforeUp, before_up};
 use crate::stack::decide::{During, Operation};
 use crate::stack::resource::unconditional_types;
+use crate::stack::status::StackStatus;
 use crate::stack::{Observed, ResourceEvent};
 use crate::watch::StackWatch;
+
+/// What is tried, or looked at, a second time, but no third.
+#[derive(Default)]
+struct Patience {
+    /// A stack that is nothing but a change set.
+    reviewed: bool,
+    /// A creation that failed because the account is new.
+    introduced: bool,
+}
 
 impl Run<'_> {
     /// Gets a stack that can take an image: connects, then creates, repairs or awaits the stack.
@@ -37,7 +47,11 @@ impl Run<'_> {
                 repository: repository.to_owned(),
             }));
         };
+        let mut patience = Patience::default();
         for _ in 0..ROUNDS {
+            if context.stop.is_wished() {
+                return Err(Failure::interrupted());
+            }
             let found = context.observe(world.as_ref()).await?;
             context.sink.send(&Event::StackFound {
                 status: found.as_ref().map(|stack| stack.status.clone()),
@@ -46,7 +60,7 @@ impl Run<'_> {
             match (decision, found) {
                 (BeforeUp::Create, _) | (_, None) => {
                     context.make_sure_of_roles(world.as_ref()).await;
-                    let work = self.create(&world, &announce);
+                    let work = self.create(&world, &announce, &mut patience);
                     if let Some(stack) = context.sink.phase(Phase::Create, work).await? {
                         // Usually known since the event that told of it; the push must not wait for one that was missed.
                         announce(&context.repository_of(world.as_ref(), &stack).await?);
@@ -60,6 +74,13 @@ impl Run<'_> {
                 (BeforeUp::Attach, Some(stack)) => {
                     context.wait_for(world.as_ref(), &stack).await?;
                 }
+                // Right after a change set was executed, it may be a stale read.
+                (BeforeUp::Recreate, Some(stack))
+                    if stack.status == StackStatus::ReviewInProgress
+                        && !std::mem::replace(&mut patience.reviewed, true) =>
+                {
+                    tokio::time::sleep(context.config.access.pace.poll).await;
+                }
                 (BeforeUp::Recreate, Some(stack)) => {
                     let reason = stack.reason.as_deref().filter(|reason| !reason.is_empty());
                     let why = reason
@@ -70,7 +91,10 @@ impl Run<'_> {
                         stack.status
                     ));
                     let work = context.delete(world.as_ref(), &stack);
-                    context.sink.phase(Phase::Delete, work).await?;
+                    let begun = context.sink.phase(Phase::Delete, work).await?;
+                    if begun == Deletion::NotYet {
+                        context.wait_for(world.as_ref(), &stack).await?;
+                    }
                 }
                 (BeforeUp::ContinueRollback, Some(stack)) => {
                     context.continue_rollback(world.as_ref(), &stack).await?;
@@ -89,8 +113,11 @@ impl Run<'_> {
         &self,
         world: &Arc<dyn World>,
         announce: &(dyn Fn(&str) + Sync),
+        patience: &mut Patience,
     ) -> Result<Option<Observed>, Failure> {
         let context = self.context;
+        // From here on there may be a stack that has to be taken away again when somebody wishes to stop.
+        let _duty = context.stop.duty();
         let failed = |error| context.remote_failure(&error);
         let token = new_token("up");
         let Some(id) = self.ask_for_creation(world.as_ref(), &token).await? else {
@@ -132,7 +159,10 @@ impl Run<'_> {
                 self.made.finished();
                 Ok(Some(stack))
             }
-            (During::LeftToDelete, _) if end.cause.as_deref().is_some_and(is_of_a_new_account) => {
+            (During::LeftToDelete, _)
+                if end.cause.as_deref().is_some_and(is_of_a_new_account)
+                    && !std::mem::replace(&mut patience.introduced, true) =>
+            {
                 self.made.keep();
                 context.sink.warn(
                     "the account had no service-linked role; AWS makes it at the first attempt, so here is the second",

@@ -8,6 +8,7 @@ mod going_back;
 mod interrupted;
 mod not_creating;
 mod not_updating;
+mod others;
 mod roles;
 mod rolling_out;
 mod updating;

@@ -9,7 +9,8 @@ use crate::commands::machine::Machine as _;
 use crate::remote::RemoteErrorKind;
 use crate::testing::answer::resource;
 use crate::testing::moment::{
-    absent, at, error, event, event_because, expired, failed, out_of_order, throttled, unreachable,
+    absent, at, error, event, event_because, expired, failed, of_others, out_of_order, throttled,
+    unreachable,
 };
 use crate::testing::{FakeMachine, FakeWorld, settings};
 
@@ -198,6 +199,42 @@ async fn what_is_retained_is_named_and_not_called_gone() {
       hint: it may cost money: delete it by hand
     exit code 5
     ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stack_that_is_protected_stays() {
+    let message = "Stack [clock] cannot be deleted while TerminationProtection is enabled";
+    let world = FakeWorld::new([at("UPDATE_COMPLETE")]).failing(
+        "DeleteStack",
+        error(RemoteErrorKind::Refused, "ValidationError", message),
+    );
+    insta::assert_snapshot!(taking_down(world).await, @"
+    the stack is UPDATE_COMPLETE
+    delete: begun
+    > DeleteStack clock/1 (refused)
+    error: the stack is protected against deletion
+      because: DeleteStack: Stack [clock] cannot be deleted while TerminationProtection is enabled (ValidationError)
+      hint: if it is to go all the same: `aws cloudformation update-termination-protection --no-enable-termination-protection --stack-name clock`, then the same command again
+    exit code 3
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_creation_that_cannot_be_deleted_yet_is_waited_for() {
+    let message = "Stack [clock] is in CREATE_IN_PROGRESS state and can not be deleted";
+    let refusal = || error(RemoteErrorKind::Refused, "ValidationError", message);
+    let world = FakeWorld::new([
+        at("CREATE_IN_PROGRESS"),
+        at("CREATE_IN_PROGRESS"),
+        at("CREATE_COMPLETE").after([of_others(event("clock", "CREATE_COMPLETE"))]),
+        at("CREATE_COMPLETE"),
+        deleting(),
+        deleted(),
+    ])
+    .failing("DeleteStack", refusal());
+    let text = taking_down(world).await;
+    assert!(text.contains("not yet: "), "{text}");
+    assert!(text.ends_with("exit code 0\n"), "{text}");
 }
 
 #[tokio::test(start_paused = true)]

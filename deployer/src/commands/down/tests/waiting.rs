@@ -208,3 +208,15 @@ async fn whatever_is_under_way_is_waited_for_then_deleted() {
         );
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_update_that_may_not_be_cancelled_is_no_secret() {
+    let message = "cloudformation:CancelUpdateStack is not allowed";
+    let world = FakeWorld::new([at("UPDATE_IN_PROGRESS")]).failing(
+        "CancelUpdateStack",
+        error(RemoteErrorKind::Denied, "AccessDenied", message),
+    );
+    let text = taking_down(world).await;
+    assert!(text.contains("may not do what is needed"), "{text}");
+    assert!(text.ends_with("exit code 1\n"), "{text}");
+}

@@ -66,7 +66,9 @@ async fn a_service_that_does_not_answer() {
       because: the answer has status 503
       hint: look yourself: `curl -i http://clock.example/now`
       hint: allow more time: `--verify-timeout 5m`
-    exit code 6
+      hint: go back to the version before: `deployer rollback --stack clock --profile work`
+      hint: or start it anew: `deployer up --stack clock --profile work --force`
+    exit code 5
     ");
 }
 
@@ -78,6 +80,8 @@ async fn a_service_that_answers_from_another_image() {
       because: version 0.1.0+aaaaaaaaaaaa answers, which is not of image 0123456789ab
       hint: look yourself: `curl -i http://clock.example/now`
       hint: allow more time: `--verify-timeout 5m`
-    exit code 6
+      hint: go back to the version before: `deployer rollback --stack clock --profile work`
+      hint: or start it anew: `deployer up --stack clock --profile work --force`
+    exit code 5
     ");
 }

@@ -216,6 +216,8 @@ async fn what_a_failed_creation_left_is_deleted_and_made_anew() {
 async fn a_stack_that_waits_for_a_review_never_moves() {
     let world = FakeWorld::new([
         at("REVIEW_IN_PROGRESS"),
+        // It may have been a stale read.
+        at("REVIEW_IN_PROGRESS"),
         at("DELETE_COMPLETE"),
         absent(),
         begun(),
@@ -228,6 +230,7 @@ async fn a_stack_that_waits_for_a_review_never_moves() {
     image: begun
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    the stack is REVIEW_IN_PROGRESS
     the stack is REVIEW_IN_PROGRESS
     warning: the stack is REVIEW_IN_PROGRESS: it can only be deleted and made anew
     delete: begun

@@ -275,7 +275,7 @@ async fn the_way_back_fails_too() {
     UPDATE_ROLLBACK_COMPLETE stack (clock)
     probe: 0 of 1000 requests failed meanwhile
     error: the new version did not start, and what was there before could not be put back
-      because: the update failed; what was there before is in place again: service on Fargate (Service): the image cannot be pulled
+      because: CloudFormation did not get back to it, and the version that does not work is still in place: service on Fargate (Service): the image cannot be pulled
       | before that: ECS deployment circuit breaker: tasks failed to start.
       hint: see what runs: `deployer status`, `deployer history`
       hint: go back by hand: `deployer rollback`

@@ -118,6 +118,31 @@ async fn while_compiling_beside_a_stack_that_was_created() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn while_the_remains_of_another_attempt_are_deleted() {
+    let deleting = || at("DELETE_IN_PROGRESS").after([event("clock", "DELETE_IN_PROGRESS")]);
+    let world = FakeWorld::new([
+        at("ROLLBACK_COMPLETE"),
+        deleting(),
+        deleting(),
+        deleting(),
+        at("DELETE_COMPLETE").after([event("clock", "DELETE_COMPLETE")]),
+    ]);
+    let machine = FakeMachine::new(world)
+        .compiling_for(Duration::from_mins(10))
+        .interrupted_after(Duration::from_secs_f64(3.5));
+    let text = bringing_up_on(machine).await;
+    let (_, rest) = text.split_once("^C\n").unwrap();
+    insta::assert_snapshot!(rest, @"
+    warning: a deletion cannot be taken back: following it to its end; once more to leave it to itself
+    DELETE_IN_PROGRESS stack (clock)
+    DELETE_COMPLETE stack (clock)
+    delete: done in 0.0 s
+    error: interrupted
+    exit code 130
+    ");
+}
+
+#[tokio::test(start_paused = true)]
 async fn while_the_change_set_is_computed() {
     let world = FakeWorld::new([running()]).proposals([Proposal::Pending]);
     insta::assert_snapshot!(from_the_key_on(6.0, world).await, @"

@@ -87,7 +87,9 @@ async fn a_service_that_goes_back_is_a_failure_with_evidence() {
       | and 2 more like it
       hint: read its log: `deployer logs --stack clock --profile work --since 1h`
       hint: mend the program or its settings, then run `deployer up` again
-    exit code 4
+      hint: go back to the version before: `deployer rollback --stack clock --profile work`
+      hint: or start it anew: `deployer up --stack clock --profile work --force`
+    exit code 5
     ");
 }
 
@@ -108,7 +110,9 @@ async fn evidence_that_cannot_be_had_hides_nothing() {
       | task 01234567: Essential container in task exited, exit code 101
       hint: read its log: `deployer logs --stack clock --profile work --since 1h`
       hint: mend the program or its settings, then run `deployer up` again
-    exit code 4
+      hint: go back to the version before: `deployer rollback --stack clock --profile work`
+      hint: or start it anew: `deployer up --stack clock --profile work --force`
+    exit code 5
     ");
 }
 
@@ -198,7 +202,9 @@ async fn all_that_goes_wrong_is_told_once() {
       hint: try it here: start the program, then `curl -i http://localhost:8080/health`
       hint: read its log: `deployer logs --stack clock --profile work --since 1h`
       hint: mend the program or its settings, then run `deployer up` again
-    exit code 4
+      hint: go back to the version before: `deployer rollback --stack clock --profile work`
+      hint: or start it anew: `deployer up --stack clock --profile work --force`
+    exit code 5
     ");
 }
 
@@ -243,7 +249,9 @@ async fn a_log_that_arrives_late() {
       |   thread 'main' panicked
       hint: read its log: `deployer logs --stack clock --profile work --since 1h`
       hint: mend the program or its settings, then run `deployer up` again
-    exit code 4
+      hint: go back to the version before: `deployer rollback --stack clock --profile work`
+      hint: or start it anew: `deployer up --stack clock --profile work --force`
+    exit code 5
     ");
 }
 
@@ -254,7 +262,9 @@ async fn a_service_that_is_gone() {
     error: nothing had to be changed, but the version in place does not run
       because: the service does not exist
       hint: mend the program or its settings, then run `deployer up` again
-    exit code 4
+      hint: go back to the version before: `deployer rollback --stack clock --profile work`
+      hint: or start it anew: `deployer up --stack clock --profile work --force`
+    exit code 5
     ");
 }
 
@@ -271,7 +281,9 @@ async fn targets_that_never_become_healthy() {
       hint: allow more time: `--timeout 1h`
       hint: try it here: start the program, then `curl -i http://localhost:8080/health`
       hint: read its log: `deployer logs --stack clock --profile work --since 1h`
-    exit code 4
+      hint: go back to the version before: `deployer rollback --stack clock --profile work`
+      hint: or start it anew: `deployer up --stack clock --profile work --force`
+    exit code 5
     ");
 }
 
