@@ -250,9 +250,9 @@ pub fn resolve(
         })?,
     };
     let tasks = sizes.tasks.or(file.service.tasks).unwrap_or(2);
-    if !(2..=100).contains(&tasks) {
+    if !(2..=50).contains(&tasks) {
         return Err(Failure::preflight(format!("`tasks` cannot be {tasks}"))
-            .hint("set it to a number from 2 (one for each zone) to 100"));
+            .hint("set it to a number from 2 (one for each zone) to 50"));
     }
 
     let port = file.service.port.unwrap_or(LOCAL_PORT);

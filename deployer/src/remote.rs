@@ -178,6 +178,8 @@ pub trait Stacks: Send + Sync {
     async fn delete(&self, stack: &StackId, retain: &[String], token: &str) -> Remote<()>;
     /// Cancels an update that is under way.
     async fn cancel_update(&self, stack: &StackId, token: &str) -> Remote<()>;
+    /// Rolls back an update that failed and was left as it was.
+    async fn roll_back(&self, stack: &StackId, token: &str) -> Remote<()>;
     /// Continues a rollback that failed, without the resources to be skipped (logical names): those stay as they are.
     async fn continue_rollback(&self, stack: &StackId, skip: &[String], token: &str) -> Remote<()>;
 }
@@ -207,8 +209,8 @@ pub trait Repositories: Send + Sync {
 pub trait Rollouts: Send + Sync {
     /// The service, if it exists and is not deleted.
     async fn service(&self, cluster: &str, service: &str) -> Remote<Option<Service>>;
-    /// Has the service replace its tasks, with the task definition that it has.
-    async fn redeploy(&self, cluster: &str, service: &str) -> Remote<()>;
+    /// Has the service replace its tasks, with the task definition that it has; returns the deployment, where it is told.
+    async fn redeploy(&self, cluster: &str, service: &str) -> Remote<Option<String>>;
     /// Tasks of the service that run or are about to.
     async fn tasks(&self, cluster: &str, service: &str) -> Remote<Vec<Task>>;
     /// Tasks of the service that stopped, as far as they are still remembered: or else those of the cluster that this

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use aws_sdk_cloudformation::types::{
-    self, Capability, ChangeSetStatus, DeploymentConfig, DeploymentConfigMode, TemplateStage,
+    self, Capability, ChangeSetStatus, DeploymentConfig, DeploymentConfigMode, EventFilter,
+    TemplateStage,
 };
 
 use super::error::incomplete;
@@ -183,11 +184,11 @@ impl Stacks for Aws {
                 Some(ChangeSetStatus::CreateComplete) => {}
                 Some(ChangeSetStatus::Failed | ChangeSetStatus::DeleteFailed) => {
                     let reason = answer.status_reason.unwrap_or_default();
-                    return Ok(if says_unchanged(&reason) {
-                        Proposal::Empty
-                    } else {
-                        Proposal::Failed(reason)
-                    });
+                    if says_unchanged(&reason) {
+                        return Ok(Proposal::Empty);
+                    }
+                    let details = self.failed_validations(change_set).await;
+                    return Ok(Proposal::Failed(reason + &details));
                 }
                 Some(_) => return Ok(Proposal::Pending),
             }
@@ -243,6 +244,17 @@ impl Stacks for Aws {
         Ok(())
     }
 
+    async fn roll_back(&self, stack: &StackId, token: &str) -> Remote<()> {
+        self.cloudformation
+            .rollback_stack()
+            .stack_name(stack.as_str())
+            .client_request_token(token)
+            .send()
+            .await
+            .map_err(error::of("RollbackStack"))?;
+        Ok(())
+    }
+
     async fn continue_rollback(&self, stack: &StackId, skip: &[String], token: &str) -> Remote<()> {
         self.cloudformation
             .continue_update_rollback()
@@ -262,6 +274,28 @@ fn some(names: &[String]) -> Option<Vec<String>> {
 }
 
 impl Aws {
+    /// What a validation found wrong with a change set, where the endpoint tells: its reason may only name the validation.
+    async fn failed_validations(&self, change_set: &str) -> String {
+        let failed = EventFilter::builder().failed_events(true).build();
+        let answer = self
+            .cloudformation
+            .describe_events()
+            .change_set_name(change_set)
+            .filters(failed)
+            .send()
+            .await;
+        let events = answer.ok().and_then(|answer| answer.operation_events);
+        let mut details = String::new();
+        for event in events.into_iter().flatten() {
+            if let Some(reason) = &event.validation_status_reason {
+                let name = event.logical_resource_id().unwrap_or("the template");
+                let path = event.validation_path().unwrap_or_default();
+                details.extend(["; ", name, " ", path, ": ", reason]);
+            }
+        }
+        details
+    }
+
     /// One page of a stack's events, the newest first, and the token of the next page.
     async fn event_page(
         &self,
@@ -313,6 +347,8 @@ fn deployment_config(wanted: &Wanted) -> Option<DeploymentConfig> {
     let express = || {
         DeploymentConfig::builder()
             .mode(DeploymentConfigMode::Express)
+            // Left out, the service takes it for yes, and then refuses to replace anything.
+            .disable_rollback(false)
             .build()
     };
     wanted.express.then(express)

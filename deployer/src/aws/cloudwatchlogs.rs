@@ -7,6 +7,9 @@ use super::error::incomplete;
 use super::{Aws, error};
 use crate::remote::{LogLine, LogPage, Logs, Remote, RemoteErrorKind};
 
+/// Letters of a line that is evidence: a service may write a megabyte without a break.
+const LONGEST: usize = 2000;
+
 #[async_trait]
 impl Logs for Aws {
     async fn tail(&self, group: &str, stream: &str, lines: u16) -> Remote<Vec<String>> {
@@ -28,6 +31,7 @@ impl Logs for Aws {
                 Ok(events
                     .into_iter()
                     .filter_map(|event| event.message)
+                    .map(|message| message.chars().take(LONGEST).collect())
                     .collect())
             }
             Err(error) if error.kind == RemoteErrorKind::NotFound => Ok(Vec::new()),

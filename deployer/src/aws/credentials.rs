@@ -5,9 +5,17 @@ use std::path::PathBuf;
 use crate::config::Access;
 use crate::error::Failure;
 
-/// The command that logs in to SSO with the profile that is used.
+/// The command that logs in to SSO with the profile that is used, or with the one that it takes its credentials from.
 pub(crate) fn login_command(access: &Access) -> String {
-    login_with(access.profile.as_deref())
+    login_command_by(access, &read_aws_config())
+}
+
+fn login_command_by(access: &Access, aws_config: &str) -> String {
+    let profile = access.profile.as_deref().unwrap_or("default");
+    match source_of(aws_config, profile) {
+        Some(source) => login_with(Some(&source)),
+        None => login_with(access.profile.as_deref()),
+    }
 }
 
 fn login_with(profile: Option<&str>) -> String {
@@ -21,13 +29,8 @@ fn login_with(profile: Option<&str>) -> String {
 /// used may take its credentials from another one, and only that one can log in.
 pub(crate) fn failure(access: &Access, cause: &str, aws_config: &str) -> Failure {
     let locally = "without an AWS account: `deployer up --local` runs everything on this machine";
-    let login = login_command(access);
+    let login = login_command_by(access, aws_config);
     if is_about_sso(cause) {
-        let profile = access.profile.as_deref().unwrap_or("default");
-        let login = match source_of(aws_config, profile) {
-            Some(source) => login_with(Some(&source)),
-            None => login,
-        };
         return Failure::preflight("the SSO session has expired, or was never begun")
             .because(cause)
             .hint(format!("log in: `{login}`"))

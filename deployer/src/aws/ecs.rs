@@ -15,6 +15,11 @@ use crate::rollout::{
 /// Most task definitions that one `DeleteTaskDefinitions` takes.
 const DELETE_AT_ONCE: usize = 10;
 
+/// Tasks that one call describes, at most.
+const TASKS_AT_ONCE: usize = 100;
+/// Tasks that are looked at: those of a rollout of the largest service, and many that stopped.
+const MOST_TASKS: usize = 1000;
+
 #[async_trait]
 impl Rollouts for Aws {
     async fn service(&self, cluster: &str, service: &str) -> Remote<Option<Service>> {
@@ -42,8 +47,9 @@ impl Rollouts for Aws {
             .map(described))
     }
 
-    async fn redeploy(&self, cluster: &str, service: &str) -> Remote<()> {
-        self.ecs
+    async fn redeploy(&self, cluster: &str, service: &str) -> Remote<Option<String>> {
+        let answer = self
+            .ecs
             .update_service()
             .cluster(cluster)
             .service(service)
@@ -51,7 +57,12 @@ impl Rollouts for Aws {
             .send()
             .await
             .map_err(error::of("UpdateService"))?;
-        Ok(())
+        let mut deployments = answer
+            .service()
+            .into_iter()
+            .flat_map(types::Service::deployments);
+        let primary = deployments.find(|one| one.status() == Some("PRIMARY"));
+        Ok(primary.and_then(|one| one.id.clone()))
     }
 
     async fn tasks(&self, cluster: &str, service: &str) -> Remote<Vec<Task>> {
@@ -190,37 +201,45 @@ impl Aws {
     ) -> Remote<Vec<types::Task>> {
         // The name is wanted, where the stack may tell the ARN.
         let name = service.and_then(|service| service.rsplit('/').next());
-        // One page holds 100 tasks: more than this program deploys.
-        let listed = self
-            .ecs
-            .list_tasks()
-            .cluster(cluster)
-            .set_service_name(name.map(str::to_owned))
-            .desired_status(desired)
-            .send()
-            .await
-            .map_err(error::of("ListTasks"));
-        let arns = match listed {
-            Ok(answer) => answer
-                .task_arns
-                .ok_or_else(|| incomplete("ListTasks", "tasks"))?,
-            Err(error) if error.kind == RemoteErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(error),
-        };
-        if arns.is_empty() {
-            return Ok(Vec::new());
+        let mut arns = Vec::new();
+        let mut token = None;
+        loop {
+            let listed = self
+                .ecs
+                .list_tasks()
+                .cluster(cluster)
+                .set_service_name(name.map(str::to_owned))
+                .desired_status(desired.clone())
+                .set_next_token(token)
+                .send()
+                .await
+                .map_err(error::of("ListTasks"));
+            let answer = match listed {
+                Ok(answer) => answer,
+                Err(error) if error.kind == RemoteErrorKind::NotFound => break,
+                Err(error) => return Err(error),
+            };
+            let page = answer.task_arns;
+            arns.extend(page.ok_or_else(|| incomplete("ListTasks", "tasks"))?);
+            token = answer.next_token.filter(|token| !token.is_empty());
+            if token.is_none() || arns.len() >= MOST_TASKS {
+                break;
+            }
         }
-        let answer = self
-            .ecs
-            .describe_tasks()
-            .cluster(cluster)
-            .set_tasks(Some(arns))
-            .send()
-            .await
-            .map_err(error::of("DescribeTasks"))?;
-        answer
-            .tasks
-            .ok_or_else(|| incomplete("DescribeTasks", "tasks"))
+        let mut tasks = Vec::new();
+        for some in arns.chunks(TASKS_AT_ONCE) {
+            let answer = self
+                .ecs
+                .describe_tasks()
+                .cluster(cluster)
+                .set_tasks(Some(some.to_vec()))
+                .send()
+                .await
+                .map_err(error::of("DescribeTasks"))?;
+            let page = answer.tasks;
+            tasks.extend(page.ok_or_else(|| incomplete("DescribeTasks", "tasks"))?);
+        }
+        Ok(tasks)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 
+use crate::cli::Output;
 use crate::commands::{Connection, Context, connect, emulator};
 use crate::error::Failure;
 use crate::event::{Event, Phase};
@@ -71,7 +72,9 @@ impl Machine for ThisMachine {
     }
 
     async fn agrees(&self, context: Context<'_>, question: &str) -> Option<bool> {
-        if !crate::report::somebody_is_there() {
+        // Who reads JSON Lines does not see a question.
+        let unseen = context.config.output == Output::Json;
+        if unseen || !crate::report::somebody_is_there() {
             return None;
         }
         context.sink.send(&Event::Asked {

@@ -153,6 +153,14 @@ fn is_about_another_operation(error: &RemoteError) -> bool {
     }
 }
 
+/// Does AWS refuse a request because it seems to come from another time?
+fn is_about_time(error: &RemoteError) -> bool {
+    let code = error.code.as_deref().unwrap_or_default();
+    matches!(code, "RequestExpired" | "RequestTimeTooSkewed")
+        || error.message.contains("Signature expired")
+        || error.message.contains("Signature not yet current")
+}
+
 pub(crate) fn remote_failure(access: &Access, error: &RemoteError) -> Failure {
     let busy = is_about_another_operation(error);
     let (kind, message) = match error.kind {
@@ -177,6 +185,9 @@ pub(crate) fn remote_failure(access: &Access, error: &RemoteError) -> Failure {
     };
     let failure = Failure::new(kind, message).because(error);
     match (error.kind, &access.endpoint_url) {
+        (RemoteErrorKind::Credentials | RemoteErrorKind::Refused, _) if is_about_time(error) => {
+            failure.hint("is this machine's clock right? `deployer doctor` looks")
+        }
         (RemoteErrorKind::Credentials, _) => {
             let login = credentials::login_command(access);
             failure.hint(format!("log in again: `{login}`")).hint(

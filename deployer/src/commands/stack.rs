@@ -138,23 +138,30 @@ impl Context<'_> {
             .ok_or_else(|| missing_output("RepositoryName"))
     }
 
-    /// Continues a rollback that got stuck, and follows it.
+    /// Continues a rollback that got stuck, or begins the one that an update is lacking, and follows it.
     pub(super) async fn continue_rollback(
         &self,
         world: &dyn World,
         stack: &Observed,
     ) -> Result<(), Failure> {
-        self.sink
-            .warn("an earlier rollback did not finish: continuing it");
+        let paused = stack.status == StackStatus::UpdateFailed;
+        self.sink.warn(if paused {
+            "an earlier update failed and was left as it was: rolling it back"
+        } else {
+            "an earlier rollback did not finish: continuing it"
+        });
         let failed = |error| self.remote_failure(&error);
         let token = new_token("continue");
         let operation = Operation::Attached;
         let mut watch = StackWatch::prepare(world, self.sink, operation, Some(stack), Some(&token))
             .await
             .map_err(failed)?;
-        let answer = world
-            .continue_rollback(&stack.id, &self.config.consent.skip, &token)
-            .await;
+        let answer = if paused {
+            world.roll_back(&stack.id, &token).await
+        } else {
+            let skip = &self.config.consent.skip;
+            world.continue_rollback(&stack.id, skip, &token).await
+        };
         match answer {
             Ok(()) => {}
             // Somebody else has continued it.

@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
@@ -52,14 +53,7 @@ impl Journal {
 
 impl Reporter for Journal {
     fn report(&mut self, at: DateTime<Utc>, event: &Event) {
-        if let Err(error) = self.write(at, event) {
-            self.file = None;
-            let message = format!(
-                "cannot keep a journal in `{}`: {error}",
-                self.folder.display()
-            );
-            self.inner.report(at, &Event::Warned { message });
-        }
+        let written = self.write(at, event);
         match (event, &self.file) {
             (Event::Failed { exit_code, failure }, Some((path, _)))
                 if is_worth_reading(failure) =>
@@ -72,10 +66,23 @@ impl Reporter for Journal {
             }
             _ => self.inner.report(at, event),
         }
-        if let Event::Begun { command, stack, .. } = event
+        if let Err(error) = written {
+            self.file = None;
+            let message = format!(
+                "cannot keep a journal in `{}`: {error}",
+                self.folder.display()
+            );
+            self.inner.report(at, &Event::Warned { message });
+        }
+        if let Event::Begun {
+            command,
+            stack,
+            local,
+            ..
+        } = event
             && is_journalled(command)
         {
-            let timings = usual_timings(&self.folder.join(stack.as_str()), command);
+            let timings = usual_timings(&self.folder.join(stack.as_str()), command, *local);
             if !timings.is_empty() {
                 self.inner.report(at, &Event::UsuallyTook { timings });
             }
@@ -84,7 +91,7 @@ impl Reporter for Journal {
 }
 
 /// How long the phases of this command usually take.
-fn usual_timings(folder: &Path, command: &str) -> Vec<Timing> {
+fn usual_timings(folder: &Path, command: &str, local: bool) -> Vec<Timing> {
     let mut journals = journals(folder).unwrap_or_default();
     let of_command = format!("-{command}-");
     journals.retain(|path| path.to_string_lossy().contains(&of_command));
@@ -98,7 +105,7 @@ fn usual_timings(folder: &Path, command: &str) -> Vec<Timing> {
         .take(TELLING)
         .filter_map(read)
         .collect();
-    usual(texts.iter().map(String::as_str))
+    usual(texts.iter().map(String::as_str), local)
 }
 
 /// The journals of a stack, the oldest first.
@@ -137,7 +144,11 @@ fn is_worth_reading(failure: &Failure) -> bool {
 
 /// Begins a journal, and removes the oldest where there are many.
 fn open(folder: &Path, at: DateTime<Utc>, command: &str) -> io::Result<(PathBuf, File)> {
-    fs::create_dir_all(folder)?;
+    // What a service logs is nobody else's.
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)?;
     let old = journals(folder)?;
     let surplus = old.len().saturating_sub(KEPT - 1);
     for path in old.iter().take(surplus) {
@@ -150,7 +161,12 @@ fn open(folder: &Path, at: DateTime<Utc>, command: &str) -> io::Result<(PathBuf,
         std::process::id()
     );
     let path = folder.join(name);
-    let file = File::create(&path)?;
+    let file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&path)?;
     Ok((path, file))
 }
 
@@ -241,7 +257,8 @@ mod tests {
         journal.report(at(0), &begun("up"));
         journal.report(at(1), &Event::Unchanged);
         let told = kept.0.lock().unwrap();
-        assert!(matches!(told[0], Event::Warned { .. }), "{told:?}");
+        assert!(matches!(told[0], Event::Begun { .. }), "{told:?}");
+        assert!(matches!(told[1], Event::Warned { .. }), "{told:?}");
         assert_eq!(told.len(), 3, "told once, and everything else passed on");
     }
 }

@@ -6,7 +6,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
 use super::color::Paint;
-use super::{json, text};
+use super::workflow::harmless;
+use super::{github, json, text};
 use crate::cli::Output;
 use crate::event::{Event, Reporter};
 use crate::printable::printable;
@@ -47,7 +48,11 @@ fn human(line: &LogLine) -> String {
     let task = printable(task(line));
     let task = task.get(..8).unwrap_or(&task);
     // What has several lines stays one entry to the eye.
-    let message = printable(line.message.trim_end()).replace('\n', "\n    ");
+    let mut message = printable(line.message.trim_end());
+    if github::is_here() {
+        message = harmless(&message);
+    }
+    let message = message.replace('\n', "\n    ");
     format!("{} {task:<8} {message}\n", time(line))
 }
 

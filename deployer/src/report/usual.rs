@@ -10,6 +10,9 @@ use crate::event::{Phase, Timing};
 #[derive(Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum End {
+    Begun {
+        local: bool,
+    },
     Succeeded {
         summary: Summary,
     },
@@ -27,10 +30,11 @@ struct Summary {
     changed: bool,
 }
 
-/// The medians of all phases, over these journals (JSON Lines).
-pub(super) fn usual<'a>(journals: impl IntoIterator<Item = &'a str>) -> Vec<Timing> {
+/// The medians of all phases, over those of these journals (JSON Lines) that are about the emulator, or about AWS.
+pub(super) fn usual<'a>(journals: impl IntoIterator<Item = &'a str>, local: bool) -> Vec<Timing> {
     let mut seconds: BTreeMap<Phase, Vec<f64>> = BTreeMap::new();
-    for run in journals.into_iter().filter_map(timings) {
+    let runs = journals.into_iter();
+    for run in runs.filter_map(|journal| timings(journal, local)) {
         for (phase, took) in run {
             seconds.entry(phase).or_default().push(took);
         }
@@ -43,18 +47,19 @@ pub(super) fn usual<'a>(journals: impl IntoIterator<Item = &'a str>) -> Vec<Timi
     medians.collect()
 }
 
-/// How long each phase of a run took; nothing where it failed, changed nothing, or cannot be read.
-fn timings(journal: &str) -> Option<BTreeMap<Phase, f64>> {
+/// How long each phase of a run took; nothing where it was elsewhere, failed, changed nothing, or cannot be read.
+fn timings(journal: &str, local: bool) -> Option<BTreeMap<Phase, f64>> {
     let mut phases = BTreeMap::new();
     let mut counts = false;
     for line in journal.lines() {
         match serde_json::from_str(line).unwrap_or(End::Other) {
+            End::Begun { local: there } if there != local => return None,
             End::PhaseEnded { phase, seconds } if seconds.is_finite() && seconds >= 0.0 => {
                 phases.insert(phase, seconds);
             }
             End::Succeeded { summary } => counts = summary.changed,
             End::TakenDown {} => counts = true,
-            End::PhaseEnded { .. } | End::Other => {}
+            End::Begun { .. } | End::PhaseEnded { .. } | End::Other => {}
         }
     }
     counts.then_some(phases)
@@ -66,7 +71,7 @@ mod tests {
 
     fn run(update: f64, end: &str) -> String {
         format!(
-            "{{\"time\":\"…\",\"event\":\"begun\",\"format\":1}}\n\
+            "{{\"time\":\"…\",\"event\":\"begun\",\"format\":1,\"local\":false}}\n\
              {{\"event\":\"phase_ended\",\"phase\":\"update\",\"seconds\":{update}}}\n\
              {{\"event\":\"phase_ended\",\"phase\":\"a phase of tomorrow\",\"seconds\":1}}\n\
              half a line\n{end}\n"
@@ -87,7 +92,9 @@ mod tests {
             run(3.0, ""),
             "not a journal".to_owned(),
         ];
-        let usual = usual(journals.iter().map(String::as_str));
+        let journals = || journals.iter().map(String::as_str);
+        assert_eq!(usual(journals(), true), []);
+        let usual = usual(journals(), false);
         let phase = Phase::Update;
         let seconds = 120.0;
         assert_eq!(usual, [Timing { phase, seconds }]);
@@ -95,11 +102,11 @@ mod tests {
 
     #[test]
     fn what_never_happened_has_no_usual_time() {
-        assert_eq!(usual([]), []);
+        assert_eq!(usual([], false), []);
         let down = run(
             5.0,
             "{\"event\":\"taken_down\",\"looked_for\":[],\"seconds\":9}",
         );
-        assert_eq!(usual([down.as_str()]).len(), 1);
+        assert_eq!(usual([down.as_str()], false).len(), 1);
     }
 }

@@ -212,6 +212,15 @@ pub struct HealthCheck {
     pub timeout_seconds: u32,
 }
 
+impl Service {
+    /// Does ECS say itself that a deployment of this task definition failed?
+    pub fn has_failed(&self, task_definition: &str) -> bool {
+        let failed = |one: &Deployment| one.rollout_state.as_deref() == Some("FAILED");
+        let mut deployments = self.deployments.iter();
+        deployments.any(|one| one.task_definition == task_definition && failed(one))
+    }
+}
+
 /// What a look at service and targets means for the rollout of one task definition.
 #[must_use]
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -17,7 +17,7 @@ pub enum BeforeUp {
     Attach,
     /// It can only be deleted: say why, delete it, create it anew.
     Recreate,
-    /// A rollback got stuck: continue it, then look again.
+    /// A rollback got stuck, or was never begun: see to it, then look again.
     ContinueRollback,
     /// A person has to act first.
     Refuse {
@@ -38,8 +38,7 @@ pub const fn before_up(status: Option<&StackStatus>) -> BeforeUp {
         | S::UpdateComplete
         | S::ImportComplete
         | S::UpdateRollbackComplete
-        | S::ImportRollbackComplete
-        | S::UpdateFailed => BeforeUp::Update,
+        | S::ImportRollbackComplete => BeforeUp::Update,
         S::ReviewInProgress | S::CreateFailed | S::RollbackComplete | S::RollbackFailed => BeforeUp::Recreate,
         S::CreateInProgress
         | S::RollbackInProgress
@@ -52,7 +51,8 @@ pub const fn before_up(status: Option<&StackStatus>) -> BeforeUp {
         | S::ImportRollbackInProgress
         // It may be moving: look on, until it turns into something known or the deadline passes.
         | S::Unknown(_) => BeforeUp::Attach,
-        S::UpdateRollbackFailed => BeforeUp::ContinueRollback,
+        // Paused half-way, it takes no change set before it is rolled back.
+        S::UpdateFailed | S::UpdateRollbackFailed => BeforeUp::ContinueRollback,
         S::DeleteFailed => BeforeUp::Refuse {
             remedy: "an earlier deletion did not finish: run `deployer down`, which says what holds it",
         },
@@ -182,7 +182,6 @@ pub const fn before_rollback(status: Option<&StackStatus>) -> BeforeRollback {
         | S::RollbackFailed => BeforeRollback::NothingToGoBackTo,
         S::CreateComplete
         | S::UpdateComplete
-        | S::UpdateFailed
         | S::UpdateRollbackComplete
         | S::ImportComplete
         | S::ImportRollbackComplete => BeforeRollback::Update,
@@ -194,7 +193,7 @@ pub const fn before_rollback(status: Option<&StackStatus>) -> BeforeRollback {
         | S::ImportInProgress
         | S::ImportRollbackInProgress
         | S::Unknown(_) => BeforeRollback::Attach,
-        S::UpdateRollbackFailed => BeforeRollback::ContinueRollback,
+        S::UpdateFailed | S::UpdateRollbackFailed => BeforeRollback::ContinueRollback,
         S::DeleteFailed => BeforeRollback::Refuse {
             remedy: "an earlier deletion did not finish: run `deployer down`, which says what holds it",
         },
@@ -241,7 +240,7 @@ pub const fn meaning(status: Option<&StackStatus>) -> Meaning {
             "the creation failed: `deployer up` deletes what it left and makes the stack anew",
         ),
         S::UpdateFailed => Meaning::Remarkable(
-            "an update failed and was not rolled back: `deployer up` or `deployer rollback` goes on from here",
+            "an update failed and was not rolled back: `deployer up` or `deployer rollback` does that first",
         ),
         S::UpdateRollbackFailed => Meaning::Remarkable(
             "an update failed, and so did its rollback: `deployer up` or `deployer rollback` continues it",

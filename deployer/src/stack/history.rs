@@ -17,6 +17,8 @@ pub struct History {
     reached: Vec<String>,
     /// Has somebody else begun something on the stack since?
     taken_over: bool,
+    /// When the operation's first event about the stack itself happened.
+    begun_ms: Option<i64>,
 }
 
 impl History {
@@ -50,8 +52,12 @@ impl History {
         events.retain(|event| self.seen.insert(event.id.clone()));
         events.retain(|event| {
             let belongs = self.belongs(event);
+            if belongs && event.is_stack() {
+                self.begun_ms.get_or_insert(event.at_ms);
+            }
             // Whoever cancels our update, say, brings it to an end that only their events tell.
-            if event.is_stack() && (belongs || !self.is_silent()) {
+            let since = self.begun_ms.is_some_and(|begun| event.at_ms >= begun);
+            if event.is_stack() && since {
                 self.taken_over = !belongs;
                 self.reached.push(event.status.clone());
             }
@@ -196,6 +202,8 @@ mod tests {
         let taken = history.take(vec![of("theirs", "3", 30, "UPDATE_ROLLBACK_COMPLETE")]);
         assert!(taken.is_empty());
         assert!(history.is_taken_over());
+        history.take(vec![of("theirs", "late", 5, "CREATE_COMPLETE")]);
+        assert!(!history.reached("CREATE_COMPLETE"), "that was before, too");
         assert!(history.reached("UPDATE_ROLLBACK_COMPLETE"));
     }
 

@@ -85,6 +85,13 @@ impl<W: Stacks> Stacks for Steady<W> {
             .await
     }
 
+    async fn roll_back(&self, stack: &StackId, token: &str) -> Remote<()> {
+        let roll_back = || self.inner.roll_back(stack, token);
+        let answered = self.attempt(Patience::LONG, roll_back).await;
+        self.settle(Request::ContinueRollback, answered, stack, token)
+            .await
+    }
+
     async fn continue_rollback(&self, stack: &StackId, skip: &[String], token: &str) -> Remote<()> {
         let proceed = || self.inner.continue_rollback(stack, skip, token);
         let answered = self.attempt(Patience::LONG, proceed).await;
@@ -119,7 +126,7 @@ impl<W: Rollouts> Rollouts for Steady<W> {
             .await
     }
 
-    async fn redeploy(&self, cluster: &str, service: &str) -> Remote<()> {
+    async fn redeploy(&self, cluster: &str, service: &str) -> Remote<Option<String>> {
         // Repeated when an answer was lost, it replaces the tasks once more at worst.
         self.repeat(Patience::LONG, || self.inner.redeploy(cluster, service))
             .await

@@ -134,6 +134,10 @@ impl Stacks for FakeWorld {
         self.change("CancelUpdateStack", shown(stack), Some(token))
     }
 
+    async fn roll_back(&self, stack: &StackId, token: &str) -> Remote<()> {
+        self.change("RollbackStack", shown(stack), Some(token))
+    }
+
     async fn continue_rollback(&self, stack: &StackId, skip: &[String], token: &str) -> Remote<()> {
         let what = without(stack, skip);
         self.change("ContinueUpdateRollback", &what, Some(token))
@@ -170,8 +174,9 @@ impl Rollouts for FakeWorld {
         Ok(self.services.next())
     }
 
-    async fn redeploy(&self, _: &str, service: &str) -> Remote<()> {
-        self.change("UpdateService", &format!("{service} (new tasks)"), None)
+    async fn redeploy(&self, _: &str, service: &str) -> Remote<Option<String>> {
+        self.change("UpdateService", &format!("{service} (new tasks)"), None)?;
+        Ok(None)
     }
 
     async fn tasks(&self, _: &str, _: &str) -> Remote<Vec<Task>> {

@@ -64,8 +64,15 @@ pub struct RolloutWatch<'a> {
     sink: &'a Sink,
     names: &'a ServiceNames,
     last: Option<News>,
+    /// The deployment that has to be completed, by ECS's identifier; absent: any of the task definition.
+    deployment: Option<String>,
+    /// Looks in a row that found something which an old answer of ECS may have told.
+    doubtful: u32,
     witness: Witness<'a>,
 }
+
+/// So many looks in a row have to find that the service is gone, or has gone back: ECS may answer as it was a moment ago.
+const LOOKS_THAT_CONVINCE: u32 = 3;
 
 impl<'a> RolloutWatch<'a> {
     /// Prepares to follow the rollout of what the stack's outputs name.
@@ -75,8 +82,50 @@ impl<'a> RolloutWatch<'a> {
             sink,
             names,
             last: None,
+            deployment: None,
+            doubtful: 0,
             witness: Witness::new(world, sink),
         }
+    }
+
+    /// Only this deployment counts: another one of the same task definition may still be told of.
+    #[must_use]
+    pub fn of(self, deployment: Option<String>) -> Self {
+        Self { deployment, ..self }
+    }
+
+    /// What a look comes to: what may be an old answer has to be told several times.
+    fn settle(&mut self, service: Option<&Service>, rollout: Rollout) -> Rollout {
+        let ours = &self.names.task_definition;
+        let known = |id: &String| {
+            let mut deployments = service.into_iter().flat_map(|service| &service.deployments);
+            deployments.any(|one| one.id == *id && one.status == "PRIMARY")
+        };
+        let is_certain = match &rollout {
+            Rollout::InProgress => {
+                self.doubtful = 0;
+                return rollout;
+            }
+            Rollout::Completed => {
+                let another = self.deployment.as_ref().is_some_and(|id| !known(id));
+                return if another {
+                    Rollout::InProgress
+                } else {
+                    rollout
+                };
+            }
+            Rollout::RolledBack(_) | Rollout::Failed(_) => {
+                service.is_some_and(|service| service.has_failed(ours))
+            }
+        };
+        if is_certain {
+            return rollout;
+        }
+        self.doubtful += 1;
+        if self.doubtful < LOOKS_THAT_CONVINCE {
+            return Rollout::InProgress;
+        }
+        rollout
     }
 
     /// What was found so far of what goes wrong.
@@ -125,6 +174,7 @@ impl crate::engine::Subject for RolloutWatch<'_> {
         self.witness.count(names, service.as_ref());
         self.tell(service.as_ref(), &targets);
         let rollout = judge(service.as_ref(), &targets, &names.task_definition);
+        let rollout = self.settle(service.as_ref(), rollout);
         if rollout != Rollout::Completed {
             let service = service.as_ref();
             self.witness.gather(names, service, &targets).await;

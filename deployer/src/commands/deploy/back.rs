@@ -156,7 +156,7 @@ impl Site<'_> {
         }
         if let Some(digest) = previous.digest() {
             let stack = self.observe_again(stack).await.map_err(Setback::Over)?;
-            self.prove(&stack, &digest).await?;
+            self.prove(&stack, &digest, None).await?;
         }
         Ok(())
     }

@@ -109,10 +109,12 @@ impl Site<'_> {
         let work = Box::pin(async {
             let Some(begun) = begun else {
                 let stack = self.observe_again(found).await?;
-                if force {
-                    self.replace_tasks(&stack).await?;
-                }
-                let proven = self.prove(&stack, &order.digest).await;
+                let deployment = if force {
+                    self.replace_tasks(&stack).await?
+                } else {
+                    None
+                };
+                let proven = self.prove(&stack, &order.digest, deployment).await;
                 return proven.map_err(|setback| self.unchanged(setback));
             };
             // From here on something is under way that has to be taken back when somebody wishes to stop.
@@ -150,7 +152,7 @@ impl Site<'_> {
     }
 
     /// Has ECS start new tasks of the version that is in place.
-    async fn replace_tasks(&self, stack: &Observed) -> Result<(), Failure> {
+    async fn replace_tasks(&self, stack: &Observed) -> Result<Option<String>, Failure> {
         let names = ServiceNames::of_outputs(&stack.outputs).map_err(missing_output)?;
         self.context
             .sink
@@ -303,7 +305,7 @@ impl Site<'_> {
         if ours.is_replaced_in(&stack) {
             return Err(superseded_before_the_check());
         }
-        match self.prove(&stack, &order.digest).await {
+        match self.prove(&stack, &order.digest, None).await {
             Ok(proven) => Ok(proven),
             Err(Setback::Over(failure)) => Err(failure),
             Err(Setback::Live(failure)) => {
@@ -312,18 +314,20 @@ impl Site<'_> {
         }
     }
 
-    /// Follows the rollout of what the stack names, and checks it from outside.
+    /// Follows the rollout of what the stack names, and of this deployment where it is known, and checks it from outside.
     async fn prove(
         &self,
         stack: &Observed,
         digest: &Digest,
+        deployment: Option<String>,
     ) -> Result<(ServiceNames, PublicUrl, Checked), Setback> {
         let missing = |key| Setback::Live(missing_output(key));
         let names = ServiceNames::of_outputs(&stack.outputs).map_err(missing)?;
         let url = stack.outputs.get("Url").ok_or("Url").map_err(missing)?;
         let url = public_url(self.context.config, url).map_err(Setback::Live)?;
         let sink = self.context.sink;
-        sink.phase(Phase::Rollout, self.rollout(&names)).await?;
+        let rollout = self.rollout(&names, deployment);
+        sink.phase(Phase::Rollout, rollout).await?;
         // As many as this stack runs: what is put back may run another number than what was to come.
         let tasks = stack.parameters.get("DesiredCount");
         let tasks = tasks.and_then(|tasks| tasks.parse().ok());

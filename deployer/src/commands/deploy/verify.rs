@@ -12,9 +12,13 @@ use crate::watch::{RolloutWatch, ServiceNames, Verification};
 
 impl Site<'_> {
     /// Follows the rollout of our task definition: a stack that is complete does not mean that it runs.
-    pub(super) async fn rollout(&self, names: &ServiceNames) -> Result<(), Setback> {
+    pub(super) async fn rollout(
+        &self,
+        names: &ServiceNames,
+        deployment: Option<String>,
+    ) -> Result<(), Setback> {
         let context = self.context;
-        let mut watch = RolloutWatch::new(self.world, context.sink, names);
+        let mut watch = RolloutWatch::new(self.world, context.sink, names).of(deployment);
         let limit = context.config.timeout;
         let followed = context.follow_for(&mut watch, limit).await;
         let end = match followed.map_err(Setback::Over)? {

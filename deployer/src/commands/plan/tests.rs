@@ -160,7 +160,7 @@ async fn every_state_at_rest() {
       error: the stack is DELETE_FAILED
         hint: an earlier deletion did not finish: run `deployer down`, which says what holds it
     UPDATE_FAILED
-      stack clock (UPDATE_FAILED): nothing would change
+      stack clock (UPDATE_FAILED): a rollback that got stuck would be continued; what changes is known only after that
     UPDATE_ROLLBACK_FAILED
       stack clock (UPDATE_ROLLBACK_FAILED): a rollback that got stuck would be continued; what changes is known only after that
     UPDATE_ROLLBACK_COMPLETE

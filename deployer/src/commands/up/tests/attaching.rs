@@ -365,7 +365,6 @@ async fn whatever_can_be_updated_is() {
     for status in [
         "CREATE_COMPLETE",
         "UPDATE_COMPLETE",
-        "UPDATE_FAILED",
         "UPDATE_ROLLBACK_COMPLETE",
         "IMPORT_COMPLETE",
         "IMPORT_ROLLBACK_COMPLETE",
@@ -385,4 +384,33 @@ async fn a_failed_import_is_for_a_person() {
     let text = bringing_up_as_usual(FakeWorld::new([at("IMPORT_ROLLBACK_FAILED")])).await;
     assert!(text.contains("CloudFormation console"), "{text}");
     assert!(text.ends_with("exit code 5\n"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_update_that_failed_and_was_left_so_is_rolled_back_first() {
+    let world = FakeWorld::new([
+        at("UPDATE_FAILED"),
+        at("UPDATE_ROLLBACK_IN_PROGRESS").after([event("clock", "UPDATE_ROLLBACK_IN_PROGRESS")]),
+        at("UPDATE_ROLLBACK_COMPLETE").after([event("clock", "UPDATE_ROLLBACK_COMPLETE")]),
+        at("UPDATE_ROLLBACK_COMPLETE"),
+        updating(),
+        updated(),
+    ]);
+    insta::assert_snapshot!(bringing_up_as_usual(world).await, @"
+    image: begun
+    image: done in 0.0 s
+    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
+    the stack is UPDATE_FAILED
+    warning: an earlier update failed and was left as it was: rolling it back
+    > RollbackStack clock/1
+    UPDATE_ROLLBACK_IN_PROGRESS stack (clock)
+    UPDATE_ROLLBACK_COMPLETE stack (clock)
+    the stack is UPDATE_ROLLBACK_COMPLETE
+    push: begun
+    > push to registry.example/clock-repository as AWS
+    push: done in 0.0 s
+    (planned and updated as usual)
+    (rolled out and checked as usual)
+    exit code 0
+    ");
 }
