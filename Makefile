@@ -6,7 +6,7 @@ SHELL := /bin/bash
 # Cargo knows where it put the program: the target folder may be set in several ways.
 DEPLOYER := cargo run --quiet --locked --package deployer --
 
-.PHONY: help up down status bootstrap build test check format clippy docs unit lint-template e2e chaos chaos-short
+.PHONY: help up down status bootstrap build test bootstrap-tests check format clippy docs unit shipped lint-template e2e chaos chaos-short
 
 help: ## Shows this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -23,12 +23,15 @@ status: build ## Shows what runs on this machine
 bootstrap: ## Installs and starts what is missing on this machine
 	@scripts/bootstrap
 
+bootstrap-tests: bootstrap ## The same for what only the tests need: Chromium and its driver, valgrind
+	@scripts/bootstrap-tests
+
 build:
 	@cargo build --locked --package deployer --package checker
 
-test: bootstrap check e2e chaos-short ## Everything that is tested: style, documentation, unit and HTTP tests, template, end to end
+test: bootstrap-tests check e2e chaos-short ## Everything that is tested: style, documentation, unit and HTTP tests, template, end to end
 
-check: format clippy docs unit lint-template ## All of `make test` but what runs in containers
+check: format clippy docs unit shipped lint-template ## All of `make test` but what runs in containers
 
 format:
 	cargo fmt --all --check
@@ -41,6 +44,9 @@ docs:
 
 unit:
 	cargo test --locked --workspace
+
+shipped: ## What the service costs as it is shipped: instructions a request, memory, start, size
+	scripts/check-shipped
 
 lint-template:
 	scripts/lint-template

@@ -85,29 +85,38 @@ impl AccessLog {
         }
     }
 
-    /// Takes note of a request if it is to be logged. `client` is the other end of the connection.
-    pub(crate) fn pick(&self, method: &Method, uri: &Uri, client: IpAddr) -> Option<Pending> {
+    /// Takes note of a request if it is to be logged. `client` is the other end of the connection. In a
+    /// box, so that the answers to those that are not logged are not larger for it.
+    pub(crate) fn pick(&self, method: &Method, uri: &Uri, client: IpAddr) -> Option<Box<Pending>> {
         let Sampling::OneIn(number) = self.sampling else {
             return None;
         };
         // Wraps after four thousand million requests: one share is then shorter.
         let before = self.passed.fetch_add(1, Ordering::Relaxed);
-        before.is_multiple_of(number.get()).then(|| Pending {
-            begun: Instant::now(),
-            at: Utc::now(),
-            method: method.clone(),
-            uri: uri.clone(),
-            client,
+        before.is_multiple_of(number.get()).then(|| {
+            Box::new(Pending {
+                begun: Instant::now(),
+                at: Utc::now(),
+                method: method.clone(),
+                uri: uri.clone(),
+                client,
+            })
         })
     }
 }
 
 impl Pending {
     /// Logs the request, answered with `status` and a body of `bytes`.
-    pub(crate) fn answered(self, status: StatusCode, bytes: u64) {
+    pub(crate) fn answered(self: Box<Self>, status: StatusCode, bytes: u64) {
+        // The answer to HEAD has the length of the body, but no body.
+        let bytes = if self.method == Method::HEAD {
+            0
+        } else {
+            bytes
+        };
         log::request(Box::new(Request {
             duration: self.begun.elapsed(),
-            pending: self,
+            pending: *self,
             status,
             bytes,
         }));

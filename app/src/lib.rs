@@ -13,6 +13,7 @@ mod access;
 mod clock;
 mod config;
 mod error;
+mod graceful;
 mod health;
 mod identity;
 mod listen;
@@ -85,10 +86,11 @@ async fn run_until_signal(config: Config) -> Result<(), Error> {
     let mut signals = Signals::install().map_err(Error::Signals)?;
     // The port before the identity: a wrong port is told at once, and whoever connects in the
     // meantime waits in the listen queue instead of being refused.
-    let listener = bind(config.port)?;
+    let listener = bind(config.port).await?;
+    let digest = image_digest(&config);
     let platform = Platform::ask(&config).await;
     let service = Service {
-        identity: Identity::new(image_digest(&config).as_ref(), platform.task_id),
+        identity: Identity::new(digest.as_ref(), platform.task_id),
         health: Arc::default(),
         access_log: config.access_log,
     };

@@ -121,7 +121,7 @@ impl Endpoint {
             .await
             .map_err(MetadataError::Connect)?;
         let request = format!(
-            "GET {} HTTP/1.0\r\nHost: {}\r\n\r\n",
+            "GET {} HTTP/1.0\r\nHost: {}\r\nConnection: close\r\n\r\n",
             self.path, self.authority
         );
         stream

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use crate::health::Health;
 use crate::identity::Identity;
 use crate::nonce::Nonce;
-use crate::timestamp::Timestamp;
+use crate::timestamp::{LENGTH, Timestamp};
 
 /// What the body is made of. Put together by hand from parts that were made into JSON once: it is in
 /// every answer, and escaping the same two names again would be a tenth of the work of all of it.
@@ -43,9 +43,11 @@ impl NowBody {
         let nonce = nonce.map(|nonce| nonce.as_str().as_bytes());
         let clock = self.health.clock();
         let clock = Some(clock.json.as_bytes()).filter(|json| !json.is_empty());
-        // One allocation, large enough for all parts.
-        let length = |part: Option<&[u8]>| part.map_or(0, |part| part.len() + CLOCK.len() + 2);
-        let mut body = Vec::with_capacity(64 + self.middle.len() + length(nonce) + length(clock));
+        // One allocation of exactly this length: what has room left would be allocated again to be shared.
+        let nonce_length = nonce.map_or(0, |nonce| NONCE.len() + nonce.len() + 1);
+        let clock_length = clock.map_or(0, |clock| CLOCK.len() + clock.len());
+        let length = START.len() + LENGTH + self.middle.len() + nonce_length + clock_length + 1;
+        let mut body = Vec::with_capacity(length);
         body.extend_from_slice(START);
         body.extend_from_slice(Timestamp::new(now()).as_bytes());
         body.extend_from_slice(self.middle.as_bytes());
@@ -65,7 +67,7 @@ impl NowBody {
 
     /// The bare timestamp.
     pub(crate) fn text(now: DateTime<Utc>) -> Vec<u8> {
-        let mut body = Vec::with_capacity(32);
+        let mut body = Vec::with_capacity(LENGTH + 1);
         body.extend_from_slice(Timestamp::new(now).as_bytes());
         body.push(b'\n');
         body
@@ -100,7 +102,7 @@ mod tests {
         let now = DateTime::from_timestamp(1_795_341_845, 123_456_000).unwrap();
         let nonce = nonce.map(|nonce| Nonce::try_from(nonce.to_owned()).unwrap());
         let body = NowBody::new(&identity, health).json(nonce.as_ref(), || now);
-        assert!(body.len() <= body.capacity());
+        assert_eq!(body.len(), body.capacity());
         String::from_utf8(body).unwrap()
     }
 

@@ -2,19 +2,18 @@
 
 use std::convert::Infallible;
 use std::future::ready;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use chrono::Utc;
 use serde::{Deserialize, Serialize};
 use warp::filters::path::FullPath;
-use warp::http::StatusCode;
 use warp::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
-use warp::reject::{InvalidQuery, MethodNotAllowed};
+use warp::http::{Method, StatusCode};
+use warp::reject::{InvalidQuery, Reject};
 use warp::reply::Response;
 use warp::{Filter, Rejection, Reply};
 
-use crate::accept::{Format, negotiate};
+use crate::accept::Format;
 use crate::health::{Condition, Health};
 use crate::identity::Identity;
 use crate::nonce::{InvalidNonce, Nonce};
@@ -49,7 +48,8 @@ struct FailureBody {
     error: String,
 }
 
-/// All routes of the service.
+/// All routes of the service. The format that a request prefers is one of its extensions: warp's filters
+/// for headers see the first of several `Accept` lines only, or copy all headers.
 pub(crate) fn routes(
     identity: Arc<Identity>,
     health: Arc<Health>,
@@ -57,7 +57,7 @@ pub(crate) fn routes(
     let body = Arc::new(NowBody::new(&identity, Arc::clone(&health)));
     let now = resource("/now")
         .and(warp::query::<NowQuery>())
-        .and(warp::header::optional::<Format>("accept"))
+        .and(warp::ext::optional::<Format>())
         .map(
             move |query: NowQuery, format: Option<Format>| match format {
                 None | Some(Format::Json) => reply(JSON, body.json(query.nonce.as_ref(), Utc::now)),
@@ -81,28 +81,28 @@ pub(crate) fn routes(
 }
 
 /// Exactly this path (warp's own path filters take `/now/` for `/now`), and only then GET or HEAD:
-/// an unknown path is 404 whatever the method.
+/// an unknown path is 404 whatever the method. HEAD runs like GET; hyper sends the head of the answer
+/// alone.
 fn resource(path: &'static str) -> impl Filter<Extract = (), Error = Rejection> + Copy {
     warp::path::full()
-        .and_then(move |found: FullPath| {
-            ready(if found.as_str() == path {
+        .and(warp::method())
+        .and_then(move |found: FullPath, method: Method| {
+            ready(if found.as_str() != path {
+                Err(warp::reject::not_found())
+            } else if method == Method::GET || method == Method::HEAD {
                 Ok(())
             } else {
-                Err(warp::reject::not_found())
+                Err(warp::reject::custom(WrongMethod))
             })
         })
         .untuple_one()
-        // HEAD runs like GET; hyper sends the head of the answer alone.
-        .and(warp::get().or(warp::head()).unify())
 }
 
-impl FromStr for Format {
-    type Err = Infallible;
+/// The path is right, the method is not. warp's own rejection belongs to filters for one method.
+#[derive(Debug)]
+struct WrongMethod;
 
-    fn from_str(accept: &str) -> Result<Self, Infallible> {
-        Ok(negotiate([accept]))
-    }
-}
+impl Reject for WrongMethod {}
 
 /// Every answer tells of one moment: none of them may come from a cache.
 fn reply(content_type: &'static str, body: impl Into<Vec<u8>>) -> Response {
@@ -145,7 +145,7 @@ fn page_reply() -> Response {
 }
 
 fn failure_reply(rejection: &Rejection) -> Response {
-    if rejection.find::<MethodNotAllowed>().is_some() {
+    if rejection.find::<WrongMethod>().is_some() {
         let mut response = failure(StatusCode::METHOD_NOT_ALLOWED, &"method not allowed");
         response
             .headers_mut()

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Datelike, Timelike, Utc};
 
-/// `2026-11-22T10:04:05.123456Z`
-const LENGTH: usize = 27;
+/// Of `2026-11-22T10:04:05.123456Z`.
+pub(crate) const LENGTH: usize = 27;
 
 /// RFC 3339 in UTC with exactly six fraction digits and `Z`, as in `2026-11-22T10:04:05.123456Z`.
 ///
@@ -17,6 +17,8 @@ pub(crate) struct Timestamp([u8; LENGTH]);
 impl Timestamp {
     /// Writes `time`. A year that has not four digits, which no clock shows, becomes one that has.
     pub(crate) fn new(time: DateTime<Utc>) -> Self {
+        // Taken apart once: the fields of a time with a zone are each computed from the start.
+        let time = time.naive_utc();
         let mut text = *b"0000-00-00T00:00:00.000000Z";
         let year = u32::try_from(time.year()).unwrap_or(0);
         write_digits(&mut text[0..4], year);
@@ -41,12 +43,22 @@ impl Timestamp {
     }
 }
 
-/// Writes the last digits of `number` into all of `place`.
+/// The numbers from 0 to 99, two digits each.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[b'0'; 2]; 100];
+    let mut number = 0_u8;
+    while number < 100 {
+        pairs[number as usize] = [b'0' + number / 10, b'0' + number % 10];
+        number += 1;
+    }
+    pairs
+};
+
+/// Writes the last digits of `number` into all of `place`, which has an even number of them.
 fn write_digits(place: &mut [u8], mut number: u32) {
-    for digit in place.iter_mut().rev() {
-        // Below ten, so nothing is cut.
-        *digit = b'0' + (number % 10).to_le_bytes()[0];
-        number /= 10;
+    for pair in place.rchunks_exact_mut(2) {
+        pair.copy_from_slice(&PAIRS[(number % 100) as usize]);
+        number /= 100;
     }
 }
 
