@@ -159,7 +159,13 @@ fn it_starts_at_once_and_needs_little_memory() {
         let memory = std::fs::read_to_string(status)
             .unwrap()
             .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse().ok())
+            .find_map(|line| {
+                line.strip_prefix("VmRSS:")?
+                    .split_whitespace()
+                    .next()?
+                    .parse()
+                    .ok()
+            })
             .unwrap();
         least = least.min(memory);
     }
