@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::Server;
+use app::Drain;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -271,7 +272,7 @@ async fn the_page_ticks_measures_and_tells_what_is_wrong() {
     });
     let browser = told.await.unwrap();
     // The service goes away while the page is open.
-    server.stop().await.unwrap();
+    assert_eq!(server.stop().await.unwrap(), Drain::Complete);
     tokio::task::spawn_blocking(move || tells_of_a_dead_server(&browser))
         .await
         .unwrap();
