@@ -107,7 +107,7 @@ impl AccessLog {
 
 impl Pending {
     /// Logs the request, answered with `status` and a body of `bytes`.
-    pub(crate) fn answered(self: Box<Self>, status: StatusCode, bytes: u64) {
+    pub(crate) fn answered(self, status: StatusCode, bytes: u64) {
         // The answer to HEAD has the length of the body, but no body.
         let bytes = if self.method == Method::HEAD {
             0
@@ -116,7 +116,7 @@ impl Pending {
         };
         log::request(Box::new(Request {
             duration: self.begun.elapsed(),
-            pending: *self,
+            pending: self,
             status,
             bytes,
         }));

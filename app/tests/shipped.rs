@@ -19,7 +19,7 @@ const FIRST_ANSWER: Duration = Duration::from_millis(3);
 const LAYER: usize = 720_000;
 
 /// Longest time that any of the programs may take for anything.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 const REQUEST: &[u8] = b"GET /now HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
@@ -39,7 +39,7 @@ impl Running {
     fn start(mut command: Command) -> Self {
         let free = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
             .and_then(|listener| listener.local_addr())
-            .unwrap();
+            .expect("the program runs and answers");
         let child = command
             .env("PORT", free.port().to_string())
             .stdout(Stdio::piped())
@@ -58,8 +58,12 @@ impl Running {
         loop {
             match TcpStream::connect(self.address) {
                 Ok(stream) => {
-                    stream.set_nodelay(true).unwrap();
-                    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                    stream
+                        .set_nodelay(true)
+                        .expect("the program runs and answers");
+                    stream
+                        .set_read_timeout(Some(PATIENCE))
+                        .expect("the program runs and answers");
                     return stream;
                 }
                 Err(error) => assert!(start.elapsed() < PATIENCE, "{error}"),
@@ -76,9 +80,14 @@ impl Running {
         let status = Command::new("/bin/kill")
             .arg(self.child.id().to_string())
             .status()
-            .unwrap();
+            .expect("the program runs and answers");
         assert!(status.success());
-        assert!(self.child.wait().unwrap().success());
+        assert!(
+            self.child
+                .wait()
+                .expect("the program runs and answers")
+                .success()
+        );
     }
 }
 
@@ -92,11 +101,15 @@ impl Drop for Running {
 
 /// Sends one request and reads the whole answer.
 fn exchange(stream: &mut TcpStream) {
-    stream.write_all(REQUEST).unwrap();
+    stream
+        .write_all(REQUEST)
+        .expect("the program runs and answers");
     let mut answer = Vec::new();
     let mut buffer = [0; 4096];
     while !answer.ends_with(b"}") {
-        let count = stream.read(&mut buffer).unwrap();
+        let count = stream
+            .read(&mut buffer)
+            .expect("the program runs and answers");
         assert_ne!(count, 0, "closed");
         answer.extend_from_slice(&buffer[..count]);
     }
@@ -110,7 +123,7 @@ fn command(program: impl AsRef<Path>) -> Command {
 
 /// All instructions of a process that answers so many requests.
 fn instructions(requests: u32) -> u64 {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("the program runs and answers");
     let out = folder.path().join("callgrind.out");
     let mut valgrind = command("valgrind");
     valgrind
@@ -124,12 +137,12 @@ fn instructions(requests: u32) -> u64 {
     }
     drop(stream);
     running.stop();
-    let text = std::fs::read_to_string(out).unwrap();
+    let text = std::fs::read_to_string(out).expect("the program runs and answers");
     let total = text
         .lines()
         .find_map(|line| line.strip_prefix("totals: "))
         .expect("callgrind writes totals");
-    total.parse().unwrap()
+    total.parse().expect("the program runs and answers")
 }
 
 #[test]
@@ -157,7 +170,7 @@ fn it_starts_at_once_and_needs_little_memory() {
         best = best.min(start.elapsed());
         let status = format!("/proc/{}/status", running.child.id());
         let memory = std::fs::read_to_string(status)
-            .unwrap()
+            .expect("the program runs and answers")
             .lines()
             .find_map(|line| {
                 line.strip_prefix("VmRSS:")?
@@ -166,7 +179,7 @@ fn it_starts_at_once_and_needs_little_memory() {
                     .parse()
                     .ok()
             })
-            .unwrap();
+            .expect("the program runs and answers");
         least = least.min(memory);
     }
     println!("first answer after {best:?}, at most {FIRST_ANSWER:?}");
@@ -178,10 +191,11 @@ fn it_starts_at_once_and_needs_little_memory() {
 #[test]
 #[ignore = "needs the image's program: make shipped"]
 fn its_layer_is_small() {
-    let program = std::fs::read(program()).unwrap();
+    let program = std::fs::read(program()).expect("the program runs and answers");
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
-    gzip.write_all(&program).unwrap();
-    let layer = gzip.finish().unwrap().len();
+    gzip.write_all(&program)
+        .expect("the program runs and answers");
+    let layer = gzip.finish().expect("the program runs and answers").len();
     println!("{layer} bytes with gzip, at most {LAYER}");
     assert!(layer <= LAYER, "{layer}");
 }
@@ -191,8 +205,16 @@ fn its_layer_is_small() {
 fn it_tells_its_settings_when_it_starts() {
     let mut running = Running::start(command(program()));
     let mut line = String::new();
-    let mut output = BufReader::new(running.child.stdout.take().unwrap());
-    output.read_line(&mut line).unwrap();
+    let mut output = BufReader::new(
+        running
+            .child
+            .stdout
+            .take()
+            .expect("the program runs and answers"),
+    );
+    output
+        .read_line(&mut line)
+        .expect("the program runs and answers");
     assert!(line.contains(r#""message":"listening""#), "{line}");
     running.stop();
 }

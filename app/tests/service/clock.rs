@@ -26,34 +26,57 @@ impl Agent {
                 "ClockSynchronizationStatus": status,
             },
         });
-        *self.says.lock().unwrap() = Some(body.to_string());
+        *self
+            .says
+            .lock()
+            .expect("the agent and the server of this test work") = Some(body.to_string());
     }
 
     async fn start(&self) -> Endpoint {
         let listener = TcpListener::bind(std::net::SocketAddr::from(([127, 0, 0, 1], 0)))
             .await
-            .unwrap();
-        let base = format!("http://{}/v4/x", listener.local_addr().unwrap());
+            .expect("the agent and the server of this test work");
+        let base = format!(
+            "http://{}/v4/x",
+            listener
+                .local_addr()
+                .expect("the agent and the server of this test work")
+        );
         let says = Arc::clone(&self.says);
         tokio::spawn(async move {
             let mut unanswered = Vec::new();
             loop {
-                let (mut stream, _) = listener.accept().await.unwrap();
+                let (mut stream, _) = listener
+                    .accept()
+                    .await
+                    .expect("the agent and the server of this test work");
                 let mut request = Vec::new();
                 while !request.ends_with(b"\r\n\r\n") {
-                    assert_ne!(stream.read_buf(&mut request).await.unwrap(), 0);
+                    assert_ne!(
+                        stream
+                            .read_buf(&mut request)
+                            .await
+                            .expect("the agent and the server of this test work"),
+                        0
+                    );
                 }
-                let answer = says.lock().unwrap().clone();
+                let answer = says
+                    .lock()
+                    .expect("the agent and the server of this test work")
+                    .clone();
                 match answer {
                     Some(body) => {
                         let answer = format!("HTTP/1.0 200 OK\r\n\r\n{body}");
-                        stream.write_all(answer.as_bytes()).await.unwrap();
+                        stream
+                            .write_all(answer.as_bytes())
+                            .await
+                            .expect("the agent and the server of this test work");
                     }
                     None => unanswered.push(stream),
                 }
             }
         });
-        Endpoint::parse(&base).unwrap()
+        Endpoint::parse(&base).expect("the agent and the server of this test work")
     }
 }
 
@@ -75,7 +98,7 @@ async fn get(server: &Server, path: &str) -> (u16, Value) {
     let response = server.request(&format!("GET {path} HTTP/1.1")).await;
     (
         response.status,
-        serde_json::from_str(&response.body).unwrap(),
+        serde_json::from_str(&response.body).expect("the agent and the server of this test work"),
     )
 }
 

@@ -22,18 +22,18 @@ struct Browser {
     driver: Child,
     port: u16,
     session: String,
-    _profile: tempfile::TempDir,
+    profile: tempfile::TempDir,
 }
 
 impl Browser {
     fn start() -> Self {
-        let profile = tempfile::tempdir().unwrap();
+        let profile = tempfile::tempdir().expect("the browser and the servers of this test work");
         let (driver, port) = start_driver();
         let mut browser = Self {
             driver,
             port,
             session: String::new(),
-            _profile: profile,
+            profile: profile,
         };
         let arguments = [
             "--headless",
@@ -45,7 +45,7 @@ impl Browser {
             "--disable-background-networking",
             "--disable-component-update",
             "--disable-sync",
-            &format!("--user-data-dir={}", browser._profile.path().display()),
+            &format!("--user-data-dir={}", browser.profile.path().display()),
         ];
         let capabilities = json!({ "capabilities": { "alwaysMatch": {
             "browserName": "chrome",
@@ -60,11 +60,11 @@ impl Browser {
 
     /// One command of WebDriver.
     fn call(&self, method: &str, path: &str, body: &Value) -> Value {
-        let mut stream =
-            TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))).unwrap();
+        let mut stream = TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)))
+            .expect("the browser and the servers of this test work");
         stream
             .set_read_timeout(Some(Duration::from_mins(1)))
-            .unwrap();
+            .expect("the browser and the servers of this test work");
         let body = if method == "POST" {
             body.to_string()
         } else {
@@ -76,20 +76,31 @@ impl Browser {
             format_args!("{}{path}", self.session),
             body.len()
         )
-        .unwrap();
+        .expect("the browser and the servers of this test work");
         let mut answer = BufReader::new(stream);
         let mut length = 0;
         let mut line = String::new();
         while line != "\r\n" {
             line.clear();
-            assert_ne!(answer.read_line(&mut line).unwrap(), 0, "no answer");
+            assert_ne!(
+                answer
+                    .read_line(&mut line)
+                    .expect("the browser and the servers of this test work"),
+                0,
+                "no answer"
+            );
             let header = line.to_ascii_lowercase();
             if let Some(value) = header.strip_prefix("content-length:") {
-                length = value.trim().parse().unwrap();
+                length = value
+                    .trim()
+                    .parse()
+                    .expect("the browser and the servers of this test work");
             }
         }
         let mut body = vec![0; length];
-        answer.read_exact(&mut body).unwrap();
+        answer
+            .read_exact(&mut body)
+            .expect("the browser and the servers of this test work");
         let mut answer: Value = serde_json::from_slice(&body).expect("WebDriver speaks JSON");
         let value = answer["value"].take();
         assert!(value["error"].is_null(), "{value}");
@@ -158,7 +169,13 @@ fn start_driver() -> (Child, u16) {
         .stderr(Stdio::null())
         .spawn()
         .expect("chromedriver starts: `make bootstrap-tests` installs it");
-    let mut output = BufReader::new(driver.stdout.take().unwrap()).lines();
+    let mut output = BufReader::new(
+        driver
+            .stdout
+            .take()
+            .expect("the browser and the servers of this test work"),
+    )
+    .lines();
     let port = output
         .find_map(|line| {
             let line = line.ok()?;
@@ -175,8 +192,10 @@ fn start_driver() -> (Child, u16) {
 async fn skewed(page: String, ahead: Arc<AtomicI64>) -> SocketAddr {
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
         .await
-        .unwrap();
-    let address = listener.local_addr().unwrap();
+        .expect("the browser and the servers of this test work");
+    let address = listener
+        .local_addr()
+        .expect("the browser and the servers of this test work");
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut request = Vec::new();
@@ -215,11 +234,16 @@ async fn skewed(page: String, ahead: Arc<AtomicI64>) -> SocketAddr {
 async fn page(server: &Server) -> String {
     let response = server.request("GET / HTTP/1.1").await;
     assert_eq!(response.status, 200);
-    let mut answer = "HTTP/1.1 200 OK\r\nConnection: close\r\n".to_owned();
-    for (name, value) in &response.headers {
-        answer += &format!("{name}: {value}\r\n");
-    }
-    answer + "\r\n" + &response.body
+    let headers: Vec<String> = response
+        .headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect();
+    format!(
+        "HTTP/1.1 200 OK\r\nConnection: close\r\n{}\r\n{}",
+        headers.concat(),
+        response.body
+    )
 }
 
 /// Offset and uncertainty in milliseconds, out of `+0.3 ms ± 1.2 ms`.
@@ -244,7 +268,9 @@ async fn the_page_has_a_strict_policy_and_comes_from_no_cache() {
     assert_eq!(response.header("cache-control"), Some("no-store"));
     assert_eq!(response.header("x-content-type-options"), Some("nosniff"));
     assert_eq!(response.header("referrer-policy"), Some("no-referrer"));
-    let policy = response.header("content-security-policy").unwrap();
+    let policy = response
+        .header("content-security-policy")
+        .expect("the browser and the servers of this test work");
     assert!(
         policy.starts_with("default-src 'none'; script-src 'sha256-"),
         "{policy}"
@@ -270,12 +296,20 @@ async fn the_page_ticks_measures_and_tells_what_is_wrong() {
         browser.wait("offset", |text| text.contains('±'));
         browser
     });
-    let browser = told.await.unwrap();
+    let browser = told
+        .await
+        .expect("the browser and the servers of this test work");
     // The service goes away while the page is open.
-    assert_eq!(server.stop().await.unwrap(), Drain::Complete);
+    assert_eq!(
+        server
+            .stop()
+            .await
+            .expect("the browser and the servers of this test work"),
+        Drain::Complete
+    );
     tokio::task::spawn_blocking(move || tells_of_a_dead_server(&browser))
         .await
-        .unwrap();
+        .expect("the browser and the servers of this test work");
 }
 
 fn ticks_and_agrees(browser: &Browser, address: SocketAddr) {
@@ -297,7 +331,11 @@ fn ticks_and_agrees(browser: &Browser, address: SocketAddr) {
     let second = browser.wait("clock", |text| text != first);
     assert_eq!(second.len(), "10:04:05.1".len(), "{second}");
     let shown = browser.run("return document.getElementById('clock').dateTime");
-    let shown: DateTime<Utc> = shown.as_str().unwrap().parse().unwrap();
+    let shown: DateTime<Utc> = shown
+        .as_str()
+        .expect("the browser and the servers of this test work")
+        .parse()
+        .expect("the browser and the servers of this test work");
     assert!(
         (Utc::now() - shown).abs() < TimeDelta::seconds(10),
         "{shown}"
@@ -307,7 +345,13 @@ fn ticks_and_agrees(browser: &Browser, address: SocketAddr) {
     let size = json!({ "width": 500, "height": 700 });
     browser.call("POST", "/window/rect", &size);
     let overflow = "return document.documentElement.scrollWidth - innerWidth";
-    assert!(browser.run(overflow).as_i64().unwrap() <= 0);
+    assert!(
+        browser
+            .run(overflow)
+            .as_i64()
+            .expect("the browser and the servers of this test work")
+            <= 0
+    );
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 
@@ -320,7 +364,9 @@ fn shows_a_skew(browser: &Browser, address: SocketAddr, ahead: &AtomicI64) {
         browser.open(&format!("http://{address}/"));
         browser.wait("status", |text| text == expected);
         let (value, within) = offset(&browser.text("offset"));
-        let truth = -f64::from(i32::try_from(milliseconds).unwrap());
+        let truth = -f64::from(
+            i32::try_from(milliseconds).expect("the browser and the servers of this test work"),
+        );
         assert!((value - truth).abs() <= within + 1.0, "{value} ± {within}");
         assert_eq!(
             browser.text("quality"),
