@@ -33,7 +33,7 @@ impl Browser {
             driver,
             port,
             session: String::new(),
-            profile: profile,
+            profile,
         };
         let arguments = [
             "--headless",
