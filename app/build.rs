@@ -19,6 +19,7 @@ fn main() {
         for argument in [
             &format!("-Wl,-T,{}", script.display()),
             "-Wl,--no-eh-frame-hdr",
+            "-Wl,-O2",
         ] {
             println!("cargo::rustc-link-arg-bin=app={argument}");
         }
