@@ -7,7 +7,7 @@ SHELL := /bin/bash
 # tested so, too: one package alone would be built with other features, and nearly all of it once more.
 DEPLOYER := cargo run --quiet --locked --bin deployer --
 
-.PHONY: help up down status bootstrap build test check format clippy docs unit lint-template e2e chaos chaos-short
+.PHONY: help up down status bootstrap build test bootstrap-tests check format clippy docs unit shipped lint-template e2e chaos chaos-short
 
 help: ## Shows this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -24,12 +24,15 @@ status: build ## Shows what runs on this machine
 bootstrap: ## Installs and starts what is missing on this machine
 	@scripts/bootstrap
 
+bootstrap-tests: bootstrap ## The same for what only the tests need: Chromium and its driver, valgrind
+	@scripts/bootstrap-tests
+
 build:
 	@cargo build --locked --workspace
 
-test: bootstrap check e2e chaos-short ## Everything that is tested: style, documentation, unit and HTTP tests, template, end to end
+test: bootstrap-tests check e2e chaos-short ## Everything that is tested: style, documentation, unit and HTTP tests, template, end to end
 
-check: format clippy docs unit lint-template ## All of `make test` but what runs in containers
+check: format clippy docs unit shipped lint-template ## All of `make test` but what runs in containers
 
 format:
 	cargo fmt --all --check
@@ -42,6 +45,9 @@ docs:
 
 unit:
 	cargo test --locked --workspace
+
+shipped: ## What the service costs as it is shipped: instructions a request, memory, start, size
+	scripts/check-shipped
 
 lint-template:
 	scripts/lint-template

@@ -6,11 +6,17 @@ use std::num::NonZeroU16;
 /// A failure that ends the process before it serves.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// `PORT` is set, but not to a number from 1 to 65535.
-    #[error("`PORT` is not a port number: {value:?}")]
-    InvalidPort {
+    /// An environment variable is set, but to something that it cannot be.
+    #[error("`{name}` is not {expected}: {value:?}")]
+    InvalidSetting {
+        /// The variable.
+        name: &'static str,
+        /// What it should be.
+        expected: &'static str,
         /// What was found.
         value: String,
+        /// What to do.
+        hint: &'static str,
     },
     /// Another program listens on the port.
     #[error("port {port} is already in use")]
@@ -29,7 +35,7 @@ pub enum Error {
     /// Handlers for SIGTERM and SIGINT cannot be installed.
     #[error("cannot install signal handlers: {0}")]
     Signals(#[source] io::Error),
-    /// The runtime's threads cannot be started.
+    /// The runtime cannot be started.
     #[error("cannot start the runtime: {0}")]
     Runtime(#[source] io::Error),
 }
@@ -38,7 +44,7 @@ impl Error {
     /// 2 when the caller has to change the environment variable, 1 when the machine is in the way.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::InvalidPort { .. } => 2,
+            Self::InvalidSetting { .. } => 2,
             Self::AddressInUse { .. } | Self::Bind { .. } | Self::Signals(_) | Self::Runtime(_) => {
                 1
             }
@@ -48,9 +54,7 @@ impl Error {
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::InvalidPort { .. } => {
-                "set PORT to a number from 1 to 65535, or leave it out for 8080"
-            }
+            Self::InvalidSetting { hint, .. } => hint,
             Self::AddressInUse { .. } => {
                 "stop the program that listens there, or set PORT to a free port"
             }

@@ -9,46 +9,71 @@
 //! and exit code. What the service answers is in `docs/app.md`.
 
 mod accept;
+mod access;
+mod clock;
 mod config;
 mod error;
+mod graceful;
+mod health;
 mod identity;
+mod listen;
 mod log;
 mod metadata;
 mod nonce;
+mod now;
+mod page;
+mod refresh;
 mod routes;
 mod server;
+mod service;
 mod signals;
+mod timer;
 mod timestamp;
 
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
-use serde_json::json;
-
-pub use crate::config::{Config, DEFAULT_PORT};
+pub use crate::access::Sampling;
+pub use crate::clock::{ClockFault, ClockPolicy, ClockReading, Synchronization};
+pub use crate::config::{Config, DEFAULT_LINGER, DEFAULT_PORT};
 pub use crate::error::Error;
+pub use crate::health::Health;
 pub use crate::identity::{Identity, ImageDigest};
-pub use crate::metadata::{MetadataError, fetch_task_id};
-pub use crate::server::{Drain, Settings, bind, serve};
+pub use crate::listen::bind;
+pub use crate::metadata::{Endpoint, Metadata, MetadataError};
+pub use crate::refresh::watch_clock;
+pub use crate::server::{Drain, Service, Settings, serve};
 
+use crate::log::Value;
 use crate::signals::Signals;
+
+/// How long the end of the process waits for a reader of the log.
+const LOG_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Runs the service as this process until SIGTERM or SIGINT.
 ///
 /// Exit codes: 0 after a signal, also when connections had to be cut off; 1 when the service cannot
 /// start; 2 when the environment is wrong.
 pub fn run() -> ExitCode {
-    match start() {
+    log::start();
+    let code = match start() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            log::error(&error.to_string(), &json!({ "hint": error.hint() }));
+            log::error(&error.to_string(), &[("hint", Value::Text(error.hint()))]);
             ExitCode::from(error.exit_code())
         }
-    }
+    };
+    log::flush(LOG_PATIENCE);
+    code
 }
 
+/// One thread for everything but the log: four fifths of a request are the kernel's, a task has a
+/// quarter of a processor, and there are more tasks where more is wanted. Threads that take work from
+/// one another cost memory and instructions in every request.
 fn start() -> Result<(), Error> {
     let config = Config::from_environment(|name| std::env::var_os(name))?;
-    tokio::runtime::Builder::new_multi_thread()
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(Error::Runtime)?
@@ -62,55 +87,134 @@ async fn run_until_signal(config: Config) -> Result<(), Error> {
     // The port before the identity: a wrong port is told at once, and whoever connects in the
     // meantime waits in the listen queue instead of being refused.
     let listener = bind(config.port).await?;
-    let identity = identify(&config).await;
-    log::info(
-        "listening",
-        &json!({
-            "version": identity.version,
-            "instance": identity.instance,
-            "port": config.port.get(),
-        }),
-    );
+    let digest = image_digest(&config);
+    let platform = Platform::ask(&config).await;
+    let service = Service {
+        identity: Identity::new(digest.as_ref(), platform.task_id),
+        health: Arc::default(),
+        access_log: config.access_log,
+    };
+    let settings = Settings {
+        linger: config.linger,
+        ..Settings::default()
+    };
+    log_start(&config, &service.identity, &settings);
 
+    if let Some(endpoint) = platform.endpoint {
+        tokio::spawn(watch_clock(
+            endpoint,
+            config.clock,
+            refresh::INTERVAL,
+            platform.clock,
+            Arc::clone(&service.health),
+        ));
+    }
     let shutdown = async {
         let signal = signals.first().await;
-        log::info("stopping", &json!({ "signal": signal }));
+        log::info("stopping", &[("signal", Value::Text(signal))]);
     };
-    let settings = Settings::default();
-    match serve(listener, identity, settings, shutdown).await {
+    match serve(listener, service, settings, shutdown).await {
         Drain::Complete => {}
         Drain::CutOff { connections } => log::warn(
             "connections cut off that did not finish in time",
-            &json!({ "connections": connections, "seconds": settings.drain.as_secs() }),
+            &[
+                ("connections", Value::Number(connections as u64)),
+                ("seconds", Value::Number(settings.drain.as_secs())),
+            ],
         ),
     }
     Ok(())
 }
 
-/// Finds out who we are. Nothing here stops the service from telling the time.
-async fn identify(config: &Config) -> Identity {
-    let digest = config.image_digest.as_deref().and_then(|text| {
-        let digest = ImageDigest::parse(text);
-        if digest.is_none() {
+/// The line that tells what runs here, and how it is set up.
+fn log_start(config: &Config, identity: &Identity, settings: &Settings) {
+    let milliseconds =
+        |time: Duration| Value::Number(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+    log::info(
+        "listening",
+        &[
+            ("version", Value::Text(&identity.version)),
+            ("instance", Value::Text(&identity.instance)),
+            ("port", Value::Number(config.port.get().into())),
+            ("access_log", Value::Text(&config.access_log.text())),
+            (
+                "metadata",
+                Value::Text(config.metadata_uri.as_deref().unwrap_or("none")),
+            ),
+            (
+                "clock_error_limit_ms",
+                milliseconds(config.clock.error_limit),
+            ),
+            (
+                "clock_grace_seconds",
+                Value::Number(config.clock.grace.as_secs()),
+            ),
+            (
+                "head_timeout_seconds",
+                Value::Number(settings.head_timeout.as_secs()),
+            ),
+            ("linger_ms", milliseconds(settings.linger)),
+            ("drain_seconds", Value::Number(settings.drain.as_secs())),
+            (
+                "max_connections",
+                Value::Number(settings.max_connections as u64),
+            ),
+        ],
+    );
+}
+
+fn image_digest(config: &Config) -> Option<ImageDigest> {
+    let text = config.image_digest.as_deref()?;
+    let digest = ImageDigest::parse(text);
+    if digest.is_none() {
+        log::warn(
+            "`IMAGE_DIGEST` is not 64 lower-case hex digits, the version goes without it",
+            &[("value", Value::Text(text))],
+        );
+    }
+    digest
+}
+
+/// What the platform says at start-up. Nothing here stops the service from telling the time.
+#[derive(Default)]
+struct Platform {
+    /// Where it can be asked again.
+    endpoint: Option<Endpoint>,
+    task_id: Option<String>,
+    clock: Option<ClockReading>,
+}
+
+impl Platform {
+    async fn ask(config: &Config) -> Self {
+        let Some(uri) = &config.metadata_uri else {
+            return Self::default();
+        };
+        let unknown = |error: &MetadataError| {
             log::warn(
-                "`IMAGE_DIGEST` is not 64 lower-case hex digits, the version goes without it",
-                &json!({ "value": text }),
+                "cannot read the task id, the instance gets a random name",
+                &[("reason", Value::Text(&error.to_string()))],
             );
-        }
-        digest
-    });
-    let instance = match &config.metadata_uri {
-        None => None,
-        Some(uri) => match fetch_task_id(uri, metadata::TIME_LIMIT).await {
-            Ok(task_id) => Some(task_id),
+        };
+        let endpoint = match Endpoint::parse(uri) {
+            Ok(endpoint) => endpoint,
             Err(error) => {
-                log::warn(
-                    "cannot read the task id, the instance gets a random name",
-                    &json!({ "reason": error.to_string() }),
-                );
-                None
+                unknown(&error);
+                return Self::default();
             }
-        },
-    };
-    Identity::new(digest.as_ref(), instance)
+        };
+        match endpoint.fetch(metadata::TIME_LIMIT).await {
+            Ok(answer) => Self {
+                task_id: answer.task_id().inspect_err(unknown).ok(),
+                clock: answer.clock(),
+                endpoint: Some(endpoint),
+            },
+            Err(error) => {
+                unknown(&error);
+                Self {
+                    endpoint: Some(endpoint),
+                    ..Self::default()
+                }
+            }
+        }
+    }
 }

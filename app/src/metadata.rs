@@ -1,28 +1,31 @@
-//! The ECS task id, from the task metadata endpoint version 4.
+//! What the ECS task metadata endpoint, version 4, says: who we are and how good our clock is.
 //!
-//! One request over plain HTTP to a link-local address, at start-up. It never has to work: without an
-//! answer the instance gets a random name.
+//! Requests over plain HTTP to a link-local address, asked in HTTP/1.0: then an answer is a head and
+//! whatever follows until the connection ends, which is a few lines on a socket. hyper's client would
+//! be a twentieth of the program. Nothing here ever has to work.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::body::{Bytes, Incoming};
-use hyper::client::conn::http1;
-use hyper::header::HOST;
-use hyper::http::uri::Scheme;
-use hyper::{Request, Response, StatusCode, Uri};
-use hyper_util::rt::TokioIo;
 use serde::Deserialize;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use warp::http::Uri;
+use warp::http::uri::Scheme;
 
-/// Longest time the request may take, connecting and reading included.
+use crate::clock::{ClockReading, Synchronization};
+
+/// Longest time a request may take, connecting and reading included.
 pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(2);
 
-/// Most bytes of the answer that are read. A task of ten containers describes itself in about 20 KiB.
-const BODY_LIMIT: usize = 1024 * 1024;
+/// Most bytes of an answer that are read. A task of ten containers describes itself in about 20 KiB.
+const ANSWER_LIMIT: u64 = 1024 * 1024;
 
-/// Why the task id is not known.
+/// Most headers of an answer that are read.
+const HEADER_LIMIT: usize = 64;
+
+/// Why the metadata is not known.
 #[derive(Debug, thiserror::Error)]
 pub enum MetadataError {
     /// The address in the environment is not of the form `http://<IP address>[:port]/path`.
@@ -40,19 +43,22 @@ pub enum MetadataError {
     },
     /// No TCP connection.
     #[error("cannot connect to the task metadata endpoint: {0}")]
-    Connect(#[source] std::io::Error),
-    /// The connection broke or did not speak HTTP.
+    Connect(#[source] io::Error),
+    /// The connection broke.
     #[error("cannot exchange a request with the task metadata endpoint: {0}")]
-    Exchange(#[source] hyper::Error),
+    Exchange(#[source] io::Error),
+    /// What came is no HTTP answer, is in chunks (which we said we do not take), or broke off.
+    #[error("the task metadata endpoint gave no complete HTTP answer")]
+    NotHttp,
+    /// The answer is longer than 1 MiB.
+    #[error("the task metadata endpoint answered with more than {ANSWER_LIMIT} bytes")]
+    TooLong,
     /// An answer other than 200.
     #[error("the task metadata endpoint answered {status}")]
     Status {
         /// The status.
-        status: StatusCode,
+        status: u16,
     },
-    /// The body broke off or is longer than 1 MiB.
-    #[error("cannot read the task metadata: {0}")]
-    Body(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The body is not JSON or has no `TaskARN`.
     #[error("cannot understand the task metadata: {0}")]
     Json(#[source] serde_json::Error),
@@ -64,98 +70,163 @@ pub enum MetadataError {
     },
 }
 
-/// Asks the endpoint at `base`, the value of `ECS_CONTAINER_METADATA_URI_V4`, for the id of the task
-/// this process belongs to.
-pub async fn fetch_task_id(base: &str, limit: Duration) -> Result<String, MetadataError> {
-    tokio::time::timeout(limit, async {
-        let body = fetch(&endpoint(base)?).await?;
-        parse_task(&body)
-    })
-    .await
-    .unwrap_or(Err(MetadataError::Timeout { limit }))
-}
-
-/// Where to connect and what to ask for there.
-#[derive(Debug, PartialEq, Eq)]
-struct Endpoint {
+/// Where the task metadata is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
     address: SocketAddr,
     authority: String,
     path: String,
 }
 
-fn endpoint(base: &str) -> Result<Endpoint, MetadataError> {
-    let parse = || {
-        let uri: Uri = base.parse().ok()?;
-        let authority = uri.authority()?;
-        let host = authority
-            .host()
-            .trim_start_matches('[')
-            .trim_end_matches(']');
-        let host: IpAddr = host.parse().ok()?;
-        (uri.scheme() == Some(&Scheme::HTTP) && uri.query().is_none()).then(|| Endpoint {
-            address: SocketAddr::new(host, authority.port_u16().unwrap_or(80)),
-            authority: authority.to_string(),
-            path: format!("{}/task", uri.path().trim_end_matches('/')),
-        })
-    };
-    parse().ok_or_else(|| MetadataError::Address {
-        uri: base.to_owned(),
-    })
+/// What the endpoint answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metadata {
+    body: Vec<u8>,
 }
 
-async fn fetch(endpoint: &Endpoint) -> Result<Bytes, MetadataError> {
-    let request = Request::get(&endpoint.path)
-        .header(HOST, &endpoint.authority)
-        .body(Empty::<Bytes>::new())
-        .map_err(|_| MetadataError::Address {
-            uri: endpoint.authority.clone(),
-        })?;
-    let stream = TcpStream::connect(endpoint.address)
-        .await
-        .map_err(MetadataError::Connect)?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(MetadataError::Exchange)?;
-    let exchange = async {
-        let response = sender
-            .send_request(request)
+impl Endpoint {
+    /// Takes the base address, the value of `ECS_CONTAINER_METADATA_URI_V4`.
+    pub fn parse(base: &str) -> Result<Self, MetadataError> {
+        let parse = || {
+            let uri: Uri = base.parse().ok()?;
+            let authority = uri.authority()?;
+            let host = authority
+                .host()
+                .trim_start_matches('[')
+                .trim_end_matches(']');
+            let host: IpAddr = host.parse().ok()?;
+            (uri.scheme() == Some(&Scheme::HTTP) && uri.query().is_none()).then(|| Self {
+                address: SocketAddr::new(host, authority.port_u16().unwrap_or(80)),
+                authority: authority.to_string(),
+                path: format!("{}/task", uri.path().trim_end_matches('/')),
+            })
+        };
+        parse().ok_or_else(|| MetadataError::Address {
+            uri: base.to_owned(),
+        })
+    }
+
+    /// Asks for the metadata of the task that this process belongs to, within `limit`.
+    pub async fn fetch(&self, limit: Duration) -> Result<Metadata, MetadataError> {
+        let answer = tokio::time::timeout(limit, self.exchange())
+            .await
+            .unwrap_or(Err(MetadataError::Timeout { limit }))?;
+        Ok(Metadata {
+            body: body(answer)?,
+        })
+    }
+
+    async fn exchange(&self) -> Result<Vec<u8>, MetadataError> {
+        let mut stream = TcpStream::connect(self.address)
+            .await
+            .map_err(MetadataError::Connect)?;
+        let request = format!(
+            "GET {} HTTP/1.0\r\nHost: {}\r\nConnection: close\r\n\r\n",
+            self.path, self.authority
+        );
+        stream
+            .write_all(request.as_bytes())
             .await
             .map_err(MetadataError::Exchange)?;
-        read_body(response).await
+        let mut answer = Vec::new();
+        stream
+            .take(ANSWER_LIMIT + 1)
+            .read_to_end(&mut answer)
+            .await
+            .map_err(MetadataError::Exchange)?;
+        Ok(answer)
+    }
+}
+
+/// Takes the body out of an answer, which is all that came until the connection ended.
+fn body(mut answer: Vec<u8>) -> Result<Vec<u8>, MetadataError> {
+    if answer.len() as u64 > ANSWER_LIMIT {
+        return Err(MetadataError::TooLong);
+    }
+    let mut headers = [httparse::EMPTY_HEADER; HEADER_LIMIT];
+    let mut head = httparse::Response::new(&mut headers);
+    let Ok(httparse::Status::Complete(head_length)) = head.parse(&answer) else {
+        return Err(MetadataError::NotHttp);
     };
-    // Driven side by side rather than spawned: when the time is up, both are dropped together.
-    let mut exchange = std::pin::pin!(exchange);
-    tokio::select! {
-        body = &mut exchange => body,
-        // The end of the connection is not the end of the answer, which may wait in a channel.
-        _ = connection => exchange.await,
+    let status = head.code.unwrap_or_default();
+    if status != 200 {
+        return Err(MetadataError::Status { status });
+    }
+    let header = |name: &str| {
+        let found = head
+            .headers
+            .iter()
+            .find(|header| header.name.eq_ignore_ascii_case(name))?;
+        std::str::from_utf8(found.value).ok()
+    };
+    let expected = header("content-length").map(str::parse::<usize>);
+    let found = answer.len() - head_length;
+    let is_complete = expected.is_none_or(|expected| expected.is_ok_and(|length| length <= found));
+    if header("transfer-encoding").is_some() || !is_complete {
+        return Err(MetadataError::NotHttp);
+    }
+    answer.drain(..head_length);
+    Ok(answer)
+}
+
+impl Metadata {
+    /// The id of the task.
+    pub fn task_id(&self) -> Result<String, MetadataError> {
+        #[derive(Deserialize)]
+        struct Task {
+            #[serde(rename = "TaskARN")]
+            arn: String,
+        }
+        let Task { arn } = serde_json::from_slice(&self.body).map_err(MetadataError::Json)?;
+        match task_id(&arn) {
+            Some(id) => Ok(id.to_owned()),
+            None => Err(MetadataError::TaskArn { arn }),
+        }
+    }
+
+    /// What it says about the clock, if anything that we understand.
+    ///
+    /// Fargate tells it of the task; it used to tell it of each container, all of which share one
+    /// clock.
+    pub fn clock(&self) -> Option<ClockReading> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Task {
+            clock_drift: Option<ClockDrift>,
+            #[serde(default)]
+            containers: Vec<Container>,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Container {
+            clock_drift: Option<ClockDrift>,
+        }
+        let task: Task = serde_json::from_slice(&self.body).ok()?;
+        task.clock_drift
+            .or_else(|| task.containers.into_iter().find_map(|one| one.clock_drift))?
+            .reading()
     }
 }
 
-async fn read_body(response: Response<Incoming>) -> Result<Bytes, MetadataError> {
-    if response.status() != StatusCode::OK {
-        return Err(MetadataError::Status {
-            status: response.status(),
-        });
-    }
-    let body = Limited::new(response.into_body(), BODY_LIMIT);
-    Ok(body
-        .collect()
-        .await
-        .map_err(MetadataError::Body)?
-        .to_bytes())
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ClockDrift {
+    /// In milliseconds.
+    clock_error_bound: f64,
+    #[serde(default)]
+    reference_timestamp: String,
+    clock_synchronization_status: String,
 }
 
-fn parse_task(body: &[u8]) -> Result<String, MetadataError> {
-    #[derive(Deserialize)]
-    struct Task {
-        #[serde(rename = "TaskARN")]
-        arn: String,
-    }
-    let Task { arn } = serde_json::from_slice(body).map_err(MetadataError::Json)?;
-    match task_id(&arn) {
-        Some(id) => Ok(id.to_owned()),
-        None => Err(MetadataError::TaskArn { arn }),
+impl ClockDrift {
+    fn reading(self) -> Option<ClockReading> {
+        let bound = Duration::try_from_secs_f64(self.clock_error_bound / 1000.0).ok()?;
+        let microseconds = bound.as_nanos().div_ceil(1000);
+        Some(ClockReading {
+            status: Synchronization::parse(&self.clock_synchronization_status)?,
+            error_bound: Duration::from_micros(u64::try_from(microseconds).ok()?),
+            reference: self.reference_timestamp,
+        })
     }
 }
 
@@ -175,6 +246,12 @@ fn task_id(arn: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn metadata(body: &str) -> Metadata {
+        Metadata {
+            body: body.as_bytes().to_vec(),
+        }
+    }
 
     #[test]
     fn task_id_is_the_last_segment_of_the_arn() {
@@ -216,30 +293,74 @@ mod tests {
 
     #[test]
     fn metadata_is_json_with_a_task_arn() {
-        let body = br#"{"Cluster":"default","TaskARN":"arn:aws:ecs:r:1:task/default/0a1b","Containers":[]}"#;
-        assert_eq!(parse_task(body).unwrap(), "0a1b");
+        let body =
+            r#"{"Cluster":"default","TaskARN":"arn:aws:ecs:r:1:task/default/0a1b","ClockDrift":7}"#;
+        assert_eq!(metadata(body).task_id().unwrap(), "0a1b");
         for body in ["", "{}", "[]", "<html>", r#"{"TaskARN":null}"#] {
             assert!(
-                matches!(parse_task(body.as_bytes()), Err(MetadataError::Json(_))),
+                matches!(metadata(body).task_id(), Err(MetadataError::Json(_))),
                 "{body}"
             );
         }
         assert!(matches!(
-            parse_task(br#"{"TaskARN":"x"}"#),
+            metadata(r#"{"TaskARN":"x"}"#).task_id(),
             Err(MetadataError::TaskArn { .. })
         ));
     }
 
     #[test]
+    fn the_clock_is_told_of_the_task_or_of_a_container() {
+        let drift = r#""ClockDrift":{"ClockErrorBound":0.5458234999999999,"ReferenceTimestamp":"2021-09-07T16:57:44Z","ClockSynchronizationStatus":"SYNCHRONIZED"}"#;
+        let expected = ClockReading {
+            status: Synchronization::Synchronized,
+            error_bound: Duration::from_micros(546),
+            reference: "2021-09-07T16:57:44Z".to_owned(),
+        };
+        for body in [
+            format!(r#"{{"Containers":[{{"Name":"a"}}],{drift}}}"#),
+            format!(r#"{{"TaskARN":"x","Containers":[{{"Name":"a"}},{{{drift}}}]}}"#),
+        ] {
+            assert_eq!(metadata(&body).clock().as_ref(), Some(&expected), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_not_understood_is_not_told() {
+        let drift = |bound: &str, status: &str| {
+            format!(
+                r#"{{"ClockDrift":{{"ClockErrorBound":{bound},"ClockSynchronizationStatus":{status}}}}}"#
+            )
+        };
+        let reading = metadata(&drift("3", "\"NOT_SYNCHRONIZED\"")).clock();
+        assert_eq!(
+            reading.map(|reading| (reading.status, reading.error_bound)),
+            Some((Synchronization::NotSynchronized, Duration::from_millis(3)))
+        );
+        for body in [
+            String::new(),
+            "{}".to_owned(),
+            r#"{"Containers":[]}"#.to_owned(),
+            r#"{"ClockDrift":null}"#.to_owned(),
+            drift("-1", "\"SYNCHRONIZED\""),
+            drift("1e300", "\"SYNCHRONIZED\""),
+            drift("\"1\"", "\"SYNCHRONIZED\""),
+            drift("1", "\"PERHAPS\""),
+            drift("1", "null"),
+        ] {
+            assert_eq!(metadata(&body).clock(), None, "{body}");
+        }
+    }
+
+    #[test]
     fn endpoint_is_the_base_address_and_task() {
-        let found = endpoint("http://169.254.170.2/v4/0a1b-2c").unwrap();
+        let found = Endpoint::parse("http://169.254.170.2/v4/0a1b-2c").unwrap();
         assert_eq!(found.address, "169.254.170.2:80".parse().unwrap());
         assert_eq!(
             (found.authority.as_str(), found.path.as_str()),
             ("169.254.170.2", "/v4/0a1b-2c/task")
         );
 
-        let found = endpoint("http://[fd00:ec2::1]:8000/").unwrap();
+        let found = Endpoint::parse("http://[fd00:ec2::1]:8000/").unwrap();
         assert_eq!(found.address, "[fd00:ec2::1]:8000".parse().unwrap());
         assert_eq!(found.path, "/task");
 
@@ -252,9 +373,36 @@ mod tests {
             "http://1.2.3.4/v4?x",
         ] {
             assert!(
-                matches!(endpoint(base), Err(MetadataError::Address { .. })),
+                matches!(Endpoint::parse(base), Err(MetadataError::Address { .. })),
                 "{base:?}"
             );
         }
+    }
+
+    #[test]
+    fn an_answer_has_a_head_and_a_whole_body() {
+        let read = |answer: &str| body(answer.as_bytes().to_vec());
+        assert_eq!(read("HTTP/1.0 200 OK\r\n\r\n{}").unwrap(), b"{}");
+        assert_eq!(
+            read("HTTP/1.1 200 OK\r\nCONTENT-LENGTH: 2\r\n\r\n{}").unwrap(),
+            b"{}"
+        );
+        for answer in [
+            "",
+            "SSH-2.0-OpenSSH\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-",
+            "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{}",
+            "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n{}",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        ] {
+            assert!(
+                matches!(read(answer), Err(MetadataError::NotHttp)),
+                "{answer:?}"
+            );
+        }
+        assert!(matches!(
+            read("HTTP/1.1 503 Busy\r\n\r\n"),
+            Err(MetadataError::Status { status: 503 })
+        ));
     }
 }

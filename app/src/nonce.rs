@@ -1,6 +1,6 @@
 //! The value a client sends to recognise its own answer, so that a replayed one betrays itself.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 /// Most characters a nonce may have.
 pub(crate) const MAX_LENGTH: usize = 64;
@@ -8,9 +8,16 @@ pub(crate) const MAX_LENGTH: usize = 64;
 /// 1 to 64 characters of `A`–`Z`, `a`–`z`, `0`–`9`, `_` and `-`.
 ///
 /// So narrow that it can be repeated anywhere without escaping.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(crate) struct Nonce(String);
+
+impl Nonce {
+    /// The text.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
 
 /// The text is too long, empty, or has other characters.
 #[derive(Debug, thiserror::Error)]

@@ -4,33 +4,29 @@ use std::convert::Infallible;
 use std::future::ready;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use serde::{Deserialize, Serialize};
 use warp::filters::path::FullPath;
-use warp::http::StatusCode;
-use warp::http::header::{ACCEPT, ALLOW, HeaderMap, HeaderValue};
-use warp::reject::{InvalidQuery, MethodNotAllowed};
-use warp::reply::{Response, json, with};
+use warp::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use warp::http::{Method, StatusCode};
+use warp::reject::{InvalidQuery, Reject};
+use warp::reply::Response;
 use warp::{Filter, Rejection, Reply};
 
-use crate::accept::{Format, negotiate};
+use crate::accept::Format;
+use crate::health::{Condition, Health};
 use crate::identity::Identity;
 use crate::nonce::{InvalidNonce, Nonce};
-use crate::timestamp;
+use crate::now::NowBody;
+use crate::page;
+
+const JSON: &str = "application/json";
+const TEXT: &str = "text/plain; charset=utf-8";
+const HTML: &str = "text/html; charset=utf-8";
 
 /// The query of `/now`. Other parameters are ignored.
 #[derive(Deserialize)]
 struct NowQuery {
-    nonce: Option<Nonce>,
-}
-
-#[derive(Serialize)]
-struct NowBody<'a> {
-    #[serde(rename = "now")]
-    timestamp: String,
-    instance: &'a str,
-    version: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     nonce: Option<Nonce>,
 }
 
@@ -41,8 +37,10 @@ struct VersionBody<'a> {
 }
 
 #[derive(Serialize)]
-struct HealthBody {
-    status: &'static str,
+struct HealthBody<'a> {
+    status: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -50,76 +48,104 @@ struct FailureBody {
     error: String,
 }
 
-/// All routes of the service.
+/// All routes of the service. The format that a request prefers is one of its extensions: warp's filters
+/// for headers see the first of several `Accept` lines only, or copy all headers.
 pub(crate) fn routes(
     identity: Arc<Identity>,
+    health: Arc<Health>,
 ) -> impl Filter<Extract = (impl Reply,), Error = Infallible> + Clone + Send + Sync + 'static {
-    let identity_of_now = Arc::clone(&identity);
+    let body = Arc::new(NowBody::new(&identity, Arc::clone(&health)));
     let now = resource("/now")
         .and(warp::query::<NowQuery>())
-        .and(warp::header::headers_cloned())
-        .map(move |query: NowQuery, headers: HeaderMap| {
-            let accept = headers
-                .get_all(ACCEPT)
-                .into_iter()
-                .filter_map(|value| value.to_str().ok());
-            let format = negotiate(accept);
-            // The clock is read last, when the answer is otherwise ready.
-            now_reply(&identity_of_now, format, query.nonce, Utc::now())
-        });
-    let health = resource("/health").map(|| json(&HealthBody { status: "ok" }));
+        .and(warp::ext::optional::<Format>())
+        .map(
+            move |query: NowQuery, format: Option<Format>| match format {
+                None | Some(Format::Json) => reply(JSON, body.json(query.nonce.as_ref(), Utc::now)),
+                Some(Format::Text) => reply(TEXT, NowBody::text(Utc::now())),
+            },
+        );
+    let health = resource("/health").map(move || health_reply(health.condition()));
     let version = resource("/version").map(move || {
-        json(&VersionBody {
+        json_reply(&VersionBody {
             version: &identity.version,
             instance: &identity.instance,
         })
     });
+    let page = resource("/").map(page_reply);
 
-    now.or(health)
-        .or(version)
+    // Boxed, so that what `/now` does not need is not copied for it.
+    now.or(health.or(version).unify().or(page).unify().boxed())
+        .unify()
         .recover(|rejection: Rejection| ready(Ok::<_, Infallible>(failure_reply(&rejection))))
-        // Every answer tells of one moment: none of them may come from a cache.
-        .with(with::header("cache-control", "no-store"))
+        .unify()
 }
 
 /// Exactly this path (warp's own path filters take `/now/` for `/now`), and only then GET or HEAD:
-/// an unknown path is 404 whatever the method.
+/// an unknown path is 404 whatever the method. HEAD runs like GET; hyper sends the head of the answer
+/// alone.
 fn resource(path: &'static str) -> impl Filter<Extract = (), Error = Rejection> + Copy {
     warp::path::full()
-        .and_then(move |found: FullPath| {
-            ready(if found.as_str() == path {
+        .and(warp::method())
+        .and_then(move |found: FullPath, method: Method| {
+            ready(if found.as_str() != path {
+                Err(warp::reject::not_found())
+            } else if method == Method::GET || method == Method::HEAD {
                 Ok(())
             } else {
-                Err(warp::reject::not_found())
+                Err(warp::reject::custom(WrongMethod))
             })
         })
         .untuple_one()
-        // HEAD runs like GET; hyper sends the head of the answer alone.
-        .and(warp::get().or(warp::head()).unify())
 }
 
-fn now_reply(
-    identity: &Identity,
-    format: Format,
-    nonce: Option<Nonce>,
-    now: DateTime<Utc>,
-) -> Response {
-    let timestamp = timestamp::format(now);
-    match format {
-        Format::Json => json(&NowBody {
-            timestamp,
-            instance: &identity.instance,
-            version: &identity.version,
-            nonce,
-        })
-        .into_response(),
-        // warp calls a string `text/plain; charset=utf-8`.
-        Format::Text => (timestamp + "\n").into_response(),
+/// The path is right, the method is not. warp's own rejection belongs to filters for one method.
+#[derive(Debug)]
+struct WrongMethod;
+
+impl Reject for WrongMethod {}
+
+/// Every answer tells of one moment: none of them may come from a cache.
+fn reply(content_type: &'static str, body: impl Into<Vec<u8>>) -> Response {
+    let mut response = warp::http::Response::new(body.into());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.into_response()
+}
+
+fn json_reply(body: &impl Serialize) -> Response {
+    // These bodies are texts in objects, which can always be written.
+    reply(JSON, serde_json::to_vec(body).unwrap_or_default())
+}
+
+fn health_reply(condition: Condition) -> Response {
+    let (code, status, reason) = match condition {
+        Condition::Good => (StatusCode::OK, "ok", None),
+        Condition::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining", None),
+        Condition::BadClock(fault) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "failing",
+            Some(fault.reason()),
+        ),
+    };
+    let mut response = json_reply(&HealthBody { status, reason });
+    *response.status_mut() = code;
+    response
+}
+
+fn page_reply() -> Response {
+    let mut response = reply(HTML, page::HTML);
+    for (name, value) in page::HEADERS {
+        response.headers_mut().insert(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        );
     }
+    response
 }
 
 fn failure_reply(rejection: &Rejection) -> Response {
-    if rejection.find::<MethodNotAllowed>().is_some() {
+    if rejection.find::<WrongMethod>().is_some() {
         let mut response = failure(StatusCode::METHOD_NOT_ALLOWED, &"method not allowed");
         response
             .headers_mut()
@@ -134,11 +160,9 @@ fn failure_reply(rejection: &Rejection) -> Response {
 }
 
 fn failure(status: StatusCode, error: &impl ToString) -> Response {
-    warp::reply::with_status(
-        json(&FailureBody {
-            error: error.to_string(),
-        }),
-        status,
-    )
-    .into_response()
+    let mut response = json_reply(&FailureBody {
+        error: error.to_string(),
+    });
+    *response.status_mut() = status;
+    response
 }

@@ -4,25 +4,25 @@
 //! and a graceful shutdown that one silent client can hold up for ever. Hence this loop of our own.
 
 use std::future::Future;
-use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::num::NonZeroU16;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
-use serde_json::json;
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::error::Error;
+use crate::access::{AccessLog, Sampling};
+use crate::config::DEFAULT_LINGER;
+use crate::graceful::Graceful;
+use crate::health::Health;
 use crate::identity::Identity;
-use crate::log;
+use crate::log::{self, Value};
 use crate::routes::routes;
+use crate::service::Connection;
+use crate::timer::ConnectionTimer;
 
 /// Most bytes of a request head, and so about the most memory a connection can claim before it is
 /// answered with 431. hyper's own bound is 400 KiB, which 10,000 connections turn into 4 GB.
@@ -38,9 +38,11 @@ pub struct Settings {
     /// so it must exceed the load balancer's idle timeout (60 s unless set lower): otherwise the
     /// balancer sends requests into connections that are just being closed, and answers 502.
     pub head_timeout: Duration,
-    /// How long new connections and requests are still taken after the signal to shut down. A load
-    /// balancer that was told at the same moment sends some more for an instant, and those in the
-    /// listen queue or on a connection that has just been opened would be lost.
+    /// How long new connections and requests are still taken after the signal to shut down, while
+    /// `/health` answers 503 already. A load balancer that was told at the same moment sends some more
+    /// for an instant, and those in the listen queue or on a connection that has just been opened
+    /// would be lost. One that learns of it from `/health` alone needs its check interval times the
+    /// number of failures that it waits for.
     pub linger: Duration,
     /// How long open requests may go on after that.
     pub drain: Duration,
@@ -52,9 +54,31 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             head_timeout: Duration::from_secs(75),
-            linger: Duration::from_millis(300),
+            linger: DEFAULT_LINGER,
             drain: Duration::from_secs(10),
             max_connections: 10_000,
+        }
+    }
+}
+
+/// What is served.
+#[derive(Debug)]
+pub struct Service {
+    /// Who we are.
+    pub identity: Identity,
+    /// How we are. Kept up to date by whoever else has it.
+    pub health: Arc<Health>,
+    /// Which requests are logged.
+    pub access_log: Sampling,
+}
+
+impl Service {
+    /// A service in good health that logs no requests.
+    pub fn new(identity: Identity) -> Self {
+        Self {
+            identity,
+            health: Arc::default(),
+            access_log: Sampling::Off,
         }
     }
 }
@@ -72,33 +96,6 @@ pub enum Drain {
     },
 }
 
-/// Listens on all addresses, of IPv6 and IPv4 alike where there is IPv6, otherwise of IPv4.
-pub async fn bind(port: NonZeroU16) -> Result<TcpListener, Error> {
-    // Addresses, not text: binding text would link the resolver.
-    let both = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port.get()));
-    let ipv4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port.get()));
-    let bound = match TcpListener::bind(both).await {
-        // These two say something of the port, and IPv4 alone would not change it.
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied
-            ) =>
-        {
-            Err(error)
-        }
-        Err(_no_ipv6) => TcpListener::bind(ipv4).await,
-        Ok(listener) => Ok(listener),
-    };
-    bound.map_err(|source| {
-        if source.kind() == io::ErrorKind::AddrInUse {
-            Error::AddressInUse { port }
-        } else {
-            Error::Bind { port, source }
-        }
-    })
-}
-
 /// Serves until `shutdown` is ready and [`Settings::linger`] over, then lets open requests finish
 /// within [`Settings::drain`].
 ///
@@ -106,23 +103,31 @@ pub async fn bind(port: NonZeroU16) -> Result<TcpListener, Error> {
 /// left open. Failed accepts are logged and survived.
 pub async fn serve(
     listener: TcpListener,
-    identity: Identity,
+    service: Service,
     settings: Settings,
     shutdown: impl Future<Output = ()>,
 ) -> Drain {
-    let service = TowerToHyperService::new(warp::service(routes(Arc::new(identity))));
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(settings.head_timeout)
-        .max_buf_size(HEAD_LIMIT);
-
-    let graceful = GracefulShutdown::new();
-    let admit = |stream: TcpStream| {
-        // Without it the second of two pipelined answers waits for the client's delayed
-        // acknowledgement. It fails only on a dead connection, which is found out anyway.
+    let health = Arc::clone(&service.health);
+    let access = Arc::new(AccessLog::new(service.access_log));
+    let routes = warp::service(routes(Arc::new(service.identity), service.health));
+    let graceful = Graceful::new();
+    let admit = |stream: TcpStream, peer: SocketAddr| {
+        // Without it the second of two pipelined answers waits for the client's delayed acknowledgement. Set here, and
+        // not on the listener that hands it down, so that it holds whoever made the listener: one call a connection.
+        // It fails only on a dead connection, which is found out anyway.
         let _ = stream.set_nodelay(true);
-        let connection = http.serve_connection(TokioIo::new(stream), service.clone());
-        let connection = graceful.watch(connection);
+        let mut http = http1::Builder::new();
+        http.timer(ConnectionTimer::default())
+            .header_read_timeout(settings.head_timeout)
+            .max_buf_size(HEAD_LIMIT)
+            // Head and body in one piece: bodies are so short that copying them is less work.
+            .writev(false);
+        let connection = Connection {
+            routes: routes.clone(),
+            access: Arc::clone(&access),
+            client: peer.ip(),
+        };
+        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), connection));
         async move {
             // What ends a connection early is the client's affair: it went away, was silent
             // for too long or did not speak HTTP, and hyper has told it so where possible.
@@ -133,6 +138,7 @@ pub async fn serve(
     let mut accept_works = true;
     let mut shutdown = pin!(async {
         shutdown.await;
+        health.drain();
         tokio::time::sleep(settings.linger).await;
     });
     loop {
@@ -143,16 +149,17 @@ pub async fn serve(
             accepted = listener.accept(), if connections.len() < settings.max_connections => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 accept_works = true;
-                connections.spawn(admit(stream));
+                connections.spawn(admit(stream, peer));
             }
             Err(error) => {
                 // Out of descriptors, most likely. One line for a row of failures, and on we go.
                 if std::mem::take(&mut accept_works) {
+                    let reason = error.to_string();
                     log::warn(
                         "cannot accept connections",
-                        &json!({ "reason": error.to_string() }),
+                        &[("reason", Value::Text(&reason))],
                     );
                 }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -161,7 +168,9 @@ pub async fn serve(
     }
 
     drop(listener);
-    if tokio::time::timeout(settings.drain, graceful.shutdown())
+    graceful.end();
+    let all_ended = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(settings.drain, all_ended)
         .await
         .is_ok()
     {

@@ -97,6 +97,10 @@ mod tests {
         assert_eq!(answer.version.as_deref(), Some("0.1.0"));
         assert_eq!(answer.nonce.as_deref(), Some("n"));
 
+        // How good a service says its clock is does not change what it proves.
+        let with_clock = br#"{"now":"2026-11-22T10:04:05.123456Z","instance":"a","version":"0.1.0","nonce":"n","clock":{"status":"NOT_SYNCHRONIZED","error_bound_ms":12.000}}"#;
+        assert_eq!(Answer::parse(with_clock).unwrap(), answer);
+
         let text = Answer::parse(b" 2026-11-22T10:04:05.123456Z\n").unwrap();
         assert_eq!(text.now, answer.now);
         assert_eq!(text.instance, None);

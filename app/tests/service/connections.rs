@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::support::{Connection, Server, within};
-use app::{Drain, Identity, Settings, serve};
+use app::{Drain, Identity, Service, Settings, serve};
 use tokio::net::{TcpListener, TcpStream};
 
 const REQUEST: &str = "GET /health HTTP/1.1\r\nHost: test\r\n\r\n";
@@ -133,6 +133,38 @@ async fn shutdown_works_at_the_cap() {
 }
 
 #[tokio::test]
+async fn while_it_lingers_health_fails_and_requests_are_served() {
+    let server = Server::start_with(Settings {
+        linger: LONG,
+        ..patient()
+    })
+    .await;
+    let address = server.address;
+    let mut kept = server.connect().await;
+    exchange(&mut kept).await;
+    let done = server.stop();
+    // On a connection from before and on new ones, until the load balancer has seen it.
+    let told = async {
+        while {
+            kept.send(REQUEST).await;
+            kept.response(false).await.status == 200
+        } {}
+    };
+    within(told).await;
+    for _ in 0..3 {
+        let mut check = Connection::open(address).await;
+        check.send(REQUEST).await;
+        let response = check.response(false).await;
+        assert_eq!(response.status, 503);
+        assert_eq!(response.body, r#"{"status":"draining"}"#);
+        check.send("GET /now HTTP/1.1\r\nHost: test\r\n\r\n").await;
+        assert_eq!(check.response(false).await.status, 200);
+    }
+    assert!(!done.is_finished());
+    done.abort();
+}
+
+#[tokio::test]
 async fn shutdown_closes_port_and_idle_connections_at_once() {
     let server = Server::start_with(patient()).await;
     let address = server.address;
@@ -174,7 +206,7 @@ async fn shutdown_lets_a_request_in_flight_finish() {
     let response = connection.response(false).await;
     assert_eq!(
         (response.status, response.header("connection")),
-        (200, Some("close"))
+        (503, Some("close"))
     );
     assert_eq!(connection.rest().await, b"");
     assert_eq!(within(done).await.unwrap(), Drain::Complete);
@@ -192,10 +224,12 @@ async fn shutdown_answers_who_still_waits_in_the_listen_queue() {
         waiting.push(connection);
     }
     let identity = Identity::new(None, None);
-    let drain = within(serve(listener, identity, patient(), async {})).await;
+    let service = Service::new(identity);
+    let drain = within(serve(listener, service, patient(), async {})).await;
     assert_eq!(drain, Drain::Complete);
     for connection in &mut waiting {
-        assert_eq!(connection.response(false).await.status, 200);
+        // Asked for its health, it says that it is about to go.
+        assert_eq!(connection.response(false).await.status, 503);
     }
 }
 

@@ -4,7 +4,7 @@ use crate::support::{Response, Server};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-const PATHS: [&str; 3] = ["/now", "/health", "/version"];
+const PATHS: [&str; 4] = ["/now", "/health", "/version", "/"];
 
 fn body(response: &Response) -> Value {
     serde_json::from_str(&response.body).expect("the body is JSON")
@@ -195,7 +195,6 @@ async fn head_has_the_headers_of_get_and_no_body() {
 async fn unknown_paths_are_404_whatever_the_method() {
     let server = Server::start().await;
     for path in [
-        "/",
         "//",
         "/now/",
         "//now",
@@ -257,7 +256,12 @@ async fn the_absolute_form_of_the_target_is_understood() {
             .status,
         200
     );
-    assert_eq!(server.request("GET http://test HTTP/1.1").await.status, 404);
+    let page = server.request("GET http://test HTTP/1.1").await;
+    assert_eq!(page.status, 200);
+    assert_eq!(
+        page.header("content-type"),
+        Some("text/html; charset=utf-8")
+    );
 }
 
 #[tokio::test]

@@ -1,7 +1,10 @@
 //! Tests of the service from outside: over sockets, and as a program.
 
+mod access_log;
+mod clock;
 mod connections;
 mod http;
 mod metadata;
+mod page;
 mod program;
 mod support;

@@ -22,7 +22,7 @@ fn program(environment: &[(&str, &str)]) -> Command {
     command
 }
 
-fn json_line(line: &str) -> Value {
+pub(crate) fn json_line(line: &str) -> Value {
     serde_json::from_str(line).expect("log lines and bodies are JSON")
 }
 
@@ -37,17 +37,17 @@ fn failure(environment: &[(&str, &str)]) -> (Option<i32>, Value) {
 }
 
 /// The program once it listens.
-struct Running {
-    child: Child,
-    stdout: BufReader<ChildStdout>,
+pub(crate) struct Running {
+    pub(crate) child: Child,
+    pub(crate) stdout: Option<BufReader<ChildStdout>>,
     /// Its first log line.
-    listening: Value,
-    port: u16,
+    pub(crate) listening: Value,
+    pub(crate) port: u16,
 }
 
 impl Running {
     /// Starts it on a free port. `prepare` adds to the command.
-    fn start(prepare: impl Fn(&mut Command)) -> Self {
+    pub(crate) fn start(prepare: impl Fn(&mut Command)) -> Self {
         // The program takes no port 0, so one is found first. Another process may be quicker.
         (0..10)
             .find_map(|_| Self::try_start(&prepare))
@@ -71,7 +71,7 @@ impl Running {
         }
         Some(Self {
             child,
-            stdout,
+            stdout: Some(stdout),
             listening: json_line(&line),
             port: free.port(),
         })
@@ -81,7 +81,7 @@ impl Running {
         clippy::disallowed_methods,
         reason = "the standard library sends no other signal than SIGKILL"
     )]
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("/bin/kill")
             .args(["-s", name, &self.child.id().to_string()])
             .status()
@@ -90,11 +90,11 @@ impl Running {
     }
 
     /// Waits for the end; gives exit status, the rest of standard output, and standard error.
-    fn finish(mut self) -> (ExitStatus, String, String) {
+    pub(crate) fn finish(mut self) -> (ExitStatus, String, String) {
         let (mut stdout, mut stderr) = (String::new(), String::new());
-        self.stdout
-            .read_to_string(&mut stdout)
-            .expect("stdout is text");
+        if let Some(mut pipe) = self.stdout.take() {
+            pipe.read_to_string(&mut stdout).expect("stdout is text");
+        }
         let mut pipe = self.child.stderr.take().expect("stderr is piped");
         pipe.read_to_string(&mut stderr).expect("stderr is text");
         (
@@ -104,7 +104,7 @@ impl Running {
         )
     }
 
-    async fn get(&self, path: &str) -> Response {
+    pub(crate) async fn get(&self, path: &str) -> Response {
         let mut connection =
             Connection::open(SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))).await;
         connection
@@ -196,6 +196,8 @@ async fn it_tells_who_it_is_and_stops_on_sigterm() {
 async fn it_stops_on_sigint() {
     let running = Running::start(|_| {});
     assert_eq!(running.listening["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(running.listening["clock_error_limit_ms"], 500);
+    assert_eq!(running.listening["metadata"], "none");
     running.signal("INT");
     let (status, stdout, _) = running.finish();
     assert_eq!(status.code(), Some(0));

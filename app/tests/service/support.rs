@@ -4,7 +4,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use app::{Drain, Identity, Settings, serve};
+use app::{Drain, Health, Identity, Service, Settings, serve};
+use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -26,6 +27,11 @@ impl Server {
     }
 
     pub(crate) async fn start_with(settings: Settings) -> Self {
+        Self::start_as(settings, Arc::default()).await
+    }
+
+    /// Starts a service whose condition is known to the test.
+    pub(crate) async fn start_as(settings: Settings, health: Arc<Health>) -> Self {
         let listener = TcpListener::bind((
             "127.0.0.1".parse::<std::net::IpAddr>().expect("an address"),
             0,
@@ -37,8 +43,12 @@ impl Server {
             version: "1.2.3+0123456789ab".to_owned(),
             instance: "instance-under-test".to_owned(),
         };
+        let service = Service {
+            health,
+            ..Service::new(identity)
+        };
         let (shutdown, signal) = oneshot::channel();
-        let done = tokio::spawn(serve(listener, identity, settings, async {
+        let done = tokio::spawn(serve(listener, service, settings, async {
             let _ = signal.await;
         }));
         Self {

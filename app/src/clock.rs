@@ -1,0 +1,341 @@
+//! How good the platform says our clock is, and whether that is good enough to serve. Pure: the time
+//! is an argument.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// For how long the last reading is told when the platform does not answer any more.
+const UNANSWERED_LIMIT: Duration = Duration::from_mins(2);
+
+/// For how long a reading is told that the platform repeats without having measured again.
+const UNCHANGED_LIMIT: Duration = Duration::from_hours(1);
+
+/// When a clock is too bad to serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClockPolicy {
+    /// The largest error bound that is good enough.
+    pub error_limit: Duration,
+    /// How long the clock may be bad without consequences: a platform that sets a clock again is
+    /// quicker than a load balancer that brings up another task.
+    pub grace: Duration,
+}
+
+impl Default for ClockPolicy {
+    /// Half of the second that the checker allows by default, so that the load balancer acts before
+    /// anybody outside can prove the clock wrong.
+    fn default() -> Self {
+        Self {
+            error_limit: Duration::from_millis(500),
+            grace: Duration::from_mins(1),
+        }
+    }
+}
+
+/// Whether the platform could synchronise the clock when it last tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Synchronization {
+    /// `SYNCHRONIZED`
+    Synchronized,
+    /// `NOT_SYNCHRONIZED`
+    NotSynchronized,
+}
+
+impl Synchronization {
+    /// Reads the platform's word.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        match text {
+            "SYNCHRONIZED" => Some(Self::Synchronized),
+            "NOT_SYNCHRONIZED" => Some(Self::NotSynchronized),
+            _ => None,
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Synchronized => "SYNCHRONIZED",
+            Self::NotSynchronized => "NOT_SYNCHRONIZED",
+        }
+    }
+}
+
+/// What the platform says about the clock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClockReading {
+    /// Whether it is synchronised.
+    pub status: Synchronization,
+    /// How far it may be off, in whole microseconds, rounded up.
+    pub error_bound: Duration,
+    /// When the platform measured that, in its own words: only compared.
+    pub reference: String,
+}
+
+impl fmt::Display for ClockReading {
+    /// As JSON, in the form that `/now` has: `{"status":"SYNCHRONIZED","error_bound_ms":0.546}`.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let microseconds = self.error_bound.as_micros();
+        write!(
+            formatter,
+            r#"{{"status":"{}","error_bound_ms":{}.{:03}}}"#,
+            self.status.as_str(),
+            microseconds / 1000,
+            microseconds % 1000
+        )
+    }
+}
+
+/// Why a clock is not good enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClockFault {
+    /// The platform says `NOT_SYNCHRONIZED`.
+    NotSynchronized,
+    /// The error bound exceeds the limit.
+    ErrorBound,
+}
+
+impl ClockFault {
+    /// The reason in a sentence.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::NotSynchronized => "the platform says that the clock is not synchronized",
+            Self::ErrorBound => "the clock may be further off than CLOCK_ERROR_LIMIT_MS allows",
+        }
+    }
+}
+
+impl ClockPolicy {
+    /// What is wrong with a reading, if anything is.
+    fn fault(&self, reading: &ClockReading) -> Option<ClockFault> {
+        match reading.status {
+            Synchronization::NotSynchronized => Some(ClockFault::NotSynchronized),
+            Synchronization::Synchronized => {
+                (reading.error_bound > self.error_limit).then_some(ClockFault::ErrorBound)
+            }
+        }
+    }
+}
+
+/// What is known of the clock, and since when.
+#[derive(Debug)]
+pub(crate) struct ClockWatch {
+    policy: ClockPolicy,
+    latest: Option<Latest>,
+}
+
+#[derive(Debug)]
+struct Latest {
+    reading: ClockReading,
+    /// When the platform last said so.
+    answered: Instant,
+    /// When it first told of this measurement.
+    measured: Instant,
+    /// Since when the readings have been bad without a good one between.
+    bad_since: Option<Instant>,
+}
+
+impl ClockWatch {
+    pub(crate) fn new(policy: ClockPolicy) -> Self {
+        Self {
+            policy,
+            latest: None,
+        }
+    }
+
+    /// Takes note of what the platform answered: `None` when it did not, or said nothing about clocks.
+    pub(crate) fn learn(&mut self, now: Instant, reading: Option<ClockReading>) {
+        // What has become too old to be told counts for nothing any more: neither does its grace time.
+        let before = self.latest.take().filter(|latest| latest.is_fresh(now));
+        self.latest = match (reading, before) {
+            (None, before) => before,
+            (Some(reading), before) => {
+                let is_bad = self.policy.fault(&reading).is_some();
+                let measured = before
+                    .as_ref()
+                    .filter(|before| before.reading.reference == reading.reference)
+                    .map_or(now, |before| before.measured);
+                let bad_since = before.and_then(|before| before.bad_since).unwrap_or(now);
+                let latest = Latest {
+                    reading,
+                    answered: now,
+                    measured,
+                    bad_since: is_bad.then_some(bad_since),
+                };
+                Some(latest)
+            }
+        };
+    }
+
+    /// What may be told of the clock: the latest reading, unless it is too old.
+    pub(crate) fn told(&self, now: Instant) -> Option<&ClockReading> {
+        let latest = self.latest.as_ref()?;
+        latest.is_fresh(now).then_some(&latest.reading)
+    }
+
+    /// Why the service should not be asked for the time, if so. Nothing known is no fault: a platform
+    /// that does not answer must not take all tasks out at once.
+    pub(crate) fn fault(&self, now: Instant) -> Option<ClockFault> {
+        let reading = self.told(now)?;
+        let bad_since = self.latest.as_ref()?.bad_since?;
+        let over = now.saturating_duration_since(bad_since) > self.policy.grace;
+        self.policy.fault(reading).filter(|_| over)
+    }
+}
+
+impl Latest {
+    fn is_fresh(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.answered) <= UNANSWERED_LIMIT
+            && now.saturating_duration_since(self.measured) <= UNCHANGED_LIMIT
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reading(word: &str, microseconds: u64, reference: &str) -> ClockReading {
+        ClockReading {
+            status: Synchronization::parse(word).unwrap(),
+            error_bound: Duration::from_micros(microseconds),
+            reference: reference.to_owned(),
+        }
+    }
+
+    const GOOD: u64 = 546;
+    const BAD: u64 = 500_001;
+
+    /// Feeds answers, each at a second, and gives what is told and what is wrong at another second.
+    fn state(
+        answers: &[(u64, Option<ClockReading>)],
+        at: u64,
+    ) -> (Option<u128>, Option<ClockFault>) {
+        let start = Instant::now();
+        let mut watch = ClockWatch::new(ClockPolicy::default());
+        for (second, answer) in answers {
+            watch.learn(start + Duration::from_secs(*second), answer.clone());
+        }
+        let now = start + Duration::from_secs(at);
+        (
+            watch
+                .told(now)
+                .map(|reading| reading.error_bound.as_micros()),
+            watch.fault(now),
+        )
+    }
+
+    /// An answer that tells of a new measurement.
+    fn fresh(second: u64, word: &str, microseconds: u64) -> (u64, Option<ClockReading>) {
+        (
+            second,
+            Some(reading(word, microseconds, &second.to_string())),
+        )
+    }
+
+    #[test]
+    fn a_bad_clock_has_its_grace_time_and_recovers_at_once() {
+        let good = |second| fresh(second, "SYNCHRONIZED", GOOD);
+        let far = |second| fresh(second, "SYNCHRONIZED", BAD);
+        let lost = |second| fresh(second, "NOT_SYNCHRONIZED", GOOD);
+        let (told_good, told_far) = (Some(u128::from(GOOD)), Some(u128::from(BAD)));
+        let table = [
+            // Nothing known, or known to be good.
+            (vec![], 100, (None, None)),
+            (vec![(0, None)], 100, (None, None)),
+            (vec![good(0)], 0, (told_good, None)),
+            // Exactly the limit is good.
+            (
+                vec![fresh(0, "SYNCHRONIZED", BAD - 1), (70, None)],
+                70,
+                (Some(u128::from(BAD - 1)), None),
+            ),
+            // Bad: told at once, a fault after more than a minute.
+            (vec![far(0)], 0, (told_far, None)),
+            (vec![far(0), far(60)], 60, (told_far, None)),
+            (
+                vec![far(0), far(60)],
+                61,
+                (told_far, Some(ClockFault::ErrorBound)),
+            ),
+            (vec![lost(0)], 60, (told_good, None)),
+            (
+                vec![lost(0)],
+                61,
+                (told_good, Some(ClockFault::NotSynchronized)),
+            ),
+            // The minute goes on from one kind of bad to the other; the reason is the present one.
+            (
+                vec![lost(0), far(50)],
+                61,
+                (told_far, Some(ClockFault::ErrorBound)),
+            ),
+            // A good reading between begins it anew, and one after it ends the fault.
+            (
+                vec![far(0), good(50), far(55), far(110)],
+                115,
+                (told_far, None),
+            ),
+            (
+                vec![far(0), good(50), far(55), far(110)],
+                116,
+                (told_far, Some(ClockFault::ErrorBound)),
+            ),
+            (vec![far(0), far(90), good(100)], 100, (told_good, None)),
+            // An answer that fails changes nothing.
+            (
+                vec![far(0), (30, None), (50, None)],
+                61,
+                (told_far, Some(ClockFault::ErrorBound)),
+            ),
+        ];
+        for (answers, at, expected) in table {
+            assert_eq!(state(&answers, at), expected, "{answers:?} at {at}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_old_is_neither_told_nor_held_against_the_clock() {
+        let far = |second| fresh(second, "SYNCHRONIZED", BAD);
+        let told_far = Some(u128::from(BAD));
+        assert_eq!(
+            state(&[far(0)], 120),
+            (told_far, Some(ClockFault::ErrorBound))
+        );
+        assert_eq!(state(&[far(0)], 121), (None, None));
+        assert_eq!(state(&[far(0), (119, None)], 121), (None, None));
+        // The grace time begins anew after that.
+        assert_eq!(state(&[far(0), far(200)], 260), (told_far, None));
+        assert_eq!(
+            state(&[far(0), far(200)], 261),
+            (told_far, Some(ClockFault::ErrorBound))
+        );
+    }
+
+    #[test]
+    fn a_measurement_that_is_only_repeated_is_told_for_an_hour() {
+        let repeated = |second: u64| (second, Some(reading("NOT_SYNCHRONIZED", GOOD, "yesterday")));
+        let minutes = |last: u64| (0..=last).map(|minute| repeated(minute * 60));
+        let told = Some(u128::from(GOOD));
+        let hour: Vec<_> = minutes(60).collect();
+        assert_eq!(
+            state(&hour, 3600),
+            (told, Some(ClockFault::NotSynchronized))
+        );
+        assert_eq!(state(&hour, 3601), (None, None));
+        // A new measurement is news.
+        let mut more = hour;
+        more.push(fresh(3610, "SYNCHRONIZED", GOOD));
+        assert_eq!(state(&more, 3611), (told, None));
+    }
+
+    #[test]
+    fn it_is_written_as_json() {
+        for (microseconds, expected) in [(0, "0.000"), (546, "0.546"), (1_234_567, "1234.567")] {
+            let text = reading("NOT_SYNCHRONIZED", microseconds, "").to_string();
+            assert_eq!(
+                text,
+                format!(r#"{{"status":"NOT_SYNCHRONIZED","error_bound_ms":{expected}}}"#)
+            );
+            let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert!(value["error_bound_ms"].is_number());
+        }
+        assert_eq!(Synchronization::parse("synchronized"), None);
+    }
+}

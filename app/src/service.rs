@@ -1,0 +1,80 @@
+//! What stands between hyper's connections and warp's routes.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use http_body_util::Empty;
+use hyper::body::{Body, Bytes, Incoming};
+use pin_project_lite::pin_project;
+use warp::http::header::ACCEPT;
+use warp::http::{Request, Response};
+
+use crate::accept::{Format, negotiate};
+use crate::access::{AccessLog, Pending};
+
+/// The routes as they are served on one connection.
+#[derive(Debug)]
+pub(crate) struct Connection<S> {
+    pub(crate) routes: S,
+    pub(crate) access: Arc<AccessLog>,
+    /// The other end.
+    pub(crate) client: IpAddr,
+}
+
+impl<S, B> hyper::service::Service<Request<Incoming>> for Connection<S>
+where
+    S: tower_service::Service<Request<Empty<Bytes>>, Response = Response<B>> + Clone,
+    B: Body,
+{
+    type Response = Response<B>;
+    type Error = S::Error;
+    type Future = Answer<S::Future>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        let pending = self
+            .access
+            .pick(request.method(), request.uri(), self.client);
+        let accept = request.headers().get_all(ACCEPT).into_iter();
+        match negotiate(accept.filter_map(|line| line.to_str().ok())) {
+            // What a request prefers that says nothing.
+            Format::Json => {}
+            format @ Format::Text => drop(request.extensions_mut().insert(format)),
+        }
+        Answer {
+            pending,
+            // warp's filters are always ready. No route reads a body, and warp puts each into a box: an empty one needs
+            // none. hyper sees that nobody reads, and reads on to the next request or closes.
+            future: self.routes.clone().call(request.map(|_| Empty::new())),
+        }
+    }
+}
+
+pin_project! {
+    /// An answer that is being made, and is logged if its request was picked.
+    pub(crate) struct Answer<F> {
+        pending: Option<Box<Pending>>,
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F, B, E> Future for Answer<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: Body,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let answer = ready!(this.future.poll(context));
+        if let (Some(pending), Ok(answer)) = (this.pending.take(), &answer) {
+            let length = answer.body().size_hint().exact().unwrap_or_default();
+            pending.answered(answer.status(), length);
+        }
+        Poll::Ready(answer)
+    }
+}
