@@ -30,12 +30,19 @@ use fault::QUICK;
 use outside::Outside;
 use plan::{Ledger, Plan};
 use proxy::Proxy;
-use run::{CleanUp, Surroundings};
+use run::{CleanUp, Finished, Surroundings};
 
 /// Of a hundred requests, those that go wrong in the random rounds.
 const PERCENT: u64 = 20;
 /// Rounds in which each call goes wrong once a command: enough of them for each call to meet each fault, a hang too.
-const EACH_ONCE: usize = QUICK.len() + 1;
+const EACH_ONCE: usize = QUICK.len() + 3;
+/// A project whose program ends at once, and what it is deployed with.
+const FAULTY: [&str; 3] = [
+    "up",
+    "--config",
+    "deployer/tests/end_to_end/faulty/deployer.toml",
+];
+const FAULTY_DOCKERFILE: &str = "deployer/tests/end_to_end/faulty/Dockerfile";
 /// The Docker engine may take this long to remove a container whose task has ended.
 const REMOVED_WITHIN: Duration = Duration::from_secs(30);
 /// Emulators that are used at the same time: most of the time is spent waiting.
@@ -61,8 +68,13 @@ async fn deployments_survive() {
         seed,
         // Each costs half a minute: there is time for them where there is time for everything.
         hangs: rounds >= EACH_ONCE,
+        // A short run has both kinds of rounds, too.
+        each_once: EACH_ONCE.min(rounds.div_ceil(2)),
         ledger: Arc::clone(&ledger),
     });
+    let ends_at_once = bench.copy.read(FAULTY_DOCKERFILE);
+    let ends_at_once = ends_at_once.replace("ENV FAULT=none", "ENV FAULT=exits");
+    bench.copy.write(FAULTY_DOCKERFILE, &ends_at_once);
     let lanes = LANES.min(rounds);
     let running: Vec<_> = (0..lanes)
         .map(|lane| {
@@ -77,11 +89,14 @@ async fn deployments_survive() {
     }
     let ledger = ledger.lock().expect("unpoisoned");
     println!("{ledger}");
+    println!(
+        "{} requests on connections that were kept, {} of which went wrong",
+        ledger.later, ledger.later_faults
+    );
     println!("{rounds} rounds in {:.0} s", began.elapsed().as_secs_f64());
     assert!(!failed, "not every round went well; CHAOS_SEED={seed}");
-    if rounds >= EACH_ONCE {
-        assert_eq!(ledger.gaps(), Vec::<String>::new());
-    }
+    assert_eq!(ledger.gaps(rounds >= EACH_ONCE), Vec::<String>::new());
+    assert!(ledger.later_faults > 0, "no connection was ever kept");
 }
 
 /// What all lanes share.
@@ -90,6 +105,8 @@ struct Bench {
     seed: u64,
     /// May requests hang?
     hangs: bool,
+    /// So many rounds are those in which each call goes wrong once.
+    each_once: usize,
     ledger: Arc<Mutex<Ledger>>,
 }
 
@@ -164,9 +181,15 @@ impl<'a> Lane<'a> {
         self.command("up", round, seed.rotate_left(1)).await;
         let second = self.assert_up().await;
         assert_ne!(first, second, "the change did not arrive");
-        if round < EACH_ONCE {
+        if round < self.bench.each_once {
             self.command("up", round, seed).await;
             assert_eq!(self.assert_up().await, second, "what did not change did");
+        }
+        if round / LANES % 3 == 0 {
+            self.run(&FAULTY, round, seed.rotate_left(3))
+                .await
+                .failed_with(4, &["is in place again and answers"]);
+            assert_eq!(self.assert_up().await, second, "the old version is gone");
         }
         self.command("down", round, seed.rotate_left(2)).await;
         assert_eq!(self.outside.stack_status().await, None);
@@ -184,7 +207,19 @@ impl<'a> Lane<'a> {
 
     /// Runs a command through the proxy; it has to end well.
     async fn command(&self, name: &str, round: usize, seed: u64) {
-        let plan = if round < EACH_ONCE {
+        let finished = self.run(&[name], round, seed).await;
+        if !finished.is_success() {
+            println!(
+                "round {round}, `{name}` failed; the proxy saw\n{}",
+                self.proxy.log()
+            );
+        }
+        finished.succeeded();
+    }
+
+    /// Runs a command through the proxy.
+    async fn run(&self, arguments: &[&str], round: usize, seed: u64) -> Finished {
+        let plan = if round < self.bench.each_once {
             Plan::each_once(self.bench.hangs)
         } else {
             let number = u64::try_from(round).expect("a small number");
@@ -192,16 +227,10 @@ impl<'a> Lane<'a> {
         };
         self.proxy.follow(plan);
         let began = Instant::now();
-        let finished = tokio::task::block_in_place(|| self.through.deployer(&[name]));
+        let finished = tokio::task::block_in_place(|| self.through.deployer(arguments));
         let seconds = began.elapsed().as_secs_f64();
-        if !finished.is_success() {
-            println!(
-                "round {round}, `{name}` failed; the proxy saw\n{}",
-                self.proxy.log()
-            );
-        }
-        println!("round {round}, `{name}`: {seconds:.0} s");
-        finished.succeeded();
+        println!("round {round}, `{}`: {seconds:.0} s", arguments[0]);
+        finished
     }
 
     /// The service is up; returns its version.

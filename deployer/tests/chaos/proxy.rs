@@ -66,6 +66,8 @@ impl Proxy {
     /// From now on this goes wrong; the log begins anew.
     pub(crate) fn follow(&self, plan: Plan) {
         *self.shared.plan.lock().expect("unpoisoned") = plan;
+        ledger.later += usize::from(later);
+        ledger.later_faults += usize::from(later && fault.is_some());
         let mut log = self.shared.log.lock().expect("unpoisoned");
         log.began = Instant::now();
         log.lines.clear();
@@ -79,10 +81,12 @@ impl Proxy {
 
 /// Takes one request after the other, as long as nothing happens to the connection.
 async fn serve(shared: Arc<Shared>, mut stream: TcpStream) {
+    let mut requests = 0;
     while let Some(request) = Request::read(&mut stream).await {
+        requests += 1;
         let answer = match request.call() {
             None => shared.forward(&request).await,
-            Some((call, protocol)) => match shared.next_fault(&call) {
+            Some((call, protocol)) => match shared.next_fault(&call, requests > 1) {
                 None => shared.forward(&request).await,
                 Some(fault) => {
                     let real = if fault.is_forwarded() {
@@ -121,8 +125,8 @@ async fn break_off(fault: Fault, real: Option<Answer>, method: &str, mut stream:
 }
 
 impl Shared {
-    /// What happens to this call, for the log too.
-    fn next_fault(&self, call: &str) -> Option<Fault> {
+    /// What happens to this call, for the log too; `later`: it is not the first of its connection.
+    fn next_fault(&self, call: &str, later: bool) -> Option<Fault> {
         let mut ledger = self.ledger.lock().expect("unpoisoned");
         let fault = self
             .plan

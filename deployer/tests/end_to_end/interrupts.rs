@@ -87,8 +87,20 @@ async fn interrupts() {
     another.wait_for("another run is deploying this stack (`deployer up`) (process ");
     one.finish().failed_with(4, &["/health answers 500"]);
     another.signal(INT);
-    another.finish();
+    another.finish().failed_with(130, &["interrupted"]);
     faulty.deploy("none", &[]).succeeded();
+    assert_eq!(outside.version().await, version);
+
+    step("two runs on two machines: whoever comes later is left alone by the one before");
+    let one = faulty.start("wrong-clock", &["--verify-timeout", "30s"]);
+    one.wait_for("check: SKEWED");
+    let elsewhere = surroundings.with("XDG_STATE_HOME", &copy.path("state-of-another-machine"));
+    let other = Faulty::new(&copy, &elsewhere).deploy("none", &["--force"]);
+    other.succeeded();
+    one.finish().failed_with(
+        7,
+        &["somebody else has deployed in the meantime, which is left alone"],
+    );
     assert_eq!(outside.version().await, version);
 
     step("readers that go away do not matter");
@@ -101,7 +113,9 @@ async fn interrupts() {
     let down = surroundings.start(&["down", "--local"]);
     down.wait_for("delete");
     down.signal(INT);
-    down.finish();
+    let finished = down.finish();
+    // It may have been over by then.
+    finished.succeeded();
     surroundings.deployer(&["down", "--local"]).succeeded();
     assert_eq!(outside.stack_status().await, None);
 }

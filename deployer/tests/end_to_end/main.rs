@@ -27,6 +27,8 @@ const CONSTANT: (&str, &str) = (
     "const HEAD_LIMIT: usize = 16 * 1024;",
     "const HEAD_LIMIT: usize = 20 * 1024;",
 );
+const FAULTY: &str = "deployer/tests/end_to_end/faulty/deployer.toml";
+const FAULTY_DOCKERFILE: &str = "deployer/tests/end_to_end/faulty/Dockerfile";
 const SOURCE: &str = "app/src/server.rs";
 
 fn step(text: &str) {
@@ -79,6 +81,17 @@ async fn the_whole_path() {
         took < Duration::from_secs(5),
         "an unchanged `up` took {took:?}"
     );
+
+    let lines = surroundings.deployer(&["up", "--local", "--output", "json"]);
+    lines.succeeded();
+    assert_eq!(lines.stderr, "", "something is said beside the JSON Lines");
+    let events: Vec<serde_json::Value> = lines
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("every line is JSON"))
+        .collect();
+    assert_eq!(events.first().expect("a line")["event"], "begun");
+    assert_eq!(events.last().expect("a line")["event"], "succeeded");
 
     step("3. a change rolls over under load");
     let load = Load::start(outside.url().await, outside.port());
@@ -134,6 +147,7 @@ async fn the_whole_path() {
     );
 
     step("6. killed at any moment, the next run converges");
+    copy.replace(FAULTY_DOCKERFILE, "ENV FAULT=none", "ENV FAULT=exits");
     kills(&surroundings, &outside).await;
     surroundings.deployer(&["down", "--local"]).succeeded();
     assert_gone(&surroundings, &outside).await;
@@ -346,7 +360,14 @@ async fn kills(surroundings: &Surroundings, outside: &Outside) {
     for number in 1..=25 {
         let moment = Duration::from_millis(random.random_range(10..2500));
         if number % 2 == 1 {
-            surroundings.deployer_killed_after(&["up", "--local"], moment);
+            // Every now and then in the middle of a change that does not work, and of the way back.
+            if number % 3 == 0 {
+                surroundings.deployer(&["up", "--local"]).succeeded();
+                let faulty = ["up", "--local", "--config", FAULTY];
+                surroundings.deployer_killed_after(&faulty, moment * 4);
+            } else {
+                surroundings.deployer_killed_after(&["up", "--local"], moment);
+            }
             // Every now and then the emulator dies with it, and forgets everything.
             if number % 5 == 0 {
                 surroundings.kill_emulator();

@@ -168,10 +168,14 @@ impl Surroundings {
     fn finish(&self, program: &str, arguments: &[&str]) -> Finished {
         let what = format!("{program} {}", arguments.join(" "));
         println!("$ {what}");
+        // What hangs is what is looked for: it must not hang the test. No run takes nearly as long.
+        let mut bounded = vec!["--foreground", "--kill-after=10s", "15m", program];
+        bounded.extend(arguments);
         let output = self
-            .command(program, arguments)
+            .command(find("timeout"), &bounded)
             .output()
             .expect("the program starts");
+        assert_ne!(output.status.code(), Some(124), "{what} hangs");
         let finished = Finished {
             what,
             code: output.status.code(),
