@@ -189,7 +189,10 @@ impl<'a> Lane<'a> {
             self.run(&FAULTY, round, seed.rotate_left(3))
                 .await
                 .failed_with(4, &["is in place again and answers"]);
-            assert_eq!(self.assert_up().await, second, "the old version is gone");
+            // Those that ended are kept for a while, as evidence.
+            self.outside.wait_for_running_containers(2).await;
+            let serving = self.outside.version().await;
+            assert_eq!(serving, second, "the old version is gone");
         }
         self.command("down", round, seed.rotate_left(2)).await;
         assert_eq!(self.outside.stack_status().await, None);

@@ -66,8 +66,6 @@ impl Proxy {
     /// From now on this goes wrong; the log begins anew.
     pub(crate) fn follow(&self, plan: Plan) {
         *self.shared.plan.lock().expect("unpoisoned") = plan;
-        ledger.later += usize::from(later);
-        ledger.later_faults += usize::from(later && fault.is_some());
         let mut log = self.shared.log.lock().expect("unpoisoned");
         log.began = Instant::now();
         log.lines.clear();
@@ -133,6 +131,8 @@ impl Shared {
             .lock()
             .expect("unpoisoned")
             .next(call, &mut ledger);
+        ledger.later += usize::from(later);
+        ledger.later_faults += usize::from(later && fault.is_some());
         let mut log = self.log.lock().expect("unpoisoned");
         let seconds = log.began.elapsed().as_secs_f64();
         let shown = fault.map_or_else(|| "-".to_owned(), |fault| format!("{fault:?}"));
