@@ -91,6 +91,7 @@ impl Screen {
             | Event::EmulatorInstalling { .. }
             | Event::EmulatorReady { .. }
             | Event::Compiled { .. }
+            | Event::BuildStepped { .. }
             | Event::ImagePacked { .. }
             | Event::StackFound { .. }
             | Event::OperationBegun { .. }
@@ -104,6 +105,7 @@ impl Screen {
             | Event::Succeeded { .. }
             | Event::TakenDown { .. }
             | Event::NothingThere { .. }
+            | Event::ImageReady { .. }
             | Event::Failed { .. } => None,
         }
     }

@@ -131,6 +131,30 @@ fn raw_words(event: &Event) -> Words {
         Event::Asked { question } => format!("{question} [y/N]"),
         Event::Warned { message } => format!("warning: {message}"),
         Event::Noted { message } => message.clone(),
+        Event::ImageReady {
+            name,
+            digest,
+            bytes,
+            archive,
+            loaded,
+            pushed,
+            bill,
+        } => {
+            let rows = [
+                ("digest", Some(digest.as_str())),
+                ("archive", archive.as_deref()),
+                ("loaded as", loaded.as_deref()),
+                ("pushed to", pushed.as_deref()),
+                ("made of", bill.as_deref()),
+            ];
+            let mut text = format!("The image {name} is ready: {}.\n", size(*bytes));
+            for (title, value) in rows {
+                if let Some(value) = value {
+                    let _ = writeln!(text, "  {title:<9} {value}");
+                }
+            }
+            return Words::Result(text);
+        }
         Event::Succeeded { summary } => return Words::Result(self::summary(summary)),
         Event::TakenDown {
             looked_for,
@@ -140,11 +164,22 @@ fn raw_words(event: &Event) -> Words {
         Event::Failed { failure, .. } => return Words::Failure(self::failure(failure)),
         Event::PhaseBegun { .. }
         | Event::Compiled { .. }
+        | Event::BuildStepped { .. }
         | Event::OperationBegun { .. }
         | Event::OperationEnded { .. }
         | Event::PushProgressed { .. } => return Words::Nothing,
     };
     Words::Line(line)
+}
+
+/// An instruction of a Dockerfile, as much of it as is of use in a line.
+pub(super) fn shortened(step: &str) -> String {
+    const LONGEST: usize = 60;
+    let step = printable(&step.split_whitespace().collect::<Vec<_>>().join(" "));
+    match step.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &step[..end]),
+        None => step,
+    }
 }
 
 /// What was found and taken down.

@@ -166,6 +166,7 @@ impl Workshop for FakeMachine {
                 manifest: document(),
                 config: document(),
                 layers: Vec::new(),
+                bill: None,
             }),
         }
     }

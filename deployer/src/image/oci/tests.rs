@@ -12,6 +12,8 @@ use super::*;
 struct Folder {
     folder: tempfile::TempDir,
     program: Executable,
+    labels: BTreeMap<String, String>,
+    cache: LayerCache,
 }
 
 impl Folder {
@@ -24,7 +26,12 @@ impl Folder {
             name: "app".to_owned(),
             path,
         };
-        Self { folder, program }
+        Self {
+            folder,
+            program,
+            labels: BTreeMap::new(),
+            cache: LayerCache::default(),
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -47,6 +54,8 @@ impl Folder {
             context: self.folder.path(),
             architecture: Architecture::X86_64,
             created: DateTime::UNIX_EPOCH,
+            labels: &self.labels,
+            cache: &self.cache,
         })
     }
 }

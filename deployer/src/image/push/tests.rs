@@ -2,10 +2,13 @@
 
 mod registry;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use chrono::DateTime;
 
+use super::super::cache::LayerCache;
 use super::super::dockerfile::FinalStage;
 use super::super::oci::{self, Executable, Recipe};
 use super::super::{Architecture, layer};
@@ -15,6 +18,7 @@ use registry::{Answer, FakeRegistry};
 const QUICK: Retry = Retry {
     retries: 3,
     first_delay: Duration::from_millis(1),
+    logins: 3,
     gives_up_on_nobody: true,
 };
 const TAG: &str = "v1";
@@ -35,6 +39,8 @@ fn image() -> BuiltImage {
         context: folder.path(),
         architecture: Architecture::X86_64,
         created: DateTime::UNIX_EPOCH,
+        labels: &BTreeMap::new(),
+        cache: &LayerCache::default(),
     })
     .unwrap()
 }
