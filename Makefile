@@ -6,7 +6,7 @@ SHELL := /bin/bash
 # Cargo knows where it put the program: the target folder may be set in several ways.
 DEPLOYER := cargo run --quiet --locked --package deployer --
 
-.PHONY: help up down status bootstrap build test check format clippy docs unit lint-template e2e chaos chaos-short
+.PHONY: help up down status bootstrap build test check format clippy docs unit lint-template e2e images bootstrap-tests chaos chaos-short
 
 help: ## Shows this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -23,10 +23,13 @@ status: build ## Shows what runs on this machine
 bootstrap: ## Installs and starts what is missing on this machine
 	@scripts/bootstrap
 
+bootstrap-tests:
+	@scripts/bootstrap tests
+
 build:
 	@cargo build --locked --package deployer --package checker
 
-test: bootstrap check e2e chaos-short ## Everything that is tested: style, documentation, unit and HTTP tests, template, end to end
+test: bootstrap-tests check e2e images chaos-short ## Everything that is tested: style, documentation, unit and HTTP tests, template, end to end
 
 check: format clippy docs unit lint-template ## All of `make test` but what runs in containers
 
@@ -47,6 +50,9 @@ lint-template:
 
 e2e: build ## Up, no change, change under load, kill and converge, down: in real containers
 	cargo test --locked --package deployer --test end_to_end -- --nocapture --test-threads 1
+
+images: bootstrap-tests ## Both image builders, with a stand-in for the base image
+	cargo test --locked --package deployer --test builders -- --nocapture
 
 chaos: build ## Fifty times up, changed and down while requests are throttled, reset, cut, garbled or lost: about a quarter of an hour
 	CHAOS_ROUNDS=50 cargo test --locked --package deployer --test chaos -- --nocapture

@@ -230,7 +230,12 @@ pub fn resolve(
     let access = access(shared, file.region, file.profile)?;
 
     let package = file.image.package.unwrap_or_else(|| "app".to_owned());
-    let architecture = match sizes.making.architecture.clone().or(file.service.architecture) {
+    let architecture = match sizes
+        .making
+        .architecture
+        .clone()
+        .or(file.service.architecture)
+    {
         Some(name) => name
             .parse::<Architecture>()
             .map_err(|error| Failure::preflight(error.to_string()).hint("use X86_64 or ARM64"))?,
@@ -285,7 +290,11 @@ pub fn resolve(
                     .unwrap_or_else(|| PathBuf::from("Dockerfile")),
             ),
             architecture,
-            builder: sizes.making.builder.or(file.image.builder).unwrap_or_default(),
+            builder: sizes
+                .making
+                .builder
+                .or(file.image.builder)
+                .unwrap_or_default(),
         },
         tasks,
         port,
@@ -453,6 +462,7 @@ fn usage(error: crate::names::InvalidName) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::Making;
 
     const MINIMAL: &str = "stack = \"clock\"\n";
 

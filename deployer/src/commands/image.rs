@@ -24,7 +24,10 @@ use crate::names::Digest;
 use crate::remote::Login;
 
 /// The command: make the image, and do something with it. What it is, where that was asked for.
-pub async fn run(context: Context<'_>, command: &ImageCommand) -> Result<Option<Inspection>, Failure> {
+pub async fn run(
+    context: Context<'_>,
+    command: &ImageCommand,
+) -> Result<Option<Inspection>, Failure> {
     alone::run(context, command).await
 }
 
@@ -84,7 +87,8 @@ impl Context<'_> {
         login: Option<Login>,
         built: &BuiltImage,
     ) -> Result<Digest, Failure> {
-        self.push_image_as(address, login, built, &built.tag()).await
+        self.push_image_as(address, login, built, &built.tag())
+            .await
     }
 
     /// The same under another tag.

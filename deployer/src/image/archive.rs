@@ -32,7 +32,11 @@ fn write_to(image: &BuiltImage, name: &str, mut writer: impl Write) -> io::Resul
         "manifests": [named(image, repository, tag)],
     });
     let config = blob(&image.config.digest);
-    let layers: Vec<String> = image.layers.iter().map(|layer| blob(&layer.digest)).collect();
+    let layers: Vec<String> = image
+        .layers
+        .iter()
+        .map(|layer| blob(&layer.digest))
+        .collect();
     let for_docker = json!([{
         "Config": config,
         "RepoTags": [format!("{repository}:{tag}")],
@@ -67,7 +71,11 @@ fn write_to(image: &BuiltImage, name: &str, mut writer: impl Write) -> io::Resul
 
 fn named(image: &BuiltImage, repository: &str, tag: &str) -> serde_json::Value {
     let manifest = &image.manifest;
-    let mut named = descriptor(&manifest.media_type, &manifest.digest, manifest.content.len());
+    let mut named = descriptor(
+        &manifest.media_type,
+        &manifest.digest,
+        manifest.content.len(),
+    );
     named["annotations"] = json!({
         "org.opencontainers.image.ref.name": tag,
         // By which containerd, and Docker with its store, know an image.

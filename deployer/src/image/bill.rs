@@ -70,13 +70,19 @@ impl Crate {
     fn purl(&self) -> Option<String> {
         let source = self.source.as_deref()?;
         // `+` would be read as a space.
-        let purl = format!("pkg:cargo/{}@{}", self.name, self.version.replace('+', "%2B"));
+        let purl = format!(
+            "pkg:cargo/{}@{}",
+            self.name,
+            self.version.replace('+', "%2B")
+        );
         Some(if source == CRATES_IO {
             purl
         } else if let Some(address) = source.strip_prefix("git+") {
             format!("{purl}?vcs_url=git%2B{}", encoded(address))
         } else {
-            let address = source.split_once('+').map_or(source, |(_, address)| address);
+            let address = source
+                .split_once('+')
+                .map_or(source, |(_, address)| address);
             format!("{purl}?repository_url={}", encoded(address))
         })
     }
@@ -280,7 +286,10 @@ checksum = "dd"
     #[test]
     fn licences() {
         let of = |line: &str| licence(&format!("[package]\nname = \"a\"\n{line}"));
-        assert_eq!(of("license = \"MIT/Apache-2.0\"").unwrap(), "MIT OR Apache-2.0");
+        assert_eq!(
+            of("license = \"MIT/Apache-2.0\"").unwrap(),
+            "MIT OR Apache-2.0"
+        );
         assert_eq!(of("license = \"MIT OR Zlib\"").unwrap(), "MIT OR Zlib");
         assert_eq!(of("license.workspace = true"), None);
         assert_eq!(of(""), None);

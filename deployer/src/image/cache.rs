@@ -77,7 +77,9 @@ fn write(folder: &Path, diff_id: &str, content: &[u8]) -> io::Result<()> {
     let digest = layer::digest(content);
     let name = prefix(diff_id) + digest.trim_start_matches("sha256:");
     // Removed again if it does not get as far as its proper name.
-    let mut file = tempfile::Builder::new().prefix("new-").tempfile_in(folder)?;
+    let mut file = tempfile::Builder::new()
+        .prefix("new-")
+        .tempfile_in(folder)?;
     file.write_all(content)?;
     file.persist(folder.join(name))?;
     Ok(())

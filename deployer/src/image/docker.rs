@@ -306,7 +306,9 @@ mod tests {
         assert_eq!(call(docker.clone(), here), format!("build {end}"));
         assert_eq!(
             call(buildx, Architecture::Arm64),
-            format!("buildx build --load --progress plain --provenance=false --platform linux/arm64 {end}")
+            format!(
+                "buildx build --load --progress plain --provenance=false --platform linux/arm64 {end}"
+            )
         );
         assert_eq!(
             call(Engine::Podman { version: version() }, Architecture::X86_64),

@@ -19,7 +19,7 @@ use super::pack_error::PackError;
 /// Between speed and size; the digest depends on it.
 const LEVEL: i32 = 6;
 /// An archive of at most this size is compressed in one go, bytes; the digest depends on it.
-const MAX_BUFFER: usize = 64 << 20;
+pub(super) const MAX_BUFFER: usize = 64 << 20;
 /// "Unknown" in gzip's header, whatever system it is made on.
 const GZIP_SYSTEM: u8 = 255;
 const FOLDER_MODE: u32 = 0o755;
@@ -71,7 +71,7 @@ pub(super) fn digest(content: &[u8]) -> String {
     format!("sha256:{}", hex(&Sha256::digest(content)))
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing to a string cannot fail.

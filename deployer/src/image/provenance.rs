@@ -74,7 +74,11 @@ fn time(source_date_epoch: &str) -> Result<DateTime<Utc>, PackError> {
 /// The last commit that touched one of these paths (absolute, or below `folder`), if there are no changes to any of them that are
 /// not committed. Paths outside of the repository count for nothing: they are not its content.
 pub async fn revision(folder: &Path, paths: &[PathBuf]) -> Option<Revision> {
-    let top = git(folder, ["rev-parse", "--show-toplevel", "--is-shallow-repository"]).await?;
+    let top = git(
+        folder,
+        ["rev-parse", "--show-toplevel", "--is-shallow-repository"],
+    )
+    .await?;
     let top = whole_repository(&top)?;
     let paths: Vec<OsString> = paths
         .iter()
@@ -93,7 +97,13 @@ pub async fn revision(folder: &Path, paths: &[PathBuf]) -> Option<Revision> {
     let (log, changes) = tokio::join!(
         with_paths(&["log", "-1", "--format=%H %ct", "--"]),
         // An ignored file that gets into the image is not in the commit either.
-        with_paths(&["status", "--porcelain", "--untracked-files=all", "--ignored", "--"]),
+        with_paths(&[
+            "status",
+            "--porcelain",
+            "--untracked-files=all",
+            "--ignored",
+            "--"
+        ]),
     );
     changes?.trim().is_empty().then(|| parse(&log?)).flatten()
 }
@@ -167,7 +177,12 @@ mod tests {
         let labels = |pairs: &[(&str, &str)]| {
             let pairs = pairs.iter();
             pairs
-                .map(|(name, value)| (format!("org.opencontainers.image.{name}"), (*value).to_owned()))
+                .map(|(name, value)| {
+                    (
+                        format!("org.opencontainers.image.{name}"),
+                        (*value).to_owned(),
+                    )
+                })
                 .collect::<BTreeMap<_, _>>()
         };
         assert_eq!(say(None, None), (0, labels(&[])));
@@ -178,7 +193,10 @@ mod tests {
         let known = [("revision", "0123"), ("created", "2023-11-14T22:13:20Z")];
         assert_eq!(say(None, Some(&revision)), (1_700_000_000, labels(&known)));
         let stated = [("revision", "0123"), ("created", "1970-01-02T00:00:00Z")];
-        assert_eq!(say(Some("86400"), Some(&revision)), (86400, labels(&stated)));
+        assert_eq!(
+            say(Some("86400"), Some(&revision)),
+            (86400, labels(&stated))
+        );
         for wrong in ["", "yesterday", "1.5", "99999999999999999999"] {
             assert!(Provenance::new(Some(wrong), None).is_err(), "{wrong}");
         }
@@ -223,7 +241,16 @@ mod tests {
             self.git(&["add", "."]).await;
             let date = format!("{seconds} +0000");
             let commit = Program::new("git")
-                .args(["-c", "user.name=n", "-c", "user.email=e", "commit", "--quiet", "-m", "m"])
+                .args([
+                    "-c",
+                    "user.name=n",
+                    "-c",
+                    "user.email=e",
+                    "commit",
+                    "--quiet",
+                    "-m",
+                    "m",
+                ])
                 .env("GIT_COMMITTER_DATE", &date)
                 .current_dir(self.path());
             assert!(commit.output(GIT_LIMIT).await.unwrap().status.success());
@@ -241,7 +268,10 @@ mod tests {
         assert_eq!(main.time.timestamp(), 1_000_000_000);
         let whole = repository.revision("").await.unwrap();
         assert_eq!(whole.time.timestamp(), 1_100_000_000);
-        assert_eq!(whole.commit, repository.git(&["rev-parse", "HEAD"]).await.trim());
+        assert_eq!(
+            whole.commit,
+            repository.git(&["rev-parse", "HEAD"]).await.trim()
+        );
         assert_ne!(main.commit, whole.commit);
 
         // What is not built may be changed; what is built may not.
@@ -261,7 +291,9 @@ mod tests {
         let clone = tempfile::tempdir().unwrap();
         let address = format!("file://{}", repository.path().display());
         let path = clone.path().to_str().unwrap();
-        repository.git(&["clone", "--quiet", "--depth", "1", &address, path]).await;
+        repository
+            .git(&["clone", "--quiet", "--depth", "1", &address, path])
+            .await;
         assert_eq!(revision(clone.path(), &["main.rs".into()]).await, None);
         let nowhere = tempfile::tempdir().unwrap();
         assert_eq!(revision(nowhere.path(), &["main.rs".into()]).await, None);

@@ -130,7 +130,10 @@ fn rewritten(config: &Value, wanted: &Wanted<'_>) -> Value {
         }
     }
     // What the native builder leaves to the runtime.
-    if runtime.get("WorkingDir").is_some_and(|folder| folder == "/") {
+    if runtime
+        .get("WorkingDir")
+        .is_some_and(|folder| folder == "/")
+    {
         runtime.remove("WorkingDir");
     }
     let mut labels: BTreeMap<String, Value> = wanted
@@ -140,7 +143,11 @@ fn rewritten(config: &Value, wanted: &Wanted<'_>) -> Value {
         .collect();
     let own = runtime.remove("Labels");
     let own = own.as_ref().and_then(Value::as_object);
-    labels.extend(own.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
+    labels.extend(
+        own.into_iter()
+            .flatten()
+            .map(|(name, value)| (name.clone(), value.clone())),
+    );
     labels.remove(BUILDAH);
     if !labels.is_empty() {
         runtime.insert("Labels".to_owned(), json!(labels));
@@ -189,7 +196,9 @@ impl Archive {
             let name = clean(&name);
             if let Ok(Some(target)) = entry.link_name() {
                 let folder = Path::new(&name).parent().unwrap_or(Path::new(""));
-                archive.links.insert(name.clone(), clean(&folder.join(target)));
+                archive
+                    .links
+                    .insert(name.clone(), clean(&folder.join(target)));
             } else {
                 let place = (entry.raw_file_position(), entry.size());
                 archive.files.insert(name, place);
@@ -230,7 +239,10 @@ impl Archive {
     /// A layer's archive, as it is before compression.
     fn uncompressed(&self, name: &str) -> Result<Box<dyn Read>, PackError> {
         let mut start = Vec::new();
-        let magic = self.read(name)?.take(GZIP.len() as u64).read_to_end(&mut start);
+        let magic = self
+            .read(name)?
+            .take(GZIP.len() as u64)
+            .read_to_end(&mut start);
         magic.map_err(unreadable)?;
         let reader = self.read(name)?;
         Ok(if start == GZIP {
@@ -256,7 +268,11 @@ impl Archive {
         architecture: Architecture,
     ) -> Result<(), PackError> {
         let words = [&config["config"]["Entrypoint"], &config["config"]["Cmd"]];
-        let first = words.into_iter().flat_map(strings).next().unwrap_or_default();
+        let first = words
+            .into_iter()
+            .flat_map(strings)
+            .next()
+            .unwrap_or_default();
         let Some(wanted) = first.strip_prefix('/') else {
             return Ok(());
         };
@@ -283,7 +299,10 @@ impl Archive {
         match elf::check(&mut Cursor::new(program), architecture) {
             Ok(()) | Err(ElfError::NotElf) => Ok(()),
             Err(ElfError::Dynamic { interpreter })
-                if interpreter.rsplit('/').next().is_some_and(|base| names.contains(base)) =>
+                if interpreter
+                    .rsplit('/')
+                    .next()
+                    .is_some_and(|base| names.contains(base)) =>
             {
                 Ok(())
             }

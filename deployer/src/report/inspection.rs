@@ -18,7 +18,11 @@ pub(super) fn inspection(image: &Inspection) -> String {
         ("size", size(image.bytes)),
         (
             "platform",
-            format!("{}/{}", shown(&config["os"]), shown(&config["architecture"])),
+            format!(
+                "{}/{}",
+                shown(&config["os"]),
+                shown(&config["architecture"])
+            ),
         ),
         ("created", shown(&config["created"])),
         ("user", shown(&started["User"])),

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::{bill_file, digest_of, docker_failure};
 use crate::cli::{ImageBuild, ImageCommand, ImagePush, ImageSource};
-use crate::commands::machine::{Machine as _, ThisMachine};
 use crate::commands::Context;
+use crate::commands::machine::{Machine as _, ThisMachine};
 use crate::error::{Failure, FailureKind};
 use crate::event::{Event, Phase};
 use crate::image::archive;
@@ -30,7 +30,9 @@ pub(super) async fn run(
     context: Context<'_>,
     command: &ImageCommand,
 ) -> Result<Option<Inspection>, Failure> {
-    let built = context.unless_stopped(make(context, command.source())).await?;
+    let built = context
+        .unless_stopped(make(context, command.source()))
+        .await?;
     let done = match command {
         ImageCommand::Inspect(_) => return look(context, built).await.map(Some),
         ImageCommand::Build(build) => deliver(context, build, &built).await?,
@@ -156,17 +158,19 @@ async fn destination(
     let world = connection.announced(context.sink).world;
     let name = match &push.repository {
         Some(name) => name.clone(),
-        None => match context.observe(world.as_ref()).await? {
-            Some(stack) => context.repository_of(world.as_ref(), &stack).await?,
-            None => {
-                return Err(Failure::preflight(format!(
+        None => {
+            match context.observe(world.as_ref()).await? {
+                Some(stack) => context.repository_of(world.as_ref(), &stack).await?,
+                None => {
+                    return Err(Failure::preflight(format!(
                     "there is no stack {} whose repository could take the image",
                     context.config.stack
                 ))
                 .hint("`deployer up` makes it")
                 .hint("to push elsewhere, name the place: `--registry HOST:PORT --repository NAME`"));
+                }
             }
-        },
+        }
     };
     let address = context.address_of(world.as_ref(), &name).await?;
     if registry.is_some() {

@@ -34,9 +34,7 @@ pub(super) async fn attach(session: &Session<'_>, image: &BuiltImage, tag: &str)
     match tokio::time::timeout(LIMIT, send(&session, image, bill, tag)).await {
         Ok(Ok(())) => BillOutcome::Attached,
         Ok(Err(reason)) => BillOutcome::Refused(reason),
-        Err(_elapsed) => {
-            BillOutcome::Refused(format!("it took longer than {} s", LIMIT.as_secs()))
-        }
+        Err(_elapsed) => BillOutcome::Refused(format!("it took longer than {} s", LIMIT.as_secs())),
     }
 }
 

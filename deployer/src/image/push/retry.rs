@@ -38,10 +38,7 @@ impl Default for Retry {
 impl Retry {
     /// The same where a refusal leads to something else.
     pub(super) fn only_once_unauthorised(self) -> Self {
-        Self {
-            logins: 0,
-            ..self
-        }
+        Self { logins: 0, ..self }
     }
 
     pub(super) async fn run<T, F>(

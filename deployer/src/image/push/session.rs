@@ -209,11 +209,8 @@ impl<'a> Session<'a> {
         let media_type = http::HeaderValue::from_str(&document.media_type)
             .map_err(|error| OciDistributionError::GenericError(Some(error.to_string())))?;
         let request = || {
-            self.sending.push_manifest_raw(
-                &reference,
-                document.content.clone(),
-                media_type.clone(),
-            )
+            self.sending
+                .push_manifest_raw(&reference, document.content.clone(), media_type.clone())
         };
         self.run(request).await.map(drop)
     }

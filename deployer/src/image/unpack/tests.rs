@@ -61,7 +61,9 @@ fn try_unpack(files: &[(&str, &[u8])]) -> Result<BuiltImage, String> {
     let wanted = Wanted {
         architecture: Architecture::X86_64,
         created: DateTime::UNIX_EPOCH,
-        labels: &labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        labels: &labels
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
         cache: &LayerCache::default(),
     };
     unpack(&file, &wanted).map_err(|error| error.to_string())
@@ -76,7 +78,10 @@ fn every_form_of_the_archive_gives_the_same_image() {
         ("0123/layer.tar", b"link:../4567/layer.tar"),
         ("4567/layer.tar", &layer),
         ("config.json", config.as_bytes()),
-        ("manifest.json", br#"[{"Config":"config.json","RepoTags":["a:b"],"Layers":["0123/layer.tar"]}]"#),
+        (
+            "manifest.json",
+            br#"[{"Config":"config.json","RepoTags":["a:b"],"Layers":["0123/layer.tar"]}]"#,
+        ),
     ])
     .unwrap();
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -84,7 +89,10 @@ fn every_form_of_the_archive_gives_the_same_image() {
     let new = try_unpack(&[
         ("blobs/sha256/11", config.as_bytes()),
         ("blobs/sha256/22", &gzip.finish().unwrap()),
-        ("manifest.json", br#"[{"Config":"blobs/sha256/11","Layers":["blobs/sha256/22"]}]"#),
+        (
+            "manifest.json",
+            br#"[{"Config":"blobs/sha256/11","Layers":["blobs/sha256/22"]}]"#,
+        ),
     ])
     .unwrap();
     assert_eq!(old, new);
@@ -120,7 +128,10 @@ fn what_would_not_start_is_refused() {
         verdict(&dynamic, &[]),
         "`/app` of the image would not start: it is not static: it needs `/lib64/ld.so.2`"
     );
-    assert_eq!(verdict(&dynamic, &[("usr/lib64/ld.so.2", b"the loader")]), "fit");
+    assert_eq!(
+        verdict(&dynamic, &[("usr/lib64/ld.so.2", b"the loader")]),
+        "fit"
+    );
 }
 
 #[test]
@@ -135,10 +146,25 @@ fn what_makes_no_sense_is_refused() {
         refusal(&[("manifest.json", b"[]")]),
         refusal(&[("manifest.json", b"{}")]),
         refusal(&[("manifest.json", manifest), ("c", config.as_bytes())]),
-        refusal(&[("manifest.json", manifest), ("l", &layer), ("c", b"nonsense")]),
-        refusal(&[("manifest.json", manifest), ("l", b"another"), ("c", config.as_bytes())]),
-        refusal(&[("manifest.json", manifest), ("l", &layer), ("c", other.as_bytes())]),
-        refusal(&[("manifest.json", br#"[{"Config":"c","Layers":[]}]"#), ("c", config.as_bytes())]),
+        refusal(&[
+            ("manifest.json", manifest),
+            ("l", &layer),
+            ("c", b"nonsense"),
+        ]),
+        refusal(&[
+            ("manifest.json", manifest),
+            ("l", b"another"),
+            ("c", config.as_bytes()),
+        ]),
+        refusal(&[
+            ("manifest.json", manifest),
+            ("l", &layer),
+            ("c", other.as_bytes()),
+        ]),
+        refusal(&[
+            ("manifest.json", br#"[{"Config":"c","Layers":[]}]"#),
+            ("c", config.as_bytes()),
+        ]),
     ];
     let said = said.join("\n").replace(&layer::digest(&layer), "[digest]");
     insta::assert_snapshot!(said);
