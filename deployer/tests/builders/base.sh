@@ -35,7 +35,7 @@ needs() {
     find -L "$libc_folder" -maxdepth 1 -type f \( -name '*crt*.o' -o -name 'libc.*' -o -name 'libc_nonshared.a' -o -name 'libm*.a' \
         -o -name 'libm.so*' -o -name 'libmvec*' -o -name 'libpthread*' -o -name 'libdl*' -o -name 'librt*' -o -name 'libutil*' \
         -o -name 'libgcc_s*' -o -name 'ld-linux*' \)
-    find "$sysroot/lib/rustlib/$target" ! -type d ! -name 'librustc*'
+    find "$sysroot/lib/rustlib/$target" ! -type d
 } | sort -u >"$list"
 
 # Links of folders (`/bin`, `/lib`, …) stay links; of files the content is taken, by each of their names.
