@@ -272,8 +272,9 @@ checksum = "dd"
         let list = |folder| write("clock", &parts(folder), LOCK, |_| Some("MIT".to_owned()));
         let document = list("/home/me");
         assert_eq!(document, list("/elsewhere"), "the folder does not matter");
-        let value: Value = serde_json::from_slice(&document.content).unwrap();
-        insta::assert_json_snapshot!(value, { ".metadata.tools.components[0].version" => "[version]" });
+        let mut value: Value = serde_json::from_slice(&document.content).unwrap();
+        value["metadata"]["tools"]["components"][0]["version"] = "[version]".into();
+        insta::assert_json_snapshot!(value);
     }
 
     #[test]

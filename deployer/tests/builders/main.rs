@@ -25,7 +25,9 @@ fn run(command: &mut Command) -> String {
 }
 
 fn docker(arguments: &[&str]) -> String {
-    run(Command::new("docker").args(arguments)).trim().to_owned()
+    run(Command::new("docker").args(arguments))
+        .trim()
+        .to_owned()
 }
 
 fn project() -> PathBuf {
@@ -44,8 +46,13 @@ impl Example {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let source = project().join("examples/greeter");
-        run(Command::new("cp").arg("-r").arg(source.join(".")).arg(folder.path()));
-        run(Command::new("rm").arg("-rf").arg(folder.path().join("target")));
+        run(Command::new("cp")
+            .arg("-r")
+            .arg(source.join("."))
+            .arg(folder.path()));
+        run(Command::new("rm")
+            .arg("-rf")
+            .arg(folder.path().join("target")));
         let tag = format!("deployer-test-{}", std::process::id());
         let base = format!("rust:{tag}-slim");
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/builders/base.sh");
@@ -96,7 +103,15 @@ impl Example {
 
     /// Puts the image into Docker; returns its name there.
     fn load(&mut self, builder: &str) -> String {
-        let arguments = ["image", "build", "--load", "--builder", builder, "--output", "json"];
+        let arguments = [
+            "image",
+            "build",
+            "--load",
+            "--builder",
+            builder,
+            "--output",
+            "json",
+        ];
         let said = self.deployer(&arguments);
         let event: Value =
             serde_json::from_str(said.lines().last().expect("an event")).expect("JSON");
@@ -109,7 +124,10 @@ impl Example {
 impl Drop for Example {
     fn drop(&mut self) {
         for image in &self.images {
-            Command::new("docker").args(["image", "rm", "--force", image]).output().ok();
+            Command::new("docker")
+                .args(["image", "rm", "--force", image])
+                .output()
+                .ok();
         }
     }
 }
@@ -131,7 +149,11 @@ fn both_builders_make_the_same_image() {
     assert!(settings["ExposedPorts"]["8080/tcp"].is_object());
     let file = |image: &Value| {
         let file = &image["layers"][0]["files"][0];
-        (file["path"].clone(), file["mode"].clone(), file["owner"].clone())
+        (
+            file["path"].clone(),
+            file["mode"].clone(),
+            file["owner"].clone(),
+        )
     };
     assert_eq!(file(&native), file(&docker));
     // Nothing was changed, and the engine kept what it made.
@@ -149,8 +171,16 @@ fn both_builders_make_the_same_image() {
 /// Starts it read-only, as nobody, without capabilities; looks at the process from outside.
 fn runs_without_rights(image: &str) {
     let container = docker(&[
-        "run", "--detach", "--read-only", "--user", "65532:65532", "--cap-drop", "ALL",
-        "--security-opt", "no-new-privileges", image,
+        "run",
+        "--detach",
+        "--read-only",
+        "--user",
+        "65532:65532",
+        "--cap-drop",
+        "ALL",
+        "--security-opt",
+        "no-new-privileges",
+        image,
     ]);
     let facts = std::panic::catch_unwind(|| {
         let field = |format: &str| docker(&["inspect", "--format", format, &container]);
@@ -165,14 +195,21 @@ fn runs_without_rights(image: &str) {
             assert_eq!(line(set), "0000000000000000", "{set}");
         }
         let mounts = std::fs::read_to_string(format!("/proc/{pid}/mounts")).expect("mounts");
-        let root = mounts.lines().find(|line| line.split(' ').nth(1) == Some("/"));
-        let root = root.and_then(|line| line.split(' ').nth(3)).expect("a root");
+        let root = mounts
+            .lines()
+            .find(|line| line.split(' ').nth(1) == Some("/"));
+        let root = root
+            .and_then(|line| line.split(' ').nth(3))
+            .expect("a root");
         assert!(root.split(',').any(|option| option == "ro"), "{root}");
         let address = field("{{.NetworkSettings.IPAddress}}");
         assert_eq!(answer(&format!("http://{address}:8080/")), "hello\n");
         let began = Instant::now();
         docker(&["stop", "--time", "10", &container]);
-        assert!(began.elapsed() < Duration::from_secs(9), "it does not heed SIGTERM");
+        assert!(
+            began.elapsed() < Duration::from_secs(9),
+            "it does not heed SIGTERM"
+        );
         assert_eq!(field("{{.State.ExitCode}}"), "0");
     });
     docker(&["rm", "--force", &container]);
@@ -196,7 +233,10 @@ fn skopeo_reads_the_archive(example: &Example, image: &Value) {
     example.deployer(&["image", "build", "--archive", path]);
     let ask = |arguments: &[&str], transport: &str| -> Value {
         let address = format!("{transport}:{path}");
-        let said = run(Command::new("skopeo").arg("inspect").args(arguments).arg(address));
+        let said = run(Command::new("skopeo")
+            .arg("inspect")
+            .args(arguments)
+            .arg(address));
         serde_json::from_str(&said).expect("JSON")
     };
     let seen = ask(&[], "oci-archive");
@@ -205,7 +245,14 @@ fn skopeo_reads_the_archive(example: &Example, image: &Value) {
     for transport in ["oci-archive", "docker-archive"] {
         let seen = ask(&["--config"], transport);
         let started = &image["config"]["config"];
-        for field in ["User", "Env", "Entrypoint", "Labels", "ExposedPorts", "StopSignal"] {
+        for field in [
+            "User",
+            "Env",
+            "Entrypoint",
+            "Labels",
+            "ExposedPorts",
+            "StopSignal",
+        ] {
             assert_eq!(seen["config"][field], started[field], "{transport} {field}");
         }
     }

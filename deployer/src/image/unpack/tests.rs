@@ -96,8 +96,9 @@ fn every_form_of_the_archive_gives_the_same_image() {
     ])
     .unwrap();
     assert_eq!(old, new);
-    let config: Value = serde_json::from_slice(&old.config.content).unwrap();
-    insta::assert_json_snapshot!(config, { ".rootfs.diff_ids" => "[…]" });
+    let mut config: Value = serde_json::from_slice(&old.config.content).unwrap();
+    config["rootfs"]["diff_ids"] = "[…]".into();
+    insta::assert_json_snapshot!(config);
 }
 
 #[test]
