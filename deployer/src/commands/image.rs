@@ -28,7 +28,7 @@ pub async fn run(
     context: Context<'_>,
     command: &ImageCommand,
 ) -> Result<Option<Inspection>, Failure> {
-    alone::run(context, command).await
+    Box::pin(alone::run(context, command)).await
 }
 
 impl Context<'_> {
@@ -121,7 +121,7 @@ impl Context<'_> {
                 total: at.total,
             });
         });
-        let pushed = push(built, &repository, tag, progress)
+        let pushed = Box::pin(push(built, &repository, tag, progress))
             .await
             .map_err(|error| push_failure(address, &error))?;
         let digest = digest_of(pushed.digest())?;

@@ -47,12 +47,11 @@ impl Crate {
     /// Of cargo's identifier: `SOURCE#NAME@VERSION`, or `SOURCE#VERSION` where the address ends in the name.
     fn parse(package_id: &str) -> Option<Self> {
         let (source, rest) = package_id.rsplit_once('#')?;
-        let (name, version) = match rest.split_once('@') {
-            Some((name, version)) => (name, version),
-            None => {
-                let address = source.split('?').next()?.trim_end_matches('/');
-                (address.rsplit('/').next()?, rest)
-            }
+        let (name, version) = if let Some(both) = rest.split_once('@') {
+            both
+        } else {
+            let address = source.split('?').next()?.trim_end_matches('/');
+            (address.rsplit('/').next()?, rest)
         };
         Some(Self {
             name: name.to_owned(),

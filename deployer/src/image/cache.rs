@@ -101,7 +101,7 @@ fn prune(folder: &Path) -> io::Result<()> {
             Some((metadata.modified().ok()?, metadata.len(), file.path()))
         })
         .collect();
-    files.sort_by(|one, other| other.0.cmp(&one.0));
+    files.sort_by_key(|(modified, ..)| std::cmp::Reverse(*modified));
     let mut bytes = 0;
     for (index, (_, size, path)) in files.iter().enumerate() {
         bytes += size;

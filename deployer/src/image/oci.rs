@@ -313,7 +313,7 @@ pub(super) fn descriptor(media_type: &str, digest: &str, size: usize) -> Value {
 /// Names sorted, no white space: the same bytes each time, whatever features `serde_json` is built with.
 pub(super) fn document(media_type: &MediaType, mut value: Value) -> Document {
     value.sort_all_objects();
-    Document::new(&media_type.to_string(), value.to_string())
+    Document::new(media_type.as_ref(), value.to_string())
 }
 
 impl Document {

@@ -132,7 +132,14 @@ pub async fn push(
     tag: &str,
     on_progress: OnProgress,
 ) -> Result<PushedImage, PushError> {
-    push_with(image, repository, tag, on_progress, Retry::default()).await
+    Box::pin(push_with(
+        image,
+        repository,
+        tag,
+        on_progress,
+        Retry::default(),
+    ))
+    .await
 }
 
 async fn push_with(

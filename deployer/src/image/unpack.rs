@@ -96,6 +96,7 @@ fn nonsense(what: impl Into<String>) -> PackError {
     PackError::Archive(what.into())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "what `map_err` hands over")]
 fn unreadable(error: io::Error) -> PackError {
     nonsense(error.to_string())
 }

@@ -35,7 +35,7 @@ pub(super) async fn run(
         .await?;
     let done = match command {
         ImageCommand::Inspect(_) => return look(context, built).await.map(Some),
-        ImageCommand::Build(build) => deliver(context, build, &built).await?,
+        ImageCommand::Build(order) => deliver(context, order, &built).await?,
         ImageCommand::Push(push) => {
             let work = context.sink.phase(Phase::Push, send(context, push, &built));
             context.unless_stopped(work).await?
@@ -90,11 +90,11 @@ async fn look(context: Context<'_>, built: BuiltImage) -> Result<Inspection, Fai
 
 async fn deliver(
     context: Context<'_>,
-    build: &ImageBuild,
+    order: &ImageBuild,
     built: &BuiltImage,
 ) -> Result<Done, Failure> {
     let name = local_name(context, built);
-    if let Some(file) = &build.archive {
+    if let Some(file) = &order.archive {
         save(built, &name, file).await?;
         let archive = Some(file.display().to_string());
         return Ok(Done {
@@ -102,7 +102,7 @@ async fn deliver(
             ..Done::default()
         });
     }
-    if !build.load {
+    if !order.load {
         return Ok(Done::default());
     }
     let failed = |error| docker_failure(&error);

@@ -10,7 +10,7 @@ use oci_spec::image::{ImageConfiguration, ImageManifest};
 use super::*;
 
 struct Folder {
-    folder: tempfile::TempDir,
+    root: tempfile::TempDir,
     program: Executable,
     labels: BTreeMap<String, String>,
     cache: LayerCache,
@@ -27,7 +27,7 @@ impl Folder {
             path,
         };
         Self {
-            folder,
+            root: folder,
             program,
             labels: BTreeMap::new(),
             cache: LayerCache::default(),
@@ -35,7 +35,7 @@ impl Folder {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.root.path().join(name)
     }
 
     fn file(&self, name: &str, content: &str) -> &Self {
@@ -51,7 +51,7 @@ impl Folder {
         build(&Recipe {
             stage: &stage,
             program: &self.program,
-            context: self.folder.path(),
+            context: self.root.path(),
             architecture: Architecture::X86_64,
             created: DateTime::UNIX_EPOCH,
             labels: &self.labels,
