@@ -149,6 +149,17 @@ async fn push_with(
     on_progress: OnProgress,
     retry: Retry,
 ) -> Result<PushedImage, PushError> {
+    // What goes on at the same time is too much for a stack.
+    Box::pin(push_at_once(image, repository, tag, on_progress, retry)).await
+}
+
+async fn push_at_once(
+    image: &BuiltImage,
+    repository: &Repository,
+    tag: &str,
+    on_progress: OnProgress,
+    retry: Retry,
+) -> Result<PushedImage, PushError> {
     let session = Session::open(repository, retry)?;
     let digest = image.digest();
     let blobs = blobs(image);
