@@ -7,7 +7,7 @@ SHELL := /bin/bash
 # tested so, too: one package alone would be built with other features, and nearly all of it once more.
 DEPLOYER := cargo run --quiet --locked --bin deployer --
 
-.PHONY: help up down status bootstrap build test bootstrap-tests check format clippy docs unit shipped lint-template e2e chaos chaos-short
+.PHONY: help up down status bootstrap build test bootstrap-tests check format clippy docs unit shipped lint-template e2e images chaos chaos-short
 
 help: ## Shows this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -24,13 +24,13 @@ status: build ## Shows what runs on this machine
 bootstrap: ## Installs and starts what is missing on this machine
 	@scripts/bootstrap
 
-bootstrap-tests: bootstrap ## The same for what only the tests need: Chromium and its driver, valgrind
+bootstrap-tests: bootstrap ## The same for what only the tests need: Chromium and its driver, valgrind, skopeo
 	@scripts/bootstrap-tests
 
 build:
 	@cargo build --locked --workspace
 
-test: bootstrap-tests check e2e chaos-short ## Everything that is tested: style, documentation, unit and HTTP tests, template, end to end
+test: bootstrap-tests check e2e images chaos-short ## Everything that is tested: style, documentation, unit and HTTP tests, template, end to end
 
 check: format clippy docs unit shipped lint-template ## All of `make test` but what runs in containers
 
@@ -54,6 +54,9 @@ lint-template:
 
 e2e: ## Up, no change, change under load, kill and converge, down: in real containers
 	cargo test --locked --workspace --test end_to_end -- --nocapture --test-threads 1
+
+images: ## Both image builders, with a stand-in for the base image
+	cargo test --locked --workspace --test builders -- --nocapture
 
 chaos: ## Fifty times up, changed and down while requests are throttled, reset, cut, garbled or lost: about a quarter of an hour
 	CHAOS_ROUNDS=50 cargo test --locked --workspace --test chaos -- --nocapture

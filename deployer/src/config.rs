@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use url::Url;
 
-use crate::cli::{Logs, Manner, Output, Shared, Sizes};
+use crate::cli::{Builder, Logs, Manner, Output, Shared, Sizes};
 use crate::engine::Pace;
 use crate::error::{Failure, FailureKind};
 use crate::image::Architecture;
@@ -46,6 +46,7 @@ struct ImageFile {
     package: Option<String>,
     binary: Option<String>,
     dockerfile: Option<PathBuf>,
+    builder: Option<Builder>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -124,6 +125,8 @@ pub struct ImageSettings {
     pub dockerfile: PathBuf,
     /// Processor that the tasks run on.
     pub architecture: Architecture,
+    /// Who makes it.
+    pub builder: Builder,
 }
 
 /// All settings of one run.
@@ -240,7 +243,12 @@ pub fn resolve(
     let access = access(shared, file.region, file.profile)?;
 
     let package = file.image.package.unwrap_or_else(|| "app".to_owned());
-    let architecture = match sizes.architecture.clone().or(file.service.architecture) {
+    let architecture = match sizes
+        .making
+        .architecture
+        .clone()
+        .or(file.service.architecture)
+    {
         Some(name) => name
             .parse::<Architecture>()
             .map_err(|error| Failure::preflight(error.to_string()).hint("use X86_64 or ARM64"))?,
@@ -265,13 +273,13 @@ pub fn resolve(
         .into_iter()
         .map(|(key, value)| (key, value.into_text()))
         .collect();
-    let sizes = [
+    let numbers = [
         ("ContainerPort", u32::from(port)),
         ("DesiredCount", tasks),
         ("Cpu", cpu),
         ("Memory", memory),
     ];
-    for (key, value) in sizes {
+    for (key, value) in numbers {
         parameters.insert(key.to_owned(), value.to_string());
     }
     parameters.insert("CpuArchitecture".to_owned(), architecture.to_string());
@@ -295,6 +303,11 @@ pub fn resolve(
                     .unwrap_or_else(|| PathBuf::from("Dockerfile")),
             ),
             architecture,
+            builder: sizes
+                .making
+                .builder
+                .or(file.image.builder)
+                .unwrap_or_default(),
         },
         tasks,
         port,
@@ -467,6 +480,7 @@ fn usage(error: crate::names::InvalidName) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::Making;
 
     const MINIMAL: &str = "stack = \"clock\"\n";
 
@@ -479,7 +493,10 @@ mod tests {
 
     fn sizes() -> Sizes {
         Sizes {
-            architecture: Some("X86_64".to_owned()),
+            making: Making {
+                architecture: Some("X86_64".to_owned()),
+                builder: None,
+            },
             ..Sizes::default()
         }
     }

@@ -160,6 +160,8 @@ pub enum Event {
     },
     /// So many crates are compiled.
     Compiled { crates: usize, name: String },
+    /// The builder came to this instruction of the Dockerfile.
+    BuildStepped { step: String },
     /// The image is packed.
     ImagePacked { digest: Digest, bytes: u64 },
     /// This is the state the stack was found in; absent when there is none.
@@ -222,6 +224,20 @@ pub enum Event {
     Noted { message: String },
     /// `up` reached its end.
     Succeeded { summary: Box<Summary> },
+    /// `image build` or `image push` reached its end.
+    ImageReady {
+        name: String,
+        digest: Digest,
+        bytes: u64,
+        /// The file that it was written to.
+        archive: Option<String>,
+        /// By which name Docker or podman has it.
+        loaded: Option<String>,
+        /// Its address in the registry.
+        pushed: Option<String>,
+        /// The file that lists what the program is made of.
+        bill: Option<String>,
+    },
     /// `down` reached its end; these were looked for and not found.
     TakenDown {
         looked_for: Vec<String>,

@@ -13,7 +13,7 @@
 //! - [`event`] is the contract with the reporters in [`report`], the only place that prints.
 //! - [`remote`] are the traits that `aws` implements, the only files that name an SDK crate; [`steady`] repeats what fails in passing.
 //! - [`printable`] is what may reach a terminal of what others wrote.
-//! - [`image`] compiles, packs and pushes without Docker; [`process`] is the only file that starts programs.
+//! - [`image`] compiles, packs and pushes, without Docker unless it is told otherwise; [`process`] is the only file that starts programs.
 //! - [`local`] looks after the AWS emulator that `--local` uses.
 
 pub mod aws;
@@ -66,7 +66,8 @@ pub fn run() -> ExitCode {
         | Command::History
         | Command::Down(_)
         | Command::Status(_)
-        | Command::Doctor(_) => {
+        | Command::Doctor(_)
+        | Command::Image(_) => {
             report::journalled(report::choose(cli.shared.output, cli.shared.color))
         }
     });
@@ -262,6 +263,13 @@ async fn dispatch(cli: &Cli, sink: &Sink, stop: &Stop) -> Result<Outcome, Failur
             let mut lines = report::log_lines(config.output);
             commands::logs::run(context, settings, &mut lines).await?;
         }
+        Command::Image(image) => {
+            begun(image.command.name());
+            let inspection = Box::pin(commands::image::run(context, &image.command)).await?;
+            if let Some(inspection) = inspection {
+                report::inspection(&inspection, config.output);
+            }
+        }
         Command::Doctor(_) => {
             let diagnosis = commands::doctor::run(quietly).await;
             report::diagnosis(&diagnosis, config.output);
@@ -288,7 +296,8 @@ fn not_fit(cli: &Cli, failure: Failure) -> Result<Outcome, Failure> {
         | Command::History
         | Command::Down(_)
         | Command::Status(_)
-        | Command::Logs(_) => Err(failure),
+        | Command::Logs(_)
+        | Command::Image(_) => Err(failure),
     }
 }
 
@@ -322,6 +331,13 @@ fn settings(cli: &Cli) -> Result<Config, Failure> {
             Ok(Config { wait, ..config })
         }
         Command::Doctor(doctor) => resolve(&doctor.sizes, &cli::Manner::default()),
+        Command::Image(image) => {
+            let sizes = cli::Sizes {
+                making: image.command.source().making.clone(),
+                ..cli::Sizes::default()
+            };
+            resolve(&sizes, &cli::Manner::default())
+        }
         Command::Rollback(rollback) => resolve(&cli::Sizes::default(), &rollback.manner),
         Command::Down(down) => {
             let mut config = resolve(&cli::Sizes::default(), &cli::Manner::default())?;

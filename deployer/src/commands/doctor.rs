@@ -126,7 +126,7 @@ async fn examine(context: Context<'_>, bench: &dyn Bench) -> Diagnosis {
     let mut findings = vec![
         judge::configuration(config),
         judge::template(config, template.as_ref()),
-        judge::toolchain(&toolchain),
+        judge::toolchain(config, &toolchain),
         judge::dockerfile(config, bench.dockerfile(context)),
         judge::folders(&bench.folders(context)),
     ];

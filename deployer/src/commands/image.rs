@@ -1,23 +1,39 @@
 //! The image's way into the registry, with events for progress and failures with remedies.
 
+mod alone;
+mod docker;
+mod native;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::cli::{Builder, ImageCommand};
 use crate::commands::Context;
 use crate::config::Config;
 use crate::error::{Failure, FailureKind};
 use crate::event::Event;
 use crate::image::PackError;
-use crate::image::cargo::{CompileError, CompileEvent, CompileRequest, Surroundings, compile};
+use crate::image::cache::LayerCache;
+use crate::image::cargo::CompileError;
+use crate::image::docker::DockerError;
 use crate::image::dockerfile::FinalStage;
-use crate::image::oci::{self, BuiltImage, Executable, Recipe};
-use crate::image::push::{Credentials, Outcome, PushError, Repository, push};
+use crate::image::inspect::Inspection;
+use crate::image::oci::BuiltImage;
+use crate::image::push::{BillOutcome, Credentials, Outcome, PushError, Repository, push};
 use crate::names::Digest;
 use crate::remote::Login;
 
+/// The command: make the image, and do something with it. What it is, where that was asked for.
+pub async fn run(
+    context: Context<'_>,
+    command: &ImageCommand,
+) -> Result<Option<Inspection>, Failure> {
+    Box::pin(alone::run(context, command)).await
+}
+
 impl Context<'_> {
-    /// Reads what the image is.
-    pub(super) fn read_final_stage(&self) -> Result<FinalStage, Failure> {
+    /// Reads what the image is; nothing where another builder reads the Dockerfile.
+    pub(super) fn read_final_stage(&self) -> Result<Option<FinalStage>, Failure> {
         let image = &self.config.image;
         let shown = image.dockerfile.display();
         let text = std::fs::read_to_string(&image.dockerfile).map_err(|error| {
@@ -25,42 +41,27 @@ impl Context<'_> {
                 .because(error)
                 .hint("set `dockerfile` under `[image]` in `deployer.toml`")
         })?;
-        FinalStage::parse(&text, image.architecture).map_err(|error| {
+        if image.builder == Builder::Docker {
+            return Ok(None);
+        }
+        let stage = FinalStage::parse(&text, image.architecture);
+        stage.map(Some).map_err(|error| {
             Failure::preflight(format!("cannot use `{shown}`"))
                 .because(&error)
                 .maybe_hint(error.hint())
+                .hint("`--builder docker` takes all that Docker takes")
         })
     }
 
-    /// Compiles the program and packs it.
-    pub(super) async fn build_image(&self, stage: &FinalStage) -> Result<BuiltImage, Failure> {
-        let config = self.config;
-        let surroundings = Surroundings::from_env();
-        let target_dir = target_folder(config);
-        let request = CompileRequest {
-            workspace: &config.root,
-            package: &config.image.package,
-            binary: &config.image.binary,
-            architecture: config.image.architecture,
-            target_dir: &target_dir,
+    /// Makes the image: of the final stage, or, where another builder reads the Dockerfile, by that.
+    pub(super) async fn build_image(
+        &self,
+        stage: Option<&FinalStage>,
+    ) -> Result<BuiltImage, Failure> {
+        let built = match stage {
+            Some(stage) => self.build_here(stage).await?,
+            None => self.build_by_docker().await?,
         };
-        let mut waiting = false;
-        let on_event = |event: CompileEvent<'_>| match event {
-            CompileEvent::Crate { done, name, .. } => self.sink.send(&Event::Compiled {
-                crates: done,
-                name: name.to_owned(),
-            }),
-            // Cargo says it for each of its locks; once is enough.
-            CompileEvent::Waiting if std::mem::replace(&mut waiting, true) => {}
-            CompileEvent::Waiting => {
-                self.sink
-                    .note("another cargo is at work in the same folder: waiting for it");
-            }
-        };
-        let executable = compile(&request, &surroundings, on_event)
-            .await
-            .map_err(|error| compile_failure(&error))?;
-        let built = self.pack(stage.clone(), executable).await?;
         self.sink.send(&Event::ImagePacked {
             digest: digest_of(built.digest())?,
             bytes: built.size(),
@@ -68,36 +69,15 @@ impl Context<'_> {
         Ok(built)
     }
 
-    async fn pack(&self, stage: FinalStage, program: Executable) -> Result<BuiltImage, Failure> {
-        let context: PathBuf = self
-            .config
-            .image
-            .dockerfile
-            .parent()
-            .unwrap_or(Path::new("."))
-            .to_owned();
-        let architecture = self.config.image.architecture;
-        let epoch = std::env::var("SOURCE_DATE_EPOCH").ok();
-        // Reads files and compresses: not for a thread that also watches the stack.
-        let packed = tokio::task::spawn_blocking(move || {
-            let created = oci::created(epoch.as_deref())?;
-            oci::build(&Recipe {
-                stage: &stage,
-                program: &program,
-                context: &context,
-                architecture,
-                created,
-            })
-        });
-        match packed.await {
-            Ok(Ok(built)) => Ok(built),
-            Ok(Err(error)) => Err(pack_failure(&error)),
-            Err(error) => Err(Failure::new(
-                FailureKind::Unexpected,
-                "packing the image was broken off",
-            )
-            .because(error)),
-        }
+    /// The folder that is copied from: that of the Dockerfile.
+    fn build_context(&self) -> PathBuf {
+        let dockerfile = &self.config.image.dockerfile;
+        dockerfile.parent().unwrap_or(Path::new(".")).to_owned()
+    }
+
+    /// Where compressed layers are kept.
+    fn layer_cache(&self) -> LayerCache {
+        LayerCache::in_folder(image_folder(self.config).join("layers"))
     }
 
     /// Sends the image to `address` (`HOST[:PORT]/NAME`), as far as it is not there.
@@ -106,6 +86,18 @@ impl Context<'_> {
         address: &str,
         login: Option<Login>,
         built: &BuiltImage,
+    ) -> Result<Digest, Failure> {
+        self.push_image_as(address, login, built, &built.tag())
+            .await
+    }
+
+    /// The same under another tag.
+    async fn push_image_as(
+        &self,
+        address: &str,
+        login: Option<Login>,
+        built: &BuiltImage,
+        tag: &str,
     ) -> Result<Digest, Failure> {
         let (registry, name) = address.split_once('/').ok_or_else(|| {
             Failure::new(
@@ -129,7 +121,7 @@ impl Context<'_> {
                 total: at.total,
             });
         });
-        let pushed = push(built, &repository, &built.tag(), progress)
+        let pushed = Box::pin(push(built, &repository, tag, progress))
             .await
             .map_err(|error| push_failure(address, &error))?;
         let digest = digest_of(pushed.digest())?;
@@ -138,8 +130,24 @@ impl Context<'_> {
             bytes_sent: pushed.bytes_sent(),
             already_there: pushed.outcome() == Outcome::AlreadyThere,
         });
+        if let BillOutcome::Refused(reason) = pushed.bill() {
+            self.sink.note(format!(
+                "the registry does not take the list of what the program is made of ({reason}): it is in {}",
+                bill_file(self.config).display()
+            ));
+        }
         Ok(digest)
     }
+}
+
+/// Where what belongs to the image is kept, cargo's own files included.
+fn image_folder(config: &Config) -> PathBuf {
+    target_folder(config).join("image")
+}
+
+/// The list of what the program is made of.
+fn bill_file(config: &Config) -> PathBuf {
+    image_folder(config).join(format!("{}.cdx.json", config.image.binary))
 }
 
 /// Cargo's target folder, as the user set it or at its usual place.
@@ -160,6 +168,28 @@ pub(super) fn compile_failure(error: &CompileError) -> Failure {
     failure
         .with_evidence(error.diagnostics().to_vec())
         .maybe_hint(error.hint())
+}
+
+/// Another builder that does not build.
+pub(super) fn docker_failure(error: &DockerError) -> Failure {
+    Failure::preflight(error.to_string())
+        .with_evidence(error.said().to_vec())
+        .maybe_hint(error.hint())
+}
+
+/// Packing is not for a thread that also watches the stack: it reads files and compresses.
+async fn packed(
+    work: impl FnOnce() -> Result<BuiltImage, PackError> + Send + 'static,
+) -> Result<BuiltImage, Failure> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(built)) => Ok(built),
+        Ok(Err(error)) => Err(pack_failure(&error)),
+        Err(error) => Err(Failure::new(
+            FailureKind::Unexpected,
+            "packing the image was broken off",
+        )
+        .because(error)),
+    }
 }
 
 fn pack_failure(error: &PackError) -> Failure {

@@ -108,14 +108,14 @@ impl Outside for ThisMachine {
 
 /// The real workshop.
 pub(super) struct Workbench {
-    /// What the image is.
-    pub(super) stage: FinalStage,
+    /// What the image is; where another builder reads the Dockerfile, nothing.
+    pub(super) stage: Option<FinalStage>,
 }
 
 #[async_trait]
 impl Workshop for Workbench {
     async fn build(&self, context: Context<'_>) -> Result<BuiltImage, Failure> {
-        context.build_image(&self.stage).await
+        context.build_image(self.stage.as_ref()).await
     }
 
     async fn push(

@@ -5,7 +5,7 @@ pub mod doctor;
 pub mod down;
 mod explain;
 pub mod history;
-mod image;
+pub mod image;
 pub mod logs;
 pub(crate) mod machine;
 pub mod plan;

@@ -4,20 +4,24 @@
 //! compiler flags of `RUSTFLAGS` are kept and stand last, so that they win; flags of a `.cargo/config.toml` do not apply,
 //! since cargo takes either the one or the other.
 
+mod error;
 mod messages;
 mod plan;
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::Architecture;
 use super::elf::{self, ElfError};
 use super::oci::Executable;
+use super::{Architecture, provenance};
 use crate::process::{Line, ProcessError, Program};
+pub use error::CompileError;
 use messages::{Diagnostics, Message};
 pub use plan::Surroundings;
+use plan::{Choice, NoChoice, Tools};
 
 /// Asking the compiler where it lives takes a moment, unless a proxy for it first downloads it.
 const SYSROOT_LIMIT: Duration = Duration::from_mins(5);
@@ -53,124 +57,24 @@ pub enum CompileEvent<'a> {
     Waiting,
 }
 
-/// Why there is no program.
-#[derive(Debug, thiserror::Error)]
-pub enum CompileError {
-    /// No cargo, or no compiler.
-    #[error("`{program}` is not installed")]
-    NotInstalled {
-        /// Which.
-        program: String,
-    },
-    /// The compiler has no standard library for it.
-    #[error("the compiler cannot make programs for `{target}` yet")]
-    NoTarget {
-        /// The target, by the compiler's name for it.
-        target: String,
-    },
-    /// The compiler found something wrong.
-    #[error("`{package}` does not compile")]
-    DoesNotCompile {
-        /// What was to be compiled.
-        package: String,
-        /// What the compiler said, from the first error on; cut after 40 lines.
-        diagnostics: Vec<String>,
-    },
-    /// Cargo did not get as far as that, or not through: a lock file that is out of date, a crate that cannot be fetched.
-    #[error("cargo cannot build `{package}`")]
-    Cargo {
-        /// What was to be compiled.
-        package: String,
-        /// What cargo said, from the first error on; cut after 40 lines.
-        diagnostics: Vec<String>,
-    },
-    /// Cargo is content and has made no program.
-    #[error("cargo made no program `{binary}` of `{package}`")]
-    NoExecutable {
-        /// What was compiled.
-        package: String,
-        /// What was to come out.
-        binary: String,
-    },
-    /// The program would not run in an empty image.
-    #[error("`{}` cannot run in an empty image", path.display())]
-    Unfit {
-        /// The program.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        problem: ElfError,
-    },
-    /// The folder of the workspace cannot be used.
-    #[error("cannot read `{}`", path.display())]
-    Workspace {
-        /// The folder.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// Cargo or the compiler cannot be run.
-    #[error(transparent)]
-    Process(ProcessError),
+/// A program that was compiled, and what it is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Compiled {
+    /// The program.
+    pub executable: Executable,
+    /// The crates that were compiled for it: those of build scripts and macros are not among them.
+    pub parts: Vec<Part>,
+    /// The files of this workspace that it was compiled from: sources, what they include, manifests, the lock file.
+    pub sources: Vec<PathBuf>,
 }
 
-impl CompileError {
-    /// The remedy.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::NotInstalled { .. } => {
-                Some("install Rust with rustup: https://rustup.rs".to_owned())
-            }
-            Self::NoTarget { target } => Some(format!("run `rustup target add {target}`")),
-            Self::Cargo { diagnostics, .. }
-                if diagnostics.iter().any(|line| line.contains("--locked")) =>
-            {
-                Some("run `cargo update --workspace` and commit `Cargo.lock`".to_owned())
-            }
-            Self::NoExecutable { .. } => {
-                Some("look at the names of package and program in the settings".to_owned())
-            }
-            Self::Unfit {
-                problem: ElfError::Dynamic { .. },
-                ..
-            } => {
-                Some("a flag in `RUSTFLAGS`, or a library, makes it dynamic: remove it".to_owned())
-            }
-            Self::DoesNotCompile { .. }
-            | Self::Cargo { .. }
-            | Self::Unfit { .. }
-            | Self::Workspace { .. }
-            | Self::Process(_) => None,
-        }
-    }
-
-    /// What compiler or cargo said, line by line; empty for other errors.
-    pub fn diagnostics(&self) -> &[String] {
-        match self {
-            Self::DoesNotCompile { diagnostics, .. } | Self::Cargo { diagnostics, .. } => {
-                diagnostics
-            }
-            Self::NotInstalled { .. }
-            | Self::NoTarget { .. }
-            | Self::NoExecutable { .. }
-            | Self::Unfit { .. }
-            | Self::Workspace { .. }
-            | Self::Process(_) => &[],
-        }
-    }
-}
-
-impl From<ProcessError> for CompileError {
-    fn from(error: ProcessError) -> Self {
-        match error {
-            ProcessError::NotInstalled { program } => Self::NotInstalled { program },
-            error @ (ProcessError::Start { .. }
-            | ProcessError::Failed { .. }
-            | ProcessError::TimedOut { .. }
-            | ProcessError::Read { .. }
-            | ProcessError::LogFile { .. }) => Self::Process(error),
-        }
-    }
+/// A crate in the program.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Part {
+    /// By cargo's name for it: `registry+https://…#name@version`.
+    pub package_id: String,
+    /// Its `Cargo.toml`.
+    pub manifest: PathBuf,
 }
 
 /// Compiles the program and makes sure that it can run in an empty image. Dropping the future ends cargo and the compilers.
@@ -178,7 +82,7 @@ pub async fn compile(
     request: &CompileRequest<'_>,
     surroundings: &Surroundings,
     mut on_event: impl FnMut(CompileEvent<'_>),
-) -> Result<Executable, CompileError> {
+) -> Result<Compiled, CompileError> {
     let workspace = request
         .workspace
         .canonicalize()
@@ -186,7 +90,7 @@ pub async fn compile(
             path: request.workspace.to_owned(),
             source,
         })?;
-    let (sysroot, target) = find_target(&workspace, request.architecture, surroundings).await?;
+    let (sysroot, choice) = find_target(&workspace, request.architecture, surroundings).await?;
     let invocation = plan::invocation(
         request,
         surroundings,
@@ -194,11 +98,12 @@ pub async fn compile(
             has_lock_file: workspace.join("Cargo.lock").exists(),
             workspace: &workspace,
             sysroot: &sysroot,
-            target: &target,
+            choice: &choice,
         },
     );
 
     let mut executable = None;
+    let mut parts = BTreeSet::new();
     let mut done = 0;
     let mut diagnostics = Diagnostics::default();
     let outcome = Program::new(&surroundings.cargo)
@@ -213,6 +118,12 @@ pub async fn compile(
                 if let Some(Message::Artifact(artifact)) = messages::parse(line) {
                     if artifact.is_program(request.binary) {
                         executable.clone_from(&artifact.executable);
+                    }
+                    if artifact.is_for(&invocation.target_folder) {
+                        parts.insert(Part {
+                            package_id: artifact.package_id.clone(),
+                            manifest: artifact.manifest_path.clone(),
+                        });
                     }
                     if !artifact.is_build_script() {
                         done += 1;
@@ -240,10 +151,37 @@ pub async fn compile(
         binary: request.binary.to_owned(),
     })?;
     check(&path, request.architecture)?;
-    Ok(Executable {
-        name: request.binary.to_owned(),
-        path,
+    Ok(Compiled {
+        sources: sources(&workspace, &path, &parts),
+        parts: parts.into_iter().collect(),
+        executable: Executable {
+            name: request.binary.to_owned(),
+            path,
+        },
     })
+}
+
+/// What the program was compiled from, as far as it is not in the registry's crates.
+fn sources(workspace: &Path, program: &Path, parts: &BTreeSet<Part>) -> Vec<PathBuf> {
+    let dependencies = std::fs::read_to_string(program.with_extension("d")).unwrap_or_default();
+    let compiled = provenance::sources(&dependencies).into_iter();
+    let manifests = parts
+        .iter()
+        .filter(|part| part.package_id.starts_with("path+"))
+        .map(|part| part.manifest.clone());
+    let settings = [
+        "Cargo.toml",
+        "Cargo.lock",
+        "rust-toolchain",
+        "rust-toolchain.toml",
+        ".cargo/config.toml",
+    ];
+    let settings = settings.iter().map(|name| workspace.join(name));
+    let all: BTreeSet<PathBuf> = compiled
+        .chain(manifests)
+        .chain(settings.filter(|file| file.exists()))
+        .collect();
+    all.into_iter().collect()
 }
 
 /// What there is to compile with.
@@ -265,8 +203,11 @@ pub async fn toolchain(
         .arg("--version")
         .current_dir(workspace);
     let cargo = answer(&surroundings.cargo, &cargo).await?;
-    let (_sysroot, target) = find_target(workspace, architecture, surroundings).await?;
-    Ok(Toolchain { cargo, target })
+    let (_sysroot, choice) = find_target(workspace, architecture, surroundings).await?;
+    Ok(Toolchain {
+        cargo,
+        target: choice.target,
+    })
 }
 
 /// Where compiler and standard libraries are, and which of these to compile for.
@@ -274,18 +215,42 @@ async fn find_target(
     workspace: &Path,
     architecture: Architecture,
     surroundings: &Surroundings,
-) -> Result<(PathBuf, String), CompileError> {
+) -> Result<(PathBuf, Choice), CompileError> {
     let sysroot = sysroot(workspace, surroundings).await?;
-    let installed = |target: &str| {
-        sysroot
-            .join("lib/rustlib")
-            .join(target)
-            .join("lib")
-            .is_dir()
+    let found = OnDisk {
+        sysroot: &sysroot,
+        surroundings,
     };
-    let target = plan::target(architecture, surroundings, installed)
-        .map_err(|target| CompileError::NoTarget { target })?;
-    Ok((sysroot, target))
+    let choice = plan::choose(architecture, surroundings, &found);
+    let choice = choice.map_err(|none| match none {
+        NoChoice::NoTarget(target) => CompileError::NoTarget {
+            target,
+            has_rustup: surroundings.finds("rustup"),
+        },
+        NoChoice::NoLinker(target) => CompileError::NoLinker { target },
+    })?;
+    Ok((sysroot, choice))
+}
+
+/// Looks on the disk.
+struct OnDisk<'a> {
+    sysroot: &'a Path,
+    surroundings: &'a Surroundings,
+}
+
+impl Tools for OnDisk<'_> {
+    fn has_target(&self, target: &str) -> bool {
+        let library = self.sysroot.join("lib/rustlib").join(target).join("lib");
+        library.is_dir()
+    }
+
+    fn has_program(&self, name: &str) -> bool {
+        self.surroundings.finds(name)
+    }
+
+    fn has_linker_for(&self, target: &str) -> bool {
+        self.surroundings.has_linker_for(target)
+    }
 }
 
 /// Where compiler and standard libraries are. Asked in the workspace, which may choose a toolchain of its own.
@@ -310,7 +275,8 @@ async fn answer(name: &OsStr, program: &Program) -> Result<String, CompileError>
     }
 }
 
-fn check(path: &Path, architecture: Architecture) -> Result<(), CompileError> {
+/// Makes sure that a program can run in an empty image.
+pub fn check(path: &Path, architecture: Architecture) -> Result<(), CompileError> {
     File::open(path)
         .map_err(ElfError::from)
         .and_then(|mut program| elf::check(&mut program, architecture))

@@ -8,14 +8,18 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use flate2::{Compression, GzBuilder};
+use libdeflater::{CompressionLvl, Compressor};
 use oci_spec::image::MediaType;
 use sha2::{Digest as _, Sha256};
 
+use super::cache::LayerCache;
 use super::dockerfile::Owner;
 use super::pack_error::PackError;
 
 /// Between speed and size; the digest depends on it.
-const GZIP_LEVEL: u32 = 6;
+const LEVEL: i32 = 6;
+/// An archive of at most this size is compressed in one go, bytes; the digest depends on it.
+pub(super) const MAX_BUFFER: usize = 64 << 20;
 /// "Unknown" in gzip's header, whatever system it is made on.
 const GZIP_SYSTEM: u8 = 255;
 const FOLDER_MODE: u32 = 0o755;
@@ -67,7 +71,7 @@ pub(super) fn digest(content: &[u8]) -> String {
     format!("sha256:{}", hex(&Sha256::digest(content)))
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing to a string cannot fail.
@@ -94,30 +98,97 @@ pub(super) fn add_parents(entries: &mut Entries, known: &BTreeSet<String>) {
     entries.append(&mut parents);
 }
 
-/// Reads the files and writes the archive.
-pub(super) fn pack(entries: &Entries) -> Result<Layer, PackError> {
-    let gzip = GzBuilder::new()
-        .mtime(0)
-        .operating_system(GZIP_SYSTEM)
-        .write(Vec::new(), Compression::new(GZIP_LEVEL));
-    let mut archive = tar::Builder::new(Hashing {
-        inner: gzip,
-        hash: Sha256::new(),
-        size: 0,
-    });
-    for (path, entry) in entries {
-        append(&mut archive, path, entry)?;
-    }
-    let hashing = archive.into_inner().map_err(PackError::Write)?;
-    let (hash, uncompressed_size) = (hashing.hash, hashing.size);
-    let content = Bytes::from(hashing.inner.finish().map_err(PackError::Write)?);
+/// Reads the files and writes the archive; compresses it, unless the same archive was compressed before.
+pub(super) fn pack(entries: &Entries, cache: &LayerCache) -> Result<Layer, PackError> {
+    layer_of(cache, |writer| {
+        let mut archive = tar::Builder::new(writer);
+        for (path, entry) in entries {
+            append(&mut archive, path, entry)?;
+        }
+        archive.finish().map_err(PackError::Write)
+    })
+}
+
+/// The layer of an archive, which is written as often as it is needed.
+///
+/// An archive of usual size is compressed in one go, by a library that is faster and better at that than one that compresses a
+/// stream; a larger one never is in memory as a whole. Which of the two it is depends on the content alone, and so the digest does.
+pub(super) fn layer_of(
+    cache: &LayerCache,
+    write: impl Fn(&mut dyn Write) -> Result<(), PackError>,
+) -> Result<Layer, PackError> {
+    let mut archive = Hashing::new(Buffer::default());
+    write(&mut archive)?;
+    let (diff_id, uncompressed_size) = (archive.diff_id(), archive.size);
+    let content = if let Some(content) = cache.find(&diff_id) {
+        content
+    } else {
+        let content = if let Some(archive) = archive.inner.content {
+            compress(&archive)?
+        } else {
+            let gzip = GzBuilder::new()
+                .mtime(0)
+                .operating_system(GZIP_SYSTEM)
+                .write(Vec::new(), Compression::new(LEVEL.cast_unsigned()));
+            let mut again = Hashing::new(gzip);
+            write(&mut again)?;
+            if again.diff_id() != diff_id {
+                return Err(PackError::Unsteady);
+            }
+            again.inner.finish().map_err(PackError::Write)?.into()
+        };
+        cache.keep(&diff_id, &content);
+        content
+    };
     Ok(Layer {
         digest: digest(&content),
         content,
         media_type: MediaType::ImageLayerGzip.to_string(),
-        diff_id: format!("sha256:{}", hex(&hash.finalize())),
+        diff_id,
         uncompressed_size,
     })
+}
+
+/// Compresses an archive that is in memory.
+fn compress(archive: &[u8]) -> Result<Bytes, PackError> {
+    let failed = |error: String| PackError::Write(io::Error::other(error));
+    let level = CompressionLvl::new(LEVEL).map_err(|error| failed(format!("{error:?}")))?;
+    let mut compressor = Compressor::new(level);
+    let mut content = vec![0; compressor.gzip_compress_bound(archive.len())];
+    let size = compressor
+        .gzip_compress(archive, &mut content)
+        .map_err(|error| failed(error.to_string()))?;
+    content.truncate(size);
+    Ok(content.into())
+}
+
+/// What is written, as long as it is not too much for the memory.
+struct Buffer {
+    content: Option<Vec<u8>>,
+}
+
+impl Default for Buffer {
+    fn default() -> Self {
+        Self {
+            content: Some(Vec::new()),
+        }
+    }
+}
+
+impl Write for Buffer {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        if let Some(content) = &mut self.content {
+            content.extend_from_slice(buffer);
+            if content.len() > MAX_BUFFER {
+                self.content = None;
+            }
+        }
+        Ok(buffer.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn append(
@@ -175,6 +246,21 @@ struct Hashing<W> {
     inner: W,
     hash: Sha256,
     size: u64,
+}
+
+impl<W> Hashing<W> {
+    fn new(inner: W) -> Self {
+        Self {
+            inner,
+            hash: Sha256::new(),
+            size: 0,
+        }
+    }
+
+    /// The digest of what passed through, `sha256:…`.
+    fn diff_id(&self) -> String {
+        format!("sha256:{}", hex(&self.hash.clone().finalize()))
+    }
 }
 
 impl<W: Write> Write for Hashing<W> {

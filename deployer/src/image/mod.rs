@@ -3,15 +3,22 @@
 //!
 //! The same program and the same Dockerfile give the same digest, on any machine and in any folder; see `docs/image.md`.
 
+pub mod archive;
+pub mod bill;
+pub mod cache;
 pub mod cargo;
 mod context;
+pub mod docker;
 pub mod dockerfile;
 pub mod elf;
 mod ignore;
+pub mod inspect;
 pub mod layer;
 pub mod oci;
 mod pack_error;
+pub mod provenance;
 pub mod push;
+pub mod unpack;
 
 pub use cargo::CompileError;
 pub use dockerfile::DockerfileError;

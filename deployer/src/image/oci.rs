@@ -1,7 +1,7 @@
 //! Packs the image: a layer for each `COPY`, a configuration from the rest of the Dockerfile's final stage, a manifest over
 //! both. The result is in memory and complete; nothing has been sent anywhere.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use bytes::Bytes;
@@ -10,6 +10,7 @@ use oci_spec::image::MediaType;
 use serde_json::{Value, json};
 
 use super::Architecture;
+use super::cache::LayerCache;
 use super::context::{Context, Destination, base_name};
 use super::dockerfile::{CopyInstruction, FinalStage};
 use super::layer::{self, Content, Entries, Entry, Layer};
@@ -29,8 +30,12 @@ pub struct Recipe<'a> {
     pub context: &'a Path,
     /// What it runs on.
     pub architecture: Architecture,
-    /// The time it says it was made at; see [`created`].
+    /// The time it says it was made at; see [`super::provenance`].
     pub created: DateTime<Utc>,
+    /// Labels beside those of the Dockerfile, which win.
+    pub labels: &'a BTreeMap<String, String>,
+    /// Layers that were compressed before.
+    pub cache: &'a LayerCache,
 }
 
 /// The compiled program.
@@ -62,9 +67,23 @@ pub struct BuiltImage {
     pub config: Document,
     /// What is in it, the lowest first.
     pub layers: Vec<Layer>,
+    /// What the program was made of, for the registry to keep beside the image; see [`super::bill`].
+    pub bill: Option<Document>,
 }
 
 impl BuiltImage {
+    /// Puts the parts together.
+    pub(super) fn assemble(config: Value, layers: Vec<Layer>) -> Self {
+        let config = document(&MediaType::ImageConfig, config);
+        let manifest = document(&MediaType::ImageManifest, manifest(&config, &layers));
+        Self {
+            manifest,
+            config,
+            layers,
+            bill: None,
+        }
+    }
+
     /// The image's digest, `sha256:…`.
     pub fn digest(&self) -> &str {
         &self.manifest.digest
@@ -80,19 +99,6 @@ impl BuiltImage {
     pub fn size(&self) -> u64 {
         let layers: usize = self.layers.iter().map(|layer| layer.content.len()).sum();
         (layers + self.config.content.len() + self.manifest.content.len()) as u64
-    }
-}
-
-/// The time an image says it was made at: that of `SOURCE_DATE_EPOCH` (seconds), else the beginning of 1970. The time of the
-/// build would make every image another one.
-pub fn created(source_date_epoch: Option<&str>) -> Result<DateTime<Utc>, PackError> {
-    match source_date_epoch {
-        None => Ok(DateTime::UNIX_EPOCH),
-        Some(text) => text
-            .parse()
-            .ok()
-            .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
-            .ok_or_else(|| PackError::Created(text.to_owned())),
     }
 }
 
@@ -113,13 +119,7 @@ pub fn build(recipe: &Recipe<'_>) -> Result<BuiltImage, PackError> {
         .map(|copy| image.layer(copy))
         .collect::<Result<Vec<_>, _>>()?;
     image.check()?;
-    let config = document(&MediaType::ImageConfig, config(recipe, &layers));
-    let manifest = document(&MediaType::ImageManifest, manifest(&config, &layers));
-    Ok(BuiltImage {
-        manifest,
-        config,
-        layers,
-    })
+    Ok(BuiltImage::assemble(config(recipe, &layers), layers))
 }
 
 /// What is in the image so far.
@@ -159,7 +159,7 @@ impl Packing<'_> {
                 }
             };
         }
-        layer::pack(&entries)
+        layer::pack(&entries, self.recipe.cache)
     }
 
     fn destination(&self, copy: &CopyInstruction) -> Destination {
@@ -238,7 +238,7 @@ fn config(recipe: &Recipe<'_>, layers: &[Layer]) -> Value {
         "created": created,
         "architecture": recipe.architecture.oci_name(),
         "os": "linux",
-        "config": runtime(stage),
+        "config": runtime(recipe),
         "rootfs": {
             "type": "layers",
             "diff_ids": layers.iter().map(|layer| &layer.diff_id).collect::<Vec<_>>(),
@@ -248,7 +248,10 @@ fn config(recipe: &Recipe<'_>, layers: &[Layer]) -> Value {
 }
 
 /// How the image is started. What the Dockerfile does not say is left out, not null.
-fn runtime(stage: &FinalStage) -> Value {
+fn runtime(recipe: &Recipe<'_>) -> Value {
+    let stage = recipe.stage;
+    let mut labels = recipe.labels.clone();
+    labels.extend(stage.labels.clone());
     let has_path = stage.env.iter().any(|(name, _)| name == "PATH");
     let default_path = (!has_path).then(|| DEFAULT_PATH.to_owned());
     let stated = stage
@@ -269,10 +272,7 @@ fn runtime(stage: &FinalStage) -> Value {
         ("Entrypoint", stage.entrypoint.as_ref().map(|it| json!(it))),
         ("Cmd", stage.cmd.as_ref().map(|it| json!(it))),
         ("WorkingDir", stage.working_dir.as_ref().map(|it| json!(it))),
-        (
-            "Labels",
-            (!stage.labels.is_empty()).then(|| json!(stage.labels)),
-        ),
+        ("Labels", (!labels.is_empty()).then(|| json!(labels))),
         ("StopSignal", stage.stop_signal.as_ref().map(|it| json!(it))),
     ];
     for (name, value) in optional {
@@ -301,23 +301,34 @@ fn manifest(config: &Document, layers: &[Layer]) -> Value {
     json!({
         "schemaVersion": 2,
         "mediaType": MediaType::ImageManifest.to_string(),
-        "config": descriptor(&config.media_type, &config.digest, config.content.len()),
+        "config": config.descriptor(),
         "layers": layers,
     })
 }
 
-fn descriptor(media_type: &str, digest: &str, size: usize) -> Value {
+pub(super) fn descriptor(media_type: &str, digest: &str, size: usize) -> Value {
     json!({ "mediaType": media_type, "digest": digest, "size": size })
 }
 
 /// Names sorted, no white space: the same bytes each time, whatever features `serde_json` is built with.
-fn document(media_type: &MediaType, mut value: Value) -> Document {
+pub(super) fn document(media_type: &MediaType, mut value: Value) -> Document {
     value.sort_all_objects();
-    let content = Bytes::from(value.to_string());
-    Document {
-        digest: layer::digest(&content),
-        content,
-        media_type: media_type.to_string(),
+    Document::new(media_type.as_ref(), value.to_string())
+}
+
+impl Document {
+    pub(super) fn new(media_type: &str, content: impl Into<Bytes>) -> Self {
+        let content = content.into();
+        Self {
+            digest: layer::digest(&content),
+            content,
+            media_type: media_type.to_owned(),
+        }
+    }
+
+    /// As other documents name this one.
+    pub(super) fn descriptor(&self) -> Value {
+        descriptor(&self.media_type, &self.digest, self.content.len())
     }
 }
 

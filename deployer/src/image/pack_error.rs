@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::elf::ElfError;
+
 /// Why an image cannot be packed. Lines are those of the Dockerfile, from 1.
 #[derive(Debug, thiserror::Error)]
 pub enum PackError {
@@ -82,6 +84,28 @@ pub enum PackError {
         /// The file.
         path: PathBuf,
     },
+    /// A file of a large layer is another one than a moment ago.
+    #[error("a file changed while the image was packed")]
+    Unsteady,
+    /// What another builder made cannot be read.
+    #[error("the builder's archive cannot be used: {0}")]
+    Archive(String),
+    /// What another builder made is for another processor.
+    #[error("the image is made for `{found}`, not for `{wanted}`")]
+    OtherArchitecture {
+        /// What it says.
+        found: String,
+        /// What is deployed to.
+        wanted: &'static str,
+    },
+    /// What is to be started would not run.
+    #[error("`{path}` of the image would not start: {problem}")]
+    Unfit {
+        /// The program's path in the image.
+        path: String,
+        /// Why.
+        problem: ElfError,
+    },
     /// The archive cannot be written.
     #[error("cannot write the layer")]
     Write(#[source] io::Error),
@@ -114,9 +138,15 @@ impl PackError {
             Self::TooLarge { .. } => {
                 Some("exclude what the service does not need in `.dockerignore`".to_owned())
             }
-            Self::Changed { .. } => Some("try again when nothing writes to it".to_owned()),
+            Self::Changed { .. } | Self::Unsteady => Some("try again when nothing writes to it".to_owned()),
             Self::Created(_) => Some("use whole seconds since 1970".to_owned()),
-            Self::Read { .. } | Self::Write(_) => None,
+            Self::OtherArchitecture { .. } => Some(
+                "let the Dockerfile build for the platform that it is given, or set `architecture` under `[service]`".to_owned(),
+            ),
+            Self::Unfit { .. } => Some(
+                "in the Dockerfile, compile for the right target and with `-C target-feature=+crt-static`, or start from an image that has what the program needs".to_owned(),
+            ),
+            Self::Archive(_) | Self::Read { .. } | Self::Write(_) => None,
         }
     }
 }

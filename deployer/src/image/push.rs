@@ -2,33 +2,32 @@
 //! registry therefore never sees half an image.
 //!
 //! A tag may be immutable, as in ECR, which refuses even the same image under it: the digest is looked up first, and again
-//! when the manifest is refused.
+//! when the manifest is refused. The list of the image's parts goes with it, where the registry takes it.
 
+mod attach;
 mod error;
+mod patience;
 mod progress;
 mod retry;
+mod session;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::time::Duration;
 
 use bytes::Bytes;
-use oci_client::Reference;
-use oci_client::client::{Client, ClientConfig, ClientProtocol};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use oci_client::errors::{OciDistributionError, OciErrorCode};
-use oci_client::secrets::RegistryAuth;
 
 use super::oci::BuiltImage;
 pub use error::PushError;
-use error::status;
 use progress::Progress;
 pub use progress::{OnProgress, PushProgress};
 use retry::Retry;
+use session::Session;
 
-/// A registry that does not answer within this time is not there.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// It may think about a large layer for a while, but not longer.
-const READ_TIMEOUT: Duration = Duration::from_mins(2);
+/// So many layers are sent, or asked for, at the same time.
+const PARALLEL: usize = 4;
+
 /// Who we are for the registry. Has no way of showing the password.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Credentials {
@@ -71,6 +70,18 @@ pub struct PushedImage {
     bytes_sent: u64,
     blobs_sent: usize,
     blobs_present: usize,
+    bill: BillOutcome,
+}
+
+/// What became of the list of the image's parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BillOutcome {
+    /// There is none, or the image was there already.
+    Untouched,
+    /// It is in the registry, and refers to the image.
+    Attached,
+    /// The registry did not take it, for this reason.
+    Refused(String),
 }
 
 /// Whether anything had to be done.
@@ -103,6 +114,11 @@ impl PushedImage {
         self.blobs_sent
     }
 
+    /// What became of the list of the image's parts.
+    pub const fn bill(&self) -> &BillOutcome {
+        &self.bill
+    }
+
     /// How many layers and configurations the registry had already.
     pub const fn blobs_present(&self) -> usize {
         self.blobs_present
@@ -116,10 +132,28 @@ pub async fn push(
     tag: &str,
     on_progress: OnProgress,
 ) -> Result<PushedImage, PushError> {
-    push_with(image, repository, tag, on_progress, Retry::default()).await
+    Box::pin(push_with(
+        image,
+        repository,
+        tag,
+        on_progress,
+        Retry::default(),
+    ))
+    .await
 }
 
 async fn push_with(
+    image: &BuiltImage,
+    repository: &Repository,
+    tag: &str,
+    on_progress: OnProgress,
+    retry: Retry,
+) -> Result<PushedImage, PushError> {
+    // What goes on at the same time is too much for a stack.
+    Box::pin(push_at_once(image, repository, tag, on_progress, retry)).await
+}
+
+async fn push_at_once(
     image: &BuiltImage,
     repository: &Repository,
     tag: &str,
@@ -135,6 +169,7 @@ async fn push_with(
         bytes_sent: 0,
         blobs_sent: 0,
         blobs_present: blobs.len(),
+        bill: BillOutcome::Untouched,
     };
     if session.has_image(digest).await? {
         return Ok(pushed);
@@ -144,16 +179,29 @@ async fn push_with(
     let sizes = missing.iter().map(|blob| blob.content.len() as u64);
     let total = sizes.sum::<u64>() + manifest.len() as u64;
     let progress = Progress::start(total, on_progress);
-    for blob in &missing {
-        session.send_blob(blob, &progress).await?;
-    }
-    session.send_manifest(image, tag).await?;
-    progress.add(manifest.len() as u64);
+    session.authorise_to_push().await;
+    let image_lane = async {
+        let sending: Vec<_> = missing
+            .iter()
+            .map(|blob| session.send_blob(*blob, progress.blob()))
+            .collect();
+        stream::iter(sending)
+            .buffer_unordered(PARALLEL)
+            .try_collect::<()>()
+            .await?;
+        session.send_manifest(image, tag).await?;
+        progress.add(manifest.len() as u64);
+        Ok(())
+    };
+    // Whether the list arrives is no condition for anything.
+    let (sent, bill) = tokio::join!(image_lane, attach::attach(&session, image, tag));
+    sent?;
     Ok(PushedImage {
         outcome: Outcome::Sent,
         bytes_sent: total,
         blobs_sent: missing.len(),
         blobs_present: blobs.len() - missing.len(),
+        bill,
         ..pushed
     })
 }
@@ -180,147 +228,6 @@ fn blobs(image: &BuiltImage) -> Vec<Blob<'_>> {
         .chain([config])
         .filter(|blob| seen.insert(blob.digest))
         .collect()
-}
-
-/// The talk with one repository.
-struct Session<'a> {
-    client: Client,
-    auth: RegistryAuth,
-    repository: &'a Repository,
-    retry: Retry,
-}
-
-impl<'a> Session<'a> {
-    fn open(repository: &'a Repository, retry: Retry) -> Result<Self, PushError> {
-        // Whoever came first has installed the same one.
-        rustls::crypto::ring::default_provider()
-            .install_default()
-            .ok();
-        let is_local = is_loopback(&repository.registry);
-        let retry = Retry {
-            gives_up_on_nobody: is_local,
-            ..retry
-        };
-        let protocol = if is_local {
-            ClientProtocol::HttpsExcept(vec![repository.registry.clone()])
-        } else {
-            ClientProtocol::Https
-        };
-        let config = ClientConfig {
-            protocol,
-            // The other way sends parts of 4 MiB, and ECR wants larger ones.
-            use_monolithic_push: true,
-            connect_timeout: Some(CONNECT_TIMEOUT),
-            read_timeout: Some(READ_TIMEOUT),
-            ..ClientConfig::default()
-        };
-        let client =
-            Client::try_from(config).map_err(|error| PushError::new(repository, &error))?;
-        let auth = match &repository.credentials {
-            Credentials::Anonymous => RegistryAuth::Anonymous,
-            Credentials::Basic { user, password } => {
-                RegistryAuth::Basic(user.clone(), password.clone())
-            }
-        };
-        Ok(Self {
-            client,
-            auth,
-            repository,
-            retry,
-        })
-    }
-
-    fn by_digest(&self, digest: &str) -> Reference {
-        let Repository { registry, name, .. } = self.repository;
-        Reference::with_digest(registry.clone(), name.clone(), digest.to_owned())
-    }
-
-    fn error(&self, error: &OciDistributionError) -> PushError {
-        PushError::new(self.repository, error)
-    }
-
-    async fn has_image(&self, digest: &str) -> Result<bool, PushError> {
-        let reference = self.by_digest(digest);
-        let found = self
-            .retry
-            .run(|| self.client.fetch_manifest_digest(&reference, &self.auth))
-            .await;
-        match found {
-            Ok(found) => Ok(found == digest),
-            Err(error) if is_unknown_repository(&error) => Err(self.error(&error)),
-            Err(error) if status(&error) == Some(404) => Ok(false),
-            Err(error) => Err(self.error(&error)),
-        }
-    }
-
-    async fn missing<'b>(&self, blobs: &[Blob<'b>]) -> Result<Vec<Blob<'b>>, PushError> {
-        let mut missing = Vec::new();
-        for blob in blobs {
-            let reference = self.by_digest(blob.digest);
-            let is_there = self
-                .retry
-                .run(|| self.client.blob_exists(&reference, blob.digest))
-                .await
-                .map_err(|error| self.error(&error))?;
-            if !is_there {
-                missing.push(*blob);
-            }
-        }
-        Ok(missing)
-    }
-
-    async fn send_blob(&self, blob: &Blob<'_>, progress: &Progress) -> Result<(), PushError> {
-        let reference = self.by_digest(blob.digest);
-        let before = progress.sent();
-        self.retry
-            .run(|| {
-                progress.reset_to(before);
-                let stream = progress.chunks(blob.content.clone());
-                let size = Some(blob.content.len() as u64);
-                self.client
-                    .push_blob_stream(&reference, stream, blob.digest, size)
-            })
-            .await
-            .map_err(|error| self.error(&error))?;
-        Ok(())
-    }
-
-    async fn send_manifest(&self, image: &BuiltImage, tag: &str) -> Result<(), PushError> {
-        let Repository { registry, name, .. } = self.repository;
-        let reference = Reference::with_tag(registry.clone(), name.clone(), tag.to_owned());
-        let media_type = http::HeaderValue::from_str(&image.manifest.media_type)
-            .map_err(|_| PushError::Unusable(image.manifest.media_type.clone()))?;
-        let sent = self
-            .retry
-            .run(|| {
-                self.client.push_manifest_raw(
-                    &reference,
-                    image.manifest.content.clone(),
-                    media_type.clone(),
-                )
-            })
-            .await;
-        let Err(error) = sent else {
-            return Ok(());
-        };
-        let is_refused = matches!(status(&error), Some(400 | 405 | 409 | 412));
-        // Someone else may have sent the same image in the meantime, or our first attempt did arrive.
-        if is_refused && self.has_image(image.digest()).await? {
-            return Ok(());
-        }
-        if is_refused
-            && self
-                .retry
-                .run(|| self.client.fetch_manifest_digest(&reference, &self.auth))
-                .await
-                .is_ok()
-        {
-            return Err(PushError::TagTaken {
-                tag: tag.to_owned(),
-            });
-        }
-        Err(self.error(&error))
-    }
 }
 
 /// An emulator or a registry on this machine.

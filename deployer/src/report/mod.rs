@@ -7,6 +7,7 @@ mod canvas;
 mod color;
 mod diagnosis;
 mod github;
+mod inspection;
 mod journal;
 mod json;
 mod line;
@@ -36,6 +37,7 @@ use crate::commands::history::History;
 use crate::commands::plan::Plan;
 use crate::commands::status::Status;
 use crate::event::{Event, Reporter};
+use crate::image::inspect::Inspection;
 use crate::watch::LogReader;
 use color::Paint;
 
@@ -125,6 +127,15 @@ pub fn history(history: &History, output: Output) {
     let text = match output {
         Output::Json => serde_json::to_string(history).unwrap_or_default() + "\n",
         Output::Human => lists::history(history),
+    };
+    to_stdout(&text);
+}
+
+/// Prints what an image is: one JSON object, or lists.
+pub fn inspection(inspection: &Inspection, output: Output) {
+    let text = match output {
+        Output::Json => serde_json::to_string(inspection).unwrap_or_default() + "\n",
+        Output::Human => inspection::inspection(inspection),
     };
     to_stdout(&text);
 }

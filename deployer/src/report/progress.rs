@@ -122,6 +122,7 @@ impl Progress {
             Event::Succeeded { .. }
             | Event::TakenDown { .. }
             | Event::NothingThere { .. }
+            | Event::ImageReady { .. }
             | Event::Failed { .. } => *self = Self::default(),
             Event::PushProgressed { sent, total } => {
                 if let Some(running) = self.running(Phase::Push) {
@@ -133,6 +134,7 @@ impl Progress {
             | Event::EmulatorInstalling { .. }
             | Event::EmulatorReady { .. }
             | Event::Compiled { .. }
+            | Event::BuildStepped { .. }
             | Event::ImagePacked { .. }
             | Event::Proposed { .. }
             | Event::Unchanged
@@ -294,6 +296,7 @@ fn detail(event: &Event) -> Option<(Phase, String)> {
             let crates = text::counted(*crates, "crate");
             (Phase::Image, format!("compiled {crates}: {name}"))
         }
+        Event::BuildStepped { step } => (Phase::Image, text::shortened(step)),
         Event::ImagePacked { digest, bytes } => (
             Phase::Image,
             format!("{} of {}", digest.short(), text::size(*bytes)),

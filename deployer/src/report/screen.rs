@@ -92,6 +92,7 @@ impl Screen {
             | Event::EmulatorInstalling { .. }
             | Event::EmulatorReady { .. }
             | Event::Compiled { .. }
+            | Event::BuildStepped { .. }
             | Event::ImagePacked { .. }
             | Event::StackFound { .. }
             | Event::OperationBegun { .. }
@@ -105,6 +106,7 @@ impl Screen {
             | Event::Succeeded { .. }
             | Event::TakenDown { .. }
             | Event::NothingThere { .. }
+            | Event::ImageReady { .. }
             | Event::Failed { .. } => None,
         }
     }

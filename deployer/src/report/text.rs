@@ -58,9 +58,7 @@ fn raw_words(event: &Event) -> Words {
         Event::PhaseEnded { phase, seconds } => {
             format!("{}: done in {}", phase.title(), duration(*seconds))
         }
-        Event::EmulatorInstalling { version } => {
-            format!("installing the AWS emulator (ministack {version}): only the first time")
-        }
+        Event::EmulatorInstalling { version } => emulator_installing(version),
         Event::EmulatorReady { endpoint, reused } => {
             let how = if *reused { "runs already" } else { "started" };
             format!("emulator {how} at {endpoint}")
@@ -128,6 +126,7 @@ fn raw_words(event: &Event) -> Words {
         Event::Asked { question } => format!("{question} [y/N]"),
         Event::Warned { message } => format!("warning: {message}"),
         Event::Noted { message } => message.clone(),
+        Event::ImageReady { .. } => return Words::Result(image_ready(event)),
         Event::Succeeded { summary } => return Words::Result(self::summary(summary)),
         Event::TakenDown {
             looked_for,
@@ -138,11 +137,56 @@ fn raw_words(event: &Event) -> Words {
         Event::UsuallyTook { .. }
         | Event::PhaseBegun { .. }
         | Event::Compiled { .. }
+        | Event::BuildStepped { .. }
         | Event::OperationBegun { .. }
         | Event::OperationEnded { .. }
         | Event::PushProgressed { .. } => return Words::Nothing,
     };
     Words::Line(line)
+}
+
+fn emulator_installing(version: &str) -> String {
+    format!("installing the AWS emulator (ministack {version}): only the first time")
+}
+
+/// The end of `image build` and `image push`; nothing for another event.
+fn image_ready(event: &Event) -> String {
+    let Event::ImageReady {
+        name,
+        digest,
+        bytes,
+        archive,
+        loaded,
+        pushed,
+        bill,
+    } = event
+    else {
+        return String::new();
+    };
+    let rows = [
+        ("digest", Some(digest.as_str())),
+        ("archive", archive.as_deref()),
+        ("loaded as", loaded.as_deref()),
+        ("pushed to", pushed.as_deref()),
+        ("made of", bill.as_deref()),
+    ];
+    let mut text = format!("The image {name} is ready: {}.\n", size(*bytes));
+    for (title, value) in rows {
+        if let Some(value) = value {
+            let _ = writeln!(text, "  {title:<9} {value}");
+        }
+    }
+    text
+}
+
+/// An instruction of a Dockerfile, as much of it as is of use in a line.
+pub(super) fn shortened(step: &str) -> String {
+    const LONGEST: usize = 60;
+    let step = printable(&step.split_whitespace().collect::<Vec<_>>().join(" "));
+    match step.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &step[..end]),
+        None => step,
+    }
 }
 
 /// What was found and taken down.

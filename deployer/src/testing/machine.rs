@@ -174,6 +174,7 @@ impl Workshop for FakeMachine {
                 manifest: document(),
                 config: document(),
                 layers: Vec::new(),
+                bill: None,
             }),
         }
     }

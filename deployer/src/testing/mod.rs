@@ -54,6 +54,7 @@ pub(crate) fn settings() -> Config {
             binary: "app".to_owned(),
             dockerfile: here.join("Dockerfile"),
             architecture: Architecture::X86_64,
+            builder: crate::cli::Builder::Native,
         },
         port: 8080,
         tasks: 2,

@@ -5,6 +5,7 @@
 //! table. Of the program's own output only what it promises is read: exit codes, and the messages that people get.
 
 mod copy;
+mod example;
 mod failures;
 mod faulty;
 mod interrupts;

@@ -7,11 +7,13 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::clock::Reading;
-use crate::commands::image::{compile_failure, target_folder};
+use crate::cli::Builder;
+use crate::commands::image::{compile_failure, docker_failure, target_folder};
 use crate::commands::{Connection, Context, connect, emulator, read_template};
 use crate::config::Access;
 use crate::error::{Failure, FailureKind, innermost};
 use crate::image::cargo::{self, Surroundings, Toolchain};
+use crate::image::docker;
 use crate::local::{Emulator, Presence};
 
 /// AWS tells the time within this, or not at all.
@@ -68,6 +70,14 @@ impl Bench for ThisBench {
     async fn toolchain(&self, context: Context<'_>) -> Result<Toolchain, Failure> {
         let config = context.config;
         let architecture = config.image.architecture;
+        if config.image.builder == Builder::Docker {
+            let engine = docker::find().await;
+            let engine = engine.map_err(|error| docker_failure(&error))?;
+            return Ok(Toolchain {
+                cargo: engine.to_string(),
+                target: format!("linux/{}", architecture.oci_name()),
+            });
+        }
         cargo::toolchain(&config.root, architecture, &Surroundings::from_env())
             .await
             .map_err(|error| compile_failure(&error))

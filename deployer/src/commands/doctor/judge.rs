@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Finding, Level};
+use crate::cli::Builder;
 use crate::commands::deploy::Order;
 use crate::commands::roles::{Role, RoleOf};
 use crate::commands::{Connection, TEMPLATE_LIMIT};
@@ -94,11 +95,15 @@ pub(super) fn template(config: &Config, template: Result<&String, &Failure>) -> 
     }
 }
 
-/// Rust.
-pub(super) fn toolchain(toolchain: &Result<Toolchain, Failure>) -> Finding {
+/// What compiles: Rust, or another builder.
+pub(super) fn toolchain(config: &Config, toolchain: &Result<Toolchain, Failure>) -> Finding {
+    let check = match config.image.builder {
+        Builder::Native => "rust",
+        Builder::Docker => "builder",
+    };
     match toolchain {
-        Ok(Toolchain { cargo, target }) => ok("rust", format!("{cargo}, for {target}")),
-        Err(failure) => failed("rust", failure),
+        Ok(Toolchain { cargo, target }) => ok(check, format!("{cargo}, for {target}")),
+        Err(failure) => failed(check, failure),
     }
 }
 

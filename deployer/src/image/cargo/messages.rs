@@ -1,6 +1,6 @@
 //! What cargo says while it works: JSON on standard output, text on standard error.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
@@ -22,6 +22,10 @@ pub(super) enum Message {
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Artifact {
+    pub(super) package_id: String,
+    pub(super) manifest_path: PathBuf,
+    #[serde(default)]
+    pub(super) filenames: Vec<PathBuf>,
     pub(super) target: Target,
     pub(super) executable: Option<PathBuf>,
     #[serde(default)]
@@ -41,6 +45,13 @@ impl Artifact {
 
     pub(super) fn is_build_script(&self) -> bool {
         self.is("custom-build")
+    }
+
+    /// Whether it was made for the target, and not for a build script or a macro: those run on this machine.
+    pub(super) fn is_for(&self, target_folder: &Path) -> bool {
+        self.filenames
+            .iter()
+            .any(|file| file.starts_with(target_folder))
     }
 
     fn is(&self, kind: &str) -> bool {

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use super::plan::Linker;
 use super::*;
 
 fn surroundings() -> Surroundings {
@@ -12,6 +13,8 @@ fn surroundings() -> Surroundings {
         cargo_home: Some("/home/me/.cargo".into()),
         host_system: "linux".to_owned(),
         host_architecture: "x86_64".to_owned(),
+        path: std::ffi::OsString::new(),
+        linkers: Vec::new(),
     }
 }
 
@@ -25,34 +28,175 @@ fn request(workspace: &Path, architecture: Architecture) -> CompileRequest<'_> {
     }
 }
 
+/// What is there, by name: targets, programs, and `NAME=` for a target whose linker the user has set.
+struct Table<'a>(&'a [&'a str]);
+
+impl Tools for Table<'_> {
+    fn has_target(&self, target: &str) -> bool {
+        self.0.contains(&target)
+    }
+
+    fn has_program(&self, name: &str) -> bool {
+        self.0.contains(&name)
+    }
+
+    fn has_linker_for(&self, target: &str) -> bool {
+        self.0.contains(&format!("{target}=").as_str())
+    }
+}
+
 #[test]
-fn musl_when_it_is_there_else_gnu_else_a_remedy() {
-    let target = |architecture, installed: &[&str]| {
-        plan::target(architecture, &surroundings(), |it| installed.contains(&it))
+fn what_is_compiled_for_and_how_it_is_linked() {
+    let choose = |architecture, there: &[&str]| match plan::choose(
+        architecture,
+        &surroundings(),
+        &Table(there),
+    ) {
+        Ok(choice) => format!("{}, {:?}", choice.target, choice.linker),
+        Err(none) => format!("{none:?}"),
     };
+    let here = |there: &[&str]| choose(Architecture::X86_64, there);
+    let other = |there: &[&str]| choose(Architecture::Arm64, there);
     let (musl, gnu) = ("x86_64-unknown-linux-musl", "x86_64-unknown-linux-gnu");
-    assert_eq!(target(Architecture::X86_64, &[gnu, musl]).unwrap(), musl);
-    assert_eq!(target(Architecture::X86_64, &[gnu]).unwrap(), gnu);
-    assert_eq!(target(Architecture::X86_64, &[]).unwrap_err(), gnu);
-    let error = CompileError::NoTarget {
-        target: target(Architecture::Arm64, &[gnu, musl]).unwrap_err(),
-    };
-    assert_eq!(
-        format!("{error}: {}", error.hint().unwrap()),
-        "the compiler cannot make programs for `aarch64-unknown-linux-musl` yet: \
-         run `rustup target add aarch64-unknown-linux-musl`"
+    let (musl_2, gnu_2) = ("aarch64-unknown-linux-musl", "aarch64-unknown-linux-gnu");
+    let zig = "cargo-zigbuild";
+    insta::assert_snapshot!(
+        [
+            here(&[gnu, musl, zig]),
+            here(&[gnu]),
+            here(&[musl_2]),
+            other(&[gnu, musl]),
+            other(&[gnu_2, musl_2]),
+            other(&[musl_2, "aarch64-linux-musl-gcc"]),
+            other(&[musl_2, zig, "aarch64-linux-musl-gcc"]),
+            other(&[musl_2, zig, "aarch64-unknown-linux-musl="]),
+            other(&[gnu_2, "aarch64-linux-gnu-gcc"]),
+            other(&[gnu_2, zig]),
+            other(&[gnu_2]),
+        ]
+        .join("\n"),
+        @r#"
+    x86_64-unknown-linux-musl, Usual
+    x86_64-unknown-linux-gnu, Usual
+    NoTarget("x86_64-unknown-linux-gnu")
+    NoTarget("aarch64-unknown-linux-musl")
+    aarch64-unknown-linux-musl, Own
+    aarch64-unknown-linux-musl, Named("aarch64-linux-musl-gcc")
+    aarch64-unknown-linux-musl, Zig
+    aarch64-unknown-linux-musl, Usual
+    aarch64-unknown-linux-gnu, Named("aarch64-linux-gnu-gcc")
+    aarch64-unknown-linux-gnu, Zig
+    NoLinker("aarch64-unknown-linux-gnu")
+    "#
     );
+}
+
+#[test]
+fn what_is_missing_and_the_command_that_installs_it() {
+    let target = || "aarch64-unknown-linux-musl".to_owned();
+    let diagnostics = vec![
+        "error: failed to run custom build command for `ring v0.17`".to_owned(),
+        "  error occurred in cc-rs: failed to find tool \"aarch64-linux-musl-gcc\"".to_owned(),
+    ];
+    let errors = [
+        CompileError::NoTarget {
+            target: target(),
+            has_rustup: true,
+        },
+        CompileError::NoTarget {
+            target: target(),
+            has_rustup: false,
+        },
+        CompileError::NoLinker {
+            target: "aarch64-unknown-linux-gnu".to_owned(),
+        },
+        CompileError::Cargo {
+            package: "app".to_owned(),
+            diagnostics,
+        },
+    ];
+    let told = errors.map(|error| format!("{error}\n  {}", error.hint().unwrap()));
+    insta::assert_snapshot!(told.join("\n"), @"
+    the compiler cannot make programs for `aarch64-unknown-linux-musl` yet
+      run `rustup target add aarch64-unknown-linux-musl`
+    the compiler cannot make programs for `aarch64-unknown-linux-musl` yet
+      this Rust cannot be extended: install one with rustup (https://rustup.rs), then run `rustup target add aarch64-unknown-linux-musl`
+    there is no linker for `aarch64-unknown-linux-gnu` on this machine
+      run `rustup target add aarch64-unknown-linux-musl`, which needs none; or, for programs with C in them, `cargo install --locked cargo-zigbuild` and `pip install ziglang`
+    cargo cannot build `app`
+      a dependency is not Rust alone: `cargo install --locked cargo-zigbuild` and `pip install ziglang` bring a C compiler for any processor
+    ");
+}
+
+/// Stands in for rustc and cargo of another machine: the one knows a target, the other `makes` a program of these bytes.
+fn stand_ins(folder: &Path, program: &[u8]) -> Surroundings {
+    use std::os::unix::fs::PermissionsExt as _;
+    let target = "sysroot/lib/rustlib/aarch64-unknown-linux-musl/lib";
+    fs::create_dir_all(folder.join(target)).unwrap();
+    fs::write(folder.join("made"), program).unwrap();
+    let at = folder.display();
+    let artifact = format!(
+        r#"{{"reason":"compiler-artifact","package_id":"path+file://{at}#clock@0.1.0","manifest_path":"{at}/Cargo.toml","target":{{"kind":["bin"],"name":"app"}},"filenames":["{at}/made"],"executable":"{at}/made","fresh":false}}"#
+    );
+    let scripts = [
+        ("rustc", format!("#!/bin/sh\necho {at}/sysroot\n")),
+        (
+            "cargo",
+            format!("#!/bin/sh\necho \"$@\" > {at}/called\necho '{artifact}'\n"),
+        ),
+        ("cargo-zigbuild", "#!/bin/sh\n".to_owned()),
+    ];
+    for (name, text) in scripts {
+        let path = folder.join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    Surroundings {
+        cargo: folder.join("cargo").into(),
+        rustc: folder.join("rustc").into(),
+        path: folder.into(),
+        ..surroundings()
+    }
+}
+
+#[tokio::test]
+async fn for_another_processor_zig_is_called_and_what_it_makes_is_checked() {
+    let mut program = vec![0; 120];
+    program[..6].copy_from_slice(&[0x7f, b'E', b'L', b'F', 2, 1]);
+    (program[18], program[32], program[54], program[56]) = (183, 64, 56, 1);
+    let folder = package("fn main() {}");
+    let request = request(folder.path(), Architecture::Arm64);
+    let stand_ins_for = |program: &[u8]| stand_ins(folder.path(), program);
+    let compiled = compile(&request, &stand_ins_for(&program), |_| ())
+        .await
+        .unwrap();
+    assert_eq!(compiled.executable.path, folder.path().join("made"));
+    let called = fs::read_to_string(folder.path().join("called")).unwrap();
+    let start =
+        "zigbuild --profile image --package clock --bin app --target aarch64-unknown-linux-musl";
+    assert!(called.starts_with(start), "{called}");
+
+    program[18] = 62;
+    let error = compile(&request, &stand_ins_for(&program), |_| ())
+        .await
+        .unwrap_err();
+    let source = std::error::Error::source(&error).unwrap();
+    assert_eq!(source.to_string(), "it is not made for ARM64");
 }
 
 #[test]
 fn how_cargo_is_called() {
     let workspace = Path::new("/home/me/my project");
-    let call = |architecture, target, has_lock_file| {
+    let call = |architecture, target: &str, linker, has_lock_file| {
+        let choice = Choice {
+            target: target.to_owned(),
+            linker,
+        };
         let found = plan::Found {
             workspace,
             has_lock_file,
             sysroot: Path::new("/rustup/toolchain"),
-            target,
+            choice: &choice,
         };
         let invocation =
             plan::invocation(&request(workspace, architecture), &surroundings(), &found);
@@ -61,8 +205,18 @@ fn how_cargo_is_called() {
         (invocation.arguments, flags)
     };
     insta::assert_debug_snapshot!([
-        call(Architecture::X86_64, "x86_64-unknown-linux-gnu", true),
-        call(Architecture::Arm64, "aarch64-unknown-linux-musl", false),
+        call(
+            Architecture::X86_64,
+            "x86_64-unknown-linux-gnu",
+            Linker::Usual,
+            true
+        ),
+        call(
+            Architecture::Arm64,
+            "aarch64-unknown-linux-musl",
+            Linker::Own,
+            false
+        ),
     ]);
 }
 
@@ -93,7 +247,7 @@ fn package(main: &str) -> tempfile::TempDir {
     folder
 }
 
-async fn compile_here(folder: &Path) -> (Result<Executable, CompileError>, Vec<String>) {
+async fn compile_here(folder: &Path) -> (Result<Compiled, CompileError>, Vec<String>) {
     let architecture: Architecture = std::env::consts::ARCH.parse().unwrap();
     let mut events = Vec::new();
     let result = compile(
@@ -111,11 +265,16 @@ async fn a_static_program_comes_out_the_same_in_any_folder() {
     let (one, two) = (package(main), package(main));
     let (first, mut events) = compile_here(one.path()).await;
     let first = first.unwrap();
+    let sources = first.sources.iter().map(|path| path.file_name().unwrap());
+    let sources: Vec<_> = sources.collect();
+    assert!(sources.contains(&"main.rs".as_ref()), "{sources:?}");
+    assert_eq!(first.parts.len(), 1);
+    let first = first.executable;
     // Cargo has one lock for all folders, and other tests use it too.
     events.retain(|event| event != "Waiting");
     assert_eq!(events, ["Crate { done: 1, name: \"app\", fresh: false }"]);
     assert!(first.path.starts_with(one.path().canonicalize().unwrap()));
-    let second = compile_here(two.path()).await.0.unwrap();
+    let second = compile_here(two.path()).await.0.unwrap().executable;
     let (first, second) = (fs::read(first.path), fs::read(second.path));
     let first = first.unwrap();
     assert!(first == second.unwrap(), "the two programs differ");

@@ -10,8 +10,10 @@ use oci_spec::image::{ImageConfiguration, ImageManifest};
 use super::*;
 
 struct Folder {
-    folder: tempfile::TempDir,
+    root: tempfile::TempDir,
     program: Executable,
+    labels: BTreeMap<String, String>,
+    cache: LayerCache,
 }
 
 impl Folder {
@@ -24,11 +26,16 @@ impl Folder {
             name: "app".to_owned(),
             path,
         };
-        Self { folder, program }
+        Self {
+            root: folder,
+            program,
+            labels: BTreeMap::new(),
+            cache: LayerCache::default(),
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.root.path().join(name)
     }
 
     fn file(&self, name: &str, content: &str) -> &Self {
@@ -44,9 +51,11 @@ impl Folder {
         build(&Recipe {
             stage: &stage,
             program: &self.program,
-            context: self.folder.path(),
+            context: self.root.path(),
             architecture: Architecture::X86_64,
             created: DateTime::UNIX_EPOCH,
+            labels: &self.labels,
+            cache: &self.cache,
         })
     }
 }
@@ -196,16 +205,105 @@ fn long_names_survive() {
 }
 
 #[test]
-fn the_time_of_making_is_given_not_taken() {
-    let text = |epoch| created(epoch).map(|time| time.to_rfc3339());
-    assert_eq!(text(None).unwrap(), "1970-01-01T00:00:00+00:00");
-    assert_eq!(
-        text(Some("1700000000")).unwrap(),
-        "2023-11-14T22:13:20+00:00"
-    );
-    for bad in ["", "yesterday", "99999999999999999"] {
-        assert!(text(Some(bad)).is_err(), "{bad}");
-    }
+fn labels_of_the_origin_give_way_to_those_of_the_dockerfile() {
+    let mut folder = Folder::new();
+    let labels = [("revision", "0123"), ("title", "ours")];
+    folder.labels = labels
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+    let image = folder
+        .build(&format!("LABEL title=app\n{PROGRAM}"))
+        .unwrap();
+    let config: serde_json::Value = serde_json::from_slice(&image.config.content).unwrap();
+    let expected = serde_json::json!({ "revision": "0123", "title": "app" });
+    assert_eq!(config["config"]["Labels"], expected);
+}
+
+#[test]
+fn a_kept_layer_gives_the_same_image() {
+    let mut folder = Folder::new();
+    let fresh = folder.build(PROGRAM).unwrap();
+    let layers = folder.path("layers");
+    folder.cache = LayerCache::in_folder(layers.clone());
+    assert_eq!(folder.build(PROGRAM).unwrap(), fresh);
+    let kept = || {
+        fs::read_dir(&layers)
+            .unwrap()
+            .next()
+            .unwrap()
+            .unwrap()
+            .path()
+    };
+    assert_eq!(folder.build(PROGRAM).unwrap(), fresh);
+    // Damaged, it is made anew.
+    fs::write(kept(), "nonsense").unwrap();
+    assert_eq!(folder.build(PROGRAM).unwrap(), fresh);
+    assert_eq!(fs::read(kept()).unwrap(), fresh.layers[0].content);
+}
+
+#[test]
+fn a_large_layer_is_compressed_as_a_stream() {
+    let folder = Folder::new();
+    let file = folder.path("large");
+    let size = (layer::MAX_BUFFER + 1) as u64;
+    fs::File::create(&file).unwrap().set_len(size).unwrap();
+    let image = folder
+        .build(&format!("{PROGRAM}COPY large /large"))
+        .unwrap();
+    let mut archive = flate2::read::GzDecoder::new(image.layers[1].content.as_ref());
+    let mut hash = sha2::Sha256::default();
+    std::io::copy(&mut archive, &mut hash).unwrap();
+    let digest = sha2::Digest::finalize(hash);
+    assert!(image.layers[1].diff_id.ends_with(&layer::hex(&digest)));
+    assert!(image.layers[1].uncompressed_size > size);
+}
+
+#[test]
+fn an_archive_is_a_layout_and_what_docker_saves() {
+    let folder = Folder::new();
+    let image = folder.build(&format!("{PROGRAM}{PROGRAM}")).unwrap();
+    let file = folder.path("image.tar");
+    let write = || {
+        crate::image::archive::write(&image, "app:v1", &file).unwrap();
+        fs::read(&file).unwrap()
+    };
+    let bytes = write();
+    assert_eq!(bytes, write(), "the same image, the same bytes");
+    let mut archive = tar::Archive::new(bytes.as_slice());
+    let names: Vec<String> = archive
+        .entries()
+        .unwrap()
+        .map(|entry| {
+            entry
+                .unwrap()
+                .path()
+                .unwrap()
+                .to_string_lossy()
+                .into_owned()
+        })
+        .collect();
+    let blob = |digest: &str| format!("blobs/{}", digest.replace(':', "/"));
+    let expected = [
+        "oci-layout".to_owned(),
+        "index.json".to_owned(),
+        "manifest.json".to_owned(),
+        blob(image.digest()),
+        blob(&image.config.digest),
+        blob(&image.layers[0].digest),
+    ];
+    assert_eq!(names, expected);
+    // What another builder's archive is read by reads ours, too.
+    let wanted = crate::image::unpack::Wanted {
+        architecture: Architecture::X86_64,
+        created: DateTime::UNIX_EPOCH,
+        labels: &BTreeMap::new(),
+        cache: &LayerCache::default(),
+    };
+    let again = crate::image::unpack::unpack(&file, &wanted).unwrap();
+    assert_eq!(again.layers, image.layers);
+    let seen = crate::image::inspect::inspect(&again, "app").unwrap();
+    assert_eq!(seen.layers[0].files[0].path, "/app");
+    assert_eq!(seen.layers[0].files[0].mode, "0755");
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! How far a push is.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::Stream;
 use oci_client::errors::OciDistributionError;
+
+use super::patience::Movement;
 
 /// The grain of the progress, in bytes.
 const CHUNK: usize = 64 * 1024;
@@ -22,53 +23,126 @@ pub struct PushProgress {
 /// Hears how far a push is. Called from where the request is sent: it should return at once.
 pub type OnProgress = Arc<dyn Fn(PushProgress) + Send + Sync>;
 
-/// Counts what goes out, and tells it.
+/// Counts what goes out, and tells it. Several layers go out at the same time.
 #[derive(Clone)]
-pub(super) struct Progress {
-    sent: Arc<AtomicU64>,
+pub(super) struct Progress(Arc<Mutex<Told>>);
+
+struct Told {
+    sent: u64,
     total: u64,
     listener: OnProgress,
 }
 
 impl Progress {
     pub(super) fn start(total: u64, listener: OnProgress) -> Self {
-        let progress = Self {
-            sent: Arc::new(AtomicU64::new(0)),
+        let progress = Self(Arc::new(Mutex::new(Told {
+            sent: 0,
             total,
             listener,
-        };
+        })));
         progress.add(0);
         progress
     }
 
-    pub(super) fn sent(&self) -> u64 {
-        self.sent.load(Ordering::Relaxed)
-    }
-
     pub(super) fn add(&self, bytes: u64) {
-        self.sent.fetch_add(bytes, Ordering::Relaxed);
-        (self.listener)(PushProgress {
-            sent: self.sent(),
-            total: self.total,
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        told.sent += bytes;
+        // Told under the lock: in order.
+        (told.listener)(PushProgress {
+            sent: told.sent,
+            total: told.total,
         });
     }
 
-    /// An attempt failed: what it sent does not count.
-    pub(super) fn reset_to(&self, sent: u64) {
-        self.sent.store(sent, Ordering::Relaxed);
+    fn take_back(&self, bytes: u64) {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        told.sent -= bytes;
     }
 
-    /// The content in pieces, each of which is told when it goes out.
-    pub(super) fn chunks(
+    /// The progress of one layer.
+    pub(super) fn blob(&self) -> BlobProgress {
+        BlobProgress {
+            all: self.clone(),
+            attempt: Arc::default(),
+        }
+    }
+}
+
+/// Counts one layer: what a failed attempt sent does not count.
+#[derive(Clone)]
+pub(super) struct BlobProgress {
+    all: Progress,
+    attempt: Arc<Mutex<Attempt>>,
+}
+
+#[derive(Default)]
+struct Attempt {
+    number: u32,
+    sent: u64,
+}
+
+impl BlobProgress {
+    /// Begins another attempt: the content in pieces, each of which is told when it goes out, and is a movement.
+    pub(super) fn attempt(
         &self,
         content: Bytes,
-    ) -> impl Stream<Item = Result<Bytes, OciDistributionError>> + Send + 'static {
-        let progress = self.clone();
+    ) -> (
+        Movement,
+        impl Stream<Item = Result<Bytes, OciDistributionError>> + Send + 'static,
+    ) {
+        let number = {
+            let mut attempt = self.attempt.lock().unwrap_or_else(PoisonError::into_inner);
+            self.all.take_back(std::mem::take(&mut attempt.sent));
+            attempt.number += 1;
+            attempt.number
+        };
+        let movement = Movement::default();
+        let (this, moving) = (self.clone(), movement.clone());
         let starts = (0..content.len()).step_by(CHUNK);
-        futures_util::stream::iter(starts.map(move |start| {
+        let chunks = futures_util::stream::iter(starts.map(move |start| {
             let chunk = content.slice(start..content.len().min(start + CHUNK));
-            progress.add(chunk.len() as u64);
+            this.count(number, chunk.len() as u64);
+            moving.moved();
             Ok(chunk)
-        }))
+        }));
+        (movement, chunks)
+    }
+
+    /// A connection that is given up may still take a piece.
+    fn count(&self, number: u32, bytes: u64) {
+        let mut attempt = self.attempt.lock().unwrap_or_else(PoisonError::into_inner);
+        if attempt.number == number {
+            attempt.sent += bytes;
+            self.all.add(bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{FutureExt as _, StreamExt as _};
+
+    use super::*;
+
+    #[test]
+    fn failed_attempts_do_not_count() {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&seen);
+        let content = Bytes::from(vec![0; CHUNK + 7]);
+        let total = 2 * content.len() as u64;
+        let progress = Progress::start(
+            total,
+            Arc::new(move |at| sink.lock().unwrap().push(at.sent)),
+        );
+        let (one, other) = (progress.blob(), progress.blob());
+        let (_, mut first) = one.attempt(content.clone());
+        first.next().now_or_never().unwrap();
+        let (_, whole) = other.attempt(content.clone());
+        whole.count().now_or_never().unwrap();
+        let (_, again) = one.attempt(content);
+        // Of the attempt before: too late.
+        first.next().now_or_never().unwrap();
+        again.count().now_or_never().unwrap();
+        assert_eq!(seen.lock().unwrap().last(), Some(&total));
     }
 }

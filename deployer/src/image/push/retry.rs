@@ -17,6 +17,8 @@ pub(super) struct Retry {
     pub(super) retries: u32,
     /// Before the first retry; each further one waits twice as long.
     pub(super) first_delay: Duration,
+    /// How often a refusal is taken for one that passes: where logging in fails in passing, the client asks without.
+    pub(super) logins: u32,
     /// Is nobody there for good where a connection is refused?
     pub(super) gives_up_on_nobody: bool,
 }
@@ -27,12 +29,18 @@ impl Default for Retry {
             // About a minute of pauses.
             retries: 9,
             first_delay: Duration::from_millis(250),
+            logins: 3,
             gives_up_on_nobody: false,
         }
     }
 }
 
 impl Retry {
+    /// The same where a refusal leads to something else.
+    pub(super) fn only_once_unauthorised(self) -> Self {
+        Self { logins: 0, ..self }
+    }
+
     pub(super) async fn run<T, F>(
         &self,
         mut request: impl FnMut() -> F,
@@ -55,10 +63,8 @@ impl Retry {
     }
 
     fn is_transient(&self, error: &OciDistributionError, attempt: u32) -> bool {
-        /// Where logging in fails in passing, the client asks without, and is refused.
-        const LOGINS: u32 = 3;
         match status(error) {
-            Some(401) => attempt < LOGINS,
+            Some(401) => attempt < self.logins,
             Some(status) => status == 408 || status == 429 || (500..=599).contains(&status),
             None if is_connect(error) => !self.gives_up_on_nobody,
             // A connection that breaks, an answer that is cut or makes no sense.

@@ -2,12 +2,15 @@
 
 mod registry;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use chrono::DateTime;
 
+use super::super::cache::LayerCache;
 use super::super::dockerfile::FinalStage;
-use super::super::oci::{self, Executable, Recipe};
+use super::super::oci::{self, Document, Executable, Recipe};
 use super::super::{Architecture, layer};
 use super::*;
 use registry::{Answer, FakeRegistry};
@@ -15,6 +18,7 @@ use registry::{Answer, FakeRegistry};
 const QUICK: Retry = Retry {
     retries: 3,
     first_delay: Duration::from_millis(1),
+    logins: 3,
     gives_up_on_nobody: true,
 };
 const TAG: &str = "v1";
@@ -35,6 +39,8 @@ fn image() -> BuiltImage {
         context: folder.path(),
         architecture: Architecture::X86_64,
         created: DateTime::UNIX_EPOCH,
+        labels: &BTreeMap::new(),
+        cache: &LayerCache::default(),
     })
     .unwrap()
 }
@@ -211,7 +217,8 @@ async fn what_does_not_pass_is_given_up() {
     try again; what was sent already is not sent twice
     ");
     let posts = registry.requests_that_send();
-    assert_eq!(posts.len(), 4, "one attempt and three more: {posts:?}");
+    // Of each of the three, which are sent at the same time.
+    assert_eq!(posts.len(), 3 * 4, "one attempt and three more: {posts:?}");
 }
 
 #[tokio::test]
@@ -269,4 +276,94 @@ fn a_password_is_never_shown() {
         password: "hunter2".to_owned(),
     };
     assert_eq!(format!("{credentials:?}"), "Basic(…)");
+}
+
+#[tokio::test]
+async fn a_list_of_parts_goes_with_the_image_and_refers_to_it() {
+    let (registry, mut image) = (FakeRegistry::start().await, image());
+    image.bill = Some(Document::new("application/vnd.cyclonedx+json", "{}\n"));
+    let pushed = push_to(&registry, &image).await.unwrap();
+    assert_eq!(pushed.bill(), &BillOutcome::Attached);
+    let artifact = registry.manifest("v1.sbom").unwrap();
+    let artifact: serde_json::Value = serde_json::from_slice(&artifact).unwrap();
+    assert_eq!(artifact["subject"]["digest"], image.digest());
+    assert_eq!(artifact["artifactType"], "application/vnd.cyclonedx+json");
+    let layer = artifact["layers"][0]["digest"].as_str().unwrap();
+    assert_eq!(layer, image.bill.as_ref().unwrap().digest);
+    assert_eq!(registry.blobs(), 5);
+
+    // The image is there: nothing is sent, the list neither.
+    registry.requests();
+    let again = push_to(&registry, &image).await.unwrap();
+    assert_eq!(again.bill(), &BillOutcome::Untouched);
+    assert!(registry.requests_that_send().is_empty());
+}
+
+#[tokio::test]
+async fn a_registry_that_takes_no_lists_is_no_failure() {
+    for status in [400, 403, 405, 503] {
+        let (registry, mut image) = (FakeRegistry::start().await, image());
+        image.bill = Some(Document::new("application/vnd.cyclonedx+json", "{}\n"));
+        registry.answer("PUT", "v1.sbom", &[Answer::always(status, "no")]);
+        let pushed = push_to(&registry, &image).await.unwrap();
+        let BillOutcome::Refused(reason) = pushed.bill() else {
+            panic!("{:?}", pushed.bill());
+        };
+        assert!(reason.contains("no"), "{reason}");
+        assert_eq!(pushed.outcome(), Outcome::Sent);
+        assert!(registry.manifest(TAG).is_some());
+    }
+}
+
+#[tokio::test]
+async fn one_login_for_all_and_none_where_nobody_asks() {
+    let logins = |registry: &FakeRegistry| {
+        let requests = registry.requests();
+        requests.iter().filter(|it| *it == "GET /v2/").count()
+    };
+    let (registry, image) = (FakeRegistry::start().await, image());
+    registry.require_login("AWS", "hunter2");
+    push_to(&registry, &image).await.unwrap();
+    // To pull, and to push; but for no layer of its own.
+    assert_eq!(logins(&registry), 2);
+
+    let registry = FakeRegistry::start().await;
+    let anonymous = Repository {
+        credentials: Credentials::Anonymous,
+        ..repository(&registry)
+    };
+    let silent: OnProgress = Arc::new(|_| ());
+    push_with(&image, &anonymous, TAG, silent, QUICK)
+        .await
+        .unwrap();
+    // With each question about a manifest (HEAD, then GET), and with no layer.
+    assert_eq!(logins(&registry), 2);
+}
+
+#[tokio::test]
+async fn only_what_failed_is_sent_again_and_the_progress_is_right() {
+    let (registry, image) = (FakeRegistry::start().await, image());
+    registry.answer(
+        "PUT",
+        "/blobs/uploads/",
+        &[Answer::Hangup, Answer::once(429, ""), Answer::once(500, "")],
+    );
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&seen);
+    let progress: OnProgress = Arc::new(move |progress| sink.lock().unwrap().push(progress));
+    let pushed = push_with(&image, &repository(&registry), TAG, progress, QUICK)
+        .await
+        .unwrap();
+    let sends = registry.requests_that_send();
+    let uploads = sends
+        .iter()
+        .filter(|it| it.starts_with("PUT") && it.contains("uploads"));
+    assert_eq!(uploads.count(), 3 + 3, "{sends:?}");
+    let seen = seen.lock().unwrap();
+    let last = seen.last().unwrap();
+    assert_eq!(
+        (last.sent, last.total),
+        (pushed.bytes_sent(), pushed.bytes_sent())
+    );
+    assert!(seen.iter().all(|progress| progress.sent <= progress.total));
 }

@@ -1,0 +1,188 @@
+//! `deployer image`: the image without a deployment.
+
+use std::path::Path;
+
+use super::{bill_file, digest_of, docker_failure};
+use crate::cli::{ImageBuild, ImageCommand, ImagePush, ImageSource};
+use crate::commands::Context;
+use crate::commands::machine::{Machine as _, ThisMachine};
+use crate::error::{Failure, FailureKind};
+use crate::event::{Event, Phase};
+use crate::image::archive;
+use crate::image::docker::find;
+use crate::image::inspect::{Inspection, inspect};
+use crate::image::oci::BuiltImage;
+use crate::remote::Login;
+
+/// Password for the registry that `--registry` names.
+const PASSWORD: &str = "DEPLOYER_REGISTRY_PASSWORD";
+
+/// What was done with the image.
+#[derive(Default)]
+struct Done {
+    archive: Option<String>,
+    loaded: Option<String>,
+    pushed: Option<String>,
+}
+
+/// Makes the image, and does with it what was asked for.
+pub(super) async fn run(
+    context: Context<'_>,
+    command: &ImageCommand,
+) -> Result<Option<Inspection>, Failure> {
+    let built = context
+        .unless_stopped(make(context, command.source()))
+        .await?;
+    let done = match command {
+        ImageCommand::Inspect(_) => return look(context, built).await.map(Some),
+        ImageCommand::Build(order) => deliver(context, order, &built).await?,
+        ImageCommand::Push(push) => {
+            let work = context.sink.phase(Phase::Push, send(context, push, &built));
+            context.unless_stopped(work).await?
+        }
+    };
+    let bill = built.bill.as_ref();
+    context.sink.send(&Event::ImageReady {
+        name: local_name(context, &built),
+        digest: digest_of(built.digest())?,
+        bytes: built.size(),
+        archive: done.archive,
+        loaded: done.loaded,
+        pushed: done.pushed,
+        bill: bill.map(|_| bill_file(context.config).display().to_string()),
+    });
+    Ok(None)
+}
+
+async fn make(context: Context<'_>, source: &ImageSource) -> Result<BuiltImage, Failure> {
+    let stage = context.read_final_stage()?;
+    let work = async {
+        match (&source.program, &stage) {
+            (Some(program), Some(stage)) => context.build_of(stage, program).await,
+            (Some(_), None) => Err(Failure::new(
+                FailureKind::Usage,
+                "`--program` does not go with `--builder docker`",
+            )
+            .hint("Docker compiles by itself; `--builder native` takes a program")),
+            (None, stage) => context.build_image(stage.as_ref()).await,
+        }
+    };
+    context.sink.phase(Phase::Image, work).await
+}
+
+/// What the image is called on this machine.
+fn local_name(context: Context<'_>, built: &BuiltImage) -> String {
+    // Names of images have no capitals.
+    let name = context.config.image.binary.to_lowercase();
+    format!("{name}:{}", built.tag())
+}
+
+async fn look(context: Context<'_>, built: BuiltImage) -> Result<Inspection, Failure> {
+    let name = local_name(context, &built);
+    let failed = |error: String| {
+        Failure::new(FailureKind::Unexpected, "cannot read the image").because(error)
+    };
+    tokio::task::spawn_blocking(move || inspect(&built, &name))
+        .await
+        .map_err(|error| failed(error.to_string()))?
+        .map_err(|error| failed(error.to_string()))
+}
+
+async fn deliver(
+    context: Context<'_>,
+    order: &ImageBuild,
+    built: &BuiltImage,
+) -> Result<Done, Failure> {
+    let name = local_name(context, built);
+    if let Some(file) = &order.archive {
+        save(built, &name, file).await?;
+        let archive = Some(file.display().to_string());
+        return Ok(Done {
+            archive,
+            ..Done::default()
+        });
+    }
+    if !order.load {
+        return Ok(Done::default());
+    }
+    let failed = |error| docker_failure(&error);
+    let engine = find().await.map_err(failed)?;
+    let folder = tempfile::tempdir().map_err(|error| unwritable(&std::env::temp_dir(), error))?;
+    let file = folder.path().join("image.tar");
+    save(built, &name, &file).await?;
+    engine.load(&file).await.map_err(failed)?;
+    Ok(Done {
+        loaded: Some(name),
+        ..Done::default()
+    })
+}
+
+async fn save(built: &BuiltImage, name: &str, file: &Path) -> Result<(), Failure> {
+    let (image, name, path) = (built.clone(), name.to_owned(), file.to_owned());
+    let written = tokio::task::spawn_blocking(move || archive::write(&image, &name, &path));
+    match written.await {
+        Ok(Ok(_bytes)) => Ok(()),
+        Ok(Err(error)) => Err(unwritable(file, error)),
+        Err(error) => Err(unwritable(file, error)),
+    }
+}
+
+fn unwritable(file: &Path, error: impl std::fmt::Display) -> Failure {
+    Failure::preflight(format!("cannot write `{}`", file.display()))
+        .because(error)
+        .hint("is the folder there, may it be written, and is there room on the disk?")
+}
+
+async fn send(context: Context<'_>, push: &ImagePush, built: &BuiltImage) -> Result<Done, Failure> {
+    let (address, login) = destination(context, push).await?;
+    let tag = push.tag.clone().unwrap_or_else(|| built.tag());
+    context
+        .push_image_as(&address, login, built, &tag)
+        .await
+        .map(|digest| Done {
+            pushed: Some(format!("{address}@{digest}")),
+            ..Done::default()
+        })
+}
+
+/// Where the image goes (`HOST[:PORT]/NAME`), and who we are there: the repository that was named, else that of the stack.
+async fn destination(
+    context: Context<'_>,
+    push: &ImagePush,
+) -> Result<(String, Option<Login>), Failure> {
+    let registry = context.config.access.registry.as_ref();
+    if let (Some(registry), Some(name)) = (registry, &push.repository) {
+        return Ok((format!("{registry}/{name}"), login(push)));
+    }
+    let connection = ThisMachine.connect(context).await?;
+    let world = connection.announced(context.sink).world;
+    let name = match &push.repository {
+        Some(name) => name.clone(),
+        None => {
+            match context.observe(world.as_ref()).await? {
+                Some(stack) => context.repository_of(world.as_ref(), &stack).await?,
+                None => {
+                    return Err(Failure::preflight(format!(
+                    "there is no stack {} whose repository could take the image",
+                    context.config.stack
+                ))
+                .hint("`deployer up` makes it")
+                .hint("to push elsewhere, name the place: `--registry HOST:PORT --repository NAME`"));
+                }
+            }
+        }
+    };
+    let address = context.address_of(world.as_ref(), &name).await?;
+    if registry.is_some() {
+        return Ok((address, login(push)));
+    }
+    let login = world.login().await;
+    let login = login.map_err(|error| context.remote_failure(&error))?;
+    Ok((address, Some(login)))
+}
+
+fn login(push: &ImagePush) -> Option<Login> {
+    let user = push.user.clone().filter(|user| !user.is_empty())?;
+    let password = std::env::var(PASSWORD).unwrap_or_default();
+    Some(Login { user, password })
+}

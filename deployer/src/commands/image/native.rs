@@ -1,0 +1,143 @@
+//! The native builder: cargo compiles, the final stage says the rest.
+
+use std::path::{Path, PathBuf};
+
+use super::{bill_file, compile_failure, pack_failure, packed, target_folder};
+use crate::commands::Context;
+use crate::error::Failure;
+use crate::event::Event;
+use crate::image::bill::bill;
+use crate::image::cargo::{CompileEvent, CompileRequest, Compiled, Surroundings, check, compile};
+use crate::image::dockerfile::FinalStage;
+use crate::image::oci::{self, BuiltImage, Document, Executable, Recipe};
+use crate::image::provenance::{Provenance, revision};
+
+impl Context<'_> {
+    /// Compiles the program and packs it.
+    pub(super) async fn build_here(&self, stage: &FinalStage) -> Result<BuiltImage, Failure> {
+        let Compiled {
+            executable,
+            parts,
+            sources,
+        } = self.compile().await?;
+        let config = self.config;
+        let paths = built_from(sources, stage, &config.image.dockerfile);
+        let (package, lock_file) = (config.image.package.clone(), config.root.join("Cargo.lock"));
+        let listing = tokio::task::spawn_blocking(move || bill(&package, &parts, &lock_file));
+        let (revision, bill) = tokio::join!(revision(&config.root, &paths), listing);
+        let provenance = provenance(revision.as_ref())?;
+        let mut built = self.pack(stage.clone(), executable, provenance).await?;
+        built.bill = bill.ok();
+        if let Some(bill) = &built.bill {
+            self.keep(bill);
+        }
+        Ok(built)
+    }
+
+    /// Packs a program that was compiled elsewhere: of which commit and of which parts, nobody knows.
+    pub(super) async fn build_of(
+        &self,
+        stage: &FinalStage,
+        program: &Path,
+    ) -> Result<BuiltImage, Failure> {
+        let config = self.config;
+        check(program, config.image.architecture).map_err(|error| compile_failure(&error))?;
+        let program = Executable {
+            name: config.image.binary.clone(),
+            path: program.to_owned(),
+        };
+        let built = self.pack(stage.clone(), program, provenance(None)?).await?;
+        self.sink.send(&Event::ImagePacked {
+            digest: super::digest_of(built.digest())?,
+            bytes: built.size(),
+        });
+        Ok(built)
+    }
+
+    async fn compile(&self) -> Result<Compiled, Failure> {
+        let config = self.config;
+        let target_dir = target_folder(config);
+        let request = CompileRequest {
+            workspace: &config.root,
+            package: &config.image.package,
+            binary: &config.image.binary,
+            architecture: config.image.architecture,
+            target_dir: &target_dir,
+        };
+        let mut waiting = false;
+        let on_event = |event: CompileEvent<'_>| match event {
+            CompileEvent::Crate { done, name, .. } => self.sink.send(&Event::Compiled {
+                crates: done,
+                name: name.to_owned(),
+            }),
+            // Cargo says it for each of its locks; once is enough.
+            CompileEvent::Waiting if std::mem::replace(&mut waiting, true) => {}
+            CompileEvent::Waiting => {
+                self.sink
+                    .note("another cargo is at work in the same folder: waiting for it");
+            }
+        };
+        compile(&request, &Surroundings::from_env(), on_event)
+            .await
+            .map_err(|error| compile_failure(&error))
+    }
+
+    async fn pack(
+        &self,
+        stage: FinalStage,
+        program: Executable,
+        provenance: Provenance,
+    ) -> Result<BuiltImage, Failure> {
+        let context = self.build_context();
+        let architecture = self.config.image.architecture;
+        let cache = self.layer_cache();
+        packed(move || {
+            oci::build(&Recipe {
+                stage: &stage,
+                program: &program,
+                context: &context,
+                architecture,
+                created: provenance.created,
+                labels: &provenance.labels,
+                cache: &cache,
+            })
+        })
+        .await
+    }
+
+    /// Writes the list beside the program. It is in the image's memory all the same.
+    fn keep(&self, bill: &Document) {
+        let file = bill_file(self.config);
+        if let Err(error) = std::fs::write(&file, &bill.content) {
+            self.sink
+                .warn(format!("cannot write `{}`: {error}", file.display()));
+        }
+    }
+}
+
+/// What the image says about where it comes from.
+pub(super) fn provenance(
+    revision: Option<&crate::image::provenance::Revision>,
+) -> Result<Provenance, Failure> {
+    let epoch = std::env::var("SOURCE_DATE_EPOCH").ok();
+    Provenance::new(epoch.as_deref(), revision).map_err(|error| pack_failure(&error))
+}
+
+/// All that decides what the image is: what the program is compiled from, the Dockerfile, and what that copies.
+fn built_from(sources: Vec<PathBuf>, stage: &FinalStage, dockerfile: &Path) -> Vec<PathBuf> {
+    let context = dockerfile.parent().unwrap_or(Path::new("."));
+    let copied = stage
+        .copies
+        .iter()
+        .filter(|copy| copy.from.is_none())
+        .flat_map(|copy| &copy.sources)
+        .map(|source| context.join(source.trim_start_matches('/')));
+    let mut paths = sources;
+    paths.extend(copied);
+    paths.push(dockerfile.to_owned());
+    let ignore = context.join(".dockerignore");
+    if ignore.exists() {
+        paths.push(ignore);
+    }
+    paths
+}

@@ -1,0 +1,89 @@
+//! An image as one file: an OCI layout that is also what `docker save` writes, so that `docker load` (20.10 and later), podman,
+//! containerd and skopeo all take it. The same image gives the same bytes.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde_json::json;
+
+use super::oci::{BuiltImage, descriptor};
+
+/// Writes the archive under a name (`app:tag`), whole or not at all.
+pub fn write(image: &BuiltImage, name: &str, file: &Path) -> io::Result<u64> {
+    let folder = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let mut unfinished = tempfile::Builder::new()
+        .prefix(".deployer-")
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+        .tempfile_in(folder)?;
+    write_to(image, name, io::BufWriter::new(unfinished.as_file_mut()))?;
+    let finished = unfinished.persist(file)?;
+    Ok(finished.metadata()?.len())
+}
+
+fn write_to(image: &BuiltImage, name: &str, mut writer: impl Write) -> io::Result<()> {
+    let (repository, tag) = name.split_once(':').unwrap_or((name, "latest"));
+    let mut archive = tar::Builder::new(&mut writer);
+    let index = json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [named(image, repository, tag)],
+    });
+    let config = blob(&image.config.digest);
+    let layers: Vec<String> = image
+        .layers
+        .iter()
+        .map(|layer| blob(&layer.digest))
+        .collect();
+    let for_docker = json!([{
+        "Config": config,
+        "RepoTags": [format!("{repository}:{tag}")],
+        "Layers": layers,
+    }]);
+    let layout = json!({ "imageLayoutVersion": "1.0.0" });
+    let mut entries = vec![
+        ("oci-layout".to_owned(), layout.to_string().into()),
+        ("index.json".to_owned(), index.to_string().into()),
+        ("manifest.json".to_owned(), for_docker.to_string().into()),
+        (blob(&image.manifest.digest), image.manifest.content.clone()),
+        (config, image.config.content.clone()),
+    ];
+    for layer in &image.layers {
+        let path = blob(&layer.digest);
+        // Two layers may be the same.
+        if !entries.iter().any(|(other, _)| *other == path) {
+            entries.push((path, layer.content.clone()));
+        }
+    }
+    for (path, content) in entries {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o644);
+        header.set_mtime(0);
+        header.set_size(content.len() as u64);
+        archive.append_data(&mut header, path, content.as_ref())?;
+    }
+    archive.finish()?;
+    drop(archive);
+    writer.flush()
+}
+
+fn named(image: &BuiltImage, repository: &str, tag: &str) -> serde_json::Value {
+    let manifest = &image.manifest;
+    let mut named = descriptor(
+        &manifest.media_type,
+        &manifest.digest,
+        manifest.content.len(),
+    );
+    named["annotations"] = json!({
+        "org.opencontainers.image.ref.name": tag,
+        // By which containerd, and Docker with its store, know an image.
+        "io.containerd.image.name": format!("docker.io/library/{repository}:{tag}"),
+    });
+    named
+}
+
+fn blob(digest: &str) -> String {
+    format!("blobs/{}", digest.replace(':', "/"))
+}

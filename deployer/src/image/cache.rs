@@ -1,0 +1,207 @@
+//! Layers that were compressed before, so that an unchanged program is not compressed again.
+//!
+//! A file of the folder is a compressed layer. Its name says from which archive it was made and what its own digest is, so that a
+//! damaged one is found out when it is read. It is written under another name first: several runs may share the folder. What
+//! goes wrong here (a full disk, a folder that cannot be written) costs time, and nothing else: it never fails a build.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+
+use super::layer;
+
+/// How layers are compressed. Another way, another number: it gives other digests.
+const WAY: &str = "1";
+/// The most that is kept: files, and bytes of all together.
+const MAX_FILES: usize = 32;
+const MAX_BYTES: u64 = 512 << 20;
+
+/// A folder of compressed layers, or none.
+#[derive(Debug, Clone, Default)]
+pub struct LayerCache {
+    folder: Option<PathBuf>,
+}
+
+impl LayerCache {
+    /// Keeps layers in this folder, which need not be there yet.
+    pub fn in_folder(folder: PathBuf) -> Self {
+        Self {
+            folder: Some(folder),
+        }
+    }
+
+    /// The compressed form of an archive, if it is there and intact.
+    pub(super) fn find(&self, diff_id: &str) -> Option<Bytes> {
+        let prefix = prefix(diff_id);
+        let files = fs::read_dir(self.folder.as_ref()?).ok()?;
+        for file in files.flatten() {
+            let name = file.file_name();
+            let Some(digest) = name.to_str().and_then(|name| name.strip_prefix(&prefix)) else {
+                continue;
+            };
+            let path = file.path();
+            let content = fs::read(&path).ok()?;
+            if layer::digest(&content).strip_prefix("sha256:") == Some(digest) {
+                // The least recently used go first.
+                touch(&path).ok();
+                return Some(content.into());
+            }
+            tracing::debug!(path = %path.display(), "a kept layer is damaged");
+            fs::remove_file(&path).ok();
+        }
+        None
+    }
+
+    /// Keeps the compressed form of an archive.
+    pub(super) fn keep(&self, diff_id: &str, content: &[u8]) {
+        if content.len() as u64 > MAX_BYTES {
+            return;
+        }
+        if let Some(folder) = &self.folder
+            && let Err(error) = write(folder, diff_id, content).and_then(|()| prune(folder))
+        {
+            tracing::debug!(%error, "a layer is not kept");
+        }
+    }
+}
+
+fn prefix(diff_id: &str) -> String {
+    format!("{WAY}-{}-", diff_id.trim_start_matches("sha256:"))
+}
+
+fn write(folder: &Path, diff_id: &str, content: &[u8]) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    let digest = layer::digest(content);
+    let name = prefix(diff_id) + digest.trim_start_matches("sha256:");
+    // Removed again if it does not get as far as its proper name.
+    let mut file = tempfile::Builder::new()
+        .prefix("new-")
+        .tempfile_in(folder)?;
+    file.write_all(content)?;
+    file.persist(folder.join(name))?;
+    Ok(())
+}
+
+fn touch(path: &Path) -> io::Result<()> {
+    File::options()
+        .append(true)
+        .open(path)?
+        .set_modified(SystemTime::now())
+}
+
+/// Removes the least recently used, and what a run left that was killed.
+fn prune(folder: &Path) -> io::Result<()> {
+    let mut files: Vec<(SystemTime, u64, PathBuf)> = fs::read_dir(folder)?
+        .flatten()
+        .filter_map(|file| {
+            let metadata = file.metadata().ok()?;
+            Some((metadata.modified().ok()?, metadata.len(), file.path()))
+        })
+        .collect();
+    files.sort_by_key(|(modified, ..)| std::cmp::Reverse(*modified));
+    let mut bytes = 0;
+    for (index, (_, size, path)) in files.iter().enumerate() {
+        bytes += size;
+        if index >= MAX_FILES || bytes > MAX_BYTES {
+            // Another run may have been faster.
+            fs::remove_file(path).ok();
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIFF_ID: &str = "sha256:aa";
+
+    fn cache() -> (tempfile::TempDir, LayerCache) {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = LayerCache::in_folder(folder.path().join("layers"));
+        (folder, cache)
+    }
+
+    fn files(cache: &LayerCache) -> Vec<PathBuf> {
+        let folder = fs::read_dir(cache.folder.as_ref().unwrap()).unwrap();
+        folder.map(|file| file.unwrap().path()).collect()
+    }
+
+    #[test]
+    fn what_is_kept_is_found() {
+        let (_folder, cache) = cache();
+        assert_eq!(cache.find(DIFF_ID), None);
+        cache.keep(DIFF_ID, b"compressed");
+        assert_eq!(cache.find(DIFF_ID).unwrap(), b"compressed"[..]);
+        assert_eq!(cache.find("sha256:ab"), None);
+        assert_eq!(LayerCache::default().find(DIFF_ID), None);
+    }
+
+    #[test]
+    fn what_is_damaged_is_not_found_and_goes() {
+        let (_folder, cache) = cache();
+        cache.keep(DIFF_ID, b"compressed");
+        let file = files(&cache).remove(0);
+        for damaged in [&b"compresseD"[..], b"comp", b""] {
+            fs::write(&file, damaged).unwrap();
+            assert_eq!(cache.find(DIFF_ID), None);
+            assert!(!file.exists());
+        }
+        cache.keep(DIFF_ID, b"compressed");
+        assert!(cache.find(DIFF_ID).is_some());
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_is_in_nobodys_way() {
+        let (folder, _) = cache();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let cache = LayerCache::in_folder(file.join("layers"));
+        cache.keep(DIFF_ID, b"compressed");
+        assert_eq!(cache.find(DIFF_ID), None);
+    }
+
+    #[test]
+    fn only_the_last_are_kept() {
+        let (_folder, cache) = cache();
+        for number in 0..=MAX_FILES {
+            cache.keep(&format!("sha256:{number}"), &[7]);
+            // Some file systems count in milliseconds.
+            let file = files(&cache)
+                .into_iter()
+                .find(|path| path.to_string_lossy().contains(&format!("/1-{number}-")))
+                .unwrap();
+            let age = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(number as u64);
+            File::options()
+                .append(true)
+                .open(file)
+                .unwrap()
+                .set_modified(age)
+                .unwrap();
+        }
+        cache.keep("sha256:last", &[7]);
+        assert_eq!(files(&cache).len(), MAX_FILES);
+        assert!(cache.find("sha256:last").is_some());
+        assert_eq!(cache.find("sha256:0"), None);
+    }
+
+    #[test]
+    fn many_at_once() {
+        let (_folder, cache) = cache();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..20 {
+                        cache.keep(DIFF_ID, b"compressed");
+                        let found = cache.find(DIFF_ID);
+                        assert!(found.is_none_or(|found| found == b"compressed"[..]));
+                    }
+                });
+            }
+        });
+        assert_eq!(files(&cache).len(), 1);
+    }
+}

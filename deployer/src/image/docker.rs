@@ -1,0 +1,326 @@
+//! The other builder: an engine that reads the whole Dockerfile, whatever it says. Docker, with or without buildx, or podman,
+//! whichever is there. What it makes goes the same way as what the native builder makes, by [`super::unpack`].
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use super::Architecture;
+use crate::process::{Line, ProcessError, Program};
+
+/// An engine that does not say its version within this time does not answer.
+const VERSION_LIMIT: Duration = Duration::from_secs(20);
+/// Writing or reading an image, which may have gigabytes.
+const COPY_LIMIT: Duration = Duration::from_mins(10);
+/// How much of what an engine says is kept for when it fails.
+const KEPT_LINES: usize = 40;
+
+/// An engine that builds images.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Engine {
+    /// `docker buildx build`
+    Buildx {
+        /// The version of Docker.
+        version: String,
+    },
+    /// `docker build`, without buildx.
+    Docker {
+        /// The version of Docker.
+        version: String,
+    },
+    /// `podman build`
+    Podman {
+        /// Its version.
+        version: String,
+    },
+}
+
+/// Why there is no image.
+#[derive(Debug, thiserror::Error)]
+pub enum DockerError {
+    /// Neither of them.
+    #[error("neither Docker nor podman answers")]
+    NoEngine {
+        /// What each of them said.
+        said: Vec<String>,
+    },
+    /// Only buildx and podman build for another processor.
+    #[error("this Docker builds for its own processor only, not for {wanted}")]
+    OtherArchitecture {
+        /// What was asked for.
+        wanted: Architecture,
+    },
+    /// It ran, and failed.
+    #[error("`{command}` failed")]
+    Failed {
+        /// What was called.
+        command: String,
+        /// What it said last.
+        said: Vec<String>,
+    },
+    /// It cannot be run.
+    #[error(transparent)]
+    Process(ProcessError),
+}
+
+impl DockerError {
+    /// The remedy.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoEngine { .. } => Some(
+                "start Docker (`sudo systemctl start docker`), or install it or podman; `--builder native` needs none of them".to_owned(),
+            ),
+            Self::OtherArchitecture { .. } => Some(
+                "install buildx (on Debian and Ubuntu `docker-buildx` or `docker-buildx-plugin`), or use `--builder native`".to_owned(),
+            ),
+            Self::Failed { .. } | Self::Process(_) => None,
+        }
+    }
+
+    /// What the engine said, line by line.
+    pub fn said(&self) -> &[String] {
+        match self {
+            Self::NoEngine { said } | Self::Failed { said, .. } => said,
+            Self::OtherArchitecture { .. } | Self::Process(_) => &[],
+        }
+    }
+}
+
+/// What shall be built.
+#[derive(Debug, Clone, Copy)]
+pub struct DockerRequest<'a> {
+    /// The Dockerfile.
+    pub dockerfile: &'a Path,
+    /// The build context.
+    pub context: &'a Path,
+    /// What it shall run on.
+    pub architecture: Architecture,
+    /// What the engine shall call it, so that the next build finds its parts.
+    pub name: &'a str,
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Buildx { version } => write!(formatter, "Docker {version} with buildx"),
+            Self::Docker { version } => write!(formatter, "Docker {version}"),
+            Self::Podman { version } => write!(formatter, "podman {version}"),
+        }
+    }
+}
+
+/// Finds an engine that answers: Docker first.
+pub async fn find() -> Result<Engine, DockerError> {
+    let mut said = Vec::new();
+    match version("docker", "{{.Server.Version}}").await {
+        Ok(version) => {
+            let buildx = Program::new("docker").args(["buildx", "version"]);
+            let answer = buildx.output(VERSION_LIMIT).await;
+            return Ok(if answer.is_ok_and(|answer| answer.status.success()) {
+                Engine::Buildx { version }
+            } else {
+                Engine::Docker { version }
+            });
+        }
+        Err(why) => said.push(why),
+    }
+    match version("podman", "{{.Client.Version}}").await {
+        Ok(version) => return Ok(Engine::Podman { version }),
+        Err(why) => said.push(why),
+    }
+    Err(DockerError::NoEngine { said })
+}
+
+async fn version(program: &str, format: &str) -> Result<String, String> {
+    let question = Program::new(program).args(["version", "--format", format]);
+    match question.output(VERSION_LIMIT).await {
+        Ok(answer) if answer.status.success() => Ok(answer.stdout.trim().to_owned()),
+        Ok(answer) => {
+            let line = answer.stderr.lines().last().unwrap_or_default();
+            Err(format!("{program}: {line}"))
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+impl Engine {
+    fn program(&self) -> Program {
+        match self {
+            Self::Buildx { .. } => Program::new("docker"),
+            // Without buildx a newer client refuses what an older engine still can.
+            Self::Docker { .. } => Program::new("docker").env("DOCKER_BUILDKIT", "0"),
+            Self::Podman { .. } => Program::new("podman"),
+        }
+    }
+
+    /// Builds all stages; tells each step.
+    pub async fn build(
+        &self,
+        request: &DockerRequest<'_>,
+        mut on_step: impl FnMut(&str),
+    ) -> Result<(), DockerError> {
+        let arguments = self.build_arguments(request)?;
+        let mut said = VecDeque::new();
+        let result = self
+            .program()
+            .args(&arguments)
+            .run(|line| {
+                let (Line::Output(line) | Line::Error(line)) = line;
+                if let Some(step) = step(line) {
+                    on_step(step);
+                }
+                if said.len() == KEPT_LINES {
+                    said.pop_front();
+                }
+                if !line.trim().is_empty() {
+                    said.push_back(line.to_owned());
+                }
+            })
+            .await;
+        match result {
+            Ok(()) => Ok(()),
+            Err(ProcessError::Failed { program, .. }) => Err(DockerError::Failed {
+                command: format!("{program} build"),
+                said: said.into(),
+            }),
+            Err(error) => Err(DockerError::Process(error)),
+        }
+    }
+
+    /// How it is called: decided here, without running anything.
+    fn build_arguments(&self, request: &DockerRequest<'_>) -> Result<Vec<String>, DockerError> {
+        let platform = format!("linux/{}", request.architecture.oci_name());
+        let is_native = Architecture::of_this_machine() == Some(request.architecture);
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        let mut arguments: Vec<&str> = match self {
+            Self::Buildx { .. } => vec![
+                "buildx",
+                "build",
+                "--load",
+                "--progress",
+                "plain",
+                "--provenance=false",
+                "--platform",
+                &platform,
+            ],
+            Self::Podman { .. } => vec!["build", "--format", "docker", "--platform", &platform],
+            Self::Docker { .. } if is_native => vec!["build"],
+            Self::Docker { .. } => {
+                return Err(DockerError::OtherArchitecture {
+                    wanted: request.architecture,
+                });
+            }
+        };
+        let (dockerfile, context) = (text(request.dockerfile), text(request.context));
+        arguments.extend(["--tag", request.name, "--file", &dockerfile, &context]);
+        Ok(arguments.into_iter().map(ToOwned::to_owned).collect())
+    }
+
+    /// Writes an image that it has into a file.
+    pub async fn save(&self, name: &str, file: &Path) -> Result<(), DockerError> {
+        let mut arguments = vec!["save"];
+        if matches!(self, Self::Podman { .. }) {
+            arguments.extend(["--format", "docker-archive"]);
+        }
+        let file = file.to_string_lossy();
+        arguments.extend(["--output", &file, name]);
+        self.copy("save", &arguments).await
+    }
+
+    /// Takes in the images of a file.
+    pub async fn load(&self, file: &Path) -> Result<(), DockerError> {
+        let file = file.to_string_lossy();
+        self.copy("load", &["load", "--input", &file]).await
+    }
+
+    async fn copy(&self, verb: &str, arguments: &[&str]) -> Result<(), DockerError> {
+        let answer = self.program().args(arguments).output(COPY_LIMIT).await;
+        let answer = answer.map_err(DockerError::Process)?;
+        if answer.status.success() {
+            return Ok(());
+        }
+        let program = match self {
+            Self::Buildx { .. } | Self::Docker { .. } => "docker",
+            Self::Podman { .. } => "podman",
+        };
+        Err(DockerError::Failed {
+            command: format!("{program} {verb}"),
+            said: answer.stderr.lines().map(ToOwned::to_owned).collect(),
+        })
+    }
+}
+
+/// The instruction that a line says is being carried out: `Step 2/9 : RUN …`, `STEP 2/9: RUN …`, `#7 [build 2/4] RUN …`.
+fn step(line: &str) -> Option<&str> {
+    let line = line.trim();
+    if let Some(rest) = line.strip_prefix("Step ").or(line.strip_prefix("STEP ")) {
+        return rest.split_once(':').map(|(_, step)| step.trim());
+    }
+    let rest = line.strip_prefix('#')?;
+    let (_, step) = rest.split_once(" [")?;
+    let (place, step) = step.split_once("] ")?;
+    (place.contains('/') && !step.is_empty()).then_some(step)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps() {
+        let table = [
+            ("Step 2/9 : RUN cargo build", Some("RUN cargo build")),
+            ("STEP 2/9: FROM scratch", Some("FROM scratch")),
+            ("[1/2] STEP 2/9: FROM scratch", None),
+            ("#7 [build 2/4] RUN cargo build", Some("RUN cargo build")),
+            ("#7 [internal] load build context", None),
+            ("#7 0.512 Compiling app", None),
+            (" ---> Running in 0123", None),
+            ("", None),
+        ];
+        for (line, expected) in table {
+            assert_eq!(step(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn how_engines_are_called() {
+        let here = Architecture::of_this_machine().unwrap();
+        let request = |architecture| DockerRequest {
+            dockerfile: Path::new("/src/Dockerfile"),
+            context: Path::new("/src"),
+            architecture,
+            name: "deployer/app",
+        };
+        let version = || "1".to_owned();
+        let call = |engine: Engine, architecture| {
+            let arguments = engine.build_arguments(&request(architecture));
+            arguments.map_or_else(|error| error.to_string(), |arguments| arguments.join(" "))
+        };
+        let end = "--tag deployer/app --file /src/Dockerfile /src";
+        let (docker, buildx) = (
+            Engine::Docker { version: version() },
+            Engine::Buildx { version: version() },
+        );
+        assert_eq!(call(docker.clone(), here), format!("build {end}"));
+        assert_eq!(
+            call(buildx, Architecture::Arm64),
+            format!(
+                "buildx build --load --progress plain --provenance=false --platform linux/arm64 {end}"
+            )
+        );
+        assert_eq!(
+            call(Engine::Podman { version: version() }, Architecture::X86_64),
+            format!("build --format docker --platform linux/amd64 {end}")
+        );
+        let other = match here {
+            Architecture::X86_64 => Architecture::Arm64,
+            Architecture::Arm64 => Architecture::X86_64,
+        };
+        assert_eq!(
+            call(docker, other),
+            format!("this Docker builds for its own processor only, not for {other}")
+        );
+    }
+}

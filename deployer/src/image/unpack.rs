@@ -1,0 +1,334 @@
+//! Turns what `docker save` and `podman save` write into an image as the native builder makes it: the same types, media types and
+//! compression, a configuration with the same fields, so that all that comes after is the same.
+//!
+//! The archive's layers stay as they are (their times are those of the build, so their digests differ from the native builder's);
+//! each is checked against the digest that the configuration names.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, BufReader, Cursor, Read, Seek as _, SeekFrom};
+use std::path::{Component, Path, PathBuf};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use flate2::read::MultiGzDecoder;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::Architecture;
+use super::cache::LayerCache;
+use super::elf::{self, ElfError};
+use super::layer::{self, Layer};
+use super::oci::BuiltImage;
+use super::pack_error::PackError;
+
+/// What an image's configuration may say about how it is started; the rest is the builder's own business.
+const FIELDS: [&str; 10] = [
+    "Cmd",
+    "Entrypoint",
+    "Env",
+    "ExposedPorts",
+    "Healthcheck",
+    "Labels",
+    "StopSignal",
+    "User",
+    "Volumes",
+    "WorkingDir",
+];
+/// A label that podman adds by itself.
+const BUILDAH: &str = "io.buildah.version";
+/// A configuration or a list is not larger, bytes.
+const MAX_DOCUMENT: u64 = 8 << 20;
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// What is wanted of an image that another builder made.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// What it has to run on.
+    pub architecture: Architecture,
+    /// The time it says it was made at.
+    pub created: DateTime<Utc>,
+    /// Labels beside its own, which win.
+    pub labels: &'a BTreeMap<String, String>,
+    /// Layers that were compressed before.
+    pub cache: &'a LayerCache,
+}
+
+/// `manifest.json`
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Saved {
+    config: String,
+    layers: Vec<String>,
+}
+
+/// Reads the archive. Compresses: not for a thread that has other things to do.
+pub fn unpack(file: &Path, wanted: &Wanted<'_>) -> Result<BuiltImage, PackError> {
+    let archive = Archive::open(file)?;
+    let saved: Vec<Saved> = archive.document("manifest.json")?;
+    let [saved] = &saved[..] else {
+        return Err(nonsense(format!("it holds {} images", saved.len())));
+    };
+    let config: Value = archive.document(&saved.config)?;
+    let diff_ids: Vec<&str> = strings(&config["rootfs"]["diff_ids"]);
+    if diff_ids.len() != saved.layers.len() {
+        return Err(nonsense("its layers are not those of its configuration"));
+    }
+    let mut layers = Vec::new();
+    for (path, diff_id) in saved.layers.iter().zip(diff_ids) {
+        let layer = archive.layer(path, wanted.cache)?;
+        if layer.diff_id != diff_id {
+            return Err(nonsense(format!("its layer {diff_id} is damaged")));
+        }
+        layers.push(layer);
+    }
+    let found = config["architecture"].as_str().unwrap_or_default();
+    if found != wanted.architecture.oci_name() {
+        return Err(PackError::OtherArchitecture {
+            found: found.to_owned(),
+            wanted: wanted.architecture.oci_name(),
+        });
+    }
+    archive.check_program(&config, saved, wanted.architecture)?;
+    Ok(BuiltImage::assemble(rewritten(&config, wanted), layers))
+}
+
+fn nonsense(what: impl Into<String>) -> PackError {
+    PackError::Archive(what.into())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "what `map_err` hands over")]
+fn unreadable(error: io::Error) -> PackError {
+    nonsense(error.to_string())
+}
+
+fn strings(value: &Value) -> Vec<&str> {
+    let values = value.as_array().into_iter().flatten();
+    values.filter_map(Value::as_str).collect()
+}
+
+/// The configuration with the fields that the native builder writes.
+fn rewritten(config: &Value, wanted: &Wanted<'_>) -> Value {
+    let created = wanted.created.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let history: Vec<Value> = config["history"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|step| {
+            let mut kept = json!({ "created": created });
+            for field in ["created_by", "empty_layer"] {
+                if let Some(value) = step.get(field) {
+                    kept[field] = value.clone();
+                }
+            }
+            kept
+        })
+        .collect();
+    let mut runtime = Map::new();
+    for field in FIELDS {
+        let value = &config["config"][field];
+        if !is_empty(value) {
+            runtime.insert(field.to_owned(), value.clone());
+        }
+    }
+    // What the native builder leaves to the runtime.
+    if runtime
+        .get("WorkingDir")
+        .is_some_and(|folder| folder == "/")
+    {
+        runtime.remove("WorkingDir");
+    }
+    let mut labels: BTreeMap<String, Value> = wanted
+        .labels
+        .iter()
+        .map(|(name, value)| (name.clone(), json!(value)))
+        .collect();
+    let own = runtime.remove("Labels");
+    let own = own.as_ref().and_then(Value::as_object);
+    labels.extend(
+        own.into_iter()
+            .flatten()
+            .map(|(name, value)| (name.clone(), value.clone())),
+    );
+    labels.remove(BUILDAH);
+    if !labels.is_empty() {
+        runtime.insert("Labels".to_owned(), json!(labels));
+    }
+    json!({
+        "created": created,
+        "architecture": config["architecture"],
+        "os": "linux",
+        "config": runtime,
+        "rootfs": { "type": "layers", "diff_ids": config["rootfs"]["diff_ids"] },
+        "history": history,
+    })
+}
+
+/// Builders write what is not set as null, as nothing, or not at all.
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(values) => values.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// The archive on the disk, and where in it what is.
+struct Archive {
+    path: PathBuf,
+    /// Position and size, bytes.
+    files: BTreeMap<String, (u64, u64)>,
+    /// Where a layer that is there already is linked to.
+    links: BTreeMap<String, String>,
+}
+
+impl Archive {
+    fn open(path: &Path) -> Result<Self, PackError> {
+        let mut archive = Self {
+            path: path.to_owned(),
+            files: BTreeMap::new(),
+            links: BTreeMap::new(),
+        };
+        let mut reader = tar::Archive::new(BufReader::new(archive.file()?));
+        for entry in reader.entries_with_seek().map_err(unreadable)? {
+            let entry = entry.map_err(unreadable)?;
+            let name = entry.path().map_err(unreadable)?.into_owned();
+            let name = clean(&name);
+            if let Ok(Some(target)) = entry.link_name() {
+                let folder = Path::new(&name).parent().unwrap_or(Path::new(""));
+                archive
+                    .links
+                    .insert(name.clone(), clean(&folder.join(target)));
+            } else {
+                let place = (entry.raw_file_position(), entry.size());
+                archive.files.insert(name, place);
+            }
+        }
+        Ok(archive)
+    }
+
+    fn file(&self) -> Result<File, PackError> {
+        File::open(&self.path).map_err(|source| PackError::Read {
+            path: self.path.clone(),
+            source,
+        })
+    }
+
+    /// A file of the archive.
+    fn read(&self, name: &str) -> Result<io::Take<BufReader<File>>, PackError> {
+        let name = clean(Path::new(name));
+        let name = self.links.get(&name).unwrap_or(&name);
+        let (position, size) = self
+            .files
+            .get(name)
+            .ok_or_else(|| nonsense(format!("there is no `{name}` in it")))?;
+        let mut file = self.file()?;
+        file.seek(SeekFrom::Start(*position)).map_err(unreadable)?;
+        Ok(BufReader::new(file).take(*size))
+    }
+
+    fn document<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T, PackError> {
+        let mut content = Vec::new();
+        self.read(name)?
+            .take(MAX_DOCUMENT)
+            .read_to_end(&mut content)
+            .map_err(unreadable)?;
+        serde_json::from_slice(&content).map_err(|error| nonsense(format!("`{name}`: {error}")))
+    }
+
+    /// A layer's archive, as it is before compression.
+    fn uncompressed(&self, name: &str) -> Result<Box<dyn Read>, PackError> {
+        let mut start = Vec::new();
+        let magic = self
+            .read(name)?
+            .take(GZIP.len() as u64)
+            .read_to_end(&mut start);
+        magic.map_err(unreadable)?;
+        let reader = self.read(name)?;
+        Ok(if start == GZIP {
+            Box::new(MultiGzDecoder::new(reader))
+        } else {
+            Box::new(reader)
+        })
+    }
+
+    fn layer(&self, name: &str, cache: &LayerCache) -> Result<Layer, PackError> {
+        layer::layer_of(cache, |writer| {
+            io::copy(&mut self.uncompressed(name)?, writer).map_err(unreadable)?;
+            Ok(())
+        })
+    }
+
+    /// Finds now what would otherwise be found when the service does not start: a program for another processor, or one that needs
+    /// a loader which is not in the image. A script, or what is found through `PATH` or links, is left to the runtime.
+    fn check_program(
+        &self,
+        config: &Value,
+        saved: &Saved,
+        architecture: Architecture,
+    ) -> Result<(), PackError> {
+        let words = [&config["config"]["Entrypoint"], &config["config"]["Cmd"]];
+        let first = words
+            .into_iter()
+            .flat_map(strings)
+            .next()
+            .unwrap_or_default();
+        let Some(wanted) = first.strip_prefix('/') else {
+            return Ok(());
+        };
+        let mut names = BTreeSet::new();
+        let mut program = None;
+        for name in &saved.layers {
+            let mut layer = tar::Archive::new(self.uncompressed(name)?);
+            for entry in layer.entries().map_err(unreadable)? {
+                let mut entry = entry.map_err(unreadable)?;
+                let path = clean(&entry.path().map_err(unreadable)?);
+                let is_file = entry.header().entry_type().is_file();
+                if is_file && path == wanted {
+                    let mut content = Vec::new();
+                    entry.read_to_end(&mut content).map_err(unreadable)?;
+                    program = Some(content);
+                }
+                let base = path.rsplit('/').next().unwrap_or(&path);
+                names.insert(base.to_owned());
+            }
+        }
+        let Some(program) = program else {
+            return Ok(());
+        };
+        match elf::check(&mut Cursor::new(program), architecture) {
+            Ok(()) | Err(ElfError::NotElf) => Ok(()),
+            Err(ElfError::Dynamic { interpreter })
+                if interpreter
+                    .rsplit('/')
+                    .next()
+                    .is_some_and(|base| names.contains(base)) =>
+            {
+                Ok(())
+            }
+            Err(problem) => Err(PackError::Unfit {
+                path: first.to_owned(),
+                problem,
+            }),
+        }
+    }
+}
+
+/// A path within the archive without `.` and `..`.
+fn clean(path: &Path) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.components() {
+        match part {
+            Component::Normal(part) => parts.extend(part.to_str()),
+            Component::ParentDir => {
+                parts.pop();
+            }
+            Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
+        }
+    }
+    parts.join("/")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+//! Archives as Docker and podman write them.
+
+use std::fs;
+
+use super::*;
+
+const CONFIG: &str = r#"{
+  "architecture": "amd64", "os": "linux", "created": "2026-01-01T00:00:00Z", "docker_version": "20.10", "container": "0123",
+  "config": {
+    "Hostname": "", "User": "65532", "Env": ["PATH=/bin"], "Cmd": null, "Entrypoint": ["/app"], "WorkingDir": "/",
+    "Image": "sha256:0123", "Volumes": null, "OnBuild": null, "ExposedPorts": {"8080/tcp": {}},
+    "Labels": {"own": "1", "org.opencontainers.image.revision": "its", "io.buildah.version": "1"}
+  },
+  "history": [
+    {"created": "2026-01-01T00:00:00Z", "created_by": "COPY app", "comment": "x"},
+    {"created_by": "ENTRYPOINT", "empty_layer": true}
+  ],
+  "rootfs": {"type": "layers", "diff_ids": ["DIFF"]}
+}"#;
+
+/// A tar archive of these files.
+fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (name, content) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o644);
+        if let Some(target) = content.strip_prefix(b"link:") {
+            header.set_size(0);
+            header.set_entry_type(tar::EntryType::Symlink);
+            let target = std::str::from_utf8(target).unwrap();
+            archive.append_link(&mut header, name, target).unwrap();
+        } else {
+            header.set_size(content.len() as u64);
+            archive.append_data(&mut header, name, *content).unwrap();
+        }
+    }
+    archive.into_inner().unwrap()
+}
+
+/// A static program for x86_64: a header and one program header.
+fn program(machine: u8) -> Vec<u8> {
+    let mut bytes = vec![0; 120];
+    bytes[..6].copy_from_slice(&[0x7f, b'E', b'L', b'F', 2, 1]);
+    bytes[18] = machine;
+    bytes[32] = 64;
+    bytes[54] = 56;
+    bytes[56] = 1;
+    bytes[64] = 1;
+    bytes
+}
+
+fn config_of(layer: &[u8]) -> String {
+    CONFIG.replace("DIFF", &layer::digest(layer))
+}
+
+fn try_unpack(files: &[(&str, &[u8])]) -> Result<BuiltImage, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("image.tar");
+    fs::write(&file, tar(files)).unwrap();
+    let labels = [("org.opencontainers.image.revision", "ours"), ("more", "2")];
+    let wanted = Wanted {
+        architecture: Architecture::X86_64,
+        created: DateTime::UNIX_EPOCH,
+        labels: &labels
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+        cache: &LayerCache::default(),
+    };
+    unpack(&file, &wanted).map_err(|error| error.to_string())
+}
+
+#[test]
+fn every_form_of_the_archive_gives_the_same_image() {
+    let layer = tar(&[("app", &program(62))]);
+    let config = config_of(&layer);
+    // Docker 20.10, where a layer that is there already is a link; and Docker with containerd's store, compressed.
+    let old = try_unpack(&[
+        ("0123/layer.tar", b"link:../4567/layer.tar"),
+        ("4567/layer.tar", &layer),
+        ("config.json", config.as_bytes()),
+        (
+            "manifest.json",
+            br#"[{"Config":"config.json","RepoTags":["a:b"],"Layers":["0123/layer.tar"]}]"#,
+        ),
+    ])
+    .unwrap();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut gzip, &layer).unwrap();
+    let new = try_unpack(&[
+        ("blobs/sha256/11", config.as_bytes()),
+        ("blobs/sha256/22", &gzip.finish().unwrap()),
+        (
+            "manifest.json",
+            br#"[{"Config":"blobs/sha256/11","Layers":["blobs/sha256/22"]}]"#,
+        ),
+    ])
+    .unwrap();
+    assert_eq!(old, new);
+    let mut config: Value = serde_json::from_slice(&old.config.content).unwrap();
+    config["rootfs"]["diff_ids"] = "[…]".into();
+    insta::assert_json_snapshot!(config);
+}
+
+#[test]
+fn what_would_not_start_is_refused() {
+    let verdict = |content: &[u8], more: &[(&str, &[u8])]| {
+        let mut files = vec![("app", content)];
+        files.extend(more);
+        let layer = tar(&files);
+        let result = try_unpack(&[
+            ("l", &layer),
+            ("c", config_of(&layer).as_bytes()),
+            ("manifest.json", br#"[{"Config":"c","Layers":["l"]}]"#),
+        ]);
+        result.map_or_else(|error| error, |_| "fit".to_owned())
+    };
+    let mut dynamic = program(62);
+    dynamic[64] = 3;
+    dynamic[72] = 120;
+    dynamic[96] = 15;
+    dynamic.extend(b"/lib64/ld.so.2\0");
+    assert_eq!(verdict(&program(62), &[]), "fit");
+    assert_eq!(verdict(b"#!/bin/sh\n", &[]), "fit");
+    assert_eq!(
+        verdict(&program(183), &[]),
+        "`/app` of the image would not start: it is not made for X86_64"
+    );
+    assert_eq!(
+        verdict(&dynamic, &[]),
+        "`/app` of the image would not start: it is not static: it needs `/lib64/ld.so.2`"
+    );
+    assert_eq!(
+        verdict(&dynamic, &[("usr/lib64/ld.so.2", b"the loader")]),
+        "fit"
+    );
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let layer = tar(&[("app", b"x")]);
+    let config = config_of(&layer);
+    let other = config.replace("amd64", "arm64");
+    let manifest: &[u8] = br#"[{"Config":"c","Layers":["l"]}]"#;
+    let refusal = |files: &[(&str, &[u8])]| try_unpack(files).unwrap_err();
+    let said = [
+        refusal(&[]),
+        refusal(&[("manifest.json", b"[]")]),
+        refusal(&[("manifest.json", b"{}")]),
+        refusal(&[("manifest.json", manifest), ("c", config.as_bytes())]),
+        refusal(&[
+            ("manifest.json", manifest),
+            ("l", &layer),
+            ("c", b"nonsense"),
+        ]),
+        refusal(&[
+            ("manifest.json", manifest),
+            ("l", b"another"),
+            ("c", config.as_bytes()),
+        ]),
+        refusal(&[
+            ("manifest.json", manifest),
+            ("l", &layer),
+            ("c", other.as_bytes()),
+        ]),
+        refusal(&[
+            ("manifest.json", br#"[{"Config":"c","Layers":[]}]"#),
+            ("c", config.as_bytes()),
+        ]),
+    ];
+    let said = said.join("\n").replace(&layer::digest(&layer), "[digest]");
+    insta::assert_snapshot!(said);
+}
