@@ -6,7 +6,7 @@ SHELL := /bin/bash
 # Cargo knows where it put the program: the target folder may be set in several ways.
 DEPLOYER := cargo run --quiet --locked --package deployer --
 
-.PHONY: help up down status bootstrap build test check format clippy docs unit lint-template e2e chaos chaos-short
+.PHONY: help up down status bootstrap build test check format clippy docs unit lint-template e2e chaos chaos-short bench bench-docs
 
 help: ## Shows this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -53,3 +53,12 @@ chaos: build ## Fifty times up, changed and down while requests are throttled, r
 
 chaos-short: build
 	CHAOS_ROUNDS=4 cargo test --locked --package deployer --test chaos -- --nocapture
+
+# Arguments of the benchmark: see docs/performance.md.
+BENCH ?=
+bench: bootstrap build ## Measures against Docker, skopeo, nginx, hyper, axum and a script: a quarter of an hour
+	@bench/setup
+	@cargo run --quiet --locked --package bench -- run $(BENCH)
+
+bench-docs: ## Puts the tables of the last `make bench` into docs/performance.md
+	@cargo run --quiet --locked --package bench -- paste docs/performance.md
