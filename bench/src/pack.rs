@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -96,7 +97,6 @@ impl Bench {
         content.extend_from_slice(format!("{now:064}").as_bytes());
         let path = self.folder.join("app");
         write(&path, &content)?;
-        use std::os::unix::fs::PermissionsExt as _;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
             .map_err(Error::at(path.display()))
     }
@@ -120,9 +120,9 @@ impl Bench {
         build
             .args(["build", "--quiet", "--tag", &tag])
             .arg(&self.folder);
-        let built = run(&mut build, LIMIT)?.took;
+        let build_time = run(&mut build, LIMIT)?.took;
         let pushed = run(command("docker").args(["push", "--quiet", &tag]), LIMIT)?;
-        Ok(built + pushed.took)
+        Ok(build_time + pushed.took)
     }
 
     fn skopeo(&self, layout: &Path, round: usize) -> Result<Duration, Error> {

@@ -68,8 +68,8 @@ impl Setting {
 
 /// The cores that this process may use.
 fn cores() -> Result<Vec<usize>, Error> {
-    let allowed = std::fs::read_to_string("/proc/self/status").map_err(Error::at("/proc"))?;
-    let list = allowed
+    let status = std::fs::read_to_string("/proc/self/status").map_err(Error::at("/proc"))?;
+    let list = status
         .lines()
         .find_map(|line| line.strip_prefix("Cpus_allowed_list:"))
         .unwrap_or("0");

@@ -67,7 +67,8 @@ mod tests {
 
     #[test]
     fn medians_and_quartiles() {
-        let table: [(&[f64], (f64, f64, f64)); 5] = [
+        type Quartiles = (f64, f64, f64);
+        let table: [(&[f64], Quartiles); 5] = [
             (&[7.0], (7.0, 7.0, 7.0)),
             (&[3.0, 1.0], (1.5, 2.0, 2.5)),
             (&[3.0, 1.0, 2.0], (1.5, 2.0, 2.5)),
