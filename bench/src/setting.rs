@@ -77,9 +77,9 @@ fn cores() -> Result<Vec<usize>, Error> {
 }
 
 /// As Linux writes it: `0-3,8`.
-fn parse_cores(list: &str) -> Vec<usize> {
+fn parse_cores(text: &str) -> Vec<usize> {
     let mut cores = Vec::new();
-    for part in list.trim().split(',') {
+    for part in text.trim().split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         if let (Ok(first), Ok(last)) = (first.parse::<usize>(), last.parse()) {
             cores.extend(first..=last);
