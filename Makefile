@@ -7,7 +7,7 @@ SHELL := /bin/bash
 # tested so, too: one package alone would be built with other features, and nearly all of it once more.
 DEPLOYER := cargo run --quiet --locked --bin deployer --
 
-.PHONY: help up down status bootstrap build test bootstrap-tests check format clippy docs unit shipped lint-template e2e images chaos chaos-short
+.PHONY: help up down status bootstrap build test bootstrap-tests check format clippy docs unit shipped lint-template e2e images chaos chaos-short bench bench-docs
 
 help: ## Shows this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -63,3 +63,12 @@ chaos: ## Fifty times up, changed and down while requests are throttled, reset, 
 
 chaos-short:
 	CHAOS_ROUNDS=4 cargo test --locked --workspace --test chaos -- --nocapture
+
+# Arguments of the benchmark: see docs/performance.md.
+BENCH ?=
+bench: bootstrap build ## Measures against Docker, skopeo, nginx, hyper, axum and a script: a quarter of an hour
+	@bench/setup
+	@cargo run --quiet --locked --bin bench -- run $(BENCH)
+
+bench-docs: ## Puts the tables of the last `make bench` into docs/performance.md
+	@cargo run --quiet --locked --bin bench -- paste docs/performance.md

@@ -1,0 +1,239 @@
+//! `deployer up` against the script, on an emulator of our own: a new stack, nothing changed, a change.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::http::free_port;
+use crate::output::note;
+use crate::pack::final_stage;
+use crate::process::{Error, Finished, clean_up, command, run};
+use crate::report::Table;
+use crate::script;
+use crate::setting::Setting;
+use crate::stats::order;
+
+pub(crate) const OURS: &str = "deployer up";
+pub(crate) const SCRIPT: &str = "script";
+pub(crate) const CREATE: &str = "create";
+pub(crate) const UNCHANGED: &str = "no change";
+pub(crate) const CHANGE: &str = "change";
+pub(crate) const OWN: &str = "no change, own time";
+
+/// Longest time of one deployment.
+const LIMIT: Duration = Duration::from_mins(3);
+/// What keeps the emulator from being stopped between two rounds: `down` does so when nothing lives there.
+const HOLDER: &str = "bench-holder";
+/// Parts of the project that a deployment has no use for.
+const NOT_COPIED: [&str; 2] = ["target", ".git"];
+
+/// Emulator, stacks and folders; taken down when it is dropped.
+struct Bench<'a> {
+    setting: &'a Setting,
+    port: u16,
+    /// A copy of the project, at a place that stays: what is compiled there once need not be again.
+    project: PathBuf,
+    /// What the script builds its image from.
+    folder: PathBuf,
+}
+
+/// Measures all of it. The script gets the program compiled; the deployer looks by itself whether it is.
+pub(crate) fn measure(setting: &Setting, program: &Path) -> Result<Table, Error> {
+    let bench = Bench {
+        setting,
+        port: free_port()?,
+        project: setting.kept.join("project"),
+        folder: setting.scratch().join("script"),
+    };
+    bench.prepare(program)?;
+    let mut table = Table::new("Deployment on the emulator", OURS);
+    let rounds = setting.rounds(5);
+    for round in 0..=rounds {
+        note(&format!("deployments, round {round} of {rounds}"));
+        let measured = bench.round(round)?;
+        for (quantity, contestant, seconds) in measured.into_iter().filter(|_| round > 0) {
+            table.add((quantity, "s"), contestant, seconds);
+        }
+    }
+    Ok(table.finish())
+}
+
+impl Bench<'_> {
+    /// Copies the project, compiles its program where `deployer up` looks for it, and starts the emulator.
+    fn prepare(&self, program: &Path) -> Result<(), Error> {
+        note("preparing deployments: compiles the program, starts the emulator");
+        if self.project.exists() {
+            // All but what was compiled there.
+            for entry in entries(&self.project)? {
+                if entry.file_name().is_none_or(|name| name != "target") {
+                    remove(&entry)?;
+                }
+            }
+        }
+        copy(&self.setting.root, &self.project)?;
+        fs::create_dir_all(&self.folder).map_err(Error::at(self.folder.display()))?;
+        let to = self.folder.join("app");
+        fs::copy(program, &to).map_err(Error::at(to.display()))?;
+        // Both images get a file whose content is what changes. So no round has to compile.
+        let dockerfile = self.project.join("Dockerfile");
+        let text = fs::read_to_string(&dockerfile).map_err(Error::at(dockerfile.display()))?;
+        let text = format!("{}\nCOPY revision /revision\n", text.trim_end());
+        write(&dockerfile, &text)?;
+        write(&self.folder.join("Dockerfile"), &final_stage(&text))?;
+        self.revise("0")?;
+        let limit = Duration::from_mins(15);
+        run(&mut self.deployer(&["up"]), limit)?;
+        let create = ["ecr", "create-repository", "--repository-name", HOLDER];
+        run(&mut script::aws(self.setting, self.port, &create), LIMIT)?;
+        run(&mut self.down(OURS), LIMIT).map(drop)
+    }
+
+    fn round(&self, round: usize) -> Result<Vec<(&'static str, &'static str, f64)>, Error> {
+        let contestants = [OURS, SCRIPT];
+        let mut measured = Vec::new();
+        for quantity in [CREATE, UNCHANGED, CHANGE] {
+            if quantity != UNCHANGED {
+                self.revise(&format!("{quantity} {round}"))?;
+            }
+            for index in order(contestants.len(), round) {
+                let contestant = contestants.get(index).copied().unwrap_or(OURS);
+                let finished = run(&mut self.up(contestant), LIMIT)?;
+                measured.push((quantity, contestant, finished.took.as_secs_f64()));
+                if (quantity, contestant) == (UNCHANGED, OURS) {
+                    measured.push((OWN, OURS, own_time(&finished)?));
+                }
+            }
+        }
+        for contestant in contestants {
+            run(&mut self.down(contestant), LIMIT)?;
+        }
+        Ok(measured)
+    }
+
+    fn up(&self, contestant: &str) -> Command {
+        if contestant == OURS {
+            self.deployer(&["up"])
+        } else {
+            let stack = self.stack(SCRIPT);
+            script::script(self.setting, self.port, &stack, &self.folder)
+        }
+    }
+
+    fn down(&self, contestant: &str) -> Command {
+        let mut down = self.deployer(&["down"]);
+        down.args(["--stack", &self.stack(contestant)]);
+        down
+    }
+
+    fn deployer(&self, arguments: &[&str]) -> Command {
+        let mut deployer = command(&self.setting.deployer);
+        for name in ["CARGO_TARGET_DIR", "AWS_PROFILE", "AWS_ENDPOINT_URL"] {
+            deployer.env_remove(name);
+        }
+        deployer
+            .current_dir(&self.project)
+            .args(arguments)
+            .args(["--local", "--output", "json", "--endpoint-url"])
+            .arg(format!("http://127.0.0.1:{}", self.port))
+            .env("DEPLOYER_STACK", self.stack(OURS))
+            .env("XDG_STATE_HOME", self.setting.scratch().join("state"));
+        deployer
+    }
+
+    fn stack(&self, contestant: &str) -> String {
+        let which = if contestant == OURS { "ours" } else { "script" };
+        format!("bench-{which}-{}", self.port)
+    }
+
+    fn revise(&self, revision: &str) -> Result<(), Error> {
+        write(&self.project.join("revision"), revision)?;
+        write(&self.folder.join("revision"), revision)
+    }
+}
+
+impl Drop for Bench<'_> {
+    fn drop(&mut self) {
+        note("taking down stacks and emulator");
+        let limit = Duration::from_mins(1);
+        let delete = [
+            "ecr",
+            "delete-repository",
+            "--force",
+            "--repository-name",
+            HOLDER,
+        ];
+        // It is not there when the preparation failed.
+        let _ = script::aws(self.setting, self.port, &delete)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .status();
+        for contestant in [SCRIPT, OURS] {
+            clean_up(&mut self.down(contestant), limit);
+        }
+        let repositories = format!("reference=localhost:{}/*", self.port);
+        let mut remove = command("sh");
+        remove.arg("-c").arg(
+            "docker image ls --quiet --no-trunc --filter \"$1\" | sort -u | xargs -r docker image rm --force",
+        );
+        clean_up(remove.arg("sh").arg(repositories), limit);
+    }
+}
+
+/// What `up` took beside what it waits for: cargo, which looks whether the program is compiled, and the check of the service.
+fn own_time(finished: &Finished) -> Result<f64, Error> {
+    let unknown = || Error::Failed("`deployer up` has not told how long it took".to_owned());
+    let total = finished.took.as_secs_f64();
+    let summary = finished
+        .stdout
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .find_map(|event| event.get("summary").cloned())
+        .ok_or_else(unknown)?;
+    let timings = summary.get("timings").and_then(Value::as_array);
+    let waited = timings.ok_or_else(unknown)?.iter().filter_map(|timing| {
+        let phase = timing.get("phase")?.as_str()?;
+        let waits = matches!(phase, "image" | "check");
+        waits.then(|| timing.get("seconds")?.as_f64()).flatten()
+    });
+    Ok(total - waited.sum::<f64>())
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let entries = fs::read_dir(folder).map_err(Error::at(folder.display()))?;
+    Ok(entries.flatten().map(|entry| entry.path()).collect())
+}
+
+fn remove(path: &Path) -> Result<(), Error> {
+    let removed = if path.is_dir() {
+        fs::remove_dir_all(path)
+    } else {
+        fs::remove_file(path)
+    };
+    removed.map_err(Error::at(path.display()))
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), Error> {
+    fs::create_dir_all(to).map_err(Error::at(to.display()))?;
+    for path in entries(from)? {
+        let Some(name) = path.file_name() else {
+            continue;
+        };
+        if NOT_COPIED.iter().any(|not| name == *not) {
+            continue;
+        }
+        let target = to.join(name);
+        if path.is_dir() {
+            copy(&path, &target)?;
+        } else {
+            fs::copy(&path, &target).map_err(Error::at(path.display()))?;
+        }
+    }
+    Ok(())
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Error> {
+    fs::write(path, text).map_err(Error::at(path.display()))
+}

@@ -1,0 +1,98 @@
+//! Our side of packing and pushing: what `deployer up` does between the compiler and the stack. The only file that knows the
+//! deployer's library.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use deployer::image::Architecture;
+use deployer::image::cache::LayerCache;
+use deployer::image::cargo::{CompileRequest, Surroundings, compile};
+use deployer::image::dockerfile::FinalStage;
+use deployer::image::oci::{self, BuiltImage, Executable, Recipe};
+use deployer::image::provenance::Provenance;
+use deployer::image::push::{Credentials, Repository, push};
+
+use crate::process::Error;
+
+/// A failure of the deployer's, with its causes.
+fn failed(what: &str, error: &dyn std::error::Error) -> Error {
+    let mut text = format!("{what}: {error}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    Error::Failed(text)
+}
+
+/// What the image runs on: this machine.
+fn architecture() -> Result<Architecture, Error> {
+    let unknown = || Error::Failed("this machine's processor is no target of images".to_owned());
+    Architecture::of_this_machine().ok_or_else(unknown)
+}
+
+/// Compiles a program as it gets into the image: same profile, same flags, static.
+pub(crate) async fn program(
+    workspace: &Path,
+    (package, binary): (&str, &str),
+    target_dir: &Path,
+) -> Result<PathBuf, Error> {
+    let request = CompileRequest {
+        workspace,
+        package,
+        binary,
+        architecture: architecture()?,
+        target_dir,
+    };
+    let compiled = compile(&request, &Surroundings::from_env(), |_| {}).await;
+    let compiled = compiled.map_err(|error| {
+        let diagnostics = error.diagnostics().join("\n");
+        failed(&format!("cannot compile `{binary}`\n{diagnostics}"), &error)
+    })?;
+    Ok(compiled.executable.path)
+}
+
+/// Packs `app` in this folder as the Dockerfile says.
+pub(crate) fn pack(dockerfile: &Path, folder: &Path) -> Result<BuiltImage, Error> {
+    let architecture = architecture()?;
+    let text = std::fs::read_to_string(dockerfile).map_err(Error::at(dockerfile.display()))?;
+    let stage = FinalStage::parse(&text, architecture)
+        .map_err(|error| failed("cannot read the Dockerfile", &error))?;
+    let program = Executable {
+        name: "app".to_owned(),
+        path: folder.join("app"),
+    };
+    let provenance = Provenance::new(None, None).map_err(|error| failed("cannot pack", &error))?;
+    // Beside the Dockerfile, so that a later run profits, as it does in a target folder.
+    let cache = dockerfile.with_file_name("layers");
+    let recipe = Recipe {
+        stage: &stage,
+        program: &program,
+        context: folder,
+        architecture,
+        created: provenance.created,
+        labels: &provenance.labels,
+        cache: &LayerCache::in_folder(cache),
+    };
+    oci::build(&recipe).map_err(|error| failed("cannot pack", &error))
+}
+
+/// Packs and pushes to `HOST:PORT/NAME`; gives the digest.
+pub(crate) async fn pack_and_push(
+    dockerfile: &Path,
+    folder: &Path,
+    address: &str,
+) -> Result<String, Error> {
+    let (registry, name) = address
+        .split_once('/')
+        .ok_or_else(|| Error::Failed(format!("`{address}` is not HOST:PORT/NAME")))?;
+    let image = pack(dockerfile, folder)?;
+    let repository = Repository {
+        registry: registry.to_owned(),
+        name: name.to_owned(),
+        credentials: Credentials::Anonymous,
+    };
+    let pushed = push(&image, &repository, &image.tag(), Arc::new(|_| {})).await;
+    let pushed = pushed.map_err(|error| failed("cannot push", &error))?;
+    Ok(pushed.digest().to_owned())
+}

@@ -1,0 +1,264 @@
+//! Packing and pushing the same program: ours, Docker's build and push, and skopeo, which only pushes what is packed already.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use deployer::image::oci::BuiltImage;
+use serde_json::{Value, json};
+
+use crate::ours;
+use crate::output::note;
+use crate::process::{Error, clean_up, command, run};
+use crate::registry::Registry;
+use crate::report::Table;
+use crate::setting::Setting;
+use crate::stats::order;
+
+/// Longest time for one step.
+const LIMIT: Duration = Duration::from_mins(1);
+
+pub(crate) const OURS: &str = "deployer";
+pub(crate) const DOCKER: &str = "docker build + push";
+pub(crate) const SKOPEO: &str = "skopeo copy (no packing)";
+pub(crate) const NEW: &str = "new content";
+pub(crate) const UNCHANGED: &str = "unchanged";
+pub(crate) const LAYER: &str = "layer, gzip";
+
+const CONTESTANTS: [&str; 3] = [OURS, DOCKER, SKOPEO];
+
+/// What a round works with.
+struct Bench {
+    registry: Registry,
+    /// A Dockerfile and the program beside it.
+    folder: PathBuf,
+    dockerfile: PathBuf,
+    this_program: PathBuf,
+}
+
+/// Measures times and sizes.
+pub(crate) fn measure(setting: &Setting, program: &Path) -> Result<[Table; 2], Error> {
+    let folder = setting.scratch().join("pack");
+    fs::create_dir_all(&folder).map_err(Error::at(folder.display()))?;
+    let dockerfile = setting.root.join("Dockerfile");
+    let text = fs::read_to_string(&dockerfile).map_err(Error::at(dockerfile.display()))?;
+    write(&folder.join("Dockerfile"), final_stage(&text).as_bytes())?;
+    let bench = Bench {
+        registry: Registry::start(setting.scratch())?,
+        this_program: std::env::current_exe().map_err(Error::at("cannot find myself"))?,
+        folder,
+        dockerfile,
+    };
+    let mut times = Table::new("Pack and push", OURS);
+    let rounds = setting.rounds(10);
+    for round in 0..=rounds {
+        note(&format!("pack and push, round {round} of {rounds}"));
+        let measured = bench.round(program, round);
+        bench.remove(round);
+        // The first one warms the caches.
+        for (quantity, contestant, seconds) in measured?.into_iter().filter(|_| round > 0) {
+            times.add((quantity, "ms"), contestant, seconds * 1e3);
+        }
+    }
+    Ok([times.finish(), bench.sizes(program)?])
+}
+
+impl Bench {
+    fn round(
+        &self,
+        program: &Path,
+        round: usize,
+    ) -> Result<Vec<(&'static str, &'static str, f64)>, Error> {
+        self.change(program)?;
+        let image = ours::pack(&self.dockerfile, &self.folder)?;
+        let layout = self.folder.with_file_name("layout");
+        write_layout(&image, &layout)?;
+        let mut measured = Vec::new();
+        for quantity in [NEW, UNCHANGED] {
+            for index in order(CONTESTANTS.len(), round) {
+                let contestant = CONTESTANTS.get(index).copied().unwrap_or(OURS);
+                let took = match contestant {
+                    OURS => self.ours()?,
+                    DOCKER => self.docker(round)?,
+                    _ => self.skopeo(&layout, round)?,
+                };
+                measured.push((quantity, contestant, took.as_secs_f64()));
+            }
+        }
+        Ok(measured)
+    }
+
+    /// The program with other bytes after its end: another content of the same size, that compresses as well.
+    fn change(&self, program: &Path) -> Result<(), Error> {
+        let mut content = fs::read(program).map_err(Error::at(program.display()))?;
+        let now = chrono::Utc::now().timestamp_nanos_opt().unwrap_or_default();
+        content.extend_from_slice(format!("{now:064}").as_bytes());
+        let path = self.folder.join("app");
+        write(&path, &content)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
+            .map_err(Error::at(path.display()))
+    }
+
+    fn ours(&self) -> Result<Duration, Error> {
+        let mut ours = command(&self.this_program);
+        ours.arg("pack-push")
+            .arg(&self.dockerfile)
+            .arg(&self.folder);
+        ours.arg(format!("{}/ours", self.registry.address));
+        Ok(run(&mut ours, LIMIT)?.took)
+    }
+
+    fn tag(&self, round: usize) -> String {
+        format!("{}/docker:{round}", self.registry.address)
+    }
+
+    fn docker(&self, round: usize) -> Result<Duration, Error> {
+        let tag = self.tag(round);
+        let mut build = command("docker");
+        build
+            .args(["build", "--quiet", "--tag", &tag])
+            .arg(&self.folder);
+        let build_time = run(&mut build, LIMIT)?.took;
+        let pushed = run(command("docker").args(["push", "--quiet", &tag]), LIMIT)?;
+        Ok(build_time + pushed.took)
+    }
+
+    fn skopeo(&self, layout: &Path, round: usize) -> Result<Duration, Error> {
+        let mut copy = command("skopeo");
+        copy.args([
+            "--insecure-policy",
+            "copy",
+            "--quiet",
+            "--dest-tls-verify=false",
+        ]);
+        copy.arg(format!("oci:{}:it", layout.display()));
+        copy.arg(format!("docker://{}/skopeo:{round}", self.registry.address));
+        Ok(run(&mut copy, LIMIT)?.took)
+    }
+
+    /// What Docker has of this round.
+    fn remove(&self, round: usize) {
+        let tag = self.tag(round);
+        let is_there = run(command("docker").args(["image", "inspect", &tag]), LIMIT).is_ok();
+        if is_there || crate::process::check().is_err() {
+            clean_up(
+                command("docker").args(["image", "rm", "--force", &tag]),
+                LIMIT,
+            );
+        }
+    }
+
+    /// Sizes of the program as it is, by what each has put into the registry.
+    fn sizes(&self, program: &Path) -> Result<Table, Error> {
+        fs::copy(program, self.folder.join("app")).map_err(Error::at(program.display()))?;
+        let image = ours::pack(&self.dockerfile, &self.folder)?;
+        let round = usize::MAX;
+        let docker = self.docker(round).and_then(|_| {
+            let mut inspect = command("skopeo");
+            inspect.args(["inspect", "--raw", "--tls-verify=false"]);
+            inspect.arg(format!("docker://{}", self.tag(round)));
+            run(&mut inspect, LIMIT)
+        });
+        self.remove(round);
+        let manifest: Value = serde_json::from_str(&docker?.stdout)
+            .map_err(|error| Error::Failed(format!("Docker's manifest is not JSON: {error}")))?;
+        let layers = manifest.get("layers").and_then(Value::as_array);
+        let layers = layers.map(Vec::as_slice).unwrap_or_default();
+        let docker: u64 = layers
+            .iter()
+            .filter_map(|it| it.get("size")?.as_u64())
+            .sum();
+        let ours: usize = image.layers.iter().map(|layer| layer.content.len()).sum();
+        let unpacked = unpacked(&image)?;
+
+        let mut table = Table::new("Size of the image", OURS);
+        let megabytes = |bytes: f64| bytes / 1e6;
+        #[expect(clippy::cast_precision_loss, reason = "sizes of files")]
+        for (quantity, contestant, bytes) in [
+            (LAYER, OURS, ours as f64),
+            (LAYER, DOCKER, docker as f64),
+            ("unpacked", OURS, unpacked as f64),
+        ] {
+            table.add((quantity, "MB"), contestant, megabytes(bytes));
+        }
+        Ok(table.finish())
+    }
+}
+
+/// The bytes of all layers as the runtime unpacks them.
+fn unpacked(image: &BuiltImage) -> Result<u64, Error> {
+    let mut sum = 0;
+    for layer in &image.layers {
+        let mut reader = flate2::read::GzDecoder::new(&layer.content[..]);
+        let mut chunk = vec![0; 1 << 16];
+        loop {
+            let count = reader.read(&mut chunk).map_err(Error::at("a layer"))?;
+            if count == 0 {
+                break;
+            }
+            sum += count as u64;
+        }
+    }
+    Ok(sum)
+}
+
+fn write(path: &Path, content: &[u8]) -> Result<(), Error> {
+    let file = fs::File::create(path).and_then(|mut file| file.write_all(content));
+    file.map_err(Error::at(path.display()))
+}
+
+/// The image as a folder that skopeo reads.
+fn write_layout(image: &BuiltImage, folder: &Path) -> Result<(), Error> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).map_err(Error::at(folder.display()))?;
+    }
+    let blobs = folder.join("blobs/sha256");
+    fs::create_dir_all(&blobs).map_err(Error::at(blobs.display()))?;
+    let documents = [&image.manifest, &image.config];
+    let documents = documents.map(|it| (&it.digest, &it.content));
+    let layers = image.layers.iter().map(|it| (&it.digest, &it.content));
+    for (digest, content) in layers.chain(documents) {
+        write(&blobs.join(digest.trim_start_matches("sha256:")), content)?;
+    }
+    let index = json!({ "schemaVersion": 2, "manifests": [{
+        "mediaType": image.manifest.media_type,
+        "digest": image.manifest.digest,
+        "size": image.manifest.content.len(),
+        "annotations": { "org.opencontainers.image.ref.name": "it" },
+    }]});
+    write(&folder.join("index.json"), index.to_string().as_bytes())?;
+    let version = json!({ "imageLayoutVersion": "1.0.0" });
+    write(&folder.join("oci-layout"), version.to_string().as_bytes())
+}
+
+/// The Dockerfile's final stage alone, with the program from the context instead of from a stage before it.
+pub(crate) fn final_stage(dockerfile: &str) -> String {
+    let begin = dockerfile.rfind("\nFROM ").map_or(0, |at| at + 1);
+    let stage = dockerfile.get(begin..).unwrap_or_default();
+    let lines = stage.lines().map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            ["COPY", from, source, destination] if from.starts_with("--from=") => {
+                let name = source.rsplit('/').next().unwrap_or(source);
+                format!("COPY {name} {destination}")
+            }
+            _ => line.to_owned(),
+        }
+    });
+    lines.map(|line| line + "\n").collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::final_stage;
+
+    #[test]
+    fn the_final_stage_stands_alone() {
+        let dockerfile = "FROM rust AS build\nRUN cargo build\n\nFROM scratch\nLABEL a=b\n\
+                          COPY --from=build /out/app /app\nENTRYPOINT [\"/app\"]\n";
+        let expected = "FROM scratch\nLABEL a=b\nCOPY app /app\nENTRYPOINT [\"/app\"]\n";
+        assert_eq!(final_stage(dockerfile), expected);
+    }
+}

@@ -1,0 +1,40 @@
+//! A registry of our own on this machine, gone with its content when it is dropped.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::http::{Connection, free_port};
+use crate::process::{Error, Running, command};
+
+/// Longest time until it answers.
+const START_LIMIT: Duration = Duration::from_secs(20);
+
+/// Debian's docker-registry.
+pub(crate) struct Registry {
+    _process: Running,
+    /// `HOST:PORT`. By name, since that is what Docker takes without TLS everywhere.
+    pub(crate) address: String,
+}
+
+impl Registry {
+    /// Starts it, with its content in this folder.
+    pub(crate) fn start(folder: &Path) -> Result<Self, Error> {
+        let port = free_port()?;
+        let file = folder.join("registry.json");
+        let configuration = serde_json::json!({
+            "version": "0.1",
+            "log": { "level": "error", "accesslog": { "disabled": true } },
+            "storage": { "filesystem": { "rootdirectory": folder.join("registry") } },
+            "http": { "addr": format!("127.0.0.1:{port}") },
+        });
+        // JSON is YAML.
+        std::fs::write(&file, configuration.to_string()).map_err(Error::at(file.display()))?;
+        let mut registry = command("docker-registry");
+        let process = Running::start(registry.arg("serve").arg(&file))?;
+        Connection::open(port, START_LIMIT)?.get("/v2/")?;
+        Ok(Self {
+            _process: process,
+            address: format!("localhost:{port}"),
+        })
+    }
+}

@@ -1,0 +1,210 @@
+//! What was measured, as data: the format of `report.json`, documented in `docs/performance.md`.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::stats::{Summary, ratios};
+
+/// Number of the format; grows when a reader of older reports could misunderstand a newer one.
+pub(crate) const FORMAT: u32 = 1;
+
+/// The whole report.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Report {
+    pub(crate) format: u32,
+    /// When it was begun, RFC 3339 in UTC.
+    pub(crate) begun: String,
+    /// Seconds that all of it took, builds included.
+    pub(crate) seconds: f64,
+    pub(crate) machine: Machine,
+    pub(crate) tables: Vec<Table>,
+    pub(crate) goals: Vec<Goal>,
+}
+
+/// Where it was measured.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Machine {
+    pub(crate) processors: usize,
+    pub(crate) model: String,
+    pub(crate) kernel: String,
+    /// Processes that were ready to run before it was begun, over the last minute: near 0 on a quiet machine.
+    pub(crate) load_before: f64,
+    /// What it was measured against, by name, with versions.
+    pub(crate) versions: BTreeMap<String, String>,
+}
+
+/// Contestants side by side.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Table {
+    pub(crate) title: String,
+    /// The contestant that ratios are to: the first.
+    pub(crate) baseline: String,
+    pub(crate) columns: Vec<Column>,
+}
+
+/// A quantity of all contestants.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Column {
+    pub(crate) quantity: String,
+    pub(crate) unit: String,
+    pub(crate) cells: Vec<Cell>,
+}
+
+/// A quantity of one contestant.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Cell {
+    pub(crate) contestant: String,
+    pub(crate) summary: Option<Summary>,
+    /// The ratio to the baseline, of each round; absent for the baseline itself.
+    pub(crate) ratio: Option<Summary>,
+    /// By round.
+    pub(crate) values: Vec<f64>,
+}
+
+impl Table {
+    pub(crate) fn new(title: &str, baseline: &str) -> Self {
+        Self {
+            title: title.to_owned(),
+            baseline: baseline.to_owned(),
+            columns: Vec::new(),
+        }
+    }
+
+    /// Adds a value, round by round.
+    pub(crate) fn add(&mut self, (quantity, unit): (&str, &str), contestant: &str, value: f64) {
+        let at = self.columns.iter().position(|it| it.quantity == quantity);
+        let at = at.unwrap_or_else(|| {
+            self.columns.push(Column {
+                quantity: quantity.to_owned(),
+                unit: unit.to_owned(),
+                cells: Vec::new(),
+            });
+            self.columns.len() - 1
+        });
+        let Some(column) = self.columns.get_mut(at) else {
+            return;
+        };
+        match column
+            .cells
+            .iter_mut()
+            .find(|it| it.contestant == contestant)
+        {
+            Some(cell) => cell.values.push(value),
+            None => column.cells.push(Cell {
+                contestant: contestant.to_owned(),
+                summary: None,
+                ratio: None,
+                values: vec![value],
+            }),
+        }
+    }
+
+    /// Computes what follows from the values; the baseline comes first.
+    pub(crate) fn finish(mut self) -> Self {
+        for column in &mut self.columns {
+            column
+                .cells
+                .sort_by_key(|cell| cell.contestant != self.baseline);
+            let baseline = column
+                .cells
+                .iter()
+                .find(|cell| cell.contestant == self.baseline)
+                .map(|cell| cell.values.clone());
+            for cell in &mut column.cells {
+                cell.summary = Summary::of(&cell.values);
+                cell.ratio = baseline
+                    .as_ref()
+                    .filter(|_| cell.contestant != self.baseline)
+                    .and_then(|baseline| Summary::of(&ratios(&cell.values, baseline)));
+            }
+        }
+        self
+    }
+
+    fn values(&self, quantity: &str, contestant: &str) -> Option<&[f64]> {
+        let column = self.columns.iter().find(|it| it.quantity == quantity)?;
+        let cell = column.cells.iter().find(|it| it.contestant == contestant)?;
+        Some(&cell.values)
+    }
+
+    /// The median of a quantity.
+    pub(crate) fn median(&self, quantity: &str, contestant: &str) -> Option<f64> {
+        Some(Summary::of(self.values(quantity, contestant)?)?.median)
+    }
+
+    /// The median of the ratios of one contestant to another.
+    pub(crate) fn ratio(&self, quantity: &str, of: &str, to: &str) -> Option<f64> {
+        let ratios = ratios(self.values(quantity, of)?, self.values(quantity, to)?);
+        Some(Summary::of(&ratios)?.median)
+    }
+}
+
+/// What shall hold.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Goal {
+    pub(crate) what: String,
+    pub(crate) unit: String,
+    pub(crate) limit: Limit,
+    /// What was measured.
+    pub(crate) value: f64,
+    pub(crate) is_met: bool,
+}
+
+/// Which side of a number is good.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Limit {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+impl Goal {
+    /// Judges a value. One that was not measured is no goal of this run.
+    pub(crate) fn judge(what: &str, unit: &str, limit: Limit, value: Option<f64>) -> Option<Self> {
+        let value = value?;
+        let is_met = match limit {
+            Limit::AtMost(most) => value <= most,
+            Limit::AtLeast(least) => value >= least,
+        };
+        Some(Self {
+            what: what.to_owned(),
+            unit: unit.to_owned(),
+            limit,
+            value,
+            is_met,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ratios_are_of_rounds_and_the_baseline_is_first() {
+        let mut table = Table::new("speed", "ours");
+        for (theirs, ours) in [(2.0, 1.0), (40.0, 10.0), (6.0, 2.0)] {
+            table.add(("time", "ms"), "theirs", theirs);
+            table.add(("time", "ms"), "ours", ours);
+        }
+        let table = table.finish();
+        let cells = &table.columns[0].cells;
+        assert_eq!(cells[0].contestant, "ours");
+        assert_eq!(cells[0].ratio, None);
+        assert_eq!(cells[1].ratio.map(|ratio| ratio.median), Some(3.0));
+        assert_eq!(table.ratio("time", "ours", "theirs"), Some(1.0 / 3.0));
+        assert_eq!(table.median("time", "theirs"), Some(6.0));
+        assert_eq!(table.median("time", "nobody"), None);
+    }
+
+    #[test]
+    fn goals_are_judged_at_their_limit_too() {
+        let judge = |limit, value| Goal::judge("x", "", limit, value).map(|goal| goal.is_met);
+        assert_eq!(judge(Limit::AtMost(0.2), Some(0.2)), Some(true));
+        assert_eq!(judge(Limit::AtMost(0.2), Some(0.21)), Some(false));
+        assert_eq!(judge(Limit::AtLeast(1.0), Some(1.0)), Some(true));
+        assert_eq!(judge(Limit::AtLeast(1.0), Some(0.99)), Some(false));
+        assert_eq!(judge(Limit::AtLeast(1.0), None), None);
+    }
+}

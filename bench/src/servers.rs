@@ -1,0 +1,178 @@
+//! The servers that are compared, on a core of their own, and what the kernel counts of them.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::http::{Connection, free_port};
+use crate::process::{Error, Running, command};
+
+/// Longest time from start to the first answer.
+const START_LIMIT: Duration = Duration::from_secs(20);
+/// Linux counts processor time in hundredths of a second for whoever reads `/proc`.
+const TICK: f64 = 0.01;
+
+/// How a server is started.
+#[derive(Debug, Clone)]
+pub(crate) enum Kind {
+    /// A program that reads `PORT`.
+    Program(PathBuf),
+    /// nginx, with its files in this folder.
+    Nginx(PathBuf),
+}
+
+/// A contestant.
+#[derive(Debug, Clone)]
+pub(crate) struct Server {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+}
+
+/// A server that runs.
+pub(crate) struct Serving {
+    process: Running,
+    pub(crate) port: u16,
+}
+
+impl Server {
+    /// How it is started at this port, pinned to a core if one is given.
+    pub(crate) fn command(&self, port: u16, core: Option<usize>) -> Result<Command, Error> {
+        let program = match &self.kind {
+            Kind::Program(path) => path.as_os_str(),
+            Kind::Nginx(_) => OsStr::new("nginx"),
+        };
+        let mut started = match core {
+            None => command(program),
+            Some(core) => {
+                let mut pinned = command("taskset");
+                pinned.args(["--cpu-list", &core.to_string()]).arg(program);
+                pinned
+            }
+        };
+        match &self.kind {
+            Kind::Program(_) => {
+                started.env("PORT", port.to_string());
+            }
+            Kind::Nginx(folder) => {
+                let file = folder.join(format!("nginx-{port}.conf"));
+                std::fs::write(&file, nginx_configuration(folder, port))
+                    .map_err(Error::at(file.display()))?;
+                started.args(["-e", "/dev/null", "-p"]).arg(folder);
+                started.arg("-c").arg(&file);
+            }
+        }
+        Ok(started)
+    }
+
+    /// Starts it and waits for its first answer.
+    pub(crate) fn start(&self, core: usize) -> Result<Serving, Error> {
+        let port = free_port()?;
+        let process = Running::start(&mut self.command(port, Some(core))?)?;
+        let serving = Serving { process, port };
+        let body = Connection::open(port, START_LIMIT)?.get("/now")?;
+        // The same work for all: an answer of another length would be another test.
+        if !(60..200).contains(&body.len()) {
+            let reason = format!("{} answers something else: {body}", self.name);
+            return Err(Error::Failed(reason));
+        }
+        Ok(serving)
+    }
+}
+
+impl Serving {
+    /// Its processes: nginx has a worker beside the first.
+    fn processes(&self) -> Vec<u32> {
+        let first = self.process.id();
+        let children = format!("/proc/{first}/task/{first}/children");
+        let children = std::fs::read_to_string(children).unwrap_or_default();
+        let children = children.split_whitespace().filter_map(|id| id.parse().ok());
+        std::iter::once(first).chain(children).collect()
+    }
+
+    /// Resident memory, bytes.
+    pub(crate) fn memory(&self) -> Result<f64, Error> {
+        let mut sum = 0.0;
+        for process in self.processes() {
+            sum += resident(&read(&format!("/proc/{process}/status"))?);
+        }
+        Ok(sum)
+    }
+
+    /// Processor time spent in the program and in the kernel since the start, seconds.
+    pub(crate) fn times(&self) -> Result<(f64, f64), Error> {
+        let mut sum = (0.0, 0.0);
+        for process in self.processes() {
+            let (user, system) = times(&read(&format!("/proc/{process}/stat"))?);
+            sum = (sum.0 + user, sum.1 + system);
+        }
+        Ok(sum)
+    }
+}
+
+fn read(path: &str) -> Result<String, Error> {
+    std::fs::read_to_string(Path::new(path)).map_err(Error::at(path))
+}
+
+/// Of `/proc/PID/status`.
+fn resident(status: &str) -> f64 {
+    let kilobytes = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .and_then(|rest| rest.trim().strip_suffix(" kB")?.trim().parse::<f64>().ok());
+    kilobytes.unwrap_or_default() * 1024.0
+}
+
+/// Of `/proc/PID/stat`, whose second field, the program's name, may have anything in it.
+fn times(stat: &str) -> (f64, f64) {
+    let after_name = stat.rsplit_once(')').map_or(stat, |(_, rest)| rest);
+    let mut fields = after_name.split_whitespace().skip(11);
+    let mut next = || fields.next().and_then(|it| it.parse::<f64>().ok());
+    let (user, system) = (next().unwrap_or_default(), next().unwrap_or_default());
+    (user * TICK, system * TICK)
+}
+
+/// One worker, no logs, the answer as a literal: as little work as nginx can have with an answer like this.
+fn nginx_configuration(folder: &Path, port: u16) -> String {
+    let folder = folder.display();
+    format!(
+        r#"daemon off;
+worker_processes 1;
+pid {folder}/nginx-{port}.pid;
+events {{ worker_connections 1024; }}
+http {{
+    access_log off;
+    keepalive_timeout 75s;
+    keepalive_requests 1000000000;
+    client_header_timeout 75s;
+    server_tokens off;
+    tcp_nodelay on;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    server {{
+        listen {port};
+        location = /now {{
+            default_type application/json;
+            add_header Cache-Control no-store;
+            return 200 '{{"now":"2026-11-22T10:04:05.123456Z","instance":"9f0c2b7e41d85a36","version":"0.1.0"}}';
+        }}
+    }}
+}}
+"#
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_counts() {
+        assert!((resident("Name:\tapp\nVmRSS:\t    3072 kB\n") - 3_145_728.0).abs() < 0.5);
+        let stat = "7 (a) b) S 1 7 7 0 -1 4 1 2 3 4 250 125 0 0 20 0";
+        assert_eq!(times(stat), (2.5, 1.25));
+    }
+}
