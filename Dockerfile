@@ -6,8 +6,8 @@ ARG RUST_VERSION=1
 FROM rust:${RUST_VERSION}-slim AS build
 WORKDIR /src
 COPY . .
-# Static, so that it needs nothing from the image it runs in, and not relocatable, which makes it smaller. With `--target` the flags reach the program alone, and not the
-# procedural macros, which cannot be static.
+# Static, so that it needs nothing from the image it runs in, and not relocatable, which makes it smaller. With `--target` the
+# flags reach the program alone, and not the procedural macros, which cannot be static.
 RUN target="$(uname -m)-unknown-linux-gnu" \
  && RUSTFLAGS='-C target-feature=+crt-static -C relocation-model=static' \
     cargo build --locked --profile image --package app --bin app --target "$target" \
