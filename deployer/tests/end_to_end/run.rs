@@ -26,7 +26,7 @@ pub(crate) struct Surroundings {
 /// A program that ended.
 pub(crate) struct Finished {
     what: String,
-    code: Option<i32>,
+    pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
