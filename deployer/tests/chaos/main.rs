@@ -23,7 +23,7 @@ mod request;
 mod run;
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use copy::Copy;
 use fault::QUICK;
@@ -43,8 +43,6 @@ const FAULTY: [&str; 3] = [
     "deployer/tests/end_to_end/faulty/deployer.toml",
 ];
 const FAULTY_DOCKERFILE: &str = "deployer/tests/end_to_end/faulty/Dockerfile";
-/// The Docker engine may take this long to remove a container whose task has ended.
-const REMOVED_WITHIN: Duration = Duration::from_secs(30);
 /// Emulators that are used at the same time: most of the time is spent waiting.
 const LANES: usize = 4;
 
@@ -127,6 +125,7 @@ async fn run_lane(bench: Arc<Bench>, number: usize, rounds: Vec<usize>) {
         lane.round(round).await;
     }
     tokio::task::block_in_place(|| surroundings.deployer(&["down", "--local"])).succeeded();
+    assert_eq!(lane.outside.containers().await, Vec::<String>::new());
 }
 
 /// An emulator, and a proxy in front of it.
@@ -196,7 +195,8 @@ impl<'a> Lane<'a> {
         }
         self.command("down", round, seed.rotate_left(2)).await;
         assert_eq!(self.outside.stack_status().await, None);
-        self.assert_containers(0).await;
+        // Those that ended by themselves go with the emulator.
+        self.outside.wait_for_running_containers(0).await;
     }
 
     /// Changes the image without compiling anything.
@@ -244,18 +244,7 @@ impl<'a> Lane<'a> {
             matches!(status.as_str(), "UPDATE_COMPLETE" | "CREATE_COMPLETE"),
             "{status}"
         );
-        self.assert_containers(2).await;
+        self.outside.wait_for_running_containers(2).await;
         self.outside.version().await
-    }
-
-    /// So many containers are there, as soon as the Docker engine has removed those that ended.
-    async fn assert_containers(&self, count: usize) {
-        let mut found = self.outside.containers().await;
-        let began = Instant::now();
-        while found.len() != count && began.elapsed() < REMOVED_WITHIN {
-            tokio::time::sleep(Duration::from_millis(500)).await;
-            found = self.outside.containers().await;
-        }
-        assert_eq!(found.len(), count, "{found:?}");
     }
 }
