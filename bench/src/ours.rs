@@ -4,13 +4,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use deployer::image::Architecture;
-use deployer::image::cache::LayerCache;
-use deployer::image::cargo::{CompileRequest, Surroundings, compile};
-use deployer::image::dockerfile::FinalStage;
-use deployer::image::oci::{self, BuiltImage, Executable, Recipe};
-use deployer::image::provenance::Provenance;
-use deployer::image::push::{Credentials, Repository, push};
+use image_builder::Architecture;
+use image_builder::cache::LayerCache;
+use image_builder::cargo::{CompileRequest, Surroundings, compile};
+use image_builder::dockerfile::FinalStage;
+use image_builder::oci::{self, BuiltImage, Executable, Recipe};
+use image_builder::provenance::Provenance;
+use image_builder::push::{Credentials, Repository, push};
 
 use crate::process::Error;
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use deployer::image::oci::BuiltImage;
+use image_builder::oci::BuiltImage;
 use serde_json::{Value, json};
 
 use crate::ours;

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::event::Sink;
+use crate::image::pause::jittered;
 use crate::remote::{Remote, RemoteError};
 use crate::stop::Stop;
 
@@ -137,11 +138,6 @@ async fn look_until<S: Subject>(
         }
         sleep_until(next).await;
     }
-}
-
-/// A pause that is up to a tenth longer or shorter, so that several programs do not march in step.
-pub(crate) fn jittered(pause: Duration) -> Duration {
-    pause.mul_f64(rand::random_range(0.9..1.1))
 }
 
 #[cfg(test)]

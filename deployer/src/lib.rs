@@ -13,7 +13,7 @@
 //! - [`event`] is the contract with the reporters in [`report`], the only place that prints.
 //! - [`remote`] are the traits that `aws` implements, the only files that name an SDK crate; [`steady`] repeats what fails in passing.
 //! - [`printable`] is what may reach a terminal of what others wrote.
-//! - [`image`] compiles, packs and pushes, without Docker unless it is told otherwise; [`process`] is the only file that starts programs.
+//! - [`image`] compiles, packs and pushes, without Docker unless it is told otherwise; its [`process`] is the only file that starts programs.
 //! - [`local`] looks after the AWS emulator that `--local` uses.
 
 pub mod aws;
@@ -24,12 +24,10 @@ pub mod cost;
 pub mod engine;
 pub mod error;
 pub mod event;
-pub mod image;
 pub mod local;
 mod lock;
 pub mod names;
 pub mod printable;
-pub mod process;
 pub mod remote;
 pub mod report;
 pub mod rollout;
@@ -41,6 +39,9 @@ pub mod watch;
 
 #[cfg(test)]
 mod testing;
+
+pub use image_builder as image;
+pub use image_builder::process;
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use reqwest::{Client, Response, StatusCode};
 use serde::Deserialize;
 
-use crate::error::{Failure, innermost};
+use crate::error::Failure;
+use crate::image::cause::innermost;
 
 /// Where the engine listens unless `DOCKER_HOST` says otherwise.
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";

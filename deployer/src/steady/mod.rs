@@ -18,8 +18,9 @@ mod tests;
 
 use tokio::time::{Instant, sleep};
 
-use crate::engine::{Pace, jittered};
+use crate::engine::Pace;
 use crate::event::Sink;
+use crate::image::pause::jittered;
 use crate::remote::{Remote, RemoteError};
 use patience::Patience;
 

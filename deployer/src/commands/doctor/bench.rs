@@ -11,8 +11,9 @@ use crate::cli::Builder;
 use crate::commands::image::{compile_failure, docker_failure, target_folder};
 use crate::commands::{Connection, Context, connect, emulator, read_template};
 use crate::config::Access;
-use crate::error::{Failure, FailureKind, innermost};
+use crate::error::{Failure, FailureKind};
 use crate::image::cargo::{self, Surroundings, Toolchain};
+use crate::image::cause::innermost;
 use crate::image::docker;
 use crate::local::{Emulator, Presence};
 

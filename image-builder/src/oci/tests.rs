@@ -1,0 +1,361 @@
+//! The same image twice; what is in it; what is refused.
+
+use std::fs;
+use std::io::Read as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::PathBuf;
+
+use oci_spec::image::{ImageConfiguration, ImageManifest};
+
+use super::*;
+
+struct Folder {
+    root: tempfile::TempDir,
+    program: Executable,
+    labels: BTreeMap<String, String>,
+    cache: LayerCache,
+}
+
+impl Folder {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("target/app");
+        fs::create_dir(folder.path().join("target")).unwrap();
+        fs::write(&path, "the program").unwrap();
+        let program = Executable {
+            name: "app".to_owned(),
+            path,
+        };
+        Self {
+            root: folder,
+            program,
+            labels: BTreeMap::new(),
+            cache: LayerCache::default(),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    fn file(&self, name: &str, content: &str) -> &Self {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+        self
+    }
+
+    fn build(&self, body: &str) -> Result<BuiltImage, PackError> {
+        let text = format!("FROM rust AS build\nFROM scratch\n{body}\nENTRYPOINT [\"/app\"]");
+        let stage = FinalStage::parse(&text, Architecture::X86_64).unwrap();
+        build(&Recipe {
+            stage: &stage,
+            program: &self.program,
+            context: self.root.path(),
+            architecture: Architecture::X86_64,
+            created: DateTime::UNIX_EPOCH,
+            labels: &self.labels,
+            cache: &self.cache,
+        })
+    }
+}
+
+const PROGRAM: &str = "COPY --from=build /out/app /app\n";
+
+/// Each entry as `mode uid:gid mtime path content`.
+fn listing(layer: &Layer) -> Vec<String> {
+    let mut archive = Vec::new();
+    flate2::read::GzDecoder::new(layer.content.as_ref())
+        .read_to_end(&mut archive)
+        .unwrap();
+    assert_eq!(layer::digest(&archive), layer.diff_id);
+    assert_eq!(archive.len() as u64, layer.uncompressed_size);
+    assert_eq!(layer::digest(&layer.content), layer.digest);
+    tar::Archive::new(archive.as_slice())
+        .entries()
+        .unwrap()
+        .map(|entry| {
+            let mut entry = entry.unwrap();
+            let mut content = String::new();
+            entry.read_to_string(&mut content).unwrap();
+            let header = entry.header();
+            let link = header.link_name().unwrap();
+            let link = link.map(|to| format!(" -> {}", to.display()));
+            format!(
+                "{:o} {}:{} {} {}{} {content}",
+                header.mode().unwrap(),
+                header.uid().unwrap(),
+                header.gid().unwrap(),
+                header.mtime().unwrap(),
+                String::from_utf8_lossy(&entry.path_bytes()),
+                link.unwrap_or_default(),
+            )
+            .trim_end()
+            .to_owned()
+        })
+        .collect()
+}
+
+#[test]
+fn what_a_dockerfile_copies_is_in_the_layers() {
+    let folder = Folder::new();
+    folder
+        .file("etc/zone", "UTC")
+        .file("etc/deep/er", "x")
+        .file("run.sh", "#!")
+        .file("secret", "!")
+        .file("logs/a", "!")
+        .file("logs/keep", "kept")
+        .file(
+            ".dockerignore",
+            "secret\n**/*.bak\ntarget\nlogs\n!logs/keep\n",
+        )
+        .file("etc/old.bak", "!");
+    fs::set_permissions(folder.path("run.sh"), fs::Permissions::from_mode(0o700)).unwrap();
+    symlink("zone", folder.path("etc/link")).unwrap();
+    let image = folder
+        .build(
+            "COPY --from=build /out/app /app\n\
+             COPY --chown=5:6 etc /etc/app/\n\
+             COPY run.sh /etc/app\n\
+             COPY --chmod=0400 etc/link /usr/share/\n\
+             WORKDIR /all\n\
+             COPY . .",
+        )
+        .unwrap();
+    let layers: Vec<_> = image.layers.iter().map(listing).collect();
+    insta::assert_debug_snapshot!(layers);
+}
+
+#[test]
+fn the_configuration_says_what_the_dockerfile_says() {
+    let image = Folder::new()
+        .build(
+            "COPY --from=build /out/app /app\nUSER 65532:65532\nENV PORT=8080 A=b\n\
+             EXPOSE 9000 8080 53/udp\nLABEL z=1 a=2 m=3\nSTOPSIGNAL SIGTERM\nWORKDIR /w\nCMD [\"x\"]",
+        )
+        .unwrap();
+    let config: Value = serde_json::from_slice(&image.config.content).unwrap();
+    insta::assert_json_snapshot!(config);
+    let manifest: Value = serde_json::from_slice(&image.manifest.content).unwrap();
+    insta::assert_json_snapshot!(manifest);
+
+    // Also in the eyes of others.
+    let config = ImageConfiguration::from_reader(image.config.content.as_ref()).unwrap();
+    assert_eq!(config.rootfs().diff_ids().len(), image.layers.len());
+    let manifest = ImageManifest::from_reader(image.manifest.content.as_ref()).unwrap();
+    assert_eq!(
+        manifest.layers()[0].digest().to_string(),
+        image.layers[0].digest
+    );
+    assert_eq!(manifest.config().digest().to_string(), image.config.digest);
+}
+
+#[test]
+fn an_own_path_replaces_the_default_one() {
+    let image = Folder::new()
+        .build(&format!("{PROGRAM}ENV PATH=/bin"))
+        .unwrap();
+    let config = ImageConfiguration::from_reader(image.config.content.as_ref()).unwrap();
+    let env = config.config().as_ref().unwrap().env().clone();
+    assert_eq!(env, Some(vec!["PATH=/bin".to_owned()]));
+}
+
+#[test]
+fn neither_folder_nor_time_nor_order_nor_permissions_matter() {
+    let body = format!("{PROGRAM}COPY etc /etc/");
+    let one = Folder::new();
+    one.file("etc/b", "b").file("etc/a", "a");
+    let first = one.build(&body).unwrap();
+    let two = Folder::new();
+    two.file("etc/a", "a").file("etc/b", "b");
+    let long_ago = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1);
+    let touched = fs::File::open(two.path("etc/a")).unwrap();
+    touched.set_modified(long_ago).unwrap();
+    fs::set_permissions(two.path("etc/a"), fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(first, two.build(&body).unwrap());
+    assert_eq!(first, one.build(&body).unwrap());
+    two.file("etc/a", "other");
+    assert_ne!(first.digest(), two.build(&body).unwrap().digest());
+}
+
+/// Fixed content, fixed digest. When this changes, every image of every user does: on purpose only. (A new version of the
+/// compressing library may do it too; the archive's own digest then stays.)
+#[test]
+fn the_digest_of_a_tiny_image() {
+    let image = Folder::new().build(PROGRAM).unwrap();
+    insta::assert_snapshot!(format!(
+        "archive  {}\nlayer    {}\nconfig   {}\nmanifest {}\ntag      {}",
+        image.layers[0].diff_id,
+        image.layers[0].digest,
+        image.config.digest,
+        image.digest(),
+        image.tag()
+    ));
+}
+
+#[test]
+fn long_names_survive() {
+    let name = format!("{}/{}", "d".repeat(120), "f".repeat(200));
+    let folder = Folder::new();
+    folder.file(&format!("long/{name}"), "x");
+    let image = folder.build(&format!("{PROGRAM}COPY long /long")).unwrap();
+    let last = listing(&image.layers[1]).pop().unwrap();
+    assert_eq!(last, format!("644 0:0 0 long/{name} x"));
+}
+
+#[test]
+fn labels_of_the_origin_give_way_to_those_of_the_dockerfile() {
+    let mut folder = Folder::new();
+    let labels = [("revision", "0123"), ("title", "ours")];
+    folder.labels = labels
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+    let image = folder
+        .build(&format!("LABEL title=app\n{PROGRAM}"))
+        .unwrap();
+    let config: serde_json::Value = serde_json::from_slice(&image.config.content).unwrap();
+    let expected = serde_json::json!({ "revision": "0123", "title": "app" });
+    assert_eq!(config["config"]["Labels"], expected);
+}
+
+#[test]
+fn a_kept_layer_gives_the_same_image() {
+    let mut folder = Folder::new();
+    let fresh = folder.build(PROGRAM).unwrap();
+    let layers = folder.path("layers");
+    folder.cache = LayerCache::in_folder(layers.clone());
+    assert_eq!(folder.build(PROGRAM).unwrap(), fresh);
+    let kept = || {
+        fs::read_dir(&layers)
+            .unwrap()
+            .next()
+            .unwrap()
+            .unwrap()
+            .path()
+    };
+    assert_eq!(folder.build(PROGRAM).unwrap(), fresh);
+    // Damaged, it is made anew.
+    fs::write(kept(), "nonsense").unwrap();
+    assert_eq!(folder.build(PROGRAM).unwrap(), fresh);
+    assert_eq!(fs::read(kept()).unwrap(), fresh.layers[0].content);
+}
+
+#[test]
+fn a_large_layer_is_compressed_as_a_stream() {
+    let folder = Folder::new();
+    let file = folder.path("large");
+    let size = (layer::MAX_BUFFER + 1) as u64;
+    fs::File::create(&file).unwrap().set_len(size).unwrap();
+    let image = folder
+        .build(&format!("{PROGRAM}COPY large /large"))
+        .unwrap();
+    let mut archive = flate2::read::GzDecoder::new(image.layers[1].content.as_ref());
+    let mut hash = sha2::Sha256::default();
+    std::io::copy(&mut archive, &mut hash).unwrap();
+    let digest = sha2::Digest::finalize(hash);
+    assert!(image.layers[1].diff_id.ends_with(&layer::hex(&digest)));
+    assert!(image.layers[1].uncompressed_size > size);
+}
+
+#[test]
+fn an_archive_is_a_layout_and_what_docker_saves() {
+    let folder = Folder::new();
+    let image = folder.build(&format!("{PROGRAM}{PROGRAM}")).unwrap();
+    let file = folder.path("image.tar");
+    let write = || {
+        crate::archive::write(&image, "app:v1", &file).unwrap();
+        fs::read(&file).unwrap()
+    };
+    let bytes = write();
+    assert_eq!(bytes, write(), "the same image, the same bytes");
+    let mut archive = tar::Archive::new(bytes.as_slice());
+    let names: Vec<String> = archive
+        .entries()
+        .unwrap()
+        .map(|entry| {
+            entry
+                .unwrap()
+                .path()
+                .unwrap()
+                .to_string_lossy()
+                .into_owned()
+        })
+        .collect();
+    let blob = |digest: &str| format!("blobs/{}", digest.replace(':', "/"));
+    let expected = [
+        "oci-layout".to_owned(),
+        "index.json".to_owned(),
+        "manifest.json".to_owned(),
+        blob(image.digest()),
+        blob(&image.config.digest),
+        blob(&image.layers[0].digest),
+    ];
+    assert_eq!(names, expected);
+    // What another builder's archive is read by reads ours, too.
+    let wanted = crate::unpack::Wanted {
+        architecture: Architecture::X86_64,
+        created: DateTime::UNIX_EPOCH,
+        labels: &BTreeMap::new(),
+        cache: &LayerCache::default(),
+    };
+    let again = crate::unpack::unpack(&file, &wanted).unwrap();
+    assert_eq!(again.layers, image.layers);
+    let seen = crate::inspect::inspect(&again, "app").unwrap();
+    assert_eq!(seen.layers[0].files[0].path, "/app");
+    assert_eq!(seen.layers[0].files[0].mode, "0755");
+}
+
+#[test]
+fn what_cannot_be_packed_is_told_with_its_line() {
+    let folder = Folder::new();
+    folder
+        .file("secret", "!")
+        .file(".dockerignore", "secret")
+        .file("plain", "");
+    symlink("/etc", folder.path("out")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(folder.path("socket")).unwrap();
+    let bodies = [
+        "COPY --from=build /out/other /app".to_owned(),
+        "COPY plain /app".to_owned(),
+        "COPY --from=build /out/app /elsewhere".to_owned(),
+        format!("{PROGRAM}COPY ../x /x"),
+        format!("{PROGRAM}COPY out/hostname /x"),
+        format!("{PROGRAM}COPY out /x"),
+        format!("{PROGRAM}COPY absent /x"),
+        format!("{PROGRAM}COPY plain/x /x"),
+        format!("{PROGRAM}COPY secret /x"),
+        format!("{PROGRAM}COPY ./plain/../secret /x"),
+        format!("{PROGRAM}COPY socket /x"),
+    ];
+    let mut table = Vec::new();
+    for body in bodies {
+        let error = folder.build(&body).expect_err(&body);
+        let text = format!("{error}: {}", error.hint().unwrap());
+        table.push(
+            text.replace(
+                &folder
+                    .path("")
+                    .canonicalize()
+                    .unwrap()
+                    .display()
+                    .to_string(),
+                "",
+            ),
+        );
+    }
+    insta::assert_debug_snapshot!(table);
+}
+
+#[test]
+fn more_than_the_limit_is_refused_before_it_is_read() {
+    let folder = Folder::new();
+    let huge = fs::File::create(folder.path("huge")).unwrap();
+    // Sparse: it takes no room on the disk.
+    huge.set_len(super::super::context::MAX_CONTENT).unwrap();
+    let error = folder.build(&format!("{PROGRAM}COPY huge /x")).unwrap_err();
+    assert!(
+        matches!(error, PackError::TooLarge { line: 4, .. }),
+        "{error}"
+    );
+}

@@ -1,0 +1,238 @@
+//! The talk with one repository: what each request is, who we are in it, and when it is tried again.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use oci_client::client::{Client, ClientConfig, ClientProtocol};
+use oci_client::errors::OciDistributionError;
+use oci_client::secrets::RegistryAuth;
+use oci_client::{Reference, RegistryOperation};
+use tokio::sync::OnceCell;
+
+use super::error::status;
+use super::patience::{Movement, patiently};
+use super::progress::BlobProgress;
+use super::retry::Retry;
+use super::{
+    Blob, Credentials, PARALLEL, PushError, Repository, is_loopback, is_unknown_repository,
+};
+use crate::oci::{BuiltImage, Document};
+
+/// A registry that does not answer within this time is not there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+type Answer<T> = Result<T, OciDistributionError>;
+
+/// The talk with one repository.
+pub(super) struct Session<'a> {
+    /// Asks for manifests.
+    asking: Client,
+    /// Does all the rest. The client asks an open registry before each request how to log in; this one only knows who we are once
+    /// the registry wants to know.
+    sending: Client,
+    auth: RegistryAuth,
+    /// The registry wants to know who we are, and has been told.
+    authorised: OnceCell<()>,
+    repository: &'a Repository,
+    retry: Retry,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn open(repository: &'a Repository, retry: Retry) -> Result<Self, PushError> {
+        // Whoever came first has installed the same one.
+        rustls::crypto::ring::default_provider()
+            .install_default()
+            .ok();
+        let is_local = is_loopback(&repository.registry);
+        let retry = Retry {
+            gives_up_on_nobody: is_local,
+            ..retry
+        };
+        let client = || {
+            let protocol = if is_local {
+                ClientProtocol::HttpsExcept(vec![repository.registry.clone()])
+            } else {
+                ClientProtocol::Https
+            };
+            let config = ClientConfig {
+                protocol,
+                // The other way sends parts of 4 MiB, and ECR wants larger ones.
+                use_monolithic_push: true,
+                connect_timeout: Some(CONNECT_TIMEOUT),
+                // It would count from the beginning of a request, and a large layer takes its time: see `patience`.
+                read_timeout: None,
+                ..ClientConfig::default()
+            };
+            Client::try_from(config).map_err(|error| PushError::new(repository, &error))
+        };
+        let asking = client()?;
+        let (sending, auth) = match &repository.credentials {
+            Credentials::Anonymous => (client()?, RegistryAuth::Anonymous),
+            Credentials::Basic { user, password } => {
+                let auth = RegistryAuth::Basic(user.clone(), password.clone());
+                // Whoever has a password is asked for it.
+                (asking.clone(), auth)
+            }
+        };
+        Ok(Self {
+            asking,
+            sending,
+            auth,
+            authorised: OnceCell::new(),
+            repository,
+            retry,
+        })
+    }
+
+    /// The same with less patience: for what need not succeed.
+    pub(super) fn with(&self, retry: Retry) -> Session<'a> {
+        Session {
+            asking: self.asking.clone(),
+            sending: self.sending.clone(),
+            auth: self.auth.clone(),
+            authorised: OnceCell::new(),
+            repository: self.repository,
+            retry: Retry {
+                gives_up_on_nobody: self.retry.gives_up_on_nobody,
+                ..retry
+            },
+        }
+    }
+
+    pub(super) fn error(&self, error: &OciDistributionError) -> PushError {
+        PushError::new(self.repository, error)
+    }
+
+    fn by_digest(&self, digest: &str) -> Reference {
+        let Repository { registry, name, .. } = self.repository;
+        Reference::with_digest(registry.clone(), name.clone(), digest.to_owned())
+    }
+
+    fn by_tag(&self, tag: &str) -> Reference {
+        let Repository { registry, name, .. } = self.repository;
+        Reference::with_tag(registry.clone(), name.clone(), tag.to_owned())
+    }
+
+    /// Runs a request; again where that may help, and as somebody once the registry wants to know who we are.
+    async fn run<T, F: Future<Output = Answer<T>>>(
+        &self,
+        mut request: impl FnMut() -> F,
+    ) -> Answer<T> {
+        let waits_for_nobody = |request| patiently(Movement::default(), request);
+        if self.repository.credentials == Credentials::Anonymous && !self.authorised.initialized() {
+            let result = self
+                .retry
+                .only_once_unauthorised()
+                .run(|| waits_for_nobody(request()))
+                .await;
+            match result {
+                Err(error) if status(&error) == Some(401) => self.authorise().await,
+                result => return result,
+            }
+        }
+        self.retry.run(|| waits_for_nobody(request())).await
+    }
+
+    async fn authorise(&self) {
+        let authorise = || async {
+            let registry = &self.repository.registry;
+            let auth = &self.auth;
+            self.sending.store_auth_if_needed(registry, auth).await;
+        };
+        self.authorised.get_or_init(authorise).await;
+    }
+
+    /// Logs in once, before several requests would do so at the same time. If it fails, they fail, and say why.
+    pub(super) async fn authorise_to_push(&self) {
+        if self.repository.credentials != Credentials::Anonymous {
+            let reference = self.by_tag("latest");
+            let login = self
+                .sending
+                .auth(&reference, &self.auth, RegistryOperation::Push);
+            patiently(Movement::default(), login).await.ok();
+        }
+    }
+
+    async fn digest_of(&self, reference: &Reference) -> Answer<String> {
+        let request = || self.asking.fetch_manifest_digest(reference, &self.auth);
+        let request = || patiently(Movement::default(), request());
+        self.retry.run(request).await
+    }
+
+    pub(super) async fn has_image(&self, digest: &str) -> Result<bool, PushError> {
+        match self.digest_of(&self.by_digest(digest)).await {
+            Ok(found) => Ok(found == digest),
+            Err(error) if is_unknown_repository(&error) => Err(self.error(&error)),
+            Err(error) if status(&error) == Some(404) => Ok(false),
+            Err(error) => Err(self.error(&error)),
+        }
+    }
+
+    pub(super) async fn missing<'b>(&self, blobs: &[Blob<'b>]) -> Result<Vec<Blob<'b>>, PushError> {
+        let questions: Vec<_> = blobs.iter().map(|blob| self.is_there(*blob)).collect();
+        let there: Vec<bool> = stream::iter(questions)
+            .buffered(PARALLEL)
+            .try_collect()
+            .await?;
+        let missing = blobs.iter().zip(there).filter(|(_, is_there)| !is_there);
+        Ok(missing.map(|(blob, _)| *blob).collect())
+    }
+
+    async fn is_there(&self, blob: Blob<'_>) -> Result<bool, PushError> {
+        let reference = self.by_digest(blob.digest);
+        self.run(|| self.sending.blob_exists(&reference, blob.digest))
+            .await
+            .map_err(|error| self.error(&error))
+    }
+
+    pub(super) async fn send_blob(
+        &self,
+        blob: Blob<'_>,
+        progress: BlobProgress,
+    ) -> Result<(), PushError> {
+        let reference = self.by_digest(blob.digest);
+        let size = blob.content.len() as u64;
+        let request = || {
+            let (movement, chunks) = progress.attempt(blob.content.clone());
+            let request =
+                self.sending
+                    .push_blob_stream(&reference, chunks, blob.digest, Some(size));
+            patiently(movement, request)
+        };
+        let sent = self.run(request).await;
+        sent.map(drop).map_err(|error| self.error(&error))
+    }
+
+    /// Sends a manifest; again where that may help.
+    pub(super) async fn put(&self, document: &Document, tag: &str) -> Answer<()> {
+        let reference = self.by_tag(tag);
+        let media_type = http::HeaderValue::from_str(&document.media_type)
+            .map_err(|error| OciDistributionError::GenericError(Some(error.to_string())))?;
+        let request = || {
+            self.sending
+                .push_manifest_raw(&reference, document.content.clone(), media_type.clone())
+        };
+        self.run(request).await.map(drop)
+    }
+
+    pub(super) async fn send_manifest(
+        &self,
+        image: &BuiltImage,
+        tag: &str,
+    ) -> Result<(), PushError> {
+        let Err(error) = self.put(&image.manifest, tag).await else {
+            return Ok(());
+        };
+        let is_refused = matches!(status(&error), Some(400 | 405 | 409 | 412));
+        // Someone else may have sent the same image in the meantime, or our first attempt did arrive.
+        if is_refused && self.has_image(image.digest()).await? {
+            return Ok(());
+        }
+        if is_refused && self.digest_of(&self.by_tag(tag)).await.is_ok() {
+            return Err(PushError::TagTaken {
+                tag: tag.to_owned(),
+            });
+        }
+        Err(self.error(&error))
+    }
+}

@@ -1,0 +1,326 @@
+//! The smallest registry that takes an image. One request per connection.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::layer;
+
+/// What it says instead of what it should.
+#[derive(Clone)]
+pub(super) enum Answer {
+    /// This status and this body, this often.
+    Status(u16, String, Times),
+    /// The digest of a manifest, from now on.
+    Digest(String),
+    /// Breaks the connection, once.
+    Hangup,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Times {
+    Once,
+    Always,
+}
+
+impl Answer {
+    pub(super) fn once(status: u16, body: &str) -> Self {
+        Self::Status(status, body.to_owned(), Times::Once)
+    }
+
+    pub(super) fn always(status: u16, body: &str) -> Self {
+        Self::Status(status, body.to_owned(), Times::Always)
+    }
+
+    pub(super) fn digest(digest: &str) -> Self {
+        Self::Digest(digest.to_owned())
+    }
+
+    fn stays(&self) -> bool {
+        matches!(self, Self::Status(_, _, Times::Always) | Self::Digest(_))
+    }
+}
+
+#[derive(Default)]
+struct State {
+    blobs: BTreeMap<String, Vec<u8>>,
+    /// By tag and by digest.
+    manifests: BTreeMap<String, Vec<u8>>,
+    requests: Vec<String>,
+    login: Option<String>,
+    /// Method, part of the path, and what comes next.
+    answers: Vec<(String, String, Vec<Answer>)>,
+}
+
+pub(super) struct FakeRegistry {
+    port: u16,
+    state: Arc<Mutex<State>>,
+    server: tokio::task::JoinHandle<()>,
+}
+
+struct Request {
+    method: String,
+    path: String,
+    query: String,
+    authorization: String,
+    body: Vec<u8>,
+}
+
+struct Response {
+    status: u16,
+    headers: String,
+    body: Vec<u8>,
+}
+
+impl Response {
+    fn new(status: u16, headers: &str) -> Self {
+        Self {
+            status,
+            headers: headers.to_owned(),
+            body: Vec::new(),
+        }
+    }
+
+    fn error(status: u16, code: &str) -> Self {
+        let body = format!(r#"{{"errors":[{{"code":"{code}","message":"{code}"}}]}}"#);
+        Self {
+            body: body.into_bytes(),
+            ..Self::new(status, "")
+        }
+    }
+}
+
+impl FakeRegistry {
+    pub(super) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let state = Arc::new(Mutex::new(State::default()));
+        let shared = Arc::clone(&state);
+        let server = tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                tokio::spawn(serve(stream, Arc::clone(&shared)));
+            }
+        });
+        Self {
+            port,
+            state,
+            server,
+        }
+    }
+
+    pub(super) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Closes the port.
+    pub(super) async fn stop(&self) {
+        self.server.abort();
+        while !self.server.is_finished() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    pub(super) fn answer(&self, method: &str, path: &str, answers: &[Answer]) {
+        let answers = answers.to_vec();
+        let entry = (method.to_owned(), path.to_owned(), answers);
+        self.state().answers.push(entry);
+    }
+
+    /// No more special answers.
+    pub(super) fn behave(&self) {
+        self.state().answers.clear();
+    }
+
+    pub(super) fn require_login(&self, user: &str, password: &str) {
+        use std::fmt::Write as _;
+        // Base64, for once by hand: no dependency for one test.
+        let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let mut encoded = String::new();
+        for chunk in format!("{user}:{password}").as_bytes().chunks(3) {
+            let [a, b, c] = [0, 1, 2].map(|index| chunk.get(index).copied().unwrap_or(0));
+            let bits = u32::from(a) << 16 | u32::from(b) << 8 | u32::from(c);
+            for index in 0..4_usize {
+                let six = usize::try_from(bits >> (18 - 6 * index) & 63).unwrap();
+                let character = if index <= chunk.len() {
+                    char::from(alphabet[six])
+                } else {
+                    '='
+                };
+                write!(encoded, "{character}").unwrap();
+            }
+        }
+        self.state().login = Some(format!("Basic {encoded}"));
+    }
+
+    pub(super) fn blobs(&self) -> usize {
+        self.state().blobs.len()
+    }
+
+    pub(super) fn manifest(&self, reference: &str) -> Option<Vec<u8>> {
+        self.state().manifests.get(reference).cloned()
+    }
+
+    pub(super) fn forget_manifests(&self) {
+        let mut state = self.state();
+        state.manifests.clear();
+        state.requests.clear();
+    }
+
+    /// Takes what was asked since the last time.
+    pub(super) fn requests(&self) -> Vec<String> {
+        std::mem::take(&mut self.state().requests)
+    }
+
+    pub(super) fn requests_that_send(&self) -> Vec<String> {
+        let mut requests = self.requests();
+        requests.retain(|request| !request.starts_with("GET") && !request.starts_with("HEAD"));
+        requests
+    }
+}
+
+impl State {
+    fn respond(&mut self, request: Request) -> Option<Response> {
+        self.requests
+            .push(format!("{} {}", request.method, request.path));
+        if self
+            .login
+            .as_ref()
+            .is_some_and(|login| *login != request.authorization)
+        {
+            let headers = "WWW-Authenticate: Basic realm=\"here\"\r\n";
+            return Some(Response::new(401, headers));
+        }
+        match self.special(&request) {
+            Some(Answer::Status(status, body, _)) => Some(Response {
+                body: body.into_bytes(),
+                ..Response::new(status, "")
+            }),
+            Some(Answer::Digest(digest)) => Some(Response::new(
+                200,
+                &format!("Docker-Content-Digest: {digest}\r\n"),
+            )),
+            Some(Answer::Hangup) => None,
+            None => Some(self.behave(request)),
+        }
+    }
+
+    fn special(&mut self, request: &Request) -> Option<Answer> {
+        let (_, _, answers) = self.answers.iter_mut().find(|(method, path, answers)| {
+            *method == request.method && request.path.contains(path) && !answers.is_empty()
+        })?;
+        let answer = answers.first()?.clone();
+        if !answer.stays() {
+            answers.remove(0);
+        }
+        Some(answer)
+    }
+
+    fn behave(&mut self, request: Request) -> Response {
+        let path = request.path.strip_prefix("/v2/team/app");
+        let last = request.path.rsplit('/').next().unwrap().to_owned();
+        match (request.method.as_str(), path) {
+            ("GET", None) => Response::new(200, ""),
+            ("POST", Some("/blobs/uploads/")) => {
+                Response::new(202, "Location: /v2/team/app/blobs/uploads/1?state=a\r\n")
+            }
+            ("PUT", Some("/blobs/uploads/1")) => {
+                let digest = layer::digest(&request.body);
+                let named = request.query.replace("%3A", ":");
+                assert_eq!(named, format!("state=a&digest={digest}"));
+                self.blobs.insert(digest, request.body);
+                Response::new(201, "Location: /there\r\n")
+            }
+            ("HEAD", Some(path)) if path.starts_with("/blobs/") => {
+                let status = if self.blobs.contains_key(&last) {
+                    200
+                } else {
+                    404
+                };
+                Response::new(status, "")
+            }
+            ("PUT", Some(path)) if path.starts_with("/manifests/") => {
+                let digest = layer::digest(&request.body);
+                self.manifests.insert(digest, request.body.clone());
+                self.manifests.insert(last, request.body);
+                // Without a location, as ECR.
+                Response::new(201, "")
+            }
+            (_, Some(path)) if path.starts_with("/manifests/") => match self.manifests.get(&last) {
+                Some(manifest) => Response {
+                    body: manifest.clone(),
+                    ..Response::new(
+                        200,
+                        &format!("Docker-Content-Digest: {}\r\n", layer::digest(manifest)),
+                    )
+                },
+                None => Response::error(404, "MANIFEST_UNKNOWN"),
+            },
+            _ => Response::error(405, "UNSUPPORTED"),
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, state: Arc<Mutex<State>>) {
+    let mut stream = BufReader::new(stream);
+    let Some(request) = read(&mut stream).await else {
+        return;
+    };
+    let is_head = request.method == "HEAD";
+    let Some(response) = state.lock().unwrap().respond(request) else {
+        return;
+    };
+    let head = format!(
+        "HTTP/1.1 {} -\r\nContent-Length: {}\r\nConnection: close\r\n{}\r\n",
+        response.status,
+        response.body.len(),
+        response.headers
+    );
+    let mut bytes = Bytes::from(head).to_vec();
+    if !is_head {
+        bytes.extend(response.body);
+    }
+    // The other side may have gone.
+    stream.write_all(&bytes).await.ok();
+    stream.shutdown().await.ok();
+}
+
+async fn read(stream: &mut BufReader<TcpStream>) -> Option<Request> {
+    let mut lines = Vec::new();
+    loop {
+        let mut line = String::new();
+        if stream.read_line(&mut line).await.ok()? == 0 {
+            return None;
+        }
+        if line == "\r\n" {
+            break;
+        }
+        lines.push(line.trim_end().to_owned());
+    }
+    let header = |name: &str| {
+        lines.iter().find_map(|line| {
+            let (found, value) = line.split_once(": ")?;
+            found.eq_ignore_ascii_case(name).then(|| value.to_owned())
+        })
+    };
+    let length = header("content-length").map_or(0, |length| length.parse().unwrap());
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await.ok()?;
+    let mut words = lines.first()?.split(' ');
+    let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());
+    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+    Some(Request {
+        method,
+        path: path.to_owned(),
+        query: query.to_owned(),
+        authorization: header("authorization").unwrap_or_default(),
+        body,
+    })
+}
