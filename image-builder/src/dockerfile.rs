@@ -66,7 +66,7 @@ pub struct Owner {
 }
 
 /// A port that the program listens on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ExposedPort {
     /// From 1.
     pub number: u16,
@@ -75,7 +75,7 @@ pub struct ExposedPort {
 }
 
 /// What may be behind the `/` in `EXPOSE`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Protocol {
     /// `tcp`
     #[default]

@@ -8,9 +8,28 @@ pub(super) struct Ignore {
 
 #[derive(Debug)]
 struct Pattern {
-    characters: Vec<char>,
+    steps: Vec<Step>,
     /// `!pattern`: what it matches is not ignored after all.
     keeps: bool,
+}
+
+/// What one part of a pattern takes of a path.
+#[derive(Debug)]
+enum Step {
+    /// This character.
+    Literal(char),
+    /// `?`: one character of a name.
+    Any,
+    /// `[a-z]`: one of these.
+    Class(Vec<char>),
+    /// `*`: any part of a name.
+    Name,
+    /// `**`: anything.
+    Anything,
+    /// The beginning of `**/`: what follows may be left out.
+    Perhaps,
+    /// The rest of `**/`: anything that ends with a `/`.
+    Folders,
 }
 
 impl Ignore {
@@ -29,8 +48,9 @@ impl Ignore {
                     .split('/')
                     .filter(|part| !part.is_empty() && *part != ".")
                     .collect();
+                let characters: Vec<char> = clean.join("/").chars().collect();
                 (!clean.is_empty()).then(|| Pattern {
-                    characters: clean.join("/").chars().collect(),
+                    steps: steps(&characters),
                     keeps,
                 })
             })
@@ -46,59 +66,108 @@ impl Ignore {
     /// Whether a path, relative to the context and with `/` between its parts, is left out. A folder's pattern covers all
     /// that is in it; the last pattern that matches decides.
     pub(super) fn excludes(&self, path: &str) -> bool {
-        let characters: Vec<char> = path.chars().collect();
-        let ends: Vec<usize> = characters
-            .iter()
-            .enumerate()
-            .filter(|(_, character)| **character == '/')
-            .map(|(index, _)| index)
-            .chain([characters.len()])
-            .collect();
         self.patterns
             .iter()
             .rev()
-            .find(|pattern| {
-                ends.iter()
-                    .any(|end| matches(&pattern.characters, &characters[..*end]))
-            })
+            .find(|pattern| pattern.covers(path))
             .is_some_and(|pattern| !pattern.keeps)
     }
 }
 
-/// `*` and `?` stay within one folder, `**` does not.
-fn matches(pattern: &[char], path: &[char]) -> bool {
-    match pattern {
-        [] => path.is_empty(),
-        ['*', '*', '/', rest @ ..] => {
-            matches(rest, path)
-                || (0..path.len())
-                    .filter(|index| path[*index] == '/')
-                    .any(|index| matches(rest, &path[index + 1..]))
-        }
-        ['*', '*', rest @ ..] => (0..=path.len()).any(|index| matches(rest, &path[index..])),
-        ['*', rest @ ..] => {
-            let end = path
-                .iter()
-                .position(|character| *character == '/')
-                .unwrap_or(path.len());
-            (0..=end).any(|index| matches(rest, &path[index..]))
-        }
-        ['?', rest @ ..] => matches!(path, [first, others @ ..]
-            if *first != '/' && matches(rest, others)),
-        ['[', rest @ ..] => match (class(rest), path) {
-            (Some((class, rest)), [first, others @ ..]) => {
-                *first != '/' && in_class(class, *first) && matches(rest, others)
+impl Pattern {
+    /// Whether it matches the path or a folder above it. All ways to match are followed at once, so that no pattern takes long.
+    fn covers(&self, path: &str) -> bool {
+        // Which steps may be next; one more than there are, for the end.
+        let mut next = vec![false; self.steps.len() + 1];
+        next[0] = true;
+        self.leave_out(&mut next);
+        for character in path.chars() {
+            if character == '/' && next[self.steps.len()] {
+                return true;
             }
-            (Some(_), []) => false,
-            (None, _) => literal('[', rest, path),
-        },
-        ['\\', escaped, rest @ ..] => literal(*escaped, rest, path),
-        [character, rest @ ..] => literal(*character, rest, path),
+            next = self.take(&next, character);
+            self.leave_out(&mut next);
+        }
+        next[self.steps.len()]
+    }
+
+    /// What may take nothing may be left out.
+    fn leave_out(&self, next: &mut [bool]) {
+        for (index, step) in self.steps.iter().enumerate() {
+            if next[index] {
+                match step {
+                    Step::Name | Step::Anything => next[index + 1] = true,
+                    Step::Perhaps => next[index + 1..=index + 2].fill(true),
+                    Step::Literal(_) | Step::Any | Step::Class(_) | Step::Folders => {}
+                }
+            }
+        }
+    }
+
+    fn take(&self, next: &[bool], character: char) -> Vec<bool> {
+        let in_name = character != '/';
+        let mut after = vec![false; next.len()];
+        for (index, step) in self.steps.iter().enumerate() {
+            if next[index] {
+                let (stays, goes_on) = match step {
+                    Step::Literal(literal) => (false, *literal == character),
+                    Step::Any => (false, in_name),
+                    Step::Class(class) => (false, in_name && in_class(class, character)),
+                    Step::Name => (in_name, false),
+                    Step::Anything => (true, false),
+                    Step::Perhaps => (false, false),
+                    Step::Folders => (true, character == '/'),
+                };
+                after[index] |= stays;
+                after[index + 1] |= goes_on;
+            }
+        }
+        after
     }
 }
 
-fn literal(character: char, rest: &[char], path: &[char]) -> bool {
-    matches!(path, [first, others @ ..] if *first == character && matches(rest, others))
+/// `*` and `?` stay within one folder, `**` does not.
+fn steps(pattern: &[char]) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let mut rest = pattern;
+    while let [first, others @ ..] = rest {
+        rest = match (first, others) {
+            ('*', ['*', '/', others @ ..]) => {
+                steps.extend([Step::Perhaps, Step::Folders]);
+                others
+            }
+            ('*', ['*', others @ ..]) => {
+                steps.push(Step::Anything);
+                others
+            }
+            ('*', others) => {
+                steps.push(Step::Name);
+                others
+            }
+            ('?', others) => {
+                steps.push(Step::Any);
+                others
+            }
+            ('[', others) => {
+                if let Some((class, others)) = class(others) {
+                    steps.push(Step::Class(class.to_vec()));
+                    others
+                } else {
+                    steps.push(Step::Literal('['));
+                    others
+                }
+            }
+            ('\\', [escaped, others @ ..]) => {
+                steps.push(Step::Literal(*escaped));
+                others
+            }
+            (character, others) => {
+                steps.push(Step::Literal(*character));
+                others
+            }
+        };
+    }
+    steps
 }
 
 /// What is between the brackets, and what follows them.
@@ -164,6 +233,15 @@ mod tests {
             ("# comment\n\n .env ", ".env", true),
             (".", "anything", false),
             ("./a", "a", true),
+            ("a/**/b", "a/b", true),
+            ("a/**/b", "a/x/y/b/c", true),
+            ("a/**/b", "a/xb", false),
+            ("**", "a", true),
+            ("a**b", "a/b", true),
+            ("a*b", "a/b", false),
+            ("*/*", "a", false),
+            ("[/]", "/", false),
+            ("a\\", "a\\", true),
         ];
         for (text, path, expected) in table {
             assert_eq!(
@@ -171,6 +249,16 @@ mod tests {
                 expected,
                 "{text:?} {path:?}"
             );
+        }
+    }
+
+    /// Tried one way after the other, these would take for ever, or more stack than there is.
+    #[test]
+    fn no_pattern_takes_long() {
+        let path = "a/".repeat(500);
+        let patterns = ["**/a/".repeat(200), "**a".repeat(200), "*".repeat(2_000)];
+        for pattern in patterns {
+            assert!(!Ignore::parse(&format!("{pattern}b")).excludes(&path));
         }
     }
 }

@@ -16,6 +16,7 @@ use serde_json::{Map, Value, json};
 
 use super::Architecture;
 use super::cache::LayerCache;
+use super::context::MAX_CONTENT;
 use super::elf::{self, ElfError};
 use super::layer::{self, Layer};
 use super::oci::BuiltImage;
@@ -287,6 +288,7 @@ impl Archive {
                 let is_file = entry.header().entry_type().is_file();
                 if is_file && path == wanted {
                     let mut content = Vec::new();
+                    let mut entry = entry.by_ref().take(MAX_CONTENT);
                     entry.read_to_end(&mut content).map_err(unreadable)?;
                     program = Some(content);
                 }

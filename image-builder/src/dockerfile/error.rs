@@ -104,6 +104,9 @@ pub enum Problem {
     /// `${…}` in a form that is not known.
     #[error("the substitution `{0}` cannot be done")]
     Substitution(String),
+    /// Variables made of variables.
+    #[error("with its variables replaced, the file is too long")]
+    TooLong,
     /// `${NAME:?message}` and NAME is not set.
     #[error("`{name}` is not set: {message}")]
     Required {
@@ -183,6 +186,7 @@ impl Problem {
             Self::Substitution(_) => {
                 "use `$NAME`, `${NAME}`, `${NAME:-default}` or `${NAME:+alternative}`".to_owned()
             }
+            Self::TooLong => "all values together may have a MiB: put what is longer into a file, and copy that".to_owned(),
             Self::Required { name, .. } => format!("give it a default: `ARG {name}=…`"),
             Self::MissingArgument(keyword) => format!("complete `{keyword}`, or remove it"),
             Self::NotAPair { keyword, .. } => {

@@ -2,7 +2,8 @@
 
 mod copy;
 
-use std::collections::BTreeMap;
+use std::cell::Cell;
+use std::collections::{BTreeMap, HashSet};
 
 use super::error::{DockerfileError, Problem, Undoable};
 use super::lines::{Instruction, Source};
@@ -12,6 +13,8 @@ use crate::Architecture;
 
 /// The name of the empty base. Docker reserves it.
 const SCRATCH: &str = "scratch";
+/// All that stands in the file, with its variables replaced: at most so many bytes. Registries take no larger configuration.
+const MAX_EXPANDED: usize = 1 << 20;
 
 pub(super) fn final_stage(
     source: &Source,
@@ -21,6 +24,7 @@ pub(super) fn final_stage(
         escape: source.escape,
         global: platform_arguments(architecture),
         stages: Vec::new(),
+        left: Cell::new(MAX_EXPANDED),
     };
     let last_from = source
         .instructions
@@ -74,6 +78,8 @@ struct File {
     global: BTreeMap<String, String>,
     /// The names of the stages so far, in small letters.
     stages: Vec<Option<String>>,
+    /// Bytes that variables may still become.
+    left: Cell<usize>,
 }
 
 impl File {
@@ -91,11 +97,17 @@ impl File {
         }
     }
 
+    fn expand(&self, word: &str, lookup: Lookup<'_>) -> Result<String, Problem> {
+        let left = self.left.get();
+        let expanded = words::expand(word, self.escape, left, lookup)?;
+        self.left.set(left - expanded.len());
+        Ok(expanded)
+    }
+
     fn global_argument(&mut self, arguments: &str) -> Result<(), Problem> {
         for word in words::quoted_words(arguments, self.escape) {
             if let Some((name, default)) = word.split_once('=') {
-                let value =
-                    words::expand(default, self.escape, &|name| self.global.get(name).cloned())?;
+                let value = self.expand(default, &|name| self.global.get(name).cloned())?;
                 self.global.insert(name.to_owned(), value);
             }
         }
@@ -174,7 +186,7 @@ impl<'a> Stage<'a> {
     fn start(&self, arguments: &str) -> Result<(), Problem> {
         let (base, _name) = from_parts(arguments)?;
         let global: Lookup<'_> = &|name| self.file.global.get(name).cloned();
-        let base = words::expand(&base, self.file.escape, global)?;
+        let base = self.file.expand(&base, global)?;
         if base == SCRATCH {
             Ok(())
         } else {
@@ -231,7 +243,7 @@ impl<'a> Stage<'a> {
     }
 
     fn expand(&self, word: &str) -> Result<String, Problem> {
-        words::expand(word, self.file.escape, &|name| self.lookup(name))
+        self.file.expand(word, &|name| self.lookup(name))
     }
 
     fn one_word(&self, keyword: &'static str, text: &str) -> Result<String, Problem> {
@@ -288,10 +300,12 @@ impl<'a> Stage<'a> {
         if text.is_empty() {
             return Err(Problem::MissingArgument("EXPOSE"));
         }
+        // A range may have all 65,535 of them.
+        let mut known: HashSet<_> = self.result.exposed_ports.iter().copied().collect();
         for word in text.split_whitespace() {
             let word = self.expand(word)?;
             for port in ports(&word).ok_or(Problem::Port(word))? {
-                if !self.result.exposed_ports.contains(&port) {
+                if known.insert(port) {
                     self.result.exposed_ports.push(port);
                 }
             }

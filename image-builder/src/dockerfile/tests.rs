@@ -129,7 +129,7 @@ fn words_are_read_as_docker_reads_them() {
     };
     for (word, expected) in table {
         assert_eq!(
-            words::expand(word, '\\', &lookup).as_deref(),
+            words::expand(word, '\\', 100, &lookup).as_deref(),
             Ok(expected),
             "{word}"
         );
@@ -183,6 +183,12 @@ fn errors() {
         within("ENV A=\"open"),
         within("ENV A=${B/c/d}"),
         within("ENV A=${B"),
+        within(&format!(
+            "ENV A={}{}",
+            "${B:-".repeat(50_000),
+            "}".repeat(50_000)
+        )),
+        within(&format!("ENV A=1234567890\n{}", "ENV A=$A$A\n".repeat(40))),
         within("ENV A=\"${B:?the version to serve}\""),
         within("ENV"),
         within("ENV A"),

@@ -2,6 +2,11 @@
 
 use super::error::Problem;
 
+/// Substitutions within substitutions, `${A:-${B:-…}}`: at most so many.
+const MAX_NESTING: usize = 32;
+/// A message shows so many characters of a word.
+const MAX_SHOWN: usize = 80;
+
 /// Finds the value of a variable; `None` when it is not set.
 pub(super) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
@@ -12,12 +17,19 @@ pub(super) fn json_array(text: &str) -> Option<Vec<String>> {
         .flatten()
 }
 
-/// Removes quotes and escapes and replaces variables.
-pub(super) fn expand(word: &str, escape: char, lookup: Lookup<'_>) -> Result<String, Problem> {
+/// Removes quotes and escapes and replaces variables. More than `limit` bytes are an error.
+pub(super) fn expand(
+    word: &str,
+    escape: char,
+    limit: usize,
+    lookup: Lookup<'_>,
+) -> Result<String, Problem> {
     let mut expansion = Expansion {
         rest: word,
         whole: word,
         escape,
+        limit,
+        nesting: 0,
         lookup,
     };
     expansion.until(None)
@@ -87,6 +99,9 @@ struct Expansion<'a> {
     rest: &'a str,
     whole: &'a str,
     escape: char,
+    /// Bytes.
+    limit: usize,
+    nesting: usize,
     lookup: Lookup<'a>,
 }
 
@@ -98,12 +113,28 @@ impl Expansion<'_> {
         character
     }
 
+    /// The word for a message: its beginning is enough to find it.
+    fn shown(&self) -> String {
+        match self.whole.char_indices().nth(MAX_SHOWN) {
+            Some((end, _)) => format!("{}…", &self.whole[..end]),
+            None => self.whole.to_owned(),
+        }
+    }
+
     fn open_quote(&self) -> Problem {
-        Problem::OpenQuote(self.whole.to_owned())
+        Problem::OpenQuote(self.shown())
     }
 
     fn bad_substitution(&self) -> Problem {
-        Problem::Substitution(self.whole.to_owned())
+        Problem::Substitution(self.shown())
+    }
+
+    /// Variables made of variables double in size with each line.
+    fn check(&self, result: &str) -> Result<(), Problem> {
+        if result.len() > self.limit {
+            return Err(Problem::TooLong);
+        }
+        Ok(())
     }
 
     /// Up to the end, or up to the `stop` that closes `${NAME:-…}`.
@@ -120,6 +151,7 @@ impl Expansion<'_> {
                 escape if escape == self.escape => result.extend(self.next()),
                 other => result.push(other),
             }
+            self.check(&result)?;
         }
         match stop {
             Some(_) => Err(self.bad_substitution()),
@@ -152,13 +184,20 @@ impl Expansion<'_> {
                 },
                 Some(other) => result.push(other),
             }
+            self.check(result)?;
         }
     }
 
     fn variable(&mut self) -> Result<String, Problem> {
         if self.rest.starts_with('{') {
             self.next();
-            return self.braced_variable();
+            self.nesting += 1;
+            if self.nesting > MAX_NESTING {
+                return Err(self.bad_substitution());
+            }
+            let value = self.braced_variable()?;
+            self.nesting -= 1;
+            return Ok(value);
         }
         let name = self.name();
         if name.is_empty() {
