@@ -7,7 +7,7 @@ SHELL := /bin/bash
 # tested so, too: one package alone would be built with other features, and nearly all of it once more.
 DEPLOYER := cargo run --quiet --locked --bin deployer --
 
-.PHONY: help up down status bootstrap build test bootstrap-tests check format clippy docs unit shipped lint-template e2e images chaos chaos-short bench bench-docs
+.PHONY: help up down status bootstrap build test bootstrap-tests check format clippy docs unit shipped lint-template e2e images chaos chaos-short hostile fuzz bench bench-docs
 
 help: ## Shows this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -63,6 +63,12 @@ chaos: ## Fifty times up, changed and down while requests are throttled, reset, 
 
 chaos-short:
 	CHAOS_ROUNDS=4 cargo test --locked --workspace --test chaos -- --nocapture
+
+hostile: ## Ten thousand idle connections and five minutes of random bytes against the service: `make unit` has a short form
+	HOSTILE_SECONDS=300 cargo test --locked --workspace --test hostile -- --nocapture
+
+fuzz: bootstrap-tests ## Dockerfiles, images and archives by chance: five minutes each, with a nightly compiler
+	scripts/fuzz
 
 # Arguments of the benchmark: see docs/performance.md.
 BENCH ?=

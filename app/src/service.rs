@@ -9,8 +9,8 @@ use std::task::{Context, Poll, ready};
 use http_body_util::Empty;
 use hyper::body::{Body, Bytes, Incoming};
 use pin_project_lite::pin_project;
-use warp::http::header::ACCEPT;
-use warp::http::{Request, Response};
+use warp::http::header::{ACCEPT, CONNECTION, HeaderValue, TRANSFER_ENCODING};
+use warp::http::{Request, Response, Uri};
 
 use crate::accept::{Format, negotiate};
 use crate::access::{AccessLog, Pending};
@@ -37,13 +37,22 @@ where
         let pending = self
             .access
             .pick(request.method(), request.uri(), self.client);
+        if request.uri().path_and_query().is_none() {
+            // `CONNECT host:80`: warp panics where a target has no path. This one is nobody's.
+            *request.uri_mut() = Uri::from_static("*");
+        }
         let accept = request.headers().get_all(ACCEPT).into_iter();
         match negotiate(accept.filter_map(|line| line.to_str().ok())) {
             // What a request prefers that says nothing.
             Format::Json => {}
             format @ Format::Text => drop(request.extensions_mut().insert(format)),
         }
+        // What one program takes for the end of the chunks may be none for another one in front: nothing that follows them is
+        // taken for a request. No client has to send any here.
+        let closes =
+            !request.body().is_end_stream() && request.headers().contains_key(TRANSFER_ENCODING);
         Answer {
+            closes,
             pending,
             // warp's filters are always ready. No route reads a body, and warp puts each into a box: an empty one needs
             // none. hyper sees that nobody reads, and reads on to the next request or closes.
@@ -55,6 +64,7 @@ where
 pin_project! {
     /// An answer that is being made, and is logged if its request was picked.
     pub(crate) struct Answer<F> {
+        closes: bool,
         pending: Option<Box<Pending>>,
         #[pin]
         future: F,
@@ -70,7 +80,13 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let answer = ready!(this.future.poll(context));
+        let mut answer = ready!(this.future.poll(context));
+        if *this.closes
+            && let Ok(answer) = &mut answer
+        {
+            let close = HeaderValue::from_static("close");
+            answer.headers_mut().insert(CONNECTION, close);
+        }
         if let (Some(pending), Ok(answer)) = (this.pending.take(), &answer) {
             let length = answer.body().size_hint().exact().unwrap_or_default();
             pending.answered(answer.status(), length);

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use crate::program::{Running, json_line};
+use crate::running::{Running, json_line};
 use crate::support::Connection;
 use serde_json::Value;
 

@@ -265,6 +265,18 @@ async fn the_absolute_form_of_the_target_is_understood() {
 }
 
 #[tokio::test]
+async fn a_target_without_a_path_is_nobodys() {
+    let server = Server::start().await;
+    for head in [
+        "CONNECT test:80 HTTP/1.1",
+        "GET test:80 HTTP/1.1",
+        "OPTIONS * HTTP/1.1",
+    ] {
+        assert_eq!(server.request(head).await.status, 404, "{head}");
+    }
+}
+
+#[tokio::test]
 async fn requests_that_are_no_http_are_refused() {
     let server = Server::start().await;
     let long_path = format!("GET /{} HTTP/1.1", "x".repeat(100_000));

@@ -7,4 +7,5 @@ mod http;
 mod metadata;
 mod page;
 mod program;
+mod running;
 mod support;
