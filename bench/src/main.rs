@@ -169,7 +169,7 @@ fn measure(runtime: &Runtime, setting: &Setting, parts: &[Part]) -> Result<Repor
         }
     }
     if is_wanted(Part::Up) {
-        tables.push(deploy::measure(setting, &app)?);
+        tables.push(deploy::measure(runtime, setting, &app)?);
     }
     if is_wanted(Part::Help) {
         tables.push(help::measure(setting)?);

@@ -52,8 +52,17 @@ pub(crate) async fn program(
     Ok(compiled.executable.path)
 }
 
+/// Where compressed layers are kept: beside the Dockerfile, so that a later run profits, as it does in a target folder.
+fn kept_layers(dockerfile: &Path) -> LayerCache {
+    LayerCache::in_folder(dockerfile.with_file_name("layers"))
+}
+
 /// Packs `app` in this folder as the Dockerfile says.
-pub(crate) fn pack(dockerfile: &Path, folder: &Path) -> Result<BuiltImage, Error> {
+pub(crate) fn pack(
+    dockerfile: &Path,
+    folder: &Path,
+    cache: &LayerCache,
+) -> Result<BuiltImage, Error> {
     let architecture = architecture()?;
     let text = std::fs::read_to_string(dockerfile).map_err(Error::at(dockerfile.display()))?;
     let stage = FinalStage::parse(&text, architecture)
@@ -63,8 +72,6 @@ pub(crate) fn pack(dockerfile: &Path, folder: &Path) -> Result<BuiltImage, Error
         path: folder.join("app"),
     };
     let provenance = Provenance::new(None, None).map_err(|error| failed("cannot pack", &error))?;
-    // Beside the Dockerfile, so that a later run profits, as it does in a target folder.
-    let cache = dockerfile.with_file_name("layers");
     let recipe = Recipe {
         stage: &stage,
         program: &program,
@@ -72,7 +79,7 @@ pub(crate) fn pack(dockerfile: &Path, folder: &Path) -> Result<BuiltImage, Error
         architecture,
         created: provenance.created,
         labels: &provenance.labels,
-        cache: &LayerCache::in_folder(cache),
+        cache,
     };
     oci::build(&recipe).map_err(|error| failed("cannot pack", &error))
 }
@@ -86,7 +93,7 @@ pub(crate) async fn pack_and_push(
     let (registry, name) = address
         .split_once('/')
         .ok_or_else(|| Error::Failed(format!("`{address}` is not HOST:PORT/NAME")))?;
-    let image = pack(dockerfile, folder)?;
+    let image = pack(dockerfile, folder, &kept_layers(dockerfile))?;
     let repository = Repository {
         registry: registry.to_owned(),
         name: name.to_owned(),

@@ -152,7 +152,7 @@ pub(crate) async fn random_bytes(address: SocketAddr, until: Instant, count: Arc
             }
         }
         let mut stream = TcpStream::connect(address).await.expect("it accepts");
-        for piece in message.chunks(random.random_range(1..=message.len())) {
+        for piece in message.chunks(random.random_range(1..=message.len().max(1))) {
             if stream.write_all(piece).await.is_err() {
                 break;
             }
