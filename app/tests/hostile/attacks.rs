@@ -13,13 +13,48 @@ use tokio::net::TcpStream;
 use crate::everything;
 use crate::support::Connection;
 
-/// Opened and left alone.
-pub(crate) async fn idle(address: SocketAddr, count: usize) -> Vec<Connection> {
-    let mut connections = Vec::new();
-    for _ in 0..count {
-        connections.push(Connection::open(address).await);
+/// Connections that say nothing.
+pub(crate) struct Idle {
+    address: SocketAddr,
+    streams: Vec<TcpStream>,
+}
+
+impl Idle {
+    pub(crate) async fn open(address: SocketAddr, count: usize) -> Self {
+        let mut streams = Vec::new();
+        for _ in 0..count {
+            streams.push(TcpStream::connect(address).await.expect("it accepts"));
+        }
+        Self { address, streams }
     }
-    connections
+
+    /// Replaces those that the server has had enough of, until the time is over.
+    pub(crate) async fn hold(mut self, until: Instant) -> Self {
+        loop {
+            for stream in &mut self.streams {
+                let is_open = matches!(stream.try_read(&mut [0]),
+                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock);
+                if !is_open {
+                    *stream = TcpStream::connect(self.address).await.expect("it accepts");
+                }
+            }
+            if Instant::now() > until {
+                return self;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    /// One in a thousand says something after all.
+    pub(crate) async fn ask(self) {
+        for mut stream in self.streams.into_iter().step_by(1_000) {
+            let request = b"GET /health HTTP/1.1\r\nHost: test\r\n\r\n";
+            stream.write_all(request).await.expect("it reads");
+            let mut answer = [0; 15];
+            stream.read_exact(&mut answer).await.expect("it answers");
+            assert_eq!(&answer, b"HTTP/1.1 200 OK");
+        }
+    }
 }
 
 /// Heads that arrive a byte at a time and never end.

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use attacks::Idle;
 use running::Running;
 use support::{Connection, within};
 use tokio::task::JoinSet;
@@ -42,12 +43,13 @@ async fn others_are_served_throughout() {
     let witness = tokio::spawn(witness(address, Arc::clone(&stop)));
     let memory = tokio::spawn(watch_memory(running.child.id(), Arc::clone(&stop)));
 
-    let idle = attacks::idle(address, IDLE).await;
+    let idle = Idle::open(address, IDLE).await;
     println!(
         "{IDLE} idle connections: {} KiB",
         resident(running.child.id())
     );
     let until = Instant::now() + seconds();
+    let idle = tokio::spawn(idle.hold(until));
     let mut attacks = JoinSet::new();
     attacks.spawn(attacks::slow_heads(address, 200, until));
     attacks.spawn(attacks::huge_heads(address, until));
@@ -63,12 +65,7 @@ async fn others_are_served_throughout() {
         attack.expect("the attack went as it should");
     }
     // Those that were there before are no worse off.
-    for mut connection in idle.into_iter().step_by(1_000) {
-        connection
-            .send("GET /health HTTP/1.1\r\nHost: test\r\n\r\n")
-            .await;
-        assert_eq!(connection.response(false).await.status, 200);
-    }
+    idle.await.expect("they are held").ask().await;
     stop.store(true, Ordering::Relaxed);
     let (answers, longest) = witness.await.expect("the witness is served");
     let peak = memory.await.expect("memory can be read");
