@@ -111,9 +111,10 @@ pub(crate) async fn huge_heads(address: SocketAddr, until: Instant) {
 /// Hundreds of requests in one piece: as many answers, in order.
 pub(crate) async fn pipelines(address: SocketAddr, until: Instant) {
     let count = 300;
-    let requests: String = (0..count)
+    let requests: Vec<String> = (0..count)
         .map(|number| format!("GET /now?nonce={number} HTTP/1.1\r\nHost: test\r\n\r\n"))
         .collect();
+    let requests = requests.concat();
     while Instant::now() < until {
         let mut connection = Connection::open(address).await;
         connection.send(&requests).await;

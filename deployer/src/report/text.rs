@@ -1,5 +1,8 @@
 //! Events in people's words: pure, shared by the reporters for people.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt::Write as _;
 
 use crate::commands::status::{ABSENT, Status};
@@ -522,109 +525,5 @@ pub(super) fn size(bytes: u64) -> String {
         0..1_000 => format!("{bytes} B"),
         1_000..1_000_000 => format!("{:.1} kB", number / 1e3),
         _ => format!("{:.1} MB", number / 1e6),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::event::{Phase, Timing};
-
-    fn check() -> Checked {
-        Checked {
-            verdict: checker::Verdict::Ok,
-            cause: None,
-            offset_ms: Some(-0.34),
-            uncertainty_ms: Some(0.81),
-            instances: 2,
-            version: Some("0.1.0+3f2a9c0b1d2e".to_owned()),
-            requests: 9,
-        }
-    }
-
-    #[test]
-    fn durations_and_sizes() {
-        assert_eq!(duration(0.04), "0.0 s");
-        assert_eq!(duration(59.9), "59.9 s");
-        assert_eq!(duration(125.2), "2 min 05 s");
-        assert_eq!(whole_duration(59.9), "59 s");
-        assert_eq!(whole_duration(125.9), "2 min 05 s");
-        assert_eq!(size(12), "12 B");
-        assert_eq!(size(686_912), "686.9 kB");
-        assert_eq!(size(1_859_392), "1.9 MB");
-    }
-
-    #[test]
-    fn the_summary() {
-        let task = |id: &str, zone: &str| Task {
-            id: id.to_owned(),
-            status: "RUNNING".to_owned(),
-            zone: Some(zone.to_owned()),
-            task_definition: "arn".to_owned(),
-            image: None,
-        };
-        let summary = Summary {
-            changed: true,
-            url: "http://clock.alb.localhost:4566/now".to_owned(),
-            image: "localhost:4566/clock@sha256:3f2a".to_owned(),
-            version: Some("0.1.0+3f2a9c0b1d2e".to_owned()),
-            tasks: vec![
-                task("0123456789", "us-east-1a"),
-                task("abcdef0123", "us-east-1b"),
-            ],
-            check: check(),
-            probe: None,
-            cost_per_hour: Some(0.067_185),
-            take_down: "deployer down --local".to_owned(),
-            timings: vec![
-                Timing {
-                    phase: Phase::Emulator,
-                    seconds: 2.04,
-                },
-                Timing {
-                    phase: Phase::Image,
-                    seconds: 71.0,
-                },
-            ],
-            seconds: 75.0,
-        };
-        insta::assert_snapshot!(super::summary(&summary), @r"
-        The service is up.
-          url       http://clock.alb.localhost:4566/now
-          version   0.1.0+3f2a9c0b1d2e
-          image     localhost:4566/clock@sha256:3f2a
-          tasks     2: 01234567 in us-east-1a, abcdef01 in us-east-1b
-          check     OK, offset -0.3 ms ± 0.8 ms, 2 instances
-          time      1 min 15 s: emulator 2.0 s, image 1 min 11 s
-          cost      about $0.07 an hour, $49 a month, without traffic
-          take down deployer down --local
-        ");
-    }
-
-    #[test]
-    fn a_service() {
-        use crate::testing::answer::{rolled_out, rolling_out, went_back};
-        let ours = crate::testing::service_names().task_definition;
-        let lines = [rolled_out(), rolling_out(1), went_back()]
-            .map(|found| service(&found.unwrap(), Some(&ours)));
-        insta::assert_snapshot!(lines.join("\n"), @"
-        2 desired, 2 running
-        2 desired, 3 running, 1 pending; deployments: new 1 of 2 running, 1 pending; old 2 of 2 running (IN_PROGRESS)
-        2 desired, 2 running; deployments: old 2 of 2 running; new 0 of 2 running, 2 failed (FAILED)
-        ");
-    }
-
-    #[test]
-    fn a_failure() {
-        let failure = Failure::preflight("`app` does not compile")
-            .because("1 error")
-            .with_evidence(["error[E0425]: cannot find value".to_owned()])
-            .hint("mend it");
-        insta::assert_snapshot!(super::failure(&failure), @r"
-        error: `app` does not compile
-          because: 1 error
-          | error[E0425]: cannot find value
-          hint: mend it
-        ");
     }
 }

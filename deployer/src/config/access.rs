@@ -1,0 +1,122 @@
+//! How to reach AWS, or the emulator.
+
+use url::Url;
+
+use super::{given, usage};
+use crate::cli::Shared;
+use crate::engine::Pace;
+use crate::error::{Failure, FailureKind};
+use crate::names::HostPort;
+
+/// Region that the emulator is used with: the one in which it looks for load balancers.
+const LOCAL_REGION: &str = "us-east-1";
+/// Where the emulator listens unless told otherwise.
+const LOCAL_ENDPOINT: &str = "http://127.0.0.1:4566";
+
+/// How to reach AWS, or what stands in for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    /// The emulator on this machine, or AWS (or whatever `endpoint_url` names)?
+    pub local: bool,
+    /// Region; absent: what the profile says.
+    pub region: Option<String>,
+    /// Profile of the AWS configuration files.
+    pub profile: Option<String>,
+    /// Where AWS calls go, if not to AWS.
+    pub endpoint_url: Option<Url>,
+    /// Where images go, if not to the address that ECR gives.
+    pub registry: Option<HostPort>,
+    /// Where the check connects, if not where the public name points.
+    pub connect_to: Option<HostPort>,
+    /// How often to look.
+    pub pace: Pace,
+}
+
+impl Access {
+    /// Would the same command without `--endpoint-url` go to the same place?
+    pub fn is_usual_endpoint(&self) -> bool {
+        let usual = self
+            .local
+            .then_some(LOCAL_ENDPOINT)
+            .map(|url| format!("{url}/"));
+        self.endpoint_url.as_ref().map(Url::as_str) == usual.as_deref()
+    }
+}
+
+/// Resolves it.
+pub(super) fn access(
+    shared: &Shared,
+    file_region: Option<String>,
+    file_profile: Option<String>,
+) -> Result<Access, Failure> {
+    let address = |setting: &Option<String>| {
+        given(setting.as_ref())
+            .map(str::parse::<HostPort>)
+            .transpose()
+            .map_err(usage)
+    };
+    let registry = address(&shared.registry)?;
+    let connect_to = address(&shared.connect_to)?;
+    let endpoint = given(shared.endpoint_url.as_ref())
+        .or(shared.local.then_some(LOCAL_ENDPOINT))
+        .map(endpoint)
+        .transpose()?;
+    if !shared.local {
+        return Ok(Access {
+            local: false,
+            region: given(shared.region.as_ref())
+                .or(given(shared.default_region.as_ref()))
+                .map(str::to_owned)
+                .or(file_region),
+            profile: given(shared.profile.as_ref())
+                .map(str::to_owned)
+                .or(file_profile),
+            endpoint_url: endpoint,
+            registry,
+            connect_to,
+            pace: Pace::REMOTE,
+        });
+    }
+    let endpoint = endpoint.ok_or_else(|| Failure::new(FailureKind::Unexpected, "no endpoint"))?;
+    let host = endpoint.host_str().unwrap_or_default();
+    let is_loopback = host == "localhost"
+        || host
+            .trim_matches(['[', ']'])
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback());
+    if endpoint.scheme() != "http" || !is_loopback {
+        return Err(Failure::new(
+            FailureKind::Usage,
+            format!("`--local` means this machine, but the endpoint is {endpoint}"),
+        )
+        .hint("use `http://127.0.0.1:PORT`, or leave out `--local`"));
+    }
+    let port = endpoint.port_or_known_default().unwrap_or(80);
+    let here = |host: &str| HostPort {
+        host: host.to_owned(),
+        port,
+    };
+    Ok(Access {
+        local: true,
+        region: Some(LOCAL_REGION.to_owned()),
+        profile: None,
+        // Docker takes `localhost` for a registry that needs no TLS.
+        registry: registry.or_else(|| Some(here("localhost"))),
+        connect_to: connect_to.or_else(|| Some(here(host.trim_matches(['[', ']'])))),
+        endpoint_url: Some(endpoint),
+        pace: Pace::LOCAL,
+    })
+}
+
+fn endpoint(text: &str) -> Result<Url, Failure> {
+    let url = Url::parse(text)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
+    url.ok_or_else(|| {
+        Failure::new(
+            FailureKind::Usage,
+            format!("`{text}` is not an address for `--endpoint-url`"),
+        )
+        .hint("it looks like `http://127.0.0.1:4566`")
+    })
+}

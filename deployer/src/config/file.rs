@@ -1,0 +1,97 @@
+//! What `deployer.toml` says, as it stands there.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::cli::Builder;
+use crate::error::Failure;
+use crate::names::StackName;
+
+/// `deployer.toml`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    pub(super) stack: Option<StackName>,
+    pub(super) template: Option<PathBuf>,
+    pub(super) region: Option<String>,
+    pub(super) profile: Option<String>,
+    #[serde(default)]
+    pub(super) image: ImageFile,
+    #[serde(default)]
+    pub(super) service: ServiceFile,
+    #[serde(default)]
+    pub(super) check: CheckFile,
+    #[serde(default)]
+    pub(super) parameters: BTreeMap<String, Scalar>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ImageFile {
+    pub(super) package: Option<String>,
+    pub(super) binary: Option<String>,
+    pub(super) dockerfile: Option<PathBuf>,
+    pub(super) builder: Option<Builder>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ServiceFile {
+    pub(super) port: Option<u16>,
+    pub(super) tasks: Option<u32>,
+    pub(super) cpu: Option<u32>,
+    pub(super) memory: Option<u32>,
+    pub(super) architecture: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CheckFile {
+    pub(super) max_skew: Option<String>,
+}
+
+/// A value of a template parameter: whatever TOML type reads most naturally.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Scalar {
+    Text(String),
+    Number(i64),
+    Truth(bool),
+}
+
+impl Scalar {
+    pub(super) fn into_text(self) -> String {
+        match self {
+            Self::Text(text) => text,
+            Self::Number(number) => number.to_string(),
+            Self::Truth(truth) => truth.to_string(),
+        }
+    }
+}
+
+/// Reads and parses the configuration file.
+pub fn read(path: &Path) -> Result<File, Failure> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let hint = if error.kind() == std::io::ErrorKind::NotFound {
+            "run this in the folder that holds `deployer.toml`, or name it with `--config FILE`"
+        } else {
+            "it has to be a readable text file"
+        };
+        Failure::preflight(format!("cannot read `{shown}`"))
+            .because(error)
+            .hint(hint)
+    })?;
+    parse(&text).map_err(|error| {
+        Failure::preflight(format!("`{shown}` is not valid"))
+            .because(error.to_string().trim_end())
+            .hint("`docs/configuration.md` lists every setting")
+    })
+}
+
+/// Parses the text of a configuration file.
+pub fn parse(text: &str) -> Result<File, toml::de::Error> {
+    toml::from_str(text)
+}

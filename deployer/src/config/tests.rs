@@ -1,0 +1,220 @@
+use super::*;
+use crate::cli::Making;
+use crate::engine::Pace;
+
+const MINIMAL: &str = "stack = \"clock\"\n";
+
+fn shared() -> Shared {
+    Shared {
+        timeout: "30m".to_owned(),
+        ..Shared::default()
+    }
+}
+
+fn sizes() -> Sizes {
+    Sizes {
+        making: Making {
+            architecture: Some("X86_64".to_owned()),
+            builder: None,
+        },
+        ..Sizes::default()
+    }
+}
+
+fn resolved(shared: &Shared, sizes: &Sizes, text: &str) -> Result<Config, Failure> {
+    let file = parse(text).unwrap();
+    let root = Path::new("/project");
+    resolve(shared, sizes, &Manner::default(), file, root)
+}
+
+#[test]
+fn defaults() {
+    let config = resolved(&shared(), &sizes(), MINIMAL).unwrap();
+    assert_eq!(config.template, Path::new("/project/infra/service.yaml"));
+    assert_eq!(config.image.dockerfile, Path::new("/project/Dockerfile"));
+    assert_eq!(config.image.binary, "app");
+    assert_eq!(config.parameters["DesiredCount"], "2");
+    assert_eq!(config.parameters["ContainerPort"], "8080");
+    assert_eq!(config.parameters["CpuArchitecture"], "X86_64");
+    assert_eq!(config.access.endpoint_url, None);
+    assert_eq!(config.access.pace, Pace::REMOTE);
+    assert_eq!(config.timeout, Duration::from_mins(30));
+}
+
+#[test]
+fn flags_override_the_file() {
+    let text = "stack = \"clock\"\nregion = \"eu-west-1\"\nprofile = \"p\"\n[service]\ntasks = 3\ncpu = 512\nmemory = 1024\n";
+    let from_file = resolved(&shared(), &self::sizes(), text).unwrap();
+    assert_eq!(from_file.access.region.as_deref(), Some("eu-west-1"));
+    assert_eq!(from_file.parameters["DesiredCount"], "3");
+    let flags = Shared {
+        region: Some("eu-north-1".to_owned()),
+        stack: Some("other".to_owned()),
+        ..shared()
+    };
+    let sizes = Sizes {
+        tasks: Some(4),
+        ..self::sizes()
+    };
+    let from_flags = resolved(&flags, &sizes, text).unwrap();
+    assert_eq!(from_flags.access.region.as_deref(), Some("eu-north-1"));
+    assert_eq!(from_flags.stack.as_str(), "other");
+    assert_eq!(from_flags.parameters["DesiredCount"], "4");
+    assert_eq!(from_flags.parameters["Cpu"], "512");
+}
+
+#[test]
+fn local_presets_four_settings_and_each_can_be_overridden() {
+    let local = Shared {
+        local: true,
+        region: Some("eu-west-1".to_owned()),
+        ..shared()
+    };
+    let access = resolved(&local, &sizes(), MINIMAL).unwrap().access;
+    assert_eq!(
+        access.endpoint_url.unwrap().as_str(),
+        "http://127.0.0.1:4566/"
+    );
+    assert_eq!(access.registry.unwrap().to_string(), "localhost:4566");
+    assert_eq!(access.connect_to.unwrap().to_string(), "127.0.0.1:4566");
+    assert_eq!(access.region.as_deref(), Some("us-east-1"));
+
+    let moved = Shared {
+        endpoint_url: Some("http://127.0.0.1:4999".to_owned()),
+        connect_to: Some("127.0.0.1:80".to_owned()),
+        ..local
+    };
+    let access = resolved(&moved, &sizes(), MINIMAL).unwrap().access;
+    assert_eq!(access.registry.unwrap().to_string(), "localhost:4999");
+    assert_eq!(access.connect_to.unwrap().to_string(), "127.0.0.1:80");
+}
+
+#[test]
+fn local_stays_on_this_machine() {
+    for elsewhere in ["http://example.com:4566", "https://127.0.0.1:4566"] {
+        let shared = Shared {
+            local: true,
+            endpoint_url: Some(elsewhere.to_owned()),
+            ..shared()
+        };
+        let failure = resolved(&shared, &sizes(), MINIMAL).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Usage, "{elsewhere}");
+    }
+}
+
+#[test]
+fn only_pairs_that_fargate_offers() {
+    for (cpu, memory, offered) in [
+        (256, 512, true),
+        (256, 1024, true),
+        (256, 1536, false),
+        (256, 2048, true),
+        (256, 4096, false),
+        (512, 512, false),
+        (512, 3072, true),
+        (1024, 512, false),
+        (1024, 2048, true),
+        (1024, 2500, false),
+        (4096, 30720, true),
+        (300, 512, false),
+    ] {
+        assert_eq!(fargate_pair(cpu, memory).is_ok(), offered, "{cpu} {memory}");
+    }
+}
+
+#[test]
+fn empty_variables_are_none() {
+    let empty = || Some(String::new());
+    let shared = Shared {
+        region: empty(),
+        profile: empty(),
+        endpoint_url: empty(),
+        stack: empty(),
+        registry: empty(),
+        ..shared()
+    };
+    let text = "stack = \"clock\"\nregion = \"eu-west-1\"\n";
+    let config = resolved(&shared, &sizes(), text).unwrap();
+    assert_eq!(config.access.region.as_deref(), Some("eu-west-1"));
+    assert_eq!(config.access.profile, None);
+    assert_eq!(config.access.endpoint_url, None);
+}
+
+#[test]
+fn local_refuses_what_the_emulator_cannot_do() {
+    let local = Shared {
+        local: true,
+        ..shared()
+    };
+    for text in ["[service]\ntasks = 3\n", "[service]\nport = 9000\n"] {
+        let text = format!("{MINIMAL}{text}");
+        let remote = resolved(&shared(), &sizes(), &text).unwrap();
+        assert_eq!(remote.fits_the_emulator(), Ok(()));
+        let local = resolved(&local, &sizes(), &text).unwrap();
+        assert_eq!(
+            local.fits_the_emulator().unwrap_err().kind,
+            FailureKind::Preflight
+        );
+    }
+}
+
+#[test]
+fn mistakes_are_named() {
+    let unknown = parse("stack = \"clock\"\n[service]\ntask = 2\n")
+        .unwrap_err()
+        .to_string();
+    assert!(unknown.contains("unknown field `task`"), "{unknown}");
+    assert!(unknown.contains("line 3"), "{unknown}");
+    let failure = resolved(&shared(), &sizes(), "").unwrap_err();
+    assert_eq!(failure.message, "no stack name is set");
+    let failure = resolved(
+        &shared(),
+        &sizes(),
+        "stack = \"clock\"\n[service]\ntasks = 1\n",
+    )
+    .unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Preflight);
+    let failure = resolved(
+        &shared(),
+        &sizes(),
+        "stack = \"clock\"\n[parameters]\nImageUri = \"x\"\n",
+    )
+    .unwrap_err();
+    assert!(failure.message.contains("ImageUri"));
+    let bad = Shared {
+        timeout: "soon".to_owned(),
+        ..shared()
+    };
+    assert_eq!(
+        resolved(&bad, &sizes(), MINIMAL).unwrap_err().kind,
+        FailureKind::Usage
+    );
+}
+
+#[test]
+fn our_own_files_fit_together() {
+    let template = include_str!("../../../infra/service.yaml");
+    let parameters = template.split("\nConditions:").next().unwrap();
+    let config = resolved(&shared(), &sizes(), include_str!("../../../deployer.toml")).unwrap();
+    for name in config
+        .parameters
+        .keys()
+        .map(String::as_str)
+        .chain(["ImageUri"])
+    {
+        assert!(
+            parameters.contains(&format!("\n  {name}:\n")),
+            "{name} is not in the template"
+        );
+    }
+    assert!(template.len() <= 51_200);
+}
+
+#[test]
+fn template_parameters_of_every_type_become_text() {
+    let text = "stack = \"clock\"\n[parameters]\nLogRetentionDays = 14\nVpcCidr = \"10.1.0.0/24\"\nFlag = true\n";
+    let config = resolved(&shared(), &sizes(), text).unwrap();
+    assert_eq!(config.parameters["LogRetentionDays"], "14");
+    assert_eq!(config.parameters["VpcCidr"], "10.1.0.0/24");
+    assert_eq!(config.parameters["Flag"], "true");
+}
