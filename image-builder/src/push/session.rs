@@ -1,5 +1,6 @@
 //! The talk with one repository: what each request is, who we are in it, and when it is tried again.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -28,8 +29,8 @@ pub(super) struct Session<'a> {
     /// Asks for manifests.
     asking: Client,
     /// Does all the rest. The client asks an open registry before each request how to log in; this one only knows who we are once
-    /// the registry wants to know.
-    sending: Client,
+    /// the registry wants to know. Made when it is needed: each client reads the certificates of this machine.
+    sending: Arc<OnceLock<Client>>,
     auth: RegistryAuth,
     /// The registry wants to know who we are, and has been told.
     authorised: OnceCell<()>,
@@ -48,35 +49,19 @@ impl<'a> Session<'a> {
             gives_up_on_nobody: is_local,
             ..retry
         };
-        let client = || {
-            let protocol = if is_local {
-                ClientProtocol::HttpsExcept(vec![repository.registry.clone()])
-            } else {
-                ClientProtocol::Https
-            };
-            let config = ClientConfig {
-                protocol,
-                // The other way sends parts of 4 MiB, and ECR wants larger ones.
-                use_monolithic_push: true,
-                connect_timeout: Some(CONNECT_TIMEOUT),
-                // It would count from the beginning of a request, and a large layer takes its time: see `patience`.
-                read_timeout: None,
-                ..ClientConfig::default()
-            };
-            Client::try_from(config).map_err(|error| PushError::new(repository, &error))
-        };
-        let asking = client()?;
+        let asking =
+            client(repository, is_local).map_err(|error| PushError::new(repository, &error))?;
         let (sending, auth) = match &repository.credentials {
-            Credentials::Anonymous => (client()?, RegistryAuth::Anonymous),
+            Credentials::Anonymous => (OnceLock::new(), RegistryAuth::Anonymous),
             Credentials::Basic { user, password } => {
                 let auth = RegistryAuth::Basic(user.clone(), password.clone());
                 // Whoever has a password is asked for it.
-                (asking.clone(), auth)
+                (OnceLock::from(asking.clone()), auth)
             }
         };
         Ok(Self {
             asking,
-            sending,
+            sending: Arc::new(sending),
             auth,
             authorised: OnceCell::new(),
             repository,
@@ -88,7 +73,7 @@ impl<'a> Session<'a> {
     pub(super) fn with(&self, retry: Retry) -> Session<'a> {
         Session {
             asking: self.asking.clone(),
-            sending: self.sending.clone(),
+            sending: Arc::clone(&self.sending),
             auth: self.auth.clone(),
             authorised: OnceCell::new(),
             repository: self.repository,
@@ -97,6 +82,14 @@ impl<'a> Session<'a> {
                 ..retry
             },
         }
+    }
+
+    fn sending(&self) -> &Client {
+        self.sending.get_or_init(|| {
+            // The other one does the same, and asks more often.
+            client(self.repository, self.retry.gives_up_on_nobody)
+                .unwrap_or_else(|_| self.asking.clone())
+        })
     }
 
     pub(super) fn error(&self, error: &OciDistributionError) -> PushError {
@@ -137,7 +130,7 @@ impl<'a> Session<'a> {
         let authorise = || async {
             let registry = &self.repository.registry;
             let auth = &self.auth;
-            self.sending.store_auth_if_needed(registry, auth).await;
+            self.sending().store_auth_if_needed(registry, auth).await;
         };
         self.authorised.get_or_init(authorise).await;
     }
@@ -147,7 +140,7 @@ impl<'a> Session<'a> {
         if self.repository.credentials != Credentials::Anonymous {
             let reference = self.by_tag("latest");
             let login = self
-                .sending
+                .sending()
                 .auth(&reference, &self.auth, RegistryOperation::Push);
             patiently(Movement::default(), login).await.ok();
         }
@@ -180,7 +173,7 @@ impl<'a> Session<'a> {
 
     async fn is_there(&self, blob: Blob<'_>) -> Result<bool, PushError> {
         let reference = self.by_digest(blob.digest);
-        self.run(|| self.sending.blob_exists(&reference, blob.digest))
+        self.run(|| self.sending().blob_exists(&reference, blob.digest))
             .await
             .map_err(|error| self.error(&error))
     }
@@ -195,7 +188,7 @@ impl<'a> Session<'a> {
         let request = || {
             let (movement, chunks) = progress.attempt(blob.content.clone());
             let request =
-                self.sending
+                self.sending()
                     .push_blob_stream(&reference, chunks, blob.digest, Some(size));
             patiently(movement, request)
         };
@@ -209,8 +202,11 @@ impl<'a> Session<'a> {
         let media_type = http::HeaderValue::from_str(&document.media_type)
             .map_err(|error| OciDistributionError::GenericError(Some(error.to_string())))?;
         let request = || {
-            self.sending
-                .push_manifest_raw(&reference, document.content.clone(), media_type.clone())
+            self.sending().push_manifest_raw(
+                &reference,
+                document.content.clone(),
+                media_type.clone(),
+            )
         };
         self.run(request).await.map(drop)
     }
@@ -235,4 +231,21 @@ impl<'a> Session<'a> {
         }
         Err(self.error(&error))
     }
+}
+
+fn client(repository: &Repository, is_local: bool) -> Answer<Client> {
+    let protocol = if is_local {
+        ClientProtocol::HttpsExcept(vec![repository.registry.clone()])
+    } else {
+        ClientProtocol::Https
+    };
+    Client::try_from(ClientConfig {
+        protocol,
+        // The other way sends parts of 4 MiB, and ECR wants larger ones.
+        use_monolithic_push: true,
+        connect_timeout: Some(CONNECT_TIMEOUT),
+        // It would count from the beginning of a request, and a large layer takes its time: see `patience`.
+        read_timeout: None,
+        ..ClientConfig::default()
+    })
 }
