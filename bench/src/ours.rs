@@ -52,9 +52,9 @@ pub(crate) async fn program(
     Ok(compiled.executable.path)
 }
 
-/// Where compressed layers are kept: beside the Dockerfile, so that a later run profits, as it does in a target folder.
-fn kept_layers(dockerfile: &Path) -> LayerCache {
-    LayerCache::in_folder(dockerfile.with_file_name("layers"))
+/// Where compressed layers are kept: beside the folder, so that a later run profits, as it does in a target folder.
+fn kept_layers(folder: &Path) -> LayerCache {
+    LayerCache::in_folder(folder.with_file_name("layers"))
 }
 
 /// Packs `app` in this folder as the Dockerfile says.
@@ -93,7 +93,7 @@ pub(crate) async fn pack_and_push(
     let (registry, name) = address
         .split_once('/')
         .ok_or_else(|| Error::Failed(format!("`{address}` is not HOST:PORT/NAME")))?;
-    let image = pack(dockerfile, folder, &kept_layers(dockerfile))?;
+    let image = pack(dockerfile, folder, &kept_layers(folder))?;
     let repository = Repository {
         registry: registry.to_owned(),
         name: name.to_owned(),

@@ -109,34 +109,19 @@ pub(super) fn pack(entries: &Entries, cache: &LayerCache) -> Result<Layer, PackE
     })
 }
 
-/// The layer of an archive, which is written as often as it is needed.
-///
-/// An archive of usual size is compressed in one go, by a library that is faster and better at that than one that compresses a
-/// stream; a larger one never is in memory as a whole. Which of the two it is depends on the content alone, and so the digest does.
+/// The layer of an archive, which is written as often as it is needed: once to know it, and once more to compress it, unless the
+/// same archive was compressed before.
 pub(super) fn layer_of(
     cache: &LayerCache,
     write: impl Fn(&mut dyn Write) -> Result<(), PackError>,
 ) -> Result<Layer, PackError> {
-    let mut archive = Hashing::new(Buffer::default());
+    let mut archive = Hashing::new(io::sink());
     write(&mut archive)?;
     let (diff_id, uncompressed_size) = (archive.diff_id(), archive.size);
     let content = if let Some(content) = cache.find(&diff_id) {
         content
     } else {
-        let content = if let Some(archive) = archive.inner.content {
-            compress(&archive)?
-        } else {
-            let gzip = GzBuilder::new()
-                .mtime(0)
-                .operating_system(GZIP_SYSTEM)
-                .write(Vec::new(), Compression::new(LEVEL.cast_unsigned()));
-            let mut again = Hashing::new(gzip);
-            write(&mut again)?;
-            if again.diff_id() != diff_id {
-                return Err(PackError::Unsteady);
-            }
-            again.inner.finish().map_err(PackError::Write)?.into()
-        };
+        let content = compressed(&diff_id, uncompressed_size, write)?;
         cache.keep(&diff_id, &content);
         content
     };
@@ -147,6 +132,35 @@ pub(super) fn layer_of(
         diff_id,
         uncompressed_size,
     })
+}
+
+/// An archive of usual size is compressed in one go, by a library that is faster and better at that than one that compresses a
+/// stream; a larger one never is in memory as a whole. Which of the two it is depends on the content alone, and so the digest does.
+fn compressed(
+    diff_id: &str,
+    size: u64,
+    write: impl Fn(&mut dyn Write) -> Result<(), PackError>,
+) -> Result<Bytes, PackError> {
+    let as_before = |found: String| (found == diff_id).then_some(()).ok_or(PackError::Unsteady);
+    match usize::try_from(size) {
+        Ok(size) if size <= MAX_BUFFER => {
+            let mut archive = Hashing::new(Vec::with_capacity(size));
+            write(&mut archive)?;
+            as_before(archive.diff_id())?;
+            compress(&archive.inner)
+        }
+        Ok(_) | Err(_) => {
+            let gzip = GzBuilder::new()
+                .mtime(0)
+                .operating_system(GZIP_SYSTEM)
+                .write(Vec::new(), Compression::new(LEVEL.cast_unsigned()));
+            let mut archive = Hashing::new(gzip);
+            write(&mut archive)?;
+            as_before(archive.diff_id())?;
+            let content = archive.inner.finish().map_err(PackError::Write)?;
+            Ok(content.into())
+        }
+    }
 }
 
 /// Compresses an archive that is in memory.
@@ -160,35 +174,6 @@ fn compress(archive: &[u8]) -> Result<Bytes, PackError> {
         .map_err(|error| failed(error.to_string()))?;
     content.truncate(size);
     Ok(content.into())
-}
-
-/// What is written, as long as it is not too much for the memory.
-struct Buffer {
-    content: Option<Vec<u8>>,
-}
-
-impl Default for Buffer {
-    fn default() -> Self {
-        Self {
-            content: Some(Vec::new()),
-        }
-    }
-}
-
-impl Write for Buffer {
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        if let Some(content) = &mut self.content {
-            content.extend_from_slice(buffer);
-            if content.len() > MAX_BUFFER {
-                self.content = None;
-            }
-        }
-        Ok(buffer.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 fn append(

@@ -6,6 +6,7 @@
 
 mod attach;
 mod error;
+mod glance;
 mod patience;
 mod progress;
 mod retry;
@@ -94,6 +95,17 @@ pub enum Outcome {
 }
 
 impl PushedImage {
+    fn already_there(image: &BuiltImage) -> Self {
+        Self {
+            digest: image.digest().to_owned(),
+            outcome: Outcome::AlreadyThere,
+            bytes_sent: 0,
+            blobs_sent: 0,
+            blobs_present: blobs(image).len(),
+            bill: BillOutcome::Untouched,
+        }
+    }
+
     /// The digest of its manifest, `sha256:…`.
     pub fn digest(&self) -> &str {
         &self.digest
@@ -132,6 +144,9 @@ pub async fn push(
     tag: &str,
     on_progress: OnProgress,
 ) -> Result<PushedImage, PushError> {
+    if glance::has_image(repository, image.digest()).await {
+        return Ok(PushedImage::already_there(image));
+    }
     Box::pin(push_with(
         image,
         repository,
@@ -161,18 +176,9 @@ async fn push_at_once(
     retry: Retry,
 ) -> Result<PushedImage, PushError> {
     let session = Session::open(repository, retry)?;
-    let digest = image.digest();
     let blobs = blobs(image);
-    let pushed = PushedImage {
-        digest: digest.to_owned(),
-        outcome: Outcome::AlreadyThere,
-        bytes_sent: 0,
-        blobs_sent: 0,
-        blobs_present: blobs.len(),
-        bill: BillOutcome::Untouched,
-    };
-    if session.has_image(digest).await? {
-        return Ok(pushed);
+    if session.has_image(image.digest()).await? {
+        return Ok(PushedImage::already_there(image));
     }
     let missing = session.missing(&blobs).await?;
     let manifest = &image.manifest.content;
@@ -202,7 +208,7 @@ async fn push_at_once(
         blobs_sent: missing.len(),
         blobs_present: blobs.len() - missing.len(),
         bill,
-        ..pushed
+        ..PushedImage::already_there(image)
     })
 }
 
@@ -228,6 +234,13 @@ fn blobs(image: &BuiltImage) -> Vec<Blob<'_>> {
         .chain([config])
         .filter(|blob| seen.insert(blob.digest))
         .collect()
+}
+
+/// The clients want to know whose cryptography to use. Whoever came first has installed the same one.
+fn use_tls_of_ring() {
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .ok();
 }
 
 /// An emulator or a registry on this machine.

@@ -16,6 +16,7 @@ use super::progress::BlobProgress;
 use super::retry::Retry;
 use super::{
     Blob, Credentials, PARALLEL, PushError, Repository, is_loopback, is_unknown_repository,
+    use_tls_of_ring,
 };
 use crate::oci::{BuiltImage, Document};
 
@@ -40,10 +41,7 @@ pub(super) struct Session<'a> {
 
 impl<'a> Session<'a> {
     pub(super) fn open(repository: &'a Repository, retry: Retry) -> Result<Self, PushError> {
-        // Whoever came first has installed the same one.
-        rustls::crypto::ring::default_provider()
-            .install_default()
-            .ok();
+        use_tls_of_ring();
         let is_local = is_loopback(&repository.registry);
         let retry = Retry {
             gives_up_on_nobody: is_local,

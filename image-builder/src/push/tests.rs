@@ -123,6 +123,31 @@ async fn what_is_there_is_not_sent_again() {
 }
 
 #[tokio::test]
+async fn one_look_is_enough_for_an_image_that_is_there() {
+    let (registry, image) = (FakeRegistry::start().await, image());
+    let repository = repository(&registry);
+    registry.require_login("AWS", "hunter2");
+    let look = format!("HEAD /v2/team/app/manifests/{}", image.digest());
+    let silent = || -> OnProgress { Arc::new(|_| ()) };
+    let pushed = push(&image, &repository, TAG, silent()).await.unwrap();
+    assert_eq!(pushed.outcome(), Outcome::Sent);
+    registry.requests();
+
+    let pushed = push(&image, &repository, TAG, silent()).await.unwrap();
+    assert_eq!(pushed.outcome(), Outcome::AlreadyThere);
+    assert_eq!((pushed.blobs_present(), pushed.bytes_sent()), (3, 0));
+    assert_eq!(registry.requests(), [look.as_str()]);
+
+    // Another image under this digest: the look proves nothing, and the usual way finds out.
+    registry.answer(
+        "HEAD",
+        "manifests",
+        &[Answer::digest(&layer::digest(b"another"))],
+    );
+    assert!(!glance::has_image(&repository, image.digest()).await);
+}
+
+#[tokio::test]
 async fn whether_an_image_is_there() {
     let (registry, image) = (FakeRegistry::start().await, image());
     let repository = repository(&registry);

@@ -12,7 +12,7 @@ async fn now() -> impl IntoResponse {
     ([(CACHE_CONTROL, "no-store")], Json(Now::at_once()))
 }
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> std::io::Result<()> {
     let listener = peers::listen().await?;
     let http = peers::http();
