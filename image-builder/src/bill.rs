@@ -144,7 +144,8 @@ fn write(
             "tools": {
                 "components": [{
                     "type": "application",
-                    "name": env!("CARGO_PKG_NAME"),
+                    // By which people know this library.
+                    "name": "deployer",
                     "version": env!("CARGO_PKG_VERSION"),
                 }],
             },
