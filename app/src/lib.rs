@@ -29,6 +29,7 @@ mod service;
 mod signals;
 mod timer;
 mod timestamp;
+mod write_limit;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -86,7 +87,7 @@ async fn run_until_signal(config: Config) -> Result<(), Error> {
     let mut signals = Signals::install().map_err(Error::Signals)?;
     // The port before the identity: a wrong port is told at once, and whoever connects in the
     // meantime waits in the listen queue instead of being refused.
-    let listener = bind(config.port).await?;
+    let listener = bind(config.port)?;
     let digest = image_digest(&config);
     let platform = Platform::ask(&config).await;
     let service = Service {
@@ -152,6 +153,10 @@ fn log_start(config: &Config, identity: &Identity, settings: &Settings) {
             (
                 "head_timeout_seconds",
                 Value::Number(settings.head_timeout.as_secs()),
+            ),
+            (
+                "write_timeout_seconds",
+                Value::Number(settings.write_timeout.as_secs()),
             ),
             ("linger_ms", milliseconds(settings.linger)),
             ("drain_seconds", Value::Number(settings.drain.as_secs())),

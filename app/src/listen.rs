@@ -4,16 +4,20 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU16;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use crate::error::Error;
 
+/// So many connections wait to be accepted; more is not what kernels grant without being told. Where many come at once, as after a
+/// break, a short queue makes some of them wait for the sender's next attempt, seconds later.
+const WAITING: u32 = 4096;
+
 /// Listens on all addresses, of IPv6 and IPv4 alike where there is IPv6, otherwise of IPv4.
-pub async fn bind(port: NonZeroU16) -> Result<TcpListener, Error> {
+pub fn bind(port: NonZeroU16) -> Result<TcpListener, Error> {
     // Addresses, not text: binding text would link the resolver.
     let both = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port.get()));
     let ipv4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port.get()));
-    let bound = match TcpListener::bind(both).await {
+    let bound = match TcpSocket::new_v6().and_then(|socket| listen(socket, both)) {
         // These two say something of the port, and IPv4 alone would not change it.
         Err(error)
             if matches!(
@@ -23,7 +27,7 @@ pub async fn bind(port: NonZeroU16) -> Result<TcpListener, Error> {
         {
             Err(error)
         }
-        Err(_no_ipv6) => TcpListener::bind(ipv4).await,
+        Err(_no_ipv6) => TcpSocket::new_v4().and_then(|socket| listen(socket, ipv4)),
         Ok(listener) => Ok(listener),
     };
     bound.map_err(|source| {
@@ -33,4 +37,11 @@ pub async fn bind(port: NonZeroU16) -> Result<TcpListener, Error> {
             Error::Bind { port, source }
         }
     })
+}
+
+fn listen(socket: TcpSocket, address: SocketAddr) -> io::Result<TcpListener> {
+    // As after a restart: what is left of connections of before does not keep the port.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(WAITING)
 }

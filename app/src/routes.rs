@@ -2,12 +2,12 @@
 
 use std::convert::Infallible;
 use std::future::ready;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use chrono::Utc;
 use serde::{Deserialize, Serialize};
 use warp::filters::path::FullPath;
-use warp::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use warp::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use warp::http::{Method, StatusCode};
 use warp::reject::{InvalidQuery, Reject};
 use warp::reply::Response;
@@ -20,11 +20,19 @@ use crate::nonce::{InvalidNonce, Nonce};
 use crate::now::NowBody;
 use crate::page;
 
-const JSON: &str = "application/json";
-const TEXT: &str = "text/plain; charset=utf-8";
-const HTML: &str = "text/html; charset=utf-8";
+/// The headers of an answer. They are the same each time, and to copy a map is less work than to make one.
+static JSON: LazyLock<HeaderMap> = LazyLock::new(|| headers("application/json"));
+static TEXT: LazyLock<HeaderMap> = LazyLock::new(|| headers("text/plain; charset=utf-8"));
+static HTML: LazyLock<HeaderMap> = LazyLock::new(|| headers("text/html; charset=utf-8"));
 
-/// The query of `/now`. Other parameters are ignored.
+/// Every answer tells of one moment: none of them may come from a cache.
+fn headers(content_type: &'static str) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(2);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers
+}
+
 #[derive(Deserialize)]
 struct NowQuery {
     nonce: Option<Nonce>,
@@ -60,8 +68,10 @@ pub(crate) fn routes(
         .and(warp::ext::optional::<Format>())
         .map(
             move |query: NowQuery, format: Option<Format>| match format {
-                None | Some(Format::Json) => reply(JSON, body.json(query.nonce.as_ref(), Utc::now)),
-                Some(Format::Text) => reply(TEXT, NowBody::text(Utc::now())),
+                None | Some(Format::Json) => {
+                    reply(&JSON, body.json(query.nonce.as_ref(), Utc::now))
+                }
+                Some(Format::Text) => reply(&TEXT, NowBody::text(Utc::now())),
             },
         );
     let health = resource("/health").map(move || health_reply(health.condition()));
@@ -104,18 +114,15 @@ struct WrongMethod;
 
 impl Reject for WrongMethod {}
 
-/// Every answer tells of one moment: none of them may come from a cache.
-fn reply(content_type: &'static str, body: impl Into<Vec<u8>>) -> Response {
+fn reply(headers: &HeaderMap, body: impl Into<Vec<u8>>) -> Response {
     let mut response = warp::http::Response::new(body.into());
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.clone_into(response.headers_mut());
     response.into_response()
 }
 
 fn json_reply(body: &impl Serialize) -> Response {
     // These bodies are texts in objects, which can always be written.
-    reply(JSON, serde_json::to_vec(body).unwrap_or_default())
+    reply(&JSON, serde_json::to_vec(body).unwrap_or_default())
 }
 
 fn health_reply(condition: Condition) -> Response {
@@ -134,7 +141,7 @@ fn health_reply(condition: Condition) -> Response {
 }
 
 fn page_reply() -> Response {
-    let mut response = reply(HTML, page::HTML);
+    let mut response = reply(&HTML, page::HTML);
     for (name, value) in page::HEADERS {
         response.headers_mut().insert(
             HeaderName::from_static(name),

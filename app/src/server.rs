@@ -23,6 +23,7 @@ use crate::log::{self, Value};
 use crate::routes::routes;
 use crate::service::Connection;
 use crate::timer::ConnectionTimer;
+use crate::write_limit::WriteLimit;
 
 /// Most bytes of a request head, and so about the most memory a connection can claim before it is
 /// answered with 431. hyper's own bound is 400 KiB, which 16,384 connections turn into 6 GB.
@@ -38,6 +39,8 @@ pub struct Settings {
     /// so it must exceed the load balancer's idle timeout (60 s unless set lower): otherwise the
     /// balancer sends requests into connections that are just being closed, and answers 502.
     pub head_timeout: Duration,
+    /// How long an answer may wait for a client that does not read. Without it such a client keeps its place for ever.
+    pub write_timeout: Duration,
     /// How long new connections and requests are still taken after the signal to shut down, while
     /// `/health` answers 503 already. A load balancer that was told at the same moment sends some more
     /// for an instant, and those in the listen queue or on a connection that has just been opened
@@ -54,6 +57,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             head_timeout: Duration::from_secs(75),
+            // Answers fit into the kernel's buffers: only who asks for many and reads none gets here.
+            write_timeout: Duration::from_secs(30),
             linger: DEFAULT_LINGER,
             drain: Duration::from_secs(10),
             // All of them with a head that never ends: 450 MiB, which the smallest task has.
@@ -130,7 +135,8 @@ pub async fn serve(
             access: Arc::clone(&access),
             client: peer.ip(),
         };
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), connection));
+        let stream = TokioIo::new(WriteLimit::new(stream, settings.write_timeout));
+        let connection = graceful.watch(http.serve_connection(stream, connection));
         async move {
             // What ends a connection early is the client's affair: it went away, was silent
             // for too long or did not speak HTTP, and hyper has told it so where possible.

@@ -2,13 +2,15 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, RngCore as _, SeedableRng as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::{sleep_until, timeout};
 
 use crate::everything;
 use crate::support::Connection;
@@ -28,8 +30,8 @@ impl Idle {
         Self { address, streams }
     }
 
-    /// Replaces those that the server has had enough of, until the time is over.
-    pub(crate) async fn hold(mut self, until: Instant) -> Self {
+    /// Replaces those that the server has had enough of, until it is told to stop.
+    pub(crate) async fn hold(mut self, over: Arc<AtomicBool>) -> Self {
         loop {
             for stream in &mut self.streams {
                 let is_open = matches!(stream.try_read(&mut [0]),
@@ -38,7 +40,7 @@ impl Idle {
                     *stream = TcpStream::connect(self.address).await.expect("it accepts");
                 }
             }
-            if Instant::now() > until {
+            if over.load(Ordering::Relaxed) {
                 return self;
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -47,13 +49,58 @@ impl Idle {
 
     /// One in a thousand says something after all.
     pub(crate) async fn ask(self) {
-        for mut stream in self.streams.into_iter().step_by(1_000) {
-            let request = b"GET /health HTTP/1.1\r\nHost: test\r\n\r\n";
-            stream.write_all(request).await.expect("it reads");
-            let mut answer = [0; 15];
-            stream.read_exact(&mut answer).await.expect("it answers");
-            assert_eq!(&answer, b"HTTP/1.1 200 OK");
+        for stream in self.streams.into_iter().step_by(1_000) {
+            if is_healthy(stream).await.is_ok() {
+                continue;
+            }
+            // Its time was over in this instant: as with any client, the next one is served.
+            let stream = TcpStream::connect(self.address).await.expect("it accepts");
+            is_healthy(stream).await.expect("it answers");
         }
+    }
+}
+
+async fn is_healthy(mut stream: TcpStream) -> std::io::Result<()> {
+    let request = b"GET /health HTTP/1.1\r\nHost: test\r\n\r\n";
+    stream.write_all(request).await?;
+    let mut answer = [0; 15];
+    stream.read_exact(&mut answer).await?;
+    assert_eq!(&answer, b"HTTP/1.1 200 OK");
+    Ok(())
+}
+
+/// Clients that ask and never read: each keeps its place until its answers have waited for as long as they may.
+pub(crate) async fn never_read(address: SocketAddr, count: usize, until: Instant) {
+    /// The server's limit is 30 s; the rest is for a busy machine.
+    const LET_GO_WITHIN: Duration = Duration::from_mins(1);
+    let mut clients = JoinSet::new();
+    for _ in 0..count {
+        clients.spawn(async move {
+            let requests = "GET /now HTTP/1.1\r\nHost: test\r\n\r\n".repeat(100);
+            loop {
+                let socket = TcpSocket::new_v4().expect("a socket");
+                // Full soon, and writable again soon: with the usual sizes a write may wait for twenty thousand answers.
+                socket.set_recv_buffer_size(4096).expect("any size will do");
+                socket
+                    .set_send_buffer_size(16_384)
+                    .expect("any size will do");
+                let mut stream = socket.connect(address).await.expect("it accepts");
+                // First the buffers fill, which takes as long as it takes. Then nothing moves until it is let go.
+                loop {
+                    let asked = timeout(LET_GO_WITHIN, stream.write_all(requests.as_bytes()));
+                    tokio::select! {
+                        asked = asked => match asked.expect("it is still held") {
+                            Ok(()) => {}
+                            Err(_let_go) => break,
+                        },
+                        () = sleep_until(until.into()) => return,
+                    }
+                }
+            }
+        });
+    }
+    while let Some(client) = clients.join_next().await {
+        client.expect("it is let go");
     }
 }
 

@@ -49,11 +49,13 @@ async fn others_are_served_throughout() {
         resident(running.child.id())
     );
     let until = Instant::now() + seconds();
-    let idle = tokio::spawn(idle.hold(until));
+    let over = Arc::new(AtomicBool::new(false));
+    let idle = tokio::spawn(idle.hold(Arc::clone(&over)));
     let mut attacks = JoinSet::new();
     attacks.spawn(attacks::slow_heads(address, 200, until));
     attacks.spawn(attacks::huge_heads(address, until));
     attacks.spawn(attacks::pipelines(address, until));
+    attacks.spawn(attacks::never_read(address, 50, until));
     attacks.spawn(attacks::half_closed(address, until));
     attacks.spawn(attacks::reset(address, until));
     attacks.spawn(smuggling::repeatedly(address, until));
@@ -65,6 +67,7 @@ async fn others_are_served_throughout() {
         attack.expect("the attack went as it should");
     }
     // Those that were there before are no worse off.
+    over.store(true, Ordering::Relaxed);
     idle.await.expect("they are held").ask().await;
     stop.store(true, Ordering::Relaxed);
     let (answers, longest) = witness.await.expect("the witness is served");

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::{Connection, Server, within};
 use app::{Drain, Identity, Service, Settings, serve};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 
 const REQUEST: &str = "GET /health HTTP/1.1\r\nHost: test\r\n\r\n";
@@ -95,6 +96,23 @@ async fn silent_clients_are_disconnected() {
     assert_eq!(silent.rest().await, b"");
     partial.rest().await;
     assert_eq!(idle.rest().await, b"");
+}
+
+#[tokio::test]
+async fn who_asks_and_never_reads_is_disconnected() {
+    let server = Server::start_with(Settings {
+        write_timeout: Duration::from_millis(300),
+        max_connections: 1,
+        ..patient()
+    })
+    .await;
+    let mut deaf = TcpStream::connect(server.address).await.unwrap();
+    // The answers fill the buffers of both ends, then the requests those of the way there; then the server has had enough.
+    let requests = REQUEST.repeat(1_000);
+    let asking = async { while deaf.write_all(requests.as_bytes()).await.is_ok() {} };
+    within(asking).await;
+    // Its place is free, and it was the only one.
+    exchange(&mut server.connect().await).await;
 }
 
 #[tokio::test]

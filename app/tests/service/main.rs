@@ -1,6 +1,7 @@
 //! Tests of the service from outside: over sockets, and as a program.
 
 mod access_log;
+mod browser;
 mod clock;
 mod connections;
 mod http;

@@ -1,124 +1,23 @@
 //! The page in a real browser: headless Chromium, driven over WebDriver.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::browser::Browser;
 use crate::support::Server;
 use app::Drain;
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 /// No test waits longer than this for the page to show something.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A browser with one window.
-struct Browser {
-    driver: Child,
-    port: u16,
-    session: String,
-    profile: tempfile::TempDir,
-}
-
+/// What the tests of this page look at.
 impl Browser {
-    fn start() -> Self {
-        let profile = tempfile::tempdir().expect("the browser and the servers of this test work");
-        let (driver, port) = start_driver();
-        let mut browser = Self {
-            driver,
-            port,
-            session: String::new(),
-            profile,
-        };
-        let arguments = [
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--disable-dev-shm-usage",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            &format!("--user-data-dir={}", browser.profile.path().display()),
-        ];
-        let capabilities = json!({ "capabilities": { "alwaysMatch": {
-            "browserName": "chrome",
-            "goog:chromeOptions": { "args": arguments },
-            "goog:loggingPrefs": { "browser": "ALL" },
-        } } });
-        let session = browser.call("POST", "/session", &capabilities);
-        let id = session["sessionId"].as_str().expect("a session").to_owned();
-        browser.session = format!("/session/{id}");
-        browser
-    }
-
-    /// One command of WebDriver.
-    fn call(&self, method: &str, path: &str, body: &Value) -> Value {
-        let mut stream = TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)))
-            .expect("the browser and the servers of this test work");
-        stream
-            .set_read_timeout(Some(Duration::from_mins(1)))
-            .expect("the browser and the servers of this test work");
-        let body = if method == "POST" {
-            body.to_string()
-        } else {
-            String::new()
-        };
-        write!(
-            stream,
-            "{method} {} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            format_args!("{}{path}", self.session),
-            body.len()
-        )
-        .expect("the browser and the servers of this test work");
-        let mut answer = BufReader::new(stream);
-        let mut length = 0;
-        let mut line = String::new();
-        while line != "\r\n" {
-            line.clear();
-            assert_ne!(
-                answer
-                    .read_line(&mut line)
-                    .expect("the browser and the servers of this test work"),
-                0,
-                "no answer"
-            );
-            let header = line.to_ascii_lowercase();
-            if let Some(value) = header.strip_prefix("content-length:") {
-                length = value
-                    .trim()
-                    .parse()
-                    .expect("the browser and the servers of this test work");
-            }
-        }
-        let mut body = vec![0; length];
-        answer
-            .read_exact(&mut body)
-            .expect("the browser and the servers of this test work");
-        let mut answer: Value = serde_json::from_slice(&body).expect("WebDriver speaks JSON");
-        let value = answer["value"].take();
-        assert!(value["error"].is_null(), "{value}");
-        value
-    }
-
-    fn open(&self, url: &str) {
-        self.call("POST", "/url", &json!({ "url": url }));
-    }
-
-    fn run(&self, script: &str) -> Value {
-        self.call(
-            "POST",
-            "/execute/sync",
-            &json!({ "script": script, "args": [] }),
-        )
-    }
-
     fn text(&self, id: &str) -> String {
         let value = self.run(&format!(
             "return document.getElementById('{id}').textContent"
@@ -138,54 +37,6 @@ impl Browser {
             std::thread::sleep(Duration::from_millis(50));
         }
     }
-
-    /// What the browser complained about since the last call: refused by the policy, or an error.
-    fn complaints(&self) -> Vec<String> {
-        let log = self.call("POST", "/se/log", &json!({ "type": "browser" }));
-        let entries = log.as_array().cloned().unwrap_or_default();
-        entries
-            .iter()
-            .map(|entry| entry["message"].to_string())
-            .collect()
-    }
-}
-
-impl Drop for Browser {
-    fn drop(&mut self) {
-        // The driver ends the browser that it started.
-        if !self.session.is_empty() && !std::thread::panicking() {
-            self.call("DELETE", "", &Value::Null);
-        }
-        let _ = self.driver.kill();
-        let _ = self.driver.wait();
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the browser is a program")]
-fn start_driver() -> (Child, u16) {
-    let mut driver = Command::new("chromedriver")
-        .arg("--port=0")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("chromedriver starts: `make bootstrap-tests` installs it");
-    let mut output = BufReader::new(
-        driver
-            .stdout
-            .take()
-            .expect("the browser and the servers of this test work"),
-    )
-    .lines();
-    let port = output
-        .find_map(|line| {
-            let line = line.ok()?;
-            let (_, port) = line.split_once("started successfully on port ")?;
-            port.trim_end_matches('.').parse().ok()
-        })
-        .expect("chromedriver tells its port");
-    // Whatever else it says must not fill the pipe.
-    std::thread::spawn(move || output.for_each(drop));
-    (driver, port)
 }
 
 /// Serves the page with its headers as the service does, and a time of its own: `ahead` milliseconds ahead.
