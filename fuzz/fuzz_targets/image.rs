@@ -183,6 +183,7 @@ impl Folder {
             stage,
             program: &program,
             context: &self.0.path().join("context"),
+            ignore_file: &self.0.path().join("context/.dockerignore"),
             architecture: architecture(input),
             created: DateTime::UNIX_EPOCH,
             labels: &input.own_labels,

@@ -15,7 +15,12 @@ use super::oci::Document;
 
 /// CycloneDX in JSON.
 pub const MEDIA_TYPE: &str = "application/vnd.cyclonedx+json";
-const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
+/// Where cargo takes packages from that name no other place.
+const USUAL_REGISTRY: &str = concat!(
+    "registry+https://github.com/rust-lang/",
+    "crates",
+    ".io-index"
+);
 
 /// `Cargo.lock`, as far as it matters here.
 #[derive(Debug, Default, Deserialize)]
@@ -74,7 +79,7 @@ impl Crate {
             self.name,
             self.version.replace('+', "%2B")
         );
-        Some(if source == CRATES_IO {
+        Some(if source == USUAL_REGISTRY {
             purl
         } else if let Some(address) = source.strip_prefix("git+") {
             format!("{purl}?vcs_url=git%2B{}", encoded(address))
@@ -224,18 +229,18 @@ dependencies = ["tokio", "rand 0.9.0", "fork", "macros"]
 [[package]]
 name = "tokio"
 version = "1.2.3+build"
-source = "registry+https://github.com/rust-lang/crates.io-index"
+source = "USUAL"
 checksum = "aa"
 dependencies = ["rand 0.8.5"]
 [[package]]
 name = "rand"
 version = "0.8.5"
-source = "registry+https://github.com/rust-lang/crates.io-index"
+source = "USUAL"
 checksum = "bb"
 [[package]]
 name = "rand"
 version = "0.9.0"
-source = "registry+https://github.com/rust-lang/crates.io-index"
+source = "USUAL"
 checksum = "cc"
 [[package]]
 name = "fork"
@@ -244,13 +249,17 @@ source = "git+https://example.org/fork?rev=1#1234"
 [[package]]
 name = "macros"
 version = "1.0.0"
-source = "registry+https://github.com/rust-lang/crates.io-index"
+source = "USUAL"
 checksum = "dd"
 "#;
 
+    fn lock() -> String {
+        LOCK.replace("USUAL", USUAL_REGISTRY)
+    }
+
     fn part(package_id: &str) -> Part {
         Part {
-            package_id: package_id.to_owned(),
+            package_id: package_id.replace("USUAL", USUAL_REGISTRY),
             manifest: "Cargo.toml".into(),
         }
     }
@@ -258,9 +267,9 @@ checksum = "dd"
     fn parts(folder: &str) -> Vec<Part> {
         [
             &format!("path+file://{folder}/clock#0.1.0"),
-            "registry+https://github.com/rust-lang/crates.io-index#tokio@1.2.3+build",
-            "registry+https://github.com/rust-lang/crates.io-index#rand@0.8.5",
-            "registry+https://github.com/rust-lang/crates.io-index#rand@0.9.0",
+            "USUAL#tokio@1.2.3+build",
+            "USUAL#rand@0.8.5",
+            "USUAL#rand@0.9.0",
             "git+https://example.org/fork?rev=1#2.0.0",
         ]
         .map(part)
@@ -269,7 +278,7 @@ checksum = "dd"
 
     #[test]
     fn a_list() {
-        let list = |folder| write("clock", &parts(folder), LOCK, |_| Some("MIT".to_owned()));
+        let list = |folder| write("clock", &parts(folder), &lock(), |_| Some("MIT".to_owned()));
         let document = list("/home/me");
         assert_eq!(document, list("/elsewhere"), "the folder does not matter");
         let mut value: Value = serde_json::from_slice(&document.content).unwrap();

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::dockerfile::CopyInstruction;
 use super::ignore::Ignore;
-use super::layer::{Content, Entries, Entry};
+use super::layer::{self, Content, Entries, Entry};
 use super::pack_error::PackError;
+use super::parts::parts;
 
 /// The most that all files of an image may have together, in bytes.
 pub(super) const MAX_CONTENT: u64 = 1 << 30;
@@ -19,26 +20,31 @@ pub(super) struct Context {
     /// Without links.
     root: PathBuf,
     ignore: Ignore,
+    ignore_file: PathBuf,
     /// How many bytes may still be taken.
     left: u64,
 }
 
 impl Context {
-    pub(super) fn open(folder: &Path) -> Result<Self, PackError> {
+    pub(super) fn open(folder: &Path, ignore_file: &Path) -> Result<Self, PackError> {
         let unreadable = |path: &Path| {
             let path = path.to_owned();
             |source| PackError::Read { path, source }
         };
         let root = folder.canonicalize().map_err(unreadable(folder))?;
-        let ignore_file = root.join(".dockerignore");
-        let ignore = match fs::read_to_string(&ignore_file) {
-            Ok(text) => Ignore::parse(&text),
+        let ignore = match fs::read_to_string(ignore_file) {
+            Ok(text) => Ignore::parse(&text).map_err(|bad| PackError::BadPattern {
+                file: ignore_file.to_owned(),
+                line: bad.line,
+                pattern: bad.pattern,
+            })?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ignore::default(),
-            Err(error) => return Err(unreadable(&ignore_file)(error)),
+            Err(error) => return Err(unreadable(ignore_file)(error)),
         };
         Ok(Self {
             root,
             ignore,
+            ignore_file: ignore_file.to_owned(),
             left: MAX_CONTENT,
         })
     }
@@ -60,7 +66,20 @@ impl Context {
         destination: &Destination,
         entries: &mut Entries,
     ) -> Result<(), PackError> {
-        let found = self.find(copy.line, source)?;
+        let (found, is_ignored) = self.find(copy.line, source)?;
+        if is_ignored {
+            let kept = self.kept(copy, &found, destination)?;
+            // Where there is nothing, Docker does not find it either.
+            if kept.is_empty() {
+                return Err(PackError::Ignored {
+                    line: copy.line,
+                    source_path: source.to_owned(),
+                    file: self.ignore_file.clone(),
+                });
+            }
+            let mut kept = kept.into_iter();
+            return kept.try_for_each(|(path, entry)| layer::put(entries, copy.line, path, entry));
+        }
         let mut walk = Walk {
             context: self,
             copy,
@@ -74,7 +93,7 @@ impl Context {
                     mode: 0o755,
                     ..entry(copy, Content::Folder, 0o755)
                 };
-                walk.entries.insert(folder.to_owned(), made);
+                layer::put(walk.entries, copy.line, folder.to_owned(), made)?;
             }
             walk.folder(&found, folder)
         } else {
@@ -83,21 +102,35 @@ impl Context {
         }
     }
 
-    /// The real path of a source. As with Docker, a `/` in front means the context.
-    fn find(&self, line: usize, source: &str) -> Result<PathBuf, PackError> {
+    /// What is kept after all of something that is excluded, by its path in the image.
+    fn kept(
+        &mut self,
+        copy: &CopyInstruction,
+        found: &Path,
+        destination: &Destination,
+    ) -> Result<Entries, PackError> {
+        let mut kept = Entries::new();
+        if found.is_dir() && self.ignore.has_exceptions() {
+            let mut walk = Walk {
+                context: self,
+                copy,
+                entries: &mut kept,
+            };
+            walk.folder(found, destination.folder())?;
+        }
+        Ok(kept)
+    }
+
+    /// The real path of a source, and whether it, or what leads there, is excluded. As with Docker, a `/` in front means the context.
+    fn find(&self, line: usize, source: &str) -> Result<(PathBuf, bool), PackError> {
         let source_path = || source.to_owned();
-        let mut clean = Vec::new();
-        for part in source.split('/') {
-            match part {
-                "" | "." => {}
-                ".." => {
-                    clean.pop().ok_or_else(|| PackError::Outside {
-                        line,
-                        source_path: source_path(),
-                    })?;
-                }
-                part => clean.push(part),
-            }
+        let outside = || PackError::Outside {
+            line,
+            source_path: source_path(),
+        };
+        let (above, clean) = parts(source);
+        if above > 0 {
+            return Err(outside());
         }
         let relative = clean.join("/");
         let found = self.root.join(&relative).canonicalize().map_err(|error| {
@@ -118,21 +151,12 @@ impl Context {
             }
         })?;
         if !found.starts_with(&self.root) {
-            return Err(PackError::Outside {
-                line,
-                source_path: source_path(),
-            });
+            return Err(outside());
         }
         let real = self.relative(line, &found)?;
         let is_ignored = |path: &str| !path.is_empty() && self.ignore.excludes(path);
-        // An excluded folder may hold files that are kept after all: the walk looks at each.
-        if !found.is_dir() && (is_ignored(&relative) || is_ignored(&real)) {
-            return Err(PackError::Ignored {
-                line,
-                source_path: source_path(),
-            });
-        }
-        Ok(found)
+        let is_ignored = is_ignored(&relative) || is_ignored(&real);
+        Ok((found, is_ignored))
     }
 
     fn relative(&self, line: usize, path: &Path) -> Result<String, PackError> {
@@ -217,8 +241,8 @@ impl Walk<'_> {
             if kind.is_dir() {
                 // Of an excluded folder only those files are taken that are kept after all; their parents follow from them.
                 if !is_excluded {
-                    self.entries
-                        .insert(name.clone(), entry(self.copy, Content::Folder, 0o755));
+                    let made = entry(self.copy, Content::Folder, 0o755);
+                    layer::put(self.entries, self.copy.line, name.clone(), made)?;
                 }
                 if !is_excluded || self.context.ignore.has_exceptions() {
                     self.folder(&path, &name)?;
@@ -232,7 +256,7 @@ impl Walk<'_> {
                     mode: 0o777,
                     ..entry(self.copy, Content::Link { target }, 0o777)
                 };
-                self.entries.insert(name, link);
+                layer::put(self.entries, self.copy.line, name, link)?;
             } else {
                 self.file(&path, name)?;
             }
@@ -258,7 +282,7 @@ impl Walk<'_> {
             size: metadata.len(),
         };
         let mode = if is_executable { 0o755 } else { 0o644 };
-        self.entries.insert(name, entry(self.copy, content, mode));
-        Ok(())
+        let entry = entry(self.copy, content, mode);
+        layer::put(self.entries, self.copy.line, name, entry)
     }
 }

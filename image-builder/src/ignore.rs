@@ -1,9 +1,34 @@
 //! `.dockerignore`, with Docker's rules: what it keeps out of Docker's image must not get into ours.
 
+use std::path::{Path, PathBuf};
+
+use super::parts::parts;
+
+/// The file that says what is kept out: `<Dockerfile>.dockerignore` if it is there, else `.dockerignore` beside the Dockerfile, which
+/// need not be there.
+pub fn ignore_file(dockerfile: &Path) -> PathBuf {
+    let mut own = dockerfile.as_os_str().to_owned();
+    own.push(".dockerignore");
+    let own = PathBuf::from(own);
+    if own.exists() {
+        own
+    } else {
+        dockerfile.with_file_name(".dockerignore")
+    }
+}
+
 /// The patterns of a `.dockerignore`.
 #[derive(Debug, Default)]
 pub(super) struct Ignore {
     patterns: Vec<Pattern>,
+}
+
+/// A pattern that Docker does not take either.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct BadPattern {
+    /// From 1.
+    pub(super) line: usize,
+    pub(super) pattern: String,
 }
 
 #[derive(Debug)]
@@ -20,8 +45,8 @@ enum Step {
     Literal(char),
     /// `?`: one character of a name.
     Any,
-    /// `[a-z]`: one of these.
-    Class(Vec<char>),
+    /// `[a-z]`: one of these. Also a `/`, where it is among them: so it is with Docker.
+    Class(Class),
     /// `*`: any part of a name.
     Name,
     /// `**`: anything.
@@ -32,30 +57,46 @@ enum Step {
     Folders,
 }
 
+/// What stands between brackets.
+#[derive(Debug)]
+struct Class {
+    /// With `^` in front: all but these.
+    negated: bool,
+    /// First and last.
+    ranges: Vec<(char, char)>,
+}
+
+impl Class {
+    fn has(&self, character: char) -> bool {
+        let mut ranges = self.ranges.iter();
+        ranges.any(|(first, last)| (*first..=*last).contains(&character)) != self.negated
+    }
+}
+
 impl Ignore {
-    pub(super) fn parse(text: &str) -> Self {
+    pub(super) fn parse(text: &str) -> Result<Self, BadPattern> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let patterns = text
-            .lines()
-            .filter(|line| !line.starts_with('#'))
-            .filter_map(|line| {
-                let line = line.trim();
-                let (keeps, pattern) = match line.strip_prefix('!') {
-                    Some(pattern) => (true, pattern.trim()),
-                    None => (false, line),
-                };
-                let clean: Vec<&str> = pattern
-                    .split('/')
-                    .filter(|part| !part.is_empty() && *part != ".")
-                    .collect();
-                let characters: Vec<char> = clean.join("/").chars().collect();
-                (!clean.is_empty()).then(|| Pattern {
-                    steps: steps(&characters),
-                    keeps,
-                })
-            })
-            .collect();
-        Self { patterns }
+        let mut patterns = Vec::new();
+        for (index, line) in text.lines().enumerate() {
+            if line.starts_with('#') {
+                continue;
+            }
+            let line = line.trim();
+            let (keeps, pattern) = match line.strip_prefix('!') {
+                Some(pattern) => (true, pattern.trim()),
+                None => (false, line),
+            };
+            let characters: Vec<char> = clean(pattern).chars().collect();
+            if characters.is_empty() {
+                continue;
+            }
+            let steps = steps(&characters).ok_or_else(|| BadPattern {
+                line: index + 1,
+                pattern: pattern.to_owned(),
+            })?;
+            patterns.push(Pattern { steps, keeps });
+        }
+        Ok(Self { patterns })
     }
 
     /// Whether an excluded folder may hold something that is kept.
@@ -112,7 +153,7 @@ impl Pattern {
                 let (stays, goes_on) = match step {
                     Step::Literal(literal) => (false, *literal == character),
                     Step::Any => (false, in_name),
-                    Step::Class(class) => (false, in_name && in_class(class, character)),
+                    Step::Class(class) => (false, class.has(character)),
                     Step::Name => (in_name, false),
                     Step::Anything => (true, false),
                     Step::Perhaps => (false, false),
@@ -126,18 +167,38 @@ impl Pattern {
     }
 }
 
-/// `*` and `?` stay within one folder, `**` does not.
-fn steps(pattern: &[char]) -> Vec<Step> {
+/// Without `.`, `..` and superfluous `/`, as paths are that it is compared with.
+fn clean(pattern: &str) -> String {
+    let (above, parts) = parts(pattern);
+    // Above the root there is nothing.
+    let above = if pattern.starts_with('/') { 0 } else { above };
+    let mut clean = vec![".."; above];
+    clean.extend(parts);
+    clean.join("/")
+}
+
+/// `*` and `?` stay within one folder, `**` does not. `None` where Docker takes the pattern for a mistake.
+fn steps(pattern: &[char]) -> Option<Vec<Step>> {
     let mut steps = Vec::new();
     let mut rest = pattern;
+    // Docker looks for the end of a path where nothing but `**` at the beginning is special, also within a name.
+    if let ['*', '*', end @ ..] = pattern
+        && !end
+            .iter()
+            .any(|it| matches!(it, '*' | '?' | '[' | ']' | '\\'))
+        && end.first() != Some(&'/')
+    {
+        steps.push(Step::Anything);
+        rest = end;
+    }
     while let [first, others @ ..] = rest {
         rest = match (first, others) {
-            ('*', ['*', '/', others @ ..]) => {
-                steps.extend([Step::Perhaps, Step::Folders]);
-                others
-            }
-            ('*', ['*', others @ ..]) => {
+            ('*', ['*'] | ['*', '/']) => {
                 steps.push(Step::Anything);
+                &[]
+            }
+            ('*', ['*', '/', others @ ..] | ['*', others @ ..]) => {
+                steps.extend([Step::Perhaps, Step::Folders]);
                 others
             }
             ('*', others) => {
@@ -149,14 +210,11 @@ fn steps(pattern: &[char]) -> Vec<Step> {
                 others
             }
             ('[', others) => {
-                if let Some((class, others)) = class(others) {
-                    steps.push(Step::Class(class.to_vec()));
-                    others
-                } else {
-                    steps.push(Step::Literal('['));
-                    others
-                }
+                let (class, others) = class(others)?;
+                steps.push(Step::Class(class));
+                others
             }
+            ('\\', []) => return None,
             ('\\', [escaped, others @ ..]) => {
                 steps.push(Step::Literal(*escaped));
                 others
@@ -167,38 +225,43 @@ fn steps(pattern: &[char]) -> Vec<Step> {
             }
         };
     }
-    steps
+    Some(steps)
 }
 
 /// What is between the brackets, and what follows them.
-fn class(pattern: &[char]) -> Option<(&[char], &[char])> {
-    let end = pattern
-        .iter()
-        .position(|character| *character == ']')
-        .filter(|end| *end > 0)?;
-    Some((&pattern[..end], &pattern[end + 1..]))
-}
-
-fn in_class(class: &[char], character: char) -> bool {
-    let (negated, mut rest) = match class {
+fn class(pattern: &[char]) -> Option<(Class, &[char])> {
+    let (negated, mut rest) = match pattern {
         ['^', rest @ ..] => (true, rest),
         rest => (false, rest),
     };
-    let mut found = false;
+    let mut ranges = Vec::new();
     loop {
         rest = match rest {
-            [] => break,
-            [first, '-', last, others @ ..] => {
-                found |= (*first..=*last).contains(&character);
-                others
+            [']', others @ ..] if !ranges.is_empty() => {
+                return Some((Class { negated, ranges }, others));
             }
-            [one, others @ ..] => {
-                found |= *one == character;
+            rest => {
+                let (first, others) = class_character(rest)?;
+                let (last, others) = match others {
+                    ['-', others @ ..] => class_character(others)?,
+                    others => (first, others),
+                };
+                if first > last {
+                    return None;
+                }
+                ranges.push((first, last));
                 others
             }
         };
     }
-    found != negated
+}
+
+fn class_character(pattern: &[char]) -> Option<(char, &[char])> {
+    match pattern {
+        ['\\', character, rest @ ..] => Some((*character, rest)),
+        [] | ['-' | ']' | '\\', ..] => None,
+        [character, rest @ ..] => Some((*character, rest)),
+    }
 }
 
 #[cfg(test)]
@@ -227,7 +290,19 @@ mod tests {
             ("a?c", "a/c", false),
             ("[a-c]x", "bx", true),
             ("[^a-c]x", "bx", false),
-            ("[x", "[x", true),
+            // Also what separates folders, where a class has it.
+            ("a[^x]b", "a/b", true),
+            ("[\\]a]x", "]x", true),
+            ("[\\]a]x", "\\x", false),
+            ("[a\\-c]x", "-x", true),
+            ("[a\\-c]x", "bx", false),
+            ("[\\a-\\c]x", "bx", true),
+            ("a/../b", "b", true),
+            ("a/../b", "a", false),
+            ("a/./b/..", "a/x", true),
+            ("/../a", "a", true),
+            ("../a", "a", false),
+            ("a/..", "a", false),
             ("\\*", "*", true),
             ("\\*", "a", false),
             ("# comment\n\n .env ", ".env", true),
@@ -237,19 +312,56 @@ mod tests {
             ("a/**/b", "a/x/y/b/c", true),
             ("a/**/b", "a/xb", false),
             ("**", "a", true),
+            // `**` in the middle takes whole folders, or nothing.
             ("a**b", "a/b", true),
+            ("a**b", "axb", false),
+            ("a**b", "ax/b", true),
+            ("a**b", "ab", true),
+            ("a**/b", "axb", false),
+            // At the beginning it takes anything before a plain end, and folders before any other pattern.
+            ("**b", "axb", true),
+            ("**b/c", "axb/c", true),
+            ("**b*", "axb", false),
+            ("**b*", "a/bx", true),
+            ("**[b]", "axb", false),
+            ("**\\b", "axb", false),
+            ("**/b", "axb", false),
+            // And at the end.
+            ("a**", "axb", true),
+            ("a/**/", "a/x/y", true),
+            ("***", "a/b", true),
             ("a*b", "a/b", false),
             ("*/*", "a", false),
-            ("[/]", "/", false),
-            ("a\\", "a\\", true),
         ];
         for (text, path, expected) in table {
             assert_eq!(
-                Ignore::parse(text).excludes(path),
+                Ignore::parse(text).unwrap().excludes(path),
                 expected,
                 "{text:?} {path:?}"
             );
         }
+    }
+
+    #[test]
+    fn what_docker_takes_for_a_mistake() {
+        for pattern in [
+            "[x", "[]a]", "[]", "[^]", "[-a]", "[a-]", "[b-a]", "a\\", "[a\\",
+        ] {
+            let error = Ignore::parse(&format!("# first\n!{pattern}\n")).unwrap_err();
+            let pattern = pattern.to_owned();
+            assert_eq!(error, BadPattern { line: 2, pattern });
+        }
+    }
+
+    #[test]
+    fn a_dockerfile_may_have_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let dockerfile = folder.path().join("service.Dockerfile");
+        let usual = folder.path().join(".dockerignore");
+        assert_eq!(ignore_file(&dockerfile), usual);
+        let own = folder.path().join("service.Dockerfile.dockerignore");
+        std::fs::write(&own, "").unwrap();
+        assert_eq!(ignore_file(&dockerfile), own);
     }
 
     /// Tried one way after the other, these would take for ever, or more stack than there is.
@@ -258,7 +370,8 @@ mod tests {
         let path = "a/".repeat(500);
         let patterns = ["**/a/".repeat(200), "**a".repeat(200), "*".repeat(2_000)];
         for pattern in patterns {
-            assert!(!Ignore::parse(&format!("{pattern}b")).excludes(&path));
+            let ignore = Ignore::parse(&format!("{pattern}b")).unwrap();
+            assert!(!ignore.excludes(&path));
         }
     }
 }

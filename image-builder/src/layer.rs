@@ -33,6 +33,12 @@ pub(super) struct Entry {
     pub(super) mode: u32,
 }
 
+impl Entry {
+    pub(super) const fn is_folder(&self) -> bool {
+        matches!(self.content, Content::Folder)
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(super) enum Content {
     Folder,
@@ -80,14 +86,36 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// Adds an entry. One of the same path is replaced, but no folder by a file or the other way round: Docker refuses that, too.
+pub(super) fn put(
+    entries: &mut Entries,
+    line: usize,
+    path: String,
+    entry: Entry,
+) -> Result<(), PackError> {
+    match entries.get(&path) {
+        Some(there) if there.is_folder() != entry.is_folder() => {
+            Err(PackError::InTheWay { line, path })
+        }
+        Some(_) | None => {
+            entries.insert(path, entry);
+            Ok(())
+        }
+    }
+}
+
+/// The folders above a path, from the top.
+pub(super) fn parents(path: &str) -> impl Iterator<Item = &str> {
+    path.match_indices('/').map(|(index, _)| &path[..index])
+}
+
 /// Adds the folders above the entries that are not in `known` yet. Their owner is that of what is in them, as with Docker.
 pub(super) fn add_parents(entries: &mut Entries, known: &BTreeSet<String>) {
-    let mut parents = Entries::new();
+    let mut missing = Entries::new();
     for (path, entry) in &*entries {
-        for (index, _) in path.match_indices('/') {
-            let parent = &path[..index];
+        for parent in parents(path) {
             if !known.contains(parent) && !entries.contains_key(parent) {
-                parents.entry(parent.to_owned()).or_insert(Entry {
+                missing.entry(parent.to_owned()).or_insert(Entry {
                     content: Content::Folder,
                     owner: entry.owner,
                     mode: FOLDER_MODE,
@@ -95,7 +123,7 @@ pub(super) fn add_parents(entries: &mut Entries, known: &BTreeSet<String>) {
             }
         }
     }
-    entries.append(&mut parents);
+    entries.append(&mut missing);
 }
 
 /// Reads the files and writes the archive; compresses it, unless the same archive was compressed before.

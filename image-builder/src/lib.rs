@@ -17,6 +17,7 @@ pub mod inspect;
 pub mod layer;
 pub mod oci;
 mod pack_error;
+mod parts;
 pub mod pause;
 pub mod process;
 pub mod provenance;
@@ -25,6 +26,7 @@ pub mod unpack;
 
 pub use cargo::CompileError;
 pub use dockerfile::DockerfileError;
+pub use ignore::ignore_file;
 pub use pack_error::PackError;
 pub use push::PushError;
 

@@ -28,6 +28,8 @@ pub struct Recipe<'a> {
     pub program: &'a Executable,
     /// The folder that other files are copied from: that of the Dockerfile.
     pub context: &'a Path,
+    /// What says which of them are kept out; see [`super::ignore_file`]. Need not be there.
+    pub ignore_file: &'a Path,
     /// What it runs on.
     pub architecture: Architecture,
     /// The time it says it was made at; see [`super::provenance`].
@@ -106,11 +108,11 @@ impl BuiltImage {
 pub fn build(recipe: &Recipe<'_>) -> Result<BuiltImage, PackError> {
     let mut image = Packing {
         recipe,
-        context: Context::open(recipe.context)?,
+        context: Context::open(recipe.context, recipe.ignore_file)?,
         folders: BTreeSet::new(),
         others: BTreeSet::new(),
         has_links: false,
-        has_program: false,
+        programs: BTreeSet::new(),
     };
     let layers = recipe
         .stage
@@ -129,7 +131,8 @@ struct Packing<'a> {
     folders: BTreeSet<String>,
     others: BTreeSet<String>,
     has_links: bool,
-    has_program: bool,
+    /// Where the program is.
+    programs: BTreeSet<String>,
 }
 
 impl Packing<'_> {
@@ -145,14 +148,19 @@ impl Packing<'_> {
             }
         }
         // A folder of a lower layer stays as it was made there.
-        entries.retain(|path, entry| {
-            !(matches!(entry.content, Content::Folder) && self.folders.contains(path))
-        });
+        entries.retain(|path, entry| !(entry.is_folder() && self.folders.contains(path)));
+        self.check_for_room(copy, &entries)?;
         layer::add_parents(&mut entries, &self.folders);
         for (path, entry) in &entries {
-            match entry.content {
+            self.programs.remove(path);
+            match &entry.content {
                 Content::Folder => self.folders.insert(path.clone()),
-                Content::File { .. } => self.others.insert(path.clone()),
+                Content::File { path: source, .. } => {
+                    if *source == self.recipe.program.path {
+                        self.programs.insert(path.clone());
+                    }
+                    self.others.insert(path.clone())
+                }
                 Content::Link { .. } => {
                     self.has_links = true;
                     self.others.insert(path.clone())
@@ -160,6 +168,29 @@ impl Packing<'_> {
             };
         }
         layer::pack(&entries, self.recipe.cache)
+    }
+
+    /// Nothing may be in the way of a folder, and no folder in the way of anything else.
+    fn check_for_room(&self, copy: &CopyInstruction, entries: &Entries) -> Result<(), PackError> {
+        let is_file = |path: &str| {
+            let entry = entries.get(path);
+            self.others.contains(path) || entry.is_some_and(|entry| !entry.is_folder())
+        };
+        for (path, entry) in entries {
+            let blocked = if entry.is_folder() {
+                self.others.contains(path)
+            } else {
+                self.folders.contains(path)
+            };
+            let in_the_way = blocked.then_some(path.as_str());
+            if let Some(path) = in_the_way.or_else(|| layer::parents(path).find(|it| is_file(it))) {
+                return Err(PackError::InTheWay {
+                    line: copy.line,
+                    path: path.to_owned(),
+                });
+            }
+        }
+        Ok(())
     }
 
     fn destination(&self, copy: &CopyInstruction) -> Destination {
@@ -199,14 +230,12 @@ impl Packing<'_> {
             owner: copy.owner.unwrap_or_default(),
             mode: copy.mode.unwrap_or(0o755),
         };
-        entries.insert(destination.file(&program.name), entry);
-        self.has_program = true;
-        Ok(())
+        layer::put(entries, copy.line, destination.file(&program.name), entry)
     }
 
     /// Finds now what would otherwise be found when the service does not start.
     fn check(&self) -> Result<(), PackError> {
-        if !self.has_program {
+        if self.programs.is_empty() {
             return Err(PackError::NoProgram {
                 program: self.recipe.program.name.clone(),
             });

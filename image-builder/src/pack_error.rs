@@ -19,7 +19,9 @@ pub enum PackError {
         program: String,
     },
     /// The program does not get into the image.
-    #[error("no `COPY --from=…` takes the program `{program}` into the image")]
+    #[error(
+        "the program `{program}` would not be in the image: no `COPY --from=…` takes it, or a later `COPY` replaces it"
+    )]
     NoProgram {
         /// What cargo builds.
         program: String,
@@ -47,12 +49,32 @@ pub enum PackError {
         source_path: String,
     },
     /// `.dockerignore` keeps it out.
-    #[error("line {line}: `{source_path}` is excluded by `.dockerignore`")]
+    #[error("line {line}: `{source_path}` is excluded by `{}`", file.display())]
     Ignored {
         /// Where.
         line: usize,
         /// What was to be copied.
         source_path: String,
+        /// The file that says so.
+        file: PathBuf,
+    },
+    /// `.dockerignore` cannot be understood.
+    #[error("`{}`, line {line}: `{pattern}` is not a pattern", file.display())]
+    BadPattern {
+        /// The file.
+        file: PathBuf,
+        /// From 1.
+        line: usize,
+        /// What stands there.
+        pattern: String,
+    },
+    /// A folder where a file is, or the other way round.
+    #[error("line {line}: `/{path}` is a file and a folder at the same time")]
+    InTheWay {
+        /// Where.
+        line: usize,
+        /// In the image.
+        path: String,
     },
     /// A socket, a pipe, a device, or a name that is not UTF-8.
     #[error("line {line}: `{}` cannot be put into an image", path.display())]
@@ -131,9 +153,11 @@ impl PackError {
                 "move it into the folder of the Dockerfile; links must stay within it".to_owned(),
             ),
             Self::Absent { .. } => Some("paths start at the folder of the Dockerfile".to_owned()),
-            Self::Ignored { source_path, .. } => {
-                Some(format!("add `!{source_path}` to `.dockerignore`"))
+            Self::Ignored { source_path, .. } => Some(format!("add `!{source_path}` to it")),
+            Self::BadPattern { .. } => {
+                Some("close each `[` with a `]`; a `\\` needs a character behind it".to_owned())
             }
+            Self::InTheWay { .. } => Some("copy to different paths".to_owned()),
             Self::Special { .. } => Some("exclude it in `.dockerignore`".to_owned()),
             Self::TooLarge { .. } => {
                 Some("exclude what the service does not need in `.dockerignore`".to_owned())

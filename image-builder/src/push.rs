@@ -1,12 +1,13 @@
 //! Sends an image to a registry: nothing when it is there already, else what is missing, the manifest last. A reader of the
 //! registry therefore never sees half an image.
 //!
-//! A tag may be immutable, as in ECR, which refuses even the same image under it: the digest is looked up first, and again
-//! when the manifest is refused. The list of the image's parts goes with it, where the registry takes it.
+//! A tag may be immutable, as in ECR, which refuses even the same image under it: what the tag leads to is looked up first, and
+//! again when the manifest is refused. The list of the image's parts goes with it, where the registry takes it.
 
 mod attach;
 mod error;
 mod glance;
+mod loopback;
 mod patience;
 mod progress;
 mod retry;
@@ -21,6 +22,7 @@ use oci_client::errors::{OciDistributionError, OciErrorCode};
 
 use super::oci::BuiltImage;
 pub use error::PushError;
+use loopback::is_loopback;
 use progress::Progress;
 pub use progress::{OnProgress, PushProgress};
 use retry::Retry;
@@ -88,7 +90,7 @@ pub enum BillOutcome {
 /// Whether anything had to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// The registry had the image.
+    /// The registry had the image, and under this tag.
     AlreadyThere,
     /// It has it now.
     Sent,
@@ -144,7 +146,7 @@ pub async fn push(
     tag: &str,
     on_progress: OnProgress,
 ) -> Result<PushedImage, PushError> {
-    if glance::has_image(repository, image.digest()).await {
+    if glance::has_image(repository, tag, image.digest()).await {
         return Ok(PushedImage::already_there(image));
     }
     Box::pin(push_with(
@@ -175,9 +177,10 @@ async fn push_at_once(
     on_progress: OnProgress,
     retry: Retry,
 ) -> Result<PushedImage, PushError> {
-    let session = Session::open(repository, retry)?;
+    let session = Session::open(repository, retry).await?;
     let blobs = blobs(image);
-    if session.has_image(image.digest()).await? {
+    // Asked by the tag, not by the digest: an image that is there under another tag still lacks this one.
+    if session.tagged(tag).await?.as_deref() == Some(image.digest()) {
         return Ok(PushedImage::already_there(image));
     }
     let missing = session.missing(&blobs).await?;
@@ -241,20 +244,6 @@ fn use_tls_of_ring() {
     rustls::crypto::ring::default_provider()
         .install_default()
         .ok();
-}
-
-/// An emulator or a registry on this machine.
-fn is_loopback(registry: &str) -> bool {
-    let host = match registry.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
-        Some(_) | None => registry,
-    };
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost"
-        || host.ends_with(".localhost")
-        || host
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
 }
 
 fn is_unknown_repository(error: &OciDistributionError) -> bool {

@@ -10,6 +10,7 @@ use super::lines::{Instruction, Source};
 use super::words::{self, Lookup};
 use super::{ExposedPort, FinalStage, Protocol};
 use crate::Architecture;
+use crate::parts::parts;
 
 /// The name of the empty base. Docker reserves it.
 const SCRATCH: &str = "scratch";
@@ -199,13 +200,12 @@ impl<'a> Stage<'a> {
         match instruction.keyword.as_str() {
             "ARG" => self.argument(text),
             "CMD" => {
-                self.result.cmd = Some(exec_form("CMD", text)?);
+                self.result.cmd = exec_form("CMD", text)?;
                 Ok(())
             }
             "COPY" => self.copy(instruction),
             "ENTRYPOINT" => {
-                self.result.entrypoint =
-                    Some(exec_form("ENTRYPOINT", text)?).filter(|words| !words.is_empty());
+                self.result.entrypoint = exec_form("ENTRYPOINT", text)?;
                 Ok(())
             }
             "ENV" => self.env(text),
@@ -333,16 +333,8 @@ impl<'a> Stage<'a> {
             format!("{base}/{path}")
         };
         let is_folder = joined.ends_with('/') || joined.ends_with("/.") || joined.ends_with("/..");
-        let mut parts = Vec::new();
-        for part in joined.split('/') {
-            match part {
-                "" | "." => {}
-                ".." => {
-                    parts.pop();
-                }
-                part => parts.push(part),
-            }
-        }
+        // Above the root there is nothing.
+        let (_above, parts) = parts(&joined);
         let clean = format!("/{}", parts.join("/"));
         if is_folder && clean != "/" {
             format!("{clean}/")
@@ -352,11 +344,13 @@ impl<'a> Stage<'a> {
     }
 }
 
-fn exec_form(keyword: &'static str, text: &str) -> Result<Vec<String>, Problem> {
+/// What is started; `[]` takes back what was to be.
+fn exec_form(keyword: &'static str, text: &str) -> Result<Option<Vec<String>>, Problem> {
     if text.is_empty() {
         return Err(Problem::MissingArgument(keyword));
     }
-    words::json_array(text).ok_or(Problem::ShellForm(keyword))
+    let words = words::json_array(text).ok_or(Problem::ShellForm(keyword))?;
+    Ok(Some(words).filter(|words| !words.is_empty()))
 }
 
 /// `8080`, `8080/udp`, `8000-8010/tcp`

@@ -120,6 +120,13 @@ fn words_are_read_as_docker_reads_them() {
         ("${EMPTY+yes}", "yes"),
         ("${A:?needed}", "one"),
         ("a$", "a$"),
+        ("a$.b", "a$.b"),
+        // Parameters of a shell: nobody has set them.
+        ("a$$b", "ab"),
+        ("a$@b", "ab"),
+        ("$1abc", "abc"),
+        ("$12", ""),
+        ("${1:-one}", "one"),
         ("100%", "100%"),
     ];
     let lookup = |name: &str| match name {
@@ -169,6 +176,7 @@ fn errors() {
         "FROM scratch AS base\nFROM base\nCMD [\"/app\"]".to_owned(),
         "FROM scratch\nUSER 1".to_owned(),
         "FROM scratch\nENTRYPOINT []".to_owned(),
+        "FROM scratch\nCMD [\"/app\"]\nCMD []".to_owned(),
         "FROM scratch\n\n# why\nENTRYPOINT /app --port 8080".to_owned(),
         "FROM scratch\nCMD [\"/app\"".to_owned(),
         "FROM scratch\nCMD".to_owned(),

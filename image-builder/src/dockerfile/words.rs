@@ -206,10 +206,21 @@ impl Expansion<'_> {
         Ok((self.lookup)(&name).unwrap_or_default())
     }
 
+    /// Of a variable, or of a parameter that a shell would have: digits, or one of its special characters. Nothing here has those,
+    /// and Docker puts nothing in their place.
     fn name(&mut self) -> String {
+        let is_of_parameter = match self.rest.chars().next() {
+            Some(first) if first.is_ascii_digit() => |character: char| character.is_ascii_digit(),
+            Some('@' | '*' | '#' | '?' | '-' | '$' | '!') => {
+                let (name, rest) = self.rest.split_at(1);
+                self.rest = rest;
+                return name.to_owned();
+            }
+            Some(_) | None => |character: char| character.is_alphanumeric() || character == '_',
+        };
         let length = self
             .rest
-            .find(|character: char| !character.is_ascii_alphanumeric() && character != '_')
+            .find(|character: char| !is_of_parameter(character))
             .unwrap_or(self.rest.len());
         let (name, rest) = self.rest.split_at(length);
         self.rest = rest;

@@ -52,6 +52,7 @@ impl Folder {
             stage: &stage,
             program: &self.program,
             context: self.root.path(),
+            ignore_file: &self.path(".dockerignore"),
             architecture: Architecture::X86_64,
             created: DateTime::UNIX_EPOCH,
             labels: &self.labels,
@@ -311,9 +312,13 @@ fn what_cannot_be_packed_is_told_with_its_line() {
     let folder = Folder::new();
     folder
         .file("secret", "!")
-        .file(".dockerignore", "secret")
+        .file("private/key", "!")
+        .file("tree/app/x", "")
+        .file("flat/app", "not the program")
+        .file(".dockerignore", "secret\nprivate\n!private/other")
         .file("plain", "");
     symlink("/etc", folder.path("out")).unwrap();
+    symlink("private", folder.path("open")).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(folder.path("socket")).unwrap();
     let bodies = [
         "COPY --from=build /out/other /app".to_owned(),
@@ -327,6 +332,18 @@ fn what_cannot_be_packed_is_told_with_its_line() {
         format!("{PROGRAM}COPY secret /x"),
         format!("{PROGRAM}COPY ./plain/../secret /x"),
         format!("{PROGRAM}COPY socket /x"),
+        // Of a folder that is left out nothing is left, whatever name leads to it.
+        format!("{PROGRAM}COPY private /x"),
+        format!("{PROGRAM}COPY open /x"),
+        format!("{PROGRAM}COPY open/key /x"),
+        // The program's place is taken.
+        format!("{PROGRAM}COPY tree /"),
+        format!("{PROGRAM}COPY tree/app /app"),
+        format!("{PROGRAM}COPY plain /app/"),
+        format!("{PROGRAM}COPY flat /"),
+        format!("{PROGRAM}COPY plain /app"),
+        "COPY tree /\nCOPY --from=build /out/app /".to_owned(),
+        format!("{PROGRAM}COPY tree flat /x/"),
     ];
     let mut table = Vec::new();
     for body in bodies {
@@ -345,6 +362,47 @@ fn what_cannot_be_packed_is_told_with_its_line() {
         );
     }
     insta::assert_debug_snapshot!(table);
+}
+
+#[test]
+fn what_is_kept_of_a_folder_that_is_left_out_is_copied() {
+    let folder = Folder::new();
+    folder
+        .file("logs/a", "!")
+        .file("logs/keep", "kept")
+        .file(".dockerignore", "logs\n!logs/keep");
+    symlink("logs", folder.path("link")).unwrap();
+    for source in ["logs", "link"] {
+        let image = folder.build(&format!("{PROGRAM}COPY {source} /x")).unwrap();
+        let files = listing(&image.layers[1]);
+        assert_eq!(files, ["755 0:0 0 x/", "644 0:0 0 x/keep kept"]);
+    }
+    // Also where another source has a file of that name.
+    folder.file("a/keep", "replaced");
+    let image = folder.build(&format!("{PROGRAM}COPY a logs /x/")).unwrap();
+    let files = listing(&image.layers[1]);
+    assert_eq!(files, ["755 0:0 0 x/", "644 0:0 0 x/keep kept"]);
+}
+
+#[test]
+fn a_program_that_is_there_twice_may_be_replaced_once() {
+    let folder = Folder::new();
+    folder.file("plain", "");
+    let body = format!("{PROGRAM}COPY --from=build /out/app /old\nCOPY plain /old");
+    assert!(folder.build(&body).is_ok());
+    let body = format!("COPY --from=build /out/app /old\nCOPY plain /old\n{PROGRAM}");
+    assert!(folder.build(&body).is_ok());
+}
+
+#[test]
+fn a_pattern_that_docker_refuses_is_refused() {
+    let folder = Folder::new();
+    folder.file(".dockerignore", "a\n[b");
+    let error = folder.build(PROGRAM).unwrap_err();
+    assert!(
+        matches!(error, PackError::BadPattern { line: 2, .. }),
+        "{error}"
+    );
 }
 
 #[test]

@@ -37,10 +37,12 @@ pub enum PushError {
         repository: String,
     },
     /// The tag is another image's, and the repository does not let it be moved.
-    #[error("the tag `{tag}` belongs to another image")]
+    #[error("the tag `{tag}` belongs to another image: {reason}")]
     TagTaken {
         /// The tag.
         tag: String,
+        /// What the registry said.
+        reason: String,
     },
     /// Something else.
     #[error("the registry `{registry}` failed: {reason}")]
@@ -72,6 +74,13 @@ impl PushError {
             Self::TagTaken { .. } => Some("choose another tag: a tag of the digest never collides".to_owned()),
             Self::Failed { .. } => Some("try again; what was sent already is not sent twice".to_owned()),
             Self::Unusable(_) => None,
+        }
+    }
+
+    pub(super) fn taken(tag: &str, refusal: &OciDistributionError) -> Self {
+        Self::TagTaken {
+            tag: tag.to_owned(),
+            reason: reason(refusal),
         }
     }
 
@@ -135,6 +144,55 @@ fn of_envelope(envelope: &OciEnvelope) -> Option<u16> {
 
 fn is_refusal(error: &OciDistributionError) -> bool {
     matches!(status(error), Some(401 | 403))
+}
+
+/// Nothing moved for as long as we wait.
+pub(super) fn is_silence(error: &OciDistributionError) -> bool {
+    matches!(error, OciDistributionError::IoError(error) if error.kind() == std::io::ErrorKind::TimedOut)
+}
+
+/// The other side does not speak TLS, or has no certificate that counts: so it will be the next time.
+fn is_tls(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        // What an input error is made of is not its source.
+        let inner = error.downcast_ref::<std::io::Error>();
+        let inner = inner.and_then(std::io::Error::get_ref);
+        if inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>) {
+            return true;
+        }
+        cause = match inner {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    false
+}
+
+/// An answer that is complete and none of a registry.
+pub(super) fn is_nonsense(error: &OciDistributionError) -> bool {
+    matches!(
+        error,
+        OciDistributionError::SpecViolationError(_)
+            | OciDistributionError::RegistryNoLocationError
+            | OciDistributionError::RegistryNoDigestError
+            | OciDistributionError::UrlParseError(_)
+            | OciDistributionError::HeaderValueError(_)
+            | OciDistributionError::JsonError(_)
+    )
+}
+
+/// What happens on the way, and may not happen the next time: a connection that breaks, an answer that is cut.
+pub(super) fn is_of_the_way(error: &OciDistributionError) -> bool {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the client's enum; most of its errors are about what was said"
+    )]
+    match error {
+        OciDistributionError::RequestError(error) => !error.is_builder() && !is_tls(error),
+        OciDistributionError::IoError(_) => true,
+        _ => false,
+    }
 }
 
 /// No connection at all: neither was anything sent.

@@ -96,7 +96,7 @@ impl BlobProgress {
             attempt.number += 1;
             attempt.number
         };
-        let movement = Movement::default();
+        let movement = Movement::content();
         let (this, moving) = (self.clone(), movement.clone());
         let starts = (0..content.len()).step_by(CHUNK);
         let chunks = futures_util::stream::iter(starts.map(move |start| {

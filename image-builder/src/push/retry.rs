@@ -4,11 +4,17 @@ use std::time::Duration;
 
 use oci_client::errors::OciDistributionError;
 
-use super::error::{is_connect, status};
+use super::error::{is_connect, is_nonsense, is_of_the_way, is_silence, status};
 use crate::pause::jittered;
 
 /// Longest pause, reached by doubling.
 const SLOWEST: Duration = Duration::from_secs(15);
+
+/// So often a registry that says nothing is asked again: each time, it is waited for.
+const SILENCES: u32 = 1;
+
+/// So often an answer that makes no sense is taken for that of something on the way: a page to sign in at, a balancer that starts.
+const NONSENSES: u32 = 3;
 
 /// How often, and after what time.
 #[derive(Debug, Clone, Copy)]
@@ -49,9 +55,10 @@ impl Retry {
         F: Future<Output = Result<T, OciDistributionError>>,
     {
         let mut delay = self.first_delay;
-        for attempt in 0..self.retries {
+        let mut seen = Seen::default();
+        for _ in 0..self.retries {
             match request().await {
-                Err(error) if self.is_transient(&error, attempt) => {
+                Err(error) if self.is_transient(&error, &mut seen) => {
                     tracing::debug!(%error, ?delay, "the registry is asked again");
                     tokio::time::sleep(jittered(delay)).await;
                     delay = (delay * 2).min(SLOWEST);
@@ -62,13 +69,27 @@ impl Retry {
         request().await
     }
 
-    fn is_transient(&self, error: &OciDistributionError, attempt: u32) -> bool {
+    fn is_transient(&self, error: &OciDistributionError, seen: &mut Seen) -> bool {
         match status(error) {
-            Some(401) => attempt < self.logins,
+            Some(401) => count(&mut seen.refusals) <= self.logins,
             Some(status) => status == 408 || status == 429 || (500..=599).contains(&status),
-            None if is_connect(error) => !self.gives_up_on_nobody,
-            // A connection that breaks, an answer that is cut or makes no sense.
-            None => true,
+            None if is_silence(error) => count(&mut seen.silences) <= SILENCES,
+            None if is_nonsense(error) => count(&mut seen.nonsenses) <= NONSENSES,
+            None if is_connect(error) && self.gives_up_on_nobody => false,
+            None => is_of_the_way(error),
         }
     }
+}
+
+/// How often what passes only a few times has been seen.
+#[derive(Debug, Default)]
+struct Seen {
+    refusals: u32,
+    silences: u32,
+    nonsenses: u32,
+}
+
+fn count(seen: &mut u32) -> u32 {
+    *seen += 1;
+    *seen
 }

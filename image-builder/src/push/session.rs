@@ -10,18 +10,23 @@ use oci_client::secrets::RegistryAuth;
 use oci_client::{Reference, RegistryOperation};
 use tokio::sync::OnceCell;
 
-use super::error::status;
+use super::error::{is_nonsense, status};
 use super::patience::{Movement, patiently};
 use super::progress::BlobProgress;
 use super::retry::Retry;
 use super::{
-    Blob, Credentials, PARALLEL, PushError, Repository, is_loopback, is_unknown_repository,
+    Blob, Credentials, PARALLEL, PushError, Repository, is_unknown_repository, loopback,
     use_tls_of_ring,
 };
 use crate::oci::{BuiltImage, Document};
 
 /// A registry that does not answer within this time is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A proxy that leads nowhere: nobody listens on the port of `discard`.
+const NO_PROXY: &str = "http://127.0.0.1:9";
+/// What no proxy is asked for.
+const LOOPBACK: &str = "127.0.0.0/8,::1";
 
 type Answer<T> = Result<T, OciDistributionError>;
 
@@ -36,19 +41,27 @@ pub(super) struct Session<'a> {
     /// The registry wants to know who we are, and has been told.
     authorised: OnceCell<()>,
     repository: &'a Repository,
+    /// Where it is spoken to: the registry, but an address where it is one of this machine.
+    registry: String,
     retry: Retry,
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn open(repository: &'a Repository, retry: Retry) -> Result<Self, PushError> {
+    pub(super) async fn open(repository: &'a Repository, retry: Retry) -> Result<Self, PushError> {
         use_tls_of_ring();
-        let is_local = is_loopback(&repository.registry);
+        let name = &repository.registry;
+        let is_local = loopback::is_loopback(name);
+        let registry = if is_local {
+            loopback::address_of(name).await
+        } else {
+            name.clone()
+        };
         let retry = Retry {
             gives_up_on_nobody: is_local,
             ..retry
         };
         let asking =
-            client(repository, is_local).map_err(|error| PushError::new(repository, &error))?;
+            client(&registry, is_local).map_err(|error| PushError::new(repository, &error))?;
         let (sending, auth) = match &repository.credentials {
             Credentials::Anonymous => (OnceLock::new(), RegistryAuth::Anonymous),
             Credentials::Basic { user, password } => {
@@ -63,6 +76,7 @@ impl<'a> Session<'a> {
             auth,
             authorised: OnceCell::new(),
             repository,
+            registry,
             retry,
         })
     }
@@ -75,6 +89,7 @@ impl<'a> Session<'a> {
             auth: self.auth.clone(),
             authorised: OnceCell::new(),
             repository: self.repository,
+            registry: self.registry.clone(),
             retry: Retry {
                 gives_up_on_nobody: self.retry.gives_up_on_nobody,
                 ..retry
@@ -85,7 +100,7 @@ impl<'a> Session<'a> {
     fn sending(&self) -> &Client {
         self.sending.get_or_init(|| {
             // The other one does the same, and asks more often.
-            client(self.repository, self.retry.gives_up_on_nobody)
+            client(&self.registry, self.retry.gives_up_on_nobody)
                 .unwrap_or_else(|_| self.asking.clone())
         })
     }
@@ -95,39 +110,34 @@ impl<'a> Session<'a> {
     }
 
     fn by_digest(&self, digest: &str) -> Reference {
-        let Repository { registry, name, .. } = self.repository;
-        Reference::with_digest(registry.clone(), name.clone(), digest.to_owned())
+        let (registry, name) = (self.registry.clone(), self.repository.name.clone());
+        Reference::with_digest(registry, name, digest.to_owned())
     }
 
     fn by_tag(&self, tag: &str) -> Reference {
-        let Repository { registry, name, .. } = self.repository;
-        Reference::with_tag(registry.clone(), name.clone(), tag.to_owned())
+        let (registry, name) = (self.registry.clone(), self.repository.name.clone());
+        Reference::with_tag(registry, name, tag.to_owned())
     }
 
-    /// Runs a request; again where that may help, and as somebody once the registry wants to know who we are.
+    /// Runs a request, which knows how long it is waited for; again where that may help, and as somebody once the registry wants to
+    /// know who we are.
     async fn run<T, F: Future<Output = Answer<T>>>(
         &self,
         mut request: impl FnMut() -> F,
     ) -> Answer<T> {
-        let waits_for_nobody = |request| patiently(Movement::default(), request);
         if self.repository.credentials == Credentials::Anonymous && !self.authorised.initialized() {
-            let result = self
-                .retry
-                .only_once_unauthorised()
-                .run(|| waits_for_nobody(request()))
-                .await;
-            match result {
+            match self.retry.only_once_unauthorised().run(&mut request).await {
                 Err(error) if status(&error) == Some(401) => self.authorise().await,
                 result => return result,
             }
         }
-        self.retry.run(|| waits_for_nobody(request())).await
+        self.retry.run(request).await
     }
 
     async fn authorise(&self) {
         let authorise = || async {
-            let registry = &self.repository.registry;
             let auth = &self.auth;
+            let registry = &self.registry;
             self.sending().store_auth_if_needed(registry, auth).await;
         };
         self.authorised.get_or_init(authorise).await;
@@ -140,21 +150,19 @@ impl<'a> Session<'a> {
             let login = self
                 .sending()
                 .auth(&reference, &self.auth, RegistryOperation::Push);
-            patiently(Movement::default(), login).await.ok();
+            patiently(Movement::question(), login).await.ok();
         }
     }
 
-    async fn digest_of(&self, reference: &Reference) -> Answer<String> {
-        let request = || self.asking.fetch_manifest_digest(reference, &self.auth);
-        let request = || patiently(Movement::default(), request());
-        self.retry.run(request).await
-    }
-
-    pub(super) async fn has_image(&self, digest: &str) -> Result<bool, PushError> {
-        match self.digest_of(&self.by_digest(digest)).await {
-            Ok(found) => Ok(found == digest),
+    /// The digest of the image that the tag leads to, if there is one.
+    pub(super) async fn tagged(&self, tag: &str) -> Result<Option<String>, PushError> {
+        let reference = self.by_tag(tag);
+        let request = || self.asking.fetch_manifest_digest(&reference, &self.auth);
+        let request = || patiently(Movement::question(), request());
+        match self.retry.run(request).await {
+            Ok(found) => Ok(Some(found)),
             Err(error) if is_unknown_repository(&error) => Err(self.error(&error)),
-            Err(error) if status(&error) == Some(404) => Ok(false),
+            Err(error) if status(&error) == Some(404) => Ok(None),
             Err(error) => Err(self.error(&error)),
         }
     }
@@ -171,7 +179,7 @@ impl<'a> Session<'a> {
 
     async fn is_there(&self, blob: Blob<'_>) -> Result<bool, PushError> {
         let reference = self.by_digest(blob.digest);
-        self.run(|| self.sending().blob_exists(&reference, blob.digest))
+        self.run(|| self.has(&reference, blob))
             .await
             .map_err(|error| self.error(&error))
     }
@@ -188,10 +196,22 @@ impl<'a> Session<'a> {
             let request =
                 self.sending()
                     .push_blob_stream(&reference, chunks, blob.digest, Some(size));
-            patiently(movement, request)
+            async {
+                match patiently(movement, request).await {
+                    // Taken, and what was answered makes no sense: what counts is that it is there. Not to send it again.
+                    Err(error) if is_nonsense(&error) && self.has(&reference, blob).await? => {
+                        Ok(())
+                    }
+                    result => result.map(drop),
+                }
+            }
         };
-        let sent = self.run(request).await;
-        sent.map(drop).map_err(|error| self.error(&error))
+        self.run(request).await.map_err(|error| self.error(&error))
+    }
+
+    async fn has(&self, reference: &Reference, blob: Blob<'_>) -> Answer<bool> {
+        let request = self.sending().blob_exists(reference, blob.digest);
+        patiently(Movement::question(), request).await
     }
 
     /// Sends a manifest; again where that may help.
@@ -206,7 +226,9 @@ impl<'a> Session<'a> {
                 media_type.clone(),
             )
         };
-        self.run(request).await.map(drop)
+        self.run(|| patiently(Movement::question(), request()))
+            .await
+            .map(drop)
     }
 
     pub(super) async fn send_manifest(
@@ -217,28 +239,32 @@ impl<'a> Session<'a> {
         let Err(error) = self.put(&image.manifest, tag).await else {
             return Ok(());
         };
-        let is_refused = matches!(status(&error), Some(400 | 405 | 409 | 412));
-        // Someone else may have sent the same image in the meantime, or our first attempt did arrive.
-        if is_refused && self.has_image(image.digest()).await? {
-            return Ok(());
+        if !matches!(status(&error), Some(400 | 405 | 409 | 412)) {
+            return Err(self.error(&error));
         }
-        if is_refused && self.digest_of(&self.by_tag(tag)).await.is_ok() {
-            return Err(PushError::TagTaken {
-                tag: tag.to_owned(),
-            });
+        match self.tagged(tag).await? {
+            // Someone else has sent the same image in the meantime, or our first attempt did arrive.
+            Some(digest) if digest == image.digest() => Ok(()),
+            Some(_other) => Err(PushError::taken(tag, &error)),
+            None => Err(self.error(&error)),
         }
-        Err(self.error(&error))
     }
 }
 
-fn client(repository: &Repository, is_local: bool) -> Answer<Client> {
+fn client(registry: &str, is_local: bool) -> Answer<Client> {
     let protocol = if is_local {
-        ClientProtocol::HttpsExcept(vec![repository.registry.clone()])
+        ClientProtocol::HttpsExcept(vec![registry.to_owned()])
     } else {
         ClientProtocol::Https
     };
+    // One that is named is taken in place of those of the environment. Where a registry of this machine sends us elsewhere, it is
+    // asked, and nobody goes there.
+    let no_proxy = is_local.then(|| NO_PROXY.to_owned());
     Client::try_from(ClientConfig {
         protocol,
+        http_proxy: no_proxy.clone(),
+        https_proxy: no_proxy.clone(),
+        no_proxy: no_proxy.map(|_| LOOPBACK.to_owned()),
         // The other way sends parts of 4 MiB, and ECR wants larger ones.
         use_monolithic_push: true,
         connect_timeout: Some(CONNECT_TIMEOUT),

@@ -18,6 +18,8 @@ pub(super) enum Answer {
     Digest(String),
     /// Breaks the connection, once.
     Hangup,
+    /// Takes what is sent, and does not say where to, once.
+    TakenInSilence,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -174,6 +176,12 @@ impl FakeRegistry {
         state.requests.clear();
     }
 
+    /// One layer, and all manifests, are not there any more.
+    pub(super) fn take_one_blob_away(&self) {
+        self.forget_manifests();
+        self.state().blobs.pop_first();
+    }
+
     /// Takes what was asked since the last time.
     pub(super) fn requests(&self) -> Vec<String> {
         std::mem::take(&mut self.state().requests)
@@ -208,6 +216,10 @@ impl State {
                 &format!("Docker-Content-Digest: {digest}\r\n"),
             )),
             Some(Answer::Hangup) => None,
+            Some(Answer::TakenInSilence) => {
+                self.behave(request);
+                Some(Response::new(201, ""))
+            }
             None => Some(self.behave(request)),
         }
     }

@@ -1,0 +1,39 @@
+//! Paths as they are written, `/` between their parts.
+
+/// The parts of a path without `.` and `..`, and how many `..` lead out of where it starts.
+pub(crate) fn parts(path: &str) -> (usize, Vec<&str>) {
+    let (mut above, mut parts) = (0, Vec::new());
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                if parts.pop().is_none() {
+                    above += 1;
+                }
+            }
+            part => parts.push(part),
+        }
+    }
+    (above, parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_of_a_path() {
+        let table = [
+            ("", 0, ""),
+            ("/a//b/./c/", 0, "a/b/c"),
+            ("a/../b", 0, "b"),
+            ("a/..", 0, ""),
+            ("../a/../../b", 2, "b"),
+            ("/../a", 1, "a"),
+        ];
+        for (path, above, rest) in table {
+            let (found, parts) = parts(path);
+            assert_eq!((found, parts.join("/").as_str()), (above, rest), "{path}");
+        }
+    }
+}
