@@ -1,16 +1,19 @@
-//! Reads the body of an answer: a JSON object with `now`, or a bare RFC 3339 timestamp as text.
+//! Reads the body of an answer: JSON with a timestamp somewhere in it, or a bare timestamp as text.
 
-use serde_json::{Map, Value};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use crate::field::Field;
 use crate::timestamp::{Timestamp, TimestampError};
 
 /// Names longer than this are cut: they are shown in one line.
 const LONGEST_NAME: usize = 128;
 
 /// What a service said.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
     /// The time by its clock.
+    #[serde(flatten)]
     pub now: Timestamp,
     /// Which instance answered; `None` when it does not say.
     pub instance: Option<String>,
@@ -21,7 +24,8 @@ pub struct Answer {
 }
 
 /// Why a body is no answer.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "body", content = "detail", rename_all = "snake_case")]
 pub enum AnswerError {
     /// Neither UTF-8 text nor JSON.
     #[error("the body is not text")]
@@ -29,12 +33,12 @@ pub enum AnswerError {
     /// Nothing in it.
     #[error("the body is empty")]
     Empty,
-    /// It begins like a JSON object and is none.
+    /// It begins like JSON and is none.
     #[error("the body is not valid JSON")]
     InvalidJson,
-    /// A JSON object without the field.
-    #[error("the body has no text field `now`")]
-    NoNow,
+    /// JSON without the field.
+    #[error("the body has no text or number at `{0}`")]
+    NoField(Field),
     /// Something else than a timestamp.
     #[error(transparent)]
     Timestamp(#[from] TimestampError),
@@ -42,38 +46,59 @@ pub enum AnswerError {
 
 impl Answer {
     /// Reads a body. Its form tells JSON and text apart; a wrong `Content-Type` does no harm to a clock.
-    pub fn parse(body: &[u8]) -> Result<Self, AnswerError> {
+    pub fn parse(body: &[u8], field: &Field) -> Result<Self, AnswerError> {
         let text = std::str::from_utf8(body)
             .map_err(|_| AnswerError::NotText)?
             .trim();
         if text.is_empty() {
             return Err(AnswerError::Empty);
         }
-        if !text.starts_with('{') {
-            return Ok(Self {
-                now: Timestamp::parse(text)?,
-                instance: None,
-                version: None,
-                nonce: None,
-            });
+        if !text.starts_with(['{', '[', '"']) {
+            return Ok(Self::anonymous(Timestamp::parse(text)?));
         }
-        let fields: Map<String, Value> =
-            serde_json::from_str(text).map_err(|_| AnswerError::InvalidJson)?;
-        let field = |name: &str| fields.get(name).and_then(Value::as_str);
-        let name = |name: &str| field(name).map(printable).filter(|name| !name.is_empty());
+        let body: Value = serde_json::from_str(text).map_err(|_| AnswerError::InvalidJson)?;
+        let time = if body.is_string() {
+            Some(&body)
+        } else {
+            field.of(&body)
+        };
+        let now = match time {
+            Some(Value::String(text)) => Timestamp::parse(text.trim())?,
+            // As text: a number of seconds with a fraction tells its resolution.
+            Some(Value::Number(number)) => Timestamp::parse(&number.to_string())?,
+            Some(Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) | None => {
+                return Err(AnswerError::NoField(field.clone()));
+            }
+        };
+        let text = |name: &str| body.get(name).and_then(Value::as_str);
+        let name = |name: &str| {
+            text(name)
+                .map(|text| printable(text, LONGEST_NAME))
+                .filter(|name| !name.is_empty())
+        };
         Ok(Self {
-            now: Timestamp::parse(field("now").ok_or(AnswerError::NoNow)?)?,
+            now,
             instance: name("instance"),
             version: name("version"),
-            nonce: field("nonce").map(str::to_owned),
+            nonce: text("nonce").map(str::to_owned),
         })
+    }
+
+    /// A time, and nobody who says that it is his.
+    pub fn anonymous(now: Timestamp) -> Self {
+        Self {
+            now,
+            instance: None,
+            version: None,
+            nonce: None,
+        }
     }
 }
 
-/// Text from outside, safe to show on a terminal.
-pub(crate) fn printable(text: &str) -> String {
+/// Text from outside, safe to show on a terminal: at most so many characters of it.
+pub(crate) fn printable(text: &str, longest: usize) -> String {
     text.chars()
-        .take(LONGEST_NAME)
+        .take(longest)
         .map(|character| {
             if character.is_control() {
                 char::REPLACEMENT_CHARACTER
@@ -91,7 +116,7 @@ mod tests {
     #[test]
     fn json_and_text_are_read() {
         let body = br#"{"now":"2026-11-22T10:04:05.123456Z","instance":"a","version":"0.1.0","nonce":"n","more":1}"#;
-        let answer = Answer::parse(body).unwrap();
+        let answer = Answer::parse(body, &Field::default()).unwrap();
         assert_eq!(answer.now.resolution, 1_000);
         assert_eq!(answer.instance.as_deref(), Some("a"));
         assert_eq!(answer.version.as_deref(), Some("0.1.0"));
@@ -99,9 +124,12 @@ mod tests {
 
         // How good a service says its clock is does not change what it proves.
         let with_clock = br#"{"now":"2026-11-22T10:04:05.123456Z","instance":"a","version":"0.1.0","nonce":"n","clock":{"status":"NOT_SYNCHRONIZED","error_bound_ms":12.000}}"#;
-        assert_eq!(Answer::parse(with_clock).unwrap(), answer);
+        assert_eq!(
+            Answer::parse(with_clock, &Field::default()).unwrap(),
+            answer
+        );
 
-        let text = Answer::parse(b" 2026-11-22T10:04:05.123456Z\n").unwrap();
+        let text = Answer::parse(b" 2026-11-22T10:04:05.123456Z\n", &Field::default()).unwrap();
         assert_eq!(text.now, answer.now);
         assert_eq!(text.instance, None);
     }
@@ -109,27 +137,62 @@ mod tests {
     #[test]
     fn names_cannot_write_to_the_terminal() {
         let body = br#"{"now":"2026-11-22T10:04:05Z","instance":"\u001b[2Ja\nb","version":""}"#;
-        let answer = Answer::parse(body).unwrap();
+        let answer = Answer::parse(body, &Field::default()).unwrap();
         assert_eq!(answer.instance.as_deref(), Some("\u{fffd}[2Ja\u{fffd}b"));
         assert_eq!(answer.version, None);
     }
 
     #[test]
     fn a_body_without_a_timestamp_says_why() {
-        let table: [(&[u8], &str); 7] = [
+        let table: [(&[u8], &str); 9] = [
             (b"", "the body is empty"),
             (b"\xff\xfe", "the body is not text"),
             (b"{\"now\":", "the body is not valid JSON"),
-            (b"{}", "the body has no text field `now`"),
-            (b"{\"now\":1795305600}", "the body has no text field `now`"),
-            (b"hello", "`hello` is not an RFC 3339 time with a zone"),
+            (b"{}", "the body has no text or number at `/now`"),
+            (b"[1]", "the body has no text or number at `/now`"),
+            (
+                b"{\"now\":{\"a\":1}}",
+                "the body has no text or number at `/now`",
+            ),
+            (
+                b"hello",
+                "`hello` is neither an RFC 3339 time with a zone nor one since 1970",
+            ),
             (
                 b"{\"now\":\"2026-11-22T10:04:05\"}",
-                "`2026-11-22T10:04:05` is not an RFC 3339 time with a zone",
+                "`2026-11-22T10:04:05` is neither an RFC 3339 time with a zone nor one since 1970",
+            ),
+            (
+                b"58552",
+                "`58552` is no plausible time since 1970 in s, ms, \u{b5}s or ns",
             ),
         ];
         for (body, expected) in table {
-            assert_eq!(Answer::parse(body).unwrap_err().to_string(), expected);
+            assert_eq!(
+                Answer::parse(body, &Field::default())
+                    .unwrap_err()
+                    .to_string(),
+                expected
+            );
+        }
+    }
+
+    #[test]
+    fn the_time_is_taken_from_the_field_that_is_named() {
+        let field: Field = "/data/0/unix~1time".parse().unwrap();
+        let body = br#"{"data":[{"unix/time":1795305605.25}],"instance":"a"}"#;
+        let answer = Answer::parse(body, &field).unwrap();
+        assert_eq!(answer.now.nanoseconds, 1_795_305_605_250_000_000);
+        assert_eq!(answer.now.resolution, 10_000_000);
+        assert_eq!(answer.instance.as_deref(), Some("a"));
+
+        for body in [
+            &b"1795305605123"[..],
+            b"\"1795305605123\"",
+            b"{\"now\":1795305605123}",
+        ] {
+            let answer = Answer::parse(body, &Field::default()).unwrap();
+            assert_eq!(answer.now.nanoseconds, 1_795_305_605_123_000_000);
         }
     }
 }

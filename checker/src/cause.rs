@@ -1,19 +1,38 @@
 //! One sentence for people on why a verdict is not OK: pure text.
 
 use crate::evidence::Evidence;
+use crate::failure::Failure;
 use crate::interval::OffsetInterval;
 use crate::settings::Settings;
 use crate::units::{Nanoseconds, magnitude, milliseconds, nanoseconds, setting, signed};
-use crate::verdict::{Reason, Verdict, separation};
+use crate::verdict::{Reason, Verdict, Warning};
 
-/// The sentence; `None` for OK.
+/// The sentence; `None` where all is well.
 pub(crate) fn cause(evidence: &Evidence, settings: &Settings) -> Option<String> {
     match evidence.verdict() {
-        Verdict::Ok => None,
-        Verdict::Down => evidence.failure.as_ref().map(ToString::to_string),
+        Verdict::Ok => warning(evidence),
+        Verdict::Down => evidence.failure().map(ToString::to_string),
         Verdict::Skewed => Some(skew(evidence, settings)),
         Verdict::Indeterminate { reason } => Some(doubt(evidence, settings, reason)),
     }
+}
+
+fn warning(evidence: &Evidence) -> Option<String> {
+    let sentence = |warning: &Warning| match warning {
+        Warning::Skew => evidence
+            .settings
+            .warn_skew
+            .map(nanoseconds)
+            .map(|limit| skews(evidence, limit).join("; ")),
+        Warning::AddressDead => evidence
+            .addresses
+            .values()
+            .flatten()
+            .find(|failure| !matches!(failure, Failure::NoRoute { .. }))
+            .map(ToString::to_string),
+    };
+    let sentences: Vec<_> = evidence.warnings().iter().filter_map(sentence).collect();
+    Some(sentences.join("; ")).filter(|text| !text.is_empty())
 }
 
 fn named(instance: Option<&String>) -> String {
@@ -26,22 +45,26 @@ fn named(instance: Option<&String>) -> String {
 /// What is proven, of the first clock that is off.
 fn skew(evidence: &Evidence, settings: &Settings) -> String {
     let limit = nanoseconds(settings.max_skew);
-    let intervals: Vec<_> = evidence
-        .instances
-        .iter()
-        .filter_map(|(name, instance)| Some((name.as_ref(), evidence.interval_of(instance)?)))
-        .collect();
-    let mut sentences: Vec<_> = intervals
-        .iter()
-        .filter_map(|(name, interval)| one_skew(&named(*name), *interval, limit))
-        .collect();
-    if let Some(apart) = farthest_apart(&intervals).filter(|apart| *apart > 2 * limit) {
+    let mut sentences = skews(evidence, limit);
+    if let Some(spread) = evidence.spread().filter(|spread| spread.lo > 2 * limit) {
         sentences.push(format!(
             "two instances are at least {} apart",
-            magnitude(milliseconds(apart))
+            magnitude(milliseconds(spread.lo))
         ));
     }
     sentences.join("; ")
+}
+
+/// A sentence on each clock that is proven to be beyond the limit.
+fn skews(evidence: &Evidence, limit: Nanoseconds) -> Vec<String> {
+    evidence
+        .instances
+        .iter()
+        .filter_map(|(name, instance)| {
+            let interval = evidence.interval_of(instance)?;
+            one_skew(&named(name.as_ref()), interval, limit)
+        })
+        .collect()
 }
 
 fn one_skew(name: &str, interval: OffsetInterval, limit: Nanoseconds) -> Option<String> {
@@ -58,15 +81,6 @@ fn one_skew(name: &str, interval: OffsetInterval, limit: Nanoseconds) -> Option<
     ))
 }
 
-fn farthest_apart(intervals: &[(Option<&String>, OffsetInterval)]) -> Option<Nanoseconds> {
-    let pairs = intervals.iter().enumerate().flat_map(|(index, (_, a))| {
-        intervals[..index]
-            .iter()
-            .map(move |(_, b)| separation(*a, *b))
-    });
-    pairs.max()
-}
-
 fn doubt(evidence: &Evidence, settings: &Settings, reason: Reason) -> String {
     let limit = setting(settings.max_skew);
     match reason {
@@ -80,6 +94,7 @@ fn doubt(evidence: &Evidence, settings: &Settings, reason: Reason) -> String {
         ),
         Reason::Borderline => format!("too near to the limit of {limit}{}", bounds(evidence)),
         Reason::LocalStep => "the local clock was set during the check".to_owned(),
+        Reason::Suspended => "this machine slept during the check".to_owned(),
         Reason::Stale => {
             "answers come from a cache (an `Age` header, or the nonce of another request)"
                 .to_owned()
@@ -109,8 +124,7 @@ fn doubt(evidence: &Evidence, settings: &Settings, reason: Reason) -> String {
             evidence.requests
         ),
         Reason::InternalError => evidence
-            .failure
-            .as_ref()
+            .failure()
             .map_or_else(|| "internal error".to_owned(), ToString::to_string),
     }
 }

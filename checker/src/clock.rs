@@ -2,15 +2,58 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::units::{Nanoseconds, nanoseconds};
+use serde::{Deserialize, Serialize};
+
+#[cfg(target_os = "linux")]
+use crate::units::SECOND;
+use crate::units::{MILLISECOND, Nanoseconds, as_i64, nanoseconds};
 
 /// Both clocks at (nearly) one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reading {
     /// Wall time: nanoseconds since 1970-01-01T00:00:00Z.
+    #[serde(rename = "wall_ns", with = "as_i64")]
     pub wall: Nanoseconds,
-    /// Monotonic time: nanoseconds since a fixed moment of the clock.
+    /// Monotonic time: nanoseconds since a fixed moment of the clock. It stands still while the machine is suspended.
+    #[serde(rename = "monotonic_ns", with = "as_i64")]
     pub monotonic: Nanoseconds,
+    /// Nanoseconds for which the machine has been suspended in all, as far as the system tells.
+    #[serde(rename = "suspended_ns", with = "as_i64")]
+    pub suspended: Nanoseconds,
+}
+
+impl Reading {
+    /// Nanoseconds that have passed at `later`, sleep included, however the wall clock was set.
+    pub(crate) fn until(self, later: Self) -> Nanoseconds {
+        later.monotonic + later.suspended - self.monotonic - self.suspended
+    }
+
+    /// Nanoseconds by which the wall clock was set from `self` to `later`.
+    pub(crate) fn step(self, later: Self) -> Nanoseconds {
+        (later.wall - self.wall) - (later.monotonic - self.monotonic)
+    }
+
+    /// What the wall clock did from `self` to `later` beyond the time that passed: none if it was left alone.
+    pub(crate) fn interruption(self, later: Self) -> Option<Interruption> {
+        /// More than this is a matter of its own. Less is taken into account where it happens.
+        const STEP: Nanoseconds = 10 * MILLISECOND;
+        if (later.suspended - self.suspended).abs() > STEP {
+            Some(Interruption::Suspended)
+        } else if self.step(later).abs() > STEP {
+            Some(Interruption::Step)
+        } else {
+            None
+        }
+    }
+}
+
+/// Why two readings cannot be compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Interruption {
+    /// The wall clock was set.
+    Step,
+    /// The machine slept.
+    Suspended,
 }
 
 /// Reads local time.
@@ -54,6 +97,7 @@ impl Clock for SystemClock {
                 return Reading {
                     wall,
                     monotonic: nanoseconds(before.saturating_duration_since(self.origin)),
+                    suspended: suspended(),
                 };
             }
         }
@@ -67,6 +111,24 @@ fn wall() -> Nanoseconds {
     }
 }
 
+/// Linux has a clock that goes on while the machine sleeps, beside the one of [`Instant`] that does not.
+#[cfg(target_os = "linux")]
+fn suspended() -> Nanoseconds {
+    use rustix::time::{ClockId, Timespec, clock_gettime};
+
+    let total =
+        |time: Timespec| Nanoseconds::from(time.tv_sec) * SECOND + Nanoseconds::from(time.tv_nsec);
+    // In this order the difference is too large at most, by what passes between the two.
+    let awake = total(clock_gettime(ClockId::Monotonic));
+    total(clock_gettime(ClockId::Boottime)) - awake
+}
+
+/// Elsewhere a suspension shows as a step of the wall clock.
+#[cfg(not(target_os = "linux"))]
+fn suspended() -> Nanoseconds {
+    0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,5 +140,28 @@ mod tests {
         let second = clock.read();
         assert!(second.monotonic >= first.monotonic);
         assert!(first.wall > 1_700_000_000_000_000_000);
+    }
+
+    #[test]
+    fn a_step_and_a_suspension_are_told_apart() {
+        let start = Reading {
+            wall: 1_000 * MILLISECOND,
+            monotonic: 0,
+            suspended: 0,
+        };
+        let later = |wall: Nanoseconds, suspended: Nanoseconds| Reading {
+            wall: (1_000 + wall) * MILLISECOND,
+            monotonic: 100 * MILLISECOND,
+            suspended: suspended * MILLISECOND,
+        };
+        assert_eq!(start.interruption(later(100, 0)), None);
+        assert_eq!(start.interruption(later(110, 1)), None);
+        assert_eq!(start.interruption(later(111, 0)), Some(Interruption::Step));
+        assert_eq!(start.interruption(later(89, 0)), Some(Interruption::Step));
+        let slept = start.interruption(later(60_100, 60_000));
+        assert_eq!(slept, Some(Interruption::Suspended));
+        // The wall clock may be wrong after a suspension: it is one all the same.
+        let slept = start.interruption(later(100, 60_000));
+        assert_eq!(slept, Some(Interruption::Suspended));
     }
 }

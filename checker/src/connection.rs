@@ -1,11 +1,12 @@
 //! The only module that speaks HTTP: one connection to one target, asked again and again.
 
-use std::sync::Once;
+use std::sync::{Once, OnceLock};
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, AGE, CACHE_CONTROL, HOST, HeaderValue, LOCATION};
+use reqwest::header::{ACCEPT, AGE, CACHE_CONTROL, DATE, HOST, HeaderValue, LOCATION};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Response};
+use reqwest::{Client, ClientBuilder, Response};
+use rustls_platform_verifier::ConfigVerifierExt as _;
 
 use crate::answer::printable;
 use crate::clock::Clock;
@@ -18,6 +19,9 @@ use crate::target::Route;
 /// A longer body is no answer to the question for the time.
 const LARGEST_BODY: usize = 64 * 1024;
 
+/// Characters of a redirect's target that are shown.
+const LONGEST_LOCATION: usize = 128;
+
 /// A connection, opened by the first request and kept for the next ones.
 pub(crate) struct Connection {
     client: Client,
@@ -27,30 +31,14 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// `number` rotates the addresses, so that several connections spread over all of them.
-    pub(crate) fn new(route: &Route, settings: &Settings, number: u32) -> Result<Self, Failure> {
-        install_tls_provider();
-        let mut route = route.clone();
-        let addresses = route.addresses.len().max(1);
-        route
-            .addresses
-            .rotate_left(usize::try_from(number).unwrap_or_default() % addresses);
-
-        let mut builder = Client::builder()
-            .user_agent(concat!("checker/", env!("CARGO_PKG_VERSION")))
-            // What answers must be what was asked: nothing in between, nothing else, and only once.
-            .no_proxy()
-            .redirect(Policy::none())
-            .retry(reqwest::retry::never())
-            .http1_only()
+    /// To any of the route's addresses: the first that takes it.
+    pub(crate) fn new(route: &Route, settings: &Settings) -> Result<Self, Failure> {
+        let route = route.clone();
+        let mut builder = client_builder(route.url.scheme())?
             .pool_max_idle_per_host(1)
             .connect_timeout(connect_timeout(settings.timeout));
         if let Some(host) = route.url.domain() {
             builder = builder.resolve_to_addrs(host, &route.addresses);
-        }
-        if route.url.scheme() == "http" {
-            // Reading the system's certificates takes tens of milliseconds, and fails where there are none.
-            builder = builder.tls_certs_only([]);
         }
         let client = builder
             .build()
@@ -78,6 +66,10 @@ impl Connection {
             received: at,
             stall,
             warm,
+            address: match self.route.addresses.as_slice() {
+                [address] => Some(*address),
+                _ => None,
+            },
             nonce,
             result: received.unwrap_or(Err(Failure::TimedOut {
                 after: self.timeout,
@@ -102,6 +94,11 @@ impl Connection {
         let mut response = request.send().await.map_err(broken)?;
         refuse_unsuccessful(&response)?;
         let aged = response.headers().contains_key(AGE);
+        let date = response
+            .headers()
+            .get(DATE)
+            .and_then(|date| date.to_str().ok())
+            .map(str::to_owned);
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(broken)? {
             if body.len() + chunk.len() > LARGEST_BODY {
@@ -109,7 +106,7 @@ impl Connection {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Received { aged, body })
+        Ok(Received { aged, date, body })
     }
 }
 
@@ -122,7 +119,10 @@ fn refuse_unsuccessful(response: &Response) -> Result<(), Failure> {
     Err(match response.headers().get(LOCATION) {
         Some(location) if code.is_redirection() => Failure::Redirect {
             status,
-            location: printable(&String::from_utf8_lossy(location.as_bytes())),
+            location: printable(
+                &String::from_utf8_lossy(location.as_bytes()),
+                LONGEST_LOCATION,
+            ),
         },
         Some(_) | None => Failure::Status { status },
     })
@@ -131,6 +131,38 @@ fn refuse_unsuccessful(response: &Response) -> Result<(), Failure> {
 /// A little less than the whole, so that it is known what did not come in time: the connection or the answer.
 fn connect_timeout(timeout: Duration) -> Duration {
     timeout.mul_f64(0.9)
+}
+
+/// An HTTP client to be, for URLs with this scheme.
+pub(crate) fn client_builder(scheme: &str) -> Result<ClientBuilder, Failure> {
+    install_tls_provider();
+    let builder = Client::builder()
+        .user_agent(concat!("checker/", env!("CARGO_PKG_VERSION")))
+        // What answers must be what was asked: nothing in between, nothing else, and only once.
+        .no_proxy()
+        .redirect(Policy::none())
+        .retry(reqwest::retry::never())
+        .http1_only();
+    Ok(match scheme {
+        // Reading the system's certificates takes tens of milliseconds, and fails where there are none.
+        "http" => builder.tls_certs_only([]),
+        _ => builder.tls_backend_preconfigured(tls()?),
+    })
+}
+
+/// The certificates that the system trusts, read once: many targets are checked by one process, and anew every time.
+fn tls() -> Result<rustls::ClientConfig, Failure> {
+    static CONFIGURATION: OnceLock<rustls::ClientConfig> = OnceLock::new();
+    if let Some(known) = CONFIGURATION.get() {
+        return Ok(known.clone());
+    }
+    let mut configuration =
+        rustls::ClientConfig::with_platform_verifier().map_err(|error| Failure::Client {
+            detail: error.to_string(),
+        })?;
+    // Every new connection is to prove that a handshake works.
+    configuration.resumption = rustls::client::Resumption::disabled();
+    Ok(CONFIGURATION.get_or_init(|| configuration).clone())
 }
 
 /// The TLS client asks for the process's provider of cryptography. Whoever embeds this library may have chosen one already.

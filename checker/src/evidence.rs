@@ -1,27 +1,29 @@
 //! What a check has learned so far, what that amounts to, and what to ask next: pure, the loop around it only acts.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::Duration;
 
-use crate::answer::Answer;
-use crate::clock::Reading;
-use crate::exchange::{Discard, Exchange, Outcome};
+use crate::clock::{Interruption, Reading};
 use crate::failure::Failure;
 use crate::instance::InstanceClock;
-use crate::interval::{OffsetInterval, Sample, stepped};
+use crate::interval::{OffsetInterval, Sample};
+use crate::observation::{Answered, Discard, Echo, Observation, Outcome, Source};
 use crate::report::Note;
+use crate::sampling;
 use crate::settings::Settings;
-use crate::units::{Nanoseconds, nanoseconds};
-use crate::verdict::{Reason, Verdict};
+use crate::units::{Nanoseconds, duration, nanoseconds};
+use crate::verdict::{Reason, Verdict, Warning, separation};
 
 /// A result on the warm connection is wanted, not only one that holds the time of connecting.
-const ANSWERS_TO_BE_OK: u32 = 2;
+const ANSWERS_TO_BE_OK: usize = 2;
 
 /// What to do after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub(crate) enum Next {
-    /// Ask again on the same connection.
-    SameConnection,
+    /// Ask again on the same connection, after a pause.
+    SameConnection(Duration),
     /// Ask again on a new one.
     NewConnection,
     /// The check is over.
@@ -38,10 +40,12 @@ pub(crate) struct Instance {
 /// All that a check has learned.
 #[derive(Debug)]
 pub(crate) struct Evidence<'a> {
-    settings: &'a Settings,
+    pub(crate) settings: &'a Settings,
     /// By id. Answers that name no instance are taken for one instance's.
     pub(crate) instances: BTreeMap<Option<String>, Instance>,
-    pub(crate) failure: Option<Failure>,
+    /// What became of the last new connection to each address; nothing is wrong where one was made.
+    pub(crate) addresses: BTreeMap<SocketAddr, Option<Failure>>,
+    failure: Option<Failure>,
     /// The first version that was not the expected one; empty when an answer named none.
     pub(crate) unexpected_version: Option<String>,
     pub(crate) notes: BTreeSet<Note>,
@@ -63,6 +67,7 @@ impl<'a> Evidence<'a> {
         Self {
             settings,
             instances: BTreeMap::new(),
+            addresses: BTreeMap::new(),
             failure: None,
             unexpected_version: None,
             notes: BTreeSet::new(),
@@ -83,78 +88,145 @@ impl<'a> Evidence<'a> {
     }
 
     /// Takes in a request, and says what to do next.
-    pub(crate) fn add(&mut self, exchange: &Exchange) -> Next {
-        if self.last.is_some_and(|last| stepped(last, exchange.sent)) {
+    pub(crate) fn add(&mut self, observation: &Observation) -> Next {
+        // Before this request, or while it was under way.
+        let interruption = self
+            .last
+            .and_then(|last| last.interruption(observation.received));
+        if let Some(interruption) = interruption {
+            let reason = match interruption {
+                Interruption::Step => Reason::LocalStep,
+                Interruption::Suspended => Reason::Suspended,
+            };
             for instance in self.instances.values_mut() {
-                instance.clock.forget(Reason::LocalStep);
+                instance.clock.forget(reason);
             }
         }
-        self.last = Some(exchange.received);
+        self.last = Some(observation.received);
         self.requests += 1;
-        if !exchange.warm {
+        if !observation.warm {
             self.requests_on_connection = 0;
         }
         self.requests_on_connection += 1;
         // After a failed request there is nothing left to reuse.
-        self.connection_lost = exchange.result.is_err();
-        if exchange.result.is_ok() {
-            let latencies = if exchange.warm {
+        self.connection_lost = observation.result.is_err();
+        if observation.result.is_ok() {
+            let latencies = if observation.warm {
                 &mut self.warm_latencies
             } else {
                 &mut self.cold_latencies
             };
-            latencies.push(exchange.latency());
+            latencies.push(observation.latency());
+            if let Some(address) = observation.address {
+                self.addresses.insert(address, None);
+            }
         }
-        match exchange.outcome() {
-            Outcome::Sampled(answer, sample) => self.sampled(&answer, &sample, exchange.stalled()),
-            Outcome::Discarded(answer, discard) => self.discarded(answer.as_ref(), discard),
-            Outcome::Failed(failure) => self.fail(failure),
+        match observation.outcome() {
+            Outcome::Sampled(answered, sample) => {
+                self.sampled(answered, &sample, observation.stalled());
+            }
+            Outcome::Discarded(answered, discard) => self.discarded(answered, discard),
+            Outcome::Failed(failure) => self.failed(observation.address, failure),
             Outcome::ConnectionLost => {}
         }
         self.next()
     }
 
-    fn sampled(&mut self, answer: &Answer, sample: &Sample, stalled: bool) {
-        if answer.nonce.is_none() {
+    fn sampled(&mut self, answered: &Answered, sample: &Sample, stalled: bool) {
+        if answered.echo == Echo::None {
             self.notes.insert(Note::NonceNotEchoed);
         }
-        self.seen(answer).clock.add(sample, stalled);
+        if answered.source == Source::DateHeader {
+            self.notes.insert(Note::DateHeader);
+        }
+        self.seen(answered).clock.add(sample, stalled);
     }
 
-    fn discarded(&mut self, answer: Option<&Answer>, discard: Discard) {
+    fn discarded(&mut self, answered: Option<&Answered>, discard: Discard) {
         self.discarded += 1;
-        match answer {
-            Some(answer) => self.seen(answer).clock.discard(discard.reason()),
+        match answered {
+            Some(answered) => self.seen(answered).clock.discard(discard.reason()),
             None => {
                 self.anonymous.get_or_insert(discard.reason());
             }
         }
     }
 
+    /// No way to one of several addresses is not the end: whoever knows the name has others to try.
+    fn failed(&mut self, address: Option<SocketAddr>, failure: &Failure) {
+        match address {
+            Some(address) if failure.is_about_the_address() => {
+                self.addresses.insert(address, Some(failure.clone()));
+            }
+            Some(_) | None => self.fail(failure.clone()),
+        }
+    }
+
+    /// Why the service is down, if it is.
+    pub(crate) fn failure(&self) -> Option<&Failure> {
+        let no_address_left = || {
+            let mut failures = self.addresses.values();
+            let first = failures.next()?.as_ref();
+            first.filter(|_| failures.all(Option::is_some))
+        };
+        self.failure.as_ref().or_else(no_address_left)
+    }
+
+    /// What is wrong although the verdict may be OK.
+    pub(crate) fn warnings(&self) -> BTreeSet<Warning> {
+        let mut warnings = BTreeSet::new();
+        let dead = |failure: &Failure| !matches!(failure, Failure::NoRoute { .. });
+        let is_public = |address: &SocketAddr| !address.ip().is_loopback();
+        if self.failure().is_none()
+            && self
+                .addresses
+                .iter()
+                .any(|(address, failure)| is_public(address) && failure.as_ref().is_some_and(dead))
+        {
+            warnings.insert(Warning::AddressDead);
+        }
+        if let Some(limit) = self.settings.warn_skew.map(nanoseconds) {
+            let beyond = |interval: OffsetInterval| interval.lo > limit || interval.hi < -limit;
+            if self
+                .instances
+                .values()
+                .filter_map(|instance| self.interval_of(instance))
+                .any(beyond)
+            {
+                warnings.insert(Warning::Skew);
+            }
+        }
+        warnings
+    }
+
     /// The instance that gave this answer. Answers count as seen whether or not they measure anything.
-    fn seen(&mut self, answer: &Answer) -> &mut Instance {
-        if answer.instance.is_none() {
+    fn seen(&mut self, answered: &Answered) -> &mut Instance {
+        if answered.instance.is_none() {
             self.notes.insert(Note::InstanceNotNamed);
         }
         if let Some(expected) = &self.settings.expect_version
-            && answer.version.as_ref() != Some(expected)
+            && answered.version.as_ref() != Some(expected)
         {
             self.unexpected_version
-                .get_or_insert(answer.version.clone().unwrap_or_default());
+                .get_or_insert(answered.version.clone().unwrap_or_default());
         }
-        let instance = self.instances.entry(answer.instance.clone()).or_default();
-        instance.version.clone_from(&answer.version);
+        let instance = self.instances.entry(answered.instance.clone()).or_default();
+        instance.version.clone_from(&answered.version);
         instance
     }
 
-    fn next(&self) -> Next {
+    pub(crate) fn next(&self) -> Next {
         let verdict = self.verdict();
+        let live = self.addresses.values().filter(|it| it.is_none()).count();
         let decided = match verdict {
             Verdict::Down | Verdict::Skewed => true,
-            Verdict::Ok => self.answers() >= ANSWERS_TO_BE_OK,
+            // Each address was asked once, and one of them once more.
+            Verdict::Ok => self.answers() >= ANSWERS_TO_BE_OK.max(live + 1),
             Verdict::Indeterminate { reason } => reason == Reason::UnexpectedVersion,
         };
-        if decided || self.requests >= self.settings.budget() {
+        // What it takes to ask the other addresses comes on top.
+        let others = u32::try_from(self.addresses.len().saturating_sub(1)).unwrap_or(u32::MAX);
+        if decided || self.requests >= self.settings.budget().saturating_add(others) {
             return Next::Stop;
         }
         let missing = Verdict::Indeterminate {
@@ -162,23 +234,59 @@ impl<'a> Evidence<'a> {
         };
         // A load balancer may keep to one instance for a connection's life.
         let exhausted = self.requests_on_connection >= self.settings.samples.max(1)
-            || (verdict == missing && self.requests_on_connection >= ANSWERS_TO_BE_OK);
+            || (verdict == missing && self.requests_on_connection >= 2);
         if self.connection_lost || exhausted {
             Next::NewConnection
         } else {
-            Next::SameConnection
+            Next::SameConnection(self.pause())
         }
     }
 
-    fn answers(&self) -> u32 {
-        let answers = self.warm_latencies.len() + self.cold_latencies.len();
-        u32::try_from(answers).unwrap_or(u32::MAX)
+    /// Until the moment at which an answer tells most about the first clock that is in doubt.
+    fn pause(&self) -> Duration {
+        let Some(last) = self.last else {
+            return Duration::ZERO;
+        };
+        let max_skew = nanoseconds(self.settings.max_skew);
+        self.instances
+            .values()
+            .filter(|instance| self.verdict_on(instance) != Verdict::Ok)
+            .filter_map(|instance| instance.clock.known_at(last))
+            .find_map(|known| sampling::wait(known, last.wall, max_skew))
+            .map_or(Duration::ZERO, duration)
+    }
+
+    /// How far the instances' clocks are apart: at least, and at most. Nanoseconds; `None` for fewer than two.
+    pub(crate) fn spread(&self) -> Option<OffsetInterval> {
+        let intervals: Vec<_> = self
+            .instances
+            .values()
+            .filter_map(|instance| self.interval_of(instance))
+            .filter(|interval| !interval.is_empty())
+            .collect();
+        let pairs = intervals.iter().enumerate().flat_map(|(index, a)| {
+            intervals
+                .iter()
+                .skip(index + 1)
+                .map(move |b| OffsetInterval {
+                    lo: separation(*a, *b).max(0),
+                    hi: (a.hi - b.lo).max(b.hi - a.lo),
+                })
+        });
+        pairs.reduce(|a, b| OffsetInterval {
+            lo: a.lo.max(b.lo),
+            hi: a.hi.max(b.hi),
+        })
+    }
+
+    fn answers(&self) -> usize {
+        self.warm_latencies.len() + self.cold_latencies.len()
     }
 
     /// The verdict on all that is known: the table in `docs/checker.md`, first match.
     pub(crate) fn verdict(&self) -> Verdict {
         let undecided = |reason| Verdict::Indeterminate { reason };
-        match &self.failure {
+        match self.failure() {
             Some(Failure::Client { .. }) => return undecided(Reason::InternalError),
             Some(_) => return Verdict::Down,
             None => {}
@@ -227,165 +335,15 @@ impl<'a> Evidence<'a> {
         instance.clock.interval_at(self.now())
     }
 
-    /// The moment of the last reading: a pure view of "now".
-    fn now(&self) -> Nanoseconds {
-        self.last.map_or(0, |last| last.monotonic)
+    /// The last reading: a pure view of "now".
+    fn now(&self) -> Reading {
+        self.last.unwrap_or(Reading {
+            wall: 0,
+            monotonic: 0,
+            suspended: 0,
+        })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::exchange::tests::answered;
-
-    /// An answer at `at` ms from a clock that is `offset` ms ahead.
-    fn answer(at: i64, instance: &str, version: &str, offset: i64) -> Exchange {
-        let now = chrono::DateTime::from_timestamp_millis(1_795_305_600_000 + at + 1 + offset)
-            .unwrap()
-            .format("%Y-%m-%dT%H:%M:%S%.6fZ");
-        answered(
-            at.into(),
-            &format!(
-                r#"{{"now":"{now}","instance":"{instance}","version":"{version}","nonce":"n"}}"#
-            ),
-        )
-    }
-
-    fn cold(exchange: Exchange) -> Exchange {
-        Exchange {
-            warm: false,
-            ..exchange
-        }
-    }
-
-    fn expecting(version: Option<&str>, instances: Option<u32>) -> Settings {
-        Settings {
-            expect_version: version.map(str::to_owned),
-            expect_instances: instances,
-            ..Settings::default()
-        }
-    }
-
-    #[test]
-    fn ok_needs_a_second_request_on_the_warm_connection() {
-        let settings = Settings::default();
-        let mut evidence = Evidence::new(&settings);
-        assert_eq!(
-            evidence.add(&cold(answer(3, "a", "1", 0))),
-            Next::SameConnection
-        );
-        assert_eq!(evidence.add(&answer(13, "a", "1", 0)), Next::Stop);
-        assert_eq!(evidence.verdict(), Verdict::Ok);
-    }
-
-    #[test]
-    fn the_second_instance_is_judged_by_its_own_answers() {
-        let settings = Settings::default();
-        for offset in [1_100, -1_100, 3_600_000] {
-            let mut evidence = Evidence::new(&settings);
-            assert_eq!(
-                evidence.add(&cold(answer(3, "a", "1", 0))),
-                Next::SameConnection
-            );
-            assert_eq!(evidence.add(&answer(13, "b", "1", offset)), Next::Stop);
-            assert_eq!(evidence.verdict(), Verdict::Skewed);
-        }
-    }
-
-    #[test]
-    fn every_answer_has_to_come_from_the_expected_version() {
-        let settings = expecting(Some("2"), None);
-        let mut evidence = Evidence::new(&settings);
-        assert_eq!(
-            evidence.add(&cold(answer(3, "a", "2", 0))),
-            Next::SameConnection
-        );
-        assert_eq!(evidence.add(&answer(13, "b", "1", 0)), Next::Stop);
-        assert_eq!(
-            evidence.verdict(),
-            Verdict::Indeterminate {
-                reason: Reason::UnexpectedVersion
-            }
-        );
-        assert_eq!(evidence.unexpected_version.as_deref(), Some("1"));
-    }
-
-    #[test]
-    fn missing_instances_are_looked_for_on_new_connections_within_a_budget() {
-        let settings = expecting(None, Some(2));
-        let mut evidence = Evidence::new(&settings);
-        let mut warm = false;
-        let mut connections = 0;
-        for request in 1..=32 {
-            let mut exchange = answer(request * 10 + 3, "a", "1", 0);
-            exchange.warm = warm;
-            connections += u32::from(!warm);
-            match evidence.add(&exchange) {
-                Next::SameConnection => warm = true,
-                Next::NewConnection => warm = false,
-                Next::Stop => assert_eq!(request, 32),
-            }
-        }
-        assert_eq!(connections, 16);
-        assert_eq!(
-            evidence.verdict(),
-            Verdict::Indeterminate {
-                reason: Reason::MissingInstances
-            }
-        );
-    }
-
-    #[test]
-    fn a_local_step_between_requests_forgets_what_was_measured() {
-        let settings = Settings::default();
-        let mut evidence = Evidence::new(&settings);
-        assert_eq!(
-            evidence.add(&cold(answer(3, "a", "1", 0))),
-            Next::SameConnection
-        );
-        let mut after_step = answer(13, "a", "1", 0);
-        for reading in [&mut after_step.sent, &mut after_step.received] {
-            reading.wall -= 20 * crate::units::MILLISECOND;
-        }
-        assert_eq!(evidence.add(&after_step), Next::Stop);
-        let instance = &evidence.instances[&Some("a".to_owned())];
-        assert_eq!(instance.clock.samples(), 1);
-        assert_eq!(evidence.verdict(), Verdict::Ok);
-    }
-
-    #[test]
-    fn a_lost_connection_is_replaced_a_failing_new_one_is_down() {
-        let settings = Settings::default();
-        let mut evidence = Evidence::new(&settings);
-        let mut broken = answer(13, "a", "1", 0);
-        broken.result = Err(Failure::Broken {
-            peer: "127.0.0.1:1".to_owned(),
-            detail: "connection closed".to_owned(),
-        });
-        assert_eq!(
-            evidence.add(&cold(answer(3, "a", "1", 0))),
-            Next::SameConnection
-        );
-        assert_eq!(evidence.add(&broken), Next::NewConnection);
-        assert_eq!(evidence.add(&cold(broken)), Next::Stop);
-        assert_eq!(evidence.verdict(), Verdict::Down);
-    }
-
-    #[test]
-    fn after_a_timeout_of_its_own_making_the_checker_asks_again() {
-        let settings = Settings::default();
-        let mut evidence = Evidence::new(&settings);
-        let mut late = cold(answer(3, "a", "1", 0));
-        late.stall = std::time::Duration::from_secs(3);
-        late.result = Err(Failure::TimedOut {
-            after: settings.timeout,
-        });
-        assert_eq!(evidence.add(&late), Next::NewConnection);
-        assert_eq!(
-            evidence.verdict(),
-            Verdict::Indeterminate {
-                reason: Reason::CheckerOverloaded
-            }
-        );
-    }
-}
+mod tests;

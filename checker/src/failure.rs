@@ -6,12 +6,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::answer::AnswerError;
 use crate::target::Route;
-use crate::units::setting;
+use crate::units::{as_milliseconds, setting};
 
 /// Why there was no answer with a timestamp.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "failure", rename_all = "snake_case")]
 pub enum Failure {
     /// No address for the name.
     #[error("cannot resolve `{host}`: {detail}")]
@@ -33,7 +36,14 @@ pub enum Failure {
         /// The addresses tried.
         peer: String,
         /// Time spent on it.
+        #[serde(with = "as_milliseconds", rename = "after_ms")]
         after: Duration,
+    },
+    /// This machine has no way there: no address of that family, or no network.
+    #[error("no route to {peer} from this machine")]
+    NoRoute {
+        /// The addresses tried.
+        peer: String,
     },
     /// No TCP connection for another reason.
     #[error("cannot connect to {peer}: {detail}")]
@@ -55,6 +65,7 @@ pub enum Failure {
     #[error("timed out after {}", setting(*after))]
     TimedOut {
         /// The timeout.
+        #[serde(with = "as_milliseconds", rename = "after_ms")]
         after: Duration,
     },
     /// The connection ended, or held something else than HTTP.
@@ -84,7 +95,7 @@ pub enum Failure {
     TooLarge,
     /// A success without a timestamp.
     #[error("answered without a timestamp: {0}")]
-    NoTimestamp(#[from] AnswerError),
+    NoTimestamp(AnswerError),
     /// Not the service's fault: no HTTP client could be made.
     #[error("cannot make an HTTP client: {detail}")]
     Client {
@@ -97,6 +108,25 @@ impl Failure {
     /// Whether more patience might have helped, so that a checker that was itself held up proves nothing by it.
     pub(crate) fn is_timeout(&self) -> bool {
         matches!(self, Self::TimedOut { .. } | Self::ConnectTimeout { .. })
+    }
+
+    /// Whether it is about the way to one address: others of the same name may be fine.
+    pub(crate) fn is_about_the_address(&self) -> bool {
+        match self {
+            Self::Refused { .. }
+            | Self::ConnectTimeout { .. }
+            | Self::NoRoute { .. }
+            | Self::Connect { .. }
+            | Self::Tls { .. }
+            | Self::TimedOut { .. }
+            | Self::Broken { .. } => true,
+            Self::Resolve { .. }
+            | Self::Status { .. }
+            | Self::Redirect { .. }
+            | Self::TooLarge
+            | Self::NoTimestamp(_)
+            | Self::Client { .. } => false,
+        }
     }
 
     /// Why there is no client: the innermost cause says it, the outer ones only that there was one.
@@ -132,6 +162,15 @@ impl Failure {
         if error.is_connect() {
             if io_kind(io::ErrorKind::ConnectionRefused) {
                 Self::Refused { peer }
+            } else if [
+                io::ErrorKind::NetworkUnreachable,
+                io::ErrorKind::HostUnreachable,
+                io::ErrorKind::AddrNotAvailable,
+            ]
+            .into_iter()
+            .any(io_kind)
+            {
+                Self::NoRoute { peer }
             } else if error.is_timeout() || io_kind(io::ErrorKind::TimedOut) {
                 Self::ConnectTimeout { peer, after }
             } else {
@@ -157,6 +196,11 @@ fn innermost(causes: &[&(dyn Error + 'static)]) -> String {
     causes
         .last()
         .map_or_else(String::new, |cause| detail(*cause))
+}
+
+/// The same for an error as a whole.
+pub(crate) fn innermost_detail(error: &(dyn Error + 'static)) -> String {
+    innermost(&causes(error))
 }
 
 /// The error and everything below it, including what an I/O error wraps (which its `source` jumps over).

@@ -1,6 +1,8 @@
 //! What several samples prove together about one instance's clock. Never across instances: each has a clock of its own.
 
+use crate::clock::Reading;
 use crate::interval::{OffsetInterval, Sample};
+use crate::sampling::Known;
 use crate::units::Nanoseconds;
 use crate::verdict::{Reason, Verdict};
 
@@ -9,6 +11,8 @@ use crate::verdict::{Reason, Verdict};
 pub struct InstanceClock {
     bounds: Option<Bounds>,
     samples: u32,
+    /// Nanoseconds from sending to the answer, at best.
+    shortest: Option<Nanoseconds>,
     discarded: Option<Reason>,
     stalled: bool,
 }
@@ -16,16 +20,24 @@ pub struct InstanceClock {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Bounds {
     interval: OffsetInterval,
-    /// Monotonic nanoseconds of the newest sample.
-    at: Nanoseconds,
+    /// When the newest sample had arrived: what the interval is relative to.
+    at: Reading,
     /// Nanoseconds: the coarsest one seen.
     resolution: Nanoseconds,
+}
+
+impl Bounds {
+    /// By the local clock as it is at another moment.
+    fn interval_at(&self, reading: Reading) -> OffsetInterval {
+        let age = reading.monotonic - self.at.monotonic;
+        self.interval.widened(age).shifted(-self.at.step(reading))
+    }
 }
 
 impl InstanceClock {
     /// Narrows the bounds. `stalled`: this program did not run smoothly while the sample was taken.
     pub fn add(&mut self, sample: &Sample, stalled: bool) {
-        let at = sample.received.monotonic;
+        let at = sample.received;
         let fresh = Bounds {
             interval: sample.interval(),
             at,
@@ -35,14 +47,15 @@ impl InstanceClock {
         self.bounds = Some(match self.bounds {
             None => fresh,
             Some(known) => Bounds {
-                interval: known
-                    .interval
-                    .widened(at - known.at)
-                    .intersection(&fresh.interval),
+                interval: known.interval_at(at).intersection(&fresh.interval),
                 at,
                 resolution: known.resolution.max(fresh.resolution),
             },
         });
+        self.shortest = Some(
+            self.shortest
+                .map_or(sample.elapsed(), |shortest| shortest.min(sample.elapsed())),
+        );
         self.samples += 1;
         self.stalled |= stalled;
     }
@@ -59,20 +72,29 @@ impl InstanceClock {
         self.discard(reason);
     }
 
+    /// What is known for choosing the moment of the next request.
+    pub(crate) fn known_at(&self, reading: Reading) -> Option<Known> {
+        let bounds = self.bounds?;
+        Some(Known {
+            bounds: bounds.interval_at(reading),
+            resolution: bounds.resolution,
+            round_trip: self.shortest?,
+        })
+    }
+
     /// Valid samples.
     pub fn samples(&self) -> u32 {
         self.samples
     }
 
-    /// The bounds at a monotonic moment; `None` without a valid sample.
-    pub fn interval_at(&self, monotonic: Nanoseconds) -> Option<OffsetInterval> {
-        self.bounds
-            .map(|bounds| bounds.interval.widened(monotonic - bounds.at))
+    /// The bounds at a moment, by the local clock as it is then; `None` without a valid sample.
+    pub fn interval_at(&self, reading: Reading) -> Option<OffsetInterval> {
+        self.bounds.map(|bounds| bounds.interval_at(reading))
     }
 
-    /// The verdict on this clock alone, at a monotonic moment. `max_skew` in nanoseconds.
-    pub fn verdict_at(&self, monotonic: Nanoseconds, max_skew: Nanoseconds) -> Verdict {
-        let (Some(bounds), Some(interval)) = (self.bounds, self.interval_at(monotonic)) else {
+    /// The verdict on this clock alone, at a moment. `max_skew` in nanoseconds.
+    pub fn verdict_at(&self, reading: Reading, max_skew: Nanoseconds) -> Verdict {
+        let (Some(bounds), Some(interval)) = (self.bounds, self.interval_at(reading)) else {
             return Verdict::Indeterminate {
                 reason: self.discarded.unwrap_or(Reason::NoSample),
             };
@@ -93,16 +115,19 @@ impl InstanceClock {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Reading;
     use crate::timestamp::Timestamp;
     use crate::units::{MILLISECOND, SECOND};
 
-    /// A sample sent at `at`, answered after `round_trip`, by a clock `offset` ahead that is read half-way.
-    fn sample(at: Nanoseconds, round_trip: Nanoseconds, offset: Nanoseconds) -> Sample {
-        let reading = |time| Reading {
+    fn reading(time: Nanoseconds) -> Reading {
+        Reading {
             wall: 1_000 * SECOND + time,
             monotonic: time,
-        };
+            suspended: 0,
+        }
+    }
+
+    /// A sample sent at `at`, answered after `round_trip`, by a clock `offset` ahead that is read half-way.
+    fn sample(at: Nanoseconds, round_trip: Nanoseconds, offset: Nanoseconds) -> Sample {
         Sample {
             sent: reading(at),
             received: reading(at + round_trip),
@@ -120,7 +145,7 @@ mod tests {
         clock.add(&sample(SECOND, 2 * MILLISECOND, 0), false);
         clock.add(&sample(2 * SECOND, 900 * MILLISECOND, 0), false);
         assert_eq!(clock.samples(), 3);
-        let interval = clock.interval_at(2_900 * MILLISECOND).unwrap();
+        let interval = clock.interval_at(reading(2_900 * MILLISECOND)).unwrap();
         // 1 ms each way, 2 µs of margin, and 500 ppm of the 1.898 s since then.
         assert_eq!(interval.lo, -1_002_000 - 949_000);
         assert_eq!(interval.hi, 1_003_000 + 949_000);
@@ -131,9 +156,9 @@ mod tests {
         let mut clock = InstanceClock::default();
         clock.add(&sample(0, 2 * MILLISECOND, 0), false);
         clock.add(&sample(SECOND, 2 * MILLISECOND, 500 * MILLISECOND), false);
-        assert!(clock.interval_at(SECOND).unwrap().is_empty());
+        assert!(clock.interval_at(reading(SECOND)).unwrap().is_empty());
         assert_eq!(
-            clock.verdict_at(SECOND, SECOND),
+            clock.verdict_at(reading(SECOND), SECOND),
             Verdict::Indeterminate {
                 reason: Reason::Inconsistent
             }
@@ -146,7 +171,7 @@ mod tests {
         clock.discard(Reason::Stale);
         clock.discard(Reason::LocalStep);
         assert_eq!(
-            clock.verdict_at(0, SECOND),
+            clock.verdict_at(reading(0), SECOND),
             Verdict::Indeterminate {
                 reason: Reason::Stale
             }
@@ -163,7 +188,7 @@ mod tests {
             let mut clock = InstanceClock::default();
             clock.add(&slow, stalled);
             assert_eq!(
-                clock.verdict_at(3 * SECOND, SECOND),
+                clock.verdict_at(reading(3 * SECOND), SECOND),
                 Verdict::Indeterminate { reason }
             );
         }

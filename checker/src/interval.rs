@@ -2,10 +2,7 @@
 
 use crate::clock::Reading;
 use crate::timestamp::Timestamp;
-use crate::units::{MICROSECOND, MILLISECOND, Nanoseconds};
-
-/// Wall time that moved this much more or less than monotonic time was set, not slewed.
-const STEP: Nanoseconds = 10 * MILLISECOND;
+use crate::units::{MICROSECOND, Nanoseconds};
 
 /// How far two undisciplined clocks may drift apart within `elapsed` nanoseconds: 500 ppm, rounded up.
 pub fn drift(elapsed: Nanoseconds) -> Nanoseconds {
@@ -24,18 +21,13 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// Whether the local wall clock was set between sending and receiving: nothing follows from such a sample.
-    pub fn local_clock_stepped(&self) -> bool {
-        stepped(self.sent, self.received)
-    }
-
     /// Monotonic nanoseconds from sending to receiving.
     pub fn elapsed(&self) -> Nanoseconds {
         self.received.monotonic - self.sent.monotonic
     }
 
-    /// The interval that holds the offset (remote minus local). It needs no symmetric paths: only that the service read its clock
-    /// after the request was sent and before the answer arrived.
+    /// The interval that holds the offset (remote minus local, as local time is when the answer has arrived). It needs no symmetric
+    /// paths: only that the service read its clock after the request was sent and before the answer arrived.
     pub fn interval(&self) -> OffsetInterval {
         let Timestamp {
             nanoseconds: served,
@@ -48,14 +40,9 @@ impl Sample {
             lo: served - received - margin,
             hi: served + resolution - sent + margin,
         }
+        // Up to here by the local clock as it was when the request was sent.
+        .shifted(-self.sent.step(self.received))
     }
-}
-
-/// Whether the wall clock was set between two readings.
-pub(crate) fn stepped(earlier: Reading, later: Reading) -> bool {
-    let wall = later.wall - earlier.wall;
-    let monotonic = later.monotonic - earlier.monotonic;
-    (wall - monotonic).abs() > STEP
 }
 
 /// Bounds, in nanoseconds, for remote minus local time. Empty (`lo > hi`) when samples contradict each other.
@@ -97,6 +84,15 @@ impl OffsetInterval {
         }
     }
 
+    /// The same for another local clock: one that is behind by so many nanoseconds.
+    #[must_use]
+    pub(crate) fn shifted(&self, by: Nanoseconds) -> Self {
+        Self {
+            lo: self.lo + by,
+            hi: self.hi + by,
+        }
+    }
+
     /// Offsets that lie in both.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
@@ -110,17 +106,19 @@ impl OffsetInterval {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::units::SECOND;
+    use crate::units::{MILLISECOND, SECOND};
 
     fn sample(round_trip: Nanoseconds, served: Nanoseconds, resolution: Nanoseconds) -> Sample {
         Sample {
             sent: Reading {
                 wall: 1_000 * SECOND,
                 monotonic: 7 * SECOND,
+                suspended: 0,
             },
             received: Reading {
                 wall: 1_000 * SECOND + round_trip,
                 monotonic: 7 * SECOND + round_trip,
+                suspended: 0,
             },
             timestamp: Timestamp {
                 nanoseconds: 1_000 * SECOND + served,
@@ -156,16 +154,11 @@ mod tests {
     }
 
     #[test]
-    fn the_wall_clock_at_the_end_is_not_part_of_the_interval() {
+    fn a_small_step_of_the_local_clock_is_taken_into_account() {
         let mut stepped = sample(2 * MILLISECOND, 0, 1);
         let straight = stepped.interval();
         stepped.received.wall += 9 * MILLISECOND;
-        assert_eq!(stepped.interval(), straight);
-        assert!(!stepped.local_clock_stepped());
-        stepped.received.wall += 2 * MILLISECOND;
-        assert!(stepped.local_clock_stepped());
-        stepped.received.wall -= 22 * MILLISECOND;
-        assert!(stepped.local_clock_stepped());
+        assert_eq!(stepped.interval(), straight.shifted(-9 * MILLISECOND));
     }
 
     #[test]

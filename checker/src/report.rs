@@ -1,15 +1,16 @@
 //! The result of a check, as data: what the program prints and what other crates read. Times in milliseconds.
 
-use chrono::{DateTime, SecondsFormat};
+use std::net::SocketAddr;
+
 use serde::Serialize;
 
 use crate::cause::cause;
-use crate::clock::Reading;
 use crate::evidence::{Evidence, Instance};
+use crate::record::Record;
+use crate::reference::ReferenceReport;
 use crate::settings::Settings;
-use crate::target::Target;
-use crate::units::{Nanoseconds, SECOND, milliseconds, nanoseconds};
-use crate::verdict::Verdict;
+use crate::units::{Nanoseconds, milliseconds, nanoseconds, rfc3339};
+use crate::verdict::{Verdict, Warning};
 
 /// The result of one check.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -23,7 +24,7 @@ pub struct Report {
     /// The verdict; in JSON `verdict` and, if indeterminate, `reason`.
     #[serde(flatten)]
     pub verdict: Verdict,
-    /// One sentence on why it is not OK.
+    /// One sentence on why it is not OK, or what is worth a warning.
     pub cause: Option<String>,
     /// Milliseconds: Θ.
     pub max_skew_ms: f64,
@@ -37,8 +38,35 @@ pub struct Report {
     pub discarded: u32,
     /// Every instance that answered, by name.
     pub instances: Vec<InstanceReport>,
+    /// Every address that was asked.
+    pub addresses: Vec<AddressReport>,
+    /// How far the instances' clocks are apart from each other, the two that are furthest; `None` for fewer than two.
+    pub instances_apart_ms: Option<Apart>,
+    /// What is wrong although the verdict is OK.
+    pub warnings: Vec<Warning>,
     /// What weakens the result.
     pub notes: Vec<Note>,
+    /// What a time server says, if one was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reference: Option<ReferenceReport>,
+}
+
+/// One of the service's addresses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AddressReport {
+    /// With the port.
+    pub address: SocketAddr,
+    /// Why it does not answer.
+    pub failure: Option<String>,
+}
+
+/// A distance between clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Apart {
+    /// Milliseconds.
+    pub at_least: f64,
+    /// Milliseconds.
+    pub at_most: f64,
 }
 
 /// One instance.
@@ -69,6 +97,8 @@ pub struct InstanceReport {
 pub enum Note {
     /// The service does not echo the nonce: a cache that hides its `Age` would go unnoticed.
     NonceNotEchoed,
+    /// The time is from the `Date` header, for the body has none.
+    DateHeader,
     /// The service does not name its instances: several behind one address are taken for one.
     InstanceNotNamed,
 }
@@ -95,17 +125,12 @@ impl Report {
         }
     }
 
-    pub(crate) fn new(
-        target: &Target,
-        settings: &Settings,
-        started: Reading,
-        evidence: &Evidence,
-    ) -> Self {
+    pub(crate) fn new(record: &Record, settings: &Settings, evidence: &Evidence) -> Self {
         let connect_latency = median(&evidence.cold_latencies);
-        Self {
-            started_at: rfc3339(started.wall),
-            url: target.url().to_string(),
-            connect_to: target.connect_to().map(ToString::to_string),
+        let mut report = Self {
+            started_at: rfc3339(record.started.wall),
+            url: record.url.clone(),
+            connect_to: record.connect_to.clone(),
             verdict: evidence.verdict(),
             cause: cause(evidence, settings),
             max_skew_ms: milliseconds(nanoseconds(settings.max_skew)),
@@ -120,8 +145,33 @@ impl Report {
                 .iter()
                 .map(|(name, instance)| InstanceReport::new(name.as_ref(), instance, evidence))
                 .collect(),
+            addresses: evidence
+                .addresses
+                .iter()
+                .map(|(address, failure)| AddressReport {
+                    address: *address,
+                    failure: failure.as_ref().map(ToString::to_string),
+                })
+                .collect(),
+            instances_apart_ms: evidence.spread().map(|spread| Apart {
+                at_least: milliseconds(spread.lo),
+                at_most: milliseconds(spread.hi),
+            }),
+            warnings: evidence.warnings().into_iter().collect(),
             notes: evidence.notes.iter().copied().collect(),
+            reference: None,
+        };
+        if let Some(testimony) = &record.reference {
+            let reference = ReferenceReport::new(testimony, &report);
+            if let Some(sentence) = reference.sentence() {
+                report.cause = Some(match report.cause.take() {
+                    Some(cause) => format!("{cause}; {sentence}"),
+                    None => sentence,
+                });
+            }
+            report.reference = Some(reference);
         }
+        report
     }
 }
 
@@ -148,12 +198,59 @@ fn median(values: &[Nanoseconds]) -> Option<Nanoseconds> {
     sorted.get(sorted.len() / 2).copied()
 }
 
-/// Local wall time as text, with milliseconds.
-fn rfc3339(wall: Nanoseconds) -> String {
-    i64::try_from(wall.div_euclid(SECOND))
-        .ok()
-        .zip(u32::try_from(wall.rem_euclid(SECOND)).ok())
-        .and_then(|(seconds, nanoseconds)| DateTime::from_timestamp(seconds, nanoseconds))
-        .unwrap_or_default()
-        .to_rfc3339_opts(SecondsFormat::Millis, true)
+/// Reports for the tests of those who read them.
+#[cfg(test)]
+pub(crate) mod samples {
+    use super::*;
+    use crate::verdict::Reason;
+
+    pub(crate) const fn undecided(reason: Reason) -> Verdict {
+        Verdict::Indeterminate { reason }
+    }
+
+    pub(crate) fn instance(name: &str, offset_ms: f64) -> InstanceReport {
+        InstanceReport {
+            instance: Some(name.to_owned()),
+            version: Some("0.1.0".to_owned()),
+            verdict: Verdict::Ok,
+            lo_ms: Some(offset_ms - 0.9),
+            hi_ms: Some(offset_ms + 0.9),
+            offset_ms: Some(offset_ms),
+            uncertainty_ms: Some(0.9),
+            samples: 2,
+        }
+    }
+
+    /// One check of one instance.
+    pub(crate) fn report(verdict: Verdict) -> Report {
+        Report {
+            started_at: "2026-11-22T10:04:05.123Z".to_owned(),
+            url: "http://example.test/now".to_owned(),
+            connect_to: None,
+            verdict,
+            cause: None,
+            max_skew_ms: 1_000.0,
+            latency_ms: Some(1.8),
+            connect_latency_ms: Some(2.5),
+            requests: 2,
+            discarded: 0,
+            instances: vec![instance("a", 0.4)],
+            addresses: Vec::new(),
+            instances_apart_ms: None,
+            warnings: Vec::new(),
+            notes: Vec::new(),
+            reference: None,
+        }
+    }
+
+    /// One that got no answer.
+    pub(crate) fn down() -> Report {
+        Report {
+            latency_ms: None,
+            connect_latency_ms: None,
+            instances: Vec::new(),
+            cause: Some("connection refused by 192.0.2.1:80".to_owned()),
+            ..report(Verdict::Down)
+        }
+    }
 }

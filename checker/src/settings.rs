@@ -1,6 +1,9 @@
 //! How a check measures, and what it expects.
 
+use std::net::IpAddr;
 use std::time::Duration;
+
+use crate::field::Field;
 
 /// Settings of a check. `Settings::default()` is what the program uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +16,14 @@ pub struct Settings {
     pub samples: u32,
     /// The version that every answer has to come from.
     pub expect_version: Option<String>,
+    /// A clock that is proven to be further off than this is worth a warning.
+    pub warn_skew: Option<Duration>,
+    /// Where in a JSON body the timestamp is.
+    pub field: Field,
+    /// Whether the `Date` header will do where the body has no timestamp.
+    pub date_header: bool,
+    /// Which addresses to ask.
+    pub family: Family,
     /// How many distinct instances have to be seen, and judged OK. Up to [`Settings::REQUESTS_PER_INSTANCE`] requests for each.
     pub expect_instances: Option<u32>,
 }
@@ -37,7 +48,34 @@ impl Default for Settings {
             max_skew: Duration::from_secs(1),
             samples: 8,
             expect_version: None,
+            warn_skew: None,
+            field: Field::default(),
+            date_header: false,
+            family: Family::Any,
             expect_instances: None,
+        }
+    }
+}
+
+/// The Internet protocol to use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Family {
+    /// Whatever there is.
+    #[default]
+    Any,
+    /// IPv4 only.
+    V4,
+    /// IPv6 only.
+    V6,
+}
+
+impl Family {
+    /// Whether an address is of it.
+    pub(crate) fn has(self, address: IpAddr) -> bool {
+        match self {
+            Self::Any => true,
+            Self::V4 => address.is_ipv4(),
+            Self::V6 => address.is_ipv6(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What is checked, and the way there: the URL, and where its TCP connection goes.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
@@ -7,9 +8,12 @@ use std::str::FromStr;
 use url::{Host, Url};
 
 use crate::failure::Failure;
+use crate::settings::{Family, Settings};
 
 /// The path asked for when a URL has none.
 const DEFAULT_PATH: &str = "/now";
+/// No service has more addresses than these that matter; names with hundreds exist.
+const MOST_ADDRESSES: usize = 16;
 /// A name that stands for the connect-to addresses where the URL's host is an address, which no resolver is asked for.
 const PLACEHOLDER_HOST: &str = "connect-to.invalid";
 
@@ -106,10 +110,25 @@ impl Target {
     }
 
     /// Resolves names: afresh for every check, because a load balancer's addresses change.
-    pub(crate) async fn route(&self) -> Result<Route, Failure> {
+    pub(crate) async fn route(&self, settings: &Settings) -> Result<Route, Failure> {
         let (host, port) = self.endpoint();
-        let addresses = resolve(&host, port).await?;
-        Ok(self.route_to(addresses))
+        let unresolved = |detail: &str| Failure::Resolve {
+            host: host.to_string(),
+            detail: detail.to_owned(),
+        };
+        let mut addresses = tokio::time::timeout(settings.timeout, resolve(&host, port))
+            .await
+            .map_err(|_| unresolved("no answer from the resolver in time"))??;
+        addresses.retain(|address| settings.family.has(address.ip()));
+        let mut seen = BTreeSet::new();
+        addresses.retain(|address| seen.insert(*address));
+        addresses.truncate(MOST_ADDRESSES);
+        match (addresses.is_empty(), settings.family) {
+            (false, _) => Ok(self.route_to(addresses)),
+            (true, Family::Any) => Err(unresolved("it has no address")),
+            (true, Family::V4) => Err(unresolved("it has no IPv4 address")),
+            (true, Family::V6) => Err(unresolved("it has no IPv6 address")),
+        }
     }
 
     /// Whom to resolve and connect to.
@@ -171,6 +190,23 @@ pub(crate) struct Route {
     pub(crate) addresses: Vec<SocketAddr>,
 }
 
+impl Route {
+    /// The way to one of its addresses.
+    pub(crate) fn only(&self, address: SocketAddr) -> Self {
+        Self {
+            addresses: vec![address],
+            ..self.clone()
+        }
+    }
+
+    /// Whether one address is as good as another: this machine's own, of which a service mostly has but one.
+    pub(crate) fn are_interchangeable(&self) -> bool {
+        self.addresses
+            .iter()
+            .all(|address| address.ip().is_loopback())
+    }
+}
+
 async fn resolve(host: &Host<String>, port: u16) -> Result<Vec<SocketAddr>, Failure> {
     let name = match host {
         Host::Ipv4(address) => return Ok(vec![(*address, port).into()]),
@@ -188,14 +224,10 @@ async fn resolve(host: &Host<String>, port: u16) -> Result<Vec<SocketAddr>, Fail
         host: name.clone(),
         detail,
     };
-    let addresses: Vec<_> = tokio::net::lookup_host((name.as_str(), port))
+    let addresses = tokio::net::lookup_host((name.as_str(), port))
         .await
-        .map_err(|error| unresolved(crate::failure::detail(&error)))?
-        .collect();
-    if addresses.is_empty() {
-        return Err(unresolved("it has no address".to_owned()));
-    }
-    Ok(addresses)
+        .map_err(|error| unresolved(crate::failure::detail(&error)))?;
+    Ok(addresses.collect())
 }
 
 fn is_localhost(name: &str) -> bool {
@@ -342,7 +374,7 @@ mod tests {
             "http://service.localhost:81",
             "http://LOCALHOST.:81",
         ] {
-            let route = target(url).route().await.unwrap();
+            let route = target(url).route(&Settings::default()).await.unwrap();
             assert_eq!(
                 route.addresses,
                 [
@@ -351,5 +383,23 @@ mod tests {
                 ]
             );
         }
+    }
+
+    #[tokio::test]
+    async fn a_family_leaves_out_the_others_addresses() {
+        let of = async |url: &str, family| {
+            let settings = Settings {
+                family,
+                ..Settings::default()
+            };
+            target(url).route(&settings).await
+        };
+        let v6 = of("http://localhost:81", Family::V6).await.unwrap();
+        assert_eq!(v6.addresses, [SocketAddr::from((Ipv6Addr::LOCALHOST, 81))]);
+        let none = of("http://127.0.0.1:81", Family::V6).await.unwrap_err();
+        assert_eq!(
+            none.to_string(),
+            "cannot resolve `127.0.0.1`: it has no IPv6 address"
+        );
     }
 }

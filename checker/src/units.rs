@@ -2,8 +2,51 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, SecondsFormat};
+
 /// Nanoseconds, signed. Wide enough that no sum or difference of timestamps overflows.
 pub type Nanoseconds = i128;
+
+/// For serde: as an integer of 64 bits, which holds moments up to the year 2262. What is beyond is cut off there.
+pub(crate) mod as_i64 {
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    use super::Nanoseconds;
+
+    pub(crate) fn serialize<S: Serializer>(
+        value: &Nanoseconds,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let bounded = (*value).clamp(i64::MIN.into(), i64::MAX.into());
+        serializer.serialize_i64(i64::try_from(bounded).unwrap_or_default())
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Nanoseconds, D::Error> {
+        i64::deserialize(deserializer).map(Into::into)
+    }
+}
+
+/// For serde: a duration as whole milliseconds.
+pub(crate) mod as_milliseconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(
+        value: &Duration,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(u64::try_from(value.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Duration, D::Error> {
+        u64::deserialize(deserializer).map(Duration::from_millis)
+    }
+}
 
 /// One second.
 pub(crate) const SECOND: Nanoseconds = 1_000_000_000;
@@ -27,6 +70,30 @@ pub(crate) fn nanoseconds(duration: Duration) -> Nanoseconds {
     Nanoseconds::try_from(duration.as_nanos()).unwrap_or(Nanoseconds::MAX)
 }
 
+/// Milliseconds of a report, back again.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a cast from a double ends at the bounds"
+)]
+pub(crate) fn nanoseconds_of(milliseconds: f64) -> Nanoseconds {
+    (milliseconds * 1e6).round() as Nanoseconds
+}
+
+/// The same the other way round; none for what is negative.
+pub(crate) fn duration(nanoseconds: Nanoseconds) -> Duration {
+    Duration::from_nanos(u64::try_from(nanoseconds.max(0)).unwrap_or(u64::MAX))
+}
+
+/// Local wall time as text, with milliseconds.
+pub(crate) fn rfc3339(wall: Nanoseconds) -> String {
+    i64::try_from(wall.div_euclid(SECOND))
+        .ok()
+        .zip(u32::try_from(wall.rem_euclid(SECOND)).ok())
+        .and_then(|(seconds, nanoseconds)| DateTime::from_timestamp(seconds, nanoseconds))
+        .unwrap_or_default()
+        .to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
 /// `1.099 s`, `12.5 ms`: a magnitude for people.
 pub(crate) fn magnitude(milliseconds: f64) -> String {
     if milliseconds.abs() >= 1000.0 {
@@ -38,6 +105,12 @@ pub(crate) fn magnitude(milliseconds: f64) -> String {
 
 /// `+1.099 s`, `-12.5 ms`: an offset for people.
 pub(crate) fn signed(milliseconds: f64) -> String {
+    // Nothing is neither more nor less.
+    let milliseconds = if milliseconds.abs() < 0.05 {
+        0.0
+    } else {
+        milliseconds
+    };
     if milliseconds.abs() >= 1000.0 {
         format!("{:+.3} s", milliseconds / 1000.0)
     } else {

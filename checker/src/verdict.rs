@@ -1,12 +1,12 @@
 //! The verdict: decided from intervals alone. A value is only called right or wrong when no offset in the interval says otherwise.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::interval::OffsetInterval;
 use crate::units::Nanoseconds;
 
 /// What is known about the service after a check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
 #[must_use]
 pub enum Verdict {
@@ -24,7 +24,7 @@ pub enum Verdict {
 }
 
 /// Why there is no proof either way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// Answers took too long for the limit.
@@ -35,6 +35,8 @@ pub enum Reason {
     Borderline,
     /// The local clock was set during the check.
     LocalStep,
+    /// The machine of the checker slept during the check.
+    Suspended,
     /// Answers were not made for the request: a cache is in between.
     Stale,
     /// This program was not given the time to measure.
@@ -51,6 +53,16 @@ pub enum Reason {
     MissingInstances,
     /// The checker itself is broken.
     InternalError,
+}
+
+/// What is worth a warning although the verdict is OK.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Warning {
+    /// A clock is proven to be further off than the limit for warnings.
+    Skew,
+    /// One of the service's addresses does not answer.
+    AddressDead,
 }
 
 impl Verdict {
@@ -133,6 +145,7 @@ impl Verdict {
                 | Reason::CoarseResolution
                 | Reason::Borderline
                 | Reason::LocalStep
+                | Reason::Suspended
                 | Reason::Stale
                 | Reason::LeapWindow
                 | Reason::Inconsistent

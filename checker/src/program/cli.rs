@@ -1,162 +1,206 @@
-//! The arguments, and the plan that they amount to. Nothing else knows clap.
+//! The arguments. What they amount to is decided in `plan`; nothing else knows clap.
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::error::ErrorKind;
-use clap::{CommandFactory as _, Parser, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::duration;
-use crate::settings::Settings;
-use crate::target::{ConnectTo, Target};
-
-const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
+use crate::field::Field;
+use crate::target::ConnectTo;
 
 const EXIT_CODES: &str = "\
-Exit codes (of the last check, by the monitoring plugins' convention):
+Exit codes (of the last check, by the monitoring plugins' convention; the worst of several targets):
   0  OK             up, and every clock proven right
+  1  WARNING        the same, but a clock is beyond --warn-skew, or one of several addresses is dead
   2  CRITICAL       down, or a clock proven to be off
   3  UNKNOWN        proven neither way, wrong usage, or an internal error
-  (1, WARNING, is not used)
 
 SIGINT and SIGTERM end a periodic run with a summary; a second one ends it at once.";
 
 /// Checks from outside that a service is up and that its clock is right.
 #[derive(Debug, Parser)]
-#[command(name = "checker", version, after_help = EXIT_CODES)]
+#[command(
+    name = "checker",
+    version,
+    after_help = EXIT_CODES,
+    args_conflicts_with_subcommands = true,
+    max_term_width = 110
+)]
 pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) watch: Watch,
+}
+
+/// What to do instead of checking.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Judge again what a log has, with other limits
+    Judge(Judge),
+    /// Draw what a log has as one page: uptime, offset and latency over time
+    Report(Page),
+}
+
+/// Checks, once or again and again.
+#[derive(Debug, Args)]
+pub(crate) struct Watch {
     /// What to ask; without a path it is /now [default: http://localhost/now]
-    url: Option<String>,
-    /// The same as an option or a variable; an argument is stronger
+    #[arg(value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// The same as an option, which can be repeated, or a variable
     #[arg(long = "url", value_name = "URL", env = "CHECKER_URL")]
-    url_option: Option<String>,
-    /// Check again and again, this long from start to start (at least 100ms); without it once
+    pub(crate) urls: Vec<String>,
+    /// Targets, and settings for each of them, from a TOML file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) how: How,
+    #[command(flatten)]
+    pub(crate) when: When,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// How a check measures, and what it expects.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Measuring")]
+pub(crate) struct How {
+    /// For resolving, and for each request, from connecting to the last byte [default: 5s]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
-    interval: Option<Duration>,
-    /// End after so many checks
-    #[arg(long, value_name = "N", requires = "interval", value_parser = clap::value_parser!(u64).range(1..))]
-    count: Option<u64>,
-    /// For each request, from connecting to the last byte
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration::parse)]
-    timeout: Duration,
-    /// A clock that is further off, in either direction, is wrong
-    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration::parse)]
-    max_skew: Duration,
-    /// Requests for each check, at most
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=100))]
-    samples: u32,
-    /// Connect there instead; the URL's host stays in the Host header and in TLS
-    #[arg(long, value_name = "HOST:PORT")]
-    connect_to: Option<ConnectTo>,
+    pub(crate) timeout: Option<Duration>,
+    /// A clock that is further off, in either direction, is wrong [default: 1s]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub(crate) max_skew: Option<Duration>,
+    /// A clock that is further off than this is worth a warning
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub(crate) warn_skew: Option<Duration>,
+    /// Requests on a connection, at most [default: 8]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) samples: Option<u32>,
+    /// Where in a JSON body the time is [default: /now]
+    #[arg(long, value_name = "POINTER")]
+    pub(crate) field: Option<Field>,
+    /// Take the time of the Date header where the body has none: it is good to a second
+    #[arg(long)]
+    pub(crate) date_header: bool,
     /// Every answer has to come from this version
     #[arg(long, value_name = "VERSION")]
-    expect_version: Option<String>,
+    pub(crate) expect_version: Option<String>,
     /// So many instances have to answer, and be right
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
-    expect_instances: Option<u32>,
+    pub(crate) expect_instances: Option<u32>,
+    /// Connect there instead; the URL's host stays in the Host header and in TLS
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) connect_to: Option<ConnectTo>,
+    /// IPv4 addresses only
+    #[arg(short = '4', long, conflicts_with = "ipv6")]
+    pub(crate) ipv4: bool,
+    /// IPv6 addresses only
+    #[arg(short = '6', long)]
+    pub(crate) ipv6: bool,
+    /// A time server (SNTP): tells whose clock is off
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub(crate) reference: Option<String>,
+}
+
+/// When to check.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Time")]
+pub(crate) struct When {
+    /// Check again and again, this long from start to start (at least 100ms); without it once
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub(crate) interval: Option<Duration>,
+    /// Check once, even if the file says otherwise
+    #[arg(long, conflicts_with_all = ["interval", "count", "jitter", "retry_interval"])]
+    pub(crate) once: bool,
+    /// End after so many checks of each target
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    /// Begin each check by chance up to this much later; the grid stays
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub(crate) jitter: Option<Duration>,
+    /// Check this soon again while a change of state is not confirmed
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub(crate) retry_interval: Option<Duration>,
+    /// Good checks in a row until a state is good again [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) rise: Option<u32>,
+    /// Bad checks in a row until a state is bad [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) fall: Option<u32>,
     /// Check until the service is up as expected, or this time has passed
     #[arg(long, value_name = "DURATION", conflicts_with = "interval", value_parser = duration::parse)]
-    wait_up: Option<Duration>,
+    pub(crate) wait_up: Option<Duration>,
+}
+
+/// What to tell, and whom.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct Output {
     /// What is written to stdout
-    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Human)]
-    output: Format,
+    #[arg(long = "output", value_name = "FORMAT", value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
+    /// Serve figures for Prometheus at this address, under /metrics
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) prometheus: Option<SocketAddr>,
+    /// Send each change of state there, as JSON
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "CHECKER_WEBHOOK",
+        hide_env_values = true
+    )]
+    pub(crate) webhook: Option<String>,
+    /// Append all that was measured to this file, as JSON Lines
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log: Option<PathBuf>,
 }
 
 /// What is written to stdout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// A line for each check
+    /// A live view on a terminal, a line for each check elsewhere
     Human,
     /// A JSON object for each check, one a line
     Json,
+    /// A line in the form of monitoring plugins for each check
+    Nagios,
 }
 
-/// What to do, resolved.
-#[derive(Debug)]
-pub(crate) struct Plan {
-    pub(crate) target: Target,
-    pub(crate) settings: Settings,
-    /// `None`: once.
-    pub(crate) period: Option<Period>,
-    /// How long to wait for the service to be up; only without a period.
-    pub(crate) wait_up: Option<Duration>,
+/// Judges a log again.
+#[derive(Debug, Args)]
+pub(crate) struct Judge {
+    /// What `--log` wrote
+    pub(crate) file: PathBuf,
+    /// A clock that is further off, in either direction, is wrong [default: as logged]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub(crate) max_skew: Option<Duration>,
+    /// A clock that is further off than this is worth a warning
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub(crate) warn_skew: Option<Duration>,
+    /// Good checks in a row until a state is good again
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) rise: u32,
+    /// Bad checks in a row until a state is bad
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) fall: u32,
+    /// What is written to stdout
+    #[arg(long = "output", value_name = "FORMAT", value_enum, default_value_t = Format::Human)]
     pub(crate) format: Format,
 }
 
-/// Checks on a grid.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Period {
-    pub(crate) interval: Duration,
-    /// `None`: without end.
-    pub(crate) count: Option<u64>,
-}
-
-impl Cli {
-    /// What the arguments amount to, or an error in clap's own form.
-    pub(crate) fn resolve(self) -> Result<Plan, clap::Error> {
-        let invalid = |message: String| Self::command().error(ErrorKind::ValueValidation, message);
-        if self
-            .interval
-            .is_some_and(|interval| interval < SHORTEST_INTERVAL)
-        {
-            return Err(invalid("--interval must be at least 100ms".to_owned()));
-        }
-        let url = self
-            .url
-            .or(self.url_option)
-            .unwrap_or_else(|| "http://localhost".to_owned());
-        let target =
-            Target::new(&url, self.connect_to).map_err(|error| invalid(error.to_string()))?;
-        Ok(Plan {
-            target,
-            settings: Settings {
-                timeout: self.timeout,
-                max_skew: self.max_skew,
-                samples: self.samples,
-                expect_version: self.expect_version,
-                expect_instances: self.expect_instances,
-            },
-            period: self.interval.map(|interval| Period {
-                interval,
-                count: self.count,
-            }),
-            wait_up: self.wait_up,
-            format: self.output,
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn plan(arguments: &[&str]) -> Result<Plan, clap::Error> {
-        Cli::try_parse_from([&["checker"], arguments].concat()).and_then(Cli::resolve)
-    }
-
-    #[test]
-    fn the_arguments_are_consistent() {
-        Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn an_argument_is_stronger_than_the_option() {
-        let plan = plan(&["a.test", "--url", "b.test"]).unwrap();
-        assert_eq!(plan.target.url().as_str(), "http://a.test/now");
-    }
-
-    #[test]
-    fn nonsense_is_refused() {
-        for arguments in [
-            &["--interval", "99ms"][..],
-            &["--interval", "5"],
-            &["--count", "2"],
-            &["--interval", "1s", "--count", "0"],
-            &["--samples", "0"],
-            &["--connect-to", "nowhere"],
-            &["--wait-up", "1s", "--interval", "1s"],
-            &["ftp://a.test"],
-        ] {
-            assert!(plan(arguments).is_err(), "{arguments:?}");
-        }
-    }
+/// Draws a log.
+#[derive(Debug, Args)]
+pub(crate) struct Page {
+    /// What `--log` wrote
+    pub(crate) file: PathBuf,
+    /// The page to write, which no other file is needed for
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// A clock that is further off, in either direction, is wrong [default: as logged]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub(crate) max_skew: Option<Duration>,
 }

@@ -5,13 +5,15 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::program::output;
-use crate::verdict::Verdict;
+use crate::series::State;
 
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// Up, and every clock right.
     Ok,
+    /// The same, but something else is not as it should be.
+    Warning,
     /// Down, or a clock that is off.
     Critical,
     /// Not known: undecided, wrong usage, or an error of our own.
@@ -19,22 +21,25 @@ pub(crate) enum Exit {
 }
 
 impl Exit {
-    /// 1 is left out: the convention's WARNING.
+    const ALL: [Self; 4] = [Self::Ok, Self::Warning, Self::Critical, Self::Unknown];
+
     pub(crate) const fn code(self) -> u8 {
         match self {
             Self::Ok => 0,
+            Self::Warning => 1,
             Self::Critical => 2,
             Self::Unknown => 3,
         }
     }
 }
 
-impl From<Verdict> for Exit {
-    fn from(verdict: Verdict) -> Self {
-        match verdict {
-            Verdict::Ok => Self::Ok,
-            Verdict::Down | Verdict::Skewed => Self::Critical,
-            Verdict::Indeterminate { .. } => Self::Unknown,
+impl From<State> for Exit {
+    fn from(state: State) -> Self {
+        match state {
+            State::Ok => Self::Ok,
+            State::Warning => Self::Warning,
+            State::Down | State::Skewed => Self::Critical,
+            State::Unknown => Self::Unknown,
         }
     }
 }
@@ -62,7 +67,7 @@ impl LastState {
 
     pub(crate) fn get(&self) -> Exit {
         let code = self.0.load(Ordering::Relaxed);
-        [Exit::Ok, Exit::Critical]
+        Exit::ALL
             .into_iter()
             .find(|exit| exit.code() == code)
             .unwrap_or(Exit::Unknown)
@@ -77,6 +82,18 @@ impl LastState {
 pub(crate) fn now(exit: Exit) -> ! {
     std::process::exit(exit.code().into())
 }
+
+/// Panics where a test of the program asks for it: there is no honest way to make it do so from outside.
+#[cfg(debug_assertions)]
+pub(crate) fn panic_if_told_to() {
+    assert!(
+        std::env::var_os("CHECKER_TEST_PANIC").is_none(),
+        "on purpose"
+    );
+}
+
+#[cfg(not(debug_assertions))]
+pub(crate) fn panic_if_told_to() {}
 
 /// Makes a panic, on whichever thread, one line and exit code 3.
 pub(crate) fn on_panic() {
@@ -94,7 +111,7 @@ mod tests {
     fn the_last_state_is_unknown_at_first() {
         let last = LastState::default();
         assert_eq!(last.get(), Exit::Unknown);
-        for exit in [Exit::Ok, Exit::Critical, Exit::Unknown] {
+        for exit in Exit::ALL {
             last.set(exit);
             assert_eq!(last.get(), exit);
         }

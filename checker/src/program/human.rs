@@ -1,15 +1,37 @@
 //! Lines for people: pure text.
 
-use crate::program::summary::Summary;
 use crate::report::{InstanceReport, Note, Report};
+use crate::series::{Crossing, Finding, Outage, Summary, Trend};
 use crate::units::{magnitude, signed};
 
-const SEPARATOR: &str = "   ";
+/// Between the parts of a line.
+pub(crate) const SEPARATOR: &str = "   ";
 
 /// One check.
-pub(crate) fn check(report: &Report, missed_ticks: u64) -> String {
+pub(crate) fn check(finding: &Finding) -> String {
+    let report = &finding.report;
     let seconds = report.started_at.split('.').next().unwrap_or_default();
-    let mut parts = vec![format!("{seconds}Z {:<7}", report.verdict.name())];
+    let single = crate::series::State::of(report);
+    let mut parts = vec![format!("{seconds}Z {:<7}", single.name())];
+    if single != finding.state {
+        parts.push(format!("(still {})", finding.state.name()));
+    }
+    parts.push(details(report));
+    parts.extend(finding.trends.iter().filter_map(forecast));
+    parts.extend(finding.outage.as_ref().map(outage));
+    match finding.tick.missed {
+        0 => {}
+        1 => parts.push("1 tick missed".to_owned()),
+        several => parts.push(format!("{several} ticks missed")),
+    }
+    parts.push(report.url.clone());
+    parts.retain(|part| !part.is_empty());
+    parts.join(SEPARATOR)
+}
+
+/// What a check found, without when and where.
+pub(crate) fn details(report: &Report) -> String {
+    let mut parts = Vec::new();
     parts.extend(report.cause.clone());
     parts.extend(offset(report));
     parts.extend(
@@ -27,36 +49,103 @@ pub(crate) fn check(report: &Report, missed_ticks: u64) -> String {
         parts.push(
             match note {
                 Note::NonceNotEchoed => "no nonce echoed",
+                Note::DateHeader => "time of the Date header",
                 Note::InstanceNotNamed => "no instance named",
             }
             .to_owned(),
         );
     }
-    match missed_ticks {
-        0 => {}
-        1 => parts.push("1 tick missed".to_owned()),
-        several => parts.push(format!("{several} ticks missed")),
+    if let Some(failure) = report.reference.as_ref().and_then(|reference| {
+        reference
+            .failure
+            .as_ref()
+            .map(|failure| (reference, failure))
+    }) {
+        let (reference, failure) = failure;
+        parts.push(format!("no time from {}: {failure}", reference.server));
     }
-    parts.push(report.url.clone());
     parts.join(SEPARATOR)
 }
 
+/// Where a clock that runs away will be.
+fn forecast(trend: &Trend) -> Option<String> {
+    let Crossing {
+        limit_ms,
+        soonest_s,
+        latest_s,
+    } = trend.crosses?;
+    let between = match (span(soonest_s), span(latest_s)) {
+        (soonest, latest) if soonest == latest => soonest,
+        (soonest, latest) => format!("{soonest} to {latest}"),
+    };
+    let whose = trend
+        .instance
+        .as_ref()
+        .map_or_else(String::new, |name| format!("instance `{name}` "));
+    Some(format!("{whose}crosses {} in {between}", signed(limit_ms)))
+}
+
+/// `3 days`, `5 h`: a time for people.
+pub(crate) fn span(seconds: f64) -> String {
+    let table = [(86_400.0, "days"), (3_600.0, "h"), (60.0, "min")];
+    table
+        .into_iter()
+        .find(|(unit, _)| seconds >= 2.0 * unit)
+        .map_or_else(
+            || format!("{seconds:.0} s"),
+            |(unit, name)| format!("{:.0} {name}", seconds / unit),
+        )
+}
+
+fn outage(outage: &Outage) -> String {
+    let seconds = |milliseconds: f64| span(milliseconds / 1000.0);
+    format!(
+        "was down for {} to {}",
+        seconds(outage.downtime.proven_ms),
+        seconds(outage.downtime.possible_ms)
+    )
+}
+
 /// A series of checks.
-pub(crate) fn summary(summary: &Summary) -> String {
+pub(crate) fn summary(summary: &Summary, with_url: bool) -> String {
     let checks = match summary.checks {
         1 => "1 check".to_owned(),
         several => format!("{several} checks"),
     };
-    let mut parts = vec![checks];
-    parts.extend(summary.up_percent.map(|up| format!("up {up:.3} %")));
+    let mut parts = Vec::new();
+    if with_url {
+        parts.push(summary.url.clone());
+    }
+    parts.push(checks);
+    if let Some(uptime) = summary.uptime_percent {
+        let same = (uptime.at_least - uptime.at_most).abs() < 0.000_5;
+        parts.push(if same {
+            format!("up {:.3} %", uptime.at_least)
+        } else {
+            format!("up {:.3} to {:.3} %", uptime.at_least, uptime.at_most)
+        });
+    }
     for (count, name) in [
         (summary.down, "down"),
         (summary.skewed, "skewed"),
         (summary.indeterminate, "indeterminate"),
+        (summary.warnings, "with warnings"),
     ] {
         if count > 0 {
             parts.push(format!("{count} {name}"));
         }
+    }
+    if summary.outages > 0 {
+        let outages = match summary.outages {
+            1 => "1 outage".to_owned(),
+            several => format!("{several} outages"),
+        };
+        let seconds = |milliseconds: f64| span(milliseconds / 1000.0);
+        parts.push(format!(
+            "{outages} of {} to {}",
+            seconds(summary.downtime.proven_ms),
+            seconds(summary.downtime.possible_ms)
+        ));
     }
     parts.extend(summary.latency_ms.map(|latency| {
         format!(
@@ -75,17 +164,19 @@ pub(crate) fn summary(summary: &Summary) -> String {
     parts.join(SEPARATOR)
 }
 
-/// Of the clock that is furthest off.
-fn offset(report: &Report) -> Option<String> {
-    let furthest = |one: &InstanceReport| one.offset_ms.map(f64::abs);
-    let worst = report
+/// The instance whose clock is furthest off.
+pub(crate) fn furthest(report: &Report) -> Option<&InstanceReport> {
+    let distance = |one: &InstanceReport| one.offset_ms.map_or(0.0, f64::abs);
+    report
         .instances
         .iter()
         .filter(|one| one.offset_ms.is_some())
-        .max_by(|a, b| {
-            let (a, b) = (furthest(a), furthest(b));
-            a.unwrap_or_default().total_cmp(&b.unwrap_or_default())
-        })?;
+        .max_by(|a, b| distance(a).total_cmp(&distance(b)))
+}
+
+/// Of that.
+pub(crate) fn offset(report: &Report) -> Option<String> {
+    let worst = furthest(report)?;
     Some(format!(
         "offset {} ± {}",
         signed(worst.offset_ms?),
@@ -111,74 +202,90 @@ fn versions(report: &Report) -> Option<String> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::report::samples::{down, instance, report, undecided};
+    use crate::series::{Downtime, State, Tick};
     use crate::verdict::{Reason, Verdict};
 
-    pub(crate) fn undecided(reason: Reason) -> Verdict {
-        Verdict::Indeterminate { reason }
-    }
-
-    pub(crate) fn report(verdict: Verdict) -> Report {
-        let instance = |name: &str, offset_ms| InstanceReport {
-            instance: Some(name.to_owned()),
-            version: Some("0.1.0+abc".to_owned()),
-            verdict: Verdict::Ok,
-            lo_ms: Some(offset_ms - 0.9),
-            hi_ms: Some(offset_ms + 0.9),
-            offset_ms: Some(offset_ms),
-            uncertainty_ms: Some(0.9),
-            samples: 1,
-        };
-        Report {
-            started_at: "2026-11-22T10:04:05.678Z".to_owned(),
-            url: "http://example.test/now".to_owned(),
-            connect_to: None,
-            verdict,
-            cause: None,
-            max_skew_ms: 1000.0,
-            latency_ms: Some(1.8),
-            connect_latency_ms: Some(2.2),
-            requests: 2,
-            discarded: 0,
-            instances: vec![instance("a", 0.4), instance("b", -0.2)],
-            notes: Vec::new(),
+    /// A check without a past.
+    pub(crate) fn finding(report: Report) -> Finding {
+        Finding {
+            state: State::of(&report),
+            before: None,
+            in_doubt: false,
+            outage: None,
+            trends: Vec::new(),
+            tick: Tick::default(),
+            uptime: Some((100.0, 100.0)),
+            report,
         }
     }
 
     #[test]
     fn a_check_is_one_line() {
-        let mut down = report(Verdict::Down);
-        down.latency_ms = None;
-        down.instances.clear();
-        down.cause = Some("connection refused by 127.0.0.1:80".to_owned());
+        let mut missed = finding(down());
+        missed.tick.missed = 1;
+        missed.state = State::Ok;
         let mut skewed = report(Verdict::Skewed);
         skewed.cause = Some("the clock of instance `a` is at least 1.099 s ahead".to_owned());
-        skewed.instances[0].offset_ms = Some(1100.0);
+        skewed.instances = vec![instance("a", 1100.0), instance("b", -0.2)];
         skewed.instances[1].version = Some("0.2.0".to_owned());
         let mut doubtful = report(undecided(Reason::Borderline));
         doubtful.cause = Some("too near to the limit of 1 s".to_owned());
         doubtful.notes = vec![Note::NonceNotEchoed, Note::InstanceNotNamed];
-        doubtful.instances.truncate(1);
+        let mut running_away = finding(report(Verdict::Ok));
+        running_away.trends = vec![Trend {
+            instance: Some("a".to_owned()),
+            lo_ppm: 3.1,
+            hi_ppm: 3.4,
+            crosses: Some(Crossing {
+                limit_ms: 1000.0,
+                soonest_s: 259_300.0,
+                latest_s: 290_000.0,
+            }),
+        }];
+        running_away.outage = Some(Outage {
+            began: String::new(),
+            ended: String::new(),
+            downtime: Downtime {
+                proven_ms: 31_000.0,
+                possible_ms: 91_000.0,
+            },
+        });
         let lines = [
-            check(&report(Verdict::Ok), 0),
-            check(&down, 1),
-            check(&skewed, 2),
-            check(&doubtful, 0),
-        ]
-        .join("\n");
-        insta::assert_snapshot!(lines, @r"
-        2026-11-22T10:04:05Z OK        offset +0.4 ms ± 0.9 ms   latency 1.8 ms   2 instances   version 0.1.0+abc   http://example.test/now
-        2026-11-22T10:04:05Z DOWN      connection refused by 127.0.0.1:80   1 tick missed   http://example.test/now
-        2026-11-22T10:04:05Z SKEWED    the clock of instance `a` is at least 1.099 s ahead   offset +1.100 s ± 0.9 ms   latency 1.8 ms   2 instances   versions 0.1.0+abc, 0.2.0   2 ticks missed   http://example.test/now
-        2026-11-22T10:04:05Z UNKNOWN   too near to the limit of 1 s   offset +0.4 ms ± 0.9 ms   latency 1.8 ms   1 instance   version 0.1.0+abc   no nonce echoed   no instance named   http://example.test/now
-        ");
+            check(&finding(report(Verdict::Ok))),
+            check(&missed),
+            check(&finding(skewed)),
+            check(&finding(doubtful)),
+            check(&running_away),
+        ];
+        insta::assert_snapshot!(lines.join("\n"));
     }
 
     #[test]
     fn a_summary_is_one_line() {
-        let mut tally = crate::program::summary::Tally::default();
-        assert_eq!(summary(&tally.summary()), "0 checks   missed ticks 0");
-        tally.add(&report(Verdict::Ok));
-        tally.add(&report(Verdict::Skewed));
-        insta::assert_snapshot!(summary(&tally.summary()), @"2 checks   up 100.000 %   1 skewed   latency median 1.8 ms, 95 % 1.8 ms, max 1.8 ms   offset -0.2 ms to +0.4 ms   missed ticks 0");
+        use crate::clock::Reading;
+        use crate::record::Record;
+        use crate::series::{Hysteresis, Track};
+        use crate::target::Target;
+
+        let mut track = Track::new(Hysteresis::default());
+        let mut lines = vec![summary(&track.summary("u"), false)];
+        let at = |seconds: i128| Reading {
+            wall: seconds * 1_000_000_000,
+            monotonic: seconds * 1_000_000_000,
+            suspended: 0,
+        };
+        for (index, report) in [report(Verdict::Ok), down(), report(Verdict::Skewed)]
+            .into_iter()
+            .enumerate()
+        {
+            let index = i128::try_from(index).unwrap();
+            let target = Target::new("a.test", None).unwrap();
+            let mut record = Record::new(&target, at(index * 30));
+            record.finished = at(index * 30 + 1);
+            let _ = track.add(&record, report, Tick::default());
+        }
+        lines.push(summary(&track.summary("u"), true));
+        insta::assert_snapshot!(lines.join("\n"));
     }
 }

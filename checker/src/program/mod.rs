@@ -2,12 +2,21 @@
 
 mod cli;
 mod exit;
+mod file;
 mod grid;
+mod hub;
 mod human;
 mod interrupt;
+mod judge;
+mod live;
+mod log;
+mod metrics;
+mod nagios;
 mod output;
+mod page;
+mod plan;
 mod session;
-mod summary;
+mod webhook;
 
 use std::io;
 use std::process::ExitCode;
@@ -15,19 +24,37 @@ use std::sync::Arc;
 
 use clap::Parser as _;
 
-use cli::{Cli, Plan};
+use cli::{Cli, Command};
 use exit::{Exit, LastState};
+use hub::Hub;
 use interrupt::Interrupt;
+use log::LogWriter;
+use metrics::Board;
 use output::Printer;
+use plan::Plan;
 use session::Session;
+use webhook::Webhook;
+
+use crate::clock::SystemClock;
 
 /// Runs the program. Every way out has one of the exit codes that `--help` lists, panics included.
 pub fn main() -> ExitCode {
     exit::on_panic();
-    let plan = match Cli::try_parse().and_then(Cli::resolve) {
-        Ok(plan) => plan,
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
         Err(error) => return output::usage(&error).into(),
     };
+    match cli.command {
+        Some(Command::Judge(judge)) => judge::run(&judge).into(),
+        Some(Command::Report(page)) => page::run(&page).into(),
+        None => match Plan::new(cli.watch) {
+            Ok(plan) => start(plan).into(),
+            Err(error) => output::usage(&error).into(),
+        },
+    }
+}
+
+fn start(plan: Plan) -> Exit {
     // Two threads at least: a signal has to be heard while the other one is stuck in writing to a full pipe.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -35,36 +62,75 @@ pub fn main() -> ExitCode {
         .build();
     match runtime {
         Ok(runtime) => {
-            let exit = runtime.block_on(run(plan));
+            let exit = runtime.block_on(watch(plan));
             // A name that is still being resolved must not hold up the end.
             runtime.shutdown_background();
-            exit.into()
+            exit
         }
-        Err(error) => output::trouble("cannot start", &error).into(),
+        Err(error) => output::trouble("cannot start", &error.to_string()),
     }
 }
 
-async fn run(plan: Plan) -> Exit {
+async fn watch(plan: Plan) -> Exit {
+    exit::panic_if_told_to();
     let last = Arc::new(LastState::default());
     let mut interrupt = match Interrupt::listen(Arc::clone(&last)) {
         Ok(interrupt) => interrupt,
-        Err(error) => return output::trouble("cannot listen for signals", &error),
+        Err(error) => return output::trouble("cannot listen for signals", &error.to_string()),
     };
-    let periodic = plan.period.is_some();
-    let printer = Printer::new(plan.format);
-    let mut session = Session::new(plan, printer, Arc::clone(&last));
+    let mut hub = match hub(&plan, Arc::clone(&last)).await {
+        Ok(hub) => hub,
+        Err((what, detail)) => return output::trouble(&what, &detail),
+    };
+    let session = Session::new(&plan, Arc::new(SystemClock::new()));
     let mut result = tokio::select! {
         biased;
         () = interrupt.received() => Ok(()),
-        result = session.run() => result,
+        result = session.run(&mut hub) => result,
     };
-    if periodic && result.is_ok() {
-        result = session.finish();
+    if plan.period.is_some() && result.is_ok() {
+        result = hub.summarise();
     }
+    hub.close().await;
     match result {
         Ok(()) => last.get(),
         // Whoever read has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => last.get(),
-        Err(error) => output::trouble("cannot write", &error),
+        Err(error) => output::trouble("cannot write", &crate::failure::detail(&error)),
     }
+}
+
+/// All that is told to, ready to be told.
+async fn hub(plan: &Plan, last: Arc<LastState>) -> Result<Hub, (String, String)> {
+    let detail = |error: io::Error| crate::failure::detail(&error);
+    let log = plan
+        .log
+        .as_ref()
+        .map(|path| {
+            LogWriter::open(path).map_err(|error| {
+                (
+                    format!("cannot write the log {}", path.display()),
+                    detail(error),
+                )
+            })
+        })
+        .transpose()?;
+    let board = plan.prometheus.map(|_| Arc::new(Board::default()));
+    if let Some((address, board)) = plan.prometheus.zip(board.clone()) {
+        metrics::serve(address, board)
+            .await
+            .map_err(|error| (format!("cannot listen at {address}"), detail(error)))?;
+    }
+    let webhook = plan
+        .webhook
+        .clone()
+        .map(Webhook::new)
+        .transpose()
+        .map_err(|failure| ("cannot use the webhook".to_owned(), failure.to_string()))?;
+    let targets = plan.subjects.len();
+    let printer = Printer::new(plan.format, plan.period.map(|_| targets));
+    Ok(Hub::new(printer, last, targets)
+        .with_log(log)
+        .with_board(board)
+        .with_webhook(webhook))
 }

@@ -4,13 +4,15 @@ use std::io::{self, Write as _};
 use std::panic::PanicHookInfo;
 use std::time::Duration;
 
+use console::Term;
 use serde::Serialize;
 
 use crate::program::cli::Format;
 use crate::program::exit::Exit;
-use crate::program::human;
-use crate::program::summary::Summary;
+use crate::program::live::Live;
+use crate::program::{human, nagios};
 use crate::report::Report;
+use crate::series::{Finding, Outage, State, Summary, Trend};
 use crate::units::setting;
 
 /// The format of the JSON lines; raised when a reader would have to change.
@@ -24,8 +26,17 @@ enum Line<'a> {
         format: u32,
         #[serde(flatten)]
         report: &'a Report,
+        /// With patience: `--rise`, `--fall`.
+        state: State,
+        /// The one before; `null` for the first check.
+        before: Option<State>,
+        trends: &'a [Trend],
+        #[serde(skip_serializing_if = "Option::is_none")]
+        outage: Option<&'a Outage>,
         /// Ticks that passed before this check, while the one before it was running.
         missed_ticks: u64,
+        /// Milliseconds from when it was due to when it began.
+        late_ms: f64,
     },
     Summary {
         format: u32,
@@ -37,40 +48,86 @@ enum Line<'a> {
 /// Writes results in the chosen format.
 #[derive(Debug)]
 pub(crate) struct Printer {
-    format: Format,
+    form: Form,
     /// What was last said about waiting: said once, not with every attempt.
     waiting_for: Option<String>,
 }
 
+#[derive(Debug)]
+enum Form {
+    Lines,
+    Live(Live),
+    Json,
+    Nagios(Vec<nagios::Result>),
+}
+
 impl Printer {
-    pub(crate) fn new(format: Format) -> Self {
+    /// `series` is the number of targets of a series.
+    pub(crate) fn new(format: Format, series: Option<usize>) -> Self {
+        let form = match (format, series) {
+            (Format::Human, Some(targets)) if Term::stdout().is_term() => {
+                Live::new(targets).map_or(Form::Lines, Form::Live)
+            }
+            (Format::Human, _) => Form::Lines,
+            (Format::Json, _) => Form::Json,
+            (Format::Nagios, _) => Form::Nagios(Vec::new()),
+        };
         Self {
-            format,
+            form,
             waiting_for: None,
         }
     }
 
     /// The result of a check.
-    pub(crate) fn check(&self, report: &Report, missed_ticks: u64) -> io::Result<()> {
-        match self.format {
-            Format::Human => line(&human::check(report, missed_ticks)),
-            Format::Json => json(&Line::Check {
+    pub(crate) fn check(&mut self, target: usize, finding: &Finding) -> io::Result<()> {
+        match &mut self.form {
+            Form::Lines => line(&human::check(finding)),
+            Form::Live(live) => live.check(target, finding),
+            Form::Json => json(&Line::Check {
                 format: JSON_FORMAT,
-                report,
-                missed_ticks,
+                report: &finding.report,
+                state: finding.state,
+                before: finding.before,
+                trends: &finding.trends,
+                outage: finding.outage.as_ref(),
+                missed_ticks: finding.tick.missed,
+                late_ms: finding.tick.late_ms,
             }),
+            // A plugin says one line, of all.
+            Form::Nagios(results) => {
+                results.push(nagios::Result::new(finding));
+                Ok(())
+            }
+        }
+    }
+
+    /// The last target of a round was checked.
+    pub(crate) fn round(&mut self) -> io::Result<()> {
+        match &mut self.form {
+            Form::Nagios(results) if !results.is_empty() => {
+                line(&nagios::line(&std::mem::take(results)))
+            }
+            Form::Nagios(_) | Form::Lines | Form::Live(_) | Form::Json => Ok(()),
         }
     }
 
     /// The end of a series.
-    pub(crate) fn summary(&self, summary: &Summary) -> io::Result<()> {
-        match self.format {
-            Format::Human => line(&human::summary(summary)),
-            Format::Json => json(&Line::Summary {
-                format: JSON_FORMAT,
-                summary,
-            }),
+    pub(crate) fn summaries(&mut self, summaries: &[&Summary]) -> io::Result<()> {
+        if let Form::Live(live) = &mut self.form {
+            live.end();
         }
+        let several = summaries.len() > 1;
+        for summary in summaries {
+            match self.form {
+                Form::Lines | Form::Live(_) => line(&human::summary(summary, several))?,
+                Form::Json => json(&Line::Summary {
+                    format: JSON_FORMAT,
+                    summary,
+                })?,
+                Form::Nagios(_) => aside(&human::summary(summary, several)),
+            }
+        }
+        Ok(())
     }
 
     /// Why it is not over yet, on stderr, when that has changed.
@@ -94,8 +151,8 @@ pub(crate) fn usage(error: &clap::Error) -> Exit {
 }
 
 /// An error of our own.
-pub(crate) fn trouble(what: &str, error: &io::Error) -> Exit {
-    aside(&format!("error: {what}: {error}"));
+pub(crate) fn trouble(what: &str, detail: &str) -> Exit {
+    aside(&format!("error: {what}: {detail}"));
     Exit::Unknown
 }
 
@@ -112,21 +169,22 @@ fn json(value: &Line<'_>) -> io::Result<()> {
     line(&serde_json::to_string(value)?)
 }
 
+/// A result.
 #[expect(
     clippy::disallowed_methods,
     reason = "the one place that writes to stdout"
 )]
-fn line(text: &str) -> io::Result<()> {
+pub(crate) fn line(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{text}")?;
     stdout.flush()
 }
 
-/// Nothing depends on stderr: when it is closed, so be it.
+/// Something else. Nothing depends on stderr: when it is closed, so be it.
 #[expect(
     clippy::disallowed_methods,
     reason = "the one place that writes to stderr"
 )]
-fn aside(text: &str) {
+pub(crate) fn aside(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }

@@ -1,101 +1,214 @@
-//! What the program does between start and end: one check, a wait, or a series on a grid.
+//! What the program does between start and end: one check, a wait, or a series of each target on a grid of its own.
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-use crate::check::check;
-use crate::program::cli::{Period, Plan};
-use crate::program::exit::{Exit, LastState};
+use crate::check;
+use crate::clock::Clock;
 use crate::program::grid::Grid;
-use crate::program::output::Printer;
-use crate::program::summary::Tally;
-use crate::report::Report;
+use crate::program::hub::{Found, Hub};
+use crate::program::plan::{Period, Plan, Subject};
+use crate::record::Record;
+use crate::reference::Witness;
+use crate::series::{Hysteresis, Tick, Track};
 
 /// From start to start of two attempts while waiting.
 const ATTEMPTS: Duration = Duration::from_millis(500);
+/// Targets that are checked at the same time where there is no grid to spread them.
+const AT_ONCE: usize = 64;
 
 /// A run of the program.
 pub(crate) struct Session {
-    plan: Plan,
-    printer: Printer,
-    last: Arc<LastState>,
-    tally: Tally,
+    subjects: Vec<Subject>,
+    period: Option<Period>,
+    wait_up: Option<Duration>,
+    hysteresis: Hysteresis,
+    checker: Checker,
+}
+
+/// Checks subjects.
+#[derive(Clone)]
+struct Checker {
+    clock: Arc<dyn Clock>,
+    /// One for all: no time server is to be asked for every target.
+    witness: Option<Arc<Mutex<Witness>>>,
+}
+
+impl Checker {
+    async fn check(&self, subject: &Subject) -> Record {
+        let mut record = check::record(&subject.target, &subject.settings, &*self.clock).await;
+        if let Some(witness) = &self.witness {
+            record.reference = Some(witness.lock().await.ask(&*self.clock).await);
+        }
+        record
+    }
 }
 
 impl Session {
-    pub(crate) fn new(plan: Plan, printer: Printer, last: Arc<LastState>) -> Self {
+    pub(crate) fn new(plan: &Plan, clock: Arc<dyn Clock>) -> Self {
+        let witness = plan.reference.clone().zip(plan.subjects.first());
+        let witness = witness.map(|(server, subject)| Witness::new(server, &subject.settings));
         Self {
-            plan,
-            printer,
-            last,
-            tally: Tally::default(),
+            subjects: plan.subjects.clone(),
+            period: plan.period,
+            wait_up: plan.wait_up,
+            hysteresis: plan.hysteresis,
+            checker: Checker {
+                clock,
+                witness: witness.map(Mutex::new).map(Arc::new),
+            },
         }
     }
 
-    /// Does what was asked for. May be dropped at any moment, [`Session::finish`] still works.
-    pub(crate) async fn run(&mut self) -> io::Result<()> {
-        match (self.plan.period, self.plan.wait_up) {
-            (Some(period), _) => self.repeat(period).await,
-            (None, Some(patience)) => {
-                let report = self.wait_up(patience).await;
-                self.conclude(&report, 0)
+    /// Does what was asked for. May be dropped at any moment.
+    pub(crate) async fn run(&self, hub: &mut Hub) -> io::Result<()> {
+        match (self.period, self.wait_up, self.subjects.as_slice()) {
+            (None, Some(patience), [subject, ..]) => {
+                let record = self.wait_up(subject, patience, hub).await;
+                hub.tell(found(
+                    0,
+                    record,
+                    subject,
+                    Tick::default(),
+                    &mut self.track(),
+                ))?;
+                hub.round()
             }
-            (None, None) => {
-                let report = self.check().await;
-                self.conclude(&report, 0)
-            }
+            (None, ..) => self.once(hub).await,
+            (Some(period), ..) => self.repeat(period, hub).await,
         }
     }
 
-    /// Ends a series.
-    pub(crate) fn finish(&mut self) -> io::Result<()> {
-        self.printer.summary(&self.tally.summary())
+    fn track(&self) -> Track {
+        // One check is all there is: what it says holds.
+        let hysteresis = self
+            .period
+            .map_or_else(Hysteresis::default, |_| self.hysteresis);
+        Track::new(hysteresis)
     }
 
-    async fn repeat(&mut self, period: Period) -> io::Result<()> {
-        let mut grid = Grid::new(period.interval);
-        let mut checks = 0;
-        while period.count.is_none_or(|count| checks < count) {
-            let missed = grid.tick().await;
-            self.tally.missed(missed);
-            let report = self.check().await;
-            self.conclude(&report, missed)?;
-            checks += 1;
+    /// Every target once, in the order given.
+    async fn once(&self, hub: &mut Hub) -> io::Result<()> {
+        use futures_util::StreamExt as _;
+
+        let checks = self
+            .subjects
+            .iter()
+            .enumerate()
+            .map(async |(index, subject)| {
+                let record = self.checker.check(subject).await;
+                found(index, record, subject, Tick::default(), &mut self.track())
+            });
+        let mut checks = futures_util::stream::iter(checks).buffered(AT_ONCE);
+        while let Some(found) = checks.next().await {
+            hub.tell(found)?;
+        }
+        hub.round()
+    }
+
+    async fn repeat(&self, period: Period, hub: &mut Hub) -> io::Result<()> {
+        let (findings, mut found) = mpsc::channel(self.subjects.len() + AT_ONCE);
+        let start = Instant::now();
+        // Dropped with this future, and all of them with it.
+        let mut series = JoinSet::new();
+        let count = u32::try_from(self.subjects.len()).unwrap_or(u32::MAX);
+        for (index, subject) in self.subjects.iter().enumerate() {
+            let number = u32::try_from(index).unwrap_or(u32::MAX);
+            let series_of_one = Series {
+                index,
+                subject: subject.clone(),
+                // Evenly over the interval, each at its own place for good.
+                grid: Grid::new(start + period.interval * number / count, period.interval),
+                period,
+                track: self.track(),
+                checker: self.checker.clone(),
+                findings: findings.clone(),
+            };
+            series.spawn(series_of_one.run());
+        }
+        drop(findings);
+        while let Some(found) = found.recv().await {
+            hub.tell(found)?;
+            hub.round()?;
         }
         Ok(())
     }
 
     /// Checks until the verdict is one that waiting does not change. The first attempt is never cut short, so that there is
     /// always something to tell.
-    async fn wait_up(&mut self, patience: Duration) -> Report {
-        let deadline = Instant::now() + patience;
-        let mut grid = Grid::new(ATTEMPTS);
-        grid.tick().await;
-        let mut report = self.check().await;
-        while report.verdict.may_pass() {
-            self.printer.waiting(&report, patience);
+    async fn wait_up(&self, subject: &Subject, patience: Duration, hub: &mut Hub) -> Record {
+        let start = Instant::now();
+        let deadline = start + patience;
+        let mut grid = Grid::new(start, ATTEMPTS);
+        grid.tick(Duration::ZERO).await;
+        let mut record = self.checker.check(subject).await;
+        loop {
+            let report = record.judge(&subject.settings);
+            if !report.verdict.may_pass() {
+                return record;
+            }
+            hub.printer().waiting(&report, patience);
             let next = async {
-                grid.tick().await;
-                self.check().await
+                grid.tick(Duration::ZERO).await;
+                self.checker.check(subject).await
             };
             match timeout_at(deadline, next).await {
-                Ok(next) => report = next,
-                Err(_) => break,
+                Ok(next) => record = next,
+                Err(_) => return record,
             }
         }
-        report
+    }
+}
+
+/// One target's series.
+struct Series {
+    index: usize,
+    subject: Subject,
+    grid: Grid,
+    period: Period,
+    track: Track,
+    checker: Checker,
+    findings: mpsc::Sender<Found>,
+}
+
+impl Series {
+    async fn run(mut self) {
+        let mut checks = 0;
+        let mut in_doubt = false;
+        while self.period.count.is_none_or(|count| checks < count) {
+            let tick = match self.period.retry.filter(|_| in_doubt) {
+                Some(retry) => self.grid.tick_soon(retry).await,
+                None => self.grid.tick(self.delay()).await,
+            };
+            let record = self.checker.check(&self.subject).await;
+            let found = found(self.index, record, &self.subject, tick, &mut self.track);
+            in_doubt = found.finding.in_doubt;
+            if self.findings.send(found).await.is_err() {
+                // Nobody listens any more.
+                return;
+            }
+            checks += 1;
+        }
     }
 
-    async fn check(&self) -> Report {
-        check(&self.plan.target, &self.plan.settings).await
+    fn delay(&self) -> Duration {
+        self.period.jitter.mul_f64(rand::random::<f64>())
     }
+}
 
-    fn conclude(&mut self, report: &Report, missed: u64) -> io::Result<()> {
-        self.last.set(Exit::from(report.verdict));
-        self.tally.add(report);
-        self.printer.check(report, missed)
+fn found(target: usize, record: Record, subject: &Subject, tick: Tick, track: &mut Track) -> Found {
+    let report = record.judge(&subject.settings);
+    let finding = track.add(&record, report, tick);
+    let summary = track.summary(&record.url);
+    Found {
+        target,
+        record,
+        finding,
+        summary,
     }
 }

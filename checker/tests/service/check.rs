@@ -146,11 +146,11 @@ async fn what_is_not_an_answer_is_down_and_says_why() {
     );
     assert_eq!(
         cause_of_down(|_| ok("{}")).await,
-        "answered without a timestamp: the body has no text field `now`"
+        "answered without a timestamp: the body has no text or number at `/now`"
     );
     assert_eq!(
         cause_of_down(|_| ok(r#"{"now":"+58552-01-01T00:00:00Z"}"#)).await,
-        "answered without a timestamp: `+58552-01-01T00:00:00Z` is not an RFC 3339 time with a zone"
+        "answered without a timestamp: `+58552-01-01T00:00:00Z` is neither an RFC 3339 time with a zone nor one since 1970"
     );
     let cause = cause_of_down(|_| Reply {
         bytes: b"SSH-2.0-OpenSSH\r\n".to_vec(),

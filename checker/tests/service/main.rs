@@ -4,6 +4,12 @@
     reason = "in helpers of tests too, what cannot be is a failed test"
 )]
 
+mod behaviour;
+#[path = "../../../app/tests/service/browser.rs"]
+mod browser;
 mod check;
+mod page;
 mod program;
+mod soak;
 mod support;
+mod table;

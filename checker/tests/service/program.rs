@@ -12,10 +12,11 @@ use tokio::process::{Child, Command};
     clippy::disallowed_methods,
     reason = "these tests are about the program, so they have to start it"
 )]
-fn command(program: &str) -> Command {
+pub(crate) fn command(program: &str) -> Command {
     let mut command = Command::new(program);
     command
         .env_remove("CHECKER_URL")
+        .env_remove("CHECKER_WEBHOOK")
         // Must have no effect: what answers would be the proxy.
         .env("http_proxy", "http://127.0.0.1:1")
         .stdin(Stdio::null())
@@ -25,14 +26,14 @@ fn command(program: &str) -> Command {
     command
 }
 
-fn checker(arguments: &[&str]) -> Command {
+pub(crate) fn checker(arguments: &[&str]) -> Command {
     let mut command = command(env!("CARGO_BIN_EXE_checker"));
     command.args(arguments);
     command
 }
 
 /// Exit code, stdout, stderr.
-async fn run(arguments: &[&str]) -> (i32, String, String) {
+pub(crate) async fn run(arguments: &[&str]) -> (i32, String, String) {
     let output = checker(arguments).output().await.unwrap();
     (
         output.status.code().unwrap(),
@@ -41,14 +42,14 @@ async fn run(arguments: &[&str]) -> (i32, String, String) {
     )
 }
 
-fn json_lines(stdout: &str) -> Vec<Value> {
+pub(crate) fn json_lines(stdout: &str) -> Vec<Value> {
     stdout
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect()
 }
 
-async fn signal(child: &Child, name: &str) {
+pub(crate) async fn signal(child: &Child, name: &str) {
     let id = child.id().unwrap();
     let status = command("sh")
         .args(["-c", &format!("kill -{name} {id}")])
@@ -91,6 +92,13 @@ async fn wrong_usage_is_unknown_and_help_is_ok() {
         assert_eq!(exit, 3, "{arguments:?}");
         assert_eq!(stdout, "");
         assert!(stderr.starts_with("error: "), "{stderr}");
+    }
+    for arguments in [
+        &["judge"][..],
+        &["judge", "/does/not/exist"],
+        &["report", "x"],
+    ] {
+        assert_eq!(run(arguments).await.0, 3, "{arguments:?}");
     }
     let (exit, help, _) = run(&["--help"]).await;
     assert_eq!(exit, 0);
@@ -230,5 +238,29 @@ async fn what_is_expected_reaches_the_check() {
     assert_eq!(json_lines(&stdout)[0]["reason"], "missing_instances");
     let connect_to = server.address.to_string();
     let (exit, ..) = run(&["http://example.test", "--connect-to", &connect_to]).await;
+    assert_eq!(exit, 0);
+}
+
+#[tokio::test]
+async fn a_mistake_of_the_program_itself_is_unknown_and_one_line() {
+    let output = checker(&["http://127.0.0.1:1"])
+        .env("CHECKER_TEST_PANIC", "1")
+        .output()
+        .await
+        .unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.starts_with("internal error at "), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+}
+
+#[tokio::test]
+async fn a_clock_beyond_the_warning_limit_ends_with_1() {
+    let server = Server::start(service(700)).await;
+    let (exit, stdout, _) = run(&[&server.url(), "--warn-skew", "500ms"]).await;
+    assert_eq!(exit, 1, "{stdout}");
+    assert!(stdout.contains(" WARNING "), "{stdout}");
+    assert!(stdout.contains("ahead"), "{stdout}");
+    let (exit, ..) = run(&[&server.url(), "--warn-skew", "800ms"]).await;
     assert_eq!(exit, 0);
 }

@@ -1,0 +1,102 @@
+//! Where in a JSON body the timestamp is: a JSON pointer (RFC 6901).
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Bytes: a longer one is a mistake.
+const LONGEST: usize = 256;
+
+/// A JSON pointer: `/now`, `/data/0/time`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Field(String);
+
+/// Not a JSON pointer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("cannot read `{text}` as a JSON pointer: write for example `/now` or `/data/time`")]
+pub struct FieldError {
+    text: String,
+}
+
+impl Field {
+    /// The value there.
+    pub(crate) fn of<'a>(&self, body: &'a Value) -> Option<&'a Value> {
+        body.pointer(&self.0)
+    }
+}
+
+impl Default for Field {
+    /// `/now`.
+    fn default() -> Self {
+        Self("/now".to_owned())
+    }
+}
+
+impl FromStr for Field {
+    type Err = FieldError;
+
+    /// The slash at the beginning may be left out.
+    fn from_str(text: &str) -> Result<Self, FieldError> {
+        let pointer = if text.starts_with('/') {
+            text.to_owned()
+        } else {
+            format!("/{text}")
+        };
+        let escapes = pointer.split('~').skip(1);
+        let strange = escapes
+            .into_iter()
+            .any(|rest| !rest.starts_with(['0', '1']));
+        if text.is_empty()
+            || pointer.len() > LONGEST
+            || strange
+            || text.chars().any(char::is_control)
+        {
+            return Err(FieldError {
+                text: crate::answer::printable(text, 64),
+            });
+        }
+        Ok(Self(pointer))
+    }
+}
+
+impl TryFrom<String> for Field {
+    type Error = FieldError;
+
+    fn try_from(text: String) -> Result<Self, FieldError> {
+        text.parse()
+    }
+}
+
+impl From<Field> for String {
+    fn from(field: Field) -> Self {
+        field.0
+    }
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pointers_are_read_strictly() {
+        for (text, pointer) in [
+            ("/now", "/now"),
+            ("now", "/now"),
+            ("/a/0/b~1c~0", "/a/0/b~1c~0"),
+        ] {
+            assert_eq!(text.parse::<Field>().unwrap().to_string(), pointer);
+        }
+        for text in ["", "/a~2", "/a~", "a\nb"] {
+            assert!(text.parse::<Field>().is_err(), "{text:?}");
+        }
+    }
+}

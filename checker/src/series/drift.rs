@@ -1,0 +1,230 @@
+//! How fast a clock runs away, as bounds again: any two intervals bound the rate between them.
+
+use std::collections::VecDeque;
+
+use serde::Serialize;
+
+use crate::interval::OffsetInterval;
+use crate::units::{Nanoseconds, SECOND, milliseconds};
+
+/// Points that are kept of a clock. When they are too many, every second one goes: what they proved is kept.
+const KEPT: usize = 64;
+/// What is further ahead is no forecast.
+const HORIZON: f64 = 10.0 * 365.0 * 86_400.0;
+
+/// The rate of one clock against the local one, if it is steady.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Drift {
+    points: VecDeque<Point>,
+    rate: Option<Rate>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Point {
+    /// Monotonic nanoseconds.
+    at: Nanoseconds,
+    bounds: OffsetInterval,
+}
+
+/// Parts per million.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Rate {
+    lo: f64,
+    hi: f64,
+}
+
+/// A clock's rate, and where it leads.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Trend {
+    /// Which instance's.
+    pub(crate) instance: Option<String>,
+    /// Parts per million: it gains at least this much on the local clock.
+    pub(crate) lo_ppm: f64,
+    /// And at most this much.
+    pub(crate) hi_ppm: f64,
+    /// When it passes the limit if it goes on like this; `None` if that is not certain, or far ahead.
+    pub(crate) crosses: Option<Crossing>,
+}
+
+/// When a limit is passed.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(crate) struct Crossing {
+    /// Milliseconds: +Θ or −Θ.
+    pub(crate) limit_ms: f64,
+    /// Seconds from now, at the soonest.
+    pub(crate) soonest_s: f64,
+    /// At the latest.
+    pub(crate) latest_s: f64,
+}
+
+impl Drift {
+    /// Takes in what a check has proven at a monotonic moment.
+    pub(crate) fn add(&mut self, at: Nanoseconds, bounds: OffsetInterval) {
+        if bounds.is_empty() {
+            *self = Self::default();
+            return;
+        }
+        let fresh = Point { at, bounds };
+        let rates = self
+            .points
+            .iter()
+            // Within a second nothing is learned of a rate, and much is lost to rounding.
+            .filter(|known| at - known.at >= SECOND)
+            .map(|known| between(known, &fresh));
+        let rate = rates.chain(self.rate).reduce(|a, b| Rate {
+            lo: a.lo.max(b.lo),
+            hi: a.hi.min(b.hi),
+        });
+        if rate.is_some_and(|rate| rate.lo > rate.hi) {
+            // No steady rate explains it: the clock was set, or its rate corrected. From here on anew.
+            *self = Self::default();
+        } else {
+            self.rate = rate;
+        }
+        self.points.push_back(fresh);
+        if self.points.len() > KEPT {
+            let mut index = 0;
+            self.points.retain(|_| {
+                index += 1;
+                index % 2 == 1
+            });
+        }
+    }
+
+    /// What is known of the rate, and what follows for the limit (nanoseconds) if it stays.
+    pub(crate) fn trend(&self, instance: Option<String>, max_skew: Nanoseconds) -> Option<Trend> {
+        let rate = self.rate?;
+        let now = self.points.back()?.bounds;
+        Some(Trend {
+            instance,
+            lo_ppm: rounded(rate.lo),
+            hi_ppm: rounded(rate.hi),
+            crosses: crossing(rate, now, max_skew),
+        })
+    }
+}
+
+fn between(earlier: &Point, later: &Point) -> Rate {
+    let elapsed = to_f64(later.at - earlier.at);
+    Rate {
+        lo: to_f64(later.bounds.lo - earlier.bounds.hi) / elapsed * 1e6,
+        hi: to_f64(later.bounds.hi - earlier.bounds.lo) / elapsed * 1e6,
+    }
+}
+
+fn crossing(rate: Rate, now: OffsetInterval, max_skew: Nanoseconds) -> Option<Crossing> {
+    // Ahead, or the same mirrored.
+    let (sign, rate, now) = if rate.lo > 0.0 {
+        (1.0, rate, now)
+    } else if rate.hi < 0.0 {
+        let mirrored = Rate {
+            lo: -rate.hi,
+            hi: -rate.lo,
+        };
+        let now = OffsetInterval {
+            lo: -now.hi,
+            hi: -now.lo,
+        };
+        (-1.0, mirrored, now)
+    } else {
+        return None;
+    };
+    if now.lo > max_skew {
+        return None;
+    }
+    let seconds = |distance: Nanoseconds, rate: f64| to_f64(distance.max(0)) / 1e9 / (rate * 1e-6);
+    let latest_s = seconds(max_skew - now.lo, rate.lo);
+    (latest_s <= HORIZON).then(|| Crossing {
+        limit_ms: sign * milliseconds(max_skew),
+        soonest_s: seconds(max_skew - now.hi, rate.hi).round(),
+        latest_s: latest_s.round(),
+    })
+}
+
+fn rounded(ppm: f64) -> f64 {
+    (ppm * 1e3).round() / 1e3
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "of a month in nanoseconds the last bit is half a nanosecond"
+)]
+fn to_f64(nanoseconds: Nanoseconds) -> f64 {
+    nanoseconds as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::MILLISECOND;
+
+    /// A clock that gains `ppm`, measured to ±1 ms every 30 s.
+    fn measured(ppm: f64, start: Nanoseconds, checks: i32) -> Drift {
+        let mut drift = Drift::default();
+        for check in 0..checks {
+            let at = Nanoseconds::from(check) * 30 * SECOND;
+            #[expect(clippy::cast_possible_truncation, reason = "small")]
+            let offset = start + (f64::from(check) * 30.0 * ppm * 1000.0) as Nanoseconds;
+            // Anywhere within the bounds.
+            let shift = Nanoseconds::from(check % 7 - 3) * MILLISECOND / 4;
+            let bounds = OffsetInterval {
+                lo: offset + shift - MILLISECOND,
+                hi: offset + shift + MILLISECOND,
+            };
+            drift.add(at, bounds);
+        }
+        drift
+    }
+
+    #[test]
+    fn the_true_rate_lies_within_the_bounds() {
+        for ppm in [0.0, 3.0, -3.0, 50.0, -200.0] {
+            let trend = measured(ppm, 0, 1_000).trend(None, SECOND).unwrap();
+            assert!(trend.lo_ppm <= ppm && ppm <= trend.hi_ppm, "{trend:?}");
+            assert!(trend.hi_ppm - trend.lo_ppm < 0.2, "{trend:?}");
+        }
+    }
+
+    #[test]
+    fn a_forecast_is_bounded_and_only_given_when_certain() {
+        let month = 30.0 * 86_400.0;
+        for sign in [1.0, -1.0] {
+            let trend = measured(sign * 3.0, 0, 2_000).trend(None, SECOND).unwrap();
+            let crossing = trend.crosses.unwrap();
+            assert!((crossing.limit_ms - sign * 1_000.0).abs() < 1e-9);
+            // 1 s at 3 ppm, less the 60 000 s that have passed.
+            let truth = 1.0 / 3e-6 - 60_000.0;
+            assert!(crossing.soonest_s < truth && truth < crossing.latest_s);
+            assert!(crossing.latest_s < month);
+        }
+        assert_eq!(
+            measured(0.0, 0, 1_000).trend(None, SECOND).unwrap().crosses,
+            None
+        );
+        // It has passed already.
+        let beyond = measured(5.0, 2 * SECOND, 1_000)
+            .trend(None, SECOND)
+            .unwrap();
+        assert_eq!(beyond.crosses, None);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_begins_anew() {
+        let mut drift = measured(3.0, 0, 1_000);
+        let at = 40_000 * SECOND;
+        let set = OffsetInterval {
+            lo: -MILLISECOND,
+            hi: MILLISECOND,
+        };
+        drift.add(at, set);
+        assert_eq!(drift.trend(None, SECOND), None);
+        drift.add(at + 30 * SECOND, set);
+        let trend = drift.trend(None, SECOND).unwrap();
+        assert!(trend.lo_ppm < 0.0 && trend.hi_ppm > 0.0);
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        assert!(measured(1.0, 0, 5_000).points.len() <= KEPT);
+    }
+}

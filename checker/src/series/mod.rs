@@ -1,0 +1,16 @@
+//! What checks of one target amount to over time: states, outages, drift. Pure.
+
+mod axis;
+mod drift;
+mod state;
+mod tally;
+mod track;
+mod uptime;
+
+pub(crate) use drift::{Crossing, Trend};
+pub(crate) use state::{Hysteresis, State};
+pub(crate) use tally::Summary;
+pub(crate) use track::{Finding, Tick, Track};
+#[cfg(test)]
+pub(crate) use uptime::Downtime;
+pub(crate) use uptime::Outage;

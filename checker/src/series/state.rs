@@ -1,0 +1,206 @@
+//! The state of a target: what is told, and what a program ends with.
+
+use serde::{Deserialize, Serialize};
+
+use crate::report::{Availability, Report};
+use crate::series::axis::Axis;
+pub(crate) use crate::series::axis::Hysteresis;
+use crate::verdict::Verdict;
+
+/// What is known of a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum State {
+    /// Up, and right.
+    Ok,
+    /// Up, and right, but.
+    Warning,
+    /// Not known.
+    Unknown,
+    /// Up, and wrong.
+    Skewed,
+    /// Not up.
+    Down,
+}
+
+impl State {
+    /// All of them.
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Ok,
+        Self::Warning,
+        Self::Unknown,
+        Self::Skewed,
+        Self::Down,
+    ];
+
+    /// For people.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::Warning => "WARNING",
+            Self::Unknown => "UNKNOWN",
+            Self::Skewed => "SKEWED",
+            Self::Down => "DOWN",
+        }
+    }
+
+    /// For machines: as in JSON.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Unknown => "unknown",
+            Self::Skewed => "skewed",
+            Self::Down => "down",
+        }
+    }
+
+    /// Of a single check, without patience.
+    pub(crate) fn of(report: &Report) -> Self {
+        match report.verdict {
+            Verdict::Down => Self::Down,
+            Verdict::Skewed => Self::Skewed,
+            Verdict::Indeterminate { .. } => Self::Unknown,
+            Verdict::Ok if report.warnings.is_empty() => Self::Ok,
+            Verdict::Ok => Self::Warning,
+        }
+    }
+}
+
+/// Availability and clock, each with its own counter.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Axes {
+    hysteresis: Hysteresis,
+    up: Axis,
+    right: Axis,
+    state: State,
+}
+
+impl Axes {
+    pub(crate) fn new(hysteresis: Hysteresis) -> Self {
+        Self {
+            hysteresis,
+            up: Axis::default(),
+            right: Axis::default(),
+            state: State::Unknown,
+        }
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.state
+    }
+
+    /// Whether the next check is awaited with impatience.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.up.is_in_doubt() || self.right.is_in_doubt()
+    }
+
+    /// Takes in a check. One that is undecided about the clock neither advances nor resets its counter.
+    pub(crate) fn add(&mut self, report: &Report) -> State {
+        match report.availability() {
+            Availability::Up => self.up.add(true, self.hysteresis),
+            Availability::Down => self.up.add(false, self.hysteresis),
+            Availability::Unknown => {}
+        }
+        match report.verdict {
+            Verdict::Ok => self.right.add(true, self.hysteresis),
+            Verdict::Skewed => self.right.add(false, self.hysteresis),
+            Verdict::Down | Verdict::Indeterminate { .. } => {}
+        }
+        let single = State::of(report);
+        self.state = match (self.up.good(), self.right.good(), single) {
+            (Some(false), ..) => State::Down,
+            (_, Some(false), _) => State::Skewed,
+            (.., State::Unknown) | (None, ..) | (_, None, _) => State::Unknown,
+            // Not confirmed: what was known holds.
+            (.., State::Down | State::Skewed) => match self.state {
+                known @ (State::Ok | State::Warning | State::Unknown) => known,
+                // Has just been left, by the counters.
+                State::Skewed | State::Down => State::Ok,
+            },
+            (.., State::Ok | State::Warning) => single,
+        };
+        self.state
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::samples::{report, undecided};
+    use crate::verdict::{Reason, Warning};
+
+    fn states(hysteresis: Hysteresis, verdicts: &[Verdict]) -> Vec<State> {
+        let mut axes = Axes::new(hysteresis);
+        verdicts.iter().map(|it| axes.add(&report(*it))).collect()
+    }
+
+    #[test]
+    fn without_patience_the_state_is_the_last_verdict() {
+        let borderline = undecided(Reason::Borderline);
+        let all = [
+            Verdict::Down,
+            Verdict::Ok,
+            borderline,
+            Verdict::Skewed,
+            Verdict::Ok,
+            Verdict::Down,
+            Verdict::Ok,
+        ];
+        let expected = [
+            State::Down,
+            State::Ok,
+            State::Unknown,
+            State::Skewed,
+            State::Ok,
+            State::Down,
+            State::Ok,
+        ];
+        assert_eq!(states(Hysteresis::default(), &all), expected);
+    }
+
+    #[test]
+    fn the_axes_have_counters_of_their_own() {
+        let (ok, down, skewed) = (Verdict::Ok, Verdict::Down, Verdict::Skewed);
+        let borderline = undecided(Reason::Borderline);
+        let hysteresis = Hysteresis { rise: 2, fall: 2 };
+        // A check that is down says nothing of the clock, one that is undecided does not either.
+        let script = [
+            (ok, State::Ok),
+            (skewed, State::Ok),
+            (down, State::Ok),
+            (borderline, State::Unknown),
+            (skewed, State::Skewed),
+            (ok, State::Skewed),
+            (down, State::Skewed),
+            (down, State::Down),
+            (ok, State::Down),
+            (ok, State::Ok),
+        ];
+        let verdicts = script.map(|(verdict, _)| verdict);
+        assert_eq!(
+            states(hysteresis, &verdicts),
+            script.map(|(_, state)| state)
+        );
+    }
+
+    #[test]
+    fn a_clock_that_stays_wrong_is_not_forgotten_while_the_service_is_down() {
+        let verdicts = [
+            Verdict::Skewed,
+            Verdict::Down,
+            undecided(Reason::Borderline),
+        ];
+        let expected = [State::Skewed, State::Down, State::Skewed];
+        assert_eq!(states(Hysteresis::default(), &verdicts), expected);
+    }
+
+    #[test]
+    fn warnings_are_told_of_what_is_ok_only() {
+        let mut warned = report(Verdict::Ok);
+        warned.warnings = vec![Warning::Skew];
+        assert_eq!(State::of(&warned), State::Warning);
+        warned.verdict = Verdict::Skewed;
+        assert_eq!(State::of(&warned), State::Skewed);
+    }
+}

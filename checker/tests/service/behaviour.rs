@@ -1,0 +1,505 @@
+//! What happens to checks that go on: machines that stall, services that change, clocks that are set.
+
+use std::io::Write as _;
+use std::net::UdpSocket;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use crate::program::{checker, command, json_lines, run, signal};
+use crate::support::{Reply, Server, Then, clock, now_json, ok, service, with_headers};
+use checker::{Field, Reason, Settings, Verdict, check};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+
+fn verdicts(lines: &[Value]) -> Vec<&str> {
+    lines
+        .iter()
+        .filter(|line| line["event"] == "check")
+        .map(|line| line["verdict"].as_str().unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_checker_that_was_stopped_blames_nobody() {
+    for pause in [Duration::from_millis(150), Duration::from_millis(600)] {
+        // Each answer takes a moment, so that the stop comes in the middle of one.
+        let server = Server::start(move |request| {
+            std::thread::sleep(Duration::from_millis(400));
+            service(0)(request)
+        })
+        .await;
+        let url = server.url();
+        let arguments = [&url, "--timeout", "1s", "--output", "json"];
+        let child = checker(&arguments).spawn().unwrap();
+        tokio::time::sleep(pause).await;
+        signal(&child, "STOP").await;
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        signal(&child, "CONT").await;
+        let output = child.wait_with_output().await.unwrap();
+        let lines = json_lines(&String::from_utf8(output.stdout).unwrap());
+        let verdict = lines[0]["verdict"].as_str().unwrap();
+        assert!(["ok", "indeterminate"].contains(&verdict), "{lines:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_service_whose_clock_is_set_in_between_is_not_called_right() {
+    for jump in [5_000, -5_000] {
+        let server = Server::start(move |request| {
+            let offset = if request.number == 0 { 0 } else { jump };
+            ok(&now_json(clock(offset), "a", "1", &request.nonce))
+        })
+        .await;
+        let report = check(&server.target(), &Settings::default()).await;
+        assert_eq!(report.verdict, Verdict::Skewed, "{report:?}");
+    }
+    // By less than the limit: its answers contradict each other.
+    let server = Server::start(|request| {
+        let offset = if request.number.is_multiple_of(2) {
+            -400
+        } else {
+            400
+        };
+        ok(&now_json(clock(offset), "a", "1", &request.nonce))
+    })
+    .await;
+    let report = check(&server.target(), &Settings::default()).await;
+    let inconsistent = Verdict::Indeterminate {
+        reason: Reason::Inconsistent,
+    };
+    assert_eq!(report.verdict, inconsistent, "{report:?}");
+}
+
+#[tokio::test]
+async fn an_answer_that_drips_is_given_up_in_time() {
+    let server = Server::start(|_| Reply {
+        bytes: b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n2026".to_vec(),
+        then: Then::Hang,
+    })
+    .await;
+    let begun = Instant::now();
+    let settings = Settings {
+        timeout: Duration::from_millis(700),
+        ..Settings::default()
+    };
+    let report = check(&server.target(), &settings).await;
+    assert_eq!(report.verdict, Verdict::Down);
+    assert_eq!(report.cause.as_deref(), Some("timed out after 700 ms"));
+    assert!(begun.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn other_services_are_read_as_well() {
+    let millis = |offset: i64| clock(offset).timestamp_millis();
+    let nested =
+        Server::start(move |_| ok(&format!(r#"{{"data":{{"time":{}}}}}"#, millis(0)))).await;
+    let settings = Settings {
+        field: "/data/time".parse::<Field>().unwrap(),
+        ..Settings::default()
+    };
+    let report = check(&nested.target(), &settings).await;
+    assert_eq!(report.verdict, Verdict::Ok, "{report:?}");
+    assert_eq!(
+        check(&nested.target(), &Settings::default()).await.verdict,
+        Verdict::Down
+    );
+
+    let wrong = Server::start(move |_| ok(&millis(5_000).to_string())).await;
+    let report = check(&wrong.target(), &Settings::default()).await;
+    assert_eq!(report.verdict, Verdict::Skewed, "{report:?}");
+
+    // The header alone: a second is its resolution, and it is asked when it changes.
+    let dated = |offset: i64| {
+        move |_: &_| {
+            let date = clock(offset).format("%a, %d %b %Y %H:%M:%S GMT");
+            with_headers("200 OK", &format!("Date: {date}\r\n"), "<html>")
+        }
+    };
+    for (offset, code) in [(0, 0), (800, 0), (1_300, 2), (-1_300, 2)] {
+        let server = Server::start(dated(offset)).await;
+        let (exit, stdout, _) = run(&[&server.url(), "--date-header"]).await;
+        assert_eq!(exit, code, "{offset}: {stdout}");
+        assert!(stdout.contains("time of the Date header"), "{stdout}");
+        assert_eq!(run(&[&server.url()]).await.0, 2);
+    }
+}
+
+#[tokio::test]
+async fn patience_confirms_a_change_before_it_counts() {
+    // Down for two checks, then up, then down for good.
+    let server = Server::start(|request| {
+        let number = request.connection;
+        if (2..4).contains(&number) || number >= 6 {
+            with_headers("500 Internal Server Error", "", "")
+        } else {
+            service(0)(request)
+        }
+    })
+    .await;
+    let url = server.url();
+    let begun = Instant::now();
+    let (exit, stdout, stderr) = run(&[
+        &url,
+        "--interval",
+        "600ms",
+        "--retry-interval",
+        "100ms",
+        "--fall",
+        "3",
+        "--count",
+        "9",
+        "--output",
+        "json",
+    ])
+    .await;
+    assert_eq!(exit, 2, "{stdout}{stderr}");
+    let lines = json_lines(&stdout);
+    assert_eq!(
+        verdicts(&lines),
+        [
+            "ok", "ok", "down", "down", "ok", "ok", "down", "down", "down"
+        ]
+    );
+    let states: Vec<_> = lines[..9].iter().map(|line| &line["state"]).collect();
+    assert_eq!(states[2..6], ["ok", "ok", "ok", "ok"]);
+    assert_eq!(states[6..], ["ok", "ok", "down"]);
+    // Four of the eight pauses are short ones.
+    assert!(
+        begun.elapsed() < Duration::from_millis(4_500),
+        "{:?}",
+        begun.elapsed()
+    );
+    let summary = &lines[9];
+    assert_eq!(summary["outages"], 2);
+    assert!(summary["proven_ms"].as_f64().unwrap() < summary["possible_ms"].as_f64().unwrap());
+}
+
+#[tokio::test]
+async fn many_targets_have_a_phase_each_and_the_worst_decides() {
+    let good = Server::start(service(0)).await;
+    let bad = Server::start(service(3_000)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("targets.toml");
+    let text = format!(
+        "interval = \"1s\"\n[[target]]\nurl = \"{}\"\n[[target]]\nurl = \"{}\"\nmax_skew = \"4s\"\n",
+        good.url(),
+        bad.url()
+    );
+    std::fs::write(&file, text).unwrap();
+    let file = file.to_str().unwrap();
+    let arguments = ["--config", file, "--count", "2", "--output", "json"];
+    let (exit, stdout, _) = run(&arguments).await;
+    assert_eq!(exit, 0, "{stdout}");
+    let lines = json_lines(&stdout);
+    assert_eq!(lines.len(), 6);
+    let at = |line: &Value| {
+        let text = line["started_at"].as_str().unwrap();
+        chrono::DateTime::parse_from_rfc3339(text)
+            .unwrap()
+            .timestamp_millis()
+    };
+    let apart = at(&lines[1]) - at(&lines[0]);
+    assert!((300..700).contains(&apart), "{apart}");
+    let (exit, stdout, _) = run(&["--once", "--url", &good.url(), "--url", &bad.url()]).await;
+    assert_eq!(exit, 2, "{stdout}");
+    assert_eq!(stdout.lines().count(), 2);
+}
+
+/// A time server whose clock is this far ahead.
+fn time_server(ahead_ms: i64) -> String {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        let mut packet = [0; 48];
+        while let Ok((48, from)) = socket.recv_from(&mut packet) {
+            let now = clock(ahead_ms);
+            let seconds = u64::try_from(now.timestamp() + 2_208_988_800).unwrap();
+            let fraction = (u64::from(now.timestamp_subsec_nanos()) << 32) / 1_000_000_000;
+            let stamp = (seconds << 32 | fraction).to_be_bytes();
+            let mut answer = [0; 48];
+            answer[0] = 0b00_100_100;
+            answer[1] = 1;
+            answer[24..32].copy_from_slice(&packet[40..48]);
+            answer[32..40].copy_from_slice(&stamp);
+            answer[40..48].copy_from_slice(&stamp);
+            if socket.send_to(&answer, from).is_err() {
+                return;
+            }
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_time_server_tells_whose_clock_is_off() {
+    let off = Server::start(service(3_000)).await;
+    for (ahead, blame, words) in [
+        (0, "service", "it is the service's clock that is off"),
+        (3_000, "local", "it is this machine's clock that is off"),
+        (
+            -3_000,
+            "both",
+            "both the service's clock and this machine's are off",
+        ),
+    ] {
+        let reference = time_server(ahead);
+        let url = off.url();
+        let arguments = [&url, "--reference", &reference, "--output", "json"];
+        let (exit, stdout, _) = run(&arguments).await;
+        assert_eq!(exit, 2, "{stdout}");
+        let line = &json_lines(&stdout)[0];
+        assert_eq!(line["reference"]["blame"], blame, "{line}");
+        assert!(line["cause"].as_str().unwrap().contains(words), "{line}");
+    }
+    let right = Server::start(service(0)).await;
+    let (exit, stdout, _) = run(&[&right.url(), "--reference", "127.0.0.1:9"]).await;
+    assert_eq!(exit, 0, "{stdout}");
+    assert!(stdout.contains("no time from 127.0.0.1"), "{stdout}");
+}
+
+/// A library that, loaded first, makes a program believe that it is later.
+async fn shim(folder: &Path) -> String {
+    let source = folder.join("shim.c");
+    let library = folder.join("shim.so");
+    let text = r"
+        #define _GNU_SOURCE
+        #include <stdlib.h>
+        #include <sys/syscall.h>
+        #include <time.h>
+        #include <unistd.h>
+        int clock_gettime(clockid_t clock, struct timespec *now) {
+            int result = syscall(SYS_clock_gettime, clock, now);
+            const char *ahead = getenv(`AHEAD_SECONDS`);
+            if (clock == CLOCK_REALTIME && ahead) now->tv_sec += atoi(ahead);
+            return result;
+        }
+    "
+    .replace('`', "\"");
+    std::fs::write(&source, text).unwrap();
+    let made = command("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .args([&library, &source])
+        .status()
+        .await
+        .unwrap();
+    assert!(made.success());
+    library.to_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_real_program_with_a_wrong_clock_finds_everybody_else_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let shim = shim(folder.path()).await;
+    let server = Server::start(service(0)).await;
+    for (ahead, code, words) in [("0", 0, "OK"), ("5", 2, "behind"), ("-5", 2, "ahead")] {
+        let output = checker(&[&server.url()])
+            .env("LD_PRELOAD", &shim)
+            .env("AHEAD_SECONDS", ahead)
+            .output()
+            .await
+            .unwrap();
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{ahead}: {stdout}");
+        assert!(stdout.contains(words), "{stdout}");
+    }
+}
+
+#[tokio::test]
+async fn a_log_is_judged_again_with_other_limits() {
+    let server = Server::start(service(700)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("checks.jsonl");
+    let log = log.to_str().unwrap();
+    let url = server.url();
+    let (exit, ..) = run(&[&url, "--interval", "100ms", "--count", "3", "--log", log]).await;
+    assert_eq!(exit, 0);
+    for (limit, code, verdict) in [
+        ("1s", 0, "ok"),
+        ("600ms", 2, "skewed"),
+        ("700ms", 3, "indeterminate"),
+    ] {
+        let (exit, stdout, stderr) =
+            run(&["judge", log, "--max-skew", limit, "--output", "json"]).await;
+        assert_eq!(exit, code, "{stdout}{stderr}");
+        let lines = json_lines(&stdout);
+        assert_eq!(verdicts(&lines), [verdict; 3], "{stdout}");
+        assert_eq!(lines[3]["event"], "summary");
+    }
+    assert_eq!(run(&["judge", log]).await.0, 0);
+    std::fs::OpenOptions::new()
+        .append(true)
+        .open(log)
+        .unwrap()
+        .write_all(b"nonsense\n")
+        .unwrap();
+    let (exit, _, stderr) = run(&["judge", log]).await;
+    assert_eq!(exit, 3);
+    assert!(stderr.contains("line 4"), "{stderr}");
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_written_is_told_and_does_not_end_the_checks() {
+    let server = Server::start(service(0)).await;
+    let url = server.url();
+    let (exit, _, stderr) = run(&[&url, "--log", "/does/not/exist/log"]).await;
+    assert_eq!(exit, 3);
+    assert!(
+        stderr.contains("cannot write the log /does/not/exist/log"),
+        "{stderr}"
+    );
+    let arguments = [
+        &url,
+        "--interval",
+        "100ms",
+        "--count",
+        "3",
+        "--log",
+        "/dev/full",
+    ];
+    let (exit, stdout, stderr) = run(&arguments).await;
+    assert_eq!(exit, 0, "{stderr}");
+    assert_eq!(stdout.lines().count(), 4);
+    assert_eq!(
+        stderr.matches("no space left on device").count(),
+        1,
+        "{stderr}"
+    );
+}
+
+#[tokio::test]
+async fn prometheus_is_served_while_checks_go_on() {
+    let server = Server::start(service(0)).await;
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap().to_string();
+    drop(free);
+    let url = server.url();
+    let arguments = [&url, "--interval", "100ms", "--prometheus", &address];
+    let mut child = checker(&arguments).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    lines.next_line().await.unwrap();
+    lines.next_line().await.unwrap();
+    let get = async |path: &str| {
+        let mut stream = tokio::net::TcpStream::connect(&address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
+        tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes())
+            .await
+            .unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        text
+    };
+    let metrics = get("/metrics").await;
+    assert!(metrics.starts_with("HTTP/1.1 200 OK"), "{metrics}");
+    assert!(
+        metrics.contains("application/openmetrics-text"),
+        "{metrics}"
+    );
+    assert!(
+        metrics.contains(&format!("checker_up{{target=\"{url}\"}} 1")),
+        "{metrics}"
+    );
+    assert!(metrics.ends_with("# EOF\n"), "{metrics}");
+    assert!(get("/").await.starts_with("HTTP/1.1 404"));
+    // Taken.
+    let (exit, _, stderr) = run(&arguments).await;
+    assert_eq!(exit, 3);
+    assert!(stderr.contains("cannot listen at"), "{stderr}");
+    signal(&child, "TERM").await;
+    assert_eq!(child.wait().await.unwrap().code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_webhook_is_told_of_changes_and_a_slow_one_delays_nothing() {
+    let flapping = Server::start(|request| {
+        if request.connection % 4 < 2 {
+            service(0)(request)
+        } else {
+            with_headers("503 Service Unavailable", "", "")
+        }
+    })
+    .await;
+    let hook = Server::start(|_| with_headers("204 No Content", "", "")).await;
+    let silent = Server::start(|_| Reply {
+        bytes: Vec::new(),
+        then: Then::Hang,
+    })
+    .await;
+    let url = flapping.url();
+    let series = [
+        &url,
+        "--interval",
+        "100ms",
+        "--count",
+        "8",
+        "--output",
+        "json",
+    ];
+    let address = format!("http://{}/hook?token=secret", hook.address);
+    let (_, stdout, stderr) = run(&[&series[..], &["--webhook", &address]].concat()).await;
+    assert_eq!(json_lines(&stdout).len(), 9);
+    assert_eq!(stderr, "");
+    // ok, ok, down, down, ok, ok, down, down.
+    let heads: Vec<_> = hook.requests().iter().map(|it| it.head.clone()).collect();
+    assert_eq!(heads.len(), 3, "{heads:?}");
+    assert!(heads[0].starts_with("POST /hook?token=secret"), "{heads:?}");
+
+    let address = format!("http://{}/hook?token=secret", silent.address);
+    let begun = Instant::now();
+    let (_, stdout, stderr) = run(&[&series[..], &["--webhook", &address]].concat()).await;
+    assert_eq!(json_lines(&stdout).len(), 9);
+    assert!(
+        begun.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert!(
+        stderr.contains("could not be told to the webhook"),
+        "{stderr}"
+    );
+    assert!(!stderr.contains("secret"), "{stderr}");
+}
+
+#[tokio::test]
+async fn a_monitoring_plugin_says_one_line() {
+    let right = Server::start(service(0)).await;
+    let wrong = Server::start(service(-5_000)).await;
+    let (exit, stdout, stderr) = run(&[&right.url(), "--output", "nagios"]).await;
+    assert_eq!((exit, stderr.as_str()), (0, ""));
+    assert!(stdout.starts_with("CHECKER OK - offset "), "{stdout}");
+    assert!(stdout.contains(" | offset="), "{stdout}");
+    let urls = [
+        "--url",
+        &right.url(),
+        "--url",
+        &wrong.url(),
+        "--output",
+        "nagios",
+    ];
+    let (exit, stdout, _) = run(&urls).await;
+    assert_eq!(exit, 2);
+    assert!(
+        stdout.starts_with("CHECKER CRITICAL - 1 of 2 targets OK"),
+        "{stdout}"
+    );
+    assert_eq!(stdout.lines().count(), 1);
+}
+
+#[tokio::test]
+async fn a_full_disk_behind_stdout_is_told() {
+    let server = Server::start(service(0)).await;
+    let full = std::fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let output = checker(&[&server.url()])
+        .stdout(Stdio::from(full))
+        .spawn()
+        .unwrap()
+        .wait_with_output()
+        .await
+        .unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(stderr, "error: cannot write: no space left on device\n");
+}
