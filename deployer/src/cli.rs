@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
+use crate::commands::reviewer::Wish;
+use crate::stack::reviewer::Principal;
+
 const EXIT_CODES: &str = "\
 Exit codes:
     0  done, or nothing to do
@@ -158,6 +161,93 @@ pub enum Command {
     Logs(Logs),
     /// Make the image alone: into a file, into Docker, into a registry; or look at it.
     Image(Image),
+    /// Let somebody look at this deployment, and at nothing else; or end that.
+    Reviewer(Reviewer),
+    /// Print the IAM policy that this program needs: the least that deploys this one stack. Asks nobody.
+    Policy(Policy),
+    /// Show what the service costs, part by part, in several regions. Asks nobody.
+    Cost(Cost),
+}
+
+/// Settings of `policy`.
+#[derive(Debug, Args)]
+pub struct Policy {
+    /// Account that the stack is in. Default: whichever the policy is put into.
+    #[arg(long, value_name = "DIGITS", value_parser = account)]
+    pub account: Option<String>,
+
+    /// Permissions boundary that roles and users of the stack have to have (the template's parameter `PermissionsBoundary`).
+    #[arg(long, value_name = "ARN")]
+    pub boundary: Option<String>,
+}
+
+/// Twelve digits.
+fn account(text: &str) -> Result<String, String> {
+    if text.len() == 12 && text.bytes().all(|digit| digit.is_ascii_digit()) {
+        Ok(text.to_owned())
+    } else {
+        Err("an account has twelve digits".to_owned())
+    }
+}
+
+/// Settings of `cost`.
+#[derive(Debug, Default, Args)]
+pub struct Cost {
+    /// The service.
+    #[command(flatten)]
+    pub sizes: Sizes,
+}
+
+/// Settings of `reviewer`.
+#[derive(Debug, Args)]
+pub struct Reviewer {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: ReviewerCommand,
+}
+
+/// What to do about reviewers.
+#[derive(Debug, Subcommand)]
+pub enum ReviewerCommand {
+    /// Let somebody look, until `revoke` or `down`. What was granted before is replaced.
+    Grant(Grant),
+    /// End what was granted.
+    Revoke,
+}
+
+/// Settings of `reviewer grant`.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct Grant {
+    /// Make a user with a password, which is printed once and kept nowhere.
+    #[arg(long)]
+    pub user: bool,
+
+    /// Make a role that this account (`…:root`), role or user may take, for an hour at a time.
+    #[arg(long, value_name = "ARN")]
+    pub role: Option<Principal>,
+}
+
+impl ReviewerCommand {
+    /// As it is typed.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Grant(_) => "reviewer grant",
+            Self::Revoke => "reviewer revoke",
+        }
+    }
+
+    /// What it wishes.
+    pub fn wish(&self) -> Wish {
+        match self {
+            Self::Grant(Grant {
+                role: Some(principal),
+                ..
+            }) => Wish::Role(principal.clone()),
+            Self::Grant(Grant { role: None, .. }) => Wish::User,
+            Self::Revoke => Wish::Nobody,
+        }
+    }
 }
 
 /// Settings of `image`.
@@ -266,6 +356,10 @@ pub struct Sizes {
     #[arg(long, value_name = "N", env = "DEPLOYER_TASKS")]
     pub tasks: Option<u32>,
 
+    /// Most tasks under load; then `--tasks` is the fewest. Default: their number stays.
+    #[arg(long, value_name = "N", env = "DEPLOYER_MAX_TASKS")]
+    pub max_tasks: Option<u32>,
+
     /// CPU units of a task: 256 is a quarter of a virtual CPU.
     #[arg(long, value_name = "UNITS", env = "DEPLOYER_CPU")]
     pub cpu: Option<u32>,
@@ -273,6 +367,10 @@ pub struct Sizes {
     /// Memory of a task in MiB.
     #[arg(long, value_name = "MIB", env = "DEPLOYER_MEMORY")]
     pub memory: Option<u32>,
+
+    /// Any other parameter of the template (see `docs/template.md`). May be given several times.
+    #[arg(long = "parameter", value_name = "NAME=VALUE")]
+    pub parameters: Vec<String>,
 
     /// The image.
     #[command(flatten)]
@@ -451,7 +549,10 @@ impl Command {
             | Self::Status(_)
             | Self::Doctor(_)
             | Self::Logs(_)
-            | Self::Image(_) => OnInterrupt::Cancel,
+            | Self::Image(_)
+            | Self::Reviewer(_)
+            | Self::Policy(_)
+            | Self::Cost(_) => OnInterrupt::Cancel,
         }
     }
 }

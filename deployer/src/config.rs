@@ -2,6 +2,7 @@
 
 mod access;
 mod file;
+mod parameters;
 #[cfg(test)]
 mod tests;
 
@@ -57,6 +58,8 @@ pub struct Config {
     pub port: u16,
     /// Template parameters, all but the image.
     pub parameters: BTreeMap<String, String>,
+    /// What was asked for and is not done on this machine.
+    pub left_out: Vec<&'static str>,
     /// How far the service's clock may be off.
     pub max_skew: Duration,
     /// Longest time for one operation.
@@ -141,38 +144,21 @@ pub fn resolve(
                 .hint("set `architecture` under `[service]` in `deployer.toml`")
         })?,
     };
-    let tasks = sizes.tasks.or(file.service.tasks).unwrap_or(2);
-    if !(2..=50).contains(&tasks) {
-        return Err(Failure::preflight(format!("`tasks` cannot be {tasks}"))
-            .hint("set it to a number from 2 (one for each zone) to 50"));
-    }
-
     let port = file.service.port.unwrap_or(LOCAL_PORT);
-    let cpu = sizes.cpu.or(file.service.cpu).unwrap_or(256);
-    let memory = sizes.memory.or(file.service.memory).unwrap_or(512);
-    fargate_pair(cpu, memory)?;
-
-    let mut parameters: BTreeMap<String, String> = file
-        .parameters
-        .into_iter()
-        .map(|(key, value)| (key, value.into_text()))
-        .collect();
-    let numbers = [
-        ("ContainerPort", u32::from(port)),
-        ("DesiredCount", tasks),
-        ("Cpu", cpu),
-        ("Memory", memory),
-    ];
-    for (key, value) in numbers {
-        parameters.insert(key.to_owned(), value.to_string());
-    }
-    parameters.insert("CpuArchitecture".to_owned(), architecture.to_string());
-    if parameters.contains_key("ImageUri") {
-        return Err(
-            Failure::preflight("`ImageUri` cannot be set under `[parameters]`")
-                .hint("remove it: `deployer up` sets it to what it pushed"),
-        );
-    }
+    let service = parameters::Service {
+        port,
+        tasks: sizes.tasks.or(file.service.tasks).unwrap_or(2),
+        max_tasks: sizes.max_tasks.or(file.service.max_tasks),
+        cpu: sizes.cpu.or(file.service.cpu).unwrap_or(256),
+        memory: sizes.memory.or(file.service.memory).unwrap_or(512),
+        architecture,
+    };
+    let mut parameters = parameters::resolve(&service, file.parameters, &sizes.parameters)?;
+    let left_out = if access.local {
+        parameters::leave_out(&mut parameters, &service)
+    } else {
+        Vec::new()
+    };
 
     Ok(Config {
         stack,
@@ -193,9 +179,10 @@ pub fn resolve(
                 .or(file.image.builder)
                 .unwrap_or_default(),
         },
-        tasks,
+        tasks: service.tasks,
         port,
         parameters,
+        left_out,
         max_skew: duration(
             "check.max_skew",
             file.check.max_skew.as_deref().unwrap_or("1s"),
@@ -232,35 +219,6 @@ impl Config {
         .because("the emulator takes only numbers that the template writes out")
         .hint("leave out `tasks` and `port` for a trial on this machine"))
     }
-}
-
-/// Refuses what Fargate does not offer (ECS developer guide, task size for Linux; MiB).
-fn fargate_pair(cpu: u32, memory: u32) -> Result<(), Failure> {
-    const GIB: u32 = 1024;
-    let (least, most, step) = match cpu {
-        256 => (512, 2 * GIB, 512),
-        512 => (GIB, 4 * GIB, GIB),
-        1024 => (2 * GIB, 8 * GIB, GIB),
-        2048 => (4 * GIB, 16 * GIB, GIB),
-        4096 => (8 * GIB, 30 * GIB, GIB),
-        _ => {
-            return Err(
-                Failure::preflight(format!("Fargate has no tasks with {cpu} CPU units"))
-                    .hint("set `cpu` to 256, 512, 1024, 2048 or 4096"),
-            );
-        }
-    };
-    // The smallest size also comes with 1.5 times its memory missing: 512, 1024 and 2048 only.
-    let odd = cpu == 256 && memory == 1536;
-    if (least..=most).contains(&memory) && memory.is_multiple_of(step) && !odd {
-        return Ok(());
-    }
-    Err(Failure::preflight(format!(
-        "Fargate has no tasks with {cpu} CPU units and {memory} MiB"
-    ))
-    .hint(format!(
-        "set `memory` to a multiple of {step} from {least} to {most}"
-    )))
 }
 
 /// A setting that is there: an empty variable, as CI systems like to set them, is none.

@@ -1,6 +1,10 @@
 //! What the service costs to run: list prices times sizes. Pure.
 //!
-//! Traffic, capacity units of the load balancer, images and logs come on top. It is an estimate for people, not a bill.
+//! Traffic, capacity units of the load balancer, images and logs come on top; the four alarms and the dashboard are within what AWS
+//! gives each account for nothing (ten and three). It is an estimate for people, not a bill.
+
+mod prices;
+mod table;
 
 use std::collections::BTreeMap;
 
@@ -8,84 +12,22 @@ use serde::{Serialize, Serializer};
 
 use crate::image::Architecture;
 use crate::names::StackId;
+use prices::PRICES;
 
+pub use table::{Table, table};
+
+/// Where it is supposed to run if nobody says where.
+pub const USUAL_REGION: &str = "us-east-1";
 /// Hours of a month, as AWS's own calculator has it.
 const HOURS_A_MONTH: f64 = 730.0;
 /// Dollars an hour for each public IPv4 address, in all regions here. <https://aws.amazon.com/vpc/pricing/>, since February 2024.
 const ADDRESS: f64 = 0.005;
 /// Public addresses of the load balancer: one in each of its two zones.
 const LOAD_BALANCER_ADDRESSES: u32 = 2;
-
-/// List prices of a region, dollars an hour.
-struct Prices {
-    region: &'static str,
-    /// When the list had them.
-    as_of: &'static str,
-    /// An application load balancer, without capacity units.
-    load_balancer: f64,
-    x86: Fargate,
-    arm: Fargate,
-}
-
-/// Price of Fargate on demand, for Linux, dollars an hour.
-#[derive(Clone, Copy)]
-struct Fargate {
-    vcpu: f64,
-    /// GB as Fargate counts them: 1024 MiB.
-    gb: f64,
-}
-
-/// Fargate in Virginia, Ohio, Oregon and Ireland.
-const X86: Fargate = fargate(0.04048, 0.004_445);
-const ARM: Fargate = fargate(0.03238, 0.00356);
-/// Fargate in Singapore and Tokyo.
-const X86_ASIA: Fargate = fargate(0.05056, 0.00553);
-const ARM_ASIA: Fargate = fargate(0.04045, 0.00442);
-
-/// What is known, and no more: a region whose prices are not certain is left out.
-///
-/// Fargate: <https://aws.amazon.com/fargate/pricing/>, load balancer: <https://aws.amazon.com/elasticloadbalancing/pricing/>, both
-/// per region. Those of us-east-1 are the ones that the README names with their date; the others stand as they were known in 2025,
-/// and have not been read off the lists since.
-const PRICES: [Prices; 8] = [
-    prices("us-east-1", "2026-11", 0.0225, (X86, ARM)),
-    prices("us-east-2", "2025", 0.0225, (X86, ARM)),
-    prices("us-west-2", "2025", 0.0225, (X86, ARM)),
-    prices("eu-west-1", "2025", 0.0252, (X86, ARM)),
-    prices(
-        "eu-central-1",
-        "2025",
-        0.027,
-        (fargate(0.04656, 0.00511), fargate(0.03725, 0.00409)),
-    ),
-    prices("ap-southeast-1", "2025", 0.0252, (X86_ASIA, ARM_ASIA)),
-    prices(
-        "ap-southeast-2",
-        "2025",
-        0.0252,
-        (fargate(0.04856, 0.00532), fargate(0.03885, 0.00426)),
-    ),
-    prices("ap-northeast-1", "2025", 0.0243, (X86_ASIA, ARM_ASIA)),
-];
-
-const fn fargate(vcpu: f64, gb: f64) -> Fargate {
-    Fargate { vcpu, gb }
-}
-
-const fn prices(
-    region: &'static str,
-    as_of: &'static str,
-    load_balancer: f64,
-    (x86, arm): (Fargate, Fargate),
-) -> Prices {
-    Prices {
-        region,
-        as_of,
-        load_balancer,
-        x86,
-        arm,
-    }
-}
+/// Interface endpoints of the private network: images (two) and logs, each in two zones.
+const ENDPOINTS: u32 = 3 * 2;
+/// What a task on Spot costs of what it does on demand. It goes up and down; AWS speaks of up to 70 % less.
+const SPOT: f64 = 0.3;
 
 /// How much of it runs, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,21 +40,46 @@ pub struct Sizes {
     pub cpu: u32,
     /// Memory of a task, MiB.
     pub memory: u32,
-    /// Tasks that run.
+    /// Tasks that run; under load, the fewest.
     pub tasks: u32,
+    /// The most, under load.
+    pub most_tasks: u32,
+    /// Share of tasks on Spot of those beyond the first, percent.
+    pub spot_percent: u32,
+    /// Are the tasks in a network without public addresses?
+    pub is_private: bool,
 }
 
 impl Sizes {
     /// The sizes that the parameters of a stack give; `None` where they do not say all of it.
     pub fn of_parameters(region: &str, parameters: &BTreeMap<String, String>) -> Option<Self> {
         let number = |key: &str| parameters.get(key)?.parse().ok();
+        let tasks: u32 = number("DesiredCount")?;
+        let most_tasks = number("MaxCount").unwrap_or(0);
         Some(Self {
             region: region.to_owned(),
             architecture: parameters.get("CpuArchitecture")?.parse().ok()?,
             cpu: number("Cpu")?,
             memory: number("Memory")?,
-            tasks: number("DesiredCount")?,
+            tasks,
+            most_tasks: most_tasks.max(tasks),
+            spot_percent: number("SpotPercent").unwrap_or(0),
+            is_private: parameters
+                .get("Network")
+                .is_some_and(|kind| kind == "private"),
         })
+    }
+
+    /// Public addresses: of the load balancer, and of the tasks where they have some.
+    fn addresses(&self) -> u32 {
+        LOAD_BALANCER_ADDRESSES + if self.is_private { 0 } else { self.tasks }
+    }
+
+    /// Tasks, as many as cost as much on demand as these do with their share on Spot.
+    fn tasks_on_demand(&self) -> f64 {
+        let beyond = f64::from(self.tasks.saturating_sub(1));
+        let saved = beyond * f64::from(self.spot_percent) / 100.0 * (1.0 - SPOT);
+        f64::from(self.tasks) - saved
     }
 }
 
@@ -125,8 +92,28 @@ pub struct Cost {
     pub tasks: f64,
     /// All public addresses.
     pub addresses: f64,
+    /// Endpoints of the private network; 0 in the public one.
+    pub endpoints: f64,
     sizes: Sizes,
     as_of: &'static str,
+}
+
+/// A part of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Part {
+    /// What it is.
+    pub name: String,
+    /// Dollars an hour.
+    pub per_hour: f64,
+}
+
+impl Part {
+    fn new(name: impl Into<String>, per_hour: f64) -> Self {
+        Self {
+            name: name.into(),
+            per_hour,
+        }
+    }
 }
 
 /// What a service of these sizes costs; `None` where the region's prices are not known.
@@ -142,8 +129,13 @@ pub fn per_hour(sizes: &Sizes) -> Option<Cost> {
         + f64::from(sizes.memory) / 1024.0 * fargate.gb;
     Some(Cost {
         load_balancer: prices.load_balancer,
-        tasks: f64::from(sizes.tasks) * task,
-        addresses: f64::from(sizes.tasks + LOAD_BALANCER_ADDRESSES) * ADDRESS,
+        tasks: sizes.tasks_on_demand() * task,
+        addresses: f64::from(sizes.addresses()) * ADDRESS,
+        endpoints: if sizes.is_private {
+            f64::from(ENDPOINTS) * prices.endpoint
+        } else {
+            0.0
+        },
         sizes: sizes.clone(),
         as_of: prices.as_of,
     })
@@ -152,22 +144,48 @@ pub fn per_hour(sizes: &Sizes) -> Option<Cost> {
 impl Cost {
     /// All of it, dollars an hour, to a ten thousandth of a cent.
     pub fn per_hour(&self) -> f64 {
-        let sum = self.load_balancer + self.tasks + self.addresses;
+        let sum: f64 = self.parts().iter().map(|part| part.per_hour).sum();
         (sum * 1e6).round() / 1e6
+    }
+
+    /// Its parts, with what they cost an hour.
+    fn parts(&self) -> Vec<Part> {
+        let Sizes {
+            tasks,
+            spot_percent,
+            ..
+        } = &self.sizes;
+        let s = if *tasks == 1 { "" } else { "s" };
+        let spot = if *spot_percent > 0 && *tasks > 1 {
+            format!(", {spot_percent} % of all but one on Spot")
+        } else {
+            String::new()
+        };
+        let mut parts = vec![
+            Part::new("load balancer", self.load_balancer),
+            Part::new(format!("{tasks} task{s}{spot}"), self.tasks),
+            Part::new(
+                format!("{} public addresses", self.sizes.addresses()),
+                self.addresses,
+            ),
+        ];
+        if self.sizes.is_private {
+            parts.push(Part::new("3 endpoints in 2 zones", self.endpoints));
+        }
+        parts
     }
 
     /// All of it and its parts, in one line.
     pub fn line(&self) -> String {
-        let Sizes { region, tasks, .. } = &self.sizes;
-        let month = |part: f64| cents(part * HOURS_A_MONTH);
+        let parts = self.parts().into_iter().map(|part| {
+            let month = cents(part.per_hour * HOURS_A_MONTH);
+            format!("{} ${month}", part.name)
+        });
         format!(
-            "{} (load balancer ${}, {tasks} task{} ${}, {} public addresses ${}; {region} prices of {}, without traffic)",
+            "{} ({}; {} prices of {}, without traffic)",
             in_short(self.per_hour()),
-            month(self.load_balancer),
-            if *tasks == 1 { "" } else { "s" },
-            month(self.tasks),
-            tasks + LOAD_BALANCER_ADDRESSES,
-            month(self.addresses),
+            parts.collect::<Vec<_>>().join(", "),
+            self.sizes.region,
             self.as_of
         )
     }
@@ -237,14 +255,10 @@ pub fn in_short(per_hour: f64) -> String {
 pub fn difference(before: f64, after: f64) -> String {
     let month = (after - before) * HOURS_A_MONTH;
     if month.abs() < 0.005 {
-        return format!("{}, as now", in_short(after));
+        return "as much as now".to_owned();
     }
     let direction = if month > 0.0 { "more" } else { "less" };
-    format!(
-        "{}: ${} a month {direction} than now",
-        in_short(after),
-        cents(month.abs())
-    )
+    format!("${} a month {direction} than now", cents(month.abs()))
 }
 
 /// Dollars with two digits, half a cent rounded up: 16.425 is 16.43, although the nearest binary number is a little less.
@@ -263,7 +277,24 @@ mod tests {
             cpu: 256,
             memory: 512,
             tasks,
+            most_tasks: tasks,
+            spot_percent: 0,
+            is_private: false,
         }
+    }
+
+    #[test]
+    fn without_public_addresses_and_on_spot() {
+        let private = Sizes {
+            is_private: true,
+            ..sizes("us-east-1", Architecture::Arm64, 2)
+        };
+        insta::assert_snapshot!(per_hour(&private).unwrap().line(), @"about $0.11 an hour, $82 a month (load balancer $16.43, 2 tasks $14.42, 2 public addresses $7.30, 3 endpoints in 2 zones $43.80; us-east-1 prices of 2026-11, without traffic)");
+        let spot = Sizes {
+            spot_percent: 75,
+            ..sizes("us-east-1", Architecture::Arm64, 5)
+        };
+        insta::assert_snapshot!(per_hour(&spot).unwrap().line(), @"about $0.09 an hour, $63 a month (load balancer $16.43, 5 tasks, 75 % of all but one on Spot $20.91, 7 public addresses $25.55; us-east-1 prices of 2026-11, without traffic)");
     }
 
     #[test]
@@ -282,7 +313,7 @@ mod tests {
 
     #[test]
     fn every_region() {
-        let line = |prices: &Prices| {
+        let line = |prices: &prices::Prices| {
             [Architecture::X86_64, Architecture::Arm64].map(|architecture| {
                 per_hour(&sizes(prices.region, architecture, 2))
                     .unwrap()
@@ -335,8 +366,8 @@ mod tests {
 
     #[test]
     fn differences() {
-        insta::assert_snapshot!(difference(0.067_185, 0.067_185), @"about $0.07 an hour, $49 a month, as now");
-        insta::assert_snapshot!(difference(0.067_185, 0.1), @"about $0.10 an hour, $73 a month: $23.95 a month more than now");
-        insta::assert_snapshot!(difference(0.1, 0.067_185), @"about $0.07 an hour, $49 a month: $23.95 a month less than now");
+        insta::assert_snapshot!(difference(0.067_185, 0.067_185), @"as much as now");
+        insta::assert_snapshot!(difference(0.067_185, 0.1), @"$23.95 a month more than now");
+        insta::assert_snapshot!(difference(0.1, 0.067_185), @"$23.95 a month less than now");
     }
 }

@@ -8,6 +8,7 @@ use std::time::Instant;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::cost::Estimate;
 use crate::error::Failure;
 use crate::names::{Digest, StackId, StackName};
 use crate::rollout::{Deployment, StoppedTask, Target, Task};
@@ -112,7 +113,8 @@ pub struct Summary {
     /// What a probe saw while the version before was replaced; absent where there was none, or nothing was changed.
     pub probe: Option<Probed>,
     /// What it costs, dollars an hour without traffic; absent on this machine, and where prices are not known.
-    pub cost_per_hour: Option<f64>,
+    #[serde(rename = "cost_per_hour")]
+    pub cost: Option<Estimate>,
     /// The command that takes it down again.
     pub take_down: String,
     /// How long each phase took.

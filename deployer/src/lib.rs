@@ -8,7 +8,7 @@
 //!
 //! - [`config`] resolves all settings once, purely; commands see nothing else.
 //! - [`stack`] and [`rollout`] are pure: what CloudFormation and ECS say, and what follows from it.
-//! - [`cost`] is pure too: list prices times sizes.
+//! - [`cost`] is pure too: list prices times sizes. So is [`policy`]: the least that an account has to allow.
 //! - [`engine`] is the only loop; [`watch`] is what it follows.
 //! - [`event`] is the contract with the reporters in [`report`], the only place that prints.
 //! - [`remote`] are the traits that `aws` implements, the only files that name an SDK crate; [`steady`] repeats what fails in passing.
@@ -27,6 +27,7 @@ pub mod event;
 pub mod local;
 mod lock;
 pub mod names;
+pub mod policy;
 pub mod printable;
 pub mod remote;
 pub mod report;
@@ -48,6 +49,9 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::filter::{FilterExt as _, filter_fn};
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use cli::{Cli, Command};
 use config::{Config, LogSettings};
@@ -68,7 +72,10 @@ pub fn run() -> ExitCode {
         | Command::Down(_)
         | Command::Status(_)
         | Command::Doctor(_)
-        | Command::Image(_) => {
+        | Command::Image(_)
+        | Command::Reviewer(_)
+        | Command::Policy(_)
+        | Command::Cost(_) => {
             report::journalled(report::choose(cli.shared.output, cli.shared.color))
         }
     });
@@ -117,15 +124,24 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 
 /// Messages of the libraries on standard error, for whoever sets `DEPLOYER_LOG` (for example to `debug`).
 fn start_diagnostics() {
-    if let Ok(filter) = tracing_subscriber::EnvFilter::try_from_env("DEPLOYER_LOG") {
-        #[expect(clippy::disallowed_methods, reason = "diagnostics, on request")]
-        tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_writer(std::io::stderr)
-            // That nobody reads them is told nobody: the attempt would end the program.
-            .log_internal_errors(false)
-            .init();
-    }
+    let Ok(filter) = tracing_subscriber::EnvFilter::try_from_env("DEPLOYER_LOG") else {
+        return;
+    };
+    let filter = filter.and(filter_fn(|metadata| {
+        is_free_of_secrets(metadata.target(), *metadata.level())
+    }));
+    #[expect(clippy::disallowed_methods, reason = "diagnostics, on request")]
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        // That nobody reads them is told nobody: the attempt would end the program.
+        .log_internal_errors(false)
+        .with_filter(filter);
+    tracing_subscriber::registry().with(layer).init();
+}
+
+/// At its most talkative, AWS's SDK shows whole answers, and with them logins and passwords.
+fn is_free_of_secrets(target: &str, level: tracing::Level) -> bool {
+    level < tracing::Level::TRACE || !target.starts_with("aws_")
 }
 
 /// Runs the command. The first Ctrl-C or SIGTERM ends it in order, where there is something to be put in order; a second one, or a
@@ -271,6 +287,14 @@ async fn dispatch(cli: &Cli, sink: &Sink, stop: &Stop) -> Result<Outcome, Failur
                 report::inspection(&inspection, config.output);
             }
         }
+        Command::Reviewer(reviewer) => {
+            begun(reviewer.command.name());
+            let wish = reviewer.command.wish();
+            let reviewing = Box::pin(commands::reviewer::run(context, wish)).await?;
+            report::reviewing(&reviewing, config.output);
+        }
+        Command::Policy(asked) => report::policy(&policy_for(asked, &config)?),
+        Command::Cost(_) => report::cost(&cost_of(&config)?, config.output),
         Command::Doctor(_) => {
             let diagnosis = commands::doctor::run(quietly).await;
             report::diagnosis(&diagnosis, config.output);
@@ -280,6 +304,32 @@ async fn dispatch(cli: &Cli, sink: &Sink, stop: &Stop) -> Result<Outcome, Failur
         }
     }
     Ok(Outcome::Done)
+}
+
+/// What a service with these settings costs.
+fn cost_of(config: &Config) -> Result<cost::Table, Failure> {
+    let region = config.access.region.as_deref();
+    let region = region.unwrap_or(cost::USUAL_REGION);
+    let sizes = cost::Sizes::of_parameters(region, &config.parameters);
+    let sizes = sizes.ok_or_else(|| {
+        let message = "the sizes of the service are not known";
+        Failure::new(FailureKind::Unexpected, message)
+    })?;
+    Ok(cost::table(&sizes))
+}
+
+/// The policy that was asked for.
+fn policy_for(asked: &cli::Policy, config: &Config) -> Result<serde_json::Value, Failure> {
+    let region = config.access.region.as_deref().ok_or_else(|| {
+        Failure::preflight("a policy is for one region, and none is set")
+            .hint("give it with `--region`, or set `region` in `deployer.toml`")
+    })?;
+    policy::policy(&policy::Scope {
+        region,
+        account: asked.account.as_deref(),
+        stack: &config.stack,
+        boundary: asked.boundary.as_deref(),
+    })
 }
 
 /// Settings that cannot be resolved: what `doctor` is there to tell, and the end of every other command.
@@ -298,7 +348,10 @@ fn not_fit(cli: &Cli, failure: Failure) -> Result<Outcome, Failure> {
         | Command::Down(_)
         | Command::Status(_)
         | Command::Logs(_)
-        | Command::Image(_) => Err(failure),
+        | Command::Image(_)
+        | Command::Reviewer(_)
+        | Command::Policy(_)
+        | Command::Cost(_) => Err(failure),
     }
 }
 
@@ -332,6 +385,7 @@ fn settings(cli: &Cli) -> Result<Config, Failure> {
             Ok(Config { wait, ..config })
         }
         Command::Doctor(doctor) => resolve(&doctor.sizes, &cli::Manner::default()),
+        Command::Cost(cost) => resolve(&cost.sizes, &cli::Manner::default()),
         Command::Image(image) => {
             let sizes = cli::Sizes {
                 making: image.command.source().making.clone(),
@@ -345,15 +399,26 @@ fn settings(cli: &Cli) -> Result<Config, Failure> {
             config.consent.retain.clone_from(&down.retain);
             Ok(config)
         }
-        Command::History | Command::Status(_) | Command::Logs(_) => {
-            resolve(&cli::Sizes::default(), &cli::Manner::default())
-        }
+        Command::History
+        | Command::Status(_)
+        | Command::Logs(_)
+        | Command::Reviewer(_)
+        | Command::Policy(_) => resolve(&cli::Sizes::default(), &cli::Manner::default()),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::ignores_hangup;
+    use super::{ignores_hangup, is_free_of_secrets};
+    use tracing::Level;
+
+    #[test]
+    fn whole_answers_are_never_shown() {
+        let orchestrator = "aws_smithy_runtime::client::orchestrator";
+        assert!(!is_free_of_secrets(orchestrator, Level::TRACE));
+        assert!(is_free_of_secrets(orchestrator, Level::DEBUG));
+        assert!(is_free_of_secrets("deployer", Level::TRACE));
+    }
 
     #[test]
     fn what_nohup_does_is_seen() {

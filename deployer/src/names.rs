@@ -10,9 +10,9 @@ use thiserror::Error;
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("{what} `{given}` is not valid: {rule}")]
 pub struct InvalidName {
-    what: &'static str,
-    given: String,
-    rule: &'static str,
+    pub(crate) what: &'static str,
+    pub(crate) given: String,
+    pub(crate) rule: &'static str,
 }
 
 /// Name of a CloudFormation stack: 1–128 of `[A-Za-z0-9-]`, beginning with a letter (API reference of `CreateStack`).

@@ -1,6 +1,7 @@
 //! What the program needs from the world, in its own words. `aws/` implements these traits, tests script them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -80,8 +81,8 @@ pub struct Caller {
     pub arn: String,
 }
 
-/// A template with its parameter values.
-#[derive(Debug, Clone)]
+/// A template with its parameter values. Some of them are secret: only their names are ever shown.
+#[derive(Clone)]
 pub struct Wanted {
     /// Text of the template.
     pub template: String,
@@ -89,6 +90,16 @@ pub struct Wanted {
     pub parameters: BTreeMap<String, String>,
     /// Does CloudFormation end before what it made is ready (its EXPRESS mode)?
     pub express: bool,
+}
+
+impl fmt::Debug for Wanted {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Wanted")
+            .field("parameters", &self.parameters.keys())
+            .field("express", &self.express)
+            .finish_non_exhaustive()
+    }
 }
 
 /// One resource of a stack.

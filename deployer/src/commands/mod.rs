@@ -9,6 +9,7 @@ pub mod image;
 pub mod logs;
 pub(crate) mod machine;
 pub mod plan;
+pub mod reviewer;
 mod roles;
 pub mod rollback;
 mod stack;
@@ -48,6 +49,16 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// Refuses what the emulator cannot do, before anything is begun, and says what is left out there.
+    fn fit_to_the_emulator(&self) -> Result<(), Failure> {
+        self.config.fits_the_emulator()?;
+        for what in &self.config.left_out {
+            self.sink
+                .warn(format!("the emulator does not know {what}: left out"));
+        }
+        Ok(())
+    }
+
     /// Follows a subject until it ends; that its time is over, or that somebody wishes to stop, is a failure.
     async fn follow<S: Subject>(&self, subject: &mut S) -> Result<S::End, Failure> {
         match self.follow_for(subject, self.config.timeout).await? {

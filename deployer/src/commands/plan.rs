@@ -11,7 +11,7 @@ use crate::commands::machine::{Machine, ThisMachine, Workbench, Workshop};
 use crate::commands::stack::ROUNDS;
 use crate::commands::status::ABSENT;
 use crate::commands::{Context, connect, read_template};
-use crate::cost;
+use crate::cost::{self, Estimate};
 use crate::error::{Failure, FailureKind};
 use crate::event::{Event, Phase};
 use crate::names::{Digest, StackName};
@@ -40,7 +40,8 @@ pub struct Plan {
     /// are not known.
     pub cost_per_hour_before: Option<f64>,
     /// What it would cost.
-    pub cost_per_hour_after: Option<f64>,
+    #[serde(rename = "cost_per_hour_after")]
+    pub cost_after: Option<Estimate>,
 }
 
 /// What would be done to a stack.
@@ -68,7 +69,7 @@ impl Plan {
 
 /// Runs the command.
 pub async fn run(context: Context<'_>) -> Result<Plan, Failure> {
-    context.config.fits_the_emulator()?;
+    context.fit_to_the_emulator()?;
     let template = read_template(context.config)?;
     let stage = context.read_final_stage()?;
     let workbench = Workbench { stage };
@@ -195,7 +196,7 @@ impl Planner<'_> {
                 .map(|digest| digest.to_string()),
             image_after: self.digest.to_string(),
             cost_per_hour_before: self.cost_before(stack),
-            cost_per_hour_after: self.cost_after(),
+            cost_after: self.cost_after(),
         }
     }
 
@@ -207,9 +208,9 @@ impl Planner<'_> {
         }
     }
 
-    fn cost_after(&self) -> Option<f64> {
+    fn cost_after(&self) -> Option<Estimate> {
         let mut parameters = self.context.config.parameters.clone();
         parameters.insert(Order::IMAGE.to_owned(), self.digest.to_string());
-        cost::of_parameters(self.region.as_deref()?, &parameters)?.per_hour()
+        cost::of_parameters(self.region.as_deref()?, &parameters)
     }
 }

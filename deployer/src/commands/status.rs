@@ -51,6 +51,8 @@ pub struct Status {
     pub targets: Vec<Target>,
     /// What a check from outside finds.
     pub check: Option<Checked>,
+    /// Who may look at it besides its owners: a user's name or a role's ARN.
+    pub reviewer: Option<String>,
     /// What it costs, dollars an hour without traffic; absent on this machine, and where prices or sizes are not known.
     #[serde(rename = "cost_per_hour")]
     pub cost: Option<Estimate>,
@@ -73,6 +75,7 @@ impl Status {
             tasks: Vec::new(),
             targets: Vec::new(),
             check: None,
+            reviewer: None,
             cost: None,
         }
     }
@@ -164,6 +167,8 @@ async fn fill(
         status.cost = cost::of_parameters(region, &stack.parameters);
     }
     status.image = stack.image().map(ToOwned::to_owned);
+    let reviewer = ["ReviewerUserName", "ReviewerRoleArn"].map(|key| stack.outputs.get(key));
+    status.reviewer = reviewer.into_iter().flatten().next().cloned();
     // Before the second phase there is no service.
     let Ok(names) = ServiceNames::of_outputs(&stack.outputs) else {
         return Ok(());

@@ -45,7 +45,7 @@ struct Run<'a> {
 /// Runs the command.
 pub async fn run(context: Context<'_>) -> Result<(), Failure> {
     // What can be found wrong at once is, before anything is begun.
-    context.config.fits_the_emulator()?;
+    context.fit_to_the_emulator()?;
     let template = read_template(context.config)?;
     let stage = context.read_final_stage()?;
     let run = Run {

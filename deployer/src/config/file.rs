@@ -41,6 +41,7 @@ pub(super) struct ImageFile {
 pub(super) struct ServiceFile {
     pub(super) port: Option<u16>,
     pub(super) tasks: Option<u32>,
+    pub(super) max_tasks: Option<u32>,
     pub(super) cpu: Option<u32>,
     pub(super) memory: Option<u32>,
     pub(super) architecture: Option<String>,

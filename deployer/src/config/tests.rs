@@ -118,7 +118,11 @@ fn only_pairs_that_fargate_offers() {
         (4096, 30720, true),
         (300, 512, false),
     ] {
-        assert_eq!(fargate_pair(cpu, memory).is_ok(), offered, "{cpu} {memory}");
+        assert_eq!(
+            parameters::fargate_pair(cpu, memory).is_ok(),
+            offered,
+            "{cpu} {memory}"
+        );
     }
 }
 
@@ -155,6 +159,55 @@ fn local_refuses_what_the_emulator_cannot_do() {
             local.fits_the_emulator().unwrap_err().kind,
             FailureKind::Preflight
         );
+    }
+}
+
+#[test]
+fn local_leaves_out_what_the_emulator_does_not_know() {
+    let local = Shared {
+        local: true,
+        ..shared()
+    };
+    let text = "stack = \"clock\"\n[service]\nmax_tasks = 8\n[parameters]\nMonthlyBudget = 50\n";
+    let remote = resolved(&shared(), &sizes(), text).unwrap();
+    assert_eq!(remote.left_out, Vec::<&str>::new());
+    assert_eq!(remote.parameters["MaxCount"], "8");
+    assert_eq!(remote.parameters["MonthlyBudget"], "50");
+    let config = resolved(&local, &sizes(), text).unwrap();
+    assert_eq!(config.left_out, ["more tasks under load", "a budget"]);
+    assert!(!config.parameters.contains_key("MaxCount"));
+    assert!(!config.parameters.contains_key("MonthlyBudget"));
+    // Where it would do nothing, there is nothing to be told.
+    let text = "stack = \"clock\"\n[service]\nmax_tasks = 2\n[parameters]\nMonthlyBudget = 0\n";
+    let config = resolved(&local, &sizes(), text).unwrap();
+    assert_eq!(config.left_out, Vec::<&str>::new());
+}
+
+#[test]
+fn parameters_on_the_command_line() {
+    let with = |parameters: &[&str]| Sizes {
+        parameters: parameters.iter().map(ToString::to_string).collect(),
+        ..sizes()
+    };
+    let text = "stack = \"clock\"\n[parameters]\nNetwork = \"public\"\n";
+    let given = with(&["Network=private", "AlarmEmail=a=b@example.com"]);
+    let config = resolved(&shared(), &given, text).unwrap();
+    assert_eq!(config.parameters["Network"], "private");
+    assert_eq!(config.parameters["AlarmEmail"], "a=b@example.com");
+    let failure = resolved(&shared(), &with(&["Network"]), text).unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Usage);
+    let by_hand = with(&["ReviewerPassword=correct horse"]);
+    let failure = resolved(&shared(), &by_hand, text).unwrap_err();
+    assert!(failure.message.contains("ReviewerPassword"), "{failure:?}");
+    assert!(!format!("{failure:?}").contains("correct horse"));
+}
+
+#[test]
+fn as_many_tasks_under_load_as_there_may_be() {
+    for (tasks, most, fits) in [(2, 1, false), (2, 2, true), (3, 50, true), (2, 51, false)] {
+        let text = format!("{MINIMAL}[service]\ntasks = {tasks}\nmax_tasks = {most}\n");
+        let config = resolved(&shared(), &sizes(), &text);
+        assert_eq!(config.is_ok(), fits, "{tasks} to {most}");
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::commands::history::{Deployment, History};
 use crate::commands::plan::{Course, Plan};
+use crate::commands::reviewer::{Access, Reviewing};
 use crate::cost;
 use crate::names::Digest;
 use crate::stack::change::Change;
@@ -32,12 +33,12 @@ pub(super) fn plan(plan: &Plan) -> String {
         None => format!("{after}, the first"),
     };
     let _ = writeln!(text, "  image  {image}");
-    if let Some(after) = plan.cost_per_hour_after {
-        let cost = match plan.cost_per_hour_before {
-            Some(before) if before > 0.0 => cost::difference(before, after),
-            Some(_) | None => cost::in_short(after),
-        };
-        let _ = writeln!(text, "  cost   {cost}, without traffic");
+    if let Some(estimate) = &plan.cost_after {
+        let _ = writeln!(text, "  cost   {}", estimate.line());
+        let before = plan.cost_per_hour_before.filter(|before| *before > 0.0);
+        if let (Some(before), Some(after)) = (before, estimate.per_hour()) {
+            let _ = writeln!(text, "         {}", cost::difference(before, after));
+        }
     }
     for change in &plan.changes {
         let mark = if change.needs_agreement() { "!" } else { " " };
@@ -46,6 +47,46 @@ pub(super) fn plan(plan: &Plan) -> String {
     if plan.changes.iter().any(Change::needs_agreement) {
         text.push_str(
             "! takes something away that exists: `deployer up` asks first, or wants `--yes`\n",
+        );
+    }
+    text
+}
+
+/// What reviewers were given, as a table.
+pub(super) fn reviewing(reviewing: &Reviewing) -> String {
+    let Some(given) = &reviewing.given else {
+        return if reviewing.changed {
+            "Nobody may look at the deployment any more but those who may anyway.\n".to_owned()
+        } else {
+            "nothing to end: nobody was given access\n".to_owned()
+        };
+    };
+    let mut text = match &given.access {
+        Access::User { .. } => "A reviewer may look at this deployment, and at nothing else.\n",
+        Access::Role { .. } => "The role may look at this deployment, and at nothing else.\n",
+    }
+    .to_owned();
+    let mut row = |name: &str, value: &str| {
+        let _ = writeln!(text, "  {name:<9} {value}");
+    };
+    if let Some(url) = &given.sign_in_url {
+        row("sign in", url);
+    }
+    row("account", &given.account);
+    match &given.access {
+        Access::User { user, password } => {
+            row("user", user);
+            row("password", password.reveal());
+        }
+        Access::Role { role } => row("role", role),
+    }
+    if let Some(url) = &given.stack_url {
+        row("look at", url);
+    }
+    row("end it", &given.revoke);
+    if matches!(given.access, Access::User { .. }) {
+        text.push_str(
+            "The password is kept nowhere, and not shown again: a new `grant` makes a new one.\n",
         );
     }
     text
@@ -128,7 +169,7 @@ mod tests {
             image_before: Some(digest('a')),
             image_after: digest('b'),
             cost_per_hour_before: None,
-            cost_per_hour_after: None,
+            cost_after: None,
         };
         insta::assert_snapshot!(super::plan(&plan), @"
         stack clock (UPDATE_COMPLETE): the stack would be updated
@@ -136,7 +177,7 @@ mod tests {
           change service on Fargate (Service): Scheme
           replace task definition (TaskDefinition), because of Scheme
         ! replace load balancer (LoadBalancer), because of Scheme
-        ! remove Alarm (Alarm)
+        ! remove alarm (Alarm)
         ! takes something away that exists: `deployer up` asks first, or wants `--yes`
         ");
     }

@@ -65,6 +65,9 @@ impl JobSummary {
         if let Some(probe) = &summary.probe {
             rows.push(("rollout", inline(&text::probed(probe))));
         }
+        if let Some(cost) = &summary.cost {
+            rows.push(("cost", inline(&cost.line())));
+        }
         self.table("✅", &rows, Some(summary.seconds))
     }
 

@@ -35,7 +35,9 @@ use crate::cli::{Color, Output};
 use crate::commands::doctor::Diagnosis;
 use crate::commands::history::History;
 use crate::commands::plan::Plan;
+use crate::commands::reviewer::Reviewing;
 use crate::commands::status::Status;
+use crate::cost::Table;
 use crate::event::{Event, Reporter};
 use crate::image::inspect::Inspection;
 use crate::watch::LogReader;
@@ -140,6 +142,29 @@ pub fn inspection(inspection: &Inspection, output: Output) {
     to_stdout(&text);
 }
 
+/// Prints a policy, which is JSON anyway.
+pub fn policy(policy: &serde_json::Value) {
+    to_stdout(&(serde_json::to_string_pretty(policy).unwrap_or_default() + "\n"));
+}
+
+/// Prints what the service costs: one JSON object, or a table.
+pub fn cost(table: &Table, output: Output) {
+    let text = match output {
+        Output::Json => serde_json::to_string(table).unwrap_or_default() + "\n",
+        Output::Human => table.text(),
+    };
+    to_stdout(&text);
+}
+
+/// Prints what reviewers were given, password included: one JSON object, or a table.
+pub fn reviewing(reviewing: &Reviewing, output: Output) {
+    let text = match output {
+        Output::Json => serde_json::to_string(reviewing).unwrap_or_default() + "\n",
+        Output::Human => lists::reviewing(reviewing),
+    };
+    to_stdout(&text);
+}
+
 /// Prints a diagnosis: one JSON object, or a line a check.
 pub fn diagnosis(diagnosis: &Diagnosis, output: Output) {
     let text = match output {
@@ -192,6 +217,12 @@ fn print_end(event: &Event, paint: Paint) {
 #[cfg(test)]
 pub(crate) fn plan_in_words(plan: &Plan) -> String {
     lists::plan(plan)
+}
+
+/// What reviewers were given, as people get it: for transcripts.
+#[cfg(test)]
+pub(crate) fn reviewing_in_words(reviewing: &Reviewing) -> String {
+    lists::reviewing(reviewing)
 }
 
 /// A diagnosis as people get it: for transcripts.

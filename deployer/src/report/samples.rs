@@ -112,7 +112,7 @@ pub(super) fn summary() -> Summary {
             requests: 1482,
             ..Probed::default()
         }),
-        cost_per_hour: Some(0.062),
+        cost: cost("ARM64"),
         take_down: "deployer down --local".to_owned(),
         timings: vec![timing(Phase::Emulator, 2.04), timing(Phase::Image, 71.0)],
         seconds: 75.0,
@@ -132,4 +132,17 @@ pub(super) fn failure() -> Failure {
     ])
     .hint("look: `deployer status`")
     .hint("mend it, then `deployer up` again")
+}
+
+/// What two small tasks cost on AWS.
+pub(super) fn cost(architecture: &str) -> Option<crate::cost::Estimate> {
+    let parameters = [
+        ("Cpu", "256"),
+        ("Memory", "512"),
+        ("CpuArchitecture", architecture),
+        ("DesiredCount", "2"),
+        ("ImageUri", "registry.example/clock@sha256:0"),
+    ];
+    let parameters = parameters.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    crate::cost::of_parameters("us-east-1", &parameters.into())
 }

@@ -6,7 +6,6 @@ mod tests;
 use std::fmt::Write as _;
 
 use crate::commands::status::{ABSENT, Status};
-use crate::cost::in_short;
 use crate::error::Failure;
 use crate::event::{Checked, Event, Summary};
 use crate::names::Digest;
@@ -265,8 +264,8 @@ fn summary(summary: &Summary) -> String {
         "time",
         &format!("{}: {}", duration(summary.seconds), times.join(", ")),
     );
-    if let Some(cost) = summary.cost_per_hour {
-        row("cost", &format!("{}, without traffic", in_short(cost)));
+    if let Some(cost) = &summary.cost {
+        row("cost", &cost.line());
     }
     row("take down", &summary.take_down);
     format!("{headline}\n{text}")
@@ -336,6 +335,9 @@ pub(super) fn status(status: &Status) -> String {
     }
     if let Some(check) = &status.check {
         row("check", &checked(check));
+    }
+    if let Some(reviewer) = &status.reviewer {
+        row("reviewer", reviewer);
     }
     if let Some(cost) = &status.cost {
         row("cost", &cost.line());

@@ -91,20 +91,25 @@ impl Change {
     ///
     /// What every new version brings with it does not: a task definition is never changed, each version is a new one, and the
     /// service goes over to it without interruption (CloudFormation's reference of `AWS::ECS::Service`), whatever an endpoint
-    /// thinks possible. What does not exist yet cannot be lost. A change that the service calls by a name that is new to this
+    /// thinks possible. What does not exist yet cannot be lost, and neither can what holds nothing: alarms, dashboards and rules for
+    /// the number of tasks name the service, and so may be replaced with it. A change that the service calls by a name that is new to this
     /// program is not waved through.
     pub fn needs_agreement(&self) -> bool {
-        let usual = match self.resource_type.as_str() {
-            "AWS::ECS::TaskDefinition" => true,
-            "AWS::ECS::Service" => self.reasons() == ["TaskDefinition"],
-            _ => false,
-        };
+        let is_new_version =
+            self.resource_type == "AWS::ECS::Service" && self.reasons() == ["TaskDefinition"];
+        let holds_something = !matches!(
+            self.resource_type.as_str(),
+            "AWS::ApplicationAutoScaling::ScalableTarget"
+                | "AWS::ApplicationAutoScaling::ScalingPolicy"
+                | "AWS::CloudWatch::Alarm"
+                | "AWS::CloudWatch::Dashboard"
+                | "AWS::ECS::TaskDefinition"
+        );
+        let can_be_lost = self.physical_id.is_some() && holds_something;
         match self.effect() {
             Effect::Added | Effect::Changed => false,
-            Effect::PerhapsReplaced => self.physical_id.is_some() && !usual,
-            Effect::Replaced => {
-                self.physical_id.is_some() && self.resource_type != "AWS::ECS::TaskDefinition"
-            }
+            Effect::PerhapsReplaced => can_be_lost && !is_new_version,
+            Effect::Replaced => can_be_lost,
             Effect::Removed | Effect::Other => true,
         }
     }
@@ -185,6 +190,7 @@ mod tests {
         for resource_type in [
             "AWS::ElasticLoadBalancingV2::LoadBalancer",
             "AWS::ECS::TaskDefinition",
+            "AWS::CloudWatch::Dashboard",
         ] {
             for (action, replacement) in [
                 ("Add", None),
@@ -215,6 +221,13 @@ mod tests {
             replace task definition (Name), because of Scheme
         ASK remove task definition (Name)
         ASK touch task definition (Name)
+            add dashboard (Name)
+            change dashboard (Name): Tags
+            change dashboard (Name): Tags
+            perhaps replace dashboard (Name), because of Scheme
+            replace dashboard (Name), because of Scheme
+        ASK remove dashboard (Name)
+        ASK touch dashboard (Name)
         ");
     }
 }

@@ -6,6 +6,7 @@ pub mod decide;
 pub mod history;
 pub mod past;
 pub mod resource;
+pub mod reviewer;
 pub mod status;
 
 use crate::names::StackId;

@@ -21,6 +21,15 @@ pub fn describe(resource_type: &str) -> &str {
         "AWS::ECS::Service" => "service on Fargate",
         "AWS::IAM::Role" => "role",
         "AWS::Logs::LogGroup" => "log group",
+        "AWS::EC2::VPCEndpoint" => "endpoint",
+        "AWS::ApplicationAutoScaling::ScalableTarget" => "range of the number of tasks",
+        "AWS::ApplicationAutoScaling::ScalingPolicy" => "rule for the number of tasks",
+        "AWS::CloudWatch::Alarm" => "alarm",
+        "AWS::CloudWatch::Dashboard" => "dashboard",
+        "AWS::SNS::Topic" => "topic for alarms",
+        "AWS::Budgets::Budget" => "budget",
+        "AWS::IAM::User" => "user",
+        "AWS::IAM::ManagedPolicy" => "policy",
         other => other.rsplit("::").next().unwrap_or(other),
     }
 }
@@ -30,6 +39,8 @@ pub fn usual_seconds(resource_type: &str) -> u64 {
     match resource_type {
         "AWS::ECS::Service" => 119,
         "AWS::ElasticLoadBalancingV2::LoadBalancer" => 116,
+        "AWS::EC2::VPCEndpoint" => 60,
+        "AWS::IAM::User" => 37,
         "AWS::ElasticLoadBalancingV2::TargetGroup" => 18,
         "AWS::EC2::InternetGateway" => 17,
         "AWS::EC2::VPC"
@@ -112,6 +123,20 @@ pub fn resources_of(template: &str) -> Vec<TemplateResource> {
     resources
 }
 
+/// Does a template in YAML declare this parameter? Read line by line, too.
+pub fn declares_parameter(template: &str, name: &str) -> bool {
+    let mut section = "";
+    template.lines().any(|line| {
+        if !line.is_empty() && !line.starts_with([' ', '#']) {
+            section = line.trim_end();
+        }
+        let declared = line
+            .strip_prefix("  ")
+            .and_then(|line| line.trim_end().strip_suffix(':'));
+        section == "Parameters:" && declared == Some(name)
+    })
+}
+
 /// The types of the unconditional resources of a template, one for each resource: what its first phase makes.
 pub fn unconditional_types(template: &str) -> Vec<String> {
     let resources = resources_of(template).into_iter();
@@ -126,6 +151,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_resource_of_our_own_template_has_a_name_for_people() {
+        for resource in resources_of(include_str!("../../../infra/service.yaml")) {
+            let kind = &resource.resource_type;
+            let last = kind.rsplit("::").next().unwrap();
+            assert_ne!(describe(kind), last, "{kind} has no description");
+        }
+    }
+
+    #[test]
+    fn declared_parameters() {
+        let template = include_str!("../../../infra/service.yaml");
+        for name in ["ImageUri", "ReviewerPassword"] {
+            assert!(declares_parameter(template, name), "{name}");
+        }
+        for name in ["HasImage", "Vpc", "Type", "Url", ""] {
+            assert!(!declares_parameter(template, name), "{name}");
+        }
+    }
+
+    #[test]
     fn the_first_phase_of_our_own_template() {
         let types = unconditional_types(include_str!("../../../infra/service.yaml"));
         assert_eq!(types.len(), 18);
@@ -138,13 +183,6 @@ mod tests {
         );
         assert!(!types.iter().any(|name| name == "AWS::ECS::Service"));
         assert!(types.iter().any(|name| name == "AWS::ECR::Repository"));
-        for name in &types {
-            assert_ne!(
-                describe(name),
-                name.rsplit("::").next().unwrap(),
-                "{name} has no description"
-            );
-        }
         assert!(unconditional_types("{\"Resources\": {}}").is_empty());
         let usual = usual_duration(types.iter().map(String::as_str));
         assert_eq!(usual, 116 + 17 + 12);

@@ -153,6 +153,10 @@ fn report(verdict: Verdict, cause: Option<&str>, instances: Vec<InstanceReport>)
         discarded: 0,
         instances,
         notes: Vec::new(),
+        addresses: Vec::new(),
+        instances_apart_ms: None,
+        warnings: Vec::new(),
+        reference: None,
     }
 }
 

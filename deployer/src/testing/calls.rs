@@ -18,6 +18,23 @@ fn shown(stack: &StackId) -> &str {
     stack.as_str().trim_start_matches("arn:stack/")
 }
 
+/// What reviewers get, where that is said. Of a password, only whether it is a new one.
+fn reviewers(wanted: &Wanted) -> String {
+    let of = |name: &str| wanted.parameters.get(name).map_or("", String::as_str);
+    let password = match of("ReviewerPassword") {
+        "" => "no password".to_owned(),
+        "****" => "the password of before".to_owned(),
+        new => format!("a new password of {} signs", new.len()),
+    };
+    match of("ReviewerKind") {
+        "" => String::new(),
+        kind => format!(
+            ", reviewers: {kind} {:?} with {password}",
+            of("ReviewerPrincipal")
+        ),
+    }
+}
+
 fn image(wanted: &Wanted) -> &str {
     wanted
         .parameters
@@ -74,7 +91,7 @@ impl Stacks for FakeWorld {
 
     async fn definition(&self, _: &StackId) -> Remote<Definition> {
         self.fails("GetTemplate")?;
-        let template = "the template of before".to_owned();
+        let template = self.template.to_owned();
         let mut parameters = self.state.lock().unwrap().parameters.clone();
         if let Some(image) = &self.deployed_meanwhile {
             parameters.insert(Observed::IMAGE.to_owned(), image.clone());
@@ -107,7 +124,12 @@ impl Stacks for FakeWorld {
 
     async fn propose(&self, stack: &StackId, wanted: &Wanted, _: &str) -> Remote<String> {
         let express = if wanted.express { ", express" } else { "" };
-        let what = format!("{} with {}{express}", shown(stack), image(wanted));
+        let what = format!(
+            "{} with {}{express}{}",
+            shown(stack),
+            image(wanted),
+            reviewers(wanted)
+        );
         self.change("CreateChangeSet", &what, None)?;
         Ok("change-set".to_owned())
     }

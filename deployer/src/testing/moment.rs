@@ -116,6 +116,13 @@ impl Moment {
         })
     }
 
+    /// The stack also names this output.
+    pub(crate) fn with_output(self, key: &str, value: &str) -> Self {
+        self.change(|there| {
+            there.outputs.insert(key.to_owned(), value.to_owned());
+        })
+    }
+
     /// The stack names no such output.
     pub(crate) fn without_output(self, key: &str) -> Self {
         self.change(|there| {
@@ -129,6 +136,7 @@ impl Moment {
 pub(crate) fn event(logical_id: &str, status: &str) -> ResourceEvent {
     let resource_type = match logical_id {
         "clock" => "AWS::CloudFormation::Stack",
+        "ReviewerUser" => "AWS::IAM::User",
         "Repository" => "AWS::ECR::Repository",
         "Cluster" => "AWS::ECS::Cluster",
         "LoadBalancer" => "AWS::ElasticLoadBalancingV2::LoadBalancer",

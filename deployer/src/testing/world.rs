@@ -45,6 +45,8 @@ pub(crate) struct FakeWorld {
     pub(super) images: HashMap<String, String>,
     pub(super) record: Option<DeploymentRecord>,
     pub(super) lines: Script<LogPage>,
+    /// Text of the template that is deployed.
+    pub(super) template: &'static str,
     /// Parameters of the template.
     pub(super) declared: Vec<TemplateParameter>,
     pub(super) has_service_linked_roles: bool,
@@ -97,6 +99,7 @@ impl FakeWorld {
             images: HashMap::new(),
             record: None,
             lines: Script::new("FilterLogEvents", [LogPage::default()]),
+            template: "the template of before",
             declared: Vec::new(),
             has_service_linked_roles: true,
             deployed_meanwhile: None,
@@ -110,6 +113,11 @@ impl FakeWorld {
             deployed_meanwhile,
             ..self
         }
+    }
+
+    /// What is deployed was made of this template.
+    pub(crate) fn made_of(self, template: &'static str) -> Self {
+        Self { template, ..self }
     }
 
     /// These events happened before anybody looked; they belong to operations of others.

@@ -9,8 +9,10 @@ mod example;
 mod failures;
 mod faulty;
 mod interrupts;
+mod listing;
 mod load;
 mod outside;
+mod review;
 mod run;
 
 use std::time::{Duration, Instant};

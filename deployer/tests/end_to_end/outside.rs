@@ -47,6 +47,10 @@ impl Outside {
         self.port
     }
 
+    pub(crate) fn stack(&self) -> &str {
+        &self.stack
+    }
+
     async fn ask_docker(&self, path: &str, query: &[(&str, &str)]) -> Value {
         let answer = self
             .docker

@@ -165,7 +165,7 @@ impl Surroundings {
         command
     }
 
-    fn finish(&self, program: &str, arguments: &[&str]) -> Finished {
+    pub(crate) fn finish(&self, program: &str, arguments: &[&str]) -> Finished {
         let what = format!("{program} {}", arguments.join(" "));
         println!("$ {what}");
         // What hangs is what is looked for: it must not hang the test. No run takes nearly as long.

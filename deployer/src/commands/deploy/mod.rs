@@ -16,7 +16,7 @@ use crate::commands::explain::command_line;
 use crate::commands::machine::Machine;
 use crate::commands::stack::ROUNDS;
 use crate::commands::{Context, PublicUrl, missing_output, public_url};
-use crate::cost;
+use crate::cost::{self, Estimate};
 use crate::error::{Failure, FailureKind};
 use crate::event::{Checked, Event, Phase, Summary};
 use crate::names::Digest;
@@ -103,7 +103,7 @@ impl Site<'_> {
         let url = url
             .map(|url| public_url(self.context.config, url))
             .transpose()?;
-        let begun = self.begin(found, order).await?;
+        let begun = self.begin(found, &order.wanted, order.purpose).await?;
         let force = self.context.config.force;
         let changed = begun.is_some() || force;
         let work = Box::pin(async {
@@ -212,7 +212,7 @@ impl Site<'_> {
                 tasks: tasks.unwrap_or_default(),
                 check: deployed.check,
                 probe: deployed.probe,
-                cost_per_hour: self.context.cost_per_hour(stack, order),
+                cost: self.context.cost(stack, order),
                 take_down: command_line(config, "down"),
                 timings: sink.timings(),
                 seconds: began.elapsed().as_secs_f64(),
@@ -221,10 +221,15 @@ impl Site<'_> {
     }
 
     /// Begins the update; `None` when there is nothing to change. Waits for what others have begun.
-    async fn begin(&self, found: &Observed, order: &Order) -> Result<Option<Begun<'_>>, Failure> {
+    async fn begin(
+        &self,
+        found: &Observed,
+        wanted: &Wanted,
+        purpose: &'static str,
+    ) -> Result<Option<Begun<'_>>, Failure> {
         let mut before = found.clone();
         for _ in 0..ROUNDS {
-            match self.try_to_begin(&before, order).await {
+            match self.try_to_begin(&before, wanted, purpose).await {
                 Err(failure) if failure.kind == FailureKind::Busy && self.context.config.wait => {
                     let why = failure.cause.unwrap_or(failure.message);
                     self.context
@@ -238,8 +243,26 @@ impl Site<'_> {
         Err(Context::never_rests())
     }
 
+    /// Changes what does not concern the version that runs, and follows that to its end; false when there is nothing to change.
+    pub(super) async fn change(
+        &self,
+        found: &Observed,
+        wanted: &Wanted,
+        purpose: &'static str,
+    ) -> Result<bool, Failure> {
+        let Some(begun) = self.begin(found, wanted, purpose).await? else {
+            return Ok(false);
+        };
+        let _duty = self.context.stop.duty();
+        let update = self.follow_update(begun);
+        match self.context.sink.phase(Phase::Update, update).await {
+            Ok(()) => Ok(true),
+            Err(setback) => Err(setback.into_failure()),
+        }
+    }
+
     /// Waits until the stack can be updated.
-    async fn at_rest(&self, stack: &Observed) -> Result<Observed, Failure> {
+    pub(super) async fn at_rest(&self, stack: &Observed) -> Result<Observed, Failure> {
         for _ in 0..ROUNDS {
             let found = self.observe_again(stack).await?;
             match before_up(Some(&found.status)) {
@@ -263,7 +286,7 @@ impl Site<'_> {
     }
 
     /// The stack as it is now.
-    async fn observe_again(&self, stack: &Observed) -> Result<Observed, Failure> {
+    pub(super) async fn observe_again(&self, stack: &Observed) -> Result<Observed, Failure> {
         self.world
             .observe(stack.id.as_str())
             .await
@@ -349,10 +372,10 @@ fn superseded_before_the_check() -> Failure {
 
 impl Context<'_> {
     /// What the stack costs with what was ordered, dollars an hour; nothing on this machine.
-    fn cost_per_hour(&self, stack: &Observed, order: &Order) -> Option<f64> {
+    fn cost(&self, stack: &Observed, order: &Order) -> Option<Estimate> {
         if self.config.access.local {
             return None;
         }
-        cost::of_stack(&stack.id, &order.wanted.parameters)?.per_hour()
+        cost::of_stack(&stack.id, &order.wanted.parameters)
     }
 }

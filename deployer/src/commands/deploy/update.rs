@@ -1,7 +1,7 @@
 //! The update: a change set, shown, agreed to and executed.
 
 use super::back::{BACK, Previous};
-use super::{Order, Setback, Site};
+use super::{Setback, Site};
 use crate::commands::explain::Ended;
 use crate::commands::new_token;
 use crate::config::Config;
@@ -13,6 +13,7 @@ use crate::stack::Observed;
 use crate::stack::before::{BeforeUp, before_up};
 use crate::stack::change::Change;
 use crate::stack::decide::{During, Operation};
+use crate::stack::reviewer;
 use crate::stop::Duty;
 use crate::watch::{ChangeSet, StackWatch, UpdateEnd, UpdateWatch};
 
@@ -53,9 +54,10 @@ impl<'a> Site<'a> {
     pub(super) async fn try_to_begin(
         &self,
         stack: &Observed,
-        order: &Order,
+        wanted: &Wanted,
+        purpose: &'static str,
     ) -> Result<Option<Begun<'a>>, Failure> {
-        let work = self.propose(stack, &order.wanted, order.purpose);
+        let work = self.propose(stack, wanted, purpose);
         let proposed = self.context.sink.phase(Phase::Plan, work).await?;
         let Some(proposed) = proposed else {
             return Ok(None);
@@ -66,8 +68,8 @@ impl<'a> Site<'a> {
             self.discard(&proposed.change_set).await;
             return Err(failure);
         }
-        let previous = self.remember(stack, &order.wanted).await;
-        self.execute(stack, &proposed, order.purpose, previous)
+        let previous = self.remember(stack, wanted).await;
+        self.execute(stack, &proposed, purpose, previous)
             .await
             .map(Some)
     }
@@ -83,9 +85,11 @@ impl<'a> Site<'a> {
         let config = context.config;
         // Whoever stops now leaves no change set behind.
         let _duty = context.stop.duty();
+        let mut wanted = wanted.clone();
+        reviewer::keep(stack, &wanted.template, &mut wanted.parameters);
         let id = self
             .world
-            .propose(&stack.id, wanted, &new_token(purpose))
+            .propose(&stack.id, &wanted, &new_token(purpose))
             .await
             .map_err(|error| {
                 let failure = context.remote_failure(&error);

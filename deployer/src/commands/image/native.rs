@@ -89,6 +89,7 @@ impl Context<'_> {
         provenance: Provenance,
     ) -> Result<BuiltImage, Failure> {
         let context = self.build_context();
+        let ignore_file = crate::image::ignore_file(&self.config.image.dockerfile);
         let architecture = self.config.image.architecture;
         let cache = self.layer_cache();
         packed(move || {
@@ -96,6 +97,7 @@ impl Context<'_> {
                 stage: &stage,
                 program: &program,
                 context: &context,
+                ignore_file: &ignore_file,
                 architecture,
                 created: provenance.created,
                 labels: &provenance.labels,
@@ -135,7 +137,7 @@ fn built_from(sources: Vec<PathBuf>, stage: &FinalStage, dockerfile: &Path) -> V
     let mut paths = sources;
     paths.extend(copied);
     paths.push(dockerfile.to_owned());
-    let ignore = context.join(".dockerignore");
+    let ignore = crate::image::ignore_file(dockerfile);
     if ignore.exists() {
         paths.push(ignore);
     }

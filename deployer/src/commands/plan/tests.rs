@@ -231,7 +231,8 @@ async fn more_tasks_cost_more() {
     > DeleteChangeSet
     stack clock (UPDATE_COMPLETE): the stack would be updated
       image  bbbbbbbbbbbb -> 0123456789ab
-      cost   about $0.11 an hour, $83 a month: $28.02 a month more than now, without traffic
+      cost   about $0.11 an hour, $83 a month (load balancer $19.71, 4 tasks $41.45, 6 public addresses $21.90; eu-central-1 prices of 2025, without traffic)
+             $28.02 a month more than now
       change service on Fargate (Service)
     changes something: true
     exit code 0

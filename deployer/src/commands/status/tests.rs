@@ -58,6 +58,7 @@ async fn nothing_there() {
       "tasks": [],
       "targets": [],
       "check": null,
+      "reviewer": null,
       "cost_per_hour": null
     }
     "#);
@@ -82,6 +83,7 @@ async fn a_stack_without_an_image_yet() {
       "tasks": [],
       "targets": [],
       "check": null,
+      "reviewer": null,
       "cost_per_hour": null
     }
     "#);
@@ -167,6 +169,7 @@ async fn a_service_in_the_middle_of_a_rollout() {
         "version": "0.1.0+0123456789ab",
         "requests": 4
       },
+      "reviewer": null,
       "cost_per_hour": null
     }
     "#);

@@ -45,7 +45,7 @@ fn the_summary() {
         ],
         check: check(),
         probe: None,
-        cost_per_hour: Some(0.067_185),
+        cost: crate::report::samples::cost("X86_64"),
         take_down: "deployer down --local".to_owned(),
         timings: vec![
             Timing {
@@ -59,7 +59,7 @@ fn the_summary() {
         ],
         seconds: 75.0,
     };
-    insta::assert_snapshot!(super::summary(&summary), @r"
+    insta::assert_snapshot!(super::summary(&summary), @"
     The service is up.
       url       http://clock.alb.localhost:4566/now
       version   0.1.0+3f2a9c0b1d2e
@@ -67,7 +67,7 @@ fn the_summary() {
       tasks     2: 01234567 in us-east-1a, abcdef01 in us-east-1b
       check     OK, offset -0.3 ms ± 0.8 ms, 2 instances
       time      1 min 15 s: emulator 2.0 s, image 1 min 11 s
-      cost      about $0.07 an hour, $49 a month, without traffic
+      cost      about $0.07 an hour, $49 a month (load balancer $16.43, 2 tasks $18.02, 4 public addresses $14.60; us-east-1 prices of 2026-11, without traffic)
       take down deployer down --local
     ");
 }

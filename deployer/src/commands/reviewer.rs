@@ -1,0 +1,157 @@
+//! `deployer reviewer`: lets somebody look at this deployment, and at nothing else; and ends that.
+//!
+//! What reviewers are given is part of the stack, and goes with it. A password is made here, handed to CloudFormation, and printed
+//! once: it is in no event, no journal and no file.
+
+mod shown;
+
+#[cfg(test)]
+mod tests;
+
+pub use shown::{Access, Given, Reviewing};
+
+use rand::Rng as _;
+
+use crate::commands::Context;
+use crate::commands::deploy::Site;
+use crate::commands::explain::command_line;
+use crate::commands::machine::{Machine, ThisMachine};
+use crate::config::{Config, Consent};
+use crate::error::{Failure, FailureKind};
+use crate::event::Event;
+use crate::remote::{Definition, Wanted};
+use crate::stack::Observed;
+use crate::stack::before::{BeforeUp, before_up};
+use crate::stack::reviewer::{self, Password, Principal, Reviewers};
+
+/// What it is done for: part of the tokens by which CloudFormation remembers it.
+const PURPOSE: &str = "reviewer";
+
+/// What is to become of reviewers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wish {
+    /// They get a user of their own, with a new password.
+    User,
+    /// They get a role that this principal takes.
+    Role(Principal),
+    /// They get nothing (any more).
+    Nobody,
+}
+
+/// Runs the command.
+pub async fn run(context: Context<'_>, wish: Wish) -> Result<Reviewing, Failure> {
+    if context.emulator_is_absent().await? {
+        return Err(no_stack(context.config, "the emulator does not run"));
+    }
+    // That somebody's access ends is what was asked for.
+    let config = Config {
+        consent: Consent {
+            agreed: true,
+            ..context.config.consent.clone()
+        },
+        ..context.config.clone()
+    };
+    let context = Context {
+        config: &config,
+        ..context
+    };
+    Box::pin(give(context, &ThisMachine, wish)).await
+}
+
+async fn give(
+    context: Context<'_>,
+    machine: &dyn Machine,
+    wish: Wish,
+) -> Result<Reviewing, Failure> {
+    let connection = machine.connect(context).await?.announced(context.sink);
+    let _only_one = machine.only_one(context, PURPOSE, &connection).await?;
+    let world = connection.world.as_ref();
+    let site = Site {
+        context,
+        world,
+        machine,
+        made_here: false,
+    };
+    let stack = found(site).await?;
+    let deployed = world.definition(&stack.id).await;
+    let Definition {
+        template,
+        mut parameters,
+    } = deployed.map_err(|error| context.remote_failure(&error))?;
+    if wish == Wish::Nobody && !reviewer::are_there(&stack) {
+        return Ok(Reviewing {
+            changed: false,
+            given: None,
+        });
+    }
+    if !reviewer::is_known_to(&template) {
+        return Err(
+            Failure::preflight("the template that is deployed knows no reviewers")
+                .because(format!(
+                    "it does not declare {}",
+                    reviewer::PARAMETERS.map(|name| format!("`{name}`")).join(", ")
+                ))
+                .hint(format!(
+                    "deploy one that does, as `infra/service.yaml` of the project's repository: `{}`",
+                    command_line(context.config, "up")
+                )),
+        );
+    }
+    let mut password = None;
+    let reviewers = match wish {
+        Wish::Nobody => Reviewers::None,
+        Wish::Role(principal) => Reviewers::Role(principal),
+        Wish::User => {
+            let made = Password::generate(|below| rand::rng().random_range(0..below));
+            password = Some(made.clone());
+            Reviewers::User(made)
+        }
+    };
+    reviewers.into_parameters(&mut parameters);
+    let wanted = Wanted {
+        template,
+        parameters,
+        express: false,
+    };
+    let changed = site.change(&stack, &wanted, PURPOSE).await;
+    let changed = changed.map_err(|failure| {
+        let unknown = password.is_some() && failure.kind != FailureKind::RolledBack;
+        failure.maybe_hint(unknown.then(|| {
+            format!(
+                "if a user was made all the same, nobody knows the password: `{}`",
+                command_line(context.config, "reviewer revoke")
+            )
+        }))
+    })?;
+    let stack = site.observe_again(&stack).await?;
+    let given = shown::given(context.config, &connection, &stack, password)?;
+    Ok(Reviewing { changed, given })
+}
+
+/// The stack, at rest; its status is told.
+async fn found(site: Site<'_>) -> Result<Observed, Failure> {
+    let context = site.context;
+    let found = context.observe(site.world).await?;
+    let status = found.as_ref().map(|stack| stack.status.clone());
+    context.sink.send(&Event::StackFound { status });
+    match (before_up(found.as_ref().map(|stack| &stack.status)), found) {
+        (BeforeUp::Update, Some(stack)) => Ok(stack),
+        (BeforeUp::Attach, Some(stack)) => site.at_rest(&stack).await,
+        (BeforeUp::Refuse { remedy }, Some(stack)) => Err(Context::refused(&stack, remedy)),
+        (BeforeUp::ContinueRollback, Some(stack)) => Err(Context::refused(
+            &stack,
+            "`deployer up` continues its rollback; then the same command again",
+        )),
+        (BeforeUp::Create | BeforeUp::Recreate, Some(stack)) => {
+            let why = format!("the stack is {}", stack.status);
+            Err(no_stack(context.config, &why))
+        }
+        (_, None) => Err(no_stack(context.config, "there is no such stack")),
+    }
+}
+
+fn no_stack(config: &Config, why: &str) -> Failure {
+    Failure::preflight("there is nothing to review")
+        .because(why)
+        .hint(format!("deploy it first: `{}`", command_line(config, "up")))
+}

@@ -1,0 +1,131 @@
+//! What reviewers need to know: pure.
+
+use serde::{Serialize, Serializer};
+
+use crate::commands::explain::command_line;
+use crate::commands::{Connection, missing_output};
+use crate::config::Config;
+use crate::error::Failure;
+use crate::names::StackName;
+use crate::stack::Observed;
+use crate::stack::reviewer::Password;
+
+/// What became of reviewers: one object in JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Reviewing {
+    /// Was anything changed?
+    pub changed: bool,
+    /// What they have now; nothing, if nobody may look.
+    #[serde(flatten)]
+    pub given: Option<Given>,
+}
+
+/// What reviewers have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Given {
+    /// Name of the stack.
+    pub stack: StackName,
+    /// Account that it is in.
+    pub account: String,
+    /// Who they are.
+    #[serde(flatten)]
+    pub access: Access,
+    /// Where they sign in or take the role; absent on this machine, where there is no console.
+    pub sign_in_url: Option<String>,
+    /// Where they find the stack then.
+    pub stack_url: Option<String>,
+    /// What ends it again.
+    pub revoke: String,
+}
+
+/// Who reviewers are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Access {
+    /// A user.
+    User {
+        /// Its name.
+        user: String,
+        /// Its password: shown this once.
+        #[serde(serialize_with = "revealed")]
+        password: Password,
+    },
+    /// A role.
+    Role {
+        /// Its ARN.
+        role: String,
+    },
+}
+
+fn revealed<S: Serializer>(password: &Password, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(password.reveal())
+}
+
+/// What the stack gives reviewers; the password is that of its user.
+pub(super) fn given(
+    config: &Config,
+    connection: &Connection,
+    stack: &Observed,
+    password: Option<Password>,
+) -> Result<Option<Given>, Failure> {
+    let output = |key: &'static str| {
+        let value = stack.outputs.get(key).cloned();
+        value.ok_or_else(|| missing_output(key))
+    };
+    let (access, sign_in) = match (stack.parameters.get("ReviewerKind"), password) {
+        (Some(kind), Some(password)) if kind == "user" => {
+            let user = output("ReviewerUserName")?;
+            (Access::User { user, password }, sign_in(connection))
+        }
+        (Some(kind), None) if kind == "role" => {
+            let role = output("ReviewerRoleArn")?;
+            let url = switch_role(connection, &role, config.stack.as_str());
+            (Access::Role { role }, url)
+        }
+        _ => return Ok(None),
+    };
+    let is_there = !config.access.local;
+    Ok(Some(Given {
+        stack: config.stack.clone(),
+        account: connection.caller.account.clone(),
+        access,
+        sign_in_url: is_there.then_some(sign_in),
+        stack_url: is_there.then(|| stack_page(connection, stack.id.as_str())),
+        revoke: command_line(config, "reviewer revoke"),
+    }))
+}
+
+/// The domain of the console in the partition that an ARN names, and of signing in to it.
+fn domains(arn: &str) -> (&'static str, &'static str) {
+    match arn.split(':').nth(1) {
+        Some("aws-cn") => ("console.amazonaws.cn", "signin.amazonaws.cn"),
+        Some("aws-us-gov") => (
+            "console.amazonaws-us-gov.com",
+            "signin.amazonaws-us-gov.com",
+        ),
+        Some(_) | None => ("console.aws.amazon.com", "signin.aws.amazon.com"),
+    }
+}
+
+fn sign_in(connection: &Connection) -> String {
+    let (_, sign_in) = domains(&connection.caller.arn);
+    format!("https://{}.{sign_in}/console", connection.caller.account)
+}
+
+fn switch_role(connection: &Connection, role: &str, stack: &str) -> String {
+    let (_, sign_in) = domains(role);
+    let name = role.split_once(":role/").map_or(role, |(_, name)| name);
+    format!(
+        "https://{sign_in}/switchrole?account={}&roleName={name}&displayName={stack}",
+        connection.caller.account
+    )
+}
+
+fn stack_page(connection: &Connection, id: &str) -> String {
+    let (console, _) = domains(id);
+    let region = &connection.region;
+    let id = id.replace(':', "%3A").replace('/', "%2F");
+    format!(
+        "https://{region}.{console}/cloudformation/home?region={region}#/stacks/stackinfo?stackId={id}"
+    )
+}

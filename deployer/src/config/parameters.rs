@@ -1,0 +1,149 @@
+//! The parameters of the template: sizes of the service, and whatever else is set.
+
+use std::collections::BTreeMap;
+
+use super::file::Scalar;
+use crate::error::{Failure, FailureKind};
+use crate::image::Architecture;
+use crate::stack::Observed;
+use crate::stack::reviewer::PARAMETERS as OF_REVIEWERS;
+
+/// Parameters whose resources the emulator does not know, and what they are for.
+const NOT_LOCAL: [(&str, &str); 2] = [
+    (MAX_COUNT, "more tasks under load"),
+    ("MonthlyBudget", "a budget"),
+];
+/// Most tasks, in the template's words.
+const MAX_COUNT: &str = "MaxCount";
+/// The most tasks that the template takes.
+const MOST_TASKS: u32 = 50;
+/// Parameters that are set by commands alone, and by which.
+const NOT_SET_BY_HAND: [(&str, &str); 4] = [
+    (Observed::IMAGE, "`deployer up` sets it to what it pushed"),
+    (OF_REVIEWERS[0], "`deployer reviewer` sets it"),
+    (OF_REVIEWERS[1], "`deployer reviewer` sets it"),
+    (OF_REVIEWERS[2], "`deployer reviewer` sets it"),
+];
+
+/// Sizes of the service.
+pub(super) struct Service {
+    /// TCP port that the program listens on.
+    pub(super) port: u16,
+    /// Tasks that should run.
+    pub(super) tasks: u32,
+    /// Most of them under load.
+    pub(super) max_tasks: Option<u32>,
+    /// CPU units of a task.
+    pub(super) cpu: u32,
+    /// Memory of a task, MiB.
+    pub(super) memory: u32,
+    /// Processor of the tasks.
+    pub(super) architecture: Architecture,
+}
+
+/// All parameters but the image: the service's sizes, and what the file and the command line set besides.
+pub(super) fn resolve(
+    service: &Service,
+    of_file: BTreeMap<String, Scalar>,
+    of_command_line: &[String],
+) -> Result<BTreeMap<String, String>, Failure> {
+    numbers_of_tasks(service)?;
+    fargate_pair(service.cpu, service.memory)?;
+    let mut parameters: BTreeMap<String, String> = of_file
+        .into_iter()
+        .map(|(key, value)| (key, value.into_text()))
+        .collect();
+    for parameter in of_command_line {
+        let (name, value) = parameter.split_once('=').ok_or_else(|| {
+            Failure::new(
+                FailureKind::Usage,
+                format!("`--parameter {parameter}` gives no value"),
+            )
+            .hint("write it like `--parameter Network=private`")
+        })?;
+        parameters.insert(name.to_owned(), value.to_owned());
+    }
+    for (name, who) in NOT_SET_BY_HAND {
+        if parameters.contains_key(name) {
+            return Err(Failure::preflight(format!(
+                "the parameter `{name}` cannot be set by hand"
+            ))
+            .hint(format!("remove it: {who}")));
+        }
+    }
+    let numbers = [
+        ("ContainerPort", Some(u32::from(service.port))),
+        ("DesiredCount", Some(service.tasks)),
+        (MAX_COUNT, service.max_tasks),
+        ("Cpu", Some(service.cpu)),
+        ("Memory", Some(service.memory)),
+    ];
+    for (key, value) in numbers {
+        parameters.extend(value.map(|value| (key.to_owned(), value.to_string())));
+    }
+    let architecture = service.architecture.to_string();
+    parameters.insert("CpuArchitecture".to_owned(), architecture);
+    Ok(parameters)
+}
+
+/// Leaves out what the emulator does not know; returns what that is, where it would have done something.
+pub(super) fn leave_out(
+    parameters: &mut BTreeMap<String, String>,
+    service: &Service,
+) -> Vec<&'static str> {
+    let does_something = |value: &String| value != "0" && *value != service.tasks.to_string();
+    let known = NOT_LOCAL.into_iter().filter_map(|(name, what)| {
+        let asked_for = parameters.remove(name);
+        asked_for.filter(does_something).map(|_| what)
+    });
+    known.collect()
+}
+
+fn numbers_of_tasks(service: &Service) -> Result<(), Failure> {
+    let tasks = service.tasks;
+    if !(2..=MOST_TASKS).contains(&tasks) {
+        return Err(
+            Failure::preflight(format!("`tasks` cannot be {tasks}")).hint(format!(
+                "set it to a number from 2 (one for each zone) to {MOST_TASKS}"
+            )),
+        );
+    }
+    match service.max_tasks {
+        Some(most) if !(tasks..=MOST_TASKS).contains(&most) => Err(Failure::preflight(format!(
+            "`max_tasks` cannot be {most}"
+        ))
+        .hint(format!(
+            "set it to a number from {tasks}, which is `tasks`, to {MOST_TASKS}, or leave it out"
+        ))),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Refuses what Fargate does not offer (ECS developer guide, task size for Linux; MiB).
+pub(super) fn fargate_pair(cpu: u32, memory: u32) -> Result<(), Failure> {
+    const GIB: u32 = 1024;
+    let (least, most, step) = match cpu {
+        256 => (512, 2 * GIB, 512),
+        512 => (GIB, 4 * GIB, GIB),
+        1024 => (2 * GIB, 8 * GIB, GIB),
+        2048 => (4 * GIB, 16 * GIB, GIB),
+        4096 => (8 * GIB, 30 * GIB, GIB),
+        _ => {
+            return Err(
+                Failure::preflight(format!("Fargate has no tasks with {cpu} CPU units"))
+                    .hint("set `cpu` to 256, 512, 1024, 2048 or 4096"),
+            );
+        }
+    };
+    // The smallest size also comes with 1.5 times its memory missing: 512, 1024 and 2048 only.
+    let odd = cpu == 256 && memory == 1536;
+    if (least..=most).contains(&memory) && memory.is_multiple_of(step) && !odd {
+        return Ok(());
+    }
+    Err(Failure::preflight(format!(
+        "Fargate has no tasks with {cpu} CPU units and {memory} MiB"
+    ))
+    .hint(format!(
+        "set `memory` to a multiple of {step} from {least} to {most}"
+    )))
+}

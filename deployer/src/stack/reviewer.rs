@@ -1,0 +1,239 @@
+//! Who may look at a deployment without being one of its owners: three parameters of the template. Pure.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+
+use super::Observed;
+use super::resource::declares_parameter;
+use crate::names::InvalidName;
+
+const KIND: &str = "ReviewerKind";
+const PRINCIPAL: &str = "ReviewerPrincipal";
+const PASSWORD: &str = "ReviewerPassword";
+
+/// The parameters of the template.
+pub const PARAMETERS: [&str; 3] = [KIND, PRINCIPAL, PASSWORD];
+
+/// How long a generated password is: 24 of 64 signs are more than 140 bits.
+const LENGTH: usize = 24;
+/// Signs that nobody takes for another one, by class: each class is there at least once.
+const CLASSES: [&str; 4] = [
+    "ABCDEFGHJKLMNPQRSTUVWXYZ",
+    "abcdefghijkmnopqrstuvwxyz",
+    "23456789",
+    "!@#%+=-",
+];
+
+/// Who takes the reviewers' role: an account (`…:root`), a role or a user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Principal(String);
+
+impl Principal {
+    /// Its ARN.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Principal {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let mut parts = text.splitn(6, ':');
+        let mut next = || parts.next().unwrap_or_default();
+        let (arn, partition, service, region, account, who) =
+            (next(), next(), next(), next(), next(), next());
+        let is_account = account.len() == 12 && account.bytes().all(|digit| digit.is_ascii_digit());
+        let is_who = who == "root"
+            || ["role/", "user/"].iter().any(|kind| {
+                who.strip_prefix(kind).is_some_and(|name| {
+                    !name.is_empty()
+                        && name
+                            .bytes()
+                            .all(|sign| sign.is_ascii_graphic() && sign != b'*')
+                })
+            });
+        let is_iam =
+            arn == "arn" && partition.starts_with("aws") && service == "iam" && region.is_empty();
+        if is_iam && is_account && is_who {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidName {
+                what: "principal",
+                given: text.to_owned(),
+                rule: "the ARN of an account, a role or a user is expected, as in `arn:aws:iam::123456789012:role/auditor`",
+            })
+        }
+    }
+}
+
+/// A password that was made here. It is shown once, by [`Password::reveal`], and never by accident.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(String);
+
+impl Password {
+    /// Makes one; `pick` gives a number below the one that it is given, each as likely as any other.
+    pub fn generate(mut pick: impl FnMut(usize) -> usize) -> Self {
+        let all: Vec<char> = CLASSES.concat().chars().collect();
+        let mut signs: Vec<char> = CLASSES
+            .iter()
+            .filter_map(|class| class.chars().nth(pick(class.len())))
+            .collect();
+        while signs.len() < LENGTH {
+            signs.extend(all.get(pick(all.len())));
+        }
+        // What was picked for its class is not at the beginning (Fisher and Yates).
+        for last in (1..signs.len()).rev() {
+            signs.swap(last, pick(last + 1));
+        }
+        Self(signs.into_iter().collect())
+    }
+
+    /// The password itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Password(…)")
+    }
+}
+
+/// What reviewers are given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reviewers {
+    /// Nothing.
+    None,
+    /// A role that this principal takes.
+    Role(Principal),
+    /// A user of their own with this password.
+    User(Password),
+}
+
+impl Reviewers {
+    /// Sets the parameters of the template.
+    pub fn into_parameters(self, parameters: &mut BTreeMap<String, String>) {
+        let (kind, principal, password) = match self {
+            Self::None => ("none", String::new(), String::new()),
+            Self::Role(principal) => ("role", principal.0, String::new()),
+            Self::User(password) => ("user", String::new(), password.0),
+        };
+        for (name, value) in PARAMETERS
+            .into_iter()
+            .zip([kind.to_owned(), principal, password])
+        {
+            parameters.insert(name.to_owned(), value);
+        }
+    }
+}
+
+/// Can this template give reviewers anything?
+pub fn is_known_to(template: &str) -> bool {
+    PARAMETERS
+        .iter()
+        .all(|name| declares_parameter(template, name))
+}
+
+/// Has anything been given to reviewers of this stack?
+pub fn are_there(stack: &Observed) -> bool {
+    let kind = stack.parameters.get(KIND);
+    kind.is_some_and(|kind| kind != "none")
+}
+
+/// Keeps what reviewers of this stack were given, where what is to be deployed says nothing about it. The password is not known any
+/// more: it comes as asterisks, which stand for the value before.
+pub fn keep(stack: &Observed, template: &str, parameters: &mut BTreeMap<String, String>) {
+    if !are_there(stack) || !is_known_to(template) {
+        return;
+    }
+    for name in PARAMETERS {
+        if let Some(value) = stack.parameters.get(name) {
+            parameters
+                .entry(name.to_owned())
+                .or_insert_with(|| value.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn principals() {
+        for good in [
+            "arn:aws:iam::123456789012:root",
+            "arn:aws:iam::123456789012:role/team/auditor",
+            "arn:aws-us-gov:iam::123456789012:user/carol",
+        ] {
+            assert_eq!(good.parse::<Principal>().unwrap().as_str(), good);
+        }
+        for bad in [
+            "",
+            "*",
+            "auditor",
+            "123456789012",
+            "arn:aws:iam::123456789012:role/*",
+            "arn:aws:iam::123456789012:role/",
+            "arn:aws:iam::12345678901:root",
+            "arn:aws:iam::123456789012:group/all",
+            "arn:aws:sts::123456789012:assumed-role/a/b",
+            "arn:aws:iam:eu-west-1:123456789012:root",
+        ] {
+            assert!(bad.parse::<Principal>().is_err(), "{bad} was accepted");
+        }
+    }
+
+    #[test]
+    fn passwords_hold_every_class_and_show_themselves_to_nobody() {
+        let mut seed = 7_usize;
+        let mut passwords = std::collections::BTreeSet::new();
+        for _ in 0..1000 {
+            let password = Password::generate(|below| {
+                seed = seed
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
+                (seed >> 33) % below
+            });
+            let text = password.reveal().to_owned();
+            assert_eq!(text.len(), LENGTH);
+            for class in CLASSES {
+                assert!(
+                    text.contains(|sign| class.contains(sign)),
+                    "{text}: {class}"
+                );
+            }
+            assert_eq!(format!("{password:?}"), "Password(…)");
+            assert!(passwords.insert(text));
+        }
+    }
+
+    #[test]
+    fn what_was_given_stays() {
+        let template = include_str!("../../../infra/service.yaml");
+        let given = [(KIND, "user"), (PRINCIPAL, ""), (PASSWORD, "****")];
+        let mut stack = Observed {
+            id: crate::names::StackId("arn:stack/clock/1".to_owned()),
+            status: crate::stack::status::StackStatus::CreateComplete,
+            reason: None,
+            outputs: BTreeMap::new(),
+            parameters: given
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+        };
+        let kept = |stack: &Observed, template: &str| {
+            let mut parameters = BTreeMap::new();
+            keep(stack, template, &mut parameters);
+            parameters.into_values().collect::<Vec<_>>()
+        };
+        assert_eq!(kept(&stack, template), ["user", "****", ""]);
+        assert!(kept(&stack, "Parameters:\n  ImageUri:\n    Type: String\n").is_empty());
+        stack.parameters.insert(KIND.to_owned(), "none".to_owned());
+        assert!(kept(&stack, template).is_empty());
+    }
+}

@@ -1,0 +1,159 @@
+//! The policy that the deployer needs: it allows every call of the code. What CloudFormation does for the resources of the template is
+//! looked at by `scripts/check-rights.py`.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::policy::names;
+
+/// Calls that need no permission of the deployer's, and why.
+const EXEMPT: [(&str, &str); 2] = [
+    ("sts:GetCallerIdentity", "everybody may ask who they are"),
+    (
+        "ecs:ListClusters",
+        "only the emulator is asked, before it is stopped",
+    ),
+];
+
+/// Calls of the registry, which are not made with AWS's SDK.
+const REGISTRY: [&str; 6] = [
+    "ecr:BatchCheckLayerAvailability",
+    "ecr:BatchGetImage",
+    "ecr:CompleteLayerUpload",
+    "ecr:InitiateLayerUpload",
+    "ecr:PutImage",
+    "ecr:UploadLayerPart",
+];
+
+fn policy() -> Value {
+    let text = std::fs::read_to_string(crate::root().join("infra/deployer-policy.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+/// The source files that talk to AWS, without their tests.
+fn sources() -> Vec<String> {
+    let folder = crate::root().join("deployer/src/aws");
+    let files = std::fs::read_dir(folder).unwrap();
+    let files: Vec<PathBuf> = files.map(|entry| entry.unwrap().path()).collect();
+    assert!(files.len() > 10, "{files:?}");
+    let read = |path: &PathBuf| std::fs::read_to_string(path).unwrap();
+    let texts = files.iter().map(read);
+    texts
+        .map(|text| {
+            text.split("#[cfg(test)]\nmod tests {")
+                .next()
+                .unwrap()
+                .to_owned()
+        })
+        .collect()
+}
+
+/// The clients of the SDK, as `Aws` names them.
+fn clients(source: &str) -> Vec<String> {
+    let lines = source
+        .lines()
+        .filter_map(|line| line.trim().strip_suffix("::Client,"));
+    lines
+        .filter_map(|line| line.split_once(": aws_sdk_"))
+        .map(|(field, _)| field.to_owned())
+        .collect()
+}
+
+/// Actions that this source calls: `self.CLIENT.OPERATION()`, however it is broken into lines.
+fn calls(source: &str, clients: &[String]) -> BTreeSet<String> {
+    let dense: String = source.split_whitespace().collect();
+    let mut found = BTreeSet::new();
+    for client in clients {
+        for (_, rest) in dense
+            .match_indices(&format!("self.{client}."))
+            .map(|(at, name)| dense.split_at(at + name.len()))
+        {
+            let operation = rest.split("()").next().unwrap();
+            let is_call = operation
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+            assert!(
+                is_call,
+                "not a call: self.{client}.{}",
+                &rest[..rest.len().min(40)]
+            );
+            found.insert(action(client, operation));
+        }
+    }
+    found
+}
+
+/// `describe_stacks` of `cloudformation` is `cloudformation:DescribeStacks`.
+fn action(client: &str, operation: &str) -> String {
+    let service = match client {
+        "cloudwatchlogs" => "logs",
+        "elasticloadbalancingv2" => "elasticloadbalancing",
+        other => other,
+    };
+    let words = operation.split('_').map(|word| {
+        let (first, rest) = word.split_at(1);
+        first.to_ascii_uppercase() + rest
+    });
+    format!("{service}:{}", words.collect::<String>())
+}
+
+/// What the code calls and the policy lacks.
+fn lacking(policy: &Value, called: &BTreeSet<String>) -> Vec<String> {
+    let is_exempt = |action: &String| EXEMPT.iter().any(|(name, _)| name == action);
+    let asked = called.iter().filter(|action| !is_exempt(action));
+    asked
+        .filter(|action| !names(policy, action))
+        .cloned()
+        .collect()
+}
+
+fn everything_called() -> BTreeSet<String> {
+    let sources = sources();
+    let clients: Vec<String> = sources.iter().flat_map(|source| clients(source)).collect();
+    assert_eq!(clients.len(), 7, "{clients:?}");
+    let mut called: BTreeSet<String> = sources
+        .iter()
+        .flat_map(|source| calls(source, &clients))
+        .collect();
+    assert!(called.len() > 35, "{called:?}");
+    called.extend(REGISTRY.map(str::to_owned));
+    called
+}
+
+#[test]
+fn every_call_of_the_code_is_allowed() {
+    let called = everything_called();
+    assert_eq!(lacking(&policy(), &called), Vec::<String>::new());
+    for (action, _) in EXEMPT {
+        assert!(called.contains(action), "{action} is not called any more");
+    }
+}
+
+#[test]
+fn a_call_that_is_not_allowed_is_noticed() {
+    let called = everything_called();
+    // Each action that is there by its own name is needed.
+    for (number, statement) in policy()["Statement"].as_array().unwrap().iter().enumerate() {
+        let Some(actions) = statement["Action"].as_array() else {
+            continue;
+        };
+        for (place, action) in actions.iter().enumerate() {
+            let action = action.as_str().unwrap();
+            let is_called = called.contains(action);
+            let is_elsewhere = action == "iam:GetRole" || action == "ecs:DescribeTaskDefinition";
+            if is_called && !is_elsewhere {
+                let mut less = policy();
+                less["Statement"][number]["Action"]
+                    .as_array_mut()
+                    .unwrap()
+                    .remove(place);
+                assert_eq!(lacking(&less, &called), [action]);
+            }
+        }
+    }
+    let source = "let answer = self\n    .ecs\n    .put_account_setting()\n    .send()";
+    let called = calls(source, &["ecs".to_owned()]);
+    assert_eq!(lacking(&policy(), &called), ["ecs:PutAccountSetting"]);
+}
