@@ -7,7 +7,7 @@ SHELL := /bin/bash
 # tested so, too: one package alone would be built with other features, and nearly all of it once more.
 DEPLOYER := cargo run --quiet --locked --bin deployer --
 
-.PHONY: help up down status bootstrap build test bootstrap-tests check format clippy docs unit shipped lint-template e2e images chaos chaos-short hostile fuzz bench bench-docs
+.PHONY: help up down status bootstrap build test bootstrap-tests check format clippy docs unit shipped lint-template lint-workflows e2e images chaos chaos-short hostile soak fuzz bench bench-docs
 
 help: ## Shows this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -32,7 +32,7 @@ build:
 
 test: bootstrap-tests check e2e images chaos-short ## Everything that is tested: style, documentation, unit and HTTP tests, template, end to end
 
-check: format clippy docs unit shipped lint-template ## All of `make test` but what runs in containers
+check: format clippy docs unit shipped lint-template lint-workflows ## All of `make test` but what runs in containers
 
 format:
 	cargo fmt --all --check
@@ -49,8 +49,11 @@ unit:
 shipped: ## What the service costs as it is shipped: instructions a request, memory, start, size
 	scripts/check-shipped
 
-lint-template:
+lint-template: ## cfn-lint and checkov on the templates, parliament on the policies
 	scripts/lint-template
+
+lint-workflows: ## actionlint and zizmor on the workflows
+	scripts/lint-workflows
 
 e2e: ## Up, no change, change under load, kill and converge, down: in real containers
 	cargo test --locked --workspace --test end_to_end -- --nocapture --test-threads 1
@@ -67,12 +70,15 @@ chaos-short:
 hostile: ## Ten thousand idle connections and five minutes of random bytes against the service: `make unit` has a short form
 	HOSTILE_SECONDS=300 cargo test --locked --workspace --test hostile -- --nocapture
 
-fuzz: bootstrap-tests ## Dockerfiles, images and archives by chance: five minutes each, with a nightly compiler
+soak: ## The checker at work for five minutes: nothing grows, its grid stays. `make unit` has a short form
+	SOAK_SECONDS=300 cargo test --locked --workspace --test service soak -- --nocapture
+
+fuzz: bootstrap-tests ## Dockerfiles, images, archives and services' answers by chance: five minutes each, with a nightly compiler
 	scripts/fuzz
 
 # Arguments of the benchmark: see docs/performance.md.
 BENCH ?=
-bench: bootstrap build ## Measures against Docker, skopeo, nginx, hyper, axum and a script: a quarter of an hour
+bench: bootstrap build ## Measures against Docker, skopeo, nginx, hyper, axum, blackbox_exporter and a script: twenty minutes
 	@bench/setup
 	@cargo run --quiet --locked --bin bench -- run $(BENCH)
 

@@ -1,7 +1,7 @@
 //! What shall hold: ratios of what was measured side by side, and a few bounds that hardly depend on the machine.
 
 use crate::report::{Goal, Limit, Table};
-use crate::{deploy, instructions, load, pack};
+use crate::{checks, deploy, instructions, load, pack};
 
 /// Judges what was measured; what was not is left out.
 pub(crate) fn judge(tables: &[Table]) -> Vec<Goal> {
@@ -58,6 +58,24 @@ pub(crate) fn judge(tables: &[Table]) -> Vec<Goal> {
             "ms",
             most(3.0),
             median(load::START, load::APP),
+        ),
+        (
+            "checker ÷ blackbox_exporter, probes/s of one core",
+            "",
+            least(2.0),
+            ratio(checks::PROBES, checks::CHECKER, checks::BLACKBOX),
+        ),
+        (
+            "checker, error of the offset with 1,000 targets, p99",
+            "ms",
+            most(1.0),
+            median(checks::ERROR, checks::CHECKER),
+        ),
+        (
+            "checker, memory with 1,000 targets",
+            "MB",
+            most(50.0),
+            median(checks::MEMORY, checks::CHECKER),
         ),
         (
             "`deployer up` without changes, own time",

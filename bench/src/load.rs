@@ -23,7 +23,9 @@ pub(crate) const START: &str = "start to first answer";
 /// Connections that wrk keeps busy.
 const CONNECTIONS: &str = "64";
 /// Seconds of a round of one server.
-const SECONDS: u64 = 3;
+const SECONDS: u64 = 2;
+/// Rounds: many short ones, for on a shared machine single ones differ by a tenth from their neighbours.
+const ROUNDS: usize = 24;
 /// Starts of each server.
 const STARTS: usize = 20;
 
@@ -50,7 +52,7 @@ pub(crate) fn measure(setting: &Setting, servers: &[Server]) -> Result<[Table; 2
         rest.add((IDLE, "MB"), server.name, serving.memory()? / 1e6);
         running.push((server.name, serving));
     }
-    let rounds = setting.rounds(10);
+    let rounds = setting.rounds(ROUNDS);
     for round in 0..=rounds {
         note(&format!("load, round {round} of {rounds}"));
         for index in order(running.len(), round) {

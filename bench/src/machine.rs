@@ -21,12 +21,13 @@ pub(crate) fn look() -> Machine {
     });
     let load = file("/proc/loadavg");
     let load = load.split(' ').next().and_then(|load| load.parse().ok());
-    let questions: [(&str, &[&str]); 5] = [
+    let questions: [(&str, &[&str]); 6] = [
         ("docker", &["version", "--format", "{{.Server.Version}}"]),
         ("nginx", &["-v"]),
         ("skopeo", &["--version"]),
         ("docker-registry", &["--version"]),
         ("valgrind", &["--version"]),
+        ("prometheus-blackbox-exporter", &["--version"]),
     ];
     let versions: BTreeMap<String, String> = questions
         .into_iter()

@@ -1,8 +1,9 @@
 //! Measures the project against what it could be replaced with, side by side: `make bench`. See `docs/performance.md`.
 //!
 //! Ratios are the claim: contestants take turns, round by round, and what is compared is of the same round ([`stats`]).
-//! [`pack`], [`load`], [`instructions`], [`deploy`] and [`help`] measure, [`goals`] judges, [`render`] shows.
+//! [`pack`], [`load`], [`instructions`], [`checks`], [`deploy`] and [`help`] measure, [`goals`] judges, [`render`] shows.
 
+mod checks;
 mod deploy;
 mod goals;
 mod help;
@@ -80,6 +81,8 @@ enum Part {
     App,
     /// Instructions of the service for each request.
     Instructions,
+    /// The checker's probes, and a thousand targets.
+    Checker,
     /// Deployments on the emulator.
     Up,
     /// `deployer --help`.
@@ -167,6 +170,14 @@ fn measure(runtime: &Runtime, setting: &Setting, parts: &[Part]) -> Result<Repor
         if is_wanted(Part::Instructions) {
             tables.push(instructions::measure(setting, &servers)?);
         }
+    }
+    if is_wanted(Part::Checker) {
+        let programs = checks::Programs {
+            checker: compile(&setting.root, ("checker", "checker"), "checker")?,
+            probe: compile(&peers, ("peers", "checker-probe"), "peers")?,
+            reqwest: compile(&peers, ("peers", "reqwest-probe"), "peers")?,
+        };
+        tables.extend(checks::measure(setting, &app, &programs)?);
     }
     if is_wanted(Part::Up) {
         tables.push(deploy::measure(runtime, setting, &app)?);

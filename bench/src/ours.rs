@@ -76,6 +76,7 @@ pub(crate) fn pack(
         stage: &stage,
         program: &program,
         context: folder,
+        ignore_file: &image_builder::ignore_file(dockerfile),
         architecture,
         created: provenance.created,
         labels: &provenance.labels,

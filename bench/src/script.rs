@@ -8,7 +8,7 @@ use crate::setting::Setting;
 
 /// Credentials of the emulator, and an AWS command line that was installed for us first.
 pub(crate) fn prepare(setting: &Setting, program: &mut Command) {
-    let own = setting.kept.join("aws/bin");
+    let own = setting.kept.with_file_name("aws-cli").join("bin");
     let path = std::env::var("PATH").unwrap_or_default();
     program
         .env("PATH", format!("{path}:{}:/usr/sbin:/sbin", own.display()))

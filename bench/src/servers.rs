@@ -110,12 +110,12 @@ impl Serving {
     }
 }
 
-fn read(path: &str) -> Result<String, Error> {
+pub(crate) fn read(path: &str) -> Result<String, Error> {
     std::fs::read_to_string(Path::new(path)).map_err(Error::at(path))
 }
 
-/// Of `/proc/PID/status`.
-fn resident(status: &str) -> f64 {
+/// Of `/proc/PID/status`: bytes.
+pub(crate) fn resident(status: &str) -> f64 {
     let kilobytes = status
         .lines()
         .find_map(|line| line.strip_prefix("VmRSS:"))
@@ -124,7 +124,7 @@ fn resident(status: &str) -> f64 {
 }
 
 /// Of `/proc/PID/stat`, whose second field, the program's name, may have anything in it.
-fn times(stat: &str) -> (f64, f64) {
+pub(crate) fn times(stat: &str) -> (f64, f64) {
     let after_name = stat.rsplit_once(')').map_or(stat, |(_, rest)| rest);
     let mut fields = after_name.split_whitespace().skip(11);
     let mut next = || fields.next().and_then(|it| it.parse::<f64>().ok());

@@ -1,0 +1,14 @@
+//! The checker's warm probe: nonce, clock readings around, answer read and judged fit for a sample.
+
+use checker::{Probe, Settings, Target};
+
+fn main() {
+    let settings = Settings::default();
+    peers::probes::run(
+        async |url: String| {
+            let target = Target::new(&url, None).expect("a URL");
+            Probe::new(&target, &settings).await.expect("a probe")
+        },
+        async |probe: &mut Probe| probe.ask().await.result.is_ok(),
+    );
+}
