@@ -143,7 +143,7 @@ class HealthChecks:
             "_ACTION_MAP _tasks _services _task_ip _get_docker _iso _ts_to_epoch _cluster_name_from_arn"
             " _resolve_cluster_name _mark_task_stopped _cleanup_task_resources _record_service_task_failure"
             " _record_service_task_healthy _refresh_service_state _reconcile_service_tasks _complete_service_deployment"
-            " _circuit_breaker_threshold _primary_deployment _stop_task"
+            " _circuit_breaker_threshold _primary_deployment _stop_task _update_service _resolve_service_ref"
         ),
         "ecr": "_images _resolve_manifest",
         "provisioners": "_RESOURCE_HANDLERS",
@@ -181,6 +181,9 @@ class HealthChecks:
         alb._ACTION_MAP["DescribeTargetHealth"] = self.on_describe
         self.record_healthy, ecs._record_service_task_healthy = ecs._record_service_task_healthy, self.on_task_healthy
         self.reconcile, ecs._reconcile_service_tasks = ecs._reconcile_service_tasks, self.on_reconcile
+        self.record_failure, ecs._record_service_task_failure = ecs._record_service_task_failure, self.on_task_failure
+        self.update_service, ecs._update_service = ecs._update_service, self.on_update_service
+        ecs._ACTION_MAP["UpdateService"] = self.on_update_service
         handlers = self.provisioners._RESOURCE_HANDLERS["AWS::ECS::Service"]
         self.create_service, handlers["create"] = handlers["create"], self.on_create_service
         ecs._ACTION_MAP["ListServiceDeployments"] = self.on_list_service_deployments
@@ -376,6 +379,22 @@ class HealthChecks:
                     deployment["rolloutState"] = "IN_PROGRESS"
                     deployment["rolloutStateReason"] = ""
             self.reconcile(cluster, service_key)
+
+    def on_task_failure(self, task: Record, *arguments: Any, **named: Any) -> None:
+        """Not while the service is reconciled: that may be the end of its deployment.
+
+        Reconciling looks more than once at which deployment is under way. Where it fails in between, the emulator takes
+        the old version, which should stay, for what is left of an earlier one, and stops its tasks.
+        """
+        with self.only_one(self.service_of(task)[1]):
+            self.record_failure(task, *arguments, **named)
+
+    def on_update_service(self, data: Record) -> Any:
+        """Not while the service is reconciled: its deployment and its task definition change one after the other."""
+        cluster = self.ecs._resolve_cluster_name(data.get("cluster", "default"))
+        name, _ = self.ecs._resolve_service_ref(data.get("service", "")) or ("", None)
+        with self.only_one(f"{cluster}/{name}"):
+            return self.update_service(data)
 
     def stop_superseded(self, cluster: str, service: Record) -> None:
         """Makes room for a new deployment: those of an earlier one that was never completed go first.

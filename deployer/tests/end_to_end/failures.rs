@@ -58,6 +58,13 @@ async fn failures() {
     surroundings.deployer(&["up", "--local"]).succeeded();
     let version = outside.version().await;
 
+    step(
+        "two tasks of a new version that fail at the same moment do not take the old version with them",
+    );
+    surroundings
+        .in_the_emulators_python("deployer/tests/end_to_end/at_once.py")
+        .succeeded();
+
     let load = Load::start(outside.url().await, outside.port());
     load.wait_for_requests(50).await;
     for case in CASES {
@@ -89,7 +96,13 @@ async fn failures() {
     let result = load.stop().await;
     let failed = result.failures.len();
     println!("{} requests, {failed} failed", result.requests);
-    assert_eq!(failed, 0, "the first: {:?}", result.failures.first());
+    assert_eq!(
+        failed,
+        0,
+        "from {:?} to {:?}",
+        result.failures.first(),
+        result.failures.last()
+    );
 
     step("the history tells all of it, and `rollback` goes back on demand");
     let history = surroundings.deployer(&["history", "--local"]);

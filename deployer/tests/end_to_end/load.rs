@@ -119,6 +119,9 @@ async fn run(client: reqwest::Client, url: String, seen: Arc<Seen>) {
             Err(error) => Some(format!("{error:?}")),
         };
         seen.requests.fetch_add(1, Ordering::Relaxed);
+        // With the time, by which it is found in what was written meanwhile.
+        let failure =
+            failure.map(|failure| format!("{} {failure}", chrono::Utc::now().format("%T%.3fZ")));
         seen.failures.lock().expect("unpoisoned").extend(failure);
         tokio::time::sleep(PAUSE).await;
     }

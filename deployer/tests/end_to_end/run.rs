@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::copy::{Copy, project};
+use crate::copy::{Copy, target};
 
 /// Where and how programs run: the copy, a port of our own, a stack of our own.
 #[derive(Clone)]
@@ -77,11 +77,7 @@ impl Surroundings {
     pub(crate) fn new(copy: &Copy) -> Self {
         let port = free_port();
         // Shared with the build that made this test: the dependencies are compiled once.
-        let target = std::env::var_os("CARGO_TARGET_DIR")
-            .map_or_else(|| project().join("target"), PathBuf::from);
-        let target = target
-            .canonicalize()
-            .expect("the target folder exists: this test is in it");
+        let target = target();
         let set = |name: &str, value: String| (name.to_owned(), Some(value));
         Self {
             folder: copy.root().to_owned(),
@@ -90,6 +86,11 @@ impl Surroundings {
                 set("CARGO_TARGET_DIR", target.to_string_lossy().into_owned()),
                 set("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}")),
                 set("DEPLOYER_STACK", format!("end-to-end-{port}")),
+                // The copy is in the target folder, and that in a clone which is not the copy's.
+                set(
+                    "GIT_CEILING_DIRECTORIES",
+                    target.to_string_lossy().into_owned(),
+                ),
                 // Journals and locks go with the copy.
                 set("XDG_STATE_HOME", copy.path("state")),
             ],
@@ -315,6 +316,16 @@ impl Surroundings {
             }
         }
         found
+    }
+
+    /// Runs a Python program in the environment of the emulator at our port; its argument is what that was started by.
+    pub(crate) fn in_the_emulators_python(&self, program: &str) -> Finished {
+        let pid = *self.emulator_processes().first().expect("an emulator");
+        let command = std::fs::read(format!("/proc/{pid}/cmdline")).expect("a process");
+        let command = String::from_utf8(command).expect("text");
+        let words: Vec<&str> = command.split('\0').collect();
+        let starter = words.iter().find(|word| word.ends_with(".py"));
+        self.finish(words[0], &[program, starter.expect("the starter")])
     }
 
     pub(crate) fn kill_emulator(&self) {
