@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// For how long the last reading is told when the platform does not answer any more.
 const UNANSWERED_LIMIT: Duration = Duration::from_mins(2);
 
-/// For how long a reading is told that the platform repeats without having measured again.
+/// For how long a good reading is told that the platform repeats without having measured again.
 const UNCHANGED_LIMIT: Duration = Duration::from_hours(1);
 
 /// When a clock is too bad to serve.
@@ -63,8 +63,8 @@ impl Synchronization {
 pub struct ClockReading {
     /// Whether it is synchronised.
     pub status: Synchronization,
-    /// How far it may be off, in whole microseconds, rounded up.
-    pub error_bound: Duration,
+    /// How far it may be off, in whole microseconds, rounded up. Always known of a clock that is synchronised.
+    pub error_bound: Option<Duration>,
     /// When the platform measured that, in its own words: only compared.
     pub reference: String,
 }
@@ -72,14 +72,13 @@ pub struct ClockReading {
 impl fmt::Display for ClockReading {
     /// As JSON, in the form that `/now` has: `{"status":"SYNCHRONIZED","error_bound_ms":0.546}`.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let microseconds = self.error_bound.as_micros();
-        write!(
-            formatter,
-            r#"{{"status":"{}","error_bound_ms":{}.{:03}}}"#,
-            self.status.as_str(),
-            microseconds / 1000,
-            microseconds % 1000
-        )
+        write!(formatter, r#"{{"status":"{}""#, self.status.as_str())?;
+        if let Some(bound) = self.error_bound {
+            let microseconds = bound.as_micros();
+            let (whole, rest) = (microseconds / 1000, microseconds % 1000);
+            write!(formatter, r#","error_bound_ms":{whole}.{rest:03}"#)?;
+        }
+        formatter.write_str("}")
     }
 }
 
@@ -108,7 +107,8 @@ impl ClockPolicy {
         match reading.status {
             Synchronization::NotSynchronized => Some(ClockFault::NotSynchronized),
             Synchronization::Synchronized => {
-                (reading.error_bound > self.error_limit).then_some(ClockFault::ErrorBound)
+                let bound = reading.error_bound?;
+                (bound > self.error_limit).then_some(ClockFault::ErrorBound)
             }
         }
     }
@@ -119,6 +119,9 @@ impl ClockPolicy {
 pub(crate) struct ClockWatch {
     policy: ClockPolicy,
     latest: Option<Latest>,
+    /// What the platform measured last, by its reference, and when it first told of that. Kept for as long as it says the
+    /// same: else what has become too old would be new again.
+    measurement: Option<(String, Instant)>,
 }
 
 #[derive(Debug)]
@@ -137,6 +140,7 @@ impl ClockWatch {
         Self {
             policy,
             latest: None,
+            measurement: None,
         }
     }
 
@@ -148,10 +152,11 @@ impl ClockWatch {
             (None, before) => before,
             (Some(reading), before) => {
                 let is_bad = self.policy.fault(&reading).is_some();
-                let measured = before
-                    .as_ref()
-                    .filter(|before| before.reading.reference == reading.reference)
-                    .map_or(now, |before| before.measured);
+                let measured = match &self.measurement {
+                    Some((reference, measured)) if *reference == reading.reference => *measured,
+                    Some(_) | None => now,
+                };
+                self.measurement = Some((reading.reference.clone(), measured));
                 let bad_since = before.and_then(|before| before.bad_since).unwrap_or(now);
                 let latest = Latest {
                     reading,
@@ -182,8 +187,14 @@ impl ClockWatch {
 
 impl Latest {
     fn is_fresh(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.answered) <= UNANSWERED_LIMIT
-            && now.saturating_duration_since(self.measured) <= UNCHANGED_LIMIT
+        let is_answered = now.saturating_duration_since(self.answered) <= UNANSWERED_LIMIT;
+        match self.reading.status {
+            // A clock that cannot be set is not measured anew: that it still cannot is news enough.
+            Synchronization::NotSynchronized => is_answered,
+            Synchronization::Synchronized => {
+                is_answered && now.saturating_duration_since(self.measured) <= UNCHANGED_LIMIT
+            }
+        }
     }
 }
 
@@ -194,7 +205,7 @@ mod tests {
     fn reading(word: &str, microseconds: u64, reference: &str) -> ClockReading {
         ClockReading {
             status: Synchronization::parse(word).unwrap(),
-            error_bound: Duration::from_micros(microseconds),
+            error_bound: Some(Duration::from_micros(microseconds)),
             reference: reference.to_owned(),
         }
     }
@@ -216,7 +227,8 @@ mod tests {
         (
             watch
                 .told(now)
-                .map(|reading| reading.error_bound.as_micros()),
+                .and_then(|reading| reading.error_bound)
+                .map(|bound| bound.as_micros()),
             watch.fault(now),
         )
     }
@@ -308,21 +320,41 @@ mod tests {
         );
     }
 
+    /// The same measurement, told every ten seconds, from one second to another.
+    fn repeated(
+        word: &str,
+        seconds: std::ops::RangeInclusive<u64>,
+    ) -> Vec<(u64, Option<ClockReading>)> {
+        seconds
+            .step_by(10)
+            .map(|second| (second, Some(reading(word, GOOD, "yesterday"))))
+            .collect()
+    }
+
     #[test]
     fn a_measurement_that_is_only_repeated_is_told_for_an_hour() {
-        let repeated = |second: u64| (second, Some(reading("NOT_SYNCHRONIZED", GOOD, "yesterday")));
-        let minutes = |last: u64| (0..=last).map(|minute| repeated(minute * 60));
         let told = Some(u128::from(GOOD));
-        let hour: Vec<_> = minutes(60).collect();
-        assert_eq!(
-            state(&hour, 3600),
-            (told, Some(ClockFault::NotSynchronized))
-        );
-        assert_eq!(state(&hour, 3601), (None, None));
+        let repeated = |last| repeated("SYNCHRONIZED", 0..=last);
+        assert_eq!(state(&repeated(3600), 3600), (told, None));
+        // However long it goes on, it never counts as new.
+        for last in [3600, 3610, 3620, 7210, 90_000] {
+            assert_eq!(state(&repeated(last), last + 1), (None, None), "{last}");
+        }
         // A new measurement is news.
-        let mut more = hour;
+        let mut more = repeated(3600);
         more.push(fresh(3610, "SYNCHRONIZED", GOOD));
         assert_eq!(state(&more, 3611), (told, None));
+    }
+
+    #[test]
+    fn a_clock_that_stays_unsynchronized_stays_a_fault() {
+        for last in [70, 3600, 3610, 3620, 3680, 7210, 90_000] {
+            assert_eq!(
+                state(&repeated("NOT_SYNCHRONIZED", 0..=last), last),
+                (Some(u128::from(GOOD)), Some(ClockFault::NotSynchronized)),
+                "{last}"
+            );
+        }
     }
 
     #[test]
@@ -336,6 +368,11 @@ mod tests {
             let value: serde_json::Value = serde_json::from_str(&text).unwrap();
             assert!(value["error_bound_ms"].is_number());
         }
+        let unknown = ClockReading {
+            error_bound: None,
+            ..reading("NOT_SYNCHRONIZED", 0, "")
+        };
+        assert_eq!(unknown.to_string(), r#"{"status":"NOT_SYNCHRONIZED"}"#);
         assert_eq!(Synchronization::parse("synchronized"), None);
     }
 }

@@ -55,9 +55,14 @@ impl Health {
         self.clock.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Does it want no more requests?
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
     /// What matters most to whoever wants to send requests.
     pub(crate) fn condition(&self) -> Condition {
-        if self.draining.load(Ordering::Relaxed) {
+        if self.is_draining() {
             return Condition::Draining;
         }
         self.clock()
@@ -78,7 +83,7 @@ mod tests {
 
         let reading = ClockReading {
             status: Synchronization::NotSynchronized,
-            error_bound: std::time::Duration::from_millis(1),
+            error_bound: Some(std::time::Duration::from_millis(1)),
             reference: String::new(),
         };
         let fault = Some(ClockFault::NotSynchronized);

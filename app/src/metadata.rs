@@ -193,8 +193,7 @@ impl Metadata {
         #[serde(rename_all = "PascalCase")]
         struct Task {
             clock_drift: Option<ClockDrift>,
-            #[serde(default)]
-            containers: Vec<Container>,
+            containers: Option<Vec<Container>>,
         }
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
@@ -203,7 +202,10 @@ impl Metadata {
         }
         let task: Task = serde_json::from_slice(&self.body).ok()?;
         task.clock_drift
-            .or_else(|| task.containers.into_iter().find_map(|one| one.clock_drift))?
+            .or_else(|| {
+                let mut containers = task.containers.into_iter().flatten();
+                containers.find_map(|one| one.clock_drift)
+            })?
             .reading()
     }
 }
@@ -212,22 +214,32 @@ impl Metadata {
 #[serde(rename_all = "PascalCase")]
 struct ClockDrift {
     /// In milliseconds.
-    clock_error_bound: f64,
-    #[serde(default)]
-    reference_timestamp: String,
+    clock_error_bound: Option<f64>,
+    reference_timestamp: Option<String>,
     clock_synchronization_status: String,
 }
 
 impl ClockDrift {
     fn reading(self) -> Option<ClockReading> {
-        let bound = Duration::try_from_secs_f64(self.clock_error_bound / 1000.0).ok()?;
-        let microseconds = bound.as_nanos().div_ceil(1000);
+        let status = Synchronization::parse(&self.clock_synchronization_status)?;
+        let error_bound = self.clock_error_bound.and_then(whole_microseconds);
+        // Who says that a clock is wrong need not know how wrong it is.
+        if status == Synchronization::Synchronized && error_bound.is_none() {
+            return None;
+        }
         Some(ClockReading {
-            status: Synchronization::parse(&self.clock_synchronization_status)?,
-            error_bound: Duration::from_micros(u64::try_from(microseconds).ok()?),
-            reference: self.reference_timestamp,
+            status,
+            error_bound,
+            reference: self.reference_timestamp.unwrap_or_default(),
         })
     }
+}
+
+/// Milliseconds, rounded up to microseconds.
+fn whole_microseconds(milliseconds: f64) -> Option<Duration> {
+    let bound = Duration::try_from_secs_f64(milliseconds / 1000.0).ok()?;
+    let microseconds = bound.as_nanos().div_ceil(1000);
+    Some(Duration::from_micros(u64::try_from(microseconds).ok()?))
 }
 
 /// The last segment of `arn:<partition>:ecs:<region>:<account>:task/<cluster>/<id>`; the cluster is
@@ -313,12 +325,13 @@ mod tests {
         let drift = r#""ClockDrift":{"ClockErrorBound":0.5458234999999999,"ReferenceTimestamp":"2021-09-07T16:57:44Z","ClockSynchronizationStatus":"SYNCHRONIZED"}"#;
         let expected = ClockReading {
             status: Synchronization::Synchronized,
-            error_bound: Duration::from_micros(546),
+            error_bound: Some(Duration::from_micros(546)),
             reference: "2021-09-07T16:57:44Z".to_owned(),
         };
         for body in [
             format!(r#"{{"Containers":[{{"Name":"a"}}],{drift}}}"#),
             format!(r#"{{"TaskARN":"x","Containers":[{{"Name":"a"}},{{{drift}}}]}}"#),
+            format!(r#"{{"TaskARN":"x","Containers":null,{drift}}}"#),
         ] {
             assert_eq!(metadata(&body).clock().as_ref(), Some(&expected), "{body}");
         }
@@ -331,11 +344,16 @@ mod tests {
                 r#"{{"ClockDrift":{{"ClockErrorBound":{bound},"ClockSynchronizationStatus":{status}}}}}"#
             )
         };
-        let reading = metadata(&drift("3", "\"NOT_SYNCHRONIZED\"")).clock();
-        assert_eq!(
-            reading.map(|reading| (reading.status, reading.error_bound)),
-            Some((Synchronization::NotSynchronized, Duration::from_millis(3)))
-        );
+        // That a clock is wrong is told, even where it is not known how wrong.
+        let three = Some(Duration::from_millis(3));
+        for (bound, expected) in [("3", three), ("null", None), ("-1", None), ("1e300", None)] {
+            let reading = metadata(&drift(bound, "\"NOT_SYNCHRONIZED\"")).clock();
+            assert_eq!(
+                reading.map(|reading| (reading.status, reading.error_bound)),
+                Some((Synchronization::NotSynchronized, expected)),
+                "{bound}"
+            );
+        }
         for body in [
             String::new(),
             "{}".to_owned(),
@@ -343,6 +361,7 @@ mod tests {
             r#"{"ClockDrift":null}"#.to_owned(),
             drift("-1", "\"SYNCHRONIZED\""),
             drift("1e300", "\"SYNCHRONIZED\""),
+            drift("null", "\"SYNCHRONIZED\""),
             drift("\"1\"", "\"SYNCHRONIZED\""),
             drift("1", "\"PERHAPS\""),
             drift("1", "null"),

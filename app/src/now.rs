@@ -90,7 +90,7 @@ mod tests {
         if clock {
             let reading = ClockReading {
                 status: Synchronization::Synchronized,
-                error_bound: Duration::from_micros(550),
+                error_bound: Some(Duration::from_micros(550)),
                 reference: String::new(),
             };
             health.set_clock(Some(&reading), None);

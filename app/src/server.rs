@@ -116,6 +116,7 @@ pub async fn serve(
     let health = Arc::clone(&service.health);
     let access = Arc::new(AccessLog::new(service.access_log));
     let routes = warp::service(routes(Arc::new(service.identity), service.health));
+    let condition = Arc::clone(&health);
     let graceful = Graceful::new();
     let admit = |stream: TcpStream, peer: SocketAddr| {
         // Without it the second of two pipelined answers waits for the client's delayed acknowledgement. Set here, and
@@ -133,6 +134,7 @@ pub async fn serve(
         let connection = Connection {
             routes: routes.clone(),
             access: Arc::clone(&access),
+            health: Arc::clone(&condition),
             client: peer.ip(),
         };
         let stream = TokioIo::new(WriteLimit::new(stream, settings.write_timeout));

@@ -14,12 +14,14 @@ use warp::http::{Request, Response, Uri};
 
 use crate::accept::{Format, negotiate};
 use crate::access::{AccessLog, Pending};
+use crate::health::Health;
 
 /// The routes as they are served on one connection.
 #[derive(Debug)]
 pub(crate) struct Connection<S> {
     pub(crate) routes: S,
     pub(crate) access: Arc<AccessLog>,
+    pub(crate) health: Arc<Health>,
     /// The other end.
     pub(crate) client: IpAddr,
 }
@@ -49,8 +51,11 @@ where
         }
         // What one program takes for the end of the chunks may be none for another one in front: nothing that follows them is
         // taken for a request. No client has to send any here.
-        let closes =
+        let has_chunks =
             !request.body().is_end_stream() && request.headers().contains_key(TRANSFER_ENCODING);
+        // Who sends one request after the other on a connection is told in time to take another one: at the end, a request
+        // that is under way to us would be lost.
+        let closes = has_chunks || self.health.is_draining();
         Answer {
             closes,
             pending,
