@@ -1,22 +1,19 @@
 //! Stacks, their events and change sets.
 
-use std::collections::BTreeMap;
+mod translation;
 
 use async_trait::async_trait;
-use aws_sdk_cloudformation::types::{
-    self, Capability, ChangeSetStatus, DeploymentConfig, DeploymentConfigMode, EventFilter,
-    TemplateStage,
-};
+use aws_sdk_cloudformation::types::{Capability, ChangeSetStatus, EventFilter, TemplateStage};
 
 use super::error::incomplete;
 use super::{Aws, error};
 use crate::names::{StackId, StackName};
-use crate::remote::{
-    Definition, Proposal, Remote, RemoteError, Resource, Stacks, TemplateParameter, Wanted,
-};
-use crate::stack::change::{Change, PropertyChange};
-use crate::stack::status::StackStatus;
+use crate::remote::{Definition, Proposal, Remote, Resource, Stacks, TemplateParameter, Wanted};
 use crate::stack::{Observed, ResourceEvent};
+use translation::{
+    change, deployment_config, observed, parameters, resource, resource_event, says_absent,
+    says_unchanged, some,
+};
 
 #[async_trait]
 impl Stacks for Aws {
@@ -268,11 +265,6 @@ impl Stacks for Aws {
     }
 }
 
-/// A list that is sent only if there is something in it.
-fn some(names: &[String]) -> Option<Vec<String>> {
-    (!names.is_empty()).then(|| names.to_vec())
-}
-
 impl Aws {
     /// What a validation found wrong with a change set, where the endpoint tells: its reason may only name the validation.
     async fn failed_validations(&self, change_set: &str) -> String {
@@ -329,150 +321,5 @@ impl Aws {
         answer
             .change_set_id
             .ok_or_else(|| incomplete("DescribeChangeSet", "an identifier"))
-    }
-}
-
-/// CloudFormation answers a question about a stack that does not exist with a general validation error.
-fn says_absent(error: &RemoteError) -> bool {
-    error.code.as_deref() == Some("ValidationError") && error.message.contains("does not exist")
-}
-
-/// A change set without changes is `FAILED`, and only its reason tells.
-fn says_unchanged(reason: &str) -> bool {
-    reason.contains("didn't contain changes") || reason.contains("No updates are to be performed")
-}
-
-/// Asks for CloudFormation's EXPRESS mode, where that is wanted.
-fn deployment_config(wanted: &Wanted) -> Option<DeploymentConfig> {
-    let express = || {
-        DeploymentConfig::builder()
-            .mode(DeploymentConfigMode::Express)
-            // Left out, the service takes it for yes, and then refuses to replace anything.
-            .disable_rollback(false)
-            .build()
-    };
-    wanted.express.then(express)
-}
-
-/// What CloudFormation shows in place of a value under `NoEcho`.
-const HIDDEN: &str = "****";
-
-fn parameters(values: &BTreeMap<String, String>) -> Vec<types::Parameter> {
-    let parameter = |(key, value): (&String, &String)| {
-        let parameter = types::Parameter::builder().parameter_key(key);
-        if value == HIDDEN {
-            parameter.use_previous_value(true).build()
-        } else {
-            parameter.parameter_value(value).build()
-        }
-    };
-    values.iter().map(parameter).collect()
-}
-
-fn resource(summary: types::StackResourceSummary) -> Option<Resource> {
-    Some(Resource {
-        logical_id: summary.logical_resource_id?,
-        physical_id: summary.physical_resource_id,
-        resource_type: summary.resource_type?,
-        status: summary.resource_status?.as_str().to_owned(),
-    })
-}
-
-fn observed(stack: &types::Stack) -> Remote<Observed> {
-    let lacking = |what| incomplete("DescribeStacks", what);
-    let id = stack.stack_id().ok_or_else(|| lacking("an identifier"))?;
-    let status = stack.stack_status().ok_or_else(|| lacking("a status"))?;
-    let outputs = stack.outputs().iter();
-    let outputs = outputs
-        .filter_map(|output| Some((output.output_key.clone()?, output.output_value.clone()?)));
-    let parameters = stack.parameters().iter();
-    let parameters = parameters
-        .filter_map(|found| Some((found.parameter_key.clone()?, found.parameter_value.clone()?)));
-    Ok(Observed {
-        id: StackId(id.to_owned()),
-        status: StackStatus::from(status.as_str()),
-        reason: stack.stack_status_reason.clone(),
-        outputs: outputs.collect(),
-        parameters: parameters.collect(),
-    })
-}
-
-/// `None` when something is missing that tells it from others.
-fn resource_event(event: &types::StackEvent) -> Option<ResourceEvent> {
-    Some(ResourceEvent {
-        id: event.event_id()?.to_owned(),
-        logical_id: event.logical_resource_id().unwrap_or_default().to_owned(),
-        physical_id: event
-            .physical_resource_id
-            .clone()
-            .filter(|id| !id.is_empty()),
-        resource_type: event.resource_type().unwrap_or_default().to_owned(),
-        status: event
-            .resource_status()
-            .map(|status| status.as_str().to_owned())
-            .unwrap_or_default(),
-        reason: event
-            .resource_status_reason
-            .clone()
-            .filter(|reason| !reason.is_empty()),
-        at_ms: event.timestamp()?.to_millis().ok()?,
-        token: event.client_request_token.clone(),
-    })
-}
-
-fn change(found: &types::Change) -> Option<Change> {
-    let change = found.resource_change()?;
-    let mut properties: Vec<PropertyChange> = Vec::new();
-    for detail in change.details() {
-        let Some(target) = detail.target() else {
-            continue;
-        };
-        let attribute = target.attribute().map(types::ResourceAttribute::as_str);
-        // The same property is listed once for each of the causes of its change.
-        let name = target.name().or(attribute).unwrap_or_default();
-        if !name.is_empty() && properties.iter().all(|known| known.name != name) {
-            properties.push(PropertyChange {
-                name: name.to_owned(),
-                recreation: target
-                    .requires_recreation()
-                    .map(|recreation| recreation.as_str().to_owned()),
-            });
-        }
-    }
-    Some(Change {
-        properties,
-        physical_id: change
-            .physical_resource_id
-            .clone()
-            .filter(|id| !id.is_empty()),
-        action: change.action().map(|action| action.as_str().to_owned())?,
-        logical_id: change.logical_resource_id.clone()?,
-        resource_type: change.resource_type.clone().unwrap_or_default(),
-        replacement: change
-            .replacement()
-            .map(|replacement| replacement.as_str().to_owned()),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::remote::RemoteErrorKind;
-
-    #[test]
-    fn no_changes_and_no_stack_are_recognised_by_their_messages() {
-        assert!(says_unchanged(
-            "The submitted information didn't contain changes. Submit different information"
-        ));
-        assert!(says_unchanged("No updates are to be performed."));
-        assert!(!says_unchanged("Template error"));
-        let absent = RemoteError {
-            kind: RemoteErrorKind::Refused,
-            operation: "DescribeStacks",
-            code: Some("ValidationError".to_owned()),
-            message: "Stack with id clock does not exist".to_owned(),
-            request_id: None,
-        };
-        assert!(says_absent(&absent));
     }
 }

@@ -1,19 +1,23 @@
 //! Events in people's words: pure, shared by the reporters for people.
 
+mod service;
 #[cfg(test)]
 mod tests;
+mod units;
 
 use std::fmt::Write as _;
 
-use crate::commands::status::{ABSENT, Status};
 use crate::error::Failure;
-use crate::event::{Checked, Event, Summary};
-use crate::names::Digest;
+use crate::event::{Checked, Event};
 use crate::printable::printable;
-use crate::rollout::{Deployment, Service, StoppedTask, Task, without_service};
+use crate::rollout::{StoppedTask, without_service};
 use crate::stack::change::Change;
 use crate::stack::resource::describe;
 use crate::watch::Probed;
+
+use service::summary;
+pub(super) use service::{rollout, status};
+pub(super) use units::{counted, duration, size, whole_duration};
 
 /// What there is to say about an event.
 pub(super) enum Words {
@@ -225,163 +229,6 @@ fn failed_task(task: &StoppedTask, log: &[String]) -> String {
     text
 }
 
-fn summary(summary: &Summary) -> String {
-    let mut text = String::new();
-    let headline = if summary.changed {
-        "The service is up."
-    } else {
-        "Nothing changed: the service was up to date, and is up."
-    };
-    let mut row = |name: &str, value: &str| {
-        let _ = writeln!(text, "  {name:<9} {value}");
-    };
-    row("url", &summary.url);
-    row("version", summary.version.as_deref().unwrap_or("unknown"));
-    row("image", &summary.image);
-    let tasks: Vec<String> = summary
-        .tasks
-        .iter()
-        .map(|task| {
-            let zone = task
-                .zone
-                .as_deref()
-                .map(|zone| format!(" in {zone}"))
-                .unwrap_or_default();
-            format!("{}{zone}", task.id.get(..8).unwrap_or(&task.id))
-        })
-        .collect();
-    row("tasks", &format!("{}: {}", tasks.len(), tasks.join(", ")));
-    row("check", &checked(&summary.check));
-    if let Some(probe) = &summary.probe {
-        row("rollout", &probed(probe));
-    }
-    let times: Vec<String> = summary
-        .timings
-        .iter()
-        .map(|timing| format!("{} {}", timing.phase.title(), duration(timing.seconds)))
-        .collect();
-    row(
-        "time",
-        &format!("{}: {}", duration(summary.seconds), times.join(", ")),
-    );
-    if let Some(cost) = &summary.cost {
-        row("cost", &cost.line());
-    }
-    row("take down", &summary.take_down);
-    format!("{headline}\n{text}")
-}
-
-/// A status as a table.
-pub(super) fn status(status: &Status) -> String {
-    let mut text = String::new();
-    let mut row = |name: &str, value: &str| {
-        let _ = writeln!(text, "{name:<9} {value}");
-    };
-    row("stack", status.stack.as_str());
-    if status.status == ABSENT {
-        row("status", "there is no such stack");
-    } else {
-        row("status", &status.status);
-    }
-    if let Some(remark) = status.remark {
-        row("", remark);
-    }
-    let pairs = [
-        ("account", &status.account),
-        ("region", &status.region),
-        ("url", &status.url),
-        ("image", &status.image),
-        ("version", &status.version),
-    ];
-    for (name, value) in pairs {
-        if let Some(value) = value {
-            row(name, value);
-        }
-    }
-    if let Some(service) = &status.service {
-        row(
-            "service",
-            &self::service(service, status.task_definition.as_deref()),
-        );
-    }
-    if status.desired_tasks > 0 {
-        row(
-            "tasks",
-            &format!("{} of {}", status.tasks.len(), status.desired_tasks),
-        );
-        for task in &status.tasks {
-            row(
-                "",
-                &format!(
-                    "{} {} {} {}",
-                    task.id,
-                    task.status,
-                    task.zone.as_deref().unwrap_or("-"),
-                    version_of(task)
-                ),
-            );
-        }
-    }
-    if !status.targets.is_empty() {
-        let healthy = status
-            .targets
-            .iter()
-            .filter(|target| target.is_healthy())
-            .count();
-        row(
-            "targets",
-            &format!("{healthy} of {} healthy", status.targets.len()),
-        );
-    }
-    if let Some(check) = &status.check {
-        row("check", &checked(check));
-    }
-    if let Some(reviewer) = &status.reviewer {
-        row("reviewer", reviewer);
-    }
-    if let Some(cost) = &status.cost {
-        row("cost", &cost.line());
-    }
-    text
-}
-
-/// The service in one line: how many tasks there are, and of which deployments where there is more than one, or one that is not
-/// over.
-fn service(service: &Service, ours: Option<&str>) -> String {
-    let pending: u32 = service
-        .deployments
-        .iter()
-        .map(|deployment| deployment.pending)
-        .sum();
-    let mut text = format!("{} desired, {} running", service.desired, service.running);
-    if pending > 0 {
-        let _ = write!(text, ", {pending} pending");
-    }
-    let states: Vec<&str> = service
-        .deployments
-        .iter()
-        .filter_map(|deployment| deployment.rollout_state.as_deref())
-        .filter(|state| *state != "COMPLETED")
-        .collect();
-    if service.deployments.len() > 1 || !states.is_empty() {
-        let deployments = rollout(&service.deployments, ours.unwrap_or_default(), None);
-        let _ = write!(text, "; deployments: {deployments}");
-    }
-    if !states.is_empty() {
-        let _ = write!(text, " ({})", states.join(", "));
-    }
-    text
-}
-
-/// What a task runs: the first digits of its image's digest.
-fn version_of(task: &Task) -> String {
-    let digest = task.image.as_deref().and_then(Digest::of_image);
-    digest.map_or_else(
-        || "image unknown".to_owned(),
-        |digest| digest.short().to_owned(),
-    )
-}
-
 /// A failure, to be read top down: what, why, evidence, what to do.
 pub(super) fn failure(failure: &Failure) -> String {
     let mut text = format!("error: {}\n", failure.message);
@@ -436,96 +283,11 @@ pub(super) fn checked(check: &Checked) -> String {
     text
 }
 
-/// Deployments in one line: `new` is that of our task definition, of which so many tasks failed, and may fail, where known.
-pub(super) fn rollout(
-    deployments: &[Deployment],
-    ours: &str,
-    failures: Option<(u32, u32)>,
-) -> String {
-    let rows: Vec<String> = deployments
-        .iter()
-        .filter(|deployment| deployment.is_part_of(ours))
-        .map(|deployment| {
-            let is_ours = deployment.is_new(deployments, ours);
-            let name = if is_ours { "new" } else { "old" };
-            let counted = failures.filter(|(failed, _)| is_ours && *failed > 0);
-            let mut text = format!(
-                "{name} {} of {} running",
-                deployment.running, deployment.desired
-            );
-            for (count, what) in [
-                (deployment.pending, "pending"),
-                // Said below, against what is borne.
-                (
-                    if counted.is_some() {
-                        0
-                    } else {
-                        deployment.failed
-                    },
-                    "failed",
-                ),
-            ] {
-                if count > 0 {
-                    let _ = write!(text, ", {count} {what}");
-                }
-            }
-            if let Some((failed, limit)) = counted {
-                let _ = write!(text, ", failed tasks {failed}/{limit}");
-            }
-            text
-        })
-        .collect();
-    rows.join("; ")
-}
-
 /// What was pushed, in one line.
 pub(super) fn pushed(digest: &str, bytes: u64, already_there: bool) -> String {
     if already_there {
         format!("image {digest} is in the registry already")
     } else {
         format!("image {digest} pushed: {} sent", size(bytes))
-    }
-}
-
-/// Seconds as people say them: `0.3 s`, `12.0 s`, `2 min 05 s`.
-pub(super) fn duration(seconds: f64) -> String {
-    if seconds < 60.0 {
-        return format!("{seconds:.1} s");
-    }
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a duration of a command: positive, and far from the limits"
-    )]
-    let whole = seconds.round() as u64;
-    format!("{} min {:02} s", whole / 60, whole % 60)
-}
-
-/// The same in whole seconds, for what still goes on: `12 s`, `2 min 05 s`.
-pub(super) fn whole_duration(seconds: f64) -> String {
-    if seconds < 60.0 {
-        format!("{:.0} s", seconds.floor())
-    } else {
-        duration(seconds.floor())
-    }
-}
-
-/// So many of these: `1 change`, `2 changes`.
-pub(super) fn counted(count: usize, what: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {what}{plural}")
-}
-
-/// Bytes as people say them, in powers of 1000.
-pub(super) fn size(bytes: u64) -> String {
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "shown with one digit after the point"
-    )]
-    let number = bytes as f64;
-    match bytes {
-        0..1_000 => format!("{bytes} B"),
-        1_000..1_000_000 => format!("{:.1} kB", number / 1e3),
-        _ => format!("{:.1} MB", number / 1e6),
     }
 }

@@ -1,5 +1,6 @@
 use super::*;
-use crate::event::{Phase, Timing};
+use crate::event::{Phase, Summary, Timing};
+use crate::rollout::Task;
 
 fn check() -> Checked {
     Checked {
@@ -69,19 +70,6 @@ fn the_summary() {
       time      1 min 15 s: emulator 2.0 s, image 1 min 11 s
       cost      about $0.07 an hour, $49 a month (load balancer $16.43, 2 tasks $18.02, 4 public addresses $14.60; us-east-1 prices of 2026-11, without traffic)
       take down deployer down --local
-    ");
-}
-
-#[test]
-fn a_service() {
-    use crate::testing::answer::{rolled_out, rolling_out, went_back};
-    let ours = crate::testing::service_names().task_definition;
-    let lines = [rolled_out(), rolling_out(1), went_back()]
-        .map(|found| service(&found.unwrap(), Some(&ours)));
-    insta::assert_snapshot!(lines.join("\n"), @"
-    2 desired, 2 running
-    2 desired, 3 running, 1 pending; deployments: new 1 of 2 running, 1 pending; old 2 of 2 running (IN_PROGRESS)
-    2 desired, 2 running; deployments: old 2 of 2 running; new 0 of 2 running, 2 failed (FAILED)
     ");
 }
 

@@ -1,0 +1,228 @@
+//! A service as people see it: the end of `up`, and what `status` shows.
+
+use std::fmt::Write as _;
+
+use super::units::duration;
+use super::{checked, probed};
+use crate::commands::status::{ABSENT, Status};
+use crate::event::Summary;
+use crate::names::Digest;
+use crate::rollout::{Deployment, Service, Task};
+
+/// The end of a deployment that succeeded.
+pub(super) fn summary(summary: &Summary) -> String {
+    let mut text = String::new();
+    let headline = if summary.changed {
+        "The service is up."
+    } else {
+        "Nothing changed: the service was up to date, and is up."
+    };
+    let mut row = |name: &str, value: &str| {
+        let _ = writeln!(text, "  {name:<9} {value}");
+    };
+    row("url", &summary.url);
+    row("version", summary.version.as_deref().unwrap_or("unknown"));
+    row("image", &summary.image);
+    let tasks: Vec<String> = summary
+        .tasks
+        .iter()
+        .map(|task| {
+            let zone = task
+                .zone
+                .as_deref()
+                .map(|zone| format!(" in {zone}"))
+                .unwrap_or_default();
+            format!("{}{zone}", task.id.get(..8).unwrap_or(&task.id))
+        })
+        .collect();
+    row("tasks", &format!("{}: {}", tasks.len(), tasks.join(", ")));
+    row("check", &checked(&summary.check));
+    if let Some(probe) = &summary.probe {
+        row("rollout", &probed(probe));
+    }
+    let times: Vec<String> = summary
+        .timings
+        .iter()
+        .map(|timing| format!("{} {}", timing.phase.title(), duration(timing.seconds)))
+        .collect();
+    row(
+        "time",
+        &format!("{}: {}", duration(summary.seconds), times.join(", ")),
+    );
+    if let Some(cost) = &summary.cost {
+        row("cost", &cost.line());
+    }
+    row("take down", &summary.take_down);
+    format!("{headline}\n{text}")
+}
+
+/// A status as a table.
+pub(in crate::report) fn status(status: &Status) -> String {
+    let mut text = String::new();
+    let mut row = |name: &str, value: &str| {
+        let _ = writeln!(text, "{name:<9} {value}");
+    };
+    row("stack", status.stack.as_str());
+    if status.status == ABSENT {
+        row("status", "there is no such stack");
+    } else {
+        row("status", &status.status);
+    }
+    if let Some(remark) = status.remark {
+        row("", remark);
+    }
+    let pairs = [
+        ("account", &status.account),
+        ("region", &status.region),
+        ("url", &status.url),
+        ("image", &status.image),
+        ("version", &status.version),
+    ];
+    for (name, value) in pairs {
+        if let Some(value) = value {
+            row(name, value);
+        }
+    }
+    if let Some(service) = &status.service {
+        row(
+            "service",
+            &self::service(service, status.task_definition.as_deref()),
+        );
+    }
+    if status.desired_tasks > 0 {
+        row(
+            "tasks",
+            &format!("{} of {}", status.tasks.len(), status.desired_tasks),
+        );
+        for task in &status.tasks {
+            row(
+                "",
+                &format!(
+                    "{} {} {} {}",
+                    task.id,
+                    task.status,
+                    task.zone.as_deref().unwrap_or("-"),
+                    version_of(task)
+                ),
+            );
+        }
+    }
+    if !status.targets.is_empty() {
+        let healthy = status
+            .targets
+            .iter()
+            .filter(|target| target.is_healthy())
+            .count();
+        row(
+            "targets",
+            &format!("{healthy} of {} healthy", status.targets.len()),
+        );
+    }
+    if let Some(check) = &status.check {
+        row("check", &checked(check));
+    }
+    if let Some(reviewer) = &status.reviewer {
+        row("reviewer", reviewer);
+    }
+    if let Some(cost) = &status.cost {
+        row("cost", &cost.line());
+    }
+    text
+}
+
+/// The service in one line: how many tasks there are, and of which deployments where there is more than one, or one that is not
+/// over.
+fn service(service: &Service, ours: Option<&str>) -> String {
+    let pending: u32 = service
+        .deployments
+        .iter()
+        .map(|deployment| deployment.pending)
+        .sum();
+    let mut text = format!("{} desired, {} running", service.desired, service.running);
+    if pending > 0 {
+        let _ = write!(text, ", {pending} pending");
+    }
+    let states: Vec<&str> = service
+        .deployments
+        .iter()
+        .filter_map(|deployment| deployment.rollout_state.as_deref())
+        .filter(|state| *state != "COMPLETED")
+        .collect();
+    if service.deployments.len() > 1 || !states.is_empty() {
+        let deployments = rollout(&service.deployments, ours.unwrap_or_default(), None);
+        let _ = write!(text, "; deployments: {deployments}");
+    }
+    if !states.is_empty() {
+        let _ = write!(text, " ({})", states.join(", "));
+    }
+    text
+}
+
+/// What a task runs: the first digits of its image's digest.
+fn version_of(task: &Task) -> String {
+    let digest = task.image.as_deref().and_then(Digest::of_image);
+    digest.map_or_else(
+        || "image unknown".to_owned(),
+        |digest| digest.short().to_owned(),
+    )
+}
+
+/// Deployments in one line: `new` is that of our task definition, of which so many tasks failed, and may fail, where known.
+pub(in crate::report) fn rollout(
+    deployments: &[Deployment],
+    ours: &str,
+    failures: Option<(u32, u32)>,
+) -> String {
+    let rows: Vec<String> = deployments
+        .iter()
+        .filter(|deployment| deployment.is_part_of(ours))
+        .map(|deployment| {
+            let is_ours = deployment.is_new(deployments, ours);
+            let name = if is_ours { "new" } else { "old" };
+            let counted = failures.filter(|(failed, _)| is_ours && *failed > 0);
+            let mut text = format!(
+                "{name} {} of {} running",
+                deployment.running, deployment.desired
+            );
+            for (count, what) in [
+                (deployment.pending, "pending"),
+                // Said below, against what is borne.
+                (
+                    if counted.is_some() {
+                        0
+                    } else {
+                        deployment.failed
+                    },
+                    "failed",
+                ),
+            ] {
+                if count > 0 {
+                    let _ = write!(text, ", {count} {what}");
+                }
+            }
+            if let Some((failed, limit)) = counted {
+                let _ = write!(text, ", failed tasks {failed}/{limit}");
+            }
+            text
+        })
+        .collect();
+    rows.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service() {
+        use crate::testing::answer::{rolled_out, rolling_out, went_back};
+        let ours = crate::testing::service_names().task_definition;
+        let lines = [rolled_out(), rolling_out(1), went_back()]
+            .map(|found| service(&found.unwrap(), Some(&ours)));
+        insta::assert_snapshot!(lines.join("\n"), @"
+        2 desired, 2 running
+        2 desired, 3 running, 1 pending; deployments: new 1 of 2 running, 1 pending; old 2 of 2 running (IN_PROGRESS)
+        2 desired, 2 running; deployments: old 2 of 2 running; new 0 of 2 running, 2 failed (FAILED)
+        ");
+    }
+}
