@@ -7,7 +7,7 @@ pub(crate) const HTML: &str = include_str!("page.html");
 pub(crate) const HEADERS: [(&str, &str); 3] = [
     (
         "content-security-policy",
-        "default-src 'none'; script-src 'sha256-Iebd7BzV19Fpmlr4PWIoGbAmijJiIlZcBqlcLrxVLzE='; \
+        "default-src 'none'; script-src 'sha256-yc1iRfhDnUThhCr3oS0P1PUv9lmHLQzwHx/r+jnCHCA='; \
          style-src 'sha256-RvpchkzEgajH4mtWs+UlFDARGD7PXtJcLl0ztAdow4E='; connect-src 'self'; img-src data:; \
          base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     ),

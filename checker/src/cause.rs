@@ -1,8 +1,9 @@
 //! One sentence for people on why a verdict is not OK: pure text.
 
-use crate::evidence::Evidence;
+use crate::evidence::{Contact, Evidence};
 use crate::failure::Failure;
 use crate::interval::OffsetInterval;
+use crate::owner::Owner;
 use crate::settings::Settings;
 use crate::units::{Nanoseconds, magnitude, milliseconds, nanoseconds, setting, signed};
 use crate::verdict::{Reason, Verdict, Warning};
@@ -27,7 +28,7 @@ fn warning(evidence: &Evidence) -> Option<String> {
         Warning::AddressDead => evidence
             .addresses
             .values()
-            .flatten()
+            .filter_map(Contact::failure)
             .find(|failure| !matches!(failure, Failure::NoRoute { .. }))
             .map(ToString::to_string),
     };
@@ -35,11 +36,14 @@ fn warning(evidence: &Evidence) -> Option<String> {
     Some(sentences.join("; ")).filter(|text| !text.is_empty())
 }
 
-fn named(instance: Option<&String>) -> String {
-    instance.map_or_else(
-        || "the clock".to_owned(),
-        |name| format!("the clock of instance `{name}`"),
-    )
+fn named(evidence: &Evidence, owner: &Owner) -> String {
+    match owner {
+        Owner::Named(name) => format!("the clock of instance `{name}`"),
+        Owner::Nameless(Some(address)) if evidence.has_several_nameless() => {
+            format!("the clock at {address}")
+        }
+        Owner::Nameless(_) => "the clock".to_owned(),
+    }
 }
 
 /// What is proven, of the first clock that is off.
@@ -60,9 +64,9 @@ fn skews(evidence: &Evidence, limit: Nanoseconds) -> Vec<String> {
     evidence
         .instances
         .iter()
-        .filter_map(|(name, instance)| {
+        .filter_map(|(owner, instance)| {
             let interval = evidence.interval_of(instance)?;
-            one_skew(&named(name.as_ref()), interval, limit)
+            one_skew(&named(evidence, owner), interval, limit)
         })
         .collect()
 }
@@ -120,7 +124,7 @@ fn doubt(evidence: &Evidence, settings: &Settings, reason: Reason) -> String {
         Reason::MissingInstances => format!(
             "expected {} instances, {} answered in {} requests",
             settings.expect_instances.unwrap_or_default(),
-            evidence.instances.len(),
+            evidence.distinct_instances(),
             evidence.requests
         ),
         Reason::InternalError => evidence
@@ -136,11 +140,11 @@ fn bounds(evidence: &Evidence) -> String {
         .iter()
         .find(|(_, instance)| evidence.verdict_on(instance) != Verdict::Ok);
     undecided
-        .and_then(|(name, instance)| Some((name, evidence.interval_of(instance)?)))
-        .map_or_else(String::new, |(name, interval)| {
+        .and_then(|(owner, instance)| Some((owner, evidence.interval_of(instance)?)))
+        .map_or_else(String::new, |(owner, interval)| {
             format!(
                 ": {} is between {} and {} off",
-                named(name.as_ref()),
+                named(evidence, owner),
                 signed(milliseconds(interval.lo)),
                 signed(milliseconds(interval.hi))
             )

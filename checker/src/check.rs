@@ -6,12 +6,13 @@ use futures_util::future::join_all;
 
 use crate::clock::{Clock, SystemClock};
 use crate::connection::Connection;
-use crate::evidence::{Evidence, Next};
+use crate::evidence::{Contact, Evidence, Next};
 use crate::failure::Failure;
 use crate::observation::Observation;
 use crate::record::Record;
 use crate::report::Report;
 use crate::settings::Settings;
+use crate::stall::watched;
 use crate::target::{Route, Target};
 
 /// Judges a target once, by the machine's clock. Whatever goes wrong is in the report. Dropping the future aborts the check.
@@ -27,7 +28,9 @@ pub async fn check_with_clock(target: &Target, settings: &Settings, clock: &dyn 
 /// Asks as a check does, and keeps all that a judgement follows from.
 pub async fn record(target: &Target, settings: &Settings, clock: &dyn Clock) -> Record {
     let mut record = Record::new(target, clock.read());
-    record.failure = match target.route(settings).await {
+    let (route, stall) = watched(target.route(settings)).await;
+    record.stall = stall;
+    record.failure = match route {
         Ok(route) => {
             let mut asking = Asking {
                 route: &route,
@@ -66,6 +69,9 @@ struct Asking<'a> {
 impl Asking<'_> {
     async fn run(&mut self) -> Result<(), Failure> {
         let mut connection = self.first_contact().await?;
+        if let Some(open) = &connection {
+            self.evidence.turn_to(open.address());
+        }
         let mut next = self.evidence.next();
         let mut number = 0;
         loop {
@@ -143,21 +149,23 @@ impl Asking<'_> {
         next
     }
 
-    /// Whom to ask next: one that has answered, if there is one, each in turn.
+    /// Whom to ask next, each in turn: one whose clock is in doubt, one that has answered, one that may, any.
     fn address(&self, number: usize) -> SocketAddr {
-        let live: Vec<_> = self
-            .route
-            .addresses
-            .iter()
-            .filter(|address| matches!(self.evidence.addresses.get(address), Some(None)))
-            .collect();
-        let of = |addresses: &[&SocketAddr]| {
-            addresses
-                .get(number % addresses.len().max(1))
-                .map(|it| **it)
+        let doubtful = self.evidence.doubtful();
+        let that_are = |contact: &Contact| {
+            let found =
+                |address: &&SocketAddr| self.evidence.addresses.get(address) == Some(contact);
+            self.route.addresses.iter().filter(found).copied().collect()
         };
-        of(&live)
-            .or_else(|| of(&self.route.addresses.iter().collect::<Vec<_>>()))
+        let choices: [Vec<SocketAddr>; 4] = [
+            doubtful.into_iter().collect(),
+            that_are(&Contact::Live),
+            that_are(&Contact::Unknown),
+            self.route.addresses.clone(),
+        ];
+        let choice = choices.iter().find(|choice| !choice.is_empty());
+        choice
+            .and_then(|choice| choice.get(number % choice.len()).copied())
             .unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)))
     }
 

@@ -1,5 +1,6 @@
 //! The only module that speaks HTTP: one connection to one target, asked again and again.
 
+use std::net::SocketAddr;
 use std::sync::{Once, OnceLock};
 use std::time::Duration;
 
@@ -51,6 +52,14 @@ impl Connection {
         })
     }
 
+    /// Where it leads, if there is one address only.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        match self.route.addresses.as_slice() {
+            [address] => Some(*address),
+            _ => None,
+        }
+    }
+
     /// Asks once.
     pub(crate) async fn ask(&mut self, clock: &dyn Clock) -> Exchange {
         let nonce = format!("{:016x}", rand::random::<u64>());
@@ -66,10 +75,7 @@ impl Connection {
             received: at,
             stall,
             warm,
-            address: match self.route.addresses.as_slice() {
-                [address] => Some(*address),
-                _ => None,
-            },
+            address: self.address(),
             nonce,
             result: received.unwrap_or(Err(Failure::TimedOut {
                 after: self.timeout,

@@ -9,6 +9,7 @@ use crate::failure::Failure;
 use crate::instance::InstanceClock;
 use crate::interval::{OffsetInterval, Sample};
 use crate::observation::{Answered, Discard, Echo, Observation, Outcome, Source};
+use crate::owner::Owner;
 use crate::report::Note;
 use crate::sampling;
 use crate::settings::Settings;
@@ -30,6 +31,26 @@ pub(crate) enum Next {
     Stop,
 }
 
+/// What became of the last new connection to an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Contact {
+    /// Nobody can tell: this program was held up, or slept.
+    Unknown,
+    /// It was answered.
+    Live,
+    /// It was not.
+    Dead(Failure),
+}
+
+impl Contact {
+    pub(crate) fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Dead(failure) => Some(failure),
+            Self::Unknown | Self::Live => None,
+        }
+    }
+}
+
 /// One instance, as it showed itself.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Instance {
@@ -41,10 +62,10 @@ pub(crate) struct Instance {
 #[derive(Debug)]
 pub(crate) struct Evidence<'a> {
     pub(crate) settings: &'a Settings,
-    /// By id. Answers that name no instance are taken for one instance's.
-    pub(crate) instances: BTreeMap<Option<String>, Instance>,
-    /// What became of the last new connection to each address; nothing is wrong where one was made.
-    pub(crate) addresses: BTreeMap<SocketAddr, Option<Failure>>,
+    pub(crate) instances: BTreeMap<Owner, Instance>,
+    pub(crate) addresses: BTreeMap<SocketAddr, Contact>,
+    /// Whom the connection leads to that is asked.
+    asked: Option<SocketAddr>,
     failure: Option<Failure>,
     /// The first version that was not the expected one; empty when an answer named none.
     pub(crate) unexpected_version: Option<String>,
@@ -68,6 +89,7 @@ impl<'a> Evidence<'a> {
             settings,
             instances: BTreeMap::new(),
             addresses: BTreeMap::new(),
+            asked: None,
             failure: None,
             unexpected_version: None,
             notes: BTreeSet::new(),
@@ -87,6 +109,16 @@ impl<'a> Evidence<'a> {
         self.failure.get_or_insert(failure);
     }
 
+    /// Notes why nothing could be asked, where that tells nothing of the service.
+    pub(crate) fn give_up(&mut self, reason: Reason) {
+        self.anonymous.get_or_insert(reason);
+    }
+
+    /// Notes which connection is asked from here on.
+    pub(crate) fn turn_to(&mut self, address: Option<SocketAddr>) {
+        self.asked = address;
+    }
+
     /// Takes in a request, and says what to do next.
     pub(crate) fn add(&mut self, observation: &Observation) -> Next {
         // Before this request, or while it was under way.
@@ -103,6 +135,7 @@ impl<'a> Evidence<'a> {
             }
         }
         self.last = Some(observation.received);
+        self.asked = observation.address;
         self.requests += 1;
         if !observation.warm {
             self.requests_on_connection = 0;
@@ -118,14 +151,18 @@ impl<'a> Evidence<'a> {
             };
             latencies.push(observation.latency());
             if let Some(address) = observation.address {
-                self.addresses.insert(address, None);
+                self.addresses.insert(address, Contact::Live);
             }
         }
         match observation.outcome() {
             Outcome::Sampled(answered, sample) => {
                 self.sampled(answered, &sample, observation.stalled());
             }
-            Outcome::Discarded(answered, discard) => self.discarded(answered, discard),
+            Outcome::Discarded(Some(answered), discard) => {
+                self.discarded += 1;
+                self.seen(answered).clock.discard(discard.reason());
+            }
+            Outcome::Discarded(None, discard) => self.untold(observation.address, discard),
             Outcome::Failed(failure) => self.failed(observation.address, failure),
             Outcome::ConnectionLost => {}
         }
@@ -142,13 +179,13 @@ impl<'a> Evidence<'a> {
         self.seen(answered).clock.add(sample, stalled);
     }
 
-    fn discarded(&mut self, answered: Option<&Answered>, discard: Discard) {
+    /// A request that tells nothing, neither of a clock nor of the way to it.
+    fn untold(&mut self, address: Option<SocketAddr>, discard: Discard) {
         self.discarded += 1;
-        match answered {
-            Some(answered) => self.seen(answered).clock.discard(discard.reason()),
-            None => {
-                self.anonymous.get_or_insert(discard.reason());
-            }
+        self.anonymous.get_or_insert(discard.reason());
+        if let Some(address) = address {
+            // Remembered all the same: where the others are dead, it may be the one that is not.
+            self.addresses.entry(address).or_insert(Contact::Unknown);
         }
     }
 
@@ -156,7 +193,8 @@ impl<'a> Evidence<'a> {
     fn failed(&mut self, address: Option<SocketAddr>, failure: &Failure) {
         match address {
             Some(address) if failure.is_about_the_address() => {
-                self.addresses.insert(address, Some(failure.clone()));
+                self.addresses
+                    .insert(address, Contact::Dead(failure.clone()));
             }
             Some(_) | None => self.fail(failure.clone()),
         }
@@ -165,9 +203,9 @@ impl<'a> Evidence<'a> {
     /// Why the service is down, if it is.
     pub(crate) fn failure(&self) -> Option<&Failure> {
         let no_address_left = || {
-            let mut failures = self.addresses.values();
-            let first = failures.next()?.as_ref();
-            first.filter(|_| failures.all(Option::is_some))
+            let mut failures = self.addresses.values().map(Contact::failure);
+            let first = failures.next()?;
+            first.filter(|_| failures.all(|failure| failure.is_some()))
         };
         self.failure.as_ref().or_else(no_address_left)
     }
@@ -181,7 +219,7 @@ impl<'a> Evidence<'a> {
             && self
                 .addresses
                 .iter()
-                .any(|(address, failure)| is_public(address) && failure.as_ref().is_some_and(dead))
+                .any(|(address, contact)| is_public(address) && contact.failure().is_some_and(dead))
         {
             warnings.insert(Warning::AddressDead);
         }
@@ -210,23 +248,23 @@ impl<'a> Evidence<'a> {
             self.unexpected_version
                 .get_or_insert(answered.version.clone().unwrap_or_default());
         }
-        let instance = self.instances.entry(answered.instance.clone()).or_default();
+        let owner = Owner::of(answered.instance.as_ref(), self.asked);
+        let instance = self.instances.entry(owner).or_default();
         instance.version.clone_from(&answered.version);
         instance
     }
 
     pub(crate) fn next(&self) -> Next {
         let verdict = self.verdict();
-        let live = self.addresses.values().filter(|it| it.is_none()).count();
+        let contacts = self.addresses.values();
+        let live = contacts.filter(|it| **it == Contact::Live).count();
         let decided = match verdict {
             Verdict::Down | Verdict::Skewed => true,
             // Each address was asked once, and one of them once more.
             Verdict::Ok => self.answers() >= ANSWERS_TO_BE_OK.max(live + 1),
             Verdict::Indeterminate { reason } => reason == Reason::UnexpectedVersion,
         };
-        // What it takes to ask the other addresses comes on top.
-        let others = u32::try_from(self.addresses.len().saturating_sub(1)).unwrap_or(u32::MAX);
-        if decided || self.requests >= self.settings.budget().saturating_add(others) {
+        if decided || self.requests >= self.budget() {
             return Next::Stop;
         }
         let missing = Verdict::Indeterminate {
@@ -235,21 +273,51 @@ impl<'a> Evidence<'a> {
         // A load balancer may keep to one instance for a connection's life.
         let exhausted = self.requests_on_connection >= self.settings.samples.max(1)
             || (verdict == missing && self.requests_on_connection >= 2);
-        if self.connection_lost || exhausted {
+        let doubtful = self.doubtful();
+        // Here nothing is in doubt any more, but elsewhere.
+        let elsewhere = self
+            .asked
+            .is_some_and(|asked| !doubtful.is_empty() && !doubtful.contains(&asked));
+        if self.connection_lost || exhausted || elsewhere {
             Next::NewConnection
         } else {
             Next::SameConnection(self.pause())
         }
     }
 
-    /// Until the moment at which an answer tells most about the first clock that is in doubt.
+    /// Requests at most. What it takes to ask the other addresses comes on top, and what it takes to find out about each clock
+    /// that only its own address tells of.
+    fn budget(&self) -> u32 {
+        let count = |number: usize| u32::try_from(number.saturating_sub(1)).unwrap_or(u32::MAX);
+        let nameless = self.instances.keys().filter_map(Owner::address).count();
+        let clocks = count(nameless).saturating_mul(self.settings.samples.max(1));
+        self.settings
+            .budget()
+            .saturating_add(count(self.addresses.len()))
+            .saturating_add(clocks)
+    }
+
+    /// Addresses of clocks that are in doubt and have no name: more is learned of them there alone.
+    pub(crate) fn doubtful(&self) -> BTreeSet<SocketAddr> {
+        self.instances
+            .iter()
+            .filter(|(_, instance)| self.verdict_on(instance) != Verdict::Ok)
+            .filter_map(|(owner, _)| owner.address())
+            .filter(|address| self.addresses.get(address) == Some(&Contact::Live))
+            .collect()
+    }
+
+    /// Until the moment at which an answer tells most about the first clock that is in doubt, of those that may answer.
     fn pause(&self) -> Duration {
         let Some(last) = self.last else {
             return Duration::ZERO;
         };
         let max_skew = nanoseconds(self.settings.max_skew);
+        let may_answer = |owner: &Owner| owner.name().is_some() || owner.address() == self.asked;
         self.instances
-            .values()
+            .iter()
+            .filter(|(owner, _)| may_answer(owner))
+            .map(|(_, instance)| instance)
             .filter(|instance| self.verdict_on(instance) != Verdict::Ok)
             .filter_map(|instance| instance.clock.known_at(last))
             .find_map(|known| sampling::wait(known, last.wall, max_skew))
@@ -307,7 +375,19 @@ impl<'a> Evidence<'a> {
         self.settings
             .expect_instances
             .and_then(|expected| usize::try_from(expected).ok())
-            .is_some_and(|expected| self.instances.len() < expected)
+            .is_some_and(|expected| self.distinct_instances() < expected)
+    }
+
+    /// How many there are for certain: those without a name may be one at several addresses.
+    pub(crate) fn distinct_instances(&self) -> usize {
+        let names: BTreeSet<_> = self.instances.keys().map(Owner::name).collect();
+        names.len()
+    }
+
+    /// Whether it takes the address to tell one clock without a name from another.
+    pub(crate) fn has_several_nameless(&self) -> bool {
+        let nameless = self.instances.keys().filter(|owner| owner.name().is_none());
+        nameless.count() > 1
     }
 
     fn verdict_on_clocks(&self) -> Verdict {

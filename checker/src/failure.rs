@@ -24,6 +24,15 @@ pub enum Failure {
         /// What the resolver said.
         detail: String,
     },
+    /// Nothing from whoever knows the addresses.
+    #[error("no answer from the resolver about `{host}` within {}", setting(*after))]
+    ResolveTimeout {
+        /// The name.
+        host: String,
+        /// The timeout.
+        #[serde(with = "as_milliseconds", rename = "after_ms")]
+        after: Duration,
+    },
     /// Nothing listens there.
     #[error("connection refused by {peer}")]
     Refused {
@@ -107,7 +116,15 @@ pub enum Failure {
 impl Failure {
     /// Whether more patience might have helped, so that a checker that was itself held up proves nothing by it.
     pub(crate) fn is_timeout(&self) -> bool {
-        matches!(self, Self::TimedOut { .. } | Self::ConnectTimeout { .. })
+        matches!(
+            self,
+            Self::TimedOut { .. } | Self::ConnectTimeout { .. } | Self::ResolveTimeout { .. }
+        )
+    }
+
+    /// Whether a checker that was held up may be to blame: others are as patient as it is, and end what goes on for too long.
+    pub(crate) fn may_be_ours(&self) -> bool {
+        self.is_timeout() || matches!(self, Self::Connect { .. } | Self::Broken { .. })
     }
 
     /// Whether it is about the way to one address: others of the same name may be fine.
@@ -121,6 +138,7 @@ impl Failure {
             | Self::TimedOut { .. }
             | Self::Broken { .. } => true,
             Self::Resolve { .. }
+            | Self::ResolveTimeout { .. }
             | Self::Status { .. }
             | Self::Redirect { .. }
             | Self::TooLarge

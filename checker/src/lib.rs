@@ -29,6 +29,7 @@ mod field;
 mod instance;
 mod interval;
 mod observation;
+mod owner;
 pub mod program;
 mod record;
 mod reference;

@@ -85,7 +85,7 @@ pub enum Discard {
     OtherNonce,
     /// It came from within a leap second.
     LeapSecond,
-    /// It did not come in time, but this program was held up meanwhile.
+    /// It did not come in time, or broke off, but this program was held up meanwhile.
     Overloaded,
 }
 
@@ -134,9 +134,6 @@ impl Observation {
     pub(crate) fn outcome(&self) -> Outcome<'_> {
         let answered = match &self.result {
             Ok(answered) => answered,
-            Err(failure) if failure.is_timeout() && self.stalled() => {
-                return Outcome::Discarded(None, Discard::Overloaded);
-            }
             // Connections do not outlive a long sleep, and nobody else is to blame for that.
             Err(failure) if failure.is_about_the_address() && self.slept() => {
                 return Outcome::Discarded(None, Discard::Suspended);
@@ -145,6 +142,9 @@ impl Observation {
                 ..
             }))) => return Outcome::Discarded(None, Discard::LeapSecond),
             Err(Failure::Broken { .. }) if self.warm => return Outcome::ConnectionLost,
+            Err(failure) if failure.may_be_ours() && self.stalled() => {
+                return Outcome::Discarded(None, Discard::Overloaded);
+            }
             Err(failure) => return Outcome::Failed(failure),
         };
         let sample = Sample {

@@ -1,15 +1,20 @@
 //! All that a check saw, for judging it: at once, or again later with other limits.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Reading;
+use crate::clock::{Interruption, Reading};
 use crate::evidence::Evidence;
 use crate::failure::Failure;
 use crate::observation::Observation;
 use crate::reference::Testimony;
 use crate::report::Report;
 use crate::settings::Settings;
+use crate::stall::STALL;
 use crate::target::Target;
+use crate::units::as_milliseconds;
+use crate::verdict::Reason;
 
 /// What one check saw.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +27,9 @@ pub struct Record {
     pub started: Reading,
     /// When it ended.
     pub finished: Reading,
+    /// For how long this program was held up while the name was resolved.
+    #[serde(default, rename = "stall_ms", with = "as_milliseconds")]
+    pub stall: Duration,
     /// Why nothing could be asked.
     pub failure: Option<Failure>,
     /// What a time server said meanwhile.
@@ -38,9 +46,20 @@ impl Record {
             connect_to: target.connect_to().map(ToString::to_string),
             started,
             finished: started,
+            stall: Duration::ZERO,
             failure: None,
             reference: None,
             observations: Vec::new(),
+        }
+    }
+
+    /// Why this program may have waited in vain without anybody else's fault.
+    fn excuse(&self) -> Option<Reason> {
+        let slept = self.started.interruption(self.finished) == Some(Interruption::Suspended);
+        if slept {
+            Some(Reason::Suspended)
+        } else {
+            (self.stall > STALL).then_some(Reason::CheckerOverloaded)
         }
     }
 
@@ -52,7 +71,10 @@ impl Record {
             let _ = evidence.add(observation);
         }
         if let Some(failure) = &self.failure {
-            evidence.fail(failure.clone());
+            match self.excuse().filter(|_| failure.is_timeout()) {
+                Some(reason) => evidence.give_up(reason),
+                None => evidence.fail(failure.clone()),
+            }
         }
         Report::new(self, settings, &evidence)
     }

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use serde::Serialize;
 
 use crate::cause::cause;
-use crate::evidence::{Evidence, Instance};
+use crate::evidence::{Contact, Evidence, Instance};
+use crate::owner::Owner;
 use crate::record::Record;
 use crate::reference::ReferenceReport;
 use crate::settings::Settings;
@@ -38,7 +39,7 @@ pub struct Report {
     pub discarded: u32,
     /// Every instance that answered, by name.
     pub instances: Vec<InstanceReport>,
-    /// Every address that was asked.
+    /// Every address that was asked, and is known to answer or not.
     pub addresses: Vec<AddressReport>,
     /// How far the instances' clocks are apart from each other, the two that are furthest; `None` for fewer than two.
     pub instances_apart_ms: Option<Apart>,
@@ -74,6 +75,9 @@ pub struct Apart {
 pub struct InstanceReport {
     /// Its name; `None` for answers that name none.
     pub instance: Option<String>,
+    /// Where it is, if it has no name and others have none either.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<SocketAddr>,
     /// The version it named last.
     pub version: Option<String>,
     /// On its clock alone: OK, skewed, or indeterminate.
@@ -99,7 +103,7 @@ pub enum Note {
     NonceNotEchoed,
     /// The time is from the `Date` header, for the body has none.
     DateHeader,
-    /// The service does not name its instances: several behind one address are taken for one.
+    /// The service does not name its instances: several behind one address are taken for one, those at others for others.
     InstanceNotNamed,
 }
 
@@ -143,14 +147,15 @@ impl Report {
             instances: evidence
                 .instances
                 .iter()
-                .map(|(name, instance)| InstanceReport::new(name.as_ref(), instance, evidence))
+                .map(|(owner, instance)| InstanceReport::new(owner, instance, evidence))
                 .collect(),
             addresses: evidence
                 .addresses
                 .iter()
-                .map(|(address, failure)| AddressReport {
+                .filter(|(_, contact)| **contact != Contact::Unknown)
+                .map(|(address, contact)| AddressReport {
                     address: *address,
-                    failure: failure.as_ref().map(ToString::to_string),
+                    failure: contact.failure().map(ToString::to_string),
                 })
                 .collect(),
             instances_apart_ms: evidence.spread().map(|spread| Apart {
@@ -176,11 +181,18 @@ impl Report {
 }
 
 impl InstanceReport {
-    fn new(name: Option<&String>, instance: &Instance, evidence: &Evidence) -> Self {
+    /// What tells it from the others: its name, or else where it is; `None` if there are no others without a name.
+    pub(crate) fn label(&self) -> Option<String> {
+        let address = || self.address.map(|address| address.to_string());
+        self.instance.clone().or_else(address)
+    }
+
+    fn new(owner: &Owner, instance: &Instance, evidence: &Evidence) -> Self {
         let interval = evidence.interval_of(instance);
         let possible = interval.filter(|interval| !interval.is_empty());
         Self {
-            instance: name.cloned(),
+            instance: owner.name().cloned(),
+            address: owner.address().filter(|_| evidence.has_several_nameless()),
             version: instance.version.clone(),
             verdict: evidence.verdict_on(instance),
             lo_ms: interval.map(|interval| milliseconds(interval.lo)),
@@ -211,6 +223,7 @@ pub(crate) mod samples {
     pub(crate) fn instance(name: &str, offset_ms: f64) -> InstanceReport {
         InstanceReport {
             instance: Some(name.to_owned()),
+            address: None,
             version: Some("0.1.0".to_owned()),
             verdict: Verdict::Ok,
             lo_ms: Some(offset_ms - 0.9),

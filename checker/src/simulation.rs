@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat};
@@ -12,6 +13,7 @@ use rand::{Rng as _, SeedableRng as _};
 use crate::clock::Reading;
 use crate::evidence::{Evidence, Next};
 use crate::exchange::{Exchange, Received};
+use crate::owner::Owner;
 use crate::settings::Settings;
 use crate::units::{MILLISECOND, Nanoseconds, SECOND, nanoseconds};
 use crate::verdict::Verdict;
@@ -158,6 +160,18 @@ impl Score {
 /// Whether all that answered were right, and whether they were called so; `None`: undecided.
 type Judged = (bool, Option<bool>);
 
+/// Of an instance without a name. The port is its number.
+fn address(instance: usize) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 1], u16::try_from(instance).unwrap()))
+}
+
+fn number(owner: &Owner) -> usize {
+    match owner {
+        Owner::Named(name) => name.parse().unwrap(),
+        Owner::Nameless(address) => address.unwrap().port().into(),
+    }
+}
+
 /// One check: as it is judged by bounds, and by the midpoint of the first answer, which has a truth of its own.
 fn trial(random: &mut StdRng, digits: u32) -> (Judged, Option<Judged>) {
     let settings = Settings {
@@ -169,12 +183,28 @@ fn trial(random: &mut StdRng, digits: u32) -> (Judged, Option<Judged>) {
         .map(|_| Remote::random(random, limit))
         .collect();
     // Whole lines are slow or fast, and each way differs from the other.
+    // Either a load balancer leads to any of them, and they tell who they are; or each has an address and no name.
+    let nameless = random.random_range(0..3) == 0;
     let mut evidence = Evidence::new(&settings);
     let mut local = Local::default();
     let mut warm = false;
     let mut midpoint = None;
+    // Each address is asked once at the beginning.
+    let mut unasked = if nameless { instances.len() } else { 0 };
+    let mut connected = 0;
     loop {
-        let instance = random.random_range(0..instances.len());
+        let instance = if unasked > 0 {
+            unasked - 1
+        } else if nameless {
+            connected
+        } else {
+            random.random_range(0..instances.len())
+        };
+        let named = if nameless {
+            String::new()
+        } else {
+            format!(r#","instance":"{instance}""#)
+        };
         let remote = instances[instance];
         let sent = local.read();
         local.pass(delay(random), random);
@@ -199,13 +229,12 @@ fn trial(random: &mut StdRng, digits: u32) -> (Judged, Option<Judged>) {
             received,
             stall: Duration::ZERO,
             warm,
-            address: None,
+            address: nameless.then(|| address(instance)),
             nonce: "n".to_owned(),
             result: Ok(Received {
                 aged,
                 date: None,
-                body: format!(r#"{{"now":"{shown}","instance":"{instance}","nonce":"{nonce}"}}"#)
-                    .into_bytes(),
+                body: format!(r#"{{"now":"{shown}"{named},"nonce":"{nonce}"}}"#).into_bytes(),
             }),
         };
         let observation = exchange.observe(&settings);
@@ -215,21 +244,39 @@ fn trial(random: &mut StdRng, digits: u32) -> (Judged, Option<Judged>) {
             midpoint = Some((truth, Some(offset.abs() <= limit)));
         }
         let next = evidence.add(&observation);
-        for (name, known) in &evidence.instances {
+        for (owner, known) in &evidence.instances {
             let Some(bounds) = evidence.interval_of(known) else {
                 continue;
             };
-            let number: usize = name.as_ref().unwrap().parse().unwrap();
-            let offset = instances[number].offset_at(local.time) - local.set;
+            let offset = instances[number(owner)].offset_at(local.time) - local.set;
             assert!(
                 bounds.lo <= offset && offset <= bounds.hi,
-                "{offset} is not in {bounds:?} of {name:?}"
+                "{offset} is not in {bounds:?} of {owner:?}"
             );
         }
+        if unasked > 1 {
+            unasked -= 1;
+            continue;
+        }
+        let next = if unasked == 1 {
+            unasked = 0;
+            connected = random.random_range(0..instances.len());
+            evidence.turn_to(Some(address(connected)));
+            evidence.next()
+        } else {
+            next
+        };
         warm = true;
         match next {
             Next::SameConnection(pause) => local.time += nanoseconds(pause),
-            Next::NewConnection => warm = false,
+            Next::NewConnection => {
+                warm = false;
+                let doubtful: Vec<_> = evidence.doubtful().into_iter().collect();
+                connected = match doubtful.len() {
+                    0 => random.random_range(0..instances.len()),
+                    several => usize::from(doubtful[random.random_range(0..several)].port()),
+                };
+            }
             Next::Stop => break,
         }
         // Between two requests the clock may be set, too.
@@ -237,10 +284,10 @@ fn trial(random: &mut StdRng, digits: u32) -> (Judged, Option<Judged>) {
             local.pass(delay(random), random);
         }
     }
-    let all_right = evidence.instances.keys().all(|name| {
-        let number: usize = name.as_ref().unwrap().parse().unwrap();
-        (instances[number].offset_at(local.time) - local.set).abs() <= limit
-    });
+    let all_right = evidence
+        .instances
+        .keys()
+        .all(|owner| (instances[number(owner)].offset_at(local.time) - local.set).abs() <= limit);
     let said = match evidence.verdict() {
         Verdict::Ok => Some(true),
         Verdict::Skewed => Some(false),

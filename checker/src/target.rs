@@ -118,7 +118,10 @@ impl Target {
         };
         let mut addresses = tokio::time::timeout(settings.timeout, resolve(&host, port))
             .await
-            .map_err(|_| unresolved("no answer from the resolver in time"))??;
+            .map_err(|_| Failure::ResolveTimeout {
+                host: host.to_string(),
+                after: settings.timeout,
+            })??;
         addresses.retain(|address| settings.family.has(address.ip()));
         let mut seen = BTreeSet::new();
         addresses.retain(|address| seen.insert(*address));

@@ -28,7 +28,7 @@ pub(crate) mod as_i64 {
     }
 }
 
-/// For serde: a duration as whole milliseconds.
+/// For serde: a duration as whole milliseconds, rounded up. What is longer than a limit of whole milliseconds stays so.
 pub(crate) mod as_milliseconds {
     use std::time::Duration;
 
@@ -38,7 +38,8 @@ pub(crate) mod as_milliseconds {
         value: &Duration,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u64(u64::try_from(value.as_millis()).unwrap_or(u64::MAX))
+        let milliseconds = value.as_nanos().div_ceil(1_000_000);
+        serializer.serialize_u64(u64::try_from(milliseconds).unwrap_or(u64::MAX))
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(

@@ -49,6 +49,41 @@ fn the_second_instance_is_judged_by_its_own_answers() {
     }
 }
 
+/// An answer at `at` ms from an address, of a clock of whole seconds without a name that is `offset` ms ahead.
+fn nameless(at: i64, address: SocketAddr, offset: i64) -> Observation {
+    let now = chrono::DateTime::from_timestamp_millis(1_795_305_600_000 + at + 1 + offset)
+        .unwrap()
+        .format("%Y-%m-%dT%H:%M:%SZ");
+    let mut answer = answered(at.into(), &now.to_string());
+    answer.address = Some(address);
+    answer
+}
+
+#[test]
+fn clocks_without_a_name_at_two_addresses_are_two() {
+    let address = |last| SocketAddr::from(([192, 0, 2, last], 80));
+    let settings = Settings::default();
+    // Asked in the same moment, the two agree on an offset that is allowed, and that neither of them has.
+    let mut evidence = Evidence::new(&settings);
+    let _ = evidence.add(&cold(nameless(301, address(2), 1_300)));
+    // This one is known to be right, so that it is the other one that has to be asked.
+    assert_eq!(
+        evidence.add(&cold(nameless(300, address(1), 0))),
+        Next::NewConnection
+    );
+    assert_eq!(
+        (evidence.instances.len(), evidence.distinct_instances()),
+        (2, 1)
+    );
+    assert_eq!(evidence.doubtful(), [address(2)].into());
+    evidence.turn_to(Some(address(2)));
+    let Next::SameConnection(pause) = evidence.next() else {
+        panic!("{:?}", evidence.next());
+    };
+    // It is off by more than a second, and by less than two: seen where its seconds change.
+    assert!(pause > Duration::ZERO);
+}
+
 #[test]
 fn every_answer_has_to_come_from_the_expected_version() {
     let settings = expecting(Some("2"), None);
@@ -99,7 +134,7 @@ fn a_local_step_between_requests_forgets_what_was_measured() {
         reading.wall -= 20 * crate::units::MILLISECOND;
     }
     assert_eq!(evidence.add(&after_step), Next::Stop);
-    let instance = &evidence.instances[&Some("a".to_owned())];
+    let instance = &evidence.instances[&Owner::Named("a".to_owned())];
     assert_eq!(instance.clock.samples(), 1);
     assert_eq!(evidence.verdict(), Verdict::Ok);
 }
@@ -135,6 +170,49 @@ fn after_a_timeout_of_its_own_making_the_checker_asks_again() {
             reason: Reason::CheckerOverloaded
         }
     );
+}
+
+#[test]
+fn an_address_that_nothing_is_known_of_is_not_a_dead_one() {
+    let settings = Settings::default();
+    let address = |last| SocketAddr::from(([192, 0, 2, last], 80));
+    let at = |last, result| Observation {
+        address: Some(address(last)),
+        result,
+        ..cold(answer(3, "a", "1", 0))
+    };
+    let refused = at(
+        2,
+        Err(Failure::Refused {
+            peer: "it".to_owned(),
+        }),
+    );
+    let late = Observation {
+        stall: Duration::from_secs(3),
+        ..at(
+            1,
+            Err(Failure::TimedOut {
+                after: settings.timeout,
+            }),
+        )
+    };
+    let leap = at(
+        1,
+        Err(Failure::NoTimestamp(
+            crate::answer::Answer::parse(b"2016-12-31T23:59:60Z", &settings.field).unwrap_err(),
+        )),
+    );
+    for (untold, reason) in [
+        (late, Reason::CheckerOverloaded),
+        (leap, Reason::LeapWindow),
+    ] {
+        for order in [[&untold, &refused], [&refused, &untold]] {
+            let mut evidence = Evidence::new(&settings);
+            let _ = evidence.add(order[0]);
+            assert_ne!(evidence.add(order[1]), Next::Stop);
+            assert_eq!(evidence.verdict(), Verdict::Indeterminate { reason });
+        }
+    }
 }
 
 #[test]

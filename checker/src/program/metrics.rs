@@ -220,8 +220,8 @@ fn clocks(out: &mut Writer) -> fmt::Result {
                 let Some(value) = value(one) else {
                     return Ok(());
                 };
-                let instance = one.instance.as_deref().unwrap_or_default();
-                let labels = labels(row, [("instance_id", instance)]);
+                let instance = one.label().unwrap_or_default();
+                let labels = labels(row, [("instance_id", instance.as_str())]);
                 metric.encode_family(&labels)?.encode_gauge(&seconds(value))
             })
         })?;

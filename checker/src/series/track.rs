@@ -118,10 +118,10 @@ impl Track {
                 lo: nanoseconds_of(lo) - 1_000,
                 hi: nanoseconds_of(hi) + 1_000,
             };
-            let (seen, drift) = self.drifts.entry(instance.instance.clone()).or_default();
+            let (seen, drift) = self.drifts.entry(instance.label()).or_default();
             *seen = self.checks;
             drift.add(at, bounds);
-            trends.extend(drift.trend(instance.instance.clone(), max_skew));
+            trends.extend(drift.trend(instance.label(), max_skew));
         }
         let checks = self.checks;
         self.drifts

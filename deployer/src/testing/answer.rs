@@ -164,6 +164,7 @@ fn report(verdict: Verdict, cause: Option<&str>, instances: Vec<InstanceReport>)
 pub(crate) fn answers(version: &str) -> Report {
     let instance = |name: &str| InstanceReport {
         instance: Some(name.to_owned()),
+        address: None,
         version: Some(version.to_owned()),
         verdict: Verdict::Ok,
         lo_ms: Some(-1.0),

@@ -137,7 +137,7 @@ impl Charts {
                     lo: lo.min(hi),
                     hi: hi.max(lo),
                 };
-                chart.offset(instance.instance.clone(), at, range);
+                chart.offset(instance.label(), at, range);
             }
         }
         chart.version(at, report);
