@@ -32,7 +32,8 @@ build:
 
 test: bootstrap-tests check e2e images chaos-short ## Everything that is tested: style, documentation, unit and HTTP tests, template, end to end
 
-check: format clippy docs unit shipped lint-template lint-workflows ## All of `make test` but what runs in containers
+check: format ## All of `make test` but what runs in containers
+	@scripts/lint-beside $(MAKE) --no-print-directory clippy docs unit shipped
 
 format:
 	cargo fmt --all --check
