@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::field::Field;
 use crate::timestamp::{Timestamp, TimestampError};
@@ -56,32 +57,62 @@ impl Answer {
         if !text.starts_with(['{', '[', '"']) {
             return Ok(Self::anonymous(Timestamp::parse(text)?));
         }
-        let body: Value = serde_json::from_str(text).map_err(|_| AnswerError::InvalidJson)?;
-        let time = if body.is_string() {
-            Some(&body)
+        let whole: &RawValue = serde_json::from_str(text).map_err(|_| AnswerError::InvalidJson)?;
+        let time = if text.starts_with('"') {
+            Some(whole)
         } else {
-            field.of(&body)
+            field.of(whole)
         };
-        let now = match time {
-            Some(Value::String(text)) => Timestamp::parse(text.trim())?,
-            // As text: a number of seconds with a fraction tells its resolution.
-            Some(Value::Number(number)) => Timestamp::parse(&number.to_string())?,
-            Some(Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) | None => {
-                return Err(AnswerError::NoField(field.clone()));
+        let no_field = || AnswerError::NoField(field.clone());
+        let time = time.ok_or_else(no_field)?.get();
+        let now = match time.as_bytes().first() {
+            Some(b'"') => {
+                let time: String =
+                    serde_json::from_str(time).map_err(|_| AnswerError::InvalidJson)?;
+                Timestamp::parse(time.trim())?
             }
+            // As it is written: how many digits a number of seconds has behind the point tells its resolution.
+            Some(b'0'..=b'9' | b'-') => Timestamp::parse(time)?,
+            Some(_) | None => return Err(no_field()),
         };
-        let text = |name: &str| body.get(name).and_then(Value::as_str);
-        let name = |name: &str| {
-            text(name)
-                .map(|text| printable(text, LONGEST_NAME))
+        Ok(Self::named(whole, now))
+    }
+
+    /// Of a body that has no time: what it says beside that, if it is JSON.
+    pub fn without_time(body: &[u8], now: Timestamp) -> Self {
+        match serde_json::from_slice(body) {
+            Ok(whole) => Self::named(whole, now),
+            Err(_) => Self::anonymous(now),
+        }
+    }
+
+    /// With the names that are in the body.
+    fn named(body: &RawValue, now: Timestamp) -> Self {
+        #[derive(Deserialize)]
+        struct Names {
+            instance: Option<Value>,
+            version: Option<Value>,
+            nonce: Option<Value>,
+        }
+        let Ok(names) = serde_json::from_str::<Names>(body.get()) else {
+            // A list, or a text.
+            return Self::anonymous(now);
+        };
+        let text = |value: Option<Value>| match value {
+            Some(Value::String(text)) => Some(text),
+            Some(_) | None => None,
+        };
+        let name = |value| {
+            text(value)
+                .map(|text| printable(&text, LONGEST_NAME))
                 .filter(|name| !name.is_empty())
         };
-        Ok(Self {
+        Self {
             now,
-            instance: name("instance"),
-            version: name("version"),
-            nonce: text("nonce").map(str::to_owned),
-        })
+            instance: name(names.instance),
+            version: name(names.version),
+            nonce: text(names.nonce),
+        }
     }
 
     /// A time, and nobody who says that it is his.
@@ -112,6 +143,43 @@ pub(crate) fn printable(text: &str, longest: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_is_as_good_as_it_is_written() {
+        let parse = |text: &str| Answer::parse(text.as_bytes(), &Field::default());
+        for (number, resolution) in [
+            ("1795310000", 1_000_000_000),
+            ("1795310000.0", 1_000_000_000),
+            ("1795310000.250", 1_000_000),
+            ("1795310000.123456789012", 1),
+        ] {
+            let answer = parse(&format!(r#"{{"now": {number} }}"#)).unwrap();
+            assert_eq!(answer.now.resolution, resolution, "{number}");
+        }
+        // Six digits of ten: good to an hour, and nothing says so.
+        for number in ["1.79531e9", "1.79531E+09", "17953100000e-1", "-1795310000"] {
+            assert!(
+                parse(&format!(r#"{{"now":{number}}}"#)).is_err(),
+                "{number}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_body_without_a_time_may_still_say_whose_it_is() {
+        let now = Timestamp::parse("2026-11-22T00:00:00Z").unwrap();
+        let body =
+            br#"{"status":"ok","version":"1.2","instance":"i-1","nonce":"other","now":null}"#;
+        let answer = Answer::without_time(body, now);
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            (answer.version, answer.instance, answer.nonce),
+            (text("1.2"), text("i-1"), text("other"))
+        );
+        for body in [&b"<html>"[..], b"[1]", b"", b"7"] {
+            assert_eq!(Answer::without_time(body, now), Answer::anonymous(now));
+        }
+    }
 
     #[test]
     fn json_and_text_are_read() {

@@ -1,8 +1,8 @@
 //! The only module that speaks HTTP: one connection to one target, asked again and again.
 
 use std::net::SocketAddr;
-use std::sync::{Once, OnceLock};
-use std::time::Duration;
+use std::sync::{Mutex, Once, PoisonError};
+use std::time::{Duration, Instant};
 
 use reqwest::header::{ACCEPT, AGE, CACHE_CONTROL, DATE, HOST, HeaderValue, LOCATION};
 use reqwest::redirect::Policy;
@@ -156,19 +156,31 @@ pub(crate) fn client_builder(scheme: &str) -> Result<ClientBuilder, Failure> {
     })
 }
 
-/// The certificates that the system trusts, read once: many targets are checked by one process, and anew every time.
+/// The certificates that the system trusts. Kept for a while: many targets are checked by one process, and anew every time; but
+/// not for good, because authorities come and go within the months that it runs.
 fn tls() -> Result<rustls::ClientConfig, Failure> {
-    static CONFIGURATION: OnceLock<rustls::ClientConfig> = OnceLock::new();
-    if let Some(known) = CONFIGURATION.get() {
-        return Ok(known.clone());
+    const KEPT: Duration = Duration::from_hours(1);
+    static KNOWN: Mutex<Option<(Instant, rustls::ClientConfig)>> = Mutex::new(None);
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((read, configuration)) = &*known
+        && read.elapsed() < KEPT
+    {
+        return Ok(configuration.clone());
     }
-    let mut configuration =
-        rustls::ClientConfig::with_platform_verifier().map_err(|error| Failure::Client {
-            detail: error.to_string(),
-        })?;
+    let mut configuration = match (rustls::ClientConfig::with_platform_verifier(), &*known) {
+        (Ok(configuration), _) => configuration,
+        // What was trusted an hour ago is better than nothing.
+        (Err(_), Some((_, configuration))) => return Ok(configuration.clone()),
+        (Err(error), None) => {
+            return Err(Failure::Client {
+                detail: error.to_string(),
+            });
+        }
+    };
     // Every new connection is to prove that a handshake works.
     configuration.resumption = rustls::client::Resumption::disabled();
-    Ok(CONFIGURATION.get_or_init(|| configuration).clone())
+    *known = Some((Instant::now(), configuration.clone()));
+    Ok(configuration)
 }
 
 /// The TLS client asks for the process's provider of cryptography. Whoever embeds this library may have chosen one already.

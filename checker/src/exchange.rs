@@ -59,7 +59,11 @@ fn read(received: &Received, nonce: &str, settings: &Settings) -> Result<Answere
     let (answer, source) = match Answer::parse(&received.body, &settings.field) {
         Ok(answer) => (answer, Source::Body),
         Err(error) => match date_header(received, settings) {
-            Some(now) => (Answer::anonymous(now), Source::DateHeader),
+            // Whoever it is may be told all the same, and whether it is an answer to this request.
+            Some(now) => (
+                Answer::without_time(&received.body, now),
+                Source::DateHeader,
+            ),
             None => return Err(error.into()),
         },
     };

@@ -1,10 +1,12 @@
 //! Where in a JSON body the timestamp is: a JSON pointer (RFC 6901).
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// Bytes: a longer one is a mistake.
 const LONGEST: usize = 256;
@@ -22,9 +24,28 @@ pub struct FieldError {
 }
 
 impl Field {
-    /// The value there.
-    pub(crate) fn of<'a>(&self, body: &'a Value) -> Option<&'a Value> {
-        body.pointer(&self.0)
+    /// The value there, as it is written.
+    pub(crate) fn of<'a>(&self, body: &'a RawValue) -> Option<&'a RawValue> {
+        let mut value = body;
+        for token in self.0.split('/').skip(1) {
+            let name = token.replace("~1", "/").replace("~0", "~");
+            value = match value.get().as_bytes().first()? {
+                b'{' => {
+                    let mut fields: HashMap<Cow<'a, str>, &'a RawValue> =
+                        serde_json::from_str(value.get()).ok()?;
+                    fields.remove(name.as_str())?
+                }
+                b'[' => {
+                    // As in RFC 6901: no zeros in front, no sign.
+                    let is_index = name == "0" || !name.starts_with(['0', '+']);
+                    let index: usize = name.parse().ok().filter(|_| is_index)?;
+                    let entries: Vec<&'a RawValue> = serde_json::from_str(value.get()).ok()?;
+                    entries.get(index).copied()?
+                }
+                _ => return None,
+            };
+        }
+        Some(value)
     }
 }
 

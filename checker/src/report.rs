@@ -118,7 +118,17 @@ pub enum Availability {
     Unknown,
 }
 
+/// A target by a name that no other one has.
+pub(crate) fn name(url: &str, connect_to: Option<&String>) -> String {
+    connect_to.map_or_else(|| url.to_owned(), |there| format!("{url} via {there}"))
+}
+
 impl Report {
+    /// What was asked, and where, for people.
+    pub(crate) fn name(&self) -> String {
+        name(&self.url, self.connect_to.as_ref())
+    }
+
     /// Whether the service answered, whatever its clock.
     pub fn availability(&self) -> Availability {
         match self.verdict {

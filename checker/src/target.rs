@@ -71,7 +71,11 @@ impl Target {
             format!("http://{url}")
         };
         let mut parsed = Url::parse(&with_scheme).map_err(|error| TargetError::InvalidUrl {
-            url: url.to_owned(),
+            // What is before an `@` may be a password.
+            url: match url.rsplit_once('@') {
+                Some((_, rest)) => format!("…@{rest}"),
+                None => url.to_owned(),
+            },
             detail: error.to_string(),
         })?;
         let https = match parsed.scheme() {

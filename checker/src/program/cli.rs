@@ -1,14 +1,23 @@
 //! The arguments. What they amount to is decided in `plan`; nothing else knows clap.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 use crate::duration;
 use crate::field::Field;
 use crate::target::ConnectTo;
+
+/// Requests on a connection.
+pub(crate) const MOST_SAMPLES: u32 = 100;
+/// Instances that have to answer.
+pub(crate) const MOST_INSTANCES: u32 = 64;
+/// Checks in a row that make a state.
+pub(crate) const MOST_IN_A_ROW: u32 = 1000;
 
 const EXIT_CODES: &str = "\
 Exit codes (of the last check, by the monitoring plugins' convention; the worst of several targets):
@@ -35,6 +44,18 @@ pub(crate) struct Cli {
     pub(crate) watch: Watch,
 }
 
+impl Cli {
+    /// Reads the arguments.
+    pub(crate) fn read(
+        arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    ) -> Result<Self, clap::Error> {
+        let matches = Self::command().try_get_matches_from(arguments)?;
+        let mut cli = Self::from_arg_matches(&matches)?;
+        cli.watch.urls_of_variable = matches.value_source("urls") == Some(ValueSource::EnvVariable);
+        Ok(cli)
+    }
+}
+
 /// What to do instead of checking.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -53,6 +74,9 @@ pub(crate) struct Watch {
     /// The same as an option, which can be repeated, or a variable
     #[arg(long = "url", value_name = "URL", env = "CHECKER_URL")]
     pub(crate) urls: Vec<String>,
+    /// These are of the variable.
+    #[arg(skip)]
+    pub(crate) urls_of_variable: bool,
     /// Targets, and settings for each of them, from a TOML file
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -78,7 +102,7 @@ pub(crate) struct How {
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub(crate) warn_skew: Option<Duration>,
     /// Requests on a connection, at most [default: 8]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_SAMPLES)))]
     pub(crate) samples: Option<u32>,
     /// Where in a JSON body the time is [default: /now]
     #[arg(long, value_name = "POINTER")]
@@ -90,7 +114,7 @@ pub(crate) struct How {
     #[arg(long, value_name = "VERSION")]
     pub(crate) expect_version: Option<String>,
     /// So many instances have to answer, and be right
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_INSTANCES)))]
     pub(crate) expect_instances: Option<u32>,
     /// Connect there instead; the URL's host stays in the Host header and in TLS
     #[arg(long, value_name = "HOST:PORT")]
@@ -126,10 +150,10 @@ pub(crate) struct When {
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub(crate) retry_interval: Option<Duration>,
     /// Good checks in a row until a state is good again [default: 1]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_IN_A_ROW)))]
     pub(crate) rise: Option<u32>,
     /// Bad checks in a row until a state is bad [default: 1]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_IN_A_ROW)))]
     pub(crate) fall: Option<u32>,
     /// Check until the service is up as expected, or this time has passed
     #[arg(long, value_name = "DURATION", conflicts_with = "interval", value_parser = duration::parse)]
@@ -178,15 +202,15 @@ pub(crate) struct Judge {
     /// A clock that is further off, in either direction, is wrong [default: as logged]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub(crate) max_skew: Option<Duration>,
-    /// A clock that is further off than this is worth a warning
+    /// A clock that is further off than this is worth a warning [default: as logged]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub(crate) warn_skew: Option<Duration>,
-    /// Good checks in a row until a state is good again
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub(crate) rise: u32,
-    /// Bad checks in a row until a state is bad
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub(crate) fall: u32,
+    /// Good checks in a row until a state is good again [default: as logged]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_IN_A_ROW)))]
+    pub(crate) rise: Option<u32>,
+    /// Bad checks in a row until a state is bad [default: as logged]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_IN_A_ROW)))]
+    pub(crate) fall: Option<u32>,
     /// What is written to stdout
     #[arg(long = "output", value_name = "FORMAT", value_enum, default_value_t = Format::Human)]
     pub(crate) format: Format,

@@ -196,6 +196,6 @@ mod tests {
         // Of each target the last hundred outages are kept: 48 more since then.
         assert!(now.0 <= before.0 + 2 * 1024, "{before:?} {now:?}");
         assert!(now.1 <= before.1, "{before:?} {now:?}");
-        assert_eq!(tracks[0].summary("a").outages, 96);
+        assert_eq!(tracks[0].summary().outages, 96);
     }
 }

@@ -2,13 +2,15 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::program::exit::{Exit, LastState};
 use crate::program::log::LogWriter;
 use crate::program::metrics::Board;
-use crate::program::output::Printer;
+use crate::program::press::Press;
 use crate::program::webhook::Webhook;
 use crate::record::Record;
+use crate::report::Report;
 use crate::series::{Finding, State, Summary};
 
 /// A finding, and what it follows from.
@@ -24,7 +26,7 @@ pub(crate) struct Found {
 
 /// All that is told to.
 pub(crate) struct Hub {
-    printer: Printer,
+    press: Press,
     log: Option<LogWriter>,
     board: Option<Arc<Board>>,
     webhook: Option<Webhook>,
@@ -35,9 +37,9 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
-    pub(crate) fn new(printer: Printer, last: Arc<LastState>, targets: usize) -> Self {
+    pub(crate) fn new(press: Press, last: Arc<LastState>, targets: usize) -> Self {
         Self {
-            printer,
+            press,
             log: None,
             board: None,
             webhook: None,
@@ -62,12 +64,13 @@ impl Hub {
         self
     }
 
-    pub(crate) fn printer(&mut self) -> &mut Printer {
-        &mut self.printer
+    /// Tells why it is not over yet.
+    pub(crate) fn waiting(&self, report: Report, patience: Duration) {
+        self.press.waiting(report, patience);
     }
 
     /// Tells of a finding.
-    pub(crate) fn tell(&mut self, found: Found) -> io::Result<()> {
+    pub(crate) fn tell(&mut self, found: Found) {
         let Found {
             target,
             record,
@@ -78,20 +81,19 @@ impl Hub {
             *state = Some(finding.state);
         }
         self.last.set(self.exit());
+        if let Some(board) = &self.board {
+            board.update(target, record.finished.wall, &finding, &summary);
+        }
         if let Some(log) = &self.log {
-            log.append(record, &finding);
+            log.append(target, record, &finding);
         }
         if let Some(webhook) = self.webhook.as_ref().filter(|_| finding.is_change()) {
             webhook.send(&finding);
         }
-        if let Some(board) = &self.board {
-            board.update(target, &finding, &summary);
-        }
-        let printed = self.printer.check(target, &finding);
+        self.press.check(target, finding);
         if let Some(known) = self.summaries.get_mut(target) {
             *known = Some(summary);
         }
-        printed
     }
 
     /// Of the target that is worst off; those that were not checked yet do not count.
@@ -104,23 +106,29 @@ impl Hub {
     }
 
     /// All that belongs to one round was told.
-    pub(crate) fn round(&mut self) -> io::Result<()> {
-        self.printer.round()
+    pub(crate) fn round(&self) {
+        self.press.round();
+    }
+
+    /// Completes when nothing can be printed any more.
+    pub(crate) async fn failed(&mut self) -> io::Error {
+        self.press.failed().await
     }
 
     /// The end of a series.
-    pub(crate) fn summarise(&mut self) -> io::Result<()> {
-        let known: Vec<_> = self.summaries.iter().flatten().collect();
-        self.printer.summaries(&known)
+    pub(crate) fn summarise(&self) {
+        let known = self.summaries.iter().flatten().cloned().collect();
+        self.press.summaries(known);
     }
 
-    /// What has not been delivered yet goes out, if it does so soon.
-    pub(crate) async fn close(self) {
+    /// What has not been delivered yet goes out, if it does so soon. Tells what could not be printed.
+    pub(crate) async fn close(self) -> io::Result<()> {
         if let Some(webhook) = self.webhook {
             webhook.close().await;
         }
         if let Some(log) = self.log {
             log.close();
         }
+        self.press.close()
     }
 }

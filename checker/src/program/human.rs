@@ -24,7 +24,7 @@ pub(crate) fn check(finding: &Finding) -> String {
         1 => parts.push("1 tick missed".to_owned()),
         several => parts.push(format!("{several} ticks missed")),
     }
-    parts.push(report.url.clone());
+    parts.push(report.name());
     parts.retain(|part| !part.is_empty());
     parts.join(SEPARATOR)
 }
@@ -107,14 +107,14 @@ fn outage(outage: &Outage) -> String {
 }
 
 /// A series of checks.
-pub(crate) fn summary(summary: &Summary, with_url: bool) -> String {
+pub(crate) fn summary(summary: &Summary, with_name: bool) -> String {
     let checks = match summary.checks {
         1 => "1 check".to_owned(),
         several => format!("{several} checks"),
     };
     let mut parts = Vec::new();
-    if with_url {
-        parts.push(summary.url.clone());
+    if with_name {
+        parts.push(summary.name());
     }
     parts.push(checks);
     if let Some(uptime) = summary.uptime_percent {
@@ -269,7 +269,7 @@ pub(crate) mod tests {
         use crate::target::Target;
 
         let mut track = Track::new(Hysteresis::default());
-        let mut lines = vec![summary(&track.summary("u"), false)];
+        let mut lines = vec![summary(&track.summary(), false)];
         let at = |seconds: i128| Reading {
             wall: seconds * 1_000_000_000,
             monotonic: seconds * 1_000_000_000,
@@ -285,7 +285,7 @@ pub(crate) mod tests {
             record.finished = at(index * 30 + 1);
             let _ = track.add(&record, report, Tick::default());
         }
-        lines.push(summary(&track.summary("u"), true));
+        lines.push(summary(&track.summary(), true));
         insta::assert_snapshot!(lines.join("\n"));
     }
 }

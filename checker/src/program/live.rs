@@ -44,7 +44,7 @@ struct Row {
     uptime: String,
     checks: u64,
     note: String,
-    url: String,
+    name: String,
 }
 
 impl Live {
@@ -131,7 +131,7 @@ impl Row {
         });
         self.checks += 1;
         self.note = report.cause.clone().unwrap_or_default();
-        self.url.clone_from(&report.url);
+        self.name = report.name();
     }
 }
 
@@ -169,9 +169,9 @@ fn view(rows: &[Row], width: usize, most: usize) -> Vec<String> {
             return String::new();
         };
         let target = if row.note.is_empty() {
-            row.url.clone()
+            row.name.clone()
         } else {
-            format!("{}  {}", row.url, row.note)
+            format!("{}  {}", row.name, row.note)
         };
         let cells = [
             state.name(),
@@ -213,7 +213,7 @@ fn single(row: &Row, sparks: usize) -> String {
     parts.push(format!("latency {}{}", past(&row.latencies), row.latency));
     parts.push(format!("up {}", row.uptime));
     parts.push(checks);
-    parts.push(row.url.clone());
+    parts.push(row.name.clone());
     parts.join("   ")
 }
 
@@ -273,7 +273,7 @@ mod tests {
         for finding in findings {
             row.take_in(finding);
         }
-        row.url = format!("http://{name}.test/now");
+        row.name = format!("http://{name}.test/now");
         row
     }
 

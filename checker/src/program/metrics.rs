@@ -23,6 +23,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::series::{Finding, State, Summary};
+use crate::units::{Nanoseconds, milliseconds};
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// Whoever asks has to say so in this time.
@@ -41,18 +42,27 @@ pub(crate) struct Board {
 /// What is known of one.
 #[derive(Debug, Clone)]
 struct Row {
+    /// When the check ended, nanoseconds since 1970 by the local clock.
+    ended: Nanoseconds,
     finding: Finding,
     summary: Summary,
 }
 
 impl Board {
-    pub(crate) fn update(&self, target: usize, finding: &Finding, summary: &Summary) {
+    pub(crate) fn update(
+        &self,
+        target: usize,
+        ended: Nanoseconds,
+        finding: &Finding,
+        summary: &Summary,
+    ) {
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         if rows.len() <= target {
             rows.resize(target + 1, None);
         }
         if let Some(row) = rows.get_mut(target) {
             *row = Some(Row {
+                ended,
                 finding: finding.clone(),
                 summary: summary.clone(),
             });
@@ -70,7 +80,8 @@ type Labels = Vec<(&'static str, String)>;
 
 /// Of a target, with others. Values come from outside, and the library writes them as they are.
 fn labels<const N: usize>(row: &Row, more: [(&'static str, &str); N]) -> Labels {
-    std::iter::once(("target", row.finding.report.url.as_str()))
+    let target = row.finding.report.name();
+    std::iter::once(("target", target.as_str()))
         .chain(more)
         .map(|(name, value)| (name, escaped(value)))
         .collect()
@@ -160,6 +171,11 @@ impl Collector for Board {
             },
         )?;
         clocks(&mut out)?;
+        out.gauge(
+            "checker_last_check_timestamp_seconds",
+            "When the last check ended, by the local clock: figures that do not change any more are no news",
+            |row| Some(seconds(milliseconds(row.ended))),
+        )?;
         out.gauge(
             "checker_latency_seconds",
             "From sending to the whole answer on a used connection, median of the last check",
@@ -381,7 +397,12 @@ mod tests {
             };
             let record = Record::new(&Target::new("a.test", None).unwrap(), reading);
             let finding = track.add(&record, known, Tick::default());
-            board.update(target, &finding, &track.summary(url));
+            board.update(
+                target,
+                1_795_305_600_123_000_000,
+                &finding,
+                &track.summary(),
+            );
         }
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Arc::new(board)));

@@ -15,6 +15,7 @@ mod nagios;
 mod output;
 mod page;
 mod plan;
+mod press;
 mod session;
 mod webhook;
 
@@ -22,16 +23,15 @@ use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Parser as _;
-
 use cli::{Cli, Command};
 use exit::{Exit, LastState};
 use hub::Hub;
 use interrupt::Interrupt;
-use log::LogWriter;
+use log::{LogWriter, Terms};
 use metrics::Board;
 use output::Printer;
-use plan::Plan;
+use plan::{Plan, Subject};
+use press::Press;
 use session::Session;
 use webhook::Webhook;
 
@@ -40,7 +40,7 @@ use crate::clock::SystemClock;
 /// Runs the program. Every way out has one of the exit codes that `--help` lists, panics included.
 pub fn main() -> ExitCode {
     exit::on_panic();
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => return output::usage(&error).into(),
     };
@@ -83,16 +83,16 @@ async fn watch(plan: Plan) -> Exit {
         Err((what, detail)) => return output::trouble(&what, &detail),
     };
     let session = Session::new(&plan, Arc::new(SystemClock::new()));
-    let mut result = tokio::select! {
+    let ran = tokio::select! {
         biased;
         () = interrupt.received() => Ok(()),
         result = session.run(&mut hub) => result,
     };
-    if plan.period.is_some() && result.is_ok() {
-        result = hub.summarise();
+    if plan.period.is_some() && ran.is_ok() {
+        hub.summarise();
     }
-    hub.close().await;
-    match result {
+    let printed = hub.close().await;
+    match ran.and(printed) {
         Ok(()) => last.get(),
         // Whoever read has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => last.get(),
@@ -107,7 +107,9 @@ async fn hub(plan: &Plan, last: Arc<LastState>) -> Result<Hub, (String, String)>
         .log
         .as_ref()
         .map(|path| {
-            LogWriter::open(path).map_err(|error| {
+            let hysteresis = plan.effective_hysteresis();
+            let terms = |subject: &Subject| Terms::new(&subject.settings, hysteresis);
+            LogWriter::open(path, plan.subjects.iter().map(terms).collect()).map_err(|error| {
                 (
                     format!("cannot write the log {}", path.display()),
                     detail(error),
@@ -129,7 +131,9 @@ async fn hub(plan: &Plan, last: Arc<LastState>) -> Result<Hub, (String, String)>
         .map_err(|failure| ("cannot use the webhook".to_owned(), failure.to_string()))?;
     let targets = plan.subjects.len();
     let printer = Printer::new(plan.format, plan.period.map(|_| targets));
-    Ok(Hub::new(printer, last, targets)
+    let press = Press::start(printer, plan.period.is_none())
+        .map_err(|error| ("cannot start".to_owned(), detail(error)))?;
+    Ok(Hub::new(press, last, targets)
         .with_log(log)
         .with_board(board)
         .with_webhook(webhook))

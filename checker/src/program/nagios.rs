@@ -12,7 +12,7 @@ use crate::series::{Finding, State};
 pub(crate) struct Result {
     state: State,
     text: String,
-    url: String,
+    name: String,
     figures: Vec<(&'static str, String)>,
 }
 
@@ -41,14 +41,14 @@ impl Result {
             state: finding.state,
             // What follows a bar is taken for figures.
             text: text.replace('|', "/").replace(human::SEPARATOR, ", "),
-            url: report.url.clone(),
+            name: report.name(),
             figures,
         }
     }
 }
 
-/// One line for all targets, with the worst one's text.
-pub(crate) fn line(results: &[Result]) -> String {
+/// One line for all results, with the worst one's text; with the target's name, where these are not all that there are.
+pub(crate) fn line(results: &[Result], are_all: bool) -> String {
     let Some(worst) = results.iter().max_by_key(|result| result.state) else {
         return "CHECKER UNKNOWN - nothing was checked".to_owned();
     };
@@ -67,10 +67,12 @@ pub(crate) fn line(results: &[Result]) -> String {
             .count();
         let _ = write!(line, "{good} of {} targets OK", results.len());
         if worst.state != State::Ok {
-            let _ = write!(line, ", {}: {}", worst.url, worst.text);
+            let _ = write!(line, ", {}: {}", worst.name, worst.text);
         }
-    } else {
+    } else if are_all {
         line.push_str(&worst.text);
+    } else {
+        let _ = write!(line, "{}: {}", worst.name, worst.text);
     }
     line.push_str(" |");
     for (number, result) in results.iter().enumerate() {
@@ -99,10 +101,11 @@ mod tests {
         bad.cause = Some("answered `a|b`".to_owned());
         let bad = Result::new(&finding(bad));
         let lines = [
-            line(std::slice::from_ref(&good)),
-            line(std::slice::from_ref(&bad)),
-            line(&[good, bad]),
-            line(&[]),
+            line(std::slice::from_ref(&good), true),
+            line(std::slice::from_ref(&bad), true),
+            line(std::slice::from_ref(&bad), false),
+            line(&[good, bad], true),
+            line(&[], true),
         ];
         insta::assert_snapshot!(lines.join("\n"));
     }

@@ -58,7 +58,8 @@ enum Form {
     Lines,
     Live(Live),
     Json,
-    Nagios(Vec<nagios::Result>),
+    /// And whether there are more targets than one.
+    Nagios(Vec<nagios::Result>, bool),
 }
 
 impl Printer {
@@ -70,7 +71,9 @@ impl Printer {
             }
             (Format::Human, _) => Form::Lines,
             (Format::Json, _) => Form::Json,
-            (Format::Nagios, _) => Form::Nagios(Vec::new()),
+            (Format::Nagios, series) => {
+                Form::Nagios(Vec::new(), series.is_some_and(|targets| targets > 1))
+            }
         };
         Self {
             form,
@@ -94,7 +97,7 @@ impl Printer {
                 late_ms: finding.tick.late_ms,
             }),
             // A plugin says one line, of all.
-            Form::Nagios(results) => {
+            Form::Nagios(results, _) => {
                 results.push(nagios::Result::new(finding));
                 Ok(())
             }
@@ -104,10 +107,10 @@ impl Printer {
     /// The last target of a round was checked.
     pub(crate) fn round(&mut self) -> io::Result<()> {
         match &mut self.form {
-            Form::Nagios(results) if !results.is_empty() => {
-                line(&nagios::line(&std::mem::take(results)))
+            Form::Nagios(results, several) if !results.is_empty() => {
+                line(&nagios::line(&std::mem::take(results), !*several))
             }
-            Form::Nagios(_) | Form::Lines | Form::Live(_) | Form::Json => Ok(()),
+            Form::Nagios(..) | Form::Lines | Form::Live(_) | Form::Json => Ok(()),
         }
     }
 
@@ -124,7 +127,7 @@ impl Printer {
                     format: JSON_FORMAT,
                     summary,
                 })?,
-                Form::Nagios(_) => aside(&human::summary(summary, several)),
+                Form::Nagios(..) => aside(&human::summary(summary, several)),
             }
         }
         Ok(())

@@ -9,7 +9,9 @@ use clap::CommandFactory as _;
 use clap::error::ErrorKind;
 use url::Url;
 
-use crate::program::cli::{Cli, Format, How, Output, Watch, When};
+use crate::program::cli::{
+    Cli, Format, How, MOST_IN_A_ROW, MOST_INSTANCES, MOST_SAMPLES, Output, Watch, When,
+};
 use crate::program::file::{self, Entry, File};
 use crate::reference::Server;
 use crate::series::Hysteresis;
@@ -63,6 +65,12 @@ impl Plan {
             .map_err(|message| Cli::command().error(ErrorKind::ValueValidation, message))
     }
 
+    /// How many checks in a row count. A single check is all there is: what it says holds.
+    pub(crate) fn effective_hysteresis(&self) -> Hysteresis {
+        self.period
+            .map_or_else(Hysteresis::default, |_| self.hysteresis)
+    }
+
     fn resolve(watch: Watch) -> Result<Self, String> {
         let file = match &watch.config {
             Some(path) => file::read(path)?,
@@ -76,6 +84,12 @@ impl Plan {
             webhook,
             log,
         } = watch.output;
+        let hysteresis = Hysteresis {
+            rise: watch.when.rise.or(file.rise).unwrap_or(1),
+            fall: watch.when.fall.or(file.fall).unwrap_or(1),
+        };
+        within("rise", Some(hysteresis.rise), MOST_IN_A_ROW)?;
+        within("fall", Some(hysteresis.fall), MOST_IN_A_ROW)?;
         if watch.when.wait_up.is_some() && subjects.len() > 1 {
             return Err("--wait-up waits for one target only".to_owned());
         }
@@ -86,10 +100,7 @@ impl Plan {
             subjects,
             period,
             wait_up: watch.when.wait_up,
-            hysteresis: Hysteresis {
-                rise: watch.when.rise.or(file.rise).unwrap_or(1).max(1),
-                fall: watch.when.fall.or(file.fall).unwrap_or(1).max(1),
-            },
+            hysteresis,
             reference: watch
                 .how
                 .reference
@@ -106,16 +117,20 @@ impl Plan {
 }
 
 fn subjects(watch: &Watch, file: &File) -> Result<Vec<Subject>, String> {
-    // An argument is stronger than the variable, which clap cannot tell from the option.
-    let urls: Vec<&String> = match &watch.url {
-        Some(url) => vec![url],
-        None => watch.urls.iter().collect(),
-    };
+    // An argument is stronger than the variable, and comes beside the option.
+    let from_variable = watch.urls_of_variable && watch.url.is_some();
+    let options = watch.urls.iter().filter(|_| !from_variable);
     let named = |url: &str| Entry {
         url: url.to_owned(),
         ..Entry::default()
     };
-    let mut entries: Vec<Entry> = urls.into_iter().map(|url| named(url)).collect();
+    let mut entries: Vec<Entry> = watch
+        .url
+        .iter()
+        .chain(options)
+        .map(|url| named(url))
+        .collect();
+    let arguments = entries.len();
     entries.extend(file.targets.iter().cloned());
     if entries.is_empty() {
         entries.push(named(DEFAULT_URL));
@@ -123,18 +138,27 @@ fn subjects(watch: &Watch, file: &File) -> Result<Vec<Subject>, String> {
     if entries.len() > MOST_TARGETS {
         return Err(format!("more than {MOST_TARGETS} targets"));
     }
-    let mut seen = BTreeSet::new();
-    entries
+    let subjects = entries
         .into_iter()
-        .map(|entry| subject(entry, &watch.how, file))
-        .filter(|subject| {
-            // Two of the same would be told apart by nobody.
-            subject.as_ref().map_or(true, |subject| {
-                let connect_to = subject.target.connect_to().map(ToString::to_string);
-                seen.insert((subject.target.url().to_string(), connect_to))
-            })
-        })
-        .collect()
+        .map(|entry| subject(entry, &watch.how, file));
+    let subjects: Vec<Subject> = subjects.collect::<Result<_, _>>()?;
+    // Two of the same would be told apart by nobody. One of the file says more than an argument.
+    let (arguments, of_file) = subjects.split_at(arguments);
+    let mut seen = BTreeSet::new();
+    if let Some(twice) = of_file.iter().find(|subject| !seen.insert(key(subject))) {
+        let url = twice.target.url();
+        return Err(format!(
+            "{url} is in the file twice: only one with the same `connect_to` can be checked"
+        ));
+    }
+    let arguments = arguments.iter().filter(|subject| seen.insert(key(subject)));
+    Ok(arguments.chain(of_file).cloned().collect())
+}
+
+/// What tells a target from others.
+fn key(subject: &Subject) -> (String, Option<String>) {
+    let connect_to = subject.target.connect_to().map(ToString::to_string);
+    (subject.target.url().to_string(), connect_to)
 }
 
 /// What a target's own entry says is strongest, then come the arguments, then what the file says for all.
@@ -193,7 +217,24 @@ fn subject(entry: Entry, how: &How, file: &File) -> Result<Subject, String> {
     {
         return Err("--warn-skew must not be larger than --max-skew".to_owned());
     }
+    // Arguments are checked where they are read; these may be of the file.
+    within("samples", Some(settings.samples), MOST_SAMPLES)?;
+    within(
+        "expect_instances",
+        settings.expect_instances,
+        MOST_INSTANCES,
+    )?;
     Ok(Subject { target, settings })
+}
+
+/// Every request costs time and memory: more of them are a mistake.
+fn within(name: &str, value: Option<u32>, most: u32) -> Result<(), String> {
+    match value {
+        Some(value) if !(1..=most).contains(&value) => {
+            Err(format!("{name} must be from 1 to {most}"))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 fn period(when: &When, file: &File) -> Result<Option<Period>, String> {
@@ -243,17 +284,13 @@ fn web_address(text: &str) -> Result<Url, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
-
     use super::*;
 
     fn plan(arguments: &[&str]) -> Result<Plan, clap::Error> {
-        Cli::try_parse_from([&["checker"], arguments].concat()).and_then(|cli| Plan::new(cli.watch))
+        Cli::read([&["checker"], arguments].concat()).and_then(|cli| Plan::new(cli.watch))
     }
 
     fn urls(plan: &Plan) -> Vec<&str> {
-        let url = |subject: &'_ Subject| -> String { subject.target.url().to_string() };
-        let _ = url;
         plan.subjects
             .iter()
             .map(|subject| subject.target.url().as_str())
@@ -266,9 +303,9 @@ mod tests {
     }
 
     #[test]
-    fn an_argument_is_stronger_than_the_option_which_may_be_repeated() {
-        let one = plan(&["a.test", "--url", "b.test"]).unwrap();
-        assert_eq!(urls(&one), ["http://a.test/now"]);
+    fn urls_are_arguments_and_options_which_may_be_repeated() {
+        let both = plan(&["a.test", "--url", "b.test", "--url", "a.test"]).unwrap();
+        assert_eq!(urls(&both), ["http://a.test/now", "http://b.test/now"]);
         let several = plan(&["--url", "b.test", "--url", "c.test/x", "--url", "b.test"]).unwrap();
         assert_eq!(urls(&several), ["http://b.test/now", "http://c.test/x"]);
         assert_eq!(urls(&plan(&[]).unwrap()), ["http://localhost/now"]);
@@ -342,6 +379,30 @@ mod tests {
         let once = super::tests::plan(&["--config", path, "--once"]).unwrap();
         assert!(once.period.is_none());
 
+        // What the file says of a target is not lost beside an argument that names the same one.
+        let both = super::tests::plan(&[
+            "--config",
+            path,
+            "--url",
+            "https://b.test/time",
+            "--connect-to",
+            "127.0.0.1:8443",
+        ]);
+        let both = both.unwrap();
+        assert_eq!(urls(&both), ["http://a.test/now", "https://b.test/time"]);
+        assert_eq!(both.subjects[1].settings.max_skew.as_millis(), 250);
+
+        for wrong in [
+            "samples = 101",
+            "samples = 0",
+            "rise = 0",
+            "fall = 4000000000",
+            "[[target]]\nurl = \"a\"\nexpect_instances = 65",
+            "[[target]]\nurl = \"a\"\n[[target]]\nurl = \"a\"\nfield = \"/x\"",
+        ] {
+            std::fs::write(path, wrong).unwrap();
+            assert!(super::tests::plan(&["--config", path]).is_err(), "{wrong}");
+        }
         for wrong in [
             "interval = 30",
             "intervall = \"30s\"",

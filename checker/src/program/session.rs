@@ -57,7 +57,7 @@ impl Session {
             subjects: plan.subjects.clone(),
             period: plan.period,
             wait_up: plan.wait_up,
-            hysteresis: plan.hysteresis,
+            hysteresis: plan.effective_hysteresis(),
             checker: Checker {
                 clock,
                 witness: witness.map(Mutex::new).map(Arc::new),
@@ -76,24 +76,24 @@ impl Session {
                     subject,
                     Tick::default(),
                     &mut self.track(),
-                ))?;
-                hub.round()
+                ));
+                hub.round();
+                Ok(())
             }
-            (None, ..) => self.once(hub).await,
+            (None, ..) => {
+                self.once(hub).await;
+                Ok(())
+            }
             (Some(period), ..) => self.repeat(period, hub).await,
         }
     }
 
     fn track(&self) -> Track {
-        // One check is all there is: what it says holds.
-        let hysteresis = self
-            .period
-            .map_or_else(Hysteresis::default, |_| self.hysteresis);
-        Track::new(hysteresis)
+        Track::new(self.hysteresis)
     }
 
     /// Every target once, in the order given.
-    async fn once(&self, hub: &mut Hub) -> io::Result<()> {
+    async fn once(&self, hub: &mut Hub) {
         use futures_util::StreamExt as _;
 
         let checks = self
@@ -106,9 +106,9 @@ impl Session {
             });
         let mut checks = futures_util::stream::iter(checks).buffered(AT_ONCE);
         while let Some(found) = checks.next().await {
-            hub.tell(found)?;
+            hub.tell(found);
         }
-        hub.round()
+        hub.round();
     }
 
     async fn repeat(&self, period: Period, hub: &mut Hub) -> io::Result<()> {
@@ -132,11 +132,17 @@ impl Session {
             series.spawn(series_of_one.run());
         }
         drop(findings);
-        while let Some(found) = found.recv().await {
-            hub.tell(found)?;
-            hub.round()?;
+        loop {
+            let found = tokio::select! {
+                found = found.recv() => found,
+                error = hub.failed() => return Err(error),
+            };
+            let Some(found) = found else {
+                return Ok(());
+            };
+            hub.tell(found);
+            hub.round();
         }
-        Ok(())
     }
 
     /// Checks until the verdict is one that waiting does not change. The first attempt is never cut short, so that there is
@@ -152,7 +158,7 @@ impl Session {
             if !report.verdict.may_pass() {
                 return record;
             }
-            hub.printer().waiting(&report, patience);
+            hub.waiting(report, patience);
             let next = async {
                 grid.tick(Duration::ZERO).await;
                 self.checker.check(subject).await
@@ -204,7 +210,7 @@ impl Series {
 fn found(target: usize, record: Record, subject: &Subject, tick: Tick, track: &mut Track) -> Found {
     let report = record.judge(&subject.settings);
     let finding = track.add(&record, report, tick);
-    let summary = track.summary(&record.url);
+    let summary = track.summary();
     Found {
         target,
         record,

@@ -1,7 +1,9 @@
 //! One of the two questions, with patience: a change counts when it has been seen several times in a row.
 
+use serde::{Deserialize, Serialize};
+
 /// How many checks in a row it takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Hysteresis {
     /// To be good again.
     pub(crate) rise: u32,

@@ -9,6 +9,8 @@ use crate::units::{Nanoseconds, SECOND, milliseconds};
 
 /// Points that are kept of a clock. When they are too many, every second one goes: what they proved is kept.
 const KEPT: usize = 64;
+/// For so long, nanoseconds, a rate has to hold before it is said where it leads: two points always have one.
+const STEADY: Nanoseconds = 300 * SECOND;
 /// What is further ahead is no forecast.
 const HORIZON: f64 = 10.0 * 365.0 * 86_400.0;
 
@@ -99,8 +101,15 @@ impl Drift {
             instance,
             lo_ppm: rounded(rate.lo),
             hi_ppm: rounded(rate.hi),
-            crosses: crossing(rate, now, max_skew),
+            crosses: crossing(rate, now, max_skew).filter(|_| self.is_steady()),
         })
+    }
+}
+
+impl Drift {
+    fn is_steady(&self) -> bool {
+        let ends = self.points.front().zip(self.points.back());
+        ends.is_some_and(|(first, last)| last.at - first.at >= STEADY)
     }
 }
 
@@ -206,6 +215,29 @@ mod tests {
             .trend(None, SECOND)
             .unwrap();
         assert_eq!(beyond.crosses, None);
+    }
+
+    #[test]
+    fn two_points_are_no_forecast() {
+        // Set by 10 ms between two checks: a rate of 333 ppm, if it were one.
+        let mut drift = Drift::default();
+        for (at, offset) in [(0, 0), (30, 10)] {
+            let bounds = OffsetInterval {
+                lo: offset * MILLISECOND - 1_000,
+                hi: offset * MILLISECOND + 1_000,
+            };
+            drift.add(at * SECOND, bounds);
+        }
+        let trend = drift.trend(None, SECOND).unwrap();
+        assert!(trend.lo_ppm > 333.0);
+        assert_eq!(trend.crosses, None);
+        assert!(
+            measured(3.0, 0, 2_000)
+                .trend(None, SECOND)
+                .unwrap()
+                .crosses
+                .is_some()
+        );
     }
 
     #[test]

@@ -73,6 +73,8 @@ pub(crate) struct Axes {
     hysteresis: Hysteresis,
     up: Axis,
     right: Axis,
+    /// Checks in a row that said nothing of the clock.
+    undecided: u32,
     state: State,
 }
 
@@ -82,17 +84,25 @@ impl Axes {
             hysteresis,
             up: Axis::default(),
             right: Axis::default(),
+            undecided: 0,
             state: State::Unknown,
         }
+    }
+
+    pub(crate) fn set_hysteresis(&mut self, hysteresis: Hysteresis) {
+        self.hysteresis = hysteresis;
     }
 
     pub(crate) fn state(&self) -> State {
         self.state
     }
 
-    /// Whether the next check is awaited with impatience.
+    /// Whether the next check is awaited with impatience: not for long, where none of them can tell.
     pub(crate) fn is_in_doubt(&self) -> bool {
-        self.up.is_in_doubt() || self.right.is_in_doubt()
+        /// Checks in a row.
+        const IMPATIENT: u32 = 10;
+        let clock_may_tell = self.up.good() != Some(false) && self.undecided < IMPATIENT;
+        self.up.is_in_doubt() || (clock_may_tell && self.right.is_in_doubt())
     }
 
     /// Takes in a check. One that is undecided about the clock neither advances nor resets its counter.
@@ -107,6 +117,10 @@ impl Axes {
             Verdict::Skewed => self.right.add(false, self.hysteresis),
             Verdict::Down | Verdict::Indeterminate { .. } => {}
         }
+        self.undecided = match report.verdict {
+            Verdict::Ok | Verdict::Skewed => 0,
+            Verdict::Down | Verdict::Indeterminate { .. } => self.undecided.saturating_add(1),
+        };
         let single = State::of(report);
         self.state = match (self.up.good(), self.right.good(), single) {
             (Some(false), ..) => State::Down,
@@ -127,12 +141,35 @@ impl Axes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::samples::{report, undecided};
+    use crate::report::samples::{down, report, undecided};
     use crate::verdict::{Reason, Warning};
 
     fn states(hysteresis: Hysteresis, verdicts: &[Verdict]) -> Vec<State> {
         let mut axes = Axes::new(hysteresis);
         verdicts.iter().map(|it| axes.add(&report(*it))).collect()
+    }
+
+    #[test]
+    fn what_no_check_can_tell_is_not_awaited_with_impatience_for_ever() {
+        let mut axes = Axes::new(Hysteresis { rise: 1, fall: 3 });
+        let borderline = undecided(Reason::Borderline);
+        for verdict in [Verdict::Ok, Verdict::Skewed] {
+            let _ = axes.add(&report(verdict));
+        }
+        assert!(axes.is_in_doubt());
+        for check in 1..=20 {
+            let _ = axes.add(&report(borderline));
+            assert_eq!(axes.is_in_doubt(), check < 10, "{check}");
+        }
+        // Neither while it is down.
+        let mut axes = Axes::new(Hysteresis { rise: 1, fall: 2 });
+        for verdict in [Verdict::Ok, Verdict::Skewed] {
+            let _ = axes.add(&report(verdict));
+        }
+        let _ = axes.add(&down());
+        assert!(axes.is_in_doubt());
+        let _ = axes.add(&down());
+        assert!(!axes.is_in_doubt());
     }
 
     #[test]

@@ -13,6 +13,8 @@ const DIGITS: u8 = 2;
 /// Counts as checks come in.
 #[derive(Debug)]
 pub(crate) struct Tally {
+    /// URL, and where it was connected to instead.
+    target: (String, Option<String>),
     ok: u64,
     warnings: u64,
     down: u64,
@@ -38,6 +40,7 @@ struct Distribution {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Summary {
     pub(crate) url: String,
+    pub(crate) connect_to: Option<String>,
     /// All of them.
     pub(crate) checks: u64,
     pub(crate) ok: u64,
@@ -48,7 +51,7 @@ pub(crate) struct Summary {
     pub(crate) indeterminate: u64,
     /// Of the checks that found out, those to which the service answered.
     pub(crate) up_percent: Option<f64>,
-    /// Of the time from the first check to the end of the last.
+    /// Of the time from the first check to the end of the last; the one is rounded down, the other up.
     pub(crate) uptime_percent: Option<Bounds>,
     /// Of all outages together, milliseconds.
     #[serde(flatten)]
@@ -87,6 +90,13 @@ pub(crate) struct Latency {
 pub(crate) struct Range {
     pub(crate) min: f64,
     pub(crate) max: f64,
+}
+
+impl Summary {
+    /// The target's, for people.
+    pub(crate) fn name(&self) -> String {
+        crate::report::name(&self.url, self.connect_to.as_ref())
+    }
 }
 
 impl Distribution {
@@ -128,6 +138,7 @@ impl Distribution {
 impl Tally {
     pub(crate) fn new() -> Self {
         Self {
+            target: (String::new(), None),
             ok: 0,
             warnings: 0,
             down: 0,
@@ -148,6 +159,8 @@ impl Tally {
     }
 
     pub(crate) fn add(&mut self, report: &Report) {
+        self.target.0.clone_from(&report.url);
+        self.target.1.clone_from(&report.connect_to);
         match report.verdict {
             Verdict::Ok => self.ok += 1,
             Verdict::Down => self.down += 1,
@@ -173,9 +186,11 @@ impl Tally {
         }
     }
 
-    pub(crate) fn summary(&self, url: &str, uptime: &Uptime) -> Summary {
+    pub(crate) fn summary(&self, uptime: &Uptime) -> Summary {
+        let (url, connect_to) = self.target.clone();
         Summary {
-            url: url.to_owned(),
+            url,
+            connect_to,
             checks: self.ok + self.down + self.skewed + self.indeterminate,
             ok: self.ok,
             warnings: self.warnings,
@@ -184,8 +199,8 @@ impl Tally {
             indeterminate: self.indeterminate,
             up_percent: percent(self.up, self.up + self.down),
             uptime_percent: uptime.percent().map(|(at_least, at_most)| Bounds {
-                at_least: cut(at_least),
-                at_most: cut(at_most),
+                at_least: (at_least * 1000.0).floor() / 1000.0,
+                at_most: (at_most * 1000.0).ceil() / 1000.0,
             }),
             downtime: uptime.downtime(),
             outages: uptime.count(),
@@ -207,11 +222,6 @@ impl Tally {
 fn percent(part: u64, whole: u64) -> Option<f64> {
     let thousandths = (part * 100_000).checked_div(whole)?;
     Some(thousandths as f64 / 1000.0)
-}
-
-/// The same.
-fn cut(percent: f64) -> f64 {
-    (percent * 1000.0).floor() / 1000.0
 }
 
 #[cfg(test)]
@@ -236,7 +246,7 @@ mod tests {
         overloaded.instances.clear();
         tally.add(&overloaded);
         tally.tick(2, 7.0);
-        let summary = tally.summary("u", &Uptime::default());
+        let summary = tally.summary(&Uptime::default());
         assert_eq!((summary.checks, summary.ok, summary.down), (102, 100, 1));
         assert_eq!((summary.skewed, summary.indeterminate), (0, 1));
         assert_eq!(summary.up_percent, Some(99.009));
@@ -255,7 +265,7 @@ mod tests {
 
     #[test]
     fn nothing_is_claimed_about_no_checks() {
-        let summary = Tally::new().summary("u", &Uptime::default());
+        let summary = Tally::new().summary(&Uptime::default());
         assert_eq!(summary.checks, 0);
         assert_eq!(summary.up_percent, None);
         assert_eq!(summary.latency_ms, None);

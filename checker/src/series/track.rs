@@ -10,10 +10,12 @@ use crate::series::drift::{Drift, Trend};
 use crate::series::state::{Axes, Hysteresis, State};
 use crate::series::tally::{Summary, Tally};
 use crate::series::uptime::{Outage, Uptime};
-use crate::units::{Nanoseconds, nanoseconds_of};
+use crate::units::{MILLISECOND, Nanoseconds, nanoseconds_of};
 
 /// Instances of which a rate is kept.
 const KEPT: usize = 64;
+/// A wall clock that was set by more than this, nanoseconds, makes a rate that no clock has.
+const STEP: Nanoseconds = MILLISECOND;
 /// Checks after which an instance that was not seen is forgotten: an hour of a check every 30 s. Deployments bring new ones.
 const FORGOTTEN: u64 = 120;
 
@@ -74,6 +76,14 @@ impl Track {
         }
     }
 
+    /// From here on another run of the program, with clocks of its own, and perhaps with another patience.
+    pub(crate) fn restart(&mut self, hysteresis: Hysteresis) {
+        self.axes.set_hysteresis(hysteresis);
+        self.uptime.restart();
+        self.drifts.clear();
+        self.last = None;
+    }
+
     /// Takes in a check.
     pub(crate) fn add(&mut self, record: &Record, report: Report, tick: Tick) -> Finding {
         let before = (self.checks > 0).then(|| self.axes.state());
@@ -84,12 +94,13 @@ impl Track {
             .add(record.started, record.finished, report.availability());
         self.tally.tick(tick.missed, tick.late_ms);
         self.tally.add(&report);
-        if self
-            .last
-            .and_then(|last| last.interruption(record.started))
-            .is_some()
+        // What clocks were measured against has moved, between two checks or during one.
+        let moved = |from: Reading, to: Reading| {
+            from.interruption(to).is_some() || from.step(to).abs() > STEP
+        };
+        if moved(record.started, record.finished)
+            || self.last.is_some_and(|last| moved(last, record.started))
         {
-            // What clocks were measured against has moved.
             self.drifts.clear();
         }
         self.last = Some(record.finished);
@@ -137,7 +148,7 @@ impl Track {
     }
 
     /// What it all amounts to.
-    pub(crate) fn summary(&self, url: &str) -> Summary {
-        self.tally.summary(url, &self.uptime)
+    pub(crate) fn summary(&self) -> Summary {
+        self.tally.summary(&self.uptime)
     }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use serde::Serialize;
 
-use crate::clock::Reading;
+use crate::clock::{Interruption, Reading};
 use crate::report::Availability;
 use crate::units::{Nanoseconds, milliseconds, rfc3339};
 
@@ -14,12 +14,18 @@ const KEPT: usize = 100;
 /// Keeps count of outages.
 #[derive(Debug, Default)]
 pub(crate) struct Uptime {
-    /// When the first check began, and the last one ended.
+    /// Of the run that goes on: when the first check began, and the last one ended.
     observed: Option<(Reading, Reading)>,
+    /// How long earlier runs lasted, nanoseconds.
+    earlier: Nanoseconds,
     /// When the last check that found the service up began.
     last_good: Option<Reading>,
+    /// What the last check found.
+    last: Option<Availability>,
+    /// Since the last good check, something made it impossible to tell: a check that could not, or sleep.
+    in_the_dark: bool,
     current: Option<Open>,
-    /// Nanoseconds in outages that are over.
+    /// Nanoseconds, of what is over.
     proven: Nanoseconds,
     possible: Nanoseconds,
     count: u64,
@@ -33,6 +39,8 @@ struct Open {
     earliest: Reading,
     first: Reading,
     last: Reading,
+    /// Nanoseconds.
+    proven: Nanoseconds,
 }
 
 /// An outage, from the first to the last check that found the service down.
@@ -49,16 +57,11 @@ pub(crate) struct Outage {
 /// Milliseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub(crate) struct Downtime {
-    /// From the begin of the first check that found the service down to the end of the last one, with nothing else between them.
+    /// Checks that found the service down, and the time between two of them in a row: not while this machine slept, and not while it
+    /// could not tell.
     pub(crate) proven_ms: f64,
     /// From the last good check before to the first one after.
     pub(crate) possible_ms: f64,
-}
-
-impl Open {
-    fn proven(&self) -> Nanoseconds {
-        self.first.until(self.last)
-    }
 }
 
 impl Uptime {
@@ -69,45 +72,84 @@ impl Uptime {
         finished: Reading,
         availability: Availability,
     ) -> Option<Outage> {
+        let previous = self.observed.map(|(_, end)| end);
         let begin = self.observed.map_or(started, |(begin, _)| begin);
         self.observed = Some((begin, finished));
+        let slept =
+            |from: Reading, to: Reading| from.interruption(to) == Some(Interruption::Suspended);
+        let slept_before = previous.is_some_and(|end| slept(end, started));
+        self.in_the_dark |=
+            availability == Availability::Unknown || slept_before || slept(started, finished);
+        let last = self.last.replace(availability);
         match availability {
             Availability::Unknown => None,
             Availability::Down => {
-                match &mut self.current {
-                    Some(open) => open.last = finished,
-                    None => {
-                        self.current = Some(Open {
-                            earliest: self.last_good.unwrap_or(begin),
-                            first: started,
-                            last: finished,
-                        });
-                    }
+                // Awake, that is.
+                let mut proven = finished.monotonic - started.monotonic;
+                if let Some(end) = previous
+                    && last == Some(Availability::Down)
+                    && !slept_before
+                {
+                    proven += started.monotonic - end.monotonic;
                 }
+                let earliest = self.last_good.unwrap_or(begin);
+                let open = self.current.get_or_insert(Open {
+                    earliest,
+                    first: started,
+                    last: finished,
+                    proven: 0,
+                });
+                open.last = finished;
+                open.proven += proven;
                 None
             }
             Availability::Up => {
-                self.last_good = Some(started);
-                let open = self.current.take()?;
-                let (proven, possible) = (open.proven(), open.earliest.until(finished));
-                self.proven += proven;
-                self.possible += possible;
-                self.count += 1;
-                let outage = Outage {
-                    began: rfc3339(open.first.wall),
-                    ended: rfc3339(open.last.wall),
-                    downtime: Downtime {
-                        proven_ms: milliseconds(proven),
-                        possible_ms: milliseconds(possible),
-                    },
+                let since = self.last_good.replace(started).unwrap_or(begin);
+                let in_the_dark = std::mem::take(&mut self.in_the_dark);
+                let Some(open) = self.current.take() else {
+                    if in_the_dark {
+                        self.possible += since.until(finished);
+                    }
+                    return None;
                 };
-                if self.outages.len() == KEPT {
-                    self.outages.pop_front();
-                }
-                self.outages.push_back(outage.clone());
-                Some(outage)
+                Some(self.close(&open, open.earliest.until(finished)))
             }
         }
+    }
+
+    /// From here on another run of the program: between the two nobody looked, and their clocks have nothing in common.
+    pub(crate) fn restart(&mut self) {
+        let Some((begin, end)) = self.observed.take() else {
+            return;
+        };
+        if let Some(open) = self.current.take() {
+            self.close(&open, open.earliest.until(end));
+        } else if self.in_the_dark {
+            self.possible += self.last_good.unwrap_or(begin).until(end);
+        }
+        self.earlier += begin.until(end);
+        self.last_good = None;
+        self.last = None;
+        self.in_the_dark = false;
+    }
+
+    fn close(&mut self, open: &Open, possible: Nanoseconds) -> Outage {
+        self.proven += open.proven;
+        self.possible += possible;
+        self.count += 1;
+        let outage = Outage {
+            began: rfc3339(open.first.wall),
+            ended: rfc3339(open.last.wall),
+            downtime: Downtime {
+                proven_ms: milliseconds(open.proven),
+                possible_ms: milliseconds(possible),
+            },
+        };
+        if self.outages.len() == KEPT {
+            self.outages.pop_front();
+        }
+        self.outages.push_back(outage.clone());
+        outage
     }
 
     /// Of all outages, the one that goes on included.
@@ -134,10 +176,11 @@ impl Uptime {
         self.current.map(|open| rfc3339(open.first.wall))
     }
 
-    /// Of the time from the first check to the end of the last one, percent: at least and at most. `None` before the first.
+    /// Of the time from the first check to the end of the last one of each run, percent: at least and at most. `None` before the
+    /// first.
     pub(crate) fn percent(&self) -> Option<(f64, f64)> {
         let (begin, end) = self.observed?;
-        let observed = milliseconds(begin.until(end));
+        let observed = milliseconds(self.earlier + begin.until(end));
         let Downtime {
             proven_ms,
             possible_ms,
@@ -154,13 +197,20 @@ impl Uptime {
     }
 
     fn totals(&self) -> (Nanoseconds, Nanoseconds) {
-        let Some((open, (_, end))) = self.current.zip(self.observed) else {
+        let Some((begin, end)) = self.observed else {
             return (self.proven, self.possible);
         };
-        (
-            self.proven + open.proven(),
-            self.possible + open.earliest.until(end),
-        )
+        match &self.current {
+            Some(open) => (
+                self.proven + open.proven,
+                self.possible + open.earliest.until(end),
+            ),
+            None if self.in_the_dark => {
+                let since = self.last_good.unwrap_or(begin);
+                (self.proven, self.possible + since.until(end))
+            }
+            None => (self.proven, self.possible),
+        }
     }
 }
 
@@ -169,13 +219,16 @@ mod tests {
     use super::*;
     use crate::units::SECOND;
 
-    /// Checks of one second each, at these seconds.
-    fn run(checks: &[(i128, Availability)]) -> (Uptime, Vec<Outage>) {
-        let reading = |at: i128| Reading {
+    fn reading(at: i128) -> Reading {
+        Reading {
             wall: 1_795_305_600 * SECOND + at * SECOND,
             monotonic: at * SECOND,
             suspended: 0,
-        };
+        }
+    }
+
+    /// Checks of one second each, at these seconds.
+    fn run(checks: &[(i128, Availability)]) -> (Uptime, Vec<Outage>) {
         let mut uptime = Uptime::default();
         let ended = checks
             .iter()
@@ -214,9 +267,89 @@ mod tests {
                 possible_ms: 121_000.0
             }
         );
-        let (uptime, _) = run(&[(0, Up), (30, Unknown), (60, Up)]);
-        assert_eq!(uptime.downtime(), Downtime::default());
-        assert_eq!(uptime.percent(), Some((100.0, 100.0)));
+        // Down before and after: in between it may have been anything.
+        let (_, ended) = run(&[
+            (0, Up),
+            (30, Down),
+            (60, Unknown),
+            (90, Down),
+            (120, Down),
+            (150, Up),
+        ]);
+        assert_eq!(
+            ended[0].downtime,
+            Downtime {
+                proven_ms: 32_000.0,
+                possible_ms: 151_000.0
+            }
+        );
+        // Up before and after, too.
+        let (uptime, ended) = run(&[(0, Up), (30, Unknown), (60, Up), (90, Up)]);
+        assert!(ended.is_empty());
+        let possible = Downtime {
+            proven_ms: 0.0,
+            possible_ms: 61_000.0,
+        };
+        assert_eq!((uptime.downtime(), uptime.count()), (possible, 0));
+        let (least, most) = uptime.percent().unwrap();
+        assert!((least - 100.0 * (1.0 - 61.0 / 91.0)).abs() < 1e-9);
+        assert!((most - 100.0).abs() < 1e-9);
+        // As long as it goes on, and from the beginning.
+        let (uptime, _) = run(&[(0, Up), (30, Unknown)]);
+        assert!((uptime.downtime().possible_ms - 31_000.0).abs() < 1e-9);
+        let (uptime, _) = run(&[(0, Unknown), (30, Up)]);
+        assert!((uptime.downtime().possible_ms - 31_000.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn sleep_proves_nothing() {
+        let hours = 8 * 3_600 * SECOND;
+        for found in [Up, Down] {
+            let mut uptime = Uptime::default();
+            let awake = reading(0);
+            let _ = uptime.add(awake, reading(1), found);
+            let slept = |reading: Reading| Reading {
+                wall: reading.wall + hours,
+                suspended: hours,
+                ..reading
+            };
+            let _ = uptime.add(slept(reading(30)), slept(reading(31)), found);
+            let Downtime {
+                proven_ms,
+                possible_ms,
+            } = uptime.downtime();
+            let proven = if found == Down { 2_000.0 } else { 0.0 };
+            assert!((proven_ms - proven).abs() < 1e-9, "{found:?}");
+            assert!(
+                (possible_ms - milliseconds(hours + 31 * SECOND)).abs() < 1e-9,
+                "{found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn runs_have_clocks_of_their_own_and_nothing_is_known_of_the_time_between_them() {
+        let (mut uptime, _) = run(&[(0, Up), (604_770, Down)]);
+        uptime.restart();
+        // A week later by the wall clock; the other one begins at zero again.
+        for (at, found) in [(0, Down), (30, Up), (60, Up)] {
+            let mut started = reading(at);
+            started.wall += 14 * 86_400 * SECOND;
+            let mut finished = reading(at + 1);
+            finished.wall += 14 * 86_400 * SECOND;
+            let _ = uptime.add(started, finished, found);
+        }
+        assert_eq!(uptime.count(), 2);
+        let Downtime {
+            proven_ms,
+            possible_ms,
+        } = uptime.downtime();
+        assert!((proven_ms - 2_000.0).abs() < 1e-9);
+        assert!((possible_ms - (604_771_000.0 + 31_000.0)).abs() < 1e-9);
+        let (least, most) = uptime.percent().unwrap();
+        let observed = 604_771.0 + 61.0;
+        assert!((least - 100.0 * (1.0 - (604_771.0 + 31.0) / observed)).abs() < 1e-9);
+        assert!((most - 100.0 * (1.0 - 2.0 / observed)).abs() < 1e-9);
     }
 
     #[test]

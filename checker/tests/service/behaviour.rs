@@ -116,6 +116,28 @@ async fn other_services_are_read_as_well() {
             with_headers("200 OK", &format!("Date: {date}\r\n"), "<html>")
         }
     };
+    // Whose it is, and whether it is fresh, is told by a body without a time as well.
+    let with_names = Server::start(move |request| {
+        let date = clock(0).format("%a, %d %b %Y %H:%M:%S GMT");
+        let body = format!(
+            r#"{{"version":"1.2","instance":"i","nonce":"{}"}}"#,
+            request.nonce
+        );
+        with_headers("200 OK", &format!("Date: {date}\r\n"), &body)
+    })
+    .await;
+    let arguments = [
+        &with_names.url(),
+        "--date-header",
+        "--expect-version",
+        "1.2",
+    ];
+    let (exit, stdout, _) = run(&arguments).await;
+    assert_eq!(exit, 0, "{stdout}");
+    assert!(
+        !stdout.contains("no nonce") && !stdout.contains("no instance"),
+        "{stdout}"
+    );
     for (offset, code) in [(0, 0), (800, 0), (1_300, 2), (-1_300, 2)] {
         let server = Server::start(dated(offset)).await;
         let (exit, stdout, _) = run(&[&server.url(), "--date-header"]).await;
@@ -333,9 +355,95 @@ async fn a_log_is_judged_again_with_other_limits() {
         .unwrap()
         .write_all(b"nonsense\n")
         .unwrap();
+    // Left out, and told.
     let (exit, _, stderr) = run(&["judge", log]).await;
-    assert_eq!(exit, 3);
+    assert_eq!(exit, 0);
     assert!(stderr.contains("line 4"), "{stderr}");
+}
+
+#[tokio::test]
+async fn a_log_of_several_runs_is_judged_as_each_of_them_was() {
+    let server = Server::start(service(700)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("checks.jsonl");
+    let log = log.to_str().unwrap();
+    let url = server.url();
+    let series = ["--interval", "100ms", "--count", "2", "--log", log];
+    for (more, code) in [
+        (&["--expect-version", "1"][..], 0),
+        (&["--expect-version", "2"], 3),
+        (&["--expect-instances", "2"], 3),
+        (&["--warn-skew", "600ms"], 1),
+        (&["--max-skew", "600ms", "--fall", "2"], 2),
+    ] {
+        let arguments = [&[url.as_str()][..], &series, more].concat();
+        assert_eq!(run(&arguments).await.0, code, "{more:?}");
+    }
+    let (exit, stdout, stderr) = run(&["judge", log, "--output", "json"]).await;
+    assert_eq!((exit, stderr.as_str()), (2, ""), "{stdout}");
+    let lines = json_lines(&stdout);
+    let states: Vec<_> = lines
+        .iter()
+        .filter(|line| line["event"] == "check")
+        .map(|line| line["state"].as_str().unwrap())
+        .collect();
+    // With patience for two, the first that is off does not change what was known.
+    let expected = [
+        "ok", "ok", "unknown", "unknown", "unknown", "unknown", "warning", "warning", "warning",
+        "skewed",
+    ];
+    assert_eq!(states, expected);
+    // Each lasted a tenth of a second, and nobody knows of the time between them.
+    let summary = &lines[10];
+    assert_eq!(summary["uptime_percent"]["at_most"], 100.0);
+    assert_eq!(summary["possible_ms"], 0.0, "{summary}");
+}
+
+#[tokio::test]
+async fn a_reader_that_stops_reading_holds_up_nothing() {
+    let server = Server::start(service(0)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("checks.jsonl");
+    let urls: Vec<String> = (0..20)
+        .map(|number| format!("--url={}?number={number}", server.url()))
+        .collect();
+    let mut arguments: Vec<&str> = urls.iter().map(String::as_str).collect();
+    let log_argument = format!("--log={}", log.display());
+    arguments.extend(["--interval", "100ms", "--output", "json", &log_argument]);
+    // A pipe that nobody reads is full after some hundred lines.
+    let child = checker(&arguments).spawn().unwrap();
+    let lines = || std::fs::read_to_string(&log).map_or(0, |text| text.lines().count());
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while lines() < 2_000 {
+        assert!(Instant::now() < deadline, "{} checks", lines());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let began = Instant::now();
+    signal(&child, "INT").await;
+    let output = child.wait_with_output().await.unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(began.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn targets_that_differ_in_where_they_are_have_different_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("targets.toml");
+    let good = Server::start(service(0)).await;
+    let bad = Server::start(service(5_000)).await;
+    let target = |server: &Server| {
+        format!(
+            "[[target]]\nurl = \"http://service.test\"\nconnect_to = \"{}\"\n",
+            server.address
+        )
+    };
+    std::fs::write(&file, target(&good) + &target(&bad)).unwrap();
+    let name = |server: &Server| format!("http://service.test/now via {}", server.address);
+    let (exit, stdout, _) = run(&["--config", file.to_str().unwrap()]).await;
+    assert_eq!(exit, 2);
+    for (line, server) in stdout.lines().zip([&good, &bad]) {
+        assert!(line.ends_with(&name(server)), "{line}");
+    }
 }
 
 #[tokio::test]

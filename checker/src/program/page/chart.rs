@@ -24,7 +24,7 @@ pub(crate) struct Charts {
 /// One target.
 #[derive(Debug)]
 pub(crate) struct Chart {
-    pub(crate) url: String,
+    pub(crate) name: String,
     pub(crate) state: State,
     /// Milliseconds: of the last check.
     pub(crate) max_skew_ms: f64,
@@ -114,8 +114,7 @@ impl Charts {
         let at = milliseconds(logged.record.started.wall);
         self.checks += 1;
         if self.targets.len() <= target {
-            self.targets
-                .push(Chart::new(finding.report.url.clone(), at));
+            self.targets.push(Chart::new(finding.report.name(), at));
         }
         let Some(chart) = self.targets.get_mut(target) else {
             return;
@@ -158,9 +157,9 @@ impl Charts {
 }
 
 impl Chart {
-    fn new(url: String, at: i64) -> Self {
+    fn new(name: String, at: i64) -> Self {
         Self {
-            url,
+            name,
             state: State::Unknown,
             max_skew_ms: 0.0,
             cause: None,

@@ -44,7 +44,7 @@ pub(crate) fn page(charts: &Charts) -> String {
 
 fn title(charts: &Charts) -> String {
     match charts.targets() {
-        [one] => one.url.clone(),
+        [one] => one.name.clone(),
         several => format!("{} targets", several.len()),
     }
 }
@@ -56,7 +56,7 @@ fn overview(page: &mut String, charts: &[Chart], summaries: &[Summary]) {
             page,
             "<tr><td>{}</td><td><a href=\"#t{number}\">{}</a></td><td>{}</td><td>{}</td><td>{}</td></tr>",
             badge(chart.state),
-            escaped(&chart.url),
+            escaped(&chart.name),
             uptime(summary),
             summary.outages,
             summary
@@ -72,7 +72,7 @@ fn target(page: &mut String, number: usize, chart: &Chart, summary: &Summary) {
         page,
         "<section id=\"t{number}\">\n<h2>{} {}</h2>\n",
         badge(chart.state),
-        escaped(&chart.url)
+        escaped(&chart.name)
     );
     if let Some(cause) = &chart.cause {
         let _ = writeln!(page, "<p class=\"cause\">{}</p>", escaped(cause));

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use crate::program::cli::Page;
 use crate::program::exit::Exit;
-use crate::program::judge::Limits;
+use crate::program::judge::{Limits, left_out};
 use crate::program::log;
 use crate::program::output::{line, trouble};
 use chart::Charts;
@@ -58,7 +58,7 @@ pub(crate) fn run(page: &Page) -> Exit {
 
 fn collect(path: &Path, limits: Limits) -> Result<Charts, String> {
     let mut charts = Charts::new(limits);
-    for logged in log::read(path)? {
+    for logged in log::read(path, left_out)? {
         charts.add(&logged?);
     }
     Ok(charts)
