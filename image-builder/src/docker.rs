@@ -11,7 +11,7 @@ use crate::process::{Line, ProcessError, Program};
 
 /// An engine that does not say its version within this time does not answer.
 const VERSION_LIMIT: Duration = Duration::from_secs(20);
-/// Writing or reading an image, which may have gigabytes.
+/// Writing, reading or removing an image, which may have gigabytes.
 const COPY_LIMIT: Duration = Duration::from_mins(10);
 /// How much of what an engine says is kept for when it fails.
 const KEPT_LINES: usize = 40;
@@ -96,8 +96,12 @@ pub struct DockerRequest<'a> {
     pub context: &'a Path,
     /// What it shall run on.
     pub architecture: Architecture,
-    /// What the engine shall call it, so that the next build finds its parts.
+    /// What the engine shall call it, so that the next build finds its parts. Whoever builds last has this name.
     pub name: &'a str,
+    /// What it calls this build and no other (`NAME:TAG`): what was built is found by this, also when somebody else builds at the
+    /// same time. Not by the identifier that `--iidfile` tells: with containerd's store several versions of buildx write one that
+    /// the engine does not know.
+    pub own_name: &'a str,
 }
 
 impl fmt::Display for Engine {
@@ -213,7 +217,8 @@ impl Engine {
             }
         };
         let (dockerfile, context) = (text(request.dockerfile), text(request.context));
-        arguments.extend(["--tag", request.name, "--file", &dockerfile, &context]);
+        arguments.extend(["--tag", request.name, "--tag", request.own_name]);
+        arguments.extend(["--file", &dockerfile, &context]);
         Ok(arguments.into_iter().map(ToOwned::to_owned).collect())
     }
 
@@ -225,16 +230,21 @@ impl Engine {
         }
         let file = file.to_string_lossy();
         arguments.extend(["--output", &file, name]);
-        self.copy("save", &arguments).await
+        self.command("save", &arguments).await
+    }
+
+    /// Takes a name away again. The image stays as long as it has another one.
+    pub async fn forget(&self, name: &str) -> Result<(), DockerError> {
+        self.command("rmi", &["rmi", name]).await
     }
 
     /// Takes in the images of a file.
     pub async fn load(&self, file: &Path) -> Result<(), DockerError> {
         let file = file.to_string_lossy();
-        self.copy("load", &["load", "--input", &file]).await
+        self.command("load", &["load", "--input", &file]).await
     }
 
-    async fn copy(&self, verb: &str, arguments: &[&str]) -> Result<(), DockerError> {
+    async fn command(&self, verb: &str, arguments: &[&str]) -> Result<(), DockerError> {
         let answer = self.program().args(arguments).output(COPY_LIMIT).await;
         let answer = answer.map_err(DockerError::Process)?;
         if answer.status.success() {
@@ -292,13 +302,14 @@ mod tests {
             context: Path::new("/src"),
             architecture,
             name: "deployer/app",
+            own_name: "deployer/app:mine",
         };
         let version = || "1".to_owned();
         let call = |engine: Engine, architecture| {
             let arguments = engine.build_arguments(&request(architecture));
             arguments.map_or_else(|error| error.to_string(), |arguments| arguments.join(" "))
         };
-        let end = "--tag deployer/app --file /src/Dockerfile /src";
+        let end = "--tag deployer/app --tag deployer/app:mine --file /src/Dockerfile /src";
         let (docker, buildx) = (
             Engine::Docker { version: version() },
             Engine::Buildx { version: version() },

@@ -1,5 +1,7 @@
 //! The other builder: Docker or podman builds, what it made is taken out of it.
 
+use std::path::Path;
+
 use super::{docker_failure, packed};
 use crate::commands::Context;
 use crate::commands::image::native::provenance;
@@ -10,12 +12,24 @@ use crate::image::oci::BuiltImage;
 use crate::image::provenance::revision;
 use crate::image::unpack::{Wanted, unpack};
 
+/// The beginning of a temporary folder's name.
+const PREFIX: &str = "deployer-image-";
+
 impl Context<'_> {
     /// Has all stages of the Dockerfile built, and takes the image out of the engine.
     pub(super) async fn build_by_docker(&self) -> Result<BuiltImage, Failure> {
         let image = &self.config.image;
         let context = self.build_context();
+        let folder = tempfile::Builder::new()
+            .prefix(PREFIX)
+            .tempdir()
+            .map_err(|error| {
+                Failure::new(FailureKind::Unexpected, "cannot make a temporary folder")
+                    .because(error)
+                    .hint("set `TMPDIR` to a folder with room for the image")
+            })?;
         let name = format!("deployer/{}", image.binary.to_lowercase());
+        let own_name = own_name(&name, folder.path());
         let failed = |error| docker_failure(&error);
         let engine = find().await.map_err(failed)?;
         let request = DockerRequest {
@@ -23,6 +37,7 @@ impl Context<'_> {
             context: &context,
             architecture: image.architecture,
             name: &name,
+            own_name: &own_name,
         };
         let on_step = |step: &str| {
             self.sink.send(&Event::BuildStepped {
@@ -30,16 +45,13 @@ impl Context<'_> {
             });
         };
         engine.build(&request, on_step).await.map_err(failed)?;
-        let folder = tempfile::Builder::new()
-            .prefix("deployer-image-")
-            .tempdir()
-            .map_err(|error| {
-                Failure::new(FailureKind::Unexpected, "cannot make a temporary folder")
-                    .because(error)
-                    .hint("set `TMPDIR` to a folder with room for the image")
-            })?;
         let file = folder.path().join("image.tar");
-        engine.save(&name, &file).await.map_err(failed)?;
+        let saved = engine.save(&own_name, &file).await;
+        if let Err(error) = engine.forget(&own_name).await {
+            self.sink
+                .warn(format!("the engine keeps the name `{own_name}`: {error}"));
+        }
+        saved.map_err(failed)?;
         // What goes into the context goes into the image, as far as anybody can tell.
         let revision = revision(&context, std::slice::from_ref(&context)).await;
         let provenance = provenance(revision.as_ref())?;
@@ -59,5 +71,31 @@ impl Context<'_> {
             )
         })
         .await
+    }
+}
+
+/// A name that no other build has: its tag is that of the folder that is this build's alone.
+fn own_name(name: &str, folder: &Path) -> String {
+    let tag = folder.file_name().unwrap_or_default().to_string_lossy();
+    format!("{name}:{tag}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_builds_never_share_a_name() {
+        let own = || {
+            let folder = tempfile::Builder::new().prefix(PREFIX).tempdir().unwrap();
+            let name = own_name("deployer/app", folder.path());
+            (folder, name)
+        };
+        let ((_one, first), (_two, second)) = (own(), own());
+        assert_ne!(first, second);
+        let (name, tag) = first.split_once(':').unwrap();
+        assert_eq!(name, "deployer/app");
+        let may_stand_in_one = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        assert!(tag.bytes().all(may_stand_in_one), "{tag}");
     }
 }
