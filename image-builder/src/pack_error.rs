@@ -92,6 +92,12 @@ pub enum PackError {
         /// In bytes.
         limit: u64,
     },
+    /// What another builder made has more than is taken: compressed, it is in memory.
+    #[error("the layers of the image have more than {limit} bytes together")]
+    LayersTooLarge {
+        /// In bytes, before they are compressed.
+        limit: u64,
+    },
     /// A file cannot be read.
     #[error("cannot read `{}`", path.display())]
     Read {
@@ -162,6 +168,9 @@ impl PackError {
             Self::TooLarge { .. } => {
                 Some("exclude what the service does not need in `.dockerignore`".to_owned())
             }
+            Self::LayersTooLarge { .. } => Some(
+                "let the Dockerfile's final stage start from a smaller image, and copy only what the service needs".to_owned(),
+            ),
             Self::Changed { .. } | Self::Unsteady => Some("try again when nothing writes to it".to_owned()),
             Self::Created(_) => Some("use whole seconds since 1970".to_owned()),
             Self::OtherArchitecture { .. } => Some(

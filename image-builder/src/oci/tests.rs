@@ -262,6 +262,8 @@ fn a_large_layer_is_compressed_as_a_stream() {
 #[test]
 fn an_archive_is_a_layout_and_what_docker_saves() {
     let folder = Folder::new();
+    // What reads the archive again looks at the program.
+    fs::write(&folder.program.path, "#!/a/script").unwrap();
     let image = folder.build(&format!("{PROGRAM}{PROGRAM}")).unwrap();
     let file = folder.path("image.tar");
     let write = || {

@@ -24,9 +24,16 @@ fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
     for (name, content) in files {
         let mut header = tar::Header::new_gnu();
         header.set_mode(0o644);
-        if let Some(target) = content.strip_prefix(b"link:") {
+        let links = [
+            (&b"link:"[..], tar::EntryType::Symlink),
+            (b"hard:", tar::EntryType::Link),
+        ];
+        let link = links
+            .iter()
+            .find_map(|(prefix, kind)| Some((content.strip_prefix(*prefix)?, *kind)));
+        if let Some((target, kind)) = link {
             header.set_size(0);
-            header.set_entry_type(tar::EntryType::Symlink);
+            header.set_entry_type(kind);
             let target = std::str::from_utf8(target).unwrap();
             archive.append_link(&mut header, name, target).unwrap();
         } else {
@@ -54,6 +61,10 @@ fn config_of(layer: &[u8]) -> String {
 }
 
 fn try_unpack(files: &[(&str, &[u8])]) -> Result<BuiltImage, String> {
+    try_unpack_within(MAX_LAYERS, files)
+}
+
+fn try_unpack_within(limit: u64, files: &[(&str, &[u8])]) -> Result<BuiltImage, String> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("image.tar");
     fs::write(&file, tar(files)).unwrap();
@@ -66,7 +77,7 @@ fn try_unpack(files: &[(&str, &[u8])]) -> Result<BuiltImage, String> {
             .into(),
         cache: &LayerCache::default(),
     };
-    unpack(&file, &wanted).map_err(|error| error.to_string())
+    unpack_within(limit, &file, &wanted).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -133,6 +144,73 @@ fn what_would_not_start_is_refused() {
         verdict(&dynamic, &[("usr/lib64/ld.so.2", b"the loader")]),
         "fit"
     );
+    let no_program = "`/app` of the image would not start: it is not a 64-bit Linux program";
+    for content in [&b""[..], b"exit 0\n", b"MZ\x90", &program(62)[..100]] {
+        assert_eq!(verdict(content, &[]), no_program);
+    }
+    // The loader's path at the end of a large program is not looked for.
+    let mut large = dynamic.clone();
+    large.resize(usize::try_from(MAX_PROGRAM).unwrap() + 16, 0);
+    large[72..80].copy_from_slice(&MAX_PROGRAM.to_le_bytes());
+    assert_eq!(verdict(&large, &[]), "fit");
+}
+
+#[test]
+fn a_program_that_is_a_link_is_the_file_that_it_leads_to() {
+    let verdict = |layers: &[&[(&str, &[u8])]]| {
+        let layers: Vec<Vec<u8>> = layers.iter().map(|files| tar(files)).collect();
+        let mut config: Value = serde_json::from_str(CONFIG).unwrap();
+        let ids = layers.iter().map(|layer| layer::digest(layer));
+        config["rootfs"]["diff_ids"] = ids.collect();
+        let names: Vec<String> = (0..layers.len()).map(|index| index.to_string()).collect();
+        let manifest = json!([{ "Config": "c", "Layers": names }]).to_string();
+        let config = config.to_string();
+        let documents = [
+            ("c", config.as_bytes()),
+            ("manifest.json", manifest.as_bytes()),
+        ];
+        let layers = names.iter().zip(&layers);
+        let layers = layers.map(|(name, layer)| (name.as_str(), layer.as_slice()));
+        let result = try_unpack(&layers.chain(documents).collect::<Vec<_>>());
+        result.map_or_else(|error| error, |_| "fit".to_owned())
+    };
+    let (right, wrong) = (program(62), program(183));
+    let other = "`/app` of the image would not start: it is not made for X86_64";
+    assert_eq!(verdict(&[&[("a", &right), ("app", b"hard:a")]]), "fit");
+    assert_eq!(verdict(&[&[("a", &wrong), ("app", b"hard:a")]]), other);
+    let two_links: &[(&str, &[u8])] = &[("a", &wrong), ("b", b"hard:a"), ("app", b"hard:b")];
+    assert_eq!(verdict(&[two_links]), other);
+    // The link keeps the content that it was made to, and what comes last at a path counts.
+    let linked: &[(&str, &[u8])] = &[("a", &right), ("app", b"hard:a")];
+    assert_eq!(verdict(&[linked, &[("a", &wrong)]]), "fit");
+    assert_eq!(verdict(&[linked, &[("app", &wrong)]]), other);
+    // Where a symbolic link leads to, the runtime knows. So it does of links in circles and of those that lead nowhere.
+    assert_eq!(verdict(&[&[("app", &wrong)], &[("app", b"link:a")]]), "fit");
+    assert_eq!(verdict(&[&[("a", b"hard:app"), ("app", b"hard:a")]]), "fit");
+    assert_eq!(verdict(&[&[("app", b"hard:nowhere")]]), "fit");
+}
+
+#[test]
+fn more_than_the_limit_over_all_layers_is_refused() {
+    let (one, two) = (tar(&[("app", &program(62))]), tar(&[("more", b"more")]));
+    let ids = format!("{}\",\"{}", layer::digest(&one), layer::digest(&two));
+    let config = CONFIG.replace("DIFF", &ids);
+    let files = [
+        ("1", one.as_slice()),
+        ("2", two.as_slice()),
+        ("c", config.as_bytes()),
+        (
+            "manifest.json",
+            br#"[{"Config":"c","Layers":["1","2"]}]"#.as_slice(),
+        ),
+    ];
+    let size = (one.len() + two.len()) as u64;
+    assert!(try_unpack_within(size, &files).is_ok());
+    let expected = format!(
+        "the layers of the image have more than {} bytes together",
+        size - 1
+    );
+    assert_eq!(try_unpack_within(size - 1, &files).unwrap_err(), expected);
 }
 
 #[test]
