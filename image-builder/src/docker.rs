@@ -2,11 +2,12 @@
 //! whichever is there. What it makes goes the same way as what the native builder makes, by [`super::unpack`].
 
 use std::collections::VecDeque;
+use std::ffi::OsStr;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::Architecture;
+use super::{Architecture, ignore_file};
 use crate::process::{Line, ProcessError, Program};
 
 /// An engine that does not say its version within this time does not answer.
@@ -51,6 +52,12 @@ pub enum DockerError {
         /// What was asked for.
         wanted: Architecture,
     },
+    /// Without buildx, Docker does not read the Dockerfile's own list: what that keeps out would be in the image.
+    #[error("this Docker does not read `{}`", file.display())]
+    OwnIgnoreFile {
+        /// The list.
+        file: PathBuf,
+    },
     /// It ran, and failed.
     #[error("`{command}` failed")]
     Failed {
@@ -74,6 +81,9 @@ impl DockerError {
             Self::OtherArchitecture { .. } => Some(
                 "install buildx (on Debian and Ubuntu `docker-buildx` or `docker-buildx-plugin`), or use `--builder native`".to_owned(),
             ),
+            Self::OwnIgnoreFile { .. } => Some(
+                "install buildx (on Debian and Ubuntu `docker-buildx` or `docker-buildx-plugin`), or use `--builder native`, or call the file `.dockerignore`".to_owned(),
+            ),
             Self::Failed { .. } | Self::Process(_) => None,
         }
     }
@@ -82,7 +92,7 @@ impl DockerError {
     pub fn said(&self) -> &[String] {
         match self {
             Self::NoEngine { said } | Self::Failed { said, .. } => said,
-            Self::OtherArchitecture { .. } | Self::Process(_) => &[],
+            Self::OtherArchitecture { .. } | Self::OwnIgnoreFile { .. } | Self::Process(_) => &[],
         }
     }
 }
@@ -165,6 +175,7 @@ impl Engine {
         mut on_step: impl FnMut(&str),
     ) -> Result<(), DockerError> {
         let arguments = self.build_arguments(request)?;
+        self.check_ignore_file(request)?;
         let mut said = VecDeque::new();
         let result = self
             .program()
@@ -189,6 +200,16 @@ impl Engine {
                 said: said.into(),
             }),
             Err(error) => Err(DockerError::Process(error)),
+        }
+    }
+
+    /// What is kept out of the image by a list that this engine does not read might be a secret.
+    fn check_ignore_file(&self, request: &DockerRequest<'_>) -> Result<(), DockerError> {
+        let file = ignore_file(request.dockerfile);
+        let is_shared = file.file_name() == Some(OsStr::new(".dockerignore"));
+        match self {
+            Self::Docker { .. } if !is_shared => Err(DockerError::OwnIgnoreFile { file }),
+            Self::Docker { .. } | Self::Buildx { .. } | Self::Podman { .. } => Ok(()),
         }
     }
 
@@ -333,5 +354,35 @@ mod tests {
             call(docker, other),
             format!("this Docker builds for its own processor only, not for {other}")
         );
+    }
+
+    #[tokio::test]
+    async fn a_list_that_the_engine_does_not_read_stops_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let dockerfile = folder.path().join("Dockerfile");
+        let own = folder.path().join("Dockerfile.dockerignore");
+        let request = DockerRequest {
+            dockerfile: &dockerfile,
+            context: folder.path(),
+            architecture: Architecture::of_this_machine().unwrap(),
+            name: "deployer/app",
+            own_name: "deployer/app:mine",
+        };
+        let version = || "1".to_owned();
+        let docker = Engine::Docker { version: version() };
+        std::fs::write(folder.path().join(".dockerignore"), "secret").unwrap();
+        assert!(docker.check_ignore_file(&request).is_ok());
+        std::fs::write(&own, "secret").unwrap();
+        let error = docker.build(&request, |_| ()).await.unwrap_err();
+        let expected = format!("this Docker does not read `{}`", own.display());
+        assert_eq!(error.to_string(), expected);
+        let hint = error.hint().unwrap();
+        assert!(hint.contains("buildx") && hint.contains("--builder native"));
+        for reads_it in [
+            Engine::Buildx { version: version() },
+            Engine::Podman { version: version() },
+        ] {
+            assert!(reads_it.check_ignore_file(&request).is_ok());
+        }
     }
 }
