@@ -17,7 +17,8 @@ use super::layer::{self, Content, Entries, Entry, Layer};
 use super::pack_error::PackError;
 
 /// What Docker sets when the Dockerfile does not.
-const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(super) const DEFAULT_PATH: &str =
+    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What an image is made from.
 #[derive(Debug, Clone, Copy)]
@@ -282,7 +283,7 @@ fn runtime(recipe: &Recipe<'_>) -> Value {
     let mut labels = recipe.labels.clone();
     labels.extend(stage.labels.clone());
     let has_path = stage.env.iter().any(|(name, _)| name == "PATH");
-    let default_path = (!has_path).then(|| DEFAULT_PATH.to_owned());
+    let default_path = (!has_path).then(|| format!("PATH={DEFAULT_PATH}"));
     let stated = stage
         .env
         .iter()

@@ -10,6 +10,7 @@ use super::lines::{Instruction, Source};
 use super::words::{self, Lookup};
 use super::{ExposedPort, FinalStage, Protocol};
 use crate::Architecture;
+use crate::oci::DEFAULT_PATH;
 use crate::parts::parts;
 
 /// The name of the empty base. Docker reserves it.
@@ -231,7 +232,7 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// `ENV` wins over `ARG`, as in Docker.
+    /// `ENV` wins over `ARG`, as in Docker; and `PATH` has a value from the start, also in an empty image.
     fn lookup(&self, name: &str) -> Option<String> {
         self.result
             .env
@@ -240,6 +241,7 @@ impl<'a> Stage<'a> {
             .map(|(_, value)| value)
             .or_else(|| self.arguments.get(name))
             .cloned()
+            .or_else(|| (name == "PATH").then(|| DEFAULT_PATH.to_owned()))
     }
 
     fn expand(&self, word: &str) -> Result<String, Problem> {

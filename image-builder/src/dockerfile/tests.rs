@@ -144,6 +144,22 @@ fn words_are_read_as_docker_reads_them() {
 }
 
 #[test]
+fn the_path_has_a_value_before_it_is_set() {
+    let usual = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    let table = [
+        ("ENV PATH=/x:$PATH", format!("/x:{usual}")),
+        ("ENV PATH=/x\nENV PATH=$PATH:/y", "/x:/y".to_owned()),
+        ("ARG PATH=/a\nENV PATH=/x:$PATH", "/x:/a".to_owned()),
+        ("ENV PATH=/x:${PATH:-unset}", format!("/x:{usual}")),
+    ];
+    for (body, expected) in table {
+        let env = stage(body).env;
+        assert_eq!(env, [("PATH".to_owned(), expected)], "{body}");
+    }
+    assert!(stage("ENV A=1").env.iter().all(|(name, _)| name != "PATH"));
+}
+
+#[test]
 fn destinations_are_absolute_and_say_whether_they_are_folders() {
     let table = [
         ("COPY a /b", "/b"),
