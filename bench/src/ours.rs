@@ -38,7 +38,7 @@ pub(crate) async fn program(
     target_dir: &Path,
 ) -> Result<PathBuf, Error> {
     let request = CompileRequest {
-        workspace,
+        folder: workspace,
         package,
         binary,
         architecture: architecture()?,

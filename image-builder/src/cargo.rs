@@ -29,15 +29,15 @@ const SYSROOT_LIMIT: Duration = Duration::from_mins(5);
 /// What shall be compiled.
 #[derive(Debug, Clone, Copy)]
 pub struct CompileRequest<'a> {
-    /// The folder of the workspace's `Cargo.toml`.
-    pub workspace: &'a Path,
+    /// The folder of the workspace's `Cargo.toml`, or of one of its members.
+    pub folder: &'a Path,
     /// The package.
     pub package: &'a str,
     /// One of its programs.
     pub binary: &'a str,
     /// What it shall run on.
     pub architecture: Architecture,
-    /// The workspace's target folder, relative to it or absolute; what is made here goes to `image` in it, so that it does not wait for other builds.
+    /// The target folder, relative to that folder or absolute; what is made here goes to `image` in it, so that it does not wait for other builds.
     pub target_dir: &'a Path,
 }
 
@@ -55,6 +55,11 @@ pub enum CompileEvent<'a> {
     },
     /// Another cargo is at work in the same folder.
     Waiting,
+    /// Nothing says yet which versions of the dependencies are used: two clones may get different ones.
+    NoLockFile {
+        /// Where it would be.
+        path: &'a Path,
+    },
 }
 
 /// A program that was compiled, and what it is made of.
@@ -66,6 +71,8 @@ pub struct Compiled {
     pub parts: Vec<Part>,
     /// The files of this workspace that it was compiled from: sources, what they include, manifests, the lock file.
     pub sources: Vec<PathBuf>,
+    /// The workspace's `Cargo.lock`.
+    pub lock_file: PathBuf,
 }
 
 /// A crate in the program.
@@ -83,19 +90,20 @@ pub async fn compile(
     surroundings: &Surroundings,
     mut on_event: impl FnMut(CompileEvent<'_>),
 ) -> Result<Compiled, CompileError> {
-    let workspace = request
-        .workspace
-        .canonicalize()
-        .map_err(|source| CompileError::Workspace {
-            path: request.workspace.to_owned(),
-            source,
-        })?;
-    let (sysroot, choice) = find_target(&workspace, request.architecture, surroundings).await?;
+    let folder = real(request.folder)?;
+    let (sysroot, choice) = find_target(&folder, request.architecture, surroundings).await?;
+    let workspace = workspace(request.package, &folder, surroundings).await?;
+    let lock_file = workspace.join("Cargo.lock");
+    let has_lock_file = lock_file.exists();
+    if !has_lock_file {
+        on_event(CompileEvent::NoLockFile { path: &lock_file });
+    }
     let invocation = plan::invocation(
         request,
         surroundings,
         &plan::Found {
-            has_lock_file: workspace.join("Cargo.lock").exists(),
+            has_lock_file,
+            folder: &folder,
             workspace: &workspace,
             sysroot: &sysroot,
             choice: &choice,
@@ -108,7 +116,7 @@ pub async fn compile(
     let mut diagnostics = Diagnostics::default();
     let outcome = Program::new(&surroundings.cargo)
         .args(&invocation.arguments)
-        .current_dir(&workspace)
+        .current_dir(&folder)
         .env("CARGO_ENCODED_RUSTFLAGS", &invocation.encoded_rustflags)
         // Left over in one profile or another, either would make another program.
         .env("CARGO_INCREMENTAL", "0")
@@ -144,7 +152,7 @@ pub async fn compile(
         })
         .await;
     if let Err(error) = outcome {
-        return Err(diagnostics.explain(request.package, error));
+        return Err(diagnostics.explain(request.package, &choice.target, error));
     }
     let path = executable.ok_or_else(|| CompileError::NoExecutable {
         package: request.package.to_owned(),
@@ -152,7 +160,8 @@ pub async fn compile(
     })?;
     check(&path, request.architecture)?;
     Ok(Compiled {
-        sources: sources(&workspace, &path, &parts),
+        sources: sources(&folder, &workspace, &path, &parts),
+        lock_file,
         parts: parts.into_iter().collect(),
         executable: Executable {
             name: request.binary.to_owned(),
@@ -161,22 +170,63 @@ pub async fn compile(
     })
 }
 
+/// A folder without links.
+fn real(folder: &Path) -> Result<PathBuf, CompileError> {
+    folder
+        .canonicalize()
+        .map_err(|source| CompileError::Workspace {
+            path: folder.to_owned(),
+            source,
+        })
+}
+
+/// The folder of the workspace that a folder belongs to: there are the lock file and the profiles. Cargo knows, also where the
+/// folder is that of a member.
+async fn workspace(
+    package: &str,
+    folder: &Path,
+    surroundings: &Surroundings,
+) -> Result<PathBuf, CompileError> {
+    let cargo = Program::new(&surroundings.cargo)
+        .args(["locate-project", "--workspace", "--message-format", "plain"])
+        .current_dir(folder);
+    let output = cargo.output(SYSROOT_LIMIT).await?;
+    if !output.status.success() {
+        return Err(CompileError::Cargo {
+            package: package.to_owned(),
+            diagnostics: output.stderr.lines().map(ToOwned::to_owned).collect(),
+        });
+    }
+    let manifest = Path::new(output.stdout.trim());
+    real(manifest.parent().unwrap_or(folder))
+}
+
 /// What the program was compiled from, as far as it is not in the registry's crates.
-fn sources(workspace: &Path, program: &Path, parts: &BTreeSet<Part>) -> Vec<PathBuf> {
+fn sources(
+    folder: &Path,
+    workspace: &Path,
+    program: &Path,
+    parts: &BTreeSet<Part>,
+) -> Vec<PathBuf> {
     let dependencies = std::fs::read_to_string(program.with_extension("d")).unwrap_or_default();
     let compiled = provenance::sources(&dependencies).into_iter();
     let manifests = parts
         .iter()
         .filter(|part| part.package_id.starts_with("path+"))
         .map(|part| part.manifest.clone());
+    let of_the_workspace = ["Cargo.toml", "Cargo.lock"].map(|name| workspace.join(name));
+    // These are looked for from the folder upwards.
     let settings = [
-        "Cargo.toml",
-        "Cargo.lock",
         "rust-toolchain",
         "rust-toolchain.toml",
         ".cargo/config.toml",
     ];
-    let settings = settings.iter().map(|name| workspace.join(name));
+    let settings = folder
+        .ancestors()
+        .take_while(|above| above.starts_with(workspace))
+        .chain([workspace])
+        .flat_map(|above| settings.map(|name| above.join(name)));
+    let settings = settings.chain(of_the_workspace);
     let all: BTreeSet<PathBuf> = compiled
         .chain(manifests)
         .chain(settings.filter(|file| file.exists()))

@@ -33,6 +33,8 @@ pub enum CompileError {
     DoesNotCompile {
         /// What was to be compiled.
         package: String,
+        /// What for, by the compiler's name for it.
+        target: String,
         /// What the compiler said, from the first error on; cut after 40 lines.
         diagnostics: Vec<String>,
     },
@@ -92,6 +94,24 @@ impl CompileError {
                 "run `rustup target add {}`, which needs none; or, for programs with C in them, `cargo install --locked cargo-zigbuild` and `pip install ziglang`",
                 target.replace("-gnu", "-musl")
             )),
+            Self::DoesNotCompile { diagnostics, .. }
+                if let Some(linker) = diagnostics.iter().find_map(|line| missing_linker(line)) =>
+            {
+                Some(what_brings(linker))
+            }
+            Self::DoesNotCompile {
+                target,
+                diagnostics,
+                ..
+            } if diagnostics.iter().any(|line| lacks_static_libc(line)) => Some(format!(
+                "the C library of this machine cannot be linked statically: `rustup target add {}` brings one that can; or install its static form, on Fedora `sudo dnf install glibc-static`",
+                target.replace("-gnu", "-musl")
+            )),
+            Self::DoesNotCompile { diagnostics, .. } | Self::Cargo { diagnostics, .. }
+                if diagnostics.iter().any(|line| lacks_zig(line)) =>
+            {
+                Some("cargo-zigbuild is there, and zig is not: `pip install ziglang`".to_owned())
+            }
             Self::DoesNotCompile { diagnostics, .. } | Self::Cargo { diagnostics, .. }
                 if diagnostics.iter().any(|line| lacks_c_compiler(line)) =>
             {
@@ -152,4 +172,35 @@ impl From<ProcessError> for CompileError {
 /// What the crate `cc` says when there is no C compiler for the target, or none at all.
 fn lacks_c_compiler(line: &str) -> bool {
     line.contains("failed to find tool") || line.contains("Failed to find tool")
+}
+
+/// The linker that the compiler has not found: ``error: linker `cc` not found``.
+fn missing_linker(line: &str) -> Option<&str> {
+    let (_, rest) = line.split_once("linker `")?;
+    let (name, rest) = rest.split_once('`')?;
+    rest.starts_with(" not found").then_some(name)
+}
+
+/// The command that installs a linker, by Debian's names.
+fn what_brings(linker: &str) -> String {
+    if linker == "cc" {
+        "install a C compiler, which links programs: `sudo apt-get install gcc`".to_owned()
+    } else if let Some(processor) = linker.strip_suffix("-linux-gnu-gcc") {
+        format!("install this compiler: `sudo apt-get install gcc-{processor}-linux-gnu`")
+    } else {
+        format!(
+            "install `{linker}`, or take back the setting that names it: the usual linker is `cc`, which `sudo apt-get install gcc` installs"
+        )
+    }
+}
+
+/// What `ld` says where the C library is there in its dynamic form only.
+fn lacks_static_libc(line: &str) -> bool {
+    line.split_once("cannot find -lc")
+        .is_some_and(|(_, rest)| !rest.starts_with(|next: char| next.is_ascii_alphanumeric()))
+}
+
+/// What `cargo zigbuild` says.
+fn lacks_zig(line: &str) -> bool {
+    line.contains("Failed to find zig")
 }

@@ -86,7 +86,7 @@ impl Diagnostics {
     }
 
     /// Turns cargo's failure into one that says what to mend.
-    pub(super) fn explain(self, package: &str, error: ProcessError) -> CompileError {
+    pub(super) fn explain(self, package: &str, target: &str, error: ProcessError) -> CompileError {
         let ProcessError::Failed { tail, .. } = error else {
             return error.into();
         };
@@ -99,6 +99,7 @@ impl Diagnostics {
         if self.is_compilers {
             CompileError::DoesNotCompile {
                 package,
+                target: target.to_owned(),
                 diagnostics,
             }
         } else {

@@ -168,6 +168,8 @@ pub(super) fn choose(
 /// What was found on the disk.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Found<'a> {
+    /// Where cargo is called, absolute and without links.
+    pub(super) folder: &'a Path,
     /// The workspace's folder, absolute and without links.
     pub(super) workspace: &'a Path,
     /// It has a `Cargo.lock`.
@@ -192,7 +194,7 @@ pub(super) fn invocation(
     surroundings: &Surroundings,
     found: &Found<'_>,
 ) -> Invocation {
-    let target_dir = found.workspace.join(request.target_dir).join("image");
+    let target_dir = found.folder.join(request.target_dir).join("image");
     let verb = if found.choice.linker == Linker::Zig {
         "zigbuild"
     } else {

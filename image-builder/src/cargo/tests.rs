@@ -18,9 +18,9 @@ fn surroundings() -> Surroundings {
     }
 }
 
-fn request(workspace: &Path, architecture: Architecture) -> CompileRequest<'_> {
+fn request(folder: &Path, architecture: Architecture) -> CompileRequest<'_> {
     CompileRequest {
-        workspace,
+        folder,
         package: "clock",
         binary: "app",
         architecture,
@@ -94,10 +94,20 @@ fn what_is_compiled_for_and_how_it_is_linked() {
 #[test]
 fn what_is_missing_and_the_command_that_installs_it() {
     let target = || "aarch64-unknown-linux-musl".to_owned();
-    let diagnostics = vec![
-        "error: failed to run custom build command for `ring v0.17`".to_owned(),
-        "  error occurred in cc-rs: failed to find tool \"aarch64-linux-musl-gcc\"".to_owned(),
+    let diagnostics = [
+        "error: failed to run custom build command for `ring v0.17`",
+        "  error occurred in cc-rs: failed to find tool \"aarch64-linux-musl-gcc\"",
     ];
+    let lines = |lines: &[&str]| lines.iter().map(|&line| line.to_owned()).collect();
+    let cargo = |diagnostics: &[&str]| CompileError::Cargo {
+        package: "app".to_owned(),
+        diagnostics: lines(diagnostics),
+    };
+    let compiler = |diagnostics: &[&str]| CompileError::DoesNotCompile {
+        package: "app".to_owned(),
+        target: "x86_64-unknown-linux-gnu".to_owned(),
+        diagnostics: lines(diagnostics),
+    };
     let errors = [
         CompileError::NoTarget {
             target: target(),
@@ -110,10 +120,24 @@ fn what_is_missing_and_the_command_that_installs_it() {
         CompileError::NoLinker {
             target: "aarch64-unknown-linux-gnu".to_owned(),
         },
-        CompileError::Cargo {
-            package: "app".to_owned(),
-            diagnostics,
-        },
+        cargo(&diagnostics),
+        compiler(&[
+            "error: linker `cc` not found",
+            "  |",
+            "  = note: No such file or directory (os error 2)",
+        ]),
+        compiler(&["error: linker `aarch64-linux-gnu-gcc` not found"]),
+        compiler(&["error: linker `clang` not found"]),
+        compiler(&[
+            "error: linking with `cc` failed: exit status: 1",
+            "  = note: /usr/bin/ld: cannot find -lc: No such file or directory",
+        ]),
+        compiler(&["          /usr/bin/ld: cannot find -lc"]),
+        cargo(&[
+            "Error: Failed to find zig",
+            "Caused by:",
+            "  cannot find binary path",
+        ]),
     ];
     let told = errors.map(|error| format!("{error}\n  {}", error.hint().unwrap()));
     insta::assert_snapshot!(told.join("\n"), @"
@@ -125,6 +149,18 @@ fn what_is_missing_and_the_command_that_installs_it() {
       run `rustup target add aarch64-unknown-linux-musl`, which needs none; or, for programs with C in them, `cargo install --locked cargo-zigbuild` and `pip install ziglang`
     cargo cannot build `app`
       a dependency is not Rust alone: `cargo install --locked cargo-zigbuild` and `pip install ziglang` bring a C compiler for any processor
+    `app` does not compile
+      install a C compiler, which links programs: `sudo apt-get install gcc`
+    `app` does not compile
+      install this compiler: `sudo apt-get install gcc-aarch64-linux-gnu`
+    `app` does not compile
+      install `clang`, or take back the setting that names it: the usual linker is `cc`, which `sudo apt-get install gcc` installs
+    `app` does not compile
+      the C library of this machine cannot be linked statically: `rustup target add x86_64-unknown-linux-musl` brings one that can; or install its static form, on Fedora `sudo dnf install glibc-static`
+    `app` does not compile
+      the C library of this machine cannot be linked statically: `rustup target add x86_64-unknown-linux-musl` brings one that can; or install its static form, on Fedora `sudo dnf install glibc-static`
+    cargo cannot build `app`
+      cargo-zigbuild is there, and zig is not: `pip install ziglang`
     ");
 }
 
@@ -142,7 +178,10 @@ fn stand_ins(folder: &Path, program: &[u8]) -> Surroundings {
         ("rustc", format!("#!/bin/sh\necho {at}/sysroot\n")),
         (
             "cargo",
-            format!("#!/bin/sh\necho \"$@\" > {at}/called\necho '{artifact}'\n"),
+            format!(
+                "#!/bin/sh\nif [ \"$1\" = locate-project ]; then echo {at}/Cargo.toml; exit; fi\n\
+                 echo \"$@\" > {at}/called\necho '{artifact}'\n"
+            ),
         ),
         ("cargo-zigbuild", "#!/bin/sh\n".to_owned()),
     ];
@@ -188,18 +227,24 @@ async fn for_another_processor_zig_is_called_and_what_it_makes_is_checked() {
 fn how_cargo_is_called() {
     let workspace = Path::new("/home/me/my project");
     let call = |architecture, target: &str, linker, has_lock_file| {
+        // A member of the workspace, where there is a lock file of it all.
+        let folder = if has_lock_file {
+            workspace.join("clock")
+        } else {
+            workspace.to_owned()
+        };
         let choice = Choice {
             target: target.to_owned(),
             linker,
         };
         let found = plan::Found {
+            folder: &folder,
             workspace,
             has_lock_file,
             sysroot: Path::new("/rustup/toolchain"),
             choice: &choice,
         };
-        let invocation =
-            plan::invocation(&request(workspace, architecture), &surroundings(), &found);
+        let invocation = plan::invocation(&request(&folder, architecture), &surroundings(), &found);
         let flags = invocation.encoded_rustflags.to_str().unwrap().to_owned();
         let flags: Vec<String> = flags.split('\u{1f}').map(ToOwned::to_owned).collect();
         (invocation.arguments, flags)
@@ -272,7 +317,9 @@ async fn a_static_program_comes_out_the_same_in_any_folder() {
     let first = first.executable;
     // Cargo has one lock for all folders, and other tests use it too.
     events.retain(|event| event != "Waiting");
-    assert_eq!(events, ["Crate { done: 1, name: \"app\", fresh: false }"]);
+    assert_eq!(events.len(), 2, "{events:?}");
+    assert!(events[0].starts_with("NoLockFile"), "{events:?}");
+    assert_eq!(events[1], "Crate { done: 1, name: \"app\", fresh: false }");
     assert!(first.path.starts_with(one.path().canonicalize().unwrap()));
     let second = compile_here(two.path()).await.0.unwrap().executable;
     let (first, second) = (fs::read(first.path), fs::read(second.path));
@@ -282,6 +329,62 @@ async fn a_static_program_comes_out_the_same_in_any_folder() {
     assert!(
         !first.windows(folder.len()).any(|part| part == folder),
         "the program knows where it was made"
+    );
+}
+
+#[tokio::test]
+async fn the_lock_file_is_that_of_the_workspace() {
+    let whole = tempfile::tempdir().unwrap();
+    let root = whole.path().canonicalize().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = root.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    write(
+        "Cargo.toml",
+        "[workspace]\nmembers = [\"services/clock\"]\nresolver = \"3\"\n[profile.image]\ninherits = \"release\"\n",
+    );
+    write(
+        "services/clock/Cargo.toml",
+        "[package]\nname = \"clock\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[[bin]]\nname = \"app\"\npath = \"main.rs\"\n",
+    );
+    write("services/clock/main.rs", "fn main() { panic!() }");
+    write("services/.cargo/config.toml", "[term]\nquiet = false\n");
+    let folder = root.join("services/clock");
+    let (compiled, events) = compile_here(&folder).await;
+    let compiled = compiled.unwrap();
+    let lock_file = root.join("Cargo.lock");
+    let expected = format!("NoLockFile {{ path: {lock_file:?} }}");
+    assert!(events.contains(&expected), "{events:?}");
+    assert_eq!(compiled.lock_file, lock_file);
+    // Cargo has made it.
+    let expected = [
+        "Cargo.lock",
+        "Cargo.toml",
+        "services/.cargo/config.toml",
+        "services/clock/Cargo.toml",
+        "services/clock/main.rs",
+    ];
+    assert_eq!(compiled.sources, expected.map(|name| root.join(name)));
+    let target = folder.join("target/image");
+    assert!(compiled.executable.path.starts_with(target));
+    let program = fs::read(&compiled.executable.path).unwrap();
+    let place = root.to_str().unwrap().as_bytes();
+    assert!(!program.windows(place.len()).any(|part| part == place));
+
+    let (compiled, events) = compile_here(&folder).await;
+    assert!(compiled.is_ok());
+    assert!(events.iter().all(|event| !event.starts_with("NoLockFile")));
+    // What is locked is not changed in silence.
+    write(
+        "services/clock/Cargo.toml",
+        "[package]\nname = \"clock\"\nversion = \"0.2.0\"\nedition = \"2024\"\n[[bin]]\nname = \"app\"\npath = \"main.rs\"\n",
+    );
+    let error = compile_here(&folder).await.0.unwrap_err();
+    assert_eq!(
+        error.hint().unwrap(),
+        "run `cargo update --workspace` and commit `Cargo.lock`"
     );
 }
 

@@ -19,10 +19,11 @@ impl Context<'_> {
             executable,
             parts,
             sources,
+            lock_file,
         } = self.compile().await?;
         let config = self.config;
         let paths = built_from(sources, stage, &config.image.dockerfile);
-        let (package, lock_file) = (config.image.package.clone(), config.root.join("Cargo.lock"));
+        let package = config.image.package.clone();
         let listing = tokio::task::spawn_blocking(move || bill(&package, &parts, &lock_file));
         let (revision, bill) = tokio::join!(revision(&config.root, &paths), listing);
         let provenance = provenance(revision.as_ref())?;
@@ -58,7 +59,7 @@ impl Context<'_> {
         let config = self.config;
         let target_dir = target_folder(config);
         let request = CompileRequest {
-            workspace: &config.root,
+            folder: &config.root,
             package: &config.image.package,
             binary: &config.image.binary,
             architecture: config.image.architecture,
@@ -76,6 +77,10 @@ impl Context<'_> {
                 self.sink
                     .note("another cargo is at work in the same folder: waiting for it");
             }
+            CompileEvent::NoLockFile { path } => self.sink.warn(format!(
+                "there is no `{}`: commit it, or two clones may get different dependencies",
+                path.display()
+            )),
         };
         compile(&request, &Surroundings::from_env(), on_event)
             .await
