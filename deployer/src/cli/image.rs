@@ -60,16 +60,53 @@ pub struct ImagePush {
     pub source: ImageSource,
 
     /// Repository in the registry (`--registry`, otherwise ECR). Default: that of the stack.
-    #[arg(long, value_name = "NAME", env = "DEPLOYER_REPOSITORY")]
+    #[arg(long, value_name = "NAME", env = "DEPLOYER_REPOSITORY", value_parser = repository)]
     pub repository: Option<String>,
 
     /// Tag. Default: `sha256-` and the first 12 digits of the digest, so that one tag is never two images.
-    #[arg(long, value_name = "TAG")]
+    #[arg(long, value_name = "TAG", value_parser = tag)]
     pub tag: Option<String>,
 
     /// User of the registry that `--registry` names; the password is taken from `DEPLOYER_REGISTRY_PASSWORD`.
     #[arg(long, value_name = "NAME", env = "DEPLOYER_REGISTRY_USER")]
     pub user: Option<String>,
+}
+
+/// A tag as registries take it (OCI distribution specification, "Pulling manifests"). In an address, what is behind a `#` or a `?`
+/// would not be part of it, and another tag would be moved.
+fn tag(text: &str) -> Result<String, String> {
+    let may_follow = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    let may_begin = |c: char| may_follow(c) && c != '.' && c != '-';
+    if text.starts_with(may_begin) && text.chars().all(may_follow) && text.len() <= 128 {
+        Ok(text.to_owned())
+    } else {
+        Err("a tag has letters, digits and `_`, then also `.` and `-`, at most 128".to_owned())
+    }
+}
+
+/// A repository's name by the same specification: words with single separators in them, divided by `/`. Nothing at all is taken as
+/// not given, as with all that comes from a variable.
+fn repository(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.split('/').all(is_component) {
+        Ok(text.to_owned())
+    } else {
+        Err("a repository has small letters and digits, between them `.`, `_`, `__`, `-` or `/`, and no registry in front".to_owned())
+    }
+}
+
+fn is_component(text: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let is_separator = |between: &str| {
+        matches!(between, "" | "." | "_" | "__") || between.bytes().all(|byte| byte == b'-')
+    };
+    text.starts_with(is_plain) && text.ends_with(is_plain) && text.split(is_plain).all(is_separator)
+}
+
+impl ImagePush {
+    /// The repository, if one was given.
+    pub fn repository(&self) -> Option<&str> {
+        self.repository.as_deref().filter(|name| !name.is_empty())
+    }
 }
 
 impl ImageCommand {
@@ -113,4 +150,80 @@ pub enum Builder {
     Native,
     /// Docker or podman, whichever is there: all stages of the Dockerfile, whatever they do.
     Docker,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+    use clap::error::ErrorKind;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    #[test]
+    fn tags() {
+        let longest = "a".repeat(128);
+        for good in ["v1", "V1.2-rc_3", "_x", "0", "sha256-0123", &longest] {
+            assert_eq!(tag(good).as_deref(), Ok(good));
+        }
+        let too_long = "a".repeat(129);
+        let bad = [
+            "", ".v1", "-v1", "v1#2", "v1?x", "v1/2", "a:b", "a b", "ä", &too_long,
+        ];
+        for bad in bad {
+            assert!(tag(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn repositories() {
+        for good in ["app", "team/app", "a/b/c", "a.b_c__d-e---f", "0", "0/1", ""] {
+            assert_eq!(repository(good).as_deref(), Ok(good));
+        }
+        let bad = [
+            "App",
+            "/app",
+            "app/",
+            "a//b",
+            "-a",
+            "a-",
+            ".a",
+            "a..b",
+            "a___b",
+            "a._b",
+            "a-_b",
+            "a:1",
+            "a@b",
+            "a#b",
+            "a?b",
+            "a b",
+            "localhost:5000/app",
+            "..",
+            "a/../b",
+            "ä",
+        ];
+        for bad in bad {
+            assert!(repository(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_name_is_wrong_usage() {
+        let parse = |arguments: &[&str]| {
+            Cli::try_parse_from(["deployer", "image", "push"].iter().chain(arguments))
+        };
+        for arguments in [["--tag", "v1#2"], ["--repository", "Team/app"]] {
+            let error = parse(&arguments).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ValueValidation);
+            assert_eq!(error.exit_code(), 2);
+        }
+        let parsed = parse(&["--repository", ""]).unwrap();
+        let crate::cli::Command::Image(Image {
+            command: ImageCommand::Push(push),
+        }) = parsed.command
+        else {
+            panic!("{:?}", parsed.command);
+        };
+        assert_eq!(push.repository(), None);
+    }
 }

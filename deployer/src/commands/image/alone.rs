@@ -151,13 +151,13 @@ async fn destination(
     push: &ImagePush,
 ) -> Result<(String, Option<Login>), Failure> {
     let registry = context.config.access.registry.as_ref();
-    if let (Some(registry), Some(name)) = (registry, &push.repository) {
+    if let (Some(registry), Some(name)) = (registry, push.repository()) {
         return Ok((format!("{registry}/{name}"), login(push)));
     }
     let connection = ThisMachine.connect(context).await?;
     let world = connection.announced(context.sink).world;
-    let name = match &push.repository {
-        Some(name) => name.clone(),
+    let name = match push.repository() {
+        Some(name) => name.to_owned(),
         None => {
             match context.observe(world.as_ref()).await? {
                 Some(stack) => context.repository_of(world.as_ref(), &stack).await?,
