@@ -60,10 +60,15 @@ async fn send(
         .await
         .map_err(|error: super::PushError| error.to_string())?;
     let artifact = artifact(image, bill, &empty);
-    session
-        .put(&artifact, &format!("{tag}.sbom"))
-        .await
-        .map_err(|error| session.error(&error).to_string())
+    let tag = format!("{tag}.sbom");
+    let Err(error) = session.put(&artifact, &tag).await else {
+        return Ok(());
+    };
+    // A tag that cannot be moved refuses also what it leads to already.
+    match session.tagged(&tag).await {
+        Ok(Some(digest)) if digest == artifact.digest => Ok(()),
+        Ok(_) | Err(_) => Err(session.error(&error).to_string()),
+    }
 }
 
 fn artifact(image: &BuiltImage, bill: &Document, empty: &Document) -> Document {
