@@ -124,13 +124,20 @@ pub(super) fn status(error: &OciDistributionError) -> Option<u16> {
     }
 }
 
-/// The client keeps the body of these, and not the status.
+/// The client keeps the body of these, and not the status. A word of the registry's own says nothing about it.
 fn of_envelope(envelope: &OciEnvelope) -> Option<u16> {
+    envelope
+        .errors
+        .iter()
+        .find_map(|error| of_code(&error.code))
+}
+
+fn of_code(code: &OciErrorCode) -> Option<u16> {
     #[expect(
         clippy::wildcard_enum_match_arm,
         reason = "the client's enum; only what is acted upon"
     )]
-    match envelope.errors.first()?.code {
+    match code {
         OciErrorCode::ManifestUnknown
         | OciErrorCode::NotFound
         | OciErrorCode::NameUnknown
@@ -138,6 +145,7 @@ fn of_envelope(envelope: &OciEnvelope) -> Option<u16> {
         OciErrorCode::Unauthorized => Some(401),
         OciErrorCode::Denied => Some(403),
         OciErrorCode::Toomanyrequests => Some(429),
+        OciErrorCode::Other(_) => None,
         _ => Some(400),
     }
 }
@@ -169,17 +177,20 @@ fn is_tls(error: &reqwest::Error) -> bool {
     false
 }
 
-/// An answer that is complete and none of a registry.
+/// An answer that is complete and says nothing that a registry is known to say. What it says in words of its own may mean anything,
+/// also that it is busy.
 pub(super) fn is_nonsense(error: &OciDistributionError) -> bool {
-    matches!(
-        error,
-        OciDistributionError::SpecViolationError(_)
-            | OciDistributionError::RegistryNoLocationError
-            | OciDistributionError::RegistryNoDigestError
-            | OciDistributionError::UrlParseError(_)
-            | OciDistributionError::HeaderValueError(_)
-            | OciDistributionError::JsonError(_)
-    )
+    status(error).is_none()
+        && matches!(
+            error,
+            OciDistributionError::RegistryError { .. }
+                | OciDistributionError::SpecViolationError(_)
+                | OciDistributionError::RegistryNoLocationError
+                | OciDistributionError::RegistryNoDigestError
+                | OciDistributionError::UrlParseError(_)
+                | OciDistributionError::HeaderValueError(_)
+                | OciDistributionError::JsonError(_)
+        )
 }
 
 /// What happens on the way, and may not happen the next time: a connection that breaks, an answer that is cut.

@@ -324,6 +324,41 @@ async fn an_answer_that_never_makes_sense_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_refusal_in_words_of_its_own_may_pass() {
+    let (registry, image) = (FakeRegistry::start().await, image());
+    let busy = r#"{"errors":[{"code":"RATE_LIMIT_EXCEEDED","message":"slow down"}]}"#;
+    let silent = r#"{"errors":[]}"#;
+    registry.answer(
+        "GET",
+        "/manifests/",
+        &[Answer::once(429, busy), Answer::once(429, silent)],
+    );
+    let pushed = push_to(&registry, &image).await.unwrap();
+    assert_eq!(pushed.outcome(), Outcome::Sent);
+
+    // It never does.
+    let registry = FakeRegistry::start().await;
+    registry.answer("GET", "/manifests/", &[Answer::always(429, busy)]);
+    let patient = Retry {
+        retries: 9,
+        ..QUICK
+    };
+    let quiet: OnProgress = Arc::new(|_| ());
+    let error = push_with(&image, &repository(&registry), TAG, quiet, patient)
+        .await
+        .unwrap_err();
+    insta::assert_snapshot!(told(&error, &registry), @"
+    the registry `registry` failed: slow down
+    try again; what was sent already is not sent twice
+    ");
+    let requests = registry.requests();
+    let asked = requests
+        .iter()
+        .filter(|it| it.starts_with("GET") && it.contains("/manifests/"));
+    assert_eq!(asked.count(), 1 + 3, "{requests:?}");
+}
+
+#[tokio::test]
 async fn who_does_not_speak_tls_is_not_asked_again() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}/", listener.local_addr().unwrap());
@@ -438,6 +473,31 @@ async fn a_registry_that_takes_no_lists_is_no_failure() {
         assert!(reason.contains("no"), "{reason}");
         assert_eq!(pushed.outcome(), Outcome::Sent);
         assert!(registry.manifest(TAG).is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_is_there_is_attached_also_where_no_tag_can_be_moved() {
+    let mut image = image();
+    image.bill = Some(Document::new("application/vnd.cyclonedx+json", "{}\n"));
+    let registry = FakeRegistry::start().await;
+    push_to(&registry, &image).await.unwrap();
+    let there = layer::digest(&registry.manifest("v1.sbom").unwrap());
+    let other = layer::digest(b"another");
+
+    let body = r#"{"errors":[{"code":"TAG_INVALID","message":"The tag is immutable."}]}"#;
+    let refused = "the registry `REGISTRY` failed: status 400 The tag is immutable.".to_owned();
+    let refused = BillOutcome::Refused(refused);
+    for (digest, expected) in [(there, BillOutcome::Attached), (other, refused)] {
+        let registry = FakeRegistry::start().await;
+        registry.answer("PUT", "v1.sbom", &[Answer::always(400, body)]);
+        registry.answer("HEAD", "v1.sbom", &[Answer::digest(&digest)]);
+        let pushed = push_to(&registry, &image).await.unwrap();
+        let mut bill = pushed.bill().clone();
+        if let BillOutcome::Refused(reason) = &mut bill {
+            *reason = reason.replace(&registry.address(), "REGISTRY");
+        }
+        assert_eq!(bill, expected);
     }
 }
 
