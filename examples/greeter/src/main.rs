@@ -14,6 +14,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Longer than the load balancer keeps an idle connection.
 const HEAD_LIMIT: Duration = Duration::from_secs(75);
+/// After a connection that could not be accepted, most likely for want of descriptors: until another one gives its own back.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// For what is in flight after SIGTERM.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -27,7 +29,10 @@ async fn main() -> std::io::Result<()> {
     loop {
         tokio::select! {
             accepted = listener.accept() => {
-                let Ok((stream, _)) = accepted else { continue };
+                let Ok((stream, _)) = accepted else {
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                };
                 let connection = http1::Builder::new()
                     .timer(TokioTimer::new())
                     .header_read_timeout(HEAD_LIMIT)
