@@ -1,6 +1,7 @@
 //! An image as one file: an OCI layout that is also what `docker save` writes, so that `docker load` (20.10 and later), podman,
 //! containerd and skopeo all take it. The same image gives the same bytes.
 
+use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -8,8 +9,27 @@ use serde_json::json;
 
 use super::oci::{BuiltImage, descriptor};
 
-/// Writes the archive under a name (`app:tag`), whole or not at all.
-pub fn write(image: &BuiltImage, name: &str, file: &Path) -> io::Result<u64> {
+/// Writes the archive under a name (`app:tag`), whole or not at all. Only what is there and no file, a pipe or a device, takes it as
+/// it comes: it is not for us to put a file in its place.
+pub fn write(image: &BuiltImage, name: &str, file: &Path) -> io::Result<()> {
+    let there = match fs::metadata(file) {
+        Ok(there) => Some(there),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    let is_stream = there
+        .as_ref()
+        .is_some_and(|there| !there.is_file() && !there.is_dir());
+    if is_stream {
+        let stream = fs::OpenOptions::new().write(true).open(file)?;
+        return write_to(image, name, io::BufWriter::new(stream));
+    }
+    // A link stays: what it leads to is replaced.
+    let file = if there.is_some() {
+        file.canonicalize()?
+    } else {
+        file.to_owned()
+    };
     let folder = file
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
@@ -19,8 +39,8 @@ pub fn write(image: &BuiltImage, name: &str, file: &Path) -> io::Result<u64> {
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
         .tempfile_in(folder)?;
     write_to(image, name, io::BufWriter::new(unfinished.as_file_mut()))?;
-    let finished = unfinished.persist(file)?;
-    Ok(finished.metadata()?.len())
+    unfinished.persist(&file)?;
+    Ok(())
 }
 
 fn write_to(image: &BuiltImage, name: &str, mut writer: impl Write) -> io::Result<()> {

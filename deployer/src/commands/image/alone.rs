@@ -121,7 +121,7 @@ async fn save(built: &BuiltImage, name: &str, file: &Path) -> Result<(), Failure
     let (image, name, path) = (built.clone(), name.to_owned(), file.to_owned());
     let written = tokio::task::spawn_blocking(move || archive::write(&image, &name, &path));
     match written.await {
-        Ok(Ok(_bytes)) => Ok(()),
+        Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(unwritable(file, error)),
         Err(error) => Err(unwritable(file, error)),
     }
