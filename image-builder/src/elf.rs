@@ -19,6 +19,9 @@ const LITTLE_ENDIAN: u8 = 1;
 const X86_64: u16 = 62;
 const AARCH64: u16 = 183;
 
+/// What a script begins with, which is no such program: the kernel starts what is named behind it.
+pub(super) const SCRIPT: &[u8] = b"#!";
+
 /// Why a program would not run in an empty image.
 #[derive(Debug, thiserror::Error)]
 pub enum ElfError {

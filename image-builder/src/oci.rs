@@ -1,6 +1,8 @@
 //! Packs the image: a layer for each `COPY`, a configuration from the rest of the Dockerfile's final stage, a manifest over
 //! both. The result is in memory and complete; nothing has been sent anywhere.
 
+mod start;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -15,6 +17,7 @@ use super::context::{Context, Destination, base_name};
 use super::dockerfile::{CopyInstruction, FinalStage};
 use super::layer::{self, Content, Entries, Entry, Layer};
 use super::pack_error::PackError;
+use start::Files;
 
 /// What Docker sets when the Dockerfile does not.
 pub(super) const DEFAULT_PATH: &str =
@@ -111,7 +114,7 @@ pub fn build(recipe: &Recipe<'_>) -> Result<BuiltImage, PackError> {
         recipe,
         context: Context::open(recipe.context, recipe.ignore_file)?,
         folders: BTreeSet::new(),
-        others: BTreeSet::new(),
+        files: Files::new(),
         has_links: false,
         programs: BTreeSet::new(),
     };
@@ -130,7 +133,8 @@ struct Packing<'a> {
     recipe: &'a Recipe<'a>,
     context: Context,
     folders: BTreeSet<String>,
-    others: BTreeSet<String>,
+    /// Links among them.
+    files: Files,
     has_links: bool,
     /// Where the program is.
     programs: BTreeSet<String>,
@@ -155,18 +159,18 @@ impl Packing<'_> {
         for (path, entry) in &entries {
             self.programs.remove(path);
             match &entry.content {
-                Content::Folder => self.folders.insert(path.clone()),
+                Content::Folder => {
+                    self.folders.insert(path.clone());
+                    continue;
+                }
                 Content::File { path: source, .. } => {
                     if *source == self.recipe.program.path {
                         self.programs.insert(path.clone());
                     }
-                    self.others.insert(path.clone())
                 }
-                Content::Link { .. } => {
-                    self.has_links = true;
-                    self.others.insert(path.clone())
-                }
-            };
+                Content::Link { .. } => self.has_links = true,
+            }
+            self.files.insert(path.clone(), entry.clone());
         }
         layer::pack(&entries, self.recipe.cache)
     }
@@ -175,11 +179,11 @@ impl Packing<'_> {
     fn check_for_room(&self, copy: &CopyInstruction, entries: &Entries) -> Result<(), PackError> {
         let is_file = |path: &str| {
             let entry = entries.get(path);
-            self.others.contains(path) || entry.is_some_and(|entry| !entry.is_folder())
+            self.files.contains_key(path) || entry.is_some_and(|entry| !entry.is_folder())
         };
         for (path, entry) in entries {
             let blocked = if entry.is_folder() {
-                self.others.contains(path)
+                self.files.contains_key(path)
             } else {
                 self.folders.contains(path)
             };
@@ -241,18 +245,16 @@ impl Packing<'_> {
                 program: self.recipe.program.name.clone(),
             });
         }
-        let stage = self.recipe.stage;
-        let words = stage.entrypoint.as_ref().or(stage.cmd.as_ref());
-        let first = words.and_then(|words| words.first());
-        match first.and_then(|path| path.strip_prefix('/')) {
-            // Through a link the path may be another one.
-            Some(path) if !self.has_links && !self.others.contains(path) => {
-                Err(PackError::NothingAtEntrypoint {
-                    path: format!("/{path}"),
-                })
-            }
-            Some(_) | None => Ok(()),
+        if self.has_links {
+            // Through a link any path may be another one.
+            return Ok(());
         }
+        let Recipe {
+            stage,
+            architecture,
+            ..
+        } = *self.recipe;
+        start::check(stage, &self.files, &self.programs, architecture)
     }
 }
 

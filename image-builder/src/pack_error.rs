@@ -32,6 +32,32 @@ pub enum PackError {
         /// The first word of `ENTRYPOINT` or `CMD`.
         path: String,
     },
+    /// What is to be started may not be.
+    #[error(
+        "`{path}` is to be started, but its mode {mode:04o} does not let the user of the image execute it"
+    )]
+    NotExecutable {
+        /// The first word of `ENTRYPOINT` or `CMD`.
+        path: String,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A file that is to be started is no program that runs here.
+    #[error("`{path}` is to be started, but {problem}")]
+    NoOtherProgram {
+        /// The first word of `ENTRYPOINT` or `CMD`.
+        path: String,
+        /// Why not.
+        problem: ElfError,
+    },
+    /// `USER` names somebody, and nothing in the image says which number that is.
+    #[error("`{name}` of `USER` is not known: no `COPY` puts a `/{list}` into the image")]
+    UnknownName {
+        /// A user or a group.
+        name: String,
+        /// In which it would be looked for, without the `/` in front.
+        list: &'static str,
+    },
     /// `..`, or a link, leads out of the build context.
     #[error("line {line}: `{source_path}` is outside of the build context")]
     Outside {
@@ -155,6 +181,15 @@ impl PackError {
             Self::NothingAtEntrypoint { .. } => {
                 Some("make the path the destination of a `COPY`".to_owned())
             }
+            Self::NotExecutable { .. } => Some(
+                "make it executable (`chmod +x`, or `COPY --chmod=0755`), or give it to the user (`COPY --chown`)".to_owned(),
+            ),
+            Self::NoOtherProgram { .. } => Some(
+                "start the program that cargo builds; or copy a static program for this processor, or a script that begins with `#!` and what runs it".to_owned(),
+            ),
+            Self::UnknownName { list, .. } => Some(format!(
+                "say its number, as in `USER 65532:65532`, or copy a `/{list}` in which it is"
+            )),
             Self::Outside { .. } => Some(
                 "move it into the folder of the Dockerfile; links must stay within it".to_owned(),
             ),

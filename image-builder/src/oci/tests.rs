@@ -1,7 +1,10 @@
 //! The same image twice; what is in it; what is refused.
 
+mod start;
+
 use std::fs;
 use std::io::Read as _;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::PathBuf;
 
@@ -46,7 +49,11 @@ impl Folder {
     }
 
     fn build(&self, body: &str) -> Result<BuiltImage, PackError> {
-        let text = format!("FROM rust AS build\nFROM scratch\n{body}\nENTRYPOINT [\"/app\"]");
+        self.build_starting("/app", body)
+    }
+
+    fn build_starting(&self, first: &str, body: &str) -> Result<BuiltImage, PackError> {
+        let text = format!("FROM rust AS build\nFROM scratch\n{body}\nENTRYPOINT [\"{first}\"]");
         let stage = FinalStage::parse(&text, Architecture::X86_64).unwrap();
         build(&Recipe {
             stage: &stage,
@@ -307,6 +314,40 @@ fn an_archive_is_a_layout_and_what_docker_saves() {
     let seen = crate::inspect::inspect(&again, "app").unwrap();
     assert_eq!(seen.layers[0].files[0].path, "/app");
     assert_eq!(seen.layers[0].files[0].mode, "0755");
+}
+
+#[test]
+fn an_archive_goes_where_a_link_or_a_pipe_leads() {
+    let folder = Folder::new();
+    let image = folder.build(PROGRAM).unwrap();
+    let write = |name: &str| crate::archive::write(&image, "app:v1", &folder.path(name));
+    write("plain.tar").unwrap();
+    let expected = fs::read(folder.path("plain.tar")).unwrap();
+
+    folder.file("elsewhere/old.tar", "old");
+    symlink("elsewhere/old.tar", folder.path("link.tar")).unwrap();
+    write("link.tar").unwrap();
+    let link = fs::symlink_metadata(folder.path("link.tar")).unwrap();
+    assert!(link.is_symlink());
+    assert_eq!(
+        fs::read(folder.path("elsewhere/old.tar")).unwrap(),
+        expected
+    );
+
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let pipe = format!("/proc/self/fd/{}", writer.as_raw_fd());
+    symlink(pipe, folder.path("pipe")).unwrap();
+    let reader = std::thread::spawn(move || {
+        let mut content = Vec::new();
+        reader.read_to_end(&mut content).unwrap();
+        content
+    });
+    write("pipe").unwrap();
+    drop(writer);
+    assert_eq!(reader.join().unwrap(), expected);
+    // What is neither is left alone.
+    fs::create_dir(folder.path("folder")).unwrap();
+    assert!(write("folder").is_err());
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use super::program::MAX_PROGRAM;
 use super::*;
 
 const CONFIG: &str = r#"{
