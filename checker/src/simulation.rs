@@ -172,6 +172,74 @@ fn number(owner: &Owner) -> usize {
     }
 }
 
+/// How a check gets to the instances: a load balancer leads to any of them, and they tell who they are; or each has an address and
+/// no name.
+struct Line {
+    instances: usize,
+    nameless: bool,
+    warm: bool,
+    /// Addresses to be asked for the first time: all of them are, at the beginning.
+    unasked: usize,
+    /// The one that the connection leads to.
+    connected: usize,
+}
+
+impl Line {
+    fn random(random: &mut StdRng, instances: usize) -> Self {
+        let nameless = random.random_range(0..3) == 0;
+        Self {
+            instances,
+            nameless,
+            warm: false,
+            unasked: if nameless { instances } else { 0 },
+            connected: 0,
+        }
+    }
+
+    /// Who answers the next request.
+    fn instance(&self, random: &mut StdRng) -> usize {
+        match self.unasked {
+            0 if self.nameless => self.connected,
+            0 => random.random_range(0..self.instances),
+            last => last - 1,
+        }
+    }
+
+    fn body(&self, shown: &str, instance: usize, nonce: &str) -> String {
+        if self.nameless {
+            format!(r#"{{"now":"{shown}","nonce":"{nonce}"}}"#)
+        } else {
+            format!(r#"{{"now":"{shown}","instance":"{instance}","nonce":"{nonce}"}}"#)
+        }
+    }
+
+    /// Follows the advice as the loop around a check does.
+    fn next(&mut self, advice: Next, evidence: &mut Evidence<'_>, random: &mut StdRng) -> Next {
+        let advice = match self.unasked {
+            0 => advice,
+            1 => {
+                self.unasked = 0;
+                self.connected = random.random_range(0..self.instances);
+                evidence.turn_to(Some(address(self.connected)));
+                evidence.next()
+            }
+            _ => {
+                self.unasked -= 1;
+                return Next::NewConnection;
+            }
+        };
+        self.warm = advice != Next::NewConnection;
+        if !self.warm {
+            let doubtful: Vec<_> = evidence.doubtful().into_iter().collect();
+            self.connected = match doubtful.len() {
+                0 => random.random_range(0..self.instances),
+                several => usize::from(doubtful[random.random_range(0..several)].port()),
+            };
+        }
+        advice
+    }
+}
+
 /// One check: as it is judged by bounds, and by the midpoint of the first answer, which has a truth of its own.
 fn trial(random: &mut StdRng, digits: u32) -> (Judged, Option<Judged>) {
     let settings = Settings {
@@ -183,28 +251,12 @@ fn trial(random: &mut StdRng, digits: u32) -> (Judged, Option<Judged>) {
         .map(|_| Remote::random(random, limit))
         .collect();
     // Whole lines are slow or fast, and each way differs from the other.
-    // Either a load balancer leads to any of them, and they tell who they are; or each has an address and no name.
-    let nameless = random.random_range(0..3) == 0;
+    let mut line = Line::random(random, instances.len());
     let mut evidence = Evidence::new(&settings);
     let mut local = Local::default();
-    let mut warm = false;
     let mut midpoint = None;
-    // Each address is asked once at the beginning.
-    let mut unasked = if nameless { instances.len() } else { 0 };
-    let mut connected = 0;
     loop {
-        let instance = if unasked > 0 {
-            unasked - 1
-        } else if nameless {
-            connected
-        } else {
-            random.random_range(0..instances.len())
-        };
-        let named = if nameless {
-            String::new()
-        } else {
-            format!(r#","instance":"{instance}""#)
-        };
+        let instance = line.instance(random);
         let remote = instances[instance];
         let sent = local.read();
         local.pass(delay(random), random);
@@ -228,13 +280,13 @@ fn trial(random: &mut StdRng, digits: u32) -> (Judged, Option<Judged>) {
             sent,
             received,
             stall: Duration::ZERO,
-            warm,
-            address: nameless.then(|| address(instance)),
+            warm: line.warm,
+            address: line.nameless.then(|| address(instance)),
             nonce: "n".to_owned(),
             result: Ok(Received {
                 aged,
                 date: None,
-                body: format!(r#"{{"now":"{shown}"{named},"nonce":"{nonce}"}}"#).into_bytes(),
+                body: line.body(&shown, instance, nonce).into_bytes(),
             }),
         };
         let observation = exchange.observe(&settings);
@@ -254,29 +306,9 @@ fn trial(random: &mut StdRng, digits: u32) -> (Judged, Option<Judged>) {
                 "{offset} is not in {bounds:?} of {owner:?}"
             );
         }
-        if unasked > 1 {
-            unasked -= 1;
-            continue;
-        }
-        let next = if unasked == 1 {
-            unasked = 0;
-            connected = random.random_range(0..instances.len());
-            evidence.turn_to(Some(address(connected)));
-            evidence.next()
-        } else {
-            next
-        };
-        warm = true;
-        match next {
+        match line.next(next, &mut evidence, random) {
             Next::SameConnection(pause) => local.time += nanoseconds(pause),
-            Next::NewConnection => {
-                warm = false;
-                let doubtful: Vec<_> = evidence.doubtful().into_iter().collect();
-                connected = match doubtful.len() {
-                    0 => random.random_range(0..instances.len()),
-                    several => usize::from(doubtful[random.random_range(0..several)].port()),
-                };
-            }
+            Next::NewConnection => {}
             Next::Stop => break,
         }
         // Between two requests the clock may be set, too.
