@@ -100,11 +100,16 @@ impl Live {
         }
     }
 
-    /// Leaves what is there, and the rest of the terminal to others.
-    pub(crate) fn end(&mut self) {
-        for bar in self.lines.drain(..) {
-            bar.abandon();
+    /// Leaves what is there, and the rest of the terminal to others. Nothing is drawn once more: where Ctrl-C was echoed, the cursor
+    /// is not where it was left, and the first line would be there twice.
+    pub(crate) fn end(&mut self) -> io::Result<()> {
+        self.bars.set_draw_target(ProgressDrawTarget::hidden());
+        if self.lines.is_empty() {
+            return Ok(());
         }
+        self.lines.clear();
+        // The cursor is behind the last line.
+        self.terminal.write_line("")
     }
 }
 

@@ -117,7 +117,7 @@ impl Printer {
     /// The end of a series.
     pub(crate) fn summaries(&mut self, summaries: &[&Summary]) -> io::Result<()> {
         if let Form::Live(live) = &mut self.form {
-            live.end();
+            live.end()?;
         }
         let several = summaries.len() > 1;
         for summary in summaries {
