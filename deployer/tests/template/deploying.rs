@@ -2,7 +2,7 @@
 //! looked at by `scripts/check-rights.py`.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -32,11 +32,24 @@ fn policy() -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
+/// All files in a folder and in those below it.
+fn files_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .flat_map(|path| {
+            if path.is_dir() {
+                files_in(&path)
+            } else {
+                vec![path]
+            }
+        })
+        .collect()
+}
+
 /// The source files that talk to AWS, without their tests.
 fn sources() -> Vec<String> {
-    let folder = crate::root().join("deployer/src/aws");
-    let files = std::fs::read_dir(folder).unwrap();
-    let files: Vec<PathBuf> = files.map(|entry| entry.unwrap().path()).collect();
+    let files = files_in(&crate::root().join("deployer/src/aws"));
     assert!(files.len() > 10, "{files:?}");
     let read = |path: &PathBuf| std::fs::read_to_string(path).unwrap();
     let texts = files.iter().map(read);
