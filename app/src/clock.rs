@@ -119,9 +119,6 @@ impl ClockPolicy {
 pub(crate) struct ClockWatch {
     policy: ClockPolicy,
     latest: Option<Latest>,
-    /// What the platform measured last, by its reference, and when it first told of that. Kept for as long as it says the
-    /// same: else what has become too old would be new again.
-    measurement: Option<(String, Instant)>,
 }
 
 #[derive(Debug)]
@@ -140,33 +137,32 @@ impl ClockWatch {
         Self {
             policy,
             latest: None,
-            measurement: None,
         }
     }
 
     /// Takes note of what the platform answered: `None` when it did not, or said nothing about clocks.
     pub(crate) fn learn(&mut self, now: Instant, reading: Option<ClockReading>) {
-        // What has become too old to be told counts for nothing any more: neither does its grace time.
-        let before = self.latest.take().filter(|latest| latest.is_fresh(now));
-        self.latest = match (reading, before) {
-            (None, before) => before,
-            (Some(reading), before) => {
-                let is_bad = self.policy.fault(&reading).is_some();
-                let measured = match &self.measurement {
-                    Some((reference, measured)) if *reference == reading.reference => *measured,
-                    Some(_) | None => now,
-                };
-                self.measurement = Some((reading.reference.clone(), measured));
-                let bad_since = before.and_then(|before| before.bad_since).unwrap_or(now);
-                let latest = Latest {
-                    reading,
-                    answered: now,
-                    measured,
-                    bad_since: is_bad.then_some(bad_since),
-                };
-                Some(latest)
-            }
+        let Some(reading) = reading else {
+            return;
         };
+        let before = self.latest.take();
+        // Also where it is too old to be told: else it would be new again as soon as it is repeated.
+        let measured = before
+            .as_ref()
+            .filter(|before| before.reading.reference == reading.reference)
+            .map_or(now, |before| before.measured);
+        // What has become too old to be told counts for nothing else any more: neither does its grace time.
+        let bad_since = before
+            .filter(|before| before.is_fresh(now))
+            .and_then(|before| before.bad_since)
+            .unwrap_or(now);
+        let is_bad = self.policy.fault(&reading).is_some();
+        self.latest = Some(Latest {
+            reading,
+            answered: now,
+            measured,
+            bad_since: is_bad.then_some(bad_since),
+        });
     }
 
     /// What may be told of the clock: the latest reading, unless it is too old.

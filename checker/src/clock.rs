@@ -45,6 +45,11 @@ impl Reading {
             None
         }
     }
+
+    /// Whether the machine slept in between.
+    pub(crate) fn slept_until(self, later: Self) -> bool {
+        self.interruption(later) == Some(Interruption::Suspended)
+    }
 }
 
 /// Why two readings cannot be compared.
@@ -88,11 +93,7 @@ impl Clock for SystemClock {
     fn read(&self) -> Reading {
         // Being preempted between the two reads would look like a step of the wall clock, and every bound would be off by it:
         // of several pairs, the closest one counts.
-        let (_, monotonic, wall) = closest(|| {
-            let before = Instant::now();
-            let wall = wall();
-            (before.elapsed(), before, wall)
-        });
+        let (monotonic, wall) = closest(wall);
         Reading {
             wall,
             monotonic: nanoseconds(monotonic.saturating_duration_since(self.origin)),
@@ -101,22 +102,28 @@ impl Clock for SystemClock {
     }
 }
 
-/// Reads two clocks until there is as good as nothing between the two, or for some times; gives what was read closest together.
-fn closest<T>(mut read: impl FnMut() -> (Duration, Instant, T)) -> (Duration, Instant, T) {
+/// Reads clocks until that takes as good as no time, or for some times; gives what was read in the shortest time, and when that
+/// began.
+fn closest<T>(read: impl Fn() -> T) -> (Instant, T) {
     /// What every interval is widened by.
     const NEIGHBOURS: Duration = Duration::from_micros(1);
     const ATTEMPTS: u32 = 32;
-    let mut best = read();
+    let timed = || {
+        let before = Instant::now();
+        let value = read();
+        (before.elapsed(), (before, value))
+    };
+    let mut best = timed();
     for _ in 1..ATTEMPTS {
         if best.0 < NEIGHBOURS {
             break;
         }
-        let next = read();
+        let next = timed();
         if next.0 < best.0 {
             best = next;
         }
     }
-    best
+    best.1
 }
 
 fn wall() -> Nanoseconds {
@@ -134,11 +141,9 @@ fn suspended() -> Nanoseconds {
     let total =
         |time: Timespec| Nanoseconds::from(time.tv_sec) * SECOND + Nanoseconds::from(time.tv_nsec);
     // In this order the difference is too large at most, by what passes between the two.
-    let (.., suspended) = closest(|| {
-        let before = Instant::now();
+    let (_, suspended) = closest(|| {
         let awake = total(clock_gettime(ClockId::Monotonic));
-        let all = total(clock_gettime(ClockId::Boottime));
-        (before.elapsed(), before, all - awake)
+        total(clock_gettime(ClockId::Boottime)) - awake
     });
     suspended
 }

@@ -127,7 +127,7 @@ impl Observation {
     }
 
     fn slept(&self) -> bool {
-        self.sent.interruption(self.received) == Some(Interruption::Suspended)
+        self.sent.slept_until(self.received)
     }
 
     /// What it means.

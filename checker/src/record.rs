@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::{Interruption, Reading};
+use crate::clock::Reading;
 use crate::evidence::Evidence;
 use crate::failure::Failure;
 use crate::observation::Observation;
@@ -55,8 +55,7 @@ impl Record {
 
     /// Why this program may have waited in vain without anybody else's fault.
     fn excuse(&self) -> Option<Reason> {
-        let slept = self.started.interruption(self.finished) == Some(Interruption::Suspended);
-        if slept {
+        if self.started.slept_until(self.finished) {
             Some(Reason::Suspended)
         } else {
             (self.stall > STALL).then_some(Reason::CheckerOverloaded)

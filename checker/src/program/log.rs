@@ -252,7 +252,7 @@ fn ends_with_a_line(path: &Path) -> bool {
         file.read_exact(&mut last)?;
         Ok(last[0])
     };
-    last().is_ok_and(|last| last == b'\n') || last().is_err()
+    last().ok().is_none_or(|last| last == b'\n')
 }
 
 /// Bad lines that are told, at most.

@@ -107,8 +107,7 @@ async fn hub(plan: &Plan, last: Arc<LastState>) -> Result<Hub, (String, String)>
         .log
         .as_ref()
         .map(|path| {
-            let hysteresis = plan.effective_hysteresis();
-            let terms = |subject: &Subject| Terms::new(&subject.settings, hysteresis);
+            let terms = |subject: &Subject| Terms::new(&subject.settings, plan.hysteresis);
             LogWriter::open(path, plan.subjects.iter().map(terms).collect()).map_err(|error| {
                 (
                     format!("cannot write the log {}", path.display()),

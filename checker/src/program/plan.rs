@@ -65,12 +65,6 @@ impl Plan {
             .map_err(|message| Cli::command().error(ErrorKind::ValueValidation, message))
     }
 
-    /// How many checks in a row count. A single check is all there is: what it says holds.
-    pub(crate) fn effective_hysteresis(&self) -> Hysteresis {
-        self.period
-            .map_or_else(Hysteresis::default, |_| self.hysteresis)
-    }
-
     fn resolve(watch: Watch) -> Result<Self, String> {
         let file = match &watch.config {
             Some(path) => file::read(path)?,
@@ -100,7 +94,8 @@ impl Plan {
             subjects,
             period,
             wait_up: watch.when.wait_up,
-            hysteresis,
+            // A single check is all there is: what it says holds.
+            hysteresis: period.map_or_else(Hysteresis::default, |_| hysteresis),
             reference: watch
                 .how
                 .reference

@@ -57,7 +57,7 @@ impl Session {
             subjects: plan.subjects.clone(),
             period: plan.period,
             wait_up: plan.wait_up,
-            hysteresis: plan.effective_hysteresis(),
+            hysteresis: plan.hysteresis,
             checker: Checker {
                 clock,
                 witness: witness.map(Mutex::new).map(Arc::new),

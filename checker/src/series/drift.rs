@@ -104,9 +104,7 @@ impl Drift {
             crosses: crossing(rate, now, max_skew).filter(|_| self.is_steady()),
         })
     }
-}
 
-impl Drift {
     fn is_steady(&self) -> bool {
         let ends = self.points.front().zip(self.points.back());
         ends.is_some_and(|(first, last)| last.at - first.at >= STEADY)

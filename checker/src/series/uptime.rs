@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use serde::Serialize;
 
-use crate::clock::{Interruption, Reading};
+use crate::clock::Reading;
 use crate::report::Availability;
 use crate::units::{Nanoseconds, milliseconds, rfc3339};
 
@@ -75,11 +75,9 @@ impl Uptime {
         let previous = self.observed.map(|(_, end)| end);
         let begin = self.observed.map_or(started, |(begin, _)| begin);
         self.observed = Some((begin, finished));
-        let slept =
-            |from: Reading, to: Reading| from.interruption(to) == Some(Interruption::Suspended);
-        let slept_before = previous.is_some_and(|end| slept(end, started));
+        let slept_before = previous.is_some_and(|end| end.slept_until(started));
         self.in_the_dark |=
-            availability == Availability::Unknown || slept_before || slept(started, finished);
+            availability == Availability::Unknown || slept_before || started.slept_until(finished);
         let last = self.last.replace(availability);
         match availability {
             Availability::Unknown => None,
@@ -122,10 +120,10 @@ impl Uptime {
         let Some((begin, end)) = self.observed.take() else {
             return;
         };
-        if let Some(open) = self.current.take() {
-            self.close(&open, open.earliest.until(end));
-        } else if self.in_the_dark {
-            self.possible += self.last_good.unwrap_or(begin).until(end);
+        let possible = self.unsettled(begin, end);
+        match self.current.take() {
+            Some(open) => drop(self.close(&open, possible)),
+            None => self.possible += possible,
         }
         self.earlier += begin.until(end);
         self.last_good = None;
@@ -200,16 +198,19 @@ impl Uptime {
         let Some((begin, end)) = self.observed else {
             return (self.proven, self.possible);
         };
+        let proven = self.current.map_or(0, |open| open.proven);
+        (
+            self.proven + proven,
+            self.possible + self.unsettled(begin, end),
+        )
+    }
+
+    /// How long it may be down by now, nanoseconds, of what no good check has ended yet.
+    fn unsettled(&self, begin: Reading, end: Reading) -> Nanoseconds {
         match &self.current {
-            Some(open) => (
-                self.proven + open.proven,
-                self.possible + open.earliest.until(end),
-            ),
-            None if self.in_the_dark => {
-                let since = self.last_good.unwrap_or(begin);
-                (self.proven, self.possible + since.until(end))
-            }
-            None => (self.proven, self.possible),
+            Some(open) => open.earliest.until(end),
+            None if self.in_the_dark => self.last_good.unwrap_or(begin).until(end),
+            None => 0,
         }
     }
 }
