@@ -316,8 +316,6 @@ fn missing_output(key: &'static str) -> Failure {
 
 /// Where the service answers, for the check and for people.
 pub(crate) struct PublicUrl {
-    /// As the stack names it.
-    pub(crate) official: String,
     /// As it can be opened from here.
     pub(crate) shown: String,
     /// What the check asks.
@@ -347,7 +345,6 @@ fn public_url(config: &Config, url: &str) -> Result<PublicUrl, Failure> {
         _ => None,
     };
     Ok(PublicUrl {
-        official: url.to_owned(),
         shown: shown.unwrap_or_else(|| url.to_owned()),
         target,
     })

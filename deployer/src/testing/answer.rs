@@ -176,6 +176,26 @@ pub(crate) fn answers(version: &str) -> Report {
     report(Verdict::Ok, None, vec![instance("a"), instance("b")])
 }
 
+/// An instance of each of these versions answers, and their clocks are three seconds ahead.
+pub(crate) fn skewed(versions: &[Option<&str>]) -> Report {
+    let instances = versions
+        .iter()
+        .enumerate()
+        .map(|(number, version)| InstanceReport {
+            instance: Some(format!("instance-{number}")),
+            address: None,
+            version: version.map(str::to_owned),
+            verdict: Verdict::Skewed,
+            lo_ms: Some(2999.0),
+            hi_ms: Some(3001.0),
+            offset_ms: Some(3000.0),
+            uncertainty_ms: Some(1.0),
+            samples: 2,
+        });
+    let cause = "the clock of instance `instance-0` is at least 2.999 s ahead";
+    report(Verdict::Skewed, Some(cause), instances.collect())
+}
+
 /// Nothing useful answers.
 pub(crate) fn down(cause: &str) -> Report {
     report(Verdict::Down, Some(cause), Vec::new())

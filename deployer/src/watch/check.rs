@@ -33,7 +33,19 @@ impl Outside for Network {
     }
 }
 
-/// Follows the service, seen from outside, until it answers as it should.
+/// Reports in a row that have to prove a clock wrong: a single one may have met a step of the local clock.
+const REPORTS_THAT_PROVE: u32 = 2;
+
+/// How following the service from outside ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verified {
+    /// Every instance answers from our image with the right time.
+    Working(Checked),
+    /// Only instances of our image answer, and a clock is proven wrong: waiting cannot change that.
+    ProvenWrong(Checked),
+}
+
+/// Follows the service, seen from outside, until it answers as it should or is proven wrong.
 pub struct Verification<'a> {
     sink: &'a Sink,
     outside: &'a dyn Outside,
@@ -41,6 +53,8 @@ pub struct Verification<'a> {
     settings: Settings,
     digest: &'a Digest,
     last: Option<Checked>,
+    /// Reports in a row that proved a clock of our image wrong.
+    proofs: u32,
 }
 
 impl<'a> Verification<'a> {
@@ -59,6 +73,7 @@ impl<'a> Verification<'a> {
             settings,
             digest,
             last: None,
+            proofs: 0,
         }
     }
 
@@ -109,6 +124,20 @@ fn is_of(version: &str, digest: &Digest) -> bool {
         .is_some_and(|(_, build)| build == digest.short())
 }
 
+/// Whether every instance that answered names this image.
+fn only_ours(report: &Report, digest: &Digest) -> bool {
+    let names_it = |version: &Option<String>| {
+        version
+            .as_ref()
+            .is_some_and(|version| is_of(version, digest))
+    };
+    !report.instances.is_empty()
+        && report
+            .instances
+            .iter()
+            .all(|instance| names_it(&instance.version))
+}
+
 /// Does this say something that the one before did not? How far off a clock is differs a little each time.
 fn is_news(last: &Checked, found: &Checked) -> bool {
     last.verdict != found.verdict || (found.verdict != Verdict::Skewed && last.cause != found.cause)
@@ -116,9 +145,9 @@ fn is_news(last: &Checked, found: &Checked) -> bool {
 
 #[async_trait]
 impl crate::engine::Subject for Verification<'_> {
-    type End = Checked;
+    type End = Verified;
 
-    async fn look(&mut self) -> Remote<Option<Checked>> {
+    async fn look(&mut self) -> Remote<Option<Verified>> {
         let report = self.outside.check(self.target, &self.settings).await;
         let mut found = checked(&report);
         let foreign = report
@@ -140,7 +169,14 @@ impl crate::engine::Subject for Verification<'_> {
             });
         }
         self.last = Some(found.clone());
-        Ok(satisfied.then_some(found))
+        if satisfied {
+            return Ok(Some(Verified::Working(found)));
+        }
+        // The version before may still answer, and its clock says nothing about ours.
+        let is_proof = report.verdict == Verdict::Skewed && only_ours(&report, self.digest);
+        self.proofs = if is_proof { self.proofs + 1 } else { 0 };
+        let certain = self.proofs >= REPORTS_THAT_PROVE;
+        Ok(certain.then_some(Verified::ProvenWrong(found)))
     }
 }
 

@@ -10,7 +10,7 @@ mod rollout;
 mod stack;
 mod update;
 
-pub use check::{Network, Outside, Verification, checked};
+pub use check::{Network, Outside, Verification, Verified, checked};
 pub use evidence::Witness;
 pub use gone::Disappearance;
 pub use log::{LogEnd, LogReader, LogWatch};

@@ -36,7 +36,7 @@ const CASES: [Case; 4] = [
     Case {
         fault: "wrong-clock",
         exit_code: 6,
-        words: &["is SKEWED", "ahead"],
+        words: &["is SKEWED, proven twice in a row", "ahead"],
     },
 ];
 
@@ -47,7 +47,7 @@ async fn failures() {
     let _clean_up = CleanUp(&surroundings);
     let outside = Outside::new(&surroundings);
     let service = Faulty::new(&copy, &surroundings);
-    let faulty = |fault: &str| service.deploy(fault, &["--verify-timeout", "6s"]);
+    let faulty = |fault: &str| service.deploy(fault, &["--verify-timeout", "5m"]);
 
     step("a first deployment that fails leaves nothing that runs");
     let first = faulty("exits");

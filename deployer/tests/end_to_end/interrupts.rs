@@ -50,8 +50,8 @@ async fn interrupts() {
     assert_eq!(outside.version().await, version);
 
     step("while it is checked; SIGTERM means the same");
-    let checking = faulty.start("wrong-clock", &["--verify-timeout", "2m"]);
-    checking.wait_for("check: SKEWED");
+    let checking = faulty.start("broken", &["--verify-timeout", "2m"]);
+    checking.wait_for("check: DOWN");
     checking.signal(TERM);
     checking
         .finish()
@@ -92,8 +92,8 @@ async fn interrupts() {
     assert_eq!(outside.version().await, version);
 
     step("two runs on two machines: whoever comes later is left alone by the one before");
-    let one = faulty.start("wrong-clock", &["--verify-timeout", "30s"]);
-    one.wait_for("check: SKEWED");
+    let one = faulty.start("broken", &["--verify-timeout", "30s"]);
+    one.wait_for("check: DOWN");
     let elsewhere = surroundings.with("XDG_STATE_HOME", &copy.path("state-of-another-machine"));
     let other = Faulty::new(&copy, &elsewhere).deploy("none", &["--force"]);
     other.succeeded();

@@ -8,7 +8,7 @@ use crate::error::{Failure, FailureKind};
 use crate::event::Checked;
 use crate::names::Digest;
 use crate::rollout::Rollout;
-use crate::watch::{RolloutWatch, ServiceNames, Verification};
+use crate::watch::{RolloutWatch, ServiceNames, Verification, Verified};
 
 impl Site<'_> {
     /// Follows the rollout of our task definition: a stack that is complete does not mean that it runs.
@@ -46,7 +46,7 @@ impl Site<'_> {
         )))
     }
 
-    /// Looks from outside until so many tasks, and no other, answer from the image with this digest.
+    /// Checks from outside until so many tasks, and no other, answer from the image with this digest.
     pub(super) async fn verify(
         &self,
         url: &PublicUrl,
@@ -61,39 +61,44 @@ impl Site<'_> {
         let followed = context
             .follow_for(&mut subject, config.verify_timeout)
             .await;
-        match followed.map_err(Setback::Over)? {
-            Followed::Ended(checked) => return Ok(checked),
+        let failure = match followed.map_err(Setback::Over)? {
+            Followed::Ended(Verified::Working(checked)) => return Ok(checked),
+            Followed::Ended(Verified::ProvenWrong(last)) => wrong_clock(url, last),
             Followed::Stopped => return Err(Setback::Live(Failure::interrupted())),
-            Followed::DeadlinePassed => {}
-        }
-        let last = subject.last();
-        let cause = last
-            .and_then(|last| last.cause.clone())
-            .unwrap_or_else(|| "no check was made".to_owned());
-        let seen = match last.map(|last| last.verdict) {
-            Some(checker::Verdict::Ok) => "still answers from another version",
-            Some(verdict) => &format!("is {}", verdict.name()),
-            None => "is unknown",
-        };
-        let failure = Failure::new(
-            FailureKind::CheckFailed,
-            format!(
-                "{} {seen} after {} s",
-                url.official,
-                config.verify_timeout.as_secs()
-            ),
-        );
-        let what_else = match last.map(|last| last.verdict) {
-            Some(checker::Verdict::Skewed) => {
-                "time does not mend it: look at the program, and at this machine's own clock"
+            Followed::DeadlinePassed => {
+                let seconds = config.verify_timeout.as_secs();
+                not_verified(url, subject.last(), seconds)
             }
-            Some(_) | None => "allow more time: `--verify-timeout 5m`",
         };
-        Err(Setback::Live(
-            failure
-                .because(cause)
-                .hint(format!("look yourself: `curl -i {}`", url.shown))
-                .hint(what_else),
-        ))
+        Err(Setback::Live(failure))
     }
+}
+
+/// A version whose clock is proven wrong.
+fn wrong_clock(url: &PublicUrl, last: Checked) -> Failure {
+    let message = format!("{} is SKEWED, proven twice in a row", url.shown);
+    let cause = last
+        .cause
+        .unwrap_or_else(|| "its clock is wrong".to_owned());
+    Failure::new(FailureKind::CheckFailed, message)
+        .because(cause)
+        .hint(format!("look yourself: `curl -i {}`", url.shown))
+        .hint("waiting does not help: check the program, and this machine's own clock")
+}
+
+/// A version that did not pass the check in time; `last` is what was found last.
+fn not_verified(url: &PublicUrl, last: Option<&Checked>, seconds: u64) -> Failure {
+    let cause = last
+        .and_then(|last| last.cause.clone())
+        .unwrap_or_else(|| "no check was made".to_owned());
+    let seen = match last.map(|last| last.verdict) {
+        Some(checker::Verdict::Ok) => "still answers from another version",
+        Some(verdict) => &format!("is {}", verdict.name()),
+        None => "is unknown",
+    };
+    let message = format!("{} {seen} after {seconds} s", url.shown);
+    Failure::new(FailureKind::CheckFailed, message)
+        .because(cause)
+        .hint(format!("look yourself: `curl -i {}`", url.shown))
+        .hint("allow more time: `--verify-timeout 5m`")
 }

@@ -3,7 +3,7 @@
 use super::{FakeMachine, bringing_up_on};
 use crate::remote::Proposal;
 use crate::testing::FakeWorld;
-use crate::testing::answer::{answers, down};
+use crate::testing::answer::{answers, down, skewed};
 use crate::testing::moment::at;
 
 /// The transcript from the check on, when checks find this, one after the other.
@@ -84,4 +84,48 @@ async fn a_service_that_answers_from_another_image() {
       hint: or start it anew: `deployer up --stack clock --profile work --force`
     exit code 5
     ");
+}
+
+/// The new version, with its image's digest.
+const OURS: Option<&str> = Some("0.1.0+0123456789ab");
+const ANOTHER: Option<&str> = Some("0.1.0+aaaaaaaaaaaa");
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_proven_wrong_ends_the_wait_at_once() {
+    let began = tokio::time::Instant::now();
+    let text = check([down("no connection"), skewed(&[OURS, OURS])]).await;
+    assert!(began.elapsed() < std::time::Duration::from_secs(20));
+    insta::assert_snapshot!(text, @"
+    check: DOWN (no connection)
+    check: SKEWED, offset +3000.0 ms ± 1.0 ms, 2 instances (the clock of instance `instance-0` is at least 2.999 s ahead)
+    error: nothing had to be changed, but http://clock.example/now is SKEWED, proven twice in a row
+      because: the clock of instance `instance-0` is at least 2.999 s ahead
+      hint: look yourself: `curl -i http://clock.example/now`
+      hint: waiting does not help: check the program, and this machine's own clock
+      hint: go back to the version before: `deployer rollback --stack clock --profile work`
+      hint: or start it anew: `deployer up --stack clock --profile work --force`
+    exit code 5
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_may_be_that_of_another_version_or_of_a_moment() {
+    let good = || answers("0.1.0+0123456789ab");
+    for reports in [
+        // Once is no proof.
+        vec![skewed(&[OURS]), good()],
+        vec![
+            skewed(&[OURS]),
+            down("no connection"),
+            skewed(&[OURS]),
+            good(),
+        ],
+        // Whose clock it is has to be known.
+        vec![skewed(&[OURS, ANOTHER]), skewed(&[OURS, ANOTHER]), good()],
+        vec![skewed(&[OURS, None]), skewed(&[OURS, None]), good()],
+        vec![skewed(&[]), skewed(&[]), good()],
+    ] {
+        let text = check(reports).await;
+        assert!(text.contains("exit code 0"), "{text}");
+    }
 }

@@ -17,6 +17,8 @@ enum Fault {
     Unhealthy,
     /// Is three seconds ahead.
     WrongClock,
+    /// Is well, but does not tell the time.
+    Broken,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -26,6 +28,7 @@ async fn main() -> std::io::Result<()> {
         Ok("wrong-port") => Fault::WrongPort,
         Ok("unhealthy") => Fault::Unhealthy,
         Ok("wrong-clock") => Fault::WrongClock,
+        Ok("broken") => Fault::Broken,
         _ => Fault::None,
     };
     if fault == Fault::Exits {
@@ -78,6 +81,7 @@ fn answer(request: &str, fault: Fault) -> String {
     let (status, body) = match path {
         "/health" if fault == Fault::Unhealthy => ("500 Internal Server Error", String::new()),
         "/health" => ("200 OK", String::new()),
+        "/now" if fault == Fault::Broken => ("500 Internal Server Error", String::new()),
         "/now" => ("200 OK", now(query, fault)),
         _ => ("404 Not Found", String::new()),
     };
