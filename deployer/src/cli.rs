@@ -70,9 +70,23 @@ pub struct Shared {
     #[arg(long, hide = true, global = true, env = "AWS_DEFAULT_REGION")]
     pub default_region: Option<String>,
 
-    /// Profile of the AWS configuration files.
-    #[arg(long, global = true, value_name = "NAME", env = "AWS_PROFILE")]
+    /// Profile of the AWS configuration files. Comes before access keys in the environment; `AWS_PROFILE` comes after them.
+    #[arg(long, global = true, value_name = "NAME")]
     pub profile: Option<String>,
+
+    /// What the environment says about the profile.
+    #[arg(long, hide = true, global = true, env = "AWS_PROFILE")]
+    pub default_profile: Option<String>,
+
+    /// The access key that the environment holds, if any: it decides whether `AWS_PROFILE` gives the credentials.
+    #[arg(
+        long,
+        hide = true,
+        global = true,
+        env = "AWS_ACCESS_KEY_ID",
+        hide_env_values = true
+    )]
+    pub environment_key: Option<String>,
 
     /// Use this machine instead of AWS: presets endpoint, credentials, registry and connection, and looks after the emulator.
     #[arg(long, global = true)]

@@ -15,7 +15,7 @@ use crate::error::{Failure, FailureKind};
 use crate::image::Architecture;
 use crate::names::StackName;
 
-pub use access::Access;
+pub use access::{Access, ProfileSource};
 pub use file::{File, parse, read};
 
 use access::access;

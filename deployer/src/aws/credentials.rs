@@ -2,8 +2,55 @@
 
 use std::path::PathBuf;
 
+use aws_config::BehaviorVersion;
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
+use aws_sdk_sts::config::SharedCredentialsProvider;
+
 use crate::config::Access;
 use crate::error::Failure;
+
+/// Replaces the credentials of this configuration by the profile's, where a profile comes before keys in the environment. As in
+/// the AWS CLI, that is so for a profile that was asked for, and not for `AWS_PROFILE`.
+#[expect(
+    clippy::disallowed_types,
+    reason = "one of the files that configure SDK clients"
+)]
+pub(super) fn of_profile_first(
+    access: &Access,
+    config: aws_config::SdkConfig,
+) -> aws_config::SdkConfig {
+    let Some(profile) = &access.profile else {
+        return config;
+    };
+    if !access.profile_source.beats_environment_keys() {
+        return config;
+    }
+    // A provider that is built outside the loader gets nothing from it. It panics without an HTTP client, and roles are not
+    // assumed without a region.
+    let mut settings = ProviderConfig::without_region()
+        .with_behavior_version(Some(BehaviorVersion::latest()))
+        .with_region(config.region().cloned())
+        .with_use_fips(config.use_fips())
+        .with_use_dual_stack(config.use_dual_stack());
+    if let Some(client) = config.http_client() {
+        settings = settings.with_http_client(client);
+    }
+    if let Some(retries) = config.retry_config() {
+        settings = settings.with_retry_config(retries.clone());
+    }
+    if let Some(timeouts) = config.timeout_config() {
+        settings = settings.with_timeout_config(timeouts.clone());
+    }
+    let provider = ProfileFileCredentialsProvider::builder()
+        .configure(&settings)
+        .profile_name(profile)
+        .build();
+    config
+        .into_builder()
+        .credentials_provider(SharedCredentialsProvider::new(provider))
+        .build()
+}
 
 /// The command that logs in to SSO with the profile that is used, or with the one that it takes its credentials from.
 pub(crate) fn login_command(access: &Access) -> String {

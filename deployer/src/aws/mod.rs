@@ -18,7 +18,6 @@ mod tests;
 
 use std::time::Duration;
 
-use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
@@ -94,12 +93,6 @@ impl Aws {
         }
         if let Some(profile) = &access.profile {
             loader = loader.profile_name(profile);
-            // As in the AWS command line: a profile that is asked for comes before keys in the environment; one that the environment
-            // names itself comes after them.
-            if std::env::var("AWS_PROFILE").ok().as_ref() != Some(profile) {
-                let of_profile = ProfileFileCredentialsProvider::builder().profile_name(profile);
-                loader = loader.credentials_provider(of_profile.build());
-            }
         }
         if let Some(url) = &access.endpoint_url {
             loader = loader.endpoint_url(url.as_str());
@@ -113,7 +106,7 @@ impl Aws {
                 "local",
             ));
         }
-        let config = loader.load().await;
+        let config = credentials::of_profile_first(access, loader.load().await);
         let region = config
             .region()
             .map(ToString::to_string)

@@ -4,7 +4,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use super::Aws;
-use crate::config::Access;
+use crate::config::{Access, ProfileSource};
 use crate::engine::Pace;
 use crate::names::StackId;
 use crate::remote::{
@@ -31,6 +31,7 @@ async fn answering(answer: String) -> Aws {
         local: true,
         region: Some("us-east-1".to_owned()),
         profile: None,
+        profile_source: ProfileSource::default(),
         endpoint_url: Some(format!("http://127.0.0.1:{port}").parse().unwrap()),
         registry: None,
         connect_to: None,

@@ -3,7 +3,7 @@
 use url::Url;
 
 use crate::commands::Context;
-use crate::config::Config;
+use crate::config::{Config, ProfileSource};
 use crate::error::Failure;
 use crate::rollout::{self, Evidence, Explanation};
 
@@ -52,7 +52,10 @@ pub(super) fn command_line(config: &Config, command: &str) -> String {
     };
     if !access.local {
         option("region", access.region.as_deref());
-        option("profile", access.profile.as_deref());
+        // As a flag, a profile that gives only the region would give the credentials, too.
+        if access.profile_source != ProfileSource::BehindKeys {
+            option("profile", access.profile.as_deref());
+        }
     }
     if !access.is_usual_endpoint() {
         option(

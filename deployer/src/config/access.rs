@@ -22,6 +22,8 @@ pub struct Access {
     pub region: Option<String>,
     /// Profile of the AWS configuration files.
     pub profile: Option<String>,
+    /// Where that profile was named.
+    pub profile_source: ProfileSource,
     /// Where AWS calls go, if not to AWS.
     pub endpoint_url: Option<Url>,
     /// Where images go, if not to the address that ECR gives.
@@ -30,6 +32,30 @@ pub struct Access {
     pub connect_to: Option<HostPort>,
     /// How often to look.
     pub pace: Pace,
+}
+
+/// Where a profile is named. It decides what comes first: the profile, or access keys in the environment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ProfileSource {
+    /// `--profile`.
+    #[default]
+    Flag,
+    /// `AWS_PROFILE`.
+    Environment,
+    /// `AWS_PROFILE`, and there are access keys in the environment beside it.
+    BehindKeys,
+    /// `profile` in `deployer.toml`.
+    File,
+}
+
+impl ProfileSource {
+    /// Returns whether the profile comes before access keys in the environment, as in the AWS CLI.
+    pub const fn beats_environment_keys(self) -> bool {
+        match self {
+            Self::Flag | Self::File => true,
+            Self::Environment | Self::BehindKeys => false,
+        }
+    }
 }
 
 impl Access {
@@ -62,15 +88,15 @@ pub(super) fn access(
         .map(endpoint)
         .transpose()?;
     if !shared.local {
+        let (profile, profile_source) = profile(shared, file_profile);
         return Ok(Access {
             local: false,
             region: given(shared.region.as_ref())
                 .or(given(shared.default_region.as_ref()))
                 .map(str::to_owned)
                 .or(file_region),
-            profile: given(shared.profile.as_ref())
-                .map(str::to_owned)
-                .or(file_profile),
+            profile,
+            profile_source,
             endpoint_url: endpoint,
             registry,
             connect_to,
@@ -100,12 +126,27 @@ pub(super) fn access(
         local: true,
         region: Some(LOCAL_REGION.to_owned()),
         profile: None,
+        profile_source: ProfileSource::default(),
         // Docker takes `localhost` for a registry that needs no TLS.
         registry: registry.or_else(|| Some(here("localhost"))),
         connect_to: connect_to.or_else(|| Some(here(host.trim_matches(['[', ']'])))),
         endpoint_url: Some(endpoint),
         pace: Pace::LOCAL,
     })
+}
+
+/// Returns the profile to use, and where it was named.
+fn profile(shared: &Shared, file: Option<String>) -> (Option<String>, ProfileSource) {
+    let flag = given(shared.profile.as_ref()).map(str::to_owned);
+    let environment = given(shared.default_profile.as_ref()).map(str::to_owned);
+    match (flag, environment) {
+        (Some(profile), _) => (Some(profile), ProfileSource::Flag),
+        (None, Some(profile)) if given(shared.environment_key.as_ref()).is_some() => {
+            (Some(profile), ProfileSource::BehindKeys)
+        }
+        (None, Some(profile)) => (Some(profile), ProfileSource::Environment),
+        (None, None) => (file, ProfileSource::File),
+    }
 }
 
 fn endpoint(text: &str) -> Result<Url, Failure> {

@@ -127,11 +127,48 @@ fn only_pairs_that_fargate_offers() {
 }
 
 #[test]
+fn where_the_profile_is_named() {
+    use super::ProfileSource as S;
+    let some = |text: &str| Some(text.to_owned());
+    let file = "stack = \"clock\"\nprofile = \"file\"\n";
+    for (flag, variable, key, expected) in [
+        (
+            some("flag"),
+            some("variable"),
+            some("AKIA"),
+            ("flag", S::Flag),
+        ),
+        // As a flag, it is one also where the environment says the same.
+        (some("both"), some("both"), some("AKIA"), ("both", S::Flag)),
+        (None, some("variable"), None, ("variable", S::Environment)),
+        (
+            None,
+            some("variable"),
+            some("AKIA"),
+            ("variable", S::BehindKeys),
+        ),
+        (None, None, some("AKIA"), ("file", S::File)),
+    ] {
+        let shared = Shared {
+            profile: flag,
+            default_profile: variable,
+            environment_key: key,
+            ..shared()
+        };
+        let access = resolved(&shared, &sizes(), file).unwrap().access;
+        let found = (access.profile.as_deref().unwrap(), access.profile_source);
+        assert_eq!(found, expected);
+    }
+}
+
+#[test]
 fn empty_variables_are_none() {
     let empty = || Some(String::new());
     let shared = Shared {
         region: empty(),
         profile: empty(),
+        default_profile: empty(),
+        environment_key: empty(),
         endpoint_url: empty(),
         stack: empty(),
         registry: empty(),

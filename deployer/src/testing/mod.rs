@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use crate::cli::Output;
 use crate::commands::Connection;
-use crate::config::{Access, Config, Consent, ImageSettings};
+use crate::config::{Access, Config, Consent, ImageSettings, ProfileSource};
 use crate::engine::Pace;
 use crate::image::Architecture;
 use crate::remote::Caller;
@@ -44,6 +44,7 @@ pub(crate) fn settings() -> Config {
             local: false,
             region: None,
             profile: Some("work".to_owned()),
+            profile_source: ProfileSource::Flag,
             endpoint_url: None,
             registry: None,
             connect_to: None,
