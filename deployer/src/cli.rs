@@ -22,8 +22,8 @@ Exit codes:
     5  the stack needs a person
     6  the check from outside failed; what was there before is in place again
     7  another operation is under way and did not end in time
-  130  interrupted
-With `plan --exit-code`: 2 means that something would change.";
+    8  with `plan --exit-code`: something would change
+  130  interrupted";
 
 /// Puts a containerised Rust service on ECS Fargate, and makes sure that it works.
 ///

@@ -37,6 +37,8 @@ pub struct ImageSettings {
     pub architecture: Architecture,
     /// Who makes it.
     pub builder: Builder,
+    /// Variables that look like secrets and that the build gets all the same: names, or beginnings that end in `*`.
+    pub build_environment: Vec<String>,
 }
 
 /// All settings of one run.
@@ -130,6 +132,9 @@ pub fn resolve(
     let access = access(shared, file.region, file.profile)?;
 
     let package = file.image.package.unwrap_or_else(|| "app".to_owned());
+    let binary = file.image.binary.unwrap_or_else(|| package.clone());
+    target_name("package", &package)?;
+    target_name("binary", &binary)?;
     let architecture = match sizes
         .making
         .architecture
@@ -165,7 +170,7 @@ pub fn resolve(
         template: root.join(template),
         access,
         image: ImageSettings {
-            binary: file.image.binary.unwrap_or_else(|| package.clone()),
+            binary,
             package,
             dockerfile: root.join(
                 file.image
@@ -178,6 +183,7 @@ pub fn resolve(
                 .builder
                 .or(file.image.builder)
                 .unwrap_or_default(),
+            build_environment: file.image.build_environment,
         },
         tasks: service.tasks,
         port,
@@ -224,6 +230,21 @@ impl Config {
 /// A setting that is there: an empty variable, as CI systems like to set them, is none.
 fn given(setting: Option<&String>) -> Option<&str> {
     setting.map(String::as_str).filter(|text| !text.is_empty())
+}
+
+/// Checks a name that becomes an argument of cargo: one that begins with a dash would be a flag.
+fn target_name(key: &str, name: &str) -> Result<(), Failure> {
+    let may_begin = |letter: char| letter.is_alphanumeric() || letter == '_';
+    let may_follow = |letter: char| may_begin(letter) || letter == '-' || letter == '.';
+    if name.starts_with(may_begin) && name.chars().all(may_follow) {
+        return Ok(());
+    }
+    Err(Failure::preflight(format!(
+        "`{name}` is not a name for `{key}` under `[image]`"
+    ))
+    .hint(format!(
+        "set `{key}` in `deployer.toml` to a name as it stands in `Cargo.toml`: letters, digits, `_`, `-` and `.`"
+    )))
 }
 
 fn duration(name: &str, text: &str) -> Result<Duration, Failure> {

@@ -102,8 +102,9 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Exit code of `plan --exit-code` when something would change, as in other tools that plan.
-const WOULD_CHANGE: u8 = 2;
+/// Exit code of `plan --exit-code` when something would change. No failure has it, so that a pipeline never takes a typing error for
+/// a change.
+const WOULD_CHANGE: u8 = 8;
 
 /// How a command that did not fail ended.
 enum Outcome {
@@ -409,8 +410,14 @@ fn settings(cli: &Cli) -> Result<Config, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ignores_hangup, is_free_of_secrets};
+    use super::{WOULD_CHANGE, ignores_hangup, is_free_of_secrets};
     use tracing::Level;
+
+    #[test]
+    fn no_failure_looks_like_a_change() {
+        // 0 to 7 and 130 are those of `FailureKind`; 101 is a panic's, and what a signal ends has more than 128.
+        assert_eq!(WOULD_CHANGE, 8);
+    }
 
     #[test]
     fn whole_answers_are_never_shown() {

@@ -181,3 +181,150 @@ fn a_full_disk_is_no_reason_to_fail() {
     let status = program(&folder, &FAILING).stderr(full).status();
     assert_eq!(status.expect("it runs").code(), Some(3));
 }
+
+/// Secrets of whoever deploys, as a desk or a pipeline has them.
+const SECRETS: [&str; 18] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "DEPLOYER_REGISTRY_PASSWORD",
+    "GITHUB_TOKEN",
+    "GH_TOKEN",
+    "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+    "ACTIONS_ID_TOKEN_REQUEST_URL",
+    "ACTIONS_RUNTIME_TOKEN",
+    "CI_JOB_JWT_V2",
+    "CI_JOB_TOKEN",
+    "CIRCLE_OIDC_TOKEN",
+    "BITBUCKET_STEP_OIDC_TOKEN",
+    "SYSTEM_ACCESSTOKEN",
+    "CARGO_REGISTRY_TOKEN",
+    "VAULT_TOKEN",
+];
+
+/// The value of each of them.
+const SECRET: &str = "never-to-be-seen";
+
+/// A program whose build script, Git and Docker write down their environment.
+fn curious() -> TempDir {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = folder();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a writable folder");
+        std::fs::write(&path, text).expect("a writable file");
+        path
+    };
+    write(
+        "Cargo.toml",
+        "[package]\nname = \"curious\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\
+         [profile.image]\ninherits = \"release\"\n[workspace]\n",
+    );
+    write("src/main.rs", "fn main() {}\n");
+    write(
+        "build.rs",
+        "fn main() {\n    println!(\"cargo::rerun-if-changed=changing\");\n    \
+         let all: Vec<String> = std::env::vars().map(|(name, value)| format!(\"{name}={value}\")).collect();\n    \
+         std::fs::write(\"seen-by-build-script\", all.join(\"\\n\")).unwrap();\n}\n",
+    );
+    write(
+        "deployer.toml",
+        "stack = \"clock\"\n[image]\npackage = \"curious\"\n",
+    );
+    write(
+        "Dockerfile",
+        "FROM rust:1 AS build\nFROM scratch\nCOPY --from=build /out/curious /curious\nENTRYPOINT [\"/curious\"]\n",
+    );
+    for name in ["git", "docker"] {
+        let script = format!(
+            "#!/bin/sh\nenv >> '{}/seen-by-{name}'\nexit 1\n",
+            folder.path().display()
+        );
+        let path = write(&format!("bin/{name}"), &script);
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("mine");
+    }
+    folder
+}
+
+fn build(folder: &TempDir, builder: &str) -> Output {
+    let archive = [
+        "image",
+        "build",
+        "--archive",
+        "image.tar",
+        "--builder",
+        builder,
+    ];
+    let mut command = program(folder, &archive);
+    for name in SECRETS {
+        command.env(name, SECRET);
+    }
+    let path = std::env::var("PATH").expect("a PATH");
+    let path = format!("{}/bin:{path}", folder.path().display());
+    // Those of the cargo that runs this test are not what a user has.
+    for name in ["CARGO", "CARGO_TARGET_DIR", "RUSTFLAGS"] {
+        command.env_remove(name);
+    }
+    run(command.env("PATH", path).env("OPENSSL_DIR", "/opt/openssl"))
+}
+
+fn seen(folder: &TempDir, by: &str) -> String {
+    let file = folder.path().join(format!("seen-by-{by}"));
+    let seen = std::fs::read_to_string(&file);
+    assert!(seen.is_ok(), "{}: {seen:?}", file.display());
+    seen.unwrap_or_default()
+}
+
+#[test]
+fn a_build_sees_no_secret() {
+    let folder = curious();
+    let output = build(&folder, "native");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let output = build(&folder, "docker");
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
+    for by in ["build-script", "git", "docker"] {
+        let seen = seen(&folder, by);
+        assert!(seen.contains("OPENSSL_DIR=/opt/openssl"), "{by}: {seen}");
+        assert!(!seen.contains(SECRET), "{by}: {seen}");
+    }
+}
+
+#[test]
+fn a_build_sees_the_secrets_that_it_is_allowed() {
+    let folder = curious();
+    let settings = "stack = \"clock\"\n[image]\npackage = \"curious\"\n\
+         build_environment = [\"AWS_SESSION_TOKEN\", \"CI_*\"]\n";
+    std::fs::write(folder.path().join("deployer.toml"), settings).expect("a writable file");
+    let output = build(&folder, "native");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let seen = seen(&folder, "build-script");
+    let secrets = seen.lines().filter(|line| line.ends_with(SECRET));
+    let mut names: Vec<&str> = secrets
+        .filter_map(|line| Some(line.split_once('=')?.0))
+        .collect();
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        ["AWS_SESSION_TOKEN", "CI_JOB_JWT_V2", "CI_JOB_TOKEN"]
+    );
+}
+
+#[test]
+fn a_typing_error_is_no_change() {
+    let folder = folder();
+    for arguments in [
+        ["plan", "--exit-code", "--nonsense"].as_slice(),
+        &["plan", "--exit-cod"],
+    ] {
+        assert_eq!(run(&mut program(&folder, arguments)).status.code(), Some(2));
+    }
+    let help = text(&run(&mut program(&folder, &["plan", "--help"])).stdout);
+    assert!(
+        help.contains("Exit code 8 if something would change"),
+        "{help}"
+    );
+    assert!(help.contains("    8  with `plan --exit-code`"), "{help}");
+}

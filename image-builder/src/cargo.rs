@@ -53,8 +53,11 @@ pub enum CompileEvent<'a> {
         /// It was done already.
         fresh: bool,
     },
-    /// Another cargo is at work in the same folder.
-    Waiting,
+    /// Another cargo holds a lock.
+    Waiting {
+        /// Which one, in cargo's words: `file lock on package cache`.
+        lock: &'a str,
+    },
     /// Nothing says yet which versions of the dependencies are used: two clones may get different ones.
     NoLockFile {
         /// Where it would be.
@@ -116,6 +119,7 @@ pub async fn compile(
     let mut diagnostics = Diagnostics::default();
     let outcome = Program::new(&surroundings.cargo)
         .args(&invocation.arguments)
+        .allow(&surroundings.allowed)
         .current_dir(&folder)
         .env("CARGO_ENCODED_RUSTFLAGS", &invocation.encoded_rustflags)
         // Left over in one profile or another, either would make another program.
@@ -144,8 +148,8 @@ pub async fn compile(
                 }
             }
             Line::Error(line) => {
-                if messages::is_waiting(line) {
-                    on_event(CompileEvent::Waiting);
+                if let Some(lock) = messages::waiting_for(line) {
+                    on_event(CompileEvent::Waiting { lock });
                 }
                 diagnostics.push(line);
             }

@@ -112,6 +112,8 @@ pub struct DockerRequest<'a> {
     /// same time. Not by the identifier that `--iidfile` tells: with containerd's store several versions of buildx write one that
     /// the engine does not know.
     pub own_name: &'a str,
+    /// Secrets that the engine inherits all the same: see [`Program::allow`].
+    pub allowed: &'a [String],
 }
 
 impl fmt::Display for Engine {
@@ -179,6 +181,9 @@ impl Engine {
         let mut said = VecDeque::new();
         let result = self
             .program()
+            // What it logs in with to pull base images. Nothing that it builds sees it.
+            .allow(["DOCKER_AUTH_CONFIG"])
+            .allow(request.allowed)
             .args(&arguments)
             .run(|line| {
                 let (Line::Output(line) | Line::Error(line)) = line;
@@ -324,6 +329,7 @@ mod tests {
             architecture,
             name: "deployer/app",
             own_name: "deployer/app:mine",
+            allowed: &[],
         };
         let version = || "1".to_owned();
         let call = |engine: Engine, architecture| {
@@ -367,6 +373,7 @@ mod tests {
             architecture: Architecture::of_this_machine().unwrap(),
             name: "deployer/app",
             own_name: "deployer/app:mine",
+            allowed: &[],
         };
         let version = || "1".to_owned();
         let docker = Engine::Docker { version: version() };

@@ -1,7 +1,8 @@
-//! Starting other programs. No other file does: here is decided, once, how a program is started, heard, ended with us, and
-//! how its failure is told. Three forms: [`Program::run`] for a long one whose lines are followed, [`Program::output`] for a
+//! Starting other programs. No other file does: here is decided, once, how a program is started, what of our environment it
+//! gets, how it is heard, ended with us, and how its failure is told. Three forms: [`Program::run`] for a long one whose lines are followed, [`Program::output`] for a
 //! short one whose answer is wanted, [`Program::spawn_detached`] for one that outlives us.
 
+mod environment;
 mod lines;
 
 use std::collections::VecDeque;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+pub use environment::{is_secret, withheld};
 use lines::Lines;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
@@ -112,6 +114,7 @@ pub struct Program {
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
     env_removed: Vec<OsString>,
+    allowed: Vec<String>,
     working_folder: Option<PathBuf>,
 }
 
@@ -123,6 +126,7 @@ impl Program {
             args: Vec::new(),
             env: Vec::new(),
             env_removed: Vec::new(),
+            allowed: Vec::new(),
             working_folder: None,
         }
     }
@@ -142,7 +146,7 @@ impl Program {
         self
     }
 
-    /// Sets one environment variable; all others are inherited.
+    /// Sets one environment variable; all others are inherited, except for secrets.
     #[must_use]
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.env
@@ -154,6 +158,14 @@ impl Program {
     #[must_use]
     pub fn env_remove(mut self, name: impl AsRef<OsStr>) -> Self {
         self.env_removed.push(name.as_ref().to_owned());
+        self
+    }
+
+    /// Lets the program inherit these variables although they are secrets: names, or beginnings of names that end in `*`.
+    #[must_use]
+    pub fn allow<S: AsRef<str>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.allowed
+            .extend(names.into_iter().map(|name| name.as_ref().to_owned()));
         self
     }
 
@@ -262,6 +274,9 @@ impl Program {
     fn command(&self) -> std::process::Command {
         let mut command = std::process::Command::new(&self.name);
         command.args(&self.args).process_group(0);
+        for name in withheld(std::env::vars_os(), &self.allowed) {
+            command.env_remove(name);
+        }
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         for name in &self.env_removed {
             command.env_remove(name);

@@ -113,7 +113,7 @@ pub struct Preview {
     #[arg(long, conflicts_with = "force")]
     pub dry_run: bool,
 
-    /// With `--dry-run`: exit code 2 if something would change.
+    /// With `--dry-run`: exit code 8 if something would change.
     #[arg(long, requires = "dry_run")]
     pub exit_code: bool,
 }
@@ -125,7 +125,7 @@ pub struct Plan {
     #[command(flatten)]
     pub sizes: Sizes,
 
-    /// Exit code 2 if something would change.
+    /// Exit code 8 if something would change.
     #[arg(long)]
     pub exit_code: bool,
 

@@ -34,6 +34,8 @@ pub(super) struct ImageFile {
     pub(super) binary: Option<String>,
     pub(super) dockerfile: Option<PathBuf>,
     pub(super) builder: Option<Builder>,
+    #[serde(default)]
+    pub(super) build_environment: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

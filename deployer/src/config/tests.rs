@@ -308,3 +308,28 @@ fn template_parameters_of_every_type_become_text() {
     assert_eq!(config.parameters["VpcCidr"], "10.1.0.0/24");
     assert_eq!(config.parameters["Flag"], "true");
 }
+
+#[test]
+fn what_cargo_would_take_for_a_flag_is_no_name() {
+    for key in ["package", "binary"] {
+        let resolved = |name: &str| {
+            let text = format!("{MINIMAL}[image]\n{key} = {name:?}\n");
+            resolved(&shared(), &sizes(), &text)
+        };
+        for good in ["app", "my-app_2", "_app", "app.v2", "日本"] {
+            assert!(resolved(good).is_ok(), "{good}");
+        }
+        for bad in ["--config", "-v", "", "a b", "../app", "a*", "a\nb", "app@1"] {
+            let failure = resolved(bad).unwrap_err();
+            assert_eq!(failure.kind, FailureKind::Preflight, "{bad}");
+            assert!(failure.message.contains(key), "{}", failure.message);
+        }
+    }
+}
+
+#[test]
+fn the_build_gets_the_secrets_that_are_listed() {
+    let text = format!("{MINIMAL}[image]\nbuild_environment = [\"AWS_*\", \"DATABASE_URL\"]\n");
+    let config = resolved(&shared(), &sizes(), &text).unwrap();
+    assert_eq!(config.image.build_environment, ["AWS_*", "DATABASE_URL"]);
+}

@@ -12,13 +12,13 @@ use url::Url;
 use super::docker::Docker;
 use super::health::{self, Health};
 use super::presence::{self, Found, Looking, Presence};
-use super::{EMULATOR_VERSION, cache_folder, install, program, unwritable};
+use super::{EMULATOR_VERSION, cache_folder, install, unwritable};
 use crate::engine::{self, Followed, Subject, Terms};
 use crate::error::{Failure, FailureKind};
 use crate::event::{Event, Sink};
 use crate::lock::{self, Lock};
 use crate::names::StackName;
-use crate::process::{self, Detached};
+use crate::process::{self, Detached, Program};
 use crate::remote::Remote;
 
 /// What the template's resources and this program need of it; less to start, and less that can live there.
@@ -175,7 +175,7 @@ impl Emulator {
         let log = self.file("log");
         // Each start writes a log of its own.
         File::create(&log).map_err(|error| unwritable(&log, &error))?;
-        let mut program = program(&python)
+        let mut program = Program::new(&python)
             .arg(health_checks)
             .args(arguments(&self.endpoint))
             // Whoever reaches it can start containers: this machine only.

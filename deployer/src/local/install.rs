@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{EMULATOR_VERSION, HEALTH_CHECKS, REQUIREMENTS, program, unwritable};
+use super::{EMULATOR_VERSION, HEALTH_CHECKS, REQUIREMENTS, unwritable};
 use crate::error::Failure;
 use crate::event::{Event, Sink};
 use crate::lock;
@@ -101,14 +101,16 @@ fn remove_partial(cache: &Path) {
 async fn fill(cache: &Path, folder: &Path) -> Result<(), Failure> {
     let list = cache.join(format!("requirements-{}.txt", short_hash(REQUIREMENTS)));
     std::fs::write(&list, REQUIREMENTS).map_err(|error| unwritable(&list, &error))?;
-    let environment = program("python3").args(["-m", "venv"]).arg(folder);
+    let environment = Program::new("python3").args(["-m", "venv"]).arg(folder);
     run(&environment).await.map_err(|error| {
         Failure::preflight("cannot make a virtual environment for the emulator")
             .because(error.cause)
             .with_evidence(error.tail)
             .hint("on Debian and Ubuntu: `sudo apt-get install python3-venv`, or `make bootstrap`")
     })?;
-    let pip = program(python_in(folder))
+    let pip = Program::new(python_in(folder))
+        // Addresses of package indexes may hold a password, and pip is what it is for.
+        .allow(["PIP_*"])
         .args([
             "-m",
             "pip",
@@ -143,7 +145,7 @@ fn short_hash(text: &str) -> String {
 async fn require_python() -> Result<(), Failure> {
     let hint = "the emulator is a Python program: on Debian and Ubuntu `sudo apt-get install python3 python3-venv`, or `make bootstrap`";
     let question = "import sys; print(sys.version_info[0], sys.version_info[1])";
-    let answer = program("python3")
+    let answer = Program::new("python3")
         .args(["-c", question])
         .output(Duration::from_secs(20))
         .await

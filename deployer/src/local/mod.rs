@@ -8,14 +8,12 @@ mod presence;
 #[cfg(test)]
 pub(crate) mod testing;
 
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy as _;
 use url::Url;
 
 use crate::error::Failure;
-use crate::process::Program;
 
 pub use emulator::{Emulator, Stopped};
 pub use presence::Presence;
@@ -40,20 +38,6 @@ fn cache_folder() -> Result<PathBuf, Failure> {
             .hint("set `HOME` or `XDG_CACHE_HOME`")
     })?;
     Ok(strategy.cache_dir().join("deployer"))
-}
-
-/// A program that is started without the user's secrets: nothing here needs any.
-fn program(name: impl AsRef<OsStr>) -> Program {
-    std::env::vars_os()
-        .map(|(variable, _value)| variable)
-        .filter(|variable| is_secret(variable))
-        .fold(Program::new(name), Program::env_remove)
-}
-
-/// Credentials, or what leads to them: AWS's own variables and the tokens of package registries.
-fn is_secret(variable: &OsStr) -> bool {
-    let name = variable.as_encoded_bytes();
-    name.starts_with(b"AWS_") || name.starts_with(b"CARGO_REGISTR")
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
@@ -96,30 +80,6 @@ mod tests {
             .filter(|line| !line.starts_with(['#', ' ']) && !line.is_empty())
             .find(|line| !line.contains("==") || !line.ends_with('\\'));
         assert_eq!(unpinned, None);
-    }
-
-    #[test]
-    fn secrets_stay_here_and_settings_do_not() {
-        let is_secret = |name: &str| super::is_secret(OsStr::new(name));
-        for name in [
-            "AWS_SECRET_ACCESS_KEY",
-            "AWS_PROFILE",
-            "CARGO_REGISTRY_TOKEN",
-            "CARGO_REGISTRIES_OURS_TOKEN",
-        ] {
-            assert!(is_secret(name), "{name}");
-        }
-        for name in [
-            "PATH",
-            "HOME",
-            "DOCKER_HOST",
-            "HTTPS_PROXY",
-            "no_proxy",
-            "PIP_INDEX_URL",
-            "CARGO_HOME",
-        ] {
-            assert!(!is_secret(name), "{name}");
-        }
     }
 
     #[test]

@@ -56,6 +56,7 @@ pub(crate) fn settings() -> Config {
             dockerfile: here.join("Dockerfile"),
             architecture: Architecture::X86_64,
             builder: crate::cli::Builder::Native,
+            build_environment: Vec::new(),
         },
         port: 8080,
         tasks: 2,

@@ -64,9 +64,9 @@ pub(super) fn parse(line: &str) -> Option<Message> {
     serde_json::from_str(line).ok()
 }
 
-/// Another cargo holds the target folder.
-pub(super) fn is_waiting(line: &str) -> bool {
-    line.trim_start().starts_with("Blocking waiting")
+/// Returns what cargo says it waits for: the build directory, or the package cache, which all projects share.
+pub(super) fn waiting_for(line: &str) -> Option<&str> {
+    line.trim().strip_prefix("Blocking waiting for ")
 }
 
 /// What went wrong, from standard error. The *first* error is kept: later ones often follow from it.

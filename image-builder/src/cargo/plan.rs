@@ -29,6 +29,8 @@ pub struct Surroundings {
     pub path: OsString,
     /// The variables `CARGO_TARGET_…_LINKER` that are set.
     pub linkers: Vec<String>,
+    /// Secrets that cargo and the compiler inherit all the same: see [`crate::process::Program::allow`].
+    pub allowed: Vec<String>,
 }
 
 impl Surroundings {
@@ -54,6 +56,7 @@ impl Surroundings {
                 .filter_map(|(name, _)| name.into_string().ok())
                 .filter(|name| name.starts_with("CARGO_TARGET_") && name.ends_with("_LINKER"))
                 .collect(),
+            allowed: Vec::new(),
         }
     }
 

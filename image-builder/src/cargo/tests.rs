@@ -15,6 +15,7 @@ fn surroundings() -> Surroundings {
         host_architecture: "x86_64".to_owned(),
         path: std::ffi::OsString::new(),
         linkers: Vec::new(),
+        allowed: Vec::new(),
     }
 }
 
@@ -277,9 +278,10 @@ fn messages_of_cargo() {
     let other = r#"{"reason":"build-finished","success":true}"#;
     assert!(matches!(messages::parse(other), Some(Message::Other)));
     assert!(messages::parse("hello from a build script").is_none());
-    assert!(messages::is_waiting(
-        "    Blocking waiting for file lock on build directory"
-    ));
+    let waiting = |line| messages::waiting_for(line);
+    let said = "    Blocking waiting for file lock on package cache";
+    assert_eq!(waiting(said), Some("file lock on package cache"));
+    assert_eq!(waiting("   Compiling app v0.1.0"), None);
 }
 
 /// A package that is compiled in a moment.
@@ -316,7 +318,7 @@ async fn a_static_program_comes_out_the_same_in_any_folder() {
     assert_eq!(first.parts.len(), 1);
     let first = first.executable;
     // Cargo has one lock for all folders, and other tests use it too.
-    events.retain(|event| event != "Waiting");
+    events.retain(|event| !event.starts_with("Waiting"));
     assert_eq!(events.len(), 2, "{events:?}");
     assert!(events[0].starts_with("NoLockFile"), "{events:?}");
     assert_eq!(events[1], "Crate { done: 1, name: \"app\", fresh: false }");

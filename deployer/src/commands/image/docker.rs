@@ -38,6 +38,7 @@ impl Context<'_> {
             architecture: image.architecture,
             name: &name,
             own_name: &own_name,
+            allowed: &image.build_environment,
         };
         let on_step = |step: &str| {
             self.sink.send(&Event::BuildStepped {

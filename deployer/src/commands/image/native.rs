@@ -1,5 +1,7 @@
 //! The native builder: cargo compiles, the final stage says the rest.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::{bill_file, compile_failure, pack_failure, packed, target_folder};
@@ -11,6 +13,7 @@ use crate::image::cargo::{CompileEvent, CompileRequest, Compiled, Surroundings, 
 use crate::image::dockerfile::FinalStage;
 use crate::image::oci::{self, BuiltImage, Document, Executable, Recipe};
 use crate::image::provenance::{Provenance, revision};
+use crate::process::withheld;
 
 impl Context<'_> {
     /// Compiles the program and packs it.
@@ -65,26 +68,34 @@ impl Context<'_> {
             architecture: config.image.architecture,
             target_dir: &target_dir,
         };
-        let mut waiting = false;
+        let mut waiting = BTreeSet::new();
         let on_event = |event: CompileEvent<'_>| match event {
             CompileEvent::Crate { done, name, .. } => self.sink.send(&Event::Compiled {
                 crates: done,
                 name: name.to_owned(),
             }),
-            // Cargo says it for each of its locks; once is enough.
-            CompileEvent::Waiting if std::mem::replace(&mut waiting, true) => {}
-            CompileEvent::Waiting => {
-                self.sink
-                    .note("another cargo is at work in the same folder: waiting for it");
+            // Once for each of cargo's locks.
+            CompileEvent::Waiting { lock } => {
+                if waiting.insert(lock.to_owned()) {
+                    self.sink
+                        .note(format!("cargo waits for another one: {lock}"));
+                }
             }
             CompileEvent::NoLockFile { path } => self.sink.warn(format!(
                 "there is no `{}`: commit it, or two clones may get different dependencies",
                 path.display()
             )),
         };
-        compile(&request, &Surroundings::from_env(), on_event)
+        let surroundings = Surroundings {
+            allowed: config.image.build_environment.clone(),
+            ..Surroundings::from_env()
+        };
+        compile(&request, &surroundings, on_event)
             .await
-            .map_err(|error| compile_failure(&error))
+            .map_err(|error| {
+                let withheld = withheld(std::env::vars_os(), &surroundings.allowed);
+                compile_failure(&error).maybe_hint(missed(error.diagnostics(), &withheld))
+            })
     }
 
     async fn pack(
@@ -122,6 +133,21 @@ impl Context<'_> {
     }
 }
 
+/// Returns a remedy for a build that asked for a variable which is kept from it.
+fn missed(diagnostics: &[String], withheld: &BTreeSet<OsString>) -> Option<String> {
+    let name = withheld.iter().find_map(|name| {
+        let name = name.to_str()?;
+        let is_named = |line: &String| {
+            line.split(|letter: char| !letter.is_alphanumeric() && letter != '_')
+                .any(|word| word == name)
+        };
+        diagnostics.iter().any(is_named).then_some(name)
+    })?;
+    Some(format!(
+        "`{name}` looks like a secret and is kept from the build: if it needs it, set `build_environment = [\"{name}\"]` under `[image]` in `deployer.toml`"
+    ))
+}
+
 /// What the image says about where it comes from.
 pub(super) fn provenance(
     revision: Option<&crate::image::provenance::Revision>,
@@ -147,4 +173,22 @@ fn built_from(sources: Vec<PathBuf>, stage: &FinalStage, dockerfile: &Path) -> V
         paths.push(ignore);
     }
     paths
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_that_the_build_misses_is_named() {
+        let withheld = BTreeSet::from(["API_KEY".into(), "GITHUB_TOKEN".into()]);
+        let hint = |line: &str| missed(&[line.to_owned()], &withheld);
+        let said = "error: environment variable `API_KEY` not defined at compile time";
+        assert!(
+            hint(said)
+                .unwrap()
+                .contains("build_environment = [\"API_KEY\"]")
+        );
+        assert_eq!(hint("error: cannot find `MY_API_KEY`"), None);
+    }
 }
