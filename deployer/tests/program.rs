@@ -326,5 +326,6 @@ fn a_typing_error_is_no_change() {
         help.contains("Exit code 8 if something would change"),
         "{help}"
     );
+    let help = text(&run(&mut program(&folder, &["--help"])).stdout);
     assert!(help.contains("    8  with `plan --exit-code`"), "{help}");
 }
