@@ -5,13 +5,16 @@ SHELL := /bin/bash
 
 # Cargo knows where it put the program: the target folder may be set in several ways. All of the workspace is built in one go, and
 # tested so, too: one package alone would be built with other features, and nearly all of it once more.
-DEPLOYER := cargo run --quiet --locked --bin deployer --
+# The program is not on the PATH here: what it tells people to run is one of these targets, or goes through cargo.
+DEPLOYER := DEPLOYER_MAKE_TARGETS='up down status' scripts/with-docker cargo run --quiet --locked --bin deployer --
 
 .PHONY: help up down status bootstrap build test bootstrap-tests check format clippy docs unit shipped lint-template lint-workflows e2e images chaos chaos-short hostile soak fuzz bench bench-docs
 
 help: ## Shows this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
+# Where the emulator will listen.
+up: BOOTSTRAP := --port 4566
 up: bootstrap build ## Deploys to this machine: emulator, stack, two containers, check
 	@$(DEPLOYER) up --local
 
@@ -22,7 +25,7 @@ status: build ## Shows what runs on this machine
 	@$(DEPLOYER) status --local
 
 bootstrap: ## Installs and starts what is missing on this machine
-	@scripts/bootstrap
+	@scripts/bootstrap $(BOOTSTRAP)
 
 bootstrap-tests: bootstrap ## The same for what only the tests need: Chromium and its driver, valgrind, skopeo
 	@scripts/bootstrap-tests
@@ -57,16 +60,16 @@ lint-workflows: ## actionlint and zizmor on the workflows
 	scripts/lint-workflows
 
 e2e: ## Up, no change, change under load, kill and converge, down: in real containers
-	cargo test --locked --workspace --test end_to_end -- --nocapture --test-threads 1
+	scripts/with-docker cargo test --locked --workspace --test end_to_end -- --nocapture --test-threads 1
 
 images: ## Both image builders, with a stand-in for the base image
-	cargo test --locked --workspace --test builders -- --nocapture
+	scripts/with-docker cargo test --locked --workspace --test builders -- --nocapture
 
 chaos: ## Fifty times up, changed and down while requests are throttled, reset, cut, garbled or lost: about a quarter of an hour
-	CHAOS_ROUNDS=50 cargo test --locked --workspace --test chaos -- --nocapture
+	CHAOS_ROUNDS=50 scripts/with-docker cargo test --locked --workspace --test chaos -- --nocapture
 
 chaos-short:
-	CHAOS_ROUNDS=4 cargo test --locked --workspace --test chaos -- --nocapture
+	CHAOS_ROUNDS=4 scripts/with-docker cargo test --locked --workspace --test chaos -- --nocapture
 
 hostile: ## Ten thousand idle connections and five minutes of random bytes against the service: `make unit` has a short form
 	HOSTILE_SECONDS=300 cargo test --locked --workspace --test hostile -- --nocapture
@@ -81,7 +84,7 @@ fuzz: bootstrap-tests ## Dockerfiles, images, archives and services' answers by 
 BENCH ?=
 bench: bootstrap build ## Measures against Docker, skopeo, nginx, hyper, axum, blackbox_exporter and a script: twenty minutes
 	@bench/setup
-	@cargo run --quiet --locked --bin bench -- run $(BENCH)
+	@scripts/with-docker cargo run --quiet --locked --bin bench -- run $(BENCH)
 
 bench-docs: ## Puts the tables of the last `make bench` into docs/performance.md
 	@cargo run --quiet --locked --bin bench -- paste docs/performance.md

@@ -43,8 +43,22 @@ impl Context<'_> {
 
 /// A command about the same stack, that finds it wherever it is pasted.
 pub(super) fn command_line(config: &Config, command: &str) -> String {
+    // Set by the Makefile.
+    let targets = std::env::var("DEPLOYER_MAKE_TARGETS").ok();
+    command_line_from(targets.as_deref(), config, command)
+}
+
+/// Returns the same for whoever has run `make`, where its targets are named: the program is not on the `PATH` there.
+fn command_line_from(make_targets: Option<&str>, config: &Config, command: &str) -> String {
     let access = &config.access;
-    let mut command = format!("deployer {command} --stack {}", config.stack);
+    let program = match make_targets {
+        Some(targets) if targets.split(' ').any(|target| target == command) => {
+            return format!("make {command}");
+        }
+        Some(_) => "cargo run --quiet --bin deployer --",
+        None => "deployer",
+    };
+    let mut command = format!("{program} {command} --stack {}", config.stack);
     let mut option = |name: &str, value: Option<&str>| {
         if let Some(value) = value {
             command.extend([" --", name, " ", value]);
@@ -67,4 +81,24 @@ pub(super) fn command_line(config: &Config, command: &str) -> String {
         command.push_str(" --local");
     }
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::command_line_from;
+    use crate::testing::settings;
+
+    #[test]
+    fn what_make_runs_names_commands_that_are_there() {
+        let config = settings();
+        let targets = Some("up down status");
+        assert_eq!(command_line_from(targets, &config, "down"), "make down");
+        let logs = command_line_from(targets, &config, "logs");
+        assert!(
+            logs.starts_with("cargo run --quiet --bin deployer -- logs --stack clock"),
+            "{logs}"
+        );
+        let down = command_line_from(None, &config, "down");
+        assert!(down.starts_with("deployer down --stack clock"), "{down}");
+    }
 }

@@ -86,7 +86,7 @@ impl Docker {
                 Err(if cause.contains("ermission denied") {
                     failure
                         .because(cause)
-                        .hint("run this as root, or join the group: `sudo usermod -aG docker $USER`, then log in again")
+                        .hint(permission_hint(is_listed_in_group()))
                 } else {
                     failure
                         .because(cause)
@@ -155,5 +155,59 @@ impl Docker {
                 .await?;
         }
         Ok(())
+    }
+}
+
+/// Says how to get permission. `listed`: whether the user is in the group, but this login is older than that.
+fn permission_hint(listed: bool) -> &'static str {
+    if listed {
+        "you are in the group `docker`, but this login is older than that: `newgrp docker`, or log in again"
+    } else {
+        "run this as root, or join the group: `sudo usermod -aG docker $USER && newgrp docker`"
+    }
+}
+
+/// Returns whether this user is in the group `docker` according to the files of this machine.
+fn is_listed_in_group() -> bool {
+    let read = |file| std::fs::read_to_string(file).unwrap_or_default();
+    is_listed(
+        &read("/etc/passwd"),
+        &read("/etc/group"),
+        rustix::process::getuid().as_raw(),
+    )
+}
+
+fn is_listed(passwd: &str, group: &str, uid: u32) -> bool {
+    let uid = uid.to_string();
+    let user = passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == uid).then_some(name)
+    });
+    let members = group.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next()? == "docker").then(|| fields.nth(2))?
+    });
+    user.zip(members)
+        .is_some_and(|(user, members)| members.split(',').any(|member| member == user))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_listed, permission_hint};
+
+    #[test]
+    fn a_member_with_an_older_login_is_not_told_to_join_again() {
+        let passwd = "root:x:0:0:root:/root:/bin/bash\ndev:x:1001:1001::/home/dev:/bin/bash\ndeva:x:1002:1002::/:/bin/sh\n";
+        let group = "root:x:0:\nusers:x:100:deva\ndocker:x:103:other,dev\n";
+        assert!(is_listed(passwd, group, 1001));
+        for uid in [0, 1002, 1003] {
+            assert!(!is_listed(passwd, group, uid), "{uid}");
+        }
+        assert!(!is_listed(passwd, "users:x:100:dev\n", 1001));
+        assert!(!is_listed("", "docker\n", 1001));
+        assert!(permission_hint(true).contains("newgrp docker"));
+        assert!(!permission_hint(true).contains("usermod"));
+        assert!(permission_hint(false).contains("usermod"));
     }
 }
