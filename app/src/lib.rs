@@ -24,11 +24,13 @@ mod now;
 mod page;
 mod refresh;
 mod routes;
+mod rules;
 mod server;
 mod service;
 mod signals;
 mod timer;
 mod timestamp;
+mod version;
 mod write_limit;
 
 use std::process::ExitCode;
@@ -52,7 +54,7 @@ use crate::signals::Signals;
 /// How long the end of the process waits for a reader of the log.
 const LOG_PATIENCE: Duration = Duration::from_millis(500);
 
-/// Runs the service as this process until SIGTERM or SIGINT.
+/// Runs the service as this process until SIGTERM or SIGINT. A second signal ends the graceful shutdown early.
 ///
 /// Exit codes: 0 after a signal, also when connections had to be cut off; 1 when the service cannot
 /// start; 2 when the environment is wrong.
@@ -110,18 +112,23 @@ async fn run_until_signal(config: Config) -> Result<(), Error> {
             Arc::clone(&service.health),
         ));
     }
+    #[expect(
+        clippy::async_yields_async,
+        reason = "the second signal is waited for after the first one"
+    )]
     let shutdown = async {
-        let signal = signals.first().await;
+        let signal = signals.next().await;
         log::info("stopping", &[("signal", Value::Text(signal))]);
+        async move {
+            let signal = signals.next().await;
+            log::info("stopping at once", &[("signal", Value::Text(signal))]);
+        }
     };
     match serve(listener, service, settings, shutdown).await {
         Drain::Complete => {}
         Drain::CutOff { connections } => log::warn(
             "connections cut off that did not finish in time",
-            &[
-                ("connections", Value::Number(connections as u64)),
-                ("seconds", Value::Number(settings.drain.as_secs())),
-            ],
+            &[("connections", Value::Number(connections as u64))],
         ),
     }
     Ok(())
@@ -207,7 +214,7 @@ impl Platform {
                 return Self::default();
             }
         };
-        match endpoint.fetch(metadata::TIME_LIMIT).await {
+        match endpoint.fetch_at_start().await {
             Ok(answer) => Self {
                 task_id: answer.task_id().inspect_err(unknown).ok(),
                 clock: answer.clock(),

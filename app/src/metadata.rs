@@ -6,7 +6,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -18,6 +18,9 @@ use crate::clock::{ClockReading, Synchronization};
 
 /// Longest time a request may take, connecting and reading included.
 pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(2);
+
+/// Pause between two attempts at start-up.
+const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
 /// Most bytes of an answer that are read. A task of ten containers describes itself in about 20 KiB.
 const ANSWER_LIMIT: u64 = 1024 * 1024;
@@ -114,6 +117,21 @@ impl Endpoint {
         Ok(Metadata {
             body: body(answer)?,
         })
+    }
+
+    /// Asks as [`Self::fetch`] does, and again after a failure, within [`TIME_LIMIT`] in all: the name that comes of the
+    /// answer is kept for the life of the process. One that changed later would count as two instances.
+    pub(crate) async fn fetch_at_start(&self) -> Result<Metadata, MetadataError> {
+        let deadline = Instant::now() + TIME_LIMIT;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.fetch(left).await {
+                Err(_) if Instant::now() + RETRY_PAUSE < deadline => {
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
+                answer => return answer,
+            }
+        }
     }
 
     async fn exchange(&self) -> Result<Vec<u8>, MetadataError> {
@@ -235,11 +253,15 @@ impl ClockDrift {
     }
 }
 
-/// Milliseconds, rounded up to microseconds.
+/// Milliseconds, rounded up to microseconds: only 0 is no error at all.
 fn whole_microseconds(milliseconds: f64) -> Option<Duration> {
     let bound = Duration::try_from_secs_f64(milliseconds / 1000.0).ok()?;
     let microseconds = bound.as_nanos().div_ceil(1000);
-    Some(Duration::from_micros(u64::try_from(microseconds).ok()?))
+    // Less than half a nanosecond was rounded to none.
+    let least = u128::from(milliseconds > 0.0);
+    Some(Duration::from_micros(
+        u64::try_from(microseconds.max(least)).ok()?,
+    ))
 }
 
 /// The last segment of `arn:<partition>:ecs:<region>:<account>:task/<cluster>/<id>`; the cluster is
@@ -334,6 +356,28 @@ mod tests {
             format!(r#"{{"TaskARN":"x","Containers":null,{drift}}}"#),
         ] {
             assert_eq!(metadata(&body).clock().as_ref(), Some(&expected), "{body}");
+        }
+    }
+
+    #[test]
+    fn an_error_bound_is_rounded_up() {
+        for (milliseconds, microseconds) in [
+            ("0", 0),
+            ("-0.0", 0),
+            ("1e-320", 1),
+            ("1e-9", 1),
+            ("0.0009", 1),
+            ("0.001", 1),
+            ("0.0011", 2),
+            ("0.057", 57),
+            ("3", 3000),
+        ] {
+            let found = whole_microseconds(milliseconds.parse().unwrap());
+            assert_eq!(
+                found,
+                Some(Duration::from_micros(microseconds)),
+                "{milliseconds}"
+            );
         }
     }
 

@@ -19,6 +19,7 @@ use crate::identity::Identity;
 use crate::nonce::{InvalidNonce, Nonce};
 use crate::now::NowBody;
 use crate::page;
+use crate::rules::Refusal;
 
 /// The headers of an answer. They are the same each time, and to copy a map is less work than to make one.
 static JSON: LazyLock<HeaderMap> = LazyLock::new(|| headers("application/json"));
@@ -83,8 +84,13 @@ pub(crate) fn routes(
     });
     let page = resource("/").map(page_reply);
 
+    // The target of such a request was replaced by one that no resource has.
+    let refused = warp::ext::get::<Refusal>()
+        .map(|refusal: Refusal| failure(refusal.status(), &refusal.reason()));
+
     // Boxed, so that what `/now` does not need is not copied for it.
-    now.or(health.or(version).unify().or(page).unify().boxed())
+    let others = health.or(version).unify().or(page).unify();
+    now.or(others.or(refused).unify().boxed())
         .unify()
         .recover(|rejection: Rejection| ready(Ok::<_, Infallible>(failure_reply(&rejection))))
         .unify()

@@ -23,6 +23,7 @@ use crate::log::{self, Value};
 use crate::routes::routes;
 use crate::service::Connection;
 use crate::timer::ConnectionTimer;
+use crate::version::VersionGuard;
 use crate::write_limit::WriteLimit;
 
 /// Most bytes of a request head, and so about the most memory a connection can claim before it is
@@ -31,6 +32,9 @@ const HEAD_LIMIT: usize = 16 * 1024;
 
 /// Pause after a failed accept: long enough for another connection to give its descriptor back.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long open requests may go on after the second signal: enough for those that are being answered.
+const LAST_MOMENT: Duration = Duration::from_millis(100);
 
 /// Limits of the accept loop. The defaults are for a service behind a load balancer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +99,7 @@ impl Service {
 pub enum Drain {
     /// All requests were answered.
     Complete,
-    /// Some were not within [`Settings::drain`]; their connections were closed.
+    /// Some were not within [`Settings::drain`], or not at the second signal; their connections were closed.
     CutOff {
         /// How many.
         connections: usize,
@@ -105,13 +109,15 @@ pub enum Drain {
 /// Serves until `shutdown` is ready and [`Settings::linger`] over, then lets open requests finish
 /// within [`Settings::drain`].
 ///
+/// `shutdown` gives another future: once that one is ready, too, what is open is cut off after 0.1 s.
+///
 /// Then the port and idle connections are closed at once. When this returns, no connection is
 /// left open. Failed accepts are logged and survived.
-pub async fn serve(
+pub async fn serve<Hurry: Future<Output = ()>>(
     listener: TcpListener,
     service: Service,
     settings: Settings,
-    shutdown: impl Future<Output = ()>,
+    shutdown: impl Future<Output = Hurry>,
 ) -> Drain {
     let health = Arc::clone(&service.health);
     let access = Arc::new(AccessLog::new(service.access_log));
@@ -137,7 +143,10 @@ pub async fn serve(
             health: Arc::clone(&condition),
             client: peer.ip(),
         };
-        let stream = TokioIo::new(WriteLimit::new(stream, settings.write_timeout));
+        let stream = TokioIo::new(VersionGuard::new(WriteLimit::new(
+            stream,
+            settings.write_timeout,
+        )));
         let connection = graceful.watch(http.serve_connection(stream, connection));
         async move {
             // What ends a connection early is the client's affair: it went away, was silent
@@ -148,14 +157,17 @@ pub async fn serve(
     let mut connections = JoinSet::new();
     let mut accept_works = true;
     let mut shutdown = pin!(async {
-        shutdown.await;
+        let mut hurry = Box::pin(shutdown.await);
         health.drain();
-        tokio::time::sleep(settings.linger).await;
+        tokio::select! {
+            () = &mut hurry => None,
+            () = tokio::time::sleep(settings.linger) => Some(hurry),
+        }
     });
-    loop {
+    let hurry = loop {
         let accepted = tokio::select! {
             biased;
-            () = &mut shutdown => break,
+            hurry = &mut shutdown => break hurry,
             Some(_) = connections.join_next() => continue,
             accepted = listener.accept(), if connections.len() < settings.max_connections => accepted,
         };
@@ -176,16 +188,23 @@ pub async fn serve(
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
-    }
+    };
 
     drop(listener);
     graceful.end();
-    let all_ended = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(settings.drain, all_ended)
-        .await
-        .is_ok()
-    {
-        return Drain::Complete;
+    let time_is_up = async {
+        if let Some(hurry) = hurry {
+            tokio::select! {
+                () = hurry => {}
+                () = tokio::time::sleep(settings.drain) => return,
+            }
+        }
+        tokio::time::sleep(LAST_MOMENT).await;
+    };
+    tokio::select! {
+        biased;
+        () = async { while connections.join_next().await.is_some() {} } => return Drain::Complete,
+        () = time_is_up => {}
     }
     // Those that ended but were not looked at yet do not count as open.
     while connections.try_join_next().is_some() {}

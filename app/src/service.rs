@@ -15,6 +15,7 @@ use warp::http::{Request, Response, Uri};
 use crate::accept::{Format, negotiate};
 use crate::access::{AccessLog, Pending};
 use crate::health::Health;
+use crate::rules;
 
 /// The routes as they are served on one connection.
 #[derive(Debug)]
@@ -39,10 +40,6 @@ where
         let pending = self
             .access
             .pick(request.method(), request.uri(), self.client);
-        if request.uri().path_and_query().is_none() {
-            // `CONNECT host:80`: warp panics where a target has no path. This one is nobody's.
-            *request.uri_mut() = Uri::from_static("*");
-        }
         let accept = request.headers().get_all(ACCEPT).into_iter();
         match negotiate(accept.filter_map(|line| line.to_str().ok())) {
             // What a request prefers that says nothing.
@@ -53,9 +50,30 @@ where
         // taken for a request. No client has to send any here.
         let has_chunks =
             !request.body().is_end_stream() && request.headers().contains_key(TRANSFER_ENCODING);
+        let checked = rules::check_target(
+            request.version(),
+            request.method(),
+            request.uri(),
+            request.headers(),
+        )
+        .and_then(|()| {
+            if has_chunks {
+                rules::check_codings(request.headers())
+            } else {
+                Ok(())
+            }
+        });
+        let is_refused = checked.is_err();
+        if let Err(refusal) = checked {
+            request.extensions_mut().insert(refusal);
+        }
+        if is_refused || request.uri().path_and_query().is_none() {
+            // `CONNECT host:80`: warp panics where a target has no path. No route has this one.
+            *request.uri_mut() = Uri::from_static("*");
+        }
         // Who sends one request after the other on a connection is told in time to take another one: at the end, a request
-        // that is under way to us would be lost.
-        let closes = has_chunks || self.health.is_draining();
+        // that is under way to us would be lost. A client that breaks the rules may mean another end of its message than hyper.
+        let closes = has_chunks || is_refused || self.health.is_draining();
         Answer {
             closes,
             pending,

@@ -21,8 +21,8 @@ impl Signals {
         })
     }
 
-    /// Waits for the first signal since the installation and gives its name.
-    pub(crate) async fn first(&mut self) -> &'static str {
+    /// Waits for the next signal, at first the first one since the installation, and gives its name.
+    pub(crate) async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",

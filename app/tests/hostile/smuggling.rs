@@ -38,6 +38,13 @@ fn shapes() -> Vec<String> {
         ),
         "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n".to_owned(),
         "Transfer-Encoding: gzip\r\n\r\n".to_owned(),
+        // Codings that only one of the two knows, before the chunks.
+        "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n".to_owned(),
+        "Transfer-Encoding: identity, chunked\r\n\r\n0\r\n\r\n".to_owned(),
+        "Transfer-Encoding: chunked, gzip, chunked\r\n\r\n0\r\n\r\n".to_owned(),
+        // Hosts of which each of the two could take another one.
+        format!("Host: other\r\nContent-Length: {length}\r\n\r\n"),
+        format!("Host: a b\r\nContent-Length: {length}\r\n\r\n"),
         // Lengths that say two things, or nothing.
         format!("Content-Length: 0\r\nContent-Length: {length}\r\n\r\n"),
         format!("Content-Length: {length}\r\nContent-Length: 0\r\n\r\n"),
@@ -60,6 +67,12 @@ fn shapes() -> Vec<String> {
         .iter()
         .map(|headers| format!("POST /now HTTP/1.1\r\nHost: test\r\n{headers}"))
         .collect();
+    // One request or none, for a proxy that knows other versions.
+    for version in ["HTTP/2.0", "HTTP/1.2", "HTTP/0.9"] {
+        shapes.push(format!(
+            "POST /now {version}\r\nHost: test\r\nContent-Length: 0\r\n\r\n"
+        ));
+    }
     // Chunks are not known to HTTP/1.0.
     shapes.push("POST /now HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".to_owned());
     shapes

@@ -105,6 +105,43 @@ async fn it_stops_on_sigint() {
 }
 
 #[tokio::test]
+async fn a_second_signal_ends_the_drain() {
+    // With `LINGER_MS` the second signal comes while requests are still taken, without it while open ones may finish.
+    for (linger, second) in [("0", "INT"), ("60000", "TERM")] {
+        let running = Running::start(|command| {
+            command.env("LINGER_MS", linger);
+        });
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, running.port));
+        let mut half = Connection::open(address).await;
+        half.send("GET /now HTTP/1.1\r\nHo").await;
+        assert_eq!(running.get("/health").await.status, 200);
+
+        let mut running = running;
+        let mut stdout = running.stdout.take().unwrap();
+        for (signal, message) in [("TERM", "stopping"), (second, "stopping at once")] {
+            running.signal(signal);
+            let mut line = String::new();
+            stdout.read_line(&mut line).unwrap();
+            let line = json_line(&line);
+            assert_eq!(line["message"], message);
+            assert_eq!(line["signal"], format!("SIG{signal}"));
+        }
+        let start = Instant::now();
+        let (status, _, stderr) = running.finish();
+        assert_eq!(status.code(), Some(0));
+        // Open requests would have had ten seconds.
+        assert!(start.elapsed() < Duration::from_secs(8), "{linger}");
+        let line = json_line(&stderr);
+        assert_eq!(
+            line["message"],
+            "connections cut off that did not finish in time"
+        );
+        assert_eq!(line["connections"], 1);
+        assert_eq!(half.rest().await, b"");
+    }
+}
+
+#[tokio::test]
 async fn it_listens_on_ipv6_where_there_is_ipv6() {
     if TcpListener::bind(SocketAddr::from((Ipv6Addr::LOCALHOST, 0))).is_err() {
         return;
@@ -124,6 +161,8 @@ async fn the_instance_is_the_task_id_on_ecs() {
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
     let uri = format!("http://{}/v4/0a1b", listener.local_addr().unwrap());
     let agent = std::thread::spawn(move || {
+        // The first attempt fails: the name would be kept, so it is asked for again.
+        drop(listener.accept().unwrap());
         let (mut stream, _) = listener.accept().unwrap();
         let mut request = BufReader::new(stream.try_clone().unwrap());
         let mut line = String::new();
