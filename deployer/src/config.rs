@@ -39,6 +39,8 @@ pub struct ImageSettings {
     pub builder: Builder,
     /// Variables that look like secrets and that the build gets all the same: names, or beginnings that end in `*`.
     pub build_environment: Vec<String>,
+    /// The file that holds it already: then nobody makes it.
+    pub archive: Option<PathBuf>,
 }
 
 /// All settings of one run.
@@ -184,6 +186,7 @@ pub fn resolve(
                 .or(file.image.builder)
                 .unwrap_or_default(),
             build_environment: file.image.build_environment,
+            archive: None,
         },
         tasks: service.tasks,
         port,

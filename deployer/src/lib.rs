@@ -373,7 +373,8 @@ fn settings(cli: &Cli) -> Result<Config, Failure> {
     };
     match &cli.command {
         Command::Up(up) => {
-            let config = resolve(&up.sizes, &up.manner)?;
+            let mut config = resolve(&up.sizes, &up.manner)?;
+            config.image.archive.clone_from(&up.image_archive);
             Ok(Config {
                 express: up.express,
                 force: up.force,
@@ -381,7 +382,8 @@ fn settings(cli: &Cli) -> Result<Config, Failure> {
             })
         }
         Command::Plan(plan) => {
-            let config = resolve(&plan.sizes, &cli::Manner::default())?;
+            let mut config = resolve(&plan.sizes, &cli::Manner::default())?;
+            config.image.archive.clone_from(&plan.image_archive);
             let wait = !plan.no_wait;
             Ok(Config { wait, ..config })
         }

@@ -1,5 +1,6 @@
 //! An image as one file: an OCI layout that is also what `docker save` writes, so that `docker load` (20.10 and later), podman,
-//! containerd and skopeo all take it. The same image gives the same bytes.
+//! containerd and skopeo all take it. The same image gives the same bytes. The list of what the program is made of is in it, too,
+//! beside the layout. [`super::unpack::restore`] reads it back.
 
 use std::fs;
 use std::io::{self, Write};
@@ -8,6 +9,9 @@ use std::path::Path;
 use serde_json::json;
 
 use super::oci::{BuiltImage, descriptor};
+
+/// The name of the list of what the program is made of.
+pub(super) const BILL: &str = "sbom.cdx.json";
 
 /// Writes the archive under a name (`app:tag`), whole or not at all. Only what is there and no file, a pipe or a device, takes it as
 /// it comes: it is not for us to put a file in its place.
@@ -77,6 +81,9 @@ fn write_to(image: &BuiltImage, name: &str, mut writer: impl Write) -> io::Resul
             entries.push((path, layer.content.clone()));
         }
     }
+    if let Some(bill) = &image.bill {
+        entries.push((BILL.to_owned(), bill.content.clone()));
+    }
     for (path, content) in entries {
         let mut header = tar::Header::new_gnu();
         header.set_mode(0o644);
@@ -104,6 +111,7 @@ fn named(image: &BuiltImage, repository: &str, tag: &str) -> serde_json::Value {
     named
 }
 
-fn blob(digest: &str) -> String {
+/// Where a layout keeps a blob.
+pub(super) fn blob(digest: &str) -> String {
     format!("blobs/{}", digest.replace(':', "/"))
 }

@@ -255,14 +255,14 @@ fn append(
 }
 
 /// Hashes what passes through on its way to be compressed.
-struct Hashing<W> {
+pub(super) struct Hashing<W> {
     inner: W,
     hash: Sha256,
     size: u64,
 }
 
 impl<W> Hashing<W> {
-    fn new(inner: W) -> Self {
+    pub(super) fn new(inner: W) -> Self {
         Self {
             inner,
             hash: Sha256::new(),
@@ -271,7 +271,7 @@ impl<W> Hashing<W> {
     }
 
     /// The digest of what passed through, `sha256:…`.
-    fn diff_id(&self) -> String {
+    pub(super) fn diff_id(&self) -> String {
         format!("sha256:{}", hex(&self.hash.clone().finalize()))
     }
 }

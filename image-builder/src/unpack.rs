@@ -5,6 +5,7 @@
 //! each is checked against the digest that the configuration names.
 
 mod program;
+mod restore;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -21,6 +22,7 @@ use super::cache::LayerCache;
 use super::layer;
 use super::oci::BuiltImage;
 use super::pack_error::PackError;
+pub use restore::restore;
 
 /// What an image's configuration may say about how it is started; the rest is the builder's own business.
 const FIELDS: [&str; 10] = [

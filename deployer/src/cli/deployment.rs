@@ -1,5 +1,7 @@
 //! `deployer up`, `plan` and `rollback`: what is deployed, and how that is gone about.
 
+use std::path::PathBuf;
+
 use clap::{Args, ValueEnum};
 
 use super::image::Making;
@@ -104,6 +106,10 @@ pub struct Up {
     /// To look before.
     #[command(flatten)]
     pub preview: Preview,
+
+    /// Deploy the image in this file, which `image build --archive` wrote, instead of making one.
+    #[arg(long, value_name = "FILE")]
+    pub image_archive: Option<PathBuf>,
 }
 
 /// Looking instead of acting.
@@ -132,6 +138,10 @@ pub struct Plan {
     /// Do not wait for what somebody else has begun: end with exit code 7.
     #[arg(long)]
     pub no_wait: bool,
+
+    /// Plan for the image in this file, which `image build --archive` wrote, instead of making one.
+    #[arg(long, value_name = "FILE")]
+    pub image_archive: Option<PathBuf>,
 }
 
 /// Settings of `rollback`.

@@ -20,6 +20,7 @@ use crate::image::dockerfile::FinalStage;
 use crate::image::inspect::Inspection;
 use crate::image::oci::BuiltImage;
 use crate::image::push::{BillOutcome, Credentials, Outcome, PushError, Repository, push};
+use crate::image::unpack::restore;
 use crate::names::Digest;
 use crate::remote::Login;
 
@@ -32,9 +33,12 @@ pub async fn run(
 }
 
 impl Context<'_> {
-    /// Reads what the image is; nothing where another builder reads the Dockerfile.
+    /// Reads what the image is; nothing where another builder reads the Dockerfile, or the image is there already.
     pub(super) fn read_final_stage(&self) -> Result<Option<FinalStage>, Failure> {
         let image = &self.config.image;
+        if image.archive.is_some() {
+            return Ok(None);
+        }
         let shown = image.dockerfile.display();
         let text = std::fs::read_to_string(&image.dockerfile).map_err(|error| {
             Failure::preflight(format!("cannot read `{shown}`"))
@@ -58,15 +62,31 @@ impl Context<'_> {
         &self,
         stage: Option<&FinalStage>,
     ) -> Result<BuiltImage, Failure> {
-        let built = match stage {
-            Some(stage) => self.build_here(stage).await?,
-            None => self.build_by_docker().await?,
+        let built = match (&self.config.image.archive, stage) {
+            (Some(file), _) => self.restore(file).await?,
+            (None, Some(stage)) => self.build_here(stage).await?,
+            (None, None) => self.build_by_docker().await?,
         };
         self.sink.send(&Event::ImagePacked {
             digest: digest_of(built.digest())?,
             bytes: built.size(),
         });
         Ok(built)
+    }
+
+    /// Reads the image that was made before.
+    async fn restore(&self, file: &Path) -> Result<BuiltImage, Failure> {
+        let (path, architecture) = (file.to_owned(), self.config.image.architecture);
+        let read = tokio::task::spawn_blocking(move || restore(&path, architecture)).await;
+        let failed = || Failure::preflight(format!("cannot use `{}`", file.display()));
+        match read {
+            Ok(Ok(built)) => Ok(built),
+            Ok(Err(error)) => Err(failed()
+                .because(&error)
+                .maybe_hint(error.hint())
+                .hint("`deployer image build --archive FILE` writes such a file")),
+            Err(error) => Err(failed().because(error)),
+        }
     }
 
     /// The folder that is copied from: that of the Dockerfile.

@@ -57,6 +57,7 @@ pub(crate) fn settings() -> Config {
             architecture: Architecture::X86_64,
             builder: crate::cli::Builder::Native,
             build_environment: Vec::new(),
+            archive: None,
         },
         port: 8080,
         tasks: 2,

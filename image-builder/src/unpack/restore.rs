@@ -1,0 +1,121 @@
+//! Reads back what [`crate::archive::write`] wrote: the same documents and layers, and so the same digest.
+
+use std::io::{self, Read as _};
+
+use flate2::read::MultiGzDecoder;
+
+use super::{Archive, GZIP, MAX_DOCUMENT, MAX_LAYERS, Path, Saved, Value, nonsense, unreadable};
+use crate::Architecture;
+use crate::archive::{BILL, blob};
+use crate::bill;
+use crate::layer::{self, Layer};
+use crate::oci::{BuiltImage, Document};
+use crate::pack_error::PackError;
+
+/// Reads an image that was made before, perhaps elsewhere. Everything is checked against the digest that names it.
+pub fn restore(file: &Path, architecture: Architecture) -> Result<BuiltImage, PackError> {
+    let archive = Archive::open(file)?;
+    let index: Value = archive.document("index.json")?;
+    let named = match index["manifests"].as_array().map(Vec::as_slice) {
+        Some([named]) => named,
+        other => {
+            let count = other.map_or(0, <[Value]>::len);
+            return Err(nonsense(format!("it holds {count} images")));
+        }
+    };
+    let manifest = archive.named(named, MAX_DOCUMENT)?;
+    let contents: Value = parsed(&manifest)?;
+    let config = archive.named(&contents["config"], MAX_DOCUMENT)?;
+    let settings: Value = parsed(&config)?;
+    let found = settings["architecture"].as_str().unwrap_or_default();
+    if found != architecture.oci_name() {
+        return Err(PackError::OtherArchitecture {
+            found: found.to_owned(),
+            wanted: architecture.oci_name(),
+        });
+    }
+    let layers = contents["layers"].as_array().map_or(&[][..], Vec::as_slice);
+    let diff_ids = super::strings(&settings["rootfs"]["diff_ids"]);
+    if layers.len() != diff_ids.len() {
+        return Err(nonsense("its layers are not those of its configuration"));
+    }
+    let mut left = MAX_LAYERS;
+    let layers = layers
+        .iter()
+        .zip(diff_ids)
+        .map(|(named, diff_id)| {
+            let layer = layer_of(archive.named(named, MAX_LAYERS)?, left)?;
+            left -= layer.uncompressed_size;
+            if layer.diff_id != diff_id {
+                return Err(nonsense(format!("its layer {diff_id} is damaged")));
+            }
+            Ok(layer)
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let saved: Vec<Saved> = archive.document("manifest.json")?;
+    let [saved] = &saved[..] else {
+        return Err(nonsense(format!("it holds {} images", saved.len())));
+    };
+    archive.check_program(&settings, saved, architecture)?;
+    Ok(BuiltImage {
+        manifest,
+        config,
+        layers,
+        bill: archive.bill()?,
+    })
+}
+
+fn parsed(document: &Document) -> Result<Value, PackError> {
+    serde_json::from_slice(&document.content)
+        .map_err(|error| nonsense(format!("{}: {error}", document.digest)))
+}
+
+/// Takes a layer as it is; decompresses it only to know what it should be.
+fn layer_of(compressed: Document, limit: u64) -> Result<Layer, PackError> {
+    if !compressed.content.starts_with(&GZIP) {
+        return Err(nonsense(format!("{} is not compressed", compressed.digest)));
+    }
+    let content = MultiGzDecoder::new(compressed.content.as_ref());
+    let mut hash = layer::Hashing::new(io::sink());
+    // One byte more than there may be is enough to see that there are more.
+    let size = io::copy(&mut content.take(limit.saturating_add(1)), &mut hash);
+    let size = size.map_err(unreadable)?;
+    if size > limit {
+        return Err(PackError::LayersTooLarge { limit: MAX_LAYERS });
+    }
+    Ok(Layer {
+        content: compressed.content,
+        media_type: compressed.media_type,
+        digest: compressed.digest,
+        diff_id: hash.diff_id(),
+        uncompressed_size: size,
+    })
+}
+
+impl Archive {
+    /// Reads the blob that a descriptor names.
+    fn named(&self, descriptor: &Value, limit: u64) -> Result<Document, PackError> {
+        let field = |name: &str| descriptor[name].as_str().unwrap_or_default();
+        let document = self.whole(&blob(field("digest")), field("mediaType"), limit)?;
+        if document.digest == field("digest") {
+            Ok(document)
+        } else {
+            Err(nonsense(format!("{} is damaged", field("digest"))))
+        }
+    }
+
+    /// Reads the list of what the program is made of, where there is one.
+    fn bill(&self) -> Result<Option<Document>, PackError> {
+        if !self.files.contains_key(BILL) {
+            return Ok(None);
+        }
+        self.whole(BILL, bill::MEDIA_TYPE, MAX_DOCUMENT).map(Some)
+    }
+
+    fn whole(&self, name: &str, media_type: &str, limit: u64) -> Result<Document, PackError> {
+        let mut content = Vec::new();
+        let size = self.read(name)?.take(limit).read_to_end(&mut content);
+        size.map_err(unreadable)?;
+        Ok(Document::new(media_type, content))
+    }
+}
