@@ -1,9 +1,13 @@
 # What the image is. Two builders read this file and agree: `docker build .`, and the deployer, which needs no Docker. The
 # deployer reads the final stage alone and compiles by itself what comes out of the first one; see docs/image.md.
 
-ARG RUST_VERSION=1
+# That of rust-toolchain.toml.
+ARG RUST_VERSION=1.95.0
 
 FROM rust:${RUST_VERSION}-slim AS build
+ARG RUST_VERSION
+# The compiler is there. Without this, rustup fetches the components that rust-toolchain.toml names for people.
+ENV RUSTUP_TOOLCHAIN=${RUST_VERSION}
 WORKDIR /src
 COPY . .
 # Static, so that it needs nothing from the image it runs in, and not relocatable, which makes it smaller. With `--target` the
