@@ -126,12 +126,16 @@ impl Answer {
     }
 }
 
-/// Text from outside, safe to show on a terminal: at most so many characters of it.
+/// Text from outside, safe to show on a terminal and in the log of a pipeline: at most so many characters of it.
 pub(crate) fn printable(text: &str, longest: usize) -> String {
+    let mut previous = ' ';
     text.chars()
         .take(longest)
         .map(|character| {
-            if character.is_control() {
+            // Commands to Azure Pipelines, TeamCity and GitHub Actions begin so, anywhere in a line: `##vso[`.
+            let is_mark = character == '#' && previous == '#';
+            previous = character;
+            if character.is_control() || turns_text(character) || is_mark {
                 char::REPLACEMENT_CHARACTER
             } else {
                 character
@@ -140,9 +144,36 @@ pub(crate) fn printable(text: &str, longest: usize) -> String {
         .collect()
 }
 
+/// Characters that change the direction of the text around them, and separators at which some readers break the line.
+fn turns_text(character: char) -> bool {
+    matches!(
+        character,
+        '\u{61c}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}'
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn text_from_outside_steers_nothing() {
+        for (given, expected) in [
+            ("plain ü 日本 # [x]", "plain ü 日本 # [x]"),
+            ("##vso[task.complete]", "#\u{fffd}vso[task.complete]"),
+            ("###[error]", "#\u{fffd}\u{fffd}[error]"),
+            (
+                "\u{1b}[2J\u{9b}\u{2028}\u{202e}\u{61c}",
+                "\u{fffd}[2J\u{fffd}\u{fffd}\u{fffd}\u{fffd}",
+            ),
+        ] {
+            assert_eq!(printable(given, 100), expected, "{given:?}");
+        }
+    }
 
     #[test]
     fn a_number_is_as_good_as_it_is_written() {

@@ -1,6 +1,6 @@
-//! Text of others, made fit for a terminal: what steers it is taken out. Pure.
+//! Text of others, made fit for a terminal and for the log of a pipeline: what steers either is taken out. Pure.
 
-/// The text without escape sequences and control characters. Line breaks and tabs stay.
+/// The text without escape sequences, control characters and commands to a pipeline. Line breaks and tabs stay.
 ///
 /// Log lines come from whoever sends requests, and what a terminal is sent can do more than colour it.
 pub fn printable(text: &str) -> String {
@@ -13,13 +13,72 @@ pub fn printable(text: &str) -> String {
             '\u{9b}' => skip_parameters(&mut rest),
             '\u{90}' | '\u{98}' | '\u{9d}' | '\u{9e}' | '\u{9f}' => skip_string(&mut rest),
             '\n' | '\t' => clean.push(character),
+            // Line and paragraph separators: some readers break the line there.
+            '\u{2028}' | '\u{2029}' => clean.push('\n'),
             // Alone, it would let the rest hide what stands before it.
             '\r' if rest.peek().is_some_and(|next| *next != '\n') => clean.push('\n'),
             other if other.is_control() || is_direction(other) => {}
             other => clean.push(other),
         }
     }
-    clean
+    // Only now: what was taken out may have stood within a mark.
+    without_marks(&clean)
+}
+
+/// The text with a space in each mark by which an agent finds a command anywhere in a line: `##vso[` of Azure Pipelines, `##teamcity[`,
+/// `##[` of both GitHub Actions and Azure Pipelines. Any word is taken for one, so that the next agent's is, too.
+fn without_marks(text: &str) -> String {
+    replaced_marks(text, "## ")
+}
+
+/// Replaces the `##` of each mark.
+fn replaced_marks(text: &str, by: &str) -> String {
+    let mut replaced = String::with_capacity(text.len());
+    let mut done = 0;
+    for (bracket, _) in text.match_indices('[') {
+        let before =
+            text[..bracket].trim_end_matches(|letter: char| letter.is_ascii_alphanumeric());
+        if before.len() >= done + 2 && before.ends_with("##") {
+            replaced.push_str(&text[done..before.len() - 2]);
+            replaced.push_str(by);
+            done = before.len();
+        }
+    }
+    replaced.push_str(&text[done..]);
+    replaced
+}
+
+/// Lines of which none is a command to a pipeline: some are of others, such as the log lines of a task that failed.
+///
+/// GitHub also takes a line for a command that begins with `::`, with or without space before it.
+pub fn without_commands(text: &str) -> String {
+    let lines = text.split('\n').map(|line| {
+        if line.trim_start().starts_with("::") {
+            format!("| {line}")
+        } else {
+            line.to_owned()
+        }
+    });
+    without_marks(&lines.collect::<Vec<_>>().join("\n"))
+}
+
+/// A JSON text of the same meaning in which no agent finds a command, and whose characters neither steer a terminal nor turn the
+/// direction of what it shows. The characters in question stand within strings only, where each may be written as an escape.
+pub fn harmless_json(json: &str) -> String {
+    use std::fmt::Write as _;
+
+    let mut escaped = String::with_capacity(json.len());
+    for character in replaced_marks(json, "#\\u0023").chars() {
+        let steers = ('\u{7f}'..='\u{9f}').contains(&character)
+            || matches!(character, '\u{2028}' | '\u{2029}')
+            || is_direction(character);
+        if steers {
+            let _ = write!(escaped, "\\u{:04x}", u32::from(character));
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
 }
 
 /// The same in one line.
@@ -71,7 +130,7 @@ fn skip_string(rest: &mut Rest<'_>) {
 
 /// Characters that change the direction of the text around them, so that it reads as something else.
 fn is_direction(character: char) -> bool {
-    matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -94,9 +153,68 @@ mod tests {
             ("\u{1b}", ""),
             ("\u{1b}[", ""),
             ("exe\u{202e}txt.piz", "exetxt.piz"),
+            ("\u{61c}a\u{2067}b", "ab"),
+            ("a\u{85}b\u{2028}c\u{2029}d", "ab\nc\nd"),
         ] {
             assert_eq!(printable(given), expected, "{given:?}");
         }
         assert_eq!(one_line("a\nb\u{1b}[0m\tc"), "a b c");
+    }
+
+    /// What agents take for a command, with what may stand in front of it.
+    const COMMANDS: [&str; 9] = [
+        "##vso[task.setvariable variable=TARGET]evil",
+        "x ##vso[task.complete result=Failed]",
+        "###vso[task.prependpath]/tmp",
+        "##VSO[task.setsecret]x",
+        "##[error]x",
+        "a ##[group]b",
+        "##teamcity[buildStatus status='FAILURE']",
+        "##\u{7}v\u{1b}[0mso[task.logissue]x",
+        "##next2[a]",
+    ];
+
+    fn has_mark(text: &str) -> bool {
+        ["##vso[", "##VSO[", "##[", "##teamcity[", "##next2["]
+            .iter()
+            .any(|mark| text.contains(mark))
+    }
+
+    #[test]
+    fn no_text_of_others_is_a_command_to_a_pipeline() {
+        for command in COMMANDS {
+            let clean = printable(command);
+            assert!(!has_mark(&clean), "{clean}");
+            assert!(!has_mark(&one_line(command)), "{clean}");
+            assert!(!has_mark(&without_commands(&clean)));
+        }
+        // A section of GitLab, a group of Buildkite by its escape: the characters that make them one are gone.
+        assert_eq!(
+            printable("section_start:1:a\r\u{1b}[0Kb\u{1b}_bk;t=1\u{7}c"),
+            "section_start:1:a\nbc"
+        );
+        let text = "fine: ::x\n::set-output name=a::b\n \t::error::c\nx ##[group]y\n## a [b] #[c]";
+        let expected =
+            "fine: ::x\n| ::set-output name=a::b\n|  \t::error::c\nx ## [group]y\n## a [b] #[c]";
+        assert_eq!(without_commands(text), expected);
+    }
+
+    #[test]
+    fn json_keeps_its_meaning_and_has_no_command() {
+        let texts = COMMANDS.iter().copied().chain([
+            "\u{9b}31m\u{85}\u{7f}\u{2028}\u{2029}\u{202e}\u{61c}",
+            "#[derive(Debug)] ##",
+            "ü 日本 🦀 \\##[\\",
+        ]);
+        for text in texts {
+            let json = serde_json::to_string(&[text]).unwrap();
+            let harmless = harmless_json(&json);
+            assert!(!has_mark(&harmless), "{harmless}");
+            let steers =
+                |c: char| c.is_control() || is_direction(c) || matches!(c, '\u{2028}' | '\u{2029}');
+            assert!(!harmless.contains(steers), "{harmless}");
+            let read: [String; 1] = serde_json::from_str(&harmless).unwrap();
+            assert_eq!(read, [text]);
+        }
     }
 }

@@ -9,7 +9,7 @@ use super::LOG_TICK;
 use super::color::Paint;
 use super::markdown::JobSummary;
 use super::text::{self, Words};
-use super::workflow::{Workflow, annotation, harmless};
+use super::workflow::{Workflow, annotation};
 use crate::event::{Event, Reporter};
 
 /// Do we run in a job of GitHub Actions?
@@ -39,7 +39,7 @@ impl GitHub {
 
 fn print(lines: &str, paint: Paint) {
     if !lines.is_empty() {
-        super::to_stderr(&paint.log(lines));
+        super::commands_to_stderr(&paint.log(lines));
     }
 }
 
@@ -48,7 +48,7 @@ impl Reporter for GitHub {
         let mut workflow = self.workflow.lock().unwrap_or_else(PoisonError::into_inner);
         print(&workflow.take(at, event), self.paint);
         if let Words::Result(text) = text::words(event) {
-            super::to_stdout(&harmless(&text));
+            super::to_stdout(&text);
         }
         if let Some(summary) = self.summary.take(event) {
             append_summary(&summary);
@@ -67,6 +67,6 @@ pub(super) fn append_summary(markdown: &str) {
         .open(path);
     if let Err(error) = file.and_then(|mut file| file.write_all(markdown.as_bytes())) {
         let message = format!("cannot write the job summary: {error}");
-        super::to_stderr(&annotation("warning", "deployer", &message));
+        super::commands_to_stderr(&annotation("warning", "deployer", &message));
     }
 }

@@ -4,6 +4,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
 use crate::event::{Event, Reporter};
+use crate::printable::harmless_json;
 
 /// One line.
 #[derive(Serialize)]
@@ -28,7 +29,12 @@ pub(super) fn line(at: DateTime<Utc>, event: &Event) -> String {
         time: at.to_rfc3339_opts(SecondsFormat::Millis, true),
         event,
     };
-    serde_json::to_string(&line).unwrap_or_default() + "\n"
+    object(&line)
+}
+
+/// An object as a line, of which no part steers a terminal or a pipeline.
+pub(super) fn object(value: &impl Serialize) -> String {
+    harmless_json(&serde_json::to_string(value).unwrap_or_default()) + "\n"
 }
 
 #[cfg(test)]

@@ -6,11 +6,10 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
 use super::color::Paint;
-use super::workflow::harmless;
-use super::{github, json, text};
+use super::{json, text};
 use crate::cli::Output;
 use crate::event::{Event, Reporter};
-use crate::printable::printable;
+use crate::printable::{printable, without_commands};
 use crate::remote::LogLine;
 use crate::watch::LogReader;
 
@@ -48,10 +47,7 @@ fn human(line: &LogLine) -> String {
     let task = printable(task(line));
     let task = task.get(..8).unwrap_or(&task);
     // What has several lines stays one entry to the eye.
-    let mut message = printable(line.message.trim_end());
-    if github::is_here() {
-        message = harmless(&message);
-    }
+    let message = without_commands(&printable(line.message.trim_end()));
     let message = message.replace('\n', "\n    ");
     format!("{} {task:<8} {message}\n", time(line))
 }
@@ -69,7 +65,7 @@ fn json(line: &LogLine) -> String {
         task: task(line),
         message: line.message.trim_end_matches(['\r', '\n']),
     };
-    serde_json::to_string(&object).unwrap_or_default() + "\n"
+    json::object(&object)
 }
 
 /// Reports what is said beside log lines on standard error, and nothing else.

@@ -40,6 +40,7 @@ use crate::commands::status::Status;
 use crate::cost::Table;
 use crate::event::{Event, Reporter};
 use crate::image::inspect::Inspection;
+use crate::printable::without_commands;
 use crate::watch::LogReader;
 use color::Paint;
 
@@ -104,7 +105,7 @@ fn is_capable_terminal() -> bool {
 /// Prints a status: one JSON object, or a table.
 pub fn status(status: &Status, output: Output) {
     let text = match output {
-        Output::Json => serde_json::to_string(status).unwrap_or_default() + "\n",
+        Output::Json => json::object(status),
         Output::Human => text::status(status),
     };
     to_stdout(&text);
@@ -113,7 +114,7 @@ pub fn status(status: &Status, output: Output) {
 /// Prints a plan: one JSON object, or a list.
 pub fn plan(plan: &Plan, output: Output) {
     let text = match output {
-        Output::Json => serde_json::to_string(plan).unwrap_or_default() + "\n",
+        Output::Json => json::object(plan),
         Output::Human => {
             if github::is_here() {
                 github::append_summary(&markdown::plan(plan));
@@ -127,7 +128,7 @@ pub fn plan(plan: &Plan, output: Output) {
 /// Prints what was deployed: one JSON object, or a table.
 pub fn history(history: &History, output: Output) {
     let text = match output {
-        Output::Json => serde_json::to_string(history).unwrap_or_default() + "\n",
+        Output::Json => json::object(history),
         Output::Human => lists::history(history),
     };
     to_stdout(&text);
@@ -136,7 +137,7 @@ pub fn history(history: &History, output: Output) {
 /// Prints what an image is: one JSON object, or lists.
 pub fn inspection(inspection: &Inspection, output: Output) {
     let text = match output {
-        Output::Json => serde_json::to_string(inspection).unwrap_or_default() + "\n",
+        Output::Json => json::object(inspection),
         Output::Human => inspection::inspection(inspection),
     };
     to_stdout(&text);
@@ -150,7 +151,7 @@ pub fn policy(policy: &serde_json::Value) {
 /// Prints what the service costs: one JSON object, or a table.
 pub fn cost(table: &Table, output: Output) {
     let text = match output {
-        Output::Json => serde_json::to_string(table).unwrap_or_default() + "\n",
+        Output::Json => json::object(table),
         Output::Human => table.text(),
     };
     to_stdout(&text);
@@ -159,7 +160,7 @@ pub fn cost(table: &Table, output: Output) {
 /// Prints what reviewers were given, password included: one JSON object, or a table.
 pub fn reviewing(reviewing: &Reviewing, output: Output) {
     let text = match output {
-        Output::Json => serde_json::to_string(reviewing).unwrap_or_default() + "\n",
+        Output::Json => json::object(reviewing),
         Output::Human => lists::reviewing(reviewing),
     };
     to_stdout(&text);
@@ -168,7 +169,7 @@ pub fn reviewing(reviewing: &Reviewing, output: Output) {
 /// Prints a diagnosis: one JSON object, or a line a check.
 pub fn diagnosis(diagnosis: &Diagnosis, output: Output) {
     let text = match output {
-        Output::Json => serde_json::to_string(diagnosis).unwrap_or_default() + "\n",
+        Output::Json => json::object(diagnosis),
         Output::Human => diagnosis::diagnosis(diagnosis),
     };
     to_stdout(&text);
@@ -186,8 +187,9 @@ pub fn read_agreement() -> bool {
     read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes" | "Yes")
 }
 
-/// Writes to standard output. A reader that went away ends the output, not the work.
+/// Writes to standard output, no line as a command to a pipeline. A reader that went away ends the output, not the work.
 fn to_stdout(text: &str) {
+    let text = without_commands(text);
     #[expect(clippy::disallowed_methods, reason = "reporters print")]
     let mut stdout = std::io::stdout().lock();
     let _ = stdout
@@ -197,6 +199,11 @@ fn to_stdout(text: &str) {
 
 /// Writes to standard error, likewise.
 fn to_stderr(text: &str) {
+    commands_to_stderr(&without_commands(text));
+}
+
+/// Writes to standard error what may have commands to GitHub in it: our own.
+fn commands_to_stderr(text: &str) {
     #[expect(clippy::disallowed_methods, reason = "reporters print")]
     let mut stderr = std::io::stderr().lock();
     let _ = stderr

@@ -11,6 +11,7 @@ use super::log::Log;
 use super::text;
 use crate::error::Failure;
 use crate::event::Event;
+use crate::printable::{printable, without_commands};
 
 /// The state of the log.
 #[derive(Default)]
@@ -35,9 +36,7 @@ impl Workflow {
             lines.push_str(&self.close());
         }
         if let Event::Failed { exit_code, failure } = event {
-            lines.push_str(&harmless(&crate::printable::printable(&text::failure(
-                failure,
-            ))));
+            lines.push_str(&without_commands(&printable(&text::failure(failure))));
             let title = format!("deployer: exit code {exit_code}");
             lines.push_str(&annotation("error", &title, &all_of(failure)));
         }
@@ -62,7 +61,7 @@ impl Workflow {
             }
             self.open = title;
         }
-        text.push_str(&harmless(lines));
+        text.push_str(&without_commands(lines));
         text
     }
 
@@ -87,7 +86,7 @@ fn all_of(failure: &Failure) -> String {
 
 /// A line that GitHub shows beside the job, too.
 pub(super) fn annotation(kind: &str, title: &str, message: &str) -> String {
-    let message = crate::printable::printable(message);
+    let message = printable(message);
     format!("::{kind} title={}::{}\n", property(title), data(&message))
 }
 
@@ -101,21 +100,6 @@ fn data(text: &str) -> String {
 /// A property of a command.
 fn property(text: &str) -> String {
     data(text).replace(':', "%3A").replace(',', "%2C")
-}
-
-/// Lines of which none is a command: some are of others, such as the log lines of a task that failed.
-///
-/// GitHub takes a line for a command that begins with `::`, with or without space before it, and one that has `##[` anywhere.
-pub(super) fn harmless(text: &str) -> String {
-    let lines = text.split('\n').map(|line| {
-        let line = line.replace("##[", "## [");
-        if line.trim_start().starts_with("::") {
-            format!("| {line}")
-        } else {
-            line
-        }
-    });
-    lines.collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]

@@ -68,7 +68,7 @@ fn a_failure() {
     ````text
     task 0123 failed: exit code 1
       ::error::of a program
-    ##[error]and more
+    ## [error]and more
     red, and ``` of Markdown
     ````
 

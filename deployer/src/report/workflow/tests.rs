@@ -108,7 +108,4 @@ fn what_is_escaped() {
         annotation("error", "a:b,c%", "50%: x,\r\ny"),
         "::error title=a%3Ab%2Cc%25::50%25: x,%0Ay\n"
     );
-    let text = "fine: ::x\n::set-output name=a::b\n \t::error::c\nx ##[group]y";
-    let expected = "fine: ::x\n| ::set-output name=a::b\n|  \t::error::c\nx ## [group]y";
-    assert_eq!(harmless(text), expected);
 }
