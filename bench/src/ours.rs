@@ -80,6 +80,7 @@ pub(crate) fn pack(
         architecture,
         created: provenance.created,
         labels: &provenance.labels,
+        notices: &[],
         cache,
     };
     oci::build(&recipe).map_err(|error| failed("cannot pack", &error))

@@ -191,6 +191,7 @@ impl Folder {
             architecture: architecture(input),
             created: DateTime::UNIX_EPOCH,
             labels: &input.own_labels,
+            notices: &[],
             cache: &LayerCache::default(),
         });
         built

@@ -10,7 +10,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::cargo::Part;
+use super::cargo::{Linked, Part};
 use super::oci::Document;
 
 /// CycloneDX in JSON.
@@ -96,17 +96,45 @@ fn encoded(text: &str) -> String {
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
-/// The list of what the package `name` was compiled from.
-pub fn bill(name: &str, parts: &[Part], lock_file: &Path) -> Document {
+/// Returns `NAME@VERSION` of cargo's identifier for a package.
+pub(super) fn reference(package_id: &str) -> Option<String> {
+    Crate::parse(package_id).map(|it| it.reference())
+}
+
+/// The list of what the package `name` was compiled from, and of what is linked to that.
+pub fn bill(name: &str, parts: &[Part], lock_file: &Path, linked: &Linked) -> Document {
     let lock = std::fs::read_to_string(lock_file).unwrap_or_default();
     let licences = |manifest: &Path| licence(&std::fs::read_to_string(manifest).ok()?);
-    write(name, parts, &lock, licences)
+    write(name, parts, &lock, libraries(linked), licences)
+}
+
+/// What is in the program and no crate: Rust's standard library and, since it is linked statically, the C library.
+fn libraries(linked: &Linked) -> Vec<Value> {
+    let library = |name: &str, licence: &str| {
+        json!({
+            "type": "library",
+            "bom-ref": name,
+            "name": name,
+            "licenses": [{ "expression": licence }],
+        })
+    };
+    let mut standard = library("rust-standard-library", "MIT OR Apache-2.0");
+    if !linked.rust.is_empty() {
+        standard["version"] = json!(linked.rust);
+    }
+    let c = if linked.target.ends_with("musl") {
+        library("musl", "MIT")
+    } else {
+        library("glibc", "LGPL-2.1-or-later")
+    };
+    vec![standard, c]
 }
 
 fn write(
     name: &str,
     parts: &[Part],
     lock: &str,
+    libraries: Vec<Value>,
     licence: impl Fn(&Path) -> Option<String>,
 ) -> Document {
     let lock: Lock = toml::from_str(lock).unwrap_or_default();
@@ -133,6 +161,7 @@ fn write(
             .collect();
         dependencies.push(json!({ "ref": it.reference(), "dependsOn": needs }));
     }
+    components.extend(libraries);
     let reference = main.map_or_else(|| name.to_owned(), Crate::reference);
     let mut document = json!({
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
@@ -200,7 +229,7 @@ fn component(it: &Crate, checksum: Option<&str>, licence: Option<String>) -> Val
 }
 
 /// The licence that a manifest names, as an SPDX expression. Older ones write `/` for `OR`.
-fn licence(manifest: &str) -> Option<String> {
+pub(super) fn licence(manifest: &str) -> Option<String> {
     #[derive(Deserialize)]
     struct Manifest {
         package: Package,
@@ -278,7 +307,10 @@ checksum = "dd"
 
     #[test]
     fn a_list() {
-        let list = |folder| write("clock", &parts(folder), &lock(), |_| Some("MIT".to_owned()));
+        let list = |folder| {
+            let licence = |_: &Path| Some("MIT".to_owned());
+            write("clock", &parts(folder), &lock(), Vec::new(), licence)
+        };
         let document = list("/home/me");
         assert_eq!(document, list("/elsewhere"), "the folder does not matter");
         let mut value: Value = serde_json::from_slice(&document.content).unwrap();
@@ -288,9 +320,36 @@ checksum = "dd"
 
     #[test]
     fn without_a_lock_file_there_are_names_all_the_same() {
-        let document = write("clock", &parts("/home/me"), "", |_| None);
+        let document = write("clock", &parts("/home/me"), "", Vec::new(), |_| None);
         let value: Value = serde_json::from_slice(&document.content).unwrap();
         assert_eq!(value["components"].as_array().unwrap().len(), 4);
+    }
+
+    #[test]
+    fn what_is_linked_and_no_crate_is_listed() {
+        let listed = |target: &str| {
+            let libraries = libraries(&Linked {
+                sysroot: "/rust".into(),
+                target: target.to_owned(),
+                rust: "1.95.0".to_owned(),
+            });
+            let document = write("clock", &[], "", libraries, |_| None);
+            let value: Value = serde_json::from_slice(&document.content).unwrap();
+            let components = value["components"].as_array().unwrap().iter();
+            let words = components.map(|it| {
+                let expression = &it["licenses"][0]["expression"];
+                [&it["name"], &it["version"], expression]
+                    .map(|word| word.as_str().unwrap_or("-").to_owned())
+            });
+            words.collect::<Vec<_>>()
+        };
+        let standard = ["rust-standard-library", "1.95.0", "MIT OR Apache-2.0"];
+        let gnu = ["glibc", "-", "LGPL-2.1-or-later"];
+        assert_eq!(listed("x86_64-unknown-linux-gnu"), [standard, gnu]);
+        assert_eq!(
+            listed("aarch64-unknown-linux-musl"),
+            [standard, ["musl", "-", "MIT"]]
+        );
     }
 
     #[test]

@@ -76,6 +76,19 @@ pub struct Compiled {
     pub sources: Vec<PathBuf>,
     /// The workspace's `Cargo.lock`.
     pub lock_file: PathBuf,
+    /// What it is linked to.
+    pub linked: Linked,
+}
+
+/// What is in a program beside its crates: Rust's standard library, and the C library of the target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Linked {
+    /// Where the compiler and the standard library are.
+    pub sysroot: PathBuf,
+    /// The target, by the compiler's name for it.
+    pub target: String,
+    /// The version of Rust; empty where the compiler does not say it.
+    pub rust: String,
 }
 
 /// A crate in the program.
@@ -166,6 +179,11 @@ pub async fn compile(
     Ok(Compiled {
         sources: sources(&folder, &workspace, &path, &parts),
         lock_file,
+        linked: Linked {
+            rust: release(&folder, surroundings).await?,
+            target: choice.target,
+            sysroot,
+        },
         parts: parts.into_iter().collect(),
         executable: Executable {
             name: request.binary.to_owned(),
@@ -313,6 +331,16 @@ async fn sysroot(workspace: &Path, surroundings: &Surroundings) -> Result<PathBu
         .args(["--print", "sysroot"])
         .current_dir(workspace);
     answer(&surroundings.rustc, &rustc).await.map(PathBuf::from)
+}
+
+/// The version of the compiler, and so of the standard library.
+async fn release(workspace: &Path, surroundings: &Surroundings) -> Result<String, CompileError> {
+    let rustc = Program::new(&surroundings.rustc)
+        .args(["--version", "--verbose"])
+        .current_dir(workspace);
+    let said = answer(&surroundings.rustc, &rustc).await?;
+    let release = said.lines().find_map(|line| line.strip_prefix("release: "));
+    Ok(release.unwrap_or_default().to_owned())
 }
 
 /// What a program says to a question.

@@ -15,6 +15,7 @@ pub mod elf;
 mod ignore;
 pub mod inspect;
 pub mod layer;
+pub mod notices;
 pub mod oci;
 mod pack_error;
 mod parts;

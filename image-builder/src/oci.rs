@@ -4,7 +4,7 @@
 mod start;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -14,8 +14,9 @@ use serde_json::{Value, json};
 use super::Architecture;
 use super::cache::LayerCache;
 use super::context::{Context, Destination, base_name};
-use super::dockerfile::{CopyInstruction, FinalStage};
+use super::dockerfile::{CopyInstruction, FinalStage, Owner};
 use super::layer::{self, Content, Entries, Entry, Layer};
+use super::notices;
 use super::pack_error::PackError;
 use start::Files;
 
@@ -40,6 +41,8 @@ pub struct Recipe<'a> {
     pub created: DateTime<Utc>,
     /// Labels beside those of the Dockerfile, which win.
     pub labels: &'a BTreeMap<String, String>,
+    /// Files for the folder [`super::notices::FOLDER`], by their names: see [`super::notices`].
+    pub notices: &'a [PathBuf],
     /// Layers that were compressed before.
     pub cache: &'a LayerCache,
 }
@@ -118,13 +121,14 @@ pub fn build(recipe: &Recipe<'_>) -> Result<BuiltImage, PackError> {
         has_links: false,
         programs: BTreeSet::new(),
     };
-    let layers = recipe
+    let mut layers = recipe
         .stage
         .copies
         .iter()
         .map(|copy| image.layer(copy))
         .collect::<Result<Vec<_>, _>>()?;
     image.check()?;
+    layers.extend(image.notices()?);
     Ok(BuiltImage::assemble(config(recipe, &layers), layers))
 }
 
@@ -173,6 +177,39 @@ impl Packing<'_> {
             self.files.insert(path.clone(), entry.clone());
         }
         layer::pack(&entries, self.recipe.cache)
+    }
+
+    /// A layer with the notices. What the Dockerfile puts in their place is left there.
+    fn notices(&self) -> Result<Option<Layer>, PackError> {
+        if self.has_links || self.files.contains_key(notices::FOLDER) {
+            return Ok(None);
+        }
+        let mut entries = Entries::new();
+        for path in self.recipe.notices {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let in_image = format!("{}/{name}", notices::FOLDER);
+            if self.files.contains_key(&in_image) || self.folders.contains(&in_image) {
+                continue;
+            }
+            let metadata = std::fs::metadata(path).map_err(|source| PackError::Read {
+                path: path.clone(),
+                source,
+            })?;
+            let entry = Entry {
+                content: Content::File {
+                    path: path.clone(),
+                    size: metadata.len(),
+                },
+                owner: Owner::default(),
+                mode: 0o644,
+            };
+            entries.insert(in_image, entry);
+        }
+        if entries.is_empty() {
+            return Ok(None);
+        }
+        layer::add_parents(&mut entries, &self.folders);
+        layer::pack(&entries, self.recipe.cache).map(Some)
     }
 
     /// Nothing may be in the way of a folder, and no folder in the way of anything else.
@@ -261,11 +298,14 @@ impl Packing<'_> {
 fn config(recipe: &Recipe<'_>, layers: &[Layer]) -> Value {
     let stage = recipe.stage;
     let created = recipe.created.to_rfc3339_opts(SecondsFormat::Secs, true);
-    let history: Vec<Value> = stage
+    let mut history: Vec<Value> = stage
         .copies
         .iter()
         .map(|copy| json!({ "created": created, "created_by": created_by(copy) }))
         .collect();
+    if layers.len() > history.len() {
+        history.push(json!({ "created": created, "created_by": "licences of what is linked" }));
+    }
     json!({
         "created": created,
         "architecture": recipe.architecture.oci_name(),

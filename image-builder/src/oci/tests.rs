@@ -63,6 +63,7 @@ impl Folder {
             architecture: Architecture::X86_64,
             created: DateTime::UNIX_EPOCH,
             labels: &self.labels,
+            notices: &[],
             cache: &self.cache,
         })
     }
@@ -302,6 +303,36 @@ fn an_archive_is_a_layout_and_what_docker_saves() {
         blob(&image.layers[0].digest),
     ];
     assert_eq!(names, expected);
+    // Reading it back gives the same image, also with the list of its parts.
+    let restore = |architecture| crate::unpack::restore(&file, architecture);
+    assert_eq!(restore(Architecture::X86_64).unwrap(), image);
+    let error = restore(Architecture::Arm64).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the image is made for `amd64`, not for `arm64`"
+    );
+    let with_bill = BuiltImage {
+        bill: Some(Document::new(crate::bill::MEDIA_TYPE, "{}\n")),
+        ..image.clone()
+    };
+    crate::archive::write(&with_bill, "app:v1", &file).unwrap();
+    assert_eq!(restore(Architecture::X86_64).unwrap(), with_bill);
+    // Any byte of it that is changed is noticed.
+    let whole = write();
+    let layer = image.layers[0].content.as_ref();
+    for part in [
+        layer,
+        image.config.content.as_ref(),
+        image.manifest.content.as_ref(),
+    ] {
+        let at = whole.windows(part.len()).position(|there| there == part);
+        let mut spoilt = whole.clone();
+        spoilt[at.unwrap() + part.len() / 2] ^= 1;
+        fs::write(&file, spoilt).unwrap();
+        let error = restore(Architecture::X86_64).unwrap_err();
+        assert!(error.to_string().ends_with("is damaged"), "{error}");
+    }
+    write();
     // What another builder's archive is read by reads ours, too.
     let wanted = crate::unpack::Wanted {
         architecture: Architecture::X86_64,

@@ -41,6 +41,7 @@ fn image() -> BuiltImage {
         architecture: Architecture::X86_64,
         created: DateTime::UNIX_EPOCH,
         labels: &BTreeMap::new(),
+        notices: &[],
         cache: &LayerCache::default(),
     })
     .unwrap()

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use super::{bill_file, compile_failure, pack_failure, packed, target_folder};
 use crate::commands::Context;
-use crate::error::Failure;
+use crate::error::{Failure, FailureKind};
 use crate::event::Event;
 use crate::image::bill::bill;
 use crate::image::cargo::{CompileEvent, CompileRequest, Compiled, Surroundings, check, compile};
 use crate::image::dockerfile::FinalStage;
+use crate::image::notices;
 use crate::image::oci::{self, BuiltImage, Document, Executable, Recipe};
 use crate::image::provenance::{Provenance, revision};
 use crate::process::withheld;
@@ -23,15 +24,34 @@ impl Context<'_> {
             parts,
             sources,
             lock_file,
+            linked,
         } = self.compile().await?;
         let config = self.config;
         let paths = built_from(sources, stage, &config.image.dockerfile);
         let package = config.image.package.clone();
-        let listing = tokio::task::spawn_blocking(move || bill(&package, &parts, &lock_file));
-        let (revision, bill) = tokio::join!(revision(&config.root, &paths), listing);
+        let folder = super::image_folder(config).join(notices::FOLDER);
+        let listing = tokio::task::spawn_blocking(move || {
+            let notices = notices::write(&folder, &parts, &linked);
+            (bill(&package, &parts, &lock_file, &linked), notices)
+        });
+        let (revision, listed) = tokio::join!(revision(&config.root, &paths), listing);
         let provenance = provenance(revision.as_ref())?;
-        let mut built = self.pack(stage.clone(), executable, provenance).await?;
-        built.bill = bill.ok();
+        let (bill, notices) = listed.map_err(|error| {
+            Failure::new(
+                FailureKind::Unexpected,
+                "listing the licences was broken off",
+            )
+            .because(error)
+        })?;
+        let notices = notices.map_err(|error| {
+            Failure::preflight("cannot write the licences of what the program is made of")
+                .because(error)
+                .hint("they go to `image/licenses` in cargo's target folder: may it be written, and is there room?")
+        })?;
+        let mut built = self
+            .pack(stage.clone(), executable, notices, provenance)
+            .await?;
+        built.bill = Some(bill);
         if let Some(bill) = &built.bill {
             self.keep(bill);
         }
@@ -50,7 +70,9 @@ impl Context<'_> {
             name: config.image.binary.clone(),
             path: program.to_owned(),
         };
-        let built = self.pack(stage.clone(), program, provenance(None)?).await?;
+        let built = self
+            .pack(stage.clone(), program, Vec::new(), provenance(None)?)
+            .await?;
         self.sink.send(&Event::ImagePacked {
             digest: super::digest_of(built.digest())?,
             bytes: built.size(),
@@ -102,6 +124,7 @@ impl Context<'_> {
         &self,
         stage: FinalStage,
         program: Executable,
+        notices: Vec<PathBuf>,
         provenance: Provenance,
     ) -> Result<BuiltImage, Failure> {
         let context = self.build_context();
@@ -117,6 +140,7 @@ impl Context<'_> {
                 architecture,
                 created: provenance.created,
                 labels: &provenance.labels,
+                notices: &notices,
                 cache: &cache,
             })
         })
