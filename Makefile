@@ -8,7 +8,7 @@ SHELL := /bin/bash
 # The program is not on the PATH here: what it tells people to run is one of these targets, or goes through cargo.
 DEPLOYER := DEPLOYER_MAKE_TARGETS='up down status' scripts/with-docker cargo run --quiet --locked --bin deployer --
 
-.PHONY: help up down status bootstrap build test bootstrap-tests check format clippy docs unit shipped lint-template lint-workflows e2e images chaos chaos-short hostile soak fuzz bench bench-docs
+.PHONY: help up down status bootstrap build test bootstrap-tests check format clippy docs unit shipped lint-template lint-workflows deny e2e images chaos chaos-short hostile soak fuzz bench bench-docs
 
 help: ## Shows this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -58,6 +58,10 @@ lint-template: ## cfn-lint and checkov on the templates, parliament on the polic
 
 lint-workflows: ## actionlint and zizmor on the workflows
 	scripts/lint-workflows
+
+deny: ## cargo-deny on the dependencies: licences, sources, known vulnerabilities (needs the network)
+	@cargo deny --version >/dev/null 2>&1 || { echo 'install it: cargo install --locked cargo-deny' >&2; exit 1; }
+	cargo deny --all-features check
 
 e2e: ## Up, no change, change under load, kill and converge, down: in real containers
 	scripts/with-docker cargo test --locked --workspace --test end_to_end -- --nocapture --test-threads 1

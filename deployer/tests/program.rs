@@ -329,3 +329,81 @@ fn a_typing_error_is_no_change() {
     let help = text(&run(&mut program(&folder, &["--help"])).stdout);
     assert!(help.contains("    8  with `plan --exit-code`"), "{help}");
 }
+
+#[test]
+fn an_image_from_a_file_is_the_same_and_nothing_is_compiled() {
+    let folder = curious();
+    let output = build(&folder, "native");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    // Whatever would be needed to make one is gone.
+    for name in ["Dockerfile", "Cargo.toml", "src/main.rs"] {
+        std::fs::remove_file(folder.path().join(name)).expect("a file");
+    }
+    let plan = |archive: &str| {
+        let template = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/service.yaml");
+        let arguments = ["plan", "--local", "--output", "json"];
+        let mut command = program(&folder, &arguments);
+        // Nobody listens there.
+        command.args(["--endpoint-url", "http://127.0.0.1:4659"]);
+        command.args(["--template", template, "--image-archive", archive]);
+        run(&mut command)
+    };
+    let output = plan("image.tar");
+    assert!(output.status.success(), "{}", text(&output.stdout));
+    let said = text(&output.stdout);
+    let plan_of: Vec<serde_json::Value> = said
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("an object"))
+        .collect();
+    let packed = plan_of.iter().find(|line| line["event"] == "image_packed");
+    let after = plan_of.iter().find_map(|line| line["image_after"].as_str());
+    assert_eq!(after, packed.expect("an event")["digest"].as_str());
+    assert!(!said.contains("\"compiled\""), "{said}");
+
+    let output = plan("deployer.toml");
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stdout));
+    let said = text(&output.stdout);
+    assert!(said.contains("cannot use `deployer.toml`"), "{said}");
+    assert!(
+        said.contains("deployer image build --archive FILE"),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_licences_of_what_is_linked_are_in_the_image() {
+    let folder = curious();
+    let mut command = program(&folder, &["image", "inspect", "--output", "json"]);
+    for name in ["CARGO", "CARGO_TARGET_DIR", "RUSTFLAGS"] {
+        command.env_remove(name);
+    }
+    let output = run(&mut command);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let said = text(&output.stdout);
+    let image = said.lines().last().expect("an object");
+    let image: serde_json::Value = serde_json::from_str(image).expect("JSON");
+    let layer = image["layers"].as_array().and_then(|layers| layers.last());
+    let files = layer.expect("a layer")["files"].as_array().expect("files");
+    let paths: Vec<_> = files
+        .iter()
+        .filter_map(|file| file["path"].as_str())
+        .collect();
+    assert_eq!(
+        paths[..3],
+        [
+            "/licenses/",
+            "/licenses/c-library.txt",
+            "/licenses/crates.txt"
+        ]
+    );
+    assert!(
+        paths[3].starts_with("/licenses/rust-standard-library."),
+        "{paths:?}"
+    );
+    for file in &files[1..] {
+        assert_eq!(file["mode"], "0644", "{file}");
+        assert!(file["bytes"].as_u64() > Some(50), "{file}");
+    }
+    // Rust's standard library and the C library.
+    assert_eq!(image["packages"], 2);
+}

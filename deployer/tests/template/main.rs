@@ -13,6 +13,7 @@ mod policy;
 mod read;
 mod reviewing;
 mod rules;
+mod supply;
 mod workflows;
 
 use std::collections::BTreeSet;
