@@ -341,7 +341,7 @@ fn an_image_from_a_file_is_the_same_and_nothing_is_compiled() {
     }
     let plan = |archive: &str| {
         let template = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/service.yaml");
-        let arguments = ["plan", "--local", "--output", "json"];
+        let arguments = ["plan", "--exit-code", "--local", "--output", "json"];
         let mut command = program(&folder, &arguments);
         // Nobody listens there.
         command.args(["--endpoint-url", "http://127.0.0.1:4659"]);
@@ -349,7 +349,8 @@ fn an_image_from_a_file_is_the_same_and_nothing_is_compiled() {
         run(&mut command)
     };
     let output = plan("image.tar");
-    assert!(output.status.success(), "{}", text(&output.stdout));
+    // Everything would be made: a change.
+    assert_eq!(output.status.code(), Some(8), "{}", text(&output.stdout));
     let said = text(&output.stdout);
     let plan_of: Vec<serde_json::Value> = said
         .lines()

@@ -12,6 +12,10 @@ use crate::stack::resource::describe;
 
 /// Silence after which there is a sign of life.
 const HEARTBEAT: Duration = Duration::from_secs(30);
+/// Longest line of a list, in characters.
+const WIDTH: usize = 120;
+/// As wide as the time in front of a line.
+const INDENT: &str = "          ";
 /// How long a resource that is done waits for others.
 const TOGETHER: TimeDelta = TimeDelta::seconds(1);
 
@@ -57,6 +61,8 @@ impl Log {
             None => {
                 lines = self.rest();
                 if let Some(line) = text::line(event) {
+                    let is_list = matches!(event, Event::Proposed { .. });
+                    let line = if is_list { wrapped(&line) } else { line };
                     lines.push_str(&stamped(at, &line));
                 }
             }
@@ -102,7 +108,8 @@ impl Log {
             1 => String::new(),
             count => format!("{count} resources: "),
         };
-        stamped(at, &format!("{status} {count}{}", names.join(", ")))
+        let line = format!("{status} {count}{}", names.join(", "));
+        stamped(at, &wrapped(&line))
     }
 }
 
@@ -123,6 +130,20 @@ fn done(event: &Event) -> Option<(&str, String)> {
         ));
     }
     None
+}
+
+/// A list in lines of at most [`WIDTH`], or of one item that is longer. Those that follow stand under the first, behind its time.
+fn wrapped(list: &str) -> String {
+    let mut lines = vec![String::new()];
+    for item in list.split_inclusive([',', ';']) {
+        let width = lines.last().map_or(0, |line| line.chars().count());
+        if width > 0 && width + item.trim_end().chars().count() > WIDTH - INDENT.len() {
+            lines.push(item.trim_start().to_owned());
+        } else if let Some(line) = lines.last_mut() {
+            line.push_str(item);
+        }
+    }
+    lines.join(&format!("\n{INDENT}"))
 }
 
 /// A line with its time.
@@ -159,6 +180,35 @@ mod tests {
         10:04:06Z CREATE_COMPLETE stack (clock)
         "#);
         assert_eq!(log.tick(at(9_000)), "");
+    }
+
+    #[test]
+    fn a_long_list_takes_several_lines() {
+        let mut log = Log::default();
+        for number in 1..=25 {
+            let name = format!("Subnet{number}");
+            log.take(
+                at(0),
+                &changed(&name, "AWS::EC2::Subnet", "DELETE_COMPLETE"),
+            );
+        }
+        let lines = log.tick(at(1000));
+        assert!(
+            lines.starts_with("10:04:05Z DELETE_COMPLETE 25 resources: subnet (Subnet1), subnet")
+        );
+        assert!(lines.lines().count() > 3, "{lines}");
+        for line in lines.lines() {
+            assert!(line.chars().count() <= WIDTH, "{line}");
+        }
+        for line in lines.lines().skip(1) {
+            assert!(line.starts_with("          subnet (Subnet"), "{line}");
+        }
+        let words: Vec<&str> = lines.split_whitespace().collect();
+        assert!(
+            words
+                .join(" ")
+                .ends_with("subnet (Subnet24), subnet (Subnet25)")
+        );
     }
 
     #[test]
