@@ -21,7 +21,7 @@ const NAMES: [&str; 6] = [
 ];
 
 /// Ends of words: `SYSTEM_ACCESSTOKEN`, `PGPASSWORD` and `npm_config_authToken` have no separator.
-const WORD_ENDS: [&str; 13] = [
+const WORD_ENDS: [&str; 14] = [
     "TOKEN",
     "SECRET",
     "PASSWORD",
@@ -32,6 +32,7 @@ const WORD_ENDS: [&str; 13] = [
     "CREDENTIAL",
     "KEY",
     "KEYFILE",
+    "KEYSTORE",
     "JWT",
     "AUTH",
     "WEBHOOK",
@@ -42,14 +43,9 @@ const WORDS: [&str; 8] = [
     "PASS", "PW", "PWD", "PAT", "SAS", "COOKIE", "NETRC", "CREDS",
 ];
 
-/// Names with such a word that hold no secret: folders, settings, and the socket of an agent, without which Git dependencies over
+/// Names with such a word that hold no secret: folders, and the socket of an agent, without which Git dependencies over
 /// SSH cannot be fetched.
-const HARMLESS: [&str; 4] = [
-    "PWD",
-    "OLDPWD",
-    "SSH_AUTH_SOCK",
-    "CARGO_REGISTRY_CREDENTIAL_PROVIDER",
-];
+const HARMLESS: [&str; 3] = ["PWD", "OLDPWD", "SSH_AUTH_SOCK"];
 
 /// Git's settings in variables belong together: without one of them, Git refuses to start.
 const GIT_SETTINGS: [&str; 3] = ["GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_"];
@@ -57,7 +53,10 @@ const GIT_SETTINGS: [&str; 3] = ["GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_", "GIT_CON
 /// Returns whether a variable holds a secret, or leads to one.
 pub fn is_secret(name: &OsStr, value: &OsStr) -> bool {
     let name = name.to_string_lossy();
-    if HARMLESS.contains(&&*name) || name.ends_with("_CREDENTIAL_PROVIDER") {
+    // Which program keeps cargo's credentials is a setting.
+    let is_provider = name.starts_with("CARGO_REGISTR")
+        && (name.ends_with("_CREDENTIAL_PROVIDER") || name.ends_with("_CREDENTIAL_PROVIDERS"));
+    if HARMLESS.contains(&&*name) || is_provider || name.starts_with("CARGO_CREDENTIAL_ALIAS_") {
         return false;
     }
     is_secret_name(&name) || is_secret_value(&name, &value.to_string_lossy())
@@ -236,6 +235,7 @@ mod tests {
             "PGPASSFILE",
             "MYSQL_PWD",
             "SSH_PRIVATE_KEY",
+            "ANDROID_KEYSTORE_BASE64",
             "GPG_PASSPHRASE",
             "SESSION_SECRETS",
             "MY_CREDS",
@@ -268,6 +268,9 @@ mod tests {
             "CARGO_TARGET_DIR",
             "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER",
             "CARGO_REGISTRY_CREDENTIAL_PROVIDER",
+            "CARGO_REGISTRIES_OURS_CREDENTIAL_PROVIDER",
+            "CARGO_REGISTRY_GLOBAL_CREDENTIAL_PROVIDERS",
+            "CARGO_CREDENTIAL_ALIAS_MINE",
             "CARGO_REGISTRIES_OURS_INDEX",
             "CARGO_NET_GIT_FETCH_WITH_CLI",
             "RUSTFLAGS",
