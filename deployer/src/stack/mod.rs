@@ -1,5 +1,6 @@
 //! What CloudFormation says about a stack, and what follows from it. Pure: knows neither tokio nor an SDK.
 
+pub mod ascii;
 pub mod before;
 pub mod change;
 pub mod decide;
