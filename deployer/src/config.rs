@@ -62,6 +62,10 @@ pub struct Config {
     pub port: u16,
     /// Template parameters, all but the image.
     pub parameters: BTreeMap<String, String>,
+    /// Tags of the stack, and so of its resources.
+    pub tags: BTreeMap<String, String>,
+    /// What CloudFormation wants to have acknowledged, besides `CAPABILITY_IAM`.
+    pub capabilities: Vec<String>,
     /// What was asked for and is not done on this machine.
     pub left_out: Vec<&'static str>,
     /// How far the service's clock may be off.
@@ -191,6 +195,8 @@ pub fn resolve(
         tasks: service.tasks,
         port,
         parameters,
+        tags: tags(file.tags)?,
+        capabilities: capabilities(file.capabilities)?,
         left_out,
         max_skew: duration(
             "check.max_skew",
@@ -213,6 +219,57 @@ pub fn resolve(
         output: shared.output,
         root: root.to_owned(),
     })
+}
+
+/// The most tags that AWS takes.
+const MOST_TAGS: usize = 50;
+
+/// Refuses tags that AWS would.
+fn tags(tags: BTreeMap<String, file::Scalar>) -> Result<BTreeMap<String, String>, Failure> {
+    let refused = |message: String, rule: &str| Err(Failure::preflight(message).hint(rule));
+    if tags.len() > MOST_TAGS {
+        return refused(
+            format!("`[tags]` has {} tags", tags.len()),
+            "AWS takes 50 of them",
+        );
+    }
+    let tags: BTreeMap<String, String> = tags
+        .into_iter()
+        .map(|(key, value)| (key, value.into_text()))
+        .collect();
+    let is_sign = |sign: char| sign.is_alphanumeric() || " _.:/=+-@".contains(sign);
+    for (key, value) in &tags {
+        if crate::stack::tags::is_reserved(key) {
+            return refused(
+                format!("the tag `{key}` cannot be set"),
+                "keys that begin with `aws:` are AWS's own",
+            );
+        }
+        let lengths = (1..=128).contains(&key.chars().count()) && value.chars().count() <= 256;
+        if !lengths || !key.chars().chain(value.chars()).all(is_sign) {
+            return refused(
+                format!("`{key}` is not a tag that AWS takes"),
+                "a key has 1 to 128 characters, a value at most 256: letters, digits, spaces and `_ . : / = + - @`",
+            );
+        }
+    }
+    Ok(tags)
+}
+
+/// What can be acknowledged in the settings.
+const CAPABILITIES: [&str; 2] = ["CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"];
+
+fn capabilities(given: Vec<String>) -> Result<Vec<String>, Failure> {
+    let unknown = given
+        .iter()
+        .find(|name| !CAPABILITIES.contains(&name.as_str()));
+    match unknown {
+        Some(name) => Err(
+            Failure::preflight(format!("`capabilities` cannot be `{name}`"))
+                .hint(format!("use {}", CAPABILITIES.join(" or "))),
+        ),
+        None => Ok(given),
+    }
 }
 
 impl Config {

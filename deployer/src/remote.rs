@@ -1,6 +1,6 @@
 //! What the program needs from the world, in its own words. `aws/` implements these traits, tests script them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use async_trait::async_trait;
@@ -81,13 +81,47 @@ pub struct Caller {
     pub arn: String,
 }
 
+/// The template of a request.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Template {
+    /// This text.
+    Text(String),
+    /// The one that the stack has (`UsePreviousTemplate`). Its text is only read here: `GetTemplate` returns `?` for every character
+    /// outside ASCII, so that sending it again would not be the same.
+    Deployed(String),
+}
+
+impl Template {
+    /// Its text, to be read.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Text(text) | Self::Deployed(text) => text,
+        }
+    }
+}
+
+impl Default for Template {
+    fn default() -> Self {
+        Self::Text(String::new())
+    }
+}
+
+/// What CloudFormation shows in place of a value under `NoEcho`.
+pub const HIDDEN: &str = "****";
+
 /// A template with its parameter values. Some of them are secret: only their names are ever shown.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Wanted {
-    /// Text of the template.
-    pub template: String,
-    /// Parameter key → value.
+    /// The template.
+    pub template: Template,
+    /// Parameter key → value, as far as it is known.
     pub parameters: BTreeMap<String, String>,
+    /// Parameters that keep the value they have (`UsePreviousValue`): what `DescribeStacks` returns may not be that value.
+    pub kept: BTreeSet<String>,
+    /// All tags of the stack; absent: they stay as they are.
+    pub tags: Option<BTreeMap<String, String>>,
+    /// What CloudFormation wants to have acknowledged, besides `CAPABILITY_IAM`.
+    pub capabilities: Vec<String>,
     /// Does CloudFormation end before what it made is ready (its EXPRESS mode)?
     pub express: bool,
 }
@@ -97,6 +131,7 @@ impl fmt::Debug for Wanted {
         formatter
             .debug_struct("Wanted")
             .field("parameters", &self.parameters.keys())
+            .field("kept", &self.kept)
             .field("express", &self.express)
             .finish_non_exhaustive()
     }
@@ -149,6 +184,8 @@ pub struct Definition {
     pub template: String,
     /// Parameter key → value; values under `NoEcho` come as asterisks.
     pub parameters: BTreeMap<String, String>,
+    /// Tags of the stack.
+    pub tags: BTreeMap<String, String>,
 }
 
 /// A parameter that a template declares.

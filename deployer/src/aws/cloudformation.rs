@@ -3,16 +3,18 @@
 mod translation;
 
 use async_trait::async_trait;
-use aws_sdk_cloudformation::types::{Capability, ChangeSetStatus, EventFilter, TemplateStage};
+use aws_sdk_cloudformation::types::{ChangeSetStatus, EventFilter, TemplateStage};
 
 use super::error::incomplete;
 use super::{Aws, error};
 use crate::names::{StackId, StackName};
-use crate::remote::{Definition, Proposal, Remote, Resource, Stacks, TemplateParameter, Wanted};
+use crate::remote::{
+    Definition, Proposal, Remote, Resource, Stacks, Template, TemplateParameter, Wanted,
+};
 use crate::stack::{Observed, ResourceEvent};
 use translation::{
-    change, deployment_config, observed, parameters, resource, resource_event, says_absent,
-    says_unchanged, some,
+    capabilities, change, deployment_config, observed, parameters, resource, resource_event,
+    says_absent, says_unchanged, some, tags,
 };
 
 #[async_trait]
@@ -70,12 +72,11 @@ impl Stacks for Aws {
             .template_body
             .ok_or_else(|| incomplete("GetTemplate", "a template"))?;
         let found = self.observe(stack.as_str()).await?;
-        let parameters = found
-            .ok_or_else(|| incomplete("DescribeStacks", "a stack"))?
-            .parameters;
+        let found = found.ok_or_else(|| incomplete("DescribeStacks", "a stack"))?;
         Ok(Definition {
             template,
-            parameters,
+            parameters: found.parameters,
+            tags: found.tags,
         })
     }
 
@@ -123,9 +124,10 @@ impl Stacks for Aws {
             .cloudformation
             .create_stack()
             .stack_name(name.as_str())
-            .template_body(&wanted.template)
-            .set_parameters(Some(parameters(&wanted.parameters)))
-            .capabilities(Capability::CapabilityIam)
+            .template_body(wanted.template.text())
+            .set_parameters(Some(parameters(wanted)))
+            .set_tags(tags(wanted))
+            .set_capabilities(Some(capabilities(wanted)))
             .set_deployment_config(deployment_config(wanted))
             .client_request_token(token)
             .send()
@@ -139,14 +141,17 @@ impl Stacks for Aws {
 
     async fn propose(&self, stack: &StackId, wanted: &Wanted, token: &str) -> Remote<String> {
         let name = format!("deployer-{token}");
-        let answer = self
-            .cloudformation
-            .create_change_set()
+        let request = self.cloudformation.create_change_set();
+        let request = match &wanted.template {
+            Template::Text(text) => request.template_body(text),
+            Template::Deployed(_) => request.use_previous_template(true),
+        };
+        let answer = request
             .stack_name(stack.as_str())
             .change_set_name(&name)
-            .template_body(&wanted.template)
-            .set_parameters(Some(parameters(&wanted.parameters)))
-            .capabilities(Capability::CapabilityIam)
+            .set_parameters(Some(parameters(wanted)))
+            .set_tags(tags(wanted))
+            .set_capabilities(Some(capabilities(wanted)))
             .set_deployment_config(deployment_config(wanted))
             .client_token(token)
             .send()

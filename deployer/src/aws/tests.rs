@@ -65,9 +65,8 @@ async fn made_of(answer: &str) -> Vec<(&'static str, Result<(), RemoteErrorKind>
     let aws = answering(answer.to_owned()).await;
     let stack = StackId("arn:aws:cloudformation:us-east-1:0:stack/clock/1".to_owned());
     let wanted = crate::remote::Wanted {
-        template: "{}".to_owned(),
-        parameters: std::collections::BTreeMap::new(),
-        express: false,
+        template: crate::remote::Template::Text("{}".to_owned()),
+        ..crate::remote::Wanted::default()
     };
     let digest = crate::testing::DIGEST.parse().unwrap();
     let name = "clock".parse().unwrap();

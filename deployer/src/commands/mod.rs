@@ -16,6 +16,7 @@ mod stack;
 pub mod status;
 pub mod up;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ use crate::error::{Failure, FailureKind};
 use crate::event::{Event, Sink};
 use crate::local::{Emulator, Presence};
 use crate::remote::{Caller, Identity as _, RemoteError, RemoteErrorKind, World};
+use crate::stack::ascii;
 use crate::stack::past::TOKEN_PREFIX;
 use crate::steady::Steady;
 use crate::stop::Stop;
@@ -218,8 +220,9 @@ pub(crate) fn remote_failure(access: &Access, error: &RemoteError) -> Failure {
     }
 }
 
-/// Reads the template, and refuses what CloudFormation would.
-fn read_template(config: &Config) -> Result<String, Failure> {
+/// Reads the template, and refuses what CloudFormation would. It comes in ASCII: CloudFormation does not return anything else.
+fn read_template(context: Context<'_>) -> Result<String, Failure> {
+    let config = context.config;
     let shown = config.template.display();
     let text = std::fs::read_to_string(&config.template).map_err(|error| {
         Failure::preflight(format!("cannot read the template `{shown}`"))
@@ -232,11 +235,18 @@ fn read_template(config: &Config) -> Result<String, Failure> {
                 .hint("`infra/service.yaml` in the project's repository is one that works"),
         );
     }
+    let ascii = ascii::to_ascii(&text).map(Cow::into_owned);
+    let text = ascii.unwrap_or_else(|| {
+        context.sink.warn(format!(
+            "`{shown}` cannot be written in ASCII: CloudFormation shows `?` for other characters, so that this version cannot be restored exactly"
+        ));
+        text
+    });
     if text.len() > TEMPLATE_LIMIT {
         return Err(
             Failure::preflight(format!("the template `{shown}` is too large"))
                 .because(format!(
-                    "it has {} bytes; CloudFormation takes {TEMPLATE_LIMIT}",
+                    "it has {} bytes in ASCII; CloudFormation takes {TEMPLATE_LIMIT}",
                     text.len()
                 ))
                 .hint("shorten it"),

@@ -15,7 +15,7 @@ use crate::cost::{self, Estimate};
 use crate::error::{Failure, FailureKind};
 use crate::event::{Event, Phase};
 use crate::names::{Digest, StackName};
-use crate::remote::{Wanted, World};
+use crate::remote::World;
 use crate::stack::Observed;
 use crate::stack::before::{BeforePlan, before_plan};
 use crate::stack::change::Change;
@@ -70,7 +70,7 @@ impl Plan {
 /// Runs the command.
 pub async fn run(context: Context<'_>) -> Result<Plan, Failure> {
     context.fit_to_the_emulator()?;
-    let template = read_template(context.config)?;
+    let template = read_template(context)?;
     let stage = context.read_final_stage()?;
     let workbench = Workbench { stage };
     let world = async {
@@ -151,14 +151,8 @@ impl Planner<'_> {
     async fn propose(&self, site: Site<'_>, stack: &Observed) -> Result<Plan, Failure> {
         let repository = self.context.repository_of(site.world, stack).await?;
         let address = self.context.address_of(site.world, &repository).await?;
-        let mut parameters = self.context.config.parameters.clone();
         let image = format!("{address}@{}", self.digest);
-        parameters.insert(Order::IMAGE.to_owned(), image);
-        let wanted = Wanted {
-            template: self.template.to_owned(),
-            parameters,
-            express: false,
-        };
+        let wanted = self.context.wanted(self.template, &image);
         let work = site.propose(stack, &wanted, "plan");
         match self.context.sink.phase(Phase::Plan, work).await? {
             Some(proposed) => {
@@ -180,6 +174,7 @@ impl Planner<'_> {
                 resource_type: resource.resource_type,
                 replacement: None,
                 properties: Vec::new(),
+                causes: None,
             });
         self.shown(stack, course, changes.collect())
     }

@@ -10,6 +10,8 @@ mod tests;
 
 pub use shown::{Access, Given, Reviewing};
 
+use std::collections::BTreeMap;
+
 use rand::Rng as _;
 
 use crate::commands::Context;
@@ -19,7 +21,6 @@ use crate::commands::machine::{Machine, ThisMachine};
 use crate::config::{Config, Consent};
 use crate::error::{Failure, FailureKind};
 use crate::event::Event;
-use crate::remote::{Definition, Wanted};
 use crate::stack::Observed;
 use crate::stack::before::{BeforeUp, before_up};
 use crate::stack::reviewer::{self, Password, Principal, Reviewers};
@@ -74,17 +75,14 @@ async fn give(
     };
     let stack = found(site).await?;
     let deployed = world.definition(&stack.id).await;
-    let Definition {
-        template,
-        mut parameters,
-    } = deployed.map_err(|error| context.remote_failure(&error))?;
+    let deployed = deployed.map_err(|error| context.remote_failure(&error))?;
     if wish == Wish::Nobody && !reviewer::are_there(&stack) {
         return Ok(Reviewing {
             changed: false,
             given: None,
         });
     }
-    if !reviewer::is_known_to(&template) {
+    if !reviewer::is_known_to(&deployed.template) {
         return Err(
             Failure::preflight("the template that is deployed knows no reviewers")
                 .because(format!(
@@ -107,12 +105,9 @@ async fn give(
             Reviewers::User(made)
         }
     };
+    let mut parameters = BTreeMap::new();
     reviewers.into_parameters(&mut parameters);
-    let wanted = Wanted {
-        template,
-        parameters,
-        express: false,
-    };
+    let wanted = context.changed_only(deployed, parameters);
     let changed = site.change(&stack, &wanted, PURPOSE).await;
     let changed = changed.map_err(|failure| {
         let unknown = password.is_some() && failure.kind != FailureKind::RolledBack;

@@ -5,6 +5,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use crate::commands::deploy::{Order, Site};
@@ -15,7 +16,7 @@ use crate::commands::{Context, new_token};
 use crate::error::{Failure, FailureKind};
 use crate::event::Event;
 use crate::names::Digest;
-use crate::remote::{Definition, Wanted, World};
+use crate::remote::World;
 use crate::stack::Observed;
 use crate::stack::before::{BeforeRollback, before_rollback};
 use target::{Wish, choose};
@@ -53,17 +54,10 @@ async fn roll_back(
     let digest = Digest::of_image(&image)
         .ok_or_else(|| Failure::new(FailureKind::Unexpected, format!("`{image}` has no digest")))?;
     let deployed = world.definition(&stack.id).await;
-    let Definition {
-        template,
-        mut parameters,
-    } = deployed.map_err(|error| context.remote_failure(&error))?;
-    parameters.insert(Order::IMAGE.to_owned(), image.clone());
+    let deployed = deployed.map_err(|error| context.remote_failure(&error))?;
+    let image = BTreeMap::from([(Order::IMAGE.to_owned(), image)]);
     let order = Order {
-        wanted: Wanted {
-            template,
-            parameters,
-            express: false,
-        },
+        wanted: context.changed_only(deployed, image),
         digest,
         purpose: "rollback",
     };

@@ -46,7 +46,7 @@ struct Run<'a> {
 pub async fn run(context: Context<'_>) -> Result<(), Failure> {
     // What can be found wrong at once is, before anything is begun.
     context.fit_to_the_emulator()?;
-    let template = read_template(context.config)?;
+    let template = read_template(context)?;
     let stage = context.read_final_stage()?;
     let run = Run {
         context,
@@ -62,7 +62,7 @@ pub async fn run(context: Context<'_>) -> Result<(), Failure> {
 impl Run<'_> {
     /// Brings the service up; takes the stack away again that was made for it, when somebody wishes to stop.
     async fn to_its_end(&self) -> Result<(), Failure> {
-        match self.bring_up().await {
+        match Box::pin(self.bring_up()).await {
             Ok(()) => Ok(()),
             Err(failure) => Err(self.made.take_away_after(self.context, failure).await),
         }
@@ -123,16 +123,7 @@ impl Run<'_> {
 
     /// The template with our parameters and this image; an empty one stands for none.
     fn wanted(&self, image: &str) -> Wanted {
-        let config = self.context.config;
-        let mut parameters = config.parameters.clone();
-        if !image.is_empty() {
-            parameters.insert(Order::IMAGE.to_owned(), image.to_owned());
-        }
-        Wanted {
-            template: self.template.to_owned(),
-            parameters,
-            express: config.express,
-        }
+        self.context.wanted(self.template, image)
     }
 }
 

@@ -25,6 +25,10 @@ pub struct File {
     pub(super) check: CheckFile,
     #[serde(default)]
     pub(super) parameters: BTreeMap<String, Scalar>,
+    #[serde(default)]
+    pub(super) tags: BTreeMap<String, Scalar>,
+    #[serde(default)]
+    pub(super) capabilities: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -150,6 +150,7 @@ mod tests {
                 name: "Scheme".to_owned(),
                 recreation: Some(if replaced { "Always" } else { "Never" }.to_owned()),
             }],
+            causes: None,
         };
         let plan = Plan {
             stack: "clock".parse().unwrap(),

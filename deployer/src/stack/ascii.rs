@@ -180,7 +180,8 @@ fn length_of_properties(source: &str) -> usize {
 /// Where the block scalar begins whose content is at `content`: with its `|` or `>`.
 fn start_of_block(text: &str, content: usize) -> Option<usize> {
     let is_header = |rest: &str| {
-        let rest = rest.trim_start_matches(|sign: char| "+-".contains(sign) || sign.is_ascii_digit());
+        let rest =
+            rest.trim_start_matches(|sign: char| "+-".contains(sign) || sign.is_ascii_digit());
         rest.trim().is_empty() || (rest.starts_with([' ', '\t']) && rest.trim().starts_with('#'))
     };
     if text.get(content..)?.starts_with(['|', '>']) {
@@ -198,11 +199,11 @@ fn start_of_block(text: &str, content: usize) -> Option<usize> {
 /// The text with these in the place of those scalars.
 fn replaced<'a>(
     text: &str,
-    changes: impl IntoIterator<Item = (&'a Scalar, String)>,
+    replacements: impl IntoIterator<Item = (&'a Scalar, String)>,
 ) -> Option<String> {
     let mut changed = String::with_capacity(text.len());
     let mut at = 0;
-    for (scalar, replacement) in changes {
+    for (scalar, replacement) in replacements {
         changed.push_str(text.get(at..scalar.start)?);
         changed.push_str(&replacement);
         at = scalar.end;
@@ -219,24 +220,20 @@ fn without_other_characters(text: &str) -> String {
 
 /// What a document means: its events, without places and ways to write a text.
 fn meaning(text: &str) -> Option<Vec<Event<'_>>> {
-    let event = |event| -> Option<Event<'_>> {
-        let (event, _) = event;
-        Some(match event {
-            // A text that is not in ASCII is never a number, a truth value or nothing, in quotes or without.
-            Event::Scalar(value, style, anchor, tag) => {
-                let plain = style == ScalarStyle::Plain && value.is_ascii();
-                let style = if plain {
-                    ScalarStyle::Plain
-                } else {
-                    ScalarStyle::DoubleQuoted
-                };
-                Event::Scalar(value, style, anchor, tag)
-            }
-            other => other,
-        })
+    let meaning = |event| {
+        let Event::Scalar(value, style, anchor, tag) = event else {
+            return event;
+        };
+        // A text that is not in ASCII is never a number, a truth value or nothing, in quotes or without.
+        let style = if style == ScalarStyle::Plain && value.is_ascii() {
+            ScalarStyle::Plain
+        } else {
+            ScalarStyle::DoubleQuoted
+        };
+        Event::Scalar(value, style, anchor, tag)
     };
     Parser::new_from_str(text)
-        .map(|parsed| parsed.ok().and_then(event))
+        .map(|parsed| parsed.ok().map(|(event, _)| meaning(event)))
         .collect()
 }
 

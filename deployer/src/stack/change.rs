@@ -20,6 +20,9 @@ pub struct Change {
     pub replacement: Option<String>,
     /// What changes in the resource, as far as the service says.
     pub properties: Vec<PropertyChange>,
+    /// Parameters and resources that cause it; absent where the service says nothing about that.
+    #[serde(skip)]
+    pub causes: Option<Vec<String>>,
 }
 
 /// A property that changes.
@@ -167,6 +170,7 @@ mod tests {
             resource_type: resource_type.to_owned(),
             replacement: replacement.map(str::to_owned),
             properties,
+            causes: None,
         }
     }
 

@@ -9,6 +9,7 @@ pub mod past;
 pub mod resource;
 pub mod reviewer;
 pub mod status;
+pub mod tags;
 
 use crate::names::StackId;
 use status::StackStatus;
@@ -26,6 +27,8 @@ pub struct Observed {
     pub outputs: std::collections::BTreeMap<String, String>,
     /// Parameter key → value; values under `NoEcho` come as asterisks.
     pub parameters: std::collections::BTreeMap<String, String>,
+    /// Its tags, whoever put them there.
+    pub tags: std::collections::BTreeMap<String, String>,
 }
 
 impl Observed {

@@ -225,6 +225,7 @@ mod tests {
             parameters: given
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),
+            tags: BTreeMap::new(),
         };
         let kept = |stack: &Observed, template: &str| {
             let mut parameters = BTreeMap::new();

@@ -35,9 +35,8 @@ fn id() -> StackId {
 
 fn wanted() -> Wanted {
     Wanted {
-        template: String::new(),
-        parameters: std::collections::BTreeMap::new(),
-        express: false,
+        template: crate::remote::Template::Text(String::new()),
+        ..crate::remote::Wanted::default()
     }
 }
 

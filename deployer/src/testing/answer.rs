@@ -125,6 +125,7 @@ pub(crate) fn change(action: &str, logical_id: &str) -> Change {
         replacement: None,
         physical_id: Some("name-0123".to_owned()),
         properties: Vec::new(),
+        causes: None,
     }
 }
 

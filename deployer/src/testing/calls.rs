@@ -6,8 +6,9 @@ use super::FakeWorld;
 use super::moment::Moment;
 use crate::names::{Digest, StackId, StackName};
 use crate::remote::{
-    Account, Caller, Definition, Identity, LogPage, Login, Logs, Proposal, Remote, RemoteError,
-    Repositories, Resource, Roles, Rollouts, Stacks, TemplateParameter, Wanted,
+    Account, Caller, Definition, HIDDEN, Identity, LogPage, Login, Logs, Proposal, Remote,
+    RemoteError, Repositories, Resource, Roles, Rollouts, Stacks, Template, TemplateParameter,
+    Wanted,
 };
 use crate::rollout::{DeploymentRecord, HealthCheck, Service, StoppedTask, Target, Task};
 use crate::stack::status::StackStatus;
@@ -97,6 +98,7 @@ impl Stacks for FakeWorld {
             parameters.insert(Observed::IMAGE.to_owned(), image.clone());
         }
         Ok(Definition {
+            tags: self.state.lock().unwrap().tags.clone(),
             template,
             parameters,
         })
@@ -124,8 +126,22 @@ impl Stacks for FakeWorld {
 
     async fn propose(&self, stack: &StackId, wanted: &Wanted, _: &str) -> Remote<String> {
         let express = if wanted.express { ", express" } else { "" };
+        let template = match wanted.template {
+            Template::Text(_) => "",
+            Template::Deployed(_) => ", the same template",
+        };
+        let sent = wanted.parameters.iter();
+        let sent = sent.filter(|(name, value)| {
+            let by_commands = name.starts_with("Reviewer") || *name == Observed::IMAGE;
+            let is_shown = !template.is_empty() && !by_commands;
+            is_shown && !wanted.kept.contains(*name) && *value != HIDDEN
+        });
+        let sent: Vec<String> = sent
+            .map(|(name, value)| format!(", {name}={value}"))
+            .collect();
+        let parameters = sent.concat();
         let what = format!(
-            "{} with {}{express}{}",
+            "{} with {}{express}{template}{parameters}{}",
             shown(stack),
             image(wanted),
             reviewers(wanted)
@@ -177,7 +193,12 @@ impl Repositories for FakeWorld {
 
     async fn image_exists(&self, _: &str, digest: &Digest) -> Remote<bool> {
         self.fails("BatchGetImage")?;
-        Ok(self.is_there_at_all(digest.as_str()))
+        let state = self.state.lock().unwrap();
+        let deployed = state.parameters.get(Observed::IMAGE);
+        let is_deployed = deployed.is_some_and(|image| image.ends_with(digest.as_str()));
+        let is_kept = is_deployed && !state.lost_image;
+        drop(state);
+        Ok(is_kept || self.is_there_at_all(digest.as_str()))
     }
 
     async fn login(&self) -> Remote<Login> {

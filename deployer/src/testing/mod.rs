@@ -62,6 +62,8 @@ pub(crate) fn settings() -> Config {
         port: 8080,
         tasks: 2,
         parameters: BTreeMap::from([("DesiredCount".to_owned(), "2".to_owned())]),
+        tags: std::collections::BTreeMap::new(),
+        capabilities: Vec::new(),
         left_out: Vec::new(),
         max_skew: Duration::from_secs(1),
         timeout: Duration::from_mins(30),

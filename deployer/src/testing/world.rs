@@ -66,6 +66,10 @@ pub(super) struct State {
     /// Parameters of the stack as it was seen last.
     pub(super) parameters: BTreeMap<String, String>,
     there: HashMap<&'static str, usize>,
+    /// Tags of the stack.
+    pub(super) tags: BTreeMap<String, String>,
+    /// The registry has lost what is deployed.
+    pub(super) lost_image: bool,
 }
 
 impl FakeWorld {
@@ -223,6 +227,12 @@ impl FakeWorld {
         }
     }
 
+    /// The registry has lost the image that is deployed.
+    pub(crate) fn without_the_image(self) -> Self {
+        self.state.lock().unwrap().lost_image = true;
+        self
+    }
+
     /// The account has never used ECS, nor a load balancer.
     pub(crate) fn without_service_linked_roles(self) -> Self {
         Self {
@@ -320,6 +330,7 @@ impl State {
             reason: there.reason,
             outputs: there.outputs,
             parameters: there.parameters,
+            tags: self.tags.clone(),
         }
     }
 }

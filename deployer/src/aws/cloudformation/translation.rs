@@ -1,12 +1,10 @@
 //! What CloudFormation is sent and answers, from our own words and into them.
 
-use std::collections::BTreeMap;
-
-use aws_sdk_cloudformation::types::{self, DeploymentConfig, DeploymentConfigMode};
+use aws_sdk_cloudformation::types::{self, Capability, DeploymentConfig, DeploymentConfigMode};
 
 use super::super::error::incomplete;
 use crate::names::StackId;
-use crate::remote::{Remote, RemoteError, Resource, Wanted};
+use crate::remote::{HIDDEN, Remote, RemoteError, Resource, Wanted};
 use crate::stack::change::{Change, PropertyChange};
 use crate::stack::status::StackStatus;
 use crate::stack::{Observed, ResourceEvent};
@@ -38,19 +36,31 @@ pub(super) fn deployment_config(wanted: &Wanted) -> Option<DeploymentConfig> {
     wanted.express.then(express)
 }
 
-/// What CloudFormation shows in place of a value under `NoEcho`.
-const HIDDEN: &str = "****";
+/// The tags of a request; absent: those of the stack stay.
+pub(super) fn tags(wanted: &Wanted) -> Option<Vec<types::Tag>> {
+    let tag = |(key, value)| types::Tag::builder().key(key).value(value).build();
+    Some(wanted.tags.as_ref()?.iter().map(tag).collect())
+}
 
-pub(super) fn parameters(values: &BTreeMap<String, String>) -> Vec<types::Parameter> {
+/// What is acknowledged: roles with names of CloudFormation's choice always, everything else where that is set.
+pub(super) fn capabilities(wanted: &Wanted) -> Vec<Capability> {
+    let more = wanted.capabilities.iter().map(String::as_str);
+    let more = more.map(Capability::from);
+    std::iter::once(Capability::CapabilityIam)
+        .chain(more)
+        .collect()
+}
+
+pub(super) fn parameters(wanted: &Wanted) -> Vec<types::Parameter> {
     let parameter = |(key, value): (&String, &String)| {
         let parameter = types::Parameter::builder().parameter_key(key);
-        if value == HIDDEN {
+        if value == HIDDEN || wanted.kept.contains(key) {
             parameter.use_previous_value(true).build()
         } else {
             parameter.parameter_value(value).build()
         }
     };
-    values.iter().map(parameter).collect()
+    wanted.parameters.iter().map(parameter).collect()
 }
 
 pub(super) fn resource(summary: types::StackResourceSummary) -> Option<Resource> {
@@ -72,12 +82,15 @@ pub(super) fn observed(stack: &types::Stack) -> Remote<Observed> {
     let parameters = stack.parameters().iter();
     let parameters = parameters
         .filter_map(|found| Some((found.parameter_key.clone()?, found.parameter_value.clone()?)));
+    let tags = stack.tags().iter();
+    let tags = tags.filter_map(|tag| Some((tag.key.clone()?, tag.value.clone()?)));
     Ok(Observed {
         id: StackId(id.to_owned()),
         status: StackStatus::from(status.as_str()),
         reason: stack.stack_status_reason.clone(),
         outputs: outputs.collect(),
         parameters: parameters.collect(),
+        tags: tags.collect(),
     })
 }
 
@@ -107,6 +120,10 @@ pub(super) fn resource_event(event: &types::StackEvent) -> Option<ResourceEvent>
 pub(super) fn change(found: &types::Change) -> Option<Change> {
     let change = found.resource_change()?;
     let mut properties: Vec<PropertyChange> = Vec::new();
+    let causes = change.details().iter();
+    let causes: Vec<String> = causes
+        .filter_map(|detail| detail.causing_entity.clone())
+        .collect();
     for detail in change.details() {
         let Some(target) = detail.target() else {
             continue;
@@ -125,6 +142,7 @@ pub(super) fn change(found: &types::Change) -> Option<Change> {
     }
     Some(Change {
         properties,
+        causes: (!change.details().is_empty()).then_some(causes),
         physical_id: change
             .physical_resource_id
             .clone()

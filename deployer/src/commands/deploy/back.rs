@@ -1,40 +1,24 @@
 //! The way back: what was deployed before is put in place again, and checked as well.
 
-use super::{Order, Setback, Site};
+use super::previous::Previous;
+use super::{Setback, Site};
 use crate::commands::stack::ROUNDS;
 use crate::error::{Failure, FailureKind};
 use crate::event::Phase;
-use crate::names::Digest;
 use crate::remote::Wanted;
 use crate::stack::Observed;
+use crate::stack::change::Change;
 use crate::stack::status::Phase as Moment;
 
 /// What such an update is done for.
 pub(super) const BACK: &str = "back";
 
-/// What was deployed before.
-#[derive(Debug, Clone)]
-pub(super) struct Previous {
-    wanted: Wanted,
-}
-
-impl Previous {
-    /// The image that ran, if there was one.
-    fn image(&self) -> Option<&str> {
-        let image = self.wanted.parameters.get(Order::IMAGE).map(String::as_str);
-        image.filter(|uri| !uri.is_empty())
-    }
-
-    fn digest(&self) -> Option<Digest> {
-        Digest::of_image(self.image()?)
-    }
-
-    /// As people tell it from others, if there was one.
-    fn shown(&self) -> Option<String> {
-        let image = self.image()?;
-        let digest = self.digest().map(|digest| digest.short().to_owned());
-        Some(digest.unwrap_or_else(|| image.to_owned()))
-    }
+/// Whether there was anything to put back.
+enum Way {
+    /// There was, and it is done.
+    Gone,
+    /// CloudFormation finds no difference.
+    None,
 }
 
 /// How our own deployment is told from those of others.
@@ -56,24 +40,43 @@ impl Ours {
 }
 
 impl Site<'_> {
-    /// Notes what is deployed, so that it can be put back. `wanted` is what comes in its place.
-    pub(super) async fn remember(&self, stack: &Observed, wanted: &Wanted) -> Previous {
-        // Read anew: it may be long since the stack was looked at. Whoever deploys from here on makes the change set invalid.
-        let (template, parameters) = if let Ok(deployed) = self.world.definition(&stack.id).await {
-            (deployed.template, deployed.parameters)
-        } else {
-            // The image alone is still worth putting back: with the new template, and so with the new parameters.
-            let mut parameters = wanted.parameters.clone();
-            let image = stack.image().unwrap_or_default().to_owned();
-            parameters.insert(Order::IMAGE.to_owned(), image);
-            (wanted.template.clone(), parameters)
+    /// Notes what is deployed, so that it can be put back. `wanted` is what comes in its place, with these changes.
+    pub(super) async fn remember(
+        &self,
+        stack: &Observed,
+        wanted: &Wanted,
+        changes: &[Change],
+    ) -> Previous {
+        // Read again: it may be long since the stack was observed. Whoever deploys from here on makes the change set invalid.
+        let previous = match self.world.definition(&stack.id).await {
+            Ok(deployed) => Previous::of(deployed, wanted, changes),
+            // The image alone is still worth putting back.
+            Err(_) => Previous::of_image(stack.image().unwrap_or_default(), wanted),
         };
-        Previous {
-            wanted: Wanted {
-                template,
-                parameters,
-                express: wanted.express,
-            },
+        if !previous.losses.is_empty() && !self.made_here {
+            self.context.sink.warn(format!(
+                "if this deployment fails, this cannot be restored: {}",
+                previous.lost()
+            ));
+        }
+        self.warn_without_image(stack, &previous).await;
+        previous
+    }
+
+    /// Warns where the image that runs is gone from the registry: only the update shows whether its tasks are still needed.
+    async fn warn_without_image(&self, stack: &Observed, previous: &Previous) {
+        let Some(digest) = previous.digest() else {
+            return;
+        };
+        let Ok(repository) = self.context.repository_of(self.world, stack).await else {
+            return;
+        };
+        // What cannot be learned is no reason not to deploy.
+        if let Ok(false) = self.world.image_exists(&repository, &digest).await {
+            self.context.sink.warn(format!(
+                "the image that runs, {}, is no longer in the registry: if this deployment fails, it cannot be put back",
+                digest.short()
+            ));
         }
     }
 
@@ -128,9 +131,12 @@ impl Site<'_> {
         self.context
             .sink
             .warn(format!("{}; {what}", failure.message));
+        let previous = &previous.in_place_of(&before);
         let work = patient.put_back(&before, previous);
-        match self.context.sink.phase(Phase::Back, work).await {
-            Ok(()) => taken_back(failure, previous),
+        let ended = match self.context.sink.phase(Phase::Back, work).await {
+            Ok(Way::None) => nothing_put_back(failure, previous),
+            Ok(Way::Gone) if !previous.losses.is_empty() => partly_taken_back(failure, previous),
+            Ok(Way::Gone) => return taken_back(failure, previous),
             Err(Setback::Over(second)) if second.kind == FailureKind::Busy => superseded(
                 &failure,
                 "somebody else is at work on the stack, which is left alone",
@@ -139,26 +145,33 @@ impl Site<'_> {
                 neither_answers(failure, second, previous)
             }
             Err(Setback::Over(second) | Setback::Live(second)) => not_taken_back(failure, second),
+        };
+        if ended.kind == FailureKind::Busy {
+            return ended;
         }
+        let config = self.context.config;
+        let remedies = previous.losses.iter().map(|loss| loss.remedy(config));
+        remedies.fold(ended, Failure::hint)
     }
 
-    async fn put_back(&self, stack: &Observed, previous: &Previous) -> Result<(), Setback> {
+    async fn put_back(&self, stack: &Observed, previous: &Previous) -> Result<Way, Setback> {
         let stack = &self.cleaned_up(stack).await.map_err(Setback::Over)?;
         // What was before is agreed to.
         let wanted = &previous.wanted;
         let proposed = self.propose(stack, wanted, BACK).await;
-        if let Some(proposed) = proposed.map_err(Setback::Over)? {
-            let begun = self
-                .execute(stack, &proposed, BACK, previous.clone())
-                .await
-                .map_err(Setback::Over)?;
-            self.follow_update(begun).await?;
-        }
+        let Some(proposed) = proposed.map_err(Setback::Over)? else {
+            return Ok(Way::None);
+        };
+        let begun = self
+            .execute(stack, &proposed, BACK, previous.clone())
+            .await
+            .map_err(Setback::Over)?;
+        self.follow_update(begun).await?;
         if let Some(digest) = previous.digest() {
             let stack = self.observe_again(stack).await.map_err(Setback::Over)?;
             self.prove(&stack, &digest, None).await?;
         }
-        Ok(())
+        Ok(Way::Gone)
     }
 
     /// The stack once what the update left over is cleaned up: until then, CloudFormation takes no other.
@@ -207,6 +220,45 @@ fn taken_back(failure: Failure, previous: &Previous) -> Failure {
     Failure { message, ..failure }
 }
 
+/// The version of before runs again, but something of it could not be restored.
+fn partly_taken_back(failure: Failure, previous: &Previous) -> Failure {
+    let what = match (previous.shown(), previous.digest()) {
+        (Some(version), Some(_)) => {
+            format!("the image of before, {version}, runs again and answers")
+        }
+        (Some(version), None) => format!("the image of before, {version}, runs again"),
+        (None, _) => "it was taken away again".to_owned(),
+    };
+    let message = format!(
+        "{}; {what}, but this could not be restored exactly: {}",
+        failure.message,
+        previous.lost()
+    );
+    Failure {
+        kind: FailureKind::Stuck,
+        message,
+        ..failure
+    }
+}
+
+/// The way back would change nothing: the new version is still what is deployed.
+fn nothing_put_back(failure: Failure, previous: &Previous) -> Failure {
+    let why = if previous.losses.is_empty() {
+        "CloudFormation finds no difference to what was deployed before".to_owned()
+    } else {
+        format!("it differs only in {}", previous.lost())
+    };
+    let message = format!(
+        "{}; nothing could be put back, and it is still in place: {why}",
+        failure.message
+    );
+    Failure {
+        kind: FailureKind::Stuck,
+        message,
+        ..failure
+    }
+}
+
 /// What was before is in place again, and does not pass the check either: perhaps it is not the service that is wrong.
 fn neither_answers(failure: Failure, second: Failure, previous: &Previous) -> Failure {
     let before = previous
@@ -216,12 +268,17 @@ fn neither_answers(failure: Failure, second: Failure, previous: &Previous) -> Fa
     if let Some(cause) = failure.cause {
         evidence.insert(0, format!("the new version: {cause}"));
     }
+    let how = if previous.losses.is_empty() {
+        "is in place again, and does not pass the check either".to_owned()
+    } else {
+        format!(
+            "does not pass the check either; this of it could not be restored exactly: {}",
+            previous.lost()
+        )
+    };
     Failure::new(
         FailureKind::Stuck,
-        format!(
-            "{}; the version before it{before} is in place again, and does not pass the check either",
-            failure.message
-        ),
+        format!("{}; the version before it{before} {how}", failure.message),
     )
     .because(second.cause.unwrap_or(second.message))
     .with_evidence(evidence)

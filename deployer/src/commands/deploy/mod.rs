@@ -7,9 +7,11 @@
 //! ```
 
 mod back;
+mod previous;
 mod update;
 mod verify;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use crate::commands::explain::command_line;
@@ -20,7 +22,7 @@ use crate::cost::{self, Estimate};
 use crate::error::{Failure, FailureKind};
 use crate::event::{Checked, Event, Phase, Summary};
 use crate::names::Digest;
-use crate::remote::{Wanted, World};
+use crate::remote::{Definition, Template, Wanted, World};
 use crate::stack::Observed;
 use crate::stack::before::{BeforeUp, before_up};
 use crate::watch::{Probe, Probed, ServiceNames};
@@ -371,6 +373,45 @@ fn superseded_before_the_check() -> Failure {
 }
 
 impl Context<'_> {
+    /// What is deployed with other values of these parameters, and everything else as it is.
+    pub(super) fn changed_only(
+        &self,
+        deployed: Definition,
+        changed: BTreeMap<String, String>,
+    ) -> Wanted {
+        let mut parameters = deployed.parameters;
+        let kept = parameters
+            .keys()
+            .filter(|name| !changed.contains_key(*name));
+        let kept = kept.cloned().collect();
+        parameters.extend(changed);
+        Wanted {
+            template: Template::Deployed(deployed.template),
+            parameters,
+            kept,
+            tags: None,
+            capabilities: self.config.capabilities.clone(),
+            express: false,
+        }
+    }
+
+    /// The settings of this run: a template in ASCII, its parameters, and this image; an empty one stands for none.
+    pub(super) fn wanted(&self, template: &str, image: &str) -> Wanted {
+        let config = self.config;
+        let mut parameters = config.parameters.clone();
+        if !image.is_empty() {
+            parameters.insert(Order::IMAGE.to_owned(), image.to_owned());
+        }
+        Wanted {
+            template: Template::Text(template.to_owned()),
+            parameters,
+            kept: BTreeSet::new(),
+            tags: (!config.tags.is_empty()).then(|| config.tags.clone()),
+            capabilities: config.capabilities.clone(),
+            express: config.express,
+        }
+    }
+
     /// What the stack costs with what was ordered, dollars an hour; nothing on this machine.
     fn cost(&self, stack: &Observed, order: &Order) -> Option<Estimate> {
         if self.config.access.local {

@@ -1,6 +1,7 @@
 //! The update: a change set, shown, agreed to and executed.
 
-use super::back::{BACK, Previous};
+use super::back::BACK;
+use super::previous::Previous;
 use super::{Setback, Site};
 use crate::commands::explain::Ended;
 use crate::commands::new_token;
@@ -13,7 +14,7 @@ use crate::stack::Observed;
 use crate::stack::before::{BeforeUp, before_up};
 use crate::stack::change::Change;
 use crate::stack::decide::{During, Operation};
-use crate::stack::reviewer;
+use crate::stack::{reviewer, tags};
 use crate::stop::Duty;
 use crate::watch::{ChangeSet, StackWatch, UpdateEnd, UpdateWatch};
 
@@ -68,7 +69,7 @@ impl<'a> Site<'a> {
             self.discard(&proposed.change_set).await;
             return Err(failure);
         }
-        let previous = self.remember(stack, wanted).await;
+        let previous = self.remember(stack, wanted, &proposed.changes).await;
         self.execute(stack, &proposed, purpose, previous)
             .await
             .map(Some)
@@ -86,7 +87,11 @@ impl<'a> Site<'a> {
         // Whoever stops now leaves no change set behind.
         let _duty = context.stop.duty();
         let mut wanted = wanted.clone();
-        reviewer::keep(stack, &wanted.template, &mut wanted.parameters);
+        reviewer::keep(stack, wanted.template.text(), &mut wanted.parameters);
+        if purpose != BACK {
+            // A request names all tags or none: those of others are named with ours.
+            wanted.tags = wanted.tags.and_then(|ours| tags::added(&ours, &stack.tags));
+        }
         let id = self
             .world
             .propose(&stack.id, &wanted, &new_token(purpose))

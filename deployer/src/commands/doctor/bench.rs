@@ -47,7 +47,7 @@ pub(super) struct ThisBench;
 #[async_trait]
 impl Bench for ThisBench {
     fn template(&self, context: Context<'_>) -> Result<String, Failure> {
-        read_template(context.config)
+        read_template(context)
     }
 
     fn dockerfile(&self, context: Context<'_>) -> Result<(), Failure> {

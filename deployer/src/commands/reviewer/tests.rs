@@ -54,7 +54,7 @@ async fn a_user() {
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is UPDATE_COMPLETE
     plan: begun
-    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc, reviewers: user "" with a new password of 24 signs
+    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc, the same template, reviewers: user "" with a new password of 24 signs
     1 change: change task definition (TaskDefinition)
     plan: done in 0.0 s
     > ExecuteChangeSet
@@ -83,7 +83,7 @@ async fn a_role() {
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is UPDATE_COMPLETE
     plan: begun
-    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc, reviewers: role "arn:aws:iam::210987654321:role/auditor" with no password
+    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc, the same template, reviewers: role "arn:aws:iam::210987654321:role/auditor" with no password
     1 change: change task definition (TaskDefinition)
     plan: done in 0.0 s
     > ExecuteChangeSet
@@ -108,7 +108,7 @@ async fn nobody_any_more() {
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is UPDATE_COMPLETE
     plan: begun
-    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc, reviewers: none "" with no password
+    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc, the same template, reviewers: none "" with no password
     1 change: change task definition (TaskDefinition)
     plan: done in 0.0 s
     > ExecuteChangeSet
@@ -173,7 +173,7 @@ async fn an_update_that_fails() {
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is UPDATE_COMPLETE
     plan: begun
-    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc, reviewers: user "" with a new password of 24 signs
+    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc, the same template, reviewers: user "" with a new password of 24 signs
     1 change: change task definition (TaskDefinition)
     plan: done in 0.0 s
     > ExecuteChangeSet

@@ -64,7 +64,7 @@ async fn to_the_version_before() {
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is UPDATE_COMPLETE
     plan: begun
-    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
+    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb, the same template
     1 change: change task definition (TaskDefinition)
     plan: done in 0.0 s
     > ExecuteChangeSet
@@ -147,7 +147,7 @@ async fn an_update_that_is_under_way_is_cancelled() {
     UPDATE_ROLLBACK_COMPLETE stack (clock)
     the stack is UPDATE_ROLLBACK_COMPLETE
     plan: begun
-    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
+    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb, the same template
     > DeleteChangeSet
     nothing to change
     plan: done in 0.0 s
@@ -202,7 +202,7 @@ async fn a_rollback_that_got_stuck_is_continued() {
     UPDATE_ROLLBACK_COMPLETE stack (clock)
     the stack is UPDATE_ROLLBACK_COMPLETE
     plan: begun
-    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
+    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb, the same template
     > DeleteChangeSet
     nothing to change
     plan: done in 0.0 s

@@ -127,6 +127,7 @@ fn what_would_change() {
         resource_type: "AWS::CloudWatch::Alarm".to_owned(),
         replacement: None,
         properties: Vec::new(),
+        causes: None,
     };
     let plan = Plan {
         stack: "clock".parse().unwrap(),

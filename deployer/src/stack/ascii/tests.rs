@@ -46,9 +46,12 @@ Last: 🙂 q
 /// What any parser makes of it: values, tags and structure.
 fn parsed(text: &str) -> Vec<String> {
     let events = Parser::new_from_str(text).map(|event| event.unwrap().0);
-    let shown = events.map(|event| match event {
-        Event::Scalar(value, _, anchor, tag) => format!("{value:?} {anchor} {tag:?}"),
-        other => format!("{other:?}"),
+    let shown = events.map(|event| {
+        if let Event::Scalar(value, _, anchor, tag) = event {
+            format!("{value:?} {anchor} {tag:?}")
+        } else {
+            format!("{event:?}")
+        }
     });
     shown.collect()
 }

@@ -384,10 +384,11 @@ async fn without_the_template_of_before_the_image_is_put_back() {
     check: done in 0.0 s
     back: done in 0.0 s
     probe: 0 of 1000 requests failed meanwhile
-    error: the new version did not start; the version before it, bbbbbbbbbbbb, is in place again and answers
+    error: the new version did not start; the image of before, bbbbbbbbbbbb, runs again and answers, but this could not be restored exactly: template and parameters: CloudFormation did not return them
       because: ECS deployment circuit breaker: tasks failed to start.
       hint: mend the program or its settings, then run `deployer up` again
-    exit code 4
+      hint: restore it from the source of the version before: `deployer up --stack clock --profile work`
+    exit code 5
     ");
 }
 
@@ -440,4 +441,73 @@ async fn what_the_update_left_over_is_cleaned_up_first() {
       hint: mend the program or its settings, then run `deployer up` again
     exit code 4
     ");
+}
+
+/// A stack with a secret that this run changes.
+fn with_a_secret(moments: Vec<Moment>) -> Vec<Moment> {
+    let with = |moment: Moment| moment.with_parameters([("ApiKey", "****")]);
+    moments.into_iter().map(with).collect()
+}
+
+fn secretly(world: FakeWorld) -> FakeMachine {
+    FakeMachine::new(world).with(|config| {
+        let key = ("ApiKey".to_owned(), "wrong".to_owned());
+        config.parameters.extend([key]);
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_is_not_said_to_be_restored() {
+    let world =
+        FakeWorld::new(with_a_secret(there_and_back())).services([went_back(), rolled_out()]);
+    let machine = secretly(world).finding([answers(BEFORE)]);
+    let text = bringing_up_on(machine).await;
+    let (before, update) = text.split_once("> ExecuteChangeSet\n").unwrap();
+    let warning = before.lines().find(|line| line.starts_with("warning"));
+    insta::assert_snapshot!(warning.unwrap(), @"warning: if this deployment fails, this cannot be restored: the parameter `ApiKey`, whose value CloudFormation does not return (NoEcho)");
+    assert!(
+        update.contains("; the image of before, bbbbbbbbbbbb, runs again and answers, but this could not be restored exactly: the parameter `ApiKey`, "),
+        "{update}"
+    );
+    assert!(!update.contains("in place again"), "{update}");
+    assert!(
+        update.contains(
+            "deployer up --stack clock --profile work --parameter ApiKey=VALUE`\nexit code 5"
+        ),
+        "{update}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_only_a_secret_differs_nothing_is_put_back() {
+    let mut moments = with_a_secret(there_and_back());
+    moments.truncate(5);
+    let change = Proposal::Ready(vec![change("Modify", "TaskDefinition")]);
+    let world = FakeWorld::new(moments)
+        .services([went_back()])
+        .proposals([change, Proposal::Empty]);
+    let text = update(secretly(world)).await;
+    let (_, end) = text.split_once("back: begun").unwrap();
+    insta::assert_snapshot!(end, @"
+
+    > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
+    > DeleteChangeSet
+    nothing to change
+    back: done in 0.0 s
+    probe: 0 of 1000 requests failed meanwhile
+    error: the new version did not start; nothing could be put back, and it is still in place: it differs only in the parameter `ApiKey`, whose value CloudFormation does not return (NoEcho)
+      because: ECS deployment circuit breaker: tasks failed to start.
+      hint: mend the program or its settings, then run `deployer up` again
+      hint: restore `ApiKey` from the source of the version before: `deployer up --stack clock --profile work --parameter ApiKey=VALUE`
+    exit code 5
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_that_is_gone_from_the_registry_is_told_before_the_update() {
+    let world = FakeWorld::new([running(), updating(), updated(), at("UPDATE_COMPLETE")]);
+    let text = bringing_up_on(FakeMachine::new(world.without_the_image())).await;
+    let (before, _) = text.split_once("> ExecuteChangeSet\n").unwrap();
+    let warning = before.lines().find(|line| line.starts_with("warning"));
+    insta::assert_snapshot!(warning.unwrap(), @"warning: the image that runs, bbbbbbbbbbbb, is no longer in the registry: if this deployment fails, it cannot be put back");
 }
