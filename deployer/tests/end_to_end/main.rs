@@ -4,6 +4,7 @@
 //! What is asserted is seen from outside: over HTTP, from the Docker engine, from the emulator's API and the process
 //! table. Of the program's own output only what it promises is read: exit codes, and the messages that people get.
 
+mod characters;
 mod copy;
 mod example;
 mod failures;
@@ -12,6 +13,8 @@ mod interrupts;
 mod listing;
 mod load;
 mod outside;
+#[path = "../chaos/request.rs"]
+mod request;
 mod review;
 mod run;
 

@@ -72,6 +72,19 @@ impl Outside {
         self.list_containers("false").await
     }
 
+    /// The environment of each container that runs.
+    pub(crate) async fn variables(&self) -> Vec<BTreeSet<String>> {
+        let mut found = Vec::new();
+        for id in self.running_containers().await {
+            let container = self
+                .ask_docker(&format!("/containers/{id}/json"), &[])
+                .await;
+            let variables = container["Config"]["Env"].clone();
+            found.push(serde_json::from_value(variables).expect("a list"));
+        }
+        found
+    }
+
     /// Waits until so many run: one that was told to end may take its time.
     pub(crate) async fn wait_for_running_containers(&self, count: usize) {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
