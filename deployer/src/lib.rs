@@ -29,6 +29,7 @@ mod lock;
 pub mod names;
 pub mod policy;
 pub mod printable;
+mod private;
 pub mod remote;
 pub mod report;
 pub mod rollout;

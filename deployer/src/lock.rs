@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::engine::{self, Followed, Subject, Terms};
 use crate::error::{Failure, FailureKind};
 use crate::event::Sink;
+use crate::private;
 use crate::remote::Remote;
 
 /// Held until it is dropped, also when this program is killed.
@@ -33,13 +34,15 @@ pub(crate) async fn take(
             .hint("free some space, or set `XDG_CACHE_HOME` and `XDG_STATE_HOME` to where there is some")
     };
     // Who holds it is written into it: it must not be emptied by whoever only looks.
-    let mut file = File::options()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .open(path)
-        .map_err(|error| unusable(&error))?;
+    let mut file = private::open(
+        path,
+        File::options()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true),
+    )
+    .map_err(|error| unusable(&error))?;
     let mut waiting = Waiting {
         file: &file,
         path,
@@ -155,6 +158,22 @@ mod tests {
             "{note}"
         );
         assert!(note.contains(&who), "{note}");
+    }
+
+    #[tokio::test]
+    async fn it_names_its_holder_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        // Longer than any holder.
+        std::fs::write(&path, "process 4194304 since 23:59:59Z".repeat(3)).unwrap();
+        let lock = take(&path, "deploying", LIMIT, &Notes::default().sink())
+            .await
+            .unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let since = text.strip_prefix(&format!("process {} since ", std::process::id()));
+        assert_eq!(since.map(str::len), Some("23:59:59Z".len()), "{text}");
+        assert_eq!(crate::private::tests::mode(&path), 0o600);
+        drop(lock);
     }
 
     #[tokio::test(start_paused = true)]

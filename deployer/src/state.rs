@@ -2,7 +2,7 @@
 //!
 //! It holds a journal of each run, and a lock for each stack. Nothing in it is needed: it may be deleted at any time.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use etcetera::BaseStrategy as _;
@@ -10,6 +10,7 @@ use etcetera::BaseStrategy as _;
 use crate::commands::{Connection, Context};
 use crate::error::{Failure, FailureKind};
 use crate::lock::{self, Lock};
+use crate::private;
 
 /// The folder, if the user has a home.
 pub fn folder() -> Option<PathBuf> {
@@ -28,9 +29,18 @@ pub(crate) async fn only_one(
     command: &str,
     connection: &Connection,
 ) -> Result<Option<Lock>, Failure> {
-    let Some(folder) = folder() else {
-        return Ok(None);
-    };
+    match folder() {
+        Some(folder) => only_one_in(&folder, context, command, connection).await,
+        None => Ok(None),
+    }
+}
+
+async fn only_one_in(
+    folder: &Path,
+    context: Context<'_>,
+    command: &str,
+    connection: &Connection,
+) -> Result<Option<Lock>, Failure> {
     let place = connection.endpoint.as_deref().map_or_else(
         || format!("{}-{}", connection.caller.account, connection.region),
         simplified,
@@ -42,9 +52,9 @@ pub(crate) async fn only_one(
         Duration::ZERO
     };
     let doing = format!("deploying this stack (`deployer {command}`)");
-    let taken = match std::fs::create_dir_all(&folder) {
+    let taken = match private::folder(folder) {
         Ok(()) => lock::take(&path, &doing, limit, context.sink).await,
-        Err(error) => Err(Failure::preflight("no folder").because(error)),
+        Err(error) => Err(Failure::preflight("no folder to lock in").because(error)),
     };
     match taken {
         Ok(lock) => Ok(Some(lock)),
@@ -67,7 +77,37 @@ fn simplified(endpoint: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::simplified;
+    use super::*;
+    use crate::private::tests::mode;
+    use crate::testing::moment::at;
+    use crate::testing::{FakeWorld, connection, settings};
+
+    #[tokio::test]
+    async fn a_second_run_does_not_begin_while_the_first_is_at_work() {
+        let state = tempfile::tempdir().unwrap();
+        let folder = state.path().join("deployer");
+        let mut config = settings();
+        config.wait = false;
+        let world = FakeWorld::new([at("UPDATE_COMPLETE")]);
+        let sink = world.transcript().sink();
+        let context = Context {
+            config: &config,
+            sink: &sink,
+            stop: &crate::stop::Stop::never(),
+        };
+        let connection = connection(&world.shared());
+        let take = || only_one_in(&folder, context, "up", &connection);
+        let first = take().await.unwrap();
+        assert!(first.is_some());
+        let failure = take().await.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Busy);
+        drop(first);
+        assert!(take().await.unwrap().is_some());
+        assert_eq!(mode(&folder), 0o700);
+        let locks: Vec<_> = std::fs::read_dir(&folder).unwrap().flatten().collect();
+        assert_eq!(locks.len(), 1);
+        assert_eq!(mode(&locks[0].path()), 0o600);
+    }
 
     #[test]
     fn addresses_become_file_names() {

@@ -29,10 +29,8 @@ use aws_smithy_http_client::{Builder as HttpClientBuilder, Connector};
 
 use crate::config::Access;
 use crate::error::Failure;
+use crate::local;
 use sense::Sense;
-
-/// What an emulator takes for credentials: anything, as long as it is there.
-const DUMMY_CREDENTIALS: &str = "test";
 
 /// Before asking once more whoever gives out credentials and did not answer.
 const CREDENTIALS_PAUSES: [Duration; 3] = [
@@ -98,9 +96,10 @@ impl Aws {
             loader = loader.endpoint_url(url.as_str());
         }
         if access.local {
+            let keys = local::Credentials::of_emulator_at(access.endpoint_url.as_ref());
             loader = loader.credentials_provider(Credentials::new(
-                DUMMY_CREDENTIALS,
-                DUMMY_CREDENTIALS,
+                keys.key_id,
+                keys.secret,
                 None,
                 None,
                 "local",

@@ -1,6 +1,5 @@
 //! Starting, finding and stopping the emulator.
 
-use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,15 +8,17 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 use url::Url;
 
+use super::credentials::Credentials;
 use super::docker::Docker;
-use super::health::{self, Health};
+use super::health::{self, Guard, Health};
 use super::presence::{self, Found, Looking, Presence};
-use super::{EMULATOR_VERSION, cache_folder, install, unwritable};
+use super::{EMULATOR_VERSION, cache_folder, file_of, install, unwritable};
 use crate::engine::{self, Followed, Subject, Terms};
 use crate::error::{Failure, FailureKind};
 use crate::event::{Event, Sink};
 use crate::lock::{self, Lock};
 use crate::names::StackName;
+use crate::private;
 use crate::process::{self, Detached, Program};
 use crate::remote::Remote;
 
@@ -72,13 +73,25 @@ impl Emulator {
         presence::own_process(&self.folder, self.port())
     }
 
+    /// Asks who is at its address, or at another one.
+    pub(super) async fn health_at(&self, address: &Url) -> Health {
+        let credentials = Credentials::read(&self.file("credentials"));
+        health::ask(address, credentials.as_ref()).await
+    }
+
+    /// Where it listens besides its address, whatever that is.
+    pub(super) fn usual_address(&self) -> Option<Url> {
+        let mut usual = self.endpoint.clone();
+        usual.set_host(Some("127.0.0.1")).ok()?;
+        (usual.host() != self.endpoint.host()).then_some(usual)
+    }
+
     fn port(&self) -> u16 {
         self.endpoint.port_or_known_default().unwrap_or(80)
     }
 
     fn file(&self, extension: &str) -> PathBuf {
-        self.folder
-            .join(format!("emulator-{}.{extension}", self.port()))
+        file_of(&self.folder, self.port(), extension)
     }
 
     /// Does the Docker engine that it needs answer?
@@ -95,8 +108,8 @@ impl Emulator {
     pub async fn ensure(&self, sink: &Sink) -> Result<(), Failure> {
         Docker::connect(self.docker_host.clone()).await?;
         let reused = match self.presence(sink).await? {
-            Presence::Running { version } => {
-                self.warn_of_other_version(&version, sink);
+            Presence::Running { version, guarded } => {
+                self.warn_of_differences(&version, guarded, sink);
                 true
             }
             Presence::Absent => self.start(sink).await?,
@@ -116,6 +129,8 @@ impl Emulator {
         match engine::follow(&mut looking, Terms::local(deadline), sink).await {
             Ok(Followed::Ended(Found::Certain(presence))) => Ok(presence),
             Ok(Followed::Ended(Found::Stranger(what))) => Err(self.occupied(&what)),
+            Ok(Followed::Ended(Found::Foreign)) => Err(self.answers_others()),
+            Ok(Followed::Ended(Found::Elsewhere(usual))) => Err(self.listens_elsewhere(&usual)),
             Ok(Followed::DeadlinePassed | Followed::Stopped) | Err(_) => {
                 Err(self.does_not_answer())
             }
@@ -138,7 +153,42 @@ impl Emulator {
         failure.maybe_hint(kill)
     }
 
-    fn warn_of_other_version(&self, version: &str, sink: &Sink) {
+    /// It is there, and takes other credentials than those that are in the cache folder.
+    fn answers_others(&self) -> Failure {
+        let file = self.file("credentials");
+        let failure = Failure::preflight(format!(
+            "the emulator at {} does not answer to `{}`",
+            self.endpoint,
+            file.display()
+        ));
+        match self.own_process() {
+            Some(pid) => failure
+                .because("its credentials were removed or replaced")
+                .hint(format!(
+                    "end it (`kill {pid}`), then `deployer down --local` removes its containers"
+                )),
+            None => failure
+                .because("another user started it, or it was started with another `XDG_CACHE_HOME`")
+                .hint(format!(
+                    "use another port: `--endpoint-url http://127.0.0.1:{}`",
+                    self.other_port()
+                )),
+        }
+    }
+
+    fn listens_elsewhere(&self, usual: &Url) -> Failure {
+        Failure::preflight(format!("the emulator does not listen at {}", self.endpoint))
+            .because(format!("it was started for {usual}, and answers there"))
+            .hint(format!("use `--endpoint-url {usual}`"))
+    }
+
+    fn warn_of_differences(&self, version: &str, guarded: bool, sink: &Sink) {
+        if !guarded {
+            sink.warn(format!(
+                "the emulator at {} answers every program and every web page on this machine: it was started by hand or by an older version. `deployer down --local`, then `deployer up --local` starts one that does not",
+                self.endpoint
+            ));
+        }
         if version != EMULATOR_VERSION {
             sink.warn(format!(
                 "the emulator at {} has version {version}; this program is tested with {EMULATOR_VERSION}",
@@ -147,9 +197,13 @@ impl Emulator {
         }
     }
 
+    fn other_port(&self) -> u16 {
+        if self.port() == 4566 { 4567 } else { 4566 }
+    }
+
     fn occupied(&self, what: &str) -> Failure {
         let port = self.port();
-        let other = if port == 4566 { 4567 } else { 4566 };
+        let other = self.other_port();
         Failure::preflight(format!(
             "port {port} is taken by something that is not the emulator"
         ))
@@ -164,22 +218,34 @@ impl Emulator {
 
     /// Starts it; false when another run of this program did so in the meantime.
     async fn start(&self, sink: &Sink) -> Result<bool, Failure> {
-        std::fs::create_dir_all(&self.folder).map_err(|error| unwritable(&self.folder, &error))?;
+        private::folder(&self.folder).map_err(|error| unwritable(&self.folder, &error))?;
         let _only_one = self.lock(sink).await?;
-        if let Presence::Running { version } = self.presence(sink).await? {
-            self.warn_of_other_version(&version, sink);
+        if let Presence::Running { version, guarded } = self.presence(sink).await? {
+            self.warn_of_differences(&version, guarded, sink);
             return Ok(true);
         }
         let python = install::ensure(&self.folder, sink).await?;
-        let health_checks = install::write_health_checks(&self.folder)?;
+        let starter = install::write_starter(&self.folder)?;
         let log = self.file("log");
         // Each start writes a log of its own.
-        File::create(&log).map_err(|error| unwritable(&log, &error))?;
+        private::create(&log).map_err(|error| unwritable(&log, &error))?;
+        // And takes credentials of its own.
+        let credentials = self.file("credentials");
+        Credentials::generate()
+            .write(&credentials)
+            .map_err(|error| unwritable(&credentials, &error))?;
+        let temporary = self.file("tmp");
+        private::folder(&temporary).map_err(|error| unwritable(&temporary, &error))?;
         let mut program = Program::new(&python)
-            .arg(health_checks)
+            .arg(starter)
             .args(arguments(&self.endpoint))
-            // Whoever reaches it can start containers: this machine only.
+            .env("DEPLOYER_EMULATOR_CREDENTIALS", &credentials)
+            // Nobody on the network is even asked for credentials.
             .env("BIND_HOST", Ipv4Addr::LOCALHOST.to_string())
+            // It writes files whose names anybody can guess.
+            .env("TMPDIR", &temporary)
+            .env("STATE_DIR", &temporary)
+            .env("S3_DATA_DIR", &temporary)
             .env("GATEWAY_PORT", self.port().to_string())
             .env("SERVICES", SERVICES)
             .env("IOT_MTLS_ENABLED", "0")
@@ -203,7 +269,7 @@ impl Emulator {
             .spawn_detached(&log)
             .map_err(|error| Failure::preflight("cannot start the emulator").because(error))?;
         let mut coming_up = ComingUp {
-            endpoint: &self.endpoint,
+            emulator: self,
             detached,
         };
         let deadline = Instant::now() + START_LIMIT;
@@ -244,7 +310,7 @@ impl Emulator {
         }
         let _only_one = self.lock(sink).await?;
         let Some(pid) = self.own_process() else {
-            return Ok(match health::ask(&self.endpoint).await {
+            return Ok(match self.health_at(&self.endpoint).await {
                 Health::Nobody => Stopped::WasNotRunning,
                 Health::Emulator { .. } | Health::SomethingElse(_) => Stopped::NotOurs,
             });
@@ -259,8 +325,10 @@ impl Emulator {
             )
             .hint(format!("end it: `kill -9 {pid}`")));
         }
-        // Of no consequence if it stays.
+        // Of no consequence if they stay.
         let _ = std::fs::remove_file(self.file("log"));
+        let _ = std::fs::remove_file(self.file("credentials"));
+        let _ = std::fs::remove_dir_all(self.file("tmp"));
         Ok(Stopped::Yes)
     }
 
@@ -307,7 +375,7 @@ impl Emulator {
     }
 }
 
-/// What the program with the health checks runs. The emulator's own start listens at one IPv4 address; for others, it is given to its web server
+/// What the starter runs. The emulator's own start listens at one IPv4 address; for others, it is given to its web server
 /// as its `--detach` does. It always listens at 127.0.0.1, since registry and service are reached there.
 fn arguments(endpoint: &Url) -> Vec<String> {
     let port = endpoint.port_or_known_default().unwrap_or(80);
@@ -355,7 +423,7 @@ fn is_image_of(reference: &str, port: u16, stack: &StackName) -> bool {
 
 /// An emulator that was just started: the end is whether it came up.
 struct ComingUp<'a> {
-    endpoint: &'a Url,
+    emulator: &'a Emulator,
     detached: Detached,
 }
 
@@ -364,7 +432,9 @@ impl Subject for ComingUp<'_> {
     type End = bool;
 
     async fn look(&mut self) -> Remote<Option<bool>> {
-        if matches!(health::ask(self.endpoint).await, Health::Emulator { .. }) {
+        let health = self.emulator.health_at(self.emulator.address()).await;
+        let ours = |guard| guard == Guard::Ours;
+        if matches!(health, Health::Emulator { guard, .. } if ours(guard)) {
             return Ok(Some(true));
         }
         let ended = matches!(self.detached.exited(), Ok(Some(_)));

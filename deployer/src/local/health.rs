@@ -5,33 +5,53 @@ use std::time::Duration;
 use serde::Deserialize;
 use url::Url;
 
+use super::credentials::{self, Credentials};
+
 /// Who answered.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Health {
     /// Nobody listens there.
     Nobody,
-    /// The emulator, in this version.
+    /// The emulator.
     Emulator {
-        /// As it says itself.
+        /// Its version, as it says itself.
         version: String,
+        /// Whom it answers.
+        guard: Guard,
     },
     /// Something that is not the emulator, or an emulator that does not answer.
     SomethingElse(String),
+}
+
+/// Whom an emulator answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Guard {
+    /// Who has the credentials that we have.
+    Ours,
+    /// Who has others.
+    Foreign,
+    /// Everybody: it was started by hand, or by an older version of this program.
+    None,
 }
 
 #[derive(Deserialize)]
 struct Answer {
     edition: String,
     version: String,
+    proof: Option<String>,
 }
 
 /// Asks once.
-pub(super) async fn ask(endpoint: &Url) -> Health {
+///
+/// The credentials are not sent: whoever listens has to show that it has them.
+pub(super) async fn ask(endpoint: &Url, ours: Option<&Credentials>) -> Health {
     let client = super::http_client().timeout(Duration::from_secs(3)).build();
     let url = endpoint.join("/_ministack/health");
-    let (Ok(client), Ok(url)) = (client, url) else {
+    let (Ok(client), Ok(mut url)) = (client, url) else {
         return Health::SomethingElse("cannot ask".to_owned());
     };
+    let nonce = credentials::nonce();
+    url.query_pairs_mut().append_pair("nonce", &nonce);
     match client.get(url).send().await {
         Err(error) if error.is_connect() => Health::Nobody,
         Err(error) if error.is_timeout() => {
@@ -42,6 +62,7 @@ pub(super) async fn ask(endpoint: &Url) -> Health {
             let status = answer.status();
             match answer.json::<Answer>().await {
                 Ok(answer) if !answer.edition.is_empty() => Health::Emulator {
+                    guard: guard(answer.proof.as_deref(), ours, &nonce),
                     version: answer.version,
                 },
                 _ => Health::SomethingElse(format!(
@@ -49,5 +70,30 @@ pub(super) async fn ask(endpoint: &Url) -> Health {
                 )),
             }
         }
+    }
+}
+
+fn guard(proof: Option<&str>, ours: Option<&Credentials>, nonce: &str) -> Guard {
+    match proof {
+        None => Guard::None,
+        Some(proof) if ours.is_some_and(|ours| ours.proof(nonce) == proof) => Guard::Ours,
+        Some(_) => Guard::Foreign,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_has_our_credentials_is_ours() {
+        let (ours, others) = (Credentials::generate(), Credentials::generate());
+        let proof = ours.proof("1");
+        assert_eq!(guard(Some(&proof), Some(&ours), "1"), Guard::Ours);
+        assert_eq!(guard(Some(&proof), Some(&ours), "2"), Guard::Foreign);
+        assert_eq!(guard(Some(&proof), Some(&others), "1"), Guard::Foreign);
+        assert_eq!(guard(Some(&proof), None, "1"), Guard::Foreign);
+        assert_eq!(guard(Some(""), None, "1"), Guard::Foreign);
+        assert_eq!(guard(None, Some(&ours), "1"), Guard::None);
     }
 }

@@ -1,14 +1,16 @@
 //! Installing the pinned emulator in a virtual environment of its own, and what starts it beside that.
 
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{EMULATOR_VERSION, HEALTH_CHECKS, REQUIREMENTS, unwritable};
+use super::{EMULATOR_VERSION, REQUIREMENTS, STARTER, unwritable};
 use crate::error::Failure;
 use crate::event::{Event, Sink};
 use crate::lock;
+use crate::private;
 use crate::process::{Line, Program};
 
 /// The oldest Python that the emulator runs on.
@@ -29,7 +31,7 @@ pub(super) async fn ensure(cache: &Path, sink: &Sink) -> Result<PathBuf, Failure
     if let Some(python) = usable(&folder) {
         return Ok(python);
     }
-    std::fs::create_dir_all(cache).map_err(|error| unwritable(cache, &error))?;
+    private::folder(cache).map_err(|error| unwritable(cache, &error))?;
     let lock = cache.join("install.lock");
     let _only_one = lock::take(&lock, "installing the emulator", super::LOCK_LIMIT, sink).await?;
     if let Some(python) = usable(&folder) {
@@ -52,22 +54,45 @@ pub(super) async fn ensure(cache: &Path, sink: &Sink) -> Result<PathBuf, Failure
     Ok(python_in(&folder))
 }
 
-/// Writes the program that starts the emulator with health checks; returns where it is.
+/// Writes the program that starts the emulator; returns where it is.
 ///
-/// Its name holds the hash of its content, so that runs of different versions do not get in each other's way, and it gets
-/// that name when it is whole.
-pub(super) fn write_health_checks(cache: &Path) -> Result<PathBuf, Failure> {
-    let path = cache.join(format!("health_checks-{}.py", short_hash(HEALTH_CHECKS)));
-    if std::fs::read_to_string(&path).is_ok_and(|there| there == HEALTH_CHECKS) {
-        return Ok(path);
+/// The folder's name holds the hash of its content, so that runs of different versions do not get in each other's way, and it
+/// gets that name when it is whole.
+pub(super) fn write_starter(cache: &Path) -> Result<PathBuf, Failure> {
+    let content: String = STARTER.iter().map(|(_, text)| *text).collect();
+    let folder = cache.join(format!("starter-{}", short_hash(&content)));
+    if !is_starter(&folder) {
+        let partial = cache.join(format!("starter{PARTIAL}{:08x}", rand::random::<u32>()));
+        let written = write_files(&partial).and_then(|()| {
+            if folder.exists() {
+                std::fs::remove_dir_all(&folder)?;
+            }
+            std::fs::rename(&partial, &folder)
+        });
+        if let Err(error) = written {
+            // What is left of it is of no use, whether it can be removed or not.
+            let _ = std::fs::remove_dir_all(&partial);
+            // Another run may have been faster.
+            if !is_starter(&folder) {
+                return Err(unwritable(&folder, &error));
+            }
+        }
     }
-    let partial = cache.join(format!(
-        "health_checks{PARTIAL}{:08x}",
-        rand::random::<u32>()
-    ));
-    std::fs::write(&partial, HEALTH_CHECKS).map_err(|error| unwritable(&partial, &error))?;
-    std::fs::rename(&partial, &path).map_err(|error| unwritable(&path, &error))?;
-    Ok(path)
+    Ok(folder.join(STARTER[0].0))
+}
+
+fn write_files(folder: &Path) -> io::Result<()> {
+    private::folder(folder)?;
+    STARTER.iter().try_for_each(|(name, text)| {
+        private::create(&folder.join(name))?.write_all(text.as_bytes())
+    })
+}
+
+/// Returns whether the folder holds the whole starter.
+fn is_starter(folder: &Path) -> bool {
+    STARTER.iter().all(|(name, text)| {
+        std::fs::read_to_string(folder.join(name)).is_ok_and(|there| there == *text)
+    })
 }
 
 fn python_in(folder: &Path) -> PathBuf {
@@ -100,7 +125,9 @@ fn remove_partial(cache: &Path) {
 /// Makes the virtual environment and installs the emulator in it.
 async fn fill(cache: &Path, folder: &Path) -> Result<(), Failure> {
     let list = cache.join(format!("requirements-{}.txt", short_hash(REQUIREMENTS)));
-    std::fs::write(&list, REQUIREMENTS).map_err(|error| unwritable(&list, &error))?;
+    private::create(&list)
+        .and_then(|mut file| file.write_all(REQUIREMENTS.as_bytes()))
+        .map_err(|error| unwritable(&list, &error))?;
     let environment = Program::new("python3").args(["-m", "venv"]).arg(folder);
     run(&environment).await.map_err(|error| {
         Failure::preflight("cannot make a virtual environment for the emulator")
@@ -198,6 +225,7 @@ async fn run(program: &Program) -> Result<(), Failed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::private::tests::mode;
 
     #[test]
     fn an_installation_is_usable_when_it_is_whole() {
@@ -233,14 +261,23 @@ mod tests {
     }
 
     #[test]
-    fn the_health_checks_are_written_whole_and_mended() {
+    fn the_starter_is_written_whole_and_repaired() {
         let cache = tempfile::tempdir().unwrap();
-        let path = write_health_checks(cache.path()).unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), HEALTH_CHECKS);
-        std::fs::write(&path, "half").unwrap();
-        assert_eq!(write_health_checks(cache.path()).unwrap(), path);
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), HEALTH_CHECKS);
+        let path = write_starter(cache.path()).unwrap();
+        let folder = path.parent().unwrap();
+        assert!(is_starter(folder));
+        let guard = folder.join("guard.py");
+        for damage in ["half", ""] {
+            std::fs::write(&guard, damage).unwrap();
+            assert_eq!(write_starter(cache.path()).unwrap(), path);
+            assert!(is_starter(folder));
+        }
+        std::fs::remove_file(&guard).unwrap();
+        assert_eq!(write_starter(cache.path()).unwrap(), path);
+        assert!(is_starter(folder));
         assert_eq!(std::fs::read_dir(cache.path()).unwrap().count(), 1);
+        assert_eq!(mode(folder), 0o700);
+        assert_eq!(mode(&guard), 0o600);
     }
 
     #[tokio::test(start_paused = true)]

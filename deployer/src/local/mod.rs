@@ -1,5 +1,6 @@
 //! AWS on this machine: the life cycle of the emulator that `--local` uses. The only place that knows its quirks.
 
+mod credentials;
 mod docker;
 mod emulator;
 mod health;
@@ -15,6 +16,7 @@ use url::Url;
 
 use crate::error::Failure;
 
+pub(crate) use credentials::Credentials;
 pub use emulator::{Emulator, Stopped};
 pub use presence::Presence;
 
@@ -27,8 +29,12 @@ const LOCK_LIMIT: std::time::Duration = std::time::Duration::from_mins(12);
 /// What pip installs, with hashes.
 const REQUIREMENTS: &str = include_str!("requirements.txt");
 
-/// The Python program that starts the emulator, with the health checks that it lacks.
-const HEALTH_CHECKS: &str = include_str!("health_checks.py");
+/// The Python program that starts the emulator, with what it lacks: a guard in front of it, and health checks.
+const STARTER: [(&str, &str); 3] = [
+    ("start.py", include_str!("starter/start.py")),
+    ("guard.py", include_str!("starter/guard.py")),
+    ("health_checks.py", include_str!("starter/health_checks.py")),
+];
 
 /// The folder for what can be made again: `$XDG_CACHE_HOME/deployer`, usually `~/.cache/deployer`.
 fn cache_folder() -> Result<PathBuf, Failure> {
@@ -40,10 +46,15 @@ fn cache_folder() -> Result<PathBuf, Failure> {
     Ok(strategy.cache_dir().join("deployer"))
 }
 
+/// What belongs to the emulator at this port, in the cache folder.
+fn file_of(folder: &Path, port: u16, extension: &str) -> PathBuf {
+    folder.join(format!("emulator-{port}.{extension}"))
+}
+
 fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
     Failure::preflight(format!("cannot write `{}`", path.display()))
         .because(error)
-        .hint("the emulator is kept in the cache folder: free some space, or set `XDG_CACHE_HOME`")
+        .hint("the emulator is kept in the cache folder: free some space, or set `XDG_CACHE_HOME` to a folder of your own")
 }
 
 /// A client for what listens on this machine: plain HTTP, and never through a proxy.

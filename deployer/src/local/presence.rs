@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
+use url::Url;
 
 use super::emulator::Emulator;
-use super::health::{self, Health};
+use super::health::{Guard, Health};
 use crate::engine::Subject;
 use crate::event::Sink;
 use crate::remote::Remote;
@@ -13,10 +14,12 @@ use crate::remote::Remote;
 /// Whether the emulator is there, where that is certain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Presence {
-    /// It answers, whoever started it.
+    /// It answers us, whoever started it.
     Running {
         /// As it says itself.
         version: String,
+        /// Whether it answers nobody else.
+        guarded: bool,
     },
     /// Nobody listens at its address, and no process of this program is left.
     Absent,
@@ -30,11 +33,19 @@ enum Sighting {
     Unclear,
     /// Somebody else is at the address.
     Stranger(String),
+    /// The emulator is there, but takes other credentials than ours.
+    Foreign,
 }
 
 fn judge(health: Health, own_process: bool) -> Sighting {
     match (health, own_process) {
-        (Health::Emulator { version }, _) => Sighting::Certain(Presence::Running { version }),
+        (Health::Emulator { guard, version }, _) => match guard {
+            Guard::Foreign => Sighting::Foreign,
+            Guard::Ours | Guard::None => Sighting::Certain(Presence::Running {
+                version,
+                guarded: guard == Guard::Ours,
+            }),
+        },
         (Health::Nobody | Health::SomethingElse(_), true) => Sighting::Unclear,
         (Health::Nobody, false) => Sighting::Certain(Presence::Absent),
         (Health::SomethingElse(what), false) => Sighting::Stranger(what),
@@ -42,10 +53,14 @@ fn judge(health: Health, own_process: bool) -> Sighting {
 }
 
 /// How looking for the emulator ended.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
     Certain(Presence),
     Stranger(String),
+    /// It takes other credentials than ours.
+    Foreign,
+    /// It is ours, and listens here instead.
+    Elsewhere(Url),
 }
 
 /// An emulator that may be there: the end is that it is certain who is at the address.
@@ -53,7 +68,29 @@ pub(super) struct Looking<'a> {
     emulator: &'a Emulator,
     sink: &'a Sink,
     told: bool,
-    stranger_before: bool,
+    doubt: Doubt,
+}
+
+/// What does not count before it was seen twice in a row: one of ours may have started or ended in between the two questions.
+#[derive(Debug, Default)]
+struct Doubt {
+    before: bool,
+}
+
+impl Doubt {
+    /// Takes a sighting in; returns what is certain by now.
+    fn take(&mut self, sighting: Sighting) -> Option<Found> {
+        let found = match sighting {
+            Sighting::Certain(presence) => return Some(Found::Certain(presence)),
+            Sighting::Unclear => {
+                self.before = false;
+                return None;
+            }
+            Sighting::Stranger(what) => Found::Stranger(what),
+            Sighting::Foreign => Found::Foreign,
+        };
+        std::mem::replace(&mut self.before, true).then_some(found)
+    }
 }
 
 impl<'a> Looking<'a> {
@@ -62,8 +99,15 @@ impl<'a> Looking<'a> {
             emulator,
             sink,
             told: false,
-            stranger_before: false,
+            doubt: Doubt::default(),
         }
+    }
+
+    /// Where one of ours answers that does not at its address.
+    async fn elsewhere(&self) -> Option<Url> {
+        let usual = self.emulator.usual_address()?;
+        let health = self.emulator.health_at(&usual).await;
+        matches!(health, Health::Emulator { .. }).then_some(usual)
     }
 }
 
@@ -72,25 +116,19 @@ impl Subject for Looking<'_> {
     type End = Found;
 
     async fn look(&mut self) -> Remote<Option<Found>> {
-        let health = health::ask(self.emulator.address()).await;
-        match judge(health, self.emulator.own_process().is_some()) {
-            Sighting::Certain(presence) => Ok(Some(Found::Certain(presence))),
-            Sighting::Unclear => {
-                if !self.told {
-                    self.told = true;
-                    self.sink
-                        .note("the emulator is there, but does not answer yet: waiting for it");
-                }
-                self.stranger_before = false;
-                Ok(None)
+        let health = self.emulator.health_at(self.emulator.address()).await;
+        let sighting = judge(health, self.emulator.own_process().is_some());
+        if sighting == Sighting::Unclear {
+            if let Some(usual) = self.elsewhere().await {
+                return Ok(Some(Found::Elsewhere(usual)));
             }
-            // Twice: one of ours may have ended in between the two questions.
-            Sighting::Stranger(what) if self.stranger_before => Ok(Some(Found::Stranger(what))),
-            Sighting::Stranger(_) => {
-                self.stranger_before = true;
-                Ok(None)
+            if !self.told {
+                self.told = true;
+                self.sink
+                    .note("the emulator is there, but does not answer yet: waiting for it");
             }
         }
+        Ok(self.doubt.take(sighting))
     }
 }
 
@@ -129,19 +167,29 @@ fn read_list(pid: u32, name: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
+    fn emulator(guard: Guard) -> Health {
+        Health::Emulator {
+            version: "1".to_owned(),
+            guard,
+        }
+    }
+
+    fn running(guarded: bool) -> Presence {
+        Presence::Running {
+            version: "1".to_owned(),
+            guarded,
+        }
+    }
+
     #[test]
     fn what_the_two_witnesses_say_together() {
-        let emulator = || Health::Emulator {
-            version: "1".to_owned(),
-        };
         let slow = || Health::SomethingElse("slow".to_owned());
-        let running = || {
-            Sighting::Certain(Presence::Running {
-                version: "1".to_owned(),
-            })
-        };
-        assert_eq!(judge(emulator(), true), running());
-        assert_eq!(judge(emulator(), false), running());
+        for own_process in [true, false] {
+            let judge = |guard| judge(emulator(guard), own_process);
+            assert_eq!(judge(Guard::Ours), Sighting::Certain(running(true)));
+            assert_eq!(judge(Guard::None), Sighting::Certain(running(false)));
+            assert_eq!(judge(Guard::Foreign), Sighting::Foreign);
+        }
         assert_eq!(judge(Health::Nobody, true), Sighting::Unclear);
         assert_eq!(judge(slow(), true), Sighting::Unclear);
         assert_eq!(
@@ -149,5 +197,29 @@ mod tests {
             Sighting::Certain(Presence::Absent)
         );
         assert_eq!(judge(slow(), false), Sighting::Stranger("slow".to_owned()));
+    }
+
+    #[test]
+    fn only_twice_in_a_row_is_certain() {
+        let stranger = || Sighting::Stranger("slow".to_owned());
+        let found = || Some(Found::Stranger("slow".to_owned()));
+        let mut doubt = Doubt::default();
+        assert_eq!(doubt.take(stranger()), None);
+        assert_eq!(doubt.take(stranger()), found());
+
+        let mut doubt = Doubt::default();
+        assert_eq!(doubt.take(stranger()), None);
+        assert_eq!(doubt.take(Sighting::Unclear), None);
+        assert_eq!(doubt.take(stranger()), None, "one of ours was there");
+        assert_eq!(doubt.take(stranger()), found());
+
+        let mut doubt = Doubt::default();
+        assert_eq!(doubt.take(Sighting::Foreign), None);
+        assert_eq!(doubt.take(Sighting::Foreign), Some(Found::Foreign));
+        let certain = Sighting::Certain(running(true));
+        assert_eq!(
+            Doubt::default().take(certain),
+            Some(Found::Certain(running(true)))
+        );
     }
 }

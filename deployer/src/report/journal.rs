@@ -3,7 +3,6 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
@@ -12,6 +11,7 @@ use super::json;
 use super::usual::usual;
 use crate::error::{Failure, FailureKind};
 use crate::event::{Event, Reporter, Timing};
+use crate::private;
 
 /// Journals that are kept for each stack, the newest.
 const KEPT: usize = 50;
@@ -145,10 +145,7 @@ fn is_worth_reading(failure: &Failure) -> bool {
 /// Begins a journal, and removes the oldest where there are many.
 fn open(folder: &Path, at: DateTime<Utc>, command: &str) -> io::Result<(PathBuf, File)> {
     // What a service logs is nobody else's.
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)?;
+    private::folder(folder)?;
     let old = journals(folder)?;
     let surplus = old.len().saturating_sub(KEPT - 1);
     for path in old.iter().take(surplus) {
@@ -161,12 +158,7 @@ fn open(folder: &Path, at: DateTime<Utc>, command: &str) -> io::Result<(PathBuf,
         std::process::id()
     );
     let path = folder.join(name);
-    let file = File::options()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&path)?;
+    let file = private::create(&path)?;
     Ok((path, file))
 }
 
@@ -175,6 +167,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
+    use crate::private::tests::mode;
 
     /// Keeps what it is told.
     #[derive(Clone, Default)]
@@ -216,6 +209,8 @@ mod tests {
         let exit_code = 4;
         journal.report(at(2), &Event::Failed { exit_code, failure });
         let [path] = journals(folder.path()).try_into().unwrap();
+        assert_eq!(mode(&path), 0o600);
+        assert_eq!(mode(path.parent().unwrap()), 0o700);
         let text = fs::read_to_string(&path).unwrap();
         let events: Vec<serde_json::Value> = text
             .lines()

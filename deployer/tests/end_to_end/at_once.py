@@ -1,12 +1,13 @@
 """The emulator, when two tasks of a new version fail at the same moment: the old version's tasks go on.
 
-Usage: python at_once.py HEALTH_CHECKS, with the path of `health_checks.py`. Needs no Docker.
+Usage: python at_once.py STARTER, with the path of `start.py`, beside which is `health_checks.py`. Needs no Docker.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
 import threading
 from typing import Any
@@ -40,7 +41,7 @@ def alive(ecs: Any, definition: str) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    load(sys.argv[1]).HealthChecks().install()
+    load(os.path.join(os.path.dirname(sys.argv[1]), "health_checks.py")).HealthChecks().install()
     ecs = importlib.import_module("ministack.services.ecs")
     responses = importlib.import_module("ministack.core.responses")
     ecs._get_docker = lambda: None

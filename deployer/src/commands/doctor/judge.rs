@@ -149,10 +149,17 @@ pub(super) fn engine(engine: &Result<(), Failure>) -> Finding {
 /// The emulator.
 pub(super) fn emulator(presence: &Result<Presence, Failure>) -> Finding {
     match presence {
-        Ok(Presence::Running { version }) if version == EMULATOR_VERSION => {
+        Ok(Presence::Running {
+            guarded: false, ..
+        }) => warning(
+            "emulator",
+            "answers every program and every web page on this machine: it was started by hand or by an older version".to_owned(),
+            vec!["`deployer down --local`, then `deployer up --local` starts one that does not".to_owned()],
+        ),
+        Ok(Presence::Running { version, .. }) if version == EMULATOR_VERSION => {
             ok("emulator", format!("runs, version {version}"))
         }
-        Ok(Presence::Running { version }) => warning(
+        Ok(Presence::Running { version, .. }) => warning(
             "emulator",
             format!("runs, version {version}; this program is tested with {EMULATOR_VERSION}"),
             vec!["`deployer down --local` stops it, if this program started it".to_owned()],

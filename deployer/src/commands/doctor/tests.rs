@@ -407,6 +407,7 @@ async fn on_this_machine() {
     let running = FakeBench {
         presence: Presence::Running {
             version: "1.0".to_owned(),
+            guarded: true,
         },
         ..FakeBench::new(world())
     };

@@ -80,6 +80,103 @@ async fn one_of_ours_that_does_not_answer_is_waited_for() {
     process::terminate(detached.pid());
 }
 
+/// Answers every request at this address, as the emulator with these credentials answers its health check.
+fn answering(listener: tokio::net::TcpListener, credentials: Option<Credentials>) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = vec![0; 4096];
+            let length = stream.read(&mut request).await.unwrap_or_default();
+            let request = String::from_utf8_lossy(&request[..length]).into_owned();
+            assert!(
+                !credentials
+                    .as_ref()
+                    .is_some_and(|ours| request.contains(&ours.secret)),
+                "the secret is sent"
+            );
+            let nonce = request.split("nonce=").nth(1).unwrap_or_default();
+            let nonce = nonce.split(' ').next().unwrap_or_default();
+            let proof = credentials
+                .as_ref()
+                .map(|credentials| format!(r#","proof":"{}""#, credentials.proof(nonce)))
+                .unwrap_or_default();
+            let body = format!(r#"{{"edition":"test","version":"{EMULATOR_VERSION}"{proof}}}"#);
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+}
+
+async fn listener(address: &str) -> (u16, tokio::net::TcpListener) {
+    let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+    (listener.local_addr().unwrap().port(), listener)
+}
+
+#[tokio::test]
+async fn only_an_emulator_with_our_credentials_is_ours() {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = Notes::default().sink();
+    let credentials = Credentials::generate();
+    let (port, guarded) = listener("127.0.0.1:0").await;
+    answering(guarded, Some(credentials.clone()));
+    let emulator = emulator_at(port, folder.path());
+    credentials.write(&emulator.file("credentials")).unwrap();
+    let running = |guarded| {
+        Ok(Presence::Running {
+            version: EMULATOR_VERSION.to_owned(),
+            guarded,
+        })
+    };
+    assert_eq!(emulator.presence(&sink).await, running(true));
+    // Another user's, or one whose credentials are lost.
+    std::fs::remove_file(emulator.file("credentials")).unwrap();
+    let failure = emulator.presence(&sink).await.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Preflight);
+    assert!(failure.hints[0].contains("--endpoint-url"), "{failure}");
+    let detached = look_alike(port, folder.path());
+    while emulator.own_process() != Some(detached.pid()) {
+        tokio::task::yield_now().await;
+    }
+    let failure = emulator.presence(&sink).await.unwrap_err();
+    let kill = format!("`kill {}`", detached.pid());
+    assert!(failure.hints[0].contains(&kill), "{failure}");
+    process::terminate(detached.pid());
+    // One that knows no credentials.
+    let (port, open) = listener("127.0.0.1:0").await;
+    answering(open, None);
+    let emulator = emulator_at(port, folder.path());
+    assert_eq!(emulator.presence(&sink).await, running(false));
+}
+
+#[tokio::test]
+async fn one_that_listens_elsewhere_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (port, ours) = listener("127.0.0.1:0").await;
+    answering(ours, Some(Credentials::generate()));
+    let detached = look_alike(port, folder.path());
+    let mut emulator = emulator_at(port, folder.path());
+    while emulator.own_process() != Some(detached.pid()) {
+        tokio::task::yield_now().await;
+    }
+    for address in ["127.0.0.2", "[::1]"] {
+        emulator.endpoint = Url::parse(&format!("http://{address}:{port}")).unwrap();
+        let failure = emulator
+            .presence(&Notes::default().sink())
+            .await
+            .unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Preflight, "{failure}");
+        assert_eq!(
+            failure.hints,
+            [format!("use `--endpoint-url http://127.0.0.1:{port}/`")]
+        );
+    }
+    process::terminate(detached.pid());
+}
+
 #[tokio::test]
 async fn a_process_of_another_port_or_folder_is_not_ours_and_ours_can_be_stopped() {
     let folder = tempfile::tempdir().unwrap();

@@ -3,8 +3,6 @@
 By itself the emulator calls every target healthy and asks none. Here, the targets of its load balancers are asked over
 HTTP, requests go to healthy ones only, and ECS heeds what the checks say: a deployment completes when its tasks are
 healthy, and a task that is not is stopped, counted by the circuit breaker and replaced. As on AWS, but five times faster.
-
-Usage: python health_checks.py MODULE [ARGUMENT...], where MODULE runs the emulator: `ministack`, or `hypercorn`.
 """
 
 from __future__ import annotations
@@ -13,8 +11,6 @@ import http.client
 import importlib
 import logging
 import random
-import runpy
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -546,17 +542,3 @@ def install() -> None:
             checks.install()
     except Exception:
         log.exception("no health checks are made")
-
-
-def main() -> None:
-    if len(sys.argv) < 2:
-        sys.exit(__doc__)
-    # Python put this file's folder in front, which is no place to import from.
-    del sys.path[0]
-    del sys.argv[0]
-    install()
-    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
-
-
-if __name__ == "__main__":
-    main()
