@@ -18,6 +18,8 @@ output() {
 if ! aws_ cloudformation describe-stacks --stack-name "$stack" >/dev/null 2>&1; then deploy; fi
 address="$REGISTRY/$(output RepositoryName)"
 
+aws_ ecr get-login-password | docker login --username AWS --password-stdin "$REGISTRY" >/dev/null 2>&1
+
 docker build --quiet --tag "$address:latest" "$folder" >/dev/null
 # Tags are immutable: the image's id is one that is never another image.
 id=$(docker image inspect --format '{{.Id}}' "$address:latest")

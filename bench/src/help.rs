@@ -28,7 +28,7 @@ pub(crate) fn measure(setting: &Setting) -> Result<Table, Error> {
                 continue;
             };
             let mut called = command(program);
-            crate::script::prepare(setting, &mut called);
+            crate::script::prepare(setting, 4566, &mut called);
             let took = run(called.arg(argument), LIMIT)?.took;
             if round > 0 {
                 table.add(("time", "ms"), name, took.as_secs_f64() * 1e3);

@@ -1,32 +1,47 @@
 //! The script that does with Docker and the AWS command line what `deployer up` does, and what it needs.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::process::command;
 use crate::setting::Setting;
 
-/// Credentials of the emulator, and an AWS command line that was installed for us first.
-pub(crate) fn prepare(setting: &Setting, program: &mut Command) {
+/// Credentials of the emulator at this port, and an AWS command line that was installed for us first.
+pub(crate) fn prepare(setting: &Setting, port: u16, program: &mut Command) {
     let own = setting.kept.with_file_name("aws-cli").join("bin");
     let path = std::env::var("PATH").unwrap_or_default();
     program
         .env("PATH", format!("{path}:{}:/usr/sbin:/sbin", own.display()))
-        .env("AWS_ACCESS_KEY_ID", "test")
-        .env("AWS_SECRET_ACCESS_KEY", "test")
+        .env("AWS_SHARED_CREDENTIALS_FILE", credentials(port))
+        .env("AWS_CONFIG_FILE", "/nonexistent")
+        .env("DOCKER_CONFIG", setting.scratch().join("docker"))
         .env("AWS_DEFAULT_REGION", "us-east-1")
         .env("AWS_REGION", "us-east-1")
         .env("AWS_EC2_METADATA_DISABLED", "true")
         .env("AWS_PAGER", "");
-    for name in ["AWS_PROFILE", "AWS_SESSION_TOKEN"] {
+    for name in [
+        "AWS_PROFILE",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+    ] {
         program.env_remove(name);
     }
+}
+
+/// Where the deployer keeps them.
+fn credentials(port: u16) -> PathBuf {
+    let folder = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    folder("XDG_CACHE_HOME")
+        .or_else(|| folder("HOME").map(|home| home.join(".cache")))
+        .unwrap_or_default()
+        .join(format!("deployer/emulator-{port}.credentials"))
 }
 
 /// A call of the AWS command line at this port.
 pub(crate) fn aws(setting: &Setting, port: u16, arguments: &[&str]) -> Command {
     let mut aws = command("aws");
-    prepare(setting, &mut aws);
+    prepare(setting, port, &mut aws);
     aws.args(["--endpoint-url", &format!("http://127.0.0.1:{port}")]);
     aws.args(arguments);
     aws
@@ -35,7 +50,7 @@ pub(crate) fn aws(setting: &Setting, port: u16, arguments: &[&str]) -> Command {
 /// The script for this stack, with the image's Dockerfile in this folder.
 pub(crate) fn script(setting: &Setting, port: u16, stack: &str, folder: &Path) -> Command {
     let mut script = command(setting.root.join("bench/script.sh"));
-    prepare(setting, &mut script);
+    prepare(setting, port, &mut script);
     script.env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}"));
     script.env("REGISTRY", format!("localhost:{port}"));
     script

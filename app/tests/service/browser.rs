@@ -16,7 +16,8 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    pub(crate) fn start() -> Self {
+    /// Starts it with these arguments besides the usual ones.
+    pub(crate) fn start(more: &[&str]) -> Self {
         let profile = tempfile::tempdir().expect("the browser works");
         let (driver, port) = start_driver();
         let mut browser = Self {
@@ -25,7 +26,8 @@ impl Browser {
             session: String::new(),
             profile,
         };
-        let arguments = [
+        let profile = format!("--user-data-dir={}", browser.profile.path().display());
+        let mut arguments = vec![
             "--headless",
             "--no-sandbox",
             "--disable-gpu",
@@ -35,8 +37,9 @@ impl Browser {
             "--disable-background-networking",
             "--disable-component-update",
             "--disable-sync",
-            &format!("--user-data-dir={}", browser.profile.path().display()),
+            &profile,
         ];
+        arguments.extend(more);
         let capabilities = json!({ "capabilities": { "alwaysMatch": {
             "browserName": "chrome",
             "goog:chromeOptions": { "args": arguments },

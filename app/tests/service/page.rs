@@ -140,7 +140,7 @@ async fn the_page_ticks_measures_and_tells_what_is_wrong() {
 
     // The browser's client waits for its answers, the servers must not wait with it.
     let told = tokio::task::spawn_blocking(move || {
-        let browser = Browser::start();
+        let browser = Browser::start(&[]);
         ticks_and_agrees(&browser, address);
         shows_a_skew(&browser, skewed, &ahead);
         browser.open(&format!("http://{address}/"));

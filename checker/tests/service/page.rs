@@ -50,7 +50,7 @@ async fn the_page_shows_what_the_log_has() {
 }
 
 fn look(address: &str, url: &str) {
-    let browser = Browser::start();
+    let browser = Browser::start(&[]);
     browser.open(address);
     let run = |script: &str| browser.run(&format!("return {script}"));
     assert_eq!(browser.complaints(), Vec::<String>::new());

@@ -143,10 +143,7 @@ impl<'a> Lane<'a> {
     async fn start(bench: &'a Bench, surroundings: &Surroundings, dockerfile: String) -> Self {
         // Leaves an emulator that runs and nothing in it.
         let proxy = Proxy::start(surroundings.port, Arc::clone(&bench.ledger)).await;
-        let direct = surroundings
-            .with("AWS_REGION", "us-east-1")
-            .with("AWS_ACCESS_KEY_ID", "test")
-            .with("AWS_SECRET_ACCESS_KEY", "test");
+        let direct = surroundings.with_credentials();
         tokio::task::block_in_place(|| {
             surroundings.deployer(&["up", "--local"]).succeeded();
             direct.deployer(&["down"]).succeeded();

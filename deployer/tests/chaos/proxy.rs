@@ -25,6 +25,8 @@ struct Shared {
     /// What has happened so far, shared by all proxies.
     ledger: Arc<Mutex<Ledger>>,
     log: Mutex<Log>,
+    /// How the deployer logs in to the registry: Docker, which knows the emulator at another port, is logged in here.
+    login: Mutex<Option<String>>,
 }
 
 struct Log {
@@ -53,6 +55,7 @@ impl Proxy {
                 began: Instant::now(),
                 lines: Vec::new(),
             }),
+            login: Mutex::new(None),
         });
         let serving = Arc::clone(&shared);
         tokio::spawn(async move {
@@ -140,6 +143,21 @@ impl Shared {
         fault
     }
 
+    /// The login that a request to the registry lacks, once it is known.
+    fn login(&self, request: &Request) -> Option<String> {
+        if !request.path.starts_with("/v2/") {
+            return None;
+        }
+        let mut known = self.login.lock().expect("unpoisoned");
+        match request.header("authorization") {
+            Some(login) => {
+                *known = Some(login.to_owned());
+                None
+            }
+            None => known.clone(),
+        }
+    }
+
     async fn forward(&self, request: &Request) -> Answer {
         let url = format!("http://127.0.0.1:{}{}", self.emulator, request.path);
         let method = request.method.parse().expect("a method");
@@ -148,6 +166,9 @@ impl Shared {
             if !matches!(name.as_str(), "connection" | "content-length") {
                 forwarded = forwarded.header(name, value);
             }
+        }
+        if let Some(login) = self.login(request) {
+            forwarded = forwarded.header("authorization", login);
         }
         if !request.body.is_empty() || request.header("content-length").is_some() {
             forwarded = forwarded.body(request.body.clone());

@@ -4,11 +4,14 @@
 //! What is asserted is seen from outside: over HTTP, from the Docker engine, from the emulator's API and the process
 //! table. Of the program's own output only what it promises is read: exit codes, and the messages that people get.
 
+#[path = "../../../app/tests/service/browser.rs"]
+mod browser;
 mod characters;
 mod copy;
 mod example;
 mod failures;
 mod faulty;
+mod guarded;
 mod interrupts;
 mod listing;
 mod load;
@@ -54,6 +57,7 @@ async fn the_whole_path() {
     assert_up(&surroundings, &outside).await;
     let before = outside.containers().await;
     let version = outside.version().await;
+    guarded::check(&surroundings, &outside).await;
 
     step("2. `make up` again changes nothing");
     let updated_at = outside.stack_updated_at().await;

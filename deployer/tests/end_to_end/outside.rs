@@ -14,12 +14,11 @@ use aws_sdk_cloudformation::types::Stack;
 use serde_json::Value;
 
 use crate::load::client;
-use crate::run::Surroundings;
+use crate::run::{Surroundings, credentials};
 
 pub(crate) struct Outside {
     port: u16,
     stack: String,
-    cloudformation: Client,
     docker: reqwest::Client,
 }
 
@@ -27,20 +26,25 @@ impl Outside {
     pub(crate) fn new(surroundings: &Surroundings) -> Self {
         let port = surroundings.port;
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = aws_smithy_http_client::Builder::new().build_http();
-        let config = aws_sdk_cloudformation::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .http_client(http)
-            .endpoint_url(format!("http://127.0.0.1:{port}"))
-            .region(Region::new("us-east-1"))
-            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-            .build();
         Self {
             port,
             stack: format!("end-to-end-{port}"),
-            cloudformation: Client::from_conf(config),
             docker: docker(),
         }
+    }
+
+    /// A client with the credentials of the emulator as it was started last.
+    fn cloudformation(&self) -> Client {
+        let http = aws_smithy_http_client::Builder::new().build_http();
+        let (key_id, secret) = credentials(self.port);
+        let config = aws_sdk_cloudformation::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .http_client(http)
+            .endpoint_url(format!("http://127.0.0.1:{}", self.port))
+            .region(Region::new("us-east-1"))
+            .credentials_provider(Credentials::new(key_id, secret, None, None, "test"))
+            .build();
+        Client::from_conf(config)
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -145,7 +149,7 @@ impl Outside {
 
     async fn describe(&self) -> Option<Stack> {
         let answer = self
-            .cloudformation
+            .cloudformation()
             .describe_stacks()
             .stack_name(&self.stack)
             .send()
@@ -167,7 +171,7 @@ impl Outside {
 
     pub(crate) async fn stack_event_count(&self) -> usize {
         let mut pages = self
-            .cloudformation
+            .cloudformation()
             .describe_stack_events()
             .stack_name(&self.stack)
             .into_paginator()

@@ -24,10 +24,7 @@ async fn both_networks_and_both_kinds_of_reviewers() {
     let port = surroundings.port;
     // Without `--local`, `down` leaves the emulator to be asked.
     let direct = surroundings
-        .with("AWS_REGION", "us-east-1")
-        .with("AWS_DEFAULT_REGION", "us-east-1")
-        .with("AWS_ACCESS_KEY_ID", "test")
-        .with("AWS_SECRET_ACCESS_KEY", "test")
+        .with_credentials()
         .with("AWS_ENDPOINT_URL", &format!("http://127.0.0.1:{port}"))
         .with("DEPLOYER_REGISTRY", &format!("localhost:{port}"))
         .with("DEPLOYER_CONNECT_TO", &format!("127.0.0.1:{port}"));

@@ -73,6 +73,33 @@ pub(crate) fn free_port() -> u16 {
     listener.local_addr().expect("a bound address").port()
 }
 
+/// Where the deployer keeps what belongs to its emulators.
+pub(crate) fn cache_folder() -> PathBuf {
+    let home = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    home("XDG_CACHE_HOME")
+        .or_else(|| home("HOME").map(|home| home.join(".cache")))
+        .expect("a home")
+        .join("deployer")
+}
+
+/// The credentials of the emulator at this port, for AWS's clients.
+pub(crate) fn credentials_file(port: u16) -> PathBuf {
+    cache_folder().join(format!("emulator-{port}.credentials"))
+}
+
+/// The same, read: access key and secret.
+pub(crate) fn credentials(port: u16) -> (String, String) {
+    // Where no emulator runs there are none.
+    let text = std::fs::read_to_string(credentials_file(port)).unwrap_or_default();
+    let value = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap_or("= none")
+            .trim_start_matches(['=', ' '])
+            .to_owned()
+    };
+    (value("aws_access_key_id "), value("aws_secret_access_key "))
+}
+
 impl Surroundings {
     pub(crate) fn new(copy: &Copy) -> Self {
         let port = free_port();
@@ -123,6 +150,25 @@ impl Surroundings {
             other
                 .variables
                 .push((name.to_owned(), Some("/nonexistent".to_owned())));
+        }
+        other
+    }
+
+    /// The same with the emulator's credentials, for who does not say `--local`.
+    pub(crate) fn with_credentials(&self) -> Self {
+        let file = credentials_file(self.port);
+        let mut other = self
+            .with("AWS_REGION", "us-east-1")
+            .with("AWS_DEFAULT_REGION", "us-east-1")
+            .with("AWS_CONFIG_FILE", "/nonexistent")
+            .with("AWS_SHARED_CREDENTIALS_FILE", &file.to_string_lossy());
+        for name in [
+            "AWS_PROFILE",
+            "AWS_ACCESS_KEY_ID",
+            "AWS_SECRET_ACCESS_KEY",
+            "AWS_SESSION_TOKEN",
+        ] {
+            other.variables.push((name.to_owned(), None));
         }
         other
     }
