@@ -59,6 +59,18 @@ impl ProfileSource {
 }
 
 impl Access {
+    /// Is the registry the one whose login AWS, or the emulator, gives out? Another one is told nothing.
+    pub fn logs_in_to_registry(&self) -> bool {
+        let Some(registry) = &self.registry else {
+            return true;
+        };
+        self.endpoint_url.as_ref().is_some_and(|endpoint| {
+            is_loopback(endpoint.host_str().unwrap_or_default())
+                && is_loopback(&registry.host)
+                && endpoint.port_or_known_default() == Some(registry.port)
+        })
+    }
+
     /// Would the same command without `--endpoint-url` go to the same place?
     pub fn is_usual_endpoint(&self) -> bool {
         let usual = self
@@ -105,12 +117,7 @@ pub(super) fn access(
     }
     let endpoint = endpoint.ok_or_else(|| Failure::new(FailureKind::Unexpected, "no endpoint"))?;
     let host = endpoint.host_str().unwrap_or_default();
-    let is_loopback = host == "localhost"
-        || host
-            .trim_matches(['[', ']'])
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback());
-    if endpoint.scheme() != "http" || !is_loopback {
+    if endpoint.scheme() != "http" || !is_loopback(host) {
         return Err(Failure::new(
             FailureKind::Usage,
             format!("`--local` means this machine, but the endpoint is {endpoint}"),
@@ -147,6 +154,15 @@ fn profile(shared: &Shared, file: Option<String>) -> (Option<String>, ProfileSou
         (None, Some(profile)) => (Some(profile), ProfileSource::Environment),
         (None, None) => (file, ProfileSource::File),
     }
+}
+
+/// Is this host, by its name alone, this machine?
+fn is_loopback(host: &str) -> bool {
+    host == "localhost"
+        || host
+            .trim_matches(['[', ']'])
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 fn endpoint(text: &str) -> Result<Url, Failure> {

@@ -333,3 +333,28 @@ fn the_build_gets_the_secrets_that_are_listed() {
     let config = resolved(&shared(), &sizes(), &text).unwrap();
     assert_eq!(config.image.build_environment, ["AWS_*", "DATABASE_URL"]);
 }
+
+#[test]
+fn only_the_registry_of_aws_or_the_emulator_is_logged_in_to() {
+    let logs_in = |endpoint_url: Option<&str>, registry: Option<&str>| {
+        let shared = Shared {
+            endpoint_url: endpoint_url.map(str::to_owned),
+            registry: registry.map(str::to_owned),
+            ..shared()
+        };
+        let access = resolved(&shared, &sizes(), MINIMAL).unwrap().access;
+        access.logs_in_to_registry()
+    };
+    let emulator = Some("http://127.0.0.1:4566");
+    assert!(logs_in(None, None));
+    assert!(logs_in(emulator, None));
+    assert!(logs_in(emulator, Some("localhost:4566")));
+    assert!(logs_in(Some("http://[::1]:4566"), Some("127.0.0.1:4566")));
+    assert!(!logs_in(emulator, Some("localhost:5000")));
+    assert!(!logs_in(emulator, Some("registry.example:4566")));
+    assert!(!logs_in(
+        Some("https://aws.example:443"),
+        Some("localhost:443")
+    ));
+    assert!(!logs_in(None, Some("localhost:4566")));
+}

@@ -184,8 +184,12 @@ impl Emulator {
 
     fn warn_of_differences(&self, version: &str, guarded: bool, sink: &Sink) {
         if !guarded {
+            let (whose, end) = match self.own_process() {
+                Some(_) => ("by an older version", "`deployer down --local`"),
+                None => ("by hand or by another user", "end it"),
+            };
             sink.warn(format!(
-                "the emulator at {} answers every program and every web page on this machine: it was started by hand or by an older version. `deployer down --local`, then `deployer up --local` starts one that does not",
+                "the emulator at {} answers every program and every web page on this machine, since it was started {whose}: {end}, then `deployer up --local` starts one that does not",
                 self.endpoint
             ));
         }

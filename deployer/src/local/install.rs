@@ -128,6 +128,7 @@ async fn fill(cache: &Path, folder: &Path) -> Result<(), Failure> {
     private::create(&list)
         .and_then(|mut file| file.write_all(REQUIREMENTS.as_bytes()))
         .map_err(|error| unwritable(&list, &error))?;
+    private::folder(folder).map_err(|error| unwritable(folder, &error))?;
     let environment = Program::new("python3").args(["-m", "venv"]).arg(folder);
     run(&environment).await.map_err(|error| {
         Failure::preflight("cannot make a virtual environment for the emulator")

@@ -154,7 +154,7 @@ pub(super) fn emulator(presence: &Result<Presence, Failure>) -> Finding {
         }) => warning(
             "emulator",
             "answers every program and every web page on this machine: it was started by hand or by an older version".to_owned(),
-            vec!["`deployer down --local`, then `deployer up --local` starts one that does not".to_owned()],
+            vec!["end it (`deployer down --local`, if this program started it), then `deployer up --local` starts one that does not".to_owned()],
         ),
         Ok(Presence::Running { version, .. }) if version == EMULATOR_VERSION => {
             ok("emulator", format!("runs, version {version}"))

@@ -65,14 +65,11 @@ impl Run<'_> {
         let context = self.context;
         let work = async {
             let address = context.address_of(world, repository).await?;
-            let login = match &context.config.access.registry {
-                Some(_) => None,
-                None => Some(
-                    world
-                        .login()
-                        .await
-                        .map_err(|error| context.remote_failure(&error))?,
-                ),
+            let login = if context.config.access.logs_in_to_registry() {
+                let login = world.login().await;
+                Some(login.map_err(|error| context.remote_failure(&error))?)
+            } else {
+                None
             };
             let digest = self.workshop.push(context, &address, login, built).await?;
             Ok(format!("{address}@{digest}"))
