@@ -59,16 +59,14 @@ impl ProfileSource {
 }
 
 impl Access {
-    /// Is the registry the one whose login AWS, or the emulator, gives out? Another one is told nothing.
+    /// Is the registry the one whose login AWS, or the emulator, gives out? One elsewhere is told nothing.
     pub fn logs_in_to_registry(&self) -> bool {
         let Some(registry) = &self.registry else {
             return true;
         };
-        self.endpoint_url.as_ref().is_some_and(|endpoint| {
-            is_loopback(endpoint.host_str().unwrap_or_default())
-                && is_loopback(&registry.host)
-                && endpoint.port_or_known_default() == Some(registry.port)
-        })
+        // Not by the port: either may be reached through a proxy.
+        let endpoint = self.endpoint_url.as_ref().and_then(Url::host_str);
+        endpoint.is_some_and(is_loopback) && is_loopback(&registry.host)
     }
 
     /// Would the same command without `--endpoint-url` go to the same place?

@@ -241,6 +241,19 @@ mod tests {
         assert_eq!(usable(&folder), None);
     }
 
+    /// The guard's rules need no emulator.
+    #[tokio::test]
+    async fn the_guards_own_tests_hold() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/local/starter");
+        let output = Program::new("python3")
+            .args(["-B", "-m", "unittest", "--quiet"])
+            .current_dir(&folder)
+            .output(Duration::from_mins(2))
+            .await
+            .unwrap();
+        assert!(output.status.success(), "{}", output.stderr);
+    }
+
     #[test]
     fn only_what_is_half_installed_is_removed() {
         let cache = tempfile::tempdir().unwrap();

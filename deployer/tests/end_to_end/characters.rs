@@ -47,9 +47,7 @@ async fn what_is_restored_is_what_was_there() {
     let port = surroundings.port;
     let endpoint = mangling(port).await;
     let direct = surroundings
-        .with("AWS_REGION", "us-east-1")
-        .with("AWS_ACCESS_KEY_ID", "test")
-        .with("AWS_SECRET_ACCESS_KEY", "test")
+        .with_credentials()
         .with("AWS_ENDPOINT_URL", &format!("http://127.0.0.1:{endpoint}"))
         .with("DEPLOYER_CONFIG", &copy.path(SETTINGS))
         .with("DEPLOYER_TEMPLATE", &copy.path("infra/other.yaml"))
