@@ -43,6 +43,21 @@ const WORDS: [&str; 8] = [
     "PASS", "PW", "PWD", "PAT", "SAS", "COOKIE", "NETRC", "CREDS",
 ];
 
+/// How keys of AWS begin, and tokens of GitHub, GitLab and Slack: issued so that they are recognised.
+const TOKENS: [&str; 11] = [
+    "AKIA",
+    "ASIA",
+    "ghp_",
+    "gho_",
+    "ghu_",
+    "ghs_",
+    "ghr_",
+    "github_pat_",
+    "glpat-",
+    "xoxb-",
+    "xoxp-",
+];
+
 /// Names with such a word that hold no secret: folders, and the socket of an agent, without which Git dependencies over
 /// SSH cannot be fetched.
 const HARMLESS: [&str; 3] = ["PWD", "OLDPWD", "SSH_AUTH_SOCK"];
@@ -131,6 +146,7 @@ fn is_secret_value(name: &str, value: &str) -> bool {
     value.contains("PRIVATE KEY-----")
         || value.to_lowercase().contains("authorization:")
         || is_json_web_token(value)
+        || TOKENS.iter().any(|beginning| value.starts_with(beginning))
         || has_password(value)
 }
 
@@ -307,6 +323,8 @@ mod tests {
             ("DEPLOY", "-----BEGIN OPENSSH PRIVATE KEY-----\nx", true),
             ("IDENTITY", "eyJhbGciOi.eyJzdWIi.c2ln", true),
             ("HEADER", "Authorization: Basic eA==", true),
+            ("PROD_ID", "AKIAIOSFODNN7EXAMPLE", true),
+            ("DEPLOY", "github_pat_11AAAA", true),
             ("GREETING", "two://words: and @ sign", false),
         ] {
             assert_eq!(
