@@ -11,6 +11,7 @@ use crate::remote::{Remote, RemoteErrorKind, Rollouts};
 use crate::rollout::{
     Deployment, DeploymentRecord, HealthCheck, Service, ServiceEvent, StoppedTask, Target, Task,
 };
+use crate::watch::CONTAINER;
 
 /// Most task definitions that one `DeleteTaskDefinitions` takes.
 const DELETE_AT_ONCE: usize = 10;
@@ -147,7 +148,9 @@ impl Rollouts for Aws {
                 let found = answer.task_definition.ok_or_else(|| {
                     error::incomplete("DescribeTaskDefinition", "the task definition")
                 })?;
-                let container = found.container_definitions().first();
+                let containers = found.container_definitions();
+                let named = |one: &&types::ContainerDefinition| one.name() == Some(CONTAINER);
+                let container = containers.iter().find(named).or(containers.first());
                 Ok(container.and_then(|container| container.image.clone()))
             }
             // ECS has no other word for a task definition that does not exist.
@@ -310,23 +313,30 @@ fn running_task(task: &types::Task) -> Task {
         status: task.last_status.clone().unwrap_or_default(),
         zone: task.availability_zone.clone(),
         task_definition: task.task_definition_arn.clone().unwrap_or_default(),
-        image: task
-            .containers()
-            .first()
-            .and_then(|container| container.image.clone()),
+        image: program_of(task).and_then(|container| container.image.clone()),
     }
 }
 
+/// The container of the service's program. Others may stand beside it, which AWS or the template adds: GuardDuty's agent, for
+/// example, in every task of an organisation.
+fn program_of(task: &types::Task) -> Option<&types::Container> {
+    let containers = task.containers();
+    let named = |container: &&types::Container| container.name() == Some(CONTAINER);
+    containers.iter().find(named).or(containers.first())
+}
+
 fn stopped_task(task: &types::Task) -> StoppedTask {
-    let container = task
-        .containers()
-        .iter()
-        .find(|container| container.exit_code().is_some());
-    let said_by_container = task
-        .containers()
-        .iter()
-        .find_map(|container| container.reason.clone())
-        .filter(|reason| !reason.is_empty());
+    let program = program_of(task);
+    let reason_of = |container: &types::Container| {
+        let reason = container.reason.clone();
+        reason.filter(|reason| !reason.is_empty())
+    };
+    // A task that never started may owe that to any of its containers; one that ran ends by what its program does.
+    let never_started = task.stop_code() == Some(&types::TaskStopCode::TaskFailedToStart);
+    let others = || task.containers().iter().find_map(reason_of);
+    let said_by_container = program
+        .and_then(reason_of)
+        .or_else(|| others().filter(|_| never_started));
     StoppedTask {
         id: task_id(task),
         task_definition: task.task_definition_arn.clone().unwrap_or_default(),
@@ -336,7 +346,7 @@ fn stopped_task(task: &types::Task) -> StoppedTask {
             .clone()
             .filter(|reason| !reason.is_empty()),
         container_reason: said_by_container,
-        exit_code: container.and_then(types::Container::exit_code),
+        exit_code: program.and_then(types::Container::exit_code),
     }
 }
 
@@ -349,5 +359,57 @@ mod tests {
         let arn = "arn:aws:ecs:us-east-1:000000000000:task-definition/clock-two:7";
         assert_eq!(family_of(arn), Some("clock-two"));
         assert_eq!(family_of("nonsense"), None);
+    }
+
+    fn container(name: &str) -> types::builders::ContainerBuilder {
+        types::Container::builder()
+            .name(name)
+            .image(format!("{name}@sha256:0"))
+    }
+
+    /// A task beside whose program runs what AWS adds: listed first, and not to be pulled.
+    fn with_an_agent(program: types::builders::ContainerBuilder) -> types::builders::TaskBuilder {
+        let agent = container("aws-guardduty-agent-0123456789")
+            .exit_code(1)
+            .reason("CannotPullContainerError: 403 Forbidden");
+        types::Task::builder()
+            .containers(agent.build())
+            .containers(program.build())
+    }
+
+    #[test]
+    fn what_a_second_container_does_is_not_the_programs_doing() {
+        let running = running_task(&with_an_agent(container(CONTAINER)).build());
+        assert_eq!(running.image.as_deref(), Some("app@sha256:0"));
+
+        let ended = with_an_agent(container(CONTAINER).exit_code(7))
+            .stop_code(types::TaskStopCode::EssentialContainerExited)
+            .build();
+        let ended = stopped_task(&ended);
+        assert_eq!((ended.exit_code, ended.container_reason), (Some(7), None));
+
+        let killed = container(CONTAINER)
+            .exit_code(137)
+            .reason("OutOfMemoryError");
+        let killed = stopped_task(&with_an_agent(killed).build());
+        assert_eq!(killed.exit_code, Some(137));
+        assert_eq!(killed.container_reason.as_deref(), Some("OutOfMemoryError"));
+    }
+
+    #[test]
+    fn a_task_may_fail_to_start_because_of_any_container() {
+        let task = with_an_agent(container(CONTAINER))
+            .stop_code(types::TaskStopCode::TaskFailedToStart)
+            .build();
+        let words = stopped_task(&task).container_reason.unwrap();
+        assert!(words.starts_with("CannotPull"), "{words}");
+    }
+
+    #[test]
+    fn a_container_of_another_name_is_the_program_where_it_is_the_first() {
+        let only = container("clock").exit_code(3);
+        let task = types::Task::builder().containers(only.build()).build();
+        assert_eq!(stopped_task(&task).exit_code, Some(3));
+        assert_eq!(running_task(&task).image.as_deref(), Some("clock@sha256:0"));
     }
 }

@@ -21,7 +21,7 @@ pub use stack::{StackEnd, StackWatch};
 pub use update::{UpdateEnd, UpdateWatch};
 
 /// Name of the container in the template, and prefix of its log streams.
-const CONTAINER: &str = "app";
+pub(crate) const CONTAINER: &str = "app";
 
 /// The log stream of a task.
 fn log_stream(task: &str) -> String {
