@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
-use reqwest::header::{ACCEPT, AGE, CACHE_CONTROL, DATE, HOST, HeaderValue, LOCATION};
+use reqwest::header::{ACCEPT, AGE, CACHE_CONTROL, DATE, HOST, HeaderValue, LOCATION, SERVER};
 use reqwest::redirect::Policy;
-use reqwest::{Client, ClientBuilder, Response};
+use reqwest::{Client, ClientBuilder, Proxy, Response, StatusCode};
 use rustls_platform_verifier::ConfigVerifierExt as _;
+use url::Url;
 
 use crate::answer::printable;
 use crate::clock::Clock;
@@ -28,6 +29,8 @@ pub(crate) struct Connection {
     client: Client,
     route: Route,
     timeout: Duration,
+    /// The proxy in between, without what logs in to it.
+    proxy: Option<String>,
     requests: u32,
 }
 
@@ -38,8 +41,14 @@ impl Connection {
         let mut builder = client_builder(route.url.scheme())?
             .pool_max_idle_per_host(1)
             .connect_timeout(connect_timeout(settings.timeout));
-        if let Some(host) = route.url.domain() {
+        // With a proxy, the addresses are the proxy's.
+        let connected = settings.proxy.as_ref().unwrap_or(&route.url);
+        if let Some(host) = connected.domain() {
             builder = builder.resolve_to_addrs(host, &route.addresses);
+        }
+        if let Some(proxy) = &settings.proxy {
+            let proxy = Proxy::all(proxy.clone()).map_err(|error| Failure::from_builder(&error))?;
+            builder = builder.proxy(proxy);
         }
         let client = builder
             .build()
@@ -48,6 +57,7 @@ impl Connection {
             client,
             route,
             timeout: settings.timeout,
+            proxy: settings.proxy.as_ref().map(host_and_port),
             requests: 0,
         })
     }
@@ -98,7 +108,7 @@ impl Connection {
             request = request.header(HOST, host);
         }
         let mut response = request.send().await.map_err(broken)?;
-        refuse_unsuccessful(&response)?;
+        refuse_unsuccessful(&response, self.proxy.as_deref())?;
         let aged = response.headers().contains_key(AGE);
         let date = response
             .headers()
@@ -116,11 +126,17 @@ impl Connection {
     }
 }
 
-fn refuse_unsuccessful(response: &Response) -> Result<(), Failure> {
+fn refuse_unsuccessful(response: &Response, proxy: Option<&str>) -> Result<(), Failure> {
     let code = response.status();
     let status = code.to_string();
     if code.is_success() {
         return Ok(());
+    }
+    if let Some(proxy) = proxy.filter(|_| is_of_the_proxy(response)) {
+        return Err(Failure::Proxy {
+            proxy: proxy.to_owned(),
+            status,
+        });
     }
     Err(match response.headers().get(LOCATION) {
         Some(location) if code.is_redirection() => Failure::Redirect {
@@ -134,6 +150,24 @@ fn refuse_unsuccessful(response: &Response) -> Result<(), Failure> {
     })
 }
 
+/// Whether a proxy speaks for itself, rather than for the service: it wants a login, or has no way on. A load balancer of AWS
+/// that has no target signs what it says.
+fn is_of_the_proxy(response: &Response) -> bool {
+    let is_of_aws = |server: &HeaderValue| server.as_bytes().starts_with(b"awselb/");
+    match response.status() {
+        StatusCode::PROXY_AUTHENTICATION_REQUIRED => true,
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+            !response.headers().get(SERVER).is_some_and(is_of_aws)
+        }
+        _ => false,
+    }
+}
+
+fn host_and_port(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    format!("{host}:{}", url.port_or_known_default().unwrap_or(80))
+}
+
 /// A little less than the whole, so that it is known what did not come in time: the connection or the answer.
 fn connect_timeout(timeout: Duration) -> Duration {
     timeout.mul_f64(0.9)
@@ -144,7 +178,7 @@ pub(crate) fn client_builder(scheme: &str) -> Result<ClientBuilder, Failure> {
     install_tls_provider();
     let builder = Client::builder()
         .user_agent(concat!("checker/", env!("CARGO_PKG_VERSION")))
-        // What answers must be what was asked: nothing in between, nothing else, and only once.
+        // What answers must be what was asked: nothing in between but what the settings name, nothing else, and only once.
         .no_proxy()
         .redirect(Policy::none())
         .retry(reqwest::retry::never())

@@ -91,6 +91,14 @@ pub enum Failure {
         /// Code and phrase.
         status: String,
     },
+    /// The proxy answered in the service's place.
+    #[error("the proxy {proxy} answered {status}")]
+    Proxy {
+        /// Host and port of the proxy.
+        proxy: String,
+        /// Code and phrase.
+        status: String,
+    },
     /// Redirects are not followed: what answers elsewhere is another service.
     #[error("answered {status}, a redirect to `{location}`")]
     Redirect {
@@ -114,6 +122,27 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Whether no request came as far as the service: it may be well, and only the way from this machine is closed.
+    pub fn never_arrived(&self) -> bool {
+        match self {
+            Self::Resolve { .. }
+            | Self::ResolveTimeout { .. }
+            | Self::Refused { .. }
+            | Self::ConnectTimeout { .. }
+            | Self::NoRoute { .. }
+            | Self::Connect { .. }
+            | Self::Proxy { .. } => true,
+            Self::Tls { .. }
+            | Self::TimedOut { .. }
+            | Self::Broken { .. }
+            | Self::Status { .. }
+            | Self::Redirect { .. }
+            | Self::TooLarge
+            | Self::NoTimestamp(_)
+            | Self::Client { .. } => false,
+        }
+    }
+
     /// Whether more patience might have helped, so that a checker that was itself held up proves nothing by it.
     pub(crate) fn is_timeout(&self) -> bool {
         matches!(
@@ -140,6 +169,7 @@ impl Failure {
             Self::Resolve { .. }
             | Self::ResolveTimeout { .. }
             | Self::Status { .. }
+            | Self::Proxy { .. }
             | Self::Redirect { .. }
             | Self::TooLarge
             | Self::NoTimestamp(_)

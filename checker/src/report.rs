@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::cause::cause;
 use crate::evidence::{Contact, Evidence, Instance};
+use crate::failure::Failure;
 use crate::owner::Owner;
 use crate::record::Record;
 use crate::reference::ReferenceReport;
@@ -27,6 +28,9 @@ pub struct Report {
     pub verdict: Verdict,
     /// One sentence on why it is not OK, or what is worth a warning.
     pub cause: Option<String>,
+    /// Why it counts as down, where it does.
+    #[serde(skip)]
+    pub failure: Option<Failure>,
     /// Milliseconds: Θ.
     pub max_skew_ms: f64,
     /// Milliseconds from sending to the whole answer: the median of the requests on a used connection, or else that of the others.
@@ -147,6 +151,7 @@ impl Report {
             connect_to: record.connect_to.clone(),
             verdict: evidence.verdict(),
             cause: cause(evidence, settings),
+            failure: evidence.failure().cloned(),
             max_skew_ms: milliseconds(nanoseconds(settings.max_skew)),
             latency_ms: median(&evidence.warm_latencies)
                 .or(connect_latency)
@@ -252,6 +257,7 @@ pub(crate) mod samples {
             connect_to: None,
             verdict,
             cause: None,
+            failure: None,
             max_skew_ms: 1_000.0,
             latency_ms: Some(1.8),
             connect_latency_ms: Some(2.5),

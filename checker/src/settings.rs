@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use url::Url;
+
 use crate::field::Field;
 
 /// Settings of a check. `Settings::default()` is what the program uses.
@@ -26,6 +28,9 @@ pub struct Settings {
     pub family: Family,
     /// How many distinct instances have to be seen, and judged OK. Up to [`Settings::REQUESTS_PER_INSTANCE`] requests for each.
     pub expect_instances: Option<u32>,
+    /// The HTTP proxy to ask through, which then resolves the name. The time spent there is part of each measured round trip, so
+    /// bounds stay proven. Takes the place of [`crate::ConnectTo`].
+    pub proxy: Option<Url>,
 }
 
 impl Settings {
@@ -53,6 +58,7 @@ impl Default for Settings {
             date_header: false,
             family: Family::Any,
             expect_instances: None,
+            proxy: None,
         }
     }
 }

@@ -115,7 +115,10 @@ impl Target {
 
     /// Resolves names: afresh for every check, because a load balancer's addresses change.
     pub(crate) async fn route(&self, settings: &Settings) -> Result<Route, Failure> {
-        let (host, port) = self.endpoint();
+        let (host, port) = match &settings.proxy {
+            Some(proxy) => endpoint_of(proxy),
+            None => self.endpoint(),
+        };
         let unresolved = |detail: &str| Failure::Resolve {
             host: host.to_string(),
             detail: detail.to_owned(),
@@ -131,6 +134,7 @@ impl Target {
         addresses.retain(|address| seen.insert(*address));
         addresses.truncate(MOST_ADDRESSES);
         match (addresses.is_empty(), settings.family) {
+            (false, _) if settings.proxy.is_some() => Ok(self.route_through(addresses)),
             (false, _) => Ok(self.route_to(addresses)),
             (true, Family::Any) => Err(unresolved("it has no address")),
             (true, Family::V4) => Err(unresolved("it has no IPv4 address")),
@@ -147,13 +151,17 @@ impl Target {
                     .map_or_else(|_| Host::Domain(host.clone()), to_host);
                 (host, *port)
             }
-            None => (
-                self.url
-                    .host()
-                    .map_or_else(|| Host::Domain(String::new()), |host| host.to_owned()),
-                self.url.port_or_known_default().unwrap_or(80),
-            ),
+            None => endpoint_of(&self.url),
         }
+    }
+
+    /// The request that a proxy at one of these addresses passes on.
+    fn route_through(&self, addresses: Vec<SocketAddr>) -> Route {
+        let straight = Self {
+            connect_to: None,
+            ..self.clone()
+        };
+        straight.route_to(addresses)
     }
 
     /// The request that reaches `addresses` and looks like one to the URL. A port in a URL is stronger than one of a resolved
@@ -178,6 +186,15 @@ impl Target {
             addresses,
         }
     }
+}
+
+/// Host and port of a URL.
+fn endpoint_of(url: &Url) -> (Host<String>, u16) {
+    let host = url.host();
+    (
+        host.map_or_else(|| Host::Domain(String::new()), |host| host.to_owned()),
+        url.port_or_known_default().unwrap_or(80),
+    )
 }
 
 fn to_host(address: IpAddr) -> Host<String> {

@@ -162,6 +162,7 @@ pub fn resolve(
         max_tasks: sizes.max_tasks.or(file.service.max_tasks),
         cpu: sizes.cpu.or(file.service.cpu).unwrap_or(256),
         memory: sizes.memory.or(file.service.memory).unwrap_or(512),
+        start_seconds: file.service.start_seconds,
         architecture,
     };
     let mut parameters = parameters::resolve(&service, file.parameters, &sizes.parameters)?;
@@ -273,6 +274,19 @@ fn capabilities(given: Vec<String>) -> Result<Vec<String>, Failure> {
 }
 
 impl Config {
+    /// Seconds from its start that a task is given before failed health checks count.
+    pub fn start_seconds(&self) -> u32 {
+        let set = self.parameters.get(parameters::START_SECONDS);
+        let seconds = set.and_then(|seconds| seconds.parse().ok());
+        let seconds = seconds.unwrap_or(parameters::USUAL_START_SECONDS);
+        // The emulator's health checks run five times as fast.
+        if self.access.local {
+            seconds / 5
+        } else {
+            seconds
+        }
+    }
+
     /// Refuses what the emulator cannot do, before anything is begun.
     pub fn fits_the_emulator(&self) -> Result<(), Failure> {
         let (tasks, port) = (self.tasks, self.port);

@@ -205,6 +205,7 @@ fn subject(entry: Entry, how: &How, file: &File) -> Result<Subject, String> {
             .expect_instances
             .or(how.expect_instances)
             .or(all.expect_instances),
+        proxy: None,
     };
     if settings
         .warn_skew

@@ -253,6 +253,80 @@ async fn connecting_elsewhere_keeps_the_host_header() {
     }
 }
 
+/// What a check finds through a proxy that answers like this; the name cannot be resolved here.
+async fn through_a_proxy(
+    respond: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+) -> (Report, Server) {
+    let server = Server::start(respond).await;
+    let settings = Settings {
+        proxy: format!("http://someone:secret@{}", server.address)
+            .parse()
+            .ok(),
+        ..Settings::default()
+    };
+    let target = Target::new("http://service.invalid/now", None).unwrap();
+    (check(&target, &settings).await, server)
+}
+
+#[tokio::test]
+async fn a_proxy_resolves_the_name_and_passes_the_request_on() {
+    let (report, server) = through_a_proxy(service(0)).await;
+    assert_eq!(report.verdict, Verdict::Ok, "{report:?}");
+    let head = server.requests().last().unwrap().head.clone();
+    assert!(
+        head.starts_with("GET http://service.invalid/now?nonce="),
+        "{head}"
+    );
+    let head = head.to_lowercase();
+    assert!(head.contains("host: service.invalid\r\n"), "{head}");
+    assert!(head.contains("proxy-authorization: basic "), "{head}");
+}
+
+#[tokio::test]
+async fn what_a_proxy_says_itself_says_nothing_of_the_service() {
+    let reply = |status: &str, server: &str| {
+        let bytes = format!("HTTP/1.1 {status}\r\n{server}Content-Length: 0\r\n\r\n");
+        move |_: &Request| Reply {
+            bytes: bytes.clone().into_bytes(),
+            then: Then::Close,
+        }
+    };
+    for (status, server, expected) in [
+        ("407 Proxy Authentication Required", "", true),
+        ("503 Service Unavailable", "Server: squid/6.6\r\n", true),
+        ("504 Gateway Timeout", "", true),
+        ("503 Service Unavailable", "Server: awselb/2.0\r\n", false),
+        ("500 Internal Server Error", "", false),
+        ("404 Not Found", "", false),
+    ] {
+        let (report, _) = through_a_proxy(reply(status, server)).await;
+        assert_eq!(report.verdict, Verdict::Down, "{report:?}");
+        let failure = report.failure.unwrap();
+        assert_eq!(failure.never_arrived(), expected, "{failure}");
+        assert!(!failure.to_string().contains("secret"), "{failure}");
+    }
+}
+
+#[tokio::test]
+async fn where_no_request_arrives_the_report_says_so() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = closed.local_addr().unwrap();
+    drop(closed);
+    let proxied = Settings {
+        proxy: format!("http://{address}").parse().ok(),
+        ..Settings::default()
+    };
+    for (url, settings) in [
+        ("http://service.invalid/now".to_owned(), Settings::default()),
+        (format!("http://{address}"), Settings::default()),
+        ("http://service.invalid/now".to_owned(), proxied),
+    ] {
+        let report = check(&Target::new(&url, None).unwrap(), &settings).await;
+        assert_eq!(report.verdict, Verdict::Down, "{report:?}");
+        assert!(report.failure.unwrap().never_arrived());
+    }
+}
+
 #[tokio::test]
 async fn names_below_localhost_need_no_resolver() {
     let server = Server::start(service(0)).await;

@@ -5,16 +5,7 @@ use url::Url;
 use crate::commands::Context;
 use crate::config::{Config, ProfileSource};
 use crate::error::Failure;
-use crate::rollout::{self, Evidence, Explanation};
-
-/// Is what failed over, or does it go on by itself?
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ended {
-    /// AWS gave it up.
-    ForGood,
-    /// Only this program does not wait any longer.
-    GoesOn,
-}
+use crate::rollout::{self, Ended, Evidence, Explanation};
 
 impl Context<'_> {
     /// The failure, with the diagnosis as its cause where there is one: what was said before stays as the first evidence.
@@ -32,7 +23,8 @@ impl Context<'_> {
                 port: config.port,
                 memory: config.parameters.get("Memory").map(String::as_str),
                 architecture: &architecture,
-                over: ended == Ended::ForGood,
+                ended,
+                start_seconds: config.start_seconds(),
                 logs: &logs,
             },
         );

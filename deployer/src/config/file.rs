@@ -50,6 +50,7 @@ pub(super) struct ServiceFile {
     pub(super) max_tasks: Option<u32>,
     pub(super) cpu: Option<u32>,
     pub(super) memory: Option<u32>,
+    pub(super) start_seconds: Option<u32>,
     pub(super) architecture: Option<String>,
 }
 

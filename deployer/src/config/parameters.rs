@@ -15,6 +15,11 @@ const NOT_LOCAL: [(&str, &str); 2] = [
 ];
 /// Most tasks, in the template's words.
 const MAX_COUNT: &str = "MaxCount";
+/// Grace period of the health checks, in the template's words, and where nothing is set.
+pub(super) const START_SECONDS: &str = "StartSeconds";
+pub(super) const USUAL_START_SECONDS: u32 = 20;
+/// The longest grace period that the template takes, seconds.
+const LONGEST_START_SECONDS: u32 = 3600;
 /// The most tasks that the template takes.
 const MOST_TASKS: u32 = 50;
 /// Parameters that are set by commands alone, and by which.
@@ -37,6 +42,8 @@ pub(super) struct Service {
     pub(super) cpu: u32,
     /// Memory of a task, MiB.
     pub(super) memory: u32,
+    /// Seconds from the start of a task in which failed health checks do not count.
+    pub(super) start_seconds: Option<u32>,
     /// Processor of the tasks.
     pub(super) architecture: Architecture,
 }
@@ -49,6 +56,16 @@ pub(super) fn resolve(
 ) -> Result<BTreeMap<String, String>, Failure> {
     numbers_of_tasks(service)?;
     fargate_pair(service.cpu, service.memory)?;
+    if let Some(seconds) = service
+        .start_seconds
+        .filter(|it| *it > LONGEST_START_SECONDS)
+    {
+        return Err(
+            Failure::preflight(format!("`start_seconds` cannot be {seconds}")).hint(format!(
+                "set it to a number from 0 to {LONGEST_START_SECONDS}"
+            )),
+        );
+    }
     let mut parameters: BTreeMap<String, String> = of_file
         .into_iter()
         .map(|(key, value)| (key, value.into_text()))
@@ -77,6 +94,7 @@ pub(super) fn resolve(
         (MAX_COUNT, service.max_tasks),
         ("Cpu", Some(service.cpu)),
         ("Memory", Some(service.memory)),
+        (START_SECONDS, service.start_seconds),
     ];
     for (key, value) in numbers {
         parameters.extend(value.map(|value| (key.to_owned(), value.to_string())));

@@ -42,6 +42,26 @@ fn defaults() {
 }
 
 #[test]
+fn a_program_may_be_given_more_time_to_start() {
+    let usual = resolved(&shared(), &sizes(), MINIMAL).unwrap();
+    assert_eq!(usual.parameters.get("StartSeconds"), None);
+    assert_eq!(usual.start_seconds(), 20);
+    let text = |seconds| format!("{MINIMAL}[service]\nstart_seconds = {seconds}\n");
+    let slow = resolved(&shared(), &sizes(), &text(120)).unwrap();
+    assert_eq!(slow.parameters["StartSeconds"], "120");
+    assert_eq!(slow.start_seconds(), 120);
+    let local = Shared {
+        local: true,
+        ..shared()
+    };
+    // Times are a fifth there.
+    let here = resolved(&local, &sizes(), &text(120)).unwrap();
+    assert_eq!(here.start_seconds(), 24);
+    let failure = resolved(&shared(), &sizes(), &text(3601)).unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Preflight);
+}
+
+#[test]
 fn flags_override_the_file() {
     let text = "stack = \"clock\"\nregion = \"eu-west-1\"\nprofile = \"p\"\n[service]\ntasks = 3\ncpu = 512\nmemory = 1024\n";
     let from_file = resolved(&shared(), &self::sizes(), text).unwrap();

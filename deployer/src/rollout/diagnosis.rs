@@ -8,6 +8,17 @@ use super::recognition::{Cause, recognise};
 #[cfg(test)]
 mod tests;
 
+/// Whether what failed is over, or continues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// AWS gave it up.
+    ForGood,
+    /// Another deployment took its place.
+    Superseded,
+    /// Only this program does not wait any longer.
+    GoesOn,
+}
+
 /// What has to be known beside the evidence.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
@@ -17,8 +28,10 @@ pub struct Context<'a> {
     pub memory: Option<&'a str>,
     /// Processor of the tasks.
     pub architecture: &'a str,
-    /// Did the rollout end, rather than go on by itself?
-    pub over: bool,
+    /// How the rollout ended, if it did.
+    pub ended: Ended,
+    /// Seconds from its start that a task is given before failed health checks count, as it really is.
+    pub start_seconds: u32,
     /// The command that shows the log.
     pub logs: &'a str,
 }
@@ -38,7 +51,7 @@ pub fn diagnose(
     said: Option<&str>,
     context: &Context<'_>,
 ) -> Option<Diagnosis> {
-    let cause = recognise(evidence, said, context.port, context.over)?;
+    let cause = recognise(evidence, said, context.port, context.ended)?;
     let mut hints = hints(&cause, evidence, context);
     hints.dedup();
     Some(Diagnosis {
@@ -90,7 +103,12 @@ fn message(cause: &Cause, evidence: &Evidence, context: &Context<'_>) -> String 
             format!("the program listens on port {other}, the load balancer asks on port {port}")
         }
         Cause::NothingAnswers => format!(
-            "nothing answers on port {port}: the program listens on another port, or not on all addresses"
+            "nothing answers on port {port}: the program listens on another port, or not on all addresses, or it starts more slowly than the {} s it is given",
+            context.start_seconds
+        ),
+        Cause::StartsSlowly => format!(
+            "the program starts more slowly than the {} s it is given: it listens on port {port}, but did not answer in time",
+            context.start_seconds
         ),
         Cause::NoAnswerInTime => format!(
             "{path} does not answer{} on port {port}: the program is slow or stuck, or a security group is in the way",
@@ -218,7 +236,11 @@ fn hints(cause: &Cause, evidence: &Evidence, context: &Context<'_>) -> Vec<Strin
         Cause::ListensLocally(_) | Cause::ListensElsewhere(_) | Cause::NothingAnswers => vec![
             format!("listen on `0.0.0.0` and port {port}, which the variable `PORT` names"),
             logs,
-        ],
+        ]
+        .into_iter()
+        .chain((*cause == Cause::NothingAnswers).then(more_time_to_start))
+        .collect(),
+        Cause::StartsSlowly => vec![more_time_to_start(), logs],
         Cause::NoAnswerInTime | Cause::Unhealthy => evidence
             .health_check
             .iter()
@@ -240,6 +262,10 @@ fn hints(cause: &Cause, evidence: &Evidence, context: &Context<'_>) -> Vec<Strin
             "look at the quotas: `aws service-quotas list-service-quotas --service-code fargate`".to_owned(),
         ],
     }
+}
+
+fn more_time_to_start() -> String {
+    "if it needs longer to start: `start_seconds` under `[service]`".to_owned()
 }
 
 fn service_linked_role() -> String {

@@ -16,7 +16,7 @@ mod tests;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-pub use diagnosis::{Context, Diagnosis, diagnose};
+pub use diagnosis::{Context, Diagnosis, Ended, diagnose};
 pub use evidence::{Evidence, FailedTask};
 pub use explanation::Explanation;
 pub(crate) use wording::{likeness, without_service};
@@ -231,6 +231,8 @@ pub enum Rollout {
     Completed,
     /// Ours failed, and something else is (or becomes) the primary deployment again.
     RolledBack(String),
+    /// Another version is the primary deployment, and nothing says that ours failed.
+    Superseded,
     /// Ours failed, and there was nothing to go back to.
     Failed(String),
 }
@@ -281,9 +283,7 @@ pub fn judge(service: Option<&Service>, targets: &[Target], ours: &str) -> Rollo
         }
         Some(_) => match own.filter(failed) {
             Some(own) => Rollout::RolledBack(reason(own)),
-            None => Rollout::RolledBack(
-                "another version is the primary deployment of the service".to_owned(),
-            ),
+            None => Rollout::Superseded,
         },
     }
 }

@@ -1,7 +1,7 @@
 //! From the words of AWS to causes: what each piece of evidence speaks for. Pure.
 
 use super::wording::{Listening, action_in, codes_in, digest_in, has, listening};
-use super::{Evidence, FailedTask, StoppedTask, Target};
+use super::{Ended, Evidence, FailedTask, StoppedTask, Target};
 
 /// What can be wrong, in the order of precedence: what the program itself did before what kept it from starting, that
 /// before what follows from it, and what is nobody's fault at the end.
@@ -41,6 +41,8 @@ pub(super) enum Cause {
     ListensElsewhere(u16),
     /// No connection, or no HTTP.
     NothingAnswers,
+    /// The program listens where it should, but too late.
+    StartsSlowly,
     /// No answer in time.
     NoAnswerInTime,
     /// The container's own health check failed.
@@ -72,7 +74,7 @@ pub(super) fn recognise(
     evidence: &Evidence,
     said: Option<&str>,
     port: u16,
-    over: bool,
+    ended: Ended,
 ) -> Option<Cause> {
     let tasks = evidence
         .tasks
@@ -89,7 +91,11 @@ pub(super) fn recognise(
         .chain(events)
         .chain(said)
         .min()
-        .or_else(|| of_silence(evidence, over))
+        .map(|cause| match cause {
+            Cause::NothingAnswers if listened_in_the_end(evidence, port) => Cause::StartsSlowly,
+            other => other,
+        })
+        .or_else(|| of_silence(evidence, ended))
 }
 
 fn of_task(failed: &FailedTask, port: u16) -> Option<Cause> {
@@ -132,6 +138,15 @@ fn of_check(task: &StoppedTask, log: &[String], port: u16) -> Cause {
         Some(Listening::ForAll(other)) if other != port => Cause::ListensElsewhere(other),
         Some(Listening::ForAll(_)) | None => Cause::Unhealthy,
     }
+}
+
+/// Whether a task that failed its checks had logged that it listens where it should.
+fn listened_in_the_end(evidence: &Evidence, port: u16) -> bool {
+    let mut tasks = evidence.tasks.iter();
+    tasks.any(|failed| {
+        failed.task.failed_its_health_checks()
+            && listening(&failed.log) == Some(Listening::ForAll(port))
+    })
 }
 
 fn of_target(target: &Target) -> Option<Cause> {
@@ -288,7 +303,11 @@ fn of_capacity(words: &str) -> Option<Cause> {
 }
 
 /// Where nothing speaks of a failure, it has not begun, or goes on.
-fn of_silence(evidence: &Evidence, over: bool) -> Option<Cause> {
+fn of_silence(evidence: &Evidence, ended: Ended) -> Option<Cause> {
+    // Whoever took its place did so before anything could be seen of it.
+    if ended == Ended::Superseded {
+        return None;
+    }
     let silent =
         evidence.tasks.is_empty() && evidence.events.is_empty() && evidence.targets.is_empty();
     if !silent {
@@ -299,7 +318,7 @@ fn of_silence(evidence: &Evidence, over: bool) -> Option<Cause> {
     }
     match evidence.registering.len() {
         0 => None,
-        _ if over => None,
+        _ if ended == Ended::ForGood => None,
         registering => Some(Cause::StillRegistering(registering)),
     }
 }

@@ -147,6 +147,7 @@ fn report(verdict: Verdict, cause: Option<&str>, instances: Vec<InstanceReport>)
         connect_to: None,
         verdict,
         cause: cause.map(str::to_owned),
+        failure: None,
         max_skew_ms: 1000.0,
         latency_ms: None,
         connect_latency_ms: None,

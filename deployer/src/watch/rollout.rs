@@ -114,7 +114,7 @@ impl<'a> RolloutWatch<'a> {
                     rollout
                 };
             }
-            Rollout::RolledBack(_) | Rollout::Failed(_) => {
+            Rollout::RolledBack(_) | Rollout::Failed(_) | Rollout::Superseded => {
                 service.is_some_and(|service| service.has_failed(ours))
             }
         };

@@ -14,7 +14,7 @@ struct Case {
     words: &'static [&'static str],
 }
 
-const CASES: [Case; 4] = [
+const CASES: [Case; 5] = [
     Case {
         fault: "exits",
         exit_code: 4,
@@ -27,6 +27,14 @@ const CASES: [Case; 4] = [
         fault: "wrong-port",
         exit_code: 4,
         words: &["listens on port 9090, the load balancer asks on port 8080"],
+    },
+    Case {
+        fault: "slow",
+        exit_code: 4,
+        words: &[
+            "or it starts more slowly than the 4 s it is given",
+            "`start_seconds` under `[service]`",
+        ],
     },
     Case {
         fault: "unhealthy",
@@ -75,6 +83,12 @@ async fn failures() {
         assert_eq!(outside.version().await, version, "{}", case.fault);
         outside.wait_for_running_containers(2).await;
     }
+
+    step("a program that is slow to start is given the time it needs");
+    let patient = ["--parameter", "StartSeconds=300"];
+    service.deploy("slow", &patient).succeeded();
+    surroundings.deployer(&["rollback", "--local"]).succeeded();
+    assert_eq!(outside.version().await, version);
 
     step("an image that is not in the repository");
     let nowhere = format!("sha256:{}", "0".repeat(64));

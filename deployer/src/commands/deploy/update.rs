@@ -3,13 +3,13 @@
 use super::back::BACK;
 use super::previous::Previous;
 use super::{Setback, Site};
-use crate::commands::explain::Ended;
 use crate::commands::new_token;
 use crate::config::Config;
 use crate::engine::Followed;
 use crate::error::{Failure, FailureKind};
 use crate::event::{Event, Phase};
 use crate::remote::{Proposal, RemoteErrorKind, Wanted, World};
+use crate::rollout::Ended;
 use crate::stack::Observed;
 use crate::stack::before::{BeforeUp, before_up};
 use crate::stack::change::Change;

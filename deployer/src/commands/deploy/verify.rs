@@ -2,12 +2,11 @@
 
 use super::{Setback, Site};
 use crate::commands::PublicUrl;
-use crate::commands::explain::Ended;
 use crate::engine::Followed;
 use crate::error::{Failure, FailureKind};
 use crate::event::Checked;
 use crate::names::Digest;
-use crate::rollout::Rollout;
+use crate::rollout::{Ended, Rollout};
 use crate::watch::{RolloutWatch, ServiceNames, Verification, Verified};
 
 impl Site<'_> {
@@ -37,6 +36,15 @@ impl Site<'_> {
             Rollout::RolledBack(reason) | Rollout::Failed(reason) => {
                 Failure::new(FailureKind::RolledBack, "the new version did not start")
                     .because(reason)
+            }
+            Rollout::Superseded => {
+                let failure = Failure::new(
+                    FailureKind::RolledBack,
+                    "the new version was replaced while it rolled out",
+                )
+                .because("another version is the primary deployment of the service");
+                let failure = context.explained(failure, &end.evidence, Ended::Superseded);
+                return Err(Setback::Live(failure));
             }
             Rollout::InProgress => Failure::new(FailureKind::Unexpected, "the rollout did not end"),
         };

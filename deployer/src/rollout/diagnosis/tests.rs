@@ -90,12 +90,13 @@ fn and(one: Evidence, other: Evidence) -> Evidence {
     }
 }
 
-fn context(over: bool) -> Context<'static> {
+fn context(ended: Ended) -> Context<'static> {
     Context {
         port: 8080,
         memory: Some("512"),
         architecture: "X86_64",
-        over,
+        ended,
+        start_seconds: 20,
         logs: "deployer logs --stack clock",
     }
 }
@@ -105,9 +106,13 @@ fn table(rows: &[(&str, Evidence)]) -> String {
     use std::fmt::Write as _;
     let mut text = String::new();
     for (name, evidence) in rows {
-        let over = !name.contains("(goes on)");
+        let ended = match () {
+            () if name.contains("(goes on)") => Ended::GoesOn,
+            () if name.contains("(superseded)") => Ended::Superseded,
+            () => Ended::ForGood,
+        };
         let _ = writeln!(text, "{name}");
-        match diagnose(evidence, None, &context(over)) {
+        match diagnose(evidence, None, &context(ended)) {
             Some(Diagnosis { message, hints }) => {
                 let _ = writeln!(text, "  = {message}");
                 for hint in hints {
@@ -353,6 +358,17 @@ fn targets_and_checks() {
             ),
         ),
         (
+            "listens where it should, but too late",
+            and(
+                elb(&["listening on 0.0.0.0:8080"]),
+                target(
+                    "unhealthy",
+                    "Target.FailedHealthChecks",
+                    "Health checks failed",
+                ),
+            ),
+        ),
+        (
             "listens elsewhere",
             and(
                 elb(&["listening on 0.0.0.0:3000"]),
@@ -389,7 +405,7 @@ fn targets_and_checks() {
             ),
         ),
     ];
-    insta::assert_snapshot!(table(&rows), @r"
+    insta::assert_snapshot!(table(&rows), @"
     wrong status
       = /health answers 500 instead of 200
         the program has to answer `GET /health` with 200
@@ -399,9 +415,10 @@ fn targets_and_checks() {
         try it here: start the program, then `curl -i http://localhost:8080/health`
         read its log: `deployer logs --stack clock --since 1h`
     no connection
-      = nothing answers on port 8080: the program listens on another port, or not on all addresses
+      = nothing answers on port 8080: the program listens on another port, or not on all addresses, or it starts more slowly than the 20 s it is given
         listen on `0.0.0.0` and port 8080, which the variable `PORT` names
         read its log: `deployer logs --stack clock --since 1h`
+        if it needs longer to start: `start_seconds` under `[service]`
     load balancer broken
       = the load balancer fails to check the targets: not your code
         wait a while, then run `deployer up` again
@@ -420,6 +437,10 @@ fn targets_and_checks() {
       = the program listens on 127.0.0.1:8080, where the load balancer cannot reach it
         listen on `0.0.0.0` and port 8080, which the variable `PORT` names
         read its log: `deployer logs --stack clock --since 1h`
+    listens where it should, but too late
+      = the program starts more slowly than the 20 s it is given: it listens on port 8080, but did not answer in time
+        if it needs longer to start: `start_seconds` under `[service]`
+        read its log: `deployer logs --stack clock --since 1h`
     listens elsewhere
       = the program listens on port 3000, the load balancer asks on port 8080
         listen on `0.0.0.0` and port 8080, which the variable `PORT` names
@@ -431,9 +452,10 @@ fn targets_and_checks() {
       = the health check does not answer on port 8080: the program is slow or stuck, or a security group is in the way
         read its log: `deployer logs --stack clock --since 1h`
     told by the service, no connection
-      = nothing answers on port 8080: the program listens on another port, or not on all addresses
+      = nothing answers on port 8080: the program listens on another port, or not on all addresses, or it starts more slowly than the 20 s it is given
         listen on `0.0.0.0` and port 8080, which the variable `PORT` names
         read its log: `deployer logs --stack clock --since 1h`
+        if it needs longer to start: `start_seconds` under `[service]`
     the container's own check
       = the container's own health check fails
         read its log: `deployer logs --stack clock --since 1h`
@@ -496,9 +518,16 @@ fn what_only_the_service_tells() {
                 ..Evidence::default()
             },
         ),
+        (
+            "no tasks, no events (superseded)",
+            Evidence {
+                had_tasks: Some(false),
+                ..Evidence::default()
+            },
+        ),
         ("nothing seen", Evidence::default()),
     ];
-    insta::assert_snapshot!(table(&rows), @r"
+    insta::assert_snapshot!(table(&rows), @"
     capacity
       = AWS has no capacity for these tasks in these zones: not your code
         wait a while, then run `deployer up` again
@@ -526,6 +555,8 @@ fn what_only_the_service_tells() {
       = ECS started no task and does not say why: its service-linked role is missing, or a quota is reached
         make it: `aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com`
         look at the quotas: `aws service-quotas list-service-quotas --service-code fargate`
+    no tasks, no events (superseded)
+      = nothing
     nothing seen
       = nothing
     ");
@@ -562,14 +593,14 @@ fn what_the_program_did_comes_before_what_follows_from_it() {
         ("spot, no place", and(spot(), no_place())),
     ];
     let message = |(name, evidence): &(&str, Evidence)| {
-        let diagnosis = diagnose(evidence, None, &context(true)).unwrap();
+        let diagnosis = diagnose(evidence, None, &context(Ended::ForGood)).unwrap();
         format!("{name}: {}\n", diagnosis.message)
     };
-    insta::assert_snapshot!(rows.iter().map(message).collect::<String>(), @r"
+    insta::assert_snapshot!(rows.iter().map(message).collect::<String>(), @"
     panic, unhealthy: the program ended by itself with exit code 101 (it panicked)
     panic, timeout: the program ended by itself with exit code 101 (it panicked)
     timeout, unhealthy: the tasks have no way out to the registry: route, public address or egress 443
-    unhealthy, no place: nothing answers on port 8080: the program listens on another port, or not on all addresses
+    unhealthy, no place: nothing answers on port 8080: the program listens on another port, or not on all addresses, or it starts more slowly than the 20 s it is given
     spot, panic: the program ended by itself with exit code 101 (it panicked)
     spot, no place: AWS has no capacity for these tasks in these zones: not your code
     ");
@@ -578,14 +609,14 @@ fn what_the_program_did_comes_before_what_follows_from_it() {
 #[test]
 fn what_was_said_counts_too() {
     let said = "service on Fargate (Service): Resource handler returned message: \"Unable to assume the service linked role.\"";
-    let found = diagnose(&Evidence::default(), Some(said), &context(true)).unwrap();
+    let found = diagnose(&Evidence::default(), Some(said), &context(Ended::ForGood)).unwrap();
     assert_eq!(
         found.message,
         "ECS lacks its service-linked role in this account"
     );
     let said = "ECS deployment circuit breaker: tasks failed to start.";
     assert_eq!(
-        diagnose(&Evidence::default(), Some(said), &context(true)),
+        diagnose(&Evidence::default(), Some(said), &context(Ended::ForGood)),
         None
     );
 }

@@ -40,7 +40,8 @@ fn explained(evidence: &Evidence, said: Option<&str>) -> String {
         port: 8080,
         memory: None,
         architecture: "ARM64",
-        over: true,
+        ended: crate::rollout::Ended::ForGood,
+        start_seconds: 20,
         logs: "deployer logs",
     };
     let Explanation {

@@ -11,6 +11,8 @@ enum Fault {
     None,
     /// Ends at its start.
     Exits,
+    /// Listens only after a while.
+    Slow,
     /// Listens where nobody looks.
     WrongPort,
     /// Says that it is not well.
@@ -25,6 +27,7 @@ enum Fault {
 async fn main() -> std::io::Result<()> {
     let fault = match std::env::var("FAULT").as_deref() {
         Ok("exits") => Fault::Exits,
+        Ok("slow") => Fault::Slow,
         Ok("wrong-port") => Fault::WrongPort,
         Ok("unhealthy") => Fault::Unhealthy,
         Ok("wrong-clock") => Fault::WrongClock,
@@ -34,6 +37,9 @@ async fn main() -> std::io::Result<()> {
     if fault == Fault::Exits {
         eprintln!("cannot open the database");
         std::process::exit(7);
+    }
+    if fault == Fault::Slow {
+        tokio::time::sleep(Duration::from_secs(15)).await;
     }
     let port = if fault == Fault::WrongPort {
         9090
