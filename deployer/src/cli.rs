@@ -23,6 +23,7 @@ Exit codes:
     6  the check from outside failed; what was there before is in place again
     7  another operation is under way and did not end in time
     8  with `plan --exit-code`: something would change
+    9  deployed and healthy, but not to be reached from here: not proven, and not taken back
   130  interrupted";
 
 /// Puts a containerised Rust service on ECS Fargate, and makes sure that it works.
@@ -114,6 +115,27 @@ pub struct Shared {
     )]
     pub connect_to: Option<String>,
 
+    /// Check the service through this HTTP proxy, which then resolves its name. `HTTP_PROXY` alone is not used for that.
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "DEPLOYER_CHECK_PROXY",
+        hide_env_values = true
+    )]
+    pub check_proxy: Option<String>,
+
+    /// What a deployment has to pass: a check of every task's version and clock from here, or the load balancer's health checks
+    /// alone. Default: outside.
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "HOW",
+        env = "DEPLOYER_CHECK"
+    )]
+    pub check: Option<CheckFrom>,
+
     /// What to print: bars on a terminal and lines elsewhere, or JSON Lines.
     #[arg(long, global = true, value_enum, default_value_t = Output::Human, env = "DEPLOYER_OUTPUT")]
     pub output: Output,
@@ -131,6 +153,17 @@ pub struct Shared {
         env = "DEPLOYER_TIMEOUT"
     )]
     pub timeout: String,
+}
+
+/// What a deployment has to pass.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CheckFrom {
+    /// Every task answers this machine, from the new image and with the right time.
+    #[default]
+    Outside,
+    /// The load balancer calls every task healthy; nothing is asked from here.
+    TargetHealth,
 }
 
 /// Form of the output.

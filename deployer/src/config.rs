@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::cli::{Builder, Logs, Manner, Output, Shared, Sizes};
+use crate::cli::{Builder, CheckFrom, Logs, Manner, Output, Shared, Sizes};
 use crate::error::{Failure, FailureKind};
 use crate::image::Architecture;
 use crate::names::StackName;
@@ -70,6 +70,10 @@ pub struct Config {
     pub left_out: Vec<&'static str>,
     /// How far the service's clock may be off.
     pub max_skew: Duration,
+    /// What a deployment has to pass.
+    pub check_from: CheckFrom,
+    /// How long a deployment is kept being checked before success is declared.
+    pub watch_for: Duration,
     /// Longest time for one operation.
     pub timeout: Duration,
     /// Longest time for the check to succeed.
@@ -135,7 +139,8 @@ pub fn resolve(
         .clone()
         .or(file.template)
         .unwrap_or_else(|| PathBuf::from("infra/service.yaml"));
-    let access = access(shared, file.region, file.profile)?;
+    let mut access = access(shared, file.region, file.profile)?;
+    access.check_proxy = access::check_proxy(shared, file.check.proxy.as_deref(), &access)?;
 
     let package = file.image.package.unwrap_or_else(|| "app".to_owned());
     let binary = file.image.binary.unwrap_or_else(|| package.clone());
@@ -199,14 +204,16 @@ pub fn resolve(
         tags: tags(file.tags)?,
         capabilities: capabilities(file.capabilities)?,
         left_out,
-        max_skew: duration(
+        max_skew: of_file(duration(
             "check.max_skew",
             file.check.max_skew.as_deref().unwrap_or("1s"),
-        )
-        .map_err(|failure| Failure {
-            kind: FailureKind::Preflight,
-            ..failure
-        })?,
+        ))?,
+        check_from: shared.check.or(file.check.from).unwrap_or_default(),
+        watch_for: match (given(manner.watch_for.as_ref()), file.check.watch_for) {
+            (Some(time), _) => duration("--watch-for", time)?,
+            (None, Some(time)) => of_file(duration("check.watch_for", &time))?,
+            (None, None) => Duration::ZERO,
+        },
         timeout: duration("--timeout", &shared.timeout)?,
         verify_timeout: duration("--verify-timeout", &manner.verify_timeout)?,
         wait: !manner.no_wait,
@@ -319,6 +326,14 @@ fn target_name(key: &str, name: &str) -> Result<(), Failure> {
     .hint(format!(
         "set `{key}` in `deployer.toml` to a name as it stands in `Cargo.toml`: letters, digits, `_`, `-` and `.`"
     )))
+}
+
+/// A mistake in the file, not on the command line.
+fn of_file<T>(setting: Result<T, Failure>) -> Result<T, Failure> {
+    setting.map_err(|failure| Failure {
+        kind: FailureKind::Preflight,
+        ..failure
+    })
 }
 
 fn duration(name: &str, text: &str) -> Result<Duration, Failure> {

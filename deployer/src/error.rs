@@ -22,6 +22,8 @@ pub enum FailureKind {
     CheckFailed,
     /// Another operation is under way on the stack.
     Busy,
+    /// What was deployed is healthy, as the load balancer has it, but cannot be reached from here; it stays.
+    Unproven,
     /// Ctrl-C, SIGTERM, or a terminal that was closed.
     Interrupted,
 }
@@ -37,6 +39,7 @@ impl FailureKind {
             Self::Stuck => 5,
             Self::CheckFailed => 6,
             Self::Busy => 7,
+            Self::Unproven => 9,
             Self::Interrupted => 130,
         }
     }
@@ -54,7 +57,8 @@ impl FailureKind {
             | Self::RolledBack
             | Self::Stuck
             | Self::CheckFailed
-            | Self::Busy => Self::Busy,
+            | Self::Busy
+            | Self::Unproven => Self::Busy,
         }
     }
 }
@@ -157,9 +161,10 @@ mod tests {
             K::Stuck,
             K::CheckFailed,
             K::Busy,
+            K::Unproven,
             K::Interrupted,
         ]
         .map(FailureKind::exit_code);
-        assert_eq!(codes, [1, 2, 3, 4, 5, 6, 7, 130]);
+        assert_eq!(codes, [1, 2, 3, 4, 5, 6, 7, 9, 130]);
     }
 }

@@ -39,6 +39,8 @@ pub enum Phase {
     Rollout,
     /// Checking from outside.
     Check,
+    /// Watching a version that passed the check.
+    Watch,
     /// Putting the version before in place again.
     Back,
     /// Deleting the stack.
@@ -59,6 +61,7 @@ impl Phase {
             Self::Update => "update",
             Self::Rollout => "rollout",
             Self::Check => "check",
+            Self::Watch => "watch",
             Self::Back => "back",
             Self::Delete => "delete",
             Self::Proof => "proof",
@@ -93,6 +96,9 @@ pub struct Checked {
     pub version: Option<String>,
     /// Requests that were sent.
     pub requests: u64,
+    /// No request came as far as the service; left out where one did.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unreachable: bool,
 }
 
 /// What `up` achieved.
@@ -108,8 +114,11 @@ pub struct Summary {
     pub version: Option<String>,
     /// Tasks that run.
     pub tasks: Vec<Task>,
-    /// The last check.
-    pub check: Checked,
+    /// The last check; absent where the load balancer's health checks are relied on.
+    pub check: Option<Checked>,
+    /// What was relied on instead, and what is not proven then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unproven: Option<String>,
     /// What a probe saw while the version before was replaced; absent where there was none, or nothing was changed.
     pub probe: Option<Probed>,
     /// What it costs, dollars an hour without traffic; absent on this machine, and where prices are not known.

@@ -257,8 +257,14 @@ pub trait Repositories: Send + Sync {
 pub trait Rollouts: Send + Sync {
     /// The service, if it exists and is not deleted.
     async fn service(&self, cluster: &str, service: &str) -> Remote<Option<Service>>;
-    /// Has the service replace its tasks, with the task definition that it has; returns the deployment, where it is told.
-    async fn redeploy(&self, cluster: &str, service: &str) -> Remote<Option<String>>;
+    /// Has the service replace its tasks, with the task definition that it has, and run so many of them if a number is given;
+    /// returns the deployment, where it is told.
+    async fn redeploy(
+        &self,
+        cluster: &str,
+        service: &str,
+        tasks: Option<u32>,
+    ) -> Remote<Option<String>>;
     /// Tasks of the service that run or are about to.
     async fn tasks(&self, cluster: &str, service: &str) -> Remote<Vec<Task>>;
     /// Tasks of the service that stopped, as far as they are still remembered: or else those of the cluster that this

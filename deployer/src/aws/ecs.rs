@@ -48,13 +48,20 @@ impl Rollouts for Aws {
             .map(described))
     }
 
-    async fn redeploy(&self, cluster: &str, service: &str) -> Remote<Option<String>> {
+    async fn redeploy(
+        &self,
+        cluster: &str,
+        service: &str,
+        tasks: Option<u32>,
+    ) -> Remote<Option<String>> {
+        let tasks = tasks.and_then(|tasks| i32::try_from(tasks).ok());
         let answer = self
             .ecs
             .update_service()
             .cluster(cluster)
             .service(service)
             .force_new_deployment(true)
+            .set_desired_count(tasks)
             .send()
             .await
             .map_err(error::of("UpdateService"))?;
@@ -347,6 +354,7 @@ fn stopped_task(task: &types::Task) -> StoppedTask {
             .filter(|reason| !reason.is_empty()),
         container_reason: said_by_container,
         exit_code: program.and_then(types::Container::exit_code),
+        stopped_at: time(task.stopped_at()),
     }
 }
 

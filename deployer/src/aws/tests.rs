@@ -35,6 +35,7 @@ async fn answering(answer: String) -> Aws {
         endpoint_url: Some(format!("http://127.0.0.1:{port}").parse().unwrap()),
         registry: None,
         connect_to: None,
+        check_proxy: None,
         pace: Pace::LOCAL,
     };
     Aws::connect(&access).await.unwrap()

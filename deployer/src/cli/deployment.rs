@@ -44,6 +44,11 @@ pub struct Manner {
     #[arg(long, value_name = "DURATION", env = "DEPLOYER_VERIFY_TIMEOUT", default_value = DEFAULT_VERIFY_TIMEOUT)]
     pub verify_timeout: String,
 
+    /// Keep checking for this long before success is declared: a version that crashes, or stops answering, is taken back. Default:
+    /// the first check that succeeds is enough.
+    #[arg(long, value_name = "DURATION", env = "DEPLOYER_WATCH_FOR")]
+    pub watch_for: Option<String>,
+
     /// Agree to replace or remove what exists; without it, `up` asks, or stops where there is nobody to ask.
     #[arg(long)]
     pub yes: bool,
@@ -66,6 +71,7 @@ impl Default for Manner {
     fn default() -> Self {
         Self {
             verify_timeout: DEFAULT_VERIFY_TIMEOUT.to_owned(),
+            watch_for: None,
             yes: false,
             no_wait: false,
             skip: Vec::new(),

@@ -15,6 +15,7 @@ mod tests;
 
 use serde::Serialize;
 
+use crate::commands::reach::Reach;
 use crate::commands::roles::{RoleOf, make_sure};
 use crate::commands::{Connection, Context};
 use crate::error::Failure;
@@ -114,11 +115,14 @@ async fn examine(context: Context<'_>, bench: &dyn Bench) -> Diagnosis {
                 Ok(Presence::Running { .. }) => Some(bench.connect(context).await),
                 Ok(Presence::Absent) | Err(_) => None,
             };
-            return (local, ask(context, template.as_ref(), connected).await);
+            return (
+                local,
+                ask(context, bench, template.as_ref(), connected).await,
+            );
         }
         let (clock, asked) = tokio::join!(bench.clock(context), async {
             let connected = bench.connect(context).await;
-            ask(context, template.as_ref(), Some(connected)).await
+            ask(context, bench, template.as_ref(), Some(connected)).await
         });
         (vec![clock::judge(&clock)], asked)
     };
@@ -138,6 +142,7 @@ async fn examine(context: Context<'_>, bench: &dyn Bench) -> Diagnosis {
 /// What AWS, or what stands in for it, is asked; `None` where the emulator does not run.
 async fn ask(
     context: Context<'_>,
+    bench: &dyn Bench,
     template: Result<&String, &Failure>,
     connected: Option<Result<Connection, Failure>>,
 ) -> Vec<Finding> {
@@ -176,12 +181,21 @@ async fn ask(
             judge::role(RoleOf::LoadBalancing, &balancing),
         ]
     };
-    let (declared, roles) = tokio::join!(declared, roles);
+    let reach = async {
+        let stack = world.observe(context.config.stack.as_str()).await;
+        let stack = stack.map_err(|error| context.remote_failure(&error))?;
+        Ok(match stack {
+            Some(stack) => context.reach(world, bench.outside(), &stack).await,
+            None => Reach::Unknown("no version runs yet"),
+        })
+    };
+    let (declared, roles, reach) = tokio::join!(declared, roles, reach);
     let mut findings = vec![judge::credentials(&connection)];
     findings.extend(judge::validation(
         context.config,
         declared.as_ref().map(Result::as_ref),
     ));
     findings.extend(roles);
+    findings.push(judge::reach(context.config, reach));
     findings
 }

@@ -101,7 +101,7 @@ impl Outside for ThisMachine {
         &self,
         target: &checker::Target,
         settings: &checker::Settings,
-    ) -> Result<(), String> {
+    ) -> Result<(), checker::Failure> {
         Network.knock(target, settings).await
     }
 }

@@ -9,6 +9,7 @@ pub mod image;
 pub mod logs;
 pub(crate) mod machine;
 pub mod plan;
+mod reach;
 pub mod reviewer;
 mod roles;
 pub mod rollback;
@@ -134,6 +135,7 @@ impl Context<'_> {
         checker::Settings {
             max_skew: self.config.max_skew,
             expect_instances: Some(instances).filter(|instances| *instances > 0),
+            proxy: self.config.access.check_proxy.clone(),
             ..checker::Settings::default()
         }
     }

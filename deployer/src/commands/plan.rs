@@ -134,6 +134,7 @@ impl Planner<'_> {
                         world,
                         machine,
                         made_here: false,
+                        goes_back: false,
                     };
                     return self.propose(site, stack).await;
                 }

@@ -72,6 +72,7 @@ async fn give(
         world,
         machine,
         made_here: false,
+        goes_back: false,
     };
     let stack = found(site).await?;
     let deployed = world.definition(&stack.id).await;

@@ -49,7 +49,11 @@ async fn roll_back(
                 "the first version was taken away again: nothing ran before it",
             ));
         }
-        Some(_) | None => target_image(context, world, &stack, wish).await?,
+        Some(_) | None => {
+            let way = context.expect_a_way(world, machine, &stack, "rollback");
+            way.await?;
+            target_image(context, world, &stack, wish).await?
+        }
     };
     let digest = Digest::of_image(&image)
         .ok_or_else(|| Failure::new(FailureKind::Unexpected, format!("`{image}` has no digest")))?;
@@ -66,6 +70,7 @@ async fn roll_back(
         world,
         machine,
         made_here: false,
+        goes_back: true,
     };
     let mut deployed = Box::pin(site.deploy(&stack, &order)).await?;
     deployed.changed |= cancelled;

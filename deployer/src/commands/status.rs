@@ -1,5 +1,6 @@
 //! `deployer status`: what is there, and what it answers.
 
+use chrono::Utc;
 use serde::Serialize;
 
 use crate::commands::stack::ROUNDS;
@@ -10,7 +11,7 @@ use crate::error::Failure;
 use crate::event::{Checked, Event};
 use crate::names::StackName;
 use crate::remote::World;
-use crate::rollout::{Service, Target, Task};
+use crate::rollout::{Service, StoppedLately, Target, Task, stopped_lately};
 use crate::stack::before::{Meaning, meaning};
 use crate::watch::{Network, Outside, RolloutWatch, ServiceNames, checked};
 
@@ -49,6 +50,8 @@ pub struct Status {
     pub tasks: Vec<Task>,
     /// Targets behind the load balancer.
     pub targets: Vec<Target>,
+    /// Tasks that stopped within the last hour although nobody asked them to, those that stopped alike together.
+    pub stopped_lately: Vec<StoppedLately>,
     /// What a check from outside finds.
     pub check: Option<Checked>,
     /// Who may look at it besides its owners: a user's name or a role's ARN.
@@ -74,6 +77,7 @@ impl Status {
             service: None,
             tasks: Vec::new(),
             targets: Vec::new(),
+            stopped_lately: Vec::new(),
             check: None,
             reviewer: None,
             cost: None,
@@ -179,6 +183,9 @@ async fn fill(
         .map_err(failed)?;
     status.desired_tasks = service.as_ref().map_or(0, |service| service.desired);
     status.service = service;
+    let stopped = world.stopped_tasks(&names.cluster, &names.service, None);
+    let stopped = stopped.await.map_err(failed)?;
+    status.stopped_lately = stopped_lately(&stopped, &names.task_definition, Utc::now());
     status.task_definition = Some(names.task_definition);
     status.tasks = world
         .tasks(&names.cluster, &names.service)

@@ -56,7 +56,7 @@ pub async fn run(context: Context<'_>) -> Result<(), Failure> {
         made: Made::default(),
         only_one: OnceLock::new(),
     };
-    run.to_its_end().await
+    Box::pin(run.to_its_end()).await
 }
 
 impl Run<'_> {
@@ -114,6 +114,7 @@ impl Run<'_> {
             world: world.as_ref(),
             machine: self.machine,
             made_here: self.made.is_there(),
+            goes_back: false,
         };
         let deployed = Box::pin(site.deploy(&stack, &order)).await?;
         self.made.keep();

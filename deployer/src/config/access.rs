@@ -30,6 +30,8 @@ pub struct Access {
     pub registry: Option<HostPort>,
     /// Where the check connects, if not where the public name points.
     pub connect_to: Option<HostPort>,
+    /// The HTTP proxy that the check goes through. It may name a password.
+    pub check_proxy: Option<Url>,
     /// How often to look.
     pub pace: Pace,
 }
@@ -110,6 +112,7 @@ pub(super) fn access(
             endpoint_url: endpoint,
             registry,
             connect_to,
+            check_proxy: None,
             pace: Pace::REMOTE,
         });
     }
@@ -135,6 +138,7 @@ pub(super) fn access(
         // Docker takes `localhost` for a registry that needs no TLS.
         registry: registry.or_else(|| Some(here("localhost"))),
         connect_to: connect_to.or_else(|| Some(here(host.trim_matches(['[', ']'])))),
+        check_proxy: None,
         endpoint_url: Some(endpoint),
         pace: Pace::LOCAL,
     })
@@ -174,4 +178,36 @@ fn endpoint(text: &str) -> Result<Url, Failure> {
         )
         .hint("it looks like `http://127.0.0.1:4566`")
     })
+}
+
+/// The proxy that the check goes through; nothing on this machine, where no way leads out.
+pub(super) fn check_proxy(
+    shared: &Shared,
+    of_file: Option<&str>,
+    access: &Access,
+) -> Result<Option<Url>, Failure> {
+    let Some(text) = given(shared.check_proxy.as_ref()).or(of_file) else {
+        return Ok(None);
+    };
+    if access.local {
+        return Ok(None);
+    }
+    let url = Url::parse(text).ok();
+    let url = url.filter(|url| url.scheme() == "http" && url.host().is_some());
+    let Some(url) = url else {
+        // It is not shown: it may hold a password.
+        return Err(Failure::new(
+            FailureKind::Usage,
+            "the address for `--check-proxy` is not one of an HTTP proxy",
+        )
+        .hint("it looks like `http://proxy.example:3128`"));
+    };
+    if access.connect_to.is_some() {
+        return Err(Failure::new(
+            FailureKind::Usage,
+            "the check goes either through `--check-proxy` or straight to `--connect-to`",
+        )
+        .hint("leave out one of them"));
+    }
+    Ok(Some(url))
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::cli::Builder;
+use crate::cli::{Builder, CheckFrom};
 use crate::error::Failure;
 use crate::names::StackName;
 
@@ -58,6 +58,9 @@ pub(super) struct ServiceFile {
 #[serde(deny_unknown_fields)]
 pub(super) struct CheckFile {
     pub(super) max_skew: Option<String>,
+    pub(super) from: Option<CheckFrom>,
+    pub(super) proxy: Option<String>,
+    pub(super) watch_for: Option<String>,
 }
 
 /// A value of a template parameter: whatever TOML type reads most naturally.

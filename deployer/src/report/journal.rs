@@ -134,6 +134,7 @@ fn is_worth_reading(failure: &Failure) -> bool {
         FailureKind::RolledBack
         | FailureKind::Stuck
         | FailureKind::CheckFailed
+        | FailureKind::Unproven
         | FailureKind::Unexpected => true,
         FailureKind::Usage
         | FailureKind::Preflight

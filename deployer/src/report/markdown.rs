@@ -51,7 +51,9 @@ impl JobSummary {
     }
 
     fn succeeded(&self, summary: &Summary) -> String {
-        let result = if summary.changed {
+        let result = if summary.check.is_none() {
+            "the service is deployed, and healthy as the load balancer has it"
+        } else if summary.changed {
             "the service is up"
         } else {
             "nothing changed: the service was up to date, and is up"
@@ -61,7 +63,7 @@ impl JobSummary {
             rows.push(("version", code(version)));
         }
         rows.push(("image", code(&summary.image)));
-        rows.push(("check", inline(&text::checked(&summary.check))));
+        rows.push(("check", inline(&text::how_checked(summary))));
         if let Some(probe) = &summary.probe {
             rows.push(("rollout", inline(&text::probed(probe))));
         }

@@ -331,6 +331,7 @@ fn is_replaced(running: Phase, next: Phase) -> bool {
         | Phase::Update
         | Phase::Rollout
         | Phase::Check
+        | Phase::Watch
         | Phase::Back
         | Phase::Delete
         | Phase::Proof => true,

@@ -86,6 +86,7 @@ pub(super) fn checked() -> Checked {
         instances: 2,
         version: Some("0.1.0+3f2a9c0b1d2e".to_owned()),
         requests: 9,
+        unreachable: false,
     }
 }
 
@@ -107,7 +108,8 @@ pub(super) fn summary() -> Summary {
             task("0123456789", "us-east-1a"),
             task("abcdef0123", "us-east-1b"),
         ],
-        check: checked(),
+        check: Some(checked()),
+        unproven: None,
         probe: Some(Probed {
             requests: 1482,
             ..Probed::default()

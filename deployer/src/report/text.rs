@@ -15,6 +15,7 @@ use crate::stack::change::Change;
 use crate::stack::resource::describe;
 use crate::watch::Probed;
 
+pub(super) use service::how_checked;
 use service::summary;
 pub(super) use service::{rollout, status};
 pub(super) use units::{counted, duration, size, whole_duration};

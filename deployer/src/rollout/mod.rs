@@ -8,6 +8,7 @@ mod diagnosis;
 mod evidence;
 mod explanation;
 mod recognition;
+mod stopped;
 mod wording;
 
 #[cfg(test)]
@@ -19,6 +20,7 @@ use serde::Serialize;
 pub use diagnosis::{Context, Diagnosis, Ended, diagnose};
 pub use evidence::{Evidence, FailedTask};
 pub use explanation::Explanation;
+pub use stopped::{StoppedLately, stopped_lately};
 pub(crate) use wording::{likeness, without_service};
 
 /// One deployment of an ECS service: a version that is coming, there, or going.
@@ -89,6 +91,16 @@ impl Service {
     }
 }
 
+impl Service {
+    /// Tasks that the primary deployment should run, if it is of this task definition.
+    pub fn tasks_of(&self, task_definition: &str) -> Option<u32> {
+        let mut deployments = self.deployments.iter();
+        let ours =
+            deployments.find(|one| one.is_primary() && one.task_definition == task_definition);
+        ours.map(|one| one.desired)
+    }
+}
+
 /// Something that an ECS service tells about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ServiceEvent {
@@ -149,6 +161,9 @@ pub struct StoppedTask {
     pub container_reason: Option<String>,
     /// What its container's program ended with.
     pub exit_code: Option<i32>,
+    /// When it stopped.
+    #[serde(skip)]
+    pub stopped_at: Option<DateTime<Utc>>,
 }
 
 impl StoppedTask {
@@ -161,6 +176,17 @@ impl StoppedTask {
             }
             Some(_) => true,
         }
+    }
+
+    /// Whether the program, or how it was deployed, is to blame: not AWS, which takes capacity and hosts back.
+    pub fn is_the_programs_doing(&self) -> bool {
+        let taken = [
+            "SpotInterruption",
+            "TerminationNotice",
+            "InfrastructureHealth",
+        ];
+        let by_aws = |code: &str| taken.contains(&code);
+        self.is_failure() && !self.stop_code.as_deref().is_some_and(by_aws)
     }
 
     /// Was it stopped because a health check found it unhealthy?

@@ -91,9 +91,12 @@ pub(super) fn recognise(
         .chain(events)
         .chain(said)
         .min()
-        .map(|cause| match cause {
-            Cause::NothingAnswers if listened_in_the_end(evidence, port) => Cause::StartsSlowly,
-            other => other,
+        .map(|cause| {
+            if cause == Cause::NothingAnswers && listened_in_the_end(evidence, port) {
+                Cause::StartsSlowly
+            } else {
+                cause
+            }
         })
         .or_else(|| of_silence(evidence, ended))
 }

@@ -94,6 +94,7 @@ fn what_was_asked_to_stop_did_not_fail() {
         reason: Some(reason.to_owned()),
         container_reason: None,
         exit_code: None,
+        stopped_at: None,
     };
     let scheduler = Some("ServiceSchedulerInitiated");
     for (code, reason, expected) in [

@@ -126,10 +126,17 @@ impl<W: Rollouts> Rollouts for Steady<W> {
             .await
     }
 
-    async fn redeploy(&self, cluster: &str, service: &str) -> Remote<Option<String>> {
+    async fn redeploy(
+        &self,
+        cluster: &str,
+        service: &str,
+        tasks: Option<u32>,
+    ) -> Remote<Option<String>> {
         // Repeated when an answer was lost, it replaces the tasks once more at worst.
-        self.repeat(Patience::LONG, || self.inner.redeploy(cluster, service))
-            .await
+        self.repeat(Patience::LONG, || {
+            self.inner.redeploy(cluster, service, tasks)
+        })
+        .await
     }
 
     async fn tasks(&self, cluster: &str, service: &str) -> Remote<Vec<Task>> {

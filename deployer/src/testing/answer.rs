@@ -46,6 +46,23 @@ pub(crate) fn rolled_out() -> Option<Service> {
     service(vec![deployment("PRIMARY", &ours, "COMPLETED", 2)])
 }
 
+/// The service runs the new version, and should run so many tasks of it.
+pub(crate) fn with_tasks(tasks: u32) -> Option<Service> {
+    rolled_out().map(|service| {
+        let mut deployments = service.deployments;
+        for deployment in &mut deployments {
+            deployment.desired = tasks;
+            deployment.running = tasks;
+        }
+        Service {
+            desired: tasks,
+            running: tasks,
+            deployments,
+            ..service
+        }
+    })
+}
+
 /// The new version is coming, so many of its tasks run; the old one is there yet.
 pub(crate) fn rolling_out(running: u32) -> Option<Service> {
     let ours = service_names().task_definition;
@@ -93,6 +110,7 @@ pub(crate) fn crashed(id: &str) -> StoppedTask {
         reason: Some("Essential container in task exited".to_owned()),
         container_reason: None,
         exit_code: Some(101),
+        stopped_at: None,
     }
 }
 
@@ -196,6 +214,35 @@ pub(crate) fn skewed(versions: &[Option<&str>]) -> Report {
         });
     let cause = "the clock of instance `instance-0` is at least 2.999 s ahead";
     report(Verdict::Skewed, Some(cause), instances.collect())
+}
+
+/// No request comes as far as the service.
+pub(crate) fn unreachable() -> Report {
+    let failure = no_way();
+    Report {
+        failure: Some(failure.clone()),
+        ..report(Verdict::Down, Some(&failure.to_string()), Vec::new())
+    }
+}
+
+/// Why none does.
+pub(crate) fn no_way() -> checker::Failure {
+    checker::Failure::Resolve {
+        host: "clock.example".to_owned(),
+        detail: "no such name".to_owned(),
+    }
+}
+
+/// So many instances of this version answer, where more are expected.
+pub(crate) fn too_few(version: &str) -> Report {
+    let verdict = Verdict::Indeterminate {
+        reason: checker::Reason::MissingInstances,
+    };
+    Report {
+        verdict,
+        cause: Some("expected 2 instances, 1 answered in 32 requests".to_owned()),
+        ..answers(version)
+    }
 }
 
 /// Nothing useful answers.

@@ -214,11 +214,17 @@ impl Repositories for FakeWorld {
 impl Rollouts for FakeWorld {
     async fn service(&self, _: &str, _: &str) -> Remote<Option<Service>> {
         self.fails("DescribeServices")?;
+        // The first look is the one before anything changes: it finds what the next one does.
+        if self.is_first("DescribeServices") {
+            return Ok(self.services.peek());
+        }
         Ok(self.services.next())
     }
 
-    async fn redeploy(&self, _: &str, service: &str) -> Remote<Option<String>> {
-        self.change("UpdateService", &format!("{service} (new tasks)"), None)?;
+    async fn redeploy(&self, _: &str, service: &str, tasks: Option<u32>) -> Remote<Option<String>> {
+        let number = tasks.map_or_else(String::new, |tasks| format!("{tasks} "));
+        let what = format!("{service} ({number}new tasks)");
+        self.change("UpdateService", &what, None)?;
         Ok(None)
     }
 
@@ -249,6 +255,9 @@ impl Rollouts for FakeWorld {
 
     async fn targets(&self, _: &str) -> Remote<Vec<Target>> {
         self.fails("DescribeTargetHealth")?;
+        if self.is_first("DescribeTargetHealth") {
+            return Ok(self.targets.peek());
+        }
         Ok(self.targets.next())
     }
 

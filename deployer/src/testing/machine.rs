@@ -1,6 +1,6 @@
 //! A machine on which nothing is compiled, sent or measured.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -31,10 +31,12 @@ pub(crate) struct FakeMachine {
     reports: Script<checker::Report>,
     /// What checks find once the way back is begun.
     reports_after: Option<checker::Report>,
-    knocks: Script<Result<(), String>>,
+    knocks: Script<Result<(), checker::Failure>>,
     agreement: Option<bool>,
     hesitates: bool,
     interrupted_after: Option<Duration>,
+    /// How many instances each check was told to expect.
+    expected: Arc<Mutex<Vec<Option<u32>>>>,
 }
 
 impl FakeMachine {
@@ -52,7 +54,13 @@ impl FakeMachine {
             agreement: None,
             hesitates: false,
             interrupted_after: None,
+            expected: Arc::default(),
         }
+    }
+
+    /// How many instances each check is told to expect, as it comes to that.
+    pub(crate) fn expected(&self) -> Arc<Mutex<Vec<Option<u32>>>> {
+        Arc::clone(&self.expected)
     }
 
     /// With other settings than usual.
@@ -87,7 +95,10 @@ impl FakeMachine {
     }
 
     /// What single requests meet, one after the other.
-    pub(crate) fn knocking(self, knocks: impl IntoIterator<Item = Result<(), String>>) -> Self {
+    pub(crate) fn knocking(
+        self,
+        knocks: impl IntoIterator<Item = Result<(), checker::Failure>>,
+    ) -> Self {
         let knocks = Script::new("a request", knocks);
         Self { knocks, ..self }
     }
@@ -221,14 +232,26 @@ impl Machine for FakeMachine {
 
 #[async_trait]
 impl Outside for FakeMachine {
-    async fn check(&self, _: &checker::Target, _: &checker::Settings) -> checker::Report {
+    async fn check(&self, _: &checker::Target, settings: &checker::Settings) -> checker::Report {
+        self.expected
+            .lock()
+            .unwrap()
+            .push(settings.expect_instances);
         match &self.reports_after {
             Some(report) if self.transcript.text().contains("back: begun") => report.clone(),
             Some(_) | None => self.reports.next(),
         }
     }
 
-    async fn knock(&self, _: &checker::Target, _: &checker::Settings) -> Result<(), String> {
+    async fn knock(
+        &self,
+        _: &checker::Target,
+        _: &checker::Settings,
+    ) -> Result<(), checker::Failure> {
+        // The first one only finds out whether there is a way.
+        if self.world.is_first("knock") {
+            return self.knocks.peek();
+        }
         self.knocks.next()
     }
 }

@@ -48,6 +48,7 @@ pub(crate) fn settings() -> Config {
             endpoint_url: None,
             registry: None,
             connect_to: None,
+            check_proxy: None,
             pace: Pace::REMOTE,
         },
         image: ImageSettings {
@@ -66,6 +67,8 @@ pub(crate) fn settings() -> Config {
         capabilities: Vec::new(),
         left_out: Vec::new(),
         max_skew: Duration::from_secs(1),
+        check_from: crate::cli::CheckFrom::Outside,
+        watch_for: Duration::ZERO,
         timeout: Duration::from_mins(30),
         verify_timeout: Duration::from_mins(2),
         wait: true,

@@ -79,6 +79,13 @@ impl Moment {
         }
     }
 
+    /// The stack has this parameter.
+    pub(crate) fn with_parameter(self, name: &str, value: &str) -> Self {
+        self.change(|there| {
+            there.parameters.insert(name.to_owned(), value.to_owned());
+        })
+    }
+
     /// This happened since the look before, in this order.
     pub(crate) fn after(self, events: impl IntoIterator<Item = ResourceEvent>) -> Self {
         self.change(|there| there.events.extend(events))

@@ -29,6 +29,13 @@ impl<T: Clone> Script<T> {
         next.unwrap_or_else(|| panic!("the script has no answer to {}", self.question))
     }
 
+    /// The next answer, which stays the next one.
+    pub(crate) fn peek(&self) -> T {
+        let answers = self.answers.lock().unwrap();
+        let next = answers.front().cloned();
+        next.unwrap_or_else(|| panic!("the script has no answer to {}", self.question))
+    }
+
     /// How many answers were not given yet; the last of all never counts.
     pub(crate) fn left(&self) -> usize {
         self.answers.lock().unwrap().len().saturating_sub(1)

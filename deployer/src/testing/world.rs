@@ -1,6 +1,6 @@
 //! The world itself.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use super::Transcript;
@@ -70,6 +70,8 @@ pub(super) struct State {
     pub(super) tags: BTreeMap<String, String>,
     /// The registry has lost what is deployed.
     pub(super) lost_image: bool,
+    /// Operations that were called.
+    called: HashSet<&'static str>,
 }
 
 impl FakeWorld {
@@ -284,6 +286,12 @@ impl FakeWorld {
             self.state.lock().unwrap().token = Some(token.to_owned());
         }
         result
+    }
+
+    /// Is this the first call of the operation, about a stack that runs a version already?
+    pub(crate) fn is_first(&self, operation: &'static str) -> bool {
+        let mut state = self.state.lock().unwrap();
+        state.called.insert(operation) && state.parameters.contains_key(Observed::IMAGE)
     }
 
     /// Is it there, however often somebody looks?

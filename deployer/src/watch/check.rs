@@ -1,11 +1,12 @@
 //! The check from outside, repeated until it is satisfied.
 
 use async_trait::async_trait;
-use checker::{Report, Settings, Target, Verdict};
+use checker::{Reason, Report, Settings, Target, Verdict};
 
 use crate::event::{Checked, Event, Sink};
 use crate::names::Digest;
-use crate::remote::Remote;
+use crate::remote::{Remote, World};
+use crate::watch::ServiceNames;
 
 /// Who looks at the service from outside.
 #[async_trait]
@@ -14,7 +15,7 @@ pub trait Outside: Send + Sync {
     async fn check(&self, target: &Target, settings: &Settings) -> Report;
 
     /// Sends one request, on a connection of its own; says why it failed.
-    async fn knock(&self, target: &Target, settings: &Settings) -> Result<(), String>;
+    async fn knock(&self, target: &Target, settings: &Settings) -> Result<(), checker::Failure>;
 }
 
 /// Looks over the network.
@@ -26,10 +27,8 @@ impl Outside for Network {
         checker::check(target, settings).await
     }
 
-    async fn knock(&self, target: &Target, settings: &Settings) -> Result<(), String> {
-        checker::knock(target, settings)
-            .await
-            .map_err(|failure| failure.to_string())
+    async fn knock(&self, target: &Target, settings: &Settings) -> Result<(), checker::Failure> {
+        checker::knock(target, settings).await
     }
 }
 
@@ -55,6 +54,8 @@ pub struct Verification<'a> {
     last: Option<Checked>,
     /// Reports in a row that proved a clock of our image wrong.
     proofs: u32,
+    /// Who knows how many tasks there are by now.
+    service: Option<(&'a dyn World, &'a ServiceNames)>,
 }
 
 impl<'a> Verification<'a> {
@@ -74,6 +75,34 @@ impl<'a> Verification<'a> {
             digest,
             last: None,
             proofs: 0,
+            service: None,
+        }
+    }
+
+    /// Follows the number of tasks, which may change with the load.
+    #[must_use]
+    pub fn of_tasks(self, world: &'a dyn World, names: &'a ServiceNames) -> Self {
+        let service = Some((world, names));
+        Self { service, ..self }
+    }
+
+    /// Expects as many instances as the service runs by now, where some were missing.
+    async fn count_again(&mut self) {
+        let missing = Verdict::Indeterminate {
+            reason: Reason::MissingInstances,
+        };
+        let is_missing = self
+            .last
+            .as_ref()
+            .is_some_and(|last| last.verdict == missing);
+        let Some((world, names)) = self.service.filter(|_| is_missing) else {
+            return;
+        };
+        // What cannot be read stays as it was.
+        if let Ok(Some(service)) = world.service(&names.cluster, &names.service).await
+            && let Some(tasks) = service.tasks_of(&names.task_definition)
+        {
+            self.settings.expect_instances = Some(tasks).filter(|tasks| *tasks > 0);
         }
     }
 
@@ -114,7 +143,14 @@ pub fn checked(report: &Report) -> Checked {
         instances: report.instances.len(),
         version,
         requests: u64::from(report.requests),
+        unreachable: is_unreachable(report),
     }
+}
+
+/// Whether no request came as far as the service.
+fn is_unreachable(report: &Report) -> bool {
+    let failure = report.failure.as_ref();
+    report.verdict == Verdict::Down && failure.is_some_and(checker::Failure::never_arrived)
 }
 
 /// Does this version belong to the image? The service appends the first digits of its image's digest to its version.
@@ -148,6 +184,7 @@ impl crate::engine::Subject for Verification<'_> {
     type End = Verified;
 
     async fn look(&mut self) -> Remote<Option<Verified>> {
+        self.count_again().await;
         let report = self.outside.check(self.target, &self.settings).await;
         let mut found = checked(&report);
         let foreign = report

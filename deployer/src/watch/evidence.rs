@@ -54,6 +54,12 @@ impl<'a> Witness<'a> {
         }
     }
 
+    /// Takes these tasks for told.
+    #[must_use]
+    pub fn knowing(self, tasks: HashSet<String>) -> Self {
+        Self { tasks, ..self }
+    }
+
     /// What was found so far.
     pub fn evidence(&self) -> &Evidence {
         &self.evidence

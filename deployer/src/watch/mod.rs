@@ -1,5 +1,6 @@
-//! What the engine follows: an operation on a stack, a change set, a rollout, the check from outside, a disappearance, a log.
+//! What the engine follows: an operation on a stack, a change set, a rollout, the check from outside, a version for a while longer, a disappearance, a log.
 
+mod bake;
 mod check;
 mod evidence;
 mod gone;
@@ -10,6 +11,7 @@ mod rollout;
 mod stack;
 mod update;
 
+pub use bake::{Asked, Bake, Relapse};
 pub use check::{Network, Outside, Verification, Verified, checked};
 pub use evidence::Witness;
 pub use gone::Disappearance;

@@ -87,7 +87,8 @@ impl<'a> Probe<'a> {
         loop {
             let result = self.outside.knock(self.target, &self.settings).await;
             let failed = result.is_err();
-            let first = self.note(result.err(), self.since_answer());
+            let failure = result.err().map(|failure| failure.to_string());
+            let first = self.note(failure, self.since_answer());
             if let Some(failure) = first {
                 self.sink
                     .warn(format!("a request failed during the rollout: {failure}"));
@@ -142,9 +143,9 @@ mod tests {
             crate::testing::answer::down("not asked")
         }
 
-        async fn knock(&self, _: &Target, _: &Settings) -> Result<(), String> {
+        async fn knock(&self, _: &Target, _: &Settings) -> Result<(), checker::Failure> {
             match self.0.fetch_add(1, Ordering::Relaxed) {
-                2..=4 => Err("connection refused".to_owned()),
+                2..=4 => Err(checker::Failure::TooLarge),
                 _ => Ok(()),
             }
         }
@@ -160,6 +161,9 @@ mod tests {
         let seen = probe.seen();
         assert_eq!((seen.requests, seen.failed), (10, 3));
         assert_eq!(seen.longest_gap_ms, 400);
-        assert_eq!(seen.first_failure.as_deref(), Some("connection refused"));
+        assert_eq!(
+            seen.first_failure.as_deref(),
+            Some("answered with more than 64 KiB")
+        );
     }
 }

@@ -45,6 +45,8 @@ pub struct RolloutEnd {
     pub rollout: Rollout,
     /// What shows what went wrong.
     pub evidence: Evidence,
+    /// Tasks that the service runs of it: what is asked for by now, also where the load decides.
+    pub desired: u32,
 }
 
 /// What is worth telling when it changes.
@@ -182,6 +184,9 @@ impl crate::engine::Subject for RolloutWatch<'_> {
         Ok((rollout != Rollout::InProgress).then(|| RolloutEnd {
             rollout,
             evidence: self.witness.evidence().clone(),
+            desired: service
+                .and_then(|service| service.tasks_of(&names.task_definition))
+                .unwrap_or_default(),
         }))
     }
 }

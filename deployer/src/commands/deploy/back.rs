@@ -2,6 +2,7 @@
 
 use super::previous::Previous;
 use super::{Setback, Site};
+use crate::cli::CheckFrom;
 use crate::commands::stack::ROUNDS;
 use crate::error::{Failure, FailureKind};
 use crate::event::Phase;
@@ -118,6 +119,7 @@ impl Site<'_> {
                 ..failure
             },
             FailureKind::Usage
+            | FailureKind::Unproven
             | FailureKind::RolledBack
             | FailureKind::Stuck
             | FailureKind::CheckFailed
@@ -133,10 +135,22 @@ impl Site<'_> {
             .warn(format!("{}; {what}", failure.message));
         let previous = &previous.in_place_of(&before);
         let work = patient.put_back(&before, previous);
+        let check = self.context.config.check_from;
         let ended = match self.context.sink.phase(Phase::Back, work).await {
             Ok(Way::None) => nothing_put_back(failure, previous),
-            Ok(Way::Gone) if !previous.losses.is_empty() => partly_taken_back(failure, previous),
-            Ok(Way::Gone) => return taken_back(failure, previous),
+            Ok(Way::Gone) if !previous.losses.is_empty() => {
+                partly_taken_back(failure, previous, works(check))
+            }
+            Ok(Way::Gone) => return taken_back(failure, previous, works(check)),
+            Err(Setback::Over(second)) if second.kind == FailureKind::Unproven => {
+                let failure = if previous.losses.is_empty() {
+                    taken_back(failure, previous, OUT_OF_REACH)
+                } else {
+                    partly_taken_back(failure, previous, OUT_OF_REACH)
+                };
+                let why = second.cause.map(|cause| format!("afterwards: {cause}"));
+                failure.with_evidence(why.into_iter().chain(second.evidence))
+            }
             Err(Setback::Over(second)) if second.kind == FailureKind::Busy => superseded(
                 &failure,
                 "somebody else is at work on the stack, which is left alone",
@@ -201,10 +215,21 @@ fn superseded(failure: &Failure, why: &str) -> Failure {
         .hint("`deployer status` shows what runs")
 }
 
-fn taken_back(failure: Failure, previous: &Previous) -> Failure {
+/// A version that is healthy, and could not be checked.
+const OUT_OF_REACH: &str = "is healthy, but cannot be reached from here to check it";
+
+/// What is known of a version that passed.
+const fn works(check: CheckFrom) -> &'static str {
+    match check {
+        CheckFrom::Outside => "answers",
+        CheckFrom::TargetHealth => "is healthy, as the load balancer has it",
+    }
+}
+
+fn taken_back(failure: Failure, previous: &Previous, works: &str) -> Failure {
     let message = match (previous.shown(), previous.digest()) {
         (Some(version), Some(_)) => format!(
-            "{}; the version before it, {version}, is in place again and answers",
+            "{}; the version before it, {version}, is in place again and {works}",
             failure.message,
         ),
         // Nobody could tell from its answers which version it is.
@@ -221,10 +246,10 @@ fn taken_back(failure: Failure, previous: &Previous) -> Failure {
 }
 
 /// The version of before runs again, but something of it could not be restored.
-fn partly_taken_back(failure: Failure, previous: &Previous) -> Failure {
+fn partly_taken_back(failure: Failure, previous: &Previous, works: &str) -> Failure {
     let what = match (previous.shown(), previous.digest()) {
         (Some(version), Some(_)) => {
-            format!("the image of before, {version}, runs again and answers")
+            format!("the image of before, {version}, runs again and {works}")
         }
         (Some(version), None) => format!("the image of before, {version}, runs again"),
         (None, _) => "it was taken away again".to_owned(),

@@ -7,6 +7,7 @@
 //! ```
 
 mod back;
+mod drift;
 mod previous;
 mod update;
 mod verify;
@@ -14,6 +15,7 @@ mod verify;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
+use crate::cli::CheckFrom;
 use crate::commands::explain::command_line;
 use crate::commands::machine::Machine;
 use crate::commands::stack::ROUNDS;
@@ -41,6 +43,8 @@ pub(super) struct Site<'a> {
     pub(super) machine: &'a dyn Machine,
     /// Was the stack made by this very run? Then stopping takes all of it away, and nothing has to be put back.
     pub(super) made_here: bool,
+    /// Is an earlier version what is wanted?
+    pub(super) goes_back: bool,
 }
 
 /// What is to be deployed.
@@ -72,10 +76,18 @@ pub(super) struct Deployed {
     pub(super) names: ServiceNames,
     /// Where it answers.
     pub(super) url: PublicUrl,
-    /// The last check.
-    pub(super) check: Checked,
+    /// How it was proven.
+    pub(super) proof: Proof,
     /// What the probe saw, where there was something to probe.
     pub(super) probe: Option<Probed>,
+}
+
+/// How a version was proven to work.
+pub(super) enum Proof {
+    /// By a check from outside.
+    Check(Checked),
+    /// By the load balancer's health checks alone; in words, with what is not proven then.
+    TargetHealth(String),
 }
 
 /// A deployment that did not come to a good end.
@@ -101,6 +113,8 @@ impl Site<'_> {
         found: &Observed,
         order: &Order,
     ) -> Result<Deployed, Failure> {
+        let straight = Box::pin(self.without_drift(found)).await?;
+        let found = &straight.stack;
         let url = found.outputs.get("Url").filter(|_| found.image().is_some());
         let url = url
             .map(|url| public_url(self.context.config, url))
@@ -111,28 +125,32 @@ impl Site<'_> {
         let work = Box::pin(async {
             let Some(begun) = begun else {
                 let stack = self.observe_again(found).await?;
-                let deployment = if force {
+                let deployment = if force && !straight.replaced {
                     self.replace_tasks(&stack).await?
                 } else {
-                    None
+                    straight.deployment.clone()
                 };
-                let proven = self.prove(&stack, &order.digest, deployment).await;
+                let proven = self
+                    .prove_for_a_while(&stack, &order.digest, deployment)
+                    .await;
                 return proven.map_err(|setback| self.unchanged(setback));
             };
             // From here on something is under way that has to be taken back when somebody wishes to stop.
             let _duty = self.context.stop.duty();
             self.carry_out(begun, order).await
         });
-        let (result, probe) = match url.as_ref().filter(|_| changed) {
+        // Where nothing is asked from here, nothing is to be said about answers.
+        let is_asked = self.context.config.check_from == CheckFrom::Outside;
+        let (result, probe) = match url.as_ref().filter(|_| changed && is_asked) {
             Some(url) => self.probed(url, work).await,
             None => (work.await, None),
         };
-        let (names, url, check) = result?;
+        let (names, url, proof) = result?;
         Ok(Deployed {
             changed,
             names,
             url,
-            check,
+            proof,
             probe,
         })
     }
@@ -160,7 +178,7 @@ impl Site<'_> {
             .sink
             .note("nothing to change, but the tasks are to be replaced all the same");
         self.world
-            .redeploy(&names.cluster, &names.service)
+            .redeploy(&names.cluster, &names.service, None)
             .await
             .map_err(|error| self.context.remote_failure_under_way(&error))
     }
@@ -204,15 +222,20 @@ impl Site<'_> {
         let names = &deployed.names;
         let tasks = self.world.tasks(&names.cluster, &names.service).await;
         let image = order.wanted.parameters.get(Order::IMAGE).cloned();
+        let (check, unproven) = match deployed.proof {
+            Proof::Check(check) => (Some(check), None),
+            Proof::TargetHealth(unproven) => (None, Some(unproven)),
+        };
         sink.send(&Event::Succeeded {
             summary: Box::new(Summary {
                 changed: deployed.changed,
                 url: deployed.url.shown,
                 image: image.unwrap_or_default(),
-                version: deployed.check.version.clone(),
+                version: check.as_ref().and_then(|check| check.version.clone()),
                 // What was achieved does not depend on whether it can be listed.
                 tasks: tasks.unwrap_or_default(),
-                check: deployed.check,
+                check,
+                unproven,
                 probe: deployed.probe,
                 cost: self.context.cost(stack, order),
                 take_down: command_line(config, "down"),
@@ -307,7 +330,7 @@ impl Site<'_> {
         &self,
         begun: Begun<'_>,
         order: &Order,
-    ) -> Result<(ServiceNames, PublicUrl, Checked), Failure> {
+    ) -> Result<(ServiceNames, PublicUrl, Proof), Failure> {
         let stack = begun.stack.clone();
         let previous = begun.previous.clone();
         let update = self.follow_update(begun);
@@ -330,7 +353,7 @@ impl Site<'_> {
         if ours.is_replaced_in(&stack) {
             return Err(superseded_before_the_check());
         }
-        match self.prove(&stack, &order.digest, None).await {
+        match self.prove_for_a_while(&stack, &order.digest, None).await {
             Ok(proven) => Ok(proven),
             Err(Setback::Over(failure)) => Err(failure),
             Err(Setback::Live(failure)) => {
@@ -339,27 +362,38 @@ impl Site<'_> {
         }
     }
 
+    /// Proves what the stack names, and keeps watching it where the settings ask for that.
+    async fn prove_for_a_while(
+        &self,
+        stack: &Observed,
+        digest: &Digest,
+        deployment: Option<String>,
+    ) -> Result<(ServiceNames, PublicUrl, Proof), Setback> {
+        let (names, url, proof) = self.prove(stack, digest, deployment).await?;
+        if !self.context.config.watch_for.is_zero() {
+            let work = self.watch(&names, &url);
+            self.context.sink.phase(Phase::Watch, work).await?;
+        }
+        Ok((names, url, proof))
+    }
+
     /// Follows the rollout of what the stack names, and of this deployment where it is known, and checks it from outside.
     async fn prove(
         &self,
         stack: &Observed,
         digest: &Digest,
         deployment: Option<String>,
-    ) -> Result<(ServiceNames, PublicUrl, Checked), Setback> {
+    ) -> Result<(ServiceNames, PublicUrl, Proof), Setback> {
         let missing = |key| Setback::Live(missing_output(key));
         let names = ServiceNames::of_outputs(&stack.outputs).map_err(missing)?;
         let url = stack.outputs.get("Url").ok_or("Url").map_err(missing)?;
         let url = public_url(self.context.config, url).map_err(Setback::Live)?;
         let sink = self.context.sink;
         let rollout = self.rollout(&names, deployment);
-        sink.phase(Phase::Rollout, rollout).await?;
-        // As many as this stack runs: what is put back may run another number than what was to come.
-        let tasks = stack.parameters.get("DesiredCount");
-        let tasks = tasks.and_then(|tasks| tasks.parse().ok());
-        let tasks = tasks.unwrap_or(self.context.config.tasks);
-        let work = self.verify(&url, digest, tasks);
-        let check = sink.phase(Phase::Check, work).await?;
-        Ok((names, url, check))
+        let tasks = sink.phase(Phase::Rollout, rollout).await?;
+        let work = self.verify(&names, &url, digest, tasks);
+        let proof = sink.phase(Phase::Check, work).await?;
+        Ok((names, url, proof))
     }
 }
 

@@ -1,21 +1,24 @@
 //! What makes a deployment a success: our version runs, and answers from outside as it should.
 
-use super::{Setback, Site};
+use super::{Proof, Setback, Site};
+use crate::cli::CheckFrom;
 use crate::commands::PublicUrl;
+use crate::commands::reach::{UNPROVEN, all_healthy};
 use crate::engine::Followed;
 use crate::error::{Failure, FailureKind};
 use crate::event::Checked;
 use crate::names::Digest;
 use crate::rollout::{Ended, Rollout};
-use crate::watch::{RolloutWatch, ServiceNames, Verification, Verified};
+use crate::watch::{Asked, Bake, Relapse, RolloutWatch, ServiceNames, Verification, Verified};
 
 impl Site<'_> {
-    /// Follows the rollout of our task definition: a stack that is complete does not mean that it runs.
+    /// Follows the rollout of our task definition: a stack that is complete does not mean that it runs. Returns how many tasks the
+    /// service runs.
     pub(super) async fn rollout(
         &self,
         names: &ServiceNames,
         deployment: Option<String>,
-    ) -> Result<(), Setback> {
+    ) -> Result<u32, Setback> {
         let context = self.context;
         let mut watch = RolloutWatch::new(self.world, context.sink, names).of(deployment);
         let limit = context.config.timeout;
@@ -32,7 +35,7 @@ impl Site<'_> {
             }
         };
         let failure = match end.rollout {
-            Rollout::Completed => return Ok(()),
+            Rollout::Completed => return Ok(end.desired),
             Rollout::RolledBack(reason) | Rollout::Failed(reason) => {
                 Failure::new(FailureKind::RolledBack, "the new version did not start")
                     .because(reason)
@@ -54,9 +57,34 @@ impl Site<'_> {
         )))
     }
 
-    /// Checks from outside until so many tasks, and no other, answer from the image with this digest.
+    /// Proves the version that rolled out, in the way that the settings ask for. `tasks` are those that the service runs.
     pub(super) async fn verify(
         &self,
+        names: &ServiceNames,
+        url: &PublicUrl,
+        digest: &Digest,
+        tasks: u32,
+    ) -> Result<Proof, Setback> {
+        match self.context.config.check_from {
+            CheckFrom::Outside => self
+                .check(names, url, digest, tasks)
+                .await
+                .map(Proof::Check),
+            CheckFrom::TargetHealth => {
+                let targets = self.world.targets(&names.target_group).await;
+                let health = targets.ok().as_deref().and_then(all_healthy);
+                let health = health.unwrap_or_else(|| "the rollout is complete".to_owned());
+                let unproven = format!("not made from here: {health}. Not proven: {UNPROVEN}");
+                self.context.sink.warn(format!("check {unproven}"));
+                Ok(Proof::TargetHealth(unproven))
+            }
+        }
+    }
+
+    /// Checks from outside until all tasks, and no other, answer from the image with this digest.
+    async fn check(
+        &self,
+        names: &ServiceNames,
         url: &PublicUrl,
         digest: &Digest,
         tasks: u32,
@@ -65,7 +93,8 @@ impl Site<'_> {
         let config = context.config;
         let settings = context.check_settings(tasks);
         let outside = self.machine;
-        let mut subject = Verification::new(context.sink, outside, &url.target, settings, digest);
+        let mut subject = Verification::new(context.sink, outside, &url.target, settings, digest)
+            .of_tasks(self.world, names);
         let followed = context
             .follow_for(&mut subject, config.verify_timeout)
             .await;
@@ -74,9 +103,64 @@ impl Site<'_> {
             Followed::Ended(Verified::ProvenWrong(last)) => wrong_clock(url, last),
             Followed::Stopped => return Err(Setback::Live(Failure::interrupted())),
             Followed::DeadlinePassed => {
-                let seconds = config.verify_timeout.as_secs();
-                not_verified(url, subject.last(), seconds)
+                let last = subject.last();
+                if let Some(last) = last.filter(|last| last.unreachable) {
+                    // The way from here may be closed: then the load balancer knows better.
+                    let targets = self.world.targets(&names.target_group).await;
+                    if let Some(health) = targets.ok().as_deref().and_then(all_healthy) {
+                        let cause = last.cause.as_deref().unwrap_or("no request arrives");
+                        return Err(Setback::Over(context.unproven(&url.shown, cause, health)));
+                    }
+                }
+                not_verified(url, last, config.verify_timeout.as_secs())
             }
+        };
+        Err(Setback::Live(failure))
+    }
+
+    /// Keeps watching a version that passed, for as long as the settings ask for.
+    pub(super) async fn watch(&self, names: &ServiceNames, url: &PublicUrl) -> Result<(), Setback> {
+        let context = self.context;
+        let seconds = context.config.watch_for.as_secs();
+        let asked = (context.config.check_from == CheckFrom::Outside).then(|| Asked {
+            outside: self.machine,
+            target: &url.target,
+            settings: context.check_settings(0),
+        });
+        let mut subject = Bake::new(self.world, context.sink, names, asked);
+        let followed = context
+            .follow_for(&mut subject, context.config.watch_for)
+            .await;
+        let failure = match followed.map_err(Setback::Over)? {
+            Followed::DeadlinePassed => return Ok(()),
+            Followed::Stopped => Failure::interrupted(),
+            Followed::Ended(Relapse::TaskEnded(evidence)) => {
+                let message = format!(
+                    "the new version passed the check, but did not keep running for {seconds} s"
+                );
+                let failure = Failure::new(FailureKind::RolledBack, message);
+                context
+                    .explained(failure, &evidence, Ended::ForGood)
+                    .hint("fix the program or its settings, then run `deployer up` again")
+            }
+            Followed::Ended(Relapse::Failing(last)) => Failure::new(
+                FailureKind::CheckFailed,
+                format!(
+                    "{} passed the check, but is {} within {seconds} s",
+                    url.shown,
+                    last.verdict.name()
+                ),
+            )
+            .because(
+                last.cause
+                    .unwrap_or_else(|| "it gives no reason".to_owned()),
+            )
+            .hint(format!("look yourself: `curl -i {}`", url.shown)),
+            Followed::Ended(Relapse::Replaced) => Failure::new(
+                FailureKind::RolledBack,
+                "the new version was replaced while it was watched",
+            )
+            .because("another version is the primary deployment of the service"),
         };
         Err(Setback::Live(failure))
     }

@@ -16,6 +16,7 @@ use crate::image::cargo::{self, Surroundings, Toolchain};
 use crate::image::cause::innermost;
 use crate::image::docker;
 use crate::local::{Emulator, Presence};
+use crate::watch::{Network, Outside};
 
 /// AWS tells the time within this, or not at all.
 const CLOCK_LIMIT: Duration = Duration::from_secs(10);
@@ -37,6 +38,8 @@ pub(super) trait Bench: Send + Sync {
     async fn clock(&self, context: Context<'_>) -> Result<Reading, String>;
     /// Does the Docker engine answer?
     async fn engine(&self, context: Context<'_>) -> Result<(), Failure>;
+    /// Looks at the service from outside.
+    fn outside(&self) -> &dyn Outside;
     /// Does the emulator run?
     async fn emulator(&self, context: Context<'_>) -> Result<Presence, Failure>;
 }
@@ -86,6 +89,10 @@ impl Bench for ThisBench {
 
     async fn connect(&self, context: Context<'_>) -> Result<Connection, Failure> {
         connect(context).await
+    }
+
+    fn outside(&self) -> &dyn Outside {
+        &Network
     }
 
     async fn clock(&self, context: Context<'_>) -> Result<Reading, String> {

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use super::{Finding, Level};
-use crate::cli::Builder;
+use crate::cli::{Builder, CheckFrom};
 use crate::commands::deploy::Order;
+use crate::commands::reach::{Reach, remedies};
 use crate::commands::roles::{Role, RoleOf};
 use crate::commands::{Connection, TEMPLATE_LIMIT};
 use crate::config::Config;
@@ -15,6 +16,8 @@ use crate::remote::{RemoteError, RemoteErrorKind, TemplateParameter};
 
 /// What becomes of the template at CloudFormation.
 const VALIDATION: &str = "validation";
+/// Can the service be reached?
+const REACH: &str = "reachable";
 /// Do template and settings speak of the same parameters?
 const PARAMETERS: &str = "parameters";
 
@@ -192,7 +195,24 @@ pub(super) fn not_asked(why: &str, local: bool) -> Vec<Finding> {
         findings
             .extend([RoleOf::Ecs, RoleOf::LoadBalancing].map(|role| skipped(check_of(role), why)));
     }
+    findings.push(skipped(REACH, why));
     findings
+}
+
+/// Whether the service that runs can be reached from here, as the check has to.
+pub(super) fn reach(config: &Config, reach: Result<Reach, Failure>) -> Finding {
+    match reach {
+        Ok(Reach::Open) => ok(REACH, "requests of this machine arrive at the service"),
+        Ok(Reach::Unknown(why)) => skipped(REACH, why),
+        Ok(Reach::Closed { url, cause, health }) => {
+            let found = format!("{url} cannot be reached from this machine: {cause}; {health}");
+            match config.check_from {
+                CheckFrom::Outside => error(REACH, found, remedies(config, "up").into()),
+                CheckFrom::TargetHealth => warning(REACH, found, Vec::new()),
+            }
+        }
+        Err(failure) => failed(REACH, &failure),
+    }
 }
 
 /// What CloudFormation says about the template; `None` where there is none to ask about.

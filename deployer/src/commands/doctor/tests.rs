@@ -12,8 +12,9 @@ use crate::error::Failure;
 use crate::image::cargo::Toolchain;
 use crate::local::Presence;
 use crate::remote::RemoteErrorKind;
-use crate::testing::moment::{absent, error};
+use crate::testing::moment::{absent, at, error};
 use crate::testing::{FakeWorld, connection, settings};
+use crate::watch::Outside;
 
 /// A machine on which all is well, and what is not.
 struct FakeBench {
@@ -24,6 +25,8 @@ struct FakeBench {
     presence: Presence,
     /// Milliseconds that our clock is ahead.
     ahead: i64,
+    /// There is no way to the service.
+    closed: bool,
 }
 
 impl FakeBench {
@@ -42,6 +45,26 @@ impl FakeBench {
             toolchain: None,
             presence: Presence::Absent,
             ahead: 0,
+            closed: false,
+        }
+    }
+}
+
+#[async_trait]
+impl Outside for FakeBench {
+    async fn check(&self, _: &checker::Target, _: &checker::Settings) -> checker::Report {
+        unreachable!("a request is enough")
+    }
+
+    async fn knock(
+        &self,
+        _: &checker::Target,
+        _: &checker::Settings,
+    ) -> Result<(), checker::Failure> {
+        if self.closed {
+            Err(crate::testing::answer::no_way())
+        } else {
+            Ok(())
         }
     }
 }
@@ -74,6 +97,10 @@ impl Bench for FakeBench {
 
     async fn connect(&self, _: Context<'_>) -> Result<Connection, Failure> {
         unless(self.connection.as_ref(), connection(&self.world))
+    }
+
+    fn outside(&self) -> &dyn Outside {
+        self
     }
 
     async fn clock(&self, _: Context<'_>) -> Result<Reading, String> {
@@ -146,6 +173,7 @@ async fn all_is_well() {
     ok       parameters     template and settings agree
     ok       role of ecs    the role of ECS is there
     ok       role of elb    the role of load balancers is there
+    skipped  reachable      not looked at: no version runs yet
     fit to be deployed: 0 errors, 0 warnings
     fit: true
     ");
@@ -173,6 +201,7 @@ async fn no_credentials() {
     skipped  parameters     not looked at: there is no connection to AWS
     skipped  role of ecs    not looked at: there is no connection to AWS
     skipped  role of elb    not looked at: there is no connection to AWS
+    skipped  reachable      not looked at: there is no connection to AWS
     not fit to be deployed: 1 error, 0 warnings
     fit: false
     ");
@@ -200,6 +229,7 @@ async fn sso_that_expired() {
     skipped  parameters     not looked at: there is no connection to AWS
     skipped  role of ecs    not looked at: there is no connection to AWS
     skipped  role of elb    not looked at: there is no connection to AWS
+    skipped  reachable      not looked at: there is no connection to AWS
     not fit to be deployed: 1 error, 0 warnings
     fit: false
     ");
@@ -222,6 +252,7 @@ async fn roles_that_are_made() {
     ok       parameters     template and settings agree
     ok       role of ecs    the account had no role for ECS: made it
     ok       role of elb    the account had no role for load balancers: made it
+    skipped  reachable      not looked at: no version runs yet
     fit to be deployed: 0 errors, 0 warnings
     fit: true
     ");
@@ -251,6 +282,7 @@ async fn roles_that_may_not_be_looked_at_nor_made() {
                remedy: once an account, by somebody who may: `aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com`
     warning  role of elb    the account has no role for load balancers, and it cannot be made from here: CreateServiceLinkedRole: no identity-based policy allows it (AccessDenied)
                remedy: once an account, by somebody who may: `aws iam create-service-linked-role --aws-service-name elasticloadbalancing.amazonaws.com`
+    skipped  reachable      not looked at: no version runs yet
     fit to be deployed: 0 errors, 2 warnings
     fit: true
     ");
@@ -288,6 +320,7 @@ async fn a_template_that_is_refused() {
     skipped  parameters     not looked at: CloudFormation did not name them
     ok       role of ecs    the role of ECS is there
     ok       role of elb    the role of load balancers is there
+    skipped  reachable      not looked at: no version runs yet
     not fit to be deployed: 1 error, 0 warnings
     fit: false
     ");
@@ -321,6 +354,7 @@ async fn a_template_that_cannot_be_read_and_no_target() {
     skipped  parameters     not looked at: the template cannot be read
     ok       role of ecs    the role of ECS is there
     ok       role of elb    the role of load balancers is there
+    skipped  reachable      not looked at: no version runs yet
     not fit to be deployed: 2 errors, 0 warnings
     fit: false
     ");
@@ -356,6 +390,7 @@ async fn parameters_that_do_not_agree() {
                remedy: set it under `[parameters]` in `deployer.toml`, or give it a default
     ok       role of ecs    the role of ECS is there
     ok       role of elb    the role of load balancers is there
+    skipped  reachable      not looked at: no version runs yet
     not fit to be deployed: 1 error, 0 warnings
     fit: false
     ");
@@ -381,6 +416,7 @@ async fn a_clock_that_is_off() {
     ok       parameters     template and settings agree
     ok       role of ecs    the role of ECS is there
     ok       role of elb    the role of load balancers is there
+    skipped  reachable      not looked at: no version runs yet
     not fit to be deployed: 1 error, 0 warnings
     fit: false
     ");
@@ -401,6 +437,7 @@ async fn on_this_machine() {
     skipped  credentials    not looked at: the emulator does not run: `deployer up --local` starts it
     skipped  validation     not looked at: the emulator does not run: `deployer up --local` starts it
     skipped  parameters     not looked at: the emulator does not run: `deployer up --local` starts it
+    skipped  reachable      not looked at: the emulator does not run: `deployer up --local` starts it
     fit to be deployed: 0 errors, 0 warnings
     fit: true
     ");
@@ -423,7 +460,34 @@ async fn on_this_machine() {
     ok       credentials    account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     ok       validation     CloudFormation accepts the template
     ok       parameters     template and settings agree
+    skipped  reachable      not looked at: no version runs yet
     fit to be deployed: 0 errors, 1 warning
     fit: true
     ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_this_machine_cannot_reach() {
+    let running = || FakeWorld::new([at("UPDATE_COMPLETE").with_image('b')]);
+    let open = examining(FakeBench::new(running())).await;
+    assert!(open.contains("requests of this machine arrive"), "{open}");
+    let closed = |world| FakeBench {
+        closed: true,
+        ..FakeBench::new(world)
+    };
+    let text = examining(closed(running())).await;
+    assert!(text.ends_with("fit: false"), "{text}");
+    let (_, line) = text.split_once("reachable").unwrap();
+    insta::assert_snapshot!(line, @"
+          http://clock.example/now cannot be reached from this machine: cannot resolve `clock.example`: no such name; the load balancer calls 2 of 2 targets healthy
+               remedy: open the way from this machine: the name has to be resolved, and the load balancer's port reached
+               remedy: or check through a proxy: `deployer up --stack clock --profile work --check-proxy http://HOST:PORT`
+               remedy: or rely on the load balancer's health checks, which prove neither version nor clock: `deployer up --stack clock --profile work --check target-health`
+    not fit to be deployed: 1 error, 0 warnings
+    fit: false
+    ");
+    let relied_on = examining_with(closed(running()), |config| {
+        config.check_from = crate::cli::CheckFrom::TargetHealth;
+    });
+    assert!(relied_on.await.ends_with("fit: true"));
 }

@@ -19,7 +19,11 @@ impl Outside for Answering {
         answers("0.1.0+0123456789ab")
     }
 
-    async fn knock(&self, _: &checker::Target, _: &checker::Settings) -> Result<(), String> {
+    async fn knock(
+        &self,
+        _: &checker::Target,
+        _: &checker::Settings,
+    ) -> Result<(), checker::Failure> {
         Ok(())
     }
 }
@@ -57,6 +61,7 @@ async fn nothing_there() {
       "service": null,
       "tasks": [],
       "targets": [],
+      "stopped_lately": [],
       "check": null,
       "reviewer": null,
       "cost_per_hour": null
@@ -82,6 +87,7 @@ async fn a_stack_without_an_image_yet() {
       "service": null,
       "tasks": [],
       "targets": [],
+      "stopped_lately": [],
       "check": null,
       "reviewer": null,
       "cost_per_hour": null
@@ -160,6 +166,7 @@ async fn a_service_in_the_middle_of_a_rollout() {
           "description": null
         }
       ],
+      "stopped_lately": [],
       "check": {
         "verdict": "ok",
         "cause": null,
@@ -173,6 +180,18 @@ async fn a_service_in_the_middle_of_a_rollout() {
       "cost_per_hour": null
     }
     "#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_crashes_again_and_again() {
+    let crashes = ["0123", "4567"].map(crate::testing::answer::crashed);
+    let world = FakeWorld::new([at("UPDATE_COMPLETE")]).stopped([crashes.to_vec()], &[]);
+    let told: serde_json::Value = serde_json::from_str(&looking(world).await).unwrap();
+    let stopped = &told["stopped_lately"][0];
+    assert_eq!(stopped["count"], 2, "{told}");
+    assert_eq!(stopped["exit_code"], 101);
+    assert_eq!(stopped["current"], true);
+    assert_eq!(told["check"]["verdict"], "ok");
 }
 
 #[tokio::test(start_paused = true)]

@@ -69,6 +69,8 @@ impl Run<'_> {
                 }
                 (BeforeUp::Update, Some(stack)) => {
                     announce(&context.repository_of(world.as_ref(), &stack).await?);
+                    let way = context.expect_a_way(world.as_ref(), self.machine, &stack, "up");
+                    way.await?;
                     return Ok((world, stack));
                 }
                 (BeforeUp::Attach, Some(stack)) => {

@@ -4,14 +4,17 @@ mod asking;
 mod attaching;
 mod checking;
 mod creating;
+mod drifting;
 mod going_back;
 mod interrupted;
 mod not_creating;
 mod not_updating;
 mod others;
+mod reaching;
 mod roles;
 mod rolling_out;
 mod updating;
+mod watching;
 
 use super::{Made, Run};
 use crate::testing::moment::{Moment, at, event};
@@ -57,7 +60,7 @@ async fn bringing_up_on(machine: FakeMachine) -> String {
             made: Made::default(),
             only_one: std::sync::OnceLock::new(),
         };
-        run.to_its_end().await
+        Box::pin(run.to_its_end()).await
     };
     machine.run(command).await
 }

@@ -7,12 +7,15 @@ use super::{checked, probed};
 use crate::commands::status::{ABSENT, Status};
 use crate::event::Summary;
 use crate::names::Digest;
+use crate::printable::printable;
 use crate::rollout::{Deployment, Service, Task};
 
 /// The end of a deployment that succeeded.
 pub(super) fn summary(summary: &Summary) -> String {
     let mut text = String::new();
-    let headline = if summary.changed {
+    let headline = if summary.check.is_none() {
+        "The service is deployed, and healthy as the load balancer has it."
+    } else if summary.changed {
         "The service is up."
     } else {
         "Nothing changed: the service was up to date, and is up."
@@ -36,7 +39,7 @@ pub(super) fn summary(summary: &Summary) -> String {
         })
         .collect();
     row("tasks", &format!("{}: {}", tasks.len(), tasks.join(", ")));
-    row("check", &checked(&summary.check));
+    row("check", &how_checked(summary));
     if let Some(probe) = &summary.probe {
         row("rollout", &probed(probe));
     }
@@ -54,6 +57,14 @@ pub(super) fn summary(summary: &Summary) -> String {
     }
     row("take down", &summary.take_down);
     format!("{headline}\n{text}")
+}
+
+/// The last check, or what was relied on instead.
+pub(in crate::report) fn how_checked(summary: &Summary) -> String {
+    match &summary.check {
+        Some(check) => checked(check),
+        None => summary.unproven.clone().unwrap_or_default(),
+    }
 }
 
 /// A status as a table.
@@ -118,8 +129,18 @@ pub(in crate::report) fn status(status: &Status) -> String {
             &format!("{healthy} of {} healthy", status.targets.len()),
         );
     }
+    for (number, stopped) in status.stopped_lately.iter().enumerate() {
+        let name = if number == 0 { "stopped" } else { "" };
+        row(name, &printable(&stopped.line()));
+    }
     if let Some(check) = &status.check {
         row("check", &checked(check));
+        if check.unreachable {
+            row(
+                "",
+                "no request of this machine arrives there: others may fare better",
+            );
+        }
     }
     if let Some(reviewer) = &status.reviewer {
         row("reviewer", reviewer);

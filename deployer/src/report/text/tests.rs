@@ -11,6 +11,7 @@ fn check() -> Checked {
         instances: 2,
         version: Some("0.1.0+3f2a9c0b1d2e".to_owned()),
         requests: 9,
+        unreachable: false,
     }
 }
 
@@ -44,7 +45,8 @@ fn the_summary() {
             task("0123456789", "us-east-1a"),
             task("abcdef0123", "us-east-1b"),
         ],
-        check: check(),
+        check: Some(check()),
+        unproven: None,
         probe: None,
         cost: crate::report::samples::cost("X86_64"),
         take_down: "deployer down --local".to_owned(),

@@ -24,6 +24,7 @@ fn task_that(stop_code: &str, reason: &str, exit_code: Option<i32>, log: &[&str]
         reason,
         container_reason,
         exit_code,
+        stopped_at: None,
     };
     let log = log.iter().map(|line| (*line).to_owned()).collect();
     Evidence {

@@ -14,6 +14,7 @@ fn failed(id: &str, reason: &str, exit_code: Option<i32>, log: &[&str]) -> Faile
             reason: Some(reason.to_owned()),
             container_reason: None,
             exit_code,
+            stopped_at: None,
         },
         log: log.iter().map(|line| (*line).to_owned()).collect(),
     }

@@ -7,15 +7,15 @@ use crate::testing::answer::{answers, change, crashed, down, rolled_out, rolling
 use crate::testing::moment::{Moment, absent, at, error, event, event_because, expired, failed};
 
 /// The version of before, by the image whose digest consists of this digit; and the same once it is put back.
-const BEFORE: &str = "0.1.0+bbbbbbbbbbbb";
+pub(super) const BEFORE: &str = "0.1.0+bbbbbbbbbbbb";
 
 /// A stack that runs a version already.
-fn running() -> Moment {
+pub(super) fn running() -> Moment {
     at("UPDATE_COMPLETE").with_image('b').with_old_version()
 }
 
 /// What the stack goes through when a version is deployed, found not to work, and the one before is put back.
-fn there_and_back() -> Vec<Moment> {
+pub(super) fn there_and_back() -> Vec<Moment> {
     vec![
         running(),
         updating(),
@@ -30,7 +30,7 @@ fn there_and_back() -> Vec<Moment> {
 }
 
 /// The transcript from the execution of the change set on.
-async fn update(machine: FakeMachine) -> String {
+pub(super) async fn update(machine: FakeMachine) -> String {
     let text = bringing_up_on(machine).await;
     let (_, update) = text.split_once("> ExecuteChangeSet\n").unwrap();
     update.to_owned()
@@ -161,13 +161,16 @@ async fn the_first_version_of_all_is_taken_away() {
 
 #[tokio::test(start_paused = true)]
 async fn requests_that_failed_meanwhile_are_counted() {
-    let knocks = [Ok(()), Ok(()), Err("connection refused".to_owned()), Ok(())];
+    let refused = checker::Failure::Refused {
+        peer: "10.0.0.1:80".to_owned(),
+    };
+    let knocks = [Ok(()), Ok(()), Err(refused), Ok(())];
     let world = FakeWorld::new([running(), updating(), updated()]);
     let machine = FakeMachine::new(world).knocking(knocks);
     insta::assert_snapshot!(update(machine).await, @"
     update: begun
     UPDATE_IN_PROGRESS stack (clock)
-    warning: a request failed during the rollout: connection refused
+    warning: a request failed during the rollout: connection refused by 10.0.0.1:80
     UPDATE_COMPLETE task definition (TaskDefinition)
     UPDATE_COMPLETE stack (clock)
     update: done in 0.0 s
@@ -177,14 +180,14 @@ async fn requests_that_failed_meanwhile_are_counted() {
     check: begun
     check: OK, offset +0.2 ms ± 1.2 ms, 2 instances
     check: done in 0.0 s
-    probe: 1 of 1000 requests failed meanwhile, for 0.2 s at a stretch (connection refused)
+    probe: 1 of 1000 requests failed meanwhile, for 0.2 s at a stretch (connection refused by 10.0.0.1:80)
     The service is up.
       url       http://clock.example/now
       version   0.1.0+0123456789ab
       image     registry.example/clock-repository@sha256:0123456789ab
       tasks     0: 
       check     OK, offset +0.2 ms ± 1.2 ms, 2 instances
-      rollout   1 of 1000 requests failed meanwhile, for 0.2 s at a stretch (connection refused)
+      rollout   1 of 1000 requests failed meanwhile, for 0.2 s at a stretch (connection refused by 10.0.0.1:80)
       time      0.0 s: image 0.0 s, push 0.0 s, plan 0.0 s, update 0.0 s, rollout 0.0 s, check 0.0 s
       take down deployer down --stack clock --profile work
     exit code 0
@@ -226,7 +229,7 @@ async fn somebody_else_deletes_the_stack_meanwhile() {
         at("UPDATE_COMPLETE"),
         absent(),
     ])
-    .services([None]);
+    .services([rolling_out(0), None]);
     insta::assert_snapshot!(update(FakeMachine::new(world)).await, @"
     update: begun
     UPDATE_IN_PROGRESS stack (clock)
@@ -234,6 +237,7 @@ async fn somebody_else_deletes_the_stack_meanwhile() {
     UPDATE_COMPLETE stack (clock)
     update: done in 0.0 s
     rollout: begun
+    rollout: new 0 of 2 running, 2 pending; old 2 of 2 running; 2 of 2 targets healthy
     probe: 0 of 1000 requests failed meanwhile
     error: the new version did not start; somebody deleted the stack in the meantime
       because: the service does not exist

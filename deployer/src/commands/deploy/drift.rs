@@ -1,0 +1,144 @@
+//! What somebody changed by hand about the service, and how it is put right.
+
+use std::collections::BTreeMap;
+
+use tokio::time::sleep;
+
+use super::Site;
+use crate::commands::explain::command_line;
+use crate::error::{Failure, FailureKind};
+use crate::event::Phase;
+use crate::stack::Observed;
+use crate::watch::ServiceNames;
+
+/// Looks that have to find the service gone: ECS may answer as it was a moment ago.
+const LOOKS_THAT_CONVINCE: u32 = 3;
+
+/// A difference between the service and what the stack says of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Drift {
+    /// Somebody set another number of tasks.
+    Tasks {
+        /// What ECS was told.
+        set: u32,
+        /// What the stack wants.
+        wanted: u32,
+    },
+    /// Somebody deleted the service.
+    ServiceGone,
+}
+
+/// A service that is as the stack has it, apart from its version.
+pub(super) struct Straight {
+    /// The stack by now.
+    pub(super) stack: Observed,
+    /// Whether its tasks are being replaced already.
+    pub(super) replaced: bool,
+    /// The deployment that does that, where ECS names it.
+    pub(super) deployment: Option<String>,
+}
+
+impl Straight {
+    fn at(stack: Observed) -> Self {
+        Self {
+            stack,
+            replaced: false,
+            deployment: None,
+        }
+    }
+}
+
+/// The number of tasks that the stack wants; absent where the load decides, or the template has no such parameter.
+fn wanted_tasks(stack: &Observed) -> Option<u32> {
+    let number = |name: &str| stack.parameters.get(name)?.parse::<u32>().ok();
+    let is_scaled = number("MaxCount").is_some_and(|most| most > 0);
+    number("DesiredCount").filter(|_| !is_scaled)
+}
+
+impl Site<'_> {
+    /// Compares the service with the stack.
+    async fn drift(&self, stack: &Observed) -> Option<Drift> {
+        let names = ServiceNames::of_outputs(&stack.outputs).ok()?;
+        stack.image()?;
+        for look in 0..LOOKS_THAT_CONVINCE {
+            if look > 0 {
+                sleep(self.context.config.access.pace.poll).await;
+            }
+            let service = self.world.service(&names.cluster, &names.service).await;
+            // What cannot be looked at shows later, if anything is wrong with it.
+            if let Some(service) = service.ok()? {
+                let (set, wanted) = (service.desired, wanted_tasks(stack)?);
+                return (set != wanted).then_some(Drift::Tasks { set, wanted });
+            }
+        }
+        Some(Drift::ServiceGone)
+    }
+
+    /// Puts right what somebody changed by hand, or says how that is done.
+    pub(super) async fn without_drift(&self, found: &Observed) -> Result<Straight, Failure> {
+        let context = self.context;
+        match self.drift(found).await {
+            None => Ok(Straight::at(found.clone())),
+            // Who goes back wants what ran before, and in the number that the stack wants.
+            Some(Drift::Tasks { set, wanted }) if context.config.force || self.goes_back => {
+                context.sink.warn(format!(
+                    "somebody set {set} tasks, the stack wants {wanted}: setting {wanted}"
+                ));
+                let names = ServiceNames::of_outputs(&found.outputs)
+                    .map_err(crate::commands::missing_output)?;
+                let deployment = self
+                    .world
+                    .redeploy(&names.cluster, &names.service, Some(wanted))
+                    .await
+                    .map_err(|error| context.remote_failure_under_way(&error))?;
+                Ok(Straight {
+                    stack: found.clone(),
+                    replaced: true,
+                    deployment,
+                })
+            }
+            Some(Drift::Tasks { set, wanted }) => Err(Failure::new(
+                FailureKind::Stuck,
+                format!("somebody set {set} tasks by hand, the stack wants {wanted}; nothing was changed"),
+            )
+            .hint(format!(
+                "have {wanted} again: `{} --force`",
+                command_line(context.config, "up")
+            ))
+            .hint("or let the stack want another number: `tasks` under `[service]`, or `--tasks`, then the same command")),
+            Some(Drift::ServiceGone) => {
+                context.sink.warn(
+                    "somebody deleted the service by hand: the stack lets go of it, and makes it again",
+                );
+                let work = self.let_go_of_the_service(found);
+                context.sink.phase(Phase::Update, work).await?;
+                Ok(Straight::at(self.observe_again(found).await?))
+            }
+        }
+    }
+
+    /// Updates the stack to what it was before its first version: CloudFormation then forgets the service that is gone. Nobody is
+    /// asked, since what is removed does not run any more.
+    async fn let_go_of_the_service(&self, stack: &Observed) -> Result<(), Failure> {
+        let context = self.context;
+        let _duty = context.stop.duty();
+        let definition = self.world.definition(&stack.id).await;
+        let definition = definition.map_err(|error| context.remote_failure(&error))?;
+        let no_image = BTreeMap::from([(Observed::IMAGE.to_owned(), String::new())]);
+        let wanted = context.changed_only(definition, no_image);
+        let Some(proposed) = self.propose(stack, &wanted, "up").await? else {
+            return Ok(());
+        };
+        let previous = self.remember(stack, &wanted, &proposed.changes).await;
+        let begun = self.execute(stack, &proposed, "up", previous).await?;
+        self.follow_update(begun).await.map_err(|setback| {
+            let failure = setback.into_failure();
+            let config = context.config;
+            failure.hint(format!(
+                "or delete the stack and make it again: `{}`, then `{}`",
+                command_line(config, "down"),
+                command_line(config, "up")
+            ))
+        })
+    }
+}

@@ -1,0 +1,141 @@
+//! Whether the service that runs can be reached from this machine at all: what is not, cannot be checked from here.
+
+use tokio::time::sleep;
+
+use crate::cli::CheckFrom;
+use crate::commands::explain::command_line;
+use crate::commands::{Context, public_url};
+use crate::config::Config;
+use crate::error::{Failure, FailureKind};
+use crate::remote::World;
+use crate::rollout::Target;
+use crate::stack::Observed;
+use crate::watch::{Outside, ServiceNames};
+
+/// Requests that have to get nowhere before the way counts as closed: one may be lost.
+const TRIES: u32 = 3;
+
+/// What a deployment leaves unproven that was not checked from outside.
+pub(super) const UNPROVEN: &str = "that the service can be reached, that all tasks run this version, and that their clocks are right";
+
+/// Whether requests of this machine arrive at the service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// They do, whatever the answer is.
+    Open,
+    /// None does, although the load balancer calls all targets healthy.
+    Closed {
+        /// Where the service should be.
+        url: String,
+        /// Why no request arrives.
+        cause: String,
+        /// What the load balancer says.
+        health: String,
+    },
+    /// Nothing can be concluded, for this reason.
+    Unknown(&'static str),
+}
+
+/// What the load balancer says about its targets, where it calls all of them healthy that are not on their way out.
+pub(super) fn all_healthy(targets: &[Target]) -> Option<String> {
+    let is_counted = |target: &&Target| target.state != "draining";
+    let counted = targets.iter().filter(is_counted).count();
+    let healthy = targets.iter().filter(|target| target.is_healthy()).count();
+    (counted > 0 && healthy == counted)
+        .then(|| format!("the load balancer calls {healthy} of {counted} targets healthy"))
+}
+
+impl Context<'_> {
+    /// Finds out whether requests arrive at the version that runs. Silence means something only where nothing else is wrong.
+    pub(super) async fn reach(
+        &self,
+        world: &dyn World,
+        outside: &(dyn Outside + '_),
+        stack: &Observed,
+    ) -> Reach {
+        let names = ServiceNames::of_outputs(&stack.outputs);
+        let (Some(_), Ok(names), Some(url)) = (stack.image(), names, stack.outputs.get("Url"))
+        else {
+            return Reach::Unknown("no version runs yet");
+        };
+        let Ok(url) = public_url(self.config, url) else {
+            return Reach::Unknown("the stack's output `Url` cannot be checked");
+        };
+        let targets = world.targets(&names.target_group).await;
+        let Some(health) = targets.ok().as_deref().and_then(all_healthy) else {
+            return Reach::Unknown("the load balancer does not call all targets healthy");
+        };
+        let settings = self.check_settings(0);
+        let mut cause = String::new();
+        for attempt in 0..TRIES {
+            if attempt > 0 {
+                sleep(self.config.access.pace.poll).await;
+            }
+            match outside.knock(&url.target, &settings).await {
+                Err(failure) if failure.never_arrived() => cause = failure.to_string(),
+                Ok(()) | Err(_) => return Reach::Open,
+            }
+        }
+        Reach::Closed {
+            url: url.shown,
+            cause,
+            health,
+        }
+    }
+
+    /// Refuses to deploy over a version that works and cannot be reached from here: what came after it could not be checked, and
+    /// would be taken for broken.
+    pub(super) async fn expect_a_way(
+        &self,
+        world: &dyn World,
+        outside: &(dyn Outside + '_),
+        stack: &Observed,
+        command: &str,
+    ) -> Result<(), Failure> {
+        if self.config.check_from == CheckFrom::TargetHealth {
+            return Ok(());
+        }
+        let reach = self.unless_stopped(async { Ok(self.reach(world, outside, stack).await) });
+        match reach.await? {
+            Reach::Open | Reach::Unknown(_) => Ok(()),
+            Reach::Closed { url, cause, health } => {
+                let failure = Failure::preflight(format!(
+                    "{url} cannot be reached from this machine, so no deployment could be checked; nothing was changed"
+                ));
+                Err(remedies(self.config, command)
+                    .into_iter()
+                    .fold(failure.because(cause), Failure::hint)
+                    .with_evidence([health]))
+            }
+        }
+    }
+
+    /// The end of a deployment that is healthy, as the load balancer has it, and that could not be checked from here.
+    pub(super) fn unproven(&self, url: &str, cause: &str, health: String) -> Failure {
+        let failure = Failure::new(
+            FailureKind::Unproven,
+            format!("{url} cannot be reached from this machine, so the new version stays unproven; it was not taken back"),
+        )
+        .because(cause)
+        .with_evidence([health, format!("not proven: {UNPROVEN}")])
+        .hint(format!(
+            "check it from elsewhere: `checker --expect-instances {} {url}`",
+            self.config.tasks
+        ));
+        remedies(self.config, "up")
+            .into_iter()
+            .fold(failure, Failure::hint)
+    }
+}
+
+/// What helps where nothing arrives.
+pub(super) fn remedies(config: &Config, command: &str) -> [String; 3] {
+    let command = command_line(config, command);
+    [
+        "open the way from this machine: the name has to be resolved, and the load balancer's port reached".to_owned(),
+        format!("or check through a proxy: `{command} --check-proxy http://HOST:PORT`"),
+        format!(
+            "or rely on the load balancer's health checks, which prove neither version nor clock: `{command} --check target-health`"
+        ),
+    ]
+}
