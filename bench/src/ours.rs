@@ -100,6 +100,7 @@ pub(crate) async fn pack_and_push(
         registry: registry.to_owned(),
         name: name.to_owned(),
         credentials: Credentials::Anonymous,
+        roots: Vec::new(),
     };
     let pushed = push(&image, &repository, &image.tag(), Arc::new(|_| {})).await;
     let pushed = pushed.map_err(|error| failed("cannot push", &error))?;

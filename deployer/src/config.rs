@@ -2,6 +2,7 @@
 
 mod access;
 mod file;
+mod origin;
 mod parameters;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use crate::names::StackName;
 
 pub use access::{Access, ProfileSource};
 pub use file::{File, parse, read};
+pub use origin::{Found, Kind, Origin, ProfileOrigin, option};
 
 use access::access;
 

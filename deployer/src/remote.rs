@@ -18,6 +18,8 @@ use crate::stack::{Observed, ResourceEvent};
 pub enum RemoteErrorKind {
     /// Nobody answered: no connection, time-out, reset, or an answer that makes no sense.
     Unreachable,
+    /// The server's certificate is not trusted.
+    Untrusted,
     /// Too many requests.
     Throttled,
     /// The service failed (5xx).
@@ -37,7 +39,9 @@ impl RemoteErrorKind {
     pub const fn is_passing(self) -> bool {
         match self {
             Self::Unreachable | Self::Throttled | Self::Server => true,
-            Self::Credentials | Self::Denied | Self::NotFound | Self::Refused => false,
+            Self::Untrusted | Self::Credentials | Self::Denied | Self::NotFound | Self::Refused => {
+                false
+            }
         }
     }
 }

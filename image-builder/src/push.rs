@@ -63,6 +63,8 @@ pub struct Repository {
     pub name: String,
     /// Who we are there.
     pub credentials: Credentials,
+    /// Certificates to trust besides this machine's, each in PEM.
+    pub roots: Vec<String>,
 }
 
 /// An image that a registry has. Made by [`push`] alone, so that what was not pushed cannot be deployed.

@@ -7,6 +7,7 @@ use aws_sdk_sts::config::http::HttpResponse;
 use aws_sdk_sts::error::{ConnectorError, ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::RequestId;
 
+use super::http::Untrusted;
 use crate::remote::{RemoteError, RemoteErrorKind};
 
 /// Makes a function that turns the SDK error of this operation into ours, for `map_err`.
@@ -30,7 +31,11 @@ where
         None => chain(error),
     };
     RemoteError {
-        kind: kind(code.as_deref(), status, is_about_credentials(error)),
+        kind: if is_untrusted(error) {
+            RemoteErrorKind::Untrusted
+        } else {
+            kind(code.as_deref(), status, is_about_credentials(error))
+        },
         operation,
         code,
         message,
@@ -104,6 +109,11 @@ fn is_about_credentials(error: &(dyn Error + 'static)) -> bool {
 pub(super) fn is_passing(error: &CredentialsError) -> bool {
     let broken = |error: &ConnectorError| error.is_timeout() || error.is_io();
     matches!(error, CredentialsError::ProviderTimedOut(_)) || find(error, broken).is_some()
+}
+
+/// Returns whether a server showed a certificate that is not trusted.
+pub(super) fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
+    find::<Untrusted>(error, |_| true).is_some()
 }
 
 /// The first of this kind among an error and its causes.

@@ -3,15 +3,18 @@
 mod account;
 mod cloudformation;
 mod cloudwatchlogs;
-pub(crate) mod credentials;
+mod credentials;
 mod deployments;
 mod ecr;
 mod ecs;
 mod elasticloadbalancingv2;
 mod error;
+mod files;
+mod http;
 mod iam;
 mod sense;
 mod sts;
+pub(crate) mod trust;
 
 #[cfg(test)]
 mod tests;
@@ -21,23 +24,44 @@ use std::time::Duration;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
-use aws_sdk_sts::config::{Credentials, ProvideCredentials as _, SharedCredentialsProvider};
-use aws_sdk_sts::config::{RuntimeComponents, SharedHttpClient};
-use aws_smithy_http_client::proxy::ProxyConfig;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-use aws_smithy_http_client::{Builder as HttpClientBuilder, Connector};
+use aws_sdk_sts::config::{Credentials, SharedCredentialsProvider};
 
-use crate::config::Access;
-use crate::error::Failure;
+use crate::config::{Access, Found, Origin};
+use crate::error::{Failure, FailureKind};
 use crate::local;
+use credentials::{Environment, Fetched};
+use files::Files;
 use sense::Sense;
 
-/// Before asking once more whoever gives out credentials and did not answer.
-const CREDENTIALS_PAUSES: [Duration; 3] = [
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(4),
-];
+/// What is known before anybody is asked.
+struct Sources {
+    files: Files,
+    /// Where credentials will come from.
+    origin: Origin,
+    /// Certificates to trust instead of this machine's.
+    roots: Vec<String>,
+}
+
+impl Sources {
+    async fn read(access: &Access, profile: &str) -> Result<Self, Failure> {
+        if access.local {
+            return Ok(Self {
+                files: Files::none().await?,
+                origin: Origin::Environment,
+                roots: Vec::new(),
+            });
+        }
+        let files = Files::read(profile).await?;
+        let origin = credentials::origin(access, &files.profiles, Environment::read())
+            .map_err(|unknown| credentials::unknown_profile(access, &unknown))?;
+        let roots = trust::bundle(&files.profiles).await?;
+        Ok(Self {
+            files,
+            origin,
+            roots,
+        })
+    }
+}
 
 /// Clients for everything that the program asks of AWS.
 #[expect(
@@ -76,21 +100,25 @@ impl Aws {
         reason = "this is the place where SDK clients live"
     )]
     pub async fn connect(access: &Access) -> Result<Self, Failure> {
-        let https = http_client(access.local);
+        let profile = access.profile.as_deref().unwrap_or("default");
+        let Sources {
+            files,
+            origin,
+            roots,
+        } = Sources::read(access, profile).await?;
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(5))
             .operation_attempt_timeout(Duration::from_secs(30))
             .build();
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(https)
+            .http_client(http::client(access.local, &roots))
             .timeout_config(timeouts)
             // For whoever gives out the credentials.
-            .retry_config(RetryConfig::standard().with_max_attempts(5));
+            .retry_config(RetryConfig::standard().with_max_attempts(5))
+            .profile_files(files.text.clone())
+            .profile_name(profile);
         if let Some(region) = &access.region {
             loader = loader.region(Region::new(region.clone()));
-        }
-        if let Some(profile) = &access.profile {
-            loader = loader.profile_name(profile);
         }
         if let Some(url) = &access.endpoint_url {
             loader = loader.endpoint_url(url.as_str());
@@ -105,15 +133,31 @@ impl Aws {
                 "local",
             ));
         }
-        let config = credentials::of_profile_first(access, loader.load().await);
+        let config = loader.load().await;
         let region = config
             .region()
             .map(ToString::to_string)
             .ok_or_else(no_region)?;
-        let provider = config
-            .credentials_provider()
-            .ok_or_else(|| credentials::failure(access, "no provider", ""))?;
-        prove_credentials(access, &provider).await?;
+        let provider = match (&access.profile, config.credentials_provider()) {
+            (Some(profile), _) if access.profile_source.beats_environment_keys() => {
+                credentials::of_profile(profile, &files.text, &config)
+            }
+            (_, Some(provider)) => provider,
+            (_, None) => {
+                return Err(Failure::new(FailureKind::Unexpected, "no credentials"));
+            }
+        };
+        let first = credentials::fetch(access, &provider, &origin).await?;
+        if !access.local {
+            access.remember(Found {
+                origin,
+                region: region.clone(),
+                end: first.expiry().map(Into::into),
+                roots,
+            });
+        }
+        let provider = SharedCredentialsProvider::new(Fetched::new(first, provider));
+        let config = config.into_builder().credentials_provider(provider).build();
         Ok(Self {
             cloudformation: client!(aws_sdk_cloudformation, &config, Sense::Xml),
             cloudwatchlogs: client!(aws_sdk_cloudwatchlogs, &config, Sense::Json),
@@ -129,49 +173,6 @@ impl Aws {
     /// The region that calls go to.
     pub fn region(&self) -> &str {
         &self.region
-    }
-}
-
-/// The HTTP client of all services. One TLS stack for the whole program: rustls over ring. Proxies as the environment
-/// names them, but never on the way to this machine.
-fn http_client(local: bool) -> SharedHttpClient {
-    HttpClientBuilder::new().build_with_connector_fn(move |settings, components| {
-        let proxies = if local {
-            ProxyConfig::disabled()
-        } else {
-            ProxyConfig::from_env()
-        };
-        let mut builder = Connector::builder().proxy_config(proxies);
-        if let Some(settings) = settings {
-            builder = builder.connector_settings(settings.clone());
-        }
-        builder.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
-        builder
-            .tls_provider(Provider::Rustls(CryptoMode::Ring))
-            .build()
-    })
-}
-
-/// Fetches credentials once, so that their absence is one clear message and not the failure of some later call.
-async fn prove_credentials(
-    access: &Access,
-    provider: &SharedCredentialsProvider,
-) -> Result<(), Failure> {
-    let mut pauses = CREDENTIALS_PAUSES.iter();
-    loop {
-        match (provider.provide_credentials().await, pauses.next()) {
-            (Ok(_), _) => return Ok(()),
-            (Err(error), Some(pause)) if error::is_passing(&error) => {
-                tokio::time::sleep(*pause).await;
-            }
-            (Err(error), _) => {
-                return Err(credentials::failure(
-                    access,
-                    &error::chain(&error),
-                    &credentials::read_aws_config(),
-                ));
-            }
-        }
     }
 }
 

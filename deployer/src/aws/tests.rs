@@ -37,6 +37,7 @@ async fn answering(answer: String) -> Aws {
         connect_to: None,
         check_proxy: None,
         pace: Pace::LOCAL,
+        found: std::sync::OnceLock::new(),
     };
     Aws::connect(&access).await.unwrap()
 }

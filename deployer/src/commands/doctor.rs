@@ -190,7 +190,11 @@ async fn ask(
         })
     };
     let (declared, roles, reach) = tokio::join!(declared, roles, reach);
-    let mut findings = vec![judge::credentials(&connection)];
+    let mut findings = vec![judge::credentials(
+        context.config,
+        &connection,
+        chrono::Utc::now(),
+    )];
     findings.extend(judge::validation(
         context.config,
         declared.as_ref().map(Result::as_ref),

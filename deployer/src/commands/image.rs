@@ -133,6 +133,13 @@ impl Context<'_> {
             registry: registry.to_owned(),
             name: name.to_owned(),
             credentials,
+            roots: self
+                .config
+                .access
+                .found
+                .get()
+                .map(|found| found.roots.clone())
+                .unwrap_or_default(),
         };
         let sink = self.sink.clone();
         let progress = Arc::new(move |at: crate::image::push::PushProgress| {

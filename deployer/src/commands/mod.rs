@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::aws::{Aws, credentials};
+use crate::aws::Aws;
 use crate::config::{Access, Config};
 use crate::engine::{self, Followed, Subject, Terms};
 use crate::error::{Failure, FailureKind};
@@ -147,7 +147,18 @@ impl Context<'_> {
 
     /// The same where something is under way, so that it cannot be said that nothing was touched.
     fn remote_failure_under_way(&self, error: &RemoteError) -> Failure {
-        let failure = self.remote_failure(error);
+        let failure = match error.kind {
+            RemoteErrorKind::Credentials => self.remote_failure(error).hint(
+                "what was begun goes on by itself: run the same command again to come back to it",
+            ),
+            RemoteErrorKind::Unreachable
+            | RemoteErrorKind::Untrusted
+            | RemoteErrorKind::Throttled
+            | RemoteErrorKind::Server
+            | RemoteErrorKind::Denied
+            | RemoteErrorKind::NotFound
+            | RemoteErrorKind::Refused => self.remote_failure(error),
+        };
         let kind = if failure.kind == FailureKind::Preflight {
             FailureKind::Unexpected
         } else {
@@ -177,6 +188,9 @@ fn is_about_time(error: &RemoteError) -> bool {
 }
 
 pub(crate) fn remote_failure(access: &Access, error: &RemoteError) -> Failure {
+    if error.kind == RemoteErrorKind::Untrusted {
+        return untrusted(&error.to_string());
+    }
     let busy = is_about_another_operation(error);
     let (kind, message) = match error.kind {
         RemoteErrorKind::Credentials => (
@@ -194,21 +208,29 @@ pub(crate) fn remote_failure(access: &Access, error: &RemoteError) -> Failure {
         RemoteErrorKind::Refused | RemoteErrorKind::NotFound => {
             (FailureKind::Preflight, "AWS refuses the request")
         }
-        RemoteErrorKind::Unreachable | RemoteErrorKind::Throttled | RemoteErrorKind::Server => {
-            (FailureKind::Unexpected, "AWS does not answer")
-        }
+        RemoteErrorKind::Unreachable
+        | RemoteErrorKind::Untrusted
+        | RemoteErrorKind::Throttled
+        | RemoteErrorKind::Server => (FailureKind::Unexpected, "AWS does not answer"),
     };
     let failure = Failure::new(kind, message).because(error);
     match (error.kind, &access.endpoint_url) {
         (RemoteErrorKind::Credentials | RemoteErrorKind::Refused, _) if is_about_time(error) => {
             failure.hint("is this machine's clock right? `deployer doctor` looks")
         }
-        (RemoteErrorKind::Credentials, _) => {
-            let login = credentials::login_command(access);
-            failure.hint(format!("log in again: `{login}`")).hint(
-                "what was begun goes on by itself: run the same command again to come back to it",
-            )
-        }
+        (RemoteErrorKind::Credentials, _) => match access.found.get() {
+            Some(found) => {
+                let failure = failure.hint(found.origin.renewal());
+                if !may_be_switched_off(&found.region, error) {
+                    return failure;
+                }
+                failure.hint(format!(
+                    "or is region {0} not enabled for this account? `aws account get-region-opt-status --region-name {0}`",
+                    found.region
+                ))
+            }
+            None => failure,
+        },
         (RemoteErrorKind::Unreachable, Some(url)) => {
             failure.hint(format!("is {url} the right endpoint, and does it run?"))
         }
@@ -219,6 +241,54 @@ pub(crate) fn remote_failure(access: &Access, error: &RemoteError) -> Failure {
             failure.hint("wait for it: run the same command again")
         }
         _ => failure,
+    }
+}
+
+/// Regions that are enabled in every account. All that came after March 2019 have to be enabled, and answer calls from an account
+/// that has not done so as if its credentials did not exist.
+const ALWAYS_ENABLED: [&str; 17] = [
+    "ap-northeast-1",
+    "ap-northeast-2",
+    "ap-northeast-3",
+    "ap-south-1",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "ca-central-1",
+    "eu-central-1",
+    "eu-north-1",
+    "eu-west-1",
+    "eu-west-2",
+    "eu-west-3",
+    "sa-east-1",
+    "us-east-1",
+    "us-east-2",
+    "us-west-1",
+    "us-west-2",
+];
+
+/// Returns whether credentials may be refused only because the region is not enabled.
+fn may_be_switched_off(region: &str, error: &RemoteError) -> bool {
+    let unknown = ["InvalidClientTokenId", "UnrecognizedClientException"];
+    let is_unknown = |code: &str| unknown.contains(&code);
+    error.code.as_deref().is_some_and(is_unknown) && !ALWAYS_ENABLED.contains(&region)
+}
+
+/// The failure of a connection whose server shows a certificate that is not trusted.
+pub(crate) fn untrusted(cause: &str) -> Failure {
+    let failure =
+        Failure::preflight("the connection to AWS is not secure, and was ended").because(cause);
+    if cause.contains("expired") || cause.contains("not valid yet") {
+        return failure.hint("is this machine's clock right? `deployer doctor` looks");
+    }
+    let failure = failure.hint(
+        "does a proxy read the traffic, or is this a private endpoint? Name a file with its certificates: `AWS_CA_BUNDLE=FILE`, or `ca_bundle` in the profile; those alone are trusted then",
+    );
+    if crate::aws::trust::this_machine_has_some() {
+        failure
+    } else {
+        failure.hint(
+            "this machine has no certificates to trust: install the package `ca-certificates`",
+        )
     }
 }
 

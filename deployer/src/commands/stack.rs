@@ -277,7 +277,7 @@ impl Context<'_> {
                     .warn(format!("the update may not be cancelled: {error}"));
                 Ok(false)
             }
-            RemoteErrorKind::Credentials | RemoteErrorKind::Denied => {
+            RemoteErrorKind::Untrusted | RemoteErrorKind::Credentials | RemoteErrorKind::Denied => {
                 Err(self.remote_failure_under_way(&error))
             }
         }

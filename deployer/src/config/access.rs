@@ -1,8 +1,10 @@
 //! How to reach AWS, or the emulator.
 
+use std::sync::OnceLock;
+
 use url::Url;
 
-use super::{given, usage};
+use super::{Found, given, usage};
 use crate::cli::Shared;
 use crate::engine::Pace;
 use crate::error::{Failure, FailureKind};
@@ -34,6 +36,8 @@ pub struct Access {
     pub check_proxy: Option<Url>,
     /// How often to look.
     pub pace: Pace,
+    /// What is known once credentials are found.
+    pub found: OnceLock<Found>,
 }
 
 /// Where a profile is named. It decides what comes first: the profile, or access keys in the environment.
@@ -69,6 +73,12 @@ impl Access {
         // Not by the port: either may be reached through a proxy.
         let endpoint = self.endpoint_url.as_ref().and_then(Url::host_str);
         endpoint.is_some_and(is_loopback) && is_loopback(&registry.host)
+    }
+
+    /// Remembers where credentials were found; the first time counts.
+    pub fn remember(&self, found: Found) {
+        // They are found once per run.
+        self.found.set(found).ok();
     }
 
     /// Would the same command without `--endpoint-url` go to the same place?
@@ -114,6 +124,7 @@ pub(super) fn access(
             connect_to,
             check_proxy: None,
             pace: Pace::REMOTE,
+            found: OnceLock::new(),
         });
     }
     let endpoint = endpoint.ok_or_else(|| Failure::new(FailureKind::Unexpected, "no endpoint"))?;
@@ -141,12 +152,17 @@ pub(super) fn access(
         check_proxy: None,
         endpoint_url: Some(endpoint),
         pace: Pace::LOCAL,
+        found: OnceLock::new(),
     })
 }
 
 /// Returns the profile to use, and where it was named.
 fn profile(shared: &Shared, file: Option<String>) -> (Option<String>, ProfileSource) {
-    let flag = given(shared.profile.as_ref()).map(str::to_owned);
+    // An empty flag is meant: no profile, whatever the file says.
+    if shared.profile.as_deref() == Some("") {
+        return (None, ProfileSource::Flag);
+    }
+    let flag = shared.profile.clone();
     let environment = given(shared.default_profile.as_ref()).map(str::to_owned);
     match (flag, environment) {
         (Some(profile), _) => (Some(profile), ProfileSource::Flag),

@@ -186,7 +186,6 @@ fn empty_variables_are_none() {
     let empty = || Some(String::new());
     let shared = Shared {
         region: empty(),
-        profile: empty(),
         default_profile: empty(),
         environment_key: empty(),
         endpoint_url: empty(),

@@ -25,6 +25,7 @@ fn is_refusal(error: &RemoteError) -> bool {
     match error.kind {
         RemoteErrorKind::Refused | RemoteErrorKind::NotFound => true,
         RemoteErrorKind::Unreachable
+        | RemoteErrorKind::Untrusted
         | RemoteErrorKind::Throttled
         | RemoteErrorKind::Server
         | RemoteErrorKind::Credentials

@@ -25,7 +25,9 @@ use std::time::Duration;
 
 use crate::cli::Output;
 use crate::commands::Connection;
-use crate::config::{Access, Config, Consent, ImageSettings, ProfileSource};
+use crate::config::{
+    Access, Config, Consent, Found, ImageSettings, Kind, Origin, ProfileOrigin, ProfileSource,
+};
 use crate::engine::Pace;
 use crate::image::Architecture;
 use crate::remote::Caller;
@@ -50,6 +52,19 @@ pub(crate) fn settings() -> Config {
             connect_to: None,
             check_proxy: None,
             pace: Pace::REMOTE,
+            found: Found {
+                origin: Origin::Profile(ProfileOrigin {
+                    profile: "work".to_owned(),
+                    base: "work".to_owned(),
+                    kind: Kind::Sso,
+                    assumes_role: false,
+                    mfa: None,
+                }),
+                region: "eu-central-1".to_owned(),
+                end: None,
+                roots: Vec::new(),
+            }
+            .into(),
         },
         image: ImageSettings {
             package: "app".to_owned(),

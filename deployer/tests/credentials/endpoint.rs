@@ -1,8 +1,8 @@
 //! An endpoint on this machine that plays everything that gives out credentials (STS, the SSO portal, the sign-in service), and
 //! CloudFormation, which tells with which access key it was asked.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead as _, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -20,6 +20,9 @@ pub(crate) struct Request {
 /// Status line and body of an answer.
 pub(crate) type Answer = (u16, String);
 
+/// Access key and secret that are given out instead of ones that tell who gave them.
+type Given = Option<(String, String)>;
+
 /// What comes before the usual answer: `None` leaves it to that.
 type Script = dyn Fn(&Request) -> Option<Answer> + Send + Sync;
 
@@ -35,10 +38,29 @@ impl Endpoint {
         Self::scripted(|_| None)
     }
 
+    /// Starts one that gives out this access key only.
+    pub(crate) fn giving(key: &str, secret: &str) -> Self {
+        let given = Some((key.to_owned(), secret.to_owned()));
+        Self::scripted(move |request| Some(usual(request, &given)))
+    }
+
+    /// Starts one in which everything goes well, and that is spoken to with TLS.
+    pub(crate) fn secured(config: rustls::ServerConfig) -> Self {
+        Self::listening(|_| None, Some(Arc::new(config)))
+    }
+
     /// Starts one that gives these answers first.
     pub(crate) fn scripted(
         script: impl Fn(&Request) -> Option<Answer> + Send + Sync + 'static,
     ) -> Self {
+        Self::listening(script, None)
+    }
+
+    fn listening(
+        script: impl Fn(&Request) -> Option<Answer> + Send + Sync + 'static,
+        tls: Option<Arc<rustls::ServerConfig>>,
+    ) -> Self {
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("an address");
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -47,12 +69,20 @@ impl Endpoint {
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (seen, script) = (Arc::clone(&seen), Arc::clone(&script));
+                let tls = tls.clone().map(rustls::ServerConnection::new);
                 // A client that goes away is no fault of the test.
-                thread::spawn(move || serve(stream, &seen, script.as_ref()).ok());
+                thread::spawn(move || match tls {
+                    Some(Ok(tls)) => {
+                        let stream = rustls::StreamOwned::new(tls, stream);
+                        serve(stream, &seen, script.as_ref()).ok()
+                    }
+                    Some(Err(_)) => None,
+                    None => serve(stream, &seen, script.as_ref()).ok(),
+                });
             }
         });
         Self {
-            url: format!("http://{address}"),
+            url: format!("{scheme}://{address}"),
             requests,
         }
     }
@@ -63,6 +93,15 @@ impl Endpoint {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// How often this was called.
+    pub(crate) fn count(&self, call: &str) -> usize {
+        let requests = self.requests();
+        requests
+            .iter()
+            .filter(|request| request.call == call)
+            .count()
     }
 
     /// The access keys that CloudFormation was asked with, each once.
@@ -80,11 +119,11 @@ impl Endpoint {
 }
 
 fn serve(
-    mut stream: TcpStream,
+    mut stream: impl Read + Write,
     requests: &Mutex<Vec<Request>>,
     script: &Script,
 ) -> std::io::Result<()> {
-    let mut reader = BufReader::new(stream.try_clone()?);
+    let mut reader = BufReader::new(&mut stream);
     let mut first = String::new();
     reader.read_line(&mut first)?;
     let (mut length, mut key) = (0, String::new());
@@ -122,28 +161,34 @@ fn serve(
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .push(request.clone());
-    let (status, body) = script(&request).unwrap_or_else(|| usual(&request));
+    let (status, body) = script(&request).unwrap_or_else(|| usual(&request, &None));
     write!(
         stream,
         "HTTP/1.1 {status} Scripted\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
         body.len()
-    )
+    )?;
+    stream.flush()
 }
 
 /// The answer when everything goes well.
-fn usual(request: &Request) -> Answer {
+fn usual(request: &Request, given: &Given) -> Answer {
+    let keys = |usual: &str| match given {
+        Some(keys) => keys.clone(),
+        None => (usual.to_owned(), "secret".to_owned()),
+    };
     match request.call.as_str() {
-        call @ ("AssumeRole" | "AssumeRoleWithWebIdentity") => (
-            200,
-            format!(
-                "<{call}Response><{call}Result><Credentials><AccessKeyId>ASIA{call}</AccessKeyId>\
-                <SecretAccessKey>secret</SecretAccessKey><SessionToken>token</SessionToken>\
+        call @ ("AssumeRole" | "AssumeRoleWithWebIdentity") => {
+            let (key, secret) = keys(&format!("ASIA{call}"));
+            let body = format!(
+                "<{call}Response><{call}Result><Credentials><AccessKeyId>{key}</AccessKeyId>\
+                <SecretAccessKey>{secret}</SecretAccessKey><SessionToken>token</SessionToken>\
                 <Expiration>2099-01-01T00:00:00Z</Expiration></Credentials>\
                 <AssumedRoleUser><AssumedRoleId>A:s</AssumedRoleId>\
                 <Arn>arn:aws:sts::123456789012:assumed-role/deploy/s</Arn></AssumedRoleUser>\
                 </{call}Result></{call}Response>"
-            ),
-        ),
+            );
+            (200, body)
+        }
         "GetCallerIdentity" => (
             200,
             "<GetCallerIdentityResponse><GetCallerIdentityResult>\
@@ -152,11 +197,23 @@ fn usual(request: &Request) -> Answer {
                 .to_owned(),
         ),
         "DescribeStacks" => error(400, "ValidationError", "Stack with id clock does not exist"),
-        "GET /federation/credentials" => (
-            200,
-            r#"{"roleCredentials":{"accessKeyId":"ASIASSO","secretAccessKey":"secret","sessionToken":"token","expiration":4070908800000}}"#
-                .to_owned(),
-        ),
+        "GET /federation/credentials" => {
+            let (key, secret) = keys("ASIASSO");
+            let body = format!(
+                r#"{{"roleCredentials": {{"accessKeyId": "{key}", "secretAccessKey": "{secret}",
+                "sessionToken": "token", "expiration": 4070908800000}}}}"#
+            );
+            (200, body)
+        }
+        "POST /v1/token" => {
+            let (key, secret) = keys("ASIARENEWED");
+            let body = format!(
+                r#"{{"accessToken": {{"accessKeyId": "{key}", "secretAccessKey": "{secret}",
+                "sessionToken": "token"}}, "tokenType": "aws_sigv4", "expiresIn": 900,
+                "refreshToken": "again"}}"#
+            );
+            (200, body)
+        }
         _ => error(400, "ValidationError", "not in this script"),
     }
 }

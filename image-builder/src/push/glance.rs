@@ -25,6 +25,8 @@ async fn ask(repository: &Repository, tag: &str, digest: &str) -> reqwest::Resul
         registry,
         name,
         credentials,
+        // A registry of this machine is spoken to without TLS.
+        roots: _,
     } = repository;
     let here = loopback::HERE.map(|address| SocketAddr::new(address, 0));
     let (host, _port) = loopback::split(registry);

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use oci_client::client::{Client, ClientConfig, ClientProtocol};
+use oci_client::client::{Certificate, CertificateEncoding, Client, ClientConfig, ClientProtocol};
 use oci_client::errors::OciDistributionError;
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Reference, RegistryOperation};
@@ -60,8 +60,8 @@ impl<'a> Session<'a> {
             gives_up_on_nobody: is_local,
             ..retry
         };
-        let asking =
-            client(&registry, is_local).map_err(|error| PushError::new(repository, &error))?;
+        let asking = client(&registry, is_local, &repository.roots)
+            .map_err(|error| PushError::new(repository, &error))?;
         let (sending, auth) = match &repository.credentials {
             Credentials::Anonymous => (OnceLock::new(), RegistryAuth::Anonymous),
             Credentials::Basic { user, password } => {
@@ -100,8 +100,12 @@ impl<'a> Session<'a> {
     fn sending(&self) -> &Client {
         self.sending.get_or_init(|| {
             // The other one does the same, and asks more often.
-            client(&self.registry, self.retry.gives_up_on_nobody)
-                .unwrap_or_else(|_| self.asking.clone())
+            client(
+                &self.registry,
+                self.retry.gives_up_on_nobody,
+                &self.repository.roots,
+            )
+            .unwrap_or_else(|_| self.asking.clone())
         })
     }
 
@@ -251,7 +255,7 @@ impl<'a> Session<'a> {
     }
 }
 
-fn client(registry: &str, is_local: bool) -> Answer<Client> {
+fn client(registry: &str, is_local: bool, roots: &[String]) -> Answer<Client> {
     let protocol = if is_local {
         ClientProtocol::HttpsExcept(vec![registry.to_owned()])
     } else {
@@ -265,6 +269,7 @@ fn client(registry: &str, is_local: bool) -> Answer<Client> {
         http_proxy: no_proxy.clone(),
         https_proxy: no_proxy.clone(),
         no_proxy: no_proxy.map(|_| LOOPBACK.to_owned()),
+        extra_root_certificates: roots.iter().map(|pem| certificate(pem)).collect(),
         // The other way sends parts of 4 MiB, and ECR wants larger ones.
         use_monolithic_push: true,
         connect_timeout: Some(CONNECT_TIMEOUT),
@@ -272,4 +277,11 @@ fn client(registry: &str, is_local: bool) -> Answer<Client> {
         read_timeout: None,
         ..ClientConfig::default()
     })
+}
+
+fn certificate(pem: &str) -> Certificate {
+    Certificate {
+        encoding: CertificateEncoding::Pem,
+        data: pem.as_bytes().to_vec(),
+    }
 }

@@ -55,6 +55,7 @@ fn repository(registry: &FakeRegistry) -> Repository {
             user: "AWS".to_owned(),
             password: "hunter2".to_owned(),
         },
+        roots: Vec::new(),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use chrono::{DateTime, Utc};
+
 use super::{Finding, Level};
 use crate::cli::{Builder, CheckFrom};
 use crate::commands::deploy::Order;
@@ -172,19 +174,36 @@ pub(super) fn emulator(presence: &Result<Presence, Failure>) -> Finding {
     }
 }
 
-/// Whose credentials are used, and where.
-pub(super) fn credentials(connection: &Connection) -> Finding {
+/// Whose credentials are used, and where; and whether they last as long as an operation may.
+pub(super) fn credentials(config: &Config, connection: &Connection, now: DateTime<Utc>) -> Finding {
     let at = connection
         .endpoint
         .as_deref()
         .map(|url| format!(" at {url}"))
         .unwrap_or_default();
-    ok(
+    let whose = format!(
+        "account {}, region {}, as {}{at}",
+        connection.caller.account, connection.region, connection.caller.arn
+    );
+    let found = config.access.found.get();
+    let Some((end, found)) = found.and_then(|found| Some((found.end?, found))) else {
+        return ok("credentials", whose);
+    };
+    let left = (end - now).to_std().unwrap_or_default();
+    if left >= config.timeout {
+        return ok("credentials", whose);
+    }
+    warning(
         "credentials",
         format!(
-            "account {}, region {}, as {}{at}",
-            connection.caller.account, connection.region, connection.caller.arn
+            "{whose}; they end in {} s, and an operation may take {} s (`--timeout`): then their source is asked again",
+            left.as_secs(),
+            config.timeout.as_secs()
         ),
+        vec![format!(
+            "if that is over by then: {}",
+            found.origin.renewal()
+        )],
     )
 }
 
@@ -244,6 +263,7 @@ pub(super) fn validation(
             vec!["allow `cloudformation:ValidateTemplate`".to_owned()],
         ),
         RemoteErrorKind::Unreachable
+        | RemoteErrorKind::Untrusted
         | RemoteErrorKind::Throttled
         | RemoteErrorKind::Server
         | RemoteErrorKind::Credentials => failed(

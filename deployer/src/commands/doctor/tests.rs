@@ -208,34 +208,6 @@ async fn no_credentials() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sso_that_expired() {
-    let config = settings();
-    let cause = "an error occurred while loading credentials: the SSO token has expired and cannot be refreshed";
-    let bench = FakeBench {
-        connection: Some(crate::aws::credentials::failure(&config.access, cause, "")),
-        ..FakeBench::new(world())
-    };
-    insta::assert_snapshot!(examining(bench).await, @"
-    ok       configuration  stack clock: 2 tasks of 256 CPU units and 512 MiB on X86_64
-    ok       template       /project/infra/service.yaml, 13 of 51200 bytes
-    ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
-    ok       dockerfile     /project/Dockerfile
-    ok       folders        can be written: /project/target
-    ok       clock          AWS's clock minus this machine's: +0.0 s ± 0.6 s
-    error    credentials    the SSO session has expired, or was never begun: an error occurred while loading credentials: the SSO token has expired and cannot be refreshed
-               remedy: log in: `aws sso login --profile work`
-               remedy: without an AWS account: `deployer up --local` runs everything on this machine
-    skipped  validation     not looked at: there is no connection to AWS
-    skipped  parameters     not looked at: there is no connection to AWS
-    skipped  role of ecs    not looked at: there is no connection to AWS
-    skipped  role of elb    not looked at: there is no connection to AWS
-    skipped  reachable      not looked at: there is no connection to AWS
-    not fit to be deployed: 1 error, 0 warnings
-    fit: false
-    ");
-}
-
-#[tokio::test(start_paused = true)]
 async fn roles_that_are_made() {
     let bench = FakeBench::new(world().without_service_linked_roles());
     insta::assert_snapshot!(examining(bench).await, @"

@@ -201,7 +201,6 @@ async fn credentials_that_expired() {
     error: the AWS credentials are not accepted
       because: DescribeStacks: the security token included in the request is expired (ExpiredToken)
       hint: log in again: `aws sso login --profile work`
-      hint: what was begun goes on by itself: run the same command again to come back to it
     exit code 3
     ");
 }

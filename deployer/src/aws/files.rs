@@ -1,0 +1,95 @@
+//! AWS's configuration files, read once and with a limit.
+
+use std::borrow::Cow;
+use std::io::{ErrorKind, Read as _};
+use std::path::{Path, PathBuf};
+
+use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
+use aws_runtime::env_config::section::EnvConfigSections;
+use aws_types::os_shim_internal::{Env, Fs};
+
+use crate::error::Failure;
+
+/// Largest configuration file that is read, bytes.
+const LIMIT: u64 = 1 << 20;
+
+/// The files' text, and what it means.
+pub(super) struct Files {
+    /// For the SDK, which would read them again and again.
+    pub(super) text: EnvConfigFiles,
+    /// All profiles in them.
+    pub(super) profiles: EnvConfigSections,
+}
+
+impl Files {
+    /// Reads them where the AWS CLI does.
+    pub(super) async fn read(profile: &str) -> Result<Self, Failure> {
+        let config = read_where("AWS_CONFIG_FILE", ".aws/config").await?;
+        let credentials = read_where("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials").await?;
+        Self::parse(profile, config, credentials).await
+    }
+
+    /// Makes as if there were none, for what has its own credentials.
+    pub(super) async fn none() -> Result<Self, Failure> {
+        Self::parse("default", String::new(), String::new()).await
+    }
+
+    async fn parse(profile: &str, config: String, credentials: String) -> Result<Self, Failure> {
+        let text = EnvConfigFiles::builder()
+            .with_contents(EnvConfigFileKind::Config, config)
+            .with_contents(EnvConfigFileKind::Credentials, credentials)
+            .build();
+        let selected = Some(Cow::Owned(profile.to_owned()));
+        let parsed = aws_config::profile::load(&Fs::real(), &Env::real(), &text, selected).await;
+        let profiles = parsed.map_err(|error| {
+            Failure::preflight("the AWS configuration files cannot be read")
+                .because(super::error::chain(&error))
+                .hint("correct them: `~/.aws/config` and `~/.aws/credentials`, or what `AWS_CONFIG_FILE` and `AWS_SHARED_CREDENTIALS_FILE` name")
+        })?;
+        Ok(Self { text, profiles })
+    }
+}
+
+/// Reads the file that this variable names, or this one of the home. Empty where there is none.
+async fn read_where(variable: &str, usual: &str) -> Result<String, Failure> {
+    let named = std::env::var_os(variable).filter(|path| !path.is_empty());
+    let home = std::env::home_dir();
+    let path = match (named, home) {
+        (Some(named), Some(home)) => match Path::new(&named).strip_prefix("~") {
+            Ok(rest) => home.join(rest),
+            Err(_) => PathBuf::from(named),
+        },
+        (Some(named), None) => PathBuf::from(named),
+        (None, Some(home)) => home.join(usual),
+        (None, None) => return Ok(String::new()),
+    };
+    let text = read_limited(&path, LIMIT).await.map_err(|error| {
+        Failure::preflight(format!("cannot read `{}`", path.display())).because(error)
+    })?;
+    let Some(text) = text else {
+        return Ok(String::new());
+    };
+    String::from_utf8(text)
+        .map_err(|_not_text| Failure::preflight(format!("`{}` is not UTF-8 text", path.display())))
+}
+
+/// Reads a file of at most so many bytes; `None` where there is none.
+pub(super) async fn read_limited(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, String> {
+    let path = path.to_owned();
+    let read = move || {
+        let mut bytes = Vec::new();
+        let file = std::fs::File::open(path)?;
+        file.take(limit + 1).read_to_end(&mut bytes)?;
+        Ok::<_, std::io::Error>(bytes)
+    };
+    // A pipe that nobody writes to may not keep Ctrl-C from ending the program.
+    match tokio::task::spawn_blocking(read).await {
+        Ok(Ok(bytes)) if bytes.len() as u64 > limit => {
+            Err(format!("it is larger than {limit} bytes"))
+        }
+        Ok(Ok(bytes)) => Ok(Some(bytes)),
+        Ok(Err(error)) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(error) => Err(error.to_string()),
+    }
+}

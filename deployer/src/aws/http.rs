@@ -1,0 +1,110 @@
+//! The HTTP client of all services. One TLS stack for the whole program: rustls over ring.
+
+use std::error::Error;
+use std::fmt;
+
+use aws_sdk_sts::config::{RuntimeComponents, SharedHttpClient};
+use aws_sdk_sts::error::ConnectorError;
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_http_client::{Builder, Connector};
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+
+use super::trust;
+
+/// Makes the client. Proxies as the environment names them, but never on the way to this machine.
+pub(super) fn client(local: bool, roots: &[String]) -> SharedHttpClient {
+    let context = trust::context(roots);
+    let inner = Builder::new().build_with_connector_fn(move |settings, components| {
+        let proxies = if local {
+            ProxyConfig::disabled()
+        } else {
+            ProxyConfig::from_env()
+        };
+        let mut builder = Connector::builder().proxy_config(proxies);
+        if let Some(settings) = settings {
+            builder = builder.connector_settings(settings.clone());
+        }
+        builder.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+        builder
+            .tls_provider(Provider::Rustls(CryptoMode::Ring))
+            .tls_context(context.clone())
+            .build()
+    });
+    SharedHttpClient::new(Checked(inner))
+}
+
+/// A client, or a connector, whose TLS errors are not mistaken for a connection that broke: those would be repeated.
+#[derive(Debug)]
+struct Checked<T>(T);
+
+impl HttpClient for Checked<SharedHttpClient> {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        SharedHttpConnector::new(Checked(self.0.http_connector(settings, components)))
+    }
+}
+
+impl HttpConnector for Checked<SharedHttpConnector> {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let host = request.uri().to_owned();
+        let answer = self.0.call(request);
+        HttpConnectorFuture::new(async move {
+            answer.await.map_err(|error| match refusal(&error) {
+                Some(cause) => {
+                    let host = host_of(&host);
+                    ConnectorError::other(Untrusted { host, cause }.into(), None)
+                }
+                None => error,
+            })
+        })
+    }
+}
+
+fn host_of(uri: &str) -> String {
+    url::Url::parse(uri)
+        .ok()
+        .and_then(|url| url.host_str().map(str::to_owned))
+        .unwrap_or_else(|| uri.to_owned())
+}
+
+/// A server whose certificate is not trusted.
+#[derive(Debug)]
+pub(super) struct Untrusted {
+    host: String,
+    cause: String,
+}
+
+impl fmt::Display for Untrusted {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, cause } = self;
+        write!(out, "the certificate of {host} is not trusted: {cause}")
+    }
+}
+
+impl Error for Untrusted {}
+
+/// What is wrong with the server's certificate, if that is the error.
+fn refusal(error: &(dyn Error + 'static)) -> Option<String> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(rustls::Error::InvalidCertificate(cause)) = error.downcast_ref() {
+            return Some(cause.to_string());
+        }
+        // What an I/O error holds is not among its sources: only the sources of that are.
+        let held = error
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref);
+        if let Some(cause) = held.and_then(|held| refusal(held)) {
+            return Some(cause);
+        }
+        next = error.source();
+    }
+    None
+}

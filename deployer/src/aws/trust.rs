@@ -1,0 +1,101 @@
+//! Certificates to trust: this machine's, or those of a bundle.
+
+use std::path::PathBuf;
+
+use aws_runtime::env_config::section::EnvConfigSections;
+use aws_smithy_http_client::tls::{TlsContext, TrustStore};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+
+use super::files::read_limited;
+use crate::error::Failure;
+
+/// Names the bundle, as for the AWS CLI.
+const VARIABLE: &str = "AWS_CA_BUNDLE";
+/// Largest bundle that is read, bytes: those of Linux distributions have a quarter of a megabyte.
+const LIMIT: u64 = 8 << 20;
+const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+const END: &str = "-----END CERTIFICATE-----";
+
+/// The certificates that `AWS_CA_BUNDLE` or the profile's `ca_bundle` names, each in PEM. Empty where none is named.
+pub(super) async fn bundle(profiles: &EnvConfigSections) -> Result<Vec<String>, Failure> {
+    let variable = std::env::var_os(VARIABLE).filter(|path| !path.is_empty());
+    let (path, named_by) = match (variable, profiles.get("ca_bundle")) {
+        (Some(path), _) => (PathBuf::from(path), format!("`{VARIABLE}`")),
+        (None, Some(path)) if !path.is_empty() => (
+            PathBuf::from(path),
+            format!("`ca_bundle` of profile `{}`", profiles.selected_profile()),
+        ),
+        (None, _) => return Ok(Vec::new()),
+    };
+    let failed = |cause: String| {
+        Failure::preflight(format!(
+            "cannot use the certificates in `{}`",
+            path.display()
+        ))
+        .because(cause)
+        .hint(format!(
+            "{named_by} has to name a file of certificates in PEM"
+        ))
+    };
+    let read = read_limited(&path, LIMIT).await.map_err(failed)?;
+    let bytes = read.ok_or_else(|| failed("there is no such file".to_owned()))?;
+    let certificates = usable(&String::from_utf8_lossy(&bytes));
+    if certificates.is_empty() {
+        return Err(failed("it holds no certificate".to_owned()));
+    }
+    Ok(certificates)
+}
+
+/// The certificates in this text that can be trusted. The others are left out: bundles of whole companies hold odd ones, and the
+/// TLS library would panic.
+fn usable(text: &str) -> Vec<String> {
+    let blocks = text.split(BEGIN).skip(1);
+    let blocks = blocks.filter_map(|rest| Some(rest.split_once(END)?.0));
+    let blocks = blocks.map(|inside| format!("{BEGIN}{inside}{END}\n"));
+    blocks.filter(|pem| is_usable(pem)).collect()
+}
+
+fn is_usable(pem: &str) -> bool {
+    let mut store = RootCertStore::empty();
+    CertificateDer::from_pem_slice(pem.as_bytes()).is_ok_and(|der| store.add(der).is_ok())
+}
+
+/// What connections trust: these certificates alone, as in the AWS CLI, or else this machine's.
+pub(super) fn context(roots: &[String]) -> TlsContext {
+    let store = if roots.is_empty() {
+        // The TLS library panics on machines that have none, in programs like this one that are built with assertions.
+        TrustStore::empty().with_native_roots(this_machine_has_some())
+    } else {
+        let empty = TrustStore::empty().with_native_roots(false);
+        roots.iter().fold(empty, |store, pem| {
+            store.with_pem_certificate(pem.as_bytes())
+        })
+    };
+    TlsContext::builder()
+        .with_trust_store(store)
+        .build()
+        .unwrap_or_default()
+}
+
+/// Returns whether this machine has any certificates to trust.
+pub(crate) fn this_machine_has_some() -> bool {
+    let mut store = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs().certs;
+    let (usable, _not) = store.add_parsable_certificates(found);
+    usable > 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_certificate_is_left_out() {
+        let odd =
+            format!("# a comment\n{BEGIN}\nAAAA\n{END}\n{BEGIN}\nnot base64!\n{END}\n{BEGIN}\n");
+        assert_eq!(usable(&odd), Vec::<String>::new());
+        assert_eq!(usable(""), Vec::<String>::new());
+    }
+}
