@@ -24,6 +24,7 @@ pub mod cost;
 pub mod engine;
 pub mod error;
 pub mod event;
+mod guard;
 pub mod local;
 mod lock;
 pub mod names;
@@ -45,8 +46,10 @@ mod testing;
 pub use image_builder as image;
 pub use image_builder::process;
 
+use std::panic::catch_unwind;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser as _;
 use tokio::signal::unix::{SignalKind, signal};
@@ -62,7 +65,18 @@ use stop::{Stop, StopSwitch};
 
 /// Runs the program with the arguments of this process.
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    guard::catch_panics();
+    // Panics of the command itself are failures of that: this one is for what surrounds it.
+    catch_unwind(run_command).unwrap_or_else(|_| {
+        if let Some(failure) = guard::panic_failure() {
+            report::at_the_last(&failure);
+        }
+        ExitCode::from(FailureKind::Unexpected.exit_code())
+    })
+}
+
+fn run_command() -> ExitCode {
+    let cli = Arc::new(Cli::parse());
     start_diagnostics();
     let sink = Sink::new(match cli.command {
         Command::Logs(_) => report::beside_lines(cli.shared.output, cli.shared.color),
@@ -148,7 +162,7 @@ fn is_free_of_secrets(target: &str, level: tracing::Level) -> bool {
 
 /// Runs the command. The first Ctrl-C or SIGTERM ends it in order, where there is something to be put in order; a second one, or a
 /// terminal that is closed, ends it at once. It says what that leaves.
-async fn interruptible(cli: &Cli, sink: &Sink) -> Result<Outcome, Failure> {
+async fn interruptible(cli: &Arc<Cli>, sink: &Sink) -> Result<Outcome, Failure> {
     let failed =
         |error| Failure::new(FailureKind::Unexpected, "cannot listen to signals").because(error);
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
@@ -183,11 +197,15 @@ async fn interruptible(cli: &Cli, sink: &Sink) -> Result<Outcome, Failure> {
         }
         interrupted()
     };
-    tokio::select! {
-        result = dispatch(cli, sink, &stop) => result,
-        _ = hung_up => Err(interrupted()),
-        failure = signalled => Err(failure),
-    }
+    let cancelled = async {
+        tokio::select! {
+            _ = hung_up => interrupted(),
+            failure = signalled => failure,
+        }
+    };
+    let (cli, sink) = (Arc::clone(cli), sink.clone());
+    let work = move || async move { dispatch(&cli, &sink, &stop).await };
+    guard::run(work, cancelled).await
 }
 
 /// Was this process told to ignore that its terminal is closed?

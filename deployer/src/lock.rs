@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::engine::{self, Followed, Subject, Terms};
 use crate::error::{Failure, FailureKind};
 use crate::event::Sink;
+use crate::image::input;
 use crate::private;
 use crate::remote::Remote;
 
@@ -87,7 +88,7 @@ pub(crate) async fn take(
 
 /// Who holds the lock, as it wrote itself.
 fn holder(path: &Path) -> String {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let text = input::text(path, input::WRITTEN_BY_HAND).unwrap_or_default();
     if text.is_empty() {
         "a process that is not known".to_owned()
     } else {

@@ -7,7 +7,9 @@
 )]
 
 use std::fs::File;
-use std::process::{Command, Output, Stdio};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -407,4 +409,71 @@ fn the_licences_of_what_is_linked_are_in_the_image() {
     }
     // Rust's standard library and the C library.
     assert_eq!(image["packages"], 2);
+}
+
+/// A pipe in the folder, by its name.
+fn pipe(folder: &TempDir, name: &str) -> std::path::PathBuf {
+    let path = folder.path().join(name);
+    let status = Command::new("mkfifo").arg(&path).status();
+    assert!(status.expect("mkfifo is there").success());
+    path
+}
+
+/// Waits until it has ended, and gives its exit code and what it said.
+fn ended(mut child: Child) -> (Option<i32>, String) {
+    let start = Instant::now();
+    while child.try_wait().expect("it can be waited for").is_none() {
+        if start.elapsed() > Duration::from_secs(30) {
+            child.kill().expect("it is still there");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let output = child.wait_with_output().expect("it has ended");
+    assert_eq!(output.status.signal(), None, "it does not end by itself");
+    (output.status.code(), text(&output.stderr))
+}
+
+#[test]
+fn a_signal_ends_it_while_it_reads() {
+    let folder = folder();
+    let configuration = pipe(&folder, "pipe.toml");
+    let dockerfile = pipe(&folder, "Dockerfile");
+    let text = "stack = \"x\"\n[service]\narchitecture = \"X86_64\"\n";
+    std::fs::write(folder.path().join("deployer.toml"), text).expect("written");
+    let status = ["status", "--config", "pipe.toml"];
+    let build = ["image", "build", "--config", "deployer.toml"];
+    for (arguments, read) in [(status.as_slice(), &configuration), (&build, &dockerfile)] {
+        for signal in ["INT", "TERM", "HUP"] {
+            let child = program(&folder, arguments)
+                .stderr(Stdio::piped())
+                .spawn()
+                .expect("it starts");
+            // Opened once somebody reads; nothing is written.
+            let _open = File::options().write(true).open(read).expect("a pipe");
+            let kill = Command::new("kill")
+                .args(["-s", signal, &child.id().to_string()])
+                .status();
+            assert!(kill.expect("kill is there").success());
+            let (code, stderr) = ended(child);
+            assert_eq!(code, Some(130), "{signal}: {stderr}");
+            assert!(stderr.contains("error: interrupted"), "{stderr}");
+        }
+    }
+}
+
+#[test]
+fn a_file_without_an_end_is_refused() {
+    let folder = folder();
+    let output = run(&mut program(&folder, &["status", "--config", "/dev/zero"]));
+    assert_eq!(output.status.code(), Some(3));
+    let stderr = text(&output.stderr);
+    assert!(
+        stderr.starts_with("error: cannot read `/dev/zero`\n  because: it is larger than 4 MiB\n"),
+        "{stderr}"
+    );
+    let configuration = "stack = \"x\"\n[image]\ndockerfile = \"/dev/zero\"\n";
+    std::fs::write(folder.path().join("deployer.toml"), configuration).expect("written");
+    let output = run(&mut program(&folder, &["image", "build"]));
+    assert_eq!(output.status.code(), Some(3));
+    assert!(text(&output.stderr).contains("it is larger than 4 MiB"));
 }

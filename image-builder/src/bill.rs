@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::cargo::{Linked, Part};
+use super::input;
 use super::oci::Document;
 
 /// CycloneDX in JSON.
@@ -103,8 +104,8 @@ pub(super) fn reference(package_id: &str) -> Option<String> {
 
 /// The list of what the package `name` was compiled from, and of what is linked to that.
 pub fn bill(name: &str, parts: &[Part], lock_file: &Path, linked: &Linked) -> Document {
-    let lock = std::fs::read_to_string(lock_file).unwrap_or_default();
-    let licences = |manifest: &Path| licence(&std::fs::read_to_string(manifest).ok()?);
+    let lock = input::text(lock_file, input::WRITTEN_BY_PROGRAMS).unwrap_or_default();
+    let licences = |manifest: &Path| licence(&input::text(manifest, input::WRITTEN_BY_HAND).ok()?);
     write(name, parts, &lock, libraries(linked), licences)
 }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use super::elf::{self, ElfError};
 use super::oci::Executable;
-use super::{Architecture, provenance};
+use super::{Architecture, input, provenance};
 use crate::process::{Line, ProcessError, Program};
 pub use error::CompileError;
 use messages::{Diagnostics, Message};
@@ -230,7 +230,8 @@ fn sources(
     program: &Path,
     parts: &BTreeSet<Part>,
 ) -> Vec<PathBuf> {
-    let dependencies = std::fs::read_to_string(program.with_extension("d")).unwrap_or_default();
+    let dependencies =
+        input::text(&program.with_extension("d"), input::WRITTEN_BY_PROGRAMS).unwrap_or_default();
     let compiled = provenance::sources(&dependencies).into_iter();
     let manifests = parts
         .iter()

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::dockerfile::CopyInstruction;
 use super::ignore::Ignore;
+use super::input;
 use super::layer::{self, Content, Entries, Entry};
 use super::pack_error::PackError;
 use super::parts::parts;
@@ -32,7 +33,7 @@ impl Context {
             |source| PackError::Read { path, source }
         };
         let root = folder.canonicalize().map_err(unreadable(folder))?;
-        let ignore = match fs::read_to_string(ignore_file) {
+        let ignore = match input::text(ignore_file, input::WRITTEN_BY_HAND) {
             Ok(text) => Ignore::parse(&text).map_err(|bad| PackError::BadPattern {
                 file: ignore_file.to_owned(),
                 line: bad.line,

@@ -13,6 +13,7 @@ pub mod docker;
 pub mod dockerfile;
 pub mod elf;
 mod ignore;
+pub mod input;
 pub mod inspect;
 pub mod layer;
 pub mod notices;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::bill;
 use super::cargo::{Linked, Part};
+use super::input;
 
 /// The folder of the image that the files are in.
 pub const FOLDER: &str = "licenses";
@@ -123,7 +124,7 @@ fn crates(parts: &[Part]) -> String {
     let mut list = "Crates that are linked into the program, with the licence that each names. Their texts follow.\n\n".to_owned();
     let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (name, part) in named(parts) {
-        let licence = fs::read_to_string(&part.manifest).ok();
+        let licence = input::text(&part.manifest, input::WRITTEN_BY_HAND).ok();
         let licence = licence.as_deref().and_then(bill::licence);
         let files = licence_files(part.manifest.parent().unwrap_or(Path::new(".")));
         let missing = if files.is_empty() {

@@ -1,5 +1,6 @@
 //! The file with targets.
 
+use std::io::Read as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -59,13 +60,14 @@ pub(crate) struct How {
 /// Reads it; the error names it.
 pub(crate) fn read(path: &Path) -> Result<File, String> {
     let named = |detail: &dyn std::fmt::Display| format!("{}: {detail}", path.display());
-    let length = std::fs::metadata(path)
-        .map_err(|error| named(&error))?
-        .len();
-    if length > LONGEST {
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(|error| named(&error))?;
+    // One byte more tells that there is more: a device has no length that could be asked for.
+    let read = file.take(LONGEST + 1).read_to_string(&mut text);
+    if text.len() as u64 > LONGEST {
         return Err(named(&"longer than 4 MiB"));
     }
-    let text = std::fs::read_to_string(path).map_err(|error| named(&error))?;
+    read.map_err(|error| named(&error))?;
     toml::from_str(&text).map_err(|error| named(&error.to_string().trim_end()))
 }
 
@@ -76,4 +78,15 @@ fn optional_duration<'de, D: Deserializer<'de>>(
     duration::parse(&text)
         .map(Some)
         .map_err(serde::de::Error::custom)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_without_an_end_is_refused() {
+        let error = read(Path::new("/dev/zero")).unwrap_err();
+        assert_eq!(error, "/dev/zero: longer than 4 MiB");
+    }
 }

@@ -165,7 +165,13 @@ pub(crate) fn panicked(panic: &PanicHookInfo<'_>) {
     let place = panic
         .location()
         .map_or_else(String::new, |location| format!(" at {location}"));
-    aside(&format!("internal error{place}: {message}"));
+    // The live view leaves the cursor behind its last line.
+    if Term::stderr().is_term() {
+        aside("");
+    }
+    aside(&format!(
+        "internal error{place}: {message} (a bug: report this line, and what `RUST_BACKTRACE=1` adds to it)"
+    ));
 }
 
 fn json(value: &Line<'_>) -> io::Result<()> {

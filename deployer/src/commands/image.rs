@@ -17,6 +17,7 @@ use crate::image::cache::LayerCache;
 use crate::image::cargo::CompileError;
 use crate::image::docker::DockerError;
 use crate::image::dockerfile::FinalStage;
+use crate::image::input;
 use crate::image::inspect::Inspection;
 use crate::image::oci::BuiltImage;
 use crate::image::push::{BillOutcome, Credentials, Outcome, PushError, Repository, push};
@@ -40,7 +41,7 @@ impl Context<'_> {
             return Ok(None);
         }
         let shown = image.dockerfile.display();
-        let text = std::fs::read_to_string(&image.dockerfile).map_err(|error| {
+        let text = input::text(&image.dockerfile, input::WRITTEN_BY_HAND).map_err(|error| {
             Failure::preflight(format!("cannot read `{shown}`"))
                 .because(error)
                 .hint("set `dockerfile` under `[image]` in `deployer.toml`")

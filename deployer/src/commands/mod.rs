@@ -28,6 +28,7 @@ use crate::config::{Access, Config};
 use crate::engine::{self, Followed, Subject, Terms};
 use crate::error::{Failure, FailureKind};
 use crate::event::{Event, Sink};
+use crate::image::input;
 use crate::local::{Emulator, Presence};
 use crate::remote::{Caller, Identity as _, RemoteError, RemoteErrorKind, World};
 use crate::stack::ascii;
@@ -296,7 +297,7 @@ pub(crate) fn untrusted(cause: &str) -> Failure {
 fn read_template(context: Context<'_>) -> Result<String, Failure> {
     let config = context.config;
     let shown = config.template.display();
-    let text = std::fs::read_to_string(&config.template).map_err(|error| {
+    let text = input::text(&config.template, input::WRITTEN_BY_HAND).map_err(|error| {
         Failure::preflight(format!("cannot read the template `{shown}`"))
             .because(error)
             .hint("set `template` in `deployer.toml`, or `--template FILE`")

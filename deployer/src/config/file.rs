@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::cli::{Builder, CheckFrom};
 use crate::error::Failure;
+use crate::image::input;
 use crate::names::StackName;
 
 /// `deployer.toml`.
@@ -85,7 +86,7 @@ impl Scalar {
 /// Reads and parses the configuration file.
 pub fn read(path: &Path) -> Result<File, Failure> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let text = input::text(path, input::WRITTEN_BY_HAND).map_err(|error| {
         let hint = if error.kind() == std::io::ErrorKind::NotFound {
             "run this in the folder that holds `deployer.toml`, or name it with `--config FILE`"
         } else {

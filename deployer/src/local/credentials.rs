@@ -9,6 +9,7 @@ use std::path::Path;
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
+use crate::image::input;
 use crate::private;
 
 /// What an emulator without credentials takes: anything, as long as it is there.
@@ -53,7 +54,7 @@ impl Credentials {
 
     /// Reads them, if the file is whole.
     pub(super) fn read(path: &Path) -> Option<Self> {
-        let text = std::fs::read_to_string(path).ok()?;
+        let text = input::text(path, input::WRITTEN_BY_HAND).ok()?;
         let value = |name: &str| {
             let of_name = |line: &str| {
                 let (key, value) = line.split_once('=')?;

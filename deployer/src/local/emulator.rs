@@ -16,6 +16,7 @@ use super::{EMULATOR_VERSION, cache_folder, file_of, install, unwritable};
 use crate::engine::{self, Followed, Subject, Terms};
 use crate::error::{Failure, FailureKind};
 use crate::event::{Event, Sink};
+use crate::image::input;
 use crate::lock::{self, Lock};
 use crate::names::StackName;
 use crate::private;
@@ -288,7 +289,7 @@ impl Emulator {
     }
 
     fn did_not_start(&self, cause: &str, log: &Path) -> Failure {
-        let text = std::fs::read_to_string(log).unwrap_or_default();
+        let text = input::text(log, input::WRITTEN_BY_PROGRAMS).unwrap_or_default();
         let mut tail: Vec<String> = text.lines().rev().take(10).map(str::to_owned).collect();
         tail.reverse();
         Failure::preflight(format!("the emulator does not start at {}", self.endpoint))

@@ -27,7 +27,7 @@ pub(super) struct GitHub {
 impl GitHub {
     pub(super) fn new(paint: Paint) -> Self {
         let workflow = Arc::new(Mutex::new(Workflow::default()));
-        let tick = move |workflow: &mut Workflow| print(&workflow.tick(Utc::now()), paint);
+        let tick = move |workflow: &mut Workflow| print(&workflow.tick(super::steady_now()), paint);
         super::keep_ticking(&workflow, LOG_TICK, tick);
         Self {
             workflow,
@@ -44,7 +44,8 @@ fn print(lines: &str, paint: Paint) {
 }
 
 impl Reporter for GitHub {
-    fn report(&mut self, at: DateTime<Utc>, event: &Event) {
+    fn report(&mut self, _: DateTime<Utc>, event: &Event) {
+        let at = super::steady_now();
         let mut workflow = self.workflow.lock().unwrap_or_else(PoisonError::into_inner);
         print(&workflow.take(at, event), self.paint);
         if let Words::Result(text) = text::words(event) {

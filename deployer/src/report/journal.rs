@@ -11,6 +11,7 @@ use super::json;
 use super::usual::usual;
 use crate::error::{Failure, FailureKind};
 use crate::event::{Event, Reporter, Timing};
+use crate::image::input;
 use crate::private;
 
 /// Journals that are kept for each stack, the newest.
@@ -95,10 +96,7 @@ fn usual_timings(folder: &Path, command: &str, local: bool) -> Vec<Timing> {
     let mut journals = journals(folder).unwrap_or_default();
     let of_command = format!("-{command}-");
     journals.retain(|path| path.to_string_lossy().contains(&of_command));
-    let read = |path: &PathBuf| {
-        let small = fs::metadata(path).is_ok_and(|file| file.len() <= TELLING_LIMIT);
-        small.then(|| fs::read_to_string(path).ok()).flatten()
-    };
+    let read = |path: &PathBuf| input::text(path, TELLING_LIMIT).ok();
     let texts: Vec<String> = journals
         .iter()
         .rev()

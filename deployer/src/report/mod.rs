@@ -28,8 +28,10 @@ mod workflow;
 mod samples;
 
 use std::io::{IsTerminal as _, Write};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
 
 use crate::cli::{Color, Output};
 use crate::commands::doctor::Diagnosis;
@@ -38,6 +40,7 @@ use crate::commands::plan::Plan;
 use crate::commands::reviewer::Reviewing;
 use crate::commands::status::Status;
 use crate::cost::Table;
+use crate::error::Failure;
 use crate::event::{Event, Reporter};
 use crate::image::inspect::Inspection;
 use crate::printable::without_commands;
@@ -92,6 +95,15 @@ fn keep_ticking<State: Send + 'static>(
             tick(&mut state.lock().unwrap_or_else(PoisonError::into_inner));
         }
     });
+}
+
+/// The time by which people are told how long something takes: the clock as it was at the first call, and what has passed since by
+/// one that nobody sets. A clock that is set while the program runs would make an hour of a second. Journals and JSON lines have
+/// the clock's own time.
+fn steady_now() -> DateTime<Utc> {
+    static START: LazyLock<(DateTime<Utc>, Instant)> =
+        LazyLock::new(|| (Utc::now(), Instant::now()));
+    START.0 + START.1.elapsed()
 }
 
 /// Can standard error move its cursor?
@@ -209,6 +221,11 @@ fn commands_to_stderr(text: &str) {
     let _ = stderr
         .write_all(text.as_bytes())
         .and_then(|()| stderr.flush());
+}
+
+/// Tells of a failure where no reporter can be trusted any more.
+pub fn at_the_last(failure: &Failure) {
+    to_stderr(&crate::printable::printable(&text::failure(failure)));
 }
 
 /// What people get at the end of a command: results on standard output, failures on standard error.

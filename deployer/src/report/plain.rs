@@ -18,7 +18,7 @@ pub(super) struct Plain {
 impl Plain {
     pub(super) fn new(paint: Paint) -> Self {
         let log = Arc::new(Mutex::new(Log::default()));
-        let tick = move |log: &mut Log| print(&log.tick(Utc::now()), paint);
+        let tick = move |log: &mut Log| print(&log.tick(super::steady_now()), paint);
         super::keep_ticking(&log, LOG_TICK, tick);
         Self { log, paint }
     }
@@ -32,10 +32,35 @@ fn print(lines: &str, paint: Paint) {
 }
 
 impl Reporter for Plain {
-    fn report(&mut self, at: DateTime<Utc>, event: &Event) {
+    fn report(&mut self, _: DateTime<Utc>, event: &Event) {
+        let at = super::steady_now();
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         let lines = log.take(at, event);
         print(&lines, self.paint);
         super::print_end(event, self.paint);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::event::Phase;
+    use crate::report::color::Paint;
+
+    #[test]
+    fn a_clock_that_is_set_is_no_time_that_passes() {
+        for hours in [-1, 1] {
+            let mut plain = Plain::new(Paint::new(crate::cli::Color::Never, false));
+            let phase = Phase::Image;
+            plain.report(
+                Utc::now() + TimeDelta::hours(hours),
+                &Event::PhaseBegun { phase },
+            );
+            let later = super::super::steady_now() + TimeDelta::seconds(90);
+            let line = plain.log.lock().unwrap().tick(later);
+            assert!(line.contains("… still at it: image for 1 min 3"), "{line}");
+        }
     }
 }

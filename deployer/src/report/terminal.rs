@@ -43,7 +43,9 @@ impl Terminal {
             display: MultiProgress::with_draw_target(target),
             lines: None,
         }));
-        super::keep_ticking(&shown, TICK, |shown: &mut Shown| shown.draw(Utc::now()));
+        super::keep_ticking(&shown, TICK, |shown: &mut Shown| {
+            shown.draw(super::steady_now());
+        });
         Self { shown, paint }
     }
 }
@@ -82,7 +84,8 @@ fn size() -> Size {
 }
 
 impl Reporter for Terminal {
-    fn report(&mut self, at: DateTime<Utc>, event: &Event) {
+    fn report(&mut self, _: DateTime<Utc>, event: &Event) {
+        let at = super::steady_now();
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         let lines = shown.screen.take(at, event);
         if !lines.is_empty() {

@@ -1,0 +1,56 @@
+//! Reading of text files that somebody else wrote, up to a limit: a device, a pipe or a log that was named by mistake
+//! must not fill the memory.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+/// Most bytes of a file that people write: a configuration, a `Dockerfile`, a template.
+pub const WRITTEN_BY_HAND: u64 = 4 << 20;
+/// Most bytes of a file that a program writes: a lock file, a list of sources.
+pub const WRITTEN_BY_PROGRAMS: u64 = 64 << 20;
+
+/// Reads a text file. More than `limit` bytes, or other than UTF-8, is an error of the kind `InvalidData`.
+pub fn text(path: &Path, limit: u64) -> io::Result<String> {
+    let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
+    let mut bytes = Vec::new();
+    // One byte more tells that there is more.
+    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(invalid(format!("it is larger than {} MiB", limit >> 20)));
+    }
+    String::from_utf8(bytes).map_err(|_| invalid("it is not UTF-8 text".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_read_up_to_its_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("text");
+        let limit = 1 << 20;
+        let whole = "é".repeat(limit / 2);
+        std::fs::write(&path, &whole).unwrap();
+        assert_eq!(text(&path, limit as u64).unwrap(), whole);
+
+        std::fs::write(&path, whole + "x").unwrap();
+        let error = text(&path, limit as u64).unwrap_err();
+        assert_eq!(error.to_string(), "it is larger than 1 MiB");
+
+        std::fs::write(&path, [0xff]).unwrap();
+        let error = text(&path, limit as u64).unwrap_err();
+        assert_eq!(error.to_string(), "it is not UTF-8 text");
+        assert_eq!(
+            text(&folder.path().join("none"), 1).unwrap_err().kind(),
+            io::ErrorKind::NotFound
+        );
+    }
+
+    #[test]
+    fn a_file_without_an_end_is_refused() {
+        let error = text(Path::new("/dev/zero"), 1 << 20).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    }
+}
