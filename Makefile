@@ -8,7 +8,7 @@ SHELL := /bin/bash
 # The program is not on the PATH here: what it tells people to run is one of these targets, or goes through cargo.
 DEPLOYER := DEPLOYER_MAKE_TARGETS='up down status' scripts/with-docker cargo run --quiet --locked --bin deployer --
 
-.PHONY: help up down status bootstrap build test bootstrap-tests check format clippy docs unit shipped lint-template lint-workflows deny e2e images chaos chaos-short hostile soak fuzz bench bench-docs
+.PHONY: help up down status bootstrap build test bootstrap-tests check format clippy docs unit shipped lint-scripts lint-template lint-workflows deny e2e images chaos chaos-short hostile soak fuzz bench bench-docs bare-machine
 
 help: ## Shows this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,9 @@ shipped: ## What the service costs as it is shipped: instructions a request, mem
 
 lint-template: ## cfn-lint and checkov on the templates, parliament on the policies
 	scripts/lint-template
+
+lint-scripts: ## shellcheck on the shell scripts
+	scripts/lint-scripts
 
 lint-workflows: ## actionlint and zizmor on the workflows
 	scripts/lint-workflows
