@@ -87,6 +87,9 @@ soak: ## The checker at work for five minutes: nothing grows, its grid stays. `m
 fuzz: bootstrap-tests ## Dockerfiles, images, archives and services' answers by chance: five minutes each, with a nightly compiler
 	scripts/fuzz
 
+bare-machine: ## The README followed on a new Debian 12 and 13, as an ordinary user: as root, half an hour
+	@scripts/bare-machine
+
 # Arguments of the benchmark: see docs/performance.md.
 BENCH ?=
 bench: bootstrap build ## Measures against Docker, skopeo, nginx, hyper, axum, blackbox_exporter and a script: twenty minutes
