@@ -129,13 +129,16 @@ impl Context<'_> {
 }
 
 /// What helps where nothing arrives.
-pub(super) fn remedies(config: &Config, command: &str) -> [String; 3] {
+pub(super) fn remedies(config: &Config, command: &str) -> Vec<String> {
     let command = command_line(config, command);
-    [
+    let proxy = format!("or check through a proxy: `{command} --check-proxy http://HOST:PORT`");
+    let mut remedies = vec![
         "open the way from this machine: the name has to be resolved, and the load balancer's port reached".to_owned(),
-        format!("or check through a proxy: `{command} --check-proxy http://HOST:PORT`"),
-        format!(
-            "or rely on the load balancer's health checks, which prove neither version nor clock: `{command} --check target-health`"
-        ),
-    ]
+    ];
+    // On this machine, no proxy is gone through.
+    remedies.extend((!config.access.local).then_some(proxy));
+    remedies.push(format!(
+        "or rely on the load balancer's health checks, which prove neither version nor clock: `{command} --check target-health`"
+    ));
+    remedies
 }

@@ -226,7 +226,7 @@ pub(super) fn reach(config: &Config, reach: Result<Reach, Failure>) -> Finding {
         Ok(Reach::Closed { url, cause, health }) => {
             let found = format!("{url} cannot be reached from this machine: {cause}; {health}");
             match config.check_from {
-                CheckFrom::Outside => error(REACH, found, remedies(config, "up").into()),
+                CheckFrom::Outside => error(REACH, found, remedies(config, "up")),
                 CheckFrom::TargetHealth => warning(REACH, found, Vec::new()),
             }
         }
