@@ -20,6 +20,7 @@ mod outside;
 mod request;
 mod review;
 mod run;
+mod unreachable;
 
 use std::time::{Duration, Instant};
 

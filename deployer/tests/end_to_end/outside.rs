@@ -47,6 +47,48 @@ impl Outside {
         Client::from_conf(config)
     }
 
+    fn ecs(&self) -> aws_sdk_ecs::Client {
+        let http = aws_smithy_http_client::Builder::new().build_http();
+        let (key_id, secret) = credentials(self.port);
+        let config = aws_sdk_ecs::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .http_client(http)
+            .endpoint_url(format!("http://127.0.0.1:{}", self.port))
+            .region(Region::new("us-east-1"))
+            .credentials_provider(Credentials::new(key_id, secret, None, None, "test"))
+            .build();
+        aws_sdk_ecs::Client::from_conf(config)
+    }
+
+    /// An output of the stack.
+    async fn output(&self, name: &str) -> String {
+        let stack = self.describe().await.expect("there is a stack");
+        let mut outputs = stack.outputs().iter();
+        let output = outputs.find(|output| output.output_key() == Some(name));
+        let value = output.and_then(|output| output.output_value());
+        value.expect("the output").to_owned()
+    }
+
+    /// Sets the number of tasks, as somebody would by hand.
+    pub(crate) async fn set_tasks(&self, tasks: i32) {
+        let update = self.ecs().update_service();
+        let update = update
+            .cluster(self.output("ClusterName").await)
+            .service(self.output("ServiceName").await)
+            .desired_count(tasks);
+        update.send().await.expect("ECS takes it");
+    }
+
+    /// Deletes the service, as somebody would by hand.
+    pub(crate) async fn delete_service(&self) {
+        let delete = self.ecs().delete_service();
+        let delete = delete
+            .cluster(self.output("ClusterName").await)
+            .service(self.output("ServiceName").await)
+            .force(true);
+        delete.send().await.expect("ECS takes it");
+    }
+
     pub(crate) fn port(&self) -> u16 {
         self.port
     }

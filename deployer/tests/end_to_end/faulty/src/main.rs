@@ -11,6 +11,8 @@ enum Fault {
     None,
     /// Ends at its start.
     Exits,
+    /// Ends after a while, without being asked to.
+    Late,
     /// Listens only after a while.
     Slow,
     /// Listens where nobody looks.
@@ -27,6 +29,7 @@ enum Fault {
 async fn main() -> std::io::Result<()> {
     let fault = match std::env::var("FAULT").as_deref() {
         Ok("exits") => Fault::Exits,
+        Ok("late") => Fault::Late,
         Ok("slow") => Fault::Slow,
         Ok("wrong-port") => Fault::WrongPort,
         Ok("unhealthy") => Fault::Unhealthy,
@@ -37,6 +40,13 @@ async fn main() -> std::io::Result<()> {
     if fault == Fault::Exits {
         eprintln!("cannot open the database");
         std::process::exit(7);
+    }
+    if fault == Fault::Late {
+        tokio::spawn(async {
+            tokio::time::sleep(Duration::from_secs(25)).await;
+            eprintln!("lost the database");
+            std::process::exit(3);
+        });
     }
     if fault == Fault::Slow {
         tokio::time::sleep(Duration::from_secs(15)).await;
