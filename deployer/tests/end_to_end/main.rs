@@ -8,14 +8,20 @@
 mod browser;
 mod characters;
 mod copy;
+#[path = "../credentials/endpoint.rs"]
+#[expect(dead_code, reason = "the tests of credentials use more of it")]
+mod endpoint;
 mod example;
 mod failures;
 mod faulty;
 mod guarded;
 mod interrupts;
+mod kinds;
 mod listing;
 mod load;
 mod outside;
+#[path = "../credentials/profiles.rs"]
+mod profiles;
 #[path = "../chaos/request.rs"]
 mod request;
 mod review;
@@ -103,6 +109,9 @@ async fn the_whole_path() {
         .collect();
     assert_eq!(events.first().expect("a line")["event"], "begun");
     assert_eq!(events.last().expect("a line")["event"], "succeeded");
+
+    step("each kind of credentials deploys");
+    kinds::deploy(&surroundings);
 
     step("3. a change rolls over under load");
     let load = Load::start(outside.url().await, outside.port());
