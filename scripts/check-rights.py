@@ -1,6 +1,6 @@
-"""Fails when the deployer's policy lacks what CloudFormation does to make, read, change or remove a resource of the template.
+"""Fails when the deployer's policies lack what CloudFormation does to make, read, change or remove a resource of the template.
 
-CloudFormation acts with the rights of whoever calls it. What the handler of each type of resource needs is published with the
+The policy for deploying has to do for everything but reviewers; with the one for reviewers, for all of it. CloudFormation acts with the rights of whoever calls it. What the handler of each type of resource needs is published with the
 type's schema, which cfn-lint brings. What the template does not use is told here, with the reason. Needs cfn-lint.
 """
 
@@ -16,11 +16,10 @@ from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 # What handlers need for properties that the template does not have.
 NOT_USED = {
     "for tags, which the stack does not give and so does not take away": """
-        application-autoscaling:UntagResource budgets:UntagResource""",
+        application-autoscaling:UntagResource""",
     "for actions at a time, and for Lambda": """
         application-autoscaling:PutScheduledAction application-autoscaling:DeleteScheduledAction
         lambda:GetProvisionedConcurrencyConfig lambda:PutProvisionedConcurrencyConfig lambda:DeleteProvisionedConcurrencyConfig""",
-    "for views of billing": "billing:GetBillingViewData",
     "for keys of one's own": """
         kms:DescribeKey kms:CreateGrant kms:RetireGrant logs:AssociateKmsKey logs:DisassociateKmsKey""",
     "for IPv6, tenancy, encryption controls and pools of addresses": """
@@ -44,6 +43,11 @@ NOT_USED = {
     "out of bounds: whoever is bounded stays so": """
         iam:DeleteRolePermissionsBoundary iam:DeleteUserPermissionsBoundary""",
 }
+
+# Types that are there for reviewers only.
+OF_REVIEWERS = {"AWS::IAM::ManagedPolicy", "AWS::IAM::User"}
+# What the tasks' role does not have, and the reviewers' has.
+OF_POLICIES = "iam:AttachRolePolicy iam:DetachRolePolicy"
 
 
 def actions(policy):
@@ -70,9 +74,15 @@ def main():
     text = Path("infra/service.yaml").read_text()
     kinds = sorted(set(re.findall(r"^    Type: (AWS::\S+)", text, re.MULTILINE)))
     policy = json.loads(Path("infra/deployer-policy.json").read_text())
+    reviewers = json.loads(Path("infra/reviewers-policy.json").read_text())
+    deploying = [kind for kind in kinds if kind not in OF_REVIEWERS]
+    unused = {action for listed in [*NOT_USED.values(), OF_POLICIES] for action in listed.split()}
+    lacks = set(lacking(policy, deploying))
+    wrong = [f"{kind} needs {action}" for kind, action in sorted(lacks) if action not in unused]
+    policy["Statement"] += reviewers["Statement"]
     not_used = {action for listed in NOT_USED.values() for action in listed.split()}
     lacks = set(lacking(policy, kinds))
-    wrong = [f"{kind} needs {action}" for kind, action in sorted(lacks) if action not in not_used]
+    wrong += [f"{kind} needs {action}" for kind, action in sorted(lacks) if action not in not_used]
     named = {action for _, action in lacks}
     wrong += [f"{action} is allowed, or not needed any more" for action in sorted(not_used - named)]
     # Shows that something that is missing is noticed.

@@ -211,7 +211,7 @@ pub enum Command {
     Image(Image),
     /// Let somebody look at this deployment, and at nothing else; or end that.
     Reviewer(Reviewer),
-    /// Print the IAM policy that this program needs: the least that deploys this one stack. Asks nobody.
+    /// Print the IAM policy that deploys this one stack. Works offline, without credentials.
     Policy(Policy),
     /// Show what the service costs, part by part, in several regions. Asks nobody.
     Cost(Cost),
@@ -224,9 +224,14 @@ pub struct Policy {
     #[arg(long, value_name = "DIGITS", value_parser = account)]
     pub account: Option<String>,
 
-    /// Permissions boundary that roles and users of the stack have to have (the template's parameter `PermissionsBoundary`).
-    #[arg(long, value_name = "ARN")]
+    /// Permissions boundary that roles and users of the stack have to have: the value of the template's parameter
+    /// `PermissionsBoundary`. Default: the template's own, AWS's policy for pulling images and writing logs.
+    #[arg(long, value_name = "ARN", value_parser = boundary)]
     pub boundary: Option<String>,
+
+    /// Print what `deployer reviewer` needs in addition instead: rights to make one user or role within the boundary.
+    #[arg(long, requires = "boundary")]
+    pub reviewers: bool,
 }
 
 /// Twelve digits.
@@ -235,6 +240,25 @@ fn account(text: &str) -> Result<String, String> {
         Ok(text.to_owned())
     } else {
         Err("an account has twelve digits".to_owned())
+    }
+}
+
+/// The ARN of a policy, as the template takes it.
+fn boundary(text: &str) -> Result<String, String> {
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    match parts.as_slice() {
+        ["arn", partition, "iam", "", owner, policy]
+            if partition.starts_with("aws")
+                && (*owner == "aws" || account(owner).is_ok())
+                && policy
+                    .strip_prefix("policy/")
+                    .is_some_and(|name| !name.is_empty() && !name.contains(['*', '?', '$'])) =>
+        {
+            Ok(text.to_owned())
+        }
+        _ => Err(
+            "it is the ARN of a policy, like `arn:aws:iam::123456789012:policy/bounds`".to_owned(),
+        ),
     }
 }
 

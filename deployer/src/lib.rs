@@ -28,6 +28,7 @@ mod guard;
 pub mod local;
 mod lock;
 pub mod names;
+pub mod partition;
 pub mod policy;
 pub mod printable;
 mod private;
@@ -313,7 +314,7 @@ async fn dispatch(cli: &Cli, sink: &Sink, stop: &Stop) -> Result<Outcome, Failur
             let reviewing = Box::pin(commands::reviewer::run(context, wish)).await?;
             report::reviewing(&reviewing, config.output);
         }
-        Command::Policy(asked) => report::policy(&policy_for(asked, &config)?),
+        Command::Policy(asked) => report::policy(&policy_for(asked, &config, sink)?),
         Command::Cost(_) => report::cost(&cost_of(&config)?, config.output),
         Command::Doctor(_) => {
             let diagnosis = commands::doctor::run(quietly).await;
@@ -338,18 +339,27 @@ fn cost_of(config: &Config) -> Result<cost::Table, Failure> {
     Ok(cost::table(&sizes))
 }
 
-/// The policy that was asked for.
-fn policy_for(asked: &cli::Policy, config: &Config) -> Result<serde_json::Value, Failure> {
+/// The policy that was asked for; warns of what its user has to know.
+fn policy_for(
+    asked: &cli::Policy,
+    config: &Config,
+    sink: &Sink,
+) -> Result<serde_json::Value, Failure> {
     let region = config.access.region.as_deref().ok_or_else(|| {
         Failure::preflight("a policy is for one region, and none is set")
             .hint("give it with `--region`, or set `region` in `deployer.toml`")
     })?;
-    policy::policy(&policy::Scope {
+    let scope = policy::Scope {
         region,
         account: asked.account.as_deref(),
         stack: &config.stack,
         boundary: asked.boundary.as_deref(),
-    })
+    };
+    if asked.reviewers {
+        return policy::reviewing(&scope);
+    }
+    sink.warn(policy::caution(&scope));
+    policy::deploying(&scope)
 }
 
 /// Settings that cannot be resolved: what `doctor` is there to tell, and the end of every other command.

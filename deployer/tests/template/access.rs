@@ -72,18 +72,36 @@ pub(crate) fn reviewers(template: &Value) -> Vec<String> {
     broken
 }
 
-/// Roles and users can be kept within bounds.
+/// Roles and users can be kept within bounds; the tasks' role always is.
 pub(crate) fn bounded(template: &Value) -> Vec<String> {
-    let bounded = json!({ "Fn::If": [
-        "IsBounded", { "Ref": "PermissionsBoundary" }, { "Ref": "AWS::NoValue" }
-    ] });
+    let within = |otherwise: Value| json!({ "Fn::If": ["IsBounded", { "Ref": "PermissionsBoundary" }, otherwise] });
+    let of_tasks = within(json!({ "Fn::Sub":
+        "arn:${AWS::Partition}:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy" }));
+    let of_reviewers = within(json!({ "Ref": "AWS::NoValue" }));
     ["IAM::Role", "IAM::User"]
         .into_iter()
         .flat_map(|kind| resources(template, kind))
         .flat_map(|(name, identity)| {
-            let is_bounded = identity["PermissionsBoundary"] == bounded;
+            let statement = &identity["AssumeRolePolicyDocument"]["Statement"][0];
+            let is_of_tasks = statement["Principal"].get("Service").is_some();
+            let bounds = if is_of_tasks {
+                &of_tasks
+            } else {
+                &of_reviewers
+            };
+            let is_bounded = identity["PermissionsBoundary"] == *bounds;
             unless(is_bounded, format!("{name} is not"))
         })
+        .collect()
+}
+
+/// A policy can name the identities of this stack, and no other's.
+pub(crate) fn paths(template: &Value) -> Vec<String> {
+    let path = json!({ "Fn::Sub": "/deployer/${AWS::StackName}/" });
+    ["IAM::Role", "IAM::User", "IAM::ManagedPolicy"]
+        .into_iter()
+        .flat_map(|kind| resources(template, kind))
+        .flat_map(|(name, identity)| unless(identity["Path"] == path, name))
         .collect()
 }
 

@@ -37,7 +37,15 @@ fn policy_of<'a>(template: &'a Value, role: &str) -> &'a Value {
 fn the_role_may_what_the_deployer_needs_and_nothing_else() {
     let text = std::fs::read_to_string(crate::root().join("infra/deployer-policy.json")).unwrap();
     let expected: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(named(policy_of(&template(), "DeployRole")), expected);
+    let template = template();
+    assert_eq!(named(policy_of(&template, "DeployRole")), expected);
+    let text = std::fs::read_to_string(crate::root().join("infra/reviewers-policy.json")).unwrap();
+    let expected: Value = serde_json::from_str(&text).unwrap();
+    let reviewers = &template["Resources"]["ReviewersPolicy"];
+    assert_eq!(named(&reviewers["Properties"]["PolicyDocument"]), expected);
+    // Only on request.
+    assert_eq!(reviewers["Condition"], "GrantsReviewers");
+    assert_eq!(template["Parameters"]["Reviewers"]["Default"], "false");
 }
 
 /// Where a role may be taken by somebody else than this repository in this way.

@@ -8,6 +8,7 @@
 mod access;
 mod ci;
 mod deploying;
+mod escalation;
 mod mutations;
 mod policy;
 mod read;

@@ -54,7 +54,12 @@ const DRAINING: &str = "draining fits into stopping";
 const IDLE: &str = "connections outlive the load balancer's patience";
 const RETAINED: &str = "nothing is retained";
 const NAMES: &str = "names are generated";
-const PORT: &str = "the port is one and the same";
+const PORT: &str = "a new port interrupts nothing";
+const STAY: &str = "zones stay";
+const MISSING: &str = "missing tasks are noticed";
+const VERSIONS: &str = "one hundred versions are kept";
+const OFF: &str = "what is off is said to be";
+const PATHS: &str = "identities are on a path of their own";
 const BREAKER: &str = "a bad version goes back";
 const CAPACITY: &str = "capacity never falls";
 const ROLES: &str = "roles may little";
@@ -182,6 +187,79 @@ pub(crate) const ALL: &[Mutation] = &[
     }),
     mutation("the service expects another port", PORT, |template| {
         of(template, "Service")["LoadBalancers"][0]["ContainerPort"] = json!(8081);
+    }),
+    mutation(
+        "the target group has the container's port",
+        PORT,
+        |template| {
+            of(template, "TargetGroup")["Port"] = json!({ "Ref": "ContainerPort" });
+        },
+    ),
+    mutation("tasks let in the container's port only", PORT, |template| {
+        let rule = &mut of(template, "TaskSecurityGroup")["SecurityGroupIngress"][0];
+        rule["FromPort"] = json!({ "Ref": "ContainerPort" });
+        rule["ToPort"] = json!({ "Ref": "ContainerPort" });
+    }),
+    mutation("only the container's port is led to", PORT, |template| {
+        let rule = &mut of(template, "LoadBalancerSecurityGroup")["SecurityGroupEgress"][0];
+        rule["FromPort"] = json!({ "Ref": "ContainerPort" });
+        rule["ToPort"] = json!({ "Ref": "ContainerPort" });
+    }),
+    mutation("zones follow the account", STAY, |template| {
+        of(template, "PrivateSubnetA")["AvailabilityZone"] =
+            json!({ "Fn::Select": [0, { "Fn::GetAZs": "" }] });
+    }),
+    mutation("a zone is not said", STAY, |template| {
+        remove(&mut template["Outputs"], "ZoneB");
+    }),
+    mutation("zones have to be told", STAY, |template| {
+        remove(&mut template["Parameters"]["ZoneA"], "Default");
+    }),
+    mutation("no data is no alarm", MISSING, |template| {
+        of(template, "MissingTasksAlarm")["TreatMissingData"] = json!("notBreaching");
+    }),
+    mutation("one task is enough for no alarm", MISSING, |template| {
+        of(template, "MissingTasksAlarm")["Threshold"] = json!(1);
+    }),
+    mutation("all nodes have to see a sick task", MISSING, |template| {
+        of(template, "UnhealthyTasksAlarm")["Statistic"] = json!("Minimum");
+    }),
+    mutation("an alarm is for nobody", MISSING, |template| {
+        remove(of(template, "SlowAnswersAlarm"), "AlarmActions");
+    }),
+    mutation("fifty versions are kept", VERSIONS, |template| {
+        let text = &mut of(template, "Repository")["LifecyclePolicy"]["LifecyclePolicyText"];
+        *text = json!(text.as_str().unwrap().replace("200", "100"));
+    }),
+    mutation("images are never deleted", VERSIONS, |template| {
+        remove(of(template, "Repository"), "LifecyclePolicy");
+    }),
+    mutation("an alarm that is off is not said to be", OFF, |template| {
+        of(template, "Service")["DeploymentConfiguration"]["Alarms"]["Fn::If"][2] =
+            json!({ "Ref": "AWS::NoValue" });
+    }),
+    mutation(
+        "an early end that is off is not said to be",
+        OFF,
+        |template| {
+            of(template, "Service")["DeploymentConfiguration"]["EarlySuccessCriteria"]["Fn::If"]
+                [2] = json!({ "Ref": "AWS::NoValue" });
+        },
+    ),
+    mutation("the role is among all others", PATHS, |template| {
+        remove(of(template, "ExecutionRole"), "Path");
+    }),
+    mutation(
+        "the reviewers' policy is on another path",
+        PATHS,
+        |template| {
+            of(template, "ReviewerPolicy")["Path"] = json!("/deployer/");
+        },
+    ),
+    mutation("the role may have any rights", BOUNDED, |template| {
+        of(template, "ExecutionRole")["PermissionsBoundary"] = json!({ "Fn::If": [
+            "IsBounded", { "Ref": "PermissionsBoundary" }, { "Ref": "AWS::NoValue" }
+        ] });
     }),
     mutation("there is no way back", BREAKER, |template| {
         of(template, "Service")["DeploymentConfiguration"]["DeploymentCircuitBreaker"]["Rollback"] =

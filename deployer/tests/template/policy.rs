@@ -49,13 +49,17 @@ fn holds(condition: &Value, request: &Request<'_>) -> bool {
     };
     condition.iter().all(|(operator, keys)| {
         assert!(
-            ["StringEquals", "ArnEquals"].contains(&operator.as_str()),
+            ["StringEquals", "ArnEquals", "ArnLike"].contains(&operator.as_str()),
             "not evaluated here: {operator}"
         );
         let keys = keys.as_object().unwrap();
         keys.iter().all(|(key, values)| {
             let given = request.context.iter().find(|(name, _)| name == key);
-            given.is_some_and(|(_, given)| any(values, |value| value == *given))
+            let is_met = |value: &str, given: &str| match operator.as_str() {
+                "StringEquals" => value == given,
+                _ => is_like(value, given),
+            };
+            given.is_some_and(|(_, given)| any(values, |value| is_met(value, given)))
         })
     })
 }

@@ -16,7 +16,7 @@ const LONGEST_STOP: i64 = 120;
 
 pub(crate) type Rule = fn(&Value) -> Vec<String>;
 
-pub(crate) const ALL: [(&str, Rule); 23] = [
+pub(crate) const ALL: [(&str, Rule); 28] = [
     ("only port 80 is open to the world", only_port_80),
     ("tasks are reached from the load balancer only", tasks),
     ("ways out are listed", ways_out),
@@ -26,7 +26,12 @@ pub(crate) const ALL: [(&str, Rule); 23] = [
     ("connections outlive the load balancer's patience", idle),
     ("nothing is retained", retained),
     ("names are generated", names),
-    ("the port is one and the same", port),
+    ("a new port interrupts nothing", port),
+    ("zones stay", zones_stay),
+    ("missing tasks are noticed", missing_tasks),
+    ("one hundred versions are kept", versions),
+    ("what is off is said to be", off),
+    ("identities are on a path of their own", access::paths),
     ("a bad version goes back", circuit_breaker),
     ("capacity never falls", capacity),
     ("roles may little", access::roles),
@@ -119,7 +124,10 @@ fn ways_out(template: &Value) -> Vec<String> {
         let rules = items(&group["SecurityGroupEgress"]);
         broken.extend(unless(!rules.is_empty(), format!("{name} has no list")));
         for rule in rules {
-            let is_narrow = rule["IpProtocol"] == "tcp" && rule["FromPort"] == rule["ToPort"];
+            // From the load balancer, all ports of the network: tasks listen on the old and on the new one while it changes.
+            let to_network = rule["CidrIp"] == json!({ "Ref": "VpcCidr" });
+            let is_one = rule["FromPort"] == rule["ToPort"];
+            let is_narrow = rule["IpProtocol"] == "tcp" && (is_one || to_network);
             let to_world = rule["CidrIp"] == "0.0.0.0/0" || rule["CidrIpv6"] == "::/0";
             let is_https = rule["FromPort"] == 443;
             broken.extend(unless(
@@ -266,15 +274,12 @@ fn names(template: &Value) -> Vec<String> {
     broken
 }
 
+/// The port is the container's and the service's alone: where rules or the target group had it, they would change before the tasks do.
 fn port(template: &Value) -> Vec<String> {
     let reference = json!({ "Ref": "ContainerPort" });
     // The usual one is written out for endpoints that want a number.
     let written = json!({ "Fn::If": ["IsUsualPort", 8080, reference] });
-    let mut places = vec![
-        (
-            "target group",
-            &one(template, "ElasticLoadBalancingV2::TargetGroup")["Port"],
-        ),
+    let places = [
         (
             "task",
             &container_of(template)["PortMappings"][0]["ContainerPort"],
@@ -284,20 +289,121 @@ fn port(template: &Value) -> Vec<String> {
             &one(template, "ECS::Service")["LoadBalancers"][0]["ContainerPort"],
         ),
     ];
-    let back = task_groups(template);
-    for (group, rule) in ingress(template) {
-        if back.contains(&group) {
-            places.push(("tasks' group", &rule["FromPort"]));
-            places.push(("tasks' group", &rule["ToPort"]));
-        }
-    }
-    places
+    let mut broken: Vec<String> = places
         .into_iter()
         .flat_map(|(place, value)| {
             unless(
                 *value == reference || *value == written,
                 format!("{place}: {value}"),
             )
+        })
+        .collect();
+    let group = one(template, "ElasticLoadBalancingV2::TargetGroup");
+    broken.extend(unless(
+        group["Port"].is_number(),
+        format!("target group: {}", group["Port"]),
+    ));
+    let back = task_groups(template);
+    let into_tasks = ingress(template)
+        .into_iter()
+        .filter(|(group, _)| back.contains(group));
+    let groups = resources(template, "EC2::SecurityGroup").into_iter();
+    let front = load_balancer_groups(template);
+    let out = groups
+        .filter(|(name, _)| front.contains(name))
+        .flat_map(|(name, group)| {
+            let rules = items(&group["SecurityGroupEgress"]).into_iter();
+            rules.map(move |rule| (name.clone(), rule))
+        });
+    for (group, rule) in into_tasks.chain(out) {
+        let is_all = rule["FromPort"] == 0 && rule["ToPort"] == 65_535;
+        broken.extend(unless(is_all, format!("{group}: {rule}")));
+    }
+    broken
+}
+
+/// What the stack says of its zones is what it can be told, and it is asked for before the account's are.
+fn zones_stay(template: &Value) -> Vec<String> {
+    let mut broken = Vec::new();
+    for (name, subnet) in [("ZoneA", "SubnetA"), ("ZoneB", "SubnetB")] {
+        let output = &template["Outputs"][name]["Value"];
+        let is_said = *output == json!({ "Fn::GetAtt": [subnet, "AvailabilityZone"] });
+        broken.extend(unless(is_said, format!("output {name}: {output}")));
+        let parameter = &template["Parameters"][name];
+        broken.extend(unless(
+            parameter["Default"] == "",
+            format!("parameter {name}: {parameter}"),
+        ));
+    }
+    let told = json!({ "Fn::If": [
+        "HasZones",
+        { "Fn::Sub": "${ZoneA},${ZoneB}" },
+        { "Fn::Join": [",", { "Fn::GetAZs": "" }] },
+    ] });
+    for (name, subnet) in resources(template, "EC2::Subnet") {
+        let zone = &subnet["AvailabilityZone"];
+        let number = i32::from(name.ends_with('B'));
+        let expected = json!({ "Fn::Select": [number, { "Fn::Split": [",", told] }] });
+        broken.extend(unless(*zone == expected, format!("{name}: {zone}")));
+    }
+    broken
+}
+
+/// Also where nobody sends requests, and where tasks cannot start at all.
+fn missing_tasks(template: &Value) -> Vec<String> {
+    let is_enough = |alarm: &Value| {
+        alarm["MetricName"] == "HealthyHostCount"
+            && alarm["Statistic"] == "Minimum"
+            && alarm["ComparisonOperator"] == "LessThanThreshold"
+            && alarm["Threshold"] == json!({ "Fn::If": ["IsPair", 2, { "Ref": "DesiredCount" }] })
+            && alarm["TreatMissingData"] == "breaching"
+    };
+    let alarms = resources(template, "CloudWatch::Alarm");
+    let mut broken = unless(
+        alarms.iter().any(|(_, alarm)| is_enough(alarm)),
+        "nobody is told",
+    );
+    for (name, alarm) in alarms {
+        let is_seen =
+            alarm["MetricName"] != "UnHealthyHostCount" || alarm["Statistic"] == "Maximum";
+        broken.extend(unless(is_seen, format!("{name}: one node is not enough")));
+        let tells = alarm.get("AlarmActions").is_some();
+        broken.extend(unless(tells, format!("{name} tells nobody")));
+    }
+    broken
+}
+
+/// Manifests that each version puts into the repository: the image and its SBOM.
+const MANIFESTS: u64 = 2;
+
+fn versions(template: &Value) -> Vec<String> {
+    let repository = one(template, "ECR::Repository");
+    let text = repository["LifecyclePolicy"]["LifecyclePolicyText"].as_str();
+    let policy: Value = serde_json::from_str(text.unwrap_or("null")).unwrap_or_default();
+    let rules = items(&policy["rules"]);
+    let mut broken = unless(!rules.is_empty(), "nothing is ever deleted");
+    for rule in rules {
+        let selection = &rule["selection"];
+        let is_enough = selection["tagStatus"] == "any"
+            && selection["countType"] == "imageCountMoreThan"
+            && selection["countNumber"].as_u64() >= Some(100 * MANIFESTS);
+        broken.extend(unless(is_enough, rule.to_string()));
+    }
+    broken
+}
+
+/// A member that is left out may keep the value that it had.
+fn off(template: &Value) -> Vec<String> {
+    let deployment = &one(template, "ECS::Service")["DeploymentConfiguration"];
+    let members = [
+        ("EarlySuccessCriteria", "EndsEarly"),
+        ("Alarms", "IsTakenBackOnAlarm"),
+    ];
+    members
+        .into_iter()
+        .flat_map(|(name, condition)| {
+            let (_, otherwise) = choice(&deployment[name], condition);
+            unless(otherwise["Enable"] == false, format!("{name}: {otherwise}"))
         })
         .collect()
 }

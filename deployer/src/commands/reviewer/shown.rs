@@ -7,6 +7,7 @@ use crate::commands::{Connection, missing_output};
 use crate::config::Config;
 use crate::error::Failure;
 use crate::names::StackName;
+use crate::partition::Partition;
 use crate::stack::Observed;
 use crate::stack::reviewer::Password;
 
@@ -89,43 +90,39 @@ pub(super) fn given(
         stack: config.stack.clone(),
         account: connection.caller.account.clone(),
         access,
-        sign_in_url: is_there.then_some(sign_in),
-        stack_url: is_there.then(|| stack_page(connection, stack.id.as_str())),
+        sign_in_url: sign_in.filter(|_| is_there),
+        stack_url: stack_page(connection, stack.id.as_str()).filter(|_| is_there),
         revoke: command_line(config, "reviewer revoke"),
     }))
 }
 
-/// The domain of the console in the partition that an ARN names, and of signing in to it.
-fn domains(arn: &str) -> (&'static str, &'static str) {
-    match arn.split(':').nth(1) {
-        Some("aws-cn") => ("console.amazonaws.cn", "signin.amazonaws.cn"),
-        Some("aws-us-gov") => (
-            "console.amazonaws-us-gov.com",
-            "signin.amazonaws-us-gov.com",
-        ),
-        Some(_) | None => ("console.aws.amazon.com", "signin.aws.amazon.com"),
-    }
+/// Domains of the console, and of signing in to it, in the partition that an ARN names.
+fn domains(arn: &str) -> Option<(&'static str, &'static str)> {
+    Partition::of_arn(arn)?.console()
 }
 
-fn sign_in(connection: &Connection) -> String {
-    let (_, sign_in) = domains(&connection.caller.arn);
-    format!("https://{}.{sign_in}/console", connection.caller.account)
+fn sign_in(connection: &Connection) -> Option<String> {
+    let (_, sign_in) = domains(&connection.caller.arn)?;
+    Some(format!(
+        "https://{}.{sign_in}/console",
+        connection.caller.account
+    ))
 }
 
-fn switch_role(connection: &Connection, role: &str, stack: &str) -> String {
-    let (_, sign_in) = domains(role);
+fn switch_role(connection: &Connection, role: &str, stack: &str) -> Option<String> {
+    let (_, sign_in) = domains(role)?;
     let name = role.split_once(":role/").map_or(role, |(_, name)| name);
-    format!(
+    Some(format!(
         "https://{sign_in}/switchrole?account={}&roleName={name}&displayName={stack}",
         connection.caller.account
-    )
+    ))
 }
 
-fn stack_page(connection: &Connection, id: &str) -> String {
-    let (console, _) = domains(id);
+fn stack_page(connection: &Connection, id: &str) -> Option<String> {
+    let (console, _) = Partition::of_region(&connection.region).console()?;
     let region = &connection.region;
     let id = id.replace(':', "%3A").replace('/', "%2F");
-    format!(
+    Some(format!(
         "https://{region}.{console}/cloudformation/home?region={region}#/stacks/stackinfo?stackId={id}"
-    )
+    ))
 }

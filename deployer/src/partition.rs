@@ -1,0 +1,87 @@
+//! AWS partitions: what separates ARNs, consoles and sign-in pages of public AWS, China, the government and sovereign clouds. Pure.
+
+/// A partition, as ARNs name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Partition(&'static str);
+
+/// Beginnings of region names, from botocore's `partitions.json` (1.44.8, `regionRegex`); all others are in `aws`.
+/// `us-iso-` and `us-isob-` differ by the hyphen.
+const REGIONS: [(&str, Partition); 7] = [
+    ("cn-", Partition("aws-cn")),
+    ("us-gov-", Partition("aws-us-gov")),
+    ("eusc-", Partition("aws-eusc")),
+    ("us-iso-", Partition("aws-iso")),
+    ("us-isob-", Partition("aws-iso-b")),
+    ("eu-isoe-", Partition("aws-iso-e")),
+    ("us-isof-", Partition("aws-iso-f")),
+];
+
+impl Partition {
+    /// Public AWS.
+    pub const PUBLIC: Self = Self("aws");
+
+    /// Returns the partition that a region is in.
+    pub fn of_region(region: &str) -> Self {
+        let found = REGIONS.iter().find(|(begin, _)| region.starts_with(begin));
+        found.map_or(Self::PUBLIC, |(_, partition)| *partition)
+    }
+
+    /// Returns the partition that an ARN names, if it is one of AWS's.
+    pub fn of_arn(arn: &str) -> Option<Self> {
+        let name = arn.strip_prefix("arn:")?.split(':').next()?;
+        let all = REGIONS.iter().map(|(_, partition)| *partition);
+        all.chain([Self::PUBLIC])
+            .find(|partition| partition.0 == name)
+    }
+
+    /// Its name in ARNs.
+    pub const fn name(self) -> &'static str {
+        self.0
+    }
+
+    /// Domains of the console and of signing in to it; `None` where they are not public.
+    pub fn console(self) -> Option<(&'static str, &'static str)> {
+        match self.0 {
+            "aws" => Some(("console.aws.amazon.com", "signin.aws.amazon.com")),
+            "aws-cn" => Some(("console.amazonaws.cn", "signin.amazonaws.cn")),
+            "aws-us-gov" => Some((
+                "console.amazonaws-us-gov.com",
+                "signin.amazonaws-us-gov.com",
+            )),
+            "aws-eusc" => Some((
+                "console.amazonaws-eusc.eu",
+                "eusc-de-east-1.signin.amazonaws-eusc.eu",
+            )),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_region_has_its_partition() {
+        for (region, expected) in [
+            ("us-east-1", "aws"),
+            ("mx-central-1", "aws"),
+            ("eu-central-1", "aws"),
+            ("cn-northwest-1", "aws-cn"),
+            ("us-gov-west-1", "aws-us-gov"),
+            ("eusc-de-east-1", "aws-eusc"),
+            ("us-iso-west-1", "aws-iso"),
+            ("us-isob-east-1", "aws-iso-b"),
+            ("eu-isoe-west-1", "aws-iso-e"),
+            ("us-isof-south-1", "aws-iso-f"),
+        ] {
+            let partition = Partition::of_region(region);
+            assert_eq!(partition.name(), expected, "{region}");
+            let arn = format!("arn:{expected}:iam::123456789012:role/x");
+            assert_eq!(Partition::of_arn(&arn), Some(partition));
+        }
+        for other in ["arn:other:iam::123456789012:role/x", "aws", ""] {
+            assert_eq!(Partition::of_arn(other), None, "{other}");
+        }
+    }
+}
