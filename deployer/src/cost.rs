@@ -1,6 +1,6 @@
 //! What the service costs to run: list prices times sizes. Pure.
 //!
-//! Traffic, capacity units of the load balancer, images and logs come on top; the four alarms and the dashboard are within what AWS
+//! Traffic, capacity units of the load balancer, images and logs come on top; the five alarms and the dashboard are within what AWS
 //! gives each account for nothing (ten and three). It is an estimate for people, not a bill.
 
 mod prices;
@@ -289,12 +289,12 @@ mod tests {
             is_private: true,
             ..sizes("us-east-1", Architecture::Arm64, 2)
         };
-        insta::assert_snapshot!(per_hour(&private).unwrap().line(), @"about $0.11 an hour, $82 a month (load balancer $16.43, 2 tasks $14.42, 2 public addresses $7.30, 3 endpoints in 2 zones $43.80; us-east-1 prices of 2026-11, without traffic)");
+        insta::assert_snapshot!(per_hour(&private).unwrap().line(), @"about $0.11 an hour, $82 a month (load balancer $16.43, 2 tasks $14.42, 2 public addresses $7.30, 3 endpoints in 2 zones $43.80; us-east-1 prices of 2026-06, without traffic)");
         let spot = Sizes {
             spot_percent: 75,
             ..sizes("us-east-1", Architecture::Arm64, 5)
         };
-        insta::assert_snapshot!(per_hour(&spot).unwrap().line(), @"about $0.09 an hour, $63 a month (load balancer $16.43, 5 tasks, 75 % of all but one on Spot $20.91, 7 public addresses $25.55; us-east-1 prices of 2026-11, without traffic)");
+        insta::assert_snapshot!(per_hour(&spot).unwrap().line(), @"about $0.09 an hour, $63 a month (load balancer $16.43, 5 tasks, 75 % of all but one on Spot $20.91, 7 public addresses $25.55; us-east-1 prices of 2026-06, without traffic)");
     }
 
     #[test]
@@ -303,8 +303,8 @@ mod tests {
         let x86 = per_hour(&sizes("us-east-1", Architecture::X86_64, 2)).unwrap();
         let arm = per_hour(&sizes("us-east-1", Architecture::Arm64, 2)).unwrap();
         insta::assert_snapshot!(format!("{}\n{}", x86.line(), arm.line()), @"
-        about $0.07 an hour, $49 a month (load balancer $16.43, 2 tasks $18.02, 4 public addresses $14.60; us-east-1 prices of 2026-11, without traffic)
-        about $0.06 an hour, $45 a month (load balancer $16.43, 2 tasks $14.42, 4 public addresses $14.60; us-east-1 prices of 2026-11, without traffic)
+        about $0.07 an hour, $49 a month (load balancer $16.43, 2 tasks $18.02, 4 public addresses $14.60; us-east-1 prices of 2026-06, without traffic)
+        about $0.06 an hour, $45 a month (load balancer $16.43, 2 tasks $14.42, 4 public addresses $14.60; us-east-1 prices of 2026-06, without traffic)
         ");
         for figure in ["$45–49 a month", "16.43", "14.60", "14.42, or 18.02"] {
             assert!(readme.contains(figure), "{figure}");
@@ -358,7 +358,7 @@ mod tests {
         insta::assert_snapshot!(line("eu-central-1", &parameters).unwrap(), @"about $0.19 an hour, $137 a month (load balancer $19.71, 3 tasks $99.49, 5 public addresses $18.25; eu-central-1 prices of 2025, without traffic)");
         insta::assert_snapshot!(line("xx-east-9", &parameters).unwrap(), @"unknown for this region (xx-east-9): https://calculator.aws");
         parameters.remove("ImageUri");
-        insta::assert_snapshot!(line("us-east-1", &parameters).unwrap(), @"about $0.03 an hour, $24 a month (load balancer $16.43, 0 tasks $0.00, 2 public addresses $7.30; us-east-1 prices of 2026-11, without traffic)");
+        insta::assert_snapshot!(line("us-east-1", &parameters).unwrap(), @"about $0.03 an hour, $24 a month (load balancer $16.43, 0 tasks $0.00, 2 public addresses $7.30; us-east-1 prices of 2026-06, without traffic)");
         parameters.remove("Cpu");
         assert_eq!(line("us-east-1", &parameters), None);
         assert_eq!(of_stack(&StackId("stack".to_owned()), &parameters), None);

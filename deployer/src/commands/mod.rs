@@ -33,6 +33,7 @@ use crate::local::{Emulator, Presence};
 use crate::remote::{Caller, Identity as _, RemoteError, RemoteErrorKind, World};
 use crate::stack::ascii;
 use crate::stack::past::TOKEN_PREFIX;
+use crate::stack::resource::declares_parameter;
 use crate::steady::Steady;
 use crate::stop::Stop;
 
@@ -325,8 +326,28 @@ fn read_template(context: Context<'_>) -> Result<String, Failure> {
                 .hint("shorten it"),
         );
     }
+    let asks_for_a_budget = config
+        .parameters
+        .get(BUDGET)
+        .is_some_and(|dollars| dollars != "0");
+    if asks_for_a_budget && !declares_parameter(&text, BUDGET) {
+        return Err(
+            Failure::preflight(format!("the template `{shown}` makes no budget any more"))
+                .because(format!(
+                    "the parameter `{BUDGET}` is set, and budgets have a template of their own: they are about the whole account"
+                ))
+                .hint(format!(
+                    "remove `{BUDGET}` from `deployer.toml` and from the command line, and deploy the budget once: \
+                     `aws cloudformation deploy --region us-east-1 --stack-name budget --template-file infra/budget.yaml \
+                     --parameter-overrides Dollars=60 Email=somebody@example.com`"
+                )),
+        );
+    }
     Ok(text)
 }
+
+/// Parameter of earlier versions of the template.
+const BUDGET: &str = "MonthlyBudget";
 
 impl Context<'_> {
     /// Is this about the emulator, and does that not run? Then there is nothing to connect to.

@@ -4,10 +4,15 @@
 use std::time::Duration;
 
 use crate::commands::Context;
+use crate::error::Failure;
 use crate::remote::{RemoteError, RemoteErrorKind, World};
 
 /// Longest time to look after a role before a stack is made: where IAM cannot be reached, the rest may still be.
 const LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a new role takes until services can use it: IAM is eventually consistent, and a cluster that is made before fails with
+/// "Unable to assume the service linked role", which takes the stack with it. Compiling goes on meanwhile.
+const PROPAGATION: Duration = Duration::from_secs(15);
 
 /// A service that needs a role of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,18 +87,30 @@ pub(super) async fn make_sure(world: &dyn World, of: RoleOf) -> Role {
 }
 
 impl Context<'_> {
-    /// Makes sure of all roles before a stack is made. Never a failure: AWS makes them on first use, too.
-    pub(super) async fn make_sure_of_roles(&self, world: &dyn World) {
+    /// Makes sure of all roles before a stack is made, and that they can be used. Fails only when the user cancels: AWS makes the roles
+    /// on first use, too.
+    pub(super) async fn make_sure_of_roles(&self, world: &dyn World) -> Result<(), Failure> {
         if self.config.access.local {
-            return;
+            return Ok(());
         }
         let look = |of| async move {
             let found = tokio::time::timeout(LIMIT, make_sure(world, of)).await;
+            let made = matches!(found, Ok(Role::Made));
             if let Some(note) = note(of, found.ok()) {
                 self.sink.note(note);
             }
+            made
         };
-        tokio::join!(look(RoleOf::Ecs), look(RoleOf::LoadBalancing));
+        let (of_ecs, of_load_balancers) =
+            tokio::join!(look(RoleOf::Ecs), look(RoleOf::LoadBalancing));
+        if of_ecs || of_load_balancers {
+            self.unless_stopped(async {
+                tokio::time::sleep(PROPAGATION).await;
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(())
     }
 }
 

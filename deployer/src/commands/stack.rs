@@ -353,9 +353,37 @@ impl Context<'_> {
         Err(Failure::new(FailureKind::Stuck, "the stack could not be deleted")
             .because(end.cause_or_none())
             .with_evidence(left.iter().map(Resource::line))
-            .hint("what is listed is still there and may cost money: mend what it names, then run `deployer down` again")
+            .hint("what is listed is still there and may cost money: fix what it names, then run `deployer down` again")
+            .maybe_hint(of_guard_duty(&left))
             .maybe_hint(retain))
     }
+}
+
+/// Returns what helps where something in the VPC that is not the stack's keeps it: nearly always what GuardDuty's Runtime Monitoring
+/// has put there, which CloudFormation knows nothing of.
+fn of_guard_duty(left: &[Resource]) -> Option<String> {
+    let is_kept = |resource: &Resource| {
+        resource.status == "DELETE_FAILED"
+            && matches!(
+                resource.resource_type.as_str(),
+                "AWS::EC2::VPC" | "AWS::EC2::Subnet" | "AWS::EC2::SecurityGroup"
+            )
+    };
+    if !left.iter().any(is_kept) {
+        return None;
+    }
+    let mut vpc = left
+        .iter()
+        .filter(|one| one.resource_type == "AWS::EC2::VPC");
+    let vpc = vpc
+        .find_map(|one| one.physical_id.as_deref())
+        .unwrap_or("VPC-ID");
+    Some(format!(
+        "if GuardDuty Runtime Monitoring is on, it has put an endpoint and a security group into the VPC: find them with \
+         `aws ec2 describe-vpc-endpoints --filters Name=vpc-id,Values={vpc}` and \
+         `aws ec2 describe-security-groups --filters Name=vpc-id,Values={vpc}`, delete the endpoint whose service ends in \
+         `guardduty-data`, then the group `GuardDutyManagedSecurityGroup-{vpc}`"
+    ))
 }
 
 /// This option for each of these resources, to be added to a command.

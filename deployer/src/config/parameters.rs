@@ -9,10 +9,7 @@ use crate::stack::Observed;
 use crate::stack::reviewer::PARAMETERS as OF_REVIEWERS;
 
 /// Parameters whose resources the emulator does not know, and what they are for.
-const NOT_LOCAL: [(&str, &str); 2] = [
-    (MAX_COUNT, "more tasks under load"),
-    ("MonthlyBudget", "a budget"),
-];
+const NOT_LOCAL: [(&str, &str); 1] = [(MAX_COUNT, "more tasks under load")];
 /// Most tasks, in the template's words.
 const MAX_COUNT: &str = "MaxCount";
 /// Grace period of the health checks, in the template's words, and where nothing is set.

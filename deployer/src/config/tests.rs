@@ -224,17 +224,15 @@ fn local_leaves_out_what_the_emulator_does_not_know() {
         local: true,
         ..shared()
     };
-    let text = "stack = \"clock\"\n[service]\nmax_tasks = 8\n[parameters]\nMonthlyBudget = 50\n";
+    let text = "stack = \"clock\"\n[service]\nmax_tasks = 8\n";
     let remote = resolved(&shared(), &sizes(), text).unwrap();
     assert_eq!(remote.left_out, Vec::<&str>::new());
     assert_eq!(remote.parameters["MaxCount"], "8");
-    assert_eq!(remote.parameters["MonthlyBudget"], "50");
     let config = resolved(&local, &sizes(), text).unwrap();
-    assert_eq!(config.left_out, ["more tasks under load", "a budget"]);
+    assert_eq!(config.left_out, ["more tasks under load"]);
     assert!(!config.parameters.contains_key("MaxCount"));
-    assert!(!config.parameters.contains_key("MonthlyBudget"));
     // Where it would do nothing, there is nothing to be told.
-    let text = "stack = \"clock\"\n[service]\nmax_tasks = 2\n[parameters]\nMonthlyBudget = 0\n";
+    let text = "stack = \"clock\"\n[service]\nmax_tasks = 2\n";
     let config = resolved(&local, &sizes(), text).unwrap();
     assert_eq!(config.left_out, Vec::<&str>::new());
 }

@@ -98,8 +98,9 @@ impl Table {
 
 /// What is not in the table.
 const USE: &str = "\
-Traffic, capacity units of the load balancer, logs and images come on top, by use. Four alarms and a dashboard are within
-what AWS gives each account (ten and three).";
+Traffic, capacity units of the load balancer, logs and images come on top, by use. Five alarms and a dashboard are within
+what AWS gives each account (ten and three). Nothing else is free: an hour's look costs what the column says, and `deployer
+down` ends it. Accounts that are new since July 2025 have $100 to $200 of credits, which pay for all of it.";
 
 fn row(name: &str, per_hour: f64, remark: &str) -> String {
     let month = cents(per_hour * HOURS_A_MONTH);
@@ -139,7 +140,7 @@ mod tests {
           all of it, in eu-central-1                     0.0697     50.89
           under load, with 10 tasks                      0.2006    146.42
 
-          us-east-1                                      0.0622     45.44  2026-11
+          us-east-1                                      0.0622     45.44  2026-06
           us-east-2                                      0.0622     45.44  2025
           us-west-2                                      0.0622     45.44  2025
           eu-west-1                                      0.0649     47.41  2025
@@ -147,8 +148,9 @@ mod tests {
           ap-southeast-1                                 0.0698     50.99  2025
           ap-southeast-2                                 0.0689     50.29  2025
           ap-northeast-1                                 0.0689     50.33  2025
-        Traffic, capacity units of the load balancer, logs and images come on top, by use. Four alarms and a dashboard are within
-        what AWS gives each account (ten and three).
+        Traffic, capacity units of the load balancer, logs and images come on top, by use. Five alarms and a dashboard are within
+        what AWS gives each account (ten and three). Nothing else is free: an hour's look costs what the column says, and `deployer
+        down` ends it. Accounts that are new since July 2025 have $100 to $200 of credits, which pay for all of it.
           Fargate           https://aws.amazon.com/fargate/pricing/
           load balancer     https://aws.amazon.com/elasticloadbalancing/pricing/
           public addresses  https://aws.amazon.com/vpc/pricing/

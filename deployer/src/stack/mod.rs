@@ -10,6 +10,7 @@ pub mod resource;
 pub mod reviewer;
 pub mod status;
 pub mod tags;
+pub mod zones;
 
 use crate::names::StackId;
 use status::StackStatus;

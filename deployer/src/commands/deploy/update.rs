@@ -14,7 +14,7 @@ use crate::stack::Observed;
 use crate::stack::before::{BeforeUp, before_up};
 use crate::stack::change::Change;
 use crate::stack::decide::{During, Operation};
-use crate::stack::{reviewer, tags};
+use crate::stack::{reviewer, tags, zones};
 use crate::stop::Duty;
 use crate::watch::{ChangeSet, StackWatch, UpdateEnd, UpdateWatch};
 
@@ -42,12 +42,17 @@ pub(in crate::commands) struct Proposed {
 
 /// What CloudFormation does not accept.
 fn refused(config: &Config, cause: impl std::fmt::Display) -> Failure {
-    Failure::preflight("CloudFormation refuses the change")
-        .because(cause)
-        .hint(format!(
+    let cause = cause.to_string();
+    let usual = || {
+        format!(
             "check the template: `cfn-lint {}`",
             config.template.display()
-        ))
+        )
+    };
+    let hint = zones::hint(&cause).map_or_else(usual, str::to_owned);
+    Failure::preflight("CloudFormation refuses the change")
+        .because(cause)
+        .hint(hint)
 }
 
 impl<'a> Site<'a> {
@@ -83,18 +88,45 @@ impl<'a> Site<'a> {
         purpose: &str,
     ) -> Result<Option<Proposed>, Failure> {
         let context = self.context;
-        let config = context.config;
         // Whoever stops now leaves no change set behind.
         let _duty = context.stop.duty();
         let mut wanted = wanted.clone();
         reviewer::keep(stack, wanted.template.text(), &mut wanted.parameters);
+        zones::keep(stack, &mut wanted);
         if purpose != BACK {
             // A request names all tags or none: those of others are named with ours.
             wanted.tags = wanted.tags.and_then(|ours| tags::added(&ours, &stack.tags));
         }
+        let proposed = self.propose_exactly(stack, &wanted, purpose).await;
+        let moves = match &proposed {
+            Ok(Some(proposed)) => zones::move_with(&proposed.changes),
+            Ok(None) => false,
+            Err(failure) => failure.cause.as_deref().is_some_and(zones::are_too_few),
+        };
+        if !moves || !zones::pin(stack, &mut wanted) {
+            return proposed;
+        }
+        if let Ok(Some(proposed)) = &proposed {
+            self.discard(&proposed.change_set).await;
+        }
+        context.sink.note(
+            "the account's default subnets are in other zones than the stack: it stays where it is",
+        );
+        self.propose_exactly(stack, &wanted, purpose).await
+    }
+
+    /// The same, with nothing added to what is wanted.
+    async fn propose_exactly(
+        &self,
+        stack: &Observed,
+        wanted: &Wanted,
+        purpose: &str,
+    ) -> Result<Option<Proposed>, Failure> {
+        let context = self.context;
+        let config = context.config;
         let id = self
             .world
-            .propose(&stack.id, &wanted, &new_token(purpose))
+            .propose(&stack.id, wanted, &new_token(purpose))
             .await
             .map_err(|error| {
                 let failure = context.remote_failure(&error);

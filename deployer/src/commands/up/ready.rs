@@ -16,6 +16,7 @@ use crate::stack::before::{BeforeUp, before_up};
 use crate::stack::decide::{During, Operation};
 use crate::stack::resource::unconditional_types;
 use crate::stack::status::StackStatus;
+use crate::stack::zones;
 use crate::stack::{Observed, ResourceEvent};
 use crate::watch::StackWatch;
 
@@ -59,7 +60,7 @@ impl Run<'_> {
             let decision = before_up(found.as_ref().map(|stack| &stack.status));
             match (decision, found) {
                 (BeforeUp::Create, _) | (_, None) => {
-                    context.make_sure_of_roles(world.as_ref()).await;
+                    context.make_sure_of_roles(world.as_ref()).await?;
                     let work = self.create(&world, &announce, &mut patience);
                     if let Some(stack) = context.sink.phase(Phase::Create, work).await? {
                         // Usually known since the event that told of it; the push must not wait for one that was missed.
@@ -194,12 +195,12 @@ impl Run<'_> {
             Ok(id) => Ok(Some(id)),
             Err(error) if error.code.as_deref() == Some("AlreadyExistsException") => Ok(None),
             Err(error) if error.kind == RemoteErrorKind::Refused => {
+                let usual =
+                    || format!("check it: `cfn-lint {}`", context.config.template.display());
+                let hint = zones::hint(&error.message).map_or_else(usual, str::to_owned);
                 Err(Failure::preflight("CloudFormation refuses the template")
                     .because(error)
-                    .hint(format!(
-                        "check it: `cfn-lint {}`",
-                        context.config.template.display()
-                    )))
+                    .hint(hint))
             }
             Err(error) => Err(context.remote_failure(&error)),
         }

@@ -6,7 +6,7 @@ use super::{
     Context, deleted, deleting, down, taking_down, taking_down_as_usual, taking_down_with,
 };
 use crate::commands::machine::Machine as _;
-use crate::remote::RemoteErrorKind;
+use crate::remote::{RemoteErrorKind, Resource};
 use crate::testing::answer::resource;
 use crate::testing::moment::{
     absent, at, error, event, event_because, expired, failed, of_others, out_of_order, throttled,
@@ -142,10 +142,48 @@ async fn names_what_is_left_when_the_deletion_fails() {
     error: the stack could not be deleted
       because: image repository (Repository): the repository is not empty
       | image repository clock-repository (Repository): DELETE_FAILED
-      hint: what is listed is still there and may cost money: mend what it names, then run `deployer down` again
+      hint: what is listed is still there and may cost money: fix what it names, then run `deployer down` again
       hint: or delete the stack without it: `deployer down --stack clock --profile work --retain-resource Repository`
     exit code 5
     ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn tells_where_something_of_others_keeps_the_network() {
+    let of_type = |name: &str, kind: &str, status: &str| Resource {
+        resource_type: kind.to_owned(),
+        physical_id: Some(format!("{}-1", name.to_lowercase())),
+        ..resource(name, status)
+    };
+    let network = |status| {
+        vec![
+            of_type("SubnetA", "AWS::EC2::Subnet", status),
+            of_type("Vpc", "AWS::EC2::VPC", status),
+        ]
+    };
+    let world = FakeWorld::new([
+        at("CREATE_COMPLETE"),
+        deleting(),
+        at("DELETE_FAILED").after([event_because(
+            "clock",
+            "DELETE_FAILED",
+            "failed to delete: [SubnetA, Vpc]",
+        )]),
+    ])
+    .resources([
+        network("CREATE_COMPLETE"),
+        network("CREATE_COMPLETE"),
+        network("DELETE_FAILED"),
+    ]);
+    let text = taking_down(world).await;
+    for part in [
+        "hint: if GuardDuty Runtime Monitoring is on",
+        "describe-vpc-endpoints --filters Name=vpc-id,Values=vpc-1`",
+        "GuardDutyManagedSecurityGroup-vpc-1`",
+        "exit code 5",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

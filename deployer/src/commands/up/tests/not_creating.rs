@@ -79,7 +79,7 @@ async fn remains_that_cannot_be_deleted() {
     error: the stack could not be deleted
       because: image repository (Repository): the repository is not empty
       | image repository clock-repository (Repository): DELETE_FAILED
-      hint: what is listed is still there and may cost money: mend what it names, then run `deployer down` again
+      hint: what is listed is still there and may cost money: fix what it names, then run `deployer down` again
       hint: or delete the stack without it: `deployer down --stack clock --profile work --retain-resource Repository`
     exit code 5
     ");

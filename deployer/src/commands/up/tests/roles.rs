@@ -40,6 +40,22 @@ async fn they_are_made_where_they_are_missing() {
     assert!(text.ends_with("exit code 0\n"), "{text}");
 }
 
+/// What is made at once after them would fail: IAM is eventually consistent.
+#[tokio::test(start_paused = true)]
+async fn new_ones_are_given_time() {
+    let before = tokio::time::Instant::now();
+    bringing_up_as_usual(new_account()).await;
+    let with_new_ones = before.elapsed();
+    let before = tokio::time::Instant::now();
+    let denied = || error(RemoteErrorKind::Denied, "AccessDenied", "not you");
+    let without = new_account()
+        .failing("CreateServiceLinkedRole", denied())
+        .failing("CreateServiceLinkedRole", denied());
+    bringing_up_as_usual(without).await;
+    let waited = with_new_ones.saturating_sub(before.elapsed());
+    assert_eq!(waited.as_secs(), 15, "{waited:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn they_are_not_in_the_way() {
     let denied = || error(RemoteErrorKind::Denied, "AccessDenied", "not you");

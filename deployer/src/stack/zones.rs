@@ -1,0 +1,177 @@
+//! Availability zones of a stack: chosen once, and the same ever after. Pure.
+//!
+//! Left alone, the template takes the first two zones that `Fn::GetAZs` lists, and this list follows the account's default subnets: it
+//! may be another one tomorrow. Subnets cannot move to another zone, so every later update would fail.
+
+use super::Observed;
+use super::change::Change;
+use super::resource::declares_parameter;
+use crate::remote::Wanted;
+
+/// Parameters of the template, and outputs that say what they are for the stack that exists.
+const ZONES: [&str; 2] = ["ZoneA", "ZoneB"];
+
+/// Passes on the zones that the stack has been pinned to before, unless the user names others.
+pub fn keep(stack: &Observed, wanted: &mut Wanted) {
+    let is_set = |name: &str| {
+        stack
+            .parameters
+            .get(name)
+            .is_some_and(|zone| !zone.is_empty())
+    };
+    if ZONES.into_iter().all(is_set) {
+        pin(stack, wanted);
+    }
+}
+
+/// Pins what is wanted to the zones that the stack is in; returns whether it was not before. Does nothing where the user names zones, the
+/// template does not ask for any, or the stack does not say where it is.
+pub fn pin(stack: &Observed, wanted: &mut Wanted) -> bool {
+    let template = wanted.template.text();
+    let is_asked_for = ZONES.iter().all(|name| declares_parameter(template, name));
+    let is_set = |name: &&str| {
+        wanted
+            .parameters
+            .get(*name)
+            .is_some_and(|zone| !zone.is_empty())
+    };
+    if !is_asked_for || ZONES.iter().any(is_set) {
+        return false;
+    }
+    let found = ZONES.map(|name| stack.outputs.get(name));
+    let [Some(a), Some(b)] = found else {
+        return false;
+    };
+    for (name, zone) in ZONES.into_iter().zip([a, b]) {
+        wanted.kept.remove(name);
+        wanted.parameters.insert(name.to_owned(), zone.clone());
+    }
+    true
+}
+
+/// Returns whether these changes would move a subnet to another zone.
+pub fn move_with(changes: &[Change]) -> bool {
+    changes.iter().any(|change| {
+        change.resource_type == "AWS::EC2::Subnet"
+            && change.action == "Modify"
+            && change
+                .properties
+                .iter()
+                .any(|property| property.name == "AvailabilityZone")
+    })
+}
+
+/// Returns whether CloudFormation says that it finds fewer than two zones.
+pub fn are_too_few(message: &str) -> bool {
+    message.contains("Fn::Select cannot select nonexistent value")
+}
+
+/// Returns what helps where CloudFormation finds fewer than two zones.
+pub fn hint(message: &str) -> Option<&'static str> {
+    are_too_few(message).then_some(
+        "the account has default subnets in one availability zone only, and these are the zones that CloudFormation lists: \
+         name two of `aws ec2 describe-availability-zones`, as in \
+         `--parameter ZoneA=eu-central-1a --parameter ZoneB=eu-central-1b`, or set them under `[parameters]`",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::names::StackId;
+    use crate::remote::Template;
+    use crate::stack::change::PropertyChange;
+    use crate::stack::status::StackStatus;
+
+    const TEMPLATE: &str = "Parameters:\n  ZoneA:\n    Type: String\n  ZoneB:\n    Type: String\n";
+    const THERE: [(&str, &str); 2] = [("ZoneA", "eu-central-1b"), ("ZoneB", "eu-central-1c")];
+
+    fn stack(outputs: &[(&str, &str)], parameters: &[(&str, &str)]) -> Observed {
+        Observed {
+            id: StackId(
+                "arn:aws:cloudformation:eu-central-1:123456789012:stack/clock/1".to_owned(),
+            ),
+            status: StackStatus::CreateComplete,
+            reason: None,
+            outputs: map(outputs),
+            parameters: map(parameters),
+            tags: BTreeMap::new(),
+        }
+    }
+
+    fn map(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
+        let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        entries.iter().map(owned).collect()
+    }
+
+    fn wanted(template: &str, parameters: &[(&str, &str)]) -> Wanted {
+        Wanted {
+            template: Template::Text(template.to_owned()),
+            parameters: map(parameters),
+            ..Wanted::default()
+        }
+    }
+
+    #[test]
+    fn a_stack_stays_where_it_is() {
+        for parameters in [&[][..], &[("ZoneA", ""), ("ZoneB", "")]] {
+            let mut wanted = wanted(TEMPLATE, parameters);
+            assert!(pin(&stack(&THERE, &[]), &mut wanted));
+            assert_eq!(wanted.parameters, map(&THERE));
+            assert!(!pin(&stack(&THERE, &[]), &mut wanted));
+        }
+    }
+
+    #[test]
+    fn what_was_pinned_once_stays_pinned() {
+        let mut first = wanted(TEMPLATE, &[]);
+        keep(&stack(&THERE, &[("ZoneA", ""), ("ZoneB", "")]), &mut first);
+        assert!(first.parameters.is_empty());
+        keep(&stack(&THERE, &THERE), &mut first);
+        assert_eq!(first.parameters, map(&THERE));
+    }
+
+    #[test]
+    fn nothing_is_sent_that_is_not_known_or_not_asked_for() {
+        let not_asked_for = wanted("Parameters:\n  Cpu:\n", &[]);
+        let chosen = wanted(TEMPLATE, &[("ZoneA", "eu-central-1a")]);
+        for mut wanted in [not_asked_for, chosen] {
+            let before = wanted.parameters.clone();
+            assert!(!pin(&stack(&THERE, &[]), &mut wanted));
+            assert_eq!(wanted.parameters, before);
+        }
+        assert!(!pin(&stack(&THERE[..1], &[]), &mut wanted(TEMPLATE, &[])));
+    }
+
+    #[test]
+    fn moves_are_noticed() {
+        let change = |kind: &str, action: &str, property: &str| Change {
+            action: action.to_owned(),
+            logical_id: "SubnetA".to_owned(),
+            physical_id: None,
+            resource_type: kind.to_owned(),
+            replacement: None,
+            properties: vec![PropertyChange {
+                name: property.to_owned(),
+                recreation: None,
+            }],
+            causes: None,
+        };
+        let zone = "AvailabilityZone";
+        assert!(move_with(&[change("AWS::EC2::Subnet", "Modify", zone)]));
+        assert!(!move_with(&[
+            change("AWS::EC2::Subnet", "Modify", "Tags"),
+            change("AWS::EC2::Subnet", "Add", zone),
+            change("AWS::EC2::Volume", "Modify", zone),
+        ]));
+    }
+
+    #[test]
+    fn an_account_with_one_zone_gets_a_hint() {
+        let message = "Template error: Fn::Select cannot select nonexistent value at index 1";
+        assert!(hint(message).unwrap().contains("--parameter ZoneA="));
+        assert_eq!(hint("Template format error"), None);
+    }
+}
