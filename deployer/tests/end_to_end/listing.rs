@@ -8,10 +8,9 @@ use serde_json::Value;
 use crate::run::Surroundings;
 
 /// Kinds of resources of the template that the emulator does not know: `--local` leaves them out.
-pub(crate) const UNKNOWN: [&str; 3] = [
+pub(crate) const UNKNOWN: [&str; 2] = [
     "AWS::ApplicationAutoScaling::ScalableTarget",
     "AWS::ApplicationAutoScaling::ScalingPolicy",
-    "AWS::Budgets::Budget",
 ];
 
 /// How each kind is listed: arguments of the command line, and which of the answer (JMESPath) are the names.
