@@ -31,7 +31,7 @@ fn a_success() {
     | image | `localhost:4566/clock@sha256:3f2a` |
     | check | OK, offset -0.3 ms ± 0.8 ms, 2 instances |
     | rollout | 0 of 1482 requests failed meanwhile |
-    | cost | about $0.06 an hour, $45 a month (load balancer $16.43, 2 tasks $14.42, 4 public addresses $14.60; us-east-1 prices of 2026-11, without traffic) |
+    | cost | about $0.06 an hour, $45 a month (load balancer $16.43, 2 tasks $14.42, 4 public addresses $14.60; us-east-1 prices of 2026-06, without traffic) |
     | time | 1 min 15 s: image 1 min 11 s, rollout 3.5 s |
     ");
 }

@@ -70,7 +70,7 @@ fn the_summary() {
       tasks     2: 01234567 in us-east-1a, abcdef01 in us-east-1b
       check     OK, offset -0.3 ms ± 0.8 ms, 2 instances
       time      1 min 15 s: emulator 2.0 s, image 1 min 11 s
-      cost      about $0.07 an hour, $49 a month (load balancer $16.43, 2 tasks $18.02, 4 public addresses $14.60; us-east-1 prices of 2026-11, without traffic)
+      cost      about $0.07 an hour, $49 a month (load balancer $16.43, 2 tasks $18.02, 4 public addresses $14.60; us-east-1 prices of 2026-06, without traffic)
       take down deployer down --local
     ");
 }

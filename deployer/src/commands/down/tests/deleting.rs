@@ -151,9 +151,10 @@ async fn names_what_is_left_when_the_deletion_fails() {
 #[tokio::test(start_paused = true)]
 async fn tells_where_something_of_others_keeps_the_network() {
     let of_type = |name: &str, kind: &str, status: &str| Resource {
-        resource_type: kind.to_owned(),
+        logical_id: name.to_owned(),
         physical_id: Some(format!("{}-1", name.to_lowercase())),
-        ..resource(name, status)
+        resource_type: kind.to_owned(),
+        status: status.to_owned(),
     };
     let network = |status| {
         vec![

@@ -137,7 +137,7 @@ async fn a_deletion_of_others_that_fails() {
     error: the stack could not be deleted
       because: load balancer (LoadBalancer): deletion protection is on
       | load balancer clock-loadbalancer (LoadBalancer): DELETE_FAILED
-      hint: what is listed is still there and may cost money: mend what it names, then run `deployer down` again
+      hint: what is listed is still there and may cost money: fix what it names, then run `deployer down` again
       hint: or delete the stack without it: `deployer down --stack clock --profile work --retain-resource LoadBalancer`
     exit code 5
     ");

@@ -53,7 +53,7 @@ async fn new_ones_are_given_time() {
         .failing("CreateServiceLinkedRole", denied());
     bringing_up_as_usual(without).await;
     let waited = with_new_ones.saturating_sub(before.elapsed());
-    assert_eq!(waited.as_secs(), 15, "{waited:?}");
+    assert!(waited.as_secs() >= 10, "{waited:?}");
 }
 
 #[tokio::test(start_paused = true)]
