@@ -402,3 +402,31 @@ fn attached(stack: &Observed) -> Event {
         resource_types: Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_keeps_a_network_is_told() {
+        let failed = |kind: &str, id: &str| Resource {
+            logical_id: "Name".to_owned(),
+            physical_id: Some(id.to_owned()),
+            resource_type: kind.to_owned(),
+            status: "DELETE_FAILED".to_owned(),
+        };
+        let left = [
+            failed("AWS::EC2::Subnet", "subnet-1"),
+            failed("AWS::EC2::VPC", "vpc-1"),
+        ];
+        let hint = of_guard_duty(&left).unwrap();
+        for part in [
+            "Name=vpc-id,Values=vpc-1`",
+            "GuardDutyManagedSecurityGroup-vpc-1`",
+        ] {
+            assert!(hint.contains(part), "{hint}");
+        }
+        let other = [failed("AWS::ECR::Repository", "clock-repository-1")];
+        assert_eq!(of_guard_duty(&other), None);
+    }
+}

@@ -6,7 +6,7 @@ use super::{
     Context, deleted, deleting, down, taking_down, taking_down_as_usual, taking_down_with,
 };
 use crate::commands::machine::Machine as _;
-use crate::remote::{RemoteErrorKind, Resource};
+use crate::remote::RemoteErrorKind;
 use crate::testing::answer::resource;
 use crate::testing::moment::{
     absent, at, error, event, event_because, expired, failed, of_others, out_of_order, throttled,
@@ -146,45 +146,6 @@ async fn names_what_is_left_when_the_deletion_fails() {
       hint: or delete the stack without it: `deployer down --stack clock --profile work --retain-resource Repository`
     exit code 5
     ");
-}
-
-#[tokio::test(start_paused = true)]
-async fn tells_where_something_of_others_keeps_the_network() {
-    let of_type = |name: &str, kind: &str, status: &str| Resource {
-        logical_id: name.to_owned(),
-        physical_id: Some(format!("{}-1", name.to_lowercase())),
-        resource_type: kind.to_owned(),
-        status: status.to_owned(),
-    };
-    let network = |status| {
-        vec![
-            of_type("SubnetA", "AWS::EC2::Subnet", status),
-            of_type("Vpc", "AWS::EC2::VPC", status),
-        ]
-    };
-    let world = FakeWorld::new([
-        at("CREATE_COMPLETE"),
-        deleting(),
-        at("DELETE_FAILED").after([event_because(
-            "clock",
-            "DELETE_FAILED",
-            "failed to delete: [SubnetA, Vpc]",
-        )]),
-    ])
-    .resources([
-        network("CREATE_COMPLETE"),
-        network("CREATE_COMPLETE"),
-        network("DELETE_FAILED"),
-    ]);
-    let text = taking_down(world).await;
-    for part in [
-        "hint: if GuardDuty Runtime Monitoring is on",
-        "describe-vpc-endpoints --filters Name=vpc-id,Values=vpc-1`",
-        "GuardDutyManagedSecurityGroup-vpc-1`",
-        "exit code 5",
-    ] {
-        assert!(text.contains(part), "{part}: {text}");
-    }
 }
 
 #[tokio::test(start_paused = true)]
