@@ -57,4 +57,11 @@ mod tests {
         .await;
         assert!(stall > Duration::from_secs(2), "{stall:?}");
     }
+
+    #[tokio::test]
+    async fn being_held_up_at_the_end_is_one_too() {
+        // No heartbeat comes after it: the work is done.
+        let ((), stall) = watched(async { std::thread::sleep(BEAT + 2 * STALL) }).await;
+        assert!(stall > STALL, "{stall:?}");
+    }
 }

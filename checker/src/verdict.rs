@@ -213,6 +213,20 @@ mod tests {
     }
 
     #[test]
+    fn the_bounds_between_reasons_belong_to_the_better_measurement() {
+        // Half of the limit wide.
+        assert_eq!(judge(750, 1_250, SECOND), undecided(Reason::Borderline));
+        assert_eq!(
+            judge(750, 1_251, SECOND),
+            undecided(Reason::CoarseResolution)
+        );
+        // Half of the interval is what the resolution explains.
+        let half = 500 * MILLISECOND;
+        assert_eq!(judge(500, 1_500, half), undecided(Reason::CoarseResolution));
+        assert_eq!(judge(500, 1_500, half - 1), undecided(Reason::RttTooLong));
+    }
+
+    #[test]
     fn a_single_wrong_instance_condemns_the_service() {
         let (ok, skewed) = (Verdict::Ok, Verdict::Skewed);
         let (borderline, stale) = (undecided(Reason::Borderline), undecided(Reason::Stale));

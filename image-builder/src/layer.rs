@@ -302,3 +302,38 @@ impl<R: Read> Read for Counting<R> {
         Ok(read)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_no_file_and_a_file_no_folder() {
+        let entry = |content: Content, mode| Entry {
+            content,
+            owner: Owner::default(),
+            mode,
+        };
+        let target = PathBuf::from("x");
+        let (folder, link) = (Content::Folder, Content::Link { target });
+        for (first, second) in [(&folder, &link), (&link, &folder)] {
+            let mut entries = Entries::new();
+            let mut put = |content: &Content, mode| {
+                put(
+                    &mut entries,
+                    7,
+                    "a".to_owned(),
+                    entry(content.clone(), mode),
+                )
+            };
+            put(first, 1).unwrap();
+            let refused = put(second, 2);
+            assert!(
+                matches!(&refused, Err(PackError::InTheWay { line: 7, path }) if path == "a"),
+                "{refused:?}"
+            );
+            put(first, 3).unwrap();
+            assert_eq!(entries["a"].mode, 3);
+        }
+    }
+}

@@ -195,3 +195,31 @@ async fn a_silent_platform_holds_up_nothing() {
         assert_eq!(get(&server, "/health").await.0, 200);
     }
 }
+
+#[tokio::test]
+async fn a_slow_answer_is_followed_by_a_pause_and_not_by_a_burst() {
+    const INTERVAL: Duration = Duration::from_millis(400);
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let base = format!("http://{}/v4/x", listener.local_addr().unwrap());
+    let watch = watch_clock(
+        Endpoint::parse(&base).unwrap(),
+        ClockPolicy::default(),
+        INTERVAL,
+        None,
+        Arc::default(),
+    );
+    let watch = tokio::spawn(watch);
+    let (slow, _) = within(listener.accept()).await.unwrap();
+    // Four ticks pass meanwhile.
+    tokio::time::sleep(4 * INTERVAL).await;
+    drop(slow);
+    let mut before = None;
+    for _ in 0..3 {
+        drop(within(listener.accept()).await.unwrap());
+        let now = std::time::Instant::now();
+        if let Some(before) = before.replace(now) {
+            assert!(now - before > INTERVAL / 4, "{:?}", now - before);
+        }
+    }
+    watch.abort();
+}

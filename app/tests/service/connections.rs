@@ -4,8 +4,8 @@ use std::future::pending;
 use std::time::{Duration, Instant};
 
 use crate::support::{Connection, Server, within};
-use app::{Drain, Identity, Service, Settings, serve};
-use tokio::io::AsyncWriteExt as _;
+use app::{Drain, Identity, Service, Settings, bind, serve};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 const REQUEST: &str = "GET /health HTTP/1.1\r\nHost: test\r\n\r\n";
@@ -286,4 +286,25 @@ async fn shutdown_does_not_wait_longer_than_the_deadline() {
     for connection in hung {
         assert_eq!(connection.rest().await, b"");
     }
+}
+
+#[tokio::test]
+async fn what_is_left_of_connections_does_not_keep_the_port() {
+    // Another test may take the port in between.
+    for _ in 0..10 {
+        let free = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = free.local_addr().unwrap().port().try_into().unwrap();
+        drop(free);
+        let Ok(listener) = bind(port) else { continue };
+        let mut client = TcpStream::connect(("127.0.0.1", port.get())).await.unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        // Who closes first has to wait before the port is free (TIME_WAIT), as after a restart.
+        drop(server);
+        assert_eq!(within(client.read(&mut [0])).await.unwrap(), 0);
+        drop(client);
+        drop(listener);
+        bind(port).unwrap();
+        return;
+    }
+    panic!("no port is free");
 }

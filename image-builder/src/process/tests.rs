@@ -117,6 +117,33 @@ fn is_running(pid: u32) -> bool {
     to_pid(pid).is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
 }
 
+/// Whether a process of this id is there and has not ended.
+fn is_alive(pid: &str) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/status"))
+        .is_ok_and(|status| !status.contains("State:\tZ"))
+}
+
+#[tokio::test]
+async fn nothing_is_killed_after_the_end() {
+    // Its group lives on with what it left behind, and its id may be another's by then.
+    let script = "sleep 60 >/dev/null 2>&1 & echo $!";
+    let output = shell(script).output(Duration::from_mins(1)).await.unwrap();
+    let mut lines = String::new();
+    let on_line = |line: Line<'_>| {
+        if let Line::Output(line) = line {
+            lines.push_str(line);
+        }
+    };
+    shell(script).run(on_line).await.unwrap();
+    // A signal would have come by now.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    for pid in [output.stdout.trim(), lines.trim()] {
+        assert!(is_alive(pid), "{pid}");
+        let pid = to_pid(pid.parse().unwrap()).unwrap();
+        rustix::process::kill_process(pid, Signal::KILL).unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_detached_program_writes_to_its_log_and_ends_when_asked() {
     let folder = tempfile::tempdir().unwrap();
