@@ -12,6 +12,8 @@ pub use deployment::{Manner, OnInterrupt, Plan, Preview, Rollback, Sizes, Up};
 pub use image::{Builder, Image, ImageBuild, ImageCommand, ImagePush, ImageSource, Making};
 pub use reviewer::{Grant, Reviewer, ReviewerCommand};
 
+use crate::names;
+
 const EXIT_CODES: &str = "\
 Exit codes:
     0  done, or nothing to do
@@ -88,6 +90,10 @@ pub struct Shared {
         hide_env_values = true
     )]
     pub environment_key: Option<String>,
+
+    /// Account that the credentials have to be of: with others, nothing is done.
+    #[arg(long, global = true, value_name = "DIGITS", env = "DEPLOYER_ACCOUNT")]
+    pub account: Option<String>,
 
     /// Use this machine instead of AWS: presets endpoint, credentials, registry and connection, and looks after the emulator.
     #[arg(long, global = true)]
@@ -220,10 +226,6 @@ pub enum Command {
 /// Settings of `policy`.
 #[derive(Debug, Args)]
 pub struct Policy {
-    /// Account that the stack is in. Default: whichever the policy is put into.
-    #[arg(long, value_name = "DIGITS", value_parser = account)]
-    pub account: Option<String>,
-
     /// Permissions boundary that roles and users of the stack have to have: the value of the template's parameter
     /// `PermissionsBoundary`. Default: the template's own, AWS's policy for pulling images and writing logs.
     #[arg(long, value_name = "ARN", value_parser = boundary)]
@@ -234,22 +236,13 @@ pub struct Policy {
     pub reviewers: bool,
 }
 
-/// Twelve digits.
-fn account(text: &str) -> Result<String, String> {
-    if text.len() == 12 && text.bytes().all(|digit| digit.is_ascii_digit()) {
-        Ok(text.to_owned())
-    } else {
-        Err("an account has twelve digits".to_owned())
-    }
-}
-
 /// The ARN of a policy, as the template takes it.
 fn boundary(text: &str) -> Result<String, String> {
     let parts: Vec<&str> = text.splitn(6, ':').collect();
     match parts.as_slice() {
         ["arn", partition, "iam", "", owner, policy]
             if partition.starts_with("aws")
-                && (*owner == "aws" || account(owner).is_ok())
+                && (*owner == "aws" || names::is_account(owner))
                 && policy
                     .strip_prefix("policy/")
                     .is_some_and(|name| !name.is_empty() && !name.contains(['*', '?', '$'])) =>
@@ -285,6 +278,10 @@ pub struct Logs {
 /// Settings of `down`.
 #[derive(Debug, Default, Args)]
 pub struct Down {
+    /// Agree to the deletion; without it, `down` asks where somebody is there to be asked.
+    #[arg(long)]
+    pub yes: bool,
+
     /// Where a deletion failed: delete the stack without this resource (its name in the template), which stays and may cost
     /// money. May be given several times.
     #[arg(long = "retain-resource", value_name = "NAME")]

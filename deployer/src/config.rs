@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::cli::{Builder, CheckFrom, Logs, Manner, Output, Shared, Sizes};
 use crate::error::{Failure, FailureKind};
 use crate::image::Architecture;
-use crate::names::StackName;
+use crate::names::{self, StackName};
 
 pub use access::{Access, ProfileSource};
 pub use file::{File, parse, read};
@@ -56,6 +56,8 @@ pub struct Config {
     pub template: PathBuf,
     /// How to reach AWS.
     pub access: Access,
+    /// Account that the credentials have to be of.
+    pub account: Option<String>,
     /// The program and its image.
     pub image: ImageSettings,
     /// Tasks that should run.
@@ -183,6 +185,7 @@ pub fn resolve(
         stack,
         template: root.join(template),
         access,
+        account: account(shared, file.account)?,
         image: ImageSettings {
             binary,
             package,
@@ -231,6 +234,24 @@ pub fn resolve(
     })
 }
 
+/// The account that is asked for: twelve digits.
+fn account(shared: &Shared, of_file: Option<String>) -> Result<Option<String>, Failure> {
+    let (account, kind) = match given(shared.account.as_ref()) {
+        Some(account) => (account.to_owned(), FailureKind::Usage),
+        None => match of_file {
+            Some(account) => (account, FailureKind::Preflight),
+            None => return Ok(None),
+        },
+    };
+    if names::is_account(&account) {
+        return Ok(Some(account));
+    }
+    Err(
+        Failure::new(kind, format!("`{account}` is not an AWS account"))
+            .hint("an account has twelve digits, in `deployer.toml` in quotes: `account = \"123456789012\"`"),
+    )
+}
+
 /// The most tags that AWS takes.
 const MOST_TAGS: usize = 50;
 
@@ -267,7 +288,7 @@ fn tags(tags: BTreeMap<String, file::Scalar>) -> Result<BTreeMap<String, String>
 }
 
 /// What can be acknowledged in the settings.
-const CAPABILITIES: [&str; 2] = ["CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"];
+pub const CAPABILITIES: [&str; 2] = ["CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"];
 
 fn capabilities(given: Vec<String>) -> Result<Vec<String>, Failure> {
     let unknown = given

@@ -351,7 +351,7 @@ fn policy_for(
     })?;
     let scope = policy::Scope {
         region,
-        account: asked.account.as_deref(),
+        account: config.account.as_deref(),
         stack: &config.stack,
         boundary: asked.boundary.as_deref(),
     };
@@ -429,6 +429,7 @@ fn settings(cli: &Cli) -> Result<Config, Failure> {
         Command::Down(down) => {
             let mut config = resolve(&cli::Sizes::default(), &cli::Manner::default())?;
             config.consent.retain.clone_from(&down.retain);
+            config.consent.agreed = down.yes;
             Ok(config)
         }
         Command::History

@@ -191,6 +191,11 @@ impl fmt::Display for Digest {
     }
 }
 
+/// Returns whether this is the id of an AWS account: twelve digits.
+pub fn is_account(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|digit| digit.is_ascii_digit())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

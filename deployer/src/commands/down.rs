@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::commands::machine::{Machine, ThisMachine};
 use crate::commands::stack::{Deletion, ROUNDS};
 use crate::commands::{Connection, Context, connect, emulator};
 use crate::config::Config;
@@ -28,6 +29,7 @@ pub async fn run(context: Context<'_>) -> Result<(), Failure> {
     let emulator = emulator(config)?;
     let Some(emulator) = emulator else {
         let connection = connect(context).await?.announced(sink);
+        agree(context, &ThisMachine, &connection).await?;
         return down(context, &connection).await;
     };
     match emulator.presence(sink).await? {
@@ -40,6 +42,46 @@ pub async fn run(context: Context<'_>) -> Result<(), Failure> {
     }
     emulator.remove_images(&config.stack).await;
     Ok(())
+}
+
+/// Asks whether all of it may go, where somebody is there to be asked: a pipeline that calls `down` means it.
+async fn agree(
+    context: Context<'_>,
+    machine: &dyn Machine,
+    connection: &Connection,
+) -> Result<(), Failure> {
+    let config = context.config;
+    let world = connection.world.as_ref();
+    if config.consent.agreed {
+        return Ok(());
+    }
+    let Some(stack) = context.observe(world).await? else {
+        return Ok(());
+    };
+    match before_down(Some(&stack.status)) {
+        BeforeDown::Nothing | BeforeDown::AttachToDeletion => return Ok(()),
+        BeforeDown::Delete | BeforeDown::CancelUpdate | BeforeDown::Wait => {}
+    }
+    let resources = world.resources(&stack.id).await;
+    let resources = resources.map_err(|error| context.remote_failure(&error))?;
+    let there = resources.iter();
+    let there = there.filter(|resource| resource.status != "DELETE_COMPLETE");
+    let url = stack.outputs.get("Url");
+    let url = url.map_or_else(String::new, |url| format!(" ({url})"));
+    let question = format!(
+        "This deletes the stack `{}` in account {}, region {}{url}: {} resources, with all images and logs. Go on?",
+        config.stack,
+        connection.caller.account,
+        connection.region,
+        there.count(),
+    );
+    let answer = async { Ok(machine.agrees(context, &question).await) };
+    match context.unless_stopped(answer).await? {
+        Some(true) | None => Ok(()),
+        Some(false) => Err(Failure::preflight("not agreed to: nothing was deleted")
+            .hint("see what there is: `deployer status`")
+            .hint("agree in advance: `--yes`")),
+    }
 }
 
 /// Removes what an emulator that ended some other way left behind.

@@ -29,8 +29,29 @@ impl Context<'_> {
             },
         );
         let failure = Failure { cause, ..failure }.with_evidence(lines);
-        hints.into_iter().fold(failure, Failure::hint)
+        let failure = hints.into_iter().fold(failure, Failure::hint);
+        let quota = failure.cause.as_deref().and_then(quota_hint);
+        failure.maybe_hint(quota)
     }
+}
+
+/// What to do where the account has as many of something as it may have; the codes are those of Service Quotas.
+pub(super) fn quota_hint(cause: &str) -> Option<String> {
+    const QUOTAS: [(&str, &str, &str, u8); 2] = [
+        ("maximum number of VPCs", "VPCs", "L-F678F1CE", 10),
+        (
+            "maximum number of internet gateways",
+            "internet gateways",
+            "L-A4707A72",
+            10,
+        ),
+    ];
+    let (_, what, code, number) = QUOTAS
+        .into_iter()
+        .find(|(words, ..)| cause.contains(words))?;
+    Some(format!(
+        "delete one of the region's {what} that nothing uses, or have more: `aws service-quotas request-service-quota-increase --service-code vpc --quota-code {code} --desired-value {number}`"
+    ))
 }
 
 /// A command about the same stack, that finds it wherever it is pasted.
@@ -38,6 +59,13 @@ pub(super) fn command_line(config: &Config, command: &str) -> String {
     // Set by the Makefile.
     let targets = std::env::var("DEPLOYER_MAKE_TARGETS").ok();
     command_line_from(targets.as_deref(), config, command)
+}
+
+/// The same with more options, which no target of `make` takes.
+pub(super) fn command_line_with(config: &Config, command: &str, options: &str) -> String {
+    let targets = std::env::var("DEPLOYER_MAKE_TARGETS").ok();
+    let targets = targets.map(|_| "");
+    command_line_from(targets, config, command) + " " + options
 }
 
 /// Returns the same for whoever has run `make`, where its targets are named: the program is not on the `PATH` there.
@@ -77,6 +105,14 @@ fn command_line_from(make_targets: Option<&str>, config: &Config, command: &str)
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn what_to_do_about_a_quota() {
+        let cause = "network (Vpc): The maximum number of VPCs has been reached. (Service: Ec2, Status Code: 400)";
+        let hint = super::quota_hint(cause).unwrap();
+        assert!(hint.contains("--quota-code L-F678F1CE"));
+        assert_eq!(super::quota_hint("network (Vpc): no"), None);
+    }
+
     use super::command_line_from;
     use crate::testing::settings;
 

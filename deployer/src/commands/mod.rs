@@ -24,7 +24,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::aws::Aws;
-use crate::config::{Access, Config};
+use crate::config::{self, Access, Config};
 use crate::engine::{self, Followed, Subject, Terms};
 use crate::error::{Failure, FailureKind};
 use crate::event::{Event, Sink};
@@ -189,6 +189,23 @@ fn is_about_time(error: &RemoteError) -> bool {
         || error.message.contains("Signature not yet current")
 }
 
+/// Does CloudFormation want something to be acknowledged?
+fn lacks_capabilities(error: &RemoteError) -> bool {
+    error.message.contains("Requires capabilities")
+}
+
+/// How to acknowledge what a template does, where CloudFormation wants that.
+fn capability_hint(message: &str) -> String {
+    let named = config::CAPABILITIES
+        .iter()
+        .filter(|name| message.contains(*name));
+    let named: Vec<String> = named.map(|name| format!("\"{name}\"")).collect();
+    format!(
+        "if the template may do that, acknowledge it in `deployer.toml`: `capabilities = [{}]`",
+        named.join(", ")
+    )
+}
+
 pub(crate) fn remote_failure(access: &Access, error: &RemoteError) -> Failure {
     if error.kind == RemoteErrorKind::Untrusted {
         return untrusted(&error.to_string());
@@ -241,6 +258,9 @@ pub(crate) fn remote_failure(access: &Access, error: &RemoteError) -> Failure {
         }
         (RemoteErrorKind::Refused | RemoteErrorKind::NotFound, _) if busy => {
             failure.hint("wait for it: run the same command again")
+        }
+        (RemoteErrorKind::Refused, _) if lacks_capabilities(error) => {
+            failure.hint(capability_hint(&error.message))
         }
         _ => failure,
     }
@@ -400,12 +420,32 @@ async fn connect(context: Context<'_>) -> Result<Connection, Failure> {
         .caller()
         .await
         .map_err(|error| context.remote_failure(&error))?;
+    refuse_other_account(context.config, &caller)?;
     Ok(Connection {
         region,
         world: Arc::new(world),
         caller,
         endpoint: access.endpoint_url.as_ref().map(ToString::to_string),
     })
+}
+
+/// Refuses credentials of another account than the one that is asked for. The emulator's account is nobody's.
+fn refuse_other_account(config: &Config, caller: &Caller) -> Result<(), Failure> {
+    let Some(account) = config.account.as_ref().filter(|_| !config.access.local) else {
+        return Ok(());
+    };
+    if *account == caller.account {
+        return Ok(());
+    }
+    Err(Failure::preflight(format!(
+        "the credentials are of account {}, not of {account}",
+        caller.account
+    ))
+    .because(format!("they are those of {}", caller.arn))
+    .hint(format!(
+        "use credentials of account {account}: `--profile NAME`, or the variables of the environment"
+    ))
+    .hint("or, if the account is right, correct `account` in `deployer.toml` (`--account`, `DEPLOYER_ACCOUNT`)"))
 }
 
 /// A token that makes a request recognisable, in its repetitions and in the events it causes: what it is for is part of it.
@@ -452,4 +492,41 @@ fn public_url(config: &Config, url: &str) -> Result<PublicUrl, Failure> {
         shown: shown.unwrap_or_else(|| url.to_owned()),
         target,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{refuse_other_account, remote_failure};
+    use crate::remote::{RemoteError, RemoteErrorKind};
+    use crate::testing::{caller, settings};
+
+    #[test]
+    fn credentials_of_another_account_are_refused() {
+        let mut config = settings();
+        assert!(refuse_other_account(&config, &caller()).is_ok());
+        config.account = Some(caller().account);
+        assert!(refuse_other_account(&config, &caller()).is_ok());
+        config.account = Some("999999999999".to_owned());
+        let failure = refuse_other_account(&config, &caller()).unwrap_err();
+        assert_eq!(failure.kind.exit_code(), 3);
+        assert!(failure.message.contains("not of 999999999999"));
+        // The emulator's account is nobody's.
+        config.access.local = true;
+        assert!(refuse_other_account(&config, &caller()).is_ok());
+    }
+
+    #[test]
+    fn what_has_to_be_acknowledged_is_named() {
+        let error = RemoteError {
+            kind: RemoteErrorKind::Refused,
+            operation: "CreateChangeSet",
+            code: Some("InsufficientCapabilitiesException".to_owned()),
+            message: "Requires capabilities : [CAPABILITY_NAMED_IAM]".to_owned(),
+            request_id: None,
+        };
+        let failure = remote_failure(&settings().access, &error);
+        assert_eq!(failure.kind.exit_code(), 3);
+        let hint = "if the template may do that, acknowledge it in `deployer.toml`: `capabilities = [\"CAPABILITY_NAMED_IAM\"]`";
+        assert_eq!(failure.hints, [hint]);
+    }
 }

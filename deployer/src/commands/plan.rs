@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::commands::deploy::{Order, Site};
@@ -32,6 +34,9 @@ pub struct Plan {
     pub course: Course,
     /// What would change.
     pub changes: Vec<Change>,
+    /// Tags of the settings, which are added to those that the stack has.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
     /// Digest of the image that runs, if one does.
     pub image_before: Option<String>,
     /// Digest of the image that would run.
@@ -187,6 +192,7 @@ impl Planner<'_> {
             status: stack.map_or_else(|| ABSENT.to_owned(), |stack| stack.status.to_string()),
             course,
             changes,
+            tags: self.context.config.tags.clone(),
             image_before: image
                 .and_then(Digest::of_image)
                 .map(|digest| digest.to_string()),

@@ -1,6 +1,6 @@
 //! Operations on the stack that more than one command needs.
 
-use crate::commands::explain::command_line;
+use crate::commands::explain::command_line_with;
 use crate::commands::{Context, REPOSITORY, is_about_another_operation, missing_output, new_token};
 use crate::engine::Followed;
 use crate::error::{Failure, FailureKind};
@@ -182,8 +182,8 @@ impl Context<'_> {
                     .hint("mend what it names, then run the same command again");
                 Err(failure.maybe_hint((!skip.is_empty()).then(|| {
                     format!(
-                        "or leave it as it is, which the stack will not notice: `{}{skip}`",
-                        command_line(self.config, "up")
+                        "or leave it as it is, which the stack will not notice: `{}`",
+                        command_line_with(self.config, "up", skip.trim_start())
                     )
                 })))
             }
@@ -347,8 +347,8 @@ impl Context<'_> {
         let failed = failed.filter(|resource| resource.status == "DELETE_FAILED");
         let retain = options("--retain-resource", failed);
         let retain = (!retain.is_empty()).then(|| {
-            let down = command_line(self.config, "down");
-            format!("or delete the stack without it: `{down}{retain}`")
+            let down = command_line_with(self.config, "down", retain.trim_start());
+            format!("or delete the stack without it: `{down}`")
         });
         Err(Failure::new(FailureKind::Stuck, "the stack could not be deleted")
             .because(end.cause_or_none())

@@ -18,6 +18,7 @@ pub struct File {
     pub(super) template: Option<PathBuf>,
     pub(super) region: Option<String>,
     pub(super) profile: Option<String>,
+    pub(super) account: Option<String>,
     #[serde(default)]
     pub(super) image: ImageFile,
     #[serde(default)]

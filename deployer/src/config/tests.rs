@@ -372,3 +372,65 @@ fn only_the_registry_of_aws_or_the_emulator_is_logged_in_to() {
     assert!(!logs_in(Some("https://aws.example"), Some("localhost:443")));
     assert!(!logs_in(None, Some("localhost:4566")));
 }
+
+#[test]
+fn the_account_that_is_asked_for() {
+    let text = "stack = \"clock\"\naccount = \"123456789012\"\n";
+    let config = resolved(&shared(), &sizes(), text).unwrap();
+    assert_eq!(config.account.as_deref(), Some("123456789012"));
+    let asked = |account: &str| Shared {
+        account: Some(account.to_owned()),
+        ..shared()
+    };
+    let config = resolved(&asked("210987654321"), &sizes(), text).unwrap();
+    assert_eq!(config.account.as_deref(), Some("210987654321"));
+    // A variable that is set to nothing is not set.
+    let config = resolved(&asked(""), &sizes(), text).unwrap();
+    assert_eq!(config.account.as_deref(), Some("123456789012"));
+    let failure = resolved(&asked("prod"), &sizes(), text).unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Usage);
+    let text = "stack = \"clock\"\naccount = \"1234\"\n";
+    let failure = resolved(&shared(), &sizes(), text).unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Preflight);
+}
+
+#[test]
+fn tags_that_aws_takes() {
+    let with = |tags: &str| {
+        let text = format!("stack = \"clock\"\n[tags]\n{tags}\n");
+        resolved(&shared(), &sizes(), &text)
+    };
+    let many = |count: usize| {
+        let tags: Vec<String> = (0..count).map(|number| format!("k{number} = 1")).collect();
+        tags.join("\n")
+    };
+    let config = with("team = \"blau – nein\"").map(|config| config.tags);
+    assert!(config.is_err(), "a dash that is no letter");
+    let config = with("team = \"Größe\"\n\"cost:center\" = 12").unwrap();
+    assert_eq!(config.tags["team"], "Größe");
+    assert_eq!(config.tags["cost:center"], "12");
+    for bad in [
+        "\"aws:x\" = \"1\"".to_owned(),
+        "\"AWS:x\" = \"1\"".to_owned(),
+        format!("{} = \"1\"", "k".repeat(129)),
+        format!("k = \"{}\"", "v".repeat(257)),
+        "\"\" = \"1\"".to_owned(),
+        "k = \"a?b\"".to_owned(),
+        many(51),
+    ] {
+        let failure = with(&bad).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Preflight, "{bad}");
+    }
+    assert_eq!(with(&many(50)).unwrap().tags.len(), 50);
+}
+
+#[test]
+fn what_can_be_acknowledged() {
+    let with = |names: &str| {
+        let text = format!("stack = \"clock\"\ncapabilities = [{names}]\n");
+        resolved(&shared(), &sizes(), &text)
+    };
+    let config = with("\"CAPABILITY_NAMED_IAM\"").unwrap();
+    assert_eq!(config.capabilities, ["CAPABILITY_NAMED_IAM"]);
+    assert!(with("\"CAPABILITY_EVERYTHING\"").is_err());
+}

@@ -40,6 +40,11 @@ pub(super) fn plan(plan: &Plan) -> String {
             let _ = writeln!(text, "         {}", cost::difference(before, after));
         }
     }
+    if !plan.tags.is_empty() {
+        let tags = plan.tags.iter();
+        let tags: Vec<String> = tags.map(|(key, value)| format!("{key}={value}")).collect();
+        let _ = writeln!(text, "  tags   {}", tags.join(", "));
+    }
     for change in &plan.changes {
         let mark = if change.needs_agreement() { "!" } else { " " };
         let _ = writeln!(text, "{mark} {}", change.line());
@@ -167,6 +172,7 @@ mod tests {
                 ),
                 change("Remove", "Alarm", "AWS::CloudWatch::Alarm", false),
             ],
+            tags: [("team".to_owned(), "blue".to_owned())].into(),
             image_before: Some(digest('a')),
             image_after: digest('b'),
             cost_per_hour_before: None,
@@ -175,6 +181,7 @@ mod tests {
         insta::assert_snapshot!(super::plan(&plan), @"
         stack clock (UPDATE_COMPLETE): the stack would be updated
           image  aaaaaaaaaaaa -> bbbbbbbbbbbb
+          tags   team=blue
           change service on Fargate (Service): Scheme
           replace task definition (TaskDefinition), because of Scheme
         ! replace load balancer (LoadBalancer), because of Scheme

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::Observed;
 use super::resource::declares_parameter;
-use crate::names::InvalidName;
+use crate::names::{self, InvalidName};
 
 const KIND: &str = "ReviewerKind";
 const PRINCIPAL: &str = "ReviewerPrincipal";
@@ -46,7 +46,7 @@ impl FromStr for Principal {
         let mut next = || parts.next().unwrap_or_default();
         let (arn, partition, service, region, account, who) =
             (next(), next(), next(), next(), next(), next());
-        let is_account = account.len() == 12 && account.bytes().all(|digit| digit.is_ascii_digit());
+        let is_account = names::is_account(account);
         let is_who = who == "root"
             || ["role/", "user/"].iter().any(|kind| {
                 who.strip_prefix(kind).is_some_and(|name| {

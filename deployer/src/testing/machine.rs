@@ -129,6 +129,11 @@ impl FakeMachine {
         &self.world
     }
 
+    /// The same, for a connection.
+    pub(crate) fn shared_world(&self) -> &Arc<FakeWorld> {
+        &self.world
+    }
+
     /// Writes something into the transcript.
     pub(crate) fn says(&self, text: &str) {
         self.transcript.line(text);

@@ -66,6 +66,7 @@ pub(crate) fn settings() -> Config {
             }
             .into(),
         },
+        account: None,
         image: ImageSettings {
             package: "app".to_owned(),
             binary: "app".to_owned(),
@@ -96,7 +97,7 @@ pub(crate) fn settings() -> Config {
 }
 
 /// Whose credentials are used.
-fn caller() -> Caller {
+pub(crate) fn caller() -> Caller {
     Caller {
         account: "123456789012".to_owned(),
         arn: "arn:aws:iam::123456789012:user/someone".to_owned(),

@@ -114,6 +114,22 @@ async fn what_is_restored_is_what_was_there() {
     assert_eq!(outside.version().await, first);
     assert_variables("right").await;
 
+    step("tags are added to those of others; another account is refused");
+    let settings = copy.read(SETTINGS) + "[tags]\nteam = \"blue\"\n";
+    copy.write(SETTINGS, &settings);
+    up("none", "right").succeeded();
+    let tags = outside.tags().await;
+    assert_eq!(
+        tags.get("team").map(String::as_str),
+        Some("blue"),
+        "{tags:?}"
+    );
+    direct
+        .with("DEPLOYER_ACCOUNT", "123456789012")
+        .deployer(&["down"])
+        .failed_with(3, &["are of account 000000000000, not of 123456789012"]);
+    assert_variables("right").await;
+
     step("access for a reviewer replaces no task");
     let containers = outside.containers().await;
     direct
@@ -141,6 +157,7 @@ async fn what_is_restored_is_what_was_there() {
     up("none", "right").succeeded();
     assert_eq!(outside.version().await, first);
     assert_variables("right").await;
+    assert_eq!(outside.tags().await, tags);
     surroundings.deployer(&["down", "--local"]).succeeded();
 }
 

@@ -5,7 +5,7 @@
     reason = "a test asks the emulator itself, not through the program under test"
 )]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use aws_sdk_cloudformation::Client;
@@ -116,6 +116,14 @@ impl Outside {
     /// The same, of those that run.
     async fn running_containers(&self) -> Vec<String> {
         self.list_containers("false").await
+    }
+
+    /// Tags of the stack.
+    pub(crate) async fn tags(&self) -> BTreeMap<String, String> {
+        let stack = self.describe().await.expect("there is a stack");
+        let tags = stack.tags().iter();
+        tags.filter_map(|tag| Some((tag.key.clone()?, tag.value.clone()?)))
+            .collect()
     }
 
     /// The environment of each container that runs.

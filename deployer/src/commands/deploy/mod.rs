@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use crate::cli::CheckFrom;
-use crate::commands::explain::command_line;
+use crate::commands::explain::{command_line, command_line_with};
 use crate::commands::machine::Machine;
 use crate::commands::stack::ROUNDS;
 use crate::commands::{Context, PublicUrl, missing_output, public_url};
@@ -205,8 +205,8 @@ impl Site<'_> {
             command_line(config, "rollback")
         ))
         .hint(format!(
-            "or start it anew: `{} --force`",
-            command_line(config, "up")
+            "or start it again: `{}`",
+            command_line_with(config, "up", "--force")
         ))
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::commands::explain::command_line;
+use crate::commands::explain::{command_line, command_line_with};
 use crate::config::Config;
 use crate::names::Digest;
 use crate::remote::{Definition, HIDDEN, Template, Wanted};
@@ -54,14 +54,15 @@ impl Loss {
 
     /// How a person restores it.
     pub(super) fn remedy(&self, config: &Config) -> String {
-        let up = command_line(config, "up");
         match self {
             Self::Secret(name) | Self::Parameter(name) => format!(
-                "restore `{name}` from the source of the version before: `{up} --parameter {name}=VALUE`"
+                "restore `{name}` from the source of the version before: `{}`",
+                command_line_with(config, "up", &format!("--parameter {name}=VALUE"))
             ),
-            Self::Text(_) | Self::Tags | Self::Definition => {
-                format!("restore it from the source of the version before: `{up}`")
-            }
+            Self::Text(_) | Self::Tags | Self::Definition => format!(
+                "restore it from the source of the version before: `{}`",
+                command_line(config, "up")
+            ),
         }
     }
 }

@@ -40,6 +40,17 @@ pub(in crate::commands) struct Proposed {
     pub(in crate::commands) changes: Vec<Change>,
 }
 
+/// The most changes that a question lists.
+const LISTED: usize = 10;
+
+/// So many of these lines as anybody reads before an answer, and how many there are besides.
+fn first_of(mut lines: Vec<String>) -> Vec<String> {
+    let more = lines.len().saturating_sub(LISTED);
+    lines.truncate(LISTED);
+    lines.extend((more > 0).then(|| format!("and {more} more")));
+    lines
+}
+
 /// What CloudFormation does not accept.
 fn refused(config: &Config, cause: impl std::fmt::Display) -> Failure {
     let cause = cause.to_string();
@@ -224,12 +235,16 @@ impl<'a> Site<'a> {
         if lines.is_empty() || self.context.config.consent.agreed {
             return Ok(());
         }
+        let lines = first_of(lines);
         let not_agreed = |message: &str| {
             Failure::preflight(message)
                 .with_evidence(lines.clone())
                 .hint("look at all of it: `deployer plan`")
         };
-        let question = format!("This would {}. Go on?", lines.join("; "));
+        let question = match lines.as_slice() {
+            [line] => format!("This would {line}. Go on?"),
+            lines => format!("This would\n  {}\nGo on?", lines.join("\n  ")),
+        };
         match self.machine.agrees(self.context, &question).await {
             Some(true) => Ok(()),
             Some(false) => Err(not_agreed("not agreed to: nothing was changed")),

@@ -1,5 +1,6 @@
 //! Transcripts of `down`: what it reports and what it changes, for each state of the stack.
 
+mod asking;
 mod deleting;
 mod proof;
 mod waiting;

@@ -101,3 +101,23 @@ impl crate::commands::Context<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Pushed;
+    use crate::error::Failure;
+
+    #[test]
+    fn an_image_in_another_repository_did_not_arrive() {
+        let pushed = |result| Pushed {
+            to: "clock-repository".to_owned(),
+            result,
+        };
+        let address = || "registry.example/clock-repository@sha256:0".to_owned();
+        let arrived = pushed(Ok(address())).arrived_at("clock-repository");
+        assert_eq!(arrived, Some(address()));
+        assert_eq!(pushed(Ok(address())).arrived_at("another"), None);
+        let failed = pushed(Err(Failure::interrupted()));
+        assert_eq!(failed.arrived_at("clock-repository"), None);
+    }
+}

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::{Destination, Run};
+use crate::commands::explain::quota_hint;
 use crate::commands::stack::{Deletion, ROUNDS};
-use crate::commands::{Context, REPOSITORY, new_token};
+use crate::commands::{Context, REPOSITORY, lacks_capabilities, new_token};
 use crate::engine::Followed;
 use crate::error::{Failure, FailureKind};
 use crate::event::{Event, Phase};
@@ -176,8 +177,11 @@ impl Run<'_> {
                 self.made.keep();
                 let status =
                     stack.map_or_else(|| "gone".to_owned(), |stack| stack.status.to_string());
+                let cause = end.cause.unwrap_or_else(|| format!("it is {status}"));
+                let quota = quota_hint(&cause);
                 Err(Failure::new(FailureKind::RolledBack, "the stack could not be created")
-                    .because(end.cause.unwrap_or_else(|| format!("it is {status}")))
+                    .because(cause)
+                    .maybe_hint(quota)
                     .hint("mend what it names, then run `deployer up` again: it deletes the remains and starts anew"))
             }
         }
@@ -194,7 +198,7 @@ impl Run<'_> {
         match world.create(name, &self.wanted(""), token).await {
             Ok(id) => Ok(Some(id)),
             Err(error) if error.code.as_deref() == Some("AlreadyExistsException") => Ok(None),
-            Err(error) if error.kind == RemoteErrorKind::Refused => {
+            Err(error) if error.kind == RemoteErrorKind::Refused && !lacks_capabilities(&error) => {
                 let usual =
                     || format!("check it: `cfn-lint {}`", context.config.template.display());
                 let hint = zones::hint(&error.message).map_or_else(usual, str::to_owned);

@@ -134,6 +134,7 @@ fn what_would_change() {
         status: "UPDATE_COMPLETE".to_owned(),
         course: Course::Update,
         changes: vec![change],
+        tags: std::collections::BTreeMap::new(),
         image_before: None,
         image_after: format!("sha256:{}", "b".repeat(64)),
         cost_per_hour_before: None,

@@ -36,6 +36,21 @@ fn stopping() -> FakeWorld {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_question_lists_ten_changes() {
+    let removed = |number: usize| Change {
+        logical_id: format!("Alarm{number}"),
+        ..change("Remove", "Service")
+    };
+    let removed = (0..300).map(removed).collect();
+    let world = FakeWorld::new([at("UPDATE_COMPLETE")]).proposals([Proposal::Ready(removed)]);
+    let text = plan(FakeMachine::new(world).answering(false)).await;
+    let (_, question) = text.split_once("? This would\n").unwrap();
+    let lines: Vec<&str> = question.lines().collect();
+    assert_eq!(lines[0], "  remove service on Fargate (Alarm0)");
+    assert_eq!(lines[10..12], ["  and 290 more", "Go on? false"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn somebody_agrees() {
     let machine = FakeMachine::new(replacing()).answering(true);
     insta::assert_snapshot!(plan(machine).await, @"

@@ -67,7 +67,7 @@ async fn a_service_that_does_not_answer() {
       hint: look yourself: `curl -i http://clock.example/now`
       hint: allow more time: `--verify-timeout 5m`
       hint: go back to the version before: `deployer rollback --stack clock --profile work`
-      hint: or start it anew: `deployer up --stack clock --profile work --force`
+      hint: or start it again: `deployer up --stack clock --profile work --force`
     exit code 5
     ");
 }
@@ -81,7 +81,7 @@ async fn a_service_that_answers_from_another_image() {
       hint: look yourself: `curl -i http://clock.example/now`
       hint: allow more time: `--verify-timeout 5m`
       hint: go back to the version before: `deployer rollback --stack clock --profile work`
-      hint: or start it anew: `deployer up --stack clock --profile work --force`
+      hint: or start it again: `deployer up --stack clock --profile work --force`
     exit code 5
     ");
 }
@@ -103,7 +103,7 @@ async fn a_clock_that_is_proven_wrong_ends_the_wait_at_once() {
       hint: look yourself: `curl -i http://clock.example/now`
       hint: waiting does not help: check the program, and this machine's own clock
       hint: go back to the version before: `deployer rollback --stack clock --profile work`
-      hint: or start it anew: `deployer up --stack clock --profile work --force`
+      hint: or start it again: `deployer up --stack clock --profile work --force`
     exit code 5
     ");
 }

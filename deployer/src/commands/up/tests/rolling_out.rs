@@ -88,7 +88,7 @@ async fn a_service_that_goes_back_is_a_failure_with_evidence() {
       hint: read its log: `deployer logs --stack clock --profile work --since 1h`
       hint: mend the program or its settings, then run `deployer up` again
       hint: go back to the version before: `deployer rollback --stack clock --profile work`
-      hint: or start it anew: `deployer up --stack clock --profile work --force`
+      hint: or start it again: `deployer up --stack clock --profile work --force`
     exit code 5
     ");
 }
@@ -111,7 +111,7 @@ async fn evidence_that_cannot_be_had_hides_nothing() {
       hint: read its log: `deployer logs --stack clock --profile work --since 1h`
       hint: mend the program or its settings, then run `deployer up` again
       hint: go back to the version before: `deployer rollback --stack clock --profile work`
-      hint: or start it anew: `deployer up --stack clock --profile work --force`
+      hint: or start it again: `deployer up --stack clock --profile work --force`
     exit code 5
     ");
 }
@@ -203,7 +203,7 @@ async fn all_that_goes_wrong_is_told_once() {
       hint: read its log: `deployer logs --stack clock --profile work --since 1h`
       hint: mend the program or its settings, then run `deployer up` again
       hint: go back to the version before: `deployer rollback --stack clock --profile work`
-      hint: or start it anew: `deployer up --stack clock --profile work --force`
+      hint: or start it again: `deployer up --stack clock --profile work --force`
     exit code 5
     ");
 }
@@ -250,7 +250,7 @@ async fn a_log_that_arrives_late() {
       hint: read its log: `deployer logs --stack clock --profile work --since 1h`
       hint: mend the program or its settings, then run `deployer up` again
       hint: go back to the version before: `deployer rollback --stack clock --profile work`
-      hint: or start it anew: `deployer up --stack clock --profile work --force`
+      hint: or start it again: `deployer up --stack clock --profile work --force`
     exit code 5
     ");
 }
@@ -263,7 +263,7 @@ async fn a_service_that_is_gone() {
       because: the service does not exist
       hint: mend the program or its settings, then run `deployer up` again
       hint: go back to the version before: `deployer rollback --stack clock --profile work`
-      hint: or start it anew: `deployer up --stack clock --profile work --force`
+      hint: or start it again: `deployer up --stack clock --profile work --force`
     exit code 5
     ");
 }
@@ -282,7 +282,7 @@ async fn targets_that_never_become_healthy() {
       hint: try it here: start the program, then `curl -i http://localhost:8080/health`
       hint: read its log: `deployer logs --stack clock --profile work --since 1h`
       hint: go back to the version before: `deployer rollback --stack clock --profile work`
-      hint: or start it anew: `deployer up --stack clock --profile work --force`
+      hint: or start it again: `deployer up --stack clock --profile work --force`
     exit code 5
     ");
 }
