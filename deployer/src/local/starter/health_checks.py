@@ -25,6 +25,8 @@ SHORTEST_INTERVAL_SECONDS = 0.2
 LOOK_SECONDS = 0.1
 # Most events of a service that ECS keeps.
 EVENTS = 100
+# Numbers of a service that parameters of a template may give.
+NUMBERS = ("desiredCount", "healthCheckGracePeriodSeconds")
 
 log = logging.getLogger("health-checks")
 
@@ -389,8 +391,10 @@ class HealthChecks:
         """Not while the service is reconciled: its deployment and its task definition change one after the other."""
         cluster = self.ecs._resolve_cluster_name(data.get("cluster", "default"))
         name, _ = self.ecs._resolve_service_ref(data.get("service", "")) or ("", None)
+        # The emulator's CloudFormation passes on a parameter's text, and clients expect a number.
+        numbers = {key: int(data[key]) for key in NUMBERS if isinstance(data.get(key), str)}
         with self.only_one(f"{cluster}/{name}"):
-            return self.update_service(data)
+            return self.update_service({**data, **numbers})
 
     def stop_superseded(self, cluster: str, service: Record) -> None:
         """Makes room for a new deployment: those of an earlier one that was never completed go first.
