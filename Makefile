@@ -8,7 +8,7 @@ SHELL := /bin/bash
 # The program is not on the PATH here: what it tells people to run is one of these targets, or goes through cargo.
 DEPLOYER := DEPLOYER_MAKE_TARGETS='up down status' scripts/with-docker cargo run --quiet --locked --bin deployer --
 
-.PHONY: help up down status bootstrap build test bootstrap-tests check format clippy docs unit shipped lint-scripts lint-template lint-workflows deny e2e images chaos chaos-short hostile soak fuzz bench bench-docs bare-machine
+.PHONY: help up down status bootstrap build test bootstrap-tests check format clippy docs unit shipped lint-scripts lint-template lint-workflows deny e2e images chaos chaos-short hostile soak fuzz bench bench-docs bare-machine mutants
 
 help: ## Shows this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -86,6 +86,12 @@ soak: ## The checker at work for five minutes: nothing grows, its grid stays. `m
 
 fuzz: bootstrap-tests ## Dockerfiles, images, archives and services' answers by chance: five minutes each, with a nightly compiler
 	scripts/fuzz
+
+# What cargo-mutants is told besides .cargo/mutants.toml, for example one package.
+MUTANTS ?=
+mutants: ## Changes one expression at a time and looks for tests that do not notice: see docs/testing.md
+	@cargo mutants --version >/dev/null 2>&1 || { echo 'install it: cargo install --locked cargo-mutants' >&2; exit 1; }
+	cargo mutants --output target $(MUTANTS)
 
 bare-machine: ## The README followed on a new Debian 12 and 13, as an ordinary user: as root, half an hour
 	@scripts/bare-machine

@@ -76,6 +76,13 @@ CMD ["serve"]
 }
 
 #[test]
+fn other_directives_may_come_before_that_of_the_escape_character() {
+    let head = "# syntax=docker/dockerfile:1\n#check=skip=all\n# escape=`\n";
+    let stage = parse(&format!("{head}FROM scratch\nENV A=c:\\x\nCMD [\"/app\"]")).unwrap();
+    assert_eq!(stage.env, [("A".to_owned(), "c:\\x".to_owned())]);
+}
+
+#[test]
 fn the_escape_directive_makes_backslashes_plain() {
     let stage = parse("# escape=`\nFROM scratch\nENV A=c:\\x `\n  B=`$A\nCMD [\"/app\"]").unwrap();
     assert_eq!(
