@@ -47,6 +47,8 @@ pub(super) enum Content {
         path: PathBuf,
         size: u64,
     },
+    /// Made by the builder itself.
+    Bytes(Bytes),
     /// Symbolic, kept as it is.
     Link {
         target: PathBuf,
@@ -226,6 +228,13 @@ fn append(
             header.set_entry_type(tar::EntryType::Symlink);
             archive
                 .append_link(&mut header, path, target)
+                .map_err(PackError::Write)
+        }
+        Content::Bytes(content) => {
+            header.set_entry_type(tar::EntryType::Regular);
+            header.set_size(content.len() as u64);
+            archive
+                .append_data(&mut header, path, content.as_ref())
                 .map_err(PackError::Write)
         }
         Content::File { path: source, size } => {

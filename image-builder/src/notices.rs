@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{self, Read as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::bill;
@@ -68,8 +68,20 @@ on. Whoever passes this image on gives others what they need to link the program
 of the program and Cargo.lock are enough. A program that is linked to musl instead (MIT) asks for no more than its notice.
 ";
 
-/// Writes the files into a folder; returns them in the order of their names. The same parts and libraries give the same bytes.
-pub fn write(folder: &Path, parts: &[Part], linked: &Linked) -> io::Result<Vec<PathBuf>> {
+/// A file with licences.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// Of the file in [`FOLDER`].
+    pub name: &'static str,
+    /// Its content.
+    pub text: String,
+}
+
+/// Collects the licences of everything that is linked into the program, in the order of their
+/// names. The same parts and libraries give the same bytes.
+///
+/// They stay in memory: several builds may share cargo's target folder.
+pub fn notices(parts: &[Part], linked: &Linked) -> Vec<Notice> {
     let mut files = vec![
         ("c-library.txt", c_library(&linked.target)),
         ("crates.txt", crates(parts)),
@@ -79,16 +91,8 @@ pub fn write(folder: &Path, parts: &[Part], linked: &Linked) -> io::Result<Vec<P
         Some(text) => files.push(("rust-standard-library.html", text)),
         None => files.push(("rust-standard-library.txt", own_words(&linked.sysroot))),
     }
-    if folder.exists() {
-        fs::remove_dir_all(folder)?;
-    }
-    fs::create_dir_all(folder)?;
-    let write = |(name, text): (&str, String)| {
-        let path = folder.join(name);
-        fs::write(&path, text)?;
-        Ok(path)
-    };
-    files.into_iter().map(write).collect()
+    let notice = |(name, text)| Notice { name, text };
+    files.into_iter().map(notice).collect()
 }
 
 /// A toolchain of a distribution, or of the minimal profile of a later rustup, may come without that file.
@@ -264,35 +268,28 @@ mod tests {
                 sysroot: sysroot.to_owned(),
                 rust: "1.95.0".to_owned(),
             };
-            let files = write(&folder.path().join("licenses"), &[], &linked).unwrap();
-            files
-                .into_iter()
-                .map(|file| {
-                    let name = file.file_name().unwrap().to_string_lossy().into_owned();
-                    (name, fs::read_to_string(file).unwrap())
-                })
-                .collect::<Vec<_>>()
+            notices(&[], &linked)
         };
         let nothing = files("x86_64-unknown-linux-musl", Path::new("/nowhere"));
-        let names: Vec<_> = nothing.iter().map(|(name, _)| name.as_str()).collect();
+        let names: Vec<_> = nothing.iter().map(|notice| notice.name).collect();
         assert_eq!(
             names,
             ["c-library.txt", "crates.txt", "rust-standard-library.txt"]
         );
-        assert!(nothing[0].1.contains("Rich Felker"));
-        assert!(nothing[2].1.contains("The Rust Project contributors"));
+        assert!(nothing[0].text.contains("Rich Felker"));
+        assert!(nothing[2].text.contains("The Rust Project contributors"));
         let sysroot = folder.path().join("rust");
-        let notices = sysroot.join("share/doc/rust/COPYRIGHT-library.html");
-        fs::create_dir_all(notices.parent().unwrap()).unwrap();
-        fs::write(&notices, "all of it").unwrap();
+        let library = sysroot.join("share/doc/rust/COPYRIGHT-library.html");
+        fs::create_dir_all(library.parent().unwrap()).unwrap();
+        fs::write(&library, "all of it").unwrap();
         let gnu = files("x86_64-unknown-linux-gnu", &sysroot);
-        assert!(gnu[0].1.contains("LGPL-2.1-or-later"));
+        assert!(gnu[0].text.contains("LGPL-2.1-or-later"));
         assert_eq!(
             gnu[2],
-            (
-                "rust-standard-library.html".to_owned(),
-                "all of it".to_owned()
-            )
+            Notice {
+                name: "rust-standard-library.html",
+                text: "all of it".to_owned()
+            }
         );
     }
 }

@@ -16,7 +16,7 @@ use super::cache::LayerCache;
 use super::context::{Context, Destination, base_name};
 use super::dockerfile::{CopyInstruction, FinalStage, Owner};
 use super::layer::{self, Content, Entries, Entry, Layer};
-use super::notices;
+use super::notices::{self, Notice};
 use super::pack_error::PackError;
 use start::Files;
 
@@ -41,8 +41,8 @@ pub struct Recipe<'a> {
     pub created: DateTime<Utc>,
     /// Labels beside those of the Dockerfile, which win.
     pub labels: &'a BTreeMap<String, String>,
-    /// Files for the folder [`super::notices::FOLDER`], by their names: see [`super::notices`].
-    pub notices: &'a [PathBuf],
+    /// Files for the folder [`super::notices::FOLDER`]: see [`super::notices`].
+    pub notices: &'a [Notice],
     /// Layers that were compressed before.
     pub cache: &'a LayerCache,
 }
@@ -172,6 +172,7 @@ impl Packing<'_> {
                         self.programs.insert(path.clone());
                     }
                 }
+                Content::Bytes(_) => {}
                 Content::Link { .. } => self.has_links = true,
             }
             self.files.insert(path.clone(), entry.clone());
@@ -185,21 +186,13 @@ impl Packing<'_> {
             return Ok(None);
         }
         let mut entries = Entries::new();
-        for path in self.recipe.notices {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let in_image = format!("{}/{name}", notices::FOLDER);
+        for notice in self.recipe.notices {
+            let in_image = format!("{}/{}", notices::FOLDER, notice.name);
             if self.files.contains_key(&in_image) || self.folders.contains(&in_image) {
                 continue;
             }
-            let metadata = std::fs::metadata(path).map_err(|source| PackError::Read {
-                path: path.clone(),
-                source,
-            })?;
             let entry = Entry {
-                content: Content::File {
-                    path: path.clone(),
-                    size: metadata.len(),
-                },
+                content: Content::Bytes(notice.text.clone().into()),
                 owner: Owner::default(),
                 mode: 0o644,
             };

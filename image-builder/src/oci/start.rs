@@ -55,7 +55,7 @@ pub(super) fn check(
                 }
             })
         }
-        Content::File { .. } | Content::Folder | Content::Link { .. } => Ok(()),
+        Content::File { .. } | Content::Bytes(_) | Content::Folder | Content::Link { .. } => Ok(()),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::event::Event;
 use crate::image::bill::bill;
 use crate::image::cargo::{CompileEvent, CompileRequest, Compiled, Surroundings, check, compile};
 use crate::image::dockerfile::FinalStage;
-use crate::image::notices;
+use crate::image::notices::{Notice, notices};
 use crate::image::oci::{self, BuiltImage, Document, Executable, Recipe};
 use crate::image::provenance::{Provenance, revision};
 use crate::process::withheld;
@@ -29,10 +29,9 @@ impl Context<'_> {
         let config = self.config;
         let paths = built_from(sources, stage, &config.image.dockerfile);
         let package = config.image.package.clone();
-        let folder = super::image_folder(config).join(notices::FOLDER);
         let listing = tokio::task::spawn_blocking(move || {
-            let notices = notices::write(&folder, &parts, &linked);
-            (bill(&package, &parts, &lock_file, &linked), notices)
+            let bill = bill(&package, &parts, &lock_file, &linked);
+            (bill, notices(&parts, &linked))
         });
         let (revision, listed) = tokio::join!(revision(&config.root, &paths), listing);
         let provenance = provenance(revision.as_ref())?;
@@ -42,11 +41,6 @@ impl Context<'_> {
                 "listing the licences was broken off",
             )
             .because(error)
-        })?;
-        let notices = notices.map_err(|error| {
-            Failure::preflight("cannot write the licences of what the program is made of")
-                .because(error)
-                .hint("they go to `image/licenses` in cargo's target folder: may it be written, and is there room?")
         })?;
         let mut built = self
             .pack(stage.clone(), executable, notices, provenance)
@@ -124,7 +118,7 @@ impl Context<'_> {
         &self,
         stage: FinalStage,
         program: Executable,
-        notices: Vec<PathBuf>,
+        notices: Vec<Notice>,
         provenance: Provenance,
     ) -> Result<BuiltImage, Failure> {
         let context = self.build_context();
