@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use crate::cli::{Builder, CheckFrom, Logs, Manner, Output, Shared, Sizes};
 use crate::error::{Failure, FailureKind};
-use crate::image::Architecture;
 use crate::names::{self, StackName};
+use image_builder::Architecture;
 
 pub use access::{Access, ProfileSource};
 pub use file::{File, parse, read};

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
 
-use crate::image::Architecture;
 use crate::names::StackId;
+use image_builder::Architecture;
 use prices::PRICES;
 
 pub use table::{Table, table};

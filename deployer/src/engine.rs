@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::event::Sink;
-use crate::image::pause::jittered;
 use crate::remote::{Remote, RemoteError};
 use crate::stop::Stop;
+use support::pause::jittered;
 
 /// How far beyond the deadline a look that began before it may last.
 const LAST_LOOK: Duration = Duration::from_secs(30);

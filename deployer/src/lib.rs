@@ -30,8 +30,6 @@ mod lock;
 pub mod names;
 pub mod partition;
 pub mod policy;
-pub mod printable;
-mod private;
 pub mod remote;
 pub mod report;
 pub mod rollout;
@@ -43,9 +41,6 @@ pub mod watch;
 
 #[cfg(test)]
 mod testing;
-
-pub use image_builder as image;
-pub use image_builder::process;
 
 use std::panic::catch_unwind;
 use std::path::Path;

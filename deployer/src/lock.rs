@@ -11,9 +11,9 @@ use tokio::time::Instant;
 use crate::engine::{self, Followed, Subject, Terms};
 use crate::error::{Failure, FailureKind};
 use crate::event::Sink;
-use crate::image::input;
-use crate::private;
 use crate::remote::Remote;
+use support::input;
+use support::private;
 
 /// Held until it is dropped, also when this program is killed.
 #[must_use]
@@ -173,7 +173,7 @@ mod tests {
         let text = std::fs::read_to_string(&path).unwrap();
         let since = text.strip_prefix(&format!("process {} since ", std::process::id()));
         assert_eq!(since.map(str::len), Some("23:59:59Z".len()), "{text}");
-        assert_eq!(crate::private::tests::mode(&path), 0o600);
+        assert_eq!(support::private::mode(&path).unwrap(), 0o600);
         drop(lock);
     }
 

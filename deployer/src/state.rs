@@ -10,7 +10,7 @@ use etcetera::BaseStrategy as _;
 use crate::commands::{Connection, Context};
 use crate::error::{Failure, FailureKind};
 use crate::lock::{self, Lock};
-use crate::private;
+use support::private;
 
 /// The folder, if the user has a home.
 pub fn folder() -> Option<PathBuf> {
@@ -78,9 +78,9 @@ fn simplified(endpoint: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::private::tests::mode;
     use crate::testing::moment::at;
     use crate::testing::{FakeWorld, connection, settings};
+    use support::private::mode;
 
     #[tokio::test]
     async fn a_second_run_does_not_begin_while_the_first_is_at_work() {
@@ -103,10 +103,10 @@ mod tests {
         assert_eq!(failure.kind, FailureKind::Busy);
         drop(first);
         assert!(take().await.unwrap().is_some());
-        assert_eq!(mode(&folder), 0o700);
+        assert_eq!(mode(&folder).unwrap(), 0o700);
         let locks: Vec<_> = std::fs::read_dir(&folder).unwrap().flatten().collect();
         assert_eq!(locks.len(), 1);
-        assert_eq!(mode(&locks[0].path()), 0o600);
+        assert_eq!(mode(&locks[0].path()).unwrap(), 0o600);
     }
 
     #[test]

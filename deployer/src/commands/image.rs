@@ -12,18 +12,18 @@ use crate::commands::Context;
 use crate::config::Config;
 use crate::error::{Failure, FailureKind};
 use crate::event::Event;
-use crate::image::PackError;
-use crate::image::cache::LayerCache;
-use crate::image::cargo::CompileError;
-use crate::image::docker::DockerError;
-use crate::image::dockerfile::FinalStage;
-use crate::image::input;
-use crate::image::inspect::Inspection;
-use crate::image::oci::BuiltImage;
-use crate::image::push::{BillOutcome, Credentials, Outcome, PushError, Repository, push};
-use crate::image::unpack::restore;
 use crate::names::Digest;
 use crate::remote::Login;
+use image_builder::PackError;
+use image_builder::cache::LayerCache;
+use image_builder::cargo::CompileError;
+use image_builder::docker::DockerError;
+use image_builder::dockerfile::FinalStage;
+use image_builder::inspect::Inspection;
+use image_builder::oci::BuiltImage;
+use image_builder::push::{BillOutcome, Credentials, Outcome, PushError, Repository, push};
+use image_builder::unpack::restore;
+use support::input;
 
 /// The command: make the image, and do something with it. What it is, where that was asked for.
 pub async fn run(
@@ -143,7 +143,7 @@ impl Context<'_> {
                 .unwrap_or_default(),
         };
         let sink = self.sink.clone();
-        let progress = Arc::new(move |at: crate::image::push::PushProgress| {
+        let progress = Arc::new(move |at: image_builder::push::PushProgress| {
             sink.send(&Event::PushProgressed {
                 sent: at.sent,
                 total: at.total,

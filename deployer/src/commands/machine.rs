@@ -6,12 +6,12 @@ use crate::cli::Output;
 use crate::commands::{Connection, Context, connect, emulator};
 use crate::error::Failure;
 use crate::event::{Event, Phase};
-use crate::image::dockerfile::FinalStage;
-use crate::image::oci::BuiltImage;
 use crate::lock::Lock;
 use crate::names::Digest;
 use crate::remote::Login;
 use crate::watch::{Network, Outside};
+use image_builder::dockerfile::FinalStage;
+use image_builder::oci::BuiltImage;
 
 /// Connects, looks from outside, and asks the user.
 #[async_trait]

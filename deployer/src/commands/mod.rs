@@ -28,7 +28,6 @@ use crate::config::{self, Access, Config};
 use crate::engine::{self, Followed, Subject, Terms};
 use crate::error::{Failure, FailureKind};
 use crate::event::{Event, Sink};
-use crate::image::input;
 use crate::local::{Emulator, Presence};
 use crate::remote::{Caller, Identity as _, RemoteError, RemoteErrorKind, World};
 use crate::stack::ascii;
@@ -36,6 +35,7 @@ use crate::stack::past::TOKEN_PREFIX;
 use crate::stack::resource::declares_parameter;
 use crate::steady::Steady;
 use crate::stop::Stop;
+use support::input;
 
 /// Logical name of the image repository in the template.
 const REPOSITORY: &str = "Repository";

@@ -7,8 +7,8 @@ use serde::Deserialize;
 
 use crate::cli::{Builder, CheckFrom};
 use crate::error::Failure;
-use crate::image::input;
 use crate::names::StackName;
+use support::input;
 
 /// `deployer.toml`.
 #[derive(Debug, Deserialize)]

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::file::Scalar;
 use crate::error::{Failure, FailureKind};
-use crate::image::Architecture;
 use crate::stack::Observed;
 use crate::stack::reviewer::PARAMETERS as OF_REVIEWERS;
+use image_builder::Architecture;
 
 /// Parameters whose resources the emulator does not know, and what they are for.
 const NOT_LOCAL: [(&str, &str); 1] = [(MAX_COUNT, "more tasks under load")];

@@ -115,7 +115,7 @@ fn columns(name: &str, hour: &str, month: &str, remark: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::Architecture;
+    use image_builder::Architecture;
 
     fn sizes(region: &str) -> Sizes {
         Sizes {

@@ -9,8 +9,8 @@ use std::path::Path;
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
-use crate::image::input;
-use crate::private;
+use support::input;
+use support::private;
 
 /// What an emulator without credentials takes: anything, as long as it is there.
 const DUMMY: &str = "test";
@@ -102,7 +102,7 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::private::tests::mode;
+    use support::private::mode;
 
     #[test]
     fn they_are_kept_for_the_user_alone_and_new_each_time() {
@@ -114,7 +114,7 @@ mod tests {
         for credentials in [first, second] {
             credentials.write(&path).unwrap();
             assert_eq!(Credentials::read(&path), Some(credentials));
-            assert_eq!(mode(&path), 0o600);
+            assert_eq!(mode(&path).unwrap(), 0o600);
         }
     }
 

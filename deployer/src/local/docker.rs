@@ -7,7 +7,7 @@ use reqwest::{Client, Response, StatusCode};
 use serde::Deserialize;
 
 use crate::error::Failure;
-use crate::image::cause::innermost;
+use support::cause::innermost;
 
 /// Where the engine listens unless `DOCKER_HOST` says otherwise.
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";

@@ -16,12 +16,12 @@ use super::{EMULATOR_VERSION, cache_folder, file_of, install, unwritable};
 use crate::engine::{self, Followed, Subject, Terms};
 use crate::error::{Failure, FailureKind};
 use crate::event::{Event, Sink};
-use crate::image::input;
 use crate::lock::{self, Lock};
 use crate::names::StackName;
-use crate::private;
-use crate::process::{self, Detached, Program};
 use crate::remote::Remote;
+use process::{self, Detached, Program};
+use support::input;
+use support::private;
 
 /// What the template's resources and this program need of it; less to start, and less that can live there.
 const SERVICES: &str = "cloudformation,ec2,ecr,ecs,ecs-metadata,elasticloadbalancing,iam,logs,sns,sts,monitoring,tagging";

@@ -10,8 +10,8 @@ use super::{EMULATOR_VERSION, REQUIREMENTS, STARTER, unwritable};
 use crate::error::Failure;
 use crate::event::{Event, Sink};
 use crate::lock;
-use crate::private;
-use crate::process::{Line, Program};
+use process::{Line, Program};
+use support::private;
 
 /// The oldest Python that the emulator runs on.
 const OLDEST_PYTHON: (u32, u32) = (3, 10);
@@ -226,7 +226,7 @@ async fn run(program: &Program) -> Result<(), Failed> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::private::tests::mode;
+    use support::private::mode;
 
     #[test]
     fn an_installation_is_usable_when_it_is_whole() {
@@ -290,8 +290,8 @@ mod tests {
         assert_eq!(write_starter(cache.path()).unwrap(), path);
         assert!(is_starter(folder));
         assert_eq!(std::fs::read_dir(cache.path()).unwrap().count(), 1);
-        assert_eq!(mode(folder), 0o700);
-        assert_eq!(mode(&guard), 0o600);
+        assert_eq!(mode(folder).unwrap(), 0o700);
+        assert_eq!(mode(&guard).unwrap(), 0o600);
     }
 
     #[tokio::test(start_paused = true)]

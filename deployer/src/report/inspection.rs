@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::text::{counted, size};
-use crate::image::inspect::{InspectedFile, Inspection};
-use crate::printable::printable;
+use image_builder::inspect::{InspectedFile, Inspection};
+use support::printable::printable;
 
 /// How it is started, its layers, and what is in them.
 pub(super) fn inspection(image: &Inspection) -> String {
@@ -107,7 +107,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::image::inspect::InspectedLayer;
+    use image_builder::inspect::InspectedLayer;
 
     #[test]
     fn an_image() {

@@ -11,8 +11,8 @@ use super::json;
 use super::usual::usual;
 use crate::error::{Failure, FailureKind};
 use crate::event::{Event, Reporter, Timing};
-use crate::image::input;
-use crate::private;
+use support::input;
+use support::private;
 
 /// Journals that are kept for each stack, the newest.
 const KEPT: usize = 50;
@@ -166,7 +166,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
-    use crate::private::tests::mode;
+    use support::private::mode;
 
     /// Keeps what it is told.
     #[derive(Clone, Default)]
@@ -208,8 +208,8 @@ mod tests {
         let exit_code = 4;
         journal.report(at(2), &Event::Failed { exit_code, failure });
         let [path] = journals(folder.path()).try_into().unwrap();
-        assert_eq!(mode(&path), 0o600);
-        assert_eq!(mode(path.parent().unwrap()), 0o700);
+        assert_eq!(mode(&path).unwrap(), 0o600);
+        assert_eq!(mode(path.parent().unwrap()).unwrap(), 0o700);
         let text = fs::read_to_string(&path).unwrap();
         let events: Vec<serde_json::Value> = text
             .lines()

@@ -4,7 +4,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
 use crate::event::{Event, Reporter};
-use crate::printable::harmless_json;
+use support::printable::harmless_json;
 
 /// One line.
 #[derive(Serialize)]

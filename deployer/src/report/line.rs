@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use console::{Alignment, measure_text_width, pad_str, truncate_str};
 
 use super::color::{Paint, Tint};
-use crate::printable::one_line;
+use support::printable::one_line;
 
 /// What stands where text was cut.
 const CUT: &str = "…";

@@ -9,9 +9,9 @@ use super::color::Paint;
 use super::{json, text};
 use crate::cli::Output;
 use crate::event::{Event, Reporter};
-use crate::printable::{printable, without_commands};
 use crate::remote::LogLine;
 use crate::watch::LogReader;
+use support::printable::{printable, without_commands};
 
 /// Prints log lines. Unlike the reporters it tells when nobody reads them: they are all that the command is for.
 pub(super) struct Lines {

@@ -6,8 +6,8 @@ use super::{lists, text};
 use crate::commands::plan::Plan;
 use crate::error::Failure;
 use crate::event::{Event, Phase, Summary};
-use crate::printable::printable;
 use crate::watch::Probed;
+use support::printable::printable;
 
 /// Lines of evidence that are shown.
 const EVIDENCE: usize = 100;

@@ -42,10 +42,10 @@ use crate::commands::status::Status;
 use crate::cost::Table;
 use crate::error::Failure;
 use crate::event::{Event, Reporter};
-use crate::image::inspect::Inspection;
-use crate::printable::without_commands;
 use crate::watch::LogReader;
 use color::Paint;
+use image_builder::inspect::Inspection;
+use support::printable::without_commands;
 
 /// How often a log is asked whether the time brings a line.
 const LOG_TICK: Duration = Duration::from_millis(250);
@@ -225,7 +225,7 @@ fn commands_to_stderr(text: &str) {
 
 /// Tells of a failure where no reporter can be trusted any more.
 pub fn at_the_last(failure: &Failure) {
-    to_stderr(&crate::printable::printable(&text::failure(failure)));
+    to_stderr(&support::printable::printable(&text::failure(failure)));
 }
 
 /// What people get at the end of a command: results on standard output, failures on standard error.

@@ -9,11 +9,11 @@ use std::fmt::Write as _;
 
 use crate::error::Failure;
 use crate::event::{Checked, Event};
-use crate::printable::printable;
 use crate::rollout::{StoppedTask, without_service};
 use crate::stack::change::Change;
 use crate::stack::resource::describe;
 use crate::watch::Probed;
+use support::printable::printable;
 
 pub(super) use service::how_checked;
 use service::summary;

@@ -11,7 +11,7 @@ use super::log::Log;
 use super::text;
 use crate::error::Failure;
 use crate::event::Event;
-use crate::printable::{printable, without_commands};
+use support::printable::{printable, without_commands};
 
 /// The state of the log.
 #[derive(Default)]

@@ -2,7 +2,7 @@
 
 use super::{Context, Diagnosis, Evidence, FailedTask, ServiceEvent, Target, diagnose};
 use super::{likeness, without_service};
-use crate::printable::printable;
+use support::printable::printable;
 
 /// Kinds of failed tasks that are shown, and kinds of targets.
 const KINDS_SHOWN: usize = 2;

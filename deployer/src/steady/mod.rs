@@ -20,9 +20,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::engine::Pace;
 use crate::event::Sink;
-use crate::image::pause::jittered;
 use crate::remote::{Remote, RemoteError};
 use patience::Patience;
+use support::pause::jittered;
 
 /// Another world, made steady.
 pub struct Steady<W> {

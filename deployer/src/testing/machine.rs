@@ -14,12 +14,12 @@ use crate::commands::machine::{Machine, Workshop};
 use crate::commands::{Connection, Context};
 use crate::config::Config;
 use crate::error::Failure;
-use crate::image::oci::{BuiltImage, Document};
 use crate::lock::Lock;
 use crate::names::Digest;
 use crate::remote::Login;
 use crate::stop::StopSwitch;
 use crate::watch::Outside;
+use image_builder::oci::{BuiltImage, Document};
 
 /// Builds at once unless told otherwise; two instances answer from the new image; nobody is there to be asked.
 pub(crate) struct FakeMachine {

@@ -29,8 +29,8 @@ use crate::config::{
     Access, Config, Consent, Found, ImageSettings, Kind, Origin, ProfileOrigin, ProfileSource,
 };
 use crate::engine::Pace;
-use crate::image::Architecture;
 use crate::remote::Caller;
+use image_builder::Architecture;
 
 /// The digest of the image that is deployed, and what people see of it.
 pub(crate) const DIGEST: &str =

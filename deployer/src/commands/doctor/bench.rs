@@ -12,11 +12,11 @@ use crate::commands::image::{compile_failure, docker_failure, target_folder};
 use crate::commands::{Connection, Context, connect, emulator, read_template};
 use crate::config::Access;
 use crate::error::{Failure, FailureKind};
-use crate::image::cargo::{self, Surroundings, Toolchain};
-use crate::image::cause::innermost;
-use crate::image::docker;
 use crate::local::{Emulator, Presence};
 use crate::watch::{Network, Outside};
+use image_builder::cargo::{self, Surroundings, Toolchain};
+use image_builder::docker;
+use support::cause::innermost;
 
 /// AWS tells the time within this, or not at all.
 const CLOCK_LIMIT: Duration = Duration::from_secs(10);

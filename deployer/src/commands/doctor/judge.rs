@@ -12,9 +12,9 @@ use crate::commands::roles::{Role, RoleOf};
 use crate::commands::{Connection, TEMPLATE_LIMIT};
 use crate::config::Config;
 use crate::error::Failure;
-use crate::image::cargo::Toolchain;
 use crate::local::{EMULATOR_VERSION, Presence};
 use crate::remote::{RemoteError, RemoteErrorKind, TemplateParameter};
+use image_builder::cargo::Toolchain;
 
 /// What becomes of the template at CloudFormation.
 const VALIDATION: &str = "validation";

@@ -8,11 +8,11 @@ use crate::commands::Context;
 use crate::commands::machine::{Machine as _, ThisMachine};
 use crate::error::{Failure, FailureKind};
 use crate::event::{Event, Phase};
-use crate::image::archive;
-use crate::image::docker::find;
-use crate::image::inspect::{Inspection, inspect};
-use crate::image::oci::BuiltImage;
 use crate::remote::Login;
+use image_builder::archive;
+use image_builder::docker::find;
+use image_builder::inspect::{Inspection, inspect};
+use image_builder::oci::BuiltImage;
 
 /// Password for the registry that `--registry` names.
 const PASSWORD: &str = "DEPLOYER_REGISTRY_PASSWORD";

@@ -7,10 +7,10 @@ use crate::commands::Context;
 use crate::commands::image::native::provenance;
 use crate::error::{Failure, FailureKind};
 use crate::event::Event;
-use crate::image::docker::{DockerRequest, find};
-use crate::image::oci::BuiltImage;
-use crate::image::provenance::revision;
-use crate::image::unpack::{Wanted, unpack};
+use image_builder::docker::{DockerRequest, find};
+use image_builder::oci::BuiltImage;
+use image_builder::provenance::revision;
+use image_builder::unpack::{Wanted, unpack};
 
 /// The beginning of a temporary folder's name.
 const PREFIX: &str = "deployer-image-";

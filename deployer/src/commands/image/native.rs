@@ -8,13 +8,13 @@ use super::{bill_file, compile_failure, pack_failure, packed, target_folder};
 use crate::commands::Context;
 use crate::error::{Failure, FailureKind};
 use crate::event::Event;
-use crate::image::bill::bill;
-use crate::image::cargo::{CompileEvent, CompileRequest, Compiled, Surroundings, check, compile};
-use crate::image::dockerfile::FinalStage;
-use crate::image::notices::{Notice, notices};
-use crate::image::oci::{self, BuiltImage, Document, Executable, Recipe};
-use crate::image::provenance::{Provenance, revision};
-use crate::process::withheld;
+use image_builder::bill::bill;
+use image_builder::cargo::{CompileEvent, CompileRequest, Compiled, Surroundings, check, compile};
+use image_builder::dockerfile::FinalStage;
+use image_builder::notices::{Notice, notices};
+use image_builder::oci::{self, BuiltImage, Document, Executable, Recipe};
+use image_builder::provenance::{Provenance, revision};
+use process::withheld;
 
 impl Context<'_> {
     /// Compiles the program and packs it.
@@ -122,7 +122,7 @@ impl Context<'_> {
         provenance: Provenance,
     ) -> Result<BuiltImage, Failure> {
         let context = self.build_context();
-        let ignore_file = crate::image::ignore_file(&self.config.image.dockerfile);
+        let ignore_file = image_builder::ignore_file(&self.config.image.dockerfile);
         let architecture = self.config.image.architecture;
         let cache = self.layer_cache();
         packed(move || {
@@ -168,7 +168,7 @@ fn missed(diagnostics: &[String], withheld: &BTreeSet<OsString>) -> Option<Strin
 
 /// What the image says about where it comes from.
 pub(super) fn provenance(
-    revision: Option<&crate::image::provenance::Revision>,
+    revision: Option<&image_builder::provenance::Revision>,
 ) -> Result<Provenance, Failure> {
     let epoch = std::env::var("SOURCE_DATE_EPOCH").ok();
     Provenance::new(epoch.as_deref(), revision).map_err(|error| pack_failure(&error))
@@ -186,7 +186,7 @@ fn built_from(sources: Vec<PathBuf>, stage: &FinalStage, dockerfile: &Path) -> V
     let mut paths = sources;
     paths.extend(copied);
     paths.push(dockerfile.to_owned());
-    let ignore = crate::image::ignore_file(dockerfile);
+    let ignore = image_builder::ignore_file(dockerfile);
     if ignore.exists() {
         paths.push(ignore);
     }

@@ -7,8 +7,8 @@ use tokio::sync::watch;
 use super::Run;
 use crate::error::{Failure, FailureKind};
 use crate::event::Phase;
-use crate::image::oci::BuiltImage;
 use crate::remote::World;
+use image_builder::oci::BuiltImage;
 
 /// The connection to AWS and the repository, as soon as both are there.
 #[derive(Clone)]

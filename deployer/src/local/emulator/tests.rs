@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use super::*;
 use crate::local::testing::Notes;
-use crate::process::Program;
+use process::Program;
 
 fn emulator_at(port: u16, folder: &Path) -> Emulator {
     Emulator {

@@ -7,8 +7,8 @@ use super::{checked, probed};
 use crate::commands::status::{ABSENT, Status};
 use crate::event::Summary;
 use crate::names::Digest;
-use crate::printable::printable;
 use crate::rollout::{Deployment, Service, Task};
+use support::printable::printable;
 
 /// The end of a deployment that succeeded.
 pub(super) fn summary(summary: &Summary) -> String {

@@ -1,0 +1,368 @@
+//! What a program is made of: a software bill of materials in CycloneDX 1.6, of the crates that cargo compiled for it. Those of
+//! build scripts and macros are not in the program, and not in the list.
+//!
+//! It has neither a time nor a serial number: the same program has the same list. Pure but for the manifests of the crates, in
+//! which the licences are.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::cargo::{Linked, Part};
+use super::oci::Document;
+use support::input;
+
+/// CycloneDX in JSON.
+pub const MEDIA_TYPE: &str = "application/vnd.cyclonedx+json";
+/// Where cargo takes packages from that name no other place.
+const USUAL_REGISTRY: &str = concat!(
+    "registry+https://github.com/rust-lang/",
+    "crates",
+    ".io-index"
+);
+
+/// `Cargo.lock`, as far as it matters here.
+#[derive(Debug, Default, Deserialize)]
+struct Lock {
+    #[serde(default)]
+    package: Vec<Locked>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Locked {
+    name: String,
+    version: String,
+    source: Option<String>,
+    checksum: Option<String>,
+    #[serde(default)]
+    dependencies: Vec<String>,
+}
+
+/// A crate by name, version and source.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Crate {
+    name: String,
+    version: String,
+    /// Absent for those of the workspace.
+    source: Option<String>,
+}
+
+impl Crate {
+    /// Of cargo's identifier: `SOURCE#NAME@VERSION`, or `SOURCE#VERSION` where the address ends in the name.
+    fn parse(package_id: &str) -> Option<Self> {
+        let (source, rest) = package_id.rsplit_once('#')?;
+        let (name, version) = if let Some(both) = rest.split_once('@') {
+            both
+        } else {
+            let address = source.split('?').next()?.trim_end_matches('/');
+            (address.rsplit('/').next()?, rest)
+        };
+        Some(Self {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            source: (!source.starts_with("path+")).then(|| source.to_owned()),
+        })
+    }
+
+    /// Unique in the list, and the same in any folder.
+    fn reference(&self) -> String {
+        format!("{}@{}", self.name, self.version)
+    }
+
+    /// The package's address, as scanners know it.
+    fn purl(&self) -> Option<String> {
+        let source = self.source.as_deref()?;
+        // `+` would be read as a space.
+        let purl = format!(
+            "pkg:cargo/{}@{}",
+            self.name,
+            self.version.replace('+', "%2B")
+        );
+        Some(if source == USUAL_REGISTRY {
+            purl
+        } else if let Some(address) = source.strip_prefix("git+") {
+            format!("{purl}?vcs_url=git%2B{}", encoded(address))
+        } else {
+            let address = source
+                .split_once('+')
+                .map_or(source, |(_, address)| address);
+            format!("{purl}?repository_url={}", encoded(address))
+        })
+    }
+}
+
+fn encoded(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}
+
+/// Returns `NAME@VERSION` of cargo's identifier for a package.
+pub(super) fn reference(package_id: &str) -> Option<String> {
+    Crate::parse(package_id).map(|it| it.reference())
+}
+
+/// The list of what the package `name` was compiled from, and of what is linked to that.
+pub fn bill(name: &str, parts: &[Part], lock_file: &Path, linked: &Linked) -> Document {
+    let lock = input::text(lock_file, input::WRITTEN_BY_PROGRAMS).unwrap_or_default();
+    let licences = |manifest: &Path| licence(&input::text(manifest, input::WRITTEN_BY_HAND).ok()?);
+    write(name, parts, &lock, libraries(linked), licences)
+}
+
+/// What is in the program and no crate: Rust's standard library and, since it is linked statically, the C library.
+fn libraries(linked: &Linked) -> Vec<Value> {
+    let library = |name: &str, licence: &str| {
+        json!({
+            "type": "library",
+            "bom-ref": name,
+            "name": name,
+            "licenses": [{ "expression": licence }],
+        })
+    };
+    let mut standard = library("rust-standard-library", "MIT OR Apache-2.0");
+    if !linked.rust.is_empty() {
+        standard["version"] = json!(linked.rust);
+    }
+    let c = if linked.target.ends_with("musl") {
+        library("musl", "MIT")
+    } else {
+        library("glibc", "LGPL-2.1-or-later")
+    };
+    vec![standard, c]
+}
+
+fn write(
+    name: &str,
+    parts: &[Part],
+    lock: &str,
+    libraries: Vec<Value>,
+    licence: impl Fn(&Path) -> Option<String>,
+) -> Document {
+    let lock: Lock = toml::from_str(lock).unwrap_or_default();
+    let crates: BTreeMap<Crate, &Part> = parts
+        .iter()
+        .filter_map(|part| Some((Crate::parse(&part.package_id)?, part)))
+        .collect();
+    let main = crates
+        .keys()
+        .find(|it| it.name == name && it.source.is_none());
+    let mut components = Vec::new();
+    let mut dependencies = Vec::new();
+    for (it, part) in &crates {
+        let locked = lock.find(it);
+        if Some(it) != main {
+            let checksum = locked.and_then(|locked| locked.checksum.as_deref());
+            components.push(component(it, checksum, licence(&part.manifest)));
+        }
+        let needs = locked.map_or(&[][..], |locked| &locked.dependencies);
+        let needs: Vec<String> = needs
+            .iter()
+            .filter_map(|need| crates.keys().find(|it| it.is_called(need)))
+            .map(Crate::reference)
+            .collect();
+        dependencies.push(json!({ "ref": it.reference(), "dependsOn": needs }));
+    }
+    components.extend(libraries);
+    let reference = main.map_or_else(|| name.to_owned(), Crate::reference);
+    let mut document = json!({
+        "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "version": 1,
+        "metadata": {
+            "component": {
+                "type": "application",
+                "bom-ref": reference,
+                "name": name,
+                "version": main.map_or("", |main| &main.version),
+            },
+            "tools": {
+                "components": [{
+                    "type": "application",
+                    // By which people know this library.
+                    "name": "deployer",
+                    "version": env!("CARGO_PKG_VERSION"),
+                }],
+            },
+        },
+        "components": components,
+        "dependencies": dependencies,
+    });
+    document.sort_all_objects();
+    Document::new(MEDIA_TYPE, format!("{document:#}\n"))
+}
+
+impl Lock {
+    fn find(&self, it: &Crate) -> Option<&Locked> {
+        let same = |locked: &&Locked| locked.name == it.name && locked.version == it.version;
+        let found: Vec<&Locked> = self.package.iter().filter(same).collect();
+        let source = |locked: &&&Locked| locked.source == it.source;
+        found.iter().find(source).or(found.first()).copied()
+    }
+}
+
+impl Crate {
+    /// A lock file says no more than it needs to: `name`, `name version`, or both with the source in parentheses.
+    fn is_called(&self, need: &str) -> bool {
+        let mut words = need.split(' ');
+        words.next() == Some(&self.name)
+            && words.next().is_none_or(|version| version == self.version)
+    }
+}
+
+fn component(it: &Crate, checksum: Option<&str>, licence: Option<String>) -> Value {
+    let mut component = json!({
+        "type": "library",
+        "bom-ref": it.reference(),
+        "name": it.name,
+        "version": it.version,
+    });
+    if let Some(purl) = it.purl() {
+        component["purl"] = json!(purl);
+    }
+    if let Some(checksum) = checksum {
+        component["hashes"] = json!([{ "alg": "SHA-256", "content": checksum }]);
+    }
+    if let Some(licence) = licence {
+        component["licenses"] = json!([{ "expression": licence }]);
+    }
+    component
+}
+
+/// The licence that a manifest names, as an SPDX expression. Older ones write `/` for `OR`.
+pub(super) fn licence(manifest: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Manifest {
+        package: Package,
+    }
+    #[derive(Deserialize)]
+    struct Package {
+        license: Option<toml::Value>,
+    }
+    let manifest: Manifest = toml::from_str(manifest).ok()?;
+    // One that comes from the workspace is no text.
+    let licence = manifest.package.license?.as_str()?.to_owned();
+    let words = licence.replace('/', " OR ");
+    Some(words.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOCK: &str = r#"
+version = 4
+[[package]]
+name = "clock"
+version = "0.1.0"
+dependencies = ["tokio", "rand 0.9.0", "fork", "macros"]
+[[package]]
+name = "tokio"
+version = "1.2.3+build"
+source = "USUAL"
+checksum = "aa"
+dependencies = ["rand 0.8.5"]
+[[package]]
+name = "rand"
+version = "0.8.5"
+source = "USUAL"
+checksum = "bb"
+[[package]]
+name = "rand"
+version = "0.9.0"
+source = "USUAL"
+checksum = "cc"
+[[package]]
+name = "fork"
+version = "2.0.0"
+source = "git+https://example.org/fork?rev=1#1234"
+[[package]]
+name = "macros"
+version = "1.0.0"
+source = "USUAL"
+checksum = "dd"
+"#;
+
+    fn lock() -> String {
+        LOCK.replace("USUAL", USUAL_REGISTRY)
+    }
+
+    fn part(package_id: &str) -> Part {
+        Part {
+            package_id: package_id.replace("USUAL", USUAL_REGISTRY),
+            manifest: "Cargo.toml".into(),
+        }
+    }
+
+    fn parts(folder: &str) -> Vec<Part> {
+        [
+            &format!("path+file://{folder}/clock#0.1.0"),
+            "USUAL#tokio@1.2.3+build",
+            "USUAL#rand@0.8.5",
+            "USUAL#rand@0.9.0",
+            "git+https://example.org/fork?rev=1#2.0.0",
+        ]
+        .map(part)
+        .to_vec()
+    }
+
+    #[test]
+    fn a_list() {
+        let list = |folder| {
+            let licence = |_: &Path| Some("MIT".to_owned());
+            write("clock", &parts(folder), &lock(), Vec::new(), licence)
+        };
+        let document = list("/home/me");
+        assert_eq!(document, list("/elsewhere"), "the folder does not matter");
+        let mut value: Value = serde_json::from_slice(&document.content).unwrap();
+        value["metadata"]["tools"]["components"][0]["version"] = "[version]".into();
+        insta::assert_json_snapshot!(value);
+    }
+
+    #[test]
+    fn without_a_lock_file_there_are_names_all_the_same() {
+        let document = write("clock", &parts("/home/me"), "", Vec::new(), |_| None);
+        let value: Value = serde_json::from_slice(&document.content).unwrap();
+        assert_eq!(value["components"].as_array().unwrap().len(), 4);
+    }
+
+    #[test]
+    fn what_is_linked_and_no_crate_is_listed() {
+        let listed = |target: &str| {
+            let libraries = libraries(&Linked {
+                sysroot: "/rust".into(),
+                target: target.to_owned(),
+                rust: "1.95.0".to_owned(),
+            });
+            let document = write("clock", &[], "", libraries, |_| None);
+            let value: Value = serde_json::from_slice(&document.content).unwrap();
+            let components = value["components"].as_array().unwrap().iter();
+            let words = components.map(|it| {
+                let expression = &it["licenses"][0]["expression"];
+                [&it["name"], &it["version"], expression]
+                    .map(|word| word.as_str().unwrap_or("-").to_owned())
+            });
+            words.collect::<Vec<_>>()
+        };
+        let standard = ["rust-standard-library", "1.95.0", "MIT OR Apache-2.0"];
+        let gnu = ["glibc", "-", "LGPL-2.1-or-later"];
+        assert_eq!(listed("x86_64-unknown-linux-gnu"), [standard, gnu]);
+        assert_eq!(
+            listed("aarch64-unknown-linux-musl"),
+            [standard, ["musl", "-", "MIT"]]
+        );
+    }
+
+    #[test]
+    fn licences() {
+        let of = |line: &str| licence(&format!("[package]\nname = \"a\"\n{line}"));
+        assert_eq!(
+            of("license = \"MIT/Apache-2.0\"").unwrap(),
+            "MIT OR Apache-2.0"
+        );
+        assert_eq!(of("license = \"MIT OR Zlib\"").unwrap(), "MIT OR Zlib");
+        assert_eq!(of("license.workspace = true"), None);
+        assert_eq!(of(""), None);
+        assert_eq!(licence("nonsense"), None);
+    }
+}

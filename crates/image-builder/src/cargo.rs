@@ -1,0 +1,375 @@
+//! Compiles the program: static, small, and with nothing of this machine in it.
+//!
+//! What is decided here is pure (`plan`) and tested as such; cargo itself is asked where the program is, never guessed. The
+//! compiler flags of `RUSTFLAGS` are kept and stand last, so that they win; flags of a `.cargo/config.toml` do not apply,
+//! since cargo takes either the one or the other.
+
+mod error;
+mod messages;
+mod plan;
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::elf::{self, ElfError};
+use super::oci::Executable;
+use support::input;
+
+use super::{Architecture, provenance};
+pub use error::CompileError;
+use messages::{Diagnostics, Message};
+pub use plan::Surroundings;
+use plan::{Choice, NoChoice, Tools};
+use process::{Line, ProcessError, Program};
+
+/// Asking the compiler where it lives takes a moment, unless a proxy for it first downloads it.
+const SYSROOT_LIMIT: Duration = Duration::from_mins(5);
+
+/// What shall be compiled.
+#[derive(Debug, Clone, Copy)]
+pub struct CompileRequest<'a> {
+    /// The folder of the workspace's `Cargo.toml`, or of one of its members.
+    pub folder: &'a Path,
+    /// The package.
+    pub package: &'a str,
+    /// One of its programs.
+    pub binary: &'a str,
+    /// What it shall run on.
+    pub architecture: Architecture,
+    /// The target folder, relative to that folder or absolute; what is made here goes to `image` in it, so that it does not wait for other builds.
+    pub target_dir: &'a Path,
+}
+
+/// What happens while it is compiled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CompileEvent<'a> {
+    /// A crate is done.
+    Crate {
+        /// How many are, with this one.
+        done: usize,
+        /// Its name.
+        name: &'a str,
+        /// It was done already.
+        fresh: bool,
+    },
+    /// Another cargo holds a lock.
+    Waiting {
+        /// Which one, in cargo's words: `file lock on package cache`.
+        lock: &'a str,
+    },
+    /// Nothing says yet which versions of the dependencies are used: two clones may get different ones.
+    NoLockFile {
+        /// Where it would be.
+        path: &'a Path,
+    },
+}
+
+/// A program that was compiled, and what it is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Compiled {
+    /// The program.
+    pub executable: Executable,
+    /// The crates that were compiled for it: those of build scripts and macros are not among them.
+    pub parts: Vec<Part>,
+    /// The files of this workspace that it was compiled from: sources, what they include, manifests, the lock file.
+    pub sources: Vec<PathBuf>,
+    /// The workspace's `Cargo.lock`.
+    pub lock_file: PathBuf,
+    /// What it is linked to.
+    pub linked: Linked,
+}
+
+/// What is in a program beside its crates: Rust's standard library, and the C library of the target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Linked {
+    /// Where the compiler and the standard library are.
+    pub sysroot: PathBuf,
+    /// The target, by the compiler's name for it.
+    pub target: String,
+    /// The version of Rust; empty where the compiler does not say it.
+    pub rust: String,
+}
+
+/// A crate in the program.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Part {
+    /// By cargo's name for it: `registry+https://…#name@version`.
+    pub package_id: String,
+    /// Its `Cargo.toml`.
+    pub manifest: PathBuf,
+}
+
+/// Compiles the program and makes sure that it can run in an empty image. Dropping the future ends cargo and the compilers.
+pub async fn compile(
+    request: &CompileRequest<'_>,
+    surroundings: &Surroundings,
+    mut on_event: impl FnMut(CompileEvent<'_>),
+) -> Result<Compiled, CompileError> {
+    let folder = real(request.folder)?;
+    let (sysroot, choice) = find_target(&folder, request.architecture, surroundings).await?;
+    let workspace = workspace(request.package, &folder, surroundings).await?;
+    let lock_file = workspace.join("Cargo.lock");
+    let has_lock_file = lock_file.exists();
+    if !has_lock_file {
+        on_event(CompileEvent::NoLockFile { path: &lock_file });
+    }
+    let invocation = plan::invocation(
+        request,
+        surroundings,
+        &plan::Found {
+            has_lock_file,
+            folder: &folder,
+            workspace: &workspace,
+            sysroot: &sysroot,
+            choice: &choice,
+        },
+    );
+
+    let mut executable = None;
+    let mut parts = BTreeSet::new();
+    let mut done = 0;
+    let mut diagnostics = Diagnostics::default();
+    let outcome = Program::new(&surroundings.cargo)
+        .args(&invocation.arguments)
+        .allow(&surroundings.allowed)
+        .current_dir(&folder)
+        .env("CARGO_ENCODED_RUSTFLAGS", &invocation.encoded_rustflags)
+        // Left over in one profile or another, either would make another program.
+        .env("CARGO_INCREMENTAL", "0")
+        .env("CARGO_TERM_COLOR", "never")
+        .run(|line| match line {
+            Line::Output(line) => {
+                if let Some(Message::Artifact(artifact)) = messages::parse(line) {
+                    if artifact.is_program(request.binary) {
+                        executable.clone_from(&artifact.executable);
+                    }
+                    if artifact.is_for(&invocation.target_folder) {
+                        parts.insert(Part {
+                            package_id: artifact.package_id.clone(),
+                            manifest: artifact.manifest_path.clone(),
+                        });
+                    }
+                    if !artifact.is_build_script() {
+                        done += 1;
+                        on_event(CompileEvent::Crate {
+                            done,
+                            name: &artifact.target.name,
+                            fresh: artifact.fresh,
+                        });
+                    }
+                }
+            }
+            Line::Error(line) => {
+                if let Some(lock) = messages::waiting_for(line) {
+                    on_event(CompileEvent::Waiting { lock });
+                }
+                diagnostics.push(line);
+            }
+        })
+        .await;
+    if let Err(error) = outcome {
+        return Err(diagnostics.explain(request.package, &choice.target, error));
+    }
+    let path = executable.ok_or_else(|| CompileError::NoExecutable {
+        package: request.package.to_owned(),
+        binary: request.binary.to_owned(),
+    })?;
+    check(&path, request.architecture)?;
+    Ok(Compiled {
+        sources: sources(&folder, &workspace, &path, &parts),
+        lock_file,
+        linked: Linked {
+            rust: release(&folder, surroundings).await?,
+            target: choice.target,
+            sysroot,
+        },
+        parts: parts.into_iter().collect(),
+        executable: Executable {
+            name: request.binary.to_owned(),
+            path,
+        },
+    })
+}
+
+/// A folder without links.
+fn real(folder: &Path) -> Result<PathBuf, CompileError> {
+    folder
+        .canonicalize()
+        .map_err(|source| CompileError::Workspace {
+            path: folder.to_owned(),
+            source,
+        })
+}
+
+/// The folder of the workspace that a folder belongs to: there are the lock file and the profiles. Cargo knows, also where the
+/// folder is that of a member.
+async fn workspace(
+    package: &str,
+    folder: &Path,
+    surroundings: &Surroundings,
+) -> Result<PathBuf, CompileError> {
+    let cargo = Program::new(&surroundings.cargo)
+        .args(["locate-project", "--workspace", "--message-format", "plain"])
+        .current_dir(folder);
+    let output = cargo.output(SYSROOT_LIMIT).await?;
+    if !output.status.success() {
+        return Err(CompileError::Cargo {
+            package: package.to_owned(),
+            diagnostics: output.stderr.lines().map(ToOwned::to_owned).collect(),
+        });
+    }
+    let manifest = Path::new(output.stdout.trim());
+    real(manifest.parent().unwrap_or(folder))
+}
+
+/// What the program was compiled from, as far as it is not in the registry's crates.
+fn sources(
+    folder: &Path,
+    workspace: &Path,
+    program: &Path,
+    parts: &BTreeSet<Part>,
+) -> Vec<PathBuf> {
+    let dependencies =
+        input::text(&program.with_extension("d"), input::WRITTEN_BY_PROGRAMS).unwrap_or_default();
+    let compiled = provenance::sources(&dependencies).into_iter();
+    let manifests = parts
+        .iter()
+        .filter(|part| part.package_id.starts_with("path+"))
+        .map(|part| part.manifest.clone());
+    let of_the_workspace = ["Cargo.toml", "Cargo.lock"].map(|name| workspace.join(name));
+    // These are looked for from the folder upwards.
+    let settings = [
+        "rust-toolchain",
+        "rust-toolchain.toml",
+        ".cargo/config.toml",
+    ];
+    let settings = folder
+        .ancestors()
+        .take_while(|above| above.starts_with(workspace))
+        .chain([workspace])
+        .flat_map(|above| settings.map(|name| above.join(name)));
+    let settings = settings.chain(of_the_workspace);
+    let all: BTreeSet<PathBuf> = compiled
+        .chain(manifests)
+        .chain(settings.filter(|file| file.exists()))
+        .collect();
+    all.into_iter().collect()
+}
+
+/// What there is to compile with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Toolchain {
+    /// What cargo says of itself: `cargo 1.94.1 (…)`.
+    pub cargo: String,
+    /// The target that is compiled for.
+    pub target: String,
+}
+
+/// Looks whether there is what compiling needs, without compiling anything.
+pub async fn toolchain(
+    workspace: &Path,
+    architecture: Architecture,
+    surroundings: &Surroundings,
+) -> Result<Toolchain, CompileError> {
+    let cargo = Program::new(&surroundings.cargo)
+        .arg("--version")
+        .current_dir(workspace);
+    let cargo = answer(&surroundings.cargo, &cargo).await?;
+    let (_sysroot, choice) = find_target(workspace, architecture, surroundings).await?;
+    Ok(Toolchain {
+        cargo,
+        target: choice.target,
+    })
+}
+
+/// Where compiler and standard libraries are, and which of these to compile for.
+async fn find_target(
+    workspace: &Path,
+    architecture: Architecture,
+    surroundings: &Surroundings,
+) -> Result<(PathBuf, Choice), CompileError> {
+    let sysroot = sysroot(workspace, surroundings).await?;
+    let found = OnDisk {
+        sysroot: &sysroot,
+        surroundings,
+    };
+    let choice = plan::choose(architecture, surroundings, &found);
+    let choice = choice.map_err(|none| match none {
+        NoChoice::NoTarget(target) => CompileError::NoTarget {
+            target,
+            has_rustup: surroundings.finds("rustup"),
+        },
+        NoChoice::NoLinker(target) => CompileError::NoLinker { target },
+    })?;
+    Ok((sysroot, choice))
+}
+
+/// Looks on the disk.
+struct OnDisk<'a> {
+    sysroot: &'a Path,
+    surroundings: &'a Surroundings,
+}
+
+impl Tools for OnDisk<'_> {
+    fn has_target(&self, target: &str) -> bool {
+        let library = self.sysroot.join("lib/rustlib").join(target).join("lib");
+        library.is_dir()
+    }
+
+    fn has_program(&self, name: &str) -> bool {
+        self.surroundings.finds(name)
+    }
+
+    fn has_linker_for(&self, target: &str) -> bool {
+        self.surroundings.has_linker_for(target)
+    }
+}
+
+/// Where compiler and standard libraries are. Asked in the workspace, which may choose a toolchain of its own.
+async fn sysroot(workspace: &Path, surroundings: &Surroundings) -> Result<PathBuf, CompileError> {
+    let rustc = Program::new(&surroundings.rustc)
+        .args(["--print", "sysroot"])
+        .current_dir(workspace);
+    answer(&surroundings.rustc, &rustc).await.map(PathBuf::from)
+}
+
+/// The version of the compiler, and so of the standard library.
+async fn release(workspace: &Path, surroundings: &Surroundings) -> Result<String, CompileError> {
+    let rustc = Program::new(&surroundings.rustc)
+        .args(["--version", "--verbose"])
+        .current_dir(workspace);
+    let said = answer(&surroundings.rustc, &rustc).await?;
+    let release = said.lines().find_map(|line| line.strip_prefix("release: "));
+    Ok(release.unwrap_or_default().to_owned())
+}
+
+/// What a program says to a question.
+async fn answer(name: &OsStr, program: &Program) -> Result<String, CompileError> {
+    let output = program.output(SYSROOT_LIMIT).await?;
+    if output.status.success() {
+        Ok(output.stdout.trim().to_owned())
+    } else {
+        Err(CompileError::Process(ProcessError::Failed {
+            program: name.to_string_lossy().into_owned(),
+            status: output.status,
+            tail: output.stderr.lines().map(ToOwned::to_owned).collect(),
+        }))
+    }
+}
+
+/// Makes sure that a program can run in an empty image.
+pub fn check(path: &Path, architecture: Architecture) -> Result<(), CompileError> {
+    File::open(path)
+        .map_err(ElfError::from)
+        .and_then(|mut program| elf::check(&mut program, architecture))
+        .map_err(|problem| CompileError::Unfit {
+            path: path.to_owned(),
+            problem,
+        })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,289 @@
+//! The build context: the folder that `COPY` takes files from, and never from outside of it.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::dockerfile::CopyInstruction;
+use super::ignore::Ignore;
+use super::layer::{self, Content, Entries, Entry};
+use super::pack_error::PackError;
+use super::parts::parts;
+use support::input;
+
+/// The most that all files of an image may have together, in bytes.
+pub(super) const MAX_CONTENT: u64 = 1 << 30;
+
+/// The folder, and what its `.dockerignore` keeps out.
+#[derive(Debug)]
+pub(super) struct Context {
+    /// Without links.
+    root: PathBuf,
+    ignore: Ignore,
+    ignore_file: PathBuf,
+    /// How many bytes may still be taken.
+    left: u64,
+}
+
+impl Context {
+    pub(super) fn open(folder: &Path, ignore_file: &Path) -> Result<Self, PackError> {
+        let unreadable = |path: &Path| {
+            let path = path.to_owned();
+            |source| PackError::Read { path, source }
+        };
+        let root = folder.canonicalize().map_err(unreadable(folder))?;
+        let ignore = match input::text(ignore_file, input::WRITTEN_BY_HAND) {
+            Ok(text) => Ignore::parse(&text).map_err(|bad| PackError::BadPattern {
+                file: ignore_file.to_owned(),
+                line: bad.line,
+                pattern: bad.pattern,
+            })?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ignore::default(),
+            Err(error) => return Err(unreadable(ignore_file)(error)),
+        };
+        Ok(Self {
+            root,
+            ignore,
+            ignore_file: ignore_file.to_owned(),
+            left: MAX_CONTENT,
+        })
+    }
+
+    /// Takes `size` bytes off what may still be taken.
+    pub(super) fn take(&mut self, line: usize, size: u64) -> Result<(), PackError> {
+        self.left = self.left.checked_sub(size).ok_or(PackError::TooLarge {
+            line,
+            limit: MAX_CONTENT,
+        })?;
+        Ok(())
+    }
+
+    /// Adds one source of a `COPY`. The content of a folder goes to `destination`, a file to it or into it.
+    pub(super) fn collect(
+        &mut self,
+        copy: &CopyInstruction,
+        source: &str,
+        destination: &Destination,
+        entries: &mut Entries,
+    ) -> Result<(), PackError> {
+        let (found, is_ignored) = self.find(copy.line, source)?;
+        if is_ignored {
+            let kept = self.kept(copy, &found, destination)?;
+            // Where there is nothing, Docker does not find it either.
+            if kept.is_empty() {
+                return Err(PackError::Ignored {
+                    line: copy.line,
+                    source_path: source.to_owned(),
+                    file: self.ignore_file.clone(),
+                });
+            }
+            let mut kept = kept.into_iter();
+            return kept.try_for_each(|(path, entry)| layer::put(entries, copy.line, path, entry));
+        }
+        let mut walk = Walk {
+            context: self,
+            copy,
+            entries,
+        };
+        if found.is_dir() {
+            // The folder itself has to be there, even if it is empty.
+            let folder = destination.folder();
+            if !folder.is_empty() {
+                let made = Entry {
+                    mode: 0o755,
+                    ..entry(copy, Content::Folder, 0o755)
+                };
+                layer::put(walk.entries, copy.line, folder.to_owned(), made)?;
+            }
+            walk.folder(&found, folder)
+        } else {
+            // The name it is called by here, also when it is a link to a file of another name.
+            walk.file(&found, destination.file(base_name(source)))
+        }
+    }
+
+    /// What is kept after all of something that is excluded, by its path in the image.
+    fn kept(
+        &mut self,
+        copy: &CopyInstruction,
+        found: &Path,
+        destination: &Destination,
+    ) -> Result<Entries, PackError> {
+        let mut kept = Entries::new();
+        if found.is_dir() && self.ignore.has_exceptions() {
+            let mut walk = Walk {
+                context: self,
+                copy,
+                entries: &mut kept,
+            };
+            walk.folder(found, destination.folder())?;
+        }
+        Ok(kept)
+    }
+
+    /// The real path of a source, and whether it, or what leads there, is excluded. As with Docker, a `/` in front means the context.
+    fn find(&self, line: usize, source: &str) -> Result<(PathBuf, bool), PackError> {
+        let source_path = || source.to_owned();
+        let outside = || PackError::Outside {
+            line,
+            source_path: source_path(),
+        };
+        let (above, clean) = parts(source);
+        if above > 0 {
+            return Err(outside());
+        }
+        let relative = clean.join("/");
+        let found = self.root.join(&relative).canonicalize().map_err(|error| {
+            let is_absent = matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            );
+            if is_absent {
+                PackError::Absent {
+                    line,
+                    source_path: source_path(),
+                }
+            } else {
+                PackError::Read {
+                    path: self.root.join(&relative),
+                    source: error,
+                }
+            }
+        })?;
+        if !found.starts_with(&self.root) {
+            return Err(outside());
+        }
+        let real = self.relative(line, &found)?;
+        let is_ignored = |path: &str| !path.is_empty() && self.ignore.excludes(path);
+        let is_ignored = is_ignored(&relative) || is_ignored(&real);
+        Ok((found, is_ignored))
+    }
+
+    fn relative(&self, line: usize, path: &Path) -> Result<String, PackError> {
+        path.strip_prefix(&self.root)
+            .ok()
+            .and_then(Path::to_str)
+            .map(ToOwned::to_owned)
+            .ok_or_else(|| PackError::Special {
+                line,
+                path: path.to_owned(),
+            })
+    }
+}
+
+/// Where a `COPY` puts things, without the `/` in front.
+#[derive(Debug)]
+pub(super) enum Destination {
+    /// Files go into it.
+    Folder(String),
+    /// A file gets this name; a folder becomes this folder.
+    Exactly(String),
+}
+
+impl Destination {
+    /// The path of a file that is called `name` where it comes from.
+    pub(super) fn file(&self, name: &str) -> String {
+        match self {
+            Self::Folder(folder) => join(folder, name),
+            Self::Exactly(path) => path.clone(),
+        }
+    }
+
+    fn folder(&self) -> &str {
+        match self {
+            Self::Folder(path) | Self::Exactly(path) => path,
+        }
+    }
+}
+
+/// The last part of a path.
+pub(super) fn base_name(path: &str) -> &str {
+    let path = path.trim_end_matches('/');
+    path.rsplit_once('/').map_or(path, |(_, name)| name)
+}
+
+fn join(folder: &str, name: &str) -> String {
+    if folder.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{folder}/{name}")
+    }
+}
+
+fn entry(copy: &CopyInstruction, content: Content, mode: u32) -> Entry {
+    Entry {
+        content,
+        owner: copy.owner.unwrap_or_default(),
+        mode: copy.mode.unwrap_or(mode),
+    }
+}
+
+/// One `COPY` on its way through a folder.
+struct Walk<'a> {
+    context: &'a mut Context,
+    copy: &'a CopyInstruction,
+    entries: &'a mut Entries,
+}
+
+impl Walk<'_> {
+    fn folder(&mut self, folder: &Path, destination: &str) -> Result<(), PackError> {
+        let unreadable = |source| PackError::Read {
+            path: folder.to_owned(),
+            source,
+        };
+        for found in fs::read_dir(folder).map_err(unreadable)? {
+            let found = found.map_err(unreadable)?;
+            let path = found.path();
+            let kind = found.file_type().map_err(unreadable)?;
+            let relative = self.context.relative(self.copy.line, &path)?;
+            let name = join(destination, base_name(&relative));
+            let is_excluded = self.context.ignore.excludes(&relative);
+            if kind.is_dir() {
+                // Of an excluded folder only those files are taken that are kept after all; their parents follow from them.
+                if !is_excluded {
+                    let made = entry(self.copy, Content::Folder, 0o755);
+                    layer::put(self.entries, self.copy.line, name.clone(), made)?;
+                }
+                if !is_excluded || self.context.ignore.has_exceptions() {
+                    self.folder(&path, &name)?;
+                }
+            } else if is_excluded {
+                // Asked for by the user, file by file: nothing to tell.
+            } else if kind.is_symlink() {
+                let target = fs::read_link(&path).map_err(unreadable)?;
+                // `--chmod` is for what it leads to: a link has no permissions of its own.
+                let link = Entry {
+                    mode: 0o777,
+                    ..entry(self.copy, Content::Link { target }, 0o777)
+                };
+                layer::put(self.entries, self.copy.line, name, link)?;
+            } else {
+                self.file(&path, name)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, path: &Path, name: String) -> Result<(), PackError> {
+        let metadata = fs::metadata(path).map_err(|source| PackError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        if !metadata.is_file() {
+            return Err(PackError::Special {
+                line: self.copy.line,
+                path: path.to_owned(),
+            });
+        }
+        self.context.take(self.copy.line, metadata.len())?;
+        let is_executable = metadata.permissions().mode() & 0o111 != 0;
+        let content = Content::File {
+            path: path.to_owned(),
+            size: metadata.len(),
+        };
+        let mode = if is_executable { 0o755 } else { 0o644 };
+        let entry = entry(self.copy, content, mode);
+        layer::put(self.entries, self.copy.line, name, entry)
+    }
+}

@@ -1,0 +1,395 @@
+//! The other builder: an engine that reads the whole Dockerfile, whatever it says. Docker, with or without buildx, or podman,
+//! whichever is there. What it makes goes the same way as what the native builder makes, by [`super::unpack`].
+
+use std::collections::VecDeque;
+use std::ffi::OsStr;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{Architecture, ignore_file};
+use process::{Line, ProcessError, Program};
+
+/// An engine that does not say its version within this time does not answer.
+const VERSION_LIMIT: Duration = Duration::from_secs(20);
+/// Writing, reading or removing an image, which may have gigabytes.
+const COPY_LIMIT: Duration = Duration::from_mins(10);
+/// How much of what an engine says is kept for when it fails.
+const KEPT_LINES: usize = 40;
+
+/// An engine that builds images.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Engine {
+    /// `docker buildx build`
+    Buildx {
+        /// The version of Docker.
+        version: String,
+    },
+    /// `docker build`, without buildx.
+    Docker {
+        /// The version of Docker.
+        version: String,
+    },
+    /// `podman build`
+    Podman {
+        /// Its version.
+        version: String,
+    },
+}
+
+/// Why there is no image.
+#[derive(Debug, thiserror::Error)]
+pub enum DockerError {
+    /// Neither of them.
+    #[error("neither Docker nor podman answers")]
+    NoEngine {
+        /// What each of them said.
+        said: Vec<String>,
+    },
+    /// Only buildx and podman build for another processor.
+    #[error("this Docker builds for its own processor only, not for {wanted}")]
+    OtherArchitecture {
+        /// What was asked for.
+        wanted: Architecture,
+    },
+    /// Without buildx, Docker does not read the Dockerfile's own list: what that keeps out would be in the image.
+    #[error("this Docker does not read `{}`", file.display())]
+    OwnIgnoreFile {
+        /// The list.
+        file: PathBuf,
+    },
+    /// It ran, and failed.
+    #[error("`{command}` failed")]
+    Failed {
+        /// What was called.
+        command: String,
+        /// What it said last.
+        said: Vec<String>,
+    },
+    /// It cannot be run.
+    #[error(transparent)]
+    Process(ProcessError),
+}
+
+impl DockerError {
+    /// The remedy.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoEngine { .. } => Some(
+                "start Docker (`sudo systemctl start docker`), or install it or podman; `--builder native` needs none of them".to_owned(),
+            ),
+            Self::OtherArchitecture { .. } => Some(
+                "install buildx (on Debian and Ubuntu `docker-buildx` or `docker-buildx-plugin`), or use `--builder native`".to_owned(),
+            ),
+            Self::OwnIgnoreFile { .. } => Some(
+                "install buildx (on Debian and Ubuntu `docker-buildx` or `docker-buildx-plugin`), or use `--builder native`, or call the file `.dockerignore`".to_owned(),
+            ),
+            Self::Failed { .. } | Self::Process(_) => None,
+        }
+    }
+
+    /// What the engine said, line by line.
+    pub fn said(&self) -> &[String] {
+        match self {
+            Self::NoEngine { said } | Self::Failed { said, .. } => said,
+            Self::OtherArchitecture { .. } | Self::OwnIgnoreFile { .. } | Self::Process(_) => &[],
+        }
+    }
+}
+
+/// What shall be built.
+#[derive(Debug, Clone, Copy)]
+pub struct DockerRequest<'a> {
+    /// The Dockerfile.
+    pub dockerfile: &'a Path,
+    /// The build context.
+    pub context: &'a Path,
+    /// What it shall run on.
+    pub architecture: Architecture,
+    /// What the engine shall call it, so that the next build finds its parts. Whoever builds last has this name.
+    pub name: &'a str,
+    /// What it calls this build and no other (`NAME:TAG`): what was built is found by this, also when somebody else builds at the
+    /// same time. Not by the identifier that `--iidfile` tells: with containerd's store several versions of buildx write one that
+    /// the engine does not know.
+    pub own_name: &'a str,
+    /// Secrets that the engine inherits all the same: see [`Program::allow`].
+    pub allowed: &'a [String],
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Buildx { version } => write!(formatter, "Docker {version} with buildx"),
+            Self::Docker { version } => write!(formatter, "Docker {version}"),
+            Self::Podman { version } => write!(formatter, "podman {version}"),
+        }
+    }
+}
+
+/// Finds an engine that answers: Docker first.
+pub async fn find() -> Result<Engine, DockerError> {
+    let mut said = Vec::new();
+    match version("docker", "{{.Server.Version}}").await {
+        Ok(version) => {
+            let buildx = Program::new("docker").args(["buildx", "version"]);
+            let answer = buildx.output(VERSION_LIMIT).await;
+            return Ok(if answer.is_ok_and(|answer| answer.status.success()) {
+                Engine::Buildx { version }
+            } else {
+                Engine::Docker { version }
+            });
+        }
+        Err(why) => said.push(why),
+    }
+    match version("podman", "{{.Client.Version}}").await {
+        Ok(version) => return Ok(Engine::Podman { version }),
+        Err(why) => said.push(why),
+    }
+    Err(DockerError::NoEngine { said })
+}
+
+async fn version(program: &str, format: &str) -> Result<String, String> {
+    let question = Program::new(program).args(["version", "--format", format]);
+    match question.output(VERSION_LIMIT).await {
+        Ok(answer) if answer.status.success() => Ok(answer.stdout.trim().to_owned()),
+        Ok(answer) => {
+            let line = answer.stderr.lines().last().unwrap_or_default();
+            Err(format!("{program}: {line}"))
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+impl Engine {
+    fn program(&self) -> Program {
+        match self {
+            Self::Buildx { .. } => Program::new("docker"),
+            // Without buildx a newer client refuses what an older engine still can.
+            Self::Docker { .. } => Program::new("docker").env("DOCKER_BUILDKIT", "0"),
+            Self::Podman { .. } => Program::new("podman"),
+        }
+    }
+
+    /// Builds all stages; tells each step.
+    pub async fn build(
+        &self,
+        request: &DockerRequest<'_>,
+        mut on_step: impl FnMut(&str),
+    ) -> Result<(), DockerError> {
+        let arguments = self.build_arguments(request)?;
+        self.check_ignore_file(request)?;
+        let mut said = VecDeque::new();
+        let result = self
+            .program()
+            // What it logs in with to pull base images. Nothing that it builds sees it.
+            .allow(["DOCKER_AUTH_CONFIG"])
+            .allow(request.allowed)
+            .args(&arguments)
+            .run(|line| {
+                let (Line::Output(line) | Line::Error(line)) = line;
+                if let Some(step) = step(line) {
+                    on_step(step);
+                }
+                if said.len() == KEPT_LINES {
+                    said.pop_front();
+                }
+                if !line.trim().is_empty() {
+                    said.push_back(line.to_owned());
+                }
+            })
+            .await;
+        match result {
+            Ok(()) => Ok(()),
+            Err(ProcessError::Failed { program, .. }) => Err(DockerError::Failed {
+                command: format!("{program} build"),
+                said: said.into(),
+            }),
+            Err(error) => Err(DockerError::Process(error)),
+        }
+    }
+
+    /// What is kept out of the image by a list that this engine does not read might be a secret.
+    fn check_ignore_file(&self, request: &DockerRequest<'_>) -> Result<(), DockerError> {
+        let file = ignore_file(request.dockerfile);
+        let is_shared = file.file_name() == Some(OsStr::new(".dockerignore"));
+        match self {
+            Self::Docker { .. } if !is_shared => Err(DockerError::OwnIgnoreFile { file }),
+            Self::Docker { .. } | Self::Buildx { .. } | Self::Podman { .. } => Ok(()),
+        }
+    }
+
+    /// How it is called: decided here, without running anything.
+    fn build_arguments(&self, request: &DockerRequest<'_>) -> Result<Vec<String>, DockerError> {
+        let platform = format!("linux/{}", request.architecture.oci_name());
+        let is_native = Architecture::of_this_machine() == Some(request.architecture);
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        let mut arguments: Vec<&str> = match self {
+            Self::Buildx { .. } => vec![
+                "buildx",
+                "build",
+                "--load",
+                "--progress",
+                "plain",
+                "--provenance=false",
+                "--platform",
+                &platform,
+            ],
+            Self::Podman { .. } => vec!["build", "--format", "docker", "--platform", &platform],
+            Self::Docker { .. } if is_native => vec!["build"],
+            Self::Docker { .. } => {
+                return Err(DockerError::OtherArchitecture {
+                    wanted: request.architecture,
+                });
+            }
+        };
+        let (dockerfile, context) = (text(request.dockerfile), text(request.context));
+        arguments.extend(["--tag", request.name, "--tag", request.own_name]);
+        arguments.extend(["--file", &dockerfile, &context]);
+        Ok(arguments.into_iter().map(ToOwned::to_owned).collect())
+    }
+
+    /// Writes an image that it has into a file.
+    pub async fn save(&self, name: &str, file: &Path) -> Result<(), DockerError> {
+        let mut arguments = vec!["save"];
+        if matches!(self, Self::Podman { .. }) {
+            arguments.extend(["--format", "docker-archive"]);
+        }
+        let file = file.to_string_lossy();
+        arguments.extend(["--output", &file, name]);
+        self.command("save", &arguments).await
+    }
+
+    /// Takes a name away again. The image stays as long as it has another one.
+    pub async fn forget(&self, name: &str) -> Result<(), DockerError> {
+        self.command("rmi", &["rmi", name]).await
+    }
+
+    /// Takes in the images of a file.
+    pub async fn load(&self, file: &Path) -> Result<(), DockerError> {
+        let file = file.to_string_lossy();
+        self.command("load", &["load", "--input", &file]).await
+    }
+
+    async fn command(&self, verb: &str, arguments: &[&str]) -> Result<(), DockerError> {
+        let answer = self.program().args(arguments).output(COPY_LIMIT).await;
+        let answer = answer.map_err(DockerError::Process)?;
+        if answer.status.success() {
+            return Ok(());
+        }
+        let program = match self {
+            Self::Buildx { .. } | Self::Docker { .. } => "docker",
+            Self::Podman { .. } => "podman",
+        };
+        Err(DockerError::Failed {
+            command: format!("{program} {verb}"),
+            said: answer.stderr.lines().map(ToOwned::to_owned).collect(),
+        })
+    }
+}
+
+/// The instruction that a line says is being carried out: `Step 2/9 : RUN …`, `STEP 2/9: RUN …`, `#7 [build 2/4] RUN …`.
+fn step(line: &str) -> Option<&str> {
+    let line = line.trim();
+    if let Some(rest) = line.strip_prefix("Step ").or(line.strip_prefix("STEP ")) {
+        return rest.split_once(':').map(|(_, step)| step.trim());
+    }
+    let rest = line.strip_prefix('#')?;
+    let (_, step) = rest.split_once(" [")?;
+    let (place, step) = step.split_once("] ")?;
+    (place.contains('/') && !step.is_empty()).then_some(step)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps() {
+        let table = [
+            ("Step 2/9 : RUN cargo build", Some("RUN cargo build")),
+            ("STEP 2/9: FROM scratch", Some("FROM scratch")),
+            ("[1/2] STEP 2/9: FROM scratch", None),
+            ("#7 [build 2/4] RUN cargo build", Some("RUN cargo build")),
+            ("#7 [internal] load build context", None),
+            ("#7 0.512 Compiling app", None),
+            (" ---> Running in 0123", None),
+            ("", None),
+        ];
+        for (line, expected) in table {
+            assert_eq!(step(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn how_engines_are_called() {
+        let here = Architecture::of_this_machine().unwrap();
+        let request = |architecture| DockerRequest {
+            dockerfile: Path::new("/src/Dockerfile"),
+            context: Path::new("/src"),
+            architecture,
+            name: "deployer/app",
+            own_name: "deployer/app:mine",
+            allowed: &[],
+        };
+        let version = || "1".to_owned();
+        let call = |engine: Engine, architecture| {
+            let arguments = engine.build_arguments(&request(architecture));
+            arguments.map_or_else(|error| error.to_string(), |arguments| arguments.join(" "))
+        };
+        let end = "--tag deployer/app --tag deployer/app:mine --file /src/Dockerfile /src";
+        let (docker, buildx) = (
+            Engine::Docker { version: version() },
+            Engine::Buildx { version: version() },
+        );
+        assert_eq!(call(docker.clone(), here), format!("build {end}"));
+        assert_eq!(
+            call(buildx, Architecture::Arm64),
+            format!(
+                "buildx build --load --progress plain --provenance=false --platform linux/arm64 {end}"
+            )
+        );
+        assert_eq!(
+            call(Engine::Podman { version: version() }, Architecture::X86_64),
+            format!("build --format docker --platform linux/amd64 {end}")
+        );
+        let other = match here {
+            Architecture::X86_64 => Architecture::Arm64,
+            Architecture::Arm64 => Architecture::X86_64,
+        };
+        assert_eq!(
+            call(docker, other),
+            format!("this Docker builds for its own processor only, not for {other}")
+        );
+    }
+
+    #[tokio::test]
+    async fn a_list_that_the_engine_does_not_read_stops_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let dockerfile = folder.path().join("Dockerfile");
+        let own = folder.path().join("Dockerfile.dockerignore");
+        let request = DockerRequest {
+            dockerfile: &dockerfile,
+            context: folder.path(),
+            architecture: Architecture::of_this_machine().unwrap(),
+            name: "deployer/app",
+            own_name: "deployer/app:mine",
+            allowed: &[],
+        };
+        let version = || "1".to_owned();
+        let docker = Engine::Docker { version: version() };
+        std::fs::write(folder.path().join(".dockerignore"), "secret").unwrap();
+        assert!(docker.check_ignore_file(&request).is_ok());
+        std::fs::write(&own, "secret").unwrap();
+        let error = docker.build(&request, |_| ()).await.unwrap_err();
+        let expected = format!("this Docker does not read `{}`", own.display());
+        assert_eq!(error.to_string(), expected);
+        let hint = error.hint().unwrap();
+        assert!(hint.contains("buildx") && hint.contains("--builder native"));
+        for reads_it in [
+            Engine::Buildx { version: version() },
+            Engine::Podman { version: version() },
+        ] {
+            assert!(reads_it.check_ignore_file(&request).is_ok());
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! Where an image comes from: the labels `org.opencontainers.image.revision` and `…created`, and the time in its configuration.
+//!
+//! They are part of what the digest is computed from, and an image that says another commit is another image. So that a commit to
+//! the README does not roll over a service, the revision is not that of the checkout but that of the *last commit that touched
+//! what is built*. Where that is not known for certain (changes that are not committed, a clone without its history, no git) there
+//! is no label: a missing one is better than a wrong one.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+use super::pack_error::PackError;
+use process::Program;
+
+const REVISION: &str = "org.opencontainers.image.revision";
+const CREATED: &str = "org.opencontainers.image.created";
+/// Git answers from the disk.
+const GIT_LIMIT: Duration = Duration::from_secs(20);
+/// More are not asked for one by one: a command line has its limit.
+const MAX_PATHS: usize = 4000;
+
+/// A commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revision {
+    /// Its name, 40 or 64 hexadecimal digits.
+    pub commit: String,
+    /// When it was committed.
+    pub time: DateTime<Utc>,
+}
+
+/// What an image says about where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Provenance {
+    /// The time it says it was made at.
+    pub created: DateTime<Utc>,
+    /// Labels, beside those of the Dockerfile.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Provenance {
+    /// The time is that of `SOURCE_DATE_EPOCH` (seconds), else that of the revision, else the beginning of 1970, without a label.
+    /// The time of the build would make every image another one.
+    pub fn new(
+        source_date_epoch: Option<&str>,
+        revision: Option<&Revision>,
+    ) -> Result<Self, PackError> {
+        let stated = source_date_epoch.map(time).transpose()?;
+        let known = stated.or(revision.map(|revision| revision.time));
+        let mut labels = BTreeMap::new();
+        if let Some(revision) = revision {
+            labels.insert(REVISION.to_owned(), revision.commit.clone());
+        }
+        if let Some(time) = known {
+            let text = time.to_rfc3339_opts(SecondsFormat::Secs, true);
+            labels.insert(CREATED.to_owned(), text);
+        }
+        Ok(Self {
+            created: known.unwrap_or(DateTime::UNIX_EPOCH),
+            labels,
+        })
+    }
+}
+
+fn time(source_date_epoch: &str) -> Result<DateTime<Utc>, PackError> {
+    let seconds = source_date_epoch.parse().ok();
+    seconds
+        .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
+        .ok_or_else(|| PackError::Created(source_date_epoch.to_owned()))
+}
+
+/// The last commit that touched one of these paths (absolute, or below `folder`), if there are no changes to any of them that are
+/// not committed. Paths outside of the repository count for nothing: they are not its content.
+pub async fn revision(folder: &Path, paths: &[PathBuf]) -> Option<Revision> {
+    let top = git(
+        folder,
+        ["rev-parse", "--show-toplevel", "--is-shallow-repository"],
+    )
+    .await?;
+    let top = whole_repository(&top)?;
+    let paths: Vec<OsString> = paths
+        .iter()
+        .map(|path| folder.join(path))
+        .filter(|path| path.starts_with(&top))
+        .map(PathBuf::into_os_string)
+        .collect();
+    if paths.is_empty() || paths.len() > MAX_PATHS {
+        return None;
+    }
+    let with_paths = |arguments: &[&str]| {
+        let arguments = arguments.iter().map(OsString::from);
+        let arguments: Vec<OsString> = arguments.chain(paths.iter().cloned()).collect();
+        git(folder, arguments)
+    };
+    let (log, changes) = tokio::join!(
+        with_paths(&["log", "-1", "--format=%H %ct", "--"]),
+        // An ignored file that gets into the image is not in the commit either.
+        with_paths(&[
+            "status",
+            "--porcelain",
+            "--untracked-files=all",
+            "--ignored",
+            "--"
+        ]),
+    );
+    changes?.trim().is_empty().then(|| parse(&log?)).flatten()
+}
+
+/// Of `rev-parse`: the repository's folder, unless its history was cut off. There the oldest commit seems to have touched everything.
+fn whole_repository(answer: &str) -> Option<PathBuf> {
+    let (top, shallow) = answer.trim_end().rsplit_once('\n')?;
+    (shallow == "false").then(|| PathBuf::from(top))
+}
+
+fn parse(log: &str) -> Option<Revision> {
+    let (commit, seconds) = log.trim().split_once(' ')?;
+    Some(Revision {
+        commit: commit.to_owned(),
+        time: DateTime::from_timestamp(seconds.parse().ok()?, 0)?,
+    })
+}
+
+async fn git<S: AsRef<std::ffi::OsStr>>(
+    folder: &Path,
+    arguments: impl IntoIterator<Item = S>,
+) -> Option<String> {
+    let git = Program::new("git")
+        .args(["--no-optional-locks", "--literal-pathspecs"])
+        .args(arguments)
+        .current_dir(folder);
+    let answer = git.output(GIT_LIMIT).await.ok()?;
+    if !answer.status.success() {
+        tracing::debug!(stderr = answer.stderr.trim(), "git does not know");
+        return None;
+    }
+    Some(answer.stdout)
+}
+
+/// The files that a program was compiled from, of a dependency file as cargo writes it beside the program (`app: a b\ c …`).
+pub(super) fn sources(dependencies: &str) -> Vec<PathBuf> {
+    let Some((_, sources)) = dependencies.trim().split_once(": ") else {
+        return Vec::new();
+    };
+    let mut paths = Vec::new();
+    let mut path = String::new();
+    let mut letters = sources.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' if letters.peek() == Some(&' ') => path.extend(letters.next()),
+            ' ' | '\n' => paths.push(std::mem::take(&mut path)),
+            letter => path.push(letter),
+        }
+    }
+    paths.push(path);
+    paths.retain(|path| !path.is_empty());
+    paths.into_iter().map(PathBuf::from).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn what_the_image_says() {
+        let revision = Revision {
+            commit: "0123".to_owned(),
+            time: DateTime::from_timestamp(1_700_000_000, 0).unwrap(),
+        };
+        let say = |epoch, revision| {
+            let said = Provenance::new(epoch, revision).unwrap();
+            (said.created.timestamp(), said.labels)
+        };
+        let labels = |pairs: &[(&str, &str)]| {
+            let pairs = pairs.iter();
+            pairs
+                .map(|(name, value)| {
+                    (
+                        format!("org.opencontainers.image.{name}"),
+                        (*value).to_owned(),
+                    )
+                })
+                .collect::<BTreeMap<_, _>>()
+        };
+        assert_eq!(say(None, None), (0, labels(&[])));
+        assert_eq!(
+            say(Some("86400"), None),
+            (86400, labels(&[("created", "1970-01-02T00:00:00Z")]))
+        );
+        let known = [("revision", "0123"), ("created", "2023-11-14T22:13:20Z")];
+        assert_eq!(say(None, Some(&revision)), (1_700_000_000, labels(&known)));
+        let stated = [("revision", "0123"), ("created", "1970-01-02T00:00:00Z")];
+        assert_eq!(
+            say(Some("86400"), Some(&revision)),
+            (86400, labels(&stated))
+        );
+        for wrong in ["", "yesterday", "1.5", "99999999999999999999"] {
+            assert!(Provenance::new(Some(wrong), None).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_a_program_was_compiled_from() {
+        let text = "/t/image/app: /src/app/build.rs /src/my\\ app/main.rs /src/page.html\n";
+        let expected = ["/src/app/build.rs", "/src/my app/main.rs", "/src/page.html"];
+        assert_eq!(sources(text), expected.map(PathBuf::from));
+        assert_eq!(sources("/t/image/app:\n"), Vec::<PathBuf>::new());
+        assert_eq!(sources(""), Vec::<PathBuf>::new());
+    }
+
+    /// A repository with two commits, the second to the README.
+    struct Repository(tempfile::TempDir);
+
+    impl Repository {
+        async fn new() -> Self {
+            let repository = Self(tempfile::tempdir().unwrap());
+            repository.git(&["init", "--quiet"]).await;
+            repository.write("main.rs", "one");
+            repository.commit(1_000_000_000).await;
+            repository.write("README.md", "two");
+            repository.commit(1_100_000_000).await;
+            repository
+        }
+
+        fn path(&self) -> PathBuf {
+            self.0.path().canonicalize().unwrap()
+        }
+
+        fn write(&self, name: &str, text: &str) {
+            fs::write(self.path().join(name), text).unwrap();
+        }
+
+        async fn git(&self, arguments: &[&str]) -> String {
+            git(&self.path(), arguments).await.expect("git works")
+        }
+
+        async fn commit(&self, seconds: u32) {
+            self.git(&["add", "."]).await;
+            let date = format!("{seconds} +0000");
+            let commit = Program::new("git")
+                .args([
+                    "-c",
+                    "user.name=n",
+                    "-c",
+                    "user.email=e",
+                    "commit",
+                    "--quiet",
+                    "-m",
+                    "m",
+                ])
+                .env("GIT_COMMITTER_DATE", &date)
+                .current_dir(self.path());
+            assert!(commit.output(GIT_LIMIT).await.unwrap().status.success());
+        }
+
+        async fn revision(&self, path: &str) -> Option<Revision> {
+            revision(&self.path(), &[path.into(), "/elsewhere/lib.rs".into()]).await
+        }
+    }
+
+    #[tokio::test]
+    async fn the_last_commit_to_what_is_built() {
+        let repository = Repository::new().await;
+        let main = repository.revision("main.rs").await.unwrap();
+        assert_eq!(main.time.timestamp(), 1_000_000_000);
+        let whole = repository.revision("").await.unwrap();
+        assert_eq!(whole.time.timestamp(), 1_100_000_000);
+        assert_eq!(
+            whole.commit,
+            repository.git(&["rev-parse", "HEAD"]).await.trim()
+        );
+        assert_ne!(main.commit, whole.commit);
+
+        // What is not built may be changed; what is built may not.
+        repository.write("README.md", "three");
+        assert_eq!(repository.revision("main.rs").await, Some(main));
+        assert_eq!(repository.revision("README.md").await, None);
+        repository.write("new.rs", "");
+        assert_eq!(repository.revision("new.rs").await, None);
+        repository.write(".gitignore", "hidden.rs");
+        repository.write("hidden.rs", "");
+        assert_eq!(repository.revision("hidden.rs").await, None);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_said_without_the_history() {
+        let repository = Repository::new().await;
+        let clone = tempfile::tempdir().unwrap();
+        let address = format!("file://{}", repository.path().display());
+        let path = clone.path().to_str().unwrap();
+        repository
+            .git(&["clone", "--quiet", "--depth", "1", &address, path])
+            .await;
+        assert_eq!(revision(clone.path(), &["main.rs".into()]).await, None);
+        let nowhere = tempfile::tempdir().unwrap();
+        assert_eq!(revision(nowhere.path(), &["main.rs".into()]).await, None);
+        assert_eq!(revision(&repository.path(), &[]).await, None);
+    }
+}

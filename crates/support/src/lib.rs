@@ -1,0 +1,8 @@
+//! Small helpers that several crates share. Pure, or a few lines around a file: no async runtime, no
+//! network, no AWS.
+
+pub mod cause;
+pub mod input;
+pub mod pause;
+pub mod printable;
+pub mod private;
