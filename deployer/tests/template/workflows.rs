@@ -74,7 +74,11 @@ fn broken(workflow: &Value) -> Vec<String> {
                     "{name} compiles where there are credentials: {run}"
                 ));
             }
-            if run.contains("toolchain install ") || run.contains("rustup default") {
+            // The oldest compiler only checks: nothing that it makes is kept.
+            let only_checks = name == "msrv" && run.contains("cargo \"+$version\" check ");
+            let other_compiler =
+                run.contains("toolchain install ") || run.contains("rustup default");
+            if other_compiler && !only_checks {
                 broken.push(format!("{name} compiles with another compiler: {run}"));
             }
         }
