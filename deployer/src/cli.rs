@@ -12,7 +12,7 @@ pub use deployment::{Manner, OnInterrupt, Plan, Preview, Rollback, Sizes, Up};
 pub use image::{Builder, Image, ImageBuild, ImageCommand, ImagePush, ImageSource, Making};
 pub use reviewer::{Grant, Reviewer, ReviewerCommand};
 
-use crate::names;
+use ::deployment::names;
 
 const EXIT_CODES: &str = "\
 Exit codes:

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::cli::{Builder, CheckFrom, Logs, Manner, Output, Shared, Sizes};
-use crate::error::{Failure, FailureKind};
-use crate::names::{self, StackName};
+use deployment::error::{Failure, FailureKind};
+use deployment::names::{self, StackName};
 use image_builder::Architecture;
 
 pub use access::{Access, ProfileSource};
@@ -270,7 +270,7 @@ fn tags(tags: BTreeMap<String, file::Scalar>) -> Result<BTreeMap<String, String>
         .collect();
     let is_sign = |sign: char| sign.is_alphanumeric() || " _.:/=+-@".contains(sign);
     for (key, value) in &tags {
-        if crate::stack::tags::is_reserved(key) {
+        if deployment::stack::tags::is_reserved(key) {
             return refused(
                 format!("the tag `{key}` cannot be set"),
                 "keys that begin with `aws:` are AWS's own",
@@ -371,6 +371,6 @@ fn duration(name: &str, text: &str) -> Result<Duration, Failure> {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
-fn usage(error: crate::names::InvalidName) -> Failure {
+fn usage(error: deployment::names::InvalidName) -> Failure {
     Failure::new(FailureKind::Usage, error.to_string())
 }

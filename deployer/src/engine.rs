@@ -5,9 +5,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::event::Sink;
 use crate::remote::{Remote, RemoteError};
 use crate::stop::Stop;
+use deployment::event::Sink;
 use support::pause::jittered;
 
 /// How far beyond the deadline a look that began before it may last.
@@ -145,8 +145,8 @@ mod tests {
     use std::collections::VecDeque;
 
     use super::*;
-    use crate::event::Silent;
     use crate::remote::RemoteErrorKind;
+    use deployment::event::Silent;
 
     fn sink() -> Sink {
         Sink::new(Box::new(Silent))

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 
-use crate::error::{Failure, FailureKind};
+use deployment::error::{Failure, FailureKind};
 
 /// How long a cancelled command may take to end the programs that it started and to delete its temporary files.
 const CLEANUP: Duration = Duration::from_secs(1);
@@ -162,7 +162,7 @@ mod tests {
 
     use super::*;
     use crate::cli::{Color, Output as Form};
-    use crate::event::{Event, Phase, Sink};
+    use deployment::event::{Event, Phase, Sink};
 
     const KIND: &str = "DEPLOYER_GUARD_TEST";
 

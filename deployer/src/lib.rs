@@ -20,20 +20,12 @@ pub mod aws;
 pub mod cli;
 pub mod commands;
 pub mod config;
-pub mod cost;
 pub mod engine;
-pub mod error;
-pub mod event;
 mod guard;
 pub mod local;
 mod lock;
-pub mod names;
-pub mod partition;
-pub mod policy;
 pub mod remote;
 pub mod report;
-pub mod rollout;
-pub mod stack;
 pub mod state;
 pub mod steady;
 pub mod stop;
@@ -55,8 +47,9 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use cli::{Cli, Command};
 use config::{Config, LogSettings};
-use error::{Failure, FailureKind};
-use event::{Event, Sink};
+use deployment::error::{Failure, FailureKind};
+use deployment::event::{Event, Sink};
+use deployment::{cost, event, policy};
 use stop::{Stop, StopSwitch};
 
 /// Runs the program with the arguments of this process.

@@ -9,9 +9,9 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use crate::engine::{self, Followed, Subject, Terms};
-use crate::error::{Failure, FailureKind};
-use crate::event::Sink;
 use crate::remote::Remote;
+use deployment::error::{Failure, FailureKind};
+use deployment::event::Sink;
 use support::input;
 use support::private;
 

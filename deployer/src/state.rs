@@ -8,8 +8,8 @@ use std::time::Duration;
 use etcetera::BaseStrategy as _;
 
 use crate::commands::{Connection, Context};
-use crate::error::{Failure, FailureKind};
 use crate::lock::{self, Lock};
+use deployment::error::{Failure, FailureKind};
 use support::private;
 
 /// The folder, if the user has a home.

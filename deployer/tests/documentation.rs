@@ -1,8 +1,8 @@
 //! `docs/events.md` names every event with its fields, every phase and every exit code: read from the source, so that none can be
 //! forgotten.
 
-const EVENTS: &str = include_str!("../src/event.rs");
-const ERRORS: &str = include_str!("../src/error.rs");
+const EVENTS: &str = include_str!("../../crates/deployment/src/event.rs");
+const ERRORS: &str = include_str!("../../crates/deployment/src/error.rs");
 const DOCS: &str = include_str!("../../docs/events.md");
 
 /// The variants of an enum with their fields, as rustfmt lays them out.

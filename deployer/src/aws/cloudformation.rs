@@ -7,11 +7,12 @@ use aws_sdk_cloudformation::types::{ChangeSetStatus, EventFilter, TemplateStage}
 
 use super::error::incomplete;
 use super::{Aws, error};
-use crate::names::{StackId, StackName};
-use crate::remote::{
-    Definition, Proposal, Remote, Resource, Stacks, Template, TemplateParameter, Wanted,
+use crate::remote::{Remote, Stacks};
+use deployment::names::{StackId, StackName};
+use deployment::stack::request::{
+    Definition, Proposal, Resource, Template, TemplateParameter, Wanted,
 };
-use crate::stack::{Observed, ResourceEvent};
+use deployment::stack::{Observed, ResourceEvent};
 use translation::{
     capabilities, change, deployment_config, observed, parameters, resource, resource_event,
     says_absent, says_unchanged, some, tags,

@@ -18,7 +18,7 @@ use aws_sdk_sts::config::{Credentials, ProvideCredentials, SharedCredentialsProv
 
 use super::error;
 use crate::config::{Access, Origin};
-use crate::error::Failure;
+use deployment::error::Failure;
 
 pub(super) use failure::unknown_profile;
 pub(super) use origin::{Environment, origin};

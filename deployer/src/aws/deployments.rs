@@ -4,7 +4,7 @@ use aws_sdk_ecs::primitives::DateTime;
 
 use super::{Aws, error};
 use crate::remote::Remote;
-use crate::rollout::DeploymentRecord;
+use deployment::rollout::DeploymentRecord;
 
 /// Deployments among which ours is: the newest ones.
 const NEWEST: i32 = 5;

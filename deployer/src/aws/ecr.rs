@@ -5,8 +5,8 @@ use aws_sdk_ecr::types::ImageIdentifier;
 
 use super::error::incomplete;
 use super::{Aws, error};
-use crate::names::Digest;
 use crate::remote::{Login, Remote, RemoteErrorKind, Repositories};
+use deployment::names::Digest;
 
 #[async_trait]
 impl Repositories for Aws {

@@ -8,10 +8,10 @@ use chrono::{DateTime, Utc};
 use super::error::incomplete;
 use super::{Aws, error};
 use crate::remote::{Remote, RemoteErrorKind, Rollouts};
-use crate::rollout::{
+use crate::watch::CONTAINER;
+use deployment::rollout::{
     Deployment, DeploymentRecord, HealthCheck, Service, ServiceEvent, StoppedTask, Target, Task,
 };
-use crate::watch::CONTAINER;
 
 /// Most task definitions that one `DeleteTaskDefinitions` takes.
 const DELETE_AT_ONCE: usize = 10;

@@ -3,7 +3,7 @@
 use super::error::incomplete;
 use super::{Aws, error};
 use crate::remote::{Remote, RemoteErrorKind};
-use crate::rollout::{HealthCheck, Target};
+use deployment::rollout::{HealthCheck, Target};
 
 impl Aws {
     pub(super) async fn describe_targets(&self, target_group: &str) -> Remote<Vec<Target>> {

@@ -8,7 +8,7 @@ use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use aws_runtime::env_config::section::EnvConfigSections;
 use aws_types::os_shim_internal::{Env, Fs};
 
-use crate::error::Failure;
+use deployment::error::Failure;
 
 /// Largest configuration file that is read, bytes.
 const LIMIT: u64 = 1 << 20;

@@ -27,9 +27,9 @@ use aws_config::{BehaviorVersion, Region};
 use aws_sdk_sts::config::{Credentials, SharedCredentialsProvider};
 
 use crate::config::{Access, Found, Origin};
-use crate::error::{Failure, FailureKind};
 use crate::local;
 use credentials::{Environment, Fetched};
+use deployment::error::{Failure, FailureKind};
 use files::Files;
 use sense::Sense;
 

@@ -6,11 +6,11 @@ use tokio::net::TcpListener;
 use super::Aws;
 use crate::config::{Access, ProfileSource};
 use crate::engine::Pace;
-use crate::names::StackId;
 use crate::remote::{
     Account as _, Identity as _, Logs as _, Remote, RemoteErrorKind, Repositories as _,
     Rollouts as _, Stacks as _,
 };
+use deployment::names::StackId;
 
 /// A service that gives the same answer to everything, bytes as they are; one request per connection.
 async fn answering(answer: String) -> Aws {
@@ -66,9 +66,9 @@ async fn made_of(answer: &str) -> Vec<(&'static str, Result<(), RemoteErrorKind>
     }
     let aws = answering(answer.to_owned()).await;
     let stack = StackId("arn:aws:cloudformation:us-east-1:0:stack/clock/1".to_owned());
-    let wanted = crate::remote::Wanted {
-        template: crate::remote::Template::Text("{}".to_owned()),
-        ..crate::remote::Wanted::default()
+    let wanted = deployment::stack::request::Wanted {
+        template: deployment::stack::request::Template::Text("{}".to_owned()),
+        ..deployment::stack::request::Wanted::default()
     };
     let digest = crate::testing::DIGEST.parse().unwrap();
     let name = "clock".parse().unwrap();

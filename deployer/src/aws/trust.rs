@@ -9,7 +9,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
 use super::files::read_limited;
-use crate::error::Failure;
+use deployment::error::Failure;
 
 /// Names the bundle, as for the AWS CLI.
 const VARIABLE: &str = "AWS_CA_BUNDLE";

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use crate::commands::reviewer::Wish;
-use crate::stack::reviewer::Principal;
+use deployment::stack::reviewer::Principal;
 
 /// Settings of `reviewer`.
 #[derive(Debug, Args)]

@@ -18,9 +18,9 @@ use serde::Serialize;
 use crate::commands::reach::Reach;
 use crate::commands::roles::{RoleOf, make_sure};
 use crate::commands::{Connection, Context};
-use crate::error::Failure;
 use crate::local::Presence;
 use bench::{Bench, ThisBench};
+use deployment::error::Failure;
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -6,16 +6,17 @@ use crate::commands::machine::{Machine, ThisMachine};
 use crate::commands::stack::{Deletion, ROUNDS};
 use crate::commands::{Connection, Context, connect, emulator};
 use crate::config::Config;
-use crate::cost;
 use crate::engine::Followed;
-use crate::error::{Failure, FailureKind};
-use crate::event::{Event, Phase};
 use crate::local::{Emulator, Presence, Stopped};
-use crate::names::StackId;
-use crate::remote::{Resource, World};
-use crate::stack::before::{BeforeDown, before_down};
-use crate::stack::{Observed, status};
+use crate::remote::World;
 use crate::watch::Disappearance;
+use deployment::cost;
+use deployment::error::{Failure, FailureKind};
+use deployment::event::{Event, Phase};
+use deployment::names::StackId;
+use deployment::stack::before::{BeforeDown, before_down};
+use deployment::stack::request::Resource;
+use deployment::stack::{Observed, status};
 
 #[cfg(test)]
 mod tests;

@@ -4,8 +4,8 @@ use url::Url;
 
 use crate::commands::Context;
 use crate::config::{Config, ProfileSource};
-use crate::error::Failure;
-use crate::rollout::{self, Ended, Evidence, Explanation};
+use deployment::error::Failure;
+use deployment::rollout::{self, Ended, Evidence, Explanation};
 
 impl Context<'_> {
     /// The failure, with the diagnosis as its cause where there is one: what was said before stays as the first evidence.

@@ -5,11 +5,11 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde::Serialize;
 
 use crate::commands::{Context, connect};
-use crate::error::Failure;
-use crate::names::{Digest, StackName};
 use crate::remote::World;
-use crate::stack::Observed;
-use crate::stack::past::{End, operations};
+use deployment::error::Failure;
+use deployment::names::{Digest, StackName};
+use deployment::stack::Observed;
+use deployment::stack::past::{End, operations};
 
 #[cfg(test)]
 mod tests;

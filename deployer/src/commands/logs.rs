@@ -9,9 +9,9 @@ use tokio::time::Instant;
 use crate::commands::{Connection, Context, connect};
 use crate::config::LogSettings;
 use crate::engine::{self, Followed, Terms};
-use crate::error::{Failure, FailureKind};
 use crate::remote::{RemoteErrorKind, World};
 use crate::watch::{LogEnd, LogReader, LogWatch};
+use deployment::error::{Failure, FailureKind};
 
 #[cfg(test)]
 mod tests;

@@ -4,12 +4,12 @@ use async_trait::async_trait;
 
 use crate::cli::Output;
 use crate::commands::{Connection, Context, connect, emulator};
-use crate::error::Failure;
-use crate::event::{Event, Phase};
 use crate::lock::Lock;
-use crate::names::Digest;
 use crate::remote::Login;
 use crate::watch::{Network, Outside};
+use deployment::error::Failure;
+use deployment::event::{Event, Phase};
+use deployment::names::Digest;
 use image_builder::dockerfile::FinalStage;
 use image_builder::oci::BuiltImage;
 

@@ -26,15 +26,15 @@ use tokio::time::Instant;
 use crate::aws::Aws;
 use crate::config::{self, Access, Config};
 use crate::engine::{self, Followed, Subject, Terms};
-use crate::error::{Failure, FailureKind};
-use crate::event::{Event, Sink};
 use crate::local::{Emulator, Presence};
 use crate::remote::{Caller, Identity as _, RemoteError, RemoteErrorKind, World};
-use crate::stack::ascii;
-use crate::stack::past::TOKEN_PREFIX;
-use crate::stack::resource::declares_parameter;
 use crate::steady::Steady;
 use crate::stop::Stop;
+use deployment::error::{Failure, FailureKind};
+use deployment::event::{Event, Sink};
+use deployment::stack::ascii;
+use deployment::stack::past::TOKEN_PREFIX;
+use deployment::stack::resource::declares_parameter;
 use support::input;
 
 /// Logical name of the image repository in the template.

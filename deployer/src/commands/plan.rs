@@ -13,15 +13,15 @@ use crate::commands::machine::{Machine, ThisMachine, Workbench, Workshop};
 use crate::commands::stack::ROUNDS;
 use crate::commands::status::ABSENT;
 use crate::commands::{Context, connect, read_template};
-use crate::cost::{self, Estimate};
-use crate::error::{Failure, FailureKind};
-use crate::event::{Event, Phase};
-use crate::names::{Digest, StackName};
 use crate::remote::World;
-use crate::stack::Observed;
-use crate::stack::before::{BeforePlan, before_plan};
-use crate::stack::change::Change;
-use crate::stack::resource::resources_of;
+use deployment::cost::{self, Estimate};
+use deployment::error::{Failure, FailureKind};
+use deployment::event::{Event, Phase};
+use deployment::names::{Digest, StackName};
+use deployment::stack::Observed;
+use deployment::stack::before::{BeforePlan, before_plan};
+use deployment::stack::change::Change;
+use deployment::stack::resource::resources_of;
 
 /// What `up` would do: one object in JSON.
 #[derive(Debug, Clone, PartialEq, Serialize)]

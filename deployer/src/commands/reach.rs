@@ -6,11 +6,11 @@ use crate::cli::CheckFrom;
 use crate::commands::explain::command_line;
 use crate::commands::{Context, public_url};
 use crate::config::Config;
-use crate::error::{Failure, FailureKind};
 use crate::remote::World;
-use crate::rollout::Target;
-use crate::stack::Observed;
 use crate::watch::{Outside, ServiceNames};
+use deployment::error::{Failure, FailureKind};
+use deployment::rollout::Target;
+use deployment::stack::Observed;
 
 /// Requests that have to get nowhere before the way counts as closed: one may be lost.
 const TRIES: u32 = 3;

@@ -19,11 +19,11 @@ use crate::commands::deploy::Site;
 use crate::commands::explain::command_line;
 use crate::commands::machine::{Machine, ThisMachine};
 use crate::config::{Config, Consent};
-use crate::error::{Failure, FailureKind};
-use crate::event::Event;
-use crate::stack::Observed;
-use crate::stack::before::{BeforeUp, before_up};
-use crate::stack::reviewer::{self, Password, Principal, Reviewers};
+use deployment::error::{Failure, FailureKind};
+use deployment::event::Event;
+use deployment::stack::Observed;
+use deployment::stack::before::{BeforeUp, before_up};
+use deployment::stack::reviewer::{self, Password, Principal, Reviewers};
 
 /// What it is done for: part of the tokens by which CloudFormation remembers it.
 const PURPOSE: &str = "reviewer";

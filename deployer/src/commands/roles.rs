@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use crate::commands::Context;
-use crate::error::Failure;
 use crate::remote::{RemoteError, RemoteErrorKind, World};
+use deployment::error::Failure;
 
 /// Longest time to look after a role before a stack is made: where IAM cannot be reached, the rest may still be.
 const LIMIT: Duration = Duration::from_secs(10);

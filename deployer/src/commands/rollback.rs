@@ -13,12 +13,12 @@ use crate::commands::history::gather;
 use crate::commands::machine::{Machine, ThisMachine};
 use crate::commands::stack::ROUNDS;
 use crate::commands::{Context, new_token};
-use crate::error::{Failure, FailureKind};
-use crate::event::Event;
-use crate::names::Digest;
 use crate::remote::World;
-use crate::stack::Observed;
-use crate::stack::before::{BeforeRollback, before_rollback};
+use deployment::error::{Failure, FailureKind};
+use deployment::event::Event;
+use deployment::names::Digest;
+use deployment::stack::Observed;
+use deployment::stack::before::{BeforeRollback, before_rollback};
 use target::{Wish, choose};
 
 /// Runs the command.

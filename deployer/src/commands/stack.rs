@@ -3,14 +3,15 @@
 use crate::commands::explain::command_line_with;
 use crate::commands::{Context, REPOSITORY, is_about_another_operation, missing_output, new_token};
 use crate::engine::Followed;
-use crate::error::{Failure, FailureKind};
-use crate::event::Event;
-use crate::remote::{RemoteError, RemoteErrorKind, Resource, World};
-use crate::stack::Observed;
-use crate::stack::before::{Meaning, meaning};
-use crate::stack::decide::{During, Operation};
-use crate::stack::status::{Phase, StackStatus};
+use crate::remote::{RemoteError, RemoteErrorKind, World};
 use crate::watch::{StackEnd, StackWatch};
+use deployment::error::{Failure, FailureKind};
+use deployment::event::Event;
+use deployment::stack::Observed;
+use deployment::stack::before::{Meaning, meaning};
+use deployment::stack::decide::{During, Operation};
+use deployment::stack::request::Resource;
+use deployment::stack::status::{Phase, StackStatus};
 
 /// Most times that a stack is looked at anew before giving up: each round mends one thing, or waits for one.
 pub(super) const ROUNDS: usize = 8;

@@ -5,15 +5,15 @@ use serde::Serialize;
 
 use crate::commands::stack::ROUNDS;
 use crate::commands::{Connection, Context, connect, public_url};
-use crate::cost::{self, Estimate};
 use crate::engine::Followed;
-use crate::error::Failure;
-use crate::event::{Checked, Event};
-use crate::names::StackName;
 use crate::remote::World;
-use crate::rollout::{Service, StoppedLately, Target, Task, stopped_lately};
-use crate::stack::before::{Meaning, meaning};
 use crate::watch::{Network, Outside, RolloutWatch, ServiceNames, checked};
+use deployment::cost::{self, Estimate};
+use deployment::error::Failure;
+use deployment::event::{Checked, Event};
+use deployment::names::StackName;
+use deployment::rollout::{Service, StoppedLately, Target, Task, stopped_lately};
+use deployment::stack::before::{Meaning, meaning};
 
 #[cfg(test)]
 mod tests;

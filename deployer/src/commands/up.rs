@@ -22,11 +22,11 @@ use crate::commands::deploy::{Order, Site};
 use crate::commands::explain::command_line;
 use crate::commands::machine::{Machine, ThisMachine, Workbench, Workshop};
 use crate::commands::{Context, read_template};
-use crate::error::{Failure, FailureKind};
-use crate::event::Phase;
 use crate::lock::Lock;
-use crate::names::Digest;
-use crate::remote::Wanted;
+use deployment::error::{Failure, FailureKind};
+use deployment::event::Phase;
+use deployment::names::Digest;
+use deployment::stack::request::Wanted;
 use made::Made;
 use push::Destination;
 

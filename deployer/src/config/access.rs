@@ -7,8 +7,8 @@ use url::Url;
 use super::{Found, given, usage};
 use crate::cli::Shared;
 use crate::engine::Pace;
-use crate::error::{Failure, FailureKind};
-use crate::names::HostPort;
+use deployment::error::{Failure, FailureKind};
+use deployment::names::HostPort;
 
 /// Region that the emulator is used with: the one in which it looks for load balancers.
 const LOCAL_REGION: &str = "us-east-1";

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::cli::{Builder, CheckFrom};
-use crate::error::Failure;
-use crate::names::StackName;
+use deployment::error::Failure;
+use deployment::names::StackName;
 use support::input;
 
 /// `deployer.toml`.

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::file::Scalar;
-use crate::error::{Failure, FailureKind};
-use crate::stack::Observed;
-use crate::stack::reviewer::PARAMETERS as OF_REVIEWERS;
+use deployment::error::{Failure, FailureKind};
+use deployment::stack::Observed;
+use deployment::stack::reviewer::PARAMETERS as OF_REVIEWERS;
 use image_builder::Architecture;
 
 /// Parameters whose resources the emulator does not know, and what they are for.

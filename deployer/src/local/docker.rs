@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::{Client, Response, StatusCode};
 use serde::Deserialize;
 
-use crate::error::Failure;
+use deployment::error::Failure;
 use support::cause::innermost;
 
 /// Where the engine listens unless `DOCKER_HOST` says otherwise.

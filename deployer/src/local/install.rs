@@ -7,9 +7,9 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use super::{EMULATOR_VERSION, REQUIREMENTS, STARTER, unwritable};
-use crate::error::Failure;
-use crate::event::{Event, Sink};
 use crate::lock;
+use deployment::error::Failure;
+use deployment::event::{Event, Sink};
 use process::{Line, Program};
 use support::private;
 

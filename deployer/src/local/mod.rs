@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use etcetera::BaseStrategy as _;
 use url::Url;
 
-use crate::error::Failure;
+use deployment::error::Failure;
 
 pub(crate) use credentials::Credentials;
 pub use emulator::{Emulator, Stopped};

@@ -8,8 +8,8 @@ use url::Url;
 use super::emulator::Emulator;
 use super::health::{Guard, Health};
 use crate::engine::Subject;
-use crate::event::Sink;
 use crate::remote::Remote;
+use deployment::event::Sink;
 
 /// Whether the emulator is there, where that is certain.
 #[derive(Debug, Clone, PartialEq, Eq)]

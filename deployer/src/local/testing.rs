@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, Utc};
 
-use crate::event::{Event, Reporter, Sink};
+use deployment::event::{Event, Reporter, Sink};
 
 /// Keeps what is noted.
 #[derive(Debug, Clone, Default)]

@@ -10,7 +10,7 @@ use super::color::Paint;
 use super::markdown::JobSummary;
 use super::text::{self, Words};
 use super::workflow::{Workflow, annotation};
-use crate::event::{Event, Reporter};
+use deployment::event::{Event, Reporter};
 
 /// Do we run in a job of GitHub Actions?
 pub(super) fn is_here() -> bool {

@@ -9,8 +9,8 @@ use chrono::{DateTime, Utc};
 
 use super::json;
 use super::usual::usual;
-use crate::error::{Failure, FailureKind};
-use crate::event::{Event, Reporter, Timing};
+use deployment::error::{Failure, FailureKind};
+use deployment::event::{Event, Reporter, Timing};
 use support::input;
 use support::private;
 

@@ -3,7 +3,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
-use crate::event::{Event, Reporter};
+use deployment::event::{Event, Reporter};
 use support::printable::harmless_json;
 
 /// One line.
@@ -40,13 +40,13 @@ pub(super) fn object(value: &impl Serialize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Failure;
+    use deployment::error::Failure;
 
     #[test]
     fn one_line_an_event() {
         let at = DateTime::from_timestamp(1_795_341_845, 120_000_000).unwrap();
         let begun = Event::Begun {
-            format: crate::event::FORMAT,
+            format: deployment::event::FORMAT,
             command: "up",
             stack: "clock".parse().unwrap(),
             local: true,

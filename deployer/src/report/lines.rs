@@ -8,9 +8,9 @@ use serde::Serialize;
 use super::color::Paint;
 use super::{json, text};
 use crate::cli::Output;
-use crate::event::{Event, Reporter};
 use crate::remote::LogLine;
 use crate::watch::LogReader;
+use deployment::event::{Event, Reporter};
 use support::printable::{printable, without_commands};
 
 /// Prints log lines. Unlike the reporters it tells when nobody reads them: they are all that the command is for.

@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use crate::commands::history::{Deployment, History};
 use crate::commands::plan::{Course, Plan};
 use crate::commands::reviewer::{Access, Reviewing};
-use crate::cost;
-use crate::names::Digest;
-use crate::stack::change::Change;
-use crate::stack::past::End;
+use deployment::cost;
+use deployment::names::Digest;
+use deployment::stack::change::Change;
+use deployment::stack::past::End;
 
 /// A plan as a list.
 pub(super) fn plan(plan: &Plan) -> String {
@@ -137,7 +137,7 @@ pub(super) fn history(history: &History) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stack::change::PropertyChange;
+    use deployment::stack::change::PropertyChange;
 
     fn digest(first: char) -> String {
         format!("sha256:{}", first.to_string().repeat(64))

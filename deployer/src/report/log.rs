@@ -7,8 +7,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::progress::Progress;
 use super::text;
-use crate::event::Event;
-use crate::stack::resource::describe;
+use deployment::event::Event;
+use deployment::stack::resource::describe;
 
 /// Silence after which there is a sign of life.
 const HEARTBEAT: Duration = Duration::from_secs(30);
@@ -154,8 +154,8 @@ fn stamped(at: DateTime<Utc>, line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Phase;
     use crate::report::samples::{STACK, at, changed, operation, phase};
+    use deployment::event::Phase;
 
     #[test]
     fn what_is_done_within_a_second_shares_a_line() {

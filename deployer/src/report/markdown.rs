@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use super::{lists, text};
 use crate::commands::plan::Plan;
-use crate::error::Failure;
-use crate::event::{Event, Phase, Summary};
-use crate::watch::Probed;
+use deployment::error::Failure;
+use deployment::event::Probed;
+use deployment::event::{Event, Phase, Summary};
 use support::printable::printable;
 
 /// Lines of evidence that are shown.

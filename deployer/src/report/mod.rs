@@ -39,11 +39,11 @@ use crate::commands::history::History;
 use crate::commands::plan::Plan;
 use crate::commands::reviewer::Reviewing;
 use crate::commands::status::Status;
-use crate::cost::Table;
-use crate::error::Failure;
-use crate::event::{Event, Reporter};
 use crate::watch::LogReader;
 use color::Paint;
+use deployment::cost::Table;
+use deployment::error::Failure;
+use deployment::event::{Event, Reporter};
 use image_builder::inspect::Inspection;
 use support::printable::without_commands;
 

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::progress::{Active, Usual, seconds_between};
-use crate::stack::resource::{describe, usual_duration, usual_seconds};
+use deployment::stack::resource::{describe, usual_duration, usual_seconds};
 
 /// Share of a resource's usual time that counts while it is not done: it may take longer.
 const NEARLY: f64 = 0.9;

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::LOG_TICK;
 use super::color::Paint;
 use super::log::Log;
-use crate::event::{Event, Reporter};
+use deployment::event::{Event, Reporter};
 
 /// The reporter.
 pub(super) struct Plain {
@@ -46,8 +46,8 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::event::Phase;
     use crate::report::color::Paint;
+    use deployment::event::Phase;
 
     #[test]
     fn a_clock_that_is_set_is_no_time_that_passes() {

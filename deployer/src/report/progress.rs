@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 
 use super::operation::Operation;
 use super::text;
-use crate::event::{Event, Phase};
-use crate::rollout::Deployment;
+use deployment::event::{Event, Phase};
+use deployment::rollout::Deployment;
 
 /// What usually takes less, seconds, needs no word about that.
 const WORTH_TELLING: f64 = 5.0;

@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::error::Failure;
-use crate::event::{Checked, Event, Phase, Summary, Timing};
-use crate::rollout::{Deployment, Task};
-use crate::watch::Probed;
+use deployment::error::Failure;
+use deployment::event::Probed;
+use deployment::event::{Checked, Event, Phase, Summary, Timing};
+use deployment::rollout::{Deployment, Task};
 
 pub(super) const STACK: &str = "AWS::CloudFormation::Stack";
 
@@ -16,7 +16,7 @@ pub(super) fn at(millis: i64) -> DateTime<Utc> {
 
 pub(super) fn begun(command: &'static str, local: bool) -> Event {
     Event::Begun {
-        format: crate::event::FORMAT,
+        format: deployment::event::FORMAT,
         command,
         stack: "clock".parse().unwrap(),
         local,
@@ -35,7 +35,7 @@ pub(super) fn ended(phase: Phase, seconds: f64) -> Event {
 pub(super) fn operation(operation: &'static str, resource_types: &[&str]) -> Event {
     Event::OperationBegun {
         operation,
-        stack_id: crate::names::StackId("arn".to_owned()),
+        stack_id: deployment::names::StackId("arn".to_owned()),
         resource_types: resource_types.iter().map(|&name| name.to_owned()).collect(),
     }
 }
@@ -123,7 +123,7 @@ pub(super) fn summary() -> Summary {
 
 pub(super) fn failure() -> Failure {
     Failure::new(
-        crate::error::FailureKind::RolledBack,
+        deployment::error::FailureKind::RolledBack,
         "the new version does not run",
     )
     .because("service on Fargate (Service): 100 % of | the tasks <failed>\nat once")
@@ -137,7 +137,7 @@ pub(super) fn failure() -> Failure {
 }
 
 /// What two small tasks cost on AWS.
-pub(super) fn cost(architecture: &str) -> Option<crate::cost::Estimate> {
+pub(super) fn cost(architecture: &str) -> Option<deployment::cost::Estimate> {
     let parameters = [
         ("Cpu", "256"),
         ("Memory", "512"),
@@ -146,5 +146,5 @@ pub(super) fn cost(architecture: &str) -> Option<crate::cost::Estimate> {
         ("ImageUri", "registry.example/clock@sha256:0"),
     ];
     let parameters = parameters.map(|(key, value)| (key.to_owned(), value.to_owned()));
-    crate::cost::of_parameters("us-east-1", &parameters.into())
+    deployment::cost::of_parameters("us-east-1", &parameters.into())
 }

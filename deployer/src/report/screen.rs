@@ -8,7 +8,7 @@ use super::line::{Line, column, right_column};
 use super::operation::{Course, Operation};
 use super::progress::{Over, Progress, Running, Usual, seconds_between};
 use super::text;
-use crate::event::Event;
+use deployment::event::Event;
 
 /// Turns, one picture each tenth of a second.
 const SPINNER: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];

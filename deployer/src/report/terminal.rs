@@ -10,7 +10,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::canvas::Canvas;
 use super::color::Paint;
 use super::screen::{Screen, Size};
-use crate::event::{Event, Reporter};
+use deployment::event::{Event, Reporter};
 
 /// How often the screen is drawn, so that times and spinners move.
 const TICK: Duration = Duration::from_millis(100);

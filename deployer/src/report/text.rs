@@ -7,12 +7,12 @@ mod units;
 
 use std::fmt::Write as _;
 
-use crate::error::Failure;
-use crate::event::{Checked, Event};
-use crate::rollout::{StoppedTask, without_service};
-use crate::stack::change::Change;
-use crate::stack::resource::describe;
-use crate::watch::Probed;
+use deployment::error::Failure;
+use deployment::event::Probed;
+use deployment::event::{Checked, Event};
+use deployment::rollout::{StoppedTask, without_service};
+use deployment::stack::change::Change;
+use deployment::stack::resource::describe;
 use support::printable::printable;
 
 pub(super) use service::how_checked;

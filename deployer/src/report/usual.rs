@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::event::{Phase, Timing};
+use deployment::event::{Phase, Timing};
 
 /// What a journal says at its end, as far as it matters here.
 #[derive(Deserialize)]

@@ -9,8 +9,8 @@ use chrono::{DateTime, Utc};
 
 use super::log::Log;
 use super::text;
-use crate::error::Failure;
-use crate::event::Event;
+use deployment::error::Failure;
+use deployment::event::Event;
 use support::printable::{printable, without_commands};
 
 /// The state of the log.

@@ -4,13 +4,13 @@ use async_trait::async_trait;
 
 use super::settle::Request;
 use super::{Patience, Steady};
-use crate::names::{Digest, StackId, StackName};
 use crate::remote::{
-    Account, Caller, Definition, Identity, LogPage, Login, Logs, Proposal, Remote, Repositories,
-    Resource, Roles, Rollouts, Stacks, TemplateParameter, Wanted,
+    Account, Caller, Identity, LogPage, Login, Logs, Remote, Repositories, Roles, Rollouts, Stacks,
 };
-use crate::rollout::{DeploymentRecord, HealthCheck, Service, StoppedTask, Target, Task};
-use crate::stack::{Observed, ResourceEvent};
+use deployment::names::{Digest, StackId, StackName};
+use deployment::rollout::{DeploymentRecord, HealthCheck, Service, StoppedTask, Target, Task};
+use deployment::stack::request::{Definition, Proposal, Resource, TemplateParameter, Wanted};
+use deployment::stack::{Observed, ResourceEvent};
 
 #[async_trait]
 impl<W: Stacks> Stacks for Steady<W> {

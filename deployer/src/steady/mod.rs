@@ -19,8 +19,8 @@ mod tests;
 use tokio::time::{Instant, sleep};
 
 use crate::engine::Pace;
-use crate::event::Sink;
 use crate::remote::{Remote, RemoteError};
+use deployment::event::Sink;
 use patience::Patience;
 use support::pause::jittered;
 

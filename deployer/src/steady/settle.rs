@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::{Answered, Patience, Steady};
-use crate::names::{StackId, StackName};
 use crate::remote::{Remote, RemoteError, RemoteErrorKind, Stacks};
-use crate::stack::status::StackStatus as S;
+use deployment::names::{StackId, StackName};
+use deployment::stack::status::StackStatus as S;
 
 /// What was carried out may take this long to become visible.
 const VISIBLE_WITHIN: Duration = Duration::from_secs(20);

@@ -6,15 +6,15 @@ use tokio::time::Instant;
 
 use super::Steady;
 use crate::engine::Pace;
-use crate::names::{StackId, StackName};
 use crate::remote::{
     Identity as _, Logs as _, Remote, RemoteError, RemoteErrorKind, Rollouts as _, Stacks as _,
-    Wanted,
 };
 use crate::testing::moment::{
     Moment, absent, at, error, event, expired, of_others, out_of_order, throttled, unreachable,
 };
 use crate::testing::{FakeWorld, Transcript};
+use deployment::names::{StackId, StackName};
+use deployment::stack::request::Wanted;
 
 /// A token that events carry which belong to nobody else: see [`ours`].
 const TOKEN: &str = "deployer-ours";
@@ -35,8 +35,8 @@ fn id() -> StackId {
 
 fn wanted() -> Wanted {
     Wanted {
-        template: crate::remote::Template::Text(String::new()),
-        ..crate::remote::Wanted::default()
+        template: deployment::stack::request::Template::Text(String::new()),
+        ..deployment::stack::request::Wanted::default()
     }
 }
 

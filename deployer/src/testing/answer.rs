@@ -4,9 +4,11 @@ use checker::{InstanceReport, Report, Verdict};
 use chrono::DateTime;
 
 use super::world::service_names;
-use crate::remote::Resource;
-use crate::rollout::{Deployment, HealthCheck, Service, ServiceEvent, StoppedTask, Target, Task};
-use crate::stack::change::Change;
+use deployment::rollout::{
+    Deployment, HealthCheck, Service, ServiceEvent, StoppedTask, Target, Task,
+};
+use deployment::stack::change::Change;
+use deployment::stack::request::Resource;
 
 /// Task definition of the version before.
 pub(super) const OLD: &str = "arn:task-definition/clock:1";

@@ -4,15 +4,17 @@ use async_trait::async_trait;
 
 use super::FakeWorld;
 use super::moment::Moment;
-use crate::names::{Digest, StackId, StackName};
 use crate::remote::{
-    Account, Caller, Definition, HIDDEN, Identity, LogPage, Login, Logs, Proposal, Remote,
-    RemoteError, Repositories, Resource, Roles, Rollouts, Stacks, Template, TemplateParameter,
-    Wanted,
+    Account, Caller, Identity, LogPage, Login, Logs, Remote, RemoteError, Repositories, Roles,
+    Rollouts, Stacks,
 };
-use crate::rollout::{DeploymentRecord, HealthCheck, Service, StoppedTask, Target, Task};
-use crate::stack::status::StackStatus;
-use crate::stack::{Observed, ResourceEvent};
+use deployment::names::{Digest, StackId, StackName};
+use deployment::rollout::{DeploymentRecord, HealthCheck, Service, StoppedTask, Target, Task};
+use deployment::stack::request::{
+    Definition, HIDDEN, Proposal, Resource, Template, TemplateParameter, Wanted,
+};
+use deployment::stack::status::StackStatus;
+use deployment::stack::{Observed, ResourceEvent};
 
 /// A stack's identifier as a transcript shows it.
 fn shown(stack: &StackId) -> &str {

@@ -13,12 +13,12 @@ use super::{DIGEST, FOR_EVER, FakeWorld, Transcript, connection, settings};
 use crate::commands::machine::{Machine, Workshop};
 use crate::commands::{Connection, Context};
 use crate::config::Config;
-use crate::error::Failure;
 use crate::lock::Lock;
-use crate::names::Digest;
 use crate::remote::Login;
 use crate::stop::StopSwitch;
 use crate::watch::Outside;
+use deployment::error::Failure;
+use deployment::names::Digest;
 use image_builder::oci::{BuiltImage, Document};
 
 /// Builds at once unless told otherwise; two instances answer from the new image; nobody is there to be asked.

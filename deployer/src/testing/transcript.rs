@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use chrono::{DateTime, Utc};
 
 use super::DIGEST;
-use crate::error::Failure;
-use crate::event::{Event, Reporter, Sink};
+use deployment::error::Failure;
+use deployment::event::{Event, Reporter, Sink};
 
 /// The text so far. Reports stand as people read them, changes to the world behind `>`.
 #[derive(Clone, Default)]
@@ -67,7 +67,7 @@ fn timeless(event: &Event) -> Event {
         *seconds = 0.0;
     }
     // How many requests fit into the pauses between two looks is a matter of chance.
-    let counted = |probe: &mut crate::watch::Probed| {
+    let counted = |probe: &mut deployment::event::Probed| {
         probe.requests = 1000;
         probe.failed = probe.failed.min(1);
     };

@@ -7,12 +7,13 @@ use super::Transcript;
 use super::answer::{change, resource, rolled_out, targets};
 use super::moment::{Moment, There, image, of_others};
 use super::script::Script;
-use crate::names::StackId;
-use crate::remote::{LogPage, Proposal, Remote, RemoteError, Resource, TemplateParameter};
-use crate::rollout::{DeploymentRecord, Service, StoppedTask, Target, Task};
-use crate::stack::status::StackStatus;
-use crate::stack::{Observed, ResourceEvent};
+use crate::remote::{LogPage, Remote, RemoteError};
 use crate::watch::ServiceNames;
+use deployment::names::StackId;
+use deployment::rollout::{DeploymentRecord, Service, StoppedTask, Target, Task};
+use deployment::stack::request::{Proposal, Resource, TemplateParameter};
+use deployment::stack::status::StackStatus;
+use deployment::stack::{Observed, ResourceEvent};
 
 /// Something is found as often as somebody looks.
 pub(crate) const FOR_EVER: usize = usize::MAX;

@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use async_trait::async_trait;
 use checker::{Settings, Target, Verdict};
 
-use crate::event::{Checked, Event, Sink};
 use crate::remote::{Remote, World};
-use crate::rollout::{Evidence, StoppedTask};
 use crate::watch::{Outside, ServiceNames, Witness, checked};
+use deployment::event::{Checked, Event, Sink};
+use deployment::rollout::{Evidence, StoppedTask};
 
 /// Checks in a row that have to fail: one may have met a lost packet.
 const FAILURES_THAT_COUNT: u32 = 2;

@@ -3,10 +3,10 @@
 use async_trait::async_trait;
 use checker::{Reason, Report, Settings, Target, Verdict};
 
-use crate::event::{Checked, Event, Sink};
-use crate::names::Digest;
 use crate::remote::{Remote, World};
 use crate::watch::ServiceNames;
+use deployment::event::{Checked, Event, Sink};
+use deployment::names::Digest;
 
 /// Who looks at the service from outside.
 #[async_trait]

@@ -4,10 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
-use crate::event::{Event, Sink};
 use crate::remote::{Remote, World};
-use crate::rollout::{Evidence, FailedTask, Service, StoppedTask, Target, likeness};
 use crate::watch::ServiceNames;
+use deployment::event::{Event, Sink};
+use deployment::rollout::{Evidence, FailedTask, Service, StoppedTask, Target, likeness};
 
 /// Log lines that are kept of a failed task.
 const LOG_LINES: u16 = 10;

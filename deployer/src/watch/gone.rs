@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 
-use crate::remote::{Remote, Resource, World};
+use crate::remote::{Remote, World};
+use deployment::stack::request::Resource;
 
 /// Looks for the parts of a deleted stack that cost money or hold data; ends when none is found.
 pub struct Disappearance<'a> {
@@ -72,7 +73,7 @@ fn is_looked_for(resource_type: &str) -> bool {
 }
 
 fn name_of(resource: &Resource) -> String {
-    let what = crate::stack::resource::describe(&resource.resource_type);
+    let what = deployment::stack::resource::describe(&resource.resource_type);
     format!(
         "{what} {}",
         resource

@@ -16,7 +16,7 @@ pub use check::{Network, Outside, Verification, Verified, checked};
 pub use evidence::Witness;
 pub use gone::Disappearance;
 pub use log::{LogEnd, LogReader, LogWatch};
-pub use probe::{Probe, Probed};
+pub use probe::Probe;
 pub use proposal::ChangeSet;
 pub use rollout::{RolloutEnd, RolloutWatch, ServiceNames};
 pub use stack::{StackEnd, StackWatch};

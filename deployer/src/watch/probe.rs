@@ -4,27 +4,13 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use checker::{Settings, Target};
-use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
-use crate::event::Sink;
 use crate::watch::Outside;
+use deployment::event::{Probed, Sink};
 
 /// Pause between two requests.
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// What a probe saw.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Probed {
-    /// Requests that were sent and came to an end.
-    pub requests: u64,
-    /// Those that got no good answer.
-    pub failed: u64,
-    /// The longest time between two good answers, milliseconds.
-    pub longest_gap_ms: u64,
-    /// Why the first one failed.
-    pub first_failure: Option<String>,
-}
 
 /// Asks a service again and again.
 pub struct Probe<'a> {
@@ -131,7 +117,7 @@ mod tests {
     use async_trait::async_trait;
 
     use super::*;
-    use crate::event::Silent;
+    use deployment::event::Silent;
 
     /// Answers, but for the requests from the third to the fifth.
     #[derive(Default)]

@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 
-use crate::remote::{Proposal, Remote, World};
+use crate::remote::{Remote, World};
+use deployment::stack::request::Proposal;
 
 /// Follows the computation of one change set; ends with anything but [`Proposal::Pending`].
 pub struct ChangeSet<'a> {

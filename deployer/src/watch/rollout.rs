@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 
-use crate::event::{Event, Sink};
 use crate::remote::{Remote, World};
-use crate::rollout::{Deployment, Evidence, Rollout, Service, Target, judge};
 use crate::watch::Witness;
+use deployment::event::{Event, Sink};
+use deployment::rollout::{Deployment, Evidence, Rollout, Service, Target, judge};
 
 /// Where the service is, as the stack's outputs name it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,13 +2,13 @@
 
 use async_trait::async_trait;
 
-use crate::event::{Event, Sink};
-use crate::names::StackId;
 use crate::remote::{Remote, Stacks, World};
-use crate::stack::decide::{During, Operation, Seen, during};
-use crate::stack::history::History;
-use crate::stack::status::{Phase, StackStatus};
-use crate::stack::{Observed, ResourceEvent};
+use deployment::event::{Event, Sink};
+use deployment::names::StackId;
+use deployment::stack::decide::{During, Operation, Seen, during};
+use deployment::stack::history::History;
+use deployment::stack::status::{Phase, StackStatus};
+use deployment::stack::{Observed, ResourceEvent};
 
 /// Events on one page of `DescribeStackEvents`, about: fewer are all there are.
 const WHOLE_PAGE: usize = 90;

@@ -5,12 +5,12 @@
 
 use async_trait::async_trait;
 
-use crate::event::Sink;
 use crate::remote::{Remote, World};
-use crate::rollout::Evidence;
-use crate::stack::Observed;
-use crate::stack::decide::During;
 use crate::watch::{ServiceNames, StackEnd, StackWatch, Witness};
+use deployment::event::Sink;
+use deployment::rollout::Evidence;
+use deployment::stack::Observed;
+use deployment::stack::decide::During;
 
 /// Follows an update of the stack.
 pub struct UpdateWatch<'a> {

@@ -202,7 +202,7 @@ impl<'a> CommandLine<'a> {
 #[test]
 fn every_kind_of_the_template_is_listed() {
     let template = include_str!("../../../infra/service.yaml");
-    let kinds: BTreeSet<String> = deployer::stack::resource::resources_of(template)
+    let kinds: BTreeSet<String> = deployment::stack::resource::resources_of(template)
         .into_iter()
         .map(|resource| resource.resource_type)
         .collect();

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use deployer::policy::{self, Scope};
+use deployment::policy::{self, Scope};
 use serde_json::{Value, json};
 
 use crate::policy::{Request, allows};

@@ -3,11 +3,12 @@
 use aws_sdk_cloudformation::types::{self, Capability, DeploymentConfig, DeploymentConfigMode};
 
 use super::super::error::incomplete;
-use crate::names::StackId;
-use crate::remote::{HIDDEN, Remote, RemoteError, Resource, Wanted};
-use crate::stack::change::{Change, PropertyChange};
-use crate::stack::status::StackStatus;
-use crate::stack::{Observed, ResourceEvent};
+use crate::remote::{Remote, RemoteError};
+use deployment::names::StackId;
+use deployment::stack::change::{Change, PropertyChange};
+use deployment::stack::request::{HIDDEN, Resource, Wanted};
+use deployment::stack::status::StackStatus;
+use deployment::stack::{Observed, ResourceEvent};
 
 /// A list that is sent only if there is something in it.
 pub(super) fn some(names: &[String]) -> Option<Vec<String>> {

@@ -5,7 +5,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use super::origin::UnknownProfile;
 use crate::aws::error;
 use crate::config::{Access, Kind, Origin, ProfileOrigin, ProfileSource, option};
-use crate::error::Failure;
+use deployment::error::Failure;
 
 const LOCALLY: &str =
     "without an AWS account: `deployer up --local` runs everything on this machine";

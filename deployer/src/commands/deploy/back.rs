@@ -4,12 +4,12 @@ use super::previous::Previous;
 use super::{Setback, Site};
 use crate::cli::CheckFrom;
 use crate::commands::stack::ROUNDS;
-use crate::error::{Failure, FailureKind};
-use crate::event::Phase;
-use crate::remote::Wanted;
-use crate::stack::Observed;
-use crate::stack::change::Change;
-use crate::stack::status::Phase as Moment;
+use deployment::error::{Failure, FailureKind};
+use deployment::event::Phase;
+use deployment::stack::Observed;
+use deployment::stack::change::Change;
+use deployment::stack::request::Wanted;
+use deployment::stack::status::Phase as Moment;
 
 /// What such an update is done for.
 pub(super) const BACK: &str = "back";
@@ -204,7 +204,7 @@ impl Site<'_> {
 
 /// Is something under way on the stack that was not begun here?
 fn is_of_others(stack: &Observed) -> bool {
-    use crate::stack::status::StackStatus as S;
+    use deployment::stack::status::StackStatus as S;
     stack.status.phase() == Moment::Moving && stack.status != S::UpdateCompleteCleanupInProgress
 }
 

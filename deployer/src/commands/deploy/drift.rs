@@ -6,10 +6,10 @@ use tokio::time::sleep;
 
 use super::Site;
 use crate::commands::explain::command_line;
-use crate::error::{Failure, FailureKind};
-use crate::event::Phase;
-use crate::stack::Observed;
 use crate::watch::ServiceNames;
+use deployment::error::{Failure, FailureKind};
+use deployment::event::Phase;
+use deployment::stack::Observed;
 
 /// Looks that have to find the service gone: ECS may answer as it was a moment ago.
 const LOOKS_THAT_CONVINCE: u32 = 3;

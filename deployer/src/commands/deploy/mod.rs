@@ -20,14 +20,16 @@ use crate::commands::explain::{command_line, command_line_with};
 use crate::commands::machine::Machine;
 use crate::commands::stack::ROUNDS;
 use crate::commands::{Context, PublicUrl, missing_output, public_url};
-use crate::cost::{self, Estimate};
-use crate::error::{Failure, FailureKind};
-use crate::event::{Checked, Event, Phase, Summary};
-use crate::names::Digest;
-use crate::remote::{Definition, Template, Wanted, World};
-use crate::stack::Observed;
-use crate::stack::before::{BeforeUp, before_up};
-use crate::watch::{Probe, Probed, ServiceNames};
+use crate::remote::World;
+use crate::watch::{Probe, ServiceNames};
+use deployment::cost::{self, Estimate};
+use deployment::error::{Failure, FailureKind};
+use deployment::event::Probed;
+use deployment::event::{Checked, Event, Phase, Summary};
+use deployment::names::Digest;
+use deployment::stack::Observed;
+use deployment::stack::before::{BeforeUp, before_up};
+use deployment::stack::request::{Definition, Template, Wanted};
 
 use back::Ours;
 use update::Begun;
@@ -316,7 +318,7 @@ impl Site<'_> {
             .observe(stack.id.as_str())
             .await
             .map_err(|error| self.context.remote_failure_under_way(&error))?
-            .filter(|stack| stack.status != crate::stack::status::StackStatus::DeleteComplete)
+            .filter(|stack| stack.status != deployment::stack::status::StackStatus::DeleteComplete)
             .ok_or_else(|| {
                 Failure::new(
                     FailureKind::Busy,

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use crate::commands::explain::{command_line, command_line_with};
 use crate::config::Config;
-use crate::names::Digest;
-use crate::remote::{Definition, HIDDEN, Template, Wanted};
-use crate::stack::Observed;
-use crate::stack::ascii::{looks_like, read_back};
-use crate::stack::change::Change;
-use crate::stack::tags;
+use deployment::names::Digest;
+use deployment::stack::Observed;
+use deployment::stack::ascii::{looks_like, read_back};
+use deployment::stack::change::Change;
+use deployment::stack::request::{Definition, HIDDEN, Template, Wanted};
+use deployment::stack::tags;
 
 /// What was deployed before.
 #[derive(Debug, Clone)]
@@ -268,8 +268,8 @@ mod tests {
     #[test]
     fn a_secret_that_the_new_template_does_not_have_is_lost() {
         let stack = Observed {
-            id: crate::names::StackId("arn:stack/clock/1".to_owned()),
-            status: crate::stack::status::StackStatus::UpdateComplete,
+            id: deployment::names::StackId("arn:stack/clock/1".to_owned()),
+            status: deployment::stack::status::StackStatus::UpdateComplete,
             reason: None,
             outputs: BTreeMap::new(),
             parameters: map([("Same", "x?")]),

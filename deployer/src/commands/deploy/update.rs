@@ -6,17 +6,18 @@ use super::{Setback, Site};
 use crate::commands::new_token;
 use crate::config::Config;
 use crate::engine::Followed;
-use crate::error::{Failure, FailureKind};
-use crate::event::{Event, Phase};
-use crate::remote::{Proposal, RemoteErrorKind, Wanted, World};
-use crate::rollout::Ended;
-use crate::stack::Observed;
-use crate::stack::before::{BeforeUp, before_up};
-use crate::stack::change::Change;
-use crate::stack::decide::{During, Operation};
-use crate::stack::{reviewer, tags, zones};
+use crate::remote::{RemoteErrorKind, World};
 use crate::stop::Duty;
 use crate::watch::{ChangeSet, StackWatch, UpdateEnd, UpdateWatch};
+use deployment::error::{Failure, FailureKind};
+use deployment::event::{Event, Phase};
+use deployment::rollout::Ended;
+use deployment::stack::Observed;
+use deployment::stack::before::{BeforeUp, before_up};
+use deployment::stack::change::Change;
+use deployment::stack::decide::{During, Operation};
+use deployment::stack::request::{Proposal, Wanted};
+use deployment::stack::{reviewer, tags, zones};
 
 /// An update that CloudFormation has accepted.
 pub(super) struct Begun<'a> {

@@ -5,11 +5,11 @@ use crate::cli::CheckFrom;
 use crate::commands::PublicUrl;
 use crate::commands::reach::{UNPROVEN, all_healthy};
 use crate::engine::Followed;
-use crate::error::{Failure, FailureKind};
-use crate::event::Checked;
-use crate::names::Digest;
-use crate::rollout::{Ended, Rollout};
 use crate::watch::{Asked, Bake, Relapse, RolloutWatch, ServiceNames, Verification, Verified};
+use deployment::error::{Failure, FailureKind};
+use deployment::event::Checked;
+use deployment::names::Digest;
+use deployment::rollout::{Ended, Rollout};
 
 impl Site<'_> {
     /// Follows the rollout of our task definition: a stack that is complete does not mean that it runs. Returns how many tasks the

@@ -11,9 +11,10 @@ use crate::commands::reach::{Reach, remedies};
 use crate::commands::roles::{Role, RoleOf};
 use crate::commands::{Connection, TEMPLATE_LIMIT};
 use crate::config::Config;
-use crate::error::Failure;
 use crate::local::{EMULATOR_VERSION, Presence};
-use crate::remote::{RemoteError, RemoteErrorKind, TemplateParameter};
+use crate::remote::{RemoteError, RemoteErrorKind};
+use deployment::error::Failure;
+use deployment::stack::request::TemplateParameter;
 use image_builder::cargo::Toolchain;
 
 /// What becomes of the template at CloudFormation.

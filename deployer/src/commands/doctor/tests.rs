@@ -8,12 +8,12 @@ use super::bench::Bench;
 use super::clock::Reading;
 use super::examine;
 use crate::commands::{Connection, Context};
-use crate::error::Failure;
 use crate::local::Presence;
 use crate::remote::RemoteErrorKind;
 use crate::testing::moment::{absent, at, error};
 use crate::testing::{FakeWorld, connection, settings};
 use crate::watch::Outside;
+use deployment::error::Failure;
 use image_builder::cargo::Toolchain;
 
 /// A machine on which all is well, and what is not.

@@ -2,10 +2,10 @@
 
 use super::{History, gather};
 use crate::commands::Context;
-use crate::error::Failure;
-use crate::stack::ResourceEvent;
 use crate::testing::FakeWorld;
 use crate::testing::moment::{at, event, image};
+use deployment::error::Failure;
+use deployment::stack::ResourceEvent;
 
 const FIRST: &str = "arn:aws:ecs:eu-central-1:123456789012:task-definition/clock:1";
 

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::{bill_file, compile_failure, pack_failure, packed, target_folder};
 use crate::commands::Context;
-use crate::error::{Failure, FailureKind};
-use crate::event::Event;
+use deployment::error::{Failure, FailureKind};
+use deployment::event::Event;
 use image_builder::bill::bill;
 use image_builder::cargo::{CompileEvent, CompileRequest, Compiled, Surroundings, check, compile};
 use image_builder::dockerfile::FinalStage;

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use super::Planner;
 use crate::commands::Context;
-use crate::remote::Proposal;
 use crate::testing::answer::change;
 use crate::testing::moment::{Moment, absent, at, event, of_others};
 use crate::testing::{DIGEST, FakeMachine, FakeWorld};
+use deployment::stack::request::Proposal;
 
 const TEMPLATE: &str = "\
 Resources:

@@ -5,11 +5,11 @@ use serde::{Serialize, Serializer};
 use crate::commands::explain::command_line;
 use crate::commands::{Connection, missing_output};
 use crate::config::Config;
-use crate::error::Failure;
-use crate::names::StackName;
-use crate::partition::Partition;
-use crate::stack::Observed;
-use crate::stack::reviewer::Password;
+use deployment::error::Failure;
+use deployment::names::StackName;
+use deployment::partition::Partition;
+use deployment::stack::Observed;
+use deployment::stack::reviewer::Password;
 
 /// What became of reviewers: one object in JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -2,10 +2,10 @@
 
 use super::{Access, Reviewing, Wish, give};
 use crate::commands::Context;
-use crate::error::Failure;
 use crate::report::reviewing_in_words;
 use crate::testing::moment::{Moment, absent, at, event, event_because};
 use crate::testing::{FakeMachine, FakeWorld};
+use deployment::error::Failure;
 
 const TEMPLATE: &str = include_str!("../../../../infra/service.yaml");
 const AUDITOR: &str = "arn:aws:iam::210987654321:role/auditor";

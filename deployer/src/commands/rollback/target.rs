@@ -3,9 +3,9 @@
 use std::str::FromStr;
 
 use crate::commands::history::Deployment;
-use crate::error::{Failure, FailureKind};
-use crate::names::Digest;
-use crate::stack::past::End;
+use deployment::error::{Failure, FailureKind};
+use deployment::names::Digest;
+use deployment::stack::past::End;
 
 /// Fewest digits of a digest that name an image.
 const FEWEST_DIGITS: usize = 7;

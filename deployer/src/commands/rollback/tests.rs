@@ -4,10 +4,10 @@ use super::roll_back;
 use super::target::Wish;
 use crate::commands::Context;
 use crate::remote::RemoteErrorKind;
-use crate::stack::ResourceEvent;
 use crate::testing::answer::answers;
 use crate::testing::moment::{Moment, absent, at, error, event, image, of_others};
 use crate::testing::{FOR_EVER, FakeMachine, FakeWorld};
+use deployment::stack::ResourceEvent;
 
 const FIRST: &str = "arn:aws:ecs:eu-central-1:123456789012:task-definition/clock:1";
 const SECOND: &str = "arn:aws:ecs:eu-central-1:123456789012:task-definition/clock:2";
@@ -136,7 +136,7 @@ async fn an_update_that_is_under_way_is_cancelled() {
         at("UPDATE_ROLLBACK_COMPLETE").with_image('b'),
         at("UPDATE_ROLLBACK_COMPLETE").with_image('b'),
     ])
-    .proposals([crate::remote::Proposal::Empty]);
+    .proposals([deployment::stack::request::Proposal::Empty]);
     insta::assert_snapshot!(going_back(world, None).await, @"
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is UPDATE_IN_PROGRESS
@@ -192,7 +192,7 @@ async fn a_rollback_that_got_stuck_is_continued() {
         at("UPDATE_ROLLBACK_COMPLETE").after([event("clock", "UPDATE_ROLLBACK_COMPLETE")]),
         at("UPDATE_ROLLBACK_COMPLETE").with_image('b'),
     ])
-    .proposals([crate::remote::Proposal::Empty]);
+    .proposals([deployment::stack::request::Proposal::Empty]);
     insta::assert_snapshot!(going_back(world, None).await, @"
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is UPDATE_ROLLBACK_FAILED
@@ -371,7 +371,7 @@ async fn a_rollback_that_got_stuck_is_continued_on_the_way_to_another_version() 
         at("UPDATE_ROLLBACK_COMPLETE").after([event("clock", "UPDATE_ROLLBACK_COMPLETE")]),
         at("UPDATE_ROLLBACK_COMPLETE").with_image('b'),
     ])
-    .proposals([crate::remote::Proposal::Empty]);
+    .proposals([deployment::stack::request::Proposal::Empty]);
     let text = going_back(world, Some("cccccccccccc")).await;
     // Which version is meant is still asked after.
     assert!(text.contains("the image sha256:cccccccccccc"), "{text}");

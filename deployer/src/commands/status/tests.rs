@@ -3,12 +3,12 @@
 use async_trait::async_trait;
 
 use super::*;
-use crate::event::{Silent, Sink};
-use crate::stack::status::StackStatus;
 use crate::stop::Stop;
 use crate::testing::answer::{answers, rolling_out, targets, task};
 use crate::testing::moment::{absent, at, event, expired, failed, of_others};
 use crate::testing::{FakeWorld, connection, settings};
+use deployment::event::{Silent, Sink};
+use deployment::stack::status::StackStatus;
 
 /// Finds the new version.
 struct Answering;

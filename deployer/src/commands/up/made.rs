@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::commands::Context;
 use crate::commands::down::take_down;
-use crate::error::{Failure, FailureKind};
-use crate::names::StackId;
 use crate::remote::World;
-use crate::stack::Observed;
 use crate::stop::Duty;
+use deployment::error::{Failure, FailureKind};
+use deployment::names::StackId;
+use deployment::stack::Observed;
 
 /// What this run made, if anything.
 #[derive(Default)]

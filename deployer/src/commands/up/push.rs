@@ -5,9 +5,9 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::Run;
-use crate::error::{Failure, FailureKind};
-use crate::event::Phase;
 use crate::remote::World;
+use deployment::error::{Failure, FailureKind};
+use deployment::event::Phase;
 use image_builder::oci::BuiltImage;
 
 /// The connection to AWS and the repository, as soon as both are there.
@@ -105,7 +105,7 @@ impl crate::commands::Context<'_> {
 #[cfg(test)]
 mod tests {
     use super::Pushed;
-    use crate::error::Failure;
+    use deployment::error::Failure;
 
     #[test]
     fn an_image_in_another_repository_did_not_arrive() {

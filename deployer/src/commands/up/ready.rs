@@ -9,17 +9,17 @@ use crate::commands::explain::quota_hint;
 use crate::commands::stack::{Deletion, ROUNDS};
 use crate::commands::{Context, REPOSITORY, lacks_capabilities, new_token};
 use crate::engine::Followed;
-use crate::error::{Failure, FailureKind};
-use crate::event::{Event, Phase};
-use crate::names::StackId;
 use crate::remote::{RemoteErrorKind, World};
-use crate::stack::before::{BeforeUp, before_up};
-use crate::stack::decide::{During, Operation};
-use crate::stack::resource::unconditional_types;
-use crate::stack::status::StackStatus;
-use crate::stack::zones;
-use crate::stack::{Observed, ResourceEvent};
 use crate::watch::StackWatch;
+use deployment::error::{Failure, FailureKind};
+use deployment::event::{Event, Phase};
+use deployment::names::StackId;
+use deployment::stack::before::{BeforeUp, before_up};
+use deployment::stack::decide::{During, Operation};
+use deployment::stack::resource::unconditional_types;
+use deployment::stack::status::StackStatus;
+use deployment::stack::zones;
+use deployment::stack::{Observed, ResourceEvent};
 
 /// What is tried, or looked at, a second time, but no third.
 #[derive(Default)]

@@ -1,8 +1,8 @@
 use super::*;
 use crate::commands::plan::Course;
-use crate::event::Phase;
 use crate::report::samples::{self, begun, ended};
-use crate::stack::change::Change;
+use deployment::event::Phase;
+use deployment::stack::change::Change;
 
 fn markdown(events: &[Event]) -> String {
     let mut summary = JobSummary::default();

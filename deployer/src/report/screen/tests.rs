@@ -1,8 +1,8 @@
 use console::measure_text_width;
 
 use super::*;
-use crate::event::Phase;
 use crate::report::samples::{self, STACK, at, begun, changed, ended, operation, phase};
+use deployment::event::Phase;
 
 const LOAD_BALANCER: &str = "AWS::ElasticLoadBalancingV2::LoadBalancer";
 const SERVICE: &str = "AWS::ECS::Service";
@@ -214,7 +214,7 @@ fn pushing() {
 fn nothing_is_left_at_the_end() {
     let failed = Event::Failed {
         exit_code: 130,
-        failure: crate::error::Failure::interrupted(),
+        failure: deployment::error::Failure::interrupted(),
     };
     let asked = Event::Asked {
         question: "This would remove Alarm (Alarm). Go on?".to_owned(),

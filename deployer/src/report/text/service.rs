@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use super::units::duration;
 use super::{checked, probed};
 use crate::commands::status::{ABSENT, Status};
-use crate::event::Summary;
-use crate::names::Digest;
-use crate::rollout::{Deployment, Service, Task};
+use deployment::event::Summary;
+use deployment::names::Digest;
+use deployment::rollout::{Deployment, Service, Task};
 use support::printable::printable;
 
 /// The end of a deployment that succeeded.

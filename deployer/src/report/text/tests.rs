@@ -1,6 +1,6 @@
 use super::*;
-use crate::event::{Phase, Summary, Timing};
-use crate::rollout::Task;
+use deployment::event::{Phase, Summary, Timing};
+use deployment::rollout::Task;
 
 fn check() -> Checked {
     Checked {

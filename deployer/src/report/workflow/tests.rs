@@ -1,6 +1,6 @@
 use super::*;
-use crate::event::Phase;
 use crate::report::samples::{self, STACK, at, begun, changed, ended, operation, phase};
+use deployment::event::Phase;
 
 fn log(events: &[(i64, Event)]) -> String {
     let mut workflow = Workflow::default();

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::{FakeMachine, bringing_up_on, updated, updating};
-use crate::remote::Proposal;
-use crate::stack::change::Change;
 use crate::testing::FakeWorld;
 use crate::testing::answer::change;
 use crate::testing::moment::at;
+use deployment::stack::change::Change;
+use deployment::stack::request::Proposal;
 
 /// A world in which the load balancer would be replaced.
 fn replacing() -> FakeWorld {

@@ -1,10 +1,10 @@
 //! The service runs; it is looked at from outside.
 
 use super::{FakeMachine, bringing_up_on};
-use crate::remote::Proposal;
 use crate::testing::FakeWorld;
 use crate::testing::answer::{answers, down, skewed};
 use crate::testing::moment::at;
+use deployment::stack::request::Proposal;
 
 /// The transcript from the check on, when checks find this, one after the other.
 async fn check(reports: impl IntoIterator<Item = checker::Report>) -> String {

@@ -1,10 +1,10 @@
 //! Somebody changed the service by hand: it is named, and put right by what is printed.
 
 use super::{FakeMachine, bringing_up_on, updated, updating};
-use crate::remote::Proposal;
 use crate::testing::FakeWorld;
 use crate::testing::answer::{change, rolled_out, with_tasks};
 use crate::testing::moment::{Moment, at};
+use deployment::stack::request::Proposal;
 
 /// A stack that runs a version, and wants two tasks of it.
 fn wanting_two() -> Moment {

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::{FakeMachine, begun, bringing_up_on, created, updated, updating, with_repository};
-use crate::remote::{Proposal, RemoteErrorKind};
+use crate::remote::RemoteErrorKind;
 use crate::testing::FakeWorld;
 use crate::testing::answer::{answers, rolled_out, rolling_out};
 use crate::testing::moment::{Moment, absent, at, error, event};
+use deployment::stack::request::Proposal;
 
 fn running() -> Moment {
     at("UPDATE_COMPLETE").with_image('b').with_old_version()

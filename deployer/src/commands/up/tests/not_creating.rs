@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::{FakeMachine, begun, bringing_up, bringing_up_on, created, with_repository};
-use crate::error::Failure;
 use crate::remote::RemoteErrorKind;
 use crate::testing::FakeWorld;
 use crate::testing::answer::resource;
 use crate::testing::moment::{absent, at, error, event, event_because, of_others};
+use deployment::error::Failure;
 
 #[tokio::test(start_paused = true)]
 async fn a_creation_that_fails_names_the_first_cause() {

@@ -1,13 +1,14 @@
 //! The stack is at rest, and the update does not come to a good end.
 
 use super::{bringing_up, updated, updating};
-use crate::remote::{Proposal, RemoteErrorKind};
-use crate::stack::ResourceEvent;
+use crate::remote::RemoteErrorKind;
 use crate::testing::FakeWorld;
 use crate::testing::answer::{change, crashed};
 use crate::testing::moment::{
     Moment, absent, at, error, event, event_because, expired, failed, of_others,
 };
+use deployment::stack::ResourceEvent;
+use deployment::stack::request::Proposal;
 
 /// The transcript from the execution of the change set on.
 async fn update(world: FakeWorld) -> String {

@@ -1,11 +1,12 @@
 //! The stack is updated; the service follows, or does not.
 
 use super::bringing_up;
-use crate::remote::{Proposal, RemoteErrorKind};
-use crate::rollout::{DeploymentRecord, Service, StoppedTask};
+use crate::remote::RemoteErrorKind;
 use crate::testing::FakeWorld;
 use crate::testing::answer::{crashed, rolled_out, rolling_out, targets, told_at, went_back};
 use crate::testing::moment::{at, error, expired, throttled};
+use deployment::rollout::{DeploymentRecord, Service, StoppedTask};
+use deployment::stack::request::Proposal;
 
 /// A world in which nothing has to be updated, so that the transcript is about the rollout.
 fn up_to_date() -> FakeWorld {

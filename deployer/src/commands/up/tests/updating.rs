@@ -1,10 +1,10 @@
 //! The stack is at rest, and is updated.
 
 use super::{FakeMachine, bringing_up, bringing_up_as_usual, bringing_up_on, updated, updating};
-use crate::remote::Proposal;
 use crate::testing::FakeWorld;
 use crate::testing::answer::{answers, rolled_out, rolling_out, went_back};
 use crate::testing::moment::{at, event, of_others};
+use deployment::stack::request::Proposal;
 
 #[tokio::test(start_paused = true)]
 async fn a_new_version() {

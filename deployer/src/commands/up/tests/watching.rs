@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::FakeMachine;
 use super::going_back::{BEFORE, there_and_back, update};
-use crate::rollout::StoppedTask;
 use crate::testing::FakeWorld;
 use crate::testing::answer::{answers, crashed, down, skewed, unreachable};
+use deployment::rollout::StoppedTask;
 
 const OURS: &str = "0.1.0+0123456789ab";
 

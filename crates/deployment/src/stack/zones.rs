@@ -5,8 +5,8 @@
 
 use super::Observed;
 use super::change::Change;
+use super::request::Wanted;
 use super::resource::declares_parameter;
-use crate::remote::Wanted;
 
 /// Parameters of the template, and outputs that say what they are for the stack that exists.
 const ZONES: [&str; 2] = ["ZoneA", "ZoneB"];
@@ -79,9 +79,9 @@ pub fn hint(message: &str) -> Option<&'static str> {
 mod tests {
     use std::collections::BTreeMap;
 
+    use super::super::request::Template;
     use super::*;
     use crate::names::StackId;
-    use crate::remote::Template;
     use crate::stack::change::PropertyChange;
     use crate::stack::status::StackStatus;
 

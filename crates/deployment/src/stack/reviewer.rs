@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn what_was_given_stays() {
-        let template = include_str!("../../../infra/service.yaml");
+        let template = include_str!("../../../../infra/service.yaml");
         let given = [(KIND, "user"), (PRINCIPAL, ""), (PASSWORD, "****")];
         let mut stack = Observed {
             id: crate::names::StackId("arn:stack/clock/1".to_owned()),

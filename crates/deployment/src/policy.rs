@@ -11,11 +11,11 @@ use crate::names::StackName;
 use crate::partition::Partition;
 
 /// The policy, with names in `${…}` for what differs from account to account.
-const DEPLOY: &str = include_str!("../../infra/deployer-policy.json");
+const DEPLOY: &str = include_str!("../../../infra/deployer-policy.json");
 
 /// What granting access to reviewers needs in addition: a document of its own, since a role's inline policies may have 10,240
 /// characters together.
-const REVIEWERS: &str = include_str!("../../infra/reviewers-policy.json");
+const REVIEWERS: &str = include_str!("../../../infra/reviewers-policy.json");
 
 /// The permissions boundary that the template gives to its execution role unless it is told another one: AWS's own policy for
 /// pulling images and writing logs. A role cannot be made to do more than this, whatever its inline policies say.

@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn every_resource_of_our_own_template_has_a_name_for_people() {
-        for resource in resources_of(include_str!("../../../infra/service.yaml")) {
+        for resource in resources_of(include_str!("../../../../infra/service.yaml")) {
             let kind = &resource.resource_type;
             let last = kind.rsplit("::").next().unwrap();
             assert_ne!(describe(kind), last, "{kind} has no description");
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn declared_parameters() {
-        let template = include_str!("../../../infra/service.yaml");
+        let template = include_str!("../../../../infra/service.yaml");
         for name in ["ImageUri", "ReviewerPassword"] {
             assert!(declares_parameter(template, name), "{name}");
         }
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn the_first_phase_of_our_own_template() {
-        let types = unconditional_types(include_str!("../../../infra/service.yaml"));
+        let types = unconditional_types(include_str!("../../../../infra/service.yaml"));
         assert_eq!(types.len(), 18);
         assert_eq!(
             types

@@ -319,7 +319,7 @@ mod tests {
 
     #[test]
     fn every_status_is_documented() {
-        let documented = include_str!("../../../docs/deployments.md");
+        let documented = include_str!("../../../../docs/deployments.md");
         for status in StackStatus::KNOWN {
             assert!(documented.contains(&format!("`{status}`")), "{status}");
         }

@@ -21,7 +21,7 @@ pub use diagnosis::{Context, Diagnosis, Ended, diagnose};
 pub use evidence::{Evidence, FailedTask};
 pub use explanation::Explanation;
 pub use stopped::{StoppedLately, stopped_lately};
-pub(crate) use wording::{likeness, without_service};
+pub use wording::{likeness, without_service};
 
 /// One deployment of an ECS service: a version that is coming, there, or going.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

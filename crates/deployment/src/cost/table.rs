@@ -115,7 +115,7 @@ fn columns(name: &str, hour: &str, month: &str, remark: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use image_builder::Architecture;
+    use support::architecture::Architecture;
 
     fn sizes(region: &str) -> Sizes {
         Sizes {

@@ -58,7 +58,7 @@ fn parsed(text: &str) -> Vec<String> {
 
 #[test]
 fn ascii_stays_as_it_is() {
-    let template = include_str!("../../../../infra/service.yaml");
+    let template = include_str!("../../../../../infra/service.yaml");
     assert!(matches!(to_ascii(template), Some(Cow::Borrowed(text)) if text == template));
     assert_eq!(to_ascii("\u{feff}A: 1\n").unwrap(), "A: 1\n");
 }

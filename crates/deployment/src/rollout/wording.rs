@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 const LONGEST_TELLING_NUMBER: usize = 6;
 
 /// What two sentences have in common that say the same about different tasks.
-pub(crate) fn likeness(text: &str) -> String {
+pub fn likeness(text: &str) -> String {
     let telling = |word: &&str| {
         word.len() <= LONGEST_TELLING_NUMBER || !word.contains(|c: char| c.is_ascii_digit())
     };
@@ -15,7 +15,7 @@ pub(crate) fn likeness(text: &str) -> String {
 }
 
 /// A service's message without its beginning `(service NAME) `, which is always the same.
-pub(crate) fn without_service(message: &str) -> &str {
+pub fn without_service(message: &str) -> &str {
     message
         .strip_prefix("(service ")
         .and_then(|rest| rest.split_once(") "))

@@ -14,7 +14,6 @@ use crate::names::{Digest, StackId, StackName};
 use crate::rollout::{Deployment, StoppedTask, Target, Task};
 use crate::stack::change::Change;
 use crate::stack::status::StackStatus;
-use crate::watch::Probed;
 
 /// Number of the event format; grows when a reader of older output could misunderstand a newer one.
 pub const FORMAT: u32 = 1;
@@ -99,6 +98,19 @@ pub struct Checked {
     /// No request came as far as the service; left out where one did.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub unreachable: bool,
+}
+
+/// What a probe saw.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Probed {
+    /// Requests that were sent and came to an end.
+    pub requests: u64,
+    /// Those that got no good answer.
+    pub failed: u64,
+    /// The longest time between two good answers, milliseconds.
+    pub longest_gap_ms: u64,
+    /// Why the first one failed.
+    pub first_failure: Option<String>,
 }
 
 /// What `up` achieved.

@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use serde::{Serialize, Serializer};
 
 use crate::names::StackId;
-use image_builder::Architecture;
 use prices::PRICES;
+use support::architecture::Architecture;
 
 pub use table::{Table, table};
 
@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn the_figures_of_the_readme() {
-        let readme = include_str!("../../README.md");
+        let readme = include_str!("../../../README.md");
         let x86 = per_hour(&sizes("us-east-1", Architecture::X86_64, 2)).unwrap();
         let arm = per_hour(&sizes("us-east-1", Architecture::Arm64, 2)).unwrap();
         insta::assert_snapshot!(format!("{}\n{}", x86.line(), arm.line()), @"

@@ -1,0 +1,65 @@
+//! The kind of processor that a service runs on.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The kind of processor the service runs on, in the words of ECS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Architecture {
+    /// Intel and AMD, 64 bits.
+    X86_64,
+    /// ARM, 64 bits: Graviton.
+    Arm64,
+}
+
+/// Neither `X86_64` nor `ARM64`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not an architecture: use X86_64 or ARM64")]
+pub struct UnknownArchitecture(String);
+
+impl Architecture {
+    /// As image configurations call it.
+    pub const fn oci_name(self) -> &'static str {
+        match self {
+            Self::X86_64 => "amd64",
+            Self::Arm64 => "arm64",
+        }
+    }
+
+    /// As Rust's targets, and Linux itself, call it.
+    pub const fn rust_name(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64",
+            Self::Arm64 => "aarch64",
+        }
+    }
+}
+
+impl Architecture {
+    /// What this program itself runs on, if services can run on it.
+    pub fn of_this_machine() -> Option<Self> {
+        std::env::consts::ARCH.parse().ok()
+    }
+}
+
+impl fmt::Display for Architecture {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::X86_64 => "X86_64",
+            Self::Arm64 => "ARM64",
+        })
+    }
+}
+
+/// Takes the words of ECS, and those of images and of Linux.
+impl FromStr for Architecture {
+    type Err = UnknownArchitecture;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.to_ascii_lowercase().as_str() {
+            "x86_64" | "amd64" => Ok(Self::X86_64),
+            "arm64" | "aarch64" => Ok(Self::Arm64),
+            _ => Err(UnknownArchitecture(text.to_owned())),
+        }
+    }
+}
