@@ -19,19 +19,19 @@ Exit codes:
     0  done, or nothing to do
     1  unexpected error
     2  wrong usage
-    3  configuration, credentials, tools or program are not fit to be deployed; what runs is untouched
-    4  the deployment failed; what was there before is in place again
-    5  the stack needs a person
-    6  the check from outside failed; what was there before is in place again
-    7  another operation is under way and did not end in time
+    3  configuration, credentials, tools or program prevent a deployment; what runs is untouched
+    4  the deployment failed; the previous version is restored
+    5  the stack needs a decision by a person
+    6  the check from outside failed; the previous version is restored
+    7  another operation is in progress and did not end in time
     8  with `plan --exit-code`: something would change
-    9  deployed and healthy, but not to be reached from here: not proven, and not taken back
+    9  deployed and healthy, but unreachable from this machine: not proven, not rolled back
   130  interrupted";
 
-/// Puts a containerised Rust service on ECS Fargate, and makes sure that it works.
+/// Deploys a containerised Rust service to ECS Fargate, and verifies that it works.
 ///
-/// Settings come from flags, then from the environment, then from `deployer.toml`. Without an AWS account, `--local`
-/// runs the same template and the same code on this machine, against an AWS emulator with real containers.
+/// Settings come from flags, then from the environment, then from `deployer.toml`. `--local` needs no AWS account: it runs
+/// the same template and the same code on this machine, against an AWS emulator with real containers.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXIT_CODES, propagate_version = true, max_term_width = 110)]
 pub struct Cli {
@@ -39,17 +39,28 @@ pub struct Cli {
     #[command(flatten)]
     pub shared: Shared,
 
-    /// What to do.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// Headings of options in `--help`. What is under none of them belongs to the command itself.
+mod heading {
+    pub(super) const DEPLOYMENT: &str = "Deployment";
+    pub(super) const SERVICE: &str = "Service";
+    pub(super) const IMAGE: &str = "Image";
+    pub(super) const CHECK: &str = "Check";
+    pub(super) const AWS: &str = "AWS";
+    pub(super) const OUTPUT: &str = "Output";
 }
 
 /// Settings that every command shares.
 #[derive(Debug, Default, Args)]
 pub struct Shared {
-    /// Configuration file; relative paths in it start from its folder.
+    /// Configuration file. Relative paths in it start from its folder.
     #[arg(
         long,
+        help_heading = heading::DEPLOYMENT,
         global = true,
         value_name = "FILE",
         default_value = "deployer.toml",
@@ -58,30 +69,30 @@ pub struct Shared {
     pub config: PathBuf,
 
     /// Name of the CloudFormation stack.
-    #[arg(long, global = true, value_name = "NAME", env = "DEPLOYER_STACK")]
+    #[arg(long, help_heading = heading::DEPLOYMENT, global = true, value_name = "NAME", env = "DEPLOYER_STACK")]
     pub stack: Option<String>,
 
     /// CloudFormation template.
-    #[arg(long, global = true, value_name = "FILE", env = "DEPLOYER_TEMPLATE")]
+    #[arg(long, help_heading = heading::DEPLOYMENT, global = true, value_name = "FILE", env = "DEPLOYER_TEMPLATE")]
     pub template: Option<PathBuf>,
 
     /// AWS region.
-    #[arg(long, global = true, value_name = "REGION", env = "AWS_REGION")]
+    #[arg(long, help_heading = heading::AWS, global = true, value_name = "REGION", env = "AWS_REGION")]
     pub region: Option<String>,
 
-    /// What the environment says about the region apart from `AWS_REGION`.
+    /// Region from `AWS_DEFAULT_REGION`, which `AWS_REGION` overrides.
     #[arg(long, hide = true, global = true, env = "AWS_DEFAULT_REGION")]
     pub default_region: Option<String>,
 
-    /// Profile of the AWS configuration files. Comes before access keys in the environment; `AWS_PROFILE` comes after them.
-    #[arg(long, global = true, value_name = "NAME")]
+    /// Profile of the AWS configuration files. Overrides access keys in the environment; `AWS_PROFILE` does not.
+    #[arg(long, help_heading = heading::AWS, global = true, value_name = "NAME")]
     pub profile: Option<String>,
 
-    /// What the environment says about the profile.
+    /// Profile from the environment.
     #[arg(long, hide = true, global = true, env = "AWS_PROFILE")]
     pub default_profile: Option<String>,
 
-    /// The access key that the environment holds, if any: it decides whether `AWS_PROFILE` gives the credentials.
+    /// Access key from the environment: if there is one, `AWS_PROFILE` does not give the credentials.
     #[arg(
         long,
         hide = true,
@@ -91,39 +102,42 @@ pub struct Shared {
     )]
     pub environment_key: Option<String>,
 
-    /// Account that the credentials have to be of: with others, nothing is done.
-    #[arg(long, global = true, value_name = "DIGITS", env = "DEPLOYER_ACCOUNT")]
+    /// Refuse credentials of any other AWS account.
+    #[arg(long, help_heading = heading::AWS, global = true, value_name = "DIGITS", env = "DEPLOYER_ACCOUNT")]
     pub account: Option<String>,
 
-    /// Use this machine instead of AWS: presets endpoint, credentials, registry and connection, and looks after the emulator.
-    #[arg(long, global = true)]
+    /// Deploy to this machine: starts the AWS emulator and presets endpoint, credentials, registry and connection.
+    #[arg(long, help_heading = heading::AWS, global = true)]
     pub local: bool,
 
-    /// Send AWS calls to this address (emulators, proxies).
-    #[arg(long, global = true, value_name = "URL", env = "AWS_ENDPOINT_URL")]
+    /// Send AWS calls to this address: an emulator or a proxy.
+    #[arg(long, help_heading = heading::AWS, global = true, value_name = "URL", env = "AWS_ENDPOINT_URL")]
     pub endpoint_url: Option<String>,
 
-    /// Push and pull images here instead of at the address that ECR gives.
+    /// Push and pull images here instead of the address that ECR returns.
     #[arg(
         long,
+        help_heading = heading::AWS,
         global = true,
         value_name = "HOST:PORT",
         env = "DEPLOYER_REGISTRY"
     )]
     pub registry: Option<String>,
 
-    /// Check the service by connecting here instead of where its public name points.
+    /// Connect here to check the service, instead of resolving its public name.
     #[arg(
         long,
+        help_heading = heading::CHECK,
         global = true,
         value_name = "HOST:PORT",
         env = "DEPLOYER_CONNECT_TO"
     )]
     pub connect_to: Option<String>,
 
-    /// Check the service through this HTTP proxy, which then resolves its name. `HTTP_PROXY` alone is not used for that.
+    /// Check the service through this HTTP proxy, which resolves its name. `HTTP_PROXY` is ignored for the check.
     #[arg(
         long,
+        help_heading = heading::CHECK,
         global = true,
         value_name = "URL",
         env = "DEPLOYER_CHECK_PROXY",
@@ -131,10 +145,10 @@ pub struct Shared {
     )]
     pub check_proxy: Option<String>,
 
-    /// What a deployment has to pass: a check of every task's version and clock from here, or the load balancer's health checks
-    /// alone. Default: outside.
+    /// What a deployment must pass. Default: outside.
     #[arg(
         long,
+        help_heading = heading::CHECK,
         global = true,
         value_enum,
         value_name = "HOW",
@@ -142,17 +156,18 @@ pub struct Shared {
     )]
     pub check: Option<CheckFrom>,
 
-    /// What to print: bars on a terminal and lines elsewhere, or JSON Lines.
-    #[arg(long, global = true, value_enum, default_value_t = Output::Human, env = "DEPLOYER_OUTPUT")]
+    /// Output format.
+    #[arg(long, help_heading = heading::OUTPUT, global = true, value_enum, default_value_t = Output::Human, env = "DEPLOYER_OUTPUT")]
     pub output: Output,
 
-    /// Colours: where the terminal can show them, whatever is there, or none. `NO_COLOR` and `CLICOLOR=0` turn `auto` off.
-    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t = Color::Auto, env = "DEPLOYER_COLOR")]
+    /// When to use colours. `NO_COLOR` and `CLICOLOR=0` turn `auto` off.
+    #[arg(long, help_heading = heading::OUTPUT, global = true, value_enum, value_name = "WHEN", default_value_t = Color::Auto, env = "DEPLOYER_COLOR")]
     pub color: Color,
 
-    /// Longest time that one operation may take; then an update is cancelled, and a deletion left to itself.
+    /// Longest time for one operation. After that, an update is cancelled and a deletion continues on its own.
     #[arg(
         long,
+        help_heading = heading::DEPLOYMENT,
         global = true,
         value_name = "DURATION",
         default_value = "30m",
@@ -161,82 +176,82 @@ pub struct Shared {
     pub timeout: String,
 }
 
-/// What a deployment has to pass.
+/// What a deployment must pass.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CheckFrom {
-    /// Every task answers this machine, from the new image and with the right time.
+    /// Every task answers this machine, from the new image, with the right time.
     #[default]
     Outside,
-    /// The load balancer calls every task healthy; nothing is asked from here.
+    /// The load balancer reports every task as healthy; nothing is sent from this machine.
     TargetHealth,
 }
 
 /// Form of the output.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// For people: bars where the terminal can show them, lines elsewhere. Progress on stderr, results on stdout.
+    /// Progress bars on a terminal, lines elsewhere. Progress on stderr, results on stdout.
     #[default]
     Human,
-    /// JSON Lines on stdout, nothing else there.
+    /// JSON Lines on stdout.
     Json,
 }
 
-/// Whether there are colours in what is for people.
+/// When to use colours in human output.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Color {
-    /// On a terminal, unless the environment says otherwise.
+    /// On a terminal, unless the environment turns it off.
     #[default]
     Auto,
-    /// Everywhere.
+    /// Always.
     Always,
-    /// Nowhere.
+    /// Never.
     Never,
 }
 
-/// What to do.
+/// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Build, push, deploy, roll over without a failed request, and check the result from outside.
+    /// Build, push and deploy the service, then check it from outside.
     Up(Up),
-    /// Show what `up` would change, without changing anything.
+    /// Show what `up` would change.
     Plan(Plan),
-    /// Go back to an image that was deployed before, and check the result from outside.
+    /// Deploy an earlier image again, then check it from outside.
     Rollback(Rollback),
-    /// List what was deployed when, and how it ended.
+    /// List earlier deployments and how they ended.
     History,
-    /// Delete everything that `up` made, and look whether anything is left.
+    /// Delete everything `up` created, then verify that nothing is left.
     Down(Down),
-    /// Show the stack, its tasks and what the service answers.
+    /// Show the stack, its tasks and the service's response.
     Status(Status),
-    /// Look whether everything that `up` needs is there, and say what to do about the rest.
+    /// Check that everything `up` needs is in place, and suggest a fix for anything that is not.
     Doctor(Doctor),
-    /// Show what the tasks wrote to their log, all of them, by time.
+    /// Show the log of all tasks, by time.
     Logs(Logs),
-    /// Make the image alone: into a file, into Docker, into a registry; or look at it.
+    /// Build the image without deploying: into a file, Docker or a registry; or inspect it.
     Image(Image),
-    /// Let somebody look at this deployment, and at nothing else; or end that.
+    /// Grant or revoke read-only access to this deployment.
     Reviewer(Reviewer),
-    /// Print the IAM policy that deploys this one stack. Works offline, without credentials.
+    /// Print the IAM policy for deploying this stack. Works offline, without credentials.
     Policy(Policy),
-    /// Show what the service costs, part by part, in several regions. Asks nobody.
+    /// Show what the service costs, by part and region. Works offline.
     Cost(Cost),
 }
 
 /// Settings of `policy`.
 #[derive(Debug, Args)]
 pub struct Policy {
-    /// Permissions boundary that roles and users of the stack have to have: the value of the template's parameter
-    /// `PermissionsBoundary`. Default: the template's own, AWS's policy for pulling images and writing logs.
+    /// Permissions boundary that the stack's roles and users must have, as in the template's parameter `PermissionsBoundary`.
+    /// Default: AWS's policy for pulling images and writing logs.
     #[arg(long, value_name = "ARN", value_parser = boundary)]
     pub boundary: Option<String>,
 
-    /// Print what `deployer reviewer` needs in addition instead: rights to make one user or role within the boundary.
+    /// Print the additional policy for `deployer reviewer` instead: the right to create one user or role within the boundary.
     #[arg(long, requires = "boundary")]
     pub reviewers: bool,
 }
 
-/// The ARN of a policy, as the template takes it.
+/// Parses the ARN of a policy, as the template takes it.
 fn boundary(text: &str) -> Result<String, String> {
     let parts: Vec<&str> = text.splitn(6, ':').collect();
     match parts.as_slice() {
@@ -250,7 +265,8 @@ fn boundary(text: &str) -> Result<String, String> {
             Ok(text.to_owned())
         }
         _ => Err(
-            "it is the ARN of a policy, like `arn:aws:iam::123456789012:policy/bounds`".to_owned(),
+            "expected the ARN of a policy, such as `arn:aws:iam::123456789012:policy/bounds`"
+                .to_owned(),
         ),
     }
 }
@@ -266,11 +282,11 @@ pub struct Cost {
 /// Settings of `logs`.
 #[derive(Debug, Args)]
 pub struct Logs {
-    /// Go on showing what is being written, until Ctrl-C.
+    /// Follow the log until Ctrl-C.
     #[arg(long, short)]
     pub follow: bool,
 
-    /// How far to look back.
+    /// Show entries since this long ago.
     #[arg(long, value_name = "DURATION", default_value = "10m")]
     pub since: String,
 }
@@ -278,12 +294,11 @@ pub struct Logs {
 /// Settings of `down`.
 #[derive(Debug, Default, Args)]
 pub struct Down {
-    /// Agree to the deletion; without it, `down` asks where somebody is there to be asked.
+    /// Delete without asking. By default, `down` asks on a terminal.
     #[arg(long)]
     pub yes: bool,
 
-    /// Where a deletion failed: delete the stack without this resource (its name in the template), which stays and may cost
-    /// money. May be given several times.
+    /// After a failed deletion: keep this resource (its name in the template), which may cost money. Repeatable.
     #[arg(long = "retain-resource", value_name = "NAME")]
     pub retain: Vec<String>,
 }
@@ -291,7 +306,7 @@ pub struct Down {
 /// Settings of `status`.
 #[derive(Debug, Default, Args)]
 pub struct Status {
-    /// Follow what is under way to its end first.
+    /// Wait for the operation in progress first.
     #[arg(long)]
     pub watch: bool,
 }
@@ -305,7 +320,7 @@ pub struct Doctor {
 }
 
 impl Command {
-    /// What the first Ctrl-C or SIGTERM does.
+    /// Returns what the first Ctrl-C or SIGTERM does.
     pub fn on_interrupt(&self) -> OnInterrupt {
         match self {
             Self::Up(up) => up.manner.on_interrupt,
@@ -331,5 +346,24 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn options_without_a_heading_are_the_commands_own() {
+        let mut command = super::Cli::command();
+        command.build();
+        for command in command.get_subcommands() {
+            let shared = command
+                .get_arguments()
+                .filter(|option| option.is_global_set() && !option.is_hide_set())
+                .filter(|option| !matches!(option.get_id().as_str(), "help" | "version"));
+            for option in shared {
+                assert!(
+                    option.get_help_heading().is_some(),
+                    "{} {option}",
+                    command.get_name()
+                );
+            }
+        }
     }
 }

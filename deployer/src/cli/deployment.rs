@@ -1,35 +1,36 @@
-//! `deployer up`, `plan` and `rollback`: what is deployed, and how that is gone about.
+//! Arguments of `deployer up`, `plan` and `rollback`.
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::heading;
 use super::image::Making;
 
-/// How long the check may take, unless told otherwise.
+/// Default time limit of the check.
 const DEFAULT_VERIFY_TIMEOUT: &str = "2m";
 
 /// Settings of the service; each overrides its counterpart in `deployer.toml`.
 #[derive(Debug, Default, Args)]
 pub struct Sizes {
-    /// Tasks that should run, at least 2.
-    #[arg(long, value_name = "N", env = "DEPLOYER_TASKS")]
+    /// Number of tasks, at least 2.
+    #[arg(long, help_heading = heading::SERVICE, value_name = "N", env = "DEPLOYER_TASKS")]
     pub tasks: Option<u32>,
 
-    /// Most tasks under load; then `--tasks` is the fewest. Default: their number stays.
-    #[arg(long, value_name = "N", env = "DEPLOYER_MAX_TASKS")]
+    /// Scale up to this many tasks under load; `--tasks` is then the minimum. Default: no scaling.
+    #[arg(long, help_heading = heading::SERVICE, value_name = "N", env = "DEPLOYER_MAX_TASKS")]
     pub max_tasks: Option<u32>,
 
-    /// CPU units of a task: 256 is a quarter of a virtual CPU.
-    #[arg(long, value_name = "UNITS", env = "DEPLOYER_CPU")]
+    /// CPU units of a task: 256 is a quarter of a vCPU.
+    #[arg(long, help_heading = heading::SERVICE, value_name = "UNITS", env = "DEPLOYER_CPU")]
     pub cpu: Option<u32>,
 
     /// Memory of a task in MiB.
-    #[arg(long, value_name = "MIB", env = "DEPLOYER_MEMORY")]
+    #[arg(long, help_heading = heading::SERVICE, value_name = "MIB", env = "DEPLOYER_MEMORY")]
     pub memory: Option<u32>,
 
-    /// Any other parameter of the template (see `docs/template.md`). May be given several times.
-    #[arg(long = "parameter", value_name = "NAME=VALUE")]
+    /// Any other parameter of the template (see `docs/template.md`). Repeatable.
+    #[arg(help_heading = heading::SERVICE, long = "parameter", value_name = "NAME=VALUE")]
     pub parameters: Vec<String>,
 
     /// The image.
@@ -37,32 +38,31 @@ pub struct Sizes {
     pub making: Making,
 }
 
-/// How a deployment goes about it.
+/// How a deployment proceeds.
 #[derive(Debug, Args)]
 pub struct Manner {
-    /// How long the check from outside may take to succeed; then the version before is put back.
-    #[arg(long, value_name = "DURATION", env = "DEPLOYER_VERIFY_TIMEOUT", default_value = DEFAULT_VERIFY_TIMEOUT)]
+    /// Time limit for the check from outside. After that, the previous version is restored.
+    #[arg(long, help_heading = heading::CHECK, value_name = "DURATION", env = "DEPLOYER_VERIFY_TIMEOUT", default_value = DEFAULT_VERIFY_TIMEOUT)]
     pub verify_timeout: String,
 
-    /// Keep checking for this long before success is declared: a version that crashes, or stops answering, is taken back. Default:
-    /// the first check that succeeds is enough.
-    #[arg(long, value_name = "DURATION", env = "DEPLOYER_WATCH_FOR")]
+    /// Keep checking for this long after the first success, and roll back a version that crashes or stops answering. Default:
+    /// off.
+    #[arg(long, help_heading = heading::CHECK, value_name = "DURATION", env = "DEPLOYER_WATCH_FOR")]
     pub watch_for: Option<String>,
 
-    /// Agree to replace or remove what exists; without it, `up` asks, or stops where there is nobody to ask.
+    /// Replace or remove existing resources without asking. By default, `up` asks on a terminal and fails elsewhere.
     #[arg(long)]
     pub yes: bool,
 
-    /// Do not wait for what somebody else has begun: end with exit code 7.
+    /// Exit with code 7 instead of waiting for another operation.
     #[arg(long)]
     pub no_wait: bool,
 
-    /// Where a rollback got stuck: continue it without this resource (its name in the template), which stays as it is. May be
-    /// given several times.
+    /// After a failed rollback: continue it without this resource (its name in the template). Repeatable.
     #[arg(long = "skip-resource", value_name = "NAME")]
     pub skip: Vec<String>,
 
-    /// What Ctrl-C and SIGTERM do while something is under way: take it back, or leave it to itself. A second one always leaves.
+    /// What the first Ctrl-C or SIGTERM does during an operation. The second one always exits at once.
     #[arg(long, value_enum, value_name = "WHAT", env = "DEPLOYER_ON_INTERRUPT", default_value_t = OnInterrupt::Cancel)]
     pub on_interrupt: OnInterrupt,
 }
@@ -83,10 +83,10 @@ impl Default for Manner {
 /// What the first Ctrl-C or SIGTERM does.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum OnInterrupt {
-    /// Cancel what was begun, and follow it until what was before is in place again.
+    /// Cancel the operation, and wait until the previous version is restored.
     #[default]
     Cancel,
-    /// Leave at once; what was begun goes on by itself.
+    /// Exit at once; AWS continues the operation.
     Detach,
 }
 
@@ -101,27 +101,27 @@ pub struct Up {
     #[command(flatten)]
     pub manner: Manner,
 
-    /// Let CloudFormation end before the service is stable (its EXPRESS mode); rollout, check and rollback are done from here.
+    /// Use CloudFormation's EXPRESS mode, which ends before the service is stable. Rollout, check and rollback happen here.
     #[arg(long, env = "DEPLOYER_EXPRESS")]
     pub express: bool,
 
-    /// Replace the tasks even if nothing is to be changed.
+    /// Replace the tasks even if nothing changes.
     #[arg(long)]
     pub force: bool,
 
-    /// To look before.
+    /// The dry run.
     #[command(flatten)]
     pub preview: Preview,
 
-    /// Deploy the image in this file, which `image build --archive` wrote, instead of making one.
+    /// Deploy the image in this file, written by `image build --archive`, instead of building one.
     #[arg(long, value_name = "FILE")]
     pub image_archive: Option<PathBuf>,
 }
 
-/// Looking instead of acting.
+/// Options of a dry run.
 #[derive(Debug, Default, Args)]
 pub struct Preview {
-    /// Show what would change, as `plan` does, and change nothing.
+    /// Show what would change, as `plan` does.
     #[arg(long, conflicts_with = "force")]
     pub dry_run: bool,
 
@@ -141,11 +141,11 @@ pub struct Plan {
     #[arg(long)]
     pub exit_code: bool,
 
-    /// Do not wait for what somebody else has begun: end with exit code 7.
+    /// Exit with code 7 instead of waiting for another operation.
     #[arg(long)]
     pub no_wait: bool,
 
-    /// Plan for the image in this file, which `image build --archive` wrote, instead of making one.
+    /// Plan for the image in this file, written by `image build --archive`, instead of building one.
     #[arg(long, value_name = "FILE")]
     pub image_archive: Option<PathBuf>,
 }
@@ -153,8 +153,8 @@ pub struct Plan {
 /// Settings of `rollback`.
 #[derive(Debug, Default, Args)]
 pub struct Rollback {
-    /// Image to go back to: its digest (also the first digits), or a revision that `history` lists. Default: the last one that
-    /// ran before the one that runs.
+    /// Image to deploy: the first digits of its digest, or a revision from `history`. Default: the last one that worked before
+    /// the current one.
     #[arg(long, value_name = "DIGEST|N")]
     pub to: Option<String>,
 

@@ -1,37 +1,39 @@
-//! `deployer image`, and how an image is made wherever one is.
+//! Arguments of `deployer image`, and of every command that builds an image.
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Deserialize;
 
+use super::heading;
+
 /// Settings of `image`.
 #[derive(Debug, Args)]
 pub struct Image {
-    /// What to do with it.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: ImageCommand,
 }
 
-/// What to do with the image. Each makes it first, as `up` does; what is unchanged is not compiled or compressed again.
+/// Subcommands of `image`. Each builds the image first, as `up` does; unchanged parts are neither compiled nor compressed again.
 #[derive(Debug, Subcommand)]
 pub enum ImageCommand {
-    /// Make the image, and put it into a file or into Docker if told to.
+    /// Build the image, and write it to a file or load it into Docker.
     Build(ImageBuild),
-    /// Make the image, and send it to a registry: as far as it is not there.
+    /// Build the image, and push what the registry lacks.
     Push(ImagePush),
-    /// Make the image, and show what it is: settings, layers, files.
+    /// Build the image, and show its settings, layers and files.
     Inspect(ImageSource),
 }
 
 /// Where the image comes from.
 #[derive(Debug, Default, Args)]
 pub struct ImageSource {
-    /// How it is made.
+    /// How to build it.
     #[command(flatten)]
     pub making: Making,
 
-    /// Take this program instead of compiling it: a static one for the right processor.
+    /// Use this static program instead of compiling one.
     #[arg(long, value_name = "FILE")]
     pub program: Option<PathBuf>,
 }
@@ -43,11 +45,11 @@ pub struct ImageBuild {
     #[command(flatten)]
     pub source: ImageSource,
 
-    /// Write it to this file, which `docker load`, `podman load` and skopeo take (`oci-archive:`, `docker-archive:`).
+    /// Write the image to this file, for `docker load`, `podman load` or skopeo (`oci-archive:`, `docker-archive:`).
     #[arg(long, value_name = "FILE", conflicts_with = "load")]
     pub archive: Option<PathBuf>,
 
-    /// Put it into Docker or podman on this machine.
+    /// Load the image into Docker or podman on this machine.
     #[arg(long)]
     pub load: bool,
 }
@@ -59,38 +61,38 @@ pub struct ImagePush {
     #[command(flatten)]
     pub source: ImageSource,
 
-    /// Repository in the registry (`--registry`, otherwise ECR). Default: that of the stack.
+    /// Repository in the registry (`--registry`, otherwise ECR). Default: the stack's repository.
     #[arg(long, value_name = "NAME", env = "DEPLOYER_REPOSITORY", value_parser = repository)]
     pub repository: Option<String>,
 
-    /// Tag. Default: `sha256-` and the first 12 digits of the digest, so that one tag is never two images.
+    /// Tag. Default: `sha256-` and the first 12 digits of the digest.
     #[arg(long, value_name = "TAG", value_parser = tag)]
     pub tag: Option<String>,
 
-    /// User of the registry that `--registry` names; the password is taken from `DEPLOYER_REGISTRY_PASSWORD`.
+    /// User for `--registry`. The password comes from `DEPLOYER_REGISTRY_PASSWORD`.
     #[arg(long, value_name = "NAME", env = "DEPLOYER_REGISTRY_USER")]
     pub user: Option<String>,
 }
 
-/// A tag as registries take it (OCI distribution specification, "Pulling manifests"). In an address, what is behind a `#` or a `?`
-/// would not be part of it, and another tag would be moved.
+/// Parses a tag by the OCI distribution specification ("Pulling manifests"). A `#` or `?` would cut the address short, and
+/// another tag would be moved.
 fn tag(text: &str) -> Result<String, String> {
     let may_follow = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
     let may_begin = |c: char| may_follow(c) && c != '.' && c != '-';
     if text.starts_with(may_begin) && text.chars().all(may_follow) && text.len() <= 128 {
         Ok(text.to_owned())
     } else {
-        Err("a tag has letters, digits and `_`, then also `.` and `-`, at most 128".to_owned())
+        Err("a tag has at most 128 letters, digits, `_`, `.` and `-`, and starts with none of the last two".to_owned())
     }
 }
 
-/// A repository's name by the same specification: words with single separators in them, divided by `/`. Nothing at all is taken as
-/// not given, as with all that comes from a variable.
+/// Parses a repository's name by the same specification: components with single separators, joined by `/`. Empty means unset,
+/// as for every variable.
 fn repository(text: &str) -> Result<String, String> {
     if text.is_empty() || text.split('/').all(is_component) {
         Ok(text.to_owned())
     } else {
-        Err("a repository has small letters and digits, between them `.`, `_`, `__`, `-` or `/`, and no registry in front".to_owned())
+        Err("a repository has lower-case letters and digits, separated by `.`, `_`, `__`, `-` or `/`, without the registry's host".to_owned())
     }
 }
 
@@ -103,14 +105,14 @@ fn is_component(text: &str) -> bool {
 }
 
 impl ImagePush {
-    /// The repository, if one was given.
+    /// Returns the repository, if one was given.
     pub fn repository(&self) -> Option<&str> {
         self.repository.as_deref().filter(|name| !name.is_empty())
     }
 }
 
 impl ImageCommand {
-    /// Where the image comes from.
+    /// Returns where the image comes from.
     pub const fn source(&self) -> &ImageSource {
         match self {
             Self::Build(build) => &build.source,
@@ -119,7 +121,7 @@ impl ImageCommand {
         }
     }
 
-    /// As it is typed.
+    /// Returns the subcommand as typed.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Build(_) => "image build",
@@ -129,26 +131,26 @@ impl ImageCommand {
     }
 }
 
-/// How the image is made; each overrides its counterpart in `deployer.toml`.
+/// How to build the image; each overrides its counterpart in `deployer.toml`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Making {
-    /// Processor of the tasks: X86_64 or ARM64. Default: the one of this machine.
-    #[arg(long, value_name = "NAME", env = "DEPLOYER_ARCHITECTURE")]
+    /// CPU architecture of the tasks: X86_64 or ARM64. Default: this machine's.
+    #[arg(long, help_heading = heading::IMAGE, value_name = "NAME", env = "DEPLOYER_ARCHITECTURE")]
     pub architecture: Option<String>,
 
-    /// Who makes the image: the deployer itself from the Dockerfile's final stage, or Docker (or podman) from all of it.
-    #[arg(long, value_enum, value_name = "WHO", env = "DEPLOYER_BUILDER")]
+    /// Image builder.
+    #[arg(long, help_heading = heading::IMAGE, value_enum, value_name = "WHO", env = "DEPLOYER_BUILDER")]
     pub builder: Option<Builder>,
 }
 
-/// Who makes the image.
+/// Image builders.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Builder {
-    /// The deployer: cargo compiles, the Dockerfile's final stage says the rest. Needs neither Docker nor root.
+    /// The deployer: cargo compiles, the Dockerfile's final stage defines the image. Needs neither Docker nor root.
     #[default]
     Native,
-    /// Docker or podman, whichever is there: all stages of the Dockerfile, whatever they do.
+    /// Docker or podman: builds all stages of the Dockerfile.
     Docker,
 }
 

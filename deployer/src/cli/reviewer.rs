@@ -1,4 +1,4 @@
-//! `deployer reviewer`.
+//! Arguments of `deployer reviewer`.
 
 use clap::{Args, Subcommand};
 
@@ -8,17 +8,17 @@ use deployment::stack::reviewer::Principal;
 /// Settings of `reviewer`.
 #[derive(Debug, Args)]
 pub struct Reviewer {
-    /// What to do.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: ReviewerCommand,
 }
 
-/// What to do about reviewers.
+/// Subcommands of `reviewer`.
 #[derive(Debug, Subcommand)]
 pub enum ReviewerCommand {
-    /// Let somebody look, until `revoke` or `down`. What was granted before is replaced.
+    /// Grant access until `revoke` or `down`. Replaces an earlier grant.
     Grant(Grant),
-    /// End what was granted.
+    /// Revoke the access.
     Revoke,
 }
 
@@ -26,17 +26,17 @@ pub enum ReviewerCommand {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub struct Grant {
-    /// Make a user with a password, which is printed once and kept nowhere.
+    /// Create a user with a password, which is printed once and stored nowhere.
     #[arg(long)]
     pub user: bool,
 
-    /// Make a role that this account (`…:root`), role or user may take, for an hour at a time.
+    /// Create a role that this account (`…:root`), role or user may assume, for an hour at a time.
     #[arg(long, value_name = "ARN")]
     pub role: Option<Principal>,
 }
 
 impl ReviewerCommand {
-    /// As it is typed.
+    /// Returns the subcommand as typed.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Grant(_) => "reviewer grant",
