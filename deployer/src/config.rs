@@ -2,7 +2,6 @@
 
 mod access;
 mod file;
-mod origin;
 mod parameters;
 #[cfg(test)]
 mod tests;
@@ -16,9 +15,9 @@ use deployment::error::{Failure, FailureKind};
 use deployment::names::{self, StackName};
 use image_builder::Architecture;
 
-pub use access::{Access, ProfileSource};
+pub use access::is_usual_endpoint;
+use aws::access::Access;
 pub use file::{File, parse, read};
-pub use origin::{Found, Kind, Origin, ProfileOrigin, option};
 
 use access::access;
 

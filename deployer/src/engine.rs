@@ -5,40 +5,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::remote::{Remote, RemoteError};
 use crate::stop::Stop;
+use aws::access::Pace;
+use aws::remote::{Remote, RemoteError};
 use deployment::event::Sink;
 use support::pause::jittered;
 
 /// How far beyond the deadline a look that began before it may last.
 const LAST_LOOK: Duration = Duration::from_secs(30);
-
-/// How often to look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
-    /// Pause between two looks.
-    pub poll: Duration,
-    /// Longest pause, reached by doubling while looks fail.
-    pub slowest: Duration,
-}
-
-impl Pace {
-    /// What AWS bears well.
-    pub const REMOTE: Self = Self {
-        poll: Duration::from_millis(2500),
-        slowest: Duration::from_secs(15),
-    };
-    /// What an emulator on this machine bears well.
-    pub const LOCAL: Self = Self {
-        poll: Duration::from_millis(250),
-        slowest: Duration::from_secs(2),
-    };
-
-    /// Pause before a call that failed is made again; it doubles from there.
-    pub(crate) fn first_pause(self) -> Duration {
-        self.poll / 5
-    }
-}
 
 /// Something that changes by itself and comes to an end.
 #[async_trait]
@@ -145,7 +119,8 @@ mod tests {
     use std::collections::VecDeque;
 
     use super::*;
-    use crate::remote::RemoteErrorKind;
+    use aws::access::Pace;
+    use aws::remote::RemoteErrorKind;
     use deployment::event::Silent;
 
     fn sink() -> Sink {

@@ -16,7 +16,6 @@
 //! - [`image`] compiles, packs and pushes, without Docker unless it is told otherwise; its [`process`] is the only file that starts programs.
 //! - [`local`] looks after the AWS emulator that `--local` uses.
 
-pub mod aws;
 pub mod cli;
 pub mod commands;
 pub mod config;
@@ -24,10 +23,9 @@ pub mod engine;
 mod guard;
 pub mod local;
 mod lock;
-pub mod remote;
 pub mod report;
+pub mod retry;
 pub mod state;
-pub mod steady;
 pub mod stop;
 pub mod watch;
 

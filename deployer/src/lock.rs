@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use crate::engine::{self, Followed, Subject, Terms};
-use crate::remote::Remote;
+use aws::remote::Remote;
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Sink;
 use support::input;

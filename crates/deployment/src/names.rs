@@ -6,6 +6,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+/// Name of the container in the template, and prefix of its log streams.
+pub const CONTAINER: &str = "app";
+
 /// A name that does not have the form its kind asks for.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("{what} `{given}` is not valid: {rule}")]

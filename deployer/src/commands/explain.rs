@@ -3,7 +3,8 @@
 use url::Url;
 
 use crate::commands::Context;
-use crate::config::{Config, ProfileSource};
+use crate::config::{Config, is_usual_endpoint};
+use aws::access::ProfileSource;
 use deployment::error::Failure;
 use deployment::rollout::{self, Ended, Evidence, Explanation};
 
@@ -91,7 +92,7 @@ fn command_line_from(make_targets: Option<&str>, config: &Config, command: &str)
             option("profile", access.profile.as_deref());
         }
     }
-    if !access.is_usual_endpoint() {
+    if !is_usual_endpoint(access) {
         option(
             "endpoint-url",
             access.endpoint_url.as_ref().map(Url::as_str),

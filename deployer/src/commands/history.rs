@@ -5,7 +5,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde::Serialize;
 
 use crate::commands::{Context, connect};
-use crate::remote::World;
+use aws::remote::World;
 use deployment::error::Failure;
 use deployment::names::{Digest, StackName};
 use deployment::stack::Observed;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::cli::{Builder, ImageCommand};
 use crate::commands::Context;
 use crate::config::Config;
-use crate::remote::Login;
+use aws::remote::Login;
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Event;
 use deployment::names::Digest;

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use crate::commands::{Connection, Context, connect};
 use crate::config::LogSettings;
 use crate::engine::{self, Followed, Terms};
-use crate::remote::{RemoteErrorKind, World};
 use crate::watch::{LogEnd, LogReader, LogWatch};
+use aws::remote::{RemoteErrorKind, World};
 use deployment::error::{Failure, FailureKind};
 
 #[cfg(test)]

@@ -23,13 +23,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::aws::Aws;
-use crate::config::{self, Access, Config};
+use crate::config::{self, Config};
 use crate::engine::{self, Followed, Subject, Terms};
 use crate::local::{Emulator, Presence};
-use crate::remote::{Caller, Identity as _, RemoteError, RemoteErrorKind, World};
-use crate::steady::Steady;
+use crate::retry::Steady;
 use crate::stop::Stop;
+use aws::Aws;
+use aws::access::Access;
+use aws::remote::{Caller, Identity as _, RemoteError, RemoteErrorKind, World};
 use deployment::error::{Failure, FailureKind};
 use deployment::event::{Event, Sink};
 use deployment::stack::ascii;
@@ -208,7 +209,7 @@ fn capability_hint(message: &str) -> String {
 
 pub(crate) fn remote_failure(access: &Access, error: &RemoteError) -> Failure {
     if error.kind == RemoteErrorKind::Untrusted {
-        return untrusted(&error.to_string());
+        return aws::trust::untrusted(&error.to_string());
     }
     let busy = is_about_another_operation(error);
     let (kind, message) = match error.kind {
@@ -293,25 +294,6 @@ fn may_be_switched_off(region: &str, error: &RemoteError) -> bool {
     let unknown = ["InvalidClientTokenId", "UnrecognizedClientException"];
     let is_unknown = |code: &str| unknown.contains(&code);
     error.code.as_deref().is_some_and(is_unknown) && !ALWAYS_ENABLED.contains(&region)
-}
-
-/// The failure of a connection whose server shows a certificate that is not trusted.
-pub(crate) fn untrusted(cause: &str) -> Failure {
-    let failure =
-        Failure::preflight("the connection to AWS is not secure, and was ended").because(cause);
-    if cause.contains("expired") || cause.contains("not valid yet") {
-        return failure.hint("is this machine's clock right? `deployer doctor` looks");
-    }
-    let failure = failure.hint(
-        "does a proxy read the traffic, or is this a private endpoint? Name a file with its certificates: `AWS_CA_BUNDLE=FILE`, or `ca_bundle` in the profile; those alone are trusted then",
-    );
-    if crate::aws::trust::this_machine_has_some() {
-        failure
-    } else {
-        failure.hint(
-            "this machine has no certificates to trust: install the package `ca-certificates`",
-        )
-    }
 }
 
 /// Reads the template, and refuses what CloudFormation would. It comes in ASCII: CloudFormation does not return anything else.
@@ -413,7 +395,9 @@ impl Connection {
 /// Connects and asks whose credentials these are.
 async fn connect(context: Context<'_>) -> Result<Connection, Failure> {
     let access = &context.config.access;
-    let aws = Aws::connect(access).await?;
+    let endpoint = access.endpoint_url.as_ref();
+    let key = access.local.then(|| crate::local::access_key(endpoint));
+    let aws = Aws::connect(access, key).await?;
     let region = aws.region().to_owned();
     let world = Steady::new(aws, access.pace, context.sink.clone());
     let caller = world
@@ -497,8 +481,8 @@ fn public_url(config: &Config, url: &str) -> Result<PublicUrl, Failure> {
 #[cfg(test)]
 mod tests {
     use super::{refuse_other_account, remote_failure};
-    use crate::remote::{RemoteError, RemoteErrorKind};
     use crate::testing::{caller, settings};
+    use aws::remote::{RemoteError, RemoteErrorKind};
 
     #[test]
     fn credentials_of_another_account_are_refused() {

@@ -13,7 +13,7 @@ use crate::commands::machine::{Machine, ThisMachine, Workbench, Workshop};
 use crate::commands::stack::ROUNDS;
 use crate::commands::status::ABSENT;
 use crate::commands::{Context, connect, read_template};
-use crate::remote::World;
+use aws::remote::World;
 use deployment::cost::{self, Estimate};
 use deployment::error::{Failure, FailureKind};
 use deployment::event::{Event, Phase};

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::commands::Context;
-use crate::remote::{RemoteError, RemoteErrorKind, World};
+use aws::remote::{RemoteError, RemoteErrorKind, World};
 use deployment::error::Failure;
 
 /// Longest time to look after a role before a stack is made: where IAM cannot be reached, the rest may still be.

@@ -13,7 +13,7 @@ use crate::commands::history::gather;
 use crate::commands::machine::{Machine, ThisMachine};
 use crate::commands::stack::ROUNDS;
 use crate::commands::{Context, new_token};
-use crate::remote::World;
+use aws::remote::World;
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Event;
 use deployment::names::Digest;

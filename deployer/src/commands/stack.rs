@@ -3,8 +3,8 @@
 use crate::commands::explain::command_line_with;
 use crate::commands::{Context, REPOSITORY, is_about_another_operation, missing_output, new_token};
 use crate::engine::Followed;
-use crate::remote::{RemoteError, RemoteErrorKind, World};
 use crate::watch::{StackEnd, StackWatch};
+use aws::remote::{RemoteError, RemoteErrorKind, World};
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Event;
 use deployment::stack::Observed;

@@ -1,12 +1,10 @@
 //! How to reach AWS, or the emulator.
 
-use std::sync::OnceLock;
-
 use url::Url;
 
-use super::{Found, given, usage};
+use super::{given, usage};
 use crate::cli::Shared;
-use crate::engine::Pace;
+use aws::access::{Access, Pace, ProfileSource, is_loopback};
 use deployment::error::{Failure, FailureKind};
 use deployment::names::HostPort;
 
@@ -15,80 +13,13 @@ const LOCAL_REGION: &str = "us-east-1";
 /// Where the emulator listens unless told otherwise.
 const LOCAL_ENDPOINT: &str = "http://127.0.0.1:4566";
 
-/// How to reach AWS, or what stands in for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Access {
-    /// The emulator on this machine, or AWS (or whatever `endpoint_url` names)?
-    pub local: bool,
-    /// Region; absent: what the profile says.
-    pub region: Option<String>,
-    /// Profile of the AWS configuration files.
-    pub profile: Option<String>,
-    /// Where that profile was named.
-    pub profile_source: ProfileSource,
-    /// Where AWS calls go, if not to AWS.
-    pub endpoint_url: Option<Url>,
-    /// Where images go, if not to the address that ECR gives.
-    pub registry: Option<HostPort>,
-    /// Where the check connects, if not where the public name points.
-    pub connect_to: Option<HostPort>,
-    /// The HTTP proxy that the check goes through. It may name a password.
-    pub check_proxy: Option<Url>,
-    /// How often to look.
-    pub pace: Pace,
-    /// What is known once credentials are found.
-    pub found: OnceLock<Found>,
-}
-
-/// Where a profile is named. It decides what comes first: the profile, or access keys in the environment.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum ProfileSource {
-    /// `--profile`.
-    #[default]
-    Flag,
-    /// `AWS_PROFILE`.
-    Environment,
-    /// `AWS_PROFILE`, and there are access keys in the environment beside it.
-    BehindKeys,
-    /// `profile` in `deployer.toml`.
-    File,
-}
-
-impl ProfileSource {
-    /// Returns whether the profile comes before access keys in the environment, as in the AWS CLI.
-    pub const fn beats_environment_keys(self) -> bool {
-        match self {
-            Self::Flag | Self::File => true,
-            Self::Environment | Self::BehindKeys => false,
-        }
-    }
-}
-
-impl Access {
-    /// Is the registry the one whose login AWS, or the emulator, gives out? One elsewhere is told nothing.
-    pub fn logs_in_to_registry(&self) -> bool {
-        let Some(registry) = &self.registry else {
-            return true;
-        };
-        // Not by the port: either may be reached through a proxy.
-        let endpoint = self.endpoint_url.as_ref().and_then(Url::host_str);
-        endpoint.is_some_and(is_loopback) && is_loopback(&registry.host)
-    }
-
-    /// Remembers where credentials were found; the first time counts.
-    pub fn remember(&self, found: Found) {
-        // They are found once per run.
-        self.found.set(found).ok();
-    }
-
-    /// Would the same command without `--endpoint-url` go to the same place?
-    pub fn is_usual_endpoint(&self) -> bool {
-        let usual = self
-            .local
-            .then_some(LOCAL_ENDPOINT)
-            .map(|url| format!("{url}/"));
-        self.endpoint_url.as_ref().map(Url::as_str) == usual.as_deref()
-    }
+/// Returns whether the same command without `--endpoint-url` would go to the same place.
+pub fn is_usual_endpoint(access: &Access) -> bool {
+    let usual = access
+        .local
+        .then_some(LOCAL_ENDPOINT)
+        .map(|url| format!("{url}/"));
+    access.endpoint_url.as_ref().map(Url::as_str) == usual.as_deref()
 }
 
 /// Resolves it.
@@ -112,7 +43,6 @@ pub(super) fn access(
     if !shared.local {
         let (profile, profile_source) = profile(shared, file_profile);
         return Ok(Access {
-            local: false,
             region: given(shared.region.as_ref())
                 .or(given(shared.default_region.as_ref()))
                 .map(str::to_owned)
@@ -122,9 +52,7 @@ pub(super) fn access(
             endpoint_url: endpoint,
             registry,
             connect_to,
-            check_proxy: None,
-            pace: Pace::REMOTE,
-            found: OnceLock::new(),
+            ..Access::remote()
         });
     }
     let endpoint = endpoint.ok_or_else(|| Failure::new(FailureKind::Unexpected, "no endpoint"))?;
@@ -144,15 +72,12 @@ pub(super) fn access(
     Ok(Access {
         local: true,
         region: Some(LOCAL_REGION.to_owned()),
-        profile: None,
-        profile_source: ProfileSource::default(),
         // Docker takes `localhost` for a registry that needs no TLS.
         registry: registry.or_else(|| Some(here("localhost"))),
         connect_to: connect_to.or_else(|| Some(here(host.trim_matches(['[', ']'])))),
-        check_proxy: None,
         endpoint_url: Some(endpoint),
         pace: Pace::LOCAL,
-        found: OnceLock::new(),
+        ..Access::remote()
     })
 }
 
@@ -172,15 +97,6 @@ fn profile(shared: &Shared, file: Option<String>) -> (Option<String>, ProfileSou
         (None, Some(profile)) => (Some(profile), ProfileSource::Environment),
         (None, None) => (file, ProfileSource::File),
     }
-}
-
-/// Is this host, by its name alone, this machine?
-fn is_loopback(host: &str) -> bool {
-    host == "localhost"
-        || host
-            .trim_matches(['[', ']'])
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
 }
 
 fn endpoint(text: &str) -> Result<Url, Failure> {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::cli::Making;
-use crate::engine::Pace;
+use aws::access::Pace;
 
 const MINIMAL: &str = "stack = \"clock\"\n";
 
@@ -148,7 +148,7 @@ fn only_pairs_that_fargate_offers() {
 
 #[test]
 fn where_the_profile_is_named() {
-    use super::ProfileSource as S;
+    use aws::access::ProfileSource as S;
     let some = |text: &str| Some(text.to_owned());
     let file = "stack = \"clock\"\nprofile = \"file\"\n";
     for (flag, variable, key, expected) in [

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::Path;
 
+use aws::access::AccessKey;
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
@@ -37,19 +38,6 @@ impl Credentials {
             key_id: format!("LOCAL{}", hex(&rand::random::<[u8; 16]>()).to_uppercase()),
             secret: hex(&rand::random::<[u8; 32]>()),
         }
-    }
-
-    /// The credentials of the emulator at this address, as its latest start by this user left them.
-    pub(crate) fn of_emulator_at(endpoint: Option<&Url>) -> Self {
-        let port = endpoint.and_then(Url::port_or_known_default);
-        let file = super::cache_folder()
-            .ok()
-            .zip(port)
-            .map(|(folder, port)| super::file_of(&folder, port, "credentials"));
-        file.and_then(|file| Self::read(&file)).unwrap_or(Self {
-            key_id: DUMMY.to_owned(),
-            secret: DUMMY.to_owned(),
-        })
     }
 
     /// Reads them, if the file is whole.
@@ -84,6 +72,21 @@ impl Credentials {
         let text = format!("health:{nonce}:{}", self.secret);
         hex(&Sha256::digest(text.as_bytes()))
     }
+}
+
+/// Returns the access key of the emulator at this address, as its latest start by this user left
+/// it.
+pub(crate) fn access_key(endpoint: Option<&Url>) -> AccessKey {
+    let port = endpoint.and_then(Url::port_or_known_default);
+    let file = super::cache_folder()
+        .ok()
+        .zip(port)
+        .map(|(folder, port)| super::file_of(&folder, port, "credentials"));
+    let (id, secret) = match file.and_then(|file| Credentials::read(&file)) {
+        Some(ours) => (ours.key_id, ours.secret),
+        None => (DUMMY.to_owned(), DUMMY.to_owned()),
+    };
+    AccessKey { id, secret }
 }
 
 /// A number that was not used before.

@@ -15,7 +15,7 @@ use super::presence::{self, Found, Looking, Presence};
 use super::{EMULATOR_VERSION, cache_folder, file_of, install, unwritable};
 use crate::engine::{self, Followed, Subject, Terms};
 use crate::lock::{self, Lock};
-use crate::remote::Remote;
+use aws::remote::Remote;
 use deployment::error::{Failure, FailureKind};
 use deployment::event::{Event, Sink};
 use deployment::names::StackName;

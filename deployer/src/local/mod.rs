@@ -16,7 +16,7 @@ use url::Url;
 
 use deployment::error::Failure;
 
-pub(crate) use credentials::Credentials;
+pub(crate) use credentials::access_key;
 pub use emulator::{Emulator, Stopped};
 pub use presence::Presence;
 

@@ -8,7 +8,7 @@ use url::Url;
 use super::emulator::Emulator;
 use super::health::{Guard, Health};
 use crate::engine::Subject;
-use crate::remote::Remote;
+use aws::remote::Remote;
 use deployment::event::Sink;
 
 /// Whether the emulator is there, where that is certain.

@@ -8,8 +8,8 @@ use serde::Serialize;
 use super::color::Paint;
 use super::{json, text};
 use crate::cli::Output;
-use crate::remote::LogLine;
 use crate::watch::LogReader;
+use aws::remote::LogLine;
 use deployment::event::{Event, Reporter};
 use support::printable::{printable, without_commands};
 

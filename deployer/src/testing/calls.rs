@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::FakeWorld;
 use super::moment::Moment;
-use crate::remote::{
+use aws::remote::{
     Account, Caller, Identity, LogPage, Login, Logs, Remote, RemoteError, Repositories, Roles,
     Rollouts, Stacks,
 };

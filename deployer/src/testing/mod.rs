@@ -25,11 +25,10 @@ use std::time::Duration;
 
 use crate::cli::Output;
 use crate::commands::Connection;
-use crate::config::{
-    Access, Config, Consent, Found, ImageSettings, Kind, Origin, ProfileOrigin, ProfileSource,
-};
-use crate::engine::Pace;
-use crate::remote::Caller;
+use crate::config::{Config, Consent, ImageSettings};
+use aws::access::Access;
+use aws::origin::{Found, Kind, Origin, ProfileOrigin};
+use aws::remote::Caller;
 use image_builder::Architecture;
 
 /// The digest of the image that is deployed, and what people see of it.
@@ -43,15 +42,7 @@ pub(crate) fn settings() -> Config {
         stack: "clock".parse().unwrap(),
         template: here.join("infra/service.yaml"),
         access: Access {
-            local: false,
-            region: None,
             profile: Some("work".to_owned()),
-            profile_source: ProfileSource::Flag,
-            endpoint_url: None,
-            registry: None,
-            connect_to: None,
-            check_proxy: None,
-            pace: Pace::REMOTE,
             found: Found {
                 origin: Origin::Profile(ProfileOrigin {
                     profile: "work".to_owned(),
@@ -65,6 +56,7 @@ pub(crate) fn settings() -> Config {
                 roots: Vec::new(),
             }
             .into(),
+            ..Access::remote()
         },
         account: None,
         image: ImageSettings {
@@ -107,7 +99,7 @@ pub(crate) fn caller() -> Caller {
 /// A connection to this world.
 pub(crate) fn connection(world: &Arc<FakeWorld>) -> Connection {
     Connection {
-        world: Arc::clone(world) as Arc<dyn crate::remote::World>,
+        world: Arc::clone(world) as Arc<dyn aws::remote::World>,
         caller: caller(),
         region: "eu-central-1".to_owned(),
         endpoint: None,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::answer::OLD;
 use super::world::service_names;
-use crate::remote::{RemoteError, RemoteErrorKind};
+use aws::remote::{RemoteError, RemoteErrorKind};
 use deployment::stack::ResourceEvent;
 
 /// What one look at the stack finds, and what happened since the look before.

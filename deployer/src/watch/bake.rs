@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use async_trait::async_trait;
 use checker::{Settings, Target, Verdict};
 
-use crate::remote::{Remote, World};
 use crate::watch::{Outside, ServiceNames, Witness, checked};
+use aws::remote::{Remote, World};
 use deployment::event::{Checked, Event, Sink};
 use deployment::rollout::{Evidence, StoppedTask};
 

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use checker::{Reason, Report, Settings, Target, Verdict};
 
-use crate::remote::{Remote, World};
 use crate::watch::ServiceNames;
+use aws::remote::{Remote, World};
 use deployment::event::{Checked, Event, Sink};
 use deployment::names::Digest;
 

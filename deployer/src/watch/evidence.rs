@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
-use crate::remote::{Remote, World};
 use crate::watch::ServiceNames;
+use aws::remote::{Remote, World};
 use deployment::event::{Event, Sink};
 use deployment::rollout::{Evidence, FailedTask, Service, StoppedTask, Target, likeness};
 

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::remote::{Remote, World};
+use aws::remote::{Remote, World};
 use deployment::stack::request::Resource;
 
 /// Looks for the parts of a deleted stack that cost money or hold data; ends when none is found.

@@ -6,7 +6,7 @@ use std::io;
 
 use async_trait::async_trait;
 
-use crate::remote::{LogLine, LogPage, Remote, World};
+use aws::remote::{LogLine, LogPage, Remote, World};
 
 /// Lines of one task may be there later than younger ones of another: this far back they are still looked for, milliseconds.
 const LATE_MS: i64 = 20_000;

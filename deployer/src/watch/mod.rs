@@ -22,8 +22,7 @@ pub use rollout::{RolloutEnd, RolloutWatch, ServiceNames};
 pub use stack::{StackEnd, StackWatch};
 pub use update::{UpdateEnd, UpdateWatch};
 
-/// Name of the container in the template, and prefix of its log streams.
-pub(crate) const CONTAINER: &str = "app";
+use deployment::names::CONTAINER;
 
 /// The log stream of a task.
 fn log_stream(task: &str) -> String {

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::remote::{Remote, World};
+use aws::remote::{Remote, World};
 use deployment::stack::request::Proposal;
 
 /// Follows the computation of one change set; ends with anything but [`Proposal::Pending`].

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 
-use crate::remote::{Remote, World};
 use crate::watch::Witness;
+use aws::remote::{Remote, World};
 use deployment::event::{Event, Sink};
 use deployment::rollout::{Deployment, Evidence, Rollout, Service, Target, judge};
 

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::remote::{Remote, Stacks, World};
+use aws::remote::{Remote, Stacks, World};
 use deployment::event::{Event, Sink};
 use deployment::names::StackId;
 use deployment::stack::decide::{During, Operation, Seen, during};

@@ -5,8 +5,8 @@
 
 use async_trait::async_trait;
 
-use crate::remote::{Remote, World};
 use crate::watch::{ServiceNames, StackEnd, StackWatch, Witness};
+use aws::remote::{Remote, World};
 use deployment::event::Sink;
 use deployment::rollout::Evidence;
 use deployment::stack::Observed;

@@ -49,7 +49,7 @@ fn files_in(folder: &Path) -> Vec<PathBuf> {
 
 /// The source files that talk to AWS, without their tests.
 fn sources() -> Vec<String> {
-    let files = files_in(&crate::root().join("deployer/src/aws"));
+    let files = files_in(&crate::root().join("crates/aws/src"));
     assert!(files.len() > 10, "{files:?}");
     let read = |path: &PathBuf| std::fs::read_to_string(path).unwrap();
     let texts = files.iter().map(read);

@@ -12,7 +12,7 @@ use crate::commands::roles::{Role, RoleOf};
 use crate::commands::{Connection, TEMPLATE_LIMIT};
 use crate::config::Config;
 use crate::local::{EMULATOR_VERSION, Presence};
-use crate::remote::{RemoteError, RemoteErrorKind};
+use aws::remote::{RemoteError, RemoteErrorKind};
 use deployment::error::Failure;
 use deployment::stack::request::TemplateParameter;
 use image_builder::cargo::Toolchain;

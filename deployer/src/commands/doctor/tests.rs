@@ -9,10 +9,10 @@ use super::clock::Reading;
 use super::examine;
 use crate::commands::{Connection, Context};
 use crate::local::Presence;
-use crate::remote::RemoteErrorKind;
 use crate::testing::moment::{absent, at, error};
 use crate::testing::{FakeWorld, connection, settings};
 use crate::watch::Outside;
+use aws::remote::RemoteErrorKind;
 use deployment::error::Failure;
 use image_builder::cargo::Toolchain;
 
@@ -155,7 +155,7 @@ fn world() -> FakeWorld {
     FakeWorld::new([absent()])
 }
 
-fn denied(message: &str) -> crate::remote::RemoteError {
+fn denied(message: &str) -> aws::remote::RemoteError {
     error(RemoteErrorKind::Denied, "AccessDenied", message)
 }
 

@@ -6,7 +6,7 @@ use super::{bill_file, digest_of, docker_failure};
 use crate::cli::{ImageBuild, ImageCommand, ImagePush, ImageSource};
 use crate::commands::Context;
 use crate::commands::machine::{Machine as _, ThisMachine};
-use crate::remote::Login;
+use aws::remote::Login;
 use deployment::error::{Failure, FailureKind};
 use deployment::event::{Event, Phase};
 use image_builder::archive;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::remote::{LogLine, LogPage};
 use crate::testing::moment::{Moment, absent, at, error, expired, throttled};
 use crate::testing::{FakeWorld, Transcript, connection, settings};
+use aws::remote::{LogLine, LogPage};
 
 /// Takes so many lines, then none any more.
 struct Taking {

@@ -3,10 +3,10 @@
 use super::roll_back;
 use super::target::Wish;
 use crate::commands::Context;
-use crate::remote::RemoteErrorKind;
 use crate::testing::answer::answers;
 use crate::testing::moment::{Moment, absent, at, error, event, image, of_others};
 use crate::testing::{FOR_EVER, FakeMachine, FakeWorld};
+use aws::remote::RemoteErrorKind;
 use deployment::stack::ResourceEvent;
 
 const FIRST: &str = "arn:aws:ecs:eu-central-1:123456789012:task-definition/clock:1";

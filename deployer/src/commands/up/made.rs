@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::commands::Context;
 use crate::commands::down::take_down;
-use crate::remote::World;
 use crate::stop::Duty;
+use aws::remote::World;
 use deployment::error::{Failure, FailureKind};
 use deployment::names::StackId;
 use deployment::stack::Observed;

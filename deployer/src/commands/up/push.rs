@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::Run;
-use crate::remote::World;
+use aws::remote::World;
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Phase;
 use image_builder::oci::BuiltImage;

@@ -6,13 +6,13 @@ use super::{
     Context, deleted, deleting, down, taking_down, taking_down_as_usual, taking_down_with,
 };
 use crate::commands::machine::Machine as _;
-use crate::remote::RemoteErrorKind;
 use crate::testing::answer::resource;
 use crate::testing::moment::{
     absent, at, error, event, event_because, expired, failed, of_others, out_of_order, throttled,
     unreachable,
 };
 use crate::testing::{FakeMachine, FakeWorld, settings};
+use aws::remote::RemoteErrorKind;
 
 #[tokio::test(start_paused = true)]
 async fn nothing_there() {

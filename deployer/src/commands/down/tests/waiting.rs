@@ -2,10 +2,10 @@
 
 use super::{deleted, deleting, taking_down, taking_down_as_usual};
 use crate::commands::stack::ROUNDS;
-use crate::remote::RemoteErrorKind;
 use crate::testing::FakeWorld;
 use crate::testing::answer::resource;
 use crate::testing::moment::{at, error, event, event_because, of_others};
+use aws::remote::RemoteErrorKind;
 
 #[tokio::test(start_paused = true)]
 async fn cancels_an_update_first() {

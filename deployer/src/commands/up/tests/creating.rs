@@ -6,13 +6,13 @@ use super::{
     FakeMachine, begun, bringing_up, bringing_up_as_usual, bringing_up_on, created, short, updated,
     updating, with_repository,
 };
-use crate::remote::RemoteErrorKind;
 use crate::testing::FakeWorld;
 use crate::testing::answer::task;
 use crate::testing::moment::{
     absent, at, error, event, event_because, failed, of_others, out_of_order, throttled,
     unreachable,
 };
+use aws::remote::RemoteErrorKind;
 
 #[tokio::test(start_paused = true)]
 async fn from_nothing_to_a_service() {

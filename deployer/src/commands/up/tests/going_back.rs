@@ -1,10 +1,10 @@
 //! The new version is in place, but does not work: the one before is put back.
 
 use super::{FakeMachine, bringing_up_on, updated, updating};
-use crate::remote::RemoteErrorKind;
 use crate::testing::FakeWorld;
 use crate::testing::answer::{answers, change, crashed, down, rolled_out, rolling_out, went_back};
 use crate::testing::moment::{Moment, absent, at, error, event, event_because, expired, failed};
+use aws::remote::RemoteErrorKind;
 use deployment::stack::request::Proposal;
 
 /// The version of before, by the image whose digest consists of this digit; and the same once it is put back.

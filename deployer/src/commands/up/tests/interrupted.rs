@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::{FakeMachine, begun, bringing_up_on, created, updated, updating, with_repository};
-use crate::remote::RemoteErrorKind;
 use crate::testing::FakeWorld;
 use crate::testing::answer::{answers, rolled_out, rolling_out};
 use crate::testing::moment::{Moment, absent, at, error, event};
+use aws::remote::RemoteErrorKind;
 use deployment::stack::request::Proposal;
 
 fn running() -> Moment {

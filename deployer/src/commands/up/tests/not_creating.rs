@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::{FakeMachine, begun, bringing_up, bringing_up_on, created, with_repository};
-use crate::remote::RemoteErrorKind;
 use crate::testing::FakeWorld;
 use crate::testing::answer::resource;
 use crate::testing::moment::{absent, at, error, event, event_because, of_others};
+use aws::remote::RemoteErrorKind;
 use deployment::error::Failure;
 
 #[tokio::test(start_paused = true)]

@@ -1,12 +1,12 @@
 //! The stack is at rest, and the update does not come to a good end.
 
 use super::{bringing_up, updated, updating};
-use crate::remote::RemoteErrorKind;
 use crate::testing::FakeWorld;
 use crate::testing::answer::{change, crashed};
 use crate::testing::moment::{
     Moment, absent, at, error, event, event_because, expired, failed, of_others,
 };
+use aws::remote::RemoteErrorKind;
 use deployment::stack::ResourceEvent;
 use deployment::stack::request::Proposal;
 

@@ -1,9 +1,9 @@
 //! Before a stack is made, service-linked roles are looked after, without being in the way.
 
 use super::{begun, bringing_up_as_usual, created, with_repository};
-use crate::remote::RemoteErrorKind;
 use crate::testing::FakeWorld;
 use crate::testing::moment::{absent, error};
+use aws::remote::RemoteErrorKind;
 
 fn new_account() -> FakeWorld {
     FakeWorld::new([

@@ -1,10 +1,10 @@
 //! The stack is updated; the service follows, or does not.
 
 use super::bringing_up;
-use crate::remote::RemoteErrorKind;
 use crate::testing::FakeWorld;
 use crate::testing::answer::{crashed, rolled_out, rolling_out, targets, told_at, went_back};
 use crate::testing::moment::{at, error, expired, throttled};
+use aws::remote::RemoteErrorKind;
 use deployment::rollout::{DeploymentRecord, Service, StoppedTask};
 use deployment::stack::request::Proposal;
 

@@ -5,14 +5,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Steady;
-use crate::engine::Pace;
-use crate::remote::{
-    Identity as _, Logs as _, Remote, RemoteError, RemoteErrorKind, Rollouts as _, Stacks as _,
-};
 use crate::testing::moment::{
     Moment, absent, at, error, event, expired, of_others, out_of_order, throttled, unreachable,
 };
 use crate::testing::{FakeWorld, Transcript};
+use aws::access::Pace;
+use aws::remote::{
+    Identity as _, Logs as _, Remote, RemoteError, RemoteErrorKind, Rollouts as _, Stacks as _,
+};
 use deployment::names::{StackId, StackName};
 use deployment::stack::request::Wanted;
 

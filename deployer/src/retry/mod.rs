@@ -18,8 +18,8 @@ mod tests;
 
 use tokio::time::{Instant, sleep};
 
-use crate::engine::Pace;
-use crate::remote::{Remote, RemoteError};
+use aws::access::Pace;
+use aws::remote::{Remote, RemoteError};
 use deployment::event::Sink;
 use patience::Patience;
 use support::pause::jittered;

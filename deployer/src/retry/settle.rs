@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::{Answered, Patience, Steady};
-use crate::remote::{Remote, RemoteError, RemoteErrorKind, Stacks};
+use aws::remote::{Remote, RemoteError, RemoteErrorKind, Stacks};
 use deployment::names::{StackId, StackName};
 use deployment::stack::status::StackStatus as S;
 

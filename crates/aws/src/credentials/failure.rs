@@ -3,15 +3,16 @@
 use aws_credential_types::provider::error::CredentialsError;
 
 use super::origin::UnknownProfile;
-use crate::aws::error;
-use crate::config::{Access, Kind, Origin, ProfileOrigin, ProfileSource, option};
+use crate::access::{Access, ProfileSource};
+use crate::error;
+use crate::origin::{Kind, Origin, ProfileOrigin, option};
 use deployment::error::Failure;
 
 const LOCALLY: &str =
     "without an AWS account: `deployer up --local` runs everything on this machine";
 
 /// The failure of a profile that does not exist.
-pub(in crate::aws) fn unknown_profile(access: &Access, unknown: &UnknownProfile) -> Failure {
+pub(crate) fn unknown_profile(access: &Access, unknown: &UnknownProfile) -> Failure {
     let UnknownProfile { name, named_by } = unknown;
     let failure = Failure::preflight(format!("the AWS profile `{name}` could not be found"));
     let failure = match (named_by, access.profile_source) {
@@ -32,7 +33,7 @@ pub(in crate::aws) fn unknown_profile(access: &Access, unknown: &UnknownProfile)
 /// The failure that this error stands for.
 pub(super) fn failure(access: &Access, error: &CredentialsError, origin: &Origin) -> Failure {
     if error::is_untrusted(error) {
-        return crate::commands::untrusted(&error::chain(error));
+        return crate::trust::untrusted(&error::chain(error));
     }
     if error::is_passing(error) {
         return unreachable(&error::chain(error), origin);
@@ -163,7 +164,6 @@ fn of_profile(access: &Access, cause: &str, origin: &ProfileOrigin) -> Option<Fa
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::settings;
 
     #[test]
     fn what_helps_by_where_they_come_from() {
@@ -194,7 +194,7 @@ mod tests {
             ),
         ]
         .map(|(origin, cause)| {
-            let mut access = settings().access;
+            let mut access = Access::remote();
             access.profile = origin.profile().map(|_| "deploy".to_owned());
             let failure = told(&access, cause, &origin);
             format!("{}: {}", failure.message, failure.hints[0])

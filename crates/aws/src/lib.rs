@@ -1,5 +1,6 @@
 //! The world as AWS offers it: the only files that name an SDK crate.
 
+pub mod access;
 mod account;
 mod cloudformation;
 mod cloudwatchlogs;
@@ -12,9 +13,11 @@ mod error;
 mod files;
 mod http;
 mod iam;
+pub mod origin;
+pub mod remote;
 mod sense;
 mod sts;
-pub(crate) mod trust;
+pub mod trust;
 
 #[cfg(test)]
 mod tests;
@@ -26,8 +29,8 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_sts::config::{Credentials, SharedCredentialsProvider};
 
-use crate::config::{Access, Found, Origin};
-use crate::local;
+use crate::access::{Access, AccessKey};
+use crate::origin::{Found, Origin};
 use credentials::{Environment, Fetched};
 use deployment::error::{Failure, FailureKind};
 use files::Files;
@@ -99,7 +102,7 @@ impl Aws {
         clippy::disallowed_types,
         reason = "this is the place where SDK clients live"
     )]
-    pub async fn connect(access: &Access) -> Result<Self, Failure> {
+    pub async fn connect(access: &Access, key: Option<AccessKey>) -> Result<Self, Failure> {
         let profile = access.profile.as_deref().unwrap_or("default");
         let Sources {
             files,
@@ -123,15 +126,9 @@ impl Aws {
         if let Some(url) = &access.endpoint_url {
             loader = loader.endpoint_url(url.as_str());
         }
-        if access.local {
-            let keys = local::Credentials::of_emulator_at(access.endpoint_url.as_ref());
-            loader = loader.credentials_provider(Credentials::new(
-                keys.key_id,
-                keys.secret,
-                None,
-                None,
-                "local",
-            ));
+        if let Some(key) = key {
+            loader = loader
+                .credentials_provider(Credentials::new(key.id, key.secret, None, None, "local"));
         }
         let config = loader.load().await;
         let region = config

@@ -4,8 +4,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use super::Aws;
-use crate::config::{Access, ProfileSource};
-use crate::engine::Pace;
+use crate::access::{Access, AccessKey};
 use crate::remote::{
     Account as _, Identity as _, Logs as _, Remote, RemoteErrorKind, Repositories as _,
     Rollouts as _, Stacks as _,
@@ -30,16 +29,14 @@ async fn answering(answer: String) -> Aws {
     let access = Access {
         local: true,
         region: Some("us-east-1".to_owned()),
-        profile: None,
-        profile_source: ProfileSource::default(),
         endpoint_url: Some(format!("http://127.0.0.1:{port}").parse().unwrap()),
-        registry: None,
-        connect_to: None,
-        check_proxy: None,
-        pace: Pace::LOCAL,
-        found: std::sync::OnceLock::new(),
+        ..Access::remote()
     };
-    Aws::connect(&access).await.unwrap()
+    let key = AccessKey {
+        id: "test".to_owned(),
+        secret: "test".to_owned(),
+    };
+    Aws::connect(&access, Some(key)).await.unwrap()
 }
 
 fn is_whole(request: &[u8]) -> bool {
@@ -70,7 +67,9 @@ async fn made_of(answer: &str) -> Vec<(&'static str, Result<(), RemoteErrorKind>
         template: deployment::stack::request::Template::Text("{}".to_owned()),
         ..deployment::stack::request::Wanted::default()
     };
-    let digest = crate::testing::DIGEST.parse().unwrap();
+    let digest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+        .parse()
+        .unwrap();
     let name = "clock".parse().unwrap();
     vec![
         ("observe", kind(aws.observe("clock").await)),

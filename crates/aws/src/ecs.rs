@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use super::error::incomplete;
 use super::{Aws, error};
 use crate::remote::{Remote, RemoteErrorKind, Rollouts};
-use crate::watch::CONTAINER;
+use deployment::names::CONTAINER;
 use deployment::rollout::{
     Deployment, DeploymentRecord, HealthCheck, Service, ServiceEvent, StoppedTask, Target, Task,
 };

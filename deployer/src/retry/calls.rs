@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::settle::Request;
 use super::{Patience, Steady};
-use crate::remote::{
+use aws::remote::{
     Account, Caller, Identity, LogPage, Login, Logs, Remote, Repositories, Roles, Rollouts, Stacks,
 };
 use deployment::names::{Digest, StackId, StackName};

@@ -17,7 +17,8 @@ use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_sdk_sts::config::{Credentials, ProvideCredentials, SharedCredentialsProvider};
 
 use super::error;
-use crate::config::{Access, Origin};
+use crate::access::Access;
+use crate::origin::Origin;
 use deployment::error::Failure;
 
 pub(super) use failure::unknown_profile;

@@ -2,11 +2,12 @@
 
 use aws_runtime::env_config::section::{EnvConfigSections, Profile};
 
-use crate::config::{Access, Kind, Origin, ProfileOrigin};
+use crate::access::Access;
+use crate::origin::{Kind, Origin, ProfileOrigin};
 
 /// What of the environment decides where credentials come from.
 #[derive(Debug, Clone, Copy, Default)]
-pub(in crate::aws) struct Environment {
+pub(crate) struct Environment {
     keys: bool,
     web_identity: bool,
     container: bool,
@@ -14,7 +15,7 @@ pub(in crate::aws) struct Environment {
 
 impl Environment {
     /// Reads it.
-    pub(in crate::aws) fn read() -> Self {
+    pub(crate) fn read() -> Self {
         let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         Self {
             keys: is_set("AWS_ACCESS_KEY_ID") && is_set("AWS_SECRET_ACCESS_KEY"),
@@ -27,15 +28,15 @@ impl Environment {
 
 /// A profile that is named, and does not exist.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::aws) struct UnknownProfile {
-    pub(in crate::aws) name: String,
+pub(crate) struct UnknownProfile {
+    pub(crate) name: String,
     /// The profile whose `source_profile` names it.
-    pub(in crate::aws) named_by: Option<String>,
+    pub(crate) named_by: Option<String>,
 }
 
 /// Finds where credentials will come from. A profile that is named has to exist: else those of the machine would be taken, and with
 /// them another account.
-pub(in crate::aws) fn origin(
+pub(crate) fn origin(
     access: &Access,
     profiles: &EnvConfigSections,
     environment: Environment,

@@ -87,6 +87,25 @@ pub(crate) fn this_machine_has_some() -> bool {
     usable > 0
 }
 
+/// The failure of a connection whose server shows a certificate that is not trusted.
+pub fn untrusted(cause: &str) -> Failure {
+    let failure =
+        Failure::preflight("the connection to AWS is not secure, and was ended").because(cause);
+    if cause.contains("expired") || cause.contains("not valid yet") {
+        return failure.hint("is this machine's clock right? `deployer doctor` looks");
+    }
+    let failure = failure.hint(
+        "does a proxy read the traffic, or is this a private endpoint? Name a file with its certificates: `AWS_CA_BUNDLE=FILE`, or `ca_bundle` in the profile; those alone are trusted then",
+    );
+    if this_machine_has_some() {
+        failure
+    } else {
+        failure.hint(
+            "this machine has no certificates to trust: install the package `ca-certificates`",
+        )
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
