@@ -1,7 +1,145 @@
-//! The `checker` program: everything is in the library.
+//! The `checker` program: verifies from outside that a service is up and that its clock is right.
+//!
+//! Arguments in, lines and an exit code out. The method is in the `clock` crate, asking over the network in `probe`;
+//! `docs/checker.md` describes verdicts and output formats.
 
+mod cli;
+mod exit;
+mod fan_out;
+mod file;
+mod grid;
+mod human;
+mod interrupt;
+mod judge;
+mod live;
+mod log;
+mod metrics;
+mod nagios;
+mod output;
+mod page;
+mod plan;
+#[cfg(test)]
+mod samples;
+mod series;
+mod session;
+mod webhook;
+mod writer;
+
+use std::io;
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use fan_out::FanOut;
+use probe::SystemClock;
+use writer::Writer;
+
+use cli::{Cli, Command};
+use exit::{Exit, LastState};
+use interrupt::Interrupt;
+use log::{LogWriter, Terms};
+use metrics::Metrics;
+use output::Printer;
+use plan::{Plan, Subject};
+use session::Session;
+use webhook::Webhook;
+
+/// Runs the program. Every way out has one of the exit codes that `--help` lists, panics included.
 fn main() -> ExitCode {
-    checker::program::main()
+    output::on_panic();
+    let cli = match Cli::read(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(error) => return output::usage(&error).into(),
+    };
+    match cli.command {
+        Some(Command::Judge(judge)) => judge::run(&judge).into(),
+        Some(Command::Report(page)) => page::run(&page).into(),
+        None => match Plan::new(cli.watch) {
+            Ok(plan) => start(plan).into(),
+            Err(error) => output::usage(&error).into(),
+        },
+    }
+}
+
+fn start(plan: Plan) -> Exit {
+    // Two threads at least: a signal has to be heard while the other one is stuck in writing to a full pipe.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) => {
+            let exit = runtime.block_on(watch(plan));
+            // A name that is still being resolved must not hold up the end.
+            runtime.shutdown_background();
+            exit
+        }
+        Err(error) => output::trouble("cannot start", &error.to_string()),
+    }
+}
+
+async fn watch(plan: Plan) -> Exit {
+    exit::panic_if_told_to();
+    let last = Arc::new(LastState::default());
+    let mut interrupt = match Interrupt::listen(Arc::clone(&last)) {
+        Ok(interrupt) => interrupt,
+        Err(error) => return output::trouble("cannot listen for signals", &error.to_string()),
+    };
+    let mut fan_out = match fan_out(&plan, Arc::clone(&last)).await {
+        Ok(fan_out) => fan_out,
+        Err((what, detail)) => return output::trouble(&what, &detail),
+    };
+    let session = Session::new(&plan, Arc::new(SystemClock::new()));
+    let ran = tokio::select! {
+        biased;
+        () = interrupt.received() => Ok(()),
+        result = session.run(&mut fan_out) => result,
+    };
+    if plan.period.is_some() && ran.is_ok() {
+        fan_out.summarise();
+    }
+    let printed = fan_out.close().await;
+    match ran.and(printed) {
+        Ok(()) => last.get(),
+        // Whoever read has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => last.get(),
+        Err(error) => output::trouble("cannot write", &probe::detail(&error)),
+    }
+}
+
+/// All that is told to, ready to be told.
+async fn fan_out(plan: &Plan, last: Arc<LastState>) -> Result<FanOut, (String, String)> {
+    let detail = |error: io::Error| probe::detail(&error);
+    let log = plan
+        .log
+        .as_ref()
+        .map(|path| {
+            let terms = |subject: &Subject| Terms::new(&subject.settings, plan.hysteresis);
+            LogWriter::open(path, plan.subjects.iter().map(terms).collect()).map_err(|error| {
+                (
+                    format!("cannot write the log {}", path.display()),
+                    detail(error),
+                )
+            })
+        })
+        .transpose()?;
+    let metrics = plan.prometheus.map(|_| Arc::new(Metrics::default()));
+    if let Some((address, metrics)) = plan.prometheus.zip(metrics.clone()) {
+        metrics::serve(address, metrics)
+            .await
+            .map_err(|error| (format!("cannot listen at {address}"), detail(error)))?;
+    }
+    let webhook = plan
+        .webhook
+        .clone()
+        .map(Webhook::new)
+        .transpose()
+        .map_err(|failure| ("cannot use the webhook".to_owned(), failure.to_string()))?;
+    let targets = plan.subjects.len();
+    let printer = Printer::new(plan.format, plan.period.map(|_| targets));
+    let writer = Writer::start(printer, plan.period.is_none())
+        .map_err(|error| ("cannot start".to_owned(), detail(error)))?;
+    Ok(FanOut::new(writer, last, targets)
+        .with_log(log)
+        .with_metrics(metrics)
+        .with_webhook(webhook))
 }

@@ -359,7 +359,7 @@ fn of_file<T>(setting: Result<T, Failure>) -> Result<T, Failure> {
 }
 
 fn duration(name: &str, text: &str) -> Result<Duration, Failure> {
-    checker::duration::parse(text).map_err(|error| {
+    clock::duration::parse(text).map_err(|error| {
         Failure::new(
             FailureKind::Usage,
             format!("`{text}` is not a duration for `{name}`"),

@@ -3,7 +3,7 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use checker::{Answer, Field, Timestamp};
+use clock::{Answer, Field, Timestamp};
 use chrono::{DateTime, SecondsFormat, TimeDelta};
 use libfuzzer_sys::fuzz_target;
 

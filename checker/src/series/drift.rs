@@ -2,10 +2,9 @@
 
 use std::collections::VecDeque;
 
+use clock::OffsetInterval;
+use clock::units::{Nanoseconds, SECOND, milliseconds};
 use serde::Serialize;
-
-use crate::interval::OffsetInterval;
-use crate::units::{Nanoseconds, SECOND, milliseconds};
 
 /// Points that are kept of a clock. When they are too many, every second one goes: what they proved is kept.
 const KEPT: usize = 64;
@@ -163,7 +162,7 @@ fn to_f64(nanoseconds: Nanoseconds) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::units::MILLISECOND;
+    use clock::units::MILLISECOND;
 
     /// A clock that gains `ppm`, measured to ±1 ms every 30 s.
     fn measured(ppm: f64, start: Nanoseconds, checks: i32) -> Drift {

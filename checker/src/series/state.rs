@@ -1,11 +1,11 @@
 //! The state of a target: what is told, and what a program ends with.
 
+use clock::{Availability, Report};
 use serde::{Deserialize, Serialize};
 
-use crate::report::{Availability, Report};
 use crate::series::axis::Axis;
 pub(crate) use crate::series::axis::Hysteresis;
-use crate::verdict::Verdict;
+use clock::Verdict;
 
 /// What is known of a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -141,8 +141,8 @@ impl Axes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::samples::{down, report, undecided};
-    use crate::verdict::{Reason, Warning};
+    use crate::samples::{down, report, undecided};
+    use clock::{Reason, Warning};
 
     fn states(hysteresis: Hysteresis, verdicts: &[Verdict]) -> Vec<State> {
         let mut axes = Axes::new(hysteresis);

@@ -1,11 +1,10 @@
 //! What a series of checks amounts to in numbers: pure.
 
+use clock::{Availability, Report, Verdict};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use crate::report::{Availability, Report};
 use crate::series::uptime::{Downtime, Outage, Uptime};
-use crate::verdict::Verdict;
 
 /// Significant digits of percentiles. With three, a thousand targets would take a hundred megabytes.
 const DIGITS: u8 = 2;
@@ -95,7 +94,7 @@ pub(crate) struct Range {
 impl Summary {
     /// The target's, for people.
     pub(crate) fn name(&self) -> String {
-        crate::report::name(&self.url, self.connect_to.as_ref())
+        clock::report_name(&self.url, self.connect_to.as_ref())
     }
 }
 
@@ -227,8 +226,8 @@ fn percent(part: u64, whole: u64) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::samples::{down, report, undecided};
-    use crate::verdict::Reason;
+    use crate::samples::{down, report, undecided};
+    use clock::Reason;
 
     #[test]
     fn a_series_is_summed_up() {

@@ -2,15 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::clock::Reading;
-use crate::interval::OffsetInterval;
-use crate::record::Record;
-use crate::report::Report;
+use clock::units::{MILLISECOND, Nanoseconds, nanoseconds_of};
+use clock::{OffsetInterval, Reading, Record, Report};
+
 use crate::series::drift::{Drift, Trend};
 use crate::series::state::{Axes, Hysteresis, State};
 use crate::series::tally::{Summary, Tally};
 use crate::series::uptime::{Outage, Uptime};
-use crate::units::{MILLISECOND, Nanoseconds, nanoseconds_of};
 
 /// Instances of which a rate is kept.
 const KEPT: usize = 64;

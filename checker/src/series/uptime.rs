@@ -2,11 +2,9 @@
 
 use std::collections::VecDeque;
 
+use clock::units::{Nanoseconds, milliseconds, rfc3339};
+use clock::{Availability, Reading};
 use serde::Serialize;
-
-use crate::clock::Reading;
-use crate::report::Availability;
-use crate::units::{Nanoseconds, milliseconds, rfc3339};
 
 /// Outages that are kept for the summary.
 const KEPT: usize = 100;
@@ -218,7 +216,7 @@ impl Uptime {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::units::SECOND;
+    use clock::units::SECOND;
 
     fn reading(at: i128) -> Reading {
         Reading {

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::program::{checker, command, json_lines, run, signal};
 use crate::support::{Reply, Server, Then, clock, now_json, ok, service, with_headers};
-use checker::{Field, Reason, Settings, Verdict, check};
+use clock::{Field, Reason, Settings, Verdict};
+use probe::check;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 

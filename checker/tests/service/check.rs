@@ -4,10 +4,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::support::{Reply, Request, Server, Then, clock, now_json, ok, service, with_headers};
-use checker::{
-    Clock, Note, Reading, Reason, Report, Settings, SystemClock, Target, Verdict, check,
-    check_with_clock,
-};
+use clock::{Clock, Note, Reading, Reason, Report, Settings, Verdict};
+use probe::{SystemClock, Target, check, check_with_clock};
 
 const fn undecided(reason: Reason) -> Verdict {
     Verdict::Indeterminate { reason }

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use checker::{ConnectTo, Target};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use probe::{ConnectTo, Target};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 

@@ -82,7 +82,7 @@ pub struct Timing {
 pub struct Checked {
     /// In JSON `verdict`: `ok`, `down`, `skewed` or `indeterminate`, the last with a `reason`.
     #[serde(flatten)]
-    pub verdict: checker::Verdict,
+    pub verdict: clock::Verdict,
     /// Why it is not OK.
     pub cause: Option<String>,
     /// Estimate of the service's clock minus ours, milliseconds.

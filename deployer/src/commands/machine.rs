@@ -89,19 +89,15 @@ impl Machine for ThisMachine {
 
 #[async_trait]
 impl Outside for ThisMachine {
-    async fn check(
-        &self,
-        target: &checker::Target,
-        settings: &checker::Settings,
-    ) -> checker::Report {
+    async fn check(&self, target: &probe::Target, settings: &clock::Settings) -> clock::Report {
         Network.check(target, settings).await
     }
 
     async fn knock(
         &self,
-        target: &checker::Target,
-        settings: &checker::Settings,
-    ) -> Result<(), checker::Failure> {
+        target: &probe::Target,
+        settings: &clock::Settings,
+    ) -> Result<(), clock::Failure> {
         Network.knock(target, settings).await
     }
 }

@@ -134,12 +134,12 @@ impl Context<'_> {
     }
 
     /// How the service is checked from outside; `instances` are those that have to answer.
-    fn check_settings(&self, instances: u32) -> checker::Settings {
-        checker::Settings {
+    fn check_settings(&self, instances: u32) -> clock::Settings {
+        clock::Settings {
             max_skew: self.config.max_skew,
             expect_instances: Some(instances).filter(|instances| *instances > 0),
             proxy: self.config.access.check_proxy.clone(),
-            ..checker::Settings::default()
+            ..clock::Settings::default()
         }
     }
 
@@ -447,19 +447,19 @@ pub(crate) struct PublicUrl {
     /// As it can be opened from here.
     pub(crate) shown: String,
     /// What the check asks.
-    pub(crate) target: checker::Target,
+    pub(crate) target: probe::Target,
 }
 
 fn public_url(config: &Config, url: &str) -> Result<PublicUrl, Failure> {
     let access = &config.access;
     let connect_to = access.connect_to.as_ref().map(ToString::to_string);
     let connect_to = connect_to
-        .map(|address| address.parse::<checker::ConnectTo>())
+        .map(|address| address.parse::<probe::ConnectTo>())
         .transpose();
     let target = connect_to
         .map_err(|error| error.to_string())
         .and_then(|connect_to| {
-            checker::Target::new(url, connect_to).map_err(|error| error.to_string())
+            probe::Target::new(url, connect_to).map_err(|error| error.to_string())
         })
         .map_err(|error| {
             Failure::new(

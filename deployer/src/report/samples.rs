@@ -79,7 +79,7 @@ fn arn(revision: u32) -> String {
 
 pub(super) fn checked() -> Checked {
     Checked {
-        verdict: checker::Verdict::Ok,
+        verdict: clock::Verdict::Ok,
         cause: None,
         offset_ms: Some(-0.34),
         uncertainty_ms: Some(0.81),

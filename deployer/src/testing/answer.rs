@@ -1,7 +1,7 @@
 //! What services other than CloudFormation answer.
 
-use checker::{InstanceReport, Report, Verdict};
 use chrono::DateTime;
+use clock::{InstanceReport, Report, Verdict};
 
 use super::world::service_names;
 use deployment::rollout::{
@@ -228,8 +228,8 @@ pub(crate) fn unreachable() -> Report {
 }
 
 /// Why none does.
-pub(crate) fn no_way() -> checker::Failure {
-    checker::Failure::Resolve {
+pub(crate) fn no_way() -> clock::Failure {
+    clock::Failure::Resolve {
         host: "clock.example".to_owned(),
         detail: "no such name".to_owned(),
     }
@@ -238,7 +238,7 @@ pub(crate) fn no_way() -> checker::Failure {
 /// So many instances of this version answer, where more are expected.
 pub(crate) fn too_few(version: &str) -> Report {
     let verdict = Verdict::Indeterminate {
-        reason: checker::Reason::MissingInstances,
+        reason: clock::Reason::MissingInstances,
     };
     Report {
         verdict,

@@ -28,10 +28,10 @@ pub(crate) struct FakeMachine {
     config: Config,
     compiling: Duration,
     failure: Option<Failure>,
-    reports: Script<checker::Report>,
+    reports: Script<clock::Report>,
     /// What checks find once the way back is begun.
-    reports_after: Option<checker::Report>,
-    knocks: Script<Result<(), checker::Failure>>,
+    reports_after: Option<clock::Report>,
+    knocks: Script<Result<(), clock::Failure>>,
     agreement: Option<bool>,
     hesitates: bool,
     interrupted_after: Option<Duration>,
@@ -81,13 +81,13 @@ impl FakeMachine {
     }
 
     /// What checks find, one after the other.
-    pub(crate) fn finding(self, reports: impl IntoIterator<Item = checker::Report>) -> Self {
+    pub(crate) fn finding(self, reports: impl IntoIterator<Item = clock::Report>) -> Self {
         let reports = Script::new("the check", reports);
         Self { reports, ..self }
     }
 
     /// What checks find once the way back is begun.
-    pub(crate) fn finding_after_going_back(self, report: checker::Report) -> Self {
+    pub(crate) fn finding_after_going_back(self, report: clock::Report) -> Self {
         Self {
             reports_after: Some(report),
             ..self
@@ -97,7 +97,7 @@ impl FakeMachine {
     /// What single requests meet, one after the other.
     pub(crate) fn knocking(
         self,
-        knocks: impl IntoIterator<Item = Result<(), checker::Failure>>,
+        knocks: impl IntoIterator<Item = Result<(), clock::Failure>>,
     ) -> Self {
         let knocks = Script::new("a request", knocks);
         Self { knocks, ..self }
@@ -237,7 +237,7 @@ impl Machine for FakeMachine {
 
 #[async_trait]
 impl Outside for FakeMachine {
-    async fn check(&self, _: &checker::Target, settings: &checker::Settings) -> checker::Report {
+    async fn check(&self, _: &probe::Target, settings: &clock::Settings) -> clock::Report {
         self.expected
             .lock()
             .unwrap()
@@ -248,11 +248,7 @@ impl Outside for FakeMachine {
         }
     }
 
-    async fn knock(
-        &self,
-        _: &checker::Target,
-        _: &checker::Settings,
-    ) -> Result<(), checker::Failure> {
+    async fn knock(&self, _: &probe::Target, _: &clock::Settings) -> Result<(), clock::Failure> {
         // The first one only finds out whether there is a way.
         if self.world.is_first("knock") {
             return self.knocks.peek();

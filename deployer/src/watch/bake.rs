@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use async_trait::async_trait;
-use checker::{Settings, Target, Verdict};
+use clock::{Settings, Verdict};
+use probe::Target;
 
 use crate::watch::{Outside, ServiceNames, Witness, checked};
 use aws::remote::{Remote, World};

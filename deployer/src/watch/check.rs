@@ -1,7 +1,8 @@
 //! The check from outside, repeated until it is satisfied.
 
 use async_trait::async_trait;
-use checker::{Reason, Report, Settings, Target, Verdict};
+use clock::{Reason, Report, Settings, Verdict};
+use probe::Target;
 
 use crate::watch::ServiceNames;
 use aws::remote::{Remote, World};
@@ -15,7 +16,7 @@ pub trait Outside: Send + Sync {
     async fn check(&self, target: &Target, settings: &Settings) -> Report;
 
     /// Sends one request, on a connection of its own; says why it failed.
-    async fn knock(&self, target: &Target, settings: &Settings) -> Result<(), checker::Failure>;
+    async fn knock(&self, target: &Target, settings: &Settings) -> Result<(), clock::Failure>;
 }
 
 /// Looks over the network.
@@ -24,11 +25,11 @@ pub struct Network;
 #[async_trait]
 impl Outside for Network {
     async fn check(&self, target: &Target, settings: &Settings) -> Report {
-        checker::check(target, settings).await
+        probe::check(target, settings).await
     }
 
-    async fn knock(&self, target: &Target, settings: &Settings) -> Result<(), checker::Failure> {
-        checker::knock(target, settings).await
+    async fn knock(&self, target: &Target, settings: &Settings) -> Result<(), clock::Failure> {
+        probe::knock(target, settings).await
     }
 }
 
@@ -150,7 +151,7 @@ pub fn checked(report: &Report) -> Checked {
 /// Whether no request came as far as the service.
 fn is_unreachable(report: &Report) -> bool {
     let failure = report.failure.as_ref();
-    report.verdict == Verdict::Down && failure.is_some_and(checker::Failure::never_arrived)
+    report.verdict == Verdict::Down && failure.is_some_and(clock::Failure::never_arrived)
 }
 
 /// Does this version belong to the image? The service appends the first digits of its image's digest to its version.

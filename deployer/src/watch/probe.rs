@@ -3,7 +3,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use checker::{Settings, Target};
+use clock::Settings;
+use probe::Target;
 use tokio::time::{Instant, sleep};
 
 use crate::watch::Outside;
@@ -125,13 +126,13 @@ mod tests {
 
     #[async_trait]
     impl Outside for Stumbling {
-        async fn check(&self, _: &Target, _: &Settings) -> checker::Report {
+        async fn check(&self, _: &Target, _: &Settings) -> clock::Report {
             crate::testing::answer::down("not asked")
         }
 
-        async fn knock(&self, _: &Target, _: &Settings) -> Result<(), checker::Failure> {
+        async fn knock(&self, _: &Target, _: &Settings) -> Result<(), clock::Failure> {
             match self.0.fetch_add(1, Ordering::Relaxed) {
-                2..=4 => Err(checker::Failure::TooLarge),
+                2..=4 => Err(clock::Failure::TooLarge),
                 _ => Ok(()),
             }
         }

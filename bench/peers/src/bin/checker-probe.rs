@@ -1,6 +1,7 @@
 //! The checker's warm probe: nonce, clock readings around, answer read and judged fit for a sample.
 
-use checker::{Probe, Settings, Target};
+use clock::Settings;
+use probe::{Probe, Target};
 
 fn main() {
     let settings = Settings::default();

@@ -184,7 +184,7 @@ fn not_verified(url: &PublicUrl, last: Option<&Checked>, seconds: u64) -> Failur
         .and_then(|last| last.cause.clone())
         .unwrap_or_else(|| "no check was made".to_owned());
     let seen = match last.map(|last| last.verdict) {
-        Some(checker::Verdict::Ok) => "still answers from another version",
+        Some(clock::Verdict::Ok) => "still answers from another version",
         Some(verdict) => &format!("is {}", verdict.name()),
         None => "is unknown",
     };

@@ -52,15 +52,11 @@ impl FakeBench {
 
 #[async_trait]
 impl Outside for FakeBench {
-    async fn check(&self, _: &checker::Target, _: &checker::Settings) -> checker::Report {
+    async fn check(&self, _: &probe::Target, _: &clock::Settings) -> clock::Report {
         unreachable!("a request is enough")
     }
 
-    async fn knock(
-        &self,
-        _: &checker::Target,
-        _: &checker::Settings,
-    ) -> Result<(), checker::Failure> {
+    async fn knock(&self, _: &probe::Target, _: &clock::Settings) -> Result<(), clock::Failure> {
         if self.closed {
             Err(crate::testing::answer::no_way())
         } else {

@@ -15,15 +15,11 @@ struct Answering;
 
 #[async_trait]
 impl Outside for Answering {
-    async fn check(&self, _: &checker::Target, _: &checker::Settings) -> checker::Report {
+    async fn check(&self, _: &probe::Target, _: &clock::Settings) -> clock::Report {
         answers("0.1.0+0123456789ab")
     }
 
-    async fn knock(
-        &self,
-        _: &checker::Target,
-        _: &checker::Settings,
-    ) -> Result<(), checker::Failure> {
+    async fn knock(&self, _: &probe::Target, _: &clock::Settings) -> Result<(), clock::Failure> {
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use deployment::rollout::Task;
 
 fn check() -> Checked {
     Checked {
-        verdict: checker::Verdict::Ok,
+        verdict: clock::Verdict::Ok,
         cause: None,
         offset_ms: Some(-0.34),
         uncertainty_ms: Some(0.81),

@@ -7,7 +7,7 @@ use crate::testing::moment::at;
 use deployment::stack::request::Proposal;
 
 /// The transcript from the check on, when checks find this, one after the other.
-async fn check(reports: impl IntoIterator<Item = checker::Report>) -> String {
+async fn check(reports: impl IntoIterator<Item = clock::Report>) -> String {
     let world = FakeWorld::new([at("UPDATE_COMPLETE")]).proposals([Proposal::Empty]);
     let text = bringing_up_on(FakeMachine::new(world).finding(reports)).await;
     let (_, check) = text.split_once("check: begun\n").unwrap();

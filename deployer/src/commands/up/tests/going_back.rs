@@ -162,7 +162,7 @@ async fn the_first_version_of_all_is_taken_away() {
 
 #[tokio::test(start_paused = true)]
 async fn requests_that_failed_meanwhile_are_counted() {
-    let refused = checker::Failure::Refused {
+    let refused = clock::Failure::Refused {
         peer: "10.0.0.1:80".to_owned(),
     };
     let knocks = [Ok(()), Ok(()), Err(refused), Ok(())];

@@ -1,0 +1,228 @@
+//! The arguments. What they amount to is decided in `plan`; nothing else knows clap.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use clock::{Field, duration};
+use probe::ConnectTo;
+
+/// Requests on a connection.
+pub(crate) const MOST_SAMPLES: u32 = 100;
+/// Instances that have to answer.
+pub(crate) const MOST_INSTANCES: u32 = 64;
+/// Checks in a row that make a state.
+pub(crate) const MOST_IN_A_ROW: u32 = 1000;
+
+const EXIT_CODES: &str = "\
+Exit codes (of the last check, by the monitoring plugins' convention; the worst of several targets):
+  0  OK             up, and every clock proven right
+  1  WARNING        the same, but a clock is beyond --warn-skew, or one of several addresses is dead
+  2  CRITICAL       down, or a clock proven to be off
+  3  UNKNOWN        proven neither way, wrong usage, or an internal error
+
+SIGINT and SIGTERM end a periodic run with a summary; a second one ends it at once.";
+
+/// Checks from outside that a service is up and that its clock is right.
+#[derive(Debug, Parser)]
+#[command(
+    name = "checker",
+    version,
+    after_help = EXIT_CODES,
+    args_conflicts_with_subcommands = true,
+    max_term_width = 110
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) watch: Watch,
+}
+
+impl Cli {
+    /// Reads the arguments.
+    pub(crate) fn read(
+        arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    ) -> Result<Self, clap::Error> {
+        let matches = Self::command().try_get_matches_from(arguments)?;
+        let mut cli = Self::from_arg_matches(&matches)?;
+        cli.watch.urls_of_variable = matches.value_source("urls") == Some(ValueSource::EnvVariable);
+        Ok(cli)
+    }
+}
+
+/// What to do instead of checking.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Judge again what a log has, with other limits
+    Judge(Judge),
+    /// Draw what a log has as one page: uptime, offset and latency over time
+    Report(Page),
+}
+
+/// Checks, once or again and again.
+#[derive(Debug, Args)]
+pub(crate) struct Watch {
+    /// What to ask; without a path it is /now [default: http://localhost/now]
+    #[arg(value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// The same as an option, which can be repeated, or a variable
+    #[arg(long = "url", value_name = "URL", env = "CHECKER_URL")]
+    pub(crate) urls: Vec<String>,
+    /// These are of the variable.
+    #[arg(skip)]
+    pub(crate) urls_of_variable: bool,
+    /// Targets, and settings for each of them, from a TOML file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) how: How,
+    #[command(flatten)]
+    pub(crate) when: When,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// How a check measures, and what it expects.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Measuring")]
+pub(crate) struct How {
+    /// For resolving, and for each request, from connecting to the last byte [default: 5s]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub(crate) timeout: Option<Duration>,
+    /// A clock that is further off, in either direction, is wrong [default: 1s]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub(crate) max_skew: Option<Duration>,
+    /// A clock that is further off than this is worth a warning
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub(crate) warn_skew: Option<Duration>,
+    /// Requests on a connection, at most [default: 8]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_SAMPLES)))]
+    pub(crate) samples: Option<u32>,
+    /// Where in a JSON body the time is [default: /now]
+    #[arg(long, value_name = "POINTER")]
+    pub(crate) field: Option<Field>,
+    /// Take the time of the Date header where the body has none: it is good to a second
+    #[arg(long)]
+    pub(crate) date_header: bool,
+    /// Every answer has to come from this version
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) expect_version: Option<String>,
+    /// So many instances have to answer, and be right
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_INSTANCES)))]
+    pub(crate) expect_instances: Option<u32>,
+    /// Connect there instead; the URL's host stays in the Host header and in TLS
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) connect_to: Option<ConnectTo>,
+    /// IPv4 addresses only
+    #[arg(short = '4', long, conflicts_with = "ipv6")]
+    pub(crate) ipv4: bool,
+    /// IPv6 addresses only
+    #[arg(short = '6', long)]
+    pub(crate) ipv6: bool,
+    /// A time server (SNTP): tells whose clock is off
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub(crate) reference: Option<String>,
+}
+
+/// When to check.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Time")]
+pub(crate) struct When {
+    /// Check again and again, this long from start to start (at least 100ms); without it once
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub(crate) interval: Option<Duration>,
+    /// Check once, even if the file says otherwise
+    #[arg(long, conflicts_with_all = ["interval", "count", "jitter", "retry_interval"])]
+    pub(crate) once: bool,
+    /// End after so many checks of each target
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    /// Begin each check by chance up to this much later; the grid stays
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub(crate) jitter: Option<Duration>,
+    /// Check this soon again while a change of state is not confirmed
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub(crate) retry_interval: Option<Duration>,
+    /// Good checks in a row until a state is good again [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_IN_A_ROW)))]
+    pub(crate) rise: Option<u32>,
+    /// Bad checks in a row until a state is bad [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_IN_A_ROW)))]
+    pub(crate) fall: Option<u32>,
+    /// Check until the service is up as expected, or this time has passed
+    #[arg(long, value_name = "DURATION", conflicts_with = "interval", value_parser = duration::parse)]
+    pub(crate) wait_up: Option<Duration>,
+}
+
+/// What to tell, and whom.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct Output {
+    /// What is written to stdout
+    #[arg(long = "output", value_name = "FORMAT", value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
+    /// Serve figures for Prometheus at this address, under /metrics
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) prometheus: Option<SocketAddr>,
+    /// Send each change of state there, as JSON
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "CHECKER_WEBHOOK",
+        hide_env_values = true
+    )]
+    pub(crate) webhook: Option<String>,
+    /// Append all that was measured to this file, as JSON Lines
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log: Option<PathBuf>,
+}
+
+/// What is written to stdout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// A live view on a terminal, a line for each check elsewhere
+    Human,
+    /// A JSON object for each check, one a line
+    Json,
+    /// A line in the form of monitoring plugins for each check
+    Nagios,
+}
+
+/// Judges a log again.
+#[derive(Debug, Args)]
+pub(crate) struct Judge {
+    /// What `--log` wrote
+    pub(crate) file: PathBuf,
+    /// A clock that is further off, in either direction, is wrong [default: as logged]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub(crate) max_skew: Option<Duration>,
+    /// A clock that is further off than this is worth a warning [default: as logged]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub(crate) warn_skew: Option<Duration>,
+    /// Good checks in a row until a state is good again [default: as logged]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_IN_A_ROW)))]
+    pub(crate) rise: Option<u32>,
+    /// Bad checks in a row until a state is bad [default: as logged]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_IN_A_ROW)))]
+    pub(crate) fall: Option<u32>,
+    /// What is written to stdout
+    #[arg(long = "output", value_name = "FORMAT", value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
+}
+
+/// Draws a log.
+#[derive(Debug, Args)]
+pub(crate) struct Page {
+    /// What `--log` wrote
+    pub(crate) file: PathBuf,
+    /// The page to write, which no other file is needed for
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// A clock that is further off, in either direction, is wrong [default: as logged]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub(crate) max_skew: Option<Duration>,
+}

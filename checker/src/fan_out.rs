@@ -1,0 +1,134 @@
+//! Where the findings of all targets come together: they are told from here, one after the other.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clock::{Record, Report};
+
+use crate::exit::{Exit, LastState};
+use crate::log::LogWriter;
+use crate::metrics::Metrics;
+use crate::series::{Finding, State, Summary};
+use crate::webhook::Webhook;
+use crate::writer::Writer;
+
+/// A finding, and what it follows from.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// The number of the target.
+    pub(crate) target: usize,
+    pub(crate) record: Record,
+    pub(crate) finding: Finding,
+    /// Of all checks of the target so far.
+    pub(crate) summary: Summary,
+}
+
+/// All that is told to.
+pub(crate) struct FanOut {
+    writer: Writer,
+    log: Option<LogWriter>,
+    metrics: Option<Arc<Metrics>>,
+    webhook: Option<Webhook>,
+    last: Arc<LastState>,
+    /// By target.
+    summaries: Vec<Option<Summary>>,
+    states: Vec<Option<State>>,
+}
+
+impl FanOut {
+    pub(crate) fn new(writer: Writer, last: Arc<LastState>, targets: usize) -> Self {
+        Self {
+            writer,
+            log: None,
+            metrics: None,
+            webhook: None,
+            last,
+            summaries: vec![None; targets],
+            states: vec![None; targets],
+        }
+    }
+
+    pub(crate) fn with_log(mut self, log: Option<LogWriter>) -> Self {
+        self.log = log;
+        self
+    }
+
+    pub(crate) fn with_metrics(mut self, metrics: Option<Arc<Metrics>>) -> Self {
+        self.metrics = metrics;
+        self
+    }
+
+    pub(crate) fn with_webhook(mut self, webhook: Option<Webhook>) -> Self {
+        self.webhook = webhook;
+        self
+    }
+
+    /// Tells why it is not over yet.
+    pub(crate) fn waiting(&self, report: Report, patience: Duration) {
+        self.writer.waiting(report, patience);
+    }
+
+    /// Tells of a finding.
+    pub(crate) fn tell(&mut self, found: Found) {
+        let Found {
+            target,
+            record,
+            finding,
+            summary,
+        } = found;
+        if let Some(state) = self.states.get_mut(target) {
+            *state = Some(finding.state);
+        }
+        self.last.set(self.exit());
+        if let Some(metrics) = &self.metrics {
+            metrics.update(target, record.finished.wall, &finding, &summary);
+        }
+        if let Some(log) = &self.log {
+            log.append(target, record, &finding);
+        }
+        if let Some(webhook) = self.webhook.as_ref().filter(|_| finding.is_change()) {
+            webhook.send(&finding);
+        }
+        self.writer.check(target, finding);
+        if let Some(known) = self.summaries.get_mut(target) {
+            *known = Some(summary);
+        }
+    }
+
+    /// Of the target that is worst off; those that were not checked yet do not count.
+    fn exit(&self) -> Exit {
+        self.states
+            .iter()
+            .flatten()
+            .max()
+            .map_or(Exit::Unknown, |state| Exit::from(*state))
+    }
+
+    /// All that belongs to one round was told.
+    pub(crate) fn round(&self) {
+        self.writer.round();
+    }
+
+    /// Completes when nothing can be printed any more.
+    pub(crate) async fn failed(&mut self) -> io::Error {
+        self.writer.failed().await
+    }
+
+    /// The end of a series.
+    pub(crate) fn summarise(&self) {
+        let known = self.summaries.iter().flatten().cloned().collect();
+        self.writer.summaries(known);
+    }
+
+    /// What has not been delivered yet goes out, if it does so soon. Tells what could not be printed.
+    pub(crate) async fn close(self) -> io::Result<()> {
+        if let Some(webhook) = self.webhook {
+            webhook.close().await;
+        }
+        if let Some(log) = self.log {
+            log.close();
+        }
+        self.writer.close()
+    }
+}

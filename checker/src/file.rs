@@ -1,0 +1,90 @@
+//! The file with targets.
+
+use std::io::Read as _;
+use std::path::Path;
+use std::time::Duration;
+
+use clock::{Field, duration};
+use serde::{Deserialize, Deserializer};
+
+/// A longer file is a mistake.
+const LONGEST: u64 = 4 * 1024 * 1024;
+
+/// What the file says.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct File {
+    #[serde(default, deserialize_with = "optional_duration")]
+    pub(crate) interval: Option<Duration>,
+    #[serde(default, deserialize_with = "optional_duration")]
+    pub(crate) jitter: Option<Duration>,
+    #[serde(default, deserialize_with = "optional_duration")]
+    pub(crate) retry_interval: Option<Duration>,
+    pub(crate) rise: Option<u32>,
+    pub(crate) fall: Option<u32>,
+    pub(crate) reference: Option<String>,
+    #[serde(flatten)]
+    pub(crate) all: How,
+    #[serde(default, rename = "target")]
+    pub(crate) targets: Vec<Entry>,
+}
+
+/// A target.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Entry {
+    pub(crate) url: String,
+    pub(crate) connect_to: Option<String>,
+    #[serde(flatten)]
+    pub(crate) how: How,
+}
+
+/// How to check it.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(crate) struct How {
+    #[serde(default, deserialize_with = "optional_duration")]
+    pub(crate) timeout: Option<Duration>,
+    #[serde(default, deserialize_with = "optional_duration")]
+    pub(crate) max_skew: Option<Duration>,
+    #[serde(default, deserialize_with = "optional_duration")]
+    pub(crate) warn_skew: Option<Duration>,
+    pub(crate) samples: Option<u32>,
+    pub(crate) field: Option<Field>,
+    pub(crate) date_header: Option<bool>,
+    pub(crate) expect_version: Option<String>,
+    pub(crate) expect_instances: Option<u32>,
+}
+
+/// Reads it; the error names it.
+pub(crate) fn read(path: &Path) -> Result<File, String> {
+    let named = |detail: &dyn std::fmt::Display| format!("{}: {detail}", path.display());
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(|error| named(&error))?;
+    // One byte more tells that there is more: a device has no length that could be asked for.
+    let read = file.take(LONGEST + 1).read_to_string(&mut text);
+    if text.len() as u64 > LONGEST {
+        return Err(named(&"longer than 4 MiB"));
+    }
+    read.map_err(|error| named(&error))?;
+    toml::from_str(&text).map_err(|error| named(&error.to_string().trim_end()))
+}
+
+fn optional_duration<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    duration::parse(&text)
+        .map(Some)
+        .map_err(serde::de::Error::custom)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_without_an_end_is_refused() {
+        let error = read(Path::new("/dev/zero")).unwrap_err();
+        assert_eq!(error, "/dev/zero: longer than 4 MiB");
+    }
+}

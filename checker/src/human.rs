@@ -1,0 +1,289 @@
+//! Lines for people: pure text.
+
+use clock::units::{magnitude, signed};
+use clock::{InstanceReport, Note, Report};
+
+use crate::series::{Crossing, Finding, Outage, Summary, Trend};
+
+/// Between the parts of a line.
+pub(crate) const SEPARATOR: &str = "   ";
+
+/// One check.
+pub(crate) fn check(finding: &Finding) -> String {
+    let report = &finding.report;
+    let seconds = report.started_at.split('.').next().unwrap_or_default();
+    let single = crate::series::State::of(report);
+    let mut parts = vec![format!("{seconds}Z {:<7}", single.name())];
+    if single != finding.state {
+        parts.push(format!("(still {})", finding.state.name()));
+    }
+    parts.push(details(report));
+    parts.extend(finding.trends.iter().filter_map(forecast));
+    parts.extend(finding.outage.as_ref().map(outage));
+    match finding.tick.missed {
+        0 => {}
+        1 => parts.push("1 tick missed".to_owned()),
+        several => parts.push(format!("{several} ticks missed")),
+    }
+    parts.push(report.name());
+    parts.retain(|part| !part.is_empty());
+    parts.join(SEPARATOR)
+}
+
+/// What a check found, without when and where.
+pub(crate) fn details(report: &Report) -> String {
+    let mut parts = Vec::new();
+    parts.extend(report.cause.clone());
+    parts.extend(offset(report));
+    parts.extend(
+        report
+            .latency_ms
+            .map(|latency| format!("latency {}", magnitude(latency))),
+    );
+    match report.instances.len() {
+        0 => {}
+        1 => parts.push("1 instance".to_owned()),
+        several => parts.push(format!("{several} instances")),
+    }
+    parts.extend(versions(report));
+    for note in &report.notes {
+        parts.push(
+            match note {
+                Note::NonceNotEchoed => "no nonce echoed",
+                Note::DateHeader => "time of the Date header",
+                Note::InstanceNotNamed => "no instance named",
+            }
+            .to_owned(),
+        );
+    }
+    if let Some(failure) = report.reference.as_ref().and_then(|reference| {
+        reference
+            .failure
+            .as_ref()
+            .map(|failure| (reference, failure))
+    }) {
+        let (reference, failure) = failure;
+        parts.push(format!("no time from {}: {failure}", reference.server));
+    }
+    parts.join(SEPARATOR)
+}
+
+/// Where a clock that runs away will be.
+fn forecast(trend: &Trend) -> Option<String> {
+    let Crossing {
+        limit_ms,
+        soonest_s,
+        latest_s,
+    } = trend.crosses?;
+    let between = match (span(soonest_s), span(latest_s)) {
+        (soonest, latest) if soonest == latest => soonest,
+        (soonest, latest) => format!("{soonest} to {latest}"),
+    };
+    let whose = trend
+        .instance
+        .as_ref()
+        .map_or_else(String::new, |name| format!("instance `{name}` "));
+    Some(format!("{whose}crosses {} in {between}", signed(limit_ms)))
+}
+
+/// `3 days`, `5 h`: a time for people.
+pub(crate) fn span(seconds: f64) -> String {
+    let table = [(86_400.0, "days"), (3_600.0, "h"), (60.0, "min")];
+    table
+        .into_iter()
+        .find(|(unit, _)| seconds >= 2.0 * unit)
+        .map_or_else(
+            || format!("{seconds:.0} s"),
+            |(unit, name)| format!("{:.0} {name}", seconds / unit),
+        )
+}
+
+fn outage(outage: &Outage) -> String {
+    let seconds = |milliseconds: f64| span(milliseconds / 1000.0);
+    format!(
+        "was down for {} to {}",
+        seconds(outage.downtime.proven_ms),
+        seconds(outage.downtime.possible_ms)
+    )
+}
+
+/// A series of checks.
+pub(crate) fn summary(summary: &Summary, with_name: bool) -> String {
+    let checks = match summary.checks {
+        1 => "1 check".to_owned(),
+        several => format!("{several} checks"),
+    };
+    let mut parts = Vec::new();
+    if with_name {
+        parts.push(summary.name());
+    }
+    parts.push(checks);
+    if let Some(uptime) = summary.uptime_percent {
+        let same = (uptime.at_least - uptime.at_most).abs() < 0.000_5;
+        parts.push(if same {
+            format!("up {:.3} %", uptime.at_least)
+        } else {
+            format!("up {:.3} to {:.3} %", uptime.at_least, uptime.at_most)
+        });
+    }
+    for (count, name) in [
+        (summary.down, "down"),
+        (summary.skewed, "skewed"),
+        (summary.indeterminate, "indeterminate"),
+        (summary.warnings, "with warnings"),
+    ] {
+        if count > 0 {
+            parts.push(format!("{count} {name}"));
+        }
+    }
+    if summary.outages > 0 {
+        let outages = match summary.outages {
+            1 => "1 outage".to_owned(),
+            several => format!("{several} outages"),
+        };
+        let seconds = |milliseconds: f64| span(milliseconds / 1000.0);
+        parts.push(format!(
+            "{outages} of {} to {}",
+            seconds(summary.downtime.proven_ms),
+            seconds(summary.downtime.possible_ms)
+        ));
+    }
+    parts.extend(summary.latency_ms.map(|latency| {
+        format!(
+            "latency median {}, 95 % {}, max {}",
+            magnitude(latency.median),
+            magnitude(latency.p95),
+            magnitude(latency.max)
+        )
+    }));
+    parts.extend(
+        summary
+            .offset_ms
+            .map(|range| format!("offset {} to {}", signed(range.min), signed(range.max))),
+    );
+    parts.push(format!("missed ticks {}", summary.missed_ticks));
+    parts.join(SEPARATOR)
+}
+
+/// The instance whose clock is furthest off.
+pub(crate) fn furthest(report: &Report) -> Option<&InstanceReport> {
+    let distance = |one: &InstanceReport| one.offset_ms.map_or(0.0, f64::abs);
+    report
+        .instances
+        .iter()
+        .filter(|one| one.offset_ms.is_some())
+        .max_by(|a, b| distance(a).total_cmp(&distance(b)))
+}
+
+/// Of that.
+pub(crate) fn offset(report: &Report) -> Option<String> {
+    let worst = furthest(report)?;
+    Some(format!(
+        "offset {} ± {}",
+        signed(worst.offset_ms?),
+        magnitude(worst.uncertainty_ms?)
+    ))
+}
+
+fn versions(report: &Report) -> Option<String> {
+    let mut versions: Vec<&str> = report
+        .instances
+        .iter()
+        .filter_map(|one| one.version.as_deref())
+        .collect();
+    versions.sort_unstable();
+    versions.dedup();
+    match versions.as_slice() {
+        [] => None,
+        [version] => Some(format!("version {version}")),
+        several => Some(format!("versions {}", several.join(", "))),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::samples::{down, instance, record, report, undecided};
+    use crate::series::{Downtime, State, Tick};
+    use clock::{Reason, Verdict};
+
+    /// A check without a past.
+    pub(crate) fn finding(report: Report) -> Finding {
+        Finding {
+            state: State::of(&report),
+            before: None,
+            in_doubt: false,
+            outage: None,
+            trends: Vec::new(),
+            tick: Tick::default(),
+            uptime: Some((100.0, 100.0)),
+            report,
+        }
+    }
+
+    #[test]
+    fn a_check_is_one_line() {
+        let mut missed = finding(down());
+        missed.tick.missed = 1;
+        missed.state = State::Ok;
+        let mut skewed = report(Verdict::Skewed);
+        skewed.cause = Some("the clock of instance `a` is at least 1.099 s ahead".to_owned());
+        skewed.instances = vec![instance("a", 1100.0), instance("b", -0.2)];
+        skewed.instances[1].version = Some("0.2.0".to_owned());
+        let mut doubtful = report(undecided(Reason::Borderline));
+        doubtful.cause = Some("too near to the limit of 1 s".to_owned());
+        doubtful.notes = vec![Note::NonceNotEchoed, Note::InstanceNotNamed];
+        let mut running_away = finding(report(Verdict::Ok));
+        running_away.trends = vec![Trend {
+            instance: Some("a".to_owned()),
+            lo_ppm: 3.1,
+            hi_ppm: 3.4,
+            crosses: Some(Crossing {
+                limit_ms: 1000.0,
+                soonest_s: 259_300.0,
+                latest_s: 290_000.0,
+            }),
+        }];
+        running_away.outage = Some(Outage {
+            began: String::new(),
+            ended: String::new(),
+            downtime: Downtime {
+                proven_ms: 31_000.0,
+                possible_ms: 91_000.0,
+            },
+        });
+        let lines = [
+            check(&finding(report(Verdict::Ok))),
+            check(&missed),
+            check(&finding(skewed)),
+            check(&finding(doubtful)),
+            check(&running_away),
+        ];
+        insta::assert_snapshot!(lines.join("\n"));
+    }
+
+    #[test]
+    fn a_summary_is_one_line() {
+        use crate::series::{Hysteresis, Track};
+        use clock::Reading;
+
+        let mut track = Track::new(Hysteresis::default());
+        let mut lines = vec![summary(&track.summary(), false)];
+        let at = |seconds: i128| Reading {
+            wall: seconds * 1_000_000_000,
+            monotonic: seconds * 1_000_000_000,
+            suspended: 0,
+        };
+        for (index, report) in [report(Verdict::Ok), down(), report(Verdict::Skewed)]
+            .into_iter()
+            .enumerate()
+        {
+            let index = i128::try_from(index).unwrap();
+            let mut record = record(at(index * 30));
+            record.finished = at(index * 30 + 1);
+            let _ = track.add(&record, report, Tick::default());
+        }
+        lines.push(summary(&track.summary(), true));
+        insta::assert_snapshot!(lines.join("\n"));
+    }
+}

@@ -1,0 +1,345 @@
+//! The live view: a row for each target, news above. What the rows say is pure, the rest is the terminal.
+
+use std::collections::VecDeque;
+use std::io;
+
+use clock::units::{magnitude, signed};
+use console::{Term, measure_text_width, style, truncate_str};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::human;
+use crate::series::{Finding, State};
+
+/// Checks that a sparkline shows, at most.
+const SPARKS: usize = 24;
+/// Columns that all else takes, before a target of a usual length.
+const REST: usize = 56;
+const TARGET: usize = 40;
+const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+/// Lines of the terminal that are left for news.
+const LEFT: usize = 4;
+/// Where the terminal does not say how large it is.
+const USUAL: (u16, u16) = (24, 80);
+/// Redraws a second.
+const RATE: u8 = 10;
+
+/// The view.
+#[derive(Debug)]
+pub(crate) struct Live {
+    bars: MultiProgress,
+    lines: Vec<ProgressBar>,
+    terminal: Term,
+    rows: Vec<Row>,
+}
+
+/// One target.
+#[derive(Debug, Clone, Default)]
+struct Row {
+    state: Option<State>,
+    /// `None` where there was no answer.
+    offsets: VecDeque<Option<f64>>,
+    latencies: VecDeque<Option<f64>>,
+    offset: String,
+    latency: String,
+    uptime: String,
+    checks: u64,
+    note: String,
+    name: String,
+}
+
+impl Live {
+    /// `None` where the terminal can do no more than write lines.
+    pub(crate) fn new(targets: usize) -> Option<Self> {
+        let terminal = Term::stdout();
+        if !terminal.features().is_attended() || std::env::var("TERM").is_ok_and(|it| it == "dumb")
+        {
+            return None;
+        }
+        let bars =
+            MultiProgress::with_draw_target(ProgressDrawTarget::term(terminal.clone(), RATE));
+        Some(Self {
+            bars,
+            lines: Vec::new(),
+            terminal,
+            rows: vec![Row::default(); targets],
+        })
+    }
+
+    pub(crate) fn check(&mut self, target: usize, finding: &Finding) -> io::Result<()> {
+        let Some(row) = self.rows.get_mut(target) else {
+            return Ok(());
+        };
+        row.take_in(finding);
+        // What one would want to find again in the scrollback.
+        if finding.is_change() || finding.outage.is_some() {
+            self.bars.println(human::check(finding))?;
+        }
+        self.draw();
+        Ok(())
+    }
+
+    fn draw(&mut self) {
+        let (height, width) = self.terminal.size_checked().unwrap_or(USUAL);
+        let (height, width) = (usize::from(height), usize::from(width));
+        let lines = view(&self.rows, width, height.saturating_sub(LEFT).max(1));
+        while self.lines.len() < lines.len() {
+            let bar = self.bars.add(ProgressBar::new_spinner());
+            if let Ok(plain) = ProgressStyle::with_template("{msg}") {
+                bar.set_style(plain);
+            }
+            self.lines.push(bar);
+        }
+        while self.lines.len() > lines.len() {
+            if let Some(bar) = self.lines.pop() {
+                self.bars.remove(&bar);
+            }
+        }
+        for (bar, line) in self.lines.iter().zip(lines) {
+            bar.set_message(truncate_str(&line, width.saturating_sub(1), "…").into_owned());
+            bar.tick();
+        }
+    }
+
+    /// Leaves what is there, and the rest of the terminal to others. Nothing is drawn once more: where Ctrl-C was echoed, the cursor
+    /// is not where it was left, and the first line would be there twice.
+    pub(crate) fn end(&mut self) -> io::Result<()> {
+        self.bars.set_draw_target(ProgressDrawTarget::hidden());
+        if self.lines.is_empty() {
+            return Ok(());
+        }
+        self.lines.clear();
+        // The cursor is behind the last line.
+        self.terminal.write_line("")
+    }
+}
+
+impl Row {
+    fn take_in(&mut self, finding: &Finding) {
+        let report = &finding.report;
+        let worst = human::furthest(report);
+        push(&mut self.offsets, worst.and_then(|one| one.offset_ms));
+        push(&mut self.latencies, report.latency_ms);
+        self.state = Some(finding.state);
+        self.offset = worst
+            .and_then(|one| one.offset_ms.zip(one.uncertainty_ms))
+            .map_or_else(
+                || "-".to_owned(),
+                |(offset, uncertainty)| format!("{} ± {}", signed(offset), magnitude(uncertainty)),
+            );
+        self.latency = report.latency_ms.map_or_else(|| "-".to_owned(), magnitude);
+        self.uptime = finding.uptime.map_or_else(String::new, |(least, most)| {
+            if most - least < 0.05 {
+                format!("{:.1} %", (least * 10.0).floor() / 10.0)
+            } else {
+                format!("{least:.1}-{most:.1} %")
+            }
+        });
+        self.checks += 1;
+        self.note = report.cause.clone().unwrap_or_default();
+        self.name = report.name();
+    }
+}
+
+fn push(values: &mut VecDeque<Option<f64>>, value: Option<f64>) {
+    if values.len() == SPARKS {
+        values.pop_front();
+    }
+    values.push_back(value);
+}
+
+/// The lines of the view: one for one target, a table for several, the worst first where there are too many.
+fn view(rows: &[Row], width: usize, most: usize) -> Vec<String> {
+    // In a narrow window the past has to give way.
+    let sparks = (width.saturating_sub(REST + TARGET) / 2).min(SPARKS);
+    let mut known: Vec<&Row> = rows.iter().filter(|row| row.state.is_some()).collect();
+    if let ([_], [row]) = (rows, known.as_slice()) {
+        return vec![single(row, sparks)];
+    }
+    let hidden = known.len().saturating_sub(most);
+    if hidden > 0 {
+        // Stable: those of one state stay in their order.
+        known.sort_by_key(|row| std::cmp::Reverse(row.state));
+        known.truncate(most);
+    }
+    let mut lines = vec![
+        style(table_line(
+            &["STATE", "OFFSET", "", "LATENCY", "", "UP", "TARGET"],
+            sparks,
+        ))
+        .dim()
+        .to_string(),
+    ];
+    lines.extend(known.into_iter().map(|row| {
+        let Some(state) = row.state else {
+            return String::new();
+        };
+        let target = if row.note.is_empty() {
+            row.name.clone()
+        } else {
+            format!("{}  {}", row.name, row.note)
+        };
+        let cells = [
+            state.name(),
+            &row.offset,
+            &sparkline(&row.offsets, sparks),
+            &row.latency,
+            &sparkline(&row.latencies, sparks),
+            &row.uptime,
+            &target,
+        ];
+        let line = table_line(&cells, sparks);
+        coloured(state, &line)
+    }));
+    if hidden > 0 {
+        lines.push(
+            style(format!("and {hidden} more, none of them worse"))
+                .dim()
+                .to_string(),
+        );
+    }
+    lines
+}
+
+fn single(row: &Row, sparks: usize) -> String {
+    let state = row.state.unwrap_or(State::Unknown);
+    let checks = match row.checks {
+        1 => "1 check".to_owned(),
+        several => format!("{several} checks"),
+    };
+    let mut parts = vec![coloured(state, &format!("{:<7}", state.name()))];
+    if !row.note.is_empty() {
+        parts.push(row.note.clone());
+    }
+    let past = |values: &VecDeque<Option<f64>>| match sparkline(values, sparks) {
+        empty if empty.is_empty() => empty,
+        past => format!("{past} "),
+    };
+    parts.push(format!("offset {}{}", past(&row.offsets), row.offset));
+    parts.push(format!("latency {}{}", past(&row.latencies), row.latency));
+    parts.push(format!("up {}", row.uptime));
+    parts.push(checks);
+    parts.push(row.name.clone());
+    parts.join("   ")
+}
+
+fn table_line(cells: &[&str; 7], sparks: usize) -> String {
+    let widths = [7, 20, sparks, 9, sparks, 13, 0];
+    let padded = cells.iter().zip(widths).map(|(cell, width)| {
+        let missing = width.saturating_sub(measure_text_width(cell));
+        format!("{cell}{}", " ".repeat(missing))
+    });
+    padded.collect::<Vec<_>>().join(" ").trim_end().to_owned()
+}
+
+fn coloured(state: State, text: &str) -> String {
+    let text = style(text);
+    match state {
+        State::Ok => text.green(),
+        State::Warning | State::Unknown => text.yellow(),
+        State::Skewed | State::Down => text.red(),
+    }
+    .to_string()
+}
+
+/// The last values between their least and their greatest, the newest at the right; a cross where there is none.
+fn sparkline(values: &VecDeque<Option<f64>>, most: usize) -> String {
+    let values = values.range(values.len().saturating_sub(most)..);
+    let known = values.clone().flatten();
+    let least = known.clone().copied().fold(f64::INFINITY, f64::min);
+    let greatest = known.copied().fold(f64::NEG_INFINITY, f64::max);
+    let range = greatest - least;
+    values
+        .map(|value| match value {
+            None => '×',
+            // What is equal but for noise below a microsecond is level.
+            Some(_) if range < 0.001 => LEVELS[0],
+            Some(value) => level((value - least) / range),
+        })
+        .collect()
+}
+
+fn level(share: f64) -> char {
+    let below = LEVELS
+        .iter()
+        .zip(1_u8..)
+        .find(|(_, number)| share * 8.0 <= f64::from(*number));
+    below.map_or(LEVELS[7], |(level, _)| *level)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::human::tests::finding;
+    use crate::samples::{down, report};
+    use clock::Verdict;
+
+    fn row(name: &str, findings: &[Finding]) -> Row {
+        let mut row = Row::default();
+        for finding in findings {
+            row.take_in(finding);
+        }
+        row.name = format!("http://{name}.test/now");
+        row
+    }
+
+    fn good(offset: f64, latency: f64) -> Finding {
+        let mut report = report(Verdict::Ok);
+        report.instances[0].offset_ms = Some(offset);
+        report.latency_ms = Some(latency);
+        finding(report)
+    }
+
+    fn plain(lines: &[String]) -> String {
+        let lines: Vec<_> = lines
+            .iter()
+            .map(|line| console::strip_ansi_codes(line).into_owned())
+            .collect();
+        lines.join("\n")
+    }
+
+    #[test]
+    fn one_target_is_one_line_several_are_a_table() {
+        let one = row(
+            "a",
+            &[
+                good(0.4, 1.0),
+                good(-0.2, 3.0),
+                finding(down()),
+                good(0.1, 2.0),
+            ],
+        );
+        let two = row("b", &[finding(down())]);
+        let three = row("c", &[good(500.0, 20.0)]);
+        let single = view(std::slice::from_ref(&one), 150, 20);
+        let table = view(
+            &[one.clone(), two.clone(), three.clone(), Row::default()],
+            150,
+            20,
+        );
+        let crowded = view(&[one, two, three], 100, 2);
+        insta::assert_snapshot!(
+            [single, table, crowded]
+                .map(|lines| plain(&lines))
+                .join("\n\n")
+        );
+    }
+
+    #[test]
+    fn a_sparkline_spans_least_to_greatest() {
+        let values = |values: &[Option<f64>]| values.iter().copied().collect::<VecDeque<_>>();
+        assert_eq!(sparkline(&values(&[]), SPARKS), "");
+        assert_eq!(
+            sparkline(&values(&[Some(5.0), Some(5.0), None]), SPARKS),
+            "▁▁×"
+        );
+        assert_eq!(
+            sparkline(&values(&[Some(0.0), Some(1.0), Some(0.5)]), SPARKS),
+            "▁█▄"
+        );
+        let mut many = VecDeque::new();
+        for _ in 0..100 {
+            push(&mut many, None);
+        }
+        assert_eq!(many.len(), SPARKS);
+    }
+}

@@ -1,0 +1,113 @@
+//! The line of a monitoring plugin: a word, a text, and figures behind a bar. Pure.
+
+use std::fmt::Write as _;
+
+use clock::InstanceReport;
+
+use crate::exit::Exit;
+use crate::human;
+use crate::series::{Finding, State};
+
+/// Of one target.
+#[derive(Debug, Clone)]
+pub(crate) struct Result {
+    state: State,
+    text: String,
+    name: String,
+    figures: Vec<(&'static str, String)>,
+}
+
+impl Result {
+    pub(crate) fn new(finding: &Finding) -> Self {
+        let report = &finding.report;
+        let mut figures = Vec::new();
+        let seconds = |milliseconds: f64| format!("{:.6}s", milliseconds / 1000.0);
+        let worst = human::furthest(report);
+        if let Some(offset) = worst.and_then(|one: &InstanceReport| one.offset_ms) {
+            let limit = report.max_skew_ms / 1000.0;
+            figures.push(("offset", format!("{};;-{limit}:{limit}", seconds(offset))));
+        }
+        if let Some(uncertainty) = worst.and_then(|one| one.uncertainty_ms) {
+            figures.push(("uncertainty", seconds(uncertainty)));
+        }
+        if let Some(latency) = report.latency_ms {
+            figures.push(("latency", format!("{};;;0", seconds(latency))));
+        }
+        figures.push(("instances", report.instances.len().to_string()));
+        let mut text = human::details(report);
+        if text.is_empty() {
+            "no details".clone_into(&mut text);
+        }
+        Self {
+            state: finding.state,
+            // What follows a bar is taken for figures.
+            text: text.replace('|', "/").replace(human::SEPARATOR, ", "),
+            name: report.name(),
+            figures,
+        }
+    }
+}
+
+/// One line for all results, with the worst one's text; with the target's name, where these are not all that there are.
+pub(crate) fn line(results: &[Result], are_all: bool) -> String {
+    let Some(worst) = results.iter().max_by_key(|result| result.state) else {
+        return "CHECKER UNKNOWN - nothing was checked".to_owned();
+    };
+    let word = match Exit::from(worst.state) {
+        Exit::Ok => "OK",
+        Exit::Warning => "WARNING",
+        Exit::Critical => "CRITICAL",
+        Exit::Unknown => "UNKNOWN",
+    };
+    let several = results.len() > 1;
+    let mut line = format!("CHECKER {word} - ");
+    if several {
+        let good = results
+            .iter()
+            .filter(|result| result.state == State::Ok)
+            .count();
+        let _ = write!(line, "{good} of {} targets OK", results.len());
+        if worst.state != State::Ok {
+            let _ = write!(line, ", {}: {}", worst.name, worst.text);
+        }
+    } else if are_all {
+        line.push_str(&worst.text);
+    } else {
+        let _ = write!(line, "{}: {}", worst.name, worst.text);
+    }
+    line.push_str(" |");
+    for (number, result) in results.iter().enumerate() {
+        for (name, figure) in &result.figures {
+            if several {
+                let _ = write!(line, " '{number}::{name}'={figure}");
+            } else {
+                let _ = write!(line, " {name}={figure}");
+            }
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::human::tests::finding;
+    use crate::samples::{down, report};
+    use clock::Verdict;
+
+    #[test]
+    fn a_line_for_one_and_a_line_for_many() {
+        let good = Result::new(&finding(report(Verdict::Ok)));
+        let mut bad = down();
+        bad.cause = Some("answered `a|b`".to_owned());
+        let bad = Result::new(&finding(bad));
+        let lines = [
+            line(std::slice::from_ref(&good), true),
+            line(std::slice::from_ref(&bad), true),
+            line(std::slice::from_ref(&bad), false),
+            line(&[good, bad], true),
+            line(&[], true),
+        ];
+        insta::assert_snapshot!(lines.join("\n"));
+    }
+}

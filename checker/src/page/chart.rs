@@ -1,0 +1,207 @@
+//! What is drawn of a log: collected check by check, in bounded memory. Pure.
+
+use std::collections::BTreeMap;
+
+use clock::units::MILLISECOND;
+
+use crate::judge::{Limits, Replay};
+use crate::log::Logged;
+use crate::page::buckets::{Buckets, Join};
+use crate::series::{State, Summary, Trend};
+
+/// Instances that have a band of their own; all others share one.
+const BANDS: usize = 6;
+/// Changes of the version that are listed.
+const VERSIONS: usize = 50;
+
+/// All targets of a log.
+pub(crate) struct Charts {
+    limits: Limits,
+    replay: Replay,
+    targets: Vec<Chart>,
+    checks: u64,
+}
+
+/// One target.
+#[derive(Debug)]
+pub(crate) struct Chart {
+    pub(crate) name: String,
+    pub(crate) state: State,
+    /// Milliseconds: of the last check.
+    pub(crate) max_skew_ms: f64,
+    /// Why it is not OK.
+    pub(crate) cause: Option<String>,
+    /// Milliseconds since 1970.
+    pub(crate) begin: i64,
+    pub(crate) end: i64,
+    pub(crate) states: Buckets<State>,
+    /// By name; `None` for those that share one.
+    pub(crate) offsets: BTreeMap<Option<String>, Buckets<Range>>,
+    pub(crate) latency: Buckets<Spread>,
+    pub(crate) trends: Vec<Trend>,
+    /// When which versions were seen, at each change.
+    pub(crate) versions: Vec<(i64, String)>,
+}
+
+/// Milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Range {
+    pub(crate) lo: f64,
+    pub(crate) hi: f64,
+}
+
+/// Milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Spread {
+    pub(crate) range: Range,
+    sum: f64,
+    count: f64,
+}
+
+impl Join for State {
+    /// The worst.
+    fn join(&mut self, other: &Self) {
+        *self = (*self).max(*other);
+    }
+}
+
+impl Join for Range {
+    fn join(&mut self, other: &Self) {
+        self.lo = self.lo.min(other.lo);
+        self.hi = self.hi.max(other.hi);
+    }
+}
+
+impl Join for Spread {
+    fn join(&mut self, other: &Self) {
+        self.range.join(&other.range);
+        self.sum += other.sum;
+        self.count += other.count;
+    }
+}
+
+impl Spread {
+    fn one(value: f64) -> Self {
+        Self {
+            range: Range {
+                lo: value,
+                hi: value,
+            },
+            sum: value,
+            count: 1.0,
+        }
+    }
+
+    pub(crate) fn mean(&self) -> f64 {
+        self.sum / self.count
+    }
+}
+
+impl Charts {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            replay: Replay::default(),
+            targets: Vec::new(),
+            checks: 0,
+        }
+    }
+
+    /// Takes in a check.
+    pub(crate) fn add(&mut self, logged: &Logged) {
+        let (target, finding) = self.replay.add(logged, self.limits);
+        let milliseconds =
+            |nanoseconds: i128| i64::try_from(nanoseconds / MILLISECOND).unwrap_or_default();
+        let at = milliseconds(logged.record.started.wall);
+        self.checks += 1;
+        if self.targets.len() <= target {
+            self.targets.push(Chart::new(finding.report.name(), at));
+        }
+        let Some(chart) = self.targets.get_mut(target) else {
+            return;
+        };
+        let report = &finding.report;
+        chart.state = finding.state;
+        chart.cause.clone_from(&report.cause);
+        chart.max_skew_ms = report.max_skew_ms;
+        chart.begin = chart.begin.min(at);
+        chart.end = chart.end.max(milliseconds(logged.record.finished.wall));
+        chart.states.add(at, &State::of(report));
+        if let Some(latency) = report.latency_ms {
+            chart.latency.add(at, &Spread::one(latency));
+        }
+        for instance in &report.instances {
+            if let (Some(lo), Some(hi)) = (instance.lo_ms, instance.hi_ms) {
+                // Where answers contradict each other, both are shown.
+                let range = Range {
+                    lo: lo.min(hi),
+                    hi: hi.max(lo),
+                };
+                chart.offset(instance.label(), at, range);
+            }
+        }
+        chart.version(at, report);
+        chart.trends = finding.trends;
+    }
+
+    pub(crate) fn checks(&self) -> u64 {
+        self.checks
+    }
+
+    pub(crate) fn targets(&self) -> &[Chart] {
+        &self.targets
+    }
+
+    pub(crate) fn summaries(&self) -> Vec<Summary> {
+        self.replay.summaries()
+    }
+}
+
+impl Chart {
+    fn new(name: String, at: i64) -> Self {
+        Self {
+            name,
+            state: State::Unknown,
+            max_skew_ms: 0.0,
+            cause: None,
+            begin: at,
+            end: at,
+            states: Buckets::new(at),
+            offsets: BTreeMap::new(),
+            latency: Buckets::new(at),
+            trends: Vec::new(),
+            versions: Vec::new(),
+        }
+    }
+
+    fn offset(&mut self, instance: Option<String>, at: i64, range: Range) {
+        let is_known = self.offsets.contains_key(&instance);
+        let name = instance.filter(|_| is_known || self.offsets.len() < BANDS);
+        let begin = self.begin;
+        self.offsets
+            .entry(name)
+            .or_insert_with(|| Buckets::new(begin))
+            .add(at, &range);
+    }
+
+    fn version(&mut self, at: i64, report: &clock::Report) {
+        let mut versions: Vec<_> = report
+            .instances
+            .iter()
+            .filter_map(|one| one.version.as_deref())
+            .collect();
+        versions.sort_unstable();
+        versions.dedup();
+        let versions = versions.join(", ");
+        let is_new = self
+            .versions
+            .last()
+            .is_none_or(|(_, last)| *last != versions);
+        if !versions.is_empty() && is_new {
+            if self.versions.len() == VERSIONS {
+                self.versions.remove(0);
+            }
+            self.versions.push((at, versions));
+        }
+    }
+}

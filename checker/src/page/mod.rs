@@ -1,0 +1,97 @@
+//! `checker report`: a log as one page, which needs no other file and runs no script.
+
+mod buckets;
+mod chart;
+mod escape;
+mod html;
+mod scale;
+mod svg;
+
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use crate::cli::Page;
+use crate::exit::Exit;
+use crate::judge::{Limits, left_out};
+use crate::log;
+use crate::output::{line, trouble};
+use chart::Charts;
+
+pub(crate) fn run(page: &Page) -> Exit {
+    let limits = Limits {
+        max_skew: page.max_skew,
+        ..Limits::default()
+    };
+    let charts = match collect(&page.file, limits) {
+        Ok(charts) => charts,
+        Err(detail) => return trouble("cannot draw", &detail),
+    };
+    if charts.checks() == 0 {
+        return trouble(
+            "nothing to draw",
+            &format!("{} is empty", page.file.display()),
+        );
+    }
+    if is_same(&page.file, &page.output) {
+        return trouble("cannot write", "the page would replace the log itself");
+    }
+    let text = html::page(&charts);
+    if let Err(error) = write(&page.output, &text) {
+        let what = format!("cannot write {}", page.output.display());
+        return trouble(&what, &probe::detail(&error));
+    }
+    let targets = match charts.targets().len() {
+        1 => "1 target".to_owned(),
+        several => format!("{several} targets"),
+    };
+    let said = line(&format!(
+        "{}: {targets}, {} checks",
+        page.output.display(),
+        charts.checks()
+    ));
+    match said {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            trouble("cannot write", &probe::detail(&error))
+        }
+        Ok(()) | Err(_) => Exit::Ok,
+    }
+}
+
+fn collect(path: &Path, limits: Limits) -> Result<Charts, String> {
+    let mut charts = Charts::new(limits);
+    for logged in log::read(path, left_out)? {
+        charts.add(&logged?);
+    }
+    Ok(charts)
+}
+
+fn is_same(log: &Path, page: &Path) -> bool {
+    let real = |path: &Path| std::fs::canonicalize(path).ok();
+    real(log).is_some_and(|log| Some(log) == real(page))
+}
+
+/// All of it or nothing: who looks at the old page meanwhile sees the old page.
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        Some(_) | None => Path::new("."),
+    };
+    if std::fs::metadata(path).is_ok_and(|known| !known.is_file()) {
+        // A pipe, a terminal, /dev/null: nothing to be put in its place.
+        return std::fs::write(path, text);
+    }
+    let mut file = tempfile::Builder::new()
+        .prefix(".report-")
+        .permissions(mode())
+        .tempfile_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    file.flush()?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// As other files have it; a temporary one would be its owner's alone. The mask of the process is applied to it.
+fn mode() -> std::fs::Permissions {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::Permissions::from_mode(0o666)
+}

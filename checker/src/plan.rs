@@ -1,0 +1,413 @@
+//! What the arguments and the file amount to.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::CommandFactory as _;
+use clap::error::ErrorKind;
+use clock::{Family, Settings};
+use probe::{Server, Target};
+use url::Url;
+
+use crate::cli::{
+    Cli, Format, How, MOST_IN_A_ROW, MOST_INSTANCES, MOST_SAMPLES, Output, Watch, When,
+};
+use crate::file::{self, Entry, File};
+use crate::series::Hysteresis;
+
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
+/// More than this need a process of their own.
+const MOST_TARGETS: usize = 10_000;
+const DEFAULT_URL: &str = "http://localhost";
+
+/// What to do, resolved.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) subjects: Vec<Subject>,
+    /// `None`: once.
+    pub(crate) period: Option<Period>,
+    /// How long to wait for the service to be up; only without a period.
+    pub(crate) wait_up: Option<Duration>,
+    pub(crate) hysteresis: Hysteresis,
+    pub(crate) reference: Option<Server>,
+    pub(crate) format: Format,
+    pub(crate) prometheus: Option<SocketAddr>,
+    pub(crate) webhook: Option<Url>,
+    pub(crate) log: Option<PathBuf>,
+}
+
+/// A target, and how to check it.
+#[derive(Debug, Clone)]
+pub(crate) struct Subject {
+    pub(crate) target: Target,
+    pub(crate) settings: Settings,
+}
+
+/// Checks on a grid.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Period {
+    pub(crate) interval: Duration,
+    /// Longest delay by chance.
+    pub(crate) jitter: Duration,
+    /// While a change is not confirmed.
+    pub(crate) retry: Option<Duration>,
+    /// `None`: without end.
+    pub(crate) count: Option<u64>,
+}
+
+impl Plan {
+    /// What the arguments amount to, or an error in clap's own form.
+    pub(crate) fn new(watch: Watch) -> Result<Self, clap::Error> {
+        Self::resolve(watch)
+            .map_err(|message| Cli::command().error(ErrorKind::ValueValidation, message))
+    }
+
+    fn resolve(watch: Watch) -> Result<Self, String> {
+        let file = match &watch.config {
+            Some(path) => file::read(path)?,
+            None => File::default(),
+        };
+        let subjects = subjects(&watch, &file)?;
+        let period = period(&watch.when, &file)?;
+        let Output {
+            format,
+            prometheus,
+            webhook,
+            log,
+        } = watch.output;
+        let hysteresis = Hysteresis {
+            rise: watch.when.rise.or(file.rise).unwrap_or(1),
+            fall: watch.when.fall.or(file.fall).unwrap_or(1),
+        };
+        within("rise", Some(hysteresis.rise), MOST_IN_A_ROW)?;
+        within("fall", Some(hysteresis.fall), MOST_IN_A_ROW)?;
+        if watch.when.wait_up.is_some() && subjects.len() > 1 {
+            return Err("--wait-up waits for one target only".to_owned());
+        }
+        if period.is_none() && prometheus.is_some() {
+            return Err("--prometheus serves a series of checks: --interval is missing".to_owned());
+        }
+        Ok(Self {
+            subjects,
+            period,
+            wait_up: watch.when.wait_up,
+            // A single check is all there is: what it says holds.
+            hysteresis: period.map_or_else(Hysteresis::default, |_| hysteresis),
+            reference: watch
+                .how
+                .reference
+                .or(file.reference)
+                .map(|text| text.parse())
+                .transpose()
+                .map_err(|error: probe::ServerError| error.to_string())?,
+            format,
+            prometheus,
+            webhook: webhook.map(|text| web_address(&text)).transpose()?,
+            log,
+        })
+    }
+}
+
+fn subjects(watch: &Watch, file: &File) -> Result<Vec<Subject>, String> {
+    // An argument is stronger than the variable, and comes beside the option.
+    let from_variable = watch.urls_of_variable && watch.url.is_some();
+    let options = watch.urls.iter().filter(|_| !from_variable);
+    let named = |url: &str| Entry {
+        url: url.to_owned(),
+        ..Entry::default()
+    };
+    let mut entries: Vec<Entry> = watch
+        .url
+        .iter()
+        .chain(options)
+        .map(|url| named(url))
+        .collect();
+    let arguments = entries.len();
+    entries.extend(file.targets.iter().cloned());
+    if entries.is_empty() {
+        entries.push(named(DEFAULT_URL));
+    }
+    if entries.len() > MOST_TARGETS {
+        return Err(format!("more than {MOST_TARGETS} targets"));
+    }
+    let subjects = entries
+        .into_iter()
+        .map(|entry| subject(entry, &watch.how, file));
+    let subjects: Vec<Subject> = subjects.collect::<Result<_, _>>()?;
+    // Two of the same would be told apart by nobody. One of the file says more than an argument.
+    let (arguments, of_file) = subjects.split_at(arguments);
+    let mut seen = BTreeSet::new();
+    if let Some(twice) = of_file.iter().find(|subject| !seen.insert(key(subject))) {
+        let url = twice.target.url();
+        return Err(format!(
+            "{url} is in the file twice: only one with the same `connect_to` can be checked"
+        ));
+    }
+    let arguments = arguments.iter().filter(|subject| seen.insert(key(subject)));
+    Ok(arguments.chain(of_file).cloned().collect())
+}
+
+/// What tells a target from others.
+fn key(subject: &Subject) -> (String, Option<String>) {
+    let connect_to = subject.target.connect_to().map(ToString::to_string);
+    (subject.target.url().to_string(), connect_to)
+}
+
+/// What a target's own entry says is strongest, then come the arguments, then what the file says for all.
+fn subject(entry: Entry, how: &How, file: &File) -> Result<Subject, String> {
+    let usual = Settings::default();
+    let connect_to = match &entry.connect_to {
+        Some(text) => Some(text.parse().map_err(|error| format!("{error}"))?),
+        None => how.connect_to.clone(),
+    };
+    let target = Target::new(&entry.url, connect_to).map_err(|error| error.to_string())?;
+    let all = &file.all;
+    let family = match (how.ipv4, how.ipv6) {
+        (true, _) => Family::V4,
+        (_, true) => Family::V6,
+        (false, false) => Family::Any,
+    };
+    let one = entry.how;
+    let settings = Settings {
+        timeout: one
+            .timeout
+            .or(how.timeout)
+            .or(all.timeout)
+            .unwrap_or(usual.timeout),
+        max_skew: one
+            .max_skew
+            .or(how.max_skew)
+            .or(all.max_skew)
+            .unwrap_or(usual.max_skew),
+        warn_skew: one.warn_skew.or(how.warn_skew).or(all.warn_skew),
+        samples: one
+            .samples
+            .or(how.samples)
+            .or(all.samples)
+            .unwrap_or(usual.samples),
+        field: one
+            .field
+            .or_else(|| how.field.clone())
+            .or_else(|| all.field.clone())
+            .unwrap_or(usual.field),
+        date_header: one
+            .date_header
+            .unwrap_or(how.date_header || all.date_header.unwrap_or_default()),
+        family,
+        expect_version: one
+            .expect_version
+            .or_else(|| how.expect_version.clone())
+            .or_else(|| all.expect_version.clone()),
+        expect_instances: one
+            .expect_instances
+            .or(how.expect_instances)
+            .or(all.expect_instances),
+        proxy: None,
+    };
+    if settings
+        .warn_skew
+        .is_some_and(|warn| warn > settings.max_skew)
+    {
+        return Err("--warn-skew must not be larger than --max-skew".to_owned());
+    }
+    // Arguments are checked where they are read; these may be of the file.
+    within("samples", Some(settings.samples), MOST_SAMPLES)?;
+    within(
+        "expect_instances",
+        settings.expect_instances,
+        MOST_INSTANCES,
+    )?;
+    Ok(Subject { target, settings })
+}
+
+/// Every request costs time and memory: more of them are a mistake.
+fn within(name: &str, value: Option<u32>, most: u32) -> Result<(), String> {
+    match value {
+        Some(value) if !(1..=most).contains(&value) => {
+            Err(format!("{name} must be from 1 to {most}"))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn period(when: &When, file: &File) -> Result<Option<Period>, String> {
+    let interval = when
+        .interval
+        .or(file.interval)
+        .filter(|_| !when.once && when.wait_up.is_none());
+    let Some(interval) = interval else {
+        let needless = [
+            (when.count.is_some(), "--count"),
+            (when.jitter.is_some(), "--jitter"),
+            (when.retry_interval.is_some(), "--retry-interval"),
+        ];
+        return match needless.iter().find(|(given, _)| *given) {
+            Some((_, name)) => Err(format!("{name} is for a series: --interval is missing")),
+            None => Ok(None),
+        };
+    };
+    if interval < SHORTEST_INTERVAL {
+        return Err("--interval must be at least 100ms".to_owned());
+    }
+    let jitter = when.jitter.or(file.jitter).unwrap_or_default();
+    if jitter >= interval {
+        return Err("--jitter must be shorter than --interval".to_owned());
+    }
+    let retry = when.retry_interval.or(file.retry_interval);
+    if retry.is_some_and(|retry| retry < SHORTEST_INTERVAL) {
+        return Err("--retry-interval must be at least 100ms".to_owned());
+    }
+    Ok(Some(Period {
+        interval,
+        jitter,
+        retry,
+        count: when.count,
+    }))
+}
+
+fn web_address(text: &str) -> Result<Url, String> {
+    // Not the address itself: it may well have a secret in it.
+    let invalid = |detail: &str| format!("cannot use the address of the webhook: {detail}");
+    let url = Url::parse(text).map_err(|error| invalid(&error.to_string()))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(invalid("it is neither http nor https"));
+    }
+    Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(arguments: &[&str]) -> Result<Plan, clap::Error> {
+        Cli::read([&["checker"], arguments].concat()).and_then(|cli| Plan::new(cli.watch))
+    }
+
+    fn urls(plan: &Plan) -> Vec<&str> {
+        plan.subjects
+            .iter()
+            .map(|subject| subject.target.url().as_str())
+            .collect()
+    }
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn urls_are_arguments_and_options_which_may_be_repeated() {
+        let both = plan(&["a.test", "--url", "b.test", "--url", "a.test"]).unwrap();
+        assert_eq!(urls(&both), ["http://a.test/now", "http://b.test/now"]);
+        let several = plan(&["--url", "b.test", "--url", "c.test/x", "--url", "b.test"]).unwrap();
+        assert_eq!(urls(&several), ["http://b.test/now", "http://c.test/x"]);
+        assert_eq!(urls(&plan(&[]).unwrap()), ["http://localhost/now"]);
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for arguments in [
+            &["--interval", "99ms"][..],
+            &["--interval", "5"],
+            &["--count", "2"],
+            &["--jitter", "1s"],
+            &["--interval", "1s", "--jitter", "1s"],
+            &["--interval", "1s", "--retry-interval", "1ms"],
+            &["--interval", "1s", "--count", "0"],
+            &["--interval", "1s", "--once"],
+            &["--samples", "0"],
+            &["--connect-to", "nowhere"],
+            &["--wait-up", "1s", "--interval", "1s"],
+            &["--wait-up", "1s", "--url", "a", "--url", "b"],
+            &["--warn-skew", "2s"],
+            &["--field", ""],
+            &["-4", "-6"],
+            &["--prometheus", "127.0.0.1:9"],
+            &["--prometheus", "9", "--interval", "1s"],
+            &["--webhook", "ftp://a.test"],
+            &["--config", "/does/not/exist.toml"],
+            &["--reference", "a:b:c"],
+            &["ftp://a.test"],
+            &["--rise", "0"],
+        ] {
+            assert!(plan(arguments).is_err(), "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_names_targets_and_their_settings() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("targets.toml");
+        let text = r#"
+            interval = "30s"
+            jitter = "1s"
+            max_skew = "2s"
+            timeout = "3s"
+            fall = 2
+
+            [[target]]
+            url = "a.test"
+
+            [[target]]
+            url = "https://b.test/time"
+            max_skew = "250ms"
+            field = "/data/time"
+            connect_to = "127.0.0.1:8443"
+        "#;
+        std::fs::write(&path, text).unwrap();
+        let path = path.to_str().unwrap();
+        let plan = plan(&["--config", path, "--timeout", "4s", "--rise", "3"]).unwrap();
+        assert_eq!(urls(&plan), ["http://a.test/now", "https://b.test/time"]);
+        let skews: Vec<_> = plan
+            .subjects
+            .iter()
+            .map(|subject| subject.settings.max_skew.as_millis())
+            .collect();
+        assert_eq!(skews, [2_000, 250]);
+        for subject in &plan.subjects {
+            assert_eq!(subject.settings.timeout, Duration::from_secs(4));
+        }
+        assert_eq!(plan.hysteresis, Hysteresis { rise: 3, fall: 2 });
+        assert_eq!(plan.period.unwrap().jitter, Duration::from_secs(1));
+        let once = super::tests::plan(&["--config", path, "--once"]).unwrap();
+        assert!(once.period.is_none());
+
+        // What the file says of a target is not lost beside an argument that names the same one.
+        let both = super::tests::plan(&[
+            "--config",
+            path,
+            "--url",
+            "https://b.test/time",
+            "--connect-to",
+            "127.0.0.1:8443",
+        ]);
+        let both = both.unwrap();
+        assert_eq!(urls(&both), ["http://a.test/now", "https://b.test/time"]);
+        assert_eq!(both.subjects[1].settings.max_skew.as_millis(), 250);
+
+        for wrong in [
+            "samples = 101",
+            "samples = 0",
+            "rise = 0",
+            "fall = 4000000000",
+            "[[target]]\nurl = \"a\"\nexpect_instances = 65",
+            "[[target]]\nurl = \"a\"\n[[target]]\nurl = \"a\"\nfield = \"/x\"",
+        ] {
+            std::fs::write(path, wrong).unwrap();
+            assert!(super::tests::plan(&["--config", path]).is_err(), "{wrong}");
+        }
+        for wrong in [
+            "interval = 30",
+            "intervall = \"30s\"",
+            "[[target]]\nurl = \"a\"\nmax_skew = \"x\"",
+            "[[target]]\nname = \"a\"",
+            "[[target]",
+        ] {
+            std::fs::write(path, wrong).unwrap();
+            let error = super::tests::plan(&["--config", path]).unwrap_err();
+            assert!(error.to_string().contains("targets.toml"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! What the program does between start and end: one check, a wait, or a series of each target on a grid of its own.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clock::{Clock, Record};
+use probe::Witness;
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+
+use crate::fan_out::{FanOut, Found};
+use crate::grid::Grid;
+use crate::plan::{Period, Plan, Subject};
+use crate::series::{Hysteresis, Tick, Track};
+
+/// From start to start of two attempts while waiting.
+const ATTEMPTS: Duration = Duration::from_millis(500);
+/// Targets that are checked at the same time where there is no grid to spread them.
+const AT_ONCE: usize = 64;
+
+/// A run of the program.
+pub(crate) struct Session {
+    subjects: Vec<Subject>,
+    period: Option<Period>,
+    wait_up: Option<Duration>,
+    hysteresis: Hysteresis,
+    checker: Checker,
+}
+
+/// Checks subjects.
+#[derive(Clone)]
+struct Checker {
+    clock: Arc<dyn Clock>,
+    /// One for all: no time server is to be asked for every target.
+    witness: Option<Arc<Mutex<Witness>>>,
+}
+
+impl Checker {
+    async fn check(&self, subject: &Subject) -> Record {
+        let mut record = probe::record(&subject.target, &subject.settings, &*self.clock).await;
+        if let Some(witness) = &self.witness {
+            record.reference = Some(witness.lock().await.ask(&*self.clock).await);
+        }
+        record
+    }
+}
+
+impl Session {
+    pub(crate) fn new(plan: &Plan, clock: Arc<dyn Clock>) -> Self {
+        let witness = plan.reference.clone().zip(plan.subjects.first());
+        let witness = witness.map(|(server, subject)| Witness::new(server, &subject.settings));
+        Self {
+            subjects: plan.subjects.clone(),
+            period: plan.period,
+            wait_up: plan.wait_up,
+            hysteresis: plan.hysteresis,
+            checker: Checker {
+                clock,
+                witness: witness.map(Mutex::new).map(Arc::new),
+            },
+        }
+    }
+
+    /// Does what was asked for. May be dropped at any moment.
+    pub(crate) async fn run(&self, fan_out: &mut FanOut) -> io::Result<()> {
+        match (self.period, self.wait_up, self.subjects.as_slice()) {
+            (None, Some(patience), [subject, ..]) => {
+                let record = self.wait_up(subject, patience, fan_out).await;
+                fan_out.tell(found(
+                    0,
+                    record,
+                    subject,
+                    Tick::default(),
+                    &mut self.track(),
+                ));
+                fan_out.round();
+                Ok(())
+            }
+            (None, ..) => {
+                self.once(fan_out).await;
+                Ok(())
+            }
+            (Some(period), ..) => self.repeat(period, fan_out).await,
+        }
+    }
+
+    fn track(&self) -> Track {
+        Track::new(self.hysteresis)
+    }
+
+    /// Every target once, in the order given.
+    async fn once(&self, fan_out: &mut FanOut) {
+        use futures_util::StreamExt as _;
+
+        let checks = self
+            .subjects
+            .iter()
+            .enumerate()
+            .map(async |(index, subject)| {
+                let record = self.checker.check(subject).await;
+                found(index, record, subject, Tick::default(), &mut self.track())
+            });
+        let mut checks = futures_util::stream::iter(checks).buffered(AT_ONCE);
+        while let Some(found) = checks.next().await {
+            fan_out.tell(found);
+        }
+        fan_out.round();
+    }
+
+    async fn repeat(&self, period: Period, fan_out: &mut FanOut) -> io::Result<()> {
+        let (findings, mut found) = mpsc::channel(self.subjects.len() + AT_ONCE);
+        let start = Instant::now();
+        // Dropped with this future, and all of them with it.
+        let mut series = JoinSet::new();
+        let count = u32::try_from(self.subjects.len()).unwrap_or(u32::MAX);
+        for (index, subject) in self.subjects.iter().enumerate() {
+            let number = u32::try_from(index).unwrap_or(u32::MAX);
+            let series_of_one = Series {
+                index,
+                subject: subject.clone(),
+                // Evenly over the interval, each at its own place for good.
+                grid: Grid::new(start + period.interval * number / count, period.interval),
+                period,
+                track: self.track(),
+                checker: self.checker.clone(),
+                findings: findings.clone(),
+            };
+            series.spawn(series_of_one.run());
+        }
+        drop(findings);
+        loop {
+            let found = tokio::select! {
+                found = found.recv() => found,
+                error = fan_out.failed() => return Err(error),
+            };
+            let Some(found) = found else {
+                return Ok(());
+            };
+            fan_out.tell(found);
+            fan_out.round();
+        }
+    }
+
+    /// Checks until the verdict is one that waiting does not change. The first attempt is never cut short, so that there is
+    /// always something to tell.
+    async fn wait_up(&self, subject: &Subject, patience: Duration, fan_out: &mut FanOut) -> Record {
+        let start = Instant::now();
+        let deadline = start + patience;
+        let mut grid = Grid::new(start, ATTEMPTS);
+        grid.tick(Duration::ZERO).await;
+        let mut record = self.checker.check(subject).await;
+        loop {
+            let report = record.judge(&subject.settings);
+            if !report.verdict.may_pass() {
+                return record;
+            }
+            fan_out.waiting(report, patience);
+            let next = async {
+                grid.tick(Duration::ZERO).await;
+                self.checker.check(subject).await
+            };
+            match timeout_at(deadline, next).await {
+                Ok(next) => record = next,
+                Err(_) => return record,
+            }
+        }
+    }
+}
+
+/// One target's series.
+struct Series {
+    index: usize,
+    subject: Subject,
+    grid: Grid,
+    period: Period,
+    track: Track,
+    checker: Checker,
+    findings: mpsc::Sender<Found>,
+}
+
+impl Series {
+    async fn run(mut self) {
+        let mut checks = 0;
+        let mut in_doubt = false;
+        while self.period.count.is_none_or(|count| checks < count) {
+            let tick = match self.period.retry.filter(|_| in_doubt) {
+                Some(retry) => self.grid.tick_soon(retry).await,
+                None => self.grid.tick(self.delay()).await,
+            };
+            let record = self.checker.check(&self.subject).await;
+            let found = found(self.index, record, &self.subject, tick, &mut self.track);
+            in_doubt = found.finding.in_doubt;
+            if self.findings.send(found).await.is_err() {
+                // Nobody listens any more.
+                return;
+            }
+            checks += 1;
+        }
+    }
+
+    fn delay(&self) -> Duration {
+        self.period.jitter.mul_f64(rand::random::<f64>())
+    }
+}
+
+fn found(target: usize, record: Record, subject: &Subject, tick: Tick, track: &mut Track) -> Found {
+    let report = record.judge(&subject.settings);
+    let finding = track.add(&record, report, tick);
+    let summary = track.summary();
+    Found {
+        target,
+        record,
+        finding,
+        summary,
+    }
+}

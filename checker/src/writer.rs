@@ -1,0 +1,161 @@
+//! Prints on a thread of its own: whoever does not read stdout (a pager, a terminal that was stopped) holds up neither checks nor
+//! what else is told of them.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use clock::Report;
+use tokio::sync::oneshot;
+
+use crate::output::{Printer, note};
+use crate::series::{Finding, Summary};
+
+/// What may wait for the reader.
+const KEPT: usize = 1_000;
+
+/// What is to be printed.
+#[derive(Debug)]
+enum Job {
+    Check(usize, Box<Finding>),
+    Round,
+    Waiting(Box<Report>, Duration),
+    Summaries(Vec<Summary>),
+}
+
+/// The way to the thread.
+pub(crate) struct Writer {
+    jobs: SyncSender<Job>,
+    /// Whether to wait for the reader.
+    patient: bool,
+    /// Checks that the reader was too slow for.
+    lost: Arc<AtomicU64>,
+    failed: oneshot::Receiver<io::Error>,
+    thread: JoinHandle<()>,
+}
+
+impl Writer {
+    /// A patient one waits for the reader and ends with the first error: for results that are all there is. The other one does
+    /// neither, and ends only when the reader has gone: checks go on.
+    pub(crate) fn start(printer: Printer, patient: bool) -> io::Result<Self> {
+        let (jobs, waiting) = sync_channel(KEPT);
+        let (fail, failed) = oneshot::channel();
+        let lost = Arc::new(AtomicU64::new(0));
+        let worker = Worker {
+            printer,
+            patient,
+            lost: Arc::clone(&lost),
+            failing: false,
+        };
+        let thread = std::thread::Builder::new()
+            .name("stdout".to_owned())
+            .spawn(move || {
+                if let Err(error) = worker.run(&waiting) {
+                    let _ = fail.send(error);
+                }
+            })?;
+        Ok(Self {
+            jobs,
+            patient,
+            lost,
+            failed,
+            thread,
+        })
+    }
+
+    pub(crate) fn check(&self, target: usize, finding: Finding) {
+        if !self.send(Job::Check(target, Box::new(finding))) {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn round(&self) {
+        self.send(Job::Round);
+    }
+
+    pub(crate) fn waiting(&self, report: Report, patience: Duration) {
+        self.send(Job::Waiting(Box::new(report), patience));
+    }
+
+    pub(crate) fn summaries(&self, summaries: Vec<Summary>) {
+        self.send(Job::Summaries(summaries));
+    }
+
+    /// Whether there was room for it. To a thread that has ended, nothing has to be sent.
+    fn send(&self, job: Job) -> bool {
+        if self.patient {
+            let _ = self.jobs.send(job);
+            return true;
+        }
+        !matches!(self.jobs.try_send(job), Err(TrySendError::Full(_)))
+    }
+
+    /// Completes when nothing can be printed any more.
+    pub(crate) async fn failed(&mut self) -> io::Error {
+        match (&mut self.failed).await {
+            Ok(error) => error,
+            // It ends without an error only after this one was closed.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Prints what waits, and tells what went wrong, if it was not told before.
+    pub(crate) fn close(mut self) -> io::Result<()> {
+        drop(self.jobs);
+        let _ = self.thread.join();
+        self.failed.try_recv().map_or(Ok(()), Err)
+    }
+}
+
+/// The thread's side.
+struct Worker {
+    printer: Printer,
+    patient: bool,
+    lost: Arc<AtomicU64>,
+    failing: bool,
+}
+
+impl Worker {
+    fn run(mut self, jobs: &Receiver<Job>) -> io::Result<()> {
+        while let Ok(job) = jobs.recv() {
+            match self.print(&job) {
+                Ok(()) if std::mem::take(&mut self.failing) => note("stdout is written again"),
+                Ok(()) => {}
+                Err(error) if self.patient || error.kind() == io::ErrorKind::BrokenPipe => {
+                    return Err(error);
+                }
+                Err(error) => {
+                    if !std::mem::replace(&mut self.failing, true) {
+                        note(&format!(
+                            "cannot write to stdout: {}; checks go on",
+                            probe::detail(&error)
+                        ));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn print(&mut self, job: &Job) -> io::Result<()> {
+        match self.lost.swap(0, Ordering::Relaxed) {
+            0 => {}
+            lost => note(&format!("stdout was not read: {lost} checks are not shown")),
+        }
+        match job {
+            Job::Check(target, finding) => self.printer.check(*target, finding),
+            Job::Round => self.printer.round(),
+            Job::Waiting(report, patience) => {
+                self.printer.waiting(report, *patience);
+                Ok(())
+            }
+            Job::Summaries(summaries) => {
+                let all: Vec<_> = summaries.iter().collect();
+                self.printer.summaries(&all)
+            }
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Why a service counts as down, in one sentence for people.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::answer::AnswerError;
+use crate::units::{as_milliseconds, setting};
+
+/// Why there was no answer with a timestamp.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "failure", rename_all = "snake_case")]
+pub enum Failure {
+    /// No address for the name.
+    #[error("cannot resolve `{host}`: {detail}")]
+    Resolve {
+        /// The name.
+        host: String,
+        /// What the resolver said.
+        detail: String,
+    },
+    /// Nothing from whoever knows the addresses.
+    #[error("no answer from the resolver about `{host}` within {}", setting(*after))]
+    ResolveTimeout {
+        /// The name.
+        host: String,
+        /// The timeout.
+        #[serde(with = "as_milliseconds", rename = "after_ms")]
+        after: Duration,
+    },
+    /// Nothing listens there.
+    #[error("connection refused by {peer}")]
+    Refused {
+        /// The addresses tried.
+        peer: String,
+    },
+    /// No TCP (or TLS) connection in time.
+    #[error("no connection to {peer} within {}", setting(*after))]
+    ConnectTimeout {
+        /// The addresses tried.
+        peer: String,
+        /// Time spent on it.
+        #[serde(with = "as_milliseconds", rename = "after_ms")]
+        after: Duration,
+    },
+    /// This machine has no way there: no address of that family, or no network.
+    #[error("no route to {peer} from this machine")]
+    NoRoute {
+        /// The addresses tried.
+        peer: String,
+    },
+    /// No TCP connection for another reason.
+    #[error("cannot connect to {peer}: {detail}")]
+    Connect {
+        /// The addresses tried.
+        peer: String,
+        /// What the system said.
+        detail: String,
+    },
+    /// No trust: certificate, name or protocol.
+    #[error("no TLS connection to `{host}`: {detail}")]
+    Tls {
+        /// The name that the certificate should be for.
+        host: String,
+        /// What is wrong.
+        detail: String,
+    },
+    /// No (whole) answer in time.
+    #[error("timed out after {}", setting(*after))]
+    TimedOut {
+        /// The timeout.
+        #[serde(with = "as_milliseconds", rename = "after_ms")]
+        after: Duration,
+    },
+    /// The connection ended, or held something else than HTTP.
+    #[error("the exchange with {peer} broke off: {detail}")]
+    Broken {
+        /// The addresses tried.
+        peer: String,
+        /// What happened.
+        detail: String,
+    },
+    /// An answer, but no success.
+    #[error("answered {status}")]
+    Status {
+        /// Code and phrase.
+        status: String,
+    },
+    /// The proxy answered in the service's place.
+    #[error("the proxy {proxy} answered {status}")]
+    Proxy {
+        /// Host and port of the proxy.
+        proxy: String,
+        /// Code and phrase.
+        status: String,
+    },
+    /// Redirects are not followed: what answers elsewhere is another service.
+    #[error("answered {status}, a redirect to `{location}`")]
+    Redirect {
+        /// Code and phrase.
+        status: String,
+        /// As sent.
+        location: String,
+    },
+    /// More than 64 KiB.
+    #[error("answered with more than 64 KiB")]
+    TooLarge,
+    /// A success without a timestamp.
+    #[error("answered without a timestamp: {0}")]
+    NoTimestamp(AnswerError),
+    /// Not the service's fault: no HTTP client could be made.
+    #[error("cannot make an HTTP client: {detail}")]
+    Client {
+        /// What is wrong.
+        detail: String,
+    },
+}
+
+impl Failure {
+    /// Whether no request came as far as the service: it may be well, and only the way from this machine is closed.
+    pub fn never_arrived(&self) -> bool {
+        match self {
+            Self::Resolve { .. }
+            | Self::ResolveTimeout { .. }
+            | Self::Refused { .. }
+            | Self::ConnectTimeout { .. }
+            | Self::NoRoute { .. }
+            | Self::Connect { .. }
+            | Self::Proxy { .. } => true,
+            Self::Tls { .. }
+            | Self::TimedOut { .. }
+            | Self::Broken { .. }
+            | Self::Status { .. }
+            | Self::Redirect { .. }
+            | Self::TooLarge
+            | Self::NoTimestamp(_)
+            | Self::Client { .. } => false,
+        }
+    }
+
+    /// Whether more patience might have helped, so that a checker that was itself held up proves nothing by it.
+    pub fn is_timeout(&self) -> bool {
+        matches!(
+            self,
+            Self::TimedOut { .. } | Self::ConnectTimeout { .. } | Self::ResolveTimeout { .. }
+        )
+    }
+
+    /// Whether a checker that was held up may be to blame: others are as patient as it is, and end what goes on for too long.
+    pub fn may_be_ours(&self) -> bool {
+        self.is_timeout() || matches!(self, Self::Connect { .. } | Self::Broken { .. })
+    }
+
+    /// Whether it is about the way to one address: others of the same name may be fine.
+    pub fn is_about_the_address(&self) -> bool {
+        match self {
+            Self::Refused { .. }
+            | Self::ConnectTimeout { .. }
+            | Self::NoRoute { .. }
+            | Self::Connect { .. }
+            | Self::Tls { .. }
+            | Self::TimedOut { .. }
+            | Self::Broken { .. } => true,
+            Self::Resolve { .. }
+            | Self::ResolveTimeout { .. }
+            | Self::Status { .. }
+            | Self::Proxy { .. }
+            | Self::Redirect { .. }
+            | Self::TooLarge
+            | Self::NoTimestamp(_)
+            | Self::Client { .. } => false,
+        }
+    }
+}

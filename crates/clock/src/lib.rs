@@ -1,0 +1,58 @@
+//! Judges remote clocks: what requests and their answers prove about an offset. Pure: knows no network and reads no clock.
+//!
+//! One request cannot prove *the* offset of a remote clock, it proves an interval that holds the offset. Verdicts follow from
+//! intervals alone, so a healthy clock behind a slow line is never called wrong, and a wrong one never right:
+//!
+//! ```text
+//! Exchange ─► Observation ─► Evidence ─► Verdict ─► Report
+//! ```
+//!
+//! - [`Timestamp`], [`Sample`], [`OffsetInterval`], [`InstanceClock`] and [`Verdict`] are the method.
+//! - [`Exchange`] is a request and its answer as they went over the wire, [`Observation`] what is kept of it.
+//! - [`Evidence`] collects the observations of a check and says what to ask next.
+//! - [`Record`] is all that a check saw; [`Record::judge`] turns it into a [`Report`].
+//!
+//! The `probe` crate asks over the network. `docs/checker.md` describes method, verdicts and output formats.
+
+mod answer;
+mod cause;
+pub mod duration;
+mod evidence;
+mod excerpt;
+mod exchange;
+mod failure;
+mod field;
+mod instance;
+mod interval;
+mod observation;
+mod owner;
+mod reading;
+mod record;
+mod reference;
+mod report;
+#[cfg(test)]
+mod samples;
+mod sampling;
+mod settings;
+#[cfg(test)]
+mod simulation;
+mod timestamp;
+pub mod units;
+mod verdict;
+
+pub use answer::{Answer, AnswerError};
+pub use evidence::{Contact, Evidence, Next, Note};
+pub use excerpt::excerpt;
+pub use exchange::{Exchange, Received};
+pub use failure::Failure;
+pub use field::{Field, FieldError};
+pub use instance::InstanceClock;
+pub use interval::{OffsetInterval, Sample, drift};
+pub use observation::{Answered, Discard, Echo, Observation, STALL, Source};
+pub use reading::{Clock, Interruption, Reading};
+pub use record::Record;
+pub use reference::{Attribution, Bounds, NtpSample, ReferenceReport};
+pub use report::{AddressReport, Apart, Availability, InstanceReport, Report, report_name};
+pub use settings::{Family, Settings};
+pub use timestamp::{Timestamp, TimestampError};
+pub use verdict::{Reason, Verdict, Warning};

@@ -1,0 +1,307 @@
+//! What is kept of a request: all that verdicts follow from. This is what the log has, and what is judged again from there.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::answer::AnswerError;
+use crate::failure::Failure;
+use crate::interval::Sample;
+use crate::reading::{Interruption, Reading};
+use crate::timestamp::{Timestamp, TimestampError};
+use crate::units::{Nanoseconds, as_milliseconds};
+use crate::verdict::Reason;
+
+/// Being delayed for longer than this spoils a measurement.
+pub const STALL: Duration = Duration::from_millis(250);
+
+/// One request, read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observation {
+    /// Just before sending.
+    pub sent: Reading,
+    /// When the body had arrived, or hope was given up.
+    pub received: Reading,
+    /// For how long this program was held up meanwhile.
+    #[serde(rename = "stall_ms", with = "as_milliseconds")]
+    pub stall: Duration,
+    /// Whether the connection had been used before.
+    pub warm: bool,
+    /// The one that was asked, if it was one only.
+    pub address: Option<SocketAddr>,
+    /// The answer.
+    pub result: Result<Answered, Failure>,
+}
+
+/// A successful answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answered {
+    /// The time by its clock.
+    #[serde(flatten)]
+    pub now: Timestamp,
+    /// Which instance answered; `None` when it does not say.
+    pub instance: Option<String>,
+    /// The version it runs; `None` when it does not say.
+    pub version: Option<String>,
+    /// What became of the nonce.
+    pub echo: Echo,
+    /// Whether it has an `Age` header.
+    pub aged: bool,
+    /// Where the time was.
+    pub source: Source,
+}
+
+/// What an answer says of the nonce that was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Echo {
+    /// Nothing.
+    None,
+    /// It is the one that was sent: the answer was made for this request.
+    Same,
+    /// It is another one.
+    Other,
+}
+
+/// Where a time was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// In the body.
+    Body,
+    /// In the `Date` header.
+    DateHeader,
+}
+
+/// Why an answer proves nothing about a clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Discard {
+    /// The local wall clock was set meanwhile.
+    LocalStep,
+    /// The local machine slept meanwhile.
+    Suspended,
+    /// It has an `Age` header: from a cache.
+    Aged,
+    /// It echoes the nonce of another request: from a cache.
+    OtherNonce,
+    /// It came from within a leap second.
+    LeapSecond,
+    /// It did not come in time, or broke off, but this program was held up meanwhile.
+    Overloaded,
+}
+
+impl Discard {
+    /// The reason it gives to an undecided verdict.
+    pub fn reason(self) -> Reason {
+        match self {
+            Self::LocalStep => Reason::LocalStep,
+            Self::Suspended => Reason::Suspended,
+            Self::Aged | Self::OtherNonce => Reason::Stale,
+            Self::LeapSecond => Reason::LeapWindow,
+            Self::Overloaded => Reason::CheckerOverloaded,
+        }
+    }
+}
+
+/// What a request means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome<'a> {
+    /// A valid sample of the clock of the instance that answered.
+    Sampled(&'a Answered, Sample),
+    /// An answer (if there was a readable one) that proves nothing about a clock.
+    Discarded(Option<&'a Answered>, Discard),
+    /// The service is down.
+    Failed(&'a Failure),
+    /// A used connection broke, as any may between two requests: only a new one can tell.
+    ConnectionLost,
+}
+
+impl Observation {
+    /// Monotonic nanoseconds from sending to the end.
+    pub(crate) fn latency(&self) -> Nanoseconds {
+        self.received.monotonic - self.sent.monotonic
+    }
+
+    /// Whether this program was held up so long that delays may be its own.
+    pub(crate) fn stalled(&self) -> bool {
+        self.stall > STALL
+    }
+
+    fn slept(&self) -> bool {
+        self.sent.slept_until(self.received)
+    }
+
+    /// What it means.
+    pub(crate) fn outcome(&self) -> Outcome<'_> {
+        let answered = match &self.result {
+            Ok(answered) => answered,
+            // Connections do not outlive a long sleep, and nobody else is to blame for that.
+            Err(failure) if failure.is_about_the_address() && self.slept() => {
+                return Outcome::Discarded(None, Discard::Suspended);
+            }
+            Err(Failure::NoTimestamp(AnswerError::Timestamp(TimestampError::LeapSecond {
+                ..
+            }))) => return Outcome::Discarded(None, Discard::LeapSecond),
+            Err(Failure::Broken { .. }) if self.warm => return Outcome::ConnectionLost,
+            Err(failure) if failure.may_be_ours() && self.stalled() => {
+                return Outcome::Discarded(None, Discard::Overloaded);
+            }
+            Err(failure) => return Outcome::Failed(failure),
+        };
+        let sample = Sample {
+            sent: self.sent,
+            received: self.received,
+            timestamp: answered.now,
+        };
+        let discard = match self.sent.interruption(self.received) {
+            Some(Interruption::Step) => Some(Discard::LocalStep),
+            Some(Interruption::Suspended) => Some(Discard::Suspended),
+            None if answered.aged => Some(Discard::Aged),
+            None if answered.echo == Echo::Other => Some(Discard::OtherNonce),
+            None => None,
+        };
+        match discard {
+            Some(discard) => Outcome::Discarded(Some(answered), discard),
+            None => Outcome::Sampled(answered, sample),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::Received;
+    use crate::samples::{answered, exchange};
+    use crate::settings::Settings;
+    use crate::units::{MILLISECOND, SECOND};
+
+    fn discard(observation: &Observation) -> Option<Discard> {
+        match observation.outcome() {
+            Outcome::Discarded(_, discard) => Some(discard),
+            Outcome::Sampled(..) | Outcome::Failed(_) | Outcome::ConnectionLost => None,
+        }
+    }
+
+    const GOOD: &str = r#"{"now":"2026-11-22T00:00:00.001Z","instance":"a","nonce":"n"}"#;
+
+    #[test]
+    fn a_plain_answer_is_a_sample() {
+        assert!(matches!(answered(0, GOOD).outcome(), Outcome::Sampled(..)));
+        let silent = answered(0, r#"{"now":"2026-11-22T00:00:00.001Z"}"#);
+        assert!(matches!(silent.outcome(), Outcome::Sampled(..)));
+    }
+
+    #[test]
+    fn answers_that_prove_nothing_are_discarded() {
+        let mut aged = exchange(0, GOOD);
+        aged.result = aged.result.map(|received| Received {
+            aged: true,
+            ..received
+        });
+        let aged = aged.observe(&Settings::default());
+        assert_eq!(discard(&aged), Some(Discard::Aged));
+
+        let mut replayed = exchange(0, GOOD);
+        replayed.nonce = "other".to_owned();
+        let replayed = replayed.observe(&Settings::default());
+        assert_eq!(discard(&replayed), Some(Discard::OtherNonce));
+
+        for step in [11, -11] {
+            let mut stepped = answered(0, GOOD);
+            stepped.received.wall += step * MILLISECOND;
+            assert_eq!(discard(&stepped), Some(Discard::LocalStep));
+        }
+
+        let mut slept = answered(0, GOOD);
+        slept.received.wall += 60 * SECOND;
+        slept.received.suspended += 60 * SECOND;
+        assert_eq!(discard(&slept), Some(Discard::Suspended));
+
+        let leap = answered(0, r#"{"now":"2016-12-31T23:59:60Z"}"#);
+        assert_eq!(discard(&leap), Some(Discard::LeapSecond));
+    }
+
+    #[test]
+    fn a_timeout_is_only_the_services_fault_when_the_checker_ran() {
+        let mut late = answered(0, "");
+        late.result = Err(Failure::TimedOut {
+            after: Duration::from_secs(5),
+        });
+        assert!(matches!(late.outcome(), Outcome::Failed(_)));
+        late.stall = Duration::from_secs(3);
+        assert_eq!(discard(&late), Some(Discard::Overloaded));
+        late.stall = Duration::ZERO;
+        late.received.suspended += 60 * SECOND;
+        assert_eq!(discard(&late), Some(Discard::Suspended));
+
+        late.result = Err(Failure::Status {
+            status: "503 Service Unavailable".to_owned(),
+        });
+        late.stall = Duration::from_secs(3);
+        assert!(matches!(late.outcome(), Outcome::Failed(_)));
+    }
+
+    #[test]
+    fn a_used_connection_may_break_a_new_one_may_not() {
+        let mut broken = answered(0, "");
+        broken.result = Err(Failure::Broken {
+            peer: "127.0.0.1:1".to_owned(),
+            detail: "connection closed".to_owned(),
+        });
+        assert_eq!(broken.outcome(), Outcome::ConnectionLost);
+        broken.warm = false;
+        assert!(matches!(broken.outcome(), Outcome::Failed(_)));
+    }
+
+    #[test]
+    fn the_date_header_helps_only_where_it_is_allowed_to() {
+        let mut dated = exchange(0, "<html>");
+        dated.result = dated.result.map(|received| Received {
+            date: Some("Sun, 22 Nov 2026 00:00:00 GMT".to_owned()),
+            ..received
+        });
+        let refused = dated.clone().observe(&Settings::default());
+        assert!(matches!(
+            refused.result,
+            Err(Failure::NoTimestamp(AnswerError::Timestamp(_)))
+        ));
+        let settings = Settings {
+            date_header: true,
+            ..Settings::default()
+        };
+        let taken = dated.observe(&settings).result.unwrap();
+        assert_eq!(taken.source, Source::DateHeader);
+        assert_eq!(taken.now.resolution, SECOND);
+        // The body is better where it has a time.
+        let both = exchange(0, GOOD).observe(&settings).result.unwrap();
+        assert_eq!(both.source, Source::Body);
+    }
+
+    #[test]
+    fn an_observation_survives_the_log() {
+        let failures = [
+            Failure::TimedOut {
+                after: Duration::from_secs(5),
+            },
+            Failure::TooLarge,
+            Failure::NoTimestamp(AnswerError::Empty),
+            Failure::NoTimestamp(AnswerError::NoField(crate::field::Field::default())),
+            Failure::NoTimestamp(AnswerError::Timestamp(TimestampError::ImplausibleYear {
+                year: 58_552,
+            })),
+        ];
+        let mut observations = vec![answered(3, GOOD)];
+        for failure in failures {
+            let mut failed = answered(13, "");
+            failed.result = Err(failure);
+            failed.address = Some(([127, 0, 0, 1], 80).into());
+            observations.push(failed);
+        }
+        for observation in observations {
+            let line = serde_json::to_string(&observation).unwrap();
+            let again: Observation = serde_json::from_str(&line).unwrap();
+            assert_eq!(again, observation, "{line}");
+        }
+    }
+}

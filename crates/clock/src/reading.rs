@@ -1,0 +1,93 @@
+//! Local time: wall and monotonic time read together, and what happened between two such readings.
+
+use serde::{Deserialize, Serialize};
+
+use crate::units::{MILLISECOND, Nanoseconds, as_i64};
+
+/// Both clocks at (nearly) one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reading {
+    /// Wall time: nanoseconds since 1970-01-01T00:00:00Z.
+    #[serde(rename = "wall_ns", with = "as_i64")]
+    pub wall: Nanoseconds,
+    /// Monotonic time: nanoseconds since a fixed moment of the clock. It stands still while the machine is suspended.
+    #[serde(rename = "monotonic_ns", with = "as_i64")]
+    pub monotonic: Nanoseconds,
+    /// Nanoseconds for which the machine has been suspended in all, as far as the system tells.
+    #[serde(rename = "suspended_ns", with = "as_i64")]
+    pub suspended: Nanoseconds,
+}
+
+impl Reading {
+    /// Nanoseconds that have passed at `later`, sleep included, however the wall clock was set.
+    pub fn until(self, later: Self) -> Nanoseconds {
+        later.monotonic + later.suspended - self.monotonic - self.suspended
+    }
+
+    /// Nanoseconds by which the wall clock was set from `self` to `later`.
+    pub fn step(self, later: Self) -> Nanoseconds {
+        (later.wall - self.wall) - (later.monotonic - self.monotonic)
+    }
+
+    /// What the wall clock did from `self` to `later` beyond the time that passed: none if it was left alone.
+    pub fn interruption(self, later: Self) -> Option<Interruption> {
+        /// More than this is a matter of its own. Less is taken into account where it happens.
+        const STEP: Nanoseconds = 10 * MILLISECOND;
+        if (later.suspended - self.suspended).abs() > STEP {
+            Some(Interruption::Suspended)
+        } else if self.step(later).abs() > STEP {
+            Some(Interruption::Step)
+        } else {
+            None
+        }
+    }
+
+    /// Whether the machine slept in between.
+    pub fn slept_until(self, later: Self) -> bool {
+        self.interruption(later) == Some(Interruption::Suspended)
+    }
+}
+
+/// Why two readings cannot be compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interruption {
+    /// The wall clock was set.
+    Step,
+    /// The machine slept.
+    Suspended,
+}
+
+/// Reads local time.
+pub trait Clock: Send + Sync {
+    /// Both clocks, the monotonic one first: the end of a request computed as `wall + elapsed` is then late at worst, which makes
+    /// an interval looser, not wrong.
+    fn read(&self) -> Reading;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_and_a_suspension_are_told_apart() {
+        let start = Reading {
+            wall: 1_000 * MILLISECOND,
+            monotonic: 0,
+            suspended: 0,
+        };
+        let later = |wall: Nanoseconds, suspended: Nanoseconds| Reading {
+            wall: (1_000 + wall) * MILLISECOND,
+            monotonic: 100 * MILLISECOND,
+            suspended: suspended * MILLISECOND,
+        };
+        assert_eq!(start.interruption(later(100, 0)), None);
+        assert_eq!(start.interruption(later(110, 1)), None);
+        assert_eq!(start.interruption(later(111, 0)), Some(Interruption::Step));
+        assert_eq!(start.interruption(later(89, 0)), Some(Interruption::Step));
+        let slept = start.interruption(later(60_100, 60_000));
+        assert_eq!(slept, Some(Interruption::Suspended));
+        // The wall clock may be wrong after a suspension: it is one all the same.
+        let slept = start.interruption(later(100, 60_000));
+        assert_eq!(slept, Some(Interruption::Suspended));
+    }
+}

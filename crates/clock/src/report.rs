@@ -1,0 +1,258 @@
+//! The result of a check, as data: what the program prints and what other crates read. Times in milliseconds.
+
+use std::net::SocketAddr;
+
+use serde::Serialize;
+
+use crate::cause::cause;
+use crate::evidence::{Contact, Evidence, Instance, Note};
+use crate::failure::Failure;
+use crate::interval::OffsetInterval;
+use crate::observation::STALL;
+use crate::owner::Owner;
+use crate::record::Record;
+use crate::reference::ReferenceReport;
+use crate::settings::Settings;
+use crate::units::{Nanoseconds, milliseconds, nanoseconds, nanoseconds_of, rfc3339};
+use crate::verdict::{Reason, Verdict, Warning};
+
+/// The result of one check.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// When the check began, by the local clock: RFC 3339, UTC.
+    pub started_at: String,
+    /// What was asked, without the nonce.
+    pub url: String,
+    /// Where the connection went instead of the URL's host and port.
+    pub connect_to: Option<String>,
+    /// The verdict; in JSON `verdict` and, if indeterminate, `reason`.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+    /// One sentence on why it is not OK, or what is worth a warning.
+    pub cause: Option<String>,
+    /// Why it counts as down, where it does.
+    #[serde(skip)]
+    pub failure: Option<Failure>,
+    /// Milliseconds: Θ.
+    pub max_skew_ms: f64,
+    /// Milliseconds from sending to the whole answer: the median of the requests on a used connection, or else that of the others.
+    pub latency_ms: Option<f64>,
+    /// The same for requests that had to connect first (TCP, TLS; not resolving).
+    pub connect_latency_ms: Option<f64>,
+    /// Requests sent.
+    pub requests: u32,
+    /// Answers that proved nothing about a clock.
+    pub discarded: u32,
+    /// Every instance that answered, by name.
+    pub instances: Vec<InstanceReport>,
+    /// Every address that was asked, and is known to answer or not.
+    pub addresses: Vec<AddressReport>,
+    /// How far the instances' clocks are apart from each other, the two that are furthest; `None` for fewer than two.
+    pub instances_apart_ms: Option<Apart>,
+    /// What is wrong although the verdict is OK.
+    pub warnings: Vec<Warning>,
+    /// What weakens the result.
+    pub notes: Vec<Note>,
+    /// What a time server says, if one was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reference: Option<ReferenceReport>,
+}
+
+/// One of the service's addresses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AddressReport {
+    /// With the port.
+    pub address: SocketAddr,
+    /// Why it does not answer.
+    pub failure: Option<String>,
+}
+
+/// A distance between clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Apart {
+    /// Milliseconds.
+    pub at_least: f64,
+    /// Milliseconds.
+    pub at_most: f64,
+}
+
+/// One instance.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct InstanceReport {
+    /// Its name; `None` for answers that name none.
+    pub instance: Option<String>,
+    /// Where it is, if it has no name and others have none either.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<SocketAddr>,
+    /// The version it named last.
+    pub version: Option<String>,
+    /// On its clock alone: OK, skewed, or indeterminate.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+    /// Milliseconds: its clock is at least this far ahead of the local one (negative: behind).
+    pub lo_ms: Option<f64>,
+    /// Milliseconds: and at most this far.
+    pub hi_ms: Option<f64>,
+    /// Milliseconds: the middle. `None` without valid samples, or when they contradict each other.
+    pub offset_ms: Option<f64>,
+    /// Milliseconds: the offset is `offset_ms ± uncertainty_ms`.
+    pub uncertainty_ms: Option<f64>,
+    /// Valid samples.
+    pub samples: u32,
+}
+
+/// The first axis of a verdict: does the service answer?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Availability {
+    /// With a timestamp.
+    Up,
+    /// It does not.
+    Down,
+    /// The check could not find out.
+    Unknown,
+}
+
+/// A target by a name that no other one has.
+pub fn report_name(url: &str, connect_to: Option<&String>) -> String {
+    connect_to.map_or_else(|| url.to_owned(), |there| format!("{url} via {there}"))
+}
+
+impl Report {
+    /// What was asked, and where, for people.
+    pub fn name(&self) -> String {
+        report_name(&self.url, self.connect_to.as_ref())
+    }
+
+    /// Whether the service answered, whatever its clock.
+    pub fn availability(&self) -> Availability {
+        match self.verdict {
+            Verdict::Down => Availability::Down,
+            Verdict::Ok | Verdict::Skewed => Availability::Up,
+            Verdict::Indeterminate { .. } if self.latency_ms.is_some() => Availability::Up,
+            Verdict::Indeterminate { .. } => Availability::Unknown,
+        }
+    }
+
+    fn new(record: &Record, settings: &Settings, evidence: &Evidence) -> Self {
+        let connect_latency = median(&evidence.cold_latencies);
+        let mut report = Self {
+            started_at: rfc3339(record.started.wall),
+            url: record.url.clone(),
+            connect_to: record.connect_to.clone(),
+            verdict: evidence.verdict(),
+            cause: cause(evidence, settings),
+            failure: evidence.failure().cloned(),
+            max_skew_ms: milliseconds(nanoseconds(settings.max_skew)),
+            latency_ms: median(&evidence.warm_latencies)
+                .or(connect_latency)
+                .map(milliseconds),
+            connect_latency_ms: connect_latency.map(milliseconds),
+            requests: evidence.requests,
+            discarded: evidence.discarded,
+            instances: evidence
+                .instances
+                .iter()
+                .map(|(owner, instance)| InstanceReport::new(owner, instance, evidence))
+                .collect(),
+            addresses: evidence
+                .addresses
+                .iter()
+                .filter(|(_, contact)| **contact != Contact::Unknown)
+                .map(|(address, contact)| AddressReport {
+                    address: *address,
+                    failure: contact.failure().map(ToString::to_string),
+                })
+                .collect(),
+            instances_apart_ms: evidence.spread().map(|spread| Apart {
+                at_least: milliseconds(spread.lo),
+                at_most: milliseconds(spread.hi),
+            }),
+            warnings: evidence.warnings().into_iter().collect(),
+            notes: evidence.notes.iter().copied().collect(),
+            reference: None,
+        };
+        if let Some(sample) = &record.reference {
+            let reference =
+                ReferenceReport::new(sample, report.bounds(), nanoseconds(settings.max_skew));
+            if let Some(sentence) = reference.sentence() {
+                report.cause = Some(match report.cause.take() {
+                    Some(cause) => format!("{cause}; {sentence}"),
+                    None => sentence,
+                });
+            }
+            report.reference = Some(reference);
+        }
+        report
+    }
+}
+
+impl Report {
+    /// The proven bounds of each instance's clock.
+    fn bounds(&self) -> impl Iterator<Item = OffsetInterval> {
+        let bounds = |one: &InstanceReport| {
+            let (lo, hi) = one.lo_ms.zip(one.hi_ms)?;
+            Some(OffsetInterval {
+                lo: nanoseconds_of(lo),
+                hi: nanoseconds_of(hi),
+            })
+        };
+        self.instances.iter().filter_map(bounds)
+    }
+}
+
+impl Record {
+    /// Why this program may have waited in vain without anybody else's fault.
+    fn excuse(&self) -> Option<Reason> {
+        if self.started.slept_until(self.finished) {
+            Some(Reason::Suspended)
+        } else {
+            (self.stall > STALL).then_some(Reason::CheckerOverloaded)
+        }
+    }
+
+    /// What follows from it.
+    pub fn judge(&self, settings: &Settings) -> Report {
+        let mut evidence = Evidence::new(settings);
+        for observation in &self.observations {
+            // Only while asking is it of interest what to ask next.
+            let _ = evidence.add(observation);
+        }
+        if let Some(failure) = &self.failure {
+            match self.excuse().filter(|_| failure.is_timeout()) {
+                Some(reason) => evidence.give_up(reason),
+                None => evidence.fail(failure.clone()),
+            }
+        }
+        Report::new(self, settings, &evidence)
+    }
+}
+
+impl InstanceReport {
+    /// What tells it from the others: its name, or else where it is; `None` if there are no others without a name.
+    pub fn label(&self) -> Option<String> {
+        let address = || self.address.map(|address| address.to_string());
+        self.instance.clone().or_else(address)
+    }
+
+    fn new(owner: &Owner, instance: &Instance, evidence: &Evidence) -> Self {
+        let interval = evidence.interval_of(instance);
+        let possible = interval.filter(|interval| !interval.is_empty());
+        Self {
+            instance: owner.name().cloned(),
+            address: owner.address().filter(|_| evidence.has_several_nameless()),
+            version: instance.version.clone(),
+            verdict: evidence.verdict_on(instance),
+            lo_ms: interval.map(|interval| milliseconds(interval.lo)),
+            hi_ms: interval.map(|interval| milliseconds(interval.hi)),
+            offset_ms: possible.map(|interval| milliseconds(interval.estimate())),
+            uncertainty_ms: possible.map(|interval| milliseconds(interval.uncertainty())),
+            samples: instance.clock.samples(),
+        }
+    }
+}
+
+fn median(values: &[Nanoseconds]) -> Option<Nanoseconds> {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable();
+    sorted.get(sorted.len() / 2).copied()
+}

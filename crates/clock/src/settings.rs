@@ -1,0 +1,87 @@
+//! How a check measures, and what it expects.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use url::Url;
+
+use crate::field::Field;
+
+/// Settings of a check. `Settings::default()` is what the program uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// For resolving the name, and for each request from connecting to the last byte.
+    pub timeout: Duration,
+    /// Θ: a clock that is further off, in either direction, is wrong.
+    pub max_skew: Duration,
+    /// Requests at most, when nothing is decided earlier. At least 1; below 2 there is no measurement on a warm connection.
+    pub samples: u32,
+    /// The version that every answer has to come from.
+    pub expect_version: Option<String>,
+    /// A clock that is proven to be further off than this is worth a warning.
+    pub warn_skew: Option<Duration>,
+    /// Where in a JSON body the timestamp is.
+    pub field: Field,
+    /// Whether the `Date` header will do where the body has no timestamp.
+    pub date_header: bool,
+    /// Which addresses to ask.
+    pub family: Family,
+    /// How many distinct instances have to be seen, and judged OK. Up to [`Settings::REQUESTS_PER_INSTANCE`] requests for each.
+    pub expect_instances: Option<u32>,
+    /// The HTTP proxy to ask through, which then resolves the name. The time spent there is part of each measured round trip, so
+    /// bounds stay proven. Takes the place of `--connect-to`.
+    pub proxy: Option<Url>,
+}
+
+impl Settings {
+    /// How long a check looks for each expected instance. Of two instances behind random routing, one stays unseen in one check of 2³¹.
+    pub const REQUESTS_PER_INSTANCE: u32 = 16;
+
+    /// Requests after which a check ends undecided.
+    pub(crate) fn budget(&self) -> u32 {
+        let wanted = self.expect_instances.unwrap_or_default();
+        self.samples
+            .max(1)
+            .max(wanted.saturating_mul(Self::REQUESTS_PER_INSTANCE))
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(5),
+            max_skew: Duration::from_secs(1),
+            samples: 8,
+            expect_version: None,
+            warn_skew: None,
+            field: Field::default(),
+            date_header: false,
+            family: Family::Any,
+            expect_instances: None,
+            proxy: None,
+        }
+    }
+}
+
+/// The Internet protocol to use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Family {
+    /// Whatever there is.
+    #[default]
+    Any,
+    /// IPv4 only.
+    V4,
+    /// IPv6 only.
+    V6,
+}
+
+impl Family {
+    /// Whether an address is of it.
+    pub fn has(self, address: IpAddr) -> bool {
+        match self {
+            Self::Any => true,
+            Self::V4 => address.is_ipv4(),
+            Self::V6 => address.is_ipv6(),
+        }
+    }
+}

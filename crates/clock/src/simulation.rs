@@ -1,0 +1,394 @@
+//! The method itself, over a million simulated checks: the true offset always lies within the bounds, and no verdict is false.
+//! Everything that a check does is simulated, waiting included; only the network and the clocks are made up.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat};
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+
+use crate::evidence::{Evidence, Next};
+use crate::exchange::{Exchange, Received};
+use crate::owner::Owner;
+use crate::reading::Reading;
+use crate::settings::Settings;
+use crate::units::{MILLISECOND, Nanoseconds, SECOND, nanoseconds};
+use crate::verdict::Verdict;
+
+const TRIALS: u64 = 1_000_000;
+const SEED: u64 = 20_261_122;
+const START: Nanoseconds = 1_795_305_600 * SECOND;
+/// Resolutions of timestamps, as digits of the fraction.
+const DIGITS: [u32; 4] = [6, 3, 1, 0];
+
+/// A remote clock that is off, and runs a little too fast or too slow.
+#[derive(Debug, Clone, Copy)]
+struct Remote {
+    offset: Nanoseconds,
+    parts_per_million: Nanoseconds,
+}
+
+impl Remote {
+    fn random(random: &mut StdRng, limit: Nanoseconds) -> Self {
+        let offset = match random.random_range(0..5) {
+            0 => random.random_range(-limit / 10..limit / 10),
+            1 => random.random_range(-limit * 3..limit * 3),
+            // Where a verdict is most easily wrong.
+            2 => limit + random.random_range(-20 * MILLISECOND..20 * MILLISECOND),
+            3 => limit + random.random_range(-limit / 3..limit / 3),
+            _ => random.random_range(-3_600 * SECOND..3_600 * SECOND),
+        };
+        Self {
+            offset: if random.random() { offset } else { -offset },
+            parts_per_million: random.random_range(-400..=400),
+        }
+    }
+
+    /// Remote minus true time.
+    fn offset_at(&self, time: Nanoseconds) -> Nanoseconds {
+        self.offset + time * self.parts_per_million / 1_000_000
+    }
+
+    /// What it writes at a true moment.
+    fn shown_at(&self, time: Nanoseconds, digits: u32) -> String {
+        let now = START + time + self.offset_at(time);
+        let unit = 10_i128.pow(9 - digits);
+        let shown = now.div_euclid(unit) * unit;
+        let time = DateTime::from_timestamp(
+            i64::try_from(shown.div_euclid(SECOND)).unwrap(),
+            u32::try_from(shown.rem_euclid(SECOND)).unwrap(),
+        )
+        .unwrap();
+        if digits == 1 {
+            let tenth = time.timestamp_subsec_millis() / 100;
+            return format!("{}.{tenth}Z", time.format("%Y-%m-%dT%H:%M:%S"));
+        }
+        let format = match digits {
+            0 => SecondsFormat::Secs,
+            3 => SecondsFormat::Millis,
+            _ => SecondsFormat::Micros,
+        };
+        time.to_rfc3339_opts(format, true)
+    }
+}
+
+/// The checker's machine. Its wall clock is true time plus `set`, until somebody sets it again.
+#[derive(Debug, Clone, Copy, Default)]
+struct Local {
+    time: Nanoseconds,
+    set: Nanoseconds,
+    suspended: Nanoseconds,
+}
+
+impl Local {
+    fn read(&self) -> Reading {
+        Reading {
+            wall: START + self.time + self.set,
+            monotonic: self.time - self.suspended,
+            suspended: self.suspended,
+        }
+    }
+
+    /// Time passes, and now and then something happens to the machine.
+    fn pass(&mut self, time: Nanoseconds, random: &mut StdRng) {
+        self.time += time;
+        match random.random_range(0..200) {
+            0 => self.set += random.random_range(-2 * SECOND..2 * SECOND),
+            1 => {
+                let asleep = random.random_range(0..3_600 * SECOND);
+                self.time += asleep;
+                self.suspended += asleep;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// From 10 µs to about 3 s, short ones as frequent as long ones.
+fn delay(random: &mut StdRng) -> Nanoseconds {
+    (10_000 << random.random_range(0..18)) + random.random_range(0..10_000)
+}
+
+/// Right and wrong answers of one way of judging, for clocks that are right and clocks that are wrong.
+#[derive(Debug, Clone, Copy, Default)]
+struct Score {
+    right: u64,
+    right_called_wrong: u64,
+    wrong: u64,
+    wrong_called_right: u64,
+    undecided: u64,
+}
+
+impl Score {
+    fn add(&mut self, truth_is_right: bool, called_right: Option<bool>) {
+        let (of, errors) = if truth_is_right {
+            (&mut self.right, &mut self.right_called_wrong)
+        } else {
+            (&mut self.wrong, &mut self.wrong_called_right)
+        };
+        *of += 1;
+        match called_right {
+            Some(called) if called != truth_is_right => *errors += 1,
+            Some(_) => {}
+            None => self.undecided += 1,
+        }
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.right += other.right;
+        self.right_called_wrong += other.right_called_wrong;
+        self.wrong += other.wrong;
+        self.wrong_called_right += other.wrong_called_right;
+        self.undecided += other.undecided;
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "for people")]
+    fn row(&self) -> String {
+        let percent = |part: u64, whole: u64| part as f64 * 100.0 / whole.max(1) as f64;
+        format!(
+            "{:>9.3} % {:>9.3} % {:>9.1} %",
+            percent(self.right_called_wrong, self.right),
+            percent(self.wrong_called_right, self.wrong),
+            percent(self.undecided, self.right + self.wrong)
+        )
+    }
+}
+
+/// Whether all that answered were right, and whether they were called so; `None`: undecided.
+type Judged = (bool, Option<bool>);
+
+/// Of an instance without a name. The port is its number.
+fn address(instance: usize) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 1], u16::try_from(instance).unwrap()))
+}
+
+fn number(owner: &Owner) -> usize {
+    match owner {
+        Owner::Named(name) => name.parse().unwrap(),
+        Owner::Nameless(address) => address.unwrap().port().into(),
+    }
+}
+
+/// How a check gets to the instances: a load balancer leads to any of them, and they tell who they are; or each has an address and
+/// no name.
+struct Line {
+    instances: usize,
+    nameless: bool,
+    warm: bool,
+    /// Addresses to be asked for the first time: all of them are, at the beginning.
+    unasked: usize,
+    /// The one that the connection leads to.
+    connected: usize,
+}
+
+impl Line {
+    fn random(random: &mut StdRng, instances: usize) -> Self {
+        let nameless = random.random_range(0..3) == 0;
+        Self {
+            instances,
+            nameless,
+            warm: false,
+            unasked: if nameless { instances } else { 0 },
+            connected: 0,
+        }
+    }
+
+    /// Who answers the next request.
+    fn instance(&self, random: &mut StdRng) -> usize {
+        match self.unasked {
+            0 if self.nameless => self.connected,
+            0 => random.random_range(0..self.instances),
+            last => last - 1,
+        }
+    }
+
+    fn body(&self, shown: &str, instance: usize, nonce: &str) -> String {
+        if self.nameless {
+            format!(r#"{{"now":"{shown}","nonce":"{nonce}"}}"#)
+        } else {
+            format!(r#"{{"now":"{shown}","instance":"{instance}","nonce":"{nonce}"}}"#)
+        }
+    }
+
+    /// Follows the advice as the loop around a check does.
+    fn next(&mut self, advice: Next, evidence: &mut Evidence<'_>, random: &mut StdRng) -> Next {
+        let advice = match self.unasked {
+            0 => advice,
+            1 => {
+                self.unasked = 0;
+                self.connected = random.random_range(0..self.instances);
+                evidence.turn_to(Some(address(self.connected)));
+                evidence.next()
+            }
+            _ => {
+                self.unasked -= 1;
+                return Next::NewConnection;
+            }
+        };
+        self.warm = advice != Next::NewConnection;
+        if !self.warm {
+            let doubtful: Vec<_> = evidence.doubtful().into_iter().collect();
+            self.connected = match doubtful.len() {
+                0 => random.random_range(0..self.instances),
+                several => usize::from(doubtful[random.random_range(0..several)].port()),
+            };
+        }
+        advice
+    }
+}
+
+/// One check: as it is judged by bounds, and by the midpoint of the first answer, which has a truth of its own.
+fn trial(random: &mut StdRng, digits: u32) -> (Judged, Option<Judged>) {
+    let settings = Settings {
+        max_skew: Duration::from_millis([1_000, 1_000, 250][random.random_range(0..3)]),
+        ..Settings::default()
+    };
+    let limit = nanoseconds(settings.max_skew);
+    let instances: Vec<Remote> = (0..random.random_range(1..=3))
+        .map(|_| Remote::random(random, limit))
+        .collect();
+    // Whole lines are slow or fast, and each way differs from the other.
+    let mut line = Line::random(random, instances.len());
+    let mut evidence = Evidence::new(&settings);
+    let mut local = Local::default();
+    let mut midpoint = None;
+    loop {
+        let instance = line.instance(random);
+        let remote = instances[instance];
+        let sent = local.read();
+        local.pass(delay(random), random);
+        let shown = remote.shown_at(local.time, digits);
+        let truth = (remote.offset_at(local.time) - local.set).abs() <= limit;
+        local.pass(delay(random), random);
+        let received = local.read();
+        // Now and then a cache answers, with what it had for somebody else.
+        let nonce = if random.random_range(0..50) == 0 {
+            "other"
+        } else {
+            "n"
+        };
+        let aged = random.random_range(0..50) == 0;
+        let shown = if nonce == "other" || aged {
+            remote.shown_at(-random.random_range(0..60 * SECOND), digits)
+        } else {
+            shown
+        };
+        let exchange = Exchange {
+            sent,
+            received,
+            stall: Duration::ZERO,
+            warm: line.warm,
+            address: line.nameless.then(|| address(instance)),
+            nonce: "n".to_owned(),
+            result: Ok(Received {
+                aged,
+                date: None,
+                body: line.body(&shown, instance, nonce).into_bytes(),
+            }),
+        };
+        let observation = exchange.observe(&settings);
+        if midpoint.is_none() && !aged && nonce == "n" {
+            let served = observation.result.as_ref().unwrap().now.nanoseconds;
+            let offset = served - i128::midpoint(sent.wall, received.wall);
+            midpoint = Some((truth, Some(offset.abs() <= limit)));
+        }
+        let next = evidence.add(&observation);
+        for (owner, known) in &evidence.instances {
+            let Some(bounds) = evidence.interval_of(known) else {
+                continue;
+            };
+            let offset = instances[number(owner)].offset_at(local.time) - local.set;
+            assert!(
+                bounds.lo <= offset && offset <= bounds.hi,
+                "{offset} is not in {bounds:?} of {owner:?}"
+            );
+        }
+        match line.next(next, &mut evidence, random) {
+            Next::SameConnection(pause) => local.time += nanoseconds(pause),
+            Next::NewConnection => {}
+            Next::Stop => break,
+        }
+        // Between two requests the clock may be set, too.
+        if random.random_range(0..100) == 0 {
+            local.pass(delay(random), random);
+        }
+    }
+    let all_right = evidence
+        .instances
+        .keys()
+        .all(|owner| (instances[number(owner)].offset_at(local.time) - local.set).abs() <= limit);
+    let said = match evidence.verdict() {
+        Verdict::Ok => Some(true),
+        Verdict::Skewed => Some(false),
+        Verdict::Indeterminate { .. } => None,
+        Verdict::Down => unreachable!("no request failed"),
+    };
+    ((all_right, said), midpoint)
+}
+
+type Scores = [(Score, Score); DIGITS.len()];
+
+fn run(thread: u64, trials: u64) -> Scores {
+    let mut scores = Scores::default();
+    let mut random = StdRng::seed_from_u64(SEED + thread);
+    for _ in 0..trials {
+        let kind = random.random_range(0..DIGITS.len());
+        let ((truth, said), midpoint) = trial(&mut random, DIGITS[kind]);
+        let (method, naive) = &mut scores[kind];
+        method.add(truth, said);
+        if let Some((truth, said)) = midpoint {
+            naive.add(truth, said);
+        }
+    }
+    scores
+}
+
+/// What the naive way gets wrong is worth a look, also where the test passes and its output is not shown.
+#[expect(clippy::disallowed_methods, reason = "around the harness, on purpose")]
+fn show(table: &str) {
+    let _ = std::io::stderr().write_all(table.as_bytes());
+}
+
+#[test]
+fn no_verdict_is_false_in_a_million_checks() {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+    let all = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads)
+            .map(|thread| {
+                let trials = TRIALS / threads + u64::from(thread < TRIALS % threads);
+                scope.spawn(move || run(thread, trials))
+            })
+            .collect();
+        let mut all = Scores::default();
+        for worker in workers {
+            for (sum, part) in all.iter_mut().zip(worker.join().unwrap()) {
+                sum.0.merge(part.0);
+                sum.1.merge(part.1);
+            }
+        }
+        all
+    });
+    let mut table = format!(
+        "{TRIALS} simulated checks; rates of errors, by the resolution of the timestamps\n\
+         \x20                    right clock   wrong clock    undecided\n\
+         \x20                    called wrong  called right\n"
+    );
+    let mut decided = 0;
+    for (digits, (method, naive)) in DIGITS.into_iter().zip(all) {
+        let _ = writeln!(table, "10^-{digits} s   bounds   {}", method.row());
+        let _ = writeln!(table, "          midpoint   {}", naive.row());
+        assert_eq!(
+            (method.right_called_wrong, method.wrong_called_right),
+            (0, 0)
+        );
+        decided += method.right + method.wrong - method.undecided;
+        // The midpoint is wrong now and then: else the trials would be too easy.
+        assert!(naive.right_called_wrong > 0 && naive.wrong_called_right > 0);
+    }
+    show(&table);
+    // Caution alone would pass the test: most trials have to be decided.
+    assert!(decided > TRIALS / 2, "{decided} of {TRIALS} decided");
+}

@@ -1,0 +1,148 @@
+//! Integer nanoseconds inside, milliseconds for readers: the only place that converts.
+
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat};
+
+/// Nanoseconds, signed. Wide enough that no sum or difference of timestamps overflows.
+pub type Nanoseconds = i128;
+
+/// For serde: as an integer of 64 bits, which holds moments up to the year 2262. What is beyond is cut off there.
+pub(crate) mod as_i64 {
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    use super::Nanoseconds;
+
+    pub(crate) fn serialize<S: Serializer>(
+        value: &Nanoseconds,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let bounded = (*value).clamp(i64::MIN.into(), i64::MAX.into());
+        serializer.serialize_i64(i64::try_from(bounded).unwrap_or_default())
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Nanoseconds, D::Error> {
+        i64::deserialize(deserializer).map(Into::into)
+    }
+}
+
+/// For serde: a duration as whole milliseconds, rounded up. What is longer than a limit of whole milliseconds stays so.
+pub(crate) mod as_milliseconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(
+        value: &Duration,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let milliseconds = value.as_nanos().div_ceil(1_000_000);
+        serializer.serialize_u64(u64::try_from(milliseconds).unwrap_or(u64::MAX))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Duration, D::Error> {
+        u64::deserialize(deserializer).map(Duration::from_millis)
+    }
+}
+
+/// One second.
+pub const SECOND: Nanoseconds = 1_000_000_000;
+/// One millisecond.
+pub const MILLISECOND: Nanoseconds = 1_000_000;
+/// One microsecond.
+pub const MICROSECOND: Nanoseconds = 1_000;
+
+/// Milliseconds with microsecond precision, for reports.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "microseconds below 2^53 (285 years) are exact, and reports need no more"
+)]
+pub fn milliseconds(nanoseconds: Nanoseconds) -> f64 {
+    (nanoseconds / MICROSECOND) as f64 / 1000.0
+}
+
+/// A duration as signed nanoseconds.
+pub fn nanoseconds(duration: Duration) -> Nanoseconds {
+    // At most 2^64 seconds: 94 bits.
+    Nanoseconds::try_from(duration.as_nanos()).unwrap_or(Nanoseconds::MAX)
+}
+
+/// Milliseconds of a report, back again.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a cast from a double ends at the bounds"
+)]
+pub fn nanoseconds_of(milliseconds: f64) -> Nanoseconds {
+    (milliseconds * 1e6).round() as Nanoseconds
+}
+
+/// The same the other way round; none for what is negative.
+pub fn duration(nanoseconds: Nanoseconds) -> Duration {
+    Duration::from_nanos(u64::try_from(nanoseconds.max(0)).unwrap_or(u64::MAX))
+}
+
+/// Local wall time as text, with milliseconds.
+pub fn rfc3339(wall: Nanoseconds) -> String {
+    i64::try_from(wall.div_euclid(SECOND))
+        .ok()
+        .zip(u32::try_from(wall.rem_euclid(SECOND)).ok())
+        .and_then(|(seconds, nanoseconds)| DateTime::from_timestamp(seconds, nanoseconds))
+        .unwrap_or_default()
+        .to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// `1.099 s`, `12.5 ms`: a magnitude for people.
+pub fn magnitude(milliseconds: f64) -> String {
+    if milliseconds.abs() >= 1000.0 {
+        format!("{:.3} s", milliseconds / 1000.0)
+    } else {
+        format!("{milliseconds:.1} ms")
+    }
+}
+
+/// `+1.099 s`, `-12.5 ms`: an offset for people.
+pub fn signed(milliseconds: f64) -> String {
+    // Nothing is neither more nor less.
+    let milliseconds = if milliseconds.abs() < 0.05 {
+        0.0
+    } else {
+        milliseconds
+    };
+    if milliseconds.abs() >= 1000.0 {
+        format!("{:+.3} s", milliseconds / 1000.0)
+    } else {
+        format!("{milliseconds:+.1} ms")
+    }
+}
+
+/// `5 s`, `500 ms`, `2 min`: a setting for people.
+pub fn setting(duration: Duration) -> String {
+    let milliseconds = duration.as_millis();
+    if milliseconds > 0 && milliseconds.is_multiple_of(60_000) {
+        format!("{} min", milliseconds / 60_000)
+    } else if milliseconds.is_multiple_of(1000) {
+        format!("{} s", milliseconds / 1000)
+    } else {
+        format!("{milliseconds} ms")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_read_well() {
+        assert_eq!(signed(milliseconds(400_000)), "+0.4 ms");
+        assert_eq!(signed(milliseconds(-3_600 * SECOND)), "-3600.000 s");
+        assert_eq!(magnitude(milliseconds(1_099_000_000)), "1.099 s");
+        assert_eq!(setting(Duration::from_millis(500)), "500 ms");
+        assert_eq!(setting(Duration::from_secs(5)), "5 s");
+        assert_eq!(setting(Duration::from_mins(2)), "2 min");
+        assert_eq!(setting(Duration::ZERO), "0 s");
+    }
+}

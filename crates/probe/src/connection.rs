@@ -1,0 +1,218 @@
+//! The only module that speaks HTTP: one connection to one target, asked again and again.
+
+use std::net::SocketAddr;
+use std::sync::{Mutex, Once, PoisonError};
+use std::time::{Duration, Instant};
+
+use clock::{Clock, Exchange, Failure, Received, Settings, excerpt};
+use reqwest::header::{ACCEPT, AGE, CACHE_CONTROL, DATE, HOST, HeaderValue, LOCATION, SERVER};
+use reqwest::redirect::Policy;
+use reqwest::{Client, ClientBuilder, Proxy, Response, StatusCode};
+use rustls_platform_verifier::ConfigVerifierExt as _;
+use url::Url;
+
+use crate::client_error;
+use crate::stall::watched;
+use crate::target::Route;
+
+/// A longer body is no answer to the question for the time.
+const LARGEST_BODY: usize = 64 * 1024;
+
+/// A connection, opened by the first request and kept for the next ones.
+pub(crate) struct Connection {
+    client: Client,
+    route: Route,
+    timeout: Duration,
+    /// The proxy in between, without what logs in to it.
+    proxy: Option<String>,
+    requests: u32,
+}
+
+impl Connection {
+    /// To any of the route's addresses: the first that takes it.
+    pub(crate) fn new(route: &Route, settings: &Settings) -> Result<Self, Failure> {
+        let route = route.clone();
+        let mut builder = client_builder(route.url.scheme())?
+            .pool_max_idle_per_host(1)
+            .connect_timeout(connect_timeout(settings.timeout));
+        // With a proxy, the addresses are the proxy's.
+        let connected = settings.proxy.as_ref().unwrap_or(&route.url);
+        if let Some(host) = connected.domain() {
+            builder = builder.resolve_to_addrs(host, &route.addresses);
+        }
+        if let Some(proxy) = &settings.proxy {
+            let proxy =
+                Proxy::all(proxy.clone()).map_err(|error| client_error::not_built(&error))?;
+            builder = builder.proxy(proxy);
+        }
+        let client = builder
+            .build()
+            .map_err(|error| client_error::not_built(&error))?;
+        Ok(Self {
+            client,
+            route,
+            timeout: settings.timeout,
+            proxy: settings.proxy.as_ref().map(host_and_port),
+            requests: 0,
+        })
+    }
+
+    /// Where it leads, if there is one address only.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        match self.route.addresses.as_slice() {
+            [address] => Some(*address),
+            _ => None,
+        }
+    }
+
+    /// Asks once.
+    pub(crate) async fn ask(&mut self, clock: &dyn Clock) -> Exchange {
+        let nonce = format!("{:016x}", rand::random::<u64>());
+        let warm = self.requests > 0;
+        self.requests += 1;
+
+        let sent = clock.read();
+        let (received, stall) =
+            watched(tokio::time::timeout(self.timeout, self.exchange(&nonce))).await;
+        let at = clock.read();
+        Exchange {
+            sent,
+            received: at,
+            stall,
+            warm,
+            address: self.address(),
+            nonce,
+            result: received.unwrap_or(Err(Failure::TimedOut {
+                after: self.timeout,
+            })),
+        }
+    }
+
+    async fn exchange(&self, nonce: &str) -> Result<Received, Failure> {
+        let broken = |error: reqwest::Error| {
+            client_error::failed(&error, &self.route, connect_timeout(self.timeout))
+        };
+        let mut url = self.route.url.clone();
+        url.query_pairs_mut().append_pair("nonce", nonce);
+        let mut request = self
+            .client
+            .get(url)
+            .header(ACCEPT, "application/json, text/plain;q=0.5")
+            .header(CACHE_CONTROL, "no-store");
+        if let Ok(host) = HeaderValue::from_str(&self.route.host_header) {
+            request = request.header(HOST, host);
+        }
+        let mut response = request.send().await.map_err(broken)?;
+        refuse_unsuccessful(&response, self.proxy.as_deref())?;
+        let aged = response.headers().contains_key(AGE);
+        let date = response
+            .headers()
+            .get(DATE)
+            .and_then(|date| date.to_str().ok())
+            .map(str::to_owned);
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(broken)? {
+            if body.len() + chunk.len() > LARGEST_BODY {
+                return Err(Failure::TooLarge);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Received { aged, date, body })
+    }
+}
+
+fn refuse_unsuccessful(response: &Response, proxy: Option<&str>) -> Result<(), Failure> {
+    let code = response.status();
+    let status = code.to_string();
+    if code.is_success() {
+        return Ok(());
+    }
+    if let Some(proxy) = proxy.filter(|_| is_of_the_proxy(response)) {
+        return Err(Failure::Proxy {
+            proxy: proxy.to_owned(),
+            status,
+        });
+    }
+    Err(match response.headers().get(LOCATION) {
+        Some(location) if code.is_redirection() => Failure::Redirect {
+            status,
+            location: excerpt(&String::from_utf8_lossy(location.as_bytes())),
+        },
+        Some(_) | None => Failure::Status { status },
+    })
+}
+
+/// Whether a proxy speaks for itself, rather than for the service: it wants a login, or has no way on. A load balancer of AWS
+/// that has no target signs what it says.
+fn is_of_the_proxy(response: &Response) -> bool {
+    let is_of_aws = |server: &HeaderValue| server.as_bytes().starts_with(b"awselb/");
+    match response.status() {
+        StatusCode::PROXY_AUTHENTICATION_REQUIRED => true,
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+            !response.headers().get(SERVER).is_some_and(is_of_aws)
+        }
+        _ => false,
+    }
+}
+
+fn host_and_port(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    format!("{host}:{}", url.port_or_known_default().unwrap_or(80))
+}
+
+/// A little less than the whole, so that it is known what did not come in time: the connection or the answer.
+fn connect_timeout(timeout: Duration) -> Duration {
+    timeout.mul_f64(0.9)
+}
+
+/// An HTTP client to be, for URLs with this scheme.
+pub fn client_builder(scheme: &str) -> Result<ClientBuilder, Failure> {
+    install_tls_provider();
+    let builder = Client::builder()
+        .user_agent(concat!("checker/", env!("CARGO_PKG_VERSION")))
+        // What answers must be what was asked: nothing in between but what the settings name, nothing else, and only once.
+        .no_proxy()
+        .redirect(Policy::none())
+        .retry(reqwest::retry::never())
+        .http1_only();
+    Ok(match scheme {
+        // Reading the system's certificates takes tens of milliseconds, and fails where there are none.
+        "http" => builder.tls_certs_only([]),
+        _ => builder.tls_backend_preconfigured(tls()?),
+    })
+}
+
+/// The certificates that the system trusts. Kept for a while: many targets are checked by one process, and anew every time; but
+/// not for good, because authorities come and go within the months that it runs.
+fn tls() -> Result<rustls::ClientConfig, Failure> {
+    const KEPT: Duration = Duration::from_hours(1);
+    static KNOWN: Mutex<Option<(Instant, rustls::ClientConfig)>> = Mutex::new(None);
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((read, configuration)) = &*known
+        && read.elapsed() < KEPT
+    {
+        return Ok(configuration.clone());
+    }
+    let mut configuration = match (rustls::ClientConfig::with_platform_verifier(), &*known) {
+        (Ok(configuration), _) => configuration,
+        // What was trusted an hour ago is better than nothing.
+        (Err(_), Some((_, configuration))) => return Ok(configuration.clone()),
+        (Err(error), None) => {
+            return Err(Failure::Client {
+                detail: error.to_string(),
+            });
+        }
+    };
+    // Every new connection is to prove that a handshake works.
+    configuration.resumption = rustls::client::Resumption::disabled();
+    *known = Some((Instant::now(), configuration.clone()));
+    Ok(configuration)
+}
+
+/// The TLS client asks for the process's provider of cryptography. Whoever embeds this library may have chosen one already.
+fn install_tls_provider() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+}

@@ -1,0 +1,25 @@
+//! Asks services for the time over the network: resolves, connects, sends, reads the clocks around it.
+//!
+//! [`check()`] judges a [`Target`] once and never fails: whatever went wrong is in the report. What answers prove is decided in the
+//! `clock` crate.
+//!
+//! ```text
+//! Target ─► Route ─► Connection ─► clock::Exchange ─► clock::Evidence
+//!          resolve   HTTP client
+//! ```
+
+mod check;
+mod client_error;
+pub mod connection;
+mod error_text;
+mod sntp;
+mod stall;
+mod system_clock;
+mod target;
+
+pub use check::{Probe, check, check_with_clock, knock, record};
+pub use client_error::not_built;
+pub use error_text::{detail, innermost_detail};
+pub use sntp::{Server, ServerError, Witness};
+pub use system_clock::SystemClock;
+pub use target::{ConnectTo, Target, TargetError};

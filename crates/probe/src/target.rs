@@ -1,0 +1,427 @@
+//! What is checked, and the way there: the URL, and where its TCP connection goes.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::str::FromStr;
+
+use clock::{Failure, Family, Settings};
+use url::{Host, Url};
+
+/// The path asked for when a URL has none.
+const DEFAULT_PATH: &str = "/now";
+/// No service has more addresses than these that matter; names with hundreds exist.
+const MOST_ADDRESSES: usize = 16;
+/// A name that stands for the connect-to addresses where the URL's host is an address, which no resolver is asked for.
+const PLACEHOLDER_HOST: &str = "connect-to.invalid";
+
+/// A service to check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    url: Url,
+    connect_to: Option<ConnectTo>,
+}
+
+/// Where to connect instead of the URL's host and port, which stay in the `Host` header and in the TLS handshake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectTo {
+    host: String,
+    port: u16,
+}
+
+/// Why something cannot be checked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    /// Not a URL.
+    #[error("cannot read the URL `{url}`: {detail}")]
+    InvalidUrl {
+        /// As given.
+        url: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// Something else than http and https.
+    #[error("cannot check `{scheme}` URLs, only http and https")]
+    UnsupportedScheme {
+        /// As given.
+        scheme: String,
+    },
+    /// User name or password within the URL: they would be printed with every line.
+    #[error("cannot take credentials in a URL")]
+    Credentials,
+    /// Not `HOST:PORT`.
+    #[error("cannot read `{text}` as HOST:PORT")]
+    InvalidConnectTo {
+        /// As given.
+        text: String,
+    },
+    /// The certificate of an address could only be checked by connecting to it.
+    #[error("cannot connect elsewhere for an https URL whose host is an IP address")]
+    ConnectToForAddress,
+}
+
+impl Target {
+    /// A target. `http://` may be left out of the URL; without a path it gets `/now`.
+    pub fn new(url: &str, connect_to: Option<ConnectTo>) -> Result<Self, TargetError> {
+        let with_scheme = if url.contains("://") {
+            url.to_owned()
+        } else {
+            format!("http://{url}")
+        };
+        let mut parsed = Url::parse(&with_scheme).map_err(|error| TargetError::InvalidUrl {
+            // What is before an `@` may be a password.
+            url: match url.rsplit_once('@') {
+                Some((_, rest)) => format!("…@{rest}"),
+                None => url.to_owned(),
+            },
+            detail: error.to_string(),
+        })?;
+        let https = match parsed.scheme() {
+            "http" => false,
+            "https" => true,
+            scheme => {
+                return Err(TargetError::UnsupportedScheme {
+                    scheme: scheme.to_owned(),
+                });
+            }
+        };
+        if !parsed.username().is_empty() || parsed.password().is_some() {
+            return Err(TargetError::Credentials);
+        }
+        if https && connect_to.is_some() && parsed.domain().is_none() {
+            return Err(TargetError::ConnectToForAddress);
+        }
+        if parsed.path() == "/" {
+            parsed.set_path(DEFAULT_PATH);
+        }
+        parsed.set_fragment(None);
+        Ok(Self {
+            url: parsed,
+            connect_to,
+        })
+    }
+
+    /// The URL that is asked, without the nonce.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// Where the connection goes instead.
+    pub fn connect_to(&self) -> Option<&ConnectTo> {
+        self.connect_to.as_ref()
+    }
+
+    /// Resolves names: afresh for every check, because a load balancer's addresses change.
+    pub(crate) async fn route(&self, settings: &Settings) -> Result<Route, Failure> {
+        let (host, port) = match &settings.proxy {
+            Some(proxy) => endpoint_of(proxy),
+            None => self.endpoint(),
+        };
+        let unresolved = |detail: &str| Failure::Resolve {
+            host: host.to_string(),
+            detail: detail.to_owned(),
+        };
+        let mut addresses = tokio::time::timeout(settings.timeout, resolve(&host, port))
+            .await
+            .map_err(|_| Failure::ResolveTimeout {
+                host: host.to_string(),
+                after: settings.timeout,
+            })??;
+        addresses.retain(|address| settings.family.has(address.ip()));
+        let mut seen = BTreeSet::new();
+        addresses.retain(|address| seen.insert(*address));
+        addresses.truncate(MOST_ADDRESSES);
+        match (addresses.is_empty(), settings.family) {
+            (false, _) if settings.proxy.is_some() => Ok(self.route_through(addresses)),
+            (false, _) => Ok(self.route_to(addresses)),
+            (true, Family::Any) => Err(unresolved("it has no address")),
+            (true, Family::V4) => Err(unresolved("it has no IPv4 address")),
+            (true, Family::V6) => Err(unresolved("it has no IPv6 address")),
+        }
+    }
+
+    /// Whom to resolve and connect to.
+    pub(crate) fn endpoint(&self) -> (Host<String>, u16) {
+        match &self.connect_to {
+            Some(ConnectTo { host, port }) => {
+                let host = host
+                    .parse()
+                    .map_or_else(|_| Host::Domain(host.clone()), to_host);
+                (host, *port)
+            }
+            None => endpoint_of(&self.url),
+        }
+    }
+
+    /// The request that a proxy at one of these addresses passes on.
+    fn route_through(&self, addresses: Vec<SocketAddr>) -> Route {
+        let straight = Self {
+            connect_to: None,
+            ..self.clone()
+        };
+        straight.route_to(addresses)
+    }
+
+    /// The request that reaches `addresses` and looks like one to the URL. A port in a URL is stronger than one of a resolved
+    /// address, so the port has to be changed in the URL, and the `Host` header spelled out.
+    fn route_to(&self, addresses: Vec<SocketAddr>) -> Route {
+        let mut url = self.url.clone();
+        if let Some(connect_to) = &self.connect_to {
+            // Neither can fail: an http(s) URL has a host.
+            let _ = url.set_port(Some(connect_to.port));
+            if url.domain().is_none() {
+                let _ = url.set_host(Some(PLACEHOLDER_HOST));
+            }
+        }
+        let host = self.url.host_str().unwrap_or_default();
+        Route {
+            host: host.to_owned(),
+            host_header: match self.url.port() {
+                Some(port) => format!("{host}:{port}"),
+                None => host.to_owned(),
+            },
+            url,
+            addresses,
+        }
+    }
+}
+
+/// Host and port of a URL.
+fn endpoint_of(url: &Url) -> (Host<String>, u16) {
+    let host = url.host();
+    (
+        host.map_or_else(|| Host::Domain(String::new()), |host| host.to_owned()),
+        url.port_or_known_default().unwrap_or(80),
+    )
+}
+
+fn to_host(address: IpAddr) -> Host<String> {
+    match address {
+        IpAddr::V4(address) => Host::Ipv4(address),
+        IpAddr::V6(address) => Host::Ipv6(address),
+    }
+}
+
+/// How to reach a target: what to put into a request, and which addresses stand behind the host of `url`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Route {
+    pub(crate) url: Url,
+    /// The host as people know it.
+    pub(crate) host: String,
+    pub(crate) host_header: String,
+    pub(crate) addresses: Vec<SocketAddr>,
+}
+
+impl Route {
+    /// The way to one of its addresses.
+    pub(crate) fn only(&self, address: SocketAddr) -> Self {
+        Self {
+            addresses: vec![address],
+            ..self.clone()
+        }
+    }
+
+    /// Whether one address is as good as another: this machine's own, of which a service mostly has but one.
+    pub(crate) fn are_interchangeable(&self) -> bool {
+        self.addresses
+            .iter()
+            .all(|address| address.ip().is_loopback())
+    }
+}
+
+async fn resolve(host: &Host<String>, port: u16) -> Result<Vec<SocketAddr>, Failure> {
+    let name = match host {
+        Host::Ipv4(address) => return Ok(vec![(*address, port).into()]),
+        Host::Ipv6(address) => return Ok(vec![(*address, port).into()]),
+        Host::Domain(name) => name,
+    };
+    if is_localhost(name) {
+        // RFC 6761: never a question for a resolver, which may not know the names below `localhost`.
+        return Ok(vec![
+            (Ipv4Addr::LOCALHOST, port).into(),
+            (Ipv6Addr::LOCALHOST, port).into(),
+        ]);
+    }
+    let unresolved = |detail: String| Failure::Resolve {
+        host: name.clone(),
+        detail,
+    };
+    let addresses = tokio::net::lookup_host((name.as_str(), port))
+        .await
+        .map_err(|error| unresolved(crate::error_text::detail(&error)))?;
+    Ok(addresses.collect())
+}
+
+fn is_localhost(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    name == "localhost" || name.ends_with(".localhost")
+}
+
+impl FromStr for ConnectTo {
+    type Err = TargetError;
+
+    /// `HOST:PORT`, an IPv6 address in brackets.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let invalid = || TargetError::InvalidConnectTo {
+            text: text.to_owned(),
+        };
+        let (host, port) = text.rsplit_once(':').ok_or_else(invalid)?;
+        let port = port.parse().map_err(|_| invalid())?;
+        let host = match host.strip_prefix('[') {
+            Some(rest) => {
+                let address = rest.strip_suffix(']').ok_or_else(invalid)?;
+                address.parse::<Ipv6Addr>().map_err(|_| invalid())?;
+                address
+            }
+            None => host,
+        };
+        let strange = |character: char| character.is_whitespace() || "/@[]?#".contains(character);
+        let bare_ipv6 = host.contains(':') && !text.starts_with('[');
+        if host.is_empty() || port == 0 || bare_ipv6 || host.contains(strange) {
+            return Err(invalid());
+        }
+        Ok(Self {
+            host: host.to_owned(),
+            port,
+        })
+    }
+}
+
+impl fmt::Display for ConnectTo {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(formatter, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(formatter, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(url: &str) -> Target {
+        Target::new(url, None).unwrap()
+    }
+
+    #[test]
+    fn urls_are_completed() {
+        let table = [
+            ("http://example.test", "http://example.test/now"),
+            ("localhost:8080", "http://localhost:8080/now"),
+            (
+                "https://example.test/time?a=1#x",
+                "https://example.test/time?a=1",
+            ),
+            ("http://[::1]:80/", "http://[::1]/now"),
+        ];
+        for (given, asked) in table {
+            assert_eq!(target(given).url().as_str(), asked);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_checked_is_refused() {
+        for url in [
+            "",
+            "ftp://example.test",
+            "http://u:p@example.test/",
+            "http://:80",
+            "http://a b/",
+        ] {
+            assert!(Target::new(url, None).is_err(), "{url}");
+        }
+        let elsewhere: ConnectTo = "127.0.0.1:1".parse().unwrap();
+        assert_eq!(
+            Target::new("https://10.0.0.1/", Some(elsewhere)),
+            Err(TargetError::ConnectToForAddress)
+        );
+    }
+
+    #[test]
+    fn connect_to_is_read_strictly() {
+        for text in ["127.0.0.1:80", "[::1]:8080", "lb.example.test:443"] {
+            assert_eq!(text.parse::<ConnectTo>().unwrap().to_string(), text);
+        }
+        for text in [
+            "",
+            "host",
+            "host:",
+            ":80",
+            "host:0",
+            "host:70000",
+            "::1:80",
+            "[x]:1",
+            "http://h:1",
+        ] {
+            assert!(text.parse::<ConnectTo>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn connecting_elsewhere_changes_port_and_addresses_but_not_the_host_header() {
+        let table = [
+            (
+                "http://example.test:81/x",
+                "http://example.test:8080/x",
+                "example.test:81",
+            ),
+            (
+                "https://example.test/x",
+                "https://example.test:8080/x",
+                "example.test",
+            ),
+            (
+                "http://10.0.0.1/x",
+                "http://connect-to.invalid:8080/x",
+                "10.0.0.1",
+            ),
+        ];
+        let addresses = vec![SocketAddr::from(([127, 0, 0, 1], 8080))];
+        for (url, asked, host_header) in table {
+            let target = Target::new(url, "127.0.0.1:8080".parse().ok()).unwrap();
+            let route = target.route_to(addresses.clone());
+            assert_eq!(route.url.as_str(), asked);
+            assert_eq!(route.host_header, host_header);
+        }
+        let straight = target("http://example.test:81/x").route_to(addresses);
+        assert_eq!(straight.url.as_str(), "http://example.test:81/x");
+    }
+
+    #[tokio::test]
+    async fn names_below_localhost_are_loopback() {
+        for url in [
+            "http://localhost:81",
+            "http://service.localhost:81",
+            "http://LOCALHOST.:81",
+        ] {
+            let route = target(url).route(&Settings::default()).await.unwrap();
+            assert_eq!(
+                route.addresses,
+                [
+                    SocketAddr::from(([127, 0, 0, 1], 81)),
+                    SocketAddr::from((Ipv6Addr::LOCALHOST, 81))
+                ]
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_family_leaves_out_the_others_addresses() {
+        let of = async |url: &str, family| {
+            let settings = Settings {
+                family,
+                ..Settings::default()
+            };
+            target(url).route(&settings).await
+        };
+        let v6 = of("http://localhost:81", Family::V6).await.unwrap();
+        assert_eq!(v6.addresses, [SocketAddr::from((Ipv6Addr::LOCALHOST, 81))]);
+        let none = of("http://127.0.0.1:81", Family::V6).await.unwrap_err();
+        assert_eq!(
+            none.to_string(),
+            "cannot resolve `127.0.0.1`: it has no IPv6 address"
+        );
+    }
+}
