@@ -8,7 +8,7 @@ SHELL := /bin/bash
 # The program is not on the PATH here: what it tells people to run is one of these targets, or goes through cargo.
 DEPLOYER := DEPLOYER_MAKE_TARGETS='up down status' scripts/with-docker cargo run --quiet --locked --bin deployer --
 
-.PHONY: help up down status bootstrap build test bootstrap-tests check format clippy docs unit shipped lint-scripts lint-template lint-workflows deny e2e images chaos chaos-short hostile soak fuzz bench bench-docs bare-machine mutants
+.PHONY: help up down status bootstrap build test bootstrap-tests check format clippy docs unit shipped lint-scripts lint-python lint-template lint-workflows deny e2e images chaos chaos-short hostile soak fuzz bench bench-docs bare-machine mutants
 
 help: ## Shows this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -58,6 +58,9 @@ lint-template: ## cfn-lint and checkov on the templates, parliament on the polic
 
 lint-scripts: ## shellcheck on the shell scripts
 	scripts/lint-scripts
+
+lint-python: ## ruff, mypy and the unit tests of the addition to the emulator
+	scripts/lint-python
 
 lint-workflows: ## actionlint and zizmor on the workflows
 	scripts/lint-workflows

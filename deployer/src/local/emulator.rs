@@ -230,7 +230,7 @@ impl Emulator {
             return Ok(true);
         }
         let python = install::ensure(&self.folder, sink).await?;
-        let starter = install::write_starter(&self.folder)?;
+        let addition = install::write_addition(&self.folder)?;
         let log = self.file("log");
         // Each start writes a log of its own.
         private::create(&log).map_err(|error| unwritable(&log, &error))?;
@@ -242,7 +242,7 @@ impl Emulator {
         let temporary = self.file("tmp");
         private::folder(&temporary).map_err(|error| unwritable(&temporary, &error))?;
         let mut program = Program::new(&python)
-            .arg(starter)
+            .arg(addition)
             .args(arguments(&self.endpoint))
             .env("DEPLOYER_EMULATOR_CREDENTIALS", &credentials)
             // Nobody on the network is even asked for credentials.
@@ -380,7 +380,7 @@ impl Emulator {
     }
 }
 
-/// What the starter runs. The emulator's own start listens at one IPv4 address; for others, it is given to its web server
+/// What the addition runs. The emulator's own start listens at one IPv4 address; for others, it is given to its web server
 /// as its `--detach` does. It always listens at 127.0.0.1, since registry and service are reached there.
 fn arguments(endpoint: &Url) -> Vec<String> {
     let port = endpoint.port_or_known_default().unwrap_or(80);

@@ -1,4 +1,4 @@
-//! Installing the pinned emulator in a virtual environment of its own, and what starts it beside that.
+//! Installs the pinned emulator in a virtual environment of its own, and writes the addition to it.
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{EMULATOR_VERSION, REQUIREMENTS, STARTER, unwritable};
+use super::{ADDITION, EMULATOR_VERSION, REQUIREMENTS, unwritable};
 use crate::lock;
 use deployment::error::Failure;
 use deployment::event::{Event, Sink};
@@ -16,25 +16,27 @@ use support::private;
 /// The oldest Python that the emulator runs on.
 const OLDEST_PYTHON: (u32, u32) = (3, 10);
 
+/// How long Python may take to answer a question.
+const PYTHON_LIMIT: Duration = Duration::from_secs(20);
 /// How long making the environment, and filling it, may take each.
 const LIMIT: Duration = Duration::from_mins(10);
 /// What the name of an installation that is not finished has in it.
 const PARTIAL: &str = "-partial-";
 
-/// Makes sure that the emulator is installed under `cache`; returns the Python that runs it.
+/// Installs the emulator under `cache` unless it is there; returns the Python that runs it.
 ///
-/// The folder's name holds the hash of the pinned requirements: other requirements are another folder. It is filled under
-/// another name and gets its own at the end, so that it is whole or not there, whoever else installs.
+/// The folder's name holds the hash of the pinned requirements, so other requirements are installed in another folder. It
+/// is filled under a temporary name and renamed at the end: it is complete or absent, whoever else installs.
 pub(super) async fn ensure(cache: &Path, sink: &Sink) -> Result<PathBuf, Failure> {
     let name = format!("emulator-{EMULATOR_VERSION}-{}", short_hash(REQUIREMENTS));
     let folder = cache.join(&name);
-    if let Some(python) = usable(&folder) {
+    if let Some(python) = usable(&folder).await {
         return Ok(python);
     }
     private::folder(cache).map_err(|error| unwritable(cache, &error))?;
     let lock = cache.join("install.lock");
     let _only_one = lock::take(&lock, "installing the emulator", super::LOCK_LIMIT, sink).await?;
-    if let Some(python) = usable(&folder) {
+    if let Some(python) = usable(&folder).await {
         return Ok(python);
     }
     sink.send(&Event::EmulatorInstalling {
@@ -54,15 +56,18 @@ pub(super) async fn ensure(cache: &Path, sink: &Sink) -> Result<PathBuf, Failure
     Ok(python_in(&folder))
 }
 
-/// Writes the program that starts the emulator; returns where it is.
+/// Writes the addition to the emulator; returns the path of the program in it that starts both.
 ///
-/// The folder's name holds the hash of its content, so that runs of different versions do not get in each other's way, and it
-/// gets that name when it is whole.
-pub(super) fn write_starter(cache: &Path) -> Result<PathBuf, Failure> {
-    let content: String = STARTER.iter().map(|(_, text)| *text).collect();
-    let folder = cache.join(format!("starter-{}", short_hash(&content)));
-    if !is_starter(&folder) {
-        let partial = cache.join(format!("starter{PARTIAL}{:08x}", rand::random::<u32>()));
+/// The folder's name holds the hash of its content, so that different versions of the deployer do not share one. It gets
+/// that name when it is complete.
+pub(super) fn write_addition(cache: &Path) -> Result<PathBuf, Failure> {
+    let content: String = ADDITION
+        .iter()
+        .flat_map(|(path, text)| [*path, *text])
+        .collect();
+    let folder = cache.join(format!("addition-{}", short_hash(&content)));
+    if !is_addition(&folder) {
+        let partial = cache.join(format!("addition{PARTIAL}{:08x}", rand::random::<u32>()));
         let written = write_files(&partial).and_then(|()| {
             if folder.exists() {
                 std::fs::remove_dir_all(&folder)?;
@@ -70,28 +75,29 @@ pub(super) fn write_starter(cache: &Path) -> Result<PathBuf, Failure> {
             std::fs::rename(&partial, &folder)
         });
         if let Err(error) = written {
-            // What is left of it is of no use, whether it can be removed or not.
+            // The next run writes another one, whether this can be removed or not.
             let _ = std::fs::remove_dir_all(&partial);
             // Another run may have been faster.
-            if !is_starter(&folder) {
+            if !is_addition(&folder) {
                 return Err(unwritable(&folder, &error));
             }
         }
     }
-    Ok(folder.join(STARTER[0].0))
+    Ok(folder.join(ADDITION[0].0))
 }
 
 fn write_files(folder: &Path) -> io::Result<()> {
-    private::folder(folder)?;
-    STARTER.iter().try_for_each(|(name, text)| {
-        private::create(&folder.join(name))?.write_all(text.as_bytes())
+    ADDITION.iter().try_for_each(|(path, text)| {
+        let path = folder.join(path);
+        private::folder(path.parent().unwrap_or(folder))?;
+        private::create(&path)?.write_all(text.as_bytes())
     })
 }
 
-/// Returns whether the folder holds the whole starter.
-fn is_starter(folder: &Path) -> bool {
-    STARTER.iter().all(|(name, text)| {
-        std::fs::read_to_string(folder.join(name)).is_ok_and(|there| there == *text)
+/// Returns whether the folder holds the complete addition.
+fn is_addition(folder: &Path) -> bool {
+    ADDITION.iter().all(|(path, text)| {
+        std::fs::read_to_string(folder.join(path)).is_ok_and(|existing| existing == *text)
     })
 }
 
@@ -104,11 +110,21 @@ fn marker_in(folder: &Path) -> PathBuf {
     folder.join(".complete")
 }
 
-/// The Python of a finished installation.
-fn usable(folder: &Path) -> Option<PathBuf> {
+/// Returns the Python of a complete installation that still works.
+async fn usable(folder: &Path) -> Option<PathBuf> {
     let python = python_in(folder);
-    // The marker is not enough: the system's Python, to which the environment points, may be gone.
-    (marker_in(folder).exists() && python.exists()).then_some(python)
+    if !marker_in(folder).exists() {
+        return None;
+    }
+    // The environment links to the system's Python. After an upgrade of the system that is gone, or is another version,
+    // which looks for packages in another folder and finds none.
+    let question = "from importlib.metadata import version; print(version('ministack'))";
+    let answer = Program::new(&python)
+        .args(["-c", question])
+        .output(PYTHON_LIMIT)
+        .await
+        .ok()?;
+    (answer.stdout.trim() == EMULATOR_VERSION).then_some(python)
 }
 
 /// Removes what runs that were interrupted left behind; what resists is the next one's.
@@ -175,7 +191,7 @@ async fn require_python() -> Result<(), Failure> {
     let question = "import sys; print(sys.version_info[0], sys.version_info[1])";
     let answer = Program::new("python3")
         .args(["-c", question])
-        .output(Duration::from_secs(20))
+        .output(PYTHON_LIMIT)
         .await
         .map_err(|error| {
             Failure::preflight("cannot run Python")
@@ -228,30 +244,49 @@ mod tests {
     use super::*;
     use support::private::mode;
 
-    #[test]
-    fn an_installation_is_usable_when_it_is_whole() {
-        let cache = tempfile::tempdir().unwrap();
-        let folder = cache.path().join("emulator");
-        std::fs::create_dir_all(folder.join("bin")).unwrap();
-        std::fs::write(folder.join("bin/python"), "").unwrap();
-        assert_eq!(usable(&folder), None);
-        std::fs::write(folder.join(".complete"), "").unwrap();
-        assert_eq!(usable(&folder), Some(folder.join("bin/python")));
-        std::fs::remove_file(folder.join("bin/python")).unwrap();
-        assert_eq!(usable(&folder), None);
+    /// An environment as pip leaves it, with a distribution that says it is the emulator; returns the folder of packages.
+    async fn environment(folder: &Path) -> PathBuf {
+        let made = Program::new("python3")
+            .args(["-m", "venv", "--without-pip"])
+            .arg(folder);
+        run(&made).await.unwrap();
+        let lib = std::fs::read_dir(folder.join("lib"))
+            .unwrap()
+            .next()
+            .unwrap();
+        let packages = lib.unwrap().path();
+        let metadata = packages.join(format!(
+            "site-packages/ministack-{EMULATOR_VERSION}.dist-info"
+        ));
+        std::fs::create_dir_all(&metadata).unwrap();
+        let text = format!("Metadata-Version: 2.1\nName: ministack\nVersion: {EMULATOR_VERSION}\n");
+        std::fs::write(metadata.join("METADATA"), text).unwrap();
+        packages
     }
 
-    /// The guard's rules need no emulator.
     #[tokio::test]
-    async fn the_guards_own_tests_hold() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/local/starter");
-        let output = Program::new("python3")
-            .args(["-B", "-m", "unittest", "--quiet"])
-            .current_dir(&folder)
-            .output(Duration::from_mins(2))
-            .await
-            .unwrap();
-        assert!(output.status.success(), "{}", output.stderr);
+    async fn a_complete_installation_is_usable() {
+        let cache = tempfile::tempdir().unwrap();
+        let folder = cache.path().join("emulator");
+        environment(&folder).await;
+        assert_eq!(usable(&folder).await, None);
+        std::fs::write(marker_in(&folder), EMULATOR_VERSION).unwrap();
+        assert_eq!(usable(&folder).await, Some(python_in(&folder)));
+    }
+
+    #[tokio::test]
+    async fn an_upgrade_of_python_makes_an_installation_unusable() {
+        let cache = tempfile::tempdir().unwrap();
+        let folder = cache.path().join("emulator");
+        let packages = environment(&folder).await;
+        std::fs::write(marker_in(&folder), EMULATOR_VERSION).unwrap();
+        // To a new Python, the packages of the old one are in a folder of another name.
+        std::fs::rename(&packages, packages.with_file_name("python3.0")).unwrap();
+        assert_eq!(usable(&folder).await, None);
+        // And the old Python may be gone, so that the link leads nowhere.
+        std::fs::remove_file(python_in(&folder)).unwrap();
+        std::os::unix::fs::symlink("/usr/bin/python3.0", python_in(&folder)).unwrap();
+        assert_eq!(usable(&folder).await, None);
     }
 
     #[test]
@@ -275,22 +310,23 @@ mod tests {
     }
 
     #[test]
-    fn the_starter_is_written_whole_and_repaired() {
+    fn the_addition_is_written_completely_and_repaired() {
         let cache = tempfile::tempdir().unwrap();
-        let path = write_starter(cache.path()).unwrap();
+        let path = write_addition(cache.path()).unwrap();
         let folder = path.parent().unwrap();
-        assert!(is_starter(folder));
-        let guard = folder.join("guard.py");
+        assert!(is_addition(folder));
+        let guard = folder.join("local_emulator/guard.py");
         for damage in ["half", ""] {
             std::fs::write(&guard, damage).unwrap();
-            assert_eq!(write_starter(cache.path()).unwrap(), path);
-            assert!(is_starter(folder));
+            assert_eq!(write_addition(cache.path()).unwrap(), path);
+            assert!(is_addition(folder));
         }
         std::fs::remove_file(&guard).unwrap();
-        assert_eq!(write_starter(cache.path()).unwrap(), path);
-        assert!(is_starter(folder));
+        assert_eq!(write_addition(cache.path()).unwrap(), path);
+        assert!(is_addition(folder));
         assert_eq!(std::fs::read_dir(cache.path()).unwrap().count(), 1);
         assert_eq!(mode(folder).unwrap(), 0o700);
+        assert_eq!(mode(guard.parent().unwrap()).unwrap(), 0o700);
         assert_eq!(mode(&guard).unwrap(), 0o600);
     }
 

@@ -20,20 +20,41 @@ pub(crate) use credentials::access_key;
 pub use emulator::{Emulator, Stopped};
 pub use presence::Presence;
 
-/// Version of the emulator that is installed and tested with; its content is pinned in `requirements.txt`.
+/// Version of the emulator that is installed and tested with. `local-emulator/requirements.txt` pins its content, and the
+/// addition refuses any other.
 pub const EMULATOR_VERSION: &str = "1.5.33";
 
 /// How long to wait for another run: a little more than an installation may take.
 const LOCK_LIMIT: std::time::Duration = std::time::Duration::from_mins(12);
 
 /// What pip installs, with hashes.
-const REQUIREMENTS: &str = include_str!("requirements.txt");
+const REQUIREMENTS: &str = include_str!("../../../local-emulator/requirements.txt");
 
-/// The Python program that starts the emulator, with what it lacks: a guard in front of it, and health checks.
-const STARTER: [(&str, &str); 3] = [
-    ("start.py", include_str!("starter/start.py")),
-    ("guard.py", include_str!("starter/guard.py")),
-    ("health_checks.py", include_str!("starter/health_checks.py")),
+/// Embeds files of `local-emulator`, each with its path there.
+macro_rules! embed {
+    ($($path:literal),+ $(,)?) => {
+        &[$(($path, include_str!(concat!("../../../local-emulator/", $path)))),+]
+    };
+}
+
+/// The addition to the emulator, a Python program. The first file is the one to run.
+const ADDITION: &[(&str, &str)] = embed![
+    "start.py",
+    "local_emulator/__init__.py",
+    "local_emulator/access.py",
+    "local_emulator/addition.py",
+    "local_emulator/credentials.py",
+    "local_emulator/docker_calls.py",
+    "local_emulator/fargate.py",
+    "local_emulator/guard.py",
+    "local_emulator/health.py",
+    "local_emulator/health_checks.py",
+    "local_emulator/load_balancer.py",
+    "local_emulator/registry.py",
+    "local_emulator/sandbox.py",
+    "local_emulator/service_deployments.py",
+    "local_emulator/service_scheduler.py",
+    "local_emulator/upstream.py",
 ];
 
 /// The folder for what can be made again: `$XDG_CACHE_HOME/deployer`, usually `~/.cache/deployer`.
@@ -91,6 +112,31 @@ mod tests {
             .filter(|line| !line.starts_with(['#', ' ']) && !line.is_empty())
             .find(|line| !line.contains("==") || !line.ends_with('\\'));
         assert_eq!(unpinned, None);
+        let addition = ADDITION
+            .iter()
+            .find(|(path, _)| path.ends_with("/upstream.py"));
+        assert!(
+            addition
+                .unwrap()
+                .1
+                .contains(&format!("\nVERSION = \"{EMULATOR_VERSION}\"\n"))
+        );
+    }
+
+    #[test]
+    fn the_whole_addition_is_embedded() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../local-emulator");
+        let mut files = vec!["start.py".to_owned()];
+        for entry in std::fs::read_dir(folder.join("local_emulator")).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            if name != "__pycache__" {
+                files.push(format!("local_emulator/{name}"));
+            }
+        }
+        let mut embedded: Vec<_> = ADDITION.iter().map(|(path, _)| *path).collect();
+        embedded.sort_unstable();
+        files.sort_unstable();
+        assert_eq!(embedded, files);
     }
 
     #[test]

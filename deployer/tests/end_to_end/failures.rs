@@ -66,13 +66,6 @@ async fn failures() {
     surroundings.deployer(&["up", "--local"]).succeeded();
     let version = outside.version().await;
 
-    step(
-        "two tasks of a new version that fail at the same moment do not take the old version with them",
-    );
-    surroundings
-        .in_the_emulators_python("deployer/tests/end_to_end/at_once.py")
-        .succeeded();
-
     let load = Load::start(outside.url().await, outside.port());
     load.wait_for_requests(50).await;
     for case in CASES {

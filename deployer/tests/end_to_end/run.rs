@@ -364,16 +364,6 @@ impl Surroundings {
         found
     }
 
-    /// Runs a Python program in the environment of the emulator at our port; its argument is what that was started by.
-    pub(crate) fn in_the_emulators_python(&self, program: &str) -> Finished {
-        let pid = *self.emulator_processes().first().expect("an emulator");
-        let command = std::fs::read(format!("/proc/{pid}/cmdline")).expect("a process");
-        let command = String::from_utf8(command).expect("text");
-        let words: Vec<&str> = command.split('\0').collect();
-        let starter = words.iter().find(|word| word.ends_with(".py"));
-        self.finish(words[0], &[program, starter.expect("the starter")])
-    }
-
     pub(crate) fn kill_emulator(&self) {
         for pid in self.emulator_processes() {
             println!("$ kill -9 {pid} (the emulator)");

@@ -1,0 +1,39 @@
+"""Installs every part of the addition in the emulator."""
+
+from __future__ import annotations
+
+import os
+
+from .credentials import Credentials
+from .guard import Guard
+from .health_checks import HealthChecks
+from .load_balancer import LoadBalancer
+from .registry import Registry
+from .service_deployments import ServiceDeployments
+from .service_scheduler import ServiceScheduler
+from .upstream import Upstream
+
+
+def install() -> None:
+    """Changes the emulator in this process.
+
+    The guard takes the credentials from the file that `DEPLOYER_EMULATOR_CREDENTIALS` names.
+    """
+    upstream = Upstream()
+    place = os.environ["DEPLOYER_EMULATOR_CREDENTIALS"]
+    guard = Guard(upstream, Credentials.read(place), place, os.environ["GATEWAY_PORT"])
+    checks = install_services(upstream)
+    guard.install()
+    checks.start()
+
+
+def install_services(upstream: Upstream) -> HealthChecks:
+    """Installs what the emulated services lack; returns the health checks, not yet started."""
+    checks = HealthChecks(upstream)
+    Registry(upstream).install()
+    LoadBalancer(upstream, checks).install()
+    scheduler = ServiceScheduler(upstream, checks)
+    scheduler.install()
+    ServiceDeployments(upstream).install()
+    checks.on_answer = scheduler.on_answer
+    return checks
