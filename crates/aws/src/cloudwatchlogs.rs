@@ -2,32 +2,59 @@
 
 use async_trait::async_trait;
 use chrono::DateTime;
+use serde::Deserialize;
+use serde_json::json;
 
+use super::Aws;
 use super::error::incomplete;
-use super::{Aws, error};
 use crate::remote::{LogLine, LogPage, Logs, Remote, RemoteErrorKind};
 
 /// Letters of a line that is evidence: a service may write a megabyte without a break.
 const LONGEST: usize = 2000;
 
+/// Result of `GetLogEvents` and `FilterLogEvents`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Events {
+    events: Option<Vec<Event>>,
+    next_token: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Event {
+    #[serde(rename = "eventId")]
+    id: Option<String>,
+    timestamp: Option<i64>,
+    log_stream_name: Option<String>,
+    message: Option<String>,
+}
+
+/// Result of `DescribeLogGroups`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Groups {
+    log_groups: Option<Vec<Group>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Group {
+    #[serde(rename = "logGroupName")]
+    name: Option<String>,
+}
+
 #[async_trait]
 impl Logs for Aws {
     async fn tail(&self, group: &str, stream: &str, lines: u16) -> Remote<Vec<String>> {
-        let answer = self
-            .cloudwatchlogs
-            .get_log_events()
-            .log_group_name(group)
-            .log_stream_name(stream)
-            .limit(i32::from(lines))
-            .start_from_head(false)
-            .send()
-            .await
-            .map_err(error::of("GetLogEvents"));
-        match answer {
-            Ok(answer) => {
-                let events = answer
-                    .events
-                    .ok_or_else(|| incomplete("GetLogEvents", "events"))?;
+        let input = json!({
+            "logGroupName": group,
+            "logStreamName": stream,
+            "limit": lines,
+            "startFromHead": false,
+        });
+        match self.cloudwatchlogs.call("GetLogEvents", input).await {
+            Ok(Events { events, .. }) => {
+                let events = events.ok_or_else(|| incomplete("GetLogEvents", "events"))?;
                 Ok(events
                     .into_iter()
                     .filter_map(|event| event.message)
@@ -40,21 +67,17 @@ impl Logs for Aws {
     }
 
     async fn lines(&self, group: &str, since_ms: i64, next: Option<&str>) -> Remote<LogPage> {
-        let answer = self
-            .cloudwatchlogs
-            .filter_log_events()
-            .log_group_name(group)
-            .start_time(since_ms)
-            .set_next_token(next.map(str::to_owned))
-            .send()
-            .await
-            .map_err(error::of("FilterLogEvents"))?;
+        let mut input = json!({ "logGroupName": group, "startTime": since_ms });
+        if let Some(next) = next {
+            input["nextToken"] = next.into();
+        }
+        let answer: Events = self.cloudwatchlogs.call("FilterLogEvents", input).await?;
         let lines = answer
             .events
-            .ok_or_else(|| error::incomplete("FilterLogEvents", "events"))?;
+            .ok_or_else(|| incomplete("FilterLogEvents", "events"))?;
         let lines = lines.into_iter();
         let lines = lines.map(|event| LogLine {
-            id: event.event_id.unwrap_or_default(),
+            id: event.id.unwrap_or_default(),
             at: event
                 .timestamp
                 .and_then(DateTime::from_timestamp_millis)
@@ -69,18 +92,12 @@ impl Logs for Aws {
     }
 
     async fn group_exists(&self, group: &str) -> Remote<bool> {
-        let answer = self
-            .cloudwatchlogs
-            .describe_log_groups()
-            .log_group_name_prefix(group)
-            .send()
-            .await
-            .map_err(error::of("DescribeLogGroups"))?;
+        let input = json!({ "logGroupNamePrefix": group });
+        let answer: Groups = self.cloudwatchlogs.call("DescribeLogGroups", input).await?;
         let groups = answer
             .log_groups
             .ok_or_else(|| incomplete("DescribeLogGroups", "log groups"))?;
-        Ok(groups
-            .iter()
-            .any(|found| found.log_group_name() == Some(group)))
+        let mut names = groups.iter().filter_map(|group| group.name.as_deref());
+        Ok(names.any(|name| name == group))
     }
 }

@@ -1,41 +1,107 @@
 //! Load balancer and targets; called by the ECS adapter, which together they make a rollout.
 
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::json;
+
+use super::Aws;
 use super::error::incomplete;
-use super::{Aws, error};
 use crate::remote::{Remote, RemoteErrorKind};
 use deployment::rollout::{HealthCheck, Target};
 
+/// A response, less what is only about the request. Its result has the name of the operation.
+#[derive(Debug, Deserialize)]
+struct Response<T> {
+    #[serde(
+        alias = "DescribeTargetHealthResult",
+        alias = "DescribeTargetGroupsResult",
+        alias = "DescribeLoadBalancersResult"
+    )]
+    result: T,
+}
+
+/// A list, which is XML elements of one name in another.
+#[derive(Debug, Deserialize)]
+struct List<T> {
+    #[serde(default = "Vec::new")]
+    member: Vec<T>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Targets {
+    target_health_descriptions: Option<List<TargetHealthDescription>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct TargetHealthDescription {
+    target: Option<TargetDescription>,
+    target_health: Option<TargetHealth>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct TargetDescription {
+    id: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct TargetHealth {
+    state: Option<String>,
+    reason: Option<String>,
+    description: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct TargetGroups {
+    target_groups: Option<List<TargetGroup>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct TargetGroup {
+    health_check_path: Option<String>,
+    health_check_timeout_seconds: Option<u32>,
+    matcher: Option<Matcher>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Matcher {
+    http_code: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct LoadBalancers {
+    load_balancers: Option<List<IgnoredAny>>,
+}
+
 impl Aws {
     pub(super) async fn describe_targets(&self, target_group: &str) -> Remote<Vec<Target>> {
+        let input = json!({ "TargetGroupArn": target_group });
         let answer = self
             .elasticloadbalancingv2
-            .describe_target_health()
-            .target_group_arn(target_group)
-            .send()
-            .await
-            .map_err(error::of("DescribeTargetHealth"))?;
-        let targets = answer
+            .call("DescribeTargetHealth", input);
+        let Response::<Targets> { result } = answer.await?;
+        let targets = result
             .target_health_descriptions
-            .as_ref()
-            .ok_or_else(|| incomplete("DescribeTargetHealth", "targets"))?
-            .iter()
-            .map(|description| {
-                let health = description.target_health();
-                Target {
-                    id: description
-                        .target()
-                        .and_then(|target| target.id.clone())
-                        .unwrap_or_default(),
-                    state: health
-                        .and_then(|health| health.state())
-                        .map_or("unknown", |state| state.as_str())
-                        .to_owned(),
-                    reason: health
-                        .and_then(|health| health.reason())
-                        .map(|reason| reason.as_str().to_owned()),
-                    description: health.and_then(|health| health.description.clone()),
-                }
-            });
+            .ok_or_else(|| incomplete("DescribeTargetHealth", "targets"))?;
+        let targets = targets.member.into_iter().map(|description| {
+            let health = description.target_health.unwrap_or_default();
+            Target {
+                id: description
+                    .target
+                    .and_then(|target| target.id)
+                    .unwrap_or_default(),
+                state: health.state.unwrap_or_else(|| "unknown".to_owned()),
+                reason: health.reason,
+                description: health.description,
+            }
+        });
         Ok(targets.collect())
     }
 
@@ -43,36 +109,35 @@ impl Aws {
         &self,
         target_group: &str,
     ) -> Remote<Option<HealthCheck>> {
+        let input = json!({ "TargetGroupArns.member.1": target_group });
         let answer = self
             .elasticloadbalancingv2
-            .describe_target_groups()
-            .target_group_arns(target_group)
-            .send()
-            .await
-            .map_err(error::of("DescribeTargetGroups"))?;
-        Ok(answer.target_groups().first().and_then(|group| {
+            .call("DescribeTargetGroups", input);
+        let Response::<TargetGroups> { result } = answer.await?;
+        let groups = result.target_groups.map(|groups| groups.member);
+        let group = groups.into_iter().flatten().next();
+        Ok(group.and_then(|group| {
             Some(HealthCheck {
-                path: group.health_check_path.clone()?,
-                codes: group.matcher()?.http_code.clone()?,
-                timeout_seconds: u32::try_from(group.health_check_timeout_seconds()?).ok()?,
+                path: group.health_check_path?,
+                codes: group.matcher?.http_code?,
+                timeout_seconds: group.health_check_timeout_seconds?,
             })
         }))
     }
 
     pub(super) async fn find_load_balancer(&self, arn: &str) -> Remote<bool> {
+        let input = json!({ "LoadBalancerArns.member.1": arn });
         let answer = self
             .elasticloadbalancingv2
-            .describe_load_balancers()
-            .load_balancer_arns(arn)
-            .send()
-            .await
-            .map_err(error::of("DescribeLoadBalancers"));
-        match answer {
-            // One that does not exist is an error here, never an empty list.
-            Ok(answer) if answer.load_balancers().is_empty() => {
-                Err(incomplete("DescribeLoadBalancers", "the load balancer"))
+            .call("DescribeLoadBalancers", input);
+        match answer.await {
+            Ok(Response::<LoadBalancers> { result }) => {
+                match result.load_balancers {
+                    Some(found) if !found.member.is_empty() => Ok(true),
+                    // One that does not exist is an error here, never an empty list.
+                    Some(_) | None => Err(incomplete("DescribeLoadBalancers", "the load balancer")),
+                }
             }
-            Ok(_) => Ok(true),
             Err(error) if error.kind == RemoteErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }

@@ -1,37 +1,40 @@
 //! Service-linked roles.
 
 use async_trait::async_trait;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::json;
 
-use super::{Aws, error};
+use super::Aws;
 use crate::remote::{Remote, RemoteError, Roles};
+
+#[derive(Debug, Deserialize)]
+struct GetRoleResponse {
+    #[serde(rename = "GetRoleResult")]
+    _result: IgnoredAny,
+}
+
+#[derive(Debug, Deserialize)]
+struct CreateServiceLinkedRoleResponse {
+    #[serde(rename = "CreateServiceLinkedRoleResult")]
+    _result: IgnoredAny,
+}
 
 #[async_trait]
 impl Roles for Aws {
     async fn role_exists(&self, name: &str) -> Remote<bool> {
-        let answer = self
-            .iam
-            .get_role()
-            .role_name(name)
-            .send()
-            .await
-            .map_err(error::of("GetRole"));
-        match answer {
-            Ok(_) => Ok(true),
+        let answer = self.iam.call("GetRole", json!({ "RoleName": name }));
+        match answer.await {
+            Ok(GetRoleResponse { .. }) => Ok(true),
             Err(error) if error.code.as_deref() == Some("NoSuchEntity") => Ok(false),
             Err(error) => Err(error),
         }
     }
 
     async fn make_service_linked_role(&self, service: &str) -> Remote<bool> {
-        let answer = self
-            .iam
-            .create_service_linked_role()
-            .aws_service_name(service)
-            .send()
-            .await
-            .map_err(error::of("CreateServiceLinkedRole"));
-        match answer {
-            Ok(_) => Ok(true),
+        let input = json!({ "AWSServiceName": service });
+        match self.iam.call("CreateServiceLinkedRole", input).await {
+            Ok(CreateServiceLinkedRoleResponse { .. }) => Ok(true),
             Err(error) if says_taken(&error) => Ok(false),
             Err(error) => Err(error),
         }

@@ -2,6 +2,7 @@
 
 pub mod access;
 mod account;
+mod api;
 mod cloudformation;
 mod cloudwatchlogs;
 mod credentials;
@@ -9,6 +10,7 @@ mod deployments;
 mod ecr;
 mod ecs;
 mod elasticloadbalancingv2;
+mod endpoint;
 mod error;
 mod files;
 mod http;
@@ -31,6 +33,7 @@ use aws_sdk_sts::config::{Credentials, SharedCredentialsProvider};
 
 use crate::access::{Access, AccessKey};
 use crate::origin::{Found, Origin};
+use api::Api;
 use credentials::{Environment, Fetched};
 use deployment::error::{Failure, FailureKind};
 use files::Files;
@@ -73,11 +76,11 @@ impl Sources {
 )]
 pub struct Aws {
     cloudformation: aws_sdk_cloudformation::Client,
-    cloudwatchlogs: aws_sdk_cloudwatchlogs::Client,
+    cloudwatchlogs: Api,
     ecr: aws_sdk_ecr::Client,
     ecs: aws_sdk_ecs::Client,
-    elasticloadbalancingv2: aws_sdk_elasticloadbalancingv2::Client,
-    iam: aws_sdk_iam::Client,
+    elasticloadbalancingv2: Api,
+    iam: Api,
     sts: aws_sdk_sts::Client,
     region: String,
 }
@@ -157,11 +160,11 @@ impl Aws {
         let config = config.into_builder().credentials_provider(provider).build();
         Ok(Self {
             cloudformation: client!(aws_sdk_cloudformation, &config, Sense::Xml),
-            cloudwatchlogs: client!(aws_sdk_cloudwatchlogs, &config, Sense::Json),
+            cloudwatchlogs: Api::new(api::LOGS, &config).await?,
             ecr: client!(aws_sdk_ecr, &config, Sense::Json),
             ecs: client!(aws_sdk_ecs, &config, Sense::Json),
-            elasticloadbalancingv2: client!(aws_sdk_elasticloadbalancingv2, &config, Sense::Xml),
-            iam: client!(aws_sdk_iam, &config, Sense::Xml),
+            elasticloadbalancingv2: Api::new(api::ELB, &config).await?,
+            iam: Api::new(api::IAM, &config).await?,
             sts: client!(aws_sdk_sts, &config, Sense::Xml),
             region,
         })

@@ -1,5 +1,7 @@
 //! Answers that are no answers, over HTTP: none may be taken for a fact.
 
+use std::sync::{Arc, Mutex};
+
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -11,17 +13,30 @@ use crate::remote::{
 };
 use deployment::names::StackId;
 
+mod calls;
+
 /// A service that gives the same answer to everything, bytes as they are; one request per connection.
 async fn answering(answer: String) -> Aws {
+    recording(answer).await.0
+}
+
+/// The same, and the requests that it has had.
+async fn recording(answer: String) -> (Aws, Arc<Mutex<Vec<String>>>) {
+    let requests = Arc::new(Mutex::new(Vec::new()));
+    let record = Arc::clone(&requests);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            let answer = answer.clone();
+            let (answer, record) = (answer.clone(), Arc::clone(&record));
             tokio::spawn(async move {
                 // Requests of these tests are small; what was not read yet would reset the connection.
                 let mut request = Vec::new();
                 while !is_whole(&request) && stream.read_buf(&mut request).await.unwrap_or(0) > 0 {}
+                record
+                    .lock()
+                    .unwrap()
+                    .push(String::from_utf8(request).unwrap());
                 stream.write_all(answer.as_bytes()).await.ok();
             });
         }
@@ -36,7 +51,7 @@ async fn answering(answer: String) -> Aws {
         id: "test".to_owned(),
         secret: "test".to_owned(),
     };
-    Aws::connect(&access, Some(key)).await.unwrap()
+    (Aws::connect(&access, Some(key)).await.unwrap(), requests)
 }
 
 fn is_whole(request: &[u8]) -> bool {

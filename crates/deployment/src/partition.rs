@@ -34,6 +34,20 @@ impl Partition {
             .find(|partition| partition.0 == name)
     }
 
+    /// Returns the region of services that have one endpoint for all of the partition.
+    pub fn global_region(self) -> &'static str {
+        match self.0 {
+            "aws-cn" => "cn-north-1",
+            "aws-us-gov" => "us-gov-west-1",
+            "aws-eusc" => "eusc-de-east-1",
+            "aws-iso" => "us-iso-east-1",
+            "aws-iso-b" => "us-isob-east-1",
+            "aws-iso-e" => "eu-isoe-west-1",
+            "aws-iso-f" => "us-isof-south-1",
+            _ => "us-east-1",
+        }
+    }
+
     /// Its name in ARNs.
     pub const fn name(self) -> &'static str {
         self.0

@@ -63,18 +63,21 @@ fn sources() -> Vec<String> {
         .collect()
 }
 
-/// The clients of the SDK, as `Aws` names them.
+/// Returns the fields of `Aws` that are clients: those of the SDK crates, and those of services without one.
 fn clients(source: &str) -> Vec<String> {
-    let lines = source
+    let fields = source
         .lines()
-        .filter_map(|line| line.trim().strip_suffix("::Client,"));
-    lines
-        .filter_map(|line| line.split_once(": aws_sdk_"))
+        .filter_map(|line| line.trim().split_once(": "));
+    fields
+        .filter(|(_, kind)| {
+            *kind == "Api," || kind.starts_with("aws_sdk_") && kind.ends_with("::Client,")
+        })
         .map(|(field, _)| field.to_owned())
         .collect()
 }
 
-/// Actions that this source calls: `self.CLIENT.OPERATION()`, however it is broken into lines.
+/// Returns the actions that this source calls, however it is broken into lines: `self.CLIENT.OPERATION()`, or
+/// `self.CLIENT.call("OPERATION", …)`.
 fn calls(source: &str, clients: &[String]) -> BTreeSet<String> {
     let dense: String = source.split_whitespace().collect();
     let mut found = BTreeSet::new();
@@ -83,33 +86,39 @@ fn calls(source: &str, clients: &[String]) -> BTreeSet<String> {
             .match_indices(&format!("self.{client}."))
             .map(|(at, name)| dense.split_at(at + name.len()))
         {
-            let operation = rest.split("()").next().unwrap();
-            let is_call = operation
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+            let operation = match rest.strip_prefix("call(\"") {
+                Some(rest) => rest.split('"').next().unwrap().to_owned(),
+                None => camel_case(rest.split("()").next().unwrap()),
+            };
+            let is_call = operation.bytes().all(|byte| byte.is_ascii_alphabetic());
             assert!(
                 is_call,
                 "not a call: self.{client}.{}",
                 &rest[..rest.len().min(40)]
             );
-            found.insert(action(client, operation));
+            found.insert(action(client, &operation));
         }
     }
     found
 }
 
-/// `describe_stacks` of `cloudformation` is `cloudformation:DescribeStacks`.
+/// `describe_stacks` is `DescribeStacks`.
+fn camel_case(operation: &str) -> String {
+    let words = operation.split('_').map(|word| {
+        let (first, rest) = word.split_at(1);
+        first.to_ascii_uppercase() + rest
+    });
+    words.collect()
+}
+
+/// `DescribeStacks` of `cloudformation` is `cloudformation:DescribeStacks`.
 fn action(client: &str, operation: &str) -> String {
     let service = match client {
         "cloudwatchlogs" => "logs",
         "elasticloadbalancingv2" => "elasticloadbalancing",
         other => other,
     };
-    let words = operation.split('_').map(|word| {
-        let (first, rest) = word.split_at(1);
-        first.to_ascii_uppercase() + rest
-    });
-    format!("{service}:{}", words.collect::<String>())
+    format!("{service}:{operation}")
 }
 
 /// What the code calls and the policy lacks.

@@ -1,0 +1,167 @@
+//! Endpoints of the services that are called without an SDK crate.
+
+use aws_sdk_cloudformation::config::endpoint::{
+    DefaultResolver, Params, ParamsBuilder, ResolveEndpoint as _,
+};
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_types::region::{Region, SigningRegion};
+use aws_types::service_config::ServiceConfigKey;
+
+use super::api::Service;
+use deployment::error::Failure;
+use deployment::partition::Partition;
+
+/// Where a service is reached, and for which region requests to it are signed.
+pub(super) struct Endpoint {
+    pub(super) url: String,
+    pub(super) signing_region: SigningRegion,
+}
+
+/// Names of IAM's hosts that do not follow the rules of regional services. It is called in one region of each partition.
+const GLOBAL: [(&str, &str); 6] = [
+    (".us-east-1.amazonaws.com", ".amazonaws.com"),
+    ("-fips.us-gov-west-1.", ".us-gov."),
+    (".us-gov-west-1.", ".us-gov."),
+    (".us-east-1.api.", ".global.api."),
+    (".cn-north-1.api.", ".global.api."),
+    (".eusc-de-east-1.api.", ".global.api."),
+];
+
+/// Returns the endpoint of a service: the one that is configured for it, or else AWS's.
+#[expect(
+    clippy::disallowed_types,
+    reason = "one of the files that configure SDK clients"
+)]
+pub(super) async fn of(
+    service: Service,
+    config: &aws_config::SdkConfig,
+) -> Result<Endpoint, Failure> {
+    let wanted = Params::builder()
+        .set_use_fips(config.use_fips())
+        .set_use_dual_stack(config.use_dual_stack());
+    let region = config.region().map(AsRef::as_ref).unwrap_or_default();
+    let found = resolve(service, region, configured(service, config), wanted).await;
+    found.map_err(|cause| {
+        Failure::preflight(format!("there is no endpoint for {}", service.id))
+            .because(super::error::chain(cause.as_ref()))
+    })
+}
+
+/// Finds an endpoint by the rules of another service: those of regional services differ in nothing but the name. They also refuse
+/// what does not go together.
+async fn resolve(
+    service: Service,
+    region: &str,
+    configured: Option<String>,
+    wanted: ParamsBuilder,
+) -> Result<Endpoint, BoxError> {
+    let region = match configured {
+        None if service.is_global => Partition::of_region(region).global_region(),
+        None | Some(_) => region,
+    };
+    let wanted = wanted.region(region).set_endpoint(configured.clone());
+    let sibling = DefaultResolver::new()
+        .resolve_endpoint(&wanted.build()?)
+        .await?;
+    Ok(Endpoint {
+        url: configured.unwrap_or_else(|| named(service, sibling.url())),
+        signing_region: Region::new(region.to_owned()).into(),
+    })
+}
+
+/// Makes the URL of CloudFormation in a region that of another service.
+fn named(service: Service, url: &str) -> String {
+    let url = url.replacen("cloudformation", service.name, 1);
+    let rewrite = GLOBAL
+        .iter()
+        .find(|(regional, _)| service.is_global && url.contains(regional));
+    match rewrite {
+        Some((regional, global)) => url.replacen(regional, global, 1),
+        None => url,
+    }
+}
+
+/// Returns what the command line, the environment or the profile say, in the order of the SDK crates.
+#[expect(
+    clippy::disallowed_types,
+    reason = "one of the files that configure SDK clients"
+)]
+fn configured(service: Service, config: &aws_config::SdkConfig) -> Option<String> {
+    let of_all = config.endpoint_url().map(str::to_owned);
+    if config.get_origin("endpoint_url").is_client_config() {
+        return of_all;
+    }
+    let key = ServiceConfigKey::builder()
+        .service_id(service.id)
+        .env("AWS_ENDPOINT_URL")
+        .profile("endpoint_url")
+        .build();
+    let of_service = key
+        .ok()
+        .and_then(|key| config.service_config()?.load_config(key));
+    of_service.or(of_all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{ELB, IAM, LOGS};
+
+    /// Service, region of the caller, FIPS and dual stack, host, and region of the signature. Hosts are those of the SDK
+    /// crates' own endpoint tests.
+    const EXPECTED: &str = "
+        logs eu-central-1   -         logs.eu-central-1.amazonaws.com                    eu-central-1
+        logs eu-central-1   fips      logs-fips.eu-central-1.amazonaws.com               eu-central-1
+        logs eu-central-1   dual      logs.eu-central-1.api.aws                          eu-central-1
+        logs cn-northwest-1 -         logs.cn-northwest-1.amazonaws.com.cn               cn-northwest-1
+        logs us-gov-east-1  fips      logs.us-gov-east-1.amazonaws.com                   us-gov-east-1
+        elb  eusc-de-east-1 -         elasticloadbalancing.eusc-de-east-1.amazonaws.eu   eusc-de-east-1
+        elb  us-iso-west-1  -         elasticloadbalancing.us-iso-west-1.c2s.ic.gov      us-iso-west-1
+        iam  eu-central-1   -         iam.amazonaws.com                                  us-east-1
+        iam  eu-central-1   fips      iam-fips.amazonaws.com                             us-east-1
+        iam  us-east-1      dual      iam.global.api.aws                                 us-east-1
+        iam  us-east-1      fips+dual iam-fips.global.api.aws                            us-east-1
+        iam  cn-northwest-1 -         iam.cn-north-1.amazonaws.com.cn                    cn-north-1
+        iam  cn-north-1     dual      iam.global.api.amazonwebservices.com.cn            cn-north-1
+        iam  us-gov-east-1  -         iam.us-gov.amazonaws.com                           us-gov-west-1
+        iam  us-gov-west-1  fips      iam.us-gov.amazonaws.com                           us-gov-west-1
+        iam  us-gov-west-1  fips+dual iam.us-gov.api.aws                                 us-gov-west-1
+        iam  eusc-de-east-1 -         iam.eusc-de-east-1.amazonaws.eu                    eusc-de-east-1
+        iam  us-iso-west-1  -         iam.us-iso-east-1.c2s.ic.gov                       us-iso-east-1
+        iam  us-isob-east-1 -         iam.us-isob-east-1.sc2s.sgov.gov                   us-isob-east-1
+        iam  eu-isoe-west-1 -         iam.eu-isoe-west-1.cloud.adc-e.uk                  eu-isoe-west-1
+        iam  us-isof-east-1 -         iam.us-isof-south-1.csp.hci.ic.gov                 us-isof-south-1";
+
+    #[tokio::test]
+    async fn every_partition_has_its_endpoints() {
+        for line in EXPECTED.trim().lines() {
+            let mut words = line.split_whitespace();
+            let [service, region, variant, host, signing_region] =
+                std::array::from_fn(|_| words.next().unwrap());
+            let service = match service {
+                "logs" => LOGS,
+                "elb" => ELB,
+                _ => IAM,
+            };
+            let wanted = Params::builder()
+                .use_fips(variant.contains("fips"))
+                .use_dual_stack(variant.contains("dual"));
+            let found = resolve(service, region, None, wanted).await.unwrap();
+            assert_eq!(found.url, format!("https://{host}"), "{line}");
+            assert_eq!(found.signing_region.as_ref(), signing_region, "{line}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_configured_endpoint_keeps_the_region() {
+        let url = "http://127.0.0.1:4566/cloudformation".to_owned();
+        let resolve = |wanted| resolve(IAM, "eu-central-1", Some(url.clone()), wanted);
+        let found = resolve(Params::builder()).await.unwrap();
+        assert_eq!(found.url, url);
+        assert_eq!(found.signing_region.as_ref(), "eu-central-1");
+        // The SDK crates refuse this, too.
+        let refused = resolve(Params::builder().use_fips(true)).await.err();
+        let refused = refused.map(|error| error.to_string()).unwrap();
+        assert!(refused.contains("FIPS and custom endpoint"), "{refused}");
+    }
+}
