@@ -4,6 +4,7 @@
 //! Everything here is pure. It knows neither an async runtime nor an AWS SDK, so that every decision
 //! can be tested as a table.
 
+mod api_enum;
 pub mod cost;
 pub mod error;
 pub mod event;

@@ -15,6 +15,7 @@ use deployment::error::{Failure, FailureKind};
 use deployment::event::{Event, Phase};
 use deployment::names::StackId;
 use deployment::stack::before::{BeforeDown, before_down};
+use deployment::stack::purpose::Purpose;
 use deployment::stack::request::Resource;
 use deployment::stack::{Observed, status};
 
@@ -197,7 +198,7 @@ pub(super) async fn take_down(
                 context
                     .sink
                     .note("an update is under way: cancelling it first");
-                let token = super::new_token("down");
+                let token = super::new_token(&Purpose::Down);
                 context.cancel_update(world, &stack, &token).await?;
                 context.attach(world, &stack).await?;
             }

@@ -10,6 +10,7 @@ use deployment::error::Failure;
 use deployment::names::{Digest, StackName};
 use deployment::stack::Observed;
 use deployment::stack::past::{End, operations};
+use deployment::stack::purpose::Purpose;
 
 #[cfg(test)]
 mod tests;
@@ -38,7 +39,7 @@ pub struct Deployment {
     /// When it began.
     pub at: String,
     /// What for: `up`, `rollback`, `back` (put back automatically), …; absent where another program began it.
-    pub purpose: Option<String>,
+    pub purpose: Option<Purpose>,
     /// How it ended.
     #[serde(flatten)]
     pub end: End,

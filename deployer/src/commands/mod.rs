@@ -34,7 +34,7 @@ use aws::remote::{Caller, Identity as _, RemoteError, RemoteErrorKind, World};
 use deployment::error::{Failure, FailureKind};
 use deployment::event::{Event, Sink};
 use deployment::stack::ascii;
-use deployment::stack::past::TOKEN_PREFIX;
+use deployment::stack::purpose::Purpose;
 use deployment::stack::resource::declares_parameter;
 use support::input;
 
@@ -432,9 +432,9 @@ fn refuse_other_account(config: &Config, caller: &Caller) -> Result<(), Failure>
     .hint("or, if the account is right, correct `account` in `deployer.toml` (`--account`, `DEPLOYER_ACCOUNT`)"))
 }
 
-/// A token that makes a request recognisable, in its repetitions and in the events it causes: what it is for is part of it.
-fn new_token(purpose: &str) -> String {
-    format!("{TOKEN_PREFIX}{purpose}-{:016x}", rand::random::<u64>())
+/// Returns a new idempotency token: it identifies a request, its repetitions and the events it causes.
+fn new_token(purpose: &Purpose) -> String {
+    purpose.token(rand::random())
 }
 
 fn missing_output(key: &'static str) -> Failure {

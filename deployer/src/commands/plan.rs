@@ -21,6 +21,7 @@ use deployment::names::{Digest, StackName};
 use deployment::stack::Observed;
 use deployment::stack::before::{BeforePlan, before_plan};
 use deployment::stack::change::Change;
+use deployment::stack::purpose::Purpose;
 use deployment::stack::resource::resources_of;
 
 /// What `up` would do: one object in JSON.
@@ -159,7 +160,7 @@ impl Planner<'_> {
         let address = self.context.address_of(site.world, &repository).await?;
         let image = format!("{address}@{}", self.digest);
         let wanted = self.context.wanted(self.template, &image);
-        let work = site.propose(stack, &wanted, "plan");
+        let work = site.propose(stack, &wanted, &Purpose::Plan);
         match self.context.sink.phase(Phase::Plan, work).await? {
             Some(proposed) => {
                 site.discard(&proposed.change_set).await;

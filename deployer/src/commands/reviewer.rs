@@ -23,10 +23,8 @@ use deployment::error::{Failure, FailureKind};
 use deployment::event::Event;
 use deployment::stack::Observed;
 use deployment::stack::before::{BeforeUp, before_up};
+use deployment::stack::purpose::Purpose;
 use deployment::stack::reviewer::{self, Password, Principal, Reviewers};
-
-/// What it is done for: part of the tokens by which CloudFormation remembers it.
-const PURPOSE: &str = "reviewer";
 
 /// What is to become of reviewers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +63,7 @@ async fn give(
     wish: Wish,
 ) -> Result<Reviewing, Failure> {
     let connection = machine.connect(context).await?.announced(context.sink);
-    let _only_one = machine.only_one(context, PURPOSE, &connection).await?;
+    let _only_one = machine.only_one(context, "reviewer", &connection).await?;
     let world = connection.world.as_ref();
     let site = Site {
         context,
@@ -109,7 +107,7 @@ async fn give(
     let mut parameters = BTreeMap::new();
     reviewers.into_parameters(&mut parameters);
     let wanted = context.changed_only(deployed, parameters);
-    let changed = site.change(&stack, &wanted, PURPOSE).await;
+    let changed = site.change(&stack, &wanted, &Purpose::Reviewer).await;
     let changed = changed.map_err(|failure| {
         let unknown = password.is_some() && failure.kind != FailureKind::RolledBack;
         failure.maybe_hint(unknown.then(|| {

@@ -19,6 +19,7 @@ use deployment::event::Event;
 use deployment::names::Digest;
 use deployment::stack::Observed;
 use deployment::stack::before::{BeforeRollback, before_rollback};
+use deployment::stack::purpose::Purpose;
 use target::{Wish, choose};
 
 /// Runs the command.
@@ -63,7 +64,7 @@ async fn roll_back(
     let order = Order {
         wanted: context.changed_only(deployed, image),
         digest,
-        purpose: "rollback",
+        purpose: Purpose::Rollback,
     };
     let site = Site {
         context,
@@ -106,7 +107,7 @@ async fn at_rest(
                 context
                     .sink
                     .note("an update is under way: cancelling it is the way back");
-                let token = new_token("cancel");
+                let token = new_token(&Purpose::Cancel);
                 cancelled = context.cancel_update(world, &stack, &token).await?;
                 context.attach(world, &stack).await?;
             }

@@ -10,6 +10,7 @@ use deployment::event::Event;
 use deployment::stack::Observed;
 use deployment::stack::before::{Meaning, meaning};
 use deployment::stack::decide::{During, Operation};
+use deployment::stack::purpose::Purpose;
 use deployment::stack::request::Resource;
 use deployment::stack::status::{Phase, StackStatus};
 
@@ -152,7 +153,7 @@ impl Context<'_> {
             "an earlier rollback did not finish: continuing it"
         });
         let failed = |error| self.remote_failure(&error);
-        let token = new_token("continue");
+        let token = new_token(&Purpose::ContinueRollback);
         let operation = Operation::Attached;
         let mut watch = StackWatch::prepare(world, self.sink, operation, Some(stack), Some(&token))
             .await
@@ -207,7 +208,7 @@ impl Context<'_> {
         stack: &Observed,
     ) -> Result<Deletion, Failure> {
         let failed = |error| self.remote_failure(&error);
-        let token = new_token("down");
+        let token = new_token(&Purpose::Down);
         let mut watch = StackWatch::prepare(
             world,
             self.sink,

@@ -26,6 +26,7 @@ use crate::lock::Lock;
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Phase;
 use deployment::names::Digest;
+use deployment::stack::purpose::Purpose;
 use deployment::stack::request::Wanted;
 use made::Made;
 use push::Destination;
@@ -107,7 +108,7 @@ impl Run<'_> {
         let order = Order {
             digest: digest_of(&uri)?,
             wanted: self.wanted(&uri),
-            purpose: "up",
+            purpose: Purpose::Up,
         };
         let site = Site {
             context: self.context,

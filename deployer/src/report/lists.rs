@@ -9,6 +9,7 @@ use deployment::cost;
 use deployment::names::Digest;
 use deployment::stack::change::Change;
 use deployment::stack::past::End;
+use deployment::stack::purpose::Purpose;
 
 /// A plan as a list.
 pub(super) fn plan(plan: &Plan) -> String {
@@ -120,7 +121,7 @@ pub(super) fn history(history: &History) -> String {
         let revision = revision.map_or_else(|| "-".to_owned(), |number| number.to_string());
         let digest = deployment.digest();
         let image = digest.as_ref().map_or("-", Digest::short);
-        let purpose = purpose.as_deref().unwrap_or("another");
+        let purpose = purpose.as_ref().map_or("another", Purpose::as_str);
         let _ = writeln!(
             text,
             "{revision:>8}  {image:<12}  {at:<20}  {purpose:<8}  {}",
@@ -196,7 +197,7 @@ mod tests {
             revision,
             image: revision.map(|_| format!("registry.example/clock@{}", digest('a'))),
             at: "2026-11-24T10:00:00Z".to_owned(),
-            purpose: revision.map(|_| "up".to_owned()),
+            purpose: revision.map(|_| Purpose::Up),
             end,
         };
         let history = History {

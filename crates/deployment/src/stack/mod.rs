@@ -6,6 +6,7 @@ pub mod change;
 pub mod decide;
 pub mod history;
 pub mod past;
+pub mod purpose;
 pub mod request;
 pub mod resource;
 pub mod reviewer;

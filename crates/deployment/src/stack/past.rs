@@ -4,10 +4,8 @@ use serde::Serialize;
 
 use super::ResourceEvent;
 use super::history::{History, is_root_cause};
+use super::purpose::Purpose;
 use super::status::{Phase, StackStatus};
-
-/// What the tokens of this program begin with; what a request is for follows.
-pub const TOKEN_PREFIX: &str = "deployer-";
 
 /// Logical name of the task definition in the template.
 const TASK_DEFINITION: &str = "TaskDefinition";
@@ -17,8 +15,8 @@ const TASK_DEFINITION: &str = "TaskDefinition";
 pub struct PastOperation {
     /// When it began, milliseconds since the Unix epoch.
     pub begun_ms: i64,
-    /// What for, where this program began it: `up`, `rollback`, `back`, …
-    pub purpose: Option<String>,
+    /// What for, where this program began it.
+    pub purpose: Option<Purpose>,
     /// The task definition that it brought, by its ARN, if it brought one.
     pub task_definition: Option<String>,
     /// How it ended.
@@ -73,7 +71,7 @@ pub fn operations(mut events: Vec<ResourceEvent>) -> Vec<PastOperation> {
         rest = after;
         let operation = operation(chunk, in_place.as_deref());
         if operation.end == End::InPlace {
-            let taken_back = operation.purpose.as_deref() == Some("back");
+            let taken_back = operation.purpose == Some(Purpose::AutomaticRollback);
             if operation.task_definition.is_some() || taken_back {
                 let earlier = operations.iter_mut().rev().find(|earlier| {
                     earlier.end == End::InPlace && earlier.task_definition.is_some()
@@ -110,9 +108,8 @@ fn next_operation(events: &[ResourceEvent]) -> Option<(&[ResourceEvent], &[Resou
 
 fn operation(events: &[ResourceEvent], in_place: Option<&str>) -> PastOperation {
     let tokens = events.iter().filter_map(|event| event.token.as_deref());
-    let mut purposes = tokens.filter_map(purpose);
-    let first = purposes.next();
-    let cancelled = first == Some("cancel") || purposes.any(|purpose| purpose == "cancel");
+    let purposes: Vec<Purpose> = tokens.filter_map(Purpose::parse).collect();
+    let cancelled = purposes.contains(&Purpose::Cancel);
     // Until it is replaced, a resource goes by its old name.
     let task_definition = events
         .iter()
@@ -134,7 +131,7 @@ fn operation(events: &[ResourceEvent], in_place: Option<&str>) -> PastOperation 
     };
     PastOperation {
         begun_ms: events.first().map_or(0, |event| event.at_ms),
-        purpose: first.map(str::to_owned),
+        purpose: purposes.into_iter().next(),
         task_definition: task_definition.map(str::to_owned),
         end,
     }
@@ -145,12 +142,6 @@ fn first_failure(events: &[ResourceEvent]) -> Option<String> {
     let mut history = History::default();
     history.take(vec![first.clone()]);
     history.cause()
-}
-
-/// What a request was for, if this program made it: `deployer-up-0123…` → `up`.
-fn purpose(token: &str) -> Option<&str> {
-    let (purpose, _random) = token.strip_prefix(TOKEN_PREFIX)?.rsplit_once('-')?;
-    Some(purpose)
 }
 
 #[cfg(test)]
@@ -200,7 +191,7 @@ mod tests {
             format!(
                 "{:>3} s {:<9} {:<8} {}\n",
                 operation.begun_ms / 1000,
-                operation.purpose.as_deref().unwrap_or("?"),
+                operation.purpose.as_ref().map_or("?", Purpose::as_str),
                 arn.rsplit('/').next().unwrap_or_default(),
                 operation.end.line()
             )
@@ -274,11 +265,5 @@ mod tests {
         23 s up        clock:6  in place
         26 s rollback           under way
         ");
-    }
-
-    #[test]
-    fn purposes() {
-        assert_eq!(purpose("deployer-up-0123"), Some("up"));
-        assert_eq!(purpose("Console-UpdateStack-0123"), None);
     }
 }

@@ -1,78 +1,33 @@
 //! The 23 statuses of a stack, as of the CloudFormation API reference (`StackStatus`).
 
-use std::fmt;
+use crate::api_enum::api_enum;
 
-use serde::{Serialize, Serializer};
-
-macro_rules! stack_statuses {
-    ($($variant:ident = $text:literal,)+) => {
-        /// Status of a stack. Closed: whoever matches on it has to decide every one.
-        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-        pub enum StackStatus {
-            $(#[doc = concat!("`", $text, "`")] $variant,)+
-            /// A status that this program does not know; kept as it came.
-            Unknown(String),
-        }
-
-        impl StackStatus {
-            /// All that are known, in the order of the API reference.
-            pub const KNOWN: &'static [Self] = &[$(Self::$variant,)+];
-
-            /// As the API writes it.
-            pub fn as_str(&self) -> &str {
-                match self {
-                    $(Self::$variant => $text,)+
-                    Self::Unknown(text) => text,
-                }
-            }
-        }
-
-        impl From<&str> for StackStatus {
-            fn from(text: &str) -> Self {
-                match text {
-                    $($text => Self::$variant,)+
-                    _ => Self::Unknown(text.to_owned()),
-                }
-            }
-        }
-    };
-}
-
-stack_statuses! {
-    CreateInProgress = "CREATE_IN_PROGRESS",
-    CreateFailed = "CREATE_FAILED",
-    CreateComplete = "CREATE_COMPLETE",
-    RollbackInProgress = "ROLLBACK_IN_PROGRESS",
-    RollbackFailed = "ROLLBACK_FAILED",
-    RollbackComplete = "ROLLBACK_COMPLETE",
-    DeleteInProgress = "DELETE_IN_PROGRESS",
-    DeleteFailed = "DELETE_FAILED",
-    DeleteComplete = "DELETE_COMPLETE",
-    UpdateInProgress = "UPDATE_IN_PROGRESS",
-    UpdateCompleteCleanupInProgress = "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
-    UpdateComplete = "UPDATE_COMPLETE",
-    UpdateFailed = "UPDATE_FAILED",
-    UpdateRollbackInProgress = "UPDATE_ROLLBACK_IN_PROGRESS",
-    UpdateRollbackFailed = "UPDATE_ROLLBACK_FAILED",
-    UpdateRollbackCompleteCleanupInProgress = "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS",
-    UpdateRollbackComplete = "UPDATE_ROLLBACK_COMPLETE",
-    ReviewInProgress = "REVIEW_IN_PROGRESS",
-    ImportInProgress = "IMPORT_IN_PROGRESS",
-    ImportComplete = "IMPORT_COMPLETE",
-    ImportRollbackInProgress = "IMPORT_ROLLBACK_IN_PROGRESS",
-    ImportRollbackFailed = "IMPORT_ROLLBACK_FAILED",
-    ImportRollbackComplete = "IMPORT_ROLLBACK_COMPLETE",
-}
-
-impl fmt::Display for StackStatus {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
-    }
-}
-
-impl Serialize for StackStatus {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
+api_enum! {
+    /// Status of a stack.
+    pub enum StackStatus {
+        CreateInProgress = "CREATE_IN_PROGRESS",
+        CreateFailed = "CREATE_FAILED",
+        CreateComplete = "CREATE_COMPLETE",
+        RollbackInProgress = "ROLLBACK_IN_PROGRESS",
+        RollbackFailed = "ROLLBACK_FAILED",
+        RollbackComplete = "ROLLBACK_COMPLETE",
+        DeleteInProgress = "DELETE_IN_PROGRESS",
+        DeleteFailed = "DELETE_FAILED",
+        DeleteComplete = "DELETE_COMPLETE",
+        UpdateInProgress = "UPDATE_IN_PROGRESS",
+        UpdateCompleteCleanupInProgress = "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
+        UpdateComplete = "UPDATE_COMPLETE",
+        UpdateFailed = "UPDATE_FAILED",
+        UpdateRollbackInProgress = "UPDATE_ROLLBACK_IN_PROGRESS",
+        UpdateRollbackFailed = "UPDATE_ROLLBACK_FAILED",
+        UpdateRollbackCompleteCleanupInProgress = "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS",
+        UpdateRollbackComplete = "UPDATE_ROLLBACK_COMPLETE",
+        ReviewInProgress = "REVIEW_IN_PROGRESS",
+        ImportInProgress = "IMPORT_IN_PROGRESS",
+        ImportComplete = "IMPORT_COMPLETE",
+        ImportRollbackInProgress = "IMPORT_ROLLBACK_IN_PROGRESS",
+        ImportRollbackFailed = "IMPORT_ROLLBACK_FAILED",
+        ImportRollbackComplete = "IMPORT_ROLLBACK_COMPLETE",
     }
 }
 

@@ -8,11 +8,9 @@ use deployment::error::{Failure, FailureKind};
 use deployment::event::Phase;
 use deployment::stack::Observed;
 use deployment::stack::change::Change;
+use deployment::stack::purpose::Purpose;
 use deployment::stack::request::Wanted;
 use deployment::stack::status::Phase as Moment;
-
-/// What such an update is done for.
-pub(super) const BACK: &str = "back";
 
 /// Whether there was anything to put back.
 enum Way {
@@ -172,12 +170,19 @@ impl Site<'_> {
         let stack = &self.cleaned_up(stack).await.map_err(Setback::Over)?;
         // What was before is agreed to.
         let wanted = &previous.wanted;
-        let proposed = self.propose(stack, wanted, BACK).await;
+        let proposed = self
+            .propose(stack, wanted, &Purpose::AutomaticRollback)
+            .await;
         let Some(proposed) = proposed.map_err(Setback::Over)? else {
             return Ok(Way::None);
         };
         let begun = self
-            .execute(stack, &proposed, BACK, previous.clone())
+            .execute(
+                stack,
+                &proposed,
+                &Purpose::AutomaticRollback,
+                previous.clone(),
+            )
             .await
             .map_err(Setback::Over)?;
         self.follow_update(begun).await?;

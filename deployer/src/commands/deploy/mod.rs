@@ -29,6 +29,7 @@ use deployment::event::{Checked, Event, Phase, Summary};
 use deployment::names::Digest;
 use deployment::stack::Observed;
 use deployment::stack::before::{BeforeUp, before_up};
+use deployment::stack::purpose::Purpose;
 use deployment::stack::request::{Definition, Template, Wanted};
 
 use back::Ours;
@@ -55,8 +56,8 @@ pub(super) struct Order {
     pub(super) wanted: Wanted,
     /// The image that has to answer.
     pub(super) digest: Digest,
-    /// What it is done for: part of the tokens by which CloudFormation remembers it.
-    pub(super) purpose: &'static str,
+    /// What it is done for.
+    pub(super) purpose: Purpose,
 }
 
 impl Order {
@@ -121,7 +122,7 @@ impl Site<'_> {
         let url = url
             .map(|url| public_url(self.context.config, url))
             .transpose()?;
-        let begun = self.begin(found, &order.wanted, order.purpose).await?;
+        let begun = self.begin(found, &order.wanted, &order.purpose).await?;
         let force = self.context.config.force;
         let changed = begun.is_some() || force;
         let work = Box::pin(async {
@@ -252,7 +253,7 @@ impl Site<'_> {
         &self,
         found: &Observed,
         wanted: &Wanted,
-        purpose: &'static str,
+        purpose: &Purpose,
     ) -> Result<Option<Begun<'_>>, Failure> {
         let mut before = found.clone();
         for _ in 0..ROUNDS {
@@ -275,7 +276,7 @@ impl Site<'_> {
         &self,
         found: &Observed,
         wanted: &Wanted,
-        purpose: &'static str,
+        purpose: &Purpose,
     ) -> Result<bool, Failure> {
         let Some(begun) = self.begin(found, wanted, purpose).await? else {
             return Ok(false);

@@ -1,6 +1,5 @@
 //! The update: a change set, shown, agreed to and executed.
 
-use super::back::BACK;
 use super::previous::Previous;
 use super::{Setback, Site};
 use crate::commands::new_token;
@@ -16,6 +15,7 @@ use deployment::stack::Observed;
 use deployment::stack::before::{BeforeUp, before_up};
 use deployment::stack::change::Change;
 use deployment::stack::decide::{During, Operation};
+use deployment::stack::purpose::Purpose;
 use deployment::stack::request::{Proposal, Wanted};
 use deployment::stack::{reviewer, tags, zones};
 
@@ -29,7 +29,7 @@ pub(super) struct Begun<'a> {
     resource_types: Vec<String>,
     watch: UpdateWatch<'a>,
     /// What it is done for.
-    purpose: String,
+    purpose: Purpose,
     _duty: Duty,
 }
 
@@ -73,7 +73,7 @@ impl<'a> Site<'a> {
         &self,
         stack: &Observed,
         wanted: &Wanted,
-        purpose: &'static str,
+        purpose: &Purpose,
     ) -> Result<Option<Begun<'a>>, Failure> {
         let work = self.propose(stack, wanted, purpose);
         let proposed = self.context.sink.phase(Phase::Plan, work).await?;
@@ -97,7 +97,7 @@ impl<'a> Site<'a> {
         &self,
         stack: &Observed,
         wanted: &Wanted,
-        purpose: &str,
+        purpose: &Purpose,
     ) -> Result<Option<Proposed>, Failure> {
         let context = self.context;
         // Whoever stops now leaves no change set behind.
@@ -105,7 +105,7 @@ impl<'a> Site<'a> {
         let mut wanted = wanted.clone();
         reviewer::keep(stack, wanted.template.text(), &mut wanted.parameters);
         zones::keep(stack, &mut wanted);
-        if purpose != BACK {
+        if *purpose != Purpose::AutomaticRollback {
             // A request names all tags or none: those of others are named with ours.
             wanted.tags = wanted.tags.and_then(|ours| tags::added(&ours, &stack.tags));
         }
@@ -132,7 +132,7 @@ impl<'a> Site<'a> {
         &self,
         stack: &Observed,
         wanted: &Wanted,
-        purpose: &str,
+        purpose: &Purpose,
     ) -> Result<Option<Proposed>, Failure> {
         let context = self.context;
         let config = context.config;
@@ -260,7 +260,7 @@ impl<'a> Site<'a> {
         &self,
         stack: &Observed,
         proposed: &Proposed,
-        purpose: &str,
+        purpose: &Purpose,
         previous: Previous,
     ) -> Result<Begun<'a>, Failure> {
         let context = self.context;
@@ -285,7 +285,7 @@ impl<'a> Site<'a> {
                 .map(|change| change.resource_type.clone())
                 .collect(),
             watch: UpdateWatch::new(world, sink, watch, stack),
-            purpose: purpose.to_owned(),
+            purpose: purpose.clone(),
             _duty: duty,
         })
     }
@@ -300,7 +300,7 @@ impl<'a> Site<'a> {
             purpose,
             ..
         } = begun;
-        let back = purpose == BACK;
+        let back = purpose == Purpose::AutomaticRollback;
         context.sink.send(&Event::OperationBegun {
             operation: "update",
             stack_id: stack.id.clone(),
@@ -314,7 +314,7 @@ impl<'a> Site<'a> {
             Followed::Stopped => Failure::interrupted(),
         };
         context.sink.note("cancelling the update");
-        let token = new_token("cancel");
+        let token = new_token(&Purpose::Cancel);
         watch.also(&token);
         let cancelled = context.cancel_update(self.world, &stack, &token).await;
         cancelled.map_err(Setback::Over)?;

@@ -16,6 +16,7 @@ use deployment::event::{Event, Phase};
 use deployment::names::StackId;
 use deployment::stack::before::{BeforeUp, before_up};
 use deployment::stack::decide::{During, Operation};
+use deployment::stack::purpose::Purpose;
 use deployment::stack::resource::unconditional_types;
 use deployment::stack::status::StackStatus;
 use deployment::stack::zones;
@@ -123,7 +124,7 @@ impl Run<'_> {
         // From here on there may be a stack that has to be taken away again when somebody wishes to stop.
         let _duty = context.stop.duty();
         let failed = |error| context.remote_failure(&error);
-        let token = new_token("up");
+        let token = new_token(&Purpose::Up);
         let Some(id) = self.ask_for_creation(world.as_ref(), &token).await? else {
             return Ok(None);
         };

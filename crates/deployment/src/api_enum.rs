@@ -1,0 +1,58 @@
+//! Enums of the words that an API uses, with a variant for words that are new to this program.
+
+/// Declares an enum of known words and `Unknown(String)`, with its conversions from and to text.
+///
+/// Unknown words are kept and written as they came, so that reports stay true on endpoints that are
+/// newer than this program. Whoever matches on the enum has to decide every known word.
+macro_rules! api_enum {
+    (
+        $(#[$meta:meta])*
+        pub enum $name:ident {
+            $($variant:ident = $text:literal,)+
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+        pub enum $name {
+            $(#[doc = concat!("`", $text, "`")] $variant,)+
+            /// A word that this program does not know, as it came.
+            Unknown(String),
+        }
+
+        impl $name {
+            /// All known words.
+            pub const KNOWN: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// Returns the word as the API writes it.
+            pub fn as_str(&self) -> &str {
+                match self {
+                    $(Self::$variant => $text,)+
+                    Self::Unknown(text) => text,
+                }
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(text: &str) -> Self {
+                match text {
+                    $($text => Self::$variant,)+
+                    _ => Self::Unknown(text.to_owned()),
+                }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str(self.as_str())
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+    };
+}
+
+pub(crate) use api_enum;
