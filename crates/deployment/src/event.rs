@@ -13,6 +13,7 @@ use crate::error::Failure;
 use crate::names::{Digest, StackId, StackName};
 use crate::rollout::{Deployment, StoppedTask, Target, Task};
 use crate::stack::change::Change;
+use crate::stack::resource_status::ResourceStatus;
 use crate::stack::status::StackStatus;
 
 /// Number of the event format; grows when a reader of older output could misunderstand a newer one.
@@ -200,7 +201,7 @@ pub enum Event {
     ResourceChanged {
         logical_id: String,
         resource_type: String,
-        status: String,
+        status: ResourceStatus,
         reason: Option<String>,
     },
     /// The operation ended in this status; absent when the stack is gone.

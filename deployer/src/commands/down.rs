@@ -17,6 +17,7 @@ use deployment::names::StackId;
 use deployment::stack::before::{BeforeDown, before_down};
 use deployment::stack::purpose::Purpose;
 use deployment::stack::request::Resource;
+use deployment::stack::resource_status::ResourceStatus;
 use deployment::stack::{Observed, status};
 
 #[cfg(test)]
@@ -67,7 +68,7 @@ async fn agree(
     let resources = world.resources(&stack.id).await;
     let resources = resources.map_err(|error| context.remote_failure(&error))?;
     let there = resources.iter();
-    let there = there.filter(|resource| resource.status != "DELETE_COMPLETE");
+    let there = there.filter(|resource| resource.status != ResourceStatus::DeleteComplete);
     let url = stack.outputs.get("Url");
     let url = url.map_or_else(String::new, |url| format!(" ({url})"));
     let question = format!(
@@ -102,8 +103,8 @@ async fn remove_leftovers(context: Context<'_>, emulator: &Emulator) -> Result<(
 /// Did the deletion leave this out, as it was told to?
 fn is_retained(config: &Config, resource: &Resource) -> bool {
     // Not every endpoint tells of a deleted stack what was skipped: there it is as it was before.
-    matches!(resource.status.as_str(), "DELETE_SKIPPED" | "DELETE_FAILED")
-        && config.consent.retain.contains(&resource.logical_id)
+    let stays = [ResourceStatus::DeleteSkipped, ResourceStatus::DeleteFailed];
+    stays.contains(&resource.status) && config.consent.retain.contains(&resource.logical_id)
 }
 
 /// Takes the stack down and proves it.

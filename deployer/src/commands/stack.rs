@@ -12,6 +12,7 @@ use deployment::stack::before::{Meaning, meaning};
 use deployment::stack::decide::{During, Operation};
 use deployment::stack::purpose::Purpose;
 use deployment::stack::request::Resource;
+use deployment::stack::resource_status::ResourceStatus;
 use deployment::stack::status::{Phase, StackStatus};
 
 /// Most times that a stack is looked at anew before giving up: each round mends one thing, or waits for one.
@@ -196,7 +197,7 @@ impl Context<'_> {
     /// What keeps a rollback from being finished, as far as that can be learned.
     async fn resources_that_failed(&self, world: &dyn World, stack: &Observed) -> Vec<Resource> {
         let mut resources = world.resources(&stack.id).await.unwrap_or_default();
-        resources.retain(|resource| resource.status == "UPDATE_FAILED");
+        resources.retain(|resource| resource.status == ResourceStatus::UpdateFailed);
         resources
     }
 
@@ -242,7 +243,7 @@ impl Context<'_> {
             stack_id: stack.id.clone(),
             resource_types: resources
                 .into_iter()
-                .filter(|resource| resource.status != "DELETE_COMPLETE")
+                .filter(|resource| resource.status != ResourceStatus::DeleteComplete)
                 .map(|resource| resource.resource_type)
                 .collect(),
         });
@@ -344,9 +345,9 @@ impl Context<'_> {
             return Ok(());
         }
         let mut left = world.resources(&stack.id).await.unwrap_or_default();
-        left.retain(|resource| resource.status != "DELETE_COMPLETE");
+        left.retain(|resource| resource.status != ResourceStatus::DeleteComplete);
         let failed = left.iter();
-        let failed = failed.filter(|resource| resource.status == "DELETE_FAILED");
+        let failed = failed.filter(|resource| resource.status == ResourceStatus::DeleteFailed);
         let retain = options("--retain-resource", failed);
         let retain = (!retain.is_empty()).then(|| {
             let down = command_line_with(self.config, "down", retain.trim_start());
@@ -365,7 +366,7 @@ impl Context<'_> {
 /// has put there, which CloudFormation knows nothing of.
 fn of_guard_duty(left: &[Resource]) -> Option<String> {
     let is_kept = |resource: &Resource| {
-        resource.status == "DELETE_FAILED"
+        resource.status == ResourceStatus::DeleteFailed
             && matches!(
                 resource.resource_type.as_str(),
                 "AWS::EC2::VPC" | "AWS::EC2::Subnet" | "AWS::EC2::SecurityGroup"
@@ -415,7 +416,7 @@ mod tests {
             logical_id: "Name".to_owned(),
             physical_id: Some(id.to_owned()),
             resource_type: kind.to_owned(),
-            status: "DELETE_FAILED".to_owned(),
+            status: ResourceStatus::DeleteFailed,
         };
         let left = [
             failed("AWS::EC2::Subnet", "subnet-1"),

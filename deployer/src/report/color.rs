@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use console::Style;
 
 use crate::cli::Color;
+use deployment::stack::resource_status::{ResourceProgress, ResourceStatus};
 
 /// What the surroundings say about colours.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -120,10 +121,18 @@ fn tint_of(word: &str) -> Tint {
         "warning:" => Tint::Odd,
         "hint:" => Tint::Hint,
         "because:" | "|" => Tint::Faint,
-        status if status.ends_with("_FAILED") => Tint::Bad,
-        status if status.contains("ROLLBACK_") => Tint::Odd,
-        status if status.ends_with("_COMPLETE") => Tint::Good,
-        _ => Tint::Plain,
+        word => tint_of_status(&ResourceStatus::from(word)),
+    }
+}
+
+fn tint_of_status(status: &ResourceStatus) -> Tint {
+    match status.progress() {
+        ResourceProgress::Failed => Tint::Bad,
+        ResourceProgress::InProgress | ResourceProgress::Complete if status.is_of_rollback() => {
+            Tint::Odd
+        }
+        ResourceProgress::Complete => Tint::Good,
+        ResourceProgress::InProgress | ResourceProgress::Unknown => Tint::Plain,
     }
 }
 

@@ -9,6 +9,7 @@ use super::progress::Progress;
 use super::text;
 use deployment::event::Event;
 use deployment::stack::resource::describe;
+use deployment::stack::resource_status::{ResourceProgress, ResourceStatus};
 
 /// Silence after which there is a sign of life.
 const HEARTBEAT: Duration = Duration::from_secs(30);
@@ -31,7 +32,7 @@ pub(super) struct Log {
 /// Resources that came to the same good end at the same time.
 struct Done {
     at: DateTime<Utc>,
-    status: String,
+    status: ResourceStatus,
     /// What people call them.
     names: Vec<String>,
 }
@@ -43,14 +44,14 @@ impl Log {
         let mut lines = String::new();
         match done(event) {
             Some((status, name)) => match &mut self.done {
-                Some(done) if done.status == status && at - done.at < TOGETHER => {
+                Some(done) if done.status == *status && at - done.at < TOGETHER => {
                     done.names.push(name);
                 }
                 Some(_) | None => {
                     lines = self.rest();
                     self.done = Some(Done {
                         at,
-                        status: status.to_owned(),
+                        status: status.clone(),
                         names: vec![name],
                     });
                 }
@@ -114,7 +115,7 @@ impl Log {
 }
 
 /// A resource that is done, well, and without anything to say about it: its status and what people call it.
-fn done(event: &Event) -> Option<(&str, String)> {
+fn done(event: &Event) -> Option<(&ResourceStatus, String)> {
     if let Event::ResourceChanged {
         logical_id,
         resource_type,
@@ -122,7 +123,7 @@ fn done(event: &Event) -> Option<(&str, String)> {
         reason: None,
     } = event
         && resource_type != "AWS::CloudFormation::Stack"
-        && status.ends_with("_COMPLETE")
+        && status.progress() == ResourceProgress::Complete
     {
         return Some((
             status,

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::progress::{Active, Usual, seconds_between};
 use deployment::stack::resource::{describe, usual_duration, usual_seconds};
+use deployment::stack::resource_status::{ResourceProgress, ResourceStatus};
 
 /// Share of a resource's usual time that counts while it is not done: it may take longer.
 const NEARLY: f64 = 0.9;
@@ -31,7 +32,7 @@ pub(super) struct Resource {
     /// Its type, for example `AWS::ECS::Service`.
     kind: String,
     pub(super) since: DateTime<Utc>,
-    status: String,
+    status: ResourceStatus,
 }
 
 /// Which way it goes.
@@ -79,21 +80,21 @@ impl Operation {
         at: DateTime<Utc>,
         logical_id: &str,
         resource_type: &str,
-        status: &str,
+        status: &ResourceStatus,
     ) {
         if resource_type == "AWS::CloudFormation::Stack" {
-            if status.contains("ROLLBACK_") {
+            if status.is_of_rollback() {
                 self.turn_back(at);
             }
             return;
         }
-        if status.ends_with("_IN_PROGRESS") {
-            let same = |resource: &Resource| resource.status == status;
+        if status.progress() == ResourceProgress::InProgress {
+            let same = |resource: &Resource| resource.status == *status;
             if !self.active.get(logical_id).is_some_and(same) {
                 let resource = Resource {
                     kind: resource_type.to_owned(),
                     since: at,
-                    status: status.to_owned(),
+                    status: status.clone(),
                 };
                 self.active.insert(logical_id.to_owned(), resource);
             }
@@ -173,16 +174,36 @@ mod tests {
         let mut operation = Operation::new(at(0), "update", &types, false);
         assert_eq!(operation.usual, Some(119.0));
         assert_eq!(percent(&operation, 0), "0 %");
-        operation.change(at(0), "Balancer", LOAD_BALANCER, "CREATE_IN_PROGRESS");
-        operation.change(at(58), "Balancer", LOAD_BALANCER, "CREATE_IN_PROGRESS");
+        operation.change(
+            at(0),
+            "Balancer",
+            LOAD_BALANCER,
+            &"CREATE_IN_PROGRESS".into(),
+        );
+        operation.change(
+            at(58),
+            "Balancer",
+            LOAD_BALANCER,
+            &"CREATE_IN_PROGRESS".into(),
+        );
         assert_eq!(percent(&operation, 58), "25 %");
         assert_eq!(percent(&operation, 900), "44 %", "never done before it is");
         assert!(operation.usual().unwrap().is_exceeded(at(900)));
-        operation.change(at(100), "Balancer", LOAD_BALANCER, "CREATE_COMPLETE");
+        operation.change(
+            at(100),
+            "Balancer",
+            LOAD_BALANCER,
+            &"CREATE_COMPLETE".into(),
+        );
         assert_eq!(percent(&operation, 100), "49 %");
-        operation.change(at(100), "Service", SERVICE, "CREATE_IN_PROGRESS");
-        operation.change(at(150), "Service", SERVICE, "CREATE_FAILED");
-        operation.change(at(150), "clock", STACK, "UPDATE_ROLLBACK_IN_PROGRESS");
+        operation.change(at(100), "Service", SERVICE, &"CREATE_IN_PROGRESS".into());
+        operation.change(at(150), "Service", SERVICE, &"CREATE_FAILED".into());
+        operation.change(
+            at(150),
+            "clock",
+            STACK,
+            &"UPDATE_ROLLBACK_IN_PROGRESS".into(),
+        );
         assert_eq!(operation.course, Course::Backwards);
         assert_eq!(percent(&operation, 150), "100 %");
         for id in ["Balancer", "Service"] {
@@ -191,8 +212,8 @@ mod tests {
             } else {
                 LOAD_BALANCER
             };
-            operation.change(at(160), id, kind, "DELETE_IN_PROGRESS");
-            operation.change(at(170), id, kind, "DELETE_COMPLETE");
+            operation.change(at(160), id, kind, &"DELETE_IN_PROGRESS".into());
+            operation.change(at(170), id, kind, &"DELETE_COMPLETE".into());
         }
         assert_eq!(percent(&operation, 200), "0 %");
         assert_eq!(operation.finished, 2);

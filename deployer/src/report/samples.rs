@@ -6,6 +6,7 @@ use deployment::error::Failure;
 use deployment::event::Probed;
 use deployment::event::{Checked, Event, Phase, Summary, Timing};
 use deployment::rollout::{Deployment, Task};
+use deployment::stack::resource_status::ResourceStatus;
 
 pub(super) const STACK: &str = "AWS::CloudFormation::Stack";
 
@@ -41,11 +42,12 @@ pub(super) fn operation(operation: &'static str, resource_types: &[&str]) -> Eve
 }
 
 pub(super) fn changed(logical_id: &str, resource_type: &str, status: &str) -> Event {
-    let failed = status.ends_with("_FAILED");
+    let status = ResourceStatus::from(status);
+    let failed = status.is_failure();
     Event::ResourceChanged {
         logical_id: logical_id.to_owned(),
         resource_type: resource_type.to_owned(),
-        status: status.to_owned(),
+        status,
         reason: failed.then(|| "no capacity: 50%, \"try\" again".to_owned()),
     }
 }

@@ -72,7 +72,7 @@ impl Screen {
         match event {
             Event::ResourceChanged { status, .. } => {
                 let mark = self.paint.tint(Tint::Bad, "✗");
-                let failed = line.filter(|_| status.ends_with("_FAILED"));
+                let failed = line.filter(|_| status.is_failure());
                 failed.map(|line| format!("  {mark} {line}"))
             }
             Event::Begun { .. }

@@ -13,6 +13,7 @@ use deployment::event::{Checked, Event};
 use deployment::rollout::{StoppedTask, without_service};
 use deployment::stack::change::Change;
 use deployment::stack::resource::describe;
+use deployment::stack::resource_status::{ResourceProgress, ResourceStatus};
 use support::printable::printable;
 
 pub(super) use service::how_checked;
@@ -209,10 +210,12 @@ fn taken_down(looked_for: &[String], seconds: f64) -> String {
 pub(super) fn resource(
     logical_id: &str,
     resource_type: &str,
-    status: &str,
+    status: &ResourceStatus,
     reason: Option<&str>,
 ) -> Option<String> {
-    if status.ends_with("_IN_PROGRESS") && resource_type != "AWS::CloudFormation::Stack" {
+    if status.progress() == ResourceProgress::InProgress
+        && resource_type != "AWS::CloudFormation::Stack"
+    {
         return None;
     }
     let why = reason

@@ -163,7 +163,7 @@ pub(crate) fn event(logical_id: &str, status: &str) -> ResourceEvent {
             other => format!("clock-{}", other.to_lowercase()),
         }),
         resource_type: resource_type.to_owned(),
-        status: status.to_owned(),
+        status: status.into(),
         reason: None,
     }
 }

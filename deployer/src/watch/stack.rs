@@ -130,14 +130,15 @@ impl<'a> StackWatch<'a> {
         let Some(stack) = stack else {
             return !self.ours || !self.history.is_silent();
         };
-        !self.ours || self.history.reached(stack.status.as_str())
+        !self.ours || self.history.reached(&stack.status)
     }
 }
 
 /// Of these events, the newest first, those that happened before the operation began that is under way.
 fn before_the_newest_operation(mut events: Vec<ResourceEvent>) -> Vec<ResourceEvent> {
     let rested = |event: &ResourceEvent| {
-        event.is_stack() && StackStatus::from(event.status.as_str()).phase() != Phase::Moving
+        let status = event.stack_status();
+        status.is_some_and(|status| status.phase() != Phase::Moving)
     };
     match events.iter().position(rested) {
         Some(end_of_before) => events.split_off(end_of_before),

@@ -69,7 +69,7 @@ pub(super) fn resource(summary: types::StackResourceSummary) -> Option<Resource>
         logical_id: summary.logical_resource_id?,
         physical_id: summary.physical_resource_id,
         resource_type: summary.resource_type?,
-        status: summary.resource_status?.as_str().to_owned(),
+        status: summary.resource_status?.as_str().into(),
     })
 }
 
@@ -107,8 +107,8 @@ pub(super) fn resource_event(event: &types::StackEvent) -> Option<ResourceEvent>
         resource_type: event.resource_type().unwrap_or_default().to_owned(),
         status: event
             .resource_status()
-            .map(|status| status.as_str().to_owned())
-            .unwrap_or_default(),
+            .map_or("", |status| status.as_str())
+            .into(),
         reason: event
             .resource_status_reason
             .clone()

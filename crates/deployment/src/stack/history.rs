@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::ResourceEvent;
 use super::resource::describe;
+use super::status::StackStatus;
 
 /// The events of one operation, each taken once.
 #[derive(Debug, Default)]
@@ -14,7 +15,7 @@ pub struct History {
     tokens: Vec<String>,
     since_ms: i64,
     /// Statuses of the stack itself that the operation's events told, and those of whoever took it over.
-    reached: Vec<String>,
+    reached: Vec<StackStatus>,
     /// Has somebody else begun something on the stack since?
     taken_over: bool,
     /// When the operation's first event about the stack itself happened.
@@ -59,7 +60,7 @@ impl History {
             let since = self.begun_ms.is_some_and(|begun| event.at_ms >= begun);
             if event.is_stack() && since {
                 self.taken_over = !belongs;
-                self.reached.push(event.status.clone());
+                self.reached.push(event.status.of_stack());
             }
             belongs
         });
@@ -80,8 +81,8 @@ impl History {
     }
 
     /// Did an event of the operation tell that the stack reached this status?
-    pub fn reached(&self, status: &str) -> bool {
-        self.reached.iter().any(|reached| reached == status)
+    pub fn reached(&self, status: &StackStatus) -> bool {
+        self.reached.contains(status)
     }
 
     /// Has somebody else begun something on the stack since the operation was begun?
@@ -110,7 +111,7 @@ pub(super) fn is_root_cause(event: &ResourceEvent) -> bool {
         .reason
         .as_deref()
         .is_some_and(|reason| reason.to_ascii_lowercase().contains("cancelled"));
-    event.is_failure() && !event.is_stack() && !cancelled
+    event.status.is_failure() && !event.is_stack() && !cancelled
 }
 
 #[cfg(test)]
@@ -123,7 +124,7 @@ mod tests {
             logical_id: id.to_owned(),
             physical_id: None,
             resource_type: "AWS::ECS::Service".to_owned(),
-            status: status.to_owned(),
+            status: status.into(),
             reason: reason.map(str::to_owned),
             at_ms,
             token: Some("ours".to_owned()),
@@ -179,8 +180,8 @@ mod tests {
         bare.token = None;
         bare.resource_type = "AWS::CloudFormation::Stack".to_owned();
         assert_eq!(history.take(vec![bare]).len(), 1);
-        assert!(history.reached("UPDATE_COMPLETE"));
-        assert!(!history.reached("UPDATE_FAILED"));
+        assert!(history.reached(&StackStatus::UpdateComplete));
+        assert!(!history.reached(&StackStatus::UpdateFailed));
         assert_eq!(history.cause(), None);
     }
 
@@ -197,14 +198,20 @@ mod tests {
             of("ours", "2", 20, "UPDATE_IN_PROGRESS"),
             of("theirs", "1", 10, "UPDATE_COMPLETE"),
         ]);
-        assert!(!history.reached("UPDATE_COMPLETE"), "that was before");
+        assert!(
+            !history.reached(&StackStatus::UpdateComplete),
+            "that was before"
+        );
         assert!(!history.is_taken_over());
         let taken = history.take(vec![of("theirs", "3", 30, "UPDATE_ROLLBACK_COMPLETE")]);
         assert!(taken.is_empty());
         assert!(history.is_taken_over());
         history.take(vec![of("theirs", "late", 5, "CREATE_COMPLETE")]);
-        assert!(!history.reached("CREATE_COMPLETE"), "that was before, too");
-        assert!(history.reached("UPDATE_ROLLBACK_COMPLETE"));
+        assert!(
+            !history.reached(&StackStatus::CreateComplete),
+            "that was before, too"
+        );
+        assert!(history.reached(&StackStatus::UpdateRollbackComplete));
     }
 
     #[test]

@@ -9,12 +9,14 @@ pub mod past;
 pub mod purpose;
 pub mod request;
 pub mod resource;
+pub mod resource_status;
 pub mod reviewer;
 pub mod status;
 pub mod tags;
 pub mod zones;
 
 use crate::names::StackId;
+use resource_status::ResourceStatus;
 use status::StackStatus;
 
 /// A stack as it was seen at one moment.
@@ -56,8 +58,8 @@ pub struct ResourceEvent {
     pub physical_id: Option<String>,
     /// For example `AWS::ECS::Service`.
     pub resource_type: String,
-    /// For example `CREATE_IN_PROGRESS`.
-    pub status: String,
+    /// Its status, or the stack's.
+    pub status: ResourceStatus,
     /// What the service says about it.
     pub reason: Option<String>,
     /// Milliseconds since the Unix epoch.
@@ -72,8 +74,8 @@ impl ResourceEvent {
         self.resource_type == "AWS::CloudFormation::Stack"
     }
 
-    /// Did something fail here?
-    pub fn is_failure(&self) -> bool {
-        self.status.ends_with("_FAILED")
+    /// Returns the status of the stack, if the event is about the stack itself.
+    pub fn stack_status(&self) -> Option<StackStatus> {
+        self.is_stack().then(|| self.status.of_stack())
     }
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::ResourceEvent;
 use super::history::{History, is_root_cause};
 use super::purpose::Purpose;
-use super::status::{Phase, StackStatus};
+use super::status::Phase;
 
 /// Logical name of the task definition in the template.
 const TASK_DEFINITION: &str = "TaskDefinition";
@@ -97,7 +97,8 @@ fn next_operation(events: &[ResourceEvent]) -> Option<(&[ResourceEvent], &[Resou
         return None;
     }
     let rests = |event: &ResourceEvent| {
-        event.is_stack() && StackStatus::from(event.status.as_str()).phase() != Phase::Moving
+        let status = event.stack_status();
+        status.is_some_and(|status| status.phase() != Phase::Moving)
     };
     let end = events
         .iter()
@@ -116,18 +117,16 @@ fn operation(events: &[ResourceEvent], in_place: Option<&str>) -> PastOperation 
         .filter(|event| event.logical_id == TASK_DEFINITION)
         .filter_map(|event| event.physical_id.as_deref())
         .find(|id| id.contains(":task-definition/") && Some(*id) != in_place);
-    let end = match events.last() {
-        Some(last) if last.is_stack() => match StackStatus::from(last.status.as_str()).phase() {
-            Phase::Good => End::InPlace,
-            Phase::Moving | Phase::Unknown => End::UnderWay,
-            Phase::RolledBack if cancelled => End::Cancelled,
-            Phase::RolledBack | Phase::Unusable | Phase::Failed | Phase::Gone | Phase::Review => {
-                End::Failed {
-                    cause: first_failure(events),
-                }
+    let last = events.last().and_then(ResourceEvent::stack_status);
+    let end = match last.map(|status| status.phase()) {
+        Some(Phase::Good) => End::InPlace,
+        Some(Phase::Moving | Phase::Unknown) | None => End::UnderWay,
+        Some(Phase::RolledBack) if cancelled => End::Cancelled,
+        Some(Phase::RolledBack | Phase::Unusable | Phase::Failed | Phase::Gone | Phase::Review) => {
+            End::Failed {
+                cause: first_failure(events),
             }
-        },
-        _ => End::UnderWay,
+        }
     };
     PastOperation {
         begun_ms: events.first().map_or(0, |event| event.at_ms),
@@ -158,7 +157,7 @@ mod tests {
             } else {
                 "AWS::ECS::Service".to_owned()
             },
-            status: status.to_owned(),
+            status: status.into(),
             reason: None,
             at_ms: 0,
             token: Some(token.to_owned()),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::change::Change;
+use super::resource_status::ResourceStatus;
 
 /// The template of a request.
 #[derive(Clone, PartialEq, Eq)]
@@ -70,8 +71,8 @@ pub struct Resource {
     pub physical_id: Option<String>,
     /// For example `AWS::ECS::Service`.
     pub resource_type: String,
-    /// For example `CREATE_COMPLETE`.
-    pub status: String,
+    /// Its status.
+    pub status: ResourceStatus,
 }
 
 impl Resource {

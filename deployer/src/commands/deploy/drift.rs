@@ -10,6 +10,7 @@ use crate::watch::ServiceNames;
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Phase;
 use deployment::stack::Observed;
+use deployment::stack::purpose::Purpose;
 
 /// Looks that have to find the service gone: ECS may answer as it was a moment ago.
 const LOOKS_THAT_CONVINCE: u32 = 3;
@@ -126,11 +127,13 @@ impl Site<'_> {
         let definition = definition.map_err(|error| context.remote_failure(&error))?;
         let no_image = BTreeMap::from([(Observed::IMAGE.to_owned(), String::new())]);
         let wanted = context.changed_only(definition, no_image);
-        let Some(proposed) = self.propose(stack, &wanted, "up").await? else {
+        let Some(proposed) = self.propose(stack, &wanted, &Purpose::Up).await? else {
             return Ok(());
         };
         let previous = self.remember(stack, &wanted, &proposed.changes).await;
-        let begun = self.execute(stack, &proposed, "up", previous).await?;
+        let begun = self
+            .execute(stack, &proposed, &Purpose::Up, previous)
+            .await?;
         self.follow_update(begun).await.map_err(|setback| {
             let failure = setback.into_failure();
             let config = context.config;

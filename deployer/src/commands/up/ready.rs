@@ -18,6 +18,7 @@ use deployment::stack::before::{BeforeUp, before_up};
 use deployment::stack::decide::{During, Operation};
 use deployment::stack::purpose::Purpose;
 use deployment::stack::resource::unconditional_types;
+use deployment::stack::resource_status::ResourceStatus;
 use deployment::stack::status::StackStatus;
 use deployment::stack::zones;
 use deployment::stack::{Observed, ResourceEvent};
@@ -144,11 +145,9 @@ impl Run<'_> {
             resource_types: unconditional_types(self.template),
         });
         let repository_made = |event: &ResourceEvent| {
-            if let (REPOSITORY, "CREATE_COMPLETE", Some(name)) = (
-                event.logical_id.as_str(),
-                event.status.as_str(),
-                &event.physical_id,
-            ) {
+            if let (REPOSITORY, ResourceStatus::CreateComplete, Some(name)) =
+                (event.logical_id.as_str(), &event.status, &event.physical_id)
+            {
                 announce(name);
             }
         };
