@@ -65,12 +65,12 @@ impl Rollouts for Aws {
             .send()
             .await
             .map_err(error::of("UpdateService"))?;
-        let mut deployments = answer
+        let deployments = answer
             .service()
             .into_iter()
             .flat_map(types::Service::deployments);
-        let primary = deployments.find(|one| one.status() == Some("PRIMARY"));
-        Ok(primary.and_then(|one| one.id.clone()))
+        let primary = deployments.map(deployment).find(Deployment::is_primary);
+        Ok(primary.map(|one| one.id))
     }
 
     async fn tasks(&self, cluster: &str, service: &str) -> Remote<Vec<Task>> {
@@ -297,9 +297,9 @@ fn threshold(found: &types::Service) -> Option<u32> {
 fn deployment(found: &types::Deployment) -> Deployment {
     Deployment {
         id: found.id.clone().unwrap_or_default(),
-        status: found.status.clone().unwrap_or_default(),
+        status: found.status().unwrap_or_default().into(),
         task_definition: found.task_definition.clone().unwrap_or_default(),
-        rollout_state: found.rollout_state().map(|state| state.as_str().to_owned()),
+        rollout_state: found.rollout_state().map(|state| state.as_str().into()),
         rollout_reason: found.rollout_state_reason.clone(),
         desired: count(found.desired_count()),
         running: count(found.running_count()),
@@ -347,7 +347,7 @@ fn stopped_task(task: &types::Task) -> StoppedTask {
     StoppedTask {
         id: task_id(task),
         task_definition: task.task_definition_arn.clone().unwrap_or_default(),
-        stop_code: task.stop_code().map(|code| code.as_str().to_owned()),
+        stop_code: task.stop_code().map(|code| code.as_str().into()),
         reason: task
             .stopped_reason
             .clone()

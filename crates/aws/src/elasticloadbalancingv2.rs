@@ -97,7 +97,7 @@ impl Aws {
                     .target
                     .and_then(|target| target.id)
                     .unwrap_or_default(),
-                state: health.state.unwrap_or_else(|| "unknown".to_owned()),
+                state: health.state.as_deref().unwrap_or("unknown").into(),
                 reason: health.reason,
                 description: health.description,
             }

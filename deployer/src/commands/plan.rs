@@ -20,7 +20,7 @@ use deployment::event::{Event, Phase};
 use deployment::names::{Digest, StackName};
 use deployment::stack::Observed;
 use deployment::stack::before::{BeforePlan, before_plan};
-use deployment::stack::change::Change;
+use deployment::stack::change::{Change, ChangeAction};
 use deployment::stack::purpose::Purpose;
 use deployment::stack::resource::resources_of;
 
@@ -175,7 +175,7 @@ impl Planner<'_> {
         let changes = resources_of(self.template)
             .into_iter()
             .map(|resource| Change {
-                action: "Add".to_owned(),
+                action: ChangeAction::Add,
                 logical_id: resource.logical_id,
                 physical_id: None,
                 resource_type: resource.resource_type,

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::watch::{Outside, ServiceNames};
 use aws::remote::World;
 use deployment::error::{Failure, FailureKind};
-use deployment::rollout::Target;
+use deployment::rollout::{Target, TargetHealth};
 use deployment::stack::Observed;
 
 /// Requests that have to get nowhere before the way counts as closed: one may be lost.
@@ -38,7 +38,7 @@ pub(super) enum Reach {
 
 /// What the load balancer says about its targets, where it calls all of them healthy that are not on their way out.
 pub(super) fn all_healthy(targets: &[Target]) -> Option<String> {
-    let is_counted = |target: &&Target| target.state != "draining";
+    let is_counted = |target: &&Target| target.state != TargetHealth::Draining;
     let counted = targets.iter().filter(is_counted).count();
     let healthy = targets.iter().filter(|target| target.is_healthy()).count();
     (counted > 0 && healthy == counted)

@@ -138,7 +138,7 @@ pub(super) fn history(history: &History) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use deployment::stack::change::PropertyChange;
+    use deployment::stack::change::{PropertyChange, Replacement};
 
     fn digest(first: char) -> String {
         format!("sha256:{}", first.to_string().repeat(64))
@@ -147,14 +147,14 @@ mod tests {
     #[test]
     fn a_plan() {
         let change = |action: &str, logical_id: &str, resource_type: &str, replaced: bool| Change {
-            action: action.to_owned(),
+            action: action.into(),
             logical_id: logical_id.to_owned(),
             physical_id: Some("name-0123".to_owned()),
             resource_type: resource_type.to_owned(),
-            replacement: replaced.then(|| "True".to_owned()),
+            replacement: replaced.then_some(Replacement::True),
             properties: vec![PropertyChange {
                 name: "Scheme".to_owned(),
-                recreation: Some(if replaced { "Always" } else { "Never" }.to_owned()),
+                recreation: Some(if replaced { "Always" } else { "Never" }.into()),
             }],
             causes: None,
         };

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use deployment::error::Failure;
 use deployment::event::Probed;
 use deployment::event::{Checked, Event, Phase, Summary, Timing};
-use deployment::rollout::{Deployment, Task};
+use deployment::rollout::{Deployment, DeploymentStatus, Task};
 use deployment::stack::resource_status::ResourceStatus;
 
 pub(super) const STACK: &str = "AWS::CloudFormation::Stack";
@@ -55,7 +55,7 @@ pub(super) fn changed(logical_id: &str, resource_type: &str, status: &str) -> Ev
 pub(super) fn moved() -> Event {
     let deployment = |revision: u32, running: u32, pending: u32, failed: u32| Deployment {
         id: format!("ecs-svc/{revision}"),
-        status: "PRIMARY".to_owned(),
+        status: DeploymentStatus::Primary,
         task_definition: arn(revision),
         rollout_state: None,
         rollout_reason: None,

@@ -42,30 +42,58 @@ pub(super) enum Request {
     ContinueRollback,
 }
 
+/// What a status shows to have been asked for, whoever asked.
+#[derive(Clone, Copy)]
+enum Effect {
+    Deletion,
+    Rollback,
+    FailedRollback,
+    Another,
+}
+
+/// Returns the effect that a status shows; `None` stands for a stack that is gone.
+const fn effect_of(status: Option<&S>) -> Effect {
+    let Some(status) = status else {
+        return Effect::Deletion;
+    };
+    match status {
+        S::DeleteInProgress | S::DeleteComplete => Effect::Deletion,
+        S::UpdateRollbackInProgress
+        | S::UpdateRollbackCompleteCleanupInProgress
+        | S::UpdateRollbackComplete => Effect::Rollback,
+        S::UpdateRollbackFailed => Effect::FailedRollback,
+        S::CreateInProgress
+        | S::CreateFailed
+        | S::CreateComplete
+        | S::RollbackInProgress
+        | S::RollbackFailed
+        | S::RollbackComplete
+        | S::DeleteFailed
+        | S::UpdateInProgress
+        | S::UpdateCompleteCleanupInProgress
+        | S::UpdateComplete
+        | S::UpdateFailed
+        | S::ReviewInProgress
+        | S::ImportInProgress
+        | S::ImportComplete
+        | S::ImportRollbackInProgress
+        | S::ImportRollbackFailed
+        | S::ImportRollbackComplete
+        | S::Unknown(_) => Effect::Another,
+    }
+}
+
 impl Request {
-    /// Is this what the request leads to, whoever made it? `None`: the stack is gone.
+    /// Returns whether the request leads to this status, whoever made it.
     const fn leads_to(self, status: Option<&S>) -> bool {
-        match self {
-            // Another update looks the same.
-            Self::Execute => false,
-            Self::Delete => matches!(status, None | Some(S::DeleteInProgress | S::DeleteComplete)),
-            Self::CancelUpdate => matches!(
-                status,
-                Some(
-                    S::UpdateRollbackInProgress
-                        | S::UpdateRollbackCompleteCleanupInProgress
-                        | S::UpdateRollbackComplete
-                        | S::UpdateRollbackFailed
-                )
-            ),
-            Self::ContinueRollback => matches!(
-                status,
-                Some(
-                    S::UpdateRollbackInProgress
-                        | S::UpdateRollbackCompleteCleanupInProgress
-                        | S::UpdateRollbackComplete
-                )
-            ),
+        match (self, effect_of(status)) {
+            (Self::Delete, Effect::Deletion)
+            | (Self::CancelUpdate, Effect::Rollback | Effect::FailedRollback)
+            | (Self::ContinueRollback, Effect::Rollback) => true,
+            // What an execution leads to, another update does as well.
+            (Self::Execute | Self::Delete | Self::CancelUpdate | Self::ContinueRollback, _) => {
+                false
+            }
         }
     }
 }

@@ -20,9 +20,9 @@ const BEGUN: i64 = 1_795_341_840;
 fn deployment(status: &str, task_definition: &str, state: &str, running: u32) -> Deployment {
     Deployment {
         id: format!("ecs-svc/{task_definition}"),
-        status: status.to_owned(),
+        status: status.into(),
         task_definition: task_definition.to_owned(),
-        rollout_state: Some(state.to_owned()),
+        rollout_state: Some(state.into()),
         rollout_reason: None,
         desired: 2,
         running,
@@ -96,7 +96,7 @@ pub(crate) fn told_at(seconds: i64, message: &str) -> ServiceEvent {
 pub(crate) fn targets(states: &[&str]) -> Vec<Target> {
     let target = |(number, state): (usize, &&str)| Target {
         id: format!("10.0.0.{number}"),
-        state: (*state).to_owned(),
+        state: (*state).into(),
         reason: None,
         description: None,
     };
@@ -108,7 +108,7 @@ pub(crate) fn crashed(id: &str) -> StoppedTask {
     StoppedTask {
         id: id.to_owned(),
         task_definition: service_names().task_definition,
-        stop_code: Some("EssentialContainerExited".to_owned()),
+        stop_code: Some("EssentialContainerExited".into()),
         reason: Some("Essential container in task exited".to_owned()),
         container_reason: None,
         exit_code: Some(101),
@@ -139,7 +139,7 @@ pub(crate) fn task(id: &str, zone: &str) -> Task {
 /// A change to this resource.
 pub(crate) fn change(action: &str, logical_id: &str) -> Change {
     Change {
-        action: action.to_owned(),
+        action: action.into(),
         logical_id: logical_id.to_owned(),
         resource_type: super::moment::event(logical_id, "").resource_type,
         replacement: None,

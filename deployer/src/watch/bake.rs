@@ -9,7 +9,7 @@ use probe::Target;
 use crate::watch::{Outside, ServiceNames, Witness, checked};
 use aws::remote::{Remote, World};
 use deployment::event::{Checked, Event, Sink};
-use deployment::rollout::{Evidence, StoppedTask};
+use deployment::rollout::{Deployment, Evidence, StoppedTask};
 
 /// Checks in a row that have to fail: one may have met a lost packet.
 const FAILURES_THAT_COUNT: u32 = 2;
@@ -87,7 +87,7 @@ impl<'a> Bake<'a> {
         let names = self.names;
         let service = self.world.service(&names.cluster, &names.service).await?;
         let mut deployments = service.into_iter().flat_map(|service| service.deployments);
-        let primary = deployments.find(|one| one.status == "PRIMARY");
+        let primary = deployments.find(Deployment::is_primary);
         Ok(primary.is_some_and(|one| one.task_definition != names.task_definition))
     }
 

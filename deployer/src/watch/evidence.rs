@@ -7,7 +7,9 @@ use chrono::{DateTime, Utc};
 use crate::watch::ServiceNames;
 use aws::remote::{Remote, World};
 use deployment::event::{Event, Sink};
-use deployment::rollout::{Evidence, FailedTask, Service, StoppedTask, Target, likeness};
+use deployment::rollout::{
+    Evidence, FailedTask, Service, StoppedTask, Target, TargetHealth, likeness,
+};
 
 /// Log lines that are kept of a failed task.
 const LOG_LINES: u16 = 10;
@@ -161,7 +163,9 @@ impl<'a> Witness<'a> {
     }
 
     fn gather_targets(&mut self, targets: &[Target]) {
-        let registering = targets.iter().filter(|target| target.state == "initial");
+        let registering = targets
+            .iter()
+            .filter(|one| one.state == TargetHealth::Initial);
         self.evidence.registering = registering.cloned().collect();
         for target in targets.iter().filter(|target| target.is_in_trouble()) {
             let news = (target.id.clone(), target.reason.clone());

@@ -101,7 +101,7 @@ impl<'a> RolloutWatch<'a> {
         let ours = &self.names.task_definition;
         let known = |id: &String| {
             let mut deployments = service.into_iter().flat_map(|service| &service.deployments);
-            deployments.any(|one| one.id == *id && one.status == "PRIMARY")
+            deployments.any(|one| one.id == *id && one.is_primary())
         };
         let is_certain = match &rollout {
             Rollout::InProgress => {

@@ -137,7 +137,7 @@ pub(super) fn change(found: &types::Change) -> Option<Change> {
                 name: name.to_owned(),
                 recreation: target
                     .requires_recreation()
-                    .map(|recreation| recreation.as_str().to_owned()),
+                    .map(|recreation| recreation.as_str().into()),
             });
         }
     }
@@ -148,12 +148,12 @@ pub(super) fn change(found: &types::Change) -> Option<Change> {
             .physical_resource_id
             .clone()
             .filter(|id| !id.is_empty()),
-        action: change.action().map(|action| action.as_str().to_owned())?,
+        action: change.action()?.as_str().into(),
         logical_id: change.logical_resource_id.clone()?,
         resource_type: change.resource_type.clone().unwrap_or_default(),
         replacement: change
             .replacement()
-            .map(|replacement| replacement.as_str().to_owned()),
+            .map(|replacement| replacement.as_str().into()),
     })
 }
 

@@ -196,7 +196,7 @@ async fn responses_of_the_load_balancer_are_read() {
     .await;
     let target = |id: &str, state: &str| Target {
         id: id.to_owned(),
-        state: state.to_owned(),
+        state: state.into(),
         reason: None,
         description: None,
     };

@@ -8,6 +8,7 @@ mod diagnosis;
 mod evidence;
 mod explanation;
 mod recognition;
+mod status;
 mod stopped;
 mod wording;
 
@@ -20,6 +21,7 @@ use serde::Serialize;
 pub use diagnosis::{Context, Diagnosis, Ended, diagnose};
 pub use evidence::{Evidence, FailedTask};
 pub use explanation::Explanation;
+pub use status::{DeploymentStatus, RolloutState, StopCode, TargetHealth};
 pub use stopped::{StoppedLately, stopped_lately};
 pub use wording::{likeness, without_service};
 
@@ -28,12 +30,12 @@ pub use wording::{likeness, without_service};
 pub struct Deployment {
     /// ECS's identifier.
     pub id: String,
-    /// `PRIMARY`: what should run. `ACTIVE`: what still runs.
-    pub status: String,
+    /// Primary: what should run. Active: what still runs.
+    pub status: DeploymentStatus,
     /// ARN of the task definition.
     pub task_definition: String,
-    /// `IN_PROGRESS`, `COMPLETED` or `FAILED`; absent on endpoints without a circuit breaker.
-    pub rollout_state: Option<String>,
+    /// Absent on endpoints without a circuit breaker.
+    pub rollout_state: Option<RolloutState>,
     /// Why, in ECS's words.
     pub rollout_reason: Option<String>,
     /// Tasks that should run.
@@ -52,7 +54,7 @@ pub struct Deployment {
 impl Deployment {
     /// Is it, of all of these, the one that brings our task definition? Where its tasks are merely replaced, others have it as well.
     pub fn is_new(&self, all: &[Self], ours: &str) -> bool {
-        let is_primary = |one: &Self| one.task_definition == ours && one.status == "PRIMARY";
+        let is_primary = |one: &Self| one.task_definition == ours && one.is_primary();
         self.task_definition == ours && (is_primary(self) || !all.iter().any(is_primary))
     }
 
@@ -62,8 +64,13 @@ impl Deployment {
         self.task_definition == ours || self.desired + self.running + self.pending > 0
     }
 
-    fn is_primary(&self) -> bool {
-        self.status == "PRIMARY"
+    /// Returns whether this is what should run.
+    pub fn is_primary(&self) -> bool {
+        self.status == DeploymentStatus::Primary
+    }
+
+    fn has_failed(&self) -> bool {
+        self.rollout_state == Some(RolloutState::Failed)
     }
 }
 
@@ -153,8 +160,8 @@ pub struct StoppedTask {
     pub id: String,
     /// ARN of the task definition.
     pub task_definition: String,
-    /// Why, as a code: `EssentialContainerExited`, `TaskFailedToStart`, …
-    pub stop_code: Option<String>,
+    /// Why, as a code.
+    pub stop_code: Option<StopCode>,
     /// Why, in words.
     pub reason: Option<String>,
     /// Why its container ended, where that says more.
@@ -169,24 +176,16 @@ pub struct StoppedTask {
 impl StoppedTask {
     /// Did it end against everybody's will, rather than because somebody asked it to?
     pub fn is_failure(&self) -> bool {
-        match self.stop_code.as_deref() {
+        match &self.stop_code {
+            Some(code) if !code.is_by_request() => true,
             // The scheduler stops what is too much as well as what fails its checks: only the words differ.
-            Some("ServiceSchedulerInitiated" | "UserInitiated") | None => {
-                self.failed_its_health_checks()
-            }
-            Some(_) => true,
+            Some(_) | None => self.failed_its_health_checks(),
         }
     }
 
     /// Whether the program, or how it was deployed, is to blame: not AWS, which takes capacity and hosts back.
     pub fn is_the_programs_doing(&self) -> bool {
-        let taken = [
-            "SpotInterruption",
-            "TerminationNotice",
-            "InfrastructureHealth",
-        ];
-        let by_aws = |code: &str| taken.contains(&code);
-        self.is_failure() && !self.stop_code.as_deref().is_some_and(by_aws)
+        self.is_failure() && !self.stop_code.as_ref().is_some_and(StopCode::is_by_aws)
     }
 
     /// Was it stopped because a health check found it unhealthy?
@@ -206,8 +205,8 @@ impl StoppedTask {
 pub struct Target {
     /// Address.
     pub id: String,
-    /// `healthy`, `initial`, `unhealthy`, `draining`, …
-    pub state: String,
+    /// Its health, as the load balancer has it.
+    pub state: TargetHealth,
     /// For example `Target.FailedHealthChecks`.
     pub reason: Option<String>,
     /// The same in words, with details.
@@ -217,13 +216,20 @@ pub struct Target {
 impl Target {
     /// Does it get requests because it is well?
     pub fn is_healthy(&self) -> bool {
-        self.state == "healthy"
+        self.state == TargetHealth::Healthy
     }
 
     /// Was it found to be unwell, or is it of no use?
     pub fn is_in_trouble(&self) -> bool {
-        let not_in_use = self.reason.as_deref() == Some("Target.NotInUse");
-        self.state == "unhealthy" || (self.state == "unused" && not_in_use)
+        match &self.state {
+            TargetHealth::Unhealthy | TargetHealth::UnhealthyDraining => true,
+            TargetHealth::Unused => self.reason.as_deref() == Some("Target.NotInUse"),
+            TargetHealth::Initial
+            | TargetHealth::Healthy
+            | TargetHealth::Draining
+            | TargetHealth::Unavailable
+            | TargetHealth::Unknown(_) => false,
+        }
     }
 }
 
@@ -241,9 +247,8 @@ pub struct HealthCheck {
 impl Service {
     /// Does ECS say itself that a deployment of this task definition failed?
     pub fn has_failed(&self, task_definition: &str) -> bool {
-        let failed = |one: &Deployment| one.rollout_state.as_deref() == Some("FAILED");
         let mut deployments = self.deployments.iter();
-        deployments.any(|one| one.task_definition == task_definition && failed(one))
+        deployments.any(|one| one.task_definition == task_definition && one.has_failed())
     }
 }
 
@@ -275,7 +280,6 @@ pub fn judge(service: Option<&Service>, targets: &[Target], ours: &str) -> Rollo
             .filter(|reason| !reason.is_empty())
             .unwrap_or_else(|| "ECS gives no reason".to_owned())
     };
-    let failed = |deployment: &&Deployment| deployment.rollout_state.as_deref() == Some("FAILED");
     let own = service
         .deployments
         .iter()
@@ -287,12 +291,12 @@ pub fn judge(service: Option<&Service>, targets: &[Target], ours: &str) -> Rollo
     {
         None => Rollout::InProgress,
         Some(primary) if primary.task_definition == ours => {
-            if failed(&primary) {
+            if primary.has_failed() {
                 return Rollout::Failed(reason(primary));
             }
             // Endpoints without rollout states are judged by what runs.
-            let completed = match primary.rollout_state.as_deref() {
-                Some(state) => state == "COMPLETED",
+            let completed = match &primary.rollout_state {
+                Some(state) => *state == RolloutState::Completed,
                 None => service.deployments.len() == 1,
             };
             let healthy = targets.iter().filter(|target| target.is_healthy()).count();
@@ -307,7 +311,7 @@ pub fn judge(service: Option<&Service>, targets: &[Target], ours: &str) -> Rollo
                 Rollout::InProgress
             }
         }
-        Some(_) => match own.filter(failed) {
+        Some(_) => match own.filter(|own| own.has_failed()) {
             Some(own) => Rollout::RolledBack(reason(own)),
             None => Rollout::Superseded,
         },

@@ -1,7 +1,7 @@
 //! From the words of AWS to causes: what each piece of evidence speaks for. Pure.
 
 use super::wording::{Listening, action_in, codes_in, digest_in, has, listening};
-use super::{Ended, Evidence, FailedTask, StoppedTask, Target};
+use super::{Ended, Evidence, FailedTask, StopCode, StoppedTask, Target};
 
 /// What can be wrong, in the order of precedence: what the program itself did before what kept it from starting, that
 /// before what follows from it, and what is nobody's fault at the end.
@@ -116,11 +116,17 @@ fn of_task(failed: &FailedTask, port: u16) -> Option<Cause> {
     if task.failed_its_health_checks() {
         return Some(of_check(task, log, port));
     }
-    match task.stop_code.as_deref() {
-        Some("SpotInterruption") => Some(Cause::SpotInterrupted),
-        Some("TerminationNotice" | "InfrastructureHealth") => Some(Cause::Retired),
-        Some("EssentialContainerExited") => Some(Cause::Ended(task.exit_code)),
-        _ => of_capacity(&words),
+    match task.stop_code {
+        Some(StopCode::SpotInterruption) => Some(Cause::SpotInterrupted),
+        Some(StopCode::TerminationNotice | StopCode::InfrastructureHealth) => Some(Cause::Retired),
+        Some(StopCode::EssentialContainerExited) => Some(Cause::Ended(task.exit_code)),
+        Some(
+            StopCode::TaskFailedToStart
+            | StopCode::UserInitiated
+            | StopCode::ServiceSchedulerInitiated
+            | StopCode::Unknown(_),
+        )
+        | None => of_capacity(&words),
     }
 }
 

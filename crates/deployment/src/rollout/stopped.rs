@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
-use super::StoppedTask;
+use super::{StopCode, StoppedTask};
 
 /// For how long a stopped task is worth telling, and about as long as ECS remembers it.
 const LATELY: TimeDelta = TimeDelta::hours(1);
@@ -17,8 +17,8 @@ pub struct StoppedLately {
     pub current: bool,
     /// Why, in the words of the last one.
     pub reason: Option<String>,
-    /// The code for it: `EssentialContainerExited`, …
-    pub stop_code: Option<String>,
+    /// The code for it.
+    pub stop_code: Option<StopCode>,
     /// What their program ended with.
     pub exit_code: Option<i32>,
     /// When the first of them stopped, where ECS tells.
@@ -101,7 +101,7 @@ mod tests {
         StoppedTask {
             id: format!("{minutes}"),
             task_definition: definition.to_owned(),
-            stop_code: Some("EssentialContainerExited".to_owned()),
+            stop_code: Some(StopCode::EssentialContainerExited),
             reason: Some("Essential container in task exited".to_owned()),
             container_reason: None,
             exit_code: Some(exit_code),
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn a_crash_loop_shows() {
         let asked = StoppedTask {
-            stop_code: Some("UserInitiated".to_owned()),
+            stop_code: Some(StopCode::UserInitiated),
             ..task(58, "clock:2", 0)
         };
         let tasks = [

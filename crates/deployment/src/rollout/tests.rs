@@ -5,9 +5,9 @@ use super::*;
 fn deployment(status: &str, task_definition: &str, state: &str, running: u32) -> Deployment {
     Deployment {
         id: format!("ecs-svc/{task_definition}"),
-        status: status.to_owned(),
+        status: status.into(),
         task_definition: task_definition.to_owned(),
-        rollout_state: Some(state.to_owned()),
+        rollout_state: Some(state.into()),
         rollout_reason: Some(format!("{state} because")),
         desired: 2,
         running,
@@ -29,7 +29,7 @@ fn service(deployments: Vec<Deployment>) -> Service {
 fn targets(states: &[&str]) -> Vec<Target> {
     let target = |state: &&str| Target {
         id: "10.0.0.1".to_owned(),
-        state: (*state).to_owned(),
+        state: (*state).into(),
         reason: None,
         description: None,
     };
@@ -90,7 +90,7 @@ fn what_was_asked_to_stop_did_not_fail() {
     let task = |code: Option<&str>, reason: &str| StoppedTask {
         id: "0123456789".to_owned(),
         task_definition: "new".to_owned(),
-        stop_code: code.map(str::to_owned),
+        stop_code: code.map(StopCode::from),
         reason: Some(reason.to_owned()),
         container_reason: None,
         exit_code: None,

@@ -3,12 +3,43 @@
 use serde::Serialize;
 
 use super::resource::describe;
+use crate::api_enum::api_enum;
+
+api_enum! {
+    /// What a change set does with a resource.
+    pub enum ChangeAction {
+        Add = "Add",
+        Modify = "Modify",
+        Remove = "Remove",
+        Import = "Import",
+        Dynamic = "Dynamic",
+        SyncWithActual = "SyncWithActual",
+    }
+}
+
+api_enum! {
+    /// Whether a modified resource is replaced.
+    pub enum Replacement {
+        True = "True",
+        False = "False",
+        Conditional = "Conditional",
+    }
+}
+
+api_enum! {
+    /// Whether a property that changes makes its resource be replaced.
+    pub enum Recreation {
+        Never = "Never",
+        Conditionally = "Conditionally",
+        Always = "Always",
+    }
+}
 
 /// One change that a change set would make.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Change {
-    /// `Add`, `Modify`, `Remove`, …
-    pub action: String,
+    /// What is done with the resource.
+    pub action: ChangeAction,
     /// Name in the template.
     pub logical_id: String,
     /// Name or ARN in the account, of what exists already.
@@ -16,8 +47,8 @@ pub struct Change {
     pub physical_id: Option<String>,
     /// For example `AWS::ECS::Service`.
     pub resource_type: String,
-    /// `True`, `False` or `Conditional`, where the service says so.
-    pub replacement: Option<String>,
+    /// Whether it is replaced, where the service says so.
+    pub replacement: Option<Replacement>,
     /// What changes in the resource, as far as the service says.
     pub properties: Vec<PropertyChange>,
     /// Parameters and resources that cause it; absent where the service says nothing about that.
@@ -30,8 +61,8 @@ pub struct Change {
 pub struct PropertyChange {
     /// For example `ContainerDefinitions`.
     pub name: String,
-    /// Does this property make the resource to be replaced: `Always`, `Conditionally`, `Never`, where the service says so?
-    pub recreation: Option<String>,
+    /// Whether the property makes the resource be replaced, where the service says so.
+    pub recreation: Option<Recreation>,
 }
 
 /// What a change does to what exists.
@@ -68,23 +99,27 @@ impl Effect {
 impl Change {
     /// What it does to what exists.
     pub fn effect(&self) -> Effect {
-        match (self.action.as_str(), self.replacement.as_deref()) {
-            ("Add", _) => Effect::Added,
-            ("Remove", _) => Effect::Removed,
-            ("Modify", Some("True")) => Effect::Replaced,
-            ("Modify", Some("Conditional")) => Effect::PerhapsReplaced,
-            ("Modify", _) => Effect::Changed,
-            _ => Effect::Other,
+        match self.action {
+            ChangeAction::Add => Effect::Added,
+            ChangeAction::Remove => Effect::Removed,
+            ChangeAction::Modify => match self.replacement {
+                Some(Replacement::True) => Effect::Replaced,
+                // A word that is new to this program may mean the worst.
+                Some(Replacement::Conditional | Replacement::Unknown(_)) => Effect::PerhapsReplaced,
+                Some(Replacement::False) | None => Effect::Changed,
+            },
+            ChangeAction::Import
+            | ChangeAction::Dynamic
+            | ChangeAction::SyncWithActual
+            | ChangeAction::Unknown(_) => Effect::Other,
         }
     }
 
     /// The properties that make it be replaced.
     pub fn reasons(&self) -> Vec<&str> {
         let replaces = |property: &&PropertyChange| {
-            property
-                .recreation
-                .as_deref()
-                .is_some_and(|recreation| recreation != "Never")
+            let recreation = property.recreation.as_ref();
+            recreation.is_some_and(|recreation| *recreation != Recreation::Never)
         };
         let reasons = self.properties.iter().filter(replaces);
         reasons.map(|property| property.name.as_str()).collect()
@@ -154,7 +189,7 @@ mod tests {
     fn change(action: &str, resource_type: &str, replacement: Option<&str>) -> Change {
         let property = |name: &str, recreation: &str| PropertyChange {
             name: name.to_owned(),
-            recreation: Some(recreation.to_owned()),
+            recreation: Some(recreation.into()),
         };
         let properties = match (action, replacement) {
             ("Modify", Some("True" | "Conditional")) => {
@@ -164,11 +199,11 @@ mod tests {
             _ => Vec::new(),
         };
         Change {
-            action: action.to_owned(),
+            action: action.into(),
             logical_id: "Name".to_owned(),
             physical_id: Some("name-0123".to_owned()),
             resource_type: resource_type.to_owned(),
-            replacement: replacement.map(str::to_owned),
+            replacement: replacement.map(Replacement::from),
             properties,
             causes: None,
         }
@@ -180,7 +215,7 @@ mod tests {
         assert!(service.needs_agreement());
         service.properties[1].name = "TaskDefinition".to_owned();
         assert!(!service.needs_agreement());
-        service.replacement = Some("True".to_owned());
+        service.replacement = Some(Replacement::True);
         assert!(service.needs_agreement());
         let mut new = change("Modify", "AWS::EC2::VPC", Some("True"));
         assert!(new.needs_agreement());
@@ -202,6 +237,7 @@ mod tests {
                 ("Modify", Some("False")),
                 ("Modify", Some("Conditional")),
                 ("Modify", Some("True")),
+                ("Modify", Some("Teleport")),
                 ("Remove", None),
                 ("Teleport", None),
             ] {
@@ -216,6 +252,7 @@ mod tests {
             change load balancer (Name): Tags
         ASK perhaps replace load balancer (Name), because of Scheme
         ASK replace load balancer (Name), because of Scheme
+        ASK perhaps replace load balancer (Name): Tags
         ASK remove load balancer (Name)
         ASK touch load balancer (Name)
             add task definition (Name)
@@ -223,6 +260,7 @@ mod tests {
             change task definition (Name): Tags
             perhaps replace task definition (Name), because of Scheme
             replace task definition (Name), because of Scheme
+            perhaps replace task definition (Name): Tags
         ASK remove task definition (Name)
         ASK touch task definition (Name)
             add dashboard (Name)
@@ -230,6 +268,7 @@ mod tests {
             change dashboard (Name): Tags
             perhaps replace dashboard (Name), because of Scheme
             replace dashboard (Name), because of Scheme
+            perhaps replace dashboard (Name): Tags
         ASK remove dashboard (Name)
         ASK touch dashboard (Name)
         ");

@@ -4,7 +4,7 @@
 //! may be another one tomorrow. Subnets cannot move to another zone, so every later update would fail.
 
 use super::Observed;
-use super::change::Change;
+use super::change::{Change, ChangeAction};
 use super::request::Wanted;
 use super::resource::declares_parameter;
 
@@ -53,7 +53,7 @@ pub fn pin(stack: &Observed, wanted: &mut Wanted) -> bool {
 pub fn move_with(changes: &[Change]) -> bool {
     changes.iter().any(|change| {
         change.resource_type == "AWS::EC2::Subnet"
-            && change.action == "Modify"
+            && change.action == ChangeAction::Modify
             && change
                 .properties
                 .iter()
@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn moves_are_noticed() {
         let change = |kind: &str, action: &str, property: &str| Change {
-            action: action.to_owned(),
+            action: action.into(),
             logical_id: "SubnetA".to_owned(),
             physical_id: None,
             resource_type: kind.to_owned(),

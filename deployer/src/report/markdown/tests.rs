@@ -121,7 +121,7 @@ fn other_ends() {
 #[test]
 fn what_would_change() {
     let change = Change {
-        action: "Remove".to_owned(),
+        action: "Remove".into(),
         logical_id: "Alarm".to_owned(),
         physical_id: Some("alarm".to_owned()),
         resource_type: "AWS::CloudWatch::Alarm".to_owned(),

@@ -7,7 +7,7 @@ use super::{checked, probed};
 use crate::commands::status::{ABSENT, Status};
 use deployment::event::Summary;
 use deployment::names::Digest;
-use deployment::rollout::{Deployment, Service, Task};
+use deployment::rollout::{Deployment, RolloutState, Service, Task};
 use support::printable::printable;
 
 /// The end of a deployment that succeeded.
@@ -166,8 +166,9 @@ fn service(service: &Service, ours: Option<&str>) -> String {
     let states: Vec<&str> = service
         .deployments
         .iter()
-        .filter_map(|deployment| deployment.rollout_state.as_deref())
-        .filter(|state| *state != "COMPLETED")
+        .filter_map(|deployment| deployment.rollout_state.as_ref())
+        .filter(|state| **state != RolloutState::Completed)
+        .map(RolloutState::as_str)
         .collect();
     if service.deployments.len() > 1 || !states.is_empty() {
         let deployments = rollout(&service.deployments, ours.unwrap_or_default(), None);

@@ -20,7 +20,7 @@ fn task_that(stop_code: &str, reason: &str, exit_code: Option<i32>, log: &[&str]
     let task = StoppedTask {
         id: "0123456789".to_owned(),
         task_definition: "clock:2".to_owned(),
-        stop_code: Some(stop_code.to_owned()),
+        stop_code: Some(stop_code.into()),
         reason,
         container_reason,
         exit_code,
@@ -49,7 +49,7 @@ fn target(state: &str, reason: &str, description: &str) -> Evidence {
     Evidence {
         targets: vec![Target {
             id: "10.0.0.13".to_owned(),
-            state: state.to_owned(),
+            state: state.into(),
             reason: Some(reason.to_owned()),
             description: Some(description.to_owned()),
         }],
@@ -70,7 +70,7 @@ fn event(message: &str) -> Evidence {
 fn registering(reason: &str) -> Evidence {
     let target = Target {
         id: "10.0.0.13".to_owned(),
-        state: "initial".to_owned(),
+        state: "initial".into(),
         reason: Some(reason.to_owned()),
         description: None,
     };

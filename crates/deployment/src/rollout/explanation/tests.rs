@@ -10,7 +10,7 @@ fn failed(id: &str, reason: &str, exit_code: Option<i32>, log: &[&str]) -> Faile
         task: StoppedTask {
             id: id.to_owned(),
             task_definition: "clock:2".to_owned(),
-            stop_code: Some("TaskFailedToStart".to_owned()),
+            stop_code: Some("TaskFailedToStart".into()),
             reason: Some(reason.to_owned()),
             container_reason: None,
             exit_code,
@@ -23,7 +23,7 @@ fn failed(id: &str, reason: &str, exit_code: Option<i32>, log: &[&str]) -> Faile
 fn target(id: &str) -> Target {
     Target {
         id: id.to_owned(),
-        state: "unhealthy".to_owned(),
+        state: "unhealthy".into(),
         reason: Some("Target.ResponseCodeMismatch".to_owned()),
         description: Some("Health checks failed with these codes: [500]".to_owned()),
     }

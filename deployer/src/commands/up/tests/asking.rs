@@ -12,7 +12,7 @@ use deployment::stack::request::Proposal;
 /// A world in which the load balancer would be replaced.
 fn replacing() -> FakeWorld {
     let replaced = Change {
-        replacement: Some("True".to_owned()),
+        replacement: Some("True".into()),
         ..change("Modify", "LoadBalancer")
     };
     FakeWorld::new([at("UPDATE_COMPLETE"), updating(), updated()])
@@ -29,7 +29,7 @@ async fn plan(machine: FakeMachine) -> String {
 /// The same where nothing is begun.
 fn stopping() -> FakeWorld {
     let replaced = Change {
-        replacement: Some("True".to_owned()),
+        replacement: Some("True".into()),
         ..change("Modify", "LoadBalancer")
     };
     FakeWorld::new([at("UPDATE_COMPLETE")]).proposals([Proposal::Ready(vec![replaced])])

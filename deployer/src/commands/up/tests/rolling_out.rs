@@ -154,7 +154,7 @@ async fn all_that_goes_wrong_is_told_once() {
         targets
     };
     let stopped = StoppedTask {
-        stop_code: Some("ServiceSchedulerInitiated".to_owned()),
+        stop_code: Some("ServiceSchedulerInitiated".into()),
         reason: Some("Task failed ELB health checks in (target-group x)".to_owned()),
         exit_code: Some(143),
         ..crashed("0123456789")

@@ -20,7 +20,7 @@ fn watched(world: FakeWorld) -> FakeMachine {
 async fn one_that_keeps_running_is_a_success_after_that_time() {
     let began = tokio::time::Instant::now();
     let spot = StoppedTask {
-        stop_code: Some("SpotInterruption".to_owned()),
+        stop_code: Some("SpotInterruption".into()),
         ..crashed("spot")
     };
     let world = FakeWorld::new(there_and_back()[..4].to_vec())
