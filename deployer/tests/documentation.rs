@@ -1,5 +1,5 @@
-//! `docs/events.md` names every event with its fields, every phase and every exit code: read from the source, so that none can be
-//! forgotten.
+//! The documents hold: `docs/events.md` names every event with its fields, every phase and every exit code, read from the source; links
+//! lead somewhere; files that are named exist.
 
 const EVENTS: &str = include_str!("../../crates/deployment/src/event.rs");
 const ERRORS: &str = include_str!("../../crates/deployment/src/error.rs");
@@ -92,4 +92,91 @@ fn every_exit_code_is_documented() {
             "docs/events.md has no exit code for `{kind}`"
         );
     }
+}
+
+/// The Markdown files of the repository, with their texts.
+fn pages() -> Vec<(std::path::PathBuf, String)> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("a workspace");
+    let folders = [root.to_owned(), root.join("docs")];
+    let files = folders
+        .iter()
+        .flat_map(|folder| std::fs::read_dir(folder).expect("it is readable"))
+        .map(|file| file.expect("it is readable").path());
+    files
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .map(|path| {
+            let text = std::fs::read_to_string(&path).expect("it is readable");
+            (path, text)
+        })
+        .collect()
+}
+
+/// The anchors that a page's headings have on GitHub.
+fn anchors(text: &str) -> Vec<String> {
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    let anchor = |heading: &str| -> String {
+        let kept = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = kept
+            .chars()
+            .filter(|letter| letter.is_alphanumeric() || matches!(letter, ' ' | '-' | '_'));
+        kept.map(|letter| if letter == ' ' { '-' } else { letter })
+            .collect()
+    };
+    headings.map(anchor).collect()
+}
+
+/// The targets of the links in a page that lead to files of the repository.
+fn links(text: &str) -> Vec<&str> {
+    let targets = text.split("](").skip(1);
+    let targets = targets.filter_map(|rest| rest.split_once(')'));
+    targets
+        .map(|(target, _)| target)
+        .filter(|target| !target.contains("://") && !target.starts_with("mailto:"))
+        .collect()
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let mut count = 0;
+    for (path, text) in pages() {
+        for link in links(&text) {
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() {
+                path.clone()
+            } else {
+                path.parent().expect("a folder").join(file)
+            };
+            assert!(target.exists(), "{}: {link}", path.display());
+            if !anchor.is_empty() {
+                let page = std::fs::read_to_string(&target).expect("it is readable");
+                let found = anchors(&page).iter().any(|one| one == anchor);
+                assert!(found, "{}: {link}", path.display());
+            }
+            count += 1;
+        }
+    }
+    assert!(count > 80, "{count}");
+}
+
+#[test]
+fn files_that_the_architecture_names_exist() {
+    let page = include_str!("../../docs/architecture.md");
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("a workspace");
+    let named =
+        page.split('`').skip(1).step_by(2).filter(|name| {
+            name.contains('/') && !name.contains([' ', '*']) && !name.contains("NAME")
+        });
+    let mut count = 0;
+    for name in named {
+        assert!(
+            root.join(name).exists(),
+            "docs/architecture.md names {name}"
+        );
+        count += 1;
+    }
+    assert!(count > 25, "{count}");
 }

@@ -1,5 +1,5 @@
-//! `deny.toml` holds for what is compiled here: licences, crates that are not wanted, sources. Without the network, so without known
-//! vulnerabilities: `make deny` asks for those.
+//! `deny.toml` holds for what is compiled here: licences, unwanted crates, sources. No network, so no known vulnerabilities: `make deny`
+//! asks for those. Every dependency is used.
 
 use std::process::Command;
 
@@ -126,5 +126,74 @@ fn what_is_compiled_keeps_the_rules() {
             source.is_none_or(|source| source == registry),
             "{name}: {source:?}"
         );
+    }
+}
+
+/// Returns the text of all Rust files under these folders.
+fn source(folders: &[std::path::PathBuf]) -> String {
+    let mut text = String::new();
+    let mut folders = folders.to_vec();
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = std::fs::read_dir(&folder) else {
+            continue;
+        };
+        for path in entries.map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                text.push_str(&std::fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    text
+}
+
+/// Returns whether a word occurs that is not part of a longer identifier.
+fn names(text: &str, word: &str) -> bool {
+    let is_part = |letter: char| letter.is_alphanumeric() || letter == '_';
+    text.match_indices(word).any(|(at, _)| {
+        let rest = &text[at + word.len()..];
+        !text[..at].ends_with(is_part) && !rest.starts_with(is_part)
+    })
+}
+
+#[test]
+fn every_dependency_is_used() {
+    let members = packages();
+    let members = members.iter().filter(|package| package["source"].is_null());
+    let mut unused = Vec::new();
+    let mut count = 0;
+    for member in members {
+        let manifest = std::path::Path::new(member["manifest_path"].as_str().unwrap());
+        let folder = manifest.parent().unwrap();
+        // What only tests use is a dependency of tests.
+        let product = source(&[folder.join("src")]);
+        let all = source(&["src", "tests", "examples", "benches"].map(|name| folder.join(name)));
+        for dependency in items(&member["dependencies"]) {
+            let name = dependency["rename"]
+                .as_str()
+                .or(dependency["name"].as_str());
+            let name = name.unwrap().replace('-', "_");
+            let is_of_tests = dependency["kind"].as_str() == Some("dev");
+            count += 1;
+            if !names(if is_of_tests { &all } else { &product }, &name) {
+                unused.push(format!("{} of {}", name, member["name"]));
+            }
+        }
+    }
+    assert!(count > 50, "{count}");
+    assert_eq!(unused, Vec::<String>::new());
+}
+
+#[test]
+fn names_are_whole_words() {
+    for (text, expected) in [
+        ("use toml::Table;", true),
+        ("toml", true),
+        ("use toml_edit::Table;", false),
+        ("use my_toml; use toml;", true),
+        ("automl", false),
+    ] {
+        assert_eq!(names(text, "toml"), expected, "{text}");
     }
 }
