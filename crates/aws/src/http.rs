@@ -6,18 +6,15 @@ use std::fmt;
 use aws_sdk_sts::config::{RuntimeComponents, SharedHttpClient};
 use aws_sdk_sts::error::ConnectorError;
 use aws_smithy_http_client::proxy::ProxyConfig;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_http_client::tls::{Provider, TlsContext, rustls_provider::CryptoMode};
 use aws_smithy_http_client::{Builder, Connector};
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 
-use super::trust;
-
 /// Makes the client. Proxies as the environment names them, but never on the way to this machine.
-pub(super) fn client(local: bool, roots: &[String]) -> SharedHttpClient {
-    let context = trust::context(roots);
+pub(super) fn client(local: bool, trusted: TlsContext) -> SharedHttpClient {
     let inner = Builder::new().build_with_connector_fn(move |settings, components| {
         let proxies = if local {
             ProxyConfig::disabled()
@@ -31,7 +28,7 @@ pub(super) fn client(local: bool, roots: &[String]) -> SharedHttpClient {
         builder.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
         builder
             .tls_provider(Provider::Rustls(CryptoMode::Ring))
-            .tls_context(context.clone())
+            .tls_context(trusted.clone())
             .build()
     });
     SharedHttpClient::new(Checked(inner))

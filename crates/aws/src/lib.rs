@@ -112,12 +112,20 @@ impl Aws {
             origin,
             roots,
         } = Sources::read(access, profile).await?;
+        let endpoint = access.endpoint_url.as_ref();
+        // An emulator is the only one asked, without TLS: reading certificates would take as long as its answers.
+        let is_plain = access.local && endpoint.is_some_and(|url| url.scheme() == "http");
+        let trusted = if is_plain {
+            trust::nothing()
+        } else {
+            trust::context(&roots)
+        };
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(5))
             .operation_attempt_timeout(Duration::from_secs(30))
             .build();
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(http::client(access.local, &roots))
+            .http_client(http::client(access.local, trusted))
             .timeout_config(timeouts)
             // For whoever gives out the credentials.
             .retry_config(RetryConfig::standard().with_max_attempts(5))
@@ -126,7 +134,7 @@ impl Aws {
         if let Some(region) = &access.region {
             loader = loader.region(Region::new(region.clone()));
         }
-        if let Some(url) = &access.endpoint_url {
+        if let Some(url) = endpoint {
             loader = loader.endpoint_url(url.as_str());
         }
         if let Some(key) = key {

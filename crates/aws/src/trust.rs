@@ -62,6 +62,11 @@ fn is_usable(pem: &str) -> bool {
     CertificateDer::from_pem_slice(pem.as_bytes()).is_ok_and(|der| store.add(der).is_ok())
 }
 
+/// Trust of connections that do without TLS.
+pub(super) fn nothing() -> TlsContext {
+    with(TrustStore::empty().with_native_roots(false))
+}
+
 /// What connections trust: these certificates alone, as in the AWS CLI, or else this machine's.
 pub(super) fn context(roots: &[String]) -> TlsContext {
     let store = if roots.is_empty() {
@@ -73,10 +78,12 @@ pub(super) fn context(roots: &[String]) -> TlsContext {
             store.with_pem_certificate(pem.as_bytes())
         })
     };
-    TlsContext::builder()
-        .with_trust_store(store)
-        .build()
-        .unwrap_or_default()
+    with(store)
+}
+
+fn with(store: TrustStore) -> TlsContext {
+    let context = TlsContext::builder().with_trust_store(store);
+    context.build().unwrap_or_default()
 }
 
 /// Returns whether this machine has any certificates to trust.

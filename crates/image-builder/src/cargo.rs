@@ -109,8 +109,11 @@ pub async fn compile(
     mut on_event: impl FnMut(CompileEvent<'_>),
 ) -> Result<Compiled, CompileError> {
     let folder = real(request.folder)?;
-    let (sysroot, choice) = find_target(&folder, request.architecture, surroundings).await?;
-    let workspace = workspace(request.package, &folder, surroundings).await?;
+    let (found, workspace) = tokio::join!(
+        find_target(&folder, request.architecture, surroundings),
+        workspace(request.package, &folder, surroundings),
+    );
+    let ((sysroot, choice), workspace) = (found?, workspace?);
     let lock_file = workspace.join("Cargo.lock");
     let has_lock_file = lock_file.exists();
     if !has_lock_file {
@@ -132,44 +135,44 @@ pub async fn compile(
     let mut parts = BTreeSet::new();
     let mut done = 0;
     let mut diagnostics = Diagnostics::default();
-    let outcome = Program::new(&surroundings.cargo)
+    let cargo = Program::new(&surroundings.cargo)
         .args(&invocation.arguments)
         .allow(&surroundings.allowed)
         .current_dir(&folder)
         .env("CARGO_ENCODED_RUSTFLAGS", &invocation.encoded_rustflags)
         // Left over in one profile or another, either would make another program.
         .env("CARGO_INCREMENTAL", "0")
-        .env("CARGO_TERM_COLOR", "never")
-        .run(|line| match line {
-            Line::Output(line) => {
-                if let Some(Message::Artifact(artifact)) = messages::parse(line) {
-                    if artifact.is_program(request.binary) {
-                        executable.clone_from(&artifact.executable);
-                    }
-                    if artifact.is_for(&invocation.target_folder) {
-                        parts.insert(Part {
-                            package_id: artifact.package_id.clone(),
-                            manifest: artifact.manifest_path.clone(),
-                        });
-                    }
-                    if !artifact.is_build_script() {
-                        done += 1;
-                        on_event(CompileEvent::Crate {
-                            done,
-                            name: &artifact.target.name,
-                            fresh: artifact.fresh,
-                        });
-                    }
+        .env("CARGO_TERM_COLOR", "never");
+    let compiling = cargo.run(|line| match line {
+        Line::Output(line) => {
+            if let Some(Message::Artifact(artifact)) = messages::parse(line) {
+                if artifact.is_program(request.binary) {
+                    executable.clone_from(&artifact.executable);
+                }
+                if artifact.is_for(&invocation.target_folder) {
+                    parts.insert(Part {
+                        package_id: artifact.package_id.clone(),
+                        manifest: artifact.manifest_path.clone(),
+                    });
+                }
+                if !artifact.is_build_script() {
+                    done += 1;
+                    on_event(CompileEvent::Crate {
+                        done,
+                        name: &artifact.target.name,
+                        fresh: artifact.fresh,
+                    });
                 }
             }
-            Line::Error(line) => {
-                if let Some(lock) = messages::waiting_for(line) {
-                    on_event(CompileEvent::Waiting { lock });
-                }
-                diagnostics.push(line);
+        }
+        Line::Error(line) => {
+            if let Some(lock) = messages::waiting_for(line) {
+                on_event(CompileEvent::Waiting { lock });
             }
-        })
-        .await;
+            diagnostics.push(line);
+        }
+    });
+    let (outcome, rust) = tokio::join!(compiling, release(&folder, surroundings));
     if let Err(error) = outcome {
         return Err(diagnostics.explain(request.package, &choice.target, error));
     }
@@ -182,7 +185,7 @@ pub async fn compile(
         sources: sources(&folder, &workspace, &path, &parts),
         lock_file,
         linked: Linked {
-            rust: release(&folder, surroundings).await?,
+            rust: rust?,
             target: choice.target,
             sysroot,
         },
