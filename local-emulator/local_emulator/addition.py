@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 
+from .cloudformation import CloudFormation
 from .credentials import Credentials
+from .forwarding import Forwarding
 from .guard import Guard
 from .health_checks import HealthChecks
 from .load_balancer import LoadBalancer
@@ -22,18 +24,20 @@ def install() -> None:
     upstream = Upstream()
     place = os.environ["DEPLOYER_EMULATOR_CREDENTIALS"]
     guard = Guard(upstream, Credentials.read(place), place, os.environ["GATEWAY_PORT"])
-    checks = install_services(upstream)
+    checks, _ = install_services(upstream)
     guard.install()
     checks.start()
 
 
-def install_services(upstream: Upstream) -> HealthChecks:
-    """Installs what the emulated services lack; returns the health checks, not yet started."""
+def install_services(upstream: Upstream) -> tuple[HealthChecks, ServiceScheduler]:
+    """Installs what the emulated services lack; the health checks are not started yet."""
     checks = HealthChecks(upstream)
     Registry(upstream).install()
     LoadBalancer(upstream, checks).install()
+    Forwarding(upstream).install()
     scheduler = ServiceScheduler(upstream, checks)
     scheduler.install()
-    ServiceDeployments(upstream).install()
+    ServiceDeployments(upstream, scheduler).install()
+    CloudFormation(upstream, scheduler).install()
     checks.on_answer = scheduler.on_answer
-    return checks
+    return checks, scheduler

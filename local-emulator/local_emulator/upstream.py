@@ -34,6 +34,7 @@ EXPECTED = {
         _IncompleteRequestBody
     """,
     "core.concurrency": """
+        resource_lock(scope, key)
         spawn_background(fn, args, thread_name, kwargs)
     """,
     "core.responses": """
@@ -52,11 +53,15 @@ EXPECTED = {
     """,
     "services.alb": """
         _ACTION_MAP
+        _action_xml(a)
         _describe_target_health(params)
+        _execute_actions(actions, method, path, headers, body, query_params, listener_port, lb_arn, target_host, raw_query_string, raw_path)
         _forward_to_tg(tg_arn, method, path, headers, body, query_params, raw_query_string, raw_path)
         _p(params, key, default)
+        _parse_actions(params, prefix)
         _parse_targets_param(params, prefix)
         _proxy_http_target(target, tg, method, path, headers, body, query_params, raw_query_string)
+        _rules
         _targets
         _tgs
         _xml(status, action, inner)
@@ -73,7 +78,11 @@ EXPECTED = {
         _cleanup_task_resources(task, docker_client, extra_container)
         _cluster_name_from_arn(arn)
         _complete_service_deployment(cluster_name, svc_key, expected_deployment_id)
+        _create_service(data)
+        _delete_service(data)
+        _deployment_for_task(svc, task)
         _describe_service_deployments(data)
+        _describe_service_revisions(data)
         _get_docker()
         _iso()
         _list_service_deployments(data)
@@ -86,8 +95,12 @@ EXPECTED = {
         _register_task_definition(data)
         _resolve_cluster_name(ref)
         _resolve_service_ref(ref)
+        _run_task(data)
+        _schedule_service_deployment_completion(cluster_name, svc_key, account_id, region, healthy_task)
         _services
         _stop_task(data)
+        _sync_service_targets(cluster_name, svc)
+        _task_defs
         _task_ip(task)
         _tasks
         _ts_to_epoch(value)
@@ -95,12 +108,18 @@ EXPECTED = {
     """,
     "services.cloudformation.provisioners": """
         _RESOURCE_HANDLERS
+        _ecs_deployment_configuration(props)
+        _elbv2_listener_actions(props, lb_arn, prop)
+    """,
+    "services.cloudformation.stacks": """
+        _runs_on_worker_thread(resource_type)
     """,
 }
 
 # Handlers of CloudFormation resources, with their parameters.
 EXPECTED_HANDLERS = {
     ("AWS::ECS::Service", "create"): "logical_id, props, stack_name",
+    ("AWS::ECS::Service", "update"): "physical_id, old_props, new_props, stack_name",
     ("AWS::ECS::TaskDefinition", "create"): "logical_id, props, stack_name",
     ("AWS::ECS::TaskDefinition", "update"): (
         "physical_id, old_props, new_props, stack_name, logical_id"
@@ -131,6 +150,7 @@ class Upstream:
         self.ecr = load("services.ecr")
         self.ecs = load("services.ecs")
         self.provisioners = load("services.cloudformation.provisioners")
+        self.stacks = load("services.cloudformation.stacks")
         found = list(self.differences())
         if self.version != VERSION:
             found.insert(0, "the version is another")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from local_emulator.addition import install_services
 from local_emulator.health_checks import HealthChecks
+from local_emulator.service_scheduler import ServiceScheduler
 from local_emulator.upstream import Record, Upstream
 
 CLUSTER, SERVICE = "cluster", "service"
@@ -23,6 +24,7 @@ BREAKER: Record = {
 class Emulator:
     upstream: Upstream
     checks: HealthChecks
+    scheduler: ServiceScheduler
 
     def ecs(self, action: str, **data: object) -> Record:
         """Calls an action of ECS, which has to succeed."""
@@ -54,13 +56,17 @@ class Emulator:
 def installed() -> Emulator:
     """Installs the addition once: a second time it would change itself."""
     upstream = Upstream()
-    return Emulator(upstream, install_services(upstream))
+    return Emulator(upstream, *install_services(upstream))
 
 
 def fresh() -> Emulator:
     """Returns the emulator without any resource."""
     emulator = installed()
     ecs, alb = emulator.upstream.ecs, emulator.upstream.alb
+    emulator.scheduler.rollouts.clear()
+    # Whatever rollout of an earlier test is left takes this for the deletion of its service.
+    for service in ecs._services.values():
+        service["status"] = "INACTIVE"
     for store in (ecs._tasks, ecs._services, ecs._task_defs, ecs._clusters):
         store.clear()
     alb.reset()

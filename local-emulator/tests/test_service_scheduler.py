@@ -50,7 +50,7 @@ class Failures(unittest.TestCase):
             deployment_for_task = ecs._deployment_for_task
 
             def slowly(service: Record, task: Record) -> Record | None:
-                if threading.current_thread() is not other and not other.ident:
+                if threading.current_thread() is threading.main_thread() and not other.ident:
                     other.start()
                     other.join(WAIT_SECONDS)
                 deployment: Record | None = deployment_for_task(service, task)

@@ -1,0 +1,120 @@
+"""ECS resources of CloudFormation: properties the emulator ignores, and stacks that wait."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from . import lifecycle
+from .numbers import converted
+from .rollout import POLL_SECONDS, Rollout
+from .service_scheduler import ServiceScheduler
+from .upstream import Record, Upstream
+
+SERVICE = "AWS::ECS::Service"
+# What CloudFormation fills in where a template leaves it out.
+DEFAULT_BAKE_MINUTES = 15
+# The longest that CloudFormation lets a deployment be paused and bake.
+LONGEST_MINUTES = 33 * 60
+
+
+class CloudFormation:
+    """Changes to the handlers of ECS resources."""
+
+    def __init__(self, upstream: Upstream, scheduler: ServiceScheduler) -> None:
+        self.upstream, self.ecs, self.scheduler = upstream, upstream.ecs, scheduler
+
+    def install(self) -> None:
+        replace, replace_handler = self.upstream.replace, self.upstream.replace_handler
+        self.create = replace_handler(SERVICE, "create", self.on_create)
+        self.update = replace_handler(SERVICE, "update", self.on_update)
+        self.on_worker = replace(
+            self.upstream.stacks, "_runs_on_worker_thread", self.on_runs_on_worker_thread
+        )
+        self.configuration = replace(
+            self.upstream.provisioners, "_ecs_deployment_configuration", self.on_configuration
+        )
+
+    def on_runs_on_worker_thread(self, resource_type: str) -> bool:
+        """Keeps a stack that waits for a service from blocking the whole emulator."""
+        return resource_type == SERVICE or self.on_worker(resource_type)
+
+    def on_configuration(self, props: Record) -> Record | None:
+        """Returns the deployment configuration of a service in a template, for the API."""
+        configuration: Record | None = converted(self.configuration(props))
+        if configuration is None or lifecycle.is_rolling(configuration):
+            return configuration
+        configuration.setdefault("bakeTimeInMinutes", DEFAULT_BAKE_MINUTES)
+        minutes = configuration["bakeTimeInMinutes"] + sum(
+            (hook.get("timeoutConfiguration") or {}).get(
+                "timeoutInMinutes", lifecycle.DEFAULT_TIMEOUT_MINUTES
+            )
+            for hook in configuration.get("lifecycleHooks") or []
+        )
+        if minutes > LONGEST_MINUTES:
+            raise ValueError(
+                f"bake time and time-outs of hooks are {minutes} minutes together,"
+                f" and CloudFormation allows {LONGEST_MINUTES}"
+            )
+        return configuration
+
+    def on_create(self, logical_id: str, props: Record, stack_name: str) -> Any:
+        """Creates a service with its grace period, which the emulator forgets."""
+        identifier, attributes = self.create(logical_id, props, stack_name)
+        key = identifier.partition(":service/")[2]
+        service = self.ecs._services.get(key)
+        if service is not None:
+            grace = int(props.get("HealthCheckGracePeriodSeconds") or 0)
+            service["healthCheckGracePeriodSeconds"] = grace
+        try:
+            self.wait(key)
+        except ValueError:
+            # A resource that was not created is not known to the stack, which would leave it.
+            cluster, _, name = key.partition("/")
+            self.ecs._delete_service({"cluster": cluster, "service": name, "force": True})
+            raise
+        return identifier, attributes
+
+    def on_update(
+        self, physical_id: str, old_props: Record, new_props: Record, stack_name: str
+    ) -> Any:
+        result = self.update(physical_id, old_props, new_props, stack_name)
+        key = physical_id.partition(":service/")[2]
+        self.wait(key)
+        if old_props.get("LoadBalancers") != new_props.get("LoadBalancers"):
+            self.wait_for_rolling(key)
+        return result
+
+    def wait_for_rolling(self, key: str) -> None:
+        """Waits for a rolling deployment that changes target groups.
+
+        After the update, the stack deletes rules and target groups that it does not have any more,
+        and the old tasks may be in one of them.
+        """
+        service = self.ecs._services.get(key) or {}
+        deployment = self.ecs._primary_deployment(service) or {}
+        while deployment.get("rolloutState") == "IN_PROGRESS" and service["status"] == "ACTIVE":
+            time.sleep(POLL_SECONDS)
+        if deployment.get("rolloutState") == "FAILED":
+            raise not_stabilized(deployment.get("rolloutStateReason", ""))
+
+    def wait(self, key: str) -> None:
+        """Waits for a deployment that is not rolling, as stacks on AWS wait for any.
+
+        The emulator calls a service complete before a task of it runs, and so it stays for rolling
+        deployments.
+        """
+        rollout: Rollout | None = self.scheduler.active_rollout(key)
+        if rollout is None:
+            return
+        rollout.ended.wait()
+        if rollout.status != "SUCCESSFUL":
+            raise not_stabilized(rollout.status_reason)
+
+
+def not_stabilized(reason: str) -> ValueError:
+    """Returns the error of a resource whose deployment did not succeed."""
+    operation = f"Error occurred during operation 'ECS Deployment': {reason}"
+    return ValueError(
+        f'Resource handler returned message: "{operation}" (HandlerErrorCode: NotStabilized)'
+    )
