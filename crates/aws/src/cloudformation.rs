@@ -134,10 +134,8 @@ impl Stacks for Aws {
             .send()
             .await
             .map_err(error::of("CreateStack"))?;
-        answer
-            .stack_id
-            .map(StackId)
-            .ok_or_else(|| incomplete("CreateStack", "an identifier"))
+        let id = answer.stack_id.and_then(|id| id.parse().ok());
+        id.ok_or_else(|| incomplete("CreateStack", "an identifier"))
     }
 
     async fn propose(&self, stack: &StackId, wanted: &Wanted, token: &str) -> Remote<String> {
@@ -163,9 +161,7 @@ impl Stacks for Aws {
                 .id
                 .ok_or_else(|| incomplete("CreateChangeSet", "an identifier")),
             // The name is that of the token: it is ours, and only the answer was lost.
-            Err(error) if error.code.as_deref() == Some("AlreadyExistsException") => {
-                self.change_set_named(stack, &name).await
-            }
+            Err(error) if error.is_already_exists() => self.change_set_named(stack, &name).await,
             Err(error) => Err(error),
         }
     }

@@ -43,6 +43,58 @@ where
     }
 }
 
+/// Meanings of a failure that AWS tells by its code, or only by its message.
+impl RemoteError {
+    fn has_code(&self, codes: &[&str]) -> bool {
+        self.code
+            .as_deref()
+            .is_some_and(|code| codes.contains(&code))
+    }
+
+    /// Returns whether CloudFormation refuses the request because another operation is under way.
+    pub fn is_conflict(&self) -> bool {
+        // A stack that is being changed is told as a wrong request, with its status in the message.
+        self.is_invalid_request() && self.message.contains("_IN_PROGRESS")
+            || self.has_code(&[
+                "OperationInProgressException",
+                "InvalidChangeSetStatus",
+                "ChangeSetNotFound",
+            ])
+    }
+
+    /// Returns whether the request seems to come from another time, so that a clock is wrong.
+    pub fn is_clock_skew(&self) -> bool {
+        self.has_code(&["RequestExpired", "RequestTimeTooSkewed"])
+            || self.message.contains("Signature expired")
+            || self.message.contains("Signature not yet current")
+    }
+
+    /// Returns whether CloudFormation wants capabilities to be acknowledged.
+    pub fn lacks_capabilities(&self) -> bool {
+        self.message.contains("Requires capabilities")
+    }
+
+    /// Returns whether the stack is protected against deletion.
+    pub fn is_termination_protection(&self) -> bool {
+        self.message.contains("TerminationProtection")
+    }
+
+    /// Returns whether CloudFormation finds the request itself wrong.
+    pub fn is_invalid_request(&self) -> bool {
+        self.has_code(&["ValidationError"])
+    }
+
+    /// Returns whether there is such a stack already.
+    pub fn is_already_exists(&self) -> bool {
+        self.has_code(&["AlreadyExistsException"])
+    }
+
+    /// Returns whether AWS does not know the credentials at all.
+    pub fn is_unknown_client(&self) -> bool {
+        self.has_code(&["InvalidClientTokenId", "UnrecognizedClientException"])
+    }
+}
+
 /// An answer that lacks what it has to hold: read as absence, it would be taken for a fact.
 pub(super) fn incomplete(operation: &'static str, what: &str) -> RemoteError {
     RemoteError {
@@ -171,5 +223,37 @@ mod tests {
             assert_eq!(kind(code, status, false), expected, "{code:?} {status:?}");
         }
         assert_eq!(kind(None, None, true), K::Credentials);
+    }
+
+    #[test]
+    fn meanings() {
+        let error = |code: &str, message: &str| RemoteError {
+            kind: RemoteErrorKind::Refused,
+            operation: "Call",
+            code: Some(code.to_owned()),
+            message: message.to_owned(),
+            request_id: None,
+        };
+        let invalid = |message: &str| error("ValidationError", message);
+        let moving = "Stack:arn is in UPDATE_IN_PROGRESS state and can not be updated.";
+        assert!(invalid(moving).is_conflict());
+        assert!(error("InvalidChangeSetStatus", "").is_conflict());
+        assert!(!error("AccessDenied", moving).is_conflict());
+        assert!(!invalid("Template format error").is_conflict());
+        let expired = "Signature expired: 20261122T100405Z is now earlier than 20261122T101005Z";
+        assert!(error("InvalidSignatureException", expired).is_clock_skew());
+        assert!(error("RequestTimeTooSkewed", "").is_clock_skew());
+        assert!(!error("SignatureDoesNotMatch", "no").is_clock_skew());
+        assert!(
+            error(
+                "InsufficientCapabilitiesException",
+                "Requires capabilities : [X]"
+            )
+            .lacks_capabilities()
+        );
+        assert!(
+            invalid("Stack [clock] cannot be deleted while TerminationProtection is enabled")
+                .is_termination_protection()
+        );
     }
 }

@@ -77,7 +77,9 @@ async fn made_of(answer: &str) -> Vec<(&'static str, Result<(), RemoteErrorKind>
         answer.map(drop).map_err(|error| error.kind)
     }
     let aws = answering(answer.to_owned()).await;
-    let stack = StackId("arn:aws:cloudformation:us-east-1:0:stack/clock/1".to_owned());
+    let stack = "arn:aws:cloudformation:us-east-1:0:stack/clock/1"
+        .parse::<StackId>()
+        .unwrap();
     let wanted = deployment::stack::request::Wanted {
         template: deployment::stack::request::Template::Text("{}".to_owned()),
         ..deployment::stack::request::Wanted::default()

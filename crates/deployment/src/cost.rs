@@ -339,9 +339,8 @@ mod tests {
     #[test]
     fn parameters_of_a_stack() {
         let stack = |region: &str| {
-            StackId(format!(
-                "arn:aws:cloudformation:{region}:123456789012:stack/clock/1"
-            ))
+            let id = format!("arn:aws:cloudformation:{region}:123456789012:stack/clock/1");
+            id.parse::<StackId>().unwrap()
         };
         let mut parameters: BTreeMap<String, String> = [
             ("Cpu", "1024"),
@@ -361,7 +360,10 @@ mod tests {
         insta::assert_snapshot!(line("us-east-1", &parameters).unwrap(), @"about $0.03 an hour, $24 a month (load balancer $16.43, 0 tasks $0.00, 2 public addresses $7.30; us-east-1 prices of 2026-06, without traffic)");
         parameters.remove("Cpu");
         assert_eq!(line("us-east-1", &parameters), None);
-        assert_eq!(of_stack(&StackId("stack".to_owned()), &parameters), None);
+        assert_eq!(
+            of_stack(&"arn:stack/clock/1".parse().unwrap(), &parameters),
+            None
+        );
     }
 
     #[test]

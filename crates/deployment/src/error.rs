@@ -63,6 +63,30 @@ impl FailureKind {
     }
 }
 
+/// What a failed deployment left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Aftermath {
+    /// The version before is in place again.
+    RestoredPrevious,
+    /// The version before is in place again, but something of it could not be restored exactly.
+    PartlyRestored,
+    /// The new version is removed again; nothing ran before it.
+    RemovedVersion,
+    /// The stack that this run created is deleted again.
+    RemovedStack,
+    /// The stack that this run created could not be deleted.
+    LeftStack,
+    /// The new version is still in place.
+    LeftAsIs,
+    /// Another deployment or operation took over, and is left alone.
+    LeftToOthers,
+    /// Restoring the version before failed: what runs is not known.
+    NotRestored,
+    /// The rollback was still under way at the end.
+    StillRollingBack,
+}
+
 /// A command that failed: what, why, the evidence, and what to do next, each apart from the others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Failure {
@@ -70,6 +94,9 @@ pub struct Failure {
     pub kind: FailureKind,
     /// What failed, as a fragment that begins in lower case.
     pub message: String,
+    /// What it left behind, where a deployment had begun; `message` says it in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aftermath: Option<Aftermath>,
     /// Why, where something was said about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
@@ -87,6 +114,7 @@ impl Failure {
         Self {
             kind,
             message: message.into(),
+            aftermath: None,
             cause: None,
             evidence: Vec::new(),
             hints: Vec::new(),
@@ -103,10 +131,24 @@ impl Failure {
         Self::new(FailureKind::Interrupted, "interrupted")
     }
 
+    /// Changes the kind.
+    #[must_use]
+    pub fn of_kind(self, kind: FailureKind) -> Self {
+        Self { kind, ..self }
+    }
+
     /// Adds why it failed.
     #[must_use]
     pub fn because(mut self, cause: impl fmt::Display) -> Self {
         self.cause = Some(cause.to_string());
+        self
+    }
+
+    /// Adds what it left behind. `words` continue the message, from the punctuation on.
+    #[must_use]
+    pub fn leaving(mut self, aftermath: Aftermath, words: &str) -> Self {
+        self.aftermath = Some(aftermath);
+        self.message.push_str(words);
         self
     }
 

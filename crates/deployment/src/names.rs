@@ -72,10 +72,10 @@ impl fmt::Display for StackName {
 
 /// The identifier (an ARN) of one stack: survives its deletion and cannot be taken for a namesake.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct StackId(pub String);
+pub struct StackId(String);
 
 impl StackId {
-    /// The identifier as text.
+    /// Returns the identifier as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -84,6 +84,25 @@ impl StackId {
     pub fn region(&self) -> Option<&str> {
         let region = self.0.strip_prefix("arn:")?.split(':').nth(2)?;
         Some(region).filter(|region| !region.is_empty())
+    }
+}
+
+impl FromStr for StackId {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let is_arn = text
+            .strip_prefix("arn:")
+            .is_some_and(|rest| !rest.is_empty());
+        if is_arn && !text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidName {
+                what: "stack identifier",
+                given: text.to_owned(),
+                rule: "an ARN is expected",
+            })
+        }
     }
 }
 
@@ -216,13 +235,17 @@ mod tests {
 
     #[test]
     fn the_region_of_a_stack() {
-        let region = |id: &str| StackId(id.to_owned()).region().map(str::to_owned);
+        let id = |text: &str| text.parse::<StackId>().unwrap();
+        let region = |text: &str| id(text).region().map(str::to_owned);
         assert_eq!(
             region("arn:aws:cloudformation:eu-west-1:123456789012:stack/clock/1").unwrap(),
             "eu-west-1"
         );
-        for without in ["arn:stack/clock/1", "clock", "arn:aws:cloudformation::1:x"] {
+        for without in ["arn:stack/clock/1", "arn:aws:cloudformation::1:x"] {
             assert_eq!(region(without), None, "{without}");
+        }
+        for bad in ["", "arn:", "clock", "arn:aws:x y"] {
+            assert!(bad.parse::<StackId>().is_err(), "{bad} was accepted");
         }
     }
 

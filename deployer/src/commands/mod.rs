@@ -171,30 +171,6 @@ impl Context<'_> {
     }
 }
 
-/// Does the service refuse because of what somebody else has begun?
-fn is_about_another_operation(error: &RemoteError) -> bool {
-    match error.code.as_deref() {
-        Some("OperationInProgressException" | "InvalidChangeSetStatus" | "ChangeSetNotFound") => {
-            true
-        }
-        Some("ValidationError") => error.message.contains("_IN_PROGRESS"),
-        _ => false,
-    }
-}
-
-/// Does AWS refuse a request because it seems to come from another time?
-fn is_about_time(error: &RemoteError) -> bool {
-    let code = error.code.as_deref().unwrap_or_default();
-    matches!(code, "RequestExpired" | "RequestTimeTooSkewed")
-        || error.message.contains("Signature expired")
-        || error.message.contains("Signature not yet current")
-}
-
-/// Does CloudFormation want something to be acknowledged?
-fn lacks_capabilities(error: &RemoteError) -> bool {
-    error.message.contains("Requires capabilities")
-}
-
 /// How to acknowledge what a template does, where CloudFormation wants that.
 fn capability_hint(message: &str) -> String {
     let named = config::CAPABILITIES
@@ -211,7 +187,7 @@ pub(crate) fn remote_failure(access: &Access, error: &RemoteError) -> Failure {
     if error.kind == RemoteErrorKind::Untrusted {
         return aws::trust::untrusted(&error.to_string());
     }
-    let busy = is_about_another_operation(error);
+    let busy = error.is_conflict();
     let (kind, message) = match error.kind {
         RemoteErrorKind::Credentials => (
             FailureKind::Preflight,
@@ -235,7 +211,7 @@ pub(crate) fn remote_failure(access: &Access, error: &RemoteError) -> Failure {
     };
     let failure = Failure::new(kind, message).because(error);
     match (error.kind, &access.endpoint_url) {
-        (RemoteErrorKind::Credentials | RemoteErrorKind::Refused, _) if is_about_time(error) => {
+        (RemoteErrorKind::Credentials | RemoteErrorKind::Refused, _) if error.is_clock_skew() => {
             failure.hint("is this machine's clock right? `deployer doctor` looks")
         }
         (RemoteErrorKind::Credentials, _) => match access.found.get() {
@@ -260,7 +236,7 @@ pub(crate) fn remote_failure(access: &Access, error: &RemoteError) -> Failure {
         (RemoteErrorKind::Refused | RemoteErrorKind::NotFound, _) if busy => {
             failure.hint("wait for it: run the same command again")
         }
-        (RemoteErrorKind::Refused, _) if lacks_capabilities(error) => {
+        (RemoteErrorKind::Refused, _) if error.lacks_capabilities() => {
             failure.hint(capability_hint(&error.message))
         }
         _ => failure,
@@ -291,9 +267,7 @@ const ALWAYS_ENABLED: [&str; 17] = [
 
 /// Returns whether credentials may be refused only because the region is not enabled.
 fn may_be_switched_off(region: &str, error: &RemoteError) -> bool {
-    let unknown = ["InvalidClientTokenId", "UnrecognizedClientException"];
-    let is_unknown = |code: &str| unknown.contains(&code);
-    error.code.as_deref().is_some_and(is_unknown) && !ALWAYS_ENABLED.contains(&region)
+    error.is_unknown_client() && !ALWAYS_ENABLED.contains(&region)
 }
 
 /// Reads the template, and refuses what CloudFormation would. It comes in ASCII: CloudFormation does not return anything else.

@@ -8,7 +8,7 @@ use crate::commands::{Context, public_url};
 use crate::config::Config;
 use crate::watch::{Outside, ServiceNames};
 use aws::remote::World;
-use deployment::error::{Failure, FailureKind};
+use deployment::error::{Aftermath, Failure, FailureKind};
 use deployment::rollout::{Target, TargetHealth};
 use deployment::stack::Observed;
 
@@ -114,8 +114,9 @@ impl Context<'_> {
     pub(super) fn unproven(&self, url: &str, cause: &str, health: String) -> Failure {
         let failure = Failure::new(
             FailureKind::Unproven,
-            format!("{url} cannot be reached from this machine, so the new version stays unproven; it was not taken back"),
+            format!("{url} cannot be reached from this machine, so the new version stays unproven"),
         )
+        .leaving(Aftermath::LeftAsIs, "; it was not taken back")
         .because(cause)
         .with_evidence([health, format!("not proven: {UNPROVEN}")])
         .hint(format!(

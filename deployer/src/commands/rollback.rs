@@ -14,7 +14,7 @@ use crate::commands::machine::{Machine, ThisMachine};
 use crate::commands::stack::ROUNDS;
 use crate::commands::{Context, new_token};
 use aws::remote::World;
-use deployment::error::{Failure, FailureKind};
+use deployment::error::{Aftermath, Failure, FailureKind};
 use deployment::event::Event;
 use deployment::names::Digest;
 use deployment::stack::Observed;
@@ -47,8 +47,9 @@ async fn roll_back(
         None if cancelled => {
             return Err(Failure::new(
                 FailureKind::RolledBack,
-                "the first version was taken away again: nothing ran before it",
-            ));
+                "the first version was taken away again",
+            )
+            .leaving(Aftermath::RemovedVersion, ": nothing ran before it"));
         }
         Some(_) | None => {
             let way = context.expect_a_way(world, machine, &stack, "rollback");

@@ -1,7 +1,7 @@
 //! Operations on the stack that more than one command needs.
 
 use crate::commands::explain::command_line_with;
-use crate::commands::{Context, REPOSITORY, is_about_another_operation, missing_output, new_token};
+use crate::commands::{Context, REPOSITORY, missing_output, new_token};
 use crate::engine::Followed;
 use crate::watch::{StackEnd, StackWatch};
 use aws::remote::{RemoteError, RemoteErrorKind, World};
@@ -95,7 +95,7 @@ impl Context<'_> {
         world: &'w dyn World,
         stack: &Observed,
     ) -> Result<StackWatch<'w>, Failure> {
-        StackWatch::prepare(world, self.sink, Operation::Attached, Some(stack), None)
+        StackWatch::prepare(world, self.sink, Operation::Attached, stack, None)
             .await
             .map_err(|error| self.remote_failure(&error))
     }
@@ -156,7 +156,7 @@ impl Context<'_> {
         let failed = |error| self.remote_failure(&error);
         let token = new_token(&Purpose::ContinueRollback);
         let operation = Operation::Attached;
-        let mut watch = StackWatch::prepare(world, self.sink, operation, Some(stack), Some(&token))
+        let mut watch = StackWatch::prepare(world, self.sink, operation, stack, Some(&token))
             .await
             .map_err(failed)?;
         let answer = if paused {
@@ -168,7 +168,7 @@ impl Context<'_> {
         match answer {
             Ok(()) => {}
             // Somebody else has continued it.
-            Err(error) if is_about_another_operation(&error) => {
+            Err(error) if error.is_conflict() => {
                 self.sink.note(format!("not again: {error}"));
                 return Ok(());
             }
@@ -210,15 +210,10 @@ impl Context<'_> {
     ) -> Result<Deletion, Failure> {
         let failed = |error| self.remote_failure(&error);
         let token = new_token(&Purpose::Down);
-        let mut watch = StackWatch::prepare(
-            world,
-            self.sink,
-            Operation::Delete,
-            Some(stack),
-            Some(&token),
-        )
-        .await
-        .map_err(failed)?;
+        let mut watch =
+            StackWatch::prepare(world, self.sink, Operation::Delete, stack, Some(&token))
+                .await
+                .map_err(failed)?;
         let resources = world.resources(&stack.id).await.map_err(failed)?;
         self.refuse_what_is_not_ours(stack, &resources)?;
         // CloudFormation takes this only where a deletion failed.
@@ -229,11 +224,11 @@ impl Context<'_> {
         };
         match world.delete(&stack.id, retain, &token).await {
             Ok(()) => {}
-            Err(error) if is_about_another_operation(&error) => {
+            Err(error) if error.is_conflict() => {
                 self.sink.note(format!("not yet: {error}"));
                 return Ok(Deletion::NotYet);
             }
-            Err(error) if error.message.contains("TerminationProtection") => {
+            Err(error) if error.is_termination_protection() => {
                 return Err(self.is_protected(&error));
             }
             Err(error) => return Err(failed(error)),

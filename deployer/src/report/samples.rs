@@ -36,7 +36,7 @@ pub(super) fn ended(phase: Phase, seconds: f64) -> Event {
 pub(super) fn operation(operation: &'static str, resource_types: &[&str]) -> Event {
     Event::OperationBegun {
         operation,
-        stack_id: deployment::names::StackId("arn".to_owned()),
+        stack_id: "arn:stack/1".parse().unwrap(),
         resource_types: resource_types.iter().map(|&name| name.to_owned()).collect(),
     }
 }

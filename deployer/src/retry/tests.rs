@@ -30,7 +30,7 @@ fn name() -> StackName {
 }
 
 fn id() -> StackId {
-    StackId("arn:stack/clock/1".to_owned())
+    "arn:stack/clock/1".parse().unwrap()
 }
 
 fn wanted() -> Wanted {

@@ -37,6 +37,8 @@ pub(crate) struct FakeMachine {
     interrupted_after: Option<Duration>,
     /// How many instances each check was told to expect.
     expected: Arc<Mutex<Vec<Option<u32>>>>,
+    /// How the command failed, if it did.
+    failed: Arc<Mutex<Option<Failure>>>,
 }
 
 impl FakeMachine {
@@ -55,12 +57,18 @@ impl FakeMachine {
             hesitates: false,
             interrupted_after: None,
             expected: Arc::default(),
+            failed: Arc::default(),
         }
     }
 
     /// How many instances each check is told to expect, as it comes to that.
     pub(crate) fn expected(&self) -> Arc<Mutex<Vec<Option<u32>>>> {
         Arc::clone(&self.expected)
+    }
+
+    /// How the command failed, once it has.
+    pub(crate) fn failed(&self) -> Arc<Mutex<Option<Failure>>> {
+        Arc::clone(&self.failed)
     }
 
     /// With other settings than usual.
@@ -171,6 +179,7 @@ impl FakeMachine {
         });
         let result = result.await.expect("the command hangs");
         self.world.assert_played();
+        *self.failed.lock().unwrap() = result.as_ref().err().cloned();
         self.transcript.end(result)
     }
 }

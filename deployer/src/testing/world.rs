@@ -327,7 +327,9 @@ impl State {
     }
 
     pub(super) fn id(&self) -> StackId {
-        StackId(format!("arn:stack/clock/{}", self.generation))
+        format!("arn:stack/clock/{}", self.generation)
+            .parse()
+            .unwrap()
     }
 
     pub(super) fn see(&mut self, there: There) -> Observed {

@@ -66,40 +66,48 @@ impl StackEnd {
 
 impl<'a> StackWatch<'a> {
     /// Prepares to follow an operation that is about to begin with this token, or one that is under way (no token).
-    /// `before` is the stack as it was seen last, if it existed.
+    /// `before` is the stack as it was seen last.
     pub async fn prepare(
         world: &'a dyn World,
         sink: &'a Sink,
         operation: Operation,
-        before: Option<&Observed>,
+        before: &Observed,
         token: Option<&str>,
     ) -> Remote<Self> {
-        let mut past = match before {
-            Some(stack) => world.newest_events(&stack.id).await?,
-            None => Vec::new(),
-        };
+        let mut past = world.newest_events(&before.id).await?;
         if operation == Operation::Attached && token.is_none() {
             // What it has come to so far is told, too: its first failure above all.
             past = before_the_newest_operation(past);
         }
-        Ok(Self {
+        let id = before.id.clone();
+        let history = History::after(&past, token.map(str::to_owned));
+        Ok(Self::new(world, sink, operation, id, history))
+    }
+
+    /// Prepares to follow the creation of a stack that a request with this token has begun.
+    pub fn creation(world: &'a dyn World, sink: &'a Sink, id: StackId, token: &str) -> Self {
+        let history = History::after(&[], Some(token.to_owned()));
+        Self::new(world, sink, Operation::Create, id, history)
+    }
+
+    fn new(
+        world: &'a dyn World,
+        sink: &'a Sink,
+        operation: Operation,
+        id: StackId,
+        history: History,
+    ) -> Self {
+        Self {
             world,
             sink,
-            id: before.map_or_else(|| StackId(String::new()), |stack| stack.id.clone()),
+            id,
             operation,
-            history: History::after(&past, token.map(str::to_owned)),
-            ours: token.is_some(),
+            ours: history.is_ours(),
+            history,
             warned: false,
             named: Vec::new(),
             on_event: Box::new(|_| ()),
-        })
-    }
-
-    /// The stack to follow, where it was made only now.
-    #[must_use]
-    pub fn of_new_stack(mut self, id: StackId) -> Self {
-        self.id = id;
-        self
+        }
     }
 
     /// Counts the events of another request to the operation, such as that which cancels it.

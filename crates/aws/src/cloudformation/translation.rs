@@ -4,7 +4,6 @@ use aws_sdk_cloudformation::types::{self, Capability, DeploymentConfig, Deployme
 
 use super::super::error::incomplete;
 use crate::remote::{Remote, RemoteError};
-use deployment::names::StackId;
 use deployment::stack::change::{Change, PropertyChange};
 use deployment::stack::request::{HIDDEN, Resource, Wanted};
 use deployment::stack::status::StackStatus;
@@ -17,7 +16,7 @@ pub(super) fn some(names: &[String]) -> Option<Vec<String>> {
 
 /// CloudFormation answers a question about a stack that does not exist with a general validation error.
 pub(super) fn says_absent(error: &RemoteError) -> bool {
-    error.code.as_deref() == Some("ValidationError") && error.message.contains("does not exist")
+    error.is_invalid_request() && error.message.contains("does not exist")
 }
 
 /// A change set without changes is `FAILED`, and only its reason tells.
@@ -75,7 +74,7 @@ pub(super) fn resource(summary: types::StackResourceSummary) -> Option<Resource>
 
 pub(super) fn observed(stack: &types::Stack) -> Remote<Observed> {
     let lacking = |what| incomplete("DescribeStacks", what);
-    let id = stack.stack_id().ok_or_else(|| lacking("an identifier"))?;
+    let id = stack.stack_id().and_then(|id| id.parse().ok());
     let status = stack.stack_status().ok_or_else(|| lacking("a status"))?;
     let outputs = stack.outputs().iter();
     let outputs = outputs
@@ -86,7 +85,7 @@ pub(super) fn observed(stack: &types::Stack) -> Remote<Observed> {
     let tags = stack.tags().iter();
     let tags = tags.filter_map(|tag| Some((tag.key.clone()?, tag.value.clone()?)));
     Ok(Observed {
-        id: StackId(id.to_owned()),
+        id: id.ok_or_else(|| lacking("an identifier"))?,
         status: StackStatus::from(status.as_str()),
         reason: stack.stack_status_reason.clone(),
         outputs: outputs.collect(),

@@ -40,6 +40,11 @@ impl History {
         self.tokens.push(token.to_owned());
     }
 
+    /// Returns whether this program began the operation.
+    pub const fn is_ours(&self) -> bool {
+        !self.tokens.is_empty()
+    }
+
     /// Milliseconds since the Unix epoch: nothing of interest happened before.
     pub const fn since_ms(&self) -> i64 {
         self.since_ms

@@ -218,7 +218,7 @@ mod tests {
         let template = include_str!("../../../../infra/service.yaml");
         let given = [(KIND, "user"), (PRINCIPAL, ""), (PASSWORD, "****")];
         let mut stack = Observed {
-            id: crate::names::StackId("arn:stack/clock/1".to_owned()),
+            id: "arn:stack/clock/1".parse().unwrap(),
             status: crate::stack::status::StackStatus::CreateComplete,
             reason: None,
             outputs: BTreeMap::new(),

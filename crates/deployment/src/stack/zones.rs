@@ -81,7 +81,6 @@ mod tests {
 
     use super::super::request::Template;
     use super::*;
-    use crate::names::StackId;
     use crate::stack::change::PropertyChange;
     use crate::stack::status::StackStatus;
 
@@ -90,9 +89,9 @@ mod tests {
 
     fn stack(outputs: &[(&str, &str)], parameters: &[(&str, &str)]) -> Observed {
         Observed {
-            id: StackId(
-                "arn:aws:cloudformation:eu-central-1:123456789012:stack/clock/1".to_owned(),
-            ),
+            id: "arn:aws:cloudformation:eu-central-1:123456789012:stack/clock/1"
+                .parse()
+                .unwrap(),
             status: StackStatus::CreateComplete,
             reason: None,
             outputs: map(outputs),

@@ -4,7 +4,7 @@ use super::previous::Previous;
 use super::{Setback, Site};
 use crate::cli::CheckFrom;
 use crate::commands::stack::ROUNDS;
-use deployment::error::{Failure, FailureKind};
+use deployment::error::{Aftermath, Failure, FailureKind};
 use deployment::event::Phase;
 use deployment::stack::Observed;
 use deployment::stack::change::Change;
@@ -214,7 +214,8 @@ fn is_of_others(stack: &Observed) -> bool {
 }
 
 fn superseded(failure: &Failure, why: &str) -> Failure {
-    Failure::new(FailureKind::Busy, format!("{}; {why}", failure.message))
+    Failure::new(FailureKind::Busy, &failure.message)
+        .leaving(Aftermath::LeftToOthers, &format!("; {why}"))
         .because(failure.cause.as_deref().unwrap_or("no reason is given"))
         .with_evidence(failure.evidence.clone())
         .hint("`deployer status` shows what runs")
@@ -232,22 +233,16 @@ const fn works(check: CheckFrom) -> &'static str {
 }
 
 fn taken_back(failure: Failure, previous: &Previous, works: &str) -> Failure {
-    let message = match (previous.shown(), previous.digest()) {
-        (Some(version), Some(_)) => format!(
-            "{}; the version before it, {version}, is in place again and {works}",
-            failure.message,
-        ),
-        // Nobody could tell from its answers which version it is.
-        (Some(version), None) => format!(
-            "{}; the version before it, {version}, is in place again",
-            failure.message,
-        ),
-        (None, _) => format!(
-            "{}; it was taken away again: nothing ran before it",
-            failure.message
-        ),
+    let Some(version) = previous.shown() else {
+        let outcome = "; it was taken away again: nothing ran before it";
+        return failure.leaving(Aftermath::RemovedVersion, outcome);
     };
-    Failure { message, ..failure }
+    let mut outcome = format!("; the version before it, {version}, is in place again");
+    // Without a digest, nobody could tell from its answers which version it is.
+    if previous.digest().is_some() {
+        outcome = format!("{outcome} and {works}");
+    }
+    failure.leaving(Aftermath::RestoredPrevious, &outcome)
 }
 
 /// The version of before runs again, but something of it could not be restored.
@@ -259,16 +254,11 @@ fn partly_taken_back(failure: Failure, previous: &Previous, works: &str) -> Fail
         (Some(version), None) => format!("the image of before, {version}, runs again"),
         (None, _) => "it was taken away again".to_owned(),
     };
-    let message = format!(
-        "{}; {what}, but this could not be restored exactly: {}",
-        failure.message,
-        previous.lost()
-    );
-    Failure {
-        kind: FailureKind::Stuck,
-        message,
-        ..failure
-    }
+    let lost = previous.lost();
+    let outcome = format!("; {what}, but this could not be restored exactly: {lost}");
+    failure
+        .of_kind(FailureKind::Stuck)
+        .leaving(Aftermath::PartlyRestored, &outcome)
 }
 
 /// The way back would change nothing: the new version is still what is deployed.
@@ -278,15 +268,10 @@ fn nothing_put_back(failure: Failure, previous: &Previous) -> Failure {
     } else {
         format!("it differs only in {}", previous.lost())
     };
-    let message = format!(
-        "{}; nothing could be put back, and it is still in place: {why}",
-        failure.message
-    );
-    Failure {
-        kind: FailureKind::Stuck,
-        message,
-        ..failure
-    }
+    let outcome = format!("; nothing could be put back, and it is still in place: {why}");
+    failure
+        .of_kind(FailureKind::Stuck)
+        .leaving(Aftermath::LeftAsIs, &outcome)
 }
 
 /// What was before is in place again, and does not pass the check either: perhaps it is not the service that is wrong.
@@ -298,22 +283,22 @@ fn neither_answers(failure: Failure, second: Failure, previous: &Previous) -> Fa
     if let Some(cause) = failure.cause {
         evidence.insert(0, format!("the new version: {cause}"));
     }
-    let how = if previous.losses.is_empty() {
-        "is in place again, and does not pass the check either".to_owned()
+    let (aftermath, how) = if previous.losses.is_empty() {
+        let how = "is in place again, and does not pass the check either".to_owned();
+        (Aftermath::RestoredPrevious, how)
     } else {
-        format!(
+        let how = format!(
             "does not pass the check either; this of it could not be restored exactly: {}",
             previous.lost()
-        )
+        );
+        (Aftermath::PartlyRestored, how)
     };
-    Failure::new(
-        FailureKind::Stuck,
-        format!("{}; the version before it{before} {how}", failure.message),
-    )
-    .because(second.cause.unwrap_or(second.message))
-    .with_evidence(evidence)
-    .hint("is it this machine: its network, its clock? Look from elsewhere, too")
-    .hint("see what runs: `deployer status`")
+    Failure::new(FailureKind::Stuck, failure.message)
+        .leaving(aftermath, &format!("; the version before it{before} {how}"))
+        .because(second.cause.unwrap_or(second.message))
+        .with_evidence(evidence)
+        .hint("is it this machine: its network, its clock? Look from elsewhere, too")
+        .hint("see what runs: `deployer status`")
 }
 
 fn not_taken_back(failure: Failure, second: Failure) -> Failure {
@@ -326,15 +311,13 @@ fn not_taken_back(failure: Failure, second: Failure) -> Failure {
         evidence.insert(0, format!("before that: {cause}"));
     }
     evidence.extend(second.evidence);
-    Failure::new(
-        FailureKind::Stuck,
-        format!(
-            "{}, and what was there before could not be put back",
-            failure.message
-        ),
-    )
-    .because(why)
-    .with_evidence(evidence)
-    .hint("see what runs: `deployer status`, `deployer history`")
-    .hint("go back by hand: `deployer rollback`")
+    Failure::new(FailureKind::Stuck, failure.message)
+        .leaving(
+            Aftermath::NotRestored,
+            ", and what was there before could not be put back",
+        )
+        .because(why)
+        .with_evidence(evidence)
+        .hint("see what runs: `deployer status`, `deployer history`")
+        .hint("go back by hand: `deployer rollback`")
 }

@@ -268,7 +268,7 @@ mod tests {
     #[test]
     fn a_secret_that_the_new_template_does_not_have_is_lost() {
         let stack = Observed {
-            id: deployment::names::StackId("arn:stack/clock/1".to_owned()),
+            id: "arn:stack/clock/1".parse().unwrap(),
             status: deployment::stack::status::StackStatus::UpdateComplete,
             reason: None,
             outputs: BTreeMap::new(),

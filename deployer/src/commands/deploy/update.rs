@@ -8,7 +8,7 @@ use crate::engine::Followed;
 use crate::stop::Duty;
 use crate::watch::{ChangeSet, StackWatch, UpdateEnd, UpdateWatch};
 use aws::remote::{RemoteErrorKind, World};
-use deployment::error::{Failure, FailureKind};
+use deployment::error::{Aftermath, Failure, FailureKind};
 use deployment::event::{Event, Phase};
 use deployment::rollout::Ended;
 use deployment::stack::Observed;
@@ -142,8 +142,8 @@ impl<'a> Site<'a> {
             .await
             .map_err(|error| {
                 let failure = context.remote_failure(&error);
-                let about_the_request = error.kind == RemoteErrorKind::Refused
-                    && error.code.as_deref() == Some("ValidationError");
+                let about_the_request =
+                    error.kind == RemoteErrorKind::Refused && error.is_invalid_request();
                 if about_the_request && failure.kind != FailureKind::Busy {
                     refused(config, &error)
                 } else {
@@ -267,7 +267,7 @@ impl<'a> Site<'a> {
         let failed = |error| context.remote_failure(&error);
         let token = new_token(purpose);
         let (world, sink): (&'a dyn World, _) = (self.world, context.sink);
-        let watch = StackWatch::prepare(world, sink, Operation::Update, Some(stack), Some(&token))
+        let watch = StackWatch::prepare(world, sink, Operation::Update, stack, Some(&token))
             .await
             .map_err(failed)?;
         // From here on something may be under way that has to be taken back when somebody wishes to stop.
@@ -327,7 +327,7 @@ impl<'a> Site<'a> {
         match followed.map_err(Setback::Over)? {
             Followed::Ended(end) => self.judge(end, Some(why), back),
             Followed::DeadlinePassed | Followed::Stopped => Err(Setback::Over(
-                Failure { kind: why.kind.still_under_way(), ..why }.hint("cancelling takes long, and goes on by itself: `deployer status --watch` follows it"),
+                Failure { kind: why.kind.still_under_way(), ..why }.leaving(Aftermath::StillRollingBack, "").hint("cancelling takes long, and goes on by itself: `deployer status --watch` follows it"),
             )),
         }
     }
@@ -347,26 +347,31 @@ impl<'a> Site<'a> {
             // Too late: the new version is there, and is taken back like one that does not work.
             (During::Succeeded, Some(why)) => return Err(Setback::Live(why)),
             (During::RolledBack, Some(why)) => {
-                let message = format!(
-                    "{}; the update was cancelled, and what was there before is in place again",
-                    why.message
-                );
-                let failure = Failure { message, ..why };
+                let words =
+                    "; the update was cancelled, and what was there before is in place again";
+                let failure = why.leaving(Aftermath::RestoredPrevious, words);
                 self.context.explained(failure, &evidence, Ended::ForGood)
             }
-            (During::RolledBack, None) if end.taken_over => Failure::new(
-                FailureKind::Busy,
-                "somebody else has cancelled the update; what was there before it is in place again",
+            (During::RolledBack, None) if end.taken_over => {
+                Failure::new(FailureKind::Busy, "somebody else has cancelled the update")
+                    .leaving(
+                        Aftermath::RestoredPrevious,
+                        "; what was there before it is in place again",
+                    )
+                    .hint("`deployer status` shows what runs")
+            }
+            (During::RolledBack, None) if back => explained(
+                Failure::new(FailureKind::Stuck, "CloudFormation did not get back to it").leaving(
+                    Aftermath::LeftAsIs,
+                    ", and the version that does not work is still in place",
+                ),
+            ),
+            (During::RolledBack, None) => explained(
+                Failure::new(FailureKind::RolledBack, "the update failed").leaving(
+                    Aftermath::RestoredPrevious,
+                    "; what was there before is in place again",
+                ),
             )
-            .hint("`deployer status` shows what runs"),
-            (During::RolledBack, None) if back => explained(Failure::new(
-                FailureKind::Stuck,
-                "CloudFormation did not get back to it, and the version that does not work is still in place",
-            )),
-            (During::RolledBack, None) => explained(Failure::new(
-                FailureKind::RolledBack,
-                "the update failed; what was there before is in place again",
-            ))
             .hint("mend what it names, then run `deployer up` again"),
             (During::LeftToDelete, _) if end.is_gone() => Failure::new(
                 FailureKind::Busy,
@@ -377,7 +382,12 @@ impl<'a> Site<'a> {
                 FailureKind::Stuck,
                 "somebody tried to delete the stack in the meantime, which failed",
             )
-            .because(end.stack.as_ref().and_then(|stack| stack.reason.as_deref()).unwrap_or("CloudFormation gives no reason"))
+            .because(
+                end.stack
+                    .as_ref()
+                    .and_then(|stack| stack.reason.as_deref())
+                    .unwrap_or("CloudFormation gives no reason"),
+            )
             .hint("`deployer down` says what holds it, and tries again"),
             (
                 During::Stuck
@@ -385,10 +395,10 @@ impl<'a> Site<'a> {
                 | During::KeepLooking
                 | During::KeepLookingAtUnknown,
                 _,
-            ) => explained(Failure::new(
-                FailureKind::Stuck,
-                "the update failed, and so did its rollback",
-            ))
+            ) => explained(
+                Failure::new(FailureKind::Stuck, "the update failed")
+                    .leaving(Aftermath::NotRestored, ", and so did its rollback"),
+            )
             .hint("`deployer up` continues the rollback once what it names is mended"),
         };
         Err(Setback::Over(failure))

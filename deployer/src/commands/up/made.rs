@@ -7,7 +7,7 @@ use crate::commands::Context;
 use crate::commands::down::take_down;
 use crate::stop::Duty;
 use aws::remote::World;
-use deployment::error::{Failure, FailureKind};
+use deployment::error::{Aftermath, Failure, FailureKind};
 use deployment::names::StackId;
 use deployment::stack::Observed;
 
@@ -93,27 +93,24 @@ impl Made {
         let world = making.world.as_ref();
         let deletion = take_down(context, world, Some(making.stack.clone()), &of_this_run).await;
         match deletion {
-            Err(second) if of_others.load(Ordering::Relaxed) => failure.hint(format!(
-                "the stack that was begun stays: {}",
-                second.message
-            )),
-            Ok(_gone) => Failure {
-                message: format!(
-                    "{}; the stack that was begun is deleted again",
-                    failure.message
-                ),
-                ..failure
-            },
-            Err(second) => Failure::new(
-                FailureKind::Stuck,
-                format!(
-                    "{}, and the stack that was begun could not be deleted",
-                    failure.message
-                ),
-            )
-            .because(second.cause.unwrap_or(second.message))
-            .with_evidence(second.evidence)
-            .hint("it may cost money: `deployer down` takes it away"),
+            Err(second) if of_others.load(Ordering::Relaxed) => {
+                failure.leaving(Aftermath::LeftToOthers, "").hint(format!(
+                    "the stack that was begun stays: {}",
+                    second.message
+                ))
+            }
+            Ok(_gone) => failure.leaving(
+                Aftermath::RemovedStack,
+                "; the stack that was begun is deleted again",
+            ),
+            Err(second) => Failure::new(FailureKind::Stuck, failure.message)
+                .leaving(
+                    Aftermath::LeftStack,
+                    ", and the stack that was begun could not be deleted",
+                )
+                .because(second.cause.unwrap_or(second.message))
+                .with_evidence(second.evidence)
+                .hint("it may cost money: `deployer down` takes it away"),
         }
     }
 }

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use super::{Destination, Run};
 use crate::commands::explain::quota_hint;
 use crate::commands::stack::{Deletion, ROUNDS};
-use crate::commands::{Context, REPOSITORY, lacks_capabilities, new_token};
+use crate::commands::{Context, REPOSITORY, new_token};
 use crate::engine::Followed;
 use crate::watch::StackWatch;
 use aws::remote::{RemoteErrorKind, World};
@@ -15,7 +15,7 @@ use deployment::error::{Failure, FailureKind};
 use deployment::event::{Event, Phase};
 use deployment::names::StackId;
 use deployment::stack::before::{BeforeUp, before_up};
-use deployment::stack::decide::{During, Operation};
+use deployment::stack::decide::During;
 use deployment::stack::purpose::Purpose;
 use deployment::stack::resource::unconditional_types;
 use deployment::stack::resource_status::ResourceStatus;
@@ -124,21 +124,11 @@ impl Run<'_> {
         let context = self.context;
         // From here on there may be a stack that has to be taken away again when somebody wishes to stop.
         let _duty = context.stop.duty();
-        let failed = |error| context.remote_failure(&error);
         let token = new_token(&Purpose::Up);
         let Some(id) = self.ask_for_creation(world.as_ref(), &token).await? else {
             return Ok(None);
         };
         self.made.begun(context, world, &id);
-        let watch = StackWatch::prepare(
-            world.as_ref(),
-            context.sink,
-            Operation::Create,
-            None,
-            Some(&token),
-        )
-        .await
-        .map_err(failed)?;
         context.sink.send(&Event::OperationBegun {
             operation: "create",
             stack_id: id.clone(),
@@ -151,7 +141,8 @@ impl Run<'_> {
                 announce(name);
             }
         };
-        let mut watch = watch.of_new_stack(id).on_event(repository_made);
+        let watch = StackWatch::creation(world.as_ref(), context.sink, id, &token);
+        let mut watch = watch.on_event(repository_made);
         let limit = context.config.timeout;
         let end = match context.follow_for(&mut watch, limit).await? {
             Followed::Ended(end) => end,
@@ -197,8 +188,8 @@ impl Run<'_> {
         let name = &context.config.stack;
         match world.create(name, &self.wanted(""), token).await {
             Ok(id) => Ok(Some(id)),
-            Err(error) if error.code.as_deref() == Some("AlreadyExistsException") => Ok(None),
-            Err(error) if error.kind == RemoteErrorKind::Refused && !lacks_capabilities(&error) => {
+            Err(error) if error.is_already_exists() => Ok(None),
+            Err(error) if error.kind == RemoteErrorKind::Refused && !error.lacks_capabilities() => {
                 let usual =
                     || format!("check it: `cfn-lint {}`", context.config.template.display());
                 let hint = zones::hint(&error.message).map_or_else(usual, str::to_owned);

@@ -1,5 +1,6 @@
 //! Transcripts of `up`: what it reports and what it changes, for each state of the stack and each way to fail.
 
+mod aftermath;
 mod asking;
 mod attaching;
 mod checking;
