@@ -23,6 +23,7 @@ pub mod engine;
 mod guard;
 pub mod local;
 mod lock;
+mod prompt;
 pub mod report;
 pub mod retry;
 pub mod state;
@@ -296,7 +297,7 @@ async fn dispatch(cli: &Cli, sink: &Sink, stop: &Stop) -> Result<Outcome, Failur
         }
         Command::Reviewer(reviewer) => {
             begun(reviewer.command.name());
-            let wish = reviewer.command.wish();
+            let wish = reviewer.command.access();
             let reviewing = Box::pin(commands::reviewer::run(context, wish)).await?;
             report::reviewing(&reviewing, config.output);
         }

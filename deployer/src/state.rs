@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use etcetera::BaseStrategy as _;
 
-use crate::commands::{Connection, Context};
 use crate::lock::{self, Lock};
 use deployment::error::{Failure, FailureKind};
+use deployment::event::Sink;
+use deployment::names::StackName;
 use support::private;
 
 /// The folder, if the user has a home.
@@ -24,43 +25,44 @@ pub fn folder() -> Option<PathBuf> {
 /// that a deployment is under way, so that two would undo each other's work.
 ///
 /// Without a folder to lock in, there is no lock: that is worth a warning, not a failure.
-pub(crate) async fn only_one(
-    context: Context<'_>,
-    command: &str,
-    connection: &Connection,
-) -> Result<Option<Lock>, Failure> {
+pub(crate) async fn only_one(deployment: &Deployment<'_>) -> Result<Option<Lock>, Failure> {
     match folder() {
-        Some(folder) => only_one_in(&folder, context, command, connection).await,
+        Some(folder) => only_one_in(&folder, deployment).await,
         None => Ok(None),
     }
 }
 
-async fn only_one_in(
-    folder: &Path,
-    context: Context<'_>,
-    command: &str,
-    connection: &Connection,
-) -> Result<Option<Lock>, Failure> {
-    let place = connection.endpoint.as_deref().map_or_else(
-        || format!("{}-{}", connection.caller.account, connection.region),
-        simplified,
-    );
-    let path = folder.join(format!("{place}-{}.lock", context.config.stack));
-    let limit = if context.config.wait {
-        context.config.timeout
-    } else {
-        Duration::ZERO
-    };
+/// A deployment that has to be the only one of its stack on this machine.
+pub(crate) struct Deployment<'a> {
+    /// `ACCOUNT-REGION`, or the endpoint that stands in for AWS.
+    pub(crate) place: String,
+    pub(crate) stack: &'a StackName,
+    /// The command that deploys, for whoever waits.
+    pub(crate) command: &'a str,
+    /// Longest time to wait for another one.
+    pub(crate) limit: Duration,
+    pub(crate) sink: &'a Sink,
+}
+
+async fn only_one_in(folder: &Path, deployment: &Deployment<'_>) -> Result<Option<Lock>, Failure> {
+    let Deployment {
+        place,
+        stack,
+        command,
+        limit,
+        sink,
+    } = deployment;
+    let path = folder.join(format!("{}-{stack}.lock", simplified(place)));
     let doing = format!("deploying this stack (`deployer {command}`)");
     let taken = match private::folder(folder) {
-        Ok(()) => lock::take(&path, &doing, limit, context.sink).await,
+        Ok(()) => lock::take(&path, &doing, *limit, sink).await,
         Err(error) => Err(Failure::preflight("no folder to lock in").because(error)),
     };
     match taken {
         Ok(lock) => Ok(Some(lock)),
         Err(failure) if failure.kind == FailureKind::Busy => Err(failure),
         Err(failure) => {
-            context.sink.warn(format!(
+            sink.warn(format!(
                 "cannot make sure that no other run is at work: {failure}"
             ));
             Ok(None)
@@ -78,25 +80,21 @@ fn simplified(endpoint: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::moment::at;
-    use crate::testing::{FakeWorld, connection, settings};
+    use deployment::event::Silent;
     use support::private::mode;
 
     #[tokio::test]
     async fn a_second_run_does_not_begin_while_the_first_is_at_work() {
         let state = tempfile::tempdir().unwrap();
         let folder = state.path().join("deployer");
-        let mut config = settings();
-        config.wait = false;
-        let world = FakeWorld::new([at("UPDATE_COMPLETE")]);
-        let sink = world.transcript().sink();
-        let context = Context {
-            config: &config,
-            sink: &sink,
-            stop: &crate::stop::Stop::never(),
+        let deployment = Deployment {
+            place: "123456789012-eu-central-1".to_owned(),
+            stack: &"clock".parse().unwrap(),
+            command: "up",
+            limit: Duration::ZERO,
+            sink: &Sink::new(Box::new(Silent)),
         };
-        let connection = connection(&world.shared());
-        let take = || only_one_in(&folder, context, "up", &connection);
+        let take = || only_one_in(&folder, &deployment);
         let first = take().await.unwrap();
         assert!(first.is_some());
         let failure = take().await.unwrap_err();

@@ -34,32 +34,11 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::endpoint::{self, Endpoint};
+use super::endpoint::{self, Endpoint, Protocol, Service};
 use super::error;
 use super::sense::Sense;
 use crate::remote::Remote;
 use deployment::error::Failure;
-
-/// A service and how to talk to it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Service {
-    /// Name in host names and in signatures.
-    pub(super) name: &'static str,
-    /// Name in `AWS_ENDPOINT_URL_…` and in a profile's `services` section.
-    pub(super) id: &'static str,
-    /// Whether it has one endpoint in a whole partition.
-    pub(super) is_global: bool,
-    protocol: Protocol,
-}
-
-/// Wire protocols, as AWS's service models name them.
-#[derive(Debug, Clone, Copy)]
-enum Protocol {
-    /// `awsQuery`: a form is answered by XML.
-    Query { version: &'static str },
-    /// `awsJson1_1`: JSON both ways, the operation in a header.
-    Json { target: &'static str },
-}
 
 pub(super) const ELB: Service = Service {
     name: "elasticloadbalancing",

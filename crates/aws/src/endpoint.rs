@@ -7,9 +7,29 @@ use aws_smithy_runtime_api::box_error::BoxError;
 use aws_types::region::{Region, SigningRegion};
 use aws_types::service_config::ServiceConfigKey;
 
-use super::api::Service;
 use deployment::error::Failure;
 use deployment::partition::Partition;
+
+/// A service and how to talk to it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Service {
+    /// Name in host names and in signatures.
+    pub(super) name: &'static str,
+    /// Name in `AWS_ENDPOINT_URL_…` and in a profile's `services` section.
+    pub(super) id: &'static str,
+    /// Whether it has one endpoint in a whole partition.
+    pub(super) is_global: bool,
+    pub(super) protocol: Protocol,
+}
+
+/// Wire protocols, as AWS's service models name them.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Protocol {
+    /// `awsQuery`: a form is answered by XML.
+    Query { version: &'static str },
+    /// `awsJson1_1`: JSON both ways, the operation in a header.
+    Json { target: &'static str },
+}
 
 /// Where a service is reached, and for which region requests to it are signed.
 pub(super) struct Endpoint {

@@ -1,13 +1,13 @@
 //! SDK errors in the program's own words.
 
 use std::error::Error;
+use std::fmt;
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_sts::config::http::HttpResponse;
 use aws_sdk_sts::error::{ConnectorError, ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::RequestId;
 
-use super::http::Untrusted;
 use crate::remote::{RemoteError, RemoteErrorKind};
 
 /// Makes a function that turns the SDK error of this operation into ours, for `map_err`.
@@ -197,6 +197,22 @@ pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
     }
     text
 }
+
+/// A server whose certificate is not trusted.
+#[derive(Debug)]
+pub(super) struct Untrusted {
+    pub(super) host: String,
+    pub(super) cause: String,
+}
+
+impl fmt::Display for Untrusted {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, cause } = self;
+        write!(out, "the certificate of {host} is not trusted: {cause}")
+    }
+}
+
+impl Error for Untrusted {}
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,7 @@
 //! AWS's configuration files, read once and with a limit.
 
+use super::limited::read_limited;
 use std::borrow::Cow;
-use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
@@ -71,25 +71,4 @@ async fn read_where(variable: &str, usual: &str) -> Result<String, Failure> {
     };
     String::from_utf8(text)
         .map_err(|_not_text| Failure::preflight(format!("`{}` is not UTF-8 text", path.display())))
-}
-
-/// Reads a file of at most so many bytes; `None` where there is none.
-pub(super) async fn read_limited(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, String> {
-    let path = path.to_owned();
-    let read = move || {
-        let mut bytes = Vec::new();
-        let file = std::fs::File::open(path)?;
-        file.take(limit + 1).read_to_end(&mut bytes)?;
-        Ok::<_, std::io::Error>(bytes)
-    };
-    // A pipe that nobody writes to may not keep Ctrl-C from ending the program.
-    match tokio::task::spawn_blocking(read).await {
-        Ok(Ok(bytes)) if bytes.len() as u64 > limit => {
-            Err(format!("it is larger than {limit} bytes"))
-        }
-        Ok(Ok(bytes)) => Ok(Some(bytes)),
-        Ok(Err(error)) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(error) => Err(error.to_string()),
-    }
 }

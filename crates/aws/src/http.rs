@@ -1,7 +1,6 @@
 //! The HTTP client of all services. One TLS stack for the whole program: rustls over ring.
 
 use std::error::Error;
-use std::fmt;
 
 use aws_sdk_sts::config::{RuntimeComponents, SharedHttpClient};
 use aws_sdk_sts::error::ConnectorError;
@@ -12,6 +11,8 @@ use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+
+use super::error::Untrusted;
 
 /// Makes the client. Proxies as the environment names them, but never on the way to this machine.
 pub(super) fn client(local: bool, trusted: TlsContext) -> SharedHttpClient {
@@ -70,22 +71,6 @@ fn host_of(uri: &str) -> String {
         .and_then(|url| url.host_str().map(str::to_owned))
         .unwrap_or_else(|| uri.to_owned())
 }
-
-/// A server whose certificate is not trusted.
-#[derive(Debug)]
-pub(super) struct Untrusted {
-    host: String,
-    cause: String,
-}
-
-impl fmt::Display for Untrusted {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, cause } = self;
-        write!(out, "the certificate of {host} is not trusted: {cause}")
-    }
-}
-
-impl Error for Untrusted {}
 
 /// What is wrong with the server's certificate, if that is the error.
 fn refusal(error: &(dyn Error + 'static)) -> Option<String> {

@@ -15,6 +15,7 @@ mod error;
 mod files;
 mod http;
 mod iam;
+mod limited;
 pub mod origin;
 pub mod remote;
 mod sense;

@@ -8,7 +8,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use super::files::read_limited;
+use super::limited::read_limited;
 use deployment::error::Failure;
 
 /// Names the bundle, as for the AWS CLI.

@@ -2,8 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use crate::commands::reviewer::Wish;
-use deployment::stack::reviewer::Principal;
+use deployment::stack::reviewer::{Principal, ReviewerAccess};
 
 /// Settings of `reviewer`.
 #[derive(Debug, Args)]
@@ -45,14 +44,14 @@ impl ReviewerCommand {
     }
 
     /// What it wishes.
-    pub fn wish(&self) -> Wish {
+    pub fn access(&self) -> ReviewerAccess {
         match self {
             Self::Grant(Grant {
                 role: Some(principal),
                 ..
-            }) => Wish::Role(principal.clone()),
-            Self::Grant(Grant { role: None, .. }) => Wish::User,
-            Self::Revoke => Wish::Nobody,
+            }) => ReviewerAccess::Role(principal.clone()),
+            Self::Grant(Grant { role: None, .. }) => ReviewerAccess::User,
+            Self::Revoke => ReviewerAccess::Nobody,
         }
     }
 }

@@ -1,10 +1,13 @@
 //! What commands need of the machine they run on, and what tests put in its place.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use crate::cli::Output;
 use crate::commands::{Connection, Context, connect, emulator};
 use crate::lock::Lock;
+use crate::state::Deployment;
 use crate::watch::{Network, Outside};
 use aws::remote::Login;
 use deployment::error::Failure;
@@ -68,20 +71,36 @@ impl Machine for ThisMachine {
         command: &str,
         connection: &Connection,
     ) -> Result<Option<Lock>, Failure> {
-        crate::state::only_one(context, command, connection).await
+        let config = context.config;
+        let place = connection
+            .endpoint
+            .clone()
+            .unwrap_or_else(|| format!("{}-{}", connection.caller.account, connection.region));
+        crate::state::only_one(&Deployment {
+            place,
+            stack: &config.stack,
+            command,
+            limit: if config.wait {
+                config.timeout
+            } else {
+                Duration::ZERO
+            },
+            sink: context.sink,
+        })
+        .await
     }
 
     async fn agrees(&self, context: Context<'_>, question: &str) -> Option<bool> {
         // Who reads JSON Lines does not see a question.
         let unseen = context.config.output == Output::Json;
-        if unseen || !crate::report::somebody_is_there() {
+        if unseen || !crate::prompt::is_interactive() {
             return None;
         }
         context.sink.send(&Event::Asked {
             question: question.to_owned(),
         });
         // Waits for a key: not for a thread that has something else to do.
-        tokio::task::spawn_blocking(crate::report::read_agreement)
+        tokio::task::spawn_blocking(crate::prompt::read_agreement)
             .await
             .ok()
     }

@@ -24,21 +24,10 @@ use deployment::event::Event;
 use deployment::stack::Observed;
 use deployment::stack::before::{BeforeUp, before_up};
 use deployment::stack::purpose::Purpose;
-use deployment::stack::reviewer::{self, Password, Principal, Reviewers};
-
-/// What is to become of reviewers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wish {
-    /// They get a user of their own, with a new password.
-    User,
-    /// They get a role that this principal takes.
-    Role(Principal),
-    /// They get nothing (any more).
-    Nobody,
-}
+use deployment::stack::reviewer::{self, Password, ReviewerAccess, Reviewers};
 
 /// Runs the command.
-pub async fn run(context: Context<'_>, wish: Wish) -> Result<Reviewing, Failure> {
+pub async fn run(context: Context<'_>, access: ReviewerAccess) -> Result<Reviewing, Failure> {
     if context.emulator_is_absent().await? {
         return Err(no_stack(context.config, "the emulator does not run"));
     }
@@ -54,13 +43,13 @@ pub async fn run(context: Context<'_>, wish: Wish) -> Result<Reviewing, Failure>
         config: &config,
         ..context
     };
-    Box::pin(give(context, &ThisMachine, wish)).await
+    Box::pin(give(context, &ThisMachine, access)).await
 }
 
 async fn give(
     context: Context<'_>,
     machine: &dyn Machine,
-    wish: Wish,
+    access: ReviewerAccess,
 ) -> Result<Reviewing, Failure> {
     let connection = machine.connect(context).await?.announced(context.sink);
     let _only_one = machine.only_one(context, "reviewer", &connection).await?;
@@ -75,7 +64,7 @@ async fn give(
     let stack = found(site).await?;
     let deployed = world.definition(&stack.id).await;
     let deployed = deployed.map_err(|error| context.remote_failure(&error))?;
-    if wish == Wish::Nobody && !reviewer::are_there(&stack) {
+    if access == ReviewerAccess::Nobody && !reviewer::are_there(&stack) {
         return Ok(Reviewing {
             changed: false,
             given: None,
@@ -95,10 +84,10 @@ async fn give(
         );
     }
     let mut password = None;
-    let reviewers = match wish {
-        Wish::Nobody => Reviewers::None,
-        Wish::Role(principal) => Reviewers::Role(principal),
-        Wish::User => {
+    let reviewers = match access {
+        ReviewerAccess::Nobody => Reviewers::None,
+        ReviewerAccess::Role(principal) => Reviewers::Role(principal),
+        ReviewerAccess::User => {
             let made = Password::generate(|below| rand::rng().random_range(0..below));
             password = Some(made.clone());
             Reviewers::User(made)

@@ -1,5 +1,7 @@
 //! Starting, finding and stopping the emulator.
 
+mod presence;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,7 +13,6 @@ use url::Url;
 use super::credentials::Credentials;
 use super::docker::Docker;
 use super::health::{self, Guard, Health};
-use super::presence::{self, Found, Looking, Presence};
 use super::{EMULATOR_VERSION, cache_folder, file_of, install, unwritable};
 use crate::engine::{self, Followed, Subject, Terms};
 use crate::lock::{self, Lock};
@@ -19,6 +20,8 @@ use aws::remote::Remote;
 use deployment::error::{Failure, FailureKind};
 use deployment::event::{Event, Sink};
 use deployment::names::StackName;
+pub use presence::Presence;
+use presence::{Found, Looking};
 use process::{self, Detached, Program};
 use support::input;
 use support::private;

@@ -5,7 +5,6 @@ mod docker;
 mod emulator;
 mod health;
 mod install;
-mod presence;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -17,8 +16,7 @@ use url::Url;
 use deployment::error::Failure;
 
 pub(crate) use credentials::access_key;
-pub use emulator::{Emulator, Stopped};
-pub use presence::Presence;
+pub use emulator::{Emulator, Presence, Stopped};
 
 /// Version of the emulator that is installed and tested with. `local-emulator/requirements.txt` pins its content, and the
 /// addition refuses any other.

@@ -27,7 +27,7 @@ mod workflow;
 #[cfg(test)]
 mod samples;
 
-use std::io::{IsTerminal as _, Write};
+use std::io::Write;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -52,7 +52,7 @@ const LOG_TICK: Duration = Duration::from_millis(250);
 
 /// Chooses the reporter, once.
 pub fn choose(output: Output, color: Color) -> Box<dyn Reporter> {
-    let terminal = is_capable_terminal();
+    let terminal = crate::prompt::is_capable_terminal();
     let paint = Paint::new(color, terminal);
     match output {
         Output::Json => Box::new(json::Json),
@@ -72,7 +72,7 @@ pub fn journalled(reporter: Box<dyn Reporter>) -> Box<dyn Reporter> {
 
 /// The reporter beside log lines, which are the result of a command by themselves.
 pub fn beside_lines(output: Output, color: Color) -> Box<dyn Reporter> {
-    let paint = Paint::new(color, is_capable_terminal());
+    let paint = Paint::new(color, crate::prompt::is_capable_terminal());
     Box::new(lines::Beside { output, paint })
 }
 
@@ -104,14 +104,6 @@ fn steady_now() -> DateTime<Utc> {
     static START: LazyLock<(DateTime<Utc>, Instant)> =
         LazyLock::new(|| (Utc::now(), Instant::now()));
     START.0 + START.1.elapsed()
-}
-
-/// Can standard error move its cursor?
-fn is_capable_terminal() -> bool {
-    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-    #[expect(clippy::disallowed_methods, reason = "reporters print")]
-    let terminal = std::io::stderr().is_terminal();
-    terminal && !dumb
 }
 
 /// Prints a status: one JSON object, or a table.
@@ -185,18 +177,6 @@ pub fn diagnosis(diagnosis: &Diagnosis, output: Output) {
         Output::Human => diagnosis::diagnosis(diagnosis),
     };
     to_stdout(&text);
-}
-
-/// Is there somebody who can read a question and answer it?
-pub fn somebody_is_there() -> bool {
-    is_capable_terminal() && std::io::stdin().is_terminal()
-}
-
-/// Reads the answer to a question that was asked: anything but a yes is a no.
-pub fn read_agreement() -> bool {
-    let mut answer = String::new();
-    let read = std::io::stdin().read_line(&mut answer);
-    read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes" | "Yes")
 }
 
 /// Writes to standard output, no line as a command to a pipeline. A reader that went away ends the output, not the work.

@@ -1,8 +1,10 @@
 //! How far an operation on the stack is, forwards or backwards: pure.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 
-use super::progress::{Active, Usual, seconds_between};
+use super::usual::{Usual, seconds_between};
 use deployment::stack::resource::{describe, usual_duration, usual_seconds};
 use deployment::stack::resource_status::{ResourceProgress, ResourceStatus};
 
@@ -138,6 +140,9 @@ impl Operation {
         Usual::of(self.usual, self.since)
     }
 }
+
+/// Resources being worked on: name in the template → what is known.
+pub(super) type Active = BTreeMap<String, Resource>;
 
 fn weight(resource_type: &str) -> f64 {
     as_seconds(usual_seconds(resource_type))

@@ -6,11 +6,9 @@ use chrono::{DateTime, Utc};
 
 use super::operation::Operation;
 use super::text;
+use super::usual::{Usual, seconds_between};
 use deployment::event::{Event, Phase};
 use deployment::rollout::Deployment;
-
-/// What usually takes less, seconds, needs no word about that.
-const WORTH_TELLING: f64 = 5.0;
 
 /// Everything that is under way.
 #[derive(Debug, Default)]
@@ -253,30 +251,6 @@ impl Running {
     }
 }
 
-/// How long something usually takes that is worth waiting for.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Usual {
-    seconds: f64,
-    since: DateTime<Utc>,
-}
-
-impl Usual {
-    /// Of what began then; nothing where it is not known, or over in a moment.
-    pub(super) fn of(seconds: Option<f64>, since: DateTime<Utc>) -> Option<Self> {
-        let seconds = seconds.filter(|seconds| *seconds >= WORTH_TELLING)?;
-        Some(Self { seconds, since })
-    }
-
-    pub(super) fn in_words(self) -> String {
-        format!("usually {}", text::whole_duration(self.seconds))
-    }
-
-    /// Does it take clearly longer?
-    pub(super) fn is_exceeded(self, now: DateTime<Utc>) -> bool {
-        seconds_between(self.since, now) > 1.5 * self.seconds
-    }
-}
-
 /// What an event says about the phase that it belongs to.
 #[expect(
     clippy::wildcard_enum_match_arm,
@@ -366,11 +340,3 @@ fn versions(deployments: &[Deployment], ours: &str) -> Vec<Version> {
     });
     versions.collect()
 }
-
-/// Seconds from one moment to another; clocks that were set back make it nothing.
-pub(super) fn seconds_between(from: DateTime<Utc>, to: DateTime<Utc>) -> f64 {
-    (to - from).as_seconds_f64().max(0.0)
-}
-
-/// Resources being worked on: name in the template → what is known.
-pub(super) type Active = BTreeMap<String, super::operation::Resource>;

@@ -6,8 +6,9 @@ use chrono::{DateTime, Utc};
 use super::color::{Paint, Tint};
 use super::line::{Line, column, right_column};
 use super::operation::{Course, Operation};
-use super::progress::{Over, Progress, Running, Usual, seconds_between};
+use super::progress::{Over, Progress, Running};
 use super::text;
+use super::usual::{Usual, seconds_between};
 use deployment::event::Event;
 
 /// Turns, one picture each tenth of a second.

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use deployment::event::{Phase, Timing};
+
+use super::text;
 
 /// What a journal says at its end, as far as it matters here.
 #[derive(Deserialize)]
@@ -63,6 +66,38 @@ fn timings(journal: &str, local: bool) -> Option<BTreeMap<Phase, f64>> {
         }
     }
     counts.then_some(phases)
+}
+
+/// What usually takes less, seconds, needs no word about that.
+const WORTH_TELLING: f64 = 5.0;
+
+/// How long something usually takes that is worth waiting for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Usual {
+    seconds: f64,
+    since: DateTime<Utc>,
+}
+
+impl Usual {
+    /// Of what began then; nothing where it is not known, or over in a moment.
+    pub(super) fn of(seconds: Option<f64>, since: DateTime<Utc>) -> Option<Self> {
+        let seconds = seconds.filter(|seconds| *seconds >= WORTH_TELLING)?;
+        Some(Self { seconds, since })
+    }
+
+    pub(super) fn in_words(self) -> String {
+        format!("usually {}", text::whole_duration(self.seconds))
+    }
+
+    /// Does it take clearly longer?
+    pub(super) fn is_exceeded(self, now: DateTime<Utc>) -> bool {
+        seconds_between(self.since, now) > 1.5 * self.seconds
+    }
+}
+
+/// Seconds from one moment to another; clocks that were set back make it nothing.
+pub(super) fn seconds_between(from: DateTime<Utc>, to: DateTime<Utc>) -> f64 {
+    (to - from).as_seconds_f64().max(0.0)
 }
 
 #[cfg(test)]

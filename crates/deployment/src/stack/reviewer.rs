@@ -160,6 +160,17 @@ pub fn keep(stack: &Observed, template: &str, parameters: &mut BTreeMap<String, 
     }
 }
 
+/// Access that reviewers are to have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReviewerAccess {
+    /// A user of their own, with a new password.
+    User,
+    /// A role that this principal assumes.
+    Role(Principal),
+    /// None (any more).
+    Nobody,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,6 @@
 //! Transcripts of `reviewer`: what it reports and what it changes, for each state of the stack.
 
-use super::{Access, Reviewing, Wish, give};
+use super::{Access, ReviewerAccess, Reviewing, give};
 use crate::commands::Context;
 use crate::report::reviewing_in_words;
 use crate::testing::moment::{Moment, absent, at, event, event_because};
@@ -31,11 +31,11 @@ fn with_user() -> Moment {
 }
 
 /// What is told; a password that was made is left out, after it was seen to be one.
-async fn transcript(world: FakeWorld, wish: Wish) -> String {
+async fn transcript(world: FakeWorld, access: ReviewerAccess) -> String {
     let machine = FakeMachine::new(world);
     machine
         .run(async |context: Context<'_>, machine: &FakeMachine| {
-            let reviewing: Reviewing = give(context, machine, wish).await?;
+            let reviewing: Reviewing = give(context, machine, access).await?;
             let mut text = reviewing_in_words(&reviewing);
             if let Some(Access::User { password, .. }) = reviewing.given.map(|given| given.access) {
                 assert_eq!(text.matches(password.reveal()).count(), 1);
@@ -50,7 +50,7 @@ async fn transcript(world: FakeWorld, wish: Wish) -> String {
 #[tokio::test(start_paused = true)]
 async fn a_user() {
     let world = FakeWorld::new([running(), updating(), with_user()]).made_of(TEMPLATE);
-    insta::assert_snapshot!(transcript(world, Wish::User).await, @r#"
+    insta::assert_snapshot!(transcript(world, ReviewerAccess::User).await, @r#"
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is UPDATE_COMPLETE
     plan: begun
@@ -78,8 +78,8 @@ async fn a_user() {
 async fn a_role() {
     let role = updated("role").with_output("ReviewerRoleArn", ROLE);
     let world = FakeWorld::new([running(), updating(), role]).made_of(TEMPLATE);
-    let wish = Wish::Role(AUDITOR.parse().unwrap());
-    insta::assert_snapshot!(transcript(world, wish).await, @r#"
+    let access = ReviewerAccess::Role(AUDITOR.parse().unwrap());
+    insta::assert_snapshot!(transcript(world, access).await, @r#"
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is UPDATE_COMPLETE
     plan: begun
@@ -104,7 +104,7 @@ async fn a_role() {
 #[tokio::test(start_paused = true)]
 async fn nobody_any_more() {
     let world = FakeWorld::new([with_user(), updating(), updated("none")]).made_of(TEMPLATE);
-    insta::assert_snapshot!(transcript(world, Wish::Nobody).await, @r#"
+    insta::assert_snapshot!(transcript(world, ReviewerAccess::Nobody).await, @r#"
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is UPDATE_COMPLETE
     plan: begun
@@ -124,7 +124,7 @@ async fn nobody_any_more() {
 #[tokio::test(start_paused = true)]
 async fn nobody_anyway() {
     let world = FakeWorld::new([running()]).made_of(TEMPLATE);
-    insta::assert_snapshot!(transcript(world, Wish::Nobody).await, @"
+    insta::assert_snapshot!(transcript(world, ReviewerAccess::Nobody).await, @"
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is UPDATE_COMPLETE
     nothing to end: nobody was given access
@@ -135,7 +135,7 @@ async fn nobody_anyway() {
 #[tokio::test(start_paused = true)]
 async fn a_template_that_knows_no_reviewers() {
     let world = FakeWorld::new([running()]);
-    insta::assert_snapshot!(transcript(world, Wish::User).await, @"
+    insta::assert_snapshot!(transcript(world, ReviewerAccess::User).await, @"
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is UPDATE_COMPLETE
     error: the template that is deployed knows no reviewers
@@ -148,7 +148,7 @@ async fn a_template_that_knows_no_reviewers() {
 #[tokio::test(start_paused = true)]
 async fn no_stack() {
     let world = FakeWorld::new([absent()]);
-    insta::assert_snapshot!(transcript(world, Wish::User).await, @"
+    insta::assert_snapshot!(transcript(world, ReviewerAccess::User).await, @"
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     there is no such stack
     error: there is nothing to review
@@ -169,7 +169,7 @@ async fn an_update_that_fails() {
         event("clock", "UPDATE_ROLLBACK_COMPLETE"),
     ]);
     let world = FakeWorld::new([running(), updating(), failed]).made_of(TEMPLATE);
-    insta::assert_snapshot!(transcript(world, Wish::User).await, @r#"
+    insta::assert_snapshot!(transcript(world, ReviewerAccess::User).await, @r#"
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is UPDATE_COMPLETE
     plan: begun

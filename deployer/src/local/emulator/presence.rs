@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use url::Url;
 
-use super::emulator::Emulator;
-use super::health::{Guard, Health};
+use super::super::health::{Guard, Health};
+use super::Emulator;
 use crate::engine::Subject;
 use aws::remote::Remote;
 use deployment::event::Sink;
