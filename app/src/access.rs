@@ -3,14 +3,13 @@
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use chrono::{DateTime, Utc};
 use serde::Serialize;
 use warp::http::{Method, StatusCode, Uri};
 
 use crate::log;
-use crate::timestamp::Timestamp;
+use crate::timestamp;
 
 /// Most bytes of a method or path that are logged: a client chooses how long they are.
 const LONGEST_TEXT: usize = 256;
@@ -62,7 +61,7 @@ pub(crate) struct AccessLog {
 #[derive(Debug)]
 pub(crate) struct Pending {
     begun: Instant,
-    at: DateTime<Utc>,
+    at: SystemTime,
     method: Method,
     uri: Uri,
     client: IpAddr,
@@ -96,7 +95,7 @@ impl AccessLog {
         before.is_multiple_of(number.get()).then(|| {
             Box::new(Pending {
                 begun: Instant::now(),
-                at: Utc::now(),
+                at: SystemTime::now(),
                 method: method.clone(),
                 uri: uri.clone(),
                 client,
@@ -138,9 +137,8 @@ impl Request {
             microseconds: u64,
             client: &'a str,
         }
-        let time = Timestamp::new(self.pending.at);
         let line = Line {
-            time: time.as_str(),
+            time: &timestamp::format(self.pending.at),
             level: "info",
             message: "request",
             method: shorten(self.pending.method.as_str()),
@@ -163,6 +161,8 @@ fn shorten(text: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use super::*;
 
     #[test]
@@ -213,7 +213,7 @@ mod tests {
         let mut request = Request {
             pending: Pending {
                 begun: Instant::now(),
-                at: DateTime::from_timestamp(1_795_341_845, 123_456_000).unwrap(),
+                at: UNIX_EPOCH + Duration::new(1_795_341_845, 123_456_000),
                 method: Method::GET,
                 uri: Uri::from_static("/now?nonce=secret"),
                 client: "::ffff:192.0.2.1".parse().unwrap(),

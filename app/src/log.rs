@@ -9,14 +9,13 @@ use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use crate::access::Request;
-use crate::timestamp::Timestamp;
+use crate::timestamp;
 
 /// Lines that may wait to be written.
 const QUEUE_LENGTH: usize = 1024;
@@ -163,7 +162,7 @@ impl Queue {
             lost += batch.write();
             if dropped > 0 {
                 let fields = [("lines", Value::Number(dropped))];
-                let line = line(Utc::now(), Level::Warn, "log lines dropped", &fields);
+                let line = line(SystemTime::now(), Level::Warn, "log lines dropped", &fields);
                 if write(Stream::Error, line.as_bytes()).is_err() {
                     lost += dropped;
                 }
@@ -184,7 +183,7 @@ fn submit(level: Level, message: &str, fields: Fields<'_>) {
         Level::Info => Stream::Output,
         Level::Warn | Level::Error => Stream::Error,
     };
-    let line = line(Utc::now(), level, message, fields);
+    let line = line(SystemTime::now(), level, message, fields);
     match QUEUE.get() {
         Some(queue) => queue.put(Entry::Line(stream, line.into())),
         // A log that nobody can read any more is no reason to stop telling the time.
@@ -250,13 +249,13 @@ fn write(stream: Stream, text: &[u8]) -> io::Result<()> {
     }
 }
 
-fn line(now: DateTime<Utc>, level: Level, message: &str, fields: Fields<'_>) -> String {
-    struct Line<'a>(DateTime<Utc>, Level, &'a str, Fields<'a>);
+fn line(now: SystemTime, level: Level, message: &str, fields: Fields<'_>) -> String {
+    struct Line<'a>(SystemTime, Level, &'a str, Fields<'a>);
 
     impl Serialize for Line<'_> {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
             let mut map = serializer.serialize_map(None)?;
-            map.serialize_entry("time", Timestamp::new(self.0).as_str())?;
+            map.serialize_entry("time", &timestamp::format(self.0))?;
             map.serialize_entry("level", &self.1)?;
             map.serialize_entry("message", self.2)?;
             for (name, value) in self.3 {
@@ -274,11 +273,13 @@ fn line(now: DateTime<Utc>, level: Level, message: &str, fields: Fields<'_>) -> 
 
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use super::*;
 
     #[test]
     fn a_line_is_one_json_object() {
-        let now = DateTime::from_timestamp(1_795_341_845, 123_456_000).unwrap();
+        let now = UNIX_EPOCH + Duration::new(1_795_341_845, 123_456_000);
         let fields = [
             ("port", Value::Number(8080)),
             ("reason", Value::Text("a \"b\"")),

@@ -3,8 +3,8 @@
 use std::convert::Infallible;
 use std::future::ready;
 use std::sync::{Arc, LazyLock};
+use std::time::SystemTime;
 
-use chrono::Utc;
 use serde::{Deserialize, Serialize};
 use warp::filters::path::FullPath;
 use warp::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -17,9 +17,9 @@ use crate::accept::Format;
 use crate::health::{Condition, Health};
 use crate::identity::Identity;
 use crate::nonce::{InvalidNonce, Nonce};
-use crate::now::NowBody;
 use crate::page;
 use crate::rules::Refusal;
+use crate::timestamp;
 
 /// The headers of an answer. They are the same each time, and to copy a map is less work than to make one.
 static JSON: LazyLock<HeaderMap> = LazyLock::new(|| headers("application/json"));
@@ -57,6 +57,42 @@ struct FailureBody {
     error: String,
 }
 
+/// Body of `/now`. Joined from parts that were made JSON once: to escape two names again for each request would take more
+/// instructions than all of it.
+struct NowBody {
+    /// Instance and version, after the timestamp.
+    identity: String,
+    health: Arc<Health>,
+}
+
+impl NowBody {
+    fn new(identity: &Identity, health: Arc<Health>) -> Self {
+        // Text can always be written as JSON.
+        let quoted = |text: &String| serde_json::to_string(text).unwrap_or_default();
+        let (instance, version) = (quoted(&identity.instance), quoted(&identity.version));
+        let identity = format!(r#"","instance":{instance},"version":{version}"#);
+        Self { identity, health }
+    }
+
+    fn json(&self, nonce: Option<&Nonce>) -> String {
+        let nonce = nonce.map(|nonce| format!(r#","nonce":"{}""#, nonce.as_str()));
+        let nonce = nonce.unwrap_or_default();
+        let clock = &self.health.clock().json;
+        let clock_key = if clock.is_empty() { "" } else { r#","clock":"# };
+        let now = timestamp::format(SystemTime::now());
+        let parts = [
+            r#"{"now":""#,
+            &now,
+            &self.identity,
+            &nonce,
+            clock_key,
+            clock,
+            "}",
+        ];
+        parts.concat()
+    }
+}
+
 /// All routes of the service. The format that a request prefers is one of its extensions: warp's filters
 /// for headers see the first of several `Accept` lines only, or copy all headers.
 pub(crate) fn routes(
@@ -69,10 +105,8 @@ pub(crate) fn routes(
         .and(warp::ext::optional::<Format>())
         .map(
             move |query: NowQuery, format: Option<Format>| match format {
-                None | Some(Format::Json) => {
-                    reply(&JSON, body.json(query.nonce.as_ref(), Utc::now))
-                }
-                Some(Format::Text) => reply(&TEXT, NowBody::text(Utc::now())),
+                None | Some(Format::Json) => reply(&JSON, body.json(query.nonce.as_ref())),
+                Some(Format::Text) => reply(&TEXT, timestamp::format(SystemTime::now()) + "\n"),
             },
         );
     let health = resource("/health").map(move || health_reply(health.condition()));
@@ -178,4 +212,51 @@ fn failure(status: StatusCode, error: &impl ToString) -> Response {
     });
     *response.status_mut() = status;
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::clock::{ClockReading, Synchronization};
+
+    #[test]
+    fn the_parts_make_one_json_object() {
+        let identity = Identity {
+            version: "1+\"x\"".to_owned(),
+            instance: "a\\b".to_owned(),
+        };
+        let health = Arc::new(Health::default());
+        let body = NowBody::new(&identity, Arc::clone(&health));
+        let nonce = Nonce::try_from("n-1".to_owned()).unwrap();
+        let check = |nonce: Option<&Nonce>, expected: Value| {
+            let text = body.json(nonce);
+            let mut found: Value = serde_json::from_str(&text).unwrap();
+            assert!(found["now"].take().is_string());
+            assert_eq!(found, expected);
+            // The clock comes last, after the nonce.
+            assert!(
+                !text.contains("clock") || text.ends_with("0.550}}"),
+                "{text}"
+            );
+        };
+        let mut expected = json!({ "now": null, "instance": "a\\b", "version": "1+\"x\"" });
+        check(None, expected.clone());
+        expected["nonce"] = json!("n-1");
+        check(Some(&nonce), expected.clone());
+
+        let reading = ClockReading {
+            status: Synchronization::Synchronized,
+            error_bound: Some(Duration::from_micros(550)),
+            reference: String::new(),
+        };
+        health.set_clock(Some(&reading), None);
+        expected["clock"] = json!({ "status": "SYNCHRONIZED", "error_bound_ms": 0.55 });
+        check(Some(&nonce), expected.clone());
+        expected.as_object_mut().unwrap().remove("nonce");
+        check(None, expected);
+    }
 }

@@ -4,7 +4,7 @@ use std::net::Ipv6Addr;
 
 use warp::http::header::{HOST, HeaderMap, TRANSFER_ENCODING};
 use warp::http::uri::Scheme;
-use warp::http::{Method, StatusCode, Uri, Version};
+use warp::http::{Method, Request, StatusCode, Uri, Version};
 
 /// Why a request is refused whatever its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,27 +37,30 @@ impl Refusal {
     }
 }
 
-/// Checks the target and the `Host` header.
+/// Checks a request, and its transfer codings if it `has_chunks`.
 ///
-/// Which host is meant makes no difference here, so a `Host` other than the one in an absolute target is no
-/// fault: the target takes precedence (RFC 9112 §3.2.2).
-pub(crate) fn check_target(
-    version: Version,
-    method: &Method,
-    uri: &Uri,
-    headers: &HeaderMap,
-) -> Result<(), Refusal> {
+/// Which host is meant makes no difference here, so a `Host` other than the one in an absolute target is allowed: the target
+/// takes precedence (RFC 9112 §3.2.2).
+pub(crate) fn check<B>(request: &Request<B>, has_chunks: bool) -> Result<(), Refusal> {
+    let (uri, headers) = (request.uri(), request.headers());
     // Nearly all targets are paths, which have neither scheme nor authority.
     if !uri.path().starts_with('/') || uri.authority().is_some() {
-        check_other_form(method, uri)?;
+        check_other_form(request.method(), uri)?;
     }
     let mut hosts = headers.get_all(HOST).iter();
     let is_right = match (hosts.next(), hosts.next()) {
         (Some(host), None) => is_authority(host.as_bytes()),
-        (None, _) => version < Version::HTTP_11,
+        (None, _) => request.version() < Version::HTTP_11,
         (Some(_), Some(_)) => false,
     };
-    if is_right { Ok(()) } else { Err(Refusal::Host) }
+    if !is_right {
+        return Err(Refusal::Host);
+    }
+    if has_chunks {
+        check_codings(headers)
+    } else {
+        Ok(())
+    }
 }
 
 /// Checks a target that is not a path: RFC 9112 §3.2.2 to §3.2.4.
@@ -79,7 +82,7 @@ fn check_other_form(method: &Method, uri: &Uri) -> Result<(), Refusal> {
 }
 
 /// Checks the transfer codings of a request. hyper has refused those that do not end with `chunked`.
-pub(crate) fn check_codings(headers: &HeaderMap) -> Result<(), Refusal> {
+fn check_codings(headers: &HeaderMap) -> Result<(), Refusal> {
     let mut chunked = 0;
     for line in headers.get_all(TRANSFER_ENCODING) {
         for coding in line.as_bytes().split(|byte| *byte == b',') {
@@ -110,42 +113,34 @@ fn is_authority(text: &[u8]) -> bool {
             std::str::from_utf8(address).is_ok_and(|address| address.parse::<Ipv6Addr>().is_ok());
         return is_address && (after.is_empty() || is_port(after));
     }
-    let mut position = 0;
-    while let Some(byte) = text.get(position) {
-        position += match byte {
-            b':' => return position > 0 && is_port(&text[position..]),
-            b'%' => match text.get(position + 1..position + 3) {
-                Some(digits) if digits.iter().all(u8::is_ascii_hexdigit) => 3,
-                _ => return false,
-            },
-            byte if is_name_byte(*byte) => 1,
+    let mut rest = text;
+    loop {
+        let end = rest.iter().position(|byte| !NAME_BYTES[usize::from(*byte)]);
+        rest = &rest[end.unwrap_or(rest.len())..];
+        match rest {
+            [] => return !text.is_empty(),
+            [b':', ..] => return rest.len() < text.len() && is_port(rest),
+            [b'%', first, second, after @ ..]
+                if first.is_ascii_hexdigit() && second.is_ascii_hexdigit() =>
+            {
+                rest = after;
+            }
             _ => return false,
-        };
+        }
     }
-    position > 0
 }
 
-/// `unreserved` and `sub-delims` of RFC 3986.
-fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'-' | b'.'
-                | b'_'
-                | b'~'
-                | b'!'
-                | b'$'
-                | b'&'
-                | b'\''
-                | b'('
-                | b')'
-                | b'*'
-                | b'+'
-                | b','
-                | b';'
-                | b'='
-        )
-}
+/// `unreserved` and `sub-delims` of RFC 3986. A table, because each byte of each `Host` is looked up.
+const NAME_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 0x7f {
+        table[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(byte, b'!' | b'$' | b'&'..=b'.' | b';' | b'=' | b'_' | b'~');
+        byte += 1;
+    }
+    table
+};
 
 /// Returns whether this is `:` and a port, which may be left out.
 fn is_port(text: &[u8]) -> bool {
@@ -254,17 +249,23 @@ mod tests {
         headers
     }
 
+    fn check_head(
+        version: Version,
+        method: Method,
+        target: &str,
+        hosts: &[&'static str],
+    ) -> Result<(), Refusal> {
+        let mut request = Request::new(());
+        *request.version_mut() = version;
+        *request.method_mut() = method;
+        *request.uri_mut() = target.parse().unwrap();
+        *request.headers_mut() = with(&HOST, hosts);
+        check(&request, false)
+    }
+
     #[test]
     fn the_form_of_the_target_belongs_to_the_method() {
-        let check = |method, target: &str| {
-            let headers = with(&HOST, &["test"]);
-            check_target(
-                Version::HTTP_11,
-                &method,
-                &target.parse().unwrap(),
-                &headers,
-            )
-        };
+        let check = |method, target| check_head(Version::HTTP_11, method, target, &["test"]);
         for (method, target) in [
             (Method::GET, "/"),
             (Method::GET, "//a@b"),
@@ -275,29 +276,23 @@ mod tests {
         ] {
             assert_eq!(check(method, target), Ok(()), "{target}");
         }
-        for (method, target) in [
-            (Method::GET, "ftp://a/b"),
-            (Method::GET, "http://u@a/"),
-            (Method::GET, "http://u:p@a/"),
-            (Method::GET, "http://a:65536/"),
-            (Method::GET, "a:80"),
-            (Method::GET, "a"),
-            (Method::GET, "*"),
+        for target in [
+            "ftp://a/b",
+            "http://u@a/",
+            "http://u:p@a/",
+            "http://a:65536/",
+            "a:80",
+            "a",
+            "*",
         ] {
-            assert_eq!(check(method, target), Err(Refusal::Target), "{target}");
+            let checked = check(Method::GET, target);
+            assert_eq!(checked, Err(Refusal::Target), "{target}");
         }
     }
 
     #[test]
     fn one_host_is_required_since_version_1_1() {
-        let check = |version, hosts: &[&'static str]| {
-            check_target(
-                version,
-                &Method::GET,
-                &Uri::from_static("/"),
-                &with(&HOST, hosts),
-            )
-        };
+        let check = |version, hosts: &[&'static str]| check_head(version, Method::GET, "/", hosts);
         for version in [Version::HTTP_10, Version::HTTP_11] {
             assert_eq!(check(version, &["a"]), Ok(()));
             for hosts in [&["a", "a"][..], &["a", "b"], &[""], &["a b"]] {

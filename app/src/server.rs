@@ -10,21 +10,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
-use hyper_util::rt::TokioIo;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutWriter;
 
 use crate::access::{AccessLog, Sampling};
 use crate::config::DEFAULT_LINGER;
-use crate::graceful::Graceful;
+use crate::connection::{self, Answers};
 use crate::health::Health;
 use crate::identity::Identity;
 use crate::log::{self, Value};
 use crate::routes::routes;
-use crate::service::Connection;
-use crate::timer::ConnectionTimer;
 use crate::version::VersionGuard;
-use crate::write_limit::WriteLimit;
 
 /// Most bytes of a request head, and so about the most memory a connection can claim before it is
 /// answered with 431. hyper's own bound is 400 KiB, which 16,384 connections turn into 6 GB.
@@ -120,39 +120,33 @@ pub async fn serve<Hurry: Future<Output = ()>>(
     shutdown: impl Future<Output = Hurry>,
 ) -> Drain {
     let health = Arc::clone(&service.health);
-    let access = Arc::new(AccessLog::new(service.access_log));
-    let routes = warp::service(routes(Arc::new(service.identity), service.health));
-    let condition = Arc::clone(&health);
-    let graceful = Graceful::new();
+    let answers = Answers {
+        access: Arc::new(AccessLog::new(service.access_log)),
+        health: Arc::clone(&health),
+        routes: warp::service(routes(Arc::new(service.identity), service.health)),
+    };
+    let (end, ended) = watch::channel(());
     let admit = |stream: TcpStream, peer: SocketAddr| {
-        // Without it the second of two pipelined answers waits for the client's delayed acknowledgement. Set here, and
-        // not on the listener that hands it down, so that it holds whoever made the listener: one call a connection.
-        // It fails only on a dead connection, which is found out anyway.
+        // Without it the second of two pipelined answers waits for the client's delayed acknowledgement. Set here, and not on
+        // the listener that hands it down, so that it holds whoever made the listener. It fails only on a dead connection,
+        // which is found out anyway.
         let _ = stream.set_nodelay(true);
+        // A write waits once the kernel's buffer is full, and proceeds once a third of that is free again. A client that reads
+        // a byte now and then has to read that much within each timeout, which `TCP_USER_TIMEOUT` would not demand.
+        let mut stream = TimeoutWriter::new(VersionGuard::new(stream));
+        stream.set_timeout(Some(settings.write_timeout));
+        let answers = answers.clone();
+        let answer = service_fn(move |request| answers.answer(request, peer.ip()));
         let mut http = http1::Builder::new();
-        http.timer(ConnectionTimer::default())
+        http.timer(TokioTimer::new())
             .header_read_timeout(settings.head_timeout)
             .max_buf_size(HEAD_LIMIT)
-            // Who says that there is no more to come waits for the answer all the same.
+            // A client that closes its half of the connection still gets its answer.
             .half_close(true)
             // Head and body in one piece: bodies are so short that copying them is less work.
             .writev(false);
-        let connection = Connection {
-            routes: routes.clone(),
-            access: Arc::clone(&access),
-            health: Arc::clone(&condition),
-            client: peer.ip(),
-        };
-        let stream = TokioIo::new(VersionGuard::new(WriteLimit::new(
-            stream,
-            settings.write_timeout,
-        )));
-        let connection = graceful.watch(http.serve_connection(stream, connection));
-        async move {
-            // What ends a connection early is the client's affair: it went away, was silent
-            // for too long or did not speak HTTP, and hyper has told it so where possible.
-            let _ = connection.await;
-        }
+        let connection = http.serve_connection(TokioIo::new(Box::pin(stream)), answer);
+        connection::serve(connection, ended.clone())
     };
     let mut connections = JoinSet::new();
     let mut accept_works = true;
@@ -191,7 +185,7 @@ pub async fn serve<Hurry: Future<Output = ()>>(
     };
 
     drop(listener);
-    graceful.end();
+    drop(end);
     let time_is_up = async {
         if let Some(hurry) = hurry {
             tokio::select! {
