@@ -1,24 +1,23 @@
-//! Which requests are logged, and what is said about them.
+//! Access log: which requests are logged, and with which fields.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use serde::Serialize;
 use warp::http::{Method, StatusCode, Uri};
 
-use crate::log;
-use crate::timestamp;
+use crate::log::Value::{Number, Text};
+use crate::log::{self, Level};
 
-/// Most bytes of a method or path that are logged: a client chooses how long they are.
+/// Maximum number of bytes of a method or path that are logged: a client chooses how long they are.
 const LONGEST_TEXT: usize = 256;
 
-/// Which requests are logged.
+/// Share of the requests that is logged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Sampling {
-    /// None, the default: load balancers and log services have their own records, and a log service
-    /// charges by the byte.
+    /// None, the default: load balancers have their own records, and a log service charges by the
+    /// byte.
     #[default]
     Off,
     /// The first of every so many.
@@ -26,7 +25,7 @@ pub enum Sampling {
 }
 
 impl Sampling {
-    /// Reads `off`, `all` or `1/N`.
+    /// Parses `off`, `all` or `1/N`.
     pub fn parse(text: &str) -> Option<Self> {
         match text {
             "off" => Some(Self::Off),
@@ -39,7 +38,7 @@ impl Sampling {
         }
     }
 
-    /// The text that [`Self::parse`] takes.
+    /// Returns the text that [`Self::parse`] accepts.
     pub(crate) fn text(self) -> String {
         match self {
             Self::Off => "off".to_owned(),
@@ -49,31 +48,22 @@ impl Sampling {
     }
 }
 
-/// Picks the requests that are logged.
+/// Selects the requests that are logged.
 #[derive(Debug)]
 pub(crate) struct AccessLog {
     sampling: Sampling,
-    /// Requests since the last one that was picked.
+    /// Requests since the last one that was selected.
     passed: AtomicU32,
 }
 
-/// A request that was picked, while it is answered.
+/// A selected request, while it is answered.
 #[derive(Debug)]
 pub(crate) struct Pending {
-    begun: Instant,
+    started: Instant,
     at: SystemTime,
     method: Method,
     uri: Uri,
     client: IpAddr,
-}
-
-/// A request that was picked and answered.
-#[derive(Debug)]
-pub(crate) struct Request {
-    pending: Pending,
-    status: StatusCode,
-    bytes: u64,
-    duration: Duration,
 }
 
 impl AccessLog {
@@ -84,9 +74,14 @@ impl AccessLog {
         }
     }
 
-    /// Takes note of a request if it is to be logged. `client` is the other end of the connection. In a
-    /// box, so that the answers to those that are not logged are not larger for it.
-    pub(crate) fn pick(&self, method: &Method, uri: &Uri, client: IpAddr) -> Option<Box<Pending>> {
+    /// Records a request if it is to be logged. `client` is the other end of the connection. The
+    /// box keeps the answers to all other requests small.
+    pub(crate) fn select(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        client: IpAddr,
+    ) -> Option<Box<Pending>> {
         let Sampling::OneIn(number) = self.sampling else {
             return None;
         };
@@ -94,7 +89,7 @@ impl AccessLog {
         let before = self.passed.fetch_add(1, Ordering::Relaxed);
         before.is_multiple_of(number.get()).then(|| {
             Box::new(Pending {
-                begun: Instant::now(),
+                started: Instant::now(),
                 at: SystemTime::now(),
                 method: method.clone(),
                 uri: uri.clone(),
@@ -106,52 +101,28 @@ impl AccessLog {
 
 impl Pending {
     /// Logs the request, answered with `status` and a body of `bytes`.
-    pub(crate) fn answered(self, status: StatusCode, bytes: u64) {
+    pub(crate) fn answered(&self, status: StatusCode, bytes: u64) {
         // The answer to HEAD has the length of the body, but no body.
-        let bytes = if self.method == Method::HEAD {
-            0
-        } else {
-            bytes
-        };
-        log::request(Box::new(Request {
-            duration: self.begun.elapsed(),
-            pending: self,
+        let is_head = self.method == Method::HEAD;
+        let line = self.line(
             status,
-            bytes,
-        }));
+            if is_head { 0 } else { bytes },
+            self.started.elapsed(),
+        );
+        log::enqueue(Level::Info, line);
     }
-}
 
-impl Request {
-    /// The line for the log.
-    pub(crate) fn line(&self) -> String {
-        #[derive(Serialize)]
-        struct Line<'a> {
-            time: &'a str,
-            level: &'a str,
-            message: &'a str,
-            method: &'a str,
-            path: &'a str,
-            status: u16,
-            bytes: u64,
-            microseconds: u64,
-            client: &'a str,
-        }
-        let line = Line {
-            time: &timestamp::format(self.pending.at),
-            level: "info",
-            message: "request",
-            method: shorten(self.pending.method.as_str()),
-            path: shorten(self.pending.uri.path()),
-            status: self.status.as_u16(),
-            bytes: self.bytes,
-            microseconds: u64::try_from(self.duration.as_micros()).unwrap_or(u64::MAX),
-            client: &self.pending.client.to_canonical().to_string(),
-        };
-        // Text and numbers can always be written as JSON.
-        let mut text = serde_json::to_string(&line).unwrap_or_default();
-        text.push('\n');
-        text
+    fn line(&self, status: StatusCode, bytes: u64, duration: Duration) -> String {
+        let microseconds = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let fields = [
+            ("method", Text(shorten(self.method.as_str()))),
+            ("path", Text(shorten(self.uri.path()))),
+            ("status", Number(status.as_u16().into())),
+            ("bytes", Number(bytes)),
+            ("microseconds", Number(microseconds)),
+            ("client", Text(&self.client.to_canonical().to_string())),
+        ];
+        log::line(self.at, Level::Info, "request", &fields)
     }
 }
 
@@ -190,44 +161,40 @@ mod tests {
         }
     }
 
-    fn picked(sampling: &str, requests: usize) -> Vec<usize> {
+    fn selected(sampling: &str, requests: usize) -> Vec<usize> {
         let log = AccessLog::new(Sampling::parse(sampling).unwrap());
-        let client = [127, 0, 0, 1].into();
-        (0..requests)
-            .filter(|_| {
-                log.pick(&Method::GET, &Uri::from_static("/"), client)
-                    .is_some()
-            })
-            .collect()
+        let uri = Uri::from_static("/");
+        let select = |_: &usize| {
+            log.select(&Method::GET, &uri, [127, 0, 0, 1].into())
+                .is_some()
+        };
+        (0..requests).filter(select).collect()
     }
 
     #[test]
-    fn the_first_of_every_so_many_is_picked() {
-        assert_eq!(picked("off", 10), Vec::<usize>::new());
-        assert_eq!(picked("all", 3), [0, 1, 2]);
-        assert_eq!(picked("1/4", 10), [0, 4, 8]);
+    fn the_first_of_every_so_many_is_selected() {
+        assert_eq!(selected("off", 10), Vec::<usize>::new());
+        assert_eq!(selected("all", 3), [0, 1, 2]);
+        assert_eq!(selected("1/4", 10), [0, 4, 8]);
     }
 
     #[test]
     fn a_request_is_one_json_object_of_bounded_length() {
-        let mut request = Request {
-            pending: Pending {
-                begun: Instant::now(),
-                at: UNIX_EPOCH + Duration::new(1_795_341_845, 123_456_000),
-                method: Method::GET,
-                uri: Uri::from_static("/now?nonce=secret"),
-                client: "::ffff:192.0.2.1".parse().unwrap(),
-            },
-            status: StatusCode::OK,
-            bytes: 102,
-            duration: Duration::from_micros(57),
+        let mut request = Pending {
+            started: Instant::now(),
+            at: UNIX_EPOCH + Duration::new(1_795_341_845, 123_456_000),
+            method: Method::GET,
+            uri: Uri::from_static("/now?nonce=secret"),
+            client: "::ffff:192.0.2.1".parse().unwrap(),
         };
+        let duration = Duration::from_micros(57);
         assert_eq!(
-            request.line(),
+            request.line(StatusCode::OK, 102, duration),
             "{\"time\":\"2026-11-22T10:04:05.123456Z\",\"level\":\"info\",\"message\":\"request\",\"method\":\"GET\",\"path\":\"/now\",\"status\":200,\"bytes\":102,\"microseconds\":57,\"client\":\"192.0.2.1\"}\n"
         );
-        request.pending.uri = format!("/{}", "é".repeat(5000)).parse().unwrap();
-        request.pending.method = Method::from_bytes("M".repeat(5000).as_bytes()).unwrap();
-        assert!(request.line().len() < 1024, "{}", request.line());
+        request.uri = format!("/{}", "é".repeat(5000)).parse().unwrap();
+        request.method = Method::from_bytes("M".repeat(5000).as_bytes()).unwrap();
+        let line = request.line(StatusCode::OK, 102, duration);
+        assert!(line.len() < 1024, "{line}");
     }
 }

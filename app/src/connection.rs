@@ -37,7 +37,7 @@ where
         mut request: Request<Incoming>,
         client: IpAddr,
     ) -> impl Future<Output = Result<Response<B>, S::Error>> + use<S, B> {
-        let pending = self.access.pick(request.method(), request.uri(), client);
+        let pending = self.access.select(request.method(), request.uri(), client);
         // Requests without `Accept` get JSON.
         if request.headers().contains_key(ACCEPT) {
             let lines = request.headers().get_all(ACCEPT).into_iter();

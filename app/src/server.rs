@@ -22,7 +22,7 @@ use crate::config::DEFAULT_LINGER;
 use crate::connection::{self, Answers};
 use crate::health::Health;
 use crate::identity::Identity;
-use crate::log::{self, Value};
+use crate::log::{self, Value::Text};
 use crate::routes::routes;
 use crate::version::VersionGuard;
 
@@ -174,10 +174,7 @@ pub async fn serve<Hurry: Future<Output = ()>>(
                 // Out of descriptors, most likely. One line for a row of failures, and on we go.
                 if std::mem::take(&mut accept_works) {
                     let reason = error.to_string();
-                    log::warn(
-                        "cannot accept connections",
-                        &[("reason", Value::Text(&reason))],
-                    );
+                    log::warn("cannot accept connections", &[("reason", Text(&reason))]);
                 }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }

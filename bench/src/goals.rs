@@ -42,10 +42,10 @@ pub(crate) fn judge(tables: &[Table]) -> Vec<Goal> {
             ratio(load::SLOWEST, load::APP, load::HYPER),
         ),
         (
-            "app, instructions/request",
+            "app ÷ hyper, instructions/request",
             "",
-            most(9_500.0),
-            median(instructions::INSTRUCTIONS, load::APP),
+            most(1.0),
+            ratio(instructions::INSTRUCTIONS, load::APP, load::HYPER),
         ),
         (
             "app, memory when idle",

@@ -161,8 +161,8 @@ fn measure(runtime: &Runtime, setting: &Setting, parts: &[Part]) -> Result<Repor
         tables.extend(pack::measure(setting, &app)?);
     }
     if is_wanted(Part::App) || is_wanted(Part::Instructions) {
-        let hyper = compile(&peers, ("peers", "hyper-peer"), "peers")?;
-        let axum = compile(&peers, ("peers", "axum-peer"), "peers")?;
+        let hyper = compile(&peers, ("servers", "hyper-peer"), "peers")?;
+        let axum = compile(&peers, ("servers", "axum-peer"), "peers")?;
         let servers = load::servers(&app, &hyper, &axum, setting.scratch());
         if is_wanted(Part::App) {
             tables.extend(load::measure(setting, &servers)?);
@@ -174,8 +174,8 @@ fn measure(runtime: &Runtime, setting: &Setting, parts: &[Part]) -> Result<Repor
     if is_wanted(Part::Checker) {
         let programs = checks::Programs {
             checker: compile(&setting.root, ("checker", "checker"), "checker")?,
-            probe: compile(&peers, ("peers", "checker-probe"), "peers")?,
-            reqwest: compile(&peers, ("peers", "reqwest-probe"), "peers")?,
+            probe: compile(&peers, ("probes", "checker-probe"), "peers")?,
+            reqwest: compile(&peers, ("probes", "reqwest-probe"), "peers")?,
         };
         tables.extend(checks::measure(setting, &app, &programs)?);
     }

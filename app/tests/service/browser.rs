@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+/// Expectation of everything that fails only with the browser.
+const WORKS: &str = "the browser works";
+
 /// A browser with one window.
 pub(crate) struct Browser {
     driver: Child,
@@ -18,7 +21,7 @@ pub(crate) struct Browser {
 impl Browser {
     /// Starts it with these arguments besides the usual ones.
     pub(crate) fn start(more: &[&str]) -> Self {
-        let profile = tempfile::tempdir().expect("the browser works");
+        let profile = tempfile::tempdir().expect(WORKS);
         let (driver, port) = start_driver();
         let mut browser = Self {
             driver,
@@ -53,11 +56,11 @@ impl Browser {
 
     /// One command of WebDriver.
     pub(crate) fn call(&self, method: &str, path: &str, body: &Value) -> Value {
-        let mut stream = TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)))
-            .expect("the browser works");
+        let mut stream =
+            TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))).expect(WORKS);
         stream
             .set_read_timeout(Some(Duration::from_mins(1)))
-            .expect("the browser works");
+            .expect(WORKS);
         let body = if method == "POST" {
             body.to_string()
         } else {
@@ -69,24 +72,20 @@ impl Browser {
             format_args!("{}{path}", self.session),
             body.len()
         )
-        .expect("the browser works");
+        .expect(WORKS);
         let mut answer = BufReader::new(stream);
         let mut length = 0;
         let mut line = String::new();
         while line != "\r\n" {
             line.clear();
-            assert_ne!(
-                answer.read_line(&mut line).expect("the browser works"),
-                0,
-                "no answer"
-            );
+            assert_ne!(answer.read_line(&mut line).expect(WORKS), 0, "no answer");
             let header = line.to_ascii_lowercase();
             if let Some(value) = header.strip_prefix("content-length:") {
-                length = value.trim().parse().expect("the browser works");
+                length = value.trim().parse().expect(WORKS);
             }
         }
         let mut body = vec![0; length];
-        answer.read_exact(&mut body).expect("the browser works");
+        answer.read_exact(&mut body).expect(WORKS);
         let mut answer: Value = serde_json::from_slice(&body).expect("WebDriver speaks JSON");
         let value = answer["value"].take();
         assert!(value["error"].is_null(), "{value}");
@@ -135,7 +134,7 @@ fn start_driver() -> (Child, u16) {
         .stderr(Stdio::null())
         .spawn()
         .expect("chromedriver starts: `make bootstrap-tests` installs it");
-    let mut output = BufReader::new(driver.stdout.take().expect("the browser works")).lines();
+    let mut output = BufReader::new(driver.stdout.take().expect(WORKS)).lines();
     let port = output
         .find_map(|line| {
             let line = line.ok()?;

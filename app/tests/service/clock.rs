@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
+/// Expectation of everything that fails only with the agent or the server of this test.
+const WORKS: &str = "the agent and the server of this test work";
+
 /// A container agent whose word can be changed. `None`: it takes the question and never answers.
 #[derive(Clone, Default)]
 struct Agent {
@@ -26,57 +29,34 @@ impl Agent {
                 "ClockSynchronizationStatus": status,
             },
         });
-        *self
-            .says
-            .lock()
-            .expect("the agent and the server of this test work") = Some(body.to_string());
+        *self.says.lock().expect(WORKS) = Some(body.to_string());
     }
 
     async fn start(&self) -> Endpoint {
         let listener = TcpListener::bind(std::net::SocketAddr::from(([127, 0, 0, 1], 0)))
             .await
-            .expect("the agent and the server of this test work");
-        let base = format!(
-            "http://{}/v4/x",
-            listener
-                .local_addr()
-                .expect("the agent and the server of this test work")
-        );
+            .expect(WORKS);
+        let base = format!("http://{}/v4/x", listener.local_addr().expect(WORKS));
         let says = Arc::clone(&self.says);
         tokio::spawn(async move {
             let mut unanswered = Vec::new();
             loop {
-                let (mut stream, _) = listener
-                    .accept()
-                    .await
-                    .expect("the agent and the server of this test work");
+                let (mut stream, _) = listener.accept().await.expect(WORKS);
                 let mut request = Vec::new();
                 while !request.ends_with(b"\r\n\r\n") {
-                    assert_ne!(
-                        stream
-                            .read_buf(&mut request)
-                            .await
-                            .expect("the agent and the server of this test work"),
-                        0
-                    );
+                    assert_ne!(stream.read_buf(&mut request).await.expect(WORKS), 0);
                 }
-                let answer = says
-                    .lock()
-                    .expect("the agent and the server of this test work")
-                    .clone();
+                let answer = says.lock().expect(WORKS).clone();
                 match answer {
                     Some(body) => {
                         let answer = format!("HTTP/1.0 200 OK\r\n\r\n{body}");
-                        stream
-                            .write_all(answer.as_bytes())
-                            .await
-                            .expect("the agent and the server of this test work");
+                        stream.write_all(answer.as_bytes()).await.expect(WORKS);
                     }
                     None => unanswered.push(stream),
                 }
             }
         });
-        Endpoint::parse(&base).expect("the agent and the server of this test work")
+        Endpoint::parse(&base).expect(WORKS)
     }
 }
 
@@ -98,7 +78,7 @@ async fn get(server: &Server, path: &str) -> (u16, Value) {
     let response = server.request(&format!("GET {path} HTTP/1.1")).await;
     (
         response.status,
-        serde_json::from_str(&response.body).expect("the agent and the server of this test work"),
+        serde_json::from_str(&response.body).expect(WORKS),
     )
 }
 

@@ -13,6 +13,8 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
+/// Expectation of everything that fails only with the browser or the servers of this test.
+const WORKS: &str = "the browser and the servers of this test work";
 /// No test waits longer than this for the page to show something.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -43,10 +45,8 @@ impl Browser {
 async fn skewed(page: String, ahead: Arc<AtomicI64>) -> SocketAddr {
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
         .await
-        .expect("the browser and the servers of this test work");
-    let address = listener
-        .local_addr()
-        .expect("the browser and the servers of this test work");
+        .expect(WORKS);
+    let address = listener.local_addr().expect(WORKS);
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut request = Vec::new();
@@ -119,9 +119,7 @@ async fn the_page_has_a_strict_policy_and_comes_from_no_cache() {
     assert_eq!(response.header("cache-control"), Some("no-store"));
     assert_eq!(response.header("x-content-type-options"), Some("nosniff"));
     assert_eq!(response.header("referrer-policy"), Some("no-referrer"));
-    let policy = response
-        .header("content-security-policy")
-        .expect("the browser and the servers of this test work");
+    let policy = response.header("content-security-policy").expect(WORKS);
     assert!(
         policy.starts_with("default-src 'none'; script-src 'sha256-"),
         "{policy}"
@@ -147,20 +145,12 @@ async fn the_page_ticks_measures_and_tells_what_is_wrong() {
         browser.wait("offset", |text| text.contains('±'));
         browser
     });
-    let browser = told
-        .await
-        .expect("the browser and the servers of this test work");
+    let browser = told.await.expect(WORKS);
     // The service goes away while the page is open.
-    assert_eq!(
-        server
-            .stop()
-            .await
-            .expect("the browser and the servers of this test work"),
-        Drain::Complete
-    );
+    assert_eq!(server.stop().await.expect(WORKS), Drain::Complete);
     tokio::task::spawn_blocking(move || tells_of_a_dead_server(&browser))
         .await
-        .expect("the browser and the servers of this test work");
+        .expect(WORKS);
 }
 
 fn ticks_and_agrees(browser: &Browser, address: SocketAddr) {
@@ -182,11 +172,7 @@ fn ticks_and_agrees(browser: &Browser, address: SocketAddr) {
     let second = browser.wait("clock", |text| text != first);
     assert_eq!(second.len(), "10:04:05.1".len(), "{second}");
     let shown = browser.run("return document.getElementById('clock').dateTime");
-    let shown: DateTime<Utc> = shown
-        .as_str()
-        .expect("the browser and the servers of this test work")
-        .parse()
-        .expect("the browser and the servers of this test work");
+    let shown: DateTime<Utc> = shown.as_str().expect(WORKS).parse().expect(WORKS);
     assert!(
         (Utc::now() - shown).abs() < TimeDelta::seconds(10),
         "{shown}"
@@ -196,13 +182,7 @@ fn ticks_and_agrees(browser: &Browser, address: SocketAddr) {
     let size = json!({ "width": 500, "height": 700 });
     browser.call("POST", "/window/rect", &size);
     let overflow = "return document.documentElement.scrollWidth - innerWidth";
-    assert!(
-        browser
-            .run(overflow)
-            .as_i64()
-            .expect("the browser and the servers of this test work")
-            <= 0
-    );
+    assert!(browser.run(overflow).as_i64().expect(WORKS) <= 0);
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 
@@ -215,9 +195,7 @@ fn shows_a_skew(browser: &Browser, address: SocketAddr, ahead: &AtomicI64) {
         browser.open(&format!("http://{address}/"));
         browser.wait("status", |text| text == expected);
         let (value, within) = offset(&browser.text("offset"));
-        let truth = -f64::from(
-            i32::try_from(milliseconds).expect("the browser and the servers of this test work"),
-        );
+        let truth = -f64::from(i32::try_from(milliseconds).expect(WORKS));
         assert!((value - truth).abs() <= within + 1.0, "{value} ± {within}");
         assert_eq!(
             browser.text("quality"),

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Json};
 use axum::routing::get;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use peers::Now;
+use servers::Now;
 
 async fn now() -> impl IntoResponse {
     ([(CACHE_CONTROL, "no-store")], Json(Now::at_once()))
@@ -14,8 +14,8 @@ async fn now() -> impl IntoResponse {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::io::Result<()> {
-    let listener = peers::listen().await?;
-    let http = peers::http();
+    let listener = servers::listen().await?;
+    let http = servers::http();
     let service = TowerToHyperService::new(Router::new().route("/now", get(now)));
     loop {
         let (stream, _) = listener.accept().await?;

@@ -7,7 +7,7 @@ fn main() {
     rustls::crypto::ring::default_provider()
         .install_default()
         .expect("the first one");
-    peers::probes::run(
+    probes::run(
         async |url: String| {
             let client = Client::builder()
                 .tls_certs_only([])

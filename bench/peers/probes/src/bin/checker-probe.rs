@@ -5,7 +5,7 @@ use probe::{Probe, Target};
 
 fn main() {
     let settings = Settings::default();
-    peers::probes::run(
+    probes::run(
         async |url: String| {
             let target = Target::new(&url, None).expect("a URL");
             Probe::new(&target, &settings).await.expect("a probe")

@@ -1,7 +1,5 @@
 //! What both peers share: the answer, and the connections' limits, which are those of the service.
 
-pub mod probes;
-
 use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 

@@ -8,7 +8,7 @@ use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use peers::Now;
+use servers::Now;
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let mut response = if request.uri().path() == "/now" && request.method() == Method::GET {
@@ -29,8 +29,8 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::io::Result<()> {
-    let listener = peers::listen().await?;
-    let http = peers::http();
+    let listener = servers::listen().await?;
+    let http = servers::http();
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
