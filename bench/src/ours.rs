@@ -1,16 +1,18 @@
 //! Our side of packing and pushing: what `deployer up` does between the compiler and the stack. The only file that knows the
 //! deployer's library.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use image_builder::Architecture;
+use image_builder::base::Bases;
 use image_builder::cache::LayerCache;
 use image_builder::cargo::{CompileRequest, Surroundings, compile};
-use image_builder::dockerfile::FinalStage;
-use image_builder::oci::{self, BuiltImage, Executable, Recipe};
+use image_builder::dockerfile::{CargoBuild, Dockerfile, Request};
+use image_builder::oci::{self, BuiltImage, Recipe};
 use image_builder::provenance::Provenance;
 use image_builder::push::{Credentials, Repository, push};
+use image_builder::{Architecture, Hint as _};
 
 use crate::process::Error;
 
@@ -43,10 +45,11 @@ pub(crate) async fn program(
         binary,
         architecture: architecture()?,
         target_dir,
+        build: &CargoBuild::default(),
     };
     let compiled = compile(&request, &Surroundings::from_env(), |_| {}).await;
     let compiled = compiled.map_err(|error| {
-        let diagnostics = error.diagnostics().join("\n");
+        let diagnostics = error.evidence().join("\n");
         failed(&format!("cannot compile `{binary}`\n{diagnostics}"), &error)
     })?;
     Ok(compiled.executable.path)
@@ -65,18 +68,23 @@ pub(crate) fn pack(
 ) -> Result<BuiltImage, Error> {
     let architecture = architecture()?;
     let text = std::fs::read_to_string(dockerfile).map_err(Error::at(dockerfile.display()))?;
-    let stage = FinalStage::parse(&text, architecture)
-        .map_err(|error| failed("cannot read the Dockerfile", &error))?;
-    let program = Executable {
-        name: "app".to_owned(),
-        path: folder.join("app"),
+    let request = Request {
+        architecture,
+        package: "app",
+        program: "app",
+        bases: &BTreeMap::new(),
     };
+    let dockerfile_read = Dockerfile::parse(&text, &request)
+        .map_err(|error| failed("cannot read the Dockerfile", &error))?;
     let provenance = Provenance::new(None, None).map_err(|error| failed("cannot pack", &error))?;
     let recipe = Recipe {
-        stage: &stage,
-        program: &program,
+        stage: &dockerfile_read.stage,
+        program: "app",
+        program_path: Some(&folder.join("app")),
+        bases: &Bases::new(),
+        own_folder: None,
         context: folder,
-        ignore_file: &image_builder::ignore_file(dockerfile),
+        ignore_file: &image_builder::ignore_file(dockerfile, folder),
         architecture,
         created: provenance.created,
         labels: &provenance.labels,

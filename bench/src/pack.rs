@@ -172,7 +172,7 @@ impl Bench {
             .iter()
             .filter_map(|it| it.get("size")?.as_u64())
             .sum();
-        let ours: usize = image.layers.iter().map(|layer| layer.content.len()).sum();
+        let ours: u64 = image.layers.iter().map(|layer| layer.content.size()).sum();
         let unpacked = unpacked(&image)?;
 
         let mut table = Table::new("Size of the image", OURS);
@@ -193,7 +193,8 @@ impl Bench {
 fn unpacked(image: &BuiltImage) -> Result<u64, Error> {
     let mut sum = 0;
     for layer in &image.layers {
-        let mut reader = flate2::read::GzDecoder::new(&layer.content[..]);
+        let content = layer.content.open().map_err(Error::at("a layer"))?;
+        let mut reader = flate2::read::GzDecoder::new(content);
         let mut chunk = vec![0; 1 << 16];
         loop {
             let count = reader.read(&mut chunk).map_err(Error::at("a layer"))?;
@@ -218,11 +219,18 @@ fn write_layout(image: &BuiltImage, folder: &Path) -> Result<(), Error> {
     }
     let blobs = folder.join("blobs/sha256");
     fs::create_dir_all(&blobs).map_err(Error::at(blobs.display()))?;
-    let documents = [&image.manifest, &image.config];
-    let documents = documents.map(|it| (&it.digest, &it.content));
-    let layers = image.layers.iter().map(|it| (&it.digest, &it.content));
-    for (digest, content) in layers.chain(documents) {
-        write(&blobs.join(digest.trim_start_matches("sha256:")), content)?;
+    let at = |digest: &str| blobs.join(digest.trim_start_matches("sha256:"));
+    for document in [&image.manifest, &image.config] {
+        write(&at(&document.digest), &document.content)?;
+    }
+    for layer in &image.layers {
+        let mut content = Vec::new();
+        let read = layer
+            .content
+            .open()
+            .and_then(|mut it| it.read_to_end(&mut content));
+        read.map_err(Error::at("a layer"))?;
+        write(&at(&layer.digest), &content)?;
     }
     let index = json!({ "schemaVersion": 2, "manifests": [{
         "mediaType": image.manifest.media_type,

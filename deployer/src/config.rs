@@ -10,13 +10,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::cli::{Builder, CheckFrom, Logs, Manner, Output, Shared, Sizes};
+use crate::cli::{Builder, CheckFrom, Logs, Making, Manner, Output, Shared, Sizes};
 use deployment::error::{Failure, FailureKind};
 use deployment::names::{self, StackName};
 use image_builder::Architecture;
 
 pub use access::is_usual_endpoint;
 use aws::access::Access;
+use file::ImageFile;
 pub use file::{File, parse, read};
 
 use access::access;
@@ -34,6 +35,14 @@ pub struct ImageSettings {
     pub binary: String,
     /// Absolute path of the Dockerfile that describes the image.
     pub dockerfile: PathBuf,
+    /// Absolute path of the build context, where it is not the Dockerfile's folder.
+    pub context: Option<PathBuf>,
+    /// Cargo features, instead of those of the Dockerfile.
+    pub features: Option<Vec<String>>,
+    /// Whether default features are on, instead of what the Dockerfile says.
+    pub default_features: Option<bool>,
+    /// Cargo profile, instead of that of the Dockerfile.
+    pub profile: Option<String>,
     /// Processor that the tasks run on.
     pub architecture: Architecture,
     /// Who makes it.
@@ -145,10 +154,6 @@ pub fn resolve(
     let mut access = access(shared, file.region, file.profile)?;
     access.check_proxy = access::check_proxy(shared, file.check.proxy.as_deref(), &access)?;
 
-    let package = file.image.package.unwrap_or_else(|| "app".to_owned());
-    let binary = file.image.binary.unwrap_or_else(|| package.clone());
-    target_name("package", &package)?;
-    target_name("binary", &binary)?;
     let architecture = match sizes
         .making
         .architecture
@@ -185,23 +190,7 @@ pub fn resolve(
         template: root.join(template),
         access,
         account: account(shared, file.account)?,
-        image: ImageSettings {
-            binary,
-            package,
-            dockerfile: root.join(
-                file.image
-                    .dockerfile
-                    .unwrap_or_else(|| PathBuf::from("Dockerfile")),
-            ),
-            architecture,
-            builder: sizes
-                .making
-                .builder
-                .or(file.image.builder)
-                .unwrap_or_default(),
-            build_environment: file.image.build_environment,
-            archive: None,
-        },
+        image: image(file.image, &sizes.making, architecture, root)?,
         tasks: service.tasks,
         port,
         parameters,
@@ -333,6 +322,43 @@ impl Config {
 /// A setting that is there: an empty variable, as CI systems like to set them, is none.
 fn given(setting: Option<&String>) -> Option<&str> {
     setting.map(String::as_str).filter(|text| !text.is_empty())
+}
+
+/// The program and its image. What is built is read from the Dockerfile later.
+fn image(
+    file: ImageFile,
+    making: &Making,
+    architecture: Architecture,
+    root: &Path,
+) -> Result<ImageSettings, Failure> {
+    let package = file.package.unwrap_or_else(|| "app".to_owned());
+    let binary = file.binary.unwrap_or_else(|| package.clone());
+    target_name("package", &package)?;
+    target_name("binary", &binary)?;
+    let dockerfile = file
+        .dockerfile
+        .unwrap_or_else(|| PathBuf::from("Dockerfile"));
+    for name in file.profile.iter().chain(file.features.iter().flatten()) {
+        if name.is_empty() || name.starts_with('-') {
+            return Err(Failure::preflight(format!(
+                "`{name}` is neither a profile nor a feature of cargo"
+            ))
+            .hint("set `profile` and `features` under `[image]` as in `Cargo.toml`"));
+        }
+    }
+    Ok(ImageSettings {
+        binary,
+        package,
+        dockerfile: root.join(dockerfile),
+        context: file.context.map(|folder| root.join(folder)),
+        features: file.features,
+        default_features: file.default_features,
+        profile: file.profile,
+        architecture,
+        builder: making.builder.or(file.builder).unwrap_or_default(),
+        build_environment: file.build_environment,
+        archive: None,
+    })
 }
 
 /// Checks a name that becomes an argument of cargo: one that begins with a dash would be a flag.

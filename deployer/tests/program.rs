@@ -238,7 +238,7 @@ fn curious() -> TempDir {
     );
     write(
         "Dockerfile",
-        "FROM rust:1 AS build\nFROM scratch\nCOPY --from=build /out/curious /curious\nENTRYPOINT [\"/curious\"]\n",
+        "FROM rust:1 AS build\nRUN cargo build --release\nFROM scratch\nCOPY --from=build /target/release/curious /curious\nENTRYPOINT [\"/curious\"]\n",
     );
     for name in ["git", "docker"] {
         let script = format!(

@@ -260,7 +260,7 @@ pub enum Event {
         /// Its address in the registry.
         pushed: Option<String>,
         /// The file that lists what the program is made of.
-        bill: Option<String>,
+        sbom: Option<String>,
     },
     /// `down` reached its end; these were looked for and not found.
     TakenDown {

@@ -1,6 +1,6 @@
 //! An image as one file: an OCI layout that is also what `docker save` writes, so that `docker load` (20.10 and later), podman,
 //! containerd and skopeo all take it. The same image gives the same bytes. The list of what the program is made of is in it, too,
-//! beside the layout. [`super::unpack::restore`] reads it back.
+//! beside the layout. [`crate::unpack::restore`] reads it back.
 
 use std::fs;
 use std::io::{self, Write};
@@ -8,10 +8,11 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::oci::{BuiltImage, descriptor};
+use crate::layer::Blob;
+use crate::oci::{BuiltImage, descriptor};
 
 /// The name of the list of what the program is made of.
-pub(super) const BILL: &str = "sbom.cdx.json";
+pub(super) const SBOM: &str = "sbom.cdx.json";
 
 /// Writes the archive under a name (`app:tag`), whole or not at all. Only what is there and no file, a pipe or a device, takes it as
 /// it comes: it is not for us to put a file in its place.
@@ -68,11 +69,14 @@ fn write_to(image: &BuiltImage, name: &str, mut writer: impl Write) -> io::Resul
     }]);
     let layout = json!({ "imageLayoutVersion": "1.0.0" });
     let mut entries = vec![
-        ("oci-layout".to_owned(), layout.to_string().into()),
-        ("index.json".to_owned(), index.to_string().into()),
-        ("manifest.json".to_owned(), for_docker.to_string().into()),
-        (blob(&image.manifest.digest), image.manifest.content.clone()),
-        (config, image.config.content.clone()),
+        ("oci-layout".to_owned(), in_memory(&layout)),
+        ("index.json".to_owned(), in_memory(&index)),
+        ("manifest.json".to_owned(), in_memory(&for_docker)),
+        (
+            blob(&image.manifest.digest),
+            image.manifest.content.clone().into(),
+        ),
+        (config, image.config.content.clone().into()),
     ];
     for layer in &image.layers {
         let path = blob(&layer.digest);
@@ -81,19 +85,23 @@ fn write_to(image: &BuiltImage, name: &str, mut writer: impl Write) -> io::Resul
             entries.push((path, layer.content.clone()));
         }
     }
-    if let Some(bill) = &image.bill {
-        entries.push((BILL.to_owned(), bill.content.clone()));
+    if let Some(sbom) = &image.sbom {
+        entries.push((SBOM.to_owned(), sbom.content.clone().into()));
     }
     for (path, content) in entries {
         let mut header = tar::Header::new_gnu();
         header.set_mode(0o644);
         header.set_mtime(0);
-        header.set_size(content.len() as u64);
-        archive.append_data(&mut header, path, content.as_ref())?;
+        header.set_size(content.size());
+        archive.append_data(&mut header, path, content.open()?)?;
     }
     archive.finish()?;
     drop(archive);
     writer.flush()
+}
+
+fn in_memory(document: &serde_json::Value) -> Blob {
+    Blob::Memory(document.to_string().into())
 }
 
 fn named(image: &BuiltImage, repository: &str, tag: &str) -> serde_json::Value {
@@ -101,7 +109,7 @@ fn named(image: &BuiltImage, repository: &str, tag: &str) -> serde_json::Value {
     let mut named = descriptor(
         &manifest.media_type,
         &manifest.digest,
-        manifest.content.len(),
+        manifest.content.len() as u64,
     );
     named["annotations"] = json!({
         "org.opencontainers.image.ref.name": tag,

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use super::layer;
+use crate::digest;
 
 /// How layers are compressed. Another way, another number: it gives other digests.
 const WAY: &str = "1";
@@ -47,7 +47,7 @@ impl LayerCache {
             let file = File::open(&path).ok()?;
             // None that is larger was kept: what is cut here is found to be damaged below.
             file.take(MAX_BYTES).read_to_end(&mut content).ok()?;
-            if layer::digest(&content).strip_prefix("sha256:") == Some(digest) {
+            if digest::digest(&content).strip_prefix("sha256:") == Some(digest) {
                 // The least recently used go first.
                 touch(&path).ok();
                 return Some(content.into());
@@ -77,7 +77,7 @@ fn prefix(diff_id: &str) -> String {
 
 fn write(folder: &Path, diff_id: &str, content: &[u8]) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    let digest = layer::digest(content);
+    let digest = digest::digest(content);
     let name = prefix(diff_id) + digest.trim_start_matches("sha256:");
     // Removed again if it does not get as far as its proper name.
     let mut file = tempfile::Builder::new()

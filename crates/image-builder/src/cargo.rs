@@ -14,11 +14,13 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::elf::{self, ElfError};
-use super::oci::Executable;
+use crate::dockerfile::CargoBuild;
+use crate::elf::{self, ElfError};
+use crate::oci::Executable;
+use serde::Deserialize;
 use support::input;
 
-use super::{Architecture, provenance};
+use crate::{Architecture, provenance};
 pub use error::CompileError;
 use messages::{Diagnostics, Message};
 pub use plan::Surroundings;
@@ -41,6 +43,8 @@ pub struct CompileRequest<'a> {
     pub architecture: Architecture,
     /// The target folder, relative to that folder or absolute; what is made here goes to `image` in it, so that it does not wait for other builds.
     pub target_dir: &'a Path,
+    /// What the Dockerfile, or the settings, tell cargo besides.
+    pub build: &'a CargoBuild,
 }
 
 /// What happens while it is compiled.
@@ -113,7 +117,11 @@ pub async fn compile(
         find_target(&folder, request.architecture, surroundings),
         workspace(request.package, &folder, surroundings),
     );
-    let ((sysroot, choice), workspace) = (found?, workspace?);
+    let (sysroot, choice) = found?;
+    let Workspace {
+        root: workspace,
+        outside,
+    } = workspace?;
     let lock_file = workspace.join("Cargo.lock");
     let has_lock_file = lock_file.exists();
     if !has_lock_file {
@@ -124,6 +132,8 @@ pub async fn compile(
         surroundings,
         &plan::Found {
             has_lock_file,
+            has_profile: has_profile(&workspace),
+            outside: &outside,
             folder: &folder,
             workspace: &workspace,
             sysroot: &sysroot,
@@ -135,7 +145,10 @@ pub async fn compile(
     let mut parts = BTreeSet::new();
     let mut done = 0;
     let mut diagnostics = Diagnostics::default();
-    let cargo = Program::new(&surroundings.cargo)
+    let variables = request.build.environment.iter();
+    let cargo = Program::new(&surroundings.cargo);
+    let cargo = variables
+        .fold(cargo, |cargo, (name, value)| cargo.env(name, value))
         .args(&invocation.arguments)
         .allow(&surroundings.allowed)
         .current_dir(&folder)
@@ -207,25 +220,109 @@ fn real(folder: &Path) -> Result<PathBuf, CompileError> {
         })
 }
 
-/// The folder of the workspace that a folder belongs to: there are the lock file and the profiles. Cargo knows, also where the
-/// folder is that of a member.
+/// A workspace, as cargo sees it.
+struct Workspace {
+    /// Its folder, where the lock file and the profiles are.
+    root: PathBuf,
+    /// Folders of path dependencies outside of it.
+    outside: Vec<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    workspace_root: PathBuf,
+    packages: Vec<Package>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    source: Option<String>,
+    manifest_path: PathBuf,
+    dependencies: Vec<Dependency>,
+}
+
+#[derive(Deserialize)]
+struct Dependency {
+    path: Option<PathBuf>,
+}
+
+/// Finds the workspace that a folder belongs to. Cargo knows, also where the folder is that of a member.
 async fn workspace(
     package: &str,
     folder: &Path,
     surroundings: &Surroundings,
-) -> Result<PathBuf, CompileError> {
-    let cargo = Program::new(&surroundings.cargo)
-        .args(["locate-project", "--workspace", "--message-format", "plain"])
-        .current_dir(folder);
-    let output = cargo.output(SYSROOT_LIMIT).await?;
-    if !output.status.success() {
-        return Err(CompileError::Cargo {
-            package: package.to_owned(),
-            diagnostics: output.stderr.lines().map(ToOwned::to_owned).collect(),
+) -> Result<Workspace, CompileError> {
+    let members = metadata(package, folder, surroundings, &["--no-deps"]).await?;
+    let root = real(&members.workspace_root)?;
+    let leads_out = |dependency: &Dependency| {
+        dependency
+            .path
+            .as_ref()
+            .is_some_and(|path| !path.starts_with(&members.workspace_root))
+    };
+    let patches = manifest(&root).is_some_and(|it| it.contains_key("patch"));
+    let mut of_members = members.packages.iter().flat_map(|it| &it.dependencies);
+    if !patches && !of_members.any(leads_out) {
+        return Ok(Workspace {
+            root,
+            outside: Vec::new(),
         });
     }
-    let manifest = Path::new(output.stdout.trim());
-    real(manifest.parent().unwrap_or(folder))
+    // Only now all manifests have to be read. What is locked stays as it is.
+    let has_lock_file = root.join("Cargo.lock").exists();
+    let options = ["--all-features", "--locked"];
+    let options = if has_lock_file {
+        &options[..]
+    } else {
+        &options[..1]
+    };
+    let all = metadata(package, folder, surroundings, options).await?;
+    let own = all
+        .packages
+        .iter()
+        .filter(|package| package.source.is_none());
+    let folders = own.filter_map(|package| package.manifest_path.parent());
+    let outside = folders.filter(|it| !it.starts_with(&members.workspace_root));
+    let mut outside: Vec<PathBuf> = outside.map(ToOwned::to_owned).collect();
+    outside.sort();
+    Ok(Workspace { root, outside })
+}
+
+async fn metadata(
+    package: &str,
+    folder: &Path,
+    surroundings: &Surroundings,
+    options: &[&str],
+) -> Result<Metadata, CompileError> {
+    let cargo = Program::new(&surroundings.cargo)
+        .args(["metadata", "--format-version", "1"])
+        .args(options)
+        .allow(&surroundings.allowed)
+        .current_dir(folder);
+    let output = cargo.output(SYSROOT_LIMIT).await?;
+    let failed = |said: String| CompileError::Cargo {
+        package: package.to_owned(),
+        diagnostics: said.lines().map(ToOwned::to_owned).collect(),
+    };
+    if !output.status.success() {
+        return Err(failed(output.stderr));
+    }
+    serde_json::from_str(&output.stdout).map_err(|error| failed(error.to_string()))
+}
+
+/// Reads the workspace's manifest. What is wrong with it, cargo tells.
+fn manifest(workspace: &Path) -> Option<toml::Table> {
+    let text = input::text(&workspace.join("Cargo.toml"), input::WRITTEN_BY_HAND);
+    toml::from_str(&text.ok()?).ok()
+}
+
+/// Returns whether the workspace has a profile for images.
+fn has_profile(workspace: &Path) -> bool {
+    let manifest = manifest(workspace);
+    let profiles = manifest
+        .as_ref()
+        .and_then(|it| it.get("profile")?.as_table());
+    profiles.is_some_and(|profiles| profiles.contains_key("image"))
 }
 
 /// What the program was compiled from, as far as it is not in the registry's crates.

@@ -5,35 +5,50 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::dockerfile::CopyInstruction;
-use super::ignore::Ignore;
-use super::layer::{self, Content, Entries, Entry};
-use super::pack_error::PackError;
-use super::parts::parts;
-use support::input;
+use crate::ignore::Ignore;
+use crate::layer::{self, Content, Entries, Entry, Owner};
+use crate::pack_error::PackError;
+use crate::paths::components;
 
 /// The most that all files of an image may have together, in bytes.
-pub(super) const MAX_CONTENT: u64 = 1 << 30;
+pub(crate) const MAX_CONTENT: u64 = 1 << 30;
+
+/// What a `COPY` says about each file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rights {
+    /// Line in the Dockerfile.
+    pub(crate) line: usize,
+    /// `--chown`, else root.
+    pub(crate) owner: Owner,
+    /// `--chmod`
+    pub(crate) mode: Option<u32>,
+}
 
 /// The folder, and what its `.dockerignore` keeps out.
 #[derive(Debug)]
-pub(super) struct Context {
+pub(crate) struct Context {
     /// Without links.
     root: PathBuf,
     ignore: Ignore,
     ignore_file: PathBuf,
+    /// What is never copied: the builder's own files.
+    own: Option<PathBuf>,
     /// How many bytes may still be taken.
     left: u64,
 }
 
 impl Context {
-    pub(super) fn open(folder: &Path, ignore_file: &Path) -> Result<Self, PackError> {
+    pub(crate) fn open(
+        folder: &Path,
+        ignore_file: &Path,
+        own: Option<&Path>,
+    ) -> Result<Self, PackError> {
         let unreadable = |path: &Path| {
             let path = path.to_owned();
             |source| PackError::Read { path, source }
         };
         let root = folder.canonicalize().map_err(unreadable(folder))?;
-        let ignore = match input::text(ignore_file, input::WRITTEN_BY_HAND) {
+        let ignore = match crate::dockerfile::read_text(ignore_file) {
             Ok(text) => Ignore::parse(&text).map_err(|bad| PackError::BadPattern {
                 file: ignore_file.to_owned(),
                 line: bad.line,
@@ -46,12 +61,13 @@ impl Context {
             root,
             ignore,
             ignore_file: ignore_file.to_owned(),
+            own: own.and_then(|it| it.canonicalize().ok()),
             left: MAX_CONTENT,
         })
     }
 
     /// Takes `size` bytes off what may still be taken.
-    pub(super) fn take(&mut self, line: usize, size: u64) -> Result<(), PackError> {
+    pub(crate) fn take(&mut self, line: usize, size: u64) -> Result<(), PackError> {
         self.left = self.left.checked_sub(size).ok_or(PackError::TooLarge {
             line,
             limit: MAX_CONTENT,
@@ -60,9 +76,9 @@ impl Context {
     }
 
     /// Adds one source of a `COPY`. The content of a folder goes to `destination`, a file to it or into it.
-    pub(super) fn collect(
+    pub(crate) fn collect(
         &mut self,
-        copy: &CopyInstruction,
+        copy: &Rights,
         source: &str,
         destination: &Destination,
         entries: &mut Entries,
@@ -106,7 +122,7 @@ impl Context {
     /// What is kept after all of something that is excluded, by its path in the image.
     fn kept(
         &mut self,
-        copy: &CopyInstruction,
+        copy: &Rights,
         found: &Path,
         destination: &Destination,
     ) -> Result<Entries, PackError> {
@@ -129,7 +145,7 @@ impl Context {
             line,
             source_path: source_path(),
         };
-        let (above, clean) = parts(source);
+        let (above, clean) = components(source);
         if above > 0 {
             return Err(outside());
         }
@@ -174,7 +190,7 @@ impl Context {
 
 /// Where a `COPY` puts things, without the `/` in front.
 #[derive(Debug)]
-pub(super) enum Destination {
+pub(crate) enum Destination {
     /// Files go into it.
     Folder(String),
     /// A file gets this name; a folder becomes this folder.
@@ -183,14 +199,14 @@ pub(super) enum Destination {
 
 impl Destination {
     /// The path of a file that is called `name` where it comes from.
-    pub(super) fn file(&self, name: &str) -> String {
+    pub(crate) fn file(&self, name: &str) -> String {
         match self {
             Self::Folder(folder) => join(folder, name),
             Self::Exactly(path) => path.clone(),
         }
     }
 
-    fn folder(&self) -> &str {
+    pub(crate) fn folder(&self) -> &str {
         match self {
             Self::Folder(path) | Self::Exactly(path) => path,
         }
@@ -198,12 +214,12 @@ impl Destination {
 }
 
 /// The last part of a path.
-pub(super) fn base_name(path: &str) -> &str {
+pub(crate) fn base_name(path: &str) -> &str {
     let path = path.trim_end_matches('/');
     path.rsplit_once('/').map_or(path, |(_, name)| name)
 }
 
-fn join(folder: &str, name: &str) -> String {
+pub(crate) fn join(folder: &str, name: &str) -> String {
     if folder.is_empty() {
         name.to_owned()
     } else {
@@ -211,10 +227,10 @@ fn join(folder: &str, name: &str) -> String {
     }
 }
 
-fn entry(copy: &CopyInstruction, content: Content, mode: u32) -> Entry {
+fn entry(copy: &Rights, content: Content, mode: u32) -> Entry {
     Entry {
         content,
-        owner: copy.owner.unwrap_or_default(),
+        owner: copy.owner,
         mode: copy.mode.unwrap_or(mode),
     }
 }
@@ -222,7 +238,7 @@ fn entry(copy: &CopyInstruction, content: Content, mode: u32) -> Entry {
 /// One `COPY` on its way through a folder.
 struct Walk<'a> {
     context: &'a mut Context,
-    copy: &'a CopyInstruction,
+    copy: &'a Rights,
     entries: &'a mut Entries,
 }
 
@@ -232,6 +248,9 @@ impl Walk<'_> {
             path: folder.to_owned(),
             source,
         };
+        if self.context.own.as_deref() == Some(folder) {
+            return Ok(());
+        }
         for found in fs::read_dir(folder).map_err(unreadable)? {
             let found = found.map_err(unreadable)?;
             let path = found.path();

@@ -1,5 +1,5 @@
 //! The other builder: an engine that reads the whole Dockerfile, whatever it says. Docker, with or without buildx, or podman,
-//! whichever is there. What it makes goes the same way as what the native builder makes, by [`super::unpack`].
+//! whichever is there. What it makes goes the same way as what the native builder makes, by [`crate::unpack`].
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
@@ -7,7 +7,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Architecture, ignore_file};
+use crate::{Architecture, Hint, ignore_file};
 use process::{Line, ProcessError, Program};
 
 /// An engine that does not say its version within this time does not answer.
@@ -71,9 +71,8 @@ pub enum DockerError {
     Process(ProcessError),
 }
 
-impl DockerError {
-    /// The remedy.
-    pub fn hint(&self) -> Option<String> {
+impl Hint for DockerError {
+    fn hint(&self) -> Option<String> {
         match self {
             Self::NoEngine { .. } => Some(
                 "start Docker (`sudo systemctl start docker`), or install it or podman; `--builder native` needs none of them".to_owned(),
@@ -88,8 +87,7 @@ impl DockerError {
         }
     }
 
-    /// What the engine said, line by line.
-    pub fn said(&self) -> &[String] {
+    fn evidence(&self) -> &[String] {
         match self {
             Self::NoEngine { said } | Self::Failed { said, .. } => said,
             Self::OtherArchitecture { .. } | Self::OwnIgnoreFile { .. } | Self::Process(_) => &[],
@@ -210,7 +208,7 @@ impl Engine {
 
     /// What is kept out of the image by a list that this engine does not read might be a secret.
     fn check_ignore_file(&self, request: &DockerRequest<'_>) -> Result<(), DockerError> {
-        let file = ignore_file(request.dockerfile);
+        let file = ignore_file(request.dockerfile, request.context);
         let is_shared = file.file_name() == Some(OsStr::new(".dockerignore"));
         match self {
             Self::Docker { .. } if !is_shared => Err(DockerError::OwnIgnoreFile { file }),

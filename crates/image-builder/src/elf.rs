@@ -1,26 +1,19 @@
-//! Whether a program can run in an empty image: read from its ELF header, so that it is known before anything is pushed.
-//! Layout: System V ABI, "Object Files" (`Elf64_Ehdr`, `Elf64_Phdr`).
+//! What a program needs to run, read from its ELF headers, so that it is known before anything is
+//! pushed.
 
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek};
 
-use super::Architecture;
+use object::elf::{DT_NEEDED, DT_STRTAB, EM_AARCH64, EM_X86_64, FileHeader64, PT_INTERP};
+use object::read::elf::{Dyn as _, FileHeader as _, ProgramHeader as _};
+use object::{LittleEndian, ReadCache, ReadRef as _};
 
-const HEADER_SIZE: usize = 64;
-const PROGRAM_HEADER_SIZE: usize = 56;
-/// Real programs have about ten.
-const MAX_PROGRAM_HEADERS: u16 = 128;
-const MAX_INTERPRETER: u64 = 4096;
-/// `PT_INTERP`: the path of the loader that a dynamic program needs.
-const INTERPRETER: u32 = 3;
-/// `ELFCLASS64`, `ELFDATA2LSB`
-const CLASS_64: u8 = 2;
-const LITTLE_ENDIAN: u8 = 1;
-/// `EM_X86_64`, `EM_AARCH64`
-const X86_64: u16 = 62;
-const AARCH64: u16 = 183;
+use crate::Architecture;
 
 /// What a script begins with, which is no such program: the kernel starts what is named behind it.
-pub(super) const SCRIPT: &[u8] = b"#!";
+pub(crate) const SCRIPT: &[u8] = b"#!";
+
+/// Longest name of a library, in bytes.
+const MAX_NAME: u64 = 4096;
 
 /// Why a program would not run in an empty image.
 #[derive(Debug, thiserror::Error)]
@@ -45,82 +38,81 @@ pub enum ElfError {
     Read(#[from] io::Error),
 }
 
-/// Makes sure that the program is static and made for this processor.
+/// What a program needs beside the kernel.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Needs {
+    /// Path of the loader of a dynamic program.
+    pub(crate) interpreter: Option<String>,
+    /// File names of libraries.
+    pub(crate) libraries: Vec<String>,
+}
+
+/// Makes sure that the program is static and for this processor.
 pub fn check(program: &mut (impl Read + Seek), architecture: Architecture) -> Result<(), ElfError> {
-    let mut header = [0; HEADER_SIZE];
-    read_at(program, 0, &mut header)?;
-    if header[..6] != [0x7f, b'E', b'L', b'F', CLASS_64, LITTLE_ENDIAN] {
-        return Err(ElfError::NotElf);
+    match needs(program, architecture)?.interpreter {
+        Some(interpreter) => Err(ElfError::Dynamic { interpreter }),
+        None => Ok(()),
     }
-    let expected = match architecture {
-        Architecture::X86_64 => X86_64,
-        Architecture::Arm64 => AARCH64,
+}
+
+/// Reads what a program for this processor needs.
+pub(crate) fn needs(
+    program: &mut (impl Read + Seek),
+    architecture: Architecture,
+) -> Result<Needs, ElfError> {
+    let data = ReadCache::new(program);
+    let not_elf = |_: object::Error| ElfError::NotElf;
+    let header = FileHeader64::<LittleEndian>::parse(&data).map_err(not_elf)?;
+    let endian = header.endian().map_err(not_elf)?;
+    let machine = match architecture {
+        Architecture::X86_64 => EM_X86_64,
+        Architecture::Arm64 => EM_AARCH64,
     };
-    if u16_at(&header, 18) != expected {
+    if header.e_machine(endian) != machine {
         return Err(ElfError::OtherMachine {
             expected: architecture,
         });
     }
-    let table = u64_at(&header, 32);
-    let (size, count) = (u16_at(&header, 54), u16_at(&header, 56));
-    if usize::from(size) != PROGRAM_HEADER_SIZE || count == 0 || count > MAX_PROGRAM_HEADERS {
+    let segments = header.program_headers(endian, &data).map_err(not_elf)?;
+    if segments.is_empty() {
         return Err(ElfError::NotElf);
     }
-    for index in 0..u64::from(count) {
-        let mut entry = [0; PROGRAM_HEADER_SIZE];
-        let position = table
-            .checked_add(index * u64::from(size))
-            .ok_or(ElfError::NotElf)?;
-        read_at(program, position, &mut entry)?;
-        if u32_at(&entry, 0) == INTERPRETER {
-            let (position, size) = (u64_at(&entry, 8), u64_at(&entry, 32));
-            return Err(ElfError::Dynamic {
-                interpreter: interpreter(program, position, size)?,
-            });
+    let mut needs = Needs::default();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    for segment in segments {
+        if segment.p_type(endian) == PT_INTERP {
+            // One that lies beyond the end is a loader all the same.
+            let path = segment.interpreter(endian, &data).ok().flatten();
+            needs.interpreter = Some(text(path.unwrap_or_default()));
         }
+        let Ok(Some(dynamic)) = segment.dynamic(endian, &data) else {
+            continue;
+        };
+        let value = |entry: &_| object::read::elf::Dyn::d_val(entry, endian);
+        let strings = dynamic
+            .iter()
+            .find(|entry| entry.d_tag(endian) == DT_STRTAB);
+        // The table is named by its address in memory.
+        let offset = strings.and_then(|entry| {
+            let address = value(entry);
+            segments.iter().find_map(|segment| {
+                let within = address.checked_sub(segment.p_vaddr(endian))?;
+                (within < segment.p_filesz(endian)).then(|| segment.p_offset(endian) + within)
+            })
+        });
+        let Some(offset) = offset else { continue };
+        let needed = dynamic
+            .iter()
+            .filter(|entry| entry.d_tag(endian) == DT_NEEDED);
+        let names = needed.filter_map(|entry| {
+            let start = offset.checked_add(value(entry))?;
+            let end = start.checked_add(MAX_NAME)?;
+            let end = end.min((&data).len().ok()?);
+            (&data).read_bytes_at_until(start..end, 0).ok()
+        });
+        needs.libraries.extend(names.map(text));
     }
-    Ok(())
-}
-
-fn interpreter(
-    program: &mut (impl Read + Seek),
-    position: u64,
-    size: u64,
-) -> Result<String, ElfError> {
-    let mut path = Vec::new();
-    program.seek(SeekFrom::Start(position))?;
-    program
-        .take(size.min(MAX_INTERPRETER))
-        .read_to_end(&mut path)?;
-    let path = String::from_utf8_lossy(&path);
-    Ok(path.trim_end_matches('\0').to_owned())
-}
-
-fn read_at(
-    program: &mut (impl Read + Seek),
-    position: u64,
-    buffer: &mut [u8],
-) -> Result<(), ElfError> {
-    program.seek(SeekFrom::Start(position))?;
-    program.read_exact(buffer).map_err(|error| {
-        if error.kind() == io::ErrorKind::UnexpectedEof {
-            ElfError::NotElf
-        } else {
-            ElfError::Read(error)
-        }
-    })
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes([bytes[at], bytes[at + 1]])
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from(u16_at(bytes, at)) | u32::from(u16_at(bytes, at + 2)) << 16
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
+    Ok(needs)
 }
 
 #[cfg(test)]
@@ -128,22 +120,7 @@ mod tests {
     use std::io::Cursor;
 
     use super::*;
-
-    /// A header, and program headers of these types.
-    fn program(machine: u16, types: &[u32]) -> Vec<u8> {
-        let mut bytes = vec![0; HEADER_SIZE];
-        bytes[..6].copy_from_slice(&[0x7f, b'E', b'L', b'F', 2, 1]);
-        bytes[18..20].copy_from_slice(&machine.to_le_bytes());
-        bytes[32] = 64;
-        bytes[54] = 56;
-        bytes[56] = u8::try_from(types.len()).unwrap();
-        for kind in types {
-            let mut entry = [0; PROGRAM_HEADER_SIZE];
-            entry[..4].copy_from_slice(&kind.to_le_bytes());
-            bytes.extend(entry);
-        }
-        bytes
-    }
+    use crate::testing::elf as program;
 
     fn verdict(bytes: Vec<u8>, architecture: Architecture) -> String {
         match check(&mut Cursor::new(bytes), architecture) {

@@ -2,33 +2,33 @@
 
 use std::path::{Path, PathBuf};
 
-use super::parts::parts;
+use crate::paths::components;
 
-/// The file that says what is kept out: `<Dockerfile>.dockerignore` if it is there, else `.dockerignore` beside the Dockerfile, which
-/// need not be there.
-pub fn ignore_file(dockerfile: &Path) -> PathBuf {
+/// Returns the file that says what is kept out: `<Dockerfile>.dockerignore` if it exists, else `.dockerignore` in the build
+/// context, which need not exist.
+pub fn ignore_file(dockerfile: &Path, context: &Path) -> PathBuf {
     let mut own = dockerfile.as_os_str().to_owned();
     own.push(".dockerignore");
     let own = PathBuf::from(own);
     if own.exists() {
         own
     } else {
-        dockerfile.with_file_name(".dockerignore")
+        context.join(".dockerignore")
     }
 }
 
 /// The patterns of a `.dockerignore`.
 #[derive(Debug, Default)]
-pub(super) struct Ignore {
+pub(crate) struct Ignore {
     patterns: Vec<Pattern>,
 }
 
 /// A pattern that Docker does not take either.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct BadPattern {
+pub(crate) struct BadPattern {
     /// From 1.
-    pub(super) line: usize,
-    pub(super) pattern: String,
+    pub(crate) line: usize,
+    pub(crate) pattern: String,
 }
 
 #[derive(Debug)]
@@ -74,7 +74,7 @@ impl Class {
 }
 
 impl Ignore {
-    pub(super) fn parse(text: &str) -> Result<Self, BadPattern> {
+    pub(crate) fn parse(text: &str) -> Result<Self, BadPattern> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut patterns = Vec::new();
         for (index, line) in text.lines().enumerate() {
@@ -100,13 +100,13 @@ impl Ignore {
     }
 
     /// Whether an excluded folder may hold something that is kept.
-    pub(super) fn has_exceptions(&self) -> bool {
+    pub(crate) fn has_exceptions(&self) -> bool {
         self.patterns.iter().any(|pattern| pattern.keeps)
     }
 
     /// Whether a path, relative to the context and with `/` between its parts, is left out. A folder's pattern covers all
     /// that is in it; the last pattern that matches decides.
-    pub(super) fn excludes(&self, path: &str) -> bool {
+    pub(crate) fn excludes(&self, path: &str) -> bool {
         self.patterns
             .iter()
             .rev()
@@ -169,7 +169,7 @@ impl Pattern {
 
 /// Without `.`, `..` and superfluous `/`, as paths are that it is compared with.
 fn clean(pattern: &str) -> String {
-    let (above, parts) = parts(pattern);
+    let (above, parts) = components(pattern);
     // Above the root there is nothing.
     let above = if pattern.starts_with('/') { 0 } else { above };
     let mut clean = vec![".."; above];
@@ -358,10 +358,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let dockerfile = folder.path().join("service.Dockerfile");
         let usual = folder.path().join(".dockerignore");
-        assert_eq!(ignore_file(&dockerfile), usual);
+        assert_eq!(ignore_file(&dockerfile, folder.path()), usual);
         let own = folder.path().join("service.Dockerfile.dockerignore");
         std::fs::write(&own, "").unwrap();
-        assert_eq!(ignore_file(&dockerfile), own);
+        assert_eq!(ignore_file(&dockerfile, folder.path()), own);
     }
 
     /// Tried one way after the other, these would take for ever, or more stack than there is.

@@ -6,8 +6,8 @@ use flate2::read::MultiGzDecoder;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::layer::Layer;
-use super::oci::BuiltImage;
+use crate::layer::Layer;
+use crate::oci::BuiltImage;
 
 /// An image.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -59,25 +59,25 @@ pub struct InspectedFile {
 
 /// Looks at an image. Decompresses: not for a thread that has other things to do.
 pub fn inspect(image: &BuiltImage, name: &str) -> io::Result<Inspection> {
-    let bill = image.bill.as_ref();
-    let bill: Option<Value> = bill.and_then(|bill| serde_json::from_slice(&bill.content).ok());
+    let sbom = image.sbom.as_ref();
+    let sbom: Option<Value> = sbom.and_then(|sbom| serde_json::from_slice(&sbom.content).ok());
     Ok(Inspection {
         name: name.to_owned(),
         digest: image.digest().to_owned(),
         bytes: image.size(),
         config: serde_json::from_slice(&image.config.content)?,
         layers: image.layers.iter().map(layer).collect::<io::Result<_>>()?,
-        packages: bill.and_then(|bill| Some(bill["components"].as_array()?.len())),
+        packages: sbom.and_then(|sbom| Some(sbom["components"].as_array()?.len())),
     })
 }
 
-fn layer(layer: &Layer) -> io::Result<InspectedLayer> {
-    let mut archive = tar::Archive::new(MultiGzDecoder::new(layer.content.as_ref()));
+pub(crate) fn layer(layer: &Layer) -> io::Result<InspectedLayer> {
+    let mut archive = tar::Archive::new(MultiGzDecoder::new(layer.content.open()?));
     let files = archive.entries()?.map(|entry| file(&entry?));
     Ok(InspectedLayer {
         digest: layer.digest.clone(),
         media_type: layer.media_type.clone(),
-        bytes: layer.content.len() as u64,
+        bytes: layer.content.size(),
         uncompressed_bytes: layer.uncompressed_size,
         files: files.collect::<io::Result<_>>()?,
     })

@@ -1,7 +1,7 @@
 //! One layer: a tar archive, compressed, whose bytes depend on names and content alone. Not on the time, the owner or the
 //! order of files on the disk, nor on the permissions beyond "can be executed".
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
@@ -12,35 +12,55 @@ use libdeflater::{CompressionLvl, Compressor};
 use oci_spec::image::MediaType;
 use sha2::{Digest as _, Sha256};
 
-use super::cache::LayerCache;
-use super::dockerfile::Owner;
-use super::pack_error::PackError;
+use crate::cache::LayerCache;
+use crate::digest::{digest, digest_of};
+use crate::pack_error::PackError;
 
 /// Between speed and size; the digest depends on it.
 const LEVEL: i32 = 6;
 /// An archive of at most this size is compressed in one go, bytes; the digest depends on it.
-pub(super) const MAX_BUFFER: usize = 64 << 20;
+pub(crate) const MAX_BUFFER: usize = 64 << 20;
 /// "Unknown" in gzip's header, whatever system it is made on.
 const GZIP_SYSTEM: u8 = 255;
 const FOLDER_MODE: u32 = 0o755;
 
+/// Numeric owner of a file. Root by default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Owner {
+    /// User id.
+    pub user: u32,
+    /// Group id.
+    pub group: u32,
+}
+
+/// A file of a base image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LowerFile {
+    /// Reference of the image.
+    pub(crate) image: String,
+    /// Path in it, without the `/` in front.
+    pub(crate) path: String,
+    /// Bytes.
+    pub(crate) size: u64,
+}
+
 /// One file, folder or link of a layer.
-#[derive(Debug, Clone)]
-pub(super) struct Entry {
-    pub(super) content: Content,
-    pub(super) owner: Owner,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) content: Content,
+    pub(crate) owner: Owner,
     /// Permission bits.
-    pub(super) mode: u32,
+    pub(crate) mode: u32,
 }
 
 impl Entry {
-    pub(super) const fn is_folder(&self) -> bool {
+    pub(crate) const fn is_folder(&self) -> bool {
         matches!(self.content, Content::Folder)
     }
 }
 
-#[derive(Debug, Clone)]
-pub(super) enum Content {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Content {
     Folder,
     /// Read when the layer is written; `size` in bytes is what was found before.
     File {
@@ -53,17 +73,77 @@ pub(super) enum Content {
     Link {
         target: PathBuf,
     },
+    /// Of a base image: below the layers that are packed here, so never in one of them.
+    Lower(LowerFile),
 }
 
 /// What a `COPY` makes, by its path in the image without the `/` in front. The order is that of the archive: a folder comes
 /// before what is in it.
-pub(super) type Entries = BTreeMap<String, Entry>;
+pub(crate) type Entries = BTreeMap<String, Entry>;
+
+/// Content that is sent: in memory, or, for layers of base images, a file that may be large.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Blob {
+    /// In memory.
+    Memory(Bytes),
+    /// In a file that nobody changes: its name is its digest.
+    File {
+        /// Where.
+        path: PathBuf,
+        /// Bytes.
+        size: u64,
+    },
+}
+
+impl Blob {
+    /// Returns its size in bytes.
+    pub fn size(&self) -> u64 {
+        match self {
+            Self::Memory(content) => content.len() as u64,
+            Self::File { size, .. } => *size,
+        }
+    }
+
+    /// Opens it for reading.
+    pub fn open(&self) -> io::Result<Box<dyn Read + '_>> {
+        Ok(match self {
+            Self::Memory(content) => Box::new(content.as_ref()),
+            Self::File { path, .. } => Box::new(io::BufReader::new(File::open(path)?)),
+        })
+    }
+
+    /// Reads a part of it.
+    pub(crate) fn part(&self, start: u64, size: usize) -> io::Result<Bytes> {
+        use std::os::unix::fs::FileExt as _;
+        match self {
+            Self::Memory(content) => {
+                let start = usize::try_from(start)
+                    .unwrap_or(usize::MAX)
+                    .min(content.len());
+                Ok(content.slice(start..content.len().min(start.saturating_add(size))))
+            }
+            Self::File { path, size: whole } => {
+                let left = whole.saturating_sub(start);
+                let size = usize::try_from(left).unwrap_or(usize::MAX).min(size);
+                let mut part = vec![0; size];
+                File::open(path)?.read_exact_at(&mut part, start)?;
+                Ok(part.into())
+            }
+        }
+    }
+}
+
+impl From<Bytes> for Blob {
+    fn from(content: Bytes) -> Self {
+        Self::Memory(content)
+    }
+}
 
 /// A compressed layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layer {
     /// As it is sent.
-    pub content: Bytes,
+    pub content: Blob,
     /// `application/vnd.oci.image.layer.v1.tar+gzip`
     pub media_type: String,
     /// Of the compressed content, `sha256:…`.
@@ -72,24 +152,12 @@ pub struct Layer {
     pub diff_id: String,
     /// The size of the archive before compression, in bytes.
     pub uncompressed_size: u64,
-}
-
-/// `sha256:…`
-pub(super) fn digest(content: &[u8]) -> String {
-    format!("sha256:{}", hex(&Sha256::digest(content)))
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        write!(text, "{byte:02x}").ok();
-        text
-    })
+    /// Where a base image has it: `REGISTRY/NAME`.
+    pub origin: Option<String>,
 }
 
 /// Adds an entry. One of the same path is replaced, but no folder by a file or the other way round: Docker refuses that, too.
-pub(super) fn put(
+pub(crate) fn put(
     entries: &mut Entries,
     line: usize,
     path: String,
@@ -99,6 +167,15 @@ pub(super) fn put(
         Some(there) if there.is_folder() != entry.is_folder() => {
             Err(PackError::InTheWay { line, path })
         }
+        // Such a name deletes files of lower layers (image specification, "Whiteouts").
+        Some(_) | None
+            if path
+                .rsplit('/')
+                .next()
+                .is_some_and(|it| it.starts_with(".wh.")) =>
+        {
+            Err(PackError::Whiteout { line, path })
+        }
         Some(_) | None => {
             entries.insert(path, entry);
             Ok(())
@@ -107,16 +184,16 @@ pub(super) fn put(
 }
 
 /// The folders above a path, from the top.
-pub(super) fn parents(path: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn parents(path: &str) -> impl Iterator<Item = &str> {
     path.match_indices('/').map(|(index, _)| &path[..index])
 }
 
-/// Adds the folders above the entries that are not in `known` yet. Their owner is that of what is in them, as with Docker.
-pub(super) fn add_parents(entries: &mut Entries, known: &BTreeSet<String>) {
+/// Adds the folders above the entries that are not there yet. Their owner is that of what is in them, as with Docker.
+pub(crate) fn add_parents(entries: &mut Entries, is_there: impl Fn(&str) -> bool) {
     let mut missing = Entries::new();
     for (path, entry) in &*entries {
         for parent in parents(path) {
-            if !known.contains(parent) && !entries.contains_key(parent) {
+            if !is_there(parent) && !entries.contains_key(parent) {
                 missing.entry(parent.to_owned()).or_insert(Entry {
                     content: Content::Folder,
                     owner: entry.owner,
@@ -129,7 +206,7 @@ pub(super) fn add_parents(entries: &mut Entries, known: &BTreeSet<String>) {
 }
 
 /// Reads the files and writes the archive; compresses it, unless the same archive was compressed before.
-pub(super) fn pack(entries: &Entries, cache: &LayerCache) -> Result<Layer, PackError> {
+pub(crate) fn pack(entries: &Entries, cache: &LayerCache) -> Result<Layer, PackError> {
     layer_of(cache, |writer| {
         let mut archive = tar::Builder::new(writer);
         for (path, entry) in entries {
@@ -141,7 +218,7 @@ pub(super) fn pack(entries: &Entries, cache: &LayerCache) -> Result<Layer, PackE
 
 /// The layer of an archive, which is written as often as it is needed: once to know it, and once more to compress it, unless the
 /// same archive was compressed before.
-pub(super) fn layer_of(
+pub(crate) fn layer_of(
     cache: &LayerCache,
     write: impl Fn(&mut dyn Write) -> Result<(), PackError>,
 ) -> Result<Layer, PackError> {
@@ -157,10 +234,11 @@ pub(super) fn layer_of(
     };
     Ok(Layer {
         digest: digest(&content),
-        content,
+        content: content.into(),
         media_type: MediaType::ImageLayerGzip.to_string(),
         diff_id,
         uncompressed_size,
+        origin: None,
     })
 }
 
@@ -230,6 +308,10 @@ fn append(
                 .append_link(&mut header, path, target)
                 .map_err(PackError::Write)
         }
+        Content::Lower(file) => {
+            let error = format!("`/{}` of a base image was not read", file.path);
+            Err(PackError::Write(io::Error::other(error)))
+        }
         Content::Bytes(content) => {
             header.set_entry_type(tar::EntryType::Regular);
             header.set_size(content.len() as u64);
@@ -264,14 +346,14 @@ fn append(
 }
 
 /// Hashes what passes through on its way to be compressed.
-pub(super) struct Hashing<W> {
+pub(crate) struct Hashing<W> {
     inner: W,
     hash: Sha256,
     size: u64,
 }
 
 impl<W> Hashing<W> {
-    pub(super) fn new(inner: W) -> Self {
+    pub(crate) fn new(inner: W) -> Self {
         Self {
             inner,
             hash: Sha256::new(),
@@ -280,8 +362,8 @@ impl<W> Hashing<W> {
     }
 
     /// The digest of what passed through, `sha256:…`.
-    pub(super) fn diff_id(&self) -> String {
-        format!("sha256:{}", hex(&self.hash.clone().finalize()))
+    pub(crate) fn diff_id(&self) -> String {
+        digest_of(self.hash.clone())
     }
 }
 

@@ -1,31 +1,41 @@
-//! Makes a container image of a Rust program and puts it into a registry, without Docker: [`cargo`] compiles the program, [`dockerfile`] says what the
-//! image is, [`oci`] packs it (layers by [`layer`], files by `context`), [`push`] sends what the registry lacks.
+//! Builds a container image of a Rust program and pushes it to a registry, without Docker.
 //!
-//! The same program and the same Dockerfile give the same digest, on any machine and in any folder; see `docs/image.md`. [`process`] is the only file that starts programs.
+//! [`cargo`] compiles the program, [`dockerfile`] reads what the image is, [`base`] fetches what it
+//! starts from, [`oci`] packs it (layers by [`layer`], files by `context`), [`push`] sends what the
+//! registry lacks. The same program and the same Dockerfile give the same digest, on any machine and
+//! in any folder; see `docs/image.md`.
 
 pub mod archive;
-pub mod bill;
+pub mod base;
 pub mod cache;
 pub mod cargo;
 mod context;
+mod digest;
 pub mod docker;
 pub mod dockerfile;
 pub mod elf;
+mod hint;
 mod ignore;
 pub mod inspect;
 pub mod layer;
 pub mod notices;
 pub mod oci;
 mod pack_error;
-mod parts;
+mod paths;
 pub mod provenance;
 pub mod push;
+mod root;
+pub mod sbom;
 pub mod unpack;
 
 pub use cargo::CompileError;
 pub use dockerfile::DockerfileError;
+pub use hint::Hint;
 pub use ignore::ignore_file;
 pub use pack_error::PackError;
 pub use push::PushError;
 
 pub use support::architecture::{Architecture, UnknownArchitecture};
+
+#[cfg(test)]
+mod testing;

@@ -7,8 +7,8 @@ use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use super::bill;
-use super::cargo::{Linked, Part};
+use crate::cargo::{Linked, Part};
+use crate::sbom;
 use support::input;
 
 /// The folder of the image that the files are in.
@@ -129,7 +129,7 @@ fn crates(parts: &[Part]) -> String {
     let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (name, part) in named(parts) {
         let licence = input::text(&part.manifest, input::WRITTEN_BY_HAND).ok();
-        let licence = licence.as_deref().and_then(bill::licence);
+        let licence = licence.as_deref().and_then(sbom::licence);
         let files = licence_files(part.manifest.parent().unwrap_or(Path::new(".")));
         let missing = if files.is_empty() {
             " (there is no text of it in the package)"
@@ -160,7 +160,7 @@ fn named(parts: &[Part]) -> BTreeMap<String, &Part> {
     parts
         .iter()
         .filter(|part| !part.package_id.starts_with("path+"))
-        .filter_map(|part| Some((bill::reference(&part.package_id)?, part)))
+        .filter_map(|part| Some((sbom::reference(&part.package_id)?, part)))
         .collect()
 }
 

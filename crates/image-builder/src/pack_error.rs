@@ -3,21 +3,12 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::elf::ElfError;
+use crate::Hint;
+use crate::elf::ElfError;
 
 /// Why an image cannot be packed. Lines are those of the Dockerfile, from 1.
 #[derive(Debug, thiserror::Error)]
 pub enum PackError {
-    /// From another stage only the program can be taken: nothing else of that stage exists here.
-    #[error("line {line}: `{source_path}` is not the program `{program}`")]
-    NotTheProgram {
-        /// Where.
-        line: usize,
-        /// What was to be copied.
-        source_path: String,
-        /// What cargo builds.
-        program: String,
-    },
     /// The program does not get into the image.
     #[error(
         "the program `{program}` would not be in the image: no `COPY --from=…` takes it, or a later `COPY` replaces it"
@@ -27,7 +18,7 @@ pub enum PackError {
         program: String,
     },
     /// What is to be started is not in the image.
-    #[error("`{path}` is to be started, but no `COPY` puts it into the image")]
+    #[error("`{path}` is to be started, but it is not in the image")]
     NothingAtEntrypoint {
         /// The first word of `ENTRYPOINT` or `CMD`.
         path: String,
@@ -50,13 +41,41 @@ pub enum PackError {
         /// Why not.
         problem: ElfError,
     },
-    /// `USER` names somebody, and nothing in the image says which number that is.
-    #[error("`{name}` of `USER` is not known: no `COPY` puts a `/{list}` into the image")]
+    /// A user or a group that the image does not know.
+    #[error("`{name}` is not known: it is not in `/{list}` of the image")]
     UnknownName {
         /// A user or a group.
         name: String,
-        /// In which it would be looked for, without the `/` in front.
+        /// Where it is looked up, without the `/` in front.
         list: &'static str,
+    },
+    /// A number that engines refuse.
+    #[error("`{0}` is out of the range of users and groups, 0 to 2147483647")]
+    OutOfRange(String),
+    /// Nothing is started.
+    #[error("the first word of `ENTRYPOINT` or `CMD` is empty")]
+    EmptyCommand,
+    /// What is to be started is hidden by what the runtime mounts there.
+    #[error("`{path}` is to be started, but the runtime mounts something else over that folder")]
+    Hidden {
+        /// The program.
+        path: String,
+    },
+    /// A dynamic program without its libraries.
+    #[error("`{path}` is to be started, but the image has no `{library}`, which it needs")]
+    NoLibrary {
+        /// The program.
+        path: String,
+        /// File name of the library.
+        library: String,
+    },
+    /// A base image could not be read.
+    #[error("the base image `{image}` cannot be used: {reason}")]
+    Base {
+        /// Its reference.
+        image: String,
+        /// What is wrong with it.
+        reason: String,
     },
     /// `..`, or a link, leads out of the build context.
     #[error("line {line}: `{source_path}` is outside of the build context")]
@@ -93,6 +112,24 @@ pub enum PackError {
         line: usize,
         /// What stands there.
         pattern: String,
+    },
+    /// A name that is reserved: in a layer it deletes a file of the layers below.
+    #[error(
+        "line {line}: the name of `/{path}` is reserved in images: it would delete another file"
+    )]
+    Whiteout {
+        /// Where.
+        line: usize,
+        /// In the image.
+        path: String,
+    },
+    /// The path leads nowhere.
+    #[error("line {line}: `/{path}` leads to a file, or in a circle")]
+    Nowhere {
+        /// Where.
+        line: usize,
+        /// In the image.
+        path: String,
     },
     /// A folder where a file is, or the other way round.
     #[error("line {line}: `/{path}` is a file and a folder at the same time")]
@@ -168,13 +205,9 @@ pub enum PackError {
     Created(String),
 }
 
-impl PackError {
-    /// The remedy.
-    pub fn hint(&self) -> Option<String> {
+impl Hint for PackError {
+    fn hint(&self) -> Option<String> {
         match self {
-            Self::NotTheProgram { program, .. } => Some(format!(
-                "only the program that cargo builds (`{program}`) can be taken from another stage; take other files from this folder, or build with Docker"
-            )),
             Self::NoProgram { program } => {
                 Some(format!("add `COPY --from=build /out/{program} /{program}`"))
             }
@@ -187,6 +220,11 @@ impl PackError {
             Self::NoOtherProgram { .. } => Some(
                 "start the program that cargo builds; or copy a static program for this processor, or a script that begins with `#!` and what runs it".to_owned(),
             ),
+            Self::OutOfRange(_) => Some("choose a number in that range, such as 65532".to_owned()),
+            Self::EmptyCommand => Some("write `ENTRYPOINT [\"/app\"]`".to_owned()),
+            Self::Hidden { .. } => Some("copy it elsewhere, such as `/app`".to_owned()),
+            Self::NoLibrary { .. } => Some("start from an image that has it, or let cargo build the program, which is static then".to_owned()),
+            Self::Base { .. } => Some("check the reference; `--builder docker` builds on any image that Docker can pull".to_owned()),
             Self::UnknownName { list, .. } => Some(format!(
                 "say its number, as in `USER 65532:65532`, or copy a `/{list}` in which it is"
             )),
@@ -198,7 +236,8 @@ impl PackError {
             Self::BadPattern { .. } => {
                 Some("close each `[` with a `]`; a `\\` needs a character behind it".to_owned())
             }
-            Self::InTheWay { .. } => Some("copy to different paths".to_owned()),
+            Self::Whiteout { .. } => Some("rename it".to_owned()),
+            Self::InTheWay { .. } | Self::Nowhere { .. } => Some("copy to different paths".to_owned()),
             Self::Special { .. } => Some("exclude it in `.dockerignore`".to_owned()),
             Self::TooLarge { .. } => {
                 Some("exclude what the service does not need in `.dockerignore`".to_owned())

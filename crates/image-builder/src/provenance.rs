@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::pack_error::PackError;
+use crate::pack_error::PackError;
 use process::Program;
 
 const REVISION: &str = "org.opencontainers.image.revision";
@@ -71,14 +71,58 @@ fn time(source_date_epoch: &str) -> Result<DateTime<Utc>, PackError> {
         .ok_or_else(|| PackError::Created(source_date_epoch.to_owned()))
 }
 
+/// Why there is no label that names a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unknown {
+    /// No repository, or nothing of it is built: there is nothing to say.
+    NoRepository,
+    /// Changes that are not committed.
+    Changed,
+    /// A clone without its history.
+    Shallow,
+    /// The repository belongs to another user.
+    OtherUser {
+        /// Its folder.
+        folder: PathBuf,
+    },
+    /// More files than can be asked for.
+    TooMany,
+}
+
+impl Unknown {
+    /// Returns what to tell the user: the reason, and the remedy.
+    pub fn note(&self) -> Option<String> {
+        let text = match self {
+            // Ordinary while somebody works on it.
+            Self::NoRepository | Self::Changed => return None,
+            Self::Shallow => "the clone has no history: fetch all of it (`git fetch --unshallow`; in GitHub Actions `fetch-depth: 0`)".to_owned(),
+            Self::OtherUser { folder } => format!(
+                "git does not answer, since the checkout belongs to another user: run `git config --global --add safe.directory {}`",
+                folder.display()
+            ),
+            Self::TooMany => format!("it is built from more than {MAX_PATHS} files"),
+        };
+        Some(format!("the image has no label with its commit: {text}"))
+    }
+}
+
 /// The last commit that touched one of these paths (absolute, or below `folder`), if there are no changes to any of them that are
 /// not committed. Paths outside of the repository count for nothing: they are not its content.
-pub async fn revision(folder: &Path, paths: &[PathBuf]) -> Option<Revision> {
+pub async fn revision(folder: &Path, paths: &[PathBuf]) -> Result<Revision, Unknown> {
     let top = git(
         folder,
         ["rev-parse", "--show-toplevel", "--is-shallow-repository"],
     )
-    .await?;
+    .await
+    .map_err(|said| {
+        if said.contains("dubious ownership") {
+            Unknown::OtherUser {
+                folder: top_of(folder),
+            }
+        } else {
+            Unknown::NoRepository
+        }
+    })?;
     let top = whole_repository(&top)?;
     let paths: Vec<OsString> = paths
         .iter()
@@ -86,8 +130,11 @@ pub async fn revision(folder: &Path, paths: &[PathBuf]) -> Option<Revision> {
         .filter(|path| path.starts_with(&top))
         .map(PathBuf::into_os_string)
         .collect();
-    if paths.is_empty() || paths.len() > MAX_PATHS {
-        return None;
+    if paths.is_empty() {
+        return Err(Unknown::NoRepository);
+    }
+    if paths.len() > MAX_PATHS {
+        return Err(Unknown::TooMany);
     }
     let with_paths = |arguments: &[&str]| {
         let arguments = arguments.iter().map(OsString::from);
@@ -105,13 +152,31 @@ pub async fn revision(folder: &Path, paths: &[PathBuf]) -> Option<Revision> {
             "--"
         ]),
     );
-    changes?.trim().is_empty().then(|| parse(&log?)).flatten()
+    if changes.map_or(true, |changes| !changes.trim().is_empty()) {
+        return Err(Unknown::Changed);
+    }
+    let revision = log.ok().and_then(|log| parse(&log));
+    revision.ok_or(Unknown::Changed)
+}
+
+/// Finds the repository without git, for a message.
+fn top_of(folder: &Path) -> PathBuf {
+    let mut above = folder.ancestors();
+    let top = above.find(|folder| folder.join(".git").exists());
+    top.unwrap_or(folder).to_owned()
 }
 
 /// Of `rev-parse`: the repository's folder, unless its history was cut off. There the oldest commit seems to have touched everything.
-fn whole_repository(answer: &str) -> Option<PathBuf> {
-    let (top, shallow) = answer.trim_end().rsplit_once('\n')?;
-    (shallow == "false").then(|| PathBuf::from(top))
+fn whole_repository(answer: &str) -> Result<PathBuf, Unknown> {
+    let (top, shallow) = answer
+        .trim_end()
+        .rsplit_once('\n')
+        .ok_or(Unknown::NoRepository)?;
+    if shallow == "false" {
+        Ok(PathBuf::from(top))
+    } else {
+        Err(Unknown::Shallow)
+    }
 }
 
 fn parse(log: &str) -> Option<Revision> {
@@ -125,17 +190,20 @@ fn parse(log: &str) -> Option<Revision> {
 async fn git<S: AsRef<std::ffi::OsStr>>(
     folder: &Path,
     arguments: impl IntoIterator<Item = S>,
-) -> Option<String> {
+) -> Result<String, String> {
     let git = Program::new("git")
         .args(["--no-optional-locks", "--literal-pathspecs"])
         .args(arguments)
         .current_dir(folder);
-    let answer = git.output(GIT_LIMIT).await.ok()?;
+    let answer = git
+        .output(GIT_LIMIT)
+        .await
+        .map_err(|error| error.to_string())?;
     if !answer.status.success() {
         tracing::debug!(stderr = answer.stderr.trim(), "git does not know");
-        return None;
+        return Err(answer.stderr);
     }
-    Some(answer.stdout)
+    Ok(answer.stdout)
 }
 
 /// The files that a program was compiled from, of a dependency file as cargo writes it beside the program (`app: a b\ c …`).
@@ -256,7 +324,7 @@ mod tests {
             assert!(commit.output(GIT_LIMIT).await.unwrap().status.success());
         }
 
-        async fn revision(&self, path: &str) -> Option<Revision> {
+        async fn revision(&self, path: &str) -> Result<Revision, Unknown> {
             revision(&self.path(), &[path.into(), "/elsewhere/lib.rs".into()]).await
         }
     }
@@ -276,13 +344,19 @@ mod tests {
 
         // What is not built may be changed; what is built may not.
         repository.write("README.md", "three");
-        assert_eq!(repository.revision("main.rs").await, Some(main));
-        assert_eq!(repository.revision("README.md").await, None);
+        assert_eq!(repository.revision("main.rs").await, Ok(main));
+        assert_eq!(
+            repository.revision("README.md").await,
+            Err(Unknown::Changed)
+        );
         repository.write("new.rs", "");
-        assert_eq!(repository.revision("new.rs").await, None);
+        assert_eq!(repository.revision("new.rs").await, Err(Unknown::Changed));
         repository.write(".gitignore", "hidden.rs");
         repository.write("hidden.rs", "");
-        assert_eq!(repository.revision("hidden.rs").await, None);
+        assert_eq!(
+            repository.revision("hidden.rs").await,
+            Err(Unknown::Changed)
+        );
     }
 
     #[tokio::test]
@@ -294,9 +368,25 @@ mod tests {
         repository
             .git(&["clone", "--quiet", "--depth", "1", &address, path])
             .await;
-        assert_eq!(revision(clone.path(), &["main.rs".into()]).await, None);
+        let shallow = revision(clone.path(), &["main.rs".into()]).await;
+        assert_eq!(shallow, Err(Unknown::Shallow));
+        assert!(Unknown::Shallow.note().unwrap().contains("fetch-depth: 0"));
         let nowhere = tempfile::tempdir().unwrap();
-        assert_eq!(revision(nowhere.path(), &["main.rs".into()]).await, None);
-        assert_eq!(revision(&repository.path(), &[]).await, None);
+        let none = Err(Unknown::NoRepository);
+        assert_eq!(revision(nowhere.path(), &["main.rs".into()]).await, none);
+        assert_eq!(revision(&repository.path(), &[]).await, none);
+    }
+
+    #[test]
+    fn a_checkout_of_another_user_is_told_with_its_remedy() {
+        let unknown = Unknown::OtherUser {
+            folder: "/src/clone".into(),
+        };
+        let note = unknown.note().unwrap();
+        assert!(
+            note.contains("git config --global --add safe.directory /src/clone"),
+            "{note}"
+        );
+        assert_eq!(Unknown::Changed.note(), None);
     }
 }

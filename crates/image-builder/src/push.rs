@@ -6,9 +6,9 @@
 
 mod attach;
 mod error;
-mod glance;
+mod fast_path;
+mod idle;
 mod loopback;
-mod patience;
 mod progress;
 mod retry;
 mod session;
@@ -16,17 +16,18 @@ mod session;
 use std::collections::BTreeSet;
 use std::fmt;
 
-use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use oci_client::errors::{OciDistributionError, OciErrorCode};
 
-use super::oci::BuiltImage;
+use crate::layer;
+use crate::oci::{BuiltImage, Document};
 pub use error::PushError;
 use loopback::is_loopback;
 use progress::Progress;
 pub use progress::{OnProgress, PushProgress};
 use retry::Retry;
 use session::Session;
+pub(crate) use session::client_for;
 
 /// So many layers are sent, or asked for, at the same time.
 const PARALLEL: usize = 4;
@@ -75,12 +76,12 @@ pub struct PushedImage {
     bytes_sent: u64,
     blobs_sent: usize,
     blobs_present: usize,
-    bill: BillOutcome,
+    sbom: SbomOutcome,
 }
 
-/// What became of the list of the image's parts.
+/// What became of the SBOM.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BillOutcome {
+pub enum SbomOutcome {
     /// There is none, or the image was there already.
     Untouched,
     /// It is in the registry, and refers to the image.
@@ -106,7 +107,7 @@ impl PushedImage {
             bytes_sent: 0,
             blobs_sent: 0,
             blobs_present: blobs(image).len(),
-            bill: BillOutcome::Untouched,
+            sbom: SbomOutcome::Untouched,
         }
     }
 
@@ -130,9 +131,9 @@ impl PushedImage {
         self.blobs_sent
     }
 
-    /// What became of the list of the image's parts.
-    pub const fn bill(&self) -> &BillOutcome {
-        &self.bill
+    /// What became of the SBOM.
+    pub const fn sbom(&self) -> &SbomOutcome {
+        &self.sbom
     }
 
     /// How many layers and configurations the registry had already.
@@ -148,17 +149,18 @@ pub async fn push(
     tag: &str,
     on_progress: OnProgress,
 ) -> Result<PushedImage, PushError> {
-    if glance::has_image(repository, tag, image.digest()).await {
+    let artifact = attach::artifact(image);
+    let mut expected = vec![(tag.to_owned(), image.digest())];
+    expected.extend(
+        artifact
+            .as_ref()
+            .map(|it| (it.tag.clone(), it.manifest.digest.as_str())),
+    );
+    if fast_path::has_all(repository, &expected).await {
         return Ok(PushedImage::already_there(image));
     }
-    Box::pin(push_with(
-        image,
-        repository,
-        tag,
-        on_progress,
-        Retry::default(),
-    ))
-    .await
+    let retry = Retry::default();
+    Box::pin(push_with(image, repository, tag, on_progress, retry)).await
 }
 
 async fn push_with(
@@ -180,21 +182,29 @@ async fn push_at_once(
     retry: Retry,
 ) -> Result<PushedImage, PushError> {
     let session = Session::open(repository, retry).await?;
+    let artifact = attach::artifact(image);
     let blobs = blobs(image);
     // Asked by the tag, not by the digest: an image that is there under another tag still lacks this one.
     if session.tagged(tag).await?.as_deref() == Some(image.digest()) {
-        return Ok(PushedImage::already_there(image));
+        let sbom = match &artifact {
+            Some(artifact) => Box::pin(artifact.attach_if_missing(&session)).await,
+            None => SbomOutcome::Untouched,
+        };
+        return Ok(PushedImage {
+            sbom,
+            ..PushedImage::already_there(image)
+        });
     }
     let missing = session.missing(&blobs).await?;
     let manifest = &image.manifest.content;
-    let sizes = missing.iter().map(|blob| blob.content.len() as u64);
+    let sizes = missing.iter().map(|blob| blob.content.size());
     let total = sizes.sum::<u64>() + manifest.len() as u64;
     let progress = Progress::start(total, on_progress);
     session.authorise_to_push().await;
     let image_lane = async {
         let sending: Vec<_> = missing
             .iter()
-            .map(|blob| session.send_blob(*blob, progress.blob()))
+            .map(|blob| session.send_blob(blob, progress.blob()))
             .collect();
         stream::iter(sending)
             .buffer_unordered(PARALLEL)
@@ -204,36 +214,57 @@ async fn push_at_once(
         progress.add(manifest.len() as u64);
         Ok(())
     };
-    // Whether the list arrives is no condition for anything.
-    let (sent, bill) = tokio::join!(image_lane, attach::attach(&session, image, tag));
+    let artifact_lane = async {
+        match &artifact {
+            Some(artifact) => artifact.send_blobs(&session).await,
+            None => Ok(()),
+        }
+    };
+    let (sent, prepared) = tokio::join!(image_lane, artifact_lane);
     sent?;
+    // Strict registries take what refers to an image only when that is there. Whether it arrives is no condition for anything.
+    let sbom = match (&artifact, prepared) {
+        (None, _) => SbomOutcome::Untouched,
+        (Some(_), Err(reason)) => SbomOutcome::Refused(reason),
+        (Some(artifact), Ok(())) => Box::pin(artifact.attach(&session)).await,
+    };
     Ok(PushedImage {
         outcome: Outcome::Sent,
         bytes_sent: total,
         blobs_sent: missing.len(),
         blobs_present: blobs.len() - missing.len(),
-        bill,
+        sbom,
         ..PushedImage::already_there(image)
     })
 }
 
-/// A layer or the configuration.
-#[derive(Clone, Copy)]
+/// A layer or a document.
+#[derive(Clone)]
 struct Blob<'a> {
     digest: &'a str,
-    content: &'a Bytes,
+    content: layer::Blob,
+    /// Where a base image has it: `REGISTRY/NAME`.
+    origin: Option<&'a str>,
+}
+
+impl<'a> From<&'a Document> for Blob<'a> {
+    fn from(document: &'a Document) -> Self {
+        Self {
+            digest: &document.digest,
+            content: document.content.clone().into(),
+            origin: None,
+        }
+    }
 }
 
 /// Each content once, also when two layers are the same.
 fn blobs(image: &BuiltImage) -> Vec<Blob<'_>> {
     let layers = image.layers.iter().map(|layer| Blob {
         digest: &layer.digest,
-        content: &layer.content,
+        content: layer.content.clone(),
+        origin: layer.origin.as_deref(),
     });
-    let config = Blob {
-        digest: &image.config.digest,
-        content: &image.config.content,
-    };
+    let config = Blob::from(&image.config);
     let mut seen = BTreeSet::new();
     layers
         .chain([config])

@@ -17,11 +17,11 @@ use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::Architecture;
-use super::cache::LayerCache;
-use super::layer;
-use super::oci::BuiltImage;
-use super::pack_error::PackError;
+use crate::Architecture;
+use crate::cache::LayerCache;
+use crate::layer;
+use crate::oci::BuiltImage;
+use crate::pack_error::PackError;
 pub use restore::restore;
 
 /// What an image's configuration may say about how it is started; the rest is the builder's own business.

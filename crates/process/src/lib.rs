@@ -17,7 +17,7 @@ use std::time::Duration;
 pub use environment::{is_secret, withheld};
 use lines::Lines;
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 
 /// How many of the last lines of standard error a failure carries.
 pub const TAIL_LINES: usize = 40;
@@ -116,6 +116,7 @@ pub struct Program {
     env_removed: Vec<OsString>,
     allowed: Vec<String>,
     working_folder: Option<PathBuf>,
+    input: Option<String>,
 }
 
 impl Program {
@@ -128,6 +129,7 @@ impl Program {
             env_removed: Vec::new(),
             allowed: Vec::new(),
             working_folder: None,
+            input: None,
         }
     }
 
@@ -173,6 +175,13 @@ impl Program {
     #[must_use]
     pub fn current_dir(mut self, folder: impl AsRef<Path>) -> Self {
         self.working_folder = Some(folder.as_ref().to_owned());
+        self
+    }
+
+    /// Gives it a short text to read from standard input, which [`Program::output`] sends; else there is none.
+    #[must_use]
+    pub fn input(mut self, text: impl Into<String>) -> Self {
+        self.input = Some(text.into());
         self
     }
 
@@ -224,7 +233,12 @@ impl Program {
     pub async fn output(&self, limit: Duration) -> Result<Output, ProcessError> {
         let (mut child, mut group) = self.spawn()?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let stdin = child.stdin.take();
         let all = async {
+            if let (Some(mut stdin), Some(input)) = (stdin, &self.input) {
+                // A program that does not read it says what it lacks.
+                stdin.write_all(input.as_bytes()).await.ok();
+            }
             let (stdout, stderr) = tokio::try_join!(read_all(stdout), read_all(stderr))?;
             let status = child.wait().await?;
             Ok(Output {
@@ -289,7 +303,11 @@ impl Program {
 
     fn spawn(&self) -> Result<(tokio::process::Child, Group), ProcessError> {
         let child = tokio::process::Command::from(self.command())
-            .stdin(Stdio::null())
+            .stdin(if self.input.is_some() {
+                Stdio::piped()
+            } else {
+                Stdio::null()
+            })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)

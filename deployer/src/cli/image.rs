@@ -147,8 +147,10 @@ pub struct Making {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Builder {
-    /// The deployer: cargo compiles, the Dockerfile's final stage defines the image. Needs neither Docker nor root.
+    /// The deployer, or Docker for what only that can do, if it answers.
     #[default]
+    Auto,
+    /// The deployer: cargo compiles, the Dockerfile's final stage defines the image. Needs neither Docker nor root.
     Native,
     /// Docker or podman: builds all stages of the Dockerfile.
     Docker,

@@ -131,7 +131,7 @@ async fn examine(context: Context<'_>, bench: &dyn Bench) -> Diagnosis {
         judge::configuration(config),
         judge::template(config, template.as_ref()),
         judge::toolchain(config, &toolchain),
-        judge::dockerfile(config, bench.dockerfile(context)),
+        judge::dockerfile(config, bench.dockerfile(context).await),
         judge::folders(&bench.folders(context)),
     ];
     findings.extend(around);

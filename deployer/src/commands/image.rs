@@ -1,72 +1,43 @@
 //! The image's way into the registry, with events for progress and failures with remedies.
 
-mod alone;
 mod docker;
 mod native;
+mod plan;
+mod standalone;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::cli::{Builder, ImageCommand};
+use crate::cli::ImageCommand;
 use crate::commands::Context;
 use crate::config::Config;
 use aws::remote::Login;
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Event;
 use deployment::names::Digest;
-use image_builder::PackError;
 use image_builder::cache::LayerCache;
-use image_builder::cargo::CompileError;
-use image_builder::docker::DockerError;
-use image_builder::dockerfile::FinalStage;
 use image_builder::inspect::Inspection;
 use image_builder::oci::BuiltImage;
-use image_builder::push::{BillOutcome, Credentials, Outcome, PushError, Repository, push};
+use image_builder::push::{Credentials, Outcome, Repository, SbomOutcome, push};
 use image_builder::unpack::restore;
-use support::input;
+use image_builder::{Hint, PackError};
+pub(super) use plan::ImagePlan;
 
 /// The command: make the image, and do something with it. What it is, where that was asked for.
 pub async fn run(
     context: Context<'_>,
     command: &ImageCommand,
 ) -> Result<Option<Inspection>, Failure> {
-    Box::pin(alone::run(context, command)).await
+    Box::pin(standalone::run(context, command)).await
 }
 
 impl Context<'_> {
-    /// Reads what the image is; nothing where another builder reads the Dockerfile, or the image is there already.
-    pub(super) fn read_final_stage(&self) -> Result<Option<FinalStage>, Failure> {
-        let image = &self.config.image;
-        if image.archive.is_some() {
-            return Ok(None);
-        }
-        let shown = image.dockerfile.display();
-        let text = input::text(&image.dockerfile, input::WRITTEN_BY_HAND).map_err(|error| {
-            Failure::preflight(format!("cannot read `{shown}`"))
-                .because(error)
-                .hint("set `dockerfile` under `[image]` in `deployer.toml`")
-        })?;
-        if image.builder == Builder::Docker {
-            return Ok(None);
-        }
-        let stage = FinalStage::parse(&text, image.architecture);
-        stage.map(Some).map_err(|error| {
-            Failure::preflight(format!("cannot use `{shown}`"))
-                .because(&error)
-                .maybe_hint(error.hint())
-                .hint("`--builder docker` takes all that Docker takes")
-        })
-    }
-
-    /// Makes the image: of the final stage, or, where another builder reads the Dockerfile, by that.
-    pub(super) async fn build_image(
-        &self,
-        stage: Option<&FinalStage>,
-    ) -> Result<BuiltImage, Failure> {
-        let built = match (&self.config.image.archive, stage) {
-            (Some(file), _) => self.restore(file).await?,
-            (None, Some(stage)) => self.build_here(stage).await?,
-            (None, None) => self.build_by_docker().await?,
+    /// Builds the image as planned.
+    pub(super) async fn build_image(&self, plan: &ImagePlan) -> Result<BuiltImage, Failure> {
+        let built = match plan {
+            ImagePlan::Archive(file) => self.restore(file).await?,
+            ImagePlan::Native(plan) => self.build_here(plan).await?,
+            ImagePlan::Docker => self.build_by_docker().await?,
         };
         self.sink.send(&Event::ImagePacked {
             digest: digest_of(built.digest())?,
@@ -79,21 +50,27 @@ impl Context<'_> {
     async fn restore(&self, file: &Path) -> Result<BuiltImage, Failure> {
         let (path, architecture) = (file.to_owned(), self.config.image.architecture);
         let read = tokio::task::spawn_blocking(move || restore(&path, architecture)).await;
-        let failed = || Failure::preflight(format!("cannot use `{}`", file.display()));
+        let cannot_use = || format!("cannot use `{}`", file.display());
         match read {
             Ok(Ok(built)) => Ok(built),
-            Ok(Err(error)) => Err(failed()
-                .because(&error)
-                .maybe_hint(error.hint())
+            Ok(Err(error)) => Err(failure_to(cannot_use(), &error)
                 .hint("`deployer image build --archive FILE` writes such a file")),
-            Err(error) => Err(failed().because(error)),
+            Err(error) => Err(Failure::preflight(cannot_use()).because(error)),
         }
     }
 
-    /// The folder that is copied from: that of the Dockerfile.
+    /// Returns the build context: what is configured, else the folder of the Dockerfile.
     fn build_context(&self) -> PathBuf {
-        let dockerfile = &self.config.image.dockerfile;
-        dockerfile.parent().unwrap_or(Path::new(".")).to_owned()
+        let image = &self.config.image;
+        let folder = || image.dockerfile.parent().unwrap_or(Path::new("."));
+        let configured = image.context.as_deref();
+        configured.unwrap_or_else(folder).to_owned()
+    }
+
+    /// Returns certificates that registries may have besides those that this machine trusts.
+    fn trusted_roots(&self) -> Vec<String> {
+        let found = self.config.access.found.get();
+        found.map(|found| found.roots.clone()).unwrap_or_default()
     }
 
     /// Where compressed layers are kept.
@@ -134,13 +111,7 @@ impl Context<'_> {
             registry: registry.to_owned(),
             name: name.to_owned(),
             credentials,
-            roots: self
-                .config
-                .access
-                .found
-                .get()
-                .map(|found| found.roots.clone())
-                .unwrap_or_default(),
+            roots: self.trusted_roots(),
         };
         let sink = self.sink.clone();
         let progress = Arc::new(move |at: image_builder::push::PushProgress| {
@@ -151,17 +122,17 @@ impl Context<'_> {
         });
         let pushed = Box::pin(push(built, &repository, tag, progress))
             .await
-            .map_err(|error| push_failure(address, &error))?;
+            .map_err(|error| failure_to(format!("cannot push the image to {address}"), &error))?;
         let digest = digest_of(pushed.digest())?;
         self.sink.send(&Event::Pushed {
             digest: digest.clone(),
             bytes_sent: pushed.bytes_sent(),
             already_there: pushed.outcome() == Outcome::AlreadyThere,
         });
-        if let BillOutcome::Refused(reason) = pushed.bill() {
+        if let SbomOutcome::Refused(reason) = pushed.sbom() {
             self.sink.note(format!(
-                "the registry does not take the list of what the program is made of ({reason}): it is in {}",
-                bill_file(self.config).display()
+                "the registry does not take the SBOM ({reason}): it is in {}",
+                sbom_file(self.config).display()
             ));
         }
         Ok(digest)
@@ -174,7 +145,7 @@ fn image_folder(config: &Config) -> PathBuf {
 }
 
 /// The list of what the program is made of.
-fn bill_file(config: &Config) -> PathBuf {
+fn sbom_file(config: &Config) -> PathBuf {
     image_folder(config).join(format!("{}.cdx.json", config.image.binary))
 }
 
@@ -186,22 +157,22 @@ pub(super) fn target_folder(config: &Config) -> PathBuf {
     )
 }
 
-/// A program that cannot be compiled.
-pub(super) fn compile_failure(error: &CompileError) -> Failure {
+/// A failure that the error itself names, with its cause.
+pub(super) fn failure_of(error: &impl Hint) -> Failure {
     let failure = Failure::preflight(error.to_string());
-    let failure = match std::error::Error::source(error) {
+    let failure = match error.source() {
         Some(source) => failure.because(source),
         None => failure,
     };
     failure
-        .with_evidence(error.diagnostics().to_vec())
+        .with_evidence(error.evidence().to_vec())
         .maybe_hint(error.hint())
 }
 
-/// Another builder that does not build.
-pub(super) fn docker_failure(error: &DockerError) -> Failure {
-    Failure::preflight(error.to_string())
-        .with_evidence(error.said().to_vec())
+/// A failure to do something, because of the error.
+fn failure_to(what: impl Into<String>, error: &impl Hint) -> Failure {
+    Failure::preflight(what)
+        .because(error)
         .maybe_hint(error.hint())
 }
 
@@ -211,25 +182,13 @@ async fn packed(
 ) -> Result<BuiltImage, Failure> {
     match tokio::task::spawn_blocking(work).await {
         Ok(Ok(built)) => Ok(built),
-        Ok(Err(error)) => Err(pack_failure(&error)),
+        Ok(Err(error)) => Err(failure_to("cannot pack the image", &error)),
         Err(error) => Err(Failure::new(
             FailureKind::Unexpected,
             "packing the image was broken off",
         )
         .because(error)),
     }
-}
-
-fn pack_failure(error: &PackError) -> Failure {
-    Failure::preflight("cannot pack the image")
-        .because(error)
-        .maybe_hint(error.hint())
-}
-
-fn push_failure(address: &str, error: &PushError) -> Failure {
-    Failure::preflight(format!("cannot push the image to {address}"))
-        .because(error)
-        .maybe_hint(error.hint())
 }
 
 fn digest_of(text: &str) -> Result<Digest, Failure> {

@@ -13,7 +13,6 @@ use aws::remote::Login;
 use deployment::error::Failure;
 use deployment::event::{Event, Phase};
 use deployment::names::Digest;
-use image_builder::dockerfile::FinalStage;
 use image_builder::oci::BuiltImage;
 
 /// Connects, looks from outside, and asks the user.
@@ -118,28 +117,5 @@ impl Outside for ThisMachine {
         settings: &clock::Settings,
     ) -> Result<(), clock::Failure> {
         Network.knock(target, settings).await
-    }
-}
-
-/// The real workshop.
-pub(super) struct Workbench {
-    /// What the image is; where another builder reads the Dockerfile, nothing.
-    pub(super) stage: Option<FinalStage>,
-}
-
-#[async_trait]
-impl Workshop for Workbench {
-    async fn build(&self, context: Context<'_>) -> Result<BuiltImage, Failure> {
-        context.build_image(self.stage.as_ref()).await
-    }
-
-    async fn push(
-        &self,
-        context: Context<'_>,
-        address: &str,
-        login: Option<Login>,
-        built: &BuiltImage,
-    ) -> Result<Digest, Failure> {
-        context.push_image(address, login, built).await
     }
 }

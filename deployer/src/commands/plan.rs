@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::commands::deploy::{Order, Site};
-use crate::commands::machine::{Machine, ThisMachine, Workbench, Workshop};
+use crate::commands::machine::{Machine, ThisMachine, Workshop};
 use crate::commands::stack::ROUNDS;
 use crate::commands::status::ABSENT;
 use crate::commands::{Context, connect, read_template};
@@ -77,8 +77,7 @@ impl Plan {
 pub async fn run(context: Context<'_>) -> Result<Plan, Failure> {
     context.fit_to_the_emulator()?;
     let template = read_template(context)?;
-    let stage = context.read_final_stage()?;
-    let workbench = Workbench { stage };
+    let image = context.plan_image().await?;
     let world = async {
         if context.emulator_is_absent().await? {
             return Ok(None);
@@ -87,9 +86,9 @@ pub async fn run(context: Context<'_>) -> Result<Plan, Failure> {
         Ok::<_, Failure>(Some((connection.world, connection.region)))
     };
     let build = async {
-        let work = workbench.build(context);
-        let image = context.sink.phase(Phase::Image, work).await?;
-        image.digest().parse::<Digest>().map_err(|error| {
+        let work = image.build(context);
+        let built = context.sink.phase(Phase::Image, work).await?;
+        built.digest().parse::<Digest>().map_err(|error| {
             Failure::new(FailureKind::Unexpected, "the image has no proper digest").because(error)
         })
     };

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 use crate::commands::deploy::{Order, Site};
 use crate::commands::explain::command_line;
-use crate::commands::machine::{Machine, ThisMachine, Workbench, Workshop};
+use crate::commands::machine::{Machine, ThisMachine, Workshop};
 use crate::commands::{Context, read_template};
 use crate::lock::Lock;
 use deployment::error::{Failure, FailureKind};
@@ -48,12 +48,12 @@ pub async fn run(context: Context<'_>) -> Result<(), Failure> {
     // What can be found wrong at once is, before anything is begun.
     context.fit_to_the_emulator()?;
     let template = read_template(context)?;
-    let stage = context.read_final_stage()?;
+    let image = context.plan_image().await?;
     let run = Run {
         context,
         template: &template,
         machine: &ThisMachine,
-        workshop: &Workbench { stage },
+        workshop: &image,
         made: Made::default(),
         only_one: OnceLock::new(),
     };

@@ -39,7 +39,11 @@ pub(super) struct ImageFile {
     pub(super) package: Option<String>,
     pub(super) binary: Option<String>,
     pub(super) dockerfile: Option<PathBuf>,
+    pub(super) context: Option<PathBuf>,
     pub(super) builder: Option<Builder>,
+    pub(super) features: Option<Vec<String>>,
+    pub(super) default_features: Option<bool>,
+    pub(super) profile: Option<String>,
     #[serde(default)]
     pub(super) build_environment: Vec<String>,
 }

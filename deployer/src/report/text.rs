@@ -166,7 +166,7 @@ fn image_ready(event: &Event) -> String {
         archive,
         loaded,
         pushed,
-        bill,
+        sbom,
     } = event
     else {
         return String::new();
@@ -176,7 +176,7 @@ fn image_ready(event: &Event) -> String {
         ("archive", archive.as_deref()),
         ("loaded as", loaded.as_deref()),
         ("pushed to", pushed.as_deref()),
-        ("made of", bill.as_deref()),
+        ("made of", sbom.as_deref()),
     ];
     let mut text = format!("The image {name} is ready: {}.\n", size(*bytes));
     for (title, value) in rows {

@@ -199,7 +199,7 @@ impl Workshop for FakeMachine {
                 manifest: document(),
                 config: document(),
                 layers: Vec::new(),
-                bill: None,
+                sbom: None,
             }),
         }
     }

@@ -286,7 +286,7 @@ fn mistakes(surroundings: &Surroundings, copy: &Copy) {
     );
     check(
         "RUN in the final stage",
-        &surroundings.deployer(&up),
+        &surroundings.deployer(&["up", "--local", "--builder", "native"]),
         &["line ", "RUN", "hint:"],
     );
     copy.write("Dockerfile", &dockerfile);

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::Hint;
 use crate::elf::ElfError;
 use process::ProcessError;
 
@@ -76,9 +77,8 @@ pub enum CompileError {
     Process(ProcessError),
 }
 
-impl CompileError {
-    /// The remedy.
-    pub fn hint(&self) -> Option<String> {
+impl Hint for CompileError {
+    fn hint(&self) -> Option<String> {
         match self {
             Self::NotInstalled { .. } => {
                 Some("install Rust with rustup: https://rustup.rs".to_owned())
@@ -139,8 +139,7 @@ impl CompileError {
         }
     }
 
-    /// What compiler or cargo said, line by line; empty for other errors.
-    pub fn diagnostics(&self) -> &[String] {
+    fn evidence(&self) -> &[String] {
         match self {
             Self::DoesNotCompile { diagnostics, .. } | Self::Cargo { diagnostics, .. } => {
                 diagnostics

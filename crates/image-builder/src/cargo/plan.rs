@@ -46,9 +46,7 @@ impl Surroundings {
             cargo: std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()),
             rustc: std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()),
             rustflags,
-            cargo_home: std::env::var_os("CARGO_HOME")
-                .map(PathBuf::from)
-                .or_else(|| Some(std::env::home_dir()?.join(".cargo"))),
+            cargo_home: cargo_home(std::env::var_os("CARGO_HOME")),
             host_system: std::env::consts::OS.to_owned(),
             host_architecture: std::env::consts::ARCH.to_owned(),
             path: std::env::var_os("PATH").unwrap_or_default(),
@@ -77,6 +75,14 @@ impl Surroundings {
 
     fn runs(&self, architecture: Architecture) -> bool {
         self.host_system == "linux" && self.host_architecture == architecture.rust_name()
+    }
+}
+
+/// As cargo has it: nothing counts as not set, and a relative path starts at the working folder.
+pub(super) fn cargo_home(variable: Option<OsString>) -> Option<PathBuf> {
+    match variable.filter(|it| !it.is_empty()) {
+        Some(folder) => std::path::absolute(folder).ok(),
+        None => Some(std::env::home_dir()?.join(".cargo")),
     }
 }
 
@@ -177,6 +183,10 @@ pub(super) struct Found<'a> {
     pub(super) workspace: &'a Path,
     /// It has a `Cargo.lock`.
     pub(super) has_lock_file: bool,
+    /// It has a profile `image`.
+    pub(super) has_profile: bool,
+    /// Folders of path dependencies outside of the workspace.
+    pub(super) outside: &'a [PathBuf],
     /// Where the compiler is.
     pub(super) sysroot: &'a Path,
     /// What to compile for, and how.
@@ -203,10 +213,15 @@ pub(super) fn invocation(
     } else {
         "build"
     };
+    let build = request.build;
+    let profile = match build.profile.as_deref() {
+        None | Some("release" | "image") => "image",
+        Some(other) => other,
+    };
     let mut arguments: Vec<OsString> = [
         verb,
         "--profile",
-        "image",
+        profile,
         "--package",
         request.package,
         "--bin",
@@ -223,14 +238,27 @@ pub(super) fn invocation(
     if found.has_lock_file {
         arguments.push("--locked".into());
     }
+    if profile == "image" && !found.has_profile {
+        arguments.extend(["--config", "profile.image.inherits=\"release\""].map(OsString::from));
+    }
+    if !build.features.is_empty() {
+        arguments.extend(["--features".into(), build.features.join(",").into()]);
+    }
+    if build.no_default_features {
+        arguments.push("--no-default-features".into());
+    }
+    if build.all_features {
+        arguments.push("--all-features".into());
+    }
     Invocation {
         arguments,
-        encoded_rustflags: encoded_rustflags(surroundings, found, &target_dir),
+        encoded_rustflags: encoded_rustflags(request, surroundings, found, &target_dir),
         target_folder: target_dir.join(&found.choice.target),
     }
 }
 
 fn encoded_rustflags(
+    request: &CompileRequest<'_>,
     surroundings: &Surroundings,
     found: &Found<'_>,
     target_dir: &Path,
@@ -247,7 +275,12 @@ fn encoded_rustflags(
         (surroundings.cargo_home.as_deref(), "/cargo"),
         (Some(found.sysroot), "/rust"),
     ];
-    for (path, name) in remaps {
+    let outside = found.outside.iter().map(|folder| {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        (Some(folder.as_path()), format!("/src/../{name}"))
+    });
+    let remaps = remaps.map(|(path, name)| (path, name.to_owned()));
+    for (path, name) in outside.chain(remaps) {
         if let Some(path) = path {
             let mut flag = OsString::from("--remap-path-prefix=");
             flag.push(path);
@@ -262,6 +295,7 @@ fn encoded_rustflags(
         Linker::Named(program) => flags.push(format!("-Clinker={program}").into()),
         Linker::Usual | Linker::Zig => {}
     }
+    flags.extend(request.build.rustflags.iter().map(OsString::from));
     flags.extend(surroundings.rustflags.iter().map(OsString::from));
     let separator = OsString::from(FLAG_SEPARATOR.to_string());
     flags.join(&separator)

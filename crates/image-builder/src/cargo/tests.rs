@@ -4,6 +4,17 @@ use std::fs;
 
 use super::plan::Linker;
 use super::*;
+use crate::Hint as _;
+
+/// What a Dockerfile that says nothing tells cargo.
+static NOTHING: CargoBuild = CargoBuild {
+    profile: None,
+    features: Vec::new(),
+    no_default_features: false,
+    all_features: false,
+    environment: std::collections::BTreeMap::new(),
+    rustflags: Vec::new(),
+};
 
 fn surroundings() -> Surroundings {
     Surroundings {
@@ -26,6 +37,7 @@ fn request(folder: &Path, architecture: Architecture) -> CompileRequest<'_> {
         binary: "app",
         architecture,
         target_dir: Path::new("target"),
+        build: &NOTHING,
     }
 }
 
@@ -175,12 +187,13 @@ fn stand_ins(folder: &Path, program: &[u8]) -> Surroundings {
     let artifact = format!(
         r#"{{"reason":"compiler-artifact","package_id":"path+file://{at}#clock@0.1.0","manifest_path":"{at}/Cargo.toml","target":{{"kind":["bin"],"name":"app"}},"filenames":["{at}/made"],"executable":"{at}/made","fresh":false}}"#
     );
+    let metadata = format!(r#"{{"workspace_root":"{at}","packages":[]}}"#);
     let scripts = [
         ("rustc", format!("#!/bin/sh\necho {at}/sysroot\n")),
         (
             "cargo",
             format!(
-                "#!/bin/sh\nif [ \"$1\" = locate-project ]; then echo {at}/Cargo.toml; exit; fi\n\
+                "#!/bin/sh\nif [ \"$1\" = metadata ]; then echo '{metadata}'; exit; fi\n\
                  echo \"$@\" > {at}/called\necho '{artifact}'\n"
             ),
         ),
@@ -201,9 +214,7 @@ fn stand_ins(folder: &Path, program: &[u8]) -> Surroundings {
 
 #[tokio::test]
 async fn for_another_processor_zig_is_called_and_what_it_makes_is_checked() {
-    let mut program = vec![0; 120];
-    program[..6].copy_from_slice(&[0x7f, b'E', b'L', b'F', 2, 1]);
-    (program[18], program[32], program[54], program[56]) = (183, 64, 56, 1);
+    let mut program = crate::testing::elf(183, &[1]);
     let folder = package("fn main() {}");
     let request = request(folder.path(), Architecture::Arm64);
     let stand_ins_for = |program: &[u8]| stand_ins(folder.path(), program);
@@ -242,6 +253,8 @@ fn how_cargo_is_called() {
             folder: &folder,
             workspace,
             has_lock_file,
+            has_profile: true,
+            outside: &[],
             sysroot: Path::new("/rustup/toolchain"),
             choice: &choice,
         };
@@ -395,7 +408,7 @@ async fn what_the_compiler_says_is_kept_from_the_first_error_on() {
     let folder = package("fn unused() {}\nfn main() { first(); second(); }");
     let error = compile_here(folder.path()).await.0.unwrap_err();
     assert_eq!(error.to_string(), "`clock` does not compile");
-    let diagnostics = error.diagnostics();
+    let diagnostics = error.evidence();
     assert!(
         diagnostics[0].starts_with("error[E0425]"),
         "{diagnostics:?}"
@@ -410,7 +423,7 @@ async fn a_broken_manifest_is_not_the_programs_fault() {
     fs::write(folder.path().join("Cargo.toml"), "[package").unwrap();
     let error = compile_here(folder.path()).await.0.unwrap_err();
     assert_eq!(error.to_string(), "cargo cannot build `clock`");
-    assert!(error.diagnostics()[0].starts_with("error"), "{error:?}");
+    assert!(error.evidence()[0].starts_with("error"), "{error:?}");
 }
 
 #[tokio::test]
@@ -431,5 +444,79 @@ async fn without_rust_the_remedy_is_rustup() {
     assert_eq!(
         error.hint().unwrap(),
         "install Rust with rustup: https://rustup.rs"
+    );
+}
+
+#[test]
+fn the_home_of_cargo_is_found_as_cargo_finds_it() {
+    let home = |text: &str| plan::cargo_home(Some(text.into()));
+    let usual = plan::cargo_home(None);
+    assert_eq!(home(""), usual);
+    assert_eq!(home("/a/b"), Some("/a/b".into()));
+    assert_eq!(
+        home("rel/home"),
+        Some(std::env::current_dir().unwrap().join("rel/home"))
+    );
+}
+
+#[test]
+fn what_the_dockerfile_tells_cargo_is_told() {
+    let build = CargoBuild {
+        profile: Some("dist".to_owned()),
+        features: vec!["a".to_owned(), "b/c".to_owned()],
+        no_default_features: true,
+        all_features: true,
+        rustflags: vec!["-Ctarget-cpu=x86-64-v3".to_owned()],
+        ..CargoBuild::default()
+    };
+    let choice = Choice {
+        target: "x86_64-unknown-linux-gnu".to_owned(),
+        linker: Linker::Usual,
+    };
+    let call = |build: &CargoBuild| {
+        let request = CompileRequest {
+            build,
+            ..request(Path::new("/w"), Architecture::X86_64)
+        };
+        let found = plan::Found {
+            folder: Path::new("/w"),
+            workspace: Path::new("/w"),
+            has_lock_file: true,
+            has_profile: false,
+            outside: &["/elsewhere/lib".into()],
+            sysroot: Path::new("/rust"),
+            choice: &choice,
+        };
+        let invocation = plan::invocation(&request, &surroundings(), &found);
+        let arguments = invocation.arguments.join(std::ffi::OsStr::new(" "));
+        let flags = invocation.encoded_rustflags.into_string().unwrap();
+        (
+            arguments.into_string().unwrap(),
+            flags.replace('\u{1f}', " "),
+        )
+    };
+    let (arguments, flags) = call(&build);
+    assert!(arguments.contains("--profile dist "), "{arguments}");
+    assert!(
+        arguments.ends_with("--features a,b/c --no-default-features --all-features"),
+        "{arguments}"
+    );
+    assert!(!arguments.contains("--config"), "{arguments}");
+    // Those of this machine stand last, and win.
+    assert!(
+        flags.ends_with("-Ctarget-cpu=x86-64-v3 -Copt-level=1 --cfg=a b"),
+        "{flags}"
+    );
+    // The folder of a path dependency outside of the workspace is none of this machine's either.
+    assert!(
+        flags.contains("--remap-path-prefix=/elsewhere/lib=/src/../lib"),
+        "{flags}"
+    );
+    // A project without a profile for images gets one.
+    let (arguments, _) = call(&CargoBuild::default());
+    assert!(arguments.contains("--profile image "), "{arguments}");
+    assert!(
+        arguments.ends_with("--config profile.image.inherits=\"release\""),
+        "{arguments}"
     );
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::Hint;
+
 /// Something in the Dockerfile that is wrong, or that cannot be done without Docker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DockerfileError {
@@ -11,9 +13,8 @@ pub struct DockerfileError {
     pub problem: Problem,
 }
 
-impl DockerfileError {
-    /// The remedy.
-    pub fn hint(&self) -> Option<String> {
+impl Hint for DockerfileError {
+    fn hint(&self) -> Option<String> {
         Some(self.problem.hint())
     }
 }
@@ -29,55 +30,28 @@ impl fmt::Display for DockerfileError {
 
 impl std::error::Error for DockerfileError {}
 
-/// An instruction which Docker does by running or fetching something, so that the packer cannot do it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Undoable {
-    /// `ADD`
-    Add,
-    /// `HEALTHCHECK`
-    HealthCheck,
-    /// `MAINTAINER`
-    Maintainer,
-    /// `ONBUILD`
-    OnBuild,
-    /// `RUN`
-    Run,
-    /// `SHELL`
-    Shell,
-    /// `VOLUME`
-    Volume,
-}
+/// All that is wrong with a Dockerfile, in the order of its lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DockerfileErrors(pub Vec<DockerfileError>);
 
-impl Undoable {
-    /// Its keyword.
-    pub const fn keyword(self) -> &'static str {
-        match self {
-            Self::Add => "ADD",
-            Self::HealthCheck => "HEALTHCHECK",
-            Self::Maintainer => "MAINTAINER",
-            Self::OnBuild => "ONBUILD",
-            Self::Run => "RUN",
-            Self::Shell => "SHELL",
-            Self::Volume => "VOLUME",
-        }
-    }
-
-    const fn remedy(self) -> &'static str {
-        match self {
-            Self::Add => "use `COPY` for files of this folder; fetch others before the build",
-            Self::HealthCheck => {
-                "remove it: ECS does not read it, the load balancer checks the health"
-            }
-            Self::Maintainer => "use `LABEL org.opencontainers.image.authors=…`",
-            Self::OnBuild => "remove it: nothing is built on this image",
-            Self::Run => {
-                "move it to an earlier stage (there is no shell in `scratch` anyway), or build with Docker"
-            }
-            Self::Shell => "remove it: there is no shell in `scratch`",
-            Self::Volume => "remove it: mount volumes in the task definition instead",
-        }
+impl DockerfileErrors {
+    /// Returns whether Docker or podman can build what is left out here.
+    pub fn need_docker(&self) -> bool {
+        self.0.iter().all(|error| error.problem.needs_docker())
     }
 }
+
+impl fmt::Display for DockerfileErrors {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(formatter, "{separator}{error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for DockerfileErrors {}
 
 /// What is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -102,7 +76,7 @@ pub enum Problem {
     #[error("a quote is not closed in `{0}`")]
     OpenQuote(String),
     /// `${…}` in a form that is not known.
-    #[error("the substitution `{0}` cannot be done")]
+    #[error("the substitution `{0}` needs Docker")]
     Substitution(String),
     /// Variables made of variables.
     #[error("with its variables replaced, the file is too long")]
@@ -126,12 +100,12 @@ pub enum Problem {
         /// What stands there.
         word: String,
     },
-    /// The final stage has a base with content, which nobody could fetch here.
-    #[error("the final stage starts from `{0}`, which cannot be done without Docker")]
-    NotScratch(String),
-    /// An instruction that runs or fetches something.
-    #[error("`{}` in the final stage cannot be done without Docker", .0.keyword())]
-    Undoable(Undoable),
+    /// `RUN` and `ADD`, which run or fetch something.
+    #[error("`{0}` in the final stage needs Docker")]
+    Runs(&'static str),
+    /// Bytes in an instruction that are no text.
+    #[error("it is not UTF-8 text")]
+    NotUtf8,
     /// There is no shell in `scratch` to read it.
     #[error("`{0}` in its shell form cannot start: there is no shell in `scratch`")]
     ShellForm(&'static str),
@@ -139,7 +113,7 @@ pub enum Problem {
     #[error("the final stage has neither `ENTRYPOINT` nor `CMD`")]
     NothingToStart,
     /// A flag the packer does not know.
-    #[error("the flag `{flag}` of `{keyword}` cannot be done without Docker")]
+    #[error("the flag `{flag}` of `{keyword}` needs Docker")]
     Flag {
         /// The instruction.
         keyword: &'static str,
@@ -147,37 +121,78 @@ pub enum Problem {
         flag: String,
     },
     /// `COPY <<EOF`
-    #[error("a heredoc in `COPY` cannot be done without Docker")]
+    #[error("a heredoc in `COPY` needs Docker")]
     CopyHeredoc,
     /// `COPY *.txt /`
-    #[error("the pattern `{0}` in `COPY` cannot be done without Docker")]
+    #[error("the pattern `{0}` in `COPY` needs Docker")]
     Pattern(String),
-    /// `COPY --from=image`
+    /// Something of a stage that compiles, other than the program.
+    #[error("`{path}` is not where cargo puts the program `{program}`")]
+    NotTheProgram {
+        /// What was to be copied.
+        path: String,
+        /// What cargo builds.
+        program: String,
+    },
+    /// Something of a stage with a `RUN`.
     #[error(
-        "`COPY --from={0}` names no earlier stage, and an image cannot be fetched without Docker"
+        "`{path}` comes from the stage `{stage}`, which runs commands but does not build the program"
     )]
-    CopyFromImage(String),
+    FromRunningStage {
+        /// The stage.
+        stage: String,
+        /// What was to be copied.
+        path: String,
+    },
+    /// Stages that copy from stages that copy from stages …
+    #[error("too many stages copy from one another")]
+    TooDeep,
     /// `COPY --from=$STAGE`
     #[error("`COPY --from={0}`: no variable may stand there")]
     CopyFromVariable(String),
     /// `COPY a b /file`
     #[error("`COPY` of several sources to `{0}`, which is not a folder")]
     SeveralToOne(String),
-    /// `--chown=name`
-    #[error("the owner `{0}` is not numeric: there is no `/etc/passwd` to look it up in")]
+    /// `--chown=1x`
+    #[error("the owner `{0}` is neither a number nor a name")]
     Owner(String),
     /// `--chmod=u+x`
     #[error("the mode `{0}` is not octal")]
     Mode(String),
+    /// `HEALTHCHECK` with something else than options and a command.
+    #[error("`{0}` is not a health check")]
+    HealthCheck(String),
+    /// `SHELL` in its shell form.
+    #[error("`SHELL` is not a list of words")]
+    Shell,
+    /// `STOPSIGNAL foo`
+    #[error("`{0}` is not a signal")]
+    Signal(String),
     /// `EXPOSE http`
     #[error("`{0}` is not a port")]
     Port(String),
 }
 
 impl Problem {
+    /// Returns whether Docker does what this file asks for. The rest is wrong for Docker as well, or would not start.
+    pub const fn needs_docker(&self) -> bool {
+        matches!(
+            self,
+            Self::Runs(_)
+                | Self::Substitution(_)
+                | Self::Flag { .. }
+                | Self::CopyHeredoc
+                | Self::Pattern(_)
+                | Self::NotTheProgram { .. }
+                | Self::FromRunningStage { .. }
+                | Self::TooDeep
+                | Self::Mode(_)
+        )
+    }
+
     fn hint(&self) -> String {
         match self {
-            Self::NoStage => "start the final stage with `FROM scratch`".to_owned(),
+            Self::NoStage => "start with `FROM`".to_owned(),
             Self::BadEscape(_) => "use `\\` or a backtick".to_owned(),
             Self::UnknownInstruction(_) => "look for a typing error, or for a `\\` missing at the end of the line above".to_owned(),
             Self::BeforeFrom(_) => "only `ARG` may stand there: move it below `FROM`".to_owned(),
@@ -192,22 +207,35 @@ impl Problem {
             Self::NotAPair { keyword, .. } => {
                 format!("write `{keyword} name=value`; put a value that has spaces in quotes")
             }
-            Self::NotScratch(_) => {
-                "use `FROM scratch`: the program is static and needs nothing else; or build with Docker".to_owned()
-            }
-            Self::Undoable(instruction) => instruction.remedy().to_owned(),
+            Self::Runs(keyword) => match *keyword {
+                "ADD" => "use `COPY` for files of this folder; fetch others before the build".to_owned(),
+                _ => "move it to an earlier stage, or build with Docker: `--builder docker`".to_owned(),
+            },
+            Self::NotUtf8 => "save the file as UTF-8".to_owned(),
             Self::ShellForm(keyword) => format!("use the exec form: `{keyword} [\"/app\"]`"),
             Self::NothingToStart => "add `ENTRYPOINT [\"/app\"]`".to_owned(),
-            Self::Flag { .. } => "remove it, or build with Docker".to_owned(),
+            Self::Flag { .. } => "remove it, or build with Docker: `--builder docker`".to_owned(),
             Self::CopyHeredoc => "put the content into a file and copy that".to_owned(),
             Self::Pattern(_) => "name the files one by one, or copy their folder".to_owned(),
-            Self::CopyFromImage(_) => {
-                "take the program from a stage of this file, and other files from this folder; or build with Docker".to_owned()
+            Self::NotTheProgram { path, program } => {
+                let base = path.rsplit('/').next().unwrap_or(path);
+                if path.contains("target/") && base != program {
+                    format!("if `{base}` is the program, set `binary = \"{base}\"` under `[image]` in `deployer.toml`; or build with Docker: `--builder docker`")
+                } else {
+                    format!("copy the program from where cargo puts it (`target/release/{program}`), and other files from this folder; or build with Docker: `--builder docker`")
+                }
             }
+            Self::FromRunningStage { .. } => {
+                "copy it from this folder or from an image, or build with Docker: `--builder docker`".to_owned()
+            }
+            Self::TooDeep => "copy from the first of them".to_owned(),
             Self::CopyFromVariable(_) => "name the stage".to_owned(),
             Self::SeveralToOne(destination) => format!("write `{destination}/`"),
-            Self::Owner(_) => "use numbers, as in `--chown=65532:65532`".to_owned(),
+            Self::Owner(_) => "write `--chown=65532:65532`, or names that the image knows".to_owned(),
             Self::Mode(_) => "use an octal number, as in `--chmod=0755`".to_owned(),
+            Self::HealthCheck(_) => "write `HEALTHCHECK CMD [\"/app\", \"health\"]`, with `--interval=30s` and the like before `CMD`, or `HEALTHCHECK NONE`".to_owned(),
+            Self::Shell => "write `SHELL [\"/bin/sh\", \"-c\"]`".to_owned(),
+            Self::Signal(_) => "use a name such as `SIGTERM`, or a number".to_owned(),
             Self::Port(_) => "use a number from 1 to 65535, with `/tcp` or `/udp` if you like".to_owned(),
         }
     }

@@ -12,8 +12,8 @@ pub(super) struct Instruction {
     pub(super) keyword: String,
     /// What follows, continued lines joined.
     pub(super) arguments: String,
-    /// Heredocs followed it; their content is skipped.
-    pub(super) has_heredoc: bool,
+    /// The contents of the heredocs that follow it.
+    pub(super) heredocs: Vec<String>,
 }
 
 impl Instruction {
@@ -53,12 +53,16 @@ pub(super) fn read(text: &str) -> Result<Source, DockerfileError> {
             line: first + 1,
             keyword: keyword.to_ascii_uppercase(),
             arguments: arguments.trim().to_owned(),
-            has_heredoc: false,
+            heredocs: Vec::new(),
         };
+        if joined.contains('\u{fffd}') {
+            return Err(instruction.error(Problem::NotUtf8));
+        }
         for heredoc in heredocs(&instruction, escape) {
-            instruction.has_heredoc = true;
-            position = after_heredoc(&lines, position, &heredoc)
+            let end = end_of_heredoc(&lines, position, &heredoc)
                 .ok_or_else(|| instruction.error(Problem::EndlessHeredoc(heredoc.name)))?;
+            instruction.heredocs.push(lines[position..end].join("\n"));
+            position = end + 1;
         }
         instructions.push(instruction);
     }
@@ -150,17 +154,28 @@ fn heredocs(instruction: &Instruction, escape: char) -> Vec<Heredoc> {
     if !matches!(keyword.as_str(), "RUN" | "COPY" | "ADD") {
         return Vec::new();
     }
-    quoted_words(&instruction.arguments, escape)
-        .iter()
-        .filter_map(|word| heredoc(word))
-        .collect()
+    let words = quoted_words(&instruction.arguments, escape);
+    let mut heredocs = Vec::new();
+    let mut words = words.iter().peekable();
+    while let Some(word) = words.next() {
+        // BuildKit allows white space before the name since 2026.
+        let is_divided = matches!(word.trim_start_matches(is_digit), "<<" | "<<-");
+        let word = match words.peek() {
+            Some(name) if is_divided => format!("{word}{name}"),
+            Some(_) | None => word.clone(),
+        };
+        heredocs.extend(heredoc(&word, escape));
+    }
+    heredocs
+}
+
+fn is_digit(character: char) -> bool {
+    character.is_ascii_digit()
 }
 
 /// `<<NAME`, `<<-NAME`, `3<<NAME`, the name perhaps in quotes.
-fn heredoc(word: &str) -> Option<Heredoc> {
-    let rest = word
-        .trim_start_matches(|digit: char| digit.is_ascii_digit())
-        .strip_prefix("<<")?;
+fn heredoc(word: &str, escape: char) -> Option<Heredoc> {
+    let rest = word.trim_start_matches(is_digit).strip_prefix("<<")?;
     let (strips_tabs, rest) = match rest.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, rest),
@@ -169,12 +184,12 @@ fn heredoc(word: &str) -> Option<Heredoc> {
         return None;
     }
     Some(Heredoc {
-        name: rest.replace(['"', '\''], ""),
+        name: rest.replace(['"', '\'', escape], ""),
         strips_tabs,
     })
 }
 
-fn after_heredoc(lines: &[&str], from: usize, heredoc: &Heredoc) -> Option<usize> {
+fn end_of_heredoc(lines: &[&str], from: usize, heredoc: &Heredoc) -> Option<usize> {
     let end = lines.get(from..)?.iter().position(|line| {
         let line = if heredoc.strips_tabs {
             line.trim_start_matches('\t')
@@ -183,5 +198,5 @@ fn after_heredoc(lines: &[&str], from: usize, heredoc: &Heredoc) -> Option<usize
         };
         line == heredoc.name
     })?;
-    Some(from + end + 1)
+    Some(from + end)
 }

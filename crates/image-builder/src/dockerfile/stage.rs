@@ -1,109 +1,161 @@
-//! From instructions to the final stage: which one it is, what its variables are worth, what it asks for.
+//! From instructions to an image: which stages it is made of, what their variables hold, and what
+//! each instruction sets.
 
 mod copy;
 
-use std::cell::Cell;
-use std::collections::{BTreeMap, HashSet};
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
 
-use super::error::{DockerfileError, Problem, Undoable};
+use super::build::{Compiling, Project};
+use super::error::{DockerfileError, DockerfileErrors, Problem};
 use super::lines::{Instruction, Source};
 use super::words::{self, Lookup};
-use super::{ExposedPort, FinalStage, Protocol};
-use crate::Architecture;
-use crate::oci::DEFAULT_PATH;
-use crate::parts::parts;
+use super::{Account, Dockerfile, ExposedPort, FinalStage, HealthCheck, Note, Protocol, Request};
+use super::{DEFAULT_PATH, Step, WorkFolder};
+use crate::paths::components;
 
-/// The name of the empty base. Docker reserves it.
+/// Docker's reserved name of the empty base.
 const SCRATCH: &str = "scratch";
-/// All that stands in the file, with its variables replaced: at most so many bytes. Registries take no larger configuration.
+/// Largest text with all variables replaced, in bytes. Registries take no larger configuration.
 const MAX_EXPANDED: usize = 1 << 20;
+/// A stage may copy from a stage that copies from another, so many times.
+const MAX_DEPTH: usize = 8;
+/// What runs `CMD command` unless `SHELL` sets another.
+const SHELL: [&str; 2] = ["/bin/sh", "-c"];
+/// Signals of Linux by name, without `SIG`; `RTMIN` and `RTMAX` may have an offset.
+const SIGNALS: [&str; 34] = [
+    "ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT", "KILL",
+    "PIPE", "POLL", "PROF", "PWR", "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM", "TRAP", "TSTP",
+    "TTIN", "TTOU", "URG", "USR1", "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ",
+];
 
-pub(super) fn final_stage(
-    source: &Source,
-    architecture: Architecture,
-) -> Result<FinalStage, DockerfileError> {
-    let mut file = File {
-        escape: source.escape,
-        global: platform_arguments(architecture),
-        stages: Vec::new(),
-        left: Cell::new(MAX_EXPANDED),
+pub(super) fn read(source: &Source, request: &Request<'_>) -> Result<Dockerfile, DockerfileErrors> {
+    let file = File::split(source, request);
+    let Some(last) = file.stages.len().checked_sub(1) else {
+        file.report(None, Problem::NoStage);
+        return Err(file.into_errors());
     };
-    let last_from = source
-        .instructions
-        .iter()
-        .rposition(|it| it.keyword == "FROM")
-        .ok_or(DockerfileError {
-            line: None,
-            problem: Problem::NoStage,
-        })?;
-    let (earlier, last) = source.instructions.split_at(last_from);
-    for instruction in earlier {
-        file.earlier(instruction)
-            .map_err(|problem| instruction.error(problem))?;
+    let stage = file.evaluate(last, 0);
+    let is_known = stage
+        .base
+        .as_ref()
+        .is_none_or(|it| request.bases.contains_key(it));
+    let starts = stage.entrypoint.is_some() || stage.cmd.is_some();
+    // It may follow from another error.
+    if !starts && is_known && file.errors.borrow().is_empty() {
+        file.report(Some(file.stages[last].line), Problem::NothingToStart);
     }
-    let mut stage = Stage::new(&file);
-    let mut rest = last.iter();
-    if let Some(from) = rest.next() {
-        stage
-            .start(&from.arguments)
-            .map_err(|problem| from.error(problem))?;
+    let program = stage.copies().find_map(|copy| match &copy.from {
+        super::CopySource::Program(name) => file.stage(name, last),
+        super::CopySource::Context | super::CopySource::Stage(..) => None,
+    });
+    let compiling = program
+        .map(|index| file.compiling(index))
+        .unwrap_or_default();
+    if !file.errors.borrow().is_empty() {
+        return Err(file.into_errors());
     }
-    for instruction in rest {
-        stage
-            .apply(instruction)
-            .map_err(|problem| instruction.error(problem))?;
-    }
-    let result = stage.result;
-    if result.entrypoint.is_none() && result.cmd.is_none() {
-        return Err(DockerfileError {
-            line: last.first().map(|from| from.line),
-            problem: Problem::NothingToStart,
-        });
-    }
-    Ok(result)
+    let mut notes = file.notes.into_inner();
+    notes.extend(compiling.notes);
+    notes.sort();
+    notes.dedup();
+    Ok(Dockerfile {
+        stage: Arc::unwrap_or_clone(stage),
+        build: compiling.build,
+        notes,
+    })
 }
 
-/// What Docker sets by itself for a build for this platform.
-fn platform_arguments(architecture: Architecture) -> BTreeMap<String, String> {
-    let arch = architecture.oci_name();
-    BTreeMap::from([
-        ("TARGETPLATFORM".to_owned(), format!("linux/{arch}")),
-        ("TARGETOS".to_owned(), "linux".to_owned()),
-        ("TARGETARCH".to_owned(), arch.to_owned()),
-    ])
+/// Returns what Docker sets by itself for a build for this platform.
+fn platform_arguments(request: &Request<'_>) -> BTreeMap<String, String> {
+    let target = request.architecture.oci_name();
+    let host = crate::Architecture::of_this_machine().map_or(target, crate::Architecture::oci_name);
+    [
+        ("TARGETPLATFORM", format!("linux/{target}")),
+        ("TARGETOS", "linux".to_owned()),
+        ("TARGETARCH", target.to_owned()),
+        ("TARGETVARIANT", String::new()),
+        ("TARGETSTAGE", "default".to_owned()),
+        ("BUILDPLATFORM", format!("linux/{host}")),
+        ("BUILDOS", "linux".to_owned()),
+        ("BUILDARCH", host.to_owned()),
+        ("BUILDVARIANT", String::new()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
 }
 
-/// What is known before the final stage begins.
-struct File {
+/// A `FROM`, and what follows it.
+struct RawStage<'a> {
+    line: usize,
+    base: String,
+    /// In small letters.
+    name: Option<String>,
+    instructions: Vec<&'a Instruction>,
+}
+
+/// All stages, and what is found while they are read.
+pub(super) struct File<'a> {
     escape: char,
+    request: &'a Request<'a>,
     /// `ARG`s before the first `FROM`.
     global: BTreeMap<String, String>,
-    /// The names of the stages so far, in small letters.
-    stages: Vec<Option<String>>,
+    stages: Vec<RawStage<'a>>,
     /// Bytes that variables may still become.
     left: Cell<usize>,
+    /// Stages that were read before.
+    evaluated: RefCell<BTreeMap<usize, Arc<FinalStage>>>,
+    errors: RefCell<Vec<DockerfileError>>,
+    notes: RefCell<Vec<Note>>,
 }
 
-impl File {
-    fn earlier(&mut self, instruction: &Instruction) -> Result<(), Problem> {
-        match instruction.keyword.as_str() {
-            "FROM" => {
-                let (_base, name) = from_parts(&instruction.arguments)?;
-                self.stages.push(name);
-                Ok(())
+impl<'a> File<'a> {
+    fn split(source: &'a Source, request: &'a Request<'a>) -> Self {
+        let mut file = Self {
+            escape: source.escape,
+            request,
+            global: platform_arguments(request),
+            stages: Vec::new(),
+            left: Cell::new(MAX_EXPANDED),
+            evaluated: RefCell::default(),
+            errors: RefCell::default(),
+            notes: RefCell::default(),
+        };
+        for instruction in &source.instructions {
+            let keyword = instruction.keyword.as_str();
+            let result = match (keyword, file.stages.last_mut()) {
+                ("FROM", _) => file.from(instruction),
+                _ if !is_known(keyword) => Err(Problem::UnknownInstruction(keyword.to_owned())),
+                (_, Some(stage)) => {
+                    stage.instructions.push(instruction);
+                    Ok(())
+                }
+                ("ARG", None) => file.global_argument(&instruction.arguments),
+                (_, None) => Err(Problem::BeforeFrom(keyword.to_owned())),
+            };
+            if let Err(problem) = result {
+                file.report(Some(instruction.line), problem);
             }
-            "ARG" if self.stages.is_empty() => self.global_argument(&instruction.arguments),
-            keyword if !is_known(keyword) => Err(Problem::UnknownInstruction(keyword.to_owned())),
-            keyword if self.stages.is_empty() => Err(Problem::BeforeFrom(keyword.to_owned())),
-            _ => Ok(()),
         }
+        file
     }
 
-    fn expand(&self, word: &str, lookup: Lookup<'_>) -> Result<String, Problem> {
-        let left = self.left.get();
-        let expanded = words::expand(word, self.escape, left, lookup)?;
-        self.left.set(left - expanded.len());
-        Ok(expanded)
+    fn from(&mut self, instruction: &'a Instruction) -> Result<(), Problem> {
+        let (base, name) = from_parts(&instruction.arguments).unwrap_or_default();
+        let expanded = self.expand(&base, &|name| self.global.get(name).cloned());
+        let (base, result) = match expanded {
+            Ok(base) if base.is_empty() => (base, Err(Problem::MissingArgument("FROM"))),
+            Ok(base) => (base, Ok(())),
+            Err(problem) => (base, Err(problem)),
+        };
+        self.stages.push(RawStage {
+            line: instruction.line,
+            base,
+            name,
+            instructions: Vec::new(),
+        });
+        result
     }
 
     fn global_argument(&mut self, arguments: &str) -> Result<(), Problem> {
@@ -116,16 +168,153 @@ impl File {
         Ok(())
     }
 
-    fn is_stage(&self, name: &str) -> bool {
-        let by_name = self
-            .stages
-            .iter()
-            .flatten()
-            .any(|stage| stage.eq_ignore_ascii_case(name));
-        by_name
-            || name
-                .parse::<usize>()
-                .is_ok_and(|index| index < self.stages.len())
+    fn report(&self, line: Option<usize>, problem: Problem) {
+        let error = DockerfileError { line, problem };
+        let mut errors = self.errors.borrow_mut();
+        if !errors.contains(&error) {
+            errors.push(error);
+        }
+    }
+
+    fn into_errors(self) -> DockerfileErrors {
+        let mut errors = self.errors.into_inner();
+        errors.sort_by_key(|error| error.line);
+        DockerfileErrors(errors)
+    }
+
+    fn expand(&self, word: &str, lookup: Lookup<'_>) -> Result<String, Problem> {
+        let left = self.left.get();
+        let expanded = words::expand(word, self.escape, left, lookup)?;
+        self.left.set(left - expanded.len());
+        Ok(expanded)
+    }
+
+    /// Finds a stage by name, or by number, before the one with index `before`.
+    fn stage(&self, name: &str, before: usize) -> Option<usize> {
+        let earlier = &self.stages[..before];
+        let is_called = |stage: &RawStage<'_>| {
+            let own = stage.name.as_ref();
+            own.is_some_and(|own| own.eq_ignore_ascii_case(name))
+        };
+        let number = || name.parse().ok().filter(|number| *number < before);
+        earlier.iter().rposition(is_called).or_else(number)
+    }
+
+    /// Returns a stage and those that it starts from, the first of them first.
+    fn chain(&self, index: usize) -> Vec<usize> {
+        let mut chain = vec![index];
+        let mut index = index;
+        while let Some(parent) = self.parent(index) {
+            chain.push(parent);
+            index = parent;
+        }
+        chain.reverse();
+        chain
+    }
+
+    fn parent(&self, index: usize) -> Option<usize> {
+        let base = &self.stages[index].base;
+        let is_called = |stage: &RawStage<'_>| {
+            let own = stage.name.as_ref();
+            own.is_some_and(|own| own.eq_ignore_ascii_case(base))
+        };
+        self.stages[..index].iter().rposition(is_called)
+    }
+
+    /// Reads a stage that only copies, with those that it starts from.
+    fn evaluate(&self, index: usize, depth: usize) -> Arc<FinalStage> {
+        if let Some(known) = self.evaluated.borrow().get(&index) {
+            return Arc::clone(known);
+        }
+        let mut result = FinalStage::default();
+        for (position, index) in self.chain(index).into_iter().enumerate() {
+            if position == 0 {
+                result = self.base(&self.stages[index].base);
+            }
+            let mut reader = Reader::new(self, index, depth, result);
+            for instruction in &self.stages[index].instructions {
+                if let Err(problem) = reader.apply(instruction) {
+                    self.report(Some(instruction.line), problem);
+                }
+            }
+            result = reader.result;
+        }
+        let result = Arc::new(result);
+        let mut evaluated = self.evaluated.borrow_mut();
+        evaluated.insert(index, Arc::clone(&result));
+        result
+    }
+
+    fn base(&self, name: &str) -> FinalStage {
+        if name == SCRATCH || name.is_empty() {
+            return FinalStage::default();
+        }
+        let known = self.request.bases.get(name);
+        FinalStage {
+            base: Some(name.to_owned()),
+            ..known.map(|it| FinalStage::clone(it)).unwrap_or_default()
+        }
+    }
+
+    /// Returns the first instruction of a stage, or of those it starts from, that runs something.
+    fn runs(&self, index: usize) -> Option<&'a Instruction> {
+        let chain = self.chain(index).into_iter();
+        let mut all = chain.flat_map(|index| &self.stages[index].instructions);
+        let runs = |it: &&&Instruction| matches!(it.keyword.as_str(), "RUN" | "ADD");
+        all.find(runs).copied()
+    }
+
+    /// Reads what a stage tells cargo. Errors in it are Docker's business.
+    fn compiling(&self, index: usize) -> Compiling {
+        let project = Project {
+            package: self.request.package,
+            program: self.request.program,
+            processor: self.request.architecture.rust_name(),
+        };
+        let mut compiling = Compiling::default();
+        let mut result = FinalStage::default();
+        for index in self.chain(index) {
+            let mut reader = Reader::new(self, index, MAX_DEPTH, result);
+            for instruction in &self.stages[index].instructions {
+                let text = instruction.arguments.as_str();
+                let known = reader.variables.clone();
+                match instruction.keyword.as_str() {
+                    "ARG" => reader.argument(text).unwrap_or_default(),
+                    "ENV" => reader.env(text).unwrap_or_default(),
+                    "WORKDIR" => reader.work_folder(instruction).unwrap_or_default(),
+                    "RUN" => compiling.run(instruction, &reader, &project),
+                    "COPY" => {
+                        if let Some(from) = self.foreign_source(text, index) {
+                            compiling.copied_from(instruction.line, &from);
+                        }
+                    }
+                    _ => {}
+                }
+                for (name, value) in &reader.variables {
+                    if known.get(name) != Some(value) {
+                        compiling.set(instruction.line, name, value);
+                    }
+                }
+            }
+            result = reader.result;
+        }
+        compiling
+    }
+
+    /// Returns the source of a `COPY --from` whose files cargo may need: not those of a stage that itself prepares
+    /// the compilation, as with cargo-chef.
+    fn foreign_source(&self, arguments: &str, before: usize) -> Option<String> {
+        let mut flags = arguments
+            .split_whitespace()
+            .take_while(|word| word.starts_with("--"));
+        let from = flags.find_map(|word| word.strip_prefix("--from="))?;
+        let from = from.trim_matches(['"', '\'']);
+        let uses_cargo = |index: usize| {
+            let chain = self.chain(index).into_iter();
+            let mut all = chain.flat_map(|index| &self.stages[index].instructions);
+            all.any(|it| it.keyword == "RUN" && it.arguments.contains("cargo"))
+        };
+        (!self.stage(from, before).is_some_and(uses_cargo)).then(|| from.to_owned())
     }
 }
 
@@ -153,46 +342,48 @@ fn is_known(keyword: &str) -> bool {
     )
 }
 
-/// `FROM [--platform=…] base [AS name]`
-fn from_parts(arguments: &str) -> Result<(String, Option<String>), Problem> {
+/// Parses `[--platform=…] base [AS name]`.
+fn from_parts(arguments: &str) -> Option<(String, Option<String>)> {
     let mut words = arguments
         .split_whitespace()
         .skip_while(|word| word.starts_with("--"));
-    let base = words.next().ok_or(Problem::MissingArgument("FROM"))?;
+    let base = words.next()?;
     let name = match (words.next(), words.next()) {
         (Some(r#as), Some(name)) if r#as.eq_ignore_ascii_case("as") => Some(name.to_lowercase()),
         _ => None,
     };
-    Ok((base.to_owned(), name))
+    Some((base.to_owned(), name))
 }
 
-/// The final stage while it is read.
-struct Stage<'a> {
-    file: &'a File,
-    arguments: BTreeMap<String, String>,
+/// A stage while it is read.
+pub(super) struct Reader<'a> {
+    file: &'a File<'a>,
+    index: usize,
+    /// How many stages copy from this one, one from another.
+    depth: usize,
+    /// `ARG` and `ENV`: the last one of a name counts.
+    pub(super) variables: BTreeMap<String, String>,
     /// Folders that `WORKDIR` has made: to copy to one of them means to copy into it.
-    folders: Vec<String>,
+    folders: BTreeSet<String>,
+    /// `CMD` stands in this stage.
+    sets_cmd: bool,
     result: FinalStage,
 }
 
-impl<'a> Stage<'a> {
-    fn new(file: &'a File) -> Self {
+impl<'a> Reader<'a> {
+    fn new(file: &'a File<'a>, index: usize, depth: usize, result: FinalStage) -> Self {
+        let folders = result.steps.iter().filter_map(|step| match step {
+            Step::Folder(folder) => Some(folder.path.clone()),
+            Step::Copy(_) => None,
+        });
         Self {
             file,
-            arguments: BTreeMap::new(),
-            folders: vec!["/".to_owned()],
-            result: FinalStage::default(),
-        }
-    }
-
-    fn start(&self, arguments: &str) -> Result<(), Problem> {
-        let (base, _name) = from_parts(arguments)?;
-        let global: Lookup<'_> = &|name| self.file.global.get(name).cloned();
-        let base = self.file.expand(&base, global)?;
-        if base == SCRATCH {
-            Ok(())
-        } else {
-            Err(Problem::NotScratch(base))
+            index,
+            depth,
+            variables: result.env.iter().cloned().collect(),
+            folders: folders.chain(["/".to_owned()]).collect(),
+            sets_cmd: false,
+            result,
         }
     }
 
@@ -201,51 +392,77 @@ impl<'a> Stage<'a> {
         match instruction.keyword.as_str() {
             "ARG" => self.argument(text),
             "CMD" => {
-                self.result.cmd = exec_form("CMD", text)?;
+                self.result.cmd = self.command("CMD", text)?;
+                self.sets_cmd = true;
                 Ok(())
             }
             "COPY" => self.copy(instruction),
             "ENTRYPOINT" => {
-                self.result.entrypoint = exec_form("ENTRYPOINT", text)?;
+                self.result.entrypoint = self.command("ENTRYPOINT", text)?;
+                // That of the base is for the base's program.
+                if !self.sets_cmd {
+                    self.result.cmd = None;
+                }
                 Ok(())
             }
             "ENV" => self.env(text),
             "EXPOSE" => self.expose(text),
+            "HEALTHCHECK" => {
+                self.result.health_check = Some(HealthCheck::parse(text)?);
+                Ok(())
+            }
             "LABEL" => self.label(text),
+            "MAINTAINER" => {
+                self.result.author = Some(text.to_owned());
+                Ok(())
+            }
+            "ONBUILD" => {
+                self.file.notes.borrow_mut().push(Note {
+                    line: instruction.line,
+                    text: "`ONBUILD` is left out: nothing is built on this image".to_owned(),
+                });
+                Ok(())
+            }
+            "SHELL" => {
+                let shell = words::json_array(text).filter(|words| !words.is_empty());
+                self.result.shell = Some(shell.ok_or(Problem::Shell)?);
+                Ok(())
+            }
             "STOPSIGNAL" => {
-                self.result.stop_signal = Some(self.one_word("STOPSIGNAL", text)?);
+                let signal = self.one_word("STOPSIGNAL", text)?;
+                if !is_signal(&signal) {
+                    return Err(Problem::Signal(signal));
+                }
+                self.result.stop_signal = Some(signal);
                 Ok(())
             }
             "USER" => {
                 self.result.user = Some(self.one_word("USER", text)?);
                 Ok(())
             }
-            "WORKDIR" => self.work_folder(text),
-            "ADD" => Err(Problem::Undoable(Undoable::Add)),
-            "HEALTHCHECK" => Err(Problem::Undoable(Undoable::HealthCheck)),
-            "MAINTAINER" => Err(Problem::Undoable(Undoable::Maintainer)),
-            "ONBUILD" => Err(Problem::Undoable(Undoable::OnBuild)),
-            "RUN" => Err(Problem::Undoable(Undoable::Run)),
-            "SHELL" => Err(Problem::Undoable(Undoable::Shell)),
-            "VOLUME" => Err(Problem::Undoable(Undoable::Volume)),
+            "VOLUME" => self.volume(text),
+            "WORKDIR" => self.work_folder(instruction),
+            "ADD" => Err(Problem::Runs("ADD")),
+            "RUN" => Err(Problem::Runs("RUN")),
             other => Err(Problem::UnknownInstruction(other.to_owned())),
         }
     }
 
-    /// `ENV` wins over `ARG`, as in Docker; and `PATH` has a value from the start, also in an empty image.
+    /// Finds a variable. `PATH` has a value from the start, also in an empty image.
     fn lookup(&self, name: &str) -> Option<String> {
-        self.result
-            .env
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value)
-            .or_else(|| self.arguments.get(name))
-            .cloned()
-            .or_else(|| (name == "PATH").then(|| DEFAULT_PATH.to_owned()))
+        let value = self.variables.get(name).cloned();
+        value.or_else(|| (name == "PATH").then(|| DEFAULT_PATH.to_owned()))
     }
 
     fn expand(&self, word: &str) -> Result<String, Problem> {
         self.file.expand(word, &|name| self.lookup(name))
+    }
+
+    /// Expands a word of a shell script as far as that is known.
+    pub(super) fn shell_word(&self, word: &str) -> String {
+        let known = |name: &str| Some(self.lookup(name).unwrap_or_else(|| format!("${name}")));
+        let expanded = words::expand(word, '\\', MAX_EXPANDED, &known);
+        expanded.unwrap_or_else(|_| word.to_owned())
     }
 
     fn one_word(&self, keyword: &'static str, text: &str) -> Result<String, Problem> {
@@ -263,7 +480,7 @@ impl<'a> Stage<'a> {
                 None => (word.clone(), self.file.global.get(&word).cloned()),
             };
             if let Some(value) = value {
-                self.arguments.insert(name, value);
+                self.variables.insert(name, value);
             }
         }
         Ok(())
@@ -283,6 +500,7 @@ impl<'a> Stage<'a> {
 
     fn env(&mut self, text: &str) -> Result<(), Problem> {
         for (name, value) in self.expanded_pairs("ENV", text)? {
+            self.variables.insert(name.clone(), value.clone());
             let known = self.result.env.iter_mut().find(|(known, _)| *known == name);
             match known {
                 Some((_, old)) => *old = value,
@@ -295,6 +513,22 @@ impl<'a> Stage<'a> {
     fn label(&mut self, text: &str) -> Result<(), Problem> {
         let labels = self.expanded_pairs("LABEL", text)?;
         self.result.labels.extend(labels);
+        Ok(())
+    }
+
+    fn volume(&mut self, text: &str) -> Result<(), Problem> {
+        let words = words::json_array(text)
+            .unwrap_or_else(|| text.split_whitespace().map(ToOwned::to_owned).collect());
+        if words.is_empty() {
+            return Err(Problem::MissingArgument("VOLUME"));
+        }
+        for word in words {
+            let word = self.expand(&word)?;
+            if word.trim().is_empty() {
+                return Err(Problem::MissingArgument("VOLUME"));
+            }
+            self.result.volumes.insert(word);
+        }
         Ok(())
     }
 
@@ -315,19 +549,25 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    fn work_folder(&mut self, text: &str) -> Result<(), Problem> {
-        let folder = self.absolute(&self.one_word("WORKDIR", text)?);
+    fn work_folder(&mut self, instruction: &Instruction) -> Result<(), Problem> {
+        let folder = self.absolute(&self.one_word("WORKDIR", &instruction.arguments)?);
         let folder = match folder.trim_end_matches('/') {
             "" => "/".to_owned(),
             trimmed => trimmed.to_owned(),
         };
-        self.folders.push(folder.clone());
+        if self.folders.insert(folder.clone()) {
+            self.result.steps.push(Step::Folder(WorkFolder {
+                line: instruction.line,
+                path: folder.clone(),
+                owner: self.result.user.as_deref().map(Account::parse),
+            }));
+        }
         self.result.working_dir = Some(folder);
         Ok(())
     }
 
-    /// Joined to `WORKDIR` and without `.` and `..`; a `/` at the end is kept.
-    fn absolute(&self, path: &str) -> String {
+    /// Joins a path to `WORKDIR`, without `.` and `..`. A `/` at the end is kept.
+    pub(super) fn absolute(&self, path: &str) -> String {
         let base = self.result.working_dir.as_deref().unwrap_or("/");
         let joined = if path.starts_with('/') {
             path.to_owned()
@@ -336,7 +576,7 @@ impl<'a> Stage<'a> {
         };
         let is_folder = joined.ends_with('/') || joined.ends_with("/.") || joined.ends_with("/..");
         // Above the root there is nothing.
-        let (_above, parts) = parts(&joined);
+        let (_above, parts) = components(&joined);
         let clean = format!("/{}", parts.join("/"));
         if is_folder && clean != "/" {
             format!("{clean}/")
@@ -344,18 +584,43 @@ impl<'a> Stage<'a> {
             clean
         }
     }
-}
 
-/// What is started; `[]` takes back what was to be.
-fn exec_form(keyword: &'static str, text: &str) -> Result<Option<Vec<String>>, Problem> {
-    if text.is_empty() {
-        return Err(Problem::MissingArgument(keyword));
+    /// Reads what is started; `[]` takes back what was to be. The shell form needs a shell, which a base may have.
+    fn command(&self, keyword: &'static str, text: &str) -> Result<Option<Vec<String>>, Problem> {
+        if text.is_empty() {
+            return Err(Problem::MissingArgument(keyword));
+        }
+        if let Some(words) = words::json_array(text) {
+            return Ok(Some(words).filter(|words| !words.is_empty()));
+        }
+        if self.result.base.is_none() {
+            return Err(Problem::ShellForm(keyword));
+        }
+        let usual = || SHELL.map(ToOwned::to_owned).to_vec();
+        let mut words = self.result.shell.clone().unwrap_or_else(usual);
+        words.push(text.to_owned());
+        Ok(Some(words))
     }
-    let words = words::json_array(text).ok_or(Problem::ShellForm(keyword))?;
-    Ok(Some(words).filter(|words| !words.is_empty()))
 }
 
-/// `8080`, `8080/udp`, `8000-8010/tcp`
+/// Returns whether Docker knows the signal, by number or by name.
+fn is_signal(text: &str) -> bool {
+    if let Ok(number) = text.parse::<i32>() {
+        return number != 0;
+    }
+    let name = text.to_ascii_uppercase();
+    let name = name.strip_prefix("SIG").unwrap_or(&name);
+    let offset = |sign: char, base: &str| {
+        let offset = name.strip_prefix(base);
+        offset.is_some_and(|it| {
+            let number = it.strip_prefix(sign).map(str::parse::<u8>);
+            it.is_empty() || matches!(number, Some(Ok(1..=15)))
+        })
+    };
+    SIGNALS.contains(&name) || offset('+', "RTMIN") || offset('-', "RTMAX")
+}
+
+/// Parses `8080`, `8080/udp`, `8000-8010/tcp`.
 fn ports(word: &str) -> Option<Vec<ExposedPort>> {
     let (numbers, protocol) = word.split_once('/').unwrap_or((word, "tcp"));
     let protocol = match protocol.to_ascii_lowercase().as_str() {

@@ -1,45 +1,52 @@
-//! What of an image cannot start, found before it is sent: afterwards it would be a task that ends again and again.
+//! What of an image cannot start, found before it is sent: afterwards it would be a task that ends
+//! again and again.
 //!
-//! Only what is certain is refused. Nothing but the copied files is in the image, so that much is; not what links lead to, what is
-//! found through `PATH` or from the working folder, and what lists of users and groups say.
+//! Only what is certain is refused. All files of the image are known, its base's and links included.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
 use std::path::Path;
 
 use crate::Architecture;
-use crate::dockerfile::FinalStage;
-use crate::elf::{self, ElfError, SCRIPT};
+use crate::dockerfile::{Account, DEFAULT_PATH};
+use crate::elf::{self, ElfError, Needs, SCRIPT};
 use crate::layer::{Content, Entry};
 use crate::pack_error::PackError;
+use crate::root::{GROUPS, Root, USERS};
 
-/// In which users are looked for, and groups.
-const USERS: &str = "etc/passwd";
-const GROUPS: &str = "etc/group";
+use super::Recipe;
 
-/// All files of an image without links, by their paths without the `/` in front.
-pub(super) type Files = BTreeMap<String, Entry>;
+/// What the runtime mounts over the image's files.
+const MOUNTED: [&str; 3] = ["proc", "sys", "dev"];
 
-/// Refuses what cannot start. `programs` are the files that have been looked at when they were compiled.
+/// Refuses what cannot start. `is_program` tells the one that was checked when it was compiled.
 pub(super) fn check(
-    stage: &FinalStage,
-    files: &Files,
-    programs: &BTreeSet<String>,
-    architecture: Architecture,
+    recipe: &Recipe<'_>,
+    root: &Root,
+    is_program: impl Fn(&str) -> bool,
 ) -> Result<(), PackError> {
-    let user = User::find(stage.user.as_deref().unwrap_or_default(), files)?;
+    let stage = recipe.stage;
+    let user = User::find(stage.user.as_deref().unwrap_or_default(), root)?;
     let words = stage.entrypoint.as_ref().or(stage.cmd.as_ref());
-    let first = words.and_then(|words| words.first());
-    let Some(path) = first.and_then(|path| path.strip_prefix('/')) else {
+    let Some(first) = words.and_then(|words| words.first()) else {
         return Ok(());
     };
+    if first.is_empty() {
+        return Err(PackError::EmptyCommand);
+    }
+    let path = find(recipe, root, first);
+    let path = path.ok_or_else(|| PackError::NothingAtEntrypoint {
+        path: first.clone(),
+    })?;
     let in_the_image = || format!("/{path}");
-    let entry = files
-        .get(path)
-        .ok_or_else(|| PackError::NothingAtEntrypoint {
+    if MOUNTED.contains(&path.split('/').next().unwrap_or_default()) {
+        return Err(PackError::Hidden {
             path: in_the_image(),
-        })?;
+        });
+    }
+    let Some(entry) = root.get(&path) else {
+        return Ok(());
+    };
     if !user.may_execute(entry) {
         return Err(PackError::NotExecutable {
             path: in_the_image(),
@@ -47,44 +54,59 @@ pub(super) fn check(
         });
     }
     match &entry.content {
-        Content::File { path: source, .. } if !programs.contains(path) => {
-            check_content(source, files, architecture).map_err(|problem| {
-                PackError::NoOtherProgram {
-                    path: in_the_image(),
-                    problem,
-                }
-            })
+        // A static program needs nothing of an image.
+        Content::File { .. } if is_program(&path) && stage.base.is_none() => Ok(()),
+        Content::File { path: source, .. } => {
+            check_content(source, root, recipe.architecture, &in_the_image())
         }
-        Content::File { .. } | Content::Bytes(_) | Content::Folder | Content::Link { .. } => Ok(()),
+        Content::Bytes(_) | Content::Folder | Content::Link { .. } | Content::Lower(_) => Ok(()),
     }
 }
 
-/// Who the program is run as.
+/// Finds the file that is started, as the runtime does: by its path from the working folder, or on `PATH`.
+fn find(recipe: &Recipe<'_>, root: &Root, word: &str) -> Option<String> {
+    let stage = recipe.stage;
+    let within = |folder: &str| {
+        let path = root.resolve(&format!("{folder}/{word}"))?;
+        root.is_file(&path).then_some(path)
+    };
+    if word.starts_with('/') {
+        return within("");
+    }
+    if word.contains('/') {
+        return within(stage.working_dir.as_deref().unwrap_or("/"));
+    }
+    let path = stage.env.iter().find(|(name, _)| name == "PATH");
+    let path = path.map_or(DEFAULT_PATH, |(_, path)| path);
+    path.split(':').find_map(within)
+}
+
+/// Who the program runs as.
 enum User {
     /// These numbers.
     Known { user: u32, group: u32 },
-    /// Whatever the lists of users and groups in the image make of it.
+    /// A user that may be in further groups.
     Listed,
 }
 
 impl User {
-    /// By what `USER` says: a user, and perhaps a group behind a `:`.
-    fn find(text: &str, files: &Files) -> Result<Self, PackError> {
-        let (user, group) = text.split_once(':').unwrap_or((text, ""));
-        let find = |name: &str, list: &'static str| match number(name) {
-            None if !files.contains_key(list) => Err(PackError::UnknownName {
-                name: name.to_owned(),
-                list,
-            }),
-            number => Ok(number),
+    /// Finds the user and group of `USER`. Without a group it is the user's in the image, else root's.
+    fn find(text: &str, root: &Root) -> Result<Self, PackError> {
+        let account = Account::parse(text);
+        let owner = root.owner(&account)?;
+        let has_lists = [USERS, GROUPS].iter().any(|list| {
+            let path = root.resolve(list);
+            path.is_some_and(|path| root.get(&path).is_some())
+        });
+        if has_lists {
+            return Ok(Self::Listed);
+        }
+        let group = match account.group {
+            Some(_) => owner.group,
+            None => root.group_of(owner.user).unwrap_or(0),
         };
-        let (user, group) = (find(user, USERS)?, find(group, GROUPS)?);
-        // The lists may also give a number further groups.
-        let has_lists = files.contains_key(USERS) || files.contains_key(GROUPS);
-        Ok(match (user, group) {
-            (Some(user), Some(group)) if !has_lists => Self::Known { user, group },
-            _ => Self::Listed,
-        })
+        let user = owner.user;
+        Ok(Self::Known { user, group })
     }
 
     fn may_execute(&self, entry: &Entry) -> bool {
@@ -99,31 +121,54 @@ impl User {
     }
 }
 
-/// Without a name it is root.
-fn number(name: &str) -> Option<u32> {
-    if name.is_empty() {
-        Some(0)
-    } else {
-        name.parse().ok()
+/// Makes sure that a file is a script, or a program that has here what it needs.
+fn check_content(
+    source: &Path,
+    root: &Root,
+    architecture: Architecture,
+    path: &str,
+) -> Result<(), PackError> {
+    let unfit = |problem| PackError::NoOtherProgram {
+        path: path.to_owned(),
+        problem,
+    };
+    let Needs {
+        interpreter,
+        libraries,
+    } = match read_needs(source, architecture) {
+        Ok(Some(needs)) => needs,
+        Ok(None) => return Ok(()),
+        Err(problem) => return Err(unfit(problem)),
+    };
+    let Some(interpreter) = interpreter else {
+        return Ok(());
+    };
+    let has = |path: &str| root.resolve(path).is_some_and(|path| root.is_file(&path));
+    if !has(&interpreter) {
+        return Err(unfit(ElfError::Dynamic { interpreter }));
+    }
+    let is_there = |library: &String| {
+        let end = format!("/{library}");
+        root.files().any(|path| path.ends_with(&end))
+    };
+    match libraries.into_iter().find(|library| !is_there(library)) {
+        None => Ok(()),
+        Some(library) => Err(PackError::NoLibrary {
+            path: path.to_owned(),
+            library,
+        }),
     }
 }
 
-/// Whether a file is a script, or a program that has here what it needs.
-fn check_content(source: &Path, files: &Files, architecture: Architecture) -> Result<(), ElfError> {
+/// Returns what a program needs; nothing for a script.
+fn read_needs(source: &Path, architecture: Architecture) -> Result<Option<Needs>, ElfError> {
     let mut file = File::open(source)?;
     let mut beginning = Vec::new();
     let size = SCRIPT.len() as u64;
     file.by_ref().take(size).read_to_end(&mut beginning)?;
     if beginning == SCRIPT {
-        return Ok(());
+        return Ok(None);
     }
     file.seek(io::SeekFrom::Start(0))?;
-    match elf::check(&mut file, architecture) {
-        Err(ElfError::Dynamic { interpreter })
-            if files.contains_key(interpreter.trim_start_matches('/')) =>
-        {
-            Ok(())
-        }
-        verdict => verdict,
-    }
+    elf::needs(&mut file, architecture).map(Some)
 }

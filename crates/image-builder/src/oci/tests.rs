@@ -11,6 +11,8 @@ use std::path::PathBuf;
 use oci_spec::image::{ImageConfiguration, ImageManifest};
 
 use super::*;
+use crate::Hint as _;
+use crate::testing::{BUILD, bytes, parse};
 
 struct Folder {
     root: tempfile::TempDir,
@@ -53,13 +55,16 @@ impl Folder {
     }
 
     fn build_starting(&self, first: &str, body: &str) -> Result<BuiltImage, PackError> {
-        let text = format!("FROM rust AS build\nFROM scratch\n{body}\nENTRYPOINT [\"{first}\"]");
-        let stage = FinalStage::parse(&text, Architecture::X86_64).unwrap();
+        let text = format!("{BUILD}FROM scratch\n{body}\nENTRYPOINT [\"{first}\"]");
+        let stage = parse(&text).unwrap().stage;
         build(&Recipe {
             stage: &stage,
-            program: &self.program,
+            program: &self.program.name,
+            program_path: Some(&self.program.path),
+            bases: &Bases::new(),
             context: self.root.path(),
             ignore_file: &self.path(".dockerignore"),
+            own_folder: Some(&self.path("target/image")),
             architecture: Architecture::X86_64,
             created: DateTime::UNIX_EPOCH,
             labels: &self.labels,
@@ -74,12 +79,12 @@ const PROGRAM: &str = "COPY --from=build /out/app /app\n";
 /// Each entry as `mode uid:gid mtime path content`.
 fn listing(layer: &Layer) -> Vec<String> {
     let mut archive = Vec::new();
-    flate2::read::GzDecoder::new(layer.content.as_ref())
+    flate2::read::GzDecoder::new(layer.content.open().unwrap())
         .read_to_end(&mut archive)
         .unwrap();
-    assert_eq!(layer::digest(&archive), layer.diff_id);
+    assert_eq!(digest(&archive), layer.diff_id);
     assert_eq!(archive.len() as u64, layer.uncompressed_size);
-    assert_eq!(layer::digest(&layer.content), layer.digest);
+    assert_eq!(digest(&bytes(layer)), layer.digest);
     tar::Archive::new(archive.as_slice())
         .entries()
         .unwrap()
@@ -247,7 +252,7 @@ fn a_kept_layer_gives_the_same_image() {
     // Damaged, it is made anew.
     fs::write(kept(), "nonsense").unwrap();
     assert_eq!(folder.build(PROGRAM).unwrap(), fresh);
-    assert_eq!(fs::read(kept()).unwrap(), fresh.layers[0].content);
+    assert_eq!(fs::read(kept()).unwrap(), bytes(&fresh.layers[0]));
 }
 
 #[test]
@@ -259,11 +264,10 @@ fn a_large_layer_is_compressed_as_a_stream() {
     let image = folder
         .build(&format!("{PROGRAM}COPY large /large"))
         .unwrap();
-    let mut archive = flate2::read::GzDecoder::new(image.layers[1].content.as_ref());
-    let mut hash = sha2::Sha256::default();
-    std::io::copy(&mut archive, &mut hash).unwrap();
-    let digest = sha2::Digest::finalize(hash);
-    assert!(image.layers[1].diff_id.ends_with(&layer::hex(&digest)));
+    let content = image.layers[1].content.open().unwrap();
+    let mut hash = layer::Hashing::new(std::io::sink());
+    std::io::copy(&mut flate2::read::GzDecoder::new(content), &mut hash).unwrap();
+    assert_eq!(image.layers[1].diff_id, hash.diff_id());
     assert!(image.layers[1].uncompressed_size > size);
 }
 
@@ -278,9 +282,9 @@ fn an_archive_is_a_layout_and_what_docker_saves() {
         crate::archive::write(&image, "app:v1", &file).unwrap();
         fs::read(&file).unwrap()
     };
-    let bytes = write();
-    assert_eq!(bytes, write(), "the same image, the same bytes");
-    let mut archive = tar::Archive::new(bytes.as_slice());
+    let written = write();
+    assert_eq!(written, write(), "the same image, the same bytes");
+    let mut archive = tar::Archive::new(written.as_slice());
     let names: Vec<String> = archive
         .entries()
         .unwrap()
@@ -312,16 +316,16 @@ fn an_archive_is_a_layout_and_what_docker_saves() {
         "the image is made for `amd64`, not for `arm64`"
     );
     let with_bill = BuiltImage {
-        bill: Some(Document::new(crate::bill::MEDIA_TYPE, "{}\n")),
+        sbom: Some(Document::new(crate::sbom::MEDIA_TYPE, "{}\n")),
         ..image.clone()
     };
     crate::archive::write(&with_bill, "app:v1", &file).unwrap();
     assert_eq!(restore(Architecture::X86_64).unwrap(), with_bill);
     // Any byte of it that is changed is noticed.
     let whole = write();
-    let layer = image.layers[0].content.as_ref();
+    let layer = bytes(&image.layers[0]);
     for part in [
-        layer,
+        &layer[..],
         image.config.content.as_ref(),
         image.manifest.content.as_ref(),
     ] {
@@ -395,7 +399,6 @@ fn what_cannot_be_packed_is_told_with_its_line() {
     symlink("private", folder.path("open")).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(folder.path("socket")).unwrap();
     let bodies = [
-        "COPY --from=build /out/other /app".to_owned(),
         "COPY plain /app".to_owned(),
         "COPY --from=build /out/app /elsewhere".to_owned(),
         format!("{PROGRAM}COPY ../x /x"),
@@ -487,7 +490,150 @@ fn more_than_the_limit_is_refused_before_it_is_read() {
     huge.set_len(super::super::context::MAX_CONTENT).unwrap();
     let error = folder.build(&format!("{PROGRAM}COPY huge /x")).unwrap_err();
     assert!(
-        matches!(error, PackError::TooLarge { line: 4, .. }),
+        matches!(error, PackError::TooLarge { line: 5, .. }),
         "{error}"
     );
+}
+
+/// `path owner` of the folders and files of all layers.
+fn owners(image: &BuiltImage) -> Vec<String> {
+    let words = |line: String| {
+        let words: Vec<&str> = line.split(' ').collect();
+        format!("{} {}", words[3], words[1])
+    };
+    image.layers.iter().flat_map(listing).map(words).collect()
+}
+
+#[test]
+fn a_working_folder_belongs_to_the_user_in_force() {
+    let folder = Folder::new();
+    folder.file("one", "");
+    let image = |body: &str| owners(&folder.build(&format!("{body}\n{PROGRAM}")).unwrap());
+    assert_eq!(
+        image("USER 1000:1001\nWORKDIR /data/in"),
+        ["data/ 1000:1001", "data/in/ 1000:1001", "app 0:0"]
+    );
+    // As with BuildKit: a number without a group is that of the group, too.
+    assert_eq!(image("USER 7\nWORKDIR /data")[0], "data/ 7:7");
+    let copied = "WORKDIR /srv/app\nCOPY --chown=1000:1000 one .\nUSER 1000:1000";
+    assert_eq!(
+        image(copied),
+        [
+            "srv/ 0:0",
+            "srv/app/ 0:0",
+            "srv/app/one 1000:1000",
+            "app 0:0"
+        ]
+    );
+    // What is there stays as it is, and makes no layer.
+    let twice = "COPY one /data/\nUSER 5\nWORKDIR /data";
+    assert_eq!(image(twice), ["data/ 0:0", "data/one 0:0", "app 0:0"]);
+    folder.file("passwd", "me:x:5:6::/:\n");
+    let by_name = "COPY passwd /etc/\nUSER me\nWORKDIR /data\nCOPY --chown=me:0 one /two";
+    let found = image(by_name);
+    assert!(found.contains(&"data/ 5:6".to_owned()), "{found:?}");
+    assert!(found.contains(&"two 5:0".to_owned()), "{found:?}");
+    let error = folder
+        .build(&format!("{PROGRAM}COPY --chown=me one /x"))
+        .unwrap_err();
+    assert!(matches!(error, PackError::UnknownName { .. }), "{error}");
+}
+
+#[test]
+fn a_name_that_would_delete_another_file_is_refused() {
+    let folder = Folder::new();
+    folder.file("w/.wh.app", "").file("v/.wh..wh..opq", "");
+    for source in ["w", "v", "w/.wh.app"] {
+        let error = folder
+            .build(&format!("{PROGRAM}COPY {source} /"))
+            .unwrap_err();
+        assert!(
+            matches!(error, PackError::Whiteout { line: 5, .. }),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn the_builders_own_folder_is_never_copied() {
+    let folder = Folder::new();
+    let body = format!("{PROGRAM}COPY . /context/");
+    folder.file("target/image/layers/1", "a layer");
+    let image = folder.build(&body).unwrap();
+    folder.file("target/image/layers/2", "another layer");
+    assert_eq!(folder.build(&body).unwrap(), image);
+    let files = owners(&image);
+    assert!(files.iter().any(|it| it.starts_with("context/target/app")));
+    assert!(!files.iter().any(|it| it.contains("layers")), "{files:?}");
+}
+
+#[test]
+fn stages_that_only_copy_are_copied_from_and_started_from() {
+    let folder = Folder::new();
+    folder
+        .file("web/index.html", "hello")
+        .file("web/img/a", "a")
+        .file("ca.pem", "certificate");
+    symlink("index.html", folder.path("web/link")).unwrap();
+    let text = format!(
+        "{BUILD}FROM scratch AS assets\nCOPY --chown=3:4 --chmod=0600 web /web\nCOPY ca.pem /etc/ca.pem\n\
+         FROM scratch AS base\nENV A=1\nUSER 9\nWORKDIR /srv\nCOPY --from=assets /web/ ./web\n\
+         FROM base\nCOPY --from=1 /etc/ca.pem /web/link /\nCOPY --from=build /out/app /app\n\
+         ENV B=$A\nCMD [\"/app\"]"
+    );
+    let image = crate::testing::pack(&text, folder.root.path(), &folder.program.path).unwrap();
+    let layers: Vec<_> = image.layers.iter().map(listing).collect();
+    insta::assert_debug_snapshot!(layers);
+    let config: Value = serde_json::from_slice(&image.config.content).unwrap();
+    assert_eq!(config["config"]["User"], "9");
+    assert_eq!(config["config"]["Env"][2], "B=1");
+
+    let absent = text.replace("/etc/ca.pem /web/link", "/etc/nothing");
+    let error = crate::testing::pack(&absent, folder.root.path(), &folder.program.path);
+    let error = error.unwrap_err();
+    assert!(matches!(error, PackError::Absent { .. }), "{error}");
+}
+
+#[test]
+fn everything_is_found_without_the_program_and_all_at_once() {
+    let folder = Folder::new();
+    let stage = |body: &str| {
+        let text = format!("{BUILD}FROM scratch\n{body}\nENTRYPOINT [\"/app\"]");
+        parse(&text).unwrap().stage
+    };
+    let errors = |body: &str| {
+        let errors = check(&Recipe {
+            stage: &stage(body),
+            program: "app",
+            program_path: None,
+            bases: &Bases::new(),
+            context: folder.root.path(),
+            ignore_file: &folder.path(".dockerignore"),
+            own_folder: None,
+            architecture: Architecture::X86_64,
+            created: DateTime::UNIX_EPOCH,
+            labels: &folder.labels,
+            notices: &[],
+            cache: &folder.cache,
+        });
+        errors.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert!(errors(PROGRAM).is_empty());
+    assert_eq!(
+        errors(&format!(
+            "{PROGRAM}COPY absent /x\nCOPY ../x /x\nCOPY --chown=me target /y"
+        )),
+        [
+            "line 5: there is no `absent`",
+            "line 6: `../x` is outside of the build context",
+            "`me` is not known: it is not in `/etc/passwd` of the image",
+        ]
+    );
+    let elsewhere = errors("COPY --from=build /out/app /elsewhere");
+    assert_eq!(
+        elsewhere,
+        ["`/app` is to be started, but it is not in the image"]
+    );
+    assert_eq!(errors("COPY --from=build /out/app /app\nUSER me").len(), 1);
+    assert!(errors("")[0].starts_with("the program `app` would not be in the image"));
 }

@@ -1,87 +1,134 @@
-//! Puts the list of an image's parts beside it: an artifact that refers to the image, as the OCI distribution specification has it.
-//! Best effort: registries are free to refuse artifacts, and a deployment does not depend on them.
+//! Attaches the SBOM to an image: an artifact that refers to it (OCI distribution specification,
+//! "Pushing Manifests with Subject"). Best effort: a deployment does not depend on it.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use oci_spec::image::MediaType;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::progress::Progress;
 use super::retry::Retry;
-use super::session::Session;
-use super::{BillOutcome, Blob};
+use super::session::{Referrers, Session};
+use super::{Blob, SbomOutcome};
 use crate::oci::{BuiltImage, Document, document};
 
-/// All of it takes a moment, or is left.
+/// Longest time that it may take.
 const LIMIT: Duration = Duration::from_secs(20);
-/// Once more, and no oftener.
 const RETRY: Retry = Retry {
     retries: 1,
     first_delay: Duration::from_millis(250),
     logins: 1,
     gives_up_on_nobody: true,
 };
-/// What an artifact without a configuration has in its place.
+/// Stands for the configuration of an artifact that has none.
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 
-/// Attaches the list, if there is one. Its tag is the image's with `.sbom` at the end.
-pub(super) async fn attach(session: &Session<'_>, image: &BuiltImage, tag: &str) -> BillOutcome {
-    let Some(bill) = &image.bill else {
-        return BillOutcome::Untouched;
-    };
-    let session = session.with(RETRY);
-    match tokio::time::timeout(LIMIT, send(&session, image, bill, tag)).await {
-        Ok(Ok(())) => BillOutcome::Attached,
-        Ok(Err(reason)) => BillOutcome::Refused(reason),
-        Err(_elapsed) => BillOutcome::Refused(format!("it took longer than {} s", LIMIT.as_secs())),
-    }
+/// An artifact that refers to an image.
+pub(super) struct Artifact<'a> {
+    /// `sha256-`, the 64 digits of the image, and `.sbom`.
+    pub(super) tag: String,
+    pub(super) manifest: Document,
+    document: &'a Document,
+    empty: Document,
+    /// By which clients find it in registries without the referrers API.
+    referrers_tag: String,
+    subject: &'a str,
 }
 
-async fn send(
-    session: &Session<'_>,
-    image: &BuiltImage,
-    bill: &Document,
-    tag: &str,
-) -> Result<(), String> {
+/// Returns the artifact of an image that has an SBOM.
+pub(super) fn artifact(image: &BuiltImage) -> Option<Artifact<'_>> {
+    let document = image.sbom.as_ref()?;
     let empty = Document::new(EMPTY, Bytes::from_static(b"{}"));
-    let progress = Progress::start(0, std::sync::Arc::new(|_| ()));
-    let blobs = [bill, &empty].map(|document| Blob {
-        digest: &document.digest,
-        content: &document.content,
+    let media_type = MediaType::ImageManifest;
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": media_type.to_string(),
+        "artifactType": document.media_type,
+        "config": empty.descriptor(),
+        "layers": [document.descriptor()],
+        "subject": image.manifest.descriptor(),
     });
-    let sending = async {
-        for blob in session.missing(&blobs).await? {
-            session.send_blob(blob, progress.blob()).await?;
-        }
-        Ok(())
-    };
-    sending
+    let referrers_tag = image.digest().replace(':', "-");
+    Some(Artifact {
+        tag: format!("{referrers_tag}.sbom"),
+        manifest: self::document(&media_type, manifest),
+        document,
+        empty,
+        referrers_tag,
+        subject: image.digest(),
+    })
+}
+
+impl Artifact<'_> {
+    /// Sends what it consists of.
+    pub(super) async fn send_blobs(&self, session: &Session<'_>) -> Result<(), String> {
+        let session = session.with(RETRY);
+        let progress = Progress::start(0, std::sync::Arc::new(|_| ()));
+        let blobs = [self.document, &self.empty].map(Blob::from);
+        within(async {
+            for blob in &session.missing(&blobs).await? {
+                session.send_blob(blob, progress.blob()).await?;
+            }
+            Ok(())
+        })
         .await
-        .map_err(|error: super::PushError| error.to_string())?;
-    let artifact = artifact(image, bill, &empty);
-    let tag = format!("{tag}.sbom");
-    let Err(error) = session.put(&artifact, &tag).await else {
-        return Ok(());
-    };
-    // A tag that cannot be moved refuses also what it leads to already.
-    match session.tagged(&tag).await {
-        Ok(Some(digest)) if digest == artifact.digest => Ok(()),
-        Ok(_) | Err(_) => Err(session.error(&error).to_string()),
+    }
+
+    /// Attaches it, once its image is there.
+    pub(super) async fn attach(&self, session: &Session<'_>) -> SbomOutcome {
+        let session = session.with(RETRY);
+        let attached = Box::pin(within(async {
+            session.put_if_other(&self.manifest, &self.tag).await?;
+            self.list_it(&session).await
+        }));
+        match attached.await {
+            Ok(()) => SbomOutcome::Attached,
+            Err(reason) => SbomOutcome::Refused(reason),
+        }
+    }
+
+    /// Attaches it to an image that was there already, if it is missing.
+    pub(super) async fn attach_if_missing(&self, session: &Session<'_>) -> SbomOutcome {
+        let found = session.with(RETRY).tagged(&self.tag).await;
+        match found {
+            Ok(Some(digest)) if digest == self.manifest.digest => SbomOutcome::Untouched,
+            Ok(_) | Err(_) => match self.send_blobs(session).await {
+                Ok(()) => Box::pin(self.attach(session)).await,
+                Err(reason) => SbomOutcome::Refused(reason),
+            },
+        }
+    }
+
+    /// Adds it to the list of referrers where the registry does not keep one itself.
+    async fn list_it(&self, session: &Session<'_>) -> Result<(), super::PushError> {
+        if session.referrers(self.subject).await? == Referrers::Kept {
+            return Ok(());
+        }
+        let mut manifests = match session.index(&self.referrers_tag).await? {
+            Some(index) => index["manifests"].as_array().cloned().unwrap_or_default(),
+            None => Vec::new(),
+        };
+        let is_it = |listed: &Value| listed["digest"] == self.manifest.digest.as_str();
+        if manifests.iter().any(is_it) {
+            return Ok(());
+        }
+        let mut descriptor = self.manifest.descriptor();
+        descriptor["artifactType"] = json!(self.document.media_type);
+        manifests.push(descriptor);
+        let index = json!({
+            "schemaVersion": 2,
+            "mediaType": MediaType::ImageIndex.to_string(),
+            "manifests": manifests,
+        });
+        let index = document(&MediaType::ImageIndex, index);
+        session.put_if_other(&index, &self.referrers_tag).await
     }
 }
 
-fn artifact(image: &BuiltImage, bill: &Document, empty: &Document) -> Document {
-    let media_type = MediaType::ImageManifest;
-    document(
-        &media_type,
-        json!({
-            "schemaVersion": 2,
-            "mediaType": media_type.to_string(),
-            "artifactType": bill.media_type,
-            "config": empty.descriptor(),
-            "layers": [bill.descriptor()],
-            "subject": image.manifest.descriptor(),
-        }),
-    )
+async fn within(work: impl Future<Output = Result<(), super::PushError>>) -> Result<(), String> {
+    match tokio::time::timeout(LIMIT, work).await {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(_elapsed) => Err(format!("it took longer than {} s", LIMIT.as_secs())),
+    }
 }

@@ -2,7 +2,9 @@
 
 use oci_client::errors::{OciDistributionError, OciEnvelope, OciErrorCode};
 
-use super::{Repository, is_loopback, is_unknown_repository};
+use crate::Hint;
+
+use super::{Credentials, Repository, is_loopback, is_unknown_repository};
 
 /// How much of the registry's own words is kept, in characters.
 const KEPT: usize = 300;
@@ -21,10 +23,12 @@ pub enum PushError {
         reason: String,
     },
     /// It does not know us, or we may not.
-    #[error("push refused by the registry `{registry}`: {reason}")]
+    #[error("refused by the registry `{registry}`: {reason}")]
     Refused {
         /// The registry.
         registry: String,
+        /// Nobody logged in.
+        is_anonymous: bool,
         /// What it said.
         reason: String,
     },
@@ -44,6 +48,40 @@ pub enum PushError {
         /// What the registry said.
         reason: String,
     },
+    /// Its certificate is not trusted.
+    #[error("the certificate of the registry `{registry}` is not trusted: {reason}")]
+    Untrusted {
+        /// The registry.
+        registry: String,
+        /// Why not.
+        reason: String,
+    },
+    /// It does not speak TLS.
+    #[error("the registry `{registry}` does not speak HTTPS: {reason}")]
+    PlainHttp {
+        /// The registry.
+        registry: String,
+        /// What happened.
+        reason: String,
+    },
+    /// A proxy before it takes no request of that size.
+    #[error(
+        "the registry `{registry}`, or a proxy before it, refuses a layer as too large: {reason}"
+    )]
+    TooLarge {
+        /// The registry.
+        registry: String,
+        /// What it said.
+        reason: String,
+    },
+    /// The manifest is another one than was sent.
+    #[error("the registry `{registry}` stored another manifest than it was sent: {digest}")]
+    Rewritten {
+        /// The registry.
+        registry: String,
+        /// Of what it stored.
+        digest: String,
+    },
     /// Something else.
     #[error("the registry `{registry}` failed: {reason}")]
     Failed {
@@ -57,16 +95,30 @@ pub enum PushError {
     Unusable(String),
 }
 
-impl PushError {
-    /// The remedy.
-    pub fn hint(&self) -> Option<String> {
+impl Hint for PushError {
+    fn hint(&self) -> Option<String> {
         match self {
             Self::Unreachable { is_local: true, .. } => {
                 Some("start the emulator or the registry on this machine".to_owned())
             }
-            Self::Unreachable { .. } => Some("look at the network and its proxy settings".to_owned()),
+            Self::Unreachable { .. } => Some("check the network, and `HTTPS_PROXY` and `NO_PROXY`".to_owned()),
+            Self::Refused { is_anonymous: true, .. } => Some(
+                "log in: `--user NAME`, with the password in `DEPLOYER_REGISTRY_PASSWORD`".to_owned(),
+            ),
             Self::Refused { .. } => Some(
-                "the login may have run out, or lacks the right to push; for ECR `ecr:PutImage` and its like".to_owned(),
+                "the login may have run out, or lacks the right; for ECR `ecr:PutImage` and its like".to_owned(),
+            ),
+            Self::Untrusted { .. } => Some(
+                "if the certificate is of your own authority, name its file in `SSL_CERT_FILE`, or its folder in `SSL_CERT_DIR`".to_owned(),
+            ),
+            Self::PlainHttp { .. } => Some(
+                "only registries on this machine are spoken to without TLS: reach it as `localhost:PORT`, or let it speak HTTPS".to_owned(),
+            ),
+            Self::TooLarge { .. } => Some(
+                "raise the limit of the body size there (in nginx `client_max_body_size`), or make the image smaller".to_owned(),
+            ),
+            Self::Rewritten { .. } => Some(
+                "push to a registry that keeps manifests as they are, or turn its conversion off".to_owned(),
             ),
             Self::NoRepository { .. } => {
                 Some("the stack makes the repository: create it first".to_owned())
@@ -76,7 +128,9 @@ impl PushError {
             Self::Unusable(_) => None,
         }
     }
+}
 
+impl PushError {
     pub(super) fn taken(tag: &str, refusal: &OciDistributionError) -> Self {
         Self::TagTaken {
             tag: tag.to_owned(),
@@ -85,14 +139,32 @@ impl PushError {
     }
 
     pub(super) fn new(repository: &Repository, error: &OciDistributionError) -> Self {
-        let registry = repository.registry.clone();
-        if is_unknown_repository(error) || status(error) == Some(404) {
+        let is_anonymous = repository.credentials == Credentials::Anonymous;
+        Self::of(&repository.registry, &repository.name, is_anonymous, error)
+    }
+
+    /// Says why nothing could be fetched.
+    pub(crate) fn of_pull(registry: &str, name: &str, error: &OciDistributionError) -> Self {
+        Self::of(registry, name, false, error)
+    }
+
+    fn of(registry: &str, name: &str, is_anonymous: bool, error: &OciDistributionError) -> Self {
+        let registry = registry.to_owned();
+        let is_missing = status(error) == Some(404) && !is_lost_upload(error);
+        if is_unknown_repository(error) || is_missing {
             return Self::NoRepository {
                 registry,
-                repository: repository.name.clone(),
+                repository: name.to_owned(),
             };
         }
         let reason = reason(error);
+        match tls_error(error) {
+            Some(rustls::Error::InvalidMessage(_)) => return Self::PlainHttp { registry, reason },
+            Some(rustls::Error::InvalidCertificate(_)) => {
+                return Self::Untrusted { registry, reason };
+            }
+            Some(_) | None => {}
+        }
         if is_connect(error) {
             Self::Unreachable {
                 is_local: is_loopback(&registry),
@@ -100,10 +172,33 @@ impl PushError {
                 reason,
             }
         } else if is_refusal(error) {
-            Self::Refused { registry, reason }
+            Self::Refused {
+                registry,
+                is_anonymous: is_anonymous && status(error) == Some(401),
+                reason,
+            }
+        } else if status(error) == Some(413) {
+            Self::TooLarge { registry, reason }
         } else {
             Self::Failed { registry, reason }
         }
+    }
+}
+
+/// The registry has forgotten an upload that it began.
+pub(super) fn is_lost_upload(error: &OciDistributionError) -> bool {
+    let is_unknown = |text: &str| text.contains("BLOB_UPLOAD_UNKNOWN");
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the client's enum; most of its errors are about pulling"
+    )]
+    match error {
+        OciDistributionError::RegistryError { envelope, .. } => {
+            let mut errors = envelope.errors.iter();
+            errors.any(|error| error.code == OciErrorCode::BlobUploadUnknown)
+        }
+        OciDistributionError::ServerError { message, .. } => is_unknown(message),
+        _ => false,
     }
 }
 
@@ -141,6 +236,7 @@ fn of_code(code: &OciErrorCode) -> Option<u16> {
         OciErrorCode::ManifestUnknown
         | OciErrorCode::NotFound
         | OciErrorCode::NameUnknown
+        | OciErrorCode::BlobUploadUnknown
         | OciErrorCode::BlobUnknown => Some(404),
         OciErrorCode::Unauthorized => Some(401),
         OciErrorCode::Denied => Some(403),
@@ -159,22 +255,21 @@ pub(super) fn is_silence(error: &OciDistributionError) -> bool {
     matches!(error, OciDistributionError::IoError(error) if error.kind() == std::io::ErrorKind::TimedOut)
 }
 
-/// The other side does not speak TLS, or has no certificate that counts: so it will be the next time.
-fn is_tls(error: &reqwest::Error) -> bool {
+/// Returns what TLS itself says: so it will be the next time.
+fn tls_error(error: &OciDistributionError) -> Option<&rustls::Error> {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
         // What an input error is made of is not its source.
         let inner = error.downcast_ref::<std::io::Error>();
-        let inner = inner.and_then(std::io::Error::get_ref);
-        if inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>) {
-            return true;
-        }
-        cause = match inner {
+        cause = match inner.and_then(std::io::Error::get_ref) {
             Some(inner) => Some(inner),
             None => error.source(),
         };
     }
-    false
+    None
 }
 
 /// An answer that is complete and says nothing that a registry is known to say. What it says in words of its own may mean anything,
@@ -200,7 +295,9 @@ pub(super) fn is_of_the_way(error: &OciDistributionError) -> bool {
         reason = "the client's enum; most of its errors are about what was said"
     )]
     match error {
-        OciDistributionError::RequestError(error) => !error.is_builder() && !is_tls(error),
+        OciDistributionError::RequestError(request) => {
+            !request.is_builder() && tls_error(error).is_none()
+        }
         OciDistributionError::IoError(_) => true,
         _ => false,
     }

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use futures_util::Stream;
 use oci_client::errors::OciDistributionError;
 
-use super::patience::Movement;
+use super::idle::Movement;
+use crate::layer::Blob;
 
 /// The grain of the progress, in bytes.
 const CHUNK: usize = 64 * 1024;
@@ -85,7 +86,7 @@ impl BlobProgress {
     /// Begins another attempt: the content in pieces, each of which is told when it goes out, and is a movement.
     pub(super) fn attempt(
         &self,
-        content: Bytes,
+        content: Blob,
     ) -> (
         Movement,
         impl Stream<Item = Result<Bytes, OciDistributionError>> + Send + 'static,
@@ -98,9 +99,9 @@ impl BlobProgress {
         };
         let movement = Movement::content();
         let (this, moving) = (self.clone(), movement.clone());
-        let starts = (0..content.len()).step_by(CHUNK);
+        let starts = (0..content.size()).step_by(CHUNK);
         let chunks = futures_util::stream::iter(starts.map(move |start| {
-            let chunk = content.slice(start..content.len().min(start + CHUNK));
+            let chunk = content.part(start, CHUNK)?;
             this.count(number, chunk.len() as u64);
             moving.moved();
             Ok(chunk)
@@ -128,8 +129,8 @@ mod tests {
     fn failed_attempts_do_not_count() {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&seen);
-        let content = Bytes::from(vec![0; CHUNK + 7]);
-        let total = 2 * content.len() as u64;
+        let content = Blob::from(Bytes::from(vec![0; CHUNK + 7]));
+        let total = 2 * content.size();
         let progress = Progress::start(
             total,
             Arc::new(move |at| sink.lock().unwrap().push(at.sent)),

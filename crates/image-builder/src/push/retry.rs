@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use oci_client::errors::OciDistributionError;
 
-use super::error::{is_connect, is_nonsense, is_of_the_way, is_silence, status};
+use super::error::{is_connect, is_lost_upload, is_nonsense, is_of_the_way, is_silence, status};
 use support::pause::jittered;
 
 /// Longest pause, reached by doubling.
@@ -15,6 +15,9 @@ const SILENCES: u32 = 1;
 
 /// So often an answer that makes no sense is taken for that of something on the way: a page to sign in at, a balancer that starts.
 const NONSENSES: u32 = 3;
+
+/// So often an upload is started again that the registry has forgotten.
+const LOST_UPLOADS: u32 = 3;
 
 /// How often, and after what time.
 #[derive(Debug, Clone, Copy)]
@@ -71,6 +74,8 @@ impl Retry {
 
     fn is_transient(&self, error: &OciDistributionError, seen: &mut Seen) -> bool {
         match status(error) {
+            // Several replicas, or a restart: the next attempt starts another upload.
+            Some(404) if is_lost_upload(error) => count(&mut seen.lost_uploads) <= LOST_UPLOADS,
             Some(401) => count(&mut seen.refusals) <= self.logins,
             Some(status) => status == 408 || status == 429 || (500..=599).contains(&status),
             None if is_silence(error) => count(&mut seen.silences) <= SILENCES,
@@ -87,6 +92,7 @@ struct Seen {
     refusals: u32,
     silences: u32,
     nonsenses: u32,
+    lost_uploads: u32,
 }
 
 fn count(seen: &mut u32) -> u32 {

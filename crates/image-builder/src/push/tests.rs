@@ -2,17 +2,14 @@
 
 mod registry;
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chrono::DateTime;
-
-use super::super::cache::LayerCache;
-use super::super::dockerfile::FinalStage;
-use super::super::oci::{self, Document, Executable, Recipe};
-use super::super::{Architecture, layer};
+use super::super::digest::digest;
+use super::super::oci::Document;
+use super::super::testing::{BUILD, pack};
 use super::*;
+use crate::Hint as _;
 use registry::{Answer, FakeRegistry};
 
 const QUICK: Retry = Retry {
@@ -28,23 +25,19 @@ fn image() -> BuiltImage {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app");
     std::fs::write(&path, "x".repeat(200_000)).unwrap();
-    let text = "FROM rust AS build\nFROM scratch\nCOPY --from=build app /app\n\
-        COPY --from=build app /app\nCOPY app /other\nCMD [\"/app\"]";
-    oci::build(&Recipe {
-        stage: &FinalStage::parse(text, Architecture::X86_64).unwrap(),
-        program: &Executable {
-            name: "app".to_owned(),
-            path,
-        },
-        context: folder.path(),
-        ignore_file: &folder.path().join(".dockerignore"),
-        architecture: Architecture::X86_64,
-        created: DateTime::UNIX_EPOCH,
-        labels: &BTreeMap::new(),
-        notices: &[],
-        cache: &LayerCache::default(),
-    })
-    .unwrap()
+    let text = format!(
+        "{BUILD}FROM scratch\nCOPY --from=build /out/app /app\n\
+         COPY --from=build /out/app /app\nCOPY app /other\nCMD [\"/app\"]"
+    );
+    pack(&text, folder.path(), &path).unwrap()
+}
+
+/// The same with an SBOM, and the tag of that.
+fn image_with_sbom() -> (BuiltImage, String) {
+    let mut image = image();
+    image.sbom = Some(Document::new("application/vnd.cyclonedx+json", "{}\n"));
+    let tag = attach::artifact(&image).unwrap().tag;
+    (image, tag)
 }
 
 fn repository(registry: &FakeRegistry) -> Repository {
@@ -91,13 +84,11 @@ async fn an_empty_registry_gets_everything_the_manifest_last() {
     assert_eq!((pushed.blobs_sent(), pushed.blobs_present()), (3, 0));
     assert_eq!(registry.blobs(), 3);
     assert_eq!(
-        registry
-            .manifest(TAG)
-            .map(|manifest| layer::digest(&manifest)),
+        registry.manifest(TAG).map(|manifest| digest(&manifest)),
         Some(image.digest().to_owned())
     );
-    let requests = registry.requests();
-    assert_eq!(requests.last().unwrap(), "PUT /v2/team/app/manifests/v1");
+    let sends = registry.requests_that_send();
+    assert_eq!(sends.last().unwrap(), "PUT /v2/team/app/manifests/v1");
 
     let seen = seen.lock().unwrap();
     let (first, last) = (seen.first().unwrap(), seen.last().unwrap());
@@ -141,12 +132,9 @@ async fn one_look_is_enough_for_an_image_that_is_there() {
     assert_eq!(registry.requests(), [look.as_str()]);
 
     // Another image under this tag: the look proves nothing, and the usual way finds out.
-    registry.answer(
-        "HEAD",
-        "manifests",
-        &[Answer::digest(&layer::digest(b"another"))],
-    );
-    assert!(!glance::has_image(&repository, TAG, image.digest()).await);
+    registry.answer("HEAD", "manifests", &[Answer::digest(&digest(b"another"))]);
+    let expected = [(TAG.to_owned(), image.digest())];
+    assert!(!fast_path::has_all(&repository, &expected).await);
 }
 
 #[tokio::test]
@@ -183,8 +171,8 @@ async fn the_password_is_sent_to_the_registry_that_asks_for_it() {
     registry.require_login("AWS", "another");
     let error = push_to(&registry, &image).await.unwrap_err();
     insta::assert_snapshot!(told(&error, &registry), @r"
-    push refused by the registry `registry`: status 401
-    the login may have run out, or lacks the right to push; for ECR `ecr:PutImage` and its like
+    refused by the registry `registry`: status 401
+    the login may have run out, or lacks the right; for ECR `ecr:PutImage` and its like
     ");
 }
 
@@ -195,8 +183,8 @@ async fn no_right_to_push() {
     registry.answer("POST", "/blobs/uploads/", &[Answer::always(403, body)]);
     let error = push_to(&registry, &image).await.unwrap_err();
     insta::assert_snapshot!(told(&error, &registry), @r"
-    push refused by the registry `registry`: status 403 User is not authorized to perform: ecr:InitiateLayerUpload
-    the login may have run out, or lacks the right to push; for ECR `ecr:PutImage` and its like
+    refused by the registry `registry`: status 403 User is not authorized to perform: ecr:InitiateLayerUpload
+    the login may have run out, or lacks the right; for ECR `ecr:PutImage` and its like
     ");
 }
 
@@ -393,7 +381,7 @@ async fn a_silent_registry_is_asked_twice() {
     let ask = || {
         asked.set(asked.get() + 1);
         let never = std::future::pending::<Result<(), OciDistributionError>>();
-        patience::patiently(patience::Movement::question(), never)
+        idle::patiently(idle::Movement::question(), never)
     };
     let error = Retry::default().run(ask).await.unwrap_err();
     assert!(error.to_string().contains("nothing moved for 30 s"));
@@ -442,35 +430,33 @@ fn a_password_is_never_shown() {
 }
 
 #[tokio::test]
-async fn a_list_of_parts_goes_with_the_image_and_refers_to_it() {
-    let (registry, mut image) = (FakeRegistry::start().await, image());
-    image.bill = Some(Document::new("application/vnd.cyclonedx+json", "{}\n"));
+async fn an_sbom_goes_with_the_image_and_refers_to_it() {
+    let (registry, (image, tag)) = (FakeRegistry::start().await, image_with_sbom());
     let pushed = push_to(&registry, &image).await.unwrap();
-    assert_eq!(pushed.bill(), &BillOutcome::Attached);
-    let artifact = registry.manifest("v1.sbom").unwrap();
+    assert_eq!(pushed.sbom(), &SbomOutcome::Attached);
+    let artifact = registry.manifest(&tag).unwrap();
     let artifact: serde_json::Value = serde_json::from_slice(&artifact).unwrap();
     assert_eq!(artifact["subject"]["digest"], image.digest());
     assert_eq!(artifact["artifactType"], "application/vnd.cyclonedx+json");
     let layer = artifact["layers"][0]["digest"].as_str().unwrap();
-    assert_eq!(layer, image.bill.as_ref().unwrap().digest);
+    assert_eq!(layer, image.sbom.as_ref().unwrap().digest);
     assert_eq!(registry.blobs(), 5);
 
     // The image is there: nothing is sent, the list neither.
     registry.requests();
     let again = push_to(&registry, &image).await.unwrap();
-    assert_eq!(again.bill(), &BillOutcome::Untouched);
+    assert_eq!(again.sbom(), &SbomOutcome::Untouched);
     assert!(registry.requests_that_send().is_empty());
 }
 
 #[tokio::test]
-async fn a_registry_that_takes_no_lists_is_no_failure() {
+async fn a_registry_that_takes_no_artifacts_is_no_failure() {
     for status in [400, 403, 405, 503] {
-        let (registry, mut image) = (FakeRegistry::start().await, image());
-        image.bill = Some(Document::new("application/vnd.cyclonedx+json", "{}\n"));
-        registry.answer("PUT", "v1.sbom", &[Answer::always(status, "no")]);
+        let (registry, (image, tag)) = (FakeRegistry::start().await, image_with_sbom());
+        registry.answer("PUT", &tag, &[Answer::always(status, "no")]);
         let pushed = push_to(&registry, &image).await.unwrap();
-        let BillOutcome::Refused(reason) = pushed.bill() else {
-            panic!("{:?}", pushed.bill());
+        let SbomOutcome::Refused(reason) = pushed.sbom() else {
+            panic!("{:?}", pushed.sbom());
         };
         assert!(reason.contains("no"), "{reason}");
         assert_eq!(pushed.outcome(), Outcome::Sent);
@@ -479,27 +465,26 @@ async fn a_registry_that_takes_no_lists_is_no_failure() {
 }
 
 #[tokio::test]
-async fn a_list_that_is_there_is_attached_also_where_no_tag_can_be_moved() {
-    let mut image = image();
-    image.bill = Some(Document::new("application/vnd.cyclonedx+json", "{}\n"));
+async fn an_sbom_that_is_there_is_attached_also_where_no_tag_can_be_moved() {
+    let (image, tag) = image_with_sbom();
     let registry = FakeRegistry::start().await;
     push_to(&registry, &image).await.unwrap();
-    let there = layer::digest(&registry.manifest("v1.sbom").unwrap());
-    let other = layer::digest(b"another");
+    let there = digest(&registry.manifest(&tag).unwrap());
+    let other = digest(b"another");
 
     let body = r#"{"errors":[{"code":"TAG_INVALID","message":"The tag is immutable."}]}"#;
     let refused = "the registry `REGISTRY` failed: status 400 The tag is immutable.".to_owned();
-    let refused = BillOutcome::Refused(refused);
-    for (digest, expected) in [(there, BillOutcome::Attached), (other, refused)] {
+    let refused = SbomOutcome::Refused(refused);
+    for (digest, expected) in [(there, SbomOutcome::Attached), (other, refused)] {
         let registry = FakeRegistry::start().await;
-        registry.answer("PUT", "v1.sbom", &[Answer::always(400, body)]);
-        registry.answer("HEAD", "v1.sbom", &[Answer::digest(&digest)]);
+        registry.answer("PUT", &tag, &[Answer::always(400, body)]);
+        registry.answer("HEAD", &tag, &[Answer::digest(&digest)]);
         let pushed = push_to(&registry, &image).await.unwrap();
-        let mut bill = pushed.bill().clone();
-        if let BillOutcome::Refused(reason) = &mut bill {
+        let mut sbom = pushed.sbom().clone();
+        if let SbomOutcome::Refused(reason) = &mut sbom {
             *reason = reason.replace(&registry.address(), "REGISTRY");
         }
-        assert_eq!(bill, expected);
+        assert_eq!(sbom, expected);
     }
 }
 
@@ -524,8 +509,8 @@ async fn one_login_for_all_and_none_where_nobody_asks() {
     push_with(&image, &anonymous, TAG, silent, QUICK)
         .await
         .unwrap();
-    // With each question about a manifest (HEAD, then GET), and with no layer.
-    assert_eq!(logins(&registry), 2);
+    // With each question about a manifest (HEAD, then GET; and HEAD when it was sent), and with no layer.
+    assert_eq!(logins(&registry), 3);
 }
 
 #[tokio::test]
@@ -554,4 +539,150 @@ async fn only_what_failed_is_sent_again_and_the_progress_is_right() {
         (pushed.bytes_sent(), pushed.bytes_sent())
     );
     assert!(seen.iter().all(|progress| progress.sent <= progress.total));
+}
+
+#[tokio::test]
+async fn an_sbom_that_did_not_arrive_follows_with_the_next_push() {
+    let (registry, (image, tag)) = (FakeRegistry::start().await, image_with_sbom());
+    registry.answer(
+        "PUT",
+        &tag,
+        &[Answer::once(503, "busy"), Answer::once(503, "busy")],
+    );
+    let pushed = push_to(&registry, &image).await.unwrap();
+    assert!(matches!(pushed.sbom(), SbomOutcome::Refused(_)));
+    registry.requests();
+    let again = push_to(&registry, &image).await.unwrap();
+    assert_eq!(again.outcome(), Outcome::AlreadyThere);
+    assert_eq!(again.sbom(), &SbomOutcome::Attached);
+    assert!(registry.manifest(&tag).is_some());
+    // Also where one look tells that the image is there.
+    let silent: OnProgress = Arc::new(|_| ());
+    let third = push(&image, &repository(&registry), TAG, silent)
+        .await
+        .unwrap();
+    assert_eq!(third.sbom(), &SbomOutcome::Untouched);
+}
+
+#[tokio::test]
+async fn what_refers_to_an_image_comes_after_it_and_is_listed() {
+    let list = |registry: &FakeRegistry, image: &BuiltImage| {
+        let index = registry.manifest(&image.digest().replace(':', "-"));
+        index.map(|index| serde_json::from_slice::<serde_json::Value>(&index).unwrap())
+    };
+    let (registry, (image, tag)) = (FakeRegistry::start().await, image_with_sbom());
+    push_to(&registry, &image).await.unwrap();
+    let sends = registry.requests_that_send();
+    let at = |tag: &str| sends.iter().position(|it| it.ends_with(tag)).unwrap();
+    assert!(at("/manifests/v1") < at(&tag), "{sends:?}");
+    // Without the API, clients look under a tag made of the digest.
+    let index = list(&registry, &image).unwrap();
+    let manifests = index["manifests"].as_array().unwrap();
+    assert_eq!(manifests.len(), 1);
+    assert_eq!(
+        manifests[0]["artifactType"],
+        "application/vnd.cyclonedx+json"
+    );
+    assert_eq!(
+        manifests[0]["digest"],
+        digest(&registry.manifest(&tag).unwrap())
+    );
+
+    // What others have listed stays.
+    let registry = FakeRegistry::start().await;
+    let other = r#"{"schemaVersion":2,"manifests":[{"digest":"sha256:other"}]}"#;
+    registry.put_manifest(&image.digest().replace(':', "-"), other);
+    push_to(&registry, &image).await.unwrap();
+    let index = list(&registry, &image).unwrap();
+    assert_eq!(index["manifests"].as_array().unwrap().len(), 2);
+
+    // A registry with the API keeps the list itself.
+    let registry = FakeRegistry::start().await;
+    let kept = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
+    registry.answer("GET", "/referrers/", &[Answer::always(200, kept)]);
+    push_to(&registry, &image).await.unwrap();
+    assert_eq!(list(&registry, &image), None);
+}
+
+#[tokio::test]
+async fn an_upload_that_the_registry_forgets_is_started_again() {
+    let (registry, image) = (FakeRegistry::start().await, image());
+    let lost = r#"{"errors":[{"code":"BLOB_UPLOAD_UNKNOWN","message":"blob upload unknown to registry"}]}"#;
+    registry.answer(
+        "PUT",
+        "/blobs/uploads/",
+        &[Answer::once(404, lost), Answer::once(404, lost)],
+    );
+    let pushed = push_to(&registry, &image).await.unwrap();
+    assert_eq!((pushed.blobs_sent(), registry.blobs()), (3, 3));
+    // For ever: then it says so, and speaks of no missing repository.
+    let registry = FakeRegistry::start().await;
+    registry.answer("PUT", "/blobs/uploads/", &[Answer::always(404, lost)]);
+    let error = push_to(&registry, &image).await.unwrap_err();
+    insta::assert_snapshot!(told(&error, &registry), @"
+    the registry `registry` failed: status 404 blob upload unknown to registry
+    try again; what was sent already is not sent twice
+    ");
+}
+
+#[tokio::test]
+async fn a_registry_that_stores_another_manifest_is_noticed() {
+    let (registry, image) = (FakeRegistry::start().await, image());
+    let other = digest(b"another");
+    registry.answer(
+        "HEAD",
+        "/manifests/v1",
+        &[Answer::once(404, ""), Answer::digest(&other)],
+    );
+    registry.answer("GET", "/manifests/v1", &[Answer::once(404, "")]);
+    let error = push_to(&registry, &image).await.unwrap_err();
+    assert!(
+        matches!(&error, PushError::Rewritten { digest, .. } if *digest == other),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn each_remedy_fits_its_cause() {
+    let (registry, image) = (FakeRegistry::start().await, image());
+    registry.answer(
+        "POST",
+        "/blobs/uploads/",
+        &[Answer::always(413, "<html>too large")],
+    );
+    let too_large = push_to(&registry, &image).await.unwrap_err();
+    let other = FakeRegistry::start().await;
+    other.require_login("AWS", "hunter2");
+    let nobody = Repository {
+        credentials: Credentials::Anonymous,
+        ..repository(&other)
+    };
+    let silent: OnProgress = Arc::new(|_| ());
+    let refused = push_with(&image, &nobody, TAG, silent, QUICK)
+        .await
+        .unwrap_err();
+    let told = [told(&too_large, &registry), told(&refused, &other)];
+    insta::assert_snapshot!(told.join("\n"), @"
+    the registry `registry`, or a proxy before it, refuses a layer as too large: status 413 <html>too large
+    raise the limit of the body size there (in nginx `client_max_body_size`), or make the image smaller
+    refused by the registry `registry`: status 401
+    log in: `--user NAME`, with the password in `DEPLOYER_REGISTRY_PASSWORD`
+    ");
+}
+
+#[tokio::test]
+async fn a_registry_here_may_call_itself_localhost() {
+    let (registry, image) = (FakeRegistry::start().await, image());
+    registry.call_itself_localhost();
+    let pushed = push_to(&registry, &image).await.unwrap();
+    assert_eq!(pushed.blobs_sent(), 3);
+}
+
+#[tokio::test]
+async fn a_token_that_is_taken_no_longer_is_asked_for_again() {
+    let (registry, image) = (FakeRegistry::start().await, image());
+    registry.give_tokens();
+    // Each is good for a few requests, whatever was said.
+    let pushed = push_to(&registry, &image).await.unwrap();
+    assert_eq!((pushed.blobs_sent(), registry.blobs()), (3, 3));
 }

@@ -6,11 +6,11 @@ use flate2::read::MultiGzDecoder;
 
 use super::{Archive, GZIP, MAX_DOCUMENT, MAX_LAYERS, Path, Saved, Value, nonsense, unreadable};
 use crate::Architecture;
-use crate::archive::{BILL, blob};
-use crate::bill;
+use crate::archive::{SBOM, blob};
 use crate::layer::{self, Layer};
 use crate::oci::{BuiltImage, Document};
 use crate::pack_error::PackError;
+use crate::sbom;
 
 /// Reads an image that was made before, perhaps elsewhere. Everything is checked against the digest that names it.
 pub fn restore(file: &Path, architecture: Architecture) -> Result<BuiltImage, PackError> {
@@ -61,7 +61,7 @@ pub fn restore(file: &Path, architecture: Architecture) -> Result<BuiltImage, Pa
         manifest,
         config,
         layers,
-        bill: archive.bill()?,
+        sbom: archive.sbom()?,
     })
 }
 
@@ -84,7 +84,8 @@ fn layer_of(compressed: Document, limit: u64) -> Result<Layer, PackError> {
         return Err(PackError::LayersTooLarge { limit: MAX_LAYERS });
     }
     Ok(Layer {
-        content: compressed.content,
+        content: compressed.content.into(),
+        origin: None,
         media_type: compressed.media_type,
         digest: compressed.digest,
         diff_id: hash.diff_id(),
@@ -105,11 +106,11 @@ impl Archive {
     }
 
     /// Reads the list of what the program is made of, where there is one.
-    fn bill(&self) -> Result<Option<Document>, PackError> {
-        if !self.files.contains_key(BILL) {
+    fn sbom(&self) -> Result<Option<Document>, PackError> {
+        if !self.files.contains_key(SBOM) {
             return Ok(None);
         }
-        self.whole(BILL, bill::MEDIA_TYPE, MAX_DOCUMENT).map(Some)
+        self.whole(SBOM, sbom::MEDIA_TYPE, MAX_DOCUMENT).map(Some)
     }
 
     fn whole(&self, name: &str, media_type: &str, limit: u64) -> Result<Document, PackError> {

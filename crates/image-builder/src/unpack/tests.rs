@@ -4,6 +4,7 @@ use std::fs;
 
 use super::program::MAX_PROGRAM;
 use super::*;
+use crate::digest::digest;
 
 const CONFIG: &str = r#"{
   "architecture": "amd64", "os": "linux", "created": "2026-01-01T00:00:00Z", "docker_version": "20.10", "container": "0123",
@@ -45,20 +46,12 @@ fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
     archive.into_inner().unwrap()
 }
 
-/// A static program for x86_64: a header and one program header.
 fn program(machine: u8) -> Vec<u8> {
-    let mut bytes = vec![0; 120];
-    bytes[..6].copy_from_slice(&[0x7f, b'E', b'L', b'F', 2, 1]);
-    bytes[18] = machine;
-    bytes[32] = 64;
-    bytes[54] = 56;
-    bytes[56] = 1;
-    bytes[64] = 1;
-    bytes
+    crate::testing::elf(machine, &[1])
 }
 
 fn config_of(layer: &[u8]) -> String {
-    CONFIG.replace("DIFF", &layer::digest(layer))
+    CONFIG.replace("DIFF", &digest(layer))
 }
 
 fn try_unpack(files: &[(&str, &[u8])]) -> Result<BuiltImage, String> {
@@ -161,7 +154,7 @@ fn a_program_that_is_a_link_is_the_file_that_it_leads_to() {
     let verdict = |layers: &[&[(&str, &[u8])]]| {
         let layers: Vec<Vec<u8>> = layers.iter().map(|files| tar(files)).collect();
         let mut config: Value = serde_json::from_str(CONFIG).unwrap();
-        let ids = layers.iter().map(|layer| layer::digest(layer));
+        let ids = layers.iter().map(|layer| digest(layer));
         config["rootfs"]["diff_ids"] = ids.collect();
         let names: Vec<String> = (0..layers.len()).map(|index| index.to_string()).collect();
         let manifest = json!([{ "Config": "c", "Layers": names }]).to_string();
@@ -194,7 +187,7 @@ fn a_program_that_is_a_link_is_the_file_that_it_leads_to() {
 #[test]
 fn more_than_the_limit_over_all_layers_is_refused() {
     let (one, two) = (tar(&[("app", &program(62))]), tar(&[("more", b"more")]));
-    let ids = format!("{}\",\"{}", layer::digest(&one), layer::digest(&two));
+    let ids = format!("{}\",\"{}", digest(&one), digest(&two));
     let config = CONFIG.replace("DIFF", &ids);
     let files = [
         ("1", one.as_slice()),
@@ -246,6 +239,6 @@ fn what_makes_no_sense_is_refused() {
             ("c", config.as_bytes()),
         ]),
     ];
-    let said = said.join("\n").replace(&layer::digest(&layer), "[digest]");
+    let said = said.join("\n").replace(&digest(&layer), "[digest]");
     insta::assert_snapshot!(said);
 }

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 
 use super::clock::Reading;
 use crate::cli::Builder;
-use crate::commands::image::{compile_failure, docker_failure, target_folder};
+use crate::commands::image::{failure_of, target_folder};
 use crate::commands::{Connection, Context, connect, emulator, read_template};
 use crate::local::{Emulator, Presence};
 use crate::watch::{Network, Outside};
@@ -27,7 +27,7 @@ pub(super) trait Bench: Send + Sync {
     /// The text of the template.
     fn template(&self, context: Context<'_>) -> Result<String, Failure>;
     /// Can the Dockerfile be used?
-    fn dockerfile(&self, context: Context<'_>) -> Result<(), Failure>;
+    async fn dockerfile(&self, context: Context<'_>) -> Result<(), Failure>;
     /// The folders that are written to, each with what is in the way.
     fn folders(&self, context: Context<'_>) -> Vec<(PathBuf, Result<(), String>)>;
     /// What there is to compile with.
@@ -53,8 +53,8 @@ impl Bench for ThisBench {
         read_template(context)
     }
 
-    fn dockerfile(&self, context: Context<'_>) -> Result<(), Failure> {
-        context.read_final_stage().map(drop)
+    async fn dockerfile(&self, context: Context<'_>) -> Result<(), Failure> {
+        context.plan_image().await.map(drop)
     }
 
     fn folders(&self, context: Context<'_>) -> Vec<(PathBuf, Result<(), String>)> {
@@ -76,7 +76,7 @@ impl Bench for ThisBench {
         let architecture = config.image.architecture;
         if config.image.builder == Builder::Docker {
             let engine = docker::find().await;
-            let engine = engine.map_err(|error| docker_failure(&error))?;
+            let engine = engine.map_err(|error| failure_of(&error))?;
             return Ok(Toolchain {
                 cargo: engine.to_string(),
                 target: format!("linux/{}", architecture.oci_name()),
@@ -84,7 +84,7 @@ impl Bench for ThisBench {
         }
         cargo::toolchain(&config.root, architecture, &Surroundings::from_env())
             .await
-            .map_err(|error| compile_failure(&error))
+            .map_err(|error| failure_of(&error))
     }
 
     async fn connect(&self, context: Context<'_>) -> Result<Connection, Failure> {

@@ -104,7 +104,7 @@ pub(super) fn template(config: &Config, template: Result<&String, &Failure>) -> 
 /// What compiles: Rust, or another builder.
 pub(super) fn toolchain(config: &Config, toolchain: &Result<Toolchain, Failure>) -> Finding {
     let check = match config.image.builder {
-        Builder::Native => "rust",
+        Builder::Auto | Builder::Native => "rust",
         Builder::Docker => "builder",
     };
     match toolchain {

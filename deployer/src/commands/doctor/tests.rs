@@ -75,7 +75,7 @@ impl Bench for FakeBench {
         unless(self.template.as_ref(), "Resources: {}".to_owned())
     }
 
-    fn dockerfile(&self, _: Context<'_>) -> Result<(), Failure> {
+    async fn dockerfile(&self, _: Context<'_>) -> Result<(), Failure> {
         Ok(())
     }
 

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use super::{docker_failure, packed};
+use super::{failure_of, packed};
 use crate::commands::Context;
-use crate::commands::image::native::provenance;
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Event;
 use image_builder::docker::{DockerRequest, find};
@@ -30,7 +29,7 @@ impl Context<'_> {
             })?;
         let name = format!("deployer/{}", image.binary.to_lowercase());
         let own_name = own_name(&name, folder.path());
-        let failed = |error| docker_failure(&error);
+        let failed = |error| failure_of(&error);
         let engine = find().await.map_err(failed)?;
         let request = DockerRequest {
             dockerfile: &image.dockerfile,
@@ -55,7 +54,7 @@ impl Context<'_> {
         saved.map_err(failed)?;
         // What goes into the context goes into the image, as far as anybody can tell.
         let revision = revision(&context, std::slice::from_ref(&context)).await;
-        let provenance = provenance(revision.as_ref())?;
+        let provenance = self.provenance(revision)?;
         let architecture = image.architecture;
         let cache = self.layer_cache();
         packed(move || {

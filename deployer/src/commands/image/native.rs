@@ -4,50 +4,53 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::{bill_file, compile_failure, pack_failure, packed, target_folder};
+use super::plan::NativePlan;
+use super::{failure_of, failure_to, image_folder, packed, sbom_file, target_folder};
 use crate::commands::Context;
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Event;
-use image_builder::bill::bill;
 use image_builder::cargo::{CompileEvent, CompileRequest, Compiled, Surroundings, check, compile};
-use image_builder::dockerfile::FinalStage;
+use image_builder::dockerfile::{CargoBuild, CopySource, FinalStage};
 use image_builder::notices::{Notice, notices};
 use image_builder::oci::{self, BuiltImage, Document, Executable, Recipe};
-use image_builder::provenance::{Provenance, revision};
+use image_builder::provenance::{Provenance, Revision, Unknown, revision};
+use image_builder::sbom::sbom;
+use image_builder::{Hint as _, ignore_file};
 use process::withheld;
+
+/// Labels that name the base image (OCI image specification, "Pre-Defined Annotation Keys").
+const BASE_LABEL: &str = "org.opencontainers.image.base";
 
 impl Context<'_> {
     /// Compiles the program and packs it.
-    pub(super) async fn build_here(&self, stage: &FinalStage) -> Result<BuiltImage, Failure> {
+    pub(super) async fn build_here(&self, plan: &NativePlan) -> Result<BuiltImage, Failure> {
         let Compiled {
             executable,
             parts,
             sources,
             lock_file,
             linked,
-        } = self.compile().await?;
+        } = self.compile(&plan.build).await?;
         let config = self.config;
-        let paths = built_from(sources, stage, &config.image.dockerfile);
+        let paths = self.built_from(sources, &plan.stage);
         let package = config.image.package.clone();
         let listing = tokio::task::spawn_blocking(move || {
-            let bill = bill(&package, &parts, &lock_file, &linked);
-            (bill, notices(&parts, &linked))
+            let sbom = sbom(&package, &parts, &lock_file, &linked);
+            (sbom, notices(&parts, &linked))
         });
         let (revision, listed) = tokio::join!(revision(&config.root, &paths), listing);
-        let provenance = provenance(revision.as_ref())?;
-        let (bill, notices) = listed.map_err(|error| {
+        let provenance = self.provenance(revision)?;
+        let (sbom, notices) = listed.map_err(|error| {
             Failure::new(
                 FailureKind::Unexpected,
                 "listing the licences was broken off",
             )
             .because(error)
         })?;
-        let mut built = self
-            .pack(stage.clone(), executable, notices, provenance)
-            .await?;
-        built.bill = Some(bill);
-        if let Some(bill) = &built.bill {
-            self.keep(bill);
+        let mut built = self.pack(plan, executable, notices, provenance).await?;
+        built.sbom = Some(sbom);
+        if let Some(sbom) = &built.sbom {
+            self.keep(sbom);
         }
         Ok(built)
     }
@@ -55,17 +58,26 @@ impl Context<'_> {
     /// Packs a program that was compiled elsewhere: of which commit and of which parts, nobody knows.
     pub(super) async fn build_of(
         &self,
-        stage: &FinalStage,
+        plan: &NativePlan,
         program: &Path,
     ) -> Result<BuiltImage, Failure> {
         let config = self.config;
-        check(program, config.image.architecture).map_err(|error| compile_failure(&error))?;
+        // What a dynamic program needs may be in the base: looked up there when it is packed.
+        if plan.stage.base.is_none() {
+            let checked = check(program, config.image.architecture);
+            checked.map_err(|error| failure_of(&error))?;
+        }
         let program = Executable {
             name: config.image.binary.clone(),
             path: program.to_owned(),
         };
         let built = self
-            .pack(stage.clone(), program, Vec::new(), provenance(None)?)
+            .pack(
+                plan,
+                program,
+                Vec::new(),
+                self.provenance(Err(Unknown::NoRepository))?,
+            )
             .await?;
         self.sink.send(&Event::ImagePacked {
             digest: super::digest_of(built.digest())?,
@@ -74,7 +86,7 @@ impl Context<'_> {
         Ok(built)
     }
 
-    async fn compile(&self) -> Result<Compiled, Failure> {
+    async fn compile(&self, build: &CargoBuild) -> Result<Compiled, Failure> {
         let config = self.config;
         let target_dir = target_folder(config);
         let request = CompileRequest {
@@ -83,6 +95,7 @@ impl Context<'_> {
             binary: &config.image.binary,
             architecture: config.image.architecture,
             target_dir: &target_dir,
+            build,
         };
         let mut waiting = BTreeSet::new();
         let on_event = |event: CompileEvent<'_>| match event {
@@ -110,30 +123,40 @@ impl Context<'_> {
             .await
             .map_err(|error| {
                 let withheld = withheld(std::env::vars_os(), &surroundings.allowed);
-                compile_failure(&error).maybe_hint(missed(error.diagnostics(), &withheld))
+                failure_of(&error).maybe_hint(missed(error.evidence(), &withheld))
             })
     }
 
     async fn pack(
         &self,
-        stage: FinalStage,
+        plan: &NativePlan,
         program: Executable,
         notices: Vec<Notice>,
         provenance: Provenance,
     ) -> Result<BuiltImage, Failure> {
         let context = self.build_context();
-        let ignore_file = image_builder::ignore_file(&self.config.image.dockerfile);
+        let ignore_file = ignore_file(&self.config.image.dockerfile, &context);
+        let own_folder = image_folder(self.config);
         let architecture = self.config.image.architecture;
         let cache = self.layer_cache();
+        let (stage, bases) = (plan.stage.clone(), plan.bases.clone());
+        let mut labels = provenance.labels;
+        if let Some(base) = stage.base.as_ref().and_then(|name| bases.get(name)) {
+            labels.insert(format!("{BASE_LABEL}.name"), base.reference.clone());
+            labels.insert(format!("{BASE_LABEL}.digest"), base.digest.clone());
+        }
         packed(move || {
             oci::build(&Recipe {
                 stage: &stage,
-                program: &program,
+                program: &program.name,
+                program_path: Some(&program.path),
+                bases: &bases,
                 context: &context,
                 ignore_file: &ignore_file,
+                own_folder: Some(&own_folder),
                 architecture,
                 created: provenance.created,
-                labels: &provenance.labels,
+                labels: &labels,
                 notices: &notices,
                 cache: &cache,
             })
@@ -141,12 +164,55 @@ impl Context<'_> {
         .await
     }
 
-    /// Writes the list beside the program. It is in the image's memory all the same.
-    fn keep(&self, bill: &Document) {
-        let file = bill_file(self.config);
-        if let Err(error) = std::fs::write(&file, &bill.content) {
+    /// Returns what the image says about where it comes from.
+    pub(super) fn provenance(
+        &self,
+        revision: Result<Revision, Unknown>,
+    ) -> Result<Provenance, Failure> {
+        if let Err(unknown) = &revision
+            && let Some(note) = unknown.note()
+        {
+            self.sink.note(note);
+        }
+        let epoch = std::env::var("SOURCE_DATE_EPOCH").ok();
+        Provenance::new(epoch.as_deref(), revision.ok().as_ref())
+            .map_err(|error| failure_to("cannot pack the image", &error))
+    }
+
+    /// Returns all that decides what the image is: what the program is compiled from, the Dockerfile, and what that copies.
+    fn built_from(&self, sources: Vec<PathBuf>, stage: &FinalStage) -> Vec<PathBuf> {
+        let context = self.build_context();
+        let dockerfile = &self.config.image.dockerfile;
+        let mut paths = sources;
+        copied(stage, &context, &mut paths);
+        paths.push(dockerfile.clone());
+        let ignore = ignore_file(dockerfile, &context);
+        if ignore.exists() {
+            paths.push(ignore);
+        }
+        paths
+    }
+
+    /// Writes the SBOM beside the program. It is in the image's memory all the same.
+    fn keep(&self, sbom: &Document) {
+        let file = sbom_file(self.config);
+        if let Err(error) = std::fs::write(&file, &sbom.content) {
             self.sink
                 .warn(format!("cannot write `{}`: {error}", file.display()));
+        }
+    }
+}
+
+/// Adds what a stage, and those it copies from, take from the context.
+fn copied(stage: &FinalStage, context: &Path, paths: &mut Vec<PathBuf>) {
+    for copy in stage.copies() {
+        match &copy.from {
+            CopySource::Context => {
+                let sources = copy.sources.iter();
+                paths.extend(sources.map(|it| context.join(it.trim_start_matches('/'))));
+            }
+            CopySource::Stage(_, stage) => copied(stage, context, paths),
+            CopySource::Program(_) => {}
         }
     }
 }
@@ -164,33 +230,6 @@ fn missed(diagnostics: &[String], withheld: &BTreeSet<OsString>) -> Option<Strin
     Some(format!(
         "`{name}` looks like a secret and is kept from the build: if it needs it, set `build_environment = [\"{name}\"]` under `[image]` in `deployer.toml`"
     ))
-}
-
-/// What the image says about where it comes from.
-pub(super) fn provenance(
-    revision: Option<&image_builder::provenance::Revision>,
-) -> Result<Provenance, Failure> {
-    let epoch = std::env::var("SOURCE_DATE_EPOCH").ok();
-    Provenance::new(epoch.as_deref(), revision).map_err(|error| pack_failure(&error))
-}
-
-/// All that decides what the image is: what the program is compiled from, the Dockerfile, and what that copies.
-fn built_from(sources: Vec<PathBuf>, stage: &FinalStage, dockerfile: &Path) -> Vec<PathBuf> {
-    let context = dockerfile.parent().unwrap_or(Path::new("."));
-    let copied = stage
-        .copies
-        .iter()
-        .filter(|copy| copy.from.is_none())
-        .flat_map(|copy| &copy.sources)
-        .map(|source| context.join(source.trim_start_matches('/')));
-    let mut paths = sources;
-    paths.extend(copied);
-    paths.push(dockerfile.to_owned());
-    let ignore = image_builder::ignore_file(dockerfile);
-    if ignore.exists() {
-        paths.push(ignore);
-    }
-    paths
 }
 
 #[cfg(test)]

@@ -1,25 +1,26 @@
-//! `COPY` of the final stage.
+//! `COPY` of a stage.
 
 use super::super::error::Problem;
 use super::super::lines::Instruction;
 use super::super::words;
-use super::super::{CopyInstruction, Owner};
-use super::Stage;
+use super::super::{Account, CopyInstruction, CopySource, Step};
+use super::{MAX_DEPTH, Reader};
 
-impl Stage<'_> {
+impl Reader<'_> {
     pub(super) fn copy(&mut self, instruction: &Instruction) -> Result<(), Problem> {
-        if instruction.has_heredoc {
+        if !instruction.heredocs.is_empty() {
             return Err(Problem::CopyHeredoc);
         }
         let mut copy = CopyInstruction {
             line: instruction.line,
-            from: None,
+            from: CopySource::Context,
             sources: Vec::new(),
             destination: String::new(),
             owner: None,
             mode: None,
         };
-        let rest = self.copy_flags(&instruction.arguments, &mut copy)?;
+        let mut from = None;
+        let rest = self.copy_flags(&instruction.arguments, &mut copy, &mut from)?;
         let words = words::json_array(rest)
             .unwrap_or_else(|| rest.split_whitespace().map(ToOwned::to_owned).collect());
         let mut words = words
@@ -41,7 +42,10 @@ impl Stage<'_> {
         if copy.sources.len() > 1 && !copy.destination.ends_with('/') {
             return Err(Problem::SeveralToOne(copy.destination));
         }
-        self.result.copies.push(copy);
+        if let Some(from) = from {
+            copy.from = self.source(&from, &copy.sources)?;
+        }
+        self.result.steps.push(Step::Copy(copy));
         Ok(())
     }
 
@@ -50,6 +54,7 @@ impl Stage<'_> {
         &self,
         text: &'t str,
         copy: &mut CopyInstruction,
+        from: &mut Option<String>,
     ) -> Result<&'t str, Problem> {
         let mut rest = text;
         while let Some(flag_text) = rest.strip_prefix("--") {
@@ -58,7 +63,10 @@ impl Stage<'_> {
                 .unwrap_or((flag_text, ""));
             let (name, value) = flag.split_once('=').unwrap_or((flag, ""));
             match name {
-                "from" => copy.from = Some(self.earlier_stage(value)?),
+                "from" if value.contains('$') => {
+                    return Err(Problem::CopyFromVariable(value.to_owned()));
+                }
+                "from" => *from = Some(value.trim_matches(['"', '\'']).to_owned()),
                 "chown" => copy.owner = Some(owner(&self.expand(value)?)?),
                 "chmod" => copy.mode = Some(mode(&self.expand(value)?)?),
                 // How Docker caches it: the content is the same.
@@ -75,22 +83,56 @@ impl Stage<'_> {
         Ok(rest)
     }
 
-    fn earlier_stage(&self, name: &str) -> Result<String, Problem> {
-        if name.contains('$') {
-            Err(Problem::CopyFromVariable(name.to_owned()))
-        } else if self.file.is_stage(name) {
-            Ok(name.to_owned())
-        } else {
-            Err(Problem::CopyFromImage(name.to_owned()))
+    fn source(&self, from: &str, sources: &[String]) -> Result<CopySource, Problem> {
+        let file = self.file;
+        if from.is_empty() {
+            return Err(Problem::MissingArgument("COPY --from"));
+        }
+        let Some(index) = file.stage(from, self.index) else {
+            let stage = file.base(from);
+            return Ok(CopySource::Stage(from.to_owned(), stage.into()));
+        };
+        if file.runs(index).is_none() {
+            if self.depth == MAX_DEPTH {
+                return Err(Problem::TooDeep);
+            }
+            let stage = file.evaluate(index, self.depth + 1);
+            return Ok(CopySource::Stage(from.to_owned(), stage));
+        }
+        let program = file.request.program;
+        let compiling = file.compiling(index);
+        let other = sources
+            .iter()
+            .find(|path| !compiling.has_program_at(path, program));
+        match other {
+            None => Ok(CopySource::Program(from.to_owned())),
+            Some(path) if compiling.runs_cargo => Err(Problem::NotTheProgram {
+                path: path.clone(),
+                program: program.to_owned(),
+            }),
+            Some(path) => Err(Problem::FromRunningStage {
+                stage: from.to_owned(),
+                path: path.clone(),
+            }),
         }
     }
 }
 
-fn owner(value: &str) -> Result<Owner, Problem> {
-    let (user, group) = value.split_once(':').unwrap_or((value, value));
-    match (user.parse(), group.parse()) {
-        (Ok(user), Ok(group)) => Ok(Owner { user, group }),
-        _ => Err(Problem::Owner(value.to_owned())),
+/// Names are looked up in the image.
+fn owner(value: &str) -> Result<Account, Problem> {
+    let account = Account::parse(value);
+    let is_number = |text: &str| text.parse::<u32>().is_ok();
+    let is_name = |text: &str| {
+        !text.is_empty() && !text.starts_with(|c: char| c.is_ascii_digit()) && !text.contains(':')
+    };
+    let group = account.group.as_deref().unwrap_or(&account.user);
+    if [account.user.as_str(), group]
+        .iter()
+        .all(|it| is_number(it) || is_name(it))
+    {
+        Ok(account)
+    } else {
+        Err(Problem::Owner(value.to_owned()))
     }
 }
 

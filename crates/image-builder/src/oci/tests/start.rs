@@ -41,10 +41,13 @@ fn what_the_user_may_not_execute_is_refused() {
         // Without a group it is that of root.
         ("--chmod=0010", "USER 65532"),
         ("--chmod=0001 --chown=1:1", "USER 65532"),
-        // What the list makes of it is not known, nor where a link leads to.
+        // What the list makes of it is not known.
         ("--chmod=0750", "COPY passwd /etc/passwd\nUSER 65532"),
         ("--chmod=0750", "COPY passwd /etc/group\nUSER 65532"),
-        ("--chmod=0644", "COPY tree /tree/"),
+        (
+            "--chmod=0750",
+            "COPY tree /tree/\nCOPY passwd /etc/group\nUSER 65532",
+        ),
     ];
     for (flags, more) in fine {
         let result = folder.build(&format!("{}{more}", program(flags)));
@@ -70,32 +73,30 @@ fn a_user_that_nothing_in_the_image_knows_is_refused() {
         told(&format!("{groups}USER app:app")),
     ];
     insta::assert_snapshot!(refused.join("\n"), @"
-    `app` of `USER` is not known: no `COPY` puts a `/etc/passwd` into the image: say its number, as in `USER 65532:65532`, or copy a `/etc/passwd` in which it is
-    `root` of `USER` is not known: no `COPY` puts a `/etc/passwd` into the image: say its number, as in `USER 65532:65532`, or copy a `/etc/passwd` in which it is
-    `app` of `USER` is not known: no `COPY` puts a `/etc/group` into the image: say its number, as in `USER 65532:65532`, or copy a `/etc/group` in which it is
-    `app` of `USER` is not known: no `COPY` puts a `/etc/group` into the image: say its number, as in `USER 65532:65532`, or copy a `/etc/group` in which it is
-    `app` of `USER` is not known: no `COPY` puts a `/etc/passwd` into the image: say its number, as in `USER 65532:65532`, or copy a `/etc/passwd` in which it is
+    `app` is not known: it is not in `/etc/passwd` of the image: say its number, as in `USER 65532:65532`, or copy a `/etc/passwd` in which it is
+    `root` is not known: it is not in `/etc/passwd` of the image: say its number, as in `USER 65532:65532`, or copy a `/etc/passwd` in which it is
+    `app` is not known: it is not in `/etc/group` of the image: say its number, as in `USER 65532:65532`, or copy a `/etc/group` in which it is
+    `app` is not known: it is not in `/etc/group` of the image: say its number, as in `USER 65532:65532`, or copy a `/etc/group` in which it is
+    `app` is not known: it is not in `/etc/passwd` of the image: say its number, as in `USER 65532:65532`, or copy a `/etc/passwd` in which it is
     ");
     assert_eq!(told(&format!("{users}USER app")), "ok");
     assert_eq!(told(&format!("{users}{groups}USER app:app")), "ok");
     assert_eq!(told(&format!("{groups}USER 65532:app")), "ok");
     assert_eq!(told("USER 65532"), "ok");
-    assert_eq!(told("COPY tree /tree/\nUSER app"), "ok");
+    // A link in the image is followed.
+    fs::create_dir(folder.path("etc")).unwrap();
+    symlink("/tree/passwd", folder.path("etc/passwd")).unwrap();
+    folder.file("tree/passwd", "app:x:65532:65532::/:\n");
+    assert_eq!(told("COPY etc /etc/\nCOPY tree /tree/\nUSER app"), "ok");
+    assert!(told("COPY etc /etc/\nUSER app").contains("`app` is not known"));
 }
 
 #[test]
 fn another_file_is_started_only_if_it_can_be() {
-    // A header and one program header: as `elf` has it.
-    let program = |machine: u8, kind: u8| {
-        let mut bytes = vec![0; 120];
-        bytes[..6].copy_from_slice(&[0x7f, b'E', b'L', b'F', 2, 1]);
-        (bytes[18], bytes[32], bytes[54], bytes[56]) = (machine, 64, 56, 1);
-        bytes[64] = kind;
-        bytes
-    };
+    let program = |machine, kind| crate::testing::elf(machine, &[kind]);
     let mut dynamic = program(62, 3);
-    (dynamic[72], dynamic[96]) = (120, 14);
-    dynamic.extend(b"/lib/ld-x.so.1");
+    (dynamic[72], dynamic[96]) = (120, 15);
+    dynamic.extend(b"/lib/ld-x.so.1\0");
     let folder = Folder::new();
     folder.file("plain", "exit 0\n").file("script", "#!/app");
     for (name, content) in [
@@ -124,4 +125,48 @@ fn another_file_is_started_only_if_it_can_be() {
     assert!(matches!(result, Err(PackError::NotExecutable { .. })));
     // What is not started may be anything.
     assert!(folder.build(&format!("{PROGRAM}COPY plain /x")).is_ok());
+}
+
+#[test]
+fn what_is_started_is_found_as_the_runtime_finds_it() {
+    let folder = Folder::new();
+    folder.file("script", "#!/app");
+    let told = |first: &str, body: &str| {
+        verdict(folder.build_starting(first, &format!("{PROGRAM}{body}")))
+    };
+    let at = "COPY --from=build /out/app /usr/local/bin/app\n";
+    let fine = [
+        ("//app", ""),
+        ("/x/../app", ""),
+        ("./app", ""),
+        ("app", at),
+        ("app", "ENV PATH=/bin:/"),
+        (
+            "bin/app",
+            "WORKDIR /usr/local\nCOPY --from=build /out/app bin/",
+        ),
+    ];
+    for (first, body) in fine {
+        assert_eq!(told(first, body), "ok", "{first} {body}");
+    }
+    let refused = [
+        told("app", ""),
+        told("./nope", ""),
+        told("./app", "WORKDIR /w"),
+        told("", ""),
+        told("/app", "USER 4294967295"),
+        told("/app", "USER 1:2147483648"),
+        told("/dev/app", "COPY --from=build /out/app /dev/app"),
+        told("app", "ENV PATH=/bin"),
+    ];
+    insta::assert_snapshot!(refused.join("\n"), @r#"
+    `app` is to be started, but it is not in the image: make the path the destination of a `COPY`
+    `./nope` is to be started, but it is not in the image: make the path the destination of a `COPY`
+    `./app` is to be started, but it is not in the image: make the path the destination of a `COPY`
+    the first word of `ENTRYPOINT` or `CMD` is empty: write `ENTRYPOINT ["/app"]`
+    `4294967295` is out of the range of users and groups, 0 to 2147483647: choose a number in that range, such as 65532
+    `2147483648` is out of the range of users and groups, 0 to 2147483647: choose a number in that range, such as 65532
+    `/dev/app` is to be started, but the runtime mounts something else over that folder: copy it elsewhere, such as `/app`
+    `app` is to be started, but it is not in the image: make the path the destination of a `COPY`
+    "#);
 }

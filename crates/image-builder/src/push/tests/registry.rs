@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::layer;
+use crate::digest::digest as digest_of;
 
 /// What it says instead of what it should.
 #[derive(Clone)]
@@ -53,6 +53,10 @@ struct State {
     manifests: BTreeMap<String, Vec<u8>>,
     requests: Vec<String>,
     login: Option<String>,
+    /// How many tokens were given, and how many more requests the last one is good for.
+    tokens: Option<(u32, u32)>,
+    /// In addresses that it sends.
+    name: String,
     /// Method, part of the path, and what comes next.
     answers: Vec<(String, String, Vec<Answer>)>,
 }
@@ -142,24 +146,26 @@ impl FakeRegistry {
     }
 
     pub(super) fn require_login(&self, user: &str, password: &str) {
-        use std::fmt::Write as _;
-        // Base64, for once by hand: no dependency for one test.
-        let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-        let mut encoded = String::new();
-        for chunk in format!("{user}:{password}").as_bytes().chunks(3) {
-            let [a, b, c] = [0, 1, 2].map(|index| chunk.get(index).copied().unwrap_or(0));
-            let bits = u32::from(a) << 16 | u32::from(b) << 8 | u32::from(c);
-            for index in 0..4_usize {
-                let six = usize::try_from(bits >> (18 - 6 * index) & 63).unwrap();
-                let character = if index <= chunk.len() {
-                    char::from(alphabet[six])
-                } else {
-                    '='
-                };
-                write!(encoded, "{character}").unwrap();
-            }
-        }
+        use base64::Engine as _;
+        let login = format!("{user}:{password}");
+        let encoded = base64::engine::general_purpose::STANDARD.encode(login);
         self.state().login = Some(format!("Basic {encoded}"));
+    }
+
+    /// Wants a token, which it gives to everybody and which soon is good for nothing.
+    pub(super) fn give_tokens(&self) {
+        self.state().tokens = Some((0, 0));
+        self.state().name = format!("http://{}", self.address());
+    }
+
+    /// Sends addresses with a name in them.
+    pub(super) fn call_itself_localhost(&self) {
+        self.state().name = format!("http://localhost:{}", self.port);
+    }
+
+    pub(super) fn put_manifest(&self, tag: &str, content: &str) {
+        let mut state = self.state();
+        state.manifests.insert(tag.to_owned(), content.into());
     }
 
     pub(super) fn blobs(&self) -> usize {
@@ -206,6 +212,9 @@ impl State {
             let headers = "WWW-Authenticate: Basic realm=\"here\"\r\n";
             return Some(Response::new(401, headers));
         }
+        if let Some(response) = self.token(&request) {
+            return Some(response);
+        }
         match self.special(&request) {
             Some(Answer::Status(status, body, _)) => Some(Response {
                 body: body.into_bytes(),
@@ -222,6 +231,26 @@ impl State {
             }
             None => Some(self.behave(request)),
         }
+    }
+
+    fn token(&mut self, request: &Request) -> Option<Response> {
+        let (count, left) = self.tokens.as_mut()?;
+        if request.path == "/token" {
+            *count += 1;
+            *left = 4;
+            let body = format!(r#"{{"token":"{count}","expires_in":3600}}"#);
+            return Some(Response {
+                body: body.into_bytes(),
+                ..Response::new(200, "")
+            });
+        }
+        if request.authorization == format!("Bearer {count}") && *left > 0 {
+            *left -= 1;
+            return None;
+        }
+        let realm = format!("{}/token", self.name);
+        let headers = format!("WWW-Authenticate: Bearer realm=\"{realm}\",service=\"x\"\r\n");
+        Some(Response::new(401, &headers))
     }
 
     fn special(&mut self, request: &Request) -> Option<Answer> {
@@ -241,10 +270,11 @@ impl State {
         match (request.method.as_str(), path) {
             ("GET", None) => Response::new(200, ""),
             ("POST", Some("/blobs/uploads/")) => {
-                Response::new(202, "Location: /v2/team/app/blobs/uploads/1?state=a\r\n")
+                let location = format!("{}/v2/team/app/blobs/uploads/1?state=a", self.name);
+                Response::new(202, &format!("Location: {location}\r\n"))
             }
             ("PUT", Some("/blobs/uploads/1")) => {
-                let digest = layer::digest(&request.body);
+                let digest = digest_of(&request.body);
                 let named = request.query.replace("%3A", ":");
                 assert_eq!(named, format!("state=a&digest={digest}"));
                 self.blobs.insert(digest, request.body);
@@ -259,7 +289,7 @@ impl State {
                 Response::new(status, "")
             }
             ("PUT", Some(path)) if path.starts_with("/manifests/") => {
-                let digest = layer::digest(&request.body);
+                let digest = digest_of(&request.body);
                 self.manifests.insert(digest, request.body.clone());
                 self.manifests.insert(last, request.body);
                 // Without a location, as ECR.
@@ -270,7 +300,7 @@ impl State {
                     body: manifest.clone(),
                     ..Response::new(
                         200,
-                        &format!("Docker-Content-Digest: {}\r\n", layer::digest(manifest)),
+                        &format!("Docker-Content-Digest: {}\r\n", digest_of(manifest)),
                     )
                 },
                 None => Response::error(404, "MANIFEST_UNKNOWN"),

@@ -1,4 +1,4 @@
-//! What a program is made of: a software bill of materials in CycloneDX 1.6, of the crates that cargo compiled for it. Those of
+//! What a program is made of: a software sbom of materials in CycloneDX 1.6, of the crates that cargo compiled for it. Those of
 //! build scripts and macros are not in the program, and not in the list.
 //!
 //! It has neither a time nor a serial number: the same program has the same list. Pure but for the manifests of the crates, in
@@ -10,18 +10,14 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::cargo::{Linked, Part};
-use super::oci::Document;
+use crate::cargo::{Linked, Part};
+use crate::oci::Document;
 use support::input;
 
 /// CycloneDX in JSON.
 pub const MEDIA_TYPE: &str = "application/vnd.cyclonedx+json";
-/// Where cargo takes packages from that name no other place.
-const USUAL_REGISTRY: &str = concat!(
-    "registry+https://github.com/rust-lang/",
-    "crates",
-    ".io-index"
-);
+/// Cargo's default registry, as lock files name it.
+const DEFAULT_REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
 /// `Cargo.lock`, as far as it matters here.
 #[derive(Debug, Default, Deserialize)]
@@ -66,9 +62,22 @@ impl Crate {
         })
     }
 
-    /// Unique in the list, and the same in any folder.
+    /// Returns `NAME@VERSION`, the same in any folder.
     fn reference(&self) -> String {
         format!("{}@{}", self.name, self.version)
+    }
+
+    /// Returns what is unique in the list: with its source where another crate has the same name and version, a patched copy for
+    /// example.
+    fn unique_reference(&self, crates: &BTreeMap<Crate, &Part>) -> String {
+        let is_twin = |it: &&Crate| it.name == self.name && it.version == self.version;
+        let reference = self.reference();
+        match &self.source {
+            Some(source) if crates.keys().filter(is_twin).count() > 1 => {
+                format!("{reference}#{source}")
+            }
+            Some(_) | None => reference,
+        }
     }
 
     /// The package's address, as scanners know it.
@@ -80,7 +89,7 @@ impl Crate {
             self.name,
             self.version.replace('+', "%2B")
         );
-        Some(if source == USUAL_REGISTRY {
+        Some(if source == DEFAULT_REGISTRY {
             purl
         } else if let Some(address) = source.strip_prefix("git+") {
             format!("{purl}?vcs_url=git%2B{}", encoded(address))
@@ -103,7 +112,7 @@ pub(super) fn reference(package_id: &str) -> Option<String> {
 }
 
 /// The list of what the package `name` was compiled from, and of what is linked to that.
-pub fn bill(name: &str, parts: &[Part], lock_file: &Path, linked: &Linked) -> Document {
+pub fn sbom(name: &str, parts: &[Part], lock_file: &Path, linked: &Linked) -> Document {
     let lock = input::text(lock_file, input::WRITTEN_BY_PROGRAMS).unwrap_or_default();
     let licences = |manifest: &Path| licence(&input::text(manifest, input::WRITTEN_BY_HAND).ok()?);
     write(name, parts, &lock, libraries(linked), licences)
@@ -152,18 +161,20 @@ fn write(
         let locked = lock.find(it);
         if Some(it) != main {
             let checksum = locked.and_then(|locked| locked.checksum.as_deref());
-            components.push(component(it, checksum, licence(&part.manifest)));
+            let reference = it.unique_reference(&crates);
+            components.push(component(it, &reference, checksum, licence(&part.manifest)));
         }
         let needs = locked.map_or(&[][..], |locked| &locked.dependencies);
         let needs: Vec<String> = needs
             .iter()
             .filter_map(|need| crates.keys().find(|it| it.is_called(need)))
-            .map(Crate::reference)
+            .map(|it| it.unique_reference(&crates))
             .collect();
-        dependencies.push(json!({ "ref": it.reference(), "dependsOn": needs }));
+        dependencies.push(json!({ "ref": it.unique_reference(&crates), "dependsOn": needs }));
     }
     components.extend(libraries);
-    let reference = main.map_or_else(|| name.to_owned(), Crate::reference);
+    let reference = main.map(|main| main.unique_reference(&crates));
+    let reference = reference.unwrap_or_else(|| name.to_owned());
     let mut document = json!({
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
@@ -205,15 +216,26 @@ impl Crate {
     /// A lock file says no more than it needs to: `name`, `name version`, or both with the source in parentheses.
     fn is_called(&self, need: &str) -> bool {
         let mut words = need.split(' ');
+        let source = || self.source.as_deref().unwrap_or_default();
         words.next() == Some(&self.name)
             && words.next().is_none_or(|version| version == self.version)
+            && words.next().is_none_or(|named| {
+                let named = named.trim_matches(['(', ')']);
+                // The identifier of a Git dependency says what was asked for, the lock file also what was found.
+                named.split('#').next() == source().split('#').next()
+            })
     }
 }
 
-fn component(it: &Crate, checksum: Option<&str>, licence: Option<String>) -> Value {
+fn component(
+    it: &Crate,
+    reference: &str,
+    checksum: Option<&str>,
+    licence: Option<String>,
+) -> Value {
     let mut component = json!({
         "type": "library",
-        "bom-ref": it.reference(),
+        "bom-ref": reference,
         "name": it.name,
         "version": it.version,
     });
@@ -224,7 +246,10 @@ fn component(it: &Crate, checksum: Option<&str>, licence: Option<String>) -> Val
         component["hashes"] = json!([{ "alg": "SHA-256", "content": checksum }]);
     }
     if let Some(licence) = licence {
-        component["licenses"] = json!([{ "expression": licence }]);
+        component["licenses"] = match spdx::Expression::parse(&licence) {
+            Ok(_) => json!([{ "expression": licence }]),
+            Err(_) => json!([{ "license": { "name": licence } }]),
+        };
     }
     component
 }
@@ -284,12 +309,12 @@ checksum = "dd"
 "#;
 
     fn lock() -> String {
-        LOCK.replace("USUAL", USUAL_REGISTRY)
+        LOCK.replace("USUAL", DEFAULT_REGISTRY)
     }
 
     fn part(package_id: &str) -> Part {
         Part {
-            package_id: package_id.replace("USUAL", USUAL_REGISTRY),
+            package_id: package_id.replace("USUAL", DEFAULT_REGISTRY),
             manifest: "Cargo.toml".into(),
         }
     }
@@ -350,6 +375,46 @@ checksum = "dd"
         assert_eq!(
             listed("aarch64-unknown-linux-musl"),
             [standard, ["musl", "-", "MIT"]]
+        );
+    }
+
+    /// A patched copy beside the original is what such a list is read for.
+    #[test]
+    fn two_crates_of_one_name_and_version_are_two() {
+        let part = |id: &str| Part {
+            package_id: id.to_owned(),
+            manifest: "Cargo.toml".into(),
+        };
+        let of_registry = format!("{DEFAULT_REGISTRY}#itoa@1.0.18");
+        let parts = [
+            part("path+file:///src#clock@0.1.0"),
+            part(&of_registry),
+            part("path+file:///src/itoa#1.0.18"),
+        ];
+        let lock = format!(
+            "[[package]]\nname = \"clock\"\nversion = \"0.1.0\"\n\
+             dependencies = [\"itoa 1.0.18\", \"itoa 1.0.18 ({DEFAULT_REGISTRY})\"]\n\
+             [[package]]\nname = \"itoa\"\nversion = \"1.0.18\"\n\
+             [[package]]\nname = \"itoa\"\nversion = \"1.0.18\"\nsource = \"{DEFAULT_REGISTRY}\"\nchecksum = \"aa\"\n"
+        );
+        let licence = |_: &Path| Some("Our own licence (see LICENSE)".to_owned());
+        let document = write("clock", &parts, &lock, Vec::new(), licence);
+        let value: Value = serde_json::from_slice(&document.content).unwrap();
+        let references: Vec<&str> = value["components"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| it["bom-ref"].as_str().unwrap())
+            .collect();
+        let with_source = format!("itoa@1.0.18#{DEFAULT_REGISTRY}");
+        assert_eq!(references, ["itoa@1.0.18", &with_source]);
+        let needed = &value["dependencies"][0]["dependsOn"];
+        assert_eq!(needed, &json!(["itoa@1.0.18", with_source]));
+        // What is no SPDX expression is a name.
+        let licences = &value["components"][0]["licenses"];
+        assert_eq!(
+            licences[0]["license"]["name"],
+            "Our own licence (see LICENSE)"
         );
     }
 

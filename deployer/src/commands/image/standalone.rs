@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::{bill_file, digest_of, docker_failure};
+use super::plan::ImagePlan;
+use super::{digest_of, failure_of, sbom_file};
 use crate::cli::{ImageBuild, ImageCommand, ImagePush, ImageSource};
 use crate::commands::Context;
 use crate::commands::machine::{Machine as _, ThisMachine};
@@ -41,7 +42,7 @@ pub(super) async fn run(
             context.unless_stopped(work).await?
         }
     };
-    let bill = built.bill.as_ref();
+    let sbom = built.sbom.as_ref();
     context.sink.send(&Event::ImageReady {
         name: local_name(context, &built),
         digest: digest_of(built.digest())?,
@@ -49,22 +50,22 @@ pub(super) async fn run(
         archive: done.archive,
         loaded: done.loaded,
         pushed: done.pushed,
-        bill: bill.map(|_| bill_file(context.config).display().to_string()),
+        sbom: sbom.map(|_| sbom_file(context.config).display().to_string()),
     });
     Ok(None)
 }
 
 async fn make(context: Context<'_>, source: &ImageSource) -> Result<BuiltImage, Failure> {
-    let stage = context.read_final_stage()?;
+    let plan = context.plan_image().await?;
     let work = async {
-        match (&source.program, &stage) {
-            (Some(program), Some(stage)) => context.build_of(stage, program).await,
-            (Some(_), None) => Err(Failure::new(
+        match (&source.program, &plan) {
+            (Some(program), ImagePlan::Native(plan)) => context.build_of(plan, program).await,
+            (Some(_), ImagePlan::Docker | ImagePlan::Archive(_)) => Err(Failure::new(
                 FailureKind::Usage,
-                "`--program` does not go with `--builder docker`",
+                "`--program` goes with the native builder only",
             )
             .hint("Docker compiles by itself; `--builder native` takes a program")),
-            (None, stage) => context.build_image(stage.as_ref()).await,
+            (None, plan) => context.build_image(plan).await,
         }
     };
     context.sink.phase(Phase::Image, work).await
@@ -105,7 +106,7 @@ async fn deliver(
     if !order.load {
         return Ok(Done::default());
     }
-    let failed = |error| docker_failure(&error);
+    let failed = |error| failure_of(&error);
     let engine = find().await.map_err(failed)?;
     let folder = tempfile::tempdir().map_err(|error| unwritable(&std::env::temp_dir(), error))?;
     let file = folder.path().join("image.tar");

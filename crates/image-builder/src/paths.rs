@@ -1,7 +1,7 @@
 //! Paths as they are written, `/` between their parts.
 
 /// The parts of a path without `.` and `..`, and how many `..` lead out of where it starts.
-pub(crate) fn parts(path: &str) -> (usize, Vec<&str>) {
+pub(crate) fn components(path: &str) -> (usize, Vec<&str>) {
     let (mut above, mut parts) = (0, Vec::new());
     for part in path.split('/') {
         match part {
@@ -32,7 +32,7 @@ mod tests {
             ("/../a", 1, "a"),
         ];
         for (path, above, rest) in table {
-            let (found, parts) = parts(path);
+            let (found, parts) = components(path);
             assert_eq!((found, parts.join("/").as_str()), (above, rest), "{path}");
         }
     }

@@ -1,0 +1,469 @@
+//! Base images: manifest and layers from their registry, kept by digest, and what is in them.
+//!
+//! A layer is transferred and read, but never unpacked: its archive says which files, links and users
+//! the image has. Content that is there is not asked for again; a tag is, since it may move.
+
+mod config;
+mod credentials;
+mod read;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use oci_client::errors::OciDistributionError;
+use oci_client::secrets::RegistryAuth;
+use oci_client::{Client, Reference};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use crate::digest::{digest, digest_of};
+use crate::dockerfile::FinalStage;
+use crate::layer::{Blob, Layer};
+use crate::push::{Credentials, PushError, client_for};
+use crate::root::Root;
+use crate::{Architecture, Hint};
+pub use credentials::DockerCredentials;
+
+/// What is asked for: an image, or a list of images by platform.
+const MANIFESTS: [&str; 4] = [
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+];
+/// Archives in gzip, as they are called. They are sent on as they are.
+const LAYERS: [&str; 2] = [
+    "application/vnd.oci.image.layer.v1.tar+gzip",
+    "application/vnd.docker.image.rootfs.diff.tar.gzip",
+];
+/// A manifest or a configuration is not larger, in bytes.
+const MAX_DOCUMENT: u64 = 8 << 20;
+/// All layers together, in bytes.
+const MAX_LAYERS: u64 = 4 << 30;
+
+/// Base images by reference.
+pub type Bases = BTreeMap<String, Arc<BaseImage>>;
+
+/// A base image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseImage {
+    /// As the Dockerfile names it.
+    pub reference: String,
+    /// Digest of its manifest for the platform, `sha256:…`.
+    pub digest: String,
+    /// Its configuration.
+    pub config: Value,
+    /// What a stage that starts from it inherits.
+    pub settings: Arc<FinalStage>,
+    /// Its layers, the lowest first.
+    pub layers: Vec<Layer>,
+    /// Its files.
+    pub(crate) root: Root,
+}
+
+/// Why a base image cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BaseError {
+    /// Not a reference.
+    #[error("`{0}` is not the name of an image")]
+    Reference(String),
+    /// The registry does not have it.
+    #[error("there is no base image `{0}`")]
+    Absent(String),
+    /// The registry does not give it.
+    #[error("cannot fetch the base image `{image}`")]
+    Registry {
+        /// The image.
+        image: String,
+        /// Why not.
+        source: PushError,
+    },
+    /// Not for this processor.
+    #[error("the base image `{image}` is not made for {wanted}")]
+    Platform {
+        /// The image.
+        image: String,
+        /// What was asked for.
+        wanted: Architecture,
+    },
+    /// Something in it that is not understood, or damaged.
+    #[error("the base image `{image}` cannot be used: {reason}")]
+    Unusable {
+        /// The image.
+        image: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// It cannot be kept on the disk.
+    #[error("cannot keep the base image in `{}`", folder.display())]
+    Disk {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Hint for BaseError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Reference(_) => Some("write it as `REGISTRY/NAME:TAG`".to_owned()),
+            Self::Absent(image) => Some(log_in(image)),
+            Self::Registry { image, source } => match source {
+                PushError::Refused { .. } => Some(log_in(image)),
+                PushError::Unreachable { .. }
+                | PushError::NoRepository { .. }
+                | PushError::TagTaken { .. }
+                | PushError::Untrusted { .. }
+                | PushError::PlainHttp { .. }
+                | PushError::TooLarge { .. }
+                | PushError::Rewritten { .. }
+                | PushError::Failed { .. }
+                | PushError::Unusable(_) => source.hint(),
+            },
+            Self::Platform { .. } => Some(
+                "choose a base for several platforms, or set `architecture` under `[service]`"
+                    .to_owned(),
+            ),
+            Self::Unusable { .. } => {
+                Some("`--builder docker` builds on any image that Docker can pull".to_owned())
+            }
+            Self::Disk { .. } => {
+                Some("free space there, or set `CARGO_TARGET_DIR` to another folder".to_owned())
+            }
+        }
+    }
+}
+
+fn log_in(image: &str) -> String {
+    let registry = image
+        .split('/')
+        .next()
+        .filter(|name| name.contains(['.', ':']));
+    format!(
+        "check the name, or log in: `docker login{}`; registries say the same of an image that is not for everybody",
+        registry.map(|name| format!(" {name}")).unwrap_or_default()
+    )
+}
+
+/// Where base images come from, and where they are kept.
+#[derive(Debug, Clone)]
+pub struct BaseSource {
+    /// Folder for layers and documents, by digest. Need not exist.
+    pub folder: PathBuf,
+    /// Processor that the image is for.
+    pub architecture: Architecture,
+    /// Certificates to trust besides this machine's, each in PEM.
+    pub roots: Vec<String>,
+    /// Who to be at registries.
+    pub credentials: DockerCredentials,
+}
+
+/// Fetches a base image, as far as it is not kept, and reads what is in it.
+pub async fn fetch(name: &str, source: &BaseSource) -> Result<BaseImage, BaseError> {
+    let reference: Reference = name
+        .parse()
+        .map_err(|_| BaseError::Reference(name.to_owned()))?;
+    let mut fetching = Fetching {
+        name,
+        reference,
+        source,
+        client: None,
+    };
+    let (manifest, digest) = fetching.manifest().await?;
+    let unusable = |reason: String| BaseError::Unusable {
+        image: name.to_owned(),
+        reason,
+    };
+    let config = fetching.document(&manifest["config"]).await?;
+    let config: Value = serde_json::from_slice(&config)
+        .map_err(|error| unusable(format!("its configuration: {error}")))?;
+    if config["architecture"] != source.architecture.oci_name() || config["os"] != "linux" {
+        return Err(BaseError::Platform {
+            image: name.to_owned(),
+            wanted: source.architecture,
+        });
+    }
+    let descriptors = manifest["layers"].as_array().cloned().unwrap_or_default();
+    let diff_ids = config["rootfs"]["diff_ids"].as_array().cloned();
+    let diff_ids = diff_ids.unwrap_or_default();
+    if descriptors.len() != diff_ids.len() {
+        return Err(unusable(
+            "its layers are not those of its configuration".to_owned(),
+        ));
+    }
+    let sizes = descriptors
+        .iter()
+        .map(|it| it["size"].as_u64().unwrap_or(u64::MAX));
+    if sizes.fold(0_u64, u64::saturating_add) > MAX_LAYERS {
+        return Err(unusable(format!(
+            "it has more than {} GiB",
+            MAX_LAYERS >> 30
+        )));
+    }
+    let mut layers = Vec::new();
+    for (descriptor, diff_id) in descriptors.iter().zip(&diff_ids) {
+        let media_type = descriptor["mediaType"].as_str().unwrap_or_default();
+        if !LAYERS.contains(&media_type) {
+            return Err(unusable(format!(
+                "a layer is `{media_type}`, not an archive in gzip"
+            )));
+        }
+        let (path, size) = fetching.blob(descriptor).await?;
+        layers.push(Layer {
+            content: Blob::File { path, size },
+            // Docker's name for the same; a manifest has one kind.
+            media_type: LAYERS[0].to_owned(),
+            digest: text(&descriptor["digest"]),
+            diff_id: text(diff_id),
+            uncompressed_size: 0,
+            origin: Some(format!(
+                "{}/{}",
+                fetching.reference.registry(),
+                fetching.reference.repository()
+            )),
+        });
+    }
+    let (image, kept) = (name.to_owned(), layers.clone());
+    let read = tokio::task::spawn_blocking(move || read::root(&image, &kept));
+    let (root, sizes) = match read.await {
+        Ok(Ok(read)) => read,
+        Ok(Err(error)) => return Err(unusable(error.to_string())),
+        Err(error) => return Err(unusable(error.to_string())),
+    };
+    for (layer, size) in layers.iter_mut().zip(sizes) {
+        layer.uncompressed_size = size;
+    }
+    Ok(BaseImage {
+        reference: name.to_owned(),
+        digest,
+        settings: Arc::new(config::settings(&config["config"])),
+        config,
+        layers,
+        root,
+    })
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+/// The work on one image.
+struct Fetching<'a> {
+    name: &'a str,
+    reference: Reference,
+    source: &'a BaseSource,
+    /// Made when something is missing: it reads the certificates of this machine.
+    client: Option<(Client, Reference, RegistryAuth)>,
+}
+
+impl Fetching<'_> {
+    fn unusable(&self, reason: impl Into<String>) -> BaseError {
+        BaseError::Unusable {
+            image: self.name.to_owned(),
+            reason: reason.into(),
+        }
+    }
+
+    fn failed(&self, error: &OciDistributionError) -> BaseError {
+        let source = PushError::of_pull(
+            self.reference.registry(),
+            self.reference.repository(),
+            error,
+        );
+        if matches!(source, PushError::NoRepository { .. }) {
+            return BaseError::Absent(self.name.to_owned());
+        }
+        BaseError::Registry {
+            image: self.name.to_owned(),
+            source,
+        }
+    }
+
+    fn disk(&self, source: io::Error) -> BaseError {
+        BaseError::Disk {
+            folder: self.source.folder.clone(),
+            source,
+        }
+    }
+
+    async fn client(&mut self) -> Result<(Client, Reference, RegistryAuth), BaseError> {
+        if let Some(known) = &self.client {
+            return Ok(known.clone());
+        }
+        let registry = self.reference.registry();
+        let made = client_for(registry, &self.source.roots).await;
+        let (client, address) = made.map_err(|error| self.failed(&error))?;
+        let mut at = match (self.reference.digest(), self.reference.tag()) {
+            (Some(digest), _) => Reference::with_digest(
+                address,
+                self.reference.repository().to_owned(),
+                digest.to_owned(),
+            ),
+            (None, tag) => Reference::with_tag(
+                address,
+                self.reference.repository().to_owned(),
+                tag.unwrap_or("latest").to_owned(),
+            ),
+        };
+        if registry == "docker.io" {
+            at = self.reference.clone();
+        }
+        let auth = match self.source.credentials.of(registry).await {
+            Credentials::Anonymous => RegistryAuth::Anonymous,
+            Credentials::Basic { user, password } => RegistryAuth::Basic(user, password),
+        };
+        let known = (client, at, auth);
+        self.client = Some(known.clone());
+        Ok(known)
+    }
+
+    /// Returns the manifest for the platform, and its digest.
+    async fn manifest(&mut self) -> Result<(Value, String), BaseError> {
+        let pinned = self.reference.digest().map(ToOwned::to_owned);
+        let (content, digest) = match pinned {
+            Some(digest) => (self.manifest_of(&digest).await?, digest),
+            None => self.pull_manifest(None).await?,
+        };
+        let found = self.parse(&content)?;
+        let Some(choices) = found["manifests"].as_array() else {
+            return Ok((found, digest));
+        };
+        let architecture = self.source.architecture;
+        let fits = |choice: &&Value| {
+            let platform = &choice["platform"];
+            platform["os"] == "linux" && platform["architecture"] == architecture.oci_name()
+        };
+        let choice = choices.iter().find(fits);
+        let choice = choice.ok_or_else(|| BaseError::Platform {
+            image: self.name.to_owned(),
+            wanted: architecture,
+        })?;
+        let digest = text(&choice["digest"]);
+        let content = self.manifest_of(&digest).await?;
+        Ok((self.parse(&content)?, digest))
+    }
+
+    fn parse(&self, content: &[u8]) -> Result<Value, BaseError> {
+        serde_json::from_slice(content)
+            .map_err(|error| self.unusable(format!("its manifest: {error}")))
+    }
+
+    async fn manifest_of(&mut self, digest: &str) -> Result<Bytes, BaseError> {
+        let path = self.path(digest)?;
+        if let Some(kept) = kept_document(&path, digest) {
+            return Ok(kept);
+        }
+        self.pull_manifest(Some(digest))
+            .await
+            .map(|(content, _)| content)
+    }
+
+    async fn pull_manifest(&mut self, wanted: Option<&str>) -> Result<(Bytes, String), BaseError> {
+        let (client, mut at, auth) = self.client().await?;
+        if let Some(digest) = wanted {
+            at = at.clone_with_digest(digest.to_owned());
+        }
+        let pulled = client.pull_manifest_raw(&at, &auth, &MANIFESTS).await;
+        let (content, _) = pulled.map_err(|error| self.failed(&error))?;
+        let found = digest(&content);
+        if wanted.is_some_and(|wanted| wanted != found) {
+            return Err(self.unusable(format!(
+                "the registry gave {found} for {}",
+                wanted.unwrap_or_default()
+            )));
+        }
+        let path = self.path(&found)?;
+        write(&path, |file| file.write_all(&content)).map_err(|error| self.disk(error))?;
+        Ok((content, found))
+    }
+
+    /// Returns a small blob.
+    async fn document(&mut self, descriptor: &Value) -> Result<Bytes, BaseError> {
+        if descriptor["size"]
+            .as_u64()
+            .is_none_or(|size| size > MAX_DOCUMENT)
+        {
+            return Err(self.unusable("its configuration is too large"));
+        }
+        let (path, _) = self.blob(descriptor).await?;
+        let content = fs::read(path).map_err(|error| self.disk(error))?;
+        Ok(content.into())
+    }
+
+    /// Returns where a blob is kept, after fetching it if it is not.
+    async fn blob(&mut self, descriptor: &Value) -> Result<(PathBuf, u64), BaseError> {
+        let wanted = text(&descriptor["digest"]);
+        let size = descriptor["size"].as_u64().unwrap_or_default();
+        let path = self.path(&wanted)?;
+        // Written under its name only when it was complete and right.
+        if fs::metadata(&path).is_ok_and(|it| it.len() == size) {
+            return Ok((path, size));
+        }
+        let (client, at, auth) = self.client().await?;
+        client
+            .store_auth_if_needed(at.resolve_registry(), &auth)
+            .await;
+        let pulled = client.pull_blob_stream(&at, wanted.as_str()).await;
+        let mut stream = pulled.map_err(|error| self.failed(&error))?.stream;
+        let folder = self.source.folder.clone();
+        fs::create_dir_all(&folder).map_err(|error| self.disk(error))?;
+        let file = tempfile::Builder::new().prefix("new-").tempfile_in(&folder);
+        let mut file = file.map_err(|error| self.disk(error))?;
+        let mut hash = Sha256::new();
+        let mut received = 0;
+        while let Some(chunk) = stream.next().await {
+            let chunk =
+                chunk.map_err(|error| self.failed(&OciDistributionError::IoError(error)))?;
+            received += chunk.len() as u64;
+            if received > size {
+                break;
+            }
+            hash.update(&chunk);
+            file.write_all(&chunk).map_err(|error| self.disk(error))?;
+        }
+        if received != size || digest_of(hash) != wanted {
+            return Err(self.unusable(format!("the registry gave something else for {wanted}")));
+        }
+        file.persist(&path)
+            .map_err(|error| self.disk(error.error))?;
+        Ok((path, size))
+    }
+
+    fn path(&self, digest: &str) -> Result<PathBuf, BaseError> {
+        let digits = digest.strip_prefix("sha256:").filter(|digits| {
+            digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+        });
+        let digits =
+            digits.ok_or_else(|| self.unusable(format!("`{digest}` is not a SHA-256 digest")))?;
+        Ok(self.source.folder.join(digits))
+    }
+}
+
+fn kept_document(path: &Path, wanted: &str) -> Option<Bytes> {
+    if fs::metadata(path).ok()?.len() > MAX_DOCUMENT {
+        return None;
+    }
+    let content = fs::read(path).ok()?;
+    (digest(&content) == wanted).then(|| content.into())
+}
+
+/// Writes a file whole or not at all.
+fn write(path: &Path, fill: impl FnOnce(&mut fs::File) -> io::Result<()>) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let mut written = tempfile::Builder::new()
+        .prefix("new-")
+        .tempfile_in(folder)?;
+    fill(written.as_file_mut())?;
+    written.persist(path)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

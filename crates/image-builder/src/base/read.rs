@@ -1,0 +1,155 @@
+//! Reads the files of a base image from its layers.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+
+use bytes::Bytes;
+use flate2::read::MultiGzDecoder;
+
+use super::BaseImage;
+use crate::layer::{Content, Entry, Layer, LowerFile, Owner};
+use crate::pack_error::PackError;
+use crate::root::{GROUPS, Root, USERS};
+
+/// Names that delete what lower layers have (image specification, "Whiteouts").
+const WHITEOUT: &str = ".wh.";
+const OPAQUE: &str = ".wh..wh..opq";
+/// A list of users is not longer, in bytes.
+const MAX_LIST: u64 = 1 << 20;
+/// All layers unpacked, in bytes: a small archive may have a large content.
+const MAX_UNPACKED: u64 = 8 << 30;
+
+/// Returns all files of an image, and how large each layer is before compression.
+pub(super) fn root(image: &str, layers: &[Layer]) -> io::Result<(Root, Vec<u64>)> {
+    let mut root = Root::default();
+    let mut lists: BTreeMap<String, String> = BTreeMap::new();
+    let mut sizes = Vec::new();
+    let mut left = MAX_UNPACKED;
+    for layer in layers {
+        let mut counted = Counted {
+            inner: MultiGzDecoder::new(layer.content.open()?),
+            left,
+        };
+        let mut archive = tar::Archive::new(&mut counted);
+        for entry in archive.entries()? {
+            let mut entry = entry?;
+            let path = path_of(&entry.path_bytes());
+            if path.is_empty() {
+                continue;
+            }
+            let (folder, name) = path.rsplit_once('/').unwrap_or(("", &path));
+            if name == OPAQUE {
+                let below: Vec<String> = root.below(folder).map(|(path, _)| path.clone()).collect();
+                for path in &below {
+                    root.remove(path);
+                }
+                continue;
+            }
+            if let Some(name) = name.strip_prefix(WHITEOUT) {
+                root.remove(&crate::context::join(folder, name));
+                continue;
+            }
+            let header = entry.header();
+            let owner = Owner {
+                user: u32::try_from(header.uid()?).unwrap_or(u32::MAX),
+                group: u32::try_from(header.gid()?).unwrap_or(u32::MAX),
+            };
+            let mode = header.mode()? & 0o7777;
+            let kind = header.entry_type();
+            let content = if kind.is_dir() {
+                Content::Folder
+            } else if kind.is_symlink() {
+                let target = entry.link_name()?.unwrap_or_default().into_owned();
+                Content::Link { target }
+            } else if kind.is_hard_link() {
+                let target = entry.link_name_bytes().unwrap_or_default();
+                match root.get(&path_of(&target)) {
+                    Some(target) => target.content.clone(),
+                    None => continue,
+                }
+            } else if kind.is_file() || kind.is_gnu_sparse() || kind.is_contiguous() {
+                Content::Lower(LowerFile {
+                    image: image.to_owned(),
+                    path: path.clone(),
+                    size: entry.size(),
+                })
+            } else {
+                // Devices and the like: nothing that is copied or started.
+                continue;
+            };
+            if path == USERS || path == GROUPS {
+                let mut text = Vec::new();
+                entry.by_ref().take(MAX_LIST).read_to_end(&mut text)?;
+                lists.insert(path.clone(), String::from_utf8_lossy(&text).into_owned());
+            }
+            if !matches!(content, Content::Folder) {
+                root.remove(&path);
+            }
+            root.insert(
+                path,
+                Entry {
+                    content,
+                    owner,
+                    mode,
+                },
+            );
+        }
+        io::copy(&mut counted, &mut io::sink())?;
+        sizes.push(left - counted.left);
+        left = counted.left;
+    }
+    root.lists = lists;
+    Ok((root, sizes))
+}
+
+impl BaseImage {
+    /// Reads a file from the highest layer that has it.
+    pub(crate) fn read(&self, path: &str) -> Result<Bytes, PackError> {
+        let unreadable = |reason: String| PackError::Base {
+            image: self.reference.clone(),
+            reason,
+        };
+        let mut found = None;
+        for layer in self.layers.iter().rev() {
+            found = find(layer, path).map_err(|error| unreadable(error.to_string()))?;
+            if found.is_some() {
+                break;
+            }
+        }
+        found.ok_or_else(|| unreadable(format!("`/{path}` is not in its layers")))
+    }
+}
+
+fn find(layer: &Layer, wanted: &str) -> io::Result<Option<Bytes>> {
+    let mut archive = tar::Archive::new(MultiGzDecoder::new(layer.content.open()?));
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        if path_of(&entry.path_bytes()) == wanted && !entry.header().entry_type().is_dir() {
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content)?;
+            return Ok(Some(content.into()));
+        }
+    }
+    Ok(None)
+}
+
+fn path_of(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let (_, parts) = crate::paths::components(&text);
+    parts.join("/")
+}
+
+/// Counts what is read, up to a limit.
+struct Counted<R> {
+    inner: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        let left = self.left.checked_sub(read as u64);
+        self.left = left.ok_or_else(|| io::Error::other("it has more than 8 GiB unpacked"))?;
+        Ok(read)
+    }
+}

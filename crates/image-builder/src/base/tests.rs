@@ -1,0 +1,382 @@
+//! Base images from a registry that this test plays.
+
+use std::fs;
+use std::io::Write as _;
+
+use serde_json::json;
+
+use super::*;
+use crate::testing::{BUILD, elf, pack_on};
+
+/// A registry that gives what it has, and counts what it is asked.
+struct Registry {
+    server: tokio::task::JoinHandle<()>,
+    address: String,
+    asked: Arc<std::sync::Mutex<Vec<String>>>,
+    content: Arc<std::sync::Mutex<BTreeMap<String, Vec<u8>>>>,
+}
+
+impl Registry {
+    async fn start() -> Self {
+        use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let content = Arc::new(std::sync::Mutex::new(BTreeMap::<String, Vec<u8>>::new()));
+        let (requests, store) = (Arc::clone(&asked), Arc::clone(&content));
+        let server = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let mut stream = BufReader::new(stream);
+                let mut lines = Vec::new();
+                loop {
+                    let mut line = String::new();
+                    stream.read_line(&mut line).await.unwrap();
+                    if line.trim().is_empty() {
+                        break;
+                    }
+                    lines.push(line);
+                }
+                let path = lines[0].split(' ').nth(1).unwrap().to_owned();
+                requests.lock().unwrap().push(path.clone());
+                let name = path.rsplit('/').next().unwrap().to_owned();
+                let found = store.lock().unwrap().get(&name).cloned();
+                let status = if path == "/v2/" || found.is_some() {
+                    200
+                } else {
+                    404
+                };
+                let body = found.unwrap_or_default();
+                let head = format!(
+                    "HTTP/1.1 {status} -\r\nContent-Length: {}\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n",
+                    body.len()
+                );
+                stream.write_all(head.as_bytes()).await.ok();
+                stream.write_all(&body).await.ok();
+                stream.shutdown().await.ok();
+            }
+        });
+        Self {
+            server,
+            address,
+            asked,
+            content,
+        }
+    }
+
+    fn put(&self, name: &str, content: Vec<u8>) -> Value {
+        let digest = digest(&content);
+        let descriptor = json!({ "digest": digest, "size": content.len() });
+        let mut all = self.content.lock().unwrap();
+        all.insert(digest, content.clone());
+        all.insert(name.to_owned(), content);
+        descriptor
+    }
+
+    /// Puts an image with these layers under a tag, in a list of two platforms.
+    fn put_image(&self, tag: &str, layers: &[Vec<u8>], settings: &Value) -> String {
+        let gzip = |archive: &Vec<u8>| {
+            let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            writer.write_all(archive).unwrap();
+            writer.finish().unwrap()
+        };
+        let config = json!({
+            "architecture": "amd64",
+            "os": "linux",
+            "config": settings,
+            "rootfs": { "type": "layers", "diff_ids": layers.iter().map(|it| digest(it)).collect::<Vec<_>>() },
+            "history": [{ "created_by": "the base" }],
+        });
+        let config = self.put("config", config.to_string().into_bytes());
+        let layers: Vec<Value> = layers
+            .iter()
+            .map(|layer| {
+                let mut descriptor = self.put("layer", gzip(layer));
+                descriptor["mediaType"] = json!(LAYERS[1]);
+                descriptor
+            })
+            .collect();
+        let manifest = json!({ "schemaVersion": 2, "config": config, "layers": layers });
+        let mut manifest = self.put("manifest", manifest.to_string().into_bytes());
+        let digest = text(&manifest["digest"]);
+        manifest["platform"] = json!({ "os": "linux", "architecture": "amd64" });
+        let other = json!({ "digest": "sha256:0", "size": 1, "platform": { "os": "linux", "architecture": "s390x" } });
+        let index = json!({ "schemaVersion": 2, "manifests": [other, manifest] });
+        self.put(tag, index.to_string().into_bytes());
+        digest
+    }
+
+    fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.asked.lock().unwrap())
+    }
+
+    fn source(folder: &Path) -> BaseSource {
+        BaseSource {
+            folder: folder.join("bases"),
+            architecture: Architecture::X86_64,
+            roots: Vec::new(),
+            credentials: DockerCredentials::default(),
+        }
+    }
+}
+
+/// An archive of `path -> content`: a `/` at the end is a folder, `link:` and `hard:` are links.
+fn tar(entries: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (path, content) in entries {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o755);
+        header.set_uid(10);
+        header.set_gid(0);
+        header.set_size(0);
+        let links = [
+            (&b"link:"[..], tar::EntryType::Symlink),
+            (b"hard:", tar::EntryType::Link),
+        ];
+        let link = links
+            .iter()
+            .find_map(|(prefix, kind)| Some((content.strip_prefix(*prefix)?, *kind)));
+        if path.ends_with('/') {
+            header.set_entry_type(tar::EntryType::Directory);
+            archive
+                .append_data(&mut header, path, std::io::empty())
+                .unwrap();
+        } else if let Some((target, kind)) = link {
+            header.set_entry_type(kind);
+            archive
+                .append_link(&mut header, path, std::str::from_utf8(target).unwrap())
+                .unwrap();
+        } else {
+            header.set_size(content.len() as u64);
+            archive.append_data(&mut header, path, *content).unwrap();
+        }
+    }
+    archive.into_inner().unwrap()
+}
+
+/// As Debian is built: links of folders, users, a loader.
+fn debian() -> Vec<Vec<u8>> {
+    let first = tar(&[
+        ("usr/", b""),
+        ("usr/bin/", b""),
+        ("usr/lib/", b""),
+        ("bin", b"link:usr/bin"),
+        ("lib64", b"link:usr/lib"),
+        ("usr/lib/ld.so", b"loader"),
+        ("usr/lib/libc.so.6", b"libc"),
+        ("usr/bin/sh", b"shell"),
+        ("etc/", b""),
+        ("etc/passwd", b"root:x:0:0::/:\nnonroot:x:65532:65533::/:\n"),
+        ("etc/group", b"root:x:0:\nstaff:x:50:\n"),
+        ("etc/old", b"old"),
+        ("var/", b""),
+        ("var/a", b"a"),
+    ]);
+    let second = tar(&[
+        ("etc/.wh.old", b""),
+        ("var/.wh..wh..opq", b""),
+        ("var/b", b"b"),
+        ("etc/ca.pem", b"certificates"),
+        ("usr/bin/bash", b"hard:usr/bin/sh"),
+    ]);
+    vec![first, second]
+}
+
+async fn base(registry: &Registry, folder: &Path) -> BaseImage {
+    let settings = json!({ "Env": ["PATH=/usr/bin", "A=1"], "User": "nonroot", "Labels": { "of": "base" }, "Cmd": ["bash"] });
+    registry.put_image("12", &debian(), &settings);
+    let name = format!("{}/debian:12", registry.address);
+    fetch(&name, &Registry::source(folder)).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_base_is_fetched_once_and_then_asked_for_by_its_tag_alone() {
+    let (registry, folder) = (Registry::start().await, tempfile::tempdir().unwrap());
+    let first = base(&registry, folder.path()).await;
+    assert_eq!(first.layers.len(), 2);
+    assert!(
+        registry
+            .asked()
+            .iter()
+            .filter(|it| it.contains("/blobs/"))
+            .count()
+            == 3
+    );
+    let again = base(&registry, folder.path()).await;
+    assert_eq!(again, first);
+    let asked = registry.asked();
+    assert!(
+        asked
+            .iter()
+            .all(|it| it == "/v2/" || it.ends_with("/manifests/12")),
+        "{asked:?}"
+    );
+    // By digest, nobody is asked at all.
+    registry.server.abort();
+    let pinned = format!("{}/debian@{}", registry.address, first.digest);
+    let pinned = fetch(&pinned, &Registry::source(folder.path()))
+        .await
+        .unwrap();
+    assert_eq!(pinned.layers, first.layers);
+}
+
+#[tokio::test]
+async fn what_is_damaged_or_for_another_processor_is_refused() {
+    let (registry, folder) = (Registry::start().await, tempfile::tempdir().unwrap());
+    registry.put_image("12", &debian(), &json!({}));
+    let name = format!("{}/debian:12", registry.address);
+    let told = async |name: &str, source: &BaseSource| {
+        let error = fetch(name, source).await.unwrap_err();
+        let cause = std::error::Error::source(&error)
+            .map(|it| format!(": {it}"))
+            .unwrap_or_default();
+        let text = format!("{error}{cause}\n    {}", error.hint().unwrap());
+        text.replace(&registry.address, "registry")
+    };
+    let source = Registry::source(folder.path());
+    let arm = BaseSource {
+        architecture: Architecture::Arm64,
+        ..source.clone()
+    };
+    let mut said = vec![
+        told(&name, &arm).await,
+        told("NOT A NAME", &source).await,
+        told(&format!("{}/debian:none", registry.address), &source).await,
+    ];
+    for content in registry.content.lock().unwrap().values_mut() {
+        if content.starts_with(&[0x1f, 0x8b]) {
+            content[20] ^= 1;
+        }
+    }
+    said.push(
+        told(&name, &source)
+            .await
+            .split("sha256:")
+            .next()
+            .unwrap()
+            .to_owned(),
+    );
+    assert!(fs::read_dir(folder.path().join("bases")).unwrap().count() >= 2);
+    insta::assert_snapshot!(said.join("\n"), @"
+    the base image `registry/debian:12` is not made for ARM64
+        choose a base for several platforms, or set `architecture` under `[service]`
+    `NOT A NAME` is not the name of an image
+        write it as `REGISTRY/NAME:TAG`
+    there is no base image `registry/debian:none`
+        check the name, or log in: `docker login registry`; registries say the same of an image that is not for everybody
+    cannot fetch the base image `registry/debian:12`: the registry `registry` failed: Invalid digest. Expected
+    ");
+}
+
+#[tokio::test]
+async fn an_image_on_a_base_has_its_layers_users_and_links() {
+    let (registry, folder) = (Registry::start().await, tempfile::tempdir().unwrap());
+    let base = base(&registry, folder.path()).await;
+    let program = folder.path().join("app");
+    fs::write(&program, elf(62, &[1])).unwrap();
+    let name = base.reference.clone();
+    let bases: Bases = [(name.clone(), Arc::new(base.clone()))].into();
+    let text = format!(
+        "{BUILD}FROM {name}\nWORKDIR /home/me\nCOPY --from=build /out/app /bin/app\n\
+         COPY --from={name} /etc/ca.pem /etc/ssl/\nCOPY --chown=nonroot:staff app /data/\n\
+         ENV B=$A\nCMD [\"app\"]"
+    );
+    let image = pack_on(&text, folder.path(), &program, &bases).unwrap();
+    assert_eq!(image.layers[..2], base.layers);
+    let added: Vec<String> = image.layers[2..]
+        .iter()
+        .flat_map(|layer| {
+            let inspected = crate::inspect::layer(layer).unwrap();
+            let files = inspected.files.into_iter();
+            files
+                .map(|file| format!("{} {} {}", file.path, file.owner, file.bytes))
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    // Links of the base are followed, its folders are left alone, its users are known.
+    assert_eq!(
+        added,
+        [
+            "/home/ 65532:65533 0",
+            "/home/me/ 65532:65533 0",
+            "/usr/bin/app 0:0 120",
+            "/etc/ssl/ 10:0 0",
+            "/etc/ssl/ca.pem 10:0 12",
+            "/data/ 65532:50 0",
+            "/data/app 65532:50 120",
+        ]
+    );
+    let config: Value = serde_json::from_slice(&image.config.content).unwrap();
+    assert_eq!(config["config"]["User"], "nonroot");
+    assert_eq!(
+        config["config"]["Env"],
+        json!(["PATH=/usr/bin", "A=1", "B=1"])
+    );
+    assert_eq!(config["config"]["Labels"]["of"], "base");
+    assert_eq!(config["history"].as_array().unwrap().len(), 5);
+    assert_eq!(config["rootfs"]["diff_ids"].as_array().unwrap().len(), 6);
+}
+
+#[tokio::test]
+async fn what_could_not_start_on_a_base_is_refused() {
+    let (registry, folder) = (Registry::start().await, tempfile::tempdir().unwrap());
+    let base = base(&registry, folder.path()).await;
+    let (name, program) = (base.reference.clone(), folder.path().join("app"));
+    let bases: Bases = [(name.clone(), Arc::new(base))].into();
+    let told = |content: &[u8], body: &str| {
+        fs::write(&program, content).unwrap();
+        let text = format!("{BUILD}FROM {name}\nCOPY --from=build /out/app /app\n{body}");
+        match pack_on(&text, folder.path(), &program, &bases) {
+            Ok(_) => "ok".to_owned(),
+            Err(error) => error.to_string(),
+        }
+    };
+    let dynamic = |loader: &str| {
+        let mut bytes = elf(62, &[3]);
+        (bytes[64 + 8], bytes[64 + 32]) = (120, u8::try_from(loader.len()).unwrap() + 1);
+        bytes.extend(loader.as_bytes());
+        bytes.push(0);
+        bytes
+    };
+    let start = "CMD [\"/app\"]";
+    assert_eq!(told(&elf(62, &[1]), start), "ok");
+    assert_eq!(told(&dynamic("/lib64/ld.so"), start), "ok");
+    assert_eq!(told(&elf(62, &[1]), "CMD exec /app"), "ok");
+    let refused = [
+        told(&dynamic("/lib/ld-musl.so.1"), start),
+        told(&elf(183, &[1]), start),
+        told(&elf(62, &[1]), "USER somebody\nCMD [\"/app\"]"),
+        told(&elf(62, &[1]), "CMD [\"/etc/old\"]"),
+        told(&elf(62, &[1]), "CMD [\"/var/a\"]"),
+        told(
+            &elf(62, &[1]),
+            "COPY app /bin\nCOPY app /usr/bin/sh/x\nCMD [\"/app\"]",
+        ),
+    ];
+    insta::assert_snapshot!(refused.join("\n"), @"
+    `/app` is to be started, but it is not static: it needs `/lib/ld-musl.so.1`
+    `/app` is to be started, but it is not made for X86_64
+    `somebody` is not known: it is not in `/etc/passwd` of the image
+    `/etc/old` is to be started, but it is not in the image
+    `/var/a` is to be started, but it is not in the image
+    line 6: `/usr/bin/sh/x` leads to a file, or in a circle
+    ");
+}
+
+#[tokio::test]
+async fn logins_of_docker_are_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.json");
+    fs::write(
+        &file,
+        r#"{"auths":{"registry.example":{"auth":"bWU6c2VjcmV0"},"https://index.docker.io/v1/":{"auth":"aHViOngxMjM="}}}"#,
+    )
+    .unwrap();
+    let logins = DockerCredentials::in_files([folder.path().join("none"), file]);
+    let basic = |user: &str, password: &str| Credentials::Basic {
+        user: user.to_owned(),
+        password: password.to_owned(),
+    };
+    assert_eq!(logins.of("registry.example").await, basic("me", "secret"));
+    assert_eq!(logins.of("docker.io").await, basic("hub", "x123"));
+    assert_eq!(logins.of("elsewhere.example").await, Credentials::Anonymous);
+}

@@ -1,0 +1,503 @@
+//! What a stage that compiles asks of cargo, so that the native builder asks for the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::lines::Instruction;
+use super::shell::{Command, commands};
+use super::stage::Reader;
+use super::{Note, words};
+use crate::paths::components;
+
+/// What the Dockerfile tells cargo. Empty where its final stage takes no program from a stage.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CargoBuild {
+    /// `--profile`; `release` for `--release`, `dev` for neither.
+    pub profile: Option<String>,
+    /// `--features`
+    pub features: Vec<String>,
+    /// `--no-default-features`
+    pub no_default_features: bool,
+    /// `--all-features`
+    pub all_features: bool,
+    /// Variables that the stage sets for the compiler and build scripts.
+    pub environment: BTreeMap<String, String>,
+    /// Flags of `RUSTFLAGS` that hold on any machine.
+    pub rustflags: Vec<String>,
+}
+
+/// A stage that runs cargo.
+#[derive(Debug, Default)]
+pub(super) struct Compiling {
+    pub(super) build: CargoBuild,
+    pub(super) notes: Vec<Note>,
+    /// A `cargo build` or `cargo install` of the program was found.
+    pub(super) runs_cargo: bool,
+    installs: bool,
+    /// Where the program was copied to.
+    paths: BTreeSet<String>,
+}
+
+/// Variables that describe the build container, not the program.
+const OF_THE_CONTAINER: [&str; 29] = [
+    "AR",
+    "BUILDARCH",
+    "BUILDOS",
+    "BUILDPLATFORM",
+    "BUILDVARIANT",
+    "CARGO",
+    "CC",
+    "CXX",
+    "DEBIAN_FRONTEND",
+    "HOME",
+    "HOSTNAME",
+    "LANG",
+    "LC_ALL",
+    "LD_LIBRARY_PATH",
+    "LIBRARY_PATH",
+    "PATH",
+    "PWD",
+    "RUSTC",
+    "RUSTC_WRAPPER",
+    "RUSTFLAGS",
+    "RUST_VERSION",
+    "SHELL",
+    "TARGETARCH",
+    "TARGETOS",
+    "TARGETPLATFORM",
+    "TARGETSTAGE",
+    "TARGETVARIANT",
+    "TERM",
+    "USER",
+];
+/// The same by their beginning.
+const OF_THE_CONTAINER_PREFIXES: [&str; 14] = [
+    "AR_",
+    "BINDGEN_",
+    "CARGO_BUILD_",
+    "CARGO_HOME",
+    "CARGO_INCREMENTAL",
+    "CARGO_NET_",
+    "CARGO_REGISTR",
+    "CARGO_TARGET_",
+    "CARGO_TERM_",
+    "CC_",
+    "CXX_",
+    "PKG_CONFIG_",
+    "RUSTUP_",
+    "SCCACHE_",
+];
+/// Commands that prepare or move files, and cannot change what cargo compiles. Scripts write stand-ins for
+/// sources with some of them, to have dependencies in a layer of their own.
+const HARMLESS: [&str; 45] = [
+    "[",
+    "addgroup",
+    "adduser",
+    "apk",
+    "apt",
+    "apt-get",
+    "cat",
+    "cd",
+    "chgrp",
+    "chmod",
+    "chown",
+    "cp",
+    "date",
+    "dnf",
+    "dpkg",
+    "echo",
+    "exit",
+    "export",
+    "false",
+    "find",
+    "groupadd",
+    "grep",
+    "install",
+    "ldd",
+    "ln",
+    "ls",
+    "microdnf",
+    "mkdir",
+    "mv",
+    "printf",
+    "pwd",
+    "rm",
+    "rustc",
+    "set",
+    "sleep",
+    "strip",
+    "test",
+    "touch",
+    "true",
+    "uname",
+    "update-ca-certificates",
+    "useradd",
+    "wait",
+    "which",
+    "yum",
+];
+/// What cargo can do without changing the program.
+const HARMLESS_OF_CARGO: [&str; 17] = [
+    "--version",
+    "-V",
+    "about",
+    "audit",
+    "check",
+    "chef",
+    "clean",
+    "clippy",
+    "fetch",
+    "fmt",
+    "init",
+    "metadata",
+    "new",
+    "test",
+    "tree",
+    "vendor",
+    "version",
+];
+/// Options with a value that change nothing here: where files go, how many at a time.
+const VALUES_WITHOUT_EFFECT: [&str; 13] = [
+    "--target-dir",
+    "--jobs",
+    "-j",
+    "--message-format",
+    "--color",
+    "--out-dir",
+    "--artifact-dir",
+    "--root",
+    "--path",
+    "--exclude",
+    "--git",
+    "--version",
+    "--index",
+];
+
+/// What is known of the project while a stage is read.
+pub(super) struct Project<'a> {
+    pub(super) package: &'a str,
+    pub(super) program: &'a str,
+    /// Of the target, by Rust's name.
+    pub(super) processor: &'a str,
+}
+
+impl Compiling {
+    /// Returns whether cargo, or a command after it, puts the program at this path of the stage.
+    pub(super) fn has_program_at(&self, path: &str, program: &str) -> bool {
+        let (_, names) = components(path);
+        let Some((base, folders)) = names.split_last() else {
+            return false;
+        };
+        if self.paths.contains(&names.join("/")) {
+            return true;
+        }
+        let is_of_cargo =
+            folders.contains(&"target") || self.installs && folders.last() == Some(&"bin");
+        self.runs_cargo && *base == program && is_of_cargo
+    }
+
+    /// Takes over a variable of `ENV` or `ARG`.
+    pub(super) fn set(&mut self, line: usize, name: &str, value: &str) {
+        if name == "RUSTFLAGS" {
+            self.rustflags(line, value);
+        } else if !is_of_the_container(name) {
+            let environment = &mut self.build.environment;
+            environment.insert(name.to_owned(), value.to_owned());
+        }
+    }
+
+    fn note(&mut self, line: usize, text: String) {
+        let note = Note { line, text };
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+
+    fn rustflags(&mut self, line: usize, value: &str) {
+        let mut flags = value.split_whitespace().peekable();
+        while let Some(flag) = flags.next() {
+            let (option, value) = match flag {
+                "-C" | "--codegen" | "--cfg" | "-L" | "-l" | "-Z" => {
+                    (flag, flags.next().unwrap_or_default())
+                }
+                _ if flag.starts_with("-C") => flag.split_at(2),
+                _ if flag.starts_with("--cfg=") => ("--cfg", &flag[6..]),
+                _ => (flag, ""),
+            };
+            let setting = value.split('=').next().unwrap_or_default();
+            let is_of_every_image = setting == "relocation-model"
+                || setting == "target-feature" && value.ends_with("crt-static");
+            match (option, setting) {
+                ("-C" | "--codegen", _) if is_of_every_image => {}
+                ("-C" | "--codegen", "linker" | "link-arg" | "link-args" | "link-self-contained")
+                | ("-L" | "-l", _) => self.note(
+                    line,
+                    format!("`{flag} {value}` of `RUSTFLAGS` is for the linker of the build stage and is left out; set `RUSTFLAGS` where you deploy if this machine's needs it"),
+                ),
+                ("-C" | "--codegen", _) => self.build.rustflags.push(format!("-C{value}")),
+                ("--cfg", _) => self.build.rustflags.push(format!("--cfg={value}")),
+                _ => self.build.rustflags.push(if value.is_empty() {
+                    flag.to_owned()
+                } else {
+                    format!("{option}{value}")
+                }),
+            }
+        }
+    }
+
+    /// Reads a `RUN`.
+    pub(super) fn run(&mut self, instruction: &Instruction, reader: &Reader<'_>, of: &Project<'_>) {
+        let line = instruction.line;
+        let mut script = without_flags(&instruction.arguments).to_owned();
+        if let Some(words) = words::json_array(&script) {
+            script = words.join(" ");
+        } else if script.starts_with("<<") {
+            script = instruction.heredocs.join("\n");
+        }
+        let mut exported = Vec::new();
+        for Command { variables, words } in commands(&script) {
+            let expanded = |(name, value): (String, String)| (name, reader.shell_word(&value));
+            let variables = variables.into_iter().map(expanded);
+            let words: Vec<String> = words.iter().map(|word| reader.shell_word(word)).collect();
+            let Some(name) = words.first() else {
+                exported.extend(variables);
+                continue;
+            };
+            match name.rsplit('/').next().unwrap_or(name) {
+                "cargo" | "cross" => {
+                    let mut call = Call::parse(&words[1..]);
+                    call.environment = exported.iter().cloned().chain(variables).collect();
+                    self.cargo(line, &call, reader, of);
+                }
+                "cp" | "mv" | "install" | "ln" => self.moved(&words[1..], reader, of.program),
+                "rustup" if words.iter().any(|word| word == "default" || word == "override") => {
+                    self.note(
+                        line,
+                        format!("`{}` is not done: put the toolchain into `rust-toolchain.toml`", words.join(" ")),
+                    );
+                }
+                "rustup" => {}
+                name if HARMLESS.contains(&name) || name.starts_with(['<', '>']) => {}
+                name => self.note(
+                    line,
+                    format!("`{name}` is not run here: cargo alone compiles. If the program needs what it makes, use `--builder docker`"),
+                ),
+            }
+        }
+    }
+
+    /// Reads a `COPY --from=…` of a stage that compiles.
+    pub(super) fn copied_from(&mut self, line: usize, from: &str) {
+        self.note(
+            line,
+            format!("`COPY --from={from}` is not done here: cargo compiles what is in this folder. If the program needs these files, use `--builder docker`"),
+        );
+    }
+
+    fn cargo(&mut self, line: usize, call: &Call, reader: &Reader<'_>, of: &Project<'_>) {
+        if let Some(toolchain) = &call.toolchain {
+            self.note(
+                line,
+                format!(
+                    "`cargo {toolchain}` is not done: put the toolchain into `rust-toolchain.toml`"
+                ),
+            );
+        }
+        let installs = call.verb == "install";
+        // Without a path it installs a tool for the build.
+        if installs && call.values("--path").next().is_none() {
+            return;
+        }
+        let compiles = matches!(
+            call.verb.as_str(),
+            "build" | "b" | "install" | "zigbuild" | "rustc"
+        );
+        if !compiles {
+            if !HARMLESS_OF_CARGO.contains(&call.verb.as_str()) {
+                self.note(
+                    line,
+                    format!("`cargo {}` is not run here: cargo alone compiles. If the program needs what it makes, use `--builder docker`", call.verb),
+                );
+            }
+            return;
+        }
+        let names = |option: &str, short: &str, name: &str| {
+            let mut given = call.values(option).chain(call.values(short)).peekable();
+            given.peek().is_none() || given.any(|given| given == name || given.contains('$'))
+        };
+        if !names("--bin", "--bin", of.program) || !names("--package", "-p", of.package) {
+            return;
+        }
+        self.runs_cargo = true;
+        self.installs |= installs;
+        for option in ["--root", "--out-dir", "--artifact-dir"] {
+            for folder in call.values(option) {
+                let within = if option == "--root" { "/bin" } else { "" };
+                self.put(&reader.absolute(&format!("{folder}{within}/{}", of.program)));
+            }
+        }
+        for (name, value) in &call.environment {
+            self.set(line, name, value);
+        }
+        let build = &mut self.build;
+        let profile = call.values("--profile").last().map(ToOwned::to_owned);
+        let is_release =
+            call.has("--release") || call.has("-r") || installs && !call.has("--debug");
+        let usual = if is_release { "release" } else { "dev" };
+        build.profile = profile.or_else(|| Some(usual.to_owned()));
+        let features = call.values("--features").chain(call.values("-F"));
+        let features = features.flat_map(|list| list.split([',', ' ']));
+        build.features = features
+            .filter(|it| !it.is_empty())
+            .map(ToOwned::to_owned)
+            .collect();
+        build.no_default_features = call.has("--no-default-features");
+        build.all_features = call.has("--all-features");
+        for text in call.not_taken_over(of) {
+            self.note(line, text);
+        }
+    }
+
+    /// Follows the program on its way through the stage.
+    fn moved(&mut self, words: &[String], reader: &Reader<'_>, program: &str) {
+        let mut paths: Vec<&String> = words.iter().filter(|word| !word.starts_with('-')).collect();
+        let Some(destination) = paths.pop() else {
+            return;
+        };
+        let is_program = |path: &&String| {
+            let base = path.rsplit('/').next().unwrap_or(path);
+            base == program || self.paths.contains(reader.absolute(path).trim_matches('/'))
+        };
+        if paths.iter().any(is_program) {
+            let destination = reader.absolute(destination);
+            self.put(&destination);
+            self.put(&format!("{destination}/{program}"));
+        }
+    }
+
+    fn put(&mut self, path: &str) {
+        let (_, names) = components(path);
+        self.paths.insert(names.join("/"));
+    }
+}
+
+fn is_of_the_container(name: &str) -> bool {
+    OF_THE_CONTAINER.contains(&name)
+        || OF_THE_CONTAINER_PREFIXES
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+}
+
+fn without_flags(text: &str) -> &str {
+    let mut rest = text;
+    while rest.starts_with("--") {
+        let behind = rest.split_once(char::is_whitespace);
+        rest = behind.map_or("", |(_, behind)| behind.trim_start());
+    }
+    rest
+}
+
+/// A call of cargo.
+struct Call {
+    toolchain: Option<String>,
+    verb: String,
+    /// Options, with their value where one follows or is joined by `=`.
+    options: Vec<(String, Option<String>)>,
+    /// Variables that are set for it.
+    environment: Vec<(String, String)>,
+}
+
+impl Call {
+    fn parse(words: &[String]) -> Self {
+        let mut words = words.iter().peekable();
+        let toolchain = words.next_if(|word| word.starts_with('+')).cloned();
+        let mut call = Self {
+            toolchain,
+            verb: String::new(),
+            options: Vec::new(),
+            environment: Vec::new(),
+        };
+        while let Some(word) = words.next() {
+            // `cargo auditable build` builds, too.
+            let is_wrapper = matches!(call.verb.as_str(), "" | "auditable");
+            match word.strip_prefix("--").and_then(|it| it.split_once('=')) {
+                Some((name, value)) => {
+                    let value = Some(value.to_owned());
+                    call.options.push((format!("--{name}"), value));
+                }
+                None if word == "--" => break,
+                None if word.starts_with('-') => {
+                    let (name, joined) = match word.as_bytes() {
+                        [b'-', b'p' | b'F' | b'j', _, ..] => word.split_at(2),
+                        _ => (word.as_str(), ""),
+                    };
+                    let value = if joined.is_empty() {
+                        words
+                            .next_if(|next| takes_value(name) && !next.starts_with('-'))
+                            .cloned()
+                    } else {
+                        Some(joined.trim_start_matches('=').to_owned())
+                    };
+                    call.options.push((name.to_owned(), value));
+                }
+                None if is_wrapper => call.verb.clone_from(word),
+                None => {}
+            }
+        }
+        // `cargo --version`
+        if call.verb.is_empty()
+            && let Some((option, _)) = call.options.first()
+        {
+            call.verb.clone_from(option);
+        }
+        call
+    }
+
+    fn values<'a>(&'a self, option: &'a str) -> impl Iterator<Item = &'a str> {
+        let given = self.options.iter().filter(move |(name, _)| name == option);
+        given.filter_map(|(_, value)| value.as_deref())
+    }
+
+    fn has(&self, option: &str) -> bool {
+        self.options.iter().any(|(name, _)| name == option)
+    }
+
+    /// Returns a note for each option that the native builder does not pass on.
+    fn not_taken_over<'a>(&'a self, of: &'a Project<'_>) -> impl Iterator<Item = String> + 'a {
+        let options = self.options.iter().filter(move |(name, value)| {
+            let value = value.as_deref().unwrap_or_default();
+            match name.as_str() {
+                // Another C library makes the same program.
+                "--target" => {
+                    !value.contains('$')
+                        && !value.starts_with(&format!("{}-unknown-linux", of.processor))
+                }
+                "--manifest-path" => value.trim_start_matches("./") != "Cargo.toml",
+                "--config" | "-Z" | "--example" | "--lockfile-path" => true,
+                _ => false,
+            }
+        });
+        options.map(|(name, value)| {
+            let value = value.as_deref().unwrap_or_default();
+            format!("`{name} {value}` of `cargo {}` is not taken over; use `--builder docker` if the program needs it", self.verb)
+        })
+    }
+}
+
+fn takes_value(option: &str) -> bool {
+    VALUES_WITHOUT_EFFECT.contains(&option)
+        || matches!(
+            option,
+            "--features"
+                | "-F"
+                | "--profile"
+                | "--package"
+                | "-p"
+                | "--bin"
+                | "--example"
+                | "--target"
+                | "--manifest-path"
+                | "--config"
+                | "-Z"
+                | "--lockfile-path"
+        )
+}

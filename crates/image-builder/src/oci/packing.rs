@@ -1,0 +1,356 @@
+//! The steps of a stage, one after the other: what each adds to the image's files.
+
+use crate::context::{Context, Destination, Rights, base_name, join};
+use crate::dockerfile::{CopyInstruction, CopySource, FinalStage, Step, WorkFolder};
+use crate::layer::{self, Content, Entries, Entry, LowerFile, Owner};
+use crate::notices;
+use crate::pack_error::PackError;
+use crate::paths::components;
+use crate::root::Root;
+
+use super::{Recipe, start};
+
+/// Files of other images that are read into memory, in bytes.
+const MAX_LOWER: u64 = 256 << 20;
+
+/// What a step adds.
+pub(super) struct PackedLayer {
+    pub(super) created_by: String,
+    pub(super) entries: Entries,
+}
+
+/// What came of it.
+#[derive(Default)]
+pub(super) struct Packed {
+    pub(super) layers: Vec<PackedLayer>,
+    pub(super) errors: Vec<PackError>,
+}
+
+/// The work on one image.
+pub(super) struct Packing<'a> {
+    recipe: &'a Recipe<'a>,
+    context: Context,
+    packed: Packed,
+    /// The program was put somewhere.
+    takes_program: bool,
+}
+
+impl<'a> Packing<'a> {
+    pub(super) fn open(recipe: &'a Recipe<'a>) -> Result<Self, PackError> {
+        Ok(Self {
+            recipe,
+            context: Context::open(recipe.context, recipe.ignore_file, recipe.own_folder)?,
+            packed: Packed::default(),
+            takes_program: false,
+        })
+    }
+
+    /// Takes all steps, and finds what would otherwise be found when the service does not start.
+    pub(super) fn pack(mut self) -> Packed {
+        let stage = self.recipe.stage;
+        let (root, layers) = self.fill(stage);
+        self.packed.layers = layers;
+        let is_known = stage.base.is_none() || self.recipe.base().is_some();
+        if !is_known && self.recipe.program_path.is_some() {
+            let image = stage.base.clone().unwrap_or_default();
+            let reason = "it was not fetched".to_owned();
+            self.packed.errors.push(PackError::Base { image, reason });
+        }
+        // Whatever follows from what could not be copied is no error of its own.
+        if self.packed.errors.is_empty() && is_known {
+            self.check(&root);
+            self.notices(&root);
+        }
+        self.packed
+    }
+
+    fn check(&mut self, root: &Root) {
+        let recipe = self.recipe;
+        let has_program =
+            self.takes_program && root.files().any(|path| self.is_program(root, path));
+        if !has_program {
+            self.packed.errors.push(PackError::NoProgram {
+                program: recipe.program.to_owned(),
+            });
+        } else if let Err(error) = start::check(recipe, root, |path| self.is_program(root, path)) {
+            self.packed.errors.push(error);
+        }
+    }
+
+    fn is_program(&self, root: &Root, path: &str) -> bool {
+        match (
+            root.get(path).map(|entry| &entry.content),
+            self.recipe.program_path,
+        ) {
+            (Some(Content::File { path, .. }), Some(program)) => path == program,
+            // While only checking, nothing else has content of its own.
+            (Some(Content::Bytes(content)), None) => content.is_empty(),
+            _ => false,
+        }
+    }
+
+    /// Adds a layer with the notices. What the Dockerfile puts in their place is left there.
+    fn notices(&mut self, root: &Root) {
+        let Some(folder) = root.resolve(notices::FOLDER).filter(|it| !root.is_file(it)) else {
+            return;
+        };
+        let mut entries = Entries::new();
+        for notice in self.recipe.notices {
+            let path = join(&folder, notice.name);
+            if root.get(&path).is_none() {
+                let content = Content::Bytes(notice.text.clone().into());
+                entries.insert(path, plain(content, Owner::default(), 0o644));
+            }
+        }
+        if !entries.is_empty() {
+            layer::add_parents(&mut entries, |path| root.is_folder(path));
+            self.packed.layers.push(PackedLayer {
+                created_by: "licences of what is linked".to_owned(),
+                entries,
+            });
+        }
+    }
+
+    /// Returns the files of a stage, and what its steps add.
+    fn fill(&mut self, stage: &FinalStage) -> (Root, Vec<PackedLayer>) {
+        let base = stage.base.as_ref().and_then(|it| self.recipe.bases.get(it));
+        let mut root = base.map(|base| base.root.clone()).unwrap_or_default();
+        let mut layers = Vec::new();
+        for step in &stage.steps {
+            let added = match step {
+                Step::Folder(folder) => work_folder(folder, &root),
+                Step::Copy(copy) => self.copy(copy, &root),
+            };
+            match added {
+                Ok(entries) => {
+                    for (path, entry) in &entries {
+                        root.insert(path.clone(), entry.clone());
+                    }
+                    if !entries.is_empty() || matches!(step, Step::Copy(_)) {
+                        let created_by = created_by(step);
+                        layers.push(PackedLayer {
+                            created_by,
+                            entries,
+                        });
+                    }
+                }
+                Err(error) => self.packed.errors.push(error),
+            }
+        }
+        (root, layers)
+    }
+
+    fn copy(&mut self, copy: &CopyInstruction, root: &Root) -> Result<Entries, PackError> {
+        let owner = copy
+            .owner
+            .as_ref()
+            .map(|owner| root.owner(owner))
+            .transpose()?;
+        let rights = Rights {
+            line: copy.line,
+            owner: owner.unwrap_or_default(),
+            mode: copy.mode,
+        };
+        let destination = destination(copy, root)?;
+        let mut entries = Entries::new();
+        match &copy.from {
+            CopySource::Context => {
+                for source in &copy.sources {
+                    self.context
+                        .collect(&rights, source, &destination, &mut entries)?;
+                }
+            }
+            CopySource::Program(_) => self.program(&rights, &destination, &mut entries)?,
+            CopySource::Stage(_, stage) => {
+                let (inner, _) = self.fill(stage);
+                entries = self.of_stage(copy, owner, &inner, &destination)?;
+            }
+        }
+        // A folder of a lower layer stays as it is.
+        entries.retain(|path, entry| !(entry.is_folder() && root.is_folder(path)));
+        check_for_room(copy.line, root, &entries)?;
+        layer::add_parents(&mut entries, |path| root.is_folder(path));
+        Ok(entries)
+    }
+
+    fn program(
+        &mut self,
+        rights: &Rights,
+        destination: &Destination,
+        entries: &mut Entries,
+    ) -> Result<(), PackError> {
+        self.takes_program = true;
+        let content = match self.recipe.program_path {
+            None => Content::Bytes(bytes::Bytes::new()),
+            Some(path) => {
+                let path = path.to_owned();
+                let metadata = std::fs::metadata(&path);
+                let size = match metadata {
+                    Ok(metadata) => metadata.len(),
+                    Err(source) => return Err(PackError::Read { path, source }),
+                };
+                self.context.take(rights.line, size)?;
+                Content::File { path, size }
+            }
+        };
+        let entry = plain(content, rights.owner, rights.mode.unwrap_or(0o755));
+        layer::put(
+            entries,
+            rights.line,
+            destination.file(self.recipe.program),
+            entry,
+        )
+    }
+
+    /// Copies from another stage or image. Owners and modes stay, as with BuildKit.
+    fn of_stage(
+        &mut self,
+        copy: &CopyInstruction,
+        owner: Option<Owner>,
+        inner: &Root,
+        destination: &Destination,
+    ) -> Result<Entries, PackError> {
+        let mut entries = Entries::new();
+        for source in &copy.sources {
+            for (path, mut entry) in found(copy, source, inner, destination)? {
+                if let Content::Lower(file) = &entry.content {
+                    entry.content = self.read(copy, file)?;
+                }
+                let is_link = matches!(entry.content, Content::Link { .. });
+                entry.owner = owner.unwrap_or(entry.owner);
+                entry.mode = copy.mode.filter(|_| !is_link).unwrap_or(entry.mode);
+                layer::put(&mut entries, copy.line, path, entry)?;
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Reads a file of a base image into memory.
+    fn read(&mut self, copy: &CopyInstruction, file: &LowerFile) -> Result<Content, PackError> {
+        self.context.take(copy.line, file.size)?;
+        if file.size > MAX_LOWER {
+            return Err(PackError::TooLarge {
+                line: copy.line,
+                limit: MAX_LOWER,
+            });
+        }
+        let base = self
+            .recipe
+            .bases
+            .get(&file.image)
+            .ok_or_else(|| PackError::Base {
+                image: file.image.clone(),
+                reason: "it was not fetched".to_owned(),
+            })?;
+        base.read(&file.path).map(Content::Bytes)
+    }
+}
+
+/// Finds what is at a path of another stage, and where it goes.
+fn found(
+    copy: &CopyInstruction,
+    source: &str,
+    inner: &Root,
+    destination: &Destination,
+) -> Result<Vec<(String, Entry)>, PackError> {
+    let absent = || PackError::Absent {
+        line: copy.line,
+        source_path: source.to_owned(),
+    };
+    let found = inner.resolve(source).ok_or_else(absent)?;
+    if !inner.is_folder(&found) {
+        let entry = inner.get(&found).ok_or_else(absent)?;
+        return Ok(vec![(destination.file(base_name(source)), entry.clone())]);
+    }
+    let folder = destination.folder();
+    let itself = inner.get(&found).filter(|_| !folder.is_empty());
+    let from = if found.is_empty() { 0 } else { found.len() + 1 };
+    let below = inner.below(&found);
+    let below = below.map(|(path, entry)| (join(folder, &path[from..]), entry.clone()));
+    let itself = itself.map(|entry| (folder.to_owned(), entry.clone()));
+    Ok(itself.into_iter().chain(below).collect())
+}
+
+fn plain(content: Content, owner: Owner, mode: u32) -> Entry {
+    Entry {
+        content,
+        owner,
+        mode,
+    }
+}
+
+/// Makes the folders of a `WORKDIR` that are not there yet, for the user in force.
+fn work_folder(folder: &WorkFolder, root: &Root) -> Result<Entries, PackError> {
+    let nowhere = || PackError::Nowhere {
+        line: folder.line,
+        path: folder.path.trim_start_matches('/').to_owned(),
+    };
+    let path = root.resolve(&folder.path).ok_or_else(nowhere)?;
+    if root.is_file(&path) {
+        return Err(nowhere());
+    }
+    let owner = folder.owner.as_ref().map(|owner| root.owner(owner));
+    let owner = owner.transpose()?.unwrap_or_default();
+    let missing = layer::parents(&path).chain([path.as_str()]);
+    let missing = missing.filter(|path| !root.is_folder(path));
+    Ok(missing
+        .map(|path| (path.to_owned(), plain(Content::Folder, owner, 0o755)))
+        .collect())
+}
+
+/// Returns where a `COPY` puts things: links that lead there are followed.
+fn destination(copy: &CopyInstruction, root: &Root) -> Result<Destination, PackError> {
+    let (_, parts) = components(&copy.destination);
+    let nowhere = || PackError::Nowhere {
+        line: copy.line,
+        path: parts.join("/"),
+    };
+    let whole = root.resolve(&copy.destination).ok_or_else(nowhere)?;
+    if copy.destination.ends_with('/') || root.is_folder(&whole) {
+        return Ok(Destination::Folder(whole));
+    }
+    let Some((name, folders)) = parts.split_last() else {
+        return Ok(Destination::Folder(String::new()));
+    };
+    let folder = root.resolve(&folders.join("/")).ok_or_else(nowhere)?;
+    Ok(Destination::Exactly(join(&folder, name)))
+}
+
+/// Makes sure that nothing is in the way of a folder, and no folder in the way of anything else.
+fn check_for_room(line: usize, root: &Root, entries: &Entries) -> Result<(), PackError> {
+    let is_file = |path: &str| {
+        let entry = entries.get(path);
+        root.is_file(path) || entry.is_some_and(|entry| !entry.is_folder())
+    };
+    for (path, entry) in entries {
+        let blocked = if entry.is_folder() {
+            root.is_file(path)
+        } else {
+            root.is_folder(path)
+        };
+        let in_the_way = blocked.then_some(path.as_str());
+        if let Some(path) = in_the_way.or_else(|| layer::parents(path).find(|it| is_file(it))) {
+            return Err(PackError::InTheWay {
+                line,
+                path: path.to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn created_by(step: &Step) -> String {
+    match step {
+        Step::Folder(folder) => format!("WORKDIR {}", folder.path),
+        Step::Copy(copy) => {
+            let from = match &copy.from {
+                CopySource::Context => String::new(),
+                CopySource::Program(from) | CopySource::Stage(from, _) => {
+                    format!(" --from={from}")
+                }
+            };
+            let sources = copy.sources.join(" ");
+            format!("COPY{from} {sources} {}", copy.destination)
+        }
+    }
+}

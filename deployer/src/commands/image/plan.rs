@@ -1,0 +1,218 @@
+//! What the image will be, found out before anything is compiled or created: who builds it, from
+//! which base, and everything that is wrong with the Dockerfile.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use aws::remote::Login;
+use deployment::error::Failure;
+use deployment::names::Digest;
+use image_builder::base::{BaseSource, Bases, DockerCredentials, fetch};
+use image_builder::cache::LayerCache;
+use image_builder::docker::find;
+use image_builder::dockerfile::{CargoBuild, Dockerfile, DockerfileErrors, FinalStage, Request};
+use image_builder::oci::{self, BuiltImage, Recipe};
+use image_builder::{Hint, PackError, ignore_file};
+
+use super::{failure_of, image_folder};
+use crate::cli::Builder;
+use crate::commands::Context;
+use crate::commands::machine::Workshop;
+use crate::config::Config;
+
+/// Who builds the image.
+pub(in crate::commands) enum ImagePlan {
+    /// Nobody: this file holds it.
+    Archive(PathBuf),
+    /// The deployer itself.
+    Native(Box<NativePlan>),
+    /// Docker or podman.
+    Docker,
+}
+
+/// An image that needs no Docker.
+pub(in crate::commands) struct NativePlan {
+    pub(super) stage: FinalStage,
+    pub(super) bases: Bases,
+    /// What cargo is told.
+    pub(super) build: CargoBuild,
+}
+
+#[async_trait]
+impl Workshop for ImagePlan {
+    async fn build(&self, context: Context<'_>) -> Result<BuiltImage, Failure> {
+        context.build_image(self).await
+    }
+
+    async fn push(
+        &self,
+        context: Context<'_>,
+        address: &str,
+        login: Option<Login>,
+        built: &BuiltImage,
+    ) -> Result<Digest, Failure> {
+        context.push_image(address, login, built).await
+    }
+}
+
+impl Context<'_> {
+    /// Reads the Dockerfile, fetches base images, and decides who builds.
+    pub(in crate::commands) async fn plan_image(&self) -> Result<ImagePlan, Failure> {
+        let image = &self.config.image;
+        if let Some(archive) = &image.archive {
+            return Ok(ImagePlan::Archive(archive.clone()));
+        }
+        let shown = image.dockerfile.display();
+        let text = image_builder::dockerfile::read_text(&image.dockerfile).map_err(|error| {
+            Failure::preflight(format!("cannot read `{shown}`"))
+                .because(error)
+                .hint("set `dockerfile` under `[image]` in `deployer.toml`")
+        })?;
+        if image.builder == Builder::Docker {
+            return Ok(ImagePlan::Docker);
+        }
+        // Once without the base images, to know which they are.
+        let first = match self.parse(&text, &BTreeMap::new()) {
+            Ok(first) => first,
+            Err(errors) => return self.without_native(&errors).await,
+        };
+        let bases = self.bases(&first.stage).await?;
+        let settings = bases
+            .iter()
+            .map(|(name, base)| (name.clone(), Arc::clone(&base.settings)));
+        let dockerfile = match self.parse(&text, &settings.collect()) {
+            Ok(dockerfile) => dockerfile,
+            Err(errors) => return self.without_native(&errors).await,
+        };
+        self.check_steps(&dockerfile.stage, &bases)?;
+        for note in &dockerfile.notes {
+            self.sink.note(format!("`{shown}`, {note}"));
+        }
+        Ok(ImagePlan::Native(Box::new(NativePlan {
+            build: overridden(self.config, dockerfile.build),
+            stage: dockerfile.stage,
+            bases,
+        })))
+    }
+
+    fn parse(
+        &self,
+        text: &str,
+        bases: &BTreeMap<String, Arc<FinalStage>>,
+    ) -> Result<Dockerfile, DockerfileErrors> {
+        let image = &self.config.image;
+        let request = Request {
+            architecture: image.architecture,
+            package: &image.package,
+            program: &image.binary,
+            bases,
+        };
+        Dockerfile::parse(text, &request)
+    }
+
+    /// Hands a Dockerfile over to Docker, if that is what it takes and nobody said otherwise.
+    async fn without_native(&self, errors: &DockerfileErrors) -> Result<ImagePlan, Failure> {
+        let image = &self.config.image;
+        let shown = image.dockerfile.display();
+        if image.builder == Builder::Native || !errors.need_docker() {
+            return Err(all_of(&image.dockerfile, &errors.0));
+        }
+        match find().await {
+            Ok(engine) => {
+                let more = match errors.0.len() {
+                    1 => String::new(),
+                    count => format!(", and {} more", count - 1),
+                };
+                let first = errors.0.first().map(ToString::to_string).unwrap_or_default();
+                self.sink.note(format!("{engine} builds `{shown}`: {first}{more}"));
+                Ok(ImagePlan::Docker)
+            }
+            Err(absent) => Err(all_of(&image.dockerfile, &errors.0)
+                .with_evidence(absent.evidence().to_vec())
+                .hint("or start Docker (`sudo systemctl start docker`), or install podman, and run the command again: it then builds the image")),
+        }
+    }
+
+    /// Fetches the base images of a stage.
+    async fn bases(&self, stage: &FinalStage) -> Result<Bases, Failure> {
+        let source = BaseSource {
+            folder: image_folder(self.config).join("bases"),
+            architecture: self.config.image.architecture,
+            roots: self.trusted_roots(),
+            credentials: DockerCredentials::of_this_user(),
+        };
+        let mut bases = Bases::new();
+        for name in stage.base_images() {
+            let base = fetch(name, &source)
+                .await
+                .map_err(|error| failure_of(&error))?;
+            if !name.contains('@') {
+                self.sink
+                    .note(format!("base image {name} is {}", base.digest));
+            }
+            bases.insert(name.to_owned(), Arc::new(base));
+        }
+        Ok(bases)
+    }
+
+    /// Finds what cannot be packed or would not start, as far as that is known without the program.
+    fn check_steps(&self, stage: &FinalStage, bases: &Bases) -> Result<(), Failure> {
+        let image = &self.config.image;
+        let context = self.build_context();
+        let errors: Vec<PackError> = oci::check(&Recipe {
+            stage,
+            program: &image.binary,
+            program_path: None,
+            bases,
+            context: &context,
+            ignore_file: &ignore_file(&image.dockerfile, &context),
+            own_folder: Some(&image_folder(self.config)),
+            architecture: image.architecture,
+            created: chrono::DateTime::UNIX_EPOCH,
+            labels: &BTreeMap::new(),
+            notices: &[],
+            cache: &LayerCache::default(),
+        });
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(all_of(&image.dockerfile, &errors))
+        }
+    }
+}
+
+/// A failure with all that is wrong with the Dockerfile, and each remedy once.
+fn all_of<E: Hint + Display>(dockerfile: &Path, errors: &[E]) -> Failure {
+    let failure = Failure::preflight(format!("cannot use `{}`", dockerfile.display()));
+    let failure = match errors {
+        [one] => failure.because(one),
+        _ => failure
+            .because(format!("{} errors", errors.len()))
+            .with_evidence(errors.iter().map(ToString::to_string)),
+    };
+    let mut hints: Vec<String> = Vec::new();
+    for hint in errors.iter().filter_map(Hint::hint) {
+        if !hints.contains(&hint) {
+            hints.push(hint);
+        }
+    }
+    hints.into_iter().fold(failure, Failure::hint)
+}
+
+/// What `deployer.toml` says counts instead of what the Dockerfile says.
+fn overridden(config: &Config, build: CargoBuild) -> CargoBuild {
+    let image = &config.image;
+    let mut build = build;
+    if let Some(features) = &image.features {
+        build.features.clone_from(features);
+        build.all_features = false;
+    }
+    if let Some(default_features) = image.default_features {
+        build.no_default_features = !default_features;
+    }
+    build.profile = image.profile.clone().or(build.profile);
+    build
+}
