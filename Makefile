@@ -18,7 +18,7 @@ up: BOOTSTRAP := --port 4566
 up: bootstrap build ## Deploys to this machine: emulator, stack, two containers, check
 	@$(DEPLOYER) up --local
 
-down: build ## Takes down what `make up` made
+down: build ## Deletes what `make up` created
 	@$(DEPLOYER) down --local
 
 status: build ## Shows what runs on this machine

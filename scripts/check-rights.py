@@ -15,7 +15,7 @@ from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
 # What handlers need for properties that the template does not have.
 NOT_USED = {
-    "for tags, which the stack does not give and so does not take away": """
+    "for tags, which the stack does not give and so does not remove": """
         application-autoscaling:UntagResource""",
     "for actions at a time, and for Lambda": """
         application-autoscaling:PutScheduledAction application-autoscaling:DeleteScheduledAction

@@ -185,7 +185,7 @@ impl Latest {
     fn is_fresh(&self, now: Instant) -> bool {
         let is_answered = now.saturating_duration_since(self.answered) <= UNANSWERED_LIMIT;
         match self.reading.status {
-            // A clock that cannot be set is not measured anew: that it still cannot is news enough.
+            // A clock that cannot be set is not measured again: that it still cannot is news enough.
             Synchronization::NotSynchronized => is_answered,
             Synchronization::Synchronized => {
                 is_answered && now.saturating_duration_since(self.measured) <= UNCHANGED_LIMIT
@@ -274,7 +274,7 @@ mod tests {
                 61,
                 (told_far, Some(ClockFault::ErrorBound)),
             ),
-            // A good reading between begins it anew, and one after it ends the fault.
+            // A good reading between begins it again, and one after it ends the fault.
             (
                 vec![far(0), good(50), far(55), far(110)],
                 115,
@@ -308,7 +308,7 @@ mod tests {
         );
         assert_eq!(state(&[far(0)], 121), (None, None));
         assert_eq!(state(&[far(0), (119, None)], 121), (None, None));
-        // The grace time begins anew after that.
+        // The grace time begins again after that.
         assert_eq!(state(&[far(0), far(200)], 260), (told_far, None));
         assert_eq!(
             state(&[far(0), far(200)], 261),

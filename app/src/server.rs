@@ -61,7 +61,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             head_timeout: Duration::from_secs(75),
-            // Answers fit into the kernel's buffers: only who asks for many and reads none gets here.
+            // Responses are smaller than the kernel's buffers: only who asks for many and reads none gets here.
             write_timeout: Duration::from_secs(30),
             linger: DEFAULT_LINGER,
             drain: Duration::from_secs(10),

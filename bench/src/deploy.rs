@@ -31,7 +31,7 @@ const HOLDER: &str = "bench-holder";
 /// Parts of the project that a deployment has no use for.
 const NOT_COPIED: [&str; 2] = ["target", ".git"];
 
-/// Emulator, stacks and folders; taken down when it is dropped.
+/// Emulator, stacks and folders; deleted when it is dropped.
 struct Bench<'a> {
     runtime: &'a Runtime,
     setting: &'a Setting,
@@ -173,7 +173,7 @@ impl Bench<'_> {
 
 impl Drop for Bench<'_> {
     fn drop(&mut self) {
-        note("taking down stacks and emulator");
+        note("deleting stacks and emulator");
         let limit = Duration::from_mins(1);
         let delete = [
             "ecr",

@@ -85,10 +85,10 @@ fn starts(setting: &Setting, servers: &[Server], table: &mut Table) -> Result<()
             };
             let port = free_port()?;
             let mut start = server.command(port, None)?;
-            let begun = Instant::now();
+            let started = Instant::now();
             let process = Running::start(&mut start)?;
             Connection::open(port, Duration::from_secs(20))?.get("/now")?;
-            let took = begun.elapsed();
+            let took = started.elapsed();
             process.stop();
             if round > 0 {
                 table.add((START, "ms"), server.name, took.as_secs_f64() * 1e3);

@@ -145,7 +145,7 @@ fn start(cli: &Cli) -> Result<ExitCode, Error> {
 }
 
 fn measure(runtime: &Runtime, setting: &Setting, parts: &[Part]) -> Result<Report, Error> {
-    let begun = (chrono::Utc::now(), Instant::now());
+    let started = (chrono::Utc::now(), Instant::now());
     let machine = machine::look();
     output::note("compiling the app and its peers as for an image");
     let compile = |workspace: &Path, names, target: &str| {
@@ -187,8 +187,8 @@ fn measure(runtime: &Runtime, setting: &Setting, parts: &[Part]) -> Result<Repor
     }
     Ok(Report {
         format: report::FORMAT,
-        begun: begun.0.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
-        seconds: begun.1.elapsed().as_secs_f64(),
+        started: started.0.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+        seconds: started.1.elapsed().as_secs_f64(),
         machine,
         goals: goals::judge(&tables),
         tables,

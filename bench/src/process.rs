@@ -136,7 +136,7 @@ fn finish(
     is_interruptible: bool,
 ) -> Result<Finished, Error> {
     let name = shown(command);
-    let begun = Instant::now();
+    let started = Instant::now();
     let child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -144,12 +144,12 @@ fn finish(
         .map_err(Error::at(format!("cannot start `{name}`")))?;
     set_foreground(group(&child).map(|group| Foreground {
         group,
-        deadline: begun + limit,
+        deadline: started + limit,
         is_interruptible,
         was_asked: false,
     }));
     let output = child.wait_with_output();
-    let took = begun.elapsed();
+    let took = started.elapsed();
     set_foreground(None);
     let Output {
         status,

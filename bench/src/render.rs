@@ -14,7 +14,7 @@ pub(crate) fn markdown(report: &Report) -> String {
     let machine = &report.machine;
     let mut text = format!(
         "Measured {} on {} processors ({}), Linux {}, load before {:.2}, in {:.0} s.\n",
-        report.begun.get(..10).unwrap_or(&report.begun),
+        report.started.get(..10).unwrap_or(&report.started),
         machine.processors,
         machine.model,
         machine.kernel,
@@ -155,7 +155,7 @@ mod tests {
         let goal = Goal::judge("ours ÷ theirs", "", Limit::AtMost(0.2), Some(0.5));
         Report {
             format: FORMAT,
-            begun: "2026-11-25T04:00:00Z".to_owned(),
+            started: "2026-11-25T04:00:00Z".to_owned(),
             seconds: 60.0,
             machine: Machine {
                 processors: 2,

@@ -7,14 +7,14 @@ use serde::Serialize;
 use crate::stats::{Summary, ratios};
 
 /// Number of the format; grows when a reader of older reports could misunderstand a newer one.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
 
 /// The whole report.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Report {
     pub(crate) format: u32,
-    /// When it was begun, RFC 3339 in UTC.
-    pub(crate) begun: String,
+    /// When it was started, RFC 3339 in UTC.
+    pub(crate) started: String,
     /// Seconds that all of it took, builds included.
     pub(crate) seconds: f64,
     pub(crate) machine: Machine,
@@ -28,7 +28,7 @@ pub(crate) struct Machine {
     pub(crate) processors: usize,
     pub(crate) model: String,
     pub(crate) kernel: String,
-    /// Processes that were ready to run before it was begun, over the last minute: near 0 on a quiet machine.
+    /// Processes that were ready to run before it was started, over the last minute: near 0 on a quiet machine.
     pub(crate) load_before: f64,
     /// What it was measured against, by name, with versions.
     pub(crate) versions: BTreeMap<String, String>,

@@ -100,7 +100,7 @@ impl Live {
         }
     }
 
-    /// Leaves what is there, and the rest of the terminal to others. Nothing is drawn once more: where Ctrl-C was echoed, the cursor
+    /// Leaves the existing lines, and the rest of the terminal to others. Nothing is drawn once more: where Ctrl-C was echoed, the cursor
     /// is not where it was left, and the first line would be there twice.
     pub(crate) fn end(&mut self) -> io::Result<()> {
         self.bars.set_draw_target(ProgressDrawTarget::hidden());

@@ -90,7 +90,7 @@ pub struct Config {
     pub timeout: Duration,
     /// Longest time for the check to succeed.
     pub verify_timeout: Duration,
-    /// Is what others have begun waited for?
+    /// Is what others have started waited for?
     pub wait: bool,
     /// Does CloudFormation end an operation before the service is stable?
     pub express: bool,
@@ -305,8 +305,8 @@ impl Config {
         }
     }
 
-    /// Refuses what the emulator cannot do, before anything is begun.
-    pub fn fits_the_emulator(&self) -> Result<(), Failure> {
+    /// Refuses what the emulator cannot do, before anything is started.
+    pub fn check_emulator_limits(&self) -> Result<(), Failure> {
         let (tasks, port) = (self.tasks, self.port);
         if !self.access.local || (tasks == LOCAL_TASKS && port == LOCAL_PORT) {
             return Ok(());

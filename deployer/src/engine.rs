@@ -51,9 +51,9 @@ impl Terms<'_> {
 pub enum Followed<T> {
     /// It came to its end.
     Ended(T),
-    /// The deadline passed before; it goes on by itself.
+    /// The deadline passed before; it continues.
     DeadlinePassed,
-    /// Somebody wishes to stop; it goes on by itself.
+    /// Somebody wishes to stop; it continues.
     Stopped,
 }
 

@@ -199,7 +199,7 @@ mod tests {
         let kind = std::env::var(KIND).unwrap();
         let sink = Sink::new(crate::report::choose(Form::Json, Color::Never));
         let runtime = crate::runtime().unwrap();
-        sink.send(&Event::PhaseBegun {
+        sink.send(&Event::PhaseStarted {
             phase: Phase::Image,
         });
         let work = move || panic_as(kind);

@@ -91,7 +91,7 @@ fn run_command() -> ExitCode {
     match result {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::WouldChange) => ExitCode::from(WOULD_CHANGE),
-        Ok(Outcome::NotFit) => ExitCode::from(FailureKind::Preflight.exit_code()),
+        Ok(Outcome::NotReady) => ExitCode::from(FailureKind::Preflight.exit_code()),
         Err(failure) => {
             let exit_code = failure.kind.exit_code();
             // That somebody has seen enough of the log is nothing to tell them.
@@ -116,7 +116,7 @@ enum Outcome {
     /// It was asked whether something would change, and something would.
     WouldChange,
     /// It was asked whether everything is there, and something is not.
-    NotFit,
+    NotReady,
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
@@ -176,12 +176,12 @@ async fn interruptible(cli: &Arc<Cli>, sink: &Sink) -> Result<Outcome, Failure> 
             }
             if !switch.press() {
                 return Failure::interrupted()
-                    .hint("nothing was begun that has to be taken back; if something is under way on the stack, it goes on by itself, and `status` with the same options shows it");
+                    .hint("nothing has to be undone; an operation in progress on the stack continues, and `status` with the same options shows it");
             }
             if !first || cli.command.on_interrupt() == cli::OnInterrupt::Detach {
                 return interrupted();
             }
-            sink.note("interrupted: taking back what was begun; once more to leave it to itself");
+            sink.note("interrupted: cancelling; press Ctrl-C again to exit at once");
         }
         interrupted()
     };
@@ -212,16 +212,16 @@ fn ignores_hangup(status: &str) -> bool {
 }
 
 fn interrupted() -> Failure {
-    Failure::interrupted().hint("what was begun on the stack goes on by itself: the same command again comes back to it, `status` with the same options shows it")
+    Failure::interrupted().hint("the operation on the stack continues: run the same command again to resume, or `status` with the same options to see it")
 }
 
 async fn dispatch(cli: &Cli, sink: &Sink, stop: &Stop) -> Result<Outcome, Failure> {
     let config = match settings(cli) {
         Ok(config) => config,
-        Err(failure) => return not_fit(cli, failure),
+        Err(failure) => return not_ready(cli, failure),
     };
-    let begun = |command| {
-        sink.send(&Event::Begun {
+    let started = |command| {
+        sink.send(&Event::Started {
             format: event::FORMAT,
             command,
             stack: config.stack.clone(),
@@ -250,7 +250,7 @@ async fn dispatch(cli: &Cli, sink: &Sink, stop: &Stop) -> Result<Outcome, Failur
                 },
             ..
         }) => {
-            begun("plan");
+            started("plan");
             let plan = Box::pin(commands::plan::run(context)).await?;
             report::plan(&plan, config.output);
             return Ok(if *exit_code && plan.changes_something() {
@@ -260,11 +260,11 @@ async fn dispatch(cli: &Cli, sink: &Sink, stop: &Stop) -> Result<Outcome, Failur
             });
         }
         Command::Up(_) => {
-            begun("up");
+            started("up");
             Box::pin(commands::up::run(context)).await?;
         }
         Command::Rollback(rollback) => {
-            begun("rollback");
+            started("rollback");
             Box::pin(commands::rollback::run(context, rollback.to.as_deref())).await?;
         }
         Command::History => {
@@ -272,12 +272,12 @@ async fn dispatch(cli: &Cli, sink: &Sink, stop: &Stop) -> Result<Outcome, Failur
             report::history(&history, config.output);
         }
         Command::Down(_) => {
-            begun("down");
+            started("down");
             commands::down::run(context).await?;
         }
         Command::Status(status) => {
             if status.watch {
-                begun("status");
+                started("status");
                 commands::status::watch(context).await?;
             }
             let status = commands::status::run(quietly).await?;
@@ -289,14 +289,14 @@ async fn dispatch(cli: &Cli, sink: &Sink, stop: &Stop) -> Result<Outcome, Failur
             commands::logs::run(context, settings, &mut lines).await?;
         }
         Command::Image(image) => {
-            begun(image.command.name());
+            started(image.command.name());
             let inspection = Box::pin(commands::image::run(context, &image.command)).await?;
             if let Some(inspection) = inspection {
                 report::inspection(&inspection, config.output);
             }
         }
         Command::Reviewer(reviewer) => {
-            begun(reviewer.command.name());
+            started(reviewer.command.name());
             let wish = reviewer.command.access();
             let reviewing = Box::pin(commands::reviewer::run(context, wish)).await?;
             report::reviewing(&reviewing, config.output);
@@ -306,8 +306,8 @@ async fn dispatch(cli: &Cli, sink: &Sink, stop: &Stop) -> Result<Outcome, Failur
         Command::Doctor(_) => {
             let diagnosis = commands::doctor::run(quietly).await;
             report::diagnosis(&diagnosis, config.output);
-            if !diagnosis.fit {
-                return Ok(Outcome::NotFit);
+            if !diagnosis.ready {
+                return Ok(Outcome::NotReady);
             }
         }
     }
@@ -350,12 +350,12 @@ fn policy_for(
 }
 
 /// Settings that cannot be resolved: what `doctor` is there to tell, and the end of every other command.
-fn not_fit(cli: &Cli, failure: Failure) -> Result<Outcome, Failure> {
+fn not_ready(cli: &Cli, failure: Failure) -> Result<Outcome, Failure> {
     match &cli.command {
         Command::Doctor(_) if failure.kind != FailureKind::Usage => {
             let diagnosis = commands::doctor::without_settings(&failure);
             report::diagnosis(&diagnosis, cli.shared.output);
-            Ok(Outcome::NotFit)
+            Ok(Outcome::NotReady)
         }
         Command::Doctor(_)
         | Command::Up(_)

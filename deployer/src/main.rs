@@ -1,4 +1,4 @@
-//! Deploys, updates, checks and takes down: see `deployer --help`.
+//! Deploys, updates, checks and deletes: see `deployer --help`.
 
 use std::process::ExitCode;
 

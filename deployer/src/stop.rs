@@ -1,7 +1,7 @@
 //! The user's wish to stop, and who has to be given the time to stop in order.
 //!
-//! While nothing is begun that would go on without this program, a wish to stop ends it at once. Where something is, a
-//! [`Duty`] is held: the wish is then heard by whoever holds it, who takes back what was begun. A second wish ends the program
+//! While nothing is started that would go on without this program, a wish to stop ends it at once. Where something is, a
+//! [`Duty`] is held: the wish is then heard by whoever holds it, who undoes what was started. A second wish ends the program
 //! in any case.
 
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub struct Stop {
     duties: Arc<AtomicUsize>,
 }
 
-/// Held while something is under way that has to be taken back before the program ends.
+/// Held while something is under way that has to be undone before the program ends.
 #[must_use]
 #[derive(Debug)]
 pub struct Duty(Arc<AtomicUsize>);

@@ -1,5 +1,5 @@
 //! The reader of services' answers: whatever the bytes, it ends with a time and its resolution, or a message. A time that it takes
-//! is a plausible one, is read the same when it is written down exactly, and what else it took is fit for a terminal.
+//! is a plausible one, is read the same when it is written down exactly, and what else it took is safe for a terminal.
 #![no_main]
 
 use arbitrary::Arbitrary;

@@ -121,7 +121,7 @@ async fn now_tells_what_the_platform_says() {
         body["clock"] == json!({ "status": "NOT_SYNCHRONIZED", "error_bound_ms": 12.0 })
     })
     .await;
-    // The grace time of a minute has just begun.
+    // The grace time of a minute has just started.
     assert_eq!(
         get(&server, "/health").await,
         (200, json!({ "status": "ok" }))

@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn months_fit_and_no_extreme_is_lost() {
+    fn months_take_one_page_and_no_extreme_is_lost() {
         let mut buckets = Buckets::new(1_000);
         for check in 0..250_000_i64 {
             let value = if check == 123_456 { 9_999 } else { check % 7 };

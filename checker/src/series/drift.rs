@@ -77,7 +77,7 @@ impl Drift {
             hi: a.hi.min(b.hi),
         });
         if rate.is_some_and(|rate| rate.lo > rate.hi) {
-            // No steady rate explains it: the clock was set, or its rate corrected. From here on anew.
+            // No steady rate explains it: the clock was set, or its rate corrected. From here on again.
             *self = Self::default();
         } else {
             self.rate = rate;
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_set_begins_anew() {
+    fn a_clock_that_is_set_starts_again() {
         let mut drift = measured(3.0, 0, 1_000);
         let at = 40_000 * SECOND;
         let set = OffsetInterval {

@@ -33,7 +33,7 @@ pub(crate) struct Uptime {
 /// An outage that goes on.
 #[derive(Debug, Clone, Copy)]
 struct Open {
-    /// The earliest moment at which it may have begun: the last good check, or the first of all.
+    /// The earliest moment at which it may have started: the last good check, or the first of all.
     earliest: Reading,
     first: Reading,
     last: Reading,

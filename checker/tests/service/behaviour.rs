@@ -79,7 +79,7 @@ async fn an_answer_that_drips_is_given_up_in_time() {
         then: Then::Hang,
     })
     .await;
-    let begun = Instant::now();
+    let started = Instant::now();
     let settings = Settings {
         timeout: Duration::from_millis(700),
         ..Settings::default()
@@ -87,7 +87,7 @@ async fn an_answer_that_drips_is_given_up_in_time() {
     let report = check(&server.target(), &settings).await;
     assert_eq!(report.verdict, Verdict::Down);
     assert_eq!(report.cause.as_deref(), Some("timed out after 700 ms"));
-    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert!(started.elapsed() < Duration::from_secs(5));
 }
 
 #[tokio::test]
@@ -161,7 +161,7 @@ async fn patience_confirms_a_change_before_it_counts() {
     })
     .await;
     let url = server.url();
-    let begun = Instant::now();
+    let started = Instant::now();
     let (exit, stdout, stderr) = run(&[
         &url,
         "--interval",
@@ -189,9 +189,9 @@ async fn patience_confirms_a_change_before_it_counts() {
     assert_eq!(states[6..], ["ok", "ok", "down"]);
     // Four of the eight pauses are short ones.
     assert!(
-        begun.elapsed() < Duration::from_millis(4_500),
+        started.elapsed() < Duration::from_millis(4_500),
         "{:?}",
-        begun.elapsed()
+        started.elapsed()
     );
     let summary = &lines[9];
     assert_eq!(summary["outages"], 2);
@@ -554,13 +554,13 @@ async fn a_webhook_is_told_of_changes_and_a_slow_one_delays_nothing() {
     assert!(heads[0].starts_with("POST /hook?token=secret"), "{heads:?}");
 
     let address = format!("http://{}/hook?token=secret", silent.address);
-    let begun = Instant::now();
+    let started = Instant::now();
     let (_, stdout, stderr) = run(&[&series[..], &["--webhook", &address]].concat()).await;
     assert_eq!(json_lines(&stdout).len(), 9);
     assert!(
-        begun.elapsed() < Duration::from_secs(4),
+        started.elapsed() < Duration::from_secs(4),
         "{:?}",
-        begun.elapsed()
+        started.elapsed()
     );
     assert!(
         stderr.contains("could not be told to the webhook"),

@@ -54,9 +54,9 @@ async fn nothing_grows_and_the_grid_stays() {
         text
     });
     let whole = Duration::from_secs(seconds());
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut sizes = Vec::new();
-    while begun.elapsed() < whole {
+    while started.elapsed() < whole {
         tokio::time::sleep(Duration::from_millis(97)).await;
         sizes.push(size(id));
     }

@@ -12,9 +12,9 @@ pub enum FailureKind {
     Unexpected,
     /// The command line is wrong.
     Usage,
-    /// Configuration, credentials, tools or the program itself are not fit to be deployed; nothing was changed by this run.
+    /// Configuration, credentials, tools or the program itself are not ready to deploy; nothing was changed by this run.
     Preflight,
-    /// The deployment failed; the version before it (if any) is in place again.
+    /// The deployment failed; the version before it (if any) is restored.
     RolledBack,
     /// The stack is in a state that needs a person.
     Stuck,
@@ -67,9 +67,9 @@ impl FailureKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Aftermath {
-    /// The version before is in place again.
+    /// The version before is restored.
     RestoredPrevious,
-    /// The version before is in place again, but something of it could not be restored exactly.
+    /// The version before is restored, but something of it could not be restored exactly.
     PartlyRestored,
     /// The new version is removed again; nothing ran before it.
     RemovedVersion,
@@ -94,7 +94,7 @@ pub struct Failure {
     pub kind: FailureKind,
     /// What failed, as a fragment that begins in lower case.
     pub message: String,
-    /// What it left behind, where a deployment had begun; `message` says it in words.
+    /// What it left behind, where a deployment had started; `message` says it in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub aftermath: Option<Aftermath>,
     /// Why, where something was said about it.

@@ -17,7 +17,7 @@ use crate::stack::resource_status::ResourceStatus;
 use crate::stack::status::StackStatus;
 
 /// Number of the event format; grows when a reader of older output could misunderstand a newer one.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// A part of a command that takes time worth naming.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -41,11 +41,11 @@ pub enum Phase {
     Check,
     /// Watching a version that passed the check.
     Watch,
-    /// Putting the version before in place again.
+    /// Restoring the previous version.
     Back,
     /// Deleting the stack.
     Delete,
-    /// Looking whether anything is left.
+    /// Checking whether anything is left.
     Proof,
 }
 
@@ -137,8 +137,8 @@ pub struct Summary {
     /// What it costs, dollars an hour without traffic; absent on this machine, and where prices are not known.
     #[serde(rename = "cost_per_hour")]
     pub cost: Option<Estimate>,
-    /// The command that takes it down again.
-    pub take_down: String,
+    /// The command that deletes it.
+    pub delete: String,
     /// How long each phase took.
     pub timings: Vec<Timing>,
     /// How long all of it took, seconds.
@@ -154,7 +154,7 @@ pub struct Summary {
 )]
 pub enum Event {
     /// A command began.
-    Begun {
+    Started {
         format: u32,
         command: &'static str,
         stack: StackName,
@@ -164,7 +164,7 @@ pub enum Event {
     /// So long the phases of such a run took before, on this machine: medians of those that changed something and ended well.
     UsuallyTook { timings: Vec<Timing> },
     /// A phase began.
-    PhaseBegun { phase: Phase },
+    PhaseStarted { phase: Phase },
     /// A phase ended well.
     PhaseEnded { phase: Phase, seconds: f64 },
     /// The emulator is being installed: the first time takes a while.
@@ -191,7 +191,7 @@ pub enum Event {
     /// This is the state the stack was found in; absent when there is none.
     StackFound { status: Option<StackStatus> },
     /// An operation on the stack began, or one was found under way.
-    OperationBegun {
+    OperationStarted {
         operation: &'static str,
         stack_id: StackId,
         /// Types of the resources that it concerns, where known.
@@ -263,11 +263,11 @@ pub enum Event {
         sbom: Option<String>,
     },
     /// `down` reached its end; these were looked for and not found.
-    TakenDown {
+    Deleted {
         looked_for: Vec<String>,
         seconds: f64,
     },
-    /// `down` found nothing to take down.
+    /// `down` found nothing to delete.
     NothingThere { message: String },
     /// The command failed.
     Failed { exit_code: u8, failure: Failure },
@@ -330,7 +330,7 @@ impl Sink {
         phase: Phase,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        self.send(&Event::PhaseBegun { phase });
+        self.send(&Event::PhaseStarted { phase });
         let began = Instant::now();
         let result = work.await;
         if result.is_ok() {

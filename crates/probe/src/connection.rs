@@ -182,7 +182,7 @@ pub fn client_builder(scheme: &str) -> Result<ClientBuilder, Failure> {
     })
 }
 
-/// The certificates that the system trusts. Kept for a while: many targets are checked by one process, and anew every time; but
+/// The certificates that the system trusts. Kept for a while: many targets are checked by one process, and again every time; but
 /// not for good, because authorities come and go within the months that it runs.
 fn tls() -> Result<rustls::ClientConfig, Failure> {
     const KEPT: Duration = Duration::from_hours(1);

@@ -1,4 +1,4 @@
-//! Text of others, made fit for a terminal and for the log of a pipeline: what steers either is taken out. Pure.
+//! Text of others, made safe for a terminal and for the log of a pipeline: control sequences are removed. Pure.
 
 /// The text without escape sequences, control characters and commands to a pipeline. Line breaks and tabs stay.
 ///

@@ -65,7 +65,7 @@ pub struct Finding {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Diagnosis {
     /// Is there no error?
-    pub fit: bool,
+    pub ready: bool,
     /// In the order in which they are read best.
     pub findings: Vec<Finding>,
 }
@@ -73,7 +73,7 @@ pub struct Diagnosis {
 impl Diagnosis {
     fn of(findings: Vec<Finding>) -> Self {
         Self {
-            fit: findings.iter().all(|one| one.level != Level::Error),
+            ready: findings.iter().all(|one| one.level != Level::Error),
             findings,
         }
     }

@@ -95,7 +95,7 @@ async fn remove_leftovers(context: Context<'_>, emulator: &Emulator) -> Result<(
         many => format!("; removed {many} containers that an earlier one left behind"),
     };
     context.sink.send(&Event::NothingThere {
-        message: format!("nothing to take down: the emulator does not run{left}"),
+        message: format!("nothing to delete: the emulator does not run{left}"),
     });
     Ok(())
 }
@@ -112,8 +112,8 @@ async fn down(context: Context<'_>, connection: &Connection) -> Result<(), Failu
     let began = Instant::now();
     let Context { config, sink, .. } = context;
     let world = connection.world.as_ref();
-    let taken_down = take_down(context, world, None, &|_| Ok(())).await?;
-    if let Some(resources) = &taken_down {
+    let deleted = delete_everything(context, world, None, &|_| Ok(())).await?;
+    if let Some(resources) = &deleted {
         let (retained, deleted): (Vec<_>, Vec<_>) = resources
             .iter()
             .cloned()
@@ -129,14 +129,14 @@ async fn down(context: Context<'_>, connection: &Connection) -> Result<(), Failu
             .with_evidence(retained.iter().map(Resource::line))
             .hint("it may cost money: delete it by hand"));
         }
-        sink.send(&Event::TakenDown {
+        sink.send(&Event::Deleted {
             looked_for,
             seconds: began.elapsed().as_secs_f64(),
         });
     } else {
         sink.send(&Event::NothingThere {
             message: format!(
-                "nothing to take down: there is no stack `{}` in account {}, region {}",
+                "nothing to delete: there is no stack `{}` in account {}, region {}",
                 config.stack, connection.caller.account, connection.region
             ),
         });
@@ -146,7 +146,7 @@ async fn down(context: Context<'_>, connection: &Connection) -> Result<(), Failu
 
 /// Deletes the stack, whatever state it is in; returns what it consisted of, or `None` when there was none. It is looked up by its
 /// name, unless it is known already. `may_go` is asked before anything is done about it.
-pub(super) async fn take_down(
+pub(super) async fn delete_everything(
     context: Context<'_>,
     world: &dyn World,
     known: Option<StackId>,
@@ -155,7 +155,7 @@ pub(super) async fn take_down(
     let mut known = known;
     let mut resources: Vec<Resource> = Vec::new();
     for _ in 0..ROUNDS {
-        // By its identifier once it is known: a namesake made in the meantime is not ours to delete.
+        // By its identifier once it is known: a namesake made meanwhile is not ours to delete.
         let found = match &known {
             Some(id) => world
                 .observe(id.as_str())
@@ -183,8 +183,8 @@ pub(super) async fn take_down(
             BeforeDown::Delete => {
                 note_cost(context, &stack);
                 let work = context.delete(world, &stack);
-                let begun = context.sink.phase(Phase::Delete, work).await?;
-                if begun == Deletion::NotYet && stack.status.phase() == status::Phase::Moving {
+                let started = context.sink.phase(Phase::Delete, work).await?;
+                if started == Deletion::NotYet && stack.status.phase() == status::Phase::Moving {
                     context.attach(world, &stack).await?;
                 }
             }
@@ -256,7 +256,7 @@ async fn finish(
     Ok(Some(resources))
 }
 
-/// Looks whether anything is left; returns what was looked for.
+/// Checks whether anything is left; returns what was looked for.
 async fn prove(
     context: Context<'_>,
     world: &dyn World,

@@ -108,10 +108,10 @@ fn command_line_from(make_targets: Option<&str>, config: &Config, command: &str)
 mod tests {
     #[test]
     fn what_to_do_about_a_quota() {
-        let cause = "network (Vpc): The maximum number of VPCs has been reached. (Service: Ec2, Status Code: 400)";
+        let cause = "VPC (Vpc): The maximum number of VPCs has been reached. (Service: Ec2, Status Code: 400)";
         let hint = super::quota_hint(cause).unwrap();
         assert!(hint.contains("--quota-code L-F678F1CE"));
-        assert_eq!(super::quota_hint("network (Vpc): no"), None);
+        assert_eq!(super::quota_hint("VPC (Vpc): no"), None);
     }
 
     use super::command_line_from;

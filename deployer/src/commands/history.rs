@@ -38,7 +38,7 @@ pub struct Deployment {
     pub image: Option<String>,
     /// When it began.
     pub at: String,
-    /// What for: `up`, `rollback`, `back` (put back automatically), …; absent where another program began it.
+    /// What for: `up`, `rollback`, `back` (restored automatically), …; absent where another program began it.
     pub purpose: Option<Purpose>,
     /// How it ended.
     #[serde(flatten)]
@@ -85,7 +85,7 @@ pub(super) async fn gather(
             Some(arn) => world.image_of(arn).await?,
             None => None,
         };
-        let at = DateTime::<Utc>::from_timestamp_millis(operation.begun_ms).unwrap_or_default();
+        let at = DateTime::<Utc>::from_timestamp_millis(operation.started_ms).unwrap_or_default();
         Ok(Deployment {
             revision: operation.task_definition.as_deref().and_then(revision_of),
             image,

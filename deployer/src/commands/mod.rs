@@ -55,9 +55,9 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// Refuses what the emulator cannot do, before anything is begun, and says what is left out there.
-    fn fit_to_the_emulator(&self) -> Result<(), Failure> {
-        self.config.fits_the_emulator()?;
+    /// Refuses what the emulator cannot do, before anything is started, and says what is left out there.
+    fn check_emulator_limits(&self) -> Result<(), Failure> {
+        self.config.check_emulator_limits()?;
         for what in &self.config.left_out {
             self.sink
                 .warn(format!("the emulator does not know {what}: left out"));
@@ -112,7 +112,7 @@ impl Context<'_> {
         }
     }
 
-    /// The end of what was taken back because its time was over.
+    /// The end of what was undone because its time was over.
     fn overdue(&self, what: &str) -> Failure {
         Failure::new(
             FailureKind::RolledBack,
@@ -127,9 +127,12 @@ impl Context<'_> {
     fn timed_out(&self) -> Failure {
         Failure::new(
             FailureKind::Busy,
-            format!("the operation did not end within {} s", self.config.timeout.as_secs()),
+            format!(
+                "the operation did not end within {} s",
+                self.config.timeout.as_secs()
+            ),
         )
-        .hint("it goes on by itself: run the same command again to come back to it, or `deployer status` to look")
+        .hint("it continues: run the same command again to resume, or `deployer status` to see it")
         .hint("allow more time: `--timeout 1h`")
     }
 
@@ -151,9 +154,9 @@ impl Context<'_> {
     /// The same where something is under way, so that it cannot be said that nothing was touched.
     fn remote_failure_under_way(&self, error: &RemoteError) -> Failure {
         let failure = match error.kind {
-            RemoteErrorKind::Credentials => self.remote_failure(error).hint(
-                "what was begun goes on by itself: run the same command again to come back to it",
-            ),
+            RemoteErrorKind::Credentials => self
+                .remote_failure(error)
+                .hint("the operation continues: run the same command again to resume"),
             RemoteErrorKind::Unreachable
             | RemoteErrorKind::Untrusted
             | RemoteErrorKind::Throttled

@@ -56,7 +56,7 @@ pub struct Plan {
 pub enum Course {
     /// Created.
     Create,
-    /// Deleted, and created anew.
+    /// Deleted, and created again.
     Recreate,
     /// Updated.
     Update,
@@ -75,7 +75,7 @@ impl Plan {
 
 /// Runs the command.
 pub async fn run(context: Context<'_>) -> Result<Plan, Failure> {
-    context.fit_to_the_emulator()?;
+    context.check_emulator_limits()?;
     let template = read_template(context)?;
     let image = context.plan_image().await?;
     let world = async {
@@ -127,7 +127,7 @@ impl Planner<'_> {
                 (BeforePlan::Everything, _) | (_, None) => {
                     return Ok(self.everything(found.as_ref(), Course::Create));
                 }
-                (BeforePlan::EverythingAnew, _) => {
+                (BeforePlan::Recreate, _) => {
                     return Ok(self.everything(found.as_ref(), Course::Recreate));
                 }
                 (BeforePlan::AfterRollback, Some(stack)) => {

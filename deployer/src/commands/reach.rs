@@ -116,7 +116,7 @@ impl Context<'_> {
             FailureKind::Unproven,
             format!("{url} cannot be reached from this machine, so the new version stays unproven"),
         )
-        .leaving(Aftermath::LeftAsIs, "; it was not taken back")
+        .leaving(Aftermath::LeftAsIs, "; it was not rolled back")
         .because(cause)
         .with_evidence([health, format!("not proven: {UNPROVEN}")])
         .hint(format!(

@@ -42,14 +42,13 @@ async fn roll_back(
     let world = connection.world.as_ref();
     let (stack, cancelled) = at_rest(context, world, wish).await?;
     let image = match stack.image() {
-        // Cancelling was the way back: what is there now is what has to be looked at.
+        // Cancelling was the way back: the check is about the current version.
         Some(image) if cancelled => image.to_owned(),
         None if cancelled => {
-            return Err(Failure::new(
-                FailureKind::RolledBack,
-                "the first version was taken away again",
-            )
-            .leaving(Aftermath::RemovedVersion, ": nothing ran before it"));
+            return Err(
+                Failure::new(FailureKind::RolledBack, "the first version was removed")
+                    .leaving(Aftermath::RemovedVersion, ": nothing ran before it"),
+            );
         }
         Some(_) | None => {
             let way = context.expect_a_way(world, machine, &stack, "rollback");
@@ -145,7 +144,7 @@ async fn target_image(
             Failure::preflight(format!("the image {digest} is not in the repository"))
                 .because(format!("`{repository}` does not hold it (any more)"))
                 .hint("see what was deployed: `deployer history`")
-                .hint("or build it anew from its source: `deployer up`"),
+                .hint("or build it again from its source: `deployer up`"),
         );
     }
     // By the address of today: the registry may be reached in another way than when it was deployed.

@@ -15,7 +15,7 @@ use deployment::stack::request::Resource;
 use deployment::stack::resource_status::ResourceStatus;
 use deployment::stack::status::{Phase, StackStatus};
 
-/// Most times that a stack is looked at anew before giving up: each round mends one thing, or waits for one.
+/// Most times that a stack is looked at again before giving up: each round fixes one thing, or waits for one.
 pub(super) const ROUNDS: usize = 8;
 
 /// Whether a deletion that was asked for came about.
@@ -37,7 +37,7 @@ impl Context<'_> {
             .map_err(|error| self.remote_failure(&error))
     }
 
-    /// Waits for what somebody else has begun on the stack, says what that is, and how it failed if it did. Where waiting is
+    /// Waits for what somebody else has started on the stack, says what that is, and how it failed if it did. Where waiting is
     /// not wanted, that is a failure.
     pub(super) async fn wait_for(
         &self,
@@ -89,7 +89,7 @@ impl Context<'_> {
         self.follow_deletion(&mut watch).await
     }
 
-    /// Prepares to follow what somebody else has begun.
+    /// Prepares to follow what somebody else has started.
     async fn watch_of_others<'w>(
         &'w self,
         world: &'w dyn World,
@@ -100,7 +100,7 @@ impl Context<'_> {
             .map_err(|error| self.remote_failure(&error))
     }
 
-    /// Follows what was not begun by a request of which the resources are known.
+    /// Follows what was not started by a request of which the resources are known.
     async fn follow_attached(
         &self,
         watch: &mut StackWatch<'_>,
@@ -182,7 +182,7 @@ impl Context<'_> {
                 let failure = Failure::new(FailureKind::Stuck, "the rollback cannot be finished")
                     .because(end.cause_or_none())
                     .with_evidence(failed.iter().map(Resource::line))
-                    .hint("mend what it names, then run the same command again");
+                    .hint("fix what it names, then run the same command again");
                 Err(failure.maybe_hint((!skip.is_empty()).then(|| {
                     format!(
                         "or leave it as it is, which the stack will not notice: `{}`",
@@ -201,7 +201,7 @@ impl Context<'_> {
         resources
     }
 
-    /// Deletes the stack and follows that to its end; where somebody else has begun something meanwhile, it is left to the
+    /// Deletes the stack and follows that to its end; where somebody else has started something meanwhile, it is left to the
     /// caller to look again.
     pub(super) async fn delete(
         &self,
@@ -233,7 +233,7 @@ impl Context<'_> {
             }
             Err(error) => return Err(failed(error)),
         }
-        self.sink.send(&Event::OperationBegun {
+        self.sink.send(&Event::OperationStarted {
             operation: "delete",
             stack_id: stack.id.clone(),
             resource_types: resources
@@ -281,7 +281,7 @@ impl Context<'_> {
         }
     }
 
-    /// Follows a deletion: it cannot be taken back, so that the first wish to stop only makes that clear.
+    /// Follows a deletion: it cannot be undone, so that the first wish to stop only makes that clear.
     pub(super) async fn follow_deletion(
         &self,
         watch: &mut StackWatch<'_>,
@@ -292,7 +292,7 @@ impl Context<'_> {
             Followed::DeadlinePassed => Err(self.timed_out()),
             Followed::Stopped => {
                 self.sink.warn(
-                    "a deletion cannot be taken back: following it to its end; once more to leave it to itself",
+                    "a deletion cannot be undone: waiting for its end; press Ctrl-C again to exit at once",
                 );
                 self.heedless().follow(watch).await
             }
@@ -394,7 +394,7 @@ fn options<'a>(name: &str, resources: impl IntoIterator<Item = &'a Resource>) ->
 }
 
 fn attached(stack: &Observed) -> Event {
-    Event::OperationBegun {
+    Event::OperationStarted {
         operation: "attach",
         stack_id: stack.id.clone(),
         resource_types: Vec::new(),

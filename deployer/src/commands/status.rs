@@ -1,4 +1,4 @@
-//! `deployer status`: what is there, and what it answers.
+//! `deployer status`: the stack, its tasks and the service's response.
 
 use chrono::Utc;
 use serde::Serialize;
@@ -21,7 +21,7 @@ mod tests;
 /// Status of a stack that does not exist.
 pub const ABSENT: &str = "ABSENT";
 
-/// What is there: one object in JSON.
+/// The state of a deployment, as one JSON object.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Status {
     /// Name of the stack.

@@ -45,8 +45,8 @@ struct Run<'a> {
 
 /// Runs the command.
 pub async fn run(context: Context<'_>) -> Result<(), Failure> {
-    // What can be found wrong at once is, before anything is begun.
-    context.fit_to_the_emulator()?;
+    // What can be found wrong at once is, before anything is started.
+    context.check_emulator_limits()?;
     let template = read_template(context)?;
     let image = context.plan_image().await?;
     let run = Run {
@@ -65,7 +65,7 @@ impl Run<'_> {
     async fn to_its_end(&self) -> Result<(), Failure> {
         match Box::pin(self.bring_up()).await {
             Ok(()) => Ok(()),
-            Err(failure) => Err(self.made.take_away_after(self.context, failure).await),
+            Err(failure) => Err(self.made.delete_after(self.context, failure).await),
         }
     }
 
@@ -89,7 +89,7 @@ impl Run<'_> {
             let stays = self.made.is_there() && failure.kind != FailureKind::Interrupted;
             failure.maybe_hint(stays.then(|| {
                 format!(
-                    "the stack that was begun meanwhile stays: `deployer up` goes on with it, `{}` removes it",
+                    "the new stack stays: `deployer up` continues with it, `{}` removes it",
                     command_line(config, "down")
                 )
             }))

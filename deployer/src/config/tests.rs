@@ -209,10 +209,10 @@ fn local_refuses_what_the_emulator_cannot_do() {
     for text in ["[service]\ntasks = 3\n", "[service]\nport = 9000\n"] {
         let text = format!("{MINIMAL}{text}");
         let remote = resolved(&shared(), &sizes(), &text).unwrap();
-        assert_eq!(remote.fits_the_emulator(), Ok(()));
+        assert_eq!(remote.check_emulator_limits(), Ok(()));
         let local = resolved(&local, &sizes(), &text).unwrap();
         assert_eq!(
-            local.fits_the_emulator().unwrap_err().kind,
+            local.check_emulator_limits().unwrap_err().kind,
             FailureKind::Preflight
         );
     }
@@ -299,7 +299,7 @@ fn mistakes_are_named() {
 }
 
 #[test]
-fn our_own_files_fit_together() {
+fn our_own_files_agree() {
     let template = include_str!("../../../infra/service.yaml");
     let parameters = template.split("\nConditions:").next().unwrap();
     let config = resolved(&shared(), &sizes(), include_str!("../../../deployer.toml")).unwrap();

@@ -224,7 +224,7 @@ impl Emulator {
         ))
     }
 
-    /// Starts it; false when another run of this program did so in the meantime.
+    /// Starts it; false when another run of this program did so meanwhile.
     async fn start(&self, sink: &Sink) -> Result<bool, Failure> {
         private::folder(&self.folder).map_err(|error| unwritable(&self.folder, &error))?;
         let _only_one = self.lock(sink).await?;
@@ -343,7 +343,7 @@ impl Emulator {
     /// Removes containers that an emulator at this address left behind, for example because it was killed; returns how
     /// many. Fails when one runs after all; does nothing where there is no Docker.
     pub async fn remove_leftover_containers(&self, sink: &Sink) -> Result<usize, Failure> {
-        // Without the folder there is nobody who could start one in the meantime, and nowhere to lock.
+        // Without the folder there is nobody who could start one meanwhile, and nowhere to lock.
         let _only_one = if self.folder.exists() {
             Some(self.lock(sink).await?)
         } else {
@@ -352,7 +352,7 @@ impl Emulator {
         if self.presence(sink).await? != Presence::Absent {
             return Err(Failure::new(
                 FailureKind::Busy,
-                "another run started the emulator in the meantime",
+                "another run started the emulator meanwhile",
             )
             .hint("run the same command again"));
         }

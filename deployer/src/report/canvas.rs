@@ -1,8 +1,8 @@
-//! What the lines that are drawn anew are drawn on: a terminal whose width may change between two draws.
+//! What the lines that are redrawn are drawn on: a terminal whose width may change between two draws.
 //!
 //! `indicatif` fills each line up to the width that the terminal has at that moment. When it gets narrower, terminals wrap such
 //! lines, and what was drawn is higher than before: some of it would stay. Here lines end where their text does, so that few are
-//! wrapped, and what was drawn is measured anew before it is erased.
+//! wrapped, and what was drawn is measured again before it is erased.
 
 use std::io;
 use std::sync::{Mutex, PoisonError};
@@ -137,7 +137,7 @@ mod tests {
     fn what_was_drawn_is_erased_at_any_width() {
         let mut draft = Draft::default();
         let mut shown = String::new();
-        // A line that stays, and two that are drawn anew.
+        // A line that stays, and two that are redrawn.
         shown += &draw(&mut draft, 0, &["stays", "0123456789", "01234"], 80);
         assert_eq!(shown, "stays\r\n0123456789\r\n01234\r\n");
         let at_the_same_width = draw(&mut draft, 2, &["0123456789", ""], 80);

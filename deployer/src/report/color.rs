@@ -169,11 +169,11 @@ mod tests {
 
     #[test]
     fn first_words_in_colour() {
-        let text = "error: no\n  because: x_FAILED\n  hint: mend\nCREATE_FAILED a (A)\nROLLBACK_COMPLETE stack\nplain\n";
+        let text = "error: no\n  because: x_FAILED\n  hint: fix\nCREATE_FAILED a (A)\nROLLBACK_COMPLETE stack\nplain\n";
         assert_eq!(Paint::OFF.lines(text), text);
         let log = "10:04:05Z warning: slow\n  and more\n";
         assert_eq!(Paint::OFF.log(log), log);
         insta::assert_debug_snapshot!(Paint::ON.log(log), @r#""10:04:05Z \u{1b}[33mwarning:\u{1b}[0m slow\n  and more\n""#);
-        insta::assert_debug_snapshot!(Paint::ON.lines(text), @r#""\u{1b}[31merror:\u{1b}[0m no\n  \u{1b}[2mbecause:\u{1b}[0m x_FAILED\n  \u{1b}[36mhint:\u{1b}[0m mend\n\u{1b}[31mCREATE_FAILED\u{1b}[0m a (A)\n\u{1b}[33mROLLBACK_COMPLETE\u{1b}[0m stack\nplain\n""#);
+        insta::assert_debug_snapshot!(Paint::ON.lines(text), @r#""\u{1b}[31merror:\u{1b}[0m no\n  \u{1b}[2mbecause:\u{1b}[0m x_FAILED\n  \u{1b}[36mhint:\u{1b}[0m fix\n\u{1b}[31mCREATE_FAILED\u{1b}[0m a (A)\n\u{1b}[33mROLLBACK_COMPLETE\u{1b}[0m stack\nplain\n""#);
     }
 }

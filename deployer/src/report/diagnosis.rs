@@ -23,7 +23,11 @@ pub(super) fn diagnosis(diagnosis: &Diagnosis) -> String {
         count(Level::Error, "error"),
         count(Level::Warning, "warning"),
     );
-    let verdict = if diagnosis.fit { "fit" } else { "not fit" };
+    let verdict = if diagnosis.ready {
+        "ready"
+    } else {
+        "not ready"
+    };
     let _ = writeln!(text, "{verdict} to be deployed: {errors}, {warnings}");
     text
 }

@@ -37,7 +37,7 @@ impl Journal {
     }
 
     fn write(&mut self, at: DateTime<Utc>, event: &Event) -> io::Result<()> {
-        if let Event::Begun { command, stack, .. } = event
+        if let Event::Started { command, stack, .. } = event
             && is_journalled(command)
         {
             self.file = Some(open(&self.folder.join(stack.as_str()), at, command)?);
@@ -75,7 +75,7 @@ impl Reporter for Journal {
             );
             self.inner.report(at, &Event::Warned { message });
         }
-        if let Event::Begun {
+        if let Event::Started {
             command,
             stack,
             local,
@@ -178,8 +178,8 @@ mod tests {
         }
     }
 
-    fn begun(command: &'static str) -> Event {
-        Event::Begun {
+    fn started(command: &'static str) -> Event {
+        Event::Started {
             format: 1,
             command,
             stack: "clock".parse().unwrap(),
@@ -202,7 +202,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let kept = Kept::default();
         let mut journal = Journal::new(Box::new(kept.clone()), folder.path().to_owned());
-        journal.report(at(0), &begun("up"));
+        journal.report(at(0), &started("up"));
         journal.report(at(1), &Event::Unchanged);
         let failure = Failure::new(FailureKind::RolledBack, "the update failed");
         let exit_code = 4;
@@ -229,9 +229,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for second in 0..60 {
             let mut journal = Journal::new(Box::new(Kept::default()), folder.path().to_owned());
-            journal.report(at(second), &begun("down"));
+            journal.report(at(second), &started("down"));
             let mut status = Journal::new(Box::new(Kept::default()), folder.path().to_owned());
-            status.report(at(second), &begun("status"));
+            status.report(at(second), &started("status"));
         }
         let journals = journals(folder.path());
         assert_eq!(journals.len(), KEPT);
@@ -248,10 +248,10 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let kept = Kept::default();
         let mut journal = Journal::new(Box::new(kept.clone()), file.path().to_owned());
-        journal.report(at(0), &begun("up"));
+        journal.report(at(0), &started("up"));
         journal.report(at(1), &Event::Unchanged);
         let told = kept.0.lock().unwrap();
-        assert!(matches!(told[0], Event::Begun { .. }), "{told:?}");
+        assert!(matches!(told[0], Event::Started { .. }), "{told:?}");
         assert!(matches!(told[1], Event::Warned { .. }), "{told:?}");
         assert_eq!(told.len(), 3, "told once, and everything else passed on");
     }

@@ -45,7 +45,7 @@ mod tests {
     #[test]
     fn one_line_an_event() {
         let at = DateTime::from_timestamp(1_795_341_845, 120_000_000).unwrap();
-        let begun = Event::Begun {
+        let started = Event::Started {
             format: deployment::event::FORMAT,
             command: "up",
             stack: "clock".parse().unwrap(),
@@ -56,8 +56,8 @@ mod tests {
             exit_code: 3,
             failure: Failure::preflight("no AWS region is set").hint("name it\nor not"),
         };
-        insta::assert_snapshot!(line(at, &begun) + &line(at, &failed), @r#"
-        {"time":"2026-11-22T10:04:05.120Z","event":"begun","format":1,"command":"up","stack":"clock","local":true,"version":"0.1.0"}
+        insta::assert_snapshot!(line(at, &started) + &line(at, &failed), @r#"
+        {"time":"2026-11-22T10:04:05.120Z","event":"started","format":2,"command":"up","stack":"clock","local":true,"version":"0.1.0"}
         {"time":"2026-11-22T10:04:05.120Z","event":"failed","exit_code":3,"failure":{"kind":"preflight","message":"no AWS region is set","hints":["name it\nor not"]}}
         "#);
     }

@@ -32,7 +32,7 @@ impl Line {
     }
 
     /// The line, never wider than this; counted in columns of a terminal, of which some letters take two.
-    pub(super) fn fit(&self, width: usize, paint: Paint) -> String {
+    pub(super) fn clip(&self, width: usize, paint: Paint) -> String {
         let all: usize = self
             .0
             .iter()
@@ -43,19 +43,19 @@ impl Line {
             return pieces.collect();
         }
         let mut left = width.saturating_sub(measure_text_width(CUT));
-        let mut fitted = String::new();
+        let mut clipped = String::new();
         for (tint, text) in &self.0 {
             let piece = truncate_str(text, left, "");
             left -= measure_text_width(&piece);
-            fitted.push_str(&paint.tint(*tint, &piece));
+            clipped.push_str(&paint.tint(*tint, &piece));
             if piece != text.as_str() {
                 break;
             }
         }
         if width > 0 {
-            fitted.push_str(CUT);
+            clipped.push_str(CUT);
         }
-        fitted
+        clipped
     }
 }
 
@@ -86,17 +86,17 @@ mod tests {
             (0, ""),
         ];
         for (width, expected) in table {
-            let fitted = line.fit(width, Paint::OFF);
-            assert_eq!(fitted, expected, "{width}");
-            assert!(measure_text_width(&fitted) <= width);
+            let clipped = line.clip(width, Paint::OFF);
+            assert_eq!(clipped, expected, "{width}");
+            assert!(measure_text_width(&clipped) <= width);
         }
         assert_eq!(
-            line.fit(4, Paint::ON),
+            line.clip(4, Paint::ON),
             "ab\u{1b}[31mc\u{1b}[0m…",
             "what was coloured ends so"
         );
         assert_eq!(
-            Line::of("two\nlines\u{1b}[2J").fit(80, Paint::OFF),
+            Line::of("two\nlines\u{1b}[2J").clip(80, Paint::OFF),
             "two lines"
         );
     }

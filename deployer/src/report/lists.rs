@@ -15,7 +15,7 @@ use deployment::stack::purpose::Purpose;
 pub(super) fn plan(plan: &Plan) -> String {
     let course = match plan.course {
         Course::Create => "the stack would be created",
-        Course::Recreate => "the stack would be deleted, and created anew",
+        Course::Recreate => "the stack would be deleted and created again",
         Course::Update => "the stack would be updated",
         Course::Nothing => "nothing would change",
         Course::ContinueRollback => {
@@ -108,7 +108,7 @@ pub(super) fn history(history: &History) -> String {
     }
     let mut text = format!(
         "{:>8}  {:<12}  {:<20}  {:<8}  {}\n",
-        "revision", "image", "begun", "by", "ended"
+        "revision", "image", "started", "by", "ended"
     );
     for deployment in &history.deployments {
         let Deployment {
@@ -183,7 +183,7 @@ mod tests {
         stack clock (UPDATE_COMPLETE): the stack would be updated
           image  aaaaaaaaaaaa -> bbbbbbbbbbbb
           tags   team=blue
-          change service on Fargate (Service): Scheme
+          change service (Service): Scheme
           replace task definition (TaskDefinition), because of Scheme
         ! replace load balancer (LoadBalancer), because of Scheme
         ! remove alarm (Alarm)
@@ -207,7 +207,7 @@ mod tests {
                 deployment(
                     None,
                     End::Failed {
-                        cause: Some("service on Fargate (Service): no capacity".to_owned()),
+                        cause: Some("service (Service): no capacity".to_owned()),
                     },
                 ),
                 deployment(Some(3), End::TakenBack),
@@ -215,10 +215,10 @@ mod tests {
             ],
         };
         insta::assert_snapshot!(super::history(&history), @"
-        revision  image         begun                 by        ended
+        revision  image         started               by        ended
               12  aaaaaaaaaaaa  2026-11-24T10:00:00Z  up        in place
-               -  -             2026-11-24T10:00:00Z  another   failed: service on Fargate (Service): no capacity
-               3  aaaaaaaaaaaa  2026-11-24T10:00:00Z  up        taken back: it did not work
+               -  -             2026-11-24T10:00:00Z  another   failed: service (Service): no capacity
+               3  aaaaaaaaaaaa  2026-11-24T10:00:00Z  up        rolled back: it did not work
                -  -             2026-11-24T10:00:00Z  another   done
         ");
     }

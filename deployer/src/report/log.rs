@@ -175,7 +175,7 @@ mod tests {
         ];
         let lines = steps.map(|(millis, event)| log.take(at(millis), &event));
         insta::assert_snapshot!(lines.concat(), @r#"
-        10:04:05Z CREATE_COMPLETE 2 resources: network (Vpc), role (Role)
+        10:04:05Z CREATE_COMPLETE 2 resources: VPC (Vpc), role (Role)
         10:04:06Z CREATE_COMPLETE cluster (Cluster)
         10:04:06Z CREATE_FAILED subnet (Subnet): no capacity: 50%, "try" again
         10:04:06Z CREATE_COMPLETE stack (clock)
@@ -230,8 +230,8 @@ mod tests {
         let ticks = [1900, 2000, 30_900, 31_000, 31_100, 61_000];
         let lines = ticks.map(|millis| log.tick(at(millis)));
         insta::assert_snapshot!(lines.concat(), @"
-        10:04:06Z CREATE_COMPLETE network (Vpc)
-        10:05:06Z … still at it: image for 1 min 01 s (compiled 57 crates: hyper), create for 1 min 01 s: service on Fargate (Service)
+        10:04:06Z CREATE_COMPLETE VPC (Vpc)
+        10:05:06Z … still at it: image for 1 min 01 s (compiled 57 crates: hyper), create for 1 min 01 s: service (Service)
         ");
     }
 }

@@ -24,7 +24,7 @@ pub(super) struct JobSummary {
 impl JobSummary {
     /// Takes an event in; returns the summary when it is the last of a command.
     pub(super) fn take(&mut self, event: &Event) -> Option<String> {
-        if let Event::Begun {
+        if let Event::Started {
             command,
             stack,
             local,
@@ -39,7 +39,7 @@ impl JobSummary {
             self.probed = Some(probe.clone());
         } else if let Event::Succeeded { summary } = event {
             return Some(self.succeeded(summary));
-        } else if let Event::TakenDown { seconds, .. } = event {
+        } else if let Event::Deleted { seconds, .. } = event {
             let rows = [("result", "everything is gone".to_owned())];
             return Some(self.table("✅", &rows, Some(*seconds)));
         } else if let Event::NothingThere { message } = event {

@@ -56,7 +56,7 @@ mod tests {
             let phase = Phase::Image;
             plain.report(
                 Utc::now() + TimeDelta::hours(hours),
-                &Event::PhaseBegun { phase },
+                &Event::PhaseStarted { phase },
             );
             let later = super::super::steady_now() + TimeDelta::seconds(90);
             let line = plain.log.lock().unwrap().tick(later);

@@ -64,14 +64,14 @@ impl Progress {
     pub(super) fn take(&mut self, at: DateTime<Utc>, event: &Event) -> Vec<Over> {
         self.asking = matches!(event, Event::Asked { .. });
         match event {
-            Event::Begun { local, .. } => self.local = *local,
+            Event::Started { local, .. } => self.local = *local,
             Event::UsuallyTook { timings } => {
                 let usual = timings.iter().map(|timing| (timing.phase, timing.seconds));
                 self.usual = usual.collect();
             }
-            Event::PhaseBegun { phase } => return self.begin(at, *phase),
+            Event::PhaseStarted { phase } => return self.begin(at, *phase),
             Event::PhaseEnded { phase, seconds } => return self.end(*phase, *seconds),
-            Event::OperationBegun {
+            Event::OperationStarted {
                 operation,
                 resource_types,
                 ..
@@ -118,7 +118,7 @@ impl Progress {
                 self.detail(Phase::Rollout, detail);
             }
             Event::Succeeded { .. }
-            | Event::TakenDown { .. }
+            | Event::Deleted { .. }
             | Event::NothingThere { .. }
             | Event::ImageReady { .. }
             | Event::Failed { .. } => *self = Self::default(),

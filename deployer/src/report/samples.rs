@@ -15,8 +15,8 @@ pub(super) fn at(millis: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(1_795_341_845_000 + millis).unwrap()
 }
 
-pub(super) fn begun(command: &'static str, local: bool) -> Event {
-    Event::Begun {
+pub(super) fn started(command: &'static str, local: bool) -> Event {
+    Event::Started {
         format: deployment::event::FORMAT,
         command,
         stack: "clock".parse().unwrap(),
@@ -26,7 +26,7 @@ pub(super) fn begun(command: &'static str, local: bool) -> Event {
 }
 
 pub(super) fn phase(phase: Phase) -> Event {
-    Event::PhaseBegun { phase }
+    Event::PhaseStarted { phase }
 }
 
 pub(super) fn ended(phase: Phase, seconds: f64) -> Event {
@@ -34,7 +34,7 @@ pub(super) fn ended(phase: Phase, seconds: f64) -> Event {
 }
 
 pub(super) fn operation(operation: &'static str, resource_types: &[&str]) -> Event {
-    Event::OperationBegun {
+    Event::OperationStarted {
         operation,
         stack_id: "arn:stack/1".parse().unwrap(),
         resource_types: resource_types.iter().map(|&name| name.to_owned()).collect(),
@@ -117,7 +117,7 @@ pub(super) fn summary() -> Summary {
             ..Probed::default()
         }),
         cost: cost("ARM64"),
-        take_down: "deployer down --local".to_owned(),
+        delete: "deployer down --local".to_owned(),
         timings: vec![timing(Phase::Emulator, 2.04), timing(Phase::Image, 71.0)],
         seconds: 75.0,
     }
@@ -128,14 +128,14 @@ pub(super) fn failure() -> Failure {
         deployment::error::FailureKind::RolledBack,
         "the new version does not run",
     )
-    .because("service on Fargate (Service): 100 % of | the tasks <failed>\nat once")
+    .because("service (Service): 100 % of | the tasks <failed>\nat once")
     .with_evidence([
         "task 0123 failed: exit code 1".to_owned(),
         "  ::error::of a program\r##[error]and more".to_owned(),
         "\u{1b}[31mred\u{1b}[0m, and ``` of Markdown".to_owned(),
     ])
     .hint("look: `deployer status`")
-    .hint("mend it, then `deployer up` again")
+    .hint("fix it, then `deployer up` again")
 }
 
 /// What two small tasks cost on AWS.

@@ -1,4 +1,4 @@
-//! What a terminal shows: lines that stay, and below them what is under way, drawn anew again and again. Pure: events and
+//! What a terminal shows: lines that stay, and below them what is under way, redrawn. Pure: events and
 //! the time go in, text comes out.
 
 use chrono::{DateTime, Utc};
@@ -76,7 +76,7 @@ impl Screen {
                 let failed = line.filter(|_| status.is_failure());
                 failed.map(|line| format!("  {mark} {line}"))
             }
-            Event::Begun { .. }
+            Event::Started { .. }
             | Event::EmulatorStopped { .. }
             | Event::EmulatorKept { .. }
             | Event::Identified { .. }
@@ -87,7 +87,7 @@ impl Screen {
             | Event::Asked { .. }
             | Event::Warned { .. }
             | Event::Noted { .. } => line.map(|line| self.paint.lines(&format!("  {line}"))),
-            Event::PhaseBegun { .. }
+            Event::PhaseStarted { .. }
             | Event::PhaseEnded { .. }
             | Event::UsuallyTook { .. }
             | Event::EmulatorInstalling { .. }
@@ -96,7 +96,7 @@ impl Screen {
             | Event::BuildStepped { .. }
             | Event::ImagePacked { .. }
             | Event::StackFound { .. }
-            | Event::OperationBegun { .. }
+            | Event::OperationStarted { .. }
             | Event::OperationEnded { .. }
             | Event::Proposed { .. }
             | Event::Unchanged
@@ -105,7 +105,7 @@ impl Screen {
             | Event::RolloutMoved { .. }
             | Event::Checked { .. }
             | Event::Succeeded { .. }
-            | Event::TakenDown { .. }
+            | Event::Deleted { .. }
             | Event::NothingThere { .. }
             | Event::ImageReady { .. }
             | Event::Failed { .. } => None,
@@ -116,7 +116,7 @@ impl Screen {
     pub(super) fn frame(&self, now: DateTime<Utc>, size: Size) -> Vec<String> {
         let progress = &self.progress;
         if progress.asking {
-            // What is drawn anew would take the question with it.
+            // What is redrawn would take the question with it.
             return Vec::new();
         }
         let host = progress.host();
@@ -144,7 +144,7 @@ impl Screen {
         let columns = size.columns.saturating_sub(1);
         lines
             .iter()
-            .map(|line| line.fit(columns, self.paint))
+            .map(|line| line.clip(columns, self.paint))
             .collect()
     }
 }
@@ -171,7 +171,7 @@ fn within(blocks: Vec<(Line, Vec<Line>)>, rows: usize) -> Vec<Line> {
     lines
 }
 
-fn begun(title: &str, since: DateTime<Utc>, now: DateTime<Utc>) -> Line {
+fn started(title: &str, since: DateTime<Utc>, now: DateTime<Utc>) -> Line {
     let tenths = usize::try_from(now.timestamp_millis() / 100).unwrap_or_default();
     let turning = SPINNER.get(tenths % SPINNER.len()).unwrap_or(&"-");
     let elapsed = text::whole_duration(seconds_between(since, now));
@@ -182,7 +182,7 @@ fn begun(title: &str, since: DateTime<Utc>, now: DateTime<Utc>) -> Line {
 }
 
 fn phase_line(running: &Running, now: DateTime<Utc>, size: Size) -> Line {
-    let line = begun(running.phase.title(), running.since, now);
+    let line = started(running.phase.title(), running.since, now);
     let line = match running.sent {
         Some((sent, total)) if total > 0 => {
             bar(line, share(sent, total), Tint::Good, size).plain("  ")
@@ -203,7 +203,7 @@ fn operation_line(
     now: DateTime<Utc>,
     size: Size,
 ) -> Line {
-    let mut line = begun(title, since, now);
+    let mut line = started(title, since, now);
     let tint = match operation.course {
         Course::Forwards => Tint::Good,
         Course::Backwards => Tint::Odd,

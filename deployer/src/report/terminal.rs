@@ -18,7 +18,7 @@ const TICK: Duration = Duration::from_millis(100);
 /// Draws are not that frequent, but one that comes with an event is not left out.
 const MOST_DRAWS_A_SECOND: u8 = 30;
 
-/// What all lines that are drawn anew consist of.
+/// What all lines that are redrawn consist of.
 const LINES: &str = "{msg}";
 
 /// The reporter.
@@ -30,7 +30,7 @@ pub(super) struct Terminal {
 struct Shown {
     screen: Screen,
     display: MultiProgress,
-    /// All lines that are drawn anew, in one piece: never half of the old and half of the new ones.
+    /// All lines that are redrawn, in one piece: never half of the old and half of the new ones.
     lines: Option<ProgressBar>,
 }
 

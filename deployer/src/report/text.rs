@@ -54,7 +54,7 @@ pub(super) fn words(event: &Event) -> Words {
 
 fn raw_words(event: &Event) -> Words {
     let line = match event {
-        Event::Begun {
+        Event::Started {
             command,
             stack,
             local,
@@ -136,17 +136,17 @@ fn raw_words(event: &Event) -> Words {
         Event::Noted { message } => message.clone(),
         Event::ImageReady { .. } => return Words::Result(image_ready(event)),
         Event::Succeeded { summary } => return Words::Result(self::summary(summary)),
-        Event::TakenDown {
+        Event::Deleted {
             looked_for,
             seconds,
-        } => return Words::Result(taken_down(looked_for, *seconds)),
+        } => return Words::Result(deleted(looked_for, *seconds)),
         Event::NothingThere { message } => return Words::Result(format!("{message}\n")),
         Event::Failed { failure, .. } => return Words::Failure(self::failure(failure)),
         Event::UsuallyTook { .. }
-        | Event::PhaseBegun { .. }
+        | Event::PhaseStarted { .. }
         | Event::Compiled { .. }
         | Event::BuildStepped { .. }
-        | Event::OperationBegun { .. }
+        | Event::OperationStarted { .. }
         | Event::OperationEnded { .. }
         | Event::PushProgressed { .. } => return Words::Nothing,
     };
@@ -197,8 +197,8 @@ pub(super) fn shortened(step: &str) -> String {
     }
 }
 
-/// What was found and taken down.
-fn taken_down(looked_for: &[String], seconds: f64) -> String {
+/// What was found and deleted.
+fn deleted(looked_for: &[String], seconds: f64) -> String {
     let mut text = format!("everything is gone ({})\n", duration(seconds));
     if !looked_for.is_empty() {
         let _ = writeln!(text, "looked for, and not found: {}", looked_for.join(", "));

@@ -13,7 +13,7 @@ use super::text;
 #[derive(Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum End {
-    Begun {
+    Started {
         local: bool,
     },
     Succeeded {
@@ -23,7 +23,7 @@ enum End {
         phase: Phase,
         seconds: f64,
     },
-    TakenDown {},
+    Deleted {},
     #[serde(other)]
     Other,
 }
@@ -54,18 +54,20 @@ pub(super) fn usual<'a>(journals: impl IntoIterator<Item = &'a str>, local: bool
 fn timings(journal: &str, local: bool) -> Option<BTreeMap<Phase, f64>> {
     let mut phases = BTreeMap::new();
     let mut counts = false;
+    let mut started = false;
     for line in journal.lines() {
         match serde_json::from_str(line).unwrap_or(End::Other) {
-            End::Begun { local: there } if there != local => return None,
+            End::Started { local: there } if there != local => return None,
+            End::Started { .. } => started = true,
             End::PhaseEnded { phase, seconds } if seconds.is_finite() && seconds >= 0.0 => {
                 phases.insert(phase, seconds);
             }
             End::Succeeded { summary } => counts = summary.changed,
-            End::TakenDown {} => counts = true,
-            End::Begun { .. } | End::PhaseEnded { .. } | End::Other => {}
+            End::Deleted {} => counts = true,
+            End::PhaseEnded { .. } | End::Other => {}
         }
     }
-    counts.then_some(phases)
+    (started && counts).then_some(phases)
 }
 
 /// What usually takes less, seconds, needs no word about that.
@@ -106,7 +108,7 @@ mod tests {
 
     fn run(update: f64, end: &str) -> String {
         format!(
-            "{{\"time\":\"…\",\"event\":\"begun\",\"format\":1,\"local\":false}}\n\
+            "{{\"time\":\"…\",\"event\":\"started\",\"format\":2,\"local\":false}}\n\
              {{\"event\":\"phase_ended\",\"phase\":\"update\",\"seconds\":{update}}}\n\
              {{\"event\":\"phase_ended\",\"phase\":\"a phase of tomorrow\",\"seconds\":1}}\n\
              half a line\n{end}\n"
@@ -140,7 +142,7 @@ mod tests {
         assert_eq!(usual([], false), []);
         let down = run(
             5.0,
-            "{\"event\":\"taken_down\",\"looked_for\":[],\"seconds\":9}",
+            "{\"event\":\"deleted\",\"looked_for\":[],\"seconds\":9}",
         );
         assert_eq!(usual([down.as_str()], false).len(), 1);
     }

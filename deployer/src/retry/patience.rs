@@ -18,7 +18,7 @@ impl Patience {
         time: Duration::from_mins(3),
         attempts: 5,
     };
-    /// For the first call of all: nothing was begun yet, and a wrong address should be told soon.
+    /// For the first call of all: nothing was started yet, and a wrong address should be told soon.
     pub(super) const FIRST: Self = Self {
         time: Duration::from_secs(20),
         attempts: 5,

@@ -14,7 +14,7 @@ use deployment::stack::request::Resource;
 pub(super) const OLD: &str = "arn:task-definition/clock:1";
 
 /// When deployments began, seconds since the Unix epoch.
-const BEGUN: i64 = 1_795_341_840;
+const STARTED: i64 = 1_795_341_840;
 
 /// A deployment of two tasks.
 fn deployment(status: &str, task_definition: &str, state: &str, running: u32) -> Deployment {
@@ -28,7 +28,7 @@ fn deployment(status: &str, task_definition: &str, state: &str, running: u32) ->
         running,
         pending: 2 - running,
         failed: 0,
-        created: DateTime::from_timestamp(BEGUN, 0),
+        created: DateTime::from_timestamp(STARTED, 0),
     }
 }
 
@@ -87,7 +87,7 @@ pub(crate) fn went_back() -> Option<Service> {
 /// The service tells this, so many seconds after the new deployment began.
 pub(crate) fn told_at(seconds: i64, message: &str) -> ServiceEvent {
     ServiceEvent {
-        at: DateTime::from_timestamp(BEGUN + seconds, 0).unwrap(),
+        at: DateTime::from_timestamp(STARTED + seconds, 0).unwrap(),
         message: message.to_owned(),
     }
 }

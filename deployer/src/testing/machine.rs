@@ -29,7 +29,7 @@ pub(crate) struct FakeMachine {
     compiling: Duration,
     failure: Option<Failure>,
     reports: Script<clock::Report>,
-    /// What checks find once the way back is begun.
+    /// What checks find once the way back is started.
     reports_after: Option<clock::Report>,
     knocks: Script<Result<(), clock::Failure>>,
     agreement: Option<bool>,
@@ -94,7 +94,7 @@ impl FakeMachine {
         Self { reports, ..self }
     }
 
-    /// What checks find once the way back is begun.
+    /// What checks find once the way back is started.
     pub(crate) fn finding_after_going_back(self, report: clock::Report) -> Self {
         Self {
             reports_after: Some(report),
@@ -252,7 +252,7 @@ impl Outside for FakeMachine {
             .unwrap()
             .push(settings.expect_instances);
         match &self.reports_after {
-            Some(report) if self.transcript.text().contains("back: begun") => report.clone(),
+            Some(report) if self.transcript.text().contains("back: started") => report.clone(),
             Some(_) | None => self.reports.next(),
         }
     }

@@ -51,8 +51,8 @@ impl Transcript {
 
 impl Reporter for Transcript {
     fn report(&mut self, _: DateTime<Utc>, event: &Event) {
-        if let Event::PhaseBegun { phase } = event {
-            self.line(&format!("{}: begun", phase.title()));
+        if let Event::PhaseStarted { phase } = event {
+            self.line(&format!("{}: started", phase.title()));
         }
         if let Some(words) = crate::report::in_words(&timeless(event)) {
             self.line(&words);
@@ -63,10 +63,10 @@ impl Reporter for Transcript {
 /// The event without what differs from run to run: phases are timed by the real clock, even where tokio's stands still.
 fn timeless(event: &Event) -> Event {
     let mut event = event.clone();
-    if let Event::PhaseEnded { seconds, .. } | Event::TakenDown { seconds, .. } = &mut event {
+    if let Event::PhaseEnded { seconds, .. } | Event::Deleted { seconds, .. } = &mut event {
         *seconds = 0.0;
     }
-    // How many requests fit into the pauses between two looks is a matter of chance.
+    // How many requests are sent during the pauses between two looks is a matter of chance.
     let counted = |probe: &mut deployment::event::Probed| {
         probe.requests = 1000;
         probe.failed = probe.failed.min(1);

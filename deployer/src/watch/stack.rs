@@ -84,7 +84,7 @@ impl<'a> StackWatch<'a> {
         Ok(Self::new(world, sink, operation, id, history))
     }
 
-    /// Prepares to follow the creation of a stack that a request with this token has begun.
+    /// Prepares to follow the creation of a stack that a request with this token has started.
     pub fn creation(world: &'a dyn World, sink: &'a Sink, id: StackId, token: &str) -> Self {
         let history = History::after(&[], Some(token.to_owned()));
         Self::new(world, sink, Operation::Create, id, history)
@@ -132,9 +132,9 @@ impl<'a> StackWatch<'a> {
 
     /// Does what was seen of the stack belong to the operation, and not to what was before?
     ///
-    /// What others began was seen under way. What was begun here may not be visible yet, and a read may be older than
+    /// What others began was seen under way. What was started here may not be visible yet, and a read may be older than
     /// the one before: a status counts once an event of this very operation told it.
-    fn begun(&self, stack: Option<&Observed>) -> bool {
+    fn started(&self, stack: Option<&Observed>) -> bool {
         let Some(stack) = stack else {
             return !self.ours || !self.history.is_silent();
         };
@@ -179,8 +179,8 @@ impl crate::engine::Subject for StackWatch<'_> {
             }
         }
         let status = stack.as_ref().map(|stack| &stack.status);
-        let begun = self.begun(stack.as_ref());
-        let next = during(self.operation, Seen { status, begun });
+        let started = self.started(stack.as_ref());
+        let next = during(self.operation, Seen { status, started });
         match next {
             During::KeepLooking => Ok(None),
             During::KeepLookingAtUnknown => {

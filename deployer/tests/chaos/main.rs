@@ -1,7 +1,7 @@
 //! Deployments while the world falls apart: between the deployer and the emulator stands a proxy that throttles, fails, resets, cuts
 //! and garbles what goes through it. Every command has to end well, and what it leaves has to be right, as seen from outside.
 //!
-//! `CHAOS_ROUNDS` is how many times everything is brought up, changed and taken down; `CHAOS_SEED` repeats a run. In the first
+//! `CHAOS_ROUNDS` is how many times everything is brought up, changed and deleted; `CHAOS_SEED` repeats a run. In the first
 //! rounds each call goes wrong once a command, each time in a way that it has not met yet, until it has met all of them; in
 //! the others one request in five goes wrong.
 
@@ -61,7 +61,7 @@ async fn deployments_survive() {
     let began = Instant::now();
     let ledger = Arc::new(Mutex::new(Ledger::default()));
     let bench = Arc::new(Bench {
-        // One for all: another folder would be compiled anew.
+        // One for all: another folder would be compiled again.
         copy: Copy::of_the_project(),
         seed,
         // Each costs half a minute: there is time for them where there is time for everything.
@@ -184,7 +184,7 @@ impl<'a> Lane<'a> {
         if round / LANES % 3 == 0 {
             self.run(&FAULTY, round, seed.rotate_left(3))
                 .await
-                .failed_with(4, &["is in place again and answers"]);
+                .failed_with(4, &["is restored and answers"]);
             // Those that ended are kept for a while, as evidence.
             self.outside.wait_for_running_containers(2).await;
             let serving = self.outside.version().await;

@@ -8,7 +8,7 @@ use crate::fault::{Fault, QUICK};
 /// Of a thousand faults at random, those that hang: each costs half a minute.
 const HANGS_PER_MILLE: u64 = 10;
 
-/// Calls without which nothing is deployed or taken down: each of them has to meet each fault.
+/// Calls without which nothing is deployed or deleted: each of them has to meet each fault.
 const ESSENTIAL: [&str; 25] = [
     "GetCallerIdentity",
     "DescribeStacks",

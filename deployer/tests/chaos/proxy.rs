@@ -66,7 +66,7 @@ impl Proxy {
         Self { port, shared }
     }
 
-    /// From now on this goes wrong; the log begins anew.
+    /// From now on this goes wrong; the log begins again.
     pub(crate) fn follow(&self, plan: Plan) {
         *self.shared.plan.lock().expect("unpoisoned") = plan;
         let mut log = self.shared.log.lock().expect("unpoisoned");

@@ -117,7 +117,7 @@ fn a_region_that_is_not_enabled() {
         stderr.contains(keys) && !stderr.contains("opt-status"),
         "{stderr}"
     );
-    // Nothing was begun.
+    // Nothing was started.
     assert!(!stderr.contains("goes on"), "{stderr}");
 }
 

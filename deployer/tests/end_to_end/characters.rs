@@ -101,7 +101,7 @@ async fn what_is_restored_is_what_was_there() {
 
     step("one that does not start: what was there before is restored");
     let failed = up("exits", "right");
-    failed.failed_with(4, &["is in place again and answers"]);
+    failed.failed_with(4, &["is restored and answers"]);
     assert!(!failed.stderr.contains("cannot be restored"));
     assert_eq!(outside.version().await, first);
     assert_variables("right").await;
@@ -150,7 +150,7 @@ async fn what_is_restored_is_what_was_there() {
             .stderr
             .contains("this cannot be restored: the parameter `ApiKey`")
     );
-    assert!(!failed.stderr.contains("in place again"));
+    assert!(!failed.stderr.contains("is restored and"));
     assert_variables("wrong").await;
 
     step("and is restored as the hint says");

@@ -72,7 +72,7 @@ async fn failures() {
         step(&format!("a version with a fault: {}", case.fault));
         let finished = faulty(case.fault);
         finished.failed_with(case.exit_code, case.words);
-        finished.failed_with(case.exit_code, &["is in place again and answers"]);
+        finished.failed_with(case.exit_code, &["is restored and answers"]);
         assert_eq!(outside.version().await, version, "{}", case.fault);
         outside.wait_for_running_containers(2).await;
     }
@@ -119,7 +119,7 @@ async fn failures() {
     let history = surroundings.deployer(&["history", "--local"]);
     history.succeeded();
     assert_eq!(
-        history.stdout.matches("taken back").count(),
+        history.stdout.matches("rolled back").count(),
         1 + CASES.len(),
         "{}",
         history.stdout
@@ -142,6 +142,6 @@ const INVALID: [(&str, i32, &[&str]); 2] = [
     (
         "  Nowhere:\n    Type: AWS::ElasticLoadBalancingV2::Listener\n    Properties:\n      LoadBalancerArn: arn:aws:elasticloadbalancing:us-east-1:000000000000:loadbalancer/app/none/0123456789abcdef\n      Port: 81\n      Protocol: HTTP\n      DefaultActions: [{Type: forward, TargetGroupArn: !Ref TargetGroup}]\n",
         4,
-        &["Nowhere", "what was there before is in place again"],
+        &["Nowhere", "the previous state is restored"],
     ),
 ];

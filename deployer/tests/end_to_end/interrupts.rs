@@ -22,17 +22,14 @@ async fn interrupts() {
     first.wait_for("rollout: new");
     first.signal(INT);
     let finished = first.finish();
-    finished.failed_with(
-        130,
-        &["interrupted", "the stack that was begun is deleted again"],
-    );
+    finished.failed_with(130, &["interrupted", "the new stack is deleted"]);
     assert_eq!(outside.stack_status().await, None);
 
     step("the version that everything else has to leave in place");
     faulty.deploy("none", &[]).succeeded();
     let version = outside.version().await;
 
-    step("before anything is begun, it ends at once");
+    step("before anything is started, it ends at once");
     let early = faulty.start("unhealthy", &[]);
     early.wait_for("up: stack");
     early.signal(INT);
@@ -46,7 +43,7 @@ async fn interrupts() {
     rolling.signal(INT);
     rolling
         .finish()
-        .failed_with(130, &["interrupted", "is in place again and answers"]);
+        .failed_with(130, &["interrupted", "is restored and answers"]);
     assert_eq!(outside.version().await, version);
 
     step("while it is checked; SIGTERM means the same");
@@ -55,7 +52,7 @@ async fn interrupts() {
     checking.signal(TERM);
     checking
         .finish()
-        .failed_with(130, &["interrupted", "is in place again and answers"]);
+        .failed_with(130, &["interrupted", "is restored and answers"]);
     assert_eq!(outside.version().await, version);
 
     step("a second one leaves at once, and the next run comes back to it");
@@ -64,7 +61,7 @@ async fn interrupts() {
     leaving.signal(INT);
     leaving.wait_for("once more to leave it to itself");
     leaving.signal(INT);
-    leaving.finish().failed_with(130, &["goes on by itself"]);
+    leaving.finish().failed_with(130, &["continues"]);
     faulty.deploy("none", &[]).succeeded();
     assert_eq!(outside.version().await, version);
 
@@ -72,7 +69,7 @@ async fn interrupts() {
     let detached = faulty.start("unhealthy", &["--on-interrupt", "detach"]);
     detached.wait_for("update: done");
     detached.signal(INT);
-    detached.finish().failed_with(130, &["goes on by itself"]);
+    detached.finish().failed_with(130, &["continues"]);
     let status = surroundings.deployer(&["status", "--local", "--watch"]);
     status.succeeded();
     assert!(status.stderr.contains("rollout:"), "{}", status.stderr);
@@ -99,7 +96,7 @@ async fn interrupts() {
     other.succeeded();
     one.finish().failed_with(
         7,
-        &["somebody else has deployed in the meantime, which is left alone"],
+        &["somebody else has deployed meanwhile, which is left alone"],
     );
     assert_eq!(outside.version().await, version);
 
@@ -109,7 +106,7 @@ async fn interrupts() {
         .succeeded();
     assert_ne!(outside.version().await, version);
 
-    step("a deletion is not taken back");
+    step("a deletion is not undone");
     let down = surroundings.start(&["down", "--local"]);
     down.wait_for("delete");
     down.signal(INT);

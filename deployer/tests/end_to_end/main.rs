@@ -107,7 +107,7 @@ async fn the_whole_path() {
         .lines()
         .map(|line| serde_json::from_str(line).expect("every line is JSON"))
         .collect();
-    assert_eq!(events.first().expect("a line")["event"], "begun");
+    assert_eq!(events.first().expect("a line")["event"], "started");
     assert_eq!(events.last().expect("a line")["event"], "succeeded");
 
     step("each kind of credentials deploys");
@@ -161,7 +161,7 @@ async fn the_whole_path() {
     let nothing = surroundings.make("down");
     nothing.succeeded();
     assert!(
-        nothing.stdout.contains("nothing to take down"),
+        nothing.stdout.contains("nothing to delete"),
         "it does not say so: {}",
         nothing.stdout
     );

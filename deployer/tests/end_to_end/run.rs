@@ -424,7 +424,7 @@ impl Running {
     }
 }
 
-/// Takes down what a test that failed half-way leaves.
+/// Deletes what a test that failed half-way leaves.
 pub(crate) struct CleanUp<'a>(pub(crate) &'a Surroundings);
 
 impl Drop for CleanUp<'_> {

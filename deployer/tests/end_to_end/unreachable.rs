@@ -47,8 +47,8 @@ async fn unreachable() {
     let good = outside.version().await;
     assert_ne!(good, version);
 
-    step("a bad version is put back all the same");
-    let words = ["/health answers 500", "is in place again and is healthy"];
+    step("a bad version is rolled back all the same");
+    let words = ["/health answers 500", "is restored and is healthy"];
     cut_off("unhealthy", &relying).failed_with(4, &words);
     assert_eq!(outside.version().await, good);
 
@@ -68,12 +68,12 @@ async fn unreachable() {
     assert_eq!(outside.version().await, good);
     outside.wait_for_running_containers(2).await;
 
-    step("a version that crashes after its check is put back, and `status` tells of the crash");
+    step("a version that crashes after its check is rolled back, and `status` tells of the crash");
     let crashing = service.deploy("late", &["--watch-for", "3m"]);
     let words = [
         "did not keep running",
         "exit code 3",
-        "is in place again and answers",
+        "is restored and answers",
     ];
     crashing.failed_with(4, &words);
     assert_eq!(outside.version().await, good);

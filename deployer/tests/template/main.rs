@@ -1,4 +1,4 @@
-//! What no linter knows of the template: who may reach what, what is left behind, which numbers have to fit. Each rule is shown to
+//! What no linter knows of the template: who may reach what, what is left behind, which numbers have to agree. Each rule is shown to
 //! notice when it is broken.
 #![expect(
     clippy::unwrap_used,

@@ -597,7 +597,7 @@ fn scaling(template: &Value) -> Vec<String> {
     let (scaled, _) = choice(&one(template, "ECS::Service")["DesiredCount"], "IsScaled");
     broken.extend(unless(
         *scaled == json!({ "Ref": "AWS::NoValue" }),
-        "an update takes back what the load has brought",
+        "an update undoes what the load has brought",
     ));
     broken
 }

@@ -90,7 +90,7 @@ fn message(cause: &Cause, evidence: &Evidence, context: &Context<'_>) -> String 
         Cause::ImageMissing(Some(digest)) => format!("the image {digest} is not in the repository"),
         Cause::ImageMissing(None) => "the image is not in the repository".to_owned(),
         Cause::RateLimited => "the registry limits how often images are pulled".to_owned(),
-        Cause::DiskFull => "the image does not fit on the disk of a task".to_owned(),
+        Cause::DiskFull => "the image is too large for the disk of a task".to_owned(),
         Cause::NoWayOut => {
             "the tasks have no way out to the registry: route, public address or egress 443".to_owned()
         }

@@ -27,7 +27,7 @@ pub(super) enum Cause {
     ImageMissing(Option<String>),
     /// The registry gives out no more for now.
     RateLimited,
-    /// The image does not fit.
+    /// The image is too large for the disk.
     DiskFull,
     /// The registry cannot be reached.
     NoWayOut,
@@ -59,13 +59,13 @@ pub(super) enum Cause {
     NoAddresses,
     /// AWS has no more machines.
     NoCapacity,
-    /// Spot capacity was taken back.
+    /// Spot capacity was reclaimed.
     SpotInterrupted,
     /// The machine under the task was retired, or broke.
     Retired,
     /// Nothing happened at all.
     NothingStarted,
-    /// It has only begun: so many targets were not checked yet.
+    /// It has only started: so many targets were not checked yet.
     StillRegistering(usize),
 }
 
@@ -270,7 +270,7 @@ fn of_start(words: &str) -> Option<Cause> {
     if is(&["unable to pull image or start container"]) {
         return Some(Cause::CannotStart);
     }
-    // The network interface was not ready in time: a fault of AWS, and nothing that another route would mend.
+    // The network interface was not ready in time: a fault of AWS, and nothing that another route would fix.
     if is(&["network interface provisioning"]) {
         return None;
     }
@@ -311,7 +311,7 @@ fn of_capacity(words: &str) -> Option<Cause> {
     }
 }
 
-/// Where nothing speaks of a failure, it has not begun, or goes on.
+/// Where nothing speaks of a failure, it has not started, or goes on.
 fn of_silence(evidence: &Evidence, ended: Ended) -> Option<Cause> {
     // Whoever took its place did so before anything could be seen of it.
     if ended == Ended::Superseded {

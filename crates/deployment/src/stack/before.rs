@@ -15,9 +15,9 @@ pub enum BeforeUp {
     Update,
     /// Something is under way: follow it, then look again.
     Attach,
-    /// It can only be deleted: say why, delete it, create it anew.
+    /// It can only be deleted: say why, delete it, create it again.
     Recreate,
-    /// A rollback got stuck, or was never begun: see to it, then look again.
+    /// A rollback got stuck, or was never started: see to it, then look again.
     ContinueRollback,
     /// A person has to act first.
     Refuse {
@@ -66,7 +66,7 @@ pub const fn before_up(status: Option<&StackStatus>) -> BeforeUp {
 #[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BeforeDown {
-    /// There is nothing to take down.
+    /// There is nothing to delete.
     Nothing,
     /// Delete it.
     Delete,
@@ -119,7 +119,7 @@ pub enum BeforePlan {
     /// There is none: everything in the template would be made.
     Everything,
     /// It can only be deleted: it would be, and then everything be made.
-    EverythingAnew,
+    Recreate,
     /// Have a change set computed, and removed again.
     Propose,
     /// Something is under way: follow it, then look again.
@@ -137,7 +137,7 @@ pub enum BeforePlan {
 pub const fn before_plan(status: Option<&StackStatus>) -> BeforePlan {
     match before_up(status) {
         BeforeUp::Create => BeforePlan::Everything,
-        BeforeUp::Recreate => BeforePlan::EverythingAnew,
+        BeforeUp::Recreate => BeforePlan::Recreate,
         BeforeUp::Update => BeforePlan::Propose,
         BeforeUp::Attach => BeforePlan::Attach,
         BeforeUp::ContinueRollback => BeforePlan::AfterRollback,
@@ -237,7 +237,7 @@ pub const fn meaning(status: Option<&StackStatus>) -> Meaning {
             "a change set was made for a stack that does not exist yet: `deployer up` deletes it and makes the stack",
         ),
         S::CreateFailed | S::RollbackComplete | S::RollbackFailed => Meaning::Remarkable(
-            "the creation failed: `deployer up` deletes what it left and makes the stack anew",
+            "the creation failed: `deployer up` deletes what it left and creates the stack again",
         ),
         S::UpdateFailed => Meaning::Remarkable(
             "an update failed and was not rolled back: `deployer up` or `deployer rollback` does that first",

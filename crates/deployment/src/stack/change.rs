@@ -72,9 +72,9 @@ pub enum Effect {
     Added,
     /// It is changed where it is.
     Changed,
-    /// It may be made anew, and then the old one be removed: that is known only when it happens.
+    /// It may be created again, and then the old one be removed: that is known only when it happens.
     PerhapsReplaced,
-    /// It is made anew, and the old one removed.
+    /// It is created again, and the old one removed.
     Replaced,
     /// It is removed.
     Removed,

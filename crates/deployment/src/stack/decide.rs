@@ -24,7 +24,7 @@ pub struct Seen<'a> {
     /// The stack's status; `None` when there is no such stack.
     pub status: Option<&'a StackStatus>,
     /// Does the status belong to our own operation? Until it does, a status at rest is that of before.
-    pub begun: bool,
+    pub started: bool,
 }
 
 /// What follows from it.
@@ -39,7 +39,7 @@ pub enum During {
     Succeeded,
     /// It failed, and what was there before is there again.
     RolledBack,
-    /// It failed, and what is there now can only be deleted.
+    /// It failed, and what is left can only be deleted.
     LeftToDelete,
     /// It failed half-way: somebody has to look.
     Stuck,
@@ -52,7 +52,7 @@ pub const fn during(operation: Operation, seen: Seen<'_>) -> During {
         return match operation {
             Operation::Delete | Operation::Attached => During::Succeeded,
             // Not visible yet, or deleted by somebody else.
-            Operation::Create | Operation::Update if !seen.begun => During::KeepLooking,
+            Operation::Create | Operation::Update if !seen.started => During::KeepLooking,
             Operation::Create | Operation::Update => During::LeftToDelete,
         };
     };
@@ -61,7 +61,7 @@ pub const fn during(operation: Operation, seen: Seen<'_>) -> During {
         Phase::Moving => {
             return match (operation, status) {
                 // The new version is live as soon as only the clean-up remains.
-                (Operation::Update, S::UpdateCompleteCleanupInProgress) if seen.begun => {
+                (Operation::Update, S::UpdateCompleteCleanupInProgress) if seen.started => {
                     During::Succeeded
                 }
                 (
@@ -79,7 +79,7 @@ pub const fn during(operation: Operation, seen: Seen<'_>) -> During {
         }
         Phase::Good | Phase::RolledBack | Phase::Unusable | Phase::Failed | Phase::Review => {}
     }
-    if !seen.begun {
+    if !seen.started {
         return During::KeepLooking;
     }
     match (operation, status.phase()) {
@@ -122,8 +122,12 @@ pub(super) mod tests {
     #[test]
     fn during_an_operation() {
         let mut table = String::new();
-        for begun in [false, true] {
-            let title = if begun { "BEGUN" } else { "NOT BEGUN YET" };
+        for started in [false, true] {
+            let title = if started {
+                "STARTED"
+            } else {
+                "NOT STARTED YET"
+            };
             writeln!(
                 table,
                 "{title:<46}{:<22}{:<22}{:<22}Attached",
@@ -137,7 +141,7 @@ pub(super) mod tests {
                         operation,
                         Seen {
                             status: status.as_ref(),
-                            begun,
+                            started,
                         },
                     );
                     write!(table, "{:<22}", format!("{next:?}")).unwrap();
@@ -146,7 +150,7 @@ pub(super) mod tests {
                     Operation::Attached,
                     Seen {
                         status: status.as_ref(),
-                        begun,
+                        started,
                     },
                 );
                 writeln!(table, "{next:?}").unwrap();

@@ -11,15 +11,15 @@ use super::status::StackStatus;
 pub struct History {
     seen: HashSet<String>,
     cause: Option<ResourceEvent>,
-    /// Tokens of the requests that the operation consists of; none where it was begun by others.
+    /// Tokens of the requests that the operation consists of; none where it was started by others.
     tokens: Vec<String>,
     since_ms: i64,
     /// Statuses of the stack itself that the operation's events told, and those of whoever took it over.
     reached: Vec<StackStatus>,
-    /// Has somebody else begun something on the stack since?
+    /// Has somebody else started something on the stack since?
     taken_over: bool,
     /// When the operation's first event about the stack itself happened.
-    begun_ms: Option<i64>,
+    started_ms: Option<i64>,
 }
 
 impl History {
@@ -59,10 +59,12 @@ impl History {
         events.retain(|event| {
             let belongs = self.belongs(event);
             if belongs && event.is_stack() {
-                self.begun_ms.get_or_insert(event.at_ms);
+                self.started_ms.get_or_insert(event.at_ms);
             }
             // Whoever cancels our update, say, brings it to an end that only their events tell.
-            let since = self.begun_ms.is_some_and(|begun| event.at_ms >= begun);
+            let since = self
+                .started_ms
+                .is_some_and(|started| event.at_ms >= started);
             if event.is_stack() && since {
                 self.taken_over = !belongs;
                 self.reached.push(event.status.of_stack());
@@ -90,7 +92,7 @@ impl History {
         self.reached.contains(status)
     }
 
-    /// Has somebody else begun something on the stack since the operation was begun?
+    /// Has somebody else started something on the stack since the operation was started?
     pub const fn is_taken_over(&self) -> bool {
         self.taken_over
     }
@@ -155,7 +157,7 @@ mod tests {
         ]);
         let order: Vec<_> = taken.iter().map(|event| event.id.as_str()).collect();
         assert_eq!(order, ["cancelled", "first", "late"]);
-        let cause = "service on Fargate (first): quota exceeded";
+        let cause = "service (first): quota exceeded";
         assert_eq!(history.cause().unwrap(), cause);
         assert!(history.take(taken).is_empty(), "an event was taken twice");
         assert_eq!(history.cause().unwrap(), cause);

@@ -14,7 +14,7 @@ const TASK_DEFINITION: &str = "TaskDefinition";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PastOperation {
     /// When it began, milliseconds since the Unix epoch.
-    pub begun_ms: i64,
+    pub started_ms: i64,
     /// What for, where this program began it.
     pub purpose: Option<Purpose>,
     /// The task definition that it brought, by its ARN, if it brought one.
@@ -33,7 +33,7 @@ pub enum End {
     InPlace,
     /// It ended well; a later operation brought something else.
     Replaced,
-    /// It ended well, but what it brought did not work, and what was before was put back.
+    /// It ended well, but what it brought did not work, and the previous version was restored.
     TakenBack,
     /// It was cancelled.
     Cancelled,
@@ -51,7 +51,7 @@ impl End {
             Self::UnderWay => "under way".to_owned(),
             Self::InPlace => "in place".to_owned(),
             Self::Replaced => "replaced".to_owned(),
-            Self::TakenBack => "taken back: it did not work".to_owned(),
+            Self::TakenBack => "rolled back: it did not work".to_owned(),
             Self::Cancelled => "cancelled".to_owned(),
             Self::Failed { cause: Some(cause) } => format!("failed: {cause}"),
             Self::Failed { cause: None } => "failed".to_owned(),
@@ -129,7 +129,7 @@ fn operation(events: &[ResourceEvent], in_place: Option<&str>) -> PastOperation 
         }
     };
     PastOperation {
-        begun_ms: events.first().map_or(0, |event| event.at_ms),
+        started_ms: events.first().map_or(0, |event| event.at_ms),
         purpose: purposes.into_iter().next(),
         task_definition: task_definition.map(str::to_owned),
         end,
@@ -189,7 +189,7 @@ mod tests {
             let arn = operation.task_definition.unwrap_or_default();
             format!(
                 "{:>3} s {:<9} {:<8} {}\n",
-                operation.begun_ms / 1000,
+                operation.started_ms / 1000,
                 operation.purpose.as_ref().map_or("?", Purpose::as_str),
                 arn.rsplit('/').next().unwrap_or_default(),
                 operation.end.line()
@@ -256,8 +256,8 @@ mod tests {
         insta::assert_snapshot!(table(listed(events)), @"
          1 s up                 in place
          3 s up        clock:1  replaced
-         6 s up        clock:2  failed: service on Fargate (Service): circuit breaker
-        11 s up        clock:3  taken back: it did not work
+         6 s up        clock:2  failed: service (Service): circuit breaker
+        11 s up        clock:3  rolled back: it did not work
         14 s back      clock:4  replaced
         17 s up        clock:5  cancelled
         21 s ?                  in place

@@ -4,32 +4,32 @@
 pub fn describe(resource_type: &str) -> &str {
     match resource_type {
         "AWS::CloudFormation::Stack" => "stack",
-        "AWS::EC2::VPC" => "network",
+        "AWS::EC2::VPC" => "VPC",
         "AWS::EC2::InternetGateway" => "internet gateway",
-        "AWS::EC2::VPCGatewayAttachment" => "attachment of the internet gateway",
+        "AWS::EC2::VPCGatewayAttachment" => "internet gateway attachment",
         "AWS::EC2::RouteTable" => "route table",
-        "AWS::EC2::Route" => "route to the internet",
+        "AWS::EC2::Route" => "route",
         "AWS::EC2::Subnet" => "subnet",
-        "AWS::EC2::SubnetRouteTableAssociation" => "routing of a subnet",
-        "AWS::EC2::SecurityGroup" => "firewall",
+        "AWS::EC2::SubnetRouteTableAssociation" => "subnet route table association",
+        "AWS::EC2::SecurityGroup" => "security group",
         "AWS::ElasticLoadBalancingV2::LoadBalancer" => "load balancer",
-        "AWS::ElasticLoadBalancingV2::Listener" => "listener on port 80",
+        "AWS::ElasticLoadBalancingV2::Listener" => "listener",
         "AWS::ElasticLoadBalancingV2::TargetGroup" => "target group",
         "AWS::ECR::Repository" => "image repository",
         "AWS::ECS::Cluster" => "cluster",
         "AWS::ECS::TaskDefinition" => "task definition",
-        "AWS::ECS::Service" => "service on Fargate",
+        "AWS::ECS::Service" => "service",
         "AWS::IAM::Role" => "role",
         "AWS::Logs::LogGroup" => "log group",
-        "AWS::EC2::VPCEndpoint" => "endpoint",
-        "AWS::ApplicationAutoScaling::ScalableTarget" => "range of the number of tasks",
-        "AWS::ApplicationAutoScaling::ScalingPolicy" => "rule for the number of tasks",
+        "AWS::EC2::VPCEndpoint" => "VPC endpoint",
+        "AWS::ApplicationAutoScaling::ScalableTarget" => "scalable target",
+        "AWS::ApplicationAutoScaling::ScalingPolicy" => "scaling policy",
         "AWS::CloudWatch::Alarm" => "alarm",
         "AWS::CloudWatch::Dashboard" => "dashboard",
-        "AWS::SNS::Topic" => "topic for alarms",
+        "AWS::SNS::Topic" => "SNS topic",
         "AWS::Budgets::Budget" => "budget",
         "AWS::IAM::User" => "user",
-        "AWS::IAM::ManagedPolicy" => "policy",
+        "AWS::IAM::ManagedPolicy" => "managed policy",
         other => other.rsplit("::").next().unwrap_or(other),
     }
 }
@@ -155,7 +155,9 @@ mod tests {
         for resource in resources_of(include_str!("../../../../infra/service.yaml")) {
             let kind = &resource.resource_type;
             let last = kind.rsplit("::").next().unwrap();
-            assert_ne!(describe(kind), last, "{kind} has no description");
+            // A VPC is called so by everybody.
+            let is_described = describe(kind) != last || last == "VPC";
+            assert!(is_described, "{kind} has no description");
         }
     }
 

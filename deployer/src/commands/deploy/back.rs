@@ -1,4 +1,4 @@
-//! The way back: what was deployed before is put in place again, and checked as well.
+//! The way back: what was deployed before is restored, and checked as well.
 
 use super::previous::Previous;
 use super::{Setback, Site};
@@ -12,7 +12,7 @@ use deployment::stack::purpose::Purpose;
 use deployment::stack::request::Wanted;
 use deployment::stack::status::Phase as Moment;
 
-/// Whether there was anything to put back.
+/// Whether there was anything to restore.
 enum Way {
     /// There was, and it is done.
     Gone,
@@ -39,7 +39,7 @@ impl Ours {
 }
 
 impl Site<'_> {
-    /// Notes what is deployed, so that it can be put back. `wanted` is what comes in its place, with these changes.
+    /// Notes what is deployed, so that it can be restored. `wanted` is what comes in its place, with these changes.
     pub(super) async fn remember(
         &self,
         stack: &Observed,
@@ -49,7 +49,7 @@ impl Site<'_> {
         // Read again: it may be long since the stack was observed. Whoever deploys from here on makes the change set invalid.
         let previous = match self.world.definition(&stack.id).await {
             Ok(deployed) => Previous::of(deployed, wanted, changes),
-            // The image alone is still worth putting back.
+            // The image alone is still worth restoring.
             Err(_) => Previous::of_image(stack.image().unwrap_or_default(), wanted),
         };
         if !previous.losses.is_empty() && !self.made_here {
@@ -73,14 +73,14 @@ impl Site<'_> {
         // What cannot be learned is no reason not to deploy.
         if let Ok(false) = self.world.image_exists(&repository, &digest).await {
             self.context.sink.warn(format!(
-                "the image that runs, {}, is no longer in the registry: if this deployment fails, it cannot be put back",
+                "the image that runs, {}, is no longer in the registry: if this deployment fails, it cannot be restored",
                 digest.short()
             ));
         }
     }
 
     /// Puts back what was before, because of this failure; returns how all of it ended. `ours` is what does not work: what
-    /// somebody else has deployed in the meantime is left alone.
+    /// somebody else has deployed meanwhile is left alone.
     pub(super) async fn take_back(
         &self,
         failure: Failure,
@@ -107,7 +107,7 @@ impl Site<'_> {
         if ours.is_replaced_in(&before) || is_of_others(&before) {
             return superseded(
                 &failure,
-                "somebody else has deployed in the meantime, which is left alone",
+                "somebody else has deployed meanwhile, which is left alone",
             );
         }
         // What was deployed cannot stay, whatever the first sight of it was called.
@@ -176,7 +176,7 @@ impl Site<'_> {
         let Some(proposed) = proposed.map_err(Setback::Over)? else {
             return Ok(Way::None);
         };
-        let begun = self
+        let started = self
             .execute(
                 stack,
                 &proposed,
@@ -185,7 +185,7 @@ impl Site<'_> {
             )
             .await
             .map_err(Setback::Over)?;
-        self.follow_update(begun).await?;
+        self.follow_update(started).await?;
         if let Some(digest) = previous.digest() {
             let stack = self.observe_again(stack).await.map_err(Setback::Over)?;
             self.prove(&stack, &digest, None).await?;
@@ -207,7 +207,7 @@ impl Site<'_> {
     }
 }
 
-/// Is something under way on the stack that was not begun here?
+/// Is something under way on the stack that was not started here?
 fn is_of_others(stack: &Observed) -> bool {
     use deployment::stack::status::StackStatus as S;
     stack.status.phase() == Moment::Moving && stack.status != S::UpdateCompleteCleanupInProgress
@@ -234,10 +234,10 @@ const fn works(check: CheckFrom) -> &'static str {
 
 fn taken_back(failure: Failure, previous: &Previous, works: &str) -> Failure {
     let Some(version) = previous.shown() else {
-        let outcome = "; it was taken away again: nothing ran before it";
+        let outcome = "; it was removed: nothing ran before it";
         return failure.leaving(Aftermath::RemovedVersion, outcome);
     };
-    let mut outcome = format!("; the version before it, {version}, is in place again");
+    let mut outcome = format!("; the previous version, {version}, is restored");
     // Without a digest, nobody could tell from its answers which version it is.
     if previous.digest().is_some() {
         outcome = format!("{outcome} and {works}");
@@ -252,7 +252,7 @@ fn partly_taken_back(failure: Failure, previous: &Previous, works: &str) -> Fail
             format!("the image of before, {version}, runs again and {works}")
         }
         (Some(version), None) => format!("the image of before, {version}, runs again"),
-        (None, _) => "it was taken away again".to_owned(),
+        (None, _) => "it was removed".to_owned(),
     };
     let lost = previous.lost();
     let outcome = format!("; {what}, but this could not be restored exactly: {lost}");
@@ -268,13 +268,13 @@ fn nothing_put_back(failure: Failure, previous: &Previous) -> Failure {
     } else {
         format!("it differs only in {}", previous.lost())
     };
-    let outcome = format!("; nothing could be put back, and it is still in place: {why}");
+    let outcome = format!("; nothing could be restored, and it is still in place: {why}");
     failure
         .of_kind(FailureKind::Stuck)
         .leaving(Aftermath::LeftAsIs, &outcome)
 }
 
-/// What was before is in place again, and does not pass the check either: perhaps it is not the service that is wrong.
+/// What was before is restored, and does not pass the check either: perhaps it is not the service that is wrong.
 fn neither_answers(failure: Failure, second: Failure, previous: &Previous) -> Failure {
     let before = previous
         .shown()
@@ -284,7 +284,7 @@ fn neither_answers(failure: Failure, second: Failure, previous: &Previous) -> Fa
         evidence.insert(0, format!("the new version: {cause}"));
     }
     let (aftermath, how) = if previous.losses.is_empty() {
-        let how = "is in place again, and does not pass the check either".to_owned();
+        let how = "is restored, and does not pass the check either".to_owned();
         (Aftermath::RestoredPrevious, how)
     } else {
         let how = format!(
@@ -314,7 +314,7 @@ fn not_taken_back(failure: Failure, second: Failure) -> Failure {
     Failure::new(FailureKind::Stuck, failure.message)
         .leaving(
             Aftermath::NotRestored,
-            ", and what was there before could not be put back",
+            ", and the previous state could not be restored",
         )
         .because(why)
         .with_evidence(evidence)

@@ -131,10 +131,10 @@ impl Site<'_> {
             return Ok(());
         };
         let previous = self.remember(stack, &wanted, &proposed.changes).await;
-        let begun = self
+        let started = self
             .execute(stack, &proposed, &Purpose::Up, previous)
             .await?;
-        self.follow_update(begun).await.map_err(|setback| {
+        self.follow_update(started).await.map_err(|setback| {
             let failure = setback.into_failure();
             let config = context.config;
             failure.hint(format!(

@@ -3,7 +3,7 @@
 //! ```text
 //! propose ─► agree ─► execute ─► follow the update ─► follow the rollout ─► check ─► done
 //!                                       │                   └───────┬─────────┘
-//!                              CloudFormation rolls back        put back what was before, check that too
+//!                              CloudFormation rolls back        restore the previous version, check that too
 //! ```
 
 mod back;
@@ -33,7 +33,7 @@ use deployment::stack::purpose::Purpose;
 use deployment::stack::request::{Definition, Template, Wanted};
 
 use back::Ours;
-use update::Begun;
+use update::Execution;
 
 /// Where a deployment happens.
 #[derive(Clone, Copy)]
@@ -44,7 +44,7 @@ pub(super) struct Site<'a> {
     pub(super) world: &'a dyn World,
     /// Looks from outside, and asks.
     pub(super) machine: &'a dyn Machine,
-    /// Was the stack made by this very run? Then stopping takes all of it away, and nothing has to be put back.
+    /// Was the stack made by this very run? Then stopping takes all of it away, and nothing has to be restored.
     pub(super) made_here: bool,
     /// Is an earlier version what is wanted?
     pub(super) goes_back: bool,
@@ -110,7 +110,7 @@ impl Setback {
 }
 
 impl Site<'_> {
-    /// Deploys; whatever does not work is taken back.
+    /// Deploys; whatever does not work is rolled back.
     pub(super) async fn deploy(
         &self,
         found: &Observed,
@@ -122,11 +122,11 @@ impl Site<'_> {
         let url = url
             .map(|url| public_url(self.context.config, url))
             .transpose()?;
-        let begun = self.begin(found, &order.wanted, &order.purpose).await?;
+        let started = self.begin(found, &order.wanted, &order.purpose).await?;
         let force = self.context.config.force;
-        let changed = begun.is_some() || force;
+        let changed = started.is_some() || force;
         let work = Box::pin(async {
-            let Some(begun) = begun else {
+            let Some(started) = started else {
                 let stack = self.observe_again(found).await?;
                 let deployment = if force && !straight.replaced {
                     self.replace_tasks(&stack).await?
@@ -138,9 +138,9 @@ impl Site<'_> {
                     .await;
                 return proven.map_err(|setback| self.unchanged(setback));
             };
-            // From here on something is under way that has to be taken back when somebody wishes to stop.
+            // From here on something is under way that has to be undone when somebody wishes to stop.
             let _duty = self.context.stop.duty();
-            self.carry_out(begun, order).await
+            self.carry_out(started, order).await
         });
         // Where nothing is asked from here, nothing is to be said about answers.
         let is_asked = self.context.config.check_from == CheckFrom::Outside;
@@ -186,7 +186,7 @@ impl Site<'_> {
             .map_err(|error| self.context.remote_failure_under_way(&error))
     }
 
-    /// The failure of a version that was found, not deployed: there is nothing to put back, and a person has to decide.
+    /// The failure of a version that was found, not deployed: there is nothing to restore, and a person has to decide.
     fn unchanged(&self, setback: Setback) -> Failure {
         let message = match &setback {
             Setback::Live(failure) if failure.kind == FailureKind::RolledBack => {
@@ -241,20 +241,20 @@ impl Site<'_> {
                 unproven,
                 probe: deployed.probe,
                 cost: self.context.cost(stack, order),
-                take_down: command_line(config, "down"),
+                delete: command_line(config, "down"),
                 timings: sink.timings(),
                 seconds: began.elapsed().as_secs_f64(),
             }),
         });
     }
 
-    /// Begins the update; `None` when there is nothing to change. Waits for what others have begun.
+    /// Begins the update; `None` when there is nothing to change. Waits for what others have started.
     async fn begin(
         &self,
         found: &Observed,
         wanted: &Wanted,
         purpose: &Purpose,
-    ) -> Result<Option<Begun<'_>>, Failure> {
+    ) -> Result<Option<Execution<'_>>, Failure> {
         let mut before = found.clone();
         for _ in 0..ROUNDS {
             match self.try_to_begin(&before, wanted, purpose).await {
@@ -278,11 +278,11 @@ impl Site<'_> {
         wanted: &Wanted,
         purpose: &Purpose,
     ) -> Result<bool, Failure> {
-        let Some(begun) = self.begin(found, wanted, purpose).await? else {
+        let Some(started) = self.begin(found, wanted, purpose).await? else {
             return Ok(false);
         };
         let _duty = self.context.stop.duty();
-        let update = self.follow_update(begun);
+        let update = self.follow_update(started);
         match self.context.sink.phase(Phase::Update, update).await {
             Ok(()) => Ok(true),
             Err(setback) => Err(setback.into_failure()),
@@ -304,9 +304,9 @@ impl Site<'_> {
                 | BeforeUp::Refuse { .. } => {
                     return Err(Failure::new(
                         FailureKind::Busy,
-                        format!("the stack is {} in the meantime", found.status),
+                        format!("the stack is {} meanwhile", found.status),
                     )
-                    .hint("run the same command again: it looks anew"));
+                    .hint("run the same command again"));
                 }
             }
         }
@@ -320,23 +320,18 @@ impl Site<'_> {
             .await
             .map_err(|error| self.context.remote_failure_under_way(&error))?
             .filter(|stack| stack.status != deployment::stack::status::StackStatus::DeleteComplete)
-            .ok_or_else(|| {
-                Failure::new(
-                    FailureKind::Busy,
-                    "somebody deleted the stack in the meantime",
-                )
-            })
+            .ok_or_else(|| Failure::new(FailureKind::Busy, "somebody deleted the stack meanwhile"))
     }
 
-    /// Follows the update that was begun, and what it brings; takes it back when it does not work.
+    /// Follows the update that was started, and what it brings; rolls it back when it does not work.
     async fn carry_out(
         &self,
-        begun: Begun<'_>,
+        started: Execution<'_>,
         order: &Order,
     ) -> Result<(ServiceNames, PublicUrl, Proof), Failure> {
-        let stack = begun.stack.clone();
-        let previous = begun.previous.clone();
-        let update = self.follow_update(begun);
+        let stack = started.stack.clone();
+        let previous = started.previous.clone();
+        let update = self.follow_update(started);
         match self.context.sink.phase(Phase::Update, update).await {
             Ok(()) => {}
             Err(Setback::Over(failure)) => return Err(failure),
@@ -404,7 +399,7 @@ impl Site<'_> {
 fn superseded_before_the_check() -> Failure {
     Failure::new(
         FailureKind::Busy,
-        "somebody else has deployed in the meantime, which is left alone",
+        "somebody else has deployed meanwhile, which is left alone",
     )
     .hint("`deployer status` shows what runs")
 }

@@ -20,7 +20,7 @@ use deployment::stack::request::{Proposal, Wanted};
 use deployment::stack::{reviewer, tags, zones};
 
 /// An update that CloudFormation has accepted.
-pub(super) struct Begun<'a> {
+pub(super) struct Execution<'a> {
     /// The stack as it was before.
     pub(super) stack: Observed,
     /// What was deployed before.
@@ -68,13 +68,13 @@ fn refused(config: &Config, cause: impl std::fmt::Display) -> Failure {
 }
 
 impl<'a> Site<'a> {
-    /// Has a change set computed, agreed to and begun; `None` when it would change nothing.
+    /// Has a change set computed, agreed to and started; `None` when it would change nothing.
     pub(super) async fn try_to_begin(
         &self,
         stack: &Observed,
         wanted: &Wanted,
         purpose: &Purpose,
-    ) -> Result<Option<Begun<'a>>, Failure> {
+    ) -> Result<Option<Execution<'a>>, Failure> {
         let work = self.propose(stack, wanted, purpose);
         let proposed = self.context.sink.phase(Phase::Plan, work).await?;
         let Some(proposed) = proposed else {
@@ -215,7 +215,7 @@ impl<'a> Site<'a> {
                 FailureKind::Busy,
                 "another operation is under way on the stack",
             )
-            .because(format!("it is {} in the meantime", found.status))
+            .because(format!("it is {} meanwhile", found.status))
             .hint("wait for it: run the same command again"),
             Ok(_) | Err(_) => failure,
         }
@@ -262,7 +262,7 @@ impl<'a> Site<'a> {
         proposed: &Proposed,
         purpose: &Purpose,
         previous: Previous,
-    ) -> Result<Begun<'a>, Failure> {
+    ) -> Result<Execution<'a>, Failure> {
         let context = self.context;
         let failed = |error| context.remote_failure(&error);
         let token = new_token(purpose);
@@ -270,13 +270,13 @@ impl<'a> Site<'a> {
         let watch = StackWatch::prepare(world, sink, Operation::Update, stack, Some(&token))
             .await
             .map_err(failed)?;
-        // From here on something may be under way that has to be taken back when somebody wishes to stop.
+        // From here on something may be under way that has to be undone when somebody wishes to stop.
         let duty = context.stop.duty();
         world
             .execute(&stack.id, &proposed.change_set, &token)
             .await
             .map_err(failed)?;
-        Ok(Begun {
+        Ok(Execution {
             stack: stack.clone(),
             previous,
             resource_types: proposed
@@ -291,17 +291,17 @@ impl<'a> Site<'a> {
     }
 
     /// Follows the update to its end; cancels it when its time is over or somebody wishes to stop.
-    pub(super) async fn follow_update(&self, begun: Begun<'a>) -> Result<(), Setback> {
+    pub(super) async fn follow_update(&self, started: Execution<'a>) -> Result<(), Setback> {
         let context = self.context;
-        let Begun {
+        let Execution {
             stack,
             resource_types,
             mut watch,
             purpose,
             ..
-        } = begun;
+        } = started;
         let back = purpose == Purpose::AutomaticRollback;
-        context.sink.send(&Event::OperationBegun {
+        context.sink.send(&Event::OperationStarted {
             operation: "update",
             stack_id: stack.id.clone(),
             resource_types,
@@ -327,12 +327,17 @@ impl<'a> Site<'a> {
         match followed.map_err(Setback::Over)? {
             Followed::Ended(end) => self.judge(end, Some(why), back),
             Followed::DeadlinePassed | Followed::Stopped => Err(Setback::Over(
-                Failure { kind: why.kind.still_under_way(), ..why }.leaving(Aftermath::StillRollingBack, "").hint("cancelling takes long, and goes on by itself: `deployer status --watch` follows it"),
+                Failure {
+                    kind: why.kind.still_under_way(),
+                    ..why
+                }
+                .leaving(Aftermath::StillRollingBack, "")
+                .hint("cancelling takes long, and continues: `deployer status --watch` follows it"),
             )),
         }
     }
 
-    /// What an update came to; `cancelled` is why it was cancelled, if it was, and `back` whether it was to put back what was before.
+    /// What an update came to; `cancelled` is why it was cancelled, if it was, and `back` whether it was to restore the previous version.
     fn judge(&self, end: UpdateEnd, cancelled: Option<Failure>, back: bool) -> Result<(), Setback> {
         let UpdateEnd {
             stack: end,
@@ -344,11 +349,10 @@ impl<'a> Site<'a> {
         };
         let failure = match (end.during, cancelled) {
             (During::Succeeded, None) => return Ok(()),
-            // Too late: the new version is there, and is taken back like one that does not work.
+            // Too late: the new version is there, and is rolled back like one that does not work.
             (During::Succeeded, Some(why)) => return Err(Setback::Live(why)),
             (During::RolledBack, Some(why)) => {
-                let words =
-                    "; the update was cancelled, and what was there before is in place again";
+                let words = "; the update was cancelled, and the previous state is restored";
                 let failure = why.leaving(Aftermath::RestoredPrevious, words);
                 self.context.explained(failure, &evidence, Ended::ForGood)
             }
@@ -356,7 +360,7 @@ impl<'a> Site<'a> {
                 Failure::new(FailureKind::Busy, "somebody else has cancelled the update")
                     .leaving(
                         Aftermath::RestoredPrevious,
-                        "; what was there before it is in place again",
+                        "; the previous state is restored",
                     )
                     .hint("`deployer status` shows what runs")
             }
@@ -369,18 +373,17 @@ impl<'a> Site<'a> {
             (During::RolledBack, None) => explained(
                 Failure::new(FailureKind::RolledBack, "the update failed").leaving(
                     Aftermath::RestoredPrevious,
-                    "; what was there before is in place again",
+                    "; the previous state is restored",
                 ),
             )
-            .hint("mend what it names, then run `deployer up` again"),
-            (During::LeftToDelete, _) if end.is_gone() => Failure::new(
-                FailureKind::Busy,
-                "somebody deleted the stack in the meantime",
-            )
-            .hint("`deployer up` makes it anew"),
+            .hint("fix what it names, then run `deployer up` again"),
+            (During::LeftToDelete, _) if end.is_gone() => {
+                Failure::new(FailureKind::Busy, "somebody deleted the stack meanwhile")
+                    .hint("`deployer up` creates it again")
+            }
             (During::Stuck, _) if end.failed_to_go() => Failure::new(
                 FailureKind::Stuck,
-                "somebody tried to delete the stack in the meantime, which failed",
+                "somebody tried to delete the stack meanwhile, which failed",
             )
             .because(
                 end.stack
@@ -399,7 +402,7 @@ impl<'a> Site<'a> {
                 Failure::new(FailureKind::Stuck, "the update failed")
                     .leaving(Aftermath::NotRestored, ", and so did its rollback"),
             )
-            .hint("`deployer up` continues the rollback once what it names is mended"),
+            .hint("`deployer up` continues the rollback once what it names is fixed"),
         };
         Err(Setback::Over(failure))
     }

@@ -53,7 +53,7 @@ impl Site<'_> {
         };
         let failure = context.explained(failure, &end.evidence, Ended::ForGood);
         Err(Setback::Live(failure.hint(
-            "mend the program or its settings, then run `deployer up` again",
+            "fix the program or its settings, then run `deployer up` again",
         )))
     }
 

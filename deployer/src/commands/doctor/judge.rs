@@ -67,9 +67,9 @@ pub(super) fn failed(check: &'static str, failure: &Failure) -> Finding {
     error(check, found, failure.hints.clone())
 }
 
-/// The settings were read. Do they fit together?
+/// Judges whether the settings agree with each other.
 pub(super) fn configuration(config: &Config) -> Finding {
-    if let Err(failure) = config.fits_the_emulator() {
+    if let Err(failure) = config.check_emulator_limits() {
         return failed("configuration", &failure);
     }
     let size = |key: &str| config.parameters.get(key).map_or("?", String::as_str);
@@ -138,7 +138,7 @@ pub(super) fn folders(folders: &[(PathBuf, Result<(), String>)]) -> Finding {
         "folders",
         format!("cannot be written: {found}"),
         vec![
-            "free some space, mend the owner, or set `CARGO_TARGET_DIR` and `XDG_CACHE_HOME`"
+            "free some space, fix the owner, or set `CARGO_TARGET_DIR` and `XDG_CACHE_HOME`"
                 .to_owned(),
         ],
     )

@@ -140,10 +140,10 @@ async fn examining_with(
     };
     let diagnosis = examine(context, &bench).await;
     format!(
-        "{}{}fit: {}",
+        "{}{}ready: {}",
         transcript.text(),
         crate::report::diagnosis_in_words(&diagnosis),
-        diagnosis.fit
+        diagnosis.ready
     )
 }
 
@@ -170,8 +170,8 @@ async fn all_is_well() {
     ok       role of ecs    the role of ECS is there
     ok       role of elb    the role of load balancers is there
     skipped  reachable      not looked at: no version runs yet
-    fit to be deployed: 0 errors, 0 warnings
-    fit: true
+    ready to be deployed: 0 errors, 0 warnings
+    ready: true
     ");
 }
 
@@ -198,8 +198,8 @@ async fn no_credentials() {
     skipped  role of ecs    not looked at: there is no connection to AWS
     skipped  role of elb    not looked at: there is no connection to AWS
     skipped  reachable      not looked at: there is no connection to AWS
-    not fit to be deployed: 1 error, 0 warnings
-    fit: false
+    not ready to be deployed: 1 error, 0 warnings
+    ready: false
     ");
 }
 
@@ -221,8 +221,8 @@ async fn roles_that_are_made() {
     ok       role of ecs    the account had no role for ECS: made it
     ok       role of elb    the account had no role for load balancers: made it
     skipped  reachable      not looked at: no version runs yet
-    fit to be deployed: 0 errors, 0 warnings
-    fit: true
+    ready to be deployed: 0 errors, 0 warnings
+    ready: true
     ");
 }
 
@@ -251,8 +251,8 @@ async fn roles_that_may_not_be_looked_at_nor_made() {
     warning  role of elb    the account has no role for load balancers, and it cannot be made from here: CreateServiceLinkedRole: no identity-based policy allows it (AccessDenied)
                remedy: once an account, by somebody who may: `aws iam create-service-linked-role --aws-service-name elasticloadbalancing.amazonaws.com`
     skipped  reachable      not looked at: no version runs yet
-    fit to be deployed: 0 errors, 2 warnings
-    fit: true
+    ready to be deployed: 0 errors, 2 warnings
+    ready: true
     ");
 }
 
@@ -289,8 +289,8 @@ async fn a_template_that_is_refused() {
     ok       role of ecs    the role of ECS is there
     ok       role of elb    the role of load balancers is there
     skipped  reachable      not looked at: no version runs yet
-    not fit to be deployed: 1 error, 0 warnings
-    fit: false
+    not ready to be deployed: 1 error, 0 warnings
+    ready: false
     ");
 }
 
@@ -323,8 +323,8 @@ async fn a_template_that_cannot_be_read_and_no_target() {
     ok       role of ecs    the role of ECS is there
     ok       role of elb    the role of load balancers is there
     skipped  reachable      not looked at: no version runs yet
-    not fit to be deployed: 2 errors, 0 warnings
-    fit: false
+    not ready to be deployed: 2 errors, 0 warnings
+    ready: false
     ");
 }
 
@@ -359,8 +359,8 @@ async fn parameters_that_do_not_agree() {
     ok       role of ecs    the role of ECS is there
     ok       role of elb    the role of load balancers is there
     skipped  reachable      not looked at: no version runs yet
-    not fit to be deployed: 1 error, 0 warnings
-    fit: false
+    not ready to be deployed: 1 error, 0 warnings
+    ready: false
     ");
 }
 
@@ -385,8 +385,8 @@ async fn a_clock_that_is_off() {
     ok       role of ecs    the role of ECS is there
     ok       role of elb    the role of load balancers is there
     skipped  reachable      not looked at: no version runs yet
-    not fit to be deployed: 1 error, 0 warnings
-    fit: false
+    not ready to be deployed: 1 error, 0 warnings
+    ready: false
     ");
 }
 
@@ -406,8 +406,8 @@ async fn on_this_machine() {
     skipped  validation     not looked at: the emulator does not run: `deployer up --local` starts it
     skipped  parameters     not looked at: the emulator does not run: `deployer up --local` starts it
     skipped  reachable      not looked at: the emulator does not run: `deployer up --local` starts it
-    fit to be deployed: 0 errors, 0 warnings
-    fit: true
+    ready to be deployed: 0 errors, 0 warnings
+    ready: true
     ");
     let running = FakeBench {
         presence: Presence::Running {
@@ -429,8 +429,8 @@ async fn on_this_machine() {
     ok       validation     CloudFormation accepts the template
     ok       parameters     template and settings agree
     skipped  reachable      not looked at: no version runs yet
-    fit to be deployed: 0 errors, 1 warning
-    fit: true
+    ready to be deployed: 0 errors, 1 warning
+    ready: true
     ");
 }
 
@@ -444,18 +444,18 @@ async fn a_service_that_this_machine_cannot_reach() {
         ..FakeBench::new(world)
     };
     let text = examining(closed(running())).await;
-    assert!(text.ends_with("fit: false"), "{text}");
+    assert!(text.ends_with("ready: false"), "{text}");
     let (_, line) = text.split_once("reachable").unwrap();
     insta::assert_snapshot!(line, @"
           http://clock.example/now cannot be reached from this machine: cannot resolve `clock.example`: no such name; the load balancer calls 2 of 2 targets healthy
                remedy: open the way from this machine: the name has to be resolved, and the load balancer's port reached
                remedy: or check through a proxy: `deployer up --stack clock --profile work --check-proxy http://HOST:PORT`
                remedy: or rely on the load balancer's health checks, which prove neither version nor clock: `deployer up --stack clock --profile work --check target-health`
-    not fit to be deployed: 1 error, 0 warnings
-    fit: false
+    not ready to be deployed: 1 error, 0 warnings
+    ready: false
     ");
     let relied_on = examining_with(closed(running()), |config| {
         config.check_from = crate::cli::CheckFrom::TargetHealth;
     });
-    assert!(relied_on.await.ends_with("fit: true"));
+    assert!(relied_on.await.ends_with("ready: true"));
 }

@@ -13,15 +13,15 @@ use crate::testing::{FakeWorld, connection, settings};
 
 /// What every deletion without incident looks like from its request to the end of the command.
 const USUAL_END: &str = "\
-delete: begun
+delete: started
 > DeleteStack clock/1
 DELETE_IN_PROGRESS stack (clock)
-DELETE_COMPLETE service on Fargate (Service)
+DELETE_COMPLETE service (Service)
 DELETE_COMPLETE stack (clock)
 delete: done in 0.0 s
 the stack is DELETE_COMPLETE
 > DeleteTaskDefinitions clock
-proof: begun
+proof: started
 proof: done in 0.0 s
 everything is gone (0.0 s)
 looked for, and not found: cluster clock-cluster, load balancer clock-loadbalancer, image repository clock-repository, log group clock-loggroup

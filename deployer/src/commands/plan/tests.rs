@@ -54,7 +54,7 @@ async fn no_stack_yet() {
     stack clock (ABSENT): the stack would be created
       image  0123456789ab, the first
       add image repository (Repository)
-      add service on Fargate (Service)
+      add service (Service)
     changes something: true
     exit code 0
     ");
@@ -72,15 +72,15 @@ async fn a_new_version() {
     );
     insta::assert_snapshot!(planning(world).await, @"
     the stack is UPDATE_COMPLETE
-    plan: begun
+    plan: started
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
-    2 changes: change task definition (TaskDefinition); change service on Fargate (Service)
+    2 changes: change task definition (TaskDefinition); change service (Service)
     plan: done in 0.0 s
     > DeleteChangeSet
     stack clock (UPDATE_COMPLETE): the stack would be updated
       image  bbbbbbbbbbbb -> 0123456789ab
       change task definition (TaskDefinition)
-      change service on Fargate (Service)
+      change service (Service)
     changes something: true
     exit code 0
     ");
@@ -91,7 +91,7 @@ async fn nothing_to_change() {
     let world = with(Proposal::Empty, at("UPDATE_COMPLETE"));
     insta::assert_snapshot!(planning(world).await, @"
     the stack is UPDATE_COMPLETE
-    plan: begun
+    plan: started
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
     > DeleteChangeSet
     nothing to change
@@ -111,7 +111,7 @@ async fn a_change_that_is_refused() {
     );
     insta::assert_snapshot!(planning(world).await, @"
     the stack is UPDATE_COMPLETE
-    plan: begun
+    plan: started
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
     > DeleteChangeSet
     error: CloudFormation refuses the change
@@ -149,13 +149,13 @@ async fn every_state_at_rest() {
     }
     insta::assert_snapshot!(text, @"
     CREATE_FAILED
-      stack clock (CREATE_FAILED): the stack would be deleted, and created anew
+      stack clock (CREATE_FAILED): the stack would be deleted and created again
     CREATE_COMPLETE
       stack clock (CREATE_COMPLETE): nothing would change
     ROLLBACK_FAILED
-      stack clock (ROLLBACK_FAILED): the stack would be deleted, and created anew
+      stack clock (ROLLBACK_FAILED): the stack would be deleted and created again
     ROLLBACK_COMPLETE
-      stack clock (ROLLBACK_COMPLETE): the stack would be deleted, and created anew
+      stack clock (ROLLBACK_COMPLETE): the stack would be deleted and created again
     DELETE_FAILED
       error: the stack is DELETE_FAILED
         hint: an earlier deletion did not finish: run `deployer down`, which says what holds it
@@ -166,7 +166,7 @@ async fn every_state_at_rest() {
     UPDATE_ROLLBACK_COMPLETE
       stack clock (UPDATE_ROLLBACK_COMPLETE): nothing would change
     REVIEW_IN_PROGRESS
-      stack clock (REVIEW_IN_PROGRESS): the stack would be deleted, and created anew
+      stack clock (REVIEW_IN_PROGRESS): the stack would be deleted and created again
     IMPORT_COMPLETE
       stack clock (IMPORT_COMPLETE): nothing would change
     IMPORT_ROLLBACK_FAILED
@@ -224,16 +224,16 @@ async fn more_tasks_cost_more() {
     let machine = FakeMachine::new(world).with(|config| config.parameters = wanted.into());
     insta::assert_snapshot!(planning_on(machine).await, @"
     the stack is UPDATE_COMPLETE
-    plan: begun
+    plan: started
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
-    1 change: change service on Fargate (Service)
+    1 change: change service (Service)
     plan: done in 0.0 s
     > DeleteChangeSet
     stack clock (UPDATE_COMPLETE): the stack would be updated
       image  bbbbbbbbbbbb -> 0123456789ab
       cost   about $0.11 an hour, $83 a month (load balancer $19.71, 4 tasks $41.45, 6 public addresses $21.90; eu-central-1 prices of 2025, without traffic)
              $28.02 a month more than now
-      change service on Fargate (Service)
+      change service (Service)
     changes something: true
     exit code 0
     ");

@@ -53,12 +53,12 @@ async fn a_user() {
     insta::assert_snapshot!(transcript(world, ReviewerAccess::User).await, @r#"
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is UPDATE_COMPLETE
-    plan: begun
+    plan: started
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc, the same template, reviewers: user "" with a new password of 24 signs
     1 change: change task definition (TaskDefinition)
     plan: done in 0.0 s
     > ExecuteChangeSet
-    update: begun
+    update: started
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE stack (clock)
     update: done in 0.0 s
@@ -82,12 +82,12 @@ async fn a_role() {
     insta::assert_snapshot!(transcript(world, access).await, @r#"
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is UPDATE_COMPLETE
-    plan: begun
+    plan: started
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc, the same template, reviewers: role "arn:aws:iam::210987654321:role/auditor" with no password
     1 change: change task definition (TaskDefinition)
     plan: done in 0.0 s
     > ExecuteChangeSet
-    update: begun
+    update: started
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE stack (clock)
     update: done in 0.0 s
@@ -107,12 +107,12 @@ async fn nobody_any_more() {
     insta::assert_snapshot!(transcript(world, ReviewerAccess::Nobody).await, @r#"
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is UPDATE_COMPLETE
-    plan: begun
+    plan: started
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc, the same template, reviewers: none "" with no password
     1 change: change task definition (TaskDefinition)
     plan: done in 0.0 s
     > ExecuteChangeSet
-    update: begun
+    update: started
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE stack (clock)
     update: done in 0.0 s
@@ -172,18 +172,18 @@ async fn an_update_that_fails() {
     insta::assert_snapshot!(transcript(world, ReviewerAccess::User).await, @r#"
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is UPDATE_COMPLETE
-    plan: begun
+    plan: started
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc, the same template, reviewers: user "" with a new password of 24 signs
     1 change: change task definition (TaskDefinition)
     plan: done in 0.0 s
     > ExecuteChangeSet
-    update: begun
+    update: started
     UPDATE_IN_PROGRESS stack (clock)
     CREATE_FAILED user (ReviewerUser): the account has too many users
     UPDATE_ROLLBACK_COMPLETE stack (clock)
-    error: the update failed; what was there before is in place again
+    error: the update failed; the previous state is restored
       because: user (ReviewerUser): the account has too many users
-      hint: mend what it names, then run `deployer up` again
+      hint: fix what it names, then run `deployer up` again
     exit code 4
     "#);
 }

@@ -63,19 +63,19 @@ async fn to_the_version_before() {
     insta::assert_snapshot!(going_back(world, None).await, @"
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is UPDATE_COMPLETE
-    plan: begun
+    plan: started
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb, the same template
     1 change: change task definition (TaskDefinition)
     plan: done in 0.0 s
     > ExecuteChangeSet
-    update: begun
+    update: started
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE stack (clock)
     update: done in 0.0 s
-    rollout: begun
+    rollout: started
     rollout: new 2 of 2 running; 2 of 2 targets healthy
     rollout: done in 0.0 s
-    check: begun
+    check: started
     check: OK, offset +0.2 ms ± 1.2 ms, 2 instances
     check: done in 0.0 s
     probe: 0 of 1000 requests failed meanwhile
@@ -87,7 +87,7 @@ async fn to_the_version_before() {
       check     OK, offset +0.2 ms ± 1.2 ms, 2 instances
       rollout   0 of 1000 requests failed meanwhile
       time      0.0 s: plan 0.0 s, update 0.0 s, rollout 0.0 s, check 0.0 s
-      take down deployer down --stack clock --profile work
+      delete    deployer down --stack clock --profile work
     exit code 0
     ");
 }
@@ -110,7 +110,7 @@ async fn to_an_image_that_is_not_in_the_repository() {
     error: the image sha256:eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee is not in the repository
       because: `clock-repository` does not hold it (any more)
       hint: see what was deployed: `deployer history`
-      hint: or build it anew from its source: `deployer up`
+      hint: or build it again from its source: `deployer up`
     exit code 3
     ");
 }
@@ -146,15 +146,15 @@ async fn an_update_that_is_under_way_is_cancelled() {
     UPDATE_ROLLBACK_IN_PROGRESS stack (clock)
     UPDATE_ROLLBACK_COMPLETE stack (clock)
     the stack is UPDATE_ROLLBACK_COMPLETE
-    plan: begun
+    plan: started
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb, the same template
     > DeleteChangeSet
     nothing to change
     plan: done in 0.0 s
-    rollout: begun
+    rollout: started
     rollout: new 2 of 2 running; 2 of 2 targets healthy
     rollout: done in 0.0 s
-    check: begun
+    check: started
     check: OK, offset +0.2 ms ± 1.2 ms, 2 instances
     check: done in 0.0 s
     The service is up.
@@ -164,7 +164,7 @@ async fn an_update_that_is_under_way_is_cancelled() {
       tasks     0: 
       check     OK, offset +0.2 ms ± 1.2 ms, 2 instances
       time      0.0 s: plan 0.0 s, rollout 0.0 s, check 0.0 s
-      take down deployer down --stack clock --profile work
+      delete    deployer down --stack clock --profile work
     exit code 0
     ");
 }
@@ -201,15 +201,15 @@ async fn a_rollback_that_got_stuck_is_continued() {
     UPDATE_ROLLBACK_IN_PROGRESS stack (clock)
     UPDATE_ROLLBACK_COMPLETE stack (clock)
     the stack is UPDATE_ROLLBACK_COMPLETE
-    plan: begun
+    plan: started
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb, the same template
     > DeleteChangeSet
     nothing to change
     plan: done in 0.0 s
-    rollout: begun
+    rollout: started
     rollout: new 2 of 2 running; 2 of 2 targets healthy
     rollout: done in 0.0 s
-    check: begun
+    check: started
     check: OK, offset +0.2 ms ± 1.2 ms, 2 instances
     check: done in 0.0 s
     The service is up.
@@ -219,7 +219,7 @@ async fn a_rollback_that_got_stuck_is_continued() {
       tasks     0: 
       check     OK, offset +0.2 ms ± 1.2 ms, 2 instances
       time      0.0 s: plan 0.0 s, rollout 0.0 s, check 0.0 s
-      take down deployer down --stack clock --profile work
+      delete    deployer down --stack clock --profile work
     exit code 0
     ");
 }

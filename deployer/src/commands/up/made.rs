@@ -1,10 +1,10 @@
-//! The stack that a run makes: taken away again when the run is stopped before it came to its end.
+//! The stack that a run makes: removed when the run is stopped before it came to its end.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::commands::Context;
-use crate::commands::down::take_down;
+use crate::commands::down::delete_everything;
 use crate::stop::Duty;
 use aws::remote::World;
 use deployment::error::{Aftermath, Failure, FailureKind};
@@ -30,8 +30,8 @@ impl Made {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that the creation of this stack was begun.
-    pub(super) fn begun(&self, context: Context<'_>, world: &Arc<dyn World>, stack: &StackId) {
+    /// Notes that the creation of this stack was started.
+    pub(super) fn started(&self, context: Context<'_>, world: &Arc<dyn World>, stack: &StackId) {
         *self.state() = Some(Making {
             world: Arc::clone(world),
             stack: stack.clone(),
@@ -55,18 +55,18 @@ impl Made {
         }
     }
 
-    /// Notes that it stays, or that nothing is there to be taken away.
+    /// Notes that it stays, or that nothing is there to be removed.
     pub(super) fn keep(&self) {
         *self.state() = None;
     }
 
-    /// Was something made that stays if nobody takes it away?
+    /// Was something made that stays if nobody removes it?
     pub(super) fn is_there(&self) -> bool {
         self.state().is_some()
     }
 
-    /// Takes it away where the failure asks for that: somebody wishes to stop, or the creation did not end in time.
-    pub(super) async fn take_away_after(&self, context: Context<'_>, failure: Failure) -> Failure {
+    /// Deletes it where the failure asks for that: somebody wishes to stop, or the creation did not end in time.
+    pub(super) async fn delete_after(&self, context: Context<'_>, failure: Failure) -> Failure {
         let Some(making) = self.state().take() else {
             return failure;
         };
@@ -77,7 +77,7 @@ impl Made {
         let context = context.heedless();
         context
             .sink
-            .note("deleting the stack that was begun: there was none before");
+            .note("deleting the new stack: there was none before");
         // As `down` does: it may not be possible yet.
         let of_others = AtomicBool::new(false);
         let of_this_run = |stack: &Observed| match stack.image() {
@@ -85,32 +85,27 @@ impl Made {
                 of_others.store(true, Ordering::Relaxed);
                 Err(Failure::new(
                     FailureKind::Busy,
-                    "somebody else has deployed to it in the meantime",
+                    "somebody else has deployed to it meanwhile",
                 ))
             }
             Some(_) | None => Ok(()),
         };
         let world = making.world.as_ref();
-        let deletion = take_down(context, world, Some(making.stack.clone()), &of_this_run).await;
+        let deletion =
+            delete_everything(context, world, Some(making.stack.clone()), &of_this_run).await;
         match deletion {
-            Err(second) if of_others.load(Ordering::Relaxed) => {
-                failure.leaving(Aftermath::LeftToOthers, "").hint(format!(
-                    "the stack that was begun stays: {}",
-                    second.message
-                ))
-            }
-            Ok(_gone) => failure.leaving(
-                Aftermath::RemovedStack,
-                "; the stack that was begun is deleted again",
-            ),
+            Err(second) if of_others.load(Ordering::Relaxed) => failure
+                .leaving(Aftermath::LeftToOthers, "")
+                .hint(format!("the new stack stays: {}", second.message)),
+            Ok(_gone) => failure.leaving(Aftermath::RemovedStack, "; the new stack is deleted"),
             Err(second) => Failure::new(FailureKind::Stuck, failure.message)
                 .leaving(
                     Aftermath::LeftStack,
-                    ", and the stack that was begun could not be deleted",
+                    ", and the new stack could not be deleted",
                 )
                 .because(second.cause.unwrap_or(second.message))
                 .with_evidence(second.evidence)
-                .hint("it may cost money: `deployer down` takes it away"),
+                .hint("it may cost money: `deployer down` deletes it"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The image's way to the repository, begun as early as possible.
+//! The image's way to the repository, started as early as possible.
 
 use std::sync::Arc;
 

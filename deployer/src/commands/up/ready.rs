@@ -1,4 +1,4 @@
-//! A stack that can take an image: found, made, mended or waited for.
+//! A stack that can take an image: found, made, fixed or waited for.
 
 use std::sync::Arc;
 
@@ -93,12 +93,12 @@ impl Run<'_> {
                         .map(|reason| format!(" ({reason})"))
                         .unwrap_or_default();
                     context.sink.warn(format!(
-                        "the stack is {}{why}: it can only be deleted and made anew",
+                        "the stack is {}{why}: it can only be deleted and created again",
                         stack.status
                     ));
                     let work = context.delete(world.as_ref(), &stack);
-                    let begun = context.sink.phase(Phase::Delete, work).await?;
-                    if begun == Deletion::NotYet {
+                    let started = context.sink.phase(Phase::Delete, work).await?;
+                    if started == Deletion::NotYet {
                         context.wait_for(world.as_ref(), &stack).await?;
                     }
                 }
@@ -113,7 +113,7 @@ impl Run<'_> {
         Err(Context::never_rests())
     }
 
-    /// Creates the stack without an image; `None` when it has to be looked at anew: somebody else was faster, or it failed for
+    /// Creates the stack without an image; `None` when it has to be looked at again: somebody else was faster, or it failed for
     /// a reason that will not be there the next time.
     async fn create(
         &self,
@@ -122,14 +122,14 @@ impl Run<'_> {
         patience: &mut Patience,
     ) -> Result<Option<Observed>, Failure> {
         let context = self.context;
-        // From here on there may be a stack that has to be taken away again when somebody wishes to stop.
+        // From here on there may be a stack that has to be removed when somebody wishes to stop.
         let _duty = context.stop.duty();
         let token = new_token(&Purpose::Up);
         let Some(id) = self.ask_for_creation(world.as_ref(), &token).await? else {
             return Ok(None);
         };
-        self.made.begun(context, world, &id);
-        context.sink.send(&Event::OperationBegun {
+        self.made.started(context, world, &id);
+        context.sink.send(&Event::OperationStarted {
             operation: "create",
             stack_id: id.clone(),
             resource_types: unconditional_types(self.template),
@@ -173,7 +173,7 @@ impl Run<'_> {
                 Err(Failure::new(FailureKind::RolledBack, "the stack could not be created")
                     .because(cause)
                     .maybe_hint(quota)
-                    .hint("mend what it names, then run `deployer up` again: it deletes the remains and starts anew"))
+                    .hint("fix what it names, then run `deployer up` again: it deletes the remains and starts again"))
             }
         }
     }

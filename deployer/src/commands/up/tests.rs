@@ -23,12 +23,12 @@ use crate::testing::{FakeMachine, FakeWorld};
 
 /// What every deployment without incident looks like once the stack takes images.
 const USUAL_END: &str = "\
-plan: begun
+plan: started
 > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
 1 change: change task definition (TaskDefinition)
 plan: done in 0.0 s
 > ExecuteChangeSet
-update: begun
+update: started
 UPDATE_IN_PROGRESS stack (clock)
 UPDATE_COMPLETE task definition (TaskDefinition)
 UPDATE_COMPLETE stack (clock)
@@ -37,10 +37,10 @@ update: done in 0.0 s
 
 /// And from then on.
 const USUAL_SUCCESS: &str = "\
-rollout: begun
+rollout: started
 rollout: new 2 of 2 running; 2 of 2 targets healthy
 rollout: done in 0.0 s
-check: begun
+check: started
 check: OK, offset +0.2 ms ± 1.2 ms, 2 instances
 check: done in 0.0 s
 ";
@@ -98,7 +98,7 @@ fn updated() -> Moment {
 }
 
 /// Nothing is there yet but the stack itself.
-fn begun() -> Moment {
+fn started() -> Moment {
     at("CREATE_IN_PROGRESS").after([event("clock", "CREATE_IN_PROGRESS")])
 }
 

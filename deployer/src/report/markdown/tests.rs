@@ -1,6 +1,6 @@
 use super::*;
 use crate::commands::plan::Course;
-use crate::report::samples::{self, begun, ended};
+use crate::report::samples::{self, ended, started};
 use deployment::event::Phase;
 use deployment::stack::change::Change;
 
@@ -13,7 +13,7 @@ fn markdown(events: &[Event]) -> String {
 #[test]
 fn a_success() {
     let events = [
-        begun("up", true),
+        started("up", true),
         ended(Phase::Image, 71.0),
         ended(Phase::Rollout, 3.5),
         Event::Succeeded {
@@ -39,7 +39,7 @@ fn a_success() {
 #[test]
 fn a_failure() {
     let events = [
-        begun("up", false),
+        started("up", false),
         ended(Phase::Image, 71.0),
         Event::Probed {
             probe: Probed {
@@ -61,7 +61,7 @@ fn a_failure() {
     |---|---|
     | result | the new version does not run |
     | exit code | 4 |
-    | because | service on Fargate (Service): 100 % of \| the tasks &lt;failed><br>at once |
+    | because | service (Service): 100 % of \| the tasks &lt;failed><br>at once |
     | rollout | 3 of 1482 requests failed meanwhile, for 1.2 s at a stretch (connection refused) |
     | time | image 1 min 11 s |
 
@@ -73,7 +73,7 @@ fn a_failure() {
     ````
 
     - look: `deployer status`
-    - mend it, then `deployer up` again
+    - fix it, then `deployer up` again
     ");
 }
 
@@ -83,17 +83,17 @@ fn other_ends() {
         exit_code: 3,
         failure: Failure::preflight("cannot read `deployer.toml`"),
     };
-    let gone = Event::TakenDown {
+    let gone = Event::Deleted {
         looked_for: vec!["load balancer".to_owned()],
         seconds: 1.2,
     };
     let nothing = Event::NothingThere {
-        message: "nothing to take down".to_owned(),
+        message: "nothing to delete".to_owned(),
     };
     let ends = [
         markdown(&[failed]),
-        markdown(&[begun("down", true), gone]),
-        markdown(&[begun("down", true), nothing]),
+        markdown(&[started("down", true), gone]),
+        markdown(&[started("down", true), nothing]),
     ];
     insta::assert_snapshot!(ends.concat(), @"
     ### ❌ deployer
@@ -114,7 +114,7 @@ fn other_ends() {
 
     | | |
     |---|---|
-    | result | nothing to take down |
+    | result | nothing to delete |
     ");
 }
 

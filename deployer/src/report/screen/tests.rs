@@ -1,7 +1,7 @@
 use console::measure_text_width;
 
 use super::*;
-use crate::report::samples::{self, STACK, at, begun, changed, ended, operation, phase};
+use crate::report::samples::{self, STACK, at, changed, ended, operation, phase, started};
 use deployment::event::Phase;
 
 const LOAD_BALANCER: &str = "AWS::ElasticLoadBalancingV2::LoadBalancer";
@@ -38,11 +38,11 @@ fn creating() -> Vec<(i64, Event)> {
     ];
     let compiled = Event::Compiled {
         crates: 57,
-        name: "hyper-of-a-very-long-name-时间-which-does-not-fit-into-any-line-that-is-narrow"
+        name: "hyper-of-a-very-long-name-时间-which-is-too-long-for-any-line-that-is-narrow"
             .to_owned(),
     };
     vec![
-        (0, begun("up", false)),
+        (0, started("up", false)),
         (0, phase(Phase::Image)),
         (0, compiled),
         (0, phase(Phase::Create)),
@@ -81,7 +81,7 @@ fn creating_at_60_80_and_200_columns() {
     insta::assert_snapshot!(after(&creating(), 70_000, size(200), Paint::OFF), @"
       up: stack clock
     ----
-      ⠋ image      1 min 10 s  compiled 57 crates: hyper-of-a-very-long-name-时间-which-does-not-fit-into-any-line-that-is-narrow
+      ⠋ image      1 min 10 s  compiled 57 crates: hyper-of-a-very-long-name-时间-which-is-too-long-for-any-line-that-is-narrow
       ⠋ create     1 min 10 s  ━━━━━━━━━━━━━━━━━━━━────────────────────  usually 2 min 13 s
           load balancer (LoadBalancer)                             1 min 01 s
           image repository (Repository)                            1 min 00 s
@@ -110,7 +110,7 @@ fn rolling_back_in_colour() {
       ^[36m⠋^[0m image      1 min 20 s  compiled 57 crates: hyper-of-a-very-long-name-时间-…
       ^[36m⠋^[0m create     1 min 20 s  ^[33m━━━━━━━━━━━━━━━━━^[0m^[2m───^[0m  ^[33mrolling back^[0m
           image repository (Repository)                           ^[2m 1 min 10 s^[0m
-          network (Vpc)                                           ^[2m        8 s^[0m
+          VPC (Vpc)                                               ^[2m        8 s^[0m
     "#);
 }
 
@@ -130,7 +130,7 @@ fn slower_than_usual() {
 #[test]
 fn versions_at_60_80_and_200_columns() {
     let events = [
-        (0, begun("up", true)),
+        (0, started("up", true)),
         (0, phase(Phase::Rollout)),
         (100, samples::moved()),
     ];
@@ -162,7 +162,7 @@ fn versions_at_60_80_and_200_columns() {
 
 #[test]
 fn never_more_lines_than_the_terminal_has() {
-    let mut events = vec![(0, begun("up", true)), (0, phase(Phase::Image))];
+    let mut events = vec![(0, started("up", true)), (0, phase(Phase::Image))];
     events.extend([
         (0, phase(Phase::Create)),
         (0, operation("create", &[SERVICE])),
@@ -231,7 +231,7 @@ fn nothing_is_left_at_the_end() {
 #[test]
 fn the_way_back() {
     let events = [
-        (0, begun("up", false)),
+        (0, started("up", false)),
         (0, phase(Phase::Update)),
         (9_000, ended(Phase::Update, 9.0)),
         (9_000, phase(Phase::Rollout)),
@@ -246,7 +246,7 @@ fn the_way_back() {
       ✗ rollout   2 of 3 targets healthy 11.0 s
     ----
       ⠋ back             40 s  ━━━━━━──────────────  usually 1 min 59 s
-          service on Fargate (Service)                                   39 s
+          service (Service)                                              39 s
     ");
     let mut events = events.to_vec();
     events.push((70_000, Event::OperationEnded { status: None }));

@@ -55,7 +55,7 @@ pub(super) fn summary(summary: &Summary) -> String {
     if let Some(cost) = &summary.cost {
         row("cost", &cost.line());
     }
-    row("take down", &summary.take_down);
+    row("delete", &summary.delete);
     format!("{headline}\n{text}")
 }
 

@@ -49,7 +49,7 @@ fn the_summary() {
         unproven: None,
         probe: None,
         cost: crate::report::samples::cost("X86_64"),
-        take_down: "deployer down --local".to_owned(),
+        delete: "deployer down --local".to_owned(),
         timings: vec![
             Timing {
                 phase: Phase::Emulator,
@@ -71,7 +71,7 @@ fn the_summary() {
       check     OK, offset -0.3 ms ± 0.8 ms, 2 instances
       time      1 min 15 s: emulator 2.0 s, image 1 min 11 s
       cost      about $0.07 an hour, $49 a month (load balancer $16.43, 2 tasks $18.02, 4 public addresses $14.60; us-east-1 prices of 2026-06, without traffic)
-      take down deployer down --local
+      delete    deployer down --local
     ");
 }
 
@@ -80,11 +80,11 @@ fn a_failure() {
     let failure = Failure::preflight("`app` does not compile")
         .because("1 error")
         .with_evidence(["error[E0425]: cannot find value".to_owned()])
-        .hint("mend it");
+        .hint("fix it");
     insta::assert_snapshot!(super::failure(&failure), @r"
     error: `app` does not compile
       because: 1 error
       | error[E0425]: cannot find value
-      hint: mend it
+      hint: fix it
     ");
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::report::samples::{self, STACK, at, begun, changed, ended, operation, phase};
+use crate::report::samples::{self, STACK, at, changed, ended, operation, phase, started};
 use deployment::event::Phase;
 
 fn log(events: &[(i64, Event)]) -> String {
@@ -17,7 +17,7 @@ fn a_deployment() {
         message: "slow: 50 %,\nbut it goes on".to_owned(),
     };
     let events = [
-        (0, begun("up", false)),
+        (0, started("up", false)),
         (0, phase(Phase::Image)),
         (0, phase(Phase::Create)),
         (0, operation("create", &[repository])),
@@ -45,7 +45,7 @@ fn a_deployment() {
     insta::assert_snapshot!(log(&events), @"
     10:04:05Z up: stack clock
     ::group::image, create
-    10:04:05Z CREATE_COMPLETE 2 resources: image repository (Repository), network (Vpc)
+    10:04:05Z CREATE_COMPLETE 2 resources: image repository (Repository), VPC (Vpc)
     10:04:06Z image: done in 1.5 s
     ::endgroup::
     ::group::create, push
@@ -70,7 +70,7 @@ fn a_deployment() {
 #[test]
 fn a_failure_closes_the_group_and_smuggles_no_command() {
     let events = [
-        (0, begun("up", false)),
+        (0, started("up", false)),
         (0, phase(Phase::Update)),
         (
             100,
@@ -87,18 +87,18 @@ fn a_failure_closes_the_group_and_smuggles_no_command() {
     insta::assert_snapshot!(log(&events), @r#"
     10:04:05Z up: stack clock
     ::group::update
-    10:04:05Z CREATE_FAILED service on Fargate (Service): no capacity: 50%, "try" again
+    10:04:05Z CREATE_FAILED service (Service): no capacity: 50%, "try" again
     ::endgroup::
     error: the new version does not run
-      because: service on Fargate (Service): 100 % of | the tasks <failed>
+      because: service (Service): 100 % of | the tasks <failed>
         at once
       | task 0123 failed: exit code 1
       |   ::error::of a program
     ## [error]and more
       | red, and ``` of Markdown
       hint: look: `deployer status`
-      hint: mend it, then `deployer up` again
-    ::error title=deployer%3A exit code 4::the new version does not run%0Abecause: service on Fargate (Service): 100 %25 of | the tasks <failed>%0Aat once%0Ahint: look: `deployer status`%0Ahint: mend it, then `deployer up` again
+      hint: fix it, then `deployer up` again
+    ::error title=deployer%3A exit code 4::the new version does not run%0Abecause: service (Service): 100 %25 of | the tasks <failed>%0Aat once%0Ahint: look: `deployer status`%0Ahint: fix it, then `deployer up` again
     "#);
 }
 

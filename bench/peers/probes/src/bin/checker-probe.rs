@@ -1,4 +1,4 @@
-//! The checker's warm probe: nonce, clock readings around, answer read and judged fit for a sample.
+//! The checker's warm probe: nonce, clock readings around, answer read and judged usable for a sample.
 
 use clock::Settings;
 use probe::{Probe, Target};

@@ -192,7 +192,7 @@ fn tasks_that_do_not_start() {
       = the registry limits how often images are pulled
         wait a while, then run `deployer up` again
     disk full
-      = the image does not fit on the disk of a task
+      = the image is too large for the disk of a task
         make the image smaller: a task has 20 GiB
     pulling, unknown
       = the image cannot be pulled
@@ -609,7 +609,7 @@ fn what_the_program_did_comes_before_what_follows_from_it() {
 
 #[test]
 fn what_was_said_counts_too() {
-    let said = "service on Fargate (Service): Resource handler returned message: \"Unable to assume the service linked role.\"";
+    let said = "service (Service): Resource handler returned message: \"Unable to assume the service linked role.\"";
     let found = diagnose(&Evidence::default(), Some(said), &context(Ended::ForGood)).unwrap();
     assert_eq!(
         found.message,

@@ -19,7 +19,7 @@ async fn nothing_there() {
     let world = FakeWorld::new([absent()]);
     insta::assert_snapshot!(taking_down(world).await, @r"
     there is no such stack
-    nothing to take down: there is no stack `clock` in account 123456789012, region eu-central-1
+    nothing to delete: there is no stack `clock` in account 123456789012, region eu-central-1
     exit code 0
     ");
 }
@@ -36,15 +36,15 @@ async fn deletes_and_proves() {
     .past([event("clock", "CREATE_COMPLETE")]);
     insta::assert_snapshot!(taking_down(world).await, @r"
     the stack is UPDATE_COMPLETE
-    delete: begun
+    delete: started
     > DeleteStack clock/1
     DELETE_IN_PROGRESS stack (clock)
-    DELETE_COMPLETE service on Fargate (Service)
+    DELETE_COMPLETE service (Service)
     DELETE_COMPLETE stack (clock)
     delete: done in 0.0 s
     the stack is DELETE_COMPLETE
     > DeleteTaskDefinitions clock
-    proof: begun
+    proof: started
     proof: done in 0.0 s
     everything is gone (0.0 s)
     looked for, and not found: cluster clock-cluster, load balancer clock-loadbalancer, image repository clock-repository, log group clock-loggroup
@@ -65,17 +65,17 @@ async fn survives_looks_that_fail_in_passing() {
     .failing("DescribeLoadBalancers", throttled());
     insta::assert_snapshot!(taking_down(world).await, @r"
     the stack is UPDATE_COMPLETE
-    delete: begun
+    delete: started
     > DeleteStack clock/1
     warning: DescribeStacks: rate exceeded (Throttling); looking again
     DELETE_IN_PROGRESS stack (clock)
-    DELETE_COMPLETE service on Fargate (Service)
+    DELETE_COMPLETE service (Service)
     warning: DescribeStacks: connection reset; looking again
     DELETE_COMPLETE stack (clock)
     delete: done in 0.0 s
     the stack is DELETE_COMPLETE
     > DeleteTaskDefinitions clock
-    proof: begun
+    proof: started
     warning: DescribeLoadBalancers: rate exceeded (Throttling); looking again
     proof: done in 0.0 s
     everything is gone (0.0 s)
@@ -89,14 +89,14 @@ async fn says_how_to_come_back_when_credentials_expire() {
     let world = FakeWorld::new([at("UPDATE_COMPLETE"), deleting(), failed(expired())]);
     insta::assert_snapshot!(taking_down(world).await, @r"
     the stack is UPDATE_COMPLETE
-    delete: begun
+    delete: started
     > DeleteStack clock/1
     DELETE_IN_PROGRESS stack (clock)
-    DELETE_COMPLETE service on Fargate (Service)
+    DELETE_COMPLETE service (Service)
     error: the AWS credentials are not accepted
       because: DescribeStacks: the security token included in the request is expired (ExpiredToken)
       hint: log in again: `aws sso login --profile work`
-      hint: what was begun goes on by itself: run the same command again to come back to it
+      hint: the operation continues: run the same command again to resume
     exit code 1
     ");
 }
@@ -132,10 +132,10 @@ async fn names_what_is_left_when_the_deletion_fails() {
     .resources([all.clone(), all, left]);
     insta::assert_snapshot!(taking_down(world).await, @r"
     the stack is CREATE_COMPLETE
-    delete: begun
+    delete: started
     > DeleteStack clock/1
     DELETE_IN_PROGRESS stack (clock)
-    DELETE_COMPLETE service on Fargate (Service)
+    DELETE_COMPLETE service (Service)
     DELETE_FAILED image repository (Repository): the repository is not empty
     DELETE_COMPLETE cluster (Cluster)
     DELETE_FAILED stack (clock): failed to delete: [Repository]
@@ -184,15 +184,15 @@ async fn what_is_retained_is_named_and_not_called_gone() {
     config.consent.retain = vec!["Repository".to_owned()];
     insta::assert_snapshot!(taking_down_with(config, world).await, @"
     the stack is DELETE_FAILED
-    delete: begun
+    delete: started
     > DeleteStack clock/1 without Repository
     DELETE_IN_PROGRESS stack (clock)
-    DELETE_COMPLETE service on Fargate (Service)
+    DELETE_COMPLETE service (Service)
     DELETE_COMPLETE stack (clock)
     delete: done in 0.0 s
     the stack is DELETE_COMPLETE
     > DeleteTaskDefinitions clock
-    proof: begun
+    proof: started
     proof: done in 0.0 s
     error: the stack is deleted, without what was to be retained
       | image repository clock-repository (Repository): DELETE_SKIPPED
@@ -210,7 +210,7 @@ async fn a_stack_that_is_protected_stays() {
     );
     insta::assert_snapshot!(taking_down(world).await, @"
     the stack is UPDATE_COMPLETE
-    delete: begun
+    delete: started
     > DeleteStack clock/1 (refused)
     error: the stack is protected against deletion
       because: DeleteStack: Stack [clock] cannot be deleted while TerminationProtection is enabled (ValidationError)
@@ -253,12 +253,12 @@ async fn a_deletion_that_takes_too_long_goes_on_without_us() {
     let before = tokio::time::Instant::now();
     insta::assert_snapshot!(taking_down(world).await, @r"
     the stack is CREATE_COMPLETE
-    delete: begun
+    delete: started
     > DeleteStack clock/1
     DELETE_IN_PROGRESS stack (clock)
-    DELETE_COMPLETE service on Fargate (Service)
+    DELETE_COMPLETE service (Service)
     error: the operation did not end within 1800 s
-      hint: it goes on by itself: run the same command again to come back to it, or `deployer status` to look
+      hint: it continues: run the same command again to resume, or `deployer status` to see it
       hint: allow more time: `--timeout 1h`
     exit code 7
     ");
@@ -274,16 +274,16 @@ async fn task_definitions_that_stay_are_no_failure() {
     );
     insta::assert_snapshot!(taking_down(world).await, @r"
     the stack is CREATE_COMPLETE
-    delete: begun
+    delete: started
     > DeleteStack clock/1
     DELETE_IN_PROGRESS stack (clock)
-    DELETE_COMPLETE service on Fargate (Service)
+    DELETE_COMPLETE service (Service)
     DELETE_COMPLETE stack (clock)
     delete: done in 0.0 s
     the stack is DELETE_COMPLETE
     > DeleteTaskDefinitions clock (refused)
     warning: inactive task definitions are left: DeleteTaskDefinitions: ecs:DeleteTaskDefinitions is not allowed (AccessDeniedException)
-    proof: begun
+    proof: started
     proof: done in 0.0 s
     everything is gone (0.0 s)
     looked for, and not found: cluster clock-cluster, load balancer clock-loadbalancer, image repository clock-repository, log group clock-loggroup
@@ -297,7 +297,7 @@ async fn a_namesake_that_is_not_ours_stays() {
         .resources([vec![resource("Service", "CREATE_COMPLETE")]]);
     insta::assert_snapshot!(taking_down(world).await, @r"
     the stack is CREATE_COMPLETE
-    delete: begun
+    delete: started
     error: the stack `clock` does not look like one that this program made
       because: it takes no image, and has no `Repository`
       hint: is this the right account, region and `--stack`?
@@ -349,17 +349,17 @@ async fn a_wish_to_stop_does_not_stop_a_deletion() {
     };
     insta::assert_snapshot!(machine.run(command).await, @"
     the stack is CREATE_COMPLETE
-    delete: begun
+    delete: started
     > DeleteStack clock/1
     DELETE_IN_PROGRESS stack (clock)
-    DELETE_COMPLETE service on Fargate (Service)
+    DELETE_COMPLETE service (Service)
     ^C
-    warning: a deletion cannot be taken back: following it to its end; once more to leave it to itself
+    warning: a deletion cannot be undone: waiting for its end; press Ctrl-C again to exit at once
     DELETE_COMPLETE stack (clock)
     delete: done in 0.0 s
     the stack is DELETE_COMPLETE
     > DeleteTaskDefinitions clock
-    proof: begun
+    proof: started
     error: interrupted
     exit code 130
     ");

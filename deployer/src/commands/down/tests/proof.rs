@@ -21,15 +21,15 @@ async fn the_proof_finds_something_left() {
         .there("clock-loggroup", 2);
     insta::assert_snapshot!(taking_down(world).await, @r"
     the stack is CREATE_COMPLETE
-    delete: begun
+    delete: started
     > DeleteStack clock/1
     DELETE_IN_PROGRESS stack (clock)
-    DELETE_COMPLETE service on Fargate (Service)
+    DELETE_COMPLETE service (Service)
     DELETE_COMPLETE stack (clock)
     delete: done in 0.0 s
     the stack is DELETE_COMPLETE
     > DeleteTaskDefinitions clock
-    proof: begun
+    proof: started
     error: the stack is deleted, but something of it is left
       | load balancer clock-loadbalancer
       hint: it may cost money: delete it by hand

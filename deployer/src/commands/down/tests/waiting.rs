@@ -102,13 +102,13 @@ async fn attaches_to_a_deletion() {
     ]);
     insta::assert_snapshot!(taking_down(world).await, @r"
     the stack is DELETE_IN_PROGRESS
-    delete: begun
-    DELETE_COMPLETE service on Fargate (Service)
+    delete: started
+    DELETE_COMPLETE service (Service)
     DELETE_COMPLETE stack (clock)
     delete: done in 0.0 s
     the stack is DELETE_COMPLETE
     > DeleteTaskDefinitions clock
-    proof: begun
+    proof: started
     proof: done in 0.0 s
     everything is gone (0.0 s)
     looked for, and not found: cluster clock-cluster, load balancer clock-loadbalancer, image repository clock-repository, log group clock-loggroup
@@ -132,7 +132,7 @@ async fn a_deletion_of_others_that_fails() {
     ]);
     insta::assert_snapshot!(taking_down(world).await, @"
     the stack is DELETE_IN_PROGRESS
-    delete: begun
+    delete: started
     DELETE_FAILED load balancer (LoadBalancer): deletion protection is on
     error: the stack could not be deleted
       because: load balancer (LoadBalancer): deletion protection is on
@@ -152,13 +152,13 @@ async fn somebody_else_is_faster() {
     );
     insta::assert_snapshot!(taking_down(world).await, @r"
     the stack is CREATE_COMPLETE
-    delete: begun
+    delete: started
     > DeleteStack clock/1 (refused)
     not yet: DeleteStack: Stack [clock] cannot be deleted while in status DELETE_IN_PROGRESS (ValidationError)
     delete: done in 0.0 s
     the stack is DELETE_COMPLETE
     > DeleteTaskDefinitions clock
-    proof: begun
+    proof: started
     proof: done in 0.0 s
     everything is gone (0.0 s)
     looked for, and not found: cluster clock-cluster, load balancer clock-loadbalancer, image repository clock-repository, log group clock-loggroup

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::going_back::{BEFORE, running, there_and_back};
-use super::{FakeMachine, begun, bringing_up_on, updated, updating};
+use super::{FakeMachine, bringing_up_on, started, updated, updating};
 use crate::testing::FakeWorld;
 use crate::testing::answer::{answers, down, unreachable, went_back};
 use crate::testing::moment::{Moment, absent, at, event, of_others};
@@ -47,7 +47,7 @@ async fn failures_tell_what_they_left_behind() {
             on([running(), updating(), rolled_back()]),
         ),
         (
-            "the version before is put back",
+            "the version before is restored",
             on(there_and_back())
                 .finding([does_not_answer.clone()])
                 .finding_after_going_back(answers(BEFORE)),
@@ -57,7 +57,7 @@ async fn failures_tell_what_they_left_behind() {
             FakeMachine::new(FakeWorld::new(first_removed).services([went_back()])),
         ),
         (
-            "the version before cannot be put back",
+            "the version before cannot be restored",
             on(way_back_fails).finding([does_not_answer.clone()]),
         ),
         (
@@ -83,9 +83,9 @@ async fn failures_tell_what_they_left_behind() {
             "Ctrl-C while the stack is created",
             on([
                 absent(),
-                begun(),
-                begun(),
-                begun(),
+                started(),
+                started(),
+                started(),
                 at("CREATE_IN_PROGRESS"),
                 deleted,
             ])
@@ -99,9 +99,9 @@ async fn failures_tell_what_they_left_behind() {
     insta::assert_snapshot!(text, @r#"
     the stack was never touched: "stuck" null
     CloudFormation rolled the update back: "rolled_back" "restored_previous"
-    the version before is put back: "check_failed" "restored_previous"
+    the version before is restored: "check_failed" "restored_previous"
     nothing ran before: "rolled_back" "removed_version"
-    the version before cannot be put back: "stuck" "not_restored"
+    the version before cannot be restored: "stuck" "not_restored"
     another deployment came in between: "busy" "left_to_others"
     another program cancelled the update: "busy" "restored_previous"
     the service is out of reach: "unproven" "left_as_is"

@@ -22,11 +22,11 @@ fn replacing() -> FakeWorld {
 /// The transcript from the plan on.
 async fn plan(machine: FakeMachine) -> String {
     let text = bringing_up_on(machine).await;
-    let (_, plan) = text.split_once("plan: begun\n").unwrap();
-    plan.split("rollout: begun").next().unwrap().to_owned()
+    let (_, plan) = text.split_once("plan: started\n").unwrap();
+    plan.split("rollout: started").next().unwrap().to_owned()
 }
 
-/// The same where nothing is begun.
+/// The same where nothing is started.
 fn stopping() -> FakeWorld {
     let replaced = Change {
         replacement: Some("True".into()),
@@ -46,7 +46,7 @@ async fn a_question_lists_ten_changes() {
     let text = plan(FakeMachine::new(world).answering(false)).await;
     let (_, question) = text.split_once("? This would\n").unwrap();
     let lines: Vec<&str> = question.lines().collect();
-    assert_eq!(lines[0], "  remove service on Fargate (Alarm0)");
+    assert_eq!(lines[0], "  remove service (Alarm0)");
     assert_eq!(lines[10..12], ["  and 290 more", "Go on? false"]);
 }
 
@@ -55,11 +55,11 @@ async fn somebody_agrees() {
     let machine = FakeMachine::new(replacing()).answering(true);
     insta::assert_snapshot!(plan(machine).await, @"
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
-    2 changes: replace load balancer (LoadBalancer); change service on Fargate (Service)
+    2 changes: replace load balancer (LoadBalancer); change service (Service)
     plan: done in 0.0 s
     ? This would replace load balancer (LoadBalancer). Go on? true
     > ExecuteChangeSet
-    update: begun
+    update: started
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
     UPDATE_COMPLETE stack (clock)
@@ -119,10 +119,10 @@ async fn somebody_agreed_in_advance() {
     let machine = FakeMachine::new(replacing()).with(|config| config.consent.agreed = true);
     insta::assert_snapshot!(plan(machine).await, @"
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
-    2 changes: replace load balancer (LoadBalancer); change service on Fargate (Service)
+    2 changes: replace load balancer (LoadBalancer); change service (Service)
     plan: done in 0.0 s
     > ExecuteChangeSet
-    update: begun
+    update: started
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
     UPDATE_COMPLETE stack (clock)

@@ -17,7 +17,7 @@ async fn a_creation_under_way() {
     ])
     .past([event("Repository", "CREATE_COMPLETE")]);
     insta::assert_snapshot!(bringing_up_as_usual(world).await, @"
-    image: begun
+    image: started
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is CREATE_IN_PROGRESS
@@ -26,7 +26,7 @@ async fn a_creation_under_way() {
     CREATE_COMPLETE cluster (Cluster)
     CREATE_COMPLETE stack (clock)
     the stack is CREATE_COMPLETE
-    push: begun
+    push: started
     > push to registry.example/clock-repository as AWS
     push: done in 0.0 s
     (planned and updated as usual)
@@ -46,14 +46,14 @@ async fn an_update_under_way() {
         updated(),
     ]);
     insta::assert_snapshot!(bringing_up_as_usual(world).await, @"
-    image: begun
+    image: started
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is UPDATE_IN_PROGRESS
     the stack is UPDATE_IN_PROGRESS (being updated): waiting for that to end
     UPDATE_COMPLETE stack (clock)
     the stack is UPDATE_COMPLETE
-    push: begun
+    push: started
     > push to registry.example/clock-repository as AWS
     push: done in 0.0 s
     (planned and updated as usual)
@@ -83,7 +83,7 @@ async fn a_creation_under_way_that_fails() {
         updated(),
     ]);
     insta::assert_snapshot!(bringing_up_as_usual(world).await, @"
-    image: begun
+    image: started
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is CREATE_IN_PROGRESS
@@ -91,17 +91,17 @@ async fn a_creation_under_way_that_fails() {
     CREATE_FAILED load balancer (LoadBalancer): the limit of load balancers is reached
     warning: what was under way failed: load balancer (LoadBalancer): the limit of load balancers is reached
     the stack is ROLLBACK_COMPLETE
-    warning: the stack is ROLLBACK_COMPLETE (failed to create: [LoadBalancer]): it can only be deleted and made anew
-    delete: begun
+    warning: the stack is ROLLBACK_COMPLETE (failed to create: [LoadBalancer]): it can only be deleted and created again
+    delete: started
     > DeleteStack clock/1
     delete: done in 0.0 s
     there is no such stack
-    create: begun
+    create: started
     > CreateStack clock with no image
     CREATE_COMPLETE image repository (Repository)
     CREATE_COMPLETE stack (clock)
     create: done in 0.0 s
-    push: begun
+    push: started
     > push to registry.example/clock-repository as AWS
     push: done in 0.0 s
     (planned and updated as usual)
@@ -125,19 +125,19 @@ async fn a_deletion_under_way() {
         updated(),
     ]);
     insta::assert_snapshot!(bringing_up_as_usual(world).await, @"
-    image: begun
+    image: started
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is DELETE_IN_PROGRESS
     the stack is DELETE_IN_PROGRESS (being deleted): waiting for that to end
     DELETE_COMPLETE cluster (Cluster)
     there is no such stack
-    create: begun
+    create: started
     > CreateStack clock with no image
     CREATE_COMPLETE image repository (Repository)
     CREATE_COMPLETE stack (clock)
     create: done in 0.0 s
-    push: begun
+    push: started
     > push to registry.example/clock-repository as AWS
     push: done in 0.0 s
     (planned and updated as usual)
@@ -159,31 +159,31 @@ async fn a_status_that_is_new() {
         updated(),
     ]);
     insta::assert_snapshot!(bringing_up(world).await, @"
-    image: begun
+    image: started
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is TELEPORT_IN_PROGRESS
     the stack is TELEPORT_IN_PROGRESS (a status that is new to this program): waiting for that to end
     warning: the stack has the status TELEPORT_IN_PROGRESS, which is new to this program
     the stack is UPDATE_COMPLETE
-    push: begun
+    push: started
     > push to registry.example/clock-repository as AWS
     push: done in 0.0 s
-    plan: begun
+    plan: started
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
     1 change: change task definition (TaskDefinition)
     plan: done in 0.0 s
     > ExecuteChangeSet
-    update: begun
+    update: started
     UPDATE_IN_PROGRESS stack (clock)
     warning: the stack has the status TELEPORT_CLEANUP, which is new to this program
     UPDATE_COMPLETE task definition (TaskDefinition)
     UPDATE_COMPLETE stack (clock)
     update: done in 0.0 s
-    rollout: begun
+    rollout: started
     rollout: new 2 of 2 running; 2 of 2 targets healthy
     rollout: done in 0.0 s
-    check: begun
+    check: started
     check: OK, offset +0.2 ms ± 1.2 ms, 2 instances
     check: done in 0.0 s
     The service is up.
@@ -193,7 +193,7 @@ async fn a_status_that_is_new() {
       tasks     0: 
       check     OK, offset +0.2 ms ± 1.2 ms, 2 instances
       time      0.0 s: image 0.0 s, push 0.0 s, plan 0.0 s, update 0.0 s, rollout 0.0 s, check 0.0 s
-      take down deployer down --stack clock --profile work
+      delete    deployer down --stack clock --profile work
     exit code 0
     ");
 }
@@ -212,7 +212,7 @@ async fn a_rollback_that_got_stuck_is_continued() {
     ])
     .past([event("clock", "UPDATE_ROLLBACK_FAILED")]);
     insta::assert_snapshot!(bringing_up_as_usual(world).await, @"
-    image: begun
+    image: started
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is UPDATE_ROLLBACK_FAILED
@@ -221,7 +221,7 @@ async fn a_rollback_that_got_stuck_is_continued() {
     UPDATE_ROLLBACK_IN_PROGRESS stack (clock)
     UPDATE_ROLLBACK_COMPLETE stack (clock)
     the stack is UPDATE_ROLLBACK_COMPLETE
-    push: begun
+    push: started
     > push to registry.example/clock-repository as AWS
     push: done in 0.0 s
     (planned and updated as usual)
@@ -245,19 +245,19 @@ async fn a_rollback_that_gets_stuck_again() {
         resource("Service", "UPDATE_FAILED"),
     ]]);
     insta::assert_snapshot!(bringing_up(world).await, @r"
-    image: begun
+    image: started
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is UPDATE_ROLLBACK_FAILED
     warning: an earlier rollback did not finish: continuing it
     > ContinueUpdateRollback clock/1
     UPDATE_ROLLBACK_IN_PROGRESS stack (clock)
-    UPDATE_FAILED service on Fargate (Service): the old image is gone
+    UPDATE_FAILED service (Service): the old image is gone
     UPDATE_ROLLBACK_FAILED stack (clock)
     error: the rollback cannot be finished
-      because: service on Fargate (Service): the old image is gone
-      | service on Fargate clock-service (Service): UPDATE_FAILED
-      hint: mend what it names, then run the same command again
+      because: service (Service): the old image is gone
+      | service clock-service (Service): UPDATE_FAILED
+      hint: fix what it names, then run the same command again
       hint: or leave it as it is, which the stack will not notice: `deployer up --stack clock --profile work --skip-resource Service`
     exit code 5
     ");
@@ -287,7 +287,7 @@ async fn a_rollback_that_got_stuck_is_continued_without_what_may_be_skipped() {
 async fn a_deletion_that_failed_needs_a_person() {
     let world = FakeWorld::new([at("DELETE_FAILED")]);
     insta::assert_snapshot!(bringing_up(world).await, @r"
-    image: begun
+    image: started
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is DELETE_FAILED
@@ -305,7 +305,7 @@ async fn credentials_that_expire_meanwhile() {
         failed(expired()),
     ]);
     insta::assert_snapshot!(bringing_up(world).await, @"
-    image: begun
+    image: started
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is UPDATE_IN_PROGRESS
@@ -313,7 +313,7 @@ async fn credentials_that_expire_meanwhile() {
     error: the AWS credentials are not accepted
       because: DescribeStacks: the security token included in the request is expired (ExpiredToken)
       hint: log in again: `aws sso login --profile work`
-      hint: what was begun goes on by itself: run the same command again to come back to it
+      hint: the operation continues: run the same command again to resume
     exit code 1
     ");
 }
@@ -322,13 +322,13 @@ async fn credentials_that_expire_meanwhile() {
 async fn an_operation_of_others_that_takes_too_long() {
     let world = FakeWorld::new([at("UPDATE_IN_PROGRESS")]);
     insta::assert_snapshot!(bringing_up(world).await, @"
-    image: begun
+    image: started
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is UPDATE_IN_PROGRESS
     the stack is UPDATE_IN_PROGRESS (being updated): waiting for that to end
     error: the operation did not end within 1800 s
-      hint: it goes on by itself: run the same command again to come back to it, or `deployer status` to look
+      hint: it continues: run the same command again to resume, or `deployer status` to see it
       hint: allow more time: `--timeout 1h`
     exit code 7
     ");
@@ -397,7 +397,7 @@ async fn an_update_that_failed_and_was_left_so_is_rolled_back_first() {
         updated(),
     ]);
     insta::assert_snapshot!(bringing_up_as_usual(world).await, @"
-    image: begun
+    image: started
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is UPDATE_FAILED
@@ -406,7 +406,7 @@ async fn an_update_that_failed_and_was_left_so_is_rolled_back_first() {
     UPDATE_ROLLBACK_IN_PROGRESS stack (clock)
     UPDATE_ROLLBACK_COMPLETE stack (clock)
     the stack is UPDATE_ROLLBACK_COMPLETE
-    push: begun
+    push: started
     > push to registry.example/clock-repository as AWS
     push: done in 0.0 s
     (planned and updated as usual)

@@ -10,7 +10,7 @@ use deployment::stack::request::Proposal;
 async fn check(reports: impl IntoIterator<Item = clock::Report>) -> String {
     let world = FakeWorld::new([at("UPDATE_COMPLETE")]).proposals([Proposal::Empty]);
     let text = bringing_up_on(FakeMachine::new(world).finding(reports)).await;
-    let (_, check) = text.split_once("check: begun\n").unwrap();
+    let (_, check) = text.split_once("check: started\n").unwrap();
     check.to_owned()
 }
 
@@ -34,7 +34,7 @@ async fn it_may_take_a_while_to_answer() {
       tasks     0: 
       check     OK, offset +0.2 ms ± 1.2 ms, 2 instances
       time      0.0 s: image 0.0 s, push 0.0 s, plan 0.0 s, rollout 0.0 s, check 0.0 s
-      take down deployer down --stack clock --profile work
+      delete    deployer down --stack clock --profile work
     exit code 0
     ");
 }
@@ -53,7 +53,7 @@ async fn the_version_before_does_not_count() {
       tasks     0: 
       check     OK, offset +0.2 ms ± 1.2 ms, 2 instances
       time      0.0 s: image 0.0 s, push 0.0 s, plan 0.0 s, rollout 0.0 s, check 0.0 s
-      take down deployer down --stack clock --profile work
+      delete    deployer down --stack clock --profile work
     exit code 0
     ");
 }

@@ -62,7 +62,7 @@ async fn where_the_load_decides_no_number_is_wrong() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tasks_that_the_load_takes_away_are_not_waited_for() {
+async fn tasks_that_the_load_removes_are_not_waited_for() {
     let scaled = || wanting_two().with_parameter("MaxCount", "6");
     let world = FakeWorld::new([scaled(), scaled()])
         .services([with_tasks(2), with_tasks(2), with_tasks(3), with_tasks(2)])
@@ -99,28 +99,28 @@ async fn a_service_that_was_deleted_by_hand_is_made_again() {
     let (_, rest) = text.split_once("warning: ").unwrap();
     insta::assert_snapshot!(rest, @"
     somebody deleted the service by hand: the stack lets go of it, and makes it again
-    update: begun
+    update: started
     > CreateChangeSet clock/1 with , the same template
-    1 change: remove service on Fargate (Service)
+    1 change: remove service (Service)
     > ExecuteChangeSet
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
     UPDATE_COMPLETE stack (clock)
     update: done in 0.0 s
-    plan: begun
+    plan: started
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
-    1 change: add service on Fargate (Service)
+    1 change: add service (Service)
     plan: done in 0.0 s
     > ExecuteChangeSet
-    update: begun
+    update: started
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
     UPDATE_COMPLETE stack (clock)
     update: done in 0.0 s
-    rollout: begun
+    rollout: started
     rollout: new 2 of 2 running; 2 of 2 targets healthy
     rollout: done in 0.0 s
-    check: begun
+    check: started
     check: OK, offset +0.2 ms ± 1.2 ms, 2 instances
     check: done in 0.0 s
     The service is up.
@@ -130,7 +130,7 @@ async fn a_service_that_was_deleted_by_hand_is_made_again() {
       tasks     0: 
       check     OK, offset +0.2 ms ± 1.2 ms, 2 instances
       time      0.0 s: image 0.0 s, push 0.0 s, update 0.0 s, plan 0.0 s, update 0.0 s, rollout 0.0 s, check 0.0 s
-      take down deployer down --stack clock --profile work
+      delete    deployer down --stack clock --profile work
     exit code 0
     ");
 }

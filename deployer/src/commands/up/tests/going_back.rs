@@ -1,4 +1,4 @@
-//! The new version is in place, but does not work: the one before is put back.
+//! The new version is in place, but does not work: the one before is restored.
 
 use super::{FakeMachine, bringing_up_on, updated, updating};
 use crate::testing::FakeWorld;
@@ -7,7 +7,7 @@ use crate::testing::moment::{Moment, absent, at, error, event, event_because, ex
 use aws::remote::RemoteErrorKind;
 use deployment::stack::request::Proposal;
 
-/// The version of before, by the image whose digest consists of this digit; and the same once it is put back.
+/// The version of before, by the image whose digest consists of this digit; and the same once it is restored.
 pub(super) const BEFORE: &str = "0.1.0+bbbbbbbbbbbb";
 
 /// A stack that runs a version already.
@@ -15,13 +15,13 @@ pub(super) fn running() -> Moment {
     at("UPDATE_COMPLETE").with_image('b').with_old_version()
 }
 
-/// What the stack goes through when a version is deployed, found not to work, and the one before is put back.
+/// What the stack goes through when a version is deployed, found not to work, and the one before is restored.
 pub(super) fn there_and_back() -> Vec<Moment> {
     vec![
         running(),
         updating(),
         updated(),
-        // Looked at after the update, and once more before anything is put back.
+        // Looked at after the update, and once more before anything is restored.
         at("UPDATE_COMPLETE"),
         at("UPDATE_COMPLETE"),
         updating(),
@@ -43,33 +43,33 @@ async fn a_version_that_does_not_answer() {
         .finding([down("the answer has status 503")])
         .finding_after_going_back(answers(BEFORE));
     insta::assert_snapshot!(update(machine).await, @"
-    update: begun
+    update: started
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
     UPDATE_COMPLETE stack (clock)
     update: done in 0.0 s
-    rollout: begun
+    rollout: started
     rollout: new 2 of 2 running; 2 of 2 targets healthy
     rollout: done in 0.0 s
-    check: begun
+    check: started
     check: DOWN (the answer has status 503)
     warning: http://clock.example/now is DOWN after 120 s; putting bbbbbbbbbbbb back, which ran before
-    back: begun
+    back: started
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
     1 change: change task definition (TaskDefinition)
     > ExecuteChangeSet
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
     UPDATE_COMPLETE stack (clock)
-    rollout: begun
+    rollout: started
     rollout: new 2 of 2 running; 2 of 2 targets healthy
     rollout: done in 0.0 s
-    check: begun
+    check: started
     check: OK, offset +0.2 ms ± 1.2 ms, 2 instances
     check: done in 0.0 s
     back: done in 0.0 s
     probe: 0 of 1000 requests failed meanwhile
-    error: http://clock.example/now is DOWN after 120 s; the version before it, bbbbbbbbbbbb, is in place again and answers
+    error: http://clock.example/now is DOWN after 120 s; the previous version, bbbbbbbbbbbb, is restored and answers
       because: the answer has status 503
       hint: look yourself: `curl -i http://clock.example/now`
       hint: allow more time: `--verify-timeout 5m`
@@ -84,45 +84,45 @@ async fn a_version_that_does_not_start_although_the_stack_is_complete() {
         .stopped([vec![crashed("0123456789")]], &["thread 'main' panicked"]);
     let machine = FakeMachine::new(world).finding([answers(BEFORE)]);
     insta::assert_snapshot!(update(machine).await, @"
-    update: begun
+    update: started
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
     UPDATE_COMPLETE stack (clock)
     update: done in 0.0 s
-    rollout: begun
+    rollout: started
     rollout: new 0 of 2 running, 2 pending; old 2 of 2 running; 2 of 2 targets healthy
     task 0123456789 failed: Essential container in task exited, exit code 101
       thread 'main' panicked
     rollout: old 2 of 2 running; new 0 of 2 running, 2 failed; 2 of 2 targets healthy
     warning: the new version did not start; putting bbbbbbbbbbbb back, which ran before
-    back: begun
+    back: started
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
     1 change: change task definition (TaskDefinition)
     > ExecuteChangeSet
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
     UPDATE_COMPLETE stack (clock)
-    rollout: begun
+    rollout: started
     rollout: new 2 of 2 running; 2 of 2 targets healthy
     rollout: done in 0.0 s
-    check: begun
+    check: started
     check: OK, offset +0.2 ms ± 1.2 ms, 2 instances
     check: done in 0.0 s
     back: done in 0.0 s
     probe: 0 of 1000 requests failed meanwhile
-    error: the new version did not start; the version before it, bbbbbbbbbbbb, is in place again and answers
+    error: the new version did not start; the previous version, bbbbbbbbbbbb, is restored and answers
       because: the program ended by itself with exit code 101 (it panicked)
       | ECS deployment circuit breaker: tasks failed to start.
       | task 01234567: Essential container in task exited, exit code 101
       |   thread 'main' panicked
       hint: read its log: `deployer logs --stack clock --profile work --since 1h`
-      hint: mend the program or its settings, then run `deployer up` again
+      hint: fix the program or its settings, then run `deployer up` again
     exit code 4
     ");
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_version_of_all_is_taken_away() {
+async fn the_first_version_of_all_is_removed() {
     let first = at("CREATE_COMPLETE")
         .without_output("TaskDefinitionArn")
         .without_output("ServiceName");
@@ -137,15 +137,15 @@ async fn the_first_version_of_all_is_taken_away() {
     ])
     .services([went_back()]);
     insta::assert_snapshot!(update(FakeMachine::new(world)).await, @"
-    update: begun
+    update: started
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
     UPDATE_COMPLETE stack (clock)
     update: done in 0.0 s
-    rollout: begun
+    rollout: started
     rollout: old 2 of 2 running; new 0 of 2 running, 2 failed; 2 of 2 targets healthy
     warning: the new version did not start; taking the new version away again: nothing ran before it
-    back: begun
+    back: started
     > CreateChangeSet clock/1 with no image
     1 change: change task definition (TaskDefinition)
     > ExecuteChangeSet
@@ -153,9 +153,9 @@ async fn the_first_version_of_all_is_taken_away() {
     UPDATE_COMPLETE task definition (TaskDefinition)
     UPDATE_COMPLETE stack (clock)
     back: done in 0.0 s
-    error: the new version did not start; it was taken away again: nothing ran before it
+    error: the new version did not start; it was removed: nothing ran before it
       because: ECS deployment circuit breaker: tasks failed to start.
-      hint: mend the program or its settings, then run `deployer up` again
+      hint: fix the program or its settings, then run `deployer up` again
     exit code 4
     ");
 }
@@ -169,16 +169,16 @@ async fn requests_that_failed_meanwhile_are_counted() {
     let world = FakeWorld::new([running(), updating(), updated()]);
     let machine = FakeMachine::new(world).knocking(knocks);
     insta::assert_snapshot!(update(machine).await, @"
-    update: begun
+    update: started
     UPDATE_IN_PROGRESS stack (clock)
     warning: a request failed during the rollout: connection refused by 10.0.0.1:80
     UPDATE_COMPLETE task definition (TaskDefinition)
     UPDATE_COMPLETE stack (clock)
     update: done in 0.0 s
-    rollout: begun
+    rollout: started
     rollout: new 2 of 2 running; 2 of 2 targets healthy
     rollout: done in 0.0 s
-    check: begun
+    check: started
     check: OK, offset +0.2 ms ± 1.2 ms, 2 instances
     check: done in 0.0 s
     probe: 1 of 1000 requests failed meanwhile, for 0.2 s at a stretch (connection refused by 10.0.0.1:80)
@@ -190,7 +190,7 @@ async fn requests_that_failed_meanwhile_are_counted() {
       check     OK, offset +0.2 ms ± 1.2 ms, 2 instances
       rollout   1 of 1000 requests failed meanwhile, for 0.2 s at a stretch (connection refused by 10.0.0.1:80)
       time      0.0 s: image 0.0 s, push 0.0 s, plan 0.0 s, update 0.0 s, rollout 0.0 s, check 0.0 s
-      take down deployer down --stack clock --profile work
+      delete    deployer down --stack clock --profile work
     exit code 0
     ");
 }
@@ -206,15 +206,15 @@ async fn somebody_else_has_deployed_meanwhile() {
     ])
     .services([went_back()]);
     insta::assert_snapshot!(update(FakeMachine::new(world)).await, @"
-    update: begun
+    update: started
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
     UPDATE_COMPLETE stack (clock)
     update: done in 0.0 s
-    rollout: begun
+    rollout: started
     rollout: old 2 of 2 running; new 0 of 2 running, 2 failed; 2 of 2 targets healthy
     probe: 0 of 1000 requests failed meanwhile
-    error: the new version did not start; somebody else has deployed in the meantime, which is left alone
+    error: the new version did not start; somebody else has deployed meanwhile, which is left alone
       because: ECS deployment circuit breaker: tasks failed to start.
       hint: `deployer status` shows what runs
     exit code 7
@@ -232,15 +232,15 @@ async fn somebody_else_deletes_the_stack_meanwhile() {
     ])
     .services([rolling_out(0), None]);
     insta::assert_snapshot!(update(FakeMachine::new(world)).await, @"
-    update: begun
+    update: started
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
     UPDATE_COMPLETE stack (clock)
     update: done in 0.0 s
-    rollout: begun
+    rollout: started
     rollout: new 0 of 2 running, 2 pending; old 2 of 2 running; 2 of 2 targets healthy
     probe: 0 of 1000 requests failed meanwhile
-    error: the new version did not start; somebody deleted the stack in the meantime
+    error: the new version did not start; somebody deleted the stack meanwhile
       because: the service does not exist
       hint: `deployer status` shows what runs
     exit code 7
@@ -263,24 +263,24 @@ async fn the_way_back_fails_too() {
     ])
     .services([went_back()]);
     insta::assert_snapshot!(update(FakeMachine::new(world)).await, @"
-    update: begun
+    update: started
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
     UPDATE_COMPLETE stack (clock)
     update: done in 0.0 s
-    rollout: begun
+    rollout: started
     rollout: old 2 of 2 running; new 0 of 2 running, 2 failed; 2 of 2 targets healthy
     warning: the new version did not start; putting bbbbbbbbbbbb back, which ran before
-    back: begun
+    back: started
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
     1 change: change task definition (TaskDefinition)
     > ExecuteChangeSet
     UPDATE_IN_PROGRESS stack (clock)
-    UPDATE_FAILED service on Fargate (Service): the image cannot be pulled
+    UPDATE_FAILED service (Service): the image cannot be pulled
     UPDATE_ROLLBACK_COMPLETE stack (clock)
     probe: 0 of 1000 requests failed meanwhile
-    error: the new version did not start, and what was there before could not be put back
-      because: CloudFormation did not get back to it, and the version that does not work is still in place: service on Fargate (Service): the image cannot be pulled
+    error: the new version did not start, and the previous state could not be restored
+      because: CloudFormation did not get back to it, and the version that does not work is still in place: service (Service): the image cannot be pulled
       | before that: ECS deployment circuit breaker: tasks failed to start.
       hint: see what runs: `deployer status`, `deployer history`
       hint: go back by hand: `deployer rollback`
@@ -293,31 +293,31 @@ async fn the_version_before_does_not_satisfy_the_check_either() {
     let machine =
         FakeMachine::new(FakeWorld::new(there_and_back())).finding([down("no connection")]);
     insta::assert_snapshot!(update(machine).await, @"
-    update: begun
+    update: started
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
     UPDATE_COMPLETE stack (clock)
     update: done in 0.0 s
-    rollout: begun
+    rollout: started
     rollout: new 2 of 2 running; 2 of 2 targets healthy
     rollout: done in 0.0 s
-    check: begun
+    check: started
     check: DOWN (no connection)
     warning: http://clock.example/now is DOWN after 120 s; putting bbbbbbbbbbbb back, which ran before
-    back: begun
+    back: started
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
     1 change: change task definition (TaskDefinition)
     > ExecuteChangeSet
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
     UPDATE_COMPLETE stack (clock)
-    rollout: begun
+    rollout: started
     rollout: new 2 of 2 running; 2 of 2 targets healthy
     rollout: done in 0.0 s
-    check: begun
+    check: started
     check: DOWN (no connection)
     probe: 0 of 1000 requests failed meanwhile
-    error: http://clock.example/now is DOWN after 120 s; the version before it, bbbbbbbbbbbb, is in place again, and does not pass the check either
+    error: http://clock.example/now is DOWN after 120 s; the version before it, bbbbbbbbbbbb, is restored, and does not pass the check either
       because: no connection
       | the new version: no connection
       hint: is it this machine: its network, its clock? Look from elsewhere, too
@@ -337,15 +337,15 @@ async fn credentials_that_expire_before_it_is_put_back() {
     ])
     .services([went_back()]);
     insta::assert_snapshot!(update(FakeMachine::new(world)).await, @"
-    update: begun
+    update: started
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
     UPDATE_COMPLETE stack (clock)
     update: done in 0.0 s
-    rollout: begun
+    rollout: started
     rollout: old 2 of 2 running; new 0 of 2 running, 2 failed; 2 of 2 targets healthy
     probe: 0 of 1000 requests failed meanwhile
-    error: the new version did not start, and what was there before could not be put back
+    error: the new version did not start, and the previous state could not be restored
       because: the AWS credentials are not accepted: DescribeStacks: the security token included in the request is expired (ExpiredToken)
       | before that: ECS deployment circuit breaker: tasks failed to start.
       hint: see what runs: `deployer status`, `deployer history`
@@ -366,32 +366,32 @@ async fn without_the_template_of_before_the_image_is_put_back() {
         ]);
     let machine = FakeMachine::new(world).finding([answers(BEFORE)]);
     insta::assert_snapshot!(update(machine).await, @"
-    update: begun
+    update: started
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
     UPDATE_COMPLETE stack (clock)
     update: done in 0.0 s
-    rollout: begun
+    rollout: started
     rollout: old 2 of 2 running; new 0 of 2 running, 2 failed; 2 of 2 targets healthy
     warning: the new version did not start; putting bbbbbbbbbbbb back, which ran before
-    back: begun
+    back: started
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
     1 change: change task definition (TaskDefinition)
     > ExecuteChangeSet
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
     UPDATE_COMPLETE stack (clock)
-    rollout: begun
+    rollout: started
     rollout: new 2 of 2 running; 2 of 2 targets healthy
     rollout: done in 0.0 s
-    check: begun
+    check: started
     check: OK, offset +0.2 ms ± 1.2 ms, 2 instances
     check: done in 0.0 s
     back: done in 0.0 s
     probe: 0 of 1000 requests failed meanwhile
     error: the new version did not start; the image of before, bbbbbbbbbbbb, runs again and answers, but this could not be restored exactly: template and parameters: CloudFormation did not return them
       because: ECS deployment circuit breaker: tasks failed to start.
-      hint: mend the program or its settings, then run `deployer up` again
+      hint: fix the program or its settings, then run `deployer up` again
       hint: restore it from the source of the version before: `deployer up --stack clock --profile work`
     exit code 5
     ");
@@ -416,14 +416,14 @@ async fn what_the_update_left_over_is_cleaned_up_first() {
     .services([went_back(), rolled_out()]);
     let machine = FakeMachine::new(world).finding([answers(BEFORE)]);
     insta::assert_snapshot!(update(machine).await, @"
-    update: begun
+    update: started
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE_CLEANUP_IN_PROGRESS stack (clock)
     update: done in 0.0 s
-    rollout: begun
+    rollout: started
     rollout: old 2 of 2 running; new 0 of 2 running, 2 failed; 2 of 2 targets healthy
     warning: the new version did not start; putting bbbbbbbbbbbb back, which ran before
-    back: begun
+    back: started
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE_CLEANUP_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE stack (clock)
@@ -433,17 +433,17 @@ async fn what_the_update_left_over_is_cleaned_up_first() {
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
     UPDATE_COMPLETE stack (clock)
-    rollout: begun
+    rollout: started
     rollout: new 2 of 2 running; 2 of 2 targets healthy
     rollout: done in 0.0 s
-    check: begun
+    check: started
     check: OK, offset +0.2 ms ± 1.2 ms, 2 instances
     check: done in 0.0 s
     back: done in 0.0 s
     probe: 0 of 1000 requests failed meanwhile
-    error: the new version did not start; the version before it, bbbbbbbbbbbb, is in place again and answers
+    error: the new version did not start; the previous version, bbbbbbbbbbbb, is restored and answers
       because: ECS deployment circuit breaker: tasks failed to start.
-      hint: mend the program or its settings, then run `deployer up` again
+      hint: fix the program or its settings, then run `deployer up` again
     exit code 4
     ");
 }
@@ -474,7 +474,7 @@ async fn a_secret_is_not_said_to_be_restored() {
         update.contains("; the image of before, bbbbbbbbbbbb, runs again and answers, but this could not be restored exactly: the parameter `ApiKey`, "),
         "{update}"
     );
-    assert!(!update.contains("in place again"), "{update}");
+    assert!(!update.contains("is restored and"), "{update}");
     assert!(
         update.contains(
             "deployer up --stack clock --profile work --parameter ApiKey=VALUE`\nexit code 5"
@@ -492,7 +492,7 @@ async fn where_only_a_secret_differs_nothing_is_put_back() {
         .services([went_back()])
         .proposals([change, Proposal::Empty]);
     let text = update(secretly(world)).await;
-    let (_, end) = text.split_once("back: begun").unwrap();
+    let (_, end) = text.split_once("back: started").unwrap();
     insta::assert_snapshot!(end, @"
 
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
@@ -500,9 +500,9 @@ async fn where_only_a_secret_differs_nothing_is_put_back() {
     nothing to change
     back: done in 0.0 s
     probe: 0 of 1000 requests failed meanwhile
-    error: the new version did not start; nothing could be put back, and it is still in place: it differs only in the parameter `ApiKey`, whose value CloudFormation does not return (NoEcho)
+    error: the new version did not start; nothing could be restored, and it is still in place: it differs only in the parameter `ApiKey`, whose value CloudFormation does not return (NoEcho)
       because: ECS deployment circuit breaker: tasks failed to start.
-      hint: mend the program or its settings, then run `deployer up` again
+      hint: fix the program or its settings, then run `deployer up` again
       hint: restore `ApiKey` from the source of the version before: `deployer up --stack clock --profile work --parameter ApiKey=VALUE`
     exit code 5
     ");
@@ -514,5 +514,5 @@ async fn an_image_that_is_gone_from_the_registry_is_told_before_the_update() {
     let text = bringing_up_on(FakeMachine::new(world.without_the_image())).await;
     let (before, _) = text.split_once("> ExecuteChangeSet\n").unwrap();
     let warning = before.lines().find(|line| line.starts_with("warning"));
-    insta::assert_snapshot!(warning.unwrap(), @"warning: the image that runs, bbbbbbbbbbbb, is no longer in the registry: if this deployment fails, it cannot be put back");
+    insta::assert_snapshot!(warning.unwrap(), @"warning: the image that runs, bbbbbbbbbbbb, is no longer in the registry: if this deployment fails, it cannot be restored");
 }

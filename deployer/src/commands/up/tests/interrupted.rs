@@ -1,8 +1,8 @@
-//! Ctrl-C, SIGTERM, and time that is over: what was begun is taken back.
+//! Ctrl-C, SIGTERM, and time that is over: what was started is rolled back.
 
 use std::time::Duration;
 
-use super::{FakeMachine, begun, bringing_up_on, created, updated, updating, with_repository};
+use super::{FakeMachine, bringing_up_on, created, started, updated, updating, with_repository};
 use crate::testing::FakeWorld;
 use crate::testing::answer::{answers, rolled_out, rolling_out};
 use crate::testing::moment::{Moment, absent, at, error, event};
@@ -41,12 +41,12 @@ async fn from_the_key_on(seconds: f64, world: FakeWorld) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn before_anything_is_begun() {
+async fn before_anything_is_started() {
     let machine = FakeMachine::new(FakeWorld::new([running()]))
         .compiling_for(Duration::from_mins(1))
         .interrupted_after(Duration::from_secs(30));
     insta::assert_snapshot!(bringing_up_on(machine).await, @"
-    image: begun
+    image: started
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is UPDATE_COMPLETE
     error: interrupted
@@ -58,23 +58,23 @@ async fn before_anything_is_begun() {
 async fn while_the_stack_is_created() {
     let moments = [
         absent(),
-        begun(),
-        begun(),
-        begun(),
+        started(),
+        started(),
+        started(),
         at("CREATE_IN_PROGRESS"),
     ];
     let world = FakeWorld::new(moments.into_iter().chain(deleted()));
     insta::assert_snapshot!(from_the_key_on(6.0, world).await, @"
-    deleting the stack that was begun: there was none before
+    deleting the new stack: there was none before
     the stack is CREATE_IN_PROGRESS
-    delete: begun
+    delete: started
     > DeleteStack clock/2
     DELETE_IN_PROGRESS stack (clock)
     DELETE_COMPLETE stack (clock)
     delete: done in 0.0 s
     the stack is DELETE_COMPLETE
     > DeleteTaskDefinitions clock
-    error: interrupted; the stack that was begun is deleted again
+    error: interrupted; the new stack is deleted
     exit code 130
     ");
 }
@@ -83,7 +83,7 @@ async fn while_the_stack_is_created() {
 async fn while_compiling_beside_a_stack_that_was_created() {
     let moments = [
         absent(),
-        begun(),
+        started(),
         with_repository(),
         created(),
         at("CREATE_COMPLETE"),
@@ -93,10 +93,10 @@ async fn while_compiling_beside_a_stack_that_was_created() {
         .compiling_for(Duration::from_mins(10))
         .interrupted_after(Duration::from_mins(5));
     insta::assert_snapshot!(bringing_up_on(machine).await, @"
-    image: begun
+    image: started
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     there is no such stack
-    create: begun
+    create: started
     > CreateStack clock with no image
     CREATE_IN_PROGRESS stack (clock)
     CREATE_COMPLETE image repository (Repository)
@@ -104,16 +104,16 @@ async fn while_compiling_beside_a_stack_that_was_created() {
     CREATE_COMPLETE stack (clock)
     create: done in 0.0 s
     ^C
-    deleting the stack that was begun: there was none before
+    deleting the new stack: there was none before
     the stack is CREATE_COMPLETE
-    delete: begun
+    delete: started
     > DeleteStack clock/2
     DELETE_IN_PROGRESS stack (clock)
     DELETE_COMPLETE stack (clock)
     delete: done in 0.0 s
     the stack is DELETE_COMPLETE
     > DeleteTaskDefinitions clock
-    error: interrupted; the stack that was begun is deleted again
+    error: interrupted; the new stack is deleted
     exit code 130
     ");
 }
@@ -134,7 +134,7 @@ async fn while_the_remains_of_another_attempt_are_deleted() {
     let text = bringing_up_on(machine).await;
     let (_, rest) = text.split_once("^C\n").unwrap();
     insta::assert_snapshot!(rest, @"
-    warning: a deletion cannot be taken back: following it to its end; once more to leave it to itself
+    warning: a deletion cannot be undone: waiting for its end; press Ctrl-C again to exit at once
     DELETE_IN_PROGRESS stack (clock)
     DELETE_COMPLETE stack (clock)
     delete: done in 0.0 s
@@ -168,7 +168,7 @@ async fn while_an_update_is_under_way() {
     UPDATE_ROLLBACK_IN_PROGRESS stack (clock)
     UPDATE_ROLLBACK_COMPLETE stack (clock)
     probe: 0 of 1000 requests failed meanwhile
-    error: interrupted; the update was cancelled, and what was there before is in place again
+    error: interrupted; the update was cancelled, and the previous state is restored
     exit code 130
     ");
 }
@@ -203,22 +203,22 @@ async fn while_an_update_is_under_way_that_ends_just_then() {
     UPDATE_COMPLETE task definition (TaskDefinition)
     UPDATE_COMPLETE stack (clock)
     warning: interrupted; putting bbbbbbbbbbbb back, which ran before
-    back: begun
+    back: started
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
     1 change: change task definition (TaskDefinition)
     > ExecuteChangeSet
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
     UPDATE_COMPLETE stack (clock)
-    rollout: begun
+    rollout: started
     rollout: new 2 of 2 running; 2 of 2 targets healthy
     rollout: done in 0.0 s
-    check: begun
+    check: started
     check: OK, offset +0.2 ms ± 1.2 ms, 2 instances
     check: done in 0.0 s
     back: done in 0.0 s
     probe: 0 of 1000 requests failed meanwhile
-    error: interrupted; the version before it, bbbbbbbbbbbb, is in place again and answers
+    error: interrupted; the previous version, bbbbbbbbbbbb, is restored and answers
     exit code 130
     ");
 }
@@ -227,7 +227,7 @@ async fn while_an_update_is_under_way_that_ends_just_then() {
 async fn while_the_first_version_is_deployed_to_a_stack_of_this_run() {
     let moments = [
         absent(),
-        begun(),
+        started(),
         created(),
         updating(),
         at("UPDATE_IN_PROGRESS"),
@@ -245,16 +245,16 @@ async fn while_the_first_version_is_deployed_to_a_stack_of_this_run() {
     > CancelUpdateStack clock/2
     UPDATE_ROLLBACK_IN_PROGRESS stack (clock)
     UPDATE_ROLLBACK_COMPLETE stack (clock)
-    deleting the stack that was begun: there was none before
+    deleting the new stack: there was none before
     the stack is UPDATE_ROLLBACK_COMPLETE
-    delete: begun
+    delete: started
     > DeleteStack clock/2
     DELETE_IN_PROGRESS stack (clock)
     DELETE_COMPLETE stack (clock)
     delete: done in 0.0 s
     the stack is DELETE_COMPLETE
     > DeleteTaskDefinitions clock
-    error: interrupted; the update was cancelled, and what was there before is in place again; the stack that was begun is deleted again
+    error: interrupted; the update was cancelled, and the previous state is restored; the new stack is deleted
     exit code 130
     ");
 }
@@ -279,23 +279,23 @@ async fn while_the_new_version_rolls_out_after_the_update() {
     let (_, rest) = text.split_once("^C\n").unwrap();
     insta::assert_snapshot!(rest, @"
     warning: interrupted; putting bbbbbbbbbbbb back, which ran before
-    back: begun
+    back: started
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
     1 change: change task definition (TaskDefinition)
     > ExecuteChangeSet
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
     UPDATE_COMPLETE stack (clock)
-    rollout: begun
+    rollout: started
     rollout: new 1 of 2 running, 1 pending; old 2 of 2 running; 2 of 2 targets healthy
     rollout: new 2 of 2 running; 2 of 2 targets healthy
     rollout: done in 0.0 s
-    check: begun
+    check: started
     check: OK, offset +0.2 ms ± 1.2 ms, 2 instances
     check: done in 0.0 s
     back: done in 0.0 s
     probe: 0 of 1000 requests failed meanwhile
-    error: interrupted; the version before it, bbbbbbbbbbbb, is in place again and answers
+    error: interrupted; the previous version, bbbbbbbbbbbb, is restored and answers
     exit code 130
     ");
 }
@@ -304,7 +304,7 @@ async fn while_the_new_version_rolls_out_after_the_update() {
 async fn while_waiting_for_somebody_else() {
     let world = FakeWorld::new([at("UPDATE_IN_PROGRESS")]);
     insta::assert_snapshot!(after(60.0, world).await, @"
-    image: begun
+    image: started
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is UPDATE_IN_PROGRESS
@@ -325,7 +325,7 @@ async fn an_update_whose_time_is_over_is_cancelled() {
     let world = FakeWorld::new(moments.into_iter().chain(rolled_back()));
     let machine = FakeMachine::new(world).with(|config| config.timeout = Duration::from_secs(6));
     let text = bringing_up_on(machine).await;
-    let (_, rest) = text.split_once("update: begun\n").unwrap();
+    let (_, rest) = text.split_once("update: started\n").unwrap();
     insta::assert_snapshot!(rest, @"
     UPDATE_IN_PROGRESS stack (clock)
     cancelling the update
@@ -333,7 +333,7 @@ async fn an_update_whose_time_is_over_is_cancelled() {
     UPDATE_ROLLBACK_IN_PROGRESS stack (clock)
     UPDATE_ROLLBACK_COMPLETE stack (clock)
     probe: 0 of 1000 requests failed meanwhile
-    error: the update did not end within 6 s; the update was cancelled, and what was there before is in place again
+    error: the update did not end within 6 s; the update was cancelled, and the previous state is restored
       hint: allow more time: `--timeout 1h`
     exit code 4
     ");
@@ -344,7 +344,7 @@ async fn who_does_not_want_to_wait_is_told_what_for() {
     let world = FakeWorld::new([at("UPDATE_IN_PROGRESS")]);
     let machine = FakeMachine::new(world).with(|config| config.wait = false);
     insta::assert_snapshot!(bringing_up_on(machine).await, @"
-    image: begun
+    image: started
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is UPDATE_IN_PROGRESS

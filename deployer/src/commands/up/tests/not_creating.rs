@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{FakeMachine, begun, bringing_up, bringing_up_on, created, with_repository};
+use super::{FakeMachine, bringing_up, bringing_up_on, created, started, with_repository};
 use crate::testing::FakeWorld;
 use crate::testing::answer::resource;
 use crate::testing::moment::{absent, at, error, event, event_because, of_others};
@@ -13,7 +13,7 @@ use deployment::error::Failure;
 async fn a_creation_that_fails_names_the_first_cause() {
     let world = FakeWorld::new([
         absent(),
-        begun(),
+        started(),
         at("ROLLBACK_IN_PROGRESS").after([
             event_because(
                 "LoadBalancer",
@@ -35,11 +35,11 @@ async fn a_creation_that_fails_names_the_first_cause() {
         at("ROLLBACK_COMPLETE").after([event("clock", "ROLLBACK_COMPLETE")]),
     ]);
     insta::assert_snapshot!(bringing_up(world).await, @r"
-    image: begun
+    image: started
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     there is no such stack
-    create: begun
+    create: started
     > CreateStack clock with no image
     CREATE_IN_PROGRESS stack (clock)
     CREATE_FAILED load balancer (LoadBalancer): the limit of load balancers is reached
@@ -49,7 +49,7 @@ async fn a_creation_that_fails_names_the_first_cause() {
     ROLLBACK_COMPLETE stack (clock)
     error: the stack could not be created
       because: load balancer (LoadBalancer): the limit of load balancers is reached
-      hint: mend what it names, then run `deployer up` again: it deletes the remains and starts anew
+      hint: fix what it names, then run `deployer up` again: it deletes the remains and starts again
     exit code 4
     ");
 }
@@ -66,12 +66,12 @@ async fn remains_that_cannot_be_deleted() {
     ])
     .resources([vec![resource("Repository", "DELETE_FAILED")]]);
     insta::assert_snapshot!(bringing_up(world).await, @"
-    image: begun
+    image: started
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is ROLLBACK_FAILED
-    warning: the stack is ROLLBACK_FAILED: it can only be deleted and made anew
-    delete: begun
+    warning: the stack is ROLLBACK_FAILED: it can only be deleted and created again
+    delete: started
     > DeleteStack clock/1
     DELETE_IN_PROGRESS stack (clock)
     DELETE_FAILED image repository (Repository): the repository is not empty
@@ -94,11 +94,11 @@ async fn a_template_that_is_refused() {
     );
     let world = FakeWorld::new([absent()]).failing("CreateStack", refusal);
     insta::assert_snapshot!(bringing_up(world).await, @r"
-    image: begun
+    image: started
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     there is no such stack
-    create: begun
+    create: started
     > CreateStack clock with no image (refused)
     error: CloudFormation refuses the template
       because: CreateStack: Template format error: unresolved resource dependencies [Cluter] (ValidationError)
@@ -109,42 +109,42 @@ async fn a_template_that_is_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn a_program_that_does_not_compile_while_the_stack_is_being_made() {
-    let world = FakeWorld::new([absent(), begun(), with_repository()]);
+    let world = FakeWorld::new([absent(), started(), with_repository()]);
     let workshop = FakeMachine::new(world)
         .compiling_for(Duration::from_secs(10))
         .not_compiling(Failure::preflight("`app` does not compile"));
     insta::assert_snapshot!(bringing_up_on(workshop).await, @r"
-    image: begun
+    image: started
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     there is no such stack
-    create: begun
+    create: started
     > CreateStack clock with no image
     CREATE_IN_PROGRESS stack (clock)
     CREATE_COMPLETE image repository (Repository)
     error: `app` does not compile
-      hint: the stack that was begun meanwhile stays: `deployer up` goes on with it, `deployer down --stack clock --profile work` removes it
+      hint: the new stack stays: `deployer up` continues with it, `deployer down --stack clock --profile work` removes it
     exit code 3
     ");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_creation_that_takes_too_long_is_deleted_unless_it_cannot_be() {
-    let world = FakeWorld::new([absent(), begun(), at("CREATE_IN_PROGRESS")]);
+    let world = FakeWorld::new([absent(), started(), at("CREATE_IN_PROGRESS")]);
     insta::assert_snapshot!(bringing_up(world).await, @"
-    image: begun
+    image: started
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     there is no such stack
-    create: begun
+    create: started
     > CreateStack clock with no image
     CREATE_IN_PROGRESS stack (clock)
-    deleting the stack that was begun: there was none before
+    deleting the new stack: there was none before
     the stack is CREATE_IN_PROGRESS
-    delete: begun
+    delete: started
     > DeleteStack clock/2
-    error: the creation of the stack did not end within 1800 s, and the stack that was begun could not be deleted
+    error: the creation of the stack did not end within 1800 s, and the new stack could not be deleted
       because: the operation did not end within 1800 s
-      hint: it may cost money: `deployer down` takes it away
+      hint: it may cost money: `deployer down` deletes it
     exit code 5
     ");
 }
@@ -153,21 +153,21 @@ async fn a_creation_that_takes_too_long_is_deleted_unless_it_cannot_be() {
 async fn a_stack_that_somebody_deletes_while_it_is_being_made() {
     let world = FakeWorld::new([
         absent(),
-        begun(),
+        started(),
         at("DELETE_IN_PROGRESS").after([of_others(event("clock", "DELETE_IN_PROGRESS"))]),
         at("DELETE_COMPLETE"),
     ]);
     insta::assert_snapshot!(bringing_up(world).await, @r"
-    image: begun
+    image: started
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     there is no such stack
-    create: begun
+    create: started
     > CreateStack clock with no image
     CREATE_IN_PROGRESS stack (clock)
     error: the stack could not be created
       because: it is DELETE_COMPLETE
-      hint: mend what it names, then run `deployer up` again: it deletes the remains and starts anew
+      hint: fix what it names, then run `deployer up` again: it deletes the remains and starts again
     exit code 4
     ");
 }
@@ -176,16 +176,16 @@ async fn a_stack_that_somebody_deletes_while_it_is_being_made() {
 async fn a_template_without_a_repository() {
     let world = FakeWorld::new([
         absent(),
-        begun(),
+        started(),
         created().without_output("RepositoryName"),
     ])
     .resources([vec![resource("Cluster", "CREATE_COMPLETE")]]);
     insta::assert_snapshot!(bringing_up(world).await, @r"
-    image: begun
+    image: started
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     there is no such stack
-    create: begun
+    create: started
     > CreateStack clock with no image
     CREATE_IN_PROGRESS stack (clock)
     CREATE_COMPLETE load balancer (LoadBalancer)

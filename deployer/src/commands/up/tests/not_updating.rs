@@ -43,15 +43,15 @@ async fn an_update_that_fails_is_rolled_back() {
         change("Add", "Service"),
     ])]);
     insta::assert_snapshot!(update(world).await, @"
-    update: begun
+    update: started
     UPDATE_IN_PROGRESS stack (clock)
-    UPDATE_FAILED service on Fargate (Service): ECS Deployment Circuit Breaker was triggered
+    UPDATE_FAILED service (Service): ECS Deployment Circuit Breaker was triggered
     UPDATE_ROLLBACK_IN_PROGRESS stack (clock): failed to update: [Service]
-    UPDATE_COMPLETE service on Fargate (Service)
+    UPDATE_COMPLETE service (Service)
     UPDATE_ROLLBACK_COMPLETE stack (clock)
-    error: the update failed; what was there before is in place again
-      because: service on Fargate (Service): ECS Deployment Circuit Breaker was triggered
-      hint: mend what it names, then run `deployer up` again
+    error: the update failed; the previous state is restored
+      because: service (Service): ECS Deployment Circuit Breaker was triggered
+      hint: fix what it names, then run `deployer up` again
     exit code 4
     ");
 }
@@ -91,23 +91,23 @@ async fn a_version_that_does_not_start_leaves_evidence() {
         &["listening on 0.0.0.0:8080", "thread 'main' panicked"],
     );
     insta::assert_snapshot!(update(world).await, @"
-    update: begun
+    update: started
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
     task 0123456789 failed: Essential container in task exited, exit code 101
       listening on 0.0.0.0:8080
       thread 'main' panicked
-    UPDATE_FAILED service on Fargate (Service): ECS Deployment Circuit Breaker was triggered
+    UPDATE_FAILED service (Service): ECS Deployment Circuit Breaker was triggered
     UPDATE_COMPLETE task definition (TaskDefinition)
     UPDATE_ROLLBACK_COMPLETE stack (clock)
-    error: the update failed; what was there before is in place again
+    error: the update failed; the previous state is restored
       because: the program ended by itself with exit code 101 (it panicked)
-      | service on Fargate (Service): ECS Deployment Circuit Breaker was triggered
+      | service (Service): ECS Deployment Circuit Breaker was triggered
       | task 01234567: Essential container in task exited, exit code 101
       |   listening on 0.0.0.0:8080
       |   thread 'main' panicked
       hint: read its log: `deployer logs --stack clock --profile work --since 1h`
-      hint: mend what it names, then run `deployer up` again
+      hint: fix what it names, then run `deployer up` again
     exit code 4
     ");
 }
@@ -134,19 +134,19 @@ async fn the_first_version_of_all_leaves_evidence_too() {
     ])
     .stopped([vec![crashed("0123456789")]], &["thread 'main' panicked"]);
     insta::assert_snapshot!(update(world).await, @"
-    update: begun
+    update: started
     CREATE_COMPLETE task definition (TaskDefinition)
     task 0123456789 failed: Essential container in task exited, exit code 101
       thread 'main' panicked
-    CREATE_FAILED service on Fargate (Service): ECS Deployment Circuit Breaker was triggered
+    CREATE_FAILED service (Service): ECS Deployment Circuit Breaker was triggered
     UPDATE_ROLLBACK_COMPLETE stack (clock)
-    error: the update failed; what was there before is in place again
+    error: the update failed; the previous state is restored
       because: the program ended by itself with exit code 101 (it panicked)
-      | service on Fargate (Service): ECS Deployment Circuit Breaker was triggered
+      | service (Service): ECS Deployment Circuit Breaker was triggered
       | task 01234567: Essential container in task exited, exit code 101
       |   thread 'main' panicked
       hint: read its log: `deployer logs --stack clock --profile work --since 1h`
-      hint: mend what it names, then run `deployer up` again
+      hint: fix what it names, then run `deployer up` again
     exit code 4
     ");
 }
@@ -163,14 +163,14 @@ async fn an_update_whose_rollback_fails_too() {
         ]),
     ]);
     insta::assert_snapshot!(update(world).await, @"
-    update: begun
+    update: started
     UPDATE_IN_PROGRESS stack (clock)
-    UPDATE_FAILED service on Fargate (Service): the image cannot be pulled
-    UPDATE_FAILED service on Fargate (Service): the old image is gone
+    UPDATE_FAILED service (Service): the image cannot be pulled
+    UPDATE_FAILED service (Service): the old image is gone
     UPDATE_ROLLBACK_FAILED stack (clock)
     error: the update failed, and so did its rollback
-      because: service on Fargate (Service): the image cannot be pulled
-      hint: `deployer up` continues the rollback once what it names is mended
+      because: service (Service): the image cannot be pulled
+      hint: `deployer up` continues the rollback once what it names is fixed
     exit code 5
     ");
 }
@@ -181,14 +181,14 @@ async fn a_change_set_that_cannot_be_computed() {
         "Parameters: [Cluter] do not exist in the template".to_owned(),
     )]);
     insta::assert_snapshot!(bringing_up(world).await, @r"
-    image: begun
+    image: started
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is CREATE_COMPLETE
-    push: begun
+    push: started
     > push to registry.example/clock-repository as AWS
     push: done in 0.0 s
-    plan: begun
+    plan: started
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
     > DeleteChangeSet
     error: CloudFormation refuses the change
@@ -207,14 +207,14 @@ async fn a_change_that_is_refused() {
     );
     let world = FakeWorld::new([at("CREATE_COMPLETE")]).failing("CreateChangeSet", refusal);
     insta::assert_snapshot!(bringing_up(world).await, @r"
-    image: begun
+    image: started
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is CREATE_COMPLETE
-    push: begun
+    push: started
     > push to registry.example/clock-repository as AWS
     push: done in 0.0 s
-    plan: begun
+    plan: started
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab (refused)
     error: CloudFormation refuses the change
       because: CreateChangeSet: Template error: resource Cluter does not exist (ValidationError)
@@ -241,33 +241,33 @@ async fn somebody_else_updates_it_first() {
     ])
     .failing("CreateChangeSet", refusal);
     insta::assert_snapshot!(bringing_up(world).await, @"
-    image: begun
+    image: started
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is CREATE_COMPLETE
-    push: begun
+    push: started
     > push to registry.example/clock-repository as AWS
     push: done in 0.0 s
-    plan: begun
+    plan: started
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab (refused)
     somebody else was faster: looking again (CreateChangeSet: Stack:arn:stack/clock/1 is in UPDATE_IN_PROGRESS state and can not be updated. (ValidationError))
     the stack is UPDATE_IN_PROGRESS (being updated): waiting for that to end
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE stack (clock)
-    plan: begun
+    plan: started
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
     1 change: change task definition (TaskDefinition)
     plan: done in 0.0 s
     > ExecuteChangeSet
-    update: begun
+    update: started
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
     UPDATE_COMPLETE stack (clock)
     update: done in 0.0 s
-    rollout: begun
+    rollout: started
     rollout: new 2 of 2 running; 2 of 2 targets healthy
     rollout: done in 0.0 s
-    check: begun
+    check: started
     check: OK, offset +0.2 ms ± 1.2 ms, 2 instances
     check: done in 0.0 s
     The service is up.
@@ -277,7 +277,7 @@ async fn somebody_else_updates_it_first() {
       tasks     0: 
       check     OK, offset +0.2 ms ± 1.2 ms, 2 instances
       time      0.0 s: image 0.0 s, push 0.0 s, plan 0.0 s, update 0.0 s, rollout 0.0 s, check 0.0 s
-      take down deployer down --stack clock --profile work
+      delete    deployer down --stack clock --profile work
     exit code 0
     ");
 }
@@ -286,12 +286,12 @@ async fn somebody_else_updates_it_first() {
 async fn credentials_that_expire_meanwhile() {
     let world = FakeWorld::new([at("UPDATE_COMPLETE"), updating(), failed(expired())]);
     insta::assert_snapshot!(update(world).await, @"
-    update: begun
+    update: started
     UPDATE_IN_PROGRESS stack (clock)
     error: the AWS credentials are not accepted
       because: DescribeStacks: the security token included in the request is expired (ExpiredToken)
       hint: log in again: `aws sso login --profile work`
-      hint: what was begun goes on by itself: run the same command again to come back to it
+      hint: the operation continues: run the same command again to resume
     exit code 1
     ");
 }
@@ -300,13 +300,13 @@ async fn credentials_that_expire_meanwhile() {
 async fn an_update_that_takes_too_long_goes_on_without_us() {
     let world = FakeWorld::new([at("UPDATE_COMPLETE"), updating(), at("UPDATE_IN_PROGRESS")]);
     insta::assert_snapshot!(update(world).await, @"
-    update: begun
+    update: started
     UPDATE_IN_PROGRESS stack (clock)
     cancelling the update
     > CancelUpdateStack clock/1
     error: the update did not end within 1800 s
       hint: allow more time: `--timeout 1h`
-      hint: cancelling takes long, and goes on by itself: `deployer status --watch` follows it
+      hint: cancelling takes long, and continues: `deployer status --watch` follows it
     exit code 7
     ");
 }
@@ -315,12 +315,12 @@ async fn an_update_that_takes_too_long_goes_on_without_us() {
 async fn a_stack_that_somebody_deletes_meanwhile() {
     let world = FakeWorld::new([at("UPDATE_COMPLETE"), updating(), updated(), absent()]);
     insta::assert_snapshot!(update(world).await, @"
-    update: begun
+    update: started
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
     UPDATE_COMPLETE stack (clock)
     update: done in 0.0 s
-    error: somebody deleted the stack in the meantime
+    error: somebody deleted the stack meanwhile
     exit code 7
     ");
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{FakeMachine, begun, bringing_up_on, created, updated, updating, with_repository};
+use super::{FakeMachine, bringing_up_on, created, started, updated, updating, with_repository};
 use crate::testing::FakeWorld;
 use crate::testing::answer::{answers, down};
 use crate::testing::moment::{Moment, absent, at, error, event, of_others};
@@ -42,7 +42,7 @@ async fn what_is_put_back_is_what_was_there_last() {
     let text = bringing_up_on(machine).await;
     assert!(text.contains("putting cccccccccccc back"), "{text}");
     assert!(
-        text.contains("the version before it, cccccccccccc, is in place again and answers"),
+        text.contains("the previous version, cccccccccccc, is restored and answers"),
         "{text}"
     );
     assert!(text.ends_with("exit code 6\n"), "{text}");
@@ -56,13 +56,13 @@ async fn a_version_that_came_after_ours_is_not_taken_for_ours() {
         updated(),
         at("UPDATE_COMPLETE").with_image('d'),
     ]);
-    insta::assert_snapshot!(from("update: begun", FakeMachine::new(world)).await, @"
+    insta::assert_snapshot!(from("update: started", FakeMachine::new(world)).await, @"
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
     UPDATE_COMPLETE stack (clock)
     update: done in 0.0 s
     probe: 0 of 1000 requests failed meanwhile
-    error: somebody else has deployed in the meantime, which is left alone
+    error: somebody else has deployed meanwhile, which is left alone
       hint: `deployer status` shows what runs
     exit code 7
     ");
@@ -72,7 +72,7 @@ async fn a_version_that_came_after_ours_is_not_taken_for_ours() {
 async fn a_stack_that_others_deployed_to_is_not_deleted() {
     let world = FakeWorld::new([
         absent(),
-        begun(),
+        started(),
         with_repository(),
         created(),
         at("UPDATE_COMPLETE").with_image('d'),
@@ -81,10 +81,10 @@ async fn a_stack_that_others_deployed_to_is_not_deleted() {
         .compiling_for(Duration::from_mins(10))
         .interrupted_after(Duration::from_mins(5));
     insta::assert_snapshot!(from("^C", machine).await, @"
-    deleting the stack that was begun: there was none before
+    deleting the new stack: there was none before
     the stack is UPDATE_COMPLETE
     error: interrupted
-      hint: the stack that was begun stays: somebody else has deployed to it in the meantime
+      hint: the new stack stays: somebody else has deployed to it meanwhile
     exit code 130
     ");
 }
@@ -99,10 +99,10 @@ async fn an_update_that_others_cancel() {
         rolled_back("UPDATE_ROLLBACK_COMPLETE"),
     ]);
     let before = tokio::time::Instant::now();
-    insta::assert_snapshot!(from("update: begun", FakeMachine::new(world)).await, @"
+    insta::assert_snapshot!(from("update: started", FakeMachine::new(world)).await, @"
     UPDATE_IN_PROGRESS stack (clock)
     probe: 0 of 1000 requests failed meanwhile
-    error: somebody else has cancelled the update; what was there before it is in place again
+    error: somebody else has cancelled the update; the previous state is restored
       hint: `deployer status` shows what runs
     exit code 7
     ");
@@ -120,11 +120,11 @@ async fn a_stack_that_others_delete_during_the_update() {
         at("DELETE_IN_PROGRESS").after([of_others(event("clock", "DELETE_IN_PROGRESS"))]),
         at("DELETE_COMPLETE").after([of_others(event("clock", "DELETE_COMPLETE"))]),
     ]);
-    insta::assert_snapshot!(from("update: begun", FakeMachine::new(world)).await, @"
+    insta::assert_snapshot!(from("update: started", FakeMachine::new(world)).await, @"
     UPDATE_IN_PROGRESS stack (clock)
     probe: 0 of 1000 requests failed meanwhile
-    error: somebody deleted the stack in the meantime
-      hint: `deployer up` makes it anew
+    error: somebody deleted the stack meanwhile
+      hint: `deployer up` creates it again
     exit code 7
     ");
 }
@@ -138,10 +138,10 @@ async fn a_stack_that_others_could_not_delete_during_the_update() {
             .after([of_others(event("clock", "DELETE_FAILED"))])
             .because("The following resource(s) failed to delete: [Repository]."),
     ]);
-    insta::assert_snapshot!(from("update: begun", FakeMachine::new(world)).await, @"
+    insta::assert_snapshot!(from("update: started", FakeMachine::new(world)).await, @"
     UPDATE_IN_PROGRESS stack (clock)
     probe: 0 of 1000 requests failed meanwhile
-    error: somebody tried to delete the stack in the meantime, which failed
+    error: somebody tried to delete the stack meanwhile, which failed
       because: The following resource(s) failed to delete: [Repository].
       hint: `deployer down` says what holds it, and tries again
     exit code 5
@@ -157,7 +157,7 @@ async fn a_stack_that_others_delete_while_we_compile() {
     );
     let text = bringing_up_on(FakeMachine::new(world)).await;
     assert!(
-        text.contains("somebody deleted the stack in the meantime"),
+        text.contains("somebody deleted the stack meanwhile"),
         "{text}"
     );
     assert!(!text.contains("cfn-lint"), "{text}");
@@ -173,7 +173,7 @@ async fn a_stack_that_others_left_stuck_while_we_compile() {
     );
     let text = bringing_up_on(FakeMachine::new(world)).await;
     assert!(
-        text.contains("the stack is UPDATE_ROLLBACK_FAILED in the meantime"),
+        text.contains("the stack is UPDATE_ROLLBACK_FAILED meanwhile"),
         "{text}"
     );
     assert!(text.ends_with("exit code 7\n"), "{text}");
@@ -183,7 +183,7 @@ async fn a_stack_that_others_left_stuck_while_we_compile() {
 async fn a_change_set_that_never_gets_ready_is_not_called_somebody_else() {
     let world = FakeWorld::new([running()]).proposals([Proposal::Pending]);
     let before = tokio::time::Instant::now();
-    insta::assert_snapshot!(from("plan: begun", FakeMachine::new(world)).await, @"
+    insta::assert_snapshot!(from("plan: started", FakeMachine::new(world)).await, @"
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
     > DeleteChangeSet
     error: the change set was not ready within 1800 s

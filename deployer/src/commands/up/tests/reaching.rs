@@ -1,4 +1,4 @@
-//! This machine has no way to the load balancer: nothing that works is taken away, and nothing is said to be proven.
+//! This machine has no way to the load balancer: nothing that works is removed, and nothing is said to be proven.
 
 use super::going_back::{BEFORE, running, there_and_back, update};
 use super::{FakeMachine, bringing_up_on, created, updated, updating};
@@ -58,17 +58,17 @@ async fn where_targets_are_sick_silence_means_nothing() {
 async fn a_first_version_stays_unproven() {
     let machine = FakeMachine::new(first()).finding([unreachable()]);
     insta::assert_snapshot!(update(machine).await, @"
-    update: begun
+    update: started
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
     UPDATE_COMPLETE stack (clock)
     update: done in 0.0 s
-    rollout: begun
+    rollout: started
     rollout: new 2 of 2 running; 2 of 2 targets healthy
     rollout: done in 0.0 s
-    check: begun
+    check: started
     check: DOWN (cannot resolve `clock.example`: no such name)
-    error: http://clock.example/now cannot be reached from this machine, so the new version stays unproven; it was not taken back
+    error: http://clock.example/now cannot be reached from this machine, so the new version stays unproven; it was not rolled back
       because: cannot resolve `clock.example`: no such name
       | the load balancer calls 2 of 2 targets healthy
       | not proven: that the service can be reached, that all tasks run this version, and that their clocks are right
@@ -112,15 +112,15 @@ async fn the_load_balancer_alone_may_be_relied_on() {
         .knocking([Err(no_way())])
         .with(|config| config.check_from = CheckFrom::TargetHealth);
     insta::assert_snapshot!(update(machine).await, @"
-    update: begun
+    update: started
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
     UPDATE_COMPLETE stack (clock)
     update: done in 0.0 s
-    rollout: begun
+    rollout: started
     rollout: new 2 of 2 running; 2 of 2 targets healthy
     rollout: done in 0.0 s
-    check: begun
+    check: started
     warning: check not made from here: the load balancer calls 2 of 2 targets healthy. Not proven: that the service can be reached, that all tasks run this version, and that their clocks are right
     check: done in 0.0 s
     The service is deployed, and healthy as the load balancer has it.
@@ -130,7 +130,7 @@ async fn the_load_balancer_alone_may_be_relied_on() {
       tasks     0: 
       check     not made from here: the load balancer calls 2 of 2 targets healthy. Not proven: that the service can be reached, that all tasks run this version, and that their clocks are right
       time      0.0 s: image 0.0 s, create 0.0 s, push 0.0 s, plan 0.0 s, update 0.0 s, rollout 0.0 s, check 0.0 s
-      take down deployer down --stack clock --profile work
+      delete    deployer down --stack clock --profile work
     exit code 0
     ");
 }
@@ -146,9 +146,9 @@ async fn a_bad_version_is_taken_back_then_too() {
     assert!(!text.contains("probe:"), "{text}");
     let (_, end) = text.split_once("error: ").unwrap();
     insta::assert_snapshot!(end, @"
-    the new version did not start; the version before it, bbbbbbbbbbbb, is in place again and is healthy, as the load balancer has it
+    the new version did not start; the previous version, bbbbbbbbbbbb, is restored and is healthy, as the load balancer has it
       because: ECS deployment circuit breaker: tasks failed to start.
-      hint: mend the program or its settings, then run `deployer up` again
+      hint: fix the program or its settings, then run `deployer up` again
     exit code 4
     ");
 }
@@ -161,7 +161,7 @@ async fn a_way_that_closes_after_the_way_back() {
     let text = update(machine).await;
     let (_, end) = text.split_once("error: ").unwrap();
     insta::assert_snapshot!(end, @"
-    http://clock.example/now is SKEWED, proven twice in a row; the version before it, bbbbbbbbbbbb, is in place again and is healthy, but cannot be reached from here to check it
+    http://clock.example/now is SKEWED, proven twice in a row; the previous version, bbbbbbbbbbbb, is restored and is healthy, but cannot be reached from here to check it
       because: the clock of instance `instance-0` is at least 2.999 s ahead
       | afterwards: cannot resolve `clock.example`: no such name
       | the load balancer calls 2 of 2 targets healthy

@@ -1,6 +1,6 @@
 //! Before a stack is made, service-linked roles are looked after, without being in the way.
 
-use super::{begun, bringing_up_as_usual, created, with_repository};
+use super::{bringing_up_as_usual, created, started, with_repository};
 use crate::testing::FakeWorld;
 use crate::testing::moment::{absent, error};
 use aws::remote::RemoteErrorKind;
@@ -8,7 +8,7 @@ use aws::remote::RemoteErrorKind;
 fn new_account() -> FakeWorld {
     FakeWorld::new([
         absent(),
-        begun(),
+        started(),
         with_repository(),
         created(),
         super::updating(),
@@ -27,7 +27,7 @@ fn beginning(text: &str) -> &str {
 async fn they_are_made_where_they_are_missing() {
     let text = bringing_up_as_usual(new_account()).await;
     insta::assert_snapshot!(beginning(&text), @"
-    image: begun
+    image: started
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     there is no such stack
@@ -35,7 +35,7 @@ async fn they_are_made_where_they_are_missing() {
     the account had no service-linked role for ECS: made it
     > CreateServiceLinkedRole elasticloadbalancing.amazonaws.com
     the account had no service-linked role for load balancers: made it
-    create: begun
+    create: started
     ");
     assert!(text.ends_with("exit code 0\n"), "{text}");
 }
@@ -65,7 +65,7 @@ async fn they_are_not_in_the_way() {
         .failing("CreateServiceLinkedRole", denied());
     let text = bringing_up_as_usual(world).await;
     insta::assert_snapshot!(beginning(&text), @"
-    image: begun
+    image: started
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     there is no such stack
@@ -73,7 +73,7 @@ async fn they_are_not_in_the_way() {
     whether the account has a service-linked role for ECS is not known (CreateServiceLinkedRole: not you (AccessDenied)): if not, AWS makes it on first use
     > CreateServiceLinkedRole elasticloadbalancing.amazonaws.com (refused)
     the account has no service-linked role for load balancers, and it cannot be made from here (CreateServiceLinkedRole: not you (AccessDenied)): AWS makes it on first use
-    create: begun
+    create: started
     ");
     assert!(text.ends_with("exit code 0\n"), "{text}");
 }

@@ -16,7 +16,7 @@ fn up_to_date() -> FakeWorld {
 /// The transcript from the rollout on.
 async fn rollout(world: FakeWorld) -> String {
     let text = bringing_up(world).await;
-    let (_, rollout) = text.split_once("rollout: begun\n").unwrap();
+    let (_, rollout) = text.split_once("rollout: started\n").unwrap();
     let rollout = rollout.split("Nothing changed").next().unwrap_or(rollout);
     rollout.to_owned()
 }
@@ -44,7 +44,7 @@ async fn tasks_are_replaced_one_after_the_other() {
     rollout: new 2 of 2 running; old 2 of 2 running; 2 of 4 targets healthy
     rollout: new 2 of 2 running; 2 of 4 targets healthy
     rollout: done in 0.0 s
-    check: begun
+    check: started
     check: OK, offset +0.2 ms ± 1.2 ms, 2 instances
     check: done in 0.0 s
     ");
@@ -87,7 +87,7 @@ async fn a_service_that_goes_back_is_a_failure_with_evidence() {
       |   thread 'main' panicked
       | and 2 more like it
       hint: read its log: `deployer logs --stack clock --profile work --since 1h`
-      hint: mend the program or its settings, then run `deployer up` again
+      hint: fix the program or its settings, then run `deployer up` again
       hint: go back to the version before: `deployer rollback --stack clock --profile work`
       hint: or start it again: `deployer up --stack clock --profile work --force`
     exit code 5
@@ -110,7 +110,7 @@ async fn evidence_that_cannot_be_had_hides_nothing() {
       | ECS deployment circuit breaker: tasks failed to start.
       | task 01234567: Essential container in task exited, exit code 101
       hint: read its log: `deployer logs --stack clock --profile work --since 1h`
-      hint: mend the program or its settings, then run `deployer up` again
+      hint: fix the program or its settings, then run `deployer up` again
       hint: go back to the version before: `deployer rollback --stack clock --profile work`
       hint: or start it again: `deployer up --stack clock --profile work --force`
     exit code 5
@@ -202,7 +202,7 @@ async fn all_that_goes_wrong_is_told_once() {
       | service: failed to launch a task with (error something odd).
       hint: try it here: start the program, then `curl -i http://localhost:8080/health`
       hint: read its log: `deployer logs --stack clock --profile work --since 1h`
-      hint: mend the program or its settings, then run `deployer up` again
+      hint: fix the program or its settings, then run `deployer up` again
       hint: go back to the version before: `deployer rollback --stack clock --profile work`
       hint: or start it again: `deployer up --stack clock --profile work --force`
     exit code 5
@@ -227,7 +227,7 @@ async fn endpoints_that_know_less_hurt_nothing() {
     target 10.0.0.1 is unhealthy
     rollout: new 2 of 2 running; 2 of 2 targets healthy
     rollout: done in 0.0 s
-    check: begun
+    check: started
     check: OK, offset +0.2 ms ± 1.2 ms, 2 instances
     check: done in 0.0 s
     ");
@@ -249,7 +249,7 @@ async fn a_log_that_arrives_late() {
       | task 01234567: Essential container in task exited, exit code 101
       |   thread 'main' panicked
       hint: read its log: `deployer logs --stack clock --profile work --since 1h`
-      hint: mend the program or its settings, then run `deployer up` again
+      hint: fix the program or its settings, then run `deployer up` again
       hint: go back to the version before: `deployer rollback --stack clock --profile work`
       hint: or start it again: `deployer up --stack clock --profile work --force`
     exit code 5
@@ -262,7 +262,7 @@ async fn a_service_that_is_gone() {
     insta::assert_snapshot!(rollout(world).await, @"
     error: nothing had to be changed, but the version in place does not run
       because: the service does not exist
-      hint: mend the program or its settings, then run `deployer up` again
+      hint: fix the program or its settings, then run `deployer up` again
       hint: go back to the version before: `deployer rollback --stack clock --profile work`
       hint: or start it again: `deployer up --stack clock --profile work --force`
     exit code 5
@@ -298,7 +298,7 @@ async fn looks_that_fail_in_passing_are_survived() {
     warning: DescribeServices: rate exceeded (Throttling); looking again
     rollout: new 2 of 2 running; 2 of 2 targets healthy
     rollout: done in 0.0 s
-    check: begun
+    check: started
     check: OK, offset +0.2 ms ± 1.2 ms, 2 instances
     check: done in 0.0 s
     ");

@@ -11,27 +11,27 @@ async fn a_new_version() {
     let world = FakeWorld::new([at("UPDATE_COMPLETE"), updating(), updated()])
         .past([event("clock", "UPDATE_COMPLETE")]);
     insta::assert_snapshot!(bringing_up(world).await, @"
-    image: begun
+    image: started
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is UPDATE_COMPLETE
-    push: begun
+    push: started
     > push to registry.example/clock-repository as AWS
     push: done in 0.0 s
-    plan: begun
+    plan: started
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
     1 change: change task definition (TaskDefinition)
     plan: done in 0.0 s
     > ExecuteChangeSet
-    update: begun
+    update: started
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
     UPDATE_COMPLETE stack (clock)
     update: done in 0.0 s
-    rollout: begun
+    rollout: started
     rollout: new 2 of 2 running; 2 of 2 targets healthy
     rollout: done in 0.0 s
-    check: begun
+    check: started
     check: OK, offset +0.2 ms ± 1.2 ms, 2 instances
     check: done in 0.0 s
     The service is up.
@@ -41,7 +41,7 @@ async fn a_new_version() {
       tasks     0: 
       check     OK, offset +0.2 ms ± 1.2 ms, 2 instances
       time      0.0 s: image 0.0 s, push 0.0 s, plan 0.0 s, update 0.0 s, rollout 0.0 s, check 0.0 s
-      take down deployer down --stack clock --profile work
+      delete    deployer down --stack clock --profile work
     exit code 0
     ");
 }
@@ -51,22 +51,22 @@ async fn what_is_there_already_is_not_updated_but_checked() {
     let world =
         FakeWorld::new([at("UPDATE_COMPLETE")]).proposals([Proposal::Pending, Proposal::Empty]);
     insta::assert_snapshot!(bringing_up(world).await, @r"
-    image: begun
+    image: started
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is UPDATE_COMPLETE
-    push: begun
+    push: started
     > push to registry.example/clock-repository as AWS
     push: done in 0.0 s
-    plan: begun
+    plan: started
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
     > DeleteChangeSet
     nothing to change
     plan: done in 0.0 s
-    rollout: begun
+    rollout: started
     rollout: new 2 of 2 running; 2 of 2 targets healthy
     rollout: done in 0.0 s
-    check: begun
+    check: started
     check: OK, offset +0.2 ms ± 1.2 ms, 2 instances
     check: done in 0.0 s
     Nothing changed: the service was up to date, and is up.
@@ -76,7 +76,7 @@ async fn what_is_there_already_is_not_updated_but_checked() {
       tasks     0: 
       check     OK, offset +0.2 ms ± 1.2 ms, 2 instances
       time      0.0 s: image 0.0 s, push 0.0 s, plan 0.0 s, rollout 0.0 s, check 0.0 s
-      take down deployer down --stack clock --profile work
+      delete    deployer down --stack clock --profile work
     exit code 0
     ");
 }
@@ -94,11 +94,11 @@ async fn a_look_that_comes_too_early_is_no_success() {
         updated(),
     ]);
     insta::assert_snapshot!(bringing_up_as_usual(world).await, @"
-    image: begun
+    image: started
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is UPDATE_COMPLETE
-    push: begun
+    push: started
     > push to registry.example/clock-repository as AWS
     push: done in 0.0 s
     (planned and updated as usual)
@@ -117,11 +117,11 @@ async fn a_look_that_comes_too_early_is_no_failure() {
     ])
     .past([event("clock", "UPDATE_ROLLBACK_COMPLETE")]);
     insta::assert_snapshot!(bringing_up_as_usual(world).await, @"
-    image: begun
+    image: started
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is UPDATE_ROLLBACK_COMPLETE
-    push: begun
+    push: started
     > push to registry.example/clock-repository as AWS
     push: done in 0.0 s
     (planned and updated as usual)
@@ -139,26 +139,26 @@ async fn the_new_version_is_live_while_the_old_one_is_cleaned_up() {
             .after([event("clock", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")]),
     ]);
     insta::assert_snapshot!(bringing_up(world).await, @"
-    image: begun
+    image: started
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is UPDATE_COMPLETE
-    push: begun
+    push: started
     > push to registry.example/clock-repository as AWS
     push: done in 0.0 s
-    plan: begun
+    plan: started
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
     1 change: change task definition (TaskDefinition)
     plan: done in 0.0 s
     > ExecuteChangeSet
-    update: begun
+    update: started
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE_CLEANUP_IN_PROGRESS stack (clock)
     update: done in 0.0 s
-    rollout: begun
+    rollout: started
     rollout: new 2 of 2 running; 2 of 2 targets healthy
     rollout: done in 0.0 s
-    check: begun
+    check: started
     check: OK, offset +0.2 ms ± 1.2 ms, 2 instances
     check: done in 0.0 s
     The service is up.
@@ -168,7 +168,7 @@ async fn the_new_version_is_live_while_the_old_one_is_cleaned_up() {
       tasks     0: 
       check     OK, offset +0.2 ms ± 1.2 ms, 2 instances
       time      0.0 s: image 0.0 s, push 0.0 s, plan 0.0 s, update 0.0 s, rollout 0.0 s, check 0.0 s
-      take down deployer down --stack clock --profile work
+      delete    deployer down --stack clock --profile work
     exit code 0
     ");
 }
@@ -197,7 +197,7 @@ async fn express_is_asked_for_and_proven_like_any_other() {
         asked.clone().all(|line| line.ends_with(", express")),
         "{text}"
     );
-    assert!(text.contains("is in place again and answers"), "{text}");
+    assert!(text.contains("is restored and answers"), "{text}");
     assert!(text.ends_with("exit code 4\n"), "{text}");
 }
 
@@ -208,25 +208,25 @@ async fn tasks_are_replaced_on_demand_where_nothing_is_to_be_changed() {
         .services([rolling_out(0), rolled_out()]);
     let machine = FakeMachine::new(world).with(|config| config.force = true);
     insta::assert_snapshot!(bringing_up_on(machine).await, @"
-    image: begun
+    image: started
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is UPDATE_COMPLETE
-    push: begun
+    push: started
     > push to registry.example/clock-repository as AWS
     push: done in 0.0 s
-    plan: begun
+    plan: started
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
     > DeleteChangeSet
     nothing to change
     plan: done in 0.0 s
     nothing to change, but the tasks are to be replaced all the same
     > UpdateService clock-service (new tasks)
-    rollout: begun
+    rollout: started
     rollout: new 0 of 2 running, 2 pending; old 2 of 2 running; 2 of 2 targets healthy
     rollout: new 2 of 2 running; 2 of 2 targets healthy
     rollout: done in 0.0 s
-    check: begun
+    check: started
     check: OK, offset +0.2 ms ± 1.2 ms, 2 instances
     check: done in 0.0 s
     The service is up.
@@ -236,7 +236,7 @@ async fn tasks_are_replaced_on_demand_where_nothing_is_to_be_changed() {
       tasks     0: 
       check     OK, offset +0.2 ms ± 1.2 ms, 2 instances
       time      0.0 s: image 0.0 s, push 0.0 s, plan 0.0 s, rollout 0.0 s, check 0.0 s
-      take down deployer down --stack clock --profile work
+      delete    deployer down --stack clock --profile work
     exit code 0
     ");
 }

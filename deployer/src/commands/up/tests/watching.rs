@@ -24,7 +24,7 @@ async fn one_that_keeps_running_is_a_success_after_that_time() {
         ..crashed("spot")
     };
     let world = FakeWorld::new(there_and_back()[..4].to_vec())
-        // What failed before, and what AWS takes away, is nobody's fault.
+        // What failed before, and what AWS removes, is nobody's fault.
         .stopped([vec![crashed("old")], vec![crashed("old"), spot]], &[]);
     // A single answer may be lost, and the way from here.
     let reports = [
@@ -49,27 +49,27 @@ async fn one_that_crashes_is_taken_back() {
         &["thread 'main' panicked"],
     );
     let text = update(watched(world).finding([answers(OURS)])).await;
-    let (_, rest) = text.split_once("watch: begun\n").unwrap();
+    let (_, rest) = text.split_once("watch: started\n").unwrap();
     insta::assert_snapshot!(rest, @"
     task 0123456789 failed: Essential container in task exited, exit code 101
       thread 'main' panicked
     warning: the new version passed the check, but did not keep running for 120 s; putting bbbbbbbbbbbb back, which ran before
-    back: begun
+    back: started
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
     1 change: change task definition (TaskDefinition)
     > ExecuteChangeSet
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
     UPDATE_COMPLETE stack (clock)
-    rollout: begun
+    rollout: started
     rollout: new 2 of 2 running; 2 of 2 targets healthy
     rollout: done in 0.0 s
-    check: begun
+    check: started
     check: OK, offset +0.2 ms ± 1.2 ms, 2 instances
     check: done in 0.0 s
     back: done in 0.0 s
     probe: 0 of 1000 requests failed meanwhile
-    error: the new version passed the check, but did not keep running for 120 s; the version before it, bbbbbbbbbbbb, is in place again and answers
+    error: the new version passed the check, but did not keep running for 120 s; the previous version, bbbbbbbbbbbb, is restored and answers
       because: the program ended by itself with exit code 101 (it panicked)
       | task 01234567: Essential container in task exited, exit code 101
       |   thread 'main' panicked
@@ -85,7 +85,7 @@ async fn one_that_stops_answering_well_is_taken_back() {
         let world = FakeWorld::new(there_and_back());
         let text = update(watched(world).finding([answers(OURS), report])).await;
         assert!(text.contains("passed the check, but is "), "{text}");
-        assert!(text.contains("is in place again and answers"), "{text}");
+        assert!(text.contains("is restored and answers"), "{text}");
         assert!(text.ends_with("exit code 6\n"), "{text}");
     }
 }
