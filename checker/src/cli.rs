@@ -153,9 +153,22 @@ pub(crate) struct When {
     /// Bad checks in a row until a state is bad [default: 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_IN_A_ROW)))]
     pub(crate) fall: Option<u32>,
+    /// Which state the exit code tells at the end of a series
+    #[arg(long = "exit", value_name = "STATE", value_enum, default_value_t = ExitWith::Last)]
+    pub(crate) exit: ExitWith,
     /// Check until the service is up as expected, or this time has passed
     #[arg(long, value_name = "DURATION", conflicts_with = "interval", value_parser = duration::parse)]
     pub(crate) wait_up: Option<Duration>,
+}
+
+/// The state that an exit code tells.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExitWith {
+    /// The one that holds at the end
+    #[default]
+    Last,
+    /// The worst one of the whole series
+    Worst,
 }
 
 /// What to tell, and whom.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clock::{Record, Report};
 
+use crate::cli::ExitWith;
 use crate::exit::{Exit, LastState};
 use crate::log::LogWriter;
 use crate::metrics::Metrics;
@@ -34,6 +35,8 @@ pub(crate) struct FanOut {
     /// By target.
     summaries: Vec<Option<Summary>>,
     states: Vec<Option<State>>,
+    exit: ExitWith,
+    worst: Option<State>,
 }
 
 impl FanOut {
@@ -46,7 +49,13 @@ impl FanOut {
             last,
             summaries: vec![None; targets],
             states: vec![None; targets],
+            exit: ExitWith::Last,
+            worst: None,
         }
+    }
+
+    pub(crate) fn ending_with(self, exit: ExitWith) -> Self {
+        Self { exit, ..self }
     }
 
     pub(crate) fn with_log(mut self, log: Option<LogWriter>) -> Self {
@@ -80,6 +89,7 @@ impl FanOut {
         if let Some(state) = self.states.get_mut(target) {
             *state = Some(finding.state);
         }
+        self.worst = self.worst.max(Some(finding.state));
         self.last.set(self.exit());
         if let Some(metrics) = &self.metrics {
             metrics.update(target, record.finished.wall, &finding, &summary);
@@ -98,11 +108,12 @@ impl FanOut {
 
     /// Of the target that is worst off; those that were not checked yet do not count.
     fn exit(&self) -> Exit {
-        self.states
-            .iter()
-            .flatten()
-            .max()
-            .map_or(Exit::Unknown, |state| Exit::from(*state))
+        let last = self.states.iter().flatten().max();
+        let told = match self.exit {
+            ExitWith::Last => last,
+            ExitWith::Worst => self.worst.as_ref(),
+        };
+        told.map_or(Exit::Unknown, |state| Exit::from(*state))
     }
 
     /// All that belongs to one round was told.

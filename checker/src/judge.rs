@@ -67,7 +67,7 @@ impl Replay {
             .entry((record.url.clone(), record.connect_to.clone()))
             .or_insert_with(|| Replayed {
                 number,
-                track: Track::new(limits.hysteresis(terms)),
+                track: Track::new(limits.hysteresis(terms)).expecting(terms.expect_instances),
                 run: logged.run.clone(),
                 finished: record.started,
             });

@@ -139,6 +139,7 @@ async fn fan_out(plan: &Plan, last: Arc<LastState>) -> Result<FanOut, (String, S
     let writer = Writer::start(printer, plan.period.is_none())
         .map_err(|error| ("cannot start".to_owned(), detail(error)))?;
     Ok(FanOut::new(writer, last, targets)
+        .ending_with(plan.exit)
         .with_log(log)
         .with_metrics(metrics)
         .with_webhook(webhook))

@@ -12,7 +12,7 @@ use probe::{Server, Target};
 use url::Url;
 
 use crate::cli::{
-    Cli, Format, How, MOST_IN_A_ROW, MOST_INSTANCES, MOST_SAMPLES, Output, Watch, When,
+    Cli, ExitWith, Format, How, MOST_IN_A_ROW, MOST_INSTANCES, MOST_SAMPLES, Output, Watch, When,
 };
 use crate::file::{self, Entry, File};
 use crate::series::Hysteresis;
@@ -30,6 +30,7 @@ pub(crate) struct Plan {
     pub(crate) period: Option<Period>,
     /// How long to wait for the service to be up; only without a period.
     pub(crate) wait_up: Option<Duration>,
+    pub(crate) exit: ExitWith,
     pub(crate) hysteresis: Hysteresis,
     pub(crate) reference: Option<Server>,
     pub(crate) format: Format,
@@ -93,6 +94,7 @@ impl Plan {
             subjects,
             period,
             wait_up: watch.when.wait_up,
+            exit: watch.when.exit,
             // A single check is all there is: what it says holds.
             hysteresis: period.map_or_else(Hysteresis::default, |_| hysteresis),
             reference: watch

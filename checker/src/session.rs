@@ -73,7 +73,7 @@ impl Session {
                     record,
                     subject,
                     Tick::default(),
-                    &mut self.track(),
+                    &mut self.track(subject),
                 ));
                 fan_out.round();
                 Ok(())
@@ -86,8 +86,8 @@ impl Session {
         }
     }
 
-    fn track(&self) -> Track {
-        Track::new(self.hysteresis)
+    fn track(&self, subject: &Subject) -> Track {
+        Track::new(self.hysteresis).expecting(subject.settings.expect_instances)
     }
 
     /// Every target once, in the order given.
@@ -100,7 +100,13 @@ impl Session {
             .enumerate()
             .map(async |(index, subject)| {
                 let record = self.checker.check(subject).await;
-                found(index, record, subject, Tick::default(), &mut self.track())
+                found(
+                    index,
+                    record,
+                    subject,
+                    Tick::default(),
+                    &mut self.track(subject),
+                )
             });
         let mut checks = futures_util::stream::iter(checks).buffered(AT_ONCE);
         while let Some(found) = checks.next().await {
@@ -123,7 +129,7 @@ impl Session {
                 // Evenly over the interval, each at its own place for good.
                 grid: Grid::new(start + period.interval * number / count, period.interval),
                 period,
-                track: self.track(),
+                track: self.track(subject),
                 checker: self.checker.clone(),
                 findings: findings.clone(),
             };

@@ -3,6 +3,7 @@
 mod axis;
 mod drift;
 mod state;
+mod suspects;
 mod tally;
 mod track;
 mod uptime;

@@ -106,13 +106,15 @@ impl Axes {
     }
 
     /// Takes in a check. One that is undecided about the clock neither advances nor resets its counter.
-    pub(crate) fn add(&mut self, report: &Report) -> State {
+    /// Neither does one that did not see an instance that was proven wrong before.
+    pub(crate) fn add(&mut self, report: &Report, suspect: bool) -> State {
         match report.availability() {
             Availability::Up => self.up.add(true, self.hysteresis),
             Availability::Down => self.up.add(false, self.hysteresis),
             Availability::Unknown => {}
         }
         match report.verdict {
+            Verdict::Ok if suspect => {}
             Verdict::Ok => self.right.add(true, self.hysteresis),
             Verdict::Skewed => self.right.add(false, self.hysteresis),
             Verdict::Down | Verdict::Indeterminate { .. } => {}
@@ -146,7 +148,10 @@ mod tests {
 
     fn states(hysteresis: Hysteresis, verdicts: &[Verdict]) -> Vec<State> {
         let mut axes = Axes::new(hysteresis);
-        verdicts.iter().map(|it| axes.add(&report(*it))).collect()
+        verdicts
+            .iter()
+            .map(|it| axes.add(&report(*it), false))
+            .collect()
     }
 
     #[test]
@@ -154,21 +159,21 @@ mod tests {
         let mut axes = Axes::new(Hysteresis { rise: 1, fall: 3 });
         let borderline = undecided(Reason::Borderline);
         for verdict in [Verdict::Ok, Verdict::Skewed] {
-            let _ = axes.add(&report(verdict));
+            let _ = axes.add(&report(verdict), false);
         }
         assert!(axes.is_in_doubt());
         for check in 1..=20 {
-            let _ = axes.add(&report(borderline));
+            let _ = axes.add(&report(borderline), false);
             assert_eq!(axes.is_in_doubt(), check < 10, "{check}");
         }
         // Neither while it is down.
         let mut axes = Axes::new(Hysteresis { rise: 1, fall: 2 });
         for verdict in [Verdict::Ok, Verdict::Skewed] {
-            let _ = axes.add(&report(verdict));
+            let _ = axes.add(&report(verdict), false);
         }
-        let _ = axes.add(&down());
+        let _ = axes.add(&down(), false);
         assert!(axes.is_in_doubt());
-        let _ = axes.add(&down());
+        let _ = axes.add(&down(), false);
         assert!(!axes.is_in_doubt());
     }
 

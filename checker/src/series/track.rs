@@ -7,6 +7,7 @@ use clock::{OffsetInterval, Reading, Record, Report};
 
 use crate::series::drift::{Drift, Trend};
 use crate::series::state::{Axes, Hysteresis, State};
+use crate::series::suspects::Suspects;
 use crate::series::tally::{Summary, Tally};
 use crate::series::uptime::{Outage, Uptime};
 
@@ -34,6 +35,9 @@ pub(crate) struct Track {
     tally: Tally,
     /// By instance, with the number of the check that saw it last.
     drifts: BTreeMap<Option<String>, (u64, Drift)>,
+    suspects: Suspects,
+    /// How many instances there are, where it is known.
+    expected: Option<u32>,
     checks: u64,
     last: Option<Reading>,
 }
@@ -69,6 +73,8 @@ impl Track {
             uptime: Uptime::default(),
             tally: Tally::new(),
             drifts: BTreeMap::new(),
+            suspects: Suspects::default(),
+            expected: None,
             checks: 0,
             last: None,
         }
@@ -82,11 +88,35 @@ impl Track {
         self.last = None;
     }
 
+    /// Sets how many instances there are.
+    #[must_use]
+    pub(crate) fn expecting(self, instances: Option<u32>) -> Self {
+        Self {
+            expected: instances,
+            ..self
+        }
+    }
+
     /// Takes in a check.
-    pub(crate) fn add(&mut self, record: &Record, report: Report, tick: Tick) -> Finding {
+    pub(crate) fn add(&mut self, record: &Record, mut report: Report, tick: Tick) -> Finding {
         let before = (self.checks > 0).then(|| self.axes.state());
         self.checks += 1;
-        let state = self.axes.add(&report);
+        self.suspects.add(&report, self.expected);
+        let suspect = self.suspects.unseen();
+        let state = self.axes.add(&report, suspect.is_some());
+        if let Some((name, checks)) = suspect.filter(|_| state == State::Skewed) {
+            let name = name.map_or_else(String::new, |name| format!(" `{name}`"));
+            let checks = match checks {
+                1 => "this check has".to_owned(),
+                several => format!("the last {several} checks have"),
+            };
+            let sentence =
+                format!("the clock of instance{name} was proven wrong, and {checks} not seen it");
+            report.cause = Some(match report.cause.take() {
+                Some(cause) => format!("{cause}; {sentence}"),
+                None => sentence,
+            });
+        }
         let outage = self
             .uptime
             .add(record.started, record.finished, report.availability());

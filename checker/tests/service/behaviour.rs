@@ -612,3 +612,131 @@ async fn a_full_disk_behind_stdout_is_told() {
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(stderr, "error: cannot write: no space left on device\n");
 }
+
+/// Two instances of which a load balancer picks any for a connection; one is 5 s off.
+#[tokio::test]
+async fn a_wrong_instance_stays_suspect_whoever_answers() {
+    let server = Server::start(|request| {
+        // By chance, and the same in every run: about half of the connections lead to either.
+        let draw = request.connection.wrapping_mul(2_654_435_761) >> 7;
+        let (name, offset) = if draw % 2 == 0 {
+            ("a", 0)
+        } else {
+            ("b", 5_000)
+        };
+        ok(&now_json(clock(offset), name, "1", &request.nonce))
+    })
+    .await;
+    let url = server.url();
+    let arguments = [
+        &*url,
+        "--interval",
+        "100ms",
+        "--count",
+        "40",
+        "--output",
+        "json",
+    ];
+    let (code, stdout, _) = run(&arguments).await;
+    assert_eq!(code, 2, "{stdout}");
+    let lines = json_lines(&stdout);
+    let checks = lines.iter().filter(|line| line["event"] == "check");
+    let states: Vec<_> = checks.map(|line| line["state"].as_str().unwrap()).collect();
+    assert_eq!(states.len(), 40);
+    let found = states.iter().position(|state| *state == "skewed").unwrap();
+    assert!(
+        states[found..].iter().all(|state| *state == "skewed"),
+        "{states:?}"
+    );
+    let last_says_ok = |line: &&Value| line["verdict"] == "ok" && line["state"] == "skewed";
+    let unseen = lines.iter().find(last_says_ok).unwrap();
+    let cause = unseen["cause"].as_str().unwrap();
+    assert!(cause.contains("instance `b` was proven wrong"), "{cause}");
+}
+
+#[tokio::test]
+async fn a_series_may_end_with_its_worst_state() {
+    for (exit, code) in [("last", 0), ("worst", 2)] {
+        let server = Server::start(|request| {
+            let offset = if request.number < 2 { 5_000 } else { 0 };
+            ok(&now_json(clock(offset), "a", "1", &request.nonce))
+        })
+        .await;
+        let url = server.url();
+        let arguments = [&*url, "--interval", "100ms", "--count", "3", "--exit", exit];
+        let (ended, stdout, _) = run(&arguments).await;
+        assert_eq!(ended, code, "{stdout}");
+    }
+}
+
+/// In a network namespace of its own, where that is allowed.
+#[tokio::test]
+async fn a_machine_without_a_network_proves_no_downtime() {
+    let mut command = command("unshare");
+    command
+        .args([
+            "--user",
+            "--map-root-user",
+            "--net",
+            env!("CARGO_BIN_EXE_checker"),
+        ])
+        .args([
+            "http://198.51.100.7/now",
+            "--interval",
+            "100ms",
+            "--count",
+            "2",
+        ])
+        .args(["--output", "json"]);
+    let Ok(output) = command.output().await else {
+        return;
+    };
+    let stdout = String::from_utf8(output.stdout.clone()).unwrap();
+    let Some(summary) = json_lines(&stdout).pop() else {
+        // No namespaces here.
+        return;
+    };
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    assert_eq!(summary["down"], 0, "{summary}");
+    assert_eq!(summary["indeterminate"], 2);
+    assert_eq!(summary["proven_ms"], 0.0);
+    assert!(summary["possible_ms"].as_f64().unwrap() > 0.0);
+}
+
+#[tokio::test]
+async fn certificates_that_cannot_be_read_are_no_fault_of_the_service() {
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().join("empty.pem");
+    std::fs::write(&empty, "").unwrap();
+    for file in [Path::new("/nonexistent"), &empty] {
+        let output = checker(&["https://localhost:1/now"])
+            .env("SSL_CERT_FILE", file)
+            .output()
+            .await
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.contains(file.to_str().unwrap()), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_the_server_closes_is_not_a_used_one() {
+    // Every second new connection breaks.
+    let server = Server::start(|request| {
+        if request.connection % 2 == 1 {
+            return Reply {
+                bytes: Vec::new(),
+                then: Then::Close,
+            };
+        }
+        let body = now_json(clock(0), "a", "1", &request.nonce);
+        Reply {
+            then: Then::Close,
+            ..with_headers("200 OK", "Connection: close\r\n", &body)
+        }
+    })
+    .await;
+    let report = check(&server.target(), &Settings::default()).await;
+    assert_eq!(report.verdict, Verdict::Down, "{report:?}");
+}

@@ -51,6 +51,8 @@ impl Answer {
     pub fn parse(body: &[u8], field: &Field) -> Result<Self, AnswerError> {
         let text = std::str::from_utf8(body)
             .map_err(|_| AnswerError::NotText)?
+            // RFC 8259 lets readers ignore a byte order mark.
+            .trim_start_matches('\u{feff}')
             .trim();
         if text.is_empty() {
             return Err(AnswerError::Empty);
@@ -89,27 +91,23 @@ impl Answer {
 
     /// With the names that are in the body.
     fn named(body: &RawValue, now: Timestamp) -> Self {
-        #[derive(Deserialize)]
-        struct Names {
-            instance: Option<Value>,
-            version: Option<Value>,
-            nonce: Option<Value>,
-        }
-        let Ok(names) = serde_json::from_str::<Names>(body.get()) else {
+        // Of several fields with one name the last counts, as for the time.
+        let Ok(fields) = serde_json::from_str::<serde_json::Map<String, Value>>(body.get()) else {
             // A list, or a text.
             return Self::anonymous(now);
         };
-        let text = |value: Option<Value>| match value {
-            Some(Value::String(text)) => Some(text),
+        let text = |name: &str| match fields.get(name) {
+            Some(Value::String(text)) => Some(text.clone()),
+            Some(Value::Number(number)) => Some(number.to_string()),
             Some(_) | None => None,
         };
-        let name = |value| text(value).filter(|name| !name.is_empty());
+        let name = |field| text(field).filter(|name| !name.is_empty());
         Self {
             now,
-            instance: name(names.instance).map(|name| distinct(&name)),
-            version: name(names.version)
+            instance: name("instance").map(|name| distinct(&name)),
+            version: name("version")
                 .map(|name| one_line(&name).chars().take(LONGEST_NAME).collect()),
-            nonce: text(names.nonce),
+            nonce: text("nonce"),
         }
     }
 
@@ -159,7 +157,7 @@ mod tests {
         for (number, resolution) in [
             ("1795310000", 1_000_000_000),
             ("1795310000.0", 1_000_000_000),
-            ("1795310000.250", 1_000_000),
+            ("1795310000.250", 10_000_000),
             ("1795310000.123456789012", 1),
         ] {
             let answer = parse(&format!(r#"{{"now": {number} }}"#)).unwrap();
@@ -206,9 +204,24 @@ mod tests {
             answer
         );
 
-        let text = Answer::parse(b" 2026-11-22T10:04:05.123456Z\n", &Field::default()).unwrap();
+        let text = Answer::parse(
+            b"\xef\xbb\xbf 2026-11-22T10:04:05.123456Z\n",
+            &Field::default(),
+        );
+        let text = text.unwrap();
         assert_eq!(text.now, answer.now);
         assert_eq!(text.instance, None);
+    }
+
+    #[test]
+    fn names_may_be_numbers_and_the_last_of_several_counts() {
+        let body = br#"{"now":1795305605.25,"nonce":"n","instance":7,"version":1.20,"nonce":"m"}"#;
+        let answer = Answer::parse(body, &Field::default()).unwrap();
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            (answer.instance, answer.version, answer.nonce),
+            (text("7"), text("1.2"), text("m"))
+        );
     }
 
     #[test]

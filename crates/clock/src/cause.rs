@@ -100,11 +100,11 @@ fn doubt(evidence: &Evidence, settings: &Settings, reason: Reason) -> String {
         Reason::LocalStep => "the local clock was set during the check".to_owned(),
         Reason::Suspended => "this machine slept during the check".to_owned(),
         Reason::Stale => {
-            "answers come from a cache (an `Age` header, or the nonce of another request)"
+            "cached responses (an `Age` header and no nonce, or the nonce of another request)"
                 .to_owned()
         }
         Reason::CheckerOverloaded => {
-            "the checker was held up and cannot tell its own delays from the service's".to_owned()
+            "the checker was delayed and cannot tell its own delays from the service's".to_owned()
         }
         Reason::LeapWindow => "the service answers from within a leap second".to_owned(),
         Reason::Inconsistent => {
@@ -127,9 +127,13 @@ fn doubt(evidence: &Evidence, settings: &Settings, reason: Reason) -> String {
             evidence.distinct_instances(),
             evidence.requests
         ),
-        Reason::InternalError => evidence
-            .failure()
-            .map_or_else(|| "internal error".to_owned(), ToString::to_string),
+        // The report knows more.
+        Reason::LocalClock => String::new(),
+        Reason::NoNetwork | Reason::Resolver | Reason::CertificateStore | Reason::InternalError => {
+            evidence
+                .failure()
+                .map_or_else(|| "internal error".to_owned(), ToString::to_string)
+        }
     }
 }
 

@@ -12,7 +12,6 @@ use crate::interval::{OffsetInterval, Sample};
 use crate::observation::{Answered, Discard, Echo, Observation, Outcome, Source};
 use crate::owner::Owner;
 use crate::reading::{Interruption, Reading};
-use crate::sampling;
 use crate::settings::Settings;
 use crate::units::{Nanoseconds, duration, nanoseconds};
 use crate::verdict::{Reason, Verdict, Warning, separation};
@@ -92,6 +91,8 @@ pub struct Evidence<'a> {
     pub(crate) cold_latencies: Vec<Nanoseconds>,
     requests_on_connection: u32,
     connection_lost: bool,
+    /// The number of the connection to each address that is asked.
+    connections: BTreeMap<Option<SocketAddr>, u64>,
     /// The first reason why an answer that named no instance was discarded.
     anonymous: Option<Reason>,
     last: Option<Reading>,
@@ -114,6 +115,7 @@ impl<'a> Evidence<'a> {
             cold_latencies: Vec::new(),
             requests_on_connection: 0,
             connection_lost: false,
+            connections: BTreeMap::new(),
             anonymous: None,
             last: None,
         }
@@ -154,6 +156,10 @@ impl<'a> Evidence<'a> {
         self.requests += 1;
         if !observation.warm {
             self.requests_on_connection = 0;
+            // Unique: one more than all that were opened before.
+            let opened = self.connections.values().max().copied();
+            let number = opened.unwrap_or_default() + 1;
+            self.connections.insert(observation.address, number);
         }
         self.requests_on_connection += 1;
         // After a failed request there is nothing left to reuse.
@@ -191,7 +197,9 @@ impl<'a> Evidence<'a> {
         if answered.source == Source::DateHeader {
             self.notes.insert(Note::DateHeader);
         }
-        self.seen(answered).clock.add(sample, stalled);
+        let connection = self.connections.get(&self.asked).copied();
+        let clock = &mut self.seen(answered).clock;
+        clock.add(sample, connection.unwrap_or_default(), stalled);
     }
 
     /// A request that tells nothing, neither of a clock nor of the way to it.
@@ -215,12 +223,14 @@ impl<'a> Evidence<'a> {
         }
     }
 
-    /// Why the service is down, if it is.
+    /// Returns why the service is down, or why this machine cannot tell.
     pub(crate) fn failure(&self) -> Option<&Failure> {
         let no_address_left = || {
-            let mut failures = self.addresses.values().map(Contact::failure);
-            let first = failures.next()?;
-            first.filter(|_| failures.all(|failure| failure.is_some()))
+            let failures = self.addresses.values().map(Contact::failure);
+            let failures = failures.collect::<Option<Vec<_>>>()?;
+            // What was found out elsewhere says more than that there is no way to one of the addresses.
+            let of_service = failures.iter().find(|it| it.local_fault().is_none());
+            of_service.or(failures.first()).copied()
         };
         self.failure.as_ref().or_else(no_address_left)
     }
@@ -280,7 +290,7 @@ impl<'a> Evidence<'a> {
             Verdict::Ok => self.answers() >= ANSWERS_TO_BE_OK.max(live + 1),
             Verdict::Indeterminate { reason } => reason == Reason::UnexpectedVersion,
         };
-        if decided || self.requests >= self.budget() {
+        if decided || self.failure().is_some() || self.requests >= self.budget() {
             return Next::Stop;
         }
         let missing = Verdict::Indeterminate {
@@ -335,8 +345,7 @@ impl<'a> Evidence<'a> {
             .filter(|(owner, _)| may_answer(owner))
             .map(|(_, instance)| instance)
             .filter(|instance| self.verdict_on(instance) != Verdict::Ok)
-            .filter_map(|instance| instance.clock.known_at(last))
-            .find_map(|known| sampling::wait(known, last.wall, max_skew))
+            .find_map(|instance| instance.clock.pause_at(last, max_skew))
             .map_or(Duration::ZERO, duration)
     }
 
@@ -370,10 +379,8 @@ impl<'a> Evidence<'a> {
     /// The verdict on all that is known: the table in `docs/checker.md`, first match.
     pub(crate) fn verdict(&self) -> Verdict {
         let undecided = |reason| Verdict::Indeterminate { reason };
-        match self.failure() {
-            Some(Failure::Client { .. }) => return undecided(Reason::InternalError),
-            Some(_) => return Verdict::Down,
-            None => {}
+        if let Some(failure) = self.failure() {
+            return failure.local_fault().map_or(Verdict::Down, undecided);
         }
         let clocks = self.verdict_on_clocks();
         let unexpected = self.unexpected_version.is_some();
@@ -429,6 +436,11 @@ impl<'a> Evidence<'a> {
     /// The bounds of one instance's clock, now.
     pub(crate) fn interval_of(&self, instance: &Instance) -> Option<OffsetInterval> {
         instance.clock.interval_at(self.now())
+    }
+
+    /// The most likely offset of one instance's clock, now.
+    pub(crate) fn estimate_of(&self, instance: &Instance) -> Option<Nanoseconds> {
+        instance.clock.estimate_at(self.now())
     }
 
     /// The last reading: a pure view of "now".

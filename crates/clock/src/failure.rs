@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::answer::AnswerError;
 use crate::units::{as_milliseconds, setting};
+use crate::verdict::Reason;
 
 /// Why there was no answer with a timestamp.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -19,7 +20,15 @@ pub enum Failure {
         /// What the resolver said.
         detail: String,
     },
-    /// Nothing from whoever knows the addresses.
+    /// The resolver cannot tell whether the name has an address.
+    #[error("the resolver cannot tell the address of `{host}`: {detail}")]
+    Resolver {
+        /// The name.
+        host: String,
+        /// What the resolver said.
+        detail: String,
+    },
+    /// No answer from the resolver.
     #[error("no answer from the resolver about `{host}` within {}", setting(*after))]
     ResolveTimeout {
         /// The name.
@@ -64,6 +73,9 @@ pub enum Failure {
         host: String,
         /// What is wrong.
         detail: String,
+        /// Seconds by which the certificate has expired by the local clock; negative: until it becomes valid.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expired_s: Option<i64>,
     },
     /// No (whole) answer in time.
     #[error("timed out after {}", setting(*after))]
@@ -105,9 +117,21 @@ pub enum Failure {
     /// More than 64 KiB.
     #[error("answered with more than 64 KiB")]
     TooLarge,
+    /// A success whose body is compressed, or encoded otherwise.
+    #[error("answered in the encoding `{encoding}`, which was not asked for")]
+    Encoded {
+        /// As sent.
+        encoding: String,
+    },
     /// A success without a timestamp.
     #[error("answered without a timestamp: {0}")]
     NoTimestamp(AnswerError),
+    /// The certificates to trust cannot be read.
+    #[error("cannot read the certificates to trust: {detail}")]
+    CertificateStore {
+        /// What is wrong.
+        detail: String,
+    },
     /// Not the service's fault: no HTTP client could be made.
     #[error("cannot make an HTTP client: {detail}")]
     Client {
@@ -121,6 +145,7 @@ impl Failure {
     pub fn never_arrived(&self) -> bool {
         match self {
             Self::Resolve { .. }
+            | Self::Resolver { .. }
             | Self::ResolveTimeout { .. }
             | Self::Refused { .. }
             | Self::ConnectTimeout { .. }
@@ -133,8 +158,33 @@ impl Failure {
             | Self::Status { .. }
             | Self::Redirect { .. }
             | Self::TooLarge
+            | Self::Encoded { .. }
             | Self::NoTimestamp(_)
+            | Self::CertificateStore { .. }
             | Self::Client { .. } => false,
+        }
+    }
+
+    /// Returns why this is a fault of the local machine that says nothing about the service; `None` if it may be the service's.
+    pub(crate) fn local_fault(&self) -> Option<Reason> {
+        match self {
+            Self::NoRoute { .. } => Some(Reason::NoNetwork),
+            Self::Resolver { .. } | Self::ResolveTimeout { .. } => Some(Reason::Resolver),
+            Self::CertificateStore { .. } => Some(Reason::CertificateStore),
+            Self::Client { .. } => Some(Reason::InternalError),
+            Self::Resolve { .. }
+            | Self::Refused { .. }
+            | Self::ConnectTimeout { .. }
+            | Self::Connect { .. }
+            | Self::Tls { .. }
+            | Self::TimedOut { .. }
+            | Self::Broken { .. }
+            | Self::Status { .. }
+            | Self::Proxy { .. }
+            | Self::Redirect { .. }
+            | Self::TooLarge
+            | Self::Encoded { .. }
+            | Self::NoTimestamp(_) => None,
         }
     }
 
@@ -162,12 +212,15 @@ impl Failure {
             | Self::TimedOut { .. }
             | Self::Broken { .. } => true,
             Self::Resolve { .. }
+            | Self::Resolver { .. }
             | Self::ResolveTimeout { .. }
             | Self::Status { .. }
             | Self::Proxy { .. }
             | Self::Redirect { .. }
             | Self::TooLarge
+            | Self::Encoded { .. }
             | Self::NoTimestamp(_)
+            | Self::CertificateStore { .. }
             | Self::Client { .. } => false,
         }
     }

@@ -2,14 +2,19 @@
 
 use crate::interval::{OffsetInterval, Sample};
 use crate::reading::Reading;
-use crate::sampling::Known;
-use crate::units::Nanoseconds;
+use crate::sampling::{self, Known};
+use crate::tick::Tick;
+use crate::units::{MILLISECOND, Nanoseconds};
 use crate::verdict::{Reason, Verdict};
+
+/// Samples that contradict each other by no more than this are explained by a tick that was not learned.
+const SMALL: Nanoseconds = 20 * MILLISECOND;
 
 /// Everything known about one instance's clock.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct InstanceClock {
     bounds: Option<Bounds>,
+    tick: Tick,
     samples: u32,
     /// Nanoseconds from sending to the answer, at best.
     shortest: Option<Nanoseconds>,
@@ -19,39 +24,38 @@ pub struct InstanceClock {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Bounds {
-    interval: OffsetInterval,
+    /// Of what the clock showed. It may be further ahead, by up to a tick.
+    shown: OffsetInterval,
     /// When the newest sample had arrived: what the interval is relative to.
     at: Reading,
-    /// Nanoseconds: the coarsest one seen.
-    resolution: Nanoseconds,
 }
 
 impl Bounds {
     /// By the local clock as it is at another moment.
-    fn interval_at(&self, reading: Reading) -> OffsetInterval {
+    fn shown_at(&self, reading: Reading) -> OffsetInterval {
         let age = reading.monotonic - self.at.monotonic;
-        self.interval.widened(age).shifted(-self.at.step(reading))
+        self.shown.widened(age).shifted(-self.at.step(reading))
     }
 }
 
 impl InstanceClock {
-    /// Narrows the bounds. `stalled`: this program did not run smoothly while the sample was taken.
-    pub fn add(&mut self, sample: &Sample, stalled: bool) {
+    /// Narrows the bounds. `connection` tells apart the connections that samples came by; `stalled` says that this program did not
+    /// run smoothly while the sample was taken.
+    pub fn add(&mut self, sample: &Sample, connection: u64, stalled: bool) {
         let at = sample.received;
-        let fresh = Bounds {
-            interval: sample.interval(),
-            at,
-            resolution: sample.timestamp.resolution,
-        };
+        let fresh = sample.shown();
+        let times = (sample.sent.monotonic, at.monotonic);
+        self.tick.add(sample.timestamp, times, connection);
         // Widening the running maximum widens every earlier sample by its own age: all of them move by the same amount.
-        self.bounds = Some(match self.bounds {
+        let shown = match self.bounds {
             None => fresh,
-            Some(known) => Bounds {
-                interval: known.interval_at(at).intersection(&fresh.interval),
-                at,
-                resolution: known.resolution.max(fresh.resolution),
-            },
-        });
+            Some(known) => known.shown_at(at).intersection(&fresh),
+        };
+        self.bounds = Some(Bounds { shown, at });
+        let missing = -shown.of_tick(self.tick.longest()).width();
+        if (1..=SMALL).contains(&missing) {
+            self.tick.contradict();
+        }
         self.shortest = Some(
             self.shortest
                 .map_or(sample.elapsed(), |shortest| shortest.min(sample.elapsed())),
@@ -72,14 +76,17 @@ impl InstanceClock {
         self.discard(reason);
     }
 
-    /// What is known for choosing the moment of the next request.
-    pub(crate) fn known_at(&self, reading: Reading) -> Option<Known> {
-        let bounds = self.bounds?;
-        Some(Known {
-            bounds: bounds.interval_at(reading),
-            resolution: bounds.resolution,
+    /// Returns how long to wait before the next request so that its answer tells most, nanoseconds.
+    pub(crate) fn pause_at(&self, reading: Reading, max_skew: Nanoseconds) -> Option<Nanoseconds> {
+        let resolution = self.tick.written();
+        let known = Known {
+            bounds: self.interval_at(reading)?,
+            resolution,
             round_trip: self.shortest?,
-        })
+        };
+        // A clock that is seen to tick as it writes changes at multiples of what it writes.
+        let at_change = || sampling::wait(known, reading.wall, max_skew);
+        self.tick.pause().or_else(at_change)
     }
 
     /// Valid samples.
@@ -89,17 +96,28 @@ impl InstanceClock {
 
     /// The bounds at a moment, by the local clock as it is then; `None` without a valid sample.
     pub fn interval_at(&self, reading: Reading) -> Option<OffsetInterval> {
-        self.bounds.map(|bounds| bounds.interval_at(reading))
+        let tick = self.tick.longest();
+        self.bounds
+            .map(|bounds| bounds.shown_at(reading).of_tick(tick))
+    }
+
+    /// The most likely offset at a moment: that of a clock that ticks as finely as it writes, as long as nothing speaks against it.
+    pub fn estimate_at(&self, reading: Reading) -> Option<Nanoseconds> {
+        let shown = self.bounds?.shown_at(reading);
+        let likely = shown.of_tick(self.tick.written());
+        let proven = self.interval_at(reading)?;
+        let best = if likely.is_empty() { proven } else { likely };
+        Some(best.estimate())
     }
 
     /// The verdict on this clock alone, at a moment. `max_skew` in nanoseconds.
     pub fn verdict_at(&self, reading: Reading, max_skew: Nanoseconds) -> Verdict {
-        let (Some(bounds), Some(interval)) = (self.bounds, self.interval_at(reading)) else {
+        let Some(interval) = self.interval_at(reading) else {
             return Verdict::Indeterminate {
                 reason: self.discarded.unwrap_or(Reason::NoSample),
             };
         };
-        let verdict = Verdict::of_interval(interval, bounds.resolution, max_skew);
+        let verdict = Verdict::of_interval(interval, self.tick.longest(), max_skew);
         let slow = Verdict::Indeterminate {
             reason: Reason::RttTooLong,
         };
@@ -116,7 +134,7 @@ impl InstanceClock {
 mod tests {
     use super::*;
     use crate::timestamp::Timestamp;
-    use crate::units::{MILLISECOND, SECOND};
+    use crate::units::SECOND;
 
     fn reading(time: Nanoseconds) -> Reading {
         Reading {
@@ -141,21 +159,27 @@ mod tests {
     #[test]
     fn the_best_bounds_of_all_samples_count() {
         let mut clock = InstanceClock::default();
-        clock.add(&sample(0, 800 * MILLISECOND, 0), false);
-        clock.add(&sample(SECOND, 2 * MILLISECOND, 0), false);
-        clock.add(&sample(2 * SECOND, 900 * MILLISECOND, 0), false);
+        clock.add(&sample(0, 800 * MILLISECOND, 0), 1, false);
+        clock.add(&sample(SECOND, 2 * MILLISECOND, 0), 1, false);
+        clock.add(&sample(2 * SECOND, 900 * MILLISECOND, 0), 1, false);
         assert_eq!(clock.samples(), 3);
         let interval = clock.interval_at(reading(2_900 * MILLISECOND)).unwrap();
         // 1 ms each way, 2 µs of margin, and 500 ppm of the 1.898 s since then.
         assert_eq!(interval.lo, -1_002_000 - 949_000);
-        assert_eq!(interval.hi, 1_003_000 + 949_000);
+        // Nothing is known of its tick but that it is no longer than 250 ms.
+        assert_eq!(interval.hi, 1_002_000 + 949_000 + 250 * MILLISECOND);
+        assert_eq!(clock.estimate_at(reading(2_900 * MILLISECOND)), Some(500));
     }
 
     #[test]
     fn contradicting_samples_leave_an_empty_interval() {
         let mut clock = InstanceClock::default();
-        clock.add(&sample(0, 2 * MILLISECOND, 0), false);
-        clock.add(&sample(SECOND, 2 * MILLISECOND, 500 * MILLISECOND), false);
+        clock.add(&sample(0, 2 * MILLISECOND, 0), 1, false);
+        clock.add(
+            &sample(SECOND, 2 * MILLISECOND, 500 * MILLISECOND),
+            1,
+            false,
+        );
         assert!(clock.interval_at(reading(SECOND)).unwrap().is_empty());
         assert_eq!(
             clock.verdict_at(reading(SECOND), SECOND),
@@ -186,7 +210,7 @@ mod tests {
             (true, Reason::CheckerOverloaded),
         ] {
             let mut clock = InstanceClock::default();
-            clock.add(&slow, stalled);
+            clock.add(&slow, 1, stalled);
             assert_eq!(
                 clock.verdict_at(reading(3 * SECOND), SECOND),
                 Verdict::Indeterminate { reason }

@@ -26,19 +26,22 @@ impl Sample {
         self.received.monotonic - self.sent.monotonic
     }
 
-    /// The interval that holds the offset (remote minus local, as local time is when the answer has arrived). It needs no symmetric
-    /// paths: only that the service read its clock after the request was sent and before the answer arrived.
+    /// Returns the interval that holds the offset (remote minus local, as local time is when the answer has arrived) of a clock
+    /// that ticks as finely as it writes. It needs no symmetric paths: only that the service read its clock after the request
+    /// was sent and before the answer arrived.
     pub fn interval(&self) -> OffsetInterval {
-        let Timestamp {
-            nanoseconds: served,
-            resolution,
-        } = self.timestamp;
+        self.shown().of_tick(self.timestamp.resolution)
+    }
+
+    /// Returns the same for what was shown: the clock itself may be further ahead, by up to a tick.
+    pub(crate) fn shown(&self) -> OffsetInterval {
+        let served = self.timestamp.nanoseconds;
         let sent = self.sent.wall;
         let received = sent + self.elapsed();
         let margin = MICROSECOND + drift(self.elapsed());
         OffsetInterval {
             lo: served - received - margin,
-            hi: served + resolution - sent + margin,
+            hi: served - sent + margin,
         }
         // Up to here by the local clock as it was when the request was sent.
         .shifted(-self.sent.step(self.received))
@@ -60,9 +63,9 @@ impl OffsetInterval {
         i128::midpoint(self.lo, self.hi)
     }
 
-    /// Half of the width: the offset is `estimate ± uncertainty`.
-    pub fn uncertainty(&self) -> Nanoseconds {
-        (self.width() + 1) / 2
+    /// How far a bound is from an estimate at most: the offset is `estimate ± uncertainty`.
+    pub fn farthest_from(&self, estimate: Nanoseconds) -> Nanoseconds {
+        (self.hi - estimate).max(estimate - self.lo)
     }
 
     /// The width; negative when empty.
@@ -73,6 +76,15 @@ impl OffsetInterval {
     /// Whether no offset is possible.
     pub fn is_empty(&self) -> bool {
         self.lo > self.hi
+    }
+
+    /// Returns the interval of a clock that may be ahead of what it shows by up to a tick.
+    #[must_use]
+    pub(crate) fn of_tick(&self, tick: Nanoseconds) -> Self {
+        Self {
+            hi: self.hi + tick,
+            ..*self
+        }
     }
 
     /// What the interval has become after `age` nanoseconds.
@@ -165,7 +177,7 @@ mod tests {
     fn estimate_and_uncertainty_span_the_interval() {
         let interval = OffsetInterval { lo: -10, hi: 31 };
         assert_eq!(interval.estimate(), 10);
-        assert_eq!(interval.uncertainty(), 21);
+        assert_eq!(interval.farthest_from(10), 21);
         assert_eq!(drift(0), 0);
         assert_eq!(drift(1), 1);
         assert_eq!(drift(SECOND), 500 * MICROSECOND);

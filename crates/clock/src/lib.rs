@@ -36,6 +36,7 @@ mod sampling;
 mod settings;
 #[cfg(test)]
 mod simulation;
+mod tick;
 mod timestamp;
 pub mod units;
 mod verdict;

@@ -81,7 +81,7 @@ pub enum Discard {
     LocalStep,
     /// The local machine slept meanwhile.
     Suspended,
-    /// It has an `Age` header: from a cache.
+    /// It has an `Age` header and echoes no nonce: from a cache.
     Aged,
     /// It echoes the nonce of another request: from a cache.
     OtherNonce,
@@ -157,7 +157,8 @@ impl Observation {
         let discard = match self.sent.interruption(self.received) {
             Some(Interruption::Step) => Some(Discard::LocalStep),
             Some(Interruption::Suspended) => Some(Discard::Suspended),
-            None if answered.aged => Some(Discard::Aged),
+            // Varnish and Fastly send `Age: 0` whatever they do. An echoed nonce proves more.
+            None if answered.aged && answered.echo != Echo::Same => Some(Discard::Aged),
             None if answered.echo == Echo::Other => Some(Discard::OtherNonce),
             None => None,
         };
@@ -194,13 +195,19 @@ mod tests {
 
     #[test]
     fn answers_that_prove_nothing_are_discarded() {
-        let mut aged = exchange(0, GOOD);
+        let mut aged = exchange(0, r#"{"now":"2026-11-22T00:00:00.001Z"}"#);
         aged.result = aged.result.map(|received| Received {
             aged: true,
             ..received
         });
         let aged = aged.observe(&Settings::default());
         assert_eq!(discard(&aged), Some(Discard::Aged));
+        let mut fresh = exchange(0, GOOD);
+        fresh.result = fresh.result.map(|received| Received {
+            aged: true,
+            ..received
+        });
+        assert_eq!(discard(&fresh.observe(&Settings::default())), None);
 
         let mut replayed = exchange(0, GOOD);
         replayed.nonce = "other".to_owned();
@@ -287,8 +294,8 @@ mod tests {
             Failure::TooLarge,
             Failure::NoTimestamp(AnswerError::Empty),
             Failure::NoTimestamp(AnswerError::NoField(crate::field::Field::default())),
-            Failure::NoTimestamp(AnswerError::Timestamp(TimestampError::ImplausibleYear {
-                year: 58_552,
+            Failure::NoTimestamp(AnswerError::Timestamp(TimestampError::ImplausibleNumber {
+                text: "58552".to_owned(),
             })),
         ];
         let mut observations = vec![answered(3, GOOD)];

@@ -11,9 +11,9 @@ use crate::interval::OffsetInterval;
 use crate::observation::STALL;
 use crate::owner::Owner;
 use crate::record::Record;
-use crate::reference::ReferenceReport;
+use crate::reference::{NtpSample, ReferenceReport};
 use crate::settings::Settings;
-use crate::units::{Nanoseconds, milliseconds, nanoseconds, nanoseconds_of, rfc3339};
+use crate::units::{Nanoseconds, SECOND, milliseconds, nanoseconds, nanoseconds_of, rfc3339};
 use crate::verdict::{Reason, Verdict, Warning};
 
 /// The result of one check.
@@ -30,7 +30,7 @@ pub struct Report {
     pub verdict: Verdict,
     /// One sentence on why it is not OK, or what is worth a warning.
     pub cause: Option<String>,
-    /// Why it counts as down, where it does.
+    /// Why it counts as down, or why this machine cannot tell.
     #[serde(skip)]
     pub failure: Option<Failure>,
     /// Milliseconds: Θ.
@@ -174,6 +174,15 @@ impl Report {
         if let Some(sample) = &record.reference {
             let reference =
                 ReferenceReport::new(sample, report.bounds(), nanoseconds(settings.max_skew));
+            if report
+                .failure
+                .as_ref()
+                .is_some_and(|it| may_be_valid(it, sample))
+            {
+                report.verdict = Verdict::Indeterminate {
+                    reason: Reason::LocalClock,
+                };
+            }
             if let Some(sentence) = reference.sentence() {
                 report.cause = Some(match report.cause.take() {
                     Some(cause) => format!("{cause}; {sentence}"),
@@ -237,6 +246,7 @@ impl InstanceReport {
     fn new(owner: &Owner, instance: &Instance, evidence: &Evidence) -> Self {
         let interval = evidence.interval_of(instance);
         let possible = interval.filter(|interval| !interval.is_empty());
+        let estimate = evidence.estimate_of(instance);
         Self {
             instance: owner.name().cloned(),
             address: owner.address().filter(|_| evidence.has_several_nameless()),
@@ -244,10 +254,32 @@ impl InstanceReport {
             verdict: evidence.verdict_on(instance),
             lo_ms: interval.map(|interval| milliseconds(interval.lo)),
             hi_ms: interval.map(|interval| milliseconds(interval.hi)),
-            offset_ms: possible.map(|interval| milliseconds(interval.estimate())),
-            uncertainty_ms: possible.map(|interval| milliseconds(interval.uncertainty())),
+            offset_ms: possible.and(estimate).map(milliseconds),
+            uncertainty_ms: possible
+                .zip(estimate)
+                .map(|(interval, estimate)| milliseconds(interval.farthest_from(estimate))),
             samples: instance.clock.samples(),
         }
+    }
+}
+
+/// Whether a certificate that was refused may be valid by the time server's clock.
+fn may_be_valid(failure: &Failure, sample: &NtpSample) -> bool {
+    let (
+        Failure::Tls {
+            expired_s: Some(expired),
+            ..
+        },
+        Ok(bounds),
+    ) = (failure, &sample.statement)
+    else {
+        return false;
+    };
+    let expired = Nanoseconds::from(*expired) * SECOND;
+    if expired >= 0 {
+        expired + bounds.lo <= 0
+    } else {
+        expired + bounds.hi >= 0
     }
 }
 

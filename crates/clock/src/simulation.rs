@@ -10,19 +10,54 @@ use chrono::{DateTime, SecondsFormat};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
+use crate::answer::Answer;
 use crate::evidence::{Evidence, Next};
 use crate::exchange::{Exchange, Received};
+use crate::failure::Failure;
 use crate::owner::Owner;
 use crate::reading::Reading;
 use crate::settings::Settings;
+use crate::timestamp::Timestamp;
 use crate::units::{MILLISECOND, Nanoseconds, SECOND, nanoseconds};
 use crate::verdict::Verdict;
 
 const TRIALS: u64 = 1_000_000;
 const SEED: u64 = 20_261_122;
 const START: Nanoseconds = 1_795_305_600 * SECOND;
-/// Resolutions of timestamps, as digits of the fraction.
-const DIGITS: [u32; 4] = [6, 3, 1, 0];
+/// How clocks show themselves.
+const KINDS: [Kind; 9] = [
+    Kind::exact(6),
+    Kind::exact(3),
+    Kind::exact(1),
+    Kind::exact(0),
+    Kind::coarse(4_000_000),
+    Kind::coarse(10_000_000),
+    // Windows.
+    Kind::coarse(15_625_000),
+    // nginx, `timer_resolution 100ms`.
+    Kind::coarse(100_000_000),
+    Kind::coarse(250_000_000),
+];
+
+/// How a clock shows itself.
+#[derive(Debug, Clone, Copy)]
+struct Kind {
+    /// Of the fraction.
+    digits: u32,
+    tick: Nanoseconds,
+}
+
+impl Kind {
+    /// It ticks as it writes.
+    const fn exact(digits: u32) -> Self {
+        Self { digits, tick: 1 }
+    }
+
+    /// It writes microseconds, and ticks more coarsely.
+    const fn coarse(tick: Nanoseconds) -> Self {
+        Self { digits: 6, tick }
+    }
+}
 
 /// A remote clock that is off, and runs a little too fast or too slow.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +74,8 @@ impl Remote {
             // Where a verdict is most easily wrong.
             2 => limit + random.random_range(-20 * MILLISECOND..20 * MILLISECOND),
             3 => limit + random.random_range(-limit / 3..limit / 3),
+            // It has started without a battery: in 1970.
+            4 if random.random_range(0..50) == 0 => START,
             _ => random.random_range(-3_600 * SECOND..3_600 * SECOND),
         };
         Self {
@@ -53,8 +90,10 @@ impl Remote {
     }
 
     /// What it writes at a true moment.
-    fn shown_at(&self, time: Nanoseconds, digits: u32) -> String {
-        let now = START + time + self.offset_at(time);
+    fn shown_at(&self, time: Nanoseconds, Kind { digits, tick }: Kind) -> String {
+        // Not at the same moments as others.
+        let phase = self.offset % 997;
+        let now = (START + time + self.offset_at(time) - phase).div_euclid(tick) * tick + phase;
         let unit = 10_i128.pow(9 - digits);
         let shown = now.div_euclid(unit) * unit;
         let time = DateTime::from_timestamp(
@@ -167,9 +206,29 @@ fn address(instance: usize) -> SocketAddr {
 
 fn number(owner: &Owner) -> usize {
     match owner {
-        Owner::Named(name) => name.parse().unwrap(),
+        Owner::Named(name) => name.parse().unwrap_or_else(|_| {
+            LONG_NAMES.with(|names| names.iter().position(|long| long == name).unwrap())
+        }),
         Owner::Nameless(address) => address.unwrap().port().into(),
     }
+}
+
+/// Some are as long as an ARN may be.
+fn name(number: usize, long: bool) -> String {
+    if !long {
+        return number.to_string();
+    }
+    let rest = "c".repeat(200);
+    format!("arn:aws:ecs:eu:1:task/{rest}/{number}/{rest}")
+}
+
+thread_local! {
+    /// As they are known.
+    static LONG_NAMES: [String; 3] = [0, 1, 2].map(|number| {
+        let body = format!(r#"{{"now":0,"instance":"{}"}}"#, name(number, true));
+        let now = Timestamp { nanoseconds: 0, resolution: 1 };
+        Answer::without_time(body.as_bytes(), now).instance.unwrap()
+    });
 }
 
 /// How a check gets to the instances: a load balancer leads to any of them, and they tell who they are; or each has an address and
@@ -177,6 +236,8 @@ fn number(owner: &Owner) -> usize {
 struct Line {
     instances: usize,
     nameless: bool,
+    /// Names that differ in the middle of a long text.
+    long_names: bool,
     warm: bool,
     /// Addresses to be asked for the first time: all of them are, at the beginning.
     unasked: usize,
@@ -190,6 +251,7 @@ impl Line {
         Self {
             instances,
             nameless,
+            long_names: random.random_range(0..20) == 0,
             warm: false,
             unasked: if nameless { instances } else { 0 },
             connected: 0,
@@ -209,7 +271,8 @@ impl Line {
         if self.nameless {
             format!(r#"{{"now":"{shown}","nonce":"{nonce}"}}"#)
         } else {
-            format!(r#"{{"now":"{shown}","instance":"{instance}","nonce":"{nonce}"}}"#)
+            let name = name(instance, self.long_names);
+            format!(r#"{{"now":"{shown}","instance":"{name}","nonce":"{nonce}"}}"#)
         }
     }
 
@@ -241,7 +304,7 @@ impl Line {
 }
 
 /// One check: as it is judged by bounds, and by the midpoint of the first answer, which has a truth of its own.
-fn trial(random: &mut StdRng, digits: u32) -> (Judged, Option<Judged>) {
+fn trial(random: &mut StdRng, kind: Kind) -> (Judged, Option<Judged>) {
     let settings = Settings {
         max_skew: Duration::from_millis([1_000, 1_000, 250][random.random_range(0..3)]),
         ..Settings::default()
@@ -252,6 +315,8 @@ fn trial(random: &mut StdRng, digits: u32) -> (Judged, Option<Judged>) {
         .collect();
     // Whole lines are slow or fast, and each way differs from the other.
     let mut line = Line::random(random, instances.len());
+    // Varnish says that it has everything from its cache.
+    let always_aged = random.random_range(0..4) == 0;
     let mut evidence = Evidence::new(&settings);
     let mut local = Local::default();
     let mut midpoint = None;
@@ -260,7 +325,7 @@ fn trial(random: &mut StdRng, digits: u32) -> (Judged, Option<Judged>) {
         let remote = instances[instance];
         let sent = local.read();
         local.pass(delay(random), random);
-        let shown = remote.shown_at(local.time, digits);
+        let shown = remote.shown_at(local.time, kind);
         let truth = (remote.offset_at(local.time) - local.set).abs() <= limit;
         local.pass(delay(random), random);
         let received = local.read();
@@ -270,12 +335,16 @@ fn trial(random: &mut StdRng, digits: u32) -> (Judged, Option<Judged>) {
         } else {
             "n"
         };
-        let aged = random.random_range(0..50) == 0;
-        let shown = if nonce == "other" || aged {
-            remote.shown_at(-random.random_range(0..60 * SECOND), digits)
+        let aged = always_aged || random.random_range(0..50) == 0;
+        let shown = if nonce == "other" {
+            remote.shown_at(-random.random_range(0..60 * SECOND), kind)
         } else {
             shown
         };
+        // Now and then this machine loses its network, or its resolver.
+        let lost = (random.random_range(0..200) == 0).then(|| Failure::NoRoute {
+            peer: address(instance).to_string(),
+        });
         let exchange = Exchange {
             sent,
             received,
@@ -283,15 +352,21 @@ fn trial(random: &mut StdRng, digits: u32) -> (Judged, Option<Judged>) {
             warm: line.warm,
             address: line.nameless.then(|| address(instance)),
             nonce: "n".to_owned(),
-            result: Ok(Received {
-                aged,
-                date: None,
-                body: line.body(&shown, instance, nonce).into_bytes(),
-            }),
+            result: match lost {
+                Some(failure) => Err(failure),
+                None => Ok(Received {
+                    aged,
+                    date: None,
+                    body: line.body(&shown, instance, nonce).into_bytes(),
+                }),
+            },
         };
         let observation = exchange.observe(&settings);
-        if midpoint.is_none() && !aged && nonce == "n" {
-            let served = observation.result.as_ref().unwrap().now.nanoseconds;
+        if let Ok(answered) = &observation.result
+            && midpoint.is_none()
+            && nonce == "n"
+        {
+            let served = answered.now.nanoseconds;
             let offset = served - i128::midpoint(sent.wall, received.wall);
             midpoint = Some((truth, Some(offset.abs() <= limit)));
         }
@@ -324,19 +399,19 @@ fn trial(random: &mut StdRng, digits: u32) -> (Judged, Option<Judged>) {
         Verdict::Ok => Some(true),
         Verdict::Skewed => Some(false),
         Verdict::Indeterminate { .. } => None,
-        Verdict::Down => unreachable!("no request failed"),
+        Verdict::Down => unreachable!("nothing but local faults"),
     };
     ((all_right, said), midpoint)
 }
 
-type Scores = [(Score, Score); DIGITS.len()];
+type Scores = [(Score, Score); KINDS.len()];
 
 fn run(thread: u64, trials: u64) -> Scores {
     let mut scores = Scores::default();
     let mut random = StdRng::seed_from_u64(SEED + thread);
     for _ in 0..trials {
-        let kind = random.random_range(0..DIGITS.len());
-        let ((truth, said), midpoint) = trial(&mut random, DIGITS[kind]);
+        let kind = random.random_range(0..KINDS.len());
+        let ((truth, said), midpoint) = trial(&mut random, KINDS[kind]);
         let (method, naive) = &mut scores[kind];
         method.add(truth, said);
         if let Some((truth, said)) = midpoint {
@@ -372,14 +447,18 @@ fn no_verdict_is_false_in_a_million_checks() {
         all
     });
     let mut table = format!(
-        "{TRIALS} simulated checks; rates of errors, by the resolution of the timestamps\n\
+        "{TRIALS} simulated checks; rates of errors, by the resolution of the timestamps, or the tick behind six digits\n\
          \x20                    right clock   wrong clock    undecided\n\
          \x20                    called wrong  called right\n"
     );
     let mut decided = 0;
-    for (digits, (method, naive)) in DIGITS.into_iter().zip(all) {
-        let _ = writeln!(table, "10^-{digits} s   bounds   {}", method.row());
-        let _ = writeln!(table, "          midpoint   {}", naive.row());
+    for (kind, (method, naive)) in KINDS.into_iter().zip(all) {
+        let shown = match kind.tick {
+            1 => format!("10^-{} s", kind.digits),
+            tick => format!("{:.3} ms", crate::units::milliseconds(tick)),
+        };
+        let _ = writeln!(table, "{shown:<10} bounds   {}", method.row());
+        let _ = writeln!(table, "           midpoint {}", naive.row());
         assert_eq!(
             (method.right_called_wrong, method.wrong_called_right),
             (0, 0)

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::excerpt::excerpt;
 use crate::units::{MICROSECOND, MILLISECOND, Nanoseconds, SECOND, as_i64};
 
-/// Years outside of this are mistakes (epoch milliseconds read as seconds give the year 58552), not clocks that are off.
+/// Years in which a number is taken for a time: its unit is not written (epoch milliseconds read as seconds give the year 58552).
 const PLAUSIBLE_YEARS: std::ops::RangeInclusive<i32> = 2000..=2200;
 /// Where the fraction's dot is in `2026-11-22T10:04:05.1Z`.
 const FRACTION_AT: usize = "2026-11-22T10:04:05".len();
@@ -19,8 +19,8 @@ pub struct Timestamp {
     /// Nanoseconds since 1970-01-01T00:00:00Z.
     #[serde(rename = "now_ns", with = "as_i64")]
     pub nanoseconds: Nanoseconds,
-    /// Nanoseconds: 10⁻ⁿ s for n fraction digits. Zeros at the end that fill whole groups of three do not count: some write
-    /// milliseconds with six digits, or seconds with three. 1 s without a fraction.
+    /// Nanoseconds: 10⁻ⁿ s for n fraction digits, 1 s without a fraction. Zeros at the end do not count: some write milliseconds
+    /// with six digits, or seconds with three.
     #[serde(rename = "resolution_ns", with = "as_i64")]
     pub resolution: Nanoseconds,
 }
@@ -47,12 +47,6 @@ pub enum TimestampError {
         /// As written.
         text: String,
     },
-    /// Well formed, but outside of the years 2000 to 2200.
-    #[error("the year {year} is implausible")]
-    ImplausibleYear {
-        /// The year in UTC.
-        year: i32,
-    },
 }
 
 impl Timestamp {
@@ -69,13 +63,17 @@ impl Timestamp {
             .with_timezone(&Utc);
         // chrono takes a second 60 in any minute and keeps it as a subsecond part of a second or more.
         if i128::from(parsed.nanosecond()) >= SECOND {
-            return Err(if (parsed.hour(), parsed.minute()) == (23, 59) {
-                TimestampError::LeapSecond { text: text_shown() }
-            } else {
-                malformed()
-            });
+            // They are inserted at the end of a half-year.
+            let day = (parsed.month(), parsed.day());
+            let may_leap = matches!(day, (6, 30) | (12, 31));
+            return Err(
+                if may_leap && (parsed.hour(), parsed.minute()) == (23, 59) {
+                    TimestampError::LeapSecond { text: text_shown() }
+                } else {
+                    malformed()
+                },
+            );
         }
-        plausible(parsed.year())?;
         Ok(Self {
             nanoseconds: i128::from(parsed.timestamp()) * SECOND
                 + i128::from(parsed.timestamp_subsec_nanos()),
@@ -88,16 +86,20 @@ impl Timestamp {
         })
     }
 
-    /// Reads the value of a `Date` header: to the second.
+    /// Reads the value of a `Date` header: to the second. Of the three forms of RFC 9110 two are obsolete and still to be accepted.
     pub fn parse_date_header(text: &str) -> Result<Self, TimestampError> {
-        // The one form that RFC 9110 lets servers send.
-        let parsed = NaiveDateTime::parse_from_str(text.trim(), "%a, %d %b %Y %H:%M:%S GMT")
-            .ok()
+        const FORMS: [&str; 3] = [
+            "%a, %d %b %Y %H:%M:%S GMT",
+            "%A, %d-%b-%y %H:%M:%S GMT",
+            "%a %b %e %H:%M:%S %Y",
+        ];
+        let parsed = FORMS
+            .iter()
+            .find_map(|form| NaiveDateTime::parse_from_str(text.trim(), form).ok())
             .filter(|parsed| parsed.nanosecond() < 1_000_000_000)
             .ok_or_else(|| TimestampError::Malformed {
                 text: excerpt(text),
             })?;
-        plausible(parsed.year())?;
         Ok(Self {
             nanoseconds: Nanoseconds::from(parsed.and_utc().timestamp()) * SECOND,
             resolution: SECOND,
@@ -146,14 +148,6 @@ impl Timestamp {
     }
 }
 
-fn plausible(year: i32) -> Result<(), TimestampError> {
-    if PLAUSIBLE_YEARS.contains(&year) {
-        Ok(())
-    } else {
-        Err(TimestampError::ImplausibleYear { year })
-    }
-}
-
 /// Nanoseconds that the last digit of a fraction of `unit` stands for.
 fn resolution(fraction: &str, unit: Nanoseconds) -> Nanoseconds {
     // More than nine digits say nothing more to us: what is beyond was cut off, which is worth one nanosecond.
@@ -163,12 +157,7 @@ fn resolution(fraction: &str, unit: Nanoseconds) -> Nanoseconds {
         .take(9)
         .count();
     let fraction = fraction.get(..digits).unwrap_or_default();
-    // Only zeros: either none, or a clock that shows whole units with zeros behind them.
-    let mut counted = fraction.trim_end_matches('0').len();
-    if counted > 0 {
-        // A zero alone may well be chance, three of them are a clock that is coarser than its format.
-        counted = digits - (digits - counted) / 3 * 3;
-    }
+    let counted = fraction.trim_end_matches('0').len();
     (0..counted).fold(unit, |resolution, _| (resolution / 10).max(1))
 }
 
@@ -178,9 +167,10 @@ fn epoch_resolution(nanoseconds: Nanoseconds, fraction: &str, unit: Nanoseconds)
     if written < unit {
         return written;
     }
-    [SECOND, MILLISECOND, MICROSECOND]
-        .into_iter()
-        .find(|coarse| *coarse > written && nanoseconds % *coarse == 0)
+    // Zeros at the end, up to whole seconds.
+    std::iter::successors(Some(written), |digit| Some(digit * 10))
+        .take_while(|digit| *digit <= SECOND && nanoseconds % digit == 0)
+        .last()
         .unwrap_or(written)
 }
 
@@ -196,15 +186,15 @@ mod tests {
             ("2026-11-22T00:00:05.123456Z", 5_123_456_000, 1_000),
             ("2026-11-22T00:00:05.123Z", 5_123_000_000, 1_000_000),
             ("2026-11-22T00:00:05.1Z", 5_100_000_000, 100_000_000),
-            ("2026-11-22T00:00:05.120Z", 5_120_000_000, 1_000_000),
+            ("2026-11-22T00:00:05.120Z", 5_120_000_000, 10_000_000),
             ("2026-11-22T00:00:05Z", 5_000_000_000, SECOND),
             ("2026-11-22T00:00:05.000000Z", 5_000_000_000, SECOND),
             ("2026-11-22T02:00:05.5+02:00", 5_500_000_000, 100_000_000),
             ("2026-11-21T19:00:05-05:00", 5_000_000_000, SECOND),
             ("2026-11-22T00:00:05.123000Z", 5_123_000_000, MILLISECOND),
             ("2026-11-22T00:00:05.123456000Z", 5_123_456_000, MICROSECOND),
-            ("2026-11-22T00:00:05.100Z", 5_100_000_000, MILLISECOND),
-            ("2026-11-22T00:00:05.123450Z", 5_123_450_000, MICROSECOND),
+            ("2026-11-22T00:00:05.100000Z", 5_100_000_000, 100_000_000),
+            ("2026-11-22T00:00:05.123450Z", 5_123_450_000, 10_000),
             ("2026-11-22T00:00:05.123456789Z", 5_123_456_789, 1),
             ("2026-11-22T00:00:05.123456789123Z", 5_123_456_789, 1),
         ];
@@ -214,6 +204,18 @@ mod tests {
                 resolution,
             };
             assert_eq!(Timestamp::parse(text), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_clock_of_another_century_is_a_clock() {
+        for (text, seconds) in [
+            ("1970-01-01T00:00:05Z", 5),
+            ("1999-12-31T23:59:59Z", 946_684_799),
+            ("2201-01-01T00:00:00Z", 7_289_654_400),
+        ] {
+            let read = Timestamp::parse(text).unwrap();
+            assert_eq!(read.nanoseconds, seconds * SECOND, "{text}");
         }
     }
 
@@ -242,14 +244,11 @@ mod tests {
                 "{text}: {result:?}"
             );
         }
-        assert_eq!(
-            Timestamp::parse("1999-12-31T23:59:59Z"),
-            Err(TimestampError::ImplausibleYear { year: 1999 })
-        );
-        assert_eq!(
-            Timestamp::parse("2201-01-01T00:00:00Z"),
-            Err(TimestampError::ImplausibleYear { year: 2201 })
-        );
+        // No leap second is inserted then.
+        assert!(matches!(
+            Timestamp::parse("2026-11-22T23:59:60Z"),
+            Err(TimestampError::Malformed { .. })
+        ));
         for number in ["0", "5", "99999999999", "1795305600179530560017953"] {
             let result = Timestamp::parse(number);
             assert!(
@@ -280,6 +279,7 @@ mod tests {
             ("1795305605000", 5 * SECOND, SECOND),
             ("1795305605123456", 5_123_456_000, MICROSECOND),
             ("1795305605123000", 5_123_000_000, MILLISECOND),
+            ("1795305605100000000", 5_100_000_000, 100_000_000),
             ("1795305605123456789", 5_123_456_789, 1),
             ("1795305605000000000", 5 * SECOND, SECOND),
         ];
@@ -298,18 +298,27 @@ mod tests {
             nanoseconds: MIDNIGHT_2026_11_22 + 5 * SECOND,
             resolution: SECOND,
         };
-        let header = "Sun, 22 Nov 2026 00:00:05 GMT";
-        assert_eq!(Timestamp::parse_date_header(header), Ok(expected));
+        for header in [
+            "Sun, 22 Nov 2026 00:00:05 GMT",
+            "Sunday, 22-Nov-26 00:00:05 GMT",
+            "Sun Nov 22 00:00:05 2026",
+        ] {
+            assert_eq!(
+                Timestamp::parse_date_header(header),
+                Ok(expected),
+                "{header}"
+            );
+        }
         for text in [
             "",
             "Mon, 22 Nov 2026 00:00:05 GMT",
             "Sun, 22 Nov 2026 00:00:60 GMT",
             "Sun, 22 Nov 2026 00:00:05 CET",
-            "Sunday, 22-Nov-26 00:00:05 GMT",
             "2026-11-22T00:00:05Z",
         ] {
             assert!(Timestamp::parse_date_header(text).is_err(), "{text}");
         }
-        assert!(Timestamp::parse_date_header("Thu, 01 Jan 1970 00:00:00 GMT").is_err());
+        let epoch = Timestamp::parse_date_header("Thu, 01 Jan 1970 00:00:00 GMT").unwrap();
+        assert_eq!(epoch.nanoseconds, 0);
     }
 }

@@ -51,6 +51,14 @@ pub enum Reason {
     UnexpectedVersion,
     /// Fewer instances answered than expected.
     MissingInstances,
+    /// This machine has no network, or no way to any of the addresses.
+    NoNetwork,
+    /// The resolver does not answer, or only that it cannot tell.
+    Resolver,
+    /// The certificates to trust cannot be read.
+    CertificateStore,
+    /// The service's certificate is refused by a local clock that a time server proves wrong.
+    LocalClock,
     /// The checker itself is broken.
     InternalError,
 }
@@ -140,6 +148,8 @@ impl Verdict {
             Self::Indeterminate { reason } => match reason {
                 Reason::UnexpectedVersion
                 | Reason::MissingInstances
+                | Reason::NoNetwork
+                | Reason::Resolver
                 | Reason::CheckerOverloaded => true,
                 Reason::RttTooLong
                 | Reason::CoarseResolution
@@ -150,6 +160,8 @@ impl Verdict {
                 | Reason::LeapWindow
                 | Reason::Inconsistent
                 | Reason::NoSample
+                | Reason::CertificateStore
+                | Reason::LocalClock
                 | Reason::InternalError => false,
             },
         }

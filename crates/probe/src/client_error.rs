@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clock::Failure;
+use rustls::CertificateError;
+use rustls::pki_types::UnixTime;
 
 use crate::error_text::{causes, detail, innermost};
 use crate::target::Route;
@@ -34,7 +36,8 @@ pub(crate) fn failed(error: &reqwest::Error, route: &Route, after: Duration) -> 
     {
         return Failure::Tls {
             host: route.host.clone(),
-            detail: tls.to_string(),
+            detail: tls_detail(tls),
+            expired_s: expired(tls),
         };
     }
     let detail = causes
@@ -45,7 +48,6 @@ pub(crate) fn failed(error: &reqwest::Error, route: &Route, after: Duration) -> 
             Failure::Refused { peer }
         } else if [
             io::ErrorKind::NetworkUnreachable,
-            io::ErrorKind::HostUnreachable,
             io::ErrorKind::AddrNotAvailable,
         ]
         .into_iter()
@@ -59,6 +61,35 @@ pub(crate) fn failed(error: &reqwest::Error, route: &Route, after: Duration) -> 
         }
     } else {
         Failure::Broken { peer, detail }
+    }
+}
+
+/// What is wrong with a TLS connection, and where it is not obvious, what to do.
+fn tls_detail(error: &rustls::Error) -> String {
+    let text = error.to_string();
+    if text.contains("CaUsedAsEndEntity") {
+        // What `openssl req -x509` makes without further options.
+        return "the server's own certificate is marked as that of an authority: issue it with \
+                `basicConstraints=critical,CA:FALSE`"
+            .to_owned();
+    }
+    text
+}
+
+/// Seconds by which a certificate has expired by the local clock; negative: until it becomes valid.
+fn expired(error: &rustls::Error) -> Option<i64> {
+    let seconds = |from: UnixTime, to: UnixTime| {
+        i64::try_from(i128::from(to.as_secs()) - i128::from(from.as_secs())).ok()
+    };
+    let rustls::Error::InvalidCertificate(error) = error else {
+        return None;
+    };
+    if let CertificateError::ExpiredContext { time, not_after } = error {
+        seconds(*not_after, *time)
+    } else if let CertificateError::NotValidYetContext { time, not_before } = error {
+        seconds(*not_before, *time)
+    } else {
+        None
     }
 }
 

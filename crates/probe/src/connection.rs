@@ -1,17 +1,24 @@
 //! The only module that speaks HTTP: one connection to one target, asked again and again.
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 use clock::{Clock, Exchange, Failure, Received, Settings, excerpt};
-use reqwest::header::{ACCEPT, AGE, CACHE_CONTROL, DATE, HOST, HeaderValue, LOCATION, SERVER};
+use reqwest::header::{
+    ACCEPT, AGE, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, DATE, HOST, HeaderValue, LOCATION,
+    SERVER,
+};
 use reqwest::redirect::Policy;
-use reqwest::{Client, ClientBuilder, Proxy, Response, StatusCode};
+use reqwest::{Client, ClientBuilder, Proxy, Response, StatusCode, Version};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use rustls_platform_verifier::ConfigVerifierExt as _;
 use url::Url;
 
 use crate::client_error;
+use crate::error_text::innermost_detail;
 use crate::stall::watched;
 use crate::target::Route;
 
@@ -75,6 +82,13 @@ impl Connection {
         let (received, stall) =
             watched(tokio::time::timeout(self.timeout, self.exchange(&nonce))).await;
         let at = clock.read();
+        let received = received.unwrap_or(Err(Failure::TimedOut {
+            after: self.timeout,
+        }));
+        if !matches!(received, Ok((_, true))) {
+            // The client opens a new one for the next request.
+            self.requests = 0;
+        }
         Exchange {
             sent,
             received: at,
@@ -82,13 +96,12 @@ impl Connection {
             warm,
             address: self.address(),
             nonce,
-            result: received.unwrap_or(Err(Failure::TimedOut {
-                after: self.timeout,
-            })),
+            result: received.map(|(received, _)| received),
         }
     }
 
-    async fn exchange(&self, nonce: &str) -> Result<Received, Failure> {
+    /// And whether the connection is kept.
+    async fn exchange(&self, nonce: &str) -> Result<(Received, bool), Failure> {
         let broken = |error: reqwest::Error| {
             client_error::failed(&error, &self.route, connect_timeout(self.timeout))
         };
@@ -104,7 +117,9 @@ impl Connection {
         }
         let mut response = request.send().await.map_err(broken)?;
         refuse_unsuccessful(&response, self.proxy.as_deref())?;
+        refuse_encoded(&response)?;
         let aged = response.headers().contains_key(AGE);
+        let kept = is_kept(&response);
         let date = response
             .headers()
             .get(DATE)
@@ -117,7 +132,30 @@ impl Connection {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Received { aged, date, body })
+        Ok((Received { aged, date, body }, kept))
+    }
+}
+
+/// Whether the next request may come by this connection, too.
+fn is_kept(response: &Response) -> bool {
+    let options = response.headers().get_all(CONNECTION);
+    let has = |name: &str| {
+        options.iter().any(|value| {
+            let text = value.to_str().unwrap_or_default();
+            text.split(',')
+                .any(|it| it.trim().eq_ignore_ascii_case(name))
+        })
+    };
+    !has("close") && (response.version() >= Version::HTTP_11 || has("keep-alive"))
+}
+
+fn refuse_encoded(response: &Response) -> Result<(), Failure> {
+    match response.headers().get(CONTENT_ENCODING) {
+        Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => {
+            let encoding = excerpt(&String::from_utf8_lossy(encoding.as_bytes()));
+            Err(Failure::Encoded { encoding })
+        }
+        Some(_) | None => Ok(()),
     }
 }
 
@@ -193,12 +231,13 @@ fn tls() -> Result<rustls::ClientConfig, Failure> {
     {
         return Ok(configuration.clone());
     }
+    readable(std::env::var_os("SSL_CERT_FILE").as_deref())?;
     let mut configuration = match (rustls::ClientConfig::with_platform_verifier(), &*known) {
         (Ok(configuration), _) => configuration,
         // What was trusted an hour ago is better than nothing.
         (Err(_), Some((_, configuration))) => return Ok(configuration.clone()),
         (Err(error), None) => {
-            return Err(Failure::Client {
+            return Err(Failure::CertificateStore {
                 detail: error.to_string(),
             });
         }
@@ -207,6 +246,22 @@ fn tls() -> Result<rustls::ClientConfig, Failure> {
     configuration.resumption = rustls::client::Resumption::disabled();
     *known = Some((Instant::now(), configuration.clone()));
     Ok(configuration)
+}
+
+/// Refuses a file that is to name the authorities and does not. The verifier would use the system's in silence.
+fn readable(file: Option<&OsStr>) -> Result<(), Failure> {
+    let Some(file) = file.filter(|file| !file.is_empty()) else {
+        return Ok(());
+    };
+    let unreadable = |detail: &str| Failure::CertificateStore {
+        detail: format!("{}, of SSL_CERT_FILE: {detail}", file.display()),
+    };
+    let certificates = CertificateDer::pem_file_iter(file)
+        .map_err(|error| unreadable(&innermost_detail(&error)))?;
+    if certificates.flatten().next().is_none() {
+        return Err(unreadable("no certificate in it"));
+    }
+    Ok(())
 }
 
 /// The TLS client asks for the process's provider of cryptography. Whoever embeds this library may have chosen one already.

@@ -242,14 +242,29 @@ async fn resolve(host: &Host<String>, port: u16) -> Result<Vec<SocketAddr>, Fail
             (Ipv6Addr::LOCALHOST, port).into(),
         ]);
     }
-    let unresolved = |detail: String| Failure::Resolve {
-        host: name.clone(),
-        detail,
-    };
     let addresses = tokio::net::lookup_host((name.as_str(), port))
         .await
-        .map_err(|error| unresolved(crate::error_text::detail(&error)))?;
+        .map_err(|error| unresolved(name.clone(), crate::error_text::detail(&error)))?;
     Ok(addresses.collect())
+}
+
+/// Tells a name without an address from a resolver that cannot tell. The standard library gives the system's text alone.
+fn unresolved(host: String, detail: String) -> Failure {
+    const NO_SUCH_NAME: [&str; 5] = [
+        // glibc
+        "name or service not known",
+        "no address associated with hostname",
+        // musl
+        "name does not resolve",
+        "name has no usable address",
+        // macOS
+        "nodename nor servname provided, or not known",
+    ];
+    if NO_SUCH_NAME.contains(&detail.as_str()) {
+        Failure::Resolve { host, detail }
+    } else {
+        Failure::Resolver { host, detail }
+    }
 }
 
 fn is_localhost(name: &str) -> bool {

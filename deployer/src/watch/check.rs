@@ -151,7 +151,7 @@ pub fn checked(report: &Report) -> Checked {
 /// Whether no request came as far as the service.
 fn is_unreachable(report: &Report) -> bool {
     let failure = report.failure.as_ref();
-    report.verdict == Verdict::Down && failure.is_some_and(clock::Failure::never_arrived)
+    failure.is_some_and(clock::Failure::never_arrived)
 }
 
 /// Does this version belong to the image? The service appends the first digits of its image's digest to its version.

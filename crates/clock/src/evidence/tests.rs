@@ -41,7 +41,8 @@ fn ok_needs_a_second_request_on_the_warm_connection() {
 #[test]
 fn the_second_instance_is_judged_by_its_own_answers() {
     let settings = Settings::default();
-    for offset in [1_100, -1_100, 3_600_000] {
+    // Of how coarsely a clock ticks, one answer tells nothing: that it is behind takes more.
+    for offset in [1_100, -1_300, 3_600_000] {
         let mut evidence = Evidence::new(&settings);
         assert_eq!(evidence.add(&cold(answer(3, "a", "1", 0))), SAME);
         assert_eq!(evidence.add(&answer(13, "b", "1", offset)), Next::Stop);
@@ -265,13 +266,59 @@ fn a_clock_beyond_the_warning_limit_is_right_and_worth_a_warning() {
         warn_skew: Some(Duration::from_millis(500)),
         ..Settings::default()
     };
-    for (offset, warned) in [(0, false), (490, false), (510, true), (-510, true)] {
+    for (offset, warned) in [(0, false), (480, false), (520, true), (-520, true)] {
         let mut evidence = Evidence::new(&settings);
         let _ = evidence.add(&cold(answer(3, "a", "1", offset)));
         let _ = evidence.add(&answer(13, "a", "1", offset));
         assert_eq!(evidence.verdict(), Verdict::Ok);
         let expected = warned.then_some(Warning::Skew).into_iter().collect();
         assert_eq!(evidence.warnings(), expected, "{offset}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_this_machine_says_nothing_about_the_service() {
+    let settings = Settings::default();
+    let address = |last| SocketAddr::from(([192, 0, 2, last], 80));
+    let failed = |last, failure| {
+        let mut failed = cold(answer(3, "a", "1", 0));
+        failed.address = Some(address(last));
+        failed.result = Err(failure);
+        failed
+    };
+    let no_route = |last: u8| Failure::NoRoute {
+        peer: address(last).to_string(),
+    };
+    let refused = Failure::Refused {
+        peer: "192.0.2.2:80".to_owned(),
+    };
+    let undecided = |reason| Verdict::Indeterminate { reason };
+
+    let mut evidence = Evidence::new(&settings);
+    assert_eq!(evidence.add(&failed(1, no_route(1))), Next::Stop);
+    assert_eq!(evidence.verdict(), undecided(Reason::NoNetwork));
+    // The other address shows that there is a network.
+    let _ = evidence.add(&failed(2, refused));
+    assert_eq!(evidence.verdict(), Verdict::Down);
+
+    for (failure, reason) in [
+        (
+            Failure::Resolver {
+                host: "a.test".to_owned(),
+                detail: "temporary failure in name resolution".to_owned(),
+            },
+            Reason::Resolver,
+        ),
+        (
+            Failure::CertificateStore {
+                detail: "/none".to_owned(),
+            },
+            Reason::CertificateStore,
+        ),
+    ] {
+        let mut evidence = Evidence::new(&settings);
+        evidence.fail(failure);
+        assert_eq!(evidence.verdict(), undecided(reason));
     }
 }
 
@@ -286,5 +333,6 @@ fn the_spread_of_instances_is_bounded() {
     let spread = evidence.spread().unwrap();
     let apart = 900 * crate::units::MILLISECOND;
     assert!(spread.lo < apart && apart < spread.hi, "{spread:?}");
-    assert!(spread.width() < 10 * crate::units::MILLISECOND);
+    // Either may tick as coarsely as is assumed of a clock that showed one value.
+    assert!(spread.width() < 510 * crate::units::MILLISECOND);
 }

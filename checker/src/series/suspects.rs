@@ -1,0 +1,123 @@
+//! Instances whose clock was proven wrong and that have not been seen since.
+//!
+//! A load balancer leads each check to some of the instances. That others answer the next check says nothing about the one whose
+//! clock is wrong: it stays suspect until it is seen right again, or is known to be gone.
+
+use std::collections::BTreeMap;
+
+use clock::{InstanceReport, Report, Verdict};
+
+/// With random routing, an instance that is there stays unseen in so many checks for each known instance once in 2³¹ times.
+const UNSEEN_PER_INSTANCE: u64 = 24;
+/// Instances that are remembered.
+const KEPT: usize = 64;
+
+/// What is remembered of the instances of one target.
+#[derive(Debug, Default)]
+pub(crate) struct Suspects {
+    /// By label: the number of the check that saw it last, and whether it was proven wrong then.
+    seen: BTreeMap<Option<String>, (u64, bool)>,
+    checks: u64,
+}
+
+impl Suspects {
+    /// Takes in a check. `expected` is the number of instances that there are, where it is known.
+    pub(crate) fn add(&mut self, report: &Report, expected: Option<u32>) {
+        if report.instances.is_empty() {
+            return;
+        }
+        self.checks += 1;
+        let is_right = |one: &InstanceReport| one.verdict == Verdict::Ok;
+        for one in &report.instances {
+            let (seen, is_wrong) = self.seen.entry(one.label()).or_default();
+            *seen = self.checks;
+            // Of two that contradict each other, either may be the wrong one.
+            *is_wrong = match one.verdict {
+                Verdict::Ok => report.verdict == Verdict::Skewed && !any_wrong(report),
+                Verdict::Skewed | Verdict::Down => true,
+                Verdict::Indeterminate { .. } => *is_wrong,
+            };
+        }
+        let right = report.instances.iter().filter(|one| is_right(one)).count();
+        let all_seen = expected.is_some_and(|expected| {
+            report.verdict == Verdict::Ok && usize::try_from(expected).is_ok_and(|it| right >= it)
+        });
+        let patience = UNSEEN_PER_INSTANCE * self.seen.len() as u64;
+        let checks = self.checks;
+        self.seen
+            .retain(|_, (seen, _)| *seen == checks || (!all_seen && checks - *seen <= patience));
+        while self.seen.len() > KEPT {
+            let oldest = self
+                .seen
+                .iter()
+                .min_by_key(|(_, (seen, wrong))| (*wrong, *seen));
+            let Some(label) = oldest.map(|(label, _)| label.clone()) else {
+                break;
+            };
+            self.seen.remove(&label);
+        }
+    }
+
+    /// Returns an instance that was proven wrong and was not seen by the last check, with the number of checks since.
+    pub(crate) fn unseen(&self) -> Option<(Option<&str>, u64)> {
+        let mut wrong = self.seen.iter().filter(|(_, (_, is_wrong))| *is_wrong);
+        let (label, (seen, _)) = wrong.find(|(_, (seen, _))| *seen < self.checks)?;
+        Some((label.as_deref(), self.checks - seen))
+    }
+}
+
+/// Whether one of the clocks is proven wrong by itself.
+fn any_wrong(report: &Report) -> bool {
+    let mut instances = report.instances.iter();
+    instances.any(|one| one.verdict == Verdict::Skewed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::{instance, report};
+
+    fn seen(names: &[(&str, bool)]) -> Report {
+        let all_right = names.iter().all(|(_, right)| *right);
+        let verdict = |right| if right { Verdict::Ok } else { Verdict::Skewed };
+        let mut found = report(verdict(all_right));
+        found.instances = names
+            .iter()
+            .map(|(name, right)| InstanceReport {
+                verdict: verdict(*right),
+                ..instance(name, 0.0)
+            })
+            .collect();
+        found
+    }
+
+    #[test]
+    fn who_was_wrong_is_suspect_until_it_is_seen_right() {
+        let mut suspects = Suspects::default();
+        suspects.add(&seen(&[("a", false)]), None);
+        assert_eq!(suspects.unseen(), None);
+        for checks in 1..=40 {
+            suspects.add(&seen(&[("b", true)]), None);
+            assert_eq!(suspects.unseen(), Some((Some("a"), checks)));
+        }
+        suspects.add(&seen(&[("a", true)]), None);
+        assert_eq!(suspects.unseen(), None);
+    }
+
+    #[test]
+    fn who_is_gone_is_forgotten() {
+        let mut suspects = Suspects::default();
+        suspects.add(&seen(&[("a", false), ("b", true)]), Some(2));
+        suspects.add(&seen(&[("b", true)]), Some(2));
+        assert!(suspects.unseen().is_some());
+        // As many as there are to be, and it is none of them.
+        suspects.add(&seen(&[("b", true), ("c", true)]), Some(2));
+        assert_eq!(suspects.unseen(), None);
+
+        suspects.add(&seen(&[("a", false)]), None);
+        for _ in 0..100 {
+            suspects.add(&seen(&[("b", true)]), None);
+        }
+        assert_eq!(suspects.unseen(), None);
+    }
+}

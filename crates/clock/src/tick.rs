@@ -1,0 +1,202 @@
+//! How coarsely a remote clock really ticks, learned from what it shows.
+//!
+//! The digits of a timestamp only bound the precision from above: Windows ticks every 15.625 ms, `CLOCK_REALTIME_COARSE` every 4 or
+//! 10 ms, nginx with `timer_resolution` every 100 ms, and all of them write more digits than that.
+//!
+//! A clock with a regular tick shows multiples of it (apart from a constant). So any two values that differ prove that the tick is
+//! at most their difference, and several differences prove more: the tick is a common divisor of all of them. Values are only
+//! compared within one connection, where one process answers: several workers behind one name tick at different moments.
+
+use crate::timestamp::Timestamp;
+use crate::units::{MILLISECOND, Nanoseconds};
+
+/// As long as nothing is learned, a clock may tick as coarsely as this.
+const UNKNOWN: Nanoseconds = 250 * MILLISECOND;
+/// Ticks come early or late by up to a sixteenth of their length: timers are irregular.
+const IRREGULAR: Nanoseconds = 16;
+/// Differences that are kept.
+const KEPT: usize = 32;
+
+/// What is known about the tick of one clock.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Tick {
+    /// The finest digit that was written, nanoseconds.
+    written: Option<Nanoseconds>,
+    /// Between consecutive values on one connection, nanoseconds, zero excluded.
+    differences: Vec<Nanoseconds>,
+    /// The longest time for which the clock certainly showed one value.
+    still: Nanoseconds,
+    /// The first and the last sample with the value that was shown last.
+    last: Option<Shown>,
+    /// The values contradict what was learned.
+    contradicted: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Shown {
+    value: Nanoseconds,
+    connection: u64,
+    /// Monotonic: when the first answer with this value had arrived.
+    since: Nanoseconds,
+}
+
+impl Tick {
+    /// Takes in a value that was asked for at `sent` and had arrived at `received` (monotonic).
+    pub(crate) fn add(
+        &mut self,
+        timestamp: Timestamp,
+        (sent, received): (Nanoseconds, Nanoseconds),
+        connection: u64,
+    ) {
+        let digit = timestamp.resolution;
+        self.written = Some(self.written.map_or(digit, |known| known.min(digit)));
+        let value = timestamp.nanoseconds;
+        let previous = self.last.filter(|last| last.connection == connection);
+        match previous {
+            Some(last) if last.value == value => {
+                self.still = self.still.max(sent - last.since);
+                return;
+            }
+            // A clock that was set back says nothing about its tick.
+            Some(last) if last.value < value && self.differences.len() < KEPT => {
+                self.differences.push(value - last.value);
+            }
+            Some(_) | None => {}
+        }
+        self.last = Some(Shown {
+            value,
+            connection,
+            since: received,
+        });
+    }
+
+    /// Notes that samples contradict each other by less than a tick may explain: what was learned is not to be relied on.
+    pub(crate) fn contradict(&mut self) {
+        self.contradicted = true;
+    }
+
+    /// The finest digit that was written.
+    pub(crate) fn written(&self) -> Nanoseconds {
+        self.written.unwrap_or(UNKNOWN)
+    }
+
+    /// The tick is at most this long.
+    pub(crate) fn longest(&self) -> Nanoseconds {
+        let written = self.written();
+        let unknown = if self.still > written.max(UNKNOWN) {
+            2 * self.still + UNKNOWN
+        } else {
+            UNKNOWN
+        };
+        let learned = match self.divisor() {
+            Some(divisor) if !self.contradicted => divisor + divisor / IRREGULAR,
+            Some(_) | None => unknown,
+        };
+        written.max(learned.min(unknown)).max(self.still)
+    }
+
+    /// How long to wait before asking again, so that the answer tells most about the tick; `None` where it does not matter.
+    pub(crate) fn pause(&self) -> Option<Nanoseconds> {
+        const WORTHWHILE: Nanoseconds = MILLISECOND;
+        let longest = self.longest();
+        if longest <= self.written() || longest < WORTHWHILE {
+            return None;
+        }
+        Some(match self.divisor() {
+            // Half a tick more than before: no multiple of it.
+            Some(divisor) if !self.contradicted => divisor / 2,
+            // Twice as long as before.
+            Some(_) | None => (2 * self.still).clamp(2 * MILLISECOND, UNKNOWN),
+        })
+    }
+
+    /// The longest tick of which all differences are multiples, nearly; `None` without a difference.
+    fn divisor(&self) -> Option<Nanoseconds> {
+        /// Finer ticks than the shortest difference over this are not looked for.
+        const PARTS: Nanoseconds = 64;
+        let shortest = *self.differences.iter().min()?;
+        let fits = |parts: &Nanoseconds| {
+            self.differences.iter().all(|difference| {
+                // In sixteenths of a tick: what is missing to the next multiple.
+                let sixteenths = difference * parts * IRREGULAR / shortest;
+                let off = (sixteenths + IRREGULAR / 2) % IRREGULAR - IRREGULAR / 2;
+                // The estimate of the tick is itself off by an irregularity of the shortest difference.
+                off.abs() <= 2 + difference / shortest
+            })
+        };
+        let parts = (1..=PARTS).find(fits).unwrap_or(PARTS);
+        Some((shortest / parts).max(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Asks a clock that ticks every `tick` µs after these pauses, in µs; each request takes `trip` µs.
+    fn learned(tick: Nanoseconds, trip: Nanoseconds, pauses: &[Nanoseconds]) -> Tick {
+        let mut known = Tick::default();
+        let mut now = 7_654_321_987;
+        for pause in pauses {
+            now += pause * 1_000;
+            let shown = (now + trip * 500).div_euclid(tick * 1_000) * tick * 1_000;
+            let timestamp = Timestamp {
+                nanoseconds: shown,
+                resolution: 1_000,
+            };
+            known.add(timestamp, (now, now + trip * 1_000), 1);
+            now += trip * 1_000;
+        }
+        known
+    }
+
+    #[test]
+    fn two_values_bound_the_tick_and_more_do_so_better() {
+        assert_eq!(learned(1, 1_000, &[0]).longest(), UNKNOWN);
+        let two = learned(1, 1_000, &[0, 0]).longest();
+        assert!((1_000_000..1_100_000).contains(&two), "{two}");
+        // Halving pauses show that it is no tick of 40 ms.
+        let several = learned(1, 40_000, &[0, 0, 20_000, 10_000, 5_000]).longest();
+        assert!(several < 8 * MILLISECOND, "{several}");
+    }
+
+    #[test]
+    fn a_tick_is_never_thought_to_be_shorter_than_it_is() {
+        for tick in [4_000, 10_000, 15_625, 100_000, 250_000] {
+            for trip in [100, 900, 7_300, 40_000, 130_000] {
+                let mut pauses = vec![0];
+                for _ in 0..12 {
+                    let known = learned(tick, trip, &pauses);
+                    assert!(known.longest() >= tick * 1_000, "{tick} {trip} {known:?}");
+                    pauses.push(known.pause().unwrap_or_default() / 1_000);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_that_stays_is_waited_for() {
+        let mut pauses = vec![0];
+        for _ in 0..7 {
+            pauses.push(learned(100_000, 500, &pauses).pause().unwrap_or_default() / 1_000);
+        }
+        let known = learned(100_000, 500, &pauses);
+        let longest = known.longest() / MILLISECOND;
+        assert!((100..=110).contains(&longest), "{longest} {pauses:?}");
+        // A clock that stands still for longer than any tick that is assumed.
+        assert!(learned(9_000_000, 500, &[0, 1_000_000]).longest() > 2_000 * MILLISECOND);
+    }
+
+    #[test]
+    fn other_connections_may_lead_to_other_workers() {
+        let mut known = Tick::default();
+        for (connection, value) in [(1, 100), (2, 103), (3, 106)] {
+            let timestamp = Timestamp {
+                nanoseconds: value * MILLISECOND,
+                resolution: 1_000,
+            };
+            known.add(timestamp, (0, 0), connection);
+        }
+        assert_eq!(known.longest(), UNKNOWN);
+    }
+}
