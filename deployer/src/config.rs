@@ -21,6 +21,7 @@ use file::ImageFile;
 pub use file::{File, parse, read};
 
 use access::access;
+use deployment::stack::template_names::ParameterName;
 
 /// The numbers of tasks and port that the template writes out, and so the only ones that the emulator understands.
 const LOCAL_TASKS: u32 = 2;
@@ -294,7 +295,7 @@ fn capabilities(given: Vec<String>) -> Result<Vec<String>, Failure> {
 impl Config {
     /// Seconds from its start that a task is given before failed health checks count.
     pub fn start_seconds(&self) -> u32 {
-        let set = self.parameters.get(parameters::START_SECONDS);
+        let set = self.parameters.get(ParameterName::StartSeconds.as_str());
         let seconds = set.and_then(|seconds| seconds.parse().ok());
         let seconds = seconds.unwrap_or(parameters::USUAL_START_SECONDS);
         // The emulator's health checks run five times as fast.

@@ -8,7 +8,7 @@ use aws_sdk_cloudformation::types::{ChangeSetStatus, EventFilter, TemplateStage}
 use super::error::incomplete;
 use super::{Aws, error};
 use crate::remote::{Remote, Stacks};
-use deployment::names::{StackId, StackName};
+use deployment::names::{ChangeSetId, RequestToken, StackId, StackName, StackRef};
 use deployment::stack::request::{
     Definition, Proposal, Resource, Template, TemplateParameter, Wanted,
 };
@@ -20,11 +20,11 @@ use translation::{
 
 #[async_trait]
 impl Stacks for Aws {
-    async fn observe(&self, stack: &str) -> Remote<Option<Observed>> {
+    async fn observe(&self, stack: StackRef<'_>) -> Remote<Option<Observed>> {
         let answer = self
             .cloudformation
             .describe_stacks()
-            .stack_name(stack)
+            .stack_name(stack.as_str())
             .send()
             .await
             .map_err(error::of("DescribeStacks"));
@@ -72,7 +72,7 @@ impl Stacks for Aws {
         let template = answer
             .template_body
             .ok_or_else(|| incomplete("GetTemplate", "a template"))?;
-        let found = self.observe(stack.as_str()).await?;
+        let found = self.observe(stack.into()).await?;
         let found = found.ok_or_else(|| incomplete("DescribeStacks", "a stack"))?;
         Ok(Definition {
             template,
@@ -120,7 +120,12 @@ impl Stacks for Aws {
         }
     }
 
-    async fn create(&self, name: &StackName, wanted: &Wanted, token: &str) -> Remote<StackId> {
+    async fn create(
+        &self,
+        name: &StackName,
+        wanted: &Wanted,
+        token: &RequestToken,
+    ) -> Remote<StackId> {
         let answer = self
             .cloudformation
             .create_stack()
@@ -138,7 +143,12 @@ impl Stacks for Aws {
         id.ok_or_else(|| incomplete("CreateStack", "an identifier"))
     }
 
-    async fn propose(&self, stack: &StackId, wanted: &Wanted, token: &str) -> Remote<String> {
+    async fn propose(
+        &self,
+        stack: &StackId,
+        wanted: &Wanted,
+        token: &RequestToken,
+    ) -> Remote<ChangeSetId> {
         let name = format!("deployer-{token}");
         let request = self.cloudformation.create_change_set();
         let request = match &wanted.template {
@@ -159,6 +169,7 @@ impl Stacks for Aws {
         match answer {
             Ok(answer) => answer
                 .id
+                .map(ChangeSetId::new)
                 .ok_or_else(|| incomplete("CreateChangeSet", "an identifier")),
             // The name is that of the token: it is ours, and only the answer was lost.
             Err(error) if error.is_already_exists() => self.change_set_named(stack, &name).await,
@@ -166,7 +177,7 @@ impl Stacks for Aws {
         }
     }
 
-    async fn proposal(&self, change_set: &str) -> Remote<Proposal> {
+    async fn proposal(&self, change_set: &ChangeSetId) -> Remote<Proposal> {
         let mut changes = Vec::new();
         let mut token = None;
         loop {
@@ -199,7 +210,12 @@ impl Stacks for Aws {
         }
     }
 
-    async fn execute(&self, _: &StackId, change_set: &str, token: &str) -> Remote<()> {
+    async fn execute(
+        &self,
+        _: &StackId,
+        change_set: &ChangeSetId,
+        token: &RequestToken,
+    ) -> Remote<()> {
         self.cloudformation
             .execute_change_set()
             .change_set_name(change_set)
@@ -210,7 +226,7 @@ impl Stacks for Aws {
         Ok(())
     }
 
-    async fn discard(&self, change_set: &str) -> Remote<()> {
+    async fn discard(&self, change_set: &ChangeSetId) -> Remote<()> {
         self.cloudformation
             .delete_change_set()
             .change_set_name(change_set)
@@ -220,7 +236,7 @@ impl Stacks for Aws {
         Ok(())
     }
 
-    async fn delete(&self, stack: &StackId, retain: &[String], token: &str) -> Remote<()> {
+    async fn delete(&self, stack: &StackId, retain: &[String], token: &RequestToken) -> Remote<()> {
         self.cloudformation
             .delete_stack()
             .stack_name(stack.as_str())
@@ -232,7 +248,7 @@ impl Stacks for Aws {
         Ok(())
     }
 
-    async fn cancel_update(&self, stack: &StackId, token: &str) -> Remote<()> {
+    async fn cancel_update(&self, stack: &StackId, token: &RequestToken) -> Remote<()> {
         self.cloudformation
             .cancel_update_stack()
             .stack_name(stack.as_str())
@@ -243,7 +259,7 @@ impl Stacks for Aws {
         Ok(())
     }
 
-    async fn roll_back(&self, stack: &StackId, token: &str) -> Remote<()> {
+    async fn roll_back(&self, stack: &StackId, token: &RequestToken) -> Remote<()> {
         self.cloudformation
             .rollback_stack()
             .stack_name(stack.as_str())
@@ -254,7 +270,12 @@ impl Stacks for Aws {
         Ok(())
     }
 
-    async fn continue_rollback(&self, stack: &StackId, skip: &[String], token: &str) -> Remote<()> {
+    async fn continue_rollback(
+        &self,
+        stack: &StackId,
+        skip: &[String],
+        token: &RequestToken,
+    ) -> Remote<()> {
         self.cloudformation
             .continue_update_rollback()
             .stack_name(stack.as_str())
@@ -269,7 +290,7 @@ impl Stacks for Aws {
 
 impl Aws {
     /// What a validation found wrong with a change set, where the endpoint tells: its reason may only name the validation.
-    async fn failed_validations(&self, change_set: &str) -> String {
+    async fn failed_validations(&self, change_set: &ChangeSetId) -> String {
         let failed = EventFilter::builder().failed_events(true).build();
         let answer = self
             .cloudformation
@@ -311,7 +332,7 @@ impl Aws {
     }
 
     /// The identifier of the change set with this name.
-    async fn change_set_named(&self, stack: &StackId, name: &str) -> Remote<String> {
+    async fn change_set_named(&self, stack: &StackId, name: &str) -> Remote<ChangeSetId> {
         let answer = self
             .cloudformation
             .describe_change_set()
@@ -322,6 +343,7 @@ impl Aws {
             .map_err(error::of("DescribeChangeSet"))?;
         answer
             .change_set_id
+            .map(ChangeSetId::new)
             .ok_or_else(|| incomplete("DescribeChangeSet", "an identifier"))
     }
 }

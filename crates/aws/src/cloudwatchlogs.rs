@@ -8,6 +8,7 @@ use serde_json::json;
 use super::Aws;
 use super::error::incomplete;
 use crate::remote::{LogLine, LogPage, Logs, Remote, RemoteErrorKind};
+use deployment::names::{LogGroupName, LogStreamName};
 
 /// Letters of a line that is evidence: a service may write a megabyte without a break.
 const LONGEST: usize = 2000;
@@ -45,7 +46,12 @@ struct Group {
 
 #[async_trait]
 impl Logs for Aws {
-    async fn tail(&self, group: &str, stream: &str, lines: u16) -> Remote<Vec<String>> {
+    async fn tail(
+        &self,
+        group: &LogGroupName,
+        stream: &LogStreamName,
+        lines: u16,
+    ) -> Remote<Vec<String>> {
         let input = json!({
             "logGroupName": group,
             "logStreamName": stream,
@@ -66,7 +72,12 @@ impl Logs for Aws {
         }
     }
 
-    async fn lines(&self, group: &str, since_ms: i64, next: Option<&str>) -> Remote<LogPage> {
+    async fn lines(
+        &self,
+        group: &LogGroupName,
+        since_ms: i64,
+        next: Option<&str>,
+    ) -> Remote<LogPage> {
         let mut input = json!({ "logGroupName": group, "startTime": since_ms });
         if let Some(next) = next {
             input["nextToken"] = next.into();
@@ -91,13 +102,13 @@ impl Logs for Aws {
         })
     }
 
-    async fn group_exists(&self, group: &str) -> Remote<bool> {
+    async fn group_exists(&self, group: &LogGroupName) -> Remote<bool> {
         let input = json!({ "logGroupNamePrefix": group });
         let answer: Groups = self.cloudwatchlogs.call("DescribeLogGroups", input).await?;
         let groups = answer
             .log_groups
             .ok_or_else(|| incomplete("DescribeLogGroups", "log groups"))?;
         let mut names = groups.iter().filter_map(|group| group.name.as_deref());
-        Ok(names.any(|name| name == group))
+        Ok(names.any(|name| name == group.as_str()))
     }
 }

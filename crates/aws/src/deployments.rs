@@ -4,6 +4,7 @@ use aws_sdk_ecs::primitives::DateTime;
 
 use super::{Aws, error};
 use crate::remote::Remote;
+use deployment::names::{ClusterName, ServiceName, TaskDefinitionArn};
 use deployment::rollout::DeploymentRecord;
 
 /// Deployments among which ours is: the newest ones.
@@ -13,9 +14,9 @@ impl Aws {
     /// The record of the newest deployment of this task definition.
     pub(super) async fn find_deployment_record(
         &self,
-        cluster: &str,
-        service: &str,
-        task_definition: &str,
+        cluster: &ClusterName,
+        service: &ServiceName,
+        task_definition: &TaskDefinitionArn,
     ) -> Remote<Option<DeploymentRecord>> {
         let listed = self
             .ecs
@@ -44,7 +45,7 @@ impl Aws {
         let is_ours = |arn: &str| {
             revisions.service_revisions().iter().any(|revision| {
                 revision.service_revision_arn() == Some(arn)
-                    && revision.task_definition() == Some(task_definition)
+                    && revision.task_definition() == Some(task_definition.as_str())
             })
         };
         let ours = listed

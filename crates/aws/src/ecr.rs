@@ -6,11 +6,11 @@ use aws_sdk_ecr::types::ImageIdentifier;
 use super::error::incomplete;
 use super::{Aws, error};
 use crate::remote::{Login, Remote, RemoteErrorKind, Repositories};
-use deployment::names::Digest;
+use deployment::names::{Digest, RepositoryName};
 
 #[async_trait]
 impl Repositories for Aws {
-    async fn repository_uri(&self, name: &str) -> Remote<Option<String>> {
+    async fn repository_uri(&self, name: &RepositoryName) -> Remote<Option<String>> {
         let answer = self
             .ecr
             .describe_repositories()
@@ -31,7 +31,7 @@ impl Repositories for Aws {
         }
     }
 
-    async fn image_exists(&self, repository: &str, digest: &Digest) -> Remote<bool> {
+    async fn image_exists(&self, repository: &RepositoryName, digest: &Digest) -> Remote<bool> {
         let image = ImageIdentifier::builder()
             .image_digest(digest.as_str())
             .build();

@@ -8,7 +8,10 @@ use chrono::{DateTime, Utc};
 use super::error::incomplete;
 use super::{Aws, error};
 use crate::remote::{Remote, RemoteErrorKind, Rollouts};
-use deployment::names::CONTAINER;
+use deployment::names::{
+    CONTAINER, ClusterName, DeploymentId, LoadBalancerArn, ServiceName, TargetGroupArn,
+    TaskDefinitionArn,
+};
 use deployment::rollout::{
     Deployment, DeploymentRecord, HealthCheck, Service, ServiceEvent, StoppedTask, Target, Task,
 };
@@ -23,7 +26,11 @@ const MOST_TASKS: usize = 1000;
 
 #[async_trait]
 impl Rollouts for Aws {
-    async fn service(&self, cluster: &str, service: &str) -> Remote<Option<Service>> {
+    async fn service(
+        &self,
+        cluster: &ClusterName,
+        service: &ServiceName,
+    ) -> Remote<Option<Service>> {
         let answer = self
             .ecs
             .describe_services()
@@ -50,10 +57,10 @@ impl Rollouts for Aws {
 
     async fn redeploy(
         &self,
-        cluster: &str,
-        service: &str,
+        cluster: &ClusterName,
+        service: &ServiceName,
         tasks: Option<u32>,
-    ) -> Remote<Option<String>> {
+    ) -> Remote<Option<DeploymentId>> {
         let tasks = tasks.and_then(|tasks| i32::try_from(tasks).ok());
         let answer = self
             .ecs
@@ -70,10 +77,10 @@ impl Rollouts for Aws {
             .into_iter()
             .flat_map(types::Service::deployments);
         let primary = deployments.map(deployment).find(Deployment::is_primary);
-        Ok(primary.map(|one| one.id))
+        Ok(primary.map(|one| DeploymentId::new(one.id)))
     }
 
-    async fn tasks(&self, cluster: &str, service: &str) -> Remote<Vec<Task>> {
+    async fn tasks(&self, cluster: &ClusterName, service: &ServiceName) -> Remote<Vec<Task>> {
         let tasks = self
             .describe_tasks(cluster, Some(service), DesiredStatus::Running)
             .await?;
@@ -82,9 +89,9 @@ impl Rollouts for Aws {
 
     async fn stopped_tasks(
         &self,
-        cluster: &str,
-        service: &str,
-        deployment: Option<&str>,
+        cluster: &ClusterName,
+        service: &ServiceName,
+        deployment: Option<&DeploymentId>,
     ) -> Remote<Vec<StoppedTask>> {
         let mut tasks = self
             .describe_tasks(cluster, Some(service), DesiredStatus::Stopped)
@@ -94,30 +101,30 @@ impl Rollouts for Aws {
             tasks = self
                 .describe_tasks(cluster, None, DesiredStatus::Stopped)
                 .await?;
-            tasks.retain(|task| task.started_by() == Some(deployment));
+            tasks.retain(|task| task.started_by() == Some(deployment.as_str()));
         }
         Ok(tasks.iter().map(stopped_task).collect())
     }
 
     async fn deployment_record(
         &self,
-        cluster: &str,
-        service: &str,
-        task_definition: &str,
+        cluster: &ClusterName,
+        service: &ServiceName,
+        task_definition: &TaskDefinitionArn,
     ) -> Remote<Option<DeploymentRecord>> {
         self.find_deployment_record(cluster, service, task_definition)
             .await
     }
 
-    async fn health_check(&self, target_group: &str) -> Remote<Option<HealthCheck>> {
+    async fn health_check(&self, target_group: &TargetGroupArn) -> Remote<Option<HealthCheck>> {
         self.find_health_check(target_group).await
     }
 
-    async fn targets(&self, target_group: &str) -> Remote<Vec<Target>> {
+    async fn targets(&self, target_group: &TargetGroupArn) -> Remote<Vec<Target>> {
         self.describe_targets(target_group).await
     }
 
-    async fn cluster_exists(&self, cluster: &str) -> Remote<bool> {
+    async fn cluster_exists(&self, cluster: &ClusterName) -> Remote<bool> {
         let answer = self
             .ecs
             .describe_clusters()
@@ -138,11 +145,11 @@ impl Rollouts for Aws {
         }
     }
 
-    async fn load_balancer_exists(&self, arn: &str) -> Remote<bool> {
+    async fn load_balancer_exists(&self, arn: &LoadBalancerArn) -> Remote<bool> {
         self.find_load_balancer(arn).await
     }
 
-    async fn image_of(&self, task_definition: &str) -> Remote<Option<String>> {
+    async fn image_of(&self, task_definition: &TaskDefinitionArn) -> Remote<Option<String>> {
         let answer = self
             .ecs
             .describe_task_definition()
@@ -205,12 +212,12 @@ impl Rollouts for Aws {
 impl Aws {
     async fn describe_tasks(
         &self,
-        cluster: &str,
-        service: Option<&str>,
+        cluster: &ClusterName,
+        service: Option<&ServiceName>,
         desired: DesiredStatus,
     ) -> Remote<Vec<types::Task>> {
         // The name is wanted, where the stack may tell the ARN.
-        let name = service.and_then(|service| service.rsplit('/').next());
+        let name = service.and_then(|service| service.as_str().rsplit('/').next());
         let mut arns = Vec::new();
         let mut token = None;
         loop {

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::Aws;
 use super::error::incomplete;
 use crate::remote::{Remote, RemoteErrorKind};
+use deployment::names::{LoadBalancerArn, TargetGroupArn};
 use deployment::rollout::{HealthCheck, Target};
 
 /// A response, less what is only about the request. Its result has the name of the operation.
@@ -81,7 +82,10 @@ struct LoadBalancers {
 }
 
 impl Aws {
-    pub(super) async fn describe_targets(&self, target_group: &str) -> Remote<Vec<Target>> {
+    pub(super) async fn describe_targets(
+        &self,
+        target_group: &TargetGroupArn,
+    ) -> Remote<Vec<Target>> {
         let input = json!({ "TargetGroupArn": target_group });
         let answer = self
             .elasticloadbalancingv2
@@ -107,7 +111,7 @@ impl Aws {
 
     pub(super) async fn find_health_check(
         &self,
-        target_group: &str,
+        target_group: &TargetGroupArn,
     ) -> Remote<Option<HealthCheck>> {
         let input = json!({ "TargetGroupArns.member.1": target_group });
         let answer = self
@@ -125,7 +129,7 @@ impl Aws {
         }))
     }
 
-    pub(super) async fn find_load_balancer(&self, arn: &str) -> Remote<bool> {
+    pub(super) async fn find_load_balancer(&self, arn: &LoadBalancerArn) -> Remote<bool> {
         let input = json!({ "LoadBalancerArns.member.1": arn });
         let answer = self
             .elasticloadbalancingv2

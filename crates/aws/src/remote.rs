@@ -5,7 +5,11 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use thiserror::Error;
 
-use deployment::names::{Digest, StackId, StackName};
+use deployment::names::{
+    ChangeSetId, ClusterName, DeploymentId, Digest, LoadBalancerArn, LogGroupName, LogStreamName,
+    RepositoryName, RequestToken, ServiceName, StackId, StackName, StackRef, TargetGroupArn,
+    TaskDefinitionArn,
+};
 use deployment::rollout::{DeploymentRecord, HealthCheck, Service, StoppedTask, Target, Task};
 use deployment::stack::request::{Definition, Proposal, Resource, TemplateParameter, Wanted};
 use deployment::stack::{Observed, ResourceEvent};
@@ -86,7 +90,7 @@ pub struct Caller {
 #[async_trait]
 pub trait Stacks: Send + Sync {
     /// The stack with this name or identifier; a name never finds a deleted stack.
-    async fn observe(&self, stack: &str) -> Remote<Option<Observed>>;
+    async fn observe(&self, stack: StackRef<'_>) -> Remote<Option<Observed>>;
     /// Events since a moment (milliseconds since the Unix epoch), in any order.
     async fn events(&self, stack: &StackId, since_ms: i64) -> Remote<Vec<ResourceEvent>>;
     /// The newest events, at least all of the latest moment; cheap, however long the stack's past is.
@@ -98,23 +102,43 @@ pub trait Stacks: Send + Sync {
     /// All resources of a stack, also of one that was deleted.
     async fn resources(&self, stack: &StackId) -> Remote<Vec<Resource>>;
     /// Begins to create a stack.
-    async fn create(&self, name: &StackName, wanted: &Wanted, token: &str) -> Remote<StackId>;
+    async fn create(
+        &self,
+        name: &StackName,
+        wanted: &Wanted,
+        token: &RequestToken,
+    ) -> Remote<StackId>;
     /// Begins to compute a change set; returns its identifier.
-    async fn propose(&self, stack: &StackId, wanted: &Wanted, token: &str) -> Remote<String>;
+    async fn propose(
+        &self,
+        stack: &StackId,
+        wanted: &Wanted,
+        token: &RequestToken,
+    ) -> Remote<ChangeSetId>;
     /// Where a change set stands.
-    async fn proposal(&self, change_set: &str) -> Remote<Proposal>;
+    async fn proposal(&self, change_set: &ChangeSetId) -> Remote<Proposal>;
     /// Begins to execute a change set of this stack.
-    async fn execute(&self, stack: &StackId, change_set: &str, token: &str) -> Remote<()>;
+    async fn execute(
+        &self,
+        stack: &StackId,
+        change_set: &ChangeSetId,
+        token: &RequestToken,
+    ) -> Remote<()>;
     /// Removes a change set that will not be executed.
-    async fn discard(&self, change_set: &str) -> Remote<()>;
+    async fn discard(&self, change_set: &ChangeSetId) -> Remote<()>;
     /// Begins to delete a stack; what is to be retained (logical names) stays, which is possible only where a deletion failed.
-    async fn delete(&self, stack: &StackId, retain: &[String], token: &str) -> Remote<()>;
+    async fn delete(&self, stack: &StackId, retain: &[String], token: &RequestToken) -> Remote<()>;
     /// Cancels an update that is under way.
-    async fn cancel_update(&self, stack: &StackId, token: &str) -> Remote<()>;
+    async fn cancel_update(&self, stack: &StackId, token: &RequestToken) -> Remote<()>;
     /// Rolls back an update that failed and was left as it was.
-    async fn roll_back(&self, stack: &StackId, token: &str) -> Remote<()>;
+    async fn roll_back(&self, stack: &StackId, token: &RequestToken) -> Remote<()>;
     /// Continues a rollback that failed, without the resources to be skipped (logical names): those stay as they are.
-    async fn continue_rollback(&self, stack: &StackId, skip: &[String], token: &str) -> Remote<()>;
+    async fn continue_rollback(
+        &self,
+        stack: &StackId,
+        skip: &[String],
+        token: &RequestToken,
+    ) -> Remote<()>;
 }
 
 /// How to log in to the image registry.
@@ -130,9 +154,9 @@ pub struct Login {
 #[async_trait]
 pub trait Repositories: Send + Sync {
     /// The address of a repository (`HOST/NAME`), if it exists.
-    async fn repository_uri(&self, name: &str) -> Remote<Option<String>>;
+    async fn repository_uri(&self, name: &RepositoryName) -> Remote<Option<String>>;
     /// Does the repository hold the image with this digest?
-    async fn image_exists(&self, repository: &str, digest: &Digest) -> Remote<bool>;
+    async fn image_exists(&self, repository: &RepositoryName, digest: &Digest) -> Remote<bool>;
     /// A login that is valid for some hours.
     async fn login(&self) -> Remote<Login>;
 }
@@ -141,42 +165,46 @@ pub trait Repositories: Send + Sync {
 #[async_trait]
 pub trait Rollouts: Send + Sync {
     /// The service, if it exists and is not deleted.
-    async fn service(&self, cluster: &str, service: &str) -> Remote<Option<Service>>;
+    async fn service(
+        &self,
+        cluster: &ClusterName,
+        service: &ServiceName,
+    ) -> Remote<Option<Service>>;
     /// Has the service replace its tasks, with the task definition that it has, and run so many of them if a number is given;
     /// returns the deployment, where it is told.
     async fn redeploy(
         &self,
-        cluster: &str,
-        service: &str,
+        cluster: &ClusterName,
+        service: &ServiceName,
         tasks: Option<u32>,
-    ) -> Remote<Option<String>>;
+    ) -> Remote<Option<DeploymentId>>;
     /// Tasks of the service that run or are about to.
-    async fn tasks(&self, cluster: &str, service: &str) -> Remote<Vec<Task>>;
+    async fn tasks(&self, cluster: &ClusterName, service: &ServiceName) -> Remote<Vec<Task>>;
     /// Tasks of the service that stopped, as far as they are still remembered: or else those of the cluster that this
     /// deployment (its identifier) had started.
     async fn stopped_tasks(
         &self,
-        cluster: &str,
-        service: &str,
-        deployment: Option<&str>,
+        cluster: &ClusterName,
+        service: &ServiceName,
+        deployment: Option<&DeploymentId>,
     ) -> Remote<Vec<StoppedTask>>;
     /// What is kept about the service's newest deployment of a task definition (an ARN), where the endpoint keeps it.
     async fn deployment_record(
         &self,
-        cluster: &str,
-        service: &str,
-        task_definition: &str,
+        cluster: &ClusterName,
+        service: &ServiceName,
+        task_definition: &TaskDefinitionArn,
     ) -> Remote<Option<DeploymentRecord>>;
     /// Health of the targets behind the load balancer.
-    async fn targets(&self, target_group: &str) -> Remote<Vec<Target>>;
+    async fn targets(&self, target_group: &TargetGroupArn) -> Remote<Vec<Target>>;
     /// How those targets are checked.
-    async fn health_check(&self, target_group: &str) -> Remote<Option<HealthCheck>>;
+    async fn health_check(&self, target_group: &TargetGroupArn) -> Remote<Option<HealthCheck>>;
     /// Does the cluster exist (and is not deleted)?
-    async fn cluster_exists(&self, cluster: &str) -> Remote<bool>;
+    async fn cluster_exists(&self, cluster: &ClusterName) -> Remote<bool>;
     /// Does the load balancer exist?
-    async fn load_balancer_exists(&self, arn: &str) -> Remote<bool>;
+    async fn load_balancer_exists(&self, arn: &LoadBalancerArn) -> Remote<bool>;
     /// The image that a task definition runs; `None` when it does not exist any more.
-    async fn image_of(&self, task_definition: &str) -> Remote<Option<String>>;
+    async fn image_of(&self, task_definition: &TaskDefinitionArn) -> Remote<Option<String>>;
     /// Deletes the task definitions that are left over of a family (deleted stacks leave them inactive); returns how many.
     async fn delete_task_definitions(&self, family: &str) -> Remote<usize>;
 }
@@ -207,11 +235,21 @@ pub struct LogPage {
 #[async_trait]
 pub trait Logs: Send + Sync {
     /// The last lines of one log stream; empty when it does not exist.
-    async fn tail(&self, group: &str, stream: &str, lines: u16) -> Remote<Vec<String>>;
+    async fn tail(
+        &self,
+        group: &LogGroupName,
+        stream: &LogStreamName,
+        lines: u16,
+    ) -> Remote<Vec<String>>;
     /// A page of what all streams of a group were written since a moment (milliseconds since the Unix epoch).
-    async fn lines(&self, group: &str, since_ms: i64, next: Option<&str>) -> Remote<LogPage>;
+    async fn lines(
+        &self,
+        group: &LogGroupName,
+        since_ms: i64,
+        next: Option<&str>,
+    ) -> Remote<LogPage>;
     /// Does the log group exist?
-    async fn group_exists(&self, group: &str) -> Remote<bool>;
+    async fn group_exists(&self, group: &LogGroupName) -> Remote<bool>;
 }
 
 /// STS.

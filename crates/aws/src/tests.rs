@@ -11,7 +11,10 @@ use crate::remote::{
     Account as _, Identity as _, Logs as _, Remote, RemoteErrorKind, Repositories as _,
     Rollouts as _, Stacks as _,
 };
-use deployment::names::StackId;
+use deployment::names::{
+    ChangeSetId, ClusterName, LoadBalancerArn, LogGroupName, LogStreamName, RepositoryName,
+    RequestToken, ServiceName, StackId, StackName, TargetGroupArn, TaskDefinitionArn,
+};
 
 mod calls;
 
@@ -87,47 +90,67 @@ async fn made_of(answer: &str) -> Vec<(&'static str, Result<(), RemoteErrorKind>
     let digest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
         .parse()
         .unwrap();
-    let name = "clock".parse().unwrap();
+    let name: StackName = "clock".parse().unwrap();
+    let token = RequestToken::new("t");
+    let set = ChangeSetId::new("set");
+    let repository = RepositoryName::new("r");
+    let (cluster, service) = (ClusterName::new("c"), ServiceName::new("s"));
+    let group = LogGroupName::new("g");
     vec![
-        ("observe", kind(aws.observe("clock").await)),
+        ("observe", kind(aws.observe((&name).into()).await)),
         ("events", kind(aws.events(&stack, 0).await)),
         ("newest_events", kind(aws.newest_events(&stack).await)),
         ("template", kind(aws.definition(&stack).await)),
         ("resources", kind(aws.resources(&stack).await)),
-        ("create", kind(aws.create(&name, &wanted, "t").await)),
-        ("propose", kind(aws.propose(&stack, &wanted, "t").await)),
-        ("proposal", kind(aws.proposal("set").await)),
-        ("execute", kind(aws.execute(&stack, "set", "t").await)),
-        ("discard", kind(aws.discard("set").await)),
-        ("delete", kind(aws.delete(&stack, &[], "t").await)),
-        ("cancel", kind(aws.cancel_update(&stack, "t").await)),
+        ("create", kind(aws.create(&name, &wanted, &token).await)),
+        ("propose", kind(aws.propose(&stack, &wanted, &token).await)),
+        ("proposal", kind(aws.proposal(&set).await)),
+        ("execute", kind(aws.execute(&stack, &set, &token).await)),
+        ("discard", kind(aws.discard(&set).await)),
+        ("delete", kind(aws.delete(&stack, &[], &token).await)),
+        ("cancel", kind(aws.cancel_update(&stack, &token).await)),
         (
             "continue",
-            kind(aws.continue_rollback(&stack, &[], "t").await),
+            kind(aws.continue_rollback(&stack, &[], &token).await),
         ),
-        ("repository_uri", kind(aws.repository_uri("r").await)),
-        ("image_exists", kind(aws.image_exists("r", &digest).await)),
+        (
+            "repository_uri",
+            kind(aws.repository_uri(&repository).await),
+        ),
+        (
+            "image_exists",
+            kind(aws.image_exists(&repository, &digest).await),
+        ),
         ("login", kind(aws.login().await)),
-        ("service", kind(aws.service("c", "s").await)),
-        ("tasks", kind(aws.tasks("c", "s").await)),
+        ("service", kind(aws.service(&cluster, &service).await)),
+        ("tasks", kind(aws.tasks(&cluster, &service).await)),
         (
             "stopped_tasks",
-            kind(aws.stopped_tasks("c", "s", None).await),
+            kind(aws.stopped_tasks(&cluster, &service, None).await),
         ),
-        ("image_of", kind(aws.image_of("arn").await)),
-        ("targets", kind(aws.targets("arn").await)),
-        ("cluster_exists", kind(aws.cluster_exists("c").await)),
+        (
+            "image_of",
+            kind(aws.image_of(&TaskDefinitionArn::new("arn")).await),
+        ),
+        (
+            "targets",
+            kind(aws.targets(&TargetGroupArn::new("arn")).await),
+        ),
+        ("cluster_exists", kind(aws.cluster_exists(&cluster).await)),
         (
             "load_balancer_exists",
-            kind(aws.load_balancer_exists("arn").await),
+            kind(aws.load_balancer_exists(&LoadBalancerArn::new("arn")).await),
         ),
         (
             "delete_task_definitions",
             kind(aws.delete_task_definitions("f").await),
         ),
-        ("tail", kind(aws.tail("g", "s", 1).await)),
-        ("lines", kind(aws.lines("g", 0, None).await)),
-        ("group_exists", kind(aws.group_exists("g").await)),
+        (
+            "tail",
+            kind(aws.tail(&group, &LogStreamName::new("s"), 1).await),
+        ),
+        ("lines", kind(aws.lines(&group, 0, None).await)),
+        ("group_exists", kind(aws.group_exists(&group).await)),
         ("caller", kind(aws.caller().await)),
         ("inhabitants", kind(aws.inhabitants().await)),
     ]
@@ -176,13 +199,19 @@ async fn refusals_stay_refusals() {
     let body = "<ErrorResponse><Error><Type>Sender</Type><Code>ValidationError</Code>\
         <Message>no</Message></Error><RequestId>1</RequestId></ErrorResponse>";
     let aws = answering(http("400 Bad Request", body)).await;
-    let error = aws.observe("clock").await.unwrap_err();
+    let error = aws
+        .observe((&"clock".parse::<StackName>().unwrap()).into())
+        .await
+        .unwrap_err();
     assert_eq!(error.kind, RemoteErrorKind::Refused);
     assert_eq!(error.code.as_deref(), Some("ValidationError"));
 
     let body = "<ErrorResponse><Error><Type>Sender</Type><Code>Throttling</Code>\
         <Message>Rate exceeded</Message></Error><RequestId>1</RequestId></ErrorResponse>";
     let aws = answering(http("400 Bad Request", body)).await;
-    let error = aws.observe("clock").await.unwrap_err();
+    let error = aws
+        .observe((&"clock".parse::<StackName>().unwrap()).into())
+        .await
+        .unwrap_err();
     assert_eq!(error.kind, RemoteErrorKind::Throttled);
 }

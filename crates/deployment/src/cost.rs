@@ -14,6 +14,7 @@ use crate::names::StackId;
 use prices::PRICES;
 use support::architecture::Architecture;
 
+use crate::stack::template_names::ParameterName;
 pub use table::{Table, table};
 
 /// Where it is supposed to run if nobody says where.
@@ -53,17 +54,20 @@ pub struct Sizes {
 impl Sizes {
     /// The sizes that the parameters of a stack give; `None` where they do not say all of it.
     pub fn of_parameters(region: &str, parameters: &BTreeMap<String, String>) -> Option<Self> {
-        let number = |key: &str| parameters.get(key)?.parse().ok();
-        let tasks: u32 = number("DesiredCount")?;
-        let most_tasks = number("MaxCount").unwrap_or(0);
+        let number = |name: ParameterName| parameters.get(name.as_str())?.parse().ok();
+        let tasks: u32 = number(ParameterName::DesiredCount)?;
+        let most_tasks = number(ParameterName::MaxCount).unwrap_or(0);
         Some(Self {
             region: region.to_owned(),
-            architecture: parameters.get("CpuArchitecture")?.parse().ok()?,
-            cpu: number("Cpu")?,
-            memory: number("Memory")?,
+            architecture: parameters
+                .get(ParameterName::CpuArchitecture.as_str())?
+                .parse()
+                .ok()?,
+            cpu: number(ParameterName::Cpu)?,
+            memory: number(ParameterName::Memory)?,
             tasks,
             most_tasks: most_tasks.max(tasks),
-            spot_percent: number("SpotPercent").unwrap_or(0),
+            spot_percent: number(ParameterName::SpotPercent).unwrap_or(0),
             is_private: parameters
                 .get("Network")
                 .is_some_and(|kind| kind == "private"),
@@ -231,7 +235,10 @@ impl Serialize for Estimate {
 /// task runs.
 pub fn of_parameters(region: &str, parameters: &BTreeMap<String, String>) -> Option<Estimate> {
     let mut sizes = Sizes::of_parameters(region, parameters)?;
-    if parameters.get("ImageUri").is_none_or(String::is_empty) {
+    if parameters
+        .get(ParameterName::ImageUri.as_str())
+        .is_none_or(String::is_empty)
+    {
         sizes.tasks = 0;
     }
     Some(match per_hour(&sizes) {

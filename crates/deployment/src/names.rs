@@ -106,6 +106,95 @@ impl FromStr for StackId {
     }
 }
 
+/// Declares newtypes for text by which AWS knows something: as AWS gave it, told apart from one another.
+macro_rules! aws_names {
+    ($($(#[$meta:meta])* $name:ident,)+) => {$(
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Takes the text as it is.
+            pub fn new(text: impl Into<String>) -> Self {
+                Self(text.into())
+            }
+
+            /// Returns the text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str(&self.0)
+            }
+        }
+
+        impl From<&$name> for String {
+            fn from(name: &$name) -> Self {
+                name.0.clone()
+            }
+        }
+    )+};
+}
+
+aws_names! {
+    /// Idempotency token of a request to CloudFormation.
+    RequestToken,
+    /// Identifier of a change set.
+    ChangeSetId,
+    /// Name of an image repository, without its registry.
+    RepositoryName,
+    /// Name of an ECS cluster.
+    ClusterName,
+    /// Name or ARN of an ECS service.
+    ServiceName,
+    /// Identifier of a deployment of an ECS service.
+    DeploymentId,
+    /// ARN of a task definition.
+    TaskDefinitionArn,
+    /// ARN of a target group.
+    TargetGroupArn,
+    /// ARN of a load balancer.
+    LoadBalancerArn,
+    /// Name of a log group.
+    LogGroupName,
+    /// Name of a log stream.
+    LogStreamName,
+}
+
+/// A stack to look up: by name, which never finds a deleted one, or by identifier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StackRef<'a> {
+    /// Whichever stack has this name now.
+    Name(&'a StackName),
+    /// This very stack.
+    Id(&'a StackId),
+}
+
+impl<'a> StackRef<'a> {
+    /// Returns the name or the identifier.
+    pub fn as_str(self) -> &'a str {
+        match self {
+            Self::Name(name) => name.as_str(),
+            Self::Id(id) => id.as_str(),
+        }
+    }
+}
+
+impl<'a> From<&'a StackName> for StackRef<'a> {
+    fn from(name: &'a StackName) -> Self {
+        Self::Name(name)
+    }
+}
+
+impl<'a> From<&'a StackId> for StackRef<'a> {
+    fn from(id: &'a StackId) -> Self {
+        Self::Id(id)
+    }
+}
+
 /// A host and a port, as in `localhost:4566` or `[::1]:4566`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(into = "String")]

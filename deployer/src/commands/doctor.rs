@@ -182,7 +182,7 @@ async fn ask(
         ]
     };
     let reach = async {
-        let stack = world.observe(context.config.stack.as_str()).await;
+        let stack = world.observe((&context.config.stack).into()).await;
         let stack = stack.map_err(|error| context.remote_failure(&error))?;
         Ok(match stack {
             Some(stack) => context.reach(world, bench.outside(), &stack).await,

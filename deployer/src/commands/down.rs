@@ -18,6 +18,7 @@ use deployment::stack::before::{BeforeDown, before_down};
 use deployment::stack::purpose::Purpose;
 use deployment::stack::request::Resource;
 use deployment::stack::resource_status::ResourceStatus;
+use deployment::stack::template_names::OutputName;
 use deployment::stack::{Observed, status};
 
 #[cfg(test)]
@@ -69,7 +70,7 @@ async fn agree(
     let resources = resources.map_err(|error| context.remote_failure(&error))?;
     let there = resources.iter();
     let there = there.filter(|resource| resource.status != ResourceStatus::DeleteComplete);
-    let url = stack.outputs.get("Url");
+    let url = stack.output(OutputName::Url);
     let url = url.map_or_else(String::new, |url| format!(" ({url})"));
     let question = format!(
         "This deletes the stack `{}` in account {}, region {}{url}: {} resources, with all images and logs. Go on?",
@@ -158,7 +159,7 @@ pub(super) async fn delete_everything(
         // By its identifier once it is known: a namesake made meanwhile is not ours to delete.
         let found = match &known {
             Some(id) => world
-                .observe(id.as_str())
+                .observe(id.into())
                 .await
                 .map_err(|error| context.remote_failure(&error))?,
             None => context.observe(world).await?,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::commands::{Context, connect};
 use aws::remote::World;
 use deployment::error::Failure;
-use deployment::names::{Digest, StackName};
+use deployment::names::{Digest, StackName, TaskDefinitionArn};
 use deployment::stack::Observed;
 use deployment::stack::past::{End, operations};
 use deployment::stack::purpose::Purpose;
@@ -82,7 +82,7 @@ pub(super) async fn gather(
     let operations = operations(events).into_iter().rev().take(LISTED);
     let listed = futures_util::stream::iter(operations).map(|operation| async move {
         let image = match &operation.task_definition {
-            Some(arn) => world.image_of(arn).await?,
+            Some(arn) => world.image_of(&TaskDefinitionArn::new(arn)).await?,
             None => None,
         };
         let at = DateTime::<Utc>::from_timestamp_millis(operation.started_ms).unwrap_or_default();

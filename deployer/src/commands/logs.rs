@@ -12,6 +12,8 @@ use crate::engine::{self, Followed, Terms};
 use crate::watch::{LogEnd, LogReader, LogWatch};
 use aws::remote::{RemoteErrorKind, World};
 use deployment::error::{Failure, FailureKind};
+use deployment::names::LogGroupName;
+use deployment::stack::template_names::OutputName;
 
 #[cfg(test)]
 mod tests;
@@ -102,7 +104,7 @@ async fn read(
 
 /// Where the service logs to.
 struct Log {
-    group: String,
+    group: LogGroupName,
     has_service: bool,
 }
 
@@ -113,7 +115,7 @@ async fn find(context: Context<'_>, world: &dyn World) -> Result<Log, Failure> {
         return Err(Failure::preflight(format!("there is no stack `{name}`"))
             .hint("`deployer up` makes it; is this the right account, region and `--stack`?"));
     };
-    let Some(group) = stack.outputs.get("LogGroupName").cloned() else {
+    let Some(group) = stack.output(OutputName::LogGroupName) else {
         return Err(
             Failure::preflight(format!("the stack `{name}` names no log group"))
                 .because(format!(
@@ -124,7 +126,7 @@ async fn find(context: Context<'_>, world: &dyn World) -> Result<Log, Failure> {
         );
     };
     Ok(Log {
-        group,
-        has_service: stack.outputs.contains_key("ServiceName"),
+        group: LogGroupName::new(group),
+        has_service: stack.output(OutputName::ServiceName).is_some(),
     })
 }

@@ -33,9 +33,11 @@ use aws::access::Access;
 use aws::remote::{Caller, Identity as _, RemoteError, RemoteErrorKind, World};
 use deployment::error::{Failure, FailureKind};
 use deployment::event::{Event, Sink};
+use deployment::names::RequestToken;
 use deployment::stack::ascii;
 use deployment::stack::purpose::Purpose;
 use deployment::stack::resource::declares_parameter;
+use deployment::stack::template_names::OutputName;
 use support::input;
 
 /// Logical name of the image repository in the template.
@@ -410,11 +412,11 @@ fn refuse_other_account(config: &Config, caller: &Caller) -> Result<(), Failure>
 }
 
 /// Returns a new idempotency token: it identifies a request, its repetitions and the events it causes.
-fn new_token(purpose: &Purpose) -> String {
+fn new_token(purpose: &Purpose) -> RequestToken {
     purpose.token(rand::random())
 }
 
-fn missing_output(key: &'static str) -> Failure {
+fn missing_output(key: OutputName) -> Failure {
     Failure::preflight(format!("the stack has no output `{key}`"))
         .hint("the template has to name what it makes: `docs/template.md` lists the outputs that are needed")
 }

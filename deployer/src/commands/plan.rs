@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::commands::deploy::{Order, Site};
+use crate::commands::deploy::Site;
 use crate::commands::machine::{Machine, ThisMachine, Workshop};
 use crate::commands::stack::ROUNDS;
 use crate::commands::status::ABSENT;
@@ -23,6 +23,7 @@ use deployment::stack::before::{BeforePlan, before_plan};
 use deployment::stack::change::{Change, ChangeAction};
 use deployment::stack::purpose::Purpose;
 use deployment::stack::resource::resources_of;
+use deployment::stack::template_names::ParameterName;
 
 /// What `up` would do: one object in JSON.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -212,7 +213,7 @@ impl Planner<'_> {
 
     fn cost_after(&self) -> Option<Estimate> {
         let mut parameters = self.context.config.parameters.clone();
-        parameters.insert(Order::IMAGE.to_owned(), self.digest.to_string());
+        parameters.insert(ParameterName::ImageUri.to_string(), self.digest.to_string());
         cost::of_parameters(self.region.as_deref()?, &parameters)
     }
 }

@@ -11,6 +11,7 @@ use aws::remote::World;
 use deployment::error::{Aftermath, Failure, FailureKind};
 use deployment::rollout::{Target, TargetHealth};
 use deployment::stack::Observed;
+use deployment::stack::template_names::OutputName;
 
 /// Requests that have to get nowhere before the way counts as closed: one may be lost.
 const TRIES: u32 = 3;
@@ -53,8 +54,8 @@ impl Context<'_> {
         outside: &(dyn Outside + '_),
         stack: &Observed,
     ) -> Reach {
-        let names = ServiceNames::of_outputs(&stack.outputs);
-        let (Some(_), Ok(names), Some(url)) = (stack.image(), names, stack.outputs.get("Url"))
+        let names = ServiceNames::of_stack(stack);
+        let (Some(_), Ok(names), Some(url)) = (stack.image(), names, stack.output(OutputName::Url))
         else {
             return Reach::Unknown("no version runs yet");
         };

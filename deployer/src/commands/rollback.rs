@@ -20,6 +20,7 @@ use deployment::names::Digest;
 use deployment::stack::Observed;
 use deployment::stack::before::{BeforeRollback, before_rollback};
 use deployment::stack::purpose::Purpose;
+use deployment::stack::template_names::ParameterName;
 use target::{Wish, choose};
 
 /// Runs the command.
@@ -60,7 +61,7 @@ async fn roll_back(
         .ok_or_else(|| Failure::new(FailureKind::Unexpected, format!("`{image}` has no digest")))?;
     let deployed = world.definition(&stack.id).await;
     let deployed = deployed.map_err(|error| context.remote_failure(&error))?;
-    let image = BTreeMap::from([(Order::IMAGE.to_owned(), image)]);
+    let image = BTreeMap::from([(ParameterName::ImageUri.to_string(), image)]);
     let order = Order {
         wanted: context.changed_only(deployed, image),
         digest,

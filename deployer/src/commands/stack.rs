@@ -7,6 +7,7 @@ use crate::watch::{StackEnd, StackWatch};
 use aws::remote::{RemoteError, RemoteErrorKind, World};
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Event;
+use deployment::names::{RepositoryName, RequestToken};
 use deployment::stack::Observed;
 use deployment::stack::before::{Meaning, meaning};
 use deployment::stack::decide::{During, Operation};
@@ -14,6 +15,7 @@ use deployment::stack::purpose::Purpose;
 use deployment::stack::request::Resource;
 use deployment::stack::resource_status::ResourceStatus;
 use deployment::stack::status::{Phase, StackStatus};
+use deployment::stack::template_names::{OutputName, ParameterName};
 
 /// Most times that a stack is looked at again before giving up: each round fixes one thing, or waits for one.
 pub(super) const ROUNDS: usize = 8;
@@ -32,7 +34,7 @@ impl Context<'_> {
     /// Looks at the stack by its name.
     pub(super) async fn observe(&self, world: &dyn World) -> Result<Option<Observed>, Failure> {
         world
-            .observe(self.config.stack.as_str())
+            .observe((&self.config.stack).into())
             .await
             .map_err(|error| self.remote_failure(&error))
     }
@@ -126,9 +128,9 @@ impl Context<'_> {
         &self,
         world: &dyn World,
         stack: &Observed,
-    ) -> Result<String, Failure> {
-        if let Some(name) = stack.outputs.get("RepositoryName") {
-            return Ok(name.clone());
+    ) -> Result<RepositoryName, Failure> {
+        if let Some(name) = stack.output(OutputName::RepositoryName) {
+            return Ok(RepositoryName::new(name));
         }
         let resources = world
             .resources(&stack.id)
@@ -138,7 +140,8 @@ impl Context<'_> {
             .into_iter()
             .find(|resource| resource.logical_id == REPOSITORY)
             .and_then(|resource| resource.physical_id)
-            .ok_or_else(|| missing_output("RepositoryName"))
+            .map(RepositoryName::new)
+            .ok_or_else(|| missing_output(OutputName::RepositoryName))
     }
 
     /// Continues a rollback that got stuck, or begins the one that an update is lacking, and follows it.
@@ -262,7 +265,7 @@ impl Context<'_> {
         &self,
         world: &dyn World,
         stack: &Observed,
-        token: &str,
+        token: &RequestToken,
     ) -> Result<bool, Failure> {
         let Err(error) = world.cancel_update(&stack.id, token).await else {
             return Ok(true);
@@ -312,7 +315,7 @@ impl Context<'_> {
         let holds_something = resources
             .iter()
             .any(|resource| resource.physical_id.is_some());
-        let takes_an_image = stack.parameters.contains_key("ImageUri");
+        let takes_an_image = stack.parameter(ParameterName::ImageUri).is_some();
         if takes_an_image || resources.iter().any(is_ours) || !holds_something {
             return Ok(());
         }

@@ -14,6 +14,7 @@ use deployment::event::{Checked, Event};
 use deployment::names::StackName;
 use deployment::rollout::{Service, StoppedLately, Target, Task, stopped_lately};
 use deployment::stack::before::{Meaning, meaning};
+use deployment::stack::template_names::OutputName;
 
 #[cfg(test)]
 mod tests;
@@ -125,7 +126,7 @@ async fn follow(context: Context<'_>, world: &dyn World) -> Result<(), Failure> 
         }
     }
     // A stack at rest does not mean that the rollout is over.
-    let names = found.and_then(|stack| ServiceNames::of_outputs(&stack.outputs).ok());
+    let names = found.and_then(|stack| ServiceNames::of_stack(&stack).ok());
     if let Some(names) = names {
         let mut rollout = RolloutWatch::new(world, context.sink, &names);
         let limit = context.config.timeout;
@@ -171,10 +172,11 @@ async fn fill(
         status.cost = cost::of_parameters(region, &stack.parameters);
     }
     status.image = stack.image().map(ToOwned::to_owned);
-    let reviewer = ["ReviewerUserName", "ReviewerRoleArn"].map(|key| stack.outputs.get(key));
-    status.reviewer = reviewer.into_iter().flatten().next().cloned();
+    let reviewer = stack.output(OutputName::ReviewerUserName);
+    let reviewer = reviewer.or_else(|| stack.output(OutputName::ReviewerRoleArn));
+    status.reviewer = reviewer.map(str::to_owned);
     // Before the second phase there is no service.
-    let Ok(names) = ServiceNames::of_outputs(&stack.outputs) else {
+    let Ok(names) = ServiceNames::of_stack(&stack) else {
         return Ok(());
     };
     let service = world
@@ -185,14 +187,14 @@ async fn fill(
     status.service = service;
     let stopped = world.stopped_tasks(&names.cluster, &names.service, None);
     let stopped = stopped.await.map_err(failed)?;
-    status.stopped_lately = stopped_lately(&stopped, &names.task_definition, Utc::now());
-    status.task_definition = Some(names.task_definition);
+    status.stopped_lately = stopped_lately(&stopped, names.task_definition.as_str(), Utc::now());
+    status.task_definition = Some(names.task_definition.to_string());
     status.tasks = world
         .tasks(&names.cluster, &names.service)
         .await
         .map_err(failed)?;
     status.targets = world.targets(&names.target_group).await.map_err(failed)?;
-    if let Some(url) = stack.outputs.get("Url") {
+    if let Some(url) = stack.output(OutputName::Url) {
         let url = public_url(context.config, url)?;
         let settings = context.check_settings(status.desired_tasks);
         let found = checked(&outside.check(&url.target, &settings).await);

@@ -4,16 +4,13 @@ use std::collections::BTreeMap;
 
 use super::file::Scalar;
 use deployment::error::{Failure, FailureKind};
-use deployment::stack::Observed;
 use deployment::stack::reviewer::PARAMETERS as OF_REVIEWERS;
+use deployment::stack::template_names::ParameterName;
 use image_builder::Architecture;
 
 /// Parameters whose resources the emulator does not know, and what they are for.
-const NOT_LOCAL: [(&str, &str); 1] = [(MAX_COUNT, "more tasks under load")];
-/// Most tasks, in the template's words.
-const MAX_COUNT: &str = "MaxCount";
-/// Grace period of the health checks, in the template's words, and where nothing is set.
-pub(super) const START_SECONDS: &str = "StartSeconds";
+const NOT_LOCAL: [(&str, &str); 1] = [(ParameterName::MaxCount.as_str(), "more tasks under load")];
+/// Grace period of the health checks where nothing is set.
 pub(super) const USUAL_START_SECONDS: u32 = 20;
 /// The longest grace period that the template takes, seconds.
 const LONGEST_START_SECONDS: u32 = 3600;
@@ -21,7 +18,10 @@ const LONGEST_START_SECONDS: u32 = 3600;
 const MOST_TASKS: u32 = 50;
 /// Parameters that are set by commands alone, and by which.
 const NOT_SET_BY_HAND: [(&str, &str); 4] = [
-    (Observed::IMAGE, "`deployer up` sets it to what it pushed"),
+    (
+        ParameterName::ImageUri.as_str(),
+        "`deployer up` sets it to what it pushed",
+    ),
     (OF_REVIEWERS[0], "`deployer reviewer` sets it"),
     (OF_REVIEWERS[1], "`deployer reviewer` sets it"),
     (OF_REVIEWERS[2], "`deployer reviewer` sets it"),
@@ -86,18 +86,18 @@ pub(super) fn resolve(
         }
     }
     let numbers = [
-        ("ContainerPort", Some(u32::from(service.port))),
-        ("DesiredCount", Some(service.tasks)),
-        (MAX_COUNT, service.max_tasks),
-        ("Cpu", Some(service.cpu)),
-        ("Memory", Some(service.memory)),
-        (START_SECONDS, service.start_seconds),
+        (ParameterName::ContainerPort, Some(u32::from(service.port))),
+        (ParameterName::DesiredCount, Some(service.tasks)),
+        (ParameterName::MaxCount, service.max_tasks),
+        (ParameterName::Cpu, Some(service.cpu)),
+        (ParameterName::Memory, Some(service.memory)),
+        (ParameterName::StartSeconds, service.start_seconds),
     ];
     for (key, value) in numbers {
-        parameters.extend(value.map(|value| (key.to_owned(), value.to_string())));
+        parameters.extend(value.map(|value| (key.to_string(), value.to_string())));
     }
     let architecture = service.architecture.to_string();
-    parameters.insert("CpuArchitecture".to_owned(), architecture);
+    parameters.insert(ParameterName::CpuArchitecture.to_string(), architecture);
     Ok(parameters)
 }
 

@@ -7,14 +7,18 @@ use super::{Patience, Steady};
 use aws::remote::{
     Account, Caller, Identity, LogPage, Login, Logs, Remote, Repositories, Roles, Rollouts, Stacks,
 };
-use deployment::names::{Digest, StackId, StackName};
+use deployment::names::{
+    ChangeSetId, ClusterName, DeploymentId, Digest, LoadBalancerArn, LogGroupName, LogStreamName,
+    RepositoryName, RequestToken, ServiceName, StackId, StackName, StackRef, TargetGroupArn,
+    TaskDefinitionArn,
+};
 use deployment::rollout::{DeploymentRecord, HealthCheck, Service, StoppedTask, Target, Task};
 use deployment::stack::request::{Definition, Proposal, Resource, TemplateParameter, Wanted};
 use deployment::stack::{Observed, ResourceEvent};
 
 #[async_trait]
 impl<W: Stacks> Stacks for Steady<W> {
-    async fn observe(&self, stack: &str) -> Remote<Option<Observed>> {
+    async fn observe(&self, stack: StackRef<'_>) -> Remote<Option<Observed>> {
         self.repeat(Patience::LONG, || self.inner.observe(stack))
             .await
     }
@@ -44,55 +48,75 @@ impl<W: Stacks> Stacks for Steady<W> {
             .await
     }
 
-    async fn create(&self, name: &StackName, wanted: &Wanted, token: &str) -> Remote<StackId> {
+    async fn create(
+        &self,
+        name: &StackName,
+        wanted: &Wanted,
+        token: &RequestToken,
+    ) -> Remote<StackId> {
         let create = || self.inner.create(name, wanted, token);
         let answered = self.attempt(Patience::LONG, create).await;
         self.settle_creation(answered, name, token).await
     }
 
-    async fn propose(&self, stack: &StackId, wanted: &Wanted, token: &str) -> Remote<String> {
+    async fn propose(
+        &self,
+        stack: &StackId,
+        wanted: &Wanted,
+        token: &RequestToken,
+    ) -> Remote<ChangeSetId> {
         // Whoever implements it finds the change set again: its name is made of the token.
         self.repeat(Patience::LONG, || self.inner.propose(stack, wanted, token))
             .await
     }
 
-    async fn proposal(&self, change_set: &str) -> Remote<Proposal> {
+    async fn proposal(&self, change_set: &ChangeSetId) -> Remote<Proposal> {
         self.repeat(Patience::LONG, || self.inner.proposal(change_set))
             .await
     }
 
-    async fn execute(&self, stack: &StackId, change_set: &str, token: &str) -> Remote<()> {
+    async fn execute(
+        &self,
+        stack: &StackId,
+        change_set: &ChangeSetId,
+        token: &RequestToken,
+    ) -> Remote<()> {
         let execute = || self.inner.execute(stack, change_set, token);
         let answered = self.attempt(Patience::LONG, execute).await;
         self.settle(Request::Execute, answered, stack, token).await
     }
 
-    async fn discard(&self, change_set: &str) -> Remote<()> {
+    async fn discard(&self, change_set: &ChangeSetId) -> Remote<()> {
         self.repeat(Patience::SHORT, || self.inner.discard(change_set))
             .await
     }
 
-    async fn delete(&self, stack: &StackId, retain: &[String], token: &str) -> Remote<()> {
+    async fn delete(&self, stack: &StackId, retain: &[String], token: &RequestToken) -> Remote<()> {
         let delete = || self.inner.delete(stack, retain, token);
         let answered = self.attempt(Patience::LONG, delete).await;
         self.settle(Request::Delete, answered, stack, token).await
     }
 
-    async fn cancel_update(&self, stack: &StackId, token: &str) -> Remote<()> {
+    async fn cancel_update(&self, stack: &StackId, token: &RequestToken) -> Remote<()> {
         let cancel = || self.inner.cancel_update(stack, token);
         let answered = self.attempt(Patience::LONG, cancel).await;
         self.settle(Request::CancelUpdate, answered, stack, token)
             .await
     }
 
-    async fn roll_back(&self, stack: &StackId, token: &str) -> Remote<()> {
+    async fn roll_back(&self, stack: &StackId, token: &RequestToken) -> Remote<()> {
         let roll_back = || self.inner.roll_back(stack, token);
         let answered = self.attempt(Patience::LONG, roll_back).await;
         self.settle(Request::ContinueRollback, answered, stack, token)
             .await
     }
 
-    async fn continue_rollback(&self, stack: &StackId, skip: &[String], token: &str) -> Remote<()> {
+    async fn continue_rollback(
+        &self,
+        stack: &StackId,
+        skip: &[String],
+        token: &RequestToken,
+    ) -> Remote<()> {
         let proceed = || self.inner.continue_rollback(stack, skip, token);
         let answered = self.attempt(Patience::LONG, proceed).await;
         self.settle(Request::ContinueRollback, answered, stack, token)
@@ -102,12 +126,12 @@ impl<W: Stacks> Stacks for Steady<W> {
 
 #[async_trait]
 impl<W: Repositories> Repositories for Steady<W> {
-    async fn repository_uri(&self, name: &str) -> Remote<Option<String>> {
+    async fn repository_uri(&self, name: &RepositoryName) -> Remote<Option<String>> {
         self.repeat(Patience::LONG, || self.inner.repository_uri(name))
             .await
     }
 
-    async fn image_exists(&self, repository: &str, digest: &Digest) -> Remote<bool> {
+    async fn image_exists(&self, repository: &RepositoryName, digest: &Digest) -> Remote<bool> {
         self.repeat(Patience::LONG, || {
             self.inner.image_exists(repository, digest)
         })
@@ -121,17 +145,21 @@ impl<W: Repositories> Repositories for Steady<W> {
 
 #[async_trait]
 impl<W: Rollouts> Rollouts for Steady<W> {
-    async fn service(&self, cluster: &str, service: &str) -> Remote<Option<Service>> {
+    async fn service(
+        &self,
+        cluster: &ClusterName,
+        service: &ServiceName,
+    ) -> Remote<Option<Service>> {
         self.repeat(Patience::LONG, || self.inner.service(cluster, service))
             .await
     }
 
     async fn redeploy(
         &self,
-        cluster: &str,
-        service: &str,
+        cluster: &ClusterName,
+        service: &ServiceName,
         tasks: Option<u32>,
-    ) -> Remote<Option<String>> {
+    ) -> Remote<Option<DeploymentId>> {
         // Repeated when an answer was lost, it replaces the tasks once more at worst.
         self.repeat(Patience::LONG, || {
             self.inner.redeploy(cluster, service, tasks)
@@ -139,16 +167,16 @@ impl<W: Rollouts> Rollouts for Steady<W> {
         .await
     }
 
-    async fn tasks(&self, cluster: &str, service: &str) -> Remote<Vec<Task>> {
+    async fn tasks(&self, cluster: &ClusterName, service: &ServiceName) -> Remote<Vec<Task>> {
         self.repeat(Patience::LONG, || self.inner.tasks(cluster, service))
             .await
     }
 
     async fn stopped_tasks(
         &self,
-        cluster: &str,
-        service: &str,
-        deployment: Option<&str>,
+        cluster: &ClusterName,
+        service: &ServiceName,
+        deployment: Option<&DeploymentId>,
     ) -> Remote<Vec<StoppedTask>> {
         self.repeat(Patience::SHORT, || {
             self.inner.stopped_tasks(cluster, service, deployment)
@@ -158,9 +186,9 @@ impl<W: Rollouts> Rollouts for Steady<W> {
 
     async fn deployment_record(
         &self,
-        cluster: &str,
-        service: &str,
-        task_definition: &str,
+        cluster: &ClusterName,
+        service: &ServiceName,
+        task_definition: &TaskDefinitionArn,
     ) -> Remote<Option<DeploymentRecord>> {
         self.repeat(Patience::SHORT, || {
             self.inner
@@ -169,27 +197,27 @@ impl<W: Rollouts> Rollouts for Steady<W> {
         .await
     }
 
-    async fn health_check(&self, target_group: &str) -> Remote<Option<HealthCheck>> {
+    async fn health_check(&self, target_group: &TargetGroupArn) -> Remote<Option<HealthCheck>> {
         self.repeat(Patience::SHORT, || self.inner.health_check(target_group))
             .await
     }
 
-    async fn image_of(&self, task_definition: &str) -> Remote<Option<String>> {
+    async fn image_of(&self, task_definition: &TaskDefinitionArn) -> Remote<Option<String>> {
         self.repeat(Patience::LONG, || self.inner.image_of(task_definition))
             .await
     }
 
-    async fn targets(&self, target_group: &str) -> Remote<Vec<Target>> {
+    async fn targets(&self, target_group: &TargetGroupArn) -> Remote<Vec<Target>> {
         self.repeat(Patience::LONG, || self.inner.targets(target_group))
             .await
     }
 
-    async fn cluster_exists(&self, cluster: &str) -> Remote<bool> {
+    async fn cluster_exists(&self, cluster: &ClusterName) -> Remote<bool> {
         self.repeat(Patience::LONG, || self.inner.cluster_exists(cluster))
             .await
     }
 
-    async fn load_balancer_exists(&self, arn: &str) -> Remote<bool> {
+    async fn load_balancer_exists(&self, arn: &LoadBalancerArn) -> Remote<bool> {
         self.repeat(Patience::LONG, || self.inner.load_balancer_exists(arn))
             .await
     }
@@ -204,17 +232,27 @@ impl<W: Rollouts> Rollouts for Steady<W> {
 
 #[async_trait]
 impl<W: Logs> Logs for Steady<W> {
-    async fn tail(&self, group: &str, stream: &str, lines: u16) -> Remote<Vec<String>> {
+    async fn tail(
+        &self,
+        group: &LogGroupName,
+        stream: &LogStreamName,
+        lines: u16,
+    ) -> Remote<Vec<String>> {
         self.repeat(Patience::SHORT, || self.inner.tail(group, stream, lines))
             .await
     }
 
-    async fn lines(&self, group: &str, since_ms: i64, next: Option<&str>) -> Remote<LogPage> {
+    async fn lines(
+        &self,
+        group: &LogGroupName,
+        since_ms: i64,
+        next: Option<&str>,
+    ) -> Remote<LogPage> {
         self.repeat(Patience::SHORT, || self.inner.lines(group, since_ms, next))
             .await
     }
 
-    async fn group_exists(&self, group: &str) -> Remote<bool> {
+    async fn group_exists(&self, group: &LogGroupName) -> Remote<bool> {
         self.repeat(Patience::LONG, || self.inner.group_exists(group))
             .await
     }

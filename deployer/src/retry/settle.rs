@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{Answered, Patience, Steady};
 use aws::remote::{Remote, RemoteError, RemoteErrorKind, Stacks};
-use deployment::names::{StackId, StackName};
+use deployment::names::{RequestToken, StackId, StackName};
 use deployment::stack::status::StackStatus as S;
 
 /// What was carried out may take this long to become visible.
@@ -105,7 +105,7 @@ impl<W: Stacks> Steady<W> {
         request: Request,
         answered: Answered<()>,
         stack: &StackId,
-        token: &str,
+        token: &RequestToken,
     ) -> Remote<()> {
         let refusal = match doubtful(answered) {
             Ok(result) => return result,
@@ -116,7 +116,7 @@ impl<W: Stacks> Steady<W> {
             if self.carries(stack, token).await? {
                 return Ok(());
             }
-            let found = self.observe(stack.as_str()).await?;
+            let found = self.observe(stack.into()).await?;
             if request.leads_to(found.as_ref().map(|stack| &stack.status)) {
                 return Ok(());
             }
@@ -132,7 +132,7 @@ impl<W: Stacks> Steady<W> {
         &self,
         answered: Answered<StackId>,
         name: &StackName,
-        token: &str,
+        token: &RequestToken,
     ) -> Remote<StackId> {
         let refusal = match doubtful(answered) {
             Ok(result) => return result,
@@ -140,7 +140,7 @@ impl<W: Stacks> Steady<W> {
         };
         let began = Instant::now();
         loop {
-            if let Some(found) = self.observe(name.as_str()).await?
+            if let Some(found) = self.observe(name.into()).await?
                 && self.carries(&found.id, token).await?
             {
                 return Ok(found.id);
@@ -153,12 +153,12 @@ impl<W: Stacks> Steady<W> {
     }
 
     /// Do the newest events of the stack come from the request with this token?
-    async fn carries(&self, stack: &StackId, token: &str) -> Remote<bool> {
+    async fn carries(&self, stack: &StackId, token: &RequestToken) -> Remote<bool> {
         let events = self.repeat(Patience::LONG, || self.inner.newest_events(stack));
         match events.await {
             Ok(events) => Ok(events
                 .iter()
-                .any(|event| event.token.as_deref() == Some(token))),
+                .any(|event| event.token.as_ref() == Some(token))),
             // Not every endpoint remembers the events of a stack that is gone.
             Err(error) if is_refusal(&error) => Ok(false),
             Err(error) => Err(error),

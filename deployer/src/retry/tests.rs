@@ -13,7 +13,10 @@ use aws::access::Pace;
 use aws::remote::{
     Identity as _, Logs as _, Remote, RemoteError, RemoteErrorKind, Rollouts as _, Stacks as _,
 };
-use deployment::names::{StackId, StackName};
+use deployment::names::{
+    ChangeSetId, ClusterName, LogGroupName, LogStreamName, RequestToken, StackId, StackName,
+    TargetGroupArn,
+};
 use deployment::stack::request::Wanted;
 
 /// A token that events carry which belong to nobody else: see [`ours`].
@@ -27,6 +30,10 @@ fn steady(world: FakeWorld) -> (Steady<FakeWorld>, Transcript) {
 
 fn name() -> StackName {
     "clock".parse().unwrap()
+}
+
+fn token() -> RequestToken {
+    RequestToken::new(TOKEN)
 }
 
 fn id() -> StackId {
@@ -43,7 +50,7 @@ fn wanted() -> Wanted {
 /// The stack in this status, after an event of the request that we made.
 fn ours(status: &'static str) -> Moment {
     let mut event = event("clock", status);
-    event.token = Some(TOKEN.to_owned());
+    event.token = Some(token());
     at(status).after([event])
 }
 
@@ -68,7 +75,7 @@ async fn what_passes_is_waited_out() {
         .failing("DescribeStacks", unreachable());
     let (steady, transcript) = steady(world);
     let began = Instant::now();
-    assert!(steady.observe("clock").await.unwrap().is_some());
+    assert!(steady.observe((&name()).into()).await.unwrap().is_some());
     // Half a second, one, two.
     let waited = began.elapsed();
     assert!(
@@ -85,7 +92,14 @@ async fn what_takes_long_is_told_once() {
         world = world.failing("DescribeTargetHealth", throttled());
     }
     let (steady, transcript) = steady(world);
-    assert_eq!(steady.targets("group").await.unwrap().len(), 2);
+    assert_eq!(
+        steady
+            .targets(&TargetGroupArn::new("group"))
+            .await
+            .unwrap()
+            .len(),
+        2
+    );
     insta::assert_snapshot!(
         transcript.text(),
         @"warning: DescribeTargetHealth: rate exceeded (Throttling); trying on"
@@ -106,11 +120,20 @@ async fn patience_ends() {
         assert!(!call(&steady).await);
         began.elapsed()
     }
-    let needed = spent(100, async |world| world.cluster_exists("x").await.is_ok()).await;
+    let needed = spent(100, async |world| {
+        world.cluster_exists(&ClusterName::new("x")).await.is_ok()
+    })
+    .await;
     assert!((160..=180).contains(&needed.as_secs()), "{needed:?}");
     let first = spent(100, async |world| world.caller().await.is_ok()).await;
     assert!((8..=20).contains(&first.as_secs()), "{first:?}");
-    let optional = spent(100, async |world| world.tail("g", "s", 1).await.is_ok()).await;
+    let optional = spent(100, async |world| {
+        world
+            .tail(&LogGroupName::new("g"), &LogStreamName::new("s"), 1)
+            .await
+            .is_ok()
+    })
+    .await;
     assert!(optional.as_secs() <= 5, "{optional:?}");
 }
 
@@ -118,7 +141,7 @@ async fn patience_ends() {
 async fn what_does_not_pass_ends_at_once() {
     let world = FakeWorld::new([at("CREATE_COMPLETE")]).failing("DescribeStacks", expired());
     let began = Instant::now();
-    let result = steady(world).0.observe("clock").await;
+    let result = steady(world).0.observe((&name()).into()).await;
     assert_eq!(result.unwrap_err().kind, RemoteErrorKind::Credentials);
     assert_eq!(began.elapsed(), Duration::ZERO);
 }
@@ -134,7 +157,7 @@ async fn a_stack_that_was_made_is_found_again() {
     let world = FakeWorld::new(moments)
         .failing("CreateStack", unreachable())
         .failing("CreateStack", refused("AlreadyExistsException"));
-    let made = steady(world).0.create(&name(), &wanted(), TOKEN).await;
+    let made = steady(world).0.create(&name(), &wanted(), &token()).await;
     assert_eq!(made.unwrap(), id());
 }
 
@@ -143,14 +166,14 @@ async fn a_stack_of_somebody_else_is_not_taken_for_ours() {
     let world = FakeWorld::new([theirs("CREATE_IN_PROGRESS")])
         .failing("CreateStack", out_of_order())
         .failing("CreateStack", refused("AlreadyExistsException"));
-    let made = steady(world).0.create(&name(), &wanted(), TOKEN).await;
+    let made = steady(world).0.create(&name(), &wanted(), &token()).await;
     assert_eq!(code(made).unwrap(), "AlreadyExistsException");
 
     // Never sent before: nothing to settle.
     let world = FakeWorld::new([ours("CREATE_IN_PROGRESS")])
         .failing("CreateStack", refused("AlreadyExistsException"));
     let began = Instant::now();
-    let made = steady(world).0.create(&name(), &wanted(), TOKEN).await;
+    let made = steady(world).0.create(&name(), &wanted(), &token()).await;
     assert_eq!(code(made).unwrap(), "AlreadyExistsException");
     assert_eq!(began.elapsed(), Duration::ZERO);
 }
@@ -168,7 +191,10 @@ async fn a_change_set_that_is_being_executed_is_ours() {
             .failing("ExecuteChangeSet", unreachable())
             .failing("ExecuteChangeSet", refused(refusal));
         let (steady, _) = steady(world);
-        steady.execute(&id(), "change-set", TOKEN).await.unwrap();
+        steady
+            .execute(&id(), &ChangeSetId::new("change-set"), &token())
+            .await
+            .unwrap();
     }
 }
 
@@ -177,7 +203,10 @@ async fn an_update_of_somebody_else_is_not() {
     let world = FakeWorld::new([theirs("UPDATE_IN_PROGRESS")])
         .failing("ExecuteChangeSet", unreachable())
         .failing("ExecuteChangeSet", refused("InvalidChangeSetStatus"));
-    let result = steady(world).0.execute(&id(), "change-set", TOKEN).await;
+    let result = steady(world)
+        .0
+        .execute(&id(), &ChangeSetId::new("change-set"), &token())
+        .await;
     assert_eq!(code(result).unwrap(), "InvalidChangeSetStatus");
 }
 
@@ -190,24 +219,27 @@ async fn what_a_request_leads_to_is_enough() {
     };
     for moment in [absent(), theirs("DELETE_IN_PROGRESS")] {
         let (steady, _) = steady(world("DeleteStack", moment));
-        steady.delete(&id(), &[], TOKEN).await.unwrap();
+        steady.delete(&id(), &[], &token()).await.unwrap();
     }
     let moment = theirs("UPDATE_ROLLBACK_IN_PROGRESS");
     let (rolling, _) = steady(world("CancelUpdateStack", moment.clone()));
-    rolling.cancel_update(&id(), TOKEN).await.unwrap();
+    rolling.cancel_update(&id(), &token()).await.unwrap();
     let (rolling, _) = steady(world("ContinueUpdateRollback", moment));
-    rolling.continue_rollback(&id(), &[], TOKEN).await.unwrap();
+    rolling
+        .continue_rollback(&id(), &[], &token())
+        .await
+        .unwrap();
 
     // It went on to its end before it could be cancelled; a rollback that failed again is the one before, unless it is ours.
     let (done, _) = steady(world("CancelUpdateStack", theirs("UPDATE_COMPLETE")));
-    assert!(done.cancel_update(&id(), TOKEN).await.is_err());
+    assert!(done.cancel_update(&id(), &token()).await.is_err());
     let failed = "UPDATE_ROLLBACK_FAILED";
     let (stuck, _) = steady(world("ContinueUpdateRollback", theirs(failed)));
-    assert!(stuck.continue_rollback(&id(), &[], TOKEN).await.is_err());
+    assert!(stuck.continue_rollback(&id(), &[], &token()).await.is_err());
     let (stuck, _) = steady(world("ContinueUpdateRollback", at("UPDATE_COMPLETE")));
-    assert!(stuck.continue_rollback(&id(), &[], TOKEN).await.is_err());
+    assert!(stuck.continue_rollback(&id(), &[], &token()).await.is_err());
     let (stuck, _) = steady(world("ContinueUpdateRollback", absent()));
-    assert!(stuck.continue_rollback(&id(), &[], TOKEN).await.is_err());
+    assert!(stuck.continue_rollback(&id(), &[], &token()).await.is_err());
 }
 
 #[tokio::test(start_paused = true)]
@@ -219,5 +251,8 @@ async fn looking_fails_in_passing_too() {
         .failing("DescribeStacks", out_of_order())
         .failing("DescribeStackEvents", unreachable());
     let (steady, _) = steady(world);
-    steady.execute(&id(), "change-set", TOKEN).await.unwrap();
+    steady
+        .execute(&id(), &ChangeSetId::new("change-set"), &token())
+        .await
+        .unwrap();
 }

@@ -44,7 +44,7 @@ fn service(deployments: Vec<Deployment>) -> Option<Service> {
 
 /// The new version is there, alone.
 pub(crate) fn rolled_out() -> Option<Service> {
-    let ours = service_names().task_definition;
+    let ours = service_names().task_definition.to_string();
     service(vec![deployment("PRIMARY", &ours, "COMPLETED", 2)])
 }
 
@@ -67,7 +67,7 @@ pub(crate) fn with_tasks(tasks: u32) -> Option<Service> {
 
 /// The new version is coming, so many of its tasks run; the old one is there yet.
 pub(crate) fn rolling_out(running: u32) -> Option<Service> {
-    let ours = service_names().task_definition;
+    let ours = service_names().task_definition.to_string();
     service(vec![
         deployment("PRIMARY", &ours, "IN_PROGRESS", running),
         deployment("ACTIVE", OLD, "COMPLETED", 2),
@@ -76,7 +76,7 @@ pub(crate) fn rolling_out(running: u32) -> Option<Service> {
 
 /// The new version failed, and the old one is the primary deployment again.
 pub(crate) fn went_back() -> Option<Service> {
-    let ours = service_names().task_definition;
+    let ours = service_names().task_definition.to_string();
     let mut failed = deployment("ACTIVE", &ours, "FAILED", 0);
     failed.pending = 0;
     failed.failed = 2;
@@ -107,7 +107,7 @@ pub(crate) fn targets(states: &[&str]) -> Vec<Target> {
 pub(crate) fn crashed(id: &str) -> StoppedTask {
     StoppedTask {
         id: id.to_owned(),
-        task_definition: service_names().task_definition,
+        task_definition: service_names().task_definition.to_string(),
         stop_code: Some("EssentialContainerExited".into()),
         reason: Some("Essential container in task exited".to_owned()),
         container_reason: None,
@@ -131,7 +131,7 @@ pub(crate) fn task(id: &str, zone: &str) -> Task {
         id: id.to_owned(),
         status: "RUNNING".to_owned(),
         zone: Some(zone.to_owned()),
-        task_definition: service_names().task_definition,
+        task_definition: service_names().task_definition.to_string(),
         image: None,
     }
 }

@@ -8,12 +8,17 @@ use aws::remote::{
     Account, Caller, Identity, LogPage, Login, Logs, Remote, RemoteError, Repositories, Roles,
     Rollouts, Stacks,
 };
-use deployment::names::{Digest, StackId, StackName};
+use deployment::names::{
+    ChangeSetId, ClusterName, DeploymentId, Digest, LoadBalancerArn, LogGroupName, LogStreamName,
+    RepositoryName, RequestToken, ServiceName, StackId, StackName, StackRef, TargetGroupArn,
+    TaskDefinitionArn,
+};
 use deployment::rollout::{DeploymentRecord, HealthCheck, Service, StoppedTask, Target, Task};
 use deployment::stack::request::{
     Definition, HIDDEN, Proposal, Resource, Template, TemplateParameter, Wanted,
 };
 use deployment::stack::status::StackStatus;
+use deployment::stack::template_names::ParameterName;
 use deployment::stack::{Observed, ResourceEvent};
 
 /// A stack's identifier as a transcript shows it.
@@ -55,9 +60,9 @@ fn without(stack: &StackId, resources: &[String]) -> String {
 
 #[async_trait]
 impl Stacks for FakeWorld {
-    async fn observe(&self, stack: &str) -> Remote<Option<Observed>> {
+    async fn observe(&self, stack: StackRef<'_>) -> Remote<Option<Observed>> {
         self.fails("DescribeStacks")?;
-        let by_name = !stack.starts_with("arn:");
+        let by_name = matches!(stack, StackRef::Name(_));
         let there = match self.moments.next() {
             Moment::Absent => return Ok(None),
             Moment::Failed(error) => {
@@ -71,8 +76,8 @@ impl Stacks for FakeWorld {
         let mut state = self.state.lock().unwrap();
         let seen = state.see(there);
         assert!(
-            by_name || stack == seen.id.as_str(),
-            "`{stack}` was looked up, but the script is about `{}`",
+            by_name || stack.as_str() == seen.id.as_str(),
+            "`{stack:?}` was looked up, but the script is about `{}`",
             seen.id.as_str()
         );
         // A name never finds a deleted stack.
@@ -97,7 +102,7 @@ impl Stacks for FakeWorld {
         let template = self.template.to_owned();
         let mut parameters = self.state.lock().unwrap().parameters.clone();
         if let Some(image) = &self.deployed_meanwhile {
-            parameters.insert(Observed::IMAGE.to_owned(), image.clone());
+            parameters.insert(ParameterName::ImageUri.as_str().to_owned(), image.clone());
         }
         Ok(Definition {
             tags: self.state.lock().unwrap().tags.clone(),
@@ -116,7 +121,12 @@ impl Stacks for FakeWorld {
         Ok(self.resources.next())
     }
 
-    async fn create(&self, name: &StackName, wanted: &Wanted, token: &str) -> Remote<StackId> {
+    async fn create(
+        &self,
+        name: &StackName,
+        wanted: &Wanted,
+        token: &RequestToken,
+    ) -> Remote<StackId> {
         let what = format!("{name} with {}", image(wanted));
         self.change("CreateStack", &what, Some(token))?;
         let mut state = self.state.lock().unwrap();
@@ -126,7 +136,12 @@ impl Stacks for FakeWorld {
         Ok(state.id())
     }
 
-    async fn propose(&self, stack: &StackId, wanted: &Wanted, _: &str) -> Remote<String> {
+    async fn propose(
+        &self,
+        stack: &StackId,
+        wanted: &Wanted,
+        _: &RequestToken,
+    ) -> Remote<ChangeSetId> {
         let express = if wanted.express { ", express" } else { "" };
         let template = match wanted.template {
             Template::Text(_) => "",
@@ -134,7 +149,8 @@ impl Stacks for FakeWorld {
         };
         let sent = wanted.parameters.iter();
         let sent = sent.filter(|(name, value)| {
-            let by_commands = name.starts_with("Reviewer") || *name == Observed::IMAGE;
+            let by_commands =
+                name.starts_with("Reviewer") || *name == ParameterName::ImageUri.as_str();
             let is_shown = !template.is_empty() && !by_commands;
             is_shown && !wanted.kept.contains(*name) && *value != HIDDEN
         });
@@ -149,36 +165,41 @@ impl Stacks for FakeWorld {
             reviewers(wanted)
         );
         self.change("CreateChangeSet", &what, None)?;
-        Ok("change-set".to_owned())
+        Ok(ChangeSetId::new("change-set"))
     }
 
-    async fn proposal(&self, _: &str) -> Remote<Proposal> {
+    async fn proposal(&self, _: &ChangeSetId) -> Remote<Proposal> {
         self.fails("DescribeChangeSet")?;
         Ok(self.proposals.next())
     }
 
-    async fn execute(&self, _: &StackId, _: &str, token: &str) -> Remote<()> {
+    async fn execute(&self, _: &StackId, _: &ChangeSetId, token: &RequestToken) -> Remote<()> {
         self.change("ExecuteChangeSet", "", Some(token))
     }
 
-    async fn discard(&self, _: &str) -> Remote<()> {
+    async fn discard(&self, _: &ChangeSetId) -> Remote<()> {
         self.change("DeleteChangeSet", "", None)
     }
 
-    async fn delete(&self, stack: &StackId, retain: &[String], token: &str) -> Remote<()> {
+    async fn delete(&self, stack: &StackId, retain: &[String], token: &RequestToken) -> Remote<()> {
         let what = without(stack, retain);
         self.change("DeleteStack", &what, Some(token))
     }
 
-    async fn cancel_update(&self, stack: &StackId, token: &str) -> Remote<()> {
+    async fn cancel_update(&self, stack: &StackId, token: &RequestToken) -> Remote<()> {
         self.change("CancelUpdateStack", shown(stack), Some(token))
     }
 
-    async fn roll_back(&self, stack: &StackId, token: &str) -> Remote<()> {
+    async fn roll_back(&self, stack: &StackId, token: &RequestToken) -> Remote<()> {
         self.change("RollbackStack", shown(stack), Some(token))
     }
 
-    async fn continue_rollback(&self, stack: &StackId, skip: &[String], token: &str) -> Remote<()> {
+    async fn continue_rollback(
+        &self,
+        stack: &StackId,
+        skip: &[String],
+        token: &RequestToken,
+    ) -> Remote<()> {
         let what = without(stack, skip);
         self.change("ContinueUpdateRollback", &what, Some(token))
     }
@@ -186,17 +207,17 @@ impl Stacks for FakeWorld {
 
 #[async_trait]
 impl Repositories for FakeWorld {
-    async fn repository_uri(&self, name: &str) -> Remote<Option<String>> {
+    async fn repository_uri(&self, name: &RepositoryName) -> Remote<Option<String>> {
         self.fails("DescribeRepositories")?;
         Ok(self
-            .is_there(name)
+            .is_there(name.as_str())
             .then(|| format!("registry.example/{name}")))
     }
 
-    async fn image_exists(&self, _: &str, digest: &Digest) -> Remote<bool> {
+    async fn image_exists(&self, _: &RepositoryName, digest: &Digest) -> Remote<bool> {
         self.fails("BatchGetImage")?;
         let state = self.state.lock().unwrap();
-        let deployed = state.parameters.get(Observed::IMAGE);
+        let deployed = state.parameters.get(ParameterName::ImageUri.as_str());
         let is_deployed = deployed.is_some_and(|image| image.ends_with(digest.as_str()));
         let is_kept = is_deployed && !state.lost_image;
         drop(state);
@@ -214,7 +235,7 @@ impl Repositories for FakeWorld {
 
 #[async_trait]
 impl Rollouts for FakeWorld {
-    async fn service(&self, _: &str, _: &str) -> Remote<Option<Service>> {
+    async fn service(&self, _: &ClusterName, _: &ServiceName) -> Remote<Option<Service>> {
         self.fails("DescribeServices")?;
         // The first look is the one before anything changes: it finds what the next one does.
         if self.is_first("DescribeServices") {
@@ -223,39 +244,49 @@ impl Rollouts for FakeWorld {
         Ok(self.services.next())
     }
 
-    async fn redeploy(&self, _: &str, service: &str, tasks: Option<u32>) -> Remote<Option<String>> {
+    async fn redeploy(
+        &self,
+        _: &ClusterName,
+        service: &ServiceName,
+        tasks: Option<u32>,
+    ) -> Remote<Option<DeploymentId>> {
         let number = tasks.map_or_else(String::new, |tasks| format!("{tasks} "));
         let what = format!("{service} ({number}new tasks)");
         self.change("UpdateService", &what, None)?;
         Ok(None)
     }
 
-    async fn tasks(&self, _: &str, _: &str) -> Remote<Vec<Task>> {
+    async fn tasks(&self, _: &ClusterName, _: &ServiceName) -> Remote<Vec<Task>> {
         self.fails("ListTasks")?;
         Ok(self.running.clone())
     }
 
-    async fn stopped_tasks(&self, _: &str, _: &str, _: Option<&str>) -> Remote<Vec<StoppedTask>> {
+    async fn stopped_tasks(
+        &self,
+        _: &ClusterName,
+        _: &ServiceName,
+        _: Option<&DeploymentId>,
+    ) -> Remote<Vec<StoppedTask>> {
         self.fails("DescribeTasks")?;
         Ok(self.stopped.next())
     }
 
     async fn deployment_record(
         &self,
-        _: &str,
-        _: &str,
-        _: &str,
+        _: &ClusterName,
+        _: &ServiceName,
+        _: &TaskDefinitionArn,
     ) -> Remote<Option<DeploymentRecord>> {
         self.fails("ListServiceDeployments")?;
         Ok(self.record.clone())
     }
 
-    async fn health_check(&self, _: &str) -> Remote<Option<HealthCheck>> {
+    async fn health_check(&self, _: &TargetGroupArn) -> Remote<Option<HealthCheck>> {
         self.fails("DescribeTargetGroups")?;
         Ok(Some(super::answer::health_check()))
     }
 
-    async fn targets(&self, _: &str) -> Remote<Vec<Target>> {
+    async fn targets(&self, _: &TargetGroupArn) -> Remote<Vec<Target>> {
         self.fails("DescribeTargetHealth")?;
         if self.is_first("DescribeTargetHealth") {
             return Ok(self.targets.peek());
@@ -263,19 +294,19 @@ impl Rollouts for FakeWorld {
         Ok(self.targets.next())
     }
 
-    async fn cluster_exists(&self, cluster: &str) -> Remote<bool> {
+    async fn cluster_exists(&self, cluster: &ClusterName) -> Remote<bool> {
         self.fails("DescribeClusters")?;
-        Ok(self.is_there(cluster))
+        Ok(self.is_there(cluster.as_str()))
     }
 
-    async fn load_balancer_exists(&self, arn: &str) -> Remote<bool> {
+    async fn load_balancer_exists(&self, arn: &LoadBalancerArn) -> Remote<bool> {
         self.fails("DescribeLoadBalancers")?;
-        Ok(self.is_there(arn))
+        Ok(self.is_there(arn.as_str()))
     }
 
-    async fn image_of(&self, task_definition: &str) -> Remote<Option<String>> {
+    async fn image_of(&self, task_definition: &TaskDefinitionArn) -> Remote<Option<String>> {
         self.fails("DescribeTaskDefinition")?;
-        Ok(self.images.get(task_definition).cloned())
+        Ok(self.images.get(task_definition.as_str()).cloned())
     }
 
     async fn delete_task_definitions(&self, family: &str) -> Remote<usize> {
@@ -286,20 +317,20 @@ impl Rollouts for FakeWorld {
 
 #[async_trait]
 impl Logs for FakeWorld {
-    async fn tail(&self, _: &str, _: &str, _: u16) -> Remote<Vec<String>> {
+    async fn tail(&self, _: &LogGroupName, _: &LogStreamName, _: u16) -> Remote<Vec<String>> {
         self.fails("GetLogEvents")?;
         Ok(self.log.clone())
     }
 
-    async fn lines(&self, _: &str, since_ms: i64, next: Option<&str>) -> Remote<LogPage> {
+    async fn lines(&self, _: &LogGroupName, since_ms: i64, next: Option<&str>) -> Remote<LogPage> {
         self.asked_for_lines(since_ms, next);
         self.fails("FilterLogEvents")?;
         Ok(self.lines.next())
     }
 
-    async fn group_exists(&self, group: &str) -> Remote<bool> {
+    async fn group_exists(&self, group: &LogGroupName) -> Remote<bool> {
         self.fails("DescribeLogGroups")?;
-        Ok(self.is_there(group))
+        Ok(self.is_there(group.as_str()))
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::answer::OLD;
 use super::world::service_names;
 use aws::remote::{RemoteError, RemoteErrorKind};
+use deployment::names::RequestToken;
 use deployment::stack::ResourceEvent;
 
 /// What one look at the stack finds, and what happened since the look before.
@@ -39,11 +40,11 @@ pub(crate) fn at(status: &'static str) -> Moment {
     let outputs = [
         ("Url", "http://clock.example/now".to_owned()),
         ("RepositoryName", "clock-repository".to_owned()),
-        ("ClusterName", names.cluster),
-        ("ServiceName", names.service),
-        ("TaskDefinitionArn", names.task_definition),
-        ("TargetGroupArn", names.target_group),
-        ("LogGroupName", names.log_group),
+        ("ClusterName", names.cluster.to_string()),
+        ("ServiceName", names.service.to_string()),
+        ("TaskDefinitionArn", names.task_definition.to_string()),
+        ("TargetGroupArn", names.target_group.to_string()),
+        ("LogGroupName", names.log_group.to_string()),
     ];
     Moment::There(There {
         status,
@@ -159,7 +160,7 @@ pub(crate) fn event(logical_id: &str, status: &str) -> ResourceEvent {
         token: None,
         logical_id: logical_id.to_owned(),
         physical_id: Some(match logical_id {
-            "TaskDefinition" => service_names().task_definition,
+            "TaskDefinition" => service_names().task_definition.to_string(),
             other => format!("clock-{}", other.to_lowercase()),
         }),
         resource_type: resource_type.to_owned(),
@@ -179,7 +180,7 @@ pub(crate) fn event_because(logical_id: &str, status: &str, reason: &str) -> Res
 /// The same, of an operation that somebody else began.
 pub(crate) fn of_others(event: ResourceEvent) -> ResourceEvent {
     ResourceEvent {
-        token: Some("of somebody else".to_owned()),
+        token: Some(RequestToken::new("of somebody else")),
         ..event
     }
 }

@@ -9,10 +9,14 @@ use super::moment::{Moment, There, image, of_others};
 use super::script::Script;
 use crate::watch::ServiceNames;
 use aws::remote::{LogPage, Remote, RemoteError};
-use deployment::names::StackId;
+use deployment::names::{
+    ClusterName, LogGroupName, RequestToken, ServiceName, StackId, TargetGroupArn,
+    TaskDefinitionArn,
+};
 use deployment::rollout::{DeploymentRecord, Service, StoppedTask, Target, Task};
 use deployment::stack::request::{Proposal, Resource, TemplateParameter};
 use deployment::stack::status::StackStatus;
+use deployment::stack::template_names::ParameterName;
 use deployment::stack::{Observed, ResourceEvent};
 
 /// Something is found as often as somebody looks.
@@ -21,11 +25,11 @@ pub(crate) const FOR_EVER: usize = usize::MAX;
 /// Where the service is.
 pub(crate) fn service_names() -> ServiceNames {
     ServiceNames {
-        cluster: "clock-cluster".to_owned(),
-        service: "clock-service".to_owned(),
-        task_definition: "arn:task-definition/clock:2".to_owned(),
-        target_group: "clock-targets".to_owned(),
-        log_group: "clock-loggroup".to_owned(),
+        cluster: ClusterName::new("clock-cluster"),
+        service: ServiceName::new("clock-service"),
+        task_definition: TaskDefinitionArn::new("arn:task-definition/clock:2"),
+        target_group: TargetGroupArn::new("clock-targets"),
+        log_group: LogGroupName::new("clock-loggroup"),
     }
 }
 
@@ -61,7 +65,7 @@ pub(super) struct State {
     /// Which of the stacks of that name it is: each creation makes another.
     pub(super) generation: u32,
     /// Of the last request that changed something.
-    token: Option<String>,
+    token: Option<RequestToken>,
     pub(super) events: Vec<ResourceEvent>,
     failures: Vec<(&'static str, RemoteError)>,
     /// Parameters of the stack as it was seen last.
@@ -277,14 +281,14 @@ impl FakeWorld {
         &self,
         operation: &'static str,
         what: &str,
-        token: Option<&str>,
+        token: Option<&RequestToken>,
     ) -> Remote<()> {
         let result = self.fails(operation);
         let refused = if result.is_err() { " (refused)" } else { "" };
         self.transcript
             .changed(&format!("{operation} {what}{refused}"));
         if let (Ok(()), Some(token)) = (&result, token) {
-            self.state.lock().unwrap().token = Some(token.to_owned());
+            self.state.lock().unwrap().token = Some(token.clone());
         }
         result
     }
@@ -292,7 +296,10 @@ impl FakeWorld {
     /// Is this the first call of the operation, about a stack that runs a version already?
     pub(crate) fn is_first(&self, operation: &'static str) -> bool {
         let mut state = self.state.lock().unwrap();
-        state.called.insert(operation) && state.parameters.contains_key(Observed::IMAGE)
+        state.called.insert(operation)
+            && state
+                .parameters
+                .contains_key(ParameterName::ImageUri.as_str())
     }
 
     /// Is it there, however often somebody looks?

@@ -73,7 +73,7 @@ impl<'a> Bake<'a> {
             .stopped_tasks(&names.cluster, &names.service, None);
         let stopped = stopped.await?;
         let is_ours = |task: &&StoppedTask| {
-            task.task_definition == names.task_definition && task.is_the_programs_doing()
+            task.task_definition == names.task_definition.as_str() && task.is_the_programs_doing()
         };
         let ours = stopped.iter().filter(is_ours);
         let Some(before) = &self.ended_before else {
@@ -88,7 +88,7 @@ impl<'a> Bake<'a> {
         let service = self.world.service(&names.cluster, &names.service).await?;
         let mut deployments = service.into_iter().flat_map(|service| service.deployments);
         let primary = deployments.find(Deployment::is_primary);
-        Ok(primary.is_some_and(|one| one.task_definition != names.task_definition))
+        Ok(primary.is_some_and(|one| one.task_definition != names.task_definition.as_str()))
     }
 
     async fn ask(&mut self) -> Option<Checked> {

@@ -101,7 +101,7 @@ impl<'a> Verification<'a> {
         };
         // What cannot be read stays as it was.
         if let Ok(Some(service)) = world.service(&names.cluster, &names.service).await
-            && let Some(tasks) = service.tasks_of(&names.task_definition)
+            && let Some(tasks) = service.tasks_of(names.task_definition.as_str())
         {
             self.settings.expect_instances = Some(tasks).filter(|tasks| *tasks > 0);
         }

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use crate::watch::ServiceNames;
 use aws::remote::{Remote, World};
 use deployment::event::{Event, Sink};
+use deployment::names::DeploymentId;
 use deployment::rollout::{
     Evidence, FailedTask, Service, StoppedTask, Target, TargetHealth, likeness,
 };
@@ -32,7 +33,7 @@ pub struct Witness<'a> {
     /// Messages of the service before this are about something else.
     since: Option<DateTime<Utc>>,
     /// Identifier of our deployment.
-    deployment: Option<String>,
+    deployment: Option<DeploymentId>,
     /// Failed tasks when the record of the deployment was last read.
     record_read_at: Option<u32>,
     knows_health_check: bool,
@@ -80,7 +81,7 @@ impl<'a> Witness<'a> {
     /// Counts tasks that failed.
     pub fn count(&mut self, names: &ServiceNames, service: Option<&Service>) {
         let Some(service) = service else { return };
-        let Some(ours) = service.deployment_of(&names.task_definition) else {
+        let Some(ours) = service.deployment_of(names.task_definition.as_str()) else {
             return;
         };
         let evidence = &mut self.evidence;
@@ -88,7 +89,7 @@ impl<'a> Witness<'a> {
         evidence.threshold = evidence.threshold.or(service.threshold);
         let has_tasks = ours.running + ours.pending + ours.failed > 0;
         evidence.had_tasks = Some(has_tasks || evidence.had_tasks == Some(true));
-        self.deployment = Some(ours.id.clone());
+        self.deployment = Some(DeploymentId::new(&ours.id));
         let newest = || service.events.iter().map(|event| event.at).max();
         self.since = self.since.or(ours.created).or_else(newest);
     }
@@ -108,14 +109,14 @@ impl<'a> Witness<'a> {
     }
 
     async fn gather_tasks(&mut self, names: &ServiceNames) {
-        let deployment = self.deployment.as_deref();
+        let deployment = self.deployment.as_ref();
         let stopped = self
             .world
             .stopped_tasks(&names.cluster, &names.service, deployment)
             .await;
         self.look_for_logs(names).await;
         for task in stopped.unwrap_or_default() {
-            let ours = task.task_definition == names.task_definition && task.is_failure();
+            let ours = task.task_definition == names.task_definition.as_str() && task.is_failure();
             if ours && self.tasks.insert(task.id.clone()) {
                 self.gather_task(names, task).await;
             }

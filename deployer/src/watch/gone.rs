@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use aws::remote::{Remote, World};
+use deployment::names::{ClusterName, LoadBalancerArn, LogGroupName, RepositoryName};
 use deployment::stack::request::Resource;
 
 /// Looks for the parts of a deleted stack that cost money or hold data; ends when none is found.
@@ -43,12 +44,17 @@ impl<'a> Disappearance<'a> {
             return Ok(false);
         };
         match resource.resource_type.as_str() {
-            "AWS::ECS::Cluster" => self.world.cluster_exists(id).await,
+            "AWS::ECS::Cluster" => self.world.cluster_exists(&ClusterName::new(id)).await,
             "AWS::ElasticLoadBalancingV2::LoadBalancer" => {
-                self.world.load_balancer_exists(id).await
+                self.world
+                    .load_balancer_exists(&LoadBalancerArn::new(id))
+                    .await
             }
-            "AWS::ECR::Repository" => Ok(self.world.repository_uri(id).await?.is_some()),
-            "AWS::Logs::LogGroup" => self.world.group_exists(id).await,
+            "AWS::ECR::Repository" => {
+                let found = self.world.repository_uri(&RepositoryName::new(id)).await?;
+                Ok(found.is_some())
+            }
+            "AWS::Logs::LogGroup" => self.world.group_exists(&LogGroupName::new(id)).await,
             _ => Ok(false),
         }
     }

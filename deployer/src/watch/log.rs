@@ -7,6 +7,7 @@ use std::io;
 use async_trait::async_trait;
 
 use aws::remote::{LogLine, LogPage, Remote, World};
+use deployment::names::LogGroupName;
 
 /// Lines of one task may be there later than younger ones of another: this far back they are still looked for, milliseconds.
 const LATE_MS: i64 = 20_000;
@@ -31,7 +32,7 @@ pub enum LogEnd {
 /// Reads a log page by page; holds one page at a time, whatever its length.
 pub struct LogWatch<'a> {
     world: &'a dyn World,
-    group: &'a str,
+    group: &'a LogGroupName,
     reader: &'a mut dyn LogReader,
     follow: bool,
     since_ms: i64,
@@ -48,7 +49,7 @@ impl<'a> LogWatch<'a> {
     /// Prepares to read what was written since a moment (milliseconds since the Unix epoch), up to now.
     pub fn new(
         world: &'a dyn World,
-        group: &'a str,
+        group: &'a LogGroupName,
         since_ms: i64,
         reader: &'a mut dyn LogReader,
     ) -> Self {

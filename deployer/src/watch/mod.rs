@@ -22,9 +22,9 @@ pub use rollout::{RolloutEnd, RolloutWatch, ServiceNames};
 pub use stack::{StackEnd, StackWatch};
 pub use update::{UpdateEnd, UpdateWatch};
 
-use deployment::names::CONTAINER;
+use deployment::names::{CONTAINER, LogStreamName};
 
 /// The log stream of a task.
-fn log_stream(task: &str) -> String {
-    format!("{CONTAINER}/{CONTAINER}/{task}")
+fn log_stream(task: &str) -> LogStreamName {
+    LogStreamName::new(format!("{CONTAINER}/{CONTAINER}/{task}"))
 }

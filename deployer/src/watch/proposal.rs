@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use aws::remote::{Remote, World};
+use deployment::names::ChangeSetId;
 use deployment::stack::request::Proposal;
 
 /// Follows the computation of one change set; ends with anything but [`Proposal::Pending`].
@@ -10,7 +11,7 @@ pub struct ChangeSet<'a> {
     /// Where to ask.
     pub world: &'a dyn World,
     /// Identifier of the change set.
-    pub id: &'a str,
+    pub id: &'a ChangeSetId,
 }
 
 #[async_trait]

@@ -1,39 +1,42 @@
 //! A rollout of one task definition, with the evidence of what goes wrong.
 
-use std::collections::BTreeMap;
-
 use async_trait::async_trait;
 
 use crate::watch::Witness;
 use aws::remote::{Remote, World};
 use deployment::event::{Event, Sink};
+use deployment::names::{
+    ClusterName, DeploymentId, LogGroupName, ServiceName, TargetGroupArn, TaskDefinitionArn,
+};
 use deployment::rollout::{Deployment, Evidence, Rollout, Service, Target, judge};
+use deployment::stack::Observed;
+use deployment::stack::template_names::OutputName;
 
 /// Where the service is, as the stack's outputs name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceNames {
     /// ECS cluster.
-    pub cluster: String,
+    pub cluster: ClusterName,
     /// ECS service.
-    pub service: String,
+    pub service: ServiceName,
     /// ARN of the task definition that should run.
-    pub task_definition: String,
+    pub task_definition: TaskDefinitionArn,
     /// ARN of the target group.
-    pub target_group: String,
+    pub target_group: TargetGroupArn,
     /// Log group.
-    pub log_group: String,
+    pub log_group: LogGroupName,
 }
 
 impl ServiceNames {
     /// Reads them from the outputs of a stack; names the first that is missing.
-    pub fn of_outputs(outputs: &BTreeMap<String, String>) -> Result<Self, &'static str> {
-        let output = |key: &'static str| outputs.get(key).cloned().ok_or(key);
+    pub fn of_stack(stack: &Observed) -> Result<Self, OutputName> {
+        let output = |name| stack.output(name).ok_or(name);
         Ok(Self {
-            cluster: output("ClusterName")?,
-            service: output("ServiceName")?,
-            task_definition: output("TaskDefinitionArn")?,
-            target_group: output("TargetGroupArn")?,
-            log_group: output("LogGroupName")?,
+            cluster: ClusterName::new(output(OutputName::ClusterName)?),
+            service: ServiceName::new(output(OutputName::ServiceName)?),
+            task_definition: TaskDefinitionArn::new(output(OutputName::TaskDefinitionArn)?),
+            target_group: TargetGroupArn::new(output(OutputName::TargetGroupArn)?),
+            log_group: LogGroupName::new(output(OutputName::LogGroupName)?),
         })
     }
 }
@@ -67,7 +70,7 @@ pub struct RolloutWatch<'a> {
     names: &'a ServiceNames,
     last: Option<News>,
     /// The deployment that has to be completed, by ECS's identifier; absent: any of the task definition.
-    deployment: Option<String>,
+    deployment: Option<DeploymentId>,
     /// Looks in a row that found something which an old answer of ECS may have told.
     doubtful: u32,
     witness: Witness<'a>,
@@ -92,16 +95,16 @@ impl<'a> RolloutWatch<'a> {
 
     /// Only this deployment counts: another one of the same task definition may still be told of.
     #[must_use]
-    pub fn of(self, deployment: Option<String>) -> Self {
+    pub fn of(self, deployment: Option<DeploymentId>) -> Self {
         Self { deployment, ..self }
     }
 
     /// What a look comes to: what may be an old answer has to be told several times.
     fn settle(&mut self, service: Option<&Service>, rollout: Rollout) -> Rollout {
-        let ours = &self.names.task_definition;
-        let known = |id: &String| {
+        let ours = self.names.task_definition.as_str();
+        let known = |id: &DeploymentId| {
             let mut deployments = service.into_iter().flat_map(|service| &service.deployments);
-            deployments.any(|one| one.id == *id && one.is_primary())
+            deployments.any(|one| one.id == id.as_str() && one.is_primary())
         };
         let is_certain = match &rollout {
             Rollout::InProgress => {
@@ -153,7 +156,7 @@ impl<'a> RolloutWatch<'a> {
         };
         if self.last.as_ref() != Some(&news) {
             self.sink.send(&Event::RolloutMoved {
-                task_definition: self.names.task_definition.clone(),
+                task_definition: self.names.task_definition.to_string(),
                 deployments: service.deployments.clone(),
                 healthy_targets: healthy,
                 registered_targets: targets.len(),
@@ -175,7 +178,7 @@ impl crate::engine::Subject for RolloutWatch<'_> {
         let targets = self.world.targets(&names.target_group).await?;
         self.witness.count(names, service.as_ref());
         self.tell(service.as_ref(), &targets);
-        let rollout = judge(service.as_ref(), &targets, &names.task_definition);
+        let rollout = judge(service.as_ref(), &targets, names.task_definition.as_str());
         let rollout = self.settle(service.as_ref(), rollout);
         if rollout != Rollout::Completed {
             let service = service.as_ref();
@@ -185,7 +188,7 @@ impl crate::engine::Subject for RolloutWatch<'_> {
             rollout,
             evidence: self.witness.evidence().clone(),
             desired: service
-                .and_then(|service| service.tasks_of(&names.task_definition))
+                .and_then(|service| service.tasks_of(names.task_definition.as_str()))
                 .unwrap_or_default(),
         }))
     }

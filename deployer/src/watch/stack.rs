@@ -4,10 +4,11 @@ use async_trait::async_trait;
 
 use aws::remote::{Remote, Stacks, World};
 use deployment::event::{Event, Sink};
-use deployment::names::StackId;
+use deployment::names::{RequestToken, StackId};
 use deployment::stack::decide::{During, Operation, Seen, during};
 use deployment::stack::history::History;
 use deployment::stack::status::{Phase, StackStatus};
+use deployment::stack::template_names::ResourceName;
 use deployment::stack::{Observed, ResourceEvent};
 
 /// Events on one page of `DescribeStackEvents`, about: fewer are all there are.
@@ -72,7 +73,7 @@ impl<'a> StackWatch<'a> {
         sink: &'a Sink,
         operation: Operation,
         before: &Observed,
-        token: Option<&str>,
+        token: Option<&RequestToken>,
     ) -> Remote<Self> {
         let mut past = world.newest_events(&before.id).await?;
         if operation == Operation::Attached && token.is_none() {
@@ -80,12 +81,17 @@ impl<'a> StackWatch<'a> {
             past = before_the_newest_operation(past);
         }
         let id = before.id.clone();
-        let history = History::after(&past, token.map(str::to_owned));
+        let history = History::after(&past, token.cloned());
         Ok(Self::new(world, sink, operation, id, history))
     }
 
     /// Prepares to follow the creation of a stack that a request with this token has started.
-    pub fn creation(world: &'a dyn World, sink: &'a Sink, id: StackId, token: &str) -> Self {
+    pub fn creation(
+        world: &'a dyn World,
+        sink: &'a Sink,
+        id: StackId,
+        token: &RequestToken,
+    ) -> Self {
         let history = History::after(&[], Some(token.to_owned()));
         Self::new(world, sink, Operation::Create, id, history)
     }
@@ -111,7 +117,7 @@ impl<'a> StackWatch<'a> {
     }
 
     /// Counts the events of another request to the operation, such as that which cancels it.
-    pub fn also(&mut self, token: &str) {
+    pub fn also(&mut self, token: &RequestToken) {
         self.history.also(token);
     }
 
@@ -123,10 +129,10 @@ impl<'a> StackWatch<'a> {
     }
 
     /// The names that a resource of the template was given in the account, as far as the operation's events told, the first first.
-    pub fn physical_ids(&self, logical_id: &str) -> impl Iterator<Item = &str> {
+    pub fn physical_ids(&self, resource: ResourceName) -> impl Iterator<Item = &str> {
         self.named
             .iter()
-            .filter(move |(name, _)| name == logical_id)
+            .filter(move |(name, _)| name == resource.as_str())
             .map(|(_, physical_id)| physical_id.as_str())
     }
 
@@ -162,7 +168,7 @@ impl crate::engine::Subject for StackWatch<'_> {
 
     async fn look(&mut self) -> Remote<Option<StackEnd>> {
         // The status first: events that are read after it leave nothing out that led to it.
-        let stack = Stacks::observe(self.world, self.id.as_str()).await?;
+        let stack = Stacks::observe(self.world, (&self.id).into()).await?;
         if stack.is_some() {
             let events = self.world.events(&self.id, self.history.since_ms()).await?;
             for event in self.history.take(events) {

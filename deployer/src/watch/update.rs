@@ -8,9 +8,13 @@ use async_trait::async_trait;
 use crate::watch::{ServiceNames, StackEnd, StackWatch, Witness};
 use aws::remote::{Remote, World};
 use deployment::event::Sink;
+use deployment::names::{
+    ClusterName, LogGroupName, RequestToken, ServiceName, TargetGroupArn, TaskDefinitionArn,
+};
 use deployment::rollout::Evidence;
 use deployment::stack::Observed;
 use deployment::stack::decide::During;
+use deployment::stack::template_names::{OutputName, ResourceName};
 
 /// Follows an update of the stack.
 pub struct UpdateWatch<'a> {
@@ -44,25 +48,25 @@ impl<'a> UpdateWatch<'a> {
     }
 
     /// Counts the events of the request that cancels the update to it.
-    pub fn also(&mut self, token: &str) {
+    pub fn also(&mut self, token: &RequestToken) {
         self.stack.also(token);
     }
 
     /// Where the new version's tasks are, once the stack has told: outputs change only at the end, and not at all when it fails.
     fn names(&self) -> Option<ServiceNames> {
-        let output = |key: &str| self.before.outputs.get(key).cloned();
-        let before = output("TaskDefinitionArn");
+        let output = |name| self.before.output(name);
+        let before = output(OutputName::TaskDefinitionArn);
         let task_definition = self
             .stack
-            .physical_ids("TaskDefinition")
-            .find(|id| Some(*id) != before.as_deref())?;
-        let service = self.stack.physical_ids("Service").next()?;
+            .physical_ids(ResourceName::TaskDefinition)
+            .find(|id| Some(*id) != before)?;
+        let service = self.stack.physical_ids(ResourceName::Service).next()?;
         Some(ServiceNames {
-            cluster: output("ClusterName")?,
-            service: service.to_owned(),
-            task_definition: task_definition.to_owned(),
-            target_group: output("TargetGroupArn")?,
-            log_group: output("LogGroupName")?,
+            cluster: ClusterName::new(output(OutputName::ClusterName)?),
+            service: ServiceName::new(service),
+            task_definition: TaskDefinitionArn::new(task_definition),
+            target_group: TargetGroupArn::new(output(OutputName::TargetGroupArn)?),
+            log_group: LogGroupName::new(output(OutputName::LogGroupName)?),
         })
     }
 }

@@ -4,6 +4,7 @@ use aws_sdk_cloudformation::types::{self, Capability, DeploymentConfig, Deployme
 
 use super::super::error::incomplete;
 use crate::remote::{Remote, RemoteError};
+use deployment::names::RequestToken;
 use deployment::stack::change::{Change, PropertyChange};
 use deployment::stack::request::{HIDDEN, Resource, Wanted};
 use deployment::stack::status::StackStatus;
@@ -113,7 +114,7 @@ pub(super) fn resource_event(event: &types::StackEvent) -> Option<ResourceEvent>
             .clone()
             .filter(|reason| !reason.is_empty()),
         at_ms: event.timestamp()?.to_millis().ok()?,
-        token: event.client_request_token.clone(),
+        token: event.client_request_token().map(RequestToken::new),
     })
 }
 

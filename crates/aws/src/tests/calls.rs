@@ -11,6 +11,7 @@ use crate::Aws;
 use crate::remote::{
     LogLine, LogPage, Logs as _, Remote, RemoteErrorKind, Roles as _, Rollouts as _,
 };
+use deployment::names::{LoadBalancerArn, LogGroupName, LogStreamName, TargetGroupArn};
 use deployment::rollout::{HealthCheck, Target};
 
 /// HMAC-SHA256 of a key of at most one block.
@@ -116,13 +117,13 @@ async fn requests_are_signed_and_in_the_form_of_the_service() {
     let sent = [
         sent!("iam", aws => aws.role_exists(name)),
         sent!("iam", aws => aws.make_service_linked_role("ecs.amazonaws.com")),
-        sent!("elasticloadbalancing", aws => aws.targets("arn:aws:tg")),
-        sent!("elasticloadbalancing", aws => aws.health_check("arn:aws:tg")),
-        sent!("elasticloadbalancing", aws => aws.load_balancer_exists("arn:aws:lb")),
-        sent!("logs", aws => aws.tail("/ecs/a\"b", "s", 20)),
-        sent!("logs", aws => aws.lines("g", 1_700_000_000_000, None)),
-        sent!("logs", aws => aws.lines("g", 0, Some("token"))),
-        sent!("logs", aws => aws.group_exists("g")),
+        sent!("elasticloadbalancing", aws => aws.targets(&TargetGroupArn::new("arn:aws:tg"))),
+        sent!("elasticloadbalancing", aws => aws.health_check(&TargetGroupArn::new("arn:aws:tg"))),
+        sent!("elasticloadbalancing", aws => aws.load_balancer_exists(&LoadBalancerArn::new("arn:aws:lb"))),
+        sent!("logs", aws => aws.tail(&LogGroupName::new("/ecs/a\"b"), &LogStreamName::new("s"), 20)),
+        sent!("logs", aws => aws.lines(&LogGroupName::new("g"), 1_700_000_000_000, None)),
+        sent!("logs", aws => aws.lines(&LogGroupName::new("g"), 0, Some("token"))),
+        sent!("logs", aws => aws.group_exists(&LogGroupName::new("g"))),
     ];
     assert_snapshot!(sent.join("\n"), @r#"
     POST / HTTP/1.1
@@ -206,13 +207,17 @@ async fn responses_of_the_load_balancer_are_read() {
         ..target("10.0.0.5", "unhealthy")
     };
     assert_eq!(
-        aws.targets("arn").await.unwrap(),
+        aws.targets(&TargetGroupArn::new("arn")).await.unwrap(),
         [ill, target("10.0.0.6", "unknown")]
     );
 
     let empty = "<DescribeTargetHealthResponse><DescribeTargetHealthResult>\
         <TargetHealthDescriptions/></DescribeTargetHealthResult></DescribeTargetHealthResponse>";
-    let none = answered(empty).await.targets("arn").await.unwrap();
+    let none = answered(empty)
+        .await
+        .targets(&TargetGroupArn::new("arn"))
+        .await
+        .unwrap();
     assert_eq!(none, []);
 
     let aws = answered(
@@ -228,7 +233,10 @@ async fn responses_of_the_load_balancer_are_read() {
         codes: "200-299".to_owned(),
         timeout_seconds: 5,
     };
-    assert_eq!(aws.health_check("arn").await.unwrap(), Some(expected));
+    assert_eq!(
+        aws.health_check(&TargetGroupArn::new("arn")).await.unwrap(),
+        Some(expected)
+    );
 
     let aws = answered(
         "<DescribeLoadBalancersResponse><DescribeLoadBalancersResult><LoadBalancers><member>\
@@ -236,7 +244,11 @@ async fn responses_of_the_load_balancer_are_read() {
         </LoadBalancers></DescribeLoadBalancersResult></DescribeLoadBalancersResponse>",
     )
     .await;
-    assert!(aws.load_balancer_exists("arn").await.unwrap());
+    assert!(
+        aws.load_balancer_exists(&LoadBalancerArn::new("arn"))
+            .await
+            .unwrap()
+    );
 }
 
 #[tokio::test]
@@ -260,16 +272,25 @@ async fn responses_of_the_logs_are_read() {
         ],
         next: Some("more".to_owned()),
     };
-    assert_eq!(aws.lines("g", 0, None).await.unwrap(), expected);
     assert_eq!(
-        aws.tail("g", "s", 2).await.unwrap(),
+        aws.lines(&LogGroupName::new("g"), 0, None).await.unwrap(),
+        expected
+    );
+    assert_eq!(
+        aws.tail(&LogGroupName::new("g"), &LogStreamName::new("s"), 2)
+            .await
+            .unwrap(),
         ["ü\n", "no more than this"]
     );
 
     // The prefix of a name finds others, too.
     let aws = answered(r#"{"logGroups": [{"logGroupName": "clock-2", "storedBytes": 0}]}"#).await;
-    assert!(!aws.group_exists("clock").await.unwrap());
-    assert!(aws.group_exists("clock-2").await.unwrap());
+    assert!(!aws.group_exists(&LogGroupName::new("clock")).await.unwrap());
+    assert!(
+        aws.group_exists(&LogGroupName::new("clock-2"))
+            .await
+            .unwrap()
+    );
 }
 
 #[tokio::test]
@@ -318,7 +339,12 @@ async fn refusals_keep_code_message_and_request() {
         <Message>a &lt;b&gt;</Message></Error></ErrorResponse>";
     let mut seen = String::new();
     let aws = answering(with(id, xml)).await;
-    writeln!(seen, "{}", refusal(aws.targets("arn").await)).unwrap();
+    writeln!(
+        seen,
+        "{}",
+        refusal(aws.targets(&TargetGroupArn::new("arn")).await)
+    )
+    .unwrap();
     for (headers, body) in [
         (
             "",
@@ -335,12 +361,22 @@ async fn refusals_keep_code_message_and_request() {
         ("", "{"),
     ] {
         let aws = answering(with(&format!("{id}{headers}"), body)).await;
-        writeln!(seen, "{}", refusal(aws.lines("g", 0, None).await)).unwrap();
+        writeln!(
+            seen,
+            "{}",
+            refusal(aws.lines(&LogGroupName::new("g"), 0, None).await)
+        )
+        .unwrap();
     }
     // A success that cannot be read keeps the request, too.
     let odd = with(id, r#"{"events": 3}"#).replace("400 Bad Request", "200 OK");
     let aws = answering(odd).await;
-    writeln!(seen, "{}", refusal(aws.lines("g", 0, None).await)).unwrap();
+    writeln!(
+        seen,
+        "{}",
+        refusal(aws.lines(&LogGroupName::new("g"), 0, None).await)
+    )
+    .unwrap();
     assert_snapshot!(seen, @r#"
     Denied, Some("AccessDenied"), a <b>, Some("0ad-1")
     Throttled, Some("ThrottlingException"), Rate exceeded, Some("0ad-1")
@@ -353,7 +389,15 @@ async fn refusals_keep_code_message_and_request() {
     // What does not exist is no error where that is asked.
     let gone = r#"{"__type": "ResourceNotFoundException", "message": "no such stream"}"#;
     let aws = answering(with("", gone)).await;
-    assert_eq!(aws.tail("g", "s", 1).await.unwrap(), Vec::<String>::new());
-    let error = aws.lines("g", 0, None).await.unwrap_err();
+    assert_eq!(
+        aws.tail(&LogGroupName::new("g"), &LogStreamName::new("s"), 1)
+            .await
+            .unwrap(),
+        Vec::<String>::new()
+    );
+    let error = aws
+        .lines(&LogGroupName::new("g"), 0, None)
+        .await
+        .unwrap_err();
     assert_eq!(error.kind, RemoteErrorKind::NotFound);
 }

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::ResourceEvent;
 use super::resource::describe;
 use super::status::StackStatus;
+use crate::names::RequestToken;
 
 /// The events of one operation, each taken once.
 #[derive(Debug, Default)]
@@ -12,7 +13,7 @@ pub struct History {
     seen: HashSet<String>,
     cause: Option<ResourceEvent>,
     /// Tokens of the requests that the operation consists of; none where it was started by others.
-    tokens: Vec<String>,
+    tokens: Vec<RequestToken>,
     since_ms: i64,
     /// Statuses of the stack itself that the operation's events told, and those of whoever took it over.
     reached: Vec<StackStatus>,
@@ -25,7 +26,7 @@ pub struct History {
 impl History {
     /// A history of what is to come: `before` is what had happened until now, `token` that of the operation to follow,
     /// if it is ours.
-    pub fn after(before: &[ResourceEvent], token: Option<String>) -> Self {
+    pub fn after(before: &[ResourceEvent], token: Option<RequestToken>) -> Self {
         Self {
             // Told apart by identifier: no clock has to agree with another.
             seen: before.iter().map(|event| event.id.clone()).collect(),
@@ -36,8 +37,8 @@ impl History {
     }
 
     /// Counts the events of another request to the operation, such as that which cancels it.
-    pub fn also(&mut self, token: &str) {
-        self.tokens.push(token.to_owned());
+    pub fn also(&mut self, token: &RequestToken) {
+        self.tokens.push(token.clone());
     }
 
     /// Returns whether this program began the operation.
@@ -134,12 +135,12 @@ mod tests {
             status: status.into(),
             reason: reason.map(str::to_owned),
             at_ms,
-            token: Some("ours".to_owned()),
+            token: Some(RequestToken::new("ours")),
         }
     }
 
     fn ours() -> History {
-        History::after(&[], Some("ours".to_owned()))
+        History::after(&[], Some(RequestToken::new("ours")))
     }
 
     #[test]
@@ -177,10 +178,11 @@ mod tests {
     fn what_was_before_and_what_others_do_is_left_out() {
         let mut old = event("old", 50, "UPDATE_FAILED", None);
         old.token = None;
-        let mut history = History::after(std::slice::from_ref(&old), Some("ours".to_owned()));
+        let mut history =
+            History::after(std::slice::from_ref(&old), Some(RequestToken::new("ours")));
         assert_eq!(history.since_ms(), 50);
         let mut foreign = event("foreign", 200, "UPDATE_FAILED", None);
-        foreign.token = Some("theirs".to_owned());
+        foreign.token = Some(RequestToken::new("theirs"));
         assert!(history.take(vec![foreign, old]).is_empty());
         assert!(history.is_silent());
         let mut bare = event("bare", 150, "UPDATE_COMPLETE", None);
@@ -197,7 +199,7 @@ mod tests {
         let of = |token: &str, id, at_ms, status| {
             let mut event = event(id, at_ms, status, None);
             event.resource_type = "AWS::CloudFormation::Stack".to_owned();
-            event.token = Some(token.to_owned());
+            event.token = Some(RequestToken::new(token));
             event
         };
         let mut history = ours();

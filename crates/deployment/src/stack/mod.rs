@@ -13,11 +13,13 @@ pub mod resource_status;
 pub mod reviewer;
 pub mod status;
 pub mod tags;
+pub mod template_names;
 pub mod zones;
 
-use crate::names::StackId;
+use crate::names::{RequestToken, StackId};
 use resource_status::ResourceStatus;
 use status::StackStatus;
+use template_names::{OutputName, ParameterName};
 
 /// A stack as it was seen at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,12 +39,20 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// Parameter that names the image; empty as long as none is deployed.
-    pub const IMAGE: &'static str = "ImageUri";
+    /// Returns an output, if the stack has it.
+    pub fn output(&self, name: OutputName) -> Option<&str> {
+        self.outputs.get(name.as_str()).map(String::as_str)
+    }
+
+    /// Returns the value of a parameter, if the stack has it.
+    pub fn parameter(&self, name: ParameterName) -> Option<&str> {
+        self.parameters.get(name.as_str()).map(String::as_str)
+    }
 
     /// Address of the image that is deployed, if one is.
     pub fn image(&self) -> Option<&str> {
-        let image = self.parameters.get(Self::IMAGE).map(String::as_str);
+        // Empty as long as none is deployed.
+        let image = self.parameter(ParameterName::ImageUri);
         image.filter(|uri| !uri.is_empty())
     }
 }
@@ -65,7 +75,7 @@ pub struct ResourceEvent {
     /// Milliseconds since the Unix epoch.
     pub at_ms: i64,
     /// The token of the request that began the operation.
-    pub token: Option<String>,
+    pub token: Option<RequestToken>,
 }
 
 impl ResourceEvent {

@@ -6,9 +6,7 @@ use super::ResourceEvent;
 use super::history::{History, is_root_cause};
 use super::purpose::Purpose;
 use super::status::Phase;
-
-/// Logical name of the task definition in the template.
-const TASK_DEFINITION: &str = "TaskDefinition";
+use super::template_names::ResourceName;
 
 /// One operation on a stack.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,13 +106,13 @@ fn next_operation(events: &[ResourceEvent]) -> Option<(&[ResourceEvent], &[Resou
 }
 
 fn operation(events: &[ResourceEvent], in_place: Option<&str>) -> PastOperation {
-    let tokens = events.iter().filter_map(|event| event.token.as_deref());
+    let tokens = events.iter().filter_map(|event| event.token.as_ref());
     let purposes: Vec<Purpose> = tokens.filter_map(Purpose::parse).collect();
     let cancelled = purposes.contains(&Purpose::Cancel);
     // Until it is replaced, a resource goes by its old name.
     let task_definition = events
         .iter()
-        .filter(|event| event.logical_id == TASK_DEFINITION)
+        .filter(|event| event.logical_id == ResourceName::TaskDefinition.as_str())
         .filter_map(|event| event.physical_id.as_deref())
         .find(|id| id.contains(":task-definition/") && Some(*id) != in_place);
     let last = events.last().and_then(ResourceEvent::stack_status);
@@ -146,6 +144,7 @@ fn first_failure(events: &[ResourceEvent]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::names::RequestToken;
 
     fn event(logical_id: &str, status: &str, token: &str) -> ResourceEvent {
         ResourceEvent {
@@ -160,7 +159,7 @@ mod tests {
             status: status.into(),
             reason: None,
             at_ms: 0,
-            token: Some(token.to_owned()),
+            token: Some(RequestToken::new(token)),
         }
     }
 

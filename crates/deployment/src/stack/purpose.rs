@@ -1,6 +1,7 @@
 //! The purpose of a request to CloudFormation, which its idempotency token carries.
 
 use crate::api_enum::api_enum;
+use crate::names::RequestToken;
 
 /// Prefix of the idempotency tokens of this program; the purpose of the request follows.
 const PREFIX: &str = "deployer-";
@@ -21,13 +22,13 @@ api_enum! {
 
 impl Purpose {
     /// Builds an idempotency token that names the purpose. `nonce` tells it from all others.
-    pub fn token(&self, nonce: u64) -> String {
-        format!("{PREFIX}{self}-{nonce:016x}")
+    pub fn token(&self, nonce: u64) -> RequestToken {
+        RequestToken::new(format!("{PREFIX}{self}-{nonce:016x}"))
     }
 
     /// Parses the purpose out of a token; `None` where another program made it.
-    pub fn parse(token: &str) -> Option<Self> {
-        let (purpose, _nonce) = token.strip_prefix(PREFIX)?.rsplit_once('-')?;
+    pub fn parse(token: &RequestToken) -> Option<Self> {
+        let (purpose, _nonce) = token.as_str().strip_prefix(PREFIX)?.rsplit_once('-')?;
         Some(Self::from(purpose))
     }
 }
@@ -41,8 +42,11 @@ mod tests {
         for purpose in Purpose::KNOWN {
             assert_eq!(Purpose::parse(&purpose.token(7)).as_ref(), Some(purpose));
         }
-        let new = Purpose::parse("deployer-scale-out-0123").unwrap();
+        let new = Purpose::parse(&RequestToken::new("deployer-scale-out-0123")).unwrap();
         assert_eq!(new.as_str(), "scale-out");
-        assert_eq!(Purpose::parse("Console-UpdateStack-0123"), None);
+        assert_eq!(
+            Purpose::parse(&RequestToken::new("Console-UpdateStack-0123")),
+            None
+        );
     }
 }

@@ -8,11 +8,12 @@ use serde::Serialize;
 
 use super::Observed;
 use super::resource::declares_parameter;
+use super::template_names::ParameterName;
 use crate::names::{self, InvalidName};
 
-const KIND: &str = "ReviewerKind";
-const PRINCIPAL: &str = "ReviewerPrincipal";
-const PASSWORD: &str = "ReviewerPassword";
+const KIND: &str = ParameterName::ReviewerKind.as_str();
+const PRINCIPAL: &str = ParameterName::ReviewerPrincipal.as_str();
+const PASSWORD: &str = ParameterName::ReviewerPassword.as_str();
 
 /// The parameters of the template.
 pub const PARAMETERS: [&str; 3] = [KIND, PRINCIPAL, PASSWORD];

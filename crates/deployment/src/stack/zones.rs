@@ -7,9 +7,10 @@ use super::Observed;
 use super::change::{Change, ChangeAction};
 use super::request::Wanted;
 use super::resource::declares_parameter;
+use super::template_names::ParameterName;
 
 /// Parameters of the template, and outputs that say what they are for the stack that exists.
-const ZONES: [&str; 2] = ["ZoneA", "ZoneB"];
+const ZONES: [&str; 2] = [ParameterName::ZoneA.as_str(), ParameterName::ZoneB.as_str()];
 
 /// Passes on the zones that the stack has been pinned to before, unless the user names others.
 pub fn keep(stack: &Observed, wanted: &mut Wanted) {

@@ -11,6 +11,7 @@ use deployment::stack::change::Change;
 use deployment::stack::purpose::Purpose;
 use deployment::stack::request::Wanted;
 use deployment::stack::status::Phase as Moment;
+use deployment::stack::template_names::OutputName;
 
 /// Whether there was anything to restore.
 enum Way {
@@ -31,9 +32,9 @@ pub(super) struct Ours {
 impl Ours {
     /// Is something else deployed by now?
     pub(super) fn is_replaced_in(&self, stack: &Observed) -> bool {
-        let task_definition = stack.outputs.get("TaskDefinitionArn");
+        let task_definition = stack.output(OutputName::TaskDefinitionArn);
         let another =
-            self.task_definition.is_some() && self.task_definition.as_ref() != task_definition;
+            self.task_definition.is_some() && self.task_definition.as_deref() != task_definition;
         another || stack.image().is_some_and(|image| image != self.image)
     }
 }

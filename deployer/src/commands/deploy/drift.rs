@@ -9,8 +9,10 @@ use crate::commands::explain::command_line;
 use crate::watch::ServiceNames;
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Phase;
+use deployment::names::DeploymentId;
 use deployment::stack::Observed;
 use deployment::stack::purpose::Purpose;
+use deployment::stack::template_names::ParameterName;
 
 /// Looks that have to find the service gone: ECS may answer as it was a moment ago.
 const LOOKS_THAT_CONVINCE: u32 = 3;
@@ -36,7 +38,7 @@ pub(super) struct Straight {
     /// Whether its tasks are being replaced already.
     pub(super) replaced: bool,
     /// The deployment that does that, where ECS names it.
-    pub(super) deployment: Option<String>,
+    pub(super) deployment: Option<DeploymentId>,
 }
 
 impl Straight {
@@ -51,15 +53,15 @@ impl Straight {
 
 /// The number of tasks that the stack wants; absent where the load decides, or the template has no such parameter.
 fn wanted_tasks(stack: &Observed) -> Option<u32> {
-    let number = |name: &str| stack.parameters.get(name)?.parse::<u32>().ok();
-    let is_scaled = number("MaxCount").is_some_and(|most| most > 0);
-    number("DesiredCount").filter(|_| !is_scaled)
+    let number = |name| stack.parameter(name)?.parse::<u32>().ok();
+    let is_scaled = number(ParameterName::MaxCount).is_some_and(|most| most > 0);
+    number(ParameterName::DesiredCount).filter(|_| !is_scaled)
 }
 
 impl Site<'_> {
     /// Compares the service with the stack.
     async fn drift(&self, stack: &Observed) -> Option<Drift> {
-        let names = ServiceNames::of_outputs(&stack.outputs).ok()?;
+        let names = ServiceNames::of_stack(stack).ok()?;
         stack.image()?;
         for look in 0..LOOKS_THAT_CONVINCE {
             if look > 0 {
@@ -85,7 +87,7 @@ impl Site<'_> {
                 context.sink.warn(format!(
                     "somebody set {set} tasks, the stack wants {wanted}: setting {wanted}"
                 ));
-                let names = ServiceNames::of_outputs(&found.outputs)
+                let names = ServiceNames::of_stack(found)
                     .map_err(crate::commands::missing_output)?;
                 let deployment = self
                     .world
@@ -125,7 +127,7 @@ impl Site<'_> {
         let _duty = context.stop.duty();
         let definition = self.world.definition(&stack.id).await;
         let definition = definition.map_err(|error| context.remote_failure(&error))?;
-        let no_image = BTreeMap::from([(Observed::IMAGE.to_owned(), String::new())]);
+        let no_image = BTreeMap::from([(ParameterName::ImageUri.to_string(), String::new())]);
         let wanted = context.changed_only(definition, no_image);
         let Some(proposed) = self.propose(stack, &wanted, &Purpose::Up).await? else {
             return Ok(());

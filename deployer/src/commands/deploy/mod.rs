@@ -26,13 +26,14 @@ use deployment::cost::{self, Estimate};
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Probed;
 use deployment::event::{Checked, Event, Phase, Summary};
-use deployment::names::Digest;
+use deployment::names::{DeploymentId, Digest};
 use deployment::stack::Observed;
 use deployment::stack::before::{BeforeUp, before_up};
 use deployment::stack::purpose::Purpose;
 use deployment::stack::request::{Definition, Template, Wanted};
 
 use back::Ours;
+use deployment::stack::template_names::{OutputName, ParameterName};
 use update::Execution;
 
 /// Where a deployment happens.
@@ -61,12 +62,9 @@ pub(super) struct Order {
 }
 
 impl Order {
-    /// Parameter that names the image.
-    pub(super) const IMAGE: &'static str = Observed::IMAGE;
-
     /// Address of the image that is to be deployed; empty: none.
     fn image(&self) -> String {
-        let image = self.wanted.parameters.get(Self::IMAGE);
+        let image = self.wanted.parameters.get(ParameterName::ImageUri.as_str());
         image.cloned().unwrap_or_default()
     }
 }
@@ -118,7 +116,9 @@ impl Site<'_> {
     ) -> Result<Deployed, Failure> {
         let straight = Box::pin(self.without_drift(found)).await?;
         let found = &straight.stack;
-        let url = found.outputs.get("Url").filter(|_| found.image().is_some());
+        let url = found
+            .output(OutputName::Url)
+            .filter(|_| found.image().is_some());
         let url = url
             .map(|url| public_url(self.context.config, url))
             .transpose()?;
@@ -175,8 +175,8 @@ impl Site<'_> {
     }
 
     /// Has ECS start new tasks of the version that is in place.
-    async fn replace_tasks(&self, stack: &Observed) -> Result<Option<String>, Failure> {
-        let names = ServiceNames::of_outputs(&stack.outputs).map_err(missing_output)?;
+    async fn replace_tasks(&self, stack: &Observed) -> Result<Option<DeploymentId>, Failure> {
+        let names = ServiceNames::of_stack(stack).map_err(missing_output)?;
         self.context
             .sink
             .note("nothing to change, but the tasks are to be replaced all the same");
@@ -224,7 +224,11 @@ impl Site<'_> {
         let Context { config, sink, .. } = self.context;
         let names = &deployed.names;
         let tasks = self.world.tasks(&names.cluster, &names.service).await;
-        let image = order.wanted.parameters.get(Order::IMAGE).cloned();
+        let image = order
+            .wanted
+            .parameters
+            .get(ParameterName::ImageUri.as_str())
+            .cloned();
         let (check, unproven) = match deployed.proof {
             Proof::Check(check) => (Some(check), None),
             Proof::TargetHealth(unproven) => (None, Some(unproven)),
@@ -316,7 +320,7 @@ impl Site<'_> {
     /// The stack as it is now.
     pub(super) async fn observe_again(&self, stack: &Observed) -> Result<Observed, Failure> {
         self.world
-            .observe(stack.id.as_str())
+            .observe((&stack.id).into())
             .await
             .map_err(|error| self.context.remote_failure_under_way(&error))?
             .filter(|stack| stack.status != deployment::stack::status::StackStatus::DeleteComplete)
@@ -346,7 +350,9 @@ impl Site<'_> {
         let stack = self.observe_again(&stack).await?;
         let ours = Ours {
             image: order.image(),
-            task_definition: stack.outputs.get("TaskDefinitionArn").cloned(),
+            task_definition: stack
+                .output(OutputName::TaskDefinitionArn)
+                .map(str::to_owned),
         };
         if ours.is_replaced_in(&stack) {
             return Err(superseded_before_the_check());
@@ -365,7 +371,7 @@ impl Site<'_> {
         &self,
         stack: &Observed,
         digest: &Digest,
-        deployment: Option<String>,
+        deployment: Option<DeploymentId>,
     ) -> Result<(ServiceNames, PublicUrl, Proof), Setback> {
         let (names, url, proof) = self.prove(stack, digest, deployment).await?;
         if !self.context.config.watch_for.is_zero() {
@@ -380,11 +386,12 @@ impl Site<'_> {
         &self,
         stack: &Observed,
         digest: &Digest,
-        deployment: Option<String>,
+        deployment: Option<DeploymentId>,
     ) -> Result<(ServiceNames, PublicUrl, Proof), Setback> {
         let missing = |key| Setback::Live(missing_output(key));
-        let names = ServiceNames::of_outputs(&stack.outputs).map_err(missing)?;
-        let url = stack.outputs.get("Url").ok_or("Url").map_err(missing)?;
+        let names = ServiceNames::of_stack(stack).map_err(missing)?;
+        let url = stack.output(OutputName::Url).ok_or(OutputName::Url);
+        let url = url.map_err(missing)?;
         let url = public_url(self.context.config, url).map_err(Setback::Live)?;
         let sink = self.context.sink;
         let rollout = self.rollout(&names, deployment);
@@ -432,7 +439,7 @@ impl Context<'_> {
         let config = self.config;
         let mut parameters = config.parameters.clone();
         if !image.is_empty() {
-            parameters.insert(Order::IMAGE.to_owned(), image.to_owned());
+            parameters.insert(ParameterName::ImageUri.to_string(), image.to_owned());
         }
         Wanted {
             template: Template::Text(template.to_owned()),

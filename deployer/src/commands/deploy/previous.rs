@@ -10,6 +10,7 @@ use deployment::stack::ascii::{looks_like, read_back};
 use deployment::stack::change::Change;
 use deployment::stack::request::{Definition, HIDDEN, Template, Wanted};
 use deployment::stack::tags;
+use deployment::stack::template_names::ParameterName;
 
 /// What was deployed before.
 #[derive(Debug, Clone)]
@@ -112,9 +113,11 @@ impl Previous {
     /// The image alone, where nothing else is known: with the new template, and so with the new parameters.
     pub(super) fn of_image(image: &str, wanted: &Wanted) -> Self {
         let mut wanted = wanted.clone();
-        wanted.kept.remove(Observed::IMAGE);
+        wanted.kept.remove(ParameterName::ImageUri.as_str());
         let image = image.to_owned();
-        wanted.parameters.insert(Observed::IMAGE.to_owned(), image);
+        wanted
+            .parameters
+            .insert(ParameterName::ImageUri.to_string(), image);
         Self {
             wanted,
             losses: vec![Loss::Definition],
@@ -141,7 +144,7 @@ impl Previous {
 
     /// The image that ran, if there was one.
     fn image(&self) -> Option<&str> {
-        let image = self.wanted.parameters.get(Observed::IMAGE);
+        let image = self.wanted.parameters.get(ParameterName::ImageUri.as_str());
         image.map(String::as_str).filter(|uri| !uri.is_empty())
     }
 

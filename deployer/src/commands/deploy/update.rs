@@ -10,6 +10,7 @@ use crate::watch::{ChangeSet, StackWatch, UpdateEnd, UpdateWatch};
 use aws::remote::{RemoteErrorKind, World};
 use deployment::error::{Aftermath, Failure, FailureKind};
 use deployment::event::{Event, Phase};
+use deployment::names::ChangeSetId;
 use deployment::rollout::Ended;
 use deployment::stack::Observed;
 use deployment::stack::before::{BeforeUp, before_up};
@@ -36,7 +37,7 @@ pub(super) struct Execution<'a> {
 /// A change set that can be executed.
 pub(in crate::commands) struct Proposed {
     /// Its identifier.
-    pub(in crate::commands) change_set: String,
+    pub(in crate::commands) change_set: ChangeSetId,
     /// What it would change.
     pub(in crate::commands) changes: Vec<Change>,
 }
@@ -222,7 +223,7 @@ impl<'a> Site<'a> {
     }
 
     /// Removes a change set that will not be executed; if it stays, it changes nothing.
-    pub(in crate::commands) async fn discard(&self, change_set: &str) {
+    pub(in crate::commands) async fn discard(&self, change_set: &ChangeSetId) {
         let _ = self.world.discard(change_set).await;
     }
 

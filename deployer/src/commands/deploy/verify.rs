@@ -8,7 +8,7 @@ use crate::engine::Followed;
 use crate::watch::{Asked, Bake, Relapse, RolloutWatch, ServiceNames, Verification, Verified};
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Checked;
-use deployment::names::Digest;
+use deployment::names::{DeploymentId, Digest};
 use deployment::rollout::{Ended, Rollout};
 
 impl Site<'_> {
@@ -17,7 +17,7 @@ impl Site<'_> {
     pub(super) async fn rollout(
         &self,
         names: &ServiceNames,
-        deployment: Option<String>,
+        deployment: Option<DeploymentId>,
     ) -> Result<u32, Setback> {
         let context = self.context;
         let mut watch = RolloutWatch::new(self.world, context.sink, names).of(deployment);

@@ -6,7 +6,6 @@ use chrono::{DateTime, Utc};
 
 use super::{Finding, Level};
 use crate::cli::{Builder, CheckFrom};
-use crate::commands::deploy::Order;
 use crate::commands::reach::{Reach, remedies};
 use crate::commands::roles::{Role, RoleOf};
 use crate::commands::{Connection, TEMPLATE_LIMIT};
@@ -15,6 +14,7 @@ use crate::local::{EMULATOR_VERSION, Presence};
 use aws::remote::{RemoteError, RemoteErrorKind};
 use deployment::error::Failure;
 use deployment::stack::request::TemplateParameter;
+use deployment::stack::template_names::ParameterName;
 use image_builder::cargo::Toolchain;
 
 /// What becomes of the template at CloudFormation.
@@ -72,15 +72,20 @@ pub(super) fn configuration(config: &Config) -> Finding {
     if let Err(failure) = config.check_emulator_limits() {
         return failed("configuration", &failure);
     }
-    let size = |key: &str| config.parameters.get(key).map_or("?", String::as_str);
+    let size = |name: ParameterName| {
+        config
+            .parameters
+            .get(name.as_str())
+            .map_or("?", String::as_str)
+    };
     ok(
         "configuration",
         format!(
             "stack {}: {} tasks of {} CPU units and {} MiB on {}",
             config.stack,
             config.tasks,
-            size("Cpu"),
-            size("Memory"),
+            size(ParameterName::Cpu),
+            size(ParameterName::Memory),
             config.image.architecture
         ),
     )
@@ -280,13 +285,15 @@ pub(super) fn validation(
 
 /// Does the template declare what it is given, and is it given what it needs?
 fn parameters(config: &Config, declared: &[TemplateParameter]) -> Finding {
-    let given = |name: &str| name == Order::IMAGE || config.parameters.contains_key(name);
+    let given = |name: &str| {
+        name == ParameterName::ImageUri.as_str() || config.parameters.contains_key(name)
+    };
     let is_declared = |name: &str| declared.iter().any(|one| one.name == name);
     let unknown: Vec<String> = config
         .parameters
         .keys()
         .map(String::as_str)
-        .chain([Order::IMAGE])
+        .chain([ParameterName::ImageUri.as_str()])
         .filter(|name| !is_declared(name))
         .map(|name| format!("`{name}`"))
         .collect();

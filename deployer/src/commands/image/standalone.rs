@@ -10,6 +10,7 @@ use crate::commands::machine::{Machine as _, ThisMachine};
 use aws::remote::Login;
 use deployment::error::{Failure, FailureKind};
 use deployment::event::{Event, Phase};
+use deployment::names::RepositoryName;
 use image_builder::archive;
 use image_builder::docker::find;
 use image_builder::inspect::{Inspection, inspect};
@@ -158,7 +159,7 @@ async fn destination(
     let connection = ThisMachine.connect(context).await?;
     let world = connection.announced(context.sink).world;
     let name = match push.repository() {
-        Some(name) => name.to_owned(),
+        Some(name) => RepositoryName::new(name),
         None => {
             match context.observe(world.as_ref()).await? {
                 Some(stack) => context.repository_of(world.as_ref(), &stack).await?,

@@ -10,6 +10,7 @@ use deployment::names::StackName;
 use deployment::partition::Partition;
 use deployment::stack::Observed;
 use deployment::stack::reviewer::Password;
+use deployment::stack::template_names::{OutputName, ParameterName};
 
 /// What became of reviewers: one object in JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -69,17 +70,17 @@ pub(super) fn given(
     stack: &Observed,
     password: Option<Password>,
 ) -> Result<Option<Given>, Failure> {
-    let output = |key: &'static str| {
-        let value = stack.outputs.get(key).cloned();
-        value.ok_or_else(|| missing_output(key))
+    let output = |name| {
+        let value = stack.output(name).map(str::to_owned);
+        value.ok_or_else(|| missing_output(name))
     };
-    let (access, sign_in) = match (stack.parameters.get("ReviewerKind"), password) {
-        (Some(kind), Some(password)) if kind == "user" => {
-            let user = output("ReviewerUserName")?;
+    let (access, sign_in) = match (stack.parameter(ParameterName::ReviewerKind), password) {
+        (Some("user"), Some(password)) => {
+            let user = output(OutputName::ReviewerUserName)?;
             (Access::User { user, password }, sign_in(connection))
         }
-        (Some(kind), None) if kind == "role" => {
-            let role = output("ReviewerRoleArn")?;
+        (Some("role"), None) => {
+            let role = output(OutputName::ReviewerRoleArn)?;
             let url = switch_role(connection, &role, config.stack.as_str());
             (Access::Role { role }, url)
         }

@@ -8,27 +8,28 @@ use super::Run;
 use aws::remote::World;
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Phase;
+use deployment::names::RepositoryName;
 use image_builder::oci::BuiltImage;
 
 /// The connection to AWS and the repository, as soon as both are there.
 #[derive(Clone)]
 pub(super) struct Destination {
     pub(super) world: Arc<dyn World>,
-    pub(super) repository: String,
+    pub(super) repository: RepositoryName,
 }
 
 /// A push that was made as soon as there was a repository.
 pub(super) struct Pushed {
     /// Name of the repository.
-    to: String,
+    to: RepositoryName,
     /// The image's address, or why there is none. The stack may still fail, and its failure is then the cause of this one.
     result: Result<String, Failure>,
 }
 
 impl Pushed {
     /// The image's address, if it is in this repository.
-    pub(super) fn arrived_at(self, repository: &str) -> Option<String> {
-        self.result.ok().filter(|_| self.to == repository)
+    pub(super) fn arrived_at(self, repository: &RepositoryName) -> Option<String> {
+        self.result.ok().filter(|_| self.to == *repository)
     }
 }
 
@@ -60,7 +61,7 @@ impl Run<'_> {
         &self,
         built: &BuiltImage,
         world: &dyn World,
-        repository: &str,
+        repository: &RepositoryName,
     ) -> Result<String, Failure> {
         let context = self.context;
         let work = async {
@@ -83,7 +84,7 @@ impl crate::commands::Context<'_> {
     pub(in crate::commands) async fn address_of(
         &self,
         world: &dyn World,
-        repository: &str,
+        repository: &RepositoryName,
     ) -> Result<String, Failure> {
         if let Some(registry) = &self.config.access.registry {
             return Ok(format!("{registry}/{repository}"));
@@ -106,18 +107,25 @@ impl crate::commands::Context<'_> {
 mod tests {
     use super::Pushed;
     use deployment::error::Failure;
+    use deployment::names::RepositoryName;
 
     #[test]
     fn an_image_in_another_repository_did_not_arrive() {
         let pushed = |result| Pushed {
-            to: "clock-repository".to_owned(),
+            to: RepositoryName::new("clock-repository"),
             result,
         };
         let address = || "registry.example/clock-repository@sha256:0".to_owned();
-        let arrived = pushed(Ok(address())).arrived_at("clock-repository");
+        let arrived = pushed(Ok(address())).arrived_at(&RepositoryName::new("clock-repository"));
         assert_eq!(arrived, Some(address()));
-        assert_eq!(pushed(Ok(address())).arrived_at("another"), None);
+        assert_eq!(
+            pushed(Ok(address())).arrived_at(&RepositoryName::new("another")),
+            None
+        );
         let failed = pushed(Err(Failure::interrupted()));
-        assert_eq!(failed.arrived_at("clock-repository"), None);
+        assert_eq!(
+            failed.arrived_at(&RepositoryName::new("clock-repository")),
+            None
+        );
     }
 }

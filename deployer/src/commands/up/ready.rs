@@ -13,7 +13,7 @@ use crate::watch::StackWatch;
 use aws::remote::{RemoteErrorKind, World};
 use deployment::error::{Failure, FailureKind};
 use deployment::event::{Event, Phase};
-use deployment::names::StackId;
+use deployment::names::{RepositoryName, RequestToken, StackId};
 use deployment::stack::before::{BeforeUp, before_up};
 use deployment::stack::decide::During;
 use deployment::stack::purpose::Purpose;
@@ -45,10 +45,10 @@ impl Run<'_> {
         let lock = self.machine.only_one(context, "up", &connection).await?;
         self.only_one.get_or_init(|| lock);
         let world = connection.world;
-        let announce = |repository: &str| {
+        let announce = |repository: &RepositoryName| {
             announce.send_replace(Some(Destination {
                 world: world.clone(),
-                repository: repository.to_owned(),
+                repository: repository.clone(),
             }));
         };
         let mut patience = Patience::default();
@@ -118,7 +118,7 @@ impl Run<'_> {
     async fn create(
         &self,
         world: &Arc<dyn World>,
-        announce: &(dyn Fn(&str) + Sync),
+        announce: &(dyn Fn(&RepositoryName) + Sync),
         patience: &mut Patience,
     ) -> Result<Option<Observed>, Failure> {
         let context = self.context;
@@ -138,7 +138,7 @@ impl Run<'_> {
             if let (REPOSITORY, ResourceStatus::CreateComplete, Some(name)) =
                 (event.logical_id.as_str(), &event.status, &event.physical_id)
             {
-                announce(name);
+                announce(&RepositoryName::new(name));
             }
         };
         let watch = StackWatch::creation(world.as_ref(), context.sink, id, &token);
@@ -182,7 +182,7 @@ impl Run<'_> {
     async fn ask_for_creation(
         &self,
         world: &dyn World,
-        token: &str,
+        token: &RequestToken,
     ) -> Result<Option<StackId>, Failure> {
         let context = self.context;
         let name = &context.config.stack;

@@ -240,7 +240,7 @@ mod tests {
         use crate::testing::answer::{rolled_out, rolling_out, went_back};
         let ours = crate::testing::service_names().task_definition;
         let lines = [rolled_out(), rolling_out(1), went_back()]
-            .map(|found| service(&found.unwrap(), Some(&ours)));
+            .map(|found| service(&found.unwrap(), Some(ours.as_str())));
         insta::assert_snapshot!(lines.join("\n"), @"
         2 desired, 2 running
         2 desired, 3 running, 1 pending; deployments: new 1 of 2 running, 1 pending; old 2 of 2 running (IN_PROGRESS)
