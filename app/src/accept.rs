@@ -1,7 +1,7 @@
 //! Content negotiation by `Accept` (RFC 9110, section 12.5.1).
 //!
-//! Not the `headers-accept` crate: it lets the order of the header decide between equal qualities, reads an invalid quality
-//! as 1, and rejects the whole header for one range that it cannot parse.
+//! Not the `headers-accept` crate: it lets the order of the header decide between equal qualities,
+//! reads an invalid quality as 1, and rejects the whole header for one range that it cannot parse.
 
 /// Representation of `/now`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,8 +18,8 @@ const TEXT: [&str; 3] = ["*/*", "text/*", "text/plain"];
 
 /// Chooses the format from the values of all `Accept` lines of a request.
 ///
-/// Text only if it is acceptable and preferred to JSON. A client that accepts neither gets JSON too, which is more use to it
-/// than 406. Ranges that cannot be parsed are skipped.
+/// Text only if it is acceptable and preferred to JSON. A client that accepts neither gets JSON
+/// too, which is more use to it than 406. Ranges that cannot be parsed are skipped.
 pub(crate) fn negotiate<'a>(values: impl IntoIterator<Item = &'a str>) -> Format {
     let ranges = values.into_iter().flat_map(|value| value.split(','));
     let ranges: Vec<(&str, u16)> = ranges.filter_map(parse_range).collect();
@@ -31,8 +31,8 @@ pub(crate) fn negotiate<'a>(values: impl IntoIterator<Item = &'a str>) -> Format
     }
 }
 
-/// Returns quality and specificity of the closest range, which overrides wider ones. The order of the two makes a type that is
-/// named win over one that a wildcard covers at the same quality.
+/// Returns quality and specificity of the closest range, which overrides wider ones. The order of
+/// the two makes a type that is named win over one that a wildcard covers at the same quality.
 fn preference(ranges: &[(&str, u16)], names: [&str; 3]) -> (u16, usize) {
     let quality = |name: &str| {
         let same = |(range, _): &&(&str, u16)| range.eq_ignore_ascii_case(name);
@@ -57,7 +57,8 @@ fn parse_range(range: &str) -> Option<(&str, u16)> {
     Some((name.trim(), quality.map_or(Some(1000), parse_quality)?))
 }
 
-/// Parses `0` to `1` with at most three decimals, in thousandths. Not as a float, which would take `nan`.
+/// Parses `0` to `1` with at most three decimals, in thousandths. Not as a float, which would take
+/// `nan`.
 fn parse_quality(text: &str) -> Option<u16> {
     let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
     if decimals.len() > 3 || !decimals.bytes().all(|byte| byte.is_ascii_digit()) {

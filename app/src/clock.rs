@@ -1,28 +1,28 @@
-//! How good the platform says our clock is, and whether that is good enough to serve. Pure: the time
-//! is an argument.
+//! Quality of the clock as the platform reports it, and the decision whether it is good enough.
+//! Pure: the time is an argument.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// For how long the last reading is told when the platform does not answer any more.
+/// Maximum age of a reading that is still reported when the platform no longer answers.
 const UNANSWERED_LIMIT: Duration = Duration::from_mins(2);
 
-/// For how long a good reading is told that the platform repeats without having measured again.
+/// Maximum age of a good reading that the platform repeats without measuring again.
 const UNCHANGED_LIMIT: Duration = Duration::from_hours(1);
 
-/// When a clock is too bad to serve.
+/// Limits beyond which a clock is too bad to serve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockPolicy {
-    /// The largest error bound that is good enough.
+    /// Largest error bound that is good enough.
     pub error_limit: Duration,
-    /// How long the clock may be bad without consequences: a platform that sets a clock again is
-    /// quicker than a load balancer that brings up another task.
+    /// Time that the clock may be bad without consequences: a platform corrects a clock sooner than
+    /// a load balancer replaces a task.
     pub grace: Duration,
 }
 
 impl Default for ClockPolicy {
-    /// Half of the second that the checker allows by default, so that the load balancer acts before
-    /// anybody outside can prove the clock wrong.
+    /// Returns half of the second that the checker allows by default, so that the load balancer
+    /// acts before a client can prove the clock wrong.
     fn default() -> Self {
         Self {
             error_limit: Duration::from_millis(500),
@@ -31,7 +31,7 @@ impl Default for ClockPolicy {
     }
 }
 
-/// Whether the platform could synchronise the clock when it last tried.
+/// Result of the platform's last attempt to synchronise the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Synchronization {
     /// `SYNCHRONIZED`
@@ -41,7 +41,7 @@ pub enum Synchronization {
 }
 
 impl Synchronization {
-    /// Reads the platform's word.
+    /// Parses the platform's value.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         match text {
             "SYNCHRONIZED" => Some(Self::Synchronized),
@@ -58,19 +58,19 @@ impl Synchronization {
     }
 }
 
-/// What the platform says about the clock.
+/// Reading of the clock's quality by the platform.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClockReading {
-    /// Whether it is synchronised.
+    /// Synchronisation.
     pub status: Synchronization,
-    /// How far it may be off, in whole microseconds, rounded up. Always known of a clock that is synchronised.
+    /// Maximum error in whole microseconds, rounded up. Always known of a synchronised clock.
     pub error_bound: Option<Duration>,
-    /// When the platform measured that, in its own words: only compared.
+    /// Time of the measurement as the platform writes it. Only compared.
     pub reference: String,
 }
 
 impl fmt::Display for ClockReading {
-    /// As JSON, in the form that `/now` has: `{"status":"SYNCHRONIZED","error_bound_ms":0.546}`.
+    /// Formats as JSON, in the form of `/now`: `{"status":"SYNCHRONIZED","error_bound_ms":0.546}`.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, r#"{{"status":"{}""#, self.status.as_str())?;
         if let Some(bound) = self.error_bound {
@@ -82,7 +82,7 @@ impl fmt::Display for ClockReading {
     }
 }
 
-/// Why a clock is not good enough.
+/// Reason why a clock is not good enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClockFault {
     /// The platform says `NOT_SYNCHRONIZED`.
@@ -92,7 +92,7 @@ pub enum ClockFault {
 }
 
 impl ClockFault {
-    /// The reason in a sentence.
+    /// Returns the reason as a sentence.
     pub fn reason(self) -> &'static str {
         match self {
             Self::NotSynchronized => "the platform says that the clock is not synchronized",
@@ -102,7 +102,7 @@ impl ClockFault {
 }
 
 impl ClockPolicy {
-    /// What is wrong with a reading, if anything is.
+    /// Returns the fault of a reading, if any.
     fn fault(&self, reading: &ClockReading) -> Option<ClockFault> {
         match reading.status {
             Synchronization::NotSynchronized => Some(ClockFault::NotSynchronized),
@@ -114,7 +114,7 @@ impl ClockPolicy {
     }
 }
 
-/// What is known of the clock, and since when.
+/// History of the clock, as far as decisions need it.
 #[derive(Debug)]
 pub(crate) struct ClockWatch {
     policy: ClockPolicy,
@@ -124,11 +124,11 @@ pub(crate) struct ClockWatch {
 #[derive(Debug)]
 struct Latest {
     reading: ClockReading,
-    /// When the platform last said so.
+    /// Time of the last answer with it.
     answered: Instant,
-    /// When it first told of this measurement.
+    /// Time of the first answer with this measurement.
     measured: Instant,
-    /// Since when the readings have been bad without a good one between.
+    /// Start of the current series of bad readings.
     bad_since: Option<Instant>,
 }
 
@@ -140,18 +140,20 @@ impl ClockWatch {
         }
     }
 
-    /// Takes note of what the platform answered: `None` when it did not, or said nothing about clocks.
+    /// Records an answer of the platform: `None` if there was none, or nothing about the clock in
+    /// it.
     pub(crate) fn learn(&mut self, now: Instant, reading: Option<ClockReading>) {
         let Some(reading) = reading else {
             return;
         };
         let before = self.latest.take();
-        // Also where it is too old to be told: else it would be new again as soon as it is repeated.
+        // Even if it is too old to be reported: otherwise it would be new again as soon as it is
+        // repeated.
         let measured = before
             .as_ref()
             .filter(|before| before.reading.reference == reading.reference)
             .map_or(now, |before| before.measured);
-        // What has become too old to be told counts for nothing else any more: neither does its grace time.
+        // A reading that is too old to be reported does not count for the grace time either.
         let bad_since = before
             .filter(|before| before.is_fresh(now))
             .and_then(|before| before.bad_since)
@@ -165,14 +167,14 @@ impl ClockWatch {
         });
     }
 
-    /// What may be told of the clock: the latest reading, unless it is too old.
+    /// Returns the latest reading, unless it is too old.
     pub(crate) fn told(&self, now: Instant) -> Option<&ClockReading> {
         let latest = self.latest.as_ref()?;
         latest.is_fresh(now).then_some(&latest.reading)
     }
 
-    /// Why the service should not be asked for the time, if so. Nothing known is no fault: a platform
-    /// that does not answer must not take all tasks out at once.
+    /// Returns the reason why the service should get no requests, if any. An unknown clock is no
+    /// fault: a platform that does not answer must not remove all tasks at once.
     pub(crate) fn fault(&self, now: Instant) -> Option<ClockFault> {
         let reading = self.told(now)?;
         let bad_since = self.latest.as_ref()?.bad_since?;
@@ -185,7 +187,8 @@ impl Latest {
     fn is_fresh(&self, now: Instant) -> bool {
         let is_answered = now.saturating_duration_since(self.answered) <= UNANSWERED_LIMIT;
         match self.reading.status {
-            // A clock that cannot be set is not measured again: that it still cannot is news enough.
+            // The platform does not measure an unsynchronised clock again, so repeating it is news
+            // enough.
             Synchronization::NotSynchronized => is_answered,
             Synchronization::Synchronized => {
                 is_answered && now.saturating_duration_since(self.measured) <= UNCHANGED_LIMIT
@@ -209,7 +212,8 @@ mod tests {
     const GOOD: u64 = 546;
     const BAD: u64 = 500_001;
 
-    /// Feeds answers, each at a second, and gives what is told and what is wrong at another second.
+    /// Feeds answers, each at a second, and returns the reported error bound and the fault at
+    /// another second.
     fn state(
         answers: &[(u64, Option<ClockReading>)],
         at: u64,
@@ -229,7 +233,7 @@ mod tests {
         )
     }
 
-    /// An answer that tells of a new measurement.
+    /// Returns an answer with a new measurement.
     fn fresh(second: u64, word: &str, microseconds: u64) -> (u64, Option<ClockReading>) {
         (
             second,
@@ -254,7 +258,7 @@ mod tests {
                 70,
                 (Some(u128::from(BAD - 1)), None),
             ),
-            // Bad: told at once, a fault after more than a minute.
+            // Bad: reported at once, a fault after more than a minute.
             (vec![far(0)], 0, (told_far, None)),
             (vec![far(0), far(60)], 60, (told_far, None)),
             (
@@ -268,13 +272,14 @@ mod tests {
                 61,
                 (told_good, Some(ClockFault::NotSynchronized)),
             ),
-            // The minute goes on from one kind of bad to the other; the reason is the present one.
+            // The minute continues from one kind of bad to the other; the reason is the current
+            // one.
             (
                 vec![lost(0), far(50)],
                 61,
                 (told_far, Some(ClockFault::ErrorBound)),
             ),
-            // A good reading between begins it again, and one after it ends the fault.
+            // A good reading restarts the grace time, and one after it ends the fault.
             (
                 vec![far(0), good(50), far(55), far(110)],
                 115,
@@ -308,7 +313,7 @@ mod tests {
         );
         assert_eq!(state(&[far(0)], 121), (None, None));
         assert_eq!(state(&[far(0), (119, None)], 121), (None, None));
-        // The grace time begins again after that.
+        // The grace time starts again after that.
         assert_eq!(state(&[far(0), far(200)], 260), (told_far, None));
         assert_eq!(
             state(&[far(0), far(200)], 261),
@@ -316,7 +321,7 @@ mod tests {
         );
     }
 
-    /// The same measurement, told every ten seconds, from one second to another.
+    /// Returns the same measurement every ten seconds, from one second to another.
     fn repeated(
         word: &str,
         seconds: std::ops::RangeInclusive<u64>,
@@ -332,7 +337,7 @@ mod tests {
         let told = Some(u128::from(GOOD));
         let repeated = |last| repeated("SYNCHRONIZED", 0..=last);
         assert_eq!(state(&repeated(3600), 3600), (told, None));
-        // However long it goes on, it never counts as new.
+        // However often it is repeated, it never counts as new.
         for last in [3600, 3610, 3620, 7210, 90_000] {
             assert_eq!(state(&repeated(last), last + 1), (None, None), "{last}");
         }

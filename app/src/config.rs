@@ -1,4 +1,4 @@
-//! What the environment says, read once and checked before anything starts.
+//! Settings from the environment, read once and checked before anything starts.
 
 use std::ffi::OsString;
 use std::num::NonZeroU16;
@@ -9,35 +9,35 @@ use crate::access::Sampling;
 use crate::clock::ClockPolicy;
 use crate::error::Error;
 
-/// The port when `PORT` is not set.
+/// Port if `PORT` is not set.
 pub const DEFAULT_PORT: NonZeroU16 = NonZeroU16::new(8080).expect("8080 is not zero");
 
-/// How long requests are still taken after the signal to stop, when `LINGER_MS` is not set.
+/// Time that requests are still accepted after the signal to stop, if `LINGER_MS` is not set.
 pub const DEFAULT_LINGER: Duration = Duration::from_millis(300);
 
-/// The settings that come from the environment. An empty variable counts as not set, except `PORT`.
+/// Settings from the environment. An empty variable counts as not set, except `PORT`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// TCP port to listen on, from `PORT`.
     pub port: NonZeroU16,
-    /// Digest of the image we run in as it was given, from `IMAGE_DIGEST`.
+    /// Digest of the image as it was given, from `IMAGE_DIGEST`.
     pub image_digest: Option<String>,
     /// Base address of the ECS task metadata, from `ECS_CONTAINER_METADATA_URI_V4`, which the
     /// container agent sets.
     pub metadata_uri: Option<String>,
-    /// Which requests are logged, from `ACCESS_LOG`.
+    /// Share of the requests that is logged, from `ACCESS_LOG`.
     pub access_log: Sampling,
-    /// When the clock is too bad to serve, from `CLOCK_ERROR_LIMIT_MS` and `CLOCK_GRACE_SECONDS`.
+    /// Limits for the clock, from `CLOCK_ERROR_LIMIT_MS` and `CLOCK_GRACE_SECONDS`.
     pub clock: ClockPolicy,
-    /// How long requests are still taken after the signal to stop, from `LINGER_MS`.
+    /// Time that requests are still accepted after the signal to stop, from `LINGER_MS`.
     pub linger: Duration,
 }
 
 impl Config {
     /// Reads the settings through `lookup`, which is the environment or a table in tests.
     ///
-    /// `IMAGE_DIGEST` and the metadata's address cannot be wrong: they merely tell who we are, and are
-    /// judged where they are used.
+    /// `IMAGE_DIGEST` and the metadata's address are never an error here: they only name this
+    /// process, and are checked where they are used.
     pub fn from_environment(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Self, Error> {
         let text = |name| lookup(name).map(|value| value.to_string_lossy().into_owned());
         let optional = |name| text(name).filter(|value| !value.is_empty());
@@ -92,7 +92,7 @@ const LINGER: Number = Number {
 
 impl Number {
     fn parse(&self, value: String) -> Result<u64, Error> {
-        // The standard parser takes a leading plus sign, which nobody means.
+        // The standard parser accepts a leading plus sign, which nobody means.
         let plain = value.bytes().all(|byte| byte.is_ascii_digit());
         match value.parse() {
             Ok(number) if plain && self.allowed.contains(&number) => Ok(number),

@@ -1,4 +1,5 @@
-//! One connection: requests on their way from hyper to warp's routes, and the end of the connection.
+//! One connection: requests on their way from hyper to warp's routes, and the end of the
+//! connection.
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -44,8 +45,8 @@ where
             let format = negotiate(lines.filter_map(|line| line.to_str().ok()));
             request.extensions_mut().insert(format);
         }
-        // A program in front may find the end of the chunks elsewhere, so nothing that follows them is taken for a request. No
-        // client has to send any here.
+        // A program in front may find the end of the chunks elsewhere, so nothing that follows them
+        // is taken for a request. No client has to send any here.
         let has_chunks =
             !request.body().is_end_stream() && request.headers().contains_key(TRANSFER_ENCODING);
         let refusal = rules::check(&request, has_chunks).err();
@@ -56,12 +57,12 @@ where
             // `CONNECT host:80`: warp panics if a target has no path. No route has this one.
             *request.uri_mut() = Uri::from_static("*");
         }
-        // A client that sends one request after the other on a connection is told in time to open another one: a request
-        // that is on its way when the connection ends would be lost. A client that breaks the rules may mean another end of
-        // its message than hyper does.
+        // A client that sends one request after the other on a connection is told in time to open
+        // another one: a request that is on its way when the connection ends would be lost. A
+        // client that breaks the rules may mean another end of its message than hyper does.
         let closes = has_chunks || refusal.is_some() || self.health.is_draining();
-        // No route reads a body, and warp boxes each: an empty one needs no allocation. hyper sees that nobody reads, and
-        // skips to the next request or closes.
+        // No route reads a body, and warp boxes each: an empty one needs no allocation. hyper sees
+        // that nobody reads, and skips to the next request or closes.
         let answer = self.routes.clone().call(request.map(|_| Empty::new()));
         async move {
             let mut answer = answer.await?;
@@ -78,14 +79,15 @@ where
     }
 }
 
-/// Serves a connection until its client or `end` ends it. After `end`, requests that have arrived are still answered.
+/// Serves a connection until its client or `end` ends it. After `end`, requests that have arrived
+/// are still answered.
 pub(crate) async fn serve(connection: impl GracefulConnection, mut end: watch::Receiver<()>) {
     let mut connection = pin!(connection);
-    // An error is the client's affair: it went away, was silent for too long or did not speak HTTP, and hyper has told it so
-    // where possible.
+    // An error is the client's affair: it went away, was silent for too long or did not speak HTTP,
+    // and hyper has told it so where possible.
     tokio::select! {
-        // The connection first, which hyper-util's `GracefulShutdown` asks last: told to end while it is idle, it closes at
-        // once, and a request that has arrived would be lost.
+        // The connection first, which hyper-util's `GracefulShutdown` asks last: told to end while
+        // it is idle, it closes at once, and a request that has arrived would be lost.
         biased;
         _ = connection.as_mut() => return,
         // The sender being gone means the same.
@@ -122,7 +124,8 @@ mod tests {
         client.write_all(REQUEST).await.unwrap();
         let mut first = [0; 4096];
         assert!(client.read(&mut first).await.unwrap() > 0);
-        // The server's task runs after both of these: there is one thread, and neither of them waits.
+        // The server's task runs after both of these: there is one thread, and neither of them
+        // waits.
         client.write_all(REQUEST).await.unwrap();
         drop(end);
         let mut second = Vec::new();

@@ -1,4 +1,4 @@
-//! Why the service cannot start: message, remedy and exit code, apart from one another.
+//! Failures at start-up: message, hint and exit code.
 
 use std::io;
 use std::num::NonZeroU16;
@@ -6,16 +6,16 @@ use std::num::NonZeroU16;
 /// A failure that ends the process before it serves.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// An environment variable is set, but to something that it cannot be.
+    /// An environment variable has an invalid value.
     #[error("`{name}` is not {expected}: {value:?}")]
     InvalidSetting {
-        /// The variable.
+        /// Name of the variable.
         name: &'static str,
-        /// What it should be.
+        /// Expected kind of value.
         expected: &'static str,
-        /// What was found.
+        /// Value found.
         value: String,
-        /// What to do.
+        /// Hint.
         hint: &'static str,
     },
     /// Another program listens on the port.
@@ -29,7 +29,7 @@ pub enum Error {
     Bind {
         /// The port wanted.
         port: NonZeroU16,
-        /// What the operating system says.
+        /// Error of the operating system.
         source: io::Error,
     },
     /// Handlers for SIGTERM and SIGINT cannot be installed.
@@ -41,7 +41,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// 2 when the caller has to change the environment variable, 1 when the machine is in the way.
+    /// Returns 2 if an environment variable has to be changed, and 1 otherwise.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::InvalidSetting { .. } => 2,
@@ -51,7 +51,7 @@ impl Error {
         }
     }
 
-    /// What to do about it.
+    /// Returns what to do about it.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::InvalidSetting { hint, .. } => hint,

@@ -1,45 +1,46 @@
-//! What the service knows of its own condition, shared between those who find out and those who answer.
+//! Condition of the service, shared between the tasks that determine it and the routes that report
+//! it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use crate::clock::{ClockFault, ClockReading};
 
-/// The condition of the service.
+/// Condition of the service.
 #[derive(Debug, Default)]
 pub struct Health {
     draining: AtomicBool,
     clock: RwLock<Clock>,
 }
 
-/// What is told of the clock at present.
+/// Reported state of the clock.
 #[derive(Debug, Default)]
 pub(crate) struct Clock {
-    /// The reading as JSON, written once and told many times. Empty when nothing is told.
+    /// Reading as JSON, written once and reported many times. Empty if nothing is reported.
     pub(crate) json: String,
-    /// Why it is not good enough, if so.
+    /// Reason why it is not good enough, if any.
     pub(crate) fault: Option<ClockFault>,
 }
 
-/// What `/health` answers.
+/// Answer of `/health`.
 #[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Condition {
-    /// Send requests.
+    /// Accepts requests.
     Good,
-    /// Send none: we are about to stop.
+    /// Wants no more requests, because it is about to stop.
     Draining,
-    /// Send none as long as this lasts.
+    /// Wants no requests as long as this lasts.
     BadClock(ClockFault),
 }
 
 impl Health {
-    /// From now on, the service wants no more requests.
+    /// Reports from now on that the service wants no more requests.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Replaces what is told of the clock; gives the fault that was told before.
+    /// Replaces the reported state of the clock and returns the previous fault.
     pub(crate) fn set_clock(
         &self,
         reading: Option<&ClockReading>,
@@ -50,17 +51,17 @@ impl Health {
         std::mem::replace(&mut *clock, Clock { json, fault }).fault
     }
 
-    /// What is told of the clock.
+    /// Returns the reported state of the clock.
     pub(crate) fn clock(&self) -> RwLockReadGuard<'_, Clock> {
         self.clock.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does it want no more requests?
+    /// Returns whether the service wants no more requests.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// What matters most to whoever wants to send requests.
+    /// Returns the condition that matters most to a load balancer.
     pub(crate) fn condition(&self) -> Condition {
         if self.is_draining() {
             return Condition::Draining;

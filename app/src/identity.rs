@@ -1,9 +1,9 @@
-//! What this process calls itself in its answers, so that versions and instances can be told apart
-//! from outside.
+//! Name and version of this process in its answers, which tell instances and versions apart from
+//! outside.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-/// Digits of the image digest that go into the version: as many as container tools show.
+/// Digits of the image digest in the version: as many as container tools show.
 const SHORT_DIGEST_LENGTH: usize = 12;
 
 /// SHA-256 digest of the image the service runs in.
@@ -11,7 +11,7 @@ const SHORT_DIGEST_LENGTH: usize = 12;
 pub struct ImageDigest(String);
 
 impl ImageDigest {
-    /// Takes 64 lower-case hex digits, with or without `sha256:` before them.
+    /// Parses 64 lower-case hex digits, with or without `sha256:` before them.
     pub fn parse(text: &str) -> Option<Self> {
         let digits = text.strip_prefix("sha256:").unwrap_or(text);
         let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
@@ -26,15 +26,15 @@ impl ImageDigest {
 /// Name and version of this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// Version of this crate, and after `+` the start of the image digest when that is known
+    /// Version of this crate, and after `+` the start of the image digest if that is known
     /// (build metadata of Semantic Versioning), as in `0.1.0+3f2a9c0b1d2e`.
     pub version: String,
-    /// The ECS task id, or 16 random hex digits.
+    /// ECS task id, or 16 random hex digits.
     pub instance: String,
 }
 
 impl Identity {
-    /// Puts both together; without an instance, a random one is made up.
+    /// Combines both. Without an instance, generates a random one.
     pub fn new(digest: Option<&ImageDigest>, instance: Option<String>) -> Self {
         Self {
             version: compose_version(env!("CARGO_PKG_VERSION"), digest),
@@ -50,8 +50,8 @@ fn compose_version(package: &str, digest: Option<&ImageDigest>) -> String {
     }
 }
 
-/// The standard library seeds its hashers from the operating system's random source: enough to tell
-/// two instances apart, and no dependency.
+/// Returns a random name. The standard library seeds its hashers from the operating system's random
+/// source, which is enough to tell instances apart.
 fn random_instance() -> String {
     format!("{:016x}", RandomState::new().build_hasher().finish())
 }

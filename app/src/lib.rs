@@ -4,9 +4,9 @@
 //! environment ─► Config ─► Identity (version, instance) ─► routes ─► serve(listener, …, shutdown)
 //! ```
 //!
-//! [`serve`] is the service without its process: the caller owns the port and the moment of shutdown,
-//! so tests bind port 0. [`run`] is the process around it: environment, signals, log and exit code.
-//! `docs/app.md` documents the interface.
+//! [`serve`] is the service without its process: the caller owns the port and the moment of
+//! shutdown, so tests bind port 0. [`run`] is the process around it: environment, signals, log and
+//! exit code. `docs/app.md` documents the interface.
 
 mod accept;
 mod access;
@@ -68,9 +68,9 @@ pub fn run() -> ExitCode {
     code
 }
 
-/// Runs everything but the log on one thread. Four fifths of a request are the kernel's, a task has a
-/// quarter of a processor, and more tasks do more work. Threads that steal work from one another cost
-/// memory and instructions in every request.
+/// Runs everything but the log on one thread. Four fifths of a request are the kernel's, a task has
+/// a quarter of a processor, and more tasks do more work. Threads that steal work from one another
+/// cost memory and instructions in every request.
 fn start() -> Result<(), Error> {
     let config = Config::from_environment(|name| std::env::var_os(name))?;
     tokio::runtime::Builder::new_current_thread()
@@ -81,11 +81,11 @@ fn start() -> Result<(), Error> {
 }
 
 async fn run_until_signal(config: Config) -> Result<(), Error> {
-    // Handlers first: process 1 of a container ignores signals without one, and a signal during start-up
-    // must not be lost.
+    // Handlers first: process 1 of a container ignores signals without one, and a signal during
+    // start-up must not be lost.
     let mut signals = Signals::install().map_err(Error::Signals)?;
-    // The port before the identity: a wrong port fails at once, and a client that connects meanwhile
-    // waits in the listen queue instead of being refused.
+    // The port before the identity: a wrong port fails at once, and a client that connects
+    // meanwhile waits in the listen queue instead of being refused.
     let listener = bind(config.port)?;
     let digest = image_digest(&config);
     let platform = Platform::ask(&config).await;

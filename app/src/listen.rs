@@ -1,4 +1,4 @@
-//! The port.
+//! Listening socket.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -8,17 +8,18 @@ use tokio::net::{TcpListener, TcpSocket};
 
 use crate::error::Error;
 
-/// So many connections wait to be accepted; more is not what kernels grant without being told. Where many come at once, as after a
-/// break, a short queue makes some of them wait for the sender's next attempt, seconds later.
+/// Length of the listen queue, which is the usual limit of the kernel. When many clients connect at
+/// once, as after an outage, a short queue makes some of them wait for their next attempt, seconds
+/// later.
 const WAITING: u32 = 4096;
 
-/// Listens on all addresses, of IPv6 and IPv4 alike where there is IPv6, otherwise of IPv4.
+/// Listens on all addresses: of IPv6 and IPv4 if the machine has IPv6, otherwise of IPv4.
 pub fn bind(port: NonZeroU16) -> Result<TcpListener, Error> {
     // Addresses, not text: binding text would link the resolver.
     let both = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port.get()));
     let ipv4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port.get()));
     let bound = match TcpSocket::new_v6().and_then(|socket| listen(socket, both)) {
-        // These two say something of the port, and IPv4 alone would not change it.
+        // These two concern the port, so IPv4 alone would fail as well.
         Err(error)
             if matches!(
                 error.kind(),
@@ -40,7 +41,7 @@ pub fn bind(port: NonZeroU16) -> Result<TcpListener, Error> {
 }
 
 fn listen(socket: TcpSocket, address: SocketAddr) -> io::Result<TcpListener> {
-    // As after a restart: what is left of connections of before does not keep the port.
+    // After a restart, remains of earlier connections must not block the port.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(WAITING)

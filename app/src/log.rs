@@ -1,17 +1,15 @@
-//! The log: one JSON object per line, as CloudWatch Logs Insights reads it. The only module that writes.
+//! The log: one JSON object per line, as CloudWatch Logs Insights reads it. The only module that
+//! writes.
 //!
-//! Normal events go to standard output, warnings and errors to standard error. After [`start`], lines
-//! pass through a bounded queue to a thread, so that a reader who is slow or gone delays nothing. A
-//! line that finds the queue full, or cannot be written, is dropped and counted, and the count is
-//! logged once lines can be written again.
+//! Normal events go to standard output, warnings and errors to standard error. After [`start`],
+//! lines pass through a bounded queue to a thread, so that a reader who is slow or gone delays
+//! nothing. A line that finds the queue full, or cannot be written, is dropped and counted, and the
+//! count is logged once lines can be written again.
 
 use std::io::{self, Write};
-use std::iter;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
@@ -26,15 +24,6 @@ const BATCH_LENGTH: usize = 100;
 
 /// Stack of the thread that writes, in bytes.
 const STACK_SIZE: usize = 128 * 1024;
-
-/// Pause between two attempts to reach a full queue.
-const FULL_QUEUE_PAUSE: Duration = Duration::from_millis(5);
-
-/// Queue to the thread that writes. One for the process, as its standard output is.
-static QUEUE: OnceLock<SyncSender<Entry>> = OnceLock::new();
-
-/// Lines that were lost since the count was last logged.
-static DROPPED: AtomicU64 = AtomicU64::new(0);
 
 /// Severity of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -56,10 +45,25 @@ pub(crate) enum Value<'a> {
 /// Fields of a line, beyond time, level and message.
 pub(crate) type Fields<'a> = &'a [(&'static str, Value<'a>)];
 
-enum Entry {
-    Line(Level, String),
-    /// Asks for a reply once the lines before it are written.
-    Flush(SyncSender<()>),
+/// One for the process, as its standard output is.
+static QUEUE: OnceLock<Queue> = OnceLock::new();
+
+/// Queue to the thread that writes. Not a channel of the standard library, which would add a
+/// fiftieth to the program. The lock is held for a few instructions, never while writing.
+#[derive(Default)]
+struct Queue {
+    state: Mutex<State>,
+    filled: Condvar,
+    written: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    lines: Vec<(Level, String)>,
+    /// Lines that were taken are being written.
+    is_writing: bool,
+    /// Lines that were lost since the count was last logged.
+    dropped: usize,
 }
 
 /// Logs a normal event.
@@ -79,91 +83,105 @@ pub(crate) fn error(message: &str, fields: Fields<'_>) {
 
 fn submit(level: Level, message: &str, fields: Fields<'_>) {
     let line = line(SystemTime::now(), level, message, fields);
-    if QUEUE.get().is_some() {
-        enqueue(level, line);
-    } else {
+    match QUEUE.get() {
+        Some(queue) => queue.put(level, line),
         // A log that nobody can read is no reason to stop telling the time.
-        write(level, &[line]);
+        None => drop(write(&[(level, line)])),
     }
 }
 
 /// Logs a line that [`line`] formatted. Does nothing before [`start`], because it never waits.
 pub(crate) fn enqueue(level: Level, line: String) {
-    if let Some(queue) = QUEUE.get()
-        && queue.try_send(Entry::Line(level, line)).is_err()
-    {
-        DROPPED.fetch_add(1, Ordering::Relaxed);
+    if let Some(queue) = QUEUE.get() {
+        queue.put(level, line);
     }
 }
 
 /// Starts the thread that writes. If the machine has no thread to spare, events are written
 /// synchronously and requests are not logged.
 pub(crate) fn start() {
-    let (queue, entries) = sync_channel(QUEUE_LENGTH);
     let thread = thread::Builder::new().name("log".to_owned());
     let started = thread
         .stack_size(STACK_SIZE)
-        .spawn(move || write_all(&entries));
+        .spawn(|| QUEUE.get_or_init(Queue::default).write_all());
     if started.is_ok() {
-        QUEUE.get_or_init(|| queue);
+        QUEUE.get_or_init(Queue::default);
     }
 }
 
 /// Waits until all lines so far are written, at most for `limit`.
 pub(crate) fn flush(limit: Duration) {
-    let Some(queue) = QUEUE.get() else { return };
-    let deadline = Instant::now() + limit;
-    let (reply, flushed) = sync_channel(1);
-    while queue.try_send(Entry::Flush(reply.clone())).is_err() {
-        if Instant::now() >= deadline {
-            return;
-        }
-        thread::sleep(FULL_QUEUE_PAUSE);
-    }
-    let _ = flushed.recv_timeout(deadline.saturating_duration_since(Instant::now()));
-}
-
-/// Writes what arrives, several lines at a time, for as long as the process lives.
-fn write_all(entries: &Receiver<Entry>) {
-    while let Ok(first) = entries.recv() {
-        let (mut output, mut errors, mut flushes) = (Vec::new(), Vec::new(), Vec::new());
-        for entry in iter::once(first).chain(entries.try_iter().take(BATCH_LENGTH)) {
-            match entry {
-                Entry::Line(Level::Info, line) => output.push(line),
-                Entry::Line(Level::Warn | Level::Error, line) => errors.push(line),
-                Entry::Flush(reply) => flushes.push(reply),
-            }
-        }
-        for (level, lines) in [(Level::Info, output), (Level::Error, errors)] {
-            if !write(level, &lines) {
-                DROPPED.fetch_add(lines.len() as u64, Ordering::Relaxed);
-            }
-        }
-        let dropped = DROPPED.swap(0, Ordering::Relaxed);
-        if dropped > 0 {
-            let fields = [("lines", Value::Number(dropped))];
-            let line = line(SystemTime::now(), Level::Warn, "log lines dropped", &fields);
-            if !write(Level::Warn, &[line]) {
-                DROPPED.fetch_add(dropped, Ordering::Relaxed);
-            }
-        }
-        for reply in flushes {
-            let _ = reply.send(());
-        }
+    if let Some(queue) = QUEUE.get() {
+        let is_busy = |state: &mut State| state.is_writing || !state.lines.is_empty();
+        drop(
+            queue
+                .written
+                .wait_timeout_while(queue.lock(), limit, is_busy),
+        );
     }
 }
 
-/// Writes lines of one stream and returns whether that worked.
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, level: Level, line: String) {
+        let mut state = self.lock();
+        if state.lines.len() < QUEUE_LENGTH {
+            state.lines.push((level, line));
+        } else {
+            state.dropped += 1;
+        }
+        drop(state);
+        self.filled.notify_one();
+    }
+
+    /// Writes what arrives, several lines at a time, for as long as the process lives.
+    fn write_all(&self) {
+        loop {
+            let mut state = self.lock();
+            while state.lines.is_empty() {
+                state.is_writing = false;
+                self.written.notify_all();
+                let filled = self.filled.wait(state);
+                state = filled.unwrap_or_else(PoisonError::into_inner);
+            }
+            state.is_writing = true;
+            let lines = std::mem::take(&mut state.lines);
+            let dropped = std::mem::take(&mut state.dropped);
+            drop(state);
+
+            let mut lost = 0;
+            let batches = lines.chunk_by(|(before, _), (level, _)| before == level);
+            for batch in batches.flat_map(|batch| batch.chunks(BATCH_LENGTH)) {
+                if write(batch).is_err() {
+                    lost += batch.len();
+                }
+            }
+            if dropped > 0 {
+                let fields = [("lines", Value::Number(dropped as u64))];
+                let line = line(SystemTime::now(), Level::Warn, "log lines dropped", &fields);
+                if write(&[(Level::Warn, line)]).is_err() {
+                    lost += dropped;
+                }
+            }
+            self.lock().dropped += lost;
+        }
+    }
+}
+
+/// Writes lines of one level.
 #[expect(
     clippy::disallowed_methods,
     reason = "this module is the one that writes log lines"
 )]
-fn write(level: Level, lines: &[String]) -> bool {
+fn write(lines: &[(Level, String)]) -> io::Result<()> {
     // One call for whole lines, so that those of two processes never mix.
-    let text = lines.concat();
-    match level {
-        Level::Info => io::stdout().write_all(text.as_bytes()).is_ok(),
-        Level::Warn | Level::Error => io::stderr().write_all(text.as_bytes()).is_ok(),
+    let text: String = lines.iter().map(|(_, line)| line.as_str()).collect();
+    match lines.first() {
+        Some((Level::Warn | Level::Error, _)) => io::stderr().write_all(text.as_bytes()),
+        Some((Level::Info, _)) | None => io::stdout().write_all(text.as_bytes()),
     }
 }
 

@@ -1,8 +1,9 @@
-//! What the ECS task metadata endpoint, version 4, says: who we are and how good our clock is.
+//! Client of the ECS task metadata endpoint, version 4, for the task id and the quality of the
+//! clock.
 //!
-//! Requests over plain HTTP to a link-local address, asked in HTTP/1.0: then an answer is a head and
-//! whatever follows until the connection ends, which is a few lines on a socket. hyper's client would
-//! be a twentieth of the program. Nothing here ever has to work.
+//! It sends HTTP/1.0 requests to a link-local address: an answer is a head and all bytes until the
+//! connection ends, which takes a few lines on a socket. hyper's client would be a twentieth of the
+//! program. The service works without the endpoint.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -16,26 +17,26 @@ use warp::http::uri::Scheme;
 
 use crate::clock::{ClockReading, Synchronization};
 
-/// Longest time a request may take, connecting and reading included.
+/// Maximum time of a request, including connecting and reading.
 pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(2);
 
 /// Pause between two attempts at start-up.
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
-/// Most bytes of an answer that are read. A task of ten containers describes itself in about 20 KiB.
+/// Maximum size of an answer. A task of ten containers describes itself in about 20 KiB.
 const ANSWER_LIMIT: u64 = 1024 * 1024;
 
-/// Most headers of an answer that are read.
+/// Maximum number of headers of an answer.
 const HEADER_LIMIT: usize = 64;
 
-/// Why the metadata is not known.
+/// Reason why the metadata is unknown.
 #[derive(Debug, thiserror::Error)]
 pub enum MetadataError {
     /// The address in the environment is not of the form `http://<IP address>[:port]/path`.
-    /// Names are not looked up: the agent gives an address, and a resolver would be linked for nothing.
+    /// The agent sets an address, so no resolver is linked.
     #[error("`{uri}` is not an http address with an IP address as host")]
     Address {
-        /// What was found.
+        /// Value found.
         uri: String,
     },
     /// No complete answer within the time limit.
@@ -50,7 +51,7 @@ pub enum MetadataError {
     /// The connection broke.
     #[error("cannot exchange a request with the task metadata endpoint: {0}")]
     Exchange(#[source] io::Error),
-    /// What came is no HTTP answer, is in chunks (which we said we do not take), or broke off.
+    /// The answer is not HTTP, is chunked (which HTTP/1.0 excludes), or is incomplete.
     #[error("the task metadata endpoint gave no complete HTTP answer")]
     NotHttp,
     /// The answer is longer than 1 MiB.
@@ -68,12 +69,12 @@ pub enum MetadataError {
     /// `TaskARN` is not the ARN of a task.
     #[error("`{arn}` is not the ARN of a task")]
     TaskArn {
-        /// What was found.
+        /// Value found.
         arn: String,
     },
 }
 
-/// Where the task metadata is.
+/// Address of the task metadata.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     address: SocketAddr,
@@ -81,14 +82,14 @@ pub struct Endpoint {
     path: String,
 }
 
-/// What the endpoint answered.
+/// Answer of the endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metadata {
     body: Vec<u8>,
 }
 
 impl Endpoint {
-    /// Takes the base address, the value of `ECS_CONTAINER_METADATA_URI_V4`.
+    /// Parses the base address, the value of `ECS_CONTAINER_METADATA_URI_V4`.
     pub fn parse(base: &str) -> Result<Self, MetadataError> {
         let parse = || {
             let uri: Uri = base.parse().ok()?;
@@ -109,7 +110,7 @@ impl Endpoint {
         })
     }
 
-    /// Asks for the metadata of the task that this process belongs to, within `limit`.
+    /// Requests the metadata of the task of this process, within `limit`.
     pub async fn fetch(&self, limit: Duration) -> Result<Metadata, MetadataError> {
         let answer = tokio::time::timeout(limit, self.exchange())
             .await
@@ -119,8 +120,9 @@ impl Endpoint {
         })
     }
 
-    /// Asks as [`Self::fetch`] does, and again after a failure, within [`TIME_LIMIT`] in all: the name that comes of the
-    /// answer is kept for the life of the process. One that changed later would count as two instances.
+    /// Requests the metadata and retries after a failure, within [`TIME_LIMIT`] in total. The name
+    /// from the answer is kept for the life of the process: one that changed later would count as
+    /// two instances.
     pub(crate) async fn fetch_at_start(&self) -> Result<Metadata, MetadataError> {
         let deadline = Instant::now() + TIME_LIMIT;
         loop {
@@ -156,7 +158,7 @@ impl Endpoint {
     }
 }
 
-/// Takes the body out of an answer, which is all that came until the connection ended.
+/// Extracts the body of an answer, which extends to the end of the connection.
 fn body(mut answer: Vec<u8>) -> Result<Vec<u8>, MetadataError> {
     if answer.len() as u64 > ANSWER_LIMIT {
         return Err(MetadataError::TooLong);
@@ -188,7 +190,7 @@ fn body(mut answer: Vec<u8>) -> Result<Vec<u8>, MetadataError> {
 }
 
 impl Metadata {
-    /// The id of the task.
+    /// Returns the id of the task.
     pub fn task_id(&self) -> Result<String, MetadataError> {
         #[derive(Deserialize)]
         struct Task {
@@ -202,9 +204,9 @@ impl Metadata {
         }
     }
 
-    /// What it says about the clock, if anything that we understand.
+    /// Returns the reading of the clock, if there is a valid one.
     ///
-    /// Fargate tells it of the task; it used to tell it of each container, all of which share one
+    /// Fargate reports it for the task. It used to report it for each container; all share one
     /// clock.
     pub fn clock(&self) -> Option<ClockReading> {
         #[derive(Deserialize)]
@@ -231,7 +233,7 @@ impl Metadata {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct ClockDrift {
-    /// In milliseconds.
+    /// Milliseconds.
     clock_error_bound: Option<f64>,
     reference_timestamp: Option<String>,
     clock_synchronization_status: String,
@@ -241,7 +243,7 @@ impl ClockDrift {
     fn reading(self) -> Option<ClockReading> {
         let status = Synchronization::parse(&self.clock_synchronization_status)?;
         let error_bound = self.clock_error_bound.and_then(whole_microseconds);
-        // Who says that a clock is wrong need not know how wrong it is.
+        // An unsynchronised clock may have no error bound.
         if status == Synchronization::Synchronized && error_bound.is_none() {
             return None;
         }
@@ -253,19 +255,19 @@ impl ClockDrift {
     }
 }
 
-/// Milliseconds, rounded up to microseconds: only 0 is no error at all.
+/// Rounds milliseconds up to microseconds: only 0 is no error at all.
 fn whole_microseconds(milliseconds: f64) -> Option<Duration> {
     let bound = Duration::try_from_secs_f64(milliseconds / 1000.0).ok()?;
     let microseconds = bound.as_nanos().div_ceil(1000);
-    // Less than half a nanosecond was rounded to none.
+    // Less than half a nanosecond was rounded to zero.
     let least = u128::from(milliseconds > 0.0);
     Some(Duration::from_micros(
         u64::try_from(microseconds.max(least)).ok()?,
     ))
 }
 
-/// The last segment of `arn:<partition>:ecs:<region>:<account>:task/<cluster>/<id>`; the cluster is
-/// missing in ARNs of the old, short form.
+/// Returns the last segment of `arn:<partition>:ecs:<region>:<account>:task/<cluster>/<id>`; the
+/// cluster is missing in ARNs of the old, short form.
 fn task_id(arn: &str) -> Option<&str> {
     let mut parts = arn.splitn(6, ':');
     let is_ecs = parts.next() == Some("arn") && parts.nth(1) == Some("ecs");
@@ -388,7 +390,7 @@ mod tests {
                 r#"{{"ClockDrift":{{"ClockErrorBound":{bound},"ClockSynchronizationStatus":{status}}}}}"#
             )
         };
-        // That a clock is wrong is told, even where it is not known how wrong.
+        // An unsynchronised clock is reported even without an error bound.
         let three = Some(Duration::from_millis(3));
         for (bound, expected) in [("3", three), ("null", None), ("-1", None), ("1e300", None)] {
             let reading = metadata(&drift(bound, "\"NOT_SYNCHRONIZED\"")).clock();

@@ -1,19 +1,17 @@
-//! The value a client sends to recognise its own answer, so that a replayed one betrays itself.
+//! Nonce: a value that a client sends to recognise its own answer and to detect a replayed one.
 
 use serde::Deserialize;
 
-/// Most characters a nonce may have.
+/// Maximum length of a nonce.
 pub(crate) const MAX_LENGTH: usize = 64;
 
-/// 1 to 64 characters of `A`–`Z`, `a`–`z`, `0`–`9`, `_` and `-`.
-///
-/// So narrow that it can be repeated anywhere without escaping.
+/// 1 to 64 characters of `A`–`Z`, `a`–`z`, `0`–`9`, `_` and `-`, which need no escaping anywhere.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(crate) struct Nonce(String);
 
 impl Nonce {
-    /// The text.
+    /// Returns the text.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,9 +1,10 @@
-//! The page for people: one file, in the program, that needs nothing but `/now`.
+//! Page for browsers: one file in the program, which uses only `/now`.
 
 /// The page.
 pub(crate) const HTML: &str = include_str!("page.html");
 
-/// Its headers. The browser is told to run and fetch nothing but what is in the page and `/now`.
+/// Headers of the page. They allow the browser to run only what is in the page, and to fetch only
+/// `/now`.
 pub(crate) const HEADERS: [(&str, &str); 3] = [
     (
         "content-security-policy",
@@ -21,7 +22,7 @@ mod tests {
     use base64::Engine;
     use sha2::{Digest, Sha256};
 
-    /// What is between the only pair of these tags.
+    /// Returns the text between the only pair of these tags.
     fn element(name: &str) -> &'static str {
         let (open, close) = (format!("<{name}>"), format!("</{name}>"));
         assert_eq!(HTML.matches(&open).count(), 1);

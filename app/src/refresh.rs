@@ -13,8 +13,8 @@ use crate::metadata::{self, Endpoint};
 /// Time between two questions to the platform.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(10);
 
-/// Asks `endpoint` about the clock after every `interval` and updates `health`. Never ends. `first` is
-/// the reading that is already known.
+/// Asks `endpoint` about the clock after every `interval` and updates `health`. Never ends. `first`
+/// is the reading that is already known.
 pub async fn watch_clock(
     endpoint: Endpoint,
     policy: ClockPolicy,

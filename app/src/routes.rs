@@ -1,4 +1,4 @@
-//! What the service answers, as warp filters. Everything ends in a reply: nothing is left rejected.
+//! Routes of the service as warp filters. Every request gets a reply: no rejection is left.
 
 use std::convert::Infallible;
 use std::future::ready;
@@ -21,12 +21,13 @@ use crate::page;
 use crate::rules::Refusal;
 use crate::timestamp;
 
-/// The headers of an answer. They are the same each time, and to copy a map is less work than to make one.
+/// Headers of answers. Cloning a map is less work than building one.
 static JSON: LazyLock<HeaderMap> = LazyLock::new(|| headers("application/json"));
 static TEXT: LazyLock<HeaderMap> = LazyLock::new(|| headers("text/plain; charset=utf-8"));
 static HTML: LazyLock<HeaderMap> = LazyLock::new(|| headers("text/html; charset=utf-8"));
 
-/// Every answer tells of one moment: none of them may come from a cache.
+/// Returns the headers of an answer. Each answer is about one moment, so none may come from a
+/// cache.
 fn headers(content_type: &'static str) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(2);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -57,8 +58,8 @@ struct FailureBody {
     error: String,
 }
 
-/// Body of `/now`. Joined from parts that were made JSON once: to escape two names again for each request would take more
-/// instructions than all of it.
+/// Body of `/now`. Joins parts that were made JSON once: escaping two names for each request would
+/// take more instructions than everything else here.
 struct NowBody {
     /// Instance and version, after the timestamp.
     identity: String,
@@ -93,8 +94,8 @@ impl NowBody {
     }
 }
 
-/// All routes of the service. The format that a request prefers is one of its extensions: warp's filters
-/// for headers see the first of several `Accept` lines only, or copy all headers.
+/// Returns all routes of the service. The preferred format is an extension of the request, because
+/// warp's header filters see only the first of several `Accept` lines, or copy all headers.
 pub(crate) fn routes(
     identity: Arc<Identity>,
     health: Arc<Health>,
@@ -122,7 +123,7 @@ pub(crate) fn routes(
     let refused = warp::ext::get::<Refusal>()
         .map(|refusal: Refusal| failure(refusal.status(), &refusal.reason()));
 
-    // Boxed, so that what `/now` does not need is not copied for it.
+    // Boxed, so that a request for `/now` does not copy them.
     let others = health.or(version).unify().or(page).unify();
     now.or(others.or(refused).unify().boxed())
         .unify()
@@ -130,9 +131,9 @@ pub(crate) fn routes(
         .unify()
 }
 
-/// Exactly this path (warp's own path filters take `/now/` for `/now`), and only then GET or HEAD:
-/// an unknown path is 404 whatever the method. HEAD runs like GET; hyper sends the head of the answer
-/// alone.
+/// Matches exactly this path, and then GET or HEAD. warp's own path filters accept `/now/` for
+/// `/now`. An unknown path is 404 for all methods. HEAD runs like GET, and hyper sends only the
+/// head of the answer.
 fn resource(path: &'static str) -> impl Filter<Extract = (), Error = Rejection> + Copy {
     warp::path::full()
         .and(warp::method())
@@ -148,7 +149,8 @@ fn resource(path: &'static str) -> impl Filter<Extract = (), Error = Rejection> 
         .untuple_one()
 }
 
-/// The path is right, the method is not. warp's own rejection belongs to filters for one method.
+/// Rejection of a method that the path does not have. warp's own one belongs to filters for one
+/// method.
 #[derive(Debug)]
 struct WrongMethod;
 
@@ -161,7 +163,7 @@ fn reply(headers: &HeaderMap, body: impl Into<Vec<u8>>) -> Response {
 }
 
 fn json_reply(body: &impl Serialize) -> Response {
-    // These bodies are texts in objects, which can always be written.
+    // Objects of text can always be written as JSON.
     reply(&JSON, serde_json::to_vec(body).unwrap_or_default())
 }
 
@@ -199,7 +201,7 @@ fn failure_reply(rejection: &Rejection) -> Response {
             .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         response
     } else if rejection.find::<InvalidQuery>().is_some() {
-        // The query has no other parameter that could be wrong, nor may this one come twice.
+        // No other parameter of the query can be wrong, and this one must not occur twice.
         failure(StatusCode::BAD_REQUEST, &InvalidNonce)
     } else {
         failure(StatusCode::NOT_FOUND, &"not found")

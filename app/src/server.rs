@@ -1,7 +1,7 @@
-//! The accept loop: warp's filters on hyper's HTTP/1 connections.
+//! Accept loop: warp's filters on hyper's HTTP/1 connections.
 //!
-//! warp's own server has no time limit for request heads, no bound on connections, no `TCP_NODELAY`
-//! and a graceful shutdown that one silent client can hold up for ever. Hence this loop of our own.
+//! warp's own server has no timeout for request heads, no limit for connections, no `TCP_NODELAY`,
+//! and a graceful shutdown that one silent client can block forever.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -26,34 +26,35 @@ use crate::log::{self, Value::Text};
 use crate::routes::routes;
 use crate::version::VersionGuard;
 
-/// Most bytes of a request head, and so about the most memory a connection can claim before it is
-/// answered with 431. hyper's own bound is 400 KiB, which 16,384 connections turn into 6 GB.
+/// Maximum size of a request head, and so about the memory that a connection can claim before it
+/// gets 431. hyper's default is 400 KiB, or 6 GB for 16,384 connections.
 const HEAD_LIMIT: usize = 16 * 1024;
 
-/// Pause after a failed accept: long enough for another connection to give its descriptor back.
+/// Pause after a failed accept, in which another connection may free its descriptor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How long open requests may go on after the second signal: enough for those that are being answered.
+/// Maximum time of open requests after the second signal: enough for those that are being answered.
 const LAST_MOMENT: Duration = Duration::from_millis(100);
 
 /// Limits of the accept loop. The defaults are for a service behind a load balancer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// How long a request head may take. hyper's timer for it also ends idle keep-alive connections,
+    /// Maximum time of a request head. hyper's timer for it also ends idle keep-alive connections,
     /// so it must exceed the load balancer's idle timeout (60 s unless set lower): otherwise the
     /// balancer sends requests into connections that are just being closed, and answers 502.
     pub head_timeout: Duration,
-    /// How long an answer may wait for a client that does not read. Without it such a client keeps its place for ever.
+    /// Maximum time that an answer waits for a client that does not read. Otherwise such a client
+    /// would keep its place forever.
     pub write_timeout: Duration,
-    /// How long new connections and requests are still taken after the signal to shut down, while
-    /// `/health` answers 503 already. A load balancer that was told at the same moment sends some more
-    /// for an instant, and those in the listen queue or on a connection that has just been opened
-    /// would be lost. One that learns of it from `/health` alone needs its check interval times the
-    /// number of failures that it waits for.
+    /// Time that new connections and requests are still accepted after the signal to shut down,
+    /// while `/health` already answers 503. A load balancer that is notified at the same moment
+    /// still sends requests for an instant, and those in the listen queue or on a new connection
+    /// would be lost. One that learns of it from `/health` alone needs its check interval times its
+    /// number of failures.
     pub linger: Duration,
-    /// How long open requests may go on after that.
+    /// Maximum time of open requests after that.
     pub drain: Duration,
-    /// Connections at the same time. More of them wait in the listen queue.
+    /// Maximum number of connections. More of them wait in the listen queue.
     pub max_connections: usize,
 }
 
@@ -61,29 +62,30 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             head_timeout: Duration::from_secs(75),
-            // Responses are smaller than the kernel's buffers: only who asks for many and reads none gets here.
+            // The kernel's buffers hold many answers: only a client that reads none of them reaches
+            // this.
             write_timeout: Duration::from_secs(30),
             linger: DEFAULT_LINGER,
             drain: Duration::from_secs(10),
-            // All of them with a head that never ends: 450 MiB, which the smallest task has.
+            // With heads that never end they take 450 MiB, which the smallest task has.
             max_connections: 16_384,
         }
     }
 }
 
-/// What is served.
+/// Service with its identity and condition.
 #[derive(Debug)]
 pub struct Service {
-    /// Who we are.
+    /// Name and version of this process.
     pub identity: Identity,
-    /// How we are. Kept up to date by whoever else has it.
+    /// Condition, which other owners update.
     pub health: Arc<Health>,
-    /// Which requests are logged.
+    /// Share of the requests that is logged.
     pub access_log: Sampling,
 }
 
 impl Service {
-    /// A service in good health that logs no requests.
+    /// Returns a service in good health that logs no requests.
     pub fn new(identity: Identity) -> Self {
         Self {
             identity,
@@ -93,26 +95,25 @@ impl Service {
     }
 }
 
-/// How a shutdown went.
+/// Result of a shutdown.
 #[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drain {
     /// All requests were answered.
     Complete,
-    /// Some were not within [`Settings::drain`], or not at the second signal; their connections were closed.
+    /// Some were not answered within [`Settings::drain`] or before the second signal, and their
+    /// connections were closed.
     CutOff {
-        /// How many.
+        /// Number of connections.
         connections: usize,
     },
 }
 
-/// Serves until `shutdown` is ready and [`Settings::linger`] over, then lets open requests finish
-/// within [`Settings::drain`].
+/// Serves until `shutdown` is ready and [`Settings::linger`] has passed. Then closes the port and
+/// idle connections at once, and lets open requests finish within [`Settings::drain`].
 ///
-/// `shutdown` gives another future: once that one is ready, too, what is open is cut off after 0.1 s.
-///
-/// Then the port and idle connections are closed at once. When this returns, no connection is
-/// left open. Failed accepts are logged and survived.
+/// `shutdown` returns another future. Once that is ready as well, open requests are cut off after
+/// 0.1 s. When this function returns, no connection is open. Failed accepts are logged.
 pub async fn serve<Hurry: Future<Output = ()>>(
     listener: TcpListener,
     service: Service,
@@ -127,12 +128,13 @@ pub async fn serve<Hurry: Future<Output = ()>>(
     };
     let (end, ended) = watch::channel(());
     let admit = |stream: TcpStream, peer: SocketAddr| {
-        // Without it the second of two pipelined answers waits for the client's delayed acknowledgement. Set here, and not on
-        // the listener that hands it down, so that it holds whoever made the listener. It fails only on a dead connection,
-        // which is found out anyway.
+        // Without it the second of two pipelined answers waits for the client's delayed
+        // acknowledgement. Set here, and not on the listener that hands it down, so that it holds
+        // whoever made the listener. It fails only on a dead connection, which is found out anyway.
         let _ = stream.set_nodelay(true);
-        // A write waits once the kernel's buffer is full, and proceeds once a third of that is free again. A client that reads
-        // a byte now and then has to read that much within each timeout, which `TCP_USER_TIMEOUT` would not demand.
+        // A write waits once the kernel's buffer is full, and proceeds once a third of that is free
+        // again. A client that reads a byte now and then has to read that much within each timeout,
+        // which `TCP_USER_TIMEOUT` would not demand.
         let mut stream = TimeoutWriter::new(VersionGuard::new(stream));
         stream.set_timeout(Some(settings.write_timeout));
         let answers = answers.clone();
@@ -171,7 +173,7 @@ pub async fn serve<Hurry: Future<Output = ()>>(
                 connections.spawn(admit(stream, peer));
             }
             Err(error) => {
-                // Out of descriptors, most likely. One line for a row of failures, and on we go.
+                // Most likely out of descriptors. One line for a series of failures.
                 if std::mem::take(&mut accept_works) {
                     let reason = error.to_string();
                     log::warn("cannot accept connections", &[("reason", Text(&reason))]);
@@ -197,7 +199,7 @@ pub async fn serve<Hurry: Future<Output = ()>>(
         () = async { while connections.join_next().await.is_some() {} } => return Drain::Complete,
         () = time_is_up => {}
     }
-    // Those that ended but were not looked at yet do not count as open.
+    // Connections that ended but were not joined yet do not count as open.
     while connections.try_join_next().is_some() {}
     let cut_off = connections.len();
     connections.shutdown().await;

@@ -1,11 +1,11 @@
-//! The signals that end the service.
+//! Signals that end the service.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Handlers for SIGTERM (what ECS and `docker stop` send) and SIGINT (Ctrl-C). From their
-/// installation on, neither ends the process by itself.
+/// Handlers for SIGTERM, which ECS and `docker stop` send, and SIGINT (Ctrl-C). Once installed,
+/// neither ends the process by itself.
 #[derive(Debug)]
 pub(crate) struct Signals {
     terminate: Signal,
@@ -13,7 +13,7 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Installs both. Needs to be called inside the runtime.
+    /// Installs both. Requires a runtime.
     pub(crate) fn install() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -21,7 +21,7 @@ impl Signals {
         })
     }
 
-    /// Waits for the next signal, at first the first one since the installation, and gives its name.
+    /// Waits for the next signal since the installation and returns its name.
     pub(crate) async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",

@@ -5,10 +5,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// 9999-12-31T23:59:59, since 1970.
 const LAST_SECOND: Duration = Duration::from_secs(253_402_300_799);
 
-/// Formats a time as RFC 3339 in UTC with exactly six fraction digits and `Z`, as in `2026-11-22T10:04:05.123456Z`.
+/// Formats a time as RFC 3339 in UTC with exactly six fraction digits and `Z`, as in
+/// `2026-11-22T10:04:05.123456Z`.
 ///
-/// The width never varies, so a reader can take the resolution from any single answer, and HEAD announces the length that GET
-/// will have. Further digits are cut off, not rounded: a timestamp is never ahead of the clock.
+/// The width never varies, so a reader can take the resolution from any single answer, and HEAD
+/// announces the length that GET will have. Further digits are cut off, not rounded: a timestamp is
+/// never ahead of the clock.
 pub(crate) fn format(time: SystemTime) -> String {
     // humantime panics outside of these years, which only a broken clock shows.
     let time = time.clamp(UNIX_EPOCH, UNIX_EPOCH + LAST_SECOND);

@@ -1,4 +1,5 @@
-//! The answer to other major versions of HTTP: 505, where hyper says 400 or, to the preface of HTTP/2, nothing.
+//! Answers 505 to other major versions of HTTP. hyper answers 400 or, to the preface of HTTP/2,
+//! nothing.
 
 use std::io;
 use std::pin::Pin;
@@ -12,10 +13,10 @@ const ANSWER: &[u8] = b"HTTP/1.1 505 HTTP Version Not Supported\r\n\
 /// Bytes of `HTTP/2.0` and the space before it.
 const TAIL: usize = 9;
 
-/// A server's stream that watches the first line of a connection.
+/// Stream that inspects the first line of a connection.
 ///
-/// A client speaks one version on a connection, so that later lines are not watched: hyper answers 400 to those. It
-/// does so to minor versions after 1.1, too, as its parser knows only 1.0 and 1.1.
+/// A client uses one version on a connection, so later lines are left to hyper, which answers 400.
+/// It does so for minor versions after 1.1 as well: its parser knows only 1.0 and 1.1.
 #[derive(Debug)]
 pub(crate) struct VersionGuard<S> {
     stream: S,
@@ -24,11 +25,11 @@ pub(crate) struct VersionGuard<S> {
 
 #[derive(Debug)]
 enum State {
-    /// The first line has not ended. These are its last bytes, the latest at the end.
+    /// In the first line. These are its last bytes, the latest at the end.
     Watching([u8; TAIL]),
-    /// The connection is hyper's.
+    /// Passes everything to hyper.
     Passing,
-    /// Another major version: so many bytes of the answer are written.
+    /// Answers another major version. This many bytes of the answer are written.
     Refusing(usize),
 }
 
@@ -40,7 +41,7 @@ impl<S> VersionGuard<S> {
         }
     }
 
-    /// Reads on in the first line, and returns how many of these bytes are for hyper.
+    /// Continues in the first line and returns how many of these bytes are for hyper.
     #[cold]
     fn watch(&mut self, mut tail: [u8; TAIL], bytes: &[u8]) -> usize {
         for (position, &byte) in bytes.iter().enumerate() {
@@ -50,7 +51,7 @@ impl<S> VersionGuard<S> {
                 b'\n' if tail == [0; TAIL] => {}
                 b'\n' if is_other_version(tail) => {
                     self.state = State::Refusing(0);
-                    // hyper keeps silent where it finds the whole preface of HTTP/2. To this line alone it has an answer.
+                    // hyper does not answer the whole preface of HTTP/2, only this line alone.
                     return position + 1;
                 }
                 b'\n' => {
@@ -68,7 +69,7 @@ impl<S> VersionGuard<S> {
     }
 }
 
-/// `HTTP-version` of RFC 9112 §2.3, with another major version than 1.
+/// Returns whether this is an `HTTP-version` of RFC 9112 §2.3 with another major version than 1.
 fn is_other_version(tail: [u8; TAIL]) -> bool {
     matches!(tail, [b' ', b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
         if major.is_ascii_digit() && major != b'1' && minor.is_ascii_digit())
@@ -100,7 +101,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for VersionGuard<S> {
         let State::Refusing(written) = &mut this.state else {
             return Pin::new(&mut this.stream).poll_write(context, bytes);
         };
-        // In place of the 400, which is all that hyper writes after such a line.
+        // Replaces the 400, which is all that hyper writes after such a line.
         while *written < ANSWER.len() {
             let stream = Pin::new(&mut this.stream);
             match ready!(stream.poll_write(context, &ANSWER[*written..]))? {
@@ -126,7 +127,8 @@ mod tests {
 
     use super::*;
 
-    /// What hyper reads of `sent`, which comes in pieces of `size`, and what the client gets for hyper's answer.
+    /// Sends `sent` in pieces of `size`, and returns what hyper reads and what the client gets for
+    /// hyper's answer.
     async fn exchange(sent: &[u8], size: usize) -> (Vec<u8>, Vec<u8>) {
         let (mut client, server) = duplex(4);
         let mut guard = VersionGuard::new(server);

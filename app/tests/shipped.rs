@@ -1,7 +1,7 @@
 //! Costs of the program as it goes into an image. `make shipped` builds it and runs these tests.
 //!
-//! Instructions repeat to a few in ten thousand on any machine, unlike times: they bound the cost of `/now`. Limits for times are
-//! generous, and the best of many runs counts.
+//! Instructions repeat to a few in ten thousand on any machine, unlike times: they bound the cost
+//! of `/now`. Limits for times are generous, and the best of many runs counts.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};

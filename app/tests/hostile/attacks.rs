@@ -1,4 +1,5 @@
-//! The attacks, each until its time is over. What they demand of the answers is what any client may.
+//! The attacks, each until its time is over. What they demand of the answers is what any client
+//! may.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -69,7 +70,8 @@ async fn is_healthy(mut stream: TcpStream) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Clients that ask and never read: each keeps its place until its answers have waited for as long as they may.
+/// Clients that ask and never read: each keeps its place until its answers have waited for as long
+/// as they may.
 pub(crate) async fn never_read(address: SocketAddr, count: usize, until: Instant) {
     /// The server's limit is 30 s; the rest is for a busy machine.
     const LET_GO_WITHIN: Duration = Duration::from_mins(1);
@@ -79,13 +81,15 @@ pub(crate) async fn never_read(address: SocketAddr, count: usize, until: Instant
             let requests = "GET /now HTTP/1.1\r\nHost: test\r\n\r\n".repeat(100);
             loop {
                 let socket = TcpSocket::new_v4().expect("a socket");
-                // Full soon, and writable again soon: with the usual sizes a write may wait for twenty thousand answers.
+                // Full soon, and writable again soon: with the usual sizes a write may wait for
+                // twenty thousand answers.
                 socket.set_recv_buffer_size(4096).expect("any size will do");
                 socket
                     .set_send_buffer_size(16_384)
                     .expect("any size will do");
                 let mut stream = socket.connect(address).await.expect("it accepts");
-                // First the buffers fill, which takes as long as it takes. Then nothing moves until it is let go.
+                // First the buffers fill, which takes as long as it takes. Then nothing moves until
+                // it is let go.
                 loop {
                     let asked = timeout(LET_GO_WITHIN, stream.write_all(requests.as_bytes()));
                     tokio::select! {
@@ -275,7 +279,8 @@ fn mutate(message: &mut Vec<u8>, random: &mut rand::rngs::StdRng) {
     }
 }
 
-/// One message on a connection of its own; all that comes back until the server closes, which it is asked to.
+/// One message on a connection of its own; all that comes back until the server closes, which it is
+/// asked to.
 pub(crate) async fn answer_to(address: SocketAddr, message: &str) -> String {
     let mut connection = Connection::open(address).await;
     connection.send(message).await;

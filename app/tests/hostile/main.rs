@@ -1,7 +1,8 @@
-//! Clients that mean no good, all at once, and one that does: it is served throughout, within bounded memory, by a program
-//! that goes on.
+//! Clients that mean no good, all at once, and one that does: it is served throughout, within
+//! bounded memory, by a program that goes on.
 //!
-//! `HOSTILE_SECONDS` is how long random bytes are sent: 5 unless it says otherwise, 300 with `make hostile`.
+//! `HOSTILE_SECONDS` is how long random bytes are sent: 5 unless it says otherwise, 300 with `make
+//! hostile`.
 
 mod attacks;
 #[expect(dead_code, reason = "shared with the tests of the service")]
@@ -24,9 +25,11 @@ use tokio::task::JoinSet;
 
 /// Connections that say nothing.
 const IDLE: usize = 10_000;
-/// Most memory that the program may need at any time, in KiB: a little, and for each connection no more than its buffers.
+/// Most memory that the program may need at any time, in KiB: a little, and for each connection no
+/// more than its buffers.
 const MEMORY: u64 = 32 * 1024 + 24 * (IDLE as u64 + 1_000);
-/// The witness may wait for an answer as long as this, on a machine that has the attackers to run, too.
+/// The witness may wait for an answer as long as this, on a machine that has the attackers to run,
+/// too.
 const SERVED_WITHIN: Duration = Duration::from_secs(5);
 
 fn seconds() -> Duration {
@@ -85,8 +88,8 @@ async fn others_are_served_throughout() {
     assert_eq!(stderr, "", "nothing of this is worth a word");
 }
 
-/// Asks on a connection that is kept and on a new one, until it is told to stop. Gives how many answers there were, and the
-/// longest wait for one.
+/// Asks on a connection that is kept and on a new one, until it is told to stop. Gives how many
+/// answers there were, and the longest wait for one.
 async fn witness(address: SocketAddr, stop: Arc<AtomicBool>) -> (u64, Duration) {
     let mut kept = Connection::open(address).await;
     let (mut answers, mut longest) = (0, Duration::ZERO);
@@ -107,12 +110,7 @@ async fn witness(address: SocketAddr, stop: Arc<AtomicBool>) -> (u64, Duration) 
 }
 
 async fn ask(connection: &mut Connection, number: u64) {
-    connection
-        .send(&format!(
-            "GET /now?nonce={number} HTTP/1.1\r\nHost: test\r\n\r\n"
-        ))
-        .await;
-    let response = connection.response(false).await;
+    let response = connection.get(&format!("/now?nonce={number}")).await;
     assert_eq!(response.status, 200);
     // Its own answer, and nobody else's.
     let nonce = format!(r#""nonce":"{number}""#);
@@ -154,7 +152,8 @@ fn allow_many_descriptors() {
     }
 }
 
-/// Reads until the other end closes, at most as long as others have patience. What came is returned.
+/// Reads until the other end closes, at most as long as others have patience. What came is
+/// returned.
 async fn everything(connection: Connection) -> Vec<u8> {
     within(connection.rest()).await
 }

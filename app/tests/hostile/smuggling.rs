@@ -1,5 +1,6 @@
-//! Messages that a proxy in front and the service could divide differently. Whatever the proxy takes for a body must never be
-//! answered as a request of its own: such a message is refused, or it is the last on its connection.
+//! Messages that a proxy in front and the service could divide differently. Whatever the proxy
+//! takes for a body must never be answered as a request of its own: such a message is refused, or
+//! it is the last on its connection.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};

@@ -8,15 +8,19 @@ use crate::running::{Running, json_line};
 use crate::support::Connection;
 use serde_json::Value;
 
+/// Starts the program with this setting of the access log.
+fn logging(setting: &str) -> Running {
+    Running::start(|command| {
+        command.env("ACCESS_LOG", setting);
+    })
+}
+
 /// Sends requests one after the other on one connection.
 async fn ask(running: &Running, count: usize, path: &str) {
     let mut connection =
         Connection::open(SocketAddr::from((Ipv4Addr::LOCALHOST, running.port))).await;
     for _ in 0..count {
-        connection
-            .send(&format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"))
-            .await;
-        connection.response(false).await;
+        connection.get(path).await;
     }
 }
 
@@ -30,9 +34,7 @@ fn requests(output: &str) -> Vec<Value> {
 
 #[tokio::test]
 async fn every_request_is_a_line() {
-    let running = Running::start(|command| {
-        command.env("ACCESS_LOG", "all");
-    });
+    let running = logging("all");
     assert_eq!(running.listening["access_log"], "all");
     ask(&running, 2, "/now?nonce=private").await;
     ask(&running, 1, "/nothing").await;
@@ -54,9 +56,7 @@ async fn every_request_is_a_line() {
 #[tokio::test]
 async fn a_share_of_the_requests_is_logged_or_none() {
     for (setting, expected) in [("1/10", 10), ("off", 0)] {
-        let running = Running::start(|command| {
-            command.env("ACCESS_LOG", setting);
-        });
+        let running = logging(setting);
         ask(&running, 100, "/health").await;
         running.signal("TERM");
         let (_, output, _) = running.finish();
@@ -66,9 +66,7 @@ async fn a_share_of_the_requests_is_logged_or_none() {
 
 #[tokio::test]
 async fn a_reader_who_stops_reading_holds_up_nothing() {
-    let running = Running::start(|command| {
-        command.env("ACCESS_LOG", "all");
-    });
+    let running = logging("all");
     // Some 150 bytes each: the pipe holds 64 KiB, the queue a thousand lines.
     ask(&running, 4000, "/now").await;
     assert_eq!(running.get("/health").await.status, 200);
@@ -93,9 +91,7 @@ async fn a_reader_who_stops_reading_holds_up_nothing() {
 
 #[tokio::test]
 async fn it_stops_in_time_when_nobody_reads() {
-    let mut running = Running::start(|command| {
-        command.env("ACCESS_LOG", "all");
-    });
+    let mut running = logging("all");
     ask(&running, 4000, "/now").await;
     running.signal("TERM");
     let start = Instant::now();
@@ -105,9 +101,7 @@ async fn it_stops_in_time_when_nobody_reads() {
 
 #[tokio::test]
 async fn a_log_that_is_closed_ends_nothing() {
-    let mut running = Running::start(|command| {
-        command.env("ACCESS_LOG", "all");
-    });
+    let mut running = logging("all");
     drop(running.stdout.take());
     drop(running.child.stderr.take());
     ask(&running, 2000, "/now").await;

@@ -1,4 +1,5 @@
-//! The platform's word on the clock, in answers: over HTTP, from an agent that says what it is told to.
+//! The platform's word on the clock, in answers: over HTTP, from an agent that says what it is told
+//! to.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

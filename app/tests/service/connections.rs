@@ -22,8 +22,7 @@ fn patient() -> Settings {
 }
 
 async fn exchange(connection: &mut Connection) {
-    connection.send(REQUEST).await;
-    assert_eq!(connection.response(false).await.status, 200);
+    assert_eq!(connection.get("/health").await.status, 200);
 }
 
 #[tokio::test]
@@ -108,7 +107,8 @@ async fn who_asks_and_never_reads_is_disconnected() {
     })
     .await;
     let mut deaf = TcpStream::connect(server.address).await.unwrap();
-    // The answers fill the buffers of both ends, then the requests those of the way there; then the server has had enough.
+    // The answers fill the buffers of both ends, then the requests those of the way there; then the
+    // server has had enough.
     let requests = REQUEST.repeat(1_000);
     let asking = async { while deaf.write_all(requests.as_bytes()).await.is_ok() {} };
     within(asking).await;
@@ -163,12 +163,7 @@ async fn while_it_lingers_health_fails_and_requests_are_served() {
     exchange(&mut kept).await;
     let done = server.stop();
     // On a connection from before and on new ones, until the load balancer has seen it.
-    let told = async {
-        while {
-            kept.send(REQUEST).await;
-            kept.response(false).await.status == 200
-        } {}
-    };
+    let told = async { while kept.get("/health").await.status == 200 {} };
     within(told).await;
     // Whoever is on a connection is told in time to take another one.
     assert_eq!(kept.rest().await, b"");
@@ -220,7 +215,8 @@ async fn shutdown_lets_a_request_in_flight_finish() {
     let mut connection = server.connect().await;
     let (begin, end) = REQUEST.split_at(20);
     connection.send(begin).await;
-    // Once a later connection is answered, the half request has been read too: one thread, in order.
+    // Once a later connection is answered, the half request has been read too: one thread, in
+    // order.
     exchange(&mut server.connect().await).await;
 
     let done = server.stop();

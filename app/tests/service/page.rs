@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 /// Expectation of everything that fails only with the browser or the servers of this test.
 const WORKS: &str = "the browser and the servers of this test work";
 /// No test waits longer than this for the page to show something.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the tests of this page look at.
 impl Browser {
@@ -35,13 +35,14 @@ impl Browser {
             if expected(&text) {
                 return text;
             }
-            assert!(start.elapsed() < PATIENCE, "{id}: {text}");
+            assert!(start.elapsed() < TIMEOUT, "{id}: {text}");
             std::thread::sleep(Duration::from_millis(50));
         }
     }
 }
 
-/// Serves the page with its headers as the service does, and a time of its own: `ahead` milliseconds ahead.
+/// Serves the page with its headers as the service does, and a time of its own: `ahead`
+/// milliseconds ahead.
 async fn skewed(page: String, ahead: Arc<AtomicI64>) -> SocketAddr {
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
         .await

@@ -12,8 +12,8 @@ use crate::support::Connection;
 
 const DIGEST: &str = "sha256:3f2a9c0b1d2e4f5061728394a5b6c7d8e9f00112233445566778899aabbccdde";
 
-/// Runs the program to its end, which it is expected to reach by itself, and gives exit code and the
-/// only line on standard error.
+/// Runs the program to its end, which it is expected to reach by itself, and gives exit code and
+/// the only line on standard error.
 fn failure(environment: &[(&str, &str)]) -> (Option<i32>, Value) {
     let output = program(environment).output().expect("the program starts");
     let stderr = String::from_utf8(output.stderr).expect("log lines are text");
@@ -106,7 +106,8 @@ async fn it_stops_on_sigint() {
 
 #[tokio::test]
 async fn a_second_signal_ends_the_drain() {
-    // With `LINGER_MS` the second signal comes while requests are still taken, without it while open ones may finish.
+    // With `LINGER_MS` the second signal comes while requests are still taken, without it while
+    // open ones may finish.
     for (linger, second) in [("0", "INT"), ("60000", "TERM")] {
         let running = Running::start(|command| {
             command.env("LINGER_MS", linger);
@@ -147,12 +148,9 @@ async fn it_listens_on_ipv6_where_there_is_ipv6() {
         return;
     }
     let running = Running::start(|_| {});
-    let mut connection =
-        Connection::open(SocketAddr::from((Ipv6Addr::LOCALHOST, running.port))).await;
-    connection
-        .send("GET /health HTTP/1.1\r\nHost: test\r\n\r\n")
-        .await;
-    assert_eq!(connection.response(false).await.status, 200);
+    let address = SocketAddr::from((Ipv6Addr::LOCALHOST, running.port));
+    let response = Connection::open(address).await.get("/health").await;
+    assert_eq!(response.status, 200);
     assert_eq!(running.get("/health").await.status, 200);
 }
 

@@ -92,12 +92,8 @@ impl Running {
     }
 
     pub(crate) async fn get(&self, path: &str) -> Response {
-        let mut connection =
-            Connection::open(SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))).await;
-        connection
-            .send(&format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"))
-            .await;
-        connection.response(false).await
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
+        Connection::open(address).await.get(path).await
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// No test waits longer than this for anything: a hang is a failure, not a stalled build.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A running service.
 pub(crate) struct Server {
@@ -32,12 +32,9 @@ impl Server {
 
     /// Starts a service whose condition is known to the test.
     pub(crate) async fn start_as(settings: Settings, health: Arc<Health>) -> Self {
-        let listener = TcpListener::bind((
-            "127.0.0.1".parse::<std::net::IpAddr>().expect("an address"),
-            0,
-        ))
-        .await
-        .expect("loopback has a free port");
+        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))
+            .await
+            .expect("loopback has a free port");
         let address = listener.local_addr().expect("a bound address");
         let identity = Identity {
             version: "1.2.3+0123456789ab".to_owned(),
@@ -103,6 +100,13 @@ impl Connection {
             .write_all(text.as_bytes())
             .await
             .expect("the server reads");
+    }
+
+    /// Sends a GET request and reads the response.
+    pub(crate) async fn get(&mut self, path: &str) -> Response {
+        self.send(&format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"))
+            .await;
+        self.response(false).await
     }
 
     /// Reads one response, headers and as much body as they announce.
@@ -196,7 +200,7 @@ impl Response {
 
 /// Limits the wait for `future`.
 pub(crate) async fn within<F: Future>(future: F) -> F::Output {
-    tokio::time::timeout(PATIENCE, future)
+    tokio::time::timeout(TIMEOUT, future)
         .await
         .expect("no answer in time")
 }
