@@ -1,6 +1,7 @@
-//! The checker: what a probe costs beside Prometheus' blackbox exporter and a plain loop, and a thousand targets on one core.
+//! The checker: the cost of a probe beside Prometheus' blackbox exporter and a plain loop, and a
+//! thousand targets on one core.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,11 +9,12 @@ use serde::Deserialize;
 
 use crate::http::{Connection, free_port};
 use crate::output::note;
-use crate::process::{Error, Running, command, run};
+use crate::process::{Error, Running, command, pinned, run};
 use crate::report::Table;
 use crate::servers::{Kind, Server, read, resident, times};
 use crate::setting::Setting;
-use crate::stats::order;
+use crate::stats::take_turns;
+use crate::wrk;
 
 pub(crate) const CHECKER: &str = "checker";
 pub(crate) const REQWEST: &str = "reqwest loop";
@@ -24,21 +26,21 @@ pub(crate) const MEMORY: &str = "memory";
 /// Connections that are kept busy.
 const CONNECTIONS: &str = "8";
 /// Seconds of a round of one contestant.
-const SECONDS: &str = "2";
+const SECONDS: u64 = 2;
 const ROUNDS: usize = 8;
 const TARGETS: usize = 1_000;
 const INTERVAL: Duration = Duration::from_secs(30);
 /// Checks of each target.
 const CHECKS: u64 = 3;
 
-/// The programs that are compiled for it.
+/// Programs that are compiled for this part.
 pub(crate) struct Programs {
     pub(crate) checker: PathBuf,
     pub(crate) probe: PathBuf,
     pub(crate) reqwest: PathBuf,
 }
 
-/// Measures all of it.
+/// Measures probes and targets.
 pub(crate) fn measure(
     setting: &Setting,
     app: &Path,
@@ -59,37 +61,41 @@ pub(crate) fn measure(
 fn probes(setting: &Setting, url: &str, programs: &Programs) -> Result<Table, Error> {
     let blackbox = Blackbox::start(setting)?;
     let mut table = Table::new("Checker: probes", CHECKER);
-    let rounds = setting.rounds(ROUNDS);
-    for round in 0..=rounds {
-        note(&format!("probes, round {round} of {rounds}"));
-        for index in order(3, round) {
-            let (name, (count, seconds)) = match index {
-                0 => (CHECKER, looped(setting, &programs.probe, url)?),
-                1 => (REQWEST, looped(setting, &programs.reqwest, url)?),
-                _ => (BLACKBOX, blackbox.probe(setting, url)?),
+    note("probes");
+    let contestants = [
+        (CHECKER, Some(&programs.probe)),
+        (REQWEST, Some(&programs.reqwest)),
+        (BLACKBOX, None),
+    ];
+    take_turns(
+        setting.rounds(ROUNDS),
+        &contestants,
+        |(name, program), counts| {
+            let (count, seconds) = match program {
+                Some(program) => looped(setting, program, url)?,
+                None => blackbox.probe(setting, url)?,
             };
-            if round > 0 {
-                table.add((PROBES, ""), name, count / seconds);
-            }
-        }
-    }
+            table.add_if(counts, name, &[(PROBES, "", count / seconds)]);
+            Ok(())
+        },
+    )?;
     Ok(table.finish())
 }
 
-/// Answers, and seconds of processor time for them.
+/// Returns the number of answers, and the seconds of processor time for them.
 fn looped(setting: &Setting, program: &Path, url: &str) -> Result<(f64, f64), Error> {
-    let mut pinned = command("taskset");
-    pinned.args(["--cpu-list", &setting.server_core.to_string()]);
-    pinned.arg(program).args([url, SECONDS, CONNECTIONS]);
-    let said = run(&mut pinned, Duration::from_mins(1))?.stdout;
-    let mut numbers = said.split_whitespace().map(str::parse);
+    let mut pinned = pinned(setting.server_core, program);
+    pinned.args([url, &SECONDS.to_string(), CONNECTIONS]);
+    let output = run(&mut pinned, Duration::from_mins(1))?.stdout;
+    let mut numbers = output.split_whitespace().map(str::parse);
     match (numbers.next(), numbers.next()) {
         (Some(Ok(count)), Some(Ok(seconds))) if seconds > 0.0 => Ok((count, seconds)),
-        _ => Err(Error::Failed(format!(
-            "{} says something else: {said}",
-            program.display()
-        ))),
+        _ => Err(unexpected(program.display(), &output)),
     }
+}
+
+fn unexpected(program: impl Display, output: &str) -> Error {
+    Error::Failed(format!("unexpected output of {program}: {output}"))
 }
 
 /// Prometheus' prober, on a core of its own.
@@ -105,9 +111,7 @@ impl Blackbox {
         let modules =
             "modules: {http: {prober: http, timeout: 5s, http: {preferred_ip_protocol: ip4}}}\n";
         std::fs::write(&file, modules).map_err(Error::at(file.display()))?;
-        let mut pinned = command("taskset");
-        pinned.args(["--cpu-list", &setting.server_core.to_string()]);
-        pinned.arg("prometheus-blackbox-exporter");
+        let mut pinned = pinned(setting.server_core, "prometheus-blackbox-exporter");
         pinned.arg(format!("--config.file={}", file.display()));
         pinned.arg(format!("--web.listen-address=127.0.0.1:{port}"));
         // Nothing is written for each probe.
@@ -118,25 +122,14 @@ impl Blackbox {
 
     fn probe(&self, setting: &Setting, url: &str) -> Result<(f64, f64), Error> {
         let path = format!("/probe?module=http&target={url}");
-        let said = Connection::open(self.port, Duration::from_secs(20))?.get(&path)?;
-        if !said.contains("probe_success 1") {
-            return Err(Error::Failed(format!("blackbox_exporter: {said}")));
+        let output = Connection::open(self.port, Duration::from_secs(20))?.get(&path)?;
+        if !output.contains("probe_success 1") {
+            return Err(unexpected(BLACKBOX, &output));
         }
         let before = self.processor_time()?;
-        let mut wrk = command("taskset");
-        wrk.args(["--cpu-list", &setting.client_core.to_string(), "wrk"]);
-        wrk.args(["--threads", "1", "--connections", CONNECTIONS]);
-        wrk.args(["--duration", &format!("{SECONDS}s")]);
-        wrk.arg(format!("http://127.0.0.1:{}{path}", self.port));
-        let said = run(&mut wrk, Duration::from_mins(1))?.stdout;
-        let after = self.processor_time()?;
-        let count = said
-            .lines()
-            .find_map(|line| line.split_once(" requests in "))
-            .and_then(|(count, _)| count.trim().parse::<f64>().ok())
-            .filter(|_| !said.contains("Non-2xx") && !said.contains("Socket errors"))
-            .ok_or_else(|| Error::Failed(format!("wrk says something else: {said}")))?;
-        Ok((count, after - before))
+        let url = format!("http://127.0.0.1:{}{path}", self.port);
+        let wrk = wrk::load(setting, CONNECTIONS, SECONDS, &url)?;
+        Ok((wrk.requests, self.processor_time()? - before))
     }
 
     fn processor_time(&self) -> Result<f64, Error> {
@@ -145,7 +138,7 @@ impl Blackbox {
     }
 }
 
-/// A line of the checker's.
+/// A line of the checker's output.
 #[derive(Deserialize)]
 struct Line {
     event: String,
@@ -162,7 +155,8 @@ struct Instance {
     offset_ms: Option<f64>,
 }
 
-/// All targets are one service of this machine: its clock is ours, so that every offset is an error.
+/// Measures a thousand targets. All are one service on this machine, whose clock is ours, so that
+/// every offset is an error.
 fn targets(setting: &Setting, url: &str, programs: &Programs) -> Result<Table, Error> {
     let seconds = INTERVAL.as_secs();
     note(&format!(
@@ -173,38 +167,47 @@ fn targets(setting: &Setting, url: &str, programs: &Programs) -> Result<Table, E
         let _ = writeln!(text, "[[target]]\nurl = \"{url}?target={number}\"");
     }
     let folder = setting.scratch();
-    let (file, said) = (folder.join("targets.toml"), folder.join("checks.jsonl"));
+    let (file, output) = (folder.join("targets.toml"), folder.join("checks.jsonl"));
     std::fs::write(&file, text).map_err(Error::at(file.display()))?;
     let mut pinned = command("sh");
-    // Through a file: of a program that runs beside us nobody reads what it says.
-    pinned.args(["-c", r#"exec "$@" >"$SAID""#, "sh", "taskset", "--cpu-list"]);
+    // Through a file, because nothing reads the output of a program in the background.
+    pinned.args([
+        "-c",
+        r#"exec "$@" >"$OUTPUT""#,
+        "sh",
+        "taskset",
+        "--cpu-list",
+    ]);
     pinned.arg(setting.server_core.to_string());
     pinned.arg(&programs.checker).arg("--config").arg(&file);
     pinned.args(["--output", "json", "--count", &CHECKS.to_string()]);
-    pinned.env("SAID", &said);
+    pinned.env("OUTPUT", &output);
     let mut process = Running::start(&mut pinned)?;
     let (mut memory, mut spent) = (0.0_f64, 0.0_f64);
     while !process.has_ended() {
         crate::process::check()?;
         std::thread::sleep(Duration::from_millis(200));
         let of = |what: &str| read(&format!("/proc/{}/{what}", process.id()));
-        // It may be gone meanwhile.
+        // It may have ended meanwhile.
         if let (Ok(status), Ok(stat)) = (of("status"), of("stat")) {
             memory = memory.max(resident(&status));
             let (user, system) = times(&stat);
             spent = spent.max(user + system);
         }
     }
-    let lines = std::fs::read_to_string(&said).map_err(Error::at(said.display()))?;
+    let lines = std::fs::read_to_string(&output).map_err(Error::at(output.display()))?;
     let (mut errors, mut lateness) = (Vec::new(), Vec::new());
     for line in lines.lines() {
-        let line: Line = serde_json::from_str(line)
-            .map_err(|error| Error::Failed(format!("the checker says something else: {error}")))?;
+        let line: Line =
+            serde_json::from_str(line).map_err(|error| unexpected(CHECKER, &error.to_string()))?;
         if line.event != "check" {
             continue;
         }
         if line.verdict != "ok" {
-            return Err(Error::Failed(format!("a check says {}", line.verdict)));
+            return Err(Error::Failed(format!(
+                "a check has the verdict {}",
+                line.verdict
+            )));
         }
         errors.extend(
             line.instances
@@ -236,7 +239,7 @@ fn targets(setting: &Setting, url: &str, programs: &Programs) -> Result<Table, E
     Ok(table.finish())
 }
 
-/// The nearest rank.
+/// Returns the percentile by nearest rank.
 fn percentile(values: &mut [f64], percent: usize) -> f64 {
     values.sort_by(f64::total_cmp);
     let rank = (values.len() * percent).div_ceil(100);

@@ -1,4 +1,5 @@
-//! `deployer up` against the script, on an emulator of our own: a new stack, nothing changed, a change.
+//! `deployer up` against the script, on an emulator of our own: a new stack, nothing changed, a
+//! change.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,43 +25,43 @@ pub(crate) const UNCHANGED: &str = "no change";
 pub(crate) const CHANGE: &str = "change";
 pub(crate) const OWN: &str = "no change, own time";
 
-/// Longest time of one deployment.
+/// Maximum time of one deployment.
 const LIMIT: Duration = Duration::from_mins(3);
-/// What keeps the emulator from being stopped between two rounds: `down` does so when nothing lives there.
+/// Repository that keeps `down` from stopping the emulator between two rounds.
 const HOLDER: &str = "bench-holder";
-/// Parts of the project that a deployment has no use for.
+/// Folders of the project that a deployment does not need.
 const NOT_COPIED: [&str; 2] = ["target", ".git"];
 
-/// Emulator, stacks and folders; deleted when it is dropped.
-struct Bench<'a> {
+/// Emulator, stacks and folders. Deleted on drop.
+struct Deployments<'a> {
     runtime: &'a Runtime,
     setting: &'a Setting,
     port: u16,
-    /// A copy of the project, at a place that stays: what is compiled there once need not be again.
+    /// Copy of the project at a permanent place, so that it is compiled only once.
     project: PathBuf,
-    /// What the script builds its image from.
+    /// Build context of the script.
     folder: PathBuf,
 }
 
-/// Measures all of it. The script gets the program compiled; the deployer looks by itself whether it is.
+/// Measures deployments. The script gets the compiled program; the deployer asks cargo.
 pub(crate) fn measure(
     runtime: &Runtime,
     setting: &Setting,
     program: &Path,
 ) -> Result<Table, Error> {
-    let bench = Bench {
+    let deployments = Deployments {
         runtime,
         setting,
         port: free_port()?,
         project: setting.kept.join("project"),
         folder: setting.scratch().join("script"),
     };
-    bench.prepare(program)?;
+    deployments.prepare(program)?;
     let mut table = Table::new("Deployment on the emulator", OURS);
     let rounds = setting.rounds(5);
     for round in 0..=rounds {
         note(&format!("deployments, round {round} of {rounds}"));
-        let measured = bench.round(round)?;
+        let measured = deployments.round(round)?;
         for (quantity, contestant, seconds) in measured.into_iter().filter(|_| round > 0) {
             table.add((quantity, "s"), contestant, seconds);
         }
@@ -68,12 +69,13 @@ pub(crate) fn measure(
     Ok(table.finish())
 }
 
-impl Bench<'_> {
-    /// Copies the project, compiles its program where `deployer up` looks for it, and starts the emulator.
+impl Deployments<'_> {
+    /// Copies the project, compiles its program where `deployer up` looks for it, and starts the
+    /// emulator.
     fn prepare(&self, program: &Path) -> Result<(), Error> {
         note("preparing deployments: compiles the program, starts the emulator");
         if self.project.exists() {
-            // All but what was compiled there.
+            // Keeps what was compiled there.
             for entry in entries(&self.project)? {
                 if entry.file_name().is_none_or(|name| name != "target") {
                     remove(&entry)?;
@@ -84,7 +86,7 @@ impl Bench<'_> {
         fs::create_dir_all(&self.folder).map_err(Error::at(self.folder.display()))?;
         let to = self.folder.join("app");
         fs::copy(program, &to).map_err(Error::at(to.display()))?;
-        // Both images get a file whose content is what changes. So no round has to compile.
+        // Only the content of a file in both images changes, so no round has to compile.
         let dockerfile = self.project.join("Dockerfile");
         let text = fs::read_to_string(&dockerfile).map_err(Error::at(dockerfile.display()))?;
         let text = format!("{}\nCOPY revision /revision\n", text.trim_end());
@@ -121,7 +123,8 @@ impl Bench<'_> {
         Ok(measured)
     }
 
-    /// How long cargo takes to see that nothing is to be compiled, called as `deployer up` calls it.
+    /// Measures how long cargo takes to find that nothing changed, called as `deployer up` calls
+    /// it.
     fn cargo(&self) -> Result<Duration, Error> {
         let start = Instant::now();
         let target = self.project.join("target/image");
@@ -171,7 +174,7 @@ impl Bench<'_> {
     }
 }
 
-impl Drop for Bench<'_> {
+impl Drop for Deployments<'_> {
     fn drop(&mut self) {
         note("deleting stacks and emulator");
         let limit = Duration::from_mins(1);
@@ -182,7 +185,7 @@ impl Drop for Bench<'_> {
             "--repository-name",
             HOLDER,
         ];
-        // It is not there when the preparation failed.
+        // It does not exist if the preparation failed.
         let _ = script::aws(self.setting, self.port, &delete)
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null())

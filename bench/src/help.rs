@@ -1,14 +1,15 @@
-//! How long it takes to be told how to use it.
+//! How long it takes to print the usage.
 
 use std::time::Duration;
 
 use crate::output::note;
 use crate::process::{Error, command, run};
 use crate::report::Table;
+use crate::script::prepare;
 use crate::setting::Setting;
-use crate::stats::order;
+use crate::stats::take_turns;
 
-/// Longest time of one call.
+/// Maximum time of one call.
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Measures ours and the two that the script calls.
@@ -19,21 +20,18 @@ pub(crate) fn measure(setting: &Setting) -> Result<Table, Error> {
         ("docker --help", "docker", "--help"),
         ("aws --version", "aws", "--version"),
     ];
-    let rounds = setting.rounds(10);
-    note(&format!("help, {rounds} rounds"));
+    note("help");
     let mut table = Table::new("Help", contestants[0].0);
-    for round in 0..=rounds {
-        for index in order(contestants.len(), round) {
-            let Some((name, program, argument)) = contestants.get(index) else {
-                continue;
-            };
+    take_turns(
+        setting.rounds(10),
+        &contestants,
+        |(name, program, argument), counts| {
             let mut called = command(program);
-            crate::script::prepare(setting, 4566, &mut called);
+            prepare(setting, 4566, &mut called);
             let took = run(called.arg(argument), LIMIT)?.took;
-            if round > 0 {
-                table.add(("time", "ms"), name, took.as_secs_f64() * 1e3);
-            }
-        }
-    }
+            table.add_if(counts, name, &[("time", "ms", took.as_secs_f64() * 1e3)]);
+            Ok(())
+        },
+    )?;
     Ok(table.finish())
 }

@@ -1,4 +1,4 @@
-//! As much of an HTTP client as it takes to ask for `/now` on a connection of one's own.
+//! A minimal HTTP client for requests on a kept connection.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use crate::process::{Error, check};
 
-/// Longest time for an answer.
+/// Maximum time for an answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
-/// A port of this machine that nobody listens at.
+/// Returns a free port of this machine.
 pub(crate) fn free_port() -> Result<u16, Error> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let listener = TcpListener::bind(address).map_err(Error::at("cannot find a free port"))?;
@@ -26,7 +26,8 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Connects to this port as soon as somebody listens there, trying without a pause: it is asked how soon that is.
+    /// Connects to this port as soon as a server listens there. Retries without a pause, because
+    /// that moment is measured.
     pub(crate) fn open(port: u16, limit: Duration) -> Result<Self, Error> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let deadline = Instant::now() + limit;
@@ -50,7 +51,7 @@ impl Connection {
         }
     }
 
-    /// Asks for a path; the answer has to be 200. Gives its body.
+    /// Requests a path and returns the body. Fails if the status is not 200.
     pub(crate) fn get(&mut self, path: &str) -> Result<String, Error> {
         let port = self.port;
         let failed = || Error::at(format!("port {port} does not answer"));
@@ -79,7 +80,8 @@ impl Connection {
     }
 }
 
-/// The body, or the status line of an answer that is not 200; nothing as long as it is not complete.
+/// Returns the body, or the status line of an answer that is not 200, or nothing if the answer is
+/// incomplete.
 fn complete(answer: &[u8]) -> Option<Result<String, String>> {
     let text = String::from_utf8_lossy(answer);
     let (head, body) = text.split_once("\r\n\r\n")?;

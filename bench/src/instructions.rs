@@ -1,4 +1,5 @@
-//! Instructions of the program itself for each request, counted by callgrind: they repeat exactly, so noise does not matter.
+//! Instructions of the program itself per request, counted by callgrind. They hardly depend on
+//! noise.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,15 +11,15 @@ use crate::report::Table;
 use crate::servers::{Kind, Server};
 use crate::setting::Setting;
 
-pub(crate) const INSTRUCTIONS: &str = "instructions/request";
+pub(crate) const EACH: &str = "instructions/request";
 
-/// Requests of the two runs: what start and end take is in both, and so not in their difference.
+/// Requests of the two runs. Their difference leaves out start and end of the process.
 const FEW: u32 = 200;
 const MANY: u32 = 1200;
-/// Under callgrind everything takes fifty times as long.
+/// Maximum time of the start: under callgrind everything takes fifty times as long.
 const START_LIMIT: Duration = Duration::from_mins(1);
 
-/// Counts for every server that is one process.
+/// Counts the instructions of every server that is one process.
 pub(crate) fn measure(setting: &Setting, servers: &[Server]) -> Result<Table, Error> {
     let baseline = servers.first().map_or("", |server| server.name);
     let mut table = Table::new("App: instructions in the program", baseline);
@@ -30,12 +31,12 @@ pub(crate) fn measure(setting: &Setting, servers: &[Server]) -> Result<Table, Er
         let few = count(setting, path, FEW)?;
         let many = count(setting, path, MANY)?;
         let each = (many - few) / f64::from(MANY - FEW);
-        table.add((INSTRUCTIONS, ""), server.name, each);
+        table.add((EACH, ""), server.name, each);
     }
     Ok(table.finish())
 }
 
-/// Instructions of a run with so many requests, on one connection, from start to end.
+/// Counts the instructions of a run with this many requests on one connection, from start to end.
 fn count(setting: &Setting, program: &Path, requests: u32) -> Result<f64, Error> {
     let file = setting.scratch().join("callgrind.out");
     let port = free_port()?;
@@ -49,13 +50,13 @@ fn count(setting: &Setting, program: &Path, requests: u32) -> Result<f64, Error>
         connection.get("/now")?;
     }
     // The count is written at the end.
-    process.stop();
+    drop(process);
     let counts = std::fs::read_to_string(&file).map_err(Error::at(file.display()))?;
     total(&counts)
         .ok_or_else(|| Error::Failed("callgrind has written no count of instructions".to_owned()))
 }
 
-/// Of callgrind's file.
+/// Parses the total in callgrind's file.
 fn total(counts: &str) -> Option<f64> {
     let line = |label: &str| counts.lines().find_map(|line| line.strip_prefix(label));
     let total = line("totals:").or_else(|| line("summary:"))?;

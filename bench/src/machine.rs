@@ -1,4 +1,4 @@
-//! Where it is measured, and against which versions.
+//! The machine that measures, and the versions of the programs that the project is compared with.
 
 use std::collections::BTreeMap;
 use std::fs::read_to_string;
@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::process::{command, run};
 use crate::report::Machine;
 
-/// Looks. What cannot be found out is "unknown": no reason not to measure.
-pub(crate) fn look() -> Machine {
+/// Describes this machine. What cannot be found out is "unknown".
+pub(crate) fn describe() -> Machine {
     let file = |path: &str| read_to_string(path).unwrap_or_default();
     let model = file("/proc/cpuinfo").lines().find_map(|line| {
         Some(
@@ -47,7 +47,8 @@ fn version(program: &str, arguments: &[&str]) -> Option<String> {
     number_in(&format!("{} {}", said.stdout, said.stderr))
 }
 
-/// The first word, or end of a word, that begins with a digit and has a point: `nginx/1.22.1`, `v2.8.2+ds1`.
+/// Returns the first word, or end of a word, that starts with a digit and contains a point:
+/// `nginx/1.22.1`, `v2.8.2+ds1`.
 fn number_in(text: &str) -> Option<String> {
     text.split(|it: char| it.is_whitespace() || it == '/')
         .map(|word| word.trim_start_matches(|it: char| !it.is_ascii_digit()))

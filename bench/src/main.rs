@@ -1,7 +1,8 @@
-//! Measures the project against what it could be replaced with, side by side: `make bench`. See `docs/performance.md`.
+//! Compares the project with its alternatives: `make bench`. See `docs/performance.md`.
 //!
-//! Ratios are the claim: contestants take turns, round by round, and what is compared is of the same round ([`stats`]).
-//! [`pack`], [`load`], [`instructions`], [`checks`], [`deploy`] and [`help`] measure, [`goals`] judges, [`render`] shows.
+//! Ratios are the claim: contestants take turns, round by round, and only values of the same round
+//! are compared ([`stats`]). [`pack`], [`load`], [`instructions`], [`checks`], [`deploy`] and
+//! [`help`] measure, [`goals`] judges, [`render`] shows.
 
 mod checks;
 mod deploy;
@@ -22,6 +23,7 @@ mod script;
 mod servers;
 mod setting;
 mod stats;
+mod wrk;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -34,10 +36,10 @@ use process::Error;
 use report::{Report, Table};
 use setting::Setting;
 
-/// Measures the project against what it could be replaced with.
+/// Compares the project with its alternatives.
 #[derive(Debug, Parser)]
 #[command(
-    after_help = "Exit codes: 0 measured, 1 something does not work, 2 wrong usage, 4 with --strict: a goal was missed, 130 interrupted."
+    after_help = "Exit codes: 0 measured, 1 a program that is measured or needed does not work, 2 wrong usage, 4 a goal was missed (with --strict), 130 interrupted."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -48,22 +50,23 @@ struct Cli {
 enum Command {
     /// Measure, print the tables, and write them to `target/bench/report.json` and `report.md`.
     Run {
-        /// Only these parts.
+        /// Measure only these parts.
         #[arg(long, value_enum, value_delimiter = ',')]
         only: Vec<Part>,
-        /// Rounds of each part, instead of its own number.
+        /// Rounds of each part, instead of its default.
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
         rounds: Option<u16>,
-        /// End with exit code 4 when a goal is missed.
+        /// Exit with code 4 if a goal is missed.
         #[arg(long)]
         strict: bool,
     },
-    /// Put the tables of the last run into a document, between its marks.
+    /// Insert the tables of the last run into a document, between its marks.
     Paste {
         /// The document.
         document: PathBuf,
     },
-    /// Pack `app` in a folder as a Dockerfile says, and push it: the contestant of `run`, as a process of its own.
+    /// Pack `app` in a folder as a Dockerfile says, and push it: a contestant of `run`, as a
+    /// process of its own.
     #[command(hide = true)]
     PackPush {
         dockerfile: PathBuf,
@@ -72,7 +75,7 @@ enum Command {
     },
 }
 
-/// What is measured.
+/// Part of the benchmark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
     /// Pack and push, and the size of the image.
@@ -146,7 +149,7 @@ fn start(cli: &Cli) -> Result<ExitCode, Error> {
 
 fn measure(runtime: &Runtime, setting: &Setting, parts: &[Part]) -> Result<Report, Error> {
     let started = (chrono::Utc::now(), Instant::now());
-    let machine = machine::look();
+    let machine = machine::describe();
     output::note("compiling the app and its peers as for an image");
     let compile = |workspace: &Path, names, target: &str| {
         let target = setting.kept.join(target);

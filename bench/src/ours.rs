@@ -1,5 +1,5 @@
-//! Our side of packing and pushing: what `deployer up` does between the compiler and the stack. The only file that knows the
-//! deployer's library.
+//! Packs and pushes as `deployer up` does. The only file that uses the library of the image
+//! builder.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use image_builder::{Architecture, Hint as _};
 
 use crate::process::Error;
 
-/// A failure of the deployer's, with its causes.
+/// Converts an error with its causes.
 fn failed(what: &str, error: &dyn std::error::Error) -> Error {
     let mut text = format!("{what}: {error}");
     let mut source = error.source();
@@ -27,13 +27,13 @@ fn failed(what: &str, error: &dyn std::error::Error) -> Error {
     Error::Failed(text)
 }
 
-/// What the image runs on: this machine.
+/// Returns the architecture of this machine, on which the image runs.
 fn architecture() -> Result<Architecture, Error> {
     let unknown = || Error::Failed("this machine's processor is no target of images".to_owned());
     Architecture::of_this_machine().ok_or_else(unknown)
 }
 
-/// Compiles a program as it gets into the image: same profile, same flags, static.
+/// Compiles a program as for the image: same profile, same flags, static.
 pub(crate) async fn program(
     workspace: &Path,
     (package, binary): (&str, &str),
@@ -55,7 +55,8 @@ pub(crate) async fn program(
     Ok(compiled.executable.path)
 }
 
-/// Where compressed layers are kept: beside the folder, so that a later run profits, as it does in a target folder.
+/// Returns the cache of compressed layers beside the folder, which later runs reuse, as in a target
+/// folder.
 fn kept_layers(folder: &Path) -> LayerCache {
     LayerCache::in_folder(folder.with_file_name("layers"))
 }
@@ -94,7 +95,7 @@ pub(crate) fn pack(
     oci::build(&recipe).map_err(|error| failed("cannot pack", &error))
 }
 
-/// Packs and pushes to `HOST:PORT/NAME`; gives the digest.
+/// Packs, pushes to `HOST:PORT/NAME` and returns the digest.
 pub(crate) async fn pack_and_push(
     dockerfile: &Path,
     folder: &Path,

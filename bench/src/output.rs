@@ -1,4 +1,4 @@
-//! What this program says: the report on standard output, and where it is on standard error.
+//! Output: the report on standard output, progress and errors on standard error.
 
 #![expect(
     clippy::print_stdout,
@@ -6,17 +6,17 @@
     reason = "the only file that prints"
 )]
 
-/// Where the benchmark is, or what is odd.
+/// Prints progress or a note.
 pub(crate) fn note(text: &str) {
     eprintln!("bench: {text}");
 }
 
-/// Why there is no report.
+/// Prints the reason why there is no report.
 pub(crate) fn error(text: &str) {
     eprintln!("bench: error: {text}");
 }
 
-/// The result.
+/// Prints the result.
 pub(crate) fn result(text: &str) {
     print!("{text}");
 }

@@ -1,4 +1,5 @@
-//! Packing and pushing the same program: ours, Docker's build and push, and skopeo, which only pushes what is packed already.
+//! Packing and pushing the same program: ours, Docker's build and push, and skopeo, which only
+//! pushes what is packed already.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -18,7 +19,7 @@ use crate::report::Table;
 use crate::setting::Setting;
 use crate::stats::order;
 
-/// Longest time for one step.
+/// Maximum time of one step.
 const LIMIT: Duration = Duration::from_mins(1);
 
 pub(crate) const OURS: &str = "deployer";
@@ -30,8 +31,8 @@ pub(crate) const LAYER: &str = "layer, gzip";
 
 const CONTESTANTS: [&str; 3] = [OURS, DOCKER, SKOPEO];
 
-/// What a round works with.
-struct Bench {
+/// Registry and files of all rounds.
+struct Workspace {
     registry: Registry,
     /// A Dockerfile and the program beside it.
     folder: PathBuf,
@@ -46,7 +47,7 @@ pub(crate) fn measure(setting: &Setting, program: &Path) -> Result<[Table; 2], E
     let dockerfile = setting.root.join("Dockerfile");
     let text = fs::read_to_string(&dockerfile).map_err(Error::at(dockerfile.display()))?;
     write(&folder.join("Dockerfile"), final_stage(&text).as_bytes())?;
-    let bench = Bench {
+    let workspace = Workspace {
         registry: Registry::start(setting.scratch())?,
         this_program: std::env::current_exe().map_err(Error::at("cannot find myself"))?,
         folder,
@@ -56,24 +57,24 @@ pub(crate) fn measure(setting: &Setting, program: &Path) -> Result<[Table; 2], E
     let rounds = setting.rounds(10);
     for round in 0..=rounds {
         note(&format!("pack and push, round {round} of {rounds}"));
-        let measured = bench.round(program, round);
-        bench.remove(round);
-        // The first one warms the caches.
+        let measured = workspace.round(program, round);
+        workspace.remove(round);
+        // The first round warms caches.
         for (quantity, contestant, seconds) in measured?.into_iter().filter(|_| round > 0) {
             times.add((quantity, "ms"), contestant, seconds * 1e3);
         }
     }
-    Ok([times.finish(), bench.sizes(program)?])
+    Ok([times.finish(), workspace.sizes(program)?])
 }
 
-impl Bench {
+impl Workspace {
     fn round(
         &self,
         program: &Path,
         round: usize,
     ) -> Result<Vec<(&'static str, &'static str, f64)>, Error> {
         self.change(program)?;
-        // For skopeo. Nothing of it is kept: our turn does it all once more.
+        // For skopeo, without the cache: our turn packs again.
         let image = ours::pack(&self.dockerfile, &self.folder, &LayerCache::default())?;
         let layout = self.folder.with_file_name("layout");
         write_layout(&image, &layout)?;
@@ -92,7 +93,8 @@ impl Bench {
         Ok(measured)
     }
 
-    /// The program with other bytes after its end: another content of the same size, that compresses as well.
+    /// Writes the program with other bytes after its end: new content of the same size, that
+    /// compresses as well.
     fn change(&self, program: &Path) -> Result<(), Error> {
         let mut content = fs::read(program).map_err(Error::at(program.display()))?;
         let now = chrono::Utc::now().timestamp_nanos_opt().unwrap_or_default();
@@ -140,11 +142,11 @@ impl Bench {
         Ok(run(&mut copy, LIMIT)?.took)
     }
 
-    /// What Docker has of this round.
+    /// Removes the image of this round from Docker.
     fn remove(&self, round: usize) {
         let tag = self.tag(round);
-        let is_there = run(command("docker").args(["image", "inspect", &tag]), LIMIT).is_ok();
-        if is_there || crate::process::check().is_err() {
+        let exists = run(command("docker").args(["image", "inspect", &tag]), LIMIT).is_ok();
+        if exists || crate::process::check().is_err() {
             clean_up(
                 command("docker").args(["image", "rm", "--force", &tag]),
                 LIMIT,
@@ -152,7 +154,7 @@ impl Bench {
         }
     }
 
-    /// Sizes of the program as it is, by what each has put into the registry.
+    /// Measures sizes with the unchanged program, by what each pushed to the registry.
     fn sizes(&self, program: &Path) -> Result<Table, Error> {
         fs::copy(program, self.folder.join("app")).map_err(Error::at(program.display()))?;
         let image = ours::pack(&self.dockerfile, &self.folder, &LayerCache::default())?;
@@ -189,7 +191,7 @@ impl Bench {
     }
 }
 
-/// The bytes of all layers as the runtime unpacks them.
+/// Returns the bytes of all layers as the runtime unpacks them.
 fn unpacked(image: &BuiltImage) -> Result<u64, Error> {
     let mut sum = 0;
     for layer in &image.layers {
@@ -212,7 +214,7 @@ fn write(path: &Path, content: &[u8]) -> Result<(), Error> {
     file.map_err(Error::at(path.display()))
 }
 
-/// The image as a folder that skopeo reads.
+/// Writes the image as a folder that skopeo reads.
 fn write_layout(image: &BuiltImage, folder: &Path) -> Result<(), Error> {
     if folder.exists() {
         fs::remove_dir_all(folder).map_err(Error::at(folder.display()))?;
@@ -243,10 +245,11 @@ fn write_layout(image: &BuiltImage, folder: &Path) -> Result<(), Error> {
     write(&folder.join("oci-layout"), version.to_string().as_bytes())
 }
 
-/// The Dockerfile's final stage alone, with the program from the context instead of from a stage before it.
+/// Returns the Dockerfile's final stage alone, with the program from the context instead of from an
+/// earlier stage.
 pub(crate) fn final_stage(dockerfile: &str) -> String {
-    let begin = dockerfile.rfind("\nFROM ").map_or(0, |at| at + 1);
-    let stage = dockerfile.get(begin..).unwrap_or_default();
+    let start = dockerfile.rfind("\nFROM ").map_or(0, |at| at + 1);
+    let stage = dockerfile.get(start..).unwrap_or_default();
     let lines = stage.lines().map(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.as_slice() {

@@ -1,6 +1,8 @@
-//! Starting programs, timing them, and making sure that none outlives us: also when one hangs, or the benchmark is interrupted.
+//! Starts programs, times them, and ensures that none outlives the benchmark, even if one hangs or
+//! the benchmark is interrupted.
 //!
-//! Each program has a process group of its own, so that Ctrl-C reaches this program alone, which then ends the others in order.
+//! Each program has a process group of its own, so that Ctrl-C reaches this program alone, which
+//! then ends the others in order.
 
 use std::ffi::OsStr;
 use std::os::unix::process::CommandExt as _;
@@ -11,18 +13,18 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-/// How often the watcher looks.
+/// Interval of the watcher.
 const LOOK: Duration = Duration::from_millis(100);
-/// How long a program that was asked to end may take.
+/// Maximum time that a program may take to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Why there is no result.
+/// Reason why there is no result.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// Ctrl-C or SIGTERM.
     #[error("interrupted")]
     Interrupted,
-    /// Something that was measured, or that is needed for it, does not work.
+    /// A program that is measured or needed does not work.
     #[error("{0}")]
     Failed(String),
     /// A file cannot be read or written.
@@ -34,7 +36,7 @@ pub(crate) enum Error {
 }
 
 impl Error {
-    /// For `map_err`: what could not be read, written, or reached.
+    /// Returns a function for `map_err` that adds what could not be read, written, or reached.
     pub(crate) fn at(what: impl ToString) -> impl FnOnce(std::io::Error) -> Self {
         move |source| Self::File {
             what: what.to_string(),
@@ -43,21 +45,21 @@ impl Error {
     }
 }
 
-/// Whether the user has seen enough.
+/// Set by Ctrl-C or SIGTERM.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-/// The program that is being waited for.
+/// Program that is waited for.
 static FOREGROUND: Mutex<Option<Foreground>> = Mutex::new(None);
 
 struct Foreground {
     group: Pid,
-    /// When it is asked to end, and then when it is killed.
+    /// Time of SIGTERM, and then of SIGKILL.
     deadline: Instant,
-    /// It ends when the user has seen enough; what cleans up does not.
+    /// Ends on an interruption, unlike programs that clean up.
     is_interruptible: bool,
     was_asked: bool,
 }
 
-/// Ends when the user has seen enough.
+/// Fails after an interruption.
 pub(crate) fn check() -> Result<(), Error> {
     if INTERRUPTED.load(Ordering::SeqCst) {
         Err(Error::Interrupted)
@@ -66,7 +68,7 @@ pub(crate) fn check() -> Result<(), Error> {
     }
 }
 
-/// Listens to signals, and ends programs that are overdue, for as long as this process lives.
+/// Handles signals and ends programs that are overdue, for as long as this process lives.
 pub(crate) async fn watch() -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -93,7 +95,7 @@ pub(crate) async fn watch() -> std::io::Result<()> {
     }
 }
 
-/// A program to be started.
+/// Prepares a program.
 #[expect(
     clippy::disallowed_methods,
     reason = "the benchmark starts the programs that it measures"
@@ -101,29 +103,36 @@ pub(crate) async fn watch() -> std::io::Result<()> {
 pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.stdin(Stdio::null()).process_group(0);
-    // Where the services of Debian are.
+    // Debian's services are there.
     let path = std::env::var("PATH").unwrap_or_default();
     command.env("PATH", format!("{path}:/usr/sbin:/sbin"));
     command
 }
 
-/// A program that ended well: how long it took, and what it wrote.
+/// Prepares a program that runs on one core.
+pub(crate) fn pinned(core: usize, program: impl AsRef<OsStr>) -> Command {
+    let mut pinned = command("taskset");
+    pinned.args(["--cpu-list", &core.to_string()]).arg(program);
+    pinned
+}
+
+/// Duration and output of a program that succeeded.
 pub(crate) struct Finished {
     pub(crate) took: Duration,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
-/// Runs a program to its end, which has to be a good one.
+/// Runs a program to its end. Fails if the program does.
 pub(crate) fn run(command: &mut Command, limit: Duration) -> Result<Finished, Error> {
     check()?;
     let result = finish(command, limit, true);
-    // What was interrupted failed for that reason.
+    // An interrupted program failed for that reason.
     check()?;
     result
 }
 
-/// The same for what puts things in order again: an interruption does not end it, and a failure is told, but is none of ours.
+/// Runs a program that cleans up: an interruption does not end it, and a failure is only reported.
 pub(crate) fn clean_up(command: &mut Command, limit: Duration) {
     if let Err(error) = finish(command, limit, false) {
         crate::output::note(&format!("cleaning up: {error}"));
@@ -155,7 +164,7 @@ fn finish(
         status,
         stdout,
         stderr,
-    } = output.map_err(Error::at(format!("cannot hear `{name}`")))?;
+    } = output.map_err(Error::at(format!("cannot read the output of `{name}`")))?;
     let finished = Finished {
         took,
         stdout: String::from_utf8_lossy(&stdout).into_owned(),
@@ -189,13 +198,13 @@ fn shown(command: &Command) -> String {
     words.join(" ")
 }
 
-/// A program that runs beside us, and ends with its owner.
+/// A program in the background. Ends with its owner.
 pub(crate) struct Running {
     child: Child,
 }
 
 impl Running {
-    /// Starts it. What it writes is nobody's concern.
+    /// Starts it and discards its output.
     pub(crate) fn start(command: &mut Command) -> Result<Self, Error> {
         check()?;
         let name = shown(command);
@@ -211,14 +220,9 @@ impl Running {
         self.child.id()
     }
 
-    /// Did it end by itself?
+    /// Returns whether it ended by itself.
     pub(crate) fn has_ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
-    }
-
-    /// Ends it, and waits until it did.
-    pub(crate) fn stop(self) {
-        drop(self);
     }
 }
 

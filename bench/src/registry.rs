@@ -1,4 +1,4 @@
-//! A registry of our own on this machine, gone with its content when it is dropped.
+//! A registry on this machine. Deleted with its content on drop.
 
 use std::path::Path;
 use std::time::Duration;
@@ -6,13 +6,13 @@ use std::time::Duration;
 use crate::http::{Connection, free_port};
 use crate::process::{Error, Running, command};
 
-/// Longest time until it answers.
+/// Maximum time until it answers.
 const START_LIMIT: Duration = Duration::from_secs(20);
 
 /// Debian's docker-registry.
 pub(crate) struct Registry {
     _process: Running,
-    /// `HOST:PORT`. By name, since that is what Docker takes without TLS everywhere.
+    /// `HOST:PORT`. By name, which Docker accepts without TLS everywhere.
     pub(crate) address: String,
 }
 

@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use crate::report::{Cell, Goal, Limit, Report, Table};
 use crate::stats::Summary;
 
-/// Where in a document the tables begin and end.
+/// Marks around the tables in a document.
 const BEGIN: &str = "<!-- measured: begin -->";
 const END: &str = "<!-- measured: end -->";
 
-/// All of it.
+/// Renders the report.
 pub(crate) fn markdown(report: &Report) -> String {
     let machine = &report.machine;
     let mut text = format!(
@@ -67,7 +67,7 @@ fn table(table: &Table) -> String {
     text
 }
 
-/// The median, the quartiles where they differ, and the ratio to the baseline.
+/// Formats the median, the quartiles where they differ, and the ratio to the baseline.
 fn shown(cell: &Cell) -> String {
     let Some(summary) = cell.summary else {
         return String::new();
@@ -106,7 +106,7 @@ fn goals(goals: &[Goal]) -> String {
     text
 }
 
-/// Three digits that count; more where there are more before the point.
+/// Formats with three significant digits, or more if there are more before the point.
 fn number(value: f64) -> String {
     let decimals = match value.abs() {
         size if size >= 99.95 || size == 0.0 => 0,
@@ -121,7 +121,7 @@ fn number(value: f64) -> String {
     }
 }
 
-/// Thousands apart.
+/// Separates thousands.
 fn grouped(digits: &str) -> String {
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -133,7 +133,7 @@ fn grouped(digits: &str) -> String {
     text
 }
 
-/// The document with the tables between its marks replaced; nothing where it has no marks.
+/// Replaces the tables between a document's marks. Returns nothing if it has no marks.
 pub(crate) fn pasted(document: &str, tables: &str) -> Option<String> {
     let (before, rest) = document.split_once(BEGIN)?;
     let (_, after) = rest.split_once(END)?;
@@ -152,7 +152,7 @@ mod tests {
             table.add(("new", "ms"), "ours", ours);
         }
         table.add(("size", "MB"), "ours", 0.7);
-        let goal = Goal::judge("ours ÷ theirs", "", Limit::AtMost(0.2), Some(0.5));
+        let goal = Goal::judge("ours ÷ theirs".to_owned(), "", Limit::AtMost(0.2), 0.5);
         Report {
             format: FORMAT,
             started: "2026-11-25T04:00:00Z".to_owned(),
@@ -165,7 +165,7 @@ mod tests {
                 versions: [("nginx".to_owned(), "1.22.1".to_owned())].into(),
             },
             tables: vec![table.finish()],
-            goals: goal.into_iter().collect(),
+            goals: vec![goal],
         }
     }
 

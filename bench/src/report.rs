@@ -1,4 +1,4 @@
-//! What was measured, as data: the format of `report.json`, documented in `docs/performance.md`.
+//! The measurements as data: the format of `report.json`, documented in `docs/performance.md`.
 
 use std::collections::BTreeMap;
 
@@ -6,31 +6,31 @@ use serde::Serialize;
 
 use crate::stats::{Summary, ratios};
 
-/// Number of the format; grows when a reader of older reports could misunderstand a newer one.
+/// Number of the format. It grows when a reader of older reports could misunderstand a newer one.
 pub(crate) const FORMAT: u32 = 2;
 
 /// The whole report.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Report {
     pub(crate) format: u32,
-    /// When it was started, RFC 3339 in UTC.
+    /// Time of the start, RFC 3339 in UTC.
     pub(crate) started: String,
-    /// Seconds that all of it took, builds included.
+    /// Duration in seconds, builds included.
     pub(crate) seconds: f64,
     pub(crate) machine: Machine,
     pub(crate) tables: Vec<Table>,
     pub(crate) goals: Vec<Goal>,
 }
 
-/// Where it was measured.
+/// Machine that measured.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Machine {
     pub(crate) processors: usize,
     pub(crate) model: String,
     pub(crate) kernel: String,
-    /// Processes that were ready to run before it was started, over the last minute: near 0 on a quiet machine.
+    /// Load average of the minute before the start: near 0 on a quiet machine.
     pub(crate) load_before: f64,
-    /// What it was measured against, by name, with versions.
+    /// Versions of the programs that the project was compared with, by name.
     pub(crate) versions: BTreeMap<String, String>,
 }
 
@@ -38,12 +38,12 @@ pub(crate) struct Machine {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Table {
     pub(crate) title: String,
-    /// The contestant that ratios are to: the first.
+    /// Contestant that ratios are to: the first.
     pub(crate) baseline: String,
     pub(crate) columns: Vec<Column>,
 }
 
-/// A quantity of all contestants.
+/// One quantity of all contestants.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Column {
     pub(crate) quantity: String,
@@ -51,14 +51,14 @@ pub(crate) struct Column {
     pub(crate) cells: Vec<Cell>,
 }
 
-/// A quantity of one contestant.
+/// One quantity of one contestant.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Cell {
     pub(crate) contestant: String,
     pub(crate) summary: Option<Summary>,
-    /// The ratio to the baseline, of each round; absent for the baseline itself.
+    /// Ratios to the baseline, round by round; absent for the baseline itself.
     pub(crate) ratio: Option<Summary>,
-    /// By round.
+    /// Values by round.
     pub(crate) values: Vec<f64>,
 }
 
@@ -71,7 +71,14 @@ impl Table {
         }
     }
 
-    /// Adds a value, round by round.
+    /// Adds values of a contestant, with quantity and unit, unless the round does not count.
+    pub(crate) fn add_if(&mut self, counts: bool, contestant: &str, values: &[(&str, &str, f64)]) {
+        for (quantity, unit, value) in values.iter().filter(|_| counts) {
+            self.add((quantity, unit), contestant, *value);
+        }
+    }
+
+    /// Adds the value of a round.
     pub(crate) fn add(&mut self, (quantity, unit): (&str, &str), contestant: &str, value: f64) {
         let at = self.columns.iter().position(|it| it.quantity == quantity);
         let at = at.unwrap_or_else(|| {
@@ -100,7 +107,7 @@ impl Table {
         }
     }
 
-    /// Computes what follows from the values; the baseline comes first.
+    /// Computes summaries and ratios, and puts the baseline first.
     pub(crate) fn finish(mut self) -> Self {
         for column in &mut self.columns {
             column
@@ -122,36 +129,37 @@ impl Table {
         self
     }
 
-    fn values(&self, quantity: &str, contestant: &str) -> Option<&[f64]> {
+    fn values(&self, quantity: &str, contestant: &str) -> Option<(&str, &[f64])> {
         let column = self.columns.iter().find(|it| it.quantity == quantity)?;
         let cell = column.cells.iter().find(|it| it.contestant == contestant)?;
-        Some(&cell.values)
+        Some((&column.unit, &cell.values))
     }
 
-    /// The median of a quantity.
-    pub(crate) fn median(&self, quantity: &str, contestant: &str) -> Option<f64> {
-        Some(Summary::of(self.values(quantity, contestant)?)?.median)
+    /// Returns the unit and the median of a quantity.
+    pub(crate) fn median(&self, quantity: &str, contestant: &str) -> Option<(&str, f64)> {
+        let (unit, values) = self.values(quantity, contestant)?;
+        Some((unit, Summary::of(values)?.median))
     }
 
-    /// The median of the ratios of one contestant to another.
+    /// Returns the median of the ratios of one contestant to another.
     pub(crate) fn ratio(&self, quantity: &str, of: &str, to: &str) -> Option<f64> {
-        let ratios = ratios(self.values(quantity, of)?, self.values(quantity, to)?);
+        let ratios = ratios(self.values(quantity, of)?.1, self.values(quantity, to)?.1);
         Some(Summary::of(&ratios)?.median)
     }
 }
 
-/// What shall hold.
+/// A limit for something that was measured.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Goal {
     pub(crate) what: String,
     pub(crate) unit: String,
     pub(crate) limit: Limit,
-    /// What was measured.
+    /// Measured value.
     pub(crate) value: f64,
     pub(crate) is_met: bool,
 }
 
-/// Which side of a number is good.
+/// The good side of a number.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Limit {
@@ -160,20 +168,19 @@ pub(crate) enum Limit {
 }
 
 impl Goal {
-    /// Judges a value. One that was not measured is no goal of this run.
-    pub(crate) fn judge(what: &str, unit: &str, limit: Limit, value: Option<f64>) -> Option<Self> {
-        let value = value?;
+    /// Judges a value.
+    pub(crate) fn judge(what: String, unit: &str, limit: Limit, value: f64) -> Self {
         let is_met = match limit {
             Limit::AtMost(most) => value <= most,
             Limit::AtLeast(least) => value >= least,
         };
-        Some(Self {
-            what: what.to_owned(),
+        Self {
+            what,
             unit: unit.to_owned(),
             limit,
             value,
             is_met,
-        })
+        }
     }
 }
 
@@ -194,17 +201,16 @@ mod tests {
         assert_eq!(cells[0].ratio, None);
         assert_eq!(cells[1].ratio.map(|ratio| ratio.median), Some(3.0));
         assert_eq!(table.ratio("time", "ours", "theirs"), Some(1.0 / 3.0));
-        assert_eq!(table.median("time", "theirs"), Some(6.0));
+        assert_eq!(table.median("time", "theirs"), Some(("ms", 6.0)));
         assert_eq!(table.median("time", "nobody"), None);
     }
 
     #[test]
     fn goals_are_judged_at_their_limit_too() {
-        let judge = |limit, value| Goal::judge("x", "", limit, value).map(|goal| goal.is_met);
-        assert_eq!(judge(Limit::AtMost(0.2), Some(0.2)), Some(true));
-        assert_eq!(judge(Limit::AtMost(0.2), Some(0.21)), Some(false));
-        assert_eq!(judge(Limit::AtLeast(1.0), Some(1.0)), Some(true));
-        assert_eq!(judge(Limit::AtLeast(1.0), Some(0.99)), Some(false));
-        assert_eq!(judge(Limit::AtLeast(1.0), None), None);
+        let judge = |limit, value| Goal::judge(String::new(), "", limit, value).is_met;
+        assert!(judge(Limit::AtMost(0.2), 0.2));
+        assert!(!judge(Limit::AtMost(0.2), 0.21));
+        assert!(judge(Limit::AtLeast(1.0), 1.0));
+        assert!(!judge(Limit::AtLeast(1.0), 0.99));
     }
 }

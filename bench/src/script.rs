@@ -1,4 +1,4 @@
-//! The script that does with Docker and the AWS command line what `deployer up` does, and what it needs.
+//! The script that deploys with Docker and the AWS command line, and its environment.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,7 +6,8 @@ use std::process::Command;
 use crate::process::command;
 use crate::setting::Setting;
 
-/// Credentials of the emulator at this port, and an AWS command line that was installed for us first.
+/// Sets the credentials of the emulator at this port, and `PATH` with the AWS command line that
+/// `bench/setup` installed.
 pub(crate) fn prepare(setting: &Setting, port: u16, program: &mut Command) {
     let own = setting.kept.with_file_name("aws-cli").join("bin");
     let path = std::env::var("PATH").unwrap_or_default();
@@ -29,7 +30,7 @@ pub(crate) fn prepare(setting: &Setting, port: u16, program: &mut Command) {
     }
 }
 
-/// Where the deployer keeps them.
+/// Returns the path where the deployer stores them.
 fn credentials(port: u16) -> PathBuf {
     let folder = |name: &str| std::env::var_os(name).map(PathBuf::from);
     folder("XDG_CACHE_HOME")
@@ -38,7 +39,7 @@ fn credentials(port: u16) -> PathBuf {
         .join(format!("deployer/emulator-{port}.credentials"))
 }
 
-/// A call of the AWS command line at this port.
+/// Prepares a call of the AWS command line at this port.
 pub(crate) fn aws(setting: &Setting, port: u16, arguments: &[&str]) -> Command {
     let mut aws = command("aws");
     prepare(setting, port, &mut aws);
@@ -47,7 +48,7 @@ pub(crate) fn aws(setting: &Setting, port: u16, arguments: &[&str]) -> Command {
     aws
 }
 
-/// The script for this stack, with the image's Dockerfile in this folder.
+/// Prepares the script for this stack, with the image's Dockerfile in this folder.
 pub(crate) fn script(setting: &Setting, port: u16, stack: &str, folder: &Path) -> Command {
     let mut script = command(setting.root.join("bench/script.sh"));
     prepare(setting, port, &mut script);

@@ -1,4 +1,4 @@
-//! The servers that are compared, on a core of their own, and what the kernel counts of them.
+//! The servers that are compared, on a core of their own, with the kernel's figures about them.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -6,14 +6,14 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::http::{Connection, free_port};
-use crate::process::{Error, Running, command};
+use crate::process::{Error, Running, command, pinned};
 
-/// Longest time from start to the first answer.
+/// Maximum time from start to the first answer.
 const START_LIMIT: Duration = Duration::from_secs(20);
-/// Linux counts processor time in hundredths of a second for whoever reads `/proc`.
+/// Unit of processor times in `/proc`: hundredths of a second.
 const TICK: f64 = 0.01;
 
-/// How a server is started.
+/// Kind of a server, which decides how it is started.
 #[derive(Debug, Clone)]
 pub(crate) enum Kind {
     /// A program that reads `PORT`.
@@ -36,7 +36,7 @@ pub(crate) struct Serving {
 }
 
 impl Server {
-    /// How it is started at this port, pinned to a core if one is given.
+    /// Prepares the start at this port, pinned to a core if one is given.
     pub(crate) fn command(&self, port: u16, core: Option<usize>) -> Result<Command, Error> {
         let program = match &self.kind {
             Kind::Program(path) => path.as_os_str(),
@@ -44,11 +44,7 @@ impl Server {
         };
         let mut started = match core {
             None => command(program),
-            Some(core) => {
-                let mut pinned = command("taskset");
-                pinned.args(["--cpu-list", &core.to_string()]).arg(program);
-                pinned
-            }
+            Some(core) => pinned(core, program),
         };
         match &self.kind {
             Kind::Program(_) => {
@@ -71,9 +67,9 @@ impl Server {
         let process = Running::start(&mut self.command(port, Some(core))?)?;
         let serving = Serving { process, port };
         let body = Connection::open(port, START_LIMIT)?.get("/now")?;
-        // The same work for all: an answer of another length would be another test.
+        // All do the same work: an answer of another length would be another test.
         if !(60..200).contains(&body.len()) {
-            let reason = format!("{} answers something else: {body}", self.name);
+            let reason = format!("unexpected answer of {}: {body}", self.name);
             return Err(Error::Failed(reason));
         }
         Ok(serving)
@@ -81,7 +77,7 @@ impl Server {
 }
 
 impl Serving {
-    /// Its processes: nginx has a worker beside the first.
+    /// Returns its processes: nginx has a worker beside the first.
     fn processes(&self) -> Vec<u32> {
         let first = self.process.id();
         let children = format!("/proc/{first}/task/{first}/children");
@@ -90,7 +86,7 @@ impl Serving {
         std::iter::once(first).chain(children).collect()
     }
 
-    /// Resident memory, bytes.
+    /// Returns resident memory in bytes.
     pub(crate) fn memory(&self) -> Result<f64, Error> {
         let mut sum = 0.0;
         for process in self.processes() {
@@ -99,7 +95,7 @@ impl Serving {
         Ok(sum)
     }
 
-    /// Processor time spent in the program and in the kernel since the start, seconds.
+    /// Returns processor time in the program and in the kernel since the start, in seconds.
     pub(crate) fn times(&self) -> Result<(f64, f64), Error> {
         let mut sum = (0.0, 0.0);
         for process in self.processes() {
@@ -114,7 +110,7 @@ pub(crate) fn read(path: &str) -> Result<String, Error> {
     std::fs::read_to_string(Path::new(path)).map_err(Error::at(path))
 }
 
-/// Of `/proc/PID/status`: bytes.
+/// Parses resident memory in `/proc/PID/status`, in bytes.
 pub(crate) fn resident(status: &str) -> f64 {
     let kilobytes = status
         .lines()
@@ -123,7 +119,8 @@ pub(crate) fn resident(status: &str) -> f64 {
     kilobytes.unwrap_or_default() * 1024.0
 }
 
-/// Of `/proc/PID/stat`, whose second field, the program's name, may have anything in it.
+/// Parses user and system time in `/proc/PID/stat`, whose second field, the program's name, may
+/// contain anything.
 pub(crate) fn times(stat: &str) -> (f64, f64) {
     let after_name = stat.rsplit_once(')').map_or(stat, |(_, rest)| rest);
     let mut fields = after_name.split_whitespace().skip(11);
@@ -132,7 +129,8 @@ pub(crate) fn times(stat: &str) -> (f64, f64) {
     (user * TICK, system * TICK)
 }
 
-/// One worker, no logs, the answer as a literal: as little work as nginx can have with an answer like this.
+/// Returns a configuration with one worker, no logs and the answer as a literal: as little work as
+/// nginx can have.
 fn nginx_configuration(folder: &Path, port: u16) -> String {
     let folder = folder.display();
     format!(

@@ -1,4 +1,4 @@
-//! Where the benchmark runs: folders, programs, and how many rounds.
+//! Setting of the benchmark: folders, programs, processor cores and rounds.
 
 use std::path::{Path, PathBuf};
 
@@ -6,24 +6,24 @@ use tempfile::TempDir;
 
 use crate::process::Error;
 
-/// All of it.
+/// Folders, programs, processor cores and rounds.
 pub(crate) struct Setting {
-    /// The project's folder.
+    /// Folder of the project.
     pub(crate) root: PathBuf,
-    /// What this program makes and keeps: compiled programs, the report.
+    /// Folder for what is kept: compiled programs, the report.
     pub(crate) kept: PathBuf,
-    /// The deployer, compiled beside this program.
+    /// Deployer, compiled beside this program.
     pub(crate) deployer: PathBuf,
-    /// The cores that client and server are pinned to; the same one where there is only one.
+    /// Cores that client and server are pinned to; the same one if there is only one.
     pub(crate) client_core: usize,
     pub(crate) server_core: usize,
-    /// Rounds instead of each part's own number.
+    /// Number of rounds instead of each part's default.
     pub(crate) only_rounds: Option<usize>,
     scratch: TempDir,
 }
 
 impl Setting {
-    /// Finds everything.
+    /// Detects all of it.
     pub(crate) fn find(only_rounds: Option<usize>) -> Result<Self, Error> {
         let package = Path::new(env!("CARGO_MANIFEST_DIR"));
         let root = package.parent().unwrap_or(package).to_owned();
@@ -38,7 +38,7 @@ impl Setting {
             .map_or_else(|| root.join("target"), |folder| root.join(folder));
         let kept = target.join("bench");
         std::fs::create_dir_all(&kept).map_err(Error::at(kept.display()))?;
-        // nginx's worker is another user, who has to get in: hence not in a folder of root's.
+        // nginx's worker runs as another user, who cannot read a folder of root's.
         let scratch = tempfile::Builder::new()
             .prefix("bench-")
             .tempdir()
@@ -55,18 +55,18 @@ impl Setting {
         })
     }
 
-    /// A folder that is removed at the end.
+    /// Returns a folder that is removed at the end.
     pub(crate) fn scratch(&self) -> &Path {
         self.scratch.path()
     }
 
-    /// How many rounds, if the user has not said.
+    /// Returns the number of rounds, `usual` by default.
     pub(crate) fn rounds(&self, usual: usize) -> usize {
         self.only_rounds.unwrap_or(usual)
     }
 }
 
-/// The cores that this process may use.
+/// Returns the cores that this process may use.
 fn cores() -> Result<Vec<usize>, Error> {
     let status = std::fs::read_to_string("/proc/self/status").map_err(Error::at("/proc"))?;
     let list = status
@@ -76,7 +76,7 @@ fn cores() -> Result<Vec<usize>, Error> {
     Ok(parse_cores(list))
 }
 
-/// As Linux writes it: `0-3,8`.
+/// Parses a list of Linux, such as `0-3,8`.
 fn parse_cores(text: &str) -> Vec<usize> {
     let mut cores = Vec::new();
     for part in text.trim().split(',') {

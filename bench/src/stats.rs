@@ -1,22 +1,24 @@
-//! Robust statistics of what was measured: medians and quartiles, and ratios of what was measured side by side.
+//! Rounds and robust statistics: medians, quartiles, and ratios of what was measured side by side.
 
 use serde::Serialize;
 
-/// What a row of measurements comes to.
+use crate::process::Error;
+
+/// Summary of a row of measurements.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Summary {
-    /// The value in the middle.
+    /// Value in the middle.
     pub(crate) median: f64,
-    /// A quarter of the values are below.
+    /// Value below which a quarter of the values are.
     pub(crate) lower: f64,
-    /// A quarter of the values are above.
+    /// Value above which a quarter of the values are.
     pub(crate) upper: f64,
-    /// How many values there are.
+    /// Number of values.
     pub(crate) count: usize,
 }
 
 impl Summary {
-    /// Of these values; nothing of none, or where one is not a number.
+    /// Summarises values. Returns nothing if there are none or one is not a number.
     pub(crate) fn of(values: &[f64]) -> Option<Self> {
         if values.iter().any(|value| value.is_nan()) {
             return None;
@@ -32,7 +34,7 @@ impl Summary {
     }
 }
 
-/// The quartile (1 to 3) of sorted values, between two of them by linear interpolation.
+/// Returns the quartile (1 to 3) of sorted values, between two of them by linear interpolation.
 fn quantile(sorted: &[f64], quartile: usize) -> Option<f64> {
     let quarters = sorted.len().checked_sub(1)? * quartile;
     let below = *sorted.get(quarters / 4)?;
@@ -46,7 +48,8 @@ fn quantile(sorted: &[f64], quartile: usize) -> Option<f64> {
     Some(below + (above - below) * share)
 }
 
-/// The ratios, round by round: what disturbs a round disturbs both, and so does not count. Of rounds that both have.
+/// Returns the ratios of the rounds that both have. What disturbs a round disturbs both values, and
+/// so cancels out.
 pub(crate) fn ratios(values: &[f64], baseline: &[f64]) -> Vec<f64> {
     values
         .iter()
@@ -56,7 +59,22 @@ pub(crate) fn ratios(values: &[f64], baseline: &[f64]) -> Vec<f64> {
         .collect()
 }
 
-/// The order of `count` contestants in a round: each comes first, second, … equally often.
+/// Calls `measure` for each contestant in each round, and in one more round at the start, which
+/// warms caches and does not count.
+pub(crate) fn take_turns<C>(
+    rounds: usize,
+    contestants: &[C],
+    mut measure: impl FnMut(&C, bool) -> Result<(), Error>,
+) -> Result<(), Error> {
+    for round in 0..=rounds {
+        for contestant in order(contestants.len(), round).filter_map(|at| contestants.get(at)) {
+            measure(contestant, round > 0)?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns the order of `count` contestants in a round: each comes first, second, … equally often.
 pub(crate) fn order(count: usize, round: usize) -> impl Iterator<Item = usize> {
     (0..count).map(move |place| (place + round) % count)
 }
@@ -101,8 +119,17 @@ mod tests {
     }
 
     #[test]
-    fn everyone_is_first_once() {
-        let rounds: Vec<Vec<usize>> = (0..3).map(|round| order(3, round).collect()).collect();
-        assert_eq!(rounds, [[0, 1, 2], [1, 2, 0], [2, 0, 1]]);
+    fn everyone_is_first_once_and_the_first_round_does_not_count() {
+        let mut turns = Vec::new();
+        let taken = take_turns(2, &["a", "b", "c"], |name, counts| {
+            turns.push(if counts {
+                name.to_uppercase()
+            } else {
+                (*name).to_owned()
+            });
+            Ok(())
+        });
+        assert!(taken.is_ok());
+        assert_eq!(turns.concat(), "abcBCACAB");
     }
 }

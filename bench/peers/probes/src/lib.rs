@@ -8,7 +8,8 @@ use futures_util::future::join_all;
 /// Linux counts processor time in hundredths of a second.
 const TICK: f64 = 0.01;
 
-/// Asks on so many connections for so long, and prints the number of answers and the seconds of processor time.
+/// Asks on so many connections for so long, and prints the number of answers and the seconds of
+/// processor time.
 pub fn run<P, F: Future<Output = P>>(
     start: impl Fn(String) -> F,
     ask: impl AsyncFn(&mut P) -> bool,

@@ -1,4 +1,5 @@
-//! `GET /now` in axum, over the same connections as the other peer: `axum::serve` has no time limit for request heads.
+//! `GET /now` in axum, over the same connections as the other peer: `axum::serve` has no time limit
+//! for request heads.
 
 use axum::Router;
 use axum::http::header::CACHE_CONTROL;
