@@ -73,8 +73,8 @@ impl Table {
 
     /// Adds values of a contestant, with quantity and unit, unless the round does not count.
     pub(crate) fn add_if(&mut self, counts: bool, contestant: &str, values: &[(&str, &str, f64)]) {
-        for (quantity, unit, value) in values.iter().filter(|_| counts) {
-            self.add((quantity, unit), contestant, *value);
+        for &(quantity, unit, value) in values.iter().filter(|_| counts) {
+            self.add((quantity, unit), contestant, value);
         }
     }
 
