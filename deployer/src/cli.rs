@@ -92,6 +92,10 @@ pub struct Shared {
     #[arg(long, hide = true, global = true, env = "AWS_PROFILE")]
     pub default_profile: Option<String>,
 
+    /// Profile from `AWS_DEFAULT_PROFILE`, which `AWS_PROFILE` overrides, as in the AWS CLI.
+    #[arg(long, hide = true, global = true, env = "AWS_DEFAULT_PROFILE")]
+    pub older_profile: Option<String>,
+
     /// Access key from the environment: if there is one, `AWS_PROFILE` does not give the credentials.
     #[arg(
         long,

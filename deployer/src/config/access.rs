@@ -88,7 +88,9 @@ fn profile(shared: &Shared, file: Option<String>) -> (Option<String>, ProfileSou
         return (None, ProfileSource::Flag);
     }
     let flag = shared.profile.clone();
-    let environment = given(shared.default_profile.as_ref()).map(str::to_owned);
+    let environment = given(shared.default_profile.as_ref())
+        .or(given(shared.older_profile.as_ref()))
+        .map(str::to_owned);
     match (flag, environment) {
         (Some(profile), _) => (Some(profile), ProfileSource::Flag),
         (None, Some(profile)) if given(shared.environment_key.as_ref()).is_some() => {

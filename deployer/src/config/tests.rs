@@ -179,6 +179,15 @@ fn where_the_profile_is_named() {
         let found = (access.profile.as_deref().unwrap(), access.profile_source);
         assert_eq!(found, expected);
     }
+    let shared = |newer: &str| Shared {
+        default_profile: Some(newer.to_owned()),
+        older_profile: some("older"),
+        ..shared()
+    };
+    for (newer, expected) in [("newer", "newer"), ("", "older")] {
+        let access = resolved(&shared(newer), &sizes(), file).unwrap().access;
+        assert_eq!(access.profile.as_deref(), Some(expected));
+    }
 }
 
 #[test]
@@ -187,6 +196,7 @@ fn empty_variables_are_none() {
     let shared = Shared {
         region: empty(),
         default_profile: empty(),
+        older_profile: empty(),
         environment_key: empty(),
         endpoint_url: empty(),
         stack: empty(),

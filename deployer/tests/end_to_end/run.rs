@@ -142,6 +142,7 @@ impl Surroundings {
             "AWS_REGION",
             "AWS_DEFAULT_REGION",
             "AWS_PROFILE",
+            "AWS_DEFAULT_PROFILE",
             "AWS_ACCESS_KEY_ID",
         ] {
             other.variables.push((name.to_owned(), None));
@@ -164,6 +165,7 @@ impl Surroundings {
             .with("AWS_SHARED_CREDENTIALS_FILE", &file.to_string_lossy());
         for name in [
             "AWS_PROFILE",
+            "AWS_DEFAULT_PROFILE",
             "AWS_ACCESS_KEY_ID",
             "AWS_SECRET_ACCESS_KEY",
             "AWS_SESSION_TOKEN",

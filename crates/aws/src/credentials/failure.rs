@@ -19,7 +19,7 @@ pub(crate) fn unknown_profile(access: &Access, unknown: &UnknownProfile) -> Fail
         (Some(by), _) => failure.because(format!("it is the `source_profile` of `{by}`")),
         (None, ProfileSource::Flag) => failure,
         (None, ProfileSource::Environment | ProfileSource::BehindKeys) => {
-            failure.because("`AWS_PROFILE` names it")
+            failure.because("`AWS_PROFILE` names it, or else `AWS_DEFAULT_PROFILE`")
         }
         (None, ProfileSource::File) => failure
             .because("`profile` in `deployer.toml` names it")
