@@ -11,6 +11,8 @@ use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_types::body::SdkBody;
+use http_body_util::Limited;
 
 use super::error::Untrusted;
 
@@ -35,7 +37,11 @@ pub(super) fn client(local: bool, trusted: TlsContext) -> SharedHttpClient {
     SharedHttpClient::new(Checked(inner))
 }
 
-/// A client, or a connector, whose TLS errors are not mistaken for a connection that broke: those would be repeated.
+/// Largest response that is read, bytes. Services answer with at most about one megabyte a page.
+const LARGEST: usize = 16 << 20;
+
+/// A client, or a connector, whose TLS errors are not mistaken for a connection that broke: those would be repeated. Its responses
+/// have a limit.
 #[derive(Debug)]
 struct Checked<T>(T);
 
@@ -54,13 +60,14 @@ impl HttpConnector for Checked<SharedHttpConnector> {
         let host = request.uri().to_owned();
         let answer = self.0.call(request);
         HttpConnectorFuture::new(async move {
-            answer.await.map_err(|error| match refusal(&error) {
+            let response = answer.await.map_err(|error| match refusal(&error) {
                 Some(cause) => {
                     let host = host_of(&host);
                     ConnectorError::other(Untrusted { host, cause }.into(), None)
                 }
                 None => error,
-            })
+            })?;
+            Ok(response.map(|body| SdkBody::from_body_1_x(Limited::new(body, LARGEST))))
         })
     }
 }

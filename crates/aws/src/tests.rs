@@ -215,3 +215,13 @@ async fn refusals_stay_refusals() {
         .unwrap_err();
     assert_eq!(error.kind, RemoteErrorKind::Throttled);
 }
+
+#[tokio::test]
+async fn an_endless_answer_is_given_up() {
+    let body = format!("<DescribeStacksResponse>{}", " ".repeat(17 << 20));
+    let aws = answering(http("200 OK", &body)).await;
+    let name: StackName = "clock".parse().unwrap();
+    let error = aws.observe((&name).into()).await.unwrap_err();
+    assert_eq!(error.kind, RemoteErrorKind::Unreachable);
+    assert!(error.message.contains("length limit exceeded"), "{error:?}");
+}
