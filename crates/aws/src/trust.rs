@@ -8,7 +8,9 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
+use super::files::Files;
 use super::limited::read_limited;
+use crate::access::Access;
 use deployment::error::Failure;
 
 /// Names the bundle, as for the AWS CLI.
@@ -17,6 +19,19 @@ const VARIABLE: &str = "AWS_CA_BUNDLE";
 const LIMIT: u64 = 8 << 20;
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
+
+/// Returns the certificates to trust instead of this machine's, each in PEM, for connections that are not the SDK's. Empty where
+/// none are named.
+pub async fn roots(access: &Access) -> Result<Vec<String>, Failure> {
+    if access.local {
+        return Ok(Vec::new());
+    }
+    if let Some(found) = access.found.get() {
+        return Ok(found.roots.clone());
+    }
+    let files = Files::read(access.profile.as_deref().unwrap_or("default")).await?;
+    bundle(&files.profiles).await
+}
 
 /// The certificates that `AWS_CA_BUNDLE` or the profile's `ca_bundle` names, each in PEM. Empty where none is named.
 pub(super) async fn bundle(profiles: &EnvConfigSections) -> Result<Vec<String>, Failure> {

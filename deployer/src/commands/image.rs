@@ -68,9 +68,8 @@ impl Context<'_> {
     }
 
     /// Returns certificates that registries may have besides those that this machine trusts.
-    fn trusted_roots(&self) -> Vec<String> {
-        let found = self.config.access.found.get();
-        found.map(|found| found.roots.clone()).unwrap_or_default()
+    async fn trusted_roots(&self) -> Result<Vec<String>, Failure> {
+        aws::trust::roots(&self.config.access).await
     }
 
     /// Where compressed layers are kept.
@@ -111,7 +110,7 @@ impl Context<'_> {
             registry: registry.to_owned(),
             name: name.to_owned(),
             credentials,
-            roots: self.trusted_roots(),
+            roots: self.trusted_roots().await?,
         };
         let sink = self.sink.clone();
         let progress = Arc::new(move |at: image_builder::push::PushProgress| {

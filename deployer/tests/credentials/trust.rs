@@ -110,3 +110,21 @@ fn an_authority_of_its_own() {
     );
     assert_works(&home.status(&endpoint, &["--profile", "keys"]));
 }
+
+#[test]
+fn the_clock_is_read_with_the_same_certificates() {
+    let home = Home::with_all(LATER);
+    let endpoint = secured(home.path());
+    let clock = |bundle: Option<&str>| {
+        let mut command = home.program(&endpoint, &["doctor", "--profile", "keys"]);
+        command.envs(bundle.map(|bundle| ("AWS_CA_BUNDLE", bundle)));
+        let output = run(&mut command);
+        let report = text(&output.stdout) + &text(&output.stderr);
+        let mut lines = report.lines();
+        let line = lines.find(|line| line.split_whitespace().nth(1) == Some("clock"));
+        line.unwrap_or_else(|| panic!("{report}")).to_owned()
+    };
+    assert!(clock(None).contains("UnknownIssuer"), "{}", clock(None));
+    let trusted = clock(Some("ca.pem"));
+    assert!(!trusted.contains("UnknownIssuer"), "{trusted}");
+}

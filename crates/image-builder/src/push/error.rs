@@ -109,7 +109,7 @@ impl Hint for PushError {
                 "the login may have run out, or lacks the right; for ECR `ecr:PutImage` and its like".to_owned(),
             ),
             Self::Untrusted { .. } => Some(
-                "if the certificate is of your own authority, name its file in `SSL_CERT_FILE`, or its folder in `SSL_CERT_DIR`".to_owned(),
+                "if the certificate is of your own authority, name its file in `AWS_CA_BUNDLE`, or in `SSL_CERT_FILE`".to_owned(),
             ),
             Self::PlainHttp { .. } => Some(
                 "only registries on this machine are spoken to without TLS: reach it as `localhost:PORT`, or let it speak HTTPS".to_owned(),
@@ -343,4 +343,83 @@ fn of_request(error: &reqwest::Error) -> String {
         return format!("status {}", status.as_u16());
     }
     support::cause::innermost(error).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::sync::Arc;
+
+    use rustls::pki_types::pem::PemObject as _;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+    use super::*;
+    use crate::push::Credentials;
+
+    /// Nobody trusts it: it is its own authority.
+    const CERTIFICATE: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBmTCCAT+gAwIBAgIUdGabryADg7CrD1zEetKmYn1/QpQwCgYIKoZIzj0EAwIw
+EzERMA8GA1UEAwwIcmVnaXN0cnkwIBcNMjYxMTI4MDMzMTEzWhgPMjEyNjExMDQw
+MzMxMTNaMBMxETAPBgNVBAMMCHJlZ2lzdHJ5MFkwEwYHKoZIzj0CAQYIKoZIzj0D
+AQcDQgAErXRTpDygpgTT/e4EZ+XgtUwxC5lI7G+rfszcUIqp/+ig+RnsG8fKEn/u
+lgPtxXpeOfWZS1PJ3R4rtZyhzt1HaKNvMG0wHQYDVR0OBBYEFPywDQwg8iwg4F0j
+vDHnthvJPx84MB8GA1UdIwQYMBaAFPywDQwg8iwg4F0jvDHnthvJPx84MA8GA1Ud
+EwEB/wQFMAMBAf8wGgYDVR0RBBMwEYIJbG9jYWxob3N0hwR/AAABMAoGCCqGSM49
+BAMCA0gAMEUCIEE69HNNGXmhCWAxM+LPrsHsg+zTMC+YK88zjo8eAqVMAiEApFEQ
+gazeqTt/I7i1OzmXbjalxAvG4AqEpNaDlpNNMxk=
+-----END CERTIFICATE-----";
+    const KEY: &str = "\
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgqT+iPP+24FQJIyJS
+YL8mzxuAJ5aKSnWWa3Cfw+J36NOhRANCAAStdFOkPKCmBNP97gRn5eC1TDELmUjs
+b6t+zNxQiqn/6KD5Gewbx8oSf+6WA+3Fel459ZlLU8ndHiu1nKHO3Udo
+-----END PRIVATE KEY-----";
+
+    /// Starts a server that shows that certificate; returns its port.
+    fn secured() -> u16 {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let certificate = CertificateDer::from_pem_slice(CERTIFICATE.as_bytes()).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(KEY.as_bytes()).unwrap();
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            let config = Arc::new(config);
+            while let Ok((mut stream, _)) = listener.accept() {
+                let mut session = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+                // The client refuses it: an error here.
+                session.complete_io(&mut stream).ok();
+            }
+        });
+        port
+    }
+
+    #[tokio::test]
+    async fn a_certificate_that_is_not_trusted() {
+        crate::push::use_tls_of_ring();
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let request = client.get(format!("https://127.0.0.1:{}/v2/", secured()));
+        let error = request.send().await.unwrap_err();
+        let repository = Repository {
+            registry: "registry.example".to_owned(),
+            name: "clock".to_owned(),
+            credentials: Credentials::Anonymous,
+            roots: Vec::new(),
+        };
+        let error = OciDistributionError::RequestError(error);
+        assert!(!is_of_the_way(&error), "it would be tried again");
+        let error = PushError::new(&repository, &error);
+        let text = error.to_string();
+        assert!(
+            text.starts_with("the certificate of the registry `registry.example` is not trusted:"),
+            "{text}"
+        );
+        assert!(error.hint().unwrap().contains("`AWS_CA_BUNDLE`"));
+    }
 }

@@ -96,7 +96,10 @@ impl Bench for ThisBench {
     }
 
     async fn clock(&self, context: Context<'_>) -> Result<Reading, String> {
-        read_clock(&clock_address(&context.config.access)).await
+        let access = &context.config.access;
+        let roots = aws::trust::roots(access).await;
+        let roots = roots.map_err(|failure| failure.to_string())?;
+        read_clock(&clock_address(access), &roots).await
     }
 
     async fn engine(&self, context: Context<'_>) -> Result<(), Failure> {
@@ -141,14 +144,20 @@ fn clock_address(access: &Access) -> String {
 }
 
 /// Asks for nothing but the time: any answer has it, also one that refuses.
-async fn read_clock(address: &str) -> Result<Reading, String> {
+async fn read_clock(address: &str, roots: &[String]) -> Result<Reading, String> {
     // Made once for the whole program; a second time changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder()
+    let unusable = |error: reqwest::Error| innermost(&error).to_string();
+    let mut client = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
-        .timeout(CLOCK_LIMIT)
-        .build();
-    let client = client.map_err(|error| innermost(&error).to_string())?;
+        .timeout(CLOCK_LIMIT);
+    if !roots.is_empty() {
+        let roots = roots.iter();
+        let roots = roots.map(|pem| reqwest::Certificate::from_pem(pem.as_bytes()));
+        let roots: Result<Vec<_>, _> = roots.collect();
+        client = client.tls_certs_only(roots.map_err(unusable)?);
+    }
+    let client = client.build().map_err(unusable)?;
     let ask = || client.head(address).send();
     let failed = |error: reqwest::Error| format!("{address}: {}", innermost(&error));
     // The second time over the connection that is there by then: a shorter way, and so a better answer.

@@ -141,7 +141,7 @@ impl Context<'_> {
         let source = BaseSource {
             folder: image_folder(self.config).join("bases"),
             architecture: self.config.image.architecture,
-            roots: self.trusted_roots(),
+            roots: self.trusted_roots().await?,
             credentials: DockerCredentials::of_this_user(),
         };
         let mut bases = Bases::new();
