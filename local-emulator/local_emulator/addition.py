@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from .cloudformation import CloudFormation
+from .containers import Containers
 from .credentials import Credentials
 from .forwarding import Forwarding
 from .guard import Guard
@@ -33,6 +34,7 @@ def install_services(upstream: Upstream) -> tuple[HealthChecks, ServiceScheduler
     """Installs what the emulated services lack; the health checks are not started yet."""
     checks = HealthChecks(upstream)
     Registry(upstream).install()
+    Containers(upstream).install()
     LoadBalancer(upstream, checks).install()
     Forwarding(upstream).install()
     scheduler = ServiceScheduler(upstream, checks)

@@ -21,6 +21,15 @@ HOST_CONFIG: dict[str, tuple[Any, ...] | None] = {
     "NetworkMode": ("default", "bridge"),
     "ExtraHosts": None,
     "CapAdd": (["SYS_PTRACE"],),
+    # These take something away from a container.
+    "CapDrop": None,
+    "Init": (True,),
+    "Memory": None,
+    "MemorySwap": None,
+    "NanoCpus": None,
+    "ReadonlyRootfs": None,
+    # Folders in memory.
+    "Tmpfs": None,
 }
 
 

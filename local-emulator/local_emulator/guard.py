@@ -32,6 +32,7 @@ from .access import (
     is_this_machine,
     require_no_web_page,
 )
+from .containers import keep_image_volumes
 from .credentials import REGISTRY_USER, Credentials
 from .docker_calls import READING, forbidden_call, is_at
 from .fargate import forbidden_in_task
@@ -281,6 +282,9 @@ class Guard:
         forbidden = forbidden_call(method.upper(), path, body)
         if forbidden:
             raise PermissionError(f"the emulator does not ask Docker for {forbidden}")
+        if path.endswith("/containers/create"):
+            keep_image_volumes(body, lambda image: volumes_of(client, image))
+            named["data"] = json.dumps(body)
         from_image = (named.get("params") or {}).get("fromImage")
         image = str(from_image or path.partition("/distribution/")[2])
         if image and is_at(image, self.port):
@@ -288,6 +292,12 @@ class Guard:
             encoded = base64.urlsafe_b64encode(json.dumps(login).encode()).decode()
             named["headers"] = {**(named.get("headers") or {}), "X-Registry-Auth": encoded}
         return self.request(client, method, url, **named)
+
+
+def volumes_of(client: Any, image: str) -> Record:
+    """Returns the volumes that an image declares."""
+    config: Record = client.inspect_image(image).get("Config") or {}
+    return config.get("Volumes") or {}
 
 
 def refusal(forbidden: str) -> str:

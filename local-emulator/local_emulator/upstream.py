@@ -74,6 +74,7 @@ EXPECTED = {
     """,
     "services.ecs": """
         _ACTION_MAP
+        _build_run_kwargs(cdef, td, env, port_bindings, ecs_network, host_mode, task_id, task_arn, ministack_net_ip, cluster_arn)
         _circuit_breaker_threshold(svc)
         _cleanup_task_resources(task, docker_client, extra_container)
         _cluster_name_from_arn(arn)
@@ -110,6 +111,7 @@ EXPECTED = {
         _RESOURCE_HANDLERS
         _ecs_deployment_configuration(props)
         _elbv2_listener_actions(props, lb_arn, prop)
+        _normalize_container_defs(cdefs)
     """,
     "services.cloudformation.stacks": """
         _runs_on_worker_thread(resource_type)
