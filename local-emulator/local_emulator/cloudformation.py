@@ -67,7 +67,7 @@ class CloudFormation:
             grace = int(props.get("HealthCheckGracePeriodSeconds") or 0)
             service["healthCheckGracePeriodSeconds"] = grace
         try:
-            self.wait(key)
+            self.wait(key, stack_name)
         except ValueError:
             # A resource that was not created is not known to the stack, which would leave it.
             cluster, _, name = key.partition("/")
@@ -80,7 +80,7 @@ class CloudFormation:
     ) -> Any:
         result = self.update(physical_id, old_props, new_props, stack_name)
         key = physical_id.partition(":service/")[2]
-        self.wait(key)
+        self.wait(key, stack_name)
         if old_props.get("LoadBalancers") != new_props.get("LoadBalancers"):
             self.wait_for_rolling(key)
         return result
@@ -98,7 +98,13 @@ class CloudFormation:
         if deployment.get("rolloutState") == "FAILED":
             raise not_stabilized(deployment.get("rolloutStateReason", ""))
 
-    def wait(self, key: str) -> None:
+    def is_cancelled(self, stack_name: str) -> bool:
+        """Returns whether `CancelUpdateStack` was called for an update that is under way."""
+        stack = self.upstream.cloudformation._stacks.get(stack_name) or {}
+        updating = stack.get("StackStatus") == "UPDATE_IN_PROGRESS"
+        return updating and bool(stack.get("_cancel_requested"))
+
+    def wait(self, key: str, stack_name: str) -> None:
         """Waits for a deployment that is not rolling, as stacks on AWS wait for any.
 
         The emulator calls a service complete before a task of it runs, and so it stays for rolling
@@ -107,7 +113,9 @@ class CloudFormation:
         rollout: Rollout | None = self.scheduler.active_rollout(key)
         if rollout is None:
             return
-        rollout.ended.wait()
+        while not rollout.ended.wait(POLL_SECONDS):
+            if self.is_cancelled(stack_name):
+                raise ValueError("Resource update cancelled")
         if rollout.status != "SUCCESSFUL":
             raise not_stabilized(rollout.status_reason)
 

@@ -283,7 +283,8 @@ class ServiceScheduler:
                     continue
                 for entry in svc.get("loadBalancers") or []:
                     group = traffic.group_of(deployment, entry)
-                    targets.setdefault(group, []).append((address, int(entry["containerPort"])))
+                    port = int(entry.get("containerPort", 80))
+                    targets.setdefault(group, []).append((address, port))
         for group, registered in targets.items():
             with self.concurrency.resource_lock("elbv2-targets", group):
                 self.alb.set_targets_for_group(group, registered, ledger.get(group, ()))
@@ -306,10 +307,17 @@ class ServiceScheduler:
         """
         cluster, name = service["clusterArn"].rsplit("/", 1)[-1], service["serviceName"]
         with self.lock_service(f"{cluster}/{name}"):
-            primary = self.ecs._primary_deployment(service)
+            primary = self.ecs._primary_deployment(service) or {}
+            # Once the newest is complete, the emulator stops all others.
+            superseded = primary.get("rolloutState") != "IN_PROGRESS"
             alive = len(self.alive_tasks(service, deployment))
             missing = int(service.get("desiredCount", 0)) - alive
-            if primary is deployment or service.get("status") != "ACTIVE" or missing <= 0:
+            if (
+                superseded
+                or primary is deployment
+                or service.get("status") != "ACTIVE"
+                or missing <= 0
+            ):
                 return
             self.ecs._run_task(
                 {

@@ -107,6 +107,9 @@ EXPECTED = {
         _ts_to_epoch(value)
         _update_service(data)
     """,
+    "services.cloudformation": """
+        _stacks
+    """,
     "services.cloudformation.provisioners": """
         _RESOURCE_HANDLERS
         _ecs_deployment_configuration(props)
@@ -153,6 +156,7 @@ class Upstream:
         self.ecs = load("services.ecs")
         self.provisioners = load("services.cloudformation.provisioners")
         self.stacks = load("services.cloudformation.stacks")
+        self.cloudformation = load("services.cloudformation")
         found = list(self.differences())
         if self.version != VERSION:
             found.insert(0, "the version is another")
