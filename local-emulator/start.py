@@ -14,6 +14,9 @@ def main() -> None:
         sys.exit(__doc__)
     # The emulator's files are for its user only, whatever umask the user has.
     os.umask(0o077)
+    # The emulator waits 10 s for the Docker engine. On a machine with much to do that is too short:
+    # tasks fail that would run, and containers stay that it knows nothing of.
+    os.environ.setdefault("MINISTACK_DOCKER_TIMEOUT", "60")
     from local_emulator import addition
     from local_emulator.upstream import UnexpectedEmulatorError
 
