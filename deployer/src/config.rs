@@ -23,9 +23,8 @@ pub use file::{File, parse, read};
 use access::access;
 use deployment::stack::template_names::ParameterName;
 
-/// The numbers of tasks and port that the template writes out, and so the only ones that the emulator understands.
-const LOCAL_TASKS: u32 = 2;
-const LOCAL_PORT: u16 = 8080;
+/// Default port of a service.
+const DEFAULT_PORT: u16 = 8080;
 
 /// The program and its image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -169,7 +168,7 @@ pub fn resolve(
                 .hint("set `architecture` under `[service]` in `deployer.toml`")
         })?,
     };
-    let port = file.service.port.unwrap_or(LOCAL_PORT);
+    let port = file.service.port.unwrap_or(DEFAULT_PORT);
     let service = parameters::Service {
         port,
         tasks: sizes.tasks.or(file.service.tasks).unwrap_or(2),
@@ -304,19 +303,6 @@ impl Config {
         } else {
             seconds
         }
-    }
-
-    /// Refuses what the emulator cannot do, before anything is started.
-    pub fn check_emulator_limits(&self) -> Result<(), Failure> {
-        let (tasks, port) = (self.tasks, self.port);
-        if !self.access.local || (tasks == LOCAL_TASKS && port == LOCAL_PORT) {
-            return Ok(());
-        }
-        Err(Failure::preflight(format!(
-            "`--local` runs {LOCAL_TASKS} tasks on port {LOCAL_PORT}, not {tasks} on port {port}"
-        ))
-        .because("the emulator takes only numbers that the template writes out")
-        .hint("leave out `tasks` and `port` for a trial on this machine"))
     }
 }
 

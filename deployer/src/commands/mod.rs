@@ -57,14 +57,12 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// Refuses what the emulator cannot do, before anything is started, and says what is left out there.
-    fn check_emulator_limits(&self) -> Result<(), Failure> {
-        self.config.check_emulator_limits()?;
+    /// Warns of settings that the emulator does not have.
+    fn warn_of_left_out_settings(&self) {
         for what in &self.config.left_out {
             self.sink
                 .warn(format!("the emulator does not know {what}: left out"));
         }
-        Ok(())
     }
 
     /// Follows a subject until it ends; that its time is over, or that somebody wishes to stop, is a failure.

@@ -76,7 +76,7 @@ impl Plan {
 
 /// Runs the command.
 pub async fn run(context: Context<'_>) -> Result<Plan, Failure> {
-    context.check_emulator_limits()?;
+    context.warn_of_left_out_settings();
     let template = read_template(context)?;
     let image = context.plan_image().await?;
     let world = async {

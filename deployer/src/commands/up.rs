@@ -46,7 +46,7 @@ struct Run<'a> {
 /// Runs the command.
 pub async fn run(context: Context<'_>) -> Result<(), Failure> {
     // What can be found wrong at once is, before anything is started.
-    context.check_emulator_limits()?;
+    context.warn_of_left_out_settings();
     let template = read_template(context)?;
     let image = context.plan_image().await?;
     let run = Run {

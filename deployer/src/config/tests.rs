@@ -211,24 +211,6 @@ fn empty_variables_are_none() {
 }
 
 #[test]
-fn local_refuses_what_the_emulator_cannot_do() {
-    let local = Shared {
-        local: true,
-        ..shared()
-    };
-    for text in ["[service]\ntasks = 3\n", "[service]\nport = 9000\n"] {
-        let text = format!("{MINIMAL}{text}");
-        let remote = resolved(&shared(), &sizes(), &text).unwrap();
-        assert_eq!(remote.check_emulator_limits(), Ok(()));
-        let local = resolved(&local, &sizes(), &text).unwrap();
-        assert_eq!(
-            local.check_emulator_limits().unwrap_err().kind,
-            FailureKind::Preflight
-        );
-    }
-}
-
-#[test]
 fn local_leaves_out_what_the_emulator_does_not_know() {
     let local = Shared {
         local: true,

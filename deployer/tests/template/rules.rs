@@ -277,8 +277,6 @@ fn names(template: &Value) -> Vec<String> {
 /// The port is the container's and the service's alone: where rules or the target group had it, they would change before the tasks do.
 fn port(template: &Value) -> Vec<String> {
     let reference = json!({ "Ref": "ContainerPort" });
-    // The usual one is written out for endpoints that want a number.
-    let written = json!({ "Fn::If": ["IsUsualPort", 8080, reference] });
     let places = [
         (
             "task",
@@ -291,12 +289,7 @@ fn port(template: &Value) -> Vec<String> {
     ];
     let mut broken: Vec<String> = places
         .into_iter()
-        .flat_map(|(place, value)| {
-            unless(
-                *value == reference || *value == written,
-                format!("{place}: {value}"),
-            )
-        })
+        .flat_map(|(place, value)| unless(*value == reference, format!("{place}: {value}")))
         .collect();
     let group = one(template, "ElasticLoadBalancingV2::TargetGroup");
     broken.extend(unless(
@@ -355,7 +348,7 @@ fn missing_tasks(template: &Value) -> Vec<String> {
         alarm["MetricName"] == "HealthyHostCount"
             && alarm["Statistic"] == "Minimum"
             && alarm["ComparisonOperator"] == "LessThanThreshold"
-            && alarm["Threshold"] == json!({ "Fn::If": ["IsPair", 2, { "Ref": "DesiredCount" }] })
+            && alarm["Threshold"] == json!({ "Ref": "DesiredCount" })
             && alarm["TreatMissingData"] == "breaching"
     };
     let alarms = resources(template, "CloudWatch::Alarm");

@@ -69,9 +69,6 @@ pub(super) fn failed(check: &'static str, failure: &Failure) -> Finding {
 
 /// Judges whether the settings agree with each other.
 pub(super) fn configuration(config: &Config) -> Finding {
-    if let Err(failure) = config.check_emulator_limits() {
-        return failed("configuration", &failure);
-    }
     let size = |name: ParameterName| {
         config
             .parameters
