@@ -107,7 +107,7 @@ class Rollout:
             hook = next((hook for hook in self.hooks if hook.identifier == identifier), None)
             if hook is None:
                 return f"there is no lifecycle hook {identifier}"
-            if not hook.is_waiting() or self.status != "IN_PROGRESS":
+            if not hook.is_waiting() or self.status != "IN_PROGRESS" or self.superseded:
                 return f"the lifecycle hook {identifier} does not await an action"
             self.resolve(hook, action, "a lifecycle hook was answered with ROLLBACK")
             self.changed.notify_all()
@@ -215,6 +215,9 @@ class Rollout:
         # Who sees the status must not find the rollout active any more.
         with self.changed:
             self.status, self.status_reason = status, reason
+            for hook in self.hooks:
+                if hook.is_waiting():
+                    hook.status = "FAILED"
             self.finished_at = time.time()
             self.ended.set()
         log.info("%s: %s %s", self.service_key, status, reason)

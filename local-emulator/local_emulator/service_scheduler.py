@@ -42,7 +42,7 @@ class ServiceScheduler:
         self.record_failure = replace(ecs, "_record_service_task_failure", self.on_task_failure)
         self.reconcile = replace(ecs, "_reconcile_service_tasks", self.on_reconcile)
         self.complete = replace(ecs, "_complete_service_deployment", self.on_complete)
-        self.sync_targets = replace(ecs, "_sync_service_targets", self.on_sync_targets)
+        replace(ecs, "_sync_service_targets", self.on_sync_targets)
         self.create_service = replace(ecs, "_create_service", self.on_create_service)
         self.update_service = replace(ecs, "_update_service", self.on_update_service)
         self.delete_service = replace(ecs, "_delete_service", self.on_delete_service)
@@ -168,12 +168,12 @@ class ServiceScheduler:
     def target_keys(self, service: Record, task: Record) -> list[Key]:
         """Returns the targets that a task is registered as, of those that have checks."""
         deployment = self.ecs._deployment_for_task(service, task)
-        address, keys = self.ecs._task_ip(task), []
-        for entry in service.get("loadBalancers") or []:
-            group = traffic.group_of(deployment, entry)
-            if is_checked(self.alb._tgs.get(group)):
-                keys.append((group, address, int(entry.get("containerPort", 80))))
-        return keys
+        address = self.ecs._task_ip(task)
+        return [
+            (group, address, port)
+            for group, port in traffic.registrations(service, deployment)
+            if is_checked(self.alb._tgs.get(group))
+        ]
 
     def on_task_failure(self, task: Record, digest_resolution_failed: bool = False) -> None:
         """Records a failed task while nobody reconciles its service.
@@ -264,27 +264,18 @@ class ServiceScheduler:
         if rollout is None or rollout.may_complete:
             self.complete(cluster_name, svc_key, expected_deployment_id)
 
-    def on_sync_targets(self, cluster_name: str, svc: Record) -> None:
-        """Registers the tasks of each revision in its own target group."""
-        deployments = svc.get("deployments") or []
-        targets: dict[str, list[tuple[str, int]]] = {
-            str(entry.get("targetGroupArn")): [] for entry in svc.get("loadBalancers") or []
-        }
+    def on_sync_targets(self, cluster_name: str, svc: Record) -> None:  # noqa: ARG002
+        """Registers the tasks of each deployment in its own target groups, with its own ports."""
         ledger = svc.setdefault("_published_targets", {})
-        assigned = any(deployment.get(traffic.ASSIGNED) for deployment in deployments)
-        if not assigned and all(group in targets for group, left in ledger.items() if left):
-            self.sync_targets(cluster_name, svc)
-            return
-        targets |= {group: [] for group in ledger}
-        for deployment in deployments if svc.get("status") == "ACTIVE" else []:
-            for task in self.alive_tasks(svc, deployment):
-                address = self.ecs._task_ip(task)
-                if task["lastStatus"] != "RUNNING" or not address:
-                    continue
-                for entry in svc.get("loadBalancers") or []:
-                    group = traffic.group_of(deployment, entry)
-                    port = int(entry.get("containerPort", 80))
-                    targets.setdefault(group, []).append((address, port))
+        targets: dict[str, list[tuple[str, int]]] = {group: [] for group in ledger}
+        deployments = (svc.get("deployments") or []) if svc.get("status") == "ACTIVE" else []
+        for deployment in deployments:
+            for group, port in traffic.registrations(svc, deployment):
+                registered = targets.setdefault(group, [])
+                for task in self.alive_tasks(svc, deployment):
+                    address = self.ecs._task_ip(task)
+                    if task["lastStatus"] == "RUNNING" and address:
+                        registered.append((address, port))
         for group, registered in targets.items():
             with self.concurrency.resource_lock("elbv2-targets", group):
                 self.alb.set_targets_for_group(group, registered, ledger.get(group, ()))

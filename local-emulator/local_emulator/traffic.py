@@ -9,8 +9,8 @@ from __future__ import annotations
 from .forwarding import set_weights, weighted_groups
 from .upstream import Record, Upstream
 
-# Where a deployment's tasks are registered: by the service's target group, the one that is used.
-ASSIGNED = "_target_groups"
+# Where a deployment's tasks are registered: group and port, by the service's own target group.
+ASSIGNED = "_targets"
 # The largest weight of a target group.
 MOST = 999
 
@@ -23,7 +23,28 @@ def advanced(entry: Record) -> Record:
 def group_of(deployment: Record | None, entry: Record) -> str:
     """Returns the target group in which a deployment has its tasks."""
     primary = str(entry.get("targetGroupArn"))
-    return str(((deployment or {}).get(ASSIGNED) or {}).get(primary, primary))
+    assigned = ((deployment or {}).get(ASSIGNED) or {}).get(primary)
+    return str(assigned[0]) if assigned else primary
+
+
+def registrations(service: Record, deployment: Record | None) -> list[tuple[str, int]]:
+    """Returns the target groups and ports of a deployment's tasks.
+
+    They are those of the time when the deployment was new: an update of the service changes them
+    for new tasks only.
+    """
+    assigned = (deployment or {}).get(ASSIGNED)
+    if assigned is not None:
+        return list(assigned.values())
+    return [
+        (str(entry["targetGroupArn"]), port_of(entry))
+        for entry in service.get("loadBalancers") or []
+        if entry.get("targetGroupArn")
+    ]
+
+
+def port_of(entry: Record) -> int:
+    return int(entry.get("containerPort", 80))
 
 
 def other_group(entry: Record, group: str) -> str:
@@ -51,11 +72,16 @@ def assign(service: Record, deployment: Record, source: Record | None, *, rollin
     A rolling one has them where the source's are, any other one in the other groups.
     """
     deployment[ASSIGNED] = {}
-    for entry in shifted_entries(service):
-        group = group_of(source, entry)
-        if source and not rolling:
-            group = other_group(entry, group)
-        deployment[ASSIGNED][str(entry["targetGroupArn"])] = group
+    for entry in service.get("loadBalancers") or []:
+        primary = entry.get("targetGroupArn")
+        if not primary:
+            continue
+        group = str(primary)
+        if advanced(entry).get("alternateTargetGroupArn"):
+            group = group_of(source, entry)
+            if source and not rolling:
+                group = other_group(entry, group)
+        deployment[ASSIGNED][str(primary)] = (group, port_of(entry))
 
 
 def weights_for(percent: float) -> tuple[int, int]:

@@ -108,7 +108,8 @@ class Stacks(Case):
         # The stack goes back: another deployment, which supersedes the first and has its own hook.
         self.stacks[STACK]["StackStatus"] = "UPDATE_ROLLBACK_IN_PROGRESS"
         thread = self.in_stack("update", f"arn:service/{KEY}", new, old)
-        self.until(lambda: not self.emulator.running(self.second), "the new version is stopped")
+        rollouts = self.emulator.scheduler.rollouts[self.emulator.scheduler.scope(KEY)]
+        self.until(lambda: len(rollouts) == 3, "another deployment")
         self.answer(self.wait_for_hook("POST_TEST_TRAFFIC_SHIFT"), "CONTINUE")
         thread.join()
         self.assertIsInstance(self.result[-1], tuple)

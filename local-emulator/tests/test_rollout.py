@@ -290,6 +290,39 @@ class Deployments(Case):
         self.assert_runs(TASKS, TASKS)
 
 
+class Ports(Case):
+    """Each deployment has its own port: tasks of the old one do not change theirs."""
+
+    def test_of_a_rolling_deployment(self) -> None:
+        ecs, alb = self.emulator.upstream.ecs, self.emulator.upstream.alb
+        addresses = iter(f"10.0.0.{number}" for number in range(1, 100))
+        known: dict[str, str] = {}
+
+        def address(task: Record) -> str:
+            return known.setdefault(task["taskArn"], next(addresses))
+
+        entry = {"targetGroupArn": BLUE, "containerName": "app", "containerPort": 8080}
+        with mock.patch.object(ecs, "_task_ip", address):
+            self.emulator.ecs(
+                "CreateService",
+                cluster=CLUSTER,
+                serviceName=SERVICE,
+                taskDefinition=self.first,
+                desiredCount=TASKS,
+                loadBalancers=[entry],
+            )
+            with mock.patch.object(ecs, "_complete_service_deployment"):
+                self.update(
+                    taskDefinition=self.second, loadBalancers=[{**entry, "containerPort": 9090}]
+                )
+            ports = sorted(target["Port"] for target in alb._targets[BLUE])
+            self.assertEqual(ports, [8080, 8080, 9090, 9090])
+            ecs._complete_service_deployment(CLUSTER, KEY)
+            self.assertEqual({target["Port"] for target in alb._targets[BLUE]}, {9090})
+            self.emulator.ecs("DeleteService", cluster=CLUSTER, service=SERVICE, force=True)
+            self.assertEqual(alb._targets[BLUE], [])
+
+
 class Rollbacks(Case):
     def assert_rolled_back(self, reason: str) -> Record:
         newest = self.wait_for(status="ROLLBACK_SUCCESSFUL")
