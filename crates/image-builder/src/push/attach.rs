@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use oci_spec::image::MediaType;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::progress::Progress;
 use super::retry::Retry;
-use super::session::{Referrers, Session};
+use super::session::Session;
 use super::{Blob, SbomOutcome};
 use crate::oci::{BuiltImage, Document, document};
 
@@ -102,17 +102,14 @@ impl Artifact<'_> {
 
     /// Adds it to the list of referrers where the registry does not keep one itself.
     async fn list_it(&self, session: &Session<'_>) -> Result<(), super::PushError> {
-        if session.referrers(self.subject).await? == Referrers::Kept {
+        let listed = session.referrers(self.subject).await?;
+        if listed.contains(&self.manifest.digest) {
             return Ok(());
         }
         let mut manifests = match session.index(&self.referrers_tag).await? {
             Some(index) => index["manifests"].as_array().cloned().unwrap_or_default(),
             None => Vec::new(),
         };
-        let is_it = |listed: &Value| listed["digest"] == self.manifest.digest.as_str();
-        if manifests.iter().any(is_it) {
-            return Ok(());
-        }
         let mut descriptor = self.manifest.descriptor();
         descriptor["artifactType"] = json!(self.document.media_type);
         manifests.push(descriptor);

@@ -31,15 +31,6 @@ const LOOPBACK: &str = "127.0.0.0/8,::1,localhost";
 
 type Answer<T> = Result<T, OciDistributionError>;
 
-/// Who keeps the list of what refers to an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Referrers {
-    /// The registry.
-    Kept,
-    /// Whoever pushes, under a tag.
-    ByTag,
-}
-
 /// What is known of who we are.
 #[derive(Default)]
 struct Login {
@@ -267,8 +258,8 @@ impl<'a> Session<'a> {
         patiently(Movement::question(), request).await
     }
 
-    /// Asks for the list of what refers to an image.
-    pub(super) async fn referrers(&self, digest: &str) -> Result<Referrers, PushError> {
+    /// Returns the digests of what refers to an image: as the registry lists it, or, where it has no such API, the tag for it.
+    pub(super) async fn referrers(&self, digest: &str) -> Result<Vec<String>, PushError> {
         let reference = self.by_digest(digest);
         let request = || async {
             let client = self.sending().await;
@@ -276,11 +267,9 @@ impl<'a> Session<'a> {
             patiently(Movement::question(), request).await
         };
         match self.run(request).await {
-            Ok(_) => Ok(Referrers::Kept),
+            Ok(index) => Ok(index.manifests.into_iter().map(|it| it.digest).collect()),
             // A registry that does not know the question answers in many ways, and none of them is a list.
-            Err(error) if matches!(status(&error), None | Some(400 | 404 | 405)) => {
-                Ok(Referrers::ByTag)
-            }
+            Err(error) if matches!(status(&error), None | Some(400 | 404 | 405)) => Ok(Vec::new()),
             Err(error) => Err(self.error(&error)),
         }
     }

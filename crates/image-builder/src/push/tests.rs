@@ -598,8 +598,13 @@ async fn what_refers_to_an_image_comes_after_it_and_is_listed() {
 
     // A registry with the API keeps the list itself.
     let registry = FakeRegistry::start().await;
-    let kept = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
-    registry.answer("GET", "/referrers/", &[Answer::always(200, kept)]);
+    let kept = serde_json::json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [attach::artifact(&image).unwrap().manifest.descriptor()],
+    })
+    .to_string();
+    registry.answer("GET", "/referrers/", &[Answer::always(200, &kept)]);
     push_to(&registry, &image).await.unwrap();
     assert_eq!(list(&registry, &image), None);
 }

@@ -305,6 +305,8 @@ impl State {
                 },
                 None => Response::error(404, "MANIFEST_UNKNOWN"),
             },
+            // As of a registry that does not know it.
+            ("GET", Some(path)) if path.starts_with("/referrers/") => Response::new(404, ""),
             _ => Response::error(405, "UNSUPPORTED"),
         }
     }
