@@ -188,15 +188,15 @@ pub(crate) fn parents(path: &str) -> impl Iterator<Item = &str> {
     path.match_indices('/').map(|(index, _)| &path[..index])
 }
 
-/// Adds the folders above the entries that are not there yet. Their owner is that of what is in them, as with Docker.
-pub(crate) fn add_parents(entries: &mut Entries, is_there: impl Fn(&str) -> bool) {
+/// Adds the folders above the entries that are not there yet. They belong to whom `--chown` says, else to root, as with Docker.
+pub(crate) fn add_parents(entries: &mut Entries, owner: Owner, is_there: impl Fn(&str) -> bool) {
     let mut missing = Entries::new();
-    for (path, entry) in &*entries {
+    for path in entries.keys() {
         for parent in parents(path) {
             if !is_there(parent) && !entries.contains_key(parent) {
                 missing.entry(parent.to_owned()).or_insert(Entry {
                     content: Content::Folder,
-                    owner: entry.owner,
+                    owner,
                     mode: FOLDER_MODE,
                 });
             }

@@ -214,6 +214,8 @@ fn runtime(recipe: &Recipe<'_>, base: Option<&BaseImage>) -> Value {
         .collect();
     let volumes = stage.volumes.iter().map(|path| (path.clone(), json!({})));
     let volumes: serde_json::Map<String, Value> = volumes.collect();
+    // Left to the runtime, as `docker build` does.
+    let working_dir = stage.working_dir.as_ref().filter(|folder| *folder != "/");
     let mut config = serde_json::Map::new();
     config.insert("Env".to_owned(), json!(env));
     let optional = [
@@ -221,7 +223,7 @@ fn runtime(recipe: &Recipe<'_>, base: Option<&BaseImage>) -> Value {
         ("ExposedPorts", (!ports.is_empty()).then(|| json!(ports))),
         ("Entrypoint", stage.entrypoint.as_ref().map(|it| json!(it))),
         ("Cmd", stage.cmd.as_ref().map(|it| json!(it))),
-        ("WorkingDir", stage.working_dir.as_ref().map(|it| json!(it))),
+        ("WorkingDir", working_dir.map(|it| json!(it))),
         ("Labels", (!labels.is_empty()).then(|| json!(labels))),
         ("StopSignal", stage.stop_signal.as_ref().map(|it| json!(it))),
         (

@@ -7,6 +7,8 @@
     reason = "a test runs programs as a user does"
 )]
 
+mod corpus;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -81,7 +83,7 @@ impl Example {
         std::fs::write(path, changed).expect("a writable file");
     }
 
-    fn deployer(&self, arguments: &[&str]) -> String {
+    fn program(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_deployer"));
         command.args(arguments).current_dir(self.folder.path());
         // Those of the cargo that runs this test are not what a user has.
@@ -90,9 +92,14 @@ impl Example {
         }) {
             command.env_remove(name);
         }
-        run(command
+        command
             .env("CARGO_TARGET_DIR", "target")
-            .env_remove("RUSTFLAGS"))
+            .env_remove("RUSTFLAGS");
+        command
+    }
+
+    fn deployer(&self, arguments: &[&str]) -> String {
+        run(&mut self.program(arguments))
     }
 
     fn inspect(&self, builder: &str) -> Value {
@@ -166,6 +173,7 @@ fn both_builders_make_the_same_image() {
     }
 
     skopeo_reads_the_archive(&example, &native);
+    corpus::both_builders_agree(&example);
 }
 
 /// Starts it read-only, as nobody, without capabilities; looks at the process from outside.

@@ -299,7 +299,7 @@ async fn an_image_on_a_base_has_its_layers_users_and_links() {
             "/home/ 65532:65533 0",
             "/home/me/ 65532:65533 0",
             "/usr/bin/app 0:0 120",
-            "/etc/ssl/ 10:0 0",
+            "/etc/ssl/ 0:0 0",
             "/etc/ssl/ca.pem 10:0 12",
             "/data/ 65532:50 0",
             "/data/app 65532:50 120",

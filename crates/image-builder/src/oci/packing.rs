@@ -103,7 +103,7 @@ impl<'a> Packing<'a> {
             }
         }
         if !entries.is_empty() {
-            layer::add_parents(&mut entries, |path| root.is_folder(path));
+            layer::add_parents(&mut entries, Owner::default(), |path| root.is_folder(path));
             self.packed.layers.push(PackedLayer {
                 created_by: "licences of what is linked".to_owned(),
                 entries,
@@ -169,7 +169,7 @@ impl<'a> Packing<'a> {
         // A folder of a lower layer stays as it is.
         entries.retain(|path, entry| !(entry.is_folder() && root.is_folder(path)));
         check_for_room(copy.line, root, &entries)?;
-        layer::add_parents(&mut entries, |path| root.is_folder(path));
+        layer::add_parents(&mut entries, rights.owner, |path| root.is_folder(path));
         Ok(entries)
     }
 
@@ -212,6 +212,15 @@ impl<'a> Packing<'a> {
     ) -> Result<Entries, PackError> {
         let mut entries = Entries::new();
         for source in &copy.sources {
+            let is_folder = inner
+                .resolve(source)
+                .is_some_and(|path| inner.is_folder(&path));
+            if is_folder && !destination.folder().is_empty() {
+                // The folder itself is a new one: only what is in it is copied.
+                let made = plain(Content::Folder, owner.unwrap_or_default(), 0o755);
+                let path = destination.folder().to_owned();
+                layer::put(&mut entries, copy.line, path, made)?;
+            }
             for (path, mut entry) in found(copy, source, inner, destination)? {
                 if let Content::Lower(file) = &entry.content {
                     entry.content = self.read(copy, file)?;
@@ -262,13 +271,11 @@ fn found(
         let entry = inner.get(&found).ok_or_else(absent)?;
         return Ok(vec![(destination.file(base_name(source)), entry.clone())]);
     }
-    let folder = destination.folder();
-    let itself = inner.get(&found).filter(|_| !folder.is_empty());
     let from = if found.is_empty() { 0 } else { found.len() + 1 };
     let below = inner.below(&found);
-    let below = below.map(|(path, entry)| (join(folder, &path[from..]), entry.clone()));
-    let itself = itself.map(|entry| (folder.to_owned(), entry.clone()));
-    Ok(itself.into_iter().chain(below).collect())
+    Ok(below
+        .map(|(path, entry)| (join(destination.folder(), &path[from..]), entry.clone()))
+        .collect())
 }
 
 fn plain(content: Content, owner: Owner, mode: u32) -> Entry {
