@@ -2,57 +2,94 @@
 //! Dockerfile, is read as the same value.
 #![no_main]
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use image_builder::Architecture;
-use image_builder::dockerfile::{CopyInstruction, FinalStage, Problem};
+use image_builder::dockerfile::{
+    CopyInstruction, CopySource, Dockerfile, DockerfileErrors, FinalStage, Problem, Request, Step,
+};
+use image_builder::{Architecture, Hint as _};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
-    match FinalStage::parse(text, Architecture::X86_64) {
-        Ok(stage) => round_trip(&stage),
-        Err(error) => {
+    match parse(text) {
+        Ok(dockerfile) => {
+            assert!(dockerfile.notes.iter().all(|note| note.line > 0));
+            round_trip(&dockerfile.stage);
+        }
+        Err(errors) => {
             let lines = text.lines().count();
-            assert!(
-                error.line.is_none_or(|line| (1..=lines).contains(&line)),
-                "{error}"
-            );
-            assert!(!error.to_string().is_empty());
-            assert!(error.hint().is_some_and(|hint| !hint.is_empty()), "{error}");
+            assert!(!errors.0.is_empty());
+            for error in errors.0 {
+                assert!(
+                    error.line.is_none_or(|line| (1..=lines).contains(&line)),
+                    "{error}"
+                );
+                assert!(!error.to_string().is_empty());
+                assert!(error.hint().is_some_and(|hint| !hint.is_empty()), "{error}");
+            }
         }
     }
 });
 
+fn parse(text: &str) -> Result<Dockerfile, DockerfileErrors> {
+    let request = Request {
+        architecture: Architecture::X86_64,
+        package: "app",
+        program: "app",
+        bases: &BTreeMap::new(),
+    };
+    Dockerfile::parse(text, &request)
+}
+
 fn round_trip(stage: &FinalStage) {
     let Some(text) = plain(stage) else { return };
-    let again = match FinalStage::parse(&text, Architecture::X86_64) {
-        Ok(again) => again,
-        Err(error) if error.problem == Problem::TooLong => return,
-        Err(error) => panic!("{error}: {text}"),
+    let mut found = match parse(&text) {
+        Ok(again) => again.stage,
+        Err(errors) if errors.0[0].problem == Problem::TooLong => return,
+        Err(errors) => panic!("{errors}: {text}"),
     };
     let mut expected = stage.clone();
-    let mut found = again;
     // The lines are others.
-    for copy in expected.copies.iter_mut().chain(&mut found.copies) {
-        copy.line = 0;
+    for step in expected.steps.iter_mut().chain(&mut found.steps) {
+        match step {
+            Step::Copy(copy) => copy.line = 0,
+            Step::Folder(folder) => folder.line = 0,
+        }
     }
     assert_eq!(found, expected, "{text}");
 }
 
-/// A Dockerfile for this, without variables. `None` where there is none: a name with a `=` comes from a variable alone.
+/// A Dockerfile for this, without variables. `None` where there is none: a name with a `=` comes from a variable alone, and what
+/// another stage or a base gives is not said here.
 fn plain(stage: &FinalStage) -> Option<String> {
-    let mut text = stages(&stage.copies)?;
+    if stage.base.is_some() || stage.health_check.is_some() || stage.author.is_some() {
+        return None;
+    }
+    let mut text = "FROM scratch\n".to_owned();
     for (name, value) in &stage.env {
         writeln!(text, "ENV {}={}", key(name)?, quoted(value)).ok()?;
     }
     for (name, value) in &stage.labels {
         writeln!(text, "LABEL {}={}", key(name)?, quoted(value)).ok()?;
     }
-    for copy in &stage.copies {
-        text.push_str(&copy_instruction(copy));
+    for step in &stage.steps {
+        match step {
+            Step::Copy(copy) => text.push_str(&copy_instruction(copy)?),
+            Step::Folder(folder) => {
+                if let Some(owner) = &folder.owner {
+                    writeln!(text, "USER {}", quoted(&owner.to_string())).ok()?;
+                }
+                writeln!(text, "WORKDIR {}", quoted(&folder.path)).ok()?;
+            }
+        }
     }
     for port in &stage.exposed_ports {
         writeln!(text, "EXPOSE {port}").ok()?;
+    }
+    for volume in &stage.volumes {
+        let volume = escaped(volume, &['"', '\'', '$', '\\']);
+        writeln!(text, "VOLUME {}", serde_json::json!([volume])).ok()?;
     }
     let words = [
         ("USER", &stage.user),
@@ -64,7 +101,12 @@ fn plain(stage: &FinalStage) -> Option<String> {
             writeln!(text, "{keyword} {}", quoted(word)).ok()?;
         }
     }
-    for (keyword, words) in [("ENTRYPOINT", &stage.entrypoint), ("CMD", &stage.cmd)] {
+    let lists = [
+        ("SHELL", &stage.shell),
+        ("ENTRYPOINT", &stage.entrypoint),
+        ("CMD", &stage.cmd),
+    ];
+    for (keyword, words) in lists {
         if let Some(words) = words {
             writeln!(text, "{keyword} {}", serde_json::json!(words)).ok()?;
         }
@@ -72,32 +114,18 @@ fn plain(stage: &FinalStage) -> Option<String> {
     Some(text)
 }
 
-/// Enough stages for every name and number that is copied from, and the final one.
-fn stages(copies: &[CopyInstruction]) -> Option<String> {
-    let mut text = String::new();
-    let from = || copies.iter().filter_map(|copy| copy.from.as_ref());
-    let numbers = from().filter_map(|name| name.parse::<usize>().ok());
-    for _ in 0..numbers.map(|number| number + 1).max().unwrap_or_default() {
-        text.push_str("FROM rust\n");
+fn copy_instruction(copy: &CopyInstruction) -> Option<String> {
+    if copy.from != CopySource::Context {
+        return None;
     }
-    for name in from() {
-        // At the end of a line it would continue it.
-        if name.ends_with('\\') {
+    let mut text = "COPY".to_owned();
+    if let Some(owner) = &copy.owner {
+        let owner = owner.to_string();
+        // A flag ends at white space.
+        if owner.contains(char::is_whitespace) {
             return None;
         }
-        writeln!(text, "FROM rust AS {name}").ok()?;
-    }
-    text.push_str("FROM scratch\n");
-    Some(text)
-}
-
-fn copy_instruction(copy: &CopyInstruction) -> String {
-    let mut text = "COPY".to_owned();
-    if let Some(from) = &copy.from {
-        text += &format!(" --from={from}");
-    }
-    if let Some(owner) = copy.owner {
-        text += &format!(" --chown={}:{}", owner.user, owner.group);
+        text += &format!(" --chown={}", escaped(&owner, &['"', '\'', '$', '\\']));
     }
     if let Some(mode) = copy.mode {
         text += &format!(" --chmod={mode:o}");
@@ -108,7 +136,7 @@ fn copy_instruction(copy: &CopyInstruction) -> String {
         .chain([&copy.destination])
         .map(|word| escaped(word, &['"', '\'', '$', '\\']))
         .collect();
-    text + &format!(" {}\n", serde_json::json!(words))
+    Some(text + &format!(" {}\n", serde_json::json!(words)))
 }
 
 fn key(name: &str) -> Option<String> {

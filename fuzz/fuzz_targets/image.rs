@@ -14,10 +14,13 @@ use arbitrary::Arbitrary;
 use chrono::DateTime;
 use image_builder::Architecture;
 use image_builder::archive;
+use image_builder::base::Bases;
 use image_builder::cache::LayerCache;
-use image_builder::dockerfile::{CopyInstruction, ExposedPort, FinalStage, Owner, Protocol};
+use image_builder::dockerfile::{
+    Account, CopyInstruction, CopySource, ExposedPort, FinalStage, Protocol, Step,
+};
 use image_builder::layer::Layer;
-use image_builder::oci::{self, BuiltImage, Executable, Recipe};
+use image_builder::oci::{self, BuiltImage, Recipe};
 use image_builder::unpack::{Wanted, unpack};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
@@ -72,7 +75,7 @@ fuzz_target!(|input: Input| {
     assert_eq!(other.build(&input, &stage).as_ref(), Some(&image));
     check_documents(&image);
     let mut folders = BTreeSet::new();
-    for (copy, layer) in stage.copies.iter().zip(&image.layers) {
+    for (copy, layer) in stage.copies().zip(&image.layers) {
         check_layer(&input, &files, copy, layer, &mut folders);
     }
     check_archive(&input, &image);
@@ -106,7 +109,7 @@ fn clean(path: &str) -> String {
 fn stage(input: &Input, files: &BTreeMap<String, (&[u8], bool)>) -> FinalStage {
     let program = CopyInstruction {
         line: 1,
-        from: Some("build".to_owned()),
+        from: CopySource::Program("build".to_owned()),
         sources: vec![format!("/out/{PROGRAM}")],
         destination: format!("/{PROGRAM}"),
         owner: None,
@@ -124,14 +127,16 @@ fn stage(input: &Input, files: &BTreeMap<String, (&[u8], bool)>) -> FinalStage {
         let destination = clean(&copied.destination);
         Some(CopyInstruction {
             line: 2,
-            from: None,
+            from: CopySource::Context,
             sources: vec![source],
             destination: if destination.is_empty() {
                 "/".to_owned()
             } else {
                 format!("/{destination}{end}")
             },
-            owner: copied.owner.map(|(user, group)| Owner { user, group }),
+            owner: copied
+                .owner
+                .map(|(user, group)| Account::parse(&format!("{user}:{group}"))),
             mode: copied.mode.map(|mode| u32::from(mode) & 0o7777),
         })
     });
@@ -139,7 +144,11 @@ fn stage(input: &Input, files: &BTreeMap<String, (&[u8], bool)>) -> FinalStage {
         .into_iter()
         .chain(input.arguments.iter().cloned());
     FinalStage {
-        copies: [program].into_iter().chain(others).collect(),
+        steps: [program]
+            .into_iter()
+            .chain(others)
+            .map(Step::Copy)
+            .collect(),
         user: input.user.map(|number| number.to_string()),
         exposed_ports: input
             .ports
@@ -179,13 +188,12 @@ impl Folder {
     }
 
     fn build(&self, input: &Input, stage: &FinalStage) -> Option<BuiltImage> {
-        let program = Executable {
-            name: PROGRAM.to_owned(),
-            path: self.0.path().join(PROGRAM),
-        };
         let built = oci::build(&Recipe {
             stage,
-            program: &program,
+            program: PROGRAM,
+            program_path: Some(&self.0.path().join(PROGRAM)),
+            bases: &Bases::new(),
+            own_folder: None,
             context: &self.0.path().join("context"),
             ignore_file: &self.0.path().join("context/.dockerignore"),
             architecture: architecture(input),
@@ -208,6 +216,13 @@ fn architecture(input: &Input) -> Architecture {
     }
 }
 
+fn content(layer: &Layer) -> Vec<u8> {
+    let mut content = Vec::new();
+    let mut reader = layer.content.open().expect("in memory");
+    reader.read_to_end(&mut content).expect("in memory");
+    content
+}
+
 fn digest(content: &[u8]) -> String {
     let hash = Sha256::digest(content);
     hash.iter().fold("sha256:".to_owned(), |text, byte| {
@@ -228,9 +243,9 @@ fn check_documents(image: &BuiltImage) {
         Some(image.layers.len())
     );
     for (index, layer) in image.layers.iter().enumerate() {
-        assert_eq!(layer.digest, digest(&layer.content));
+        assert_eq!(layer.digest, digest(&content(layer)));
         assert_eq!(manifest["layers"][index]["digest"], layer.digest);
-        assert_eq!(manifest["layers"][index]["size"], layer.content.len());
+        assert_eq!(manifest["layers"][index]["size"], layer.content.size());
         assert_eq!(config["rootfs"]["diff_ids"][index], layer.diff_id);
     }
 }
@@ -244,7 +259,7 @@ fn check_layer(
     folders: &mut BTreeSet<String>,
 ) {
     let mut uncompressed = Vec::new();
-    flate2::read::GzDecoder::new(&layer.content[..])
+    flate2::read::GzDecoder::new(layer.content.open().expect("in memory"))
         .read_to_end(&mut uncompressed)
         .expect("gzip");
     assert_eq!(layer.diff_id, digest(&uncompressed));
@@ -263,9 +278,13 @@ fn check_layer(
         );
         let header = entry.header().clone();
         assert_eq!(header.mtime().expect("a time"), 0);
-        let owner = copy.owner.unwrap_or_default();
-        assert_eq!(header.uid().expect("a user"), u64::from(owner.user));
-        assert_eq!(header.gid().expect("a group"), u64::from(owner.group));
+        let owner = format!(
+            "{}:{}",
+            header.uid().expect("a user"),
+            header.gid().expect("a group")
+        );
+        let expected = copy.owner.as_ref().map(ToString::to_string);
+        assert_eq!(owner, expected.unwrap_or_else(|| "0:0".to_owned()));
         if let Some((parent, _)) = path.trim_end_matches('/').rsplit_once('/') {
             assert!(made.contains(parent), "`{path}` comes before its folder");
         }
@@ -286,7 +305,7 @@ fn check_layer(
         expected.insert(path, (content.to_vec(), copy.mode.unwrap_or(usual)));
     };
     let source = &copy.sources[0];
-    if copy.from.is_some() {
+    if copy.from != CopySource::Context {
         expect(PROGRAM.to_owned(), &input.program, true);
     } else if source == "." {
         for (path, (content, is_executable)) in files {
@@ -356,6 +375,6 @@ fn check_with_skopeo(image: &BuiltImage, file: &Path, copy: &Path) {
     let blob = |digest: &str| read(digest.trim_start_matches("sha256:"));
     assert_eq!(blob(&image.config.digest), image.config.content);
     for layer in &image.layers {
-        assert_eq!(blob(&layer.digest), layer.content);
+        assert_eq!(blob(&layer.digest), content(layer));
     }
 }
