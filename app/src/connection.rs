@@ -40,7 +40,7 @@ where
     ) -> impl Future<Output = Result<Response<B>, S::Error>> + use<S, B> {
         let pending = self.access.select(request.method(), request.uri(), client);
         // Requests without `Accept` get JSON.
-        if request.headers().contains_key(ACCEPT) {
+        if request.headers().keys().any(|name| name == ACCEPT) {
             let lines = request.headers().get_all(ACCEPT).into_iter();
             let format = negotiate(lines.filter_map(|line| line.to_str().ok()));
             request.extensions_mut().insert(format);

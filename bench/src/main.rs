@@ -157,15 +157,16 @@ fn measure(runtime: &Runtime, setting: &Setting, parts: &[Part]) -> Result<Repor
         runtime.block_on(ours::program(workspace, names, &target))
     };
     let app = compile(&setting.root, ("app", "app"), "app")?;
-    let peers = setting.root.join("bench/peers");
+    let servers = setting.root.join("bench/peers/servers");
+    let probes = setting.root.join("bench/peers/probes");
     let is_wanted = |part| parts.contains(&part);
     let mut tables: Vec<Table> = Vec::new();
     if is_wanted(Part::Pack) {
         tables.extend(pack::measure(setting, &app)?);
     }
     if is_wanted(Part::App) || is_wanted(Part::Instructions) {
-        let hyper = compile(&peers, ("servers", "hyper-peer"), "peers")?;
-        let axum = compile(&peers, ("servers", "axum-peer"), "peers")?;
+        let hyper = compile(&servers, ("servers", "hyper-peer"), "peers")?;
+        let axum = compile(&servers, ("servers", "axum-peer"), "peers")?;
         let servers = load::servers(&app, &hyper, &axum, setting.scratch());
         if is_wanted(Part::App) {
             tables.extend(load::measure(setting, &servers)?);
@@ -177,8 +178,8 @@ fn measure(runtime: &Runtime, setting: &Setting, parts: &[Part]) -> Result<Repor
     if is_wanted(Part::Checker) {
         let programs = checks::Programs {
             checker: compile(&setting.root, ("checker", "checker"), "checker")?,
-            probe: compile(&peers, ("probes", "checker-probe"), "peers")?,
-            reqwest: compile(&peers, ("probes", "reqwest-probe"), "peers")?,
+            probe: compile(&probes, ("probes", "checker-probe"), "probes")?,
+            reqwest: compile(&probes, ("probes", "reqwest-probe"), "probes")?,
         };
         tables.extend(checks::measure(setting, &app, &programs)?);
     }
