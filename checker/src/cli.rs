@@ -24,7 +24,7 @@ Exit codes (of the last check, by the monitoring plugins' convention; the worst 
   2  CRITICAL       down, or a clock proven to be off
   3  UNKNOWN        proven neither way, wrong usage, or an internal error
 
-SIGINT and SIGTERM end a periodic run with a summary; a second one ends it at once.";
+The first SIGINT or SIGTERM ends a series with a summary, the second one ends it immediately.";
 
 /// Checks from outside that a service is up and that its clock is right.
 #[derive(Debug, Parser)]
@@ -54,29 +54,53 @@ impl Cli {
     }
 }
 
-/// What to do instead of checking.
+/// Commands beside checking.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Judge again what a log has, with other limits
     Judge(Judge),
     /// Draw what a log has as one page: uptime, offset and latency over time
     Report(Page),
+    /// Check that the webhook takes messages
+    #[command(subcommand)]
+    Webhook(WebhookCommand),
+}
+
+/// What to do with the webhook.
+#[derive(Debug, Subcommand)]
+pub(crate) enum WebhookCommand {
+    /// Send it a test message: `{"event":"test","format":1}`
+    Test {
+        /// Where to send it
+        #[arg(
+            long,
+            value_name = "URL",
+            env = "CHECKER_WEBHOOK",
+            hide_env_values = true
+        )]
+        webhook: String,
+    },
 }
 
 /// Checks, once or again and again.
 #[derive(Debug, Args)]
 pub(crate) struct Watch {
     /// What to ask; without a path it is /now [default: http://localhost/now]
-    #[arg(value_name = "URL")]
+    #[arg(help_heading = "Targets", value_name = "URL")]
     pub(crate) url: Option<String>,
     /// The same as an option, which can be repeated, or a variable
-    #[arg(long = "url", value_name = "URL", env = "CHECKER_URL")]
+    #[arg(
+        help_heading = "Targets",
+        long = "url",
+        value_name = "URL",
+        env = "CHECKER_URL"
+    )]
     pub(crate) urls: Vec<String>,
     /// These are of the variable.
     #[arg(skip)]
     pub(crate) urls_of_variable: bool,
     /// Targets, and settings for each of them, from a TOML file
-    #[arg(long, value_name = "FILE")]
+    #[arg(help_heading = "Targets", long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) how: How,
@@ -86,12 +110,12 @@ pub(crate) struct Watch {
     pub(crate) output: Output,
 }
 
-/// How a check measures, and what it expects.
+/// Settings of a check, and what it expects.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Measuring")]
 pub(crate) struct How {
     /// For resolving, and for each request, from connecting to the last byte [default: 5s]
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    #[arg(help_heading = "Request", long, value_name = "DURATION", value_parser = duration::parse)]
     pub(crate) timeout: Option<Duration>,
     /// A clock that is further off, in either direction, is wrong [default: 1s]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
@@ -115,20 +139,43 @@ pub(crate) struct How {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_INSTANCES)))]
     pub(crate) expect_instances: Option<u32>,
     /// Connect there instead; the URL's host stays in the Host header and in TLS
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(help_heading = "Request", long, value_name = "HOST:PORT")]
     pub(crate) connect_to: Option<ConnectTo>,
+    /// Send this header with every request; can be repeated. The value may be `@FILE`
+    #[arg(help_heading = "Request", long = "header", value_name = "NAME: VALUE")]
+    pub(crate) headers: Vec<String>,
+    /// Send the token in this file as `Authorization: Bearer`
+    #[arg(
+        help_heading = "Request",
+        long,
+        value_name = "FILE",
+        env = "CHECKER_BEARER_FILE",
+        conflicts_with = "basic_file"
+    )]
+    pub(crate) bearer_file: Option<PathBuf>,
+    /// Send the `USER:PASSWORD` in this file as `Authorization: Basic`
+    #[arg(
+        help_heading = "Request",
+        long,
+        value_name = "FILE",
+        env = "CHECKER_BASIC_FILE"
+    )]
+    pub(crate) basic_file: Option<PathBuf>,
+    /// Trust the certificate authorities in this PEM file, and no others
+    #[arg(help_heading = "Request", long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
     /// IPv4 addresses only
-    #[arg(short = '4', long, conflicts_with = "ipv6")]
+    #[arg(help_heading = "Request", short = '4', long, conflicts_with = "ipv6")]
     pub(crate) ipv4: bool,
     /// IPv6 addresses only
-    #[arg(short = '6', long)]
+    #[arg(help_heading = "Request", short = '6', long)]
     pub(crate) ipv6: bool,
     /// A time server (SNTP): tells whose clock is off
     #[arg(long, value_name = "HOST[:PORT]")]
     pub(crate) reference: Option<String>,
 }
 
-/// When to check.
+/// Schedule of the checks.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Time")]
 pub(crate) struct When {
@@ -171,7 +218,7 @@ pub(crate) enum ExitWith {
     Worst,
 }
 
-/// What to tell, and whom.
+/// Receivers of the results.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct Output {
@@ -194,7 +241,7 @@ pub(crate) struct Output {
     pub(crate) log: Option<PathBuf>,
 }
 
-/// What is written to stdout.
+/// Output formats of stdout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     /// A live view on a terminal, a line for each check elsewhere

@@ -98,7 +98,7 @@ impl FanOut {
             log.append(target, record, &finding);
         }
         if let Some(webhook) = self.webhook.as_ref().filter(|_| finding.is_change()) {
-            webhook.send(&finding);
+            webhook.send(target, &finding);
         }
         self.writer.check(target, finding);
         if let Some(known) = self.summaries.get_mut(target) {
@@ -132,14 +132,15 @@ impl FanOut {
         self.writer.summaries(known);
     }
 
-    /// What has not been delivered yet goes out, if it does so soon. Tells what could not be printed.
-    pub(crate) async fn close(self) -> io::Result<()> {
-        if let Some(webhook) = self.webhook {
-            webhook.close().await;
-        }
+    /// Delivers what is not delivered yet; if the end is urgent, only what goes out at once. Tells what could not be printed.
+    pub(crate) async fn close(self, is_urgent: bool) -> io::Result<()> {
+        let printed = self.writer.close();
         if let Some(log) = self.log {
             log.close();
         }
-        self.writer.close()
+        if let Some(webhook) = self.webhook {
+            webhook.close(is_urgent).await;
+        }
+        printed
     }
 }

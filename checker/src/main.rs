@@ -18,6 +18,7 @@ mod nagios;
 mod output;
 mod page;
 mod plan;
+mod request;
 #[cfg(test)]
 mod samples;
 mod series;
@@ -33,7 +34,7 @@ use fan_out::FanOut;
 use probe::SystemClock;
 use writer::Writer;
 
-use cli::{Cli, Command};
+use cli::{Cli, Command, WebhookCommand};
 use exit::{Exit, LastState};
 use interrupt::Interrupt;
 use log::{LogWriter, Terms};
@@ -53,10 +54,32 @@ fn main() -> ExitCode {
     match cli.command {
         Some(Command::Judge(judge)) => judge::run(&judge).into(),
         Some(Command::Report(page)) => page::run(&page).into(),
+        Some(Command::Webhook(WebhookCommand::Test { webhook })) => test_webhook(&webhook).into(),
         None => match Plan::new(cli.watch) {
             Ok(plan) => start(plan).into(),
             Err(error) => output::usage(&error).into(),
         },
+    }
+}
+
+fn test_webhook(address: &str) -> Exit {
+    let url = match plan::web_address(address) {
+        Ok(url) => url,
+        Err(detail) => return output::trouble("cannot test the webhook", &detail),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let answer = match runtime {
+        Ok(runtime) => runtime.block_on(webhook::test(&url)),
+        Err(error) => Err(error.to_string()),
+    };
+    match answer {
+        Ok(status) => {
+            let _ = output::line(&format!("the webhook answered {status}"));
+            Exit::Ok
+        }
+        Err(detail) => output::trouble("the webhook does not take a test message", &detail),
     }
 }
 
@@ -89,15 +112,23 @@ async fn watch(plan: Plan) -> Exit {
         Err((what, detail)) => return output::trouble(&what, &detail),
     };
     let session = Session::new(&plan, Arc::new(SystemClock::new()));
-    let ran = tokio::select! {
+    let (ran, is_interrupted) = tokio::select! {
         biased;
-        () = interrupt.received() => Ok(()),
-        result = session.run(&mut fan_out) => result,
+        () = interrupt.received() => (Ok(()), true),
+        result = session.run(&mut fan_out) => (result, false),
     };
     if plan.period.is_some() && ran.is_ok() {
         fan_out.summarise();
     }
-    let printed = fan_out.close().await;
+    let printed = if is_interrupted {
+        fan_out.close(true).await
+    } else {
+        // What is still to be told may take a minute.
+        tokio::select! {
+            printed = fan_out.close(false) => printed,
+            () = interrupt.received() => Ok(()),
+        }
+    };
     match ran.and(printed) {
         Ok(()) => last.get(),
         // Whoever read has seen enough.

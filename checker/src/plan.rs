@@ -15,6 +15,7 @@ use crate::cli::{
     Cli, ExitWith, Format, How, MOST_IN_A_ROW, MOST_INSTANCES, MOST_SAMPLES, Output, Watch, When,
 };
 use crate::file::{self, Entry, File};
+use crate::request;
 use crate::series::Hysteresis;
 
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
@@ -106,7 +107,11 @@ impl Plan {
                 .map_err(|error: probe::ServerError| error.to_string())?,
             format,
             prometheus,
-            webhook: webhook.map(|text| web_address(&text)).transpose()?,
+            // An empty variable is one that is not set.
+            webhook: webhook
+                .filter(|text| !text.is_empty())
+                .map(|text| web_address(&text))
+                .transpose()?,
             log,
         })
     }
@@ -115,7 +120,8 @@ impl Plan {
 fn subjects(watch: &Watch, file: &File) -> Result<Vec<Subject>, String> {
     // An argument is stronger than the variable, and comes beside the option.
     let from_variable = watch.urls_of_variable && watch.url.is_some();
-    let options = watch.urls.iter().filter(|_| !from_variable);
+    let is_set = |url: &&String| !(from_variable || (watch.urls_of_variable && url.is_empty()));
+    let options = watch.urls.iter().filter(is_set);
     let named = |url: &str| Entry {
         url: url.to_owned(),
         ..Entry::default()
@@ -207,6 +213,12 @@ fn subject(entry: Entry, how: &How, file: &File) -> Result<Subject, String> {
             .or(how.expect_instances)
             .or(all.expect_instances),
         proxy: None,
+        headers: request::headers(
+            &how.headers,
+            how.bearer_file.as_deref(),
+            how.basic_file.as_deref(),
+        )?,
+        ca_file: how.ca_file.clone(),
     };
     if settings
         .warn_skew
@@ -269,7 +281,7 @@ fn period(when: &When, file: &File) -> Result<Option<Period>, String> {
     }))
 }
 
-fn web_address(text: &str) -> Result<Url, String> {
+pub(crate) fn web_address(text: &str) -> Result<Url, String> {
     // Not the address itself: it may well have a secret in it.
     let invalid = |detail: &str| format!("cannot use the address of the webhook: {detail}");
     let url = Url::parse(text).map_err(|error| invalid(&error.to_string()))?;

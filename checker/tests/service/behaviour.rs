@@ -553,20 +553,103 @@ async fn a_webhook_is_told_of_changes_and_a_slow_one_delays_nothing() {
     assert_eq!(heads.len(), 3, "{heads:?}");
     assert!(heads[0].starts_with("POST /hook?token=secret"), "{heads:?}");
 
+    // One that never answers holds up neither checks nor the end.
     let address = format!("http://{}/hook?token=secret", silent.address);
-    let started = Instant::now();
-    let (_, stdout, stderr) = run(&[&series[..], &["--webhook", &address]].concat()).await;
-    assert_eq!(json_lines(&stdout).len(), 9);
+    let endless = [
+        &url,
+        "--interval",
+        "100ms",
+        "--output",
+        "json",
+        "--webhook",
+        &address,
+    ];
+    let mut child = checker(&endless)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    for _ in 0..8 {
+        lines.next_line().await.unwrap().unwrap();
+    }
+    signal(&child, "TERM").await;
+    let output = child.wait_with_output().await.unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(
-        started.elapsed() < Duration::from_secs(4),
-        "{:?}",
-        started.elapsed()
-    );
-    assert!(
-        stderr.contains("could not be told to the webhook"),
+        stderr.contains("the webhook was not told of the last change"),
         "{stderr}"
     );
     assert!(!stderr.contains("secret"), "{stderr}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn every_change_is_told_although_the_receiver_is_slow_and_fails() {
+    const TARGETS: usize = 100;
+    let hook = Server::start(|request| {
+        std::thread::sleep(Duration::from_millis(5));
+        if request.number < TARGETS && request.number % 3 == 2 {
+            with_headers("503 Service Unavailable", "", "")
+        } else {
+            with_headers("204 No Content", "", "")
+        }
+    })
+    .await;
+    let address = format!("http://{}/hook", hook.address);
+    let urls: Vec<String> = (0..TARGETS)
+        .map(|target| format!("http://127.0.0.1:1/{target}"))
+        .collect();
+    let targets = urls.iter().flat_map(|url| ["--url", url]);
+    let arguments: Vec<&str> = targets.chain(["--webhook", &address]).collect();
+    let (code, _, stderr) = run(&arguments).await;
+    assert_eq!((code, &*stderr), (2, ""));
+    assert_eq!(hook.requests().len(), TARGETS + TARGETS / 3);
+}
+
+#[tokio::test]
+async fn a_test_message_shows_whether_the_webhook_takes_any() {
+    let hook = Server::start(|_| with_headers("204 No Content", "", "")).await;
+    let address = format!("http://{}/hook?token=secret", hook.address);
+    let (code, stdout, _) = run(&["webhook", "test", "--webhook", &address]).await;
+    assert_eq!(
+        (code, &*stdout),
+        (0, "the webhook answered 204 No Content\n")
+    );
+    let refusing = Server::start(|_| with_headers("403 Forbidden", "", "")).await;
+    let address = format!("http://{}/hook?token=secret", refusing.address);
+    let (code, _, stderr) = run(&["webhook", "test", "--webhook", &address]).await;
+    assert_eq!(code, 3);
+    assert!(stderr.contains("answered 403 Forbidden"), "{stderr}");
+    assert!(!stderr.contains("secret"), "{stderr}");
+}
+
+#[tokio::test]
+async fn headers_and_credentials_are_sent_and_an_empty_variable_is_none() {
+    let server = Server::start(|request| {
+        let head = request.head.to_lowercase();
+        if head.contains("x-key: 1\r\n") && head.contains("authorization: bearer token\r\n") {
+            service(0)(request)
+        } else {
+            with_headers("401 Unauthorized", "", "")
+        }
+    })
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    std::fs::write(&file, "token\n").unwrap();
+    let url = server.url();
+    assert_eq!(run(&[&*url]).await.0, 2);
+    let output = checker(&[&*url, "--header", "X-Key: 1"])
+        .env("CHECKER_BEARER_FILE", &file)
+        .env("CHECKER_WEBHOOK", "")
+        .env("CHECKER_URL", "")
+        .output()
+        .await
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let (code, stdout, _) = run(&["https://localhost:1", "--ca-file", "/none.pem"]).await;
+    assert_eq!(code, 3);
+    assert!(stdout.contains("/none.pem"), "{stdout}");
 }
 
 #[tokio::test]

@@ -34,7 +34,7 @@ pub enum Next {
 /// What became of the last new connection to an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Contact {
-    /// Nobody can tell: this program was held up, or slept.
+    /// Nobody can tell: this program was delayed, or slept.
     Unknown,
     /// It was answered.
     Live,

@@ -17,7 +17,7 @@ pub struct Exchange {
     pub sent: Reading,
     /// When the body had arrived, or hope was given up.
     pub received: Reading,
-    /// For how long this program was held up meanwhile.
+    /// For how long this program was delayed meanwhile.
     pub stall: Duration,
     /// Whether the connection had been used before.
     pub warm: bool,

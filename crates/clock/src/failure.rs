@@ -188,7 +188,7 @@ impl Failure {
         }
     }
 
-    /// Whether more patience might have helped, so that a checker that was itself held up proves nothing by it.
+    /// Whether more patience might have helped, so that a checker that was itself delayed proves nothing by it.
     pub fn is_timeout(&self) -> bool {
         matches!(
             self,
@@ -196,7 +196,7 @@ impl Failure {
         )
     }
 
-    /// Whether a checker that was held up may be to blame: others are as patient as it is, and end what goes on for too long.
+    /// Whether a checker that was delayed may be at fault: others are as patient as it is, and end what goes on for too long.
     pub fn may_be_ours(&self) -> bool {
         self.is_timeout() || matches!(self, Self::Connect { .. } | Self::Broken { .. })
     }

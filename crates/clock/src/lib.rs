@@ -54,6 +54,6 @@ pub use reading::{Clock, Interruption, Reading};
 pub use record::Record;
 pub use reference::{Attribution, Bounds, NtpSample, ReferenceReport};
 pub use report::{AddressReport, Apart, Availability, InstanceReport, Report, report_name};
-pub use settings::{Family, Settings};
+pub use settings::{Family, Header, Settings};
 pub use timestamp::{Timestamp, TimestampError};
 pub use verdict::{Reason, Verdict, Warning};

@@ -23,7 +23,7 @@ pub struct Observation {
     pub sent: Reading,
     /// When the body had arrived, or hope was given up.
     pub received: Reading,
-    /// For how long this program was held up meanwhile.
+    /// For how long this program was delayed meanwhile.
     #[serde(rename = "stall_ms", with = "as_milliseconds")]
     pub stall: Duration,
     /// Whether the connection had been used before.
@@ -87,7 +87,7 @@ pub enum Discard {
     OtherNonce,
     /// It came from within a leap second.
     LeapSecond,
-    /// It did not come in time, or broke off, but this program was held up meanwhile.
+    /// It did not come in time, or broke off, but this program was delayed meanwhile.
     Overloaded,
 }
 
@@ -123,7 +123,7 @@ impl Observation {
         self.received.monotonic - self.sent.monotonic
     }
 
-    /// Whether this program was held up so long that delays may be its own.
+    /// Whether this program was delayed so long that delays may be its own.
     pub(crate) fn stalled(&self) -> bool {
         self.stall > STALL
     }

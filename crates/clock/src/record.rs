@@ -21,7 +21,7 @@ pub struct Record {
     pub started: Reading,
     /// When it ended.
     pub finished: Reading,
-    /// For how long this program was held up while the name was resolved.
+    /// For how long this program was delayed while the name was resolved.
     #[serde(default, rename = "stall_ms", with = "as_milliseconds")]
     pub stall: Duration,
     /// Why nothing could be asked.

@@ -1,6 +1,8 @@
 //! How a check measures, and what it expects.
 
+use std::fmt;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use url::Url;
@@ -31,6 +33,25 @@ pub struct Settings {
     /// The HTTP proxy to ask through, which then resolves the name. The time spent there is part of each measured round trip, so
     /// bounds stay proven. Takes the place of `--connect-to`.
     pub proxy: Option<Url>,
+    /// What is sent with every request, beside what HTTP needs.
+    pub headers: Vec<Header>,
+    /// A file with the authorities to trust, in place of the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// A header of a request. Its value may be a secret, so it is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Header {
+    /// As in `Authorization`.
+    pub name: String,
+    /// Never printed.
+    pub value: String,
+}
+
+impl fmt::Debug for Header {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: …", self.name)
+    }
 }
 
 impl Settings {
@@ -59,6 +80,8 @@ impl Default for Settings {
             family: Family::Any,
             expect_instances: None,
             proxy: None,
+            headers: Vec::new(),
+            ca_file: None,
         }
     }
 }

@@ -1,14 +1,14 @@
 //! The only module that speaks HTTP: one connection to one target, asked again and again.
 
-use std::ffi::OsStr;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 use clock::{Clock, Exchange, Failure, Received, Settings, excerpt};
 use reqwest::header::{
-    ACCEPT, AGE, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, DATE, HOST, HeaderValue, LOCATION,
-    SERVER,
+    ACCEPT, AGE, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, DATE, HOST, HeaderMap, HeaderName,
+    HeaderValue, LOCATION, SERVER,
 };
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder, Proxy, Response, StatusCode, Version};
@@ -30,6 +30,7 @@ pub(crate) struct Connection {
     client: Client,
     route: Route,
     timeout: Duration,
+    headers: HeaderMap,
     /// The proxy in between, without what logs in to it.
     proxy: Option<String>,
     requests: u32,
@@ -39,7 +40,9 @@ impl Connection {
     /// To any of the route's addresses: the first that takes it.
     pub(crate) fn new(route: &Route, settings: &Settings) -> Result<Self, Failure> {
         let route = route.clone();
-        let mut builder = client_builder(route.url.scheme())?
+        let mut builder = client_builder(route.url.scheme(), settings.ca_file.as_deref())?
+            // Nothing in between but what the settings name.
+            .no_proxy()
             .pool_max_idle_per_host(1)
             .connect_timeout(connect_timeout(settings.timeout));
         // With a proxy, the addresses are the proxy's.
@@ -59,6 +62,7 @@ impl Connection {
             client,
             route,
             timeout: settings.timeout,
+            headers: headers(settings)?,
             proxy: settings.proxy.as_ref().map(host_and_port),
             requests: 0,
         })
@@ -115,6 +119,8 @@ impl Connection {
         if let Ok(host) = HeaderValue::from_str(&self.route.host_header) {
             request = request.header(HOST, host);
         }
+        // The last word: they may well replace what stands above.
+        request = request.headers(self.headers.clone());
         let mut response = request.send().await.map_err(broken)?;
         refuse_unsuccessful(&response, self.proxy.as_deref())?;
         refuse_encoded(&response)?;
@@ -134,6 +140,20 @@ impl Connection {
         }
         Ok((Received { aged, date, body }, kept))
     }
+}
+
+fn headers(settings: &Settings) -> Result<HeaderMap, Failure> {
+    let mut headers = HeaderMap::new();
+    for header in &settings.headers {
+        let unusable = || Failure::Client {
+            detail: format!("the header `{}` cannot be sent", excerpt(&header.name)),
+        };
+        let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(|_| unusable())?;
+        let mut value = HeaderValue::from_str(&header.value).map_err(|_| unusable())?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+    Ok(headers)
 }
 
 /// Whether the next request may come by this connection, too.
@@ -204,64 +224,75 @@ fn connect_timeout(timeout: Duration) -> Duration {
 }
 
 /// An HTTP client to be, for URLs with this scheme.
-pub fn client_builder(scheme: &str) -> Result<ClientBuilder, Failure> {
+pub fn client_builder(scheme: &str, ca_file: Option<&Path>) -> Result<ClientBuilder, Failure> {
     install_tls_provider();
     let builder = Client::builder()
         .user_agent(concat!("checker/", env!("CARGO_PKG_VERSION")))
-        // What answers must be what was asked: nothing in between but what the settings name, nothing else, and only once.
-        .no_proxy()
+        // What answers must be what was asked, and only once.
         .redirect(Policy::none())
         .retry(reqwest::retry::never())
         .http1_only();
     Ok(match scheme {
         // Reading the system's certificates takes tens of milliseconds, and fails where there are none.
         "http" => builder.tls_certs_only([]),
-        _ => builder.tls_backend_preconfigured(tls()?),
+        _ => builder.tls_backend_preconfigured(tls(ca_file)?),
     })
 }
 
-/// The certificates that the system trusts. Kept for a while: many targets are checked by one process, and again every time; but
+/// The authorities to trust. Kept for a while: many targets are checked by one process, each with new connections; but
 /// not for good, because authorities come and go within the months that it runs.
-fn tls() -> Result<rustls::ClientConfig, Failure> {
+fn tls(ca_file: Option<&Path>) -> Result<rustls::ClientConfig, Failure> {
     const KEPT: Duration = Duration::from_hours(1);
-    static KNOWN: Mutex<Option<(Instant, rustls::ClientConfig)>> = Mutex::new(None);
+    type Known = (Option<PathBuf>, Instant, rustls::ClientConfig);
+    static KNOWN: Mutex<Vec<Known>> = Mutex::new(Vec::new());
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((read, configuration)) = &*known
+    let kept = known.iter().find(|(file, ..)| file.as_deref() == ca_file);
+    if let Some((_, read, configuration)) = kept
         && read.elapsed() < KEPT
     {
         return Ok(configuration.clone());
     }
-    readable(std::env::var_os("SSL_CERT_FILE").as_deref())?;
-    let mut configuration = match (rustls::ClientConfig::with_platform_verifier(), &*known) {
+    let mut configuration = match (fresh(ca_file), kept) {
         (Ok(configuration), _) => configuration,
         // What was trusted an hour ago is better than nothing.
-        (Err(_), Some((_, configuration))) => return Ok(configuration.clone()),
-        (Err(error), None) => {
-            return Err(Failure::CertificateStore {
-                detail: error.to_string(),
-            });
-        }
+        (Err(_), Some((.., configuration))) => return Ok(configuration.clone()),
+        (Err(detail), None) => return Err(Failure::CertificateStore { detail }),
     };
     // Every new connection is to prove that a handshake works.
     configuration.resumption = rustls::client::Resumption::disabled();
-    *known = Some((Instant::now(), configuration.clone()));
+    known.retain(|(file, ..)| file.as_deref() != ca_file);
+    known.push((
+        ca_file.map(Path::to_owned),
+        Instant::now(),
+        configuration.clone(),
+    ));
     Ok(configuration)
 }
 
-/// Refuses a file that is to name the authorities and does not. The verifier would use the system's in silence.
-fn readable(file: Option<&OsStr>) -> Result<(), Failure> {
-    let Some(file) = file.filter(|file| !file.is_empty()) else {
-        return Ok(());
-    };
-    let unreadable = |detail: &str| Failure::CertificateStore {
-        detail: format!("{}, of SSL_CERT_FILE: {detail}", file.display()),
-    };
+/// Trusts the authorities of a file, or else those of the system.
+fn fresh(ca_file: Option<&Path>) -> Result<rustls::ClientConfig, String> {
+    if let Some(file) = ca_file {
+        let mut store = rustls::RootCertStore::empty();
+        store.add_parsable_certificates(authorities(file)?);
+        let builder = rustls::ClientConfig::builder().with_root_certificates(store);
+        return Ok(builder.with_no_client_auth());
+    }
+    // The verifier would use the system's in silence, where this file cannot be read.
+    if let Some(file) = std::env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty()) {
+        authorities(Path::new(&file)).map_err(|detail| format!("SSL_CERT_FILE: {detail}"))?;
+    }
+    rustls::ClientConfig::with_platform_verifier().map_err(|error| error.to_string())
+}
+
+fn authorities(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let unreadable = |detail: &str| format!("{}: {detail}", file.display());
     let certificates = CertificateDer::pem_file_iter(file)
         .map_err(|error| unreadable(&innermost_detail(&error)))?;
-    if certificates.flatten().next().is_none() {
+    let certificates: Vec<_> = certificates.flatten().collect();
+    if certificates.is_empty() {
         return Err(unreadable("no certificate in it"));
     }
-    Ok(())
+    Ok(certificates)
 }
 
 /// The TLS client asks for the process's provider of cryptography. Whoever embeds this library may have chosen one already.

@@ -1,4 +1,4 @@
-//! Notices when this program itself is not running smoothly: whoever was held up cannot blame the service for being late.
+//! Notices when this program itself is not running smoothly: a delayed program cannot blame the service for being late.
 
 use std::pin::pin;
 use std::time::Duration;

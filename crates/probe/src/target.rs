@@ -63,6 +63,13 @@ pub enum TargetError {
 impl Target {
     /// A target. `http://` may be left out of the URL; without a path it gets `/now`.
     pub fn new(url: &str, connect_to: Option<ConnectTo>) -> Result<Self, TargetError> {
+        // A number alone would be an address: 0.0.31.144 for 8080.
+        if !url.is_empty() && url.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(TargetError::InvalidUrl {
+                url: url.to_owned(),
+                detail: format!("a host is missing: write for example `localhost:{url}`"),
+            });
+        }
         let with_scheme = if url.contains("://") {
             url.to_owned()
         } else {
@@ -340,6 +347,7 @@ mod tests {
     fn what_cannot_be_checked_is_refused() {
         for url in [
             "",
+            "8080",
             "ftp://example.test",
             "http://u:p@example.test/",
             "http://:80",

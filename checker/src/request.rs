@@ -1,0 +1,106 @@
+//! What is sent with a request besides the question: headers and credentials, from arguments and files.
+
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use clock::{Header, excerpt};
+use support::input;
+
+/// A longer secret is a mistake.
+const LONGEST: u64 = 64 << 10;
+
+/// Returns the headers that arguments ask for. Errors never hold a value: it may be a secret.
+pub(crate) fn headers(
+    texts: &[String],
+    bearer: Option<&Path>,
+    basic: Option<&Path>,
+) -> Result<Vec<Header>, String> {
+    let mut headers = texts
+        .iter()
+        .map(|text| header(text))
+        .collect::<Result<Vec<_>, _>>()?;
+    if let Some(file) = bearer {
+        headers.push(authorization(format!("Bearer {}", secret(file)?)));
+    }
+    if let Some(file) = basic {
+        headers.push(authorization(format!(
+            "Basic {}",
+            STANDARD.encode(secret(file)?)
+        )));
+    }
+    Ok(headers)
+}
+
+fn authorization(value: String) -> Header {
+    Header {
+        name: "Authorization".to_owned(),
+        value,
+    }
+}
+
+fn header(text: &str) -> Result<Header, String> {
+    let (name, value) = text
+        .split_once(':')
+        .ok_or("cannot read a header: write for example `--header 'X-Key: VALUE'` or `--header 'X-Key: @FILE'`")?;
+    let (name, value) = (name.trim(), value.trim());
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if name.is_empty() || !name.bytes().all(is_token) {
+        return Err(format!("`{}` is no name of a header", excerpt(name)));
+    }
+    let value = match value.strip_prefix('@') {
+        Some(file) => secret(Path::new(file))?,
+        None => value.to_owned(),
+    };
+    if value
+        .bytes()
+        .any(|byte| byte < b' ' && byte != b'\t' || byte == 0x7f)
+    {
+        return Err(format!(
+            "the value of the header `{name}` has a control character in it"
+        ));
+    }
+    Ok(Header {
+        name: name.to_owned(),
+        value,
+    })
+}
+
+fn secret(file: &Path) -> Result<String, String> {
+    let named = |detail: &dyn std::fmt::Display| format!("{}: {detail}", file.display());
+    let text = input::text(file, LONGEST).map_err(|error| named(&error))?;
+    let text = text.trim();
+    if text.is_empty() || text.contains(char::is_control) {
+        return Err(named(&"one line of text is needed"));
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_come_from_arguments_and_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("secret");
+        std::fs::write(&file, "user:pass\n").unwrap();
+        let texts = [
+            "X-Key: 1".to_owned(),
+            format!("X-Other:@{}", file.display()),
+        ];
+        let all = headers(&texts, Some(&file), Some(&file)).unwrap();
+        let all: Vec<_> = all.iter().map(|it| (&*it.name, &*it.value)).collect();
+        let expected = [
+            ("X-Key", "1"),
+            ("X-Other", "user:pass"),
+            ("Authorization", "Bearer user:pass"),
+            ("Authorization", "Basic dXNlcjpwYXNz"),
+        ];
+        assert_eq!(all, expected);
+        for wrong in ["X-Key", ": 1", "a b: 1", "X-Key: @/none", "X-Key: a\nb"] {
+            let error = headers(&[wrong.to_owned()], None, None).unwrap_err();
+            assert!(!error.contains("a\nb"), "{error}");
+        }
+    }
+}
