@@ -6,11 +6,11 @@ use aws_sdk_ecr::types::ImageIdentifier;
 use super::error::incomplete;
 use super::{Aws, error};
 use crate::remote::{Login, Remote, RemoteErrorKind, Repositories};
-use deployment::names::{Digest, RepositoryName};
+use deployment::names::{Digest, RepositoryName, RepositoryUri};
 
 #[async_trait]
 impl Repositories for Aws {
-    async fn repository_uri(&self, name: &RepositoryName) -> Remote<Option<String>> {
+    async fn repository_uri(&self, name: &RepositoryName) -> Remote<Option<RepositoryUri>> {
         let answer = self
             .ecr
             .describe_repositories()
@@ -20,12 +20,12 @@ impl Repositories for Aws {
             .map_err(error::of("DescribeRepositories"));
         match answer {
             // A repository that does not exist is an error here, never an empty list.
-            Ok(answer) => match answer.repositories().first() {
-                Some(repository) if repository.repository_uri.is_some() => {
-                    Ok(repository.repository_uri.clone())
-                }
-                Some(_) | None => Err(incomplete("DescribeRepositories", "the repository")),
-            },
+            Ok(answer) => {
+                let uri = answer.repositories().first();
+                let uri = uri.and_then(|repository| repository.repository_uri()?.parse().ok());
+                uri.map(Some)
+                    .ok_or_else(|| incomplete("DescribeRepositories", "the repository"))
+            }
             Err(error) if error.kind == RemoteErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }

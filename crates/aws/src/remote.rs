@@ -7,8 +7,8 @@ use thiserror::Error;
 
 use deployment::names::{
     ChangeSetId, ClusterName, DeploymentId, Digest, LoadBalancerArn, LogGroupName, LogStreamName,
-    RepositoryName, RequestToken, ServiceName, StackId, StackName, StackRef, TargetGroupArn,
-    TaskDefinitionArn,
+    RepositoryName, RepositoryUri, RequestToken, ServiceName, StackId, StackName, StackRef,
+    TargetGroupArn, TaskDefinitionArn,
 };
 use deployment::rollout::{DeploymentRecord, HealthCheck, Service, StoppedTask, Target, Task};
 use deployment::stack::request::{Definition, Proposal, Resource, TemplateParameter, Wanted};
@@ -154,7 +154,7 @@ pub struct Login {
 #[async_trait]
 pub trait Repositories: Send + Sync {
     /// The address of a repository (`HOST/NAME`), if it exists.
-    async fn repository_uri(&self, name: &RepositoryName) -> Remote<Option<String>>;
+    async fn repository_uri(&self, name: &RepositoryName) -> Remote<Option<RepositoryUri>>;
     /// Does the repository hold the image with this digest?
     async fn image_exists(&self, repository: &RepositoryName, digest: &Digest) -> Remote<bool>;
     /// A login that is valid for some hours.

@@ -302,6 +302,100 @@ impl fmt::Display for Digest {
     }
 }
 
+/// Address of an image repository: `HOST[:PORT]/NAME`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RepositoryUri {
+    registry: String,
+    repository: RepositoryName,
+}
+
+impl RepositoryUri {
+    /// Address of a repository in a registry (`HOST[:PORT]`).
+    pub fn new(registry: impl Into<String>, repository: RepositoryName) -> Self {
+        Self {
+            registry: registry.into(),
+            repository,
+        }
+    }
+
+    /// Returns host and port of the registry.
+    pub fn registry(&self) -> &str {
+        &self.registry
+    }
+
+    /// Returns the name of the repository, without its registry.
+    pub fn repository(&self) -> &RepositoryName {
+        &self.repository
+    }
+
+    /// Returns the address of an image in the repository.
+    pub fn image(&self, digest: Digest) -> ImageUri {
+        ImageUri {
+            repository: self.clone(),
+            digest,
+        }
+    }
+}
+
+impl FromStr for RepositoryUri {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        match text.split_once('/') {
+            Some((registry, name)) if !registry.is_empty() && !name.is_empty() => {
+                Ok(Self::new(registry, RepositoryName::new(name)))
+            }
+            Some(_) | None => Err(InvalidName {
+                what: "repository address",
+                given: text.to_owned(),
+                rule: "HOST[:PORT]/NAME is expected",
+            }),
+        }
+    }
+}
+
+impl fmt::Display for RepositoryUri {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.registry, self.repository)
+    }
+}
+
+/// Address of an image by its digest: `HOST[:PORT]/NAME@sha256:…`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageUri {
+    repository: RepositoryUri,
+    digest: Digest,
+}
+
+impl ImageUri {
+    /// Returns the digest of the image.
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+}
+
+impl FromStr for ImageUri {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let (repository, digest) = text.rsplit_once('@').ok_or_else(|| InvalidName {
+            what: "image address",
+            given: text.to_owned(),
+            rule: "HOST[:PORT]/NAME@sha256:… is expected",
+        })?;
+        Ok(Self {
+            repository: repository.parse()?,
+            digest: digest.parse()?,
+        })
+    }
+}
+
+impl fmt::Display for ImageUri {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}@{}", self.repository, self.digest)
+    }
+}
+
 /// Returns whether this is the id of an AWS account: twelve digits.
 pub fn is_account(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|digit| digit.is_ascii_digit())
@@ -319,6 +413,30 @@ mod tests {
         let long = "x".repeat(101);
         for bad in ["", "2clock", "-a", "under_score", "space d", "ü", &long] {
             assert!(bad.parse::<StackName>().is_err(), "{bad} was accepted");
+        }
+    }
+
+    #[test]
+    fn addresses_of_images() {
+        let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
+        for repository in [
+            "localhost:5000/clock",
+            "1.dkr.ecr.eu-west-1.amazonaws.com/a/b",
+        ] {
+            let uri: RepositoryUri = repository.parse().unwrap();
+            assert_eq!(uri.to_string(), repository);
+            let image: ImageUri = format!("{repository}@{digest}").parse().unwrap();
+            assert_eq!(image, uri.image(digest.parse().unwrap()));
+            assert_eq!(image.to_string(), format!("{repository}@{digest}"));
+        }
+        let nameless = format!("clock@{digest}");
+        for bad in [
+            "",
+            "localhost/clock:latest",
+            "localhost/clock@sha256:0",
+            &nameless,
+        ] {
+            assert!(bad.parse::<ImageUri>().is_err(), "{bad} was accepted");
         }
     }
 

@@ -68,7 +68,7 @@ pub struct Repository {
     pub roots: Vec<String>,
 }
 
-/// An image that a registry has. Made by [`push`] alone, so that what was not pushed cannot be deployed.
+/// An image that a registry has. [`push`] alone returns one, so that an address built from it exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PushedImage {
     digest: String,

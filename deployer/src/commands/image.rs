@@ -14,7 +14,7 @@ use crate::config::Config;
 use aws::remote::Login;
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Event;
-use deployment::names::Digest;
+use deployment::names::{Digest, ImageUri, RepositoryUri};
 use image_builder::cache::LayerCache;
 use image_builder::inspect::Inspection;
 use image_builder::oci::BuiltImage;
@@ -77,13 +77,13 @@ impl Context<'_> {
         LayerCache::in_folder(image_folder(self.config).join("layers"))
     }
 
-    /// Sends the image to `address` (`HOST[:PORT]/NAME`), as far as it is not there.
+    /// Sends the image to a repository, as far as it is not there; returns its address there.
     pub(super) async fn push_image(
         &self,
-        address: &str,
+        address: &RepositoryUri,
         login: Option<Login>,
         built: &BuiltImage,
-    ) -> Result<Digest, Failure> {
+    ) -> Result<ImageUri, Failure> {
         self.push_image_as(address, login, built, &built.tag())
             .await
     }
@@ -91,24 +91,18 @@ impl Context<'_> {
     /// The same under another tag.
     async fn push_image_as(
         &self,
-        address: &str,
+        address: &RepositoryUri,
         login: Option<Login>,
         built: &BuiltImage,
         tag: &str,
-    ) -> Result<Digest, Failure> {
-        let (registry, name) = address.split_once('/').ok_or_else(|| {
-            Failure::new(
-                FailureKind::Unexpected,
-                format!("`{address}` is not the address of a repository"),
-            )
-        })?;
+    ) -> Result<ImageUri, Failure> {
         let credentials = match login {
             Some(Login { user, password }) => Credentials::Basic { user, password },
             None => Credentials::Anonymous,
         };
         let repository = Repository {
-            registry: registry.to_owned(),
-            name: name.to_owned(),
+            registry: address.registry().to_owned(),
+            name: address.repository().to_string(),
             credentials,
             roots: self.trusted_roots().await?,
         };
@@ -134,7 +128,7 @@ impl Context<'_> {
                 sbom_file(self.config).display()
             ));
         }
-        Ok(digest)
+        Ok(address.image(digest))
     }
 }
 

@@ -12,7 +12,7 @@ use crate::watch::{Network, Outside};
 use aws::remote::Login;
 use deployment::error::Failure;
 use deployment::event::{Event, Phase};
-use deployment::names::Digest;
+use deployment::names::{ImageUri, RepositoryUri};
 use image_builder::oci::BuiltImage;
 
 /// Connects, looks from outside, and asks the user.
@@ -39,14 +39,14 @@ pub(crate) trait Workshop: Send + Sync {
     /// Compiles the program and packs it.
     async fn build(&self, context: Context<'_>) -> Result<BuiltImage, Failure>;
 
-    /// Sends the image to `address` (`HOST[:PORT]/NAME`).
+    /// Sends the image to this repository; returns its address there.
     async fn push(
         &self,
         context: Context<'_>,
-        address: &str,
+        address: &RepositoryUri,
         login: Option<Login>,
         built: &BuiltImage,
-    ) -> Result<Digest, Failure>;
+    ) -> Result<ImageUri, Failure>;
 }
 
 /// The real machine.

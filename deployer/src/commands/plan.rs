@@ -158,8 +158,8 @@ impl Planner<'_> {
     async fn propose(&self, site: Site<'_>, stack: &Observed) -> Result<Plan, Failure> {
         let repository = self.context.repository_of(site.world, stack).await?;
         let address = self.context.address_of(site.world, &repository).await?;
-        let image = format!("{address}@{}", self.digest);
-        let wanted = self.context.wanted(self.template, &image);
+        let image = address.image(self.digest.clone());
+        let wanted = self.context.wanted(self.template, Some(&image));
         let work = site.propose(stack, &wanted, &Purpose::Plan);
         match self.context.sink.phase(Phase::Plan, work).await? {
             Some(proposed) => {

@@ -16,7 +16,7 @@ use crate::commands::{Context, new_token};
 use aws::remote::World;
 use deployment::error::{Aftermath, Failure, FailureKind};
 use deployment::event::Event;
-use deployment::names::Digest;
+use deployment::names::{Digest, ImageUri};
 use deployment::stack::Observed;
 use deployment::stack::before::{BeforeRollback, before_rollback};
 use deployment::stack::purpose::Purpose;
@@ -42,9 +42,11 @@ async fn roll_back(
     let _only_one = machine.only_one(context, "rollback", &connection).await?;
     let world = connection.world.as_ref();
     let (stack, cancelled) = at_rest(context, world, wish).await?;
-    let image = match stack.image() {
+    let image: ImageUri = match stack.image() {
         // Cancelling was the way back: the check is about the current version.
-        Some(image) if cancelled => image.to_owned(),
+        Some(image) if cancelled => image
+            .parse()
+            .map_err(|error| Failure::new(FailureKind::Unexpected, format!("{error}")))?,
         None if cancelled => {
             return Err(
                 Failure::new(FailureKind::RolledBack, "the first version was removed")
@@ -57,14 +59,12 @@ async fn roll_back(
             target_image(context, world, &stack, wish).await?
         }
     };
-    let digest = Digest::of_image(&image)
-        .ok_or_else(|| Failure::new(FailureKind::Unexpected, format!("`{image}` has no digest")))?;
     let deployed = world.definition(&stack.id).await;
     let deployed = deployed.map_err(|error| context.remote_failure(&error))?;
-    let image = BTreeMap::from([(ParameterName::ImageUri.to_string(), image)]);
+    let changed = BTreeMap::from([(ParameterName::ImageUri.to_string(), image.to_string())]);
     let order = Order {
-        wanted: context.changed_only(deployed, image),
-        digest,
+        wanted: context.changed_only(deployed, changed),
+        image,
         purpose: Purpose::Rollback,
     };
     let site = Site {
@@ -131,7 +131,7 @@ async fn target_image(
     world: &dyn World,
     stack: &Observed,
     wish: Option<&Wish>,
-) -> Result<String, Failure> {
+) -> Result<ImageUri, Failure> {
     let deployments = gather(context, world, stack).await?;
     let running = stack.image().and_then(Digest::of_image);
     let digest = choose(&deployments, running.as_ref(), wish)?;
@@ -150,7 +150,7 @@ async fn target_image(
     }
     // By the address of today: the registry may be reached in another way than when it was deployed.
     let address = context.address_of(world, &repository).await?;
-    Ok(format!("{address}@{digest}"))
+    Ok(address.image(digest))
 }
 
 fn nothing_to_go_back_to(why: &str) -> Failure {

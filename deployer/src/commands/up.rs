@@ -25,7 +25,7 @@ use crate::commands::{Context, read_template};
 use crate::lock::Lock;
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Phase;
-use deployment::names::Digest;
+use deployment::names::ImageUri;
 use deployment::stack::purpose::Purpose;
 use deployment::stack::request::Wanted;
 use made::Made;
@@ -97,17 +97,17 @@ impl Run<'_> {
         let stack_lane = self.ready_stack(&announce);
         let ((built, early), (world, stack)) = both(image_lane, stack_lane).await?;
         let repository = self.context.repository_of(world.as_ref(), &stack).await?;
-        let uri = if let Some(uri) = early.arrived_at(&repository) {
-            uri
+        let image = if let Some(image) = early.arrived_at(&repository) {
+            image
         } else {
             // The repository that it went to is gone with an attempt to create the stack, or did not take it at first.
             let push = self.push(&built, world.as_ref(), &repository);
             self.context.unless_stopped(push).await?
         };
-        self.made.deploys(&uri);
+        self.made.deploys(&image);
         let order = Order {
-            digest: digest_of(&uri)?,
-            wanted: self.wanted(&uri),
+            wanted: self.wanted(Some(&image)),
+            image,
             purpose: Purpose::Up,
         };
         let site = Site {
@@ -123,8 +123,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The template with our parameters and this image; an empty one stands for none.
-    fn wanted(&self, image: &str) -> Wanted {
+    /// The template with our parameters and this image, if any.
+    fn wanted(&self, image: Option<&ImageUri>) -> Wanted {
         self.context.wanted(self.template, image)
     }
 }
@@ -148,10 +148,4 @@ async fn both<I, S>(
         Either::Left((Err(failure), _)) | Either::Right((Err(failure), _)) => Err(failure),
         Either::Right((Ok(stack), image)) => Ok((image.await?, stack)),
     }
-}
-
-/// The digest in the address of an image that was pushed.
-fn digest_of(uri: &str) -> Result<Digest, Failure> {
-    Digest::of_image(uri)
-        .ok_or_else(|| Failure::new(FailureKind::Unexpected, format!("`{uri}` has no digest")))
 }

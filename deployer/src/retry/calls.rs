@@ -9,8 +9,8 @@ use aws::remote::{
 };
 use deployment::names::{
     ChangeSetId, ClusterName, DeploymentId, Digest, LoadBalancerArn, LogGroupName, LogStreamName,
-    RepositoryName, RequestToken, ServiceName, StackId, StackName, StackRef, TargetGroupArn,
-    TaskDefinitionArn,
+    RepositoryName, RepositoryUri, RequestToken, ServiceName, StackId, StackName, StackRef,
+    TargetGroupArn, TaskDefinitionArn,
 };
 use deployment::rollout::{DeploymentRecord, HealthCheck, Service, StoppedTask, Target, Task};
 use deployment::stack::request::{Definition, Proposal, Resource, TemplateParameter, Wanted};
@@ -126,7 +126,7 @@ impl<W: Stacks> Stacks for Steady<W> {
 
 #[async_trait]
 impl<W: Repositories> Repositories for Steady<W> {
-    async fn repository_uri(&self, name: &RepositoryName) -> Remote<Option<String>> {
+    async fn repository_uri(&self, name: &RepositoryName) -> Remote<Option<RepositoryUri>> {
         self.repeat(Patience::LONG, || self.inner.repository_uri(name))
             .await
     }

@@ -10,8 +10,8 @@ use aws::remote::{
 };
 use deployment::names::{
     ChangeSetId, ClusterName, DeploymentId, Digest, LoadBalancerArn, LogGroupName, LogStreamName,
-    RepositoryName, RequestToken, ServiceName, StackId, StackName, StackRef, TargetGroupArn,
-    TaskDefinitionArn,
+    RepositoryName, RepositoryUri, RequestToken, ServiceName, StackId, StackName, StackRef,
+    TargetGroupArn, TaskDefinitionArn,
 };
 use deployment::rollout::{DeploymentRecord, HealthCheck, Service, StoppedTask, Target, Task};
 use deployment::stack::request::{
@@ -207,11 +207,11 @@ impl Stacks for FakeWorld {
 
 #[async_trait]
 impl Repositories for FakeWorld {
-    async fn repository_uri(&self, name: &RepositoryName) -> Remote<Option<String>> {
+    async fn repository_uri(&self, name: &RepositoryName) -> Remote<Option<RepositoryUri>> {
         self.fails("DescribeRepositories")?;
         Ok(self
             .is_there(name.as_str())
-            .then(|| format!("registry.example/{name}")))
+            .then(|| RepositoryUri::new("registry.example", name.clone())))
     }
 
     async fn image_exists(&self, _: &RepositoryName, digest: &Digest) -> Remote<bool> {

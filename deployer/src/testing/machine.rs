@@ -18,7 +18,7 @@ use crate::stop::StopSwitch;
 use crate::watch::Outside;
 use aws::remote::Login;
 use deployment::error::Failure;
-use deployment::names::Digest;
+use deployment::names::{ImageUri, RepositoryUri};
 use image_builder::oci::{BuiltImage, Document};
 
 /// Builds at once unless told otherwise; two instances answer from the new image; nobody is there to be asked.
@@ -207,14 +207,14 @@ impl Workshop for FakeMachine {
     async fn push(
         &self,
         _: Context<'_>,
-        address: &str,
+        address: &RepositoryUri,
         login: Option<Login>,
         built: &BuiltImage,
-    ) -> Result<Digest, Failure> {
+    ) -> Result<ImageUri, Failure> {
         let user = login.map_or_else(|| "nobody".to_owned(), |login| login.user);
         self.transcript
             .line(&format!("> push to {address} as {user}"));
-        Ok(built.digest().parse().unwrap())
+        Ok(address.image(built.digest().parse().unwrap()))
     }
 }
 

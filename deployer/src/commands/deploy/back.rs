@@ -6,6 +6,7 @@ use crate::cli::CheckFrom;
 use crate::commands::stack::ROUNDS;
 use deployment::error::{Aftermath, Failure, FailureKind};
 use deployment::event::Phase;
+use deployment::names::ImageUri;
 use deployment::stack::Observed;
 use deployment::stack::change::Change;
 use deployment::stack::purpose::Purpose;
@@ -23,8 +24,8 @@ enum Way {
 
 /// How our own deployment is told from those of others.
 pub(super) struct Ours {
-    /// Address of the image; empty: none.
-    pub(super) image: String,
+    /// Address of the image.
+    pub(super) image: ImageUri,
     /// ARN of the task definition, once it is known.
     pub(super) task_definition: Option<String>,
 }
@@ -35,7 +36,10 @@ impl Ours {
         let task_definition = stack.output(OutputName::TaskDefinitionArn);
         let another =
             self.task_definition.is_some() && self.task_definition.as_deref() != task_definition;
-        another || stack.image().is_some_and(|image| image != self.image)
+        another
+            || stack
+                .image()
+                .is_some_and(|image| image != self.image.to_string())
     }
 }
 

@@ -26,7 +26,7 @@ use deployment::cost::{self, Estimate};
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Probed;
 use deployment::event::{Checked, Event, Phase, Summary};
-use deployment::names::{DeploymentId, Digest};
+use deployment::names::{DeploymentId, Digest, ImageUri};
 use deployment::stack::Observed;
 use deployment::stack::before::{BeforeUp, before_up};
 use deployment::stack::purpose::Purpose;
@@ -55,18 +55,10 @@ pub(super) struct Site<'a> {
 pub(super) struct Order {
     /// Template and parameters, image included.
     pub(super) wanted: Wanted,
-    /// The image that has to answer.
-    pub(super) digest: Digest,
+    /// The image that has to answer. It is in the registry: either pushed by this run, or found there.
+    pub(super) image: ImageUri,
     /// What it is done for.
     pub(super) purpose: Purpose,
-}
-
-impl Order {
-    /// Address of the image that is to be deployed; empty: none.
-    fn image(&self) -> String {
-        let image = self.wanted.parameters.get(ParameterName::ImageUri.as_str());
-        image.cloned().unwrap_or_default()
-    }
 }
 
 /// What was deployed, and seen to work.
@@ -134,7 +126,7 @@ impl Site<'_> {
                     straight.deployment.clone()
                 };
                 let proven = self
-                    .prove_for_a_while(&stack, &order.digest, deployment)
+                    .prove_for_a_while(&stack, order.image.digest(), deployment)
                     .await;
                 return proven.map_err(|setback| self.unchanged(setback));
             };
@@ -224,11 +216,6 @@ impl Site<'_> {
         let Context { config, sink, .. } = self.context;
         let names = &deployed.names;
         let tasks = self.world.tasks(&names.cluster, &names.service).await;
-        let image = order
-            .wanted
-            .parameters
-            .get(ParameterName::ImageUri.as_str())
-            .cloned();
         let (check, unproven) = match deployed.proof {
             Proof::Check(check) => (Some(check), None),
             Proof::TargetHealth(unproven) => (None, Some(unproven)),
@@ -237,7 +224,7 @@ impl Site<'_> {
             summary: Box::new(Summary {
                 changed: deployed.changed,
                 url: deployed.url.shown,
-                image: image.unwrap_or_default(),
+                image: order.image.to_string(),
                 version: check.as_ref().and_then(|check| check.version.clone()),
                 // What was achieved does not depend on whether it can be listed.
                 tasks: tasks.unwrap_or_default(),
@@ -341,7 +328,7 @@ impl Site<'_> {
             Err(Setback::Over(failure)) => return Err(failure),
             Err(Setback::Live(failure)) => {
                 let ours = Ours {
-                    image: order.image(),
+                    image: order.image.clone(),
                     task_definition: None,
                 };
                 return Err(self.take_back(failure, &stack, &previous, &ours).await);
@@ -349,7 +336,7 @@ impl Site<'_> {
         }
         let stack = self.observe_again(&stack).await?;
         let ours = Ours {
-            image: order.image(),
+            image: order.image.clone(),
             task_definition: stack
                 .output(OutputName::TaskDefinitionArn)
                 .map(str::to_owned),
@@ -357,7 +344,10 @@ impl Site<'_> {
         if ours.is_replaced_in(&stack) {
             return Err(superseded_before_the_check());
         }
-        match self.prove_for_a_while(&stack, &order.digest, None).await {
+        match self
+            .prove_for_a_while(&stack, order.image.digest(), None)
+            .await
+        {
             Ok(proven) => Ok(proven),
             Err(Setback::Over(failure)) => Err(failure),
             Err(Setback::Live(failure)) => {
@@ -434,12 +424,12 @@ impl Context<'_> {
         }
     }
 
-    /// The settings of this run: a template in ASCII, its parameters, and this image; an empty one stands for none.
-    pub(super) fn wanted(&self, template: &str, image: &str) -> Wanted {
+    /// The settings of this run: a template in ASCII, its parameters, and this image, if any.
+    pub(super) fn wanted(&self, template: &str, image: Option<&ImageUri>) -> Wanted {
         let config = self.config;
         let mut parameters = config.parameters.clone();
-        if !image.is_empty() {
-            parameters.insert(ParameterName::ImageUri.to_string(), image.to_owned());
+        if let Some(image) = image {
+            parameters.insert(ParameterName::ImageUri.to_string(), image.to_string());
         }
         Wanted {
             template: Template::Text(template.to_owned()),

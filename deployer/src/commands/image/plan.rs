@@ -9,7 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use aws::remote::Login;
 use deployment::error::Failure;
-use deployment::names::Digest;
+use deployment::names::{ImageUri, RepositoryUri};
 use image_builder::base::{BaseSource, Bases, DockerCredentials, fetch};
 use image_builder::cache::LayerCache;
 use image_builder::docker::find;
@@ -50,10 +50,10 @@ impl Workshop for ImagePlan {
     async fn push(
         &self,
         context: Context<'_>,
-        address: &str,
+        address: &RepositoryUri,
         login: Option<Login>,
         built: &BuiltImage,
-    ) -> Result<Digest, Failure> {
+    ) -> Result<ImageUri, Failure> {
         context.push_image(address, login, built).await
     }
 }

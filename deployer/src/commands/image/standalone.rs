@@ -10,7 +10,7 @@ use crate::commands::machine::{Machine as _, ThisMachine};
 use aws::remote::Login;
 use deployment::error::{Failure, FailureKind};
 use deployment::event::{Event, Phase};
-use deployment::names::RepositoryName;
+use deployment::names::{RepositoryName, RepositoryUri};
 use image_builder::archive;
 use image_builder::docker::find;
 use image_builder::inspect::{Inspection, inspect};
@@ -141,8 +141,8 @@ async fn send(context: Context<'_>, push: &ImagePush, built: &BuiltImage) -> Res
     context
         .push_image_as(&address, login, built, &tag)
         .await
-        .map(|digest| Done {
-            pushed: Some(format!("{address}@{digest}")),
+        .map(|image| Done {
+            pushed: Some(image.to_string()),
             ..Done::default()
         })
 }
@@ -151,10 +151,11 @@ async fn send(context: Context<'_>, push: &ImagePush, built: &BuiltImage) -> Res
 async fn destination(
     context: Context<'_>,
     push: &ImagePush,
-) -> Result<(String, Option<Login>), Failure> {
+) -> Result<(RepositoryUri, Option<Login>), Failure> {
     let registry = context.config.access.registry.as_ref();
     if let (Some(registry), Some(name)) = (registry, push.repository()) {
-        return Ok((format!("{registry}/{name}"), login(push)));
+        let address = RepositoryUri::new(registry.to_string(), RepositoryName::new(name));
+        return Ok((address, login(push)));
     }
     let connection = ThisMachine.connect(context).await?;
     let world = connection.announced(context.sink).world;

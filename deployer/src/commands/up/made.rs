@@ -8,7 +8,7 @@ use crate::commands::down::delete_everything;
 use crate::stop::Duty;
 use aws::remote::World;
 use deployment::error::{Aftermath, Failure, FailureKind};
-use deployment::names::StackId;
+use deployment::names::{ImageUri, StackId};
 use deployment::stack::Observed;
 
 /// What this run made, if anything.
@@ -49,9 +49,9 @@ impl Made {
     }
 
     /// Notes that this image is about to be deployed to it.
-    pub(super) fn deploys(&self, image: &str) {
+    pub(super) fn deploys(&self, image: &ImageUri) {
         if let Some(making) = self.state().as_mut() {
-            making.image = Some(image.to_owned());
+            making.image = Some(image.to_string());
         }
     }
 

@@ -8,7 +8,7 @@ use super::Run;
 use aws::remote::World;
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Phase;
-use deployment::names::RepositoryName;
+use deployment::names::{ImageUri, RepositoryName, RepositoryUri};
 use image_builder::oci::BuiltImage;
 
 /// The connection to AWS and the repository, as soon as both are there.
@@ -23,12 +23,12 @@ pub(super) struct Pushed {
     /// Name of the repository.
     to: RepositoryName,
     /// The image's address, or why there is none. The stack may still fail, and its failure is then the cause of this one.
-    result: Result<String, Failure>,
+    result: Result<ImageUri, Failure>,
 }
 
 impl Pushed {
     /// The image's address, if it is in this repository.
-    pub(super) fn arrived_at(self, repository: &RepositoryName) -> Option<String> {
+    pub(super) fn arrived_at(self, repository: &RepositoryName) -> Option<ImageUri> {
         self.result.ok().filter(|_| self.to == *repository)
     }
 }
@@ -62,7 +62,7 @@ impl Run<'_> {
         built: &BuiltImage,
         world: &dyn World,
         repository: &RepositoryName,
-    ) -> Result<String, Failure> {
+    ) -> Result<ImageUri, Failure> {
         let context = self.context;
         let work = async {
             let address = context.address_of(world, repository).await?;
@@ -72,22 +72,21 @@ impl Run<'_> {
             } else {
                 None
             };
-            let digest = self.workshop.push(context, &address, login, built).await?;
-            Ok(format!("{address}@{digest}"))
+            self.workshop.push(context, &address, login, built).await
         };
         context.sink.phase(Phase::Push, work).await
     }
 }
 
 impl crate::commands::Context<'_> {
-    /// The address of a repository (`HOST[:PORT]/NAME`), as the service finds it.
+    /// The address of a repository, as the service finds it.
     pub(in crate::commands) async fn address_of(
         &self,
         world: &dyn World,
         repository: &RepositoryName,
-    ) -> Result<String, Failure> {
+    ) -> Result<RepositoryUri, Failure> {
         if let Some(registry) = &self.config.access.registry {
-            return Ok(format!("{registry}/{repository}"));
+            return Ok(RepositoryUri::new(registry.to_string(), repository.clone()));
         }
         let uri = world
             .repository_uri(repository)
@@ -107,7 +106,7 @@ impl crate::commands::Context<'_> {
 mod tests {
     use super::Pushed;
     use deployment::error::Failure;
-    use deployment::names::RepositoryName;
+    use deployment::names::{ImageUri, RepositoryName};
 
     #[test]
     fn an_image_in_another_repository_did_not_arrive() {
@@ -115,7 +114,11 @@ mod tests {
             to: RepositoryName::new("clock-repository"),
             result,
         };
-        let address = || "registry.example/clock-repository@sha256:0".to_owned();
+        let address = || {
+            crate::testing::moment::image('0')
+                .parse::<ImageUri>()
+                .unwrap()
+        };
         let arrived = pushed(Ok(address())).arrived_at(&RepositoryName::new("clock-repository"));
         assert_eq!(arrived, Some(address()));
         assert_eq!(

@@ -186,7 +186,7 @@ impl Run<'_> {
     ) -> Result<Option<StackId>, Failure> {
         let context = self.context;
         let name = &context.config.stack;
-        match world.create(name, &self.wanted(""), token).await {
+        match world.create(name, &self.wanted(None), token).await {
             Ok(id) => Ok(Some(id)),
             Err(error) if error.is_already_exists() => Ok(None),
             Err(error) if error.kind == RemoteErrorKind::Refused && !error.lacks_capabilities() => {
