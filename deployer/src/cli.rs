@@ -8,8 +8,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use deployment::{Manner, OnInterrupt, Plan, Preview, Rollback, Sizes, Up};
-pub use image::{Builder, Image, ImageBuild, ImageCommand, ImagePush, ImageSource, Making};
+pub use deployment::{DeployOptions, OnInterrupt, Plan, Preview, Rollback, ServiceOptions, Up};
+pub use image::{Builder, Image, ImageBuild, ImageCommand, ImageOptions, ImagePush, ImageSource};
 pub use reviewer::{Grant, Reviewer, ReviewerCommand};
 
 use ::deployment::names;
@@ -280,7 +280,7 @@ fn boundary(text: &str) -> Result<String, String> {
 pub struct Cost {
     /// The service.
     #[command(flatten)]
-    pub sizes: Sizes,
+    pub service_options: ServiceOptions,
 }
 
 /// Settings of `logs`.
@@ -320,15 +320,15 @@ pub struct Status {
 pub struct Doctor {
     /// The service.
     #[command(flatten)]
-    pub sizes: Sizes,
+    pub service_options: ServiceOptions,
 }
 
 impl Command {
     /// Returns what the first Ctrl-C or SIGTERM does.
     pub fn on_interrupt(&self) -> OnInterrupt {
         match self {
-            Self::Up(up) => up.manner.on_interrupt,
-            Self::Rollback(rollback) => rollback.manner.on_interrupt,
+            Self::Up(up) => up.deploy.on_interrupt,
+            Self::Rollback(rollback) => rollback.deploy.on_interrupt,
             Self::Plan(_)
             | Self::History
             | Self::Down(_)

@@ -10,7 +10,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::cli::{Builder, CheckFrom, Logs, Making, Manner, Output, Shared, Sizes};
+use crate::cli::{
+    Builder, CheckFrom, DeployOptions, ImageOptions, Logs, Output, ServiceOptions, Shared,
+};
 use deployment::error::{Failure, FailureKind};
 use deployment::names::{self, StackName};
 use image_builder::Architecture;
@@ -135,8 +137,8 @@ impl LogSettings {
 /// Resolves all settings. `root` is the absolute folder of the configuration file.
 pub fn resolve(
     shared: &Shared,
-    sizes: &Sizes,
-    manner: &Manner,
+    service_options: &ServiceOptions,
+    deploy: &DeployOptions,
     file: File,
     root: &Path,
 ) -> Result<Config, Failure> {
@@ -154,8 +156,8 @@ pub fn resolve(
     let mut access = access(shared, file.region, file.profile)?;
     access.check_proxy = access::check_proxy(shared, file.check.proxy.as_deref(), &access)?;
 
-    let architecture = match sizes
-        .making
+    let architecture = match service_options
+        .image_options
         .architecture
         .clone()
         .or(file.service.architecture)
@@ -171,14 +173,18 @@ pub fn resolve(
     let port = file.service.port.unwrap_or(DEFAULT_PORT);
     let service = parameters::Service {
         port,
-        tasks: sizes.tasks.or(file.service.tasks).unwrap_or(2),
-        max_tasks: sizes.max_tasks.or(file.service.max_tasks),
-        cpu: sizes.cpu.or(file.service.cpu).unwrap_or(256),
-        memory: sizes.memory.or(file.service.memory).unwrap_or(512),
+        tasks: service_options.tasks.or(file.service.tasks).unwrap_or(2),
+        max_tasks: service_options.max_tasks.or(file.service.max_tasks),
+        cpu: service_options.cpu.or(file.service.cpu).unwrap_or(256),
+        memory: service_options
+            .memory
+            .or(file.service.memory)
+            .unwrap_or(512),
         start_seconds: file.service.start_seconds,
         architecture,
     };
-    let mut parameters = parameters::resolve(&service, file.parameters, &sizes.parameters)?;
+    let mut parameters =
+        parameters::resolve(&service, file.parameters, &service_options.parameters)?;
     let left_out = if access.local {
         parameters::leave_out(&mut parameters, &service)
     } else {
@@ -190,7 +196,12 @@ pub fn resolve(
         template: root.join(template),
         access,
         account: account(shared, file.account)?,
-        image: image(file.image, &sizes.making, architecture, root)?,
+        image: image(
+            file.image,
+            &service_options.image_options,
+            architecture,
+            root,
+        )?,
         tasks: service.tasks,
         port,
         parameters,
@@ -202,19 +213,19 @@ pub fn resolve(
             file.check.max_skew.as_deref().unwrap_or("1s"),
         ))?,
         check_from: shared.check.or(file.check.from).unwrap_or_default(),
-        watch_for: match (given(manner.watch_for.as_ref()), file.check.watch_for) {
+        watch_for: match (given(deploy.watch_for.as_ref()), file.check.watch_for) {
             (Some(time), _) => duration("--watch-for", time)?,
             (None, Some(time)) => of_file(duration("check.watch_for", &time))?,
             (None, None) => Duration::ZERO,
         },
         timeout: duration("--timeout", &shared.timeout)?,
-        verify_timeout: duration("--verify-timeout", &manner.verify_timeout)?,
-        wait: !manner.no_wait,
+        verify_timeout: duration("--verify-timeout", &deploy.verify_timeout)?,
+        wait: !deploy.no_wait,
         express: false,
         force: false,
         consent: Consent {
-            agreed: manner.yes,
-            skip: manner.skip.clone(),
+            agreed: deploy.yes,
+            skip: deploy.skip.clone(),
             retain: Vec::new(),
         },
         output: shared.output,
@@ -314,7 +325,7 @@ fn given(setting: Option<&String>) -> Option<&str> {
 /// The program and its image. What is built is read from the Dockerfile later.
 fn image(
     file: ImageFile,
-    making: &Making,
+    image_options: &ImageOptions,
     architecture: Architecture,
     root: &Path,
 ) -> Result<ImageSettings, Failure> {
@@ -342,7 +353,7 @@ fn image(
         default_features: file.default_features,
         profile: file.profile,
         architecture,
-        builder: making.builder.or(file.builder).unwrap_or_default(),
+        builder: image_options.builder.or(file.builder).unwrap_or_default(),
         build_environment: file.build_environment,
         archive: None,
     })

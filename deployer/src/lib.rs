@@ -9,26 +9,26 @@
 //! - [`config`] resolves all settings once, purely; commands see nothing else.
 //! - [`stack`] and [`rollout`] are pure: what CloudFormation and ECS say, and what follows from it.
 //! - [`cost`] is pure too: list prices times sizes. So is [`policy`]: the least that an account has to allow.
-//! - [`engine`] is the only loop; [`watch`] is what it follows.
+//! - [`poll`] is the only loop; [`pollers`] are what it polls.
 //! - [`event`] is the contract with the reporters in [`report`], the only place that prints.
 //! - [`remote`] are the traits that `aws` implements, the only files that name an SDK crate; [`steady`] repeats what fails in passing.
 //! - [`printable`] is what may reach a terminal of what others wrote.
 //! - [`image`] compiles, packs and pushes, without Docker unless it is told otherwise; its [`process`] is the only file that starts programs.
 //! - [`local`] looks after the AWS emulator that `--local` uses.
 
+pub mod cancellation;
 pub mod cli;
 pub mod commands;
 pub mod config;
-pub mod engine;
 mod guard;
 pub mod local;
 mod lock;
+pub mod poll;
+pub mod pollers;
 mod prompt;
 pub mod report;
 pub mod retry;
 pub mod state;
-pub mod stop;
-pub mod watch;
 
 #[cfg(test)]
 mod testing;
@@ -44,12 +44,12 @@ use tracing_subscriber::filter::{FilterExt as _, filter_fn};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use cancellation::CancellationToken;
 use cli::{Cli, Command};
 use config::{Config, LogSettings};
 use deployment::error::{Failure, FailureKind};
 use deployment::event::{Event, Sink};
 use deployment::{cost, event, policy};
-use stop::{Stop, StopSwitch};
 
 /// Runs the program with the arguments of this process.
 pub fn run() -> ExitCode {
@@ -167,14 +167,14 @@ async fn interruptible(cli: &Arc<Cli>, sink: &Sink) -> Result<Outcome, Failure> 
             None => std::future::pending().await,
         }
     };
-    let (switch, stop) = StopSwitch::new();
+    let cancellation = CancellationToken::default();
     let signalled = async {
         for first in [true, false] {
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
-            if !switch.press() {
+            if !cancellation.cancel() {
                 return Failure::interrupted()
                     .hint("nothing has to be undone; an operation in progress on the stack continues, and `status` with the same options shows it");
             }
@@ -191,8 +191,8 @@ async fn interruptible(cli: &Arc<Cli>, sink: &Sink) -> Result<Outcome, Failure> 
             failure = signalled => failure,
         }
     };
-    let (cli, sink) = (Arc::clone(cli), sink.clone());
-    let work = move || async move { dispatch(&cli, &sink, &stop).await };
+    let (cli, sink, cancellation) = (Arc::clone(cli), sink.clone(), cancellation.clone());
+    let work = move || async move { dispatch(&cli, &sink, &cancellation).await };
     guard::run(work, cancelled).await
 }
 
@@ -215,7 +215,11 @@ fn interrupted() -> Failure {
     Failure::interrupted().hint("the operation on the stack continues: run the same command again to resume, or `status` with the same options to see it")
 }
 
-async fn dispatch(cli: &Cli, sink: &Sink, stop: &Stop) -> Result<Outcome, Failure> {
+async fn dispatch(
+    cli: &Cli,
+    sink: &Sink,
+    cancellation: &CancellationToken,
+) -> Result<Outcome, Failure> {
     let config = match settings(cli) {
         Ok(config) => config,
         Err(failure) => return not_ready(cli, failure),
@@ -232,7 +236,7 @@ async fn dispatch(cli: &Cli, sink: &Sink, stop: &Stop) -> Result<Outcome, Failur
     let context = commands::Context {
         config: &config,
         sink,
-        stop,
+        cancellation,
     };
     // For commands whose result is all there is to say.
     let quiet = Sink::new(Box::new(event::Silent));
@@ -318,12 +322,12 @@ async fn dispatch(cli: &Cli, sink: &Sink, stop: &Stop) -> Result<Outcome, Failur
 fn cost_of(config: &Config) -> Result<cost::Table, Failure> {
     let region = config.access.region.as_deref();
     let region = region.unwrap_or(cost::USUAL_REGION);
-    let sizes = cost::Sizes::of_parameters(region, &config.parameters);
-    let sizes = sizes.ok_or_else(|| {
+    let service_options = cost::Sizes::of_parameters(region, &config.parameters);
+    let service_options = service_options.ok_or_else(|| {
         let message = "the sizes of the service are not known";
         Failure::new(FailureKind::Unexpected, message)
     })?;
-    Ok(cost::table(&sizes))
+    Ok(cost::table(&service_options))
 }
 
 /// The policy that was asked for; warns of what its user has to know.
@@ -384,12 +388,12 @@ fn settings(cli: &Cli) -> Result<Config, Failure> {
     let root = std::fs::canonicalize(folder).map_err(|error| {
         Failure::preflight(format!("cannot find `{}`", folder.display())).because(error)
     })?;
-    let resolve = |sizes: &cli::Sizes, manner: &cli::Manner| {
-        config::resolve(&cli.shared, sizes, manner, file, &root)
+    let resolve = |service_options: &cli::ServiceOptions, deploy: &cli::DeployOptions| {
+        config::resolve(&cli.shared, service_options, deploy, file, &root)
     };
     match &cli.command {
         Command::Up(up) => {
-            let mut config = resolve(&up.sizes, &up.manner)?;
+            let mut config = resolve(&up.service_options, &up.deploy)?;
             config.image.archive.clone_from(&up.image_archive);
             Ok(Config {
                 express: up.express,
@@ -398,23 +402,26 @@ fn settings(cli: &Cli) -> Result<Config, Failure> {
             })
         }
         Command::Plan(plan) => {
-            let mut config = resolve(&plan.sizes, &cli::Manner::default())?;
+            let mut config = resolve(&plan.service_options, &cli::DeployOptions::default())?;
             config.image.archive.clone_from(&plan.image_archive);
             let wait = !plan.no_wait;
             Ok(Config { wait, ..config })
         }
-        Command::Doctor(doctor) => resolve(&doctor.sizes, &cli::Manner::default()),
-        Command::Cost(cost) => resolve(&cost.sizes, &cli::Manner::default()),
+        Command::Doctor(doctor) => resolve(&doctor.service_options, &cli::DeployOptions::default()),
+        Command::Cost(cost) => resolve(&cost.service_options, &cli::DeployOptions::default()),
         Command::Image(image) => {
-            let sizes = cli::Sizes {
-                making: image.command.source().making.clone(),
-                ..cli::Sizes::default()
+            let service_options = cli::ServiceOptions {
+                image_options: image.command.source().image_options.clone(),
+                ..cli::ServiceOptions::default()
             };
-            resolve(&sizes, &cli::Manner::default())
+            resolve(&service_options, &cli::DeployOptions::default())
         }
-        Command::Rollback(rollback) => resolve(&cli::Sizes::default(), &rollback.manner),
+        Command::Rollback(rollback) => resolve(&cli::ServiceOptions::default(), &rollback.deploy),
         Command::Down(down) => {
-            let mut config = resolve(&cli::Sizes::default(), &cli::Manner::default())?;
+            let mut config = resolve(
+                &cli::ServiceOptions::default(),
+                &cli::DeployOptions::default(),
+            )?;
             config.consent.retain.clone_from(&down.retain);
             config.consent.agreed = down.yes;
             Ok(config)
@@ -423,7 +430,10 @@ fn settings(cli: &Cli) -> Result<Config, Failure> {
         | Command::Status(_)
         | Command::Logs(_)
         | Command::Reviewer(_)
-        | Command::Policy(_) => resolve(&cli::Sizes::default(), &cli::Manner::default()),
+        | Command::Policy(_) => resolve(
+            &cli::ServiceOptions::default(),
+            &cli::DeployOptions::default(),
+        ),
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use crate::engine::{self, Followed, Subject, Terms};
+use crate::poll::{self, Outcome, Poller, Terms};
 use aws::remote::Remote;
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Sink;
@@ -53,8 +53,8 @@ pub(crate) async fn take(
         told: limit.is_zero(),
     };
     let terms = Terms::local(Instant::now() + limit);
-    match engine::follow(&mut waiting, terms, sink).await {
-        Ok(Followed::Ended(Ok(()))) => {
+    match poll::to_end(&mut waiting, terms, sink).await {
+        Ok(Outcome::Completed(Ok(()))) => {
             let holder = format!(
                 "process {} since {}",
                 std::process::id(),
@@ -66,8 +66,8 @@ pub(crate) async fn take(
                 .and_then(|()| file.write_all(holder.as_bytes()));
             Ok(Lock { _file: file })
         }
-        Ok(Followed::Ended(Err(error))) => Err(unusable(&error)),
-        Ok(Followed::DeadlinePassed | Followed::Stopped) | Err(_) => {
+        Ok(Outcome::Completed(Err(error))) => Err(unusable(&error)),
+        Ok(Outcome::TimedOut | Outcome::Cancelled) | Err(_) => {
             let patience = if limit.is_zero() {
                 String::new()
             } else {
@@ -106,10 +106,10 @@ struct Waiting<'a> {
 }
 
 #[async_trait]
-impl Subject for Waiting<'_> {
+impl Poller for Waiting<'_> {
     type End = io::Result<()>;
 
-    async fn look(&mut self) -> Remote<Option<io::Result<()>>> {
+    async fn poll(&mut self) -> Remote<Option<io::Result<()>>> {
         match self.file.try_lock() {
             Ok(()) => Ok(Some(Ok(()))),
             Err(TryLockError::Error(error)) => Ok(Some(Err(error))),

@@ -9,7 +9,7 @@ use crate::remote::{Account, Remote};
 
 #[async_trait]
 impl Account for Aws {
-    async fn inhabitants(&self) -> Remote<Vec<String>> {
+    async fn account_resources(&self) -> Remote<Vec<String>> {
         let stacks = self
             .cloudformation
             .describe_stacks()

@@ -263,7 +263,7 @@ pub trait Identity: Send + Sync {
 #[async_trait]
 pub trait Account: Send + Sync {
     /// What lives in the account and region: stacks, clusters and repositories, each with what it is.
-    async fn inhabitants(&self) -> Remote<Vec<String>>;
+    async fn account_resources(&self) -> Remote<Vec<String>>;
 }
 
 /// IAM.

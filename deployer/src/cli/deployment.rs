@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::heading;
-use super::image::Making;
+use super::image::ImageOptions;
 
 /// Default time limit of the check.
 const DEFAULT_VERIFY_TIMEOUT: &str = "2m";
 
 /// Settings of the service; each overrides its counterpart in `deployer.toml`.
 #[derive(Debug, Default, Args)]
-pub struct Sizes {
+pub struct ServiceOptions {
     /// Number of tasks, at least 2.
     #[arg(long, help_heading = heading::SERVICE, value_name = "N", env = "DEPLOYER_TASKS")]
     pub tasks: Option<u32>,
@@ -35,12 +35,12 @@ pub struct Sizes {
 
     /// The image.
     #[command(flatten)]
-    pub making: Making,
+    pub image_options: ImageOptions,
 }
 
 /// How a deployment proceeds.
 #[derive(Debug, Args)]
-pub struct Manner {
+pub struct DeployOptions {
     /// Time limit for the check from outside. After that, the previous version is restored.
     #[arg(long, help_heading = heading::CHECK, value_name = "DURATION", env = "DEPLOYER_VERIFY_TIMEOUT", default_value = DEFAULT_VERIFY_TIMEOUT)]
     pub verify_timeout: String,
@@ -67,7 +67,7 @@ pub struct Manner {
     pub on_interrupt: OnInterrupt,
 }
 
-impl Default for Manner {
+impl Default for DeployOptions {
     fn default() -> Self {
         Self {
             verify_timeout: DEFAULT_VERIFY_TIMEOUT.to_owned(),
@@ -95,11 +95,11 @@ pub enum OnInterrupt {
 pub struct Up {
     /// The service.
     #[command(flatten)]
-    pub sizes: Sizes,
+    pub service_options: ServiceOptions,
 
     /// The deployment.
     #[command(flatten)]
-    pub manner: Manner,
+    pub deploy: DeployOptions,
 
     /// Use CloudFormation's EXPRESS mode, which ends before the service is stable. Rollout, check and rollback happen here.
     #[arg(long, env = "DEPLOYER_EXPRESS")]
@@ -135,7 +135,7 @@ pub struct Preview {
 pub struct Plan {
     /// The service.
     #[command(flatten)]
-    pub sizes: Sizes,
+    pub service_options: ServiceOptions,
 
     /// Exit code 8 if something would change.
     #[arg(long)]
@@ -160,5 +160,5 @@ pub struct Rollback {
 
     /// The deployment.
     #[command(flatten)]
-    pub manner: Manner,
+    pub deploy: DeployOptions,
 }

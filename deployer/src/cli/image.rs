@@ -31,7 +31,7 @@ pub enum ImageCommand {
 pub struct ImageSource {
     /// How to build it.
     #[command(flatten)]
-    pub making: Making,
+    pub image_options: ImageOptions,
 
     /// Use this static program instead of compiling one.
     #[arg(long, value_name = "FILE")]
@@ -133,7 +133,7 @@ impl ImageCommand {
 
 /// How to build the image; each overrides its counterpart in `deployer.toml`.
 #[derive(Debug, Clone, Default, Args)]
-pub struct Making {
+pub struct ImageOptions {
     /// CPU architecture of the tasks: X86_64 or ARM64. Default: this machine's.
     #[arg(long, help_heading = heading::IMAGE, value_name = "NAME", env = "DEPLOYER_ARCHITECTURE")]
     pub architecture: Option<String>,

@@ -6,8 +6,8 @@
 //!
 //! Nothing is deployed. The one thing that it makes is a service-linked role that the account lacks.
 
-mod bench;
 mod clock;
+mod environment;
 mod judge;
 
 #[cfg(test)]
@@ -19,8 +19,8 @@ use crate::commands::reach::Reach;
 use crate::commands::roles::{RoleOf, make_sure};
 use crate::commands::{Connection, Context};
 use crate::local::Presence;
-use bench::{Bench, ThisBench};
 use deployment::error::Failure;
+use environment::{Environment, LocalEnvironment};
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -100,39 +100,40 @@ pub fn without_settings(failure: &Failure) -> Diagnosis {
 
 /// Runs the command.
 pub async fn run(context: Context<'_>) -> Diagnosis {
-    examine(context, &ThisBench).await
+    examine(context, &LocalEnvironment).await
 }
 
 /// Makes all checks, those that do not depend on each other side by side.
-async fn examine(context: Context<'_>, bench: &dyn Bench) -> Diagnosis {
+async fn examine(context: Context<'_>, environment: &dyn Environment) -> Diagnosis {
     let config = context.config;
-    let template = bench.template(context);
+    let template = environment.template(context);
     let on_aws = async {
         if config.access.local {
-            let (engine, presence) = tokio::join!(bench.engine(context), bench.emulator(context));
+            let (engine, presence) =
+                tokio::join!(environment.engine(context), environment.emulator(context));
             let local = vec![judge::engine(&engine), judge::emulator(&presence)];
             let connected = match presence {
-                Ok(Presence::Running { .. }) => Some(bench.connect(context).await),
+                Ok(Presence::Running { .. }) => Some(environment.connect(context).await),
                 Ok(Presence::Absent) | Err(_) => None,
             };
             return (
                 local,
-                ask(context, bench, template.as_ref(), connected).await,
+                ask(context, environment, template.as_ref(), connected).await,
             );
         }
-        let (clock, asked) = tokio::join!(bench.clock(context), async {
-            let connected = bench.connect(context).await;
-            ask(context, bench, template.as_ref(), Some(connected)).await
+        let (clock, asked) = tokio::join!(environment.clock(context), async {
+            let connected = environment.connect(context).await;
+            ask(context, environment, template.as_ref(), Some(connected)).await
         });
         (vec![clock::judge(&clock)], asked)
     };
-    let (toolchain, (around, asked)) = tokio::join!(bench.toolchain(context), on_aws);
+    let (toolchain, (around, asked)) = tokio::join!(environment.toolchain(context), on_aws);
     let mut findings = vec![
         judge::configuration(config),
         judge::template(config, template.as_ref()),
         judge::toolchain(config, &toolchain),
-        judge::dockerfile(config, bench.dockerfile(context).await),
-        judge::folders(&bench.folders(context)),
+        judge::dockerfile(config, environment.dockerfile(context).await),
+        judge::folders(&environment.folders(context)),
     ];
     findings.extend(around);
     findings.extend(asked);
@@ -142,7 +143,7 @@ async fn examine(context: Context<'_>, bench: &dyn Bench) -> Diagnosis {
 /// What AWS, or what stands in for it, is asked; `None` where the emulator does not run.
 async fn ask(
     context: Context<'_>,
-    bench: &dyn Bench,
+    environment: &dyn Environment,
     template: Result<&String, &Failure>,
     connected: Option<Result<Connection, Failure>>,
 ) -> Vec<Finding> {
@@ -185,7 +186,7 @@ async fn ask(
         let stack = world.observe((&context.config.stack).into()).await;
         let stack = stack.map_err(|error| context.remote_failure(&error))?;
         Ok(match stack {
-            Some(stack) => context.reach(world, bench.outside(), &stack).await,
+            Some(stack) => context.reach(world, environment.outside(), &stack).await,
             None => Reach::Unknown("no version runs yet"),
         })
     };

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use crate::commands::machine::{Machine, ThisMachine};
+use crate::commands::host::{Host, LocalHost};
 use crate::commands::stack::{Deletion, ROUNDS};
 use crate::commands::{Connection, Context, connect, emulator};
 use crate::config::Config;
-use crate::engine::Followed;
 use crate::local::{Emulator, Presence, Stopped};
-use crate::watch::Disappearance;
+use crate::poll::Outcome;
+use crate::pollers::LeftoverSearch;
 use aws::remote::World;
 use deployment::cost;
 use deployment::error::{Failure, FailureKind};
@@ -33,7 +33,7 @@ pub async fn run(context: Context<'_>) -> Result<(), Failure> {
     let emulator = emulator(config)?;
     let Some(emulator) = emulator else {
         let connection = connect(context).await?.announced(sink);
-        agree(context, &ThisMachine, &connection).await?;
+        agree(context, &LocalHost, &connection).await?;
         return down(context, &connection).await;
     };
     match emulator.presence(sink).await? {
@@ -51,7 +51,7 @@ pub async fn run(context: Context<'_>) -> Result<(), Failure> {
 /// Asks whether all of it may go, where somebody is there to be asked: a pipeline that calls `down` means it.
 async fn agree(
     context: Context<'_>,
-    machine: &dyn Machine,
+    host: &dyn Host,
     connection: &Connection,
 ) -> Result<(), Failure> {
     let config = context.config;
@@ -79,8 +79,8 @@ async fn agree(
         connection.region,
         there.count(),
     );
-    let answer = async { Ok(machine.agrees(context, &question).await) };
-    match context.unless_stopped(answer).await? {
+    let answer = async { Ok(host.agrees(context, &question).await) };
+    match context.unless_cancelled(answer).await? {
         Some(true) | None => Ok(()),
         Some(false) => Err(Failure::preflight("not agreed to: nothing was deleted")
             .hint("see what there is: `deployer status`")
@@ -263,12 +263,12 @@ async fn prove(
     world: &dyn World,
     resources: &[Resource],
 ) -> Result<Vec<String>, Failure> {
-    let mut search = Disappearance::new(world, resources);
+    let mut search = LeftoverSearch::new(world, resources);
     let looked_for = search.looked_for();
-    match context.follow_for(&mut search, PROOF_LIMIT).await? {
-        Followed::Ended(()) => Ok(looked_for),
-        Followed::Stopped => Err(Failure::interrupted()),
-        Followed::DeadlinePassed => Err(Failure::new(
+    match context.poll_for(&mut search, PROOF_LIMIT).await? {
+        Outcome::Completed(()) => Ok(looked_for),
+        Outcome::Cancelled => Err(Failure::interrupted()),
+        Outcome::TimedOut => Err(Failure::new(
             FailureKind::Stuck,
             "the stack is deleted, but something of it is left",
         )
@@ -283,13 +283,16 @@ async fn stop_if_idle(
     world: &dyn World,
     emulator: &Emulator,
 ) -> Result<(), Failure> {
-    let inhabitants = world
-        .inhabitants()
+    let account_resources = world
+        .account_resources()
         .await
         .map_err(|error| context.remote_failure(&error))?;
-    if !inhabitants.is_empty() {
+    if !account_resources.is_empty() {
         context.sink.send(&Event::EmulatorKept {
-            reason: format!("something else lives there: {}", inhabitants.join(", ")),
+            reason: format!(
+                "something else lives there: {}",
+                account_resources.join(", ")
+            ),
         });
         return Ok(());
     }

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use crate::commands::{Connection, Context, connect};
 use crate::config::LogSettings;
-use crate::engine::{self, Followed, Terms};
-use crate::watch::{LogEnd, LogReader, LogWatch};
+use crate::poll::{self, Outcome, Terms};
+use crate::pollers::{LogEnd, LogPoller, LogReader};
 use aws::remote::{RemoteErrorKind, World};
 use deployment::error::{Failure, FailureKind};
 use deployment::names::LogGroupName;
@@ -47,7 +47,7 @@ async fn show(
     let log = find(context, world).await?;
     let since = i64::try_from(settings.since.as_millis()).unwrap_or(i64::MAX);
     let since_ms = now.timestamp_millis().saturating_sub(since).max(0);
-    let mut watch = LogWatch::new(world, &log.group, since_ms, reader);
+    let mut watch = LogPoller::new(world, &log.group, since_ms, reader);
     let Some(read) = self::read(context, &mut watch, &log).await? else {
         return Ok(());
     };
@@ -75,24 +75,24 @@ async fn show(
 /// Reads to the end that there is; `None` when nobody takes the lines any more.
 async fn read(
     context: Context<'_>,
-    watch: &mut LogWatch<'_>,
+    watch: &mut LogPoller<'_>,
     log: &Log,
 ) -> Result<Option<u64>, Failure> {
     let terms = Terms {
         pace: context.config.access.pace,
         deadline: Instant::now() + FOR_EVER,
-        stop: Some(context.stop),
+        cancellation: Some(context.cancellation),
     };
-    match engine::follow(watch, terms, context.sink).await {
-        Ok(Followed::Ended(LogEnd::Read(lines))) => Ok(Some(lines)),
-        Ok(Followed::Ended(LogEnd::NotTaken(error))) if error.kind() == io::ErrorKind::BrokenPipe => {
+    match poll::to_end(watch, terms, context.sink).await {
+        Ok(Outcome::Completed(LogEnd::Read(lines))) => Ok(Some(lines)),
+        Ok(Outcome::Completed(LogEnd::NotTaken(error))) if error.kind() == io::ErrorKind::BrokenPipe => {
             Ok(None)
         }
-        Ok(Followed::Ended(LogEnd::NotTaken(error))) => {
+        Ok(Outcome::Completed(LogEnd::NotTaken(error))) => {
             Err(Failure::new(FailureKind::Unexpected, "cannot write to standard output").because(error))
         }
-        Ok(Followed::DeadlinePassed) => Ok(None),
-        Ok(Followed::Stopped) => Err(Failure::interrupted()),
+        Ok(Outcome::TimedOut) => Ok(None),
+        Ok(Outcome::Cancelled) => Err(Failure::interrupted()),
         Err(error) if error.kind == RemoteErrorKind::NotFound => {
             Err(Failure::preflight(format!("there is no log group `{}`", log.group))
                 .because(error)

@@ -5,9 +5,9 @@ pub mod doctor;
 pub mod down;
 mod explain;
 pub mod history;
+pub(crate) mod host;
 pub mod image;
 pub mod logs;
-pub(crate) mod machine;
 pub mod plan;
 mod reach;
 pub mod reviewer;
@@ -23,11 +23,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::cancellation::CancellationToken;
 use crate::config::{self, Config};
-use crate::engine::{self, Followed, Subject, Terms};
 use crate::local::{Emulator, Presence};
-use crate::retry::Steady;
-use crate::stop::Stop;
+use crate::poll::{self, Outcome, Poller, Terms};
+use crate::retry::Retrying;
 use aws::Aws;
 use aws::access::Access;
 use aws::remote::{Caller, Identity as _, RemoteError, RemoteErrorKind, World};
@@ -53,7 +53,7 @@ pub struct Context<'a> {
     /// Where events go.
     pub sink: &'a Sink,
     /// The user's wish to stop.
-    pub stop: &'a Stop,
+    pub cancellation: &'a CancellationToken,
 }
 
 impl Context<'_> {
@@ -66,48 +66,48 @@ impl Context<'_> {
     }
 
     /// Follows a subject until it ends; that its time is over, or that somebody wishes to stop, is a failure.
-    async fn follow<S: Subject>(&self, subject: &mut S) -> Result<S::End, Failure> {
-        match self.follow_for(subject, self.config.timeout).await? {
-            Followed::Ended(end) => Ok(end),
-            Followed::DeadlinePassed => Err(self.timed_out()),
-            Followed::Stopped => Err(Failure::interrupted()),
+    async fn poll_to_end<S: Poller>(&self, subject: &mut S) -> Result<S::End, Failure> {
+        match self.poll_for(subject, self.config.timeout).await? {
+            Outcome::Completed(end) => Ok(end),
+            Outcome::TimedOut => Err(self.timed_out()),
+            Outcome::Cancelled => Err(Failure::interrupted()),
         }
     }
 
     /// Follows a subject for this long.
-    async fn follow_for<S: Subject>(
+    async fn poll_for<S: Poller>(
         &self,
         subject: &mut S,
         limit: Duration,
-    ) -> Result<Followed<S::End>, Failure> {
+    ) -> Result<Outcome<S::End>, Failure> {
         let terms = Terms {
             pace: self.config.access.pace,
             deadline: Instant::now() + limit,
-            stop: Some(self.stop),
+            cancellation: Some(self.cancellation),
         };
         // Something is under way: whatever this is, it is not the kind of failure after which nothing was touched.
-        engine::follow(subject, terms, self.sink)
+        poll::to_end(subject, terms, self.sink)
             .await
             .map_err(|error| self.remote_failure_under_way(&error))
     }
 
     /// Does this, unless somebody wishes to stop before it is done.
-    async fn unless_stopped<T>(
+    async fn unless_cancelled<T>(
         &self,
         work: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
         tokio::select! {
             biased;
-            () = self.stop.wished() => Err(Failure::interrupted()),
+            () = self.cancellation.cancelled() => Err(Failure::interrupted()),
             result = work => result,
         }
     }
 
     /// The same, deaf to a wish to stop: on the way back, which is followed to its end.
-    fn heedless(self) -> Self {
-        static NEVER: std::sync::OnceLock<Stop> = std::sync::OnceLock::new();
+    fn uncancellable(self) -> Self {
+        static NEVER: std::sync::OnceLock<CancellationToken> = std::sync::OnceLock::new();
         Self {
-            stop: NEVER.get_or_init(Stop::never),
+            cancellation: NEVER.get_or_init(CancellationToken::default),
             ..self
         }
     }
@@ -376,7 +376,7 @@ async fn connect(context: Context<'_>) -> Result<Connection, Failure> {
     let key = access.local.then(|| crate::local::access_key(endpoint));
     let aws = Aws::connect(access, key).await?;
     let region = aws.region().to_owned();
-    let world = Steady::new(aws, access.pace, context.sink.clone());
+    let world = Retrying::new(aws, access.pace, context.sink.clone());
     let caller = world
         .caller()
         .await

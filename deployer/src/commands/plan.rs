@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::commands::deploy::Site;
-use crate::commands::machine::{Machine, ThisMachine, Workshop};
+use crate::commands::deploy::Deployer;
+use crate::commands::host::{Host, ImageBuilder, LocalHost};
 use crate::commands::stack::ROUNDS;
 use crate::commands::status::ABSENT;
 use crate::commands::{Context, connect, read_template};
@@ -33,7 +33,8 @@ pub struct Plan {
     /// Its status now, or `ABSENT`.
     pub status: String,
     /// What would be done to it.
-    pub course: Course,
+    #[serde(rename = "course")]
+    pub action: PlanAction,
     /// What would change.
     pub changes: Vec<Change>,
     /// Tags of the settings, which are added to those that the stack has.
@@ -54,7 +55,7 @@ pub struct Plan {
 /// What would be done to a stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Course {
+pub enum PlanAction {
     /// Created.
     Create,
     /// Deleted, and created again.
@@ -70,7 +71,7 @@ pub enum Course {
 impl Plan {
     /// Would `up` change anything?
     pub fn changes_something(&self) -> bool {
-        self.course != Course::Nothing
+        self.action != PlanAction::Nothing
     }
 }
 
@@ -102,8 +103,8 @@ pub async fn run(context: Context<'_>) -> Result<Plan, Failure> {
         region: region.filter(|_| !context.config.access.local),
     };
     match world {
-        Some(world) => planner.plan(world.as_ref(), &ThisMachine).await,
-        None => Ok(planner.everything(None, Course::Create)),
+        Some(world) => planner.plan(world.as_ref(), &LocalHost).await,
+        None => Ok(planner.everything(None, PlanAction::Create)),
     }
 }
 
@@ -116,7 +117,7 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    async fn plan(&self, world: &dyn World, machine: &dyn Machine) -> Result<Plan, Failure> {
+    async fn plan(&self, world: &dyn World, host: &dyn Host) -> Result<Plan, Failure> {
         let context = self.context;
         for _ in 0..ROUNDS {
             let found = context.observe(world).await?;
@@ -126,23 +127,23 @@ impl Planner<'_> {
             let decision = before_plan(found.as_ref().map(|stack| &stack.status));
             match (decision, &found) {
                 (BeforePlan::Everything, _) | (_, None) => {
-                    return Ok(self.everything(found.as_ref(), Course::Create));
+                    return Ok(self.everything(found.as_ref(), PlanAction::Create));
                 }
                 (BeforePlan::Recreate, _) => {
-                    return Ok(self.everything(found.as_ref(), Course::Recreate));
+                    return Ok(self.everything(found.as_ref(), PlanAction::Recreate));
                 }
                 (BeforePlan::AfterRollback, Some(stack)) => {
-                    return Ok(self.shown(Some(stack), Course::ContinueRollback, Vec::new()));
+                    return Ok(self.shown(Some(stack), PlanAction::ContinueRollback, Vec::new()));
                 }
                 (BeforePlan::Propose, Some(stack)) => {
-                    let site = Site {
+                    let deployer = Deployer {
                         context,
                         world,
-                        machine,
-                        made_here: false,
-                        goes_back: false,
+                        host,
+                        stack_is_new: false,
+                        is_rollback: false,
                     };
-                    return self.propose(site, stack).await;
+                    return self.propose(deployer, stack).await;
                 }
                 (BeforePlan::Attach, Some(stack)) => {
                     context.wait_for(world, stack).await?;
@@ -155,23 +156,23 @@ impl Planner<'_> {
         Err(Context::never_rests())
     }
 
-    async fn propose(&self, site: Site<'_>, stack: &Observed) -> Result<Plan, Failure> {
-        let repository = self.context.repository_of(site.world, stack).await?;
-        let address = self.context.address_of(site.world, &repository).await?;
+    async fn propose(&self, deployer: Deployer<'_>, stack: &Observed) -> Result<Plan, Failure> {
+        let repository = self.context.repository_of(deployer.world, stack).await?;
+        let address = self.context.address_of(deployer.world, &repository).await?;
         let image = address.image(self.digest.clone());
         let wanted = self.context.wanted(self.template, Some(&image));
-        let work = site.propose(stack, &wanted, &Purpose::Plan);
+        let work = deployer.propose(stack, &wanted, &Purpose::Plan);
         match self.context.sink.phase(Phase::Plan, work).await? {
             Some(proposed) => {
-                site.discard(&proposed.change_set).await;
-                Ok(self.shown(Some(stack), Course::Update, proposed.changes))
+                deployer.discard(&proposed.change_set).await;
+                Ok(self.shown(Some(stack), PlanAction::Update, proposed.changes))
             }
-            None => Ok(self.shown(Some(stack), Course::Nothing, Vec::new())),
+            None => Ok(self.shown(Some(stack), PlanAction::Nothing, Vec::new())),
         }
     }
 
     /// Everything that the template names would be made.
-    fn everything(&self, stack: Option<&Observed>, course: Course) -> Plan {
+    fn everything(&self, stack: Option<&Observed>, action: PlanAction) -> Plan {
         let changes = resources_of(self.template)
             .into_iter()
             .map(|resource| Change {
@@ -183,15 +184,15 @@ impl Planner<'_> {
                 properties: Vec::new(),
                 causes: None,
             });
-        self.shown(stack, course, changes.collect())
+        self.shown(stack, action, changes.collect())
     }
 
-    fn shown(&self, stack: Option<&Observed>, course: Course, changes: Vec<Change>) -> Plan {
+    fn shown(&self, stack: Option<&Observed>, action: PlanAction, changes: Vec<Change>) -> Plan {
         let image = stack.and_then(Observed::image);
         Plan {
             stack: self.context.config.stack.clone(),
             status: stack.map_or_else(|| ABSENT.to_owned(), |stack| stack.status.to_string()),
-            course,
+            action,
             changes,
             tags: self.context.config.tags.clone(),
             image_before: image

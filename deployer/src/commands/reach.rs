@@ -6,7 +6,7 @@ use crate::cli::CheckFrom;
 use crate::commands::explain::command_line;
 use crate::commands::{Context, public_url};
 use crate::config::Config;
-use crate::watch::{Outside, ServiceNames};
+use crate::pollers::{ExternalCheck, ServiceNames};
 use aws::remote::World;
 use deployment::error::{Aftermath, Failure, FailureKind};
 use deployment::rollout::{Target, TargetHealth};
@@ -51,7 +51,7 @@ impl Context<'_> {
     pub(super) async fn reach(
         &self,
         world: &dyn World,
-        outside: &(dyn Outside + '_),
+        outside: &(dyn ExternalCheck + '_),
         stack: &Observed,
     ) -> Reach {
         let names = ServiceNames::of_stack(stack);
@@ -89,14 +89,14 @@ impl Context<'_> {
     pub(super) async fn expect_a_way(
         &self,
         world: &dyn World,
-        outside: &(dyn Outside + '_),
+        outside: &(dyn ExternalCheck + '_),
         stack: &Observed,
         command: &str,
     ) -> Result<(), Failure> {
         if self.config.check_from == CheckFrom::TargetHealth {
             return Ok(());
         }
-        let reach = self.unless_stopped(async { Ok(self.reach(world, outside, stack).await) });
+        let reach = self.unless_cancelled(async { Ok(self.reach(world, outside, stack).await) });
         match reach.await? {
             Reach::Open | Reach::Unknown(_) => Ok(()),
             Reach::Closed { url, cause, health } => {

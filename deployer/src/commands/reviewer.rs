@@ -15,9 +15,9 @@ use std::collections::BTreeMap;
 use rand::Rng as _;
 
 use crate::commands::Context;
-use crate::commands::deploy::Site;
+use crate::commands::deploy::Deployer;
 use crate::commands::explain::command_line;
-use crate::commands::machine::{Machine, ThisMachine};
+use crate::commands::host::{Host, LocalHost};
 use crate::config::{Config, Consent};
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Event;
@@ -43,25 +43,25 @@ pub async fn run(context: Context<'_>, access: ReviewerAccess) -> Result<Reviewi
         config: &config,
         ..context
     };
-    Box::pin(give(context, &ThisMachine, access)).await
+    Box::pin(give(context, &LocalHost, access)).await
 }
 
 async fn give(
     context: Context<'_>,
-    machine: &dyn Machine,
+    host: &dyn Host,
     access: ReviewerAccess,
 ) -> Result<Reviewing, Failure> {
-    let connection = machine.connect(context).await?.announced(context.sink);
-    let _only_one = machine.only_one(context, "reviewer", &connection).await?;
+    let connection = host.connect(context).await?.announced(context.sink);
+    let _only_one = host.only_one(context, "reviewer", &connection).await?;
     let world = connection.world.as_ref();
-    let site = Site {
+    let deployer = Deployer {
         context,
         world,
-        machine,
-        made_here: false,
-        goes_back: false,
+        host,
+        stack_is_new: false,
+        is_rollback: false,
     };
-    let stack = found(site).await?;
+    let stack = found(deployer).await?;
     let deployed = world.definition(&stack.id).await;
     let deployed = deployed.map_err(|error| context.remote_failure(&error))?;
     if access == ReviewerAccess::Nobody && !reviewer::are_there(&stack) {
@@ -96,7 +96,7 @@ async fn give(
     let mut parameters = BTreeMap::new();
     reviewers.into_parameters(&mut parameters);
     let wanted = context.changed_only(deployed, parameters);
-    let changed = site.change(&stack, &wanted, &Purpose::Reviewer).await;
+    let changed = deployer.change(&stack, &wanted, &Purpose::Reviewer).await;
     let changed = changed.map_err(|failure| {
         let unknown = password.is_some() && failure.kind != FailureKind::RolledBack;
         failure.maybe_hint(unknown.then(|| {
@@ -106,20 +106,20 @@ async fn give(
             )
         }))
     })?;
-    let stack = site.observe_again(&stack).await?;
+    let stack = deployer.observe_again(&stack).await?;
     let given = shown::given(context.config, &connection, &stack, password)?;
     Ok(Reviewing { changed, given })
 }
 
 /// The stack, at rest; its status is told.
-async fn found(site: Site<'_>) -> Result<Observed, Failure> {
-    let context = site.context;
-    let found = context.observe(site.world).await?;
+async fn found(deployer: Deployer<'_>) -> Result<Observed, Failure> {
+    let context = deployer.context;
+    let found = context.observe(deployer.world).await?;
     let status = found.as_ref().map(|stack| stack.status.clone());
     context.sink.send(&Event::StackFound { status });
     match (before_up(found.as_ref().map(|stack| &stack.status)), found) {
         (BeforeUp::Update, Some(stack)) => Ok(stack),
-        (BeforeUp::Attach, Some(stack)) => site.at_rest(&stack).await,
+        (BeforeUp::Attach, Some(stack)) => deployer.at_rest(&stack).await,
         (BeforeUp::Refuse { remedy }, Some(stack)) => Err(Context::refused(&stack, remedy)),
         (BeforeUp::ContinueRollback, Some(stack)) => Err(Context::refused(
             &stack,

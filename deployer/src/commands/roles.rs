@@ -104,7 +104,7 @@ impl Context<'_> {
         let (of_ecs, of_load_balancers) =
             tokio::join!(look(RoleOf::Ecs), look(RoleOf::LoadBalancing));
         if of_ecs || of_load_balancers {
-            self.unless_stopped(async {
+            self.unless_cancelled(async {
                 tokio::time::sleep(PROPAGATION).await;
                 Ok(())
             })

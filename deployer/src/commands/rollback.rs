@@ -8,9 +8,9 @@ mod tests;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use crate::commands::deploy::{Order, Site};
+use crate::commands::deploy::{DeployRequest, Deployer};
 use crate::commands::history::gather;
-use crate::commands::machine::{Machine, ThisMachine};
+use crate::commands::host::{Host, LocalHost};
 use crate::commands::stack::ROUNDS;
 use crate::commands::{Context, new_token};
 use aws::remote::World;
@@ -21,27 +21,27 @@ use deployment::stack::Observed;
 use deployment::stack::before::{BeforeRollback, before_rollback};
 use deployment::stack::purpose::Purpose;
 use deployment::stack::template_names::ParameterName;
-use target::{Wish, choose};
+use target::{RollbackTarget, choose};
 
 /// Runs the command.
 pub async fn run(context: Context<'_>, to: Option<&str>) -> Result<(), Failure> {
-    let wish = to.map(str::parse::<Wish>).transpose()?;
+    let target = to.map(str::parse::<RollbackTarget>).transpose()?;
     if context.emulator_is_absent().await? {
         return Err(nothing_to_go_back_to("the emulator does not run"));
     }
-    Box::pin(roll_back(context, &ThisMachine, wish.as_ref())).await
+    Box::pin(roll_back(context, &LocalHost, target.as_ref())).await
 }
 
 async fn roll_back(
     context: Context<'_>,
-    machine: &dyn Machine,
-    wish: Option<&Wish>,
+    host: &dyn Host,
+    target: Option<&RollbackTarget>,
 ) -> Result<(), Failure> {
     let began = Instant::now();
-    let connection = machine.connect(context).await?.announced(context.sink);
-    let _only_one = machine.only_one(context, "rollback", &connection).await?;
+    let connection = host.connect(context).await?.announced(context.sink);
+    let _only_one = host.only_one(context, "rollback", &connection).await?;
     let world = connection.world.as_ref();
-    let (stack, cancelled) = at_rest(context, world, wish).await?;
+    let (stack, cancelled) = at_rest(context, world, target).await?;
     let image: ImageUri = match stack.image() {
         // Cancelling was the way back: the check is about the current version.
         Some(image) if cancelled => image
@@ -54,29 +54,29 @@ async fn roll_back(
             );
         }
         Some(_) | None => {
-            let way = context.expect_a_way(world, machine, &stack, "rollback");
+            let way = context.expect_a_way(world, host, &stack, "rollback");
             way.await?;
-            target_image(context, world, &stack, wish).await?
+            target_image(context, world, &stack, target).await?
         }
     };
     let deployed = world.definition(&stack.id).await;
     let deployed = deployed.map_err(|error| context.remote_failure(&error))?;
     let changed = BTreeMap::from([(ParameterName::ImageUri.to_string(), image.to_string())]);
-    let order = Order {
+    let request = DeployRequest {
         wanted: context.changed_only(deployed, changed),
         image,
         purpose: Purpose::Rollback,
     };
-    let site = Site {
+    let deployer = Deployer {
         context,
         world,
-        machine,
-        made_here: false,
-        goes_back: true,
+        host,
+        stack_is_new: false,
+        is_rollback: true,
     };
-    let mut deployed = Box::pin(site.deploy(&stack, &order)).await?;
+    let mut deployed = Box::pin(deployer.deploy(&stack, &request)).await?;
     deployed.changed |= cancelled;
-    site.tell(deployed, &stack, &order, began).await;
+    deployer.tell(deployed, &stack, &request, began).await;
     Ok(())
 }
 
@@ -84,7 +84,7 @@ async fn roll_back(
 async fn at_rest(
     context: Context<'_>,
     world: &dyn World,
-    wish: Option<&Wish>,
+    target: Option<&RollbackTarget>,
 ) -> Result<(Observed, bool), Failure> {
     let mut cancelled = false;
     for _ in 0..ROUNDS {
@@ -104,7 +104,7 @@ async fn at_rest(
                 )));
             }
             BeforeRollback::Update => return Ok((stack, cancelled)),
-            BeforeRollback::CancelUpdate if wish.is_none() => {
+            BeforeRollback::CancelUpdate if target.is_none() => {
                 context
                     .sink
                     .note("an update is under way: cancelling it is the way back");
@@ -117,7 +117,7 @@ async fn at_rest(
             }
             BeforeRollback::ContinueRollback => {
                 context.continue_rollback(world, &stack).await?;
-                cancelled = wish.is_none();
+                cancelled = target.is_none();
             }
             BeforeRollback::Refuse { remedy } => return Err(Context::refused(&stack, remedy)),
         }
@@ -130,11 +130,11 @@ async fn target_image(
     context: Context<'_>,
     world: &dyn World,
     stack: &Observed,
-    wish: Option<&Wish>,
+    target: Option<&RollbackTarget>,
 ) -> Result<ImageUri, Failure> {
     let deployments = gather(context, world, stack).await?;
     let running = stack.image().and_then(Digest::of_image);
-    let digest = choose(&deployments, running.as_ref(), wish)?;
+    let digest = choose(&deployments, running.as_ref(), target)?;
     let repository = context.repository_of(world, stack).await?;
     let there = world
         .image_exists(&repository, &digest)

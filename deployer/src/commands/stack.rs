@@ -2,14 +2,14 @@
 
 use crate::commands::explain::command_line_with;
 use crate::commands::{Context, REPOSITORY, missing_output, new_token};
-use crate::engine::Followed;
-use crate::watch::{StackEnd, StackWatch};
+use crate::poll::Outcome;
+use crate::pollers::{StackEnd, StackPoller};
 use aws::remote::{RemoteError, RemoteErrorKind, World};
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Event;
 use deployment::names::{RepositoryName, RequestToken};
 use deployment::stack::Observed;
-use deployment::stack::before::{Meaning, meaning};
+use deployment::stack::before::{StatusSummary, status_summary};
 use deployment::stack::decide::{During, Operation};
 use deployment::stack::purpose::Purpose;
 use deployment::stack::request::Resource;
@@ -46,9 +46,9 @@ impl Context<'_> {
         world: &dyn World,
         stack: &Observed,
     ) -> Result<StackEnd, Failure> {
-        let what = match meaning(Some(&stack.status)) {
-            Meaning::UnderWay(what) | Meaning::Remarkable(what) => what,
-            Meaning::Absent | Meaning::Settled => "at rest",
+        let what = match status_summary(Some(&stack.status)) {
+            StatusSummary::InProgress(what) | StatusSummary::Notable(what) => what,
+            StatusSummary::Absent | StatusSummary::AtRest => "at rest",
         };
         if !self.config.wait {
             return Err(Failure::new(
@@ -96,8 +96,8 @@ impl Context<'_> {
         &'w self,
         world: &'w dyn World,
         stack: &Observed,
-    ) -> Result<StackWatch<'w>, Failure> {
-        StackWatch::prepare(world, self.sink, Operation::Attached, stack, None)
+    ) -> Result<StackPoller<'w>, Failure> {
+        StackPoller::prepare(world, self.sink, Operation::Attached, stack, None)
             .await
             .map_err(|error| self.remote_failure(&error))
     }
@@ -105,11 +105,11 @@ impl Context<'_> {
     /// Follows what was not started by a request of which the resources are known.
     async fn follow_attached(
         &self,
-        watch: &mut StackWatch<'_>,
+        watch: &mut StackPoller<'_>,
         stack: &Observed,
     ) -> Result<StackEnd, Failure> {
         self.sink.send(&attached(stack));
-        self.follow(watch).await
+        self.poll_to_end(watch).await
     }
 
     /// The end of a command that looked at the stack [`ROUNDS`] times and never found it at rest.
@@ -159,7 +159,7 @@ impl Context<'_> {
         let failed = |error| self.remote_failure(&error);
         let token = new_token(&Purpose::ContinueRollback);
         let operation = Operation::Attached;
-        let mut watch = StackWatch::prepare(world, self.sink, operation, stack, Some(&token))
+        let mut watch = StackPoller::prepare(world, self.sink, operation, stack, Some(&token))
             .await
             .map_err(failed)?;
         let answer = if paused {
@@ -214,7 +214,7 @@ impl Context<'_> {
         let failed = |error| self.remote_failure(&error);
         let token = new_token(&Purpose::Down);
         let mut watch =
-            StackWatch::prepare(world, self.sink, Operation::Delete, stack, Some(&token))
+            StackPoller::prepare(world, self.sink, Operation::Delete, stack, Some(&token))
                 .await
                 .map_err(failed)?;
         let resources = world.resources(&stack.id).await.map_err(failed)?;
@@ -287,17 +287,17 @@ impl Context<'_> {
     /// Follows a deletion: it cannot be undone, so that the first wish to stop only makes that clear.
     pub(super) async fn follow_deletion(
         &self,
-        watch: &mut StackWatch<'_>,
+        watch: &mut StackPoller<'_>,
     ) -> Result<StackEnd, Failure> {
-        let _duty = self.stop.duty();
-        match self.follow_for(watch, self.config.timeout).await? {
-            Followed::Ended(end) => Ok(end),
-            Followed::DeadlinePassed => Err(self.timed_out()),
-            Followed::Stopped => {
+        let _guard = self.cancellation.guard();
+        match self.poll_for(watch, self.config.timeout).await? {
+            Outcome::Completed(end) => Ok(end),
+            Outcome::TimedOut => Err(self.timed_out()),
+            Outcome::Cancelled => {
                 self.sink.warn(
                     "a deletion cannot be undone: waiting for its end; press Ctrl-C again to exit at once",
                 );
-                self.heedless().follow(watch).await
+                self.uncancellable().poll_to_end(watch).await
             }
         }
     }

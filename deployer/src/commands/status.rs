@@ -5,15 +5,15 @@ use serde::Serialize;
 
 use crate::commands::stack::ROUNDS;
 use crate::commands::{Connection, Context, connect, public_url};
-use crate::engine::Followed;
-use crate::watch::{Network, Outside, RolloutWatch, ServiceNames, checked};
+use crate::poll::Outcome;
+use crate::pollers::{ExternalCheck, NetworkCheck, RolloutPoller, ServiceNames, checked};
 use aws::remote::World;
 use deployment::cost::{self, Estimate};
 use deployment::error::Failure;
 use deployment::event::{Checked, Event};
 use deployment::names::StackName;
 use deployment::rollout::{Service, StoppedLately, Target, Task, stopped_lately};
-use deployment::stack::before::{Meaning, meaning};
+use deployment::stack::before::{StatusSummary, status_summary};
 use deployment::stack::template_names::OutputName;
 
 #[cfg(test)]
@@ -91,7 +91,7 @@ pub async fn run(context: Context<'_>) -> Result<Status, Failure> {
     if context.emulator_is_absent().await? {
         return Ok(Status::absent(context.config.stack.clone()));
     }
-    look(context, connect(context).await?, &Network).await
+    look(context, connect(context).await?, &NetworkCheck).await
 }
 
 /// Follows what is under way on the stack, and the rollout that it leads to, to their end.
@@ -117,22 +117,22 @@ async fn follow(context: Context<'_>, world: &dyn World) -> Result<(), Failure> 
             status: found.as_ref().map(|stack| stack.status.clone()),
         });
         let Some(stack) = &found else { return Ok(()) };
-        match meaning(Some(&stack.status)) {
-            Meaning::UnderWay(_) => {
+        match status_summary(Some(&stack.status)) {
+            StatusSummary::InProgress(_) => {
                 context.wait_for(world, stack).await?;
                 found = context.observe(world).await?;
             }
-            Meaning::Absent | Meaning::Settled | Meaning::Remarkable(_) => break,
+            StatusSummary::Absent | StatusSummary::AtRest | StatusSummary::Notable(_) => break,
         }
     }
     // A stack at rest does not mean that the rollout is over.
     let names = found.and_then(|stack| ServiceNames::of_stack(&stack).ok());
     if let Some(names) = names {
-        let mut rollout = RolloutWatch::new(world, context.sink, &names);
+        let mut rollout = RolloutPoller::new(world, context.sink, &names);
         let limit = context.config.timeout;
-        match context.follow_for(&mut rollout, limit).await? {
-            Followed::Ended(_) | Followed::DeadlinePassed => {}
-            Followed::Stopped => return Err(Failure::interrupted()),
+        match context.poll_for(&mut rollout, limit).await? {
+            Outcome::Completed(_) | Outcome::TimedOut => {}
+            Outcome::Cancelled => return Err(Failure::interrupted()),
         }
     }
     Ok(())
@@ -142,7 +142,7 @@ async fn follow(context: Context<'_>, world: &dyn World) -> Result<(), Failure> 
 async fn look(
     context: Context<'_>,
     connection: Connection,
-    outside: &dyn Outside,
+    outside: &dyn ExternalCheck,
 ) -> Result<Status, Failure> {
     let mut status = Status::absent(context.config.stack.clone());
     status.account = Some(connection.caller.account);
@@ -154,7 +154,7 @@ async fn look(
 async fn fill(
     context: Context<'_>,
     world: &dyn World,
-    outside: &dyn Outside,
+    outside: &dyn ExternalCheck,
     status: &mut Status,
 ) -> Result<(), Failure> {
     let failed = |error| context.remote_failure(&error);
@@ -162,9 +162,9 @@ async fn fill(
         return Ok(());
     };
     status.status = stack.status.to_string();
-    status.remark = match meaning(Some(&stack.status)) {
-        Meaning::Remarkable(remark) | Meaning::UnderWay(remark) => Some(remark),
-        Meaning::Absent | Meaning::Settled => None,
+    status.remark = match status_summary(Some(&stack.status)) {
+        StatusSummary::Notable(remark) | StatusSummary::InProgress(remark) => Some(remark),
+        StatusSummary::Absent | StatusSummary::AtRest => None,
     };
     if !context.config.access.local
         && let Some(region) = &status.region

@@ -3,7 +3,7 @@
 //! Two lanes run side by side. One compiles and packs the image; the other gets the stack ready to take it. They meet
 //! at the repository: the image is pushed as soon as that is there, while the rest of the stack is still being made.
 
-mod made;
+mod created_stack;
 mod push;
 mod ready;
 
@@ -18,27 +18,27 @@ use futures_util::TryFutureExt as _;
 use futures_util::future::{Either, select};
 use tokio::sync::watch;
 
-use crate::commands::deploy::{Order, Site};
+use crate::commands::deploy::{DeployRequest, Deployer};
 use crate::commands::explain::command_line;
-use crate::commands::machine::{Machine, ThisMachine, Workshop};
+use crate::commands::host::{Host, ImageBuilder, LocalHost};
 use crate::commands::{Context, read_template};
 use crate::lock::Lock;
+use created_stack::CreatedStack;
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Phase;
 use deployment::names::ImageUri;
 use deployment::stack::purpose::Purpose;
 use deployment::stack::request::Wanted;
-use made::Made;
 use push::Destination;
 
 /// One run of the command.
 struct Run<'a> {
     context: Context<'a>,
     template: &'a str,
-    machine: &'a dyn Machine,
-    workshop: &'a dyn Workshop,
+    host: &'a dyn Host,
+    images: &'a dyn ImageBuilder,
     /// The stack that this run makes, if there was none.
-    made: Made,
+    created: CreatedStack,
     /// Keeps other runs on this machine away, once it is known from what.
     only_one: OnceLock<Option<Lock>>,
 }
@@ -52,9 +52,9 @@ pub async fn run(context: Context<'_>) -> Result<(), Failure> {
     let run = Run {
         context,
         template: &template,
-        machine: &ThisMachine,
-        workshop: &image,
-        made: Made::default(),
+        host: &LocalHost,
+        images: &image,
+        created: CreatedStack::default(),
         only_one: OnceLock::new(),
     };
     Box::pin(run.to_its_end()).await
@@ -65,7 +65,7 @@ impl Run<'_> {
     async fn to_its_end(&self) -> Result<(), Failure> {
         match Box::pin(self.bring_up()).await {
             Ok(()) => Ok(()),
-            Err(failure) => Err(self.made.delete_after(self.context, failure).await),
+            Err(failure) => Err(self.created.delete_after(self.context, failure).await),
         }
     }
 
@@ -74,19 +74,19 @@ impl Run<'_> {
         let Context { config, sink, .. } = self.context;
         let (announce, destination) = watch::channel(None::<Destination>);
         let image_lane = async {
-            let work = self.workshop.build(self.context);
-            let work = self.context.unless_stopped(work);
+            let work = self.images.build(self.context);
+            let work = self.context.unless_cancelled(work);
             let built = sink.phase(Phase::Image, work).await?;
             let early = self.push_early(&built, destination);
             let early = self
                 .context
-                .unless_stopped(async { Ok(early.await) })
+                .unless_cancelled(async { Ok(early.await) })
                 .await?;
             Ok((built, early))
         };
         let image_lane = image_lane.map_err(|failure: Failure| {
             // A stack costs money, and who reads of a program that does not compile does not expect one.
-            let stays = self.made.is_there() && failure.kind != FailureKind::Interrupted;
+            let stays = self.created.exists() && failure.kind != FailureKind::Interrupted;
             failure.maybe_hint(stays.then(|| {
                 format!(
                     "the new stack stays: `deployer up` continues with it, `{}` removes it",
@@ -102,24 +102,24 @@ impl Run<'_> {
         } else {
             // The repository that it went to is gone with an attempt to create the stack, or did not take it at first.
             let push = self.push(&built, world.as_ref(), &repository);
-            self.context.unless_stopped(push).await?
+            self.context.unless_cancelled(push).await?
         };
-        self.made.deploys(&image);
-        let order = Order {
+        self.created.set_image(&image);
+        let request = DeployRequest {
             wanted: self.wanted(Some(&image)),
             image,
             purpose: Purpose::Up,
         };
-        let site = Site {
+        let deployer = Deployer {
             context: self.context,
             world: world.as_ref(),
-            machine: self.machine,
-            made_here: self.made.is_there(),
-            goes_back: false,
+            host: self.host,
+            stack_is_new: self.created.exists(),
+            is_rollback: false,
         };
-        let deployed = Box::pin(site.deploy(&stack, &order)).await?;
-        self.made.keep();
-        site.tell(deployed, &stack, &order, began).await;
+        let deployed = Box::pin(deployer.deploy(&stack, &request)).await?;
+        self.created.keep();
+        deployer.tell(deployed, &stack, &request, began).await;
         Ok(())
     }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::cli::Making;
+use crate::cli::ImageOptions;
 use aws::access::Pace;
 
 const MINIMAL: &str = "stack = \"clock\"\n";
@@ -11,25 +11,35 @@ fn shared() -> Shared {
     }
 }
 
-fn sizes() -> Sizes {
-    Sizes {
-        making: Making {
+fn service_options() -> ServiceOptions {
+    ServiceOptions {
+        image_options: ImageOptions {
             architecture: Some("X86_64".to_owned()),
             builder: None,
         },
-        ..Sizes::default()
+        ..ServiceOptions::default()
     }
 }
 
-fn resolved(shared: &Shared, sizes: &Sizes, text: &str) -> Result<Config, Failure> {
+fn resolved(
+    shared: &Shared,
+    service_options: &ServiceOptions,
+    text: &str,
+) -> Result<Config, Failure> {
     let file = parse(text).unwrap();
     let root = Path::new("/project");
-    resolve(shared, sizes, &Manner::default(), file, root)
+    resolve(
+        shared,
+        service_options,
+        &DeployOptions::default(),
+        file,
+        root,
+    )
 }
 
 #[test]
 fn defaults() {
-    let config = resolved(&shared(), &sizes(), MINIMAL).unwrap();
+    let config = resolved(&shared(), &service_options(), MINIMAL).unwrap();
     assert_eq!(config.template, Path::new("/project/infra/service.yaml"));
     assert_eq!(config.image.dockerfile, Path::new("/project/Dockerfile"));
     assert_eq!(config.image.binary, "app");
@@ -43,11 +53,11 @@ fn defaults() {
 
 #[test]
 fn a_program_may_be_given_more_time_to_start() {
-    let usual = resolved(&shared(), &sizes(), MINIMAL).unwrap();
+    let usual = resolved(&shared(), &service_options(), MINIMAL).unwrap();
     assert_eq!(usual.parameters.get("StartSeconds"), None);
     assert_eq!(usual.start_seconds(), 20);
     let text = |seconds| format!("{MINIMAL}[service]\nstart_seconds = {seconds}\n");
-    let slow = resolved(&shared(), &sizes(), &text(120)).unwrap();
+    let slow = resolved(&shared(), &service_options(), &text(120)).unwrap();
     assert_eq!(slow.parameters["StartSeconds"], "120");
     assert_eq!(slow.start_seconds(), 120);
     let local = Shared {
@@ -55,16 +65,16 @@ fn a_program_may_be_given_more_time_to_start() {
         ..shared()
     };
     // Times are a fifth there.
-    let here = resolved(&local, &sizes(), &text(120)).unwrap();
+    let here = resolved(&local, &service_options(), &text(120)).unwrap();
     assert_eq!(here.start_seconds(), 24);
-    let failure = resolved(&shared(), &sizes(), &text(3601)).unwrap_err();
+    let failure = resolved(&shared(), &service_options(), &text(3601)).unwrap_err();
     assert_eq!(failure.kind, FailureKind::Preflight);
 }
 
 #[test]
 fn flags_override_the_file() {
     let text = "stack = \"clock\"\nregion = \"eu-west-1\"\nprofile = \"p\"\n[service]\ntasks = 3\ncpu = 512\nmemory = 1024\n";
-    let from_file = resolved(&shared(), &self::sizes(), text).unwrap();
+    let from_file = resolved(&shared(), &self::service_options(), text).unwrap();
     assert_eq!(from_file.access.region.as_deref(), Some("eu-west-1"));
     assert_eq!(from_file.parameters["DesiredCount"], "3");
     let flags = Shared {
@@ -72,11 +82,11 @@ fn flags_override_the_file() {
         stack: Some("other".to_owned()),
         ..shared()
     };
-    let sizes = Sizes {
+    let service_options = ServiceOptions {
         tasks: Some(4),
-        ..self::sizes()
+        ..self::service_options()
     };
-    let from_flags = resolved(&flags, &sizes, text).unwrap();
+    let from_flags = resolved(&flags, &service_options, text).unwrap();
     assert_eq!(from_flags.access.region.as_deref(), Some("eu-north-1"));
     assert_eq!(from_flags.stack.as_str(), "other");
     assert_eq!(from_flags.parameters["DesiredCount"], "4");
@@ -90,7 +100,9 @@ fn local_presets_four_settings_and_each_can_be_overridden() {
         region: Some("eu-west-1".to_owned()),
         ..shared()
     };
-    let access = resolved(&local, &sizes(), MINIMAL).unwrap().access;
+    let access = resolved(&local, &service_options(), MINIMAL)
+        .unwrap()
+        .access;
     assert_eq!(
         access.endpoint_url.unwrap().as_str(),
         "http://127.0.0.1:4566/"
@@ -104,7 +116,9 @@ fn local_presets_four_settings_and_each_can_be_overridden() {
         connect_to: Some("127.0.0.1:80".to_owned()),
         ..local
     };
-    let access = resolved(&moved, &sizes(), MINIMAL).unwrap().access;
+    let access = resolved(&moved, &service_options(), MINIMAL)
+        .unwrap()
+        .access;
     assert_eq!(access.registry.unwrap().to_string(), "localhost:4999");
     assert_eq!(access.connect_to.unwrap().to_string(), "127.0.0.1:80");
 }
@@ -117,7 +131,7 @@ fn local_stays_on_this_machine() {
             endpoint_url: Some(elsewhere.to_owned()),
             ..shared()
         };
-        let failure = resolved(&shared, &sizes(), MINIMAL).unwrap_err();
+        let failure = resolved(&shared, &service_options(), MINIMAL).unwrap_err();
         assert_eq!(failure.kind, FailureKind::Usage, "{elsewhere}");
     }
 }
@@ -175,7 +189,7 @@ fn where_the_profile_is_named() {
             environment_key: key,
             ..shared()
         };
-        let access = resolved(&shared, &sizes(), file).unwrap().access;
+        let access = resolved(&shared, &service_options(), file).unwrap().access;
         let found = (access.profile.as_deref().unwrap(), access.profile_source);
         assert_eq!(found, expected);
     }
@@ -185,7 +199,9 @@ fn where_the_profile_is_named() {
         ..shared()
     };
     for (newer, expected) in [("newer", "newer"), ("", "older")] {
-        let access = resolved(&shared(newer), &sizes(), file).unwrap().access;
+        let access = resolved(&shared(newer), &service_options(), file)
+            .unwrap()
+            .access;
         assert_eq!(access.profile.as_deref(), Some(expected));
     }
 }
@@ -204,7 +220,7 @@ fn empty_variables_are_none() {
         ..shared()
     };
     let text = "stack = \"clock\"\nregion = \"eu-west-1\"\n";
-    let config = resolved(&shared, &sizes(), text).unwrap();
+    let config = resolved(&shared, &service_options(), text).unwrap();
     assert_eq!(config.access.region.as_deref(), Some("eu-west-1"));
     assert_eq!(config.access.profile, None);
     assert_eq!(config.access.endpoint_url, None);
@@ -217,23 +233,23 @@ fn local_leaves_out_what_the_emulator_does_not_know() {
         ..shared()
     };
     let text = "stack = \"clock\"\n[service]\nmax_tasks = 8\n";
-    let remote = resolved(&shared(), &sizes(), text).unwrap();
+    let remote = resolved(&shared(), &service_options(), text).unwrap();
     assert_eq!(remote.left_out, Vec::<&str>::new());
     assert_eq!(remote.parameters["MaxCount"], "8");
-    let config = resolved(&local, &sizes(), text).unwrap();
+    let config = resolved(&local, &service_options(), text).unwrap();
     assert_eq!(config.left_out, ["more tasks under load"]);
     assert!(!config.parameters.contains_key("MaxCount"));
     // Where it would do nothing, there is nothing to be told.
     let text = "stack = \"clock\"\n[service]\nmax_tasks = 2\n";
-    let config = resolved(&local, &sizes(), text).unwrap();
+    let config = resolved(&local, &service_options(), text).unwrap();
     assert_eq!(config.left_out, Vec::<&str>::new());
 }
 
 #[test]
 fn parameters_on_the_command_line() {
-    let with = |parameters: &[&str]| Sizes {
+    let with = |parameters: &[&str]| ServiceOptions {
         parameters: parameters.iter().map(ToString::to_string).collect(),
-        ..sizes()
+        ..service_options()
     };
     let text = "stack = \"clock\"\n[parameters]\nNetwork = \"public\"\n";
     let given = with(&["Network=private", "AlarmEmail=a=b@example.com"]);
@@ -252,7 +268,7 @@ fn parameters_on_the_command_line() {
 fn as_many_tasks_under_load_as_there_may_be() {
     for (tasks, most, fits) in [(2, 1, false), (2, 2, true), (3, 50, true), (2, 51, false)] {
         let text = format!("{MINIMAL}[service]\ntasks = {tasks}\nmax_tasks = {most}\n");
-        let config = resolved(&shared(), &sizes(), &text);
+        let config = resolved(&shared(), &service_options(), &text);
         assert_eq!(config.is_ok(), fits, "{tasks} to {most}");
     }
 }
@@ -264,18 +280,18 @@ fn mistakes_are_named() {
         .to_string();
     assert!(unknown.contains("unknown field `task`"), "{unknown}");
     assert!(unknown.contains("line 3"), "{unknown}");
-    let failure = resolved(&shared(), &sizes(), "").unwrap_err();
+    let failure = resolved(&shared(), &service_options(), "").unwrap_err();
     assert_eq!(failure.message, "no stack name is set");
     let failure = resolved(
         &shared(),
-        &sizes(),
+        &service_options(),
         "stack = \"clock\"\n[service]\ntasks = 1\n",
     )
     .unwrap_err();
     assert_eq!(failure.kind, FailureKind::Preflight);
     let failure = resolved(
         &shared(),
-        &sizes(),
+        &service_options(),
         "stack = \"clock\"\n[parameters]\nImageUri = \"x\"\n",
     )
     .unwrap_err();
@@ -285,7 +301,9 @@ fn mistakes_are_named() {
         ..shared()
     };
     assert_eq!(
-        resolved(&bad, &sizes(), MINIMAL).unwrap_err().kind,
+        resolved(&bad, &service_options(), MINIMAL)
+            .unwrap_err()
+            .kind,
         FailureKind::Usage
     );
 }
@@ -294,7 +312,12 @@ fn mistakes_are_named() {
 fn our_own_files_agree() {
     let template = include_str!("../../../infra/service.yaml");
     let parameters = template.split("\nConditions:").next().unwrap();
-    let config = resolved(&shared(), &sizes(), include_str!("../../../deployer.toml")).unwrap();
+    let config = resolved(
+        &shared(),
+        &service_options(),
+        include_str!("../../../deployer.toml"),
+    )
+    .unwrap();
     for name in config
         .parameters
         .keys()
@@ -312,7 +335,7 @@ fn our_own_files_agree() {
 #[test]
 fn template_parameters_of_every_type_become_text() {
     let text = "stack = \"clock\"\n[parameters]\nLogRetentionDays = 14\nVpcCidr = \"10.1.0.0/24\"\nFlag = true\n";
-    let config = resolved(&shared(), &sizes(), text).unwrap();
+    let config = resolved(&shared(), &service_options(), text).unwrap();
     assert_eq!(config.parameters["LogRetentionDays"], "14");
     assert_eq!(config.parameters["VpcCidr"], "10.1.0.0/24");
     assert_eq!(config.parameters["Flag"], "true");
@@ -323,7 +346,7 @@ fn what_cargo_would_take_for_a_flag_is_no_name() {
     for key in ["package", "binary"] {
         let resolved = |name: &str| {
             let text = format!("{MINIMAL}[image]\n{key} = {name:?}\n");
-            resolved(&shared(), &sizes(), &text)
+            resolved(&shared(), &service_options(), &text)
         };
         for good in ["app", "my-app_2", "_app", "app.v2", "日本"] {
             assert!(resolved(good).is_ok(), "{good}");
@@ -339,7 +362,7 @@ fn what_cargo_would_take_for_a_flag_is_no_name() {
 #[test]
 fn the_build_gets_the_secrets_that_are_listed() {
     let text = format!("{MINIMAL}[image]\nbuild_environment = [\"AWS_*\", \"DATABASE_URL\"]\n");
-    let config = resolved(&shared(), &sizes(), &text).unwrap();
+    let config = resolved(&shared(), &service_options(), &text).unwrap();
     assert_eq!(config.image.build_environment, ["AWS_*", "DATABASE_URL"]);
 }
 
@@ -351,7 +374,9 @@ fn only_the_registry_of_aws_or_the_emulator_is_logged_in_to() {
             registry: registry.map(str::to_owned),
             ..shared()
         };
-        let access = resolved(&shared, &sizes(), MINIMAL).unwrap().access;
+        let access = resolved(&shared, &service_options(), MINIMAL)
+            .unwrap()
+            .access;
         access.logs_in_to_registry()
     };
     let emulator = Some("http://127.0.0.1:4566");
@@ -368,21 +393,21 @@ fn only_the_registry_of_aws_or_the_emulator_is_logged_in_to() {
 #[test]
 fn the_account_that_is_asked_for() {
     let text = "stack = \"clock\"\naccount = \"123456789012\"\n";
-    let config = resolved(&shared(), &sizes(), text).unwrap();
+    let config = resolved(&shared(), &service_options(), text).unwrap();
     assert_eq!(config.account.as_deref(), Some("123456789012"));
     let asked = |account: &str| Shared {
         account: Some(account.to_owned()),
         ..shared()
     };
-    let config = resolved(&asked("210987654321"), &sizes(), text).unwrap();
+    let config = resolved(&asked("210987654321"), &service_options(), text).unwrap();
     assert_eq!(config.account.as_deref(), Some("210987654321"));
     // A variable that is set to nothing is not set.
-    let config = resolved(&asked(""), &sizes(), text).unwrap();
+    let config = resolved(&asked(""), &service_options(), text).unwrap();
     assert_eq!(config.account.as_deref(), Some("123456789012"));
-    let failure = resolved(&asked("prod"), &sizes(), text).unwrap_err();
+    let failure = resolved(&asked("prod"), &service_options(), text).unwrap_err();
     assert_eq!(failure.kind, FailureKind::Usage);
     let text = "stack = \"clock\"\naccount = \"1234\"\n";
-    let failure = resolved(&shared(), &sizes(), text).unwrap_err();
+    let failure = resolved(&shared(), &service_options(), text).unwrap_err();
     assert_eq!(failure.kind, FailureKind::Preflight);
 }
 
@@ -390,7 +415,7 @@ fn the_account_that_is_asked_for() {
 fn tags_that_aws_takes() {
     let with = |tags: &str| {
         let text = format!("stack = \"clock\"\n[tags]\n{tags}\n");
-        resolved(&shared(), &sizes(), &text)
+        resolved(&shared(), &service_options(), &text)
     };
     let many = |count: usize| {
         let tags: Vec<String> = (0..count).map(|number| format!("k{number} = 1")).collect();
@@ -420,7 +445,7 @@ fn tags_that_aws_takes() {
 fn what_can_be_acknowledged() {
     let with = |names: &str| {
         let text = format!("stack = \"clock\"\ncapabilities = [{names}]\n");
-        resolved(&shared(), &sizes(), &text)
+        resolved(&shared(), &service_options(), &text)
     };
     let config = with("\"CAPABILITY_NAMED_IAM\"").unwrap();
     assert_eq!(config.capabilities, ["CAPABILITY_NAMED_IAM"]);

@@ -14,8 +14,8 @@ use super::credentials::Credentials;
 use super::docker::Docker;
 use super::health::{self, Guard, Health};
 use super::{EMULATOR_VERSION, cache_folder, file_of, install, unwritable};
-use crate::engine::{self, Followed, Subject, Terms};
 use crate::lock::{self, Lock};
+use crate::poll::{self, Outcome, Poller, Terms};
 use aws::remote::Remote;
 use deployment::error::{Failure, FailureKind};
 use deployment::event::{Event, Sink};
@@ -130,14 +130,12 @@ impl Emulator {
     pub async fn presence(&self, sink: &Sink) -> Result<Presence, Failure> {
         let mut looking = Looking::new(self, sink);
         let deadline = Instant::now() + ANSWER_LIMIT;
-        match engine::follow(&mut looking, Terms::local(deadline), sink).await {
-            Ok(Followed::Ended(Found::Certain(presence))) => Ok(presence),
-            Ok(Followed::Ended(Found::Stranger(what))) => Err(self.occupied(&what)),
-            Ok(Followed::Ended(Found::Foreign)) => Err(self.answers_others()),
-            Ok(Followed::Ended(Found::Elsewhere(usual))) => Err(self.listens_elsewhere(&usual)),
-            Ok(Followed::DeadlinePassed | Followed::Stopped) | Err(_) => {
-                Err(self.does_not_answer())
-            }
+        match poll::to_end(&mut looking, Terms::local(deadline), sink).await {
+            Ok(Outcome::Completed(Found::Certain(presence))) => Ok(presence),
+            Ok(Outcome::Completed(Found::Stranger(what))) => Err(self.occupied(&what)),
+            Ok(Outcome::Completed(Found::Foreign)) => Err(self.answers_others()),
+            Ok(Outcome::Completed(Found::Elsewhere(usual))) => Err(self.listens_elsewhere(&usual)),
+            Ok(Outcome::TimedOut | Outcome::Cancelled) | Err(_) => Err(self.does_not_answer()),
         }
     }
 
@@ -281,10 +279,10 @@ impl Emulator {
             detached,
         };
         let deadline = Instant::now() + START_LIMIT;
-        match engine::follow(&mut coming_up, Terms::local(deadline), sink).await {
-            Ok(Followed::Ended(true)) => Ok(false),
-            Ok(Followed::Ended(false)) => Err(self.did_not_start("it ended at once", &log)),
-            Ok(Followed::DeadlinePassed | Followed::Stopped) => {
+        match poll::to_end(&mut coming_up, Terms::local(deadline), sink).await {
+            Ok(Outcome::Completed(true)) => Ok(false),
+            Ok(Outcome::Completed(false)) => Err(self.did_not_start("it ended at once", &log)),
+            Ok(Outcome::TimedOut | Outcome::Cancelled) => {
                 Err(self.did_not_start("it does not answer", &log))
             }
             Err(error) => Err(self.did_not_start(&error.to_string(), &log)),
@@ -325,8 +323,8 @@ impl Emulator {
         };
         process::terminate(pid);
         let deadline = Instant::now() + STOP_LIMIT;
-        let followed = engine::follow(&mut GoingDown(self), Terms::local(deadline), sink).await;
-        if !matches!(followed, Ok(Followed::Ended(()))) {
+        let followed = poll::to_end(&mut GoingDown(self), Terms::local(deadline), sink).await;
+        if !matches!(followed, Ok(Outcome::Completed(()))) {
             return Err(Failure::new(
                 FailureKind::Stuck,
                 format!("the emulator (process {pid}) does not end"),
@@ -436,10 +434,10 @@ struct ComingUp<'a> {
 }
 
 #[async_trait]
-impl Subject for ComingUp<'_> {
+impl Poller for ComingUp<'_> {
     type End = bool;
 
-    async fn look(&mut self) -> Remote<Option<bool>> {
+    async fn poll(&mut self) -> Remote<Option<bool>> {
         let health = self.emulator.health_at(self.emulator.address()).await;
         let ours = |guard| guard == Guard::Ours;
         if matches!(health, Health::Emulator { guard, .. } if ours(guard)) {
@@ -454,10 +452,10 @@ impl Subject for ComingUp<'_> {
 struct GoingDown<'a>(&'a Emulator);
 
 #[async_trait]
-impl Subject for GoingDown<'_> {
+impl Poller for GoingDown<'_> {
     type End = ();
 
-    async fn look(&mut self) -> Remote<Option<()>> {
+    async fn poll(&mut self) -> Remote<Option<()>> {
         Ok(self.0.own_process().is_none().then_some(()))
     }
 }

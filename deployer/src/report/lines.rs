@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::color::Paint;
 use super::{json, text};
 use crate::cli::Output;
-use crate::watch::LogReader;
+use crate::pollers::LogReader;
 use aws::remote::LogLine;
 use deployment::event::{Event, Reporter};
 use support::printable::{printable, without_commands};

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::commands::history::{Deployment, History};
-use crate::commands::plan::{Course, Plan};
+use crate::commands::plan::{Plan, PlanAction};
 use crate::commands::reviewer::{Access, Reviewing};
 use deployment::cost;
 use deployment::names::Digest;
@@ -13,16 +13,16 @@ use deployment::stack::purpose::Purpose;
 
 /// A plan as a list.
 pub(super) fn plan(plan: &Plan) -> String {
-    let course = match plan.course {
-        Course::Create => "the stack would be created",
-        Course::Recreate => "the stack would be deleted and created again",
-        Course::Update => "the stack would be updated",
-        Course::Nothing => "nothing would change",
-        Course::ContinueRollback => {
+    let action = match plan.action {
+        PlanAction::Create => "the stack would be created",
+        PlanAction::Recreate => "the stack would be deleted and created again",
+        PlanAction::Update => "the stack would be updated",
+        PlanAction::Nothing => "nothing would change",
+        PlanAction::ContinueRollback => {
             "a rollback that got stuck would be continued; what changes is known only after that"
         }
     };
-    let mut text = format!("stack {} ({}): {course}\n", plan.stack, plan.status);
+    let mut text = format!("stack {} ({}): {action}\n", plan.stack, plan.status);
     let short = |digest: &str| {
         let digest = digest.parse::<Digest>();
         digest.map_or_else(|_| "?".to_owned(), |digest| digest.short().to_owned())
@@ -161,7 +161,7 @@ mod tests {
         let plan = Plan {
             stack: "clock".parse().unwrap(),
             status: "UPDATE_COMPLETE".to_owned(),
-            course: Course::Update,
+            action: PlanAction::Update,
             changes: vec![
                 change("Modify", "Service", "AWS::ECS::Service", false),
                 change("Modify", "TaskDefinition", "AWS::ECS::TaskDefinition", true),

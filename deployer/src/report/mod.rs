@@ -39,7 +39,7 @@ use crate::commands::history::History;
 use crate::commands::plan::Plan;
 use crate::commands::reviewer::Reviewing;
 use crate::commands::status::Status;
-use crate::watch::LogReader;
+use crate::pollers::LogReader;
 use color::Paint;
 use deployment::cost::Table;
 use deployment::error::Failure;

@@ -15,7 +15,7 @@ const NEARLY: f64 = 0.9;
 #[derive(Debug)]
 pub(super) struct Operation {
     pub(super) since: DateTime<Utc>,
-    pub(super) course: Course,
+    pub(super) direction: Direction,
     /// Those being worked on.
     pub(super) active: Active,
     /// Resources that were seen to end, well or not.
@@ -39,7 +39,7 @@ pub(super) struct Resource {
 
 /// Which way it goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Course {
+pub(super) enum Direction {
     /// To what was wanted.
     Forwards,
     /// Back to what was before.
@@ -67,7 +67,7 @@ impl Operation {
             Some(as_seconds(usual_duration(types()))).filter(|seconds| known && *seconds > 0.0);
         Self {
             since: at,
-            course: Course::Forwards,
+            direction: Direction::Forwards,
             active: Active::new(),
             finished: 0,
             usual,
@@ -102,17 +102,17 @@ impl Operation {
             }
         } else if self.active.remove(logical_id).is_some() {
             self.finished += 1;
-            self.done = match self.course {
-                Course::Forwards => (self.done + weight(resource_type)).min(self.total),
-                Course::Backwards => (self.done - weight(resource_type)).max(0.0),
+            self.done = match self.direction {
+                Direction::Forwards => (self.done + weight(resource_type)).min(self.total),
+                Direction::Backwards => (self.done - weight(resource_type)).max(0.0),
             };
         }
     }
 
     fn turn_back(&mut self, at: DateTime<Utc>) {
-        if self.course == Course::Forwards {
+        if self.direction == Direction::Forwards {
             self.done = self.fraction(at).unwrap_or_default() * self.total;
-            self.course = Course::Backwards;
+            self.direction = Direction::Backwards;
             // Neither is known of the way back.
             self.usual = None;
             self.finished = 0;
@@ -128,9 +128,9 @@ impl Operation {
             let usual = weight(&resource.kind) * NEARLY;
             seconds_between(resource.since, now).min(usual)
         };
-        let under_way = match self.course {
-            Course::Forwards => self.active.values().map(part).sum(),
-            Course::Backwards => 0.0,
+        let under_way = match self.direction {
+            Direction::Forwards => self.active.values().map(part).sum(),
+            Direction::Backwards => 0.0,
         };
         Some(((self.done + under_way) / self.total).clamp(0.0, 1.0))
     }
@@ -209,7 +209,7 @@ mod tests {
             STACK,
             &"UPDATE_ROLLBACK_IN_PROGRESS".into(),
         );
-        assert_eq!(operation.course, Course::Backwards);
+        assert_eq!(operation.direction, Direction::Backwards);
         assert_eq!(percent(&operation, 150), "100 %");
         for id in ["Balancer", "Service"] {
             let kind = if id == "Service" {

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 
 use super::color::{Paint, Tint};
 use super::line::{Line, column, right_column};
-use super::operation::{Course, Operation};
+use super::operation::{Direction, Operation};
 use super::progress::{Over, Progress, Running};
 use super::text;
 use super::usual::{Usual, seconds_between};
@@ -204,16 +204,16 @@ fn operation_line(
     size: Size,
 ) -> Line {
     let mut line = started(title, since, now);
-    let tint = match operation.course {
-        Course::Forwards => Tint::Good,
-        Course::Backwards => Tint::Odd,
+    let tint = match operation.direction {
+        Direction::Forwards => Tint::Good,
+        Direction::Backwards => Tint::Odd,
     };
     if let Some(fraction) = operation.fraction(now) {
         line = bar(line, fraction, tint, size).plain("  ");
     }
-    match operation.course {
-        Course::Backwards => line.add(Tint::Odd, "rolling back"),
-        Course::Forwards => with_usual(line, operation.usual(), now),
+    match operation.direction {
+        Direction::Backwards => line.add(Tint::Odd, "rolling back"),
+        Direction::Forwards => with_usual(line, operation.usual(), now),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 
-use super::settle::Request;
-use super::{Patience, Steady};
+use super::confirm::Request;
+use super::{RetryPolicy, Retrying};
 use aws::remote::{
     Account, Caller, Identity, LogPage, Login, Logs, Remote, Repositories, Roles, Rollouts, Stacks,
 };
@@ -17,34 +17,34 @@ use deployment::stack::request::{Definition, Proposal, Resource, TemplateParamet
 use deployment::stack::{Observed, ResourceEvent};
 
 #[async_trait]
-impl<W: Stacks> Stacks for Steady<W> {
+impl<W: Stacks> Stacks for Retrying<W> {
     async fn observe(&self, stack: StackRef<'_>) -> Remote<Option<Observed>> {
-        self.repeat(Patience::LONG, || self.inner.observe(stack))
+        self.retry(RetryPolicy::LONG, || self.inner.observe(stack))
             .await
     }
 
     async fn events(&self, stack: &StackId, since_ms: i64) -> Remote<Vec<ResourceEvent>> {
-        self.repeat(Patience::LONG, || self.inner.events(stack, since_ms))
+        self.retry(RetryPolicy::LONG, || self.inner.events(stack, since_ms))
             .await
     }
 
     async fn newest_events(&self, stack: &StackId) -> Remote<Vec<ResourceEvent>> {
-        self.repeat(Patience::LONG, || self.inner.newest_events(stack))
+        self.retry(RetryPolicy::LONG, || self.inner.newest_events(stack))
             .await
     }
 
     async fn validate(&self, template: &str) -> Remote<Vec<TemplateParameter>> {
-        self.repeat(Patience::SHORT, || self.inner.validate(template))
+        self.retry(RetryPolicy::SHORT, || self.inner.validate(template))
             .await
     }
 
     async fn definition(&self, stack: &StackId) -> Remote<Definition> {
-        self.repeat(Patience::LONG, || self.inner.definition(stack))
+        self.retry(RetryPolicy::LONG, || self.inner.definition(stack))
             .await
     }
 
     async fn resources(&self, stack: &StackId) -> Remote<Vec<Resource>> {
-        self.repeat(Patience::LONG, || self.inner.resources(stack))
+        self.retry(RetryPolicy::LONG, || self.inner.resources(stack))
             .await
     }
 
@@ -55,8 +55,8 @@ impl<W: Stacks> Stacks for Steady<W> {
         token: &RequestToken,
     ) -> Remote<StackId> {
         let create = || self.inner.create(name, wanted, token);
-        let answered = self.attempt(Patience::LONG, create).await;
-        self.settle_creation(answered, name, token).await
+        let attempted = self.attempt(RetryPolicy::LONG, create).await;
+        self.confirm_creation(attempted, name, token).await
     }
 
     async fn propose(
@@ -66,12 +66,14 @@ impl<W: Stacks> Stacks for Steady<W> {
         token: &RequestToken,
     ) -> Remote<ChangeSetId> {
         // Whoever implements it finds the change set again: its name is made of the token.
-        self.repeat(Patience::LONG, || self.inner.propose(stack, wanted, token))
-            .await
+        self.retry(RetryPolicy::LONG, || {
+            self.inner.propose(stack, wanted, token)
+        })
+        .await
     }
 
     async fn proposal(&self, change_set: &ChangeSetId) -> Remote<Proposal> {
-        self.repeat(Patience::LONG, || self.inner.proposal(change_set))
+        self.retry(RetryPolicy::LONG, || self.inner.proposal(change_set))
             .await
     }
 
@@ -82,32 +84,33 @@ impl<W: Stacks> Stacks for Steady<W> {
         token: &RequestToken,
     ) -> Remote<()> {
         let execute = || self.inner.execute(stack, change_set, token);
-        let answered = self.attempt(Patience::LONG, execute).await;
-        self.settle(Request::Execute, answered, stack, token).await
+        let attempted = self.attempt(RetryPolicy::LONG, execute).await;
+        self.confirm(Request::Execute, attempted, stack, token)
+            .await
     }
 
     async fn discard(&self, change_set: &ChangeSetId) -> Remote<()> {
-        self.repeat(Patience::SHORT, || self.inner.discard(change_set))
+        self.retry(RetryPolicy::SHORT, || self.inner.discard(change_set))
             .await
     }
 
     async fn delete(&self, stack: &StackId, retain: &[String], token: &RequestToken) -> Remote<()> {
         let delete = || self.inner.delete(stack, retain, token);
-        let answered = self.attempt(Patience::LONG, delete).await;
-        self.settle(Request::Delete, answered, stack, token).await
+        let attempted = self.attempt(RetryPolicy::LONG, delete).await;
+        self.confirm(Request::Delete, attempted, stack, token).await
     }
 
     async fn cancel_update(&self, stack: &StackId, token: &RequestToken) -> Remote<()> {
         let cancel = || self.inner.cancel_update(stack, token);
-        let answered = self.attempt(Patience::LONG, cancel).await;
-        self.settle(Request::CancelUpdate, answered, stack, token)
+        let attempted = self.attempt(RetryPolicy::LONG, cancel).await;
+        self.confirm(Request::CancelUpdate, attempted, stack, token)
             .await
     }
 
     async fn roll_back(&self, stack: &StackId, token: &RequestToken) -> Remote<()> {
         let roll_back = || self.inner.roll_back(stack, token);
-        let answered = self.attempt(Patience::LONG, roll_back).await;
-        self.settle(Request::ContinueRollback, answered, stack, token)
+        let attempted = self.attempt(RetryPolicy::LONG, roll_back).await;
+        self.confirm(Request::ContinueRollback, attempted, stack, token)
             .await
     }
 
@@ -118,8 +121,8 @@ impl<W: Stacks> Stacks for Steady<W> {
         token: &RequestToken,
     ) -> Remote<()> {
         let proceed = || self.inner.continue_rollback(stack, skip, token);
-        let answered = self.attempt(Patience::LONG, proceed).await;
-        self.settle(Request::ContinueRollback, answered, stack, token)
+        let attempted = self.attempt(RetryPolicy::LONG, proceed).await;
+        self.confirm(Request::ContinueRollback, attempted, stack, token)
             .await
     }
 }
@@ -132,25 +135,25 @@ impl<W: Repositories> Repositories for Steady<W> {
     }
 
     async fn image_exists(&self, repository: &RepositoryName, digest: &Digest) -> Remote<bool> {
-        self.repeat(Patience::LONG, || {
+        self.retry(RetryPolicy::LONG, || {
             self.inner.image_exists(repository, digest)
         })
         .await
     }
 
     async fn login(&self) -> Remote<Login> {
-        self.repeat(Patience::LONG, || self.inner.login()).await
+        self.retry(RetryPolicy::LONG, || self.inner.login()).await
     }
 }
 
 #[async_trait]
-impl<W: Rollouts> Rollouts for Steady<W> {
+impl<W: Rollouts> Rollouts for Retrying<W> {
     async fn service(
         &self,
         cluster: &ClusterName,
         service: &ServiceName,
     ) -> Remote<Option<Service>> {
-        self.repeat(Patience::LONG, || self.inner.service(cluster, service))
+        self.retry(RetryPolicy::LONG, || self.inner.service(cluster, service))
             .await
     }
 
@@ -161,14 +164,14 @@ impl<W: Rollouts> Rollouts for Steady<W> {
         tasks: Option<u32>,
     ) -> Remote<Option<DeploymentId>> {
         // Repeated when an answer was lost, it replaces the tasks once more at worst.
-        self.repeat(Patience::LONG, || {
+        self.retry(RetryPolicy::LONG, || {
             self.inner.redeploy(cluster, service, tasks)
         })
         .await
     }
 
     async fn tasks(&self, cluster: &ClusterName, service: &ServiceName) -> Remote<Vec<Task>> {
-        self.repeat(Patience::LONG, || self.inner.tasks(cluster, service))
+        self.retry(RetryPolicy::LONG, || self.inner.tasks(cluster, service))
             .await
     }
 
@@ -178,7 +181,7 @@ impl<W: Rollouts> Rollouts for Steady<W> {
         service: &ServiceName,
         deployment: Option<&DeploymentId>,
     ) -> Remote<Vec<StoppedTask>> {
-        self.repeat(Patience::SHORT, || {
+        self.retry(RetryPolicy::SHORT, || {
             self.inner.stopped_tasks(cluster, service, deployment)
         })
         .await
@@ -190,7 +193,7 @@ impl<W: Rollouts> Rollouts for Steady<W> {
         service: &ServiceName,
         task_definition: &TaskDefinitionArn,
     ) -> Remote<Option<DeploymentRecord>> {
-        self.repeat(Patience::SHORT, || {
+        self.retry(RetryPolicy::SHORT, || {
             self.inner
                 .deployment_record(cluster, service, task_definition)
         })
@@ -198,32 +201,32 @@ impl<W: Rollouts> Rollouts for Steady<W> {
     }
 
     async fn health_check(&self, target_group: &TargetGroupArn) -> Remote<Option<HealthCheck>> {
-        self.repeat(Patience::SHORT, || self.inner.health_check(target_group))
+        self.retry(RetryPolicy::SHORT, || self.inner.health_check(target_group))
             .await
     }
 
     async fn image_of(&self, task_definition: &TaskDefinitionArn) -> Remote<Option<String>> {
-        self.repeat(Patience::LONG, || self.inner.image_of(task_definition))
+        self.retry(RetryPolicy::LONG, || self.inner.image_of(task_definition))
             .await
     }
 
     async fn targets(&self, target_group: &TargetGroupArn) -> Remote<Vec<Target>> {
-        self.repeat(Patience::LONG, || self.inner.targets(target_group))
+        self.retry(RetryPolicy::LONG, || self.inner.targets(target_group))
             .await
     }
 
     async fn cluster_exists(&self, cluster: &ClusterName) -> Remote<bool> {
-        self.repeat(Patience::LONG, || self.inner.cluster_exists(cluster))
+        self.retry(RetryPolicy::LONG, || self.inner.cluster_exists(cluster))
             .await
     }
 
     async fn load_balancer_exists(&self, arn: &LoadBalancerArn) -> Remote<bool> {
-        self.repeat(Patience::LONG, || self.inner.load_balancer_exists(arn))
+        self.retry(RetryPolicy::LONG, || self.inner.load_balancer_exists(arn))
             .await
     }
 
     async fn delete_task_definitions(&self, family: &str) -> Remote<usize> {
-        self.repeat(Patience::LONG, || {
+        self.retry(RetryPolicy::LONG, || {
             self.inner.delete_task_definitions(family)
         })
         .await
@@ -231,14 +234,14 @@ impl<W: Rollouts> Rollouts for Steady<W> {
 }
 
 #[async_trait]
-impl<W: Logs> Logs for Steady<W> {
+impl<W: Logs> Logs for Retrying<W> {
     async fn tail(
         &self,
         group: &LogGroupName,
         stream: &LogStreamName,
         lines: u16,
     ) -> Remote<Vec<String>> {
-        self.repeat(Patience::SHORT, || self.inner.tail(group, stream, lines))
+        self.retry(RetryPolicy::SHORT, || self.inner.tail(group, stream, lines))
             .await
     }
 
@@ -248,40 +251,42 @@ impl<W: Logs> Logs for Steady<W> {
         since_ms: i64,
         next: Option<&str>,
     ) -> Remote<LogPage> {
-        self.repeat(Patience::SHORT, || self.inner.lines(group, since_ms, next))
-            .await
+        self.retry(RetryPolicy::SHORT, || {
+            self.inner.lines(group, since_ms, next)
+        })
+        .await
     }
 
     async fn group_exists(&self, group: &LogGroupName) -> Remote<bool> {
-        self.repeat(Patience::LONG, || self.inner.group_exists(group))
+        self.retry(RetryPolicy::LONG, || self.inner.group_exists(group))
             .await
     }
 }
 
 #[async_trait]
-impl<W: Identity> Identity for Steady<W> {
+impl<W: Identity> Identity for Retrying<W> {
     async fn caller(&self) -> Remote<Caller> {
-        self.repeat(Patience::FIRST, || self.inner.caller()).await
+        self.retry(RetryPolicy::FIRST, || self.inner.caller()).await
     }
 }
 
 #[async_trait]
-impl<W: Account> Account for Steady<W> {
-    async fn inhabitants(&self) -> Remote<Vec<String>> {
-        self.repeat(Patience::LONG, || self.inner.inhabitants())
+impl<W: Account> Account for Retrying<W> {
+    async fn account_resources(&self) -> Remote<Vec<String>> {
+        self.retry(RetryPolicy::LONG, || self.inner.account_resources())
             .await
     }
 }
 
 #[async_trait]
-impl<W: Roles> Roles for Steady<W> {
+impl<W: Roles> Roles for Retrying<W> {
     async fn role_exists(&self, name: &str) -> Remote<bool> {
-        self.repeat(Patience::SHORT, || self.inner.role_exists(name))
+        self.retry(RetryPolicy::SHORT, || self.inner.role_exists(name))
             .await
     }
 
     async fn make_service_linked_role(&self, service: &str) -> Remote<bool> {
-        self.repeat(Patience::SHORT, || {
+        self.retry(RetryPolicy::SHORT, || {
             self.inner.make_service_linked_role(service)
         })
         .await

@@ -10,8 +10,8 @@
 //! The SDK's own repetitions are off: they would hide that there was a first time.
 
 mod calls;
-mod patience;
-mod settle;
+mod confirm;
+mod policy;
 
 #[cfg(test)]
 mod tests;
@@ -21,40 +21,40 @@ use tokio::time::{Instant, sleep};
 use aws::access::Pace;
 use aws::remote::{Remote, RemoteError};
 use deployment::event::Sink;
-use patience::Patience;
+use policy::RetryPolicy;
 use support::pause::jittered;
 
 /// Another world, made steady.
-pub struct Steady<W> {
+pub struct Retrying<W> {
     inner: W,
     pace: Pace,
     sink: Sink,
 }
 
 /// A call that came to an end.
-struct Answered<T> {
+struct Attempted<T> {
     result: Remote<T>,
     /// Did an earlier attempt fail, so that it may have been carried out and only its answer lost?
     repeated: bool,
 }
 
-impl<W: Send + Sync> Steady<W> {
+impl<W: Send + Sync> Retrying<W> {
     /// Repeats the calls of this world; warns there when that takes long.
     pub const fn new(inner: W, pace: Pace, sink: Sink) -> Self {
         Self { inner, pace, sink }
     }
 
     /// Makes a call that may be repeated freely.
-    async fn repeat<T, F>(&self, patience: Patience, call: impl Fn() -> F + Send) -> Remote<T>
+    async fn retry<T, F>(&self, policy: RetryPolicy, call: impl Fn() -> F + Send) -> Remote<T>
     where
         T: Send,
         F: Future<Output = Remote<T>> + Send,
     {
-        self.attempt(patience, call).await.result
+        self.attempt(policy, call).await.result
     }
 
     /// Makes a call until it succeeds, fails for good, or patience ends.
-    async fn attempt<T, F>(&self, patience: Patience, call: impl Fn() -> F + Send) -> Answered<T>
+    async fn attempt<T, F>(&self, policy: RetryPolicy, call: impl Fn() -> F + Send) -> Attempted<T>
     where
         T: Send,
         F: Future<Output = Remote<T>> + Send,
@@ -66,13 +66,13 @@ impl<W: Send + Sync> Steady<W> {
         loop {
             let result = call().await;
             let passing = matches!(&result, Err(error) if error.kind.is_passing());
-            if !passing || !patience.lasts(attempts, began.elapsed() + pause) {
+            if !passing || !policy.allows(attempts, began.elapsed() + pause) {
                 let repeated = attempts > 1;
-                return Answered { result, repeated };
+                return Attempted { result, repeated };
             }
             if let Err(error) = &result {
                 tracing::debug!(%error, ?pause, "the call is repeated");
-                if Patience::is_worth_a_word(began.elapsed())
+                if RetryPolicy::is_worth_a_warning(began.elapsed())
                     && !std::mem::replace(&mut warned, true)
                 {
                     self.warn(error);
@@ -85,6 +85,6 @@ impl<W: Send + Sync> Steady<W> {
     }
 
     fn warn(&self, error: &RemoteError) {
-        self.sink.warn(format!("{error}; trying on"));
+        self.sink.warn(format!("{error}; still retrying"));
     }
 }

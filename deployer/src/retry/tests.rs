@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Steady;
+use super::Retrying;
 use crate::testing::moment::{
     Moment, absent, at, error, event, expired, of_others, out_of_order, throttled, unreachable,
 };
@@ -22,9 +22,9 @@ use deployment::stack::request::Wanted;
 /// A token that events carry which belong to nobody else: see [`ours`].
 const TOKEN: &str = "deployer-ours";
 
-fn steady(world: FakeWorld) -> (Steady<FakeWorld>, Transcript) {
+fn steady(world: FakeWorld) -> (Retrying<FakeWorld>, Transcript) {
     let transcript = world.transcript();
-    let steady = Steady::new(world, Pace::REMOTE, transcript.sink());
+    let steady = Retrying::new(world, Pace::REMOTE, transcript.sink());
     (steady, transcript)
 }
 
@@ -102,13 +102,13 @@ async fn what_takes_long_is_told_once() {
     );
     insta::assert_snapshot!(
         transcript.text(),
-        @"warning: DescribeTargetHealth: rate exceeded (Throttling); trying on"
+        @"warning: DescribeTargetHealth: rate exceeded (Throttling); still retrying"
     );
 }
 
 #[tokio::test(start_paused = true)]
 async fn patience_ends() {
-    async fn spent(failures: usize, call: impl AsyncFn(&Steady<FakeWorld>) -> bool) -> Duration {
+    async fn spent(failures: usize, call: impl AsyncFn(&Retrying<FakeWorld>) -> bool) -> Duration {
         let mut world = FakeWorld::new([at("CREATE_COMPLETE")]);
         for operation in ["DescribeClusters", "GetCallerIdentity", "GetLogEvents"] {
             for _ in 0..failures {

@@ -344,7 +344,7 @@ impl Identity for FakeWorld {
 
 #[async_trait]
 impl Account for FakeWorld {
-    async fn inhabitants(&self) -> Remote<Vec<String>> {
+    async fn account_resources(&self) -> Remote<Vec<String>> {
         Ok(Vec::new())
     }
 }

@@ -2,19 +2,19 @@
 //!
 //! - [`FakeWorld`] answers each question with what is scripted for it and writes down what it is told to change;
 //! - [`moment`] and [`answer`] are the words that scripts are written in;
-//! - [`FakeMachine`] is where commands run;
+//! - [`FakeHost`] is where commands run;
 //! - [`Transcript`] holds what was reported and what was changed, in one order, as text;
 //! - [`settings`] are those of a stack `clock` on AWS.
 
 pub(crate) mod answer;
 mod calls;
-pub(crate) mod machine;
+pub(crate) mod host;
 pub(crate) mod moment;
 pub(crate) mod script;
 mod transcript;
 mod world;
 
-pub(crate) use machine::FakeMachine;
+pub(crate) use host::FakeHost;
 pub(crate) use transcript::Transcript;
 pub(crate) use world::{FOR_EVER, FakeWorld, service_names};
 

@@ -7,7 +7,7 @@ use super::Transcript;
 use super::answer::{change, resource, rolled_out, targets};
 use super::moment::{Moment, There, image, of_others};
 use super::script::Script;
-use crate::watch::ServiceNames;
+use crate::pollers::ServiceNames;
 use aws::remote::{LogPage, Remote, RemoteError};
 use deployment::names::{
     ClusterName, LogGroupName, RequestToken, ServiceName, StackId, TargetGroupArn,

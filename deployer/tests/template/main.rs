@@ -84,7 +84,7 @@ fn configuration() -> Config {
         unreachable!("`up` was parsed");
     };
     let file = config::read(&root.join("deployer.toml")).unwrap();
-    config::resolve(&cli.shared, &up.sizes, &up.manner, file, &root).unwrap()
+    config::resolve(&cli.shared, &up.service_options, &up.deploy, file, &root).unwrap()
 }
 
 #[test]

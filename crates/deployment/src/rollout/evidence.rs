@@ -44,7 +44,7 @@ impl Evidence {
         for failed in &self.tasks {
             match groups
                 .iter_mut()
-                .find(|(first, _)| first.task.is_like(&failed.task))
+                .find(|(first, _)| first.task.has_same_cause_as(&failed.task))
             {
                 Some((_, more)) => *more += 1,
                 None => groups.push((failed, 0)),
@@ -56,8 +56,8 @@ impl Evidence {
 
 impl StoppedTask {
     /// Did both fail in the same way?
-    pub fn is_like(&self, other: &Self) -> bool {
-        let words = |task: &Self| super::likeness(task.words().unwrap_or_default());
+    pub fn has_same_cause_as(&self, other: &Self) -> bool {
+        let words = |task: &Self| super::dedupe_key(task.words().unwrap_or_default());
         self.stop_code == other.stop_code
             && self.exit_code == other.exit_code
             && words(self) == words(other)

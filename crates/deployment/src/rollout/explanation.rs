@@ -1,7 +1,7 @@
 //! Evidence and diagnosis for people: the cause, the lines that show it, what to do. Pure.
 
 use super::{Context, Diagnosis, Evidence, FailedTask, ServiceEvent, Target, diagnose};
-use super::{likeness, without_service};
+use super::{dedupe_key, without_service};
 use support::printable::printable;
 
 /// Kinds of failed tasks that are shown, and kinds of targets.
@@ -125,7 +125,7 @@ impl Evidence {
             // A task of which this was said is shown above, with the same words.
             if !lines
                 .iter()
-                .any(|line| likeness(line).contains(&likeness(reason_in(message))))
+                .any(|line| dedupe_key(line).contains(&dedupe_key(reason_in(message))))
             {
                 lines.push(format!("service: {message}"));
             }

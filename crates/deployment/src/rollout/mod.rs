@@ -23,7 +23,7 @@ pub use evidence::{Evidence, FailedTask};
 pub use explanation::Explanation;
 pub use status::{DeploymentStatus, RolloutState, StopCode, TargetHealth};
 pub use stopped::{StoppedLately, stopped_lately};
-pub use wording::{likeness, without_service};
+pub use wording::{dedupe_key, without_service};
 
 /// One deployment of an ECS service: a version that is coming, there, or going.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -44,7 +44,7 @@ pub fn stopped_lately(
     for task in failed {
         let is_alike = |group: &&mut Vec<&StoppedTask>| {
             group.first().is_some_and(|first| {
-                first.is_like(task) && first.task_definition == task.task_definition
+                first.has_same_cause_as(task) && first.task_definition == task.task_definition
             })
         };
         match groups.iter_mut().find(is_alike) {

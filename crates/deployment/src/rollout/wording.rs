@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 const LONGEST_TELLING_NUMBER: usize = 6;
 
 /// What two sentences have in common that say the same about different tasks.
-pub fn likeness(text: &str) -> String {
+pub fn dedupe_key(text: &str) -> String {
     let telling = |word: &&str| {
         word.len() <= LONGEST_TELLING_NUMBER || !word.contains(|c: char| c.is_ascii_digit())
     };
@@ -94,10 +94,10 @@ mod tests {
     fn sentences_about_different_tasks_are_alike() {
         let one = "dial tcp 10.0.0.13:443: i/o timeout";
         let other = "dial tcp 10.0.0.77:443: i/o timeout";
-        assert_eq!(likeness(one), likeness(other));
+        assert_eq!(dedupe_key(one), dedupe_key(other));
         assert_ne!(
-            likeness("these codes: [500]"),
-            likeness("these codes: [404]")
+            dedupe_key("these codes: [500]"),
+            dedupe_key("these codes: [404]")
         );
     }
 

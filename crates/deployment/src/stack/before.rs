@@ -206,71 +206,71 @@ pub const fn before_rollback(status: Option<&StackStatus>) -> BeforeRollback {
 /// What a status means to whoever reads it.
 #[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Meaning {
+pub enum StatusSummary {
     /// There is nothing.
     Absent,
     /// At rest, and as it should be.
-    Settled,
+    AtRest,
     /// At rest, but something has to be said about it.
-    Remarkable(&'static str),
+    Notable(&'static str),
     /// Something is under way, and can be followed to its end.
-    UnderWay(&'static str),
+    InProgress(&'static str),
 }
 
 /// What `status` says about a stack in this status, and whether `status --watch` has something to follow; `None` when there
 /// is no stack.
-pub const fn meaning(status: Option<&StackStatus>) -> Meaning {
+pub const fn status_summary(status: Option<&StackStatus>) -> StatusSummary {
     use StackStatus as S;
     let Some(status) = status else {
-        return Meaning::Absent;
+        return StatusSummary::Absent;
     };
     match status {
-        S::DeleteComplete => Meaning::Absent,
-        S::CreateComplete | S::UpdateComplete | S::ImportComplete => Meaning::Settled,
+        S::DeleteComplete => StatusSummary::Absent,
+        S::CreateComplete | S::UpdateComplete | S::ImportComplete => StatusSummary::AtRest,
         S::UpdateRollbackComplete => {
-            Meaning::Remarkable("the last update failed; what was there before it is in place")
+            StatusSummary::Notable("the last update failed; what was there before it is in place")
         }
         S::ImportRollbackComplete => {
-            Meaning::Remarkable("the last import failed; what was there before it is in place")
+            StatusSummary::Notable("the last import failed; what was there before it is in place")
         }
-        S::ReviewInProgress => Meaning::Remarkable(
+        S::ReviewInProgress => StatusSummary::Notable(
             "a change set was made for a stack that does not exist yet: `deployer up` deletes it and makes the stack",
         ),
-        S::CreateFailed | S::RollbackComplete | S::RollbackFailed => Meaning::Remarkable(
+        S::CreateFailed | S::RollbackComplete | S::RollbackFailed => StatusSummary::Notable(
             "the creation failed: `deployer up` deletes what it left and creates the stack again",
         ),
-        S::UpdateFailed => Meaning::Remarkable(
+        S::UpdateFailed => StatusSummary::Notable(
             "an update failed and was not rolled back: `deployer up` or `deployer rollback` does that first",
         ),
-        S::UpdateRollbackFailed => Meaning::Remarkable(
+        S::UpdateRollbackFailed => StatusSummary::Notable(
             "an update failed, and so did its rollback: `deployer up` or `deployer rollback` continues it",
         ),
-        S::DeleteFailed => Meaning::Remarkable(
+        S::DeleteFailed => StatusSummary::Notable(
             "the deletion failed; what is left may cost money: `deployer down` says what holds it, and tries again",
         ),
-        S::ImportRollbackFailed => Meaning::Remarkable(
+        S::ImportRollbackFailed => StatusSummary::Notable(
             "an import could not be undone: open the stack in the CloudFormation console",
         ),
-        S::CreateInProgress => Meaning::UnderWay("being created"),
+        S::CreateInProgress => StatusSummary::InProgress("being created"),
         S::RollbackInProgress => {
-            Meaning::UnderWay("the creation failed; what was made is being removed")
+            StatusSummary::InProgress("the creation failed; what was made is being removed")
         }
-        S::DeleteInProgress => Meaning::UnderWay("being deleted"),
-        S::UpdateInProgress => Meaning::UnderWay("being updated"),
+        S::DeleteInProgress => StatusSummary::InProgress("being deleted"),
+        S::UpdateInProgress => StatusSummary::InProgress("being updated"),
         S::UpdateCompleteCleanupInProgress => {
-            Meaning::UnderWay("updated; what the old version needed is being removed")
+            StatusSummary::InProgress("updated; what the old version needed is being removed")
         }
         S::UpdateRollbackInProgress => {
-            Meaning::UnderWay("an update failed or was cancelled, and is being rolled back")
+            StatusSummary::InProgress("an update failed or was cancelled, and is being rolled back")
         }
         S::UpdateRollbackCompleteCleanupInProgress => {
-            Meaning::UnderWay("rolled back; what the failed update made is being removed")
+            StatusSummary::InProgress("rolled back; what the failed update made is being removed")
         }
-        S::ImportInProgress => Meaning::UnderWay("resources are being imported"),
+        S::ImportInProgress => StatusSummary::InProgress("resources are being imported"),
         S::ImportRollbackInProgress => {
-            Meaning::UnderWay("an import failed, and is being rolled back")
+            StatusSummary::InProgress("an import failed, and is being rolled back")
         }
-        S::Unknown(_) => Meaning::UnderWay("a status that is new to this program"),
+        S::Unknown(_) => StatusSummary::InProgress("a status that is new to this program"),
     }
 }
 
@@ -312,7 +312,7 @@ mod tests {
     fn every_status_is_explained() {
         let mut table = String::new();
         for (status, found) in rows() {
-            writeln!(table, "{status:<46}{:?}", meaning(found.as_ref())).unwrap();
+            writeln!(table, "{status:<46}{:?}", status_summary(found.as_ref())).unwrap();
         }
         insta::assert_snapshot!(table);
     }
@@ -328,7 +328,7 @@ mod tests {
     #[test]
     fn what_plan_follows_is_what_up_follows_and_status_watches() {
         for (status, found) in rows() {
-            let moving = matches!(meaning(found.as_ref()), Meaning::UnderWay(_));
+            let moving = matches!(status_summary(found.as_ref()), StatusSummary::InProgress(_));
             assert_eq!(
                 before_up(found.as_ref()) == BeforeUp::Attach,
                 moving,

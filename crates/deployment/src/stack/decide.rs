@@ -20,7 +20,7 @@ pub enum Operation {
 
 /// What was heard of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Seen<'a> {
+pub struct Observation<'a> {
     /// The stack's status; `None` when there is no such stack.
     pub status: Option<&'a StackStatus>,
     /// Does the status belong to our own operation? Until it does, a status at rest is that of before.
@@ -46,13 +46,13 @@ pub enum During {
 }
 
 /// What follows, for this operation, from what was seen.
-pub const fn during(operation: Operation, seen: Seen<'_>) -> During {
+pub const fn during(operation: Operation, observation: Observation<'_>) -> During {
     use StackStatus as S;
-    let Some(status) = seen.status else {
+    let Some(status) = observation.status else {
         return match operation {
             Operation::Delete | Operation::Attached => During::Succeeded,
             // Not visible yet, or deleted by somebody else.
-            Operation::Create | Operation::Update if !seen.started => During::KeepLooking,
+            Operation::Create | Operation::Update if !observation.started => During::KeepLooking,
             Operation::Create | Operation::Update => During::LeftToDelete,
         };
     };
@@ -61,7 +61,7 @@ pub const fn during(operation: Operation, seen: Seen<'_>) -> During {
         Phase::Moving => {
             return match (operation, status) {
                 // The new version is live as soon as only the clean-up remains.
-                (Operation::Update, S::UpdateCompleteCleanupInProgress) if seen.started => {
+                (Operation::Update, S::UpdateCompleteCleanupInProgress) if observation.started => {
                     During::Succeeded
                 }
                 (
@@ -79,7 +79,7 @@ pub const fn during(operation: Operation, seen: Seen<'_>) -> During {
         }
         Phase::Good | Phase::RolledBack | Phase::Unusable | Phase::Failed | Phase::Review => {}
     }
-    if !seen.started {
+    if !observation.started {
         return During::KeepLooking;
     }
     match (operation, status.phase()) {
@@ -139,7 +139,7 @@ pub(super) mod tests {
                 for operation in [Operation::Create, Operation::Update, Operation::Delete] {
                     let next = during(
                         operation,
-                        Seen {
+                        Observation {
                             status: status.as_ref(),
                             started,
                         },
@@ -148,7 +148,7 @@ pub(super) mod tests {
                 }
                 let next = during(
                     Operation::Attached,
-                    Seen {
+                    Observation {
                         status: status.as_ref(),
                         started,
                     },

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use tokio::time::sleep;
 
-use super::Site;
+use super::Deployer;
 use crate::commands::explain::command_line;
-use crate::watch::ServiceNames;
+use crate::pollers::ServiceNames;
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Phase;
 use deployment::names::DeploymentId;
@@ -15,7 +15,7 @@ use deployment::stack::purpose::Purpose;
 use deployment::stack::template_names::ParameterName;
 
 /// Looks that have to find the service gone: ECS may answer as it was a moment ago.
-const LOOKS_THAT_CONVINCE: u32 = 3;
+const CONFIRMING_READS: u32 = 3;
 
 /// A difference between the service and what the stack says of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub(super) enum Drift {
 }
 
 /// A service that is as the stack has it, apart from its version.
-pub(super) struct Straight {
+pub(super) struct Reconciled {
     /// The stack by now.
     pub(super) stack: Observed,
     /// Whether its tasks are being replaced already.
@@ -41,7 +41,7 @@ pub(super) struct Straight {
     pub(super) deployment: Option<DeploymentId>,
 }
 
-impl Straight {
+impl Reconciled {
     fn at(stack: Observed) -> Self {
         Self {
             stack,
@@ -58,12 +58,12 @@ fn wanted_tasks(stack: &Observed) -> Option<u32> {
     number(ParameterName::DesiredCount).filter(|_| !is_scaled)
 }
 
-impl Site<'_> {
+impl Deployer<'_> {
     /// Compares the service with the stack.
     async fn drift(&self, stack: &Observed) -> Option<Drift> {
         let names = ServiceNames::of_stack(stack).ok()?;
         stack.image()?;
-        for look in 0..LOOKS_THAT_CONVINCE {
+        for look in 0..CONFIRMING_READS {
             if look > 0 {
                 sleep(self.context.config.access.pace.poll).await;
             }
@@ -78,12 +78,12 @@ impl Site<'_> {
     }
 
     /// Puts right what somebody changed by hand, or says how that is done.
-    pub(super) async fn without_drift(&self, found: &Observed) -> Result<Straight, Failure> {
+    pub(super) async fn reconcile(&self, found: &Observed) -> Result<Reconciled, Failure> {
         let context = self.context;
         match self.drift(found).await {
-            None => Ok(Straight::at(found.clone())),
+            None => Ok(Reconciled::at(found.clone())),
             // Who goes back wants what ran before, and in the number that the stack wants.
-            Some(Drift::Tasks { set, wanted }) if context.config.force || self.goes_back => {
+            Some(Drift::Tasks { set, wanted }) if context.config.force || self.is_rollback => {
                 context.sink.warn(format!(
                     "somebody set {set} tasks, the stack wants {wanted}: setting {wanted}"
                 ));
@@ -94,7 +94,7 @@ impl Site<'_> {
                     .redeploy(&names.cluster, &names.service, Some(wanted))
                     .await
                     .map_err(|error| context.remote_failure_under_way(&error))?;
-                Ok(Straight {
+                Ok(Reconciled {
                     stack: found.clone(),
                     replaced: true,
                     deployment,
@@ -113,18 +113,18 @@ impl Site<'_> {
                 context.sink.warn(
                     "somebody deleted the service by hand: the stack lets go of it, and makes it again",
                 );
-                let work = self.let_go_of_the_service(found);
+                let work = self.release_service(found);
                 context.sink.phase(Phase::Update, work).await?;
-                Ok(Straight::at(self.observe_again(found).await?))
+                Ok(Reconciled::at(self.observe_again(found).await?))
             }
         }
     }
 
     /// Updates the stack to what it was before its first version: CloudFormation then forgets the service that is gone. Nobody is
     /// asked, since what is removed does not run any more.
-    async fn let_go_of_the_service(&self, stack: &Observed) -> Result<(), Failure> {
+    async fn release_service(&self, stack: &Observed) -> Result<(), Failure> {
         let context = self.context;
-        let _duty = context.stop.duty();
+        let _guard = context.cancellation.guard();
         let definition = self.world.definition(&stack.id).await;
         let definition = definition.map_err(|error| context.remote_failure(&error))?;
         let no_image = BTreeMap::from([(ParameterName::ImageUri.to_string(), String::new())]);
@@ -133,11 +133,11 @@ impl Site<'_> {
             return Ok(());
         };
         let previous = self.remember(stack, &wanted, &proposed.changes).await;
-        let started = self
+        let execution = self
             .execute(stack, &proposed, &Purpose::Up, previous)
             .await?;
-        self.follow_update(started).await.map_err(|setback| {
-            let failure = setback.into_failure();
+        self.follow_update(execution).await.map_err(|error| {
+            let failure = error.into_failure();
             let config = context.config;
             failure.hint(format!(
                 "or delete the stack and make it again: `{}`, then `{}`",

@@ -6,7 +6,7 @@
 //!                              CloudFormation rolls back        restore the previous version, check that too
 //! ```
 
-mod back;
+mod auto_rollback;
 mod drift;
 mod previous;
 mod update;
@@ -17,10 +17,10 @@ use std::time::Instant;
 
 use crate::cli::CheckFrom;
 use crate::commands::explain::{command_line, command_line_with};
-use crate::commands::machine::Machine;
+use crate::commands::host::Host;
 use crate::commands::stack::ROUNDS;
 use crate::commands::{Context, PublicUrl, missing_output, public_url};
-use crate::watch::{Probe, ServiceNames};
+use crate::pollers::{Probe, ServiceNames};
 use aws::remote::World;
 use deployment::cost::{self, Estimate};
 use deployment::error::{Failure, FailureKind};
@@ -32,27 +32,27 @@ use deployment::stack::before::{BeforeUp, before_up};
 use deployment::stack::purpose::Purpose;
 use deployment::stack::request::{Definition, Template, Wanted};
 
-use back::Ours;
+use auto_rollback::OwnVersion;
 use deployment::stack::template_names::{OutputName, ParameterName};
 use update::Execution;
 
 /// Where a deployment happens.
 #[derive(Clone, Copy)]
-pub(super) struct Site<'a> {
+pub(super) struct Deployer<'a> {
     /// Settings, events, and the wish to stop.
     pub(super) context: Context<'a>,
     /// AWS.
     pub(super) world: &'a dyn World,
     /// Looks from outside, and asks.
-    pub(super) machine: &'a dyn Machine,
+    pub(super) host: &'a dyn Host,
     /// Was the stack made by this very run? Then stopping takes all of it away, and nothing has to be restored.
-    pub(super) made_here: bool,
+    pub(super) stack_is_new: bool,
     /// Is an earlier version what is wanted?
-    pub(super) goes_back: bool,
+    pub(super) is_rollback: bool,
 }
 
 /// What is to be deployed.
-pub(super) struct Order {
+pub(super) struct DeployRequest {
     /// Template and parameters, image included.
     pub(super) wanted: Wanted,
     /// The image that has to answer. It is in the registry: either pushed by this run, or found there.
@@ -84,55 +84,55 @@ pub(super) enum Proof {
 }
 
 /// A deployment that did not come to a good end.
-enum Setback {
+enum DeployError {
     /// What was before is in place, or nothing can be done about it from here.
-    Over(Failure),
+    Final(Failure),
     /// The new version is in place, and does not work.
-    Live(Failure),
+    NeedsRollback(Failure),
 }
 
-impl Setback {
+impl DeployError {
     fn into_failure(self) -> Failure {
         match self {
-            Self::Over(failure) | Self::Live(failure) => failure,
+            Self::Final(failure) | Self::NeedsRollback(failure) => failure,
         }
     }
 }
 
-impl Site<'_> {
+impl Deployer<'_> {
     /// Deploys; whatever does not work is rolled back.
     pub(super) async fn deploy(
         &self,
         found: &Observed,
-        order: &Order,
+        request: &DeployRequest,
     ) -> Result<Deployed, Failure> {
-        let straight = Box::pin(self.without_drift(found)).await?;
-        let found = &straight.stack;
+        let reconciled = Box::pin(self.reconcile(found)).await?;
+        let found = &reconciled.stack;
         let url = found
             .output(OutputName::Url)
             .filter(|_| found.image().is_some());
         let url = url
             .map(|url| public_url(self.context.config, url))
             .transpose()?;
-        let started = self.begin(found, &order.wanted, &order.purpose).await?;
+        let execution = self.start(found, &request.wanted, &request.purpose).await?;
         let force = self.context.config.force;
-        let changed = started.is_some() || force;
+        let changed = execution.is_some() || force;
         let work = Box::pin(async {
-            let Some(started) = started else {
+            let Some(execution) = execution else {
                 let stack = self.observe_again(found).await?;
-                let deployment = if force && !straight.replaced {
+                let deployment = if force && !reconciled.replaced {
                     self.replace_tasks(&stack).await?
                 } else {
-                    straight.deployment.clone()
+                    reconciled.deployment.clone()
                 };
                 let proven = self
-                    .prove_for_a_while(&stack, order.image.digest(), deployment)
+                    .prove_and_watch(&stack, request.image.digest(), deployment)
                     .await;
-                return proven.map_err(|setback| self.unchanged(setback));
+                return proven.map_err(|error| self.unchanged(error));
             };
             // From here on something is under way that has to be undone when somebody wishes to stop.
-            let _duty = self.context.stop.duty();
-            self.carry_out(started, order).await
+            let _guard = self.context.cancellation.guard();
+            self.carry_out(execution, request).await
         });
         // Where nothing is asked from here, nothing is to be said about answers.
         let is_asked = self.context.config.check_from == CheckFrom::Outside;
@@ -157,7 +157,7 @@ impl Site<'_> {
         work: impl Future<Output = T>,
     ) -> (T, Option<Probed>) {
         let settings = self.context.check_settings(0);
-        let probe = Probe::new(self.context.sink, self.machine, &url.target, settings);
+        let probe = Probe::new(self.context.sink, self.host, &url.target, settings);
         let result = probe.during(work).await;
         let probe = probe.seen();
         self.context.sink.send(&Event::Probed {
@@ -179,21 +179,21 @@ impl Site<'_> {
     }
 
     /// The failure of a version that was found, not deployed: there is nothing to restore, and a person has to decide.
-    fn unchanged(&self, setback: Setback) -> Failure {
-        let message = match &setback {
-            Setback::Live(failure) if failure.kind == FailureKind::RolledBack => {
+    fn unchanged(&self, error: DeployError) -> Failure {
+        let message = match &error {
+            DeployError::NeedsRollback(failure) if failure.kind == FailureKind::RolledBack => {
                 "nothing had to be changed, but the version in place does not run".to_owned()
             }
-            Setback::Live(failure) if failure.kind == FailureKind::CheckFailed => {
+            DeployError::NeedsRollback(failure) if failure.kind == FailureKind::CheckFailed => {
                 format!("nothing had to be changed, but {}", failure.message)
             }
-            Setback::Over(_) | Setback::Live(_) => return setback.into_failure(),
+            DeployError::Final(_) | DeployError::NeedsRollback(_) => return error.into_failure(),
         };
         let config = self.context.config;
         Failure {
             kind: FailureKind::Stuck,
             message,
-            ..setback.into_failure()
+            ..error.into_failure()
         }
         .hint(format!(
             "go back to the version before: `{}`",
@@ -210,7 +210,7 @@ impl Site<'_> {
         &self,
         deployed: Deployed,
         stack: &Observed,
-        order: &Order,
+        request: &DeployRequest,
         began: Instant,
     ) {
         let Context { config, sink, .. } = self.context;
@@ -231,7 +231,7 @@ impl Site<'_> {
                 check,
                 unproven,
                 probe: deployed.probe,
-                cost: self.context.cost(stack, order),
+                cost: self.context.cost(stack, request),
                 delete: command_line(config, "down"),
                 timings: sink.timings(),
                 seconds: began.elapsed().as_secs_f64(),
@@ -240,7 +240,7 @@ impl Site<'_> {
     }
 
     /// Begins the update; `None` when there is nothing to change. Waits for what others have started.
-    async fn begin(
+    async fn start(
         &self,
         found: &Observed,
         wanted: &Wanted,
@@ -248,7 +248,7 @@ impl Site<'_> {
     ) -> Result<Option<Execution<'_>>, Failure> {
         let mut before = found.clone();
         for _ in 0..ROUNDS {
-            match self.try_to_begin(&before, wanted, purpose).await {
+            match self.try_to_start(&before, wanted, purpose).await {
                 Err(failure) if failure.kind == FailureKind::Busy && self.context.config.wait => {
                     let why = failure.cause.unwrap_or(failure.message);
                     self.context
@@ -269,14 +269,14 @@ impl Site<'_> {
         wanted: &Wanted,
         purpose: &Purpose,
     ) -> Result<bool, Failure> {
-        let Some(started) = self.begin(found, wanted, purpose).await? else {
+        let Some(execution) = self.start(found, wanted, purpose).await? else {
             return Ok(false);
         };
-        let _duty = self.context.stop.duty();
-        let update = self.follow_update(started);
+        let _guard = self.context.cancellation.guard();
+        let update = self.follow_update(execution);
         match self.context.sink.phase(Phase::Update, update).await {
             Ok(()) => Ok(true),
-            Err(setback) => Err(setback.into_failure()),
+            Err(error) => Err(error.into_failure()),
         }
     }
 
@@ -317,26 +317,28 @@ impl Site<'_> {
     /// Follows the update that was started, and what it brings; rolls it back when it does not work.
     async fn carry_out(
         &self,
-        started: Execution<'_>,
-        order: &Order,
+        execution: Execution<'_>,
+        request: &DeployRequest,
     ) -> Result<(ServiceNames, PublicUrl, Proof), Failure> {
-        let stack = started.stack.clone();
-        let previous = started.previous.clone();
-        let update = self.follow_update(started);
+        let stack = execution.stack.clone();
+        let previous = execution.previous.clone();
+        let update = self.follow_update(execution);
         match self.context.sink.phase(Phase::Update, update).await {
             Ok(()) => {}
-            Err(Setback::Over(failure)) => return Err(failure),
-            Err(Setback::Live(failure)) => {
-                let ours = Ours {
-                    image: order.image.clone(),
+            Err(DeployError::Final(failure)) => return Err(failure),
+            Err(DeployError::NeedsRollback(failure)) => {
+                let ours = OwnVersion {
+                    image: request.image.clone(),
                     task_definition: None,
                 };
-                return Err(self.take_back(failure, &stack, &previous, &ours).await);
+                return Err(self
+                    .roll_back_automatically(failure, &stack, &previous, &ours)
+                    .await);
             }
         }
         let stack = self.observe_again(&stack).await?;
-        let ours = Ours {
-            image: order.image.clone(),
+        let ours = OwnVersion {
+            image: request.image.clone(),
             task_definition: stack
                 .output(OutputName::TaskDefinitionArn)
                 .map(str::to_owned),
@@ -345,24 +347,24 @@ impl Site<'_> {
             return Err(superseded_before_the_check());
         }
         match self
-            .prove_for_a_while(&stack, order.image.digest(), None)
+            .prove_and_watch(&stack, request.image.digest(), None)
             .await
         {
             Ok(proven) => Ok(proven),
-            Err(Setback::Over(failure)) => Err(failure),
-            Err(Setback::Live(failure)) => {
-                Err(self.take_back(failure, &stack, &previous, &ours).await)
-            }
+            Err(DeployError::Final(failure)) => Err(failure),
+            Err(DeployError::NeedsRollback(failure)) => Err(self
+                .roll_back_automatically(failure, &stack, &previous, &ours)
+                .await),
         }
     }
 
     /// Proves what the stack names, and keeps watching it where the settings ask for that.
-    async fn prove_for_a_while(
+    async fn prove_and_watch(
         &self,
         stack: &Observed,
         digest: &Digest,
         deployment: Option<DeploymentId>,
-    ) -> Result<(ServiceNames, PublicUrl, Proof), Setback> {
+    ) -> Result<(ServiceNames, PublicUrl, Proof), DeployError> {
         let (names, url, proof) = self.prove(stack, digest, deployment).await?;
         if !self.context.config.watch_for.is_zero() {
             let work = self.watch(&names, &url);
@@ -377,12 +379,12 @@ impl Site<'_> {
         stack: &Observed,
         digest: &Digest,
         deployment: Option<DeploymentId>,
-    ) -> Result<(ServiceNames, PublicUrl, Proof), Setback> {
-        let missing = |key| Setback::Live(missing_output(key));
+    ) -> Result<(ServiceNames, PublicUrl, Proof), DeployError> {
+        let missing = |key| DeployError::NeedsRollback(missing_output(key));
         let names = ServiceNames::of_stack(stack).map_err(missing)?;
         let url = stack.output(OutputName::Url).ok_or(OutputName::Url);
         let url = url.map_err(missing)?;
-        let url = public_url(self.context.config, url).map_err(Setback::Live)?;
+        let url = public_url(self.context.config, url).map_err(DeployError::NeedsRollback)?;
         let sink = self.context.sink;
         let rollout = self.rollout(&names, deployment);
         let tasks = sink.phase(Phase::Rollout, rollout).await?;
@@ -442,10 +444,10 @@ impl Context<'_> {
     }
 
     /// What the stack costs with what was ordered, dollars an hour; nothing on this machine.
-    fn cost(&self, stack: &Observed, order: &Order) -> Option<Estimate> {
+    fn cost(&self, stack: &Observed, request: &DeployRequest) -> Option<Estimate> {
         if self.config.access.local {
             return None;
         }
-        cost::of_stack(&stack.id, &order.wanted.parameters)
+        cost::of_stack(&stack.id, &request.wanted.parameters)
     }
 }

@@ -1,12 +1,12 @@
 //! The update: a change set, shown, agreed to and executed.
 
 use super::previous::Previous;
-use super::{Setback, Site};
+use super::{DeployError, Deployer};
+use crate::cancellation::ShutdownGuard;
 use crate::commands::new_token;
 use crate::config::Config;
-use crate::engine::Followed;
-use crate::stop::Duty;
-use crate::watch::{ChangeSet, StackWatch, UpdateEnd, UpdateWatch};
+use crate::poll::Outcome;
+use crate::pollers::{ChangeSetPoller, StackPoller, UpdateEnd, UpdatePoller};
 use aws::remote::{RemoteErrorKind, World};
 use deployment::error::{Aftermath, Failure, FailureKind};
 use deployment::event::{Event, Phase};
@@ -28,10 +28,10 @@ pub(super) struct Execution<'a> {
     pub(super) previous: Previous,
     /// Types of the resources that it concerns.
     resource_types: Vec<String>,
-    watch: UpdateWatch<'a>,
+    watch: UpdatePoller<'a>,
     /// What it is done for.
     purpose: Purpose,
-    _duty: Duty,
+    _guard: ShutdownGuard,
 }
 
 /// A change set that can be executed.
@@ -68,9 +68,9 @@ fn refused(config: &Config, cause: impl std::fmt::Display) -> Failure {
         .hint(hint)
 }
 
-impl<'a> Site<'a> {
+impl<'a> Deployer<'a> {
     /// Has a change set computed, agreed to and started; `None` when it would change nothing.
-    pub(super) async fn try_to_begin(
+    pub(super) async fn try_to_start(
         &self,
         stack: &Observed,
         wanted: &Wanted,
@@ -81,8 +81,8 @@ impl<'a> Site<'a> {
         let Some(proposed) = proposed else {
             return Ok(None);
         };
-        let _duty = self.context.stop.duty();
-        let agreed = self.context.unless_stopped(self.agree(&proposed.changes));
+        let _guard = self.context.cancellation.guard();
+        let agreed = self.context.unless_cancelled(self.agree(&proposed.changes));
         if let Err(failure) = agreed.await {
             self.discard(&proposed.change_set).await;
             return Err(failure);
@@ -102,7 +102,7 @@ impl<'a> Site<'a> {
     ) -> Result<Option<Proposed>, Failure> {
         let context = self.context;
         // Whoever stops now leaves no change set behind.
-        let _duty = context.stop.duty();
+        let _guard = context.cancellation.guard();
         let mut wanted = wanted.clone();
         reviewer::keep(stack, wanted.template.text(), &mut wanted.parameters);
         zones::keep(stack, &mut wanted);
@@ -155,14 +155,14 @@ impl<'a> Site<'a> {
             Ok(id) => id,
             Err(failure) => return Err(self.unless_the_stack_changed(stack, failure).await),
         };
-        let mut subject = ChangeSet {
+        let mut subject = ChangeSetPoller {
             world: self.world,
             id: &id,
         };
-        let proposal = match context.follow_for(&mut subject, config.timeout).await {
-            Ok(Followed::Ended(proposal)) => Ok(proposal),
-            Ok(Followed::Stopped) => Err(Failure::interrupted()),
-            Ok(Followed::DeadlinePassed) => Err(Failure::new(
+        let proposal = match context.poll_for(&mut subject, config.timeout).await {
+            Ok(Outcome::Completed(proposal)) => Ok(proposal),
+            Ok(Outcome::Cancelled) => Err(Failure::interrupted()),
+            Ok(Outcome::TimedOut) => Err(Failure::new(
                 FailureKind::Unexpected,
                 format!(
                     "the change set was not ready within {} s",
@@ -247,7 +247,7 @@ impl<'a> Site<'a> {
             [line] => format!("This would {line}. Go on?"),
             lines => format!("This would\n  {}\nGo on?", lines.join("\n  ")),
         };
-        match self.machine.agrees(self.context, &question).await {
+        match self.host.agrees(self.context, &question).await {
             Some(true) => Ok(()),
             Some(false) => Err(not_agreed("not agreed to: nothing was changed")),
             None => Err(not_agreed(
@@ -268,11 +268,11 @@ impl<'a> Site<'a> {
         let failed = |error| context.remote_failure(&error);
         let token = new_token(purpose);
         let (world, sink): (&'a dyn World, _) = (self.world, context.sink);
-        let watch = StackWatch::prepare(world, sink, Operation::Update, stack, Some(&token))
+        let watch = StackPoller::prepare(world, sink, Operation::Update, stack, Some(&token))
             .await
             .map_err(failed)?;
         // From here on something may be under way that has to be undone when somebody wishes to stop.
-        let duty = context.stop.duty();
+        let duty = context.cancellation.guard();
         world
             .execute(&stack.id, &proposed.change_set, &token)
             .await
@@ -285,14 +285,14 @@ impl<'a> Site<'a> {
                 .iter()
                 .map(|change| change.resource_type.clone())
                 .collect(),
-            watch: UpdateWatch::new(world, sink, watch, stack),
+            watch: UpdatePoller::new(world, sink, watch, stack),
             purpose: purpose.clone(),
-            _duty: duty,
+            _guard: duty,
         })
     }
 
     /// Follows the update to its end; cancels it when its time is over or somebody wishes to stop.
-    pub(super) async fn follow_update(&self, started: Execution<'a>) -> Result<(), Setback> {
+    pub(super) async fn follow_update(&self, execution: Execution<'a>) -> Result<(), DeployError> {
         let context = self.context;
         let Execution {
             stack,
@@ -300,7 +300,7 @@ impl<'a> Site<'a> {
             mut watch,
             purpose,
             ..
-        } = started;
+        } = execution;
         let back = purpose == Purpose::AutomaticRollback;
         context.sink.send(&Event::OperationStarted {
             operation: "update",
@@ -308,26 +308,26 @@ impl<'a> Site<'a> {
             resource_types,
         });
         let limit = context.config.timeout;
-        let followed = context.follow_for(&mut watch, limit).await;
-        let why = match followed.map_err(Setback::Over)? {
-            Followed::Ended(end) => return self.judge(end, None, back),
-            Followed::DeadlinePassed => context.overdue("the update"),
-            Followed::Stopped => Failure::interrupted(),
+        let followed = context.poll_for(&mut watch, limit).await;
+        let why = match followed.map_err(DeployError::Final)? {
+            Outcome::Completed(end) => return self.judge(end, None, back),
+            Outcome::TimedOut => context.overdue("the update"),
+            Outcome::Cancelled => Failure::interrupted(),
         };
         context.sink.note("cancelling the update");
         let token = new_token(&Purpose::Cancel);
         watch.also(&token);
         let cancelled = context.cancel_update(self.world, &stack, &token).await;
-        cancelled.map_err(Setback::Over)?;
+        cancelled.map_err(DeployError::Final)?;
         // Once is enough: the way back is followed to its end.
-        let patient = Site {
-            context: context.heedless(),
+        let uncancellable = Deployer {
+            context: context.uncancellable(),
             ..*self
         };
-        let followed = patient.context.follow_for(&mut watch, limit).await;
-        match followed.map_err(Setback::Over)? {
-            Followed::Ended(end) => self.judge(end, Some(why), back),
-            Followed::DeadlinePassed | Followed::Stopped => Err(Setback::Over(
+        let followed = uncancellable.context.poll_for(&mut watch, limit).await;
+        match followed.map_err(DeployError::Final)? {
+            Outcome::Completed(end) => self.judge(end, Some(why), back),
+            Outcome::TimedOut | Outcome::Cancelled => Err(DeployError::Final(
                 Failure {
                     kind: why.kind.still_under_way(),
                     ..why
@@ -339,7 +339,12 @@ impl<'a> Site<'a> {
     }
 
     /// What an update came to; `cancelled` is why it was cancelled, if it was, and `back` whether it was to restore the previous version.
-    fn judge(&self, end: UpdateEnd, cancelled: Option<Failure>, back: bool) -> Result<(), Setback> {
+    fn judge(
+        &self,
+        end: UpdateEnd,
+        cancelled: Option<Failure>,
+        back: bool,
+    ) -> Result<(), DeployError> {
         let UpdateEnd {
             stack: end,
             evidence,
@@ -351,7 +356,7 @@ impl<'a> Site<'a> {
         let failure = match (end.during, cancelled) {
             (During::Succeeded, None) => return Ok(()),
             // Too late: the new version is there, and is rolled back like one that does not work.
-            (During::Succeeded, Some(why)) => return Err(Setback::Live(why)),
+            (During::Succeeded, Some(why)) => return Err(DeployError::NeedsRollback(why)),
             (During::RolledBack, Some(why)) => {
                 let words = "; the update was cancelled, and the previous state is restored";
                 let failure = why.leaving(Aftermath::RestoredPrevious, words);
@@ -405,6 +410,6 @@ impl<'a> Site<'a> {
             )
             .hint("`deployer up` continues the rollback once what it names is fixed"),
         };
-        Err(Setback::Over(failure))
+        Err(DeployError::Final(failure))
     }
 }

@@ -1,37 +1,39 @@
 //! What makes a deployment a success: our version runs, and answers from outside as it should.
 
-use super::{Proof, Setback, Site};
+use super::{DeployError, Deployer, Proof};
 use crate::cli::CheckFrom;
 use crate::commands::PublicUrl;
 use crate::commands::reach::{UNPROVEN, all_healthy};
-use crate::engine::Followed;
-use crate::watch::{Asked, Bake, Relapse, RolloutWatch, ServiceNames, Verification, Verified};
+use crate::poll::Outcome;
+use crate::pollers::{
+    Asked, Bake, Regression, RolloutPoller, ServiceNames, Verification, Verified,
+};
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Checked;
 use deployment::names::{DeploymentId, Digest};
 use deployment::rollout::{Ended, Rollout};
 
-impl Site<'_> {
+impl Deployer<'_> {
     /// Follows the rollout of our task definition: a stack that is complete does not mean that it runs. Returns how many tasks the
     /// service runs.
     pub(super) async fn rollout(
         &self,
         names: &ServiceNames,
         deployment: Option<DeploymentId>,
-    ) -> Result<u32, Setback> {
+    ) -> Result<u32, DeployError> {
         let context = self.context;
-        let mut watch = RolloutWatch::new(self.world, context.sink, names).of(deployment);
+        let mut watch = RolloutPoller::new(self.world, context.sink, names).of(deployment);
         let limit = context.config.timeout;
-        let followed = context.follow_for(&mut watch, limit).await;
-        let end = match followed.map_err(Setback::Over)? {
-            Followed::Ended(end) => end,
-            Followed::Stopped => return Err(Setback::Live(Failure::interrupted())),
-            Followed::DeadlinePassed => {
+        let followed = context.poll_for(&mut watch, limit).await;
+        let end = match followed.map_err(DeployError::Final)? {
+            Outcome::Completed(end) => end,
+            Outcome::Cancelled => return Err(DeployError::NeedsRollback(Failure::interrupted())),
+            Outcome::TimedOut => {
                 let failure = context
                     .overdue("the rollout")
                     .because("not all tasks run and are healthy");
                 let failure = context.explained(failure, watch.evidence(), Ended::GoesOn);
-                return Err(Setback::Live(failure));
+                return Err(DeployError::NeedsRollback(failure));
             }
         };
         let failure = match end.rollout {
@@ -47,12 +49,12 @@ impl Site<'_> {
                 )
                 .because("another version is the primary deployment of the service");
                 let failure = context.explained(failure, &end.evidence, Ended::Superseded);
-                return Err(Setback::Live(failure));
+                return Err(DeployError::NeedsRollback(failure));
             }
             Rollout::InProgress => Failure::new(FailureKind::Unexpected, "the rollout did not end"),
         };
         let failure = context.explained(failure, &end.evidence, Ended::ForGood);
-        Err(Setback::Live(failure.hint(
+        Err(DeployError::NeedsRollback(failure.hint(
             "fix the program or its settings, then run `deployer up` again",
         )))
     }
@@ -64,7 +66,7 @@ impl Site<'_> {
         url: &PublicUrl,
         digest: &Digest,
         tasks: u32,
-    ) -> Result<Proof, Setback> {
+    ) -> Result<Proof, DeployError> {
         match self.context.config.check_from {
             CheckFrom::Outside => self
                 .check(names, url, digest, tasks)
@@ -88,53 +90,57 @@ impl Site<'_> {
         url: &PublicUrl,
         digest: &Digest,
         tasks: u32,
-    ) -> Result<Checked, Setback> {
+    ) -> Result<Checked, DeployError> {
         let context = self.context;
         let config = context.config;
         let settings = context.check_settings(tasks);
-        let outside = self.machine;
+        let outside = self.host;
         let mut subject = Verification::new(context.sink, outside, &url.target, settings, digest)
             .of_tasks(self.world, names);
-        let followed = context
-            .follow_for(&mut subject, config.verify_timeout)
-            .await;
-        let failure = match followed.map_err(Setback::Over)? {
-            Followed::Ended(Verified::Working(checked)) => return Ok(checked),
-            Followed::Ended(Verified::ProvenWrong(last)) => wrong_clock(url, last),
-            Followed::Stopped => return Err(Setback::Live(Failure::interrupted())),
-            Followed::DeadlinePassed => {
+        let followed = context.poll_for(&mut subject, config.verify_timeout).await;
+        let failure = match followed.map_err(DeployError::Final)? {
+            Outcome::Completed(Verified::Working(checked)) => return Ok(checked),
+            Outcome::Completed(Verified::ProvenWrong(last)) => wrong_clock(url, last),
+            Outcome::Cancelled => return Err(DeployError::NeedsRollback(Failure::interrupted())),
+            Outcome::TimedOut => {
                 let last = subject.last();
                 if let Some(last) = last.filter(|last| last.unreachable) {
                     // The way from here may be closed: then the load balancer knows better.
                     let targets = self.world.targets(&names.target_group).await;
                     if let Some(health) = targets.ok().as_deref().and_then(all_healthy) {
                         let cause = last.cause.as_deref().unwrap_or("no request arrives");
-                        return Err(Setback::Over(context.unproven(&url.shown, cause, health)));
+                        return Err(DeployError::Final(
+                            context.unproven(&url.shown, cause, health),
+                        ));
                     }
                 }
                 not_verified(url, last, config.verify_timeout.as_secs())
             }
         };
-        Err(Setback::Live(failure))
+        Err(DeployError::NeedsRollback(failure))
     }
 
     /// Keeps watching a version that passed, for as long as the settings ask for.
-    pub(super) async fn watch(&self, names: &ServiceNames, url: &PublicUrl) -> Result<(), Setback> {
+    pub(super) async fn watch(
+        &self,
+        names: &ServiceNames,
+        url: &PublicUrl,
+    ) -> Result<(), DeployError> {
         let context = self.context;
         let seconds = context.config.watch_for.as_secs();
         let asked = (context.config.check_from == CheckFrom::Outside).then(|| Asked {
-            outside: self.machine,
+            outside: self.host,
             target: &url.target,
             settings: context.check_settings(0),
         });
         let mut subject = Bake::new(self.world, context.sink, names, asked);
         let followed = context
-            .follow_for(&mut subject, context.config.watch_for)
+            .poll_for(&mut subject, context.config.watch_for)
             .await;
-        let failure = match followed.map_err(Setback::Over)? {
-            Followed::DeadlinePassed => return Ok(()),
-            Followed::Stopped => Failure::interrupted(),
-            Followed::Ended(Relapse::TaskEnded(evidence)) => {
+        let failure = match followed.map_err(DeployError::Final)? {
+            Outcome::TimedOut => return Ok(()),
+            Outcome::Cancelled => Failure::interrupted(),
+            Outcome::Completed(Regression::TaskEnded(evidence)) => {
                 let message = format!(
                     "the new version passed the check, but did not keep running for {seconds} s"
                 );
@@ -143,7 +149,7 @@ impl Site<'_> {
                     .explained(failure, &evidence, Ended::ForGood)
                     .hint("fix the program or its settings, then run `deployer up` again")
             }
-            Followed::Ended(Relapse::Failing(last)) => Failure::new(
+            Outcome::Completed(Regression::Failing(last)) => Failure::new(
                 FailureKind::CheckFailed,
                 format!(
                     "{} passed the check, but is {} within {seconds} s",
@@ -156,13 +162,13 @@ impl Site<'_> {
                     .unwrap_or_else(|| "it gives no reason".to_owned()),
             )
             .hint(format!("look yourself: `curl -i {}`", url.shown)),
-            Followed::Ended(Relapse::Replaced) => Failure::new(
+            Outcome::Completed(Regression::Replaced) => Failure::new(
                 FailureKind::RolledBack,
                 "the new version was replaced while it was watched",
             )
             .because("another version is the primary deployment of the service"),
         };
-        Err(Setback::Live(failure))
+        Err(DeployError::NeedsRollback(failure))
     }
 }
 

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 
-use super::bench::Bench;
 use super::clock::Reading;
+use super::environment::Environment;
 use super::examine;
 use crate::commands::{Connection, Context};
 use crate::local::Presence;
+use crate::pollers::ExternalCheck;
 use crate::testing::moment::{absent, at, error};
 use crate::testing::{FakeWorld, connection, settings};
-use crate::watch::Outside;
 use aws::remote::RemoteErrorKind;
 use deployment::error::Failure;
 use image_builder::cargo::Toolchain;
@@ -51,7 +51,7 @@ impl FakeBench {
 }
 
 #[async_trait]
-impl Outside for FakeBench {
+impl ExternalCheck for FakeBench {
     async fn check(&self, _: &probe::Target, _: &clock::Settings) -> clock::Report {
         unreachable!("a request is enough")
     }
@@ -70,7 +70,7 @@ fn unless<T>(failure: Option<&Failure>, good: T) -> Result<T, Failure> {
 }
 
 #[async_trait]
-impl Bench for FakeBench {
+impl Environment for FakeBench {
     fn template(&self, _: Context<'_>) -> Result<String, Failure> {
         unless(self.template.as_ref(), "Resources: {}".to_owned())
     }
@@ -95,7 +95,7 @@ impl Bench for FakeBench {
         unless(self.connection.as_ref(), connection(&self.world))
     }
 
-    fn outside(&self) -> &dyn Outside {
+    fn outside(&self) -> &dyn ExternalCheck {
         self
     }
 
@@ -117,13 +117,13 @@ impl Bench for FakeBench {
 }
 
 /// What the command prints, after what it changed.
-async fn examining(bench: FakeBench) -> String {
-    examining_with(bench, |_| {}).await
+async fn examining(environment: FakeBench) -> String {
+    examining_with(environment, |_| {}).await
 }
 
 /// The same with other settings than usual.
 async fn examining_with(
-    bench: FakeBench,
+    environment: FakeBench,
     change: impl FnOnce(&mut crate::config::Config),
 ) -> String {
     let mut config = settings();
@@ -131,14 +131,14 @@ async fn examining_with(
         config.parameters.insert(key.to_owned(), value.to_owned());
     }
     change(&mut config);
-    let transcript = bench.world.transcript();
+    let transcript = environment.world.transcript();
     let sink = transcript.sink();
     let context = Context {
         config: &config,
         sink: &sink,
-        stop: &crate::stop::Stop::never(),
+        cancellation: &crate::cancellation::CancellationToken::default(),
     };
-    let diagnosis = examine(context, &bench).await;
+    let diagnosis = examine(context, &environment).await;
     format!(
         "{}{}ready: {}",
         transcript.text(),
@@ -180,11 +180,11 @@ async fn no_credentials() {
     let failure = Failure::preflight("no usable AWS credentials")
         .because("no providers in chain provided credentials")
         .hint("log in (`aws sso login`), or set `AWS_PROFILE`");
-    let bench = FakeBench {
+    let environment = FakeBench {
         connection: Some(failure),
         ..FakeBench::new(world())
     };
-    insta::assert_snapshot!(examining(bench).await, @"
+    insta::assert_snapshot!(examining(environment).await, @"
     ok       configuration  stack clock: 2 tasks of 256 CPU units and 512 MiB on X86_64
     ok       template       /project/infra/service.yaml, 13 of 51200 bytes
     ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
@@ -205,8 +205,8 @@ async fn no_credentials() {
 
 #[tokio::test(start_paused = true)]
 async fn roles_that_are_made() {
-    let bench = FakeBench::new(world().without_service_linked_roles());
-    insta::assert_snapshot!(examining(bench).await, @"
+    let environment = FakeBench::new(world().without_service_linked_roles());
+    insta::assert_snapshot!(examining(environment).await, @"
     > CreateServiceLinkedRole ecs.amazonaws.com
     > CreateServiceLinkedRole elasticloadbalancing.amazonaws.com
     ok       configuration  stack clock: 2 tasks of 256 CPU units and 512 MiB on X86_64
@@ -274,8 +274,8 @@ async fn a_template_that_is_refused() {
         "ValidationError",
         "Template format error: Unresolved resource dependencies [Vpc]",
     );
-    let bench = FakeBench::new(world().failing("ValidateTemplate", refused));
-    insta::assert_snapshot!(examining(bench).await, @"
+    let environment = FakeBench::new(world().failing("ValidateTemplate", refused));
+    insta::assert_snapshot!(examining(environment).await, @"
     ok       configuration  stack clock: 2 tasks of 256 CPU units and 512 MiB on X86_64
     ok       template       /project/infra/service.yaml, 13 of 51200 bytes
     ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
@@ -303,12 +303,12 @@ async fn a_template_that_cannot_be_read_and_no_target() {
         "the compiler cannot make programs for `aarch64-unknown-linux-musl` yet",
     )
     .hint("run `rustup target add aarch64-unknown-linux-musl`");
-    let bench = FakeBench {
+    let environment = FakeBench {
         template: Some(template),
         toolchain: Some(toolchain),
         ..FakeBench::new(world())
     };
-    insta::assert_snapshot!(examining(bench).await, @"
+    insta::assert_snapshot!(examining(environment).await, @"
     ok       configuration  stack clock: 2 tasks of 256 CPU units and 512 MiB on X86_64
     error    template       cannot read the template `/project/infra/service.yaml`: No such file or directory (os error 2)
                remedy: set `template` in `deployer.toml`, or `--template FILE`
@@ -330,7 +330,7 @@ async fn a_template_that_cannot_be_read_and_no_target() {
 
 #[tokio::test(start_paused = true)]
 async fn parameters_that_do_not_agree() {
-    let mut bench = FakeBench::new(world());
+    let mut environment = FakeBench::new(world());
     let declared = [
         ("ImageUri", Some("")),
         ("Cpu", None),
@@ -338,13 +338,13 @@ async fn parameters_that_do_not_agree() {
         ("Domain", None),
         ("Owner", None),
     ];
-    bench.world = world().declaring(declared).shared();
+    environment.world = world().declaring(declared).shared();
     let change = |config: &mut crate::config::Config| {
         config
             .parameters
             .insert("Owner".to_owned(), "me".to_owned());
     };
-    insta::assert_snapshot!(examining_with(bench, change).await, @"
+    insta::assert_snapshot!(examining_with(environment, change).await, @"
     ok       configuration  stack clock: 2 tasks of 256 CPU units and 512 MiB on X86_64
     ok       template       /project/infra/service.yaml, 13 of 51200 bytes
     ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
@@ -366,11 +366,11 @@ async fn parameters_that_do_not_agree() {
 
 #[tokio::test(start_paused = true)]
 async fn a_clock_that_is_off() {
-    let bench = FakeBench {
+    let environment = FakeBench {
         ahead: 421_000,
         ..FakeBench::new(world())
     };
-    insta::assert_snapshot!(examining(bench).await, @"
+    insta::assert_snapshot!(examining(environment).await, @"
     ok       configuration  stack clock: 2 tasks of 256 CPU units and 512 MiB on X86_64
     ok       template       /project/infra/service.yaml, 13 of 51200 bytes
     ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl

@@ -6,8 +6,8 @@ mod proof;
 mod waiting;
 
 use super::{Context, down};
+use crate::cancellation::CancellationToken;
 use crate::config::Config;
-use crate::stop::Stop;
 use crate::testing::moment::{Moment, at, event};
 use crate::testing::{FakeWorld, connection, settings};
 
@@ -46,7 +46,7 @@ async fn taking_down_with(config: Config, world: FakeWorld) -> String {
     let context = Context {
         config: &config,
         sink: &sink,
-        stop: &Stop::never(),
+        cancellation: &CancellationToken::default(),
     };
     let world = world.shared();
     let result = down(context, &connection(&world)).await;

@@ -17,7 +17,7 @@ async fn history(world: FakeWorld) -> String {
     let context = Context {
         config: &config,
         sink: &sink,
-        stop: &crate::stop::Stop::never(),
+        cancellation: &crate::cancellation::CancellationToken::default(),
     };
     let deployments = async {
         let stack = context.observe(world.as_ref()).await?.expect("a stack");

@@ -20,7 +20,7 @@ use image_builder::{Hint, PackError, ignore_file};
 use super::{failure_of, image_folder};
 use crate::cli::Builder;
 use crate::commands::Context;
-use crate::commands::machine::Workshop;
+use crate::commands::host::ImageBuilder;
 use crate::config::Config;
 
 /// Who builds the image.
@@ -42,7 +42,7 @@ pub(in crate::commands) struct NativePlan {
 }
 
 #[async_trait]
-impl Workshop for ImagePlan {
+impl ImageBuilder for ImagePlan {
     async fn build(&self, context: Context<'_>) -> Result<BuiltImage, Failure> {
         context.build_image(self).await
     }

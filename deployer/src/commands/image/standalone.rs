@@ -6,7 +6,7 @@ use super::plan::ImagePlan;
 use super::{digest_of, failure_of, sbom_file};
 use crate::cli::{ImageBuild, ImageCommand, ImagePush, ImageSource};
 use crate::commands::Context;
-use crate::commands::machine::{Machine as _, ThisMachine};
+use crate::commands::host::{Host as _, LocalHost};
 use aws::remote::Login;
 use deployment::error::{Failure, FailureKind};
 use deployment::event::{Event, Phase};
@@ -33,14 +33,14 @@ pub(super) async fn run(
     command: &ImageCommand,
 ) -> Result<Option<Inspection>, Failure> {
     let built = context
-        .unless_stopped(make(context, command.source()))
+        .unless_cancelled(make(context, command.source()))
         .await?;
     let done = match command {
         ImageCommand::Inspect(_) => return look(context, built).await.map(Some),
         ImageCommand::Build(order) => deliver(context, order, &built).await?,
         ImageCommand::Push(push) => {
             let work = context.sink.phase(Phase::Push, send(context, push, &built));
-            context.unless_stopped(work).await?
+            context.unless_cancelled(work).await?
         }
     };
     let sbom = built.sbom.as_ref();
@@ -157,7 +157,7 @@ async fn destination(
         let address = RepositoryUri::new(registry.to_string(), RepositoryName::new(name));
         return Ok((address, login(push)));
     }
-    let connection = ThisMachine.connect(context).await?;
+    let connection = LocalHost.connect(context).await?;
     let world = connection.announced(context.sink).world;
     let name = match push.repository() {
         Some(name) => RepositoryName::new(name),

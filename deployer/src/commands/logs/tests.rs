@@ -56,7 +56,7 @@ async fn reading(world: FakeWorld, follow: bool, lines: usize, refusal: io::Erro
     let context = Context {
         config: &config,
         sink: &sink,
-        stop: &crate::stop::Stop::never(),
+        cancellation: &crate::cancellation::CancellationToken::default(),
     };
     let mut reader = Taking {
         transcript: transcript.clone(),

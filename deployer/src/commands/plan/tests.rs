@@ -6,7 +6,7 @@ use super::Planner;
 use crate::commands::Context;
 use crate::testing::answer::change;
 use crate::testing::moment::{Moment, absent, at, event, of_others};
-use crate::testing::{DIGEST, FakeMachine, FakeWorld};
+use crate::testing::{DIGEST, FakeHost, FakeWorld};
 use deployment::stack::request::Proposal;
 
 const TEMPLATE: &str = "\
@@ -20,27 +20,27 @@ Resources:
 
 /// The transcript with the plan at its end.
 async fn planning(world: FakeWorld) -> String {
-    planning_on(FakeMachine::new(world)).await
+    planning_on(FakeHost::new(world)).await
 }
 
 /// The same on a machine that has something special about it.
-async fn planning_on(machine: FakeMachine) -> String {
-    let command = async |context: Context<'_>, machine: &FakeMachine| {
+async fn planning_on(host: FakeHost) -> String {
+    let command = async |context: Context<'_>, host: &FakeHost| {
         let planner = Planner {
             context,
             template: TEMPLATE,
             digest: DIGEST.parse().unwrap(),
             region: Some("eu-central-1".to_owned()),
         };
-        let plan = planner.plan(machine.world(), machine).await?;
-        machine.says(&format!(
+        let plan = planner.plan(host.world(), host).await?;
+        host.says(&format!(
             "{}changes something: {}",
             crate::report::plan_in_words(&plan),
             plan.changes_something()
         ));
         Ok(())
     };
-    machine.run(command).await
+    host.run(command).await
 }
 
 fn with(change_set: Proposal, moment: Moment) -> FakeWorld {
@@ -221,8 +221,8 @@ async fn more_tasks_cost_more() {
             .with_parameters(sizes("2")),
     );
     let wanted = sizes("4").map(|(key, value)| (key.to_owned(), value.to_owned()));
-    let machine = FakeMachine::new(world).with(|config| config.parameters = wanted.into());
-    insta::assert_snapshot!(planning_on(machine).await, @"
+    let host = FakeHost::new(world).with(|config| config.parameters = wanted.into());
+    insta::assert_snapshot!(planning_on(host).await, @"
     the stack is UPDATE_COMPLETE
     plan: started
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab

@@ -4,7 +4,7 @@ use super::{Access, ReviewerAccess, Reviewing, give};
 use crate::commands::Context;
 use crate::report::reviewing_in_words;
 use crate::testing::moment::{Moment, absent, at, event, event_because};
-use crate::testing::{FakeMachine, FakeWorld};
+use crate::testing::{FakeHost, FakeWorld};
 use deployment::error::Failure;
 
 const TEMPLATE: &str = include_str!("../../../../infra/service.yaml");
@@ -32,19 +32,18 @@ fn with_user() -> Moment {
 
 /// What is told; a password that was made is left out, after it was seen to be one.
 async fn transcript(world: FakeWorld, access: ReviewerAccess) -> String {
-    let machine = FakeMachine::new(world);
-    machine
-        .run(async |context: Context<'_>, machine: &FakeMachine| {
-            let reviewing: Reviewing = give(context, machine, access).await?;
-            let mut text = reviewing_in_words(&reviewing);
-            if let Some(Access::User { password, .. }) = reviewing.given.map(|given| given.access) {
-                assert_eq!(text.matches(password.reveal()).count(), 1);
-                text = text.replace(password.reveal(), "PASSWORD");
-            }
-            machine.says(&text);
-            Ok::<(), Failure>(())
-        })
-        .await
+    let host = FakeHost::new(world);
+    host.run(async |context: Context<'_>, host: &FakeHost| {
+        let reviewing: Reviewing = give(context, host, access).await?;
+        let mut text = reviewing_in_words(&reviewing);
+        if let Some(Access::User { password, .. }) = reviewing.given.map(|given| given.access) {
+            assert_eq!(text.matches(password.reveal()).count(), 1);
+            text = text.replace(password.reveal(), "PASSWORD");
+        }
+        host.says(&text);
+        Ok::<(), Failure>(())
+    })
+    .await
 }
 
 #[tokio::test(start_paused = true)]

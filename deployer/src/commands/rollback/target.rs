@@ -12,7 +12,7 @@ const FEWEST_DIGITS: usize = 7;
 
 /// What the user wishes to go back to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Wish {
+pub(super) enum RollbackTarget {
     /// A revision, as `history` lists it.
     Revision(u64),
     /// The image with this digest, whether it was deployed before or not.
@@ -21,7 +21,7 @@ pub(super) enum Wish {
     Prefix(String),
 }
 
-impl FromStr for Wish {
+impl FromStr for RollbackTarget {
     type Err = Failure;
 
     fn from_str(text: &str) -> Result<Self, Failure> {
@@ -51,18 +51,18 @@ impl FromStr for Wish {
 pub(super) fn choose(
     deployments: &[Deployment],
     running: Option<&Digest>,
-    wish: Option<&Wish>,
+    target: Option<&RollbackTarget>,
 ) -> Result<Digest, Failure> {
     let unknown =
         |what: String| Failure::preflight(what).hint("see what was deployed: `deployer history`");
-    match wish {
-        Some(Wish::Image(digest)) => Ok(digest.clone()),
-        Some(Wish::Revision(number)) => deployments
+    match target {
+        Some(RollbackTarget::Image(digest)) => Ok(digest.clone()),
+        Some(RollbackTarget::Revision(number)) => deployments
             .iter()
             .find(|deployment| deployment.revision == Some(*number))
             .and_then(Deployment::digest)
             .ok_or_else(|| unknown(format!("no image is known of revision {number}"))),
-        Some(Wish::Prefix(digits)) => {
+        Some(RollbackTarget::Prefix(digits)) => {
             let begins = |digest: &Digest| {
                 digest
                     .as_str()
@@ -140,15 +140,15 @@ mod tests {
 
     #[test]
     fn wishes() {
-        let wished = |text: &str| {
-            let wish: Wish = text.parse()?;
-            choose(&past(), Some(&digest('d')), Some(&wish))
+        let cancelled = |text: &str| {
+            let target: RollbackTarget = text.parse()?;
+            choose(&past(), Some(&digest('d')), Some(&target))
         };
-        assert_eq!(wished("1"), Ok(digest('a')));
-        assert_eq!(wished("4"), Ok(digest('c')));
-        assert_eq!(wished("ccccccc"), Ok(digest('c')));
-        assert_eq!(wished("sha256:ddd"), Ok(digest('d')));
-        assert_eq!(wished(digest('e').as_str()), Ok(digest('e')));
+        assert_eq!(cancelled("1"), Ok(digest('a')));
+        assert_eq!(cancelled("4"), Ok(digest('c')));
+        assert_eq!(cancelled("ccccccc"), Ok(digest('c')));
+        assert_eq!(cancelled("sha256:ddd"), Ok(digest('d')));
+        assert_eq!(cancelled(digest('e').as_str()), Ok(digest('e')));
         for (text, kind) in [
             ("9", FailureKind::Preflight),
             ("eeeeeee", FailureKind::Preflight),
@@ -156,7 +156,7 @@ mod tests {
             ("", FailureKind::Usage),
             ("-1", FailureKind::Usage),
         ] {
-            assert_eq!(wished(text).unwrap_err().kind, kind, "{text}");
+            assert_eq!(cancelled(text).unwrap_err().kind, kind, "{text}");
         }
     }
 }

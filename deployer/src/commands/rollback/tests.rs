@@ -1,11 +1,11 @@
 //! Transcripts of `rollback`: what it reports and what it changes, for each state of the stack.
 
 use super::roll_back;
-use super::target::Wish;
+use super::target::RollbackTarget;
 use crate::commands::Context;
 use crate::testing::answer::answers;
 use crate::testing::moment::{Moment, absent, at, error, event, image, of_others};
-use crate::testing::{FOR_EVER, FakeMachine, FakeWorld};
+use crate::testing::{FOR_EVER, FakeHost, FakeWorld};
 use aws::remote::RemoteErrorKind;
 use deployment::stack::ResourceEvent;
 
@@ -49,12 +49,12 @@ fn updated() -> Moment {
 }
 
 async fn going_back(world: FakeWorld, to: Option<&str>) -> String {
-    let wish: Option<Wish> = to.map(|to| to.parse().unwrap());
-    let machine = FakeMachine::new(world).finding([answers("0.1.0+bbbbbbbbbbbb")]);
-    let command = async |context: Context<'_>, machine: &FakeMachine| {
-        roll_back(context, machine, wish.as_ref()).await
+    let target: Option<RollbackTarget> = to.map(|to| to.parse().unwrap());
+    let host = FakeHost::new(world).finding([answers("0.1.0+bbbbbbbbbbbb")]);
+    let command = async |context: Context<'_>, host: &FakeHost| {
+        roll_back(context, host, target.as_ref()).await
     };
-    machine.run(command).await
+    host.run(command).await
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::*;
-use crate::stop::Stop;
+use crate::cancellation::CancellationToken;
 use crate::testing::answer::{answers, rolling_out, targets, task};
 use crate::testing::moment::{absent, at, event, expired, failed, of_others};
 use crate::testing::{FakeWorld, connection, settings};
@@ -14,7 +14,7 @@ use deployment::stack::status::StackStatus;
 struct Answering;
 
 #[async_trait]
-impl Outside for Answering {
+impl ExternalCheck for Answering {
     async fn check(&self, _: &probe::Target, _: &clock::Settings) -> clock::Report {
         answers("0.1.0+0123456789ab")
     }
@@ -31,7 +31,7 @@ async fn looking(world: FakeWorld) -> String {
     let context = Context {
         config: &config,
         sink: &sink,
-        stop: &Stop::never(),
+        cancellation: &CancellationToken::default(),
     };
     let world = world.shared();
     match look(context, connection(&world), &Answering).await {
@@ -212,10 +212,10 @@ async fn every_status_is_told_and_what_is_under_way_followed() {
             continue;
         }
         assert_eq!(told["status"], status.as_str());
-        let settled = meaning(Some(status)) == Meaning::Settled;
+        let settled = status_summary(Some(status)) == StatusSummary::AtRest;
         assert_eq!(told["remark"].is_null(), settled, "{status}");
 
-        let moving = matches!(meaning(Some(status)), Meaning::UnderWay(_));
+        let moving = matches!(status_summary(Some(status)), StatusSummary::InProgress(_));
         let rest = of_others(event("clock", "UPDATE_COMPLETE"));
         let world = FakeWorld::new([
             at(status.as_str()),
@@ -228,7 +228,7 @@ async fn every_status_is_told_and_what_is_under_way_followed() {
         let context = Context {
             config: &config,
             sink: &sink,
-            stop: &Stop::never(),
+            cancellation: &CancellationToken::default(),
         };
         follow(context, world.as_ref()).await.unwrap();
         let text = world.transcript().text();

@@ -8,8 +8,8 @@ use super::{Destination, Run};
 use crate::commands::explain::quota_hint;
 use crate::commands::stack::{Deletion, ROUNDS};
 use crate::commands::{Context, REPOSITORY, new_token};
-use crate::engine::Followed;
-use crate::watch::StackWatch;
+use crate::poll::Outcome;
+use crate::pollers::StackPoller;
 use aws::remote::{RemoteErrorKind, World};
 use deployment::error::{Failure, FailureKind};
 use deployment::event::{Event, Phase};
@@ -25,7 +25,7 @@ use deployment::stack::{Observed, ResourceEvent};
 
 /// What is tried, or looked at, a second time, but no third.
 #[derive(Default)]
-struct Patience {
+struct SecondTries {
     /// A stack that is nothing but a change set.
     reviewed: bool,
     /// A creation that failed because the account is new.
@@ -40,9 +40,9 @@ impl Run<'_> {
         announce: &watch::Sender<Option<Destination>>,
     ) -> Result<(Arc<dyn World>, Observed), Failure> {
         let context = self.context;
-        let connection = self.machine.connect(context).await?;
+        let connection = self.host.connect(context).await?;
         let connection = connection.announced(context.sink);
-        let lock = self.machine.only_one(context, "up", &connection).await?;
+        let lock = self.host.only_one(context, "up", &connection).await?;
         self.only_one.get_or_init(|| lock);
         let world = connection.world;
         let announce = |repository: &RepositoryName| {
@@ -51,9 +51,9 @@ impl Run<'_> {
                 repository: repository.clone(),
             }));
         };
-        let mut patience = Patience::default();
+        let mut second_tries = SecondTries::default();
         for _ in 0..ROUNDS {
-            if context.stop.is_wished() {
+            if context.cancellation.is_cancelled() {
                 return Err(Failure::interrupted());
             }
             let found = context.observe(world.as_ref()).await?;
@@ -64,7 +64,7 @@ impl Run<'_> {
             match (decision, found) {
                 (BeforeUp::Create, _) | (_, None) => {
                     context.make_sure_of_roles(world.as_ref()).await?;
-                    let work = self.create(&world, &announce, &mut patience);
+                    let work = self.create(&world, &announce, &mut second_tries);
                     if let Some(stack) = context.sink.phase(Phase::Create, work).await? {
                         // Usually known since the event that told of it; the push must not wait for one that was missed.
                         announce(&context.repository_of(world.as_ref(), &stack).await?);
@@ -73,7 +73,7 @@ impl Run<'_> {
                 }
                 (BeforeUp::Update, Some(stack)) => {
                     announce(&context.repository_of(world.as_ref(), &stack).await?);
-                    let way = context.expect_a_way(world.as_ref(), self.machine, &stack, "up");
+                    let way = context.expect_a_way(world.as_ref(), self.host, &stack, "up");
                     way.await?;
                     return Ok((world, stack));
                 }
@@ -83,7 +83,7 @@ impl Run<'_> {
                 // Right after a change set was executed, it may be a stale read.
                 (BeforeUp::Recreate, Some(stack))
                     if stack.status == StackStatus::ReviewInProgress
-                        && !std::mem::replace(&mut patience.reviewed, true) =>
+                        && !std::mem::replace(&mut second_tries.reviewed, true) =>
                 {
                     tokio::time::sleep(context.config.access.pace.poll).await;
                 }
@@ -119,16 +119,16 @@ impl Run<'_> {
         &self,
         world: &Arc<dyn World>,
         announce: &(dyn Fn(&RepositoryName) + Sync),
-        patience: &mut Patience,
+        second_tries: &mut SecondTries,
     ) -> Result<Option<Observed>, Failure> {
         let context = self.context;
         // From here on there may be a stack that has to be removed when somebody wishes to stop.
-        let _duty = context.stop.duty();
+        let _guard = context.cancellation.guard();
         let token = new_token(&Purpose::Up);
         let Some(id) = self.ask_for_creation(world.as_ref(), &token).await? else {
             return Ok(None);
         };
-        self.made.started(context, world, &id);
+        self.created.started(context, world, &id);
         context.sink.send(&Event::OperationStarted {
             operation: "create",
             stack_id: id.clone(),
@@ -141,31 +141,31 @@ impl Run<'_> {
                 announce(&RepositoryName::new(name));
             }
         };
-        let watch = StackWatch::creation(world.as_ref(), context.sink, id, &token);
+        let watch = StackPoller::creation(world.as_ref(), context.sink, id, &token);
         let mut watch = watch.on_event(repository_made);
         let limit = context.config.timeout;
-        let end = match context.follow_for(&mut watch, limit).await? {
-            Followed::Ended(end) => end,
-            Followed::DeadlinePassed => return Err(context.overdue("the creation of the stack")),
-            Followed::Stopped => return Err(Failure::interrupted()),
+        let end = match context.poll_for(&mut watch, limit).await? {
+            Outcome::Completed(end) => end,
+            Outcome::TimedOut => return Err(context.overdue("the creation of the stack")),
+            Outcome::Cancelled => return Err(Failure::interrupted()),
         };
         match (end.during, end.stack) {
             (During::Succeeded, Some(stack)) => {
-                self.made.finished();
+                self.created.completed();
                 Ok(Some(stack))
             }
             (During::LeftToDelete, _)
                 if end.cause.as_deref().is_some_and(is_of_a_new_account)
-                    && !std::mem::replace(&mut patience.introduced, true) =>
+                    && !std::mem::replace(&mut second_tries.introduced, true) =>
             {
-                self.made.keep();
+                self.created.keep();
                 context.sink.warn(
                     "the account had no service-linked role; AWS makes it at the first attempt, so here is the second",
                 );
                 Ok(None)
             }
             (_, stack) => {
-                self.made.keep();
+                self.created.keep();
                 let status =
                     stack.map_or_else(|| "gone".to_owned(), |stack| stack.status.to_string());
                 let cause = end.cause.unwrap_or_else(|| format!("it is {status}"));

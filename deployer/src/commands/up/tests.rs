@@ -17,9 +17,9 @@ mod rolling_out;
 mod updating;
 mod watching;
 
-use super::{Made, Run};
+use super::{CreatedStack, Run};
 use crate::testing::moment::{Moment, at, event};
-use crate::testing::{FakeMachine, FakeWorld};
+use crate::testing::{FakeHost, FakeWorld};
 
 /// What every deployment without incident looks like once the stack takes images.
 const USUAL_END: &str = "\
@@ -47,23 +47,23 @@ check: done in 0.0 s
 
 /// Runs the command in this world; returns the transcript.
 async fn bringing_up(world: FakeWorld) -> String {
-    bringing_up_on(FakeMachine::new(world)).await
+    bringing_up_on(FakeHost::new(world)).await
 }
 
 /// The same on a machine that has something special about it.
-async fn bringing_up_on(machine: FakeMachine) -> String {
-    let command = async |context: crate::commands::Context<'_>, machine: &FakeMachine| {
+async fn bringing_up_on(host: FakeHost) -> String {
+    let command = async |context: crate::commands::Context<'_>, host: &FakeHost| {
         let run = Run {
             context,
             template: "Resources:\n  Repository:\n    Type: AWS::ECR::Repository\n",
-            machine,
-            workshop: machine,
-            made: Made::default(),
+            host,
+            images: host,
+            created: CreatedStack::default(),
             only_one: std::sync::OnceLock::new(),
         };
         Box::pin(run.to_its_end()).await
     };
-    machine.run(command).await
+    host.run(command).await
 }
 
 /// The same, with what is always the same when all goes well in short.

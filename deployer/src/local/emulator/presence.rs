@@ -7,7 +7,7 @@ use url::Url;
 
 use super::super::health::{Guard, Health};
 use super::Emulator;
-use crate::engine::Subject;
+use crate::poll::Poller;
 use aws::remote::Remote;
 use deployment::event::Sink;
 
@@ -112,10 +112,10 @@ impl<'a> Looking<'a> {
 }
 
 #[async_trait]
-impl Subject for Looking<'_> {
+impl Poller for Looking<'_> {
     type End = Found;
 
-    async fn look(&mut self) -> Remote<Option<Found>> {
+    async fn poll(&mut self) -> Remote<Option<Found>> {
         let health = self.emulator.health_at(self.emulator.address()).await;
         let sighting = judge(health, self.emulator.own_process().is_some());
         if sighting == Sighting::Unclear {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::commands::plan::Course;
+use crate::commands::plan::PlanAction;
 use crate::report::samples::{self, ended, started};
 use deployment::event::Phase;
 use deployment::stack::change::Change;
@@ -132,7 +132,7 @@ fn what_would_change() {
     let plan = Plan {
         stack: "clock".parse().unwrap(),
         status: "UPDATE_COMPLETE".to_owned(),
-        course: Course::Update,
+        action: PlanAction::Update,
         changes: vec![change],
         tags: std::collections::BTreeMap::new(),
         image_before: None,

@@ -4,22 +4,22 @@ use crate::commands::down::{agree, is_retained};
 use crate::config::Consent;
 use crate::testing::answer::resource;
 use crate::testing::moment::{Moment, absent, at};
-use crate::testing::{FakeMachine, FakeWorld, connection, settings};
+use crate::testing::{FakeHost, FakeWorld, connection, settings};
 
 /// What is asked about this stack, and what becomes of the answer.
 async fn asking(moment: Moment, answer: Option<bool>, agreed: bool) -> String {
     // Who agreed in advance is asked nothing, and nothing is looked at.
     let moments = (!agreed).then_some(moment);
-    let machine = FakeMachine::new(FakeWorld::new(moments));
-    let machine = match answer {
-        Some(answer) => machine.answering(answer),
-        None => machine,
+    let host = FakeHost::new(FakeWorld::new(moments));
+    let host = match answer {
+        Some(answer) => host.answering(answer),
+        None => host,
     };
-    let machine = machine.with(|config| config.consent.agreed = agreed);
-    let run = async |context: crate::commands::Context<'_>, machine: &FakeMachine| {
-        agree(context, machine, &connection(machine.shared_world())).await
+    let host = host.with(|config| config.consent.agreed = agreed);
+    let run = async |context: crate::commands::Context<'_>, host: &FakeHost| {
+        agree(context, host, &connection(host.shared_world())).await
     };
-    machine.run(run).await
+    host.run(run).await
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,13 +5,13 @@ use std::time::Duration;
 use super::{
     Context, deleted, deleting, down, taking_down, taking_down_as_usual, taking_down_with,
 };
-use crate::commands::machine::Machine as _;
+use crate::commands::host::Host as _;
 use crate::testing::answer::resource;
 use crate::testing::moment::{
     absent, at, error, event, event_because, expired, failed, of_others, out_of_order, throttled,
     unreachable,
 };
-use crate::testing::{FakeMachine, FakeWorld, settings};
+use crate::testing::{FakeHost, FakeWorld, settings};
 use aws::remote::RemoteErrorKind;
 
 #[tokio::test(start_paused = true)]
@@ -342,12 +342,12 @@ async fn a_wish_to_stop_does_not_stop_a_deletion() {
         at("DELETE_IN_PROGRESS"),
         deleted(),
     ]);
-    let machine = FakeMachine::new(world).interrupted_after(Duration::from_secs(4));
-    let command = async |context: Context<'_>, machine: &FakeMachine| {
-        let connection = machine.connect(context).await?;
+    let host = FakeHost::new(world).interrupted_after(Duration::from_secs(4));
+    let command = async |context: Context<'_>, host: &FakeHost| {
+        let connection = host.connect(context).await?;
         down(context, &connection).await
     };
-    insta::assert_snapshot!(machine.run(command).await, @"
+    insta::assert_snapshot!(host.run(command).await, @"
     the stack is CREATE_COMPLETE
     delete: started
     > DeleteStack clock/1

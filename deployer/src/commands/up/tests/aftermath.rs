@@ -4,22 +4,22 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::going_back::{BEFORE, running, there_and_back};
-use super::{FakeMachine, bringing_up_on, started, updated, updating};
+use super::{FakeHost, bringing_up_on, started, updated, updating};
 use crate::testing::FakeWorld;
 use crate::testing::answer::{answers, down, unreachable, went_back};
 use crate::testing::moment::{Moment, absent, at, event, of_others};
 
 /// The aftermath of a deployment on this machine, with the kind of the failure.
-async fn aftermath(machine: FakeMachine) -> String {
-    let failed = machine.failed();
-    bringing_up_on(machine).await;
+async fn aftermath(host: FakeHost) -> String {
+    let failed = host.failed();
+    bringing_up_on(host).await;
     let failure = failed.lock().unwrap().take().expect("it fails");
     let json = serde_json::to_value(&failure).unwrap();
     format!("{} {}", json["kind"], json["aftermath"])
 }
 
-fn on(moments: impl IntoIterator<Item = Moment>) -> FakeMachine {
-    FakeMachine::new(FakeWorld::new(moments))
+fn on(moments: impl IntoIterator<Item = Moment>) -> FakeHost {
+    FakeHost::new(FakeWorld::new(moments))
 }
 
 fn rolled_back() -> Moment {
@@ -54,7 +54,7 @@ async fn failures_tell_what_they_left_behind() {
         ),
         (
             "nothing ran before",
-            FakeMachine::new(FakeWorld::new(first_removed).services([went_back()])),
+            FakeHost::new(FakeWorld::new(first_removed).services([went_back()])),
         ),
         (
             "the version before cannot be restored",
@@ -93,8 +93,8 @@ async fn failures_tell_what_they_left_behind() {
         ),
     ];
     let mut text = String::new();
-    for (what, machine) in table {
-        writeln!(text, "{what}: {}", aftermath(machine).await).unwrap();
+    for (what, host) in table {
+        writeln!(text, "{what}: {}", aftermath(host).await).unwrap();
     }
     insta::assert_snapshot!(text, @r#"
     the stack was never touched: "stuck" null

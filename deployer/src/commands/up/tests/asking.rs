@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{FakeMachine, bringing_up_on, updated, updating};
+use super::{FakeHost, bringing_up_on, updated, updating};
 use crate::testing::FakeWorld;
 use crate::testing::answer::change;
 use crate::testing::moment::at;
@@ -20,8 +20,8 @@ fn replacing() -> FakeWorld {
 }
 
 /// The transcript from the plan on.
-async fn plan(machine: FakeMachine) -> String {
-    let text = bringing_up_on(machine).await;
+async fn plan(host: FakeHost) -> String {
+    let text = bringing_up_on(host).await;
     let (_, plan) = text.split_once("plan: started\n").unwrap();
     plan.split("rollout: started").next().unwrap().to_owned()
 }
@@ -43,7 +43,7 @@ async fn a_question_lists_ten_changes() {
     };
     let removed = (0..300).map(removed).collect();
     let world = FakeWorld::new([at("UPDATE_COMPLETE")]).proposals([Proposal::Ready(removed)]);
-    let text = plan(FakeMachine::new(world).answering(false)).await;
+    let text = plan(FakeHost::new(world).answering(false)).await;
     let (_, question) = text.split_once("? This would\n").unwrap();
     let lines: Vec<&str> = question.lines().collect();
     assert_eq!(lines[0], "  remove service (Alarm0)");
@@ -52,8 +52,8 @@ async fn a_question_lists_ten_changes() {
 
 #[tokio::test(start_paused = true)]
 async fn somebody_agrees() {
-    let machine = FakeMachine::new(replacing()).answering(true);
-    insta::assert_snapshot!(plan(machine).await, @"
+    let host = FakeHost::new(replacing()).answering(true);
+    insta::assert_snapshot!(plan(host).await, @"
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
     2 changes: replace load balancer (LoadBalancer); change service (Service)
     plan: done in 0.0 s
@@ -69,10 +69,10 @@ async fn somebody_agrees() {
 
 #[tokio::test(start_paused = true)]
 async fn somebody_does_not_answer_but_stops() {
-    let machine = FakeMachine::new(stopping())
+    let host = FakeHost::new(stopping())
         .hesitating()
         .interrupted_after(Duration::from_mins(1));
-    insta::assert_snapshot!(plan(machine).await, @"
+    insta::assert_snapshot!(plan(host).await, @"
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
     1 change: replace load balancer (LoadBalancer)
     plan: done in 0.0 s
@@ -85,8 +85,8 @@ async fn somebody_does_not_answer_but_stops() {
 
 #[tokio::test(start_paused = true)]
 async fn somebody_does_not() {
-    let machine = FakeMachine::new(stopping()).answering(false);
-    insta::assert_snapshot!(plan(machine).await, @"
+    let host = FakeHost::new(stopping()).answering(false);
+    insta::assert_snapshot!(plan(host).await, @"
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
     1 change: replace load balancer (LoadBalancer)
     plan: done in 0.0 s
@@ -101,7 +101,7 @@ async fn somebody_does_not() {
 
 #[tokio::test(start_paused = true)]
 async fn nobody_is_there() {
-    insta::assert_snapshot!(plan(FakeMachine::new(stopping())).await, @"
+    insta::assert_snapshot!(plan(FakeHost::new(stopping())).await, @"
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
     1 change: replace load balancer (LoadBalancer)
     plan: done in 0.0 s
@@ -116,8 +116,8 @@ async fn nobody_is_there() {
 
 #[tokio::test(start_paused = true)]
 async fn somebody_agreed_in_advance() {
-    let machine = FakeMachine::new(replacing()).with(|config| config.consent.agreed = true);
-    insta::assert_snapshot!(plan(machine).await, @"
+    let host = FakeHost::new(replacing()).with(|config| config.consent.agreed = true);
+    insta::assert_snapshot!(plan(host).await, @"
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
     2 changes: replace load balancer (LoadBalancer); change service (Service)
     plan: done in 0.0 s

@@ -1,6 +1,6 @@
 //! Something is under way on the stack, or got stuck.
 
-use super::{FakeMachine, bringing_up, bringing_up_as_usual, bringing_up_on, updated, updating};
+use super::{FakeHost, bringing_up, bringing_up_as_usual, bringing_up_on, updated, updating};
 use crate::testing::FakeWorld;
 use crate::testing::answer::resource;
 use crate::testing::moment::{absent, at, event, event_because, expired, failed, of_others};
@@ -273,9 +273,8 @@ async fn a_rollback_that_got_stuck_is_continued_without_what_may_be_skipped() {
         updating(),
         updated(),
     ]);
-    let machine =
-        FakeMachine::new(world).with(|config| config.consent.skip = vec!["Service".to_owned()]);
-    let text = bringing_up_on(machine).await;
+    let host = FakeHost::new(world).with(|config| config.consent.skip = vec!["Service".to_owned()]);
+    let text = bringing_up_on(host).await;
     assert!(
         text.contains("> ContinueUpdateRollback clock/1 without Service\n"),
         "{text}"

@@ -1,6 +1,6 @@
 //! The service runs; it is looked at from outside.
 
-use super::{FakeMachine, bringing_up_on};
+use super::{FakeHost, bringing_up_on};
 use crate::testing::FakeWorld;
 use crate::testing::answer::{answers, down, skewed};
 use crate::testing::moment::at;
@@ -9,7 +9,7 @@ use deployment::stack::request::Proposal;
 /// The transcript from the check on, when checks find this, one after the other.
 async fn check(reports: impl IntoIterator<Item = clock::Report>) -> String {
     let world = FakeWorld::new([at("UPDATE_COMPLETE")]).proposals([Proposal::Empty]);
-    let text = bringing_up_on(FakeMachine::new(world).finding(reports)).await;
+    let text = bringing_up_on(FakeHost::new(world).finding(reports)).await;
     let (_, check) = text.split_once("check: started\n").unwrap();
     check.to_owned()
 }

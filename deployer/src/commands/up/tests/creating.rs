@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    FakeMachine, bringing_up, bringing_up_as_usual, bringing_up_on, created, short, started,
-    updated, updating, with_repository,
+    FakeHost, bringing_up, bringing_up_as_usual, bringing_up_on, created, short, started, updated,
+    updating, with_repository,
 };
 use crate::testing::FakeWorld;
 use crate::testing::answer::task;
@@ -82,8 +82,8 @@ async fn the_stack_does_not_wait_for_the_compiler() {
         updating(),
         updated(),
     ]);
-    let workshop = FakeMachine::new(world).compiling_for(Duration::from_mins(1));
-    insta::assert_snapshot!(short(&bringing_up_on(workshop).await), @"
+    let images = FakeHost::new(world).compiling_for(Duration::from_mins(1));
+    insta::assert_snapshot!(short(&bringing_up_on(images).await), @"
     image: started
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     there is no such stack

@@ -1,6 +1,6 @@
 //! Somebody changed the service by hand: it is named, and put right by what is printed.
 
-use super::{FakeMachine, bringing_up_on, updated, updating};
+use super::{FakeHost, bringing_up_on, updated, updating};
 use crate::testing::FakeWorld;
 use crate::testing::answer::{change, rolled_out, with_tasks};
 use crate::testing::moment::{Moment, at};
@@ -16,7 +16,7 @@ fn wanting_two() -> Moment {
 #[tokio::test(start_paused = true)]
 async fn a_number_of_tasks_that_was_set_by_hand_is_named() {
     let world = FakeWorld::new([wanting_two()]).services([with_tasks(0)]);
-    let text = bringing_up_on(FakeMachine::new(world)).await;
+    let text = bringing_up_on(FakeHost::new(world)).await;
     assert!(!text.contains("> CreateChangeSet"), "{text}");
     let (_, end) = text.split_once("error: ").unwrap();
     insta::assert_snapshot!(end, @"
@@ -32,8 +32,8 @@ async fn and_set_right_by_the_command_that_is_printed() {
     let world = FakeWorld::new([wanting_two(), wanting_two()])
         .services([with_tasks(0), with_tasks(0), rolled_out()])
         .proposals([Proposal::Empty]);
-    let machine = FakeMachine::new(world).with(|config| config.force = true);
-    let text = bringing_up_on(machine).await;
+    let host = FakeHost::new(world).with(|config| config.force = true);
+    let text = bringing_up_on(host).await;
     assert_eq!(text.matches("> UpdateService").count(), 1, "{text}");
     assert!(
         text.contains("> UpdateService clock-service (2 new tasks)"),
@@ -53,9 +53,9 @@ async fn where_the_load_decides_no_number_is_wrong() {
         .services([with_tasks(5)])
         .targets([crate::testing::answer::targets(&["healthy"; 5])])
         .proposals([Proposal::Empty]);
-    let machine = FakeMachine::new(world);
-    let expected = machine.expected();
-    let text = bringing_up_on(machine).await;
+    let host = FakeHost::new(world);
+    let expected = host.expected();
+    let text = bringing_up_on(host).await;
     assert!(text.ends_with("exit code 0\n"), "{text}");
     // Each of them is proven.
     assert_eq!(*expected.lock().unwrap(), [Some(5)]);
@@ -69,12 +69,12 @@ async fn tasks_that_the_load_removes_are_not_waited_for() {
         .targets([crate::testing::answer::targets(&["healthy"; 3])])
         .proposals([Proposal::Empty]);
     let version = "0.1.0+0123456789ab";
-    let machine = FakeMachine::new(world).finding([
+    let host = FakeHost::new(world).finding([
         crate::testing::answer::too_few(version),
         crate::testing::answer::answers(version),
     ]);
-    let expected = machine.expected();
-    let text = bringing_up_on(machine).await;
+    let expected = host.expected();
+    let text = bringing_up_on(host).await;
     assert!(text.ends_with("exit code 0\n"), "{text}");
     assert_eq!(expected.lock().unwrap().len(), 2);
 }
@@ -95,7 +95,7 @@ async fn a_service_that_was_deleted_by_hand_is_made_again() {
         Proposal::Ready(vec![change("Remove", "Service")]),
         Proposal::Ready(vec![change("Add", "Service")]),
     ]);
-    let text = bringing_up_on(FakeMachine::new(world)).await;
+    let text = bringing_up_on(FakeHost::new(world)).await;
     let (_, rest) = text.split_once("warning: ").unwrap();
     insta::assert_snapshot!(rest, @"
     somebody deleted the service by hand: the stack lets go of it, and makes it again

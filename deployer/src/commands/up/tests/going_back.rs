@@ -1,6 +1,6 @@
 //! The new version is in place, but does not work: the one before is restored.
 
-use super::{FakeMachine, bringing_up_on, updated, updating};
+use super::{FakeHost, bringing_up_on, updated, updating};
 use crate::testing::FakeWorld;
 use crate::testing::answer::{answers, change, crashed, down, rolled_out, rolling_out, went_back};
 use crate::testing::moment::{Moment, absent, at, error, event, event_because, expired, failed};
@@ -31,18 +31,18 @@ pub(super) fn there_and_back() -> Vec<Moment> {
 }
 
 /// The transcript from the execution of the change set on.
-pub(super) async fn update(machine: FakeMachine) -> String {
-    let text = bringing_up_on(machine).await;
+pub(super) async fn update(host: FakeHost) -> String {
+    let text = bringing_up_on(host).await;
     let (_, update) = text.split_once("> ExecuteChangeSet\n").unwrap();
     update.to_owned()
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_version_that_does_not_answer() {
-    let machine = FakeMachine::new(FakeWorld::new(there_and_back()))
+    let host = FakeHost::new(FakeWorld::new(there_and_back()))
         .finding([down("the answer has status 503")])
         .finding_after_going_back(answers(BEFORE));
-    insta::assert_snapshot!(update(machine).await, @"
+    insta::assert_snapshot!(update(host).await, @"
     update: started
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
@@ -82,8 +82,8 @@ async fn a_version_that_does_not_start_although_the_stack_is_complete() {
     let world = FakeWorld::new(there_and_back())
         .services([rolling_out(0), went_back(), rolled_out()])
         .stopped([vec![crashed("0123456789")]], &["thread 'main' panicked"]);
-    let machine = FakeMachine::new(world).finding([answers(BEFORE)]);
-    insta::assert_snapshot!(update(machine).await, @"
+    let host = FakeHost::new(world).finding([answers(BEFORE)]);
+    insta::assert_snapshot!(update(host).await, @"
     update: started
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
@@ -136,7 +136,7 @@ async fn the_first_version_of_all_is_removed() {
         updated(),
     ])
     .services([went_back()]);
-    insta::assert_snapshot!(update(FakeMachine::new(world)).await, @"
+    insta::assert_snapshot!(update(FakeHost::new(world)).await, @"
     update: started
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
@@ -167,8 +167,8 @@ async fn requests_that_failed_meanwhile_are_counted() {
     };
     let knocks = [Ok(()), Ok(()), Err(refused), Ok(())];
     let world = FakeWorld::new([running(), updating(), updated()]);
-    let machine = FakeMachine::new(world).knocking(knocks);
-    insta::assert_snapshot!(update(machine).await, @"
+    let host = FakeHost::new(world).knocking(knocks);
+    insta::assert_snapshot!(update(host).await, @"
     update: started
     UPDATE_IN_PROGRESS stack (clock)
     warning: a request failed during the rollout: connection refused by 10.0.0.1:80
@@ -205,7 +205,7 @@ async fn somebody_else_has_deployed_meanwhile() {
         at("UPDATE_COMPLETE").with_old_version(),
     ])
     .services([went_back()]);
-    insta::assert_snapshot!(update(FakeMachine::new(world)).await, @"
+    insta::assert_snapshot!(update(FakeHost::new(world)).await, @"
     update: started
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
@@ -231,7 +231,7 @@ async fn somebody_else_deletes_the_stack_meanwhile() {
         absent(),
     ])
     .services([rolling_out(0), None]);
-    insta::assert_snapshot!(update(FakeMachine::new(world)).await, @"
+    insta::assert_snapshot!(update(FakeHost::new(world)).await, @"
     update: started
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
@@ -262,7 +262,7 @@ async fn the_way_back_fails_too() {
         ]),
     ])
     .services([went_back()]);
-    insta::assert_snapshot!(update(FakeMachine::new(world)).await, @"
+    insta::assert_snapshot!(update(FakeHost::new(world)).await, @"
     update: started
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
@@ -290,9 +290,8 @@ async fn the_way_back_fails_too() {
 
 #[tokio::test(start_paused = true)]
 async fn the_version_before_does_not_satisfy_the_check_either() {
-    let machine =
-        FakeMachine::new(FakeWorld::new(there_and_back())).finding([down("no connection")]);
-    insta::assert_snapshot!(update(machine).await, @"
+    let host = FakeHost::new(FakeWorld::new(there_and_back())).finding([down("no connection")]);
+    insta::assert_snapshot!(update(host).await, @"
     update: started
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
@@ -336,7 +335,7 @@ async fn credentials_that_expire_before_it_is_put_back() {
         failed(expired()),
     ])
     .services([went_back()]);
-    insta::assert_snapshot!(update(FakeMachine::new(world)).await, @"
+    insta::assert_snapshot!(update(FakeHost::new(world)).await, @"
     update: started
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
@@ -364,8 +363,8 @@ async fn without_the_template_of_before_the_image_is_put_back() {
             Proposal::Ready(vec![change("Modify", "TaskDefinition")]),
             Proposal::Ready(vec![change("Modify", "TaskDefinition")]),
         ]);
-    let machine = FakeMachine::new(world).finding([answers(BEFORE)]);
-    insta::assert_snapshot!(update(machine).await, @"
+    let host = FakeHost::new(world).finding([answers(BEFORE)]);
+    insta::assert_snapshot!(update(host).await, @"
     update: started
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
@@ -414,8 +413,8 @@ async fn what_the_update_left_over_is_cleaned_up_first() {
         at("UPDATE_COMPLETE").with_image('b'),
     ])
     .services([went_back(), rolled_out()]);
-    let machine = FakeMachine::new(world).finding([answers(BEFORE)]);
-    insta::assert_snapshot!(update(machine).await, @"
+    let host = FakeHost::new(world).finding([answers(BEFORE)]);
+    insta::assert_snapshot!(update(host).await, @"
     update: started
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE_CLEANUP_IN_PROGRESS stack (clock)
@@ -454,8 +453,8 @@ fn with_a_secret(moments: Vec<Moment>) -> Vec<Moment> {
     moments.into_iter().map(with).collect()
 }
 
-fn secretly(world: FakeWorld) -> FakeMachine {
-    FakeMachine::new(world).with(|config| {
+fn secretly(world: FakeWorld) -> FakeHost {
+    FakeHost::new(world).with(|config| {
         let key = ("ApiKey".to_owned(), "wrong".to_owned());
         config.parameters.extend([key]);
     })
@@ -465,8 +464,8 @@ fn secretly(world: FakeWorld) -> FakeMachine {
 async fn a_secret_is_not_said_to_be_restored() {
     let world =
         FakeWorld::new(with_a_secret(there_and_back())).services([went_back(), rolled_out()]);
-    let machine = secretly(world).finding([answers(BEFORE)]);
-    let text = bringing_up_on(machine).await;
+    let host = secretly(world).finding([answers(BEFORE)]);
+    let text = bringing_up_on(host).await;
     let (before, update) = text.split_once("> ExecuteChangeSet\n").unwrap();
     let warning = before.lines().find(|line| line.starts_with("warning"));
     insta::assert_snapshot!(warning.unwrap(), @"warning: if this deployment fails, this cannot be restored: the parameter `ApiKey`, whose value CloudFormation does not return (NoEcho)");
@@ -511,7 +510,7 @@ async fn where_only_a_secret_differs_nothing_is_put_back() {
 #[tokio::test(start_paused = true)]
 async fn an_image_that_is_gone_from_the_registry_is_told_before_the_update() {
     let world = FakeWorld::new([running(), updating(), updated(), at("UPDATE_COMPLETE")]);
-    let text = bringing_up_on(FakeMachine::new(world.without_the_image())).await;
+    let text = bringing_up_on(FakeHost::new(world.without_the_image())).await;
     let (before, _) = text.split_once("> ExecuteChangeSet\n").unwrap();
     let warning = before.lines().find(|line| line.starts_with("warning"));
     insta::assert_snapshot!(warning.unwrap(), @"warning: the image that runs, bbbbbbbbbbbb, is no longer in the registry: if this deployment fails, it cannot be restored");

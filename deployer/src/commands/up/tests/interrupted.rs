@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{FakeMachine, bringing_up_on, created, started, updated, updating, with_repository};
+use super::{FakeHost, bringing_up_on, created, started, updated, updating, with_repository};
 use crate::testing::FakeWorld;
 use crate::testing::answer::{answers, rolled_out, rolling_out};
 use crate::testing::moment::{Moment, absent, at, error, event};
@@ -29,8 +29,8 @@ fn rolled_back() -> [Moment; 2] {
 
 /// Looks come every 2.5 s, a tenth more or less: the moments of these tests lie between two of them.
 async fn after(seconds: f64, world: FakeWorld) -> String {
-    let machine = FakeMachine::new(world).interrupted_after(Duration::from_secs_f64(seconds));
-    bringing_up_on(machine).await
+    let host = FakeHost::new(world).interrupted_after(Duration::from_secs_f64(seconds));
+    bringing_up_on(host).await
 }
 
 /// The same, from the key on.
@@ -42,10 +42,10 @@ async fn from_the_key_on(seconds: f64, world: FakeWorld) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn before_anything_is_started() {
-    let machine = FakeMachine::new(FakeWorld::new([running()]))
+    let host = FakeHost::new(FakeWorld::new([running()]))
         .compiling_for(Duration::from_mins(1))
         .interrupted_after(Duration::from_secs(30));
-    insta::assert_snapshot!(bringing_up_on(machine).await, @"
+    insta::assert_snapshot!(bringing_up_on(host).await, @"
     image: started
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     the stack is UPDATE_COMPLETE
@@ -89,10 +89,10 @@ async fn while_compiling_beside_a_stack_that_was_created() {
         at("CREATE_COMPLETE"),
     ];
     let world = FakeWorld::new(moments.into_iter().chain(deleted()));
-    let machine = FakeMachine::new(world)
+    let host = FakeHost::new(world)
         .compiling_for(Duration::from_mins(10))
         .interrupted_after(Duration::from_mins(5));
-    insta::assert_snapshot!(bringing_up_on(machine).await, @"
+    insta::assert_snapshot!(bringing_up_on(host).await, @"
     image: started
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     there is no such stack
@@ -128,10 +128,10 @@ async fn while_the_remains_of_another_attempt_are_deleted() {
         deleting(),
         at("DELETE_COMPLETE").after([event("clock", "DELETE_COMPLETE")]),
     ]);
-    let machine = FakeMachine::new(world)
+    let host = FakeHost::new(world)
         .compiling_for(Duration::from_mins(10))
         .interrupted_after(Duration::from_secs_f64(3.5));
-    let text = bringing_up_on(machine).await;
+    let text = bringing_up_on(host).await;
     let (_, rest) = text.split_once("^C\n").unwrap();
     insta::assert_snapshot!(rest, @"
     warning: a deletion cannot be undone: waiting for its end; press Ctrl-C again to exit at once
@@ -192,10 +192,10 @@ async fn while_an_update_is_under_way_that_ends_just_then() {
         at("UPDATE_COMPLETE").with_image('b'),
     ])
     .failing("CancelUpdateStack", refusal);
-    let machine = FakeMachine::new(world)
+    let host = FakeHost::new(world)
         .finding([answers("0.1.0+bbbbbbbbbbbb")])
         .interrupted_after(Duration::from_secs(6));
-    let text = bringing_up_on(machine).await;
+    let text = bringing_up_on(host).await;
     let (_, rest) = text.split_once("^C\n").unwrap();
     insta::assert_snapshot!(rest, @"
     cancelling the update
@@ -272,10 +272,10 @@ async fn while_the_new_version_rolls_out_after_the_update() {
         at("UPDATE_COMPLETE").with_image('b'),
     ])
     .services([rolling_out(0), rolling_out(0), rolling_out(1), rolled_out()]);
-    let machine = FakeMachine::new(world)
+    let host = FakeHost::new(world)
         .finding([answers("0.1.0+bbbbbbbbbbbb")])
         .interrupted_after(Duration::from_secs(6));
-    let text = bringing_up_on(machine).await;
+    let text = bringing_up_on(host).await;
     let (_, rest) = text.split_once("^C\n").unwrap();
     insta::assert_snapshot!(rest, @"
     warning: interrupted; putting bbbbbbbbbbbb back, which ran before
@@ -323,8 +323,8 @@ async fn an_update_whose_time_is_over_is_cancelled() {
         at("UPDATE_IN_PROGRESS"),
     ];
     let world = FakeWorld::new(moments.into_iter().chain(rolled_back()));
-    let machine = FakeMachine::new(world).with(|config| config.timeout = Duration::from_secs(6));
-    let text = bringing_up_on(machine).await;
+    let host = FakeHost::new(world).with(|config| config.timeout = Duration::from_secs(6));
+    let text = bringing_up_on(host).await;
     let (_, rest) = text.split_once("update: started\n").unwrap();
     insta::assert_snapshot!(rest, @"
     UPDATE_IN_PROGRESS stack (clock)
@@ -342,8 +342,8 @@ async fn an_update_whose_time_is_over_is_cancelled() {
 #[tokio::test(start_paused = true)]
 async fn who_does_not_want_to_wait_is_told_what_for() {
     let world = FakeWorld::new([at("UPDATE_IN_PROGRESS")]);
-    let machine = FakeMachine::new(world).with(|config| config.wait = false);
-    insta::assert_snapshot!(bringing_up_on(machine).await, @"
+    let host = FakeHost::new(world).with(|config| config.wait = false);
+    insta::assert_snapshot!(bringing_up_on(host).await, @"
     image: started
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone

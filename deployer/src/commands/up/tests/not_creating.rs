@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{FakeMachine, bringing_up, bringing_up_on, created, started, with_repository};
+use super::{FakeHost, bringing_up, bringing_up_on, created, started, with_repository};
 use crate::testing::FakeWorld;
 use crate::testing::answer::resource;
 use crate::testing::moment::{absent, at, error, event, event_because, of_others};
@@ -110,10 +110,10 @@ async fn a_template_that_is_refused() {
 #[tokio::test(start_paused = true)]
 async fn a_program_that_does_not_compile_while_the_stack_is_being_made() {
     let world = FakeWorld::new([absent(), started(), with_repository()]);
-    let workshop = FakeMachine::new(world)
+    let images = FakeHost::new(world)
         .compiling_for(Duration::from_secs(10))
         .not_compiling(Failure::preflight("`app` does not compile"));
-    insta::assert_snapshot!(bringing_up_on(workshop).await, @r"
+    insta::assert_snapshot!(bringing_up_on(images).await, @r"
     image: started
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone
     there is no such stack

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{FakeMachine, bringing_up_on, created, started, updated, updating, with_repository};
+use super::{FakeHost, bringing_up_on, created, started, updated, updating, with_repository};
 use crate::testing::FakeWorld;
 use crate::testing::answer::{answers, down};
 use crate::testing::moment::{Moment, absent, at, error, event, of_others};
@@ -14,8 +14,8 @@ fn running() -> Moment {
 }
 
 /// The transcript from this line on.
-async fn from(line: &str, machine: FakeMachine) -> String {
-    let text = bringing_up_on(machine).await;
+async fn from(line: &str, host: FakeHost) -> String {
+    let text = bringing_up_on(host).await;
     let (_, rest) = text
         .split_once(&format!("{line}\n"))
         .unwrap_or(("", text.as_str()));
@@ -36,10 +36,10 @@ async fn what_is_put_back_is_what_was_there_last() {
         at("UPDATE_COMPLETE"),
     ])
     .deployed_meanwhile('c');
-    let machine = FakeMachine::new(world)
+    let host = FakeHost::new(world)
         .finding([down("the answer has status 503")])
         .finding_after_going_back(answers("0.1.0+cccccccccccc"));
-    let text = bringing_up_on(machine).await;
+    let text = bringing_up_on(host).await;
     assert!(text.contains("putting cccccccccccc back"), "{text}");
     assert!(
         text.contains("the previous version, cccccccccccc, is restored and answers"),
@@ -56,7 +56,7 @@ async fn a_version_that_came_after_ours_is_not_taken_for_ours() {
         updated(),
         at("UPDATE_COMPLETE").with_image('d'),
     ]);
-    insta::assert_snapshot!(from("update: started", FakeMachine::new(world)).await, @"
+    insta::assert_snapshot!(from("update: started", FakeHost::new(world)).await, @"
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
     UPDATE_COMPLETE stack (clock)
@@ -77,10 +77,10 @@ async fn a_stack_that_others_deployed_to_is_not_deleted() {
         created(),
         at("UPDATE_COMPLETE").with_image('d'),
     ]);
-    let machine = FakeMachine::new(world)
+    let host = FakeHost::new(world)
         .compiling_for(Duration::from_mins(10))
         .interrupted_after(Duration::from_mins(5));
-    insta::assert_snapshot!(from("^C", machine).await, @"
+    insta::assert_snapshot!(from("^C", host).await, @"
     deleting the new stack: there was none before
     the stack is UPDATE_COMPLETE
     error: interrupted
@@ -99,7 +99,7 @@ async fn an_update_that_others_cancel() {
         rolled_back("UPDATE_ROLLBACK_COMPLETE"),
     ]);
     let before = tokio::time::Instant::now();
-    insta::assert_snapshot!(from("update: started", FakeMachine::new(world)).await, @"
+    insta::assert_snapshot!(from("update: started", FakeHost::new(world)).await, @"
     UPDATE_IN_PROGRESS stack (clock)
     probe: 0 of 1000 requests failed meanwhile
     error: somebody else has cancelled the update; the previous state is restored
@@ -120,7 +120,7 @@ async fn a_stack_that_others_delete_during_the_update() {
         at("DELETE_IN_PROGRESS").after([of_others(event("clock", "DELETE_IN_PROGRESS"))]),
         at("DELETE_COMPLETE").after([of_others(event("clock", "DELETE_COMPLETE"))]),
     ]);
-    insta::assert_snapshot!(from("update: started", FakeMachine::new(world)).await, @"
+    insta::assert_snapshot!(from("update: started", FakeHost::new(world)).await, @"
     UPDATE_IN_PROGRESS stack (clock)
     probe: 0 of 1000 requests failed meanwhile
     error: somebody deleted the stack meanwhile
@@ -138,7 +138,7 @@ async fn a_stack_that_others_could_not_delete_during_the_update() {
             .after([of_others(event("clock", "DELETE_FAILED"))])
             .because("The following resource(s) failed to delete: [Repository]."),
     ]);
-    insta::assert_snapshot!(from("update: started", FakeMachine::new(world)).await, @"
+    insta::assert_snapshot!(from("update: started", FakeHost::new(world)).await, @"
     UPDATE_IN_PROGRESS stack (clock)
     probe: 0 of 1000 requests failed meanwhile
     error: somebody tried to delete the stack meanwhile, which failed
@@ -155,7 +155,7 @@ async fn a_stack_that_others_delete_while_we_compile() {
         "CreateChangeSet",
         error(RemoteErrorKind::Refused, "ValidationError", message),
     );
-    let text = bringing_up_on(FakeMachine::new(world)).await;
+    let text = bringing_up_on(FakeHost::new(world)).await;
     assert!(
         text.contains("somebody deleted the stack meanwhile"),
         "{text}"
@@ -171,7 +171,7 @@ async fn a_stack_that_others_left_stuck_while_we_compile() {
         "CreateChangeSet",
         error(RemoteErrorKind::Refused, "ValidationError", message),
     );
-    let text = bringing_up_on(FakeMachine::new(world)).await;
+    let text = bringing_up_on(FakeHost::new(world)).await;
     assert!(
         text.contains("the stack is UPDATE_ROLLBACK_FAILED meanwhile"),
         "{text}"
@@ -183,7 +183,7 @@ async fn a_stack_that_others_left_stuck_while_we_compile() {
 async fn a_change_set_that_never_gets_ready_is_not_called_somebody_else() {
     let world = FakeWorld::new([running()]).proposals([Proposal::Pending]);
     let before = tokio::time::Instant::now();
-    insta::assert_snapshot!(from("plan: started", FakeMachine::new(world)).await, @"
+    insta::assert_snapshot!(from("plan: started", FakeHost::new(world)).await, @"
     > CreateChangeSet clock/1 with registry.example/clock-repository@sha256:0123456789ab
     > DeleteChangeSet
     error: the change set was not ready within 1800 s

@@ -1,7 +1,7 @@
 //! This machine has no way to the load balancer: nothing that works is removed, and nothing is said to be proven.
 
 use super::going_back::{BEFORE, running, there_and_back, update};
-use super::{FakeMachine, bringing_up_on, created, updated, updating};
+use super::{FakeHost, bringing_up_on, created, updated, updating};
 use crate::cli::CheckFrom;
 use crate::testing::FakeWorld;
 use crate::testing::answer::{answers, no_way, skewed, targets, unreachable, went_back};
@@ -20,8 +20,8 @@ fn first() -> FakeWorld {
 
 #[tokio::test(start_paused = true)]
 async fn a_version_that_works_is_not_touched() {
-    let machine = FakeMachine::new(FakeWorld::new([running()])).knocking([Err(no_way())]);
-    let text = bringing_up_on(machine).await;
+    let host = FakeHost::new(FakeWorld::new([running()])).knocking([Err(no_way())]);
+    let text = bringing_up_on(host).await;
     assert!(!text.contains("> CreateChangeSet"), "{text}");
     let (_, end) = text.split_once("error: ").unwrap();
     insta::assert_snapshot!(end, @"
@@ -37,9 +37,9 @@ async fn a_version_that_works_is_not_touched() {
 
 #[tokio::test(start_paused = true)]
 async fn one_request_may_be_lost() {
-    let machine = FakeMachine::new(FakeWorld::new(there_and_back()[..4].to_vec()))
+    let host = FakeHost::new(FakeWorld::new(there_and_back()[..4].to_vec()))
         .knocking([Err(no_way()), Ok(())]);
-    let text = bringing_up_on(machine).await;
+    let text = bringing_up_on(host).await;
     assert!(text.ends_with("exit code 0\n"), "{text}");
 }
 
@@ -49,15 +49,15 @@ async fn where_targets_are_sick_silence_means_nothing() {
         targets(&["healthy", "unhealthy"]),
         targets(&["healthy", "healthy"]),
     ]);
-    let machine = FakeMachine::new(world).knocking([Err(no_way())]);
-    let text = bringing_up_on(machine).await;
+    let host = FakeHost::new(world).knocking([Err(no_way())]);
+    let text = bringing_up_on(host).await;
     assert!(text.ends_with("exit code 0\n"), "{text}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_first_version_stays_unproven() {
-    let machine = FakeMachine::new(first()).finding([unreachable()]);
-    insta::assert_snapshot!(update(machine).await, @"
+    let host = FakeHost::new(first()).finding([unreachable()]);
+    insta::assert_snapshot!(update(host).await, @"
     update: started
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
@@ -86,7 +86,7 @@ async fn a_first_version_that_nobody_calls_healthy_is_taken_back() {
         targets(&["healthy", "healthy"]),
         targets(&["healthy", "unhealthy"]),
     ]);
-    let text = update(FakeMachine::new(world).finding([unreachable()])).await;
+    let text = update(FakeHost::new(world).finding([unreachable()])).await;
     assert!(text.contains("nothing ran before it"), "{text}");
     assert!(text.ends_with("exit code 6\n"), "{text}");
 }
@@ -107,11 +107,11 @@ fn first_and_back() -> FakeWorld {
 
 #[tokio::test(start_paused = true)]
 async fn the_load_balancer_alone_may_be_relied_on() {
-    let machine = FakeMachine::new(first())
+    let host = FakeHost::new(first())
         .finding([unreachable()])
         .knocking([Err(no_way())])
         .with(|config| config.check_from = CheckFrom::TargetHealth);
-    insta::assert_snapshot!(update(machine).await, @"
+    insta::assert_snapshot!(update(host).await, @"
     update: started
     UPDATE_IN_PROGRESS stack (clock)
     UPDATE_COMPLETE task definition (TaskDefinition)
@@ -139,10 +139,10 @@ async fn the_load_balancer_alone_may_be_relied_on() {
 async fn a_bad_version_is_taken_back_then_too() {
     let world = FakeWorld::new(there_and_back())
         .services([went_back(), crate::testing::answer::rolled_out()]);
-    let machine = FakeMachine::new(world)
+    let host = FakeHost::new(world)
         .knocking([Err(no_way())])
         .with(|config| config.check_from = CheckFrom::TargetHealth);
-    let text = update(machine).await;
+    let text = update(host).await;
     assert!(!text.contains("probe:"), "{text}");
     let (_, end) = text.split_once("error: ").unwrap();
     insta::assert_snapshot!(end, @"
@@ -155,10 +155,10 @@ async fn a_bad_version_is_taken_back_then_too() {
 
 #[tokio::test(start_paused = true)]
 async fn a_way_that_closes_after_the_way_back() {
-    let machine = FakeMachine::new(FakeWorld::new(there_and_back()))
+    let host = FakeHost::new(FakeWorld::new(there_and_back()))
         .finding([skewed(&[Some("0.1.0+0123456789ab")])])
         .finding_after_going_back(unreachable());
-    let text = update(machine).await;
+    let text = update(host).await;
     let (_, end) = text.split_once("error: ").unwrap();
     insta::assert_snapshot!(end, @"
     http://clock.example/now is SKEWED, proven twice in a row; the previous version, bbbbbbbbbbbb, is restored and is healthy, but cannot be reached from here to check it

@@ -1,6 +1,6 @@
 //! The stack is at rest, and is updated.
 
-use super::{FakeMachine, bringing_up, bringing_up_as_usual, bringing_up_on, updated, updating};
+use super::{FakeHost, bringing_up, bringing_up_as_usual, bringing_up_on, updated, updating};
 use crate::testing::FakeWorld;
 use crate::testing::answer::{answers, rolled_out, rolling_out, went_back};
 use crate::testing::moment::{at, event, of_others};
@@ -187,10 +187,10 @@ async fn express_is_asked_for_and_proven_like_any_other() {
         at("UPDATE_COMPLETE").with_image('b'),
     ])
     .services([rolling_out(0), went_back(), rolled_out()]);
-    let machine = FakeMachine::new(world)
+    let host = FakeHost::new(world)
         .with(|config| config.express = true)
         .finding([answers("0.1.0+bbbbbbbbbbbb")]);
-    let text = bringing_up_on(machine).await;
+    let text = bringing_up_on(host).await;
     let asked = text.lines().filter(|line| line.contains("CreateChangeSet"));
     assert!(asked.clone().count() == 2, "{text}");
     assert!(
@@ -206,8 +206,8 @@ async fn tasks_are_replaced_on_demand_where_nothing_is_to_be_changed() {
     let world = FakeWorld::new([at("UPDATE_COMPLETE")])
         .proposals([Proposal::Empty])
         .services([rolling_out(0), rolled_out()]);
-    let machine = FakeMachine::new(world).with(|config| config.force = true);
-    insta::assert_snapshot!(bringing_up_on(machine).await, @"
+    let host = FakeHost::new(world).with(|config| config.force = true);
+    insta::assert_snapshot!(bringing_up_on(host).await, @"
     image: started
     image: done in 0.0 s
     account 123456789012, region eu-central-1, as arn:aws:iam::123456789012:user/someone

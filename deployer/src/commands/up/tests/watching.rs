@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::FakeMachine;
+use super::FakeHost;
 use super::going_back::{BEFORE, there_and_back, update};
 use crate::testing::FakeWorld;
 use crate::testing::answer::{answers, crashed, down, skewed, unreachable};
@@ -10,8 +10,8 @@ use deployment::rollout::StoppedTask;
 
 const OURS: &str = "0.1.0+0123456789ab";
 
-fn watched(world: FakeWorld) -> FakeMachine {
-    FakeMachine::new(world)
+fn watched(world: FakeWorld) -> FakeHost {
+    FakeHost::new(world)
         .with(|config| config.watch_for = Duration::from_mins(2))
         .finding_after_going_back(answers(BEFORE))
 }

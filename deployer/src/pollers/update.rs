@@ -5,7 +5,7 @@
 
 use async_trait::async_trait;
 
-use crate::watch::{ServiceNames, StackEnd, StackWatch, Witness};
+use crate::pollers::{EvidenceCollector, ServiceNames, StackEnd, StackPoller};
 use aws::remote::{Remote, World};
 use deployment::event::Sink;
 use deployment::names::{
@@ -17,10 +17,10 @@ use deployment::stack::decide::During;
 use deployment::stack::template_names::{OutputName, ResourceName};
 
 /// Follows an update of the stack.
-pub struct UpdateWatch<'a> {
-    stack: StackWatch<'a>,
+pub struct UpdatePoller<'a> {
+    stack: StackPoller<'a>,
     before: Observed,
-    witness: Witness<'a>,
+    collector: EvidenceCollector<'a>,
 }
 
 /// How an update ended.
@@ -32,18 +32,18 @@ pub struct UpdateEnd {
     pub evidence: Evidence,
 }
 
-impl<'a> UpdateWatch<'a> {
+impl<'a> UpdatePoller<'a> {
     /// Adds to what follows the stack; `before` is the stack before the update.
     pub fn new(
         world: &'a dyn World,
         sink: &'a Sink,
-        stack: StackWatch<'a>,
+        stack: StackPoller<'a>,
         before: &Observed,
     ) -> Self {
         Self {
             stack,
             before: before.clone(),
-            witness: Witness::new(world, sink),
+            collector: EvidenceCollector::new(world, sink),
         }
     }
 
@@ -72,20 +72,20 @@ impl<'a> UpdateWatch<'a> {
 }
 
 #[async_trait]
-impl crate::engine::Subject for UpdateWatch<'_> {
+impl crate::poll::Poller for UpdatePoller<'_> {
     type End = UpdateEnd;
 
-    async fn look(&mut self) -> Remote<Option<UpdateEnd>> {
-        let end = self.stack.look().await?;
+    async fn poll(&mut self) -> Remote<Option<UpdateEnd>> {
+        let end = self.stack.poll().await?;
         let well = end
             .as_ref()
             .is_some_and(|end| end.during == During::Succeeded);
         if !well && let Some(names) = self.names() {
-            self.witness.look(&names).await;
+            self.collector.poll(&names).await;
         }
         Ok(end.map(|stack| UpdateEnd {
             stack,
-            evidence: self.witness.evidence().clone(),
+            evidence: self.collector.evidence().clone(),
         }))
     }
 }

@@ -11,7 +11,7 @@ use crate::cli::Builder;
 use crate::commands::image::{failure_of, target_folder};
 use crate::commands::{Connection, Context, connect, emulator, read_template};
 use crate::local::{Emulator, Presence};
-use crate::watch::{Network, Outside};
+use crate::pollers::{ExternalCheck, NetworkCheck};
 use aws::access::Access;
 use deployment::error::{Failure, FailureKind};
 use image_builder::cargo::{self, Surroundings, Toolchain};
@@ -23,7 +23,7 @@ const CLOCK_LIMIT: Duration = Duration::from_secs(10);
 
 /// Gathers facts.
 #[async_trait]
-pub(super) trait Bench: Send + Sync {
+pub(super) trait Environment: Send + Sync {
     /// The text of the template.
     fn template(&self, context: Context<'_>) -> Result<String, Failure>;
     /// Can the Dockerfile be used?
@@ -39,16 +39,16 @@ pub(super) trait Bench: Send + Sync {
     /// Does the Docker engine answer?
     async fn engine(&self, context: Context<'_>) -> Result<(), Failure>;
     /// Looks at the service from outside.
-    fn outside(&self) -> &dyn Outside;
+    fn outside(&self) -> &dyn ExternalCheck;
     /// Does the emulator run?
     async fn emulator(&self, context: Context<'_>) -> Result<Presence, Failure>;
 }
 
 /// The real one.
-pub(super) struct ThisBench;
+pub(super) struct LocalEnvironment;
 
 #[async_trait]
-impl Bench for ThisBench {
+impl Environment for LocalEnvironment {
     fn template(&self, context: Context<'_>) -> Result<String, Failure> {
         read_template(context)
     }
@@ -91,8 +91,8 @@ impl Bench for ThisBench {
         connect(context).await
     }
 
-    fn outside(&self) -> &dyn Outside {
-        &Network
+    fn outside(&self) -> &dyn ExternalCheck {
+        &NetworkCheck
     }
 
     async fn clock(&self, context: Context<'_>) -> Result<Reading, String> {

@@ -1,7 +1,7 @@
 //! The way back: what was deployed before is restored, and checked as well.
 
 use super::previous::Previous;
-use super::{Setback, Site};
+use super::{DeployError, Deployer};
 use crate::cli::CheckFrom;
 use crate::commands::stack::ROUNDS;
 use deployment::error::{Aftermath, Failure, FailureKind};
@@ -15,22 +15,22 @@ use deployment::stack::status::Phase as Moment;
 use deployment::stack::template_names::OutputName;
 
 /// Whether there was anything to restore.
-enum Way {
+enum Restored {
     /// There was, and it is done.
-    Gone,
+    Changed,
     /// CloudFormation finds no difference.
-    None,
+    Unchanged,
 }
 
 /// How our own deployment is told from those of others.
-pub(super) struct Ours {
+pub(super) struct OwnVersion {
     /// Address of the image.
     pub(super) image: ImageUri,
     /// ARN of the task definition, once it is known.
     pub(super) task_definition: Option<String>,
 }
 
-impl Ours {
+impl OwnVersion {
     /// Is something else deployed by now?
     pub(super) fn is_replaced_in(&self, stack: &Observed) -> bool {
         let task_definition = stack.output(OutputName::TaskDefinitionArn);
@@ -43,7 +43,7 @@ impl Ours {
     }
 }
 
-impl Site<'_> {
+impl Deployer<'_> {
     /// Notes what is deployed, so that it can be restored. `wanted` is what comes in its place, with these changes.
     pub(super) async fn remember(
         &self,
@@ -57,7 +57,7 @@ impl Site<'_> {
             // The image alone is still worth restoring.
             Err(_) => Previous::of_image(stack.image().unwrap_or_default(), wanted),
         };
-        if !previous.losses.is_empty() && !self.made_here {
+        if !previous.losses.is_empty() && !self.stack_is_new {
             self.context.sink.warn(format!(
                 "if this deployment fails, this cannot be restored: {}",
                 previous.lost()
@@ -86,23 +86,23 @@ impl Site<'_> {
 
     /// Puts back what was before, because of this failure; returns how all of it ended. `ours` is what does not work: what
     /// somebody else has deployed meanwhile is left alone.
-    pub(super) async fn take_back(
+    pub(super) async fn roll_back_automatically(
         &self,
         failure: Failure,
         stack: &Observed,
         previous: &Previous,
-        ours: &Ours,
+        ours: &OwnVersion,
     ) -> Failure {
-        if self.made_here && failure.kind == FailureKind::Interrupted {
+        if self.stack_is_new && failure.kind == FailureKind::Interrupted {
             // Whoever made the stack takes all of it away.
             return failure;
         }
         // Once is enough: the way back is followed to its end.
-        let patient = Site {
-            context: self.context.heedless(),
+        let uncancellable = Deployer {
+            context: self.context.uncancellable(),
             ..*self
         };
-        let before = match patient.observe_again(stack).await {
+        let before = match uncancellable.observe_again(stack).await {
             Ok(before) => before,
             Err(gone) if gone.kind == FailureKind::Busy => {
                 return superseded(&failure, &gone.message);
@@ -137,15 +137,15 @@ impl Site<'_> {
             .sink
             .warn(format!("{}; {what}", failure.message));
         let previous = &previous.in_place_of(&before);
-        let work = patient.put_back(&before, previous);
+        let work = uncancellable.put_back(&before, previous);
         let check = self.context.config.check_from;
         let ended = match self.context.sink.phase(Phase::Back, work).await {
-            Ok(Way::None) => nothing_put_back(failure, previous),
-            Ok(Way::Gone) if !previous.losses.is_empty() => {
+            Ok(Restored::Unchanged) => nothing_put_back(failure, previous),
+            Ok(Restored::Changed) if !previous.losses.is_empty() => {
                 partly_taken_back(failure, previous, works(check))
             }
-            Ok(Way::Gone) => return taken_back(failure, previous, works(check)),
-            Err(Setback::Over(second)) if second.kind == FailureKind::Unproven => {
+            Ok(Restored::Changed) => return taken_back(failure, previous, works(check)),
+            Err(DeployError::Final(second)) if second.kind == FailureKind::Unproven => {
                 let failure = if previous.losses.is_empty() {
                     taken_back(failure, previous, OUT_OF_REACH)
                 } else {
@@ -154,14 +154,16 @@ impl Site<'_> {
                 let why = second.cause.map(|cause| format!("afterwards: {cause}"));
                 failure.with_evidence(why.into_iter().chain(second.evidence))
             }
-            Err(Setback::Over(second)) if second.kind == FailureKind::Busy => superseded(
+            Err(DeployError::Final(second)) if second.kind == FailureKind::Busy => superseded(
                 &failure,
                 "somebody else is at work on the stack, which is left alone",
             ),
-            Err(Setback::Live(second)) if second.kind == FailureKind::CheckFailed => {
+            Err(DeployError::NeedsRollback(second)) if second.kind == FailureKind::CheckFailed => {
                 neither_answers(failure, second, previous)
             }
-            Err(Setback::Over(second) | Setback::Live(second)) => not_taken_back(failure, second),
+            Err(DeployError::Final(second) | DeployError::NeedsRollback(second)) => {
+                not_taken_back(failure, second)
+            }
         };
         if ended.kind == FailureKind::Busy {
             return ended;
@@ -171,17 +173,21 @@ impl Site<'_> {
         remedies.fold(ended, Failure::hint)
     }
 
-    async fn put_back(&self, stack: &Observed, previous: &Previous) -> Result<Way, Setback> {
-        let stack = &self.cleaned_up(stack).await.map_err(Setback::Over)?;
+    async fn put_back(
+        &self,
+        stack: &Observed,
+        previous: &Previous,
+    ) -> Result<Restored, DeployError> {
+        let stack = &self.cleaned_up(stack).await.map_err(DeployError::Final)?;
         // What was before is agreed to.
         let wanted = &previous.wanted;
         let proposed = self
             .propose(stack, wanted, &Purpose::AutomaticRollback)
             .await;
-        let Some(proposed) = proposed.map_err(Setback::Over)? else {
-            return Ok(Way::None);
+        let Some(proposed) = proposed.map_err(DeployError::Final)? else {
+            return Ok(Restored::Unchanged);
         };
-        let started = self
+        let execution = self
             .execute(
                 stack,
                 &proposed,
@@ -189,13 +195,16 @@ impl Site<'_> {
                 previous.clone(),
             )
             .await
-            .map_err(Setback::Over)?;
-        self.follow_update(started).await?;
+            .map_err(DeployError::Final)?;
+        self.follow_update(execution).await?;
         if let Some(digest) = previous.digest() {
-            let stack = self.observe_again(stack).await.map_err(Setback::Over)?;
+            let stack = self
+                .observe_again(stack)
+                .await
+                .map_err(DeployError::Final)?;
             self.prove(&stack, &digest, None).await?;
         }
-        Ok(Way::Gone)
+        Ok(Restored::Changed)
     }
 
     /// The stack once what the update left over is cleaned up: until then, CloudFormation takes no other.

@@ -7,13 +7,13 @@ use deployment::names::{ClusterName, LoadBalancerArn, LogGroupName, RepositoryNa
 use deployment::stack::request::Resource;
 
 /// Looks for the parts of a deleted stack that cost money or hold data; ends when none is found.
-pub struct Disappearance<'a> {
+pub struct LeftoverSearch<'a> {
     world: &'a dyn World,
     resources: Vec<&'a Resource>,
     left: Vec<String>,
 }
 
-impl<'a> Disappearance<'a> {
+impl<'a> LeftoverSearch<'a> {
     /// Prepares to look for these resources, as far as they can be looked for.
     pub fn new(world: &'a dyn World, resources: &'a [Resource]) -> Self {
         Self {
@@ -90,10 +90,10 @@ fn name_of(resource: &Resource) -> String {
 }
 
 #[async_trait]
-impl crate::engine::Subject for Disappearance<'_> {
+impl crate::poll::Poller for LeftoverSearch<'_> {
     type End = ();
 
-    async fn look(&mut self) -> Remote<Option<()>> {
+    async fn poll(&mut self) -> Remote<Option<()>> {
         let mut left = Vec::new();
         for resource in &self.resources {
             if self.exists(resource).await? {

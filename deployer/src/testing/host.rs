@@ -10,19 +10,19 @@ use tokio::time::{sleep, timeout};
 use super::answer::answers;
 use super::script::Script;
 use super::{DIGEST, FOR_EVER, FakeWorld, Transcript, connection, settings};
-use crate::commands::machine::{Machine, Workshop};
+use crate::cancellation::CancellationToken;
+use crate::commands::host::{Host, ImageBuilder};
 use crate::commands::{Connection, Context};
 use crate::config::Config;
 use crate::lock::Lock;
-use crate::stop::StopSwitch;
-use crate::watch::Outside;
+use crate::pollers::ExternalCheck;
 use aws::remote::Login;
 use deployment::error::Failure;
 use deployment::names::{ImageUri, RepositoryUri};
 use image_builder::oci::{BuiltImage, Document};
 
 /// Builds at once unless told otherwise; two instances answer from the new image; nobody is there to be asked.
-pub(crate) struct FakeMachine {
+pub(crate) struct FakeHost {
     world: Arc<FakeWorld>,
     transcript: Transcript,
     config: Config,
@@ -41,7 +41,7 @@ pub(crate) struct FakeMachine {
     failed: Arc<Mutex<Option<Failure>>>,
 }
 
-impl FakeMachine {
+impl FakeHost {
     pub(crate) fn new(world: FakeWorld) -> Self {
         let transcript = world.transcript();
         Self {
@@ -153,18 +153,18 @@ impl FakeMachine {
         command: impl AsyncFnOnce(Context<'_>, &Self) -> Result<(), Failure>,
     ) -> String {
         let sink = self.transcript.sink();
-        let (switch, stop) = StopSwitch::new();
+        let cancellation = CancellationToken::default();
         let context = Context {
             config: &self.config,
             sink: &sink,
-            stop: &stop,
+            cancellation: &cancellation,
         };
         let interrupted = async {
             match self.interrupted_after {
                 Some(time) => sleep(time).await,
                 None => std::future::pending().await,
             }
-            if switch.press() {
+            if cancellation.cancel() {
                 self.transcript.line("^C");
                 std::future::pending::<()>().await;
             }
@@ -185,7 +185,7 @@ impl FakeMachine {
 }
 
 #[async_trait]
-impl Workshop for FakeMachine {
+impl ImageBuilder for FakeHost {
     async fn build(&self, _: Context<'_>) -> Result<BuiltImage, Failure> {
         sleep(self.compiling).await;
         let document = || Document {
@@ -219,7 +219,7 @@ impl Workshop for FakeMachine {
 }
 
 #[async_trait]
-impl Machine for FakeMachine {
+impl Host for FakeHost {
     async fn connect(&self, _: Context<'_>) -> Result<Connection, Failure> {
         Ok(connection(&self.world))
     }
@@ -245,7 +245,7 @@ impl Machine for FakeMachine {
 }
 
 #[async_trait]
-impl Outside for FakeMachine {
+impl ExternalCheck for FakeHost {
     async fn check(&self, _: &probe::Target, settings: &clock::Settings) -> clock::Report {
         self.expected
             .lock()

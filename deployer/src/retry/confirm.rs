@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::{Answered, Patience, Steady};
+use super::{Attempted, RetryPolicy, Retrying};
 use aws::remote::{Remote, RemoteError, RemoteErrorKind, Stacks};
 use deployment::names::{RequestToken, StackId, StackName};
 use deployment::stack::status::StackStatus as S;
@@ -14,9 +14,9 @@ use deployment::stack::status::StackStatus as S;
 const VISIBLE_WITHIN: Duration = Duration::from_secs(20);
 
 /// The refusal that may be the consequence of our own request.
-pub(super) fn doubtful<T>(answered: Answered<T>) -> Result<Remote<T>, RemoteError> {
-    match answered.result {
-        Err(error) if answered.repeated && is_refusal(&error) => Err(error),
+pub(super) fn refused_after_retry<T>(attempted: Attempted<T>) -> Result<Remote<T>, RemoteError> {
+    match attempted.result {
+        Err(error) if attempted.repeated && is_refusal(&error) => Err(error),
         result => Ok(result),
     }
 }
@@ -98,16 +98,16 @@ impl Request {
     }
 }
 
-impl<W: Stacks> Steady<W> {
+impl<W: Stacks> Retrying<W> {
     /// Settles whether a request was carried out although its repetition was refused.
-    pub(super) async fn settle(
+    pub(super) async fn confirm(
         &self,
         request: Request,
-        answered: Answered<()>,
+        attempted: Attempted<()>,
         stack: &StackId,
         token: &RequestToken,
     ) -> Remote<()> {
-        let refusal = match doubtful(answered) {
+        let refusal = match refused_after_retry(attempted) {
             Ok(result) => return result,
             Err(refusal) => refusal,
         };
@@ -128,13 +128,13 @@ impl<W: Stacks> Steady<W> {
     }
 
     /// Settles whether the stack that is in the way is the one that was to be made.
-    pub(super) async fn settle_creation(
+    pub(super) async fn confirm_creation(
         &self,
-        answered: Answered<StackId>,
+        attempted: Attempted<StackId>,
         name: &StackName,
         token: &RequestToken,
     ) -> Remote<StackId> {
-        let refusal = match doubtful(answered) {
+        let refusal = match refused_after_retry(attempted) {
             Ok(result) => return result,
             Err(refusal) => refusal,
         };
@@ -154,7 +154,7 @@ impl<W: Stacks> Steady<W> {
 
     /// Do the newest events of the stack come from the request with this token?
     async fn carries(&self, stack: &StackId, token: &RequestToken) -> Remote<bool> {
-        let events = self.repeat(Patience::LONG, || self.inner.newest_events(stack));
+        let events = self.retry(RetryPolicy::LONG, || self.inner.newest_events(stack));
         match events.await {
             Ok(events) => Ok(events
                 .iter()

@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::cancellation::ShutdownGuard;
 use crate::commands::Context;
 use crate::commands::down::delete_everything;
-use crate::stop::Duty;
 use aws::remote::World;
 use deployment::error::{Aftermath, Failure, FailureKind};
 use deployment::names::{ImageUri, StackId};
@@ -13,45 +13,45 @@ use deployment::stack::Observed;
 
 /// What this run made, if anything.
 #[derive(Default)]
-pub(super) struct Made(Mutex<Option<Making>>);
+pub(super) struct CreatedStack(Mutex<Option<Creation>>);
 
-struct Making {
+struct Creation {
     world: Arc<dyn World>,
     stack: StackId,
     /// Is it still being created?
-    unfinished: bool,
+    in_progress: bool,
     /// The image that this run deploys to it.
     image: Option<String>,
-    _duty: Duty,
+    _guard: ShutdownGuard,
 }
 
-impl Made {
-    fn state(&self) -> MutexGuard<'_, Option<Making>> {
+impl CreatedStack {
+    fn state(&self) -> MutexGuard<'_, Option<Creation>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes that the creation of this stack was started.
     pub(super) fn started(&self, context: Context<'_>, world: &Arc<dyn World>, stack: &StackId) {
-        *self.state() = Some(Making {
+        *self.state() = Some(Creation {
             world: Arc::clone(world),
             stack: stack.clone(),
-            unfinished: true,
+            in_progress: true,
             image: None,
-            _duty: context.stop.duty(),
+            _guard: context.cancellation.guard(),
         });
     }
 
     /// Notes that it was created.
-    pub(super) fn finished(&self) {
-        if let Some(making) = self.state().as_mut() {
-            making.unfinished = false;
+    pub(super) fn completed(&self) {
+        if let Some(creation) = self.state().as_mut() {
+            creation.in_progress = false;
         }
     }
 
     /// Notes that this image is about to be deployed to it.
-    pub(super) fn deploys(&self, image: &ImageUri) {
-        if let Some(making) = self.state().as_mut() {
-            making.image = Some(image.to_string());
+    pub(super) fn set_image(&self, image: &ImageUri) {
+        if let Some(creation) = self.state().as_mut() {
+            creation.image = Some(image.to_string());
         }
     }
 
@@ -61,27 +61,27 @@ impl Made {
     }
 
     /// Was something made that stays if nobody removes it?
-    pub(super) fn is_there(&self) -> bool {
+    pub(super) fn exists(&self) -> bool {
         self.state().is_some()
     }
 
     /// Deletes it where the failure asks for that: somebody wishes to stop, or the creation did not end in time.
     pub(super) async fn delete_after(&self, context: Context<'_>, failure: Failure) -> Failure {
-        let Some(making) = self.state().take() else {
+        let Some(creation) = self.state().take() else {
             return failure;
         };
-        let overdue = making.unfinished && failure.kind == FailureKind::RolledBack;
+        let overdue = creation.in_progress && failure.kind == FailureKind::RolledBack;
         if failure.kind != FailureKind::Interrupted && !overdue {
             return failure;
         }
-        let context = context.heedless();
+        let context = context.uncancellable();
         context
             .sink
             .note("deleting the new stack: there was none before");
         // As `down` does: it may not be possible yet.
         let of_others = AtomicBool::new(false);
         let of_this_run = |stack: &Observed| match stack.image() {
-            Some(image) if making.image.as_deref() != Some(image) => {
+            Some(image) if creation.image.as_deref() != Some(image) => {
                 of_others.store(true, Ordering::Relaxed);
                 Err(Failure::new(
                     FailureKind::Busy,
@@ -90,9 +90,9 @@ impl Made {
             }
             Some(_) | None => Ok(()),
         };
-        let world = making.world.as_ref();
+        let world = creation.world.as_ref();
         let deletion =
-            delete_everything(context, world, Some(making.stack.clone()), &of_this_run).await;
+            delete_everything(context, world, Some(creation.stack.clone()), &of_this_run).await;
         match deletion {
             Err(second) if of_others.load(Ordering::Relaxed) => failure
                 .leaving(Aftermath::LeftToOthers, "")

@@ -30,7 +30,7 @@ pub enum LogEnd {
 }
 
 /// Reads a log page by page; holds one page at a time, whatever its length.
-pub struct LogWatch<'a> {
+pub struct LogPoller<'a> {
     world: &'a dyn World,
     group: &'a LogGroupName,
     reader: &'a mut dyn LogReader,
@@ -45,7 +45,7 @@ pub struct LogWatch<'a> {
     ages: VecDeque<(i64, u64)>,
 }
 
-impl<'a> LogWatch<'a> {
+impl<'a> LogPoller<'a> {
     /// Prepares to read what was written since a moment (milliseconds since the Unix epoch), up to now.
     pub fn new(
         world: &'a dyn World,
@@ -117,10 +117,10 @@ impl<'a> LogWatch<'a> {
 }
 
 #[async_trait]
-impl crate::engine::Subject for LogWatch<'_> {
+impl crate::poll::Poller for LogPoller<'_> {
     type End = LogEnd;
 
-    async fn look(&mut self) -> Remote<Option<LogEnd>> {
+    async fn poll(&mut self) -> Remote<Option<LogEnd>> {
         loop {
             let page = self
                 .world

@@ -7,7 +7,7 @@ use clock::Settings;
 use probe::Target;
 use tokio::time::{Instant, sleep};
 
-use crate::watch::Outside;
+use crate::pollers::ExternalCheck;
 use deployment::event::{Probed, Sink};
 
 /// Pause between two requests.
@@ -15,7 +15,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Asks a service again and again.
 pub struct Probe<'a> {
-    outside: &'a dyn Outside,
+    outside: &'a dyn ExternalCheck,
     target: &'a Target,
     settings: Settings,
     sink: &'a Sink,
@@ -28,7 +28,7 @@ impl<'a> Probe<'a> {
     /// Prepares to ask this target.
     pub fn new(
         sink: &'a Sink,
-        outside: &'a dyn Outside,
+        outside: &'a dyn ExternalCheck,
         target: &'a Target,
         settings: Settings,
     ) -> Self {
@@ -125,7 +125,7 @@ mod tests {
     struct Stumbling(AtomicU64);
 
     #[async_trait]
-    impl Outside for Stumbling {
+    impl ExternalCheck for Stumbling {
         async fn check(&self, _: &Target, _: &Settings) -> clock::Report {
             crate::testing::answer::down("not asked")
         }

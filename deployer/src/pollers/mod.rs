@@ -11,16 +11,16 @@ mod rollout;
 mod stack;
 mod update;
 
-pub use bake::{Asked, Bake, Relapse};
-pub use check::{Network, Outside, Verification, Verified, checked};
-pub use evidence::Witness;
-pub use gone::Disappearance;
-pub use log::{LogEnd, LogReader, LogWatch};
+pub use bake::{Asked, Bake, Regression};
+pub use check::{ExternalCheck, NetworkCheck, Verification, Verified, checked};
+pub use evidence::EvidenceCollector;
+pub use gone::LeftoverSearch;
+pub use log::{LogEnd, LogPoller, LogReader};
 pub use probe::Probe;
-pub use proposal::ChangeSet;
-pub use rollout::{RolloutEnd, RolloutWatch, ServiceNames};
-pub use stack::{StackEnd, StackWatch};
-pub use update::{UpdateEnd, UpdateWatch};
+pub use proposal::ChangeSetPoller;
+pub use rollout::{RolloutEnd, RolloutPoller, ServiceNames};
+pub use stack::{StackEnd, StackPoller};
+pub use update::{UpdateEnd, UpdatePoller};
 
 use deployment::names::{CONTAINER, LogStreamName};
 

@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 /// A call that takes longer than this is worth a warning.
-const WORTH_A_WORD: Duration = Duration::from_secs(10);
+const WORTH_A_WARNING: Duration = Duration::from_secs(10);
 
 /// How long a call is repeated: until both are over, so that calls that hang are repeated too.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Patience {
+pub(super) struct RetryPolicy {
     time: Duration,
     attempts: u32,
 }
 
-impl Patience {
+impl RetryPolicy {
     /// For what a deployment cannot go on without.
     pub(super) const LONG: Self = Self {
         time: Duration::from_mins(3),
@@ -30,12 +30,12 @@ impl Patience {
     };
 
     /// May there be another attempt after this many, if it begins this long after the first?
-    pub(super) fn lasts(self, attempts: u32, after: Duration) -> bool {
+    pub(super) fn allows(self, attempts: u32, after: Duration) -> bool {
         attempts < self.attempts || after <= self.time
     }
 
     /// Does it take so long that people should know why?
-    pub(super) fn is_worth_a_word(elapsed: Duration) -> bool {
-        elapsed >= WORTH_A_WORD
+    pub(super) fn is_worth_a_warning(elapsed: Duration) -> bool {
+        elapsed >= WORTH_A_WARNING
     }
 }

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use aws::remote::{Remote, Stacks, World};
 use deployment::event::{Event, Sink};
 use deployment::names::{RequestToken, StackId};
-use deployment::stack::decide::{During, Operation, Seen, during};
+use deployment::stack::decide::{During, Observation, Operation, during};
 use deployment::stack::history::History;
 use deployment::stack::status::{Phase, StackStatus};
 use deployment::stack::template_names::ResourceName;
@@ -15,7 +15,7 @@ use deployment::stack::{Observed, ResourceEvent};
 const WHOLE_PAGE: usize = 90;
 
 /// Follows one operation on one stack.
-pub struct StackWatch<'a> {
+pub struct StackPoller<'a> {
     world: &'a dyn World,
     sink: &'a Sink,
     id: StackId,
@@ -65,7 +65,7 @@ impl StackEnd {
     }
 }
 
-impl<'a> StackWatch<'a> {
+impl<'a> StackPoller<'a> {
     /// Prepares to follow an operation that is about to begin with this token, or one that is under way (no token).
     /// `before` is the stack as it was seen last.
     pub async fn prepare(
@@ -163,10 +163,10 @@ fn before_the_newest_operation(mut events: Vec<ResourceEvent>) -> Vec<ResourceEv
 }
 
 #[async_trait]
-impl crate::engine::Subject for StackWatch<'_> {
+impl crate::poll::Poller for StackPoller<'_> {
     type End = StackEnd;
 
-    async fn look(&mut self) -> Remote<Option<StackEnd>> {
+    async fn poll(&mut self) -> Remote<Option<StackEnd>> {
         // The status first: events that are read after it leave nothing out that led to it.
         let stack = Stacks::observe(self.world, (&self.id).into()).await?;
         if stack.is_some() {
@@ -186,7 +186,7 @@ impl crate::engine::Subject for StackWatch<'_> {
         }
         let status = stack.as_ref().map(|stack| &stack.status);
         let started = self.started(stack.as_ref());
-        let next = during(self.operation, Seen { status, started });
+        let next = during(self.operation, Observation { status, started });
         match next {
             During::KeepLooking => Ok(None),
             During::KeepLookingAtUnknown => {

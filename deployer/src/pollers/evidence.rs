@@ -4,12 +4,12 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
-use crate::watch::ServiceNames;
+use crate::pollers::ServiceNames;
 use aws::remote::{Remote, World};
 use deployment::event::{Event, Sink};
 use deployment::names::DeploymentId;
 use deployment::rollout::{
-    Evidence, FailedTask, Service, StoppedTask, Target, TargetHealth, likeness,
+    Evidence, FailedTask, Service, StoppedTask, Target, TargetHealth, dedupe_key,
 };
 
 /// Log lines that are kept of a failed task.
@@ -17,11 +17,11 @@ const LOG_LINES: u16 = 10;
 /// Failed tasks that are told at once; of more, only those that failed in another way.
 const TASKS_TOLD: usize = 2;
 /// Looks for the log of a task: it may arrive a little later than the task's end.
-const LOG_LOOKS: u8 = 3;
+const LOG_READS: u8 = 3;
 
 /// Looks on and remembers. Failing to see something changes nothing: it is asked for again with the next look, and never
 /// takes the place of what went wrong.
-pub struct Witness<'a> {
+pub struct EvidenceCollector<'a> {
     world: &'a dyn World,
     sink: &'a Sink,
     evidence: Evidence,
@@ -39,7 +39,7 @@ pub struct Witness<'a> {
     knows_health_check: bool,
 }
 
-impl<'a> Witness<'a> {
+impl<'a> EvidenceCollector<'a> {
     /// Has seen nothing yet.
     pub fn new(world: &'a dyn World, sink: &'a Sink) -> Self {
         Self {
@@ -69,7 +69,7 @@ impl<'a> Witness<'a> {
     }
 
     /// Looks at everything by itself.
-    pub async fn look(&mut self, names: &ServiceNames) {
+    pub async fn poll(&mut self, names: &ServiceNames) {
         let service = self.world.service(&names.cluster, &names.service).await;
         let service = service.ok().flatten();
         let targets = self.world.targets(&names.target_group).await;
@@ -114,7 +114,7 @@ impl<'a> Witness<'a> {
             .world
             .stopped_tasks(&names.cluster, &names.service, deployment)
             .await;
-        self.look_for_logs(names).await;
+        self.read_awaited_logs(names).await;
         for task in stopped.unwrap_or_default() {
             let ours = task.task_definition == names.task_definition.as_str() && task.is_failure();
             if ours && self.tasks.insert(task.id.clone()) {
@@ -125,14 +125,16 @@ impl<'a> Witness<'a> {
 
     async fn gather_task(&mut self, names: &ServiceNames, task: StoppedTask) {
         let known = &self.evidence.tasks;
-        let is_new = !known.iter().any(|failed| failed.task.is_like(&task));
+        let is_new = !known
+            .iter()
+            .any(|failed| failed.task.has_same_cause_as(&task));
         let worth_telling = is_new || known.len() < TASKS_TOLD;
         let mut log = Vec::new();
         if worth_telling {
             log = self.log_of(names, &task.id).await.unwrap_or_default();
             // A program that never ran logs nothing.
             if log.is_empty() && task.exit_code.is_some() {
-                self.logs_awaited.insert(task.id.clone(), LOG_LOOKS);
+                self.logs_awaited.insert(task.id.clone(), LOG_READS);
             }
             self.sink.send(&Event::TaskFailed {
                 task: task.clone(),
@@ -148,7 +150,7 @@ impl<'a> Witness<'a> {
     }
 
     /// Looks once more for logs that were empty.
-    async fn look_for_logs(&mut self, names: &ServiceNames) {
+    async fn read_awaited_logs(&mut self, names: &ServiceNames) {
         self.logs_awaited.retain(|_, looks| *looks > 0);
         let awaited: Vec<String> = self.logs_awaited.keys().cloned().collect();
         for id in awaited {
@@ -190,7 +192,7 @@ impl<'a> Witness<'a> {
             .collect();
         events.sort_by_key(|event| event.at);
         for event in events {
-            if self.messages.insert(likeness(&event.message)) {
+            if self.messages.insert(dedupe_key(&event.message)) {
                 self.sink.send(&Event::ServiceComplained {
                     at: event.at,
                     message: event.message.clone(),

@@ -7,7 +7,7 @@ use deployment::names::ChangeSetId;
 use deployment::stack::request::Proposal;
 
 /// Follows the computation of one change set; ends with anything but [`Proposal::Pending`].
-pub struct ChangeSet<'a> {
+pub struct ChangeSetPoller<'a> {
     /// Where to ask.
     pub world: &'a dyn World,
     /// Identifier of the change set.
@@ -15,10 +15,10 @@ pub struct ChangeSet<'a> {
 }
 
 #[async_trait]
-impl crate::engine::Subject for ChangeSet<'_> {
+impl crate::poll::Poller for ChangeSetPoller<'_> {
     type End = Proposal;
 
-    async fn look(&mut self) -> Remote<Option<Proposal>> {
+    async fn poll(&mut self) -> Remote<Option<Proposal>> {
         let proposal = self.world.proposal(self.id).await?;
         Ok((proposal != Proposal::Pending).then_some(proposal))
     }

@@ -5,23 +5,23 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::stop::Stop;
+use crate::cancellation::CancellationToken;
 use aws::access::Pace;
 use aws::remote::{Remote, RemoteError};
 use deployment::event::Sink;
 use support::pause::jittered;
 
 /// How far beyond the deadline a look that began before it may last.
-const LAST_LOOK: Duration = Duration::from_secs(30);
+const LAST_POLL: Duration = Duration::from_secs(30);
 
 /// Something that changes by itself and comes to an end.
 #[async_trait]
-pub trait Subject: Send {
+pub trait Poller: Send {
     /// What the end can be.
     type End: Send;
 
     /// Looks once, reports what is new, and returns the end if it has come.
-    async fn look(&mut self) -> Remote<Option<Self::End>>;
+    async fn poll(&mut self) -> Remote<Option<Self::End>>;
 }
 
 /// On which terms a subject is followed.
@@ -32,7 +32,7 @@ pub struct Terms<'a> {
     /// Until when.
     pub deadline: Instant,
     /// Whose wish to stop is heeded, if anybody's.
-    pub stop: Option<&'a Stop>,
+    pub cancellation: Option<&'a CancellationToken>,
 }
 
 impl Terms<'_> {
@@ -41,58 +41,58 @@ impl Terms<'_> {
         Self {
             pace: Pace::LOCAL,
             deadline,
-            stop: None,
+            cancellation: None,
         }
     }
 }
 
 /// How following a subject went.
 #[derive(Debug)]
-pub enum Followed<T> {
+pub enum Outcome<T> {
     /// It came to its end.
-    Ended(T),
+    Completed(T),
     /// The deadline passed before; it continues.
-    DeadlinePassed,
+    TimedOut,
     /// Somebody wishes to stop; it continues.
-    Stopped,
+    Cancelled,
 }
 
 /// Follows a subject to its end.
 ///
 /// Looks that fail in passing (throttled, reset, 5xx) are reported once and repeated with growing pauses; they never
 /// decide the outcome. Others, such as expired credentials, end the following with that error.
-pub async fn follow<S: Subject>(
-    subject: &mut S,
+pub async fn to_end<S: Poller>(
+    poller: &mut S,
     terms: Terms<'_>,
     sink: &Sink,
-) -> Result<Followed<S::End>, RemoteError> {
-    let stopped = async {
-        match terms.stop {
-            Some(stop) => stop.wished().await,
+) -> Result<Outcome<S::End>, RemoteError> {
+    let cancelled = async {
+        match terms.cancellation {
+            Some(stop) => stop.cancelled().await,
             None => std::future::pending().await,
         }
     };
     tokio::select! {
         biased;
-        () = stopped => Ok(Followed::Stopped),
-        followed = look_until(subject, terms.pace, terms.deadline, sink) => followed,
+        () = cancelled => Ok(Outcome::Cancelled),
+        outcome = poll_until(poller, terms.pace, terms.deadline, sink) => outcome,
     }
 }
 
-async fn look_until<S: Subject>(
-    subject: &mut S,
+async fn poll_until<S: Poller>(
+    poller: &mut S,
     pace: Pace,
     deadline: Instant,
     sink: &Sink,
-) -> Result<Followed<S::End>, RemoteError> {
+) -> Result<Outcome<S::End>, RemoteError> {
     let mut pause = pace.poll;
     let mut failing = false;
     loop {
-        let Ok(looked) = timeout_at(deadline + LAST_LOOK, subject.look()).await else {
-            return Ok(Followed::DeadlinePassed);
+        let Ok(polled) = timeout_at(deadline + LAST_POLL, poller.poll()).await else {
+            return Ok(Outcome::TimedOut);
         };
-        match looked {
-            Ok(Some(end)) => return Ok(Followed::Ended(end)),
+        match polled {
+            Ok(Some(end)) => return Ok(Outcome::Completed(end)),
             Ok(None) => {
                 pause = pace.poll;
                 failing = false;
@@ -108,7 +108,7 @@ async fn look_until<S: Subject>(
         }
         let next = Instant::now() + jittered(pause);
         if next > deadline {
-            return Ok(Followed::DeadlinePassed);
+            return Ok(Outcome::TimedOut);
         }
         sleep_until(next).await;
     }
@@ -130,10 +130,10 @@ mod tests {
     struct Script(VecDeque<Remote<Option<u32>>>);
 
     #[async_trait]
-    impl Subject for Script {
+    impl Poller for Script {
         type End = u32;
 
-        async fn look(&mut self) -> Remote<Option<u32>> {
+        async fn poll(&mut self) -> Remote<Option<u32>> {
             self.0.pop_front().unwrap_or(Ok(None))
         }
     }
@@ -152,26 +152,26 @@ mod tests {
         Terms {
             pace: Pace::REMOTE,
             deadline: Instant::now() + Duration::from_mins(1),
-            stop: None,
+            cancellation: None,
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_wish_to_stop_is_heeded_at_once() {
-        let (switch, stop) = crate::stop::StopSwitch::new();
+        let token = crate::cancellation::CancellationToken::default();
         let terms = Terms {
-            stop: Some(&stop),
+            cancellation: Some(&token),
             ..for_a_minute()
         };
         let press = async {
             tokio::time::sleep(Duration::from_secs(5)).await;
-            switch.press();
+            token.cancel();
         };
         let began = Instant::now();
         let mut endless = Script(VecDeque::new());
         let sink = sink();
-        let (end, ()) = tokio::join!(follow(&mut endless, terms, &sink), press);
-        assert!(matches!(end, Ok(Followed::Stopped)));
+        let (end, ()) = tokio::join!(to_end(&mut endless, terms, &sink), press);
+        assert!(matches!(end, Ok(Outcome::Cancelled)));
         assert_eq!(began.elapsed(), Duration::from_secs(5));
     }
 
@@ -184,14 +184,14 @@ mod tests {
             error(RemoteErrorKind::Unreachable),
             Ok(Some(7)),
         ]));
-        let end = follow(&mut script, for_a_minute(), &sink()).await;
-        assert!(matches!(end, Ok(Followed::Ended(7))));
+        let end = to_end(&mut script, for_a_minute(), &sink()).await;
+        assert!(matches!(end, Ok(Outcome::Completed(7))));
     }
 
     #[tokio::test(start_paused = true)]
     async fn others_do() {
         let mut script = Script(VecDeque::from([error(RemoteErrorKind::Credentials)]));
-        let end = follow(&mut script, for_a_minute(), &sink()).await;
+        let end = to_end(&mut script, for_a_minute(), &sink()).await;
         assert_eq!(end.unwrap_err().kind, RemoteErrorKind::Credentials);
     }
 
@@ -199,10 +199,10 @@ mod tests {
     struct Stuck;
 
     #[async_trait]
-    impl Subject for Stuck {
+    impl Poller for Stuck {
         type End = u32;
 
-        async fn look(&mut self) -> Remote<Option<u32>> {
+        async fn poll(&mut self) -> Remote<Option<u32>> {
             std::future::pending().await
         }
     }
@@ -210,8 +210,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_deadline_holds_while_a_look_hangs() {
         let began = Instant::now();
-        let end = follow(&mut Stuck, for_a_minute(), &sink()).await;
-        assert!(matches!(end, Ok(Followed::DeadlinePassed)));
+        let end = to_end(&mut Stuck, for_a_minute(), &sink()).await;
+        assert!(matches!(end, Ok(Outcome::TimedOut)));
         assert!(began.elapsed() <= Duration::from_mins(2));
     }
 
@@ -223,8 +223,8 @@ mod tests {
                 .collect(),
         );
         let began = Instant::now();
-        let end = follow(&mut script, for_a_minute(), &sink()).await;
-        assert!(matches!(end, Ok(Followed::DeadlinePassed)));
+        let end = to_end(&mut script, for_a_minute(), &sink()).await;
+        assert!(matches!(end, Ok(Outcome::TimedOut)));
         assert!(began.elapsed() <= Duration::from_mins(1));
     }
 }

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::watch::Witness;
+use crate::pollers::EvidenceCollector;
 use aws::remote::{Remote, World};
 use deployment::event::{Event, Sink};
 use deployment::names::{
@@ -64,7 +64,7 @@ struct News {
 }
 
 /// Follows a rollout.
-pub struct RolloutWatch<'a> {
+pub struct RolloutPoller<'a> {
     world: &'a dyn World,
     sink: &'a Sink,
     names: &'a ServiceNames,
@@ -72,14 +72,14 @@ pub struct RolloutWatch<'a> {
     /// The deployment that has to be completed, by ECS's identifier; absent: any of the task definition.
     deployment: Option<DeploymentId>,
     /// Looks in a row that found something which an old answer of ECS may have told.
-    doubtful: u32,
-    witness: Witness<'a>,
+    unconfirmed: u32,
+    collector: EvidenceCollector<'a>,
 }
 
 /// So many looks in a row have to find that the service is gone, or has gone back: ECS may answer as it was a moment ago.
-const LOOKS_THAT_CONVINCE: u32 = 3;
+const CONFIRMING_READS: u32 = 3;
 
-impl<'a> RolloutWatch<'a> {
+impl<'a> RolloutPoller<'a> {
     /// Prepares to follow the rollout of what the stack's outputs name.
     pub fn new(world: &'a dyn World, sink: &'a Sink, names: &'a ServiceNames) -> Self {
         Self {
@@ -88,8 +88,8 @@ impl<'a> RolloutWatch<'a> {
             names,
             last: None,
             deployment: None,
-            doubtful: 0,
-            witness: Witness::new(world, sink),
+            unconfirmed: 0,
+            collector: EvidenceCollector::new(world, sink),
         }
     }
 
@@ -100,7 +100,7 @@ impl<'a> RolloutWatch<'a> {
     }
 
     /// What a look comes to: what may be an old answer has to be told several times.
-    fn settle(&mut self, service: Option<&Service>, rollout: Rollout) -> Rollout {
+    fn confirm(&mut self, service: Option<&Service>, rollout: Rollout) -> Rollout {
         let ours = self.names.task_definition.as_str();
         let known = |id: &DeploymentId| {
             let mut deployments = service.into_iter().flat_map(|service| &service.deployments);
@@ -108,7 +108,7 @@ impl<'a> RolloutWatch<'a> {
         };
         let is_certain = match &rollout {
             Rollout::InProgress => {
-                self.doubtful = 0;
+                self.unconfirmed = 0;
                 return rollout;
             }
             Rollout::Completed => {
@@ -126,8 +126,8 @@ impl<'a> RolloutWatch<'a> {
         if is_certain {
             return rollout;
         }
-        self.doubtful += 1;
-        if self.doubtful < LOOKS_THAT_CONVINCE {
+        self.unconfirmed += 1;
+        if self.unconfirmed < CONFIRMING_READS {
             return Rollout::InProgress;
         }
         rollout
@@ -135,7 +135,7 @@ impl<'a> RolloutWatch<'a> {
 
     /// What was found so far of what goes wrong.
     pub fn evidence(&self) -> &Evidence {
-        self.witness.evidence()
+        self.collector.evidence()
     }
 
     fn tell(&mut self, service: Option<&Service>, targets: &[Target]) {
@@ -145,7 +145,7 @@ impl<'a> RolloutWatch<'a> {
             failed_tasks,
             threshold,
             ..
-        } = *self.witness.evidence();
+        } = *self.collector.evidence();
         let news = News {
             desired: service.desired,
             running: service.running,
@@ -169,24 +169,24 @@ impl<'a> RolloutWatch<'a> {
 }
 
 #[async_trait]
-impl crate::engine::Subject for RolloutWatch<'_> {
+impl crate::poll::Poller for RolloutPoller<'_> {
     type End = RolloutEnd;
 
-    async fn look(&mut self) -> Remote<Option<RolloutEnd>> {
+    async fn poll(&mut self) -> Remote<Option<RolloutEnd>> {
         let names = self.names;
         let service = self.world.service(&names.cluster, &names.service).await?;
         let targets = self.world.targets(&names.target_group).await?;
-        self.witness.count(names, service.as_ref());
+        self.collector.count(names, service.as_ref());
         self.tell(service.as_ref(), &targets);
         let rollout = judge(service.as_ref(), &targets, names.task_definition.as_str());
-        let rollout = self.settle(service.as_ref(), rollout);
+        let rollout = self.confirm(service.as_ref(), rollout);
         if rollout != Rollout::Completed {
             let service = service.as_ref();
-            self.witness.gather(names, service, &targets).await;
+            self.collector.gather(names, service, &targets).await;
         }
         Ok((rollout != Rollout::InProgress).then(|| RolloutEnd {
             rollout,
-            evidence: self.witness.evidence().clone(),
+            evidence: self.collector.evidence().clone(),
             desired: service
                 .and_then(|service| service.tasks_of(names.task_definition.as_str()))
                 .unwrap_or_default(),

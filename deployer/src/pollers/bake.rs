@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use clock::{Settings, Verdict};
 use probe::Target;
 
-use crate::watch::{Outside, ServiceNames, Witness, checked};
+use crate::pollers::{EvidenceCollector, ExternalCheck, ServiceNames, checked};
 use aws::remote::{Remote, World};
 use deployment::event::{Checked, Event, Sink};
 use deployment::rollout::{Deployment, Evidence, StoppedTask};
@@ -16,7 +16,7 @@ const FAILURES_THAT_COUNT: u32 = 2;
 
 /// What came up while a version was watched.
 #[derive(Debug, Clone)]
-pub enum Relapse {
+pub enum Regression {
     /// A task of it ended that should not have.
     TaskEnded(Box<Evidence>),
     /// It does not answer any more, or with the wrong time.
@@ -28,7 +28,7 @@ pub enum Relapse {
 /// Where the version is asked from outside, and with which settings.
 pub struct Asked<'a> {
     /// Who asks.
-    pub outside: &'a dyn Outside,
+    pub outside: &'a dyn ExternalCheck,
     /// What is asked.
     pub target: &'a Target,
     /// How.
@@ -110,20 +110,20 @@ impl<'a> Bake<'a> {
 }
 
 #[async_trait]
-impl crate::engine::Subject for Bake<'_> {
-    type End = Relapse;
+impl crate::poll::Poller for Bake<'_> {
+    type End = Regression;
 
-    async fn look(&mut self) -> Remote<Option<Relapse>> {
+    async fn poll(&mut self) -> Remote<Option<Regression>> {
         if self.ended().await? {
             let known = self.ended_before.clone().unwrap_or_default();
-            let mut witness = Witness::new(self.world, self.sink).knowing(known);
-            witness.look(self.names).await;
-            let evidence = Box::new(witness.evidence().clone());
-            return Ok(Some(Relapse::TaskEnded(evidence)));
+            let mut collector = EvidenceCollector::new(self.world, self.sink).knowing(known);
+            collector.poll(self.names).await;
+            let evidence = Box::new(collector.evidence().clone());
+            return Ok(Some(Regression::TaskEnded(evidence)));
         }
         if self.is_replaced().await? {
-            return Ok(Some(Relapse::Replaced));
+            return Ok(Some(Regression::Replaced));
         }
-        Ok(self.ask().await.map(Relapse::Failing))
+        Ok(self.ask().await.map(Regression::Failing))
     }
 }

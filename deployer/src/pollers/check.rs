@@ -4,14 +4,14 @@ use async_trait::async_trait;
 use clock::{Reason, Report, Settings, Verdict};
 use probe::Target;
 
-use crate::watch::ServiceNames;
+use crate::pollers::ServiceNames;
 use aws::remote::{Remote, World};
 use deployment::event::{Checked, Event, Sink};
 use deployment::names::Digest;
 
 /// Who looks at the service from outside.
 #[async_trait]
-pub trait Outside: Send + Sync {
+pub trait ExternalCheck: Send + Sync {
     /// Checks once.
     async fn check(&self, target: &Target, settings: &Settings) -> Report;
 
@@ -20,10 +20,10 @@ pub trait Outside: Send + Sync {
 }
 
 /// Looks over the network.
-pub struct Network;
+pub struct NetworkCheck;
 
 #[async_trait]
-impl Outside for Network {
+impl ExternalCheck for NetworkCheck {
     async fn check(&self, target: &Target, settings: &Settings) -> Report {
         probe::check(target, settings).await
     }
@@ -48,7 +48,7 @@ pub enum Verified {
 /// Follows the service, seen from outside, until it answers as it should or is proven wrong.
 pub struct Verification<'a> {
     sink: &'a Sink,
-    outside: &'a dyn Outside,
+    outside: &'a dyn ExternalCheck,
     target: &'a Target,
     settings: Settings,
     digest: &'a Digest,
@@ -63,7 +63,7 @@ impl<'a> Verification<'a> {
     /// Prepares to check that all instances answer from the image with this digest.
     pub fn new(
         sink: &'a Sink,
-        outside: &'a dyn Outside,
+        outside: &'a dyn ExternalCheck,
         target: &'a Target,
         settings: Settings,
         digest: &'a Digest,
@@ -181,10 +181,10 @@ fn is_news(last: &Checked, found: &Checked) -> bool {
 }
 
 #[async_trait]
-impl crate::engine::Subject for Verification<'_> {
+impl crate::poll::Poller for Verification<'_> {
     type End = Verified;
 
-    async fn look(&mut self) -> Remote<Option<Verified>> {
+    async fn poll(&mut self) -> Remote<Option<Verified>> {
         self.count_again().await;
         let report = self.outside.check(self.target, &self.settings).await;
         let mut found = checked(&report);

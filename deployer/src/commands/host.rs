@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use crate::cli::Output;
 use crate::commands::{Connection, Context, connect, emulator};
 use crate::lock::Lock;
+use crate::pollers::{ExternalCheck, NetworkCheck};
 use crate::state::Deployment;
-use crate::watch::{Network, Outside};
 use aws::remote::Login;
 use deployment::error::Failure;
 use deployment::event::{Event, Phase};
@@ -17,7 +17,7 @@ use image_builder::oci::BuiltImage;
 
 /// Connects, looks from outside, and asks the user.
 #[async_trait]
-pub(crate) trait Machine: Outside {
+pub(crate) trait Host: ExternalCheck {
     /// Connects to AWS, or to the emulator after making sure that it runs.
     async fn connect(&self, context: Context<'_>) -> Result<Connection, Failure>;
 
@@ -35,7 +35,7 @@ pub(crate) trait Machine: Outside {
 
 /// Compiles and sends.
 #[async_trait]
-pub(crate) trait Workshop: Send + Sync {
+pub(crate) trait ImageBuilder: Send + Sync {
     /// Compiles the program and packs it.
     async fn build(&self, context: Context<'_>) -> Result<BuiltImage, Failure>;
 
@@ -50,10 +50,10 @@ pub(crate) trait Workshop: Send + Sync {
 }
 
 /// The real machine.
-pub(super) struct ThisMachine;
+pub(super) struct LocalHost;
 
 #[async_trait]
-impl Machine for ThisMachine {
+impl Host for LocalHost {
     async fn connect(&self, context: Context<'_>) -> Result<Connection, Failure> {
         if let Some(emulator) = emulator(context.config)? {
             context
@@ -106,9 +106,9 @@ impl Machine for ThisMachine {
 }
 
 #[async_trait]
-impl Outside for ThisMachine {
+impl ExternalCheck for LocalHost {
     async fn check(&self, target: &probe::Target, settings: &clock::Settings) -> clock::Report {
-        Network.check(target, settings).await
+        NetworkCheck.check(target, settings).await
     }
 
     async fn knock(
@@ -116,6 +116,6 @@ impl Outside for ThisMachine {
         target: &probe::Target,
         settings: &clock::Settings,
     ) -> Result<(), clock::Failure> {
-        Network.knock(target, settings).await
+        NetworkCheck.knock(target, settings).await
     }
 }

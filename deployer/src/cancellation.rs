@@ -1,0 +1,84 @@
+//! Graceful shutdown: a cancellation token, and guards that delay the exit while work must be undone.
+//!
+//! While no [`ShutdownGuard`] is held, cancelling ends the program at once. While one is held, its
+//! holder hears of the cancellation, cleans up, and then lets the program end. A second signal ends
+//! the program in any case.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::watch;
+
+/// Cancellation signal of the whole program; clones share it.
+#[derive(Debug, Clone)]
+pub struct CancellationToken {
+    cancelled: Arc<watch::Sender<bool>>,
+    guards: Arc<AtomicUsize>,
+}
+
+/// Delays the exit for as long as it is held.
+#[must_use]
+#[derive(Debug)]
+pub struct ShutdownGuard(Arc<AtomicUsize>);
+
+impl Drop for ShutdownGuard {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Default for CancellationToken {
+    fn default() -> Self {
+        Self {
+            cancelled: Arc::new(watch::Sender::new(false)),
+            guards: Arc::default(),
+        }
+    }
+}
+
+impl CancellationToken {
+    /// Cancels; returns whether a guard is held, so that its holder has to be waited for.
+    pub fn cancel(&self) -> bool {
+        self.cancelled.send_replace(true);
+        self.guards.load(Ordering::Relaxed) > 0
+    }
+
+    /// Returns a guard that delays the exit.
+    pub fn guard(&self) -> ShutdownGuard {
+        self.guards.fetch_add(1, Ordering::Relaxed);
+        ShutdownGuard(Arc::clone(&self.guards))
+    }
+
+    /// Returns whether it was cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        *self.cancelled.borrow()
+    }
+
+    /// Waits until it is cancelled.
+    pub async fn cancelled(&self) {
+        // The sender lives as long as this token: waiting cannot fail.
+        let _ = self.cancelled.subscribe().wait_for(|it| *it).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_guard_is_waited_for() {
+        let token = CancellationToken::default();
+        let guard = token.guard();
+        assert!(token.clone().cancel());
+        token.cancelled().await;
+        drop(guard);
+        assert!(!token.cancel());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_that_nobody_cancels_waits() {
+        let token = CancellationToken::default();
+        let waited = tokio::time::timeout(std::time::Duration::from_hours(1), token.cancelled());
+        assert!(waited.await.is_err());
+    }
+}
