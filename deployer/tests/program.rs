@@ -477,3 +477,35 @@ fn a_file_without_an_end_is_refused() {
     assert_eq!(output.status.code(), Some(3));
     assert!(text(&output.stderr).contains("it is larger than 4 MiB"));
 }
+
+#[test]
+fn a_budget_of_earlier_versions_is_refused_with_what_replaces_it() {
+    let folder = folder();
+    let configuration = "stack = \"x\"\ntemplate = \"service.yaml\"\n[image]\npackage = \"x\"\n";
+    std::fs::write(folder.path().join("deployer.toml"), configuration).expect("written");
+    let template = include_str!("../../infra/service.yaml");
+    std::fs::write(folder.path().join("service.yaml"), template).expect("written");
+    let with_budget = |dollars: &str| {
+        let budget = format!("MonthlyBudget={dollars}");
+        // Nothing is reached: the template comes first, and the address is nobody's.
+        let up = [
+            "up",
+            "--endpoint-url",
+            "http://127.0.0.1:9/",
+            "--region",
+            "eu-central-1",
+        ];
+        let arguments = [&up[..], &["--parameter", &budget]].concat();
+        run(&mut program(&folder, &arguments))
+    };
+    let output = with_budget("50");
+    assert_eq!(output.status.code(), Some(3));
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains("makes no budget any more"), "{stderr}");
+    assert!(
+        stderr.contains("--template-file infra/budget.yaml"),
+        "{stderr}"
+    );
+    // What asked for no budget asks for none now.
+    assert!(!text(&with_budget("0").stderr).contains("budget"));
+}

@@ -225,3 +225,36 @@ async fn an_endless_answer_is_given_up() {
     assert_eq!(error.kind, RemoteErrorKind::Unreachable);
     assert!(error.message.contains("length limit exceeded"), "{error:?}");
 }
+
+#[tokio::test]
+async fn the_image_of_a_task_definition_is_that_of_the_program() {
+    let described = |containers: &[(&str, &str)]| {
+        let containers: Vec<_> = containers
+            .iter()
+            .map(|(name, image)| serde_json::json!({ "name": name, "image": image }))
+            .collect();
+        let body = serde_json::json!({ "taskDefinition": { "containerDefinitions": containers } });
+        http("200 OK", &body.to_string())
+    };
+    for (containers, image) in [
+        (
+            &[("proxy", "envoy:1"), ("app", "clock@sha256:1")][..],
+            "clock@sha256:1",
+        ),
+        (
+            &[("app", "clock@sha256:1"), ("proxy", "envoy:1")],
+            "clock@sha256:1",
+        ),
+        // A template of somebody's own may name its program as it likes: it comes first then.
+        (
+            &[("web", "clock@sha256:1"), ("proxy", "envoy:1")],
+            "clock@sha256:1",
+        ),
+    ] {
+        let aws = answering(described(containers)).await;
+        assert_eq!(
+            aws.image_of("clock:1").await.unwrap().as_deref(),
+            Some(image)
+        );
+    }
+}

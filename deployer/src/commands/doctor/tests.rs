@@ -459,3 +459,30 @@ async fn a_service_that_this_machine_cannot_reach() {
     });
     assert!(relied_on.await.ends_with("ready: true"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn credentials_that_end_before_an_operation_may_are_worth_a_warning() {
+    let ending_in = |minutes: i64| {
+        examining_with(FakeBench::new(world()), move |config| {
+            let mut found = config.access.found.take().unwrap();
+            found.end = Some(chrono::Utc::now() + chrono::TimeDelta::minutes(minutes));
+            config.access.remember(found);
+        })
+    };
+    // An operation may take half an hour.
+    let enough = ending_in(31).await;
+    assert!(enough.contains("ok       credentials"), "{enough}");
+    let too_soon = ending_in(10).await;
+    assert!(too_soon.contains("warning  credentials"), "{too_soon}");
+    assert!(
+        too_soon.contains("and an operation may take 1800 s"),
+        "{too_soon}"
+    );
+    assert!(
+        too_soon.contains(
+            "remedy: if that is over by then: log in again: `aws sso login --profile work`"
+        ),
+        "{too_soon}"
+    );
+    assert!(too_soon.ends_with(": true"), "{too_soon}");
+}
