@@ -253,7 +253,10 @@ async fn the_image_of_a_task_definition_is_that_of_the_program() {
     ] {
         let aws = answering(described(containers)).await;
         assert_eq!(
-            aws.image_of("clock:1").await.unwrap().as_deref(),
+            aws.image_of(&TaskDefinitionArn::new("clock:1"))
+                .await
+                .unwrap()
+                .as_deref(),
             Some(image)
         );
     }

@@ -128,9 +128,9 @@ impl<W: Stacks> Stacks for Retrying<W> {
 }
 
 #[async_trait]
-impl<W: Repositories> Repositories for Steady<W> {
+impl<W: Repositories> Repositories for Retrying<W> {
     async fn repository_uri(&self, name: &RepositoryName) -> Remote<Option<RepositoryUri>> {
-        self.repeat(Patience::LONG, || self.inner.repository_uri(name))
+        self.retry(RetryPolicy::LONG, || self.inner.repository_uri(name))
             .await
     }
 

@@ -2,7 +2,7 @@
 //! open is settled by looking.
 //!
 //! ```text
-//! commands, engine ─► Steady ─► aws
+//! commands, engine ─► Retrying ─► aws
 //!                       │ throttled, reset, 5xx, nonsense: the same call again, after growing pauses
 //!                       └ the repetition is refused: was it carried out the first time? (settle)
 //! ```

@@ -224,7 +224,7 @@ impl Deployer<'_> {
             summary: Box::new(Summary {
                 changed: deployed.changed,
                 url: deployed.url.shown,
-                image: order.image.to_string(),
+                image: request.image.to_string(),
                 version: check.as_ref().and_then(|check| check.version.clone()),
                 // What was achieved does not depend on whether it can be listed.
                 tasks: tasks.unwrap_or_default(),

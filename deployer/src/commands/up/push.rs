@@ -72,7 +72,7 @@ impl Run<'_> {
             } else {
                 None
             };
-            self.workshop.push(context, &address, login, built).await
+            self.images.push(context, &address, login, built).await
         };
         context.sink.phase(Phase::Push, work).await
     }
