@@ -62,6 +62,9 @@ lint-scripts: ## shellcheck on the shell scripts
 lint-python: ## ruff, mypy and the unit tests of the addition to the emulator
 	scripts/lint-python
 
+lint-words: ## Words that the project does not use: CONTRIBUTING.md says what to write instead
+	scripts/lint-words
+
 lint-workflows: ## actionlint and zizmor on the workflows
 	scripts/lint-workflows
 

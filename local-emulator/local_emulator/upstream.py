@@ -138,7 +138,7 @@ class UnexpectedEmulatorError(Exception):
     def __init__(self, version: str, differences: list[str]) -> None:
         found = "; ".join(differences)
         super().__init__(
-            f"this addition changes ministack {VERSION} and does not fit version {version}: {found}"
+            f"this addition changes ministack {VERSION} and does not support version {version}: {found}"
         )
 
 

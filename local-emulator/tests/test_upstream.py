@@ -33,7 +33,7 @@ class Fits(unittest.TestCase):
                 self.assertEqual(used - expected, set(), file.name)
 
 
-class DoesNotFit(unittest.TestCase):
+class NotSupported(unittest.TestCase):
     def refusal(self) -> str:
         with self.assertRaises(UnexpectedEmulatorError) as caught:
             Upstream()
@@ -42,7 +42,7 @@ class DoesNotFit(unittest.TestCase):
     def test_another_version(self) -> None:
         with mock.patch("importlib.metadata.version", return_value="9.9.9"):
             refusal = self.refusal()
-        self.assertIn("does not fit version 9.9.9: the version is another", refusal)
+        self.assertIn("does not support version 9.9.9: the version is another", refusal)
 
     def test_a_function_with_other_parameters(self) -> None:
         with mock.patch("ministack.services.ecs._stop_task", lambda task, reason: (task, reason)):

@@ -14,7 +14,7 @@ use crate::oci::{BuiltImage, descriptor};
 /// The name of the list of what the program is made of.
 pub(super) const SBOM: &str = "sbom.cdx.json";
 
-/// Writes the archive under a name (`app:tag`), whole or not at all. Only what is there and no file, a pipe or a device, takes it as
+/// Writes the archive under a name (`app:tag`), whole or not at all. Only an existing pipe or device takes it as
 /// it comes: it is not for us to put a file in its place.
 pub fn write(image: &BuiltImage, name: &str, file: &Path) -> io::Result<()> {
     let there = match fs::metadata(file) {

@@ -368,7 +368,7 @@ pub struct Toolchain {
     pub target: String,
 }
 
-/// Looks whether there is what compiling needs, without compiling anything.
+/// Checks that everything compiling needs is in place, without compiling anything.
 pub async fn toolchain(
     workspace: &Path,
     architecture: Architecture,
@@ -465,7 +465,7 @@ pub fn check(path: &Path, architecture: Architecture) -> Result<(), CompileError
     File::open(path)
         .map_err(ElfError::from)
         .and_then(|mut program| elf::check(&mut program, architecture))
-        .map_err(|problem| CompileError::Unfit {
+        .map_err(|problem| CompileError::Unusable {
             path: path.to_owned(),
             problem,
         })

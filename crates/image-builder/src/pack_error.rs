@@ -191,7 +191,7 @@ pub enum PackError {
     },
     /// What is to be started would not run.
     #[error("`{path}` of the image would not start: {problem}")]
-    Unfit {
+    Unusable {
         /// The program's path in the image.
         path: String,
         /// Why.
@@ -250,7 +250,7 @@ impl Hint for PackError {
             Self::OtherArchitecture { .. } => Some(
                 "let the Dockerfile build for the platform that it is given, or set `architecture` under `[service]`".to_owned(),
             ),
-            Self::Unfit { .. } => Some(
+            Self::Unusable { .. } => Some(
                 "in the Dockerfile, compile for the right target and with `-C target-feature=+crt-static`, or start from an image that has what the program needs".to_owned(),
             ),
             Self::Archive(_) | Self::Read { .. } | Self::Write(_) => None,

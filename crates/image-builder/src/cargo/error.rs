@@ -57,7 +57,7 @@ pub enum CompileError {
     },
     /// The program would not run in an empty image.
     #[error("`{}` cannot run in an empty image", path.display())]
-    Unfit {
+    Unusable {
         /// The program.
         path: PathBuf,
         /// Why.
@@ -125,7 +125,7 @@ impl Hint for CompileError {
             Self::NoExecutable { .. } => {
                 Some("look at the names of package and program in the settings".to_owned())
             }
-            Self::Unfit {
+            Self::Unusable {
                 problem: ElfError::Dynamic { .. },
                 ..
             } => {
@@ -133,7 +133,7 @@ impl Hint for CompileError {
             }
             Self::DoesNotCompile { .. }
             | Self::Cargo { .. }
-            | Self::Unfit { .. }
+            | Self::Unusable { .. }
             | Self::Workspace { .. }
             | Self::Process(_) => None,
         }
@@ -148,7 +148,7 @@ impl Hint for CompileError {
             | Self::NoTarget { .. }
             | Self::NoLinker { .. }
             | Self::NoExecutable { .. }
-            | Self::Unfit { .. }
+            | Self::Unusable { .. }
             | Self::Workspace { .. }
             | Self::Process(_) => &[],
         }
@@ -188,7 +188,7 @@ fn what_brings(linker: &str) -> String {
         format!("install this compiler: `sudo apt-get install gcc-{processor}-linux-gnu`")
     } else {
         format!(
-            "install `{linker}`, or take back the setting that names it: the usual linker is `cc`, which `sudo apt-get install gcc` installs"
+            "install `{linker}`, or remove the setting that names it: the usual linker is `cc`, which `sudo apt-get install gcc` installs"
         )
     }
 }

@@ -85,7 +85,7 @@ impl Diagnostics {
         }
     }
 
-    /// Turns cargo's failure into one that says what to mend.
+    /// Turns cargo's failure into one that says what to fix.
     pub(super) fn explain(self, package: &str, target: &str, error: ProcessError) -> CompileError {
         let ProcessError::Failed { tail, .. } = error else {
             return error.into();

@@ -41,7 +41,7 @@ fn request(folder: &Path, architecture: Architecture) -> CompileRequest<'_> {
     }
 }
 
-/// What is there, by name: targets, programs, and `NAME=` for a target whose linker the user has set.
+/// Installed targets and programs, by name, and `NAME=` for a target whose linker the user has set.
 struct Table<'a>(&'a [&'a str]);
 
 impl Tools for Table<'_> {
@@ -167,7 +167,7 @@ fn what_is_missing_and_the_command_that_installs_it() {
     `app` does not compile
       install this compiler: `sudo apt-get install gcc-aarch64-linux-gnu`
     `app` does not compile
-      install `clang`, or take back the setting that names it: the usual linker is `cc`, which `sudo apt-get install gcc` installs
+      install `clang`, or remove the setting that names it: the usual linker is `cc`, which `sudo apt-get install gcc` installs
     `app` does not compile
       the C library of this machine cannot be linked statically: `rustup target add x86_64-unknown-linux-musl` brings one that can; or install its static form, on Fedora `sudo dnf install glibc-static`
     `app` does not compile

@@ -585,7 +585,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads what is started; `[]` takes back what was to be. The shell form needs a shell, which a base may have.
+    /// Reads what is started; `[]` clears it. The shell form needs a shell, which a base may have.
     fn command(&self, keyword: &'static str, text: &str) -> Result<Option<Vec<String>>, Problem> {
         if text.is_empty() {
             return Err(Problem::MissingArgument(keyword));

@@ -128,7 +128,7 @@ fn check_content(
     architecture: Architecture,
     path: &str,
 ) -> Result<(), PackError> {
-    let unfit = |problem| PackError::NoOtherProgram {
+    let unusable = |problem| PackError::NoOtherProgram {
         path: path.to_owned(),
         problem,
     };
@@ -138,14 +138,14 @@ fn check_content(
     } = match read_needs(source, architecture) {
         Ok(Some(needs)) => needs,
         Ok(None) => return Ok(()),
-        Err(problem) => return Err(unfit(problem)),
+        Err(problem) => return Err(unusable(problem)),
     };
     let Some(interpreter) = interpreter else {
         return Ok(());
     };
     let has = |path: &str| root.resolve(path).is_some_and(|path| root.is_file(&path));
     if !has(&interpreter) {
-        return Err(unfit(ElfError::Dynamic { interpreter }));
+        return Err(unusable(ElfError::Dynamic { interpreter }));
     }
     let is_there = |library: &String| {
         let end = format!("/{library}");

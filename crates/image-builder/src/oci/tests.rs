@@ -249,7 +249,7 @@ fn a_kept_layer_gives_the_same_image() {
             .path()
     };
     assert_eq!(folder.build(PROGRAM).unwrap(), fresh);
-    // Damaged, it is made anew.
+    // Damaged, it is created again.
     fs::write(kept(), "nonsense").unwrap();
     assert_eq!(folder.build(PROGRAM).unwrap(), fresh);
     assert_eq!(fs::read(kept()).unwrap(), bytes(&fresh.layers[0]));
@@ -525,7 +525,7 @@ fn a_working_folder_belongs_to_the_user_in_force() {
             "app 0:0"
         ]
     );
-    // What is there stays as it is, and makes no layer.
+    // An existing folder stays as it is, and makes no layer.
     let twice = "COPY one /data/\nUSER 5\nWORKDIR /data";
     assert_eq!(image(twice), ["data/ 0:0", "data/one 0:0", "app 0:0"]);
     folder.file("passwd", "me:x:5:6::/:\n");

@@ -47,7 +47,7 @@ impl Archive {
             // What sets another loader in a finished program may put its path at the end.
             Err(ElfError::Dynamic { interpreter }) if is_cut && interpreter.is_empty() => Ok(()),
             Err(ElfError::Dynamic { interpreter }) if has(&interpreter) => Ok(()),
-            Err(problem) => Err(PackError::Unfit {
+            Err(problem) => Err(PackError::Unusable {
                 path: first.to_owned(),
                 problem,
             }),

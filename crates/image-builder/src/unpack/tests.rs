@@ -117,15 +117,15 @@ fn what_would_not_start_is_refused() {
             ("c", config_of(&layer).as_bytes()),
             ("manifest.json", br#"[{"Config":"c","Layers":["l"]}]"#),
         ]);
-        result.map_or_else(|error| error, |_| "fit".to_owned())
+        result.map_or_else(|error| error, |_| "ready".to_owned())
     };
     let mut dynamic = program(62);
     dynamic[64] = 3;
     dynamic[72] = 120;
     dynamic[96] = 15;
     dynamic.extend(b"/lib64/ld.so.2\0");
-    assert_eq!(verdict(&program(62), &[]), "fit");
-    assert_eq!(verdict(b"#!/bin/sh\n", &[]), "fit");
+    assert_eq!(verdict(&program(62), &[]), "ready");
+    assert_eq!(verdict(b"#!/bin/sh\n", &[]), "ready");
     assert_eq!(
         verdict(&program(183), &[]),
         "`/app` of the image would not start: it is not made for X86_64"
@@ -136,7 +136,7 @@ fn what_would_not_start_is_refused() {
     );
     assert_eq!(
         verdict(&dynamic, &[("usr/lib64/ld.so.2", b"the loader")]),
-        "fit"
+        "ready"
     );
     let no_program = "`/app` of the image would not start: it is not a 64-bit Linux program";
     for content in [&b""[..], b"exit 0\n", b"MZ\x90", &program(62)[..100]] {
@@ -146,7 +146,7 @@ fn what_would_not_start_is_refused() {
     let mut large = dynamic.clone();
     large.resize(usize::try_from(MAX_PROGRAM).unwrap() + 16, 0);
     large[72..80].copy_from_slice(&MAX_PROGRAM.to_le_bytes());
-    assert_eq!(verdict(&large, &[]), "fit");
+    assert_eq!(verdict(&large, &[]), "ready");
 }
 
 #[test]
@@ -166,22 +166,28 @@ fn a_program_that_is_a_link_is_the_file_that_it_leads_to() {
         let layers = names.iter().zip(&layers);
         let layers = layers.map(|(name, layer)| (name.as_str(), layer.as_slice()));
         let result = try_unpack(&layers.chain(documents).collect::<Vec<_>>());
-        result.map_or_else(|error| error, |_| "fit".to_owned())
+        result.map_or_else(|error| error, |_| "ready".to_owned())
     };
     let (right, wrong) = (program(62), program(183));
     let other = "`/app` of the image would not start: it is not made for X86_64";
-    assert_eq!(verdict(&[&[("a", &right), ("app", b"hard:a")]]), "fit");
+    assert_eq!(verdict(&[&[("a", &right), ("app", b"hard:a")]]), "ready");
     assert_eq!(verdict(&[&[("a", &wrong), ("app", b"hard:a")]]), other);
     let two_links: &[(&str, &[u8])] = &[("a", &wrong), ("b", b"hard:a"), ("app", b"hard:b")];
     assert_eq!(verdict(&[two_links]), other);
     // The link keeps the content that it was made to, and what comes last at a path counts.
     let linked: &[(&str, &[u8])] = &[("a", &right), ("app", b"hard:a")];
-    assert_eq!(verdict(&[linked, &[("a", &wrong)]]), "fit");
+    assert_eq!(verdict(&[linked, &[("a", &wrong)]]), "ready");
     assert_eq!(verdict(&[linked, &[("app", &wrong)]]), other);
     // Where a symbolic link leads to, the runtime knows. So it does of links in circles and of those that lead nowhere.
-    assert_eq!(verdict(&[&[("app", &wrong)], &[("app", b"link:a")]]), "fit");
-    assert_eq!(verdict(&[&[("a", b"hard:app"), ("app", b"hard:a")]]), "fit");
-    assert_eq!(verdict(&[&[("app", b"hard:nowhere")]]), "fit");
+    assert_eq!(
+        verdict(&[&[("app", &wrong)], &[("app", b"link:a")]]),
+        "ready"
+    );
+    assert_eq!(
+        verdict(&[&[("a", b"hard:app"), ("app", b"hard:a")]]),
+        "ready"
+    );
+    assert_eq!(verdict(&[&[("app", b"hard:nowhere")]]), "ready");
 }
 
 #[test]

@@ -308,7 +308,7 @@ fn neither_answers(failure: Failure, second: Failure, previous: &Previous) -> Fa
         (Aftermath::PartlyRestored, how)
     };
     Failure::new(FailureKind::Stuck, failure.message)
-        .leaving(aftermath, &format!("; the version before it{before} {how}"))
+        .leaving(aftermath, &format!("; the previous version{before} {how}"))
         .because(second.cause.unwrap_or(second.message))
         .with_evidence(evidence)
         .hint("is it this machine: its network, its clock? Look from elsewhere, too")

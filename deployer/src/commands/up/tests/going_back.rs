@@ -316,7 +316,7 @@ async fn the_version_before_does_not_satisfy_the_check_either() {
     check: started
     check: DOWN (no connection)
     probe: 0 of 1000 requests failed meanwhile
-    error: http://clock.example/now is DOWN after 120 s; the version before it, bbbbbbbbbbbb, is restored, and does not pass the check either
+    error: http://clock.example/now is DOWN after 120 s; the previous version, bbbbbbbbbbbb, is restored, and does not pass the check either
       because: no connection
       | the new version: no connection
       hint: is it this machine: its network, its clock? Look from elsewhere, too
