@@ -24,6 +24,7 @@ pub use file::{File, parse, read};
 
 use access::access;
 use deployment::stack::template_names::ParameterName;
+pub use parameters::ServiceSizes;
 
 /// Default port of a service.
 const DEFAULT_PORT: u16 = 8080;
@@ -70,10 +71,8 @@ pub struct Config {
     pub account: Option<String>,
     /// The program and its image.
     pub image: ImageSettings,
-    /// Tasks that should run.
-    pub tasks: u32,
-    /// TCP port that the program listens on.
-    pub port: u16,
+    /// Sizes of the service.
+    pub service: ServiceSizes,
     /// Template parameters, all but the image.
     pub parameters: BTreeMap<String, String>,
     /// Tags of the stack, and so of its resources.
@@ -171,7 +170,7 @@ pub fn resolve(
         })?,
     };
     let port = file.service.port.unwrap_or(DEFAULT_PORT);
-    let service = parameters::Service {
+    let mut service = ServiceSizes {
         port,
         tasks: service_options.tasks.or(file.service.tasks).unwrap_or(2),
         max_tasks: service_options.max_tasks.or(file.service.max_tasks),
@@ -185,6 +184,9 @@ pub fn resolve(
     };
     let mut parameters =
         parameters::resolve(&service, file.parameters, &service_options.parameters)?;
+    // Set among the parameters, it counts as well.
+    let start_seconds = parameters.get(ParameterName::StartSeconds.as_str());
+    service.start_seconds = start_seconds.and_then(|seconds| seconds.parse().ok());
     let left_out = if access.local {
         parameters::leave_out(&mut parameters, &service)
     } else {
@@ -202,8 +204,7 @@ pub fn resolve(
             architecture,
             root,
         )?,
-        tasks: service.tasks,
-        port,
+        service,
         parameters,
         tags: tags(file.tags)?,
         capabilities: capabilities(file.capabilities)?,
@@ -305,8 +306,7 @@ fn capabilities(given: Vec<String>) -> Result<Vec<String>, Failure> {
 impl Config {
     /// Seconds from its start that a task is given before failed health checks count.
     pub fn start_seconds(&self) -> u32 {
-        let set = self.parameters.get(ParameterName::StartSeconds.as_str());
-        let seconds = set.and_then(|seconds| seconds.parse().ok());
+        let seconds = self.service.start_seconds;
         let seconds = seconds.unwrap_or(parameters::USUAL_START_SECONDS);
         // The emulator's health checks run five times as fast.
         if self.access.local {

@@ -7,7 +7,6 @@ use crate::config::{Config, is_usual_endpoint};
 use aws::access::ProfileSource;
 use deployment::error::Failure;
 use deployment::rollout::{self, Ended, Evidence, Explanation};
-use deployment::stack::template_names::ParameterName;
 
 impl Context<'_> {
     /// The failure, with the diagnosis as its cause where there is one: what was said before stays as the first evidence.
@@ -22,11 +21,8 @@ impl Context<'_> {
         } = evidence.explain(
             failure.cause.as_deref(),
             &rollout::Context {
-                port: config.port,
-                memory: config
-                    .parameters
-                    .get(ParameterName::Memory.as_str())
-                    .map(String::as_str),
+                port: config.service.port,
+                memory: config.service.memory,
                 architecture: &architecture,
                 ended,
                 start_seconds: config.start_seconds(),

@@ -122,7 +122,7 @@ impl Context<'_> {
         .with_evidence([health, format!("not proven: {UNPROVEN}")])
         .hint(format!(
             "check it from elsewhere: `checker --expect-instances {} {url}`",
-            self.config.tasks
+            self.config.service.tasks
         ));
         remedies(self.config, "up")
             .into_iter()

@@ -27,27 +27,28 @@ const NOT_SET_BY_HAND: [(&str, &str); 4] = [
     (OF_REVIEWERS[2], "`deployer reviewer` sets it"),
 ];
 
-/// Sizes of the service.
-pub(super) struct Service {
+/// Sizes of the service, as the settings give them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceSizes {
     /// TCP port that the program listens on.
-    pub(super) port: u16,
+    pub port: u16,
     /// Tasks that should run.
-    pub(super) tasks: u32,
+    pub tasks: u32,
     /// Most of them under load.
-    pub(super) max_tasks: Option<u32>,
+    pub max_tasks: Option<u32>,
     /// CPU units of a task.
-    pub(super) cpu: u32,
+    pub cpu: u32,
     /// Memory of a task, MiB.
-    pub(super) memory: u32,
-    /// Seconds from the start of a task in which failed health checks do not count.
-    pub(super) start_seconds: Option<u32>,
+    pub memory: u32,
+    /// Seconds from the start of a task in which failed health checks do not count, where that is set.
+    pub start_seconds: Option<u32>,
     /// Processor of the tasks.
-    pub(super) architecture: Architecture,
+    pub architecture: Architecture,
 }
 
 /// All parameters but the image: the service's sizes, and what the file and the command line set besides.
 pub(super) fn resolve(
-    service: &Service,
+    service: &ServiceSizes,
     of_file: BTreeMap<String, Scalar>,
     of_command_line: &[String],
 ) -> Result<BTreeMap<String, String>, Failure> {
@@ -104,7 +105,7 @@ pub(super) fn resolve(
 /// Leaves out what the emulator does not know; returns what that is, where it would have done something.
 pub(super) fn leave_out(
     parameters: &mut BTreeMap<String, String>,
-    service: &Service,
+    service: &ServiceSizes,
 ) -> Vec<&'static str> {
     let does_something = |value: &String| value != "0" && *value != service.tasks.to_string();
     let known = NOT_LOCAL.into_iter().filter_map(|(name, what)| {
@@ -114,7 +115,7 @@ pub(super) fn leave_out(
     known.collect()
 }
 
-fn numbers_of_tasks(service: &Service) -> Result<(), Failure> {
+fn numbers_of_tasks(service: &ServiceSizes) -> Result<(), Failure> {
     let tasks = service.tasks;
     if !(2..=MOST_TASKS).contains(&tasks) {
         return Err(
@@ -144,10 +145,10 @@ pub(super) fn fargate_pair(cpu: u32, memory: u32) -> Result<(), Failure> {
         2048 => (4 * GIB, 16 * GIB, GIB),
         4096 => (8 * GIB, 30 * GIB, GIB),
         _ => {
-            return Err(
-                Failure::preflight(format!("Fargate has no tasks with {cpu} CPU units"))
-                    .hint("set `cpu` to 256, 512, 1024, 2048 or 4096"),
-            );
+            return Err(Failure::preflight(format!(
+                "the template takes no tasks with {cpu} CPU units"
+            ))
+            .hint("set `cpu` to 256, 512, 1024, 2048 or 4096"));
         }
     };
     // The smallest size also comes with 1.5 times its memory missing: 512, 1024 and 2048 only.

@@ -24,8 +24,8 @@ pub enum Ended {
 pub struct Context<'a> {
     /// TCP port that the program should listen on.
     pub port: u16,
-    /// Memory of a task, MiB, as the template is given it.
-    pub memory: Option<&'a str>,
+    /// Memory of a task, MiB.
+    pub memory: u32,
     /// Processor of the tasks.
     pub architecture: &'a str,
     /// How the rollout ended, if it did.
@@ -138,10 +138,7 @@ fn message(cause: &Cause, evidence: &Evidence, context: &Context<'_>) -> String 
 }
 
 fn memory(context: &Context<'_>) -> String {
-    context
-        .memory
-        .map(|memory| format!(" ({memory} MiB)"))
-        .unwrap_or_default()
+    format!(" ({} MiB)", context.memory)
 }
 
 fn in_time(evidence: &Evidence) -> String {

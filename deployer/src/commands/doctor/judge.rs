@@ -69,21 +69,12 @@ pub(super) fn failed(check: &'static str, failure: &Failure) -> Finding {
 
 /// Judges whether the settings agree with each other.
 pub(super) fn configuration(config: &Config) -> Finding {
-    let size = |name: ParameterName| {
-        config
-            .parameters
-            .get(name.as_str())
-            .map_or("?", String::as_str)
-    };
+    let sizes = &config.service;
     ok(
         "configuration",
         format!(
             "stack {}: {} tasks of {} CPU units and {} MiB on {}",
-            config.stack,
-            config.tasks,
-            size(ParameterName::Cpu),
-            size(ParameterName::Memory),
-            config.image.architecture
+            config.stack, sizes.tasks, sizes.cpu, sizes.memory, sizes.architecture
         ),
     )
 }

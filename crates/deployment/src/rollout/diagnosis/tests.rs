@@ -94,7 +94,7 @@ fn and(one: Evidence, other: Evidence) -> Evidence {
 fn context(ended: Ended) -> Context<'static> {
     Context {
         port: 8080,
-        memory: Some("512"),
+        memory: 512,
         architecture: "X86_64",
         ended,
         start_seconds: 20,

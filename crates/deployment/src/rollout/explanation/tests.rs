@@ -39,7 +39,7 @@ fn event(message: &str) -> ServiceEvent {
 fn explained(evidence: &Evidence, said: Option<&str>) -> String {
     let context = Context {
         port: 8080,
-        memory: None,
+        memory: 512,
         architecture: "ARM64",
         ended: crate::rollout::Ended::ForGood,
         start_seconds: 20,
