@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use image_builder::cache::LayerCache;
-use image_builder::oci::BuiltImage;
+use image_builder::image::BuiltImage;
 use serde_json::{Value, json};
 
 use crate::ours;

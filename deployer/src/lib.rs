@@ -1,20 +1,17 @@
 //! Puts a containerised Rust service on ECS Fargate, and makes sure that it works.
 //!
 //! ```text
-//! Cli + env + deployer.toml ─► Config ─► observe ─► decide ─► remote call ─► look ─► Event ─► Reporter
-//!                                           ▲                               │
-//!                                           └────────── engine ◄────────────┘
+//! Cli + env + deployer.toml ─► Config ─► observe ─► decide ─► AWS call ─► poll ─► Event ─► Reporter
+//!                                          ▲                               │
+//!                                          └───────────────────────────────┘
 //! ```
 //!
-//! - [`config`] resolves all settings once, purely; commands see nothing else.
-//! - [`stack`] and [`rollout`] are pure: what CloudFormation and ECS say, and what follows from it.
-//! - [`cost`] is pure too: list prices times sizes. So is [`policy`]: the least that an account has to allow.
+//! - [`config`] resolves all settings once.
+//! - [`commands`] do the work. What they decide on, and how, is in the crate `deployment`.
 //! - [`poll`] is the only loop; [`pollers`] are what it polls.
-//! - [`event`] is the contract with the reporters in [`report`], the only place that prints.
-//! - [`remote`] are the traits that `aws` implements, the only files that name an SDK crate; [`steady`] repeats what fails in passing.
-//! - [`printable`] is what may reach a terminal of what others wrote.
-//! - [`image`] compiles, packs and pushes, without Docker unless it is told otherwise; its [`process`] is the only file that starts programs.
-//! - [`local`] looks after the AWS emulator that `--local` uses.
+//! - [`retry`] repeats calls to AWS that fail transiently; the calls themselves are in the crate `aws`.
+//! - [`report`] turns the events of `deployment` into what people and programs read. Only it prints.
+//! - [`local`] runs the AWS emulator that `--local` uses.
 
 pub mod cancellation;
 pub mod cli;

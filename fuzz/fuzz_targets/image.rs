@@ -20,7 +20,8 @@ use image_builder::dockerfile::{
     Account, CopyInstruction, CopySource, ExposedPort, FinalStage, Protocol, Step,
 };
 use image_builder::layer::Layer;
-use image_builder::oci::{self, BuiltImage, Recipe};
+use image_builder::oci::{self, Recipe};
+use image_builder::image::{BuiltImage};
 use image_builder::unpack::{Wanted, unpack};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use serde_json::json;
 
+use crate::image::{BuiltImage, descriptor};
 use crate::layer::Blob;
-use crate::oci::{BuiltImage, descriptor};
 
 /// The name of the list of what the program is made of.
 pub(super) const SBOM: &str = "sbom.cdx.json";

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::dockerfile::CargoBuild;
 use crate::elf::{self, ElfError};
-use crate::oci::Executable;
+use crate::image::Executable;
 use serde::Deserialize;
 use support::input;
 

@@ -5,7 +5,6 @@
 //! `cargo build`. What cannot be taken over is a note or a [`Problem`] with line and remedy; nothing
 //! is ignored silently. Pure: text in, value out.
 
-mod build;
 mod error;
 mod health;
 mod lines;
@@ -19,9 +18,9 @@ use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 
-pub use build::CargoBuild;
 pub use error::{DockerfileError, DockerfileErrors, Problem};
 pub use health::HealthCheck;
+pub use stage::CargoBuild;
 
 use crate::Architecture;
 

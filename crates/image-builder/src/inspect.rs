@@ -6,8 +6,8 @@ use flate2::read::MultiGzDecoder;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::image::BuiltImage;
 use crate::layer::Layer;
-use crate::oci::BuiltImage;
 
 /// An image.
 #[derive(Debug, Clone, PartialEq, Serialize)]

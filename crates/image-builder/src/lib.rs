@@ -16,6 +16,7 @@ pub mod dockerfile;
 pub mod elf;
 mod hint;
 mod ignore;
+pub mod image;
 pub mod inspect;
 pub mod layer;
 pub mod notices;

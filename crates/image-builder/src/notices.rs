@@ -8,11 +8,10 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use crate::cargo::{Linked, Part};
+use crate::image::Notice;
 use crate::sbom;
 use support::input;
 
-/// The folder of the image that the files are in.
-pub const FOLDER: &str = "licenses";
 /// A licence is not larger, bytes. What is, is some other file of that name.
 const MAX_TEXT: u64 = 256 << 10;
 /// The notices of the standard library with all that it is made of are one large file.
@@ -67,15 +66,6 @@ or later (LGPL-2.1-or-later). Its source is at https://sourceware.org/glibc/ and
 on. Whoever passes this image on gives others what they need to link the program with another version of the library: the source
 of the program and Cargo.lock are enough. A program that is linked to musl instead (MIT) asks for no more than its notice.
 ";
-
-/// A file with licences.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Notice {
-    /// Of the file in [`FOLDER`].
-    pub name: &'static str,
-    /// Its content.
-    pub text: String,
-}
 
 /// Collects the licences of everything that is linked into the program, in the order of their
 /// names. The same parts and libraries give the same bytes.

@@ -5,21 +5,18 @@ mod packing;
 mod start;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
-use oci_spec::image::MediaType;
 use serde_json::{Value, json};
 
 use crate::Architecture;
 use crate::base::{BaseImage, Bases};
 use crate::cache::LayerCache;
-use crate::digest::digest;
 use crate::dockerfile::{DEFAULT_PATH, FinalStage};
+use crate::image::{BuiltImage, Notice};
 use crate::layer::{self, Layer};
-use crate::notices::Notice;
 use crate::pack_error::PackError;
 use packing::{PackedLayer, Packing};
 
@@ -46,7 +43,7 @@ pub struct Recipe<'a> {
     pub created: DateTime<Utc>,
     /// Labels beside those of the Dockerfile, which win.
     pub labels: &'a BTreeMap<String, String>,
-    /// Files for the folder [`crate::notices::FOLDER`]: see [`crate::notices`].
+    /// Files for the folder [`crate::image::NOTICES_FOLDER`]: see [`crate::notices`].
     pub notices: &'a [Notice],
     /// Layers that were compressed before.
     pub cache: &'a LayerCache,
@@ -57,70 +54,6 @@ impl<'a> Recipe<'a> {
     fn base(&self) -> Option<&'a BaseImage> {
         let name = self.stage.base.as_ref()?;
         self.bases.get(name).map(Arc::as_ref)
-    }
-}
-
-/// The compiled program.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Executable {
-    /// As the package calls it. The last part of the path in `COPY --from` has to be this.
-    pub name: String,
-    /// Where it is.
-    pub path: PathBuf,
-}
-
-/// A JSON document of the image.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Document {
-    /// As it is sent.
-    pub content: Bytes,
-    /// What it is.
-    pub media_type: String,
-    /// `sha256:…`
-    pub digest: String,
-}
-
-/// A complete image that is nowhere but here.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BuiltImage {
-    /// Names all the rest. Its digest is the image's.
-    pub manifest: Document,
-    /// How it is started.
-    pub config: Document,
-    /// What is in it, the lowest first.
-    pub layers: Vec<Layer>,
-    /// What the program was made of, for the registry to keep beside the image; see [`crate::sbom`].
-    pub sbom: Option<Document>,
-}
-
-impl BuiltImage {
-    /// Puts the parts together.
-    pub(crate) fn assemble(config: Value, layers: Vec<Layer>) -> Self {
-        let config = document(&MediaType::ImageConfig, config);
-        let manifest = document(&MediaType::ImageManifest, manifest(&config, &layers));
-        Self {
-            manifest,
-            config,
-            layers,
-            sbom: None,
-        }
-    }
-
-    /// The image's digest, `sha256:…`.
-    pub fn digest(&self) -> &str {
-        &self.manifest.digest
-    }
-
-    /// A tag that says no more than the digest does, so that one tag is never two images: `sha256-` and twelve digits.
-    pub fn tag(&self) -> String {
-        let digits = self.manifest.digest.trim_start_matches("sha256:");
-        format!("sha256-{}", digits.get(..12).unwrap_or(digits))
-    }
-
-    /// What has to be in the registry, in bytes, manifest included.
-    pub fn size(&self) -> u64 {
-        let layers: u64 = self.layers.iter().map(|layer| layer.content.size()).sum();
-        layers + (self.config.content.len() + self.manifest.content.len()) as u64
     }
 }
 
@@ -242,45 +175,6 @@ fn runtime(recipe: &Recipe<'_>, base: Option<&BaseImage>) -> Value {
         }
     }
     Value::Object(config)
-}
-
-fn manifest(config: &Document, layers: &[Layer]) -> Value {
-    let layers: Vec<Value> = layers
-        .iter()
-        .map(|layer| descriptor(&layer.media_type, &layer.digest, layer.content.size()))
-        .collect();
-    json!({
-        "schemaVersion": 2,
-        "mediaType": MediaType::ImageManifest.to_string(),
-        "config": config.descriptor(),
-        "layers": layers,
-    })
-}
-
-pub(crate) fn descriptor(media_type: &str, digest: &str, size: u64) -> Value {
-    json!({ "mediaType": media_type, "digest": digest, "size": size })
-}
-
-/// Names sorted, no white space: the same bytes each time, whatever features `serde_json` is built with.
-pub(crate) fn document(media_type: &MediaType, mut value: Value) -> Document {
-    value.sort_all_objects();
-    Document::new(media_type.as_ref(), value.to_string())
-}
-
-impl Document {
-    pub(crate) fn new(media_type: &str, content: impl Into<Bytes>) -> Self {
-        let content = content.into();
-        Self {
-            digest: digest(&content),
-            content,
-            media_type: media_type.to_owned(),
-        }
-    }
-
-    /// As other documents name this one.
-    pub(crate) fn descriptor(&self) -> Value {
-        descriptor(&self.media_type, &self.digest, self.content.len() as u64)
-    }
 }
 
 #[cfg(test)]

@@ -19,8 +19,8 @@ use std::fmt;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use oci_client::errors::{OciDistributionError, OciErrorCode};
 
+use crate::image::{BuiltImage, Document};
 use crate::layer;
-use crate::oci::{BuiltImage, Document};
 pub use error::PushError;
 use loopback::is_loopback;
 use progress::Progress;

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::cargo::{Linked, Part};
-use crate::oci::Document;
+use crate::image::Document;
 use support::input;
 
 /// CycloneDX in JSON.

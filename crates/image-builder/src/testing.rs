@@ -9,8 +9,9 @@ use support::architecture::Architecture;
 use crate::base::Bases;
 use crate::cache::LayerCache;
 use crate::dockerfile::{Dockerfile, DockerfileErrors, Request};
+use crate::image::BuiltImage;
 use crate::layer::Layer;
-use crate::oci::{BuiltImage, Recipe, build};
+use crate::oci::{Recipe, build};
 use crate::pack_error::PackError;
 
 /// A stage that compiles `app` and puts it at `/out/app`.

@@ -19,8 +19,8 @@ use serde_json::{Map, Value, json};
 
 use crate::Architecture;
 use crate::cache::LayerCache;
+use crate::image::BuiltImage;
 use crate::layer;
-use crate::oci::BuiltImage;
 use crate::pack_error::PackError;
 pub use restore::restore;
 

@@ -13,7 +13,7 @@ use aws::remote::Login;
 use deployment::error::Failure;
 use deployment::event::{Event, Phase};
 use deployment::names::{ImageUri, RepositoryUri};
-use image_builder::oci::BuiltImage;
+use image_builder::image::BuiltImage;
 
 /// Connects, looks from outside, and asks the user.
 #[async_trait]

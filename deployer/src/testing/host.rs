@@ -19,7 +19,7 @@ use crate::pollers::ExternalCheck;
 use aws::remote::Login;
 use deployment::error::Failure;
 use deployment::names::{ImageUri, RepositoryUri};
-use image_builder::oci::{BuiltImage, Document};
+use image_builder::image::{BuiltImage, Document};
 
 /// Builds at once unless told otherwise; two instances answer from the new image; nobody is there to be asked.
 pub(crate) struct FakeHost {

@@ -1,19 +1,21 @@
 //! From instructions to an image: which stages it is made of, what their variables hold, and what
 //! each instruction sets.
 
+mod build;
 mod copy;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use super::build::{Compiling, Project};
 use super::error::{DockerfileError, DockerfileErrors, Problem};
 use super::lines::{Instruction, Source};
 use super::words::{self, Lookup};
 use super::{Account, Dockerfile, ExposedPort, FinalStage, HealthCheck, Note, Protocol, Request};
 use super::{DEFAULT_PATH, Step, WorkFolder};
 use crate::paths::components;
+pub use build::CargoBuild;
+use build::{Compiling, Project};
 
 /// Docker's reserved name of the empty base.
 const SCRATCH: &str = "scratch";

@@ -2,8 +2,8 @@
 
 use crate::context::{Context, Destination, Rights, base_name, join};
 use crate::dockerfile::{CopyInstruction, CopySource, FinalStage, Step, WorkFolder};
+use crate::image::NOTICES_FOLDER;
 use crate::layer::{self, Content, Entries, Entry, LowerFile, Owner};
-use crate::notices;
 use crate::pack_error::PackError;
 use crate::paths::components;
 use crate::root::Root;
@@ -91,7 +91,7 @@ impl<'a> Packing<'a> {
 
     /// Adds a layer with the notices. What the Dockerfile puts in their place is left there.
     fn notices(&mut self, root: &Root) {
-        let Some(folder) = root.resolve(notices::FOLDER).filter(|it| !root.is_file(it)) else {
+        let Some(folder) = root.resolve(NOTICES_FOLDER).filter(|it| !root.is_file(it)) else {
             return;
         };
         let mut entries = Entries::new();

@@ -12,6 +12,8 @@ use oci_spec::image::{ImageConfiguration, ImageManifest};
 
 use super::*;
 use crate::Hint as _;
+use crate::digest::digest;
+use crate::image::{Document, Executable};
 use crate::testing::{BUILD, bytes, parse};
 
 struct Folder {

@@ -11,7 +11,7 @@ use super::progress::Progress;
 use super::retry::Retry;
 use super::session::Session;
 use super::{Blob, SbomOutcome};
-use crate::oci::{BuiltImage, Document, document};
+use crate::image::{BuiltImage, Document, document};
 
 /// Longest time that it may take.
 const LIMIT: Duration = Duration::from_secs(20);

@@ -19,7 +19,7 @@ use super::{
     Blob, Credentials, PARALLEL, PushError, Repository, is_unknown_repository, loopback,
     use_tls_of_ring,
 };
-use crate::oci::{BuiltImage, Document};
+use crate::image::{BuiltImage, Document};
 
 /// A registry that does not answer within this time is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

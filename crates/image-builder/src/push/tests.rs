@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::super::digest::digest;
-use super::super::oci::Document;
 use super::super::testing::{BUILD, pack};
 use super::*;
 use crate::Hint as _;
+use crate::image::Document;
 use registry::{Answer, FakeRegistry};
 
 const QUICK: Retry = Retry {

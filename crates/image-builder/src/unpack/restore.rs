@@ -7,8 +7,8 @@ use flate2::read::MultiGzDecoder;
 use super::{Archive, GZIP, MAX_DOCUMENT, MAX_LAYERS, Path, Saved, Value, nonsense, unreadable};
 use crate::Architecture;
 use crate::archive::{SBOM, blob};
+use crate::image::{BuiltImage, Document};
 use crate::layer::{self, Layer};
-use crate::oci::{BuiltImage, Document};
 use crate::pack_error::PackError;
 use crate::sbom;
 

@@ -7,7 +7,7 @@ use crate::commands::Context;
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Event;
 use image_builder::docker::{DockerRequest, find};
-use image_builder::oci::BuiltImage;
+use image_builder::image::BuiltImage;
 use image_builder::provenance::revision;
 use image_builder::unpack::{Wanted, unpack};
 

@@ -14,7 +14,8 @@ use image_builder::base::{BaseSource, Bases, DockerCredentials, fetch};
 use image_builder::cache::LayerCache;
 use image_builder::docker::find;
 use image_builder::dockerfile::{CargoBuild, Dockerfile, DockerfileErrors, FinalStage, Request};
-use image_builder::oci::{self, BuiltImage, Recipe};
+use image_builder::image::BuiltImage;
+use image_builder::oci::{self, Recipe};
 use image_builder::{Hint, PackError, ignore_file};
 
 use super::{failure_of, image_folder};

@@ -13,8 +13,8 @@ use deployment::event::{Event, Phase};
 use deployment::names::{RepositoryName, RepositoryUri};
 use image_builder::archive;
 use image_builder::docker::find;
+use image_builder::image::BuiltImage;
 use image_builder::inspect::{Inspection, inspect};
-use image_builder::oci::BuiltImage;
 
 /// Password for the registry that `--registry` names.
 const PASSWORD: &str = "DEPLOYER_REGISTRY_PASSWORD";

@@ -9,7 +9,7 @@ use aws::remote::World;
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Phase;
 use deployment::names::{ImageUri, RepositoryName, RepositoryUri};
-use image_builder::oci::BuiltImage;
+use image_builder::image::BuiltImage;
 
 /// The connection to AWS and the repository, as soon as both are there.
 #[derive(Clone)]

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::lines::Instruction;
-use super::shell::{Command, commands};
-use super::stage::Reader;
-use super::{Note, words};
+use super::super::lines::Instruction;
+use super::super::shell::{Command, commands};
+use super::super::{Note, words};
+use super::Reader;
 use crate::paths::components;
 
 /// What the Dockerfile tells cargo. Empty where its final stage takes no program from a stage.
