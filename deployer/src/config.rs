@@ -10,9 +10,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::cli::{
-    Builder, CheckFrom, DeployOptions, ImageOptions, Logs, Output, ServiceOptions, Shared,
-};
+use crate::cli::{Builder, CheckFrom, DeployOptions, Output, ServiceOptions, Shared};
 use deployment::error::{Failure, FailureKind};
 use deployment::names::{self, StackName};
 use image_builder::Architecture;
@@ -114,33 +112,52 @@ pub struct Consent {
     pub retain: Vec<String>,
 }
 
-/// What of the log is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LogSettings {
-    /// Also what is yet to be written?
-    pub follow: bool,
-    /// How far back.
-    pub since: Duration,
+/// Arguments of a command that override the configuration file.
+#[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each flag")]
+pub struct Overrides {
+    /// Sizes of the service, and its image.
+    pub service: ServiceOptions,
+    /// How the deployment proceeds.
+    pub deploy: DeployOptions,
+    /// File that holds the image.
+    pub image_archive: Option<PathBuf>,
+    /// Whether to fail instead of waiting for another operation.
+    pub no_wait: bool,
+    /// Whether CloudFormation ends an operation before the service is stable.
+    pub express: bool,
+    /// Whether to replace the tasks even if nothing changes.
+    pub force: bool,
+    /// Whether the user has agreed in advance.
+    pub agreed: bool,
+    /// Resources that a repeated deletion keeps: logical names.
+    pub retain: Vec<String>,
 }
 
-impl LogSettings {
-    /// Resolves them.
-    pub fn resolve(logs: &Logs) -> Result<Self, Failure> {
-        Ok(Self {
-            follow: logs.follow,
-            since: duration("--since", &logs.since)?,
-        })
-    }
+/// Reads the configuration file, and resolves all settings.
+pub fn load(shared: &Shared, overrides: Overrides) -> Result<Config, Failure> {
+    let file = read(&shared.config)?;
+    let folder = shared.config.parent();
+    let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let root = std::fs::canonicalize(folder).map_err(|error| {
+        Failure::preflight(format!("cannot find `{}`", folder.display())).because(error)
+    })?;
+    resolve(shared, overrides, file, &root)
 }
 
 /// Resolves all settings. `root` is the absolute folder of the configuration file.
 pub fn resolve(
     shared: &Shared,
-    service_options: &ServiceOptions,
-    deploy: &DeployOptions,
+    overrides: Overrides,
     file: File,
     root: &Path,
 ) -> Result<Config, Failure> {
+    let Overrides {
+        service: service_options,
+        deploy,
+        ..
+    } = &overrides;
     let stack = match given(shared.stack.as_ref()) {
         Some(name) => name.parse().map_err(usage)?,
         None => file.stack.ok_or_else(|| {
@@ -198,12 +215,7 @@ pub fn resolve(
         template: root.join(template),
         access,
         account: account(shared, file.account)?,
-        image: image(
-            file.image,
-            &service_options.image_options,
-            architecture,
-            root,
-        )?,
+        image: image(file.image, &overrides, architecture, root)?,
         service,
         parameters,
         tags: tags(file.tags)?,
@@ -221,13 +233,13 @@ pub fn resolve(
         },
         timeout: duration("--timeout", &shared.timeout)?,
         verify_timeout: duration("--verify-timeout", &deploy.verify_timeout)?,
-        wait: !deploy.no_wait,
-        express: false,
-        force: false,
+        wait: !(deploy.no_wait || overrides.no_wait),
+        express: overrides.express,
+        force: overrides.force,
         consent: Consent {
-            agreed: deploy.yes,
+            agreed: deploy.yes || overrides.agreed,
             skip: deploy.skip.clone(),
-            retain: Vec::new(),
+            retain: overrides.retain,
         },
         output: shared.output,
         root: root.to_owned(),
@@ -325,7 +337,7 @@ fn given(setting: Option<&String>) -> Option<&str> {
 /// The program and its image. What is built is read from the Dockerfile later.
 fn image(
     file: ImageFile,
-    image_options: &ImageOptions,
+    overrides: &Overrides,
     architecture: Architecture,
     root: &Path,
 ) -> Result<ImageSettings, Failure> {
@@ -353,9 +365,14 @@ fn image(
         default_features: file.default_features,
         profile: file.profile,
         architecture,
-        builder: image_options.builder.or(file.builder).unwrap_or_default(),
+        builder: overrides
+            .service
+            .image_options
+            .builder
+            .or(file.builder)
+            .unwrap_or_default(),
         build_environment: file.build_environment,
-        archive: None,
+        archive: overrides.image_archive.clone(),
     })
 }
 
@@ -382,7 +399,8 @@ fn of_file<T>(setting: Result<T, Failure>) -> Result<T, Failure> {
     })
 }
 
-fn duration(name: &str, text: &str) -> Result<Duration, Failure> {
+/// Parses a duration; `name` is the option or key that it was given for.
+pub(crate) fn duration(name: &str, text: &str) -> Result<Duration, Failure> {
     clock::duration::parse(text).map_err(|error| {
         Failure::new(
             FailureKind::Usage,

@@ -1,6 +1,4 @@
-//! Arguments of `deployer up`, `plan` and `rollback`.
-
-use std::path::PathBuf;
+//! Options of every command that deploys.
 
 use clap::{Args, ValueEnum};
 
@@ -11,7 +9,7 @@ use super::image::ImageOptions;
 const DEFAULT_VERIFY_TIMEOUT: &str = "2m";
 
 /// Settings of the service; each overrides its counterpart in `deployer.toml`.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct ServiceOptions {
     /// Number of tasks, at least 2.
     #[arg(long, help_heading = heading::SERVICE, value_name = "N", env = "DEPLOYER_TASKS")]
@@ -39,7 +37,7 @@ pub struct ServiceOptions {
 }
 
 /// How a deployment proceeds.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct DeployOptions {
     /// Time limit for the check from outside. After that, the previous version is restored.
     #[arg(long, help_heading = heading::CHECK, value_name = "DURATION", env = "DEPLOYER_VERIFY_TIMEOUT", default_value = DEFAULT_VERIFY_TIMEOUT)]
@@ -88,77 +86,4 @@ pub enum OnInterrupt {
     Cancel,
     /// Exit at once; AWS continues the operation.
     Detach,
-}
-
-/// Settings of `up`.
-#[derive(Debug, Default, Args)]
-pub struct Up {
-    /// The service.
-    #[command(flatten)]
-    pub service_options: ServiceOptions,
-
-    /// The deployment.
-    #[command(flatten)]
-    pub deploy: DeployOptions,
-
-    /// Use CloudFormation's EXPRESS mode, which ends before the service is stable. Rollout, check and rollback happen here.
-    #[arg(long, env = "DEPLOYER_EXPRESS")]
-    pub express: bool,
-
-    /// Replace the tasks even if nothing changes.
-    #[arg(long)]
-    pub force: bool,
-
-    /// The dry run.
-    #[command(flatten)]
-    pub preview: Preview,
-
-    /// Deploy the image in this file, written by `image build --archive`, instead of building one.
-    #[arg(long, value_name = "FILE")]
-    pub image_archive: Option<PathBuf>,
-}
-
-/// Options of a dry run.
-#[derive(Debug, Default, Args)]
-pub struct Preview {
-    /// Show what would change, as `plan` does.
-    #[arg(long, conflicts_with = "force")]
-    pub dry_run: bool,
-
-    /// With `--dry-run`: exit code 8 if something would change.
-    #[arg(long, requires = "dry_run")]
-    pub exit_code: bool,
-}
-
-/// Settings of `plan`.
-#[derive(Debug, Default, Args)]
-pub struct Plan {
-    /// The service.
-    #[command(flatten)]
-    pub service_options: ServiceOptions,
-
-    /// Exit code 8 if something would change.
-    #[arg(long)]
-    pub exit_code: bool,
-
-    /// Exit with code 7 instead of waiting for another operation.
-    #[arg(long)]
-    pub no_wait: bool,
-
-    /// Plan for the image in this file, written by `image build --archive`, instead of building one.
-    #[arg(long, value_name = "FILE")]
-    pub image_archive: Option<PathBuf>,
-}
-
-/// Settings of `rollback`.
-#[derive(Debug, Default, Args)]
-pub struct Rollback {
-    /// Image to deploy: the first digits of its digest, or a revision from `history`. Default: the last one that worked before
-    /// the current one.
-    #[arg(long, value_name = "DIGEST|N")]
-    pub to: Option<String>,
-
-    /// The deployment.
-    #[command(flatten)]
-    pub deploy: DeployOptions,
 }

@@ -162,7 +162,7 @@ mod tests {
     use clap::error::ErrorKind;
 
     use super::*;
-    use crate::cli::Cli;
+    use crate::commands::Cli;
 
     #[test]
     fn tags() {
@@ -222,7 +222,7 @@ mod tests {
             assert_eq!(error.exit_code(), 2);
         }
         let parsed = parse(&["--repository", ""]).unwrap();
-        let crate::cli::Command::Image(Image {
+        let crate::commands::Command::Image(Image {
             command: ImageCommand::Push(push),
         }) = parsed.command
         else {

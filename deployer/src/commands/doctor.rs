@@ -13,14 +13,68 @@ mod judge;
 #[cfg(test)]
 mod tests;
 
+use super::{CommandResult, Done, Execute};
+use crate::cli::ServiceOptions;
+use crate::config::Overrides;
+use crate::pollers::LogReader;
+use async_trait::async_trait;
+use clap::Args;
+use deployment::event::{Silent, Sink};
 use serde::Serialize;
 
-use crate::commands::reach::Reach;
-use crate::commands::roles::{RoleOf, make_sure};
-use crate::commands::{Connection, Context};
+use crate::context::{Connection, Context};
 use crate::local::Presence;
-use deployment::error::Failure;
+use crate::reachability::Reach;
+use crate::service_linked_roles::{RoleOf, make_sure};
+use deployment::error::{Failure, FailureKind};
 use environment::{Environment, LocalEnvironment};
+
+/// Settings of `doctor`.
+#[derive(Debug, Default, Args)]
+pub struct Doctor {
+    /// The service.
+    #[command(flatten)]
+    pub service_options: ServiceOptions,
+}
+
+#[async_trait(?Send)]
+impl Execute for Doctor {
+    fn overrides(&self) -> Overrides {
+        Overrides {
+            service: self.service_options.clone(),
+            ..Overrides::default()
+        }
+    }
+
+    async fn execute(&self, context: Context<'_>, _: &mut dyn LogReader) -> Result<Done, Failure> {
+        let quiet = Sink::new(Box::new(Silent));
+        let context = Context {
+            sink: &quiet,
+            ..context
+        };
+        Ok(done(run(context).await))
+    }
+
+    fn without_settings(&self, failure: Failure) -> Result<Done, Failure> {
+        if failure.kind == FailureKind::Usage {
+            return Err(failure);
+        }
+        Ok(done(without_settings(&failure)))
+    }
+}
+
+/// Returns the exit code of a failed preflight if an error was found.
+fn done(diagnosis: Diagnosis) -> Done {
+    let exit_code = if diagnosis.ready {
+        0
+    } else {
+        FailureKind::Preflight.exit_code()
+    };
+    Done {
+        exit_code,
+        ..Done::with(CommandResult::Diagnosis(diagnosis))
+    }
+}
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -1,14 +1,19 @@
 //! `deployer down`: everything that `up` made is deleted, and looked for afterwards.
 
+use super::{Done, Execute};
+use crate::config::Overrides;
+use crate::pollers::LogReader;
+use async_trait::async_trait;
+use clap::Args;
 use std::time::{Duration, Instant};
 
-use crate::commands::host::{Host, LocalHost};
-use crate::commands::stack::{Deletion, ROUNDS};
-use crate::commands::{Connection, Context, connect, emulator};
 use crate::config::Config;
+use crate::context::{Connection, Context, connect, emulator};
+use crate::host::{Host, LocalHost};
 use crate::local::{Emulator, Presence, Stopped};
 use crate::poll::Outcome;
 use crate::pollers::LeftoverSearch;
+use crate::stack_operations::{Deletion, ROUNDS};
 use aws::remote::World;
 use deployment::cost;
 use deployment::error::{Failure, FailureKind};
@@ -26,6 +31,38 @@ mod tests;
 
 /// How long services may take to notice that something of theirs is deleted.
 const PROOF_LIMIT: Duration = Duration::from_secs(90);
+
+/// Settings of `down`.
+#[derive(Debug, Default, Args)]
+pub struct Down {
+    /// Delete without asking. By default, `down` asks on a terminal.
+    #[arg(long)]
+    pub yes: bool,
+
+    /// After a failed deletion: keep this resource (its name in the template), which may cost money. Repeatable.
+    #[arg(long = "retain-resource", value_name = "NAME")]
+    pub retain: Vec<String>,
+}
+
+#[async_trait(?Send)]
+impl Execute for Down {
+    fn reported_as(&self) -> Option<&'static str> {
+        Some("down")
+    }
+
+    fn overrides(&self) -> Overrides {
+        Overrides {
+            agreed: self.yes,
+            retain: self.retain.clone(),
+            ..Overrides::default()
+        }
+    }
+
+    async fn execute(&self, context: Context<'_>, _: &mut dyn LogReader) -> Result<Done, Failure> {
+        run(context).await?;
+        Ok(Done::REPORTED)
+    }
+}
 
 /// Runs the command.
 pub async fn run(context: Context<'_>) -> Result<(), Failure> {
@@ -200,7 +237,7 @@ pub(super) async fn delete_everything(
                 context
                     .sink
                     .note("an update is under way: cancelling it first");
-                let token = super::new_token(&Purpose::Down);
+                let token = crate::context::new_token(&Purpose::Down);
                 context.cancel_update(world, &stack, &token).await?;
                 context.attach(world, &stack).await?;
             }

@@ -1,10 +1,14 @@
 //! `deployer history`: what was deployed when, and how it ended. Read from AWS, so that it is the same from every machine.
 
+use super::{CommandResult, Done, Execute};
+use crate::pollers::LogReader;
+use async_trait::async_trait;
 use chrono::{DateTime, SecondsFormat, Utc};
+use deployment::event::{Silent, Sink};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde::Serialize;
 
-use crate::commands::{Context, connect};
+use crate::context::{Context, connect};
 use aws::remote::World;
 use deployment::error::Failure;
 use deployment::names::{Digest, StackName, TaskDefinitionArn};
@@ -19,6 +23,22 @@ mod tests;
 const LISTED: usize = 50;
 /// Calls at the same time.
 const AT_A_TIME: usize = 5;
+
+/// Settings of `history`: none of its own.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+#[async_trait(?Send)]
+impl Execute for Args {
+    async fn execute(&self, context: Context<'_>, _: &mut dyn LogReader) -> Result<Done, Failure> {
+        let quiet = Sink::new(Box::new(Silent));
+        let context = Context {
+            sink: &quiet,
+            ..context
+        };
+        Ok(Done::with(CommandResult::History(run(context).await?)))
+    }
+}
 
 /// What was deployed.
 #[derive(Debug, Clone, PartialEq, Serialize)]

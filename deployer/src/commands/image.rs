@@ -1,191 +1,221 @@
-//! The image's way into the registry, with events for progress and failures with remedies.
+//! `deployer image`: the image without a deployment.
 
-mod docker;
-mod native;
-mod plan;
-mod standalone;
+use super::{CommandResult, Done, Execute};
+use crate::cli::{Image, ServiceOptions};
+use crate::config::Overrides;
+use crate::pollers::LogReader;
+use async_trait::async_trait;
+use std::path::Path;
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-use crate::cli::ImageCommand;
-use crate::commands::Context;
-use crate::config::Config;
+use crate::cli::{ImageBuild, ImageCommand, ImagePush, ImageSource};
+use crate::context::Context;
+use crate::host::{Host as _, LocalHost};
+use crate::image::ImagePlan;
+use crate::image::{digest_of, failure_of, sbom_file};
 use aws::remote::Login;
 use deployment::error::{Failure, FailureKind};
-use deployment::event::Event;
-use deployment::names::{Digest, ImageUri, RepositoryUri};
-use image_builder::cache::LayerCache;
+use deployment::event::{Event, Phase};
+use deployment::names::{RepositoryName, RepositoryUri};
+use image_builder::archive;
+use image_builder::docker::find;
 use image_builder::image::BuiltImage;
-use image_builder::inspect::Inspection;
-use image_builder::push::{Credentials, Outcome, Repository, SbomOutcome, push};
-use image_builder::unpack::restore;
-use image_builder::{Hint, PackError};
-pub(super) use plan::ImagePlan;
+use image_builder::inspect::{Inspection, inspect};
 
-/// The command: make the image, and do something with it. What it is, where that was asked for.
-pub async fn run(
-    context: Context<'_>,
-    command: &ImageCommand,
-) -> Result<Option<Inspection>, Failure> {
-    Box::pin(standalone::run(context, command)).await
-}
+/// Password for the registry that `--registry` names.
+const PASSWORD: &str = "DEPLOYER_REGISTRY_PASSWORD";
 
-impl Context<'_> {
-    /// Builds the image as planned.
-    pub(super) async fn build_image(&self, plan: &ImagePlan) -> Result<BuiltImage, Failure> {
-        let built = match plan {
-            ImagePlan::Archive(file) => self.restore(file).await?,
-            ImagePlan::Native(plan) => self.build_here(plan).await?,
-            ImagePlan::Docker => self.build_by_docker().await?,
-        };
-        self.sink.send(&Event::ImagePacked {
-            digest: digest_of(built.digest())?,
-            bytes: built.size(),
-        });
-        Ok(built)
+#[async_trait(?Send)]
+impl Execute for Image {
+    fn reported_as(&self) -> Option<&'static str> {
+        Some(self.command.name())
     }
 
-    /// Reads the image that was made before.
-    async fn restore(&self, file: &Path) -> Result<BuiltImage, Failure> {
-        let (path, architecture) = (file.to_owned(), self.config.image.architecture);
-        let read = tokio::task::spawn_blocking(move || restore(&path, architecture)).await;
-        let cannot_use = || format!("cannot use `{}`", file.display());
-        match read {
-            Ok(Ok(built)) => Ok(built),
-            Ok(Err(error)) => Err(failure_to(cannot_use(), &error)
-                .hint("`deployer image build --archive FILE` writes such a file")),
-            Err(error) => Err(Failure::preflight(cannot_use()).because(error)),
+    fn overrides(&self) -> Overrides {
+        let image_options = self.command.source().image_options.clone();
+        Overrides {
+            service: ServiceOptions {
+                image_options,
+                ..ServiceOptions::default()
+            },
+            ..Overrides::default()
         }
     }
 
-    /// Returns the build context: what is configured, else the folder of the Dockerfile.
-    fn build_context(&self) -> PathBuf {
-        let image = &self.config.image;
-        let folder = || image.dockerfile.parent().unwrap_or(Path::new("."));
-        let configured = image.context.as_deref();
-        configured.unwrap_or_else(folder).to_owned()
+    async fn execute(&self, context: Context<'_>, _: &mut dyn LogReader) -> Result<Done, Failure> {
+        let inspection = Box::pin(run(context, &self.command)).await?;
+        let result = inspection.map(|it| CommandResult::Inspection(Box::new(it)));
+        Ok(result.map_or(Done::REPORTED, Done::with))
     }
+}
 
-    /// Returns certificates that registries may have besides those that this machine trusts.
-    async fn trusted_roots(&self) -> Result<Vec<String>, Failure> {
-        aws::trust::roots(&self.config.access).await
-    }
+/// What was done with the image.
+#[derive(Default)]
+struct Delivered {
+    archive: Option<String>,
+    loaded: Option<String>,
+    pushed: Option<String>,
+}
 
-    /// Where compressed layers are kept.
-    fn layer_cache(&self) -> LayerCache {
-        LayerCache::in_folder(image_folder(self.config).join("layers"))
-    }
-
-    /// Sends the image to a repository, as far as it is not there; returns its address there.
-    pub(super) async fn push_image(
-        &self,
-        address: &RepositoryUri,
-        login: Option<Login>,
-        built: &BuiltImage,
-    ) -> Result<ImageUri, Failure> {
-        self.push_image_as(address, login, built, &built.tag())
-            .await
-    }
-
-    /// The same under another tag.
-    async fn push_image_as(
-        &self,
-        address: &RepositoryUri,
-        login: Option<Login>,
-        built: &BuiltImage,
-        tag: &str,
-    ) -> Result<ImageUri, Failure> {
-        let credentials = match login {
-            Some(Login { user, password }) => Credentials::Basic { user, password },
-            None => Credentials::Anonymous,
-        };
-        let repository = Repository {
-            registry: address.registry().to_owned(),
-            name: address.repository().to_string(),
-            credentials,
-            roots: self.trusted_roots().await?,
-        };
-        let sink = self.sink.clone();
-        let progress = Arc::new(move |at: image_builder::push::PushProgress| {
-            sink.send(&Event::PushProgressed {
-                sent: at.sent,
-                total: at.total,
-            });
-        });
-        let pushed = Box::pin(push(built, &repository, tag, progress))
-            .await
-            .map_err(|error| failure_to(format!("cannot push the image to {address}"), &error))?;
-        let digest = digest_of(pushed.digest())?;
-        self.sink.send(&Event::Pushed {
-            digest: digest.clone(),
-            bytes_sent: pushed.bytes_sent(),
-            already_there: pushed.outcome() == Outcome::AlreadyThere,
-        });
-        if let SbomOutcome::Refused(reason) = pushed.sbom() {
-            self.sink.note(format!(
-                "the registry does not take the SBOM ({reason}): it is in {}",
-                sbom_file(self.config).display()
-            ));
+/// Makes the image, and does with it what was asked for.
+async fn run(context: Context<'_>, command: &ImageCommand) -> Result<Option<Inspection>, Failure> {
+    let built = context
+        .unless_cancelled(make(context, command.source()))
+        .await?;
+    let done = match command {
+        ImageCommand::Inspect(_) => return look(context, built).await.map(Some),
+        ImageCommand::Build(order) => deliver(context, order, &built).await?,
+        ImageCommand::Push(push) => {
+            let work = context.sink.phase(Phase::Push, send(context, push, &built));
+            context.unless_cancelled(work).await?
         }
-        Ok(address.image(digest))
-    }
-}
-
-/// Where what belongs to the image is kept, cargo's own files included.
-fn image_folder(config: &Config) -> PathBuf {
-    target_folder(config).join("image")
-}
-
-/// The list of what the program is made of.
-fn sbom_file(config: &Config) -> PathBuf {
-    image_folder(config).join(format!("{}.cdx.json", config.image.binary))
-}
-
-/// Cargo's target folder, as the user set it or at its usual place.
-pub(super) fn target_folder(config: &Config) -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || config.root.join("target"),
-        |folder| config.root.join(folder),
-    )
-}
-
-/// A failure that the error itself names, with its cause.
-pub(super) fn failure_of(error: &impl Hint) -> Failure {
-    let failure = Failure::preflight(error.to_string());
-    let failure = match error.source() {
-        Some(source) => failure.because(source),
-        None => failure,
     };
-    failure
-        .with_evidence(error.evidence().to_vec())
-        .maybe_hint(error.hint())
+    let sbom = built.sbom.as_ref();
+    context.sink.send(&Event::ImageReady {
+        name: local_name(context, &built),
+        digest: digest_of(built.digest())?,
+        bytes: built.size(),
+        archive: done.archive,
+        loaded: done.loaded,
+        pushed: done.pushed,
+        sbom: sbom.map(|_| sbom_file(context.config).display().to_string()),
+    });
+    Ok(None)
 }
 
-/// A failure to do something, because of the error.
-fn failure_to(what: impl Into<String>, error: &impl Hint) -> Failure {
-    Failure::preflight(what)
-        .because(error)
-        .maybe_hint(error.hint())
+async fn make(context: Context<'_>, source: &ImageSource) -> Result<BuiltImage, Failure> {
+    let plan = context.plan_image().await?;
+    let work = async {
+        match (&source.program, &plan) {
+            (Some(program), ImagePlan::Native(plan)) => context.build_of(plan, program).await,
+            (Some(_), ImagePlan::Docker | ImagePlan::Archive(_)) => Err(Failure::new(
+                FailureKind::Usage,
+                "`--program` goes with the native builder only",
+            )
+            .hint("Docker compiles by itself; `--builder native` takes a program")),
+            (None, plan) => context.build_image(plan).await,
+        }
+    };
+    context.sink.phase(Phase::Image, work).await
 }
 
-/// Packing is not for a thread that also watches the stack: it reads files and compresses.
-async fn packed(
-    work: impl FnOnce() -> Result<BuiltImage, PackError> + Send + 'static,
-) -> Result<BuiltImage, Failure> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(Ok(built)) => Ok(built),
-        Ok(Err(error)) => Err(failure_to("cannot pack the image", &error)),
-        Err(error) => Err(Failure::new(
-            FailureKind::Unexpected,
-            "packing the image was broken off",
-        )
-        .because(error)),
+/// What the image is called on this machine.
+fn local_name(context: Context<'_>, built: &BuiltImage) -> String {
+    // Names of images have no capitals.
+    let name = context.config.image.binary.to_lowercase();
+    format!("{name}:{}", built.tag())
+}
+
+async fn look(context: Context<'_>, built: BuiltImage) -> Result<Inspection, Failure> {
+    let name = local_name(context, &built);
+    let failed = |error: String| {
+        Failure::new(FailureKind::Unexpected, "cannot read the image").because(error)
+    };
+    tokio::task::spawn_blocking(move || inspect(&built, &name))
+        .await
+        .map_err(|error| failed(error.to_string()))?
+        .map_err(|error| failed(error.to_string()))
+}
+
+async fn deliver(
+    context: Context<'_>,
+    order: &ImageBuild,
+    built: &BuiltImage,
+) -> Result<Delivered, Failure> {
+    let name = local_name(context, built);
+    if let Some(file) = &order.archive {
+        save(built, &name, file).await?;
+        let archive = Some(file.display().to_string());
+        return Ok(Delivered {
+            archive,
+            ..Delivered::default()
+        });
+    }
+    if !order.load {
+        return Ok(Delivered::default());
+    }
+    let failed = |error| failure_of(&error);
+    let engine = find().await.map_err(failed)?;
+    let folder = tempfile::tempdir().map_err(|error| unwritable(&std::env::temp_dir(), error))?;
+    let file = folder.path().join("image.tar");
+    save(built, &name, &file).await?;
+    engine.load(&file).await.map_err(failed)?;
+    Ok(Delivered {
+        loaded: Some(name),
+        ..Delivered::default()
+    })
+}
+
+async fn save(built: &BuiltImage, name: &str, file: &Path) -> Result<(), Failure> {
+    let (image, name, path) = (built.clone(), name.to_owned(), file.to_owned());
+    let written = tokio::task::spawn_blocking(move || archive::write(&image, &name, &path));
+    match written.await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(unwritable(file, error)),
+        Err(error) => Err(unwritable(file, error)),
     }
 }
 
-fn digest_of(text: &str) -> Result<Digest, Failure> {
-    text.parse().map_err(|error| {
-        Failure::new(FailureKind::Unexpected, "the image has no proper digest").because(error)
-    })
+fn unwritable(file: &Path, error: impl std::fmt::Display) -> Failure {
+    Failure::preflight(format!("cannot write `{}`", file.display()))
+        .because(error)
+        .hint("is the folder there, may it be written, and is there room on the disk?")
+}
+
+async fn send(
+    context: Context<'_>,
+    push: &ImagePush,
+    built: &BuiltImage,
+) -> Result<Delivered, Failure> {
+    let (address, login) = destination(context, push).await?;
+    let tag = push.tag.clone().unwrap_or_else(|| built.tag());
+    context
+        .push_image_as(&address, login, built, &tag)
+        .await
+        .map(|image| Delivered {
+            pushed: Some(image.to_string()),
+            ..Delivered::default()
+        })
+}
+
+/// Where the image goes (`HOST[:PORT]/NAME`), and who we are there: the repository that was named, else that of the stack.
+async fn destination(
+    context: Context<'_>,
+    push: &ImagePush,
+) -> Result<(RepositoryUri, Option<Login>), Failure> {
+    let registry = context.config.access.registry.as_ref();
+    if let (Some(registry), Some(name)) = (registry, push.repository()) {
+        let address = RepositoryUri::new(registry.to_string(), RepositoryName::new(name));
+        return Ok((address, login(push)));
+    }
+    let connection = LocalHost.connect(context).await?;
+    let world = connection.announced(context.sink).world;
+    let name = match push.repository() {
+        Some(name) => RepositoryName::new(name),
+        None => {
+            match context.observe(world.as_ref()).await? {
+                Some(stack) => context.repository_of(world.as_ref(), &stack).await?,
+                None => {
+                    return Err(Failure::preflight(format!(
+                    "there is no stack {} whose repository could take the image",
+                    context.config.stack
+                ))
+                .hint("`deployer up` makes it")
+                .hint("to push elsewhere, name the place: `--registry HOST:PORT --repository NAME`"));
+                }
+            }
+        }
+    };
+    let address = context.address_of(world.as_ref(), &name).await?;
+    if registry.is_some() {
+        return Ok((address, login(push)));
+    }
+    let login = world.login().await;
+    let login = login.map_err(|error| context.remote_failure(&error))?;
+    Ok((address, Some(login)))
+}
+
+fn login(push: &ImagePush) -> Option<Login> {
+    let user = push.user.clone().filter(|user| !user.is_empty())?;
+    let password = std::env::var(PASSWORD).unwrap_or_default();
+    Some(Login { user, password })
 }

@@ -1,15 +1,19 @@
 //! `deployer logs`: what the tasks wrote, by time.
 
+use super::{Done, Execute};
+use crate::config::duration;
+use crate::pollers::LogReader;
+use async_trait::async_trait;
+use clap::Args;
 use std::io;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-use crate::commands::{Connection, Context, connect};
-use crate::config::LogSettings;
+use crate::context::{Connection, Context, connect};
 use crate::poll::{self, Outcome, Terms};
-use crate::pollers::{LogEnd, LogPoller, LogReader};
+use crate::pollers::{LogEnd, LogPoller};
 use aws::remote::{RemoteErrorKind, World};
 use deployment::error::{Failure, FailureKind};
 use deployment::names::LogGroupName;
@@ -20,6 +24,47 @@ mod tests;
 
 /// Longer than anybody follows a log.
 const FOR_EVER: Duration = Duration::from_hours(24 * 365);
+
+/// Settings of `logs`.
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// Follow the log until Ctrl-C.
+    #[arg(long, short)]
+    pub follow: bool,
+
+    /// Show entries since this long ago.
+    #[arg(long, value_name = "DURATION", default_value = "10m")]
+    pub since: String,
+}
+
+#[async_trait(?Send)]
+impl Execute for Logs {
+    fn is_log_stream(&self) -> bool {
+        true
+    }
+
+    async fn execute(
+        &self,
+        context: Context<'_>,
+        lines: &mut dyn LogReader,
+    ) -> Result<Done, Failure> {
+        let settings = LogSettings {
+            follow: self.follow,
+            since: duration("--since", &self.since)?,
+        };
+        run(context, settings, lines).await?;
+        Ok(Done::REPORTED)
+    }
+}
+
+/// Part of the log that is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogSettings {
+    /// Whether lines that are yet to be written are wanted as well.
+    pub follow: bool,
+    /// How far back to start.
+    pub since: Duration,
+}
 
 /// Runs the command; lines go to the reader.
 pub async fn run(

@@ -1,493 +1,216 @@
-//! One file a command: gather, decide, act. What they share is here.
+//! The commands: one file each, with its arguments and what it does.
 
-mod deploy;
+pub mod cost;
 pub mod doctor;
 pub mod down;
-mod explain;
 pub mod history;
-pub(crate) mod host;
 pub mod image;
 pub mod logs;
 pub mod plan;
-mod reach;
+pub mod policy;
 pub mod reviewer;
-mod roles;
 pub mod rollback;
-mod stack;
 pub mod status;
 pub mod up;
 
-use std::borrow::Cow;
-use std::sync::Arc;
-use std::time::Duration;
+use async_trait::async_trait;
+use clap::{Parser, Subcommand};
+use serde::Serialize;
 
-use tokio::time::Instant;
+use crate::cli::{OnInterrupt, Shared};
+use crate::config::Overrides;
+use crate::context::Context;
+use crate::pollers::LogReader;
+use deployment::error::Failure;
+use image_builder::inspect::Inspection;
 
-use crate::cancellation::CancellationToken;
-use crate::config::{self, Config};
-use crate::local::{Emulator, Presence};
-use crate::poll::{self, Outcome, Poller, Terms};
-use crate::retry::Retrying;
-use aws::Aws;
-use aws::access::Access;
-use aws::remote::{Caller, Identity as _, RemoteError, RemoteErrorKind, World};
-use deployment::error::{Failure, FailureKind};
-use deployment::event::{Event, Sink};
-use deployment::names::RequestToken;
-use deployment::stack::ascii;
-use deployment::stack::purpose::Purpose;
-use deployment::stack::resource::declares_parameter;
-use deployment::stack::template_names::OutputName;
-use support::input;
+const EXIT_CODES: &str = "\
+Exit codes:
+    0  done, or nothing to do
+    1  unexpected error
+    2  wrong usage
+    3  configuration, credentials, tools or program prevent a deployment; what runs is untouched
+    4  the deployment failed; the previous version is restored
+    5  the stack needs a decision by a person
+    6  the check from outside failed; the previous version is restored
+    7  another operation is in progress and did not end in time
+    8  with `plan --exit-code`: something would change
+    9  deployed and healthy, but unreachable from this machine: not proven, not rolled back
+  130  interrupted";
 
-/// Logical name of the image repository in the template.
-const REPOSITORY: &str = "Repository";
-/// Most of a template that CloudFormation takes in a request, bytes.
-const TEMPLATE_LIMIT: usize = 51_200;
+/// Deploys a containerised Rust service to ECS Fargate, and verifies that it works.
+///
+/// Settings come from flags, then from the environment, then from `deployer.toml`. `--local` needs no AWS account: it runs
+/// the same template and the same code on this machine, against an AWS emulator with real containers.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXIT_CODES, propagate_version = true, max_term_width = 110)]
+pub struct Cli {
+    /// Settings that every command shares.
+    #[command(flatten)]
+    pub shared: Shared,
 
-/// What commands run with.
-#[derive(Clone, Copy)]
-pub struct Context<'a> {
-    /// All settings.
-    pub config: &'a Config,
-    /// Where events go.
-    pub sink: &'a Sink,
-    /// The user's wish to stop.
-    pub cancellation: &'a CancellationToken,
+    /// The subcommand.
+    #[command(subcommand)]
+    pub command: Command,
 }
 
-impl Context<'_> {
-    /// Warns of settings that the emulator does not have.
-    fn warn_of_left_out_settings(&self) {
-        for what in &self.config.left_out {
-            self.sink
-                .warn(format!("the emulator does not know {what}: left out"));
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Build, push and deploy the service, then check it from outside.
+    Up(up::Up),
+    /// Show what `up` would change.
+    Plan(plan::Args),
+    /// Deploy an earlier image again, then check it from outside.
+    Rollback(rollback::Rollback),
+    /// List earlier deployments and how they ended.
+    History(history::Args),
+    /// Delete everything `up` created, then verify that nothing is left.
+    Down(down::Down),
+    /// Show the stack, its tasks and the service's response.
+    Status(status::Args),
+    /// Check that everything `up` needs is in place, and suggest a fix for anything that is not.
+    Doctor(doctor::Doctor),
+    /// Show the log of all tasks, by time.
+    Logs(logs::Logs),
+    /// Build the image without deploying: into a file, Docker or a registry; or inspect it.
+    Image(crate::cli::Image),
+    /// Grant or revoke read-only access to this deployment.
+    Reviewer(reviewer::Reviewer),
+    /// Print the IAM policy for deploying this stack. Works offline, without credentials.
+    Policy(policy::Policy),
+    /// Show what the service costs, by part and region. Works offline.
+    Cost(cost::Cost),
+}
+
+impl Command {
+    /// Returns the command behind its arguments.
+    pub(crate) fn get(&self) -> &dyn Execute {
+        match self {
+            Self::Up(command) => command,
+            Self::Plan(command) => command,
+            Self::Rollback(command) => command,
+            Self::History(command) => command,
+            Self::Down(command) => command,
+            Self::Status(command) => command,
+            Self::Doctor(command) => command,
+            Self::Logs(command) => command,
+            Self::Image(command) => command,
+            Self::Reviewer(command) => command,
+            Self::Policy(command) => command,
+            Self::Cost(command) => command,
         }
     }
+}
 
-    /// Follows a subject until it ends; that its time is over, or that somebody wishes to stop, is a failure.
-    async fn poll_to_end<S: Poller>(&self, subject: &mut S) -> Result<S::End, Failure> {
-        match self.poll_for(subject, self.config.timeout).await? {
-            Outcome::Completed(end) => Ok(end),
-            Outcome::TimedOut => Err(self.timed_out()),
-            Outcome::Cancelled => Err(Failure::interrupted()),
-        }
+/// What a command does with its arguments.
+#[async_trait(?Send)]
+pub(crate) trait Execute {
+    /// Returns the name under which the command's start is reported; `None` for commands that
+    /// report nothing but their result.
+    fn reported_as(&self) -> Option<&'static str> {
+        None
     }
 
-    /// Follows a subject for this long.
-    async fn poll_for<S: Poller>(
+    /// Returns the arguments that override the configuration file.
+    fn overrides(&self) -> Overrides {
+        Overrides::default()
+    }
+
+    /// Returns what the first Ctrl-C or SIGTERM does.
+    fn on_interrupt(&self) -> OnInterrupt {
+        OnInterrupt::Cancel
+    }
+
+    /// Returns whether the command is a stream of log lines, which Ctrl-C ends as intended.
+    fn is_log_stream(&self) -> bool {
+        false
+    }
+
+    /// Executes the command. Log lines go to `lines`.
+    async fn execute(
         &self,
-        subject: &mut S,
-        limit: Duration,
-    ) -> Result<Outcome<S::End>, Failure> {
-        let terms = Terms {
-            pace: self.config.access.pace,
-            deadline: Instant::now() + limit,
-            cancellation: Some(self.cancellation),
-        };
-        // Something is under way: whatever this is, it is not the kind of failure after which nothing was touched.
-        poll::to_end(subject, terms, self.sink)
-            .await
-            .map_err(|error| self.remote_failure_under_way(&error))
-    }
+        context: Context<'_>,
+        lines: &mut dyn LogReader,
+    ) -> Result<Done, Failure>;
 
-    /// Does this, unless somebody wishes to stop before it is done.
-    async fn unless_cancelled<T>(
-        &self,
-        work: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<T, Failure> {
-        tokio::select! {
-            biased;
-            () = self.cancellation.cancelled() => Err(Failure::interrupted()),
-            result = work => result,
-        }
+    /// Returns the end of the command where the settings cannot be resolved.
+    fn without_settings(&self, failure: Failure) -> Result<Done, Failure> {
+        Err(failure)
     }
+}
 
-    /// The same, deaf to a wish to stop: on the way back, which is followed to its end.
-    fn uncancellable(self) -> Self {
-        static NEVER: std::sync::OnceLock<CancellationToken> = std::sync::OnceLock::new();
+/// End of a command that did not fail.
+pub(crate) struct Done {
+    /// The result to print.
+    pub(crate) result: Option<CommandResult>,
+    /// The exit code.
+    pub(crate) exit_code: u8,
+}
+
+impl Done {
+    /// A command that has reported everything in events.
+    pub(crate) const REPORTED: Self = Self {
+        result: None,
+        exit_code: 0,
+    };
+
+    /// Returns the end of a command whose result is to be printed.
+    pub(crate) const fn with(result: CommandResult) -> Self {
         Self {
-            cancellation: NEVER.get_or_init(CancellationToken::default),
-            ..self
-        }
-    }
-
-    /// The end of what was undone because its time was over.
-    fn overdue(&self, what: &str) -> Failure {
-        Failure::new(
-            FailureKind::RolledBack,
-            format!(
-                "{what} did not end within {} s",
-                self.config.timeout.as_secs()
-            ),
-        )
-        .hint("allow more time: `--timeout 1h`")
-    }
-
-    fn timed_out(&self) -> Failure {
-        Failure::new(
-            FailureKind::Busy,
-            format!(
-                "the operation did not end within {} s",
-                self.config.timeout.as_secs()
-            ),
-        )
-        .hint("it continues: run the same command again to resume, or `deployer status` to see it")
-        .hint("allow more time: `--timeout 1h`")
-    }
-
-    /// How the service is checked from outside; `instances` are those that have to answer.
-    fn check_settings(&self, instances: u32) -> clock::Settings {
-        clock::Settings {
-            max_skew: self.config.max_skew,
-            expect_instances: Some(instances).filter(|instances| *instances > 0),
-            proxy: self.config.access.check_proxy.clone(),
-            ..clock::Settings::default()
-        }
-    }
-
-    /// A remote call that failed for good, as the end of a command.
-    fn remote_failure(&self, error: &RemoteError) -> Failure {
-        remote_failure(&self.config.access, error)
-    }
-
-    /// The same where something is under way, so that it cannot be said that nothing was touched.
-    fn remote_failure_under_way(&self, error: &RemoteError) -> Failure {
-        let failure = match error.kind {
-            RemoteErrorKind::Credentials => self
-                .remote_failure(error)
-                .hint("the operation continues: run the same command again to resume"),
-            RemoteErrorKind::Unreachable
-            | RemoteErrorKind::Untrusted
-            | RemoteErrorKind::Throttled
-            | RemoteErrorKind::Server
-            | RemoteErrorKind::Denied
-            | RemoteErrorKind::NotFound
-            | RemoteErrorKind::Refused => self.remote_failure(error),
-        };
-        let kind = if failure.kind == FailureKind::Preflight {
-            FailureKind::Unexpected
-        } else {
-            failure.kind
-        };
-        Failure { kind, ..failure }
-    }
-}
-
-/// How to acknowledge what a template does, where CloudFormation wants that.
-fn capability_hint(message: &str) -> String {
-    let named = config::CAPABILITIES
-        .iter()
-        .filter(|name| message.contains(*name));
-    let named: Vec<String> = named.map(|name| format!("\"{name}\"")).collect();
-    format!(
-        "if the template may do that, acknowledge it in `deployer.toml`: `capabilities = [{}]`",
-        named.join(", ")
-    )
-}
-
-pub(crate) fn remote_failure(access: &Access, error: &RemoteError) -> Failure {
-    if error.kind == RemoteErrorKind::Untrusted {
-        return aws::trust::untrusted(&error.to_string());
-    }
-    let busy = error.is_conflict();
-    let (kind, message) = match error.kind {
-        RemoteErrorKind::Credentials => (
-            FailureKind::Preflight,
-            "the AWS credentials are not accepted",
-        ),
-        RemoteErrorKind::Denied => (
-            FailureKind::Preflight,
-            "these AWS credentials may not do what is needed",
-        ),
-        RemoteErrorKind::Refused | RemoteErrorKind::NotFound if busy => (
-            FailureKind::Busy,
-            "another operation is under way on the stack",
-        ),
-        RemoteErrorKind::Refused | RemoteErrorKind::NotFound => {
-            (FailureKind::Preflight, "AWS refuses the request")
-        }
-        RemoteErrorKind::Unreachable
-        | RemoteErrorKind::Untrusted
-        | RemoteErrorKind::Throttled
-        | RemoteErrorKind::Server => (FailureKind::Unexpected, "AWS does not answer"),
-    };
-    let failure = Failure::new(kind, message).because(error);
-    match (error.kind, &access.endpoint_url) {
-        (RemoteErrorKind::Credentials | RemoteErrorKind::Refused, _) if error.is_clock_skew() => {
-            failure.hint("is this machine's clock right? `deployer doctor` looks")
-        }
-        (RemoteErrorKind::Credentials, _) => match access.found.get() {
-            Some(found) => {
-                let failure = failure.hint(found.origin.renewal());
-                if !may_be_switched_off(&found.region, error) {
-                    return failure;
-                }
-                failure.hint(format!(
-                    "or is region {0} not enabled for this account? `aws account get-region-opt-status --region-name {0}`",
-                    found.region
-                ))
-            }
-            None => failure,
-        },
-        (RemoteErrorKind::Unreachable, Some(url)) => {
-            failure.hint(format!("is {url} the right endpoint, and does it run?"))
-        }
-        (RemoteErrorKind::Unreachable, None) => {
-            failure.hint("is the network up, and the region spelled right?")
-        }
-        (RemoteErrorKind::Refused | RemoteErrorKind::NotFound, _) if busy => {
-            failure.hint("wait for it: run the same command again")
-        }
-        (RemoteErrorKind::Refused, _) if error.lacks_capabilities() => {
-            failure.hint(capability_hint(&error.message))
-        }
-        _ => failure,
-    }
-}
-
-/// Regions that are enabled in every account. All that came after March 2019 have to be enabled, and answer calls from an account
-/// that has not done so as if its credentials did not exist.
-const ALWAYS_ENABLED: [&str; 17] = [
-    "ap-northeast-1",
-    "ap-northeast-2",
-    "ap-northeast-3",
-    "ap-south-1",
-    "ap-southeast-1",
-    "ap-southeast-2",
-    "ca-central-1",
-    "eu-central-1",
-    "eu-north-1",
-    "eu-west-1",
-    "eu-west-2",
-    "eu-west-3",
-    "sa-east-1",
-    "us-east-1",
-    "us-east-2",
-    "us-west-1",
-    "us-west-2",
-];
-
-/// Returns whether credentials may be refused only because the region is not enabled.
-fn may_be_switched_off(region: &str, error: &RemoteError) -> bool {
-    error.is_unknown_client() && !ALWAYS_ENABLED.contains(&region)
-}
-
-/// Reads the template, and refuses what CloudFormation would. It comes in ASCII: CloudFormation does not return anything else.
-fn read_template(context: Context<'_>) -> Result<String, Failure> {
-    let config = context.config;
-    let shown = config.template.display();
-    let text = input::text(&config.template, input::WRITTEN_BY_HAND).map_err(|error| {
-        Failure::preflight(format!("cannot read the template `{shown}`"))
-            .because(error)
-            .hint("set `template` in `deployer.toml`, or `--template FILE`")
-    })?;
-    if text.trim().is_empty() {
-        return Err(
-            Failure::preflight(format!("the template `{shown}` is empty"))
-                .hint("`infra/service.yaml` in the project's repository is one that works"),
-        );
-    }
-    let ascii = ascii::to_ascii(&text).map(Cow::into_owned);
-    let text = ascii.unwrap_or_else(|| {
-        context.sink.warn(format!(
-            "`{shown}` cannot be written in ASCII: CloudFormation shows `?` for other characters, so that this version cannot be restored exactly"
-        ));
-        text
-    });
-    if text.len() > TEMPLATE_LIMIT {
-        return Err(
-            Failure::preflight(format!("the template `{shown}` is too large"))
-                .because(format!(
-                    "it has {} bytes in ASCII; CloudFormation takes {TEMPLATE_LIMIT}",
-                    text.len()
-                ))
-                .hint("shorten it"),
-        );
-    }
-    let asks_for_a_budget = config
-        .parameters
-        .get(BUDGET)
-        .is_some_and(|dollars| dollars != "0");
-    if asks_for_a_budget && !declares_parameter(&text, BUDGET) {
-        return Err(
-            Failure::preflight(format!("the template `{shown}` makes no budget any more"))
-                .because(format!(
-                    "the parameter `{BUDGET}` is set, and budgets have a template of their own: they are about the whole account"
-                ))
-                .hint(format!(
-                    "remove `{BUDGET}` from `deployer.toml` and from the command line, and deploy the budget once: \
-                     `aws cloudformation deploy --region us-east-1 --stack-name budget --template-file infra/budget.yaml \
-                     --parameter-overrides Dollars=60 Email=somebody@example.com`"
-                )),
-        );
-    }
-    Ok(text)
-}
-
-/// Parameter of earlier versions of the template.
-const BUDGET: &str = "MonthlyBudget";
-
-impl Context<'_> {
-    /// Is this about the emulator, and does that not run? Then there is nothing to connect to.
-    async fn emulator_is_absent(&self) -> Result<bool, Failure> {
-        match emulator(self.config)? {
-            Some(emulator) => Ok(emulator.presence(self.sink).await? == Presence::Absent),
-            None => Ok(false),
+            result: Some(result),
+            exit_code: 0,
         }
     }
 }
 
-/// The emulator that `--local` means.
-fn emulator(config: &Config) -> Result<Option<Emulator>, Failure> {
-    match &config.access.endpoint_url {
-        Some(endpoint) if config.access.local => {
-            Emulator::new(endpoint, std::env::var("DOCKER_HOST").ok()).map(Some)
-        }
-        _ => Ok(None),
-    }
-}
-
-/// A connection to AWS, or what stands in for it.
-pub(crate) struct Connection {
-    pub(crate) world: Arc<dyn World>,
-    pub(crate) caller: Caller,
-    pub(crate) region: String,
-    pub(crate) endpoint: Option<String>,
-}
-
-impl Connection {
-    /// Reports whose credentials are used.
-    fn announced(self, sink: &Sink) -> Self {
-        sink.send(&Event::Identified {
-            account: self.caller.account.clone(),
-            arn: self.caller.arn.clone(),
-            region: self.region.clone(),
-            endpoint: self.endpoint.clone(),
-        });
-        self
-    }
-}
-
-/// Connects and asks whose credentials these are.
-async fn connect(context: Context<'_>) -> Result<Connection, Failure> {
-    let access = &context.config.access;
-    let endpoint = access.endpoint_url.as_ref();
-    let key = access.local.then(|| crate::local::access_key(endpoint));
-    let aws = Aws::connect(access, key).await?;
-    let region = aws.region().to_owned();
-    let world = Retrying::new(aws, access.pace, context.sink.clone());
-    let caller = world
-        .caller()
-        .await
-        .map_err(|error| context.remote_failure(&error))?;
-    refuse_other_account(context.config, &caller)?;
-    Ok(Connection {
-        region,
-        world: Arc::new(world),
-        caller,
-        endpoint: access.endpoint_url.as_ref().map(ToString::to_string),
-    })
-}
-
-/// Refuses credentials of another account than the one that is asked for. The emulator's account is nobody's.
-fn refuse_other_account(config: &Config, caller: &Caller) -> Result<(), Failure> {
-    let Some(account) = config.account.as_ref().filter(|_| !config.access.local) else {
-        return Ok(());
-    };
-    if *account == caller.account {
-        return Ok(());
-    }
-    Err(Failure::preflight(format!(
-        "the credentials are of account {}, not of {account}",
-        caller.account
-    ))
-    .because(format!("they are those of {}", caller.arn))
-    .hint(format!(
-        "use credentials of account {account}: `--profile NAME`, or the variables of the environment"
-    ))
-    .hint("or, if the account is right, correct `account` in `deployer.toml` (`--account`, `DEPLOYER_ACCOUNT`)"))
-}
-
-/// Returns a new idempotency token: it identifies a request, its repetitions and the events it causes.
-fn new_token(purpose: &Purpose) -> RequestToken {
-    purpose.token(rand::random())
-}
-
-fn missing_output(key: OutputName) -> Failure {
-    Failure::preflight(format!("the stack has no output `{key}`"))
-        .hint("the template has to name what it makes: `docs/template.md` lists the outputs that are needed")
-}
-
-/// Where the service answers, for the check and for people.
-pub(crate) struct PublicUrl {
-    /// As it can be opened from here.
-    pub(crate) shown: String,
-    /// What the check asks.
-    pub(crate) target: probe::Target,
-}
-
-fn public_url(config: &Config, url: &str) -> Result<PublicUrl, Failure> {
-    let access = &config.access;
-    let connect_to = access.connect_to.as_ref().map(ToString::to_string);
-    let connect_to = connect_to
-        .map(|address| address.parse::<probe::ConnectTo>())
-        .transpose();
-    let target = connect_to
-        .map_err(|error| error.to_string())
-        .and_then(|connect_to| {
-            probe::Target::new(url, connect_to).map_err(|error| error.to_string())
-        })
-        .map_err(|error| {
-            Failure::new(
-                FailureKind::Unexpected,
-                format!("the stack's output `Url` cannot be checked: `{url}`"),
-            )
-            .because(error)
-        })?;
-    let shown = match (&access.endpoint_url, access.local) {
-        (Some(endpoint), true) => crate::local::reachable_url(url, endpoint),
-        _ => None,
-    };
-    Ok(PublicUrl {
-        shown: shown.unwrap_or_else(|| url.to_owned()),
-        target,
-    })
+/// Result of a command: one object in JSON.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum CommandResult {
+    /// Of `plan`.
+    Plan(Box<plan::Plan>),
+    /// Of `history`.
+    History(history::History),
+    /// Of `status`.
+    Status(Box<status::Status>),
+    /// Of `image inspect`.
+    Inspection(Box<Inspection>),
+    /// Of `reviewer`.
+    Reviewing(Box<reviewer::Reviewing>),
+    /// Of `policy`.
+    Policy(serde_json::Value),
+    /// Of `cost`.
+    Cost(deployment::cost::Table),
+    /// Of `doctor`.
+    Diagnosis(doctor::Diagnosis),
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{refuse_other_account, remote_failure};
-    use crate::testing::{caller, settings};
-    use aws::remote::{RemoteError, RemoteErrorKind};
+    use clap::CommandFactory as _;
 
     #[test]
-    fn credentials_of_another_account_are_refused() {
-        let mut config = settings();
-        assert!(refuse_other_account(&config, &caller()).is_ok());
-        config.account = Some(caller().account);
-        assert!(refuse_other_account(&config, &caller()).is_ok());
-        config.account = Some("999999999999".to_owned());
-        let failure = refuse_other_account(&config, &caller()).unwrap_err();
-        assert_eq!(failure.kind.exit_code(), 3);
-        assert!(failure.message.contains("not of 999999999999"));
-        // The emulator's account is nobody's.
-        config.access.local = true;
-        assert!(refuse_other_account(&config, &caller()).is_ok());
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
     }
 
     #[test]
-    fn what_has_to_be_acknowledged_is_named() {
-        let error = RemoteError {
-            kind: RemoteErrorKind::Refused,
-            operation: "CreateChangeSet",
-            code: Some("InsufficientCapabilitiesException".to_owned()),
-            message: "Requires capabilities : [CAPABILITY_NAMED_IAM]".to_owned(),
-            request_id: None,
-        };
-        let failure = remote_failure(&settings().access, &error);
-        assert_eq!(failure.kind.exit_code(), 3);
-        let hint = "if the template may do that, acknowledge it in `deployer.toml`: `capabilities = [\"CAPABILITY_NAMED_IAM\"]`";
-        assert_eq!(failure.hints, [hint]);
+    fn options_without_a_heading_are_the_commands_own() {
+        let mut command = super::Cli::command();
+        command.build();
+        for command in command.get_subcommands() {
+            let shared = command
+                .get_arguments()
+                .filter(|option| option.is_global_set() && !option.is_hide_set())
+                .filter(|option| !matches!(option.get_id().as_str(), "help" | "version"));
+            for option in shared {
+                assert!(
+                    option.get_help_heading().is_some(),
+                    "{} {option}",
+                    command.get_name()
+                );
+            }
+        }
     }
 }

@@ -4,15 +4,21 @@
 #[cfg(test)]
 mod tests;
 
+use super::{CommandResult, Done, Execute};
+use crate::cli::ServiceOptions;
+use crate::config::Overrides;
+use crate::pollers::LogReader;
+use async_trait::async_trait;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::commands::deploy::Deployer;
-use crate::commands::host::{Host, ImageBuilder, LocalHost};
-use crate::commands::stack::ROUNDS;
 use crate::commands::status::ABSENT;
-use crate::commands::{Context, connect, read_template};
+use crate::context::{Context, connect, read_template};
+use crate::deploy::Deployer;
+use crate::host::{Host, ImageBuilder, LocalHost};
+use crate::stack_operations::ROUNDS;
 use aws::remote::World;
 use deployment::cost::{self, Estimate};
 use deployment::error::{Failure, FailureKind};
@@ -24,6 +30,60 @@ use deployment::stack::change::{Change, ChangeAction};
 use deployment::stack::purpose::Purpose;
 use deployment::stack::resource::resources_of;
 use deployment::stack::template_names::ParameterName;
+
+/// Settings of `plan`.
+#[derive(Debug, Default, clap::Args)]
+pub struct Args {
+    /// The service.
+    #[command(flatten)]
+    pub service_options: ServiceOptions,
+
+    /// Exit code 8 if something would change.
+    #[arg(long)]
+    pub exit_code: bool,
+
+    /// Exit with code 7 instead of waiting for another operation.
+    #[arg(long)]
+    pub no_wait: bool,
+
+    /// Plan for the image in this file, written by `image build --archive`, instead of building one.
+    #[arg(long, value_name = "FILE")]
+    pub image_archive: Option<PathBuf>,
+}
+
+#[async_trait(?Send)]
+impl Execute for Args {
+    fn reported_as(&self) -> Option<&'static str> {
+        Some("plan")
+    }
+
+    fn overrides(&self) -> Overrides {
+        Overrides {
+            service: self.service_options.clone(),
+            image_archive: self.image_archive.clone(),
+            no_wait: self.no_wait,
+            ..Overrides::default()
+        }
+    }
+
+    async fn execute(&self, context: Context<'_>, _: &mut dyn LogReader) -> Result<Done, Failure> {
+        done(context, self.exit_code).await
+    }
+}
+
+/// Exit code of `plan --exit-code` when something would change. No failure has it: a pipeline never
+/// takes a mistyped option for a change.
+const WOULD_CHANGE: u8 = 8;
+
+/// Plans, and sets the exit code if that is asked for.
+pub(super) async fn done(context: Context<'_>, exit_code: bool) -> Result<Done, Failure> {
+    let plan = Box::pin(run(context)).await?;
+    let would_change = exit_code && plan.changes_something();
+    Ok(Done {
+        exit_code: if would_change { WOULD_CHANGE } else { 0 },
+        ..Done::with(CommandResult::Plan(Box::new(plan)))
+    })
+}
 
 /// What `up` would do: one object in JSON.
 #[derive(Debug, Clone, PartialEq, Serialize)]

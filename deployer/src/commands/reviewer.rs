@@ -10,39 +10,103 @@ mod tests;
 
 pub use shown::{Access, Given, Reviewing};
 
+use super::{CommandResult, Done, Execute};
+use crate::pollers::LogReader;
+use async_trait::async_trait;
+use clap::{Args, Subcommand};
 use std::collections::BTreeMap;
 
 use rand::Rng as _;
 
-use crate::commands::Context;
-use crate::commands::deploy::Deployer;
-use crate::commands::explain::command_line;
-use crate::commands::host::{Host, LocalHost};
-use crate::config::{Config, Consent};
+use crate::config::{Config, Overrides};
+use crate::context::Context;
+use crate::deploy::Deployer;
+use crate::explain::command_line;
+use crate::host::{Host, LocalHost};
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Event;
 use deployment::stack::Observed;
 use deployment::stack::before::{BeforeUp, before_up};
 use deployment::stack::purpose::Purpose;
-use deployment::stack::reviewer::{self, Password, ReviewerAccess, Reviewers};
+use deployment::stack::reviewer::{self, Password, Principal, ReviewerAccess, Reviewers};
+
+/// Settings of `reviewer`.
+#[derive(Debug, Args)]
+pub struct Reviewer {
+    /// The subcommand.
+    #[command(subcommand)]
+    pub command: ReviewerCommand,
+}
+
+/// Subcommands of `reviewer`.
+#[derive(Debug, Subcommand)]
+pub enum ReviewerCommand {
+    /// Grant access until `revoke` or `down`. Replaces an earlier grant.
+    Grant(Grant),
+    /// Revoke the access.
+    Revoke,
+}
+
+/// Settings of `reviewer grant`.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct Grant {
+    /// Create a user with a password, which is printed once and stored nowhere.
+    #[arg(long)]
+    pub user: bool,
+
+    /// Create a role that this account (`…:root`), role or user may assume, for an hour at a time.
+    #[arg(long, value_name = "ARN")]
+    pub role: Option<Principal>,
+}
+
+impl ReviewerCommand {
+    /// Returns the subcommand as typed.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Grant(_) => "reviewer grant",
+            Self::Revoke => "reviewer revoke",
+        }
+    }
+
+    /// What it wishes.
+    pub fn access(&self) -> ReviewerAccess {
+        match self {
+            Self::Grant(Grant {
+                role: Some(principal),
+                ..
+            }) => ReviewerAccess::Role(principal.clone()),
+            Self::Grant(Grant { role: None, .. }) => ReviewerAccess::User,
+            Self::Revoke => ReviewerAccess::Nobody,
+        }
+    }
+}
+
+#[async_trait(?Send)]
+impl Execute for Reviewer {
+    fn reported_as(&self) -> Option<&'static str> {
+        Some(self.command.name())
+    }
+
+    fn overrides(&self) -> Overrides {
+        Overrides {
+            // That somebody's access ends is what was asked for.
+            agreed: true,
+            ..Overrides::default()
+        }
+    }
+
+    async fn execute(&self, context: Context<'_>, _: &mut dyn LogReader) -> Result<Done, Failure> {
+        let reviewing = Box::pin(run(context, self.command.access())).await?;
+        Ok(Done::with(CommandResult::Reviewing(Box::new(reviewing))))
+    }
+}
 
 /// Runs the command.
 pub async fn run(context: Context<'_>, access: ReviewerAccess) -> Result<Reviewing, Failure> {
     if context.emulator_is_absent().await? {
         return Err(no_stack(context.config, "the emulator does not run"));
     }
-    // That somebody's access ends is what was asked for.
-    let config = Config {
-        consent: Consent {
-            agreed: true,
-            ..context.config.consent.clone()
-        },
-        ..context.config.clone()
-    };
-    let context = Context {
-        config: &config,
-        ..context
-    };
     Box::pin(give(context, &LocalHost, access)).await
 }
 

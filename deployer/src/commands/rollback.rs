@@ -5,14 +5,20 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+use super::{Done, Execute};
+use crate::cli::{DeployOptions, OnInterrupt};
+use crate::config::Overrides;
+use crate::pollers::LogReader;
+use async_trait::async_trait;
+use clap::Args;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use crate::commands::deploy::{DeployRequest, Deployer};
 use crate::commands::history::gather;
-use crate::commands::host::{Host, LocalHost};
-use crate::commands::stack::ROUNDS;
-use crate::commands::{Context, new_token};
+use crate::context::{Context, new_token};
+use crate::deploy::{DeployRequest, Deployer};
+use crate::host::{Host, LocalHost};
+use crate::stack_operations::ROUNDS;
 use aws::remote::World;
 use deployment::error::{Aftermath, Failure, FailureKind};
 use deployment::event::Event;
@@ -22,6 +28,42 @@ use deployment::stack::before::{BeforeRollback, before_rollback};
 use deployment::stack::purpose::Purpose;
 use deployment::stack::template_names::ParameterName;
 use target::{RollbackTarget, choose};
+
+/// Settings of `rollback`.
+#[derive(Debug, Default, Args)]
+pub struct Rollback {
+    /// Image to deploy: the first digits of its digest, or a revision from `history`. Default: the last one that worked before
+    /// the current one.
+    #[arg(long, value_name = "DIGEST|N")]
+    pub to: Option<String>,
+
+    /// The deployment.
+    #[command(flatten)]
+    pub deploy: DeployOptions,
+}
+
+#[async_trait(?Send)]
+impl Execute for Rollback {
+    fn reported_as(&self) -> Option<&'static str> {
+        Some("rollback")
+    }
+
+    fn overrides(&self) -> Overrides {
+        Overrides {
+            deploy: self.deploy.clone(),
+            ..Overrides::default()
+        }
+    }
+
+    fn on_interrupt(&self) -> OnInterrupt {
+        self.deploy.on_interrupt
+    }
+
+    async fn execute(&self, context: Context<'_>, _: &mut dyn LogReader) -> Result<Done, Failure> {
+        Box::pin(run(context, self.to.as_deref())).await?;
+        Ok(Done::REPORTED)
+    }
+}
 
 /// Runs the command.
 pub async fn run(context: Context<'_>, to: Option<&str>) -> Result<(), Failure> {

@@ -1,12 +1,16 @@
 //! `deployer status`: the stack, its tasks and the service's response.
 
+use super::{CommandResult, Done, Execute};
+use crate::pollers::LogReader;
+use async_trait::async_trait;
 use chrono::Utc;
+use deployment::event::{Silent, Sink};
 use serde::Serialize;
 
-use crate::commands::stack::ROUNDS;
-use crate::commands::{Connection, Context, connect, public_url};
+use crate::context::{Connection, Context, connect, public_url};
 use crate::poll::Outcome;
 use crate::pollers::{ExternalCheck, NetworkCheck, RolloutPoller, ServiceNames, checked};
+use crate::stack_operations::ROUNDS;
 use aws::remote::World;
 use deployment::cost::{self, Estimate};
 use deployment::error::Failure;
@@ -21,6 +25,34 @@ mod tests;
 
 /// Status of a stack that does not exist.
 pub const ABSENT: &str = "ABSENT";
+
+/// Settings of `status`.
+#[derive(Debug, Default, clap::Args)]
+pub struct Args {
+    /// Wait for the operation in progress first.
+    #[arg(long)]
+    pub watch: bool,
+}
+
+#[async_trait(?Send)]
+impl Execute for Args {
+    fn reported_as(&self) -> Option<&'static str> {
+        self.watch.then_some("status")
+    }
+
+    async fn execute(&self, context: Context<'_>, _: &mut dyn LogReader) -> Result<Done, Failure> {
+        if self.watch {
+            watch(context).await?;
+        }
+        let quiet = Sink::new(Box::new(Silent));
+        let context = Context {
+            sink: &quiet,
+            ..context
+        };
+        let status = Box::new(run(context).await?);
+        Ok(Done::with(CommandResult::Status(status)))
+    }
+}
 
 /// The state of a deployment, as one JSON object.
 #[derive(Debug, Clone, PartialEq, Serialize)]

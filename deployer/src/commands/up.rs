@@ -10,6 +10,14 @@ mod ready;
 #[cfg(test)]
 mod tests;
 
+use super::plan;
+use super::{Done, Execute};
+use crate::cli::{DeployOptions, OnInterrupt, ServiceOptions};
+use crate::config::Overrides;
+use crate::pollers::LogReader;
+use async_trait::async_trait;
+use clap::Args;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::OnceLock;
 use std::time::Instant;
@@ -18,10 +26,10 @@ use futures_util::TryFutureExt as _;
 use futures_util::future::{Either, select};
 use tokio::sync::watch;
 
-use crate::commands::deploy::{DeployRequest, Deployer};
-use crate::commands::explain::command_line;
-use crate::commands::host::{Host, ImageBuilder, LocalHost};
-use crate::commands::{Context, read_template};
+use crate::context::{Context, read_template};
+use crate::deploy::{DeployRequest, Deployer};
+use crate::explain::command_line;
+use crate::host::{Host, ImageBuilder, LocalHost};
 use crate::lock::Lock;
 use created_stack::CreatedStack;
 use deployment::error::{Failure, FailureKind};
@@ -30,6 +38,76 @@ use deployment::names::ImageUri;
 use deployment::stack::purpose::Purpose;
 use deployment::stack::request::Wanted;
 use push::Destination;
+
+/// Settings of `up`.
+#[derive(Debug, Default, Args)]
+pub struct Up {
+    /// The service.
+    #[command(flatten)]
+    pub service_options: ServiceOptions,
+
+    /// The deployment.
+    #[command(flatten)]
+    pub deploy: DeployOptions,
+
+    /// Use CloudFormation's EXPRESS mode, which ends before the service is stable. Rollout, check and rollback happen here.
+    #[arg(long, env = "DEPLOYER_EXPRESS")]
+    pub express: bool,
+
+    /// Replace the tasks even if nothing changes.
+    #[arg(long)]
+    pub force: bool,
+
+    /// The dry run.
+    #[command(flatten)]
+    pub preview: Preview,
+
+    /// Deploy the image in this file, written by `image build --archive`, instead of building one.
+    #[arg(long, value_name = "FILE")]
+    pub image_archive: Option<PathBuf>,
+}
+
+/// Options of a dry run.
+#[derive(Debug, Default, Args)]
+pub struct Preview {
+    /// Show what would change, as `plan` does.
+    #[arg(long, conflicts_with = "force")]
+    pub dry_run: bool,
+
+    /// With `--dry-run`: exit code 8 if something would change.
+    #[arg(long, requires = "dry_run")]
+    pub exit_code: bool,
+}
+
+#[async_trait(?Send)]
+impl Execute for Up {
+    fn reported_as(&self) -> Option<&'static str> {
+        Some(if self.preview.dry_run { "plan" } else { "up" })
+    }
+
+    fn overrides(&self) -> Overrides {
+        Overrides {
+            service: self.service_options.clone(),
+            deploy: self.deploy.clone(),
+            image_archive: self.image_archive.clone(),
+            express: self.express,
+            force: self.force,
+            ..Overrides::default()
+        }
+    }
+
+    fn on_interrupt(&self) -> OnInterrupt {
+        self.deploy.on_interrupt
+    }
+
+    async fn execute(&self, context: Context<'_>, _: &mut dyn LogReader) -> Result<Done, Failure> {
+        if self.preview.dry_run {
+            return plan::done(context, self.preview.exit_code).await;
+        }
+        Box::pin(run(context)).await?;
+        Ok(Done::REPORTED)
+    }
+}
 
 /// One run of the command.
 struct Run<'a> {

@@ -28,13 +28,11 @@ fn resolved(
 ) -> Result<Config, Failure> {
     let file = parse(text).unwrap();
     let root = Path::new("/project");
-    resolve(
-        shared,
-        service_options,
-        &DeployOptions::default(),
-        file,
-        root,
-    )
+    let overrides = Overrides {
+        service: service_options.clone(),
+        ..Overrides::default()
+    };
+    resolve(shared, overrides, file, root)
 }
 
 #[test]

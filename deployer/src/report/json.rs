@@ -29,12 +29,13 @@ pub(super) fn line(at: DateTime<Utc>, event: &Event) -> String {
         time: at.to_rfc3339_opts(SecondsFormat::Millis, true),
         event,
     };
-    object(&line)
+    // Events always serialise; a line that did not would be left out.
+    object(&line).unwrap_or_default()
 }
 
 /// An object as a line, of which no part steers a terminal or a pipeline.
-pub(super) fn object(value: &impl Serialize) -> String {
-    harmless_json(&serde_json::to_string(value).unwrap_or_default()) + "\n"
+pub(super) fn object(value: &impl Serialize) -> serde_json::Result<String> {
+    Ok(harmless_json(&serde_json::to_string(value)?) + "\n")
 }
 
 #[cfg(test)]

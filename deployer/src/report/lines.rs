@@ -65,7 +65,7 @@ fn json(line: &LogLine) -> String {
         task: task(line),
         message: line.message.trim_end_matches(['\r', '\n']),
     };
-    json::object(&object)
+    json::object(&object).unwrap_or_default()
 }
 
 /// Reports what is said beside log lines on standard error, and nothing else.

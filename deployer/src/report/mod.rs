@@ -34,17 +34,13 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 
 use crate::cli::{Color, Output};
-use crate::commands::doctor::Diagnosis;
-use crate::commands::history::History;
-use crate::commands::plan::Plan;
-use crate::commands::reviewer::Reviewing;
-use crate::commands::status::Status;
+use crate::commands::CommandResult;
+#[cfg(test)]
+use crate::commands::{doctor::Diagnosis, plan::Plan, reviewer::Reviewing};
 use crate::pollers::LogReader;
 use color::Paint;
-use deployment::cost::Table;
-use deployment::error::Failure;
+use deployment::error::{Failure, FailureKind};
 use deployment::event::{Event, Reporter};
-use image_builder::inspect::Inspection;
 use support::printable::without_commands;
 
 /// How often a log is asked whether the time brings a line.
@@ -106,77 +102,30 @@ fn steady_now() -> DateTime<Utc> {
     START.0 + START.1.elapsed()
 }
 
-/// Prints a status: one JSON object, or a table.
-pub fn status(status: &Status, output: Output) {
-    let text = match output {
-        Output::Json => json::object(status),
-        Output::Human => text::status(status),
-    };
-    to_stdout(&text);
-}
-
-/// Prints a plan: one JSON object, or a list.
-pub fn plan(plan: &Plan, output: Output) {
-    let text = match output {
-        Output::Json => json::object(plan),
-        Output::Human => {
+/// Prints the result of a command: one JSON object, or text.
+pub(crate) fn print(result: &CommandResult, output: Output) -> Result<(), Failure> {
+    let failed = |error| Failure::new(FailureKind::Unexpected, "cannot print").because(error);
+    let text = match (output, result) {
+        // A policy is JSON, and is read by people as well.
+        (_, CommandResult::Policy(policy)) => {
+            serde_json::to_string_pretty(policy).map_err(failed)? + "\n"
+        }
+        (Output::Json, result) => json::object(result).map_err(failed)?,
+        (Output::Human, CommandResult::Plan(plan)) => {
             if github::is_here() {
                 github::append_summary(&markdown::plan(plan));
             }
             lists::plan(plan)
         }
+        (Output::Human, CommandResult::Status(status)) => text::status(status),
+        (Output::Human, CommandResult::History(history)) => lists::history(history),
+        (Output::Human, CommandResult::Inspection(image)) => inspection::inspection(image),
+        (Output::Human, CommandResult::Reviewing(reviewing)) => lists::reviewing(reviewing),
+        (Output::Human, CommandResult::Cost(table)) => table.text(),
+        (Output::Human, CommandResult::Diagnosis(found)) => diagnosis::diagnosis(found),
     };
     to_stdout(&text);
-}
-
-/// Prints what was deployed: one JSON object, or a table.
-pub fn history(history: &History, output: Output) {
-    let text = match output {
-        Output::Json => json::object(history),
-        Output::Human => lists::history(history),
-    };
-    to_stdout(&text);
-}
-
-/// Prints what an image is: one JSON object, or lists.
-pub fn inspection(inspection: &Inspection, output: Output) {
-    let text = match output {
-        Output::Json => json::object(inspection),
-        Output::Human => inspection::inspection(inspection),
-    };
-    to_stdout(&text);
-}
-
-/// Prints a policy, which is JSON anyway.
-pub fn policy(policy: &serde_json::Value) {
-    to_stdout(&(serde_json::to_string_pretty(policy).unwrap_or_default() + "\n"));
-}
-
-/// Prints what the service costs: one JSON object, or a table.
-pub fn cost(table: &Table, output: Output) {
-    let text = match output {
-        Output::Json => json::object(table),
-        Output::Human => table.text(),
-    };
-    to_stdout(&text);
-}
-
-/// Prints what reviewers were given, password included: one JSON object, or a table.
-pub fn reviewing(reviewing: &Reviewing, output: Output) {
-    let text = match output {
-        Output::Json => json::object(reviewing),
-        Output::Human => lists::reviewing(reviewing),
-    };
-    to_stdout(&text);
-}
-
-/// Prints a diagnosis: one JSON object, or a line a check.
-pub fn diagnosis(diagnosis: &Diagnosis, output: Output) {
-    let text = match output {
-        Output::Json => json::object(diagnosis),
-        Output::Human => diagnosis::diagnosis(diagnosis),
-    };
-    to_stdout(&text);
+    Ok(())
 }
 
 /// Writes to standard output, no line as a command to a pipeline. A reader that went away ends the output, not the work.

@@ -24,8 +24,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cli::Output;
-use crate::commands::Connection;
 use crate::config::{Config, Consent, ImageSettings};
+use crate::context::Connection;
 use aws::access::Access;
 use aws::origin::{Found, Kind, Origin, ProfileOrigin};
 use aws::remote::Caller;

@@ -21,7 +21,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::Parser as _;
-use deployer::cli::{Cli, Command};
+use deployer::commands::{Cli, Command};
 use deployer::config::{self, Config};
 
 fn root() -> PathBuf {
@@ -84,7 +84,12 @@ fn configuration() -> Config {
         unreachable!("`up` was parsed");
     };
     let file = config::read(&root.join("deployer.toml")).unwrap();
-    config::resolve(&cli.shared, &up.service_options, &up.deploy, file, &root).unwrap()
+    let overrides = config::Overrides {
+        service: up.service_options.clone(),
+        deploy: up.deploy.clone(),
+        ..config::Overrides::default()
+    };
+    config::resolve(&cli.shared, overrides, file, &root).unwrap()
 }
 
 #[test]

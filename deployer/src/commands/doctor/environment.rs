@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 
 use super::clock::Reading;
 use crate::cli::Builder;
-use crate::commands::image::{failure_of, target_folder};
-use crate::commands::{Connection, Context, connect, emulator, read_template};
+use crate::context::{Connection, Context, connect, emulator, read_template};
+use crate::image::{failure_of, target_folder};
 use crate::local::{Emulator, Presence};
 use crate::pollers::{ExternalCheck, NetworkCheck};
 use aws::access::Access;

@@ -6,11 +6,12 @@ use chrono::{DateTime, Utc};
 
 use super::{Finding, Level};
 use crate::cli::{Builder, CheckFrom};
-use crate::commands::reach::{Reach, remedies};
-use crate::commands::roles::{Role, RoleOf};
-use crate::commands::{Connection, TEMPLATE_LIMIT};
 use crate::config::Config;
+use crate::context::Connection;
+use crate::context::TEMPLATE_LIMIT;
 use crate::local::{EMULATOR_VERSION, Presence};
+use crate::reachability::{Reach, remedies};
+use crate::service_linked_roles::{Role, RoleOf};
 use aws::remote::{RemoteError, RemoteErrorKind};
 use deployment::error::Failure;
 use deployment::stack::request::TemplateParameter;
@@ -262,7 +263,7 @@ pub(super) fn validation(
         | RemoteErrorKind::Server
         | RemoteErrorKind::Credentials => failed(
             VALIDATION,
-            &crate::commands::remote_failure(&config.access, cause),
+            &crate::context::remote_failure(&config.access, cause),
         ),
     };
     [

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::clock::Reading;
 use super::environment::Environment;
 use super::examine;
-use crate::commands::{Connection, Context};
+use crate::context::{Connection, Context};
 use crate::local::Presence;
 use crate::pollers::ExternalCheck;
 use crate::testing::moment::{absent, at, error};

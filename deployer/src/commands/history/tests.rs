@@ -1,7 +1,7 @@
 //! What `history` says of a stack's past.
 
 use super::{History, gather};
-use crate::commands::Context;
+use crate::context::Context;
 use crate::testing::FakeWorld;
 use crate::testing::moment::{at, event, image};
 use deployment::error::Failure;

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Planner;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::testing::answer::change;
 use crate::testing::moment::{Moment, absent, at, event, of_others};
 use crate::testing::{DIGEST, FakeHost, FakeWorld};

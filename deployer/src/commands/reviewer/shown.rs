@@ -2,9 +2,9 @@
 
 use serde::{Serialize, Serializer};
 
-use crate::commands::explain::command_line;
-use crate::commands::{Connection, missing_output};
 use crate::config::Config;
+use crate::context::{Connection, missing_output};
+use crate::explain::command_line;
 use deployment::error::Failure;
 use deployment::names::StackName;
 use deployment::partition::Partition;

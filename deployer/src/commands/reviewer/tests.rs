@@ -1,7 +1,7 @@
 //! Transcripts of `reviewer`: what it reports and what it changes, for each state of the stack.
 
 use super::{Access, ReviewerAccess, Reviewing, give};
-use crate::commands::Context;
+use crate::context::Context;
 use crate::report::reviewing_in_words;
 use crate::testing::moment::{Moment, absent, at, event, event_because};
 use crate::testing::{FakeHost, FakeWorld};

@@ -2,7 +2,7 @@
 
 use super::roll_back;
 use super::target::RollbackTarget;
-use crate::commands::Context;
+use crate::context::Context;
 use crate::testing::answer::answers;
 use crate::testing::moment::{Moment, absent, at, error, event, image, of_others};
 use crate::testing::{FOR_EVER, FakeHost, FakeWorld};

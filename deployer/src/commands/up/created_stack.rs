@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::cancellation::ShutdownGuard;
-use crate::commands::Context;
 use crate::commands::down::delete_everything;
+use crate::context::Context;
 use aws::remote::World;
 use deployment::error::{Aftermath, Failure, FailureKind};
 use deployment::names::{ImageUri, StackId};

@@ -78,9 +78,9 @@ impl Run<'_> {
     }
 }
 
-impl crate::commands::Context<'_> {
+impl crate::context::Context<'_> {
     /// The address of a repository, as the service finds it.
-    pub(in crate::commands) async fn address_of(
+    pub(crate) async fn address_of(
         &self,
         world: &dyn World,
         repository: &RepositoryName,

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::{Destination, Run};
-use crate::commands::explain::quota_hint;
-use crate::commands::stack::{Deletion, ROUNDS};
-use crate::commands::{Context, REPOSITORY, new_token};
+use crate::context::{Context, REPOSITORY, new_token};
+use crate::explain::quota_hint;
 use crate::poll::Outcome;
 use crate::pollers::StackPoller;
+use crate::stack_operations::{Deletion, ROUNDS};
 use aws::remote::{RemoteErrorKind, World};
 use deployment::error::{Failure, FailureKind};
 use deployment::event::{Event, Phase};

@@ -52,7 +52,7 @@ async fn bringing_up(world: FakeWorld) -> String {
 
 /// The same on a machine that has something special about it.
 async fn bringing_up_on(host: FakeHost) -> String {
-    let command = async |context: crate::commands::Context<'_>, host: &FakeHost| {
+    let command = async |context: crate::context::Context<'_>, host: &FakeHost| {
         let run = Run {
             context,
             template: "Resources:\n  Repository:\n    Type: AWS::ECR::Repository\n",

@@ -16,7 +16,7 @@ async fn asking(moment: Moment, answer: Option<bool>, agreed: bool) -> String {
         None => host,
     };
     let host = host.with(|config| config.consent.agreed = agreed);
-    let run = async |context: crate::commands::Context<'_>, host: &FakeHost| {
+    let run = async |context: crate::context::Context<'_>, host: &FakeHost| {
         agree(context, host, &connection(host.shared_world())).await
     };
     host.run(run).await

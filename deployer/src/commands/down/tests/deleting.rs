@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     Context, deleted, deleting, down, taking_down, taking_down_as_usual, taking_down_with,
 };
-use crate::commands::host::Host as _;
+use crate::host::Host as _;
 use crate::testing::answer::resource;
 use crate::testing::moment::{
     absent, at, error, event, event_because, expired, failed, of_others, out_of_order, throttled,

@@ -1,7 +1,7 @@
 //! Something else is under way on the stack.
 
 use super::{deleted, deleting, taking_down, taking_down_as_usual};
-use crate::commands::stack::ROUNDS;
+use crate::stack_operations::ROUNDS;
 use crate::testing::FakeWorld;
 use crate::testing::answer::resource;
 use crate::testing::moment::{at, error, event, event_because, of_others};

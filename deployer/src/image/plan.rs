@@ -20,12 +20,12 @@ use image_builder::{Hint, PackError, ignore_file};
 
 use super::{failure_of, image_folder};
 use crate::cli::Builder;
-use crate::commands::Context;
-use crate::commands::host::ImageBuilder;
 use crate::config::Config;
+use crate::context::Context;
+use crate::host::ImageBuilder;
 
 /// Who builds the image.
-pub(in crate::commands) enum ImagePlan {
+pub(crate) enum ImagePlan {
     /// Nobody: this file holds it.
     Archive(PathBuf),
     /// The deployer itself.
@@ -35,11 +35,11 @@ pub(in crate::commands) enum ImagePlan {
 }
 
 /// An image that needs no Docker.
-pub(in crate::commands) struct NativePlan {
-    pub(super) stage: FinalStage,
-    pub(super) bases: Bases,
+pub(crate) struct NativePlan {
+    pub(crate) stage: FinalStage,
+    pub(crate) bases: Bases,
     /// What cargo is told.
-    pub(super) build: CargoBuild,
+    pub(crate) build: CargoBuild,
 }
 
 #[async_trait]
@@ -61,7 +61,7 @@ impl ImageBuilder for ImagePlan {
 
 impl Context<'_> {
     /// Reads the Dockerfile, fetches base images, and decides who builds.
-    pub(in crate::commands) async fn plan_image(&self) -> Result<ImagePlan, Failure> {
+    pub(crate) async fn plan_image(&self) -> Result<ImagePlan, Failure> {
         let image = &self.config.image;
         if let Some(archive) = &image.archive {
             return Ok(ImagePlan::Archive(archive.clone()));

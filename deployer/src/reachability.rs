@@ -3,9 +3,9 @@
 use tokio::time::sleep;
 
 use crate::cli::CheckFrom;
-use crate::commands::explain::command_line;
-use crate::commands::{Context, public_url};
 use crate::config::Config;
+use crate::context::{Context, public_url};
+use crate::explain::command_line;
 use crate::pollers::{ExternalCheck, ServiceNames};
 use aws::remote::World;
 use deployment::error::{Aftermath, Failure, FailureKind};
@@ -17,11 +17,11 @@ use deployment::stack::template_names::OutputName;
 const TRIES: u32 = 3;
 
 /// What a deployment leaves unproven that was not checked from outside.
-pub(super) const UNPROVEN: &str = "that the service can be reached, that all tasks run this version, and that their clocks are right";
+pub(crate) const UNPROVEN: &str = "that the service can be reached, that all tasks run this version, and that their clocks are right";
 
 /// Whether requests of this machine arrive at the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Reach {
+pub(crate) enum Reach {
     /// They do, whatever the answer is.
     Open,
     /// None does, although the load balancer calls all targets healthy.
@@ -38,7 +38,7 @@ pub(super) enum Reach {
 }
 
 /// What the load balancer says about its targets, where it calls all of them healthy that are not on their way out.
-pub(super) fn all_healthy(targets: &[Target]) -> Option<String> {
+pub(crate) fn all_healthy(targets: &[Target]) -> Option<String> {
     let is_counted = |target: &&Target| target.state != TargetHealth::Draining;
     let counted = targets.iter().filter(is_counted).count();
     let healthy = targets.iter().filter(|target| target.is_healthy()).count();
@@ -48,7 +48,7 @@ pub(super) fn all_healthy(targets: &[Target]) -> Option<String> {
 
 impl Context<'_> {
     /// Finds out whether requests arrive at the version that runs. Silence means something only where nothing else is wrong.
-    pub(super) async fn reach(
+    pub(crate) async fn reach(
         &self,
         world: &dyn World,
         outside: &(dyn ExternalCheck + '_),
@@ -86,7 +86,7 @@ impl Context<'_> {
 
     /// Refuses to deploy over a version that works and cannot be reached from here: what came after it could not be checked, and
     /// would be taken for broken.
-    pub(super) async fn expect_a_way(
+    pub(crate) async fn expect_a_way(
         &self,
         world: &dyn World,
         outside: &(dyn ExternalCheck + '_),
@@ -112,7 +112,7 @@ impl Context<'_> {
     }
 
     /// The end of a deployment that is healthy, as the load balancer has it, and that could not be checked from here.
-    pub(super) fn unproven(&self, url: &str, cause: &str, health: String) -> Failure {
+    pub(crate) fn unproven(&self, url: &str, cause: &str, health: String) -> Failure {
         let failure = Failure::new(
             FailureKind::Unproven,
             format!("{url} cannot be reached from this machine, so the new version stays unproven"),
@@ -131,7 +131,7 @@ impl Context<'_> {
 }
 
 /// What helps where nothing arrives.
-pub(super) fn remedies(config: &Config, command: &str) -> Vec<String> {
+pub(crate) fn remedies(config: &Config, command: &str) -> Vec<String> {
     let command = command_line(config, command);
     let proxy = format!("or check through a proxy: `{command} --check-proxy http://HOST:PORT`");
     let mut remedies = vec![

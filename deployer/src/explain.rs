@@ -2,15 +2,15 @@
 
 use url::Url;
 
-use crate::commands::Context;
 use crate::config::{Config, is_usual_endpoint};
+use crate::context::Context;
 use aws::access::ProfileSource;
 use deployment::error::Failure;
 use deployment::rollout::{self, Ended, Evidence, Explanation};
 
 impl Context<'_> {
     /// The failure, with the diagnosis as its cause where there is one: what was said before stays as the first evidence.
-    pub(super) fn explained(&self, failure: Failure, evidence: &Evidence, ended: Ended) -> Failure {
+    pub(crate) fn explained(&self, failure: Failure, evidence: &Evidence, ended: Ended) -> Failure {
         let config = self.config;
         let logs = command_line(config, "logs");
         let architecture = config.image.architecture.to_string();
@@ -37,7 +37,7 @@ impl Context<'_> {
 }
 
 /// What to do where the account has as many of something as it may have; the codes are those of Service Quotas.
-pub(super) fn quota_hint(cause: &str) -> Option<String> {
+pub(crate) fn quota_hint(cause: &str) -> Option<String> {
     const QUOTAS: [(&str, &str, &str, u8); 2] = [
         ("maximum number of VPCs", "VPCs", "L-F678F1CE", 10),
         (
@@ -56,14 +56,14 @@ pub(super) fn quota_hint(cause: &str) -> Option<String> {
 }
 
 /// A command about the same stack, that finds it wherever it is pasted.
-pub(super) fn command_line(config: &Config, command: &str) -> String {
+pub(crate) fn command_line(config: &Config, command: &str) -> String {
     // Set by the Makefile.
     let targets = std::env::var("DEPLOYER_MAKE_TARGETS").ok();
     command_line_from(targets.as_deref(), config, command)
 }
 
 /// The same with more options, which no target of `make` takes.
-pub(super) fn command_line_with(config: &Config, command: &str, options: &str) -> String {
+pub(crate) fn command_line_with(config: &Config, command: &str, options: &str) -> String {
     let targets = std::env::var("DEPLOYER_MAKE_TARGETS").ok();
     let targets = targets.map(|_| "");
     command_line_from(targets, config, command) + " " + options

@@ -3,7 +3,7 @@
 use super::previous::Previous;
 use super::{DeployError, Deployer};
 use crate::cli::CheckFrom;
-use crate::commands::stack::ROUNDS;
+use crate::stack_operations::ROUNDS;
 use deployment::error::{Aftermath, Failure, FailureKind};
 use deployment::event::Phase;
 use deployment::names::ImageUri;

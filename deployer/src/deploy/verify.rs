@@ -2,12 +2,12 @@
 
 use super::{DeployError, Deployer, Proof};
 use crate::cli::CheckFrom;
-use crate::commands::PublicUrl;
-use crate::commands::reach::{UNPROVEN, all_healthy};
+use crate::context::PublicUrl;
 use crate::poll::Outcome;
 use crate::pollers::{
     Asked, Bake, Regression, RolloutPoller, ServiceNames, Verification, Verified,
 };
+use crate::reachability::{UNPROVEN, all_healthy};
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Checked;
 use deployment::names::{DeploymentId, Digest};

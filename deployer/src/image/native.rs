@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::plan::NativePlan;
 use super::{failure_of, failure_to, image_folder, packed, sbom_file, target_folder};
-use crate::commands::Context;
+use crate::context::Context;
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Event;
 use image_builder::cargo::{CompileEvent, CompileRequest, Compiled, Surroundings, check, compile};
@@ -25,7 +25,7 @@ const BASE_LABEL: &str = "org.opencontainers.image.base";
 
 impl Context<'_> {
     /// Compiles the program and packs it.
-    pub(super) async fn build_here(&self, plan: &NativePlan) -> Result<BuiltImage, Failure> {
+    pub(crate) async fn build_here(&self, plan: &NativePlan) -> Result<BuiltImage, Failure> {
         let Compiled {
             executable,
             parts,
@@ -58,7 +58,7 @@ impl Context<'_> {
     }
 
     /// Packs a program that was compiled elsewhere: of which commit and of which parts, nobody knows.
-    pub(super) async fn build_of(
+    pub(crate) async fn build_of(
         &self,
         plan: &NativePlan,
         program: &Path,
@@ -167,7 +167,7 @@ impl Context<'_> {
     }
 
     /// Returns what the image says about where it comes from.
-    pub(super) fn provenance(
+    pub(crate) fn provenance(
         &self,
         revision: Result<Revision, Unknown>,
     ) -> Result<Provenance, Failure> {

@@ -3,8 +3,8 @@
 use super::previous::Previous;
 use super::{DeployError, Deployer};
 use crate::cancellation::ShutdownGuard;
-use crate::commands::new_token;
 use crate::config::Config;
+use crate::context::new_token;
 use crate::poll::Outcome;
 use crate::pollers::{ChangeSetPoller, StackPoller, UpdateEnd, UpdatePoller};
 use aws::remote::{RemoteErrorKind, World};
@@ -35,11 +35,11 @@ pub(super) struct Execution<'a> {
 }
 
 /// A change set that can be executed.
-pub(in crate::commands) struct Proposed {
+pub(crate) struct Proposed {
     /// Its identifier.
-    pub(in crate::commands) change_set: ChangeSetId,
+    pub(crate) change_set: ChangeSetId,
     /// What it would change.
-    pub(in crate::commands) changes: Vec<Change>,
+    pub(crate) changes: Vec<Change>,
 }
 
 /// The most changes that a question lists.
@@ -94,7 +94,7 @@ impl<'a> Deployer<'a> {
     }
 
     /// Has a change set computed; `None` when it would change nothing.
-    pub(in crate::commands) async fn propose(
+    pub(crate) async fn propose(
         &self,
         stack: &Observed,
         wanted: &Wanted,
@@ -223,7 +223,7 @@ impl<'a> Deployer<'a> {
     }
 
     /// Removes a change set that will not be executed; if it stays, it changes nothing.
-    pub(in crate::commands) async fn discard(&self, change_set: &ChangeSetId) {
+    pub(crate) async fn discard(&self, change_set: &ChangeSetId) {
         let _ = self.world.discard(change_set).await;
     }
 

@@ -16,11 +16,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use crate::cli::CheckFrom;
-use crate::commands::explain::{command_line, command_line_with};
-use crate::commands::host::Host;
-use crate::commands::stack::ROUNDS;
-use crate::commands::{Context, PublicUrl, missing_output, public_url};
+use crate::context::{Context, PublicUrl, missing_output, public_url};
+use crate::explain::{command_line, command_line_with};
+use crate::host::Host;
 use crate::pollers::{Probe, ServiceNames};
+use crate::stack_operations::ROUNDS;
 use aws::remote::World;
 use deployment::cost::{self, Estimate};
 use deployment::error::{Failure, FailureKind};
@@ -38,45 +38,45 @@ use update::Execution;
 
 /// Where a deployment happens.
 #[derive(Clone, Copy)]
-pub(super) struct Deployer<'a> {
+pub(crate) struct Deployer<'a> {
     /// Settings, events, and the wish to stop.
-    pub(super) context: Context<'a>,
+    pub(crate) context: Context<'a>,
     /// AWS.
-    pub(super) world: &'a dyn World,
+    pub(crate) world: &'a dyn World,
     /// Looks from outside, and asks.
-    pub(super) host: &'a dyn Host,
+    pub(crate) host: &'a dyn Host,
     /// Was the stack made by this very run? Then stopping takes all of it away, and nothing has to be restored.
-    pub(super) stack_is_new: bool,
+    pub(crate) stack_is_new: bool,
     /// Is an earlier version what is wanted?
-    pub(super) is_rollback: bool,
+    pub(crate) is_rollback: bool,
 }
 
 /// What is to be deployed.
-pub(super) struct DeployRequest {
+pub(crate) struct DeployRequest {
     /// Template and parameters, image included.
-    pub(super) wanted: Wanted,
+    pub(crate) wanted: Wanted,
     /// The image that has to answer. It is in the registry: either pushed by this run, or found there.
-    pub(super) image: ImageUri,
+    pub(crate) image: ImageUri,
     /// What it is done for.
-    pub(super) purpose: Purpose,
+    pub(crate) purpose: Purpose,
 }
 
 /// What was deployed, and seen to work.
-pub(super) struct Deployed {
+pub(crate) struct Deployed {
     /// Was anything changed?
-    pub(super) changed: bool,
+    pub(crate) changed: bool,
     /// Where the service is.
-    pub(super) names: ServiceNames,
+    pub(crate) names: ServiceNames,
     /// Where it answers.
-    pub(super) url: PublicUrl,
+    pub(crate) url: PublicUrl,
     /// How it was proven.
-    pub(super) proof: Proof,
+    pub(crate) proof: Proof,
     /// What the probe saw, where there was something to probe.
-    pub(super) probe: Option<Probed>,
+    pub(crate) probe: Option<Probed>,
 }
 
 /// How a version was proven to work.
-pub(super) enum Proof {
+pub(crate) enum Proof {
     /// By a check from outside.
     Check(Checked),
     /// By the load balancer's health checks alone; in words, with what is not proven then.
@@ -101,7 +101,7 @@ impl DeployError {
 
 impl Deployer<'_> {
     /// Deploys; whatever does not work is rolled back.
-    pub(super) async fn deploy(
+    pub(crate) async fn deploy(
         &self,
         found: &Observed,
         request: &DeployRequest,
@@ -206,7 +206,7 @@ impl Deployer<'_> {
     }
 
     /// Reports what was achieved since this moment.
-    pub(super) async fn tell(
+    pub(crate) async fn tell(
         &self,
         deployed: Deployed,
         stack: &Observed,
@@ -263,7 +263,7 @@ impl Deployer<'_> {
     }
 
     /// Changes what does not concern the version that runs, and follows that to its end; false when there is nothing to change.
-    pub(super) async fn change(
+    pub(crate) async fn change(
         &self,
         found: &Observed,
         wanted: &Wanted,
@@ -281,7 +281,7 @@ impl Deployer<'_> {
     }
 
     /// Waits until the stack can be updated.
-    pub(super) async fn at_rest(&self, stack: &Observed) -> Result<Observed, Failure> {
+    pub(crate) async fn at_rest(&self, stack: &Observed) -> Result<Observed, Failure> {
         for _ in 0..ROUNDS {
             let found = self.observe_again(stack).await?;
             match before_up(Some(&found.status)) {
@@ -305,7 +305,7 @@ impl Deployer<'_> {
     }
 
     /// The stack as it is now.
-    pub(super) async fn observe_again(&self, stack: &Observed) -> Result<Observed, Failure> {
+    pub(crate) async fn observe_again(&self, stack: &Observed) -> Result<Observed, Failure> {
         self.world
             .observe((&stack.id).into())
             .await
@@ -405,7 +405,7 @@ fn superseded_before_the_check() -> Failure {
 
 impl Context<'_> {
     /// What is deployed with other values of these parameters, and everything else as it is.
-    pub(super) fn changed_only(
+    pub(crate) fn changed_only(
         &self,
         deployed: Definition,
         changed: BTreeMap<String, String>,
@@ -427,7 +427,7 @@ impl Context<'_> {
     }
 
     /// The settings of this run: a template in ASCII, its parameters, and this image, if any.
-    pub(super) fn wanted(&self, template: &str, image: Option<&ImageUri>) -> Wanted {
+    pub(crate) fn wanted(&self, template: &str, image: Option<&ImageUri>) -> Wanted {
         let config = self.config;
         let mut parameters = config.parameters.clone();
         if let Some(image) = image {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{failure_of, packed};
-use crate::commands::Context;
+use crate::context::Context;
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Event;
 use image_builder::docker::{DockerRequest, find};
@@ -16,7 +16,7 @@ const PREFIX: &str = "deployer-image-";
 
 impl Context<'_> {
     /// Has all stages of the Dockerfile built, and takes the image out of the engine.
-    pub(super) async fn build_by_docker(&self) -> Result<BuiltImage, Failure> {
+    pub(crate) async fn build_by_docker(&self) -> Result<BuiltImage, Failure> {
         let image = &self.config.image;
         let context = self.build_context();
         let folder = tempfile::Builder::new()

@@ -1,7 +1,7 @@
 //! Operations on the stack that more than one command needs.
 
-use crate::commands::explain::command_line_with;
-use crate::commands::{Context, REPOSITORY, missing_output, new_token};
+use crate::context::{Context, REPOSITORY, missing_output, new_token};
+use crate::explain::command_line_with;
 use crate::poll::Outcome;
 use crate::pollers::{StackEnd, StackPoller};
 use aws::remote::{RemoteError, RemoteErrorKind, World};
@@ -18,12 +18,12 @@ use deployment::stack::status::{Phase, StackStatus};
 use deployment::stack::template_names::{OutputName, ParameterName};
 
 /// Most times that a stack is looked at again before giving up: each round fixes one thing, or waits for one.
-pub(super) const ROUNDS: usize = 8;
+pub(crate) const ROUNDS: usize = 8;
 
 /// Whether a deletion that was asked for came about.
 #[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Deletion {
+pub(crate) enum Deletion {
     /// It is over.
     Done,
     /// It is refused as long as something else is under way.
@@ -32,7 +32,7 @@ pub(super) enum Deletion {
 
 impl Context<'_> {
     /// Looks at the stack by its name.
-    pub(super) async fn observe(&self, world: &dyn World) -> Result<Option<Observed>, Failure> {
+    pub(crate) async fn observe(&self, world: &dyn World) -> Result<Option<Observed>, Failure> {
         world
             .observe((&self.config.stack).into())
             .await
@@ -41,7 +41,7 @@ impl Context<'_> {
 
     /// Waits for what somebody else has started on the stack, says what that is, and how it failed if it did. Where waiting is
     /// not wanted, that is a failure.
-    pub(super) async fn wait_for(
+    pub(crate) async fn wait_for(
         &self,
         world: &dyn World,
         stack: &Observed,
@@ -71,7 +71,7 @@ impl Context<'_> {
     }
 
     /// Follows what is under way on the stack until it rests.
-    pub(super) async fn attach(
+    pub(crate) async fn attach(
         &self,
         world: &dyn World,
         stack: &Observed,
@@ -81,7 +81,7 @@ impl Context<'_> {
     }
 
     /// Follows a deletion that is under way.
-    pub(super) async fn attach_to_deletion(
+    pub(crate) async fn attach_to_deletion(
         &self,
         world: &dyn World,
         stack: &Observed,
@@ -113,18 +113,18 @@ impl Context<'_> {
     }
 
     /// The end of a command that looked at the stack [`ROUNDS`] times and never found it at rest.
-    pub(super) fn never_rests() -> Failure {
+    pub(crate) fn never_rests() -> Failure {
         Failure::new(FailureKind::Busy, "the stack does not come to rest")
             .hint("is somebody else working on it? Look with `deployer status`, then try again")
     }
 
     /// The end of a command that can do nothing about the stack as it is.
-    pub(super) fn refused(stack: &Observed, remedy: &str) -> Failure {
+    pub(crate) fn refused(stack: &Observed, remedy: &str) -> Failure {
         Failure::new(FailureKind::Stuck, format!("the stack is {}", stack.status)).hint(remedy)
     }
 
     /// The name of the stack's image repository.
-    pub(super) async fn repository_of(
+    pub(crate) async fn repository_of(
         &self,
         world: &dyn World,
         stack: &Observed,
@@ -145,7 +145,7 @@ impl Context<'_> {
     }
 
     /// Continues a rollback that got stuck, or begins the one that an update is lacking, and follows it.
-    pub(super) async fn continue_rollback(
+    pub(crate) async fn continue_rollback(
         &self,
         world: &dyn World,
         stack: &Observed,
@@ -206,7 +206,7 @@ impl Context<'_> {
 
     /// Deletes the stack and follows that to its end; where somebody else has started something meanwhile, it is left to the
     /// caller to look again.
-    pub(super) async fn delete(
+    pub(crate) async fn delete(
         &self,
         world: &dyn World,
         stack: &Observed,
@@ -261,7 +261,7 @@ impl Context<'_> {
     }
 
     /// Cancels the update that is under way; false where that was too late, or nobody knows: what the stack comes to tells.
-    pub(super) async fn cancel_update(
+    pub(crate) async fn cancel_update(
         &self,
         world: &dyn World,
         stack: &Observed,
@@ -285,7 +285,7 @@ impl Context<'_> {
     }
 
     /// Follows a deletion: it cannot be undone, so that the first wish to stop only makes that clear.
-    pub(super) async fn follow_deletion(
+    pub(crate) async fn follow_deletion(
         &self,
         watch: &mut StackPoller<'_>,
     ) -> Result<StackEnd, Failure> {
@@ -329,7 +329,7 @@ impl Context<'_> {
     }
 
     /// Judges the end of a deletion.
-    pub(super) async fn deletion_succeeded(
+    pub(crate) async fn deletion_succeeded(
         &self,
         world: &dyn World,
         stack: &Observed,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tokio::time::sleep;
 
 use super::Deployer;
-use crate::commands::explain::command_line;
+use crate::explain::command_line;
 use crate::pollers::ServiceNames;
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Phase;
@@ -88,7 +88,7 @@ impl Deployer<'_> {
                     "somebody set {set} tasks, the stack wants {wanted}: setting {wanted}"
                 ));
                 let names = ServiceNames::of_stack(found)
-                    .map_err(crate::commands::missing_output)?;
+                    .map_err(crate::context::missing_output)?;
                 let deployment = self
                     .world
                     .redeploy(&names.cluster, &names.service, Some(wanted))

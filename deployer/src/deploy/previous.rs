@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::commands::explain::{command_line, command_line_with};
 use crate::config::Config;
+use crate::explain::{command_line, command_line_with};
 use deployment::names::Digest;
 use deployment::stack::Observed;
 use deployment::stack::ascii::{looks_like, read_back};

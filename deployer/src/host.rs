@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::cli::Output;
-use crate::commands::{Connection, Context, connect, emulator};
+use crate::context::{Connection, Context, connect, emulator};
 use crate::lock::Lock;
 use crate::pollers::{ExternalCheck, NetworkCheck};
 use crate::state::Deployment;
@@ -50,7 +50,7 @@ pub(crate) trait ImageBuilder: Send + Sync {
 }
 
 /// The real machine.
-pub(super) struct LocalHost;
+pub(crate) struct LocalHost;
 
 #[async_trait]
 impl Host for LocalHost {

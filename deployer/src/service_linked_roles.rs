@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::commands::Context;
+use crate::context::Context;
 use aws::remote::{RemoteError, RemoteErrorKind, World};
 use deployment::error::Failure;
 
@@ -16,7 +16,7 @@ const PROPAGATION: Duration = Duration::from_secs(15);
 
 /// A service that needs a role of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum RoleOf {
+pub(crate) enum RoleOf {
     /// ECS.
     Ecs,
     /// Elastic Load Balancing.
@@ -25,7 +25,7 @@ pub(super) enum RoleOf {
 
 impl RoleOf {
     /// What the service is called.
-    pub(super) const fn title(self) -> &'static str {
+    pub(crate) const fn title(self) -> &'static str {
         match self {
             Self::Ecs => "ECS",
             Self::LoadBalancing => "load balancers",
@@ -33,7 +33,7 @@ impl RoleOf {
     }
 
     /// The service's name in policies.
-    pub(super) const fn service(self) -> &'static str {
+    pub(crate) const fn service(self) -> &'static str {
         match self {
             Self::Ecs => "ecs.amazonaws.com",
             Self::LoadBalancing => "elasticloadbalancing.amazonaws.com",
@@ -49,7 +49,7 @@ impl RoleOf {
     }
 
     /// The command that makes the role.
-    pub(super) fn command(self) -> String {
+    pub(crate) fn command(self) -> String {
         format!(
             "aws iam create-service-linked-role --aws-service-name {}",
             self.service()
@@ -59,7 +59,7 @@ impl RoleOf {
 
 /// What became of a role.
 #[derive(Debug)]
-pub(super) enum Role {
+pub(crate) enum Role {
     /// It was there.
     There,
     /// It was not, and is now.
@@ -71,7 +71,7 @@ pub(super) enum Role {
 }
 
 /// Makes sure of the role: looks, and makes it where it is missing, or where looking is not allowed.
-pub(super) async fn make_sure(world: &dyn World, of: RoleOf) -> Role {
+pub(crate) async fn make_sure(world: &dyn World, of: RoleOf) -> Role {
     let is_missing = match world.role_exists(of.role()).await {
         Ok(true) => return Role::There,
         Ok(false) => true,
@@ -89,7 +89,7 @@ pub(super) async fn make_sure(world: &dyn World, of: RoleOf) -> Role {
 impl Context<'_> {
     /// Makes sure of all roles before a stack is made, and that they can be used. Fails only when the user cancels: AWS makes the roles
     /// on first use, too.
-    pub(super) async fn make_sure_of_roles(&self, world: &dyn World) -> Result<(), Failure> {
+    pub(crate) async fn make_sure_of_roles(&self, world: &dyn World) -> Result<(), Failure> {
         if self.config.access.local {
             return Ok(());
         }

@@ -1,0 +1,67 @@
+//! `deployer policy`: the IAM policy for deploying this stack.
+
+use async_trait::async_trait;
+use clap::Args;
+
+use super::{CommandResult, Done, Execute};
+use crate::context::Context;
+use crate::pollers::LogReader;
+use deployment::error::Failure;
+use deployment::{names, policy};
+
+/// Settings of `policy`.
+#[derive(Debug, Args)]
+pub struct Policy {
+    /// Permissions boundary that the stack's roles and users must have, as in the template's parameter `PermissionsBoundary`.
+    /// Default: AWS's policy for pulling images and writing logs.
+    #[arg(long, value_name = "ARN", value_parser = boundary)]
+    pub boundary: Option<String>,
+
+    /// Print the additional policy for `deployer reviewer` instead: the right to create one user or role within the boundary.
+    #[arg(long, requires = "boundary")]
+    pub reviewers: bool,
+}
+
+/// Parses the ARN of a policy, as the template takes it.
+fn boundary(text: &str) -> Result<String, String> {
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    match parts.as_slice() {
+        ["arn", partition, "iam", "", owner, policy]
+            if partition.starts_with("aws")
+                && (*owner == "aws" || names::is_account(owner))
+                && policy
+                    .strip_prefix("policy/")
+                    .is_some_and(|name| !name.is_empty() && !name.contains(['*', '?', '$'])) =>
+        {
+            Ok(text.to_owned())
+        }
+        _ => Err(
+            "expected the ARN of a policy, such as `arn:aws:iam::123456789012:policy/bounds`"
+                .to_owned(),
+        ),
+    }
+}
+
+#[async_trait(?Send)]
+impl Execute for Policy {
+    async fn execute(&self, context: Context<'_>, _: &mut dyn LogReader) -> Result<Done, Failure> {
+        let Context { config, sink, .. } = context;
+        let region = config.access.region.as_deref().ok_or_else(|| {
+            Failure::preflight("a policy is for one region, and none is set")
+                .hint("give it with `--region`, or set `region` in `deployer.toml`")
+        })?;
+        let scope = policy::Scope {
+            region,
+            account: config.account.as_deref(),
+            stack: &config.stack,
+            boundary: self.boundary.as_deref(),
+        };
+        let policy = if self.reviewers {
+            policy::reviewing(&scope)?
+        } else {
+            sink.warn(policy::caution(&scope));
+            policy::deploying(&scope)?
+        };
+        Ok(Done::with(CommandResult::Policy(policy)))
+    }
+}

@@ -1,0 +1,180 @@
+//! The image's way into the registry, with events for progress and failures with remedies.
+
+mod docker;
+mod native;
+mod plan;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::context::Context;
+use aws::remote::Login;
+use deployment::error::{Failure, FailureKind};
+use deployment::event::Event;
+use deployment::names::{Digest, ImageUri, RepositoryUri};
+use image_builder::cache::LayerCache;
+use image_builder::image::BuiltImage;
+use image_builder::push::{Credentials, Outcome, Repository, SbomOutcome, push};
+use image_builder::unpack::restore;
+use image_builder::{Hint, PackError};
+pub(crate) use plan::ImagePlan;
+
+impl Context<'_> {
+    /// Builds the image as planned.
+    pub(crate) async fn build_image(&self, plan: &ImagePlan) -> Result<BuiltImage, Failure> {
+        let built = match plan {
+            ImagePlan::Archive(file) => self.restore(file).await?,
+            ImagePlan::Native(plan) => self.build_here(plan).await?,
+            ImagePlan::Docker => self.build_by_docker().await?,
+        };
+        self.sink.send(&Event::ImagePacked {
+            digest: digest_of(built.digest())?,
+            bytes: built.size(),
+        });
+        Ok(built)
+    }
+
+    /// Reads the image that was made before.
+    async fn restore(&self, file: &Path) -> Result<BuiltImage, Failure> {
+        let (path, architecture) = (file.to_owned(), self.config.image.architecture);
+        let read = tokio::task::spawn_blocking(move || restore(&path, architecture)).await;
+        let cannot_use = || format!("cannot use `{}`", file.display());
+        match read {
+            Ok(Ok(built)) => Ok(built),
+            Ok(Err(error)) => Err(failure_to(cannot_use(), &error)
+                .hint("`deployer image build --archive FILE` writes such a file")),
+            Err(error) => Err(Failure::preflight(cannot_use()).because(error)),
+        }
+    }
+
+    /// Returns the build context: what is configured, else the folder of the Dockerfile.
+    fn build_context(&self) -> PathBuf {
+        let image = &self.config.image;
+        let folder = || image.dockerfile.parent().unwrap_or(Path::new("."));
+        let configured = image.context.as_deref();
+        configured.unwrap_or_else(folder).to_owned()
+    }
+
+    /// Returns certificates that registries may have besides those that this machine trusts.
+    async fn trusted_roots(&self) -> Result<Vec<String>, Failure> {
+        aws::trust::roots(&self.config.access).await
+    }
+
+    /// Where compressed layers are kept.
+    fn layer_cache(&self) -> LayerCache {
+        LayerCache::in_folder(image_folder(self.config).join("layers"))
+    }
+
+    /// Sends the image to a repository, as far as it is not there; returns its address there.
+    pub(crate) async fn push_image(
+        &self,
+        address: &RepositoryUri,
+        login: Option<Login>,
+        built: &BuiltImage,
+    ) -> Result<ImageUri, Failure> {
+        self.push_image_as(address, login, built, &built.tag())
+            .await
+    }
+
+    /// The same under another tag.
+    pub(crate) async fn push_image_as(
+        &self,
+        address: &RepositoryUri,
+        login: Option<Login>,
+        built: &BuiltImage,
+        tag: &str,
+    ) -> Result<ImageUri, Failure> {
+        let credentials = match login {
+            Some(Login { user, password }) => Credentials::Basic { user, password },
+            None => Credentials::Anonymous,
+        };
+        let repository = Repository {
+            registry: address.registry().to_owned(),
+            name: address.repository().to_string(),
+            credentials,
+            roots: self.trusted_roots().await?,
+        };
+        let sink = self.sink.clone();
+        let progress = Arc::new(move |at: image_builder::push::PushProgress| {
+            sink.send(&Event::PushProgressed {
+                sent: at.sent,
+                total: at.total,
+            });
+        });
+        let pushed = Box::pin(push(built, &repository, tag, progress))
+            .await
+            .map_err(|error| failure_to(format!("cannot push the image to {address}"), &error))?;
+        let digest = digest_of(pushed.digest())?;
+        self.sink.send(&Event::Pushed {
+            digest: digest.clone(),
+            bytes_sent: pushed.bytes_sent(),
+            already_there: pushed.outcome() == Outcome::AlreadyThere,
+        });
+        if let SbomOutcome::Refused(reason) = pushed.sbom() {
+            self.sink.note(format!(
+                "the registry does not take the SBOM ({reason}): it is in {}",
+                sbom_file(self.config).display()
+            ));
+        }
+        Ok(address.image(digest))
+    }
+}
+
+/// Where what belongs to the image is kept, cargo's own files included.
+fn image_folder(config: &Config) -> PathBuf {
+    target_folder(config).join("image")
+}
+
+/// The list of what the program is made of.
+pub(crate) fn sbom_file(config: &Config) -> PathBuf {
+    image_folder(config).join(format!("{}.cdx.json", config.image.binary))
+}
+
+/// Cargo's target folder, as the user set it or at its usual place.
+pub(crate) fn target_folder(config: &Config) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(
+        || config.root.join("target"),
+        |folder| config.root.join(folder),
+    )
+}
+
+/// A failure that the error itself names, with its cause.
+pub(crate) fn failure_of(error: &impl Hint) -> Failure {
+    let failure = Failure::preflight(error.to_string());
+    let failure = match error.source() {
+        Some(source) => failure.because(source),
+        None => failure,
+    };
+    failure
+        .with_evidence(error.evidence().to_vec())
+        .maybe_hint(error.hint())
+}
+
+/// A failure to do something, because of the error.
+fn failure_to(what: impl Into<String>, error: &impl Hint) -> Failure {
+    Failure::preflight(what)
+        .because(error)
+        .maybe_hint(error.hint())
+}
+
+/// Packing is not for a thread that also watches the stack: it reads files and compresses.
+async fn packed(
+    work: impl FnOnce() -> Result<BuiltImage, PackError> + Send + 'static,
+) -> Result<BuiltImage, Failure> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(built)) => Ok(built),
+        Ok(Err(error)) => Err(failure_to("cannot pack the image", &error)),
+        Err(error) => Err(Failure::new(
+            FailureKind::Unexpected,
+            "packing the image was broken off",
+        )
+        .because(error)),
+    }
+}
+
+pub(crate) fn digest_of(text: &str) -> Result<Digest, Failure> {
+    text.parse().map_err(|error| {
+        Failure::new(FailureKind::Unexpected, "the image has no proper digest").because(error)
+    })
+}

@@ -1,0 +1,96 @@
+//! Signals: the first interrupt cancels, the second ends the program.
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cancellation::CancellationToken;
+use crate::cli::OnInterrupt;
+use crate::guard;
+use deployment::error::{Failure, FailureKind};
+use deployment::event::Sink;
+
+/// Runs `work`. The first Ctrl-C or SIGTERM starts a graceful shutdown if there is anything to
+/// undo. A second one, or SIGHUP, ends the program immediately. Either way, the failure names what
+/// is left behind.
+pub(crate) async fn interruptible<T, Work>(
+    on_interrupt: OnInterrupt,
+    sink: &Sink,
+    work: impl FnOnce(CancellationToken) -> Work + Send + 'static,
+) -> Result<T, Failure>
+where
+    T: Send + 'static,
+    Work: Future<Output = Result<T, Failure>>,
+{
+    let failed =
+        |error| Failure::new(FailureKind::Unexpected, "cannot listen to signals").because(error);
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    // A handler would undo what `nohup` asked for.
+    let mut hangup = if hangup_is_ignored() {
+        None
+    } else {
+        Some(signal(SignalKind::hangup()).map_err(failed)?)
+    };
+    let hung_up = async {
+        match &mut hangup {
+            Some(hangup) => hangup.recv().await,
+            None => std::future::pending().await,
+        }
+    };
+    let cancellation = CancellationToken::default();
+    let signalled = async {
+        for first in [true, false] {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if !cancellation.cancel() {
+                return Failure::interrupted()
+                    .hint("nothing has to be undone; an operation in progress on the stack continues, and `status` with the same options shows it");
+            }
+            if !first || on_interrupt == OnInterrupt::Detach {
+                return interrupted();
+            }
+            sink.note("interrupted: cancelling; press Ctrl-C again to exit at once");
+        }
+        interrupted()
+    };
+    let cancelled = async {
+        tokio::select! {
+            _ = hung_up => interrupted(),
+            failure = signalled => failure,
+        }
+    };
+    let token = cancellation.clone();
+    guard::run(move || work(token), cancelled).await
+}
+
+/// Returns whether this process was started with SIGHUP ignored, as by `nohup`.
+fn hangup_is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    ignores_hangup(&status)
+}
+
+/// Reads `/proc/self/status`: the lowest bit of the ignored signals is signal 1, SIGHUP.
+fn ignores_hangup(status: &str) -> bool {
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask & 1 == 1)
+}
+
+fn interrupted() -> Failure {
+    Failure::interrupted().hint("the operation on the stack continues: run the same command again to resume, or `status` with the same options to see it")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ignores_hangup;
+
+    #[test]
+    fn what_nohup_does_is_seen() {
+        assert!(ignores_hangup("Name:\tx\nSigIgn:\t0000000000001001\n"));
+        assert!(!ignores_hangup("Name:\tx\nSigIgn:\t0000000000001000\n"));
+        assert!(!ignores_hangup(""));
+    }
+}
