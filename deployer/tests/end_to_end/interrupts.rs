@@ -59,7 +59,7 @@ async fn interrupts() {
     let leaving = faulty.start("unhealthy", &[]);
     leaving.wait_for("update: done");
     leaving.signal(INT);
-    leaving.wait_for("once more to leave it to itself");
+    leaving.wait_for("press Ctrl-C again to exit at once");
     leaving.signal(INT);
     leaving.finish().failed_with(130, &["continues"]);
     faulty.deploy("none", &[]).succeeded();
