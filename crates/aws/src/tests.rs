@@ -152,7 +152,7 @@ async fn made_of(answer: &str) -> Vec<(&'static str, Result<(), RemoteErrorKind>
         ("lines", kind(aws.lines(&group, 0, None).await)),
         ("group_exists", kind(aws.group_exists(&group).await)),
         ("caller", kind(aws.caller().await)),
-        ("inhabitants", kind(aws.account_resources().await)),
+        ("account_resources", kind(aws.account_resources().await)),
     ]
 }
 

@@ -1,4 +1,4 @@
-//! Reading of text files that somebody else wrote, up to a limit: a device, a pipe or a log that was named by mistake
+//! Reading of files that somebody else wrote, up to a limit: a device, a pipe or a log that was named by mistake
 //! must not fill the memory.
 
 use std::fs::File;
@@ -13,13 +13,17 @@ pub const WRITTEN_BY_PROGRAMS: u64 = 64 << 20;
 /// Reads a text file. More than `limit` bytes, or other than UTF-8, is an error of the kind `InvalidData`.
 pub fn text(path: &Path, limit: u64) -> io::Result<String> {
     let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
+    let too_large = || invalid(format!("it is larger than {} MiB", limit >> 20));
+    let bytes = bytes(path, limit)?.ok_or_else(too_large)?;
+    String::from_utf8(bytes).map_err(|_| invalid("it is not UTF-8 text".to_owned()))
+}
+
+/// Reads a file; `None` where it has more than `limit` bytes.
+pub fn bytes(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     // One byte more tells that there is more.
     File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > limit {
-        return Err(invalid(format!("it is larger than {} MiB", limit >> 20)));
-    }
-    String::from_utf8(bytes).map_err(|_| invalid("it is not UTF-8 text".to_owned()))
+    Ok((bytes.len() as u64 <= limit).then_some(bytes))
 }
 
 #[cfg(test)]
