@@ -8,7 +8,7 @@ SHELL := /bin/bash
 # The program is not on the PATH here: what it tells people to run is one of these targets, or goes through cargo.
 DEPLOYER := DEPLOYER_MAKE_TARGETS='up down status' scripts/with-docker cargo run --quiet --locked --bin deployer --
 
-.PHONY: help up down status bootstrap build test bootstrap-tests check format clippy docs unit shipped lint-scripts lint-python lint-template lint-workflows deny e2e images chaos chaos-short hostile soak fuzz bench bench-docs bare-machine mutants
+.PHONY: help up down status bootstrap build test bootstrap-tests check format clippy docs unit shipped lint-scripts lint-python lint-template lint-rendered lint-workflows deny e2e images chaos chaos-short hostile soak fuzz bench bench-docs bare-machine mutants
 
 help: ## Shows this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -36,7 +36,7 @@ build:
 test: bootstrap-tests check e2e images chaos-short ## Everything that is tested: style, documentation, unit and HTTP tests, template, end to end
 
 check: format ## All of `make test` but what runs in containers
-	@scripts/lint-beside $(MAKE) --no-print-directory clippy docs unit shipped
+	@scripts/lint-beside $(MAKE) --no-print-directory clippy docs unit lint-rendered shipped
 
 format:
 	cargo fmt --all --check
@@ -55,6 +55,9 @@ shipped: ## What the service costs as it is shipped: instructions a request, mem
 
 lint-template: ## cfn-lint and checkov on the templates, parliament on the policies
 	scripts/lint-template
+
+lint-rendered: ## The same with settings of other services, as `make unit` has rendered them
+	scripts/lint-template --rendered
 
 lint-scripts: ## shellcheck on the shell scripts
 	scripts/lint-scripts

@@ -3,6 +3,7 @@
 mod access;
 mod file;
 mod parameters;
+mod service;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,7 @@ pub use file::{File, parse, read};
 
 use access::access;
 use deployment::stack::template_names::ParameterName;
+use deployment::template;
 pub use parameters::ServiceSizes;
 
 /// Default port of a service.
@@ -61,8 +63,8 @@ pub struct Config {
     pub root: PathBuf,
     /// Name of the stack.
     pub stack: StackName,
-    /// Absolute path of the template.
-    pub template: PathBuf,
+    /// The template.
+    pub template: TemplateSource,
     /// How to reach AWS.
     pub access: Access,
     /// Account that the credentials have to be of.
@@ -71,6 +73,12 @@ pub struct Config {
     pub image: ImageSettings,
     /// Sizes of the service.
     pub service: ServiceSizes,
+    /// What else is set of the service: the template is rendered with it.
+    pub settings: template::Settings,
+    /// Absolute path of the policy that says what the program may do on AWS.
+    pub permissions: Option<PathBuf>,
+    /// What the user should know about the settings.
+    pub remarks: Vec<String>,
     /// Template parameters, all but the image.
     pub parameters: BTreeMap<String, String>,
     /// Tags of the stack, and so of its resources.
@@ -99,6 +107,34 @@ pub struct Config {
     pub consent: Consent,
     /// Form of the output.
     pub output: Output,
+}
+
+/// Where the template comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TemplateSource {
+    /// It is part of the program.
+    BuiltIn,
+    /// Absolute path of a file.
+    File(PathBuf),
+}
+
+impl TemplateSource {
+    /// Returns the command that checks it.
+    pub fn lint(&self) -> String {
+        match self {
+            Self::BuiltIn => "deployer template | cfn-lint -".to_owned(),
+            Self::File(path) => format!("cfn-lint {}", path.display()),
+        }
+    }
+}
+
+impl std::fmt::Display for TemplateSource {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::BuiltIn => formatter.write_str("built-in"),
+            Self::File(path) => write!(formatter, "{}", path.display()),
+        }
+    }
 }
 
 /// What is done only because the user has agreed to it in advance.
@@ -164,11 +200,10 @@ pub fn resolve(
             Failure::preflight("no stack name is set").hint("set `stack` in `deployer.toml`")
         })?,
     };
-    let template = shared
-        .template
-        .clone()
-        .or(file.template)
-        .unwrap_or_else(|| PathBuf::from("infra/service.yaml"));
+    let template = shared.template.clone().or(file.template);
+    let template = template.map_or(TemplateSource::BuiltIn, |path| {
+        TemplateSource::File(root.join(path))
+    });
     let mut access = access(shared, file.region, file.profile)?;
     access.check_proxy = access::check_proxy(shared, file.check.proxy.as_deref(), &access)?;
 
@@ -176,7 +211,7 @@ pub fn resolve(
         .image_options
         .architecture
         .clone()
-        .or(file.service.architecture)
+        .or_else(|| file.service.architecture.clone())
     {
         Some(name) => name
             .parse::<Architecture>()
@@ -204,6 +239,8 @@ pub fn resolve(
     // Set among the parameters, it counts as well.
     let start_seconds = parameters.get(ParameterName::StartSeconds.as_str());
     service.start_seconds = start_seconds.and_then(|seconds| seconds.parse().ok());
+    let settings = service::settings(&file.service, service.memory)?;
+    let remarks = remarks(&service, &settings);
     let left_out = if access.local {
         parameters::leave_out(&mut parameters, &service)
     } else {
@@ -212,11 +249,14 @@ pub fn resolve(
 
     Ok(Config {
         stack,
-        template: root.join(template),
+        template,
         access,
         account: account(shared, file.account)?,
         image: image(file.image, &overrides, architecture, root)?,
         service,
+        settings,
+        permissions: file.service.permissions.map(|file| root.join(file.policy)),
+        remarks,
         parameters,
         tags: tags(file.tags)?,
         capabilities: capabilities(file.capabilities)?,
@@ -244,6 +284,25 @@ pub fn resolve(
         output: shared.output,
         root: root.to_owned(),
     })
+}
+
+/// Returns what is allowed, but should be known.
+fn remarks(service: &ServiceSizes, settings: &template::Settings) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if service.tasks == 1 {
+        remarks.push(
+            "one task is not highly available: nothing answers while it is replaced after a failure"
+                .to_owned(),
+        );
+    }
+    let names = service::look_secret(settings);
+    if !names.is_empty() {
+        remarks.push(format!(
+            "{} under `[service.environment]` may be secret: everybody who may describe task definitions can read it. Use `[service.secrets]`",
+            names.join(", ")
+        ));
+    }
+    remarks
 }
 
 /// The account that is asked for: twelve digits.

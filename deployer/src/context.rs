@@ -1,6 +1,5 @@
 //! What commands run with: settings, events, cancellation and the connection to AWS.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,16 +16,11 @@ use aws::remote::{Caller, Identity as _, RemoteError, RemoteErrorKind, World};
 use deployment::error::{Failure, FailureKind};
 use deployment::event::{Event, Sink};
 use deployment::names::RequestToken;
-use deployment::stack::ascii;
 use deployment::stack::purpose::Purpose;
-use deployment::stack::resource::declares_parameter;
 use deployment::stack::template_names::OutputName;
-use support::input;
 
 /// Logical name of the image repository in the template.
 pub(crate) const REPOSITORY: &str = "Repository";
-/// Most of a template that CloudFormation takes in a request, bytes.
-pub(crate) const TEMPLATE_LIMIT: usize = 51_200;
 
 /// What commands run with.
 #[derive(Clone, Copy)]
@@ -40,8 +34,11 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// Warns of settings that the emulator does not have.
-    pub(crate) fn warn_of_left_out_settings(&self) {
+    /// Warns of settings that the emulator does not have, or that may not be meant so.
+    pub(crate) fn warn_of_settings(&self) {
+        for remark in &self.config.remarks {
+            self.sink.warn(remark.clone());
+        }
         for what in &self.config.left_out {
             self.sink
                 .warn(format!("the emulator does not know {what}: left out"));
@@ -255,61 +252,6 @@ pub(crate) const ALWAYS_ENABLED: [&str; 17] = [
 pub(crate) fn may_be_switched_off(region: &str, error: &RemoteError) -> bool {
     error.is_unknown_client() && !ALWAYS_ENABLED.contains(&region)
 }
-
-/// Reads the template, and refuses what CloudFormation would. It comes in ASCII: CloudFormation does not return anything else.
-pub(crate) fn read_template(context: Context<'_>) -> Result<String, Failure> {
-    let config = context.config;
-    let shown = config.template.display();
-    let text = input::text(&config.template, input::WRITTEN_BY_HAND).map_err(|error| {
-        Failure::preflight(format!("cannot read the template `{shown}`"))
-            .because(error)
-            .hint("set `template` in `deployer.toml`, or `--template FILE`")
-    })?;
-    if text.trim().is_empty() {
-        return Err(
-            Failure::preflight(format!("the template `{shown}` is empty"))
-                .hint("`infra/service.yaml` in the project's repository is one that works"),
-        );
-    }
-    let ascii = ascii::to_ascii(&text).map(Cow::into_owned);
-    let text = ascii.unwrap_or_else(|| {
-        context.sink.warn(format!(
-            "`{shown}` cannot be written in ASCII: CloudFormation shows `?` for other characters, so that this version cannot be restored exactly"
-        ));
-        text
-    });
-    if text.len() > TEMPLATE_LIMIT {
-        return Err(
-            Failure::preflight(format!("the template `{shown}` is too large"))
-                .because(format!(
-                    "it has {} bytes in ASCII; CloudFormation takes {TEMPLATE_LIMIT}",
-                    text.len()
-                ))
-                .hint("shorten it"),
-        );
-    }
-    let asks_for_a_budget = config
-        .parameters
-        .get(BUDGET)
-        .is_some_and(|dollars| dollars != "0");
-    if asks_for_a_budget && !declares_parameter(&text, BUDGET) {
-        return Err(
-            Failure::preflight(format!("the template `{shown}` makes no budget any more"))
-                .because(format!(
-                    "the parameter `{BUDGET}` is set, and budgets have a template of their own: they are about the whole account"
-                ))
-                .hint(format!(
-                    "remove `{BUDGET}` from `deployer.toml` and from the command line, and deploy the budget once: \
-                     `aws cloudformation deploy --region us-east-1 --stack-name budget --template-file infra/budget.yaml \
-                     --parameter-overrides Dollars=60 Email=somebody@example.com`"
-                )),
-        );
-    }
-    Ok(text)
-}
-
-/// Parameter of earlier versions of the template.
-pub(crate) const BUDGET: &str = "MonthlyBudget";
 
 impl Context<'_> {
     /// Is this about the emulator, and does that not run? Then there is nothing to connect to.

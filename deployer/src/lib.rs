@@ -32,6 +32,7 @@ mod service_linked_roles;
 mod signals;
 mod stack_operations;
 pub mod state;
+pub mod template;
 
 #[cfg(test)]
 mod testing;

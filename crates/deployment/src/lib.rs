@@ -13,3 +13,4 @@ pub mod partition;
 pub mod policy;
 pub mod rollout;
 pub mod stack;
+pub mod template;

@@ -4,11 +4,14 @@
 //! CloudFormation acts with the rights of whoever calls it: what it needs to make, change and remove the resources of the template is
 //! part of it. `infra/ci-role.yaml` gives the same to a role for GitHub Actions.
 
-use serde_json::Value;
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
 
 use crate::error::{Failure, FailureKind};
 use crate::names::StackName;
 use crate::partition::Partition;
+use crate::template::{self, SecretSource, Store};
 
 /// The policy, with names in `${…}` for what differs from account to account.
 const DEPLOY: &str = include_str!("../../../infra/deployer-policy.json");
@@ -71,6 +74,74 @@ pub fn caution(scope: &Scope<'_>) -> &'static str {
     }
 }
 
+/// Returns a permissions boundary for the roles of a stack whose program has secrets or rights of its own: what its roles need, and
+/// nothing else. `permissions` is the policy document of the program's role.
+///
+/// Whoever deploys within it can give the program no more than this, also by changing the settings.
+pub fn boundary(
+    scope: &Scope<'_>,
+    settings: &template::Settings,
+    permissions: Option<&str>,
+) -> Result<Value, Failure> {
+    let unreadable = |error: serde_json::Error| {
+        Failure::new(FailureKind::Unexpected, "the policy cannot be read").because(error)
+    };
+    let mut statements = vec![
+        json!({"Effect": "Allow", "Action": "ecr:GetAuthorizationToken", "Resource": "*"}),
+        json!({
+            "Effect": "Allow",
+            "Action": ["ecr:BatchCheckLayerAvailability", "ecr:GetDownloadUrlForLayer", "ecr:BatchGetImage"],
+            "Resource": "arn:${Partition}:ecr:${Region}:${Account}:repository/${stack}-*",
+        }),
+        json!({
+            "Effect": "Allow",
+            "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
+            "Resource": "arn:${Partition}:logs:${Region}:${Account}:log-group:${Stack}-*",
+        }),
+    ];
+    for store in [Store::SecretsManager, Store::ParameterStore] {
+        let kept = settings
+            .secrets
+            .values()
+            .filter(|source| source.store() == store);
+        let resources: BTreeSet<String> = kept.map(SecretSource::arn).collect();
+        if !resources.is_empty() {
+            statements
+                .push(json!({"Effect": "Allow", "Action": store.action(), "Resource": resources}));
+        }
+    }
+    if let Some(text) = permissions {
+        let policy: Value = serde_json::from_str(text).map_err(unreadable)?;
+        match policy.get("Statement").cloned() {
+            Some(Value::Array(own)) => statements.extend(own),
+            own => statements.extend(own),
+        }
+    }
+    let policy = json!({"Version": "2012-10-17", "Statement": statements});
+    filled(&policy.to_string(), scope, "")
+}
+
+/// Refuses a policy that cannot deploy this service: a program with secrets or rights of its own has roles that AWS's policy for
+/// pulling images and writing logs would bound too narrowly.
+pub fn refuse_without_boundary(
+    scope: &Scope<'_>,
+    settings: &template::Settings,
+    has_permissions: bool,
+) -> Result<(), Failure> {
+    let asked_for = match (settings.secrets.is_empty(), has_permissions) {
+        _ if scope.boundary.is_some() => return Ok(()),
+        (true, false) => return Ok(()),
+        (false, _) => "[service.secrets]",
+        (true, true) => "[service.permissions]",
+    };
+    Err(Failure::new(
+        FailureKind::Usage,
+        format!("a policy for a service with `{asked_for}` needs a permissions boundary"),
+    )
+    .because("without one, whoever may write a role's policy can become administrator")
+    .hint("have an administrator make one from `deployer policy --as-boundary`, then add `--boundary ARN` and set `PermissionsBoundary` under `[parameters]`"))
+}
+
 fn filled(text: &str, scope: &Scope<'_>, boundary: &str) -> Result<Value, Failure> {
     let stack = scope.stack.as_str();
     if stack.len() > LONGEST {
@@ -112,8 +183,6 @@ fn fill(value: &mut Value, names: &[(&str, &str)]) {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     const BOUNDARY: &str = "arn:aws:iam::123456789012:policy/bounds";

@@ -11,6 +11,7 @@ pub mod policy;
 pub mod reviewer;
 pub mod rollback;
 pub mod status;
+pub mod template;
 pub mod up;
 
 use async_trait::async_trait;
@@ -79,6 +80,8 @@ pub enum Command {
     Reviewer(reviewer::Reviewer),
     /// Print the IAM policy for deploying this stack. Works offline, without credentials.
     Policy(policy::Policy),
+    /// Print the template as it is deployed, with the settings of the service in it. Works offline.
+    Template(template::Template),
     /// Show what the service costs, by part and region. Works offline.
     Cost(cost::Cost),
 }
@@ -98,6 +101,7 @@ impl Command {
             Self::Image(command) => command,
             Self::Reviewer(command) => command,
             Self::Policy(command) => command,
+            Self::Template(command) => command,
             Self::Cost(command) => command,
         }
     }
@@ -180,6 +184,11 @@ pub(crate) enum CommandResult {
     Reviewing(Box<reviewer::Reviewing>),
     /// Of `policy`.
     Policy(serde_json::Value),
+    /// Of `template`.
+    Template {
+        /// Its text.
+        template: String,
+    },
     /// Of `cost`.
     Cost(deployment::cost::Table),
     /// Of `doctor`.

@@ -15,10 +15,11 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::commands::status::ABSENT;
-use crate::context::{Context, connect, read_template};
+use crate::context::{Context, connect};
 use crate::deploy::Deployer;
 use crate::host::{Host, ImageBuilder, LocalHost};
 use crate::stack_operations::ROUNDS;
+use crate::template;
 use aws::remote::World;
 use deployment::cost::{self, Estimate};
 use deployment::error::{Failure, FailureKind};
@@ -137,8 +138,8 @@ impl Plan {
 
 /// Runs the command.
 pub async fn run(context: Context<'_>) -> Result<Plan, Failure> {
-    context.warn_of_left_out_settings();
-    let template = read_template(context)?;
+    context.warn_of_settings();
+    let template = template::read(context)?;
     let image = context.plan_image().await?;
     let world = async {
         if context.emulator_is_absent().await? {

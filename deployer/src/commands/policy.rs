@@ -6,6 +6,7 @@ use clap::Args;
 use super::{CommandResult, Done, Execute};
 use crate::context::Context;
 use crate::pollers::LogReader;
+use crate::template;
 use deployment::error::Failure;
 use deployment::{names, policy};
 
@@ -20,6 +21,10 @@ pub struct Policy {
     /// Print the additional policy for `deployer reviewer` instead: the right to create one user or role within the boundary.
     #[arg(long, requires = "boundary")]
     pub reviewers: bool,
+
+    /// Print a permissions boundary instead, for a service with secrets or permissions: what its roles need, and nothing else.
+    #[arg(long, conflicts_with_all = ["boundary", "reviewers"])]
+    pub as_boundary: bool,
 }
 
 /// Parses the ARN of a policy, as the template takes it.
@@ -56,9 +61,14 @@ impl Execute for Policy {
             stack: &config.stack,
             boundary: self.boundary.as_deref(),
         };
-        let policy = if self.reviewers {
+        let permissions = template::permissions(config)?;
+        let settings = &config.settings;
+        let policy = if self.as_boundary {
+            policy::boundary(&scope, settings, permissions.as_deref())?
+        } else if self.reviewers {
             policy::reviewing(&scope)?
         } else {
+            policy::refuse_without_boundary(&scope, settings, permissions.is_some())?;
             sink.warn(policy::caution(&scope));
             policy::deploying(&scope)?
         };

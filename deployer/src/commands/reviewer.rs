@@ -139,10 +139,12 @@ async fn give(
             Failure::preflight("the template that is deployed knows no reviewers")
                 .because(format!(
                     "it does not declare {}",
-                    reviewer::PARAMETERS.map(|name| format!("`{name}`")).join(", ")
+                    reviewer::PARAMETERS
+                        .map(|name| format!("`{name}`"))
+                        .join(", ")
                 ))
                 .hint(format!(
-                    "deploy one that does, as `infra/service.yaml` of the project's repository: `{}`",
+                    "deploy one that does, as the built-in one: `{}`",
                     command_line(context.config, "up")
                 )),
         );

@@ -26,11 +26,12 @@ use futures_util::TryFutureExt as _;
 use futures_util::future::{Either, select};
 use tokio::sync::watch;
 
-use crate::context::{Context, read_template};
+use crate::context::Context;
 use crate::deploy::{DeployRequest, Deployer};
 use crate::explain::command_line;
 use crate::host::{Host, ImageBuilder, LocalHost};
 use crate::lock::Lock;
+use crate::template;
 use created_stack::CreatedStack;
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Phase;
@@ -124,8 +125,8 @@ struct Run<'a> {
 /// Runs the command.
 pub async fn run(context: Context<'_>) -> Result<(), Failure> {
     // What can be found wrong at once is, before anything is started.
-    context.warn_of_left_out_settings();
-    let template = read_template(context)?;
+    context.warn_of_settings();
+    let template = template::read(context)?;
     let image = context.plan_image().await?;
     let run = Run {
         context,

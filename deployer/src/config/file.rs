@@ -58,6 +58,39 @@ pub(super) struct ServiceFile {
     pub(super) memory: Option<u32>,
     pub(super) start_seconds: Option<u32>,
     pub(super) architecture: Option<String>,
+    pub(super) health_path: Option<String>,
+    pub(super) health_codes: Option<String>,
+    pub(super) stop_seconds: Option<u32>,
+    pub(super) idle_seconds: Option<u32>,
+    pub(super) command: Option<Vec<String>>,
+    pub(super) user: Option<String>,
+    #[serde(default)]
+    pub(super) writable: Vec<String>,
+    pub(super) egress: Option<Vec<u16>>,
+    #[serde(default)]
+    pub(super) security_groups: Vec<String>,
+    #[serde(default)]
+    pub(super) environment: BTreeMap<String, Scalar>,
+    #[serde(default)]
+    pub(super) secrets: BTreeMap<String, String>,
+    pub(super) permissions: Option<PermissionsFile>,
+    pub(super) network: Option<NetworkFile>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NetworkFile {
+    pub(super) vpc: String,
+    pub(super) cidr: String,
+    pub(super) public_subnets: Vec<String>,
+    pub(super) task_subnets: Option<Vec<String>>,
+    pub(super) public_addresses: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PermissionsFile {
+    pub(super) policy: PathBuf,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -70,7 +103,7 @@ pub(super) struct CheckFile {
 }
 
 /// A value of a template parameter: whatever TOML type reads most naturally.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Scalar {
     Text(String),

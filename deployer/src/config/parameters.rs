@@ -117,10 +117,10 @@ pub(super) fn leave_out(
 
 fn numbers_of_tasks(service: &ServiceSizes) -> Result<(), Failure> {
     let tasks = service.tasks;
-    if !(2..=MOST_TASKS).contains(&tasks) {
+    if !(1..=MOST_TASKS).contains(&tasks) {
         return Err(
             Failure::preflight(format!("`tasks` cannot be {tasks}")).hint(format!(
-                "set it to a number from 2 (one for each zone) to {MOST_TASKS}"
+                "set it to a number from 1, better 2 (one for each zone), to {MOST_TASKS}"
             )),
         );
     }

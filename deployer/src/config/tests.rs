@@ -38,7 +38,7 @@ fn resolved(
 #[test]
 fn defaults() {
     let config = resolved(&shared(), &service_options(), MINIMAL).unwrap();
-    assert_eq!(config.template, Path::new("/project/infra/service.yaml"));
+    assert_eq!(config.template, TemplateSource::BuiltIn);
     assert_eq!(config.image.dockerfile, Path::new("/project/Dockerfile"));
     assert_eq!(config.image.binary, "app");
     assert_eq!(config.parameters["DesiredCount"], "2");
@@ -283,7 +283,7 @@ fn mistakes_are_named() {
     let failure = resolved(
         &shared(),
         &service_options(),
-        "stack = \"clock\"\n[service]\ntasks = 1\n",
+        "stack = \"clock\"\n[service]\ntasks = 0\n",
     )
     .unwrap_err();
     assert_eq!(failure.kind, FailureKind::Preflight);

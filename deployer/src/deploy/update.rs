@@ -56,12 +56,7 @@ fn first_of(mut lines: Vec<String>) -> Vec<String> {
 /// What CloudFormation does not accept.
 fn refused(config: &Config, cause: impl std::fmt::Display) -> Failure {
     let cause = cause.to_string();
-    let usual = || {
-        format!(
-            "check the template: `cfn-lint {}`",
-            config.template.display()
-        )
-    };
+    let usual = || format!("check the template: `{}`", config.template.lint());
     let hint = zones::hint(&cause).map_or_else(usual, str::to_owned);
     Failure::preflight("CloudFormation refuses the change")
         .because(cause)

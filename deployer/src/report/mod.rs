@@ -121,6 +121,7 @@ pub(crate) fn print(result: &CommandResult, output: Output) -> Result<(), Failur
         (Output::Human, CommandResult::History(history)) => lists::history(history),
         (Output::Human, CommandResult::Inspection(image)) => inspection::inspection(image),
         (Output::Human, CommandResult::Reviewing(reviewing)) => lists::reviewing(reviewing),
+        (Output::Human, CommandResult::Template { template }) => template.clone(),
         (Output::Human, CommandResult::Cost(table)) => table.text(),
         (Output::Human, CommandResult::Diagnosis(found)) => diagnosis::diagnosis(found),
     };

@@ -40,7 +40,7 @@ pub(crate) fn settings() -> Config {
     let here = PathBuf::from("/project");
     Config {
         stack: "clock".parse().unwrap(),
-        template: here.join("infra/service.yaml"),
+        template: crate::config::TemplateSource::File(here.join("infra/service.yaml")),
         access: Access {
             profile: Some("work".to_owned()),
             found: Found {
@@ -81,6 +81,9 @@ pub(crate) fn settings() -> Config {
             start_seconds: None,
             architecture: Architecture::X86_64,
         },
+        settings: deployment::template::Settings::default(),
+        permissions: None,
+        remarks: Vec::new(),
         parameters: BTreeMap::from([("DesiredCount".to_owned(), "2".to_owned())]),
         tags: std::collections::BTreeMap::new(),
         capabilities: Vec::new(),

@@ -12,6 +12,7 @@ mod escalation;
 mod mutations;
 mod policy;
 mod read;
+mod rendered;
 mod reviewing;
 mod rules;
 mod supply;

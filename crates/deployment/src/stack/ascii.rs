@@ -238,7 +238,7 @@ fn meaning(text: &str) -> Option<Vec<Event<'_>>> {
 }
 
 /// A text in double quotes, which both YAML and the eye take for the same.
-fn quoted(value: &str) -> String {
+pub(crate) fn quoted(value: &str) -> String {
     let mut quoted = String::from("\"");
     for sign in value.chars() {
         match sign {

@@ -8,10 +8,11 @@ use chrono::{DateTime, Utc};
 
 use super::clock::Reading;
 use crate::cli::Builder;
-use crate::context::{Connection, Context, connect, emulator, read_template};
+use crate::context::{Connection, Context, connect, emulator};
 use crate::image::{failure_of, target_folder};
 use crate::local::{Emulator, Presence};
 use crate::pollers::{ExternalCheck, NetworkCheck};
+use crate::template;
 use aws::access::Access;
 use deployment::error::{Failure, FailureKind};
 use image_builder::cargo::{self, Surroundings, Toolchain};
@@ -50,7 +51,7 @@ pub(super) struct LocalEnvironment;
 #[async_trait]
 impl Environment for LocalEnvironment {
     fn template(&self, context: Context<'_>) -> Result<String, Failure> {
-        read_template(context)
+        template::read(context)
     }
 
     async fn dockerfile(&self, context: Context<'_>) -> Result<(), Failure> {

@@ -8,10 +8,10 @@ use super::{Finding, Level};
 use crate::cli::{Builder, CheckFrom};
 use crate::config::Config;
 use crate::context::Connection;
-use crate::context::TEMPLATE_LIMIT;
 use crate::local::{EMULATOR_VERSION, Presence};
 use crate::reachability::{Reach, remedies};
 use crate::service_linked_roles::{Role, RoleOf};
+use crate::template::LIMIT;
 use aws::remote::{RemoteError, RemoteErrorKind};
 use deployment::error::Failure;
 use deployment::stack::request::TemplateParameter;
@@ -85,11 +85,7 @@ pub(super) fn template(config: &Config, template: Result<&String, &Failure>) -> 
     match template {
         Ok(text) => ok(
             "template",
-            format!(
-                "{}, {} of {TEMPLATE_LIMIT} bytes",
-                config.template.display(),
-                text.len()
-            ),
+            format!("{}, {} of {LIMIT} bytes", config.template, text.len()),
         ),
         Err(failure) => failed("template", failure),
     }
@@ -234,7 +230,6 @@ pub(super) fn validation(
     config: &Config,
     declared: Option<Result<&Vec<TemplateParameter>, &RemoteError>>,
 ) -> [Finding; 2] {
-    let shown = config.template.display();
     let cause = match declared {
         Some(Ok(declared)) => {
             let accepted = ok(VALIDATION, "CloudFormation accepts the template");
@@ -250,7 +245,7 @@ pub(super) fn validation(
         RemoteErrorKind::Refused | RemoteErrorKind::NotFound => error(
             VALIDATION,
             format!("CloudFormation refuses the template: {cause}"),
-            vec![format!("check it: `cfn-lint {shown}`")],
+            vec![format!("check it: `{}`", config.template.lint())],
         ),
         RemoteErrorKind::Denied => warning(
             VALIDATION,

@@ -139,7 +139,7 @@ async fn a_template_that_knows_no_reviewers() {
     the stack is UPDATE_COMPLETE
     error: the template that is deployed knows no reviewers
       because: it does not declare `ReviewerKind`, `ReviewerPrincipal`, `ReviewerPassword`
-      hint: deploy one that does, as `infra/service.yaml` of the project's repository: `deployer up --stack clock --profile work`
+      hint: deploy one that does, as the built-in one: `deployer up --stack clock --profile work`
     exit code 3
     ");
 }

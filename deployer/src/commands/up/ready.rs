@@ -190,8 +190,7 @@ impl Run<'_> {
             Ok(id) => Ok(Some(id)),
             Err(error) if error.is_already_exists() => Ok(None),
             Err(error) if error.kind == RemoteErrorKind::Refused && !error.lacks_capabilities() => {
-                let usual =
-                    || format!("check it: `cfn-lint {}`", context.config.template.display());
+                let usual = || format!("check it: `{}`", context.config.template.lint());
                 let hint = zones::hint(&error.message).map_or_else(usual, str::to_owned);
                 Err(Failure::preflight("CloudFormation refuses the template")
                     .because(error)

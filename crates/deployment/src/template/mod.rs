@@ -1,0 +1,125 @@
+//! The template that is deployed: the built-in one or one's own, with the settings of the service
+//! in its slots. Pure.
+//!
+//! A slot is a comment, `# deployer:NAME`. At the end of a line it marks a value that a setting
+//! replaces; on a line of its own, the place where lines are inserted. Without settings, a
+//! template is deployed as it stands.
+
+mod policy_document;
+mod secret;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+pub use policy_document::{InvalidPolicy, policy_document};
+pub use secret::{InvalidSecret, SecretSource, Store};
+pub use settings::{Network, Settings};
+
+/// The template that is part of the program: `infra/service.yaml`.
+pub const BUILT_IN: &str = include_str!("../../../../infra/service.yaml");
+
+/// Begins the comment that marks a slot.
+const MARK: &str = "# deployer:";
+
+/// What goes into a slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Filling {
+    /// Replaces the value of the marked line.
+    Value(String),
+    /// Lines to insert after the mark, indented as it is.
+    Lines(Vec<String>),
+    /// Removes the lines from `NAME {` to `NAME }`.
+    Removal,
+}
+
+/// A slot that a setting needs, and what it puts there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Slot {
+    /// Name behind `# deployer:`.
+    name: &'static str,
+    /// The setting, as people know it.
+    setting: &'static str,
+    /// Whether a template without this slot cannot be given the setting. Others are missing where
+    /// a template of one's own has no such part.
+    is_needed: bool,
+    filling: Filling,
+}
+
+/// A template that has no place for a setting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingSlot {
+    /// The slot's name.
+    pub slot: &'static str,
+    /// The setting, as people know it.
+    pub setting: &'static str,
+}
+
+/// Renders a template with the settings of a service. Comments stay.
+pub fn render(template: &str, settings: &Settings) -> Result<String, MissingSlot> {
+    let slots = settings.slots();
+    if slots.is_empty() {
+        return Ok(template.to_owned());
+    }
+    let mut found = vec![false; slots.len()];
+    let mut rendered = String::with_capacity(template.len() * 5 / 4);
+    let mut is_removed = false;
+    for line in template.split_inclusive('\n') {
+        let mark = mark_of(line);
+        let name = mark.map(|mark| mark.trim_end_matches([' ', '{', '}']));
+        let slot = name.and_then(|name| slots.iter().position(|slot| slot.name == name));
+        if is_removed && !mark.is_some_and(|mark| mark.ends_with('}')) {
+            continue;
+        }
+        let Some((slot, index)) = slot.and_then(|index| Some((slots.get(index)?, index))) else {
+            rendered.push_str(line);
+            continue;
+        };
+        if let Some(found) = found.get_mut(index) {
+            *found = true;
+        }
+        match &slot.filling {
+            Filling::Value(value) => rendered.push_str(&with_value(line, value)),
+            Filling::Lines(lines) => {
+                let indentation = &line[..line.len() - line.trim_start().len()];
+                rendered.push_str(line.trim_end_matches('\n'));
+                for line in lines {
+                    rendered.push('\n');
+                    rendered.push_str(indentation);
+                    rendered.push_str(line);
+                }
+                rendered.push('\n');
+            }
+            Filling::Removal => is_removed = mark.is_some_and(|mark| mark.ends_with('{')),
+        }
+    }
+    let missing = slots.iter().zip(found);
+    let mut missing = missing.filter(|(slot, is_found)| slot.is_needed && !is_found);
+    match missing.next() {
+        Some((slot, _)) => Err(MissingSlot {
+            slot: slot.name,
+            setting: slot.setting,
+        }),
+        None => Ok(rendered),
+    }
+}
+
+/// Returns the name of the slot that a line marks.
+fn mark_of(line: &str) -> Option<&str> {
+    let (_, name) = line.rsplit_once(MARK)?;
+    Some(name.trim_end())
+}
+
+/// Returns a marked line with another value. The value begins after `: ` of a key, or after the
+/// `- ` of a list item.
+fn with_value(line: &str, value: &str) -> String {
+    let (code, _) = line.split_at(line.rfind(MARK).unwrap_or(line.len()));
+    let comment = &line[code.len()..];
+    let begin = code.len() - code.trim_start().len();
+    let text = &code[begin..];
+    let item = text.strip_prefix("- ").unwrap_or(text);
+    // A key is a plain word: what else has a colon is a value, such as `!Sub 'arn:…'`.
+    let key = item.find(": ").map(|at| at + 2);
+    let key = key.filter(|at| item[..at - 2].chars().all(char::is_alphanumeric));
+    let at = begin + (text.len() - item.len()) + key.unwrap_or(0);
+    format!("{}{value}  {comment}", &code[..at])
+}

@@ -1,0 +1,161 @@
+//! Secrets that the container gets as variables: only where they are kept. Their values are never
+//! read here.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// Where a secret is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretSource {
+    /// As it was given: an ARN, or the name of a parameter.
+    given: String,
+    store: Store,
+    /// Name of a parameter without its ARN, with a slash in front.
+    parameter: Option<String>,
+}
+
+/// The service that keeps a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Store {
+    /// AWS Secrets Manager.
+    SecretsManager,
+    /// Parameter Store of AWS Systems Manager.
+    ParameterStore,
+}
+
+impl Store {
+    /// Returns the action that reads a value.
+    pub(crate) fn action(self) -> &'static str {
+        match self {
+            Self::SecretsManager => "secretsmanager:GetSecretValue",
+            Self::ParameterStore => "ssm:GetParameters",
+        }
+    }
+}
+
+/// A text that names no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidSecret;
+
+impl fmt::Display for InvalidSecret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(
+            "expected the ARN of a secret in Secrets Manager, or the name of a parameter such as `/clock/database-url`",
+        )
+    }
+}
+
+impl std::error::Error for InvalidSecret {}
+
+impl FromStr for SecretSource {
+    type Err = InvalidSecret;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSecret> {
+        let is_sign = |sign: char| sign.is_ascii_alphanumeric() || "/_+=.@:-".contains(sign);
+        if text.is_empty() || text.len() > 2_048 || !text.chars().all(is_sign) {
+            return Err(InvalidSecret);
+        }
+        let arn: Vec<&str> = text.splitn(6, ':').collect();
+        let (store, parameter) = match arn.as_slice() {
+            ["arn", _, "secretsmanager", region, account, name]
+                if !region.is_empty()
+                    && crate::names::is_account(account)
+                    && is_secret(name.strip_prefix("secret:").unwrap_or_default()) =>
+            {
+                (Store::SecretsManager, None)
+            }
+            ["arn", _, "ssm", region, account, name]
+                if !region.is_empty()
+                    && crate::names::is_account(account)
+                    && is_parameter(name.strip_prefix("parameter").unwrap_or_default()) =>
+            {
+                (Store::ParameterStore, None)
+            }
+            [name] if is_parameter(name) => {
+                let slash = if name.starts_with('/') { "" } else { "/" };
+                (Store::ParameterStore, Some(format!("{slash}{name}")))
+            }
+            _ => return Err(InvalidSecret),
+        };
+        Ok(Self {
+            given: text.to_owned(),
+            store,
+            parameter,
+        })
+    }
+}
+
+/// Returns whether this is a secret's name, and at most the three parts that ECS takes after it: key in its JSON, version stage
+/// and version.
+fn is_secret(name: &str) -> bool {
+    let parts: Vec<&str> = name.split(':').collect();
+    !parts[0].is_empty() && matches!(parts.len(), 1 | 4)
+}
+
+fn is_parameter(name: &str) -> bool {
+    let is_sign = |sign: char| sign.is_ascii_alphanumeric() || "/_.-".contains(sign);
+    !name.trim_matches('/').is_empty() && name.chars().all(is_sign)
+}
+
+impl SecretSource {
+    /// Returns the service that keeps it.
+    pub fn store(&self) -> Store {
+        self.store
+    }
+
+    /// Returns the ARN or name under which the store knows it, without what ECS takes after it.
+    pub fn id(&self) -> &str {
+        match self.store {
+            Store::SecretsManager => self.arn_of_secret(),
+            Store::ParameterStore => &self.given,
+        }
+    }
+
+    /// Returns the secret's ARN without key, version stage and version.
+    fn arn_of_secret(&self) -> &str {
+        let end = self.given.match_indices(':').nth(6).map(|(at, _)| at);
+        self.given
+            .get(..end.unwrap_or(self.given.len()))
+            .unwrap_or(&self.given)
+    }
+
+    /// Returns the ARN for a policy, with `${…}` for partition, region and account of a parameter that is given by name.
+    pub(crate) fn arn(&self) -> String {
+        match (&self.parameter, self.store) {
+            (Some(name), _) => {
+                format!("arn:${{Partition}}:ssm:${{Region}}:${{Account}}:parameter{name}")
+            }
+            (None, Store::SecretsManager) => self.arn_of_secret().to_owned(),
+            (None, Store::ParameterStore) => self.given.clone(),
+        }
+    }
+
+    /// Returns the value of `ValueFrom` in YAML.
+    pub(super) fn value_from(&self) -> String {
+        match &self.parameter {
+            Some(name) => arn_of_parameter(name),
+            None => crate::stack::ascii::quoted(&self.given),
+        }
+    }
+
+    /// Returns the resource that a policy names, in YAML.
+    pub(super) fn resource(&self) -> String {
+        match (&self.parameter, self.store) {
+            (Some(name), _) => arn_of_parameter(name),
+            (None, Store::SecretsManager) => crate::stack::ascii::quoted(self.arn_of_secret()),
+            (None, Store::ParameterStore) => crate::stack::ascii::quoted(&self.given),
+        }
+    }
+}
+
+fn arn_of_parameter(name: &str) -> String {
+    format!(
+        "!Sub 'arn:${{AWS::Partition}}:ssm:${{AWS::Region}}:${{AWS::AccountId}}:parameter{name}'"
+    )
+}
+
+impl fmt::Display for SecretSource {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.given)
+    }
+}

@@ -1,0 +1,339 @@
+//! Settings of a service that the template has slots for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Filling, SecretSource, Slot, Store};
+use crate::stack::ascii::quoted;
+
+/// Settings of a service that the template is rendered with. What is `None` or empty stays as the
+/// template has it. Values are valid: whoever reads them from a file has checked them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Path of the load balancer's health check.
+    pub health_path: Option<String>,
+    /// Status codes that are healthy, for example `200-299`.
+    pub health_codes: Option<String>,
+    /// Seconds that a task has to finish requests before it is killed.
+    pub stop_seconds: Option<u32>,
+    /// Seconds after which the load balancer closes an idle connection.
+    pub idle_seconds: Option<u32>,
+    /// Arguments of the container, instead of the image's `CMD`.
+    pub command: Option<Vec<String>>,
+    /// User and group of the program: `UID`, `UID:GID` or names of the image.
+    pub user: Option<String>,
+    /// Absolute paths of folders that the program may write to.
+    pub writable: Vec<String>,
+    /// Size of each of them, MiB.
+    pub writable_mib: u32,
+    /// TCP ports that tasks may connect to, besides 443.
+    pub egress: BTreeSet<u16>,
+    /// Security groups of the tasks, besides their own.
+    pub security_groups: Vec<String>,
+    /// Variables of the container.
+    pub environment: BTreeMap<String, String>,
+    /// Variables of the container that are secret.
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// What the program may do on AWS: a policy document in JSON, on one line.
+    pub permissions: Option<String>,
+    /// Path of the URL that is shown and checked.
+    pub url_path: Option<String>,
+    /// The VPC to use, instead of one of the stack's own.
+    pub network: Option<Network>,
+}
+
+/// A VPC that exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Network {
+    /// Id of the VPC.
+    pub vpc: String,
+    /// Its addresses, which the load balancer sends to.
+    pub cidr: String,
+    /// Ids of the load balancer's subnets: public, in at least two zones.
+    pub public_subnets: Vec<String>,
+    /// Ids of the tasks' subnets.
+    pub task_subnets: Vec<String>,
+    /// Whether tasks get public addresses.
+    pub public_addresses: bool,
+}
+
+impl Settings {
+    /// Returns the slots that these settings fill.
+    pub(super) fn slots(&self) -> Vec<Slot> {
+        let mut slots = Slots::default();
+        let text = |text: &String| quoted(text);
+        let number = |number: u32| quoted(&number.to_string());
+        slots.value(
+            "health_path",
+            "service.health_path",
+            self.health_path.as_ref().map(text),
+        );
+        slots.value(
+            "health_codes",
+            "service.health_codes",
+            self.health_codes.as_ref().map(text),
+        );
+        slots.value(
+            "stop_seconds",
+            "service.stop_seconds",
+            self.stop_seconds.map(|it| it.to_string()),
+        );
+        slots.value(
+            "drain_seconds",
+            "service.stop_seconds",
+            self.stop_seconds.map(number),
+        );
+        slots.value(
+            "idle_seconds",
+            "service.idle_seconds",
+            self.idle_seconds.map(number),
+        );
+        slots.value("user", "service.user", self.user.as_ref().map(text));
+        slots.optional_value("url_path", "check.path", self.url_path.as_ref().map(text));
+        slots.lines(
+            "command",
+            "service.command",
+            self.command.iter().map(|words| {
+                let words: Vec<String> = words.iter().map(text).collect();
+                format!("Command: [{}]", words.join(", "))
+            }),
+        );
+        slots.lines("writable", "service.writable", self.tmpfs());
+        let rules = self.egress.iter().flat_map(|port| {
+            [
+                format!("- Description: To port {port}, set in deployer.toml"),
+                "  IpProtocol: tcp".to_owned(),
+                format!("  FromPort: {port}"),
+                format!("  ToPort: {port}"),
+                "  CidrIp: 0.0.0.0/0".to_owned(),
+            ]
+        });
+        slots.lines("egress", "service.egress", rules);
+        let groups = self
+            .security_groups
+            .iter()
+            .map(|group| format!("- {}", quoted(group)));
+        slots.lines("security_groups", "service.security_groups", groups);
+        let variables = self.environment.iter();
+        let variables = variables
+            .map(|(name, value)| format!("- {{Name: {}, Value: {}}}", quoted(name), quoted(value)));
+        slots.lines("environment", "service.environment", variables);
+        self.network_slots(&mut slots);
+        self.secret_slots(&mut slots);
+        self.permission_slots(&mut slots);
+        slots.0
+    }
+
+    /// Returns the folders that may be written to. They are in memory: a volume would belong to
+    /// root unless the image declares it (AWS, "Use bind mounts with Amazon ECS").
+    fn tmpfs(&self) -> Vec<String> {
+        if self.writable.is_empty() {
+            return Vec::new();
+        }
+        let mut lines = vec!["Tmpfs:".to_owned()];
+        lines.extend(self.writable.iter().map(|path| {
+            format!(
+                "  - {{ContainerPath: {}, Size: {}, MountOptions: [rw, noexec, nosuid, nodev, mode=1777]}}",
+                quoted(path),
+                self.writable_mib
+            )
+        }));
+        lines
+    }
+
+    fn network_slots(&self, slots: &mut Slots) {
+        let Some(network) = &self.network else {
+            return;
+        };
+        let setting = "service.network";
+        let list = |ids: &[String]| {
+            let ids: Vec<String> = ids.iter().map(|id| quoted(id)).collect();
+            format!("[{}]", ids.join(", "))
+        };
+        let addresses = if network.public_addresses {
+            "ENABLED"
+        } else {
+            "DISABLED"
+        };
+        for (name, value) in [
+            ("vpc", quoted(&network.vpc)),
+            ("vpc_cidr", quoted(&network.cidr)),
+            ("public_subnets", list(&network.public_subnets)),
+            ("task_subnets", list(&network.task_subnets)),
+            ("public_addresses", addresses.to_owned()),
+        ] {
+            slots.value(name, setting, Some(value));
+        }
+        slots.optional_value("ways_in_and_out", setting, Some("[Listener]".to_owned()));
+        slots.put("own_network", setting, true, Some(Filling::Removal));
+    }
+
+    fn secret_slots(&self, slots: &mut Slots) {
+        if self.secrets.is_empty() {
+            return;
+        }
+        let mut lines = vec!["Secrets:".to_owned()];
+        let secrets = self.secrets.iter();
+        lines.extend(secrets.map(|(name, source)| {
+            format!(
+                "  - {{Name: {}, ValueFrom: {}}}",
+                quoted(name),
+                source.value_from()
+            )
+        }));
+        slots.lines("secrets", "service.secrets", lines);
+        let mut statements = Vec::new();
+        let mut endpoints = Vec::new();
+        let mut ways_out = Vec::new();
+        for (store, service, endpoint) in [
+            (Store::SecretsManager, "secretsmanager", "SecretEndpoint"),
+            (Store::ParameterStore, "ssm", "ParameterEndpoint"),
+        ] {
+            let action = store.action();
+            let kept = self
+                .secrets
+                .values()
+                .filter(|source| source.store() == store);
+            let resources: BTreeSet<String> = kept.map(SecretSource::resource).collect();
+            if resources.is_empty() {
+                continue;
+            }
+            statements.push("- Effect: Allow".to_owned());
+            statements.push(format!("  Action: '{action}'"));
+            statements.push("  Resource:".to_owned());
+            statements.extend(resources.iter().map(|arn| format!("    - {arn}")));
+            ways_out.push(format!("- !Ref {endpoint}"));
+            // Without a way out, secrets are only reached through an endpoint of their own.
+            endpoints.extend([
+                format!("{endpoint}:"),
+                "  Type: AWS::EC2::VPCEndpoint".to_owned(),
+                "  Condition: IsPrivate".to_owned(),
+                "  Properties:".to_owned(),
+                format!("    ServiceName: !Sub 'com.amazonaws.${{AWS::Region}}.{service}'"),
+                "    VpcId: !Ref Vpc".to_owned(),
+                "    VpcEndpointType: Interface".to_owned(),
+                "    PrivateDnsEnabled: true".to_owned(),
+                "    SubnetIds: [!Ref PrivateSubnetA, !Ref PrivateSubnetB]".to_owned(),
+                "    SecurityGroupIds: [!GetAtt EndpointSecurityGroup.GroupId]".to_owned(),
+                "    PolicyDocument:".to_owned(),
+                "      Version: '2012-10-17'".to_owned(),
+                "      Statement:".to_owned(),
+                "        - Effect: Allow".to_owned(),
+                "          Principal: '*'".to_owned(),
+                format!("          Action: '{action}'"),
+                "          Resource:".to_owned(),
+            ]);
+            endpoints.extend(resources.iter().map(|arn| format!("            - {arn}")));
+            endpoints.push("          Condition: {StringEquals: {'aws:PrincipalAccount': !Ref 'AWS::AccountId'}}".to_owned());
+        }
+        slots.optional_lines("execution_policy", "service.secrets", statements);
+        slots.optional_lines("endpoints", "service.secrets", endpoints);
+        slots.optional_lines("ways_out", "service.secrets", ways_out);
+        // AWS's own policy for pulling images and writing logs reads no secrets.
+        slots.optional_value(
+            "execution_boundary",
+            "service.secrets",
+            Some("!Ref 'AWS::NoValue'".to_owned()),
+        );
+    }
+
+    fn permission_slots(&self, slots: &mut Slots) {
+        let Some(policy) = &self.permissions else {
+            return;
+        };
+        let role = [
+            "TaskRole:",
+            "  Type: AWS::IAM::Role",
+            "  Properties:",
+            "    Description: What the program may do",
+            "    Path: !Sub '/deployer/${AWS::StackName}/'",
+            "    PermissionsBoundary: !If [IsBounded, !Ref PermissionsBoundary, !Ref 'AWS::NoValue']",
+            "    AssumeRolePolicyDocument:",
+            "      Version: '2012-10-17'",
+            "      Statement:",
+            "        - Effect: Allow",
+            "          Principal: {Service: ecs-tasks.amazonaws.com}",
+            "          Action: sts:AssumeRole",
+            "          Condition:",
+            "            StringEquals: {'aws:SourceAccount': !Ref 'AWS::AccountId'}",
+            "            ArnLike: {'aws:SourceArn': !Sub 'arn:${AWS::Partition}:ecs:${AWS::Region}:${AWS::AccountId}:*'}",
+            "    Policies:",
+            "      - PolicyName: program",
+        ];
+        let document = format!("        PolicyDocument: {policy}");
+        let role = role.into_iter().map(str::to_owned).chain([document]);
+        slots.lines("task_role", "service.permissions", role);
+        slots.lines(
+            "task_role_arn",
+            "service.permissions",
+            ["TaskRoleArn: !GetAtt TaskRole.Arn".to_owned()],
+        );
+        slots.optional_lines(
+            "reviewed_roles",
+            "service.permissions",
+            ["- !GetAtt TaskRole.Arn".to_owned()],
+        );
+    }
+}
+
+/// Slots that are filled.
+#[derive(Default)]
+struct Slots(Vec<Slot>);
+
+impl Slots {
+    fn value(&mut self, name: &'static str, setting: &'static str, value: Option<String>) {
+        self.put(name, setting, true, value.map(Filling::Value));
+    }
+
+    fn optional_value(&mut self, name: &'static str, setting: &'static str, value: Option<String>) {
+        self.put(name, setting, false, value.map(Filling::Value));
+    }
+
+    fn lines(
+        &mut self,
+        name: &'static str,
+        setting: &'static str,
+        lines: impl IntoIterator<Item = String>,
+    ) {
+        self.put_lines(name, setting, true, lines);
+    }
+
+    fn optional_lines(
+        &mut self,
+        name: &'static str,
+        setting: &'static str,
+        lines: impl IntoIterator<Item = String>,
+    ) {
+        self.put_lines(name, setting, false, lines);
+    }
+
+    fn put_lines(
+        &mut self,
+        name: &'static str,
+        setting: &'static str,
+        is_needed: bool,
+        lines: impl IntoIterator<Item = String>,
+    ) {
+        let lines: Vec<String> = lines.into_iter().collect();
+        self.put(
+            name,
+            setting,
+            is_needed,
+            (!lines.is_empty()).then_some(Filling::Lines(lines)),
+        );
+    }
+
+    fn put(
+        &mut self,
+        name: &'static str,
+        setting: &'static str,
+        is_needed: bool,
+        filling: Option<Filling>,
+    ) {
+        self.0.extend(filling.map(|filling| Slot {
+            name,
+            setting,
+            is_needed,
+            filling,
+        }));
+    }
+}
