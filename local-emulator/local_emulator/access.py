@@ -37,6 +37,11 @@ def is_this_machine(host: str) -> bool:
         return False
 
 
+def asks_for_referrers(path: str) -> bool:
+    """Returns whether a path is that of the registry's referrers API, which the emulator lacks."""
+    return re.fullmatch("/v2/.+/referrers/sha256:[0-9a-f]{64}", path) is not None
+
+
 def is_load_balancer(host: str) -> bool:
     return host.endswith((".alb.localhost", ".elb.amazonaws.com"))
 

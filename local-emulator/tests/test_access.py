@@ -33,6 +33,12 @@ class Hosts(unittest.TestCase):
             with self.assertRaises(access.RefusedError):
                 access.host_name(host(*wrong))
 
+    def test_referrers(self) -> None:
+        digest = "sha256:" + "0" * 64
+        self.assertTrue(access.asks_for_referrers(f"/v2/a/b/referrers/{digest}"))
+        for other in ["/v2/", f"/v2/a/manifests/{digest}", f"/v2/a/referrers/{digest}/x"]:
+            self.assertFalse(access.asks_for_referrers(other), other)
+
     def test_this_machine(self) -> None:
         for ours in ["localhost", "127.0.0.1", "127.9.9.9", "[::1]"]:
             self.assertTrue(access.is_this_machine(ours), ours)

@@ -61,6 +61,11 @@ async fn the_whole_path() {
     step("1. the first `make up`");
     let first = surroundings.make("up");
     first.succeeded();
+    assert!(
+        !first.stderr.contains("does not take the SBOM"),
+        "the SBOM is not attached: {}",
+        first.stderr
+    );
     assert_up(&surroundings, &outside).await;
     let before = outside.containers().await;
     let version = outside.version().await;

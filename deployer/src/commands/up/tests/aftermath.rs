@@ -40,7 +40,7 @@ async fn failures_tell_what_they_left_behind() {
     way_back_fails.splice(6.., [rolled_back()]);
     let deleted = at("DELETE_COMPLETE").after([event("clock", "DELETE_COMPLETE")]);
     let by_others = of_others(event("clock", "UPDATE_ROLLBACK_COMPLETE"));
-    let table = [
+    let table = vec![
         ("the stack was never touched", on([at("DELETE_FAILED")])),
         (
             "CloudFormation rolled the update back",
