@@ -45,6 +45,7 @@ pub(crate) async fn program(
         package,
         binary,
         architecture: architecture()?,
+        target: None,
         target_dir,
         build: &CargoBuild::default(),
     };
@@ -74,6 +75,7 @@ pub(crate) fn pack(
         architecture,
         package: "app",
         program: "app",
+        args: &BTreeMap::new(),
         bases: &BTreeMap::new(),
     };
     let dockerfile_read = Dockerfile::parse(&text, &request)

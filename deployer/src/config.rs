@@ -32,10 +32,10 @@ const DEFAULT_PORT: u16 = 8080;
 /// The program and its image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageSettings {
-    /// Cargo package.
-    pub package: String,
-    /// Binary target of that package.
-    pub binary: String,
+    /// Cargo package, if it is configured.
+    pub package: Option<String>,
+    /// Binary target of that package, if it is configured.
+    pub binary: Option<String>,
     /// Absolute path of the Dockerfile that describes the image.
     pub dockerfile: PathBuf,
     /// Absolute path of the build context, where it is not the Dockerfile's folder.
@@ -46,6 +46,12 @@ pub struct ImageSettings {
     pub default_features: Option<bool>,
     /// Cargo profile, instead of that of the Dockerfile.
     pub profile: Option<String>,
+    /// Cargo target (triple) to compile for, instead of the usual one.
+    pub target: Option<String>,
+    /// Values of the Dockerfile's `ARG`s.
+    pub args: BTreeMap<String, String>,
+    /// An image in a registry that is deployed instead of building one.
+    pub uri: Option<String>,
     /// Processor that the tasks run on.
     pub architecture: Architecture,
     /// Who makes it.
@@ -61,6 +67,8 @@ pub struct ImageSettings {
 pub struct Config {
     /// Folder of the configuration file: the cargo workspace and the build context.
     pub root: PathBuf,
+    /// The configuration file.
+    pub file: PathBuf,
     /// Name of the stack.
     pub stack: StackName,
     /// The template.
@@ -173,13 +181,26 @@ pub struct Overrides {
 /// Reads the configuration file, and resolves all settings.
 pub fn load(shared: &Shared, overrides: Overrides) -> Result<Config, Failure> {
     let file = read(&shared.config)?;
+    resolve(shared, overrides, file, &root(shared)?)
+}
+
+/// Resolves the settings of a project that has no configuration file yet. `stack` is its name unless another one is given.
+pub fn without_file(shared: &Shared, stack: &str) -> Result<Config, Failure> {
+    let file = File {
+        stack: Some(stack.parse().map_err(usage)?),
+        ..File::default()
+    };
+    resolve(shared, Overrides::default(), file, &root(shared)?)
+}
+
+/// Returns the absolute folder of the configuration file.
+fn root(shared: &Shared) -> Result<PathBuf, Failure> {
     let folder = shared.config.parent();
     let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
-    let root = std::fs::canonicalize(folder).map_err(|error| {
+    std::fs::canonicalize(folder).map_err(|error| {
         Failure::preflight(format!("cannot find `{}`", folder.display())).because(error)
-    })?;
-    resolve(shared, overrides, file, &root)
+    })
 }
 
 /// Resolves all settings. `root` is the absolute folder of the configuration file.
@@ -282,6 +303,7 @@ pub fn resolve(
             retain: overrides.retain,
         },
         output: shared.output,
+        file: root.join(shared.config.file_name().unwrap_or_default()),
         root: root.to_owned(),
     })
 }
@@ -374,7 +396,24 @@ fn capabilities(given: Vec<String>) -> Result<Vec<String>, Failure> {
     }
 }
 
+impl ImageSettings {
+    /// Returns whether an image is built, rather than taken from a registry or a file.
+    pub const fn is_built(&self) -> bool {
+        self.uri.is_none() && self.archive.is_none()
+    }
+}
+
 impl Config {
+    /// Returns a name for what is built, as far as the settings say it without asking cargo.
+    pub fn program_name(&self) -> &str {
+        let named = self
+            .image
+            .binary
+            .as_deref()
+            .or(self.image.package.as_deref());
+        named.unwrap_or(self.stack.as_str())
+    }
+
     /// Seconds from its start that a task is given before failed health checks count.
     pub fn start_seconds(&self) -> u32 {
         let seconds = self.service.start_seconds;
@@ -400,10 +439,19 @@ fn image(
     architecture: Architecture,
     root: &Path,
 ) -> Result<ImageSettings, Failure> {
-    let package = file.package.unwrap_or_else(|| "app".to_owned());
-    let binary = file.binary.unwrap_or_else(|| package.clone());
-    target_name("package", &package)?;
-    target_name("binary", &binary)?;
+    for (key, name) in [("package", &file.package), ("binary", &file.binary)] {
+        name.as_ref()
+            .map_or(Ok(()), |name| target_name(key, name))?;
+    }
+    if let Some(target) = &file.target {
+        let processor = architecture.rust_name();
+        if !target.starts_with(&format!("{processor}-")) || !target.contains("-linux-") {
+            return Err(Failure::preflight(format!(
+                "`{target}` is not a target for tasks on {architecture}"
+            ))
+            .hint(format!("set `target` under `[image]` to `{processor}-unknown-linux-gnu` or `{processor}-unknown-linux-musl`, or remove it")));
+        }
+    }
     let dockerfile = file
         .dockerfile
         .unwrap_or_else(|| PathBuf::from("Dockerfile"));
@@ -415,9 +463,15 @@ fn image(
             .hint("set `profile` and `features` under `[image]` as in `Cargo.toml`"));
         }
     }
+    let args = file.args.into_iter();
     Ok(ImageSettings {
-        binary,
-        package,
+        binary: file.binary,
+        package: file.package,
+        target: file.target,
+        args: args
+            .map(|(name, value)| (name, value.into_text()))
+            .collect(),
+        uri: file.uri.filter(|uri| !uri.is_empty()),
         dockerfile: root.join(dockerfile),
         context: file.context.map(|folder| root.join(folder)),
         features: file.features,

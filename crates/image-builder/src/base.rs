@@ -18,11 +18,13 @@ use futures_util::StreamExt as _;
 use oci_client::errors::OciDistributionError;
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference};
+use oci_spec::image::MediaType;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::digest::{digest, digest_of};
 use crate::dockerfile::FinalStage;
+use crate::image::{BuiltImage, Document};
 use crate::layer::{Blob, Layer};
 use crate::push::{Credentials, PushError, client_for};
 use crate::root::Root;
@@ -73,10 +75,10 @@ pub enum BaseError {
     #[error("`{0}` is not the name of an image")]
     Reference(String),
     /// The registry does not have it.
-    #[error("there is no base image `{0}`")]
+    #[error("there is no image `{0}`")]
     Absent(String),
     /// The registry does not give it.
-    #[error("cannot fetch the base image `{image}`")]
+    #[error("cannot fetch the image `{image}`")]
     Registry {
         /// The image.
         image: String,
@@ -84,7 +86,7 @@ pub enum BaseError {
         source: PushError,
     },
     /// Not for this processor.
-    #[error("the base image `{image}` is not made for {wanted}")]
+    #[error("the image `{image}` is not made for {wanted}")]
     Platform {
         /// The image.
         image: String,
@@ -92,7 +94,7 @@ pub enum BaseError {
         wanted: Architecture,
     },
     /// Something in it that is not understood, or damaged.
-    #[error("the base image `{image}` cannot be used: {reason}")]
+    #[error("the image `{image}` cannot be used: {reason}")]
     Unusable {
         /// The image.
         image: String,
@@ -100,7 +102,7 @@ pub enum BaseError {
         reason: String,
     },
     /// It cannot be kept on the disk.
-    #[error("cannot keep the base image in `{}`", folder.display())]
+    #[error("cannot keep the image in `{}`", folder.display())]
     Disk {
         /// The folder.
         folder: PathBuf,
@@ -166,6 +168,72 @@ pub struct BaseSource {
 
 /// Fetches a base image, as far as it is not kept, and reads what is in it.
 pub async fn fetch(name: &str, source: &BaseSource) -> Result<BaseImage, BaseError> {
+    let (mut fetching, found) = find(name, source).await?;
+    let unusable = |reason: String| BaseError::Unusable {
+        image: name.to_owned(),
+        reason,
+    };
+    let mut layers = Vec::new();
+    for (descriptor, diff_id) in &found.layers {
+        let media_type = descriptor["mediaType"].as_str().unwrap_or_default();
+        if !LAYERS.contains(&media_type) {
+            return Err(unusable(format!(
+                "a layer is `{media_type}`, not an archive in gzip"
+            )));
+        }
+        let mut layer = fetching.layer(descriptor, diff_id).await?;
+        // Docker's name for the same; a manifest has one kind.
+        LAYERS[0].clone_into(&mut layer.media_type);
+        layers.push(layer);
+    }
+    let (image, kept) = (name.to_owned(), layers.clone());
+    let read = tokio::task::spawn_blocking(move || read::root(&image, &kept));
+    let (root, sizes) = match read.await {
+        Ok(Ok(read)) => read,
+        Ok(Err(error)) => return Err(unusable(error.to_string())),
+        Err(error) => return Err(unusable(error.to_string())),
+    };
+    for (layer, size) in layers.iter_mut().zip(sizes) {
+        layer.uncompressed_size = size;
+    }
+    Ok(BaseImage {
+        reference: name.to_owned(),
+        digest: found.manifest.digest,
+        settings: Arc::new(config::settings(&found.config["config"])),
+        config: found.config,
+        layers,
+        root,
+    })
+}
+
+/// Fetches an image as it is, as far as it is not kept: sent on, it has the same digest.
+pub async fn pull(name: &str, source: &BaseSource) -> Result<BuiltImage, BaseError> {
+    let (mut fetching, found) = find(name, source).await?;
+    let mut layers = Vec::new();
+    for (descriptor, diff_id) in &found.layers {
+        layers.push(fetching.layer(descriptor, diff_id).await?);
+    }
+    Ok(BuiltImage {
+        manifest: found.manifest,
+        config: found.config_document,
+        layers,
+        sbom: None,
+    })
+}
+
+/// An image for the platform, without the content of its layers.
+struct Found {
+    manifest: Document,
+    config: Value,
+    config_document: Document,
+    /// Descriptor and digest of the archive of each layer.
+    layers: Vec<(Value, Value)>,
+}
+
+async fn find<'a>(
+    name: &'a str,
+    source: &'a BaseSource,
+) -> Result<(Fetching<'a>, Found), BaseError> {
     let reference: Reference = name
         .parse()
         .map_err(|_| BaseError::Reference(name.to_owned()))?;
@@ -175,13 +243,13 @@ pub async fn fetch(name: &str, source: &BaseSource) -> Result<BaseImage, BaseErr
         source,
         client: None,
     };
-    let (manifest, digest) = fetching.manifest().await?;
+    let (content, manifest) = fetching.manifest().await?;
     let unusable = |reason: String| BaseError::Unusable {
         image: name.to_owned(),
         reason,
     };
-    let config = fetching.document(&manifest["config"]).await?;
-    let config: Value = serde_json::from_slice(&config)
+    let config_document = fetching.document(&manifest["config"]).await?;
+    let config: Value = serde_json::from_slice(&config_document)
         .map_err(|error| unusable(format!("its configuration: {error}")))?;
     if config["architecture"] != source.architecture.oci_name() || config["os"] != "linux" {
         return Err(BaseError::Platform {
@@ -206,47 +274,19 @@ pub async fn fetch(name: &str, source: &BaseSource) -> Result<BaseImage, BaseErr
             MAX_LAYERS >> 30
         )));
     }
-    let mut layers = Vec::new();
-    for (descriptor, diff_id) in descriptors.iter().zip(&diff_ids) {
-        let media_type = descriptor["mediaType"].as_str().unwrap_or_default();
-        if !LAYERS.contains(&media_type) {
-            return Err(unusable(format!(
-                "a layer is `{media_type}`, not an archive in gzip"
-            )));
-        }
-        let (path, size) = fetching.blob(descriptor).await?;
-        layers.push(Layer {
-            content: Blob::File { path, size },
-            // Docker's name for the same; a manifest has one kind.
-            media_type: LAYERS[0].to_owned(),
-            digest: text(&descriptor["digest"]),
-            diff_id: text(diff_id),
-            uncompressed_size: 0,
-            origin: Some(format!(
-                "{}/{}",
-                fetching.reference.registry(),
-                fetching.reference.repository()
-            )),
-        });
-    }
-    let (image, kept) = (name.to_owned(), layers.clone());
-    let read = tokio::task::spawn_blocking(move || read::root(&image, &kept));
-    let (root, sizes) = match read.await {
-        Ok(Ok(read)) => read,
-        Ok(Err(error)) => return Err(unusable(error.to_string())),
-        Err(error) => return Err(unusable(error.to_string())),
-    };
-    for (layer, size) in layers.iter_mut().zip(sizes) {
-        layer.uncompressed_size = size;
-    }
-    Ok(BaseImage {
-        reference: name.to_owned(),
-        digest,
-        settings: Arc::new(config::settings(&config["config"])),
+    let kind = |value: &Value, usual: &str| value.as_str().unwrap_or(usual).to_owned();
+    let media_type = kind(&manifest["mediaType"], MANIFESTS[0]);
+    let of_config = kind(
+        &manifest["config"]["mediaType"],
+        MediaType::ImageConfig.as_ref(),
+    );
+    let found = Found {
+        manifest: Document::new(&media_type, content),
+        config_document: Document::new(&of_config, config_document),
         config,
-        layers,
-        root,
-    })
+        layers: descriptors.into_iter().zip(diff_ids).collect(),
+    };
+    Ok((fetching, found))
 }
 
 fn text(value: &Value) -> String {
@@ -323,16 +363,16 @@ impl Fetching<'_> {
         Ok(known)
     }
 
-    /// Returns the manifest for the platform, and its digest.
-    async fn manifest(&mut self) -> Result<(Value, String), BaseError> {
+    /// Returns the manifest for the platform, as it is and read.
+    async fn manifest(&mut self) -> Result<(Bytes, Value), BaseError> {
         let pinned = self.reference.digest().map(ToOwned::to_owned);
-        let (content, digest) = match pinned {
-            Some(digest) => (self.manifest_of(&digest).await?, digest),
+        let content = match pinned {
+            Some(digest) => self.manifest_of(&digest).await?,
             None => self.pull_manifest(None).await?,
         };
         let found = self.parse(&content)?;
         let Some(choices) = found["manifests"].as_array() else {
-            return Ok((found, digest));
+            return Ok((content, found));
         };
         let architecture = self.source.architecture;
         let fits = |choice: &&Value| {
@@ -344,9 +384,26 @@ impl Fetching<'_> {
             image: self.name.to_owned(),
             wanted: architecture,
         })?;
-        let digest = text(&choice["digest"]);
-        let content = self.manifest_of(&digest).await?;
-        Ok((self.parse(&content)?, digest))
+        let content = self.manifest_of(&text(&choice["digest"])).await?;
+        let found = self.parse(&content)?;
+        Ok((content, found))
+    }
+
+    /// Returns a layer, after fetching it if it is not kept.
+    async fn layer(&mut self, descriptor: &Value, diff_id: &Value) -> Result<Layer, BaseError> {
+        let (path, size) = self.blob(descriptor).await?;
+        Ok(Layer {
+            content: Blob::File { path, size },
+            media_type: text(&descriptor["mediaType"]),
+            digest: text(&descriptor["digest"]),
+            diff_id: text(diff_id),
+            uncompressed_size: 0,
+            origin: Some(format!(
+                "{}/{}",
+                self.reference.registry(),
+                self.reference.repository()
+            )),
+        })
     }
 
     fn parse(&self, content: &[u8]) -> Result<Value, BaseError> {
@@ -359,12 +416,10 @@ impl Fetching<'_> {
         if let Some(kept) = kept_document(&path, digest) {
             return Ok(kept);
         }
-        self.pull_manifest(Some(digest))
-            .await
-            .map(|(content, _)| content)
+        self.pull_manifest(Some(digest)).await
     }
 
-    async fn pull_manifest(&mut self, wanted: Option<&str>) -> Result<(Bytes, String), BaseError> {
+    async fn pull_manifest(&mut self, wanted: Option<&str>) -> Result<Bytes, BaseError> {
         let (client, mut at, auth) = self.client().await?;
         if let Some(digest) = wanted {
             at = at.clone_with_digest(digest.to_owned());
@@ -380,7 +435,7 @@ impl Fetching<'_> {
         }
         let path = self.path(&found)?;
         write(&path, |file| file.write_all(&content)).map_err(|error| self.disk(error))?;
-        Ok((content, found))
+        Ok(content)
     }
 
     /// Returns a small blob.

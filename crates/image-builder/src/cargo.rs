@@ -7,6 +7,7 @@
 mod error;
 mod messages;
 mod plan;
+mod project;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -26,9 +27,11 @@ use messages::{Diagnostics, Message};
 pub use plan::Surroundings;
 use plan::{Choice, NoChoice, Tools};
 use process::{Line, ProcessError, Program};
+pub use project::{BinaryTarget, Project, ProjectError, check_profile, project};
+use project::{Dependency, Package};
 
-/// Asking the compiler where it lives takes a moment, unless a proxy for it first downloads it.
-const SYSROOT_LIMIT: Duration = Duration::from_mins(5);
+/// Limit for a question to cargo or the compiler: a moment, unless a proxy first downloads them.
+const QUESTION_LIMIT: Duration = Duration::from_mins(5);
 
 /// What shall be compiled.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +44,8 @@ pub struct CompileRequest<'a> {
     pub binary: &'a str,
     /// What it shall run on.
     pub architecture: Architecture,
+    /// The target to compile for, by the compiler's name for it, instead of the usual one.
+    pub target: Option<&'a str>,
     /// The target folder, relative to that folder or absolute; what is made here goes to `image` in it, so that it does not wait for other builds.
     pub target_dir: &'a Path,
     /// What the Dockerfile, or the settings, tell cargo besides.
@@ -114,8 +119,8 @@ pub async fn compile(
 ) -> Result<Compiled, CompileError> {
     let folder = real(request.folder)?;
     let (found, workspace) = tokio::join!(
-        find_target(&folder, request.architecture, surroundings),
-        workspace(request.package, &folder, surroundings),
+        find_target(&folder, request.architecture, request.target, surroundings),
+        workspace(&folder, surroundings),
     );
     let (sysroot, choice) = found?;
     let Workspace {
@@ -228,31 +233,18 @@ struct Workspace {
     outside: Vec<PathBuf>,
 }
 
+/// What `cargo metadata` tells.
 #[derive(Deserialize)]
 struct Metadata {
     workspace_root: PathBuf,
     packages: Vec<Package>,
-}
-
-#[derive(Deserialize)]
-struct Package {
-    source: Option<String>,
-    manifest_path: PathBuf,
-    dependencies: Vec<Dependency>,
-}
-
-#[derive(Deserialize)]
-struct Dependency {
-    path: Option<PathBuf>,
+    #[serde(default)]
+    workspace_default_members: Vec<String>,
 }
 
 /// Finds the workspace that a folder belongs to. Cargo knows, also where the folder is that of a member.
-async fn workspace(
-    package: &str,
-    folder: &Path,
-    surroundings: &Surroundings,
-) -> Result<Workspace, CompileError> {
-    let members = metadata(package, folder, surroundings, &["--no-deps"]).await?;
+async fn workspace(folder: &Path, surroundings: &Surroundings) -> Result<Workspace, CompileError> {
+    let members = metadata(folder, surroundings, &["--no-deps"]).await?;
     let root = real(&members.workspace_root)?;
     let leads_out = |dependency: &Dependency| {
         dependency
@@ -276,7 +268,7 @@ async fn workspace(
     } else {
         &options[..1]
     };
-    let all = metadata(package, folder, surroundings, options).await?;
+    let all = metadata(folder, surroundings, options).await?;
     let own = all
         .packages
         .iter()
@@ -289,7 +281,6 @@ async fn workspace(
 }
 
 async fn metadata(
-    package: &str,
     folder: &Path,
     surroundings: &Surroundings,
     options: &[&str],
@@ -299,9 +290,8 @@ async fn metadata(
         .args(options)
         .allow(&surroundings.allowed)
         .current_dir(folder);
-    let output = cargo.output(SYSROOT_LIMIT).await?;
-    let failed = |said: String| CompileError::Cargo {
-        package: package.to_owned(),
+    let output = cargo.output(QUESTION_LIMIT).await?;
+    let failed = |said: String| CompileError::Project {
         diagnostics: said.lines().map(ToOwned::to_owned).collect(),
     };
     if !output.status.success() {
@@ -372,13 +362,14 @@ pub struct Toolchain {
 pub async fn toolchain(
     workspace: &Path,
     architecture: Architecture,
+    target: Option<&str>,
     surroundings: &Surroundings,
 ) -> Result<Toolchain, CompileError> {
     let cargo = Program::new(&surroundings.cargo)
         .arg("--version")
         .current_dir(workspace);
     let cargo = answer(&surroundings.cargo, &cargo).await?;
-    let (_sysroot, choice) = find_target(workspace, architecture, surroundings).await?;
+    let (_sysroot, choice) = find_target(workspace, architecture, target, surroundings).await?;
     Ok(Toolchain {
         cargo,
         target: choice.target,
@@ -389,6 +380,7 @@ pub async fn toolchain(
 async fn find_target(
     workspace: &Path,
     architecture: Architecture,
+    target: Option<&str>,
     surroundings: &Surroundings,
 ) -> Result<(PathBuf, Choice), CompileError> {
     let sysroot = sysroot(workspace, surroundings).await?;
@@ -396,7 +388,7 @@ async fn find_target(
         sysroot: &sysroot,
         surroundings,
     };
-    let choice = plan::choose(architecture, surroundings, &found);
+    let choice = plan::choose(architecture, target, surroundings, &found);
     let choice = choice.map_err(|none| match none {
         NoChoice::NoTarget(target) => CompileError::NoTarget {
             target,
@@ -448,7 +440,7 @@ async fn release(workspace: &Path, surroundings: &Surroundings) -> Result<String
 
 /// What a program says to a question.
 async fn answer(name: &OsStr, program: &Program) -> Result<String, CompileError> {
-    let output = program.output(SYSROOT_LIMIT).await?;
+    let output = program.output(QUESTION_LIMIT).await?;
     if output.status.success() {
         Ok(output.stdout.trim().to_owned())
     } else {

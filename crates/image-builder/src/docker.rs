@@ -1,7 +1,7 @@
 //! The other builder: an engine that reads the whole Dockerfile, whatever it says. Docker, with or without buildx, or podman,
 //! whichever is there. What it makes goes the same way as what the native builder makes, by [`crate::unpack`].
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -110,6 +110,8 @@ pub struct DockerRequest<'a> {
     /// same time. Not by the identifier that `--iidfile` tells: with containerd's store several versions of buildx write one that
     /// the engine does not know.
     pub own_name: &'a str,
+    /// Values of the Dockerfile's `ARG`s.
+    pub args: &'a BTreeMap<String, String>,
     /// Secrets that the engine inherits all the same: see [`Program::allow`].
     pub allowed: &'a [String],
 }
@@ -242,6 +244,13 @@ impl Engine {
         };
         let (dockerfile, context) = (text(request.dockerfile), text(request.context));
         arguments.extend(["--tag", request.name, "--tag", request.own_name]);
+        let given = request.args.iter();
+        let given: Vec<String> = given
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        for argument in &given {
+            arguments.extend(["--build-arg", argument]);
+        }
         arguments.extend(["--file", &dockerfile, &context]);
         Ok(arguments.into_iter().map(ToOwned::to_owned).collect())
     }
@@ -321,12 +330,14 @@ mod tests {
     #[test]
     fn how_engines_are_called() {
         let here = Architecture::of_this_machine().unwrap();
+        let args = [("A".to_owned(), "b c".to_owned())].into();
         let request = |architecture| DockerRequest {
             dockerfile: Path::new("/src/Dockerfile"),
             context: Path::new("/src"),
             architecture,
             name: "deployer/app",
             own_name: "deployer/app:mine",
+            args: &args,
             allowed: &[],
         };
         let version = || "1".to_owned();
@@ -334,7 +345,7 @@ mod tests {
             let arguments = engine.build_arguments(&request(architecture));
             arguments.map_or_else(|error| error.to_string(), |arguments| arguments.join(" "))
         };
-        let end = "--tag deployer/app --tag deployer/app:mine --file /src/Dockerfile /src";
+        let end = "--tag deployer/app --tag deployer/app:mine --build-arg A=b c --file /src/Dockerfile /src";
         let (docker, buildx) = (
             Engine::Docker { version: version() },
             Engine::Buildx { version: version() },
@@ -365,12 +376,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let dockerfile = folder.path().join("Dockerfile");
         let own = folder.path().join("Dockerfile.dockerignore");
+        let args = BTreeMap::new();
         let request = DockerRequest {
             dockerfile: &dockerfile,
             context: folder.path(),
             architecture: Architecture::of_this_machine().unwrap(),
             name: "deployer/app",
             own_name: "deployer/app:mine",
+            args: &args,
             allowed: &[],
         };
         let version = || "1".to_owned();

@@ -39,6 +39,8 @@ pub struct Request<'a> {
     pub package: &'a str,
     /// Name of the program, as cargo calls it.
     pub program: &'a str,
+    /// Values for `ARG`s, instead of their defaults.
+    pub args: &'a BTreeMap<String, String>,
     /// Settings of the base images that are known, by their reference.
     pub bases: &'a BTreeMap<String, Arc<FinalStage>>,
 }

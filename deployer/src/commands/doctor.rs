@@ -14,7 +14,7 @@ mod judge;
 mod tests;
 
 use super::{CommandResult, Done, Execute};
-use crate::cli::ServiceOptions;
+use crate::cli::{Builder, ServiceOptions};
 use crate::config::Overrides;
 use crate::pollers::LogReader;
 use async_trait::async_trait;
@@ -181,17 +181,44 @@ async fn examine(context: Context<'_>, environment: &dyn Environment) -> Diagnos
         });
         (vec![clock::judge(&clock)], asked)
     };
-    let (toolchain, (around, asked)) = tokio::join!(environment.toolchain(context), on_aws);
+    let image = examine_image(context, environment);
+    let (image, (around, asked)) = tokio::join!(image, on_aws);
     let mut findings = vec![
         judge::configuration(config),
         judge::template(config, template.as_ref()),
-        judge::toolchain(config, &toolchain),
-        judge::dockerfile(config, environment.dockerfile(context).await),
-        judge::folders(&environment.folders(context)),
     ];
+    findings.extend(image);
+    findings.push(judge::folders(&environment.folders(context)));
     findings.extend(around);
     findings.extend(asked);
     Diagnosis::of(findings)
+}
+
+/// Checks what is built, and with what; or that the image exists.
+async fn examine_image(context: Context<'_>, environment: &dyn Environment) -> Vec<Finding> {
+    let config = context.config;
+    if !config.image.is_built() {
+        return vec![judge::image(config, environment.dockerfile(context).await)];
+    }
+    if config.image.builder == Builder::Docker {
+        let toolchain = environment.toolchain(context).await;
+        let dockerfile = environment.dockerfile(context).await;
+        return vec![
+            judge::toolchain(config, &toolchain),
+            judge::dockerfile(config, dockerfile),
+        ];
+    }
+    let (toolchain, program) =
+        tokio::join!(environment.toolchain(context), environment.program(context));
+    let dockerfile = match &program {
+        Ok(_) => judge::dockerfile(config, environment.dockerfile(context).await),
+        Err(_) => judge::skipped("dockerfile", "it depends on the program"),
+    };
+    vec![
+        judge::toolchain(config, &toolchain),
+        judge::program(&program),
+        dockerfile,
+    ]
 }
 
 /// What AWS, or what stands in for it, is asked; `None` where the emulator does not run.

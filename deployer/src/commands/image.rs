@@ -58,12 +58,12 @@ struct Delivered {
 
 /// Makes the image, and does with it what was asked for.
 async fn run(context: Context<'_>, command: &ImageCommand) -> Result<Option<Inspection>, Failure> {
-    let built = context
+    let (built, name) = context
         .unless_cancelled(make(context, command.source()))
         .await?;
     let done = match command {
-        ImageCommand::Inspect(_) => return look(context, built).await.map(Some),
-        ImageCommand::Build(order) => deliver(context, order, &built).await?,
+        ImageCommand::Inspect(_) => return look(built, &name).await.map(Some),
+        ImageCommand::Build(order) => deliver(order, &built, &name).await?,
         ImageCommand::Push(push) => {
             let work = context.sink.phase(Phase::Push, send(context, push, &built));
             context.unless_cancelled(work).await?
@@ -71,42 +71,51 @@ async fn run(context: Context<'_>, command: &ImageCommand) -> Result<Option<Insp
     };
     let sbom = built.sbom.as_ref();
     context.sink.send(&Event::ImageReady {
-        name: local_name(context, &built),
+        name: local_name(&built, &name),
         digest: digest_of(built.digest())?,
         bytes: built.size(),
         archive: done.archive,
         loaded: done.loaded,
         pushed: done.pushed,
-        sbom: sbom.map(|_| sbom_file(context.config).display().to_string()),
+        sbom: sbom.map(|_| sbom_file(context.config, &name).display().to_string()),
     });
     Ok(None)
 }
 
-async fn make(context: Context<'_>, source: &ImageSource) -> Result<BuiltImage, Failure> {
-    let plan = context.plan_image().await?;
+/// Returns the image, and the program's name.
+async fn make(context: Context<'_>, source: &ImageSource) -> Result<(BuiltImage, String), Failure> {
+    let plan = context.plan_image_of(source.program.as_deref()).await?;
+    let name = match &plan {
+        ImagePlan::Native(plan) => &plan.program.binary,
+        ImagePlan::Docker | ImagePlan::Archive(_) | ImagePlan::Existing(_) => {
+            context.config.program_name()
+        }
+    };
     let work = async {
         match (&source.program, &plan) {
             (Some(program), ImagePlan::Native(plan)) => context.build_of(plan, program).await,
-            (Some(_), ImagePlan::Docker | ImagePlan::Archive(_)) => Err(Failure::new(
-                FailureKind::Usage,
-                "`--program` goes with the native builder only",
-            )
-            .hint("Docker compiles by itself; `--builder native` takes a program")),
+            (Some(_), ImagePlan::Docker | ImagePlan::Archive(_) | ImagePlan::Existing(_)) => {
+                Err(Failure::new(
+                    FailureKind::Usage,
+                    "`--program` goes with the native builder only",
+                )
+                .hint("Docker compiles by itself; `--builder native` takes a program"))
+            }
             (None, plan) => context.build_image(plan).await,
         }
     };
-    context.sink.phase(Phase::Image, work).await
+    let built = context.sink.phase(Phase::Image, work).await?;
+    Ok((built, name.to_owned()))
 }
 
 /// What the image is called on this machine.
-fn local_name(context: Context<'_>, built: &BuiltImage) -> String {
+fn local_name(built: &BuiltImage, program: &str) -> String {
     // Names of images have no capitals.
-    let name = context.config.image.binary.to_lowercase();
-    format!("{name}:{}", built.tag())
+    format!("{}:{}", program.to_lowercase(), built.tag())
 }
 
-async fn look(context: Context<'_>, built: BuiltImage) -> Result<Inspection, Failure> {
-    let name = local_name(context, &built);
+async fn look(built: BuiltImage, program: &str) -> Result<Inspection, Failure> {
+    let name = local_name(&built, program);
     let failed = |error: String| {
         Failure::new(FailureKind::Unexpected, "cannot read the image").because(error)
     };
@@ -117,11 +126,11 @@ async fn look(context: Context<'_>, built: BuiltImage) -> Result<Inspection, Fai
 }
 
 async fn deliver(
-    context: Context<'_>,
     order: &ImageBuild,
     built: &BuiltImage,
+    program: &str,
 ) -> Result<Delivered, Failure> {
-    let name = local_name(context, built);
+    let name = local_name(built, program);
     if let Some(file) = &order.archive {
         save(built, &name, file).await?;
         let archive = Some(file.display().to_string());

@@ -11,7 +11,7 @@ use deployment::names::StackName;
 use support::input;
 
 /// `deployer.toml`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
     pub(super) stack: Option<StackName>,
@@ -44,6 +44,10 @@ pub(super) struct ImageFile {
     pub(super) features: Option<Vec<String>>,
     pub(super) default_features: Option<bool>,
     pub(super) profile: Option<String>,
+    pub(super) target: Option<String>,
+    #[serde(default)]
+    pub(super) args: BTreeMap<String, Scalar>,
+    pub(super) uri: Option<String>,
     #[serde(default)]
     pub(super) build_environment: Vec<String>,
 }

@@ -40,7 +40,10 @@ fn defaults() {
     let config = resolved(&shared(), &service_options(), MINIMAL).unwrap();
     assert_eq!(config.template, TemplateSource::BuiltIn);
     assert_eq!(config.image.dockerfile, Path::new("/project/Dockerfile"));
-    assert_eq!(config.image.binary, "app");
+    // Cargo says which program it is.
+    assert_eq!(config.image.package, None);
+    assert_eq!(config.program_name(), "clock");
+    assert!(config.image.is_built());
     assert_eq!(config.parameters["DesiredCount"], "2");
     assert_eq!(config.parameters["ContainerPort"], "8080");
     assert_eq!(config.parameters["CpuArchitecture"], "X86_64");
@@ -448,4 +451,28 @@ fn what_can_be_acknowledged() {
     let config = with("\"CAPABILITY_NAMED_IAM\"").unwrap();
     assert_eq!(config.capabilities, ["CAPABILITY_NAMED_IAM"]);
     assert!(with("\"CAPABILITY_EVERYTHING\"").is_err());
+}
+
+#[test]
+fn what_is_built_and_for_what() {
+    let with = |image: &str| {
+        let text = format!("{MINIMAL}[image]\n{image}");
+        resolved(&shared(), &service_options(), &text)
+    };
+    let image = with("target = \"x86_64-unknown-linux-gnu\"\nargs = { A = 1, B = \"b\" }")
+        .unwrap()
+        .image;
+    assert_eq!(image.target.as_deref(), Some("x86_64-unknown-linux-gnu"));
+    assert_eq!(image.args["A"], "1");
+    for wrong in [
+        "aarch64-unknown-linux-gnu",
+        "x86_64-apple-darwin",
+        "musl",
+        "",
+    ] {
+        let failure = with(&format!("target = \"{wrong}\"")).unwrap_err();
+        assert_eq!(failure.kind.exit_code(), 3, "{wrong}");
+    }
+    let image = with("uri = \"ghcr.io/example/app:1\"").unwrap().image;
+    assert!(!image.is_built());
 }

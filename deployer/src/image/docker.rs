@@ -27,7 +27,7 @@ impl Context<'_> {
                     .because(error)
                     .hint("set `TMPDIR` to a folder with room for the image")
             })?;
-        let name = format!("deployer/{}", image.binary.to_lowercase());
+        let name = format!("deployer/{}", self.config.program_name().to_lowercase());
         let own_name = own_name(&name, folder.path());
         let failed = |error| failure_of(&error);
         let engine = find().await.map_err(failed)?;
@@ -37,6 +37,7 @@ impl Context<'_> {
             architecture: image.architecture,
             name: &name,
             own_name: &own_name,
+            args: &image.args,
             allowed: &image.build_environment,
         };
         let on_step = |step: &str| {

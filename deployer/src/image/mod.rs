@@ -14,6 +14,7 @@ use deployment::error::{Failure, FailureKind};
 use deployment::event::Event;
 use deployment::names::{Digest, ImageUri, RepositoryUri};
 use image_builder::cache::LayerCache;
+use image_builder::cargo::Surroundings;
 use image_builder::image::BuiltImage;
 use image_builder::push::{Credentials, Outcome, Repository, SbomOutcome, push};
 use image_builder::unpack::restore;
@@ -25,6 +26,7 @@ impl Context<'_> {
     pub(crate) async fn build_image(&self, plan: &ImagePlan) -> Result<BuiltImage, Failure> {
         let built = match plan {
             ImagePlan::Archive(file) => self.restore(file).await?,
+            ImagePlan::Existing(image) => BuiltImage::clone(image),
             ImagePlan::Native(plan) => self.build_here(plan).await?,
             ImagePlan::Docker => self.build_by_docker().await?,
         };
@@ -114,7 +116,7 @@ impl Context<'_> {
         if let SbomOutcome::Refused(reason) = pushed.sbom() {
             self.sink.note(format!(
                 "the registry does not take the SBOM ({reason}): it is in {}",
-                sbom_file(self.config).display()
+                image_folder(self.config).display()
             ));
         }
         Ok(address.image(digest))
@@ -127,8 +129,16 @@ fn image_folder(config: &Config) -> PathBuf {
 }
 
 /// The list of what the program is made of.
-pub(crate) fn sbom_file(config: &Config) -> PathBuf {
-    image_folder(config).join(format!("{}.cdx.json", config.image.binary))
+pub(crate) fn sbom_file(config: &Config, program: &str) -> PathBuf {
+    image_folder(config).join(format!("{program}.cdx.json"))
+}
+
+/// What of this machine has a say in compiling, with the secrets that the settings allow.
+pub(crate) fn surroundings(config: &Config) -> Surroundings {
+    Surroundings {
+        allowed: config.image.build_environment.clone(),
+        ..Surroundings::from_env()
+    }
 }
 
 /// Cargo's target folder, as the user set it or at its usual place.

@@ -5,12 +5,12 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::plan::NativePlan;
-use super::{failure_of, failure_to, image_folder, packed, sbom_file, target_folder};
+use super::{failure_of, failure_to, image_folder, packed, sbom_file, surroundings, target_folder};
 use crate::context::Context;
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Event;
-use image_builder::cargo::{CompileEvent, CompileRequest, Compiled, Surroundings, check, compile};
-use image_builder::dockerfile::{CargoBuild, CopySource, FinalStage};
+use image_builder::cargo::{CompileEvent, CompileRequest, Compiled, check, compile};
+use image_builder::dockerfile::{CopySource, FinalStage};
 use image_builder::image::Notice;
 use image_builder::image::{BuiltImage, Document, Executable};
 use image_builder::notices::notices;
@@ -32,10 +32,10 @@ impl Context<'_> {
             sources,
             lock_file,
             linked,
-        } = self.compile(&plan.build).await?;
+        } = self.compile(plan).await?;
         let config = self.config;
         let paths = self.built_from(sources, &plan.stage);
-        let package = config.image.package.clone();
+        let package = plan.program.package.clone();
         let listing = tokio::task::spawn_blocking(move || {
             let sbom = sbom(&package, &parts, &lock_file, &linked);
             (sbom, notices(&parts, &linked))
@@ -52,7 +52,7 @@ impl Context<'_> {
         let mut built = self.pack(plan, executable, notices, provenance).await?;
         built.sbom = Some(sbom);
         if let Some(sbom) = &built.sbom {
-            self.keep(sbom);
+            self.keep(sbom, &plan.program.binary);
         }
         Ok(built)
     }
@@ -70,7 +70,7 @@ impl Context<'_> {
             checked.map_err(|error| failure_of(&error))?;
         }
         let program = Executable {
-            name: config.image.binary.clone(),
+            name: plan.program.binary.clone(),
             path: program.to_owned(),
         };
         let built = self
@@ -88,16 +88,17 @@ impl Context<'_> {
         Ok(built)
     }
 
-    async fn compile(&self, build: &CargoBuild) -> Result<Compiled, Failure> {
+    async fn compile(&self, plan: &NativePlan) -> Result<Compiled, Failure> {
         let config = self.config;
         let target_dir = target_folder(config);
         let request = CompileRequest {
             folder: &config.root,
-            package: &config.image.package,
-            binary: &config.image.binary,
+            package: &plan.program.package,
+            binary: &plan.program.binary,
             architecture: config.image.architecture,
+            target: config.image.target.as_deref(),
             target_dir: &target_dir,
-            build,
+            build: &plan.build,
         };
         let mut waiting = BTreeSet::new();
         let on_event = |event: CompileEvent<'_>| match event {
@@ -117,10 +118,7 @@ impl Context<'_> {
                 path.display()
             )),
         };
-        let surroundings = Surroundings {
-            allowed: config.image.build_environment.clone(),
-            ..Surroundings::from_env()
-        };
+        let surroundings = surroundings(config);
         compile(&request, &surroundings, on_event)
             .await
             .map_err(|error| {
@@ -196,8 +194,8 @@ impl Context<'_> {
     }
 
     /// Writes the SBOM beside the program. It is in the image's memory all the same.
-    fn keep(&self, sbom: &Document) {
-        let file = sbom_file(self.config);
+    fn keep(&self, sbom: &Document, program: &str) {
+        let file = sbom_file(self.config, program);
         if let Err(error) = std::fs::write(&file, &sbom.content) {
             self.sink
                 .warn(format!("cannot write `{}`: {error}", file.display()));

@@ -10,15 +10,18 @@ use async_trait::async_trait;
 use aws::remote::Login;
 use deployment::error::Failure;
 use deployment::names::{ImageUri, RepositoryUri};
-use image_builder::base::{BaseSource, Bases, DockerCredentials, fetch};
+use image_builder::base::{BaseSource, Bases, DockerCredentials, fetch, pull};
 use image_builder::cache::LayerCache;
+use image_builder::cargo::{BinaryTarget, ProjectError, check_profile, project};
 use image_builder::docker::find;
-use image_builder::dockerfile::{CargoBuild, Dockerfile, DockerfileErrors, FinalStage, Request};
+use image_builder::dockerfile::{
+    CargoBuild, Dockerfile, DockerfileErrors, FinalStage, Protocol, Request,
+};
 use image_builder::image::BuiltImage;
 use image_builder::oci::{self, Recipe};
 use image_builder::{Hint, PackError, ignore_file};
 
-use super::{failure_of, image_folder};
+use super::{failure_of, image_folder, surroundings};
 use crate::cli::Builder;
 use crate::config::Config;
 use crate::context::Context;
@@ -28,6 +31,8 @@ use crate::host::ImageBuilder;
 pub(crate) enum ImagePlan {
     /// Nobody: this file holds it.
     Archive(PathBuf),
+    /// Nobody: it is in a registry.
+    Existing(Box<BuiltImage>),
     /// The deployer itself.
     Native(Box<NativePlan>),
     /// Docker or podman.
@@ -36,6 +41,7 @@ pub(crate) enum ImagePlan {
 
 /// An image that needs no Docker.
 pub(crate) struct NativePlan {
+    pub(crate) program: BinaryTarget,
     pub(crate) stage: FinalStage,
     pub(crate) bases: Bases,
     /// What cargo is told.
@@ -60,11 +66,29 @@ impl ImageBuilder for ImagePlan {
 }
 
 impl Context<'_> {
-    /// Reads the Dockerfile, fetches base images, and decides who builds.
+    /// Reads the project and the Dockerfile, fetches base images, and decides who builds.
     pub(crate) async fn plan_image(&self) -> Result<ImagePlan, Failure> {
+        self.plan_image_of(None).await
+    }
+
+    /// Asks cargo which program is meant.
+    pub(crate) async fn program(&self) -> Result<BinaryTarget, ProjectError> {
+        let image = &self.config.image;
+        let project = project(&self.config.root, &surroundings(self.config)).await?;
+        project.choose(image.package.as_deref(), image.binary.as_deref())
+    }
+
+    /// The same for a program that was compiled before: cargo is not asked.
+    pub(crate) async fn plan_image_of(
+        &self,
+        compiled: Option<&Path>,
+    ) -> Result<ImagePlan, Failure> {
         let image = &self.config.image;
         if let Some(archive) = &image.archive {
             return Ok(ImagePlan::Archive(archive.clone()));
+        }
+        if let Some(uri) = &image.uri {
+            return self.existing(uri).await;
         }
         let shown = image.dockerfile.display();
         let text = image_builder::dockerfile::read_text(&image.dockerfile).map_err(|error| {
@@ -75,40 +99,105 @@ impl Context<'_> {
         if image.builder == Builder::Docker {
             return Ok(ImagePlan::Docker);
         }
-        // Once without the base images, to know which they are.
-        let first = match self.parse(&text, &BTreeMap::new()) {
-            Ok(first) => first,
-            Err(errors) => return self.without_native(&errors).await,
+        let named = || {
+            let set = image.binary.as_deref().or(image.package.as_deref());
+            let file = compiled.and_then(|file| file.file_name()?.to_str());
+            BinaryTarget::compiled(set.or(file).unwrap_or_else(|| self.config.program_name()))
         };
+        let program = match compiled {
+            Some(_) => Ok(named()),
+            None => self.program().await,
+        };
+        // Once without the base images, to know which they are. Where cargo does not answer, Docker may still build.
+        let (name, cargo_failed) = match &program {
+            Ok(program) => (program.clone(), None),
+            Err(error @ ProjectError::Cargo(_)) => (named(), Some(error)),
+            Err(error) => return Err(failure_of(error)),
+        };
+        let first = match self.parse(&text, &name, &BTreeMap::new()) {
+            Ok(first) => first,
+            Err(errors) => {
+                return match cargo_failed {
+                    Some(error) if !errors.need_docker() => Err(failure_of(error)),
+                    Some(_) | None => self.without_native(&errors).await,
+                };
+            }
+        };
+        let program = program.map_err(|error| failure_of(&error))?;
         let bases = self.bases(&first.stage).await?;
         let settings = bases
             .iter()
             .map(|(name, base)| (name.clone(), Arc::clone(&base.settings)));
-        let dockerfile = match self.parse(&text, &settings.collect()) {
+        let dockerfile = match self.parse(&text, &program, &settings.collect()) {
             Ok(dockerfile) => dockerfile,
             Err(errors) => return self.without_native(&errors).await,
         };
-        self.check_steps(&dockerfile.stage, &bases)?;
+        self.check_steps(&dockerfile.stage, &program, &bases)?;
+        let build = overridden(self.config, dockerfile.build);
+        if compiled.is_none() {
+            self.check_build(&program, &build).await?;
+        }
+        self.compare_port(&dockerfile.stage);
         for note in &dockerfile.notes {
             self.sink.note(format!("`{shown}`, {note}"));
         }
         Ok(ImagePlan::Native(Box::new(NativePlan {
-            build: overridden(self.config, dockerfile.build),
+            program,
+            build,
             stage: dockerfile.stage,
             bases,
         })))
     }
 
+    /// Notes a port that the Dockerfile does not expose: requests would arrive where nobody listens.
+    fn compare_port(&self, stage: &FinalStage) {
+        let tcp = stage
+            .exposed_ports
+            .iter()
+            .filter(|it| it.protocol == Protocol::Tcp);
+        let exposed: Vec<u16> = tcp.map(|it| it.number).collect();
+        let port = self.config.service.port;
+        if let Some(first) = exposed.first().filter(|_| !exposed.contains(&port)) {
+            self.sink.note(format!(
+                "the Dockerfile exposes port {first}, and `port` under `[service]` is {port}: the program has to listen on {port}, as the variable PORT says"
+            ));
+        }
+    }
+
+    /// Takes an image that exists, with its digest.
+    async fn existing(&self, uri: &str) -> Result<ImagePlan, Failure> {
+        let pulled = pull(uri, &self.base_source().await?).await;
+        let image = pulled.map_err(|error| failure_of(&error))?;
+        if !uri.contains('@') {
+            self.sink.note(format!("{uri} is {}", image.digest()));
+        }
+        Ok(ImagePlan::Existing(Box::new(image)))
+    }
+
+    /// Finds features and a profile that cargo does not have.
+    async fn check_build(&self, program: &BinaryTarget, build: &CargoBuild) -> Result<(), Failure> {
+        let features = program.check_features(build);
+        features.map_err(|error| failure_of(&error))?;
+        let Some(profile) = &build.profile else {
+            return Ok(());
+        };
+        let config = self.config;
+        let found = check_profile(&config.root, profile, &surroundings(config)).await;
+        found.map_err(|error| failure_of(&error))
+    }
+
     fn parse(
         &self,
         text: &str,
+        program: &BinaryTarget,
         bases: &BTreeMap<String, Arc<FinalStage>>,
     ) -> Result<Dockerfile, DockerfileErrors> {
         let image = &self.config.image;
         let request = Request {
             architecture: image.architecture,
-            package: &image.package,
-            program: &image.binary,
+            package: &program.package,
+            program: &program.binary,
+            args: &image.args,
             bases,
         };
         Dockerfile::parse(text, &request)
@@ -137,14 +226,19 @@ impl Context<'_> {
         }
     }
 
-    /// Fetches the base images of a stage.
-    async fn bases(&self, stage: &FinalStage) -> Result<Bases, Failure> {
-        let source = BaseSource {
+    /// Returns where images come from, and where they are kept.
+    async fn base_source(&self) -> Result<BaseSource, Failure> {
+        Ok(BaseSource {
             folder: image_folder(self.config).join("bases"),
             architecture: self.config.image.architecture,
             roots: self.trusted_roots().await?,
             credentials: DockerCredentials::of_this_user(),
-        };
+        })
+    }
+
+    /// Fetches the base images of a stage.
+    async fn bases(&self, stage: &FinalStage) -> Result<Bases, Failure> {
+        let source = self.base_source().await?;
         let mut bases = Bases::new();
         for name in stage.base_images() {
             let base = fetch(name, &source)
@@ -160,12 +254,17 @@ impl Context<'_> {
     }
 
     /// Finds what cannot be packed or would not start, as far as that is known without the program.
-    fn check_steps(&self, stage: &FinalStage, bases: &Bases) -> Result<(), Failure> {
+    fn check_steps(
+        &self,
+        stage: &FinalStage,
+        program: &BinaryTarget,
+        bases: &Bases,
+    ) -> Result<(), Failure> {
         let image = &self.config.image;
         let context = self.build_context();
         let errors: Vec<PackError> = oci::check(&Recipe {
             stage,
-            program: &image.binary,
+            program: &program.binary,
             program_path: None,
             bases,
             context: &context,

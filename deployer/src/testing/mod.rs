@@ -60,8 +60,11 @@ pub(crate) fn settings() -> Config {
         },
         account: None,
         image: ImageSettings {
-            package: "app".to_owned(),
-            binary: "app".to_owned(),
+            package: Some("app".to_owned()),
+            binary: None,
+            target: None,
+            args: BTreeMap::new(),
+            uri: None,
             dockerfile: here.join("Dockerfile"),
             context: None,
             features: None,
@@ -98,6 +101,7 @@ pub(crate) fn settings() -> Config {
         force: false,
         consent: Consent::default(),
         output: Output::Human,
+        file: here.join("deployer.toml"),
         root: here,
     }
 }

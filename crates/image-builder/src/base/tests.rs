@@ -257,13 +257,13 @@ async fn what_is_damaged_or_for_another_processor_is_refused() {
     );
     assert!(fs::read_dir(folder.path().join("bases")).unwrap().count() >= 2);
     insta::assert_snapshot!(said.join("\n"), @"
-    the base image `registry/debian:12` is not made for ARM64
+    the image `registry/debian:12` is not made for ARM64
         choose a base for several platforms, or set `architecture` under `[service]`
     `NOT A NAME` is not the name of an image
         write it as `REGISTRY/NAME:TAG`
-    there is no base image `registry/debian:none`
+    there is no image `registry/debian:none`
         check the name, or log in: `docker login registry`; registries say the same of an image that is not for everybody
-    cannot fetch the base image `registry/debian:12`: the registry `registry` failed: Invalid digest. Expected
+    cannot fetch the image `registry/debian:12`: the registry `registry` failed: Invalid digest. Expected
     ");
 }
 
@@ -379,4 +379,26 @@ async fn logins_of_docker_are_used() {
     assert_eq!(logins.of("registry.example").await, basic("me", "secret"));
     assert_eq!(logins.of("docker.io").await, basic("hub", "x123"));
     assert_eq!(logins.of("elsewhere.example").await, Credentials::Anonymous);
+}
+
+#[tokio::test]
+async fn an_image_is_taken_as_it_is() {
+    let registry = Registry::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let digest = registry.put_image("1", &[tar(&[("app", b"x")])], &json!({}));
+    let source = Registry::source(folder.path());
+    let name = format!("{}/team/app:1", registry.address);
+    let image = pull(&name, &source).await.unwrap();
+    assert_eq!(image.digest(), digest);
+    assert_eq!(
+        image.manifest.content,
+        registry.content.lock().unwrap()[&digest]
+    );
+    assert_eq!(image.layers[0].media_type, LAYERS[1]);
+    // By its digest nobody is asked again.
+    registry.asked();
+    let pinned = format!("{}/team/app@{digest}", registry.address);
+    assert_eq!(pull(&pinned, &source).await.unwrap(), image);
+    assert_eq!(registry.asked(), Vec::<String>::new());
+    registry.server.abort();
 }

@@ -47,6 +47,12 @@ pub enum CompileError {
         /// What cargo said, from the first error on; cut after 40 lines.
         diagnostics: Vec<String>,
     },
+    /// Cargo cannot read the manifests.
+    #[error("cargo cannot read the project")]
+    Project {
+        /// What cargo said.
+        diagnostics: Vec<String>,
+    },
     /// Cargo is content and has made no program.
     #[error("cargo made no program `{binary}` of `{package}`")]
     NoExecutable {
@@ -117,10 +123,15 @@ impl Hint for CompileError {
             {
                 Some("a dependency is not Rust alone: `cargo install --locked cargo-zigbuild` and `pip install ziglang` bring a C compiler for any processor".to_owned())
             }
-            Self::Cargo { diagnostics, .. }
+            Self::Cargo { diagnostics, .. } | Self::Project { diagnostics }
                 if diagnostics.iter().any(|line| line.contains("--locked")) =>
             {
                 Some("run `cargo update --workspace` and commit `Cargo.lock`".to_owned())
+            }
+            Self::Project { diagnostics }
+                if diagnostics.iter().any(|line| line.contains("could not find `Cargo.toml`")) =>
+            {
+                Some("run it in the folder of a cargo project, or create one: `cargo init`".to_owned())
             }
             Self::NoExecutable { .. } => {
                 Some("look at the names of package and program in the settings".to_owned())
@@ -133,6 +144,7 @@ impl Hint for CompileError {
             }
             Self::DoesNotCompile { .. }
             | Self::Cargo { .. }
+            | Self::Project { .. }
             | Self::Unusable { .. }
             | Self::Workspace { .. }
             | Self::Process(_) => None,
@@ -141,9 +153,9 @@ impl Hint for CompileError {
 
     fn evidence(&self) -> &[String] {
         match self {
-            Self::DoesNotCompile { diagnostics, .. } | Self::Cargo { diagnostics, .. } => {
-                diagnostics
-            }
+            Self::DoesNotCompile { diagnostics, .. }
+            | Self::Cargo { diagnostics, .. }
+            | Self::Project { diagnostics } => diagnostics,
             Self::NotInstalled { .. }
             | Self::NoTarget { .. }
             | Self::NoLinker { .. }

@@ -1,5 +1,6 @@
 //! What cargo says while it works: JSON on standard output, text on standard error.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -69,20 +70,84 @@ pub(super) fn waiting_for(line: &str) -> Option<&str> {
     line.trim().strip_prefix("Blocking waiting for ")
 }
 
-/// What went wrong, from standard error. The *first* error is kept: later ones often follow from it.
+/// What went wrong, from standard error: the *first* error, since later ones often follow from it,
+/// and of a build script that fails the *last* lines, since it gives the reason when it ends.
 #[derive(Debug, Default)]
 pub(super) struct Diagnostics {
     lines: Vec<String>,
+    script: Option<Script>,
     is_compilers: bool,
+}
+
+/// The end of what a failed build script has written.
+#[derive(Debug)]
+struct Script {
+    /// `  --- stderr`
+    heading: String,
+    lines: VecDeque<String>,
+    left_out: usize,
 }
 
 impl Diagnostics {
     pub(super) fn push(&mut self, line: &str) {
         self.is_compilers |= line.starts_with("error: could not compile");
+        if is_status(line) {
+            return;
+        }
+        if !line.is_empty() && !line.starts_with("  ") {
+            self.end_script();
+        }
         let is_wanted = !self.lines.is_empty() || line.starts_with("error");
-        if is_wanted && self.lines.len() < KEPT_LINES && !is_status(line) {
+        if !is_wanted || self.lines.len() >= KEPT_LINES {
+            return;
+        }
+        if line == "  --- stdout" || line == "  --- stderr" {
+            self.start_stream(line);
+        } else if let Some(script) = &mut self.script {
+            if is_instruction(line) {
+                return;
+            }
+            script.lines.push_back(line.to_owned());
+            // With the heading, and a line for those that are left out.
+            if self.lines.len() + script.lines.len() + 2 > KEPT_LINES {
+                script.lines.pop_front();
+                script.left_out += 1;
+            }
+        } else {
             self.lines.push(line.to_owned());
         }
+    }
+
+    /// Cargo shows standard error last, and only if something is there. Of standard output, warnings
+    /// stay: the crate `cc` prints what the C compiler says as such.
+    fn start_stream(&mut self, heading: &str) {
+        let before = self.script.take().map(|script| script.lines);
+        let mut lines = before.unwrap_or_default();
+        lines.retain(|line| line.trim_start().starts_with("cargo:"));
+        self.script = Some(Script {
+            heading: heading.to_owned(),
+            lines,
+            left_out: 0,
+        });
+    }
+
+    fn end_script(&mut self) {
+        let Some(script) = self.script.take() else {
+            return;
+        };
+        self.lines.push(script.heading);
+        if script.left_out > 0 {
+            let left_out = script.left_out;
+            self.lines
+                .push(format!("  ({left_out} lines before these)"));
+        }
+        self.lines.extend(script.lines);
+    }
+
+    /// Returns what is worth reading.
+    pub(super) fn kept(mut self) -> Vec<String> {
+        self.end_script();
+        self.lines
     }
 
     /// Turns cargo's failure into one that says what to fix.
@@ -91,12 +156,10 @@ impl Diagnostics {
             return error.into();
         };
         let package = package.to_owned();
-        let diagnostics = if self.lines.is_empty() {
-            tail
-        } else {
-            self.lines
-        };
-        if self.is_compilers {
+        let is_compilers = self.is_compilers;
+        let kept = self.kept();
+        let diagnostics = if kept.is_empty() { tail } else { kept };
+        if is_compilers {
             CompileError::DoesNotCompile {
                 package,
                 target: target.to_owned(),
@@ -109,6 +172,15 @@ impl Diagnostics {
             }
         }
     }
+}
+
+/// Returns whether a build script says this to cargo: flags, not reasons. Warnings are for people.
+fn is_instruction(line: &str) -> bool {
+    let said = line.trim_start().strip_prefix("cargo:");
+    said.is_some_and(|said| {
+        let said = said.trim_start_matches(':');
+        !said.starts_with("warning=") && !said.starts_with("error=")
+    })
 }
 
 /// What cargo does meanwhile: the word is right-aligned to twelve columns.

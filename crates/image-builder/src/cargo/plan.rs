@@ -133,19 +133,26 @@ pub(super) enum NoChoice {
     NoLinker(String),
 }
 
-/// The target to compile for: musl when it is installed, whose C library is made to be linked statically; else gnu.
+/// The target to compile for: the preferred one; else musl when it is installed, whose C library is made to be linked
+/// statically; else gnu.
 ///
 /// For this machine's own processor the compiler's usual linker does. For another one: what the user has set, `cargo zigbuild`, a
 /// cross compiler by its usual name, and with musl the compiler's own linker, which needs nothing else.
 pub(super) fn choose(
     architecture: Architecture,
+    preferred: Option<&str>,
     surroundings: &Surroundings,
     tools: &impl Tools,
 ) -> Result<Choice, NoChoice> {
     let name = architecture.rust_name();
     let [musl, gnu] = ["musl", "gnu"].map(|libc| format!("{name}-unknown-linux-{libc}"));
     let is_native = surroundings.runs(architecture);
-    let linker = |target: &str, libc: &str| {
+    let linker = |target: &str| {
+        let libc = if target.contains("musl") {
+            "musl"
+        } else {
+            "gnu"
+        };
         let compiler = format!("{name}-linux-{libc}-gcc");
         if is_native || tools.has_linker_for(target) {
             Some(Linker::Usual)
@@ -157,15 +164,22 @@ pub(super) fn choose(
             (libc == "musl").then_some(Linker::Own)
         }
     };
-    for (target, libc) in [(&musl, "musl"), (&gnu, "gnu")] {
+    let preferred = preferred.map(ToOwned::to_owned);
+    for target in preferred.as_ref().map_or(vec![&musl, &gnu], |it| vec![it]) {
         if tools.has_target(target)
-            && let Some(linker) = linker(target, libc)
+            && let Some(linker) = linker(target)
         {
             let target = target.clone();
             return Ok(Choice { target, linker });
         }
     }
-    Err(if tools.has_target(&gnu) {
+    Err(if let Some(target) = preferred {
+        if tools.has_target(&target) {
+            NoChoice::NoLinker(target)
+        } else {
+            NoChoice::NoTarget(target)
+        }
+    } else if tools.has_target(&gnu) {
         NoChoice::NoLinker(gnu)
     } else if is_native {
         NoChoice::NoTarget(gnu)

@@ -36,6 +36,7 @@ fn request(folder: &Path, architecture: Architecture) -> CompileRequest<'_> {
         package: "clock",
         binary: "app",
         architecture,
+        target: None,
         target_dir: Path::new("target"),
         build: &NOTHING,
     }
@@ -60,16 +61,18 @@ impl Tools for Table<'_> {
 
 #[test]
 fn what_is_compiled_for_and_how_it_is_linked() {
-    let choose = |architecture, there: &[&str]| match plan::choose(
+    let choose = |architecture, preferred, there: &[&str]| match plan::choose(
         architecture,
+        preferred,
         &surroundings(),
         &Table(there),
     ) {
         Ok(choice) => format!("{}, {:?}", choice.target, choice.linker),
         Err(none) => format!("{none:?}"),
     };
-    let here = |there: &[&str]| choose(Architecture::X86_64, there);
-    let other = |there: &[&str]| choose(Architecture::Arm64, there);
+    let here = |there: &[&str]| choose(Architecture::X86_64, None, there);
+    let other = |there: &[&str]| choose(Architecture::Arm64, None, there);
+    let preferring = |target, there: &[&str]| choose(Architecture::X86_64, Some(target), there);
     let (musl, gnu) = ("x86_64-unknown-linux-musl", "x86_64-unknown-linux-gnu");
     let (musl_2, gnu_2) = ("aarch64-unknown-linux-musl", "aarch64-unknown-linux-gnu");
     let zig = "cargo-zigbuild";
@@ -86,6 +89,9 @@ fn what_is_compiled_for_and_how_it_is_linked() {
             other(&[gnu_2, "aarch64-linux-gnu-gcc"]),
             other(&[gnu_2, zig]),
             other(&[gnu_2]),
+            preferring(gnu, &[gnu, musl]),
+            preferring(gnu, &[musl]),
+            choose(Architecture::Arm64, Some(gnu_2), &[gnu_2, musl_2]),
         ]
         .join("\n"),
         @r#"
@@ -99,6 +105,9 @@ fn what_is_compiled_for_and_how_it_is_linked() {
     aarch64-unknown-linux-musl, Usual
     aarch64-unknown-linux-gnu, Named("aarch64-linux-gnu-gcc")
     aarch64-unknown-linux-gnu, Zig
+    NoLinker("aarch64-unknown-linux-gnu")
+    x86_64-unknown-linux-gnu, Usual
+    NoTarget("x86_64-unknown-linux-gnu")
     NoLinker("aarch64-unknown-linux-gnu")
     "#
     );
@@ -418,11 +427,88 @@ async fn what_the_compiler_says_is_kept_from_the_first_error_on() {
 }
 
 #[tokio::test]
+async fn why_a_build_script_fails_is_said() {
+    let folder = package("fn main() {}");
+    let script = "fn main() {
+        for number in 0..60 { println!(\"cargo:rustc-check-cfg=cfg(c{number})\"); }
+        println!(\"cargo:warning=proto/a.proto was found\");
+        for number in 0..60 { eprintln!(\"step {number}\"); }
+        panic!(\"protoc is not installed\");
+    }";
+    fs::write(folder.path().join("build.rs"), script).unwrap();
+    let error = compile_here(folder.path()).await.0.unwrap_err();
+    let said = error.evidence();
+    assert!(
+        said[0].starts_with("error: failed to run custom build command"),
+        "{said:?}"
+    );
+    assert!(said.len() <= 40, "{said:?}");
+    let has = |text: &str| said.iter().any(|line| line.contains(text));
+    assert!(
+        has("protoc is not installed") && has("--- stderr"),
+        "{said:?}"
+    );
+    assert!(
+        has("step 59") && !has("step 3\n") && has("lines before these"),
+        "{said:?}"
+    );
+    assert!(!has("rustc-check-cfg"), "{said:?}");
+}
+
+#[test]
+fn what_a_build_script_leaves_to_read() {
+    let said = |lines: &[&str]| {
+        let mut diagnostics = Diagnostics::default();
+        let start = [
+            "warning: unused",
+            "error: failed to run custom build command for `c v1`",
+        ];
+        start
+            .iter()
+            .chain(lines)
+            .for_each(|line| diagnostics.push(line));
+        diagnostics.kept().join("\n")
+    };
+    insta::assert_snapshot!(
+        [
+            // Without standard error, the end of the other.
+            said(&["", "Caused by:", "  --- stdout", "  cargo::rustc-cfg=a", "  no compiler", "warning: build failed"]),
+            // What the C compiler said.
+            said(&["  --- stdout", "  hello", "  cargo:warning=a.c:1: no b.h", "  --- stderr", "", "  cc failed"]),
+            // Two at once.
+            said(&["  --- stderr", "  first", "error: failed to run custom build command for `d v1`", "  --- stdout", "  second"]),
+        ]
+        .join("\n\n"),
+        @"
+    error: failed to run custom build command for `c v1`
+
+    Caused by:
+      --- stdout
+      no compiler
+    warning: build failed
+
+    error: failed to run custom build command for `c v1`
+      --- stderr
+      cargo:warning=a.c:1: no b.h
+
+      cc failed
+
+    error: failed to run custom build command for `c v1`
+      --- stderr
+      first
+    error: failed to run custom build command for `d v1`
+      --- stdout
+      second
+    "
+    );
+}
+
+#[tokio::test]
 async fn a_broken_manifest_is_not_the_programs_fault() {
     let folder = package("fn main() {}");
     fs::write(folder.path().join("Cargo.toml"), "[package").unwrap();
     let error = compile_here(folder.path()).await.0.unwrap_err();
-    assert_eq!(error.to_string(), "cargo cannot build `clock`");
+    assert_eq!(error.to_string(), "cargo cannot read the project");
     assert!(error.evidence()[0].starts_with("error"), "{error:?}");
 }
 
@@ -519,4 +605,61 @@ fn what_the_dockerfile_tells_cargo_is_told() {
         arguments.ends_with("--config profile.image.inherits=\"release\""),
         "{arguments}"
     );
+}
+
+#[tokio::test]
+async fn what_cargo_does_not_have_is_known_before_it_compiles() {
+    let folder = package("fn main() {}");
+    let manifest = fs::read_to_string(folder.path().join("Cargo.toml")).unwrap();
+    let manifest = manifest.replace(
+        "path = \"main.rs\"\n",
+        "path = \"main.rs\"\nrequired-features = [\"server\"]\n[features]\ndefault = [\"a\"]\na = [\"b\"]\nb = []\nserver = []\n\
+         [target.x.dependencies]\nlog = { version = \"0.4\", optional = true }\n",
+    );
+    fs::write(folder.path().join("Cargo.toml"), manifest).unwrap();
+    let surroundings = Surroundings::from_env();
+    let project = project(folder.path(), &surroundings).await.unwrap();
+    let program = project.choose(None, None).unwrap();
+    assert_eq!(
+        (program.package.as_str(), program.binary.as_str()),
+        ("clock", "app")
+    );
+    let with = |features: &[&str], no_default_features| {
+        let build = CargoBuild {
+            features: features.iter().map(|&name| name.to_owned()).collect(),
+            no_default_features,
+            ..CargoBuild::default()
+        };
+        let checked = program.check_features(&build);
+        checked.map_err(|error| format!("{error}: {}", error.hint().unwrap()))
+    };
+    assert_eq!(with(&["server", "b log", "log/std"], false), Ok(()));
+    assert_eq!(
+        with(&["sever"], false).unwrap_err(),
+        "the package `clock` has no feature `sever`: it has `a`, `b`, `default`, `log`, `server`"
+    );
+    assert_eq!(
+        with(&[], false).unwrap_err(),
+        "the program `app` requires the feature `server`: add it: `features = [\"server\"]` under `[image]` in `deployer.toml`"
+    );
+    let error = project.choose(Some("clack"), None).unwrap_err();
+    assert_eq!(error.evidence(), ["package clock, program app"]);
+    let error = project.choose(None, Some("ap")).unwrap_err();
+    assert_eq!(error.to_string(), "there is no program `ap`");
+
+    let profile = async |name| check_profile(folder.path(), name, &surroundings).await;
+    for known in ["release", "dev", "image"] {
+        assert!(profile(known).await.is_ok(), "{known}");
+    }
+    let error = profile("dist").await.unwrap_err();
+    assert_eq!(error.to_string(), "cargo has no profile `dist`");
+    assert!(
+        error.hint().unwrap().contains("[profile.dist]"),
+        "{error:?}"
+    );
+    // Also one of cargo's own settings is one.
+    fs::create_dir(folder.path().join(".cargo")).unwrap();
+    let settings = "[profile.dist]\ninherits = \"release\"\n";
+    fs::write(folder.path().join(".cargo/config.toml"), settings).unwrap();
+    assert!(profile("dist").await.is_ok());
 }

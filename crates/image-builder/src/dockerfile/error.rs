@@ -168,6 +168,9 @@ pub enum Problem {
     /// `STOPSIGNAL foo`
     #[error("`{0}` is not a signal")]
     Signal(String),
+    /// A value for an argument that the file does not have.
+    #[error("no `ARG` declares `{0}`")]
+    UnknownArgument(String),
     /// `EXPOSE http`
     #[error("`{0}` is not a port")]
     Port(String),
@@ -236,6 +239,7 @@ impl Problem {
             Self::HealthCheck(_) => "write `HEALTHCHECK CMD [\"/app\", \"health\"]`, with `--interval=30s` and the like before `CMD`, or `HEALTHCHECK NONE`".to_owned(),
             Self::Shell => "write `SHELL [\"/bin/sh\", \"-c\"]`".to_owned(),
             Self::Signal(_) => "use a name such as `SIGTERM`, or a number".to_owned(),
+            Self::UnknownArgument(name) => format!("add `ARG {name}` to the stage that uses it, or remove it from `args` under `[image]` in `deployer.toml`"),
             Self::Port(_) => "use a number from 1 to 65535, with `/tcp` or `/udp` if you like".to_owned(),
         }
     }

@@ -34,6 +34,9 @@ const SIGNALS: [&str; 34] = [
 
 pub(super) fn read(source: &Source, request: &Request<'_>) -> Result<Dockerfile, DockerfileErrors> {
     let file = File::split(source, request);
+    for name in request.args.keys().filter(|name| !declares(source, name)) {
+        file.report(None, Problem::UnknownArgument(name.clone()));
+    }
     let Some(last) = file.stages.len().checked_sub(1) else {
         file.report(None, Problem::NoStage);
         return Err(file.into_errors());
@@ -67,6 +70,13 @@ pub(super) fn read(source: &Source, request: &Request<'_>) -> Result<Dockerfile,
         build: compiling.build,
         notes,
     })
+}
+
+/// Returns whether an `ARG` declares this name. Docker's own for the platform need none in `FROM`.
+fn declares(source: &Source, name: &str) -> bool {
+    let arguments = source.instructions.iter().filter(|it| it.keyword == "ARG");
+    let mut words = arguments.flat_map(|it| words::quoted_words(&it.arguments, source.escape));
+    words.any(|word| word.split('=').next() == Some(name))
 }
 
 /// Returns what Docker sets by itself for a build for this platform.
@@ -162,10 +172,19 @@ impl<'a> File<'a> {
 
     fn global_argument(&mut self, arguments: &str) -> Result<(), Problem> {
         for word in words::quoted_words(arguments, self.escape) {
-            if let Some((name, default)) = word.split_once('=') {
-                let value = self.expand(default, &|name| self.global.get(name).cloned())?;
-                self.global.insert(name.to_owned(), value);
-            }
+            let (name, default) = word
+                .split_once('=')
+                .map_or((word.as_str(), None), |(name, default)| {
+                    (name, Some(default))
+                });
+            let value = match (self.request.args.get(name), default) {
+                (Some(given), _) => given.clone(),
+                (None, Some(default)) => {
+                    self.expand(default, &|name| self.global.get(name).cloned())?
+                }
+                (None, None) => continue,
+            };
+            self.global.insert(name.to_owned(), value);
         }
         Ok(())
     }
@@ -478,11 +497,12 @@ impl<'a> Reader<'a> {
     fn argument(&mut self, text: &str) -> Result<(), Problem> {
         for word in words::quoted_words(text, self.file.escape) {
             let (name, value) = match word.split_once('=') {
-                Some((name, default)) => (name.to_owned(), Some(self.expand(default)?)),
-                None => (word.clone(), self.file.global.get(&word).cloned()),
+                Some((name, default)) => (name, Some(self.expand(default)?)),
+                None => (word.as_str(), self.file.global.get(&word).cloned()),
             };
-            if let Some(value) = value {
-                self.variables.insert(name, value);
+            let given = self.file.request.args.get(name).cloned();
+            if let Some(value) = given.or(value) {
+                self.variables.insert(name.to_owned(), value);
             }
         }
         Ok(())

@@ -425,6 +425,7 @@ fn a_base_gives_its_settings() {
         architecture: Architecture::X86_64,
         package: "app",
         program: "app",
+        args: &BTreeMap::new(),
         bases: &bases,
     };
     let read = |body: &str| {
@@ -533,4 +534,32 @@ fn errors() {
         }
     }
     insta::assert_snapshot!(table);
+}
+
+#[test]
+fn arguments_are_given_as_to_docker() {
+    let args =
+        [("TAG", "2"), ("MODE", "fast")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let args = args.into();
+    let bases = BTreeMap::new();
+    let request = Request {
+        architecture: Architecture::X86_64,
+        package: "app",
+        program: "app",
+        args: &args,
+        bases: &bases,
+    };
+    let text = "ARG TAG=1\nFROM rust:$TAG AS build\nARG MODE=slow OTHER=x\nRUN cargo build --release\n\
+        FROM scratch\nARG TAG\nLABEL tag=$TAG mode=$MODE\nCOPY --from=build /target/release/app /app\nENTRYPOINT [\"/app\"]";
+    let read = Dockerfile::parse(text, &request).unwrap();
+    assert_eq!(read.stage.labels["tag"], "2");
+    // Declared in the other stage only.
+    assert_eq!(read.stage.labels["mode"], "");
+    let environment = &read.build.environment;
+    assert_eq!(
+        (environment["MODE"].as_str(), environment["OTHER"].as_str()),
+        ("fast", "x")
+    );
+    let errors = Dockerfile::parse(&text.replace("MODE=slow", "MOOD=slow"), &request).unwrap_err();
+    assert_eq!(errors.to_string(), "no `ARG` declares `MODE`");
 }

@@ -15,7 +15,7 @@ use crate::pollers::{ExternalCheck, NetworkCheck};
 use crate::template;
 use aws::access::Access;
 use deployment::error::{Failure, FailureKind};
-use image_builder::cargo::{self, Surroundings, Toolchain};
+use image_builder::cargo::{self, BinaryTarget, Surroundings, Toolchain};
 use image_builder::docker;
 use support::cause::innermost;
 
@@ -27,7 +27,9 @@ const CLOCK_LIMIT: Duration = Duration::from_secs(10);
 pub(super) trait Environment: Send + Sync {
     /// The text of the template.
     fn template(&self, context: Context<'_>) -> Result<String, Failure>;
-    /// Can the Dockerfile be used?
+    /// Which program is meant?
+    async fn program(&self, context: Context<'_>) -> Result<BinaryTarget, Failure>;
+    /// Can the Dockerfile, or the image that exists, be used?
     async fn dockerfile(&self, context: Context<'_>) -> Result<(), Failure>;
     /// The folders that are written to, each with what is in the way.
     fn folders(&self, context: Context<'_>) -> Vec<(PathBuf, Result<(), String>)>;
@@ -52,6 +54,11 @@ pub(super) struct LocalEnvironment;
 impl Environment for LocalEnvironment {
     fn template(&self, context: Context<'_>) -> Result<String, Failure> {
         template::read(context)
+    }
+
+    async fn program(&self, context: Context<'_>) -> Result<BinaryTarget, Failure> {
+        let program = context.program().await;
+        program.map_err(|error| failure_of(&error))
     }
 
     async fn dockerfile(&self, context: Context<'_>) -> Result<(), Failure> {
@@ -83,9 +90,15 @@ impl Environment for LocalEnvironment {
                 target: format!("linux/{}", architecture.oci_name()),
             });
         }
-        cargo::toolchain(&config.root, architecture, &Surroundings::from_env())
-            .await
-            .map_err(|error| failure_of(&error))
+        let target = config.image.target.as_deref();
+        cargo::toolchain(
+            &config.root,
+            architecture,
+            target,
+            &Surroundings::from_env(),
+        )
+        .await
+        .map_err(|error| failure_of(&error))
     }
 
     async fn connect(&self, context: Context<'_>) -> Result<Connection, Failure> {

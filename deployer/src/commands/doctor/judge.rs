@@ -16,7 +16,7 @@ use aws::remote::{RemoteError, RemoteErrorKind};
 use deployment::error::Failure;
 use deployment::stack::request::TemplateParameter;
 use deployment::stack::template_names::ParameterName;
-use image_builder::cargo::Toolchain;
+use image_builder::cargo::{BinaryTarget, Toolchain};
 
 /// What becomes of the template at CloudFormation.
 const VALIDATION: &str = "validation";
@@ -100,6 +100,25 @@ pub(super) fn toolchain(config: &Config, toolchain: &Result<Toolchain, Failure>)
     match toolchain {
         Ok(Toolchain { cargo, target }) => ok(check, format!("{cargo}, for {target}")),
         Err(failure) => failed(check, failure),
+    }
+}
+
+/// The program that is compiled.
+pub(super) fn program(program: &Result<BinaryTarget, Failure>) -> Finding {
+    match program {
+        Ok(BinaryTarget {
+            package, binary, ..
+        }) => ok("program", format!("{binary}, of package {package}")),
+        Err(failure) => failed("program", failure),
+    }
+}
+
+/// An image that exists already.
+pub(super) fn image(config: &Config, image: Result<(), Failure>) -> Finding {
+    let name = config.image.uri.as_deref().unwrap_or("a file");
+    match image {
+        Ok(()) => ok("image", name),
+        Err(failure) => failed("image", &failure),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::testing::moment::{absent, at, error};
 use crate::testing::{FakeWorld, connection, settings};
 use aws::remote::RemoteErrorKind;
 use deployment::error::Failure;
-use image_builder::cargo::Toolchain;
+use image_builder::cargo::{BinaryTarget, Toolchain};
 
 /// A machine on which all is well, and what is not.
 struct FakeBench {
@@ -22,6 +22,7 @@ struct FakeBench {
     connection: Option<Failure>,
     template: Option<Failure>,
     toolchain: Option<Failure>,
+    program: Option<Failure>,
     presence: Presence,
     /// Milliseconds that our clock is ahead.
     ahead: i64,
@@ -43,6 +44,7 @@ impl FakeBench {
             connection: None,
             template: None,
             toolchain: None,
+            program: None,
             presence: Presence::Absent,
             ahead: 0,
             closed: false,
@@ -73,6 +75,10 @@ fn unless<T>(failure: Option<&Failure>, good: T) -> Result<T, Failure> {
 impl Environment for FakeBench {
     fn template(&self, _: Context<'_>) -> Result<String, Failure> {
         unless(self.template.as_ref(), "Resources: {}".to_owned())
+    }
+
+    async fn program(&self, _: Context<'_>) -> Result<BinaryTarget, Failure> {
+        unless(self.program.as_ref(), BinaryTarget::compiled("app"))
     }
 
     async fn dockerfile(&self, _: Context<'_>) -> Result<(), Failure> {
@@ -161,6 +167,7 @@ async fn all_is_well() {
     ok       configuration  stack clock: 2 tasks of 256 CPU units and 512 MiB on X86_64
     ok       template       /project/infra/service.yaml, 13 of 51200 bytes
     ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
+    ok       program        app, of package app
     ok       dockerfile     /project/Dockerfile
     ok       folders        can be written: /project/target
     ok       clock          AWS's clock minus this machine's: +0.0 s ± 0.6 s
@@ -188,6 +195,7 @@ async fn no_credentials() {
     ok       configuration  stack clock: 2 tasks of 256 CPU units and 512 MiB on X86_64
     ok       template       /project/infra/service.yaml, 13 of 51200 bytes
     ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
+    ok       program        app, of package app
     ok       dockerfile     /project/Dockerfile
     ok       folders        can be written: /project/target
     ok       clock          AWS's clock minus this machine's: +0.0 s ± 0.6 s
@@ -212,6 +220,7 @@ async fn roles_that_are_made() {
     ok       configuration  stack clock: 2 tasks of 256 CPU units and 512 MiB on X86_64
     ok       template       /project/infra/service.yaml, 13 of 51200 bytes
     ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
+    ok       program        app, of package app
     ok       dockerfile     /project/Dockerfile
     ok       folders        can be written: /project/target
     ok       clock          AWS's clock minus this machine's: +0.0 s ± 0.6 s
@@ -240,6 +249,7 @@ async fn roles_that_may_not_be_looked_at_nor_made() {
     ok       configuration  stack clock: 2 tasks of 256 CPU units and 512 MiB on X86_64
     ok       template       /project/infra/service.yaml, 13 of 51200 bytes
     ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
+    ok       program        app, of package app
     ok       dockerfile     /project/Dockerfile
     ok       folders        can be written: /project/target
     ok       clock          AWS's clock minus this machine's: +0.0 s ± 0.6 s
@@ -279,6 +289,7 @@ async fn a_template_that_is_refused() {
     ok       configuration  stack clock: 2 tasks of 256 CPU units and 512 MiB on X86_64
     ok       template       /project/infra/service.yaml, 13 of 51200 bytes
     ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
+    ok       program        app, of package app
     ok       dockerfile     /project/Dockerfile
     ok       folders        can be written: /project/target
     ok       clock          AWS's clock minus this machine's: +0.0 s ± 0.6 s
@@ -314,6 +325,7 @@ async fn a_template_that_cannot_be_read_and_no_target() {
                remedy: set `template` in `deployer.toml`, or `--template FILE`
     error    rust           the compiler cannot make programs for `aarch64-unknown-linux-musl` yet
                remedy: run `rustup target add aarch64-unknown-linux-musl`
+    ok       program        app, of package app
     ok       dockerfile     /project/Dockerfile
     ok       folders        can be written: /project/target
     ok       clock          AWS's clock minus this machine's: +0.0 s ± 0.6 s
@@ -348,6 +360,7 @@ async fn parameters_that_do_not_agree() {
     ok       configuration  stack clock: 2 tasks of 256 CPU units and 512 MiB on X86_64
     ok       template       /project/infra/service.yaml, 13 of 51200 bytes
     ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
+    ok       program        app, of package app
     ok       dockerfile     /project/Dockerfile
     ok       folders        can be written: /project/target
     ok       clock          AWS's clock minus this machine's: +0.0 s ± 0.6 s
@@ -374,6 +387,7 @@ async fn a_clock_that_is_off() {
     ok       configuration  stack clock: 2 tasks of 256 CPU units and 512 MiB on X86_64
     ok       template       /project/infra/service.yaml, 13 of 51200 bytes
     ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
+    ok       program        app, of package app
     ok       dockerfile     /project/Dockerfile
     ok       folders        can be written: /project/target
     error    clock          AWS's clock minus this machine's: -421.0 s ± 0.6 s
@@ -398,6 +412,7 @@ async fn on_this_machine() {
     ok       configuration  stack clock: 2 tasks of 256 CPU units and 512 MiB on X86_64
     ok       template       /project/infra/service.yaml, 13 of 51200 bytes
     ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
+    ok       program        app, of package app
     ok       dockerfile     /project/Dockerfile
     ok       folders        can be written: /project/target
     ok       docker         the engine answers
@@ -420,6 +435,7 @@ async fn on_this_machine() {
     ok       configuration  stack clock: 2 tasks of 256 CPU units and 512 MiB on X86_64
     ok       template       /project/infra/service.yaml, 13 of 51200 bytes
     ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
+    ok       program        app, of package app
     ok       dockerfile     /project/Dockerfile
     ok       folders        can be written: /project/target
     ok       docker         the engine answers
