@@ -106,7 +106,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 async fn execute(cli: &Cli, sink: &Sink, token: &CancellationToken) -> Result<u8, Failure> {
     let command = cli.command.get();
     let output = cli.shared.output;
-    let Done { result, exit_code } = match config::load(&cli.shared, command.overrides()) {
+    let Done { result, exit_code } = match command.settings(&cli.shared) {
         Ok(config) => {
             if let Some(name) = command.reported_as() {
                 sink.send(&Event::Started {

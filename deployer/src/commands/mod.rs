@@ -5,6 +5,7 @@ pub mod doctor;
 pub mod down;
 pub mod history;
 pub mod image;
+pub mod init;
 pub mod logs;
 pub mod plan;
 pub mod policy;
@@ -19,7 +20,7 @@ use clap::{Parser, Subcommand};
 use serde::Serialize;
 
 use crate::cli::{OnInterrupt, Shared};
-use crate::config::Overrides;
+use crate::config::{self, Config, Overrides};
 use crate::context::Context;
 use crate::pollers::LogReader;
 use deployment::error::Failure;
@@ -58,6 +59,8 @@ pub struct Cli {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Write `deployer.toml`, and a Dockerfile if there is none, for the cargo project in this folder.
+    Init(init::Init),
     /// Build, push and deploy the service, then check it from outside.
     Up(up::Up),
     /// Show what `up` would change.
@@ -90,6 +93,7 @@ impl Command {
     /// Returns the command behind its arguments.
     pub(crate) fn get(&self) -> &dyn Execute {
         match self {
+            Self::Init(command) => command,
             Self::Up(command) => command,
             Self::Plan(command) => command,
             Self::Rollback(command) => command,
@@ -119,6 +123,11 @@ pub(crate) trait Execute {
     /// Returns the arguments that override the configuration file.
     fn overrides(&self) -> Overrides {
         Overrides::default()
+    }
+
+    /// Resolves the settings.
+    fn settings(&self, shared: &Shared) -> Result<Config, Failure> {
+        config::load(shared, self.overrides())
     }
 
     /// Returns what the first Ctrl-C or SIGTERM does.
@@ -172,6 +181,8 @@ impl Done {
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(crate) enum CommandResult {
+    /// Of `init`.
+    Initialized(Box<init::Initialized>),
     /// Of `plan`.
     Plan(Box<plan::Plan>),
     /// Of `history`.

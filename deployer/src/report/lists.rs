@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::commands::history::{Deployment, History};
+use crate::commands::init::Initialized;
 use crate::commands::plan::{Plan, PlanAction};
 use crate::commands::reviewer::{Access, Reviewing};
 use deployment::cost;
@@ -10,6 +11,35 @@ use deployment::names::Digest;
 use deployment::stack::change::Change;
 use deployment::stack::past::End;
 use deployment::stack::purpose::Purpose;
+
+/// What `init` wrote, and what comes next.
+pub(super) fn initialized(project: &Initialized) -> String {
+    let mut text = String::new();
+    let mut line = |title: &str, value: &str| {
+        let _ = writeln!(text, "{title:<8} {value}");
+    };
+    line("wrote", &project.written.join(", "));
+    if !project.kept.is_empty() {
+        line("uses", &project.kept.join(", "));
+    }
+    line("stack", project.stack.as_str());
+    line(
+        "program",
+        &format!("{}, of package {}", project.binary, project.package),
+    );
+    line("port", &format!("{} ({})", project.port, project.port_from));
+    line(
+        "health",
+        &format!("GET {} has to answer 200", project.health_path),
+    );
+    for edit in &project.edits {
+        line("edit", edit);
+    }
+    for (title, command) in ["next", "then"].into_iter().zip(&project.next) {
+        line(title, command);
+    }
+    text
+}
 
 /// A plan as a list.
 pub(super) fn plan(plan: &Plan) -> String {

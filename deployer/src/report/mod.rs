@@ -111,6 +111,7 @@ pub(crate) fn print(result: &CommandResult, output: Output) -> Result<(), Failur
             serde_json::to_string_pretty(policy).map_err(failed)? + "\n"
         }
         (Output::Json, result) => json::object(result).map_err(failed)?,
+        (Output::Human, CommandResult::Initialized(project)) => lists::initialized(project),
         (Output::Human, CommandResult::Plan(plan)) => {
             if github::is_here() {
                 github::append_summary(&markdown::plan(plan));
@@ -177,6 +178,12 @@ pub(crate) fn plan_in_words(plan: &Plan) -> String {
 #[cfg(test)]
 pub(crate) fn reviewing_in_words(reviewing: &Reviewing) -> String {
     lists::reviewing(reviewing)
+}
+
+/// What `init` says.
+#[cfg(test)]
+pub(crate) fn initialized_in_words(project: &crate::commands::init::Initialized) -> String {
+    lists::initialized(project)
 }
 
 /// A diagnosis as people get it: for transcripts.
