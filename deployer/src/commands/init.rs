@@ -119,18 +119,15 @@ impl Init {
         let project = self.look(config, &found, program)?;
         let mut written = vec![write(file, &project.settings())?];
         let mut kept = Vec::new();
-        match &project.dockerfile {
-            Some(existing) => kept.push(existing.clone()),
-            None => {
-                written.push(write(
-                    &config.root.join("Dockerfile"),
-                    &project.dockerfile_text(),
-                )?);
-                // Another one may be at the top of the workspace, where the context is then.
-                let ignore = config.root.join(".dockerignore");
-                if project.context.is_none() && !ignore.exists() {
-                    written.push(write(&ignore, files::DOCKERIGNORE)?);
-                }
+        if let Some(existing) = &project.dockerfile {
+            kept.push(existing.clone());
+        } else {
+            let dockerfile = config.root.join("Dockerfile");
+            written.push(write(&dockerfile, &project.dockerfile_text())?);
+            // Another one may be at the top of the workspace, where the context is then.
+            let ignore = config.root.join(".dockerignore");
+            if project.context.is_none() && !ignore.exists() {
+                written.push(write(&ignore, files::DOCKERIGNORE)?);
             }
         }
         let config_option = match file.file_name() {
@@ -285,11 +282,13 @@ fn write(file: &Path, text: &str) -> Result<String, Failure> {
         .create_new(true)
         .open(file);
     let written = made.and_then(|mut made| made.write_all(text.as_bytes()));
-    written.map_err(|error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => exists(file),
-        _ => Failure::preflight(format!("cannot write `{shown}`"))
+    written.map_err(|error| {
+        if error.kind() == std::io::ErrorKind::AlreadyExists {
+            return exists(file);
+        }
+        Failure::preflight(format!("cannot write `{shown}`"))
             .because(error)
-            .hint("the folder has to be writable"),
+            .hint("the folder has to be writable")
     })?;
     let name = file.file_name().unwrap_or_default();
     Ok(name.to_string_lossy().into_owned())
