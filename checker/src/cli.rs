@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
-use clock::{Field, duration};
+use clock::{Field, JsonValue, Statuses, duration, text_to_find};
 use probe::ConnectTo;
 
 /// Requests on a connection.
@@ -19,7 +19,7 @@ pub(crate) const MOST_IN_A_ROW: u32 = 1000;
 
 const EXIT_CODES: &str = "\
 Exit codes (of the last check, by the monitoring plugins' convention; the worst of several targets):
-  0  OK             up, and every clock proven right
+  0  OK             up and as expected, and every clock proven right
   1  WARNING        the same, but a clock is beyond --warn-skew, or one of several addresses is dead
   2  CRITICAL       down, or a clock proven to be off
   3  UNKNOWN        proven neither way, wrong usage, or an internal error
@@ -85,7 +85,7 @@ pub(crate) enum WebhookCommand {
 /// Checks, once or again and again.
 #[derive(Debug, Args)]
 pub(crate) struct Watch {
-    /// What to ask; without a path it is /now [default: http://localhost/now]
+    /// What to ask; without a path it is /now, with --kind http / [default: http://localhost/now]
     #[arg(help_heading = "Targets", value_name = "URL")]
     pub(crate) url: Option<String>,
     /// The same as an option, which can be repeated, or a variable
@@ -110,6 +110,24 @@ pub(crate) struct Watch {
     pub(crate) output: Output,
 }
 
+/// What a check proves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// The service is up, and its clock is right
+    Clock,
+    /// The service is up: its answers need no time
+    Http,
+}
+
+impl From<Kind> for clock::Kind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Clock => Self::Clock,
+            Kind::Http => Self::Http,
+        }
+    }
+}
+
 /// Settings of a check, and what it expects.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Measuring")]
@@ -132,11 +150,27 @@ pub(crate) struct How {
     /// Take the time of the Date header where the body has none: it is good to a second
     #[arg(long)]
     pub(crate) date_header: bool,
+    /// What is proven of the service [default: clock]
+    #[arg(help_heading = "Answer", long, value_name = "KIND", value_enum)]
+    pub(crate) kind: Option<Kind>,
+    /// Status codes that are a success, as `200-299` or `200,404` [default: 200-299]
+    #[arg(help_heading = "Answer", long, value_name = "CODES")]
+    pub(crate) status: Option<Statuses>,
+    /// The body has to contain this text
+    #[arg(help_heading = "Answer", long, value_name = "TEXT", value_parser = text_to_find)]
+    pub(crate) contains: Option<String>,
+    /// A JSON body has to have this value, as `/status=ok`; can be repeated
+    #[arg(
+        help_heading = "Answer",
+        long = "json-pointer",
+        value_name = "POINTER=VALUE"
+    )]
+    pub(crate) json: Vec<JsonValue>,
     /// Every answer has to come from this version
-    #[arg(long, value_name = "VERSION")]
+    #[arg(help_heading = "Answer", long, value_name = "VERSION")]
     pub(crate) expect_version: Option<String>,
     /// So many instances have to answer, and be right
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_INSTANCES)))]
+    #[arg(help_heading = "Answer", long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_INSTANCES)))]
     pub(crate) expect_instances: Option<u32>,
     /// Connect there instead; the URL's host stays in the Host header and in TLS
     #[arg(help_heading = "Request", long, value_name = "HOST:PORT")]

@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::time::Duration;
 
-use clock::{Field, duration};
+use clock::{Field, JsonValues, Kind, Statuses, duration};
 use serde::{Deserialize, Deserializer};
 
 /// A longer file is a mistake.
@@ -42,6 +42,10 @@ pub(crate) struct Entry {
 /// How to check it.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(crate) struct How {
+    pub(crate) kind: Option<Kind>,
+    pub(crate) status: Option<Statuses>,
+    pub(crate) contains: Option<String>,
+    pub(crate) json: Option<JsonValues>,
     #[serde(default, deserialize_with = "optional_duration")]
     pub(crate) timeout: Option<Duration>,
     #[serde(default, deserialize_with = "optional_duration")]

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use chrono::DateTime;
+use clock::Kind;
 use clock::units::{magnitude, signed};
 
 use crate::human::span;
@@ -79,14 +80,20 @@ fn target(page: &mut String, number: usize, chart: &Chart, summary: &Summary) {
         let _ = writeln!(page, "<p class=\"cause\">{}</p>", escaped(cause));
     }
     figures(page, chart, summary);
-    let limit = magnitude(chart.max_skew_ms);
-    let _ = write!(
+    let _ = writeln!(page, "<h3>State</h3>\n{}", svg::states(chart));
+    if chart.kind == Kind::Clock {
+        let limit = magnitude(chart.max_skew_ms);
+        let _ = writeln!(
+            page,
+            "<h3>Offset of the clock, limit ±{limit}</h3>\n{}\n<p class=\"note\">{}The scale is even up to about 0.1 ms and \
+             logarithmic beyond.</p>",
+            svg::offsets(chart),
+            key(chart),
+        );
+    }
+    let _ = writeln!(
         page,
-        "<h3>State</h3>\n{}\n<h3>Offset of the clock, limit ±{limit}</h3>\n{}\n<p class=\"note\">{}The scale is even up to about 0.1 ms and \
-         logarithmic beyond.</p>\n<h3>Latency</h3>\n{}\n<p class=\"note\">From the fastest to the slowest check, and their mean.</p>\n",
-        svg::states(chart),
-        svg::offsets(chart),
-        key(chart),
+        "<h3>Latency</h3>\n{}\n<p class=\"note\">From the fastest to the slowest check, and their mean.</p>",
         svg::latency(chart)
     );
     outages(page, summary);

@@ -8,6 +8,7 @@ mod behaviour;
 #[path = "../../../app/tests/service/browser.rs"]
 mod browser;
 mod check;
+mod http;
 mod page;
 mod program;
 mod soak;

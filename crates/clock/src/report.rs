@@ -12,7 +12,7 @@ use crate::observation::STALL;
 use crate::owner::Owner;
 use crate::record::Record;
 use crate::reference::{NtpSample, ReferenceReport};
-use crate::settings::Settings;
+use crate::settings::{Kind, Settings};
 use crate::units::{Nanoseconds, SECOND, milliseconds, nanoseconds, nanoseconds_of, rfc3339};
 use crate::verdict::{Reason, Verdict, Warning};
 
@@ -25,6 +25,8 @@ pub struct Report {
     pub url: String,
     /// Where the connection went instead of the URL's host and port.
     pub connect_to: Option<String>,
+    /// What was checked.
+    pub kind: Kind,
     /// The verdict; in JSON `verdict` and, if indeterminate, `reason`.
     #[serde(flatten)]
     pub verdict: Verdict,
@@ -33,6 +35,8 @@ pub struct Report {
     /// Why it counts as down, or why this machine cannot tell.
     #[serde(skip)]
     pub failure: Option<Failure>,
+    /// The status code of the last answer, if there was one.
+    pub status: Option<u16>,
     /// Milliseconds: Θ.
     pub max_skew_ms: f64,
     /// Milliseconds from sending to the whole answer: the median of the requests on a used connection, or else that of the others.
@@ -139,9 +143,11 @@ impl Report {
             started_at: rfc3339(record.started.wall),
             url: record.url.clone(),
             connect_to: record.connect_to.clone(),
+            kind: settings.kind,
             verdict: evidence.verdict(),
             cause: cause(evidence, settings),
             failure: evidence.failure().cloned(),
+            status: evidence.status,
             max_skew_ms: milliseconds(nanoseconds(settings.max_skew)),
             latency_ms: median(&evidence.warm_latencies)
                 .or(connect_latency)

@@ -5,13 +5,19 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::expected::Expected;
 use crate::field::Field;
 
 /// Settings of a check. `Settings::default()` is what the program uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
+    /// What makes an answer good.
+    pub kind: Kind,
+    /// What every answer has to be, whatever its time.
+    pub expected: Expected,
     /// For resolving the name, and for each request from connecting to the last byte.
     pub timeout: Duration,
     /// Θ: a clock that is further off, in either direction, is wrong.
@@ -70,6 +76,8 @@ impl Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            kind: Kind::Clock,
+            expected: Expected::default(),
             timeout: Duration::from_secs(5),
             max_skew: Duration::from_secs(1),
             samples: 8,
@@ -82,6 +90,27 @@ impl Default for Settings {
             proxy: None,
             headers: Vec::new(),
             ca_file: None,
+        }
+    }
+}
+
+/// What a check proves of a service that answers as expected.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// That its clock is right, too.
+    #[default]
+    Clock,
+    /// Nothing else: answers need no time.
+    Http,
+}
+
+impl Kind {
+    /// Bytes of a body that are read. A longer one is no answer to the question for the time.
+    pub const fn longest_body(self) -> usize {
+        match self {
+            Self::Clock => 64 << 10,
+            Self::Http => 1 << 20,
         }
     }
 }

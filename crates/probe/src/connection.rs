@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
-use clock::{Clock, Exchange, Failure, Received, Settings, excerpt};
+use clock::{Clock, Exchange, Failure, Kind, Received, Settings, Statuses, excerpt};
 use reqwest::header::{
     ACCEPT, AGE, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, DATE, HOST, HeaderMap, HeaderName,
     HeaderValue, LOCATION, SERVER,
@@ -22,15 +22,15 @@ use crate::error_text::innermost_detail;
 use crate::stall::watched;
 use crate::target::Route;
 
-/// A longer body is no answer to the question for the time.
-const LARGEST_BODY: usize = 64 * 1024;
-
 /// A connection, opened by the first request and kept for the next ones.
 pub(crate) struct Connection {
     client: Client,
     route: Route,
     timeout: Duration,
     headers: HeaderMap,
+    kind: Kind,
+    /// Codes that are a success.
+    statuses: Statuses,
     /// The proxy in between, without what logs in to it.
     proxy: Option<String>,
     requests: u32,
@@ -63,6 +63,8 @@ impl Connection {
             route,
             timeout: settings.timeout,
             headers: headers(settings)?,
+            kind: settings.kind,
+            statuses: settings.expected.status.clone(),
             proxy: settings.proxy.as_ref().map(host_and_port),
             requests: 0,
         })
@@ -110,11 +112,18 @@ impl Connection {
             client_error::failed(&error, &self.route, connect_timeout(self.timeout))
         };
         let mut url = self.route.url.clone();
-        url.query_pairs_mut().append_pair("nonce", nonce);
+        let accepted = match self.kind {
+            Kind::Clock => {
+                url.query_pairs_mut().append_pair("nonce", nonce);
+                "application/json, text/plain;q=0.5"
+            }
+            // Asked exactly as it is written: others may not know the parameter.
+            Kind::Http => "*/*",
+        };
         let mut request = self
             .client
             .get(url)
-            .header(ACCEPT, "application/json, text/plain;q=0.5")
+            .header(ACCEPT, accepted)
             .header(CACHE_CONTROL, "no-store");
         if let Ok(host) = HeaderValue::from_str(&self.route.host_header) {
             request = request.header(HOST, host);
@@ -122,23 +131,35 @@ impl Connection {
         // The last word: they may well replace what stands above.
         request = request.headers(self.headers.clone());
         let mut response = request.send().await.map_err(broken)?;
-        refuse_unsuccessful(&response, self.proxy.as_deref())?;
-        refuse_encoded(&response)?;
-        let aged = response.headers().contains_key(AGE);
-        let kept = is_kept(&response);
-        let date = response
-            .headers()
-            .get(DATE)
-            .and_then(|date| date.to_str().ok())
-            .map(str::to_owned);
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(broken)? {
-            if body.len() + chunk.len() > LARGEST_BODY {
-                return Err(Failure::TooLarge);
-            }
-            body.extend_from_slice(&chunk);
+        if !self.statuses.contain(response.status().as_u16()) {
+            return Err(unsuccessful(&response, self.proxy.as_deref()));
         }
-        Ok((Received { aged, date, body }, kept))
+        let text = |name| {
+            let value = response.headers().get(name)?;
+            Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+        };
+        let mut received = Received {
+            status: response.status().as_u16(),
+            age: text(AGE).map(|age| age.trim().parse().unwrap_or_default()),
+            date: text(DATE),
+            encoding: text(CONTENT_ENCODING)
+                .filter(|encoding| !encoding.eq_ignore_ascii_case("identity"))
+                .map(|encoding| excerpt(&encoding)),
+            ..Received::default()
+        };
+        let mut kept = is_kept(&response);
+        while let Some(chunk) = response.chunk().await.map_err(broken)? {
+            let room = self.kind.longest_body() - received.body.len();
+            let part = chunk.get(..room).unwrap_or(&chunk);
+            received.body.extend_from_slice(part);
+            if chunk.len() > room {
+                received.is_cut = true;
+                // The rest is still to come by it.
+                kept = false;
+                break;
+            }
+        }
+        Ok((received, kept))
     }
 }
 
@@ -169,35 +190,22 @@ fn is_kept(response: &Response) -> bool {
     !has("close") && (response.version() >= Version::HTTP_11 || has("keep-alive"))
 }
 
-fn refuse_encoded(response: &Response) -> Result<(), Failure> {
-    match response.headers().get(CONTENT_ENCODING) {
-        Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => {
-            let encoding = excerpt(&String::from_utf8_lossy(encoding.as_bytes()));
-            Err(Failure::Encoded { encoding })
-        }
-        Some(_) | None => Ok(()),
-    }
-}
-
-fn refuse_unsuccessful(response: &Response, proxy: Option<&str>) -> Result<(), Failure> {
+fn unsuccessful(response: &Response, proxy: Option<&str>) -> Failure {
     let code = response.status();
     let status = code.to_string();
-    if code.is_success() {
-        return Ok(());
-    }
     if let Some(proxy) = proxy.filter(|_| is_of_the_proxy(response)) {
-        return Err(Failure::Proxy {
+        return Failure::Proxy {
             proxy: proxy.to_owned(),
             status,
-        });
+        };
     }
-    Err(match response.headers().get(LOCATION) {
+    match response.headers().get(LOCATION) {
         Some(location) if code.is_redirection() => Failure::Redirect {
             status,
             location: excerpt(&String::from_utf8_lossy(location.as_bytes())),
         },
         Some(_) | None => Failure::Status { status },
-    })
+    }
 }
 
 /// Whether a proxy speaks for itself, rather than for the service: it wants a login, or has no way on. A load balancer of AWS
