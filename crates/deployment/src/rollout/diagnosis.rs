@@ -80,6 +80,7 @@ fn message(cause: &Cause, evidence: &Evidence, context: &Context<'_>) -> String 
             "the program was killed for lack of memory{}",
             memory(context)
         ),
+        Cause::ReadOnly => "the program ended because it may not write: all folders but `writable` ones are read-only".to_owned(),
         Cause::Ended(code) => ended(*code, context),
         Cause::CannotStart => "the program cannot be started".to_owned(),
         Cause::ServiceLinkedRole => "ECS lacks its service-linked role in this account".to_owned(),
@@ -89,6 +90,8 @@ fn message(cause: &Cause, evidence: &Evidence, context: &Context<'_>) -> String 
         Cause::LogGroupMissing => "the log group does not exist".to_owned(),
         Cause::ImageMissing(Some(digest)) => format!("the image {digest} is not in the repository"),
         Cause::ImageMissing(None) => "the image is not in the repository".to_owned(),
+        Cause::SecretMissing(Some(name)) => format!("the secret {name} does not exist"),
+        Cause::SecretMissing(None) => "a secret of the service does not exist, or lacks the key".to_owned(),
         Cause::RateLimited => "the registry limits how often images are pulled".to_owned(),
         Cause::DiskFull => "the image is too large for the disk of a task".to_owned(),
         Cause::NoWayOut => {
@@ -197,6 +200,10 @@ fn hints(cause: &Cause, evidence: &Evidence, context: &Context<'_>) -> Vec<Strin
             logs,
             "if it needs more memory: `memory` under `[service]`, or `--memory`".to_owned(),
         ],
+        Cause::ReadOnly => vec![
+            "name the folder in `writable` under `[service]`, for example `writable = [\"/tmp\"]`".to_owned(),
+            logs,
+        ],
         Cause::Ended(_) | Cause::ContainerUnhealthy => vec![logs],
         Cause::CannotStart => vec![
             "check `ENTRYPOINT`, `CMD` and `USER` in the Dockerfile: the program has to be there, and that user has to be allowed to run it".to_owned(),
@@ -212,6 +219,9 @@ fn hints(cause: &Cause, evidence: &Evidence, context: &Context<'_>) -> Vec<Strin
         Cause::ImageMissing(_) => vec![
             "somebody or a lifecycle rule deleted it: `deployer up` pushes what is missing".to_owned(),
         ],
+        Cause::SecretMissing(_) => vec![
+            "create it in this account and region, or correct its name under `[service.secrets]`".to_owned(),
+        ],
         Cause::RateLimited | Cause::NoCapacity | Cause::SpotInterrupted | Cause::Retired | Cause::BalancerFault => {
             vec!["wait a while, then run `deployer up` again".to_owned()]
         }
@@ -226,11 +236,15 @@ fn hints(cause: &Cause, evidence: &Evidence, context: &Context<'_>) -> Vec<Strin
             .iter()
             .map(|check| {
                 let (path, codes) = (&check.path, &check.codes);
-                format!("the program has to answer `GET {path}` with {codes}")
+                format!("the program has to answer `GET {path}` with {codes}, or set `health_path` under `[service]` to a path where it does")
             })
             .chain([logs])
             .collect(),
-        Cause::ListensLocally(_) | Cause::ListensElsewhere(_) | Cause::NothingAnswers => vec![
+        Cause::ListensElsewhere(other) => vec![
+            format!("set `port = {other}` under `[service]`, or listen on port {port}, which the variable `PORT` names"),
+            logs,
+        ],
+        Cause::ListensLocally(_) | Cause::NothingAnswers => vec![
             format!("listen on `0.0.0.0` and port {port}, which the variable `PORT` names"),
             logs,
         ]

@@ -1,6 +1,6 @@
 //! From the words of AWS to causes: what each piece of evidence speaks for. Pure.
 
-use super::wording::{Listening, action_in, codes_in, digest_in, has, listening};
+use super::wording::{Listening, action_in, codes_in, digest_in, has, listening, secret_in};
 use super::{Ended, Evidence, FailedTask, StopCode, StoppedTask, Target};
 
 /// What can be wrong, in the order of precedence: what the program itself did before what kept it from starting, that
@@ -11,6 +11,8 @@ pub(super) enum Cause {
     Architecture,
     /// It was killed for lack of memory.
     OutOfMemory,
+    /// It ended because it may not write where it wants to.
+    ReadOnly,
     /// It ended by itself, with this exit code.
     Ended(Option<i32>),
     /// It could not be started at all.
@@ -25,6 +27,8 @@ pub(super) enum Cause {
     LogGroupMissing,
     /// The image, by its digest, is not in the repository.
     ImageMissing(Option<String>),
+    /// A secret, by its name or ARN, is not there.
+    SecretMissing(Option<String>),
     /// The registry gives out no more for now.
     RateLimited,
     /// The image is too large for the disk.
@@ -119,6 +123,9 @@ fn of_task(failed: &FailedTask, port: u16) -> Option<Cause> {
     match task.stop_code {
         Some(StopCode::SpotInterruption) => Some(Cause::SpotInterrupted),
         Some(StopCode::TerminationNotice | StopCode::InfrastructureHealth) => Some(Cause::Retired),
+        Some(StopCode::EssentialContainerExited) if log.iter().any(|line| is_read_only(line)) => {
+            Some(Cause::ReadOnly)
+        }
         Some(StopCode::EssentialContainerExited) => Some(Cause::Ended(task.exit_code)),
         Some(
             StopCode::TaskFailedToStart
@@ -187,6 +194,14 @@ fn of_message(message: &str) -> Option<Cause> {
     of_capacity(message)
 }
 
+/// What a program logs that could not write: EROFS in the words of the C library, of Rust, and as a number.
+fn is_read_only(line: &str) -> bool {
+    has(
+        &line.to_lowercase(),
+        &["read-only file system", "readonlyfilesystem", "os error 30"],
+    )
+}
+
 fn is_about_architecture(lower: &str) -> bool {
     has(
         lower,
@@ -252,6 +267,14 @@ fn of_start(words: &str) -> Option<Cause> {
     }
     if is(NETWORK) {
         return Some(Cause::NoWayOut);
+    }
+    if is(&[
+        "invalid ssm parameters",
+        "find the specified secret",
+        "did not contain json key",
+        "unable to retrieve secret ",
+    ]) {
+        return Some(Cause::SecretMissing(secret_in(words)));
     }
     if is(&[
         "not found",

@@ -52,6 +52,19 @@ pub(super) fn action_in(text: &str) -> Option<String> {
     Some(action.trim_end_matches([',', '.']).to_owned())
 }
 
+/// The secret that could not be retrieved: `invalid ssm parameters: /clock/token`, or an ARN.
+pub(super) fn secret_in(text: &str) -> Option<String> {
+    let after = |mark: &str| text.split_once(mark).map(|(_, rest)| rest);
+    let rest = after("invalid ssm parameters: ")
+        .or_else(|| after("failed to fetch secret "))
+        .or_else(|| {
+            after("unable to retrieve secret arn:")
+                .map(|_| &text[text.find("arn:").unwrap_or_default()..])
+        })?;
+    let name = rest.split([' ', ',']).next()?;
+    Some(name.trim_end_matches(['.', ':']).to_owned()).filter(|name| !name.is_empty())
+}
+
 /// Where a program says that it listens.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Listening {
