@@ -24,7 +24,7 @@ Exit codes (of the last check, by the monitoring plugins' convention; the worst 
   2  CRITICAL       down, or a clock proven to be off
   3  UNKNOWN        proven neither way, wrong usage, or an internal error
 
-The first SIGINT or SIGTERM ends a series with a summary, the second one ends it immediately.";
+The first SIGINT or SIGTERM ends a series with a summary, the second one ends it immediately. SIGTERM, as a\nservice manager sends it, ends a series with 0 (see --exit-on-stop).";
 
 /// Checks from outside that a service is up and that its clock is right.
 #[derive(Debug, Parser)]
@@ -237,6 +237,9 @@ pub(crate) struct When {
     /// Which state the exit code tells at the end of a series
     #[arg(long = "exit", value_name = "STATE", value_enum, default_value_t = ExitWith::Last)]
     pub(crate) exit: ExitWith,
+    /// What SIGTERM ends a series with
+    #[arg(long, value_name = "CODE", value_enum, default_value_t = OnStop::Ok)]
+    pub(crate) exit_on_stop: OnStop,
     /// Check until the service is up as expected, or this time has passed
     #[arg(long, value_name = "DURATION", conflicts_with = "interval", value_parser = duration::parse)]
     pub(crate) wait_up: Option<Duration>,
@@ -250,6 +253,16 @@ pub(crate) enum ExitWith {
     Last,
     /// The worst one of the whole series
     Worst,
+}
+
+/// The exit code after SIGTERM.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnStop {
+    /// 0: whoever stops a series has not found anything wrong
+    #[default]
+    Ok,
+    /// That of the state, as without a signal
+    State,
 }
 
 /// Receivers of the results.

@@ -103,7 +103,7 @@ fn start(plan: Plan) -> Exit {
 async fn watch(plan: Plan) -> Exit {
     exit::panic_if_told_to();
     let last = Arc::new(LastState::default());
-    let mut interrupt = match Interrupt::listen(Arc::clone(&last)) {
+    let mut interrupt = match Interrupt::listen(Arc::clone(&last), plan.stops_with_ok) {
         Ok(interrupt) => interrupt,
         Err(error) => return output::trouble("cannot listen for signals", &error.to_string()),
     };
@@ -130,9 +130,9 @@ async fn watch(plan: Plan) -> Exit {
         }
     };
     match ran.and(printed) {
-        Ok(()) => last.get(),
+        Ok(()) => interrupt.code(),
         // Whoever read has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => last.get(),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => interrupt.code(),
         Err(error) => output::trouble("cannot write", &probe::detail(&error)),
     }
 }

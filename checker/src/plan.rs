@@ -12,7 +12,8 @@ use probe::{Server, Target};
 use url::Url;
 
 use crate::cli::{
-    Cli, ExitWith, Format, How, MOST_IN_A_ROW, MOST_INSTANCES, MOST_SAMPLES, Output, Watch, When,
+    Cli, ExitWith, Format, How, MOST_IN_A_ROW, MOST_INSTANCES, MOST_SAMPLES, OnStop, Output, Watch,
+    When,
 };
 use crate::file::{self, Entry, File};
 use crate::request;
@@ -32,6 +33,8 @@ pub(crate) struct Plan {
     /// How long to wait for the service to be up; only without a period.
     pub(crate) wait_up: Option<Duration>,
     pub(crate) exit: ExitWith,
+    /// Whether SIGTERM ends the program with 0: only a series.
+    pub(crate) stops_with_ok: bool,
     pub(crate) hysteresis: Hysteresis,
     pub(crate) reference: Option<Server>,
     pub(crate) format: Format,
@@ -96,6 +99,7 @@ impl Plan {
             period,
             wait_up: watch.when.wait_up,
             exit: watch.when.exit,
+            stops_with_ok: period.is_some() && watch.when.exit_on_stop == OnStop::Ok,
             // A single check is all there is: what it says holds.
             hysteresis: period.map_or_else(Hysteresis::default, |_| hysteresis),
             reference: watch

@@ -152,7 +152,12 @@ async fn a_series_in_json_is_one_object_a_line_with_a_summary_at_the_end() {
 
 #[tokio::test]
 async fn the_first_signal_ends_a_series_with_a_summary_and_the_last_states_code() {
-    for (name, offset, code) in [("INT", 0, 0), ("TERM", 5_000, 2)] {
+    for (name, offset, on_stop, code) in [
+        ("INT", 0, "ok", 0),
+        ("INT", 5_000, "ok", 2),
+        ("TERM", 5_000, "ok", 0),
+        ("TERM", 5_000, "state", 2),
+    ] {
         // The first check is answered, then the service hangs.
         let answers = service(offset);
         let server = Server::start(move |request| {
@@ -166,7 +171,9 @@ async fn the_first_signal_ends_a_series_with_a_summary_and_the_last_states_code(
             }
         })
         .await;
-        let arguments = [&server.url(), "--interval", "100ms", "--output", "json"];
+        let url = server.url();
+        let series = [&url, "--interval", "100ms", "--output", "json"];
+        let arguments = [&series[..], &["--exit-on-stop", on_stop]].concat();
         let mut child = checker(&arguments).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut first = String::new();
