@@ -20,7 +20,8 @@ pub(crate) const MOST_IN_A_ROW: u32 = 1000;
 const EXIT_CODES: &str = "\
 Exit codes (of the last check, by the monitoring plugins' convention; the worst of several targets):
   0  OK             up and as expected, and every clock proven right
-  1  WARNING        the same, but a clock is beyond --warn-skew, or one of several addresses is dead
+  1  WARNING        the same, but a clock is beyond --warn-skew, a certificate within --warn-certificate of its
+                    end, or one of several addresses dead
   2  CRITICAL       down, or a clock proven to be off
   3  UNKNOWN        proven neither way, wrong usage, or an internal error
 
@@ -141,6 +142,9 @@ pub(crate) struct How {
     /// A clock that is further off than this is worth a warning
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub(crate) warn_skew: Option<Duration>,
+    /// A certificate that expires in fewer days, `14d`, is worth a warning
+    #[arg(help_heading = "Answer", long, value_name = "DAYS", value_parser = duration::days)]
+    pub(crate) warn_certificate: Option<u32>,
     /// Requests on a connection, at most [default: 8]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_SAMPLES)))]
     pub(crate) samples: Option<u32>,
@@ -198,6 +202,17 @@ pub(crate) struct How {
     /// Trust the certificate authorities in this PEM file, and no others
     #[arg(help_heading = "Request", long, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
+    /// Show this client certificate (PEM) in TLS
+    #[arg(help_heading = "Request", long, value_name = "FILE")]
+    pub(crate) client_cert: Option<PathBuf>,
+    /// Its private key (PEM) [default: in the same file]
+    #[arg(
+        help_heading = "Request",
+        long,
+        value_name = "FILE",
+        requires = "client_cert"
+    )]
+    pub(crate) client_key: Option<PathBuf>,
     /// IPv4 addresses only
     #[arg(help_heading = "Request", short = '4', long, conflicts_with = "ipv6")]
     pub(crate) ipv4: bool,

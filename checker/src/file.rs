@@ -52,6 +52,8 @@ pub(crate) struct How {
     pub(crate) max_skew: Option<Duration>,
     #[serde(default, deserialize_with = "optional_duration")]
     pub(crate) warn_skew: Option<Duration>,
+    #[serde(default, deserialize_with = "optional_days")]
+    pub(crate) warn_certificate: Option<u32>,
     pub(crate) samples: Option<u32>,
     pub(crate) field: Option<Field>,
     pub(crate) date_header: Option<bool>,
@@ -78,6 +80,13 @@ fn optional_duration<'de, D: Deserializer<'de>>(
 ) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(deserializer)?;
     duration::parse(&text)
+        .map(Some)
+        .map_err(serde::de::Error::custom)
+}
+
+fn optional_days<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    duration::days(&text)
         .map(Some)
         .map_err(serde::de::Error::custom)
 }

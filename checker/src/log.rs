@@ -61,6 +61,8 @@ pub(crate) struct Terms {
     #[serde(default)]
     pub(crate) warn_skew_ms: Option<f64>,
     #[serde(default)]
+    pub(crate) warn_certificate_days: Option<u32>,
+    #[serde(default)]
     pub(crate) expect_version: Option<String>,
     #[serde(default)]
     pub(crate) expect_instances: Option<u32>,
@@ -75,6 +77,7 @@ impl Terms {
             kind: settings.kind,
             max_skew_ms: milliseconds(settings.max_skew),
             warn_skew_ms: settings.warn_skew.map(milliseconds),
+            warn_certificate_days: settings.warn_certificate,
             expect_version: settings.expect_version.clone(),
             expect_instances: settings.expect_instances,
             hysteresis,
@@ -88,6 +91,7 @@ impl Terms {
             kind: self.kind,
             max_skew: duration(self.max_skew_ms),
             warn_skew: self.warn_skew_ms.map(duration),
+            warn_certificate: self.warn_certificate_days,
             expect_version: self.expect_version.clone(),
             expect_instances: self.expect_instances,
             ..Settings::default()

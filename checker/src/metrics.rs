@@ -177,6 +177,11 @@ impl Collector for Metrics {
             |row| row.finding.report.status.map(i64::from),
         )?;
         out.gauge(
+            "checker_certificate_days",
+            "Days until the service's certificate expires, by the local clock",
+            |row| row.finding.report.certificate.as_ref().map(|it| it.days),
+        )?;
+        out.gauge(
             "checker_last_check_timestamp_seconds",
             "When the last check ended, by the local clock: figures that do not change any more are no news",
             |row| Some(seconds(milliseconds(row.ended))),

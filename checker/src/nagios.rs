@@ -33,6 +33,9 @@ impl Result {
         if let Some(latency) = report.latency_ms {
             figures.push(("latency", format!("{};;;0", seconds(latency))));
         }
+        if let Some(certificate) = &report.certificate {
+            figures.push(("certificate_days", certificate.days.to_string()));
+        }
         if report.kind == Kind::Clock || !report.instances.is_empty() {
             figures.push(("instances", report.instances.len().to_string()));
         }

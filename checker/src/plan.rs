@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::CommandFactory as _;
 use clap::error::ErrorKind;
-use clock::{Expected, Family, Kind, Settings, text_to_find};
+use clock::{Expected, Family, Identity, Kind, Settings, text_to_find};
 use probe::{Server, Target};
 use url::Url;
 
@@ -202,6 +202,10 @@ fn subject(entry: Entry, how: &How, file: &File) -> Result<Subject, String> {
             .or(all.max_skew)
             .unwrap_or(usual.max_skew),
         warn_skew: one.warn_skew.or(how.warn_skew).or(all.warn_skew),
+        warn_certificate: one
+            .warn_certificate
+            .or(how.warn_certificate)
+            .or(all.warn_certificate),
         samples: one
             .samples
             .or(how.samples)
@@ -231,6 +235,7 @@ fn subject(entry: Entry, how: &How, file: &File) -> Result<Subject, String> {
             how.basic_file.as_deref(),
         )?,
         ca_file: how.ca_file.clone(),
+        identity: identity(how)?,
     };
     if settings
         .warn_skew
@@ -246,6 +251,20 @@ fn subject(entry: Entry, how: &How, file: &File) -> Result<Subject, String> {
         MOST_INSTANCES,
     )?;
     Ok(Subject { target, settings })
+}
+
+/// The client certificate, which can be read.
+fn identity(how: &How) -> Result<Option<Identity>, String> {
+    let Some(certificate) = how.client_cert.clone() else {
+        return Ok(None);
+    };
+    let key = how.client_key.clone();
+    let identity = Identity {
+        key: key.unwrap_or_else(|| certificate.clone()),
+        certificate,
+    };
+    probe::check_identity(&identity)?;
+    Ok(Some(identity))
 }
 
 /// What answers have to be; the target's own list of values takes the place of the others.
@@ -451,6 +470,9 @@ mod tests {
             &["--reference", "a:b:c"],
             &["ftp://a.test"],
             &["--rise", "0"],
+            &["--client-cert", "/none.pem"],
+            &["--client-key", "/none.pem"],
+            &["--warn-certificate", "14"],
             &["--kind", "tcp"],
             &["--status", "2xx"],
             &["--contains", ""],

@@ -47,6 +47,7 @@ pub(crate) fn report(verdict: Verdict) -> Report {
         instances_apart_ms: None,
         warnings: Vec::new(),
         notes: Vec::new(),
+        certificate: None,
         reference: None,
     }
 }
@@ -97,6 +98,7 @@ pub(crate) fn answered(at: Nanoseconds) -> Observation {
             aged: false,
             source: Source::Body,
             status: Some(200),
+            expires: None,
         }),
     }
 }

@@ -1,11 +1,13 @@
 //! Checks without a clock: status, text and values of an answer.
 
+use std::path::Path;
 use std::time::Duration;
 
-use crate::program::{json_lines, run};
+use crate::program::{command, json_lines, run};
 use crate::support::{Reply, Server, Then, ok, service, with_headers};
 use clock::{Expected, Kind, Note, Report, Settings, Statuses, Verdict};
 use probe::{Target, check};
+use tokio::process::Child;
 
 fn settings() -> Settings {
     Settings {
@@ -247,4 +249,130 @@ async fn expectations_hold_for_a_clock_as_well() {
     let (exit, line, _) = run(&[&url, "--json-pointer", "/instance=b"]).await;
     assert_eq!(exit, 2, "{line}");
     assert!(line.contains("`/instance` is `a`, not `b`"), "{line}");
+}
+
+/// Runs OpenSSL, which Debian's `ca-certificates` brings along.
+async fn openssl(folder: &Path, arguments: &str) {
+    let mut openssl = command("openssl");
+    let output = openssl
+        .current_dir(folder)
+        .args(arguments.split(' '))
+        .output();
+    let output = output.await.unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+}
+
+/// An authority, and certificates of it for a server (for 20 days) and a client, each with its key.
+async fn certificates(folder: &Path) {
+    std::fs::write(folder.join("names"), "subjectAltName=DNS:localhost\n").unwrap();
+    let key = "-newkey rsa:2048 -nodes -subj";
+    let ca = format!("req -x509 -days 30 {key} /CN=authority -keyout ca.key -out ca.pem");
+    openssl(folder, &ca).await;
+    for name in ["server", "client"] {
+        let request = format!("req {key} /CN={name} -keyout {name}.key -out {name}.csr");
+        openssl(folder, &request).await;
+        let signed = format!(
+            "x509 -req -days 20 -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile names -out {name}.pem"
+        );
+        openssl(folder, &signed).await;
+    }
+}
+
+/// A server with that certificate, and these options besides; it ends when it is dropped.
+async fn secured(folder: &Path, more: &str) -> (Child, String) {
+    // Free a moment ago; OpenSSL cannot choose one itself and say so.
+    let port = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().port()
+    };
+    let arguments = format!(
+        "s_server -quiet -accept 127.0.0.1:{port} -cert server.pem -key server.key -www{more}"
+    );
+    let mut openssl = command("openssl");
+    let server = openssl
+        .current_dir(folder)
+        .args(arguments.split(' '))
+        .spawn()
+        .unwrap();
+    let mut left = 100;
+    while tokio::net::TcpStream::connect(("127.0.0.1", port))
+        .await
+        .is_err()
+    {
+        left -= 1;
+        assert!(left > 0, "it does not listen");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    (server, format!("https://localhost:{port}/"))
+}
+
+#[tokio::test]
+async fn a_certificate_is_told_of_before_it_expires() {
+    let folder = tempfile::tempdir().unwrap();
+    certificates(folder.path()).await;
+    let (_server, url) = secured(folder.path(), "").await;
+    let ca = folder.path().join("ca.pem");
+    let base = [
+        &*url,
+        "--kind",
+        "http",
+        "-4",
+        "--ca-file",
+        ca.to_str().unwrap(),
+    ];
+    let (exit, stdout, stderr) = run(&[&base[..], &["--output", "json"]].concat()).await;
+    assert_eq!(exit, 0, "{stdout}{stderr}");
+    let days = json_lines(&stdout)[0]["certificate"]["days"]
+        .as_f64()
+        .unwrap();
+    assert!(19.9 < days && days < 20.1, "{days}");
+    let (exit, line, _) = run(&[&base[..], &["--warn-certificate", "19d"]].concat()).await;
+    assert_eq!(exit, 0, "{line}");
+    let (exit, line, _) = run(&[&base[..], &["--warn-certificate", "21d"]].concat()).await;
+    assert_eq!(exit, 1, "{line}");
+    assert!(
+        line.contains("the certificate expires in 19 days"),
+        "{line}"
+    );
+    let nagios = ["--warn-certificate", "21d", "--output", "nagios"];
+    let (_, line, _) = run(&[&base[..], &nagios].concat()).await;
+    assert!(line.starts_with("CHECKER WARNING - "), "{line}");
+    assert!(line.contains(" certificate_days=19.9"), "{line}");
+}
+
+#[tokio::test]
+async fn a_client_certificate_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    certificates(folder.path()).await;
+    let (_server, url) = secured(
+        folder.path(),
+        " -Verify 1 -verify_return_error -CAfile ca.pem",
+    )
+    .await;
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (ca, certificate, key) = (file("ca.pem"), file("client.pem"), file("client.key"));
+    let base = [&*url, "--kind", "http", "-4", "--ca-file", &ca];
+    let (exit, line, _) = run(&base).await;
+    assert_eq!(exit, 2, "{line}");
+    let shown = ["--client-cert", &certificate, "--client-key", &key];
+    let (exit, line, stderr) = run(&[&base[..], &shown].concat()).await;
+    assert_eq!(exit, 0, "{line}{stderr}");
+    // Both in one file.
+    let both = [&certificate, &key].map(|file| std::fs::read_to_string(file).unwrap());
+    std::fs::write(file("both.pem"), both.concat()).unwrap();
+    let shown = ["--client-cert", &file("both.pem")];
+    let (exit, line, stderr) = run(&[&base[..], &shown].concat()).await;
+    assert_eq!(exit, 0, "{line}{stderr}");
+    // What cannot be used is told before anything is asked, without a word of the key.
+    for (certificate, key) in [(&certificate, &ca), (&ca, &key), (&key, &key)] {
+        let shown = ["--client-cert", certificate, "--client-key", key];
+        let (exit, _, stderr) = run(&[&base[..], &shown].concat()).await;
+        assert_eq!(exit, 3, "{stderr}");
+        assert!(
+            stderr.contains(".pem: ") || stderr.contains(".key: "),
+            "{stderr}"
+        );
+        assert!(!stderr.contains("BEGIN"), "{stderr}");
+    }
 }

@@ -13,11 +13,14 @@ use crate::observation::{Answered, Discard, Echo, Observation, Outcome, Source};
 use crate::owner::Owner;
 use crate::reading::{Interruption, Reading};
 use crate::settings::{Kind, Settings};
-use crate::units::{Nanoseconds, duration, nanoseconds};
+use crate::units::{Nanoseconds, SECOND, duration, nanoseconds};
 use crate::verdict::{Reason, Verdict, Warning, separation};
 
 /// A result on the warm connection is wanted, not only one that holds the time of connecting.
 const ANSWERS_TO_BE_OK: usize = 2;
+
+/// Seconds.
+pub(crate) const DAY: i64 = 86_400;
 
 /// What to do after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +92,8 @@ pub struct Evidence<'a> {
     pub(crate) discarded: u32,
     /// The status code of the last answer.
     pub(crate) status: Option<u16>,
+    /// When the first certificate expires, seconds since 1970.
+    pub(crate) expires: Option<i64>,
     /// Answered requests on a used connection, nanoseconds.
     pub(crate) warm_latencies: Vec<Nanoseconds>,
     /// Answered requests that had to connect first, nanoseconds.
@@ -116,6 +121,7 @@ impl<'a> Evidence<'a> {
             requests: 0,
             discarded: 0,
             status: None,
+            expires: None,
             warm_latencies: Vec::new(),
             cold_latencies: Vec::new(),
             requests_on_connection: 0,
@@ -185,6 +191,13 @@ impl<'a> Evidence<'a> {
             Err(failure) => failure.status(),
         }
         .or(self.status);
+        if let Ok(Answered {
+            expires: Some(expires),
+            ..
+        }) = observation.result
+        {
+            self.expires = Some(self.expires.map_or(expires, |known| known.min(expires)));
+        }
         match observation.outcome() {
             Outcome::Sampled(answered, sample) => {
                 self.sampled(answered, &sample, observation.stalled());
@@ -271,6 +284,10 @@ impl<'a> Evidence<'a> {
         {
             warnings.insert(Warning::AddressDead);
         }
+        let left = self.certificate_left().zip(self.settings.warn_certificate);
+        if left.is_some_and(|(left, days)| left < i64::from(days) * DAY) {
+            warnings.insert(Warning::Certificate);
+        }
         if let Some(limit) = self.settings.warn_skew.map(nanoseconds) {
             let beyond = |interval: OffsetInterval| interval.lo > limit || interval.hi < -limit;
             if self
@@ -283,6 +300,12 @@ impl<'a> Evidence<'a> {
             }
         }
         warnings
+    }
+
+    /// Seconds for which the certificates are valid, by the local clock.
+    pub(crate) fn certificate_left(&self) -> Option<i64> {
+        let now = i64::try_from(self.last?.wall.div_euclid(SECOND)).ok()?;
+        Some(self.expires? - now)
     }
 
     /// The instance that gave this answer. Answers count as seen whether or not they measure anything.

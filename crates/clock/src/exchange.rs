@@ -44,6 +44,8 @@ pub struct Received {
     pub date: Option<String>,
     /// The `Content-Encoding`, if the body is encoded.
     pub encoding: Option<String>,
+    /// When the service's certificate expires, seconds since 1970.
+    pub expires: Option<i64>,
     /// The body, or its beginning.
     pub body: Vec<u8>,
     /// Whether there is more of it than [`Kind::longest_body`].
@@ -81,6 +83,7 @@ fn read(received: &Received, nonce: &str, settings: &Settings) -> Result<Answere
             aged: received.age.is_some_and(|age| age > 0),
             source: Source::Unread,
             status,
+            expires: received.expires,
         });
     }
     let (answer, source) = match Answer::parse(&received.body, &settings.field) {
@@ -107,6 +110,7 @@ fn read(received: &Received, nonce: &str, settings: &Settings) -> Result<Answere
         aged: received.age.is_some(),
         source,
         status,
+        expires: received.expires,
     })
 }
 

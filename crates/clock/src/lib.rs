@@ -16,6 +16,7 @@
 
 mod answer;
 mod cause;
+mod certificate;
 pub mod duration;
 mod evidence;
 mod excerpt;
@@ -43,6 +44,7 @@ pub mod units;
 mod verdict;
 
 pub use answer::{Answer, AnswerError};
+pub use certificate::certificate_expiry;
 pub use evidence::{Contact, Evidence, Next, Note};
 pub use excerpt::excerpt;
 pub use exchange::{Exchange, Received};
@@ -55,7 +57,9 @@ pub use observation::{Answered, Discard, Echo, Observation, STALL, Source};
 pub use reading::{Clock, Interruption, Reading};
 pub use record::Record;
 pub use reference::{Attribution, Bounds, NtpSample, ReferenceReport};
-pub use report::{AddressReport, Apart, Availability, InstanceReport, Report, report_name};
-pub use settings::{Family, Header, Kind, Settings};
+pub use report::{
+    AddressReport, Apart, Availability, CertificateReport, InstanceReport, Report, report_name,
+};
+pub use settings::{Family, Header, Identity, Kind, Settings};
 pub use timestamp::{Timestamp, TimestampError};
 pub use verdict::{Reason, Verdict, Warning};

@@ -53,6 +53,9 @@ pub struct Answered {
     /// The status code; `None` in logs of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
+    /// When the service's certificate expires, seconds since 1970; `None` without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<i64>,
 }
 
 /// What an answer says of the nonce that was sent.

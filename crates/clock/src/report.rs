@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde::Serialize;
 
 use crate::cause::cause;
-use crate::evidence::{Contact, Evidence, Instance, Note};
+use crate::evidence::{Contact, DAY, Evidence, Instance, Note};
 use crate::failure::Failure;
 use crate::interval::OffsetInterval;
 use crate::observation::STALL;
@@ -57,6 +57,9 @@ pub struct Report {
     pub warnings: Vec<Warning>,
     /// What weakens the result.
     pub notes: Vec<Note>,
+    /// The certificate that expires first, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificateReport>,
     /// What a time server says, if one was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reference: Option<ReferenceReport>,
@@ -69,6 +72,15 @@ pub struct AddressReport {
     pub address: SocketAddr,
     /// Why it does not answer.
     pub failure: Option<String>,
+}
+
+/// The validity of a certificate.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CertificateReport {
+    /// When it expires: RFC 3339, UTC.
+    pub expires_at: String,
+    /// Days until then by the local clock.
+    pub days: f64,
 }
 
 /// A distance between clocks.
@@ -175,6 +187,7 @@ impl Report {
             }),
             warnings: evidence.warnings().into_iter().collect(),
             notes: evidence.notes.iter().copied().collect(),
+            certificate: CertificateReport::of(evidence),
             reference: None,
         };
         if let Some(sample) = &record.reference {
@@ -198,6 +211,18 @@ impl Report {
             report.reference = Some(reference);
         }
         report
+    }
+}
+
+impl CertificateReport {
+    fn of(evidence: &Evidence) -> Option<Self> {
+        let left = evidence.certificate_left()?;
+        // A hundredth of a day, rounded down: it is never told to be valid for longer.
+        let hundredths = i32::try_from(left.div_euclid(DAY / 100)).ok()?;
+        Some(Self {
+            expires_at: rfc3339(Nanoseconds::from(evidence.expires?) * SECOND),
+            days: f64::from(hundredths) / 100.0,
+        })
     }
 }
 

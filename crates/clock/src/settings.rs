@@ -28,6 +28,8 @@ pub struct Settings {
     pub expect_version: Option<String>,
     /// A clock that is proven to be further off than this is worth a warning.
     pub warn_skew: Option<Duration>,
+    /// Days that a certificate has to be valid for; fewer are worth a warning.
+    pub warn_certificate: Option<u32>,
     /// Where in a JSON body the timestamp is.
     pub field: Field,
     /// Whether the `Date` header will do where the body has no timestamp.
@@ -43,6 +45,17 @@ pub struct Settings {
     pub headers: Vec<Header>,
     /// A file with the authorities to trust, in place of the system's.
     pub ca_file: Option<PathBuf>,
+    /// What this program shows of itself in TLS.
+    pub identity: Option<Identity>,
+}
+
+/// Files with a client certificate and its key, as PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The certificate, and those of the authorities in between.
+    pub certificate: PathBuf,
+    /// Its private key; may be the same file.
+    pub key: PathBuf,
 }
 
 /// A header of a request. Its value may be a secret, so it is never shown.
@@ -83,6 +96,7 @@ impl Default for Settings {
             samples: 8,
             expect_version: None,
             warn_skew: None,
+            warn_certificate: None,
             field: Field::default(),
             date_header: false,
             family: Family::Any,
@@ -90,6 +104,7 @@ impl Default for Settings {
             proxy: None,
             headers: Vec::new(),
             ca_file: None,
+            identity: None,
         }
     }
 }

@@ -20,6 +20,7 @@ mod target;
 
 pub use check::{Probe, check, check_with_clock, knock, record};
 pub use client_error::not_built;
+pub use connection::check_identity;
 pub use error_text::{detail, innermost_detail};
 pub use header::{header, secret};
 pub use sntp::{Server, ServerError, Witness};

@@ -177,6 +177,7 @@ fn report(verdict: Verdict, cause: Option<&str>, instances: Vec<InstanceReport>)
         discarded: 0,
         instances,
         notes: Vec::new(),
+        certificate: None,
         addresses: Vec::new(),
         instances_apart_ms: None,
         warnings: Vec::new(),
