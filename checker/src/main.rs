@@ -15,6 +15,7 @@ mod live;
 mod log;
 mod metrics;
 mod nagios;
+mod notify;
 mod output;
 mod page;
 mod plan;
@@ -39,6 +40,7 @@ use exit::{Exit, LastState};
 use interrupt::Interrupt;
 use log::{LogWriter, Terms};
 use metrics::Metrics;
+use notify::Notify;
 use output::Printer;
 use plan::{Plan, Subject};
 use session::Session;
@@ -112,11 +114,14 @@ async fn watch(plan: Plan) -> Exit {
         Err((what, detail)) => return output::trouble(&what, &detail),
     };
     let session = Session::new(&plan, Arc::new(SystemClock::new()));
+    let notify = Notify::from_environment();
+    notify.ready();
     let (ran, is_interrupted) = tokio::select! {
         biased;
         () = interrupt.received() => (Ok(()), true),
-        result = session.run(&mut fan_out) => (result, false),
+        result = session.run(&mut fan_out, &notify) => (result, false),
     };
+    notify.stopping();
     if plan.period.is_some() && ran.is_ok() {
         fan_out.summarise();
     }

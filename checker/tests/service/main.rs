@@ -9,6 +9,7 @@ mod behaviour;
 mod browser;
 mod check;
 mod http;
+mod monitoring;
 mod page;
 mod program;
 mod soak;

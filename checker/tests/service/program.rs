@@ -271,3 +271,35 @@ async fn a_clock_beyond_the_warning_limit_ends_with_1() {
     let (exit, ..) = run(&[&server.url(), "--warn-skew", "800ms"]).await;
     assert_eq!(exit, 0);
 }
+
+#[tokio::test]
+async fn a_service_manager_is_told_that_it_is_at_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let socket = tokio::net::UnixDatagram::bind(&path).unwrap();
+    let server = Server::start(service(0)).await;
+    let mut checker = checker(&[&server.url(), "--interval", "1h"]);
+    let child = checker
+        .env("NOTIFY_SOCKET", &path)
+        .env("WATCHDOG_USEC", "200000")
+        .spawn()
+        .unwrap();
+    let mut told = [0; 64];
+    let mut next = async || {
+        let length = tokio::time::timeout(Duration::from_secs(20), socket.recv(&mut told));
+        let length = length.await.unwrap().unwrap();
+        String::from_utf8(told[..length].to_vec()).unwrap()
+    };
+    assert_eq!(next().await, "READY=1");
+    for _ in 0..4 {
+        assert_eq!(next().await, "WATCHDOG=1");
+    }
+    signal(&child, "TERM").await;
+    let mut last = next().await;
+    while last == "WATCHDOG=1" {
+        last = next().await;
+    }
+    assert_eq!(last, "STOPPING=1");
+    let output = child.wait_with_output().await.unwrap();
+    assert_eq!(output.status.code(), Some(0));
+}
