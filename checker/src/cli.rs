@@ -341,10 +341,22 @@ pub(crate) struct Judge {
 pub(crate) struct Page {
     /// What `--log` wrote
     pub(crate) file: PathBuf,
+    /// An availability to hold it against, percent: `99.9`. Shows what is left of the error budget
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    pub(crate) slo: Option<f64>,
     /// The page to write, which no other file is needed for
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: PathBuf,
     /// A clock that is further off, in either direction, is wrong [default: as logged]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub(crate) max_skew: Option<Duration>,
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let percent: f64 = text.parse().map_err(|_| "write for example `99.9`")?;
+    if percent > 0.0 && percent < 100.0 {
+        Ok(percent)
+    } else {
+        Err("it is between 0 and 100, without either".to_owned())
+    }
 }
