@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from .cloudformation import CloudFormation
+from .container_secrets import ContainerSecrets
 from .containers import Containers
 from .credentials import Credentials
 from .forwarding import Forwarding
@@ -35,6 +36,7 @@ def install_services(upstream: Upstream) -> tuple[HealthChecks, ServiceScheduler
     checks = HealthChecks(upstream)
     Registry(upstream).install()
     Containers(upstream).install()
+    ContainerSecrets(upstream).install()
     LoadBalancer(upstream, checks).install()
     Forwarding(upstream).install()
     scheduler = ServiceScheduler(upstream, checks)

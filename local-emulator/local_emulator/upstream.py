@@ -74,6 +74,7 @@ EXPECTED = {
     """,
     "services.ecs": """
         _ACTION_MAP
+        _SecretResolutionError
         _build_run_kwargs(cdef, td, env, port_bindings, ecs_network, host_mode, task_id, task_arn, ministack_net_ip, cluster_arn)
         _circuit_breaker_threshold(svc)
         _cleanup_task_resources(task, docker_client, extra_container)
@@ -95,6 +96,7 @@ EXPECTED = {
         _refresh_service_state(cluster_name, group)
         _register_task_definition(data)
         _resolve_cluster_name(ref)
+        _resolve_container_secrets(cdef)
         _resolve_service_ref(ref)
         _run_task(data)
         _schedule_service_deployment_completion(cluster_name, svc_key, account_id, region, healthy_task)
@@ -106,6 +108,13 @@ EXPECTED = {
         _tasks
         _ts_to_epoch(value)
         _update_service(data)
+    """,
+    "services.secretsmanager": """
+        _resolve(secret_id, use_arn_scope)
+        resolve_secret_string(secret_id, version_stage, version_id)
+    """,
+    "services.ssm": """
+        resolve_parameter_value(name_or_arn, version, decrypt)
     """,
     "services.cloudformation": """
         _stacks
@@ -154,6 +163,8 @@ class Upstream:
         self.alb = load("services.alb")
         self.ecr = load("services.ecr")
         self.ecs = load("services.ecs")
+        self.secretsmanager = load("services.secretsmanager")
+        self.ssm = load("services.ssm")
         self.provisioners = load("services.cloudformation.provisioners")
         self.stacks = load("services.cloudformation.stacks")
         self.cloudformation = load("services.cloudformation")

@@ -27,7 +27,7 @@ use support::input;
 use support::private;
 
 /// What the template's resources and this program need of it; less to start, and less that can live there.
-const SERVICES: &str = "cloudformation,ec2,ecr,ecs,ecs-metadata,elasticloadbalancing,iam,logs,sns,sts,monitoring,tagging";
+const SERVICES: &str = "cloudformation,ec2,ecr,ecs,ecs-metadata,elasticloadbalancing,iam,logs,secretsmanager,sns,ssm,sts,monitoring,tagging";
 /// How long it may take to answer after its start: about two seconds are usual.
 const START_LIMIT: Duration = Duration::from_mins(1);
 /// How long one that is there but does not answer is given: it starts, ends, or has too much to do.

@@ -42,6 +42,7 @@ const ADDITION: &[(&str, &str)] = embed![
     "local_emulator/access.py",
     "local_emulator/addition.py",
     "local_emulator/cloudformation.py",
+    "local_emulator/container_secrets.py",
     "local_emulator/containers.py",
     "local_emulator/credentials.py",
     "local_emulator/docker_calls.py",

@@ -80,22 +80,22 @@ fn message(cause: &Cause, evidence: &Evidence, context: &Context<'_>) -> String 
             "the program was killed for lack of memory{}",
             memory(context)
         ),
-        Cause::ReadOnly => "the program ended because it may not write: all folders but `writable` ones are read-only".to_owned(),
         Cause::Ended(code) => ended(*code, context),
         Cause::CannotStart => "the program cannot be started".to_owned(),
         Cause::ServiceLinkedRole => "ECS lacks its service-linked role in this account".to_owned(),
         Cause::RoleNotAssumable => "ECS cannot assume the execution role".to_owned(),
         Cause::RoleLacks(Some(action)) => format!("the execution role lacks the right `{action}`"),
         Cause::RoleLacks(None) => "the execution role lacks the right to pull the image".to_owned(),
+        Cause::SecretMissing(Some(name)) => format!("the secret {name} does not exist"),
+        Cause::SecretMissing(None) => "a secret does not exist".to_owned(),
+        Cause::SecretKeyMissing(key) => format!("a secret has no key `{key}`"),
         Cause::LogGroupMissing => "the log group does not exist".to_owned(),
         Cause::ImageMissing(Some(digest)) => format!("the image {digest} is not in the repository"),
         Cause::ImageMissing(None) => "the image is not in the repository".to_owned(),
-        Cause::SecretMissing(Some(name)) => format!("the secret {name} does not exist"),
-        Cause::SecretMissing(None) => "a secret of the service does not exist, or lacks the key".to_owned(),
         Cause::RateLimited => "the registry limits how often images are pulled".to_owned(),
         Cause::DiskFull => "the image is too large for the disk of a task".to_owned(),
         Cause::NoWayOut => {
-            "the tasks have no way out to the registry: route, public address or egress 443".to_owned()
+            "the tasks have no way out to the registry and to secrets: route, public address or egress 443".to_owned()
         }
         Cause::CannotPull => "the image cannot be pulled".to_owned(),
         Cause::WrongAnswer(codes) => wrong_answer(codes.as_deref(), evidence),
@@ -200,10 +200,6 @@ fn hints(cause: &Cause, evidence: &Evidence, context: &Context<'_>) -> Vec<Strin
             logs,
             "if it needs more memory: `memory` under `[service]`, or `--memory`".to_owned(),
         ],
-        Cause::ReadOnly => vec![
-            "name the folder in `writable` under `[service]`, for example `writable = [\"/tmp\"]`".to_owned(),
-            logs,
-        ],
         Cause::Ended(_) | Cause::ContainerUnhealthy => vec![logs],
         Cause::CannotStart => vec![
             "check `ENTRYPOINT`, `CMD` and `USER` in the Dockerfile: the program has to be there, and that user has to be allowed to run it".to_owned(),
@@ -212,15 +208,19 @@ fn hints(cause: &Cause, evidence: &Evidence, context: &Context<'_>) -> Vec<Strin
         Cause::RoleNotAssumable => vec![
             "let `ecs-tasks.amazonaws.com` assume `ExecutionRole` in the template".to_owned(),
         ],
+        Cause::RoleLacks(Some(action)) if is_about_secrets(action) => vec![
+            "name the secret under `[service.secrets]` in `deployer.toml`, so that `ExecutionRole` gets this right; a `PermissionsBoundary` has to allow it, too".to_owned(),
+        ],
+        Cause::SecretMissing(name) => vec![missing_secret(name.as_deref())],
+        Cause::SecretKeyMissing(_) => vec![
+            "add it to the secret's JSON, or correct the key under `[service.secrets]` in `deployer.toml`".to_owned(),
+        ],
         Cause::RoleLacks(_) => vec!["give it to `ExecutionRole` in the template".to_owned()],
         Cause::LogGroupMissing => vec![
             "somebody deleted it: make one of that name again, or `deployer down` and `deployer up`".to_owned(),
         ],
         Cause::ImageMissing(_) => vec![
             "somebody or a lifecycle rule deleted it: `deployer up` pushes what is missing".to_owned(),
-        ],
-        Cause::SecretMissing(_) => vec![
-            "create it in this account and region, or correct its name under `[service.secrets]`".to_owned(),
         ],
         Cause::RateLimited | Cause::NoCapacity | Cause::SpotInterrupted | Cause::Retired | Cause::BalancerFault => {
             vec!["wait a while, then run `deployer up` again".to_owned()]
@@ -236,15 +236,11 @@ fn hints(cause: &Cause, evidence: &Evidence, context: &Context<'_>) -> Vec<Strin
             .iter()
             .map(|check| {
                 let (path, codes) = (&check.path, &check.codes);
-                format!("the program has to answer `GET {path}` with {codes}, or set `health_path` under `[service]` to a path where it does")
+                format!("the program has to answer `GET {path}` with {codes}")
             })
             .chain([logs])
             .collect(),
-        Cause::ListensElsewhere(other) => vec![
-            format!("set `port = {other}` under `[service]`, or listen on port {port}, which the variable `PORT` names"),
-            logs,
-        ],
-        Cause::ListensLocally(_) | Cause::NothingAnswers => vec![
+        Cause::ListensLocally(_) | Cause::ListensElsewhere(_) | Cause::NothingAnswers => vec![
             format!("listen on `0.0.0.0` and port {port}, which the variable `PORT` names"),
             logs,
         ]
@@ -273,6 +269,33 @@ fn hints(cause: &Cause, evidence: &Evidence, context: &Context<'_>) -> Vec<Strin
             "look at the quotas: `aws service-quotas list-service-quotas --service-code fargate`".to_owned(),
         ],
     }
+}
+
+fn is_about_secrets(action: &str) -> bool {
+    let services = ["secretsmanager:", "ssm:", "kms:"];
+    services.iter().any(|service| action.starts_with(service))
+}
+
+/// Says how to create a secret, without its value in the shell's history.
+fn missing_secret(name: Option<&str>) -> String {
+    let create = match name {
+        Some(arn) if arn.contains(":secretsmanager:") => {
+            let name = arn.rsplit(":secret:").next().unwrap_or(arn);
+            // What Secrets Manager appends is not part of the name.
+            let name = match name.rsplit_once('-') {
+                Some((name, suffix)) if suffix.len() == 6 => name,
+                Some(_) | None => name,
+            };
+            format!(
+                "create it: `aws secretsmanager create-secret --name {name} --secret-string file://FILE`, with its ARN"
+            )
+        }
+        Some(name) => format!(
+            "create it: `aws ssm put-parameter --type SecureString --name {name} --value file://FILE`, or another name"
+        ),
+        None => "create it, or another name".to_owned(),
+    };
+    format!("{create} under `[service.secrets]` in `deployer.toml`")
 }
 
 fn more_time_to_start() -> String {

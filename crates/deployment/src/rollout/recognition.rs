@@ -1,6 +1,8 @@
 //! From the words of AWS to causes: what each piece of evidence speaks for. Pure.
 
-use super::wording::{Listening, action_in, codes_in, digest_in, has, listening, secret_in};
+use super::wording::{
+    Listening, action_in, codes_in, digest_in, has, json_key_in, listening, secret_in,
+};
 use super::{Ended, Evidence, FailedTask, StopCode, StoppedTask, Target};
 
 /// What can be wrong, in the order of precedence: what the program itself did before what kept it from starting, that
@@ -11,8 +13,6 @@ pub(super) enum Cause {
     Architecture,
     /// It was killed for lack of memory.
     OutOfMemory,
-    /// It ended because it may not write where it wants to.
-    ReadOnly,
     /// It ended by itself, with this exit code.
     Ended(Option<i32>),
     /// It could not be started at all.
@@ -23,12 +23,14 @@ pub(super) enum Cause {
     RoleNotAssumable,
     /// The execution role may not do this.
     RoleLacks(Option<String>),
+    /// A secret, by its ARN, or a parameter, by its name, does not exist.
+    SecretMissing(Option<String>),
+    /// A secret is no object in JSON, or has no such key.
+    SecretKeyMissing(String),
     /// There is nowhere to log to.
     LogGroupMissing,
     /// The image, by its digest, is not in the repository.
     ImageMissing(Option<String>),
-    /// A secret, by its name or ARN, is not there.
-    SecretMissing(Option<String>),
     /// The registry gives out no more for now.
     RateLimited,
     /// The image is too large for the disk.
@@ -123,9 +125,6 @@ fn of_task(failed: &FailedTask, port: u16) -> Option<Cause> {
     match task.stop_code {
         Some(StopCode::SpotInterruption) => Some(Cause::SpotInterrupted),
         Some(StopCode::TerminationNotice | StopCode::InfrastructureHealth) => Some(Cause::Retired),
-        Some(StopCode::EssentialContainerExited) if log.iter().any(|line| is_read_only(line)) => {
-            Some(Cause::ReadOnly)
-        }
         Some(StopCode::EssentialContainerExited) => Some(Cause::Ended(task.exit_code)),
         Some(
             StopCode::TaskFailedToStart
@@ -194,14 +193,6 @@ fn of_message(message: &str) -> Option<Cause> {
     of_capacity(message)
 }
 
-/// What a program logs that could not write: EROFS in the words of the C library, of Rust, and as a number.
-fn is_read_only(line: &str) -> bool {
-    has(
-        &line.to_lowercase(),
-        &["read-only file system", "readonlyfilesystem", "os error 30"],
-    )
-}
-
 fn is_about_architecture(lower: &str) -> bool {
     has(
         lower,
@@ -253,6 +244,12 @@ fn of_start(words: &str) -> Option<Cause> {
     ]) {
         return Some(Cause::RoleLacks(action_in(words)));
     }
+    if is(&["can't find the specified secret", "invalid ssm parameters"]) {
+        return Some(Cause::SecretMissing(secret_in(words)));
+    }
+    if let Some(key) = json_key_in(words) {
+        return Some(Cause::SecretKeyMissing(key));
+    }
     if is(&[
         "log group does not exist",
         "find the amazon cloudwatch log group",
@@ -267,14 +264,6 @@ fn of_start(words: &str) -> Option<Cause> {
     }
     if is(NETWORK) {
         return Some(Cause::NoWayOut);
-    }
-    if is(&[
-        "invalid ssm parameters",
-        "find the specified secret",
-        "did not contain json key",
-        "unable to retrieve secret ",
-    ]) {
-        return Some(Cause::SecretMissing(secret_in(words)));
     }
     if is(&[
         "not found",

@@ -47,22 +47,24 @@ pub(super) fn codes_in(text: &str) -> Option<String> {
 
 /// The right that is missing, in `… is not authorized to perform: ecr:BatchGetImage on resource: …`.
 pub(super) fn action_in(text: &str) -> Option<String> {
-    let (_, rest) = text.split_once("not authorized to perform: ")?;
-    let action = rest.split_whitespace().next()?;
-    Some(action.trim_end_matches([',', '.']).to_owned())
+    word_after(text, "not authorized to perform: ")
 }
 
-/// The secret that could not be retrieved: `invalid ssm parameters: /clock/token`, or an ARN.
+/// The secret in `failed to fetch secret ARN from secrets manager`, or the parameter in `invalid ssm parameters: /NAME`.
 pub(super) fn secret_in(text: &str) -> Option<String> {
-    let after = |mark: &str| text.split_once(mark).map(|(_, rest)| rest);
-    let rest = after("invalid ssm parameters: ")
-        .or_else(|| after("failed to fetch secret "))
-        .or_else(|| {
-            after("unable to retrieve secret arn:")
-                .map(|_| &text[text.find("arn:").unwrap_or_default()..])
-        })?;
-    let name = rest.split([' ', ',']).next()?;
-    Some(name.trim_end_matches(['.', ':']).to_owned()).filter(|name| !name.is_empty())
+    word_after(text, "failed to fetch secret ")
+        .or_else(|| word_after(text, "invalid ssm parameters: "))
+}
+
+/// The key in `retrieved secret from Secrets Manager did not contain json key KEY`.
+pub(super) fn json_key_in(text: &str) -> Option<String> {
+    word_after(text, "did not contain json key ")
+}
+
+fn word_after(text: &str, words: &str) -> Option<String> {
+    let (_, rest) = text.split_once(words)?;
+    let word = rest.split_whitespace().next()?;
+    Some(word.trim_end_matches([',', '.']).to_owned())
 }
 
 /// Where a program says that it listens.

@@ -165,16 +165,16 @@ fn tasks_that_do_not_start() {
       = the program is built for another CPU architecture than that of the tasks (X86_64)
         set `architecture` under `[service]` to that of the program, or build the program for that of the tasks
     timeout on pulling
-      = the tasks have no way out to the registry: route, public address or egress 443
+      = the tasks have no way out to the registry and to secrets: route, public address or egress 443
         check the template: `AssignPublicIp: ENABLED`, a route to 0.0.0.0/0 from both subnets, egress to port 443, DNS
     connection issue
-      = the tasks have no way out to the registry: route, public address or egress 443
+      = the tasks have no way out to the registry and to secrets: route, public address or egress 443
         check the template: `AssignPublicIp: ENABLED`, a route to 0.0.0.0/0 from both subnets, egress to port 443, DNS
     timeout on login
-      = the tasks have no way out to the registry: route, public address or egress 443
+      = the tasks have no way out to the registry and to secrets: route, public address or egress 443
         check the template: `AssignPublicIp: ENABLED`, a route to 0.0.0.0/0 from both subnets, egress to port 443, DNS
     login was killed
-      = the tasks have no way out to the registry: route, public address or egress 443
+      = the tasks have no way out to the registry and to secrets: route, public address or egress 443
         check the template: `AssignPublicIp: ENABLED`, a route to 0.0.0.0/0 from both subnets, egress to port 443, DNS
     login without a right
       = the execution role lacks the right `ecr:GetAuthorizationToken`
@@ -204,6 +204,44 @@ fn tasks_that_do_not_start() {
         check `ENTRYPOINT`, `CMD` and `USER` in the Dockerfile: the program has to be there, and that user has to be allowed to run it
     network interface
       = nothing
+    ");
+}
+
+const SECRET: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:clock/db-a1B2c3";
+
+#[test]
+fn secrets_that_are_not_there() {
+    let asm = "execution resource retrieval failed: unable to retrieve secret from asm: service call has been retried 1 time(s):";
+    let ssm = "execution resource retrieval failed: unable to retrieve secrets from ssm: service call has been retried 1 time(s):";
+    let fetch = format!("{asm} failed to fetch secret {SECRET} from secrets manager:");
+    let failed = |reason: String| task(NOT_STARTED, &format!("{INITIALISE} {reason}"));
+    let rows = [
+        ("no such secret", failed(format!("{fetch} ResourceNotFoundException: Secrets Manager can't find the specified secret. status code: 400, request id: 0"))),
+        ("no value", failed(format!("{fetch} ResourceNotFoundException: Secrets Manager can't find the specified secret value for staging label: AWSCURRENT"))),
+        ("no such key", failed(format!("{asm} retrieved secret from Secrets Manager did not contain json key password"))),
+        ("no such parameter", failed(format!("{ssm} invalid ssm parameters: /clock/token"))),
+        ("no right", failed(format!("{asm} AccessDeniedException: User: arn:aws:sts::123456789012:assumed-role/clock-ExecutionRole/0123 is not authorized to perform: secretsmanager:GetSecretValue on resource: {SECRET} because no identity-based policy allows it"))),
+        ("no way", failed("unable to retrieve secrets from ssm: The task cannot pull secrets from AWS Systems Manager. There is a connection issue between the task and AWS Systems Manager Parameter Store. Check your task network configuration.".to_owned())),
+    ];
+    insta::assert_snapshot!(table(&rows), @r"
+    no such secret
+      = the secret arn:aws:secretsmanager:eu-central-1:123456789012:secret:clock/db-a1B2c3 does not exist
+        create it: `aws secretsmanager create-secret --name clock/db --secret-string file://FILE`, with its ARN under `[service.secrets]` in `deployer.toml`
+    no value
+      = the secret arn:aws:secretsmanager:eu-central-1:123456789012:secret:clock/db-a1B2c3 does not exist
+        create it: `aws secretsmanager create-secret --name clock/db --secret-string file://FILE`, with its ARN under `[service.secrets]` in `deployer.toml`
+    no such key
+      = a secret has no key `password`
+        add it to the secret's JSON, or correct the key under `[service.secrets]` in `deployer.toml`
+    no such parameter
+      = the secret /clock/token does not exist
+        create it: `aws ssm put-parameter --type SecureString --name /clock/token --value file://FILE`, or another name under `[service.secrets]` in `deployer.toml`
+    no right
+      = the execution role lacks the right `secretsmanager:GetSecretValue`
+        name the secret under `[service.secrets]` in `deployer.toml`, so that `ExecutionRole` gets this right; a `PermissionsBoundary` has to allow it, too
+    no way
+      = the tasks have no way out to the registry and to secrets: route, public address or egress 443
+        check the template: `AssignPublicIp: ENABLED`, a route to 0.0.0.0/0 from both subnets, egress to port 443, DNS
     ");
 }
 
@@ -409,7 +447,7 @@ fn targets_and_checks() {
     insta::assert_snapshot!(table(&rows), @"
     wrong status
       = /health answers 500 instead of 200
-        the program has to answer `GET /health` with 200, or set `health_path` under `[service]` to a path where it does
+        the program has to answer `GET /health` with 200
         read its log: `deployer logs --stack clock --since 1h`
     no answer in time
       = /health does not answer within 2 s on port 8080: the program is slow or stuck, or a security group is in the way
@@ -432,7 +470,7 @@ fn targets_and_checks() {
         read its log: `deployer logs --stack clock --since 1h`
     stopped for its checks, with targets
       = /health answers 404 instead of 200
-        the program has to answer `GET /health` with 200, or set `health_path` under `[service]` to a path where it does
+        the program has to answer `GET /health` with 200
         read its log: `deployer logs --stack clock --since 1h`
     listens for itself
       = the program listens on 127.0.0.1:8080, where the load balancer cannot reach it
@@ -444,7 +482,7 @@ fn targets_and_checks() {
         read its log: `deployer logs --stack clock --since 1h`
     listens elsewhere
       = the program listens on port 3000, the load balancer asks on port 8080
-        set `port = 3000` under `[service]`, or listen on port 8080, which the variable `PORT` names
+        listen on `0.0.0.0` and port 8080, which the variable `PORT` names
         read its log: `deployer logs --stack clock --since 1h`
     told by the service
       = the health check answers 502
@@ -600,7 +638,7 @@ fn what_the_program_did_comes_before_what_follows_from_it() {
     insta::assert_snapshot!(rows.iter().map(message).collect::<String>(), @"
     panic, unhealthy: the program ended by itself with exit code 101 (it panicked)
     panic, timeout: the program ended by itself with exit code 101 (it panicked)
-    timeout, unhealthy: the tasks have no way out to the registry: route, public address or egress 443
+    timeout, unhealthy: the tasks have no way out to the registry and to secrets: route, public address or egress 443
     unhealthy, no place: nothing answers on port 8080: the program listens on another port, or not on all addresses, or it starts more slowly than the 20 s it is given
     spot, panic: the program ended by itself with exit code 101 (it panicked)
     spot, no place: AWS has no capacity for these tasks in these zones: not your code
@@ -620,79 +658,4 @@ fn what_was_said_counts_too() {
         diagnose(&Evidence::default(), Some(said), &context(Ended::ForGood)),
         None
     );
-}
-
-#[test]
-fn what_a_service_lacks_that_needs_more_than_a_port() {
-    let failed = |reason: &str| {
-        task(
-            NOT_STARTED,
-            &format!("{INITIALISE} execution resource retrieval failed: {reason}"),
-        )
-    };
-    let arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:db";
-    let rows = [
-        (
-            "no parameter",
-            failed(
-                "unable to retrieve secrets from ssm: service call has been retried 1 time(s): invalid ssm parameters: /clock/token",
-            ),
-        ),
-        (
-            "no secret",
-            failed(&format!(
-                "unable to retrieve secret from asm: service call has been retried 1 time(s): failed to fetch secret {arn} from secrets manager: ResourceNotFoundException: Secrets Manager can't find the specified secret."
-            )),
-        ),
-        (
-            "no key",
-            failed(
-                "unable to retrieve secret from asm: service call has been retried 1 time(s): retrieved secret from Secrets Manager did not contain json key password",
-            ),
-        ),
-        (
-            "no right",
-            failed(
-                "unable to retrieve secrets from ssm: AccessDeniedException: User: arn:aws:sts::123456789012:assumed-role/x is not authorized to perform: ssm:GetParameters on resource: arn",
-            ),
-        ),
-        (
-            "no way",
-            failed(
-                "unable to retrieve secrets from ssm: service call has been retried 5 time(s): RequestCanceled: request context canceled caused by: context deadline exceeded",
-            ),
-        ),
-        (
-            "no writable folder",
-            task_that(
-                EXITED,
-                "Essential container in task exited",
-                Some(1),
-                &[
-                    "Error: Os { code: 30, kind: ReadOnlyFilesystem, message: \"Read-only file system\" }",
-                ],
-            ),
-        ),
-    ];
-    insta::assert_snapshot!(table(&rows), @"
-    no parameter
-      = the secret /clock/token does not exist
-        create it in this account and region, or correct its name under `[service.secrets]`
-    no secret
-      = the secret arn:aws:secretsmanager:eu-central-1:123456789012:secret:db does not exist
-        create it in this account and region, or correct its name under `[service.secrets]`
-    no key
-      = a secret of the service does not exist, or lacks the key
-        create it in this account and region, or correct its name under `[service.secrets]`
-    no right
-      = the execution role lacks the right `ssm:GetParameters`
-        give it to `ExecutionRole` in the template
-    no way
-      = the tasks have no way out to the registry: route, public address or egress 443
-        check the template: `AssignPublicIp: ENABLED`, a route to 0.0.0.0/0 from both subnets, egress to port 443, DNS
-    no writable folder
-      = the program ended because it may not write: all folders but `writable` ones are read-only
-        name the folder in `writable` under `[service]`, for example `writable = [\"/tmp\"]`
-        read its log: `deployer logs --stack clock --since 1h`
-    ");
 }

@@ -100,7 +100,7 @@ fn all_of_it() {
         ..Evidence::default()
     };
     insta::assert_snapshot!(explained(&evidence, Some("tasks failed to start.")), @r"
-    because: the tasks have no way out to the registry: route, public address or egress 443
+    because: the tasks have no way out to the registry and to secrets: route, public address or egress 443
     | tasks failed to start.
     | Service deployment rolled back because of a circuit breaker error.
     | failed tasks 3/3
