@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::io;
 
-use clock::Kind;
 use clock::units::{magnitude, signed};
 use console::{Term, measure_text_width, style, truncate_str};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -40,8 +39,6 @@ struct Row {
     /// `None` where there was no answer.
     offsets: VecDeque<Option<f64>>,
     latencies: VecDeque<Option<f64>>,
-    /// Whether it is asked for the time.
-    has_clock: bool,
     offset: String,
     latency: String,
     uptime: String,
@@ -120,17 +117,15 @@ impl Row {
     fn take_in(&mut self, finding: &Finding) {
         let report = &finding.report;
         let worst = human::furthest(report);
-        self.has_clock = report.kind == Kind::Clock;
-        if self.has_clock {
-            push(&mut self.offsets, worst.and_then(|one| one.offset_ms));
-        }
+        push(&mut self.offsets, worst.and_then(|one| one.offset_ms));
         push(&mut self.latencies, report.latency_ms);
         self.state = Some(finding.state);
         self.offset = worst
             .and_then(|one| one.offset_ms.zip(one.uncertainty_ms))
-            .map(|(offset, uncertainty)| format!("{} ± {}", signed(offset), magnitude(uncertainty)))
-            .or_else(|| human::status(report))
-            .unwrap_or_else(|| "-".to_owned());
+            .map_or_else(
+                || "-".to_owned(),
+                |(offset, uncertainty)| format!("{} ± {}", signed(offset), magnitude(uncertainty)),
+            );
         self.latency = report.latency_ms.map_or_else(|| "-".to_owned(), magnitude);
         self.uptime = finding.uptime.map_or_else(String::new, |(least, most)| {
             if most - least < 0.05 {
@@ -219,11 +214,7 @@ fn single(row: &Row, sparks: usize) -> String {
         empty if empty.is_empty() => empty,
         past => format!("{past} "),
     };
-    if row.has_clock {
-        parts.push(format!("offset {}{}", past(&row.offsets), row.offset));
-    } else {
-        parts.push(row.offset.clone());
-    }
+    parts.push(format!("offset {}{}", past(&row.offsets), row.offset));
     parts.push(format!("latency {}{}", past(&row.latencies), row.latency));
     parts.push(format!("up {}", row.uptime));
     parts.push(checks);
@@ -279,7 +270,7 @@ fn level(share: f64) -> char {
 mod tests {
     use super::*;
     use crate::human::tests::finding;
-    use crate::samples::{down, report, without_clock};
+    use crate::samples::{down, report};
     use clock::Verdict;
 
     fn row(name: &str, findings: &[Finding]) -> Row {
@@ -326,9 +317,8 @@ mod tests {
             20,
         );
         let crowded = view(&[one, two, three], 100, 2);
-        let http = view(&[row("d", &[finding(without_clock())])], 150, 20);
         insta::assert_snapshot!(
-            [single, table, crowded, http]
+            [single, table, crowded]
                 .map(|lines| plain(&lines))
                 .join("\n\n")
         );

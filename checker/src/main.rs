@@ -15,7 +15,6 @@ mod live;
 mod log;
 mod metrics;
 mod nagios;
-mod notify;
 mod output;
 mod page;
 mod plan;
@@ -40,7 +39,6 @@ use exit::{Exit, LastState};
 use interrupt::Interrupt;
 use log::{LogWriter, Terms};
 use metrics::Metrics;
-use notify::Notify;
 use output::Printer;
 use plan::{Plan, Subject};
 use session::Session;
@@ -105,7 +103,7 @@ fn start(plan: Plan) -> Exit {
 async fn watch(plan: Plan) -> Exit {
     exit::panic_if_told_to();
     let last = Arc::new(LastState::default());
-    let mut interrupt = match Interrupt::listen(Arc::clone(&last), plan.stops_with_ok) {
+    let mut interrupt = match Interrupt::listen(Arc::clone(&last)) {
         Ok(interrupt) => interrupt,
         Err(error) => return output::trouble("cannot listen for signals", &error.to_string()),
     };
@@ -114,14 +112,11 @@ async fn watch(plan: Plan) -> Exit {
         Err((what, detail)) => return output::trouble(&what, &detail),
     };
     let session = Session::new(&plan, Arc::new(SystemClock::new()));
-    let notify = Notify::from_environment();
-    notify.ready();
     let (ran, is_interrupted) = tokio::select! {
         biased;
         () = interrupt.received() => (Ok(()), true),
-        result = session.run(&mut fan_out, &notify) => (result, false),
+        result = session.run(&mut fan_out) => (result, false),
     };
-    notify.stopping();
     if plan.period.is_some() && ran.is_ok() {
         fan_out.summarise();
     }
@@ -135,9 +130,9 @@ async fn watch(plan: Plan) -> Exit {
         }
     };
     match ran.and(printed) {
-        Ok(()) => interrupt.code(),
+        Ok(()) => last.get(),
         // Whoever read has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => interrupt.code(),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => last.get(),
         Err(error) => output::trouble("cannot write", &probe::detail(&error)),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use clock::{InstanceReport, Kind};
+use clock::InstanceReport;
 
 use crate::exit::Exit;
 use crate::human;
@@ -33,12 +33,7 @@ impl Result {
         if let Some(latency) = report.latency_ms {
             figures.push(("latency", format!("{};;;0", seconds(latency))));
         }
-        if let Some(certificate) = &report.certificate {
-            figures.push(("certificate_days", certificate.days.to_string()));
-        }
-        if report.kind == Kind::Clock || !report.instances.is_empty() {
-            figures.push(("instances", report.instances.len().to_string()));
-        }
+        figures.push(("instances", report.instances.len().to_string()));
         let mut text = human::details(report);
         if text.is_empty() {
             "no details".clone_into(&mut text);
@@ -97,7 +92,7 @@ pub(crate) fn line(results: &[Result], are_all: bool) -> String {
 mod tests {
     use super::*;
     use crate::human::tests::finding;
-    use crate::samples::{down, report, without_clock};
+    use crate::samples::{down, report};
     use clock::Verdict;
 
     #[test]
@@ -111,7 +106,6 @@ mod tests {
             line(std::slice::from_ref(&bad), true),
             line(std::slice::from_ref(&bad), false),
             line(&[good, bad], true),
-            line(&[Result::new(&finding(without_clock()))], true),
             line(&[], true),
         ];
         insta::assert_snapshot!(lines.join("\n"));

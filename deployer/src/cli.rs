@@ -34,6 +34,10 @@ pub struct Shared {
     )]
     pub config: PathBuf,
 
+    /// Environment: settings under `[environments.NAME]` in the configuration file override the others.
+    #[arg(long = "env", help_heading = heading::DEPLOYMENT, global = true, value_name = "NAME", env = "DEPLOYER_ENV")]
+    pub environment: Option<String>,
+
     /// Name of the CloudFormation stack.
     #[arg(long, help_heading = heading::DEPLOYMENT, global = true, value_name = "NAME", env = "DEPLOYER_STACK")]
     pub stack: Option<String>,
@@ -144,6 +148,14 @@ pub struct Shared {
         env = "DEPLOYER_TIMEOUT"
     )]
     pub timeout: String,
+}
+
+impl Shared {
+    /// Returns the environment, if one is named: an empty variable names none.
+    pub fn environment(&self) -> Option<&str> {
+        let name = self.environment.as_deref();
+        name.filter(|name| !name.is_empty())
+    }
 }
 
 /// What a deployment must pass.

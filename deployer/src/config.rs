@@ -1,7 +1,7 @@
 //! All settings, resolved once and purely: flags, then environment, then `deployer.toml`. Commands see nothing else.
 
 mod access;
-mod check;
+mod environments;
 mod file;
 mod parameters;
 mod service;
@@ -19,9 +19,9 @@ use image_builder::Architecture;
 
 pub use access::is_usual_endpoint;
 use aws::access::Access;
-pub use check::CheckSettings;
+pub use environments::{Files, read};
+pub use file::File;
 use file::ImageFile;
-pub use file::{File, parse, read};
 
 use access::access;
 use deployment::stack::template_names::ParameterName;
@@ -71,6 +71,8 @@ pub struct Config {
     pub root: PathBuf,
     /// The configuration file.
     pub file: PathBuf,
+    /// The environment whose settings these are.
+    pub environment: Option<String>,
     /// Name of the stack.
     pub stack: StackName,
     /// The template.
@@ -97,8 +99,8 @@ pub struct Config {
     pub capabilities: Vec<String>,
     /// What was asked for and is not done on this machine.
     pub left_out: Vec<&'static str>,
-    /// How the service is checked from outside.
-    pub check: CheckSettings,
+    /// How far the service's clock may be off.
+    pub max_skew: Duration,
     /// What a deployment has to pass.
     pub check_from: CheckFrom,
     /// How long a deployment is kept being checked before success is declared.
@@ -182,8 +184,19 @@ pub struct Overrides {
 
 /// Reads the configuration file, and resolves all settings.
 pub fn load(shared: &Shared, overrides: Overrides) -> Result<Config, Failure> {
-    let file = read(&shared.config)?;
-    resolve(shared, overrides, file, &root(shared)?)
+    let environment = shared.environment();
+    let root = root(shared)?;
+    let file = read(&shared.config)?.select(environment)?;
+    let resolved = resolve(shared, overrides.clone(), file, &root);
+    match (resolved, environment) {
+        (Err(failure), Some(name)) if failure.kind == FailureKind::Preflight => {
+            let base = read(&shared.config)?.select(None)?;
+            let is_overridden = resolve(shared, overrides, base, &root).is_ok();
+            let place = format!("correct it under `[environments.{name}]` in `deployer.toml`");
+            Err(failure.maybe_hint(is_overridden.then_some(place)))
+        }
+        (resolved, _) => resolved,
+    }
 }
 
 /// Resolves the settings of a project that has no configuration file yet. `stack` is its name unless another one is given.
@@ -271,6 +284,7 @@ pub fn resolve(
     };
 
     Ok(Config {
+        environment: shared.environment().map(str::to_owned),
         stack,
         template,
         access,
@@ -284,13 +298,16 @@ pub fn resolve(
         tags: tags(file.tags)?,
         capabilities: capabilities(file.capabilities)?,
         left_out,
+        max_skew: of_file(duration(
+            "check.max_skew",
+            file.check.max_skew.as_deref().unwrap_or("1s"),
+        ))?,
         check_from: shared.check.or(file.check.from).unwrap_or_default(),
-        watch_for: match (given(deploy.watch_for.as_ref()), &file.check.watch_for) {
+        watch_for: match (given(deploy.watch_for.as_ref()), file.check.watch_for) {
             (Some(time), _) => duration("--watch-for", time)?,
-            (None, Some(time)) => of_file(duration("check.watch_for", time))?,
+            (None, Some(time)) => of_file(duration("check.watch_for", &time))?,
             (None, None) => Duration::ZERO,
         },
-        check: check::resolve(file.check, root)?,
         timeout: duration("--timeout", &shared.timeout)?,
         verify_timeout: duration("--verify-timeout", &deploy.verify_timeout)?,
         wait: !(deploy.no_wait || overrides.no_wait),

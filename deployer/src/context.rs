@@ -9,6 +9,7 @@ use crate::cancellation::CancellationToken;
 use crate::config::{self, Config};
 use crate::local::{Emulator, Presence};
 use crate::poll::{self, Outcome, Poller, Terms};
+use crate::pollers::ServiceNames;
 use crate::retry::Retrying;
 use aws::Aws;
 use aws::access::Access;
@@ -16,6 +17,7 @@ use aws::remote::{Caller, Identity as _, RemoteError, RemoteErrorKind, World};
 use deployment::error::{Failure, FailureKind};
 use deployment::event::{Event, Sink};
 use deployment::names::RequestToken;
+use deployment::stack::Observed;
 use deployment::stack::purpose::Purpose;
 use deployment::stack::template_names::OutputName;
 
@@ -114,6 +116,16 @@ impl Context<'_> {
         )
         .hint("it continues: run the same command again to resume, or `deployer status` to see it")
         .hint("allow more time: `--timeout 1h`")
+    }
+
+    /// How the service is checked from outside; `instances` are those that have to answer.
+    pub(crate) fn check_settings(&self, instances: u32) -> clock::Settings {
+        clock::Settings {
+            max_skew: self.config.max_skew,
+            expect_instances: Some(instances).filter(|instances| *instances > 0),
+            proxy: self.config.access.check_proxy.clone(),
+            ..clock::Settings::default()
+        }
     }
 
     /// A remote call that failed for good, as the end of a command.
@@ -253,6 +265,50 @@ impl Context<'_> {
     }
 }
 
+/// A stack that has a service.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) stack: Observed,
+    pub(crate) names: ServiceNames,
+}
+
+impl Context<'_> {
+    /// Fails where this is about the emulator and that does not run.
+    pub(crate) async fn require_emulator(&self) -> Result<(), Failure> {
+        if self.emulator_is_absent().await? {
+            return Err(Failure::preflight("the emulator does not run")
+                .hint("`deployer up --local` starts it, and the service"));
+        }
+        Ok(())
+    }
+
+    /// Returns the stack; that there is none is a failure.
+    pub(crate) async fn require_stack(&self, world: &dyn World) -> Result<Observed, Failure> {
+        let name = &self.config.stack;
+        self.observe(world).await?.ok_or_else(|| {
+            Failure::preflight(format!("there is no stack `{name}`"))
+                .hint("`deployer up` makes it; is this the right account, region and `--stack`?")
+        })
+    }
+
+    /// Returns the stack and where its service is; that there is none is a failure.
+    pub(crate) async fn require_service(&self, world: &dyn World) -> Result<Running, Failure> {
+        let stack = self.require_stack(world).await?;
+        match ServiceNames::of_stack(&stack) {
+            Ok(names) => Ok(Running { stack, names }),
+            Err(output) => Err(Failure::preflight(format!(
+                "the stack `{}` has no service",
+                self.config.stack
+            ))
+            .because(format!(
+                "it is {}, without the output `{output}`",
+                stack.status
+            ))
+            .hint("`deployer up` deploys one")),
+        }
+    }
+}
+
 /// The emulator that `--local` means.
 pub(crate) fn emulator(config: &Config) -> Result<Option<Emulator>, Failure> {
     match &config.access.endpoint_url {
@@ -332,6 +388,42 @@ pub(crate) fn new_token(purpose: &Purpose) -> RequestToken {
 pub(crate) fn missing_output(key: OutputName) -> Failure {
     Failure::preflight(format!("the stack has no output `{key}`"))
         .hint("the template has to name what it makes: `docs/template.md` lists the outputs that are needed")
+}
+
+/// Where the service answers, for the check and for people.
+pub(crate) struct PublicUrl {
+    /// As it can be opened from here.
+    pub(crate) shown: String,
+    /// What the check asks.
+    pub(crate) target: probe::Target,
+}
+
+pub(crate) fn public_url(config: &Config, url: &str) -> Result<PublicUrl, Failure> {
+    let access = &config.access;
+    let connect_to = access.connect_to.as_ref().map(ToString::to_string);
+    let connect_to = connect_to
+        .map(|address| address.parse::<probe::ConnectTo>())
+        .transpose();
+    let target = connect_to
+        .map_err(|error| error.to_string())
+        .and_then(|connect_to| {
+            probe::Target::new(url, connect_to).map_err(|error| error.to_string())
+        })
+        .map_err(|error| {
+            Failure::new(
+                FailureKind::Unexpected,
+                format!("the stack's output `Url` cannot be checked: `{url}`"),
+            )
+            .because(error)
+        })?;
+    let shown = match (&access.endpoint_url, access.local) {
+        (Some(endpoint), true) => crate::local::reachable_url(url, endpoint),
+        _ => None,
+    };
+    Ok(PublicUrl {
+        shown: shown.unwrap_or_else(|| url.to_owned()),
+        target,
+    })
 }
 
 #[cfg(test)]

@@ -72,12 +72,19 @@ pub(crate) fn command_line_with(config: &Config, command: &str, options: &str) -
 /// Returns the same for whoever has run `make`, where its targets are named: the program is not on the `PATH` there.
 fn command_line_from(make_targets: Option<&str>, config: &Config, command: &str) -> String {
     let access = &config.access;
+    let environment = config.environment.as_deref();
     let program = match make_targets {
-        Some(targets) if targets.split(' ').any(|target| target == command) => {
+        Some(targets)
+            if environment.is_none() && targets.split(' ').any(|target| target == command) =>
+        {
             return format!("make {command}");
         }
         Some(_) => "cargo run --quiet --bin deployer --",
         None => "deployer",
+    };
+    let program = match environment {
+        Some(name) => format!("{program} --env {name}"),
+        None => program.to_owned(),
     };
     let mut command = format!("{program} {command} --stack {}", config.stack);
     let mut option = |name: &str, value: Option<&str>| {
@@ -104,6 +111,19 @@ fn command_line_from(make_targets: Option<&str>, config: &Config, command: &str)
     command
 }
 
+/// Returns the text with the environment in each of its commands: without, they would be about
+/// another stack.
+pub(crate) fn in_environment(text: &str, environment: Option<&str>) -> String {
+    const COMMAND: &str = "`deployer ";
+    let Some(name) = environment else {
+        return text.to_owned();
+    };
+    let addressed = format!("{COMMAND}--env {name} ");
+    text.replace(COMMAND, &addressed)
+        // Some name it already.
+        .replace(&format!("{addressed}--env {name} "), &addressed)
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
@@ -114,7 +134,7 @@ mod tests {
         assert_eq!(super::quota_hint("VPC (Vpc): no"), None);
     }
 
-    use super::command_line_from;
+    use super::{command_line_from, in_environment};
     use crate::testing::settings;
 
     #[test]
@@ -129,5 +149,28 @@ mod tests {
         );
         let down = command_line_from(None, &config, "down");
         assert!(down.starts_with("deployer down --stack clock"), "{down}");
+    }
+
+    #[test]
+    fn commands_name_the_environment() {
+        let config = crate::config::Config {
+            environment: Some("staging".to_owned()),
+            ..settings()
+        };
+        let down = command_line_from(None, &config, "down");
+        let of_staging = "deployer --env staging down --stack clock";
+        assert!(down.starts_with(of_staging), "{down}");
+        // No target of `make` is about an environment.
+        let down = command_line_from(Some("up down"), &config, "down");
+        assert!(down.starts_with("cargo run --quiet --bin "), "{down}");
+        assert!(down.contains(&format!("-- {}", &of_staging[9..])), "{down}");
+
+        let text =
+            "`deployer up` makes it, `deployer --env staging down` and the deployer delete it";
+        assert_eq!(
+            in_environment(text, Some("staging")),
+            "`deployer --env staging up` makes it, `deployer --env staging down` and the deployer delete it"
+        );
+        assert_eq!(in_environment(text, None), text);
     }
 }

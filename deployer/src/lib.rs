@@ -10,7 +10,6 @@
 //! What is pure is in the crate `deployment`, the calls of AWS in the crate `aws`.
 
 pub mod cancellation;
-mod checks;
 pub mod cli;
 pub mod commands;
 pub mod config;
@@ -70,11 +69,13 @@ fn run_command() -> ExitCode {
         let command = cli.command.get();
         (command.on_interrupt(), command.is_log_stream())
     };
-    let sink = Sink::new(if is_log_stream {
+    let reporter = if is_log_stream {
         report::beside_lines(output, color)
     } else {
         report::journalled(report::choose(output, color))
-    });
+    };
+    let environment = cli.shared.environment();
+    let sink = Sink::new(report::in_environment(reporter, environment));
     let result = runtime().and_then(|runtime| {
         let events = sink.clone();
         let work = move |token| async move { execute(&cli, &events, &token).await };
@@ -123,14 +124,13 @@ async fn execute(cli: &Cli, sink: &Sink, token: &CancellationToken) -> Result<u8
                 sink,
                 cancellation: token,
             };
-            command
-                .execute(context, &mut report::log_lines(output))
-                .await?
+            let mut lines = report::log_lines(output, command.shows_output());
+            command.execute(context, &mut lines).await?
         }
         Err(failure) => command.without_settings(failure)?,
     };
     if let Some(result) = result {
-        report::print(&result, output)?;
+        report::print(&result, output, cli.shared.environment())?;
     }
     Ok(exit_code)
 }

@@ -1,7 +1,7 @@
 """Secrets of a container, from Secrets Manager and Parameter Store.
 
-ECS reads them when a task starts. A secret is found by its name, whatever region and account its ARN names: those of the emulator are
-not those of AWS.
+ECS reads them when a task starts. A secret is found by its name, whatever region and account its
+ARN names: those of the emulator are not those of AWS.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use clock::Kind;
 use clock::units::MILLISECOND;
 
 use crate::judge::{Limits, Replay};
@@ -27,7 +26,6 @@ pub(crate) struct Charts {
 #[derive(Debug)]
 pub(crate) struct Chart {
     pub(crate) name: String,
-    pub(crate) kind: Kind,
     pub(crate) state: State,
     /// Milliseconds: of the last check.
     pub(crate) max_skew_ms: f64,
@@ -123,7 +121,6 @@ impl Charts {
             return;
         };
         let report = &finding.report;
-        chart.kind = report.kind;
         chart.state = finding.state;
         chart.cause.clone_from(&report.cause);
         chart.max_skew_ms = report.max_skew_ms;
@@ -164,7 +161,6 @@ impl Chart {
     fn new(name: String, at: i64) -> Self {
         Self {
             name,
-            kind: Kind::Clock,
             state: State::Unknown,
             max_skew_ms: 0.0,
             cause: None,

@@ -75,14 +75,26 @@ impl Logs for Aws {
     async fn lines(
         &self,
         group: &LogGroupName,
+        stream: Option<&LogStreamName>,
         since_ms: i64,
         next: Option<&str>,
     ) -> Remote<LogPage> {
         let mut input = json!({ "logGroupName": group, "startTime": since_ms });
+        if let Some(stream) = stream {
+            input["logStreamNames"] = json!([stream]);
+        }
         if let Some(next) = next {
             input["nextToken"] = next.into();
         }
-        let answer: Events = self.cloudwatchlogs.call("FilterLogEvents", input).await?;
+        let answer = self.cloudwatchlogs.call("FilterLogEvents", input).await;
+        let answer: Events = match answer {
+            Ok(answer) => answer,
+            // A stream begins with its first line.
+            Err(error) if error.kind == RemoteErrorKind::NotFound && stream.is_some() => {
+                return Ok(LogPage::default());
+            }
+            Err(error) => return Err(error),
+        };
         let lines = answer
             .events
             .ok_or_else(|| incomplete("FilterLogEvents", "events"))?;

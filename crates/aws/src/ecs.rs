@@ -7,14 +7,17 @@ use chrono::{DateTime, Utc};
 
 use super::error::incomplete;
 use super::{Aws, error};
-use crate::remote::{Remote, RemoteErrorKind, Rollouts};
+use crate::remote::{Remote, RemoteError, RemoteErrorKind, Rollouts, RunningService, TaskState};
 use deployment::names::{
-    CONTAINER, ClusterName, DeploymentId, LoadBalancerArn, ServiceName, TargetGroupArn,
-    TaskDefinitionArn,
+    CONTAINER, ClusterName, DeploymentId, LoadBalancerArn, RequestToken, ServiceName,
+    TargetGroupArn, TaskDefinitionArn,
 };
 use deployment::rollout::{
     Deployment, DeploymentRecord, HealthCheck, Service, ServiceEvent, StoppedTask, Target, Task,
 };
+
+/// Marks tasks that run one command.
+const STARTED_BY: &str = "deployer-run";
 
 /// Most task definitions that one `DeleteTaskDefinitions` takes.
 const DELETE_AT_ONCE: usize = 10;
@@ -171,6 +174,88 @@ impl Rollouts for Aws {
             Err(error) if error.code.as_deref() == Some("ClientException") => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    async fn run_task(
+        &self,
+        running: &RunningService<'_>,
+        command: &[String],
+        token: &RequestToken,
+    ) -> Remote<String> {
+        let answer = self
+            .ecs
+            .describe_services()
+            .cluster(running.cluster)
+            .services(running.service)
+            .send()
+            .await
+            .map_err(error::of("DescribeServices"))?;
+        let network = answer.services().first();
+        let network = network.and_then(|service| service.network_configuration.clone());
+        let container = types::ContainerOverride::builder()
+            .name(CONTAINER)
+            .set_command(Some(command.to_vec()));
+        let overrides = types::TaskOverride::builder().container_overrides(container.build());
+        let answer = self
+            .ecs
+            .run_task()
+            .cluster(running.cluster)
+            .task_definition(running.task_definition)
+            .launch_type(types::LaunchType::Fargate)
+            .set_network_configuration(network)
+            .overrides(overrides.build())
+            .started_by(STARTED_BY)
+            .client_token(token.as_str())
+            .send()
+            .await
+            .map_err(error::of("RunTask"))?;
+        match (answer.tasks(), answer.failures()) {
+            ([task, ..], _) => Ok(task_id(task)),
+            ([], [failure, ..]) => Err(RemoteError {
+                kind: RemoteErrorKind::Refused,
+                operation: "RunTask",
+                code: None,
+                message: [failure.reason(), failure.detail()]
+                    .into_iter()
+                    .flatten()
+                    .collect::<Vec<_>>()
+                    .join(": "),
+                request_id: None,
+            }),
+            ([], []) => Err(incomplete("RunTask", "the task")),
+        }
+    }
+
+    async fn task(&self, cluster: &ClusterName, id: &str) -> Remote<Option<TaskState>> {
+        let answer = self
+            .ecs
+            .describe_tasks()
+            .cluster(cluster)
+            .tasks(id)
+            .send()
+            .await
+            .map_err(error::of("DescribeTasks"))?;
+        // One that is not remembered is told as a failure.
+        if answer.tasks().is_empty() && answer.failures().is_empty() {
+            return Err(incomplete("DescribeTasks", "the task"));
+        }
+        let state = |task: &types::Task| match task.last_status() {
+            Some("STOPPED") => TaskState::Stopped(stopped_task(task)),
+            status => TaskState::Active(status.unwrap_or_default().to_owned()),
+        };
+        Ok(answer.tasks().first().map(state))
+    }
+
+    async fn stop_task(&self, cluster: &ClusterName, id: &str) -> Remote<()> {
+        self.ecs
+            .stop_task()
+            .cluster(cluster)
+            .task(id)
+            .reason("stopped by `deployer run`")
+            .send()
+            .await
+            .map_err(error::of("StopTask"))
+            .map(drop)
     }
 
     async fn delete_task_definitions(&self, family: &str) -> Remote<usize> {

@@ -161,6 +161,26 @@ pub trait Repositories: Send + Sync {
     async fn login(&self) -> Remote<Login>;
 }
 
+/// A service and the task definition that it runs.
+#[derive(Debug, Clone, Copy)]
+pub struct RunningService<'a> {
+    /// Its cluster.
+    pub cluster: &'a ClusterName,
+    /// Its name.
+    pub service: &'a ServiceName,
+    /// What its tasks are made of.
+    pub task_definition: &'a TaskDefinitionArn,
+}
+
+/// Where a single task stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TaskState {
+    /// It starts, runs or stops: `PENDING`, for example.
+    Active(String),
+    /// It stopped.
+    Stopped(StoppedTask),
+}
+
 /// ECS and the load balancer in front of it.
 #[async_trait]
 pub trait Rollouts: Send + Sync {
@@ -205,6 +225,18 @@ pub trait Rollouts: Send + Sync {
     async fn load_balancer_exists(&self, arn: &LoadBalancerArn) -> Remote<bool>;
     /// The image that a task definition runs; `None` when it does not exist any more.
     async fn image_of(&self, task_definition: &TaskDefinitionArn) -> Remote<Option<String>>;
+    /// Starts a task that runs a command in place of the image's, in the network of the service; returns its id. Repeated
+    /// with the same token, it starts no second one.
+    async fn run_task(
+        &self,
+        service: &RunningService<'_>,
+        command: &[String],
+        token: &RequestToken,
+    ) -> Remote<String>;
+    /// The state of a task (its id); `None` when it is not remembered.
+    async fn task(&self, cluster: &ClusterName, id: &str) -> Remote<Option<TaskState>>;
+    /// Asks a task (its id) to stop.
+    async fn stop_task(&self, cluster: &ClusterName, id: &str) -> Remote<()>;
     /// Deletes the task definitions that are left over of a family (deleted stacks leave them inactive); returns how many.
     async fn delete_task_definitions(&self, family: &str) -> Remote<usize>;
 }
@@ -241,10 +273,11 @@ pub trait Logs: Send + Sync {
         stream: &LogStreamName,
         lines: u16,
     ) -> Remote<Vec<String>>;
-    /// A page of what all streams of a group were written since a moment (milliseconds since the Unix epoch).
+    /// A page of what one stream of a group, or all of them, were written since a moment (milliseconds since the Unix epoch).
     async fn lines(
         &self,
         group: &LogGroupName,
+        stream: Option<&LogStreamName>,
         since_ms: i64,
         next: Option<&str>,
     ) -> Remote<LogPage>;

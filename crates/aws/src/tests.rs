@@ -149,7 +149,7 @@ async fn made_of(answer: &str) -> Vec<(&'static str, Result<(), RemoteErrorKind>
             "tail",
             kind(aws.tail(&group, &LogStreamName::new("s"), 1).await),
         ),
-        ("lines", kind(aws.lines(&group, 0, None).await)),
+        ("lines", kind(aws.lines(&group, None, 0, None).await)),
         ("group_exists", kind(aws.group_exists(&group).await)),
         ("caller", kind(aws.caller().await)),
         ("account_resources", kind(aws.account_resources().await)),

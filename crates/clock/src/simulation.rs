@@ -355,9 +355,9 @@ fn trial(random: &mut StdRng, kind: Kind) -> (Judged, Option<Judged>) {
             result: match lost {
                 Some(failure) => Err(failure),
                 None => Ok(Received {
-                    age: aged.then_some(0),
+                    aged,
+                    date: None,
                     body: line.body(&shown, instance, nonce).into_bytes(),
-                    ..Received::default()
                 }),
             },
         };
@@ -366,7 +366,7 @@ fn trial(random: &mut StdRng, kind: Kind) -> (Judged, Option<Judged>) {
             && midpoint.is_none()
             && nonce == "n"
         {
-            let served = answered.now.unwrap().nanoseconds;
+            let served = answered.now.nanoseconds;
             let offset = served - i128::midpoint(sent.wall, received.wall);
             midpoint = Some((truth, Some(offset.abs() <= limit)));
         }

@@ -72,10 +72,7 @@ pub async fn run(
     settings: LogSettings,
     reader: &mut dyn LogReader,
 ) -> Result<(), Failure> {
-    if context.emulator_is_absent().await? {
-        return Err(Failure::preflight("the emulator does not run")
-            .hint("`deployer up --local` starts it, and the service"));
-    }
+    context.require_emulator().await?;
     let connection = connect(context).await?;
     show(context, connection, settings, Utc::now(), reader).await
 }
@@ -156,10 +153,7 @@ struct Log {
 /// Finds the log by the stack's outputs.
 async fn find(context: Context<'_>, world: &dyn World) -> Result<Log, Failure> {
     let name = &context.config.stack;
-    let Some(stack) = context.observe(world).await? else {
-        return Err(Failure::preflight(format!("there is no stack `{name}`"))
-            .hint("`deployer up` makes it; is this the right account, region and `--stack`?"));
-    };
+    let stack = context.require_stack(world).await?;
     let Some(group) = stack.output(OutputName::LogGroupName) else {
         return Err(
             Failure::preflight(format!("the stack `{name}` names no log group"))

@@ -11,9 +11,11 @@ pub mod plan;
 pub mod policy;
 pub mod reviewer;
 pub mod rollback;
+pub mod run;
 pub mod status;
 pub mod template;
 pub mod up;
+pub mod url;
 
 use async_trait::async_trait;
 use clap::{Parser, Subcommand};
@@ -73,10 +75,14 @@ pub enum Command {
     Down(down::Down),
     /// Show the stack, its tasks and the service's response.
     Status(status::Args),
+    /// Print the address of the service, for scripts: `checker "$(deployer url)"`.
+    Url(url::Args),
     /// Check that everything `up` needs is in place, and suggest a fix for anything that is not.
     Doctor(doctor::Doctor),
     /// Show the log of all tasks, by time.
     Logs(logs::Logs),
+    /// Run a command once in the deployed image: with the network, role and secrets of the service.
+    Run(run::Run),
     /// Build the image without deploying: into a file, Docker or a registry; or inspect it.
     Image(crate::cli::Image),
     /// Grant or revoke read-only access to this deployment.
@@ -100,8 +106,10 @@ impl Command {
             Self::History(command) => command,
             Self::Down(command) => command,
             Self::Status(command) => command,
+            Self::Url(command) => command,
             Self::Doctor(command) => command,
             Self::Logs(command) => command,
+            Self::Run(command) => command,
             Self::Image(command) => command,
             Self::Reviewer(command) => command,
             Self::Policy(command) => command,
@@ -137,6 +145,11 @@ pub(crate) trait Execute {
 
     /// Returns whether the command is a stream of log lines, which Ctrl-C ends as intended.
     fn is_log_stream(&self) -> bool {
+        false
+    }
+
+    /// Returns whether log lines are the output of one program, without times and tasks.
+    fn shows_output(&self) -> bool {
         false
     }
 
@@ -189,6 +202,8 @@ pub(crate) enum CommandResult {
     History(history::History),
     /// Of `status`.
     Status(Box<status::Status>),
+    /// Of `url`.
+    Address(url::Address),
     /// Of `image inspect`.
     Inspection(Box<Inspection>),
     /// Of `reviewer`.

@@ -7,12 +7,9 @@ use chrono::Utc;
 use deployment::event::{Silent, Sink};
 use serde::Serialize;
 
-use crate::checks::public_url;
-use crate::context::{Connection, Context, connect};
+use crate::context::{Connection, Context, connect, public_url};
 use crate::poll::Outcome;
-use crate::pollers::{
-    ExternalCheck, NetworkCheck, RolloutPoller, ServiceNames, check_once, checked,
-};
+use crate::pollers::{ExternalCheck, NetworkCheck, RolloutPoller, ServiceNames, checked};
 use crate::stack_operations::ROUNDS;
 use aws::remote::World;
 use deployment::cost::{self, Estimate};
@@ -231,13 +228,11 @@ async fn fill(
     status.targets = world.targets(&names.target_group).await.map_err(failed)?;
     if let Some(url) = stack.output(OutputName::Url) {
         let url = public_url(context.config, url)?;
-        let checks = context.checks(world, &names, &url).await;
-        if let Some((_, report)) = check_once(outside, &checks, status.desired_tasks).await {
-            let found = checked(&report);
-            status.version.clone_from(&found.version);
-            status.check = Some(found);
-        }
+        let settings = context.check_settings(status.desired_tasks);
+        let found = checked(&outside.check(&url.target, &settings).await);
         status.url = Some(url.shown);
+        status.version.clone_from(&found.version);
+        status.check = Some(found);
     }
     Ok(())
 }

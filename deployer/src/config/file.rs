@@ -1,15 +1,13 @@
 //! What `deployer.toml` says, as it stands there.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::cli::{Builder, CheckFrom};
-use clock::{Field, JsonValues, Kind, Statuses};
-use deployment::error::Failure;
 use deployment::names::StackName;
-use support::input;
 
 /// `deployer.toml`.
 #[derive(Debug, Default, Deserialize)]
@@ -32,6 +30,8 @@ pub struct File {
     pub(super) tags: BTreeMap<String, Scalar>,
     #[serde(default)]
     pub(super) capabilities: Vec<String>,
+    /// Read apart from the rest: see [`Files`](super::Files).
+    pub(super) environments: Option<IgnoredAny>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -101,15 +101,6 @@ pub(super) struct PermissionsFile {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CheckFile {
-    pub(super) kind: Option<Kind>,
-    pub(super) path: Option<String>,
-    pub(super) status: Option<Statuses>,
-    pub(super) contains: Option<String>,
-    pub(super) json: Option<JsonValues>,
-    #[serde(default)]
-    pub(super) headers: BTreeMap<String, String>,
-    pub(super) field: Option<Field>,
-    pub(super) date_header: Option<bool>,
     pub(super) max_skew: Option<String>,
     pub(super) from: Option<CheckFrom>,
     pub(super) proxy: Option<String>,
@@ -133,29 +124,4 @@ impl Scalar {
             Self::Truth(truth) => truth.to_string(),
         }
     }
-}
-
-/// Reads and parses the configuration file.
-pub fn read(path: &Path) -> Result<File, Failure> {
-    let shown = path.display();
-    let text = input::text(path, input::WRITTEN_BY_HAND).map_err(|error| {
-        let hint = if error.kind() == std::io::ErrorKind::NotFound {
-            "run this in the folder that holds `deployer.toml`, or name it with `--config FILE`"
-        } else {
-            "it has to be a readable text file"
-        };
-        Failure::preflight(format!("cannot read `{shown}`"))
-            .because(error)
-            .hint(hint)
-    })?;
-    parse(&text).map_err(|error| {
-        Failure::preflight(format!("`{shown}` is not valid"))
-            .because(error.to_string().trim_end())
-            .hint("`docs/configuration.md` lists every setting")
-    })
-}
-
-/// Parses the text of a configuration file.
-pub fn parse(text: &str) -> Result<File, toml::de::Error> {
-    toml::from_str(text)
 }

@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 
 use async_trait::async_trait;
-use clock::Verdict;
+use clock::{Settings, Verdict};
+use probe::Target;
 
-use crate::pollers::{Check, EvidenceCollector, ExternalCheck, ServiceNames, checked};
+use crate::pollers::{EvidenceCollector, ExternalCheck, ServiceNames, checked};
 use aws::remote::{Remote, World};
 use deployment::event::{Checked, Event, Sink};
 use deployment::rollout::{Deployment, Evidence, StoppedTask};
@@ -24,12 +25,14 @@ pub enum Regression {
     Replaced,
 }
 
-/// Who asks the version from outside, and how.
+/// Where the version is asked from outside, and with which settings.
 pub struct Asked<'a> {
     /// Who asks.
     pub outside: &'a dyn ExternalCheck,
-    /// The check that it passed.
-    pub check: &'a Check,
+    /// What is asked.
+    pub target: &'a Target,
+    /// How.
+    pub settings: Settings,
 }
 
 /// Watches a version; ends only when something is wrong with it.
@@ -90,11 +93,7 @@ impl<'a> Bake<'a> {
 
     async fn ask(&mut self) -> Option<Checked> {
         let asked = self.asked.as_ref()?;
-        let check = asked.check;
-        let report = asked
-            .outside
-            .check(&check.url.target, &check.settings)
-            .await;
+        let report = asked.outside.check(asked.target, &asked.settings).await;
         let found = checked(&report);
         let fails = match found.verdict {
             Verdict::Down => !found.unreachable,

@@ -7,7 +7,7 @@ use std::io;
 use async_trait::async_trait;
 
 use aws::remote::{LogLine, LogPage, Remote, World};
-use deployment::names::LogGroupName;
+use deployment::names::{LogGroupName, LogStreamName};
 
 /// Lines of one task may be there later than younger ones of another: this far back they are still looked for, milliseconds.
 const LATE_MS: i64 = 20_000;
@@ -33,6 +33,7 @@ pub enum LogEnd {
 pub struct LogPoller<'a> {
     world: &'a dyn World,
     group: &'a LogGroupName,
+    stream: Option<LogStreamName>,
     reader: &'a mut dyn LogReader,
     follow: bool,
     since_ms: i64,
@@ -56,6 +57,7 @@ impl<'a> LogPoller<'a> {
         Self {
             world,
             group,
+            stream: None,
             reader,
             follow: false,
             since_ms,
@@ -64,6 +66,15 @@ impl<'a> LogPoller<'a> {
             read: 0,
             known: HashSet::new(),
             ages: VecDeque::new(),
+        }
+    }
+
+    /// Reads the log of one task only.
+    #[must_use]
+    pub fn of_task(self, id: &str) -> Self {
+        Self {
+            stream: Some(super::log_stream(id)),
+            ..self
         }
     }
 
@@ -124,7 +135,12 @@ impl crate::poll::Poller for LogPoller<'_> {
         loop {
             let page = self
                 .world
-                .lines(self.group, self.since_ms, self.next.as_deref())
+                .lines(
+                    self.group,
+                    self.stream.as_ref(),
+                    self.since_ms,
+                    self.next.as_deref(),
+                )
                 .await?;
             self.next.clone_from(&page.next);
             if let Err(error) = self.take(page) {

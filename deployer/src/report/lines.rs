@@ -16,6 +16,8 @@ use support::printable::{printable, without_commands};
 /// Prints log lines. Unlike the reporters it tells when nobody reads them: they are all that the command is for.
 pub(super) struct Lines {
     pub(super) output: Output,
+    /// How people see a line.
+    pub(super) form: fn(&LogLine) -> String,
 }
 
 impl LogReader for Lines {
@@ -23,7 +25,7 @@ impl LogReader for Lines {
         let text: String = lines
             .iter()
             .map(|line| match self.output {
-                Output::Human => human(line),
+                Output::Human => (self.form)(line),
                 Output::Json => json(line),
             })
             .collect();
@@ -43,12 +45,18 @@ fn task(line: &LogLine) -> &str {
     line.stream.rsplit('/').next().unwrap_or(&line.stream)
 }
 
-fn human(line: &LogLine) -> String {
+/// A line without what would control a terminal or a pipeline.
+pub(super) fn message(line: &LogLine) -> String {
+    without_commands(&printable(line.message.trim_end())) + "\n"
+}
+
+/// A line with its time and task.
+pub(super) fn human(line: &LogLine) -> String {
     let task = printable(task(line));
     let task = task.get(..8).unwrap_or(&task);
     // What has several lines stays one entry to the eye.
-    let message = without_commands(&printable(line.message.trim_end()));
-    let message = message.replace('\n', "\n    ");
+    let message = message(line);
+    let message = message.trim_end().replace('\n', "\n    ");
     format!("{} {task:<8} {message}\n", time(line))
 }
 
@@ -105,6 +113,7 @@ mod tests {
 
     #[test]
     fn lines_for_people_and_for_programs() {
+        assert_eq!(message(&line("\u{1b}[31mred\n")), "red\n");
         let both = |message: &str| human(&line(message)) + &json(&line(message));
         let text = both("listening on 0.0.0.0:8080\n")
             + &both("\u{1b}[31mred\u{1b}[0m\u{7}")

@@ -6,6 +6,7 @@
 mod canvas;
 mod color;
 mod diagnosis;
+mod environment;
 mod github;
 mod inspection;
 mod journal;
@@ -66,15 +67,31 @@ pub fn journalled(reporter: Box<dyn Reporter>) -> Box<dyn Reporter> {
     }
 }
 
+/// The same, with commands that name this environment.
+pub fn in_environment(reporter: Box<dyn Reporter>, name: Option<&str>) -> Box<dyn Reporter> {
+    match name {
+        Some(name) => Box::new(environment::InEnvironment {
+            inner: reporter,
+            name: name.to_owned(),
+        }),
+        None => reporter,
+    }
+}
+
 /// The reporter beside log lines, which are the result of a command by themselves.
 pub fn beside_lines(output: Output, color: Color) -> Box<dyn Reporter> {
     let paint = Paint::new(color, crate::prompt::is_capable_terminal());
     Box::new(lines::Beside { output, paint })
 }
 
-/// Prints log lines.
-pub fn log_lines(output: Output) -> impl LogReader {
-    lines::Lines { output }
+/// Prints log lines: with time and task, or the messages alone where `is_output` of one program.
+pub fn log_lines(output: Output, is_output: bool) -> impl LogReader {
+    let form = if is_output {
+        lines::message
+    } else {
+        lines::human
+    };
+    lines::Lines { output, form }
 }
 
 /// Does this to a state again and again, until nobody else has it any more.
@@ -102,8 +119,12 @@ fn steady_now() -> DateTime<Utc> {
     START.0 + START.1.elapsed()
 }
 
-/// Prints the result of a command: one JSON object, or text.
-pub(crate) fn print(result: &CommandResult, output: Output) -> Result<(), Failure> {
+/// Prints the result of a command: one JSON object, or text. Its commands name this environment.
+pub(crate) fn print(
+    result: &CommandResult,
+    output: Output,
+    environment: Option<&str>,
+) -> Result<(), Failure> {
     let failed = |error| Failure::new(FailureKind::Unexpected, "cannot print").because(error);
     let text = match (output, result) {
         // A policy is JSON, and is read by people as well.
@@ -120,13 +141,14 @@ pub(crate) fn print(result: &CommandResult, output: Output) -> Result<(), Failur
         }
         (Output::Human, CommandResult::Status(status)) => text::status(status),
         (Output::Human, CommandResult::History(history)) => lists::history(history),
+        (Output::Human, CommandResult::Address(address)) => format!("{}\n", address.url),
         (Output::Human, CommandResult::Inspection(image)) => inspection::inspection(image),
         (Output::Human, CommandResult::Reviewing(reviewing)) => lists::reviewing(reviewing),
         (Output::Human, CommandResult::Template { template }) => template.clone(),
         (Output::Human, CommandResult::Cost(table)) => table.text(),
         (Output::Human, CommandResult::Diagnosis(found)) => diagnosis::diagnosis(found),
     };
-    to_stdout(&text);
+    to_stdout(&crate::explain::in_environment(&text, environment));
     Ok(())
 }
 

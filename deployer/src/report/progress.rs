@@ -143,7 +143,6 @@ impl Progress {
             | Event::Identified { .. }
             | Event::StackFound { .. }
             | Event::TaskFailed { .. }
-            | Event::CheckChosen { .. }
             | Event::Probed { .. }
             | Event::Asked { .. }
             | Event::Warned { .. }

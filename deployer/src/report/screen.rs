@@ -83,7 +83,6 @@ impl Screen {
             | Event::TaskFailed { .. }
             | Event::TargetUnhealthy { .. }
             | Event::ServiceComplained { .. }
-            | Event::CheckChosen { .. }
             | Event::Probed { .. }
             | Event::Asked { .. }
             | Event::Warned { .. }

@@ -5,7 +5,8 @@ use async_trait::async_trait;
 use super::confirm::Request;
 use super::{RetryPolicy, Retrying};
 use aws::remote::{
-    Account, Caller, Identity, LogPage, Login, Logs, Remote, Repositories, Roles, Rollouts, Stacks,
+    Account, Caller, Identity, LogPage, Login, Logs, Remote, Repositories, Roles, Rollouts,
+    RunningService, Stacks, TaskState,
 };
 use deployment::names::{
     ChangeSetId, ClusterName, DeploymentId, Digest, LoadBalancerArn, LogGroupName, LogStreamName,
@@ -225,6 +226,29 @@ impl<W: Rollouts> Rollouts for Retrying<W> {
             .await
     }
 
+    async fn run_task(
+        &self,
+        service: &RunningService<'_>,
+        command: &[String],
+        token: &RequestToken,
+    ) -> Remote<String> {
+        // ECS starts one task for a token.
+        self.retry(RetryPolicy::LONG, || {
+            self.inner.run_task(service, command, token)
+        })
+        .await
+    }
+
+    async fn task(&self, cluster: &ClusterName, id: &str) -> Remote<Option<TaskState>> {
+        self.retry(RetryPolicy::LONG, || self.inner.task(cluster, id))
+            .await
+    }
+
+    async fn stop_task(&self, cluster: &ClusterName, id: &str) -> Remote<()> {
+        self.retry(RetryPolicy::LONG, || self.inner.stop_task(cluster, id))
+            .await
+    }
+
     async fn delete_task_definitions(&self, family: &str) -> Remote<usize> {
         self.retry(RetryPolicy::LONG, || {
             self.inner.delete_task_definitions(family)
@@ -248,11 +272,12 @@ impl<W: Logs> Logs for Retrying<W> {
     async fn lines(
         &self,
         group: &LogGroupName,
+        stream: Option<&LogStreamName>,
         since_ms: i64,
         next: Option<&str>,
     ) -> Remote<LogPage> {
         self.retry(RetryPolicy::SHORT, || {
-            self.inner.lines(group, since_ms, next)
+            self.inner.lines(group, stream, since_ms, next)
         })
         .await
     }

@@ -6,7 +6,7 @@ use super::FakeWorld;
 use super::moment::Moment;
 use aws::remote::{
     Account, Caller, Identity, LogPage, Login, Logs, Remote, RemoteError, Repositories, Roles,
-    Rollouts, Stacks,
+    Rollouts, RunningService, Stacks, TaskState,
 };
 use deployment::names::{
     ChangeSetId, ClusterName, DeploymentId, Digest, LoadBalancerArn, LogGroupName, LogStreamName,
@@ -309,6 +309,26 @@ impl Rollouts for FakeWorld {
         Ok(self.images.get(task_definition.as_str()).cloned())
     }
 
+    async fn run_task(
+        &self,
+        service: &RunningService<'_>,
+        command: &[String],
+        _: &RequestToken,
+    ) -> Remote<String> {
+        let what = format!("{} {command:?}", service.task_definition);
+        self.change("RunTask", &what, None)?;
+        Ok("0123456789abcdef".to_owned())
+    }
+
+    async fn task(&self, _: &ClusterName, _: &str) -> Remote<Option<TaskState>> {
+        self.fails("DescribeTasks")?;
+        Ok(self.tasks.next())
+    }
+
+    async fn stop_task(&self, _: &ClusterName, id: &str) -> Remote<()> {
+        self.change("StopTask", id, None)
+    }
+
     async fn delete_task_definitions(&self, family: &str) -> Remote<usize> {
         self.change("DeleteTaskDefinitions", family, None)?;
         Ok(1)
@@ -322,8 +342,16 @@ impl Logs for FakeWorld {
         Ok(self.log.clone())
     }
 
-    async fn lines(&self, _: &LogGroupName, since_ms: i64, next: Option<&str>) -> Remote<LogPage> {
-        self.asked_for_lines(since_ms, next);
+    async fn lines(
+        &self,
+        _: &LogGroupName,
+        stream: Option<&LogStreamName>,
+        since_ms: i64,
+        next: Option<&str>,
+    ) -> Remote<LogPage> {
+        if stream.is_none() {
+            self.asked_for_lines(since_ms, next);
+        }
         self.fails("FilterLogEvents")?;
         Ok(self.lines.next())
     }

@@ -39,6 +39,7 @@ pub(crate) const DIGEST: &str =
 pub(crate) fn settings() -> Config {
     let here = PathBuf::from("/project");
     Config {
+        environment: None,
         stack: "clock".parse().unwrap(),
         template: crate::config::TemplateSource::File(here.join("infra/service.yaml")),
         access: Access {
@@ -91,10 +92,7 @@ pub(crate) fn settings() -> Config {
         tags: std::collections::BTreeMap::new(),
         capabilities: Vec::new(),
         left_out: Vec::new(),
-        check: crate::config::CheckSettings {
-            kind: Some(clock::Kind::Clock),
-            ..Default::default()
-        },
+        max_skew: Duration::from_secs(1),
         check_from: crate::cli::CheckFrom::Outside,
         watch_for: Duration::ZERO,
         timeout: Duration::from_mins(30),

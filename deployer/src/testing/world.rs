@@ -8,7 +8,7 @@ use super::answer::{change, resource, rolled_out, targets};
 use super::moment::{Moment, There, image, of_others};
 use super::script::Script;
 use crate::pollers::ServiceNames;
-use aws::remote::{LogPage, Remote, RemoteError};
+use aws::remote::{LogPage, Remote, RemoteError, TaskState};
 use deployment::names::{
     ClusterName, LogGroupName, RequestToken, ServiceName, StackId, TargetGroupArn,
     TaskDefinitionArn,
@@ -45,6 +45,8 @@ pub(crate) struct FakeWorld {
     pub(super) targets: Script<Vec<Target>>,
     pub(super) running: Vec<Task>,
     pub(super) stopped: Script<Vec<StoppedTask>>,
+    /// Where the task of a single command stands, look by look.
+    pub(super) tasks: Script<Option<TaskState>>,
     pub(super) log: Vec<String>,
     /// Task definition → image.
     pub(super) images: HashMap<String, String>,
@@ -106,6 +108,7 @@ impl FakeWorld {
             targets: Script::new("DescribeTargetHealth", [targets(&["healthy", "healthy"])]),
             running: Vec::new(),
             stopped: Script::new("DescribeTasks", [Vec::new()]),
+            tasks: Script::new("DescribeTasks", [None]),
             log: Vec::new(),
             images: HashMap::new(),
             record: None,
@@ -184,6 +187,12 @@ impl FakeWorld {
             log: log.iter().map(|line| (*line).to_owned()).collect(),
             ..self
         }
+    }
+
+    /// Where the task of a single command stands, look by look.
+    pub(crate) fn task(self, answers: impl IntoIterator<Item = Option<TaskState>>) -> Self {
+        let tasks = Script::new("DescribeTasks", answers);
+        Self { tasks, ..self }
     }
 
     /// What ECS keeps about our deployment.

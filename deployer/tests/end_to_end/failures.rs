@@ -126,6 +126,14 @@ async fn failures() {
     );
     faulty("none").succeeded();
     assert_ne!(outside.version().await, version);
+
+    step("a command runs once in the deployed image, and leaves nothing");
+    let run = |exit_code: &str| surroundings.deployer(&["run", "--local", "--", exit_code]);
+    run("0").succeeded();
+    let failed = run("42");
+    failed.failed_with(42, &["the command ended with exit code 42"]);
+    assert_eq!(failed.stdout, "ends with 42\n");
+    outside.wait_for_running_containers(2).await;
     surroundings.deployer(&["rollback", "--local"]).succeeded();
     assert_eq!(outside.version().await, version);
 

@@ -84,7 +84,8 @@ fn configuration() -> Config {
     let Command::Up(up) = &cli.command else {
         unreachable!("`up` was parsed");
     };
-    let file = config::read(&root.join("deployer.toml")).unwrap();
+    let files = config::read(&root.join("deployer.toml")).unwrap();
+    let file = files.select(None).unwrap();
     let overrides = config::Overrides {
         service: up.service_options.clone(),
         deploy: up.deploy.clone(),

@@ -65,7 +65,8 @@ const MATRIX: [(&str, &str, &[&str]); 9] = [
 fn settings(service: &str) -> Config {
     let cli = Cli::try_parse_from(["deployer", "up", "--architecture", "X86_64"]).unwrap();
     let file = format!("stack = 'clock'\n[service]\n{service}\n");
-    let file = config::parse(&file).unwrap();
+    let files = config::Files::parse(&file).unwrap();
+    let file = files.select(None).unwrap();
     config::resolve(&cli.shared, config::Overrides::default(), file, &root()).unwrap()
 }
 

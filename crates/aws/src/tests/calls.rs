@@ -121,8 +121,8 @@ async fn requests_are_signed_and_in_the_form_of_the_service() {
         sent!("elasticloadbalancing", aws => aws.health_check(&TargetGroupArn::new("arn:aws:tg"))),
         sent!("elasticloadbalancing", aws => aws.load_balancer_exists(&LoadBalancerArn::new("arn:aws:lb"))),
         sent!("logs", aws => aws.tail(&LogGroupName::new("/ecs/a\"b"), &LogStreamName::new("s"), 20)),
-        sent!("logs", aws => aws.lines(&LogGroupName::new("g"), 1_700_000_000_000, None)),
-        sent!("logs", aws => aws.lines(&LogGroupName::new("g"), 0, Some("token"))),
+        sent!("logs", aws => aws.lines(&LogGroupName::new("g"), None, 1_700_000_000_000, None)),
+        sent!("logs", aws => aws.lines(&LogGroupName::new("g"), None, 0, Some("token"))),
         sent!("logs", aws => aws.group_exists(&LogGroupName::new("g"))),
     ];
     assert_snapshot!(sent.join("\n"), @r#"
@@ -273,7 +273,9 @@ async fn responses_of_the_logs_are_read() {
         next: Some("more".to_owned()),
     };
     assert_eq!(
-        aws.lines(&LogGroupName::new("g"), 0, None).await.unwrap(),
+        aws.lines(&LogGroupName::new("g"), None, 0, None)
+            .await
+            .unwrap(),
         expected
     );
     assert_eq!(
@@ -364,7 +366,7 @@ async fn refusals_keep_code_message_and_request() {
         writeln!(
             seen,
             "{}",
-            refusal(aws.lines(&LogGroupName::new("g"), 0, None).await)
+            refusal(aws.lines(&LogGroupName::new("g"), None, 0, None).await)
         )
         .unwrap();
     }
@@ -374,7 +376,7 @@ async fn refusals_keep_code_message_and_request() {
     writeln!(
         seen,
         "{}",
-        refusal(aws.lines(&LogGroupName::new("g"), 0, None).await)
+        refusal(aws.lines(&LogGroupName::new("g"), None, 0, None).await)
     )
     .unwrap();
     assert_snapshot!(seen, @r#"
@@ -396,7 +398,7 @@ async fn refusals_keep_code_message_and_request() {
         Vec::<String>::new()
     );
     let error = aws
-        .lines(&LogGroupName::new("g"), 0, None)
+        .lines(&LogGroupName::new("g"), None, 0, None)
         .await
         .unwrap_err();
     assert_eq!(error.kind, RemoteErrorKind::NotFound);

@@ -27,6 +27,11 @@ enum Fault {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::io::Result<()> {
+    // A command of `deployer run`: an exit code.
+    if let Some(code) = std::env::args().nth(1) {
+        println!("ends with {code}");
+        std::process::exit(code.parse().unwrap_or(2));
+    }
     let fault = match std::env::var("FAULT").as_deref() {
         Ok("exits") => Fault::Exits,
         Ok("late") => Fault::Late,

@@ -1,0 +1,241 @@
+//! `deployer run`: one command in a task of its own, beside the service.
+
+use std::io;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use clap::Args;
+use tokio::time::Instant;
+
+use super::{Done, Execute};
+use crate::context::{Context, Running, connect};
+use crate::poll::{self, Outcome, Poller, Terms};
+use crate::pollers::{LogEnd, LogPoller, LogReader};
+use aws::remote::{Remote, RunningService, TaskState, World};
+use deployment::error::{Failure, FailureKind};
+use deployment::names::{ClusterName, RequestToken};
+use deployment::rollout::{Ended, Evidence, FailedTask, StopCode, StoppedTask};
+
+#[cfg(test)]
+mod tests;
+
+/// Looks at the log of a stopped task that find nothing new before it counts as complete.
+const QUIET_LOOKS: u8 = 2;
+/// How long a task may take to stop: ECS kills it after `StopTimeout`, two minutes at most.
+const STOP_LIMIT: Duration = Duration::from_mins(4);
+
+/// Settings of `run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// The command. Replaces the image's `CMD`; its `ENTRYPOINT` stays.
+    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+#[async_trait(?Send)]
+impl Execute for Run {
+    fn is_log_stream(&self) -> bool {
+        true
+    }
+
+    fn shows_output(&self) -> bool {
+        true
+    }
+
+    async fn execute(
+        &self,
+        context: Context<'_>,
+        output: &mut dyn LogReader,
+    ) -> Result<Done, Failure> {
+        context.require_emulator().await?;
+        let connection = connect(context).await?;
+        let world = connection.world.as_ref();
+        let exit_code = run(context, world, &self.command, output).await?;
+        Ok(Done {
+            result: None,
+            exit_code,
+        })
+    }
+}
+
+/// Runs the command in the version that is deployed; returns its exit code.
+async fn run(
+    context: Context<'_>,
+    world: &dyn World,
+    command: &[String],
+    output: &mut dyn LogReader,
+) -> Result<u8, Failure> {
+    let service = context.require_service(world).await?;
+    // From here on there may be a task that has to be stopped.
+    let _guard = context.cancellation.guard();
+    let started = start(context, world, &service, command).await?;
+    let mut task = CommandTask {
+        context,
+        world,
+        cluster: &service.names.cluster,
+        log: LogPoller::new(world, &service.names.log_group, 0, output).of_task(&started),
+        id: started,
+        read: 0,
+        stopped: None,
+        quiet_looks: 0,
+        is_stopping: false,
+    };
+    let timeout = context.config.timeout;
+    let failure = match task.follow(context, timeout).await {
+        Ok(Outcome::Completed(End::Stopped(stopped))) => return exit_code(context, stopped),
+        Ok(Outcome::Completed(End::NotTaken(error))) => {
+            Failure::new(FailureKind::Unexpected, "cannot write to standard output").because(error)
+        }
+        Ok(Outcome::TimedOut) => Failure::new(
+            FailureKind::Busy,
+            format!("the command did not end within {} s", timeout.as_secs()),
+        )
+        .hint("allow more time: `--timeout 1h`"),
+        Ok(Outcome::Cancelled) => Failure::interrupted(),
+        Err(failure) => failure,
+    };
+    Err(task.stop_after(failure).await)
+}
+
+async fn start(
+    context: Context<'_>,
+    world: &dyn World,
+    Running { names, .. }: &Running,
+    command: &[String],
+) -> Result<String, Failure> {
+    let service = RunningService {
+        cluster: &names.cluster,
+        service: &names.service,
+        task_definition: &names.task_definition,
+    };
+    let token = RequestToken::new(format!("run-{:032x}", rand::random::<u128>()));
+    world
+        .run_task(&service, command, &token)
+        .await
+        .map_err(|error| context.remote_failure(&error))
+}
+
+/// Returns the exit code of the command, if it came to its end by itself.
+fn exit_code(context: Context<'_>, task: StoppedTask) -> Result<u8, Failure> {
+    let ended = match &task.stop_code {
+        Some(StopCode::EssentialContainerExited | StopCode::Unknown(_)) | None => task.exit_code,
+        Some(_) => None,
+    };
+    if let Some(code) = ended {
+        if code != 0 {
+            let reason = task.container_reason.map(|reason| format!(": {reason}"));
+            let reason = reason.unwrap_or_default();
+            context
+                .sink
+                .note(format!("the command ended with exit code {code}{reason}"));
+        }
+        return Ok(u8::try_from(code).unwrap_or(u8::MAX));
+    }
+    let failure = if task.exit_code.is_none() {
+        Failure::preflight("the command could not be started")
+    } else {
+        let message = "the task was stopped before the command ended";
+        Failure::new(FailureKind::Unexpected, message)
+    };
+    let evidence = Evidence {
+        tasks: vec![FailedTask {
+            task,
+            log: Vec::new(),
+        }],
+        ..Evidence::default()
+    };
+    Err(context.explained(failure, &evidence, Ended::ForGood))
+}
+
+/// How a look at a task ended.
+enum End {
+    /// The task stopped, and its log was read.
+    Stopped(StoppedTask),
+    /// Nobody takes its output.
+    NotTaken(io::Error),
+}
+
+/// A task that runs one command, and its log.
+struct CommandTask<'a> {
+    context: Context<'a>,
+    world: &'a dyn World,
+    cluster: &'a ClusterName,
+    id: String,
+    log: LogPoller<'a>,
+    /// Lines that were read so far.
+    read: u64,
+    stopped: Option<StoppedTask>,
+    quiet_looks: u8,
+    /// Whether it was asked to stop, whoever takes its output.
+    is_stopping: bool,
+}
+
+impl CommandTask<'_> {
+    async fn follow(
+        &mut self,
+        context: Context<'_>,
+        limit: Duration,
+    ) -> Result<Outcome<End>, Failure> {
+        let terms = Terms {
+            pace: context.config.access.pace,
+            deadline: Instant::now() + limit,
+            cancellation: Some(context.cancellation),
+        };
+        poll::to_end(self, terms, context.sink)
+            .await
+            .map_err(|error| context.remote_failure_under_way(&error))
+    }
+
+    /// Stops the task, and waits until it has stopped; says so where that is not certain.
+    async fn stop_after(mut self, failure: Failure) -> Failure {
+        let context = self.context.uncancellable();
+        self.is_stopping = true;
+        let stopped = match self.world.stop_task(self.cluster, &self.id).await {
+            Ok(()) => self.follow(context, STOP_LIMIT).await,
+            Err(error) => Err(context.remote_failure_under_way(&error)),
+        };
+        if self.stopped.is_some() {
+            context.sink.note("the task was stopped");
+            return failure;
+        }
+        let why = match stopped {
+            Err(Failure { cause, .. }) => cause.map(|cause| format!(" ({cause})")),
+            Ok(_) => None,
+        };
+        context.sink.warn(format!(
+            "the task may still run{}: `aws ecs stop-task --cluster {} --task {}`",
+            why.unwrap_or_default(),
+            self.cluster,
+            self.id
+        ));
+        failure
+    }
+}
+
+#[async_trait]
+impl Poller for CommandTask<'_> {
+    type End = End;
+
+    async fn poll(&mut self) -> Remote<Option<End>> {
+        if self.stopped.is_none()
+            && let Some(TaskState::Stopped(task)) = self.world.task(self.cluster, &self.id).await?
+        {
+            self.stopped = Some(task);
+        }
+        let read = match self.log.poll().await? {
+            Some(LogEnd::NotTaken(error)) if !self.is_stopping => {
+                return Ok(Some(End::NotTaken(error)));
+            }
+            Some(LogEnd::Read(lines)) => lines,
+            Some(LogEnd::NotTaken(_)) | None => self.read,
+        };
+        let is_quiet = std::mem::replace(&mut self.read, read) == read;
+        let Some(task) = &self.stopped else {
+            return Ok(None);
+        };
+        // The last lines may arrive later than the end of the task.
+        self.quiet_looks = if is_quiet { self.quiet_looks + 1 } else { 0 };
+        let is_complete = task.exit_code.is_none() || self.quiet_looks >= QUIET_LOOKS;
+        Ok(is_complete.then(|| End::Stopped(task.clone())))
+    }
+}

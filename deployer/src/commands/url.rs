@@ -1,0 +1,44 @@
+//! `deployer url`: the address of the service, for scripts.
+
+use async_trait::async_trait;
+use serde::Serialize;
+
+use super::{CommandResult, Done, Execute};
+use crate::context::{Context, connect, missing_output, public_url};
+use crate::pollers::LogReader;
+use aws::remote::World;
+use deployment::error::Failure;
+use deployment::stack::template_names::OutputName;
+
+#[cfg(test)]
+mod tests;
+
+/// Settings of `url`.
+#[derive(Debug, Default, clap::Args)]
+pub struct Args {}
+
+#[async_trait(?Send)]
+impl Execute for Args {
+    async fn execute(&self, context: Context<'_>, _: &mut dyn LogReader) -> Result<Done, Failure> {
+        context.require_emulator().await?;
+        let connection = connect(context).await?;
+        let address = find(context, connection.world.as_ref()).await?;
+        Ok(Done::with(CommandResult::Address(address)))
+    }
+}
+
+/// The service's address.
+#[derive(Debug, Serialize)]
+pub struct Address {
+    /// As it can be opened from here.
+    pub url: String,
+}
+
+async fn find(context: Context<'_>, world: &dyn World) -> Result<Address, Failure> {
+    let stack = context.require_service(world).await?.stack;
+    let url = stack.output(OutputName::Url);
+    let url = url.ok_or_else(|| missing_output(OutputName::Url))?;
+    Ok(Address {
+        url: public_url(context.config, url)?.shown,
+    })
+}
