@@ -46,6 +46,8 @@ pub(crate) struct NativePlan {
     pub(crate) bases: Bases,
     /// What cargo is told.
     pub(crate) build: CargoBuild,
+    /// What is not as in Docker, and what may be a mistake.
+    pub(crate) remarks: Vec<String>,
 }
 
 #[async_trait]
@@ -137,31 +139,20 @@ impl Context<'_> {
         if compiled.is_none() {
             self.check_build(&program, &build).await?;
         }
-        self.compare_port(&dockerfile.stage);
-        for note in &dockerfile.notes {
-            self.sink.note(format!("`{shown}`, {note}"));
+        let notes = dockerfile.notes.iter();
+        let notes = notes.map(|note| format!("`{shown}`, {note}"));
+        let port = other_port(&dockerfile.stage, self.config.service.port);
+        let remarks: Vec<String> = port.into_iter().chain(notes).collect();
+        for remark in &remarks {
+            self.sink.note(remark);
         }
         Ok(ImagePlan::Native(Box::new(NativePlan {
             program,
             build,
             stage: dockerfile.stage,
             bases,
+            remarks,
         })))
-    }
-
-    /// Notes a port that the Dockerfile does not expose: requests would arrive where nobody listens.
-    fn compare_port(&self, stage: &FinalStage) {
-        let tcp = stage
-            .exposed_ports
-            .iter()
-            .filter(|it| it.protocol == Protocol::Tcp);
-        let exposed: Vec<u16> = tcp.map(|it| it.number).collect();
-        let port = self.config.service.port;
-        if let Some(first) = exposed.first().filter(|_| !exposed.contains(&port)) {
-            self.sink.note(format!(
-                "the Dockerfile exposes port {first}, and `port` under `[service]` is {port}: the program has to listen on {port}, as the variable PORT says"
-            ));
-        }
     }
 
     /// Takes an image that exists, with its digest.
@@ -300,6 +291,19 @@ fn all_of<E: Hint + Display>(dockerfile: &Path, errors: &[E]) -> Failure {
         }
     }
     hints.into_iter().fold(failure, Failure::hint)
+}
+
+/// Returns a remark on a port that the Dockerfile does not expose: requests may arrive where nobody listens.
+fn other_port(stage: &FinalStage, port: u16) -> Option<String> {
+    let tcp = stage
+        .exposed_ports
+        .iter()
+        .filter(|it| it.protocol == Protocol::Tcp);
+    let exposed: Vec<u16> = tcp.map(|it| it.number).collect();
+    let first = exposed.first().filter(|_| !exposed.contains(&port))?;
+    Some(format!(
+        "the Dockerfile exposes port {first}, and `port` under `[service]` is {port}: the program has to listen on {port}, as the variable PORT says"
+    ))
 }
 
 /// What `deployer.toml` says counts instead of what the Dockerfile says.

@@ -14,6 +14,7 @@ mod endpoint;
 mod example;
 mod failures;
 mod faulty;
+mod fresh;
 mod guarded;
 mod interrupts;
 mod kinds;

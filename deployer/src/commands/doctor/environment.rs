@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use super::clock::Reading;
 use crate::cli::Builder;
 use crate::context::{Connection, Context, connect, emulator};
-use crate::image::{failure_of, target_folder};
+use crate::image::{ImagePlan, failure_of, target_folder};
 use crate::local::{Emulator, Presence};
 use crate::pollers::{ExternalCheck, NetworkCheck};
 use crate::template;
@@ -30,7 +30,8 @@ pub(super) trait Environment: Send + Sync {
     /// Which program is meant?
     async fn program(&self, context: Context<'_>) -> Result<BinaryTarget, Failure>;
     /// Can the Dockerfile, or the image that exists, be used?
-    async fn dockerfile(&self, context: Context<'_>) -> Result<(), Failure>;
+    /// Returns what is remarkable about it.
+    async fn dockerfile(&self, context: Context<'_>) -> Result<Vec<String>, Failure>;
     /// The folders that are written to, each with what is in the way.
     fn folders(&self, context: Context<'_>) -> Vec<(PathBuf, Result<(), String>)>;
     /// What there is to compile with.
@@ -61,8 +62,11 @@ impl Environment for LocalEnvironment {
         program.map_err(|error| failure_of(&error))
     }
 
-    async fn dockerfile(&self, context: Context<'_>) -> Result<(), Failure> {
-        context.plan_image().await.map(drop)
+    async fn dockerfile(&self, context: Context<'_>) -> Result<Vec<String>, Failure> {
+        Ok(match context.plan_image().await? {
+            ImagePlan::Native(plan) => plan.remarks,
+            ImagePlan::Docker | ImagePlan::Archive(_) | ImagePlan::Existing(_) => Vec::new(),
+        })
     }
 
     fn folders(&self, context: Context<'_>) -> Vec<(PathBuf, Result<(), String>)> {

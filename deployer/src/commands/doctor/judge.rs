@@ -114,18 +114,19 @@ pub(super) fn program(program: &Result<BinaryTarget, Failure>) -> Finding {
 }
 
 /// An image that exists already.
-pub(super) fn image(config: &Config, image: Result<(), Failure>) -> Finding {
+pub(super) fn image(config: &Config, image: Result<Vec<String>, Failure>) -> Finding {
     let name = config.image.uri.as_deref().unwrap_or("a file");
     match image {
-        Ok(()) => ok("image", name),
+        Ok(_) => ok("image", name),
         Err(failure) => failed("image", &failure),
     }
 }
 
 /// The Dockerfile.
-pub(super) fn dockerfile(config: &Config, dockerfile: Result<(), Failure>) -> Finding {
+pub(super) fn dockerfile(config: &Config, dockerfile: Result<Vec<String>, Failure>) -> Finding {
     match dockerfile {
-        Ok(()) => ok("dockerfile", config.image.dockerfile.display().to_string()),
+        Ok(remarks) if !remarks.is_empty() => warning("dockerfile", remarks.join("\n"), Vec::new()),
+        Ok(_) => ok("dockerfile", config.image.dockerfile.display().to_string()),
         Err(failure) => failed("dockerfile", &failure),
     }
 }

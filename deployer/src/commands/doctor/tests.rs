@@ -23,6 +23,7 @@ struct FakeBench {
     template: Option<Failure>,
     toolchain: Option<Failure>,
     program: Option<Failure>,
+    remarks: Vec<String>,
     presence: Presence,
     /// Milliseconds that our clock is ahead.
     ahead: i64,
@@ -45,6 +46,7 @@ impl FakeBench {
             template: None,
             toolchain: None,
             program: None,
+            remarks: Vec::new(),
             presence: Presence::Absent,
             ahead: 0,
             closed: false,
@@ -81,8 +83,8 @@ impl Environment for FakeBench {
         unless(self.program.as_ref(), BinaryTarget::compiled("app"))
     }
 
-    async fn dockerfile(&self, _: Context<'_>) -> Result<(), Failure> {
-        Ok(())
+    async fn dockerfile(&self, _: Context<'_>) -> Result<Vec<String>, Failure> {
+        Ok(self.remarks.clone())
     }
 
     fn folders(&self, _: Context<'_>) -> Vec<(PathBuf, Result<(), String>)> {
@@ -501,4 +503,64 @@ async fn credentials_that_end_before_an_operation_may_are_worth_a_warning() {
         "{too_soon}"
     );
     assert!(too_soon.ends_with(": true"), "{too_soon}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_built() {
+    let of_image = |text: String| -> String {
+        let is_of_image = |line: &&str| {
+            let words = [
+                "rust",
+                "program",
+                "dockerfile",
+                "image ",
+                "remedy",
+                "line 3",
+                "ready",
+            ];
+            words.iter().any(|word| line.contains(word))
+        };
+        text.lines()
+            .filter(is_of_image)
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    let several = Failure::preflight("the project has 2 programs").hint("choose one");
+    let no_program = FakeBench {
+        program: Some(several),
+        ..FakeBench::new(world())
+    };
+    let remarkable = FakeBench {
+        remarks: vec!["line 3: `npm` is not run here".to_owned()],
+        ..FakeBench::new(world())
+    };
+    let exists = |config: &mut crate::config::Config| {
+        config.image.uri = Some("ghcr.io/example/app:1".to_owned());
+    };
+    insta::assert_snapshot!(
+        [
+            of_image(examining(no_program).await),
+            of_image(examining(remarkable).await),
+            of_image(examining_with(FakeBench::new(world()), exists).await),
+        ]
+        .join("\n\n"),
+        @"
+    ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
+    error    program        the project has 2 programs
+               remedy: choose one
+    skipped  dockerfile     not looked at: it depends on the program
+    not ready to be deployed: 1 error, 0 warnings
+    ready: false
+
+    ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
+    ok       program        app, of package app
+    warning  dockerfile     line 3: `npm` is not run here
+    ready to be deployed: 0 errors, 1 warning
+    ready: true
+
+    ok       image          ghcr.io/example/app:1
+    ready to be deployed: 0 errors, 0 warnings
+    ready: true
+    "
+    );
 }
