@@ -28,6 +28,7 @@ mod prompt;
 mod reachability;
 pub mod report;
 pub mod retry;
+mod secrets;
 mod service_linked_roles;
 mod signals;
 mod stack_operations;

@@ -65,6 +65,23 @@ pub(super) const LOGS: Service = Service {
     },
 };
 
+pub(super) const PARAMETERS: Service = Service {
+    name: "ssm",
+    id: "SSM",
+    is_global: false,
+    protocol: Protocol::Json {
+        target: "AmazonSSM",
+    },
+};
+pub(super) const SECRETS: Service = Service {
+    name: "secretsmanager",
+    id: "Secrets Manager",
+    is_global: false,
+    protocol: Protocol::Json {
+        target: "secretsmanager",
+    },
+};
+
 /// Client of one service. Like those of the SDK crates here, it never repeats a call.
 #[derive(Debug)]
 pub(super) struct Api {

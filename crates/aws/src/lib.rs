@@ -18,6 +18,7 @@ mod iam;
 mod limited;
 pub mod origin;
 pub mod remote;
+mod secrets;
 mod sense;
 mod sts;
 pub mod trust;
@@ -82,6 +83,8 @@ pub struct Aws {
     ecs: aws_sdk_ecs::Client,
     elasticloadbalancingv2: Api,
     iam: Api,
+    secretsmanager: Api,
+    ssm: Api,
     sts: aws_sdk_sts::Client,
     region: String,
 }
@@ -174,6 +177,8 @@ impl Aws {
             ecs: client!(aws_sdk_ecs, &config, Sense::Json),
             elasticloadbalancingv2: Api::new(api::ELB, &config).await?,
             iam: Api::new(api::IAM, &config).await?,
+            secretsmanager: Api::new(api::SECRETS, &config).await?,
+            ssm: Api::new(api::PARAMETERS, &config).await?,
             sts: client!(aws_sdk_sts, &config, Sense::Xml),
             region,
         })

@@ -13,6 +13,7 @@ use deployment::names::{
 use deployment::rollout::{DeploymentRecord, HealthCheck, Service, StoppedTask, Target, Task};
 use deployment::stack::request::{Definition, Proposal, Resource, TemplateParameter, Wanted};
 use deployment::stack::{Observed, ResourceEvent};
+use deployment::template::Store;
 
 /// What kind of failure a remote call met: decides whether looking again makes sense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -308,7 +309,22 @@ pub trait Roles: Send + Sync {
     async fn make_service_linked_role(&self, service: &str) -> Remote<bool>;
 }
 
-/// All of it: what commands are given.
-pub trait World: Stacks + Repositories + Rollouts + Logs + Identity + Account + Roles {}
+/// Secrets Manager and Parameter Store. Values are never read.
+#[async_trait]
+pub trait Secrets: Send + Sync {
+    /// Returns whether a secret, by its ARN or name, or a parameter, by one of these names, exists and is not about to be deleted.
+    async fn secret_exists(&self, store: Store, names: &[String]) -> Remote<bool>;
+    /// Gives an emulator a secret. On AWS, that is left to whoever has the value.
+    async fn put_secret(&self, store: Store, name: &str, value: &str) -> Remote<()>;
+}
 
-impl<T: Stacks + Repositories + Rollouts + Logs + Identity + Account + Roles> World for T {}
+/// All of it: what commands are given.
+pub trait World:
+    Stacks + Repositories + Rollouts + Logs + Identity + Account + Roles + Secrets
+{
+}
+
+impl<T: Stacks + Repositories + Rollouts + Logs + Identity + Account + Roles + Secrets> World
+    for T
+{
+}

@@ -271,7 +271,13 @@ async fn ask(
             None => Reach::Unknown("no version runs yet"),
         })
     };
-    let (declared, roles, reach) = tokio::join!(declared, roles, reach);
+    let secrets = async {
+        match context.local_values() {
+            Ok(values) => context.missing_secrets(world, &values).await,
+            Err(failure) => (Some(failure), Vec::new()),
+        }
+    };
+    let (declared, roles, reach, secrets) = tokio::join!(declared, roles, reach, secrets);
     let mut findings = vec![judge::credentials(
         context.config,
         &connection,
@@ -281,6 +287,7 @@ async fn ask(
         context.config,
         declared.as_ref().map(Result::as_ref),
     ));
+    findings.extend(judge::secrets(context.config, secrets));
     findings.extend(roles);
     findings.push(judge::reach(context.config, reach));
     findings

@@ -6,7 +6,7 @@ use super::confirm::Request;
 use super::{RetryPolicy, Retrying};
 use aws::remote::{
     Account, Caller, Identity, LogPage, Login, Logs, Remote, Repositories, Roles, Rollouts,
-    RunningService, Stacks, TaskState,
+    RunningService, Secrets, Stacks, TaskState,
 };
 use deployment::names::{
     ChangeSetId, ClusterName, DeploymentId, Digest, LoadBalancerArn, LogGroupName, LogStreamName,
@@ -16,6 +16,7 @@ use deployment::names::{
 use deployment::rollout::{DeploymentRecord, HealthCheck, Service, StoppedTask, Target, Task};
 use deployment::stack::request::{Definition, Proposal, Resource, TemplateParameter, Wanted};
 use deployment::stack::{Observed, ResourceEvent};
+use deployment::template::Store;
 
 #[async_trait]
 impl<W: Stacks> Stacks for Retrying<W> {
@@ -313,6 +314,23 @@ impl<W: Roles> Roles for Retrying<W> {
     async fn make_service_linked_role(&self, service: &str) -> Remote<bool> {
         self.retry(RetryPolicy::SHORT, || {
             self.inner.make_service_linked_role(service)
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl<W: Secrets> Secrets for Retrying<W> {
+    async fn secret_exists(&self, store: Store, names: &[String]) -> Remote<bool> {
+        self.retry(RetryPolicy::SHORT, || {
+            self.inner.secret_exists(store, names)
+        })
+        .await
+    }
+
+    async fn put_secret(&self, store: Store, name: &str, value: &str) -> Remote<()> {
+        self.retry(RetryPolicy::LONG, || {
+            self.inner.put_secret(store, name, value)
         })
         .await
     }

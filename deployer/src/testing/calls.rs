@@ -6,7 +6,7 @@ use super::FakeWorld;
 use super::moment::Moment;
 use aws::remote::{
     Account, Caller, Identity, LogPage, Login, Logs, Remote, RemoteError, Repositories, Roles,
-    Rollouts, RunningService, Stacks, TaskState,
+    Rollouts, RunningService, Secrets, Stacks, TaskState,
 };
 use deployment::names::{
     ChangeSetId, ClusterName, DeploymentId, Digest, LoadBalancerArn, LogGroupName, LogStreamName,
@@ -20,6 +20,7 @@ use deployment::stack::request::{
 use deployment::stack::status::StackStatus;
 use deployment::stack::template_names::ParameterName;
 use deployment::stack::{Observed, ResourceEvent};
+use deployment::template::Store;
 
 /// A stack's identifier as a transcript shows it.
 fn shown(stack: &StackId) -> &str {
@@ -387,5 +388,22 @@ impl Roles for FakeWorld {
     async fn make_service_linked_role(&self, service: &str) -> Remote<bool> {
         self.change("CreateServiceLinkedRole", service, None)?;
         Ok(!self.has_service_linked_roles)
+    }
+}
+
+#[async_trait]
+impl Secrets for FakeWorld {
+    async fn secret_exists(&self, _: Store, names: &[String]) -> Remote<bool> {
+        self.fails("DescribeSecret")?;
+        Ok(names.iter().any(|name| self.is_there_at_all(name)))
+    }
+
+    async fn put_secret(&self, store: Store, name: &str, value: &str) -> Remote<()> {
+        let length = value.len();
+        self.change(
+            "PutSecret",
+            &format!("{store:?} {name} of {length} bytes"),
+            None,
+        )
     }
 }

@@ -9,10 +9,11 @@ use sha2::{Digest as _, Sha256};
 use super::{answering, http, recording};
 use crate::Aws;
 use crate::remote::{
-    LogLine, LogPage, Logs as _, Remote, RemoteErrorKind, Roles as _, Rollouts as _,
+    LogLine, LogPage, Logs as _, Remote, RemoteErrorKind, Roles as _, Rollouts as _, Secrets as _,
 };
 use deployment::names::{LoadBalancerArn, LogGroupName, LogStreamName, TargetGroupArn};
 use deployment::rollout::{HealthCheck, Target};
+use deployment::template::Store;
 
 /// HMAC-SHA256 of a key of at most one block.
 fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
@@ -124,6 +125,8 @@ async fn requests_are_signed_and_in_the_form_of_the_service() {
         sent!("logs", aws => aws.lines(&LogGroupName::new("g"), None, 1_700_000_000_000, None)),
         sent!("logs", aws => aws.lines(&LogGroupName::new("g"), None, 0, Some("token"))),
         sent!("logs", aws => aws.group_exists(&LogGroupName::new("g"))),
+        sent!("secretsmanager", aws => aws.secret_exists(Store::SecretsManager, &["arn".to_owned()])),
+        sent!("ssm", aws => aws.secret_exists(Store::ParameterStore, &["/a".to_owned(), "a".to_owned()])),
     ];
     assert_snapshot!(sent.join("\n"), @r#"
     POST / HTTP/1.1
@@ -165,6 +168,16 @@ async fn requests_are_signed_and_in_the_form_of_the_service() {
     content-type: application/x-amz-json-1.1
     x-amz-target: Logs_20140328.DescribeLogGroups
     {"logGroupNamePrefix":"g"}
+
+    POST / HTTP/1.1
+    content-type: application/x-amz-json-1.1
+    x-amz-target: secretsmanager.DescribeSecret
+    {"SecretId":"arn"}
+
+    POST / HTTP/1.1
+    content-type: application/x-amz-json-1.1
+    x-amz-target: AmazonSSM.DescribeParameters
+    {"ParameterFilters":[{"Key":"Name","Option":"Equals","Values":["/a","a"]}]}
     "#);
 }
 
@@ -402,4 +415,24 @@ async fn refusals_keep_code_message_and_request() {
         .await
         .unwrap_err();
     assert_eq!(error.kind, RemoteErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn responses_about_secrets_are_read() {
+    let exists = |aws: Aws, store| async move { aws.secret_exists(store, &["a".to_owned()]).await };
+    let (secrets, parameters) = (Store::SecretsManager, Store::ParameterStore);
+    let secret = answered(r#"{"ARN":"arn","Name":"a"}"#).await;
+    assert!(exists(secret, secrets).await.unwrap());
+    let deleted = answered(r#"{"ARN":"arn","Name":"a","DeletedDate":1795341845.5}"#).await;
+    assert!(!exists(deleted, secrets).await.unwrap());
+    let gone = r#"{"__type":"ResourceNotFoundException","Message":"no"}"#;
+    let gone = answering(http("400 Bad Request", gone)).await;
+    assert!(!exists(gone, secrets).await.unwrap());
+    let one = answered(r#"{"Parameters":[{"Name":"a"}]}"#).await;
+    assert!(exists(one, parameters).await.unwrap());
+    let none = answered(r#"{"Parameters":[]}"#).await;
+    assert!(!exists(none, parameters).await.unwrap());
+    for store in [secrets, parameters] {
+        assert!(exists(answered("{}").await, store).await.is_err());
+    }
 }

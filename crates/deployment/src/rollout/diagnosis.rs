@@ -276,8 +276,8 @@ fn is_about_secrets(action: &str) -> bool {
     services.iter().any(|service| action.starts_with(service))
 }
 
-/// Says how to create a secret, without its value in the shell's history.
-fn missing_secret(name: Option<&str>) -> String {
+/// Says how to create a secret, by its ARN, or a parameter, by its name, without its value in the shell's history.
+pub fn missing_secret(name: Option<&str>) -> String {
     let create = match name {
         Some(arn) if arn.contains(":secretsmanager:") => {
             let name = arn.rsplit(":secret:").next().unwrap_or(arn);

@@ -18,7 +18,7 @@ mod tests;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-pub use diagnosis::{Context, Diagnosis, Ended, diagnose};
+pub use diagnosis::{Context, Diagnosis, Ended, diagnose, missing_secret};
 pub use evidence::{Evidence, FailedTask};
 pub use explanation::Explanation;
 pub use status::{DeploymentStatus, RolloutState, StopCode, TargetHealth};

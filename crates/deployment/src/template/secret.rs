@@ -15,7 +15,7 @@ pub struct SecretSource {
 }
 
 /// The service that keeps a secret.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Store {
     /// AWS Secrets Manager.
     SecretsManager,
@@ -108,6 +108,35 @@ impl SecretSource {
         match self.store {
             Store::SecretsManager => self.arn_of_secret(),
             Store::ParameterStore => &self.given,
+        }
+    }
+
+    /// Returns the names that it may have without region and account. An ARN may end in six random characters that are not part of
+    /// the name, and says nothing about a slash in front.
+    pub fn names(&self) -> Vec<String> {
+        match self.store {
+            Store::SecretsManager => {
+                let name = self.arn_of_secret().rsplit(':').next().unwrap_or_default();
+                let short = name
+                    .rsplit_once('-')
+                    .filter(|(_, suffix)| suffix.len() == 6);
+                let short = short.map(|(name, _)| name.to_owned());
+                [name.to_owned()].into_iter().chain(short).collect()
+            }
+            Store::ParameterStore => {
+                let name = self.given.rsplit(":parameter").next().unwrap_or_default();
+                let name = name.trim_start_matches('/');
+                let plain = (!name.contains('/')).then(|| name.to_owned());
+                [format!("/{name}")].into_iter().chain(plain).collect()
+            }
+        }
+    }
+
+    /// Returns the key of the secret's JSON whose value is meant.
+    pub fn json_key(&self) -> Option<&str> {
+        match self.store {
+            Store::SecretsManager => self.given.split(':').nth(7).filter(|key| !key.is_empty()),
+            Store::ParameterStore => None,
         }
     }
 

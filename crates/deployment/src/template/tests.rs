@@ -148,3 +148,22 @@ fn secrets_are_named_by_arn_or_by_parameter() {
         assert_eq!(source(wrong), Err(InvalidSecret), "{wrong}");
     }
 }
+
+#[test]
+fn names_and_keys_of_secrets() {
+    let of = |text: &str| {
+        let source = text.parse::<SecretSource>().unwrap();
+        (source.names(), source.json_key().map(str::to_owned))
+    };
+    let arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:clock/db-a1B2c3";
+    let both = vec!["clock/db-a1B2c3".to_owned(), "clock/db".to_owned()];
+    assert_eq!(of(arn), (both.clone(), None));
+    assert_eq!(
+        of(&format!("{arn}:user::")),
+        (both, Some("user".to_owned()))
+    );
+    let parameter = "arn:aws:ssm:eu-central-1:123456789012:parameter/clock/token";
+    assert_eq!(of(parameter), (vec!["/clock/token".to_owned()], None));
+    assert_eq!(of("/clock/token"), of(parameter));
+    assert_eq!(of("token").0, ["/token", "token"]);
+}

@@ -229,6 +229,21 @@ pub(super) fn not_asked(why: &str, local: bool) -> Vec<Finding> {
     findings
 }
 
+/// Whether the secrets exist, where the service has any; and what could not be found out about them.
+pub(super) fn secrets(
+    config: &Config,
+    (missing, doubts): (Option<Failure>, Vec<String>),
+) -> Option<Finding> {
+    const CHECK: &str = "secrets";
+    let number = config.settings.secrets.len();
+    match missing {
+        Some(failure) => Some(failed(CHECK, &failure)),
+        None if number == 0 => None,
+        None if doubts.is_empty() => Some(ok(CHECK, format!("{number} exist"))),
+        None => Some(warning(CHECK, doubts.join("\n"), Vec::new())),
+    }
+}
+
 /// Whether the service that runs can be reached from here, as the check has to.
 pub(super) fn reach(config: &Config, reach: Result<Reach, Failure>) -> Finding {
     match reach {

@@ -45,6 +45,7 @@ impl Run<'_> {
         let lock = self.host.only_one(context, "up", &connection).await?;
         self.only_one.get_or_init(|| lock);
         let world = connection.world;
+        context.require_secrets(world.as_ref()).await?;
         let announce = |repository: &RepositoryName| {
             announce.send_replace(Some(Destination {
                 world: world.clone(),
