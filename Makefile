@@ -8,7 +8,7 @@ SHELL := /bin/bash
 # The program is not on the PATH here: what it tells people to run is one of these targets, or goes through cargo.
 DEPLOYER := DEPLOYER_MAKE_TARGETS='up down status' scripts/with-docker cargo run --quiet --locked --bin deployer --
 
-.PHONY: help up down status bootstrap build test bootstrap-tests check format clippy docs unit shipped lint-scripts lint-python lint-template lint-rendered lint-workflows deny e2e images chaos chaos-short hostile soak fuzz bench bench-docs bare-machine mutants
+.PHONY: help up down status bootstrap build test bootstrap-tests check format clippy docs unit shipped lint-scripts lint-python lint-template lint-rendered lint-workflows deny e2e images services chaos chaos-short hostile soak fuzz bench bench-docs bare-machine mutants
 
 help: ## Shows this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -42,7 +42,7 @@ format:
 	cargo fmt --all --check
 
 clippy:
-	cargo clippy --locked --workspace --all-targets --test end_to_end --test chaos --test builders -- -D warnings
+	cargo clippy --locked --workspace --all-targets --test end_to_end --test chaos --test builders --test services -- -D warnings
 
 docs:
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
@@ -80,6 +80,9 @@ e2e: ## Up, no change, change under load, kill and converge, down: in real conta
 
 images: ## Both image builders, with a stand-in for the base image
 	scripts/with-docker cargo test --locked --workspace --test builders -- --nocapture
+
+services: ## Services of others from their published source, by version and hash: compiles hundreds of crates, half an hour
+	scripts/with-docker cargo test --locked --workspace --test services -- --nocapture
 
 chaos: ## Fifty times up, changed and down while requests are throttled, reset, cut, garbled or lost: about a quarter of an hour
 	CHAOS_ROUNDS=50 scripts/with-docker cargo test --locked --workspace --test chaos -- --nocapture

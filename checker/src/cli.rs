@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
-use clock::{Field, duration};
+use clock::{Field, JsonValue, Statuses, duration, text_to_find};
 use probe::ConnectTo;
 
 /// Requests on a connection.
@@ -19,12 +19,13 @@ pub(crate) const MOST_IN_A_ROW: u32 = 1000;
 
 const EXIT_CODES: &str = "\
 Exit codes (of the last check, by the monitoring plugins' convention; the worst of several targets):
-  0  OK             up, and every clock proven right
-  1  WARNING        the same, but a clock is beyond --warn-skew, or one of several addresses is dead
+  0  OK             up and as expected, and every clock proven right
+  1  WARNING        the same, but a clock is beyond --warn-skew, a certificate within --warn-certificate of its
+                    end, or one of several addresses dead
   2  CRITICAL       down, or a clock proven to be off
   3  UNKNOWN        proven neither way, wrong usage, or an internal error
 
-The first SIGINT or SIGTERM ends a series with a summary, the second one ends it immediately.";
+The first SIGINT or SIGTERM ends a series with a summary, the second one ends it immediately. SIGTERM, as a\nservice manager sends it, ends a series with 0 (see --exit-on-stop).";
 
 /// Checks from outside that a service is up and that its clock is right.
 #[derive(Debug, Parser)]
@@ -85,7 +86,7 @@ pub(crate) enum WebhookCommand {
 /// Checks, once or again and again.
 #[derive(Debug, Args)]
 pub(crate) struct Watch {
-    /// What to ask; without a path it is /now [default: http://localhost/now]
+    /// What to ask; without a path it is /now, with --kind http / [default: http://localhost/now]
     #[arg(help_heading = "Targets", value_name = "URL")]
     pub(crate) url: Option<String>,
     /// The same as an option, which can be repeated, or a variable
@@ -110,6 +111,24 @@ pub(crate) struct Watch {
     pub(crate) output: Output,
 }
 
+/// What a check proves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// The service is up, and its clock is right
+    Clock,
+    /// The service is up: its answers need no time
+    Http,
+}
+
+impl From<Kind> for clock::Kind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Clock => Self::Clock,
+            Kind::Http => Self::Http,
+        }
+    }
+}
+
 /// Settings of a check, and what it expects.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Measuring")]
@@ -123,6 +142,9 @@ pub(crate) struct How {
     /// A clock that is further off than this is worth a warning
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub(crate) warn_skew: Option<Duration>,
+    /// A certificate that expires in fewer days, `14d`, is worth a warning
+    #[arg(help_heading = "Answer", long, value_name = "DAYS", value_parser = duration::days)]
+    pub(crate) warn_certificate: Option<u32>,
     /// Requests on a connection, at most [default: 8]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_SAMPLES)))]
     pub(crate) samples: Option<u32>,
@@ -132,11 +154,27 @@ pub(crate) struct How {
     /// Take the time of the Date header where the body has none: it is good to a second
     #[arg(long)]
     pub(crate) date_header: bool,
+    /// What is proven of the service [default: clock]
+    #[arg(help_heading = "Answer", long, value_name = "KIND", value_enum)]
+    pub(crate) kind: Option<Kind>,
+    /// Status codes that are a success, as `200-299` or `200,404` [default: 200-299]
+    #[arg(help_heading = "Answer", long, value_name = "CODES")]
+    pub(crate) status: Option<Statuses>,
+    /// The body has to contain this text
+    #[arg(help_heading = "Answer", long, value_name = "TEXT", value_parser = text_to_find)]
+    pub(crate) contains: Option<String>,
+    /// A JSON body has to have this value, as `/status=ok`; can be repeated
+    #[arg(
+        help_heading = "Answer",
+        long = "json-pointer",
+        value_name = "POINTER=VALUE"
+    )]
+    pub(crate) json: Vec<JsonValue>,
     /// Every answer has to come from this version
-    #[arg(long, value_name = "VERSION")]
+    #[arg(help_heading = "Answer", long, value_name = "VERSION")]
     pub(crate) expect_version: Option<String>,
     /// So many instances have to answer, and be right
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_INSTANCES)))]
+    #[arg(help_heading = "Answer", long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_INSTANCES)))]
     pub(crate) expect_instances: Option<u32>,
     /// Connect there instead; the URL's host stays in the Host header and in TLS
     #[arg(help_heading = "Request", long, value_name = "HOST:PORT")]
@@ -164,6 +202,17 @@ pub(crate) struct How {
     /// Trust the certificate authorities in this PEM file, and no others
     #[arg(help_heading = "Request", long, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
+    /// Show this client certificate (PEM) in TLS
+    #[arg(help_heading = "Request", long, value_name = "FILE")]
+    pub(crate) client_cert: Option<PathBuf>,
+    /// Its private key (PEM) [default: in the same file]
+    #[arg(
+        help_heading = "Request",
+        long,
+        value_name = "FILE",
+        requires = "client_cert"
+    )]
+    pub(crate) client_key: Option<PathBuf>,
     /// IPv4 addresses only
     #[arg(help_heading = "Request", short = '4', long, conflicts_with = "ipv6")]
     pub(crate) ipv4: bool,
@@ -203,6 +252,9 @@ pub(crate) struct When {
     /// Which state the exit code tells at the end of a series
     #[arg(long = "exit", value_name = "STATE", value_enum, default_value_t = ExitWith::Last)]
     pub(crate) exit: ExitWith,
+    /// What SIGTERM ends a series with
+    #[arg(long, value_name = "CODE", value_enum, default_value_t = OnStop::Ok)]
+    pub(crate) exit_on_stop: OnStop,
     /// Check until the service is up as expected, or this time has passed
     #[arg(long, value_name = "DURATION", conflicts_with = "interval", value_parser = duration::parse)]
     pub(crate) wait_up: Option<Duration>,
@@ -216,6 +268,16 @@ pub(crate) enum ExitWith {
     Last,
     /// The worst one of the whole series
     Worst,
+}
+
+/// The exit code after SIGTERM.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnStop {
+    /// 0: whoever stops a series has not found anything wrong
+    #[default]
+    Ok,
+    /// That of the state, as without a signal
+    State,
 }
 
 /// Receivers of the results.
@@ -279,10 +341,22 @@ pub(crate) struct Judge {
 pub(crate) struct Page {
     /// What `--log` wrote
     pub(crate) file: PathBuf,
+    /// An availability to hold it against, percent: `99.9`. Shows what is left of the error budget
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    pub(crate) slo: Option<f64>,
     /// The page to write, which no other file is needed for
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: PathBuf,
     /// A clock that is further off, in either direction, is wrong [default: as logged]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub(crate) max_skew: Option<Duration>,
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let percent: f64 = text.parse().map_err(|_| "write for example `99.9`")?;
+    if percent > 0.0 && percent < 100.0 {
+        Ok(percent)
+    } else {
+        Err("it is between 0 and 100, without either".to_owned())
+    }
 }

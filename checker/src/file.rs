@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::time::Duration;
 
-use clock::{Field, duration};
+use clock::{Field, JsonValues, Kind, Statuses, duration};
 use serde::{Deserialize, Deserializer};
 
 /// A longer file is a mistake.
@@ -42,12 +42,18 @@ pub(crate) struct Entry {
 /// How to check it.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(crate) struct How {
+    pub(crate) kind: Option<Kind>,
+    pub(crate) status: Option<Statuses>,
+    pub(crate) contains: Option<String>,
+    pub(crate) json: Option<JsonValues>,
     #[serde(default, deserialize_with = "optional_duration")]
     pub(crate) timeout: Option<Duration>,
     #[serde(default, deserialize_with = "optional_duration")]
     pub(crate) max_skew: Option<Duration>,
     #[serde(default, deserialize_with = "optional_duration")]
     pub(crate) warn_skew: Option<Duration>,
+    #[serde(default, deserialize_with = "optional_days")]
+    pub(crate) warn_certificate: Option<u32>,
     pub(crate) samples: Option<u32>,
     pub(crate) field: Option<Field>,
     pub(crate) date_header: Option<bool>,
@@ -74,6 +80,13 @@ fn optional_duration<'de, D: Deserializer<'de>>(
 ) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(deserializer)?;
     duration::parse(&text)
+        .map(Some)
+        .map_err(serde::de::Error::custom)
+}
+
+fn optional_days<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    duration::days(&text)
         .map(Some)
         .map_err(serde::de::Error::custom)
 }

@@ -1,7 +1,7 @@
 //! Lines for people: pure text.
 
 use clock::units::{magnitude, signed};
-use clock::{InstanceReport, Note, Report};
+use clock::{InstanceReport, Kind, Note, Report, Verdict};
 
 use crate::series::{Crossing, Finding, Outage, Summary, Trend};
 
@@ -35,6 +35,7 @@ pub(crate) fn details(report: &Report) -> String {
     let mut parts = Vec::new();
     parts.extend(report.cause.clone());
     parts.extend(offset(report));
+    parts.extend(status(report));
     parts.extend(
         report
             .latency_ms
@@ -51,6 +52,7 @@ pub(crate) fn details(report: &Report) -> String {
             match note {
                 Note::NonceNotEchoed => "no nonce echoed",
                 Note::DateHeader => "time of the Date header",
+                Note::Cached => "from a cache",
                 Note::InstanceNotNamed => "no instance named",
             }
             .to_owned(),
@@ -165,6 +167,13 @@ pub(crate) fn summary(summary: &Summary, with_name: bool) -> String {
     parts.join(SEPARATOR)
 }
 
+/// The status of an answer that is all that was asked for.
+pub(crate) fn status(report: &Report) -> Option<String> {
+    let is_told = report.kind == Kind::Http && report.verdict != Verdict::Down;
+    let status = report.status.filter(|_| is_told)?;
+    Some(format!("HTTP {status}"))
+}
+
 /// The instance whose clock is furthest off.
 pub(crate) fn furthest(report: &Report) -> Option<&InstanceReport> {
     let distance = |one: &InstanceReport| one.offset_ms.map_or(0.0, f64::abs);
@@ -203,9 +212,9 @@ fn versions(report: &Report) -> Option<String> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::samples::{down, instance, record, report, undecided};
+    use crate::samples::{down, instance, record, report, undecided, without_clock};
     use crate::series::{Downtime, State, Tick};
-    use clock::{Reason, Verdict};
+    use clock::Reason;
 
     /// A check without a past.
     pub(crate) fn finding(report: Report) -> Finding {
@@ -258,6 +267,7 @@ pub(crate) mod tests {
             check(&finding(skewed)),
             check(&finding(doubtful)),
             check(&running_away),
+            check(&finding(without_clock())),
         ];
         insta::assert_snapshot!(lines.join("\n"));
     }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 
+use clock::Kind;
 use clock::units::{magnitude, signed};
 use console::{Term, measure_text_width, style, truncate_str};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -39,6 +40,8 @@ struct Row {
     /// `None` where there was no answer.
     offsets: VecDeque<Option<f64>>,
     latencies: VecDeque<Option<f64>>,
+    /// Whether it is asked for the time.
+    has_clock: bool,
     offset: String,
     latency: String,
     uptime: String,
@@ -117,15 +120,17 @@ impl Row {
     fn take_in(&mut self, finding: &Finding) {
         let report = &finding.report;
         let worst = human::furthest(report);
-        push(&mut self.offsets, worst.and_then(|one| one.offset_ms));
+        self.has_clock = report.kind == Kind::Clock;
+        if self.has_clock {
+            push(&mut self.offsets, worst.and_then(|one| one.offset_ms));
+        }
         push(&mut self.latencies, report.latency_ms);
         self.state = Some(finding.state);
         self.offset = worst
             .and_then(|one| one.offset_ms.zip(one.uncertainty_ms))
-            .map_or_else(
-                || "-".to_owned(),
-                |(offset, uncertainty)| format!("{} ± {}", signed(offset), magnitude(uncertainty)),
-            );
+            .map(|(offset, uncertainty)| format!("{} ± {}", signed(offset), magnitude(uncertainty)))
+            .or_else(|| human::status(report))
+            .unwrap_or_else(|| "-".to_owned());
         self.latency = report.latency_ms.map_or_else(|| "-".to_owned(), magnitude);
         self.uptime = finding.uptime.map_or_else(String::new, |(least, most)| {
             if most - least < 0.05 {
@@ -214,7 +219,11 @@ fn single(row: &Row, sparks: usize) -> String {
         empty if empty.is_empty() => empty,
         past => format!("{past} "),
     };
-    parts.push(format!("offset {}{}", past(&row.offsets), row.offset));
+    if row.has_clock {
+        parts.push(format!("offset {}{}", past(&row.offsets), row.offset));
+    } else {
+        parts.push(row.offset.clone());
+    }
     parts.push(format!("latency {}{}", past(&row.latencies), row.latency));
     parts.push(format!("up {}", row.uptime));
     parts.push(checks);
@@ -270,7 +279,7 @@ fn level(share: f64) -> char {
 mod tests {
     use super::*;
     use crate::human::tests::finding;
-    use crate::samples::{down, report};
+    use crate::samples::{down, report, without_clock};
     use clock::Verdict;
 
     fn row(name: &str, findings: &[Finding]) -> Row {
@@ -317,8 +326,9 @@ mod tests {
             20,
         );
         let crowded = view(&[one, two, three], 100, 2);
+        let http = view(&[row("d", &[finding(without_clock())])], 150, 20);
         insta::assert_snapshot!(
-            [single, table, crowded]
+            [single, table, crowded, http]
                 .map(|lines| plain(&lines))
                 .join("\n\n")
         );

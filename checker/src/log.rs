@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
 use clock::units::{duration, milliseconds, nanoseconds, nanoseconds_of};
-use clock::{Record, Settings, Verdict};
+use clock::{Kind, Record, Settings, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::output::note;
@@ -55,9 +55,13 @@ pub(crate) struct Judged {
 /// What is judged by, apart from what was seen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Terms {
+    #[serde(default)]
+    pub(crate) kind: Kind,
     pub(crate) max_skew_ms: f64,
     #[serde(default)]
     pub(crate) warn_skew_ms: Option<f64>,
+    #[serde(default)]
+    pub(crate) warn_certificate_days: Option<u32>,
     #[serde(default)]
     pub(crate) expect_version: Option<String>,
     #[serde(default)]
@@ -70,8 +74,10 @@ impl Terms {
     pub(crate) fn new(settings: &Settings, hysteresis: Hysteresis) -> Self {
         let milliseconds = |limit| milliseconds(nanoseconds(limit));
         Self {
+            kind: settings.kind,
             max_skew_ms: milliseconds(settings.max_skew),
             warn_skew_ms: settings.warn_skew.map(milliseconds),
+            warn_certificate_days: settings.warn_certificate,
             expect_version: settings.expect_version.clone(),
             expect_instances: settings.expect_instances,
             hysteresis,
@@ -82,8 +88,10 @@ impl Terms {
     pub(crate) fn settings(&self) -> Settings {
         let duration = |milliseconds| duration(nanoseconds_of(milliseconds));
         Settings {
+            kind: self.kind,
             max_skew: duration(self.max_skew_ms),
             warn_skew: self.warn_skew_ms.map(duration),
+            warn_certificate: self.warn_certificate_days,
             expect_version: self.expect_version.clone(),
             expect_instances: self.expect_instances,
             ..Settings::default()

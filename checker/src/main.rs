@@ -15,6 +15,7 @@ mod live;
 mod log;
 mod metrics;
 mod nagios;
+mod notify;
 mod output;
 mod page;
 mod plan;
@@ -39,6 +40,7 @@ use exit::{Exit, LastState};
 use interrupt::Interrupt;
 use log::{LogWriter, Terms};
 use metrics::Metrics;
+use notify::Notify;
 use output::Printer;
 use plan::{Plan, Subject};
 use session::Session;
@@ -103,7 +105,7 @@ fn start(plan: Plan) -> Exit {
 async fn watch(plan: Plan) -> Exit {
     exit::panic_if_told_to();
     let last = Arc::new(LastState::default());
-    let mut interrupt = match Interrupt::listen(Arc::clone(&last)) {
+    let mut interrupt = match Interrupt::listen(Arc::clone(&last), plan.stops_with_ok) {
         Ok(interrupt) => interrupt,
         Err(error) => return output::trouble("cannot listen for signals", &error.to_string()),
     };
@@ -112,11 +114,14 @@ async fn watch(plan: Plan) -> Exit {
         Err((what, detail)) => return output::trouble(&what, &detail),
     };
     let session = Session::new(&plan, Arc::new(SystemClock::new()));
+    let notify = Notify::from_environment();
+    notify.ready();
     let (ran, is_interrupted) = tokio::select! {
         biased;
         () = interrupt.received() => (Ok(()), true),
-        result = session.run(&mut fan_out) => (result, false),
+        result = session.run(&mut fan_out, &notify) => (result, false),
     };
+    notify.stopping();
     if plan.period.is_some() && ran.is_ok() {
         fan_out.summarise();
     }
@@ -130,9 +135,9 @@ async fn watch(plan: Plan) -> Exit {
         }
     };
     match ran.and(printed) {
-        Ok(()) => last.get(),
+        Ok(()) => interrupt.code(),
         // Whoever read has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => last.get(),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => interrupt.code(),
         Err(error) => output::trouble("cannot write", &probe::detail(&error)),
     }
 }

@@ -149,7 +149,7 @@ impl Collector for Metrics {
         };
         out.gauge(
             "checker_up",
-            "1 if the last check was answered with a time, 0 if not; absent if it could not tell",
+            "1 if the last check was answered as expected, 0 if not; absent if it could not tell",
             |row| match row.finding.report.availability() {
                 clock::Availability::Up => Some(1_i64),
                 clock::Availability::Down => Some(0),
@@ -171,6 +171,16 @@ impl Collector for Metrics {
             },
         )?;
         clocks(&mut out)?;
+        out.gauge(
+            "checker_status_code",
+            "HTTP status code of the last answer",
+            |row| row.finding.report.status.map(i64::from),
+        )?;
+        out.gauge(
+            "checker_certificate_days",
+            "Days until the service's certificate expires, by the local clock",
+            |row| row.finding.report.certificate.as_ref().map(|it| it.days),
+        )?;
         out.gauge(
             "checker_last_check_timestamp_seconds",
             "When the last check ended, by the local clock: figures that do not change any more are no news",

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use clock::InstanceReport;
+use clock::{InstanceReport, Kind};
 
 use crate::exit::Exit;
 use crate::human;
@@ -33,7 +33,12 @@ impl Result {
         if let Some(latency) = report.latency_ms {
             figures.push(("latency", format!("{};;;0", seconds(latency))));
         }
-        figures.push(("instances", report.instances.len().to_string()));
+        if let Some(certificate) = &report.certificate {
+            figures.push(("certificate_days", certificate.days.to_string()));
+        }
+        if report.kind == Kind::Clock || !report.instances.is_empty() {
+            figures.push(("instances", report.instances.len().to_string()));
+        }
         let mut text = human::details(report);
         if text.is_empty() {
             "no details".clone_into(&mut text);
@@ -92,7 +97,7 @@ pub(crate) fn line(results: &[Result], are_all: bool) -> String {
 mod tests {
     use super::*;
     use crate::human::tests::finding;
-    use crate::samples::{down, report};
+    use crate::samples::{down, report, without_clock};
     use clock::Verdict;
 
     #[test]
@@ -106,6 +111,7 @@ mod tests {
             line(std::slice::from_ref(&bad), true),
             line(std::slice::from_ref(&bad), false),
             line(&[good, bad], true),
+            line(&[Result::new(&finding(without_clock()))], true),
             line(&[], true),
         ];
         insta::assert_snapshot!(lines.join("\n"));

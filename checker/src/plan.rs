@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use clap::CommandFactory as _;
 use clap::error::ErrorKind;
-use clock::{Family, Settings};
+use clock::{Expected, Family, Identity, Kind, Settings, text_to_find};
 use probe::{Server, Target};
 use url::Url;
 
 use crate::cli::{
-    Cli, ExitWith, Format, How, MOST_IN_A_ROW, MOST_INSTANCES, MOST_SAMPLES, Output, Watch, When,
+    Cli, ExitWith, Format, How, MOST_IN_A_ROW, MOST_INSTANCES, MOST_SAMPLES, OnStop, Output, Watch,
+    When,
 };
 use crate::file::{self, Entry, File};
 use crate::request;
@@ -32,6 +33,8 @@ pub(crate) struct Plan {
     /// How long to wait for the service to be up; only without a period.
     pub(crate) wait_up: Option<Duration>,
     pub(crate) exit: ExitWith,
+    /// Whether SIGTERM ends the program with 0: only a series.
+    pub(crate) stops_with_ok: bool,
     pub(crate) hysteresis: Hysteresis,
     pub(crate) reference: Option<Server>,
     pub(crate) format: Format,
@@ -96,6 +99,7 @@ impl Plan {
             period,
             wait_up: watch.when.wait_up,
             exit: watch.when.exit,
+            stops_with_ok: period.is_some() && watch.when.exit_on_stop == OnStop::Ok,
             // A single check is all there is: what it says holds.
             hysteresis: period.map_or_else(Hysteresis::default, |_| hysteresis),
             reference: watch
@@ -170,8 +174,14 @@ fn subject(entry: Entry, how: &How, file: &File) -> Result<Subject, String> {
         Some(text) => Some(text.parse().map_err(|error| format!("{error}"))?),
         None => how.connect_to.clone(),
     };
-    let target = Target::new(&entry.url, connect_to).map_err(|error| error.to_string())?;
     let all = &file.all;
+    let kind = entry.how.kind.or(how.kind.map(Kind::from)).or(all.kind);
+    let kind = kind.unwrap_or_default();
+    let target = match kind {
+        Kind::Clock => Target::new(&entry.url, connect_to),
+        Kind::Http => Target::exact(&entry.url, connect_to),
+    };
+    let target = target.map_err(|error| error.to_string())?;
     let family = match (how.ipv4, how.ipv6) {
         (true, _) => Family::V4,
         (_, true) => Family::V6,
@@ -179,6 +189,8 @@ fn subject(entry: Entry, how: &How, file: &File) -> Result<Subject, String> {
     };
     let one = entry.how;
     let settings = Settings {
+        kind,
+        expected: expected(&one, how, all)?,
         timeout: one
             .timeout
             .or(how.timeout)
@@ -190,6 +202,10 @@ fn subject(entry: Entry, how: &How, file: &File) -> Result<Subject, String> {
             .or(all.max_skew)
             .unwrap_or(usual.max_skew),
         warn_skew: one.warn_skew.or(how.warn_skew).or(all.warn_skew),
+        warn_certificate: one
+            .warn_certificate
+            .or(how.warn_certificate)
+            .or(all.warn_certificate),
         samples: one
             .samples
             .or(how.samples)
@@ -219,6 +235,7 @@ fn subject(entry: Entry, how: &How, file: &File) -> Result<Subject, String> {
             how.basic_file.as_deref(),
         )?,
         ca_file: how.ca_file.clone(),
+        identity: identity(how)?,
     };
     if settings
         .warn_skew
@@ -234,6 +251,45 @@ fn subject(entry: Entry, how: &How, file: &File) -> Result<Subject, String> {
         MOST_INSTANCES,
     )?;
     Ok(Subject { target, settings })
+}
+
+/// The client certificate, which can be read.
+fn identity(how: &How) -> Result<Option<Identity>, String> {
+    let Some(certificate) = how.client_cert.clone() else {
+        return Ok(None);
+    };
+    let key = how.client_key.clone();
+    let identity = Identity {
+        key: key.unwrap_or_else(|| certificate.clone()),
+        certificate,
+    };
+    probe::check_identity(&identity)?;
+    Ok(Some(identity))
+}
+
+/// What answers have to be; the target's own list of values takes the place of the others.
+fn expected(one: &file::How, how: &How, all: &file::How) -> Result<Expected, String> {
+    let contains = [&one.contains, &how.contains, &all.contains];
+    let contains = contains.into_iter().flatten().next();
+    let of_file = |how: &file::How| how.json.as_ref().map(|json| json.0.clone());
+    let arguments = || Some(how.json.clone()).filter(|json| !json.is_empty());
+    let status = [&one.status, &how.status, &all.status];
+    Ok(Expected {
+        status: status
+            .into_iter()
+            .flatten()
+            .next()
+            .cloned()
+            .unwrap_or_default(),
+        contains: contains
+            .map(|text| text_to_find(text))
+            .transpose()
+            .map_err(|error| error.to_string())?,
+        json: of_file(one)
+            .or_else(arguments)
+            .or_else(|| of_file(all))
+            .unwrap_or_default(),
+    })
 }
 
 /// Every request costs time and memory: more of them are a mistake.
@@ -321,6 +377,75 @@ mod tests {
     }
 
     #[test]
+    fn expectations_come_from_arguments_and_the_file() {
+        let by_hand = [
+            "--kind",
+            "http",
+            "--status",
+            "204",
+            "--contains",
+            "a",
+            "--json-pointer",
+            "/a=1",
+            "x.test",
+        ];
+        let by_hand = plan(&by_hand).unwrap();
+        assert_eq!(urls(&by_hand), ["http://x.test/"]);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("targets.toml");
+        let text = r#"
+            kind = "http"
+            status = "200-399"
+
+            [[target]]
+            url = "x.test"
+            status = 204
+            contains = "a"
+            json = { "/a" = 1 }
+
+            [[target]]
+            url = "y.test"
+            json = { "/up" = true, "x" = 1.5 }
+
+            [[target]]
+            url = "z.test"
+            kind = "clock"
+        "#;
+        std::fs::write(&path, text).unwrap();
+        let path = path.to_str().unwrap();
+        let of_file = plan(&["--config", path, "--contains", "b"]).unwrap();
+        assert_eq!(
+            urls(&of_file),
+            ["http://x.test/", "http://y.test/", "http://z.test/now"]
+        );
+        let settings: Vec<_> = of_file.subjects.iter().map(|it| &it.settings).collect();
+        assert_eq!(*settings[0], by_hand.subjects[0].settings);
+        let Expected {
+            status,
+            contains,
+            json,
+        } = &settings[1].expected;
+        assert_eq!(status.to_string(), "200-399");
+        assert_eq!(contains.as_deref(), Some("b"));
+        let json: Vec<_> = json
+            .iter()
+            .map(|it| format!("{}={}", it.pointer, it.value))
+            .collect();
+        assert_eq!(json, ["/up=true", "/x=1.5"]);
+        assert_eq!(settings[2].kind, Kind::Clock);
+        for wrong in [
+            "kind = \"tcp\"",
+            "status = \"2xx\"",
+            "contains = \"\"",
+            "json = { \"~\" = 1 }",
+            "json = { a = [] }",
+        ] {
+            std::fs::write(path, wrong).unwrap();
+            assert!(plan(&["--config", path]).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn nonsense_is_refused() {
         for arguments in [
             &["--interval", "99ms"][..],
@@ -345,6 +470,13 @@ mod tests {
             &["--reference", "a:b:c"],
             &["ftp://a.test"],
             &["--rise", "0"],
+            &["--client-cert", "/none.pem"],
+            &["--client-key", "/none.pem"],
+            &["--warn-certificate", "14"],
+            &["--kind", "tcp"],
+            &["--status", "2xx"],
+            &["--contains", ""],
+            &["--json-pointer", "/status"],
         ] {
             assert!(plan(arguments).is_err(), "{arguments:?}");
         }

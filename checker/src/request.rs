@@ -4,11 +4,8 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use clock::{Header, excerpt};
-use support::input;
-
-/// A longer secret is a mistake.
-const LONGEST: u64 = 64 << 10;
+use clock::Header;
+use probe::secret;
 
 /// Returns the headers that arguments ask for. Errors never hold a value: it may be a secret.
 pub(crate) fn headers(
@@ -43,37 +40,7 @@ fn header(text: &str) -> Result<Header, String> {
     let (name, value) = text
         .split_once(':')
         .ok_or("cannot read a header: write for example `--header 'X-Key: VALUE'` or `--header 'X-Key: @FILE'`")?;
-    let (name, value) = (name.trim(), value.trim());
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if name.is_empty() || !name.bytes().all(is_token) {
-        return Err(format!("`{}` is no name of a header", excerpt(name)));
-    }
-    let value = match value.strip_prefix('@') {
-        Some(file) => secret(Path::new(file))?,
-        None => value.to_owned(),
-    };
-    if value
-        .bytes()
-        .any(|byte| byte < b' ' && byte != b'\t' || byte == 0x7f)
-    {
-        return Err(format!(
-            "the value of the header `{name}` has a control character in it"
-        ));
-    }
-    Ok(Header {
-        name: name.to_owned(),
-        value,
-    })
-}
-
-fn secret(file: &Path) -> Result<String, String> {
-    let named = |detail: &dyn std::fmt::Display| format!("{}: {detail}", file.display());
-    let text = input::text(file, LONGEST).map_err(|error| named(&error))?;
-    let text = text.trim();
-    if text.is_empty() || text.contains(char::is_control) {
-        return Err(named(&"one line of text is needed"));
-    }
-    Ok(text.to_owned())
+    probe::header(name, value, Path::new(""))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clock::units::{MILLISECOND, Nanoseconds, SECOND};
 use clock::{
-    Answered, Echo, InstanceReport, Observation, Reading, Reason, Record, Report, Source,
+    Answered, Echo, InstanceReport, Kind, Observation, Reading, Reason, Record, Report, Source,
     Timestamp, Verdict,
 };
 
@@ -32,9 +32,11 @@ pub(crate) fn report(verdict: Verdict) -> Report {
         started_at: "2026-11-22T10:04:05.123Z".to_owned(),
         url: "http://example.test/now".to_owned(),
         connect_to: None,
+        kind: Kind::Clock,
         verdict,
         cause: None,
         failure: None,
+        status: Some(200),
         max_skew_ms: 1_000.0,
         latency_ms: Some(1.8),
         connect_latency_ms: Some(2.5),
@@ -45,7 +47,19 @@ pub(crate) fn report(verdict: Verdict) -> Report {
         instances_apart_ms: None,
         warnings: Vec::new(),
         notes: Vec::new(),
+        certificate: None,
         reference: None,
+    }
+}
+
+/// One of a service without a clock.
+pub(crate) fn without_clock() -> Report {
+    Report {
+        kind: Kind::Http,
+        connect_latency_ms: Some(1.8),
+        requests: 1,
+        instances: Vec::new(),
+        ..report(Verdict::Ok)
     }
 }
 
@@ -74,15 +88,17 @@ pub(crate) fn answered(at: Nanoseconds) -> Observation {
         warm: true,
         address: None,
         result: Ok(Answered {
-            now: Timestamp {
+            now: Some(Timestamp {
                 nanoseconds: reading(at + 1).wall,
                 resolution: MILLISECOND,
-            },
+            }),
             instance: Some("a".to_owned()),
             version: None,
             echo: Echo::Same,
             aged: false,
             source: Source::Body,
+            status: Some(200),
+            expires: None,
         }),
     }
 }

@@ -12,11 +12,14 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::fan_out::{FanOut, Found};
 use crate::grid::Grid;
+use crate::notify::Notify;
 use crate::plan::{Period, Plan, Subject};
 use crate::series::{Hysteresis, Tick, Track};
 
 /// From start to start of two attempts while waiting.
 const ATTEMPTS: Duration = Duration::from_millis(500);
+/// No check takes longer, but for a reason.
+const LONGEST_CHECK: Duration = Duration::from_mins(5);
 /// Targets that are checked at the same time where there is no grid to spread them.
 const AT_ONCE: usize = 64;
 
@@ -64,7 +67,7 @@ impl Session {
     }
 
     /// Does what was asked for. May be dropped at any moment.
-    pub(crate) async fn run(&self, fan_out: &mut FanOut) -> io::Result<()> {
+    pub(crate) async fn run(&self, fan_out: &mut FanOut, notify: &Notify) -> io::Result<()> {
         match (self.period, self.wait_up, self.subjects.as_slice()) {
             (None, Some(patience), [subject, ..]) => {
                 let record = self.wait_up(subject, patience, fan_out).await;
@@ -82,7 +85,7 @@ impl Session {
                 self.once(fan_out).await;
                 Ok(())
             }
-            (Some(period), ..) => self.repeat(period, fan_out).await,
+            (Some(period), ..) => self.repeat(period, fan_out, notify).await,
         }
     }
 
@@ -115,7 +118,12 @@ impl Session {
         fan_out.round();
     }
 
-    async fn repeat(&self, period: Period, fan_out: &mut FanOut) -> io::Result<()> {
+    async fn repeat(
+        &self,
+        period: Period,
+        fan_out: &mut FanOut,
+        notify: &Notify,
+    ) -> io::Result<()> {
         let (findings, mut found) = mpsc::channel(self.subjects.len() + AT_ONCE);
         let start = Instant::now();
         // Dropped with this future, and all of them with it.
@@ -136,11 +144,28 @@ impl Session {
             series.spawn(series_of_one.run());
         }
         drop(findings);
+        // Whoever does nothing for longer than the slowest of checks is to be started again.
+        let idle = 2 * period.interval + period.jitter + LONGEST_CHECK;
+        let mut last = start;
         loop {
+            let beat = async {
+                match notify.period() {
+                    Some(beat) => tokio::time::sleep(beat).await,
+                    None => std::future::pending().await,
+                }
+            };
             let found = tokio::select! {
                 found = found.recv() => found,
                 error = fan_out.failed() => return Err(error),
+                () = beat => {
+                    if last.elapsed() < idle {
+                        notify.alive();
+                    }
+                    continue;
+                }
             };
+            last = Instant::now();
+            notify.alive();
             let Some(found) = found else {
                 return Ok(());
             };

@@ -263,7 +263,7 @@ pub(crate) async fn test(url: &Url) -> Result<StatusCode, String> {
 
 /// Uses the proxies of the environment, but for this machine.
 fn client(url: &Url) -> Result<Client, Failure> {
-    let mut builder = probe::connection::client_builder(url.scheme(), None)?.timeout(TIMEOUT);
+    let mut builder = probe::connection::client_builder(url.scheme(), None, None)?.timeout(TIMEOUT);
     let is_here = match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => address.is_loopback(),

@@ -1,6 +1,7 @@
 //! All settings, resolved once and purely: flags, then environment, then `deployer.toml`. Commands see nothing else.
 
 mod access;
+mod check;
 mod environments;
 mod file;
 mod parameters;
@@ -19,6 +20,7 @@ use image_builder::Architecture;
 
 pub use access::is_usual_endpoint;
 use aws::access::Access;
+pub use check::CheckSettings;
 pub use environments::{Files, read};
 pub use file::File;
 use file::ImageFile;
@@ -99,8 +101,8 @@ pub struct Config {
     pub capabilities: Vec<String>,
     /// What was asked for and is not done on this machine.
     pub left_out: Vec<&'static str>,
-    /// How far the service's clock may be off.
-    pub max_skew: Duration,
+    /// How the service is checked from outside.
+    pub check: CheckSettings,
     /// What a deployment has to pass.
     pub check_from: CheckFrom,
     /// How long a deployment is kept being checked before success is declared.
@@ -298,16 +300,13 @@ pub fn resolve(
         tags: tags(file.tags)?,
         capabilities: capabilities(file.capabilities)?,
         left_out,
-        max_skew: of_file(duration(
-            "check.max_skew",
-            file.check.max_skew.as_deref().unwrap_or("1s"),
-        ))?,
         check_from: shared.check.or(file.check.from).unwrap_or_default(),
-        watch_for: match (given(deploy.watch_for.as_ref()), file.check.watch_for) {
+        watch_for: match (given(deploy.watch_for.as_ref()), &file.check.watch_for) {
             (Some(time), _) => duration("--watch-for", time)?,
-            (None, Some(time)) => of_file(duration("check.watch_for", &time))?,
+            (None, Some(time)) => of_file(duration("check.watch_for", time))?,
             (None, None) => Duration::ZERO,
         },
+        check: check::resolve(file.check, root)?,
         timeout: duration("--timeout", &shared.timeout)?,
         verify_timeout: duration("--verify-timeout", &deploy.verify_timeout)?,
         wait: !(deploy.no_wait || overrides.no_wait),

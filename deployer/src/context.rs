@@ -118,16 +118,6 @@ impl Context<'_> {
         .hint("allow more time: `--timeout 1h`")
     }
 
-    /// How the service is checked from outside; `instances` are those that have to answer.
-    pub(crate) fn check_settings(&self, instances: u32) -> clock::Settings {
-        clock::Settings {
-            max_skew: self.config.max_skew,
-            expect_instances: Some(instances).filter(|instances| *instances > 0),
-            proxy: self.config.access.check_proxy.clone(),
-            ..clock::Settings::default()
-        }
-    }
-
     /// A remote call that failed for good, as the end of a command.
     pub(crate) fn remote_failure(&self, error: &RemoteError) -> Failure {
         remote_failure(&self.config.access, error)
@@ -388,42 +378,6 @@ pub(crate) fn new_token(purpose: &Purpose) -> RequestToken {
 pub(crate) fn missing_output(key: OutputName) -> Failure {
     Failure::preflight(format!("the stack has no output `{key}`"))
         .hint("the template has to name what it makes: `docs/template.md` lists the outputs that are needed")
-}
-
-/// Where the service answers, for the check and for people.
-pub(crate) struct PublicUrl {
-    /// As it can be opened from here.
-    pub(crate) shown: String,
-    /// What the check asks.
-    pub(crate) target: probe::Target,
-}
-
-pub(crate) fn public_url(config: &Config, url: &str) -> Result<PublicUrl, Failure> {
-    let access = &config.access;
-    let connect_to = access.connect_to.as_ref().map(ToString::to_string);
-    let connect_to = connect_to
-        .map(|address| address.parse::<probe::ConnectTo>())
-        .transpose();
-    let target = connect_to
-        .map_err(|error| error.to_string())
-        .and_then(|connect_to| {
-            probe::Target::new(url, connect_to).map_err(|error| error.to_string())
-        })
-        .map_err(|error| {
-            Failure::new(
-                FailureKind::Unexpected,
-                format!("the stack's output `Url` cannot be checked: `{url}`"),
-            )
-            .because(error)
-        })?;
-    let shown = match (&access.endpoint_url, access.local) {
-        (Some(endpoint), true) => crate::local::reachable_url(url, endpoint),
-        _ => None,
-    };
-    Ok(PublicUrl {
-        shown: shown.unwrap_or_else(|| url.to_owned()),
-        target,
-    })
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 //! What is pure is in the crate `deployment`, the calls of AWS in the crate `aws`.
 
 pub mod cancellation;
+mod checks;
 pub mod cli;
 pub mod commands;
 pub mod config;

@@ -1,15 +1,17 @@
 //! Whether the service that runs can be reached from this machine at all: what is not, cannot be checked from here.
 
+use clock::Kind;
 use tokio::time::sleep;
 
+use crate::checks::public_url;
 use crate::cli::CheckFrom;
 use crate::config::Config;
-use crate::context::{Context, public_url};
+use crate::context::Context;
 use crate::explain::command_line;
-use crate::pollers::{ExternalCheck, ServiceNames};
+use crate::pollers::{Check, ExternalCheck, PublicUrl, ServiceNames};
 use aws::remote::World;
 use deployment::error::{Aftermath, Failure, FailureKind};
-use deployment::rollout::{Target, TargetHealth};
+use deployment::rollout::all_healthy;
 use deployment::stack::Observed;
 use deployment::stack::template_names::OutputName;
 
@@ -37,15 +39,6 @@ pub(crate) enum Reach {
     Unknown(&'static str),
 }
 
-/// What the load balancer says about its targets, where it calls all of them healthy that are not on their way out.
-pub(crate) fn all_healthy(targets: &[Target]) -> Option<String> {
-    let is_counted = |target: &&Target| target.state != TargetHealth::Draining;
-    let counted = targets.iter().filter(is_counted).count();
-    let healthy = targets.iter().filter(|target| target.is_healthy()).count();
-    (counted > 0 && healthy == counted)
-        .then(|| format!("the load balancer calls {healthy} of {counted} targets healthy"))
-}
-
 impl Context<'_> {
     /// Finds out whether requests arrive at the version that runs. Silence means something only where nothing else is wrong.
     pub(crate) async fn reach(
@@ -66,13 +59,15 @@ impl Context<'_> {
         let Some(health) = targets.ok().as_deref().and_then(all_healthy) else {
             return Reach::Unknown("the load balancer does not call all targets healthy");
         };
-        let settings = self.check_settings(0);
+        let Some(check) = self.first_check(&url) else {
+            return Reach::Unknown("there is nothing to ask");
+        };
         let mut cause = String::new();
         for attempt in 0..TRIES {
             if attempt > 0 {
                 sleep(self.config.access.pace.poll).await;
             }
-            match outside.knock(&url.target, &settings).await {
+            match outside.knock(&check.url.target, &check.settings).await {
                 Err(failure) if failure.never_arrived() => cause = failure.to_string(),
                 Ok(()) | Err(_) => return Reach::Open,
             }
@@ -112,7 +107,21 @@ impl Context<'_> {
     }
 
     /// The end of a deployment that is healthy, as the load balancer has it, and that could not be checked from here.
-    pub(crate) fn unproven(&self, url: &str, cause: &str, health: String) -> Failure {
+    pub(crate) fn unproven(
+        &self,
+        url: &PublicUrl,
+        check: Option<&Check>,
+        cause: &str,
+        health: String,
+    ) -> Failure {
+        let asked = check.map_or(&url.shown, |check| &check.url.shown);
+        let url = &url.shown;
+        let how = match check.map(Check::kind) {
+            Some(Kind::Http) => "--kind http".to_owned(),
+            Some(Kind::Clock) | None => {
+                format!("--expect-instances {}", self.config.service.tasks)
+            }
+        };
         let failure = Failure::new(
             FailureKind::Unproven,
             format!("{url} cannot be reached from this machine, so the new version stays unproven"),
@@ -120,10 +129,7 @@ impl Context<'_> {
         .leaving(Aftermath::LeftAsIs, "; it was not rolled back")
         .because(cause)
         .with_evidence([health, format!("not proven: {UNPROVEN}")])
-        .hint(format!(
-            "check it from elsewhere: `checker --expect-instances {} {url}`",
-            self.config.service.tasks
-        ));
+        .hint(format!("check it from elsewhere: `checker {how} {asked}`"));
         remedies(self.config, "up")
             .into_iter()
             .fold(failure, Failure::hint)

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use clock::Kind;
 use clock::units::MILLISECOND;
 
 use crate::judge::{Limits, Replay};
@@ -26,6 +27,7 @@ pub(crate) struct Charts {
 #[derive(Debug)]
 pub(crate) struct Chart {
     pub(crate) name: String,
+    pub(crate) kind: Kind,
     pub(crate) state: State,
     /// Milliseconds: of the last check.
     pub(crate) max_skew_ms: f64,
@@ -121,6 +123,7 @@ impl Charts {
             return;
         };
         let report = &finding.report;
+        chart.kind = report.kind;
         chart.state = finding.state;
         chart.cause.clone_from(&report.cause);
         chart.max_skew_ms = report.max_skew_ms;
@@ -161,6 +164,7 @@ impl Chart {
     fn new(name: String, at: i64) -> Self {
         Self {
             name,
+            kind: Kind::Clock,
             state: State::Unknown,
             max_skew_ms: 0.0,
             cause: None,

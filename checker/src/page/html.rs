@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use chrono::DateTime;
+use clock::Kind;
 use clock::units::{magnitude, signed};
 
 use crate::human::span;
@@ -18,7 +19,7 @@ const STYLE_HASH: &str = "sha256-NH5FudUOcMPExCjekfXjVGZWn8zl5wB+9QMvXJkeKqs=";
 const OUTAGES: usize = 50;
 
 /// The whole page.
-pub(crate) fn page(charts: &Charts) -> String {
+pub(crate) fn page(charts: &Charts, slo: Option<f64>) -> String {
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src '{STYLE_HASH}'; base-uri 'none'; form-action 'none'\">\n\
@@ -31,7 +32,7 @@ pub(crate) fn page(charts: &Charts) -> String {
         overview(&mut page, charts.targets(), &summaries);
     }
     for (number, (chart, summary)) in charts.targets().iter().zip(&summaries).enumerate() {
-        target(&mut page, number, chart, summary);
+        target(&mut page, number, (chart, summary), slo);
     }
     let _ = write!(
         page,
@@ -68,7 +69,12 @@ fn overview(page: &mut String, charts: &[Chart], summaries: &[Summary]) {
     page.push_str("</table>\n");
 }
 
-fn target(page: &mut String, number: usize, chart: &Chart, summary: &Summary) {
+fn target(
+    page: &mut String,
+    number: usize,
+    (chart, summary): (&Chart, &Summary),
+    slo: Option<f64>,
+) {
     let _ = write!(
         page,
         "<section id=\"t{number}\">\n<h2>{} {}</h2>\n",
@@ -78,15 +84,21 @@ fn target(page: &mut String, number: usize, chart: &Chart, summary: &Summary) {
     if let Some(cause) = &chart.cause {
         let _ = writeln!(page, "<p class=\"cause\">{}</p>", escaped(cause));
     }
-    figures(page, chart, summary);
-    let limit = magnitude(chart.max_skew_ms);
-    let _ = write!(
+    figures(page, chart, summary, slo);
+    let _ = writeln!(page, "<h3>State</h3>\n{}", svg::states(chart));
+    if chart.kind == Kind::Clock {
+        let limit = magnitude(chart.max_skew_ms);
+        let _ = writeln!(
+            page,
+            "<h3>Offset of the clock, limit ±{limit}</h3>\n{}\n<p class=\"note\">{}The scale is even up to about 0.1 ms and \
+             logarithmic beyond.</p>",
+            svg::offsets(chart),
+            key(chart),
+        );
+    }
+    let _ = writeln!(
         page,
-        "<h3>State</h3>\n{}\n<h3>Offset of the clock, limit ±{limit}</h3>\n{}\n<p class=\"note\">{}The scale is even up to about 0.1 ms and \
-         logarithmic beyond.</p>\n<h3>Latency</h3>\n{}\n<p class=\"note\">From the fastest to the slowest check, and their mean.</p>\n",
-        svg::states(chart),
-        svg::offsets(chart),
-        key(chart),
+        "<h3>Latency</h3>\n{}\n<p class=\"note\">From the fastest to the slowest check, and their mean.</p>",
         svg::latency(chart)
     );
     outages(page, summary);
@@ -106,7 +118,7 @@ fn key(chart: &Chart) -> String {
     names.collect()
 }
 
-fn figures(page: &mut String, chart: &Chart, summary: &Summary) {
+fn figures(page: &mut String, chart: &Chart, summary: &Summary, slo: Option<f64>) {
     let mut figures = vec![
         (
             "Time",
@@ -114,14 +126,15 @@ fn figures(page: &mut String, chart: &Chart, summary: &Summary) {
         ),
         ("Checks", summary.checks.to_string()),
         ("Up", uptime(summary)),
-        (
-            "Not OK",
-            format!(
-                "{} down, {} skewed, {} undecided, {} with warnings",
-                summary.down, summary.skewed, summary.indeterminate, summary.warnings
-            ),
-        ),
     ];
+    figures.extend(slo.map(|slo| ("SLO", objective(summary, slo))));
+    figures.push((
+        "Not OK",
+        format!(
+            "{} down, {} skewed, {} undecided, {} with warnings",
+            summary.down, summary.skewed, summary.indeterminate, summary.warnings
+        ),
+    ));
     if let Some(latency) = summary.latency_ms {
         figures.push((
             "Latency",
@@ -151,6 +164,26 @@ fn figures(page: &mut String, chart: &Chart, summary: &Summary) {
         );
     }
     page.push_str("</dl>\n");
+}
+
+/// Availability against an objective, percent: whether it holds, and how much more downtime it allows for this time.
+fn objective(summary: &Summary, slo: f64) -> String {
+    let budget = summary.observed_ms * (100.0 - slo) / 100.0;
+    let (proven, possible) = (summary.downtime.proven_ms, summary.downtime.possible_ms);
+    let seconds = |milliseconds: f64| span(milliseconds.max(0.0) / 1000.0);
+    let holds = if possible <= budget {
+        "met"
+    } else if proven > budget {
+        "missed"
+    } else {
+        "met or missed: nobody looked between two checks"
+    };
+    format!(
+        "{slo} %: {holds}; error budget {}, {} to {} left",
+        seconds(budget),
+        seconds(budget - possible),
+        seconds(budget - proven)
+    )
 }
 
 fn drift(trend: &Trend) -> String {

@@ -35,7 +35,7 @@ pub(crate) fn run(page: &Page) -> Exit {
     if is_same(&page.file, &page.output) {
         return trouble("cannot write", "the page would replace the log itself");
     }
-    let text = html::page(&charts);
+    let text = html::page(&charts, page.slo);
     if let Err(error) = write(&page.output, &text) {
         let what = format!("cannot write {}", page.output.display());
         return trouble(&what, &probe::detail(&error));

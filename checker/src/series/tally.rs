@@ -52,6 +52,8 @@ pub(crate) struct Summary {
     pub(crate) up_percent: Option<f64>,
     /// Of the time from the first check to the end of the last; the one is rounded down, the other up.
     pub(crate) uptime_percent: Option<Bounds>,
+    /// Milliseconds of that time.
+    pub(crate) observed_ms: f64,
     /// Of all outages together, milliseconds.
     #[serde(flatten)]
     pub(crate) downtime: Downtime,
@@ -201,6 +203,7 @@ impl Tally {
                 at_least: (at_least * 1000.0).floor() / 1000.0,
                 at_most: (at_most * 1000.0).ceil() / 1000.0,
             }),
+            observed_ms: clock::units::milliseconds(uptime.observed()),
             downtime: uptime.downtime(),
             outages: uptime.count(),
             down_since: uptime.down_since(),

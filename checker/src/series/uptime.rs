@@ -175,8 +175,8 @@ impl Uptime {
     /// Of the time from the first check to the end of the last one of each run, percent: at least and at most. `None` before the
     /// first.
     pub(crate) fn percent(&self) -> Option<(f64, f64)> {
-        let (begin, end) = self.observed?;
-        let observed = milliseconds(self.earlier + begin.until(end));
+        self.observed?;
+        let observed = milliseconds(self.observed());
         let Downtime {
             proven_ms,
             possible_ms,
@@ -190,6 +190,12 @@ impl Uptime {
         };
         // One check alone lasts as long as all of them.
         Some((up(possible_ms), up(proven_ms)))
+    }
+
+    /// From the first check to the end of the last one of each run.
+    pub(crate) fn observed(&self) -> Nanoseconds {
+        let now = self.observed.map_or(0, |(begin, end)| begin.until(end));
+        self.earlier + now
     }
 
     fn totals(&self) -> (Nanoseconds, Nanoseconds) {

@@ -8,6 +8,8 @@ mod behaviour;
 #[path = "../../../app/tests/service/browser.rs"]
 mod browser;
 mod check;
+mod http;
+mod monitoring;
 mod page;
 mod program;
 mod soak;

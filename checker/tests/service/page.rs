@@ -124,5 +124,22 @@ async fn what_cannot_be_drawn_is_told() {
     assert_eq!(exit, 0);
     let text = std::fs::read_to_string(page).unwrap();
     assert!(text.contains("limit ±10.000 s"));
+    // A quarter of the checks found it down: too much for the one objective, little for the other.
+    for (slo, words) in [
+        ("99.9", "99.9 %: missed; error budget 0 s, 0 s to 0 s left"),
+        ("1", "1 %: met; error budget "),
+    ] {
+        let (exit, ..) = run(&["report", log, "-o", page, "--slo", slo]).await;
+        assert_eq!(exit, 0);
+        let text = std::fs::read_to_string(page).unwrap();
+        assert!(text.contains(words), "{text}");
+    }
+    for slo in ["0", "100", "x", "NaN"] {
+        assert_eq!(
+            run(&["report", log, "-o", page, "--slo", slo]).await.0,
+            3,
+            "{slo}"
+        );
+    }
     assert!(!text.contains("<script"), "names are not markup");
 }

@@ -152,7 +152,12 @@ async fn a_series_in_json_is_one_object_a_line_with_a_summary_at_the_end() {
 
 #[tokio::test]
 async fn the_first_signal_ends_a_series_with_a_summary_and_the_last_states_code() {
-    for (name, offset, code) in [("INT", 0, 0), ("TERM", 5_000, 2)] {
+    for (name, offset, on_stop, code) in [
+        ("INT", 0, "ok", 0),
+        ("INT", 5_000, "ok", 2),
+        ("TERM", 5_000, "ok", 0),
+        ("TERM", 5_000, "state", 2),
+    ] {
         // The first check is answered, then the service hangs.
         let answers = service(offset);
         let server = Server::start(move |request| {
@@ -166,7 +171,9 @@ async fn the_first_signal_ends_a_series_with_a_summary_and_the_last_states_code(
             }
         })
         .await;
-        let arguments = [&server.url(), "--interval", "100ms", "--output", "json"];
+        let url = server.url();
+        let series = [&url, "--interval", "100ms", "--output", "json"];
+        let arguments = [&series[..], &["--exit-on-stop", on_stop]].concat();
         let mut child = checker(&arguments).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut first = String::new();
@@ -263,4 +270,36 @@ async fn a_clock_beyond_the_warning_limit_ends_with_1() {
     assert!(stdout.contains("ahead"), "{stdout}");
     let (exit, ..) = run(&[&server.url(), "--warn-skew", "800ms"]).await;
     assert_eq!(exit, 0);
+}
+
+#[tokio::test]
+async fn a_service_manager_is_told_that_it_is_at_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let socket = tokio::net::UnixDatagram::bind(&path).unwrap();
+    let server = Server::start(service(0)).await;
+    let mut checker = checker(&[&server.url(), "--interval", "1h"]);
+    let child = checker
+        .env("NOTIFY_SOCKET", &path)
+        .env("WATCHDOG_USEC", "200000")
+        .spawn()
+        .unwrap();
+    let mut told = [0; 64];
+    let mut next = async || {
+        let length = tokio::time::timeout(Duration::from_secs(20), socket.recv(&mut told));
+        let length = length.await.unwrap().unwrap();
+        String::from_utf8(told[..length].to_vec()).unwrap()
+    };
+    assert_eq!(next().await, "READY=1");
+    for _ in 0..4 {
+        assert_eq!(next().await, "WATCHDOG=1");
+    }
+    signal(&child, "TERM").await;
+    let mut last = next().await;
+    while last == "WATCHDOG=1" {
+        last = next().await;
+    }
+    assert_eq!(last, "STOPPING=1");
+    let output = child.wait_with_output().await.unwrap();
+    assert_eq!(output.status.code(), Some(0));
 }

@@ -78,23 +78,43 @@ impl Answer {
             Some(b'0'..=b'9' | b'-') => Timestamp::parse(time)?,
             Some(_) | None => return Err(no_field()),
         };
-        Ok(Self::named(whole, now))
+        Ok(Self::new(now, Names::of(text.as_bytes())))
     }
 
     /// Of a body that has no time: what it says beside that, if it is JSON.
     pub fn without_time(body: &[u8], now: Timestamp) -> Self {
-        match serde_json::from_slice(body) {
-            Ok(whole) => Self::named(whole, now),
-            Err(_) => Self::anonymous(now),
-        }
+        Self::new(now, Names::of(body))
     }
 
-    /// With the names that are in the body.
-    fn named(body: &RawValue, now: Timestamp) -> Self {
+    /// A time, and nobody who says that it is his.
+    pub fn anonymous(now: Timestamp) -> Self {
+        Self::new(now, Names::default())
+    }
+
+    fn new(now: Timestamp, names: Names) -> Self {
+        Self {
+            now,
+            instance: names.instance,
+            version: names.version,
+            nonce: names.nonce,
+        }
+    }
+}
+
+/// What an answer says beside the time.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    pub(crate) instance: Option<String>,
+    pub(crate) version: Option<String>,
+    pub(crate) nonce: Option<String>,
+}
+
+impl Names {
+    /// Reads a body; no names if it is not a JSON object.
+    pub(crate) fn of(body: &[u8]) -> Self {
         // Of several fields with one name the last counts, as for the time.
-        let Ok(fields) = serde_json::from_str::<serde_json::Map<String, Value>>(body.get()) else {
-            // A list, or a text.
-            return Self::anonymous(now);
+        let Ok(fields) = serde_json::from_slice::<serde_json::Map<String, Value>>(body) else {
+            return Self::default();
         };
         let text = |name: &str| match fields.get(name) {
             Some(Value::String(text)) => Some(text.clone()),
@@ -103,21 +123,10 @@ impl Answer {
         };
         let name = |field| text(field).filter(|name| !name.is_empty());
         Self {
-            now,
             instance: name("instance").map(|name| distinct(&name)),
             version: name("version")
                 .map(|name| one_line(&name).chars().take(LONGEST_NAME).collect()),
             nonce: text("nonce"),
-        }
-    }
-
-    /// A time, and nobody who says that it is his.
-    pub fn anonymous(now: Timestamp) -> Self {
-        Self {
-            now,
-            instance: None,
-            version: None,
-            nonce: None,
         }
     }
 }

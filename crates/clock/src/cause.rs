@@ -1,6 +1,6 @@
 //! One sentence for people on why a verdict is not OK: pure text.
 
-use crate::evidence::{Contact, Evidence};
+use crate::evidence::{Contact, DAY, Evidence};
 use crate::failure::Failure;
 use crate::interval::OffsetInterval;
 use crate::owner::Owner;
@@ -31,9 +31,17 @@ fn warning(evidence: &Evidence) -> Option<String> {
             .filter_map(Contact::failure)
             .find(|failure| !matches!(failure, Failure::NoRoute { .. }))
             .map(ToString::to_string),
+        Warning::Certificate => evidence.certificate_left().map(expiry),
     };
     let sentences: Vec<_> = evidence.warnings().iter().filter_map(sentence).collect();
     Some(sentences.join("; ")).filter(|text| !text.is_empty())
+}
+
+fn expiry(left: i64) -> String {
+    match left / DAY {
+        ..2 => format!("the certificate expires in {} h", left.div_euclid(3_600)),
+        days => format!("the certificate expires in {days} days"),
+    }
 }
 
 fn named(evidence: &Evidence, owner: &Owner) -> String {

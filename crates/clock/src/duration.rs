@@ -27,6 +27,18 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_millis(total))
 }
 
+/// Reads a number of days, `14d`.
+pub fn days(text: &str) -> Result<u32, String> {
+    let number = text.strip_suffix('d').and_then(|days| days.parse().ok());
+    let is_plain = text.starts_with(|first: char| first.is_ascii_digit());
+    number
+        .filter(|days| is_plain && (1..=MOST_DAYS).contains(days))
+        .ok_or_else(|| format!("write a number of days from 1 to {MOST_DAYS}, for example `14d`"))
+}
+
+/// Ten years: certificates are valid for less.
+const MOST_DAYS: u32 = 3_650;
+
 /// Milliseconds: nobody waits longer for a check, and no sum of such durations overflows.
 const LONGEST: u64 = 7 * 24 * 3_600_000;
 
@@ -44,6 +56,14 @@ mod tests {
             ("1h", 3_600_000),
         ] {
             assert_eq!(parse(text), Ok(Duration::from_millis(milliseconds)));
+        }
+    }
+
+    #[test]
+    fn days_are_read() {
+        assert_eq!(days("14d"), Ok(14));
+        for text in ["", "d", "14", "0d", "+1d", "1.5d", "3651d", "1h"] {
+            assert!(days(text).is_err(), "{text}");
         }
     }
 

@@ -12,12 +12,15 @@ use crate::interval::{OffsetInterval, Sample};
 use crate::observation::{Answered, Discard, Echo, Observation, Outcome, Source};
 use crate::owner::Owner;
 use crate::reading::{Interruption, Reading};
-use crate::settings::Settings;
-use crate::units::{Nanoseconds, duration, nanoseconds};
+use crate::settings::{Kind, Settings};
+use crate::units::{Nanoseconds, SECOND, duration, nanoseconds};
 use crate::verdict::{Reason, Verdict, Warning, separation};
 
 /// A result on the warm connection is wanted, not only one that holds the time of connecting.
 const ANSWERS_TO_BE_OK: usize = 2;
+
+/// Seconds.
+pub(crate) const DAY: i64 = 86_400;
 
 /// What to do after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +62,8 @@ pub enum Note {
     NonceNotEchoed,
     /// The time is from the `Date` header, for the body has none.
     DateHeader,
+    /// A check without a clock was answered from a cache, so it proves less of the service behind it.
+    Cached,
     /// The service does not name its instances: several behind one address are taken for one, those at others for others.
     InstanceNotNamed,
 }
@@ -85,6 +90,10 @@ pub struct Evidence<'a> {
     pub(crate) notes: BTreeSet<Note>,
     pub(crate) requests: u32,
     pub(crate) discarded: u32,
+    /// The status code of the last answer.
+    pub(crate) status: Option<u16>,
+    /// When the first certificate expires, seconds since 1970.
+    pub(crate) expires: Option<i64>,
     /// Answered requests on a used connection, nanoseconds.
     pub(crate) warm_latencies: Vec<Nanoseconds>,
     /// Answered requests that had to connect first, nanoseconds.
@@ -111,6 +120,8 @@ impl<'a> Evidence<'a> {
             notes: BTreeSet::new(),
             requests: 0,
             discarded: 0,
+            status: None,
+            expires: None,
             warm_latencies: Vec::new(),
             cold_latencies: Vec::new(),
             requests_on_connection: 0,
@@ -175,10 +186,23 @@ impl<'a> Evidence<'a> {
                 self.addresses.insert(address, Contact::Live);
             }
         }
+        self.status = match &observation.result {
+            Ok(answered) => answered.status,
+            Err(failure) => failure.status(),
+        }
+        .or(self.status);
+        if let Ok(Answered {
+            expires: Some(expires),
+            ..
+        }) = observation.result
+        {
+            self.expires = Some(self.expires.map_or(expires, |known| known.min(expires)));
+        }
         match observation.outcome() {
             Outcome::Sampled(answered, sample) => {
                 self.sampled(answered, &sample, observation.stalled());
             }
+            Outcome::Answered(answered) => self.answered(answered),
             Outcome::Discarded(Some(answered), discard) => {
                 self.discarded += 1;
                 self.seen(answered).clock.discard(discard.reason());
@@ -200,6 +224,18 @@ impl<'a> Evidence<'a> {
         let connection = self.connections.get(&self.asked).copied();
         let clock = &mut self.seen(answered).clock;
         clock.add(sample, connection.unwrap_or_default(), stalled);
+    }
+
+    /// An answer without a clock. Whoever says neither who it is nor what it runs is no instance to be told.
+    fn answered(&mut self, answered: &Answered) {
+        if answered.aged {
+            self.notes.insert(Note::Cached);
+        }
+        if answered.instance.is_some() || answered.version.is_some() {
+            let _ = self.seen(answered);
+        } else {
+            self.expect_version_of(answered);
+        }
     }
 
     /// A request that tells nothing, neither of a clock nor of the way to it.
@@ -248,6 +284,10 @@ impl<'a> Evidence<'a> {
         {
             warnings.insert(Warning::AddressDead);
         }
+        let left = self.certificate_left().zip(self.settings.warn_certificate);
+        if left.is_some_and(|(left, days)| left < i64::from(days) * DAY) {
+            warnings.insert(Warning::Certificate);
+        }
         if let Some(limit) = self.settings.warn_skew.map(nanoseconds) {
             let beyond = |interval: OffsetInterval| interval.lo > limit || interval.hi < -limit;
             if self
@@ -262,21 +302,31 @@ impl<'a> Evidence<'a> {
         warnings
     }
 
+    /// Seconds for which the certificates are valid, by the local clock.
+    pub(crate) fn certificate_left(&self) -> Option<i64> {
+        let now = i64::try_from(self.last?.wall.div_euclid(SECOND)).ok()?;
+        Some(self.expires? - now)
+    }
+
     /// The instance that gave this answer. Answers count as seen whether or not they measure anything.
     fn seen(&mut self, answered: &Answered) -> &mut Instance {
-        if answered.instance.is_none() {
+        if answered.instance.is_none() && self.settings.kind == Kind::Clock {
             self.notes.insert(Note::InstanceNotNamed);
         }
+        self.expect_version_of(answered);
+        let owner = Owner::of(answered.instance.as_ref(), self.asked);
+        let instance = self.instances.entry(owner).or_default();
+        instance.version.clone_from(&answered.version);
+        instance
+    }
+
+    fn expect_version_of(&mut self, answered: &Answered) {
         if let Some(expected) = &self.settings.expect_version
             && answered.version.as_ref() != Some(expected)
         {
             self.unexpected_version
                 .get_or_insert(answered.version.clone().unwrap_or_default());
         }
-        let owner = Owner::of(answered.instance.as_ref(), self.asked);
-        let instance = self.instances.entry(owner).or_default();
-        instance.version.clone_from(&answered.version);
-        instance
     }
 
     /// What to do next.
@@ -287,7 +337,10 @@ impl<'a> Evidence<'a> {
         let decided = match verdict {
             Verdict::Down | Verdict::Skewed => true,
             // Each address was asked once, and one of them once more.
-            Verdict::Ok => self.answers() >= ANSWERS_TO_BE_OK.max(live + 1),
+            Verdict::Ok => match self.settings.kind {
+                Kind::Clock => self.answers() >= ANSWERS_TO_BE_OK.max(live + 1),
+                Kind::Http => self.answers() >= live,
+            },
             Verdict::Indeterminate { reason } => reason == Reason::UnexpectedVersion,
         };
         if decided || self.failure().is_some() || self.requests >= self.budget() {
@@ -382,7 +435,11 @@ impl<'a> Evidence<'a> {
         if let Some(failure) = self.failure() {
             return failure.local_fault().map_or(Verdict::Down, undecided);
         }
-        let clocks = self.verdict_on_clocks();
+        let clocks = match self.settings.kind {
+            Kind::Clock => self.verdict_on_clocks(),
+            Kind::Http if self.answers() > 0 => Verdict::Ok,
+            Kind::Http => undecided(self.anonymous.unwrap_or(Reason::NoSample)),
+        };
         let unexpected = self.unexpected_version.is_some();
         match clocks {
             Verdict::Ok | Verdict::Indeterminate { .. } if unexpected => {
@@ -428,6 +485,9 @@ impl<'a> Evidence<'a> {
 
     /// The verdict on one instance's clock, now.
     pub(crate) fn verdict_on(&self, instance: &Instance) -> Verdict {
+        if self.settings.kind == Kind::Http {
+            return Verdict::Ok;
+        }
         instance
             .clock
             .verdict_at(self.now(), nanoseconds(self.settings.max_skew))

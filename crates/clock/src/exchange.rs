@@ -3,11 +3,15 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::answer::{Answer, AnswerError};
+use serde_json::value::RawValue;
+
+use crate::answer::{Answer, AnswerError, Names};
+use crate::excerpt::excerpt;
+use crate::expected::Expected;
 use crate::failure::Failure;
 use crate::observation::{Answered, Echo, Observation, Source};
 use crate::reading::Reading;
-use crate::settings::Settings;
+use crate::settings::{Kind, Settings};
 use crate::timestamp::Timestamp;
 
 /// A request and what came of it.
@@ -30,14 +34,22 @@ pub struct Exchange {
 }
 
 /// A successful answer, unread.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Received {
-    /// Whether it has an `Age` header.
-    pub aged: bool,
+    /// Its status code.
+    pub status: u16,
+    /// Seconds in its `Age` header, if it has one.
+    pub age: Option<u64>,
     /// The `Date` header.
     pub date: Option<String>,
-    /// The whole body.
+    /// The `Content-Encoding`, if the body is encoded.
+    pub encoding: Option<String>,
+    /// When the service's certificate expires, seconds since 1970.
+    pub expires: Option<i64>,
+    /// The body, or its beginning.
     pub body: Vec<u8>,
+    /// Whether there is more of it than [`Kind::longest_body`].
+    pub is_cut: bool,
 }
 
 impl Exchange {
@@ -58,6 +70,22 @@ impl Exchange {
 }
 
 fn read(received: &Received, nonce: &str, settings: &Settings) -> Result<Answered, Failure> {
+    received.refuse_unexpected(settings)?;
+    let status = Some(received.status);
+    if settings.kind == Kind::Http {
+        let names = Names::of(&received.body);
+        return Ok(Answered {
+            now: None,
+            instance: names.instance,
+            version: names.version,
+            echo: Echo::None,
+            // Varnish and Fastly send `Age: 0` with answers that come from no cache.
+            aged: received.age.is_some_and(|age| age > 0),
+            source: Source::Unread,
+            status,
+            expires: received.expires,
+        });
+    }
     let (answer, source) = match Answer::parse(&received.body, &settings.field) {
         Ok(answer) => (answer, Source::Body),
         Err(error) => match date_header(received, settings) {
@@ -75,12 +103,14 @@ fn read(received: &Received, nonce: &str, settings: &Settings) -> Result<Answere
         Some(_) => Echo::Other,
     };
     Ok(Answered {
-        now: answer.now,
+        now: Some(answer.now),
         instance: answer.instance,
         version: answer.version,
         echo,
-        aged: received.aged,
+        aged: received.age.is_some(),
         source,
+        status,
+        expires: received.expires,
     })
 }
 
@@ -93,5 +123,147 @@ fn date_header(received: &Received, settings: &Settings) -> Option<Timestamp> {
 impl From<AnswerError> for Failure {
     fn from(error: AnswerError) -> Self {
         Self::NoTimestamp(error)
+    }
+}
+
+impl Received {
+    /// Refuses an answer whose body is not as expected, whatever its time. Its status was looked at before it was read.
+    pub fn refuse_unexpected(&self, settings: &Settings) -> Result<(), Failure> {
+        let Expected { contains, json, .. } = &settings.expected;
+        let unexpected = |detail: String| Err(Failure::Unexpected { detail });
+        let is_read = settings.kind == Kind::Clock || contains.is_some() || !json.is_empty();
+        if let Some(encoding) = self.encoding.as_ref().filter(|_| is_read) {
+            let encoding = encoding.clone();
+            return Err(Failure::Encoded { encoding });
+        }
+        if self.is_cut && settings.kind == Kind::Clock {
+            return Err(Failure::TooLarge);
+        }
+        if let Some(text) = contains {
+            let is_there = |part: &[u8]| part == text.as_bytes();
+            if !self.body.windows(text.len()).any(is_there) {
+                return unexpected(format!(
+                    "`{}` is not in its body, {}",
+                    excerpt(text),
+                    self.beginning()
+                ));
+            }
+        }
+        if json.is_empty() {
+            return Ok(());
+        }
+        if self.is_cut {
+            return unexpected("its body is too long to be read as JSON".to_owned());
+        }
+        let text = std::str::from_utf8(&self.body).unwrap_or_default();
+        let text = text.trim_start_matches('\u{feff}');
+        let Ok(whole) = serde_json::from_str::<&RawValue>(text.trim()) else {
+            return unexpected(format!("its body is not valid JSON, {}", self.beginning()));
+        };
+        match json.iter().find_map(|value| value.difference(whole)) {
+            Some(difference) => unexpected(difference),
+            None => Ok(()),
+        }
+    }
+
+    fn beginning(&self) -> String {
+        // Enough for an excerpt, whatever characters are in it.
+        let start = self.body.get(..1024).unwrap_or(&self.body);
+        match excerpt(String::from_utf8_lossy(start).trim()).as_str() {
+            "" => "which is empty".to_owned(),
+            start => format!("which begins with `{start}`"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::expected::JsonValue;
+
+    /// What is wrong with a body.
+    fn refused(body: &str, json: &[&str], contains: Option<&str>) -> Option<String> {
+        let settings = Settings {
+            kind: Kind::Http,
+            expected: Expected {
+                contains: contains.map(str::to_owned),
+                json: json.iter().map(|text| text.parse().unwrap()).collect(),
+                ..Expected::default()
+            },
+            ..Settings::default()
+        };
+        let received = Received {
+            body: body.as_bytes().to_vec(),
+            ..Received::default()
+        };
+        let refused = received.refuse_unexpected(&settings).err();
+        refused.map(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn values_are_compared_by_what_they_mean() {
+        let body =
+            r#"{"status":"ok","n":5,"x":1.50,"up":true,"none":null,"db":{"a/b":["x"]},"t":"5"}"#;
+        for good in [
+            "/status=ok",
+            "status=ok",
+            "/n=5",
+            "/n=5.0",
+            "/x=1.5",
+            "/up=true",
+            "/none=null",
+            "/db/a~1b/0=x",
+            "/t=5",
+        ] {
+            assert_eq!(refused(body, &[good], None), None, "{good}");
+        }
+        for (wrong, why) in [
+            ("/status=OK", "`/status` is `ok`, not `OK`"),
+            ("/n=6", "`/n` is `5`, not `6`"),
+            ("/t=5.0", "`/t` is `5`, not `5.0`"),
+            ("/up=false", "`/up` is `true`, not `false`"),
+            ("/missing=1", "its body has nothing at `/missing`"),
+            ("/db=x", "`/db` is neither text nor number"),
+        ] {
+            let expected = format!("the answer is not as expected: {why}");
+            assert_eq!(refused(body, &["/status=ok", wrong], None), Some(expected));
+        }
+        assert_eq!(
+            refused("<html>", &["/a=1"], None).unwrap(),
+            "the answer is not as expected: its body is not valid JSON, which begins with `<html>`"
+        );
+        assert_eq!(refused("\u{feff} {\"a\":1}\n", &["/a=1"], None), None);
+        for text in ["", "/a", "=x", "/a=", "/a~2=1"] {
+            assert!(text.parse::<JsonValue>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_looked_for_as_it_is() {
+        assert_eq!(refused("we are réady.", &[], Some("réady")), None);
+        assert_eq!(
+            refused("maintenance\u{1b}[2J", &[], Some("ready")).unwrap(),
+            "the answer is not as expected: `ready` is not in its body, which begins with `maintenance`"
+        );
+        assert!(
+            refused("", &[], Some("ready"))
+                .unwrap()
+                .ends_with("which is empty")
+        );
+    }
+
+    #[test]
+    fn what_is_not_read_may_be_anything() {
+        let settings = |kind| Settings {
+            kind,
+            ..Settings::default()
+        };
+        let received = Received {
+            encoding: Some("gzip".to_owned()),
+            is_cut: true,
+            ..Received::default()
+        };
+        assert_eq!(received.refuse_unexpected(&settings(Kind::Http)), Ok(()));
+        assert!(received.refuse_unexpected(&settings(Kind::Clock)).is_err());
     }
 }

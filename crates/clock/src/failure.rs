@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::answer::AnswerError;
+use crate::timestamp::TimestampError;
 use crate::units::{as_milliseconds, setting};
 use crate::verdict::Reason;
 
@@ -123,6 +124,12 @@ pub enum Failure {
         /// As sent.
         encoding: String,
     },
+    /// A success whose body is not as expected.
+    #[error("the answer is not as expected: {detail}")]
+    Unexpected {
+        /// What is wrong.
+        detail: String,
+    },
     /// A success without a timestamp.
     #[error("answered without a timestamp: {0}")]
     NoTimestamp(AnswerError),
@@ -141,6 +148,61 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Returns the status code that the service answered with, where that is what is wrong.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Status { status } | Self::Redirect { status, .. } => {
+                status.get(..3)?.parse().ok()
+            }
+            Self::Resolve { .. }
+            | Self::Resolver { .. }
+            | Self::ResolveTimeout { .. }
+            | Self::Refused { .. }
+            | Self::ConnectTimeout { .. }
+            | Self::NoRoute { .. }
+            | Self::Connect { .. }
+            | Self::Tls { .. }
+            | Self::TimedOut { .. }
+            | Self::Broken { .. }
+            | Self::Proxy { .. }
+            | Self::TooLarge
+            | Self::Encoded { .. }
+            | Self::Unexpected { .. }
+            | Self::NoTimestamp(_)
+            | Self::CertificateStore { .. }
+            | Self::Client { .. } => None,
+        }
+    }
+
+    /// Whether the service itself answered so, and is going to answer so again: another path or another check is needed.
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            // Request Timeout, Too Early, Too Many Requests.
+            Self::Status { .. } => self
+                .status()
+                .is_some_and(|code| (400..500).contains(&code) && ![408, 425, 429].contains(&code)),
+            Self::NoTimestamp(error) => !matches!(
+                error,
+                AnswerError::Timestamp(TimestampError::LeapSecond { .. })
+            ),
+            Self::Redirect { .. } | Self::TooLarge | Self::Encoded { .. } => true,
+            Self::Resolve { .. }
+            | Self::Resolver { .. }
+            | Self::ResolveTimeout { .. }
+            | Self::Refused { .. }
+            | Self::ConnectTimeout { .. }
+            | Self::NoRoute { .. }
+            | Self::Connect { .. }
+            | Self::Tls { .. }
+            | Self::TimedOut { .. }
+            | Self::Broken { .. }
+            | Self::Proxy { .. }
+            | Self::Unexpected { .. }
+            | Self::CertificateStore { .. }
+            | Self::Client { .. } => false,
+        }
+    }
+
     /// Whether no request came as far as the service: it may be well, and only the way from this machine is closed.
     pub fn never_arrived(&self) -> bool {
         match self {
@@ -159,6 +221,7 @@ impl Failure {
             | Self::Redirect { .. }
             | Self::TooLarge
             | Self::Encoded { .. }
+            | Self::Unexpected { .. }
             | Self::NoTimestamp(_)
             | Self::CertificateStore { .. }
             | Self::Client { .. } => false,
@@ -184,6 +247,7 @@ impl Failure {
             | Self::Redirect { .. }
             | Self::TooLarge
             | Self::Encoded { .. }
+            | Self::Unexpected { .. }
             | Self::NoTimestamp(_) => None,
         }
     }
@@ -219,6 +283,7 @@ impl Failure {
             | Self::Redirect { .. }
             | Self::TooLarge
             | Self::Encoded { .. }
+            | Self::Unexpected { .. }
             | Self::NoTimestamp(_)
             | Self::CertificateStore { .. }
             | Self::Client { .. } => false,

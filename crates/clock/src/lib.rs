@@ -16,10 +16,12 @@
 
 mod answer;
 mod cause;
+mod certificate;
 pub mod duration;
 mod evidence;
 mod excerpt;
 mod exchange;
+mod expected;
 mod failure;
 mod field;
 mod instance;
@@ -42,9 +44,11 @@ pub mod units;
 mod verdict;
 
 pub use answer::{Answer, AnswerError};
+pub use certificate::certificate_expiry;
 pub use evidence::{Contact, Evidence, Next, Note};
 pub use excerpt::excerpt;
 pub use exchange::{Exchange, Received};
+pub use expected::{Expected, ExpectedError, JsonValue, JsonValues, Statuses, text_to_find};
 pub use failure::Failure;
 pub use field::{Field, FieldError};
 pub use instance::InstanceClock;
@@ -53,7 +57,9 @@ pub use observation::{Answered, Discard, Echo, Observation, STALL, Source};
 pub use reading::{Clock, Interruption, Reading};
 pub use record::Record;
 pub use reference::{Attribution, Bounds, NtpSample, ReferenceReport};
-pub use report::{AddressReport, Apart, Availability, InstanceReport, Report, report_name};
-pub use settings::{Family, Header, Settings};
+pub use report::{
+    AddressReport, Apart, Availability, CertificateReport, InstanceReport, Report, report_name,
+};
+pub use settings::{Family, Header, Identity, Kind, Settings};
 pub use timestamp::{Timestamp, TimestampError};
 pub use verdict::{Reason, Verdict, Warning};

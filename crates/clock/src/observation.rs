@@ -37,9 +37,9 @@ pub struct Observation {
 /// A successful answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answered {
-    /// The time by its clock.
+    /// The time by its clock; `None` where it was not looked for.
     #[serde(flatten)]
-    pub now: Timestamp,
+    pub now: Option<Timestamp>,
     /// Which instance answered; `None` when it does not say.
     pub instance: Option<String>,
     /// The version it runs; `None` when it does not say.
@@ -50,6 +50,12 @@ pub struct Answered {
     pub aged: bool,
     /// Where the time was.
     pub source: Source,
+    /// The status code; `None` in logs of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// When the service's certificate expires, seconds since 1970; `None` without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<i64>,
 }
 
 /// What an answer says of the nonce that was sent.
@@ -72,6 +78,8 @@ pub enum Source {
     Body,
     /// In the `Date` header.
     DateHeader,
+    /// It was not looked for: the check is one without a clock.
+    Unread,
 }
 
 /// Why an answer proves nothing about a clock.
@@ -109,6 +117,8 @@ impl Discard {
 pub(crate) enum Outcome<'a> {
     /// A valid sample of the clock of the instance that answered.
     Sampled(&'a Answered, Sample),
+    /// An answer as expected, in a check without a clock.
+    Answered(&'a Answered),
     /// An answer (if there was a readable one) that proves nothing about a clock.
     Discarded(Option<&'a Answered>, Discard),
     /// The service is down.
@@ -149,10 +159,13 @@ impl Observation {
             }
             Err(failure) => return Outcome::Failed(failure),
         };
+        let Some(timestamp) = answered.now else {
+            return Outcome::Answered(answered);
+        };
         let sample = Sample {
             sent: self.sent,
             received: self.received,
-            timestamp: answered.now,
+            timestamp,
         };
         let discard = match self.sent.interruption(self.received) {
             Some(Interruption::Step) => Some(Discard::LocalStep),
@@ -174,13 +187,16 @@ mod tests {
     use super::*;
     use crate::exchange::Received;
     use crate::samples::{answered, exchange};
-    use crate::settings::Settings;
+    use crate::settings::{Kind, Settings};
     use crate::units::{MILLISECOND, SECOND};
 
     fn discard(observation: &Observation) -> Option<Discard> {
         match observation.outcome() {
             Outcome::Discarded(_, discard) => Some(discard),
-            Outcome::Sampled(..) | Outcome::Failed(_) | Outcome::ConnectionLost => None,
+            Outcome::Sampled(..)
+            | Outcome::Answered(_)
+            | Outcome::Failed(_)
+            | Outcome::ConnectionLost => None,
         }
     }
 
@@ -197,14 +213,14 @@ mod tests {
     fn answers_that_prove_nothing_are_discarded() {
         let mut aged = exchange(0, r#"{"now":"2026-11-22T00:00:00.001Z"}"#);
         aged.result = aged.result.map(|received| Received {
-            aged: true,
+            age: Some(7),
             ..received
         });
         let aged = aged.observe(&Settings::default());
         assert_eq!(discard(&aged), Some(Discard::Aged));
         let mut fresh = exchange(0, GOOD);
         fresh.result = fresh.result.map(|received| Received {
-            aged: true,
+            age: Some(0),
             ..received
         });
         assert_eq!(discard(&fresh.observe(&Settings::default())), None);
@@ -279,7 +295,7 @@ mod tests {
         };
         let taken = dated.observe(&settings).result.unwrap();
         assert_eq!(taken.source, Source::DateHeader);
-        assert_eq!(taken.now.resolution, SECOND);
+        assert_eq!(taken.now.unwrap().resolution, SECOND);
         // The body is better where it has a time.
         let both = exchange(0, GOOD).observe(&settings).result.unwrap();
         assert_eq!(both.source, Source::Body);
@@ -292,13 +308,23 @@ mod tests {
                 after: Duration::from_secs(5),
             },
             Failure::TooLarge,
+            Failure::Unexpected {
+                detail: "`/status` is `starting`, not `ok`".to_owned(),
+            },
             Failure::NoTimestamp(AnswerError::Empty),
             Failure::NoTimestamp(AnswerError::NoField(crate::field::Field::default())),
             Failure::NoTimestamp(AnswerError::Timestamp(TimestampError::ImplausibleNumber {
                 text: "58552".to_owned(),
             })),
         ];
-        let mut observations = vec![answered(3, GOOD)];
+        let without_clock = Settings {
+            kind: Kind::Http,
+            ..Settings::default()
+        };
+        let mut observations = vec![
+            answered(3, GOOD),
+            exchange(3, "<html>").observe(&without_clock),
+        ];
         for failure in failures {
             let mut failed = answered(13, "");
             failed.result = Err(failure);

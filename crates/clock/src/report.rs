@@ -5,14 +5,14 @@ use std::net::SocketAddr;
 use serde::Serialize;
 
 use crate::cause::cause;
-use crate::evidence::{Contact, Evidence, Instance, Note};
+use crate::evidence::{Contact, DAY, Evidence, Instance, Note};
 use crate::failure::Failure;
 use crate::interval::OffsetInterval;
 use crate::observation::STALL;
 use crate::owner::Owner;
 use crate::record::Record;
 use crate::reference::{NtpSample, ReferenceReport};
-use crate::settings::Settings;
+use crate::settings::{Kind, Settings};
 use crate::units::{Nanoseconds, SECOND, milliseconds, nanoseconds, nanoseconds_of, rfc3339};
 use crate::verdict::{Reason, Verdict, Warning};
 
@@ -25,6 +25,8 @@ pub struct Report {
     pub url: String,
     /// Where the connection went instead of the URL's host and port.
     pub connect_to: Option<String>,
+    /// What was checked.
+    pub kind: Kind,
     /// The verdict; in JSON `verdict` and, if indeterminate, `reason`.
     #[serde(flatten)]
     pub verdict: Verdict,
@@ -33,6 +35,8 @@ pub struct Report {
     /// Why it counts as down, or why this machine cannot tell.
     #[serde(skip)]
     pub failure: Option<Failure>,
+    /// The status code of the last answer, if there was one.
+    pub status: Option<u16>,
     /// Milliseconds: Θ.
     pub max_skew_ms: f64,
     /// Milliseconds from sending to the whole answer: the median of the requests on a used connection, or else that of the others.
@@ -53,6 +57,9 @@ pub struct Report {
     pub warnings: Vec<Warning>,
     /// What weakens the result.
     pub notes: Vec<Note>,
+    /// The certificate that expires first, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificateReport>,
     /// What a time server says, if one was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reference: Option<ReferenceReport>,
@@ -65,6 +72,15 @@ pub struct AddressReport {
     pub address: SocketAddr,
     /// Why it does not answer.
     pub failure: Option<String>,
+}
+
+/// The validity of a certificate.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CertificateReport {
+    /// When it expires: RFC 3339, UTC.
+    pub expires_at: String,
+    /// Days until then by the local clock.
+    pub days: f64,
 }
 
 /// A distance between clocks.
@@ -139,9 +155,11 @@ impl Report {
             started_at: rfc3339(record.started.wall),
             url: record.url.clone(),
             connect_to: record.connect_to.clone(),
+            kind: settings.kind,
             verdict: evidence.verdict(),
             cause: cause(evidence, settings),
             failure: evidence.failure().cloned(),
+            status: evidence.status,
             max_skew_ms: milliseconds(nanoseconds(settings.max_skew)),
             latency_ms: median(&evidence.warm_latencies)
                 .or(connect_latency)
@@ -169,6 +187,7 @@ impl Report {
             }),
             warnings: evidence.warnings().into_iter().collect(),
             notes: evidence.notes.iter().copied().collect(),
+            certificate: CertificateReport::of(evidence),
             reference: None,
         };
         if let Some(sample) = &record.reference {
@@ -192,6 +211,18 @@ impl Report {
             report.reference = Some(reference);
         }
         report
+    }
+}
+
+impl CertificateReport {
+    fn of(evidence: &Evidence) -> Option<Self> {
+        let left = evidence.certificate_left()?;
+        // A hundredth of a day, rounded down: it is never told to be valid for longer.
+        let hundredths = i32::try_from(left.div_euclid(DAY / 100)).ok()?;
+        Some(Self {
+            expires_at: rfc3339(Nanoseconds::from(evidence.expires?) * SECOND),
+            days: f64::from(hundredths) / 100.0,
+        })
     }
 }
 

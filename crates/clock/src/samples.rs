@@ -27,9 +27,9 @@ pub(crate) fn exchange(at: Nanoseconds, body: &str) -> Exchange {
         address: None,
         nonce: "n".to_owned(),
         result: Ok(Received {
-            aged: false,
-            date: None,
+            status: 200,
             body: body.as_bytes().to_vec(),
+            ..Received::default()
         }),
     }
 }

@@ -5,13 +5,19 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::expected::Expected;
 use crate::field::Field;
 
 /// Settings of a check. `Settings::default()` is what the program uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
+    /// What makes an answer good.
+    pub kind: Kind,
+    /// What every answer has to be, whatever its time.
+    pub expected: Expected,
     /// For resolving the name, and for each request from connecting to the last byte.
     pub timeout: Duration,
     /// Θ: a clock that is further off, in either direction, is wrong.
@@ -22,6 +28,8 @@ pub struct Settings {
     pub expect_version: Option<String>,
     /// A clock that is proven to be further off than this is worth a warning.
     pub warn_skew: Option<Duration>,
+    /// Days that a certificate has to be valid for; fewer are worth a warning.
+    pub warn_certificate: Option<u32>,
     /// Where in a JSON body the timestamp is.
     pub field: Field,
     /// Whether the `Date` header will do where the body has no timestamp.
@@ -37,6 +45,17 @@ pub struct Settings {
     pub headers: Vec<Header>,
     /// A file with the authorities to trust, in place of the system's.
     pub ca_file: Option<PathBuf>,
+    /// What this program shows of itself in TLS.
+    pub identity: Option<Identity>,
+}
+
+/// Files with a client certificate and its key, as PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The certificate, and those of the authorities in between.
+    pub certificate: PathBuf,
+    /// Its private key; may be the same file.
+    pub key: PathBuf,
 }
 
 /// A header of a request. Its value may be a secret, so it is never shown.
@@ -70,11 +89,14 @@ impl Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            kind: Kind::Clock,
+            expected: Expected::default(),
             timeout: Duration::from_secs(5),
             max_skew: Duration::from_secs(1),
             samples: 8,
             expect_version: None,
             warn_skew: None,
+            warn_certificate: None,
             field: Field::default(),
             date_header: false,
             family: Family::Any,
@@ -82,6 +104,28 @@ impl Default for Settings {
             proxy: None,
             headers: Vec::new(),
             ca_file: None,
+            identity: None,
+        }
+    }
+}
+
+/// What a check proves of a service that answers as expected.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// That its clock is right, too.
+    #[default]
+    Clock,
+    /// Nothing else: answers need no time.
+    Http,
+}
+
+impl Kind {
+    /// Bytes of a body that are read. A longer one is no answer to the question for the time.
+    pub const fn longest_body(self) -> usize {
+        match self {
+            Self::Clock => 64 << 10,
+            Self::Http => 1 << 20,
         }
     }
 }

@@ -355,9 +355,9 @@ fn trial(random: &mut StdRng, kind: Kind) -> (Judged, Option<Judged>) {
             result: match lost {
                 Some(failure) => Err(failure),
                 None => Ok(Received {
-                    aged,
-                    date: None,
+                    age: aged.then_some(0),
                     body: line.body(&shown, instance, nonce).into_bytes(),
+                    ..Received::default()
                 }),
             },
         };
@@ -366,7 +366,7 @@ fn trial(random: &mut StdRng, kind: Kind) -> (Judged, Option<Judged>) {
             && midpoint.is_none()
             && nonce == "n"
         {
-            let served = answered.now.nanoseconds;
+            let served = answered.now.unwrap().nanoseconds;
             let offset = served - i128::midpoint(sent.wall, received.wall);
             midpoint = Some((truth, Some(offset.abs() <= limit)));
         }

@@ -71,6 +71,8 @@ pub enum Warning {
     Skew,
     /// One of the service's addresses does not answer.
     AddressDead,
+    /// The service's certificate expires soon.
+    Certificate,
 }
 
 impl Verdict {

@@ -81,6 +81,8 @@ pub struct Timing {
 /// What a check from outside found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Checked {
+    /// Whether a clock was checked, or the answer alone.
+    pub kind: clock::Kind,
     /// In JSON `verdict`: `ok`, `down`, `skewed` or `indeterminate`, the last with a `reason`.
     #[serde(flatten)]
     pub verdict: clock::Verdict,
@@ -94,11 +96,20 @@ pub struct Checked {
     pub instances: usize,
     /// The version that answered, where all answers agree.
     pub version: Option<String>,
+    /// The status code of the last answer.
+    pub status: Option<u16>,
     /// Requests that were sent.
     pub requests: u64,
     /// No request came as far as the service; left out where one did.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub unreachable: bool,
+}
+
+impl Checked {
+    /// Whether the answer alone was checked, and is as expected.
+    pub fn is_http_ok(&self) -> bool {
+        self.kind == clock::Kind::Http && self.verdict == clock::Verdict::Ok
+    }
 }
 
 /// What a probe saw.
@@ -129,7 +140,7 @@ pub struct Summary {
     pub tasks: Vec<Task>,
     /// The last check; absent where the load balancer's health checks are relied on.
     pub check: Option<Checked>,
-    /// What was relied on instead, and what is not proven then.
+    /// What was relied on instead or besides, and what is not proven then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unproven: Option<String>,
     /// What a probe saw while the version before was replaced; absent where there was none, or nothing was changed.
@@ -236,6 +247,13 @@ pub enum Event {
     TargetUnhealthy { target: Target },
     /// The service told of a problem.
     ServiceComplained { at: DateTime<Utc>, message: String },
+    /// The service's answers have told which check fits.
+    CheckChosen {
+        kind: clock::Kind,
+        url: String,
+        /// Why it is not one of a clock.
+        because: Option<String>,
+    },
     /// A check from outside was made.
     Checked { check: Checked },
     /// What a probe saw while one version was replaced by another.

@@ -46,14 +46,14 @@ pub async fn record(target: &Target, settings: &Settings, clock: &dyn Clock) -> 
     record
 }
 
-/// Asks a target once, on a connection of its own: does it answer at all? Its clock is not looked at.
+/// Asks a target once, on a connection of its own: does it answer as expected? Its clock is not looked at.
 pub async fn knock(target: &Target, settings: &Settings) -> Result<(), Failure> {
     let route = target.route(settings).await?;
     Connection::new(&route, settings)?
         .ask(&SystemClock::new())
         .await
-        .result
-        .map(|_received| ())
+        .result?
+        .refuse_unexpected(settings)
 }
 
 /// A check under way.

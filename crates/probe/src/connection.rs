@@ -5,16 +5,20 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
-use clock::{Clock, Exchange, Failure, Received, Settings, excerpt};
+use clock::{
+    Clock, Exchange, Failure, Identity, Kind, Received, Settings, Statuses, certificate_expiry,
+    excerpt,
+};
 use reqwest::header::{
     ACCEPT, AGE, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, DATE, HOST, HeaderMap, HeaderName,
     HeaderValue, LOCATION, SERVER,
 };
 use reqwest::redirect::Policy;
+use reqwest::tls::TlsInfo;
 use reqwest::{Client, ClientBuilder, Proxy, Response, StatusCode, Version};
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls_platform_verifier::ConfigVerifierExt as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_platform_verifier::BuilderVerifierExt as _;
 use url::Url;
 
 use crate::client_error;
@@ -22,15 +26,15 @@ use crate::error_text::innermost_detail;
 use crate::stall::watched;
 use crate::target::Route;
 
-/// A longer body is no answer to the question for the time.
-const LARGEST_BODY: usize = 64 * 1024;
-
 /// A connection, opened by the first request and kept for the next ones.
 pub(crate) struct Connection {
     client: Client,
     route: Route,
     timeout: Duration,
     headers: HeaderMap,
+    kind: Kind,
+    /// Codes that are a success.
+    statuses: Statuses,
     /// The proxy in between, without what logs in to it.
     proxy: Option<String>,
     requests: u32,
@@ -40,7 +44,9 @@ impl Connection {
     /// To any of the route's addresses: the first that takes it.
     pub(crate) fn new(route: &Route, settings: &Settings) -> Result<Self, Failure> {
         let route = route.clone();
-        let mut builder = client_builder(route.url.scheme(), settings.ca_file.as_deref())?
+        let (ca_file, identity) = (settings.ca_file.as_deref(), settings.identity.as_ref());
+        let mut builder = client_builder(route.url.scheme(), ca_file, identity)?
+            .tls_info(true)
             // Nothing in between but what the settings name.
             .no_proxy()
             .pool_max_idle_per_host(1)
@@ -63,6 +69,8 @@ impl Connection {
             route,
             timeout: settings.timeout,
             headers: headers(settings)?,
+            kind: settings.kind,
+            statuses: settings.expected.status.clone(),
             proxy: settings.proxy.as_ref().map(host_and_port),
             requests: 0,
         })
@@ -110,11 +118,18 @@ impl Connection {
             client_error::failed(&error, &self.route, connect_timeout(self.timeout))
         };
         let mut url = self.route.url.clone();
-        url.query_pairs_mut().append_pair("nonce", nonce);
+        let accepted = match self.kind {
+            Kind::Clock => {
+                url.query_pairs_mut().append_pair("nonce", nonce);
+                "application/json, text/plain;q=0.5"
+            }
+            // Asked exactly as it is written: others may not know the parameter.
+            Kind::Http => "*/*",
+        };
         let mut request = self
             .client
             .get(url)
-            .header(ACCEPT, "application/json, text/plain;q=0.5")
+            .header(ACCEPT, accepted)
             .header(CACHE_CONTROL, "no-store");
         if let Ok(host) = HeaderValue::from_str(&self.route.host_header) {
             request = request.header(HOST, host);
@@ -122,23 +137,36 @@ impl Connection {
         // The last word: they may well replace what stands above.
         request = request.headers(self.headers.clone());
         let mut response = request.send().await.map_err(broken)?;
-        refuse_unsuccessful(&response, self.proxy.as_deref())?;
-        refuse_encoded(&response)?;
-        let aged = response.headers().contains_key(AGE);
-        let kept = is_kept(&response);
-        let date = response
-            .headers()
-            .get(DATE)
-            .and_then(|date| date.to_str().ok())
-            .map(str::to_owned);
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(broken)? {
-            if body.len() + chunk.len() > LARGEST_BODY {
-                return Err(Failure::TooLarge);
-            }
-            body.extend_from_slice(&chunk);
+        if !self.statuses.contain(response.status().as_u16()) {
+            return Err(unsuccessful(&response, self.proxy.as_deref()));
         }
-        Ok((Received { aged, date, body }, kept))
+        let text = |name| {
+            let value = response.headers().get(name)?;
+            Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+        };
+        let mut received = Received {
+            status: response.status().as_u16(),
+            age: text(AGE).map(|age| age.trim().parse().unwrap_or_default()),
+            date: text(DATE),
+            expires: expires(&response),
+            encoding: text(CONTENT_ENCODING)
+                .filter(|encoding| !encoding.eq_ignore_ascii_case("identity"))
+                .map(|encoding| excerpt(&encoding)),
+            ..Received::default()
+        };
+        let mut kept = is_kept(&response);
+        while let Some(chunk) = response.chunk().await.map_err(broken)? {
+            let room = self.kind.longest_body() - received.body.len();
+            let part = chunk.get(..room).unwrap_or(&chunk);
+            received.body.extend_from_slice(part);
+            if chunk.len() > room {
+                received.is_cut = true;
+                // The rest is still to come by it.
+                kept = false;
+                break;
+            }
+        }
+        Ok((received, kept))
     }
 }
 
@@ -169,35 +197,27 @@ fn is_kept(response: &Response) -> bool {
     !has("close") && (response.version() >= Version::HTTP_11 || has("keep-alive"))
 }
 
-fn refuse_encoded(response: &Response) -> Result<(), Failure> {
-    match response.headers().get(CONTENT_ENCODING) {
-        Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => {
-            let encoding = excerpt(&String::from_utf8_lossy(encoding.as_bytes()));
-            Err(Failure::Encoded { encoding })
-        }
-        Some(_) | None => Ok(()),
-    }
+fn expires(response: &Response) -> Option<i64> {
+    let tls = response.extensions().get::<TlsInfo>()?;
+    certificate_expiry(tls.peer_certificate()?)
 }
 
-fn refuse_unsuccessful(response: &Response, proxy: Option<&str>) -> Result<(), Failure> {
+fn unsuccessful(response: &Response, proxy: Option<&str>) -> Failure {
     let code = response.status();
     let status = code.to_string();
-    if code.is_success() {
-        return Ok(());
-    }
     if let Some(proxy) = proxy.filter(|_| is_of_the_proxy(response)) {
-        return Err(Failure::Proxy {
+        return Failure::Proxy {
             proxy: proxy.to_owned(),
             status,
-        });
+        };
     }
-    Err(match response.headers().get(LOCATION) {
+    match response.headers().get(LOCATION) {
         Some(location) if code.is_redirection() => Failure::Redirect {
             status,
             location: excerpt(&String::from_utf8_lossy(location.as_bytes())),
         },
         Some(_) | None => Failure::Status { status },
-    })
+    }
 }
 
 /// Whether a proxy speaks for itself, rather than for the service: it wants a login, or has no way on. A load balancer of AWS
@@ -224,7 +244,11 @@ fn connect_timeout(timeout: Duration) -> Duration {
 }
 
 /// An HTTP client to be, for URLs with this scheme.
-pub fn client_builder(scheme: &str, ca_file: Option<&Path>) -> Result<ClientBuilder, Failure> {
+pub fn client_builder(
+    scheme: &str,
+    ca_file: Option<&Path>,
+    identity: Option<&Identity>,
+) -> Result<ClientBuilder, Failure> {
     install_tls_provider();
     let builder = Client::builder()
         .user_agent(concat!("checker/", env!("CARGO_PKG_VERSION")))
@@ -235,24 +259,29 @@ pub fn client_builder(scheme: &str, ca_file: Option<&Path>) -> Result<ClientBuil
     Ok(match scheme {
         // Reading the system's certificates takes tens of milliseconds, and fails where there are none.
         "http" => builder.tls_certs_only([]),
-        _ => builder.tls_backend_preconfigured(tls(ca_file)?),
+        _ => builder.tls_backend_preconfigured(tls(ca_file, identity)?),
     })
 }
 
-/// The authorities to trust. Kept for a while: many targets are checked by one process, each with new connections; but
-/// not for good, because authorities come and go within the months that it runs.
-fn tls(ca_file: Option<&Path>) -> Result<rustls::ClientConfig, Failure> {
+/// The authorities to trust, and what is shown to the service. Kept for a while: many targets are checked by one process, each with
+/// new connections; but not for good, because certificates come and go within the months that it runs.
+fn tls(
+    ca_file: Option<&Path>,
+    identity: Option<&Identity>,
+) -> Result<rustls::ClientConfig, Failure> {
     const KEPT: Duration = Duration::from_hours(1);
-    type Known = (Option<PathBuf>, Instant, rustls::ClientConfig);
+    type Files = (Option<PathBuf>, Option<Identity>);
+    type Known = (Files, Instant, rustls::ClientConfig);
     static KNOWN: Mutex<Vec<Known>> = Mutex::new(Vec::new());
+    let files: Files = (ca_file.map(Path::to_owned), identity.cloned());
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    let kept = known.iter().find(|(file, ..)| file.as_deref() == ca_file);
+    let kept = known.iter().find(|(of, ..)| *of == files);
     if let Some((_, read, configuration)) = kept
         && read.elapsed() < KEPT
     {
         return Ok(configuration.clone());
     }
-    let mut configuration = match (fresh(ca_file), kept) {
+    let mut configuration = match (fresh(ca_file, identity), kept) {
         (Ok(configuration), _) => configuration,
         // What was trusted an hour ago is better than nothing.
         (Err(_), Some((.., configuration))) => return Ok(configuration.clone()),
@@ -260,31 +289,61 @@ fn tls(ca_file: Option<&Path>) -> Result<rustls::ClientConfig, Failure> {
     };
     // Every new connection is to prove that a handshake works.
     configuration.resumption = rustls::client::Resumption::disabled();
-    known.retain(|(file, ..)| file.as_deref() != ca_file);
-    known.push((
-        ca_file.map(Path::to_owned),
-        Instant::now(),
-        configuration.clone(),
-    ));
+    known.retain(|(of, ..)| *of != files);
+    known.push((files, Instant::now(), configuration.clone()));
     Ok(configuration)
 }
 
 /// Trusts the authorities of a file, or else those of the system.
-fn fresh(ca_file: Option<&Path>) -> Result<rustls::ClientConfig, String> {
-    if let Some(file) = ca_file {
+fn fresh(
+    ca_file: Option<&Path>,
+    identity: Option<&Identity>,
+) -> Result<rustls::ClientConfig, String> {
+    let builder = rustls::ClientConfig::builder();
+    let builder = if let Some(file) = ca_file {
         let mut store = rustls::RootCertStore::empty();
-        store.add_parsable_certificates(authorities(file)?);
-        let builder = rustls::ClientConfig::builder().with_root_certificates(store);
-        return Ok(builder.with_no_client_auth());
+        store.add_parsable_certificates(certificates(file)?);
+        builder.with_root_certificates(store)
+    } else {
+        // The verifier would use the system's in silence, where this file cannot be read.
+        if let Some(file) = std::env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty()) {
+            certificates(Path::new(&file)).map_err(|detail| format!("SSL_CERT_FILE: {detail}"))?;
+        }
+        let verified = builder.with_platform_verifier();
+        verified.map_err(|error| error.to_string())?
+    };
+    match identity {
+        None => Ok(builder.with_no_client_auth()),
+        Some(identity) => {
+            let (chain, key) = read(identity)?;
+            let shown = builder.with_client_auth_cert(chain, key);
+            shown.map_err(|error| format!("{}: {error}", identity.certificate.display()))
+        }
     }
-    // The verifier would use the system's in silence, where this file cannot be read.
-    if let Some(file) = std::env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty()) {
-        authorities(Path::new(&file)).map_err(|detail| format!("SSL_CERT_FILE: {detail}"))?;
-    }
-    rustls::ClientConfig::with_platform_verifier().map_err(|error| error.to_string())
 }
 
-fn authorities(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+/// Reads a client certificate and its key.
+fn read(
+    identity: &Identity,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), String> {
+    let chain = certificates(&identity.certificate)?;
+    let key = PrivateKeyDer::from_pem_file(&identity.key)
+        .map_err(|error| format!("{}: {}", identity.key.display(), innermost_detail(&error)))?;
+    Ok((chain, key))
+}
+
+/// Checks that a client certificate can be used. The error never holds a part of its key.
+pub fn check_identity(identity: &Identity) -> Result<(), String> {
+    install_tls_provider();
+    let (chain, key) = read(identity)?;
+    let builder = rustls::ClientConfig::builder();
+    let builder = builder.with_root_certificates(rustls::RootCertStore::empty());
+    let made = builder.with_client_auth_cert(chain, key);
+    made.map(|_| ())
+        .map_err(|error| format!("{}: {error}", identity.certificate.display()))
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let unreadable = |detail: &str| format!("{}: {detail}", file.display());
     let certificates = CertificateDer::pem_file_iter(file)
         .map_err(|error| unreadable(&innermost_detail(&error)))?;

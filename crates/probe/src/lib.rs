@@ -12,6 +12,7 @@ mod check;
 mod client_error;
 pub mod connection;
 mod error_text;
+mod header;
 mod sntp;
 mod stall;
 mod system_clock;
@@ -19,7 +20,9 @@ mod target;
 
 pub use check::{Probe, check, check_with_clock, knock, record};
 pub use client_error::not_built;
+pub use connection::check_identity;
 pub use error_text::{detail, innermost_detail};
+pub use header::{header, secret};
 pub use sntp::{Server, ServerError, Witness};
 pub use system_clock::SystemClock;
 pub use target::{ConnectTo, Target, TargetError};

@@ -63,6 +63,15 @@ pub enum TargetError {
 impl Target {
     /// A target. `http://` may be left out of the URL; without a path it gets `/now`.
     pub fn new(url: &str, connect_to: Option<ConnectTo>) -> Result<Self, TargetError> {
+        let mut target = Self::exact(url, connect_to)?;
+        if target.url.path() == "/" {
+            target.url.set_path(DEFAULT_PATH);
+        }
+        Ok(target)
+    }
+
+    /// A target whose path is asked as it is written. `http://` may be left out.
+    pub fn exact(url: &str, connect_to: Option<ConnectTo>) -> Result<Self, TargetError> {
         // A number alone would be an address: 0.0.31.144 for 8080.
         if !url.is_empty() && url.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(TargetError::InvalidUrl {
@@ -98,13 +107,31 @@ impl Target {
         if https && connect_to.is_some() && parsed.domain().is_none() {
             return Err(TargetError::ConnectToForAddress);
         }
-        if parsed.path() == "/" {
-            parsed.set_path(DEFAULT_PATH);
-        }
         parsed.set_fragment(None);
         Ok(Self {
             url: parsed,
             connect_to,
+        })
+    }
+
+    /// The same service at another path, which begins with `/` and may have a query.
+    pub fn at(&self, path: &str) -> Result<Self, TargetError> {
+        let invalid = |detail: String| TargetError::InvalidUrl {
+            url: path.to_owned(),
+            detail,
+        };
+        // Two of them would begin a host.
+        if !path.starts_with('/') || path.starts_with("//") || path.contains('\\') {
+            return Err(invalid("a path begins with one `/`".to_owned()));
+        }
+        let mut url = self
+            .url
+            .join(path)
+            .map_err(|error| invalid(error.to_string()))?;
+        url.set_fragment(None);
+        Ok(Self {
+            url,
+            connect_to: self.connect_to.clone(),
         })
     }
 
@@ -341,6 +368,15 @@ mod tests {
         for (given, asked) in table {
             assert_eq!(target(given).url().as_str(), asked);
         }
+        let elsewhere = target("http://a.test:81/x?y=1");
+        let elsewhere = |path| elsewhere.at(path).map(|target| target.url().to_string());
+        assert_eq!(elsewhere("/").unwrap(), "http://a.test:81/");
+        assert_eq!(elsewhere("/b/c?d=e#f").unwrap(), "http://a.test:81/b/c?d=e");
+        for path in ["", "b", "//b.test/", "/\\b.test", "http://b.test/"] {
+            assert!(elsewhere(path).is_err(), "{path}");
+        }
+        let exact = Target::exact("example.test/", None).unwrap();
+        assert_eq!(exact.url().as_str(), "http://example.test/");
     }
 
     #[test]

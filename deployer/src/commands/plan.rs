@@ -98,6 +98,9 @@ pub struct Plan {
     pub action: PlanAction,
     /// What would change.
     pub changes: Vec<Change>,
+    /// How the service would be checked, where that is set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check: Option<String>,
     /// Tags of the settings, which are added to those that the stack has.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
@@ -203,6 +206,7 @@ impl Planner<'_> {
                         host,
                         stack_is_new: false,
                         is_rollback: false,
+                        was_a_clock: false,
                     };
                     return self.propose(deployer, stack).await;
                 }
@@ -255,6 +259,7 @@ impl Planner<'_> {
             status: stack.map_or_else(|| ABSENT.to_owned(), |stack| stack.status.to_string()),
             action,
             changes,
+            check: self.context.config.check.words(),
             tags: self.context.config.tags.clone(),
             image_before: image
                 .and_then(Digest::of_image)

@@ -124,6 +124,7 @@ async fn give(
         host,
         stack_is_new: false,
         is_rollback: false,
+        was_a_clock: false,
     };
     let stack = found(deployer).await?;
     let deployed = world.definition(&stack.id).await;

@@ -115,6 +115,7 @@ async fn roll_back(
         host,
         stack_is_new: false,
         is_rollback: true,
+        was_a_clock: false,
     };
     let mut deployed = Box::pin(deployer.deploy(&stack, &request)).await?;
     deployed.changed |= cancelled;

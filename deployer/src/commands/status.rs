@@ -7,9 +7,12 @@ use chrono::Utc;
 use deployment::event::{Silent, Sink};
 use serde::Serialize;
 
-use crate::context::{Connection, Context, connect, public_url};
+use crate::checks::public_url;
+use crate::context::{Connection, Context, connect};
 use crate::poll::Outcome;
-use crate::pollers::{ExternalCheck, NetworkCheck, RolloutPoller, ServiceNames, checked};
+use crate::pollers::{
+    ExternalCheck, NetworkCheck, RolloutPoller, ServiceNames, check_once, checked,
+};
 use crate::stack_operations::ROUNDS;
 use aws::remote::World;
 use deployment::cost::{self, Estimate};
@@ -228,11 +231,13 @@ async fn fill(
     status.targets = world.targets(&names.target_group).await.map_err(failed)?;
     if let Some(url) = stack.output(OutputName::Url) {
         let url = public_url(context.config, url)?;
-        let settings = context.check_settings(status.desired_tasks);
-        let found = checked(&outside.check(&url.target, &settings).await);
+        let checks = context.checks(world, &names, &url).await;
+        if let Some((_, report)) = check_once(outside, &checks, status.desired_tasks).await {
+            let found = checked(&report);
+            status.version.clone_from(&found.version);
+            status.check = Some(found);
+        }
         status.url = Some(url.shown);
-        status.version.clone_from(&found.version);
-        status.check = Some(found);
     }
     Ok(())
 }

@@ -195,6 +195,7 @@ impl Run<'_> {
             host: self.host,
             stack_is_new: self.created.exists(),
             is_rollback: false,
+            was_a_clock: false,
         };
         let deployed = Box::pin(deployer.deploy(&stack, &request)).await?;
         self.created.keep();

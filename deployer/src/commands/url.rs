@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use serde::Serialize;
 
 use super::{CommandResult, Done, Execute};
-use crate::context::{Context, connect, missing_output, public_url};
+use crate::checks::public_url;
+use crate::context::{Context, connect, missing_output};
 use crate::pollers::LogReader;
 use aws::remote::World;
 use deployment::error::Failure;

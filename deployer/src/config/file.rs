@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::cli::{Builder, CheckFrom};
+use clock::{Field, JsonValues, Kind, Statuses};
 use deployment::names::StackName;
 
 /// `deployer.toml`.
@@ -101,6 +102,15 @@ pub(super) struct PermissionsFile {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CheckFile {
+    pub(super) kind: Option<Kind>,
+    pub(super) path: Option<String>,
+    pub(super) status: Option<Statuses>,
+    pub(super) contains: Option<String>,
+    pub(super) json: Option<JsonValues>,
+    #[serde(default)]
+    pub(super) headers: BTreeMap<String, String>,
+    pub(super) field: Option<Field>,
+    pub(super) date_header: Option<bool>,
     pub(super) max_skew: Option<String>,
     pub(super) from: Option<CheckFrom>,
     pub(super) proxy: Option<String>,

@@ -477,3 +477,70 @@ fn what_is_built_and_for_what() {
     let image = with("uri = \"ghcr.io/example/app:1\"").unwrap().image;
     assert!(!image.is_built());
 }
+
+/// What `[check]` with these lines amounts to, or why not.
+fn check_of(lines: &str) -> Result<CheckSettings, String> {
+    let text = format!("{MINIMAL}[check]\n{lines}");
+    let config = resolved(&shared(), &service_options(), &text);
+    config.map(|config| config.check).map_err(|failure| {
+        assert_eq!(failure.kind, FailureKind::Preflight);
+        assert!(!failure.hints.is_empty(), "{failure:?}");
+        failure.message
+    })
+}
+
+#[test]
+fn what_is_set_tells_the_kind_of_check() {
+    use clock::Kind;
+    for (lines, kind) in [
+        ("", None),
+        ("path = \"/x\"\nheaders = { X-Key = \"1\" }", None),
+        ("kind = \"clock\"\ncontains = \"x\"", Some(Kind::Clock)),
+        ("max_skew = \"2s\"", Some(Kind::Clock)),
+        ("field = \"/data/time\"", Some(Kind::Clock)),
+        ("date_header = true", Some(Kind::Clock)),
+        ("status = 204", Some(Kind::Http)),
+        ("contains = \"Welcome\"", Some(Kind::Http)),
+        ("json = { \"/status\" = \"ok\" }", Some(Kind::Http)),
+    ] {
+        assert_eq!(check_of(lines).unwrap().kind, kind, "{lines}");
+    }
+    for (lines, message) in [
+        (
+            "kind = \"http\"\nmax_skew = \"1s\"",
+            "`check.max_skew` is about a clock",
+        ),
+        (
+            "status = 200\nfield = \"/x\"",
+            "`check.field` is about a clock, and",
+        ),
+        ("path = \"x\"", "`check.path` cannot be used"),
+        ("path = \"//evil.test/\"", "`check.path` cannot be used"),
+        ("contains = \"\"", "`check.contains` cannot be used"),
+        (
+            "headers = { \"a b\" = \"1\" }",
+            "`check.headers` cannot be used",
+        ),
+        (
+            "headers = { A = \"@none\" }",
+            "`check.headers` cannot be used",
+        ),
+    ] {
+        let failure = check_of(lines).unwrap_err();
+        assert!(failure.starts_with(message), "{lines}: {failure}");
+    }
+    for lines in ["kind = \"tcp\"", "status = \"2xx\"", "json = { \"~\" = 1 }"] {
+        let text = format!("{MINIMAL}[check]\n{lines}");
+        assert!(Files::parse(&text).is_err(), "{lines}");
+    }
+}
+
+#[test]
+fn a_check_is_told_in_a_line() {
+    assert_eq!(check_of("max_skew = \"2s\"").unwrap().words(), None);
+    let all = "path = \"/s\"\nstatus = \"200-204\"\ncontains = \"a\"\njson = { \"/up\" = true }\nheaders = { X-Key = \"secret\" }";
+    assert_eq!(
+        check_of(all).unwrap().words().unwrap(),
+        "http at /s, status 200-204, contains `a`, /up = true, with X-Key"
+    );
+}

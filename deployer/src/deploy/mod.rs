@@ -15,17 +15,20 @@ mod verify;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
+use clock::Kind;
+
+use crate::checks::public_url;
 use crate::cli::CheckFrom;
-use crate::context::{Context, PublicUrl, missing_output, public_url};
+use crate::context::{Context, missing_output};
 use crate::explain::{command_line, command_line_with};
 use crate::host::Host;
-use crate::pollers::{Probe, ServiceNames};
+use crate::pollers::{Check, Probe, PublicUrl, ServiceNames, Working, check_once, is_refused};
 use crate::stack_operations::ROUNDS;
 use aws::remote::World;
 use deployment::cost::{self, Estimate};
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Probed;
-use deployment::event::{Checked, Event, Phase, Summary};
+use deployment::event::{Event, Phase, Summary};
 use deployment::names::{DeploymentId, Digest, ImageUri};
 use deployment::stack::Observed;
 use deployment::stack::before::{BeforeUp, before_up};
@@ -49,6 +52,8 @@ pub(crate) struct Deployer<'a> {
     pub(crate) stack_is_new: bool,
     /// Is an earlier version what is wanted?
     pub(crate) is_rollback: bool,
+    /// Did the version that runs tell the time? Then the next one has to, unless the settings say otherwise.
+    pub(crate) was_a_clock: bool,
 }
 
 /// What is to be deployed.
@@ -78,7 +83,7 @@ pub(crate) struct Deployed {
 /// How a version was proven to work.
 pub(crate) enum Proof {
     /// By a check from outside.
-    Check(Checked),
+    Check(Box<Working>),
     /// By the load balancer's health checks alone; in words, with what is not proven then.
     TargetHealth(String),
 }
@@ -114,6 +119,16 @@ impl Deployer<'_> {
         let url = url
             .map(|url| public_url(self.context.config, url))
             .transpose()?;
+        // Where nothing is asked from here, nothing is to be said about answers.
+        let is_asked = self.context.config.check_from == CheckFrom::Outside;
+        let running = match url.as_ref().filter(|_| is_asked) {
+            Some(url) => self.check_of_running(found, url).await?,
+            None => None,
+        };
+        let deployer = Deployer {
+            was_a_clock: running.as_ref().is_some_and(|(_, told)| *told),
+            ..*self
+        };
         let execution = self.start(found, &request.wanted, &request.purpose).await?;
         let force = self.context.config.force;
         let changed = execution.is_some() || force;
@@ -121,23 +136,21 @@ impl Deployer<'_> {
             let Some(execution) = execution else {
                 let stack = self.observe_again(found).await?;
                 let deployment = if force && !reconciled.replaced {
-                    self.replace_tasks(&stack).await?
+                    deployer.replace_tasks(&stack).await?
                 } else {
                     reconciled.deployment.clone()
                 };
-                let proven = self
+                let proven = deployer
                     .prove_and_watch(&stack, request.image.digest(), deployment)
                     .await;
                 return proven.map_err(|error| self.unchanged(error));
             };
             // From here on something is under way that has to be undone when somebody wishes to stop.
             let _guard = self.context.cancellation.guard();
-            self.carry_out(execution, request).await
+            deployer.carry_out(execution, request).await
         });
-        // Where nothing is asked from here, nothing is to be said about answers.
-        let is_asked = self.context.config.check_from == CheckFrom::Outside;
-        let (result, probe) = match url.as_ref().filter(|_| changed && is_asked) {
-            Some(url) => self.probed(url, work).await,
+        let (result, probe) = match running.filter(|_| changed) {
+            Some((check, _)) => self.probed(&check, work).await,
             None => (work.await, None),
         };
         let (names, url, proof) = result?;
@@ -150,14 +163,37 @@ impl Deployer<'_> {
         })
     }
 
-    /// Does this work, and asks the service for as long as that takes.
-    async fn probed<T>(
+    /// The check that fits the version that runs, and whether that has told the time. It is only asked where that is not set.
+    async fn check_of_running(
         &self,
+        found: &Observed,
         url: &PublicUrl,
-        work: impl Future<Output = T>,
-    ) -> (T, Option<Probed>) {
-        let settings = self.context.check_settings(0);
-        let probe = Probe::new(self.context.sink, self.host, &url.target, settings);
+    ) -> Result<Option<(Check, bool)>, Failure> {
+        let context = self.context;
+        let Ok(names) = ServiceNames::of_stack(found) else {
+            return Ok(context.first_check(url).map(|check| (check, false)));
+        };
+        let checks = context.checks(self.world, &names, url).await;
+        if let [only] = checks.as_slice() {
+            return Ok(Some((only.clone(), false)));
+        }
+        let once = async { Ok(check_once(self.host, &checks, 0).await) };
+        let Some((check, report)) = context.unless_cancelled(once).await? else {
+            return Ok(None);
+        };
+        let told = check.kind() == Kind::Clock && !report.instances.is_empty();
+        // Nobody may be there who could answer.
+        let fits = report.failure.is_none() || is_refused(&report);
+        let check = Some(check)
+            .filter(|_| fits)
+            .or_else(|| checks.first().cloned());
+        Ok(check.map(|check| (check, told)))
+    }
+
+    /// Does this work, and asks the service for as long as that takes.
+    async fn probed<T>(&self, check: &Check, work: impl Future<Output = T>) -> (T, Option<Probed>) {
+        let (target, settings) = (&check.url.target, check.settings.clone());
+        let probe = Probe::new(self.context.sink, self.host, target, settings);
         let result = probe.during(work).await;
         let probe = probe.seen();
         self.context.sink.send(&Event::Probed {
@@ -217,7 +253,7 @@ impl Deployer<'_> {
         let names = &deployed.names;
         let tasks = self.world.tasks(&names.cluster, &names.service).await;
         let (check, unproven) = match deployed.proof {
-            Proof::Check(check) => (Some(check), None),
+            Proof::Check(working) => (Some(working.checked), working.unproven),
             Proof::TargetHealth(unproven) => (None, Some(unproven)),
         };
         sink.send(&Event::Succeeded {
@@ -367,7 +403,7 @@ impl Deployer<'_> {
     ) -> Result<(ServiceNames, PublicUrl, Proof), DeployError> {
         let (names, url, proof) = self.prove(stack, digest, deployment).await?;
         if !self.context.config.watch_for.is_zero() {
-            let work = self.watch(&names, &url);
+            let work = self.watch(&names, &proof);
             self.context.sink.phase(Phase::Watch, work).await?;
         }
         Ok((names, url, proof))

@@ -1,17 +1,19 @@
 //! What makes a deployment a success: our version runs, and answers from outside as it should.
 
+use clock::Kind;
+
 use super::{DeployError, Deployer, Proof};
 use crate::cli::CheckFrom;
-use crate::context::PublicUrl;
 use crate::poll::Outcome;
 use crate::pollers::{
-    Asked, Bake, Regression, RolloutPoller, ServiceNames, Verification, Verified,
+    Asked, Bake, Check, PublicUrl, Refusal, Regression, RolloutPoller, ServiceNames, Verification,
+    Verified, Working,
 };
-use crate::reachability::{UNPROVEN, all_healthy};
+use crate::reachability::UNPROVEN;
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Checked;
 use deployment::names::{DeploymentId, Digest};
-use deployment::rollout::{Ended, Rollout};
+use deployment::rollout::{Ended, Rollout, all_healthy};
 
 impl Deployer<'_> {
     /// Follows the rollout of our task definition: a stack that is complete does not mean that it runs. Returns how many tasks the
@@ -90,17 +92,25 @@ impl Deployer<'_> {
         url: &PublicUrl,
         digest: &Digest,
         tasks: u32,
-    ) -> Result<Checked, DeployError> {
+    ) -> Result<Box<Working>, DeployError> {
         let context = self.context;
         let config = context.config;
-        let settings = context.check_settings(tasks);
-        let outside = self.host;
-        let mut subject = Verification::new(context.sink, outside, &url.target, settings, digest)
-            .of_tasks(self.world, names);
+        let mut checks = context.checks(self.world, names, url).await;
+        if self.was_a_clock {
+            // A version that tells the time no more has lost something.
+            checks.retain(|check| check.kind() == Kind::Clock);
+        }
+        let tasks = (self.world, names, tasks);
+        let mut subject = Verification::new(context.sink, self.host, &checks, digest, tasks);
         let followed = context.poll_for(&mut subject, config.verify_timeout).await;
         let failure = match followed.map_err(DeployError::Final)? {
-            Outcome::Completed(Verified::Working(checked)) => return Ok(checked),
-            Outcome::Completed(Verified::ProvenWrong(last)) => wrong_clock(url, last),
+            Outcome::Completed(Verified::Working(working)) => return Ok(working),
+            Outcome::Completed(Verified::ProvenWrong(last)) => {
+                wrong_clock(asked(&subject, url), last)
+            }
+            Outcome::Completed(Verified::Refused(refusal)) => {
+                refused(subject.check(), url, refusal)
+            }
             Outcome::Cancelled => return Err(DeployError::NeedsRollback(Failure::interrupted())),
             Outcome::TimedOut => {
                 let last = subject.last();
@@ -109,12 +119,14 @@ impl Deployer<'_> {
                     let targets = self.world.targets(&names.target_group).await;
                     if let Some(health) = targets.ok().as_deref().and_then(all_healthy) {
                         let cause = last.cause.as_deref().unwrap_or("no request arrives");
+                        let check = subject.check();
                         return Err(DeployError::Final(
-                            context.unproven(&url.shown, cause, health),
+                            context.unproven(url, check, cause, health),
                         ));
                     }
                 }
-                not_verified(url, last, config.verify_timeout.as_secs())
+                let seconds = config.verify_timeout.as_secs();
+                not_verified(asked(&subject, url), last, seconds)
             }
         };
         Err(DeployError::NeedsRollback(failure))
@@ -124,14 +136,17 @@ impl Deployer<'_> {
     pub(super) async fn watch(
         &self,
         names: &ServiceNames,
-        url: &PublicUrl,
+        proof: &Proof,
     ) -> Result<(), DeployError> {
         let context = self.context;
         let seconds = context.config.watch_for.as_secs();
-        let asked = (context.config.check_from == CheckFrom::Outside).then(|| Asked {
+        let passed = match proof {
+            Proof::Check(working) => Some(&working.check),
+            Proof::TargetHealth(_) => None,
+        };
+        let asked = passed.map(|check| Asked {
             outside: self.host,
-            target: &url.target,
-            settings: context.check_settings(0),
+            check,
         });
         let mut subject = Bake::new(self.world, context.sink, names, asked);
         let followed = context
@@ -149,19 +164,16 @@ impl Deployer<'_> {
                     .explained(failure, &evidence, Ended::ForGood)
                     .hint("fix the program or its settings, then run `deployer up` again")
             }
-            Outcome::Completed(Regression::Failing(last)) => Failure::new(
-                FailureKind::CheckFailed,
-                format!(
-                    "{} passed the check, but is {} within {seconds} s",
-                    url.shown,
-                    last.verdict.name()
-                ),
-            )
-            .because(
-                last.cause
-                    .unwrap_or_else(|| "it gives no reason".to_owned()),
-            )
-            .hint(format!("look yourself: `curl -i {}`", url.shown)),
+            Outcome::Completed(Regression::Failing(last)) => {
+                let url = passed.map_or("the service", |check| &check.url.shown);
+                let verdict = last.verdict.name();
+                let message =
+                    format!("{url} passed the check, but is {verdict} within {seconds} s");
+                let cause = last.cause;
+                Failure::new(FailureKind::CheckFailed, message)
+                    .because(cause.unwrap_or_else(|| "it gives no reason".to_owned()))
+                    .hint(format!("look yourself: `curl -i {url}`"))
+            }
             Outcome::Completed(Regression::Replaced) => Failure::new(
                 FailureKind::RolledBack,
                 "the new version was replaced while it was watched",
@@ -172,31 +184,69 @@ impl Deployer<'_> {
     }
 }
 
+/// What is asked, for people.
+fn asked<'a>(subject: &Verification<'a>, url: &'a PublicUrl) -> &'a str {
+    subject.check().map_or(&url.shown, |check| &check.url.shown)
+}
+
 /// A version whose clock is proven wrong.
-fn wrong_clock(url: &PublicUrl, last: Checked) -> Failure {
-    let message = format!("{} is SKEWED, proven twice in a row", url.shown);
+fn wrong_clock(url: &str, last: Checked) -> Failure {
+    let message = format!("{url} is SKEWED, proven twice in a row");
     let cause = last
         .cause
         .unwrap_or_else(|| "its clock is wrong".to_owned());
     Failure::new(FailureKind::CheckFailed, message)
         .because(cause)
-        .hint(format!("look yourself: `curl -i {}`", url.shown))
+        .hint(format!("look yourself: `curl -i {url}`"))
         .hint("waiting does not help: check the program, and this machine's own clock")
 }
 
+/// A healthy version that refuses the check.
+fn refused(check: Option<&Check>, url: &PublicUrl, refusal: Refusal) -> Failure {
+    let url = check.map_or(&url.shown, |check| &check.url.shown);
+    let kind = check.map_or(Kind::Clock, Check::kind);
+    let cause = refusal.checked.cause;
+    Failure::new(
+        FailureKind::CheckFailed,
+        format!("{url} does not pass the check, and waiting does not help"),
+    )
+    .because(cause.unwrap_or_else(|| refusal.failure.to_string()))
+    .with_evidence([refusal.health])
+    .hint(other_check(kind, refusal.failure.status()))
+    .hint(format!("look yourself: `curl -i {url}`"))
+}
+
+/// Which setting makes the check one that the service may pass.
+fn other_check(kind: Kind, status: Option<u16>) -> &'static str {
+    match (kind, status) {
+        (_, Some(401 | 403 | 407)) => {
+            "send what the service asks for, `headers = { Authorization = \"@FILE\" }`, or ask elsewhere, \
+             `path = \"/PATH\"`: under `[check]` in `deployer.toml`"
+        }
+        (Kind::Clock, _) => {
+            "if the service tells no time, set `kind = \"http\"` under `[check]` in `deployer.toml`, and `path` to \
+             what answers; if it tells it elsewhere, set `path` and `field`"
+        }
+        (Kind::Http, _) => {
+            "set `path` to what answers, or `status` to what is right, under `[check]` in `deployer.toml`"
+        }
+    }
+}
+
 /// A version that did not pass the check in time; `last` is what was found last.
-fn not_verified(url: &PublicUrl, last: Option<&Checked>, seconds: u64) -> Failure {
+fn not_verified(url: &str, last: Option<&Checked>, seconds: u64) -> Failure {
     let cause = last
         .and_then(|last| last.cause.clone())
         .unwrap_or_else(|| "no check was made".to_owned());
-    let seen = match last.map(|last| last.verdict) {
-        Some(clock::Verdict::Ok) => "still answers from another version",
-        Some(verdict) => &format!("is {}", verdict.name()),
+    let seen = match last {
+        Some(last) if last.is_http_ok() => "answers, but not as deployed,",
+        Some(last) if last.verdict == clock::Verdict::Ok => "still answers from another version",
+        Some(last) => &format!("is {}", last.verdict.name()),
         None => "is unknown",
     };
-    let message = format!("{} {seen} after {seconds} s", url.shown);
+    let message = format!("{url} {seen} after {seconds} s");
     Failure::new(FailureKind::CheckFailed, message)
         .because(cause)
-        .hint(format!("look yourself: `curl -i {}`", url.shown))
+        .hint(format!("look yourself: `curl -i {url}`"))
         .hint("allow more time: `--verify-timeout 5m`")
 }

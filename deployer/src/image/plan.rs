@@ -12,19 +12,20 @@ use deployment::error::Failure;
 use deployment::names::{ImageUri, RepositoryUri};
 use image_builder::base::{BaseSource, Bases, DockerCredentials, fetch, pull};
 use image_builder::cache::LayerCache;
-use image_builder::cargo::{BinaryTarget, ProjectError, check_profile, project};
+use image_builder::cargo::{BinaryTarget, ProjectError, check_profile, project, toolchain};
 use image_builder::docker::find;
 use image_builder::dockerfile::{
     CargoBuild, Dockerfile, DockerfileErrors, FinalStage, Protocol, Request,
 };
 use image_builder::image::BuiltImage;
 use image_builder::oci::{self, Recipe};
+use image_builder::push::Credentials;
 use image_builder::{Hint, PackError, ignore_file};
 
 use super::{failure_of, image_folder, surroundings};
 use crate::cli::Builder;
 use crate::config::Config;
-use crate::context::Context;
+use crate::context::{Context, connect};
 use crate::host::ImageBuilder;
 
 /// Who builds the image.
@@ -90,7 +91,7 @@ impl Context<'_> {
             return Ok(ImagePlan::Archive(archive.clone()));
         }
         if let Some(uri) = &image.uri {
-            return self.existing(uri).await;
+            return Box::pin(self.existing(uri)).await;
         }
         let shown = image.dockerfile.display();
         let text = image_builder::dockerfile::read_text(&image.dockerfile).map_err(|error| {
@@ -157,7 +158,11 @@ impl Context<'_> {
 
     /// Takes an image that exists, with its digest.
     async fn existing(&self, uri: &str) -> Result<ImagePlan, Failure> {
-        let pulled = pull(uri, &self.base_source().await?).await;
+        let mut source = self.base_source().await?;
+        if let Some((registry, credentials)) = self.own_login(uri).await? {
+            source.credentials = source.credentials.with(registry, credentials);
+        }
+        let pulled = pull(uri, &source).await;
         let image = pulled.map_err(|error| failure_of(&error))?;
         if !uri.contains('@') {
             self.sink.note(format!("{uri} is {}", image.digest()));
@@ -165,16 +170,40 @@ impl Context<'_> {
         Ok(ImagePlan::Existing(Box::new(image)))
     }
 
-    /// Finds features and a profile that cargo does not have.
+    /// Logs in with the AWS credentials if the image is in ECR, or in what stands in for it.
+    async fn own_login<'u>(&self, uri: &'u str) -> Result<Option<(&'u str, Credentials)>, Failure> {
+        let access = &self.config.access;
+        let (registry, _) = uri.split_once('/').unwrap_or_default();
+        let is_ours = match &access.registry {
+            Some(ours) => ours.to_string() == registry,
+            None => registry.contains(".dkr.ecr."),
+        };
+        if !is_ours || !access.logs_in_to_registry() {
+            return Ok(None);
+        }
+        let login = connect(*self).await?.world.login().await;
+        let Login { user, password } = login.map_err(|error| self.remote_failure(&error))?;
+        Ok(Some((registry, Credentials::Basic { user, password })))
+    }
+
+    /// Finds features, a profile and a target that cargo does not have.
     async fn check_build(&self, program: &BinaryTarget, build: &CargoBuild) -> Result<(), Failure> {
         let features = program.check_features(build);
         features.map_err(|error| failure_of(&error))?;
-        let Some(profile) = &build.profile else {
-            return Ok(());
-        };
         let config = self.config;
-        let found = check_profile(&config.root, profile, &surroundings(config)).await;
-        found.map_err(|error| failure_of(&error))
+        let (root, surroundings) = (&config.root, surroundings(config));
+        if let Some(profile) = &build.profile {
+            let found = check_profile(root, profile, &surroundings).await;
+            found.map_err(|error| failure_of(&error))?;
+        }
+        let image = &config.image;
+        let found = toolchain(
+            root,
+            image.architecture,
+            image.target.as_deref(),
+            &surroundings,
+        );
+        found.await.map(drop).map_err(|error| failure_of(&error))
     }
 
     fn parse(

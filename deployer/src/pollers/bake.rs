@@ -3,10 +3,9 @@
 use std::collections::HashSet;
 
 use async_trait::async_trait;
-use clock::{Settings, Verdict};
-use probe::Target;
+use clock::Verdict;
 
-use crate::pollers::{EvidenceCollector, ExternalCheck, ServiceNames, checked};
+use crate::pollers::{Check, EvidenceCollector, ExternalCheck, ServiceNames, checked};
 use aws::remote::{Remote, World};
 use deployment::event::{Checked, Event, Sink};
 use deployment::rollout::{Deployment, Evidence, StoppedTask};
@@ -25,14 +24,12 @@ pub enum Regression {
     Replaced,
 }
 
-/// Where the version is asked from outside, and with which settings.
+/// Who asks the version from outside, and how.
 pub struct Asked<'a> {
     /// Who asks.
     pub outside: &'a dyn ExternalCheck,
-    /// What is asked.
-    pub target: &'a Target,
-    /// How.
-    pub settings: Settings,
+    /// The check that it passed.
+    pub check: &'a Check,
 }
 
 /// Watches a version; ends only when something is wrong with it.
@@ -93,7 +90,11 @@ impl<'a> Bake<'a> {
 
     async fn ask(&mut self) -> Option<Checked> {
         let asked = self.asked.as_ref()?;
-        let report = asked.outside.check(asked.target, &asked.settings).await;
+        let check = asked.check;
+        let report = asked
+            .outside
+            .check(&check.url.target, &check.settings)
+            .await;
         let found = checked(&report);
         let fails = match found.verdict {
             Verdict::Down => !found.unreachable,

@@ -12,7 +12,11 @@ mod stack;
 mod update;
 
 pub use bake::{Asked, Bake, Regression};
-pub use check::{ExternalCheck, NetworkCheck, Verification, Verified, checked};
+pub use check::{
+    Check, ExternalCheck, NetworkCheck, PublicUrl, Refusal, Verification, Verified, Working,
+    checked,
+};
+pub(crate) use check::{check_once, is_refused};
 pub use evidence::EvidenceCollector;
 pub use gone::LeftoverSearch;
 pub use log::{LogEnd, LogPoller, LogReader};

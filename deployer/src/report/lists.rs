@@ -71,6 +71,9 @@ pub(super) fn plan(plan: &Plan) -> String {
             let _ = writeln!(text, "         {}", cost::difference(before, after));
         }
     }
+    if let Some(check) = &plan.check {
+        let _ = writeln!(text, "  check  {check}");
+    }
     if !plan.tags.is_empty() {
         let tags = plan.tags.iter();
         let tags: Vec<String> = tags.map(|(key, value)| format!("{key}={value}")).collect();
@@ -203,15 +206,17 @@ mod tests {
                 ),
                 change("Remove", "Alarm", "AWS::CloudWatch::Alarm", false),
             ],
+            check: Some("http at /x, status 204".to_owned()),
             tags: [("team".to_owned(), "blue".to_owned())].into(),
             image_before: Some(digest('a')),
             image_after: digest('b'),
             cost_per_hour_before: None,
             cost_after: None,
         };
-        insta::assert_snapshot!(super::plan(&plan), @"
+        insta::assert_snapshot!(super::plan(&plan), @r"
         stack clock (UPDATE_COMPLETE): the stack would be updated
           image  aaaaaaaaaaaa -> bbbbbbbbbbbb
+          check  http at /x, status 204
           tags   team=blue
           change service (Service): Scheme
           replace task definition (TaskDefinition), because of Scheme

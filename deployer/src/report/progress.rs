@@ -143,6 +143,7 @@ impl Progress {
             | Event::Identified { .. }
             | Event::StackFound { .. }
             | Event::TaskFailed { .. }
+            | Event::CheckChosen { .. }
             | Event::Probed { .. }
             | Event::Asked { .. }
             | Event::Warned { .. }

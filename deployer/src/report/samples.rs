@@ -81,6 +81,8 @@ fn arn(revision: u32) -> String {
 
 pub(super) fn checked() -> Checked {
     Checked {
+        kind: clock::Kind::Clock,
+        status: Some(200),
         verdict: clock::Verdict::Ok,
         cause: None,
         offset_ms: Some(-0.34),

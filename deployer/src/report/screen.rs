@@ -83,6 +83,7 @@ impl Screen {
             | Event::TaskFailed { .. }
             | Event::TargetUnhealthy { .. }
             | Event::ServiceComplained { .. }
+            | Event::CheckChosen { .. }
             | Event::Probed { .. }
             | Event::Asked { .. }
             | Event::Warned { .. }

@@ -129,6 +129,7 @@ fn raw_words(event: &Event) -> Words {
         Event::ServiceComplained { message, .. } => {
             format!("service: {}", printable(without_service(message)))
         }
+        Event::CheckChosen { url, because, .. } => return chosen(url, because.as_deref()),
         Event::Checked { check } => format!("check: {}", checked(check)),
         Event::Probed { probe } => format!("probe: {}", probed(probe)),
         Event::Asked { question } => format!("{question} [y/N]"),
@@ -271,13 +272,23 @@ pub(super) fn probed(probe: &Probed) -> String {
     text
 }
 
+/// Which check fits; a clock shows itself.
+fn chosen(url: &str, because: Option<&str>) -> Words {
+    because.map_or(Words::Nothing, |why| {
+        Words::Line(format!("check: without a clock, at {url}: {why}"))
+    })
+}
+
 /// A check in one line.
 pub(super) fn checked(check: &Checked) -> String {
     let mut text = check.verdict.name().to_owned();
     if let (Some(offset), Some(uncertainty)) = (check.offset_ms, check.uncertainty_ms) {
         let _ = write!(text, ", offset {offset:+.1} ms ± {uncertainty:.1} ms");
     }
-    if check.instances > 0 {
+    if let Some(status) = check.status.filter(|_| check.is_http_ok()) {
+        let _ = write!(text, ", HTTP {status}");
+    }
+    if check.instances > 0 && check.kind == clock::Kind::Clock {
         let plural = if check.instances == 1 { "" } else { "s" };
         let _ = write!(text, ", {} instance{plural}", check.instances);
     }

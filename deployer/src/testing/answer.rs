@@ -165,6 +165,8 @@ fn report(verdict: Verdict, cause: Option<&str>, instances: Vec<InstanceReport>)
         started_at: "2026-11-22T10:04:05Z".to_owned(),
         url: "http://clock.example/now".to_owned(),
         connect_to: None,
+        kind: clock::Kind::Clock,
+        status: None,
         verdict,
         cause: cause.map(str::to_owned),
         failure: None,
@@ -175,6 +177,7 @@ fn report(verdict: Verdict, cause: Option<&str>, instances: Vec<InstanceReport>)
         discarded: 0,
         instances,
         notes: Vec::new(),
+        certificate: None,
         addresses: Vec::new(),
         instances_apart_ms: None,
         warnings: Vec::new(),
@@ -250,4 +253,49 @@ pub(crate) fn too_few(version: &str) -> Report {
 /// Nothing useful answers.
 pub(crate) fn down(cause: &str) -> Report {
     report(Verdict::Down, Some(cause), Vec::new())
+}
+
+/// An answer as expected, in a check without a clock, that names this version.
+pub(crate) fn page(version: Option<&str>) -> Report {
+    let instance = |version: &str| InstanceReport {
+        instance: None,
+        lo_ms: None,
+        hi_ms: None,
+        offset_ms: None,
+        uncertainty_ms: None,
+        samples: 0,
+        ..answers(version).instances.remove(0)
+    };
+    Report {
+        kind: clock::Kind::Http,
+        status: Some(200),
+        requests: 1,
+        ..report(
+            Verdict::Ok,
+            None,
+            version.map(instance).into_iter().collect(),
+        )
+    }
+}
+
+/// The service answers with this status.
+pub(crate) fn refused(status: &str) -> Report {
+    failing(&clock::Failure::Status {
+        status: status.to_owned(),
+    })
+}
+
+/// The service answers with something that is no time.
+pub(crate) fn timeless() -> Report {
+    failing(&clock::Failure::NoTimestamp(
+        clock::AnswerError::InvalidJson,
+    ))
+}
+
+fn failing(failure: &clock::Failure) -> Report {
+    Report {
+        status: failure.status(),
+        failure: Some(failure.clone()),
+        ..report(Verdict::Down, Some(&failure.to_string()), Vec::new())
+    }
 }

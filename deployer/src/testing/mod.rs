@@ -92,7 +92,10 @@ pub(crate) fn settings() -> Config {
         tags: std::collections::BTreeMap::new(),
         capabilities: Vec::new(),
         left_out: Vec::new(),
-        max_skew: Duration::from_secs(1),
+        check: crate::config::CheckSettings {
+            kind: Some(clock::Kind::Clock),
+            ..Default::default()
+        },
         check_from: crate::cli::CheckFrom::Outside,
         watch_for: Duration::ZERO,
         timeout: Duration::from_mins(30),

@@ -32,6 +32,35 @@ async fn another_service() {
     again.succeeded();
     assert!(again.stdout.contains("Nothing changed"), "{}", again.stdout);
     assert_eq!(outside.version().await, version);
+
+    step("it may be checked without a clock");
+    let settings = copy.read(EXAMPLE[2]);
+    let with = |check: &str| copy.write(EXAMPLE[2], &format!("{settings}\n[check]\n{check}\n"));
+    with("path = \"/\"");
+    let checked = deployer("up");
+    checked.succeeded();
+    let words = [
+        "/ tells no time",
+        "OK, HTTP 200; the load balancer calls 2 of 2 targets healthy",
+    ];
+    for words in words {
+        assert!(checked.stdout.contains(words), "{}", checked.stdout);
+    }
+    with("path = \"/\"\ncontains = \"hello\"\nheaders = { X-Key = \"1\" }");
+    deployer("up").succeeded();
+    deployer("status").succeeded();
+
+    step("and what it refuses is not waited for");
+    with("path = \"/missing\"\nstatus = 200");
+    let refused = deployer("up");
+    refused.failed_with(
+        5,
+        &[
+            "waiting does not help",
+            "answered 404 Not Found",
+            "set `path` to what answers",
+        ],
+    );
     deployer("down").succeeded();
 }
 

@@ -36,6 +36,15 @@ pub(crate) struct LoadResult {
 
 impl Load {
     pub(crate) fn start(url: String, port: u16) -> Self {
+        Self::reading(url, port, true)
+    }
+
+    /// The same at a service of any kind: a success is enough.
+    pub(crate) fn start_any(url: String, port: u16) -> Self {
+        Self::reading(url, port, false)
+    }
+
+    fn reading(url: String, port: u16, versions: bool) -> Self {
         let seen = Arc::new(Seen::default());
         let clients = (0..CLIENTS)
             .map(|number| {
@@ -43,6 +52,7 @@ impl Load {
                     client(&url, port, number % 2 == 0),
                     url.clone(),
                     seen.clone(),
+                    versions,
                 ))
             })
             .collect();
@@ -96,9 +106,12 @@ pub(crate) fn client(url: &str, port: u16, keep_connections: bool) -> reqwest::C
         .expect("a client")
 }
 
-async fn run(client: reqwest::Client, url: String, seen: Arc<Seen>) {
+async fn run(client: reqwest::Client, url: String, seen: Arc<Seen>, versions: bool) {
     while !seen.stop.load(Ordering::Relaxed) {
         let failure = match client.get(&url).send().await {
+            Ok(answer) if answer.status().is_success() && !versions => {
+                answer.bytes().await.err().map(|error| format!("{error:?}"))
+            }
             Ok(answer) if answer.status().is_success() => {
                 match answer.json::<serde_json::Value>().await {
                     Ok(body) => {

@@ -6,7 +6,7 @@
 )]
 
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -102,12 +102,17 @@ pub(crate) fn credentials(port: u16) -> (String, String) {
 
 impl Surroundings {
     pub(crate) fn new(copy: &Copy) -> Self {
+        Self::in_folder(copy.root())
+    }
+
+    /// The same in another project's folder.
+    pub(crate) fn in_folder(folder: &Path) -> Self {
         let port = free_port();
         // Shared with the build that made this test: the dependencies are compiled once.
         let target = target();
         let set = |name: &str, value: String| (name.to_owned(), Some(value));
         Self {
-            folder: copy.root().to_owned(),
+            folder: folder.to_owned(),
             port,
             variables: vec![
                 set("CARGO_TARGET_DIR", target.to_string_lossy().into_owned()),
@@ -119,7 +124,10 @@ impl Surroundings {
                     target.to_string_lossy().into_owned(),
                 ),
                 // Journals and locks go with the copy.
-                set("XDG_STATE_HOME", copy.path("state")),
+                set(
+                    "XDG_STATE_HOME",
+                    folder.join("state").to_string_lossy().into_owned(),
+                ),
             ],
             target,
         }
@@ -320,6 +328,27 @@ impl Surroundings {
         );
         finished.succeeded();
         finished.stdout
+    }
+
+    /// Puts a secret into the Parameter Store of the emulator, which runs.
+    pub(crate) fn put_parameter(&self, name: &str, value: &str) {
+        let (key, secret) = credentials(self.port);
+        let user = format!("{key}:{secret}");
+        let url = format!("http://127.0.0.1:{}/", self.port);
+        let parameter =
+            serde_json::json!({ "Name": name, "Value": value, "Type": "SecureString" }).to_string();
+        let arguments = [
+            ["--aws-sigv4", "aws:amz:us-east-1:ssm"],
+            ["--user", &user],
+            ["--header", "content-type: application/x-amz-json-1.1"],
+            ["--header", "x-amz-target: AmazonSSM.PutParameter"],
+            ["--data", &parameter],
+        ];
+        let arguments: Vec<&str> = ["--silent", "--show-error", "--fail", &url]
+            .into_iter()
+            .chain(arguments.into_iter().flatten())
+            .collect();
+        self.finish("curl", &arguments).succeeded();
     }
 
     /// Starts the deployer and kills it (SIGKILL) after this time, if it still runs.

@@ -1,5 +1,6 @@
 use super::*;
-use crate::samples::answered;
+use crate::exchange::Received;
+use crate::samples::{answered, exchange};
 
 /// An answer at `at` ms from a clock that is `offset` ms ahead.
 fn answer(at: i64, instance: &str, version: &str, offset: i64) -> Observation {
@@ -335,4 +336,91 @@ fn the_spread_of_instances_is_bounded() {
     assert!(spread.lo < apart && apart < spread.hi, "{spread:?}");
     // Either may tick as coarsely as is assumed of a clock that showed one value.
     assert!(spread.width() < 510 * crate::units::MILLISECOND);
+}
+
+fn without_clock(instances: Option<u32>) -> Settings {
+    Settings {
+        kind: Kind::Http,
+        ..expecting(None, instances)
+    }
+}
+
+/// An answer without a time, at `at` ms.
+fn plain(at: i64, body: &str) -> Observation {
+    cold(exchange(at.into(), body).observe(&without_clock(None)))
+}
+
+#[test]
+fn without_a_clock_one_answer_is_enough() {
+    let settings = without_clock(None);
+    let mut evidence = Evidence::new(&settings);
+    assert_eq!(evidence.add(&plain(3, "<html>")), Next::Stop);
+    assert_eq!(evidence.verdict(), Verdict::Ok);
+    // Nobody who says who it is, and nothing that weakens that.
+    assert!(evidence.instances.is_empty() && evidence.notes.is_empty());
+    assert_eq!(evidence.status, Some(200));
+}
+
+#[test]
+fn without_a_clock_nothing_is_skewed() {
+    let settings = without_clock(None);
+    let body = r#"{"now":"1999-01-01T00:00:00Z","instance":"a","version":"2"}"#;
+    let mut evidence = Evidence::new(&settings);
+    let _ = evidence.add(&plain(3, body));
+    assert_eq!(evidence.verdict(), Verdict::Ok);
+    let instance = evidence.instances.values().next().unwrap();
+    assert_eq!(instance.version.as_deref(), Some("2"));
+
+    let mut broken = plain(3, body);
+    broken.result = Err(Failure::TimedOut {
+        after: Duration::from_secs(5),
+    });
+    let mut evidence = Evidence::new(&settings);
+    assert_eq!(evidence.add(&broken), Next::Stop);
+    assert_eq!(evidence.verdict(), Verdict::Down);
+    // Delays of its own are no proof.
+    broken.stall = Duration::from_secs(3);
+    let mut evidence = Evidence::new(&settings);
+    assert_ne!(evidence.add(&broken), Next::Stop);
+    let overloaded = Verdict::Indeterminate {
+        reason: Reason::CheckerOverloaded,
+    };
+    assert_eq!(evidence.verdict(), overloaded);
+    let _ = evidence.add(&plain(20_000, body));
+    assert_eq!(evidence.verdict(), Verdict::Ok);
+}
+
+#[test]
+fn instances_can_be_expected_of_answers_that_name_them() {
+    let settings = without_clock(Some(2));
+    let named = |at, name: &str| plain(at, &format!(r#"{{"instance":"{name}"}}"#));
+    let mut evidence = Evidence::new(&settings);
+    assert_eq!(evidence.add(&named(3, "a")), SAME);
+    assert_eq!(evidence.add(&named(13, "b")), Next::Stop);
+    assert_eq!(evidence.verdict(), Verdict::Ok);
+    let mut evidence = Evidence::new(&settings);
+    for at in 0..32 {
+        let _ = evidence.add(&plain(at * 10 + 3, "ok"));
+    }
+    assert_eq!(evidence.next(), Next::Stop);
+    let missing = Verdict::Indeterminate {
+        reason: Reason::MissingInstances,
+    };
+    assert_eq!(evidence.verdict(), missing);
+}
+
+#[test]
+fn a_cache_is_told_of() {
+    let settings = without_clock(None);
+    for (age, notes) in [(0, vec![]), (7, vec![Note::Cached])] {
+        let mut from_cache = exchange(3, "ok");
+        from_cache.result = from_cache.result.map(|received| Received {
+            age: Some(age),
+            ..received
+        });
+        let mut evidence = Evidence::new(&settings);
+        let _ = evidence.add(&from_cache.observe(&settings));
+        assert_eq!(evidence.verdict(), Verdict::Ok);
+        assert_eq!(evidence.notes.into_iter().collect::<Vec<_>>(), notes);
+    }
 }

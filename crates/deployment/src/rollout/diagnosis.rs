@@ -80,6 +80,7 @@ fn message(cause: &Cause, evidence: &Evidence, context: &Context<'_>) -> String 
             "the program was killed for lack of memory{}",
             memory(context)
         ),
+        Cause::ReadOnly => "the program ended because it may not write: all folders but `writable` ones are read-only".to_owned(),
         Cause::Ended(code) => ended(*code, context),
         Cause::CannotStart => "the program cannot be started".to_owned(),
         Cause::ServiceLinkedRole => "ECS lacks its service-linked role in this account".to_owned(),
@@ -200,6 +201,10 @@ fn hints(cause: &Cause, evidence: &Evidence, context: &Context<'_>) -> Vec<Strin
             logs,
             "if it needs more memory: `memory` under `[service]`, or `--memory`".to_owned(),
         ],
+        Cause::ReadOnly => vec![
+            "name the folder in `writable` under `[service]`, for example `writable = [\"/tmp\"]`".to_owned(),
+            logs,
+        ],
         Cause::Ended(_) | Cause::ContainerUnhealthy => vec![logs],
         Cause::CannotStart => vec![
             "check `ENTRYPOINT`, `CMD` and `USER` in the Dockerfile: the program has to be there, and that user has to be allowed to run it".to_owned(),
@@ -236,11 +241,15 @@ fn hints(cause: &Cause, evidence: &Evidence, context: &Context<'_>) -> Vec<Strin
             .iter()
             .map(|check| {
                 let (path, codes) = (&check.path, &check.codes);
-                format!("the program has to answer `GET {path}` with {codes}")
+                format!("the program has to answer `GET {path}` with {codes}, or set `health_path` under `[service]` to a path where it does")
             })
             .chain([logs])
             .collect(),
-        Cause::ListensLocally(_) | Cause::ListensElsewhere(_) | Cause::NothingAnswers => vec![
+        Cause::ListensElsewhere(other) => vec![
+            format!("set `port = {other}` under `[service]`, or listen on port {port}, which the variable `PORT` names"),
+            logs,
+        ],
+        Cause::ListensLocally(_) | Cause::NothingAnswers => vec![
             format!("listen on `0.0.0.0` and port {port}, which the variable `PORT` names"),
             logs,
         ]

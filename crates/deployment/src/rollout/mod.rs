@@ -317,3 +317,12 @@ pub fn judge(service: Option<&Service>, targets: &[Target], ours: &str) -> Rollo
         },
     }
 }
+
+/// What the load balancer says about its targets, where it calls all of them healthy that are not on their way out.
+pub fn all_healthy(targets: &[Target]) -> Option<String> {
+    let is_counted = |target: &&Target| target.state != TargetHealth::Draining;
+    let counted = targets.iter().filter(is_counted).count();
+    let healthy = targets.iter().filter(|target| target.is_healthy()).count();
+    (counted > 0 && healthy == counted)
+        .then(|| format!("the load balancer calls {healthy} of {counted} targets healthy"))
+}

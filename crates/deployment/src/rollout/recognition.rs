@@ -13,6 +13,8 @@ pub(super) enum Cause {
     Architecture,
     /// It was killed for lack of memory.
     OutOfMemory,
+    /// It ended because it may not write where it wants to.
+    ReadOnly,
     /// It ended by itself, with this exit code.
     Ended(Option<i32>),
     /// It could not be started at all.
@@ -125,6 +127,9 @@ fn of_task(failed: &FailedTask, port: u16) -> Option<Cause> {
     match task.stop_code {
         Some(StopCode::SpotInterruption) => Some(Cause::SpotInterrupted),
         Some(StopCode::TerminationNotice | StopCode::InfrastructureHealth) => Some(Cause::Retired),
+        Some(StopCode::EssentialContainerExited) if log.iter().any(|line| is_read_only(line)) => {
+            Some(Cause::ReadOnly)
+        }
         Some(StopCode::EssentialContainerExited) => Some(Cause::Ended(task.exit_code)),
         Some(
             StopCode::TaskFailedToStart
@@ -191,6 +196,14 @@ fn of_message(message: &str) -> Option<Cause> {
         });
     }
     of_capacity(message)
+}
+
+/// What a program logs that could not write: EROFS in the words of the C library, of Rust, and as a number.
+fn is_read_only(line: &str) -> bool {
+    has(
+        &line.to_lowercase(),
+        &["read-only file system", "readonlyfilesystem", "os error 30"],
+    )
 }
 
 fn is_about_architecture(lower: &str) -> bool {

@@ -19,6 +19,8 @@ const HELPER_LIMIT: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, Default)]
 pub struct DockerCredentials {
     files: Vec<PathBuf>,
+    /// A registry whose login came from elsewhere.
+    known: Option<(String, Credentials)>,
 }
 
 impl DockerCredentials {
@@ -40,11 +42,22 @@ impl DockerCredentials {
     pub fn in_files(files: impl IntoIterator<Item = PathBuf>) -> Self {
         Self {
             files: files.into_iter().collect(),
+            known: None,
         }
+    }
+
+    /// Adds the login of one registry, which counts instead of what the files say of it.
+    #[must_use]
+    pub fn with(mut self, registry: &str, credentials: Credentials) -> Self {
+        self.known = Some((registry.to_owned(), credentials));
+        self
     }
 
     /// Returns who to be at a registry: nobody where no file knows it.
     pub(super) async fn of(&self, registry: &str) -> Credentials {
+        if let Some((_, known)) = self.known.as_ref().filter(|(name, _)| name == registry) {
+            return known.clone();
+        }
         for file in &self.files {
             if let Some(found) = of_file(file, registry).await {
                 return found;

@@ -164,12 +164,14 @@ async fn a_service_in_the_middle_of_a_rollout() {
       ],
       "stopped_lately": [],
       "check": {
+        "kind": "clock",
         "verdict": "ok",
         "cause": null,
         "offset_ms": 0.25,
         "uncertainty_ms": 1.25,
         "instances": 2,
         "version": "0.1.0+0123456789ab",
+        "status": null,
         "requests": 4
       },
       "reviewer": null,

@@ -134,18 +134,20 @@ fn what_would_change() {
         status: "UPDATE_COMPLETE".to_owned(),
         action: PlanAction::Update,
         changes: vec![change],
+        check: Some("http at /x, status 204".to_owned()),
         tags: std::collections::BTreeMap::new(),
         image_before: None,
         image_after: format!("sha256:{}", "b".repeat(64)),
         cost_per_hour_before: None,
         cost_after: None,
     };
-    insta::assert_snapshot!(super::plan(&plan), @"
+    insta::assert_snapshot!(super::plan(&plan), @r"
     ### plan: stack clock
 
     ```text
     stack clock (UPDATE_COMPLETE): the stack would be updated
       image  bbbbbbbbbbbb, the first
+      check  http at /x, status 204
     ! remove alarm (Alarm)
     ! takes something away that exists: `deployer up` asks first, or wants `--yes`
     ```

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::units::duration;
 use super::{checked, probed};
 use crate::commands::status::{ABSENT, Status};
-use deployment::event::Summary;
+use deployment::event::{Checked, Summary};
 use deployment::names::Digest;
 use deployment::rollout::{Deployment, RolloutState, Service, Task};
 use support::printable::printable;
@@ -24,7 +24,12 @@ pub(super) fn summary(summary: &Summary) -> String {
         let _ = writeln!(text, "  {name:<9} {value}");
     };
     row("url", &summary.url);
-    row("version", summary.version.as_deref().unwrap_or("unknown"));
+    match &summary.version {
+        Some(version) => row("version", version),
+        // Nothing of a service without a clock has to tell its version.
+        None if summary.check.as_ref().is_some_and(Checked::is_http_ok) => {}
+        None => row("version", "unknown"),
+    }
     row("image", &summary.image);
     let tasks: Vec<String> = summary
         .tasks
@@ -59,12 +64,14 @@ pub(super) fn summary(summary: &Summary) -> String {
     format!("{headline}\n{text}")
 }
 
-/// The last check, or what was relied on instead.
+/// The last check, and what was relied on instead or besides.
 pub(in crate::report) fn how_checked(summary: &Summary) -> String {
-    match &summary.check {
-        Some(check) => checked(check),
-        None => summary.unproven.clone().unwrap_or_default(),
-    }
+    let parts = [
+        summary.check.as_ref().map(checked),
+        summary.unproven.clone(),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    parts.join("; ")
 }
 
 /// A status as a table.

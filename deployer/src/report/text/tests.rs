@@ -4,6 +4,8 @@ use deployment::rollout::Task;
 
 fn check() -> Checked {
     Checked {
+        kind: clock::Kind::Clock,
+        status: Some(200),
         verdict: clock::Verdict::Ok,
         cause: None,
         offset_ms: Some(-0.34),

@@ -447,7 +447,7 @@ fn targets_and_checks() {
     insta::assert_snapshot!(table(&rows), @"
     wrong status
       = /health answers 500 instead of 200
-        the program has to answer `GET /health` with 200
+        the program has to answer `GET /health` with 200, or set `health_path` under `[service]` to a path where it does
         read its log: `deployer logs --stack clock --since 1h`
     no answer in time
       = /health does not answer within 2 s on port 8080: the program is slow or stuck, or a security group is in the way
@@ -470,7 +470,7 @@ fn targets_and_checks() {
         read its log: `deployer logs --stack clock --since 1h`
     stopped for its checks, with targets
       = /health answers 404 instead of 200
-        the program has to answer `GET /health` with 200
+        the program has to answer `GET /health` with 200, or set `health_path` under `[service]` to a path where it does
         read its log: `deployer logs --stack clock --since 1h`
     listens for itself
       = the program listens on 127.0.0.1:8080, where the load balancer cannot reach it
@@ -482,7 +482,7 @@ fn targets_and_checks() {
         read its log: `deployer logs --stack clock --since 1h`
     listens elsewhere
       = the program listens on port 3000, the load balancer asks on port 8080
-        listen on `0.0.0.0` and port 8080, which the variable `PORT` names
+        set `port = 3000` under `[service]`, or listen on port 8080, which the variable `PORT` names
         read its log: `deployer logs --stack clock --since 1h`
     told by the service
       = the health check answers 502
@@ -658,4 +658,59 @@ fn what_was_said_counts_too() {
         diagnose(&Evidence::default(), Some(said), &context(Ended::ForGood)),
         None
     );
+}
+
+#[test]
+fn what_a_service_lacks_that_needs_more_than_a_port() {
+    let failed = |reason: &str| {
+        task(
+            NOT_STARTED,
+            &format!("{INITIALISE} execution resource retrieval failed: {reason}"),
+        )
+    };
+    let arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:db";
+    let rows = [
+        (
+            "no parameter",
+            failed(
+                "unable to retrieve secrets from ssm: service call has been retried 1 time(s): invalid ssm parameters: /clock/token",
+            ),
+        ),
+        (
+            "no secret",
+            failed(&format!(
+                "unable to retrieve secret from asm: service call has been retried 1 time(s): failed to fetch secret {arn} from secrets manager: ResourceNotFoundException: Secrets Manager can't find the specified secret."
+            )),
+        ),
+        (
+            "no key",
+            failed(
+                "unable to retrieve secret from asm: service call has been retried 1 time(s): retrieved secret from Secrets Manager did not contain json key password",
+            ),
+        ),
+        (
+            "no right",
+            failed(
+                "unable to retrieve secrets from ssm: AccessDeniedException: User: arn:aws:sts::123456789012:assumed-role/x is not authorized to perform: ssm:GetParameters on resource: arn",
+            ),
+        ),
+        (
+            "no way",
+            failed(
+                "unable to retrieve secrets from ssm: service call has been retried 5 time(s): RequestCanceled: request context canceled caused by: context deadline exceeded",
+            ),
+        ),
+        (
+            "no writable folder",
+            task_that(
+                EXITED,
+                "Essential container in task exited",
+                Some(1),
+                &[
+                    "Error: Os { code: 30, kind: ReadOnlyFilesystem, message: \"Read-only file system\" }",
+                ],
+            ),
+        ),
+    ];
+    insta::assert_snapshot!(table(&rows));
 }
