@@ -14,6 +14,7 @@ from parliament import analyze_policy_string
 MEANT = {
     ("UNKNOWN_ACTION", "cloudformation:DescribeEvents"): "newer than what parliament knows",
     ("UNKNOWN_ACTION", "ec2:DescribeVpcEncryptionControls"): "newer than what parliament knows",
+    ("UNKNOWN_ACTION", "ecs:ContinueServiceDeployment"): "newer than what parliament knows",
     ("UNKNOWN_ACTION", "ecs:StopServiceDeployment"): "newer than what parliament knows",
     ("UNKNOWN_CONDITION_FOR_ACTION", "elasticloadbalancing:CreateAction"): "it looks among the actions of classic load balancers first",
     ("MISMATCHED_TYPE_BUT_USABLE", "StringEquals"): "how IAM's own examples compare a permissions boundary",

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::cli::{Builder, CheckFrom, DeployOptions, Output, ServiceOptions, Shared};
+use crate::cli::{Builder, CheckFrom, DeployOptions, Output, ServiceOptions, Shared, StrategyName};
 use deployment::error::{Failure, FailureKind};
 use deployment::names::{self, StackName};
 use image_builder::Architecture;
@@ -27,7 +27,7 @@ use file::ImageFile;
 
 use access::access;
 use deployment::stack::template_names::ParameterName;
-use deployment::template;
+use deployment::template::{Settings, Strategy};
 pub use parameters::ServiceSizes;
 
 /// Default port of a service.
@@ -88,7 +88,7 @@ pub struct Config {
     /// Sizes of the service.
     pub service: ServiceSizes,
     /// What else is set of the service: the template is rendered with it.
-    pub settings: template::Settings,
+    pub settings: Settings,
     /// Absolute path of the policy that says what the program may do on AWS.
     pub permissions: Option<PathBuf>,
     /// What the user should know about the settings.
@@ -277,7 +277,12 @@ pub fn resolve(
     // Set among the parameters, it counts as well.
     let start_seconds = parameters.get(ParameterName::StartSeconds.as_str());
     service.start_seconds = start_seconds.and_then(|seconds| seconds.parse().ok());
-    let settings = service::settings(&file.service, service.memory)?;
+    let settings = Settings {
+        strategy: strategy(service_options.strategy, &file.deployment)?,
+        bake_minutes: minutes("bake_minutes", file.deployment.bake_minutes)?,
+        step_minutes: minutes("step_minutes", file.deployment.step_minutes)?,
+        ..service::settings(&file.service, service.memory)?
+    };
     let remarks = remarks(&service, &settings);
     let left_out = if access.local {
         parameters::leave_out(&mut parameters, &service)
@@ -323,8 +328,38 @@ pub fn resolve(
     })
 }
 
+/// Returns how a new version takes over.
+fn strategy(flag: Option<StrategyName>, file: &file::DeploymentFile) -> Result<Strategy, Failure> {
+    let percent = |key: &str, value: Option<u8>, least: u8, usual: u8| match value {
+        Some(percent) if !(least..=100).contains(&percent) => Err(Failure::preflight(format!(
+            "`{key}` under `[deployment]` cannot be {percent}"
+        ))
+        .hint(format!("set it to a number from {least} to 100"))),
+        value => Ok(value.unwrap_or(usual)),
+    };
+    let step_percent = percent("step_percent", file.step_percent, 3, 25)?;
+    let canary_percent = percent("canary_percent", file.canary_percent, 1, 10)?;
+    Ok(match flag.or(file.strategy) {
+        None | Some(StrategyName::Rolling) => Strategy::Rolling,
+        Some(StrategyName::BlueGreen) => Strategy::BlueGreen,
+        Some(StrategyName::Linear) => Strategy::Linear { step_percent },
+        Some(StrategyName::Canary) => Strategy::Canary { canary_percent },
+    })
+}
+
+/// Checks a number of minutes: ECS takes up to a day.
+fn minutes(key: &str, value: Option<u32>) -> Result<u32, Failure> {
+    match value {
+        Some(minutes) if minutes > 1440 => Err(Failure::preflight(format!(
+            "`{key}` under `[deployment]` cannot be {minutes}"
+        ))
+        .hint("set it to a number from 0 to 1440")),
+        value => Ok(value.unwrap_or(0)),
+    }
+}
+
 /// Returns what is allowed, but should be known.
-fn remarks(service: &ServiceSizes, settings: &template::Settings) -> Vec<String> {
+fn remarks(service: &ServiceSizes, settings: &Settings) -> Vec<String> {
     let mut remarks = Vec::new();
     if service.tasks == 1 {
         remarks.push(

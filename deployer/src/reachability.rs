@@ -55,7 +55,7 @@ impl Context<'_> {
         let Ok(url) = public_url(self.config, url) else {
             return Reach::Unknown("the stack's output `Url` cannot be checked");
         };
-        let targets = world.targets(&names.target_group).await;
+        let targets = names.targets(world).await;
         let Some(health) = targets.ok().as_deref().and_then(all_healthy) else {
             return Reach::Unknown("the load balancer does not call all targets healthy");
         };

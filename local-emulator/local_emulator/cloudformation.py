@@ -14,8 +14,23 @@ from .upstream import Record, Upstream
 SERVICE = "AWS::ECS::Service"
 # What CloudFormation fills in where a template leaves it out.
 DEFAULT_BAKE_MINUTES = 15
+# What a rollback restores of a service beside its task definition, which ECS itself restores.
+RESTORED = ("deploymentConfiguration", "loadBalancers", "healthCheckGracePeriodSeconds")
 # The longest that CloudFormation lets a deployment be paused and bake.
 LONGEST_MINUTES = 33 * 60
+
+
+def of_first_metric(props: Record) -> Record:
+    """Returns an alarm's properties with a metric in place of an expression over several."""
+    queries = [query for query in props.get("Metrics") or [] if query.get("MetricStat")]
+    if not queries:
+        return props
+    measured = queries[0]["MetricStat"]
+    metric = measured["Metric"]
+    plain = {key: value for key, value in props.items() if key != "Metrics"}
+    plain.update({key: metric[key] for key in ("Namespace", "MetricName", "Dimensions")})
+    plain.update({"Statistic": measured["Stat"], "Period": measured["Period"]})
+    return plain
 
 
 class CloudFormation:
@@ -34,10 +49,15 @@ class CloudFormation:
         self.configuration = replace(
             self.upstream.provisioners, "_ecs_deployment_configuration", self.on_configuration
         )
+        self.alarm = replace(self.upstream.provisioners, "_cw_metric_alarm_record", self.on_alarm)
 
     def on_runs_on_worker_thread(self, resource_type: str) -> bool:
         """Keeps a stack that waits for a service from blocking the whole emulator."""
         return resource_type == SERVICE or self.on_worker(resource_type)
+
+    def on_alarm(self, name: str, props: Record) -> Any:
+        """Makes an alarm on an expression one on its first metric: none is raised here anyway."""
+        return self.alarm(name, of_first_metric(props))
 
     def on_configuration(self, props: Record) -> Record | None:
         """Returns the deployment configuration of a service in a template, for the API."""
@@ -66,6 +86,7 @@ class CloudFormation:
         if service is not None:
             grace = int(props.get("HealthCheckGracePeriodSeconds") or 0)
             service["healthCheckGracePeriodSeconds"] = grace
+        self.tell_identifier(stack_name, logical_id, identifier)
         try:
             self.wait(key, stack_name)
         except ValueError:
@@ -75,12 +96,33 @@ class CloudFormation:
             raise
         return identifier, attributes
 
+    def tell_identifier(self, stack_name: str, logical_id: str, identifier: str) -> None:
+        """Adds the event with which CloudFormation tells what is created, before that is stable."""
+        stack = self.upstream.cloudformation._stacks.get(stack_name)
+        if stack is not None and "StackId" in stack:
+            self.upstream.stacks._add_event(
+                stack["StackId"],
+                stack_name,
+                logical_id,
+                SERVICE,
+                "CREATE_IN_PROGRESS",
+                "Resource creation Initiated",
+                identifier,
+            )
+
     def on_update(
         self, physical_id: str, old_props: Record, new_props: Record, stack_name: str
     ) -> Any:
-        result = self.update(physical_id, old_props, new_props, stack_name)
         key = physical_id.partition(":service/")[2]
-        self.wait(key, stack_name)
+        service = self.ecs._services.get(key) or {}
+        before = {name: service.get(name) for name in RESTORED}
+        result = self.update(physical_id, old_props, new_props, stack_name)
+        try:
+            self.wait(key, stack_name)
+        except ValueError:
+            # As CloudFormation's rollback does, which the emulator leaves out for what failed.
+            service.update(before)
+            raise
         if old_props.get("LoadBalancers") != new_props.get("LoadBalancers"):
             self.wait_for_rolling(key)
         return result

@@ -3,12 +3,24 @@
 import threading
 import unittest
 
+from local_emulator.cloudformation import of_first_metric
 from local_emulator.upstream import Record
 
 from .emulator import CLUSTER, KEY, SERVICE
 from .test_rollout import BLUE, GREEN, PRODUCTION, TASKS, TEST, Case
 
 STACK = "stack"
+
+
+class Alarms(unittest.TestCase):
+    def test_an_expression_becomes_its_first_metric(self) -> None:
+        metric = {"Namespace": "AWS/ApplicationELB", "MetricName": "Healthy", "Dimensions": []}
+        stat = {"Stat": "Minimum", "Period": 60, "Metric": metric}
+        expression = {"Id": "tasks", "Expression": "a + b"}
+        props = {"Threshold": 2, "Metrics": [expression, {"Id": "a", "MetricStat": stat}]}
+        expected = {"Threshold": 2, **metric, "Statistic": "Minimum", "Period": 60}
+        self.assertEqual(of_first_metric(props), expected)
+        self.assertEqual(of_first_metric({"MetricName": "x"}), {"MetricName": "x"})
 
 
 class Stacks(Case):

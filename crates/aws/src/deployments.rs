@@ -1,16 +1,106 @@
 //! What ECS keeps about a deployment beside the service: optional everywhere, many endpoints lack it.
 
+use std::collections::BTreeSet;
+
 use aws_sdk_ecs::primitives::DateTime;
+use aws_sdk_ecs::types::ServiceDeploymentStatus;
 
 use super::{Aws, error};
 use crate::remote::Remote;
 use deployment::names::{ClusterName, ServiceName, TaskDefinitionArn};
 use deployment::rollout::DeploymentRecord;
+use deployment::rollout::gate::{HookStatus, PausedDeployment};
 
 /// Deployments among which ours is: the newest ones.
 const NEWEST: i32 = 5;
 
 impl Aws {
+    /// Deployments under way that wait for an answer to one of their hooks.
+    pub(super) async fn find_paused_deployments(
+        &self,
+        cluster: &ClusterName,
+        service: &ServiceName,
+    ) -> Remote<Vec<PausedDeployment>> {
+        let listed = self
+            .ecs
+            .list_service_deployments()
+            .cluster(cluster)
+            .service(service)
+            .status(ServiceDeploymentStatus::Pending)
+            .status(ServiceDeploymentStatus::InProgress)
+            .status(ServiceDeploymentStatus::RollbackRequested)
+            .status(ServiceDeploymentStatus::RollbackInProgress)
+            .max_results(NEWEST)
+            .send()
+            .await
+            .map_err(error::of("ListServiceDeployments"))?;
+        let listed = listed.service_deployments().iter();
+        let under_way: Vec<String> = listed
+            .filter_map(|one| one.service_deployment_arn.clone())
+            .collect();
+        if under_way.is_empty() {
+            return Ok(Vec::new());
+        }
+        let described = self
+            .ecs
+            .describe_service_deployments()
+            .set_service_deployment_arns(Some(under_way))
+            .send()
+            .await
+            .map_err(error::of("DescribeServiceDeployments"))?;
+        let mut paused = Vec::new();
+        for found in described.service_deployments() {
+            let hooks = found.lifecycle_hook_details().iter();
+            let waiting = hooks.filter(|hook| {
+                let status = hook.status().map(|status| status.as_str().into());
+                status == Some(HookStatus::AwaitingAction)
+            });
+            let stage = found.lifecycle_stage().map_or("", |stage| stage.as_str());
+            let revision = found.target_service_revision();
+            let revision = revision.and_then(|revision| revision.arn());
+            for hook in waiting {
+                let (Some(arn), Some(hook)) = (found.service_deployment_arn(), hook.hook_id())
+                else {
+                    continue;
+                };
+                paused.push((
+                    revision.map(str::to_owned),
+                    PausedDeployment {
+                        arn: arn.to_owned(),
+                        hook: hook.to_owned(),
+                        stage: stage.into(),
+                        task_definition: TaskDefinitionArn::new(String::new()),
+                    },
+                ));
+            }
+        }
+        let revisions: BTreeSet<String> = paused
+            .iter()
+            .filter_map(|(revision, _)| revision.clone())
+            .collect();
+        if revisions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let revisions = self
+            .ecs
+            .describe_service_revisions()
+            .set_service_revision_arns(Some(revisions.into_iter().collect()))
+            .send()
+            .await
+            .map_err(error::of("DescribeServiceRevisions"))?;
+        let paused = paused.into_iter().filter_map(|(arn, paused)| {
+            let mut revisions = revisions.service_revisions().iter();
+            let revision =
+                revisions.find(|revision| revision.service_revision_arn() == arn.as_deref())?;
+            let task_definition = TaskDefinitionArn::new(revision.task_definition()?);
+            Some(PausedDeployment {
+                task_definition,
+                ..paused
+            })
+        });
+        Ok(paused.collect())
+    }
+
     /// The record of the newest deployment of this task definition.
     pub(super) async fn find_deployment_record(
         &self,

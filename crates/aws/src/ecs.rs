@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 use aws_sdk_ecs::primitives::DateTime as SdkTime;
-use aws_sdk_ecs::types::{self, DesiredStatus, TaskDefinitionStatus, ThresholdType};
+use aws_sdk_ecs::types::{
+    self, DeploymentLifecycleHookAction, DesiredStatus, TaskDefinitionStatus, ThresholdType,
+};
 use chrono::{DateTime, Utc};
 
 use super::error::incomplete;
@@ -12,6 +14,7 @@ use deployment::names::{
     CONTAINER, ClusterName, DeploymentId, LoadBalancerArn, RequestToken, ServiceName,
     TargetGroupArn, TaskDefinitionArn,
 };
+use deployment::rollout::gate::{HookAnswer, PausedDeployment};
 use deployment::rollout::{
     Deployment, DeploymentRecord, HealthCheck, Service, ServiceEvent, StoppedTask, Target, Task,
 };
@@ -117,6 +120,30 @@ impl Rollouts for Aws {
     ) -> Remote<Option<DeploymentRecord>> {
         self.find_deployment_record(cluster, service, task_definition)
             .await
+    }
+
+    async fn paused_deployments(
+        &self,
+        cluster: &ClusterName,
+        service: &ServiceName,
+    ) -> Remote<Vec<PausedDeployment>> {
+        self.find_paused_deployments(cluster, service).await
+    }
+
+    async fn answer_hook(&self, paused: &PausedDeployment, answer: HookAnswer) -> Remote<()> {
+        let action = match answer {
+            HookAnswer::Continue => DeploymentLifecycleHookAction::Continue,
+            HookAnswer::RollBack => DeploymentLifecycleHookAction::Rollback,
+        };
+        self.ecs
+            .continue_service_deployment()
+            .service_deployment_arn(&paused.arn)
+            .hook_id(&paused.hook)
+            .action(action)
+            .send()
+            .await
+            .map_err(error::of("ContinueServiceDeployment"))?;
+        Ok(())
     }
 
     async fn health_check(&self, target_group: &TargetGroupArn) -> Remote<Option<HealthCheck>> {

@@ -10,6 +10,7 @@ use deployment::names::{
     RepositoryName, RepositoryUri, RequestToken, ServiceName, StackId, StackName, StackRef,
     TargetGroupArn, TaskDefinitionArn,
 };
+use deployment::rollout::gate::{HookAnswer, PausedDeployment};
 use deployment::rollout::{DeploymentRecord, HealthCheck, Service, StoppedTask, Target, Task};
 use deployment::stack::request::{Definition, Proposal, Resource, TemplateParameter, Wanted};
 use deployment::stack::{Observed, ResourceEvent};
@@ -216,6 +217,14 @@ pub trait Rollouts: Send + Sync {
         service: &ServiceName,
         task_definition: &TaskDefinitionArn,
     ) -> Remote<Option<DeploymentRecord>>;
+    /// Deployments of the service that a lifecycle hook has paused, and that wait for an answer.
+    async fn paused_deployments(
+        &self,
+        cluster: &ClusterName,
+        service: &ServiceName,
+    ) -> Remote<Vec<PausedDeployment>>;
+    /// Answers the hook of a paused deployment.
+    async fn answer_hook(&self, paused: &PausedDeployment, answer: HookAnswer) -> Remote<()>;
     /// Health of the targets behind the load balancer.
     async fn targets(&self, target_group: &TargetGroupArn) -> Remote<Vec<Target>>;
     /// How those targets are checked.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::cost::Estimate;
 use crate::error::Failure;
 use crate::names::{Digest, StackId, StackName};
+use crate::rollout::gate::LifecycleStage;
 use crate::rollout::{Deployment, StoppedTask, Target, Task};
 use crate::stack::change::Change;
 use crate::stack::resource_status::ResourceStatus;
@@ -256,6 +257,10 @@ pub enum Event {
     },
     /// A check from outside was made.
     Checked { check: Checked },
+    /// The deployment waits at the gate, where the new version is checked before any public request reaches it.
+    GateReached { stage: LifecycleStage },
+    /// The gate was answered: the deployment goes on, or ECS takes the new version back.
+    GateAnswered { stage: LifecycleStage, passed: bool },
     /// What a probe saw while one version was replaced by another.
     Probed { probe: Probed },
     /// The user is asked a question, to be answered by yes or no.

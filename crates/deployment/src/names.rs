@@ -75,6 +75,11 @@ impl fmt::Display for StackName {
 pub struct StackId(String);
 
 impl StackId {
+    /// Returns the UUID that tells this stack from all others of its name: the last part of its ARN.
+    pub fn unique(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or(&self.0)
+    }
+
     /// Returns the identifier as text.
     pub fn as_str(&self) -> &str {
         &self.0

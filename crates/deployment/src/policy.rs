@@ -110,6 +110,28 @@ pub fn boundary(
                 .push(json!({"Effect": "Allow", "Action": store.action(), "Resource": resources}));
         }
     }
+    if settings.strategy.is_gated() {
+        statements.push(json!({
+            "Effect": "Allow",
+            "Action": [
+                "elasticloadbalancing:DescribeListeners",
+                "elasticloadbalancing:DescribeRules",
+                "elasticloadbalancing:DescribeTargetGroups",
+                "elasticloadbalancing:DescribeTargetHealth",
+            ],
+            "Resource": "*",
+        }));
+        statements.push(json!({
+            "Effect": "Allow",
+            "Action": [
+                "elasticloadbalancing:DeregisterTargets",
+                "elasticloadbalancing:ModifyRule",
+                "elasticloadbalancing:RegisterTargets",
+            ],
+            "Resource": "*",
+            "Condition": {"StringEquals": {"aws:ResourceTag/aws:cloudformation:stack-name": "${Stack}"}},
+        }));
+    }
     if let Some(text) = permissions {
         let policy: Value = serde_json::from_str(text).map_err(unreadable)?;
         match policy.get("Statement").cloned() {
@@ -128,11 +150,17 @@ pub fn refuse_without_boundary(
     settings: &template::Settings,
     has_permissions: bool,
 ) -> Result<(), Failure> {
-    let asked_for = match (settings.secrets.is_empty(), has_permissions) {
-        _ if scope.boundary.is_some() => return Ok(()),
-        (true, false) => return Ok(()),
-        (false, _) => "[service.secrets]",
-        (true, true) => "[service.permissions]",
+    if scope.boundary.is_some() {
+        return Ok(());
+    }
+    let asked_for = if !settings.secrets.is_empty() {
+        "[service.secrets]"
+    } else if has_permissions {
+        "[service.permissions]"
+    } else if settings.strategy.is_gated() {
+        "strategy"
+    } else {
+        return Ok(());
     };
     Err(Failure::new(
         FailureKind::Usage,

@@ -11,7 +11,7 @@ const DEFAULT_VERIFY_TIMEOUT: &str = "2m";
 /// Settings of the service; each overrides its counterpart in `deployer.toml`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ServiceOptions {
-    /// Number of tasks, at least 2.
+    /// Number of tasks; one alone is not highly available.
     #[arg(long, help_heading = heading::SERVICE, value_name = "N", env = "DEPLOYER_TASKS")]
     pub tasks: Option<u32>,
 
@@ -26,6 +26,10 @@ pub struct ServiceOptions {
     /// Memory of a task in MiB.
     #[arg(long, help_heading = heading::SERVICE, value_name = "MIB", env = "DEPLOYER_MEMORY")]
     pub memory: Option<u32>,
+
+    /// How a new version takes over. All but `rolling` hold it at a gate until it has passed the check, before any public request.
+    #[arg(long, help_heading = heading::DEPLOYMENT, value_enum, value_name = "HOW", env = "DEPLOYER_STRATEGY")]
+    pub strategy: Option<StrategyName>,
 
     /// Any other parameter of the template (see `docs/template.md`). Repeatable.
     #[arg(help_heading = heading::SERVICE, long = "parameter", value_name = "NAME=VALUE")]
@@ -86,4 +90,18 @@ pub enum OnInterrupt {
     Cancel,
     /// Exit at once; AWS continues the operation.
     Detach,
+}
+
+/// How a new version takes over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StrategyName {
+    /// Its tasks take requests as soon as they are healthy.
+    Rolling,
+    /// It passes the gate, then takes all requests at once.
+    BlueGreen,
+    /// It passes the gate, then takes requests in equal steps.
+    Linear,
+    /// It passes the gate, then takes a part of the requests, then all.
+    Canary,
 }

@@ -228,7 +228,7 @@ async fn fill(
         .tasks(&names.cluster, &names.service)
         .await
         .map_err(failed)?;
-    status.targets = world.targets(&names.target_group).await.map_err(failed)?;
+    status.targets = names.targets(world).await.map_err(failed)?;
     if let Some(url) = stack.output(OutputName::Url) {
         let url = public_url(context.config, url)?;
         let checks = context.checks(world, &names, &url).await;

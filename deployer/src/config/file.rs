@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::cli::{Builder, CheckFrom};
+use crate::cli::{Builder, CheckFrom, StrategyName};
 use clock::{Field, JsonValues, Kind, Statuses};
 use deployment::names::StackName;
 
@@ -23,6 +23,8 @@ pub struct File {
     pub(super) image: ImageFile,
     #[serde(default)]
     pub(super) service: ServiceFile,
+    #[serde(default)]
+    pub(super) deployment: DeploymentFile,
     #[serde(default)]
     pub(super) check: CheckFile,
     #[serde(default)]
@@ -97,6 +99,16 @@ pub(super) struct NetworkFile {
 #[serde(deny_unknown_fields)]
 pub(super) struct PermissionsFile {
     pub(super) policy: PathBuf,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DeploymentFile {
+    pub(super) strategy: Option<StrategyName>,
+    pub(super) step_percent: Option<u8>,
+    pub(super) canary_percent: Option<u8>,
+    pub(super) step_minutes: Option<u32>,
+    pub(super) bake_minutes: Option<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]

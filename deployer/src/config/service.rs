@@ -58,6 +58,7 @@ pub(super) fn settings(file: &ServiceFile, memory: u32) -> Result<Settings, Fail
         network: file.network.as_ref().map(network).transpose()?,
         // A service with a health check of its own has its own paths.
         url_path: file.health_path.as_ref().map(|_| "/".to_owned()),
+        ..Settings::default()
     })
 }
 

@@ -8,6 +8,7 @@
 
 mod auto_rollback;
 mod drift;
+mod gate;
 mod previous;
 mod update;
 mod verify;
@@ -147,7 +148,7 @@ impl Deployer<'_> {
             };
             // From here on something is under way that has to be undone when somebody wishes to stop.
             let _guard = self.context.cancellation.guard();
-            deployer.carry_out(execution, request).await
+            Box::pin(deployer.carry_out(execution, request)).await
         });
         let (result, probe) = match running.filter(|_| changed) {
             Some((check, _)) => self.probed(&check, work).await,

@@ -1,24 +1,28 @@
 //! The update: a change set, shown, agreed to and executed.
 
+use super::gate::VersionAtGate;
 use super::previous::Previous;
 use super::{DeployError, Deployer};
 use crate::cancellation::ShutdownGuard;
 use crate::config::Config;
 use crate::context::new_token;
 use crate::poll::Outcome;
-use crate::pollers::{ChangeSetPoller, StackPoller, UpdateEnd, UpdatePoller};
+use crate::pollers::{ChangeSetPoller, Gate, GatedUpdate, StackPoller, UpdateEnd, UpdatePoller};
 use aws::remote::{RemoteErrorKind, World};
 use deployment::error::{Aftermath, Failure, FailureKind};
 use deployment::event::{Event, Phase};
-use deployment::names::ChangeSetId;
+use deployment::names::{ChangeSetId, Digest, ImageUri};
 use deployment::rollout::Ended;
+use deployment::rollout::gate::Intent;
 use deployment::stack::Observed;
 use deployment::stack::before::{BeforeUp, before_up};
 use deployment::stack::change::Change;
 use deployment::stack::decide::{During, Operation};
 use deployment::stack::purpose::Purpose;
 use deployment::stack::request::{Proposal, Wanted};
+use deployment::stack::template_names::ParameterName;
 use deployment::stack::{reviewer, tags, zones};
+use deployment::template;
 
 /// An update that CloudFormation has accepted.
 pub(super) struct Execution<'a> {
@@ -31,6 +35,8 @@ pub(super) struct Execution<'a> {
     watch: UpdatePoller<'a>,
     /// What it is done for.
     purpose: Purpose,
+    /// The image that has to pass the gate, where the stack has one, before or after.
+    gate: Option<Digest>,
     _guard: ShutdownGuard,
 }
 
@@ -40,6 +46,16 @@ pub(crate) struct Proposed {
     pub(crate) change_set: ChangeSetId,
     /// What it would change.
     pub(crate) changes: Vec<Change>,
+    /// The image that has to pass the gate, where the template has one.
+    gate: Option<Digest>,
+}
+
+/// Returns the image that has to pass the gate, where the template has one.
+fn image_at_the_gate(wanted: &Wanted) -> Option<Digest> {
+    let image = wanted.parameters.get(ParameterName::ImageUri.as_str());
+    let image = image.filter(|_| template::is_gated(wanted.template.text()));
+    let image = image.and_then(|image| image.parse::<ImageUri>().ok());
+    image.map(|image| image.digest().clone())
 }
 
 /// The most changes that a question lists.
@@ -182,6 +198,7 @@ impl<'a> Deployer<'a> {
                 Ok(Some(Proposed {
                     change_set: id,
                     changes,
+                    gate: image_at_the_gate(wanted),
                 }))
             }
             Proposal::Empty => {
@@ -282,6 +299,7 @@ impl<'a> Deployer<'a> {
                 .collect(),
             watch: UpdatePoller::new(world, sink, watch, stack),
             purpose: purpose.clone(),
+            gate: proposed.gate.clone(),
             _guard: duty,
         })
     }
@@ -292,8 +310,9 @@ impl<'a> Deployer<'a> {
         let Execution {
             stack,
             resource_types,
-            mut watch,
+            watch,
             purpose,
+            gate,
             ..
         } = execution;
         let back = purpose == Purpose::AutomaticRollback;
@@ -303,15 +322,32 @@ impl<'a> Deployer<'a> {
             resource_types,
         });
         let limit = context.config.timeout;
+        let version = match &gate {
+            Some(digest) => VersionAtGate::new(self, &stack, digest).map_err(DeployError::Final)?,
+            None => None,
+        };
+        let intent = if back { Intent::Restore } else { Intent::Prove };
+        let gate = version.as_ref();
+        let gate = gate.map(|version| Gate::new(self.world, context.sink, intent, version));
+        let mut watch = GatedUpdate::new(watch, gate);
         let followed = context.poll_for(&mut watch, limit).await;
         let why = match followed.map_err(DeployError::Final)? {
-            Outcome::Completed(end) => return self.judge(end, None, back),
+            Outcome::Completed(end) => {
+                let is_restored = end.stack.during == During::RolledBack;
+                let objection = watch.objection().cloned().filter(|_| is_restored);
+                return match version.as_ref().zip(objection) {
+                    Some((version, objection)) => {
+                        Err(DeployError::Final(version.not_passed(objection)))
+                    }
+                    None => self.judge(end, None, back),
+                };
+            }
             Outcome::TimedOut => context.overdue("the update"),
             Outcome::Cancelled => Failure::interrupted(),
         };
         context.sink.note("cancelling the update");
         let token = new_token(&Purpose::Cancel);
-        watch.also(&token);
+        watch.undo(&token);
         let cancelled = context.cancel_update(self.world, &stack, &token).await;
         cancelled.map_err(DeployError::Final)?;
         // Once is enough: the way back is followed to its end.

@@ -75,7 +75,7 @@ impl Deployer<'_> {
                 .await
                 .map(Proof::Check),
             CheckFrom::TargetHealth => {
-                let targets = self.world.targets(&names.target_group).await;
+                let targets = names.targets(self.world).await;
                 let health = targets.ok().as_deref().and_then(all_healthy);
                 let health = health.unwrap_or_else(|| "the rollout is complete".to_owned());
                 let unproven = format!("not made from here: {health}. Not proven: {UNPROVEN}");
@@ -101,7 +101,7 @@ impl Deployer<'_> {
             checks.retain(|check| check.kind() == Kind::Clock);
         }
         let tasks = (self.world, names, tasks);
-        let mut subject = Verification::new(context.sink, self.host, &checks, digest, tasks);
+        let mut subject = Verification::new(context.sink, self.host, checks, digest, tasks);
         let followed = context.poll_for(&mut subject, config.verify_timeout).await;
         let failure = match followed.map_err(DeployError::Final)? {
             Outcome::Completed(Verified::Working(working)) => return Ok(working),
@@ -116,7 +116,7 @@ impl Deployer<'_> {
                 let last = subject.last();
                 if let Some(last) = last.filter(|last| last.unreachable) {
                     // The way from here may be closed: then the load balancer knows better.
-                    let targets = self.world.targets(&names.target_group).await;
+                    let targets = names.targets(self.world).await;
                     if let Some(health) = targets.ok().as_deref().and_then(all_healthy) {
                         let cause = last.cause.as_deref().unwrap_or("no request arrives");
                         let check = subject.check();
@@ -185,12 +185,12 @@ impl Deployer<'_> {
 }
 
 /// What is asked, for people.
-fn asked<'a>(subject: &Verification<'a>, url: &'a PublicUrl) -> &'a str {
+fn asked<'a>(subject: &'a Verification<'_>, url: &'a PublicUrl) -> &'a str {
     subject.check().map_or(&url.shown, |check| &check.url.shown)
 }
 
 /// A version whose clock is proven wrong.
-fn wrong_clock(url: &str, last: Checked) -> Failure {
+pub(super) fn wrong_clock(url: &str, last: Checked) -> Failure {
     let message = format!("{url} is SKEWED, proven twice in a row");
     let cause = last
         .cause
@@ -202,7 +202,7 @@ fn wrong_clock(url: &str, last: Checked) -> Failure {
 }
 
 /// A healthy version that refuses the check.
-fn refused(check: Option<&Check>, url: &PublicUrl, refusal: Refusal) -> Failure {
+pub(super) fn refused(check: Option<&Check>, url: &PublicUrl, refusal: Refusal) -> Failure {
     let url = check.map_or(&url.shown, |check| &check.url.shown);
     let kind = check.map_or(Kind::Clock, Check::kind);
     let cause = refusal.checked.cause;
@@ -234,7 +234,7 @@ fn other_check(kind: Kind, status: Option<u16>) -> &'static str {
 }
 
 /// A version that did not pass the check in time; `last` is what was found last.
-fn not_verified(url: &str, last: Option<&Checked>, seconds: u64) -> Failure {
+pub(super) fn not_verified(url: &str, last: Option<&Checked>, seconds: u64) -> Failure {
     let cause = last
         .and_then(|last| last.cause.clone())
         .unwrap_or_else(|| "no check was made".to_owned());

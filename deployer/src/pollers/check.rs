@@ -152,12 +152,12 @@ pub struct Verification<'a> {
     sink: &'a Sink,
     outside: &'a dyn ExternalCheck,
     /// The way that proves most first.
-    checks: &'a [Check],
+    checks: Vec<Check>,
     /// Number of the one that is tried.
     current: usize,
     /// Whether it suits the answers, or no other one is left.
     is_chosen: bool,
-    digest: &'a Digest,
+    digest: Digest,
     /// Tasks that the service runs.
     tasks: u32,
     last: Option<Checked>,
@@ -166,7 +166,7 @@ pub struct Verification<'a> {
     /// Answers in a row that refused the check.
     refusals: u32,
     world: &'a dyn World,
-    names: &'a ServiceNames,
+    names: ServiceNames,
 }
 
 impl<'a> Verification<'a> {
@@ -174,23 +174,23 @@ impl<'a> Verification<'a> {
     pub fn new(
         sink: &'a Sink,
         outside: &'a dyn ExternalCheck,
-        checks: &'a [Check],
-        digest: &'a Digest,
-        (world, names, tasks): (&'a dyn World, &'a ServiceNames, u32),
+        checks: Vec<Check>,
+        digest: &Digest,
+        (world, names, tasks): (&'a dyn World, &ServiceNames, u32),
     ) -> Self {
         Self {
             sink,
             outside,
-            checks,
             current: 0,
             is_chosen: checks.len() < 2,
-            digest,
+            checks,
+            digest: digest.clone(),
             tasks,
             last: None,
             proofs: 0,
             refusals: 0,
             world,
-            names,
+            names: names.clone(),
         }
     }
 
@@ -206,7 +206,7 @@ impl<'a> Verification<'a> {
         {
             return;
         }
-        let names = self.names;
+        let names = &self.names;
         // What cannot be read stays as it was.
         if let Ok(Some(service)) = self.world.service(&names.cluster, &names.service).await
             && let Some(tasks) = service.tasks_of(names.task_definition.as_str())
@@ -221,7 +221,7 @@ impl<'a> Verification<'a> {
     }
 
     /// The way that is tried.
-    pub fn check(&self) -> Option<&'a Check> {
+    pub fn check(&self) -> Option<&Check> {
         self.checks.get(self.current)
     }
 
@@ -238,7 +238,7 @@ impl<'a> Verification<'a> {
 
     /// What the load balancer says, where it calls all targets healthy.
     async fn health(&self) -> Option<String> {
-        let targets = self.world.targets(&self.names.target_group).await;
+        let targets = self.names.targets(self.world).await;
         targets.ok().as_deref().and_then(all_healthy)
     }
 
@@ -247,9 +247,9 @@ impl<'a> Verification<'a> {
         let versions = report.instances.iter();
         let mut versions = versions.filter_map(|instance| instance.version.as_deref());
         let foreign = versions.find(|version| match kind {
-            Kind::Clock => !is_of(version, self.digest),
+            Kind::Clock => !is_of(version, &self.digest),
             // Whatever else the service calls its version.
-            Kind::Http => names_an_image(version) && !is_of(version, self.digest),
+            Kind::Http => names_an_image(version) && !is_of(version, &self.digest),
         });
         if let Some(version) = foreign {
             let ours = self.digest.short();
@@ -259,7 +259,7 @@ impl<'a> Verification<'a> {
         }
         let targets = match kind {
             Kind::Clock => return None,
-            Kind::Http => self.world.targets(&self.names.target_group).await.ok()?,
+            Kind::Http => self.names.targets(self.world).await.ok()?,
         };
         let healthy = targets.iter().filter(|target| target.is_healthy()).count();
         all_healthy(&targets)
@@ -274,7 +274,7 @@ impl<'a> Verification<'a> {
         }
         let health = self.health().await;
         let health = health.unwrap_or_else(|| "the rollout is complete".to_owned());
-        let what = if only_ours(report, self.digest) {
+        let what = if only_ours(report, &self.digest) {
             "that every task answers"
         } else {
             "which version answers, and that every task does"
@@ -365,7 +365,7 @@ impl crate::poll::Poller for Verification<'_> {
     type End = Verified;
 
     async fn poll(&mut self) -> Remote<Option<Verified>> {
-        let Some(check) = self.check() else {
+        let Some(check) = self.check().cloned() else {
             return Ok(None);
         };
         self.count_again().await;
@@ -381,12 +381,11 @@ impl crate::poll::Poller for Verification<'_> {
                 if self.refusals >= REFUSALS_THAT_COUNT || next == Some(Kind::Clock) {
                     self.refusals = 0;
                     self.current += 1;
-                    if let Some(last) = self
-                        .check()
-                        .filter(|_| self.current + 1 == self.checks.len())
+                    if let Some(last) = self.checks.get(self.current).cloned()
+                        && self.current + 1 == self.checks.len()
                     {
                         let path = check.url.target.url().path();
-                        self.choose(last, Some(format!("{path} tells no time ({failure})")));
+                        self.choose(&last, Some(format!("{path} tells no time ({failure})")));
                     }
                 }
                 return Ok(None);
@@ -395,7 +394,7 @@ impl crate::poll::Poller for Verification<'_> {
             self.refusals = 0;
         }
         if !report.instances.is_empty() {
-            self.choose(check, None);
+            self.choose(&check, None);
         }
         let mut satisfied = report.verdict == Verdict::Ok;
         if satisfied && let Some(objection) = self.objection(check.kind(), &report).await {
@@ -412,8 +411,8 @@ impl crate::poll::Poller for Verification<'_> {
         if satisfied {
             return Ok(Some(Verified::Working(Box::new(Working {
                 checked: found,
-                check: check.clone(),
-                unproven: self.unproven(check, &report).await,
+                unproven: self.unproven(&check, &report).await,
+                check,
             }))));
         }
         if self.refusals >= REFUSALS_THAT_PROVE
@@ -427,7 +426,7 @@ impl crate::poll::Poller for Verification<'_> {
             })));
         }
         // The version before may still answer, and its clock says nothing about ours.
-        let is_proof = report.verdict == Verdict::Skewed && only_ours(&report, self.digest);
+        let is_proof = report.verdict == Verdict::Skewed && only_ours(&report, &self.digest);
         self.proofs = if is_proof { self.proofs + 1 } else { 0 };
         let certain = self.proofs >= REPORTS_THAT_PROVE;
         Ok(certain.then_some(Verified::ProvenWrong(found)))

@@ -72,7 +72,7 @@ impl<'a> EvidenceCollector<'a> {
     pub async fn poll(&mut self, names: &ServiceNames) {
         let service = self.world.service(&names.cluster, &names.service).await;
         let service = service.ok().flatten();
-        let targets = self.world.targets(&names.target_group).await;
+        let targets = names.targets(self.world).await;
         self.count(names, service.as_ref());
         self.gather(names, service.as_ref(), &targets.unwrap_or_default())
             .await;

@@ -3,6 +3,7 @@
 mod bake;
 mod check;
 mod evidence;
+mod gate;
 mod gone;
 mod log;
 mod probe;
@@ -18,6 +19,7 @@ pub use check::{
 };
 pub(crate) use check::{check_once, is_refused};
 pub use evidence::EvidenceCollector;
+pub use gate::{Checking, Gate, GatedUpdate, Objection};
 pub use gone::LeftoverSearch;
 pub use log::{LogEnd, LogPoller, LogReader};
 pub use probe::Probe;

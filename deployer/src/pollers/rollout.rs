@@ -23,6 +23,8 @@ pub struct ServiceNames {
     pub task_definition: TaskDefinitionArn,
     /// ARN of the target group.
     pub target_group: TargetGroupArn,
+    /// ARN of the second one, where new versions pass a gate: they serve in turns.
+    pub other_target_group: Option<TargetGroupArn>,
     /// Log group.
     pub log_group: LogGroupName,
 }
@@ -36,8 +38,20 @@ impl ServiceNames {
             service: ServiceName::new(output(OutputName::ServiceName)?),
             task_definition: TaskDefinitionArn::new(output(OutputName::TaskDefinitionArn)?),
             target_group: TargetGroupArn::new(output(OutputName::TargetGroupArn)?),
+            other_target_group: stack
+                .output(OutputName::OtherTargetGroupArn)
+                .map(TargetGroupArn::new),
             log_group: LogGroupName::new(output(OutputName::LogGroupName)?),
         })
+    }
+
+    /// Returns the targets behind the load balancer, of both groups where there are two.
+    pub async fn targets(&self, world: &dyn World) -> Remote<Vec<Target>> {
+        let mut targets = world.targets(&self.target_group).await?;
+        if let Some(other) = &self.other_target_group {
+            targets.extend(world.targets(other).await?);
+        }
+        Ok(targets)
     }
 }
 
@@ -175,7 +189,7 @@ impl crate::poll::Poller for RolloutPoller<'_> {
     async fn poll(&mut self) -> Remote<Option<RolloutEnd>> {
         let names = self.names;
         let service = self.world.service(&names.cluster, &names.service).await?;
-        let targets = self.world.targets(&names.target_group).await?;
+        let targets = names.targets(self.world).await?;
         self.collector.count(names, service.as_ref());
         self.tell(service.as_ref(), &targets);
         let rollout = judge(service.as_ref(), &targets, names.task_definition.as_str());

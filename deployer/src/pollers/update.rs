@@ -54,18 +54,37 @@ impl<'a> UpdatePoller<'a> {
 
     /// Where the new version's tasks are, once the stack has told: outputs change only at the end, and not at all when it fails.
     fn names(&self) -> Option<ServiceNames> {
-        let output = |name| self.before.output(name);
-        let before = output(OutputName::TaskDefinitionArn);
-        let task_definition = self
-            .stack
-            .physical_ids(ResourceName::TaskDefinition)
-            .find(|id| Some(*id) != before)?;
+        let task_definition = self.new_task_definition()?;
         let service = self.stack.physical_ids(ResourceName::Service).next()?;
+        self.names_of(service, task_definition)
+    }
+
+    /// Where a deployment of the service may wait at a gate, also of the task definition that it had.
+    pub fn at_the_gate(&self) -> Option<ServiceNames> {
+        let output = |name| self.before.output(name);
+        let task_definition = self.new_task_definition();
+        let task_definition = task_definition.or(output(OutputName::TaskDefinitionArn))?;
+        let service = self.stack.physical_ids(ResourceName::Service).next();
+        self.names_of(
+            service.or(output(OutputName::ServiceName))?,
+            task_definition,
+        )
+    }
+
+    fn new_task_definition(&self) -> Option<&str> {
+        let before = self.before.output(OutputName::TaskDefinitionArn);
+        let mut ids = self.stack.physical_ids(ResourceName::TaskDefinition);
+        ids.find(|id| Some(*id) != before)
+    }
+
+    fn names_of(&self, service: &str, task_definition: &str) -> Option<ServiceNames> {
+        let output = |name| self.before.output(name);
         Some(ServiceNames {
             cluster: ClusterName::new(output(OutputName::ClusterName)?),
             service: ServiceName::new(service),
             task_definition: TaskDefinitionArn::new(task_definition),
             target_group: TargetGroupArn::new(output(OutputName::TargetGroupArn)?),
+            other_target_group: output(OutputName::OtherTargetGroupArn).map(TargetGroupArn::new),
             log_group: LogGroupName::new(output(OutputName::LogGroupName)?),
         })
     }

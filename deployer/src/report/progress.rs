@@ -144,6 +144,8 @@ impl Progress {
             | Event::StackFound { .. }
             | Event::TaskFailed { .. }
             | Event::CheckChosen { .. }
+            | Event::GateReached { .. }
+            | Event::GateAnswered { .. }
             | Event::Probed { .. }
             | Event::Asked { .. }
             | Event::Warned { .. }

@@ -84,6 +84,8 @@ impl Screen {
             | Event::TargetUnhealthy { .. }
             | Event::ServiceComplained { .. }
             | Event::CheckChosen { .. }
+            | Event::GateReached { .. }
+            | Event::GateAnswered { .. }
             | Event::Probed { .. }
             | Event::Asked { .. }
             | Event::Warned { .. }

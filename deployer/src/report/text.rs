@@ -9,7 +9,8 @@ use std::fmt::Write as _;
 
 use deployment::error::Failure;
 use deployment::event::Probed;
-use deployment::event::{Checked, Event};
+use deployment::event::{Checked, Event, Phase};
+use deployment::rollout::gate::LifecycleStage;
 use deployment::rollout::{StoppedTask, without_service};
 use deployment::stack::change::Change;
 use deployment::stack::resource::describe;
@@ -63,14 +64,13 @@ fn raw_words(event: &Event) -> Words {
             "{command}: stack {stack}{}",
             if *local { " on this machine" } else { "" }
         ),
-        Event::PhaseEnded { phase, seconds } => {
-            format!("{}: done in {}", phase.title(), duration(*seconds))
-        }
+        Event::PhaseEnded { phase, seconds } => phase_ended(*phase, *seconds),
         Event::EmulatorInstalling { version } => emulator_installing(version),
-        Event::EmulatorReady { endpoint, reused } => {
-            let how = if *reused { "runs already" } else { "started" };
-            format!("emulator {how} at {endpoint}")
-        }
+        Event::EmulatorReady {
+            endpoint,
+            reused: true,
+        } => format!("emulator runs already at {endpoint}"),
+        Event::EmulatorReady { endpoint, .. } => format!("emulator started at {endpoint}"),
         Event::EmulatorStopped { endpoint } => format!("emulator at {endpoint} stopped"),
         Event::EmulatorKept { reason } => format!("the emulator goes on: {reason}"),
         Event::Identified {
@@ -131,6 +131,8 @@ fn raw_words(event: &Event) -> Words {
         }
         Event::CheckChosen { url, because, .. } => return chosen(url, because.as_deref()),
         Event::Checked { check } => format!("check: {}", checked(check)),
+        Event::GateReached { stage } => gate_reached(stage).to_owned(),
+        Event::GateAnswered { stage, passed } => gate_answered(stage, *passed),
         Event::Probed { probe } => format!("probe: {}", probed(probe)),
         Event::Asked { question } => format!("{question} [y/N]"),
         Event::Warned { message } => format!("warning: {message}"),
@@ -305,4 +307,39 @@ pub(super) fn pushed(digest: &str, bytes: u64, already_there: bool) -> String {
     } else {
         format!("image {digest} pushed: {} sent", size(bytes))
     }
+}
+
+/// What is said at the gate.
+fn gate_reached(stage: &LifecycleStage) -> &'static str {
+    match stage {
+        LifecycleStage::PreProductionTrafficShift => {
+            "gate: before the next step of traffic, the new version is checked again"
+        }
+        LifecycleStage::ReconcileService
+        | LifecycleStage::PreScaleUp
+        | LifecycleStage::ScaleUp
+        | LifecycleStage::PostScaleUp
+        | LifecycleStage::TestTrafficShift
+        | LifecycleStage::PostTestTrafficShift
+        | LifecycleStage::ProductionTrafficShift
+        | LifecycleStage::PostProductionTrafficShift
+        | LifecycleStage::BakeTime
+        | LifecycleStage::CleanUp
+        | LifecycleStage::Unknown(_) => {
+            "gate: the new version runs, and is checked before any public request reaches it"
+        }
+    }
+}
+
+/// What was answered.
+fn gate_answered(stage: &LifecycleStage, passed: bool) -> String {
+    if passed {
+        format!("gate: passed ({})", stage.as_str())
+    } else {
+        "gate: refused; ECS goes back to the previous version".to_owned()
+    }
+}
+
+fn phase_ended(phase: Phase, seconds: f64) -> String {
+    format!("{}: done in {}", phase.title(), duration(seconds))
 }

@@ -13,6 +13,7 @@ use deployment::names::{
     RepositoryName, RepositoryUri, RequestToken, ServiceName, StackId, StackName, StackRef,
     TargetGroupArn, TaskDefinitionArn,
 };
+use deployment::rollout::gate::{HookAnswer, PausedDeployment};
 use deployment::rollout::{DeploymentRecord, HealthCheck, Service, StoppedTask, Target, Task};
 use deployment::stack::request::{Definition, Proposal, Resource, TemplateParameter, Wanted};
 use deployment::stack::{Observed, ResourceEvent};
@@ -200,6 +201,23 @@ impl<W: Rollouts> Rollouts for Retrying<W> {
                 .deployment_record(cluster, service, task_definition)
         })
         .await
+    }
+
+    async fn paused_deployments(
+        &self,
+        cluster: &ClusterName,
+        service: &ServiceName,
+    ) -> Remote<Vec<PausedDeployment>> {
+        self.retry(RetryPolicy::LONG, || {
+            self.inner.paused_deployments(cluster, service)
+        })
+        .await
+    }
+
+    async fn answer_hook(&self, paused: &PausedDeployment, answer: HookAnswer) -> Remote<()> {
+        // Repeated when a response was lost, it is refused at worst: whoever asked looks again.
+        self.retry(RetryPolicy::LONG, || self.inner.answer_hook(paused, answer))
+            .await
     }
 
     async fn health_check(&self, target_group: &TargetGroupArn) -> Remote<Option<HealthCheck>> {

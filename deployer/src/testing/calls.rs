@@ -13,6 +13,7 @@ use deployment::names::{
     RepositoryName, RepositoryUri, RequestToken, ServiceName, StackId, StackName, StackRef,
     TargetGroupArn, TaskDefinitionArn,
 };
+use deployment::rollout::gate::{HookAnswer, PausedDeployment};
 use deployment::rollout::{DeploymentRecord, HealthCheck, Service, StoppedTask, Target, Task};
 use deployment::stack::request::{
     Definition, HIDDEN, Proposal, Resource, Template, TemplateParameter, Wanted,
@@ -280,6 +281,24 @@ impl Rollouts for FakeWorld {
     ) -> Remote<Option<DeploymentRecord>> {
         self.fails("ListServiceDeployments")?;
         Ok(self.record.clone())
+    }
+
+    async fn paused_deployments(
+        &self,
+        _: &ClusterName,
+        _: &ServiceName,
+    ) -> Remote<Vec<PausedDeployment>> {
+        self.fails("ListServiceDeployments")?;
+        Ok(self.paused.next())
+    }
+
+    async fn answer_hook(&self, paused: &PausedDeployment, answer: HookAnswer) -> Remote<()> {
+        let answer = match answer {
+            HookAnswer::Continue => "continue",
+            HookAnswer::RollBack => "roll back",
+        };
+        let what = format!("{} ({answer})", paused.hook);
+        self.change("ContinueServiceDeployment", &what, None)
     }
 
     async fn health_check(&self, _: &TargetGroupArn) -> Remote<Option<HealthCheck>> {

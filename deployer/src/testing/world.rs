@@ -13,6 +13,7 @@ use deployment::names::{
     ClusterName, LogGroupName, RequestToken, ServiceName, StackId, TargetGroupArn,
     TaskDefinitionArn,
 };
+use deployment::rollout::gate::PausedDeployment;
 use deployment::rollout::{DeploymentRecord, Service, StoppedTask, Target, Task};
 use deployment::stack::request::{Proposal, Resource, TemplateParameter};
 use deployment::stack::status::StackStatus;
@@ -29,6 +30,7 @@ pub(crate) fn service_names() -> ServiceNames {
         service: ServiceName::new("clock-service"),
         task_definition: TaskDefinitionArn::new("arn:task-definition/clock:2"),
         target_group: TargetGroupArn::new("clock-targets"),
+        other_target_group: None,
         log_group: LogGroupName::new("clock-loggroup"),
     }
 }
@@ -51,6 +53,7 @@ pub(crate) struct FakeWorld {
     /// Task definition → image.
     pub(super) images: HashMap<String, String>,
     pub(super) record: Option<DeploymentRecord>,
+    pub(super) paused: Script<Vec<PausedDeployment>>,
     pub(super) lines: Script<LogPage>,
     /// Text of the template that is deployed.
     pub(super) template: &'static str,
@@ -112,12 +115,19 @@ impl FakeWorld {
             log: Vec::new(),
             images: HashMap::new(),
             record: None,
+            paused: Script::new("ListServiceDeployments", [Vec::new()]),
             lines: Script::new("FilterLogEvents", [LogPage::default()]),
             template: "the template of before",
             declared: Vec::new(),
             has_service_linked_roles: true,
             deployed_meanwhile: None,
         }
+    }
+
+    /// Deployments that wait at the gate, one list a look.
+    pub(crate) fn paused(self, answers: impl IntoIterator<Item = Vec<PausedDeployment>>) -> Self {
+        let paused = Script::new("ListServiceDeployments", answers);
+        Self { paused, ..self }
     }
 
     /// Somebody else has deployed the image whose digest consists of this digit since the stack was looked at.

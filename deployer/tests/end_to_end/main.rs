@@ -15,6 +15,7 @@ mod example;
 mod failures;
 mod faulty;
 mod fresh;
+mod gate;
 mod guarded;
 mod interrupts;
 mod kinds;

@@ -8,9 +8,16 @@ use deployer::config::{self, Config};
 
 use crate::{read, root, rules, text};
 
+/// Alarms are on both target groups then, and one role moves traffic.
+const GATED: [&str; 3] = [
+    "missing tasks are noticed",
+    "roles may little",
+    "who is made is bounded",
+];
+
 /// Settings under `[service]`, and the rules that cannot hold with them: those about the numbers of our own program, and about what
 /// a program without settings may do.
-const MATRIX: [(&str, &str, &[&str]); 9] = [
+const MATRIX: [(&str, &str, &[&str]); 11] = [
     ("none", "", &[]),
     (
         "files",
@@ -56,6 +63,16 @@ const MATRIX: [(&str, &str, &[&str]); 9] = [
         ],
     ),
     (
+        "blue-green",
+        "health_path = '/'\n[deployment]\nstrategy = 'blue-green'\nbake_minutes = 5",
+        &GATED,
+    ),
+    (
+        "linear",
+        "[deployment]\nstrategy = 'linear'\nstep_percent = 20\nstep_minutes = 1",
+        &GATED,
+    ),
+    (
         "permissions",
         "[service.permissions]\npolicy = 'deployer/tests/template/task-policy.json'",
         &["the container can do little", "who is made is bounded"],
@@ -78,7 +95,12 @@ fn the_rules_hold_for_every_service() {
         let rendered = deployer::template::rendered(&settings(service)).unwrap();
         assert!(rendered.is_ascii(), "{name}");
         assert!(rendered.len() < 51_200, "{name}: {} bytes", rendered.len());
-        let template = read::template(&rendered);
+        let mut template = read::template(&rendered);
+        let resources = template["Resources"].as_object_mut().unwrap();
+        // The second one is as the first.
+        if let Some(other) = resources.remove("OtherTargetGroup") {
+            assert_eq!(other, resources["TargetGroup"], "{name}");
+        }
         for (rule, check) in rules::ALL {
             let broken = check(&template);
             let is_expected = exceptions.contains(&rule);

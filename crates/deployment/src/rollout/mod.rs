@@ -7,6 +7,7 @@
 mod diagnosis;
 mod evidence;
 mod explanation;
+pub mod gate;
 mod recognition;
 mod status;
 mod stopped;

@@ -14,6 +14,7 @@ pub fn describe(resource_type: &str) -> &str {
         "AWS::EC2::SecurityGroup" => "security group",
         "AWS::ElasticLoadBalancingV2::LoadBalancer" => "load balancer",
         "AWS::ElasticLoadBalancingV2::Listener" => "listener",
+        "AWS::ElasticLoadBalancingV2::ListenerRule" => "listener rule",
         "AWS::ElasticLoadBalancingV2::TargetGroup" => "target group",
         "AWS::ECR::Repository" => "image repository",
         "AWS::ECS::Cluster" => "cluster",

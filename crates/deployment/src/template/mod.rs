@@ -5,45 +5,28 @@
 //! replaces; on a line of its own, the place where lines are inserted. Without settings, a
 //! template is deployed as it stands.
 
+mod gate;
 mod policy_document;
 mod secret;
 mod settings;
+mod slots;
+mod strategy;
 #[cfg(test)]
 mod tests;
 
+pub use gate::{HEADER as GATE_HEADER, is_gated};
 pub use policy_document::{InvalidPolicy, policy_document};
 pub use secret::{InvalidSecret, SecretSource, Store};
 pub use settings::{Network, Settings};
+pub use strategy::Strategy;
 
 /// The template that is part of the program: `infra/service.yaml`.
 pub const BUILT_IN: &str = include_str!("../../../../infra/service.yaml");
 
+use slots::Filling;
+
 /// Begins the comment that marks a slot.
 const MARK: &str = "# deployer:";
-
-/// What goes into a slot.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Filling {
-    /// Replaces the value of the marked line.
-    Value(String),
-    /// Lines to insert after the mark, indented as it is.
-    Lines(Vec<String>),
-    /// Removes the lines from `NAME {` to `NAME }`.
-    Removal,
-}
-
-/// A slot that a setting needs, and what it puts there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Slot {
-    /// Name behind `# deployer:`.
-    name: &'static str,
-    /// The setting, as people know it.
-    setting: &'static str,
-    /// Whether a template without this slot cannot be given the setting. Others are missing where
-    /// a template of one's own has no such part.
-    is_needed: bool,
-    filling: Filling,
-}
 
 /// A template that has no place for a setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +59,11 @@ pub fn render(template: &str, settings: &Settings) -> Result<String, MissingSlot
         };
         if let Some(found) = found.get_mut(index) {
             *found = true;
+        }
+        if slot.name == "gate" {
+            let other = gate::other_target_group(&rendered);
+            let indented = other.iter().map(|line| format!("  {line}\n"));
+            rendered.extend(indented);
         }
         match &slot.filling {
             Filling::Value(value) => rendered.push_str(&with_value(line, value)),

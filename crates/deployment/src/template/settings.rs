@@ -2,13 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Filling, SecretSource, Slot, Store};
+use super::gate;
+use super::secret::{SecretSource, Store};
+use super::slots::{Slot, Slots};
+use super::strategy::Strategy;
 use crate::stack::ascii::quoted;
 
 /// Settings of a service that the template is rendered with. What is `None` or empty stays as the
 /// template has it. Values are valid: whoever reads them from a file has checked them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
+    /// How ECS replaces the tasks.
+    pub strategy: Strategy,
+    /// Minutes that the tasks of before keep running after the traffic has moved; not with rolling.
+    pub bake_minutes: u32,
+    /// Minutes between the steps of linear, and after the first of canary.
+    pub step_minutes: u32,
     /// Path of the load balancer's health check.
     pub health_path: Option<String>,
     /// Status codes that are healthy, for example `200-299`.
@@ -117,6 +126,12 @@ impl Settings {
         let variables = variables
             .map(|(name, value)| format!("- {{Name: {}, Value: {}}}", quoted(name), quoted(value)));
         slots.lines("environment", "service.environment", variables);
+        gate::fill(
+            self.strategy,
+            self.bake_minutes,
+            self.step_minutes,
+            &mut slots,
+        );
         self.network_slots(&mut slots);
         self.secret_slots(&mut slots);
         self.permission_slots(&mut slots);
@@ -164,7 +179,7 @@ impl Settings {
             slots.value(name, setting, Some(value));
         }
         slots.optional_value("ways_in_and_out", setting, Some("[Listener]".to_owned()));
-        slots.put("own_network", setting, true, Some(Filling::Removal));
+        slots.removal("own_network", setting, true);
     }
 
     fn secret_slots(&self, slots: &mut Slots) {
@@ -272,68 +287,5 @@ impl Settings {
             "service.permissions",
             ["- !GetAtt TaskRole.Arn".to_owned()],
         );
-    }
-}
-
-/// Slots that are filled.
-#[derive(Default)]
-struct Slots(Vec<Slot>);
-
-impl Slots {
-    fn value(&mut self, name: &'static str, setting: &'static str, value: Option<String>) {
-        self.put(name, setting, true, value.map(Filling::Value));
-    }
-
-    fn optional_value(&mut self, name: &'static str, setting: &'static str, value: Option<String>) {
-        self.put(name, setting, false, value.map(Filling::Value));
-    }
-
-    fn lines(
-        &mut self,
-        name: &'static str,
-        setting: &'static str,
-        lines: impl IntoIterator<Item = String>,
-    ) {
-        self.put_lines(name, setting, true, lines);
-    }
-
-    fn optional_lines(
-        &mut self,
-        name: &'static str,
-        setting: &'static str,
-        lines: impl IntoIterator<Item = String>,
-    ) {
-        self.put_lines(name, setting, false, lines);
-    }
-
-    fn put_lines(
-        &mut self,
-        name: &'static str,
-        setting: &'static str,
-        is_needed: bool,
-        lines: impl IntoIterator<Item = String>,
-    ) {
-        let lines: Vec<String> = lines.into_iter().collect();
-        self.put(
-            name,
-            setting,
-            is_needed,
-            (!lines.is_empty()).then_some(Filling::Lines(lines)),
-        );
-    }
-
-    fn put(
-        &mut self,
-        name: &'static str,
-        setting: &'static str,
-        is_needed: bool,
-        filling: Option<Filling>,
-    ) {
-        self.0.extend(filling.map(|filling| Slot {
-            name,
-            setting,
-            is_needed,
-            filling,
-        }));
     }
 }

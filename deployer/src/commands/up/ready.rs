@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use super::{Destination, Run};
 use crate::context::{Context, REPOSITORY, new_token};
+use crate::deploy::Deployer;
 use crate::explain::quota_hint;
 use crate::poll::Outcome;
 use crate::pollers::StackPoller;
@@ -79,7 +80,15 @@ impl Run<'_> {
                     return Ok((world, stack));
                 }
                 (BeforeUp::Attach, Some(stack)) => {
-                    context.wait_for(world.as_ref(), &stack).await?;
+                    let deployer = Deployer {
+                        context,
+                        world: world.as_ref(),
+                        host: self.host,
+                        stack_is_new: false,
+                        is_rollback: false,
+                        was_a_clock: false,
+                    };
+                    deployer.wait_for_others(&stack).await?;
                 }
                 // Right after a change set was executed, it may be a stale read.
                 (BeforeUp::Recreate, Some(stack))

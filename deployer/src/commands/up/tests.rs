@@ -6,6 +6,7 @@ mod attaching;
 mod checking;
 mod creating;
 mod drifting;
+mod gate;
 mod going_back;
 mod interrupted;
 mod not_creating;
@@ -52,10 +53,16 @@ async fn bringing_up(world: FakeWorld) -> String {
 
 /// The same on a machine that has something special about it.
 async fn bringing_up_on(host: FakeHost) -> String {
+    let template = "Resources:\n  Repository:\n    Type: AWS::ECR::Repository\n";
+    bringing_up_with(host, template).await
+}
+
+/// The same with this template.
+async fn bringing_up_with(host: FakeHost, template: &str) -> String {
     let command = async |context: crate::context::Context<'_>, host: &FakeHost| {
         let run = Run {
             context,
-            template: "Resources:\n  Repository:\n    Type: AWS::ECR::Repository\n",
+            template,
             host,
             images: host,
             created: CreatedStack::default(),

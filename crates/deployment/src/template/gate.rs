@@ -1,0 +1,184 @@
+//! Deployments that move traffic at a gate: a second target group, a rule for everybody, a rule for
+//! the check, and a hook that pauses the deployment until the check is satisfied.
+
+use super::slots::Slots;
+use super::strategy::Strategy;
+
+/// Header that leads to the new version, for whoever knows its value: the UUID in the stack's id.
+pub const HEADER: &str = "x-deployer-gate";
+/// Minutes after which ECS takes a paused deployment back by itself, if nobody answers.
+const TIMEOUT_MINUTES: u32 = 15;
+
+/// Returns whether a template pauses deployments at a gate.
+pub fn is_gated(template: &str) -> bool {
+    template.contains("TestListenerRule:")
+}
+
+/// Returns the second target group: the first, under another name.
+pub(super) fn other_target_group(template: &str) -> Vec<String> {
+    let mut lines = template
+        .lines()
+        .skip_while(|line| *line != "  TargetGroup:");
+    let first = lines.next().map(|_| "OtherTargetGroup:".to_owned());
+    let rest = lines.take_while(|line| line.starts_with("    "));
+    let rest = rest.map(|line| line.split("  # deployer:").next().unwrap_or(line));
+    let rest = rest.map(|line| line.get(2..).unwrap_or_default().to_owned());
+    first.into_iter().chain(rest).collect()
+}
+
+/// The setting, as people know it.
+const SETTING: &str = "deployment.strategy";
+
+/// Resources of the gate beside the second target group.
+const RESOURCES: &str = "\
+# The way in for everybody. ECS moves the weights: a template that changes this rule would set them back.
+ProductionRule:
+  Type: AWS::ElasticLoadBalancingV2::ListenerRule
+  Properties:
+    ListenerArn: !Ref Listener
+    Priority: 100
+    Conditions: [{Field: path-pattern, Values: ['*']}]
+    Actions:
+      - Type: forward
+        ForwardConfig:
+          TargetGroups:
+            - {TargetGroupArn: !Ref TargetGroup, Weight: 1}
+            - {TargetGroupArn: !Ref OtherTargetGroup, Weight: 0}
+# The way in for the check, through the same port: a header whose value is the stack's own, and never changes.
+GateRule:
+  Type: AWS::ElasticLoadBalancingV2::ListenerRule
+  Properties:
+    ListenerArn: !Ref Listener
+    Priority: 1
+    Conditions:
+      - Field: http-header
+        HttpHeaderConfig:
+          HttpHeaderName: x-deployer-gate
+          Values: [!Select [2, !Split ['/', !Ref 'AWS::StackId']]]
+    Actions:
+      - Type: forward
+        ForwardConfig:
+          TargetGroups:
+            - {TargetGroupArn: !Ref OtherTargetGroup, Weight: 1}
+            - {TargetGroupArn: !Ref TargetGroup, Weight: 0}
+TrafficRole:
+  Type: AWS::IAM::Role
+  Properties:
+    Description: ECS moves requests between the two target groups
+    Path: !Sub '/deployer/${AWS::StackName}/'
+    PermissionsBoundary: !If [IsBounded, !Ref PermissionsBoundary, !Ref 'AWS::NoValue']
+    AssumeRolePolicyDocument:
+      Version: '2012-10-17'
+      Statement:
+        - Effect: Allow
+          Principal: {Service: ecs.amazonaws.com}
+          Action: sts:AssumeRole
+          Condition: {StringEquals: {'aws:SourceAccount': !Ref 'AWS::AccountId'}}
+    Policies:
+      - PolicyName: move-traffic
+        PolicyDocument:
+          Version: '2012-10-17'
+          Statement:
+            - Effect: Allow
+              Action:
+                - elasticloadbalancing:DescribeListeners
+                - elasticloadbalancing:DescribeRules
+                - elasticloadbalancing:DescribeTargetGroups
+                - elasticloadbalancing:DescribeTargetHealth
+              Resource: '*'
+            - Effect: Allow
+              Action: ['elasticloadbalancing:RegisterTargets', 'elasticloadbalancing:DeregisterTargets']
+              Resource: [!Ref TargetGroup, !Ref OtherTargetGroup]
+            - Effect: Allow
+              Action: elasticloadbalancing:ModifyRule
+              Resource: [!Ref ProductionRule, !Ref GateRule]";
+
+const TRAFFIC: &str = "\
+AdvancedConfiguration:
+  AlternateTargetGroupArn: !Ref OtherTargetGroup
+  ProductionListenerRule: !Ref ProductionRule
+  TestListenerRule: !Ref GateRule
+  RoleArn: !GetAtt TrafficRole.Arn";
+
+const OUTPUTS: &str = "\
+OtherTargetGroupArn:
+  Description: The target group that serves after every other deployment
+  Value: !Ref OtherTargetGroup";
+
+fn lines(text: &str) -> impl Iterator<Item = String> + '_ {
+    text.lines().map(str::to_owned)
+}
+
+/// Returns the metric of an alarm over both target groups.
+fn metric(name: &str, statistic: &str, expression: &str) -> Vec<String> {
+    let mut metric = vec![
+        "Metrics:".to_owned(),
+        format!("  - {{Id: tasks, Expression: '{expression}', Label: {name}, ReturnData: true}}"),
+    ];
+    for (id, group) in [("a", "TargetGroup"), ("b", "OtherTargetGroup")] {
+        metric.extend([
+            format!("  - Id: {id}"),
+            "    ReturnData: false".to_owned(),
+            "    MetricStat:".to_owned(),
+            format!("      Stat: {statistic}"),
+            "      Period: 60".to_owned(),
+            "      Metric:".to_owned(),
+            "        Namespace: AWS/ApplicationELB".to_owned(),
+            format!("        MetricName: {name}"),
+            "        Dimensions:".to_owned(),
+            "          - {Name: LoadBalancer, Value: !GetAtt LoadBalancer.LoadBalancerFullName}"
+                .to_owned(),
+            format!(
+                "          - {{Name: TargetGroup, Value: !GetAtt {group}.TargetGroupFullName}}"
+            ),
+        ]);
+    }
+    metric
+}
+
+/// Fills the slots of the gate.
+pub(super) fn fill(strategy: Strategy, bake_minutes: u32, minutes: u32, slots: &mut Slots) {
+    if !strategy.is_gated() {
+        return;
+    }
+    slots.lines("gate", SETTING, lines(RESOURCES));
+    slots.lines("gate_traffic", SETTING, lines(TRAFFIC));
+    slots.lines("gate_outputs", SETTING, lines(OUTPUTS));
+    slots.value("strategy", SETTING, Some(strategy.of_ecs().to_owned()));
+    let stages = match strategy {
+        Strategy::Rolling | Strategy::BlueGreen => "POST_TEST_TRAFFIC_SHIFT",
+        // The second comes before each step.
+        Strategy::Linear { .. } | Strategy::Canary { .. } => {
+            "POST_TEST_TRAFFIC_SHIFT, PRE_PRODUCTION_TRAFFIC_SHIFT"
+        }
+    };
+    let mut hooks = vec![
+        format!("BakeTimeInMinutes: {}", bake_minutes),
+        "LifecycleHooks:".to_owned(),
+        "  # Nobody but the check lets a new version take requests; without a verdict, ECS takes it back.".to_owned(),
+        "  - TargetType: PAUSE".to_owned(),
+        format!("    LifecycleStages: [{stages}]"),
+        format!("    TimeoutConfiguration: {{TimeoutInMinutes: {TIMEOUT_MINUTES}, Action: ROLLBACK}}"),
+    ];
+    match strategy {
+        Strategy::Rolling | Strategy::BlueGreen => {}
+        Strategy::Linear { step_percent } => hooks.push(format!(
+            "LinearConfiguration: {{StepPercent: {step_percent}, StepBakeTimeInMinutes: {minutes}}}"
+        )),
+        Strategy::Canary { canary_percent } => hooks.push(format!(
+            "CanaryConfiguration: {{CanaryPercent: {canary_percent}, CanaryBakeTimeInMinutes: {minutes}}}"
+        )),
+    }
+    slots.lines("gate_hooks", SETTING, hooks);
+    slots.removal("one_target_group", SETTING, false);
+    slots.optional_lines(
+        "healthy_tasks",
+        SETTING,
+        metric("HealthyHostCount", "Minimum", "FILL(a, 0) + FILL(b, 0)"),
+    );
+    slots.optional_lines(
+        "unhealthy_tasks",
+        SETTING,
+        metric("UnHealthyHostCount", "Maximum", "FILL(a, 0) + FILL(b, 0)"),
+    );
+}

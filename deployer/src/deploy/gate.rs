@@ -1,0 +1,188 @@
+//! A version at the gate: asked through a header that leads to its tasks alone.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use clock::{Header, Kind};
+
+use super::{Deployer, verify};
+use crate::checks::public_url;
+use crate::cli::CheckFrom;
+use crate::poll::Poller as _;
+use crate::pollers::{
+    Checking, Objection, PublicUrl, ServiceNames, StackEnd, Verification, Verified,
+};
+use aws::remote::Remote;
+use deployment::error::{Aftermath, Failure};
+use deployment::event::Event;
+use deployment::names::{Digest, ImageUri};
+use deployment::rollout::gate::HookAnswer;
+use deployment::stack::Observed;
+use deployment::stack::template_names::OutputName;
+use deployment::template;
+
+/// A version that waits at the gate.
+pub(super) struct VersionAtGate<'a> {
+    deployer: &'a Deployer<'a>,
+    url: PublicUrl,
+    digest: Digest,
+    /// Value of the header, which nobody else knows.
+    key: String,
+}
+
+impl<'a> VersionAtGate<'a> {
+    /// Prepares to ask the version with this image; `None` where the stack does not say yet where it answers.
+    pub(super) fn new(
+        deployer: &'a Deployer<'a>,
+        stack: &Observed,
+        digest: &Digest,
+    ) -> Result<Option<Self>, Failure> {
+        let Some(url) = stack.output(OutputName::Url) else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            deployer,
+            url: public_url(deployer.context.config, url)?,
+            digest: digest.clone(),
+            key: stack.id.unique().to_owned(),
+        }))
+    }
+
+    /// Returns the failure of a version that did not pass, and was rolled back.
+    pub(super) fn not_passed(&self, objection: Objection) -> Failure {
+        let url = &self.url;
+        let failure = match objection {
+            Objection::ProvenWrong(last) => verify::wrong_clock(&url.shown, last),
+            Objection::Refused(refusal) => verify::refused(None, url, refusal),
+            Objection::TimedOut(last) => {
+                let seconds = self.limit().as_secs();
+                verify::not_verified(&url.shown, last.as_ref(), seconds)
+            }
+        };
+        let message = &failure.message;
+        Failure {
+            message: format!("the new version did not pass the gate: {message}"),
+            ..failure
+        }
+        .leaving(
+            Aftermath::RestoredPrevious,
+            "; no public request has reached it, and the previous state is restored",
+        )
+    }
+}
+
+#[async_trait]
+impl Checking for VersionAtGate<'_> {
+    async fn at_the_gate(&self, names: &ServiceNames) -> Option<Verification<'_>> {
+        let Deployer {
+            context,
+            world,
+            host,
+            was_a_clock,
+            ..
+        } = *self.deployer;
+        if context.config.check_from == CheckFrom::TargetHealth {
+            return None;
+        }
+        let mut checks = context.checks(world, names, &self.url).await;
+        if was_a_clock {
+            checks.retain(|check| check.kind() == Kind::Clock);
+        }
+        for check in &mut checks {
+            check.settings.headers.push(Header {
+                name: template::GATE_HEADER.to_owned(),
+                value: self.key.clone(),
+            });
+        }
+        let service = world.service(&names.cluster, &names.service).await;
+        let tasks = service.ok().flatten();
+        let tasks = tasks.and_then(|service| service.tasks_of(names.task_definition.as_str()));
+        let tasks = tasks.unwrap_or(context.config.service.tasks);
+        Some(Verification::new(
+            context.sink,
+            host,
+            checks,
+            &self.digest,
+            (world, names, tasks),
+        ))
+    }
+
+    fn limit(&self) -> Duration {
+        self.deployer.context.config.verify_timeout
+    }
+}
+
+impl Deployer<'_> {
+    /// Waits for what somebody else has started on the stack, as a run of this program that was killed. A version that waits at the
+    /// gate meanwhile is checked, as the other would have done: without an answer, ECS takes it back when the hook's time is over.
+    pub(crate) async fn wait_for_others(&self, stack: &Observed) -> Result<StackEnd, Failure> {
+        let waiting = self.context.wait_for(self.world, stack);
+        tokio::select! {
+            biased;
+            end = waiting => end,
+            failure = self.keep_the_gate(stack) => Err(failure),
+        }
+    }
+
+    /// Answers for versions at the gate, for as long as it is polled; ends only with a failure.
+    async fn keep_the_gate(&self, stack: &Observed) -> Failure {
+        let before = ServiceNames::of_stack(stack).ok();
+        let Some(before) = before.filter(|names| names.other_target_group.is_some()) else {
+            return std::future::pending().await;
+        };
+        loop {
+            if let Err(error) = self.answer_for_others(stack, &before).await
+                && !error.kind.is_passing()
+            {
+                self.context.sink.warn(format!("the gate: {error}"));
+                return std::future::pending().await;
+            }
+            tokio::time::sleep(self.context.config.access.pace.poll).await;
+        }
+    }
+
+    /// Looks once for a version at the gate, and checks it until it is answered for. One that is not proven is left to whoever
+    /// deploys it, unless it is proven wrong.
+    async fn answer_for_others(&self, stack: &Observed, before: &ServiceNames) -> Remote<()> {
+        let world = self.world;
+        let paused = || world.paused_deployments(&before.cluster, &before.service);
+        let Some(first) = paused().await?.into_iter().next() else {
+            return Ok(());
+        };
+        let is_restored = first.task_definition == before.task_definition;
+        let image = world.image_of(&first.task_definition).await?;
+        let image = image.and_then(|image| image.parse::<ImageUri>().ok());
+        let version = image.map(|image| VersionAtGate::new(self, stack, image.digest()));
+        let version = version.and_then(Result::ok).flatten();
+        let (Some(version), false) = (version, is_restored) else {
+            return world.answer_hook(&first, HookAnswer::Continue).await;
+        };
+        let names = ServiceNames {
+            task_definition: first.task_definition.clone(),
+            ..before.clone()
+        };
+        self.context.sink.send(&Event::GateReached {
+            stage: first.stage.clone(),
+        });
+        let Some(mut check) = version.at_the_gate(&names).await else {
+            return world.answer_hook(&first, HookAnswer::Continue).await;
+        };
+        while paused().await?.iter().any(|one| one.hook == first.hook) {
+            let answer = match check.poll().await? {
+                Some(Verified::Working(_)) => HookAnswer::Continue,
+                Some(Verified::ProvenWrong(_) | Verified::Refused(_)) => HookAnswer::RollBack,
+                None => {
+                    tokio::time::sleep(self.context.config.access.pace.poll).await;
+                    continue;
+                }
+            };
+            world.answer_hook(&first, answer).await?;
+            self.context.sink.send(&Event::GateAnswered {
+                stage: first.stage.clone(),
+                passed: answer == HookAnswer::Continue,
+            });
+            break;
+        }
+        Ok(())
+    }
+}

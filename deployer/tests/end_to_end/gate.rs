@@ -1,0 +1,79 @@
+//! The gate: what is wrong with a version is found before any public request reaches it, and the one of before serves throughout.
+
+use std::collections::BTreeSet;
+
+use crate::copy::Copy;
+use crate::faulty::Faulty;
+use crate::load::Load;
+use crate::outside::Outside;
+use crate::run::{CleanUp, Surroundings};
+use crate::step;
+
+/// What is wrong with a version, how its deployment ends, and what the message names.
+const CASES: [(&str, i32, &str); 4] = [
+    ("exits", 4, "exit code 7"),
+    ("unhealthy", 4, "the update failed"),
+    ("wrong-clock", 6, "did not pass the gate"),
+    ("broken", 6, "did not pass the gate"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_unproven_serves() {
+    let copy = Copy::of_the_project();
+    let surroundings = Surroundings::new(&copy);
+    let _clean_up = CleanUp(&surroundings);
+    let outside = Outside::new(&surroundings);
+    let service = Faulty::new(&copy, &surroundings);
+    let deploy = |fault: &str, strategy: &str| {
+        let options = ["--strategy", strategy, "--verify-timeout", "20s", "--yes"];
+        service.deploy(fault, &options)
+    };
+
+    step("a first deployment without a gate, and the way to one under load");
+    deploy("none", "rolling").succeeded();
+    let first = outside.version().await;
+    let load = Load::start(outside.url().await, outside.port());
+    load.wait_for_requests(50).await;
+    deploy("none", "blue-green").succeeded();
+    let mut proven = BTreeSet::from([first.clone(), outside.version().await]);
+
+    let refused = CASES.map(|case| ("blue-green", case));
+    for (strategy, (fault, exit_code, words)) in refused.into_iter().chain([("linear", CASES[2])]) {
+        step(&format!("{strategy}: a version with a fault: {fault}"));
+        let before = outside.version().await;
+        let finished = deploy(fault, strategy);
+        finished.failed_with(exit_code, &[words, "restored"]);
+        assert_eq!(outside.version().await, before, "{fault}");
+    }
+
+    for strategy in ["blue-green", "linear", "canary", "rolling"] {
+        step(&format!("{strategy}: a good version"));
+        let variant = format!("none-{strategy}");
+        let finished = deploy(&variant, strategy);
+        finished.succeeded();
+        let passed = finished.stderr.matches("gate: passed").count();
+        let steps = match strategy {
+            "blue-green" => 1,
+            "linear" => 1 + 4,
+            "canary" => 1 + 2,
+            _ => 0,
+        };
+        assert_eq!(passed, steps, "{}", finished.stderr);
+        proven.insert(outside.version().await);
+    }
+
+    let result = load.stop().await;
+    println!(
+        "{} requests, {} failed",
+        result.requests,
+        result.failures.len()
+    );
+    assert_eq!(result.failures, Vec::<String>::new());
+    let unproven: Vec<&String> = result.versions.difference(&proven).collect();
+    assert!(
+        unproven.is_empty(),
+        "unproven versions answered: {unproven:?}"
+    );
+    assert!(proven.len() >= 5, "{proven:?}");
+    surroundings.deployer(&["down", "--local"]).succeeded();
+}
