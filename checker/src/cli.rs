@@ -219,9 +219,9 @@ pub(crate) struct How {
     /// IPv6 addresses only
     #[arg(help_heading = "Request", short = '6', long)]
     pub(crate) ipv6: bool,
-    /// A time server (SNTP): tells whose clock is off
-    #[arg(long, value_name = "HOST[:PORT]")]
-    pub(crate) reference: Option<String>,
+    /// A time server (SNTP): tells whose clock is off. Can be repeated: most of them decide
+    #[arg(long = "reference", value_name = "HOST[:PORT]")]
+    pub(crate) references: Vec<String>,
 }
 
 /// Schedule of the checks.

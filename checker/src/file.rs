@@ -22,7 +22,8 @@ pub(crate) struct File {
     pub(crate) retry_interval: Option<Duration>,
     pub(crate) rise: Option<u32>,
     pub(crate) fall: Option<u32>,
-    pub(crate) reference: Option<String>,
+    #[serde(default, rename = "reference", deserialize_with = "one_or_several")]
+    pub(crate) references: Vec<String>,
     #[serde(flatten)]
     pub(crate) all: How,
     #[serde(default, rename = "target")]
@@ -82,6 +83,19 @@ fn optional_duration<'de, D: Deserializer<'de>>(
     duration::parse(&text)
         .map(Some)
         .map_err(serde::de::Error::custom)
+}
+
+fn one_or_several<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        One(String),
+        Several(Vec<String>),
+    }
+    Ok(match Written::deserialize(deserializer)? {
+        Written::One(text) => vec![text],
+        Written::Several(texts) => texts,
+    })
 }
 
 fn optional_days<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {

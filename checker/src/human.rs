@@ -1,7 +1,7 @@
 //! Lines for people: pure text.
 
 use clock::units::{magnitude, signed};
-use clock::{InstanceReport, Kind, Note, Report, Verdict};
+use clock::{InstanceReport, Kind, Note, Report, Utc, Verdict};
 
 use crate::series::{Crossing, Finding, Outage, Summary, Trend};
 
@@ -57,6 +57,13 @@ pub(crate) fn details(report: &Report) -> String {
             }
             .to_owned(),
         );
+    }
+    if let Some(reference) = &report.reference {
+        parts.extend(reference.utc.map(|Utc { lo_ms, hi_ms }| {
+            format!("against UTC {} to {}", signed(lo_ms), signed(hi_ms))
+        }));
+        let falsetickers = reference.falsetickers.iter();
+        parts.extend(falsetickers.map(|server| format!("{server} is a falseticker")));
     }
     if let Some(failure) = report.reference.as_ref().and_then(|reference| {
         reference

@@ -22,6 +22,8 @@ use crate::series::Hysteresis;
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 /// More than this need a process of their own.
 const MOST_TARGETS: usize = 10_000;
+/// More of them would not agree better.
+const MOST_REFERENCES: usize = 16;
 const DEFAULT_URL: &str = "http://localhost";
 
 /// What to do, resolved.
@@ -36,7 +38,7 @@ pub(crate) struct Plan {
     /// Whether SIGTERM ends the program with 0: only a series.
     pub(crate) stops_with_ok: bool,
     pub(crate) hysteresis: Hysteresis,
-    pub(crate) reference: Option<Server>,
+    pub(crate) references: Vec<Server>,
     pub(crate) format: Format,
     pub(crate) prometheus: Option<SocketAddr>,
     pub(crate) webhook: Option<Url>,
@@ -102,13 +104,7 @@ impl Plan {
             stops_with_ok: period.is_some() && watch.when.exit_on_stop == OnStop::Ok,
             // A single check is all there is: what it says holds.
             hysteresis: period.map_or_else(Hysteresis::default, |_| hysteresis),
-            reference: watch
-                .how
-                .reference
-                .or(file.reference)
-                .map(|text| text.parse())
-                .transpose()
-                .map_err(|error: probe::ServerError| error.to_string())?,
+            references: references(watch.how.references, file.references)?,
             format,
             prometheus,
             // An empty variable is one that is not set.
@@ -119,6 +115,29 @@ impl Plan {
             log,
         })
     }
+}
+
+/// Time servers of the arguments, or else of the file: each once.
+fn references(arguments: Vec<String>, file: Vec<String>) -> Result<Vec<Server>, String> {
+    let texts = if arguments.is_empty() {
+        file
+    } else {
+        arguments
+    };
+    let mut servers: Vec<Server> = Vec::new();
+    for text in &texts {
+        let server = text
+            .parse()
+            .map_err(|error: probe::ServerError| error.to_string())?;
+        // One that is given twice has no second voice.
+        if !servers.contains(&server) {
+            servers.push(server);
+        }
+    }
+    if servers.len() > MOST_REFERENCES {
+        return Err(format!("more than {MOST_REFERENCES} time servers"));
+    }
+    Ok(servers)
 }
 
 fn subjects(watch: &Watch, file: &File) -> Result<Vec<Subject>, String> {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clock::{Clock, Record};
-use probe::Witness;
+use futures_util::future::join_all;
+use probe::{Server, Witness};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
@@ -36,24 +37,27 @@ pub(crate) struct Session {
 #[derive(Clone)]
 struct Checker {
     clock: Arc<dyn Clock>,
-    /// One for all: no time server is to be asked for every target.
-    witness: Option<Arc<Mutex<Witness>>>,
+    /// The same for all: no time server is to be asked for every target.
+    witnesses: Arc<Mutex<Vec<Witness>>>,
 }
 
 impl Checker {
     async fn check(&self, subject: &Subject) -> Record {
         let mut record = probe::record(&subject.target, &subject.settings, &*self.clock).await;
-        if let Some(witness) = &self.witness {
-            record.reference = Some(witness.lock().await.ask(&*self.clock).await);
-        }
+        let mut witnesses = self.witnesses.lock().await;
+        let asked = witnesses
+            .iter_mut()
+            .map(|witness| witness.ask(&*self.clock));
+        record.references = join_all(asked).await;
         record
     }
 }
 
 impl Session {
     pub(crate) fn new(plan: &Plan, clock: Arc<dyn Clock>) -> Self {
-        let witness = plan.reference.clone().zip(plan.subjects.first());
-        let witness = witness.map(|(server, subject)| Witness::new(server, &subject.settings));
+        let settings = plan.subjects.first().map(|subject| &subject.settings);
+        let witness = |server: &Server| Some(Witness::new(server.clone(), settings?));
+        let witnesses = plan.references.iter().filter_map(witness).collect();
         Self {
             subjects: plan.subjects.clone(),
             period: plan.period,
@@ -61,7 +65,7 @@ impl Session {
             hysteresis: plan.hysteresis,
             checker: Checker {
                 clock,
-                witness: witness.map(Mutex::new).map(Arc::new),
+                witnesses: Arc::new(Mutex::new(witnesses)),
             },
         }
     }

@@ -275,7 +275,33 @@ async fn a_time_server_tells_whose_clock_is_off() {
         assert_eq!(line["reference"]["blame"], blame, "{line}");
         assert!(line["cause"].as_str().unwrap().contains(words), "{line}");
     }
+    // Most of several decide, and the one that is wrong is named.
     let right = Server::start(service(0)).await;
+    let servers = [time_server(0), time_server(5_000), time_server(0)];
+    let url = right.url();
+    let mut arguments = vec![url.as_str()];
+    for server in &servers {
+        arguments.extend(["--reference", server]);
+    }
+    let (exit, line, _) = run(&arguments).await;
+    assert_eq!(exit, 0, "{line}");
+    assert!(line.contains("   against UTC -"), "{line}");
+    let words = format!("   {} is a falseticker   ", servers[1]);
+    assert!(line.contains(&words), "{line}");
+    let (_, json, _) = run(&[&arguments[..], &["--output", "json"]].concat()).await;
+    let reference = &json_lines(&json)[0]["reference"];
+    assert_eq!(reference["falsetickers"][0], servers[1].as_str(), "{json}");
+    assert_eq!(reference["blame"], "nobody", "{json}");
+    let (lo, hi) = (&reference["utc"]["lo_ms"], &reference["utc"]["hi_ms"]);
+    assert!(
+        lo.as_f64().unwrap() <= 0.0 && 0.0 <= hi.as_f64().unwrap(),
+        "{json}"
+    );
+    // Two that contradict each other say nothing.
+    let (exit, line, _) = run(&arguments[..5]).await;
+    assert_eq!(exit, 0, "{line}");
+    assert!(line.contains(": they contradict each other"), "{line}");
+
     let (exit, stdout, _) = run(&[&right.url(), "--reference", "127.0.0.1:9"]).await;
     assert_eq!(exit, 0, "{stdout}");
     assert!(stdout.contains("no time from 127.0.0.1"), "{stdout}");

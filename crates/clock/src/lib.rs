@@ -56,7 +56,7 @@ pub use interval::{OffsetInterval, Sample, drift};
 pub use observation::{Answered, Discard, Echo, Observation, STALL, Source};
 pub use reading::{Clock, Interruption, Reading};
 pub use record::Record;
-pub use reference::{Attribution, Bounds, NtpSample, ReferenceReport};
+pub use reference::{Attribution, Bounds, NtpSample, ReferenceReport, Utc};
 pub use report::{
     AddressReport, Apart, Availability, CertificateReport, InstanceReport, Report, report_name,
 };

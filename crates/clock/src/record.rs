@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::failure::Failure;
 use crate::observation::Observation;
 use crate::reading::Reading;
-use crate::reference::NtpSample;
+use crate::reference::{NtpSample, one_or_many};
 use crate::units::as_milliseconds;
 
 /// What one check saw.
@@ -26,9 +26,14 @@ pub struct Record {
     pub stall: Duration,
     /// Why nothing could be asked.
     pub failure: Option<Failure>,
-    /// What a time server said meanwhile.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reference: Option<NtpSample>,
+    /// What time servers said meanwhile.
+    #[serde(
+        default,
+        rename = "reference",
+        skip_serializing_if = "Vec::is_empty",
+        with = "one_or_many"
+    )]
+    pub references: Vec<NtpSample>,
     /// The requests, in the order of their ends.
     pub observations: Vec<Observation>,
 }
@@ -43,8 +48,38 @@ impl Record {
             finished: started,
             stall: Duration::ZERO,
             failure: None,
-            reference: None,
+            references: Vec::new(),
             observations: Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_servers_survive_the_log() {
+        let started = Reading {
+            wall: 0,
+            monotonic: 0,
+            suspended: 0,
+        };
+        let sample = |server: &str| NtpSample {
+            server: server.to_owned(),
+            statement: Err("silent".to_owned()),
+        };
+        for servers in [&["a"][..], &["a", "b"], &[]] {
+            let mut record = Record::new("http://a.test/".to_owned(), None, started);
+            record.references = servers.iter().map(|server| sample(server)).collect();
+            let line = serde_json::to_string(&record).unwrap();
+            // As earlier versions have written it.
+            assert_eq!(
+                line.contains("\"reference\":{"),
+                servers.len() == 1,
+                "{line}"
+            );
+            assert_eq!(serde_json::from_str::<Record>(&line).unwrap(), record);
         }
     }
 }

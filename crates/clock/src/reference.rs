@@ -28,6 +28,130 @@ pub struct Bounds {
     pub hi: Nanoseconds,
 }
 
+/// What time servers agree on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Agreed {
+    /// As if one server had said it.
+    pub(crate) sample: NtpSample,
+    /// Servers that say something else than most.
+    pub(crate) falsetickers: Vec<String>,
+}
+
+impl Agreed {
+    /// Takes what most of the servers say that answered. If most are right, true time lies where most of their bounds overlap; one
+    /// whose bounds lie elsewhere altogether is proven wrong then.
+    pub(crate) fn of(samples: &[NtpSample]) -> Option<Self> {
+        let answers: Vec<(&str, Bounds)> = samples
+            .iter()
+            .filter_map(|sample| Some((sample.server.as_str(), sample.statement.clone().ok()?)))
+            .collect();
+        let most = answers.len() / 2 + 1;
+        let is_common = |point: Nanoseconds| {
+            let around = |bounds: &Bounds| bounds.lo <= point && point <= bounds.hi;
+            answers.iter().filter(|(_, bounds)| around(bounds)).count() >= most
+        };
+        // Where the number of overlapping bounds changes.
+        let ends = answers
+            .iter()
+            .flat_map(|(_, bounds)| [bounds.lo, bounds.hi]);
+        let common: Vec<Nanoseconds> = ends.filter(|end| is_common(*end)).collect();
+        let agrees = |bounds: &Bounds| common.iter().any(|it| bounds.lo <= *it && *it <= bounds.hi);
+        let named = |names: Vec<&str>| names.join(", ");
+        let (Some(lo), Some(hi)) = (common.iter().min(), common.iter().max()) else {
+            return Self::nothing(samples, answers.is_empty());
+        };
+        let (agreeing, falsetickers): (Vec<_>, Vec<_>) =
+            answers.iter().partition(|(_, bounds)| agrees(bounds));
+        let stratum = agreeing.iter().map(|(_, bounds)| bounds.stratum).max()?;
+        Some(Self {
+            sample: NtpSample {
+                server: named(agreeing.iter().map(|(name, _)| *name).collect()),
+                statement: Ok(Bounds {
+                    stratum,
+                    lo: *lo,
+                    hi: *hi,
+                }),
+            },
+            falsetickers: falsetickers
+                .iter()
+                .map(|(name, _)| (*name).to_owned())
+                .collect(),
+        })
+    }
+
+    /// Nobody has answered, or no two of them the same.
+    fn nothing(samples: &[NtpSample], is_silent: bool) -> Option<Self> {
+        let failures: Vec<String> = match samples {
+            [] => return None,
+            [only] => only.statement.clone().err().into_iter().collect(),
+            several => {
+                let failed = |sample: &NtpSample| {
+                    let failure = sample.statement.as_ref().err()?;
+                    Some(format!("{}: {failure}", sample.server))
+                };
+                several.iter().filter_map(failed).collect()
+            }
+        };
+        let failure = if is_silent {
+            failures.join("; ")
+        } else {
+            "they contradict each other".to_owned()
+        };
+        let servers: Vec<&str> = samples
+            .iter()
+            .map(|sample| sample.server.as_str())
+            .collect();
+        Some(Self {
+            sample: NtpSample {
+                server: servers.join(", "),
+                statement: Err(failure),
+            },
+            falsetickers: Vec::new(),
+        })
+    }
+}
+
+/// One sample as an object, as a log of earlier versions has it; several as a list.
+pub(crate) mod one_or_many {
+    use serde::{Deserialize, Deserializer, Serialize as _, Serializer};
+
+    use super::NtpSample;
+
+    pub(crate) fn serialize<S: Serializer>(
+        samples: &[NtpSample],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match samples {
+            [only] => only.serialize(serializer),
+            several => several.serialize(serializer),
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<NtpSample>, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            One(NtpSample),
+            Many(Vec<NtpSample>),
+        }
+        Ok(match Written::deserialize(deserializer)? {
+            Written::One(sample) => vec![sample],
+            Written::Many(samples) => samples,
+        })
+    }
+}
+
+/// Bounds of the services' clocks by the time server's, milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Utc {
+    /// Every clock is at least this far ahead of UTC (negative: behind).
+    pub lo_ms: f64,
+    /// And at most this far.
+    pub hi_ms: f64,
+}
+
 /// What a time server says about this machine's clock, and about who is to blame.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ReferenceReport {
@@ -43,6 +167,12 @@ pub struct ReferenceReport {
     pub failure: Option<String>,
     /// Whose clock is off by it.
     pub blame: Attribution,
+    /// The service's clocks against its time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub utc: Option<Utc>,
+    /// Of several servers, those that say something else than most.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub falsetickers: Vec<String>,
 }
 
 /// Whose clock is off by more than Θ, by the time server's.
@@ -62,36 +192,46 @@ pub enum Attribution {
 }
 
 impl ReferenceReport {
-    /// What a sample means for a check.
+    /// What servers mean for a check.
     pub(crate) fn new(
-        sample: &NtpSample,
+        agreed: Agreed,
         clocks: impl Iterator<Item = OffsetInterval>,
         max_skew: Nanoseconds,
     ) -> Self {
-        let server = sample.server.clone();
-        match &sample.statement {
-            Ok(bounds) => Self {
-                server,
-                stratum: Some(bounds.stratum),
-                lo_ms: Some(milliseconds(bounds.lo)),
-                hi_ms: Some(milliseconds(bounds.hi)),
-                failure: None,
-                blame: blame(
-                    OffsetInterval {
-                        lo: bounds.lo,
-                        hi: bounds.hi,
-                    },
-                    clocks,
-                    max_skew,
-                ),
-            },
+        let NtpSample { server, statement } = agreed.sample;
+        let falsetickers = agreed.falsetickers;
+        match statement {
+            Ok(bounds) => {
+                let witness = OffsetInterval {
+                    lo: bounds.lo,
+                    hi: bounds.hi,
+                };
+                let clocks: Vec<_> = clocks.collect();
+                let lo = clocks.iter().map(|clock| clock.lo - witness.hi).min();
+                let hi = clocks.iter().map(|clock| clock.hi - witness.lo).max();
+                Self {
+                    server,
+                    stratum: Some(bounds.stratum),
+                    lo_ms: Some(milliseconds(bounds.lo)),
+                    hi_ms: Some(milliseconds(bounds.hi)),
+                    failure: None,
+                    blame: blame(witness, clocks.into_iter(), max_skew),
+                    utc: lo.zip(hi).map(|(lo, hi)| Utc {
+                        lo_ms: milliseconds(lo),
+                        hi_ms: milliseconds(hi),
+                    }),
+                    falsetickers,
+                }
+            }
             Err(failure) => Self {
                 server,
                 stratum: None,
                 lo_ms: None,
                 hi_ms: None,
-                failure: Some(failure.clone()),
+                failure: Some(failure),
                 blame: Attribution::Undecided,
+                utc: None,
+                falsetickers,
             },
         }
     }
@@ -145,6 +285,100 @@ fn blame(
 mod tests {
     use super::*;
     use crate::units::{MILLISECOND, SECOND};
+
+    fn sample(server: &str, bounds: Option<(i128, i128)>) -> NtpSample {
+        NtpSample {
+            server: server.to_owned(),
+            statement: bounds
+                .map(|(lo, hi)| Bounds { stratum: 2, lo, hi })
+                .ok_or_else(|| "no answer in time".to_owned()),
+        }
+    }
+
+    /// Names, bounds and falsetickers.
+    fn agreed(said: &[Option<(i128, i128)>]) -> (String, Result<(i128, i128), String>, String) {
+        let names = ["a", "b", "c", "d"];
+        let samples: Vec<_> = names
+            .iter()
+            .zip(said)
+            .map(|(name, said)| sample(name, *said))
+            .collect();
+        let Agreed {
+            sample,
+            falsetickers,
+        } = Agreed::of(&samples).unwrap();
+        let bounds = sample.statement.map(|bounds| (bounds.lo, bounds.hi));
+        (sample.server, bounds, falsetickers.join(", "))
+    }
+
+    #[test]
+    fn most_servers_decide_and_a_falseticker_is_named() {
+        let text = str::to_owned;
+        let contradict = || Err(text("they contradict each other"));
+        let table = [
+            (vec![Some((1, 5))], (text("a"), Ok((1, 5)), text(""))),
+            (
+                vec![None],
+                (text("a"), Err(text("no answer in time")), text("")),
+            ),
+            (
+                vec![None, None],
+                (
+                    text("a, b"),
+                    Err(text("a: no answer in time; b: no answer in time")),
+                    text(""),
+                ),
+            ),
+            // Who is silent has no voice.
+            (vec![None, Some((1, 5))], (text("b"), Ok((1, 5)), text(""))),
+            (
+                vec![Some((0, 5)), Some((3, 9))],
+                (text("a, b"), Ok((3, 5)), text("")),
+            ),
+            (
+                vec![Some((0, 2)), Some((3, 9))],
+                (text("a, b"), contradict(), text("")),
+            ),
+            (
+                vec![Some((0, 5)), Some((100, 101)), Some((4, 9))],
+                (text("a, c"), Ok((4, 5)), text("b")),
+            ),
+            // Two of three overlap here, and two others there: it may be either.
+            (
+                vec![Some((0, 5)), Some((4, 9)), Some((8, 12))],
+                (text("a, b, c"), Ok((4, 9)), text("")),
+            ),
+            (
+                vec![Some((0, 1)), Some((0, 1)), Some((8, 9)), Some((8, 9))],
+                (text("a, b, c, d"), contradict(), text("")),
+            ),
+        ];
+        for (said, expected) in table {
+            assert_eq!(agreed(&said), expected, "{said:?}");
+        }
+        assert_eq!(Agreed::of(&[]), None);
+    }
+
+    #[test]
+    fn true_time_is_never_excluded_while_most_are_right() {
+        // Every combination of three right servers around 0 and two others anywhere.
+        let right = [(-3, 1), (-1, 4), (0, 0), (-9, 9), (-2, 0)];
+        let others = [(-20, -10), (-4, -2), (1, 6), (5, 6), (-1, 1), (-50, 50)];
+        for a in right {
+            for b in right {
+                for c in right {
+                    for d in others {
+                        for e in others {
+                            let all = [a, b, c, d, e].map(|bounds| sample("x", Some(bounds)));
+                            let Agreed { sample, .. } = Agreed::of(&all).unwrap();
+                            let Bounds { lo, hi, .. } = sample.statement.unwrap();
+                            assert!(lo <= 0 && 0 <= hi, "{all:?}");
+                        }
+                    }
+                }
+            }
+        }
+    }
 
     #[test]
     fn the_witness_tells_whose_clock_is_off() {

@@ -11,7 +11,7 @@ use crate::interval::OffsetInterval;
 use crate::observation::STALL;
 use crate::owner::Owner;
 use crate::record::Record;
-use crate::reference::{NtpSample, ReferenceReport};
+use crate::reference::{Agreed, NtpSample, ReferenceReport};
 use crate::settings::{Kind, Settings};
 use crate::units::{Nanoseconds, SECOND, milliseconds, nanoseconds, nanoseconds_of, rfc3339};
 use crate::verdict::{Reason, Verdict, Warning};
@@ -190,18 +190,18 @@ impl Report {
             certificate: CertificateReport::of(evidence),
             reference: None,
         };
-        if let Some(sample) = &record.reference {
-            let reference =
-                ReferenceReport::new(sample, report.bounds(), nanoseconds(settings.max_skew));
+        if let Some(agreed) = Agreed::of(&record.references) {
             if report
                 .failure
                 .as_ref()
-                .is_some_and(|it| may_be_valid(it, sample))
+                .is_some_and(|it| may_be_valid(it, &agreed.sample))
             {
                 report.verdict = Verdict::Indeterminate {
                     reason: Reason::LocalClock,
                 };
             }
+            let reference =
+                ReferenceReport::new(agreed, report.bounds(), nanoseconds(settings.max_skew));
             if let Some(sentence) = reference.sentence() {
                 report.cause = Some(match report.cause.take() {
                     Some(cause) => format!("{cause}; {sentence}"),

@@ -66,7 +66,11 @@ impl FromStr for Server {
 
 impl fmt::Display for Server {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.host)
+        formatter.write_str(&self.host)?;
+        match self.port {
+            PORT => Ok(()),
+            port => write!(formatter, ":{port}"),
+        }
     }
 }
 
