@@ -18,6 +18,7 @@ mod fresh;
 mod gate;
 mod guarded;
 mod interrupts;
+mod keeper;
 mod kinds;
 mod listing;
 mod load;

@@ -106,7 +106,7 @@ async fn deploy(service: &Service) {
     for (name, value) in service.secrets {
         // Here as on AWS: without its secrets it does not start.
         let failed = surroundings.deployer(&["up", "--local"]);
-        failed.failed_with(4, &[name]);
+        failed.failed_with(3, &[name]);
         surroundings.put_parameter(name, value);
     }
     surroundings.deployer(&["up", "--local"]).succeeded();
