@@ -106,10 +106,10 @@ async fn a_version_that_does_not_answer_goes_back_when_the_time_is_over() {
     let host = FakeHost::new(world).finding([down("the answer has status 500")]);
     let host = host.with(|config| config.verify_timeout = Duration::from_secs(30));
     let text = update(host).await;
-    let (text, _) = text
-        .split_once("call: ContinueServiceDeployment")
-        .unwrap_or((&text, ""));
-    insta::assert_snapshot!(text);
+    // How often the request is repeated is a matter of pace.
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.dedup();
+    insta::assert_snapshot!(lines.join("\n"));
 }
 
 #[tokio::test(start_paused = true)]
