@@ -21,7 +21,7 @@ mod heading {
 }
 
 /// Settings that every command shares.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct Shared {
     /// Configuration file. Relative paths in it start from its folder.
     #[arg(

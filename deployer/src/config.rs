@@ -75,6 +75,8 @@ pub struct Config {
     pub file: PathBuf,
     /// The environment whose settings these are.
     pub environment: Option<String>,
+    /// The environment whose image is deployed, with `promote`.
+    pub promoted_from: Option<Box<Config>>,
     /// Name of the stack.
     pub stack: StackName,
     /// The template.
@@ -292,6 +294,7 @@ pub fn resolve(
 
     Ok(Config {
         environment: shared.environment().map(str::to_owned),
+        promoted_from: None,
         stack,
         template,
         access,

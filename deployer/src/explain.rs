@@ -120,8 +120,8 @@ pub(crate) fn in_environment(text: &str, environment: Option<&str>) -> String {
     };
     let addressed = format!("{COMMAND}--env {name} ");
     text.replace(COMMAND, &addressed)
-        // Some name it already.
-        .replace(&format!("{addressed}--env {name} "), &addressed)
+        // Some name it, or another one, already.
+        .replace(&format!("{addressed}--env "), &format!("{COMMAND}--env "))
 }
 
 #[cfg(test)]
@@ -172,5 +172,7 @@ mod tests {
             "`deployer --env staging up` makes it, `deployer --env staging down` and the deployer delete it"
         );
         assert_eq!(in_environment(text, None), text);
+        let other = "`deployer --env other up`";
+        assert_eq!(in_environment(other, Some("staging")), other);
     }
 }

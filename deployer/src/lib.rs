@@ -76,7 +76,7 @@ fn run_command() -> ExitCode {
     } else {
         report::journalled(report::choose(output, color))
     };
-    let environment = cli.shared.environment();
+    let environment = cli.command.get().environment(&cli.shared);
     let sink = Sink::new(report::in_environment(reporter, environment));
     let result = runtime().and_then(|runtime| {
         let events = sink.clone();
@@ -132,7 +132,7 @@ async fn execute(cli: &Cli, sink: &Sink, token: &CancellationToken) -> Result<u8
         Err(failure) => command.without_settings(failure)?,
     };
     if let Some(result) = result {
-        report::print(&result, output, cli.shared.environment())?;
+        report::print(&result, output, command.environment(&cli.shared))?;
     }
     Ok(exit_code)
 }

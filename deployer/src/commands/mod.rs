@@ -9,6 +9,7 @@ pub mod init;
 pub mod logs;
 pub mod plan;
 pub mod policy;
+pub mod promote;
 pub mod reviewer;
 pub mod rollback;
 pub mod run;
@@ -69,6 +70,8 @@ pub enum Command {
     Plan(plan::Args),
     /// Deploy an earlier image again, then check it from outside.
     Rollback(rollback::Rollback),
+    /// Deploy the image that an environment runs and has proven to another environment.
+    Promote(promote::Promote),
     /// List earlier deployments and how they ended.
     History(history::Args),
     /// Delete everything `up` created, then verify that nothing is left.
@@ -103,6 +106,7 @@ impl Command {
             Self::Up(command) => command,
             Self::Plan(command) => command,
             Self::Rollback(command) => command,
+            Self::Promote(command) => command,
             Self::History(command) => command,
             Self::Down(command) => command,
             Self::Status(command) => command,
@@ -146,6 +150,11 @@ pub(crate) trait Execute {
     /// Returns whether the command is a stream of log lines, which Ctrl-C ends as intended.
     fn is_log_stream(&self) -> bool {
         false
+    }
+
+    /// Returns the environment that the command is about.
+    fn environment<'a>(&'a self, shared: &'a Shared) -> Option<&'a str> {
+        shared.environment()
     }
 
     /// Returns whether log lines are the output of one program, without times and tasks.

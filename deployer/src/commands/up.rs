@@ -30,6 +30,7 @@ use crate::context::Context;
 use crate::deploy::{DeployRequest, Deployer};
 use crate::explain::command_line;
 use crate::host::{Host, ImageBuilder, LocalHost};
+use crate::image::ImagePlan;
 use crate::lock::Lock;
 use crate::template;
 use created_stack::CreatedStack;
@@ -128,11 +129,22 @@ pub async fn run(context: Context<'_>) -> Result<(), Failure> {
     context.warn_of_settings();
     let template = template::read(context)?;
     let image = context.plan_image().await?;
+    Box::pin(deploy_as(context, &template, &image)).await
+}
+
+/// Deploys an image that exists already.
+pub(super) async fn deploy(context: Context<'_>, image: &ImagePlan) -> Result<(), Failure> {
+    context.warn_of_settings();
+    let template = template::read(context)?;
+    Box::pin(deploy_as(context, &template, image)).await
+}
+
+async fn deploy_as(context: Context<'_>, template: &str, image: &ImagePlan) -> Result<(), Failure> {
     let run = Run {
         context,
-        template: &template,
+        template,
         host: &LocalHost,
-        images: &image,
+        images: image,
         created: CreatedStack::default(),
         only_one: OnceLock::new(),
     };

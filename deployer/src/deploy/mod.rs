@@ -410,6 +410,16 @@ impl Deployer<'_> {
         Ok((names, url, proof))
     }
 
+    /// Proves the version that the stack names, as one that was just deployed.
+    pub(crate) async fn prove_running(
+        &self,
+        stack: &Observed,
+        digest: &Digest,
+    ) -> Result<(), Failure> {
+        let proven = self.prove(stack, digest, None).await;
+        proven.map(drop).map_err(DeployError::into_failure)
+    }
+
     /// Follows the rollout of what the stack names, and of this deployment where it is known, and checks it from outside.
     async fn prove(
         &self,

@@ -157,7 +157,7 @@ impl Context<'_> {
     }
 
     /// Takes an image that exists, with its digest.
-    async fn existing(&self, uri: &str) -> Result<ImagePlan, Failure> {
+    pub(crate) async fn existing(&self, uri: &str) -> Result<ImagePlan, Failure> {
         let mut source = self.base_source().await?;
         if let Some((registry, credentials)) = self.own_login(uri).await? {
             source.credentials = source.credentials.with(registry, credentials);

@@ -40,6 +40,7 @@ pub(crate) fn settings() -> Config {
     let here = PathBuf::from("/project");
     Config {
         environment: None,
+        promoted_from: None,
         stack: "clock".parse().unwrap(),
         template: crate::config::TemplateSource::File(here.join("infra/service.yaml")),
         access: Access {

@@ -27,10 +27,11 @@ const EXEMPT: [(&str, &str); 5] = [
 ];
 
 /// Calls of the registry, which are not made with AWS's SDK.
-const REGISTRY: [&str; 6] = [
+const REGISTRY: [&str; 7] = [
     "ecr:BatchCheckLayerAvailability",
     "ecr:BatchGetImage",
     "ecr:CompleteLayerUpload",
+    "ecr:GetDownloadUrlForLayer",
     "ecr:InitiateLayerUpload",
     "ecr:PutImage",
     "ecr:UploadLayerPart",
