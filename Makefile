@@ -78,6 +78,9 @@ deny: ## cargo-deny on the dependencies: licences, sources, known vulnerabilitie
 e2e: ## Up, no change, change under load, kill and converge, down: in real containers
 	scripts/with-docker cargo test --locked --workspace --test end_to_end -- --nocapture --test-threads 1
 
+gate: ## Twenty-five deployments killed around the gate, under load: a quarter of an hour
+	scripts/with-docker cargo test --locked --workspace --test end_to_end -- --nocapture --test-threads 1 --ignored gate::killed
+
 images: ## Both image builders, with a stand-in for the base image
 	scripts/with-docker cargo test --locked --workspace --test builders -- --nocapture
 
