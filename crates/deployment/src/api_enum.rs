@@ -1,9 +1,10 @@
-//! Enums of the words that an API uses, with a variant for words that are new to this program.
+//! Enums for the string constants of an API, with a variant for values that are newer than this
+//! program.
 
-/// Declares an enum of known words and `Unknown(String)`, with its conversions from and to text.
+/// Declares an enum of known values and `Unknown(String)`, with conversions from and to text.
 ///
-/// Unknown words are kept and written as they came, so that reports stay true on endpoints that are
-/// newer than this program. Whoever matches on the enum has to decide every known word.
+/// Unknown values are kept verbatim, so that reports stay true on endpoints that are newer than
+/// this program. Code that matches on the enum has to decide every known value.
 macro_rules! api_enum {
     (
         $(#[$meta:meta])*
@@ -15,15 +16,15 @@ macro_rules! api_enum {
         #[derive(Debug, Clone, PartialEq, Eq, Hash)]
         pub enum $name {
             $(#[doc = concat!("`", $text, "`")] $variant,)+
-            /// A word that this program does not know, as it came.
+            /// A value that this program does not know, verbatim.
             Unknown(String),
         }
 
         impl $name {
-            /// All known words.
+            /// All known values.
             pub const KNOWN: &'static [Self] = &[$(Self::$variant,)+];
 
-            /// Returns the word as the API writes it.
+            /// Returns the value as the API writes it.
             pub fn as_str(&self) -> &str {
                 match self {
                     $(Self::$variant => $text,)+

@@ -1,7 +1,8 @@
-//! What the service costs to run: list prices times sizes. Pure.
+//! Cost estimate of the service: list prices times sizes. Pure.
 //!
-//! Traffic, capacity units of the load balancer, images and logs come on top; the five alarms and the dashboard are within what AWS
-//! gives each account for nothing (ten and three). It is an estimate for people, not a bill.
+//! Traffic, capacity units of the load balancer, images and logs are not included. The five alarms
+//! and the dashboard are within the free tier of each account (ten and three). The result is an
+//! estimate for people, not a bill.
 
 mod prices;
 mod table;
@@ -17,42 +18,47 @@ use support::architecture::Architecture;
 use crate::stack::template_names::ParameterName;
 pub use table::{Table, table};
 
-/// Where it is supposed to run if nobody says where.
+/// Region that is assumed if none is configured.
 pub const USUAL_REGION: &str = "us-east-1";
-/// Hours of a month, as AWS's own calculator has it.
+/// Hours of a month, as the AWS pricing calculator counts them.
 const HOURS_A_MONTH: f64 = 730.0;
-/// Dollars an hour for each public IPv4 address, in all regions here. <https://aws.amazon.com/vpc/pricing/>, since February 2024.
+/// Dollars an hour for each public IPv4 address, in all regions here.
+///
+/// <https://aws.amazon.com/vpc/pricing/>, since February 2024.
 const ADDRESS: f64 = 0.005;
 /// Public addresses of the load balancer: one in each of its two zones.
 const LOAD_BALANCER_ADDRESSES: u32 = 2;
-/// Interface endpoints of the private network: images (two) and logs, each in two zones.
+/// Interface endpoints of the private VPC: ECR (two) and CloudWatch Logs, each in two zones.
 const ENDPOINTS: u32 = 3 * 2;
-/// What a task on Spot costs of what it does on demand. It goes up and down; AWS speaks of up to 70 % less.
+/// Price of a Spot task as a share of the on-demand price.
+///
+/// The price varies; AWS promises up to 70 % less.
 const SPOT: f64 = 0.3;
 
-/// How much of it runs, and where.
+/// Size and region of a deployment, the input of the estimate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sizes {
     /// AWS region.
     pub region: String,
-    /// Processor of the tasks.
+    /// CPU architecture of the tasks.
     pub architecture: Architecture,
     /// CPU units of a task: 1024 are one virtual CPU.
     pub cpu: u32,
     /// Memory of a task, MiB.
     pub memory: u32,
-    /// Tasks that run; under load, the fewest.
+    /// Number of running tasks; with autoscaling, the minimum.
     pub tasks: u32,
-    /// The most, under load.
+    /// Maximum number of tasks with autoscaling; equal to `tasks` without.
     pub most_tasks: u32,
-    /// Share of tasks on Spot of those beyond the first, percent.
+    /// Share of Spot among the tasks beyond the first, in percent.
     pub spot_percent: u32,
-    /// Are the tasks in a network without public addresses?
+    /// Set if the tasks run in subnets without public addresses.
     pub is_private: bool,
 }
 
 impl Sizes {
-    /// The sizes that the parameters of a stack give; `None` where they do not say all of it.
+    /// Reads the sizes from the parameters of a stack; `None` if a required one is missing or
+    /// invalid.
     pub fn of_parameters(region: &str, parameters: &BTreeMap<String, String>) -> Option<Self> {
         let number = |name: ParameterName| parameters.get(name.as_str())?.parse().ok();
         let tasks: u32 = number(ParameterName::DesiredCount)?;
@@ -74,38 +80,41 @@ impl Sizes {
         })
     }
 
-    /// Public addresses: of the load balancer, and of the tasks where they have some.
+    /// Returns the number of public IPv4 addresses: the load balancer's, and the tasks' if they are
+    /// public.
     fn addresses(&self) -> u32 {
         LOAD_BALANCER_ADDRESSES + if self.is_private { 0 } else { self.tasks }
     }
 
-    /// Tasks, as many as cost as much on demand as these do with their share on Spot.
+    /// Returns the number of on-demand tasks that would cost as much as these with their Spot
+    /// share.
     fn tasks_on_demand(&self) -> f64 {
+        // The first task is the base of the capacity provider strategy and always runs on demand.
         let beyond = f64::from(self.tasks.saturating_sub(1));
         let saved = beyond * f64::from(self.spot_percent) / 100.0 * (1.0 - SPOT);
         f64::from(self.tasks) - saved
     }
 }
 
-/// What something costs, dollars an hour, part by part.
+/// Cost of a deployment in dollars an hour, by part.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cost {
-    /// The load balancer's hours.
+    /// Hours of the load balancer, without capacity units.
     pub load_balancer: f64,
-    /// All tasks.
+    /// Fargate price of all tasks together.
     pub tasks: f64,
-    /// All public addresses.
+    /// Public IPv4 addresses of load balancer and tasks together.
     pub addresses: f64,
-    /// Endpoints of the private network; 0 in the public one.
+    /// Interface endpoints of the private VPC; 0 in a public one.
     pub endpoints: f64,
     sizes: Sizes,
     as_of: &'static str,
 }
 
-/// A part of it.
+/// Named part of the cost.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Part {
-    /// What it is.
+    /// Description for people, such as `load balancer`.
     pub name: String,
     /// Dollars an hour.
     pub per_hour: f64,
@@ -120,7 +129,7 @@ impl Part {
     }
 }
 
-/// What a service of these sizes costs; `None` where the region's prices are not known.
+/// Returns the cost of a service of these sizes; `None` if the prices of the region are not known.
 pub fn per_hour(sizes: &Sizes) -> Option<Cost> {
     let prices = PRICES
         .iter()
@@ -146,13 +155,14 @@ pub fn per_hour(sizes: &Sizes) -> Option<Cost> {
 }
 
 impl Cost {
-    /// All of it, dollars an hour, to a ten thousandth of a cent.
+    /// Returns the total in dollars an hour, rounded to a ten thousandth of a cent.
     pub fn per_hour(&self) -> f64 {
         let sum: f64 = self.parts().iter().map(|part| part.per_hour).sum();
+        // Rounded, so that JSON shows no noise of the binary sum (0.049370000000000004).
         (sum * 1e6).round() / 1e6
     }
 
-    /// Its parts, with what they cost an hour.
+    /// Returns the parts with their hourly prices.
     fn parts(&self) -> Vec<Part> {
         let Sizes {
             tasks,
@@ -179,7 +189,7 @@ impl Cost {
         parts
     }
 
-    /// All of it and its parts, in one line.
+    /// Returns the total and its parts as one line of text.
     pub fn line(&self) -> String {
         let parts = self.parts().into_iter().map(|part| {
             let month = cents(part.per_hour * HOURS_A_MONTH);
@@ -195,17 +205,17 @@ impl Cost {
     }
 }
 
-/// What is known about the cost of a stack.
+/// Cost of a stack, as far as it is known.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Estimate {
-    /// This.
+    /// Prices of the region are known.
     Known(Cost),
-    /// The prices of this region are not known.
+    /// No prices are known for this region.
     UnknownRegion(String),
 }
 
 impl Estimate {
-    /// Dollars an hour, where they are known.
+    /// Returns the dollars an hour, if they are known.
     pub fn per_hour(&self) -> Option<f64> {
         match self {
             Self::Known(cost) => Some(cost.per_hour()),
@@ -213,7 +223,7 @@ impl Estimate {
         }
     }
 
-    /// In one line.
+    /// Returns the estimate as one line of text.
     pub fn line(&self) -> String {
         match self {
             Self::Known(cost) => cost.line(),
@@ -224,15 +234,16 @@ impl Estimate {
     }
 }
 
-/// The dollars an hour alone: for JSON.
+/// Serializes as a number, the dollars an hour, or as `null`.
 impl Serialize for Estimate {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.per_hour().serialize(serializer)
     }
 }
 
-/// What a stack in this region with these parameters costs; `None` where they do not tell how large it is. Without an image no
-/// task runs.
+/// Returns the cost of a stack with these parameters; `None` if they do not give its size.
+///
+/// Without an image no task runs, so that only the other parts count.
 pub fn of_parameters(region: &str, parameters: &BTreeMap<String, String>) -> Option<Estimate> {
     let mut sizes = Sizes::of_parameters(region, parameters)?;
     if parameters
@@ -247,18 +258,18 @@ pub fn of_parameters(region: &str, parameters: &BTreeMap<String, String>) -> Opt
     })
 }
 
-/// What a stack with these parameters costs, the region being the one that its identifier names.
+/// Returns the cost of a stack with these parameters, in the region that its ARN names.
 pub fn of_stack(stack: &StackId, parameters: &BTreeMap<String, String>) -> Option<Estimate> {
     of_parameters(stack.region()?, parameters)
 }
 
-/// Dollars an hour, and a month, in short.
+/// Formats the price of an hour and of a month, for one line.
 pub fn in_short(per_hour: f64) -> String {
     let month = (per_hour * HOURS_A_MONTH).round();
     format!("about ${} an hour, ${month} a month", cents(per_hour))
 }
 
-/// What changes from one to the other, dollars an hour each.
+/// Describes the difference between two prices in dollars an hour, per month.
 pub fn difference(before: f64, after: f64) -> String {
     let month = (after - before) * HOURS_A_MONTH;
     if month.abs() < 0.005 {
@@ -268,7 +279,9 @@ pub fn difference(before: f64, after: f64) -> String {
     format!("${} a month {direction} than now", cents(month.abs()))
 }
 
-/// Dollars with two digits, half a cent rounded up: 16.425 is 16.43, although the nearest binary number is a little less.
+/// Formats dollars with two digits, and rounds half a cent up.
+///
+/// 16.425 becomes 16.43, although the nearest binary number is slightly less.
 fn cents(dollars: f64) -> String {
     format!("{:.2}", (dollars * 100.0 + 1e-6).round() / 100.0)
 }

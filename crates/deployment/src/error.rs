@@ -1,35 +1,37 @@
-//! How a command can end badly: the kind decides the exit code, the hints say what to do next.
+//! Failures of a command: the kind decides the exit code, the hints say what to do next.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// What kind of end a failed command came to. The only place where exit codes are chosen.
+/// Kind of a failure. The only place where exit codes are chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
-    /// Something that should not happen, or that no other kind describes.
+    /// An internal error, or one that no other kind describes.
     Unexpected,
     /// The command line is wrong.
     Usage,
-    /// Configuration, credentials, tools or the program itself are not ready to deploy; nothing was changed by this run.
+    /// Configuration, credentials, tools or the program are not ready to deploy; this run changed
+    /// nothing.
     Preflight,
-    /// The deployment failed; the version before it (if any) is restored.
+    /// The deployment failed, and the previous version (if any) is restored.
     RolledBack,
-    /// The stack is in a state that needs a person.
+    /// The stack is in a status that a person has to resolve.
     Stuck,
-    /// What was deployed does not answer as it should.
+    /// The deployed version does not answer as expected.
     CheckFailed,
-    /// Another operation is under way on the stack.
+    /// Another operation is in progress on the stack.
     Busy,
-    /// What was deployed is healthy, as the load balancer has it, but cannot be reached from here; it stays.
+    /// The version is healthy by the load balancer's health checks, but unreachable from here; it
+    /// stays.
     Unproven,
-    /// Ctrl-C, SIGTERM, or a terminal that was closed.
+    /// Ctrl-C, SIGTERM, or a terminal that was closed (SIGHUP).
     Interrupted,
 }
 
 impl FailureKind {
-    /// The exit code that stands for this kind, as documented in `deployer --help`.
+    /// Returns the exit code, as documented in `deployer --help`.
     pub const fn exit_code(self) -> u8 {
         match self {
             Self::Unexpected => 1,
@@ -39,6 +41,7 @@ impl FailureKind {
             Self::Stuck => 5,
             Self::CheckFailed => 6,
             Self::Busy => 7,
+            // 8 is the code of `plan --exit-code` for pending changes. 130 is the shells' code for SIGINT.
             Self::Unproven => 9,
             Self::Interrupted => 130,
         }
@@ -46,10 +49,12 @@ impl FailureKind {
 }
 
 impl FailureKind {
-    /// The kind where what was to be rolled back does not end in time.
+    /// Returns the kind to report if the rollback is still in progress when the command gives up
+    /// waiting.
     #[must_use]
     pub const fn still_under_way(self) -> Self {
         match self {
+            // Whoever pressed Ctrl-C expects 130, whatever the stack does afterwards.
             Self::Interrupted => Self::Interrupted,
             Self::Unexpected
             | Self::Usage
@@ -63,53 +68,53 @@ impl FailureKind {
     }
 }
 
-/// What a failed deployment left behind.
+/// State that a failed deployment left behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Aftermath {
-    /// The version before is restored.
+    /// The previous version is restored.
     RestoredPrevious,
-    /// The version before is restored, but something of it could not be restored exactly.
+    /// The previous version is restored, except for some part that could not be restored exactly.
     PartlyRestored,
-    /// The new version is removed again; nothing ran before it.
+    /// The new version is removed; nothing ran before it.
     RemovedVersion,
-    /// The stack that this run created is deleted again.
+    /// The stack that this run created is deleted.
     RemovedStack,
     /// The stack that this run created could not be deleted.
     LeftStack,
     /// The new version is still in place.
     LeftAsIs,
-    /// Another deployment or operation took over, and is left alone.
+    /// Another deployment or operation took over, and this run leaves it alone.
     LeftToOthers,
-    /// Restoring the version before failed: what runs is not known.
+    /// Restoring the previous version failed: it is not known what runs.
     NotRestored,
-    /// The rollback was still under way at the end.
+    /// The rollback was still in progress when the command ended.
     StillRollingBack,
 }
 
-/// A command that failed: what, why, the evidence, and what to do next, each apart from the others.
+/// Failed command: message, cause, evidence and hints, each in its own field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Failure {
-    /// Decides the exit code.
+    /// Kind, which decides the exit code.
     pub kind: FailureKind,
-    /// What failed, as a fragment that begins in lower case.
+    /// Failure in the user's terms, as a fragment that starts in lower case.
     pub message: String,
-    /// What it left behind, where a deployment had started; `message` says it in words.
+    /// State that it left behind, if a deployment had started; `message` says it in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub aftermath: Option<Aftermath>,
-    /// Why, where something was said about it.
+    /// Cause, if it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
-    /// Lines that show it: stopped tasks, log lines, compiler messages.
+    /// Lines of evidence: stopped tasks, log lines, compiler messages.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<String>,
-    /// What to do next; commands stand between backticks.
+    /// Suggested next steps; commands stand between backticks.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hints: Vec<String>,
 }
 
 impl Failure {
-    /// A failure of this kind with nothing but its message.
+    /// Builds a failure of this kind with only a message.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
         Self {
             kind,
@@ -121,30 +126,31 @@ impl Failure {
         }
     }
 
-    /// Something that keeps the command from starting: see [`FailureKind::Preflight`].
+    /// Builds a failure that keeps the command from starting: see [`FailureKind::Preflight`].
     pub fn preflight(message: impl Into<String>) -> Self {
         Self::new(FailureKind::Preflight, message)
     }
 
-    /// Ctrl-C, SIGTERM, or a terminal that was closed: see [`FailureKind::Interrupted`].
+    /// Builds the failure of a cancelled command: see [`FailureKind::Interrupted`].
     pub fn interrupted() -> Self {
         Self::new(FailureKind::Interrupted, "interrupted")
     }
 
-    /// Changes the kind.
+    /// Returns the failure with another kind.
     #[must_use]
     pub fn of_kind(self, kind: FailureKind) -> Self {
         Self { kind, ..self }
     }
 
-    /// Adds why it failed.
+    /// Sets the cause.
     #[must_use]
     pub fn because(mut self, cause: impl fmt::Display) -> Self {
         self.cause = Some(cause.to_string());
         self
     }
 
-    /// Adds what it left behind. `words` continue the message, from the punctuation on.
+    /// Sets the state that it left behind. `words` continue the message, starting with the
+    /// punctuation.
     #[must_use]
     pub fn leaving(mut self, aftermath: Aftermath, words: &str) -> Self {
         self.aftermath = Some(aftermath);
@@ -152,21 +158,21 @@ impl Failure {
         self
     }
 
-    /// Adds a line of evidence.
+    /// Adds lines of evidence.
     #[must_use]
     pub fn with_evidence(mut self, lines: impl IntoIterator<Item = String>) -> Self {
         self.evidence.extend(lines);
         self
     }
 
-    /// Adds what to do next.
+    /// Adds a hint.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
     }
 
-    /// Adds what to do next, where there is something to say.
+    /// Adds a hint, if there is one.
     #[must_use]
     pub fn maybe_hint(self, hint: Option<impl Into<String>>) -> Self {
         match hint {

@@ -1,6 +1,8 @@
-//! The contract between the engine and the reporters: past-tense facts that carry all a reporter needs.
+//! Contract between the engine and the reporters: past-tense facts with all the data a reporter
+//! needs.
 //!
-//! In JSON Lines every event is one line `{"time":…,"event":…,…}`; the first carries the number of the format.
+//! In JSON Lines every event is one line `{"time":…,"event":…,…}`; the first carries the version of
+//! the format.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -17,20 +19,21 @@ use crate::stack::change::Change;
 use crate::stack::resource_status::ResourceStatus;
 use crate::stack::status::StackStatus;
 
-/// Number of the event format; grows when a reader of older output could misunderstand a newer one.
+/// Version of the event format. Incremented when a reader of the old format could misunderstand the
+/// new one.
 pub const FORMAT: u32 = 2;
 
-/// A part of a command that takes time worth naming.
+/// Named part of a command, with its own timing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// Making sure that the AWS emulator runs.
+    /// Starting or finding the AWS emulator.
     Emulator,
-    /// Compiling the program and packing the image.
+    /// Compiling the program and building the image.
     Image,
     /// Creating the stack.
     Create,
-    /// Sending the image to the registry.
+    /// Pushing the image to the registry.
     Push,
     /// Computing a change set.
     Plan,
@@ -38,20 +41,20 @@ pub enum Phase {
     Update,
     /// Replacing the running version.
     Rollout,
-    /// Checking from outside.
+    /// Checking the service from outside.
     Check,
-    /// Watching a version that passed the check.
+    /// Observing a version that passed the check.
     Watch,
-    /// Restoring the previous version.
+    /// Rolling back to the previous version.
     Back,
     /// Deleting the stack.
     Delete,
-    /// Checking whether anything is left.
+    /// Verifying that nothing is left after a deletion.
     Proof,
 }
 
 impl Phase {
-    /// What the phase is called on a screen.
+    /// Returns the name of the phase for the terminal.
     pub const fn title(self) -> &'static str {
         match self {
             Self::Emulator => "emulator",
@@ -70,94 +73,96 @@ impl Phase {
     }
 }
 
-/// How long a phase took.
+/// Duration of one phase.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Timing {
-    /// Which phase.
+    /// Phase that was timed.
     pub phase: Phase,
-    /// Seconds from its beginning to its end; phases overlap.
+    /// Seconds from start to end; phases overlap.
     pub seconds: f64,
 }
 
-/// What a check from outside found.
+/// Result of a check from outside.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Checked {
-    /// Whether a clock was checked, or the answer alone.
+    /// Kind of the check: of a clock, or of the HTTP response only.
     pub kind: clock::Kind,
-    /// In JSON `verdict`: `ok`, `down`, `skewed` or `indeterminate`, the last with a `reason`.
+    /// Verdict, in JSON `verdict`: `ok`, `down`, `skewed` or `indeterminate`, the last with a
+    /// `reason`.
     #[serde(flatten)]
     pub verdict: clock::Verdict,
-    /// Why it is not OK.
+    /// Reason for a verdict other than OK.
     pub cause: Option<String>,
-    /// Estimate of the service's clock minus ours, milliseconds.
+    /// Estimated offset of the service's clock from the local one, milliseconds.
     pub offset_ms: Option<f64>,
-    /// Half the width of the interval that the offset is proven to lie in, milliseconds.
+    /// Half the width of the interval that contains the offset, milliseconds.
     pub uncertainty_ms: Option<f64>,
-    /// How many instances answered.
+    /// Number of distinct instances that answered.
     pub instances: usize,
-    /// The version that answered, where all answers agree.
+    /// Version that answered, if all responses agree.
     pub version: Option<String>,
-    /// The status code of the last answer.
+    /// Status code of the last response.
     pub status: Option<u16>,
-    /// Requests that were sent.
+    /// Number of requests that were sent.
     pub requests: u64,
-    /// No request came as far as the service; left out where one did.
+    /// Set if no request reached the service; left out of the JSON otherwise.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub unreachable: bool,
 }
 
 impl Checked {
-    /// Whether the answer alone was checked, and is as expected.
+    /// Returns whether only the HTTP response was checked, and is as expected.
     pub fn is_http_ok(&self) -> bool {
         self.kind == clock::Kind::Http && self.verdict == clock::Verdict::Ok
     }
 }
 
-/// What a probe saw.
+/// Result of a probe that ran during a rollout.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Probed {
-    /// Requests that were sent and came to an end.
+    /// Number of requests that completed, with or without success.
     pub requests: u64,
-    /// Those that got no good answer.
+    /// Number of requests without a valid response.
     pub failed: u64,
-    /// The longest time between two good answers, milliseconds.
+    /// Longest time between two valid responses, milliseconds.
     pub longest_gap_ms: u64,
-    /// Why the first one failed.
+    /// Reason of the first failed request.
     pub first_failure: Option<String>,
 }
 
-/// What `up` achieved.
+/// Result of a successful `up`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
-    /// Did this run change anything?
+    /// Set if this run changed anything.
     pub changed: bool,
-    /// Where the service answers.
+    /// URL of the service.
     pub url: String,
-    /// Address of the image that runs, with its digest.
+    /// Address of the deployed image, with its digest.
     pub image: String,
-    /// The version that answered.
+    /// Version that answered.
     pub version: Option<String>,
-    /// Tasks that run.
+    /// Running tasks.
     pub tasks: Vec<Task>,
-    /// The last check; absent where the load balancer's health checks are relied on.
+    /// Last check; absent if the run relied on the load balancer's health checks.
     pub check: Option<Checked>,
-    /// What was relied on instead or besides, and what is not proven then.
+    /// Evidence that was used instead of a check, and its limits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unproven: Option<String>,
-    /// What a probe saw while the version before was replaced; absent where there was none, or nothing was changed.
+    /// Probe results during the rollout; absent if nothing was probed or changed.
     pub probe: Option<Probed>,
-    /// What it costs, dollars an hour without traffic; absent on this machine, and where prices are not known.
+    /// Cost in dollars an hour without traffic; absent on this machine, and if prices are not
+    /// known.
     #[serde(rename = "cost_per_hour")]
     pub cost: Option<Estimate>,
-    /// The command that deletes it.
+    /// Command that deletes the stack.
     pub delete: String,
-    /// How long each phase took.
+    /// Duration of each phase.
     pub timings: Vec<Timing>,
-    /// How long all of it took, seconds.
+    /// Duration of the whole command, seconds.
     pub seconds: f64,
 }
 
-/// What happened.
+/// Event of a command, in the past tense.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[expect(
@@ -165,7 +170,7 @@ pub struct Summary {
     reason = "field names say it; the variants are documented"
 )]
 pub enum Event {
-    /// A command began.
+    /// The command started.
     Started {
         format: u32,
         command: &'static str,
@@ -173,40 +178,41 @@ pub enum Event {
         local: bool,
         version: &'static str,
     },
-    /// So long the phases of such a run took before, on this machine: medians of those that changed something and ended well.
+    /// Median duration of each phase in earlier successful runs on this machine that changed
+    /// something.
     UsuallyTook { timings: Vec<Timing> },
-    /// A phase began.
+    /// A phase started.
     PhaseStarted { phase: Phase },
-    /// A phase ended well.
+    /// A phase completed successfully.
     PhaseEnded { phase: Phase, seconds: f64 },
-    /// The emulator is being installed: the first time takes a while.
+    /// The emulator is being installed, which takes a while the first time.
     EmulatorInstalling { version: &'static str },
     /// The emulator answers.
     EmulatorReady { endpoint: String, reused: bool },
     /// The emulator was stopped.
     EmulatorStopped { endpoint: String },
-    /// The emulator goes on, because something else lives there.
+    /// The emulator keeps running, because other resources live in it.
     EmulatorKept { reason: String },
-    /// The credentials are good, and these are whose.
+    /// The credentials are valid and belong to this identity.
     Identified {
         account: String,
         arn: String,
         region: String,
         endpoint: Option<String>,
     },
-    /// So many crates are compiled.
+    /// Number of crates that are compiled so far.
     Compiled { crates: usize, name: String },
-    /// The builder came to this instruction of the Dockerfile.
+    /// The builder reached this instruction of the Dockerfile.
     BuildStepped { step: String },
-    /// The image is packed.
+    /// The image is built.
     ImagePacked { digest: Digest, bytes: u64 },
-    /// This is the state the stack was found in; absent when there is none.
+    /// The stack was found in this status; absent if there is no stack.
     StackFound { status: Option<StackStatus> },
-    /// An operation on the stack began, or one was found under way.
+    /// An operation on the stack started, or was already in progress.
     OperationStarted {
         operation: &'static str,
         stack_id: StackId,
-        /// Types of the resources that it concerns, where known.
+        /// Types of the affected resources, if known.
         resource_types: Vec<String>,
     },
     /// A resource (or the stack itself) changed its status.
@@ -216,13 +222,13 @@ pub enum Event {
         status: ResourceStatus,
         reason: Option<String>,
     },
-    /// The operation ended in this status; absent when the stack is gone.
+    /// The operation ended in this status; absent if the stack is deleted.
     OperationEnded { status: Option<StackStatus> },
-    /// These changes will be made.
+    /// The change set contains these changes.
     Proposed { changes: Vec<Change> },
     /// There is nothing to change.
     Unchanged,
-    /// So many bytes of the image were sent.
+    /// Bytes of the image that are sent so far.
     PushProgressed { sent: u64, total: u64 },
     /// The registry has the image.
     Pushed {
@@ -230,62 +236,63 @@ pub enum Event {
         bytes_sent: u64,
         already_there: bool,
     },
-    /// The rollout moved.
+    /// The rollout made progress.
     RolloutMoved {
-        /// ARN of the task definition that should run.
+        /// ARN of the task definition that is being rolled out.
         task_definition: String,
         deployments: Vec<Deployment>,
         healthy_targets: usize,
         registered_targets: usize,
-        /// Tasks of the new version that failed so far.
+        /// Failed tasks of the new version so far.
         failed_tasks: u32,
-        /// Failed tasks at which ECS gives up, where known.
+        /// Number of failed tasks at which ECS gives up (deployment circuit breaker), if known.
         threshold: Option<u32>,
     },
-    /// A task ended that should not have.
+    /// A task stopped unexpectedly.
     TaskFailed { task: StoppedTask, log: Vec<String> },
-    /// A target was found unhealthy, for this reason for the first time.
+    /// A target became unhealthy, for this reason for the first time.
     TargetUnhealthy { target: Target },
-    /// The service told of a problem.
+    /// An event message of the ECS service told of a problem.
     ServiceComplained { at: DateTime<Utc>, message: String },
-    /// The service's answers have told which check fits.
+    /// The responses of the service decided which check applies.
     CheckChosen {
         kind: clock::Kind,
         url: String,
-        /// Why it is not one of a clock.
+        /// Reason why the clock is not checked.
         because: Option<String>,
     },
-    /// A check from outside was made.
+    /// A check from outside completed.
     Checked { check: Checked },
-    /// The deployment waits at the gate, where the new version is checked before any public request reaches it.
+    /// The deployment waits at the gate, where the new version is checked before it gets public
+    /// requests.
     GateReached { stage: LifecycleStage },
-    /// The gate was answered: the deployment goes on, or ECS takes the new version back.
+    /// The gate was answered: the deployment continues, or ECS rolls it back.
     GateAnswered { stage: LifecycleStage, passed: bool },
-    /// What a probe saw while one version was replaced by another.
+    /// A probe ended with the rollout.
     Probed { probe: Probed },
-    /// The user is asked a question, to be answered by yes or no.
+    /// The user is asked a yes/no question.
     Asked { question: String },
-    /// Something is not as it should be, without being in the way.
+    /// A problem that does not keep the command from continuing.
     Warned { message: String },
-    /// Something worth knowing.
+    /// A fact worth knowing.
     Noted { message: String },
-    /// `up` reached its end.
+    /// `up` succeeded.
     Succeeded { summary: Box<Summary> },
-    /// `image build` or `image push` reached its end.
+    /// `image build` or `image push` succeeded.
     ImageReady {
         name: String,
         digest: Digest,
         bytes: u64,
-        /// The file that it was written to.
+        /// File that the image was written to.
         archive: Option<String>,
-        /// By which name Docker or podman has it.
+        /// Name of the image in Docker or podman.
         loaded: Option<String>,
-        /// Its address in the registry.
+        /// Address of the image in the registry.
         pushed: Option<String>,
-        /// The file that lists what the program is made of.
+        /// File of the SBOM.
         sbom: Option<String>,
     },
-    /// `down` reached its end; these were looked for and not found.
+    /// `down` succeeded; these resources were searched for and not found.
     Deleted {
         looked_for: Vec<String>,
         seconds: f64,
@@ -296,20 +303,20 @@ pub enum Event {
     Failed { exit_code: u8, failure: Failure },
 }
 
-/// Reads events as they come.
+/// Consumer of events, such as the terminal or JSON output.
 pub trait Reporter: Send {
-    /// Takes one event.
+    /// Handles one event.
     fn report(&mut self, at: DateTime<Utc>, event: &Event);
 }
 
-/// Reports nothing: for commands whose result is all there is to say.
+/// Reporter that discards every event, for commands whose only output is their result.
 pub struct Silent;
 
 impl Reporter for Silent {
     fn report(&mut self, _: DateTime<Utc>, _: &Event) {}
 }
 
-/// Where events go: one reporter, shared by all that goes on side by side.
+/// Shared handle to one reporter, for tasks that run concurrently.
 #[derive(Clone)]
 pub struct Sink {
     reporter: Arc<Mutex<Box<dyn Reporter>>>,
@@ -317,7 +324,7 @@ pub struct Sink {
 }
 
 impl Sink {
-    /// A sink that feeds this reporter.
+    /// Creates a sink that feeds this reporter.
     pub fn new(reporter: Box<dyn Reporter>) -> Self {
         Self {
             reporter: Arc::new(Mutex::new(reporter)),
@@ -325,29 +332,31 @@ impl Sink {
         }
     }
 
-    /// Reports one event, now.
+    /// Reports an event with the current time.
     pub fn send(&self, event: &Event) {
+        // After a panic in a reporter, events still have to come out: the lock is used although
+        // poisoned.
         self.reporter
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .report(Utc::now(), event);
     }
 
-    /// Reports something that is not as it should be.
+    /// Reports a problem that does not keep the command from continuing.
     pub fn warn(&self, message: impl Into<String>) {
         self.send(&Event::Warned {
             message: message.into(),
         });
     }
 
-    /// Reports something worth knowing.
+    /// Reports a fact worth knowing.
     pub fn note(&self, message: impl Into<String>) {
         self.send(&Event::Noted {
             message: message.into(),
         });
     }
 
-    /// Runs one phase: reports its beginning and, if it ends well, its end with the time it took.
+    /// Runs one phase: reports its start and, on success, its end with the duration.
     pub async fn phase<T, E>(
         &self,
         phase: Phase,
@@ -356,6 +365,7 @@ impl Sink {
         self.send(&Event::PhaseStarted { phase });
         let began = Instant::now();
         let result = work.await;
+        // Failed phases have no end event and no timing: their durations would distort the medians.
         if result.is_ok() {
             let seconds = began.elapsed().as_secs_f64();
             self.timings
@@ -367,7 +377,7 @@ impl Sink {
         result
     }
 
-    /// The phases that ended so far.
+    /// Returns the timings of the phases that completed so far.
     pub fn timings(&self) -> Vec<Timing> {
         self.timings
             .lock()

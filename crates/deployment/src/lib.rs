@@ -1,8 +1,7 @@
-//! The deployment domain: names, stack, rollout, cost, policy, and the events and errors that tell of
-//! them.
+//! The deployment domain: names, stack, rollout, cost and policy, with their events and errors.
 //!
-//! Everything here is pure. It knows neither an async runtime nor an AWS SDK, so that every decision
-//! can be tested as a table.
+//! Everything here is pure: no async runtime and no AWS SDK, so that every decision can be tested
+//! as a table.
 
 mod api_enum;
 pub mod cost;

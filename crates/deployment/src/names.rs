@@ -1,4 +1,4 @@
-//! Newtypes for the names that travel through the program: checked once at the door, trusted afterwards.
+//! Newtypes for names and identifiers, validated once when they are parsed.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use thiserror::Error;
 /// Name of the container in the template, and prefix of its log streams.
 pub const CONTAINER: &str = "app";
 
-/// A name that does not have the form its kind asks for.
+/// Error for a name that does not have the required form.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("{what} `{given}` is not valid: {rule}")]
 pub struct InvalidName {
@@ -18,15 +18,17 @@ pub struct InvalidName {
     pub(crate) rule: &'static str,
 }
 
-/// Name of a CloudFormation stack: 1–128 of `[A-Za-z0-9-]`, beginning with a letter (API reference of `CreateStack`).
+/// Name of a CloudFormation stack: 1–128 of `[A-Za-z0-9-]`, starting with a letter (API reference
+/// of `CreateStack`).
 ///
-/// Resource names derive from it, and some of those are limited to 32 characters, so it may have at most 100 here.
+/// Resource names derive from it, and some of those are limited to 32 characters. It may have at
+/// most 100 characters here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct StackName(String);
 
 impl StackName {
-    /// The name as text.
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -70,12 +72,13 @@ impl fmt::Display for StackName {
     }
 }
 
-/// The identifier (an ARN) of one stack: survives its deletion and cannot be taken for a namesake.
+/// ARN of one stack. Survives its deletion and never matches another stack of the same name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StackId(String);
 
 impl StackId {
-    /// Returns the UUID that tells this stack from all others of its name: the last part of its ARN.
+    /// Returns the UUID that distinguishes this stack from others of its name: the last part of its
+    /// ARN.
     pub fn unique(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or(&self.0)
     }
@@ -85,7 +88,7 @@ impl StackId {
         &self.0
     }
 
-    /// The region that it lives in: the fourth part of the ARN.
+    /// Returns the region of the stack: the fourth part of the ARN.
     pub fn region(&self) -> Option<&str> {
         let region = self.0.strip_prefix("arn:")?.split(':').nth(2)?;
         Some(region).filter(|region| !region.is_empty())
@@ -111,7 +114,7 @@ impl FromStr for StackId {
     }
 }
 
-/// Declares newtypes for text by which AWS knows something: as AWS gave it, told apart from one another.
+/// Declares newtypes for identifiers that AWS assigns, kept verbatim.
 macro_rules! aws_names {
     ($($(#[$meta:meta])* $name:ident,)+) => {$(
         $(#[$meta])*
@@ -119,7 +122,7 @@ macro_rules! aws_names {
         pub struct $name(String);
 
         impl $name {
-            /// Takes the text as it is.
+            /// Wraps the text without validation.
             pub fn new(text: impl Into<String>) -> Self {
                 Self(text.into())
             }
@@ -169,12 +172,12 @@ aws_names! {
     LogStreamName,
 }
 
-/// A stack to look up: by name, which never finds a deleted one, or by identifier.
+/// Reference to a stack: by name, which never finds a deleted one, or by ARN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StackRef<'a> {
-    /// Whichever stack has this name now.
+    /// Current stack of this name.
     Name(&'a StackName),
-    /// This very stack.
+    /// One particular stack, deleted or not.
     Id(&'a StackId),
 }
 
@@ -200,7 +203,7 @@ impl<'a> From<&'a StackId> for StackRef<'a> {
     }
 }
 
-/// A host and a port, as in `localhost:4566` or `[::1]:4566`.
+/// Host and port, as in `localhost:4566` or `[::1]:4566`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(into = "String")]
 pub struct HostPort {
@@ -219,6 +222,7 @@ impl FromStr for HostPort {
             given: text.to_owned(),
             rule: "HOST:PORT is expected, as in `localhost:4566`",
         };
+        // Split at the last colon: an IPv6 address contains colons of its own.
         let (host, port) = text.rsplit_once(':').ok_or_else(invalid)?;
         let port = port
             .parse()
@@ -262,18 +266,18 @@ impl From<HostPort> for String {
 pub struct Digest(String);
 
 impl Digest {
-    /// The digest as text, `sha256:` included.
+    /// Returns the digest as text, `sha256:` included.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The first twelve hexadecimal digits: what the service shows in its version.
+    /// Returns the first twelve hexadecimal digits, which the service shows as its version.
     pub fn short(&self) -> &str {
         let digits = self.0.trim_start_matches("sha256:");
         digits.get(..12).unwrap_or(digits)
     }
 
-    /// The digest at the end of an image address (`…@sha256:…`), if it has one.
+    /// Parses the digest at the end of an image address (`…@sha256:…`), if it has one.
     pub fn of_image(uri: &str) -> Option<Self> {
         uri.rsplit_once('@')?.1.parse().ok()
     }
@@ -315,7 +319,7 @@ pub struct RepositoryUri {
 }
 
 impl RepositoryUri {
-    /// Address of a repository in a registry (`HOST[:PORT]`).
+    /// Builds the address of a repository in a registry (`HOST[:PORT]`).
     pub fn new(registry: impl Into<String>, repository: RepositoryName) -> Self {
         Self {
             registry: registry.into(),
@@ -401,7 +405,7 @@ impl fmt::Display for ImageUri {
     }
 }
 
-/// Returns whether this is the id of an AWS account: twelve digits.
+/// Returns whether this is an AWS account ID: twelve digits.
 pub fn is_account(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|digit| digit.is_ascii_digit())
 }

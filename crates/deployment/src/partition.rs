@@ -1,10 +1,13 @@
-//! AWS partitions: what separates ARNs, consoles and sign-in pages of public AWS, China, the government and sovereign clouds. Pure.
+//! AWS partitions, which differ in ARNs, console and sign-in pages: public AWS, China, GovCloud,
+//! sovereign and isolated clouds. Pure.
 
-/// A partition, as ARNs name it.
+/// AWS partition, by its name in ARNs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Partition(&'static str);
 
-/// Beginnings of region names, from botocore's `partitions.json` (1.44.8, `regionRegex`); all others are in `aws`.
+/// Prefixes of region names, from botocore's `partitions.json` (1.44.8, `regionRegex`); all others
+/// are in `aws`.
+///
 /// `us-iso-` and `us-isob-` differ by the hyphen.
 const REGIONS: [(&str, Partition); 7] = [
     ("cn-", Partition("aws-cn")),
@@ -26,7 +29,7 @@ impl Partition {
         found.map_or(Self::PUBLIC, |(_, partition)| *partition)
     }
 
-    /// Returns the partition that an ARN names, if it is one of AWS's.
+    /// Returns the partition of an ARN, if AWS has one of that name.
     pub fn of_arn(arn: &str) -> Option<Self> {
         let name = arn.strip_prefix("arn:")?.split(':').next()?;
         let all = REGIONS.iter().map(|(_, partition)| *partition);
@@ -34,7 +37,7 @@ impl Partition {
             .find(|partition| partition.0 == name)
     }
 
-    /// Returns the region of services that have one endpoint for all of the partition.
+    /// Returns the region that hosts the partition's global services, which have a single endpoint.
     pub fn global_region(self) -> &'static str {
         match self.0 {
             "aws-cn" => "cn-north-1",
@@ -48,12 +51,12 @@ impl Partition {
         }
     }
 
-    /// Its name in ARNs.
+    /// Returns the name in ARNs.
     pub const fn name(self) -> &'static str {
         self.0
     }
 
-    /// Domains of the console and of signing in to it; `None` where they are not public.
+    /// Returns the domains of the console and its sign-in page; `None` if they are not public.
     pub fn console(self) -> Option<(&'static str, &'static str)> {
         match self.0 {
             "aws" => Some(("console.aws.amazon.com", "signin.aws.amazon.com")),

@@ -1,8 +1,9 @@
-//! IAM policies for whoever deploys one stack. Pure.
+//! IAM policies for principals that deploy one stack. Pure.
 //!
-//! No chain of allowed calls leads to more than these policies and the boundary allow, which `tests/template/escalation.rs` evaluates.
-//! CloudFormation acts with the rights of whoever calls it: what it needs to make, change and remove the resources of the template is
-//! part of it. `infra/ci-role.yaml` gives the same to a role for GitHub Actions.
+//! No chain of allowed calls leads to more than these policies and the boundary allow, which
+//! `tests/template/escalation.rs` evaluates. CloudFormation acts with the rights of its caller, so
+//! they include everything that creates, changes and deletes the resources of the template.
+//! `infra/ci-role.yaml` gives the same to a role for GitHub Actions.
 
 use std::collections::BTreeSet;
 
@@ -13,44 +14,51 @@ use crate::names::StackName;
 use crate::partition::Partition;
 use crate::template::{self, SecretSource, Store};
 
-/// The policy, with names in `${…}` for what differs from account to account.
+/// Policy for deploying, with `${…}` placeholders for what differs between accounts.
 const DEPLOY: &str = include_str!("../../../infra/deployer-policy.json");
 
-/// What granting access to reviewers needs in addition: a document of its own, since a role's inline policies may have 10,240
-/// characters together.
+/// Additional policy for granting access to reviewers.
+///
+/// A document of its own, because a role's inline policies may have 10,240 characters together.
 const REVIEWERS: &str = include_str!("../../../infra/reviewers-policy.json");
 
-/// The permissions boundary that the template gives to its execution role unless it is told another one: AWS's own policy for
-/// pulling images and writing logs. A role cannot be made to do more than this, whatever its inline policies say.
+/// Permissions boundary of the template's execution role by default: AWS's managed policy for
+/// pulling images and writing logs.
+///
+/// A role cannot do more than its boundary allows, whatever its inline policies say.
 const USUAL_BOUNDARY: &str =
     "arn:${Partition}:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy";
 
-/// The longest name of a stack with which no name that CloudFormation makes from it is cut: roles have 64 characters, 32 of which
-/// are taken by the name of the resource and by what makes it unique.
+/// Maximum length of a stack name for which CloudFormation does not truncate a generated name.
+///
+/// Role names have at most 64 characters, 32 of which are taken by the resource's name and the
+/// unique suffix.
 const LONGEST: usize = 32;
 
-/// The account and the stack that a policy is for.
+/// Account and stack that a policy is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope<'a> {
     /// AWS region.
     pub region: &'a str,
-    /// Twelve digits; without it, whatever account the policy is put into.
+    /// Account ID, twelve digits; without it, the policy applies to the account it is attached in.
     pub account: Option<&'a str>,
     /// Name of the stack.
     pub stack: &'a StackName,
-    /// ARN of the permissions boundary that roles and users of the stack have to have; the template's own if there is none.
+    /// ARN of the permissions boundary that roles and users of the stack must have; without it, the
+    /// template's default.
     pub boundary: Option<&'a str>,
 }
 
-/// Returns the policy that deploys this stack.
+/// Returns the policy for deploying this stack.
 pub fn deploying(scope: &Scope<'_>) -> Result<Value, Failure> {
     filled(DEPLOY, scope, scope.boundary.unwrap_or(USUAL_BOUNDARY))
 }
 
-/// Returns the policy that `deployer reviewer` needs in addition.
+/// Returns the additional policy for `deployer reviewer`.
 ///
-/// Reviewers get a user or a role with a policy that the caller writes: without a boundary, this is a way to become administrator.
-/// AWS has no policy of its own that would do as one, because those that only read also read what is in databases and buckets.
+/// Reviewers get a user or a role with a policy that the caller writes. Without a boundary, the
+/// caller could become administrator that way. No AWS managed policy would do as the boundary,
+/// because the read-only ones also read the contents of databases and buckets.
 pub fn reviewing(scope: &Scope<'_>) -> Result<Value, Failure> {
     let boundary = scope.boundary.ok_or_else(|| {
         Failure::new(
@@ -63,7 +71,7 @@ pub fn reviewing(scope: &Scope<'_>) -> Result<Value, Failure> {
     filled(REVIEWERS, scope, boundary)
 }
 
-/// Returns what the user should know about a policy for deploying.
+/// Returns a caution for the user about the policy for deploying.
 pub fn caution(scope: &Scope<'_>) -> &'static str {
     if scope.boundary.is_some() {
         "this policy deploys stacks with this `PermissionsBoundary` only: set it under `[parameters]`. It is as safe as that boundary"
@@ -74,10 +82,12 @@ pub fn caution(scope: &Scope<'_>) -> &'static str {
     }
 }
 
-/// Returns a permissions boundary for the roles of a stack whose program has secrets or rights of its own: what its roles need, and
-/// nothing else. `permissions` is the policy document of the program's role.
+/// Returns a permissions boundary for the roles of a stack whose program has secrets or permissions
+/// of its own.
 ///
-/// Whoever deploys within it can give the program no more than this, also by changing the settings.
+/// It allows exactly what these roles need. `permissions` is the policy document of the program's
+/// role. A deployment within it can give the program no more than this, even by changing the
+/// settings.
 pub fn boundary(
     scope: &Scope<'_>,
     settings: &template::Settings,
@@ -87,6 +97,7 @@ pub fn boundary(
         Failure::new(FailureKind::Unexpected, "the policy cannot be read").because(error)
     };
     let mut statements = vec![
+        // `GetAuthorizationToken` does not support resource-level permissions.
         json!({"Effect": "Allow", "Action": "ecr:GetAuthorizationToken", "Resource": "*"}),
         json!({
             "Effect": "Allow",
@@ -111,6 +122,7 @@ pub fn boundary(
         }
     }
     if settings.strategy.is_gated() {
+        // The Describe actions of Elastic Load Balancing do not support resource-level permissions.
         statements.push(json!({
             "Effect": "Allow",
             "Action": [
@@ -129,6 +141,8 @@ pub fn boundary(
                 "elasticloadbalancing:RegisterTargets",
             ],
             "Resource": "*",
+            // CloudFormation tags what it creates with the stack's name: other load balancers stay
+            // out of reach.
             "Condition": {"StringEquals": {"aws:ResourceTag/aws:cloudformation:stack-name": "${Stack}"}},
         }));
     }
@@ -136,6 +150,7 @@ pub fn boundary(
         let policy: Value = serde_json::from_str(text).map_err(unreadable)?;
         match policy.get("Statement").cloned() {
             Some(Value::Array(own)) => statements.extend(own),
+            // IAM accepts a single statement without the array.
             own => statements.extend(own),
         }
     }
@@ -143,8 +158,10 @@ pub fn boundary(
     filled(&policy.to_string(), scope, "")
 }
 
-/// Refuses a policy that cannot deploy this service: a program with secrets or rights of its own has roles that AWS's policy for
-/// pulling images and writing logs would bound too narrowly.
+/// Refuses a policy that cannot deploy this service.
+///
+/// The roles of a program with secrets or permissions of its own need more than AWS's policy for
+/// pulling images and writing logs allows.
 pub fn refuse_without_boundary(
     scope: &Scope<'_>,
     settings: &template::Settings,
@@ -182,7 +199,7 @@ fn filled(text: &str, scope: &Scope<'_>, boundary: &str) -> Result<Value, Failur
     let mut policy: Value = serde_json::from_str(text).map_err(|error| {
         Failure::new(FailureKind::Unexpected, "the policy cannot be read").because(error)
     })?;
-    // Names of repositories are in lower case.
+    // ECR allows only lower case in repository names.
     let lower = stack.to_ascii_lowercase();
     let names = [
         ("${Boundary}", boundary),

@@ -1,13 +1,13 @@
-//! List prices.
+//! List prices of AWS, by region.
 
 /// List prices of a region, dollars an hour.
 pub(super) struct Prices {
     pub(super) region: &'static str,
-    /// When the list had them.
+    /// Year, or year and month, of the price list.
     pub(super) as_of: &'static str,
-    /// An application load balancer, without capacity units.
+    /// Application Load Balancer, without capacity units.
     pub(super) load_balancer: f64,
-    /// An interface endpoint, in one zone.
+    /// Interface endpoint in one availability zone.
     pub(super) endpoint: f64,
     pub(super) x86: Fargate,
     pub(super) arm: Fargate,
@@ -17,18 +17,18 @@ pub(super) struct Prices {
 #[derive(Clone, Copy)]
 pub(super) struct Fargate {
     pub(super) vcpu: f64,
-    /// GB as Fargate counts them: 1024 MiB.
+    /// Price of 1024 MiB, which Fargate calls a GB.
     pub(super) gb: f64,
 }
 
-/// Fargate in Virginia, Ohio, Oregon and Ireland.
+/// Fargate prices in Virginia, Ohio, Oregon and Ireland.
 const X86: Fargate = fargate(0.04048, 0.004_445);
 const ARM: Fargate = fargate(0.03238, 0.00356);
-/// Fargate in Singapore and Tokyo.
+/// Fargate prices in Singapore and Tokyo.
 const X86_ASIA: Fargate = fargate(0.05056, 0.00553);
 const ARM_ASIA: Fargate = fargate(0.04045, 0.00442);
 
-/// Where the lists are.
+/// Public price lists, for the last lines of the table.
 pub(super) const SOURCES: [(&str, &str); 4] = [
     ("Fargate", "https://aws.amazon.com/fargate/pricing/"),
     (
@@ -39,10 +39,11 @@ pub(super) const SOURCES: [(&str, &str); 4] = [
     ("endpoints", "https://aws.amazon.com/privatelink/pricing/"),
 ];
 
-/// What is known, and no more: a region whose prices are not certain is left out.
+/// Known prices; a region whose prices are not certain is left out.
 ///
-/// Fargate in us-east-1 as public pages of March to June 2026 repeat the list (vantage.sh, cloudburn.io, factualminds.com); its load
-/// balancer, endpoints and addresses are the same there. No page as young was found for the other regions: theirs are of 2025.
+/// Fargate in us-east-1 as public pages of March to June 2026 repeat the list (vantage.sh,
+/// cloudburn.io, factualminds.com). Its load balancer, endpoints and addresses cost the same there.
+/// No page of 2026 was found for the other regions: theirs are of 2025.
 pub(super) const PRICES: [Prices; 8] = [
     prices("us-east-1", "2026-06", (0.0225, 0.01), (X86, ARM)),
     prices("us-east-2", "2025", (0.0225, 0.01), (X86, ARM)),

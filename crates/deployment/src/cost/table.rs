@@ -1,42 +1,43 @@
-//! What the service costs, as a table: in its region part by part, and in others as a whole.
+//! Cost table: part by part in the configured region, and the total in each of the others.
 
 use serde::Serialize;
 
 use super::prices::{PRICES, SOURCES};
 use super::{Cost, HOURS_A_MONTH, Part, Sizes, cents, per_hour};
 
-/// All of it: one object in JSON. Dollars an hour; a month has 730 of them.
+/// Cost of a service in every known region, one JSON object. Dollars an hour; a month has 730
+/// hours.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Table {
-    /// The region that is set.
+    /// Region that is configured.
     pub region: String,
-    /// Parts of what it costs there; empty where the prices are not known.
+    /// Parts of the cost in `region`; empty if its prices are not known.
     pub parts: Vec<Part>,
-    /// All of it.
+    /// Total in `region`.
     pub per_hour: Option<f64>,
-    /// With the most tasks that there may be under load.
+    /// Total in `region` with the maximum number of tasks.
     pub most_per_hour: Option<f64>,
-    /// Every region whose prices are known.
+    /// Totals in every region whose prices are known.
     pub regions: Vec<InRegion>,
-    /// Where the prices are from.
+    /// URLs of the price lists.
     pub sources: Vec<&'static str>,
-    /// The most tasks.
+    /// Maximum number of tasks, for the text only.
     #[serde(skip)]
     most_tasks: u32,
 }
 
-/// What it costs in a region.
+/// Total in one region.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct InRegion {
-    /// Which.
+    /// Name of the region.
     pub region: &'static str,
-    /// When its prices were read off the lists.
+    /// Year, or year and month, of the price list.
     pub prices_of: &'static str,
     /// Dollars an hour.
     pub per_hour: f64,
 }
 
-/// What a service of these sizes costs.
+/// Builds the cost table of a service of these sizes.
 pub fn table(sizes: &Sizes) -> Table {
     let here = per_hour(sizes);
     let most = Sizes {
@@ -66,7 +67,7 @@ pub fn table(sizes: &Sizes) -> Table {
 }
 
 impl Table {
-    /// For people.
+    /// Formats the table for people.
     pub fn text(&self) -> String {
         let mut lines = vec![columns("dollars", "an hour", "a month", "prices of")];
         let region = &self.region;
@@ -77,6 +78,7 @@ impl Table {
                     .map(|part| row(&part.name, part.per_hour, "")),
             );
             lines.push(row(&format!("all of it, in {region}"), per_hour, ""));
+            // Without autoscaling both totals are equal, and a second line would say nothing.
             if let Some(most) = self.most_per_hour.filter(|most| *most > per_hour) {
                 let name = format!("under load, with {} tasks", self.most_tasks);
                 lines.push(row(&name, most, ""));
@@ -96,7 +98,7 @@ impl Table {
     }
 }
 
-/// What is not in the table.
+/// Footnote on the costs that the table leaves out.
 const USE: &str = "\
 Traffic, capacity units of the load balancer, logs and images come on top, by use. Five alarms and a dashboard are within
 what AWS gives each account (ten and three). Nothing else is free: an hour's look costs what the column says, and `deployer

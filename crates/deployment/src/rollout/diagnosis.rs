@@ -1,4 +1,4 @@
-//! Names the cause of a rollout that does not succeed, and what to do about it. Pure.
+//! Diagnosis of a rollout that does not succeed: its cause, and hints for a fix. Pure.
 
 use serde::Serialize;
 
@@ -8,44 +8,45 @@ use super::recognition::{Cause, recognise};
 #[cfg(test)]
 mod tests;
 
-/// Whether what failed is over, or continues.
+/// State of the failed rollout at the time of the diagnosis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
-    /// AWS gave it up.
+    /// ECS or CloudFormation gave up.
     ForGood,
     /// Another deployment took its place.
     Superseded,
-    /// Only this program does not wait any longer.
+    /// The rollout continues, and only this program stops waiting.
     GoesOn,
 }
 
-/// What has to be known beside the evidence.
+/// Facts about the deployment that the evidence does not contain.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
     /// TCP port that the program should listen on.
     pub port: u16,
     /// Memory of a task, MiB.
     pub memory: u32,
-    /// Processor of the tasks.
+    /// CPU architecture of the tasks.
     pub architecture: &'a str,
-    /// How the rollout ended, if it did.
+    /// State of the rollout.
     pub ended: Ended,
-    /// Seconds from its start that a task is given before failed health checks count, as it really is.
+    /// Effective health check grace period: seconds after a task's start in which failed checks do
+    /// not count.
     pub start_seconds: u32,
-    /// The command that shows the log.
+    /// Command that shows the log.
     pub logs: &'a str,
 }
 
-/// What is wrong.
+/// Cause and hints for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Diagnosis {
-    /// The cause in one sentence, a fragment that begins in lower case.
+    /// Cause in one sentence, as a fragment that starts in lower case.
     pub message: String,
-    /// What to do; commands stand between backticks.
+    /// Suggested fixes; commands stand between backticks.
     pub hints: Vec<String>,
 }
 
-/// Names the cause, where the evidence (and what was said when it failed) speaks for one.
+/// Names the cause, if the evidence or the reported reason (`said`) indicates one.
 pub fn diagnose(
     evidence: &Evidence,
     said: Option<&str>,
@@ -60,7 +61,7 @@ pub fn diagnose(
     })
 }
 
-/// The path that is checked.
+/// Returns the path of the load balancer's health check, or a description if it is unknown.
 fn path(evidence: &Evidence) -> &str {
     evidence
         .health_check
@@ -166,16 +167,18 @@ fn wrong_answer(codes: Option<&str>, evidence: &Evidence) -> String {
     }
 }
 
-/// How a program ended. Codes above 128 are those of a signal (128 and its number).
+/// Describes the exit of a program. Codes above 128 are those of a signal (128 plus its number).
 fn ended(code: Option<i32>, context: &Context<'_>) -> String {
     let Some(code) = code else {
         return "the program ended by itself".to_owned();
     };
     let more = match code {
         0 => ": a service has to go on running".to_owned(),
+        // The exit code of a Rust panic in the main thread.
         101 => " (it panicked)".to_owned(),
         132 => " (illegal instruction)".to_owned(),
         134 => " (it aborted)".to_owned(),
+        // SIGKILL: the kernel's OOM killer, or ECS after the stop timeout.
         137 => {
             let memory = memory(context);
             return format!(
@@ -234,7 +237,8 @@ fn hints(cause: &Cause, evidence: &Evidence, context: &Context<'_>) -> Vec<Strin
         Cause::NoWayOut => vec![
             "check the template: `AssignPublicIp: ENABLED`, a route to 0.0.0.0/0 from both subnets, egress to port 443, DNS".to_owned(),
         ],
-        // ECS's own words say it best; what is not wrong needs nothing but the time that is offered anyway.
+        // The reason that ECS gives is clearer than any hint. Targets that are registering need
+        // only time.
         Cause::CannotPull | Cause::StillRegistering(_) => Vec::new(),
         Cause::WrongAnswer(_) => evidence
             .health_check
@@ -285,12 +289,14 @@ fn is_about_secrets(action: &str) -> bool {
     services.iter().any(|service| action.starts_with(service))
 }
 
-/// Says how to create a secret, by its ARN, or a parameter, by its name, without its value in the shell's history.
+/// Returns the hint for creating a secret, by ARN, or a parameter, by name.
+///
+/// The value comes from a file, so that it stays out of the shell's history.
 pub fn missing_secret(name: Option<&str>) -> String {
     let create = match name {
         Some(arn) if arn.contains(":secretsmanager:") => {
             let name = arn.rsplit(":secret:").next().unwrap_or(arn);
-            // What Secrets Manager appends is not part of the name.
+            // The six random characters that Secrets Manager appends are not part of the name.
             let name = match name.rsplit_once('-') {
                 Some((name, suffix)) if suffix.len() == 6 => name,
                 Some(_) | None => name,

@@ -1,44 +1,46 @@
-//! What was found out about a rollout while it could still be seen: stopped tasks and their logs vanish soon.
+//! Evidence of a failing rollout, collected while it happens: ECS soon forgets stopped tasks.
 
 use serde::Serialize;
 
 use super::{HealthCheck, ServiceEvent, StoppedTask, Target};
 
-/// A task that failed, with the end of its log.
+/// Failed task with the end of its log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FailedTask {
-    /// How it stopped.
+    /// Stopped task, as ECS describes it.
     #[serde(flatten)]
     pub task: StoppedTask,
-    /// Its last log lines; empty where there were none, or none could be had.
+    /// Last log lines; empty if there are none or they could not be read.
     pub log: Vec<String>,
 }
 
-/// All that speaks for a cause.
+/// Everything that was observed about a failing rollout.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Evidence {
-    /// Tasks of the new version that failed, in the order in which they were found.
+    /// Failed tasks of the new version, in the order of discovery.
     pub tasks: Vec<FailedTask>,
-    /// Targets that are unhealthy or not used, as each was first found.
+    /// Targets that are unhealthy or unused, each in its first observed state.
     pub targets: Vec<Target>,
-    /// Targets that are not checked yet, at the last look.
+    /// Targets whose first health checks were pending at the last poll.
     pub registering: Vec<Target>,
-    /// Problems that the service told since the deployment began, each once, the oldest first.
+    /// Problems from the service's events since the deployment started, without duplicates, oldest
+    /// first.
     pub events: Vec<ServiceEvent>,
-    /// How targets are checked; looked up once one is in trouble.
+    /// Health check settings of the target group; read once a target is in trouble.
     pub health_check: Option<HealthCheck>,
-    /// Tasks of the new version that failed, as ECS counts them.
+    /// Failed tasks of the new version, as ECS counts them.
     pub failed_tasks: u32,
-    /// Failed tasks at which ECS gives up, where known.
+    /// Number of failed tasks at which ECS gives up, if known.
     pub threshold: Option<u32>,
-    /// Why ECS went back to the version before.
+    /// Reason that ECS gives for a rollback.
     pub rollback_reason: Option<String>,
-    /// Was there ever a task of the new version? Unknown where nothing was seen of its deployment.
+    /// Set if the new version ever had a task; `None` if its deployment was never observed.
     pub had_tasks: Option<bool>,
 }
 
 impl Evidence {
-    /// The failed tasks, those that failed alike together: the first of each group, and how many more there are.
+    /// Groups the failed tasks by cause: the first task of each group and the number of further
+    /// ones.
     pub fn groups(&self) -> Vec<(&FailedTask, usize)> {
         let mut groups: Vec<(&FailedTask, usize)> = Vec::new();
         for failed in &self.tasks {
@@ -55,8 +57,9 @@ impl Evidence {
 }
 
 impl StoppedTask {
-    /// Did both fail in the same way?
+    /// Returns whether both tasks failed in the same way.
     pub fn has_same_cause_as(&self, other: &Self) -> bool {
+        // Task IDs and times in the reason differ between tasks with the same cause.
         let words = |task: &Self| super::dedupe_key(task.words().unwrap_or_default());
         self.stop_code == other.stop_code
             && self.exit_code == other.exit_code

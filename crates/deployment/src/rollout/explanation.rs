@@ -1,29 +1,30 @@
-//! Evidence and diagnosis for people: the cause, the lines that show it, what to do. Pure.
+//! Explanation of a failed rollout for people: cause, evidence and hints. Pure.
 
 use super::{Context, Diagnosis, Evidence, FailedTask, ServiceEvent, Target, diagnose};
 use super::{dedupe_key, without_service};
 use support::printable::printable;
 
-/// Kinds of failed tasks that are shown, and kinds of targets.
+/// Maximum number of groups of failed tasks, and of targets, in an explanation.
 const KINDS_SHOWN: usize = 2;
-/// Messages of the service that are shown.
+/// Maximum number of service events in an explanation.
 const EVENTS_SHOWN: usize = 3;
 
-/// What to tell people.
+/// Cause, evidence and hints, ready to print.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Explanation {
-    /// Why it failed: the diagnosis, or else what was said.
+    /// Diagnosed cause, or else the reported reason.
     pub cause: Option<String>,
-    /// What shows it, top down.
+    /// Lines of evidence, in the order of display.
     pub lines: Vec<String>,
-    /// What to do.
+    /// Suggested fixes.
     pub hints: Vec<String>,
 }
 
 impl Evidence {
-    /// Explains a failure of which ECS or CloudFormation said this.
+    /// Explains a failure for which ECS or CloudFormation gave the reason `said`.
     ///
-    /// A diagnosis takes the place of what was said as the cause; what was said stays, as the first line.
+    /// A diagnosis replaces that reason as the cause; the reason becomes the first line of
+    /// evidence.
     pub fn explain(&self, said: Option<&str>, context: &Context<'_>) -> Explanation {
         let mut lines = Vec::new();
         let (cause, hints) = match diagnose(self, said, context) {
@@ -33,6 +34,7 @@ impl Evidence {
             }
             None => (said.map(str::to_owned), Vec::new()),
         };
+        // CloudFormation's reason often quotes the one of ECS.
         let rollback = self.rollback_reason.as_deref();
         let rollback = rollback.filter(|reason| said.is_none_or(|said| !said.contains(reason)));
         lines.extend(rollback.map(str::to_owned));
@@ -42,6 +44,7 @@ impl Evidence {
         self.tell_tasks(&mut lines);
         self.tell_targets(&mut lines);
         self.tell_events(&mut lines);
+        // Logs and reasons come from outside, and may contain terminal control sequences.
         let lines = lines.iter().map(|line| printable(line)).collect();
         Explanation {
             cause: cause.map(|cause| printable(&cause)),
@@ -102,8 +105,9 @@ impl Evidence {
         }
     }
 
-    /// The newest messages that say what nothing else shows.
+    /// Adds the newest service events that say something the other lines do not.
     fn tell_events(&self, lines: &mut Vec<String>) {
+        // ECS repeats in its events what targets and stopped tasks show in more detail.
         let shown_otherwise = |event: &&ServiceEvent| {
             let message = event.message.to_lowercase();
             let of_targets = !self.targets.is_empty() && message.contains("unhealthy");
@@ -122,7 +126,7 @@ impl Evidence {
             .skip(telling.len().saturating_sub(EVENTS_SHOWN))
         {
             let message = without_service(&event.message);
-            // A task of which this was said is shown above, with the same words.
+            // Skipped if a line above has the same reason, as for a task that could not start.
             if !lines
                 .iter()
                 .any(|line| dedupe_key(line).contains(&dedupe_key(reason_in(message))))
@@ -133,7 +137,7 @@ impl Evidence {
     }
 }
 
-/// The part of a message that follows `Reason: `, or all of it.
+/// Returns the part of a message after `Reason: `, or all of it.
 fn reason_in(message: &str) -> &str {
     message
         .split_once("Reason: ")
@@ -141,7 +145,7 @@ fn reason_in(message: &str) -> &str {
         .trim_end_matches('.')
 }
 
-/// One line about a task that failed.
+/// Describes a failed task in one line.
 fn headline(failed: &FailedTask) -> String {
     let task = &failed.task;
     let short = task.id.get(..8).unwrap_or(&task.id);
@@ -149,7 +153,7 @@ fn headline(failed: &FailedTask) -> String {
 }
 
 impl super::StoppedTask {
-    /// How it ended, for people.
+    /// Describes how the task stopped, for people.
     pub fn in_words(&self) -> String {
         let code = self
             .exit_code
@@ -160,7 +164,7 @@ impl super::StoppedTask {
 }
 
 impl Target {
-    /// What is wrong with it, for people.
+    /// Describes the problem of the target, for people.
     pub fn in_words(&self) -> String {
         let mut words = format!("target {} is {}", self.id, self.state);
         for more in [&self.reason, &self.description].into_iter().flatten() {

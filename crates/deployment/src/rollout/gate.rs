@@ -1,4 +1,5 @@
-//! The gate: a deployment that ECS has paused, and what to answer. Pure.
+//! Gate of a deployment: decides how to answer ECS when it pauses a deployment at a lifecycle hook.
+//! Pure.
 
 use crate::api_enum::api_enum;
 use crate::names::TaskDefinitionArn;
@@ -21,8 +22,8 @@ api_enum! {
 }
 
 impl LifecycleStage {
-    /// Returns whether the new version can be reached through the gate's header while a deployment
-    /// is paused at this stage.
+    /// Returns whether the gate's header reaches the new version while a deployment is paused at
+    /// this stage.
     pub fn is_behind_the_gate(&self) -> bool {
         match self {
             Self::PostTestTrafficShift
@@ -34,7 +35,7 @@ impl LifecycleStage {
             | Self::ScaleUp
             | Self::PostScaleUp
             | Self::TestTrafficShift
-            // The tasks of before may be stopped at any moment.
+            // The tasks of the previous version may be stopped at any moment.
             | Self::BakeTime
             | Self::CleanUp
             | Self::Unknown(_) => false,
@@ -53,51 +54,53 @@ api_enum! {
     }
 }
 
-/// A deployment that waits for an answer.
+/// Deployment that is paused at a lifecycle hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PausedDeployment {
     /// ARN of the service deployment.
     pub arn: String,
-    /// Identifier of the hook that waits.
+    /// Identifier of the hook that awaits an answer.
     pub hook: String,
-    /// Where it waits.
+    /// Stage at which it is paused.
     pub stage: LifecycleStage,
-    /// ARN of the task definition that it deploys.
+    /// ARN of the task definition that is being deployed.
     pub task_definition: TaskDefinitionArn,
 }
 
-/// Answer to a hook.
+/// Answer to a lifecycle hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HookAnswer {
-    /// The deployment goes on.
+    /// Continues the deployment.
     Continue,
-    /// ECS goes back to the version of before.
+    /// Makes ECS roll back to the previous version.
     RollBack,
 }
 
-/// What to do about a paused deployment.
+/// Action for a paused deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AtTheGate {
     /// Answer the hook.
     Answer(HookAnswer),
     /// Check the new version through the gate's header first.
     Check,
-    /// Nothing: it is somebody else's, who answers it.
+    /// Leave it alone: the deployment belongs to another run, or its stage is unknown.
     Leave,
 }
 
-/// Why this program deploys.
+/// Purpose of the deployment, which decides the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Intent {
-    /// A new version, which has to be proven.
+    /// Roll out a new version, which has to pass the check.
     Prove,
-    /// The new version is to go: it was refused, or somebody cancelled.
+    /// Remove the new version, because the check refused it or the user cancelled.
     Undo,
-    /// A version that has served before is to serve again.
+    /// Restore a version that has served before.
     Restore,
 }
 
-/// Decides about a paused deployment; `ours` is the task definition that this run deploys, where it is known yet.
+/// Decides what to do about a paused deployment.
+///
+/// `ours` is the task definition that this run deploys, or `None` until it is known.
 pub fn decide(
     paused: &PausedDeployment,
     ours: Option<&TaskDefinitionArn>,
@@ -107,13 +110,15 @@ pub fn decide(
     match (intent, is_ours) {
         (Intent::Prove, true) if paused.stage.is_behind_the_gate() => AtTheGate::Check,
         (Intent::Undo, true) => AtTheGate::Answer(HookAnswer::RollBack),
-        // Where requests go at a stage that is new to this program is not known: without an answer, ECS goes back.
+        // At an unknown stage, it is not known where requests go. Without an answer, the hook times
+        // out and ECS rolls back.
         (Intent::Prove, _) if matches!(paused.stage, LifecycleStage::Unknown(_)) => {
             AtTheGate::Leave
         }
         (Intent::Prove, false) => AtTheGate::Leave,
-        // Ours cannot be asked yet, or not any more: the stages that matter come. On the way back, CloudFormation deploys what was
-        // there before.
+        // At earlier stages the header does not reach our version yet, and the later ones come
+        // after the check. While rolling back, CloudFormation deploys the previous task definition,
+        // which must not wait at the gate.
         (Intent::Prove | Intent::Restore, true) | (Intent::Undo | Intent::Restore, false) => {
             AtTheGate::Answer(HookAnswer::Continue)
         }

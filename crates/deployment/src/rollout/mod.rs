@@ -1,8 +1,8 @@
-//! What ECS says about the running version, and what that means for a rollout. Pure.
+//! State of the running version as ECS reports it, and its meaning for a rollout. Pure.
 //!
-//! - [`judge`] tells how a rollout stands;
-//! - [`Evidence`] is what was found out while it went wrong, [`diagnose`] names the cause;
-//! - [`Explanation`] is both for people.
+//! - [`judge`] decides how far a rollout has come;
+//! - [`Evidence`] holds the observations of a failing rollout, [`diagnose`] names the cause;
+//! - [`Explanation`] presents both to people.
 
 mod diagnosis;
 mod evidence;
@@ -26,46 +26,50 @@ pub use status::{DeploymentStatus, RolloutState, StopCode, TargetHealth};
 pub use stopped::{StoppedLately, stopped_lately};
 pub use wording::{dedupe_key, without_service};
 
-/// One deployment of an ECS service: a version that is coming, there, or going.
+/// One deployment of an ECS service: a version that is starting, serving or being replaced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Deployment {
-    /// ECS's identifier.
+    /// Identifier that ECS assigned.
     pub id: String,
-    /// Primary: what should run. Active: what still runs.
+    /// `PRIMARY` for the version that should run, `ACTIVE` for one that still has tasks.
     pub status: DeploymentStatus,
     /// ARN of the task definition.
     pub task_definition: String,
-    /// Absent on endpoints without a circuit breaker.
+    /// State of the rollout; absent on endpoints without a circuit breaker.
     pub rollout_state: Option<RolloutState>,
-    /// Why, in ECS's words.
+    /// Reason for the state, as ECS gives it.
     pub rollout_reason: Option<String>,
-    /// Tasks that should run.
+    /// Number of tasks that should run.
     pub desired: u32,
-    /// Tasks that run.
+    /// Number of tasks that run.
     pub running: u32,
-    /// Tasks on their way.
+    /// Number of tasks that are starting.
     pub pending: u32,
-    /// Tasks that failed to start or to stay.
+    /// Number of tasks that failed to start or did not stay healthy.
     pub failed: u32,
-    /// When ECS made it.
+    /// Time of its creation.
     #[serde(skip)]
     pub created: Option<DateTime<Utc>>,
 }
 
 impl Deployment {
-    /// Is it, of all of these, the one that brings our task definition? Where its tasks are merely replaced, others have it as well.
+    /// Returns whether this deployment, of all of these, rolls out `ours`.
+    ///
+    /// When ECS merely replaces tasks (a forced deployment, for example), several deployments have
+    /// the same task definition.
     pub fn is_new(&self, all: &[Self], ours: &str) -> bool {
         let is_primary = |one: &Self| one.task_definition == ours && one.is_primary();
         self.task_definition == ours && (is_primary(self) || !all.iter().any(is_primary))
     }
 
-    /// Does it matter to the rollout of this task definition? Those of before that failed are remembered by some endpoints for as
-    /// long as the service lives.
+    /// Returns whether this deployment matters to the rollout of `ours`.
+    ///
+    /// Some endpoints list failed earlier deployments as long as the service exists.
     pub fn is_part_of(&self, ours: &str) -> bool {
         self.task_definition == ours || self.desired + self.running + self.pending > 0
     }
 
-    /// Returns whether this is what should run.
+    /// Returns whether this is the deployment that should run.
     pub fn is_primary(&self) -> bool {
         self.status == DeploymentStatus::Primary
     }
@@ -75,23 +79,24 @@ impl Deployment {
     }
 }
 
-/// An ECS service at one moment.
+/// Snapshot of an ECS service.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Service {
-    /// Tasks that should run.
+    /// Number of tasks that should run.
     pub desired: u32,
-    /// Tasks that run.
+    /// Number of tasks that run.
     pub running: u32,
-    /// All deployments that it still knows.
+    /// Deployments that ECS still lists.
     pub deployments: Vec<Deployment>,
-    /// Failed tasks at which its circuit breaker gives up, where it is a plain number.
+    /// Number of failed tasks at which the circuit breaker gives up, if it is configured as a plain
+    /// number.
     pub threshold: Option<u32>,
-    /// What it tells about itself, in any order.
+    /// Event messages of the service, in any order.
     pub events: Vec<ServiceEvent>,
 }
 
 impl Service {
-    /// The deployment of this task definition.
+    /// Returns the first deployment of this task definition.
     pub fn deployment_of(&self, task_definition: &str) -> Option<&Deployment> {
         self.deployments
             .iter()
@@ -100,7 +105,7 @@ impl Service {
 }
 
 impl Service {
-    /// Tasks that the primary deployment should run, if it is of this task definition.
+    /// Returns the desired count of the primary deployment, if it is of this task definition.
     pub fn tasks_of(&self, task_definition: &str) -> Option<u32> {
         let mut deployments = self.deployments.iter();
         let ours =
@@ -109,17 +114,17 @@ impl Service {
     }
 }
 
-/// Something that an ECS service tells about itself.
+/// Event message of an ECS service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ServiceEvent {
-    /// When it happened.
+    /// Time of the event.
     pub at: DateTime<Utc>,
-    /// What, in ECS's words.
+    /// Message, as ECS wrote it.
     pub message: String,
 }
 
 impl ServiceEvent {
-    /// Does it tell of something that goes wrong?
+    /// Returns whether the message reports a problem.
     pub fn is_about_a_problem(&self) -> bool {
         let message = self.message.to_lowercase();
         ["unhealthy", "unable", "failed"]
@@ -128,102 +133,105 @@ impl ServiceEvent {
     }
 }
 
-/// What ECS keeps about one deployment beside the service itself. Not every endpoint has it.
+/// Details of a service deployment (`DescribeServiceDeployments`). Not every endpoint has them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DeploymentRecord {
-    /// Tasks that failed, as the circuit breaker counts them.
+    /// Number of failed tasks, as the circuit breaker counts them.
     pub failed_tasks: u32,
-    /// Failed tasks at which it gives up.
+    /// Number of failed tasks at which the circuit breaker gives up.
     pub threshold: Option<u32>,
-    /// Why it went back.
+    /// Reason for a rollback.
     pub rollback_reason: Option<String>,
 }
 
-/// A task that runs or is about to.
+/// Task that runs or is starting.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Task {
-    /// The task's identifier: last part of its ARN.
+    /// Identifier of the task: the last part of its ARN.
     pub id: String,
-    /// For example `RUNNING`.
+    /// Last status, for example `RUNNING`.
     pub status: String,
-    /// For example `eu-central-1a`.
+    /// Availability zone, for example `eu-central-1a`.
     pub zone: Option<String>,
     /// ARN of the task definition.
     pub task_definition: String,
-    /// The image of its container.
+    /// Image of its container.
     pub image: Option<String>,
 }
 
-/// A task that stopped.
+/// Task that stopped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StoppedTask {
-    /// The task's identifier: last part of its ARN.
+    /// Identifier of the task: the last part of its ARN.
     pub id: String,
     /// ARN of the task definition.
     pub task_definition: String,
-    /// Why, as a code.
+    /// Code for the reason.
     pub stop_code: Option<StopCode>,
-    /// Why, in words.
+    /// Reason in words.
     pub reason: Option<String>,
-    /// Why its container ended, where that says more.
+    /// Reason why its container stopped, which is more specific if present.
     pub container_reason: Option<String>,
-    /// What its container's program ended with.
+    /// Exit code of the container.
     pub exit_code: Option<i32>,
-    /// When it stopped.
+    /// Time at which it stopped.
     #[serde(skip)]
     pub stopped_at: Option<DateTime<Utc>>,
 }
 
 impl StoppedTask {
-    /// Did it end against everybody's will, rather than because somebody asked it to?
+    /// Returns whether the task stopped unexpectedly rather than on request.
     pub fn is_failure(&self) -> bool {
         match &self.stop_code {
             Some(code) if !code.is_by_request() => true,
-            // The scheduler stops what is too much as well as what fails its checks: only the words differ.
+            // The service scheduler uses one code for scaling in and for failed health checks. Only
+            // the reason tells them apart.
             Some(_) | None => self.failed_its_health_checks(),
         }
     }
 
-    /// Whether the program, or how it was deployed, is to blame: not AWS, which takes capacity and hosts back.
+    /// Returns whether the program or its configuration failed, rather than AWS reclaiming capacity
+    /// or a host.
     pub fn is_the_programs_doing(&self) -> bool {
         self.is_failure() && !self.stop_code.as_ref().is_some_and(StopCode::is_by_aws)
     }
 
-    /// Was it stopped because a health check found it unhealthy?
+    /// Returns whether it was stopped because of a failed health check.
     pub fn failed_its_health_checks(&self) -> bool {
         let reason = self.reason.as_deref().unwrap_or_default();
         reason.starts_with("Task failed") && reason.contains("health check")
     }
 
-    /// Why it ended, in the most telling words that there are.
+    /// Returns the most specific reason available.
     pub fn words(&self) -> Option<&str> {
         self.container_reason.as_deref().or(self.reason.as_deref())
     }
 }
 
-/// A target behind the load balancer.
+/// Target of the load balancer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Target {
-    /// Address.
+    /// IP address of the task.
     pub id: String,
-    /// Its health, as the load balancer has it.
+    /// Health, as the load balancer reports it.
     pub state: TargetHealth,
-    /// For example `Target.FailedHealthChecks`.
+    /// Reason code, for example `Target.FailedHealthChecks`.
     pub reason: Option<String>,
-    /// The same in words, with details.
+    /// Reason in words, with details.
     pub description: Option<String>,
 }
 
 impl Target {
-    /// Does it get requests because it is well?
+    /// Returns whether the target passes its health checks.
     pub fn is_healthy(&self) -> bool {
         self.state == TargetHealth::Healthy
     }
 
-    /// Was it found to be unwell, or is it of no use?
+    /// Returns whether the target failed its health checks or gets no traffic at all.
     pub fn is_in_trouble(&self) -> bool {
         match &self.state {
             TargetHealth::Unhealthy | TargetHealth::UnhealthyDraining => true,
+            // Other reasons, such as `Target.NotRegistered`, occur while targets come and go.
             TargetHealth::Unused => self.reason.as_deref() == Some("Target.NotInUse"),
             TargetHealth::Initial
             | TargetHealth::Healthy
@@ -234,42 +242,43 @@ impl Target {
     }
 }
 
-/// How the load balancer finds out whether a target is well.
+/// Health check settings of a target group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HealthCheck {
-    /// For example `/health`.
+    /// Path, for example `/health`.
     pub path: String,
-    /// HTTP statuses that count as well, for example `200`.
+    /// HTTP status codes that count as healthy, for example `200`.
     pub codes: String,
-    /// How long the answer may take, seconds.
+    /// Timeout of a response, seconds.
     pub timeout_seconds: u32,
 }
 
 impl Service {
-    /// Does ECS say itself that a deployment of this task definition failed?
+    /// Returns whether ECS reports a deployment of this task definition as failed.
     pub fn has_failed(&self, task_definition: &str) -> bool {
         let mut deployments = self.deployments.iter();
         deployments.any(|one| one.task_definition == task_definition && one.has_failed())
     }
 }
 
-/// What a look at service and targets means for the rollout of one task definition.
+/// State of the rollout of one task definition, judged from its service and targets.
 #[must_use]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rollout {
-    /// Not there yet.
+    /// Not completed yet.
     InProgress,
-    /// Ours is the primary deployment, completed, enough targets are healthy, and no task of another version is left.
+    /// Our deployment is primary and completed, enough targets are healthy, and no other version
+    /// has tasks.
     Completed,
-    /// Ours failed, and something else is (or becomes) the primary deployment again.
+    /// Our deployment failed, and another one is (or becomes) primary again.
     RolledBack(String),
-    /// Another version is the primary deployment, and nothing says that ours failed.
+    /// Another version is primary, and nothing says that ours failed.
     Superseded,
-    /// Ours failed, and there was nothing to go back to.
+    /// Our deployment failed, and there was no version to roll back to.
     Failed(String),
 }
 
-/// Judges a rollout of the task definition `ours` (an ARN).
+/// Judges the rollout of the task definition `ours` (an ARN).
 pub fn judge(service: Option<&Service>, targets: &[Target], ours: &str) -> Rollout {
     let Some(service) = service else {
         return Rollout::Failed("the service does not exist".to_owned());
@@ -295,11 +304,12 @@ pub fn judge(service: Option<&Service>, targets: &[Target], ours: &str) -> Rollo
             if primary.has_failed() {
                 return Rollout::Failed(reason(primary));
             }
-            // Endpoints without rollout states are judged by what runs.
+            // Endpoints without rollout states are judged by the remaining deployments.
             let completed = match &primary.rollout_state {
                 Some(state) => *state == RolloutState::Completed,
                 None => service.deployments.len() == 1,
             };
+            // ECS reports completion by its own count; the load balancer may lag behind.
             let healthy = targets.iter().filter(|target| target.is_healthy()).count();
             let enough = u32::try_from(healthy).unwrap_or(u32::MAX) >= primary.desired;
             let alone = service
@@ -319,7 +329,7 @@ pub fn judge(service: Option<&Service>, targets: &[Target], ours: &str) -> Rollo
     }
 }
 
-/// What the load balancer says about its targets, where it calls all of them healthy that are not on their way out.
+/// Describes the targets if all of them are healthy, except for draining ones.
 pub fn all_healthy(targets: &[Target]) -> Option<String> {
     let is_counted = |target: &&Target| target.state != TargetHealth::Draining;
     let counted = targets.iter().filter(is_counted).count();

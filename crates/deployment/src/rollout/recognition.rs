@@ -1,83 +1,85 @@
-//! From the words of AWS to causes: what each piece of evidence speaks for. Pure.
+//! Maps the messages of AWS to causes. Pure.
 
 use super::wording::{
     Listening, action_in, codes_in, digest_in, has, json_key_in, listening, secret_in,
 };
 use super::{Ended, Evidence, FailedTask, StopCode, StoppedTask, Target};
 
-/// What can be wrong, in the order of precedence: what the program itself did before what kept it from starting, that
-/// before what follows from it, and what is nobody's fault at the end.
+/// Possible causes in order of precedence: derived `Ord` makes the first one win.
+///
+/// Failures of the program itself come first, then obstacles to its start, then their consequences,
+/// and finally faults of AWS.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Cause {
-    /// The program cannot run on these processors.
+    /// The program is built for another CPU architecture.
     Architecture,
-    /// It was killed for lack of memory.
+    /// The program was killed for lack of memory.
     OutOfMemory,
-    /// It ended because it may not write where it wants to.
+    /// The program ended because its file system is read-only.
     ReadOnly,
-    /// It ended by itself, with this exit code.
+    /// The program ended by itself, with this exit code.
     Ended(Option<i32>),
-    /// It could not be started at all.
+    /// The program could not be started.
     CannotStart,
-    /// ECS may not act for the account.
+    /// The service-linked role of ECS is missing.
     ServiceLinkedRole,
-    /// ECS may not use the execution role.
+    /// ECS cannot assume the execution role.
     RoleNotAssumable,
-    /// The execution role may not do this.
+    /// The execution role lacks this action.
     RoleLacks(Option<String>),
     /// A secret, by its ARN, or a parameter, by its name, does not exist.
     SecretMissing(Option<String>),
-    /// A secret is no object in JSON, or has no such key.
+    /// A secret is not a JSON object, or lacks this key.
     SecretKeyMissing(String),
-    /// There is nowhere to log to.
+    /// The log group does not exist.
     LogGroupMissing,
     /// The image, by its digest, is not in the repository.
     ImageMissing(Option<String>),
-    /// The registry gives out no more for now.
+    /// The registry limits the rate of pulls.
     RateLimited,
-    /// The image is too large for the disk.
+    /// The image exceeds the disk of the task.
     DiskFull,
-    /// The registry cannot be reached.
+    /// The registry is unreachable.
     NoWayOut,
-    /// The image cannot be pulled for a reason that is not known here.
+    /// The image cannot be pulled, for a reason unknown to this program.
     CannotPull,
-    /// The health check gets these statuses.
+    /// The health check gets these status codes.
     WrongAnswer(Option<String>),
-    /// The program listens here, where only itself can reach it.
+    /// The program listens on this loopback address.
     ListensLocally(std::net::SocketAddr),
-    /// The program listens on this port, which is not the one that is asked.
+    /// The program listens on this port instead of the configured one.
     ListensElsewhere(u16),
-    /// No connection, or no HTTP.
+    /// Connections fail, or the response is not HTTP.
     NothingAnswers,
-    /// The program listens where it should, but too late.
+    /// The program listens on the right port, but too late.
     StartsSlowly,
-    /// No answer in time.
+    /// The response takes longer than the timeout of the health check.
     NoAnswerInTime,
     /// The container's own health check failed.
     ContainerUnhealthy,
-    /// The load balancer's health check failed, nobody says how.
+    /// The load balancer's health check failed, without further details.
     Unhealthy,
-    /// The load balancer itself failed.
+    /// The load balancer had an internal error.
     BalancerFault,
-    /// The load balancer does not use the target.
+    /// The load balancer does not route to the target.
     NotInUse,
-    /// The account may not have more.
+    /// A quota of the account is exhausted.
     Quota,
-    /// The network has no more addresses.
+    /// The subnets have no free addresses.
     NoAddresses,
-    /// AWS has no more machines.
+    /// AWS lacks capacity.
     NoCapacity,
     /// Spot capacity was reclaimed.
     SpotInterrupted,
-    /// The machine under the task was retired, or broke.
+    /// The host of the task was retired or failed.
     Retired,
-    /// Nothing happened at all.
+    /// No task started, and no reason is given.
     NothingStarted,
-    /// It has only started: so many targets were not checked yet.
+    /// The rollout has only started: this many targets are not checked yet.
     StillRegistering(usize),
 }
 
-/// What the evidence speaks for, above all.
+/// Returns the cause of highest precedence that the evidence indicates.
 pub(super) fn recognise(
     evidence: &Evidence,
     said: Option<&str>,
@@ -100,6 +102,7 @@ pub(super) fn recognise(
         .chain(said)
         .min()
         .map(|cause| {
+            // Only the log distinguishes a slow start from a wrong port.
             if cause == Cause::NothingAnswers && listened_in_the_end(evidence, port) {
                 Cause::StartsSlowly
             } else {
@@ -112,6 +115,7 @@ pub(super) fn recognise(
 fn of_task(failed: &FailedTask, port: u16) -> Option<Cause> {
     let FailedTask { task, log } = failed;
     let words = words_of(task);
+    // The runtime's `exec format error` appears only in the container's log.
     if log
         .iter()
         .any(|line| is_about_architecture(&line.to_lowercase()))
@@ -132,6 +136,7 @@ fn of_task(failed: &FailedTask, port: u16) -> Option<Cause> {
         }
         Some(StopCode::EssentialContainerExited) => Some(Cause::Ended(task.exit_code)),
         Some(
+            // These codes say nothing about the cause; the reason may.
             StopCode::TaskFailedToStart
             | StopCode::UserInitiated
             | StopCode::ServiceSchedulerInitiated
@@ -147,7 +152,7 @@ fn words_of(task: &StoppedTask) -> String {
     format!("{container}\n{reason}")
 }
 
-/// A task that was stopped because of a health check: its log may tell why it could not be reached.
+/// Returns the cause of a failed health check: the log may show that the program listens elsewhere.
 fn of_check(task: &StoppedTask, log: &[String], port: u16) -> Cause {
     let reason = task.reason.as_deref().unwrap_or_default();
     if reason.contains("container health check") {
@@ -160,7 +165,7 @@ fn of_check(task: &StoppedTask, log: &[String], port: u16) -> Cause {
     }
 }
 
-/// Whether a task that failed its checks had logged that it listens where it should.
+/// Returns whether a task that failed its checks logged that it listens on the right port.
 fn listened_in_the_end(evidence: &Evidence, port: u16) -> bool {
     let mut tasks = evidence.tasks.iter();
     tasks.any(|failed| {
@@ -181,7 +186,7 @@ fn of_target(target: &Target) -> Option<Cause> {
     }
 }
 
-/// What the service tells, or what was said when it failed.
+/// Recognises the cause in a service event or in the reason for a failure.
 fn of_message(message: &str) -> Option<Cause> {
     if let Some(cause) = of_start(message) {
         return Some(cause);
@@ -198,7 +203,8 @@ fn of_message(message: &str) -> Option<Cause> {
     of_capacity(message)
 }
 
-/// What a program logs that could not write: EROFS in the words of the C library, of Rust, and as a number.
+/// Returns whether a log line reports EROFS: in the words of the C library, as a name, or by
+/// number.
 fn is_read_only(line: &str) -> bool {
     has(
         &line.to_lowercase(),
@@ -219,8 +225,10 @@ fn is_about_architecture(lower: &str) -> bool {
     )
 }
 
-/// Why a task did not come to run. Only sentences that begin as such a failure does are read: words like "not found"
-/// mean something else elsewhere.
+/// Recognises why a task did not start.
+///
+/// Only messages with the prefix of such a failure are read: words like "not found" mean something
+/// else elsewhere.
 fn of_start(words: &str) -> Option<Cause> {
     let lower = words.to_lowercase();
     let is = |any_of: &[&str]| has(&lower, any_of);
@@ -236,6 +244,8 @@ fn of_start(words: &str) -> Option<Cause> {
     if is(&["unable to assume", "cannot assume"]) {
         return Some(Cause::RoleNotAssumable);
     }
+    // Prefixes of ECS, and the words of Docker and containerd for a program that is missing or not
+    // executable.
     if is(&[
         "cannotstart",
         "cannotcreate",
@@ -291,18 +301,21 @@ fn of_start(words: &str) -> Option<Cause> {
     if is(&["cannotpull"]) {
         return Some(Cause::CannotPull);
     }
-    // The emulator says so of everything that Docker refuses.
+    // The emulator reports every error of Docker with these words.
     if is(&["unable to pull image or start container"]) {
         return Some(Cause::CannotStart);
     }
-    // The network interface was not ready in time: a fault of AWS, and nothing that another route would fix.
+    // The network interface was not ready in time: a transient fault of AWS that no change of the
+    // route fixes.
     if is(&["network interface provisioning"]) {
         return None;
     }
+    // Any other `ResourceInitializationError` is most likely an unreachable ECR, Secrets Manager or
+    // CloudWatch Logs.
     Some(Cause::NoWayOut)
 }
 
-/// What a registry that cannot be reached looks like.
+/// Messages of an unreachable registry or endpoint, in lower case.
 const NETWORK: &[&str] = &[
     "i/o timeout",
     "deadline exceeded",
@@ -336,9 +349,10 @@ fn of_capacity(words: &str) -> Option<Cause> {
     }
 }
 
-/// Where nothing speaks of a failure, it has not started, or goes on.
+/// Returns the cause if there is no sign of a failure: nothing has started, or the targets are
+/// registering.
 fn of_silence(evidence: &Evidence, ended: Ended) -> Option<Cause> {
-    // Whoever took its place did so before anything could be seen of it.
+    // A deployment that was superseded early never got to start tasks.
     if ended == Ended::Superseded {
         return None;
     }

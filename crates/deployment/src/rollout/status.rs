@@ -1,4 +1,4 @@
-//! Words that ECS and the load balancer use for what they see.
+//! Status values of ECS and Elastic Load Balancing.
 
 use crate::api_enum::api_enum;
 

@@ -1,38 +1,41 @@
-//! Tasks that stopped lately although nobody asked them to: what a service that is "running" may hide. Pure.
+//! Recent task failures, which a service with status "running" may hide. Pure.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
 use super::{StopCode, StoppedTask};
 
-/// For how long a stopped task is worth telling, and about as long as ECS remembers it.
+/// Age limit of a reported failure. ECS itself forgets stopped tasks after about an hour.
 const LATELY: TimeDelta = TimeDelta::hours(1);
 
-/// Tasks that stopped in the same way.
+/// Group of tasks that stopped in the same way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StoppedLately {
-    /// How many.
+    /// Number of tasks.
     pub count: usize,
-    /// Whether they were of the version that should run now.
+    /// Set if the tasks are of the version that should run.
     pub current: bool,
-    /// Why, in the words of the last one.
+    /// Reason of the last one.
     pub reason: Option<String>,
-    /// The code for it.
+    /// Stop code of the last one.
     pub stop_code: Option<StopCode>,
-    /// What their program ended with.
+    /// Exit code of the container.
     pub exit_code: Option<i32>,
-    /// When the first of them stopped, where ECS tells.
+    /// Time at which the first one stopped, if known.
     pub since: Option<DateTime<Utc>>,
-    /// When the last of them did.
+    /// Time at which the last one stopped, if known.
     pub last: Option<DateTime<Utc>>,
 }
 
-/// Groups the tasks that failed within the last hour: those of the task definition `current` first, the most frequent first.
+/// Groups the tasks that failed within the last hour.
+///
+/// The task definition `current` comes first, then the largest group.
 pub fn stopped_lately(
     tasks: &[StoppedTask],
     current: &str,
     now: DateTime<Utc>,
 ) -> Vec<StoppedLately> {
+    // Tasks without a time are kept: ECS would not list them if they were old.
     let is_recent = |task: &&StoppedTask| task.stopped_at.is_none_or(|at| at + LATELY >= now);
     let mut failed: Vec<&StoppedTask> = tasks
         .iter()
@@ -72,7 +75,7 @@ pub fn stopped_lately(
 }
 
 impl StoppedLately {
-    /// All of it in one line.
+    /// Describes the group in one line.
     pub fn line(&self) -> String {
         let plural = if self.count == 1 { "" } else { "s" };
         let whose = if self.current {

@@ -1,11 +1,13 @@
-//! Reading facts out of the sentences that AWS writes. Pure.
+//! Parsers for facts in the messages of AWS. Pure.
 
 use std::net::SocketAddr;
 
-/// A word that is longer than this and has digits in it is a name, an address or a time: it differs from case to case.
+/// Maximum length of a word with digits that is not an identifier, an address or a time.
+///
+/// Longer ones differ from task to task.
 const LONGEST_TELLING_NUMBER: usize = 6;
 
-/// What two sentences have in common that say the same about different tasks.
+/// Returns the words that messages about different tasks with the same cause have in common.
 pub fn dedupe_key(text: &str) -> String {
     let telling = |word: &&str| {
         word.len() <= LONGEST_TELLING_NUMBER || !word.contains(|c: char| c.is_ascii_digit())
@@ -14,7 +16,7 @@ pub fn dedupe_key(text: &str) -> String {
     words.join(" ")
 }
 
-/// A service's message without its beginning `(service NAME) `, which is always the same.
+/// Returns a message without its constant prefix `(service NAME) `.
 pub fn without_service(message: &str) -> &str {
     message
         .strip_prefix("(service ")
@@ -22,12 +24,12 @@ pub fn without_service(message: &str) -> &str {
         .map_or(message, |(_, rest)| rest)
 }
 
-/// Is one of these in the text? Both in lower case.
+/// Returns whether the text contains one of these; both in lower case.
 pub(super) fn has(text: &str, any_of: &[&str]) -> bool {
     any_of.iter().any(|words| text.contains(words))
 }
 
-/// The first image digest in a text, shortened for people.
+/// Returns the first image digest in a text, shortened for people.
 pub(super) fn digest_in(text: &str) -> Option<String> {
     let (_, rest) = text.split_once("sha256:")?;
     let digits: String = rest
@@ -38,25 +40,28 @@ pub(super) fn digest_in(text: &str) -> Option<String> {
     (!digits.is_empty()).then(|| format!("sha256:{digits}…"))
 }
 
-/// The HTTP statuses in `Health checks failed with these codes: [500, 502]`.
+/// Returns the status codes in `Health checks failed with these codes: [500, 502]`.
 pub(super) fn codes_in(text: &str) -> Option<String> {
     let (_, rest) = text.split_once("with these codes: [")?;
     let (codes, _) = rest.split_once(']')?;
     Some(codes.to_owned())
 }
 
-/// The right that is missing, in `… is not authorized to perform: ecr:BatchGetImage on resource: …`.
+/// Returns the missing action in `… is not authorized to perform: ecr:BatchGetImage on …`.
 pub(super) fn action_in(text: &str) -> Option<String> {
     word_after(text, "not authorized to perform: ")
 }
 
-/// The secret in `failed to fetch secret ARN from secrets manager`, or the parameter in `invalid ssm parameters: /NAME`.
+/// Returns the secret or parameter that could not be read.
+///
+/// The messages are `failed to fetch secret ARN from secrets manager` and
+/// `invalid ssm parameters: /NAME`.
 pub(super) fn secret_in(text: &str) -> Option<String> {
     word_after(text, "failed to fetch secret ")
         .or_else(|| word_after(text, "invalid ssm parameters: "))
 }
 
-/// The key in `retrieved secret from Secrets Manager did not contain json key KEY`.
+/// Returns the key in `retrieved secret from Secrets Manager did not contain json key KEY`.
 pub(super) fn json_key_in(text: &str) -> Option<String> {
     word_after(text, "did not contain json key ")
 }
@@ -67,16 +72,16 @@ fn word_after(text: &str, words: &str) -> Option<String> {
     Some(word.trim_end_matches([',', '.']).to_owned())
 }
 
-/// Where a program says that it listens.
+/// Address that a program listens on, according to its log.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Listening {
-    /// Only for callers on the same machine.
+    /// Loopback only, which the load balancer cannot reach.
     Locally(SocketAddr),
-    /// For everybody, on this port.
+    /// Any other address, with this port.
     ForAll(u16),
 }
 
-/// What the log says about listening, the last of it.
+/// Returns the last listening address in the log.
 pub(super) fn listening<'a>(log: impl IntoIterator<Item = &'a String>) -> Option<Listening> {
     let about_it = |line: &&String| has(&line.to_lowercase(), &["listen", "bound to", "serving"]);
     log.into_iter()
@@ -91,6 +96,7 @@ fn address_in(line: &str) -> Option<Listening> {
     line.split(stops).find_map(|word| {
         let word = word
             .trim_end_matches('.')
+            // `SocketAddr` parses no host names.
             .replace("localhost:", "127.0.0.1:");
         let address: SocketAddr = word.parse().ok()?;
         if address.ip().is_loopback() {

@@ -1,5 +1,7 @@
-//! Templates in ASCII. `GetTemplate` returns `?` for every other character, so that what is sent has to do without them if it is
-//! ever to be read back. YAML and JSON have escapes for all of them. Pure.
+//! ASCII form of templates. Pure.
+//!
+//! `GetTemplate` returns `?` for every character outside ASCII. Only a template in ASCII can be
+//! read back unchanged. YAML and JSON have escapes for all other characters.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -7,13 +9,15 @@ use std::fmt::Write as _;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
-/// Writes a template in ASCII, with the same meaning to every parser; `None` where that cannot be shown.
+/// Converts a template to ASCII with the same meaning; `None` if the equivalence cannot be
+/// verified.
 ///
-/// Characters in comments, which mean nothing, become `?`.
+/// Other characters in comments have no meaning and become `?`.
 pub fn to_ascii(template: &str) -> Option<Cow<'_, str>> {
     if template.is_ascii() {
         return Some(Cow::Borrowed(template));
     }
+    // The byte order mark is no part of the document, and often the only character outside ASCII.
     let text = template.strip_prefix('\u{feff}').unwrap_or(template);
     if text.is_ascii() {
         return Some(Cow::Borrowed(text));
@@ -21,26 +25,30 @@ pub fn to_ascii(template: &str) -> Option<Cow<'_, str>> {
     if is_json(text) {
         return Some(Cow::Owned(json_escaped(text)));
     }
+    // YAML allows escapes only in double quotes: other styles of scalars are rewritten.
     let scalars = scalars(text)?;
     let changed = scalars.iter().filter_map(|scalar| {
         let source = text.get(scalar.start..scalar.end)?;
         (!source.is_ascii()).then(|| (scalar, scalar.escaped(source)))
     });
     let escaped = without_other_characters(&replaced(text, changed)?);
+    // Parsing both texts guards against every mistake of the rewriting above.
     (meaning(text)? == meaning(&escaped)?).then_some(Cow::Owned(escaped))
 }
 
-/// A template that was read back, and what of it may not be as it was sent.
+/// Template that was read back, with its uncertain values.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ReadBack {
-    /// Its text, as far as it is known.
+    /// Text with the restored values.
     pub text: String,
     /// Values with `?` that may stand for other characters.
     pub unsure: Vec<String>,
 }
 
-/// Reads a template that `GetTemplate` returned. A value in which `?` stands for other characters is found in `known`, the template
-/// that comes in its place, where exactly one value there looks the same.
+/// Restores a template that `GetTemplate` returned.
+///
+/// A value in which `?` stands for other characters is looked up in `known`, the template to deploy
+/// next. It is restored if exactly one value there looks the same.
 pub fn read_back(returned: &str, known: &str) -> ReadBack {
     let as_it_is = |unsure| ReadBack {
         text: returned.to_owned(),
@@ -74,9 +82,9 @@ pub fn read_back(returned: &str, known: &str) -> ReadBack {
     }
 }
 
-/// Can `returned` be what the service shows of `text`?
+/// Returns whether `GetTemplate` may show `text` as `returned`.
 pub fn looks_like(returned: &str, text: &str) -> bool {
-    // How many signs stand for a character outside the basic plane is not documented.
+    // It is not documented how many `?` replace a character outside the Basic Multilingual Plane.
     let blurred = |text: &str| {
         let mut blurred = String::with_capacity(text.len());
         for sign in text.chars() {
@@ -90,7 +98,7 @@ pub fn looks_like(returned: &str, text: &str) -> bool {
     blurred(returned) == blurred(text)
 }
 
-/// A scalar, and where it is in its text: bytes, without tag and anchor.
+/// Scalar with its range of bytes in the source, without tag and anchor.
 struct Scalar {
     value: String,
     style: ScalarStyle,
@@ -103,7 +111,7 @@ impl Scalar {
         matches!(self.style, ScalarStyle::Literal | ScalarStyle::Folded)
     }
 
-    /// What takes the place of its source.
+    /// Returns the replacement of its source in ASCII.
     fn escaped(&self, source: &str) -> String {
         if self.style == ScalarStyle::DoubleQuoted {
             let mut escaped = String::with_capacity(source.len());
@@ -114,15 +122,17 @@ impl Scalar {
         }
         let mut escaped = quoted(&self.value);
         if self.is_block() {
-            // Its lines stay, so that the service's messages name the right ones.
+            // The number of lines is kept, so that the line numbers in CloudFormation's messages
+            // stay correct.
             escaped.extend(source.matches('\n'));
         }
         escaped
     }
 }
 
-/// All scalars of a document in YAML, in their order; `None` where it cannot be parsed.
+/// Parses all scalars of a YAML document, in order; `None` if it cannot be parsed.
 fn scalars(text: &str) -> Option<Vec<Scalar>> {
+    // The parser counts characters, and slices need bytes.
     let mut offsets: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
     offsets.push(text.len());
     let mut scalars = Vec::new();
@@ -136,9 +146,9 @@ fn scalars(text: &str) -> Option<Vec<Scalar>> {
             start += length_of_properties(text.get(start..end)?);
         }
         if matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
-            // The parser's place is that of the first line with content.
+            // The parser reports the first line with content, not the `|` or `>` before it.
             start = start_of_block(text, start)?;
-            // What follows on the line of the next node is its indentation.
+            // The span ends with the indentation of the next node, which must stay.
             let source = text.get(start..end)?;
             let kept = source.trim_end_matches([' ', '\t']);
             if kept.ends_with('\n') {
@@ -158,7 +168,8 @@ fn scalars(text: &str) -> Option<Vec<Scalar>> {
     Some(scalars)
 }
 
-/// How long tag and anchor are, with the blanks that follow.
+/// Returns the length of tag, anchor and comments in front of a value, with the whitespace after
+/// them.
 fn length_of_properties(source: &str) -> usize {
     let mut rest = source;
     loop {
@@ -177,8 +188,9 @@ fn length_of_properties(source: &str) -> usize {
     }
 }
 
-/// Where the block scalar begins whose content is at `content`: with its `|` or `>`.
+/// Finds the `|` or `>` of the block scalar whose content starts at `content`.
 fn start_of_block(text: &str, content: usize) -> Option<usize> {
+    // Chomping and indentation indicators, and a comment, may follow the `|` or `>`.
     let is_header = |rest: &str| {
         let rest =
             rest.trim_start_matches(|sign: char| "+-".contains(sign) || sign.is_ascii_digit());
@@ -196,7 +208,7 @@ fn start_of_block(text: &str, content: usize) -> Option<usize> {
     found.map(|(at, _)| line + at)
 }
 
-/// The text with these in the place of those scalars.
+/// Returns the text with replaced scalars.
 fn replaced<'a>(
     text: &str,
     replacements: impl IntoIterator<Item = (&'a Scalar, String)>,
@@ -212,19 +224,21 @@ fn replaced<'a>(
     Some(changed)
 }
 
-/// The text with `?` for what is left of other characters: it is in comments.
+/// Returns the text with `?` for the remaining characters outside ASCII, which are in comments.
 fn without_other_characters(text: &str) -> String {
     let ascii = |sign: char| if sign.is_ascii() { sign } else { '?' };
     text.chars().map(ascii).collect()
 }
 
-/// What a document means: its events, without places and ways to write a text.
+/// Returns the events of a document without positions and quoting styles, for a comparison of
+/// meanings.
 fn meaning(text: &str) -> Option<Vec<Event<'_>>> {
     let meaning = |event| {
         let Event::Scalar(value, style, anchor, tag) = event else {
             return event;
         };
-        // A text that is not in ASCII is never a number, a truth value or nothing, in quotes or without.
+        // Quotes change no type here: a plain scalar outside ASCII is never a number, a boolean or
+        // null.
         let style = if style == ScalarStyle::Plain && value.is_ascii() {
             ScalarStyle::Plain
         } else {
@@ -237,7 +251,7 @@ fn meaning(text: &str) -> Option<Vec<Event<'_>>> {
         .collect()
 }
 
-/// A text in double quotes, which both YAML and the eye take for the same.
+/// Quotes a text for YAML, in ASCII.
 pub(crate) fn quoted(value: &str) -> String {
     let mut quoted = String::from("\"");
     for sign in value.chars() {
@@ -271,11 +285,12 @@ fn push_escaped(text: &mut String, sign: char) {
 }
 
 fn is_json(text: &str) -> bool {
+    // The parse is needed as well: a YAML flow mapping also starts with `{`.
     text.trim_start().starts_with('{')
         && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
 }
 
-/// JSON has other characters nowhere but in texts, and escapes them in units of UTF-16.
+/// Escapes JSON, where other characters occur only in strings, as UTF-16 code units.
 fn json_escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     let mut units = [0; 2];

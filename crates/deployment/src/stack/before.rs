@@ -1,32 +1,32 @@
-//! What each command does about the stack it finds, status by status.
+//! Decides what each command does about the stack it finds, by status.
 //!
-//! The tables are closed over every status, so that a new one fails to compile until it is decided. What follows from what is
-//! seen later is in [`super::decide`].
+//! The tables match on every status without a wildcard, so that a new status fails to compile until
+//! it is decided. Decisions during an operation are in [`super::decide`].
 
 use super::status::StackStatus;
 
-/// What `up` does about the stack it finds.
+/// Action of `up` on the stack that it finds.
 #[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BeforeUp {
-    /// There is none: create it.
+    /// No stack exists: create it.
     Create,
-    /// Update it by change set.
+    /// Update the stack with a change set.
     Update,
-    /// Something is under way: follow it, then look again.
+    /// An operation is in progress: wait for its end, then decide again.
     Attach,
-    /// It can only be deleted: say why, delete it, create it again.
+    /// The stack can only be deleted: say why, delete it and create it again.
     Recreate,
-    /// A rollback got stuck, or was never started: see to it, then look again.
+    /// A rollback failed or was never started: continue or start it, then decide again.
     ContinueRollback,
     /// A person has to act first.
     Refuse {
-        /// What to tell that person.
+        /// Advice for that person.
         remedy: &'static str,
     },
 }
 
-/// What `up` does about a stack in this status; `None` when there is no stack.
+/// Decides what `up` does about a stack in this status; `None` if no stack exists.
 pub const fn before_up(status: Option<&StackStatus>) -> BeforeUp {
     use StackStatus as S;
     let Some(status) = status else {
@@ -39,6 +39,7 @@ pub const fn before_up(status: Option<&StackStatus>) -> BeforeUp {
         | S::ImportComplete
         | S::UpdateRollbackComplete
         | S::ImportRollbackComplete => BeforeUp::Update,
+        // The creation of these stacks never succeeded: CloudFormation updates none of them.
         S::ReviewInProgress | S::CreateFailed | S::RollbackComplete | S::RollbackFailed => BeforeUp::Recreate,
         S::CreateInProgress
         | S::RollbackInProgress
@@ -49,9 +50,10 @@ pub const fn before_up(status: Option<&StackStatus>) -> BeforeUp {
         | S::UpdateRollbackCompleteCleanupInProgress
         | S::ImportInProgress
         | S::ImportRollbackInProgress
-        // It may be moving: look on, until it turns into something known or the deadline passes.
+        // An unknown status may be one in progress: wait until it becomes a known one or the
+        // deadline passes.
         | S::Unknown(_) => BeforeUp::Attach,
-        // Paused half-way, it takes no change set before it is rolled back.
+        // CloudFormation refuses change sets until the update is rolled back.
         S::UpdateFailed | S::UpdateRollbackFailed => BeforeUp::ContinueRollback,
         S::DeleteFailed => BeforeUp::Refuse {
             remedy: "an earlier deletion did not finish: run `deployer down`, which says what holds it",
@@ -62,23 +64,24 @@ pub const fn before_up(status: Option<&StackStatus>) -> BeforeUp {
     }
 }
 
-/// What `down` does about the stack it finds.
+/// Action of `down` on the stack that it finds.
 #[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BeforeDown {
-    /// There is nothing to delete.
+    /// No stack exists.
     Nothing,
-    /// Delete it.
+    /// Delete the stack.
     Delete,
-    /// It is being deleted: follow that.
+    /// A deletion is in progress: wait for its end.
     AttachToDeletion,
-    /// The service refuses a deletion now: cancel the update, follow, then look again.
+    /// CloudFormation refuses a deletion: cancel the update, wait for the rollback, then decide
+    /// again.
     CancelUpdate,
-    /// The service refuses a deletion now and nothing can be cancelled: follow, then look again.
+    /// CloudFormation refuses a deletion, and nothing can be cancelled: wait, then decide again.
     Wait,
 }
 
-/// What `down` does about a stack in this status; `None` when there is no stack.
+/// Decides what `down` does about a stack in this status; `None` if no stack exists.
 pub const fn before_down(status: Option<&StackStatus>) -> BeforeDown {
     use StackStatus as S;
     let Some(status) = status else {
@@ -112,28 +115,30 @@ pub const fn before_down(status: Option<&StackStatus>) -> BeforeDown {
     }
 }
 
-/// What `plan` does about the stack it finds.
+/// Action of `plan` on the stack that it finds.
 #[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BeforePlan {
-    /// There is none: everything in the template would be made.
+    /// No stack exists: everything in the template would be created.
     Everything,
-    /// It can only be deleted: it would be, and then everything be made.
+    /// The stack can only be deleted: it would be, and everything created again.
     Recreate,
-    /// Have a change set computed, and removed again.
+    /// Create a change set, show it and delete it.
     Propose,
-    /// Something is under way: follow it, then look again.
+    /// An operation is in progress: wait for its end, then decide again.
     Attach,
-    /// Change sets are refused until a rollback is continued, which `up` would do.
+    /// CloudFormation refuses change sets until a rollback is continued, which `up` would do.
     AfterRollback,
     /// A person has to act first.
     Refuse {
-        /// What to tell that person.
+        /// Advice for that person.
         remedy: &'static str,
     },
 }
 
-/// What `plan` does about a stack in this status; `None` when there is no stack. It shows what [`before_up`] leads to.
+/// Decides what `plan` does about a stack in this status; `None` if no stack exists.
+///
+/// It shows what [`before_up`] leads to.
 pub const fn before_plan(status: Option<&StackStatus>) -> BeforePlan {
     match before_up(status) {
         BeforeUp::Create => BeforePlan::Everything,
@@ -145,28 +150,28 @@ pub const fn before_plan(status: Option<&StackStatus>) -> BeforePlan {
     }
 }
 
-/// What `rollback` does about the stack it finds.
+/// Action of `rollback` on the stack that it finds.
 #[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BeforeRollback {
-    /// There is no stack, or none that ever ran a version.
+    /// No stack exists, or it never ran a version.
     NothingToGoBackTo,
-    /// Update it to the version before.
+    /// Update the stack to the previous version.
     Update,
-    /// An update is under way: cancelling it is the way back.
+    /// An update is in progress: cancelling it restores the previous version.
     CancelUpdate,
-    /// Something is under way that cannot be cancelled: follow it, then look again.
+    /// An operation is in progress that cannot be cancelled: wait for its end, then decide again.
     Attach,
-    /// A rollback got stuck: continue it, then look again.
+    /// A rollback failed: continue it, then decide again.
     ContinueRollback,
     /// A person has to act first.
     Refuse {
-        /// What to tell that person.
+        /// Advice for that person.
         remedy: &'static str,
     },
 }
 
-/// What `rollback` does about a stack in this status; `None` when there is no stack.
+/// Decides what `rollback` does about a stack in this status; `None` if no stack exists.
 pub const fn before_rollback(status: Option<&StackStatus>) -> BeforeRollback {
     use StackStatus as S;
     let Some(status) = status else {
@@ -203,22 +208,23 @@ pub const fn before_rollback(status: Option<&StackStatus>) -> BeforeRollback {
     }
 }
 
-/// What a status means to whoever reads it.
+/// Meaning of a status for people.
 #[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StatusSummary {
-    /// There is nothing.
+    /// No stack exists.
     Absent,
-    /// At rest, and as it should be.
+    /// No operation is in progress, and the last one succeeded.
     AtRest,
-    /// At rest, but something has to be said about it.
+    /// No operation is in progress, but the status needs an explanation.
     Notable(&'static str),
-    /// Something is under way, and can be followed to its end.
+    /// An operation is in progress that `status --watch` can follow.
     InProgress(&'static str),
 }
 
-/// What `status` says about a stack in this status, and whether `status --watch` has something to follow; `None` when there
-/// is no stack.
+/// Returns what `status` says about a stack in this status; `None` if no stack exists.
+///
+/// It also decides whether `status --watch` has something to follow.
 pub const fn status_summary(status: Option<&StackStatus>) -> StatusSummary {
     use StackStatus as S;
     let Some(status) = status else {

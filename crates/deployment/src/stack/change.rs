@@ -1,4 +1,4 @@
-//! What a change set would change, and which of it somebody has to agree to.
+//! Changes of a change set, and which of them need the user's consent.
 
 use serde::Serialize;
 
@@ -6,7 +6,7 @@ use super::resource::describe;
 use crate::api_enum::api_enum;
 
 api_enum! {
-    /// What a change set does with a resource.
+    /// Action of a change set on a resource.
     pub enum ChangeAction {
         Add = "Add",
         Modify = "Modify",
@@ -18,7 +18,7 @@ api_enum! {
 }
 
 api_enum! {
-    /// Whether a modified resource is replaced.
+    /// Replacement of a modified resource.
     pub enum Replacement {
         True = "True",
         False = "False",
@@ -27,7 +27,7 @@ api_enum! {
 }
 
 api_enum! {
-    /// Whether a property that changes makes its resource be replaced.
+    /// Effect of a property's change on its resource: whether it is replaced.
     pub enum Recreation {
         Never = "Never",
         Conditionally = "Conditionally",
@@ -35,55 +35,56 @@ api_enum! {
     }
 }
 
-/// One change that a change set would make.
+/// One change in a change set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Change {
-    /// What is done with the resource.
+    /// Action on the resource.
     pub action: ChangeAction,
     /// Name in the template.
     pub logical_id: String,
-    /// Name or ARN in the account, of what exists already.
+    /// Name or ARN in the account; absent for resources that do not exist yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub physical_id: Option<String>,
-    /// For example `AWS::ECS::Service`.
+    /// Type, for example `AWS::ECS::Service`.
     pub resource_type: String,
-    /// Whether it is replaced, where the service says so.
+    /// Replacement of the resource, if CloudFormation reports it.
     pub replacement: Option<Replacement>,
-    /// What changes in the resource, as far as the service says.
+    /// Changed properties, as far as CloudFormation reports them.
     pub properties: Vec<PropertyChange>,
-    /// Parameters and resources that cause it; absent where the service says nothing about that.
+    /// Parameters and resources that cause the change; absent if CloudFormation does not report
+    /// them.
     #[serde(skip)]
     pub causes: Option<Vec<String>>,
 }
 
-/// A property that changes.
+/// Changed property of a resource.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PropertyChange {
-    /// For example `ContainerDefinitions`.
+    /// Name, for example `ContainerDefinitions`.
     pub name: String,
-    /// Whether the property makes the resource be replaced, where the service says so.
+    /// Effect on the resource, if CloudFormation reports it.
     pub recreation: Option<Recreation>,
 }
 
-/// What a change does to what exists.
+/// Effect of a change on the existing resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
-    /// Something new is made.
+    /// A new resource is created.
     Added,
-    /// It is changed where it is.
+    /// The resource is updated in place.
     Changed,
-    /// It may be created again, and then the old one be removed: that is known only when it happens.
+    /// The resource may be replaced, which only the execution of the change set decides.
     PerhapsReplaced,
-    /// It is created again, and the old one removed.
+    /// The resource is created again, and the old one deleted.
     Replaced,
-    /// It is removed.
+    /// The resource is deleted.
     Removed,
-    /// Something else, as the service calls it (`Import`, `Dynamic`, …).
+    /// Any other action of CloudFormation (`Import`, `Dynamic`, …).
     Other,
 }
 
 impl Effect {
-    /// As a word for people.
+    /// Returns the effect as a verb for people.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Added => "add",
@@ -97,14 +98,14 @@ impl Effect {
 }
 
 impl Change {
-    /// What it does to what exists.
+    /// Returns the effect on the existing resource.
     pub fn effect(&self) -> Effect {
         match self.action {
             ChangeAction::Add => Effect::Added,
             ChangeAction::Remove => Effect::Removed,
             ChangeAction::Modify => match self.replacement {
                 Some(Replacement::True) => Effect::Replaced,
-                // A word that is new to this program may mean the worst.
+                // An unknown value may mean a replacement.
                 Some(Replacement::Conditional | Replacement::Unknown(_)) => Effect::PerhapsReplaced,
                 Some(Replacement::False) | None => Effect::Changed,
             },
@@ -115,7 +116,7 @@ impl Change {
         }
     }
 
-    /// The properties that make it be replaced.
+    /// Returns the properties that cause a replacement.
     pub fn reasons(&self) -> Vec<&str> {
         let replaces = |property: &&PropertyChange| {
             let recreation = property.recreation.as_ref();
@@ -125,13 +126,15 @@ impl Change {
         reasons.map(|property| property.name.as_str()).collect()
     }
 
-    /// Does it take something away that exists, so that somebody has to agree?
+    /// Returns whether the change may delete something that exists, so that the user has to agree.
     ///
-    /// What every new version brings with it does not: a task definition is never changed, each version is a new one, and the
-    /// service goes over to it without interruption (CloudFormation's reference of `AWS::ECS::Service`), whatever an endpoint
-    /// thinks possible. What does not exist yet cannot be lost, and neither can what holds nothing: alarms, dashboards and rules for
-    /// the number of tasks name the service, and so may be replaced with it. A change that the service calls by a name that is new to this
-    /// program is not waved through.
+    /// A new version alone does not: a task definition is never modified but registered again. The
+    /// service moves to it without interruption (CloudFormation's reference of
+    /// `AWS::ECS::Service`), even if an endpoint reports a possible replacement.
+    ///
+    /// A resource that does not exist yet cannot be lost, and neither can one without state.
+    /// Alarms, dashboards, scalable targets and scaling policies name the service, and so may be
+    /// replaced with it. An action that is unknown to this program always needs consent.
     pub fn needs_agreement(&self) -> bool {
         let is_new_version =
             self.resource_type == "AWS::ECS::Service" && self.reasons() == ["TaskDefinition"];
@@ -152,7 +155,7 @@ impl Change {
         }
     }
 
-    /// In one line for people: `replace load balancer (LoadBalancer), because of Scheme`.
+    /// Describes the change in one line: `replace load balancer (LoadBalancer), because of Scheme`.
     pub fn line(&self) -> String {
         let effect = self.effect();
         let what = describe(&self.resource_type);

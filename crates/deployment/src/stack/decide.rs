@@ -1,57 +1,60 @@
-//! What follows from what is seen of a stack during an operation on it.
+//! Decides what an observation of a stack means during an operation on it.
 //!
-//! The table is closed over every status, so that a new one fails to compile until it is decided. What to do before an
-//! operation is in [`super::before`].
+//! The table matches on every status without a wildcard, so that a new status fails to compile
+//! until it is decided. Decisions before an operation are in [`super::before`].
 
 use super::status::{Phase, StackStatus};
 
-/// An operation on a stack that is being followed.
+/// Operation on a stack that is being polled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
     /// `CreateStack`.
     Create,
-    /// A change set that is being executed.
+    /// Execution of a change set.
     Update,
     /// `DeleteStack`.
     Delete,
-    /// `ContinueUpdateRollback`, or an operation that somebody else began.
+    /// `ContinueUpdateRollback`, or an operation that somebody else started.
     Attached,
 }
 
-/// What was heard of an operation.
+/// State of an operation at one poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Observation<'a> {
-    /// The stack's status; `None` when there is no such stack.
+    /// Status of the stack; `None` if no such stack exists.
     pub status: Option<&'a StackStatus>,
-    /// Does the status belong to our own operation? Until it does, a status at rest is that of before.
+    /// Set if the status belongs to our own operation.
+    ///
+    /// Until then, a final status is that of the previous operation.
     pub started: bool,
 }
 
-/// What follows from it.
+/// Decision after an observation.
 #[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum During {
-    /// Nothing yet: look again.
+    /// Not decided yet: poll again.
     KeepLooking,
-    /// A status that this program does not know: warn, look again.
+    /// The status is unknown to this program: warn and poll again.
     KeepLookingAtUnknown,
-    /// It ended well.
+    /// The operation succeeded.
     Succeeded,
-    /// It failed, and what was there before is there again.
+    /// The operation failed, and the previous state is restored.
     RolledBack,
-    /// It failed, and what is left can only be deleted.
+    /// The operation failed, and the stack can only be deleted.
     LeftToDelete,
-    /// It failed half-way: somebody has to look.
+    /// The operation failed and left the stack in between: a person has to look.
     Stuck,
 }
 
-/// What follows, for this operation, from what was seen.
+/// Decides what an observation means for this operation.
 pub const fn during(operation: Operation, observation: Observation<'_>) -> During {
     use StackStatus as S;
     let Some(status) = observation.status else {
         return match operation {
             Operation::Delete | Operation::Attached => During::Succeeded,
-            // Not visible yet, or deleted by somebody else.
+            // `DescribeStacks` is eventually consistent, and may not list a new stack yet. Or
+            // somebody else deleted it.
             Operation::Create | Operation::Update if !observation.started => During::KeepLooking,
             Operation::Create | Operation::Update => During::LeftToDelete,
         };
@@ -60,7 +63,7 @@ pub const fn during(operation: Operation, observation: Observation<'_>) -> Durin
         Phase::Unknown => return During::KeepLookingAtUnknown,
         Phase::Moving => {
             return match (operation, status) {
-                // The new version is live as soon as only the clean-up remains.
+                // The new version is live once only the cleanup of replaced resources remains.
                 (Operation::Update, S::UpdateCompleteCleanupInProgress) if observation.started => {
                     During::Succeeded
                 }
@@ -70,7 +73,7 @@ pub const fn during(operation: Operation, observation: Observation<'_>) -> Durin
                 ) => During::KeepLooking,
             };
         }
-        // Looked up by its identifier, a stack that is gone is gone for good.
+        // Lookups are by ARN, which a new stack of the same name does not have.
         Phase::Gone => {
             return match operation {
                 Operation::Delete | Operation::Attached => During::Succeeded,
@@ -79,11 +82,12 @@ pub const fn during(operation: Operation, observation: Observation<'_>) -> Durin
         }
         Phase::Good | Phase::RolledBack | Phase::Unusable | Phase::Failed | Phase::Review => {}
     }
+    // A final status may still be that of the previous operation.
     if !observation.started {
         return During::KeepLooking;
     }
     match (operation, status.phase()) {
-        // Whatever it came to, the caller looks at it with fresh eyes.
+        // Whatever the result is, the caller decides again with the new status.
         (Operation::Attached, _) | (Operation::Create | Operation::Update, Phase::Good) => {
             During::Succeeded
         }

@@ -1,4 +1,4 @@
-//! Reading a stack's events: what is new, and which failure was the first.
+//! Event history of a stack: new events of an operation, and its first failure.
 
 use std::collections::HashSet;
 
@@ -7,28 +7,31 @@ use super::resource::describe;
 use super::status::StackStatus;
 use crate::names::RequestToken;
 
-/// The events of one operation, each taken once.
+/// Events of one operation, each of which is handled once.
 #[derive(Debug, Default)]
 pub struct History {
     seen: HashSet<String>,
     cause: Option<ResourceEvent>,
-    /// Tokens of the requests that the operation consists of; none where it was started by others.
+    /// Tokens of the requests that form the operation; empty if somebody else started it.
     tokens: Vec<RequestToken>,
     since_ms: i64,
-    /// Statuses of the stack itself that the operation's events told, and those of whoever took it over.
+    /// Statuses of the stack itself since the operation started, including those of an operation
+    /// that took over.
     reached: Vec<StackStatus>,
-    /// Has somebody else started something on the stack since?
+    /// Set if somebody else has started an operation on the stack since.
     taken_over: bool,
-    /// When the operation's first event about the stack itself happened.
+    /// Time of the operation's first event about the stack itself, milliseconds since the Unix
+    /// epoch.
     started_ms: Option<i64>,
 }
 
 impl History {
-    /// A history of what is to come: `before` is what had happened until now, `token` that of the operation to follow,
-    /// if it is ours.
+    /// Creates the history of an operation that starts now.
+    ///
+    /// `before` are the events so far. `token` is that of the operation to follow, if it is ours.
     pub fn after(before: &[ResourceEvent], token: Option<RequestToken>) -> Self {
         Self {
-            // Told apart by identifier: no clock has to agree with another.
+            // Compared by ID and not by time: clocks need not agree.
             seen: before.iter().map(|event| event.id.clone()).collect(),
             since_ms: before.iter().map(|event| event.at_ms).max().unwrap_or(0),
             tokens: token.into_iter().collect(),
@@ -36,24 +39,25 @@ impl History {
         }
     }
 
-    /// Counts the events of another request to the operation, such as that which cancels it.
+    /// Adds another request to the operation, such as the one that cancels it.
     pub fn also(&mut self, token: &RequestToken) {
         self.tokens.push(token.clone());
     }
 
-    /// Returns whether this program began the operation.
+    /// Returns whether this program started the operation.
     pub const fn is_ours(&self) -> bool {
         !self.tokens.is_empty()
     }
 
-    /// Milliseconds since the Unix epoch: nothing of interest happened before.
+    /// Returns the time of the last event before the operation, milliseconds since the Unix epoch.
     pub const fn since_ms(&self) -> i64 {
         self.since_ms
     }
 
-    /// Takes a page of events in any order; returns those that are new and belong to the operation, oldest first.
+    /// Adds a page of events in any order, and returns the new ones of the operation, oldest first.
     pub fn take(&mut self, mut events: Vec<ResourceEvent>) -> Vec<ResourceEvent> {
-        // The service lists the newest first; among events of one millisecond that order tells which came first.
+        // CloudFormation lists the newest first. Reversing keeps the right order among events of
+        // one millisecond, because the sort is stable.
         events.reverse();
         events.sort_by_key(|event| event.at_ms);
         events.retain(|event| self.seen.insert(event.id.clone()));
@@ -62,7 +66,7 @@ impl History {
             if belongs && event.is_stack() {
                 self.started_ms.get_or_insert(event.at_ms);
             }
-            // Whoever cancels our update, say, brings it to an end that only their events tell.
+            // If somebody else cancels our update, its end is reported under their token.
             let since = self
                 .started_ms
                 .is_some_and(|started| event.at_ms >= started);
@@ -83,27 +87,27 @@ impl History {
     fn belongs(&self, event: &ResourceEvent) -> bool {
         match &event.token {
             Some(theirs) if !self.tokens.is_empty() => self.tokens.contains(theirs),
-            // Not ours in particular, or an endpoint that does not pass the token on.
+            // The operation is not ours, or the endpoint does not pass the token on.
             Some(_) | None => true,
         }
     }
 
-    /// Did an event of the operation tell that the stack reached this status?
+    /// Returns whether an event of the operation reported this status of the stack.
     pub fn reached(&self, status: &StackStatus) -> bool {
         self.reached.contains(status)
     }
 
-    /// Has somebody else started something on the stack since the operation was started?
+    /// Returns whether somebody else has started an operation on the stack since.
     pub const fn is_taken_over(&self) -> bool {
         self.taken_over
     }
 
-    /// Has the operation left no trace on the stack itself?
+    /// Returns whether no event about the stack itself has been reported yet.
     pub const fn is_silent(&self) -> bool {
         self.reached.is_empty()
     }
 
-    /// The first failure that is not the consequence of another, as a sentence.
+    /// Describes the first failure that is not the consequence of another.
     pub fn cause(&self) -> Option<String> {
         let event = self.cause.as_ref()?;
         let what = describe(&event.resource_type);
@@ -113,8 +117,11 @@ impl History {
     }
 }
 
-/// Is this a failure in its own right: not the stack's own, and not a resource that was only cancelled?
+/// Returns whether this failure is a cause: not the stack's own, nor a resource that was only
+/// cancelled.
 pub(super) fn is_root_cause(event: &ResourceEvent) -> bool {
+    // After the first failure, CloudFormation fails resources in progress with "Resource creation
+    // cancelled".
     let cancelled = event
         .reason
         .as_deref()

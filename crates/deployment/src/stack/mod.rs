@@ -1,4 +1,5 @@
-//! What CloudFormation says about a stack, and what follows from it. Pure: knows neither tokio nor an SDK.
+//! Stacks as CloudFormation reports them, and decisions about them. Pure: knows neither tokio nor
+//! an SDK.
 
 pub mod ascii;
 pub mod before;
@@ -21,20 +22,20 @@ use resource_status::ResourceStatus;
 use status::StackStatus;
 use template_names::{OutputName, ParameterName};
 
-/// A stack as it was seen at one moment.
+/// Snapshot of a stack.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observed {
-    /// Which stack this is.
+    /// ARN of the stack.
     pub id: StackId,
-    /// Its status.
+    /// Status of the stack.
     pub status: StackStatus,
-    /// What the service says about the status, if anything.
+    /// Reason for the status, if CloudFormation gives one.
     pub reason: Option<String>,
-    /// Output key → value.
+    /// Outputs by key.
     pub outputs: std::collections::BTreeMap<String, String>,
-    /// Parameter key → value; values under `NoEcho` come as asterisks.
+    /// Parameter values by key; values under `NoEcho` come as asterisks.
     pub parameters: std::collections::BTreeMap<String, String>,
-    /// Its tags, whoever put them there.
+    /// Tags, whoever set them.
     pub tags: std::collections::BTreeMap<String, String>,
 }
 
@@ -49,37 +50,37 @@ impl Observed {
         self.parameters.get(name.as_str()).map(String::as_str)
     }
 
-    /// Address of the image that is deployed, if one is.
+    /// Returns the address of the deployed image, if there is one.
     pub fn image(&self) -> Option<&str> {
-        // Empty as long as none is deployed.
+        // The parameter is empty until the first image is deployed.
         let image = self.parameter(ParameterName::ImageUri);
         image.filter(|uri| !uri.is_empty())
     }
 }
 
-/// One event of a stack or of one of its resources.
+/// Event of a stack or of one of its resources.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResourceEvent {
-    /// Unique per event.
+    /// Identifier, unique per event.
     pub id: String,
-    /// The name that the template gives to the resource; the stack's own name for the stack itself.
+    /// Name of the resource in the template; the stack's own name for the stack itself.
     pub logical_id: String,
-    /// The name or ARN that the resource has in the account, once it has one.
+    /// Name or ARN of the resource in the account, once it has one.
     pub physical_id: Option<String>,
-    /// For example `AWS::ECS::Service`.
+    /// Type, for example `AWS::ECS::Service`.
     pub resource_type: String,
-    /// Its status, or the stack's.
+    /// Status of the resource, or of the stack.
     pub status: ResourceStatus,
-    /// What the service says about it.
+    /// Reason for the status, if CloudFormation gives one.
     pub reason: Option<String>,
-    /// Milliseconds since the Unix epoch.
+    /// Time, milliseconds since the Unix epoch.
     pub at_ms: i64,
-    /// The token of the request that began the operation.
+    /// Token of the request that started the operation.
     pub token: Option<RequestToken>,
 }
 
 impl ResourceEvent {
-    /// Is this about the stack itself?
+    /// Returns whether the event is about the stack itself.
     pub fn is_stack(&self) -> bool {
         self.resource_type == "AWS::CloudFormation::Stack"
     }

@@ -1,4 +1,4 @@
-//! What was done to a stack, read from its events: one operation after the other, and the versions they brought.
+//! Past operations on a stack and the versions they deployed, reconstructed from its events.
 
 use serde::Serialize;
 
@@ -8,42 +8,42 @@ use super::purpose::Purpose;
 use super::status::Phase;
 use super::template_names::ResourceName;
 
-/// One operation on a stack.
+/// One past operation on a stack.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PastOperation {
-    /// When it began, milliseconds since the Unix epoch.
+    /// Start, milliseconds since the Unix epoch.
     pub started_ms: i64,
-    /// What for, where this program began it.
+    /// Purpose, if this program started the operation.
     pub purpose: Option<Purpose>,
-    /// The task definition that it brought, by its ARN, if it brought one.
+    /// ARN of the task definition that the operation deployed, if it deployed one.
     pub task_definition: Option<String>,
-    /// How it ended.
+    /// Outcome of the operation.
     pub end: End,
 }
 
-/// How an operation ended.
+/// Outcome of an operation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "end", rename_all = "snake_case")]
 pub enum End {
-    /// It is under way.
+    /// The operation is in progress.
     UnderWay,
-    /// It ended well, and what it brought is in place.
+    /// The operation succeeded, and the version that it deployed is current.
     InPlace,
-    /// It ended well; a later operation brought something else.
+    /// The operation succeeded; a later one deployed another version.
     Replaced,
-    /// It ended well, but what it brought did not work, and the previous version was restored.
+    /// The operation succeeded, but its version did not work and was rolled back.
     TakenBack,
-    /// It was cancelled.
+    /// The operation was cancelled.
     Cancelled,
-    /// It failed, and was rolled back.
+    /// The operation failed and was rolled back.
     Failed {
-        /// The first failure.
+        /// First failure.
         cause: Option<String>,
     },
 }
 
 impl End {
-    /// For people.
+    /// Describes the outcome for people.
     pub fn line(&self) -> String {
         match self {
             Self::UnderWay => "under way".to_owned(),
@@ -57,9 +57,10 @@ impl End {
     }
 }
 
-/// The operations that these events (in any order) tell of, the oldest first.
+/// Reconstructs the operations from these events (in any order), oldest first.
 pub fn operations(mut events: Vec<ResourceEvent>) -> Vec<PastOperation> {
-    // The service lists the newest first; among events of one millisecond that order tells which came first.
+    // CloudFormation lists the newest first. Reversing keeps the right order among events of one
+    // millisecond, because the sort is stable.
     events.reverse();
     events.sort_by_key(|event| event.at_ms);
     let mut operations: Vec<PastOperation> = Vec::new();
@@ -89,7 +90,7 @@ pub fn operations(mut events: Vec<ResourceEvent>) -> Vec<PastOperation> {
     operations
 }
 
-/// The events up to the next rest of the stack, and those after it.
+/// Splits the events after the next final status of the stack, which ends an operation.
 fn next_operation(events: &[ResourceEvent]) -> Option<(&[ResourceEvent], &[ResourceEvent])> {
     if events.is_empty() {
         return None;
@@ -109,7 +110,7 @@ fn operation(events: &[ResourceEvent], in_place: Option<&str>) -> PastOperation 
     let tokens = events.iter().filter_map(|event| event.token.as_ref());
     let purposes: Vec<Purpose> = tokens.filter_map(Purpose::parse).collect();
     let cancelled = purposes.contains(&Purpose::Cancel);
-    // Until it is replaced, a resource goes by its old name.
+    // Until a resource is replaced, its events have the old physical ID.
     let task_definition = events
         .iter()
         .filter(|event| event.logical_id == ResourceName::TaskDefinition.as_str())

@@ -1,13 +1,13 @@
-//! The purpose of a request to CloudFormation, which its idempotency token carries.
+//! Purpose of a request to CloudFormation, encoded in its idempotency token.
 
 use crate::api_enum::api_enum;
 use crate::names::RequestToken;
 
-/// Prefix of the idempotency tokens of this program; the purpose of the request follows.
+/// Prefix of this program's idempotency tokens; the purpose of the request follows.
 const PREFIX: &str = "deployer-";
 
 api_enum! {
-    /// What a request to CloudFormation is made for, as `history` shows it.
+    /// Purpose of a request to CloudFormation, as `history` shows it.
     pub enum Purpose {
         Up = "up",
         Plan = "plan",
@@ -21,13 +21,14 @@ api_enum! {
 }
 
 impl Purpose {
-    /// Builds an idempotency token that names the purpose. `nonce` tells it from all others.
+    /// Builds an idempotency token that names the purpose. `nonce` makes it unique.
     pub fn token(&self, nonce: u64) -> RequestToken {
         RequestToken::new(format!("{PREFIX}{self}-{nonce:016x}"))
     }
 
-    /// Parses the purpose out of a token; `None` where another program made it.
+    /// Parses the purpose of a token; `None` if another program created it.
     pub fn parse(token: &RequestToken) -> Option<Self> {
+        // From the right: the nonce has no hyphen, and a purpose that is new may have one.
         let (purpose, _nonce) = token.as_str().strip_prefix(PREFIX)?.rsplit_once('-')?;
         Some(Self::from(purpose))
     }

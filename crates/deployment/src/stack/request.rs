@@ -1,4 +1,4 @@
-//! What is asked of CloudFormation, and what it is asked about.
+//! Requests to CloudFormation, and the data in its responses.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -6,18 +6,20 @@ use std::fmt;
 use super::change::Change;
 use super::resource_status::ResourceStatus;
 
-/// The template of a request.
+/// Template of a request.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Template {
-    /// This text.
+    /// Text to send.
     Text(String),
-    /// The one that the stack has (`UsePreviousTemplate`). Its text is only read here: `GetTemplate` returns `?` for every character
-    /// outside ASCII, so that sending it again would not be the same.
+    /// Deployed template (`UsePreviousTemplate`).
+    ///
+    /// Its text is only read here: `GetTemplate` returns `?` for every character outside ASCII, so
+    /// that sending it again would change it.
     Deployed(String),
 }
 
 impl Template {
-    /// Its text, to be read.
+    /// Returns the text for reading.
     pub fn text(&self) -> &str {
         match self {
             Self::Text(text) | Self::Deployed(text) => text,
@@ -31,23 +33,26 @@ impl Default for Template {
     }
 }
 
-/// What CloudFormation shows in place of a value under `NoEcho`.
+/// Placeholder of CloudFormation for a value under `NoEcho`.
 pub const HIDDEN: &str = "****";
 
-/// A template with its parameter values. Some of them are secret: only their names are ever shown.
+/// Template with its parameter values.
+///
+/// Some values are secret: `Debug` shows only the names.
 #[derive(Clone, Default)]
 pub struct Wanted {
-    /// The template.
+    /// Template to deploy.
     pub template: Template,
-    /// Parameter key → value, as far as it is known.
+    /// Known parameter values by key.
     pub parameters: BTreeMap<String, String>,
-    /// Parameters that keep the value they have (`UsePreviousValue`): what `DescribeStacks` returns may not be that value.
+    /// Parameters that keep their value (`UsePreviousValue`), because `DescribeStacks` may return a
+    /// different one.
     pub kept: BTreeSet<String>,
-    /// All tags of the stack; absent: they stay as they are.
+    /// All tags of the stack; `None` keeps the existing ones.
     pub tags: Option<BTreeMap<String, String>>,
-    /// What CloudFormation wants to have acknowledged, besides `CAPABILITY_IAM`.
+    /// Capabilities to acknowledge in addition to `CAPABILITY_IAM`.
     pub capabilities: Vec<String>,
-    /// Does CloudFormation end before what it made is ready (its EXPRESS mode)?
+    /// Set if CloudFormation completes before the resources are ready (its EXPRESS mode).
     pub express: bool,
 }
 
@@ -62,21 +67,21 @@ impl fmt::Debug for Wanted {
     }
 }
 
-/// One resource of a stack.
+/// Resource of a stack.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resource {
     /// Name in the template.
     pub logical_id: String,
     /// Name or ARN in the account.
     pub physical_id: Option<String>,
-    /// For example `AWS::ECS::Service`.
+    /// Type, for example `AWS::ECS::Service`.
     pub resource_type: String,
-    /// Its status.
+    /// Status of the resource.
     pub status: ResourceStatus,
 }
 
 impl Resource {
-    /// What it is, its names and where it stands, for people.
+    /// Describes the resource with its names and its status.
     pub fn line(&self) -> String {
         let what = super::resource::describe(&self.resource_type);
         let Self {
@@ -89,35 +94,35 @@ impl Resource {
     }
 }
 
-/// Where a change set stands.
+/// State of a change set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Proposal {
-    /// It is still being computed.
+    /// The change set is being created.
     Pending,
-    /// It can be executed.
+    /// The change set can be executed.
     Ready(Vec<Change>),
-    /// It would change nothing.
+    /// The change set contains no changes.
     Empty,
-    /// It could not be computed.
+    /// The creation of the change set failed.
     Failed(String),
 }
 
-/// What a stack was made of, the last time that something was deployed to it.
+/// Definition of a stack, as of its last deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Definition {
     /// Text of the template.
     pub template: String,
-    /// Parameter key → value; values under `NoEcho` come as asterisks.
+    /// Parameter values by key; values under `NoEcho` come as asterisks.
     pub parameters: BTreeMap<String, String>,
     /// Tags of the stack.
     pub tags: BTreeMap<String, String>,
 }
 
-/// A parameter that a template declares.
+/// Parameter that a template declares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TemplateParameter {
-    /// Its name.
+    /// Name of the parameter.
     pub name: String,
-    /// Its value where none is given.
+    /// Default value, if there is one.
     pub default: Option<String>,
 }

@@ -1,6 +1,6 @@
-//! What is known about kinds of resources: how people call them, and how long they usually take on AWS.
+//! Resource types: their names for people, and how long their creation takes on AWS.
 
-/// What people call a resource of this type; the last part of the type's name where there is nothing better.
+/// Returns the name of a resource type for people; by default the last part of the type.
 pub fn describe(resource_type: &str) -> &str {
     match resource_type {
         "AWS::CloudFormation::Stack" => "stack",
@@ -35,7 +35,9 @@ pub fn describe(resource_type: &str) -> &str {
     }
 }
 
-/// How many seconds a resource of this type usually takes to be created on AWS: weights for a progress bar.
+/// Returns the usual creation time of a resource of this type on AWS, in seconds.
+///
+/// The values are weights for a progress bar.
 pub fn usual_seconds(resource_type: &str) -> u64 {
     match resource_type {
         "AWS::ECS::Service" => 119,
@@ -56,9 +58,13 @@ pub fn usual_seconds(resource_type: &str) -> u64 {
     }
 }
 
-/// How many seconds an operation on resources of these types usually takes on AWS: they are made side by side, so that it
-/// takes as long as the slowest, which waits for the way to the internet where that is made, too.
+/// Estimates the seconds that an operation on resources of these types takes on AWS.
+///
+/// CloudFormation creates resources in parallel, so that the slowest one decides. It waits for the
+/// internet gateway and its attachment, if those are created as well.
 pub fn usual_duration<'a>(resource_types: impl IntoIterator<Item = &'a str>) -> u64 {
+    // The gateway and its attachment are created one after the other, before load balancer and
+    // service.
     let mut way = 0;
     let mut slowest = 0;
     for name in resource_types {
@@ -75,21 +81,21 @@ pub fn usual_duration<'a>(resource_types: impl IntoIterator<Item = &'a str>) -> 
     way + slowest
 }
 
-/// A resource, as a template names it.
+/// Resource that a template declares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TemplateResource {
     /// Name in the template.
     pub logical_id: String,
-    /// For example `AWS::ECS::Service`.
+    /// Type, for example `AWS::ECS::Service`.
     pub resource_type: String,
-    /// Is it made under a condition only?
+    /// Set if the resource has a condition.
     pub conditional: bool,
 }
 
-/// The resources of a template in YAML.
+/// Lists the resources of a YAML template.
 ///
-/// Read line by line, which is enough for a progress bar and a list, and nothing else: a template that is written
-/// differently gives fewer or none.
+/// Reading line by line is enough for a progress bar and a list, and only for those. A template
+/// with another layout gives fewer resources or none.
 pub fn resources_of(template: &str) -> Vec<TemplateResource> {
     let mut resources = Vec::new();
     let mut in_resources = false;
@@ -124,7 +130,7 @@ pub fn resources_of(template: &str) -> Vec<TemplateResource> {
     resources
 }
 
-/// Does a template in YAML declare this parameter? Read line by line, too.
+/// Returns whether a YAML template declares this parameter. Reads it line by line as well.
 pub fn declares_parameter(template: &str, name: &str) -> bool {
     let mut section = "";
     template.lines().any(|line| {
@@ -138,7 +144,9 @@ pub fn declares_parameter(template: &str, name: &str) -> bool {
     })
 }
 
-/// The types of the unconditional resources of a template, one for each resource: what its first phase makes.
+/// Returns the types of the resources without a condition, one for each resource.
+///
+/// The first phase of a deployment creates these.
 pub fn unconditional_types(template: &str) -> Vec<String> {
     let resources = resources_of(template).into_iter();
     let unconditional = resources.filter(|resource| !resource.conditional);

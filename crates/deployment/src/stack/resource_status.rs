@@ -1,4 +1,4 @@
-//! Statuses of a stack's resources, as of the CloudFormation API reference (`ResourceStatus`).
+//! Status values of a stack's resources, from the CloudFormation API reference (`ResourceStatus`).
 
 use super::status::StackStatus;
 use crate::api_enum::api_enum;
@@ -40,23 +40,23 @@ api_enum! {
     }
 }
 
-/// How far an operation on a resource has come.
+/// Progress of an operation on a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResourceProgress {
-    /// It continues.
+    /// The operation is in progress.
     InProgress,
-    /// It succeeded.
+    /// The operation succeeded.
     Complete,
-    /// It failed.
+    /// The operation failed.
     Failed,
-    /// Neither: the resource was skipped, or the word is new.
+    /// The resource was skipped, or the status is unknown to this program.
     Unknown,
 }
 
 impl ResourceStatus {
-    /// Returns how far the operation on the resource has come.
+    /// Returns the progress of the operation on the resource.
     pub fn progress(&self) -> ResourceProgress {
-        // All words end alike, and so will those of new operations.
+        // The suffix decides, so that the status of a new operation is understood as well.
         let word = self.as_str();
         if word.ends_with("_IN_PROGRESS") {
             ResourceProgress::InProgress
@@ -69,17 +69,17 @@ impl ResourceStatus {
         }
     }
 
-    /// Returns whether an operation failed here.
+    /// Returns whether the operation failed.
     pub fn is_failure(&self) -> bool {
         self.progress() == ResourceProgress::Failed
     }
 
-    /// Returns whether this belongs to a rollback.
+    /// Returns whether the status is part of a rollback.
     pub fn is_of_rollback(&self) -> bool {
         self.as_str().contains("ROLLBACK_")
     }
 
-    /// Returns the status of the stack, where this is told of the stack itself.
+    /// Returns the status as one of the stack, for events about the stack itself.
     pub fn of_stack(&self) -> StackStatus {
         StackStatus::from(self.as_str())
     }

@@ -1,4 +1,4 @@
-//! Who may look at a deployment without being one of its owners: three parameters of the template. Pure.
+//! Read-only access for reviewers, which three parameters of the template grant. Pure.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,12 +15,13 @@ const KIND: &str = ParameterName::ReviewerKind.as_str();
 const PRINCIPAL: &str = ParameterName::ReviewerPrincipal.as_str();
 const PASSWORD: &str = ParameterName::ReviewerPassword.as_str();
 
-/// The parameters of the template.
+/// Template parameters that grant the access.
 pub const PARAMETERS: [&str; 3] = [KIND, PRINCIPAL, PASSWORD];
 
-/// How long a generated password is: 24 of 64 signs are more than 140 bits.
+/// Length of a generated password: 24 of 64 characters give more than 140 bits.
 const LENGTH: usize = 24;
-/// Signs that nobody takes for another one, by class: each class is there at least once.
+/// Characters of a password by class, without those that look alike. Each class occurs at least
+/// once.
 const CLASSES: [&str; 4] = [
     "ABCDEFGHJKLMNPQRSTUVWXYZ",
     "abcdefghijkmnopqrstuvwxyz",
@@ -28,12 +29,12 @@ const CLASSES: [&str; 4] = [
     "!@#%+=-",
 ];
 
-/// Who takes the reviewers' role: an account (`…:root`), a role or a user.
+/// Principal that may assume the reviewers' role: an account (`…:root`), a role or a user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Principal(String);
 
 impl Principal {
-    /// Its ARN.
+    /// Returns the ARN.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -54,6 +55,8 @@ impl FromStr for Principal {
                     !name.is_empty()
                         && name
                             .bytes()
+                            // A wildcard would let principals assume the role that nobody has
+                            // named.
                             .all(|sign| sign.is_ascii_graphic() && sign != b'*')
                 })
             });
@@ -71,12 +74,12 @@ impl FromStr for Principal {
     }
 }
 
-/// A password that was made here. It is shown once, by [`Password::reveal`], and never by accident.
+/// Generated password. It is shown once, by [`Password::reveal`], and never through `Debug`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(String);
 
 impl Password {
-    /// Makes one; `pick` gives a number below the one that it is given, each as likely as any other.
+    /// Generates a password; `pick(n)` returns a uniformly distributed number below `n`.
     pub fn generate(mut pick: impl FnMut(usize) -> usize) -> Self {
         let all: Vec<char> = CLASSES.concat().chars().collect();
         let mut signs: Vec<char> = CLASSES
@@ -86,14 +89,15 @@ impl Password {
         while signs.len() < LENGTH {
             signs.extend(all.get(pick(all.len())));
         }
-        // What was picked for its class is not at the beginning (Fisher and Yates).
+        // Fisher–Yates shuffle: without it, the first four characters would always be one of each
+        // class.
         for last in (1..signs.len()).rev() {
             signs.swap(last, pick(last + 1));
         }
         Self(signs.into_iter().collect())
     }
 
-    /// The password itself.
+    /// Returns the password in clear text.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -105,14 +109,14 @@ impl fmt::Debug for Password {
     }
 }
 
-/// What reviewers are given.
+/// Access to grant, with the values of the template parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reviewers {
-    /// Nothing.
+    /// No access.
     None,
-    /// A role that this principal takes.
+    /// Role that this principal may assume.
     Role(Principal),
-    /// A user of their own with this password.
+    /// IAM user with this password.
     User(Password),
 }
 
@@ -133,21 +137,23 @@ impl Reviewers {
     }
 }
 
-/// Can this template give reviewers anything?
+/// Returns whether this template can grant access to reviewers.
 pub fn is_known_to(template: &str) -> bool {
     PARAMETERS
         .iter()
         .all(|name| declares_parameter(template, name))
 }
 
-/// Has anything been given to reviewers of this stack?
+/// Returns whether reviewers have access to this stack.
 pub fn are_there(stack: &Observed) -> bool {
     let kind = stack.parameters.get(KIND);
     kind.is_some_and(|kind| kind != "none")
 }
 
-/// Keeps what reviewers of this stack were given, where what is to be deployed says nothing about it. The password is not known any
-/// more: it comes as asterisks, which stand for the value before.
+/// Keeps the existing access of reviewers, unless the deployment sets it.
+///
+/// The password is not known any more. It comes as asterisks, which later stand for the previous
+/// value.
 pub fn keep(stack: &Observed, template: &str, parameters: &mut BTreeMap<String, String>) {
     if !are_there(stack) || !is_known_to(template) {
         return;
@@ -161,14 +167,14 @@ pub fn keep(stack: &Observed, template: &str, parameters: &mut BTreeMap<String, 
     }
 }
 
-/// Access that reviewers are to have.
+/// Access for reviewers, as the user requests it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReviewerAccess {
-    /// A user of their own, with a new password.
+    /// IAM user with a new password.
     User,
-    /// A role that this principal assumes.
+    /// Role that this principal may assume.
     Role(Principal),
-    /// None (any more).
+    /// No access, or no longer.
     Nobody,
 }
 

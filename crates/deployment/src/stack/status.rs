@@ -1,4 +1,4 @@
-//! The 23 statuses of a stack, as of the CloudFormation API reference (`StackStatus`).
+//! The 23 status values of a stack, from the CloudFormation API reference (`StackStatus`).
 
 use crate::api_enum::api_enum;
 
@@ -31,29 +31,29 @@ api_enum! {
     }
 }
 
-/// What kind of moment a status describes.
+/// Class of a stack's status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Something is under way and will end by itself.
+    /// An operation is in progress and will end on its own.
     Moving,
-    /// At rest, and as it should be.
+    /// The last operation succeeded.
     Good,
-    /// At rest after a rollback that succeeded.
+    /// The last operation failed, and its rollback succeeded.
     RolledBack,
-    /// At rest after a creation that failed: all that can be done is to delete it.
+    /// The creation failed: the stack can only be deleted.
     Unusable,
-    /// At rest after something else failed.
+    /// Another operation or a rollback failed.
     Failed,
-    /// The stack is gone.
+    /// The stack is deleted.
     Gone,
-    /// A change set was made for a stack that does not exist yet; nothing moves by itself.
+    /// A change set exists for a stack that does not exist yet; nothing happens on its own.
     Review,
-    /// Not known: it may be any of these.
+    /// The status is unknown to this program.
     Unknown,
 }
 
 impl StackStatus {
-    /// The kind of moment this status describes.
+    /// Returns the class of this status.
     pub const fn phase(&self) -> Phase {
         match self {
             Self::CreateInProgress

@@ -1,18 +1,20 @@
-//! Tags of a stack: those of the settings are added to those that others put there. Pure.
+//! Tags of a stack: those in the settings are added to the existing ones. Pure.
 
 use std::collections::BTreeMap;
 
-/// Tags: key → value.
+/// Tags by key.
 pub type Tags = BTreeMap<String, String>;
 
-/// Those that can be set; AWS sets its own.
+/// Returns the tags that users can set, without those of AWS.
 pub fn of_users(tags: &Tags) -> Tags {
     let mut tags = tags.clone();
     tags.retain(|key, _| !is_reserved(key));
     tags
 }
 
-/// What a request has to name, which replaces all tags; `None` where the stack has ours already.
+/// Returns the tags for a request; `None` if the stack already has ours.
+///
+/// A request replaces all tags, so that it has to include the existing ones.
 pub fn added(ours: &Tags, of_stack: &Tags) -> Option<Tags> {
     let is_there = |(key, value)| of_stack.get(key) == Some(value);
     if ours.iter().all(is_there) {
@@ -23,13 +25,14 @@ pub fn added(ours: &Tags, of_stack: &Tags) -> Option<Tags> {
     Some(tags)
 }
 
-/// Is `?`, which no tag may hold, shown for something else?
+/// Returns whether a key or value contains `?`, which tags do not allow and CloudFormation shows
+/// for other characters.
 pub fn is_mangled(tags: &Tags) -> bool {
     tags.iter()
         .any(|(key, value)| key.contains('?') || value.contains('?'))
 }
 
-/// Is this a key that only AWS may set?
+/// Returns whether only AWS may set this key.
 pub fn is_reserved(key: &str) -> bool {
     key.get(..4)
         .is_some_and(|prefix| prefix.eq_ignore_ascii_case("aws:"))

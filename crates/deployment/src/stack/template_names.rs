@@ -1,6 +1,6 @@
 //! Names in the template that this program relies on.
 
-/// Declares an enum whose variants are called as the template calls what they stand for.
+/// Declares an enum whose variants have the names of the template.
 macro_rules! template_names {
     ($(#[$meta:meta])* pub enum $name:ident { $($variant:ident,)+ }) => {
         $(#[$meta])*
@@ -10,7 +10,7 @@ macro_rules! template_names {
         }
 
         impl $name {
-            /// All of them.
+            /// All names.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
             /// Returns the name as the template writes it.
@@ -30,7 +30,7 @@ macro_rules! template_names {
 }
 
 template_names! {
-    /// A parameter of the template.
+    /// Parameter of the template.
     pub enum ParameterName {
         ImageUri,
         ZoneA,
@@ -50,7 +50,7 @@ template_names! {
 }
 
 template_names! {
-    /// An output of the template.
+    /// Output of the template.
     pub enum OutputName {
         Url,
         ZoneA,
@@ -68,7 +68,7 @@ template_names! {
 }
 
 template_names! {
-    /// A resource of the template, by its logical name.
+    /// Resource of the template, by its logical ID.
     pub enum ResourceName {
         Repository,
         TaskDefinition,

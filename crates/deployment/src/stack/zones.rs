@@ -1,7 +1,8 @@
-//! Availability zones of a stack: chosen once, and the same ever after. Pure.
+//! Availability zones of a stack: chosen once and kept. Pure.
 //!
-//! Left alone, the template takes the first two zones that `Fn::GetAZs` lists, and this list follows the account's default subnets: it
-//! may be another one tomorrow. Subnets cannot move to another zone, so every later update would fail.
+//! By default, the template takes the first two zones that `Fn::GetAZs` lists. That list follows
+//! the account's default subnets, so it may change. Subnets cannot move to another zone: after a
+//! change, every update would fail.
 
 use super::Observed;
 use super::change::{Change, ChangeAction};
@@ -9,10 +10,10 @@ use super::request::Wanted;
 use super::resource::declares_parameter;
 use super::template_names::ParameterName;
 
-/// Parameters of the template, and outputs that say what they are for the stack that exists.
+/// Parameters of the template, and outputs of the same names with the zones that the stack uses.
 const ZONES: [&str; 2] = [ParameterName::ZoneA.as_str(), ParameterName::ZoneB.as_str()];
 
-/// Passes on the zones that the stack has been pinned to before, unless the user names others.
+/// Keeps the zones that the stack was pinned to, unless the user names others.
 pub fn keep(stack: &Observed, wanted: &mut Wanted) {
     let is_set = |name: &str| {
         stack
@@ -25,8 +26,10 @@ pub fn keep(stack: &Observed, wanted: &mut Wanted) {
     }
 }
 
-/// Pins what is wanted to the zones that the stack is in; returns whether it was not before. Does nothing where the user names zones, the
-/// template does not ask for any, or the stack does not say where it is.
+/// Pins a request to the zones that the stack uses; returns whether it was not pinned before.
+///
+/// Does nothing if the user names zones, the template has no parameters for them, or the stack has
+/// no such outputs.
 pub fn pin(stack: &Observed, wanted: &mut Wanted) -> bool {
     let template = wanted.template.text();
     let is_asked_for = ZONES.iter().all(|name| declares_parameter(template, name));
@@ -62,12 +65,13 @@ pub fn move_with(changes: &[Change]) -> bool {
     })
 }
 
-/// Returns whether CloudFormation says that it finds fewer than two zones.
+/// Returns whether CloudFormation reports fewer than two zones.
 pub fn are_too_few(message: &str) -> bool {
+    // The template selects the second element of `Fn::GetAZs`.
     message.contains("Fn::Select cannot select nonexistent value")
 }
 
-/// Returns what helps where CloudFormation finds fewer than two zones.
+/// Returns a hint if CloudFormation finds fewer than two zones.
 pub fn hint(message: &str) -> Option<&'static str> {
     are_too_few(message).then_some(
         "the account has default subnets in one availability zone only, and these are the zones that CloudFormation lists: \

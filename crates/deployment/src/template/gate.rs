@@ -1,12 +1,12 @@
-//! Deployments that move traffic at a gate: a second target group, a rule for everybody, a rule for
-//! the check, and a hook that pauses the deployment until the check is satisfied.
+//! Gated deployments: a second target group, a listener rule for all requests and one for the
+//! check, and a hook that pauses the deployment.
 
 use super::slots::Slots;
 use super::strategy::Strategy;
 
-/// Header that leads to the new version, for whoever knows its value: the UUID in the stack's id.
+/// Header that routes to the new version. Its value is the UUID in the stack's ARN.
 pub const HEADER: &str = "x-deployer-gate";
-/// Minutes after which ECS takes a paused deployment back by itself, if nobody answers.
+/// Minutes after which ECS rolls back a paused deployment that nobody answers.
 const TIMEOUT_MINUTES: u32 = 15;
 
 /// Returns whether a template pauses deployments at a gate.
@@ -14,22 +14,23 @@ pub fn is_gated(template: &str) -> bool {
     template.contains("TestListenerRule:")
 }
 
-/// Returns the second target group: the first, under another name.
+/// Returns the second target group: a copy of the first under another name.
 pub(super) fn other_target_group(template: &str) -> Vec<String> {
     let mut lines = template
         .lines()
         .skip_while(|line| *line != "  TargetGroup:");
     let first = lines.next().map(|_| "OtherTargetGroup:".to_owned());
     let rest = lines.take_while(|line| line.starts_with("    "));
+    // The copied lines are already rendered: their marks would only name slots twice.
     let rest = rest.map(|line| line.split("  # deployer:").next().unwrap_or(line));
     let rest = rest.map(|line| line.get(2..).unwrap_or_default().to_owned());
     first.into_iter().chain(rest).collect()
 }
 
-/// The setting, as people know it.
+/// Setting that turns the gate on, as it is written in `deployer.toml`.
 const SETTING: &str = "deployment.strategy";
 
-/// Resources of the gate beside the second target group.
+/// Resources of the gate, besides the second target group.
 const RESOURCES: &str = "\
 # The way in for everybody. ECS moves the weights: a template that changes this rule would set them back.
 ProductionRule:
@@ -109,8 +110,10 @@ fn lines(text: &str) -> impl Iterator<Item = String> + '_ {
     text.lines().map(str::to_owned)
 }
 
-/// Returns the metric of an alarm over both target groups.
+/// Builds the metric of an alarm over both target groups.
 fn metric(name: &str, statistic: &str, expression: &str) -> Vec<String> {
+    // The groups alternate with every deployment. `FILL` makes the idle one, which reports nothing,
+    // count as 0.
     let mut metric = vec![
         "Metrics:".to_owned(),
         format!("  - {{Id: tasks, Expression: '{expression}', Label: {name}, ReturnData: true}}"),
@@ -136,7 +139,7 @@ fn metric(name: &str, statistic: &str, expression: &str) -> Vec<String> {
     metric
 }
 
-/// Fills the slots of the gate.
+/// Fills the slots of the gate, unless the strategy is rolling.
 pub(super) fn fill(strategy: Strategy, bake_minutes: u32, minutes: u32, slots: &mut Slots) {
     if !strategy.is_gated() {
         return;
@@ -146,8 +149,9 @@ pub(super) fn fill(strategy: Strategy, bake_minutes: u32, minutes: u32, slots: &
     slots.lines("gate_outputs", SETTING, lines(OUTPUTS));
     slots.value("strategy", SETTING, Some(strategy.of_ecs().to_owned()));
     let stages = match strategy {
+        // `Rolling` has returned above.
         Strategy::Rolling | Strategy::BlueGreen => "POST_TEST_TRAFFIC_SHIFT",
-        // The second comes before each step.
+        // ECS reaches `PRE_PRODUCTION_TRAFFIC_SHIFT` before each step.
         Strategy::Linear { .. } | Strategy::Canary { .. } => {
             "POST_TEST_TRAFFIC_SHIFT, PRE_PRODUCTION_TRAFFIC_SHIFT"
         }

@@ -1,9 +1,10 @@
-//! The template that is deployed: the built-in one or one's own, with the settings of the service
-//! in its slots. Pure.
+//! Template to deploy: the built-in or a custom one, with the settings of the service in its slots.
+//! Pure.
 //!
 //! A slot is a comment, `# deployer:NAME`. At the end of a line it marks a value that a setting
-//! replaces; on a line of its own, the place where lines are inserted. Without settings, a
-//! template is deployed as it stands.
+//! replaces. On a line of its own it marks the place where lines are inserted, and `NAME {` to
+//! `NAME }` enclose lines that a setting removes. Without settings, a template is deployed
+//! unchanged.
 
 mod gate;
 mod policy_document;
@@ -20,24 +21,24 @@ pub use secret::{InvalidSecret, SecretSource, Store};
 pub use settings::{Network, Settings};
 pub use strategy::Strategy;
 
-/// The template that is part of the program: `infra/service.yaml`.
+/// Built-in template, `infra/service.yaml`.
 pub const BUILT_IN: &str = include_str!("../../../../infra/service.yaml");
 
 use slots::Filling;
 
-/// Begins the comment that marks a slot.
+/// Start of the comment that marks a slot.
 const MARK: &str = "# deployer:";
 
-/// A template that has no place for a setting.
+/// Error for a template that has no slot for a setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MissingSlot {
-    /// The slot's name.
+    /// Name of the slot.
     pub slot: &'static str,
-    /// The setting, as people know it.
+    /// Setting, as it is written in `deployer.toml`.
     pub setting: &'static str,
 }
 
-/// Renders a template with the settings of a service. Comments stay.
+/// Renders a template with the settings of a service. Comments are kept.
 pub fn render(template: &str, settings: &Settings) -> Result<String, MissingSlot> {
     let slots = settings.slots();
     if slots.is_empty() {
@@ -48,6 +49,7 @@ pub fn render(template: &str, settings: &Settings) -> Result<String, MissingSlot
     let mut is_removed = false;
     for line in template.split_inclusive('\n') {
         let mark = mark_of(line);
+        // A block has two marks of the same name, `NAME {` and `NAME }`.
         let name = mark.map(|mark| mark.trim_end_matches([' ', '{', '}']));
         let slot = name.and_then(|name| slots.iter().position(|slot| slot.name == name));
         if is_removed && !mark.is_some_and(|mark| mark.ends_with('}')) {
@@ -60,6 +62,8 @@ pub fn render(template: &str, settings: &Settings) -> Result<String, MissingSlot
         if let Some(found) = found.get_mut(index) {
             *found = true;
         }
+        // The copy of the target group is taken from the rendered text, so that it has the same
+        // settings.
         if slot.name == "gate" {
             let other = gate::other_target_group(&rendered);
             let indented = other.iter().map(|line| format!("  {line}\n"));
@@ -97,15 +101,16 @@ fn mark_of(line: &str) -> Option<&str> {
     Some(name.trim_end())
 }
 
-/// Returns a marked line with another value. The value begins after `: ` of a key, or after the
-/// `- ` of a list item.
+/// Returns a marked line with another value.
+///
+/// The value starts after `: ` of a key, or after the `- ` of a list item.
 fn with_value(line: &str, value: &str) -> String {
     let (code, _) = line.split_at(line.rfind(MARK).unwrap_or(line.len()));
     let comment = &line[code.len()..];
     let begin = code.len() - code.trim_start().len();
     let text = &code[begin..];
     let item = text.strip_prefix("- ").unwrap_or(text);
-    // A key is a plain word: what else has a colon is a value, such as `!Sub 'arn:…'`.
+    // Only a plain word is a key: `!Sub 'arn:…'` is a value that contains a colon.
     let key = item.find(": ").map(|at| at + 2);
     let key = key.filter(|at| item[..at - 2].chars().all(char::is_alphanumeric));
     let at = begin + (text.len() - item.len()) + key.unwrap_or(0);

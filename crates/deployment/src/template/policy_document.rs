@@ -1,22 +1,22 @@
-//! The policy of the program's role.
+//! Policy document of the program's task role.
 
 use std::fmt;
 
 use serde_json::Value;
 
-/// Most characters of a role's inline policies, without white space (IAM quotas).
+/// Maximum number of characters of a role's inline policies, without whitespace (IAM quotas).
 const LIMIT: usize = 10_240;
 
-/// A text that is no policy for a role.
+/// Error for a text that is not a policy for a role.
 #[derive(Debug)]
 pub enum InvalidPolicy {
-    /// No JSON.
+    /// The text is not JSON.
     Json(serde_json::Error),
-    /// No object with a `Statement`.
+    /// The text is not an object with a `Statement`.
     NoStatement,
-    /// A statement with a `Principal`, as policies of resources have it.
+    /// A statement has a `Principal`, as only resource-based policies may.
     Principal,
-    /// More characters than IAM takes.
+    /// The policy exceeds IAM's quota; its length in characters.
     TooLong(usize),
 }
 
@@ -43,7 +43,7 @@ impl std::error::Error for InvalidPolicy {
     }
 }
 
-/// Returns a policy document on one line: JSON that is YAML, too.
+/// Returns a policy document as one line of JSON that is also valid YAML.
 pub fn policy_document(text: &str) -> Result<String, InvalidPolicy> {
     let policy: Value = serde_json::from_str(text).map_err(InvalidPolicy::Json)?;
     let statements = match policy.get("Statement") {
@@ -57,6 +57,7 @@ pub fn policy_document(text: &str) -> Result<String, InvalidPolicy> {
     {
         return Err(InvalidPolicy::Principal);
     }
+    // `serde_json` writes no whitespace, which IAM does not count either.
     let length = policy.to_string().chars().count();
     if length > LIMIT {
         return Err(InvalidPolicy::TooLong(length));
@@ -66,7 +67,9 @@ pub fn policy_document(text: &str) -> Result<String, InvalidPolicy> {
     Ok(line)
 }
 
-/// Writes JSON with a space after each colon and comma, without which some YAML parsers see one word.
+/// Writes JSON with a space after each colon and comma.
+///
+/// Without it, some YAML parsers read `"a":1` as one word.
 fn write(value: &Value, line: &mut String) {
     match value {
         Value::Object(entries) => {

@@ -1,20 +1,20 @@
-//! Secrets that the container gets as variables: only where they are kept. Their values are never
-//! read here.
+//! Sources of secrets that the container gets as environment variables. Their values are never read
+//! here.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Where a secret is kept.
+/// Location of a secret, by ARN or parameter name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretSource {
-    /// As it was given: an ARN, or the name of a parameter.
+    /// Text as it was given: an ARN, or the name of a parameter.
     given: String,
     store: Store,
-    /// Name of a parameter without its ARN, with a slash in front.
+    /// Name of a parameter that was given without ARN, with a leading slash.
     parameter: Option<String>,
 }
 
-/// The service that keeps a secret.
+/// AWS service that stores a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Store {
     /// AWS Secrets Manager.
@@ -24,7 +24,7 @@ pub enum Store {
 }
 
 impl Store {
-    /// Returns the action that reads a value.
+    /// Returns the IAM action that reads a value.
     pub(crate) fn action(self) -> &'static str {
         match self {
             Self::SecretsManager => "secretsmanager:GetSecretValue",
@@ -33,7 +33,7 @@ impl Store {
     }
 }
 
-/// A text that names no secret.
+/// Error for a text that does not name a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidSecret;
 
@@ -85,8 +85,10 @@ impl FromStr for SecretSource {
     }
 }
 
-/// Returns whether this is a secret's name, and at most the three parts that ECS takes after it: key in its JSON, version stage
-/// and version.
+/// Returns whether this is a secret's name, with or without the three parts that ECS accepts after
+/// it.
+///
+/// The parts are the key in its JSON, the version stage and the version.
 fn is_secret(name: &str) -> bool {
     let parts: Vec<&str> = name.split(':').collect();
     !parts[0].is_empty() && matches!(parts.len(), 1 | 4)
@@ -98,12 +100,12 @@ fn is_parameter(name: &str) -> bool {
 }
 
 impl SecretSource {
-    /// Returns the service that keeps it.
+    /// Returns the service that stores the secret.
     pub fn store(&self) -> Store {
         self.store
     }
 
-    /// Returns the ARN or name under which the store knows it, without what ECS takes after it.
+    /// Returns the ARN or name that the store accepts, without the parts that only ECS accepts.
     pub fn id(&self) -> &str {
         match self.store {
             Store::SecretsManager => self.arn_of_secret(),
@@ -111,12 +113,16 @@ impl SecretSource {
         }
     }
 
-    /// Returns the names that it may have without region and account. An ARN may end in six random characters that are not part of
-    /// the name, and says nothing about a slash in front.
+    /// Returns the possible names without region and account.
+    ///
+    /// The ARN of a secret may end in six random characters that are not part of the name. The ARN
+    /// of a parameter does not show whether its name has a leading slash.
     pub fn names(&self) -> Vec<String> {
         match self.store {
             Store::SecretsManager => {
                 let name = self.arn_of_secret().rsplit(':').next().unwrap_or_default();
+                // A hyphen and six characters are what Secrets Manager appends, but a name may end
+                // like that, too.
                 let short = name
                     .rsplit_once('-')
                     .filter(|(_, suffix)| suffix.len() == 6);
@@ -126,15 +132,17 @@ impl SecretSource {
             Store::ParameterStore => {
                 let name = self.given.rsplit(":parameter").next().unwrap_or_default();
                 let name = name.trim_start_matches('/');
+                // Only a name without hierarchy may go without the leading slash.
                 let plain = (!name.contains('/')).then(|| name.to_owned());
                 [format!("/{name}")].into_iter().chain(plain).collect()
             }
         }
     }
 
-    /// Returns the key of the secret's JSON whose value is meant.
+    /// Returns the key in the secret's JSON whose value is used.
     pub fn json_key(&self) -> Option<&str> {
         match self.store {
+            // `arn:PARTITION:secretsmanager:REGION:ACCOUNT:secret:NAME:KEY:STAGE:VERSION`
             Store::SecretsManager => self.given.split(':').nth(7).filter(|key| !key.is_empty()),
             Store::ParameterStore => None,
         }
@@ -148,7 +156,9 @@ impl SecretSource {
             .unwrap_or(&self.given)
     }
 
-    /// Returns the ARN for a policy, with `${…}` for partition, region and account of a parameter that is given by name.
+    /// Returns the ARN for a policy.
+    ///
+    /// A parameter that is given by name has `${…}` for partition, region and account.
     pub(crate) fn arn(&self) -> String {
         match (&self.parameter, self.store) {
             (Some(name), _) => {
@@ -167,7 +177,7 @@ impl SecretSource {
         }
     }
 
-    /// Returns the resource that a policy names, in YAML.
+    /// Returns the `Resource` of a policy statement in YAML.
     pub(super) fn resource(&self) -> String {
         match (&self.parameter, self.store) {
             (Some(name), _) => arn_of_parameter(name),

@@ -8,60 +8,62 @@ use super::slots::{Slot, Slots};
 use super::strategy::Strategy;
 use crate::stack::ascii::quoted;
 
-/// Settings of a service that the template is rendered with. What is `None` or empty stays as the
-/// template has it. Values are valid: whoever reads them from a file has checked them.
+/// Settings that the template is rendered with.
+///
+/// `None` or an empty value keeps what the template has. Values are valid: the configuration parser
+/// has checked them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// How ECS replaces the tasks.
+    /// Deployment strategy of the ECS service.
     pub strategy: Strategy,
-    /// Minutes that the tasks of before keep running after the traffic has moved; not with rolling.
+    /// Bake time in minutes, in which the previous tasks keep running; not with `rolling`.
     pub bake_minutes: u32,
-    /// Minutes between the steps of linear, and after the first of canary.
+    /// Minutes between the steps of `linear`, and after the first step of `canary`.
     pub step_minutes: u32,
     /// Path of the load balancer's health check.
     pub health_path: Option<String>,
-    /// Status codes that are healthy, for example `200-299`.
+    /// Status codes that count as healthy, for example `200-299`.
     pub health_codes: Option<String>,
-    /// Seconds that a task has to finish requests before it is killed.
+    /// Seconds between SIGTERM and SIGKILL, for requests in progress to complete.
     pub stop_seconds: Option<u32>,
     /// Seconds after which the load balancer closes an idle connection.
     pub idle_seconds: Option<u32>,
-    /// Arguments of the container, instead of the image's `CMD`.
+    /// Arguments of the container, which replace the image's `CMD`.
     pub command: Option<Vec<String>>,
     /// User and group of the program: `UID`, `UID:GID` or names of the image.
     pub user: Option<String>,
-    /// Absolute paths of folders that the program may write to.
+    /// Absolute paths of directories that the program may write to.
     pub writable: Vec<String>,
-    /// Size of each of them, MiB.
+    /// Size of each writable directory, MiB.
     pub writable_mib: u32,
-    /// TCP ports that tasks may connect to, besides 443.
+    /// TCP ports that tasks may connect to, in addition to 443.
     pub egress: BTreeSet<u16>,
-    /// Security groups of the tasks, besides their own.
+    /// Security groups of the tasks, in addition to their own.
     pub security_groups: Vec<String>,
-    /// Variables of the container.
+    /// Environment variables of the container.
     pub environment: BTreeMap<String, String>,
-    /// Variables of the container that are secret.
+    /// Environment variables whose values are secrets.
     pub secrets: BTreeMap<String, SecretSource>,
-    /// What the program may do on AWS: a policy document in JSON, on one line.
+    /// Policy document of the program's task role, as JSON on one line.
     pub permissions: Option<String>,
     /// Path of the URL that is shown and checked.
     pub url_path: Option<String>,
-    /// The VPC to use, instead of one of the stack's own.
+    /// Existing VPC to use; without it, the stack creates its own.
     pub network: Option<Network>,
 }
 
-/// A VPC that exists.
+/// Existing VPC.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Network {
-    /// Id of the VPC.
+    /// ID of the VPC.
     pub vpc: String,
-    /// Its addresses, which the load balancer sends to.
+    /// CIDR block of the VPC, to which the load balancer may connect.
     pub cidr: String,
-    /// Ids of the load balancer's subnets: public, in at least two zones.
+    /// IDs of the load balancer's subnets: public, in at least two availability zones.
     pub public_subnets: Vec<String>,
-    /// Ids of the tasks' subnets.
+    /// IDs of the tasks' subnets.
     pub task_subnets: Vec<String>,
-    /// Whether tasks get public addresses.
+    /// Set if tasks get public addresses.
     pub public_addresses: bool,
 }
 
@@ -86,6 +88,8 @@ impl Settings {
             "service.stop_seconds",
             self.stop_seconds.map(|it| it.to_string()),
         );
+        // The deregistration delay follows the stop timeout: both bound how long requests in
+        // progress may take.
         slots.value(
             "drain_seconds",
             "service.stop_seconds",
@@ -138,8 +142,10 @@ impl Settings {
         slots.0
     }
 
-    /// Returns the folders that may be written to. They are in memory: a volume would belong to
-    /// root unless the image declares it (AWS, "Use bind mounts with Amazon ECS").
+    /// Returns the lines for the writable directories.
+    ///
+    /// They are `tmpfs`: a volume would belong to root unless the image declares it (AWS, "Use bind
+    /// mounts with Amazon ECS").
     fn tmpfs(&self) -> Vec<String> {
         if self.writable.is_empty() {
             return Vec::new();
@@ -185,6 +191,7 @@ impl Settings {
     fn secret_slots(&self, slots: &mut Slots) {
         if self.secrets.is_empty() {
             return;
+            // `DependsOn` of the service: an existing VPC already has its routes.
         }
         let mut lines = vec!["Secrets:".to_owned()];
         let secrets = self.secrets.iter();
@@ -217,7 +224,8 @@ impl Settings {
             statements.push("  Resource:".to_owned());
             statements.extend(resources.iter().map(|arn| format!("    - {arn}")));
             ways_out.push(format!("- !Ref {endpoint}"));
-            // Without a way out, secrets are only reached through an endpoint of their own.
+            // Tasks without a route to the internet reach the store only through a VPC endpoint of
+            // its own.
             endpoints.extend([
                 format!("{endpoint}:"),
                 "  Type: AWS::EC2::VPCEndpoint".to_owned(),
@@ -243,7 +251,8 @@ impl Settings {
         slots.optional_lines("execution_policy", "service.secrets", statements);
         slots.optional_lines("endpoints", "service.secrets", endpoints);
         slots.optional_lines("ways_out", "service.secrets", ways_out);
-        // AWS's own policy for pulling images and writing logs reads no secrets.
+        // The managed policy that bounds the execution role by default does not allow reading
+        // secrets.
         slots.optional_value(
             "execution_boundary",
             "service.secrets",

@@ -1,30 +1,31 @@
-//! The slots of a template, and what fills them.
+//! Slots of a template and their contents.
 
-/// What goes into a slot.
+/// Content of a slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Filling {
     /// Replaces the value of the marked line.
     Value(String),
-    /// Lines to insert after the mark, indented as it is.
+    /// Inserts these lines after the mark, with its indentation.
     Lines(Vec<String>),
     /// Removes the lines from `NAME {` to `NAME }`.
     Removal,
 }
 
-/// A slot that a setting needs, and what it puts there.
+/// Slot that a setting fills.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Slot {
-    /// Name behind `# deployer:`.
+    /// Name after `# deployer:`.
     pub(super) name: &'static str,
-    /// The setting, as people know it.
+    /// Setting, as it is written in `deployer.toml`.
     pub(super) setting: &'static str,
-    /// Whether a template without this slot cannot be given the setting. Others are missing where
-    /// a template of one's own has no such part.
+    /// Set if a template without this slot cannot support the setting.
+    ///
+    /// An optional slot is missing where a custom template has no such part.
     pub(super) is_needed: bool,
     pub(super) filling: Filling,
 }
 
-/// Slots that are filled.
+/// List of slots to fill.
 #[derive(Default)]
 pub(super) struct Slots(pub(super) Vec<Slot>);
 

@@ -1,21 +1,21 @@
-//! How a new version takes over.
+//! Deployment strategies.
 
-/// How ECS replaces the tasks of a service.
+/// Deployment strategy of an ECS service.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Strategy {
-    /// New tasks take traffic as soon as they are healthy.
+    /// New tasks get traffic as soon as they are healthy.
     #[default]
     Rolling,
-    /// New tasks take traffic, all at once, when they have passed the gate.
+    /// All traffic moves to the new tasks at once, after the gate.
     BlueGreen,
-    /// After the gate, traffic moves in equal steps.
+    /// Traffic moves in equal steps, after the gate.
     Linear {
-        /// Percent of the traffic that each step moves: 3 to 100.
+        /// Percentage of the traffic that each step moves: 3 to 100.
         step_percent: u8,
     },
-    /// After the gate, a part of the traffic moves first, and then all.
+    /// A part of the traffic moves first and then the rest, after the gate.
     Canary {
-        /// Percent of the traffic that moves first: 1 to 100.
+        /// Percentage of the traffic that moves first: 1 to 100.
         canary_percent: u8,
     },
 }
@@ -26,7 +26,7 @@ impl Strategy {
         self != Self::Rolling
     }
 
-    /// Returns the name in settings.
+    /// Returns the name in `deployer.toml`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Rolling => "rolling",
@@ -36,7 +36,7 @@ impl Strategy {
         }
     }
 
-    /// Returns ECS's name.
+    /// Returns the name in the ECS API.
     pub(super) const fn of_ecs(self) -> &'static str {
         match self {
             Self::Rolling => "ROLLING",
