@@ -1,4 +1,4 @@
-//! How to reach AWS, or the emulator.
+//! Settings for reaching AWS, or the emulator.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -8,32 +8,33 @@ use url::Url;
 
 use crate::origin::Found;
 
-/// How to reach AWS, or what stands in for it.
+/// Settings for reaching AWS or a substitute for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Access {
-    /// The emulator on this machine, or AWS (or whatever `endpoint_url` names)?
+    /// Set for the emulator on this machine; otherwise AWS or whatever `endpoint_url` names.
     pub local: bool,
-    /// Region; absent: what the profile says.
+    /// Region; `None` leaves it to the profile.
     pub region: Option<String>,
     /// Profile of the AWS configuration files.
     pub profile: Option<String>,
-    /// Where that profile was named.
+    /// Place where that profile was named.
     pub profile_source: ProfileSource,
-    /// Where AWS calls go, if not to AWS.
+    /// Endpoint of all AWS calls, if not AWS's own.
     pub endpoint_url: Option<Url>,
-    /// Where images go, if not to the address that ECR gives.
+    /// Image registry, if not the one that ECR names.
     pub registry: Option<HostPort>,
-    /// Where the check connects, if not where the public name points.
+    /// Address that the check connects to, if not the public one of the service.
     pub connect_to: Option<HostPort>,
-    /// The HTTP proxy that the check goes through. It may name a password.
+    /// HTTP proxy of the check. The URL may contain a password.
     pub check_proxy: Option<Url>,
-    /// How often to look.
+    /// Polling intervals.
     pub pace: Pace,
-    /// What is known once credentials are found.
+    /// Origin and region, known once credentials are found.
     pub found: OnceLock<Found>,
 }
 
-/// Where a profile is named. It decides what comes first: the profile, or access keys in the environment.
+/// Place where a profile is named. It decides between the profile and access keys in the
+/// environment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ProfileSource {
     /// `--profile`.
@@ -41,14 +42,15 @@ pub enum ProfileSource {
     Flag,
     /// `AWS_PROFILE`.
     Environment,
-    /// `AWS_PROFILE`, and there are access keys in the environment beside it.
+    /// `AWS_PROFILE`, with access keys in the environment as well.
     BehindKeys,
     /// `profile` in `deployer.toml`.
     File,
 }
 
 impl ProfileSource {
-    /// Returns whether the profile comes before access keys in the environment, as in the AWS CLI.
+    /// Returns whether the profile takes precedence over access keys in the environment, as in the
+    /// AWS CLI.
     pub const fn beats_environment_keys(self) -> bool {
         match self {
             Self::Flag | Self::File => true,
@@ -58,7 +60,7 @@ impl ProfileSource {
 }
 
 impl Access {
-    /// Returns what reaches AWS itself, with the region and the credentials of the environment.
+    /// Returns the settings for AWS itself, with region and credentials from the environment.
     pub const fn remote() -> Self {
         Self {
             local: false,
@@ -74,60 +76,62 @@ impl Access {
         }
     }
 
-    /// Is the registry the one whose login AWS, or the emulator, gives out? One elsewhere is told nothing.
+    /// Returns whether the registry may get the login that AWS or the emulator issues.
+    ///
+    /// A registry elsewhere must not see it.
     pub fn logs_in_to_registry(&self) -> bool {
         let Some(registry) = &self.registry else {
             return true;
         };
-        // Not by the port: either may be reached through a proxy.
+        // Ports are not compared, because either may be reached through a proxy.
         let endpoint = self.endpoint_url.as_ref().and_then(Url::host_str);
         endpoint.is_some_and(is_loopback) && is_loopback(&registry.host)
     }
 
-    /// Remembers where credentials were found; the first time counts.
+    /// Stores the origin of the credentials; only the first call has an effect.
     pub fn remember(&self, found: Found) {
-        // They are found once per run.
+        // Credentials are fetched once per run, so that a second value cannot differ.
         self.found.set(found).ok();
     }
 }
 
-/// How often to look.
+/// Polling intervals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
-    /// Pause between two looks.
+    /// Pause between two polls.
     pub poll: Duration,
-    /// Longest pause, reached by doubling while looks fail.
+    /// Maximum pause, reached by doubling while polls fail.
     pub slowest: Duration,
 }
 
 impl Pace {
-    /// What AWS bears well.
+    /// Intervals for AWS, long enough to avoid throttling.
     pub const REMOTE: Self = Self {
         poll: Duration::from_millis(2500),
         slowest: Duration::from_secs(15),
     };
-    /// What an emulator on this machine bears well.
+    /// Intervals for an emulator on this machine.
     pub const LOCAL: Self = Self {
         poll: Duration::from_millis(250),
         slowest: Duration::from_secs(2),
     };
 
-    /// Pause before a call that failed is made again; it doubles from there.
+    /// Returns the pause before the first retry of a failed call. Later ones double it.
     pub fn first_pause(self) -> Duration {
         self.poll / 5
     }
 }
 
-/// An access key that is not found in the usual places: the emulator's.
+/// Access key from outside the usual places: the emulator's.
 #[derive(Clone)]
 pub struct AccessKey {
-    /// Identifier.
+    /// Access key ID.
     pub id: String,
-    /// Secret part; never shown.
+    /// Secret access key; never shown.
     pub secret: String,
 }
 
-/// Is this host, by its name alone, this machine?
+/// Returns whether this host is the local machine, judged by its name only.
 pub fn is_loopback(host: &str) -> bool {
     host == "localhost"
         || host

@@ -1,4 +1,4 @@
-//! What lives in an account: asked before an emulator is stopped.
+//! Resources of an account, listed before an emulator is stopped.
 
 use async_trait::async_trait;
 use aws_sdk_cloudformation::types::StackStatus;
@@ -28,7 +28,8 @@ impl Account for Aws {
             .send()
             .await
             .map_err(error::of("DescribeRepositories"))?;
-        // An answer that tells nothing must not be read as nobody being there.
+        // An incomplete response must not be read as an empty account: the emulator would be
+        // stopped.
         let stacks = stacks
             .stacks
             .ok_or_else(|| incomplete("DescribeStacks", "stacks"))?;
@@ -40,6 +41,7 @@ impl Account for Aws {
             .ok_or_else(|| incomplete("DescribeRepositories", "repositories"))?;
         let stacks = stacks
             .iter()
+            // Some endpoints list deleted stacks as well.
             .filter(|stack| stack.stack_status() != Some(&StackStatus::DeleteComplete))
             .map(|stack| format!("stack {}", stack.stack_name().unwrap_or_default()));
         let clusters = clusters.iter().map(|arn| format!("cluster {arn}"));

@@ -1,7 +1,8 @@
-//! Client for services of which too few operations are called to compile an SDK crate for them.
+//! Client for services with too few operations in use to compile their SDK crates.
 //!
-//! The SDK's runtime does what it does for its generated crates: it signs with the same credentials, corrects the clock, keeps
-//! the time limits, and sends through the same HTTP client. Only the wire protocols are here.
+//! The SDK's runtime does the same as for its generated crates: it signs with the same credentials,
+//! corrects clock skew, applies timeouts, and sends through the same HTTP client. Only the wire
+//! protocols are implemented here.
 
 use std::fmt::Debug;
 
@@ -82,7 +83,7 @@ pub(super) const SECRETS: Service = Service {
     },
 };
 
-/// Client of one service. Like those of the SDK crates here, it never repeats a call.
+/// Client of one service. Like the SDK clients here, it never retries a call.
 #[derive(Debug)]
 pub(super) struct Api {
     service: Service,
@@ -90,7 +91,8 @@ pub(super) struct Api {
 }
 
 impl Api {
-    /// Takes region, credentials, endpoints and limits from the configuration that all clients share.
+    /// Creates the client with region, credentials, endpoints and timeouts from the shared
+    /// configuration.
     #[expect(
         clippy::disallowed_types,
         reason = "one of the files that configure SDK clients"
@@ -105,6 +107,8 @@ impl Api {
         } = endpoint::of(service, config).await?;
         let mut layer = Layer::new("settings");
         layer.store_put(ApiMetadata::new(service.name, env!("CARGO_PKG_VERSION")));
+        // The runtime requires the parameters of both resolvers, although the static ones ignore
+        // them.
         layer.store_put(AuthSchemeOptionResolverParams::new(()));
         layer.store_put(EndpointResolverParams::new(()));
         layer.store_put(SigV4OperationSigningConfig {
@@ -154,7 +158,7 @@ impl Api {
         })
     }
 
-    /// Calls an operation with these members of its input, named as in the service's reference.
+    /// Calls an operation. `input` has the members of the API reference.
     pub(super) async fn call<T>(&self, operation: &'static str, input: Value) -> Remote<T>
     where
         T: DeserializeOwned + Debug + Send + Sync + 'static,
@@ -182,6 +186,7 @@ impl Protocol {
         };
         let mut request = HttpRequest::new(SdkBody::from(body));
         request.set_method("POST")?;
+        // The endpoint resolver adds scheme and host.
         request.set_uri("/")?;
         let headers = request.headers_mut();
         match self {
@@ -196,7 +201,7 @@ impl Protocol {
         Ok(request)
     }
 
-    /// Reads a response. `Sense` has checked, or will check, that a successful one is the service's.
+    /// Reads a response. `Sense` checks separately that a successful one is the service's.
     fn read<T: DeserializeOwned>(
         self,
         response: &HttpResponse,
@@ -213,6 +218,7 @@ impl Protocol {
             Self::Query { .. } => refusal_in_xml(body),
             Self::Json { .. } => refusal_in_json(body),
         };
+        // The header takes precedence over the body, as in the SDK.
         let header = response.headers().get("x-amzn-errortype");
         let mut metadata = ErrorMetadata::builder();
         if let Some(code) = header.or(code.as_deref()) {
@@ -233,19 +239,21 @@ fn form(operation: &str, version: &str, input: Option<&Map<String, Value>>) -> S
     for (name, value) in input.into_iter().flatten() {
         match value.as_str() {
             Some(text) => form.append_pair(name, text),
+            // Numbers and booleans, which the query protocol writes like JSON.
             None => form.append_pair(name, &value.to_string()),
         };
     }
     form.finish()
 }
 
-/// Returns an error code without what services put around it: `aws.logs#NotFound:http://…` is `NotFound`.
+/// Returns an error code without prefix and suffix: `aws.logs#NotFound:http://…` becomes
+/// `NotFound`.
 fn plain(code: &str) -> &str {
     let code = code.split(':').next().unwrap_or(code);
     code.rsplit('#').next().unwrap_or(code)
 }
 
-/// What a service says of a request that it refuses.
+/// Error response of a service.
 #[derive(Debug, Default, Deserialize)]
 struct Refusal {
     #[serde(rename = "Code")]
@@ -261,6 +269,7 @@ fn refusal_in_xml(body: &[u8]) -> Refusal {
         error: Refusal,
     }
     quick_xml::de::from_reader(body).map_or_else(
+        // A proxy may respond with HTML: the HTTP status then becomes the message.
         |_no_xml| Refusal::default(),
         |ErrorResponse { error }| error,
     )
@@ -273,6 +282,7 @@ fn refusal_in_json(body: &[u8]) -> Refusal {
         texts.next().map(str::to_owned)
     };
     Refusal {
+        // `awsJson1_1` names the code `__type`; services differ in the case of `message`.
         code: text(&["code", "__type"]),
         message: text(&["message", "Message", "errorMessage"]),
     }

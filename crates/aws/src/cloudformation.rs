@@ -29,7 +29,7 @@ impl Stacks for Aws {
             .await
             .map_err(error::of("DescribeStacks"));
         match answer {
-            // A stack that does not exist is an error here, never an empty list.
+            // CloudFormation reports a missing stack as an error, never as an empty list.
             Ok(answer) => match answer.stacks().first() {
                 Some(stack) => observed(stack).map(Some),
                 None => Err(incomplete("DescribeStacks", "the stack")),
@@ -44,7 +44,7 @@ impl Stacks for Aws {
         let mut token = None;
         loop {
             let (page, next) = self.event_page(stack, token).await?;
-            // Newest first: a page that reaches back before the beginning is the last of interest.
+            // Newest first: a page with an event before `since_ms` is the last one of interest.
             let reaches_back = page.iter().any(|event| event.at_ms < since_ms);
             events.extend(page.into_iter().filter(|event| event.at_ms >= since_ms));
             token = next;
@@ -55,7 +55,7 @@ impl Stacks for Aws {
     }
 
     async fn newest_events(&self, stack: &StackId) -> Remote<Vec<ResourceEvent>> {
-        // A page holds far more events than ever share a millisecond.
+        // One page has far more events than ever share a millisecond.
         let (page, _older) = self.event_page(stack, None).await?;
         Ok(page)
     }
@@ -65,6 +65,7 @@ impl Stacks for Aws {
             .cloudformation
             .get_template()
             .stack_name(stack.as_str())
+            // The template as it was sent, before CloudFormation expands transforms.
             .template_stage(TemplateStage::Original)
             .send()
             .await
@@ -171,7 +172,7 @@ impl Stacks for Aws {
                 .id
                 .map(ChangeSetId::new)
                 .ok_or_else(|| incomplete("CreateChangeSet", "an identifier")),
-            // The name is that of the token: it is ours, and only the answer was lost.
+            // The name contains our token: the change set is ours, and only the response was lost.
             Err(error) if error.is_already_exists() => self.change_set_named(stack, &name).await,
             Err(error) => Err(error),
         }
@@ -197,6 +198,8 @@ impl Stacks for Aws {
                     if says_unchanged(&reason) {
                         return Ok(Proposal::Empty);
                     }
+                    // The reason may name only the failed validation. The details come from its
+                    // events.
                     let details = self.failed_validations(change_set).await;
                     return Ok(Proposal::Failed(reason + &details));
                 }
@@ -216,6 +219,7 @@ impl Stacks for Aws {
         change_set: &ChangeSetId,
         token: &RequestToken,
     ) -> Remote<()> {
+        // The ARN of the change set also identifies the stack.
         self.cloudformation
             .execute_change_set()
             .change_set_name(change_set)
@@ -289,7 +293,9 @@ impl Stacks for Aws {
 }
 
 impl Aws {
-    /// What a validation found wrong with a change set, where the endpoint tells: its reason may only name the validation.
+    /// Returns details of failed validations of a change set, if the endpoint has them.
+    ///
+    /// The reason of the change set itself may only name the validation.
     async fn failed_validations(&self, change_set: &ChangeSetId) -> String {
         let failed = EventFilter::builder().failed_events(true).build();
         let answer = self
@@ -299,6 +305,7 @@ impl Aws {
             .filters(failed)
             .send()
             .await;
+        // Errors are ignored: some endpoints lack the call, and the change set has failed anyway.
         let events = answer.ok().and_then(|answer| answer.operation_events);
         let mut details = String::new();
         for event in events.into_iter().flatten() {
@@ -311,7 +318,7 @@ impl Aws {
         details
     }
 
-    /// One page of a stack's events, the newest first, and the token of the next page.
+    /// Fetches one page of a stack's events, newest first, and the token of the next page.
     async fn event_page(
         &self,
         stack: &StackId,
@@ -331,7 +338,7 @@ impl Aws {
         Ok((page.ok_or_else(lacking)?, answer.next_token))
     }
 
-    /// The identifier of the change set with this name.
+    /// Returns the identifier of the change set with this name.
     async fn change_set_named(&self, stack: &StackId, name: &str) -> Remote<ChangeSetId> {
         let answer = self
             .cloudformation

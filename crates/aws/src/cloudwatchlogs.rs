@@ -1,4 +1,4 @@
-//! Log groups, the last lines of a stream, and the lines of all streams.
+//! Log groups, the last lines of one stream, and the lines of all streams of a group.
 
 use async_trait::async_trait;
 use chrono::DateTime;
@@ -10,7 +10,8 @@ use super::error::incomplete;
 use crate::remote::{LogLine, LogPage, Logs, Remote, RemoteErrorKind};
 use deployment::names::{LogGroupName, LogStreamName};
 
-/// Letters of a line that is evidence: a service may write a megabyte without a break.
+/// Maximum length of a line of evidence, characters. A service may write a megabyte without a line
+/// break.
 const LONGEST: usize = 2000;
 
 /// Result of `GetLogEvents` and `FilterLogEvents`.
@@ -67,6 +68,7 @@ impl Logs for Aws {
                     .map(|message| message.chars().take(LONGEST).collect())
                     .collect())
             }
+            // Without a stream, the task has not logged anything.
             Err(error) if error.kind == RemoteErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(error),
         }
@@ -89,7 +91,7 @@ impl Logs for Aws {
         let answer = self.cloudwatchlogs.call("FilterLogEvents", input).await;
         let answer: Events = match answer {
             Ok(answer) => answer,
-            // A stream begins with its first line.
+            // A log stream is created with its first line.
             Err(error) if error.kind == RemoteErrorKind::NotFound && stream.is_some() => {
                 return Ok(LogPage::default());
             }
@@ -120,6 +122,7 @@ impl Logs for Aws {
         let groups = answer
             .log_groups
             .ok_or_else(|| incomplete("DescribeLogGroups", "log groups"))?;
+        // The parameter is a prefix, so that other groups may be listed as well.
         let mut names = groups.iter().filter_map(|group| group.name.as_deref());
         Ok(names.any(|name| name == group.as_str()))
     }

@@ -1,4 +1,4 @@
-//! Credentials: found once, where the AWS CLI finds them, and renewed when they end.
+//! Credentials: found once, in the order of the AWS CLI, and renewed when they expire.
 
 mod failure;
 mod origin;
@@ -24,15 +24,17 @@ use deployment::error::Failure;
 pub(super) use failure::unknown_profile;
 pub(super) use origin::{Environment, origin};
 
-/// Before asking once more whoever gives out credentials and did not answer.
+/// Pauses between attempts to fetch credentials, if their source does not respond.
 const PAUSES: [Duration; 3] = [
     Duration::from_secs(1),
     Duration::from_secs(2),
     Duration::from_secs(4),
 ];
 
-/// The provider of this profile, which comes before keys in the environment. As in the AWS CLI, a profile without credentials
-/// means those of the container or the machine.
+/// Returns the provider of this profile, which takes precedence over keys in the environment.
+///
+/// As in the AWS CLI, a profile without credentials falls back to those of the container or the
+/// instance.
 #[expect(
     clippy::disallowed_types,
     reason = "one of the files that configure SDK clients"
@@ -42,8 +44,8 @@ pub(super) fn of_profile(
     files: &EnvConfigFiles,
     config: &aws_config::SdkConfig,
 ) -> SharedCredentialsProvider {
-    // A provider that is built outside the loader gets nothing from it. It panics without an HTTP client, and roles are not
-    // assumed without a region.
+    // A provider that is built outside the loader inherits nothing from it. It panics without an
+    // HTTP client, and assumes no roles without a region.
     let mut settings = ProviderConfig::without_region()
         .with_behavior_version(Some(BehaviorVersion::latest()))
         .with_region(config.region().cloned())
@@ -76,7 +78,8 @@ pub(super) fn of_profile(
     )
 }
 
-/// Fetches credentials once, so that their absence is one clear message and not the failure of some later call.
+/// Fetches credentials once, so that their absence is one clear error and not the failure of a
+/// later call.
 pub(super) async fn fetch(
     access: &Access,
     provider: &SharedCredentialsProvider,
@@ -94,8 +97,10 @@ pub(super) async fn fetch(
     }
 }
 
-/// Gives out credentials that were fetched already, and asks for others only once those end. Whoever types a code, touches a key
-/// or opens a password manager for them does so once.
+/// Provider that returns the credentials that were fetched at the start, and fetches others only
+/// after they expire.
+///
+/// Users who enter an MFA code, touch a security key or open a password manager do so once.
 #[derive(Debug)]
 pub(super) struct Fetched {
     first: Mutex<Option<Credentials>>,
@@ -110,11 +115,15 @@ impl Fetched {
         }
     }
 
-    /// The first ones: once where they end, and always where they do not. The SDK asks every quarter of an hour for those.
+    /// Returns the first credentials: once if they expire, and always if they do not.
+    ///
+    /// The SDK asks for credentials without expiry every 15 minutes.
     fn first(&self) -> Option<Credentials> {
         let mut first = self.first.lock().ok()?;
         match first.as_ref() {
             Some(credentials) if credentials.expiry().is_none() => Some(credentials.clone()),
+            // The SDK's identity cache keeps them until they are about to expire. The next call
+            // needs new ones.
             Some(_) => first.take(),
             None => None,
         }

@@ -1,4 +1,4 @@
-//! What ECS keeps about a deployment beside the service: optional everywhere, many endpoints lack it.
+//! Service deployments of ECS, which many endpoints lack: callers treat the results as optional.
 
 use std::collections::BTreeSet;
 
@@ -11,11 +11,11 @@ use deployment::names::{ClusterName, ServiceName, TaskDefinitionArn};
 use deployment::rollout::DeploymentRecord;
 use deployment::rollout::gate::{HookStatus, PausedDeployment};
 
-/// Deployments among which ours is: the newest ones.
+/// Number of newest deployments to search for ours.
 const NEWEST: i32 = 5;
 
 impl Aws {
-    /// Deployments under way that wait for an answer to one of their hooks.
+    /// Lists deployments in progress that await an answer to a lifecycle hook.
     pub(super) async fn find_paused_deployments(
         &self,
         cluster: &ClusterName,
@@ -69,6 +69,7 @@ impl Aws {
                         arn: arn.to_owned(),
                         hook: hook.to_owned(),
                         stage: stage.into(),
+                        // Filled in below, from the service revision.
                         task_definition: TaskDefinitionArn::new(String::new()),
                     },
                 ));
@@ -101,7 +102,7 @@ impl Aws {
         Ok(paused.collect())
     }
 
-    /// The record of the newest deployment of this task definition.
+    /// Returns the record of the newest deployment of this task definition.
     pub(super) async fn find_deployment_record(
         &self,
         cluster: &ClusterName,
@@ -132,6 +133,7 @@ impl Aws {
             .send()
             .await
             .map_err(error::of("DescribeServiceRevisions"))?;
+        // A deployment names only its service revision, and the revision names the task definition.
         let is_ours = |arn: &str| {
             revisions.service_revisions().iter().any(|revision| {
                 revision.service_revision_arn() == Some(arn)
@@ -164,6 +166,7 @@ impl Aws {
                     .unwrap_or_default(),
                 threshold: breaker
                     .and_then(|breaker| number(breaker.threshold()))
+                    // The SDK reads a missing threshold as 0.
                     .filter(|threshold| *threshold > 0),
                 rollback_reason: found
                     .rollback()

@@ -19,7 +19,7 @@ impl Repositories for Aws {
             .await
             .map_err(error::of("DescribeRepositories"));
         match answer {
-            // A repository that does not exist is an error here, never an empty list.
+            // ECR reports a missing repository as an error, never as an empty list.
             Ok(answer) => {
                 let uri = answer.repositories().first();
                 let uri = uri.and_then(|repository| repository.repository_uri()?.parse().ok());
@@ -44,7 +44,7 @@ impl Repositories for Aws {
             .await
             .map_err(error::of("BatchGetImage"));
         match answer {
-            // It tells of each image that was asked for: either that it is there, or why not.
+            // The response has an entry for each requested image: the image itself, or a failure.
             Ok(answer) if answer.images().is_empty() && answer.failures().is_empty() => {
                 Err(error::incomplete("BatchGetImage", "the image"))
             }
@@ -70,7 +70,7 @@ impl Repositories for Aws {
     }
 }
 
-/// Reads a token: base64 of `user:password`.
+/// Decodes an authorization token: base64 of `user:password`.
 fn login_of(token: &str) -> Option<Login> {
     let bytes = aws_smithy_types::base64::decode(token).ok()?;
     let text = String::from_utf8(bytes).ok()?;

@@ -19,15 +19,16 @@ use deployment::rollout::{
     Deployment, DeploymentRecord, HealthCheck, Service, ServiceEvent, StoppedTask, Target, Task,
 };
 
-/// Marks tasks that run one command.
+/// Value of `startedBy` for one-off tasks.
 const STARTED_BY: &str = "deployer-run";
 
-/// Most task definitions that one `DeleteTaskDefinitions` takes.
+/// Maximum number of task definitions in one `DeleteTaskDefinitions` call.
 const DELETE_AT_ONCE: usize = 10;
 
-/// Tasks that one call describes, at most.
+/// Maximum number of tasks in one `DescribeTasks` call.
 const TASKS_AT_ONCE: usize = 100;
-/// Tasks that are looked at: those of a rollout of the largest service, and many that stopped.
+/// Maximum number of tasks to list: enough for the rollout of a large service and its stopped
+/// tasks.
 const MOST_TASKS: usize = 1000;
 
 #[async_trait]
@@ -50,13 +51,14 @@ impl Rollouts for Aws {
             Err(error) if error.kind == RemoteErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        // One that does not exist is told as a failure.
+        // ECS reports a missing service as a failure entry.
         if answer.services().is_empty() && answer.failures().is_empty() {
             return Err(incomplete("DescribeServices", "the service"));
         }
         Ok(answer
             .services()
             .iter()
+            // Deleted services stay visible as `INACTIVE` for a while.
             .find(|found| found.status() != Some("INACTIVE"))
             .map(described))
     }
@@ -103,7 +105,7 @@ impl Rollouts for Aws {
             .describe_tasks(cluster, Some(service), DesiredStatus::Stopped)
             .await?;
         if let (true, Some(deployment)) = (tasks.is_empty(), deployment) {
-            // Not listed by `startedBy`: that filter bears no other beside it.
+            // Filtered here, because the `startedBy` filter of `ListTasks` allows no other filter.
             tasks = self
                 .describe_tasks(cluster, None, DesiredStatus::Stopped)
                 .await?;
@@ -169,6 +171,7 @@ impl Rollouts for Aws {
             Ok(answer) => Ok(answer
                 .clusters()
                 .iter()
+                // Deleted clusters stay visible as `INACTIVE` for a while.
                 .any(|found| found.status() != Some("INACTIVE"))),
             Err(error) if error.kind == RemoteErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
@@ -197,7 +200,7 @@ impl Rollouts for Aws {
                 let container = containers.iter().find(named).or(containers.first());
                 Ok(container.and_then(|container| container.image.clone()))
             }
-            // ECS has no other word for a task definition that does not exist.
+            // ECS reports a missing task definition with this general code.
             Err(error) if error.code.as_deref() == Some("ClientException") => Ok(None),
             Err(error) => Err(error),
         }
@@ -217,6 +220,7 @@ impl Rollouts for Aws {
             .send()
             .await
             .map_err(error::of("DescribeServices"))?;
+        // The one-off task gets the subnets and security groups of the service.
         let network = answer.services().first();
         let network = network.and_then(|service| service.network_configuration.clone());
         let container = types::ContainerOverride::builder()
@@ -262,7 +266,7 @@ impl Rollouts for Aws {
             .send()
             .await
             .map_err(error::of("DescribeTasks"))?;
-        // One that is not remembered is told as a failure.
+        // A task that ECS has forgotten is reported as a failure entry.
         if answer.tasks().is_empty() && answer.failures().is_empty() {
             return Err(incomplete("DescribeTasks", "the task"));
         }
@@ -298,7 +302,8 @@ impl Rollouts for Aws {
                 .send()
                 .await
                 .map_err(error::of("ListTaskDefinitions"))?;
-            // A prefix, for some endpoints: those of another family that begins alike are not ours.
+            // Some endpoints treat the family as a prefix: families that only start with it are not
+            // ours.
             let ours = |arn: &&String| family_of(arn) == Some(family);
             let page = answer
                 .task_definition_arns
@@ -328,7 +333,7 @@ impl Aws {
         service: Option<&ServiceName>,
         desired: DesiredStatus,
     ) -> Remote<Vec<types::Task>> {
-        // The name is wanted, where the stack may tell the ARN.
+        // `ListTasks` needs the name, and the stack's output may be the ARN.
         let name = service.and_then(|service| service.as_str().rsplit('/').next());
         let mut arns = Vec::new();
         let mut token = None;
@@ -345,11 +350,13 @@ impl Aws {
                 .map_err(error::of("ListTasks"));
             let answer = match listed {
                 Ok(answer) => answer,
+                // The cluster or the service does not exist: it has no tasks.
                 Err(error) if error.kind == RemoteErrorKind::NotFound => break,
                 Err(error) => return Err(error),
             };
             let page = answer.task_arns;
             arns.extend(page.ok_or_else(|| incomplete("ListTasks", "tasks"))?);
+            // Some endpoints end a list with an empty token.
             token = answer.next_token.filter(|token| !token.is_empty());
             if token.is_none() || arns.len() >= MOST_TASKS {
                 break;
@@ -372,7 +379,7 @@ impl Aws {
     }
 }
 
-/// The family that a task definition's ARN (`…:task-definition/FAMILY:REVISION`) names.
+/// Returns the family in a task definition's ARN (`…:task-definition/FAMILY:REVISION`).
 fn family_of(arn: &str) -> Option<&str> {
     let (family, _revision) = arn.rsplit_once('/')?.1.rsplit_once(':')?;
     Some(family)
@@ -403,7 +410,8 @@ fn described(found: &types::Service) -> Service {
     }
 }
 
-/// Failed tasks at which the circuit breaker gives up, where that is not a part of the tasks.
+/// Returns the number of failed tasks at which the circuit breaker gives up, if it is configured as
+/// a count.
 fn threshold(found: &types::Service) -> Option<u32> {
     let breaker = found
         .deployment_configuration()?
@@ -443,8 +451,10 @@ fn running_task(task: &types::Task) -> Task {
     }
 }
 
-/// The container of the service's program. Others may stand beside it, which AWS or the template adds: GuardDuty's agent, for
-/// example, in every task of an organisation.
+/// Returns the container of the service's program.
+///
+/// AWS or the template may add other containers: GuardDuty's agent, for example, in every task of
+/// an organization.
 fn program_of(task: &types::Task) -> Option<&types::Container> {
     let containers = task.containers();
     let named = |container: &&types::Container| container.name() == Some(CONTAINER);
@@ -457,7 +467,7 @@ fn stopped_task(task: &types::Task) -> StoppedTask {
         let reason = container.reason.clone();
         reason.filter(|reason| !reason.is_empty())
     };
-    // A task that never started may owe that to any of its containers; one that ran ends by what its program does.
+    // A failed start may be caused by any container. A task that ran stops because of its program.
     let never_started = task.stop_code() == Some(&types::TaskStopCode::TaskFailedToStart);
     let others = || task.containers().iter().find_map(reason_of);
     let said_by_container = program

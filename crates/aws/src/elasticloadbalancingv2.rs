@@ -1,4 +1,4 @@
-//! Load balancer and targets; called by the ECS adapter, which together they make a rollout.
+//! Load balancers and targets, for the rollouts of the ECS adapter.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -10,7 +10,7 @@ use crate::remote::{Remote, RemoteErrorKind};
 use deployment::names::{LoadBalancerArn, TargetGroupArn};
 use deployment::rollout::{HealthCheck, Target};
 
-/// A response, less what is only about the request. Its result has the name of the operation.
+/// Response without its metadata. The result element has the name of the operation.
 #[derive(Debug, Deserialize)]
 struct Response<T> {
     #[serde(
@@ -21,7 +21,7 @@ struct Response<T> {
     result: T,
 }
 
-/// A list, which is XML elements of one name in another.
+/// List of `member` elements.
 #[derive(Debug, Deserialize)]
 struct List<T> {
     #[serde(default = "Vec::new")]
@@ -101,6 +101,7 @@ impl Aws {
                     .target
                     .and_then(|target| target.id)
                     .unwrap_or_default(),
+                // A missing state becomes an unknown one, which is neither healthy nor in trouble.
                 state: health.state.as_deref().unwrap_or("unknown").into(),
                 reason: health.reason,
                 description: health.description,
@@ -138,7 +139,8 @@ impl Aws {
             Ok(Response::<LoadBalancers> { result }) => {
                 match result.load_balancers {
                     Some(found) if !found.member.is_empty() => Ok(true),
-                    // One that does not exist is an error here, never an empty list.
+                    // Elastic Load Balancing reports a missing load balancer as an error, never as
+                    // an empty list.
                     Some(_) | None => Err(incomplete("DescribeLoadBalancers", "the load balancer")),
                 }
             }

@@ -10,14 +10,14 @@ use aws_types::service_config::ServiceConfigKey;
 use deployment::error::Failure;
 use deployment::partition::Partition;
 
-/// A service and how to talk to it.
+/// AWS service and its protocol.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Service {
     /// Name in host names and in signatures.
     pub(super) name: &'static str,
     /// Name in `AWS_ENDPOINT_URL_…` and in a profile's `services` section.
     pub(super) id: &'static str,
-    /// Whether it has one endpoint in a whole partition.
+    /// Set if it has a single endpoint in each partition.
     pub(super) is_global: bool,
     pub(super) protocol: Protocol,
 }
@@ -25,19 +25,21 @@ pub(super) struct Service {
 /// Wire protocols, as AWS's service models name them.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Protocol {
-    /// `awsQuery`: a form is answered by XML.
+    /// `awsQuery`: form-encoded requests, XML responses.
     Query { version: &'static str },
-    /// `awsJson1_1`: JSON both ways, the operation in a header.
+    /// `awsJson1_1`: JSON requests and responses, with the operation in a header.
     Json { target: &'static str },
 }
 
-/// Where a service is reached, and for which region requests to it are signed.
+/// URL of a service, and the region that its requests are signed for.
 pub(super) struct Endpoint {
     pub(super) url: String,
     pub(super) signing_region: SigningRegion,
 }
 
-/// Names of IAM's hosts that do not follow the rules of regional services. It is called in one region of each partition.
+/// Rewrites of IAM's host names, which differ from those of regional services.
+///
+/// IAM has one region in each partition.
 const GLOBAL: [(&str, &str); 6] = [
     (".us-east-1.amazonaws.com", ".amazonaws.com"),
     ("-fips.us-gov-west-1.", ".us-gov."),
@@ -47,7 +49,7 @@ const GLOBAL: [(&str, &str); 6] = [
     (".eusc-de-east-1.api.", ".global.api."),
 ];
 
-/// Returns the endpoint of a service: the one that is configured for it, or else AWS's.
+/// Returns the endpoint of a service: the configured one, or else AWS's.
 #[expect(
     clippy::disallowed_types,
     reason = "one of the files that configure SDK clients"
@@ -67,8 +69,10 @@ pub(super) async fn of(
     })
 }
 
-/// Finds an endpoint by the rules of another service: those of regional services differ in nothing but the name. They also refuse
-/// what does not go together.
+/// Resolves an endpoint with the rules of CloudFormation.
+///
+/// Regional services differ only in their names. The rules also refuse combinations of options that
+/// do not work.
 async fn resolve(
     service: Service,
     region: &str,
@@ -89,7 +93,7 @@ async fn resolve(
     })
 }
 
-/// Makes the URL of CloudFormation in a region that of another service.
+/// Turns the URL of CloudFormation in a region into that of another service.
 fn named(service: Service, url: &str) -> String {
     let url = url.replacen("cloudformation", service.name, 1);
     let rewrite = GLOBAL
@@ -101,13 +105,15 @@ fn named(service: Service, url: &str) -> String {
     }
 }
 
-/// Returns what the command line, the environment or the profile say, in the order of the SDK crates.
+/// Returns the endpoint from the command line, the environment or the profile, in the SDK's order
+/// of precedence.
 #[expect(
     clippy::disallowed_types,
     reason = "one of the files that configure SDK clients"
 )]
 fn configured(service: Service, config: &aws_config::SdkConfig) -> Option<String> {
     let of_all = config.endpoint_url().map(str::to_owned);
+    // An endpoint in the program's own settings applies to all services.
     if config.get_origin("endpoint_url").is_client_config() {
         return of_all;
     }

@@ -1,4 +1,4 @@
-//! SDK errors in the program's own words.
+//! Translation of SDK errors.
 
 use std::error::Error;
 use std::fmt;
@@ -10,7 +10,7 @@ use aws_sdk_sts::operation::RequestId;
 
 use crate::remote::{RemoteError, RemoteErrorKind};
 
-/// Makes a function that turns the SDK error of this operation into ours, for `map_err`.
+/// Returns a function that converts the SDK error of this operation, for `map_err`.
 pub(super) fn of<E>(operation: &'static str) -> impl Fn(SdkError<E, HttpResponse>) -> RemoteError
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
@@ -43,7 +43,7 @@ where
     }
 }
 
-/// Meanings of a failure that AWS tells by its code, or only by its message.
+/// Meanings of a failure that only the code or the message of AWS tells.
 impl RemoteError {
     fn has_code(&self, codes: &[&str]) -> bool {
         self.code
@@ -51,9 +51,10 @@ impl RemoteError {
             .is_some_and(|code| codes.contains(&code))
     }
 
-    /// Returns whether CloudFormation refuses the request because another operation is under way.
+    /// Returns whether CloudFormation refuses the request because another operation is in progress.
     pub fn is_conflict(&self) -> bool {
-        // A stack that is being changed is told as a wrong request, with its status in the message.
+        // For a stack in progress, CloudFormation reports a validation error with the status in the
+        // message.
         self.is_invalid_request() && self.message.contains("_IN_PROGRESS")
             || self.has_code(&[
                 "OperationInProgressException",
@@ -62,40 +63,42 @@ impl RemoteError {
             ])
     }
 
-    /// Returns whether the request seems to come from another time, so that a clock is wrong.
+    /// Returns whether AWS refuses the timestamp of the request, because a clock is wrong.
     pub fn is_clock_skew(&self) -> bool {
         self.has_code(&["RequestExpired", "RequestTimeTooSkewed"])
             || self.message.contains("Signature expired")
             || self.message.contains("Signature not yet current")
     }
 
-    /// Returns whether CloudFormation wants capabilities to be acknowledged.
+    /// Returns whether CloudFormation requires capabilities to be acknowledged.
     pub fn lacks_capabilities(&self) -> bool {
         self.message.contains("Requires capabilities")
     }
 
-    /// Returns whether the stack is protected against deletion.
+    /// Returns whether termination protection keeps the stack from being deleted.
     pub fn is_termination_protection(&self) -> bool {
         self.message.contains("TerminationProtection")
     }
 
-    /// Returns whether CloudFormation finds the request itself wrong.
+    /// Returns whether CloudFormation finds the request itself invalid.
     pub fn is_invalid_request(&self) -> bool {
         self.has_code(&["ValidationError"])
     }
 
-    /// Returns whether there is such a stack already.
+    /// Returns whether the resource already exists.
     pub fn is_already_exists(&self) -> bool {
         self.has_code(&["AlreadyExistsException"])
     }
 
-    /// Returns whether AWS does not know the credentials at all.
+    /// Returns whether AWS does not know the access key.
     pub fn is_unknown_client(&self) -> bool {
         self.has_code(&["InvalidClientTokenId", "UnrecognizedClientException"])
     }
 }
 
-/// An answer that lacks what it has to hold: read as absence, it would be taken for a fact.
+/// Builds the error for a response without a required member.
+///
+/// Read as absence, it would be mistaken for a fact.
 pub(super) fn incomplete(operation: &'static str, what: &str) -> RemoteError {
     RemoteError {
         kind: RemoteErrorKind::Unreachable,
@@ -106,8 +109,10 @@ pub(super) fn incomplete(operation: &'static str, what: &str) -> RemoteError {
     }
 }
 
-/// What kind of failure these signs point to: the service's error code, the HTTP status (absent when nobody
-/// answered), and whether the request could not even be signed.
+/// Classifies a failure by the service's error code, the HTTP status and whether credentials were
+/// missing.
+///
+/// The status is `None` if there was no response.
 fn kind(code: Option<&str>, status: Option<u16>, unsigned: bool) -> RemoteErrorKind {
     const THROTTLING: [&str; 9] = [
         "Throttling",
@@ -143,32 +148,32 @@ fn kind(code: Option<&str>, status: Option<u16>, unsigned: bool) -> RemoteErrorK
     } else {
         match status {
             Some(500..=599) => RemoteErrorKind::Server,
-            // An answer that says success but cannot be read, or none at all.
+            // A success that cannot be parsed, or no response at all.
             Some(200..=299) | None => RemoteErrorKind::Unreachable,
-            // AWS always names a code; this is somebody on the way, or an answer that was cut.
+            // AWS always sends a code: this response is a proxy's, or it was truncated.
             Some(_) if code.is_empty() => RemoteErrorKind::Unreachable,
             Some(_) => RemoteErrorKind::Refused,
         }
     }
 }
 
-/// Is the cause that there are no credentials, for good and not only for the moment?
+/// Returns whether the cause is a permanent lack of credentials.
 fn is_about_credentials(error: &(dyn Error + 'static)) -> bool {
     find::<CredentialsError>(error, |_| true).is_some_and(|found| !is_passing(found))
 }
 
-/// Did whoever gives out the credentials not answer this time?
+/// Returns whether the source of the credentials failed to respond this time.
 pub(super) fn is_passing(error: &CredentialsError) -> bool {
     let broken = |error: &ConnectorError| error.is_timeout() || error.is_io();
     matches!(error, CredentialsError::ProviderTimedOut(_)) || find(error, broken).is_some()
 }
 
-/// Returns whether a server showed a certificate that is not trusted.
+/// Returns whether a server presented an untrusted certificate.
 pub(super) fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
     find::<Untrusted>(error, |_| true).is_some()
 }
 
-/// The first of this kind among an error and its causes.
+/// Finds the first error of this type among an error and its sources.
 fn find<'a, E: Error + 'static>(
     error: &'a (dyn Error + 'static),
     is_meant: impl Fn(&E) -> bool,
@@ -183,11 +188,12 @@ fn find<'a, E: Error + 'static>(
     None
 }
 
-/// An error and its sources as one line, each said once.
+/// Formats an error and its sources as one line, without repetitions.
 pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(source) = next {
+        // Many errors already include the text of their source.
         let more = source.to_string();
         if !text.contains(&more) {
             text.push_str(": ");
@@ -198,7 +204,7 @@ pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
     text
 }
 
-/// A server whose certificate is not trusted.
+/// Error for a server whose certificate is not trusted.
 #[derive(Debug)]
 pub(super) struct Untrusted {
     pub(super) host: String,

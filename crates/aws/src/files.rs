@@ -1,4 +1,4 @@
-//! AWS's configuration files, read once and with a limit.
+//! AWS configuration files, read once and with a size limit.
 
 use super::limited::read_limited;
 use std::borrow::Cow;
@@ -10,26 +10,26 @@ use aws_types::os_shim_internal::{Env, Fs};
 
 use deployment::error::Failure;
 
-/// Largest configuration file that is read, bytes.
+/// Maximum size of a configuration file, bytes.
 const LIMIT: u64 = 1 << 20;
 
-/// The files' text, and what it means.
+/// Text of the files, and the parsed profiles.
 pub(super) struct Files {
-    /// For the SDK, which would read them again and again.
+    /// Text for the SDK, which would read the files again for every provider.
     pub(super) text: EnvConfigFiles,
-    /// All profiles in them.
+    /// All profiles in the files.
     pub(super) profiles: EnvConfigSections,
 }
 
 impl Files {
-    /// Reads them where the AWS CLI does.
+    /// Reads the files from the locations of the AWS CLI.
     pub(super) async fn read(profile: &str) -> Result<Self, Failure> {
         let config = read_where("AWS_CONFIG_FILE", ".aws/config").await?;
         let credentials = read_where("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials").await?;
         Self::parse(profile, config, credentials).await
     }
 
-    /// Makes as if there were none, for what has its own credentials.
+    /// Returns empty files, for connections with credentials of their own.
     pub(super) async fn none() -> Result<Self, Failure> {
         Self::parse("default", String::new(), String::new()).await
     }
@@ -50,11 +50,13 @@ impl Files {
     }
 }
 
-/// Reads the file that this variable names, or this one of the home. Empty where there is none.
+/// Reads the file that this variable names, or the default one in the home directory. Empty if
+/// there is none.
 async fn read_where(variable: &str, usual: &str) -> Result<String, Failure> {
     let named = std::env::var_os(variable).filter(|path| !path.is_empty());
     let home = std::env::home_dir();
     let path = match (named, home) {
+        // Expands `~` like the SDK: no shell does so in the settings of a CI system.
         (Some(named), Some(home)) => match Path::new(&named).strip_prefix("~") {
             Ok(rest) => home.join(rest),
             Err(_) => PathBuf::from(named),

@@ -1,4 +1,4 @@
-//! The HTTP client of all services. One TLS stack for the whole program: rustls over ring.
+//! HTTP client of all services. The whole program uses one TLS stack: rustls with ring.
 
 use std::error::Error;
 
@@ -16,7 +16,7 @@ use http_body_util::Limited;
 
 use super::error::Untrusted;
 
-/// Makes the client. Proxies as the environment names them, but never on the way to this machine.
+/// Builds the client. Proxies come from the environment, except for connections to this machine.
 pub(super) fn client(local: bool, trusted: TlsContext) -> SharedHttpClient {
     let inner = Builder::new().build_with_connector_fn(move |settings, components| {
         let proxies = if local {
@@ -37,11 +37,12 @@ pub(super) fn client(local: bool, trusted: TlsContext) -> SharedHttpClient {
     SharedHttpClient::new(Checked(inner))
 }
 
-/// Largest response that is read, bytes. Services answer with at most about one megabyte a page.
+/// Maximum size of a response, bytes. AWS pages have at most about one megabyte.
 const LARGEST: usize = 16 << 20;
 
-/// A client, or a connector, whose TLS errors are not mistaken for a connection that broke: those would be repeated. Its responses
-/// have a limit.
+/// Client or connector that reports untrusted certificates and limits the size of responses.
+///
+/// The SDK would report a TLS error as a broken connection, which callers retry.
 #[derive(Debug)]
 struct Checked<T>(T);
 
@@ -79,14 +80,14 @@ fn host_of(uri: &str) -> String {
         .unwrap_or_else(|| uri.to_owned())
 }
 
-/// What is wrong with the server's certificate, if that is the error.
+/// Returns the problem of the server's certificate, if that is the cause.
 fn refusal(error: &(dyn Error + 'static)) -> Option<String> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(rustls::Error::InvalidCertificate(cause)) = error.downcast_ref() {
             return Some(cause.to_string());
         }
-        // What an I/O error holds is not among its sources: only the sources of that are.
+        // `io::Error::source` skips the error that it wraps, so that it is inspected separately.
         let held = error
             .downcast_ref::<std::io::Error>()
             .and_then(std::io::Error::get_ref);

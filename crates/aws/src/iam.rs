@@ -1,4 +1,4 @@
-//! Service-linked roles.
+//! IAM roles, including service-linked ones.
 
 use async_trait::async_trait;
 use serde::Deserialize;
@@ -41,7 +41,9 @@ impl Roles for Aws {
     }
 }
 
-/// Is the role there already? AWS says it in words, under a code that stands for any wrong input.
+/// Returns whether the role already exists.
+///
+/// IAM reports this only in the message, under a code for invalid input of any kind.
 fn says_taken(error: &RemoteError) -> bool {
     match error.code.as_deref() {
         Some("EntityAlreadyExists") => true,

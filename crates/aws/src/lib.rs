@@ -1,4 +1,4 @@
-//! The world as AWS offers it: the only files that name an SDK crate.
+//! AWS adapter: the only crate that names the SDK.
 
 pub mod access;
 mod account;
@@ -41,10 +41,10 @@ use deployment::error::{Failure, FailureKind};
 use files::Files;
 use sense::Sense;
 
-/// What is known before anybody is asked.
+/// Settings that are read before any request is sent.
 struct Sources {
     files: Files,
-    /// Where credentials will come from.
+    /// Origin of the credentials.
     origin: Origin,
     /// Certificates to trust instead of this machine's.
     roots: Vec<String>,
@@ -52,6 +52,7 @@ struct Sources {
 
 impl Sources {
     async fn read(access: &Access, profile: &str) -> Result<Self, Failure> {
+        // The emulator has credentials of its own, so that AWS's configuration files are not read.
         if access.local {
             return Ok(Self {
                 files: Files::none().await?,
@@ -71,7 +72,7 @@ impl Sources {
     }
 }
 
-/// Clients for everything that the program asks of AWS.
+/// Clients of all AWS services in use.
 #[expect(
     clippy::disallowed_types,
     reason = "this is the place where SDK clients live"
@@ -89,8 +90,10 @@ pub struct Aws {
     region: String,
 }
 
-/// A client of this service that takes no nonsense for an answer. It never repeats a call by itself: whoever does has to know
-/// that there was a first time (see `crate::steady`).
+/// Builds a client of this service with response validation.
+///
+/// It never retries a call: retries are up to the caller, who has to know that there was a first
+/// attempt.
 macro_rules! client {
     ($service:ident, $config:expr, $sense:expr) => {
         $service::Client::from_conf(
@@ -103,8 +106,9 @@ macro_rules! client {
 }
 
 impl Aws {
-    /// Finds region and credentials and prepares the clients; nothing is sent to AWS yet, unless the credentials come
-    /// from there.
+    /// Finds region and credentials and prepares the clients.
+    ///
+    /// Nothing is sent to AWS, unless the credentials come from there.
     #[expect(
         clippy::disallowed_types,
         reason = "this is the place where SDK clients live"
@@ -117,7 +121,8 @@ impl Aws {
             roots,
         } = Sources::read(access, profile).await?;
         let endpoint = access.endpoint_url.as_ref();
-        // An emulator is the only one asked, without TLS: reading certificates would take as long as its answers.
+        // The emulator is called without TLS. Loading the certificates would take as long as its
+        // responses.
         let is_plain = access.local && endpoint.is_some_and(|url| url.scheme() == "http");
         let trusted = if is_plain {
             trust::nothing()
@@ -131,7 +136,7 @@ impl Aws {
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http::client(access.local, trusted))
             .timeout_config(timeouts)
-            // For whoever gives out the credentials.
+            // For credential providers only: the service clients disable retries.
             .retry_config(RetryConfig::standard().with_max_attempts(5))
             .profile_files(files.text.clone())
             .profile_name(profile);
@@ -150,6 +155,8 @@ impl Aws {
             .region()
             .map(ToString::to_string)
             .ok_or_else(no_region)?;
+        // The SDK's default chain puts keys in the environment before the profile. The AWS CLI does
+        // not, if `--profile` is given.
         let provider = match (&access.profile, config.credentials_provider()) {
             (Some(profile), _) if access.profile_source.beats_environment_keys() => {
                 credentials::of_profile(profile, &files.text, &config)
@@ -184,7 +191,7 @@ impl Aws {
         })
     }
 
-    /// The region that calls go to.
+    /// Returns the region of all calls.
     pub fn region(&self) -> &str {
         &self.region
     }

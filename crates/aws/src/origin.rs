@@ -1,71 +1,72 @@
-//! Where credentials come from: decides what helps when they are refused.
+//! Origin of the credentials, which decides the hint when they are refused.
 
 use chrono::{DateTime, Utc};
 
-/// What is known once credentials are found.
+/// Results of the search for credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// Where they come from.
+    /// Origin of the credentials.
     pub origin: Origin,
-    /// Region that is used.
+    /// Region of the calls.
     pub region: String,
-    /// When they end, if anything says so.
+    /// Expiry of the credentials, if known.
     pub end: Option<DateTime<Utc>>,
     /// Certificates to trust instead of this machine's, in PEM.
     pub roots: Vec<String>,
 }
 
-/// Where credentials come from.
+/// Origin of the credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// Access keys in the environment.
     Environment,
-    /// A profile of the AWS configuration files.
+    /// Profile of the AWS configuration files.
     Profile(ProfileOrigin),
-    /// The token that `AWS_WEB_IDENTITY_TOKEN_FILE` names.
+    /// Token in the file that `AWS_WEB_IDENTITY_TOKEN_FILE` names.
     WebIdentity,
-    /// The container that this runs in.
+    /// Container credentials endpoint.
     Container,
-    /// The machine that this runs on, where it is one of AWS's.
+    /// Instance metadata of the EC2 instance that this runs on.
     Machine,
 }
 
-/// How a profile comes by its credentials.
+/// Origin of a profile's credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProfileOrigin {
-    /// The profile that is used.
+    /// Profile in use.
     pub profile: String,
-    /// The one that holds the first credentials: the same, or the last in a chain of `source_profile`s.
+    /// Profile with the first credentials: the same one, or the last in a chain of
+    /// `source_profile`s.
     pub base: String,
-    /// What that one holds.
+    /// Kind of credentials in `base`.
     pub kind: Kind,
-    /// Whether a role is assumed with them.
+    /// Set if a role is assumed with them.
     pub assumes_role: bool,
-    /// The profile in the chain that has an `mfa_serial`.
+    /// Profile in the chain that has an `mfa_serial`.
     pub mfa: Option<String>,
 }
 
-/// What a profile holds to get credentials by.
+/// Kind of credentials in a profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     /// Access keys.
     Keys,
-    /// A program that prints credentials.
+    /// `credential_process`, a program that prints credentials.
     Process,
-    /// A session of IAM Identity Center.
+    /// Session of IAM Identity Center.
     Sso,
-    /// A session of `aws login`.
+    /// Session of `aws login`.
     Login,
-    /// The token of an identity provider, in this file.
+    /// Token of an identity provider, in this file.
     WebIdentity(String),
     /// `credential_source`.
     Source(String),
-    /// Nothing: the rest of the chain is asked.
+    /// No credentials: the rest of the provider chain applies.
     Nothing,
 }
 
 impl Origin {
-    /// The one that a profile is: the other ones have none.
+    /// Returns the profile, if the credentials come from one.
     pub fn profile(&self) -> Option<&ProfileOrigin> {
         match self {
             Self::Profile(profile) => Some(profile),
@@ -73,7 +74,7 @@ impl Origin {
         }
     }
 
-    /// Tells what renews the credentials, as a hint.
+    /// Returns a hint on how to renew the credentials.
     pub fn renewal(&self) -> String {
         match self {
             Self::Environment => "the access keys in the environment are used: set new ones, and \
@@ -96,7 +97,7 @@ impl Origin {
 }
 
 impl ProfileOrigin {
-    /// Tells what renews the credentials of this profile, as a hint.
+    /// Returns a hint on how to renew the credentials of this profile.
     fn renewal(&self) -> String {
         let Self { base, kind, .. } = self;
         match kind {
@@ -125,7 +126,7 @@ impl ProfileOrigin {
     }
 }
 
-/// The option that names this profile to the AWS CLI.
+/// Returns the AWS CLI option that selects this profile, with a leading space.
 pub fn option(profile: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/@+=,".contains(c);
     match profile {

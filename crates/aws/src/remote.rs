@@ -1,4 +1,6 @@
-//! What the program needs from the world, in its own words. `aws/` implements these traits, tests script them.
+//! Operations that the program needs from AWS, as traits.
+//!
+//! The modules of this crate implement them with the SDK, and tests script them.
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -16,29 +18,30 @@ use deployment::stack::request::{Definition, Proposal, Resource, TemplateParamet
 use deployment::stack::{Observed, ResourceEvent};
 use deployment::template::Store;
 
-/// What kind of failure a remote call met: decides whether looking again makes sense.
+/// Kind of a failed remote call, which decides whether a retry makes sense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RemoteErrorKind {
-    /// Nobody answered: no connection, time-out, reset, or an answer that makes no sense.
+    /// No usable response: connection failure, timeout, reset, or a response that cannot be the
+    /// service's.
     Unreachable,
     /// The server's certificate is not trusted.
     Untrusted,
-    /// Too many requests.
+    /// The service throttles requests.
     Throttled,
-    /// The service failed (5xx).
+    /// The service failed (HTTP 5xx).
     Server,
-    /// No credentials, or they are invalid or expired.
+    /// Credentials are missing, invalid or expired.
     Credentials,
-    /// These credentials may not do that.
+    /// The credentials lack a permission.
     Denied,
-    /// What was asked for does not exist.
+    /// The requested resource does not exist.
     NotFound,
-    /// The service refuses the request as it stands.
+    /// The service refuses the request for another reason.
     Refused,
 }
 
 impl RemoteErrorKind {
-    /// Can the same call succeed a moment later?
+    /// Returns whether the same call may succeed on a retry.
     pub const fn is_passing(self) -> bool {
         match self {
             Self::Unreachable | Self::Throttled | Self::Server => true,
@@ -49,19 +52,19 @@ impl RemoteErrorKind {
     }
 }
 
-/// A remote call that failed.
+/// Failed remote call.
 #[derive(Debug, Clone, Error)]
 #[error("{operation}: {message}{}", self.reference())]
 pub struct RemoteError {
-    /// What kind of failure.
+    /// Kind of the failure.
     pub kind: RemoteErrorKind,
-    /// The call, as the API names it.
+    /// Operation, as the API names it.
     pub operation: &'static str,
-    /// The service's error code, if it sent one.
+    /// Error code of the service, if it sent one.
     pub code: Option<String>,
-    /// What the service said, or what went wrong on the way there.
+    /// Message of the service, or the transport error.
     pub message: String,
-    /// The service's identifier of the request, for its support.
+    /// Request ID, for AWS support.
     pub request_id: Option<String>,
 }
 
@@ -79,62 +82,66 @@ impl RemoteError {
 /// Result of a remote call.
 pub type Remote<T> = Result<T, RemoteError>;
 
-/// Who these credentials belong to.
+/// Owner of the credentials.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Caller {
-    /// Twelve digits.
+    /// Account ID, twelve digits.
     pub account: String,
     /// ARN of the user or role.
     pub arn: String,
 }
 
-/// CloudFormation.
+/// Operations of CloudFormation.
 #[async_trait]
 pub trait Stacks: Send + Sync {
-    /// The stack with this name or identifier; a name never finds a deleted stack.
+    /// Returns the stack with this name or ARN; a name never finds a deleted stack.
     async fn observe(&self, stack: StackRef<'_>) -> Remote<Option<Observed>>;
-    /// Events since a moment (milliseconds since the Unix epoch), in any order.
+    /// Returns the events since a time (milliseconds since the Unix epoch), in any order.
     async fn events(&self, stack: &StackId, since_ms: i64) -> Remote<Vec<ResourceEvent>>;
-    /// The newest events, at least all of the latest moment; cheap, however long the stack's past is.
+    /// Returns the newest events, at least all of the last millisecond.
+    ///
+    /// Cheap, whatever the length of the stack's history.
     async fn newest_events(&self, stack: &StackId) -> Remote<Vec<ResourceEvent>>;
-    /// What is deployed, as of now.
+    /// Returns the deployed template, parameters and tags.
     async fn definition(&self, stack: &StackId) -> Remote<Definition>;
-    /// Is this a template? Then these are its parameters.
+    /// Validates a template and returns its parameters.
     async fn validate(&self, template: &str) -> Remote<Vec<TemplateParameter>>;
-    /// All resources of a stack, also of one that was deleted.
+    /// Returns all resources of a stack, even of a deleted one.
     async fn resources(&self, stack: &StackId) -> Remote<Vec<Resource>>;
-    /// Begins to create a stack.
+    /// Starts to create a stack.
     async fn create(
         &self,
         name: &StackName,
         wanted: &Wanted,
         token: &RequestToken,
     ) -> Remote<StackId>;
-    /// Begins to compute a change set; returns its identifier.
+    /// Starts to create a change set; returns its identifier.
     async fn propose(
         &self,
         stack: &StackId,
         wanted: &Wanted,
         token: &RequestToken,
     ) -> Remote<ChangeSetId>;
-    /// Where a change set stands.
+    /// Returns the state of a change set.
     async fn proposal(&self, change_set: &ChangeSetId) -> Remote<Proposal>;
-    /// Begins to execute a change set of this stack.
+    /// Starts to execute a change set of this stack.
     async fn execute(
         &self,
         stack: &StackId,
         change_set: &ChangeSetId,
         token: &RequestToken,
     ) -> Remote<()>;
-    /// Removes a change set that will not be executed.
+    /// Deletes a change set that will not be executed.
     async fn discard(&self, change_set: &ChangeSetId) -> Remote<()>;
-    /// Begins to delete a stack; what is to be retained (logical names) stays, which is possible only where a deletion failed.
+    /// Starts to delete a stack, except for the resources in `retain` (logical IDs).
+    ///
+    /// CloudFormation allows `retain` only for a stack in `DELETE_FAILED`.
     async fn delete(&self, stack: &StackId, retain: &[String], token: &RequestToken) -> Remote<()>;
-    /// Cancels an update that is under way.
+    /// Cancels an update in progress.
     async fn cancel_update(&self, stack: &StackId, token: &RequestToken) -> Remote<()>;
-    /// Rolls back an update that failed and was left as it was.
+    /// Rolls back an update that failed without a rollback.
     async fn roll_back(&self, stack: &StackId, token: &RequestToken) -> Remote<()>;
-    /// Continues a rollback that failed, without the resources to be skipped (logical names): those stay as they are.
+    /// Continues a failed rollback. The resources in `skip` (logical IDs) stay as they are.
     async fn continue_rollback(
         &self,
         stack: &StackId,
@@ -143,7 +150,7 @@ pub trait Stacks: Send + Sync {
     ) -> Remote<()>;
 }
 
-/// How to log in to the image registry.
+/// Login for the image registry.
 #[derive(Clone)]
 pub struct Login {
     /// User name.
@@ -152,138 +159,147 @@ pub struct Login {
     pub password: String,
 }
 
-/// ECR.
+/// Operations of ECR.
 #[async_trait]
 pub trait Repositories: Send + Sync {
-    /// The address of a repository (`HOST/NAME`), if it exists.
+    /// Returns the address of a repository (`HOST/NAME`), if it exists.
     async fn repository_uri(&self, name: &RepositoryName) -> Remote<Option<RepositoryUri>>;
-    /// Does the repository hold the image with this digest?
+    /// Returns whether the repository has the image with this digest.
     async fn image_exists(&self, repository: &RepositoryName, digest: &Digest) -> Remote<bool>;
-    /// A login that is valid for some hours.
+    /// Returns a login that is valid for some hours.
     async fn login(&self) -> Remote<Login>;
 }
 
-/// A service and the task definition that it runs.
+/// Service with the task definition that it runs.
 #[derive(Debug, Clone, Copy)]
 pub struct RunningService<'a> {
-    /// Its cluster.
+    /// Cluster of the service.
     pub cluster: &'a ClusterName,
-    /// Its name.
+    /// Name or ARN of the service.
     pub service: &'a ServiceName,
-    /// What its tasks are made of.
+    /// Task definition of its tasks.
     pub task_definition: &'a TaskDefinitionArn,
 }
 
-/// Where a single task stands.
+/// State of a single task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TaskState {
-    /// It starts, runs or stops: `PENDING`, for example.
+    /// The task starts, runs or stops; its status, for example `PENDING`.
     Active(String),
-    /// It stopped.
+    /// The task stopped.
     Stopped(StoppedTask),
 }
 
-/// ECS and the load balancer in front of it.
+/// Operations of ECS and Elastic Load Balancing.
 #[async_trait]
 pub trait Rollouts: Send + Sync {
-    /// The service, if it exists and is not deleted.
+    /// Returns the service, if it exists and is not deleted.
     async fn service(
         &self,
         cluster: &ClusterName,
         service: &ServiceName,
     ) -> Remote<Option<Service>>;
-    /// Has the service replace its tasks, with the task definition that it has, and run so many of them if a number is given;
-    /// returns the deployment, where it is told.
+    /// Forces a new deployment of the same task definition, with this number of tasks if one is
+    /// given.
+    ///
+    /// Returns the deployment, if the endpoint reports it.
     async fn redeploy(
         &self,
         cluster: &ClusterName,
         service: &ServiceName,
         tasks: Option<u32>,
     ) -> Remote<Option<DeploymentId>>;
-    /// Tasks of the service that run or are about to.
+    /// Returns the tasks of the service that run or are starting.
     async fn tasks(&self, cluster: &ClusterName, service: &ServiceName) -> Remote<Vec<Task>>;
-    /// Tasks of the service that stopped, as far as they are still remembered: or else those of the cluster that this
-    /// deployment (its identifier) had started.
+    /// Returns the stopped tasks of the service that ECS still remembers.
+    ///
+    /// If it lists none, returns those of the cluster that `deployment` had started.
     async fn stopped_tasks(
         &self,
         cluster: &ClusterName,
         service: &ServiceName,
         deployment: Option<&DeploymentId>,
     ) -> Remote<Vec<StoppedTask>>;
-    /// What is kept about the service's newest deployment of a task definition (an ARN), where the endpoint keeps it.
+    /// Returns the record of the service's newest deployment of a task definition, if the endpoint
+    /// keeps one.
     async fn deployment_record(
         &self,
         cluster: &ClusterName,
         service: &ServiceName,
         task_definition: &TaskDefinitionArn,
     ) -> Remote<Option<DeploymentRecord>>;
-    /// Deployments of the service that a lifecycle hook has paused, and that wait for an answer.
+    /// Returns the service's deployments that are paused at a lifecycle hook.
     async fn paused_deployments(
         &self,
         cluster: &ClusterName,
         service: &ServiceName,
     ) -> Remote<Vec<PausedDeployment>>;
-    /// Answers the hook of a paused deployment.
+    /// Answers the lifecycle hook of a paused deployment.
     async fn answer_hook(&self, paused: &PausedDeployment, answer: HookAnswer) -> Remote<()>;
-    /// Health of the targets behind the load balancer.
+    /// Returns the health of the targets in a target group.
     async fn targets(&self, target_group: &TargetGroupArn) -> Remote<Vec<Target>>;
-    /// How those targets are checked.
+    /// Returns the health check settings of a target group.
     async fn health_check(&self, target_group: &TargetGroupArn) -> Remote<Option<HealthCheck>>;
-    /// Does the cluster exist (and is not deleted)?
+    /// Returns whether the cluster exists and is not deleted.
     async fn cluster_exists(&self, cluster: &ClusterName) -> Remote<bool>;
-    /// Does the load balancer exist?
+    /// Returns whether the load balancer exists.
     async fn load_balancer_exists(&self, arn: &LoadBalancerArn) -> Remote<bool>;
-    /// The image that a task definition runs; `None` when it does not exist any more.
+    /// Returns the image of a task definition; `None` if that does not exist.
     async fn image_of(&self, task_definition: &TaskDefinitionArn) -> Remote<Option<String>>;
-    /// Starts a task that runs a command in place of the image's, in the network of the service; returns its id. Repeated
-    /// with the same token, it starts no second one.
+    /// Starts a task with another command, in the subnets and security groups of the service;
+    /// returns its id.
+    ///
+    /// Repeated with the same token, it starts no second task.
     async fn run_task(
         &self,
         service: &RunningService<'_>,
         command: &[String],
         token: &RequestToken,
     ) -> Remote<String>;
-    /// The state of a task (its id); `None` when it is not remembered.
+    /// Returns the state of a task by its id; `None` if ECS has forgotten it.
     async fn task(&self, cluster: &ClusterName, id: &str) -> Remote<Option<TaskState>>;
-    /// Asks a task (its id) to stop.
+    /// Stops a task by its id.
     async fn stop_task(&self, cluster: &ClusterName, id: &str) -> Remote<()>;
-    /// Deletes the task definitions that are left over of a family (deleted stacks leave them inactive); returns how many.
+    /// Deletes the inactive task definitions of a family, which deleted stacks leave behind;
+    /// returns their number.
     async fn delete_task_definitions(&self, family: &str) -> Remote<usize>;
 }
 
-/// One line of a log.
+/// Line of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogLine {
-    /// Identifier, the same each time that the line is read.
+    /// Identifier, the same each time the line is read.
     pub id: String,
-    /// When it was written.
+    /// Time at which it was written.
     pub at: DateTime<Utc>,
-    /// The log stream: `PREFIX/CONTAINER/TASK`.
+    /// Log stream: `PREFIX/CONTAINER/TASK`.
     pub stream: String,
-    /// As it was written, line break at its end included.
+    /// Text with its line break.
     pub message: String,
 }
 
-/// Lines of all streams of a group, by time.
+/// Page of log lines from one or all streams of a group, by time.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LogPage {
-    /// Some of them, perhaps none.
+    /// Lines of this page; may be empty even if there are more.
     pub lines: Vec<LogLine>,
-    /// Where to go on, if there is more.
+    /// Token of the next page, if there is one.
     pub next: Option<String>,
 }
 
-/// CloudWatch Logs.
+/// Operations of CloudWatch Logs.
 #[async_trait]
 pub trait Logs: Send + Sync {
-    /// The last lines of one log stream; empty when it does not exist.
+    /// Returns the last lines of one log stream; empty if it does not exist.
     async fn tail(
         &self,
         group: &LogGroupName,
         stream: &LogStreamName,
         lines: u16,
     ) -> Remote<Vec<String>>;
-    /// A page of what one stream of a group, or all of them, were written since a moment (milliseconds since the Unix epoch).
+    /// Returns a page of lines of one stream, or of all streams of a group, since a time.
+    ///
+    /// `since_ms` is in milliseconds since the Unix epoch.
     async fn lines(
         &self,
         group: &LogGroupName,
@@ -291,43 +307,47 @@ pub trait Logs: Send + Sync {
         since_ms: i64,
         next: Option<&str>,
     ) -> Remote<LogPage>;
-    /// Does the log group exist?
+    /// Returns whether the log group exists.
     async fn group_exists(&self, group: &LogGroupName) -> Remote<bool>;
 }
 
-/// STS.
+/// Operations of STS.
 #[async_trait]
 pub trait Identity: Send + Sync {
-    /// Whose credentials these are.
+    /// Returns the owner of the credentials.
     async fn caller(&self) -> Remote<Caller>;
 }
 
-/// The account as a whole.
+/// Operations on the account as a whole.
 #[async_trait]
 pub trait Account: Send + Sync {
-    /// What lives in the account and region: stacks, clusters and repositories, each with what it is.
+    /// Lists the stacks, clusters and repositories in the account and region, each with its type.
     async fn account_resources(&self) -> Remote<Vec<String>>;
 }
 
-/// IAM.
+/// Operations of IAM.
 #[async_trait]
 pub trait Roles: Send + Sync {
-    /// Does the role with this name exist?
+    /// Returns whether the role with this name exists.
     async fn role_exists(&self, name: &str) -> Remote<bool>;
-    /// Makes the service-linked role of a service (`ecs.amazonaws.com`); false when it was there already.
+    /// Creates the service-linked role of a service (`ecs.amazonaws.com`); returns `false` if it
+    /// already existed.
     async fn make_service_linked_role(&self, service: &str) -> Remote<bool>;
 }
 
-/// Secrets Manager and Parameter Store. Values are never read.
+/// Operations of Secrets Manager and Parameter Store. Values are never read.
 #[async_trait]
 pub trait Secrets: Send + Sync {
-    /// Returns whether a secret, by its ARN or name, or a parameter, by one of these names, exists and is not about to be deleted.
+    /// Returns whether a secret or parameter with one of these names exists and is not scheduled
+    /// for deletion.
+    ///
+    /// A secret may also be given by its ARN.
     async fn secret_exists(&self, store: Store, names: &[String]) -> Remote<bool>;
-    /// Gives an emulator a secret. On AWS, that is left to whoever has the value.
+    /// Creates or updates a secret in an emulator. On AWS, that is left to the owner of the value.
     async fn put_secret(&self, store: Store, name: &str, value: &str) -> Remote<()>;
 }
 
-/// All of it: what commands are given.
+/// All operations together, as commands use them.
 pub trait World:
     Stacks + Repositories + Rollouts + Logs + Identity + Account + Roles + Secrets
 {

@@ -1,4 +1,4 @@
-//! Whether secrets and parameters exist. Values are never read.
+//! Existence of secrets and parameters. Values are never read.
 
 use async_trait::async_trait;
 use serde::Deserialize;
@@ -42,6 +42,7 @@ impl Secrets for Aws {
                 Ok(Secret { name: None, .. }) => {
                     return Err(incomplete("DescribeSecret", "the secret's name"));
                 }
+                // A secret that is scheduled for deletion can still be described, but not read.
                 Ok(Secret { deleted_date, .. }) => return Ok(deleted_date.is_none()),
                 Err(error) if error.kind == RemoteErrorKind::NotFound => {}
                 Err(error) => return Err(error),
@@ -59,6 +60,8 @@ impl Secrets for Aws {
             Store::SecretsManager => {
                 let input = json!({ "Name": name, "SecretString": value });
                 match self.secretsmanager.call("CreateSecret", input).await {
+                    // Unlike `PutParameter`, Secrets Manager has no call that creates or
+                    // overwrites.
                     Err(error) if error.code.as_deref() == Some("ResourceExistsException") => {
                         let input = json!({ "SecretId": name, "SecretString": value });
                         self.secretsmanager.call("PutSecretValue", input).await

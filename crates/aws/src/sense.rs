@@ -1,19 +1,20 @@
-//! Success that makes no sense is no success: what stands between us and a service may answer 200 by itself.
+//! Response validation: a proxy or captive portal may answer 200 on its own.
 //!
-//! Operations without a result are taken for done by their status alone, and an empty JSON body is read as an answer in which
-//! everything is absent. So the form of every successful answer is looked at before anybody believes it.
+//! The SDK takes operations without a result as done by their status alone, and reads an empty JSON
+//! body as a response without members. Therefore the format of every successful response is
+//! checked.
 
 use std::error::Error;
 
 use aws_sdk_sts::config::interceptors::AfterDeserializationInterceptorContextRef;
 use aws_sdk_sts::config::{ConfigBag, Intercept, RuntimeComponents};
 
-/// In which form the answers of a service have to come.
+/// Required format of a service's responses.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Sense {
-    /// An element named after the operation: `<DeleteStackResponse …>`.
+    /// XML with a root element named after the operation: `<DeleteStackResponse …>`.
     Xml,
-    /// An object.
+    /// JSON object.
     Json,
 }
 
@@ -27,7 +28,7 @@ impl Sense {
     }
 }
 
-/// Name of the first element that is not a declaration or a comment.
+/// Returns the name of the first element that is not a declaration or a comment.
 fn root_of(text: &str) -> Option<&str> {
     let name = text.split('<').skip(1).find(|rest| {
         let is_declaration = rest.starts_with(['?', '!']);
@@ -49,7 +50,7 @@ impl Intercept for Sense {
         _: &mut ConfigBag,
     ) -> Result<(), Box<dyn Error + Send + Sync>> {
         let response = context.response();
-        // Without a body here, it could not be read, and that is an error already.
+        // A response without a body here could not be read, which is an error already.
         match response.body().bytes() {
             Some(body) if response.status().is_success() && !self.makes(body) => {
                 Err("the answer makes no sense".into())

@@ -1,4 +1,4 @@
-//! Who we are.
+//! Owner of the credentials.
 
 use async_trait::async_trait;
 

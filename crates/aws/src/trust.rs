@@ -1,4 +1,4 @@
-//! Certificates to trust: this machine's, or those of a bundle.
+//! Trusted certificates: this machine's, or those of a bundle.
 
 use std::path::PathBuf;
 
@@ -13,15 +13,16 @@ use super::limited::read_limited;
 use crate::access::Access;
 use deployment::error::Failure;
 
-/// Names the bundle, as for the AWS CLI.
+/// Environment variable that names the bundle, as for the AWS CLI.
 const VARIABLE: &str = "AWS_CA_BUNDLE";
-/// Largest bundle that is read, bytes: those of Linux distributions have a quarter of a megabyte.
+/// Maximum size of a bundle, bytes. Those of Linux distributions have a quarter of a megabyte.
 const LIMIT: u64 = 8 << 20;
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
 
-/// Returns the certificates to trust instead of this machine's, each in PEM, for connections that are not the SDK's. Empty where
-/// none are named.
+/// Returns the certificates to trust instead of this machine's, for connections outside the SDK.
+///
+/// Each is in PEM. The result is empty if no bundle is configured.
 pub async fn roots(access: &Access) -> Result<Vec<String>, Failure> {
     if access.local {
         return Ok(Vec::new());
@@ -33,7 +34,9 @@ pub async fn roots(access: &Access) -> Result<Vec<String>, Failure> {
     bundle(&files.profiles).await
 }
 
-/// The certificates that `AWS_CA_BUNDLE` or the profile's `ca_bundle` names, each in PEM. Empty where none is named.
+/// Reads the certificates that `AWS_CA_BUNDLE` or the profile's `ca_bundle` names, each in PEM.
+///
+/// The result is empty if neither is set.
 pub(super) async fn bundle(profiles: &EnvConfigSections) -> Result<Vec<String>, Failure> {
     let variable = std::env::var_os(VARIABLE).filter(|path| !path.is_empty());
     let (path, named_by) = match (variable, profiles.get("ca_bundle")) {
@@ -63,8 +66,10 @@ pub(super) async fn bundle(profiles: &EnvConfigSections) -> Result<Vec<String>, 
     Ok(certificates)
 }
 
-/// The certificates in this text that can be trusted. The others are left out: bundles of whole companies hold odd ones, and the
-/// TLS library would panic.
+/// Returns the certificates in this text that rustls accepts.
+///
+/// Others are skipped: bundles of companies contain malformed ones, and the TLS library would panic
+/// on them.
 fn usable(text: &str) -> Vec<String> {
     let blocks = text.split(BEGIN).skip(1);
     let blocks = blocks.filter_map(|rest| Some(rest.split_once(END)?.0));
@@ -77,15 +82,17 @@ fn is_usable(pem: &str) -> bool {
     CertificateDer::from_pem_slice(pem.as_bytes()).is_ok_and(|der| store.add(der).is_ok())
 }
 
-/// Trust of connections that do without TLS.
+/// Returns the TLS context for connections without TLS, which trusts nothing.
 pub(super) fn nothing() -> TlsContext {
     with(TrustStore::empty().with_native_roots(false))
 }
 
-/// What connections trust: these certificates alone, as in the AWS CLI, or else this machine's.
+/// Builds the TLS context: trusts these certificates only, as the AWS CLI does, or else this
+/// machine's.
 pub(super) fn context(roots: &[String]) -> TlsContext {
     let store = if roots.is_empty() {
-        // The TLS library panics on machines that have none, in programs like this one that are built with assertions.
+        // In programs with debug assertions, such as this one, the TLS library panics if the
+        // machine has no certificates.
         TrustStore::empty().with_native_roots(this_machine_has_some())
     } else {
         let empty = TrustStore::empty().with_native_roots(false);
@@ -101,7 +108,7 @@ fn with(store: TrustStore) -> TlsContext {
     context.build().unwrap_or_default()
 }
 
-/// Returns whether this machine has any certificates to trust.
+/// Returns whether this machine has any trusted certificates.
 pub(crate) fn this_machine_has_some() -> bool {
     let mut store = RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs().certs;
@@ -109,7 +116,7 @@ pub(crate) fn this_machine_has_some() -> bool {
     usable > 0
 }
 
-/// The failure of a connection whose server shows a certificate that is not trusted.
+/// Builds the failure of a connection to a server with an untrusted certificate.
 pub fn untrusted(cause: &str) -> Failure {
     let failure =
         Failure::preflight("the connection to AWS is not secure, and was ended").because(cause);

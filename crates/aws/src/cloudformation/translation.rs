@@ -1,4 +1,4 @@
-//! What CloudFormation is sent and answers, from our own words and into them.
+//! Conversion between CloudFormation's types and those of this program.
 
 use aws_sdk_cloudformation::types::{self, Capability, DeploymentConfig, DeploymentConfigMode};
 
@@ -10,40 +10,43 @@ use deployment::stack::request::{HIDDEN, Resource, Wanted};
 use deployment::stack::status::StackStatus;
 use deployment::stack::{Observed, ResourceEvent};
 
-/// A list that is sent only if there is something in it.
+/// Returns a list for a request, or `None` if it is empty.
 pub(super) fn some(names: &[String]) -> Option<Vec<String>> {
     (!names.is_empty()).then(|| names.to_vec())
 }
 
-/// CloudFormation answers a question about a stack that does not exist with a general validation error.
+/// Returns whether the error says that the stack does not exist.
+///
+/// CloudFormation reports this as a general validation error.
 pub(super) fn says_absent(error: &RemoteError) -> bool {
     error.is_invalid_request() && error.message.contains("does not exist")
 }
 
-/// A change set without changes is `FAILED`, and only its reason tells.
+/// Returns whether a change set failed only because it has no changes, which only its reason tells.
 pub(super) fn says_unchanged(reason: &str) -> bool {
     reason.contains("didn't contain changes") || reason.contains("No updates are to be performed")
 }
 
-/// Asks for CloudFormation's EXPRESS mode, where that is wanted.
+/// Requests CloudFormation's EXPRESS mode, if it is configured.
 pub(super) fn deployment_config(wanted: &Wanted) -> Option<DeploymentConfig> {
     let express = || {
         DeploymentConfig::builder()
             .mode(DeploymentConfigMode::Express)
-            // Left out, the service takes it for yes, and then refuses to replace anything.
+            // The default is true in this mode, and then CloudFormation refuses replacements.
             .disable_rollback(false)
             .build()
     };
     wanted.express.then(express)
 }
 
-/// The tags of a request; absent: those of the stack stay.
+/// Returns the tags of a request; `None` keeps those of the stack.
 pub(super) fn tags(wanted: &Wanted) -> Option<Vec<types::Tag>> {
     let tag = |(key, value)| types::Tag::builder().key(key).value(value).build();
     Some(wanted.tags.as_ref()?.iter().map(tag).collect())
 }
 
-/// What is acknowledged: roles with names of CloudFormation's choice always, everything else where that is set.
+/// Returns the capabilities to acknowledge: IAM resources with generated names always, others if
+/// configured.
 pub(super) fn capabilities(wanted: &Wanted) -> Vec<Capability> {
     let more = wanted.capabilities.iter().map(String::as_str);
     let more = more.map(Capability::from);
@@ -55,6 +58,7 @@ pub(super) fn capabilities(wanted: &Wanted) -> Vec<Capability> {
 pub(super) fn parameters(wanted: &Wanted) -> Vec<types::Parameter> {
     let parameter = |(key, value): (&String, &String)| {
         let parameter = types::Parameter::builder().parameter_key(key);
+        // `DescribeStacks` masks `NoEcho` values: sending the mask would make it the value.
         if value == HIDDEN || wanted.kept.contains(key) {
             parameter.use_previous_value(true).build()
         } else {
@@ -95,7 +99,7 @@ pub(super) fn observed(stack: &types::Stack) -> Remote<Observed> {
     })
 }
 
-/// `None` when something is missing that tells it from others.
+/// Converts an event; `None` if its identifier or its time is missing.
 pub(super) fn resource_event(event: &types::StackEvent) -> Option<ResourceEvent> {
     Some(ResourceEvent {
         id: event.event_id()?.to_owned(),
@@ -130,7 +134,7 @@ pub(super) fn change(found: &types::Change) -> Option<Change> {
             continue;
         };
         let attribute = target.attribute().map(types::ResourceAttribute::as_str);
-        // The same property is listed once for each of the causes of its change.
+        // CloudFormation lists a property once for each cause of its change.
         let name = target.name().or(attribute).unwrap_or_default();
         if !name.is_empty() && properties.iter().all(|known| known.name != name) {
             properties.push(PropertyChange {

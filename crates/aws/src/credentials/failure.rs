@@ -1,4 +1,4 @@
-//! Why there are no credentials, and what helps in that case.
+//! Failures to get credentials, with hints by origin.
 
 use aws_credential_types::provider::error::CredentialsError;
 
@@ -11,7 +11,7 @@ use deployment::error::Failure;
 const LOCALLY: &str =
     "without an AWS account: `deployer up --local` runs everything on this machine";
 
-/// The failure of a profile that does not exist.
+/// Builds the failure of a profile that does not exist.
 pub(crate) fn unknown_profile(access: &Access, unknown: &UnknownProfile) -> Failure {
     let UnknownProfile { name, named_by } = unknown;
     let failure = Failure::preflight(format!("the AWS profile `{name}` could not be found"));
@@ -30,7 +30,7 @@ pub(crate) fn unknown_profile(access: &Access, unknown: &UnknownProfile) -> Fail
         .hint("in `~/.aws/config`, a profile's section is `[profile NAME]`; in `~/.aws/credentials`, `[NAME]`")
 }
 
-/// The failure that this error stands for.
+/// Builds the failure for an error of the credentials provider.
 pub(super) fn failure(access: &Access, error: &CredentialsError, origin: &Origin) -> Failure {
     if error::is_untrusted(error) {
         return crate::trust::untrusted(&error::chain(error));
@@ -41,7 +41,7 @@ pub(super) fn failure(access: &Access, error: &CredentialsError, origin: &Origin
     told(access, &error::chain(error), origin)
 }
 
-/// Nobody answered who could have given out credentials.
+/// Builds the failure of an unreachable source of credentials.
 fn unreachable(cause: &str, origin: &Origin) -> Failure {
     let who = match origin.profile() {
         Some(profile) if profile.assumes_role => "STS",
@@ -65,7 +65,7 @@ fn unreachable(cause: &str, origin: &Origin) -> Failure {
     .hint(LOCALLY)
 }
 
-/// The failure that the SDK tells in these words.
+/// Builds the failure for an error whose cause only its message tells.
 fn told(access: &Access, cause: &str, origin: &Origin) -> Failure {
     let failure = match origin.profile() {
         Some(profile) => of_profile(access, cause, profile),
@@ -83,7 +83,7 @@ fn told(access: &Access, cause: &str, origin: &Origin) -> Failure {
     failure.hint(LOCALLY)
 }
 
-/// What goes wrong with profiles, each with its own remedy.
+/// Recognises failures of profiles that have a hint of their own.
 fn of_profile(access: &Access, cause: &str, origin: &ProfileOrigin) -> Option<Failure> {
     let ProfileOrigin {
         profile,
@@ -95,7 +95,7 @@ fn of_profile(access: &Access, cause: &str, origin: &ProfileOrigin) -> Option<Fa
     let renewal = Origin::Profile(origin.clone()).renewal();
     let failed = |message: String| Some(Failure::preflight(message).because(cause));
     let has = |signs: &[&str]| signs.iter().any(|sign| cause.contains(sign));
-    // AWS itself says that the session is over; or it is too old to be asked with; or there is none.
+    // The session was revoked by AWS, is too old to be refreshed, or does not exist.
     if *kind == Kind::Sso
         && has(&[
             "Session token not found or invalid",

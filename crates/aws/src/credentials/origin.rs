@@ -1,11 +1,11 @@
-//! Where credentials will come from, by what the environment and the profiles say.
+//! Origin of the credentials, predicted from the environment and the profiles.
 
 use aws_runtime::env_config::section::{EnvConfigSections, Profile};
 
 use crate::access::Access;
 use crate::origin::{Kind, Origin, ProfileOrigin};
 
-/// What of the environment decides where credentials come from.
+/// Environment variables that decide the origin of the credentials.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Environment {
     keys: bool,
@@ -14,7 +14,7 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
-    /// Reads it.
+    /// Reads the variables.
     pub(crate) fn read() -> Self {
         let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         Self {
@@ -26,16 +26,18 @@ impl Environment {
     }
 }
 
-/// A profile that is named, and does not exist.
+/// Error for a profile that is named but does not exist.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct UnknownProfile {
     pub(crate) name: String,
-    /// The profile whose `source_profile` names it.
+    /// Profile whose `source_profile` names it.
     pub(crate) named_by: Option<String>,
 }
 
-/// Finds where credentials will come from. A profile that is named has to exist: else those of the machine would be taken, and with
-/// them another account.
+/// Determines the origin of the credentials.
+///
+/// A profile that is named has to exist. Otherwise the SDK would use the instance's credentials,
+/// and with them perhaps another account.
 pub(crate) fn origin(
     access: &Access,
     profiles: &EnvConfigSections,
@@ -70,14 +72,14 @@ pub(crate) fn origin(
         .as_deref()
         .and_then(|name| follow(profiles, name).ok())
     {
-        // Nothing in it: what helps is to log in with it.
+        // The profile is empty, and the hint is to log in with it.
         Origin::Profile(of_profile)
     } else {
         Origin::Machine
     })
 }
 
-/// Follows a profile to the one that holds the first credentials.
+/// Follows `source_profile` to the profile that holds the first credentials.
 fn follow(profiles: &EnvConfigSections, name: &str) -> Result<ProfileOrigin, UnknownProfile> {
     let mut visited: Vec<&str> = Vec::new();
     let mut mfa = None;
@@ -88,6 +90,7 @@ fn follow(profiles: &EnvConfigSections, name: &str) -> Result<ProfileOrigin, Unk
             named_by: visited.last().map(ToString::to_string),
         })?;
         let is_first = visited.is_empty();
+        // Ends the search at a cycle of source profiles.
         let comes_round = visited.contains(&next);
         visited.push(next);
         let ends = |kind| ProfileOrigin {
@@ -97,6 +100,7 @@ fn follow(profiles: &EnvConfigSections, name: &str) -> Result<ProfileOrigin, Unk
             assumes_role: !is_first || assumes_role(profile),
             mfa: None,
         };
+        // Keys in a source profile take precedence over its `role_arn`, as in the SDK.
         let found = if !is_first && profile.get("aws_access_key_id").is_some() {
             ends(Kind::Keys)
         } else if comes_round || !assumes_role(profile) {
@@ -106,6 +110,7 @@ fn follow(profiles: &EnvConfigSections, name: &str) -> Result<ProfileOrigin, Unk
                 mfa = Some(next.to_owned());
             }
             match profile.get("source_profile") {
+                // A profile that is its own source holds the keys itself.
                 Some(source) if source != next => {
                     next = source;
                     continue;
@@ -121,7 +126,7 @@ fn assumes_role(profile: &Profile) -> bool {
     profile.get("role_arn").is_some() && profile.get("web_identity_token_file").is_none()
 }
 
-/// What this profile holds itself, in the order in which the SDK looks.
+/// Returns the kind of credentials that this profile holds, in the SDK's order of precedence.
 fn kind(profile: &Profile) -> Kind {
     let has = |key: &str| profile.get(key).is_some();
     let sso = ["sso_session", "sso_start_url", "sso_account_id"];
