@@ -147,6 +147,8 @@ impl Aws {
                     .target_service_revision_arn()
                     .is_some_and(is_ours)
             })
+            // Several deployments may have the same task definition, for example after a forced
+            // one.
             .max_by_key(|deployment| deployment.created_at().map(DateTime::as_nanos))
             .and_then(|deployment| deployment.service_deployment_arn());
         let Some(ours) = ours else { return Ok(None) };

@@ -19,6 +19,7 @@ use super::error::Untrusted;
 /// Builds the client. Proxies come from the environment, except for connections to this machine.
 pub(super) fn client(local: bool, trusted: TlsContext) -> SharedHttpClient {
     let inner = Builder::new().build_with_connector_fn(move |settings, components| {
+        // A proxy on another host cannot reach this machine's loopback address.
         let proxies = if local {
             ProxyConfig::disabled()
         } else {
@@ -58,6 +59,7 @@ impl HttpClient for Checked<SharedHttpClient> {
 
 impl HttpConnector for Checked<SharedHttpConnector> {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        // Copied, because `call` consumes the request.
         let host = request.uri().to_owned();
         let answer = self.0.call(request);
         HttpConnectorFuture::new(async move {

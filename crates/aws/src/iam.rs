@@ -26,6 +26,7 @@ impl Roles for Aws {
         let answer = self.iam.call("GetRole", json!({ "RoleName": name }));
         match answer.await {
             Ok(GetRoleResponse { .. }) => Ok(true),
+            // IAM's code is not among those that are classified as `NotFound`.
             Err(error) if error.code.as_deref() == Some("NoSuchEntity") => Ok(false),
             Err(error) => Err(error),
         }

@@ -132,6 +132,7 @@ pub fn option(profile: &str) -> String {
     match profile {
         "default" => String::new(),
         _ if !profile.is_empty() && profile.chars().all(plain) => format!(" --profile {profile}"),
+        // Quoted for a POSIX shell, because users paste the hint.
         _ => format!(" --profile '{}'", profile.replace('\'', r"'\''")),
     }
 }

@@ -59,6 +59,7 @@ pub(super) async fn bundle(profiles: &EnvConfigSections) -> Result<Vec<String>, 
     };
     let read = read_limited(&path, LIMIT).await.map_err(failed)?;
     let bytes = read.ok_or_else(|| failed("there is no such file".to_owned()))?;
+    // Text between the certificates may be in any encoding.
     let certificates = usable(&String::from_utf8_lossy(&bytes));
     if certificates.is_empty() {
         return Err(failed("it holds no certificate".to_owned()));

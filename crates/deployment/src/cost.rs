@@ -62,6 +62,7 @@ impl Sizes {
     pub fn of_parameters(region: &str, parameters: &BTreeMap<String, String>) -> Option<Self> {
         let number = |name: ParameterName| parameters.get(name.as_str())?.parse().ok();
         let tasks: u32 = number(ParameterName::DesiredCount)?;
+        // 0, or no such parameter in a custom template, means that the number of tasks is fixed.
         let most_tasks = number(ParameterName::MaxCount).unwrap_or(0);
         Some(Self {
             region: region.to_owned(),
@@ -272,6 +273,7 @@ pub fn in_short(per_hour: f64) -> String {
 /// Describes the difference between two prices in dollars an hour, per month.
 pub fn difference(before: f64, after: f64) -> String {
     let month = (after - before) * HOURS_A_MONTH;
+    // Would be shown as $0.00.
     if month.abs() < 0.005 {
         return "as much as now".to_owned();
     }

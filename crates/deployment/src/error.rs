@@ -33,6 +33,8 @@ pub enum FailureKind {
 impl FailureKind {
     /// Returns the exit code, as documented in `deployer --help`.
     pub const fn exit_code(self) -> u8 {
+        // 8 is the code of `plan --exit-code` for pending changes; 130 is the code of SIGINT in
+        // shells.
         match self {
             Self::Unexpected => 1,
             Self::Usage => 2,
@@ -41,7 +43,6 @@ impl FailureKind {
             Self::Stuck => 5,
             Self::CheckFailed => 6,
             Self::Busy => 7,
-            // 8 is the code of `plan --exit-code` for pending changes. 130 is the shells' code for SIGINT.
             Self::Unproven => 9,
             Self::Interrupted => 130,
         }

@@ -233,6 +233,7 @@ impl FromStr for HostPort {
             .strip_prefix('[')
             .and_then(|rest| rest.strip_suffix(']'))
             .unwrap_or(host);
+        // These characters would give a URL that is built from the address another meaning.
         let plain = !host.is_empty() && !host.contains(['/', '@', ' ', '?', '#']);
         if plain {
             Ok(Self {
@@ -247,6 +248,7 @@ impl FromStr for HostPort {
 
 impl fmt::Display for HostPort {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // An IPv6 address needs brackets in front of a port.
         if self.host.contains(':') {
             write!(formatter, "[{}]:{}", self.host, self.port)
         } else {
@@ -291,6 +293,7 @@ impl FromStr for Digest {
             digits.len() == 64
                 && digits
                     .bytes()
+                    // The OCI image specification allows only lower case.
                     .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
         });
         if valid {
@@ -350,6 +353,7 @@ impl FromStr for RepositoryUri {
     type Err = InvalidName;
 
     fn from_str(text: &str) -> Result<Self, InvalidName> {
+        // Split at the first slash: the name of a repository may contain more.
         match text.split_once('/') {
             Some((registry, name)) if !registry.is_empty() && !name.is_empty() => {
                 Ok(Self::new(registry, RepositoryName::new(name)))

@@ -94,6 +94,7 @@ fn of_profile(access: &Access, cause: &str, origin: &ProfileOrigin) -> Option<Fa
     } = origin;
     let renewal = Origin::Profile(origin.clone()).renewal();
     let failed = |message: String| Some(Failure::preflight(message).because(cause));
+    // The SDK has no types for these errors: only the message tells them apart.
     let has = |signs: &[&str]| signs.iter().any(|sign| cause.contains(sign));
     // The session was revoked by AWS, is too old to be refreshed, or does not exist.
     if *kind == Kind::Sso
@@ -132,8 +133,10 @@ fn of_profile(access: &Access, cause: &str, origin: &ProfileOrigin) -> Option<Fa
         });
     }
     if *assumes_role && has(&["AccessDenied"]) {
+        // The SDK for Rust cannot ask for an MFA code, so that STS denies the call.
         if let Some(mfa) = mfa {
             let exported = option(profile);
+            // The exported keys have no effect as long as a profile takes precedence over them.
             let again = match access.profile_source {
                 ProfileSource::Flag | ProfileSource::File => {
                     "then run the same command with `--profile ''`"

@@ -312,6 +312,7 @@ pub fn judge(service: Option<&Service>, targets: &[Target], ours: &str) -> Rollo
             // ECS reports completion by its own count; the load balancer may lag behind.
             let healthy = targets.iter().filter(|target| target.is_healthy()).count();
             let enough = u32::try_from(healthy).unwrap_or(u32::MAX) >= primary.desired;
+            // Tasks of the previous version may still serve requests.
             let alone = service
                 .deployments
                 .iter()

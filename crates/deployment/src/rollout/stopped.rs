@@ -42,6 +42,7 @@ pub fn stopped_lately(
         .filter(is_recent)
         .filter(|task| task.is_failure())
         .collect();
+    // Oldest first, so that the last of each group is the newest.
     failed.sort_by_key(|task| task.stopped_at);
     let mut groups: Vec<Vec<&StoppedTask>> = Vec::new();
     for task in failed {

@@ -95,6 +95,7 @@ fn address_in(line: &str) -> Option<Listening> {
         |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',' | '/' | '=' | '(' | ')');
     line.split(stops).find_map(|word| {
         let word = word
+            // The address may end the sentence.
             .trim_end_matches('.')
             // `SocketAddr` parses no host names.
             .replace("localhost:", "127.0.0.1:");

@@ -99,6 +99,7 @@ pub const fn before_down(status: Option<&StackStatus>) -> BeforeDown {
         | S::ImportRollbackInProgress
         | S::Unknown(_) => BeforeDown::Wait,
         S::ReviewInProgress
+        // CloudFormation accepts a deletion during a creation, unlike during an update.
         | S::CreateInProgress
         | S::CreateFailed
         | S::CreateComplete
@@ -178,6 +179,7 @@ pub const fn before_rollback(status: Option<&StackStatus>) -> BeforeRollback {
         return BeforeRollback::NothingToGoBackTo;
     };
     match status {
+        // A stack whose first creation has not succeeded has no previous version.
         S::DeleteComplete
         | S::ReviewInProgress
         | S::CreateInProgress

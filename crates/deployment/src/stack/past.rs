@@ -71,6 +71,7 @@ pub fn operations(mut events: Vec<ResourceEvent>) -> Vec<PastOperation> {
         let operation = operation(chunk, in_place.as_deref());
         if operation.end == End::InPlace {
             let taken_back = operation.purpose == Some(Purpose::AutomaticRollback);
+            // An operation without a new version, such as a change of an alarm, replaces none.
             if operation.task_definition.is_some() || taken_back {
                 let earlier = operations.iter_mut().rev().find(|earlier| {
                     earlier.end == End::InPlace && earlier.task_definition.is_some()

@@ -106,6 +106,7 @@ pub fn resources_of(template: &str) -> Vec<TemplateResource> {
         if text.is_empty() || text.starts_with('#') {
             continue;
         }
+        // The next resource or section ends the one above.
         if indent <= 2 {
             resources.extend(current.take().filter(|one| !one.resource_type.is_empty()));
         }

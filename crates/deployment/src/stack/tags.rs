@@ -34,6 +34,7 @@ pub fn is_mangled(tags: &Tags) -> bool {
 
 /// Returns whether only AWS may set this key.
 pub fn is_reserved(key: &str) -> bool {
+    // AWS reserves the prefix in any combination of upper and lower case.
     key.get(..4)
         .is_some_and(|prefix| prefix.eq_ignore_ascii_case("aws:"))
 }

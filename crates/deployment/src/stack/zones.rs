@@ -47,6 +47,7 @@ pub fn pin(stack: &Observed, wanted: &mut Wanted) -> bool {
         return false;
     };
     for (name, zone) in ZONES.into_iter().zip([a, b]) {
+        // A kept parameter would be sent with its previous value, which is empty.
         wanted.kept.remove(name);
         wanted.parameters.insert(name.to_owned(), zone.clone());
     }
