@@ -1,7 +1,7 @@
-//! Base images: manifest and layers from their registry, kept by digest, and what is in them.
+//! Base images: downloads manifest and layers, caches them by digest, and indexes their files.
 //!
-//! A layer is transferred and read, but never unpacked: its archive says which files, links and users
-//! the image has. Content that is there is not asked for again; a tag is, since it may move.
+//! Layers are downloaded and read, but never unpacked: their tar archives list the image's files,
+//! links and users. Cached content is not requested again. A tag always is, since it may move.
 
 mod config;
 mod credentials;
@@ -31,82 +31,82 @@ use crate::root::Root;
 use crate::{Architecture, Hint};
 pub use credentials::DockerCredentials;
 
-/// What is asked for: an image, or a list of images by platform.
+/// Media types of manifests that are accepted: an image, or an index of images by platform.
 const MANIFESTS: [&str; 4] = [
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v2+json",
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
 ];
-/// Archives in gzip, as they are called. They are sent on as they are.
+/// Media types of gzip-compressed layers, by OCI and by Docker. They are pushed unchanged.
 const LAYERS: [&str; 2] = [
     "application/vnd.oci.image.layer.v1.tar+gzip",
     "application/vnd.docker.image.rootfs.diff.tar.gzip",
 ];
-/// A manifest or a configuration is not larger, in bytes.
+/// Size limit for a manifest or a configuration, in bytes.
 const MAX_DOCUMENT: u64 = 8 << 20;
-/// All layers together, in bytes.
+/// Size limit for all layers together, in bytes.
 const MAX_LAYERS: u64 = 4 << 30;
 
-/// Base images by reference.
+/// Base images by their reference in the Dockerfile.
 pub type Bases = BTreeMap<String, Arc<BaseImage>>;
 
-/// A base image.
+/// Base image that was downloaded and indexed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaseImage {
-    /// As the Dockerfile names it.
+    /// Reference as in the Dockerfile.
     pub reference: String,
-    /// Digest of its manifest for the platform, `sha256:…`.
+    /// Digest of the manifest for the platform, `sha256:…`.
     pub digest: String,
-    /// Its configuration.
+    /// Image configuration.
     pub config: Value,
-    /// What a stage that starts from it inherits.
+    /// Settings that a stage on top of it inherits.
     pub settings: Arc<FinalStage>,
-    /// Its layers, the lowest first.
+    /// Layers, lowest first.
     pub layers: Vec<Layer>,
-    /// Its files.
+    /// Index of its files.
     pub(crate) root: Root,
 }
 
-/// Why a base image cannot be used.
+/// Reason why a base image cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum BaseError {
-    /// Not a reference.
+    /// The name is not a valid image reference.
     #[error("`{0}` is not the name of an image")]
     Reference(String),
-    /// The registry does not have it.
+    /// The registry has no such image.
     #[error("there is no image `{0}`")]
     Absent(String),
-    /// The registry does not give it.
+    /// The registry did not deliver the image.
     #[error("cannot fetch the image `{image}`")]
     Registry {
-        /// The image.
+        /// Name of the image.
         image: String,
-        /// Why not.
+        /// Error of the registry.
         source: PushError,
     },
-    /// Not for this processor.
+    /// The image has no variant for this processor architecture.
     #[error("the image `{image}` is not made for {wanted}")]
     Platform {
-        /// The image.
+        /// Name of the image.
         image: String,
-        /// What was asked for.
+        /// Architecture that was requested.
         wanted: Architecture,
     },
-    /// Something in it that is not understood, or damaged.
+    /// The image is damaged, or uses something unsupported.
     #[error("the image `{image}` cannot be used: {reason}")]
     Unusable {
-        /// The image.
+        /// Name of the image.
         image: String,
-        /// What is wrong.
+        /// Description of the defect.
         reason: String,
     },
-    /// It cannot be kept on the disk.
+    /// The cache folder cannot be written.
     #[error("cannot keep the image in `{}`", folder.display())]
     Disk {
-        /// The folder.
+        /// Cache folder.
         folder: PathBuf,
-        /// What the system said.
+        /// Error of the operating system.
         source: io::Error,
     },
 }
@@ -153,20 +153,20 @@ fn log_in(image: &str) -> String {
     )
 }
 
-/// Where base images come from, and where they are kept.
+/// Source of base images, and the cache for them.
 #[derive(Debug, Clone)]
 pub struct BaseSource {
-    /// Folder for layers and documents, by digest. Need not exist.
+    /// Cache folder for layers and documents, by digest. Need not exist.
     pub folder: PathBuf,
-    /// Processor that the image is for.
+    /// Processor architecture of the image.
     pub architecture: Architecture,
-    /// Certificates to trust besides this machine's, each in PEM.
+    /// Certificates to trust in addition to the system's, each in PEM.
     pub roots: Vec<String>,
-    /// Who to be at registries.
+    /// Credentials for the registries.
     pub credentials: DockerCredentials,
 }
 
-/// Fetches a base image, as far as it is not kept, and reads what is in it.
+/// Fetches a base image, as far as it is not cached, and indexes its files.
 pub async fn fetch(name: &str, source: &BaseSource) -> Result<BaseImage, BaseError> {
     let (mut fetching, found) = find(name, source).await?;
     let unusable = |reason: String| BaseError::Unusable {
@@ -182,11 +182,12 @@ pub async fn fetch(name: &str, source: &BaseSource) -> Result<BaseImage, BaseErr
             )));
         }
         let mut layer = fetching.layer(descriptor, diff_id).await?;
-        // Docker's name for the same; a manifest has one kind.
+        // Converts Docker's media type to the OCI one: the two must not be mixed in one manifest.
         LAYERS[0].clone_into(&mut layer.media_type);
         layers.push(layer);
     }
     let (image, kept) = (name.to_owned(), layers.clone());
+    // Inflating and hashing all layers is CPU work, so it must not block the runtime.
     let read = tokio::task::spawn_blocking(move || read::root(&image, &kept));
     let (root, sizes) = match read.await {
         Ok(Ok(read)) => read,
@@ -206,7 +207,7 @@ pub async fn fetch(name: &str, source: &BaseSource) -> Result<BaseImage, BaseErr
     })
 }
 
-/// Fetches an image as it is, as far as it is not kept: sent on, it has the same digest.
+/// Fetches an image unchanged, as far as it is not cached. Pushed again, it has the same digest.
 pub async fn pull(name: &str, source: &BaseSource) -> Result<BuiltImage, BaseError> {
     let (mut fetching, found) = find(name, source).await?;
     let mut layers = Vec::new();
@@ -221,12 +222,12 @@ pub async fn pull(name: &str, source: &BaseSource) -> Result<BuiltImage, BaseErr
     })
 }
 
-/// An image for the platform, without the content of its layers.
+/// Image for the platform, without the content of its layers.
 struct Found {
     manifest: Document,
     config: Value,
     config_document: Document,
-    /// Descriptor and digest of the archive of each layer.
+    /// Descriptor and diff ID of each layer.
     layers: Vec<(Value, Value)>,
 }
 
@@ -265,6 +266,7 @@ async fn find<'a>(
             "its layers are not those of its configuration".to_owned(),
         ));
     }
+    // A missing size counts as `u64::MAX`, so that it exceeds the limit.
     let sizes = descriptors
         .iter()
         .map(|it| it["size"].as_u64().unwrap_or(u64::MAX));
@@ -293,12 +295,13 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// The work on one image.
+/// State of the download of one image.
 struct Fetching<'a> {
     name: &'a str,
     reference: Reference,
     source: &'a BaseSource,
-    /// Made when something is missing: it reads the certificates of this machine.
+    /// Created when something is missing from the cache: creating a client reads the system's
+    /// certificates.
     client: Option<(Client, Reference, RegistryAuth)>,
 }
 
@@ -363,7 +366,7 @@ impl Fetching<'_> {
         Ok(known)
     }
 
-    /// Returns the manifest for the platform, as it is and read.
+    /// Returns the manifest for the platform, as received and as JSON.
     async fn manifest(&mut self) -> Result<(Bytes, Value), BaseError> {
         let pinned = self.reference.digest().map(ToOwned::to_owned);
         let content = match pinned {
@@ -375,6 +378,7 @@ impl Fetching<'_> {
             return Ok((content, found));
         };
         let architecture = self.source.architecture;
+        // `platform.variant` is not compared: it is optional for both architectures.
         let fits = |choice: &&Value| {
             let platform = &choice["platform"];
             platform["os"] == "linux" && platform["architecture"] == architecture.oci_name()
@@ -389,7 +393,7 @@ impl Fetching<'_> {
         Ok((content, found))
     }
 
-    /// Returns a layer, after fetching it if it is not kept.
+    /// Returns a layer, and fetches it if it is not cached.
     async fn layer(&mut self, descriptor: &Value, diff_id: &Value) -> Result<Layer, BaseError> {
         let (path, size) = self.blob(descriptor).await?;
         Ok(Layer {
@@ -397,6 +401,7 @@ impl Fetching<'_> {
             media_type: text(&descriptor["mediaType"]),
             digest: text(&descriptor["digest"]),
             diff_id: text(diff_id),
+            // Filled in by `fetch` once the archive was read; `pull` does not need it.
             uncompressed_size: 0,
             origin: Some(format!(
                 "{}/{}",
@@ -427,6 +432,7 @@ impl Fetching<'_> {
         let pulled = client.pull_manifest_raw(&at, &auth, &MANIFESTS).await;
         let (content, _) = pulled.map_err(|error| self.failed(&error))?;
         let found = digest(&content);
+        // The digest is checked here, since a registry or a proxy may deliver something else.
         if wanted.is_some_and(|wanted| wanted != found) {
             return Err(self.unusable(format!(
                 "the registry gave {found} for {}",
@@ -438,7 +444,7 @@ impl Fetching<'_> {
         Ok(content)
     }
 
-    /// Returns a small blob.
+    /// Returns a small blob, such as a configuration.
     async fn document(&mut self, descriptor: &Value) -> Result<Bytes, BaseError> {
         if descriptor["size"]
             .as_u64()
@@ -451,12 +457,12 @@ impl Fetching<'_> {
         Ok(content.into())
     }
 
-    /// Returns where a blob is kept, after fetching it if it is not.
+    /// Returns the path and size of a cached blob, and fetches it if it is missing.
     async fn blob(&mut self, descriptor: &Value) -> Result<(PathBuf, u64), BaseError> {
         let wanted = text(&descriptor["digest"]);
         let size = descriptor["size"].as_u64().unwrap_or_default();
         let path = self.path(&wanted)?;
-        // Written under its name only when it was complete and right.
+        // The size suffices: a file gets this name only after its digest was verified.
         if fs::metadata(&path).is_ok_and(|it| it.len() == size) {
             return Ok((path, size));
         }
@@ -468,6 +474,7 @@ impl Fetching<'_> {
         let mut stream = pulled.map_err(|error| self.failed(&error))?.stream;
         let folder = self.source.folder.clone();
         fs::create_dir_all(&folder).map_err(|error| self.disk(error))?;
+        // Temporary file in the same folder, so that the final rename is atomic.
         let file = tempfile::Builder::new().prefix("new-").tempfile_in(&folder);
         let mut file = file.map_err(|error| self.disk(error))?;
         let mut hash = Sha256::new();
@@ -476,6 +483,7 @@ impl Fetching<'_> {
             let chunk =
                 chunk.map_err(|error| self.failed(&OciDistributionError::IoError(error)))?;
             received += chunk.len() as u64;
+            // Stops before the disk fills up: a server can send more than the descriptor says.
             if received > size {
                 break;
             }
@@ -491,6 +499,7 @@ impl Fetching<'_> {
     }
 
     fn path(&self, digest: &str) -> Result<PathBuf, BaseError> {
+        // The digest becomes a file name, so anything but hex digits could leave the folder.
         let digits = digest.strip_prefix("sha256:").filter(|digits| {
             digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
         });
@@ -508,7 +517,7 @@ fn kept_document(path: &Path, wanted: &str) -> Option<Bytes> {
     (digest(&content) == wanted).then(|| content.into())
 }
 
-/// Writes a file whole or not at all.
+/// Writes a file atomically, by renaming a temporary file.
 fn write(path: &Path, fill: impl FnOnce(&mut fs::File) -> io::Result<()>) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;

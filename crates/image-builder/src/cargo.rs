@@ -1,8 +1,8 @@
-//! Compiles the program: static, small, and with nothing of this machine in it.
+//! Compiles the program: statically linked, small, and without paths of this machine in it.
 //!
-//! What is decided here is pure (`plan`) and tested as such; cargo itself is asked where the program is, never guessed. The
-//! compiler flags of `RUSTFLAGS` are kept and stand last, so that they win; flags of a `.cargo/config.toml` do not apply,
-//! since cargo takes either the one or the other.
+//! The decisions are pure functions in `plan`, with tests of their own. The path of the executable
+//! comes from cargo's messages. Flags from `RUSTFLAGS` come last, so that they win. Flags from
+//! `.cargo/config.toml` do not apply, since cargo uses only one of the two sources.
 
 mod error;
 mod messages;
@@ -30,88 +30,93 @@ use process::{Line, ProcessError, Program};
 pub use project::{BinaryTarget, Project, ProjectError, check_profile, project};
 use project::{Dependency, Package};
 
-/// Limit for a question to cargo or the compiler: a moment, unless a proxy first downloads them.
+/// Time limit for a query to cargo or rustc. Usually takes a moment, unless a rustup proxy first
+/// downloads the toolchain.
 const QUESTION_LIMIT: Duration = Duration::from_mins(5);
 
-/// What shall be compiled.
+/// Parameters of a compilation.
 #[derive(Debug, Clone, Copy)]
 pub struct CompileRequest<'a> {
-    /// The folder of the workspace's `Cargo.toml`, or of one of its members.
+    /// Folder of the workspace's `Cargo.toml`, or of a member's.
     pub folder: &'a Path,
-    /// The package.
+    /// Name of the package.
     pub package: &'a str,
-    /// One of its programs.
+    /// Name of the binary in the package.
     pub binary: &'a str,
-    /// What it shall run on.
+    /// Processor architecture to compile for.
     pub architecture: Architecture,
-    /// The target to compile for, by the compiler's name for it, instead of the usual one.
+    /// Target triple to use instead of the default.
     pub target: Option<&'a str>,
-    /// The target folder, relative to that folder or absolute; what is made here goes to `image` in it, so that it does not wait for other builds.
+    /// Target folder, absolute or relative to `folder`. Output goes to its subfolder `image`, so
+    /// that this build does not wait for others.
     pub target_dir: &'a Path,
-    /// What the Dockerfile, or the settings, tell cargo besides.
+    /// Further cargo options from the Dockerfile or the configuration.
     pub build: &'a CargoBuild,
 }
 
-/// What happens while it is compiled.
+/// Progress of a compilation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CompileEvent<'a> {
-    /// A crate is done.
+    /// A crate is finished.
     Crate {
-        /// How many are, with this one.
+        /// Number of finished crates, including this one.
         done: usize,
-        /// Its name.
+        /// Name of the crate.
         name: &'a str,
-        /// It was done already.
+        /// Set if cargo had compiled it before.
         fresh: bool,
     },
-    /// Another cargo holds a lock.
+    /// Cargo waits for a lock that another cargo holds.
     Waiting {
-        /// Which one, in cargo's words: `file lock on package cache`.
+        /// Lock in cargo's words: `file lock on package cache`.
         lock: &'a str,
     },
-    /// Nothing says yet which versions of the dependencies are used: two clones may get different ones.
+    /// The workspace has no lock file, so two clones may use different versions of the
+    /// dependencies.
     NoLockFile {
-        /// Where it would be.
+        /// Expected path of the lock file.
         path: &'a Path,
     },
 }
 
-/// A program that was compiled, and what it is made of.
+/// Compiled program, with the inputs it was built from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Compiled {
-    /// The program.
+    /// Executable file.
     pub executable: Executable,
-    /// The crates that were compiled for it: those of build scripts and macros are not among them.
+    /// Crates that are in the program, without those of build scripts and procedural macros.
     pub parts: Vec<Part>,
-    /// The files of this workspace that it was compiled from: sources, what they include, manifests, the lock file.
+    /// Files of the workspace that the program was compiled from: sources, included files,
+    /// manifests and lock file.
     pub sources: Vec<PathBuf>,
-    /// The workspace's `Cargo.lock`.
+    /// Path of the workspace's `Cargo.lock`.
     pub lock_file: PathBuf,
-    /// What it is linked to.
+    /// Libraries that are linked in besides the crates.
     pub linked: Linked,
 }
 
-/// What is in a program beside its crates: Rust's standard library, and the C library of the target.
+/// Parts of a program besides its crates: Rust's standard library and the target's C library.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Linked {
-    /// Where the compiler and the standard library are.
+    /// Sysroot of the compiler, which holds the standard library.
     pub sysroot: PathBuf,
-    /// The target, by the compiler's name for it.
+    /// Target triple.
     pub target: String,
-    /// The version of Rust; empty where the compiler does not say it.
+    /// Version of Rust; empty if the compiler does not report it.
     pub rust: String,
 }
 
-/// A crate in the program.
+/// Crate that is part of the program.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Part {
-    /// By cargo's name for it: `registry+https://…#name@version`.
+    /// Package ID in cargo's format: `registry+https://…#name@version`.
     pub package_id: String,
-    /// Its `Cargo.toml`.
+    /// Path of its `Cargo.toml`.
     pub manifest: PathBuf,
 }
 
-/// Compiles the program and makes sure that it can run in an empty image. Dropping the future ends cargo and the compilers.
+/// Compiles the program and checks that it can run in an empty image. Dropping the future ends
+/// cargo and the compilers.
 pub async fn compile(
     request: &CompileRequest<'_>,
     surroundings: &Surroundings,
@@ -152,13 +157,15 @@ pub async fn compile(
     let mut diagnostics = Diagnostics::default();
     let variables = request.build.environment.iter();
     let cargo = Program::new(&surroundings.cargo);
+    // The Dockerfile's variables come first, so that those below override them.
     let cargo = variables
         .fold(cargo, |cargo, (name, value)| cargo.env(name, value))
         .args(&invocation.arguments)
         .allow(&surroundings.allowed)
         .current_dir(&folder)
         .env("CARGO_ENCODED_RUSTFLAGS", &invocation.encoded_rustflags)
-        // Left over in one profile or another, either would make another program.
+        // Fixed values: either variable may be set differently elsewhere and would change the
+        // program.
         .env("CARGO_INCREMENTAL", "0")
         .env("CARGO_TERM_COLOR", "never");
     let compiling = cargo.run(|line| match line {
@@ -215,7 +222,7 @@ pub async fn compile(
     })
 }
 
-/// A folder without links.
+/// Resolves the symbolic links in a folder's path.
 fn real(folder: &Path) -> Result<PathBuf, CompileError> {
     folder
         .canonicalize()
@@ -225,15 +232,15 @@ fn real(folder: &Path) -> Result<PathBuf, CompileError> {
         })
 }
 
-/// A workspace, as cargo sees it.
+/// Workspace as reported by `cargo metadata`.
 struct Workspace {
-    /// Its folder, where the lock file and the profiles are.
+    /// Root folder, with the lock file and the profiles.
     root: PathBuf,
-    /// Folders of path dependencies outside of it.
+    /// Folders of path dependencies outside of the root.
     outside: Vec<PathBuf>,
 }
 
-/// What `cargo metadata` tells.
+/// Output of `cargo metadata`, as far as it is used.
 #[derive(Deserialize)]
 struct Metadata {
     workspace_root: PathBuf,
@@ -242,7 +249,7 @@ struct Metadata {
     workspace_default_members: Vec<String>,
 }
 
-/// Finds the workspace that a folder belongs to. Cargo knows, also where the folder is that of a member.
+/// Finds the workspace of a folder, which may be that of a member, by asking cargo.
 async fn workspace(folder: &Path, surroundings: &Surroundings) -> Result<Workspace, CompileError> {
     let members = metadata(folder, surroundings, &["--no-deps"]).await?;
     let root = real(&members.workspace_root)?;
@@ -252,6 +259,7 @@ async fn workspace(folder: &Path, surroundings: &Surroundings) -> Result<Workspa
             .as_ref()
             .is_some_and(|path| !path.starts_with(&members.workspace_root))
     };
+    // A `[patch]` can replace any dependency by a path that no member's manifest names.
     let patches = manifest(&root).is_some_and(|it| it.contains_key("patch"));
     let mut of_members = members.packages.iter().flat_map(|it| &it.dependencies);
     if !patches && !of_members.any(leads_out) {
@@ -260,7 +268,8 @@ async fn workspace(folder: &Path, surroundings: &Surroundings) -> Result<Workspa
             outside: Vec::new(),
         });
     }
-    // Only now all manifests have to be read. What is locked stays as it is.
+    // Without `--no-deps`, cargo reads the manifests of all dependencies, which takes longer.
+    // `--locked` keeps it from updating the lock file.
     let has_lock_file = root.join("Cargo.lock").exists();
     let options = ["--all-features", "--locked"];
     let options = if has_lock_file {
@@ -300,13 +309,13 @@ async fn metadata(
     serde_json::from_str(&output.stdout).map_err(|error| failed(error.to_string()))
 }
 
-/// Reads the workspace's manifest. What is wrong with it, cargo tells.
+/// Reads the workspace's manifest. Errors are ignored here, since cargo reports them better.
 fn manifest(workspace: &Path) -> Option<toml::Table> {
     let text = input::text(&workspace.join("Cargo.toml"), input::WRITTEN_BY_HAND);
     toml::from_str(&text.ok()?).ok()
 }
 
-/// Returns whether the workspace has a profile for images.
+/// Returns whether the workspace defines a profile `image`.
 fn has_profile(workspace: &Path) -> bool {
     let manifest = manifest(workspace);
     let profiles = manifest
@@ -315,13 +324,14 @@ fn has_profile(workspace: &Path) -> bool {
     profiles.is_some_and(|profiles| profiles.contains_key("image"))
 }
 
-/// What the program was compiled from, as far as it is not in the registry's crates.
+/// Returns the files that the program was compiled from, without those of registry crates.
 fn sources(
     folder: &Path,
     workspace: &Path,
     program: &Path,
     parts: &BTreeSet<Part>,
 ) -> Vec<PathBuf> {
+    // Cargo writes the dependencies of a program next to it, in a Makefile with the extension `.d`.
     let dependencies =
         input::text(&program.with_extension("d"), input::WRITTEN_BY_PROGRAMS).unwrap_or_default();
     let compiled = provenance::sources(&dependencies).into_iter();
@@ -330,7 +340,7 @@ fn sources(
         .filter(|part| part.package_id.starts_with("path+"))
         .map(|part| part.manifest.clone());
     let of_the_workspace = ["Cargo.toml", "Cargo.lock"].map(|name| workspace.join(name));
-    // These are looked for from the folder upwards.
+    // Cargo and rustup look for these files in the working folder and above.
     let settings = [
         "rust-toolchain",
         "rust-toolchain.toml",
@@ -349,16 +359,16 @@ fn sources(
     all.into_iter().collect()
 }
 
-/// What there is to compile with.
+/// Toolchain that is available.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Toolchain {
-    /// What cargo says of itself: `cargo 1.94.1 (…)`.
+    /// Output of `cargo --version`: `cargo 1.94.1 (…)`.
     pub cargo: String,
-    /// The target that is compiled for.
+    /// Target triple that would be used.
     pub target: String,
 }
 
-/// Checks that everything compiling needs is in place, without compiling anything.
+/// Checks that the toolchain is complete, without compiling anything.
 pub async fn toolchain(
     workspace: &Path,
     architecture: Architecture,
@@ -376,7 +386,7 @@ pub async fn toolchain(
     })
 }
 
-/// Where compiler and standard libraries are, and which of these to compile for.
+/// Finds the sysroot, and chooses the target to compile for.
 async fn find_target(
     workspace: &Path,
     architecture: Architecture,
@@ -399,7 +409,7 @@ async fn find_target(
     Ok((sysroot, choice))
 }
 
-/// Looks on the disk.
+/// Lookup of toolchain parts on disk.
 struct OnDisk<'a> {
     sysroot: &'a Path,
     surroundings: &'a Surroundings,
@@ -420,7 +430,8 @@ impl Tools for OnDisk<'_> {
     }
 }
 
-/// Where compiler and standard libraries are. Asked in the workspace, which may choose a toolchain of its own.
+/// Returns the compiler's sysroot. Runs in the workspace, whose `rust-toolchain.toml` may choose
+/// another toolchain.
 async fn sysroot(workspace: &Path, surroundings: &Surroundings) -> Result<PathBuf, CompileError> {
     let rustc = Program::new(&surroundings.rustc)
         .args(["--print", "sysroot"])
@@ -428,7 +439,7 @@ async fn sysroot(workspace: &Path, surroundings: &Surroundings) -> Result<PathBu
     answer(&surroundings.rustc, &rustc).await.map(PathBuf::from)
 }
 
-/// The version of the compiler, and so of the standard library.
+/// Returns the version of the compiler, which is also that of the standard library.
 async fn release(workspace: &Path, surroundings: &Surroundings) -> Result<String, CompileError> {
     let rustc = Program::new(&surroundings.rustc)
         .args(["--version", "--verbose"])
@@ -438,7 +449,7 @@ async fn release(workspace: &Path, surroundings: &Surroundings) -> Result<String
     Ok(release.unwrap_or_default().to_owned())
 }
 
-/// What a program says to a question.
+/// Returns the trimmed output of a successful command.
 async fn answer(name: &OsStr, program: &Program) -> Result<String, CompileError> {
     let output = program.output(QUESTION_LIMIT).await?;
     if output.status.success() {
@@ -452,7 +463,7 @@ async fn answer(name: &OsStr, program: &Program) -> Result<String, CompileError>
     }
 }
 
-/// Makes sure that a program can run in an empty image.
+/// Checks that a program can run in an empty image.
 pub fn check(path: &Path, architecture: Architecture) -> Result<(), CompileError> {
     File::open(path)
         .map_err(ElfError::from)

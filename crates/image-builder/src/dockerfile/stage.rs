@@ -1,5 +1,5 @@
-//! From instructions to an image: which stages it is made of, what their variables hold, and what
-//! each instruction sets.
+//! Evaluation of a parsed Dockerfile: its stages, the values of their variables, and the effect of
+//! each instruction.
 
 mod build;
 mod copy;
@@ -17,15 +17,17 @@ use crate::paths::components;
 pub use build::CargoBuild;
 use build::{Compiling, Project};
 
-/// Docker's reserved name of the empty base.
+/// Reserved name of the empty base image.
 const SCRATCH: &str = "scratch";
-/// Largest text with all variables replaced, in bytes. Registries take no larger configuration.
+/// Limit for the text after all variables are expanded, in bytes. Registries accept no larger
+/// configuration.
 const MAX_EXPANDED: usize = 1 << 20;
-/// A stage may copy from a stage that copies from another, so many times.
+/// Limit for the nesting of `COPY --from` between stages.
 const MAX_DEPTH: usize = 8;
-/// What runs `CMD command` unless `SHELL` sets another.
+/// Default shell for the shell form of `CMD` and `ENTRYPOINT`, unless `SHELL` sets another.
 const SHELL: [&str; 2] = ["/bin/sh", "-c"];
-/// Signals of Linux by name, without `SIG`; `RTMIN` and `RTMAX` may have an offset.
+/// Names of Linux signals, without `SIG`. `RTMIN` and `RTMAX` are checked apart, since they may
+/// have an offset.
 const SIGNALS: [&str; 34] = [
     "ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT", "KILL",
     "PIPE", "POLL", "PROF", "PWR", "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM", "TRAP", "TSTP",
@@ -47,7 +49,7 @@ pub(super) fn read(source: &Source, request: &Request<'_>) -> Result<Dockerfile,
         .as_ref()
         .is_none_or(|it| request.bases.contains_key(it));
     let starts = stage.entrypoint.is_some() || stage.cmd.is_some();
-    // It may follow from another error.
+    // Only reported if there is no other error: a `CMD` that failed to parse is missing here, too.
     if !starts && is_known && file.errors.borrow().is_empty() {
         file.report(Some(file.stages[last].line), Problem::NothingToStart);
     }
@@ -72,14 +74,15 @@ pub(super) fn read(source: &Source, request: &Request<'_>) -> Result<Dockerfile,
     })
 }
 
-/// Returns whether an `ARG` declares this name. Docker's own for the platform need none in `FROM`.
+/// Returns whether an `ARG` declares this name. Docker's platform arguments need no declaration in
+/// `FROM`.
 fn declares(source: &Source, name: &str) -> bool {
     let arguments = source.instructions.iter().filter(|it| it.keyword == "ARG");
     let mut words = arguments.flat_map(|it| words::quoted_words(&it.arguments, source.escape));
     words.any(|word| word.split('=').next() == Some(name))
 }
 
-/// Returns what Docker sets by itself for a build for this platform.
+/// Returns the platform arguments that Docker predefines for this target.
 fn platform_arguments(request: &Request<'_>) -> BTreeMap<String, String> {
     let target = request.architecture.oci_name();
     let host = crate::Architecture::of_this_machine().map_or(target, crate::Architecture::oci_name);
@@ -98,25 +101,25 @@ fn platform_arguments(request: &Request<'_>) -> BTreeMap<String, String> {
     .into()
 }
 
-/// A `FROM`, and what follows it.
+/// Stage as written: a `FROM` and the instructions after it.
 struct RawStage<'a> {
     line: usize,
     base: String,
-    /// In small letters.
+    /// Name in lower case: Docker compares stage names without regard to case.
     name: Option<String>,
     instructions: Vec<&'a Instruction>,
 }
 
-/// All stages, and what is found while they are read.
+/// Stages of a Dockerfile, and the state of their evaluation.
 pub(super) struct File<'a> {
     escape: char,
     request: &'a Request<'a>,
     /// `ARG`s before the first `FROM`.
     global: BTreeMap<String, String>,
     stages: Vec<RawStage<'a>>,
-    /// Bytes that variables may still become.
+    /// Bytes left for expanded variables, out of `MAX_EXPANDED`.
     left: Cell<usize>,
-    /// Stages that were read before.
+    /// Stages that were evaluated already, by index.
     evaluated: RefCell<BTreeMap<usize, Arc<FinalStage>>>,
     errors: RefCell<Vec<DockerfileError>>,
     notes: RefCell<Vec<Note>>,
@@ -210,7 +213,7 @@ impl<'a> File<'a> {
         Ok(expanded)
     }
 
-    /// Finds a stage by name, or by number, before the one with index `before`.
+    /// Finds the stage with this name or number, among those before index `before`.
     fn stage(&self, name: &str, before: usize) -> Option<usize> {
         let earlier = &self.stages[..before];
         let is_called = |stage: &RawStage<'_>| {
@@ -221,7 +224,7 @@ impl<'a> File<'a> {
         earlier.iter().rposition(is_called).or_else(number)
     }
 
-    /// Returns a stage and those that it starts from, the first of them first.
+    /// Returns the indices of a stage and of the stages it is built on, base first.
     fn chain(&self, index: usize) -> Vec<usize> {
         let mut chain = vec![index];
         let mut index = index;
@@ -242,13 +245,15 @@ impl<'a> File<'a> {
         self.stages[..index].iter().rposition(is_called)
     }
 
-    /// Reads a stage that only copies, with those that it starts from.
+    /// Evaluates a stage without `RUN`, together with the stages it is built on.
     fn evaluate(&self, index: usize, depth: usize) -> Arc<FinalStage> {
         if let Some(known) = self.evaluated.borrow().get(&index) {
             return Arc::clone(known);
         }
         let mut result = FinalStage::default();
         for (position, index) in self.chain(index).into_iter().enumerate() {
+            // Only the first stage of the chain has a base image; each later one continues from its
+            // parent.
             if position == 0 {
                 result = self.base(&self.stages[index].base);
             }
@@ -277,7 +282,7 @@ impl<'a> File<'a> {
         }
     }
 
-    /// Returns the first instruction of a stage, or of those it starts from, that runs something.
+    /// Returns the first `RUN` or `ADD` of a stage or of the stages it is built on.
     fn runs(&self, index: usize) -> Option<&'a Instruction> {
         let chain = self.chain(index).into_iter();
         let mut all = chain.flat_map(|index| &self.stages[index].instructions);
@@ -285,7 +290,8 @@ impl<'a> File<'a> {
         all.find(runs).copied()
     }
 
-    /// Reads what a stage tells cargo. Errors in it are Docker's business.
+    /// Reads the cargo options that a build stage uses. Errors in such a stage are ignored: only
+    /// Docker runs it.
     fn compiling(&self, index: usize) -> Compiling {
         let project = Project {
             package: self.request.package,
@@ -322,8 +328,8 @@ impl<'a> File<'a> {
         compiling
     }
 
-    /// Returns the source of a `COPY --from` whose files cargo may need: not those of a stage that itself prepares
-    /// the compilation, as with cargo-chef.
+    /// Returns the source of a `COPY --from` whose files the compilation may need. Stages that run
+    /// cargo themselves do not count: with cargo-chef, they only prepare the dependencies.
     fn foreign_source(&self, arguments: &str, before: usize) -> Option<String> {
         let mut flags = arguments
             .split_whitespace()
@@ -376,17 +382,17 @@ fn from_parts(arguments: &str) -> Option<(String, Option<String>)> {
     Some((base.to_owned(), name))
 }
 
-/// A stage while it is read.
+/// Reader of one stage, with the state that its instructions change.
 pub(super) struct Reader<'a> {
     file: &'a File<'a>,
     index: usize,
-    /// How many stages copy from this one, one from another.
+    /// Nesting depth of `COPY --from`, checked against `MAX_DEPTH`.
     depth: usize,
-    /// `ARG` and `ENV`: the last one of a name counts.
+    /// Values of `ARG` and `ENV`, where the last one of a name wins.
     pub(super) variables: BTreeMap<String, String>,
-    /// Folders that `WORKDIR` has made: to copy to one of them means to copy into it.
+    /// Folders that `WORKDIR` created. A `COPY` to one of them copies into it.
     folders: BTreeSet<String>,
-    /// `CMD` stands in this stage.
+    /// Set once a `CMD` was read in this stage.
     sets_cmd: bool,
     result: FinalStage,
 }
@@ -420,7 +426,8 @@ impl<'a> Reader<'a> {
             "COPY" => self.copy(instruction),
             "ENTRYPOINT" => {
                 self.result.entrypoint = self.command("ENTRYPOINT", text)?;
-                // That of the base is for the base's program.
+                // A base's `CMD` is the arguments of the base's own `ENTRYPOINT`, so Docker clears
+                // it as well.
                 if !self.sets_cmd {
                     self.result.cmd = None;
                 }
@@ -469,7 +476,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Finds a variable. `PATH` has a value from the start, also in an empty image.
+    /// Looks up a variable. `PATH` has a default even in an empty image.
     fn lookup(&self, name: &str) -> Option<String> {
         let value = self.variables.get(name).cloned();
         value.or_else(|| (name == "PATH").then(|| DEFAULT_PATH.to_owned()))
@@ -479,7 +486,7 @@ impl<'a> Reader<'a> {
         self.file.expand(word, &|name| self.lookup(name))
     }
 
-    /// Expands a word of a shell script as far as that is known.
+    /// Expands a word of a shell script, and leaves unknown variables as they are.
     pub(super) fn shell_word(&self, word: &str) -> String {
         let known = |name: &str| Some(self.lookup(name).unwrap_or_else(|| format!("${name}")));
         let expanded = words::expand(word, '\\', MAX_EXPANDED, &known);
@@ -498,6 +505,7 @@ impl<'a> Reader<'a> {
         for word in words::quoted_words(text, self.file.escape) {
             let (name, value) = match word.split_once('=') {
                 Some((name, default)) => (name, Some(self.expand(default)?)),
+                // An `ARG` without a default takes the value of the global `ARG` of the same name.
                 None => (word.as_str(), self.file.global.get(&word).cloned()),
             };
             let given = self.file.request.args.get(name).cloned();
@@ -508,7 +516,8 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Within one instruction all values see the variables from before it.
+    /// Expands the pairs of one instruction. All values see the variables from before that
+    /// instruction.
     fn expanded_pairs(
         &self,
         keyword: &'static str,
@@ -558,7 +567,7 @@ impl<'a> Reader<'a> {
         if text.is_empty() {
             return Err(Problem::MissingArgument("EXPOSE"));
         }
-        // A range may have all 65,535 of them.
+        // A set, since a range may have all 65,535 ports, and `Vec::contains` would be quadratic.
         let mut known: HashSet<_> = self.result.exposed_ports.iter().copied().collect();
         for word in text.split_whitespace() {
             let word = self.expand(word)?;
@@ -597,7 +606,7 @@ impl<'a> Reader<'a> {
             format!("{base}/{path}")
         };
         let is_folder = joined.ends_with('/') || joined.ends_with("/.") || joined.ends_with("/..");
-        // Above the root there is nothing.
+        // `..` at the root stays at the root, as in a shell.
         let (_above, parts) = components(&joined);
         let clean = format!("/{}", parts.join("/"));
         if is_folder && clean != "/" {
@@ -607,7 +616,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads what is started; `[]` clears it. The shell form needs a shell, which a base may have.
+    /// Parses `CMD` or `ENTRYPOINT`; `[]` clears it. The shell form needs a shell, so it needs a
+    /// base image.
     fn command(&self, keyword: &'static str, text: &str) -> Result<Option<Vec<String>>, Problem> {
         if text.is_empty() {
             return Err(Problem::MissingArgument(keyword));
@@ -625,7 +635,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Returns whether Docker knows the signal, by number or by name.
+/// Returns whether Docker accepts this signal, by number or by name.
 fn is_signal(text: &str) -> bool {
     if let Ok(number) = text.parse::<i32>() {
         return number != 0;
@@ -636,13 +646,14 @@ fn is_signal(text: &str) -> bool {
         let offset = name.strip_prefix(base);
         offset.is_some_and(|it| {
             let number = it.strip_prefix(sign).map(str::parse::<u8>);
+            // Plain `RTMIN` and `RTMAX`, without an offset, are valid as well.
             it.is_empty() || matches!(number, Some(Ok(1..=15)))
         })
     };
     SIGNALS.contains(&name) || offset('+', "RTMIN") || offset('-', "RTMAX")
 }
 
-/// Parses `8080`, `8080/udp`, `8000-8010/tcp`.
+/// Parses the ports of `EXPOSE`: `8080`, `8080/udp` or `8000-8010/tcp`.
 fn ports(word: &str) -> Option<Vec<ExposedPort>> {
     let (numbers, protocol) = word.split_once('/').unwrap_or((word, "tcp"));
     let protocol = match protocol.to_ascii_lowercase().as_str() {

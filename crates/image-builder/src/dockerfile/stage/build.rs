@@ -1,4 +1,4 @@
-//! What a stage that compiles asks of cargo, so that the native builder asks for the same.
+//! Cargo options that a build stage uses, so that the native builder uses the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,36 +8,36 @@ use super::super::{Note, words};
 use super::Reader;
 use crate::paths::components;
 
-/// What the Dockerfile tells cargo. Empty where its final stage takes no program from a stage.
+/// Cargo options found in the Dockerfile. Empty if its final stage takes no program from a stage.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CargoBuild {
-    /// `--profile`; `release` for `--release`, `dev` for neither.
+    /// Value of `--profile`; `release` for `--release`, `dev` if neither is given.
     pub profile: Option<String>,
-    /// `--features`
+    /// Values of `--features`.
     pub features: Vec<String>,
-    /// `--no-default-features`
+    /// Set by `--no-default-features`.
     pub no_default_features: bool,
-    /// `--all-features`
+    /// Set by `--all-features`.
     pub all_features: bool,
     /// Variables that the stage sets for the compiler and build scripts.
     pub environment: BTreeMap<String, String>,
-    /// Flags of `RUSTFLAGS` that hold on any machine.
+    /// Flags from `RUSTFLAGS` that are valid on any machine.
     pub rustflags: Vec<String>,
 }
 
-/// A stage that runs cargo.
+/// Findings about a stage that runs cargo.
 #[derive(Debug, Default)]
 pub(super) struct Compiling {
     pub(super) build: CargoBuild,
     pub(super) notes: Vec<Note>,
-    /// A `cargo build` or `cargo install` of the program was found.
+    /// Set if a `cargo build` or `cargo install` of the program was found.
     pub(super) runs_cargo: bool,
     installs: bool,
-    /// Where the program was copied to.
+    /// Paths that the program was copied to.
     paths: BTreeSet<String>,
 }
 
-/// Variables that describe the build container, not the program.
+/// Variables that describe the build container and not the program.
 const OF_THE_CONTAINER: [&str; 29] = [
     "AR",
     "BUILDARCH",
@@ -69,7 +69,7 @@ const OF_THE_CONTAINER: [&str; 29] = [
     "TERM",
     "USER",
 ];
-/// The same by their beginning.
+/// Prefixes of further variables that describe the build container.
 const OF_THE_CONTAINER_PREFIXES: [&str; 14] = [
     "AR_",
     "BINDGEN_",
@@ -86,8 +86,8 @@ const OF_THE_CONTAINER_PREFIXES: [&str; 14] = [
     "RUSTUP_",
     "SCCACHE_",
 ];
-/// Commands that prepare or move files, and cannot change what cargo compiles. Scripts write stand-ins for
-/// sources with some of them, to have dependencies in a layer of their own.
+/// Commands that prepare or move files and cannot change what cargo compiles. Some scripts use them
+/// to write placeholder sources, so that dependencies get a layer of their own.
 const HARMLESS: [&str; 45] = [
     "[",
     "addgroup",
@@ -135,7 +135,7 @@ const HARMLESS: [&str; 45] = [
     "which",
     "yum",
 ];
-/// What cargo can do without changing the program.
+/// Cargo subcommands that do not change the program.
 const HARMLESS_OF_CARGO: [&str; 17] = [
     "--version",
     "-V",
@@ -155,7 +155,7 @@ const HARMLESS_OF_CARGO: [&str; 17] = [
     "vendor",
     "version",
 ];
-/// Options with a value that change nothing here: where files go, how many at a time.
+/// Options with a value that do not change the program, such as output folders and parallelism.
 const VALUES_WITHOUT_EFFECT: [&str; 13] = [
     "--target-dir",
     "--jobs",
@@ -172,16 +172,16 @@ const VALUES_WITHOUT_EFFECT: [&str; 13] = [
     "--index",
 ];
 
-/// What is known of the project while a stage is read.
+/// Properties of the project that the stage is compared with.
 pub(super) struct Project<'a> {
     pub(super) package: &'a str,
     pub(super) program: &'a str,
-    /// Of the target, by Rust's name.
+    /// Processor of the target, by Rust's name.
     pub(super) processor: &'a str,
 }
 
 impl Compiling {
-    /// Returns whether cargo, or a command after it, puts the program at this path of the stage.
+    /// Returns whether cargo, or a later command, puts the program at this path of the stage.
     pub(super) fn has_program_at(&self, path: &str, program: &str) -> bool {
         let (_, names) = components(path);
         let Some((base, folders)) = names.split_last() else {
@@ -195,7 +195,7 @@ impl Compiling {
         self.runs_cargo && *base == program && is_of_cargo
     }
 
-    /// Takes over a variable of `ENV` or `ARG`.
+    /// Adopts a variable of `ENV` or `ARG`.
     pub(super) fn set(&mut self, line: usize, name: &str, value: &str) {
         if name == "RUSTFLAGS" {
             self.rustflags(line, value);
@@ -224,6 +224,7 @@ impl Compiling {
                 _ => (flag, ""),
             };
             let setting = value.split('=').next().unwrap_or_default();
+            // Both are set for every image anyway: see `encoded_rustflags`.
             let is_of_every_image = setting == "relocation-model"
                 || setting == "target-feature" && value.ends_with("crt-static");
             match (option, setting) {
@@ -244,7 +245,7 @@ impl Compiling {
         }
     }
 
-    /// Reads a `RUN`.
+    /// Collects cargo options and notes from a `RUN`.
     pub(super) fn run(&mut self, instruction: &Instruction, reader: &Reader<'_>, of: &Project<'_>) {
         let line = instruction.line;
         let mut script = without_flags(&instruction.arguments).to_owned();
@@ -259,6 +260,7 @@ impl Compiling {
             let variables = variables.into_iter().map(expanded);
             let words: Vec<String> = words.iter().map(|word| reader.shell_word(word)).collect();
             let Some(name) = words.first() else {
+                // Assignments without a command: later commands of the script see them.
                 exported.extend(variables);
                 continue;
             };
@@ -285,7 +287,7 @@ impl Compiling {
         }
     }
 
-    /// Reads a `COPY --from=…` of a stage that compiles.
+    /// Notes a `COPY --from=…` in a build stage.
     pub(super) fn copied_from(&mut self, line: usize, from: &str) {
         self.note(
             line,
@@ -303,7 +305,7 @@ impl Compiling {
             );
         }
         let installs = call.verb == "install";
-        // Without a path it installs a tool for the build.
+        // Without `--path`, `cargo install` installs a build tool from crates.io.
         if installs && call.values("--path").next().is_none() {
             return;
         }
@@ -322,6 +324,7 @@ impl Compiling {
         }
         let names = |option: &str, short: &str, name: &str| {
             let mut given = call.values(option).chain(call.values(short)).peekable();
+            // An unexpanded variable may name the program, so it counts as a match.
             given.peek().is_none() || given.any(|given| given == name || given.contains('$'))
         };
         if !names("--bin", "--bin", of.program) || !names("--package", "-p", of.package) {
@@ -340,6 +343,7 @@ impl Compiling {
         }
         let build = &mut self.build;
         let profile = call.values("--profile").last().map(ToOwned::to_owned);
+        // Cargo builds with `--release` only on request, but `cargo install` does so by default.
         let is_release =
             call.has("--release") || call.has("-r") || installs && !call.has("--debug");
         let usual = if is_release { "release" } else { "dev" };
@@ -357,7 +361,7 @@ impl Compiling {
         }
     }
 
-    /// Follows the program on its way through the stage.
+    /// Tracks the program when a command copies or moves it.
     fn moved(&mut self, words: &[String], reader: &Reader<'_>, program: &str) {
         let mut paths: Vec<&String> = words.iter().filter(|word| !word.starts_with('-')).collect();
         let Some(destination) = paths.pop() else {
@@ -369,6 +373,7 @@ impl Compiling {
         };
         if paths.iter().any(is_program) {
             let destination = reader.absolute(destination);
+            // The destination may be a file or a folder; recording both covers either case.
             self.put(&destination);
             self.put(&format!("{destination}/{program}"));
         }
@@ -396,13 +401,13 @@ fn without_flags(text: &str) -> &str {
     rest
 }
 
-/// A call of cargo.
+/// Parsed command line of cargo.
 struct Call {
     toolchain: Option<String>,
     verb: String,
-    /// Options, with their value where one follows or is joined by `=`.
+    /// Options, each with its value if one follows or is joined by `=`.
     options: Vec<(String, Option<String>)>,
-    /// Variables that are set for it.
+    /// Variables that are set for this command.
     environment: Vec<(String, String)>,
 }
 
@@ -417,7 +422,7 @@ impl Call {
             environment: Vec::new(),
         };
         while let Some(word) = words.next() {
-            // `cargo auditable build` builds, too.
+            // `cargo auditable build` compiles, too: the word after the wrapper is the subcommand.
             let is_wrapper = matches!(call.verb.as_str(), "" | "auditable");
             match word.strip_prefix("--").and_then(|it| it.split_once('=')) {
                 Some((name, value)) => {
@@ -443,7 +448,7 @@ impl Call {
                 None => {}
             }
         }
-        // `cargo --version`
+        // `cargo --version` has no subcommand: the option takes its place.
         if call.verb.is_empty()
             && let Some((option, _)) = call.options.first()
         {
@@ -466,7 +471,7 @@ impl Call {
         let options = self.options.iter().filter(move |(name, value)| {
             let value = value.as_deref().unwrap_or_default();
             match name.as_str() {
-                // Another C library makes the same program.
+                // Another C library is fine: the program itself stays the same.
                 "--target" => {
                     !value.contains('$')
                         && !value.starts_with(&format!("{}-unknown-linux", of.processor))
