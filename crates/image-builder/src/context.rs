@@ -1,4 +1,5 @@
-//! The build context: the folder that `COPY` takes files from, and never from outside of it.
+//! Build context: the folder that `COPY` takes files from, without access to anything outside of
+//! it.
 
 use std::fs;
 use std::io;
@@ -10,30 +11,30 @@ use crate::layer::{self, Content, Entries, Entry, Owner};
 use crate::pack_error::PackError;
 use crate::paths::components;
 
-/// The most that all files of an image may have together, in bytes.
+/// Size limit for all files of an image together, in bytes.
 pub(crate) const MAX_CONTENT: u64 = 1 << 30;
 
-/// What a `COPY` says about each file.
+/// Permissions that a `COPY` sets on each file.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rights {
-    /// Line in the Dockerfile.
+    /// Line number in the Dockerfile.
     pub(crate) line: usize,
-    /// `--chown`, else root.
+    /// Owner from `--chown`, or root.
     pub(crate) owner: Owner,
-    /// `--chmod`
+    /// Mode from `--chmod`.
     pub(crate) mode: Option<u32>,
 }
 
-/// The folder, and what its `.dockerignore` keeps out.
+/// Folder of the build context, with the rules of its `.dockerignore`.
 #[derive(Debug)]
 pub(crate) struct Context {
-    /// Without links.
+    /// Canonical path, without symbolic links.
     root: PathBuf,
     ignore: Ignore,
     ignore_file: PathBuf,
-    /// What is never copied: the builder's own files.
+    /// Folder of the builder's own files, which is never copied.
     own: Option<PathBuf>,
-    /// How many bytes may still be taken.
+    /// Bytes left until the limit.
     left: u64,
 }
 
@@ -66,7 +67,7 @@ impl Context {
         })
     }
 
-    /// Takes `size` bytes off what may still be taken.
+    /// Subtracts `size` bytes from the remaining limit.
     pub(crate) fn take(&mut self, line: usize, size: u64) -> Result<(), PackError> {
         self.left = self.left.checked_sub(size).ok_or(PackError::TooLarge {
             line,
@@ -75,7 +76,8 @@ impl Context {
         Ok(())
     }
 
-    /// Adds one source of a `COPY`. The content of a folder goes to `destination`, a file to it or into it.
+    /// Adds one source of a `COPY`. The content of a folder goes to `destination`, a file to it or
+    /// into it.
     pub(crate) fn collect(
         &mut self,
         copy: &Rights,
@@ -86,7 +88,7 @@ impl Context {
         let (found, is_ignored) = self.find(copy.line, source)?;
         if is_ignored {
             let kept = self.kept(copy, &found, destination)?;
-            // Where there is nothing, Docker does not find it either.
+            // Docker reports a source as missing as well if everything in it is excluded.
             if kept.is_empty() {
                 return Err(PackError::Ignored {
                     line: copy.line,
@@ -103,7 +105,7 @@ impl Context {
             entries,
         };
         if found.is_dir() {
-            // The folder itself has to be there, even if it is empty.
+            // An empty folder is created as well.
             let folder = destination.folder();
             if !folder.is_empty() {
                 let made = Entry {
@@ -114,12 +116,13 @@ impl Context {
             }
             walk.folder(&found, folder)
         } else {
-            // The name it is called by here, also when it is a link to a file of another name.
+            // Uses the name from the Dockerfile, even if it is a link to a file of another name.
             walk.file(&found, destination.file(base_name(source)))
         }
     }
 
-    /// What is kept after all of something that is excluded, by its path in the image.
+    /// Returns the files below an excluded path that a `!` pattern includes again, by path in the
+    /// image.
     fn kept(
         &mut self,
         copy: &Rights,
@@ -138,7 +141,8 @@ impl Context {
         Ok(kept)
     }
 
-    /// The real path of a source, and whether it, or what leads there, is excluded. As with Docker, a `/` in front means the context.
+    /// Returns the canonical path of a source, and whether the ignore file excludes it or its link.
+    /// A leading `/` means the context, as in Docker.
     fn find(&self, line: usize, source: &str) -> Result<(PathBuf, bool), PackError> {
         let source_path = || source.to_owned();
         let outside = || PackError::Outside {
@@ -167,6 +171,7 @@ impl Context {
                 }
             }
         })?;
+        // A symbolic link may lead out of the context.
         if !found.starts_with(&self.root) {
             return Err(outside());
         }
@@ -188,17 +193,17 @@ impl Context {
     }
 }
 
-/// Where a `COPY` puts things, without the `/` in front.
+/// Destination of a `COPY`, without the leading `/`.
 #[derive(Debug)]
 pub(crate) enum Destination {
-    /// Files go into it.
+    /// Folder that files are copied into.
     Folder(String),
-    /// A file gets this name; a folder becomes this folder.
+    /// Name of the new file or folder.
     Exactly(String),
 }
 
 impl Destination {
-    /// The path of a file that is called `name` where it comes from.
+    /// Returns the path of a file whose name in the source is `name`.
     pub(crate) fn file(&self, name: &str) -> String {
         match self {
             Self::Folder(folder) => join(folder, name),
@@ -213,7 +218,7 @@ impl Destination {
     }
 }
 
-/// The last part of a path.
+/// Returns the last component of a path.
 pub(crate) fn base_name(path: &str) -> &str {
     let path = path.trim_end_matches('/');
     path.rsplit_once('/').map_or(path, |(_, name)| name)
@@ -235,7 +240,7 @@ fn entry(copy: &Rights, content: Content, mode: u32) -> Entry {
     }
 }
 
-/// One `COPY` on its way through a folder.
+/// Traversal of a folder for one `COPY`.
 struct Walk<'a> {
     context: &'a mut Context,
     copy: &'a Rights,
@@ -248,6 +253,7 @@ impl Walk<'_> {
             path: folder.to_owned(),
             source,
         };
+        // The builder's output lies in the context, and would grow with each image.
         if self.context.own.as_deref() == Some(folder) {
             return Ok(());
         }
@@ -259,7 +265,8 @@ impl Walk<'_> {
             let name = join(destination, base_name(&relative));
             let is_excluded = self.context.ignore.excludes(&relative);
             if kind.is_dir() {
-                // Of an excluded folder only those files are taken that are kept after all; their parents follow from them.
+                // Of an excluded folder, only files that a `!` pattern includes are added. Their
+                // parents are added later.
                 if !is_excluded {
                     let made = entry(self.copy, Content::Folder, 0o755);
                     layer::put(self.entries, self.copy.line, name.clone(), made)?;
@@ -268,10 +275,10 @@ impl Walk<'_> {
                     self.folder(&path, &name)?;
                 }
             } else if is_excluded {
-                // Asked for by the user, file by file: nothing to tell.
+                // Excluded by the user's own rule, so there is nothing to report.
             } else if kind.is_symlink() {
                 let target = fs::read_link(&path).map_err(unreadable)?;
-                // `--chmod` is for what it leads to: a link has no permissions of its own.
+                // `--chmod` does not apply to links, which have no permissions of their own.
                 let link = Entry {
                     mode: 0o777,
                     ..entry(self.copy, Content::Link { target }, 0o777)
@@ -296,6 +303,7 @@ impl Walk<'_> {
             });
         }
         self.context.take(self.copy.line, metadata.len())?;
+        // As a checkout by Git: only the executable bit counts, not the umask of whoever cloned.
         let is_executable = metadata.permissions().mode() & 0o111 != 0;
         let content = Content::File {
             path: path.to_owned(),

@@ -1,5 +1,7 @@
-//! The other builder: an engine that reads the whole Dockerfile, whatever it says. Docker, with or without buildx, or podman,
-//! whichever is there. What it makes goes the same way as what the native builder makes, by [`crate::unpack`].
+//! Docker builder: builds with Docker (with or without buildx) or podman, which support the whole
+//! Dockerfile syntax.
+//!
+//! [`crate::unpack`] converts the result into the form that the native builder produces.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsStr;
@@ -10,63 +12,64 @@ use std::time::Duration;
 use crate::{Architecture, Hint, ignore_file};
 use process::{Line, ProcessError, Program};
 
-/// An engine that does not say its version within this time does not answer.
+/// Time limit for an engine to report its version.
 const VERSION_LIMIT: Duration = Duration::from_secs(20);
-/// Writing, reading or removing an image, which may have gigabytes.
+/// Time limit to save, load or remove an image, which may have gigabytes.
 const COPY_LIMIT: Duration = Duration::from_mins(10);
-/// How much of what an engine says is kept for when it fails.
+/// Number of output lines that are kept for an error message.
 const KEPT_LINES: usize = 40;
 
-/// An engine that builds images.
+/// Engine that builds images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Engine {
-    /// `docker buildx build`
+    /// `docker buildx build`.
     Buildx {
-        /// The version of Docker.
+        /// Version of Docker.
         version: String,
     },
-    /// `docker build`, without buildx.
+    /// `docker build` without buildx.
     Docker {
-        /// The version of Docker.
+        /// Version of Docker.
         version: String,
     },
-    /// `podman build`
+    /// `podman build`.
     Podman {
-        /// Its version.
+        /// Version of podman.
         version: String,
     },
 }
 
-/// Why there is no image.
+/// Reason why the engine built no image.
 #[derive(Debug, thiserror::Error)]
 pub enum DockerError {
-    /// Neither of them.
+    /// Neither engine is available.
     #[error("neither Docker nor podman answers")]
     NoEngine {
-        /// What each of them said.
+        /// Error message of each engine.
         said: Vec<String>,
     },
-    /// Only buildx and podman build for another processor.
+    /// The classic Docker builder cannot build for another architecture; buildx and podman can.
     #[error("this Docker builds for its own processor only, not for {wanted}")]
     OtherArchitecture {
-        /// What was asked for.
+        /// Architecture that was requested.
         wanted: Architecture,
     },
-    /// Without buildx, Docker does not read the Dockerfile's own list: what that keeps out would be in the image.
+    /// The classic Docker builder ignores `<Dockerfile>.dockerignore`, so excluded files would get
+    /// into the image.
     #[error("this Docker does not read `{}`", file.display())]
     OwnIgnoreFile {
-        /// The list.
+        /// Path of the ignore file.
         file: PathBuf,
     },
-    /// It ran, and failed.
+    /// The command failed.
     #[error("`{command}` failed")]
     Failed {
-        /// What was called.
+        /// Command that was run.
         command: String,
-        /// What it said last.
+        /// Last lines of its output.
         said: Vec<String>,
     },
-    /// It cannot be run.
+    /// The engine cannot be started.
     #[error(transparent)]
     Process(ProcessError),
 }
@@ -95,24 +98,24 @@ impl Hint for DockerError {
     }
 }
 
-/// What shall be built.
+/// Parameters of a build.
 #[derive(Debug, Clone, Copy)]
 pub struct DockerRequest<'a> {
-    /// The Dockerfile.
+    /// Path of the Dockerfile.
     pub dockerfile: &'a Path,
-    /// The build context.
+    /// Folder of the build context.
     pub context: &'a Path,
-    /// What it shall run on.
+    /// Processor architecture to build for.
     pub architecture: Architecture,
-    /// What the engine shall call it, so that the next build finds its parts. Whoever builds last has this name.
+    /// Tag that lets the next build find cached layers. The last build gets this name.
     pub name: &'a str,
-    /// What it calls this build and no other (`NAME:TAG`): what was built is found by this, also when somebody else builds at the
-    /// same time. Not by the identifier that `--iidfile` tells: with containerd's store several versions of buildx write one that
-    /// the engine does not know.
+    /// Unique tag of this build (`NAME:TAG`), by which the image is found even if other builds run
+    /// concurrently. With the containerd image store, several versions of buildx write an ID to
+    /// `--iidfile` that the engine does not know.
     pub own_name: &'a str,
     /// Values of the Dockerfile's `ARG`s.
     pub args: &'a BTreeMap<String, String>,
-    /// Secrets that the engine inherits all the same: see [`Program::allow`].
+    /// Variables with secrets that the engine inherits anyway: see [`Program::allow`].
     pub allowed: &'a [String],
 }
 
@@ -126,9 +129,10 @@ impl fmt::Display for Engine {
     }
 }
 
-/// Finds an engine that answers: Docker first.
+/// Finds an available engine, preferring Docker.
 pub async fn find() -> Result<Engine, DockerError> {
     let mut said = Vec::new();
+    // `Server` makes the client contact the daemon: an installed client alone is not enough.
     match version("docker", "{{.Server.Version}}").await {
         Ok(version) => {
             let buildx = Program::new("docker").args(["buildx", "version"]);
@@ -164,13 +168,14 @@ impl Engine {
     fn program(&self) -> Program {
         match self {
             Self::Buildx { .. } => Program::new("docker"),
-            // Without buildx a newer client refuses what an older engine still can.
+            // Without buildx, a newer client refuses to build unless BuildKit is disabled. The
+            // engine still has the classic builder.
             Self::Docker { .. } => Program::new("docker").env("DOCKER_BUILDKIT", "0"),
             Self::Podman { .. } => Program::new("podman"),
         }
     }
 
-    /// Builds all stages; tells each step.
+    /// Builds all stages, and reports each step.
     pub async fn build(
         &self,
         request: &DockerRequest<'_>,
@@ -181,7 +186,8 @@ impl Engine {
         let mut said = VecDeque::new();
         let result = self
             .program()
-            // What it logs in with to pull base images. Nothing that it builds sees it.
+            // Registry credentials that pull base images. Processes within the build do not see
+            // them.
             .allow(["DOCKER_AUTH_CONFIG"])
             .allow(request.allowed)
             .args(&arguments)
@@ -208,7 +214,7 @@ impl Engine {
         }
     }
 
-    /// What is kept out of the image by a list that this engine does not read might be a secret.
+    /// Rejects an ignore file that this engine does not read, since it may exclude secrets.
     fn check_ignore_file(&self, request: &DockerRequest<'_>) -> Result<(), DockerError> {
         let file = ignore_file(request.dockerfile, request.context);
         let is_shared = file.file_name() == Some(OsStr::new(".dockerignore"));
@@ -218,7 +224,7 @@ impl Engine {
         }
     }
 
-    /// How it is called: decided here, without running anything.
+    /// Returns the arguments of the build command.
     fn build_arguments(&self, request: &DockerRequest<'_>) -> Result<Vec<String>, DockerError> {
         let platform = format!("linux/{}", request.architecture.oci_name());
         let is_native = Architecture::of_this_machine() == Some(request.architecture);
@@ -230,6 +236,7 @@ impl Engine {
                 "--load",
                 "--progress",
                 "plain",
+                // With an attestation, `--load` yields an index instead of a plain image.
                 "--provenance=false",
                 "--platform",
                 &platform,
@@ -255,7 +262,7 @@ impl Engine {
         Ok(arguments.into_iter().map(ToOwned::to_owned).collect())
     }
 
-    /// Writes an image that it has into a file.
+    /// Saves an image to a file.
     pub async fn save(&self, name: &str, file: &Path) -> Result<(), DockerError> {
         let mut arguments = vec!["save"];
         if matches!(self, Self::Podman { .. }) {
@@ -266,12 +273,12 @@ impl Engine {
         self.command("save", &arguments).await
     }
 
-    /// Takes a name away again. The image stays as long as it has another one.
+    /// Removes a tag. The image remains as long as it has another one.
     pub async fn forget(&self, name: &str) -> Result<(), DockerError> {
         self.command("rmi", &["rmi", name]).await
     }
 
-    /// Takes in the images of a file.
+    /// Loads the images of a file.
     pub async fn load(&self, file: &Path) -> Result<(), DockerError> {
         let file = file.to_string_lossy();
         self.command("load", &["load", "--input", &file]).await
@@ -294,7 +301,8 @@ impl Engine {
     }
 }
 
-/// The instruction that a line says is being carried out: `Step 2/9 : RUN …`, `STEP 2/9: RUN …`, `#7 [build 2/4] RUN …`.
+/// Parses the instruction from a progress line: `Step 2/9 : RUN …`, `STEP 2/9: RUN …` or `#7 [build
+/// 2/4] RUN …`.
 fn step(line: &str) -> Option<&str> {
     let line = line.trim();
     if let Some(rest) = line.strip_prefix("Step ").or(line.strip_prefix("STEP ")) {

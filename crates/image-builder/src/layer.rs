@@ -1,5 +1,7 @@
-//! One layer: a tar archive, compressed, whose bytes depend on names and content alone. Not on the time, the owner or the
-//! order of files on the disk, nor on the permissions beyond "can be executed".
+//! Layers: compressed tar archives whose bytes depend only on names and content.
+//!
+//! Times, owners and the order of files on disk have no effect, nor have permissions other than the
+//! executable bit.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,11 +18,12 @@ use crate::cache::LayerCache;
 use crate::digest::{digest, digest_of};
 use crate::pack_error::PackError;
 
-/// Between speed and size; the digest depends on it.
+/// Compression level, a compromise between speed and size. The digest depends on it.
 const LEVEL: i32 = 6;
-/// An archive of at most this size is compressed in one go, bytes; the digest depends on it.
+/// Largest archive that is compressed in memory at once, in bytes. The digest depends on it.
 pub(crate) const MAX_BUFFER: usize = 64 << 20;
-/// "Unknown" in gzip's header, whatever system it is made on.
+/// Value for "unknown" in the gzip header's OS field, so that the digest does not depend on the
+/// host.
 const GZIP_SYSTEM: u8 = 255;
 const FOLDER_MODE: u32 = 0o755;
 
@@ -33,18 +36,18 @@ pub struct Owner {
     pub group: u32,
 }
 
-/// A file of a base image.
+/// Reference to a file of a base image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LowerFile {
     /// Reference of the image.
     pub(crate) image: String,
-    /// Path in it, without the `/` in front.
+    /// Path in the image, without the leading `/`.
     pub(crate) path: String,
-    /// Bytes.
+    /// Size in bytes.
     pub(crate) size: u64,
 }
 
-/// One file, folder or link of a layer.
+/// Entry of a layer: a file, folder or symbolic link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) content: Content,
@@ -62,41 +65,42 @@ impl Entry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Content {
     Folder,
-    /// Read when the layer is written; `size` in bytes is what was found before.
+    /// File on disk that is read when the layer is written. `size` in bytes is that of the first
+    /// look-up.
     File {
         path: PathBuf,
         size: u64,
     },
-    /// Made by the builder itself.
+    /// Content that the builder generates.
     Bytes(Bytes),
-    /// Symbolic, kept as it is.
+    /// Symbolic link, kept as it is.
     Link {
         target: PathBuf,
     },
-    /// Of a base image: below the layers that are packed here, so never in one of them.
+    /// File of a base image. Such files are in a lower layer, so never in one that is packed here.
     Lower(LowerFile),
 }
 
-/// What a `COPY` makes, by its path in the image without the `/` in front. The order is that of the archive: a folder comes
-/// before what is in it.
+/// Entries of a `COPY` by path in the image, without the leading `/`. Sorted as in the archive: a
+/// folder precedes its content.
 pub(crate) type Entries = BTreeMap<String, Entry>;
 
-/// Content that is sent: in memory, or, for layers of base images, a file that may be large.
+/// Content to send: in memory, or a file for layers of base images, which may be large.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Blob {
-    /// In memory.
+    /// Content in memory.
     Memory(Bytes),
-    /// In a file that nobody changes: its name is its digest.
+    /// Content of a file that never changes, since its name is its digest.
     File {
-        /// Where.
+        /// Path of the file.
         path: PathBuf,
-        /// Bytes.
+        /// Size in bytes.
         size: u64,
     },
 }
 
 impl Blob {
-    /// Returns its size in bytes.
+    /// Returns the size in bytes.
     pub fn size(&self) -> u64 {
         match self {
             Self::Memory(content) => content.len() as u64,
@@ -104,7 +108,7 @@ impl Blob {
         }
     }
 
-    /// Opens it for reading.
+    /// Opens the content for reading.
     pub fn open(&self) -> io::Result<Box<dyn Read + '_>> {
         Ok(match self {
             Self::Memory(content) => Box::new(content.as_ref()),
@@ -112,7 +116,7 @@ impl Blob {
         })
     }
 
-    /// Reads a part of it.
+    /// Reads up to `size` bytes from position `start`.
     pub(crate) fn part(&self, start: u64, size: usize) -> io::Result<Bytes> {
         use std::os::unix::fs::FileExt as _;
         match self {
@@ -142,21 +146,22 @@ impl From<Bytes> for Blob {
 /// A compressed layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layer {
-    /// As it is sent.
+    /// Compressed content.
     pub content: Blob,
     /// `application/vnd.oci.image.layer.v1.tar+gzip`
     pub media_type: String,
-    /// Of the compressed content, `sha256:…`.
+    /// Digest of the compressed content, `sha256:…`.
     pub digest: String,
-    /// Of the archive before compression, `sha256:…`.
+    /// Digest of the archive before compression, `sha256:…`.
     pub diff_id: String,
-    /// The size of the archive before compression, in bytes.
+    /// Size of the archive before compression, in bytes.
     pub uncompressed_size: u64,
-    /// Where a base image has it: `REGISTRY/NAME`.
+    /// Repository that the layer of a base image comes from: `REGISTRY/NAME`.
     pub origin: Option<String>,
 }
 
-/// Adds an entry. One of the same path is replaced, but no folder by a file or the other way round: Docker refuses that, too.
+/// Adds an entry or replaces one. A folder cannot replace a file, nor the other way round: Docker
+/// rejects that as well.
 pub(crate) fn put(
     entries: &mut Entries,
     line: usize,
@@ -167,7 +172,8 @@ pub(crate) fn put(
         Some(there) if there.is_folder() != entry.is_folder() => {
             Err(PackError::InTheWay { line, path })
         }
-        // Such a name deletes files of lower layers (image specification, "Whiteouts").
+        // A name with this prefix deletes a file of lower layers (OCI image specification,
+        // "Whiteouts").
         Some(_) | None
             if path
                 .rsplit('/')
@@ -183,12 +189,13 @@ pub(crate) fn put(
     }
 }
 
-/// The folders above a path, from the top.
+/// Returns the folders above a path, topmost first.
 pub(crate) fn parents(path: &str) -> impl Iterator<Item = &str> {
     path.match_indices('/').map(|(index, _)| &path[..index])
 }
 
-/// Adds the folders above the entries that are not there yet. They belong to whom `--chown` says, else to root, as with Docker.
+/// Adds the missing parent folders of the entries. Their owner is that of `--chown`, or root, as in
+/// Docker.
 pub(crate) fn add_parents(entries: &mut Entries, owner: Owner, is_there: impl Fn(&str) -> bool) {
     let mut missing = Entries::new();
     for path in entries.keys() {
@@ -205,7 +212,7 @@ pub(crate) fn add_parents(entries: &mut Entries, owner: Owner, is_there: impl Fn
     entries.append(&mut missing);
 }
 
-/// Reads the files and writes the archive; compresses it, unless the same archive was compressed before.
+/// Writes the entries as an archive and compresses it, unless the cache has it.
 pub(crate) fn pack(entries: &Entries, cache: &LayerCache) -> Result<Layer, PackError> {
     layer_of(cache, |writer| {
         let mut archive = tar::Builder::new(writer);
@@ -216,8 +223,8 @@ pub(crate) fn pack(entries: &Entries, cache: &LayerCache) -> Result<Layer, PackE
     })
 }
 
-/// The layer of an archive, which is written as often as it is needed: once to know it, and once more to compress it, unless the
-/// same archive was compressed before.
+/// Creates the layer of an archive. `write` runs once to compute the diff ID, and again to compress
+/// if the cache has no such archive.
 pub(crate) fn layer_of(
     cache: &LayerCache,
     write: impl Fn(&mut dyn Write) -> Result<(), PackError>,
@@ -242,13 +249,16 @@ pub(crate) fn layer_of(
     })
 }
 
-/// An archive of usual size is compressed in one go, by a library that is faster and better at that than one that compresses a
-/// stream; a larger one never is in memory as a whole. Which of the two it is depends on the content alone, and so the digest does.
+/// Compresses an archive. Up to `MAX_BUFFER` bytes, libdeflate compresses it in memory, which is
+/// faster and smaller. A larger archive is streamed and is never in memory as a whole.
+///
+/// The choice depends on the size alone, so that the digest is reproducible.
 fn compressed(
     diff_id: &str,
     size: u64,
     write: impl Fn(&mut dyn Write) -> Result<(), PackError>,
 ) -> Result<Bytes, PackError> {
+    // A file may change between the two runs of `write`; the diff ID shows that.
     let as_before = |found: String| (found == diff_id).then_some(()).ok_or(PackError::Unsteady);
     match usize::try_from(size) {
         Ok(size) if size <= MAX_BUFFER => {
@@ -327,7 +337,8 @@ fn append(
             header.set_entry_type(tar::EntryType::Regular);
             header.set_size(*size);
             let mut file = Counting {
-                // One byte more than expected is enough to see that it has grown.
+                // Reads at most one byte more than expected, which suffices to notice that the file
+                // has grown.
                 inner: File::open(source).map_err(unreadable)?.take(size + 1),
                 count: 0,
             };
@@ -345,7 +356,7 @@ fn append(
     }
 }
 
-/// Hashes what passes through on its way to be compressed.
+/// Writer that hashes the data on its way to the compressor.
 pub(crate) struct Hashing<W> {
     inner: W,
     hash: Sha256,
@@ -361,7 +372,7 @@ impl<W> Hashing<W> {
         }
     }
 
-    /// The digest of what passed through, `sha256:…`.
+    /// Returns the digest of the data written so far, `sha256:…`.
     pub(crate) fn diff_id(&self) -> String {
         digest_of(self.hash.clone())
     }
@@ -380,7 +391,7 @@ impl<W: Write> Write for Hashing<W> {
     }
 }
 
-/// Counts what is read: the header promises a size before.
+/// Reader that counts bytes, to compare them with the size in the tar header.
 struct Counting<R> {
     inner: R,
     count: u64,

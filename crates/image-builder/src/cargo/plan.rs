@@ -1,4 +1,4 @@
-//! How cargo is called: decided here, without a look at the disk.
+//! Command line and compiler flags for cargo, as pure functions without access to the disk.
 
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt as _;
@@ -7,34 +7,35 @@ use std::path::{Path, PathBuf};
 use super::CompileRequest;
 use crate::Architecture;
 
-/// `CARGO_ENCODED_RUSTFLAGS` is divided by this, so that a flag may have spaces.
+/// Separator in `CARGO_ENCODED_RUSTFLAGS`, which allows flags with spaces.
 const FLAG_SEPARATOR: char = '\u{1f}';
 
-/// What of this machine has a say.
+/// Settings of this machine that affect the compilation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Surroundings {
-    /// The program to call: `CARGO`, which cargo itself sets, else `cargo`.
+    /// Cargo executable: `CARGO`, which cargo itself sets, or else `cargo`.
     pub cargo: OsString,
-    /// `RUSTC`, else `rustc`.
+    /// Compiler: `RUSTC`, or else `rustc`.
     pub rustc: OsString,
     /// Flags from `CARGO_ENCODED_RUSTFLAGS` or `RUSTFLAGS`.
     pub rustflags: Vec<String>,
-    /// Where cargo keeps the sources of dependencies.
+    /// Folder that holds the sources of dependencies.
     pub cargo_home: Option<PathBuf>,
-    /// The operating system we run on, by Rust's name.
+    /// Operating system of the host, by Rust's name.
     pub host_system: String,
-    /// The processor we run on, by Rust's name.
+    /// Processor architecture of the host, by Rust's name.
     pub host_architecture: String,
-    /// Where programs are looked for.
+    /// Search path for programs.
     pub path: OsString,
-    /// The variables `CARGO_TARGET_…_LINKER` that are set.
+    /// Names of the variables `CARGO_TARGET_…_LINKER` that are set.
     pub linkers: Vec<String>,
-    /// Secrets that cargo and the compiler inherit all the same: see [`process::Program::allow`].
+    /// Variables with secrets that cargo and the compiler inherit anyway: see
+    /// [`process::Program::allow`].
     pub allowed: Vec<String>,
 }
 
 impl Surroundings {
-    /// As they are for this process.
+    /// Reads the settings of this process.
     pub fn from_env() -> Self {
         let variable = |name: &str| std::env::var(name).ok();
         let rustflags = match (variable("CARGO_ENCODED_RUSTFLAGS"), variable("RUSTFLAGS")) {
@@ -58,7 +59,7 @@ impl Surroundings {
         }
     }
 
-    /// Is there a program of this name?
+    /// Returns whether a program of this name is on the `PATH`.
     pub(super) fn finds(&self, program: &str) -> bool {
         std::env::split_paths(&self.path).any(|folder| {
             let metadata = folder.join(program).metadata();
@@ -66,7 +67,7 @@ impl Surroundings {
         })
     }
 
-    /// Is a linker set for this target?
+    /// Returns whether the user has set a linker for this target.
     pub(super) fn has_linker_for(&self, target: &str) -> bool {
         let target = target.to_uppercase().replace('-', "_");
         self.linkers
@@ -78,7 +79,8 @@ impl Surroundings {
     }
 }
 
-/// As cargo has it: nothing counts as not set, and a relative path starts at the working folder.
+/// Resolves `CARGO_HOME` like cargo: an empty value counts as unset, and a relative path is
+/// relative to the working folder.
 pub(super) fn cargo_home(variable: Option<OsString>) -> Option<PathBuf> {
     match variable.filter(|it| !it.is_empty()) {
         Some(folder) => std::path::absolute(folder).ok(),
@@ -94,50 +96,52 @@ fn divide(flags: &str, separator: char) -> Vec<String> {
         .collect()
 }
 
-/// What links the program.
+/// Linker of the program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Linker {
-    /// What the compiler, or the user's configuration of cargo, chooses.
+    /// Default of the compiler, or of the user's cargo configuration.
     Usual,
-    /// The compiler's own: enough for another processor where all is Rust and musl.
+    /// Linker that comes with Rust. Suffices for another architecture if everything is Rust and
+    /// musl.
     Own,
-    /// This program.
+    /// Named program.
     Named(String),
-    /// `cargo zigbuild`, which also brings a C compiler.
+    /// Zig, called by `cargo zigbuild`. Provides a C compiler as well.
     Zig,
 }
 
-/// What is compiled for, and how it is linked.
+/// Target to compile for, and its linker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Choice {
     pub(super) target: String,
     pub(super) linker: Linker,
 }
 
-/// What there is on this machine.
+/// Lookup of tools on this machine.
 pub(super) trait Tools {
-    /// Is the standard library for this target there?
+    /// Returns whether the standard library of this target is installed.
     fn has_target(&self, target: &str) -> bool;
-    /// Is this program on the `PATH`?
+    /// Returns whether this program is on the `PATH`.
     fn has_program(&self, name: &str) -> bool;
-    /// Has the user set a linker for this target?
+    /// Returns whether the user has set a linker for this target.
     fn has_linker_for(&self, target: &str) -> bool;
 }
 
-/// Why there is nothing to choose from.
+/// Reason why no target can be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum NoChoice {
-    /// Neither standard library is there; this one would do.
+    /// No standard library is installed; this target would be suitable.
     NoTarget(String),
-    /// There is a standard library, and nothing that links.
+    /// The standard library is installed, but no linker.
     NoLinker(String),
 }
 
-/// The target to compile for: the preferred one; else musl when it is installed, whose C library is made to be linked
-/// statically; else gnu.
+/// Chooses the target: the preferred one; or else musl, whose C library is designed for static
+/// linking, if it is installed; or else gnu.
 ///
-/// For this machine's own processor the compiler's usual linker does. For another one: what the user has set, `cargo zigbuild`, a
-/// cross compiler by its usual name, and with musl the compiler's own linker, which needs nothing else.
+/// The host's own architecture uses the default linker. Another architecture uses, in this order:
+/// the user's linker, `cargo zigbuild`, a cross compiler of the usual name, and for musl the linker
+/// that comes with Rust.
 pub(super) fn choose(
     architecture: Architecture,
     preferred: Option<&str>,
@@ -188,31 +192,31 @@ pub(super) fn choose(
     })
 }
 
-/// What was found on the disk.
+/// Facts about the workspace and the toolchain on disk.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Found<'a> {
-    /// Where cargo is called, absolute and without links.
+    /// Folder that cargo runs in, absolute and without symbolic links.
     pub(super) folder: &'a Path,
-    /// The workspace's folder, absolute and without links.
+    /// Root folder of the workspace, absolute and without symbolic links.
     pub(super) workspace: &'a Path,
-    /// It has a `Cargo.lock`.
+    /// Set if the workspace has a `Cargo.lock`.
     pub(super) has_lock_file: bool,
-    /// It has a profile `image`.
+    /// Set if the workspace defines a profile `image`.
     pub(super) has_profile: bool,
     /// Folders of path dependencies outside of the workspace.
     pub(super) outside: &'a [PathBuf],
-    /// Where the compiler is.
+    /// Sysroot of the compiler.
     pub(super) sysroot: &'a Path,
-    /// What to compile for, and how.
+    /// Target and linker to use.
     pub(super) choice: &'a Choice,
 }
 
-/// How cargo is called.
+/// Arguments and flags for one run of cargo.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Invocation {
     pub(super) arguments: Vec<OsString>,
     pub(super) encoded_rustflags: OsString,
-    /// Where what is made for the target goes.
+    /// Output folder for the target.
     pub(super) target_folder: PathBuf,
 }
 
@@ -228,6 +232,8 @@ pub(super) fn invocation(
         "build"
     };
     let build = request.build;
+    // `release` means the profile `image`, which inherits from `release` unless the workspace
+    // defines it.
     let profile = match build.profile.as_deref() {
         None | Some("release" | "image") => "image",
         Some(other) => other,
@@ -277,12 +283,14 @@ fn encoded_rustflags(
     found: &Found<'_>,
     target_dir: &Path,
 ) -> OsString {
-    // Static, and at a fixed address: a program without relocations is smaller and starts sooner.
+    // Statically linked at a fixed address: a program without relocations is smaller and starts
+    // faster.
     let mut flags: Vec<OsString> = vec![
         "-Ctarget-feature=+crt-static".into(),
         "-Crelocation-model=static".into(),
     ];
-    // Paths of this machine get into messages of panics. The compiler takes the last one that fits: the inner ones come last.
+    // Paths of this machine would appear in panic messages. The compiler uses the last prefix that
+    // matches, so inner folders come last.
     let remaps = [
         (Some(found.workspace), "/src"),
         (Some(target_dir), "/target"),
@@ -304,11 +312,13 @@ fn encoded_rustflags(
         }
     }
     match &found.choice.linker {
-        // The C compiler of this machine cannot link for another; the compiler's own linker can, as long as it is musl.
+        // The host's C compiler cannot link for another architecture. `rust-lld` can, as long as
+        // the target is musl.
         Linker::Own => flags.push("-Clinker=rust-lld".into()),
         Linker::Named(program) => flags.push(format!("-Clinker={program}").into()),
         Linker::Usual | Linker::Zig => {}
     }
+    // Later flags win, so the user's own come after the Dockerfile's.
     flags.extend(request.build.rustflags.iter().map(OsString::from));
     flags.extend(surroundings.rustflags.iter().map(OsString::from));
     let separator = OsString::from(FLAG_SEPARATOR.to_string());

@@ -1,6 +1,6 @@
-//! What a project consists of, as `cargo metadata` tells it: its packages, programs and features.
+//! Packages, programs and features of a project, from `cargo metadata`.
 //!
-//! Only the manifests of the workspace are read. That needs neither the network nor a lock file.
+//! Only the manifests of the workspace are read, which needs neither the network nor a lock file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -12,22 +12,22 @@ use crate::Hint;
 use crate::dockerfile::CargoBuild;
 use process::Program;
 
-/// Profiles that need no section in `Cargo.toml`. The builder itself brings `image`.
+/// Profiles that exist without a section in `Cargo.toml`. The builder itself provides `image`.
 const PROFILES: [&str; 5] = ["bench", "dev", "image", "release", "test"];
 
-/// The packages of a workspace.
+/// Workspace and its packages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Project {
-    /// Where cargo is called, absolute and without links.
+    /// Folder that cargo runs in, absolute and without symbolic links.
     folder: PathBuf,
-    /// The workspace's folder, absolute and without links.
+    /// Root folder of the workspace, absolute and without symbolic links.
     root: PathBuf,
     packages: Vec<Package>,
-    /// Identifiers of the packages that cargo builds if none is named.
+    /// IDs of the packages that cargo builds by default.
     default_members: Vec<String>,
 }
 
-/// A package of the workspace.
+/// Package of the workspace.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(super) struct Package {
     id: String,
@@ -65,7 +65,7 @@ impl Package {
     }
 }
 
-/// A program of a package.
+/// Binary target of a package.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BinaryTarget {
     /// Name of the package.
@@ -79,7 +79,7 @@ pub struct BinaryTarget {
 }
 
 impl BinaryTarget {
-    /// Names a program that was compiled elsewhere.
+    /// Creates a target for a program that was compiled elsewhere.
     pub fn compiled(binary: &str) -> Self {
         Self {
             package: binary.to_owned(),
@@ -100,11 +100,12 @@ impl BinaryTarget {
         }
     }
 
-    /// Checks that the package has the features, and that the program has those that it requires.
+    /// Checks that the package has the requested features, and that they include those the program
+    /// requires.
     pub fn check_features(&self, build: &CargoBuild) -> Result<(), ProjectError> {
         let listed = build.features.iter();
         let mut wanted: Vec<&str> = listed.flat_map(|it| it.split([',', ' '])).collect();
-        // `crate/feature` is a matter of the dependency.
+        // `crate/feature` belongs to the dependency, and cargo checks it.
         wanted.retain(|name| !name.is_empty() && !name.contains('/'));
         if let Some(unknown) = wanted
             .iter()
@@ -125,13 +126,13 @@ impl BinaryTarget {
         }
     }
 
-    /// Returns the features of the package, without `default`.
+    /// Returns the package's features, without `default`.
     pub fn features(&self) -> impl Iterator<Item = &str> {
         let names = self.features.keys().map(String::as_str);
         names.filter(|name| *name != "default")
     }
 
-    /// Returns the features that the program requires, and that are not on.
+    /// Returns the features that the program requires and that are not enabled.
     pub fn missing_features(&self, build: &CargoBuild) -> Vec<String> {
         if build.all_features {
             return Vec::new();
@@ -141,6 +142,7 @@ impl BinaryTarget {
         if !build.no_default_features {
             wanted.push("default");
         }
+        // Features enable other features, so the set is closed transitively.
         let mut enabled = BTreeSet::new();
         while let Some(feature) = wanted.pop() {
             if enabled.insert(feature) {
@@ -154,65 +156,65 @@ impl BinaryTarget {
     }
 }
 
-/// Why it is not clear what to compile, or how.
+/// Reason why the program or its options cannot be determined.
 #[derive(Debug, thiserror::Error)]
 pub enum ProjectError {
-    /// Cargo does not answer.
+    /// Cargo reported an error.
     #[error(transparent)]
     Cargo(#[from] CompileError),
-    /// No package has this name.
+    /// The workspace has no package of this name.
     #[error("there is no package `{package}` in the workspace")]
     NoPackage {
-        /// What was asked for.
+        /// Name that was requested.
         package: String,
-        /// Programs that there are.
+        /// Programs in the workspace.
         programs: Vec<String>,
     },
-    /// No program has this name.
+    /// The workspace has no program of this name.
     #[error("there is no program `{binary}`")]
     NoBinary {
-        /// What was asked for.
+        /// Name that was requested.
         binary: String,
-        /// Programs that there are.
+        /// Programs in the workspace.
         programs: Vec<String>,
     },
-    /// Nothing to start.
+    /// The workspace contains only libraries.
     #[error("there is no program to deploy, only a library")]
     NoProgram,
-    /// More than one program, and none of them is named.
+    /// The workspace has several programs, and the configuration names none.
     #[error("the project has {} programs", programs.len())]
     Several {
-        /// All of them.
+        /// Candidates.
         programs: Vec<String>,
-        /// The first one's package.
+        /// Package of the first candidate.
         package: String,
-        /// The first one's name, if all are in one package.
+        /// Name of the first candidate, if all are in one package.
         binary: Option<String>,
     },
-    /// The package does not have this feature.
+    /// The package has no such feature.
     #[error("the package `{package}` has no feature `{feature}`")]
     NoFeature {
-        /// The package.
+        /// Name of the package.
         package: String,
-        /// What was asked for.
+        /// Feature that was requested.
         feature: String,
-        /// Features that it has.
+        /// Features of the package.
         known: Vec<String>,
     },
-    /// The program is only compiled with this feature.
+    /// The program requires a feature that is not enabled.
     #[error("the program `{binary}` requires the feature `{feature}`")]
     MissingFeature {
-        /// The program.
+        /// Name of the program.
         binary: String,
-        /// What is not on.
+        /// Feature that is required.
         feature: String,
     },
-    /// No such profile.
+    /// The profile does not exist.
     #[error("cargo has no profile `{profile}`")]
     NoProfile {
-        /// What was asked for.
+        /// Profile that was requested.
         profile: String,
-        /// What cargo said.
+        /// Output of cargo.
         said: Vec<String>,
     },
 }
@@ -280,12 +282,13 @@ pub async fn project(folder: &Path, surroundings: &Surroundings) -> Result<Proje
 }
 
 impl Project {
-    /// Returns the workspace's folder.
+    /// Returns the root folder of the workspace.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Chooses the program: what is named, or the only one. A package's folder stands for the package.
+    /// Chooses the program: the named one, or else the only one. Inside a package's folder, that
+    /// package is preferred.
     pub fn choose(
         &self,
         package: Option<&str>,
@@ -329,6 +332,8 @@ impl Project {
             return Err(ProjectError::NoProgram);
         };
         let named = |name: &str| package.programs().find(|target| target.name == name);
+        // As `cargo run` does: `default-run`, or the only program. The package's own name is an
+        // addition.
         let chosen = match (usual, second) {
             (Some(name), _) => named(name),
             (None, None) => Some(first),
@@ -344,11 +349,12 @@ impl Project {
         }
     }
 
-    /// Prefers the package that the folder is in, then those that cargo builds if none is named.
+    /// Prefers the package that contains the folder, then the workspace's default members.
     fn narrowed<'a>(&self, candidates: Vec<&'a Package>) -> Vec<&'a Package> {
         let around = candidates
             .iter()
             .filter(|it| self.folder.starts_with(it.folder()));
+        // Packages can be nested: the deepest one that contains the folder counts.
         let around = around.max_by_key(|it| it.folder().components().count());
         if let Some(package) = around {
             return vec![package];
@@ -365,7 +371,7 @@ impl Project {
     }
 }
 
-/// Returns the programs of these packages, as they are listed for people.
+/// Returns the programs of these packages, formatted for messages.
 fn listed(packages: &[&Package]) -> Vec<String> {
     let programs = packages.iter().flat_map(|package| {
         let line = |target: &Target| format!("package {}, program {}", package.name, target.name);
@@ -374,7 +380,8 @@ fn listed(packages: &[&Package]) -> Vec<String> {
     programs.collect()
 }
 
-/// Checks that a profile exists. Cargo knows: it may be in `Cargo.toml`, `.cargo/config.toml` or a variable.
+/// Checks that a profile exists, by asking cargo. It may be defined in `Cargo.toml`,
+/// `.cargo/config.toml` or a variable.
 pub async fn check_profile(
     folder: &Path,
     profile: &str,
@@ -383,7 +390,8 @@ pub async fn check_profile(
     if PROFILES.contains(&profile) {
         return Ok(());
     }
-    // The cheapest question that reads profiles. The folder does not exist, so there is nothing to clean.
+    // The cheapest command that reads profiles. The target folder does not exist, so nothing is
+    // cleaned.
     let cargo = Program::new(&surroundings.cargo)
         .args(["clean", "--dry-run", "--profile", profile, "--target-dir"])
         .arg(folder.join("target/image/no-such-folder"))
@@ -394,7 +402,7 @@ pub async fn check_profile(
         .await
         .map_err(CompileError::from)?;
     let said: Vec<String> = output.stderr.lines().map(ToOwned::to_owned).collect();
-    // Whatever else it does not like is for the build to tell.
+    // Other errors are reported by the build itself.
     if output.status.success() || !said.iter().any(|line| line.contains("profile")) {
         return Ok(());
     }

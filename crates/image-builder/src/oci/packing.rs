@@ -1,4 +1,4 @@
-//! The steps of a stage, one after the other: what each adds to the image's files.
+//! Execution of a stage's steps: the files and layers that each of them adds to the image.
 
 use crate::context::{Context, Destination, Rights, base_name, join};
 use crate::dockerfile::{CopyInstruction, CopySource, FinalStage, Step, WorkFolder};
@@ -10,28 +10,28 @@ use crate::root::Root;
 
 use super::{Recipe, start};
 
-/// Files of other images that are read into memory, in bytes.
+/// Size limit for a file of another image, which is read into memory, in bytes.
 const MAX_LOWER: u64 = 256 << 20;
 
-/// What a step adds.
+/// Layer that a step adds.
 pub(super) struct PackedLayer {
     pub(super) created_by: String,
     pub(super) entries: Entries,
 }
 
-/// What came of it.
+/// Layers and errors of an image.
 #[derive(Default)]
 pub(super) struct Packed {
     pub(super) layers: Vec<PackedLayer>,
     pub(super) errors: Vec<PackError>,
 }
 
-/// The work on one image.
+/// State while one image is packed.
 pub(super) struct Packing<'a> {
     recipe: &'a Recipe<'a>,
     context: Context,
     packed: Packed,
-    /// The program was put somewhere.
+    /// Set once a `COPY` took the program.
     takes_program: bool,
 }
 
@@ -45,7 +45,8 @@ impl<'a> Packing<'a> {
         })
     }
 
-    /// Takes all steps, and finds what would otherwise be found when the service does not start.
+    /// Runs all steps, and detects defects that would otherwise only show when the service fails to
+    /// start.
     pub(super) fn pack(mut self) -> Packed {
         let stage = self.recipe.stage;
         let (root, layers) = self.fill(stage);
@@ -56,7 +57,7 @@ impl<'a> Packing<'a> {
             let reason = "it was not fetched".to_owned();
             self.packed.errors.push(PackError::Base { image, reason });
         }
-        // Whatever follows from what could not be copied is no error of its own.
+        // Errors in the steps would only cause further errors here.
         if self.packed.errors.is_empty() && is_known {
             self.check(&root);
             self.notices(&root);
@@ -83,13 +84,13 @@ impl<'a> Packing<'a> {
             self.recipe.program_path,
         ) {
             (Some(Content::File { path, .. }), Some(program)) => path == program,
-            // While only checking, nothing else has content of its own.
+            // In a dry run the program is not compiled yet: an empty file takes its place.
             (Some(Content::Bytes(content)), None) => content.is_empty(),
             _ => false,
         }
     }
 
-    /// Adds a layer with the notices. What the Dockerfile puts in their place is left there.
+    /// Adds a layer with the license notices. Files that the Dockerfile puts there are kept.
     fn notices(&mut self, root: &Root) {
         let Some(folder) = root.resolve(NOTICES_FOLDER).filter(|it| !root.is_file(it)) else {
             return;
@@ -111,7 +112,7 @@ impl<'a> Packing<'a> {
         }
     }
 
-    /// Returns the files of a stage, and what its steps add.
+    /// Returns the files of a stage, and the layers that its steps add.
     fn fill(&mut self, stage: &FinalStage) -> (Root, Vec<PackedLayer>) {
         let base = stage.base.as_ref().and_then(|it| self.recipe.bases.get(it));
         let mut root = base.map(|base| base.root.clone()).unwrap_or_default();
@@ -126,6 +127,8 @@ impl<'a> Packing<'a> {
                     for (path, entry) in &entries {
                         root.insert(path.clone(), entry.clone());
                     }
+                    // Docker adds a layer for each `COPY`, even an empty one, but none for an
+                    // existing `WORKDIR`.
                     if !entries.is_empty() || matches!(step, Step::Copy(_)) {
                         let created_by = created_by(step);
                         layers.push(PackedLayer {
@@ -166,7 +169,7 @@ impl<'a> Packing<'a> {
                 entries = self.of_stage(copy, owner, &inner, &destination)?;
             }
         }
-        // A folder of a lower layer stays as it is.
+        // A folder of a lower layer keeps its owner and mode.
         entries.retain(|path, entry| !(entry.is_folder() && root.is_folder(path)));
         check_for_room(copy.line, root, &entries)?;
         layer::add_parents(&mut entries, rights.owner, |path| root.is_folder(path));
@@ -202,7 +205,7 @@ impl<'a> Packing<'a> {
         )
     }
 
-    /// Copies from another stage or image. Owners and modes stay, as with BuildKit.
+    /// Copies from another stage or image. Owners and modes are kept, as in BuildKit.
     fn of_stage(
         &mut self,
         copy: &CopyInstruction,
@@ -216,7 +219,8 @@ impl<'a> Packing<'a> {
                 .resolve(source)
                 .is_some_and(|path| inner.is_folder(&path));
             if is_folder && !destination.folder().is_empty() {
-                // The folder itself is a new one: only what is in it is copied.
+                // The destination folder is created with default permissions; only the source's
+                // content is copied.
                 let made = plain(Content::Folder, owner.unwrap_or_default(), 0o755);
                 let path = destination.folder().to_owned();
                 layer::put(&mut entries, copy.line, path, made)?;
@@ -255,7 +259,7 @@ impl<'a> Packing<'a> {
     }
 }
 
-/// Finds what is at a path of another stage, and where it goes.
+/// Finds the files at a path of another stage, with their destinations.
 fn found(
     copy: &CopyInstruction,
     source: &str,
@@ -286,7 +290,7 @@ fn plain(content: Content, owner: Owner, mode: u32) -> Entry {
     }
 }
 
-/// Makes the folders of a `WORKDIR` that are not there yet, for the user in force.
+/// Creates the missing folders of a `WORKDIR`, owned by the current user.
 fn work_folder(folder: &WorkFolder, root: &Root) -> Result<Entries, PackError> {
     let nowhere = || PackError::Nowhere {
         line: folder.line,
@@ -305,7 +309,7 @@ fn work_folder(folder: &WorkFolder, root: &Root) -> Result<Entries, PackError> {
         .collect())
 }
 
-/// Returns where a `COPY` puts things: links that lead there are followed.
+/// Returns the destination of a `COPY`, with symbolic links followed.
 fn destination(copy: &CopyInstruction, root: &Root) -> Result<Destination, PackError> {
     let (_, parts) = components(&copy.destination);
     let nowhere = || PackError::Nowhere {
@@ -319,11 +323,12 @@ fn destination(copy: &CopyInstruction, root: &Root) -> Result<Destination, PackE
     let Some((name, folders)) = parts.split_last() else {
         return Ok(Destination::Folder(String::new()));
     };
+    // Only the folder is resolved: a link of that name is replaced, not followed.
     let folder = root.resolve(&folders.join("/")).ok_or_else(nowhere)?;
     Ok(Destination::Exactly(join(&folder, name)))
 }
 
-/// Makes sure that nothing is in the way of a folder, and no folder in the way of anything else.
+/// Checks that no file blocks a folder, and no folder blocks a file.
 fn check_for_room(line: usize, root: &Root, entries: &Entries) -> Result<(), PackError> {
     let is_file = |path: &str| {
         let entry = entries.get(path);

@@ -1,4 +1,5 @@
-//! Why a push failed, in our words. The registry's own are cut, and addresses are left out: they may hold secrets.
+//! Errors of a push, in this project's terms. The registry's messages are shortened and stripped of
+//! URLs, which may contain secrets.
 
 use oci_client::errors::{OciDistributionError, OciEnvelope, OciErrorCode};
 
@@ -6,91 +7,91 @@ use crate::Hint;
 
 use super::{Credentials, Repository, is_loopback, is_unknown_repository};
 
-/// How much of the registry's own words is kept, in characters.
+/// Number of characters that are kept of a registry's message.
 const KEPT: usize = 300;
 
-/// Why a push failed.
+/// Reason why a push failed.
 #[derive(Debug, thiserror::Error)]
 pub enum PushError {
-    /// Nobody listens there.
+    /// The registry does not accept connections.
     #[error("cannot reach the registry `{registry}`: {reason}")]
     Unreachable {
-        /// The registry.
+        /// Host of the registry.
         registry: String,
-        /// Whether it is this machine.
+        /// Set if the registry is on this machine.
         is_local: bool,
-        /// What happened.
+        /// Error of the connection.
         reason: String,
     },
-    /// It does not know us, or we may not.
+    /// The login or the permissions were rejected.
     #[error("refused by the registry `{registry}`: {reason}")]
     Refused {
-        /// The registry.
+        /// Host of the registry.
         registry: String,
-        /// Nobody logged in.
+        /// Set if the request was sent without credentials.
         is_anonymous: bool,
-        /// What it said.
+        /// Response of the registry.
         reason: String,
     },
-    /// The repository is not there.
+    /// The repository does not exist.
     #[error("the registry `{registry}` has no repository `{repository}`")]
     NoRepository {
-        /// The registry.
+        /// Host of the registry.
         registry: String,
-        /// The repository.
+        /// Name of the repository.
         repository: String,
     },
-    /// The tag is another image's, and the repository does not let it be moved.
+    /// The tag belongs to another image, and the repository has immutable tags.
     #[error("the tag `{tag}` belongs to another image: {reason}")]
     TagTaken {
-        /// The tag.
+        /// Tag that was requested.
         tag: String,
-        /// What the registry said.
+        /// Response of the registry.
         reason: String,
     },
-    /// Its certificate is not trusted.
+    /// The registry's certificate is not trusted.
     #[error("the certificate of the registry `{registry}` is not trusted: {reason}")]
     Untrusted {
-        /// The registry.
+        /// Host of the registry.
         registry: String,
-        /// Why not.
+        /// Reason given by the TLS library.
         reason: String,
     },
-    /// It does not speak TLS.
+    /// The registry does not use TLS.
     #[error("the registry `{registry}` does not speak HTTPS: {reason}")]
     PlainHttp {
-        /// The registry.
+        /// Host of the registry.
         registry: String,
-        /// What happened.
+        /// Reason given by the TLS library.
         reason: String,
     },
-    /// A proxy before it takes no request of that size.
+    /// The registry, or a proxy before it, limits the size of requests.
     #[error(
         "the registry `{registry}`, or a proxy before it, refuses a layer as too large: {reason}"
     )]
     TooLarge {
-        /// The registry.
+        /// Host of the registry.
         registry: String,
-        /// What it said.
+        /// Response of the registry.
         reason: String,
     },
-    /// The manifest is another one than was sent.
+    /// The registry stored a different manifest than it was sent.
     #[error("the registry `{registry}` stored another manifest than it was sent: {digest}")]
     Rewritten {
-        /// The registry.
+        /// Host of the registry.
         registry: String,
-        /// Of what it stored.
+        /// Digest of the stored manifest.
         digest: String,
     },
-    /// Something else.
+    /// The push failed for another reason.
     #[error("the registry `{registry}` failed: {reason}")]
     Failed {
-        /// The registry.
+        /// Host of the registry.
         registry: String,
-        /// What it said.
+        /// Response of the registry.
         reason: String,
     },
-    /// A media type that cannot stand in a request.
+    /// The media type is not valid in a header.
     #[error("`{0}` is not a media type")]
     Unusable(String),
 }
@@ -143,13 +144,14 @@ impl PushError {
         Self::of(&repository.registry, &repository.name, is_anonymous, error)
     }
 
-    /// Says why nothing could be fetched.
+    /// Creates the error of a failed pull.
     pub(crate) fn of_pull(registry: &str, name: &str, error: &OciDistributionError) -> Self {
         Self::of(registry, name, false, error)
     }
 
     fn of(registry: &str, name: &str, is_anonymous: bool, error: &OciDistributionError) -> Self {
         let registry = registry.to_owned();
+        // An upload that expired also yields 404, although the repository exists.
         let is_missing = status(error) == Some(404) && !is_lost_upload(error);
         if is_unknown_repository(error) || is_missing {
             return Self::NoRepository {
@@ -185,7 +187,7 @@ impl PushError {
     }
 }
 
-/// The registry has forgotten an upload that it began.
+/// Returns whether the registry has dropped an upload that it had started.
 pub(super) fn is_lost_upload(error: &OciDistributionError) -> bool {
     let is_unknown = |text: &str| text.contains("BLOB_UPLOAD_UNKNOWN");
     #[expect(
@@ -202,7 +204,7 @@ pub(super) fn is_lost_upload(error: &OciDistributionError) -> bool {
     }
 }
 
-/// The status the registry answered with, as far as the client tells.
+/// Returns the HTTP status of the response, as far as the client reports it.
 pub(super) fn status(error: &OciDistributionError) -> Option<u16> {
     #[expect(
         clippy::wildcard_enum_match_arm,
@@ -219,7 +221,8 @@ pub(super) fn status(error: &OciDistributionError) -> Option<u16> {
     }
 }
 
-/// The client keeps the body of these, and not the status. A word of the registry's own says nothing about it.
+/// Derives the status from a registry's error codes, since the client drops it. Codes outside of
+/// the specification have none.
 fn of_envelope(envelope: &OciEnvelope) -> Option<u16> {
     envelope
         .errors
@@ -250,19 +253,19 @@ fn is_refusal(error: &OciDistributionError) -> bool {
     matches!(status(error), Some(401 | 403))
 }
 
-/// Nothing moved for as long as we wait.
+/// Returns whether the request ended because no data moved within the idle timeout.
 pub(super) fn is_silence(error: &OciDistributionError) -> bool {
     matches!(error, OciDistributionError::IoError(error) if error.kind() == std::io::ErrorKind::TimedOut)
 }
 
-/// Returns what TLS itself says: so it will be the next time.
+/// Returns the error of the TLS library, if it is one. A retry would not help.
 fn tls_error(error: &OciDistributionError) -> Option<&rustls::Error> {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
         if let Some(found) = error.downcast_ref() {
             return Some(found);
         }
-        // What an input error is made of is not its source.
+        // `io::Error::source` skips the error that it wraps, so that one is checked as well.
         let inner = error.downcast_ref::<std::io::Error>();
         cause = match inner.and_then(std::io::Error::get_ref) {
             Some(inner) => Some(inner),
@@ -272,8 +275,8 @@ fn tls_error(error: &OciDistributionError) -> Option<&rustls::Error> {
     None
 }
 
-/// An answer that is complete and says nothing that a registry is known to say. What it says in words of its own may mean anything,
-/// also that it is busy.
+/// Returns whether the response was complete but invalid for a registry. Error codes outside of the
+/// specification count, since they may mean anything.
 pub(super) fn is_nonsense(error: &OciDistributionError) -> bool {
     status(error).is_none()
         && matches!(
@@ -288,7 +291,8 @@ pub(super) fn is_nonsense(error: &OciDistributionError) -> bool {
         )
 }
 
-/// What happens on the way, and may not happen the next time: a connection that breaks, an answer that is cut.
+/// Returns whether the connection failed, such as by a reset or a truncated response. A retry may
+/// help.
 pub(super) fn is_of_the_way(error: &OciDistributionError) -> bool {
     #[expect(
         clippy::wildcard_enum_match_arm,
@@ -303,7 +307,7 @@ pub(super) fn is_of_the_way(error: &OciDistributionError) -> bool {
     }
 }
 
-/// No connection at all: neither was anything sent.
+/// Returns whether no connection was established, so that nothing was sent.
 pub(super) fn is_connect(error: &OciDistributionError) -> bool {
     matches!(error, OciDistributionError::RequestError(error) if error.is_connect())
 }
@@ -337,7 +341,7 @@ fn messages(envelope: &OciEnvelope) -> String {
     messages.join("; ")
 }
 
-/// The innermost cause says it best, and without the address.
+/// Formats the innermost cause of an error, which is the most specific and omits the URL.
 fn of_request(error: &reqwest::Error) -> String {
     if let Some(status) = error.status() {
         return format!("status {}", status.as_u16());

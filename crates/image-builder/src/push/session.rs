@@ -1,4 +1,4 @@
-//! The talk with one repository: what each request is, who we are in it, and when it is tried again.
+//! Session with one repository: its requests, its login, and their retries.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -21,34 +21,35 @@ use super::{
 };
 use crate::image::{BuiltImage, Document};
 
-/// A registry that does not answer within this time is not there.
+/// Timeout for a connection to the registry.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A proxy that leads nowhere: nobody listens on the port of `discard`.
+/// Proxy address that always refuses, since nobody listens on the port of `discard`.
 const NO_PROXY: &str = "http://127.0.0.1:9";
-/// What no proxy is asked for. A registry may call itself `localhost` in a `Location`.
+/// Hosts that need no proxy. A registry may call itself `localhost` in a `Location`.
 const LOOPBACK: &str = "127.0.0.0/8,::1,localhost";
 
 type Answer<T> = Result<T, OciDistributionError>;
 
-/// What is known of who we are.
+/// State of the login at the registry.
 #[derive(Default)]
 struct Login {
-    /// The registry wants to know.
+    /// Set once the registry requires a login.
     is_wanted: bool,
-    /// Does all but ask for manifests. The client asks an open registry before each request how to log in; this one only knows
-    /// who we are once the registry wants to know. Made when it is needed: each client reads the certificates of this machine.
+    /// Client for all requests but those for manifests. The library's client asks an open registry
+    /// before each request how to log in; this one sends credentials only once they are required.
+    /// Created on demand, since each client reads the system's certificates.
     client: Option<Client>,
 }
 
-/// The talk with one repository.
+/// Session with one repository.
 pub(super) struct Session<'a> {
-    /// Asks for manifests.
+    /// Client for manifests.
     asking: Client,
     login: Arc<Mutex<Login>>,
     auth: RegistryAuth,
     repository: &'a Repository,
-    /// Where it is spoken to: the registry, but an address where it is one of this machine.
+    /// Host of the registry; for a registry on this machine, the address it listens at.
     registry: String,
     retry: Retry,
 }
@@ -71,7 +72,7 @@ impl<'a> Session<'a> {
             .map_err(|error| PushError::new(repository, &error))?;
         let (auth, is_wanted) = match &repository.credentials {
             Credentials::Anonymous => (RegistryAuth::Anonymous, false),
-            // Whoever has a password is asked for it.
+            // Credentials that are configured are used from the first request on.
             Credentials::Basic { user, password } => {
                 (RegistryAuth::Basic(user.clone(), password.clone()), true)
             }
@@ -87,7 +88,7 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// The same with less patience: for what need not succeed.
+    /// Returns the same session with another retry policy, for optional requests.
     pub(super) fn with(&self, retry: Retry) -> Session<'a> {
         Session {
             asking: self.asking.clone(),
@@ -104,11 +105,12 @@ impl<'a> Session<'a> {
 
     async fn sending(&self) -> Client {
         let (client, is_wanted) = {
+            // A panic elsewhere leaves the login in a valid state, so a poisoned lock is usable.
             let mut login = self.login.lock().unwrap_or_else(PoisonError::into_inner);
             let make = || {
                 let is_local = self.retry.gives_up_on_nobody;
                 let made = client(&self.registry, is_local, &self.repository.roots);
-                // The other one does the same, and asks more often.
+                // The other client works as well, with more requests for the login.
                 made.unwrap_or_else(|_| self.asking.clone())
             };
             (
@@ -124,7 +126,8 @@ impl<'a> Session<'a> {
         client
     }
 
-    /// Forgets a token that the registry no longer takes: the client would send it until it thinks that it has run out.
+    /// Drops a token that the registry no longer accepts. The client would reuse it until its own
+    /// expiry.
     fn log_in_again(&self) {
         let mut login = self.login.lock().unwrap_or_else(PoisonError::into_inner);
         *login = Login {
@@ -147,8 +150,8 @@ impl<'a> Session<'a> {
         Reference::with_tag(registry, name, tag.to_owned())
     }
 
-    /// Runs a request, which knows how long it is waited for; again where that may help, and with a new login once the registry
-    /// wants to know who we are.
+    /// Runs a request with retries. Once the registry requires a login, the request is repeated
+    /// with one.
     async fn run<T, F: Future<Output = Answer<T>>>(&self, request: impl Fn() -> F) -> Answer<T> {
         let is_wanted = || {
             self.login
@@ -175,7 +178,8 @@ impl<'a> Session<'a> {
         self.retry.run(with_login).await
     }
 
-    /// Logs in once, before several requests would do so at the same time. If it fails, they fail, and say why.
+    /// Logs in once, before several requests would do so concurrently. Errors are ignored: the
+    /// requests themselves fail then, and report the reason.
     pub(super) async fn authorise_to_push(&self) {
         if self.repository.credentials != Credentials::Anonymous {
             let reference = self.by_tag("latest");
@@ -185,7 +189,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The digest of the image that the tag leads to, if there is one.
+    /// Returns the digest of the image that has this tag, or `None` if there is none.
     pub(super) async fn tagged(&self, tag: &str) -> Result<Option<String>, PushError> {
         let reference = self.by_tag(tag);
         let request = || self.asking.fetch_manifest_digest(&reference, &self.auth);
@@ -220,6 +224,7 @@ impl<'a> Session<'a> {
         blob: &Blob<'_>,
         progress: BlobProgress,
     ) -> Result<(), PushError> {
+        // A layer of a base image in the same registry need not be uploaded.
         let reference = self.by_digest(blob.digest);
         if self.mount(&reference, blob).await {
             return Ok(());
@@ -230,7 +235,8 @@ impl<'a> Session<'a> {
             let client = self.sending().await;
             let request = client.push_blob_stream(&reference, chunks, blob.digest, Some(size));
             match patiently(movement, request).await {
-                // Taken, and what was answered makes no sense: what counts is that it is there. Not to send it again.
+                // The upload was accepted with an invalid response. What counts is that the blob
+                // exists, so it is not sent again.
                 Err(error) if is_nonsense(&error) && self.has(&reference, blob).await? => Ok(()),
                 result => result.map(drop),
             }
@@ -238,7 +244,8 @@ impl<'a> Session<'a> {
         self.run(request).await.map_err(|error| self.error(&error))
     }
 
-    /// Takes a layer over from another repository of the same registry. If that fails, it is sent.
+    /// Mounts a layer from another repository of the same registry. If that fails, the layer is
+    /// uploaded.
     async fn mount(&self, reference: &Reference, blob: &Blob<'_>) -> bool {
         let within = blob.origin.and_then(|origin| {
             let name = origin.strip_prefix(self.repository.registry.as_str())?;
@@ -258,7 +265,8 @@ impl<'a> Session<'a> {
         patiently(Movement::question(), request).await
     }
 
-    /// Returns the digests of what refers to an image: as the registry lists it, or, where it has no such API, the tag for it.
+    /// Returns the digests of the artifacts that refer to an image, or none if the registry has no
+    /// referrers API.
     pub(super) async fn referrers(&self, digest: &str) -> Result<Vec<String>, PushError> {
         let reference = self.by_digest(digest);
         let request = || async {
@@ -268,13 +276,14 @@ impl<'a> Session<'a> {
         };
         match self.run(request).await {
             Ok(index) => Ok(index.manifests.into_iter().map(|it| it.digest).collect()),
-            // A registry that does not know the question answers in many ways, and none of them is a list.
+            // Registries without that API answer in many ways; all of them mean that there is no
+            // list.
             Err(error) if matches!(status(&error), None | Some(400 | 404 | 405)) => Ok(Vec::new()),
             Err(error) => Err(self.error(&error)),
         }
     }
 
-    /// Returns the index that a tag leads to, if there is one.
+    /// Returns the index that has this tag, or `None` if there is none.
     pub(super) async fn index(&self, tag: &str) -> Result<Option<Value>, PushError> {
         if self.tagged(tag).await?.is_none() {
             return Ok(None);
@@ -293,7 +302,8 @@ impl<'a> Session<'a> {
         Ok(serde_json::from_slice(&content).ok())
     }
 
-    /// Sends a manifest. A tag that cannot be moved refuses also what it leads to already.
+    /// Sends a manifest, unless the tag leads to it already. A repository with immutable tags
+    /// rejects even that.
     pub(super) async fn put_if_other(
         &self,
         document: &Document,
@@ -308,7 +318,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Sends a manifest; again where that may help.
+    /// Sends a manifest, with retries.
     pub(super) async fn put(&self, document: &Document, tag: &str) -> Answer<()> {
         let reference = self.by_tag(tag);
         let media_type = http::HeaderValue::from_str(&document.media_type)
@@ -328,7 +338,8 @@ impl<'a> Session<'a> {
         tag: &str,
     ) -> Result<(), PushError> {
         let Err(error) = self.put(&image.manifest, tag).await else {
-            // A registry that rewrites manifests would have a service that cannot pull what it was told.
+            // A registry that rewrites manifests changes the digest, and the service pulls by the
+            // digest.
             return match self.tagged(tag).await {
                 Ok(Some(digest)) if digest != image.digest() => Err(PushError::Rewritten {
                     registry: self.repository.registry.clone(),
@@ -337,11 +348,14 @@ impl<'a> Session<'a> {
                 Ok(_) | Err(_) => Ok(()),
             };
         };
+        // Status codes by which registries reject a tag that exists. ECR answers 400 for immutable
+        // tags.
         if !matches!(status(&error), Some(400 | 405 | 409 | 412)) {
             return Err(self.error(&error));
         }
         match self.tagged(tag).await? {
-            // Someone else has sent the same image meanwhile, or our first attempt did arrive.
+            // Another client has pushed the same image meanwhile, or the first attempt arrived
+            // after all.
             Some(digest) if digest == image.digest() => Ok(()),
             Some(_other) => Err(PushError::taken(tag, &error)),
             None => Err(self.error(&error)),
@@ -349,7 +363,7 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Returns a client for a registry, and where that is spoken to.
+/// Returns a client for a registry, and the address that the client uses for it.
 pub(crate) async fn client_for(registry: &str, roots: &[String]) -> Answer<(Client, String)> {
     use_tls_of_ring();
     let is_local = loopback::is_loopback(registry);
@@ -367,8 +381,8 @@ fn client(registry: &str, is_local: bool, roots: &[String]) -> Answer<Client> {
     } else {
         ClientProtocol::Https
     };
-    // One that is named is taken in place of those of the environment. Where a registry of this machine sends us elsewhere, it is
-    // asked, and nobody goes there.
+    // A proxy that is set here replaces those of the environment. If a local registry redirects to
+    // another host, the request goes to this proxy and fails.
     let no_proxy = is_local.then(|| NO_PROXY.to_owned());
     Client::try_from(ClientConfig {
         protocol,
@@ -376,10 +390,11 @@ fn client(registry: &str, is_local: bool, roots: &[String]) -> Answer<Client> {
         https_proxy: no_proxy.clone(),
         no_proxy: no_proxy.map(|_| LOOPBACK.to_owned()),
         extra_root_certificates: roots.iter().map(|pem| certificate(pem)).collect(),
-        // The other way sends parts of 4 MiB, and ECR wants larger ones.
+        // Chunked uploads of this library have parts of 4 MiB; ECR requires larger ones.
         use_monolithic_push: true,
         connect_timeout: Some(CONNECT_TIMEOUT),
-        // It would count from the beginning of a request, and a large layer takes its time: see `patience`.
+        // This timeout counts from the start of a request, and a large layer takes longer. `idle`
+        // applies instead.
         read_timeout: None,
         ..ClientConfig::default()
     })
