@@ -1,9 +1,9 @@
-//! Reads a Dockerfile as far as an image can be built without Docker: the final stage, the stages
-//! that it takes files from, and how the program is compiled.
+//! Parses a Dockerfile as far as an image can be built without Docker: the final stage, the stages
+//! it copies from, and the options for cargo.
 //!
-//! Stages that compile are not run: [`crate::cargo`] compiles instead, with the options of their
-//! `cargo build`. What cannot be taken over is a note or a [`Problem`] with line and remedy; nothing
-//! is ignored silently. Pure: text in, value out.
+//! Build stages are not run: [`crate::cargo`] compiles instead, with the options of their
+//! `cargo build`. Anything that cannot be adopted yields a note, or a [`Problem`] with line and
+//! hint; nothing is ignored silently. Pure functions.
 
 mod error;
 mod health;
@@ -24,44 +24,44 @@ pub use stage::CargoBuild;
 
 use crate::Architecture;
 
-/// What Docker sets when the Dockerfile does not.
+/// Value of `PATH` that Docker sets if the Dockerfile does not.
 pub(crate) const DEFAULT_PATH: &str =
     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// Largest Dockerfile, in bytes.
+/// Size limit for a Dockerfile, in bytes.
 const MAX_FILE: u64 = 4 << 20;
 
-/// What a Dockerfile is read for.
+/// Parameters for the evaluation of a Dockerfile.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
-    /// Processor that the image is for: `TARGETARCH`.
+    /// Processor architecture of the image, for `TARGETARCH`.
     pub architecture: Architecture,
-    /// Cargo package that the program is built from.
+    /// Cargo package of the program.
     pub package: &'a str,
-    /// Name of the program, as cargo calls it.
+    /// Name of the binary.
     pub program: &'a str,
-    /// Values for `ARG`s, instead of their defaults.
+    /// Values for `ARG`s, which override their defaults.
     pub args: &'a BTreeMap<String, String>,
-    /// Settings of the base images that are known, by their reference.
+    /// Settings of the base images that were fetched, by reference.
     pub bases: &'a BTreeMap<String, Arc<FinalStage>>,
 }
 
-/// A Dockerfile that can be built without Docker.
+/// Dockerfile that can be built without Docker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dockerfile {
-    /// The image.
+    /// Final stage, which becomes the image.
     pub stage: FinalStage,
-    /// How the Dockerfile compiles the program.
+    /// Options for cargo.
     pub build: CargoBuild,
-    /// What is not done as in Docker.
+    /// Deviations from Docker.
     pub notes: Vec<Note>,
 }
 
-/// Something that the native builder does not do as Docker does.
+/// Deviation of the native builder from Docker.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Note {
-    /// Line of the instruction, from 1.
+    /// Line number of the instruction, from 1.
     pub line: usize,
-    /// What, and the remedy.
+    /// Description, with a hint.
     pub text: String,
 }
 
@@ -71,30 +71,30 @@ impl fmt::Display for Note {
     }
 }
 
-/// Settings of an image, and the steps that fill it.
+/// Settings of an image, and the steps that create its files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FinalStage {
     /// Reference of the base image; `None` for `scratch`.
     pub base: Option<String>,
-    /// In the order of the file. Each becomes a layer.
+    /// Steps in the order of the file. Each becomes a layer.
     pub steps: Vec<Step>,
     /// `USER`, as written.
     pub user: Option<String>,
-    /// `EXPOSE`, in the order of the file, without repetitions.
+    /// `EXPOSE`, in the order of the file, without duplicates.
     pub exposed_ports: Vec<ExposedPort>,
-    /// `ENV`, in the order of first mention.
+    /// `ENV`, in the order of first appearance.
     pub env: Vec<(String, String)>,
-    /// `LABEL`
+    /// Labels from `LABEL`.
     pub labels: BTreeMap<String, String>,
-    /// `VOLUME`
+    /// Paths from `VOLUME`.
     pub volumes: BTreeSet<String>,
-    /// `HEALTHCHECK`
+    /// Health check from `HEALTHCHECK`.
     pub health_check: Option<HealthCheck>,
-    /// `MAINTAINER`
+    /// Author from `MAINTAINER`.
     pub author: Option<String>,
-    /// `STOPSIGNAL`
+    /// Signal from `STOPSIGNAL`.
     pub stop_signal: Option<String>,
-    /// `SHELL`
+    /// Command line from `SHELL`.
     pub shell: Option<Vec<String>>,
     /// `ENTRYPOINT` in its exec form.
     pub entrypoint: Option<Vec<String>>,
@@ -104,55 +104,55 @@ pub struct FinalStage {
     pub working_dir: Option<String>,
 }
 
-/// A step that adds to the image's file system.
+/// Step that adds to the image's file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// `COPY`
+    /// `COPY` instruction.
     Copy(CopyInstruction),
-    /// `WORKDIR`, which creates its folder.
+    /// `WORKDIR` instruction, which creates its folder.
     Folder(WorkFolder),
 }
 
-/// The folder of a `WORKDIR`.
+/// Folder that a `WORKDIR` creates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkFolder {
-    /// Line, from 1.
+    /// Line number, from 1.
     pub line: usize,
-    /// Absolute.
+    /// Absolute path.
     pub path: String,
-    /// `USER` in force there, who becomes the owner of the folders that are created.
+    /// Current `USER`, who owns the folders that are created.
     pub owner: Option<Account>,
 }
 
-/// One `COPY`.
+/// `COPY` instruction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CopyInstruction {
-    /// Line it starts on, from 1.
+    /// Line number of its start, from 1.
     pub line: usize,
-    /// Where it takes from.
+    /// Source of the files.
     pub from: CopySource,
-    /// At least one, variables replaced.
+    /// Source paths, at least one, with variables expanded.
     pub sources: Vec<String>,
-    /// Absolute. A `/` at its end marks a folder.
+    /// Absolute destination path. A trailing `/` marks a folder.
     pub destination: String,
-    /// `--chown`
+    /// Owner from `--chown`.
     pub owner: Option<Account>,
-    /// `--chmod`, the permission bits.
+    /// Permission bits from `--chmod`.
     pub mode: Option<u32>,
 }
 
-/// Where a `COPY` takes its files from.
+/// Source that a `COPY` takes its files from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CopySource {
-    /// The build context.
+    /// Build context.
     Context,
-    /// The program, from this stage that compiles it.
+    /// Program, from the build stage of this name.
     Program(String),
-    /// A stage that only copies, or an image, with its name.
+    /// Stage without `RUN`, or an image, with its name.
     Stage(String, Arc<FinalStage>),
 }
 
-/// A user and perhaps a group, each by number or by name.
+/// User with an optional group, each by number or by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
     /// Number or name; empty for root.
@@ -185,16 +185,16 @@ impl fmt::Display for Account {
     }
 }
 
-/// A port that the program listens on.
+/// Port that the program listens on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ExposedPort {
-    /// From 1.
+    /// Port number, from 1.
     pub number: u16,
-    /// TCP unless it says otherwise.
+    /// Protocol, TCP by default.
     pub protocol: Protocol,
 }
 
-/// What may follow the `/` in `EXPOSE`.
+/// Protocol of a port in `EXPOSE`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Protocol {
     /// `tcp`
@@ -218,7 +218,7 @@ impl fmt::Display for ExposedPort {
 }
 
 impl FinalStage {
-    /// Returns its `COPY` instructions.
+    /// Returns the `COPY` instructions.
     pub fn copies(&self) -> impl Iterator<Item = &CopyInstruction> {
         self.steps.iter().filter_map(|step| match step {
             Step::Copy(copy) => Some(copy),
@@ -226,7 +226,7 @@ impl FinalStage {
         })
     }
 
-    /// Returns the base images that it needs, those of the stages it copies from included.
+    /// Returns all base images, including those of the stages it copies from.
     pub fn base_images(&self) -> BTreeSet<&str> {
         let copied = self.copies().filter_map(|copy| match &copy.from {
             CopySource::Stage(_, stage) => Some(stage.base_images()),
@@ -237,18 +237,19 @@ impl FinalStage {
 }
 
 impl Dockerfile {
-    /// Reads the text of a Dockerfile, and reports all that is wrong with it at once.
+    /// Parses a Dockerfile, and reports all errors at once.
     pub fn parse(text: &str, request: &Request<'_>) -> Result<Self, DockerfileErrors> {
         let source = lines::read(text).map_err(|error| DockerfileErrors(vec![error]))?;
         stage::read(&source, request)
     }
 }
 
-/// Reads the file. Bytes that are not UTF-8 matter in instructions only, not in comments.
+/// Reads a Dockerfile. Invalid UTF-8 is replaced, and later rejected in instructions, but not in
+/// comments.
 pub fn read_text(path: &Path) -> io::Result<String> {
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path)?;
-    // One byte more tells that there is more.
+    // One byte more than the limit shows that the file is too large.
     file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_FILE {
         let reason = format!("it is larger than {} MiB", MAX_FILE >> 20);

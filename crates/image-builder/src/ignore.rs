@@ -1,11 +1,12 @@
-//! `.dockerignore`, with Docker's rules: what it keeps out of Docker's image must not get into ours.
+//! Rules of `.dockerignore`, compatible with Docker's: a file that Docker excludes must not get
+//! into the image.
 
 use std::path::{Path, PathBuf};
 
 use crate::paths::components;
 
-/// Returns the file that says what is kept out: `<Dockerfile>.dockerignore` if it exists, else `.dockerignore` in the build
-/// context, which need not exist.
+/// Returns the ignore file: `<Dockerfile>.dockerignore` if it exists, or else `.dockerignore` in
+/// the build context, which need not exist.
 pub fn ignore_file(dockerfile: &Path, context: &Path) -> PathBuf {
     let mut own = dockerfile.as_os_str().to_owned();
     own.push(".dockerignore");
@@ -17,16 +18,16 @@ pub fn ignore_file(dockerfile: &Path, context: &Path) -> PathBuf {
     }
 }
 
-/// The patterns of a `.dockerignore`.
+/// Patterns of a `.dockerignore`.
 #[derive(Debug, Default)]
 pub(crate) struct Ignore {
     patterns: Vec<Pattern>,
 }
 
-/// A pattern that Docker does not take either.
+/// Pattern that Docker rejects as well.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct BadPattern {
-    /// From 1.
+    /// Line number, from 1.
     pub(crate) line: usize,
     pub(crate) pattern: String,
 }
@@ -34,35 +35,35 @@ pub(crate) struct BadPattern {
 #[derive(Debug)]
 struct Pattern {
     steps: Vec<Step>,
-    /// `!pattern`: what it matches is not ignored after all.
+    /// Set for `!pattern`, which includes its matches again.
     keeps: bool,
 }
 
-/// What one part of a pattern takes of a path.
+/// Element of a pattern.
 #[derive(Debug)]
 enum Step {
     /// This character.
     Literal(char),
-    /// `?`: one character of a name.
+    /// `?`: any one character but `/`.
     Any,
-    /// `[a-z]`: one of these. Also a `/`, where it is among them: so it is with Docker.
+    /// `[a-z]`: one character of a class. As in Docker, the class may contain `/`.
     Class(Class),
-    /// `*`: any part of a name.
+    /// `*`: any characters but `/`.
     Name,
-    /// `**`: anything.
+    /// `**`: any characters.
     Anything,
-    /// The beginning of `**/`: what follows may be left out.
+    /// First half of `**/`: makes the next element optional.
     Perhaps,
-    /// The rest of `**/`: anything that ends with a `/`.
+    /// Second half of `**/`: any characters up to a `/`.
     Folders,
 }
 
-/// What stands between brackets.
+/// Character class in brackets.
 #[derive(Debug)]
 struct Class {
-    /// With `^` in front: all but these.
+    /// Set for `[^…]`, which matches any other character.
     negated: bool,
-    /// First and last.
+    /// Ranges, each with its first and last character.
     ranges: Vec<(char, char)>,
 }
 
@@ -75,6 +76,7 @@ impl Class {
 
 impl Ignore {
     pub(crate) fn parse(text: &str) -> Result<Self, BadPattern> {
+        // Editors on Windows may write a byte order mark, which Docker ignores as well.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut patterns = Vec::new();
         for (index, line) in text.lines().enumerate() {
@@ -99,13 +101,14 @@ impl Ignore {
         Ok(Self { patterns })
     }
 
-    /// Whether an excluded folder may hold something that is kept.
+    /// Returns whether an excluded folder may contain files that a `!` pattern includes.
     pub(crate) fn has_exceptions(&self) -> bool {
         self.patterns.iter().any(|pattern| pattern.keeps)
     }
 
-    /// Whether a path, relative to the context and with `/` between its parts, is left out. A folder's pattern covers all
-    /// that is in it; the last pattern that matches decides.
+    /// Returns whether a path is excluded. The path is relative to the context, with `/` between
+    /// its components. A pattern for a folder covers all its content, and the last matching pattern
+    /// decides.
     pub(crate) fn excludes(&self, path: &str) -> bool {
         self.patterns
             .iter()
@@ -116,13 +119,15 @@ impl Ignore {
 }
 
 impl Pattern {
-    /// Whether it matches the path or a folder above it. All ways to match are followed at once, so that no pattern takes long.
+    /// Returns whether the pattern matches the path or a folder above it. Tracks all partial
+    /// matches at once, like an NFA, so that no pattern takes exponential time.
     fn covers(&self, path: &str) -> bool {
-        // Which steps may be next; one more than there are, for the end.
+        // Elements that may match next, with one more for the end of the pattern.
         let mut next = vec![false; self.steps.len() + 1];
         next[0] = true;
         self.leave_out(&mut next);
         for character in path.chars() {
+            // A folder matches, so everything below it does.
             if character == '/' && next[self.steps.len()] {
                 return true;
             }
@@ -132,7 +137,7 @@ impl Pattern {
         next[self.steps.len()]
     }
 
-    /// What may take nothing may be left out.
+    /// Adds the states that are reachable without a character.
     fn leave_out(&self, next: &mut [bool]) {
         for (index, step) in self.steps.iter().enumerate() {
             if next[index] {
@@ -167,21 +172,23 @@ impl Pattern {
     }
 }
 
-/// Without `.`, `..` and superfluous `/`, as paths are that it is compared with.
+/// Removes `.`, `..` and superfluous `/`, since the paths to compare with have none.
 fn clean(pattern: &str) -> String {
     let (above, parts) = components(pattern);
-    // Above the root there is nothing.
+    // `..` at the root stays at the root.
     let above = if pattern.starts_with('/') { 0 } else { above };
     let mut clean = vec![".."; above];
     clean.extend(parts);
     clean.join("/")
 }
 
-/// `*` and `?` stay within one folder, `**` does not. `None` where Docker takes the pattern for a mistake.
+/// Parses a pattern, in which `*` and `?` stay within one folder and `**` does not. Returns `None`
+/// for patterns that Docker rejects.
 fn steps(pattern: &[char]) -> Option<Vec<Step>> {
     let mut steps = Vec::new();
     let mut rest = pattern;
-    // Docker looks for the end of a path where nothing but `**` at the beginning is special, also within a name.
+    // Docker compares with the end of a path if nothing but `**` at the start is special, even
+    // within a name.
     if let ['*', '*', end @ ..] = pattern
         && !end
             .iter()
@@ -228,7 +235,7 @@ fn steps(pattern: &[char]) -> Option<Vec<Step>> {
     Some(steps)
 }
 
-/// What is between the brackets, and what follows them.
+/// Parses a character class after its `[`, and returns the rest of the pattern.
 fn class(pattern: &[char]) -> Option<(Class, &[char])> {
     let (negated, mut rest) = match pattern {
         ['^', rest @ ..] => (true, rest),

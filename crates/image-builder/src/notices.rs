@@ -1,5 +1,7 @@
-//! Licences of what is linked into the program, as files for the image: licences such as MIT ask that their notice goes with every
-//! copy. Of the crates, of Rust's standard library, and of the C library, which is linked statically.
+//! License notices for the image. Licenses such as MIT require that their notice accompanies each
+//! copy of the program.
+//!
+//! Covers the crates, Rust's standard library, and the C library, which is linked statically.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,11 +14,12 @@ use crate::image::Notice;
 use crate::sbom;
 use support::input;
 
-/// A licence is not larger, bytes. What is, is some other file of that name.
+/// Size limit for a license file, in bytes. Larger files of that name are something else.
 const MAX_TEXT: u64 = 256 << 10;
-/// The notices of the standard library with all that it is made of are one large file.
+/// Size limit for the standard library's notices, in bytes. They are one large file with all
+/// dependencies.
 const MAX_STANDARD_LIBRARY: u64 = 4 << 20;
-/// How files with licences and notices begin, whatever follows: `LICENSE-MIT`, `COPYING.txt`.
+/// Prefixes of the names of license files, such as `LICENSE-MIT` and `COPYING.txt`.
 const BEGINNINGS: [&str; 6] = [
     "license",
     "licence",
@@ -26,7 +29,7 @@ const BEGINNINGS: [&str; 6] = [
     "unlicense",
 ];
 
-/// Where distributions keep the notices of the GNU C library, for this and for other processors.
+/// Paths where distributions keep the copyright file of glibc, native and for cross compilation.
 const GNU: [&str; 5] = [
     "/usr/share/doc/libc6-dev/copyright",
     "/usr/share/doc/libc6/copyright",
@@ -34,13 +37,13 @@ const GNU: [&str; 5] = [
     "/usr/share/licenses/glibc/LICENSES",
     "/usr/share/licenses/glibc/LICENSE",
 ];
-/// The licence itself.
+/// Paths of the license text itself.
 const LGPL: [&str; 2] = [
     "/usr/share/common-licenses/LGPL-2.1",
     "/usr/share/licenses/glibc/COPYING.LIB",
 ];
 
-/// Of musl's file COPYRIGHT: its own notice, and those that it asks to keep.
+/// Notice of musl, from its file COPYRIGHT.
 const MUSL: &str = "\
 The C library musl is linked into the program statically. Its licence is MIT.
 
@@ -59,7 +62,7 @@ LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRA
 CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
 ";
 
-/// What to do with the GNU C library's licence.
+/// Notice for glibc, with the obligations of its license.
 const GNU_NOTICE: &str = "\
 The GNU C library (glibc) is linked into the program statically. Its licence is the GNU Lesser General Public License, version 2.1
 or later (LGPL-2.1-or-later). Its source is at https://sourceware.org/glibc/ and with the distribution that the program was built
@@ -67,10 +70,10 @@ on. Whoever passes this image on gives others what they need to link the program
 of the program and Cargo.lock are enough. A program that is linked to musl instead (MIT) asks for no more than its notice.
 ";
 
-/// Collects the licences of everything that is linked into the program, in the order of their
-/// names. The same parts and libraries give the same bytes.
+/// Collects the licenses of everything that is linked into the program, sorted by file name. The
+/// same parts and libraries yield the same bytes.
 ///
-/// They stay in memory: several builds may share cargo's target folder.
+/// Kept in memory, since concurrent builds may share cargo's target folder.
 pub fn notices(parts: &[Part], linked: &Linked) -> Vec<Notice> {
     let mut files = vec![
         ("c-library.txt", c_library(&linked.target)),
@@ -85,13 +88,15 @@ pub fn notices(parts: &[Part], linked: &Linked) -> Vec<Notice> {
     files.into_iter().map(notice).collect()
 }
 
-/// A toolchain of a distribution, or of the minimal profile of a later rustup, may come without that file.
+/// Returns a notice for toolchains without that file, such as a distribution's or one of rustup's
+/// minimal profile.
 fn own_words(sysroot: &Path) -> String {
     let mut all = "Rust's standard library is linked into the program. Copyright The Rust Project contributors. Its licence is MIT OR \
         Apache-2.0; https://www.rust-lang.org/policies/licenses says more.\n"
         .to_owned();
     for name in ["LICENSE-MIT", "LICENSE-APACHE"] {
         if let Some(text) = text(&sysroot.join("share/doc/rust").join(name), MAX_TEXT) {
+            // Writing to a `String` cannot fail.
             let _ = write!(all, "\n{text}");
         }
     }
@@ -113,7 +118,7 @@ fn c_library(target: &str) -> String {
     all
 }
 
-/// The crates with their licences, then each text once, with the crates that it is for.
+/// Lists the crates with their licenses, followed by each license text once.
 fn crates(parts: &[Part]) -> String {
     let mut list = "Crates that are linked into the program, with the licence that each names. Their texts follow.\n\n".to_owned();
     let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -135,7 +140,7 @@ fn crates(parts: &[Part]) -> String {
             }
         }
     }
-    // In the order of the crates, not of the texts.
+    // Sorted by crate and not by text.
     let mut texts: Vec<(Vec<String>, String)> =
         texts.into_iter().map(|(text, of)| (of, text)).collect();
     texts.sort();
@@ -145,7 +150,7 @@ fn crates(parts: &[Part]) -> String {
     list
 }
 
-/// The crates of others by name and version. The program's own crates are not another's.
+/// Returns the third-party crates by name and version. Crates of the workspace need no notice.
 fn named(parts: &[Part]) -> BTreeMap<String, &Part> {
     parts
         .iter()
@@ -154,12 +159,12 @@ fn named(parts: &[Part]) -> BTreeMap<String, &Part> {
         .collect()
 }
 
-/// The texts of the licences and notices in a package, by the names of their files.
+/// Returns the license texts in a package, sorted by file name.
 fn licence_files(folder: &Path) -> Vec<String> {
     let is_licence = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let name = name.to_lowercase();
-        // `license.rs` is code.
+        // A `license.rs` is source code.
         path.extension().is_none_or(|end| end != "rs")
             && BEGINNINGS.iter().any(|start| name.starts_with(start))
     };
@@ -168,6 +173,7 @@ fn licence_files(folder: &Path) -> Vec<String> {
         entries.map(|entry| entry.path()).collect()
     };
     let mut files: Vec<PathBuf> = in_folder(folder).into_iter().filter(is_licence).collect();
+    // `LICENSES` is the folder of the REUSE specification.
     for within in ["LICENSES", "licenses"] {
         files.extend(in_folder(&folder.join(within)));
     }
@@ -176,7 +182,7 @@ fn licence_files(folder: &Path) -> Vec<String> {
     texts.collect()
 }
 
-/// A file that is no longer than it should be; what is not UTF-8 in it is replaced.
+/// Reads a text file up to a size limit. Invalid UTF-8 is replaced.
 fn text(path: &Path, limit: u64) -> Option<String> {
     let metadata = fs::metadata(path).ok()?;
     if !metadata.is_file() || metadata.len() > limit {
@@ -185,6 +191,7 @@ fn text(path: &Path, limit: u64) -> Option<String> {
     let mut bytes = Vec::new();
     let file = fs::File::open(path).ok()?;
     file.take(limit).read_to_end(&mut bytes).ok()?;
+    // Crates that were packaged on Windows have other line ends, but often the same text.
     Some(String::from_utf8_lossy(&bytes).replace("\r\n", "\n"))
 }
 

@@ -1,5 +1,7 @@
-//! Packs the image: a layer for each `COPY`, a configuration from the rest of the Dockerfile's final stage, a manifest over
-//! both. The result is in memory and complete; nothing has been sent anywhere.
+//! Packs the image: a layer for each `COPY`, a configuration from the other instructions of the
+//! final stage, and a manifest.
+//!
+//! The result is complete and in memory; nothing is sent.
 
 mod packing;
 mod start;
@@ -20,44 +22,44 @@ use crate::layer::{self, Layer};
 use crate::pack_error::PackError;
 use packing::{PackedLayer, Packing};
 
-/// What an image is made from.
+/// Inputs of an image.
 #[derive(Debug, Clone, Copy)]
 pub struct Recipe<'a> {
-    /// What it shall be.
+    /// Evaluated final stage.
     pub stage: &'a FinalStage,
     /// Name of the program.
     pub program: &'a str,
-    /// The compiled program; `None` while only checking.
+    /// Path of the compiled program; `None` in a dry run.
     pub program_path: Option<&'a Path>,
     /// Base images by reference.
     pub bases: &'a Bases,
-    /// The folder that other files are copied from: that of the Dockerfile.
+    /// Build context: the folder of the Dockerfile.
     pub context: &'a Path,
-    /// What says which of them are kept out; see [`crate::ignore_file`]. Need not be there.
+    /// Ignore file, which need not exist; see [`crate::ignore_file`].
     pub ignore_file: &'a Path,
     /// Folder of the builder's own files, which are never copied.
     pub own_folder: Option<&'a Path>,
-    /// What it runs on.
+    /// Processor architecture of the image.
     pub architecture: Architecture,
-    /// The time it says it was made at; see [`crate::provenance`].
+    /// Creation time in the configuration; see [`crate::provenance`].
     pub created: DateTime<Utc>,
-    /// Labels beside those of the Dockerfile, which win.
+    /// Labels in addition to those of the Dockerfile, which take precedence.
     pub labels: &'a BTreeMap<String, String>,
-    /// Files for the folder [`crate::image::NOTICES_FOLDER`]: see [`crate::notices`].
+    /// Files for the folder [`crate::image::NOTICES_FOLDER`]; see [`crate::notices`].
     pub notices: &'a [Notice],
-    /// Layers that were compressed before.
+    /// Cache of compressed layers.
     pub cache: &'a LayerCache,
 }
 
 impl<'a> Recipe<'a> {
-    /// Returns the image that the stage starts from, if it is known.
+    /// Returns the base image of the stage, if it was fetched.
     fn base(&self) -> Option<&'a BaseImage> {
         let name = self.stage.base.as_ref()?;
         self.bases.get(name).map(Arc::as_ref)
     }
 }
 
-/// Packs the image. Reads files and compresses: not for a thread that has other things to do.
+/// Packs the image. Blocks, since it reads and compresses files.
 pub fn build(recipe: &Recipe<'_>) -> Result<BuiltImage, PackError> {
     let mut packed = Packing::open(recipe)?.pack();
     if !packed.errors.is_empty() {
@@ -73,7 +75,8 @@ pub fn build(recipe: &Recipe<'_>) -> Result<BuiltImage, PackError> {
     Ok(BuiltImage::assemble(config, layers))
 }
 
-/// Finds all that keeps the image from being packed or from starting, without the program and without packing.
+/// Finds all reasons why the image cannot be packed or started, without the program and without
+/// packing.
 pub fn check(recipe: &Recipe<'_>) -> Vec<PackError> {
     let dry = Recipe {
         program_path: None,
@@ -114,7 +117,7 @@ fn config(
     config
 }
 
-/// How the image is started. What the Dockerfile does not say is left out, not null.
+/// Returns the runtime configuration. Fields that the Dockerfile does not set are omitted.
 fn runtime(recipe: &Recipe<'_>, base: Option<&BaseImage>) -> Value {
     let stage = recipe.stage;
     let mut labels = recipe.labels.clone();
@@ -122,7 +125,7 @@ fn runtime(recipe: &Recipe<'_>, base: Option<&BaseImage>) -> Value {
     let is_inherited = |(name, value): &(&String, &String)| {
         inherited.is_some_and(|labels| labels.get(*name) == Some(*value))
     };
-    // The base's revision is not this image's.
+    // Labels of the base, such as its revision, must not override those of this image.
     let own = stage.labels.iter().filter(|label| !is_inherited(label));
     let own: Vec<_> = own
         .map(|(name, value)| (name.clone(), value.clone()))
@@ -147,7 +150,7 @@ fn runtime(recipe: &Recipe<'_>, base: Option<&BaseImage>) -> Value {
         .collect();
     let volumes = stage.volumes.iter().map(|path| (path.clone(), json!({})));
     let volumes: serde_json::Map<String, Value> = volumes.collect();
-    // Left to the runtime, as `docker build` does.
+    // Omitted as by `docker build`, since `/` is the default.
     let working_dir = stage.working_dir.as_ref().filter(|folder| *folder != "/");
     let mut config = serde_json::Map::new();
     config.insert("Env".to_owned(), json!(env));

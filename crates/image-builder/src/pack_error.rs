@@ -1,4 +1,4 @@
-//! Why an image cannot be packed.
+//! Errors of packing an image.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,198 +6,198 @@ use std::path::PathBuf;
 use crate::Hint;
 use crate::elf::ElfError;
 
-/// Why an image cannot be packed. Lines are those of the Dockerfile, from 1.
+/// Reason why an image cannot be packed. Line numbers are those of the Dockerfile, from 1.
 #[derive(Debug, thiserror::Error)]
 pub enum PackError {
-    /// The program does not get into the image.
+    /// The program is not in the image.
     #[error(
         "the program `{program}` would not be in the image: no `COPY --from=…` takes it, or a later `COPY` replaces it"
     )]
     NoProgram {
-        /// What cargo builds.
+        /// Name of the program.
         program: String,
     },
-    /// What is to be started is not in the image.
+    /// The file to start is not in the image.
     #[error("`{path}` is to be started, but it is not in the image")]
     NothingAtEntrypoint {
-        /// The first word of `ENTRYPOINT` or `CMD`.
+        /// First word of `ENTRYPOINT` or `CMD`.
         path: String,
     },
-    /// What is to be started may not be.
+    /// The file to start is not executable for the user.
     #[error(
         "`{path}` is to be started, but its mode {mode:04o} does not let the user of the image execute it"
     )]
     NotExecutable {
-        /// The first word of `ENTRYPOINT` or `CMD`.
+        /// First word of `ENTRYPOINT` or `CMD`.
         path: String,
-        /// Its permission bits.
+        /// Permission bits of the file.
         mode: u32,
     },
-    /// A file that is to be started is no program that runs here.
+    /// The file to start is not a program for this platform.
     #[error("`{path}` is to be started, but {problem}")]
     NoOtherProgram {
-        /// The first word of `ENTRYPOINT` or `CMD`.
+        /// First word of `ENTRYPOINT` or `CMD`.
         path: String,
-        /// Why not.
+        /// Result of the ELF check.
         problem: ElfError,
     },
-    /// A user or a group that the image does not know.
+    /// The image does not define this user or group.
     #[error("`{name}` is not known: it is not in `/{list}` of the image")]
     UnknownName {
-        /// A user or a group.
+        /// Name of the user or group.
         name: String,
-        /// Where it is looked up, without the `/` in front.
+        /// File that was searched, without the leading `/`.
         list: &'static str,
     },
-    /// A number that engines refuse.
+    /// The number is out of the range that container engines accept.
     #[error("`{0}` is out of the range of users and groups, 0 to 2147483647")]
     OutOfRange(String),
-    /// Nothing is started.
+    /// The command is empty.
     #[error("the first word of `ENTRYPOINT` or `CMD` is empty")]
     EmptyCommand,
-    /// What is to be started is hidden by what the runtime mounts there.
+    /// The file to start is below a folder that the runtime mounts over.
     #[error("`{path}` is to be started, but the runtime mounts something else over that folder")]
     Hidden {
-        /// The program.
+        /// Path of the program.
         path: String,
     },
-    /// A dynamic program without its libraries.
+    /// The image lacks a shared library that the program needs.
     #[error("`{path}` is to be started, but the image has no `{library}`, which it needs")]
     NoLibrary {
-        /// The program.
+        /// Path of the program.
         path: String,
         /// File name of the library.
         library: String,
     },
-    /// A base image could not be read.
+    /// A base image cannot be read.
     #[error("the base image `{image}` cannot be used: {reason}")]
     Base {
-        /// Its reference.
+        /// Reference of the image.
         image: String,
-        /// What is wrong with it.
+        /// Description of the defect.
         reason: String,
     },
-    /// `..`, or a link, leads out of the build context.
+    /// The path leaves the build context by `..` or by a symbolic link.
     #[error("line {line}: `{source_path}` is outside of the build context")]
     Outside {
-        /// Where.
+        /// Line number.
         line: usize,
-        /// What was to be copied.
+        /// Source path of the `COPY`.
         source_path: String,
     },
-    /// There is no such file.
+    /// The file does not exist.
     #[error("line {line}: there is no `{source_path}`")]
     Absent {
-        /// Where.
+        /// Line number.
         line: usize,
-        /// What was to be copied.
+        /// Source path of the `COPY`.
         source_path: String,
     },
-    /// `.dockerignore` keeps it out.
+    /// `.dockerignore` excludes the file.
     #[error("line {line}: `{source_path}` is excluded by `{}`", file.display())]
     Ignored {
-        /// Where.
+        /// Line number.
         line: usize,
-        /// What was to be copied.
+        /// Source path of the `COPY`.
         source_path: String,
-        /// The file that says so.
+        /// Path of the ignore file.
         file: PathBuf,
     },
-    /// `.dockerignore` cannot be understood.
+    /// `.dockerignore` has an invalid pattern.
     #[error("`{}`, line {line}: `{pattern}` is not a pattern", file.display())]
     BadPattern {
-        /// The file.
+        /// Path of the ignore file.
         file: PathBuf,
-        /// From 1.
+        /// Line number, from 1.
         line: usize,
-        /// What stands there.
+        /// Pattern as written.
         pattern: String,
     },
-    /// A name that is reserved: in a layer it deletes a file of the layers below.
+    /// The name is reserved: in a layer, it deletes a file of a lower one.
     #[error(
         "line {line}: the name of `/{path}` is reserved in images: it would delete another file"
     )]
     Whiteout {
-        /// Where.
+        /// Line number.
         line: usize,
-        /// In the image.
+        /// Path in the image.
         path: String,
     },
-    /// The path leads nowhere.
+    /// The destination cannot be resolved.
     #[error("line {line}: `/{path}` leads to a file, or in a circle")]
     Nowhere {
-        /// Where.
+        /// Line number.
         line: usize,
-        /// In the image.
+        /// Path in the image.
         path: String,
     },
-    /// A folder where a file is, or the other way round.
+    /// A folder would replace a file, or the other way round.
     #[error("line {line}: `/{path}` is a file and a folder at the same time")]
     InTheWay {
-        /// Where.
+        /// Line number.
         line: usize,
-        /// In the image.
+        /// Path in the image.
         path: String,
     },
-    /// A socket, a pipe, a device, or a name that is not UTF-8.
+    /// The file is a socket, pipe or device, or its name is not UTF-8.
     #[error("line {line}: `{}` cannot be put into an image", path.display())]
     Special {
-        /// Where.
+        /// Line number.
         line: usize,
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
     },
-    /// More than the packer takes.
+    /// The files exceed the size limit.
     #[error("line {line}: the image would have more than {limit} bytes")]
     TooLarge {
-        /// Where the limit is passed.
+        /// Line number where the limit is exceeded.
         line: usize,
-        /// In bytes.
+        /// Limit in bytes.
         limit: u64,
     },
-    /// What another builder made has more than is taken: compressed, it is in memory.
+    /// The layers of another builder's image exceed the size limit, since they are kept in memory.
     #[error("the layers of the image have more than {limit} bytes together")]
     LayersTooLarge {
-        /// In bytes, before they are compressed.
+        /// Limit in bytes, before compression.
         limit: u64,
     },
     /// A file cannot be read.
     #[error("cannot read `{}`", path.display())]
     Read {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the operating system.
         source: io::Error,
     },
-    /// A file has another size than a moment ago.
+    /// A file changed its size while it was read.
     #[error("`{}` changed while it was read", path.display())]
     Changed {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
     },
-    /// A file of a large layer is another one than a moment ago.
+    /// A file of a large layer changed between two reads.
     #[error("a file changed while the image was packed")]
     Unsteady,
-    /// What another builder made cannot be read.
+    /// The archive of another builder is invalid.
     #[error("the builder's archive cannot be used: {0}")]
     Archive(String),
-    /// What another builder made is for another processor.
+    /// The image of another builder is for another architecture.
     #[error("the image is made for `{found}`, not for `{wanted}`")]
     OtherArchitecture {
-        /// What it says.
+        /// Architecture of the image.
         found: String,
-        /// What is deployed to.
+        /// Architecture that is required.
         wanted: &'static str,
     },
-    /// What is to be started would not run.
+    /// The program in the image of another builder cannot start.
     #[error("`{path}` of the image would not start: {problem}")]
     Unusable {
-        /// The program's path in the image.
+        /// Path of the program in the image.
         path: String,
-        /// Why.
+        /// Result of the ELF check.
         problem: ElfError,
     },
-    /// The archive cannot be written.
+    /// The layer cannot be written.
     #[error("cannot write the layer")]
     Write(#[source] io::Error),
     /// `SOURCE_DATE_EPOCH` is not a number of seconds.

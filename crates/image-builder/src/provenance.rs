@@ -1,9 +1,12 @@
-//! Where an image comes from: the labels `org.opencontainers.image.revision` and `…created`, and the time in its configuration.
+//! Provenance of an image: the labels `org.opencontainers.image.revision` and `…created`, and the
+//! time in its configuration.
 //!
-//! They are part of what the digest is computed from, and an image that says another commit is another image. So that a commit to
-//! the README does not roll over a service, the revision is not that of the checkout but that of the *last commit that touched
-//! what is built*. Where that is not known for certain (changes that are not committed, a clone without its history, no git) there
-//! is no label: a missing one is better than a wrong one.
+//! They affect the digest, so another commit would mean another image. To avoid a rollout after a
+//! change to the README, the revision is the *last commit that touched a source of the image*, and
+//! not `HEAD`.
+//!
+//! There is no label if the revision is uncertain: with uncommitted changes, in a shallow clone, or
+//! without git. A missing label is better than a wrong one.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -17,32 +20,32 @@ use process::Program;
 
 const REVISION: &str = "org.opencontainers.image.revision";
 const CREATED: &str = "org.opencontainers.image.created";
-/// Git answers from the disk.
+/// Time limit for git, which only reads from disk.
 const GIT_LIMIT: Duration = Duration::from_secs(20);
-/// More are not asked for one by one: a command line has its limit.
+/// Limit for the number of paths: a command line has a maximum length.
 const MAX_PATHS: usize = 4000;
 
-/// A commit.
+/// Commit that an image was built from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revision {
-    /// Its name, 40 or 64 hexadecimal digits.
+    /// Commit hash, 40 or 64 hexadecimal digits.
     pub commit: String,
-    /// When it was committed.
+    /// Time of the commit.
     pub time: DateTime<Utc>,
 }
 
-/// What an image says about where it comes from.
+/// Provenance data of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Provenance {
-    /// The time it says it was made at.
+    /// Creation time in the configuration.
     pub created: DateTime<Utc>,
-    /// Labels, beside those of the Dockerfile.
+    /// Labels in addition to those of the Dockerfile.
     pub labels: BTreeMap<String, String>,
 }
 
 impl Provenance {
-    /// The time is that of `SOURCE_DATE_EPOCH` (seconds), else that of the revision, else the beginning of 1970, without a label.
-    /// The time of the build would make every image another one.
+    /// Builds the provenance. The time is `SOURCE_DATE_EPOCH` in seconds, or that of the revision,
+    /// or else 1970 without a label. The time of the build would change the digest each time.
     pub fn new(
         source_date_epoch: Option<&str>,
         revision: Option<&Revision>,
@@ -71,29 +74,29 @@ fn time(source_date_epoch: &str) -> Result<DateTime<Utc>, PackError> {
         .ok_or_else(|| PackError::Created(source_date_epoch.to_owned()))
 }
 
-/// Why there is no label that names a commit.
+/// Reason why there is no revision label.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unknown {
-    /// No repository, or nothing of it is built: there is nothing to say.
+    /// There is no repository, or it has none of the sources.
     NoRepository,
-    /// Changes that are not committed.
+    /// Some sources have uncommitted changes.
     Changed,
-    /// A clone without its history.
+    /// The clone is shallow.
     Shallow,
     /// The repository belongs to another user.
     OtherUser {
-        /// Its folder.
+        /// Folder of the repository.
         folder: PathBuf,
     },
-    /// More files than can be asked for.
+    /// There are more sources than git can be asked about.
     TooMany,
 }
 
 impl Unknown {
-    /// Returns what to tell the user: the reason, and the remedy.
+    /// Returns a message for the user, with the reason and a hint.
     pub fn note(&self) -> Option<String> {
         let text = match self {
-            // Ordinary while somebody works on it.
+            // Normal during development.
             Self::NoRepository | Self::Changed => return None,
             Self::Shallow => "the clone has no history: fetch all of it (`git fetch --unshallow`; in GitHub Actions `fetch-depth: 0`)".to_owned(),
             Self::OtherUser { folder } => format!(
@@ -106,8 +109,9 @@ impl Unknown {
     }
 }
 
-/// The last commit that touched one of these paths (absolute, or below `folder`), if there are no changes to any of them that are
-/// not committed. Paths outside of the repository count for nothing: they are not its content.
+/// Returns the last commit that touched one of these paths, which are absolute or relative to
+/// `folder`. Fails if any of them has uncommitted changes. Paths outside of the repository are
+/// ignored.
 pub async fn revision(folder: &Path, paths: &[PathBuf]) -> Result<Revision, Unknown> {
     let top = git(
         folder,
@@ -115,6 +119,7 @@ pub async fn revision(folder: &Path, paths: &[PathBuf]) -> Result<Revision, Unkn
     )
     .await
     .map_err(|said| {
+        // Git refuses to read a repository of another user unless `safe.directory` lists it.
         if said.contains("dubious ownership") {
             Unknown::OtherUser {
                 folder: top_of(folder),
@@ -143,7 +148,7 @@ pub async fn revision(folder: &Path, paths: &[PathBuf]) -> Result<Revision, Unkn
     };
     let (log, changes) = tokio::join!(
         with_paths(&["log", "-1", "--format=%H %ct", "--"]),
-        // An ignored file that gets into the image is not in the commit either.
+        // `--ignored`: an ignored file that gets into the image is not in the commit either.
         with_paths(&[
             "status",
             "--porcelain",
@@ -152,6 +157,7 @@ pub async fn revision(folder: &Path, paths: &[PathBuf]) -> Result<Revision, Unkn
             "--"
         ]),
     );
+    // A path is dirty, or git failed: in both cases the revision is not certain.
     if changes.map_or(true, |changes| !changes.trim().is_empty()) {
         return Err(Unknown::Changed);
     }
@@ -159,14 +165,15 @@ pub async fn revision(folder: &Path, paths: &[PathBuf]) -> Result<Revision, Unkn
     revision.ok_or(Unknown::Changed)
 }
 
-/// Finds the repository without git, for a message.
+/// Finds the root of the repository without git, for a message.
 fn top_of(folder: &Path) -> PathBuf {
     let mut above = folder.ancestors();
     let top = above.find(|folder| folder.join(".git").exists());
     top.unwrap_or(folder).to_owned()
 }
 
-/// Of `rev-parse`: the repository's folder, unless its history was cut off. There the oldest commit seems to have touched everything.
+/// Parses the output of `rev-parse`. A shallow clone is rejected, since its oldest commit seems to
+/// touch every file.
 fn whole_repository(answer: &str) -> Result<PathBuf, Unknown> {
     let (top, shallow) = answer
         .trim_end()
@@ -192,6 +199,7 @@ async fn git<S: AsRef<std::ffi::OsStr>>(
     arguments: impl IntoIterator<Item = S>,
 ) -> Result<String, String> {
     let git = Program::new("git")
+        // Takes no lock that could disturb a concurrent git, and expands no wildcards in paths.
         .args(["--no-optional-locks", "--literal-pathspecs"])
         .args(arguments)
         .current_dir(folder);
@@ -206,7 +214,8 @@ async fn git<S: AsRef<std::ffi::OsStr>>(
     Ok(answer.stdout)
 }
 
-/// The files that a program was compiled from, of a dependency file as cargo writes it beside the program (`app: a b\ c …`).
+/// Parses the sources from a dependency file that cargo writes next to the program
+/// (`app: a b\ c …`).
 pub(super) fn sources(dependencies: &str) -> Vec<PathBuf> {
     let Some((_, sources)) = dependencies.trim().split_once(": ") else {
         return Vec::new();

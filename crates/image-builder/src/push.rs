@@ -1,8 +1,8 @@
-//! Sends an image to a registry: nothing when it is there already, else what is missing, the manifest last. A reader of the
-//! registry therefore never sees half an image.
+//! Pushes an image to a registry: nothing if the registry has it already, or else what is missing.
+//! The manifest comes last, so that clients never see a partial image.
 //!
-//! A tag may be immutable, as in ECR, which refuses even the same image under it: what the tag leads to is looked up first, and
-//! again when the manifest is refused. The list of the image's parts goes with it, where the registry takes it.
+//! A tag may be immutable. ECR then rejects a push even of the same image, so the tag is looked up
+//! first, and again if the manifest is rejected. The SBOM is attached if the registry accepts it.
 
 mod attach;
 mod error;
@@ -29,19 +29,19 @@ use retry::Retry;
 use session::Session;
 pub(crate) use session::client_for;
 
-/// So many layers are sent, or asked for, at the same time.
+/// Number of layers that are uploaded or looked up concurrently.
 const PARALLEL: usize = 4;
 
-/// Who we are for the registry. Has no way of showing the password.
+/// Credentials for a registry. `Debug` does not show the password.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Credentials {
-    /// Nobody.
+    /// No login.
     Anonymous,
-    /// User and password; for ECR `AWS` and a token of some hours.
+    /// User name and password. For ECR, these are `AWS` and a token that is valid for 12 hours.
     Basic {
-        /// The user's name.
+        /// User name.
         user: String,
-        /// Never shown.
+        /// Password or token.
         password: String,
     },
 }
@@ -55,20 +55,22 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// A repository in a registry.
+/// Repository in a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repository {
-    /// Host, and port if it is not the usual one. One of this machine is spoken to without TLS.
+    /// Host of the registry, with the port unless it is the default. A registry on this machine is
+    /// accessed without TLS.
     pub registry: String,
-    /// The repository's name, without the registry's.
+    /// Name of the repository, without the host.
     pub name: String,
-    /// Who we are there.
+    /// Credentials for the registry.
     pub credentials: Credentials,
-    /// Certificates to trust besides this machine's, each in PEM.
+    /// Certificates to trust in addition to the system's, each in PEM.
     pub roots: Vec<String>,
 }
 
-/// An image that a registry has. [`push`] alone returns one, so that an address built from it exists.
+/// Image that exists in a registry. Only [`push`] creates this type, so that a reference derived
+/// from it is valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PushedImage {
     digest: String,
@@ -79,23 +81,23 @@ pub struct PushedImage {
     sbom: SbomOutcome,
 }
 
-/// What became of the SBOM.
+/// Result of attaching the SBOM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SbomOutcome {
-    /// There is none, or the image was there already.
+    /// There is no SBOM, or nothing had to be sent.
     Untouched,
-    /// It is in the registry, and refers to the image.
+    /// The registry stores the SBOM as a referrer of the image.
     Attached,
-    /// The registry did not take it, for this reason.
+    /// The registry rejected the SBOM, for this reason.
     Refused(String),
 }
 
-/// Whether anything had to be done.
+/// Result of a push.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// The registry had the image, and under this tag.
+    /// The registry had the image already, with this tag.
     AlreadyThere,
-    /// It has it now.
+    /// The image was pushed.
     Sent,
 }
 
@@ -111,38 +113,38 @@ impl PushedImage {
         }
     }
 
-    /// The digest of its manifest, `sha256:…`.
+    /// Returns the digest of the manifest, `sha256:…`.
     pub fn digest(&self) -> &str {
         &self.digest
     }
 
-    /// Whether anything had to be done.
+    /// Returns whether anything was sent.
     pub const fn outcome(&self) -> Outcome {
         self.outcome
     }
 
-    /// What was sent, in bytes; requests that were tried again count once.
+    /// Returns the number of bytes that were sent. Retried requests count once.
     pub const fn bytes_sent(&self) -> u64 {
         self.bytes_sent
     }
 
-    /// How many layers and configurations were sent.
+    /// Returns the number of blobs (layers and configurations) that were sent.
     pub const fn blobs_sent(&self) -> usize {
         self.blobs_sent
     }
 
-    /// What became of the SBOM.
+    /// Returns the result of attaching the SBOM.
     pub const fn sbom(&self) -> &SbomOutcome {
         &self.sbom
     }
 
-    /// How many layers and configurations the registry had already.
+    /// Returns the number of blobs (layers and configurations) that the registry had already.
     pub const fn blobs_present(&self) -> usize {
         self.blobs_present
     }
 }
 
-/// Sends the image, under a tag, as far as the registry does not have it.
+/// Pushes the image with this tag, as far as the registry does not have it.
 pub async fn push(
     image: &BuiltImage,
     repository: &Repository,
@@ -170,7 +172,7 @@ async fn push_with(
     on_progress: OnProgress,
     retry: Retry,
 ) -> Result<PushedImage, PushError> {
-    // What goes on at the same time is too much for a stack.
+    // Boxed, since the future with all its concurrent uploads is too large for the stack.
     Box::pin(push_at_once(image, repository, tag, on_progress, retry)).await
 }
 
@@ -184,7 +186,7 @@ async fn push_at_once(
     let session = Session::open(repository, retry).await?;
     let artifact = attach::artifact(image);
     let blobs = blobs(image);
-    // Asked by the tag, not by the digest: an image that is there under another tag still lacks this one.
+    // Looks up the tag and not the digest: the image may exist with another tag only.
     if session.tagged(tag).await?.as_deref() == Some(image.digest()) {
         let sbom = match &artifact {
             Some(artifact) => Box::pin(artifact.attach_if_missing(&session)).await,
@@ -222,7 +224,8 @@ async fn push_at_once(
     };
     let (sent, prepared) = tokio::join!(image_lane, artifact_lane);
     sent?;
-    // Strict registries take what refers to an image only when that is there. Whether it arrives is no condition for anything.
+    // Strict registries accept a referrer only after its image. An error here does not fail the
+    // push.
     let sbom = match (&artifact, prepared) {
         (None, _) => SbomOutcome::Untouched,
         (Some(_), Err(reason)) => SbomOutcome::Refused(reason),
@@ -238,12 +241,12 @@ async fn push_at_once(
     })
 }
 
-/// A layer or a document.
+/// Layer or document to push.
 #[derive(Clone)]
 struct Blob<'a> {
     digest: &'a str,
     content: layer::Blob,
-    /// Where a base image has it: `REGISTRY/NAME`.
+    /// Repository that the layer of a base image comes from: `REGISTRY/NAME`.
     origin: Option<&'a str>,
 }
 
@@ -257,7 +260,7 @@ impl<'a> From<&'a Document> for Blob<'a> {
     }
 }
 
-/// Each content once, also when two layers are the same.
+/// Returns the blobs of an image, each digest once: two layers may be equal.
 fn blobs(image: &BuiltImage) -> Vec<Blob<'_>> {
     let layers = image.layers.iter().map(|layer| Blob {
         digest: &layer.digest,
@@ -272,7 +275,8 @@ fn blobs(image: &BuiltImage) -> Vec<Blob<'_>> {
         .collect()
 }
 
-/// The clients want to know whose cryptography to use. Whoever came first has installed the same one.
+/// Installs the TLS provider that the HTTP clients use. An error means that it is installed
+/// already.
 fn use_tls_of_ring() {
     rustls::crypto::ring::default_provider()
         .install_default()

@@ -1,4 +1,5 @@
-//! The file system of an image: what its base and its layers hold, links and owners included.
+//! File system of an image: the files of its base and its layers, including symbolic links and
+//! owners.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -8,15 +9,15 @@ use crate::dockerfile::Account;
 use crate::layer::{Content, Entries, Entry, Owner};
 use crate::pack_error::PackError;
 
-/// Where user names are looked up, and those of groups.
+/// Files that list users and groups.
 pub(crate) const USERS: &str = "etc/passwd";
 pub(crate) const GROUPS: &str = "etc/group";
-/// The kernel follows as many.
+/// Limit for symbolic links in one path, as in the Linux kernel.
 const MAX_LINKS: usize = 40;
-/// A list of users is not longer, in bytes.
+/// Size limit for a list of users, in bytes.
 const MAX_LIST: u64 = 1 << 20;
 
-/// All files and folders of an image by path, without the `/` in front.
+/// Files and folders of an image by path, without the leading `/`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Root {
     entries: Entries,
@@ -33,7 +34,7 @@ impl Root {
         path.is_empty() || self.get(path).is_some_and(Entry::is_folder)
     }
 
-    /// Returns whether there is something else than a folder.
+    /// Returns whether the path exists and is not a folder.
     pub(crate) fn is_file(&self, path: &str) -> bool {
         self.get(path).is_some_and(|entry| !entry.is_folder())
     }
@@ -45,12 +46,13 @@ impl Root {
     /// Adds an entry of a higher layer.
     pub(crate) fn insert(&mut self, path: String, entry: Entry) {
         if !entry.is_folder() {
+            // The entry replaces the base image's list, so that it is read from the new file.
             self.lists.remove(&path);
         }
         self.entries.insert(path, entry);
     }
 
-    /// Removes a path and all below it.
+    /// Removes a path and everything below it.
     pub(crate) fn remove(&mut self, path: &str) {
         self.entries.remove(path);
         let below: Vec<String> = self.below(path).map(|(path, _)| path.clone()).collect();
@@ -59,7 +61,7 @@ impl Root {
         }
     }
 
-    /// Returns what is in a folder, at any depth.
+    /// Returns the content of a folder, at any depth.
     pub(crate) fn below(&self, folder: &str) -> impl Iterator<Item = (&String, &Entry)> {
         let prefix = if folder.is_empty() {
             String::new()
@@ -71,7 +73,8 @@ impl Root {
         range.take_while(move |(path, _)| path.starts_with(&prefix))
     }
 
-    /// Follows all links of a path, the last part included. `None` where they lead in a circle or through a file.
+    /// Resolves all symbolic links in a path, including the last component. Returns `None` for a
+    /// cycle or a path through a file.
     pub(crate) fn resolve(&self, path: &str) -> Option<String> {
         let mut left: Vec<String> = split(path).rev().collect();
         let mut found: Vec<String> = Vec::new();
@@ -91,6 +94,7 @@ impl Root {
                     }
                     found.pop();
                     let target = target.to_str()?;
+                    // An absolute link starts at the root of the image.
                     if target.starts_with('/') {
                         found.clear();
                     }
@@ -107,8 +111,8 @@ impl Root {
         Some(found.join("/"))
     }
 
-    /// Returns who a user or group is. Without a group it is the user's, and that of a number has the same number,
-    /// as with BuildKit.
+    /// Returns the numeric owner. Without a group, it is the user's own; for a numeric user, the
+    /// group has the same number, as in BuildKit.
     pub(crate) fn owner(&self, account: &Account) -> Result<Owner, PackError> {
         let (user, own_group) = match number(&account.user)? {
             Some(number) => (number, number),
@@ -124,7 +128,7 @@ impl Root {
         Ok(Owner { user, group })
     }
 
-    /// Returns the number of a name, and in the list of users that of the group.
+    /// Returns the number of a name, and for a user also that of the group.
     pub(crate) fn find(&self, list: &'static str, name: &str) -> Result<(u32, u32), PackError> {
         let lines = self.list(list).unwrap_or_default();
         let line = lines.lines().find_map(|line| {
@@ -141,7 +145,7 @@ impl Root {
         })
     }
 
-    /// Returns the group of a user's number, if the image lists it.
+    /// Returns the group of a numeric user, if the image lists it.
     pub(crate) fn group_of(&self, user: u32) -> Option<u32> {
         let lines = self.list(USERS)?;
         lines.lines().find_map(|line| {
@@ -169,7 +173,7 @@ impl Root {
     }
 }
 
-/// Parses a number. Without a name it is root.
+/// Parses a numeric user or group. An empty name means root.
 fn number(name: &str) -> Result<Option<u32>, PackError> {
     if name.is_empty() {
         return Ok(Some(0));

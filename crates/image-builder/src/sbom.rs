@@ -1,8 +1,9 @@
-//! What a program is made of: a software sbom of materials in CycloneDX 1.6, of the crates that cargo compiled for it. Those of
-//! build scripts and macros are not in the program, and not in the list.
+//! Software bill of materials (SBOM) of the program in CycloneDX 1.6: the crates that are compiled
+//! into it, without those of build scripts and macros.
 //!
-//! It has neither a time nor a serial number: the same program has the same list. Pure but for the manifests of the crates, in
-//! which the licences are.
+//! The SBOM has neither a time nor a serial number, so that the same program yields the same
+//! document. The only files it reads are `Cargo.lock` and the manifests of the crates, which name
+//! the licenses.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,9 +15,9 @@ use crate::cargo::{Linked, Part};
 use crate::image::Document;
 use support::input;
 
-/// CycloneDX in JSON.
+/// Media type of CycloneDX in JSON.
 pub const MEDIA_TYPE: &str = "application/vnd.cyclonedx+json";
-/// Cargo's default registry, as lock files name it.
+/// Source of cargo's default registry in lock files.
 const DEFAULT_REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
 /// `Cargo.lock`, as far as it matters here.
@@ -36,17 +37,18 @@ struct Locked {
     dependencies: Vec<String>,
 }
 
-/// A crate by name, version and source.
+/// Crate by name, version and source.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Crate {
     name: String,
     version: String,
-    /// Absent for those of the workspace.
+    /// Source of the crate; absent for crates of the workspace.
     source: Option<String>,
 }
 
 impl Crate {
-    /// Of cargo's identifier: `SOURCE#NAME@VERSION`, or `SOURCE#VERSION` where the address ends in the name.
+    /// Parses cargo's package ID: `SOURCE#NAME@VERSION`, or `SOURCE#VERSION` if the URL ends in the
+    /// name.
     fn parse(package_id: &str) -> Option<Self> {
         let (source, rest) = package_id.rsplit_once('#')?;
         let (name, version) = if let Some(both) = rest.split_once('@') {
@@ -62,13 +64,13 @@ impl Crate {
         })
     }
 
-    /// Returns `NAME@VERSION`, the same in any folder.
+    /// Returns `NAME@VERSION`, which does not depend on the folder.
     fn reference(&self) -> String {
         format!("{}@{}", self.name, self.version)
     }
 
-    /// Returns what is unique in the list: with its source where another crate has the same name and version, a patched copy for
-    /// example.
+    /// Returns a reference that is unique in the SBOM. Includes the source if another crate has the
+    /// same name and version, such as a patched copy.
     fn unique_reference(&self, crates: &BTreeMap<Crate, &Part>) -> String {
         let is_twin = |it: &&Crate| it.name == self.name && it.version == self.version;
         let reference = self.reference();
@@ -80,10 +82,10 @@ impl Crate {
         }
     }
 
-    /// The package's address, as scanners know it.
+    /// Returns the package URL (purl), which vulnerability scanners use.
     fn purl(&self) -> Option<String> {
         let source = self.source.as_deref()?;
-        // `+` would be read as a space.
+        // Some parsers decode `+` in a URL as a space.
         let purl = format!(
             "pkg:cargo/{}@{}",
             self.name,
@@ -106,19 +108,20 @@ fn encoded(text: &str) -> String {
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
-/// Returns `NAME@VERSION` of cargo's identifier for a package.
+/// Returns `NAME@VERSION` for one of cargo's package IDs.
 pub(super) fn reference(package_id: &str) -> Option<String> {
     Crate::parse(package_id).map(|it| it.reference())
 }
 
-/// The list of what the package `name` was compiled from, and of what is linked to that.
+/// Builds the SBOM of the package `name`, with the libraries that are linked in.
 pub fn sbom(name: &str, parts: &[Part], lock_file: &Path, linked: &Linked) -> Document {
     let lock = input::text(lock_file, input::WRITTEN_BY_PROGRAMS).unwrap_or_default();
     let licences = |manifest: &Path| licence(&input::text(manifest, input::WRITTEN_BY_HAND).ok()?);
     write(name, parts, &lock, libraries(linked), licences)
 }
 
-/// What is in the program and no crate: Rust's standard library and, since it is linked statically, the C library.
+/// Returns the components that are not crates: Rust's standard library, and the C library, which is
+/// linked statically.
 fn libraries(linked: &Linked) -> Vec<Value> {
     let library = |name: &str, licence: &str| {
         json!({
@@ -190,7 +193,7 @@ fn write(
             "tools": {
                 "components": [{
                     "type": "application",
-                    // By which people know this library.
+                    // The tool that users know, and not the name of this crate.
                     "name": "deployer",
                     "version": env!("CARGO_PKG_VERSION"),
                 }],
@@ -199,6 +202,7 @@ fn write(
         "components": components,
         "dependencies": dependencies,
     });
+    // Sorted keys, so that the bytes do not depend on features of `serde_json`.
     document.sort_all_objects();
     Document::new(MEDIA_TYPE, format!("{document:#}\n"))
 }
@@ -213,7 +217,8 @@ impl Lock {
 }
 
 impl Crate {
-    /// A lock file says no more than it needs to: `name`, `name version`, or both with the source in parentheses.
+    /// Returns whether a dependency in the lock file names this crate. It is written as `name`, as
+    /// `name version`, or with the source in parentheses, whatever is unambiguous.
     fn is_called(&self, need: &str) -> bool {
         let mut words = need.split(' ');
         let source = || self.source.as_deref().unwrap_or_default();
@@ -221,7 +226,8 @@ impl Crate {
             && words.next().is_none_or(|version| version == self.version)
             && words.next().is_none_or(|named| {
                 let named = named.trim_matches(['(', ')']);
-                // The identifier of a Git dependency says what was asked for, the lock file also what was found.
+                // Package IDs of Git dependencies contain the requested reference, lock files also
+                // the resolved commit after `#`.
                 named.split('#').next() == source().split('#').next()
             })
     }
@@ -246,6 +252,7 @@ fn component(
         component["hashes"] = json!([{ "alg": "SHA-256", "content": checksum }]);
     }
     if let Some(licence) = licence {
+        // The schema accepts an `expression` only if it is valid SPDX.
         component["licenses"] = match spdx::Expression::parse(&licence) {
             Ok(_) => json!([{ "expression": licence }]),
             Err(_) => json!([{ "license": { "name": licence } }]),
@@ -254,7 +261,8 @@ fn component(
     component
 }
 
-/// The licence that a manifest names, as an SPDX expression. Older ones write `/` for `OR`.
+/// Returns the license of a manifest as an SPDX expression. Old manifests have `/` in place of
+/// `OR`.
 pub(super) fn licence(manifest: &str) -> Option<String> {
     #[derive(Deserialize)]
     struct Manifest {
@@ -265,7 +273,7 @@ pub(super) fn licence(manifest: &str) -> Option<String> {
         license: Option<toml::Value>,
     }
     let manifest: Manifest = toml::from_str(manifest).ok()?;
-    // One that comes from the workspace is no text.
+    // `license.workspace = true` is a table and has no text here.
     let licence = manifest.package.license?.as_str()?.to_owned();
     let words = licence.replace('/', " OR ");
     Some(words.split_whitespace().collect::<Vec<_>>().join(" "))

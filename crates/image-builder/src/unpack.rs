@@ -1,8 +1,8 @@
-//! Turns what `docker save` and `podman save` write into an image as the native builder makes it: the same types, media types and
-//! compression, a configuration with the same fields, so that all that comes after is the same.
+//! Converts the output of `docker save` and `podman save` into an image of the native builder's
+//! form, with the same media types, compression and configuration fields.
 //!
-//! The archive's layers stay as they are (their times are those of the build, so their digests differ from the native builder's);
-//! each is checked against the digest that the configuration names.
+//! The layers keep their content. Their digests differ from the native builder's, since they
+//! contain the times of the build. Each layer is checked against the configuration's diff ID.
 
 mod program;
 mod restore;
@@ -24,7 +24,7 @@ use crate::layer;
 use crate::pack_error::PackError;
 pub use restore::restore;
 
-/// What an image's configuration may say about how it is started; the rest is the builder's own business.
+/// Fields of the configuration that affect the runtime. All others are specific to the builder.
 const FIELDS: [&str; 10] = [
     "Cmd",
     "Entrypoint",
@@ -37,28 +37,29 @@ const FIELDS: [&str; 10] = [
     "Volumes",
     "WorkingDir",
 ];
-/// A label that podman adds by itself.
+/// Label that podman adds on its own.
 const BUILDAH: &str = "io.buildah.version";
-/// The most that all layers of an image may have together before they are compressed, in bytes: compressed, they are in memory.
+/// Size limit for all layers of an image before compression, in bytes. Compressed layers are kept
+/// in memory.
 const MAX_LAYERS: u64 = 4 << 30;
-/// A configuration or a list is not larger, bytes.
+/// Size limit for a JSON document, in bytes.
 const MAX_DOCUMENT: u64 = 8 << 20;
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-/// What is wanted of an image that another builder made.
+/// Requirements for an image of another builder.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
-    /// What it has to run on.
+    /// Processor architecture that the image must have.
     pub architecture: Architecture,
-    /// The time it says it was made at.
+    /// Creation time to set.
     pub created: DateTime<Utc>,
-    /// Labels beside its own, which win.
+    /// Labels to add. The image's own take precedence.
     pub labels: &'a BTreeMap<String, String>,
-    /// Layers that were compressed before.
+    /// Cache of compressed layers.
     pub cache: &'a LayerCache,
 }
 
-/// `manifest.json`
+/// Entry of `manifest.json`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Saved {
@@ -66,7 +67,7 @@ struct Saved {
     layers: Vec<String>,
 }
 
-/// Reads the archive. Compresses: not for a thread that has other things to do.
+/// Reads an archive. Blocks, since it compresses the layers.
 pub fn unpack(file: &Path, wanted: &Wanted<'_>) -> Result<BuiltImage, PackError> {
     unpack_within(MAX_LAYERS, file, wanted)
 }
@@ -86,7 +87,7 @@ fn unpack_within(limit: u64, file: &Path, wanted: &Wanted<'_>) -> Result<BuiltIm
     let mut left = limit;
     for (path, diff_id) in saved.layers.iter().zip(diff_ids) {
         let layer = layer::layer_of(wanted.cache, |writer| {
-            // One byte more than there may be is enough to see that there are more.
+            // One byte more than the limit shows that the layer is too large.
             let mut content = archive.uncompressed(path)?.take(left.saturating_add(1));
             let size = io::copy(&mut content, writer).map_err(unreadable)?;
             if size > left {
@@ -125,7 +126,7 @@ fn strings(value: &Value) -> Vec<&str> {
     values.filter_map(Value::as_str).collect()
 }
 
-/// The configuration with the fields that the native builder writes.
+/// Returns the configuration, reduced to the fields that the native builder writes.
 fn rewritten(config: &Value, wanted: &Wanted<'_>) -> Value {
     let created = wanted.created.to_rfc3339_opts(SecondsFormat::Secs, true);
     let history: Vec<Value> = config["history"]
@@ -149,7 +150,7 @@ fn rewritten(config: &Value, wanted: &Wanted<'_>) -> Value {
             runtime.insert(field.to_owned(), value.clone());
         }
     }
-    // What the native builder leaves to the runtime.
+    // The native builder omits the default.
     if runtime
         .get("WorkingDir")
         .is_some_and(|folder| folder == "/")
@@ -182,7 +183,8 @@ fn rewritten(config: &Value, wanted: &Wanted<'_>) -> Value {
     })
 }
 
-/// Builders write what is not set as null, as nothing, or not at all.
+/// Returns whether a field is not set. Builders write that as null, as an empty value, or not at
+/// all.
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -193,12 +195,12 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// The archive on the disk, and where in it what is.
+/// Archive on disk, with an index of its files.
 struct Archive {
     path: PathBuf,
-    /// Position and size, bytes.
+    /// Position and size in bytes, by name.
     files: BTreeMap<String, (u64, u64)>,
-    /// Where a layer that is there already is linked to.
+    /// Targets of links, by name. `docker save` links layers that are equal.
     links: BTreeMap<String, String>,
 }
 
@@ -234,7 +236,7 @@ impl Archive {
         })
     }
 
-    /// A file of the archive.
+    /// Opens a file of the archive.
     fn read(&self, name: &str) -> Result<io::Take<BufReader<File>>, PackError> {
         let name = clean(Path::new(name));
         let name = self.links.get(&name).unwrap_or(&name);
@@ -256,8 +258,9 @@ impl Archive {
         serde_json::from_slice(&content).map_err(|error| nonsense(format!("`{name}`: {error}")))
     }
 
-    /// A layer's archive, as it is before compression.
+    /// Opens the uncompressed tar archive of a layer.
     fn uncompressed(&self, name: &str) -> Result<Box<dyn Read>, PackError> {
+        // Docker saves layers uncompressed or as gzip, depending on the image store.
         let mut start = Vec::new();
         let magic = self
             .read(name)?
@@ -273,7 +276,7 @@ impl Archive {
     }
 }
 
-/// A path within the archive without `.` and `..`.
+/// Normalizes a path within the archive, without `.` and `..`.
 fn clean(path: &Path) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.components() {

@@ -1,4 +1,4 @@
-//! Why there is no program, and what to do about it.
+//! Errors of a compilation, and hints to fix them.
 
 use std::path::PathBuf;
 
@@ -6,79 +6,80 @@ use crate::Hint;
 use crate::elf::ElfError;
 use process::ProcessError;
 
-/// Why there is no program.
+/// Reason why the program could not be compiled.
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
-    /// No cargo, or no compiler.
+    /// Cargo or rustc is not installed.
     #[error("`{program}` is not installed")]
     NotInstalled {
-        /// Which.
+        /// Name of the missing program.
         program: String,
     },
-    /// The compiler has no standard library for it.
+    /// The standard library of the target is not installed.
     #[error("the compiler cannot make programs for `{target}` yet")]
     NoTarget {
-        /// The target, by the compiler's name for it.
+        /// Target triple.
         target: String,
-        /// Whether rustup is there, which installs targets.
+        /// Set if rustup is available, which can install targets.
         has_rustup: bool,
     },
-    /// The compiler could, but nothing links what it makes.
+    /// No linker is available for the target.
     #[error("there is no linker for `{target}` on this machine")]
     NoLinker {
-        /// The target, by the compiler's name for it.
+        /// Target triple.
         target: String,
     },
-    /// The compiler found something wrong.
+    /// The compiler reported errors.
     #[error("`{package}` does not compile")]
     DoesNotCompile {
-        /// What was to be compiled.
+        /// Package that was compiled.
         package: String,
-        /// What for, by the compiler's name for it.
+        /// Target triple.
         target: String,
-        /// What the compiler said, from the first error on; cut after 40 lines.
+        /// Output of the compiler from the first error on, at most 40 lines.
         diagnostics: Vec<String>,
     },
-    /// Cargo did not get as far as that, or not through: a lock file that is out of date, a crate that cannot be fetched.
+    /// Cargo failed before or after the compilation: for example, the lock file is outdated, or a
+    /// crate cannot be downloaded.
     #[error("cargo cannot build `{package}`")]
     Cargo {
-        /// What was to be compiled.
+        /// Package that was compiled.
         package: String,
-        /// What cargo said, from the first error on; cut after 40 lines.
+        /// Output of cargo from the first error on, at most 40 lines.
         diagnostics: Vec<String>,
     },
     /// Cargo cannot read the manifests.
     #[error("cargo cannot read the project")]
     Project {
-        /// What cargo said.
+        /// Output of cargo.
         diagnostics: Vec<String>,
     },
-    /// Cargo is content and has made no program.
+    /// Cargo succeeded without producing the program.
     #[error("cargo made no program `{binary}` of `{package}`")]
     NoExecutable {
-        /// What was compiled.
+        /// Package that was compiled.
         package: String,
-        /// What was to come out.
+        /// Binary that was expected.
         binary: String,
     },
-    /// The program would not run in an empty image.
+    /// The program cannot run in an empty image.
     #[error("`{}` cannot run in an empty image", path.display())]
     Unusable {
-        /// The program.
+        /// Path of the program.
         path: PathBuf,
-        /// Why.
+        /// Result of the ELF check.
         #[source]
         problem: ElfError,
     },
-    /// The folder of the workspace cannot be used.
+    /// The folder of the workspace cannot be read.
     #[error("cannot read `{}`", path.display())]
     Workspace {
-        /// The folder.
+        /// Path of the folder.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the operating system.
         source: std::io::Error,
     },
-    /// Cargo or the compiler cannot be run.
+    /// Cargo or rustc could not be run.
     #[error(transparent)]
     Process(ProcessError),
 }
@@ -180,19 +181,19 @@ impl From<ProcessError> for CompileError {
     }
 }
 
-/// What the crate `cc` says when there is no C compiler for the target, or none at all.
+/// Returns whether the `cc` crate reports that a C compiler is missing.
 fn lacks_c_compiler(line: &str) -> bool {
     line.contains("failed to find tool") || line.contains("Failed to find tool")
 }
 
-/// The linker that the compiler has not found: ``error: linker `cc` not found``.
+/// Returns the linker that rustc did not find: ``error: linker `cc` not found``.
 fn missing_linker(line: &str) -> Option<&str> {
     let (_, rest) = line.split_once("linker `")?;
     let (name, rest) = rest.split_once('`')?;
     rest.starts_with(" not found").then_some(name)
 }
 
-/// The command that installs a linker, by Debian's names.
+/// Returns a hint that installs a linker, with Debian's package names.
 fn what_brings(linker: &str) -> String {
     if linker == "cc" {
         "install a C compiler, which links programs: `sudo apt-get install gcc`".to_owned()
@@ -205,13 +206,14 @@ fn what_brings(linker: &str) -> String {
     }
 }
 
-/// What `ld` says where the C library is there in its dynamic form only.
+/// Returns whether `ld` reports that there is no static C library.
 fn lacks_static_libc(line: &str) -> bool {
+    // `-lc` is a prefix of other libraries, such as `-lcrypto`.
     line.split_once("cannot find -lc")
         .is_some_and(|(_, rest)| !rest.starts_with(|next: char| next.is_ascii_alphanumeric()))
 }
 
-/// What `cargo zigbuild` says.
+/// Returns whether `cargo zigbuild` reports that zig is missing.
 fn lacks_zig(line: &str) -> bool {
     line.contains("Failed to find zig")
 }

@@ -1,4 +1,4 @@
-//! What cargo says while it works: JSON on standard output, text on standard error.
+//! Parser for cargo's output: JSON messages on standard output, and text on standard error.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -8,10 +8,10 @@ use serde::Deserialize;
 use super::CompileError;
 use process::ProcessError;
 
-/// How much of what the compiler says is kept: the first error, and enough around it.
+/// Number of diagnostic lines that are kept: the first error, with some context.
 const KEPT_LINES: usize = 40;
 
-/// One message of `--message-format json`. See "External tools" in the Cargo book.
+/// Message of `--message-format json`. See "External tools" in the Cargo book.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "reason")]
 pub(super) enum Message {
@@ -48,7 +48,8 @@ impl Artifact {
         self.is("custom-build")
     }
 
-    /// Whether it was made for the target, and not for a build script or a macro: those run on this machine.
+    /// Returns whether the artifact is for the target. Build scripts and macros are compiled for
+    /// the host.
     pub(super) fn is_for(&self, target_folder: &Path) -> bool {
         self.filenames
             .iter()
@@ -60,18 +61,21 @@ impl Artifact {
     }
 }
 
-/// `None` for what is no message: build scripts may print whatever they like.
+/// Parses a message. Returns `None` for other output, since build scripts may print anything.
 pub(super) fn parse(line: &str) -> Option<Message> {
     serde_json::from_str(line).ok()
 }
 
-/// Returns what cargo says it waits for: the build directory, or the package cache, which all projects share.
+/// Returns the lock that cargo waits for: the build directory, or the package cache that all
+/// projects share.
 pub(super) fn waiting_for(line: &str) -> Option<&str> {
     line.trim().strip_prefix("Blocking waiting for ")
 }
 
-/// What went wrong, from standard error: the *first* error, since later ones often follow from it,
-/// and of a build script that fails the *last* lines, since it gives the reason when it ends.
+/// Collector of error messages from standard error.
+///
+/// Keeps the *first* compiler error, since later ones often follow from it. Of a failing build
+/// script it keeps the *last* lines, since the reason comes at the end.
 #[derive(Debug, Default)]
 pub(super) struct Diagnostics {
     lines: Vec<String>,
@@ -79,10 +83,10 @@ pub(super) struct Diagnostics {
     is_compilers: bool,
 }
 
-/// The end of what a failed build script has written.
+/// Last lines of output from a failed build script.
 #[derive(Debug)]
 struct Script {
-    /// `  --- stderr`
+    /// Heading of the stream: `  --- stderr`.
     heading: String,
     lines: VecDeque<String>,
     left_out: usize,
@@ -90,10 +94,12 @@ struct Script {
 
 impl Diagnostics {
     pub(super) fn push(&mut self, line: &str) {
+        // Cargo prints this summary only after an error of the compiler.
         self.is_compilers |= line.starts_with("error: could not compile");
         if is_status(line) {
             return;
         }
+        // Cargo indents the output of build scripts by two spaces.
         if !line.is_empty() && !line.starts_with("  ") {
             self.end_script();
         }
@@ -108,7 +114,7 @@ impl Diagnostics {
                 return;
             }
             script.lines.push_back(line.to_owned());
-            // With the heading, and a line for those that are left out.
+            // The limit includes the heading and the line for omitted lines.
             if self.lines.len() + script.lines.len() + 2 > KEPT_LINES {
                 script.lines.pop_front();
                 script.left_out += 1;
@@ -118,8 +124,8 @@ impl Diagnostics {
         }
     }
 
-    /// Cargo shows standard error last, and only if something is there. Of standard output, warnings
-    /// stay: the crate `cc` prints what the C compiler says as such.
+    /// Starts a stream of a build script. Cargo prints standard error last, so standard output is
+    /// dropped, except for warnings: the `cc` crate reports the C compiler's errors that way.
     fn start_stream(&mut self, heading: &str) {
         let before = self.script.take().map(|script| script.lines);
         let mut lines = before.unwrap_or_default();
@@ -144,13 +150,13 @@ impl Diagnostics {
         self.lines.extend(script.lines);
     }
 
-    /// Returns what is worth reading.
+    /// Returns the lines that are worth showing.
     pub(super) fn kept(mut self) -> Vec<String> {
         self.end_script();
         self.lines
     }
 
-    /// Turns cargo's failure into one that says what to fix.
+    /// Converts cargo's failure into an error with a hint.
     pub(super) fn explain(self, package: &str, target: &str, error: ProcessError) -> CompileError {
         let ProcessError::Failed { tail, .. } = error else {
             return error.into();
@@ -174,7 +180,8 @@ impl Diagnostics {
     }
 }
 
-/// Returns whether a build script says this to cargo: flags, not reasons. Warnings are for people.
+/// Returns whether the line is an instruction of a build script to cargo, such as a flag. Warnings
+/// and errors are not.
 fn is_instruction(line: &str) -> bool {
     let said = line.trim_start().strip_prefix("cargo:");
     said.is_some_and(|said| {
@@ -183,7 +190,8 @@ fn is_instruction(line: &str) -> bool {
     })
 }
 
-/// What cargo does meanwhile: the word is right-aligned to twelve columns.
+/// Returns whether the line is one of cargo's status messages, which are right-aligned to twelve
+/// columns.
 fn is_status(line: &str) -> bool {
     let words = ["Compiling", "Downloaded", "Downloading", "Blocking"];
     line.starts_with(' ')

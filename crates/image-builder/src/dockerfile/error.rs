@@ -1,15 +1,15 @@
-//! Everything that can be wrong with a Dockerfile, each with its remedy: the whole table in one place.
+//! Errors in a Dockerfile, each with its hint.
 
 use std::fmt;
 
 use crate::Hint;
 
-/// Something in the Dockerfile that is wrong, or that cannot be done without Docker.
+/// Error in a Dockerfile, or a feature that needs Docker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DockerfileError {
-    /// The line the instruction starts on, from 1. `None` when the file as a whole is meant.
+    /// Line number of the instruction's start, from 1. `None` if the error concerns the whole file.
     pub line: Option<usize>,
-    /// What is wrong.
+    /// Description of the error.
     pub problem: Problem,
 }
 
@@ -30,12 +30,12 @@ impl fmt::Display for DockerfileError {
 
 impl std::error::Error for DockerfileError {}
 
-/// All that is wrong with a Dockerfile, in the order of its lines.
+/// All errors of a Dockerfile, in the order of its lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DockerfileErrors(pub Vec<DockerfileError>);
 
 impl DockerfileErrors {
-    /// Returns whether Docker or podman can build what is left out here.
+    /// Returns whether Docker or podman could build this file.
     pub fn need_docker(&self) -> bool {
         self.0.iter().all(|error| error.problem.needs_docker())
     }
@@ -53,131 +53,132 @@ impl fmt::Display for DockerfileErrors {
 
 impl std::error::Error for DockerfileErrors {}
 
-/// What is wrong.
+/// Kind of an error in a Dockerfile.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Problem {
-    /// No `FROM` at all.
+    /// The file has no `FROM`.
     #[error("there is no `FROM`")]
     NoStage,
-    /// `# escape=` with something other than a backslash or a backtick.
+    /// `# escape=` has a value other than a backslash or a backtick.
     #[error("`{0}` cannot be the escape character")]
     BadEscape(String),
-    /// Not an instruction Docker knows.
+    /// Docker does not know the instruction.
     #[error("`{0}` is not an instruction")]
     UnknownInstruction(String),
-    /// Only `ARG` may stand before the first `FROM`.
+    /// An instruction other than `ARG` precedes the first `FROM`.
     #[error("`{0}` stands before the first `FROM`")]
     BeforeFrom(String),
-    /// A heredoc whose end is not there.
+    /// A heredoc has no end.
     #[error("the heredoc `{0}` has no end")]
     EndlessHeredoc(String),
-    /// `"` or `'` without its partner.
+    /// A `"` or `'` is not closed.
     #[error("a quote is not closed in `{0}`")]
     OpenQuote(String),
-    /// `${…}` in a form that is not known.
+    /// `${…}` has an unsupported form.
     #[error("the substitution `{0}` needs Docker")]
     Substitution(String),
-    /// Variables made of variables.
+    /// Expanding variables exceeds the size limit.
     #[error("with its variables replaced, the file is too long")]
     TooLong,
-    /// `${NAME:?message}` and NAME is not set.
+    /// `${NAME:?message}` refers to a variable that is not set.
     #[error("`{name}` is not set: {message}")]
     Required {
-        /// The variable.
+        /// Name of the variable.
         name: String,
-        /// What the Dockerfile says about it.
+        /// Message from the Dockerfile.
         message: String,
     },
-    /// Nothing behind the keyword, or not enough.
+    /// An instruction lacks an argument.
     #[error("`{0}` lacks an argument")]
     MissingArgument(&'static str),
-    /// `ENV` and `LABEL` want `name=value`.
+    /// A word of `ENV` or `LABEL` is not of the form `name=value`.
     #[error("`{word}` in `{keyword}` is not of the form name=value")]
     NotAPair {
-        /// `ENV` or `LABEL`.
+        /// Name of the instruction: `ENV` or `LABEL`.
         keyword: &'static str,
-        /// What stands there.
+        /// Word in question.
         word: String,
     },
-    /// `RUN` and `ADD`, which run or fetch something.
+    /// `RUN` or `ADD` in the final stage, which would have to be executed.
     #[error("`{0}` in the final stage needs Docker")]
     Runs(&'static str),
-    /// Bytes in an instruction that are no text.
+    /// An instruction is not valid UTF-8.
     #[error("it is not UTF-8 text")]
     NotUtf8,
-    /// There is no shell in `scratch` to read it.
+    /// The shell form is used with `scratch`, which has no shell.
     #[error("`{0}` in its shell form cannot start: there is no shell in `scratch`")]
     ShellForm(&'static str),
-    /// Neither `ENTRYPOINT` nor `CMD`.
+    /// The final stage has neither `ENTRYPOINT` nor `CMD`.
     #[error("the final stage has neither `ENTRYPOINT` nor `CMD`")]
     NothingToStart,
-    /// A flag the packer does not know.
+    /// The native builder does not support this flag.
     #[error("the flag `{flag}` of `{keyword}` needs Docker")]
     Flag {
-        /// The instruction.
+        /// Name of the instruction.
         keyword: &'static str,
-        /// The flag without its value.
+        /// Flag without its value.
         flag: String,
     },
-    /// `COPY <<EOF`
+    /// `COPY <<EOF` is not supported.
     #[error("a heredoc in `COPY` needs Docker")]
     CopyHeredoc,
-    /// `COPY *.txt /`
+    /// `COPY *.txt /` is not supported.
     #[error("the pattern `{0}` in `COPY` needs Docker")]
     Pattern(String),
-    /// Something of a stage that compiles, other than the program.
+    /// A `COPY` takes something other than the program from a build stage.
     #[error("`{path}` is not where cargo puts the program `{program}`")]
     NotTheProgram {
-        /// What was to be copied.
+        /// Path in the build stage.
         path: String,
-        /// What cargo builds.
+        /// Name of the program.
         program: String,
     },
-    /// Something of a stage with a `RUN`.
+    /// A `COPY` takes a file from a stage that runs commands.
     #[error(
         "`{path}` comes from the stage `{stage}`, which runs commands but does not build the program"
     )]
     FromRunningStage {
-        /// The stage.
+        /// Name of the stage.
         stage: String,
-        /// What was to be copied.
+        /// Path in the stage.
         path: String,
     },
-    /// Stages that copy from stages that copy from stages …
+    /// The nesting of `COPY --from` exceeds the limit.
     #[error("too many stages copy from one another")]
     TooDeep,
-    /// `COPY --from=$STAGE`
+    /// `COPY --from=$STAGE` has a variable.
     #[error("`COPY --from={0}`: no variable may stand there")]
     CopyFromVariable(String),
-    /// `COPY a b /file`
+    /// `COPY a b /file` has several sources and no folder as the destination.
     #[error("`COPY` of several sources to `{0}`, which is not a folder")]
     SeveralToOne(String),
-    /// `--chown=1x`
+    /// The owner of `--chown` is invalid, such as `1x`.
     #[error("the owner `{0}` is neither a number nor a name")]
     Owner(String),
-    /// `--chmod=u+x`
+    /// The mode of `--chmod` is not octal, such as `u+x`.
     #[error("the mode `{0}` is not octal")]
     Mode(String),
-    /// `HEALTHCHECK` with something else than options and a command.
+    /// The arguments of `HEALTHCHECK` are invalid.
     #[error("`{0}` is not a health check")]
     HealthCheck(String),
-    /// `SHELL` in its shell form.
+    /// `SHELL` is not in the exec form.
     #[error("`SHELL` is not a list of words")]
     Shell,
-    /// `STOPSIGNAL foo`
+    /// The value of `STOPSIGNAL` is not a signal.
     #[error("`{0}` is not a signal")]
     Signal(String),
-    /// A value for an argument that the file does not have.
+    /// A build argument has a value, but the file does not declare it.
     #[error("no `ARG` declares `{0}`")]
     UnknownArgument(String),
-    /// `EXPOSE http`
+    /// The value of `EXPOSE` is not a port.
     #[error("`{0}` is not a port")]
     Port(String),
 }
 
 impl Problem {
-    /// Returns whether Docker does what this file asks for. The rest is wrong for Docker as well, or would not start.
+    /// Returns whether Docker supports this. All other errors also fail in Docker, or yield an
+    /// image that does not start.
     pub const fn needs_docker(&self) -> bool {
         matches!(
             self,

@@ -1,18 +1,18 @@
-//! From text to instructions: directives, comments, continued lines, heredocs.
+//! Splits a Dockerfile into instructions: directives, comments, continuation lines and heredocs.
 
 use super::error::{DockerfileError, Problem};
 use super::words::quoted_words;
 
-/// One instruction on one logical line.
+/// Instruction on one logical line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Instruction {
-    /// The first of its lines, from 1.
+    /// Number of its first line, from 1.
     pub(super) line: usize,
-    /// In capitals.
+    /// Keyword in upper case.
     pub(super) keyword: String,
-    /// What follows, continued lines joined.
+    /// Arguments, with continuation lines joined.
     pub(super) arguments: String,
-    /// The contents of the heredocs that follow it.
+    /// Contents of its heredocs.
     pub(super) heredocs: Vec<String>,
 }
 
@@ -25,7 +25,7 @@ impl Instruction {
     }
 }
 
-/// A Dockerfile as instructions, and its escape character.
+/// Instructions of a Dockerfile, with its escape character.
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) instructions: Vec<Instruction>,
@@ -55,6 +55,7 @@ pub(super) fn read(text: &str) -> Result<Source, DockerfileError> {
             arguments: arguments.trim().to_owned(),
             heredocs: Vec::new(),
         };
+        // `read_text` has replaced invalid UTF-8 by this character.
         if joined.contains('\u{fffd}') {
             return Err(instruction.error(Problem::NotUtf8));
         }
@@ -72,8 +73,8 @@ pub(super) fn read(text: &str) -> Result<Source, DockerfileError> {
     })
 }
 
-/// `# name=value` lines at the very top are directives. Only `escape` changes how the rest is read; `syntax` and `check` are
-/// Docker's business.
+/// Returns the escape character. Lines `# name=value` at the very top are directives; `syntax` and
+/// `check` have no effect here.
 fn escape_directive(lines: &[&str]) -> Result<char, DockerfileError> {
     for (index, line) in lines.iter().enumerate() {
         let Some((name, value)) = line
@@ -106,7 +107,8 @@ fn is_comment_or_empty(line: &str) -> bool {
     line.is_empty() || line.starts_with('#')
 }
 
-/// Joins a line with those that continue it. Comments and empty lines in between are dropped, as Docker does.
+/// Joins a line with its continuation lines. Comments and empty lines in between are dropped, as in
+/// Docker.
 fn join_continued(lines: &[&str], first: usize, escape: char) -> (String, usize) {
     let mut joined = String::new();
     let mut position = first;
@@ -130,7 +132,8 @@ fn join_continued(lines: &[&str], first: usize, escape: char) -> (String, usize)
     (joined.trim_end().to_owned(), position)
 }
 
-/// The line without the escape character at its end, if it has one that is not itself escaped.
+/// Returns the line without the escape character at its end, or `None` if it has none or an escaped
+/// one.
 fn continued(line: &str, escape: char) -> Option<&str> {
     let part = line.trim_end_matches([' ', '\t']).strip_suffix(escape)?;
     (!part.ends_with(escape)).then_some(part)
@@ -158,7 +161,7 @@ fn heredocs(instruction: &Instruction, escape: char) -> Vec<Heredoc> {
     let mut heredocs = Vec::new();
     let mut words = words.iter().peekable();
     while let Some(word) = words.next() {
-        // BuildKit allows white space before the name since 2026.
+        // BuildKit accepts white space before the name since 2026.
         let is_divided = matches!(word.trim_start_matches(is_digit), "<<" | "<<-");
         let word = match words.peek() {
             Some(name) if is_divided => format!("{word}{name}"),
@@ -173,7 +176,7 @@ fn is_digit(character: char) -> bool {
     character.is_ascii_digit()
 }
 
-/// `<<NAME`, `<<-NAME`, `3<<NAME`, the name perhaps in quotes.
+/// Parses `<<NAME`, `<<-NAME` or `3<<NAME`. The name may be quoted.
 fn heredoc(word: &str, escape: char) -> Option<Heredoc> {
     let rest = word.trim_start_matches(is_digit).strip_prefix("<<")?;
     let (strips_tabs, rest) = match rest.strip_prefix('-') {

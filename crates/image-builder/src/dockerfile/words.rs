@@ -1,23 +1,24 @@
-//! Words of an instruction: quotes, escapes and `$NAME`, as Docker reads them.
+//! Words of an instruction, with quotes, escapes and `$NAME` interpreted as in Docker.
 
 use super::error::Problem;
 
-/// Substitutions within substitutions, `${A:-${B:-…}}`: at most so many.
+/// Limit for nested substitutions, `${A:-${B:-…}}`.
 const MAX_NESTING: usize = 32;
-/// A message shows so many characters of a word.
+/// Number of characters of a word that an error message shows.
 const MAX_SHOWN: usize = 80;
 
-/// Finds the value of a variable; `None` when it is not set.
+/// Function that returns the value of a variable, or `None` if it is not set.
 pub(super) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// The exec form: `["a", "b"]`. Anything else, a broken array too, is the shell form for Docker.
+/// Parses the exec form: `["a", "b"]`. Docker treats everything else as the shell form, even an
+/// invalid array.
 pub(super) fn json_array(text: &str) -> Option<Vec<String>> {
     text.starts_with('[')
         .then(|| serde_json::from_str(text).ok())
         .flatten()
 }
 
-/// Removes quotes and escapes and replaces variables. More than `limit` bytes are an error.
+/// Removes quotes and escapes, and expands variables. Fails if the result exceeds `limit` bytes.
 pub(super) fn expand(
     word: &str,
     escape: char,
@@ -35,7 +36,8 @@ pub(super) fn expand(
     expansion.until(None)
 }
 
-/// `name=value` pairs as they stand, or the old form `name value of several words`.
+/// Splits `name=value` pairs without expanding them. Supports the legacy form
+/// `name value of several words`.
 pub(super) fn pairs(
     keyword: &'static str,
     text: &str,
@@ -64,7 +66,7 @@ pub(super) fn pairs(
     }
 }
 
-/// Divides at white space outside of quotes and escapes; both stay in the words.
+/// Splits a text at white space outside of quotes. Quotes and escapes are kept.
 pub(super) fn quoted_words(text: &str, escape: char) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = String::new();
@@ -99,7 +101,7 @@ struct Expansion<'a> {
     rest: &'a str,
     whole: &'a str,
     escape: char,
-    /// Bytes.
+    /// Limit in bytes.
     limit: usize,
     nesting: usize,
     lookup: Lookup<'a>,
@@ -113,7 +115,7 @@ impl Expansion<'_> {
         character
     }
 
-    /// The word for a message: its beginning is enough to find it.
+    /// Returns the start of the word for an error message.
     fn shown(&self) -> String {
         match self.whole.char_indices().nth(MAX_SHOWN) {
             Some((end, _)) => format!("{}…", &self.whole[..end]),
@@ -129,7 +131,7 @@ impl Expansion<'_> {
         Problem::Substitution(self.shown())
     }
 
-    /// Variables made of variables double in size with each line.
+    /// Checks the size limit: variables that refer to variables can double in size with each line.
     fn check(&self, result: &str) -> Result<(), Problem> {
         if result.len() > self.limit {
             return Err(Problem::TooLong);
@@ -137,7 +139,7 @@ impl Expansion<'_> {
         Ok(())
     }
 
-    /// Up to the end, or up to the `stop` that closes `${NAME:-…}`.
+    /// Expands up to the end, or up to the `stop` that closes `${NAME:-…}`.
     fn until(&mut self, stop: Option<char>) -> Result<String, Problem> {
         let mut result = String::new();
         while let Some(character) = self.next() {
@@ -180,6 +182,8 @@ impl Expansion<'_> {
                     Some(escaped) if escaped == '"' || escaped == '$' || escaped == self.escape => {
                         result.push(escaped);
                     }
+                    // Within double quotes, the escape character is kept before any other
+                    // character.
                     Some(other) => result.extend([escape, other]),
                 },
                 Some(other) => result.push(other),
@@ -201,13 +205,14 @@ impl Expansion<'_> {
         }
         let name = self.name();
         if name.is_empty() {
+            // A `$` without a name stays as it is.
             return Ok("$".to_owned());
         }
         Ok((self.lookup)(&name).unwrap_or_default())
     }
 
-    /// Of a variable, or of a parameter that a shell would have: digits, or one of its special characters. Nothing here has those,
-    /// and Docker puts nothing in their place.
+    /// Parses the name of a variable, or of a shell parameter: digits or a special character.
+    /// Parameters have no value here, and Docker replaces them by nothing as well.
     fn name(&mut self) -> String {
         let is_of_parameter = match self.rest.chars().next() {
             Some(first) if first.is_ascii_digit() => |character: char| character.is_ascii_digit(),
@@ -233,7 +238,7 @@ impl Expansion<'_> {
             return Err(self.bad_substitution());
         }
         let value = (self.lookup)(&name);
-        // With a colon an empty value counts as not set.
+        // With a colon, an empty value counts as unset.
         let counts_empty = self.rest.starts_with(':');
         let mut operator = self.next();
         if operator == Some(':') {
