@@ -1,6 +1,8 @@
-//! An image as one file: an OCI layout that is also what `docker save` writes, so that `docker load` (20.10 and later), podman,
-//! containerd and skopeo all take it. The same image gives the same bytes. The list of what the program is made of is in it, too,
-//! beside the layout. [`crate::unpack::restore`] reads it back.
+//! Writes an image to a file: an OCI layout that also has the format of `docker save`. Thus
+//! `docker load` (20.10 and later), podman, containerd and skopeo can read it.
+//!
+//! The same image yields the same bytes. The SBOM is stored next to the layout.
+//! [`crate::unpack::restore`] reads the file back.
 
 use std::fs;
 use std::io::{self, Write};
@@ -11,11 +13,11 @@ use serde_json::json;
 use crate::image::{BuiltImage, descriptor};
 use crate::layer::Blob;
 
-/// The name of the list of what the program is made of.
+/// File name of the SBOM in the archive.
 pub(super) const SBOM: &str = "sbom.cdx.json";
 
-/// Writes the archive under a name (`app:tag`), whole or not at all. Only an existing pipe or device takes it as
-/// it comes: it is not for us to put a file in its place.
+/// Writes the archive atomically, with the image named `name` (`app:tag`). An existing pipe or
+/// device is written to directly and never replaced.
 pub fn write(image: &BuiltImage, name: &str, file: &Path) -> io::Result<()> {
     let there = match fs::metadata(file) {
         Ok(there) => Some(there),
@@ -29,7 +31,7 @@ pub fn write(image: &BuiltImage, name: &str, file: &Path) -> io::Result<()> {
         let stream = fs::OpenOptions::new().write(true).open(file)?;
         return write_to(image, name, io::BufWriter::new(stream));
     }
-    // A link stays: what it leads to is replaced.
+    // A symbolic link is kept, and its target replaced.
     let file = if there.is_some() {
         file.canonicalize()?
     } else {
@@ -39,6 +41,8 @@ pub fn write(image: &BuiltImage, name: &str, file: &Path) -> io::Result<()> {
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
+    // Temporary file in the same folder, so that the final rename is atomic. `tempfile` would use
+    // mode 0600.
     let mut unfinished = tempfile::Builder::new()
         .prefix(".deployer-")
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
@@ -80,7 +84,7 @@ fn write_to(image: &BuiltImage, name: &str, mut writer: impl Write) -> io::Resul
     ];
     for layer in &image.layers {
         let path = blob(&layer.digest);
-        // Two layers may be the same.
+        // Two layers may be equal.
         if !entries.iter().any(|(other, _)| *other == path) {
             entries.push((path, layer.content.clone()));
         }
@@ -89,6 +93,7 @@ fn write_to(image: &BuiltImage, name: &str, mut writer: impl Write) -> io::Resul
         entries.push((SBOM.to_owned(), sbom.content.clone().into()));
     }
     for (path, content) in entries {
+        // No times or owners, so that the same image yields the same bytes.
         let mut header = tar::Header::new_gnu();
         header.set_mode(0o644);
         header.set_mtime(0);
@@ -113,13 +118,14 @@ fn named(image: &BuiltImage, repository: &str, tag: &str) -> serde_json::Value {
     );
     named["annotations"] = json!({
         "org.opencontainers.image.ref.name": tag,
-        // By which containerd, and Docker with its store, know an image.
+        // Annotation with the name that containerd, and Docker with the containerd image store,
+        // use.
         "io.containerd.image.name": format!("docker.io/library/{repository}:{tag}"),
     });
     named
 }
 
-/// Where a layout keeps a blob.
+/// Returns the path of a blob in an OCI layout.
 pub(super) fn blob(digest: &str) -> String {
     format!("blobs/{}", digest.replace(':', "/"))
 }

@@ -1,8 +1,10 @@
-//! Layers that were compressed before, so that an unchanged program is not compressed again.
+//! Cache of compressed layers, so that an unchanged program is not compressed again.
 //!
-//! A file of the folder is a compressed layer. Its name says from which archive it was made and what its own digest is, so that a
-//! damaged one is found out when it is read. It is written under another name first: several runs may share the folder. What
-//! goes wrong here (a full disk, a folder that cannot be written) costs time, and nothing else: it never fails a build.
+//! Each file is a compressed layer. Its name has the diff ID of the archive and its own digest, so
+//! that damage is detected when it is read. Files are written under a temporary name first, since
+//! several processes may share the folder.
+//!
+//! Errors, such as a full disk or a read-only folder, only cost time. They never fail a build.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -13,27 +15,27 @@ use bytes::Bytes;
 
 use crate::digest;
 
-/// How layers are compressed. Another way, another number: it gives other digests.
+/// Version of the compression method. Must change with the method, which affects the digests.
 const WAY: &str = "1";
-/// The most that is kept: files, and bytes of all together.
+/// Limits for the cache: number of files, and total size in bytes.
 const MAX_FILES: usize = 32;
 const MAX_BYTES: u64 = 512 << 20;
 
-/// A folder of compressed layers, or none.
+/// Folder of compressed layers. Without a folder, nothing is cached.
 #[derive(Debug, Clone, Default)]
 pub struct LayerCache {
     folder: Option<PathBuf>,
 }
 
 impl LayerCache {
-    /// Keeps layers in this folder, which need not be there yet.
+    /// Creates a cache in this folder, which need not exist.
     pub fn in_folder(folder: PathBuf) -> Self {
         Self {
             folder: Some(folder),
         }
     }
 
-    /// The compressed form of an archive, if it is there and intact.
+    /// Returns the compressed form of an archive, if it is cached and intact.
     pub(super) fn find(&self, diff_id: &str) -> Option<Bytes> {
         let prefix = prefix(diff_id);
         let files = fs::read_dir(self.folder.as_ref()?).ok()?;
@@ -45,10 +47,11 @@ impl LayerCache {
             let path = file.path();
             let mut content = Vec::new();
             let file = File::open(&path).ok()?;
-            // None that is larger was kept: what is cut here is found to be damaged below.
+            // No file of more than this size was stored. If one is, its truncated content fails the
+            // check below.
             file.take(MAX_BYTES).read_to_end(&mut content).ok()?;
             if digest::digest(&content).strip_prefix("sha256:") == Some(digest) {
-                // The least recently used go first.
+                // Marks the layer as recently used, for `prune`. An error only affects that order.
                 touch(&path).ok();
                 return Some(content.into());
             }
@@ -58,7 +61,7 @@ impl LayerCache {
         None
     }
 
-    /// Keeps the compressed form of an archive.
+    /// Stores the compressed form of an archive.
     pub(super) fn keep(&self, diff_id: &str, content: &[u8]) {
         if content.len() as u64 > MAX_BYTES {
             return;
@@ -79,7 +82,7 @@ fn write(folder: &Path, diff_id: &str, content: &[u8]) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let digest = digest::digest(content);
     let name = prefix(diff_id) + digest.trim_start_matches("sha256:");
-    // Removed again if it does not get as far as its proper name.
+    // The temporary file is deleted if an error occurs before it gets its final name.
     let mut file = tempfile::Builder::new()
         .prefix("new-")
         .tempfile_in(folder)?;
@@ -95,7 +98,7 @@ fn touch(path: &Path) -> io::Result<()> {
         .set_modified(SystemTime::now())
 }
 
-/// Removes the least recently used, and what a run left that was killed.
+/// Removes the least recently used layers, and temporary files of killed processes.
 fn prune(folder: &Path) -> io::Result<()> {
     let mut files: Vec<(SystemTime, u64, PathBuf)> = fs::read_dir(folder)?
         .flatten()
@@ -109,7 +112,7 @@ fn prune(folder: &Path) -> io::Result<()> {
     for (index, (_, size, path)) in files.iter().enumerate() {
         bytes += size;
         if index >= MAX_FILES || bytes > MAX_BYTES {
-            // Another run may have been faster.
+            // Errors are ignored: another process may have removed the file.
             fs::remove_file(path).ok();
         }
     }

@@ -1,13 +1,13 @@
-//! SHA-256 digests as registries write them.
+//! SHA-256 digests in the format of registries.
 
 use sha2::{Digest as _, Sha256};
 
-/// Returns `sha256:…` of the content.
+/// Returns the digest of the content, `sha256:…`.
 pub(crate) fn digest(content: &[u8]) -> String {
     digest_of(Sha256::new_with_prefix(content))
 }
 
-/// Returns `sha256:…` of what was hashed.
+/// Returns the digest of the hashed data, `sha256:…`.
 pub(crate) fn digest_of(hash: Sha256) -> String {
     use std::fmt::Write as _;
     let start = "sha256:".to_owned();

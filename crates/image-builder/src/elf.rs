@@ -1,5 +1,5 @@
-//! What a program needs to run, read from its ELF headers, so that it is known before anything is
-//! pushed.
+//! Requirements of a program, read from its ELF headers, so that they are checked before anything
+//! is pushed.
 
 use std::io::{self, Read, Seek};
 
@@ -9,45 +9,46 @@ use object::{LittleEndian, ReadCache, ReadRef as _};
 
 use crate::Architecture;
 
-/// What a script begins with, which is no such program: the kernel starts what is named behind it.
+/// First bytes of a script, which is not an ELF file. The kernel starts the interpreter named after
+/// them.
 pub(crate) const SCRIPT: &[u8] = b"#!";
 
-/// Longest name of a library, in bytes.
+/// Length limit for the name of a library, in bytes.
 const MAX_NAME: u64 = 4096;
 
-/// Why a program would not run in an empty image.
+/// Reason why a program cannot run in an empty image.
 #[derive(Debug, thiserror::Error)]
 pub enum ElfError {
-    /// Not a Linux program at all, or a broken one.
+    /// The file is not a Linux program, or damaged.
     #[error("it is not a 64-bit Linux program")]
     NotElf,
-    /// For another processor.
+    /// The program is for another architecture.
     #[error("it is not made for {expected}")]
     OtherMachine {
-        /// What was asked for.
+        /// Architecture that was requested.
         expected: Architecture,
     },
-    /// It needs a loader and libraries, which an empty image does not have.
+    /// The program needs a dynamic loader and libraries, which an empty image does not have.
     #[error("it is not static: it needs `{interpreter}`")]
     Dynamic {
-        /// The loader's path.
+        /// Path of the dynamic loader.
         interpreter: String,
     },
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("it cannot be read")]
     Read(#[from] io::Error),
 }
 
-/// What a program needs beside the kernel.
+/// Files that a program needs besides the kernel.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Needs {
-    /// Path of the loader of a dynamic program.
+    /// Path of the dynamic loader, if the program is dynamically linked.
     pub(crate) interpreter: Option<String>,
-    /// File names of libraries.
+    /// File names of shared libraries.
     pub(crate) libraries: Vec<String>,
 }
 
-/// Makes sure that the program is static and for this processor.
+/// Checks that the program is statically linked and for this architecture.
 pub fn check(program: &mut (impl Read + Seek), architecture: Architecture) -> Result<(), ElfError> {
     match needs(program, architecture)?.interpreter {
         Some(interpreter) => Err(ElfError::Dynamic { interpreter }),
@@ -55,7 +56,7 @@ pub fn check(program: &mut (impl Read + Seek), architecture: Architecture) -> Re
     }
 }
 
-/// Reads what a program for this processor needs.
+/// Reads the requirements of a program for this architecture.
 pub(crate) fn needs(
     program: &mut (impl Read + Seek),
     architecture: Architecture,
@@ -81,7 +82,7 @@ pub(crate) fn needs(
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     for segment in segments {
         if segment.p_type(endian) == PT_INTERP {
-            // One that lies beyond the end is a loader all the same.
+            // A path beyond the end of the data is still a sign of a dynamic program.
             let path = segment.interpreter(endian, &data).ok().flatten();
             needs.interpreter = Some(text(path.unwrap_or_default()));
         }
@@ -92,7 +93,8 @@ pub(crate) fn needs(
         let strings = dynamic
             .iter()
             .find(|entry| entry.d_tag(endian) == DT_STRTAB);
-        // The table is named by its address in memory.
+        // `DT_STRTAB` is a virtual address, so the segment that contains it gives the offset in the
+        // file.
         let offset = strings.and_then(|entry| {
             let address = value(entry);
             segments.iter().find_map(|segment| {

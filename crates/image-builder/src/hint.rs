@@ -1,11 +1,11 @@
-//! What to do about an error.
+//! Errors with hints.
 
-/// An error with a remedy.
+/// Error with a hint for the user.
 pub trait Hint: std::error::Error {
-    /// Returns what to do about it, if there is anything to say.
+    /// Returns a hint that fixes the error, if there is one.
     fn hint(&self) -> Option<String>;
 
-    /// Returns what the failed program said, line by line.
+    /// Returns the output of the program that failed, by line.
     fn evidence(&self) -> &[String] {
         &[]
     }

@@ -1,4 +1,4 @@
-//! A built image and its parts, as other modules make and send them.
+//! Types for a built image and its parts.
 
 use std::path::PathBuf;
 
@@ -9,53 +9,53 @@ use serde_json::{Value, json};
 use crate::digest::digest;
 use crate::layer::Layer;
 
-/// Folder of the image that holds the notices.
+/// Folder of the image with the license notices.
 pub const NOTICES_FOLDER: &str = "licenses";
 
-/// The compiled program.
+/// Compiled program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Executable {
-    /// As the package calls it. The last part of the path in `COPY --from` has to be this.
+    /// Name of the binary. The path in `COPY --from` must end with it.
     pub name: String,
-    /// Where it is.
+    /// Path of the file.
     pub path: PathBuf,
 }
 
-/// A file with licences.
+/// File with license notices.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
-    /// Of the file in [`NOTICES_FOLDER`].
+    /// Name of the file in [`NOTICES_FOLDER`].
     pub name: &'static str,
-    /// Its content.
+    /// Text of the notice.
     pub text: String,
 }
 
-/// A JSON document of the image.
+/// JSON document of the image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
-    /// As it is sent.
+    /// Serialized content.
     pub content: Bytes,
-    /// What it is.
+    /// Media type of the content.
     pub media_type: String,
-    /// `sha256:…`
+    /// Digest of the content, `sha256:…`.
     pub digest: String,
 }
 
-/// A complete image that is nowhere but here.
+/// Complete image, not yet pushed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuiltImage {
-    /// Names all the rest. Its digest is the image's.
+    /// Image manifest. Its digest is that of the image.
     pub manifest: Document,
-    /// How it is started.
+    /// Image configuration.
     pub config: Document,
-    /// What is in it, the lowest first.
+    /// Layers, lowest first.
     pub layers: Vec<Layer>,
-    /// What the program was made of, for the registry to keep beside the image; see [`crate::sbom`].
+    /// SBOM of the program, for the registry to store with the image; see [`crate::sbom`].
     pub sbom: Option<Document>,
 }
 
 impl BuiltImage {
-    /// Puts the parts together.
+    /// Creates an image from its configuration and layers.
     pub(crate) fn assemble(config: Value, layers: Vec<Layer>) -> Self {
         let config = document(&MediaType::ImageConfig, config);
         let manifest = document(&MediaType::ImageManifest, manifest(&config, &layers));
@@ -67,18 +67,19 @@ impl BuiltImage {
         }
     }
 
-    /// The image's digest, `sha256:…`.
+    /// Returns the digest of the image, `sha256:…`.
     pub fn digest(&self) -> &str {
         &self.manifest.digest
     }
 
-    /// A tag that says no more than the digest does, so that one tag is never two images: `sha256-` and twelve digits.
+    /// Returns a tag derived from the digest, so that a tag never refers to two images: `sha256-`
+    /// and twelve digits.
     pub fn tag(&self) -> String {
         let digits = self.manifest.digest.trim_start_matches("sha256:");
         format!("sha256-{}", digits.get(..12).unwrap_or(digits))
     }
 
-    /// What has to be in the registry, in bytes, manifest included.
+    /// Returns the size of all blobs and the manifest, in bytes.
     pub fn size(&self) -> u64 {
         let layers: u64 = self.layers.iter().map(|layer| layer.content.size()).sum();
         layers + (self.config.content.len() + self.manifest.content.len()) as u64
@@ -102,7 +103,8 @@ pub(crate) fn descriptor(media_type: &str, digest: &str, size: u64) -> Value {
     json!({ "mediaType": media_type, "digest": digest, "size": size })
 }
 
-/// Names sorted, no white space: the same bytes each time, whatever features `serde_json` is built with.
+/// Serializes a document with sorted keys and without white space. The bytes do not depend on the
+/// features of `serde_json`.
 pub(crate) fn document(media_type: &MediaType, mut value: Value) -> Document {
     value.sort_all_objects();
     Document::new(media_type.as_ref(), value.to_string())
@@ -118,7 +120,7 @@ impl Document {
         }
     }
 
-    /// As other documents name this one.
+    /// Returns the descriptor that refers to this document.
     pub(crate) fn descriptor(&self) -> Value {
         descriptor(&self.media_type, &self.digest, self.content.len() as u64)
     }

@@ -1,4 +1,4 @@
-//! What an image is, in full: read from its documents and layers, whichever builder made them.
+//! Description of an image from its documents and layers, whichever builder created them.
 
 use std::io;
 
@@ -9,55 +9,55 @@ use serde_json::Value;
 use crate::image::BuiltImage;
 use crate::layer::Layer;
 
-/// An image.
+/// Description of an image.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Inspection {
-    /// What it is called here.
+    /// Name on this machine.
     pub name: String,
-    /// Of the manifest, `sha256:…`.
+    /// Digest of the manifest, `sha256:…`.
     pub digest: String,
-    /// What has to be in a registry, bytes.
+    /// Size in a registry, in bytes.
     pub bytes: u64,
-    /// The configuration: architecture, time, and under `config` how it is started.
+    /// Image configuration: architecture, time, and under `config` the runtime settings.
     pub config: Value,
-    /// The lowest first.
+    /// Layers, lowest first.
     pub layers: Vec<InspectedLayer>,
-    /// How many packages the list of its parts names; absent where there is no list.
+    /// Number of packages in the SBOM; absent without an SBOM.
     pub packages: Option<usize>,
 }
 
-/// A layer.
+/// Description of a layer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct InspectedLayer {
-    /// Of the compressed content.
+    /// Digest of the compressed content.
     pub digest: String,
     /// `application/vnd.oci.image.layer.v1.tar+gzip`
     pub media_type: String,
-    /// As it is sent, bytes.
+    /// Compressed size in bytes.
     pub bytes: u64,
-    /// Before compression, bytes.
+    /// Uncompressed size in bytes.
     pub uncompressed_bytes: u64,
-    /// What is in it, in the order of the archive.
+    /// Files in the order of the archive.
     pub files: Vec<InspectedFile>,
 }
 
-/// A file, folder or link.
+/// Description of a file, folder or link.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct InspectedFile {
-    /// With the `/` in front.
+    /// Path with a leading `/`.
     pub path: String,
-    /// Permission bits, octal.
+    /// Permission bits in octal.
     pub mode: String,
-    /// `user:group`
+    /// Owner as `user:group`.
     pub owner: String,
-    /// Bytes; of a folder or link 0.
+    /// Size in bytes; 0 for a folder or a link.
     pub bytes: u64,
-    /// Where a link leads.
+    /// Target of a link.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
 }
 
-/// Looks at an image. Decompresses: not for a thread that has other things to do.
+/// Inspects an image. Blocks, since it decompresses the layers.
 pub fn inspect(image: &BuiltImage, name: &str) -> io::Result<Inspection> {
     let sbom = image.sbom.as_ref();
     let sbom: Option<Value> = sbom.and_then(|sbom| serde_json::from_slice(&sbom.content).ok());

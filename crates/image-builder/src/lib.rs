@@ -1,9 +1,11 @@
 //! Builds a container image of a Rust program and pushes it to a registry, without Docker.
 //!
-//! [`cargo`] compiles the program, [`dockerfile`] reads what the image is, [`base`] fetches what it
-//! starts from, [`oci`] packs it (layers by [`layer`], files by `context`), [`push`] sends what the
-//! registry lacks. The same program and the same Dockerfile give the same digest, on any machine and
-//! in any folder; see `docs/image.md`.
+//! [`cargo`] compiles the program, [`dockerfile`] evaluates the Dockerfile, and [`base`] fetches
+//! base images. [`oci`] packs the image (layers by [`layer`], files by `context`), and [`push`]
+//! uploads what the registry lacks.
+//!
+//! The same program and the same Dockerfile yield the same digest, on any machine and in any
+//! folder; see `docs/image.md`.
 
 pub mod archive;
 pub mod base;

@@ -1,6 +1,7 @@
-//! Paths as they are written, `/` between their parts.
+//! Paths as text, with `/` between their components.
 
-/// The parts of a path without `.` and `..`, and how many `..` lead out of where it starts.
+/// Returns the components of a path without `.` and `..`, and the number of `..` that lead above
+/// its start.
 pub(crate) fn components(path: &str) -> (usize, Vec<&str>) {
     let (mut above, mut parts) = (0, Vec::new());
     for part in path.split('/') {

@@ -1,16 +1,19 @@
-//! Least privilege for child processes: the variables that they do not inherit. Pure.
+//! Least privilege for child processes: selects the variables that they do not inherit. Pure
+//! functions.
 //!
-//! A compile runs the build scripts and procedural macros of every dependency. None of them needs the credentials of whoever
-//! deploys. An allow-list of variables would break builds (`OPENSSL_DIR`, `CFLAGS`, whatever a build script reads), so secrets are
-//! recognised instead: by the words of their name, and by values that hold a password or a key.
+//! A compilation runs the build scripts and procedural macros of all dependencies, and none of them
+//! needs the credentials for the deployment. An allow-list would break builds, since build scripts
+//! read variables such as `OPENSSL_DIR` and `CFLAGS`. Therefore secrets are detected by words in
+//! the name, and by values with a password or a key.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 
-/// Credentials of AWS and all that leads to them; of GitHub's runner, its tokens and the services they open.
+/// Prefixes of variables with credentials of AWS, of GitHub Actions, and of password managers.
 const PREFIXES: [&str; 4] = ["AWS_", "ACTIONS_", "OP_SESSION", "BW_SESSION"];
 
-/// Files by which a step of a GitHub workflow sets the environment of the next one, and Azure's secret without a telling name.
+/// Names of further variables: files that set the environment of later GitHub workflow steps,
+/// Azure's secret, and the path of a netrc file.
 const NAMES: [&str; 6] = [
     "GITHUB_ENV",
     "GITHUB_PATH",
@@ -20,7 +23,8 @@ const NAMES: [&str; 6] = [
     "NETRC",
 ];
 
-/// Ends of words: `SYSTEM_ACCESSTOKEN`, `PGPASSWORD` and `npm_config_authToken` have no separator.
+/// Suffixes of words that denote a secret. `SYSTEM_ACCESSTOKEN`, `PGPASSWORD` and
+/// `npm_config_authToken` have no separator.
 const WORD_ENDS: [&str; 14] = [
     "TOKEN",
     "SECRET",
@@ -38,12 +42,13 @@ const WORD_ENDS: [&str; 14] = [
     "WEBHOOK",
 ];
 
-/// Whole words, too short to be looked for at the end of others.
+/// Whole words that denote a secret, too short to be matched as suffixes.
 const WORDS: [&str; 8] = [
     "PASS", "PW", "PWD", "PAT", "SAS", "COOKIE", "NETRC", "CREDS",
 ];
 
-/// How keys of AWS begin, and tokens of GitHub, GitLab and Slack: issued so that they are recognised.
+/// Prefixes of AWS access keys and of tokens from GitHub, GitLab and Slack, which are designed to
+/// be recognizable.
 const TOKENS: [&str; 11] = [
     "AKIA",
     "ASIA",
@@ -58,17 +63,18 @@ const TOKENS: [&str; 11] = [
     "xoxp-",
 ];
 
-/// Names with such a word that hold no secret: folders, and the socket of an agent, without which Git dependencies over
-/// SSH cannot be fetched.
+/// Names that look like secrets but are not: folders, and the agent's socket, which cargo needs for
+/// Git dependencies over SSH.
 const HARMLESS: [&str; 3] = ["PWD", "OLDPWD", "SSH_AUTH_SOCK"];
 
-/// Git's settings in variables belong together: without one of them, Git refuses to start.
+/// Prefixes of Git's settings in variables. Git refuses to start if one of them is missing, so they
+/// are removed together.
 const GIT_SETTINGS: [&str; 3] = ["GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_"];
 
-/// Returns whether a variable holds a secret, or leads to one.
+/// Returns whether a variable contains a secret or leads to one.
 pub fn is_secret(name: &OsStr, value: &OsStr) -> bool {
     let name = name.to_string_lossy();
-    // Which program keeps cargo's credentials is a setting.
+    // The choice of cargo's credential provider is a setting and not a secret.
     let is_provider = name.starts_with("CARGO_REGISTR")
         && (name.ends_with("_CREDENTIAL_PROVIDER") || name.ends_with("_CREDENTIAL_PROVIDERS"));
     if HARMLESS.contains(&&*name) || is_provider || name.starts_with("CARGO_CREDENTIAL_ALIAS_") {
@@ -77,8 +83,8 @@ pub fn is_secret(name: &OsStr, value: &OsStr) -> bool {
     is_secret_name(&name) || is_secret_value(&name, &value.to_string_lossy())
 }
 
-/// Returns the names of the variables that a child process does not inherit. `allowed` are names, or beginnings of names that end
-/// in `*`.
+/// Returns the names of the variables that a child process does not inherit. Each entry of
+/// `allowed` is a name, or a prefix that ends in `*`.
 pub fn withheld(
     variables: impl IntoIterator<Item = (OsString, OsString)>,
     allowed: &[String],
@@ -124,7 +130,7 @@ fn is_secret_name(name: &str) -> bool {
     if PREFIXES.iter().any(|prefix| upper.starts_with(prefix)) || NAMES.contains(&&*upper) {
         return true;
     }
-    // `GIT_CONFIG_KEY_0` names a setting.
+    // `GIT_CONFIG_KEY_0` contains the name of a setting.
     if is_git_setting(&upper) {
         return false;
     }
@@ -132,6 +138,7 @@ fn is_secret_name(name: &str) -> bool {
     upper.contains("OIDC")
         || upper.contains("CONNECTION_STRING")
         || words.any(|word| {
+            // Plurals and numbered variables count as well: `API_KEYS`, `TOKEN2`.
             let word = word.trim_end_matches(|letter: char| letter.is_ascii_digit());
             let singular = word.strip_suffix('S').unwrap_or(word);
             WORDS.contains(&word) || WORD_ENDS.iter().any(|end| singular.ends_with(end))
@@ -139,7 +146,7 @@ fn is_secret_name(name: &str) -> bool {
 }
 
 fn is_secret_value(name: &str, value: &str) -> bool {
-    // Cargo, pip and Git reach the network through these, whatever they hold.
+    // Cargo, pip and Git need these to reach the network, even with a password.
     if name.to_uppercase().ends_with("_PROXY") {
         return false;
     }
@@ -150,14 +157,17 @@ fn is_secret_value(name: &str, value: &str) -> bool {
         || has_password(value)
 }
 
-/// Three parts, of which the first two are JSON objects in Base64.
+/// Returns whether the value is a JWT: three parts, of which the first two are JSON objects in
+/// Base64.
 fn is_json_web_token(value: &str) -> bool {
     let mut parts = value.split('.');
+    // `eyJ` is Base64 for `{"`, the start of a JSON object.
     let is_object = |part: Option<&str>| part.is_some_and(|part| part.starts_with("eyJ"));
     is_object(parts.next()) && is_object(parts.next()) && parts.next().is_some()
 }
 
-/// An address with a password in it, such as `postgres://user:password@host/`. Over HTTP a user alone is one: a token.
+/// Returns whether the value is a URL with a password, such as `postgres://user:password@host/`. In
+/// an HTTP URL, a user name alone counts: it may be a token.
 fn has_password(value: &str) -> bool {
     value.match_indices("://").any(|(at, mark)| {
         let (before, rest) = (&value[..at], &value[at + mark.len()..]);

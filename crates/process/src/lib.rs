@@ -1,6 +1,9 @@
-//! Starting other programs. No other file does: here is decided, once, how a program is started, what of our environment it
-//! gets, how it is heard, ended with us, and how its failure is told. Three forms: [`Program::run`] for a long one whose lines are followed, [`Program::output`] for a
-//! short one whose answer is wanted, [`Program::spawn_detached`] for one that outlives us.
+//! Starts other programs, and is the only place that does. It decides which variables they inherit,
+//! how their output is read, when they are killed, and how a failure is reported.
+//!
+//! There are three forms. [`Program::run`] is for a long program whose lines are followed,
+//! [`Program::output`] for a short one whose output is needed, and [`Program::spawn_detached`] for
+//! one that keeps running after this process.
 
 mod environment;
 mod lines;
@@ -19,75 +22,76 @@ use lines::Lines;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 
-/// How many of the last lines of standard error a failure carries.
+/// Number of the last lines of standard error that a failure contains.
 pub const TAIL_LINES: usize = 40;
-/// The most that [`Program::output`] keeps of each stream, in bytes.
+/// Size limit for each stream in [`Program::output`], in bytes.
 const MAX_OUTPUT: u64 = 64 << 20;
-/// How long to go on reading once the program itself has ended. A daemon which it left behind (a compiler cache, say) may
-/// hold the pipes open for ever.
+/// Time to continue reading after the program has ended. A daemon that it started, such as a
+/// compiler cache, may keep the pipes open forever.
 const DRAIN: Duration = Duration::from_secs(1);
 
-/// Why a program did not do its work.
+/// Reason why a program did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
-    /// There is no such program on the `PATH`.
+    /// The program is not on the `PATH`.
     #[error("`{program}` is not installed")]
     NotInstalled {
-        /// As it was called.
+        /// Name or path of the program.
         program: String,
     },
-    /// It is there, but it does not start: no permission, no such working folder.
+    /// The program cannot be started: for example, it is not executable, or the working folder does
+    /// not exist.
     #[error("cannot start `{program}`")]
     Start {
-        /// As it was called.
+        /// Name or path of the program.
         program: String,
-        /// What the system said.
+        /// Error of the operating system.
         source: io::Error,
     },
-    /// It ran, and said that it failed.
+    /// The program reported a failure.
     #[error("`{program}` failed ({status})")]
     Failed {
-        /// As it was called.
+        /// Name or path of the program.
         program: String,
-        /// Its exit code or signal.
+        /// Exit code or signal.
         status: ExitStatus,
-        /// The last lines of its standard error, at most [`TAIL_LINES`].
+        /// Last lines of standard error, at most [`TAIL_LINES`].
         tail: Vec<String>,
     },
-    /// It took longer than it was given, and was killed.
+    /// The program exceeded its time limit and was killed.
     #[error("`{program}` did not end within {} s", limit.as_secs_f64())]
     TimedOut {
-        /// As it was called.
+        /// Name or path of the program.
         program: String,
-        /// The time it was given.
+        /// Time limit that it exceeded.
         limit: Duration,
     },
-    /// Its output cannot be read.
+    /// The output of the program cannot be read.
     #[error("cannot read the output of `{program}`")]
     Read {
-        /// As it was called.
+        /// Name or path of the program.
         program: String,
-        /// What the system said.
+        /// Error of the operating system.
         source: io::Error,
     },
     /// The log file of a detached program cannot be opened.
     #[error("cannot write `{}`", path.display())]
     LogFile {
-        /// The log file.
+        /// Path of the log file.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the operating system.
         source: io::Error,
     },
 }
 
 impl ProcessError {
-    /// True when the remedy is to install the program.
+    /// Returns whether the program is not installed.
     pub const fn is_not_installed(&self) -> bool {
         matches!(self, Self::NotInstalled { .. })
     }
 }
 
-/// One line of a running program, without its line end.
+/// Line of a running program, without its line ending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Line<'a> {
     /// From standard output.
@@ -96,18 +100,18 @@ pub enum Line<'a> {
     Error(&'a str),
 }
 
-/// What a short program answered.
+/// Result of a short program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
-    /// How it ended: also failures are an answer.
+    /// Exit status, which may be a failure.
     pub status: ExitStatus,
-    /// Standard output; what is not UTF-8 is replaced.
+    /// Standard output, with invalid UTF-8 replaced.
     pub stdout: String,
-    /// Standard error, likewise.
+    /// Standard error, with invalid UTF-8 replaced.
     pub stderr: String,
 }
 
-/// A program, its arguments and its surroundings, not yet started.
+/// Program to start, with its arguments and environment.
 #[derive(Debug, Clone)]
 pub struct Program {
     name: OsString,
@@ -120,7 +124,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// A program by its name on the `PATH`, or by its path.
+    /// Creates a program from its name on the `PATH`, or from its path.
     pub fn new(program: impl AsRef<OsStr>) -> Self {
         Self {
             name: program.as_ref().to_owned(),
@@ -140,7 +144,7 @@ impl Program {
         self
     }
 
-    /// Adds arguments.
+    /// Adds several arguments.
     #[must_use]
     pub fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
         self.args
@@ -148,7 +152,7 @@ impl Program {
         self
     }
 
-    /// Sets one environment variable; all others are inherited, except for secrets.
+    /// Sets one environment variable. All others are inherited, except for secrets.
     #[must_use]
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.env
@@ -156,14 +160,15 @@ impl Program {
         self
     }
 
-    /// Keeps one environment variable from being inherited.
+    /// Excludes one environment variable from inheritance.
     #[must_use]
     pub fn env_remove(mut self, name: impl AsRef<OsStr>) -> Self {
         self.env_removed.push(name.as_ref().to_owned());
         self
     }
 
-    /// Lets the program inherit these variables although they are secrets: names, or beginnings of names that end in `*`.
+    /// Allows the program to inherit these variables although they are secrets. Each is a name, or
+    /// a prefix that ends in `*`.
     #[must_use]
     pub fn allow<S: AsRef<str>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         self.allowed
@@ -171,28 +176,29 @@ impl Program {
         self
     }
 
-    /// Runs it in this folder instead of ours.
+    /// Sets the working folder.
     #[must_use]
     pub fn current_dir(mut self, folder: impl AsRef<Path>) -> Self {
         self.working_folder = Some(folder.as_ref().to_owned());
         self
     }
 
-    /// Gives it a short text to read from standard input, which [`Program::output`] sends; else there is none.
+    /// Sets the text that [`Program::output`] writes to standard input, which is otherwise empty.
     #[must_use]
     pub fn input(mut self, text: impl Into<String>) -> Self {
         self.input = Some(text.into());
         self
     }
 
-    /// Runs it to its end and hands over each line as it comes. Dropping the future kills the program and its children.
+    /// Runs the program to its end, and passes on each line as it arrives. Dropping the future
+    /// kills the program and its children.
     pub async fn run(&self, mut on_line: impl FnMut(Line<'_>)) -> Result<(), ProcessError> {
         let (mut child, mut group) = self.spawn()?;
         let mut output = Lines::new(child.stdout.take());
         let mut error = Lines::new(child.stderr.take());
         let mut tail = VecDeque::with_capacity(TAIL_LINES);
         let mut ended = None;
-        // Armed when the program has ended; until then the branch is switched off.
+        // Reset when the program ends; until then the condition disables this branch.
         let drained = tokio::time::sleep(DRAIN);
         tokio::pin!(drained);
         while ended.is_none() || !(output.is_at_end() && error.is_at_end()) {
@@ -229,16 +235,19 @@ impl Program {
         }
     }
 
-    /// Runs a short program and captures what it says. A status other than success is an answer, not an error.
+    /// Runs a short program and captures its output. A failure status is a result, not an error.
     pub async fn output(&self, limit: Duration) -> Result<Output, ProcessError> {
         let (mut child, mut group) = self.spawn()?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let stdin = child.stdin.take();
         let all = async {
             if let (Some(mut stdin), Some(input)) = (stdin, &self.input) {
-                // A program that does not read it says what it lacks.
+                // An error is ignored: a program that does not read its input reports what it
+                // lacks.
                 stdin.write_all(input.as_bytes()).await.ok();
             }
+            // Both streams are read concurrently: a program blocks once a pipe that nobody reads is
+            // full.
             let (stdout, stderr) = tokio::try_join!(read_all(stdout), read_all(stderr))?;
             let status = child.wait().await?;
             Ok(Output {
@@ -258,8 +267,8 @@ impl Program {
         Ok(output)
     }
 
-    /// Starts a program that goes on when we end: a process group of its own (no Ctrl-C of ours reaches it), nothing to
-    /// read, everything it says appended to `log_file`.
+    /// Starts a program that keeps running when this process ends. It has its own process group, so
+    /// no Ctrl-C reaches it. Its standard input is empty, and its output is appended to `log_file`.
     pub fn spawn_detached(&self, log_file: &Path) -> Result<Detached, ProcessError> {
         let unwritable = |source| ProcessError::LogFile {
             path: log_file.to_owned(),
@@ -287,10 +296,13 @@ impl Program {
     )]
     fn command(&self) -> std::process::Command {
         let mut command = std::process::Command::new(&self.name);
+        // Its own process group, so that its children can be killed with it and no Ctrl-C reaches
+        // it.
         command.args(&self.args).process_group(0);
         for name in withheld(std::env::vars_os(), &self.allowed) {
             command.env_remove(name);
         }
+        // After the removal, so that a secret can still be passed on explicitly.
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         for name in &self.env_removed {
             command.env_remove(name);
@@ -320,7 +332,7 @@ impl Program {
     }
 
     fn not_started(&self, source: io::Error) -> ProcessError {
-        // "Not found" is also what the system says about a working folder that is not there.
+        // The system also reports "not found" if the working folder does not exist.
         let folder_is_there = self.working_folder.as_ref().is_none_or(|it| it.is_dir());
         if source.kind() == io::ErrorKind::NotFound && folder_is_there {
             ProcessError::NotInstalled {
@@ -346,30 +358,31 @@ impl Program {
     }
 }
 
-/// A program that runs on without us. Dropping this does not end it.
+/// Program that runs independently. Dropping this value does not end it.
 #[derive(Debug)]
 pub struct Detached {
     child: std::process::Child,
 }
 
 impl Detached {
-    /// Its process id, also that of its process group.
+    /// Returns the process ID, which is also that of its process group.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Its status if it has ended already: a daemon that did not come up.
+    /// Returns the exit status if the program has ended, as a daemon that failed to start has.
     pub fn exited(&mut self) -> io::Result<Option<ExitStatus>> {
         self.child.try_wait()
     }
 }
 
-/// Asks a program started by [`Program::spawn_detached`], and its children, to end (SIGTERM). False when it is not there.
+/// Sends SIGTERM to a program from [`Program::spawn_detached`] and to its children. Returns whether
+/// the signal was sent.
 pub fn terminate(pid: u32) -> bool {
     to_pid(pid).is_some_and(|pid| kill_process_group(pid, Signal::TERM).is_ok())
 }
 
-/// Process 0 and 1 are never ours: as a group they would mean everyone.
+/// Converts a process ID. IDs 0 and 1 are rejected: as a group, they would address other processes.
 fn to_pid(pid: u32) -> Option<Pid> {
     i32::try_from(pid)
         .ok()
@@ -377,13 +390,13 @@ fn to_pid(pid: u32) -> Option<Pid> {
         .and_then(Pid::from_raw)
 }
 
-/// Kills a program *with its children* when the future that runs it is dropped.
+/// Guard that kills a program *with its children* when the future that runs it is dropped.
 struct Group {
     leader: Option<Pid>,
 }
 
 impl Group {
-    /// The program has ended by itself: its id may soon be another's.
+    /// Disarms the guard once the program has ended, since its ID may be reused.
     fn defuse(&mut self) {
         self.leader = None;
     }
@@ -392,7 +405,7 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         if let Some(leader) = self.leader {
-            // It may have ended this moment: then there is nothing to kill, and nothing to tell.
+            // The program may have ended just now, so an error is ignored.
             kill_process_group(leader, Signal::KILL).ok();
         }
     }

@@ -1,13 +1,14 @@
-//! The lines of a stream, as they come.
+//! Reader for the lines of a stream, as they arrive.
 
 use std::io;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 
-/// Longer lines are cut: no program makes us hold more than this, in bytes.
+/// Length limit for a line in bytes, to bound the memory. The rest of a longer line is dropped.
 const MAX_LINE: usize = 1 << 20;
 
-/// Lines of bounded length. [`Lines::next`] may be dropped at any await and called again: nothing is lost.
+/// Reader for lines of limited length. [`Lines::next`] is cancel-safe: nothing is lost if its
+/// future is dropped.
 pub(super) struct Lines<R> {
     reader: Option<BufReader<R>>,
     line: Vec<u8>,
@@ -37,6 +38,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             }
             let end = available.iter().position(|byte| *byte == b'\n');
             let length = end.unwrap_or(available.len());
+            // The rest of a long line is consumed without storing it.
             let room = MAX_LINE.saturating_sub(self.line.len());
             self.line.extend_from_slice(&available[..length.min(room)]);
             reader.consume(length + usize::from(end.is_some()));

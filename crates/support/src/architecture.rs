@@ -1,24 +1,24 @@
-//! The kind of processor that a service runs on.
+//! Processor architectures that a service can run on.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The kind of processor the service runs on, in the words of ECS.
+/// Processor architecture of a service, by ECS's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Architecture {
-    /// Intel and AMD, 64 bits.
+    /// Intel and AMD, 64-bit.
     X86_64,
-    /// ARM, 64 bits: Graviton.
+    /// ARM 64-bit, such as Graviton.
     Arm64,
 }
 
-/// Neither `X86_64` nor `ARM64`.
+/// Error for a name other than `X86_64` and `ARM64`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not an architecture: use X86_64 or ARM64")]
 pub struct UnknownArchitecture(String);
 
 impl Architecture {
-    /// As image configurations call it.
+    /// Returns the name in image configurations.
     pub const fn oci_name(self) -> &'static str {
         match self {
             Self::X86_64 => "amd64",
@@ -26,7 +26,7 @@ impl Architecture {
         }
     }
 
-    /// As Rust's targets, and Linux itself, call it.
+    /// Returns the name in Rust's target triples, which is also that of Linux.
     pub const fn rust_name(self) -> &'static str {
         match self {
             Self::X86_64 => "x86_64",
@@ -36,7 +36,7 @@ impl Architecture {
 }
 
 impl Architecture {
-    /// What this program itself runs on, if services can run on it.
+    /// Returns the architecture of this machine, if services can run on it.
     pub fn of_this_machine() -> Option<Self> {
         std::env::consts::ARCH.parse().ok()
     }
@@ -51,7 +51,7 @@ impl fmt::Display for Architecture {
     }
 }
 
-/// Takes the words of ECS, and those of images and of Linux.
+/// Accepts the names of ECS, of OCI images and of Linux.
 impl FromStr for Architecture {
     type Err = UnknownArchitecture;
 

@@ -1,6 +1,7 @@
-//! What is at the bottom of an error.
+//! Root cause of an error.
 
-/// The last in the chain of an error's causes: with HTTP clients the one that says it best, and without the address.
+/// Returns the last error in a chain of causes. For HTTP clients, it is the most specific one, and
+/// does not contain the URL.
 pub fn innermost<'a>(
     error: &'a (dyn std::error::Error + 'static),
 ) -> &'a (dyn std::error::Error + 'static) {

@@ -1,16 +1,18 @@
-//! Reading of files that somebody else wrote, up to a limit: a device, a pipe or a log that was named by mistake
-//! must not fill the memory.
+//! Reads files up to a size limit: a device, a pipe or a log that was named by mistake must not
+//! fill the memory.
 
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-/// Most bytes of a file that people write: a configuration, a `Dockerfile`, a template.
+/// Size limit for files that people write, such as a configuration, a `Dockerfile` or a template,
+/// in bytes.
 pub const WRITTEN_BY_HAND: u64 = 4 << 20;
-/// Most bytes of a file that a program writes: a lock file, a list of sources.
+/// Size limit for files that programs write, such as a lock file or a list of sources, in bytes.
 pub const WRITTEN_BY_PROGRAMS: u64 = 64 << 20;
 
-/// Reads a text file. More than `limit` bytes, or other than UTF-8, is an error of the kind `InvalidData`.
+/// Reads a text file. More than `limit` bytes, or invalid UTF-8, is an error of the kind
+/// `InvalidData`.
 pub fn text(path: &Path, limit: u64) -> io::Result<String> {
     let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
     let too_large = || invalid(format!("it is larger than {} MiB", limit >> 20));
@@ -18,10 +20,10 @@ pub fn text(path: &Path, limit: u64) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|_| invalid("it is not UTF-8 text".to_owned()))
 }
 
-/// Reads a file; `None` where it has more than `limit` bytes.
+/// Reads a file; returns `None` if it has more than `limit` bytes.
 pub fn bytes(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
-    // One byte more tells that there is more.
+    // One byte more than the limit shows that the file is too large.
     File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
     Ok((bytes.len() as u64 <= limit).then_some(bytes))
 }

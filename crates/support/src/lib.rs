@@ -1,5 +1,5 @@
-//! Small helpers that several crates share. Pure, or a few lines around a file: no async runtime, no
-//! network, no AWS.
+//! Small helpers that several crates share. They are pure or access a single file: no async
+//! runtime, no network, no AWS.
 
 pub mod architecture;
 pub mod cause;

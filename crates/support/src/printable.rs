@@ -1,37 +1,41 @@
-//! Text of others, made safe for a terminal and for the log of a pipeline: control sequences are removed. Pure.
+//! Sanitizes untrusted text for terminals and CI logs by removing control sequences. Pure
+//! functions.
 
-/// The text without escape sequences, control characters and commands to a pipeline. Line breaks and tabs stay.
+/// Removes escape sequences, control characters and CI commands from a text. Line breaks and tabs
+/// stay.
 ///
-/// Log lines come from whoever sends requests, and what a terminal is sent can do more than colour it.
+/// Log lines can contain anything that a client sends in a request, and escape sequences can do
+/// more than color the output.
 pub fn printable(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut rest = text.chars().peekable();
     while let Some(character) = rest.next() {
         match character {
             '\u{1b}' => skip_sequence(&mut rest),
-            // The same introducers as one character each.
+            // The C1 control characters: the same introducers as single characters.
             '\u{9b}' => skip_parameters(&mut rest),
             '\u{90}' | '\u{98}' | '\u{9d}' | '\u{9e}' | '\u{9f}' => skip_string(&mut rest),
             '\n' | '\t' => clean.push(character),
-            // Line and paragraph separators: some readers break the line there.
+            // Line and paragraph separators, which some readers treat as line breaks.
             '\u{2028}' | '\u{2029}' => clean.push('\n'),
-            // Alone, it would let the rest hide what stands before it.
+            // A carriage return alone would let the rest overwrite the text before it.
             '\r' if rest.peek().is_some_and(|next| *next != '\n') => clean.push('\n'),
             other if other.is_control() || is_direction(other) => {}
             other => clean.push(other),
         }
     }
-    // Only now: what was taken out may have stood within a mark.
+    // Done last, since removed characters may have been inside a marker.
     without_marks(&clean)
 }
 
-/// The text with a space in each mark by which an agent finds a command anywhere in a line: `##vso[` of Azure Pipelines, `##teamcity[`,
-/// `##[` of both GitHub Actions and Azure Pipelines. Any word is taken for one, so that the next agent's is, too.
+/// Inserts a space into each marker of a CI command within a line: `##vso[` of Azure Pipelines,
+/// `##teamcity[`, and `##[` of GitHub Actions and Azure Pipelines. Any word before `[` counts, to
+/// cover other CI systems.
 fn without_marks(text: &str) -> String {
     replaced_marks(text, "## ")
 }
 
-/// Replaces the `##` of each mark.
+/// Replaces the `##` of each marker.
 fn replaced_marks(text: &str, by: &str) -> String {
     let mut replaced = String::with_capacity(text.len());
     let mut done = 0;
@@ -48,9 +52,11 @@ fn replaced_marks(text: &str, by: &str) -> String {
     replaced
 }
 
-/// Lines of which none is a command to a pipeline: some are of others, such as the log lines of a task that failed.
+/// Neutralizes CI commands in a text, which may contain untrusted lines such as the log of a failed
+/// task.
 ///
-/// GitHub also takes a line for a command that begins with `::`, with or without space before it.
+/// GitHub Actions also treats a line as a command if it starts with `::` after optional white
+/// space.
 pub fn without_commands(text: &str) -> String {
     let lines = text.split('\n').map(|line| {
         if line.trim_start().starts_with("::") {
@@ -62,8 +68,8 @@ pub fn without_commands(text: &str) -> String {
     without_marks(&lines.collect::<Vec<_>>().join("\n"))
 }
 
-/// A JSON text of the same meaning in which no agent finds a command, and whose characters neither steer a terminal nor turn the
-/// direction of what it shows. The characters in question stand within strings only, where each may be written as an escape.
+/// Escapes a JSON text so that it contains no CI command, terminal control or change of text
+/// direction. The meaning stays the same, as these characters only occur in strings.
 pub fn harmless_json(json: &str) -> String {
     use std::fmt::Write as _;
 
@@ -81,14 +87,14 @@ pub fn harmless_json(json: &str) -> String {
     escaped
 }
 
-/// The same in one line.
+/// Sanitizes a text and joins it into one line.
 pub fn one_line(text: &str) -> String {
     printable(text).replace(['\n', '\t'], " ")
 }
 
 type Rest<'a> = std::iter::Peekable<std::str::Chars<'a>>;
 
-/// After an escape character.
+/// Skips a sequence after its escape character.
 fn skip_sequence(rest: &mut Rest<'_>) {
     match rest.peek() {
         Some('[') => {
@@ -100,7 +106,7 @@ fn skip_sequence(rest: &mut Rest<'_>) {
             skip_string(rest);
         }
         Some(_) => {
-            // Intermediate characters, then one that ends it.
+            // Intermediate characters, and then a final one.
             while rest.next_if(|c| (' '..='/').contains(c)).is_some() {}
             rest.next_if(|c| ('0'..='~').contains(c));
         }
@@ -108,13 +114,14 @@ fn skip_sequence(rest: &mut Rest<'_>) {
     }
 }
 
-/// Parameters of a control sequence, up to the character that ends it.
+/// Skips the parameters of a control sequence, up to its final character.
 fn skip_parameters(rest: &mut Rest<'_>) {
     while rest.next_if(|c| (' '..='?').contains(c)).is_some() {}
     rest.next_if(|c| ('@'..='~').contains(c));
 }
 
-/// A string (a title, for example), up to its terminator; one without ends with the line.
+/// Skips a string, such as a window title, up to its terminator. An unterminated string ends with
+/// the line.
 fn skip_string(rest: &mut Rest<'_>) {
     while let Some(character) = rest.next_if(|c| *c != '\n') {
         match character {
@@ -128,7 +135,8 @@ fn skip_string(rest: &mut Rest<'_>) {
     }
 }
 
-/// Characters that change the direction of the text around them, so that it reads as something else.
+/// Returns whether the character changes the direction of the text around it, so that it reads
+/// differently.
 fn is_direction(character: char) -> bool {
     matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -1,4 +1,4 @@
-//! Folders and files that only their user can read, whatever the umask says.
+//! Folders and files that only their owner can access, regardless of the umask.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
@@ -7,15 +7,16 @@ use std::os::unix::fs::{
 };
 use std::path::Path;
 
-/// Rights of everybody but the user.
+/// Permission bits of group and others.
 const OTHERS: u32 = 0o077;
 
-/// Makes sure that the folder exists, belongs to this user, and is open to nobody else.
+/// Ensures that the folder exists, belongs to this user, and is not accessible to others.
 pub fn folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     let user = rustix::process::geteuid().as_raw();
     let folder = fs::metadata(path)?;
-    // In a place that several users can write to, a link may be somebody else's, and lead to a folder of ours.
+    // In a shared folder such as `/tmp`, another user may have created a symbolic link that leads
+    // to one of this user's folders.
     let link = fs::symlink_metadata(path)?;
     let stranger = [folder.uid(), link.uid()]
         .into_iter()
@@ -32,17 +33,18 @@ pub fn folder(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Opens a file with these options, for this user only; a link in its place is not followed.
+/// Opens a file with these options, for this user only. A symbolic link is not followed.
 pub fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     let no_link = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
     let file = options.mode(0o600).custom_flags(no_link).open(path)?;
+    // `mode` applies only to a new file: an existing one may have been readable by others.
     if file.metadata()?.mode() & OTHERS != 0 {
         file.set_permissions(Permissions::from_mode(0o600))?;
     }
     Ok(file)
 }
 
-/// Creates a file or empties it.
+/// Creates a file, or truncates it.
 pub fn create(path: &Path) -> io::Result<File> {
     open(
         path,
@@ -50,7 +52,7 @@ pub fn create(path: &Path) -> io::Result<File> {
     )
 }
 
-/// Returns the permission bits of a file or folder itself, not of what a link leads to.
+/// Returns the permission bits of a file or folder. A symbolic link is not followed.
 pub fn mode(path: &Path) -> io::Result<u32> {
     Ok(fs::symlink_metadata(path)?.mode() & 0o7777)
 }

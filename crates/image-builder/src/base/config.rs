@@ -1,4 +1,4 @@
-//! What a stage inherits from the configuration of its base.
+//! Settings that a stage inherits from the configuration of its base image.
 
 use serde_json::Value;
 

@@ -1,4 +1,5 @@
-//! Logins of Docker's and podman's configuration files, and of their helper programs.
+//! Credentials from the configuration files of Docker and podman, and from their credential
+//! helpers.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,16 +11,17 @@ use serde_json::Value;
 
 use crate::push::Credentials;
 
-/// What Docker calls its hub in the file.
+/// Name of Docker Hub in the configuration files.
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
-/// A helper may ask a keyring.
+/// Time limit for a credential helper, which may prompt for a keyring.
 const HELPER_LIMIT: Duration = Duration::from_secs(30);
 
-/// Configuration files in which `docker login` and `podman login` keep logins. The first that knows a registry counts.
+/// Configuration files in which `docker login` and `podman login` store credentials. The first one
+/// with an entry for a registry counts.
 #[derive(Debug, Clone, Default)]
 pub struct DockerCredentials {
     files: Vec<PathBuf>,
-    /// A registry whose login came from elsewhere.
+    /// Registry whose credentials were given explicitly.
     known: Option<(String, Credentials)>,
 }
 
@@ -38,7 +40,7 @@ impl DockerCredentials {
         Self::in_files(files.into_iter().flatten())
     }
 
-    /// Reads these files.
+    /// Creates credentials from these files.
     pub fn in_files(files: impl IntoIterator<Item = PathBuf>) -> Self {
         Self {
             files: files.into_iter().collect(),
@@ -46,14 +48,14 @@ impl DockerCredentials {
         }
     }
 
-    /// Adds the login of one registry, which counts instead of what the files say of it.
+    /// Adds credentials for one registry, which override those of the files.
     #[must_use]
     pub fn with(mut self, registry: &str, credentials: Credentials) -> Self {
         self.known = Some((registry.to_owned(), credentials));
         self
     }
 
-    /// Returns who to be at a registry: nobody where no file knows it.
+    /// Returns the credentials for a registry, or `Anonymous` if no file has any.
     pub(super) async fn of(&self, registry: &str) -> Credentials {
         if let Some((_, known)) = self.known.as_ref().filter(|(name, _)| name == registry) {
             return known.clone();
@@ -75,12 +77,14 @@ async fn of_file(file: &Path, registry: &str) -> Option<Credentials> {
     } else {
         registry
     };
+    // As in Docker: a helper for this registry precedes the general one, and both precede the file.
     let helper = config["credHelpers"][name].as_str();
     if let Some(helper) = helper.or(config["credsStore"].as_str())
         && let Some(found) = of_helper(helper, name).await
     {
         return Some(found);
     }
+    // Some tools store the registry with a scheme, others without.
     let of_https = format!("https://{name}");
     let auth = [name, &of_https]
         .into_iter()
@@ -89,12 +93,14 @@ async fn of_file(file: &Path, registry: &str) -> Option<Credentials> {
     let (user, password) = decoded.split_once(':')?;
     Some(Credentials::Basic {
         user: user.to_owned(),
+        // As in Docker: some entries are padded with NUL bytes.
         password: password.trim_end_matches('\0').to_owned(),
     })
 }
 
-/// Asks `docker-credential-NAME`, which reads the registry from its standard input.
+/// Asks `docker-credential-NAME`, which reads the registry from standard input.
 async fn of_helper(helper: &str, registry: &str) -> Option<Credentials> {
+    // The name comes from a file and becomes part of a command, so `/` must not be in it.
     let may_stand_in_one = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if !helper.chars().all(may_stand_in_one) {
         return None;

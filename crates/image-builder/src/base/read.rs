@@ -11,15 +11,15 @@ use crate::layer::{Content, Entry, Layer, LowerFile, Owner};
 use crate::pack_error::PackError;
 use crate::root::{GROUPS, Root, USERS};
 
-/// Names that delete what lower layers have (image specification, "Whiteouts").
+/// Prefix of names that delete a file of lower layers (OCI image specification, "Whiteouts").
 const WHITEOUT: &str = ".wh.";
 const OPAQUE: &str = ".wh..wh..opq";
-/// A list of users is not longer, in bytes.
+/// Size limit for a list of users, in bytes.
 const MAX_LIST: u64 = 1 << 20;
-/// All layers unpacked, in bytes: a small archive may have a large content.
+/// Size limit for all layers unpacked, in bytes. Protects against decompression bombs.
 const MAX_UNPACKED: u64 = 8 << 30;
 
-/// Returns all files of an image, and how large each layer is before compression.
+/// Returns the index of an image's files, and the uncompressed size of each layer.
 pub(super) fn root(image: &str, layers: &[Layer]) -> io::Result<(Root, Vec<u64>)> {
     let mut root = Root::default();
     let mut lists: BTreeMap<String, String> = BTreeMap::new();
@@ -38,6 +38,8 @@ pub(super) fn root(image: &str, layers: &[Layer]) -> io::Result<(Root, Vec<u64>)
                 continue;
             }
             let (folder, name) = path.rsplit_once('/').unwrap_or(("", &path));
+            // An opaque whiteout deletes the content of its folder in lower layers, but not the
+            // folder.
             if name == OPAQUE {
                 let below: Vec<String> = root.below(folder).map(|(path, _)| path.clone()).collect();
                 for path in &below {
@@ -63,6 +65,7 @@ pub(super) fn root(image: &str, layers: &[Layer]) -> io::Result<(Root, Vec<u64>)
                 Content::Link { target }
             } else if kind.is_hard_link() {
                 let target = entry.link_name_bytes().unwrap_or_default();
+                // A hard link has the content of its target, which precedes it in the archive.
                 match root.get(&path_of(&target)) {
                     Some(target) => target.content.clone(),
                     None => continue,
@@ -74,7 +77,7 @@ pub(super) fn root(image: &str, layers: &[Layer]) -> io::Result<(Root, Vec<u64>)
                     size: entry.size(),
                 })
             } else {
-                // Devices and the like: nothing that is copied or started.
+                // Devices and the like can be neither copied nor started.
                 continue;
             };
             if path == USERS || path == GROUPS {
@@ -82,6 +85,7 @@ pub(super) fn root(image: &str, layers: &[Layer]) -> io::Result<(Root, Vec<u64>)
                 entry.by_ref().take(MAX_LIST).read_to_end(&mut text)?;
                 lists.insert(path.clone(), String::from_utf8_lossy(&text).into_owned());
             }
+            // A file or link replaces a folder with all its content, whereas folders are merged.
             if !matches!(content, Content::Folder) {
                 root.remove(&path);
             }
@@ -94,6 +98,7 @@ pub(super) fn root(image: &str, layers: &[Layer]) -> io::Result<(Root, Vec<u64>)
                 },
             );
         }
+        // Reads the rest after the end of the archive, so that the size is that of the whole layer.
         io::copy(&mut counted, &mut io::sink())?;
         sizes.push(left - counted.left);
         left = counted.left;
@@ -103,7 +108,7 @@ pub(super) fn root(image: &str, layers: &[Layer]) -> io::Result<(Root, Vec<u64>)
 }
 
 impl BaseImage {
-    /// Reads a file from the highest layer that has it.
+    /// Reads a file from the topmost layer that contains it.
     pub(crate) fn read(&self, path: &str) -> Result<Bytes, PackError> {
         let unreadable = |reason: String| PackError::Base {
             image: self.reference.clone(),
@@ -139,7 +144,7 @@ fn path_of(bytes: &[u8]) -> String {
     parts.join("/")
 }
 
-/// Counts what is read, up to a limit.
+/// Reader that fails once it has read more than a limit.
 struct Counted<R> {
     inner: R,
     left: u64,

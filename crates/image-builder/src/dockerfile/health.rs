@@ -1,11 +1,11 @@
-//! `HEALTHCHECK`. ECS does not read it, but whoever runs the image elsewhere does.
+//! Parser for `HEALTHCHECK`. ECS ignores it, but Docker and other runtimes do not.
 
 use serde_json::{Value, json};
 
 use super::error::Problem;
 use super::words;
 
-/// A health check, as image configurations hold it.
+/// Health check in the format of image configurations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HealthCheck(pub(crate) Value);
 
@@ -49,7 +49,7 @@ impl HealthCheck {
     }
 }
 
-/// Parses a duration as Go writes it: `1m30s`, `1.5h`, `500ms`.
+/// Parses a duration in Go's format: `1m30s`, `1.5h` or `500ms`. Returns nanoseconds.
 fn nanoseconds(text: &str) -> Option<u64> {
     let mut rest = text;
     let mut sum = 0.0;
@@ -72,7 +72,8 @@ fn nanoseconds(text: &str) -> Option<u64> {
         sum += number.parse::<f64>().ok()? * unit;
         rest = behind;
     }
-    // About 292 years, as much as Go's type takes.
+    // Zero, or at least a millisecond as Docker requires, and at most 292 years, the range of Go's
+    // `time.Duration`.
     let is_in_range = (1e6..9.2e18).contains(&sum) || sum == 0.0;
     #[expect(
         clippy::cast_possible_truncation,

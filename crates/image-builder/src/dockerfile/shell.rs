@@ -1,36 +1,37 @@
-//! Commands of a shell script, as far as it takes to find `cargo build` in a `RUN`.
+//! Minimal parser for shell scripts, to find `cargo build` in a `RUN`.
 
-/// Words that precede a command.
+/// Keywords and prefixes that precede a command.
 const BEFORE: [&str; 16] = [
     "if", "then", "else", "elif", "do", "while", "until", "!", "{", "}", "time", "exec", "env",
     "command", "fi", "done",
 ];
 
-/// A simple command: the variables that are set for it, and its words.
+/// Simple command, with the variables that are set for it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Command {
     pub(super) variables: Vec<(String, String)>,
     pub(super) words: Vec<String>,
 }
 
-/// Splits a script into its simple commands, quotes kept.
+/// Splits a script into its simple commands. Quotes are kept.
 pub(super) fn commands(script: &str) -> Vec<Command> {
     let mut commands = Vec::new();
     let mut command = Vec::new();
     let mut word = String::new();
     let mut characters = script.chars().peekable();
     let mut quote = None;
-    // Depth of `$(…)`, whose words belong to the one around it.
+    // Nesting depth of `$(…)`, whose content stays in the surrounding word.
     let mut depth = 0_usize;
     while let Some(character) = characters.next() {
         if character == '\\' && quote != Some('\'') {
             match characters.next() {
+                // A backslash at the end of a line continues it.
                 Some('\n') | None => {}
                 Some(escaped) => word.extend([character, escaped]),
             }
             continue;
         }
-        // `2>&1` and `&>` belong together.
+        // In `2>&1` and `&>`, the `&` does not separate commands.
         let is_redirected =
             character == '&' && (word.ends_with('>') || characters.peek() == Some(&'>'));
         match quote {

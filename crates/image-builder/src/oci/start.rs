@@ -1,7 +1,8 @@
-//! What of an image cannot start, found before it is sent: afterwards it would be a task that ends
+//! Checks that an image can start before it is pushed. Otherwise, ECS would restart a failing task
 //! again and again.
 //!
-//! Only what is certain is refused. All files of the image are known, its base's and links included.
+//! Only certain defects are errors. All files of the image are known, including those of its base
+//! and symbolic links.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
@@ -16,10 +17,11 @@ use crate::root::{GROUPS, Root, USERS};
 
 use super::Recipe;
 
-/// What the runtime mounts over the image's files.
+/// Folders that the runtime mounts over.
 const MOUNTED: [&str; 3] = ["proc", "sys", "dev"];
 
-/// Refuses what cannot start. `is_program` tells the one that was checked when it was compiled.
+/// Checks that the image can start. `is_program` identifies the compiled program, which was checked
+/// already.
 pub(super) fn check(
     recipe: &Recipe<'_>,
     root: &Root,
@@ -54,7 +56,7 @@ pub(super) fn check(
         });
     }
     match &entry.content {
-        // A static program needs nothing of an image.
+        // A static program needs no other file of the image.
         Content::File { .. } if is_program(&path) && stage.base.is_none() => Ok(()),
         Content::File { path: source, .. } => {
             check_content(source, root, recipe.architecture, &in_the_image())
@@ -63,7 +65,8 @@ pub(super) fn check(
     }
 }
 
-/// Finds the file that is started, as the runtime does: by its path from the working folder, or on `PATH`.
+/// Finds the file to start as the runtime does: by its path relative to the working folder, or on
+/// `PATH`.
 fn find(recipe: &Recipe<'_>, root: &Root, word: &str) -> Option<String> {
     let stage = recipe.stage;
     let within = |folder: &str| {
@@ -81,16 +84,17 @@ fn find(recipe: &Recipe<'_>, root: &Root, word: &str) -> Option<String> {
     path.split(':').find_map(within)
 }
 
-/// Who the program runs as.
+/// User that the program runs as.
 enum User {
-    /// These numbers.
+    /// User and group by number.
     Known { user: u32, group: u32 },
-    /// A user that may be in further groups.
+    /// User who may be a member of further groups, since the image lists users.
     Listed,
 }
 
 impl User {
-    /// Finds the user and group of `USER`. Without a group it is the user's in the image, else root's.
+    /// Finds the user and group of `USER`. Without a group, it is that of the user in the image, or
+    /// else root.
     fn find(text: &str, root: &Root) -> Result<Self, PackError> {
         let account = Account::parse(text);
         let owner = root.owner(&account)?;
@@ -111,7 +115,8 @@ impl User {
 
     fn may_execute(&self, entry: &Entry) -> bool {
         let wanted = match *self {
-            // Root may execute what anybody may.
+            // Root can execute a file if anyone can. `Listed` is treated alike, as its groups are
+            // not known.
             Self::Known { user: 0, .. } | Self::Listed => 0o111,
             Self::Known { user, .. } if user == entry.owner.user => 0o100,
             Self::Known { group, .. } if group == entry.owner.group => 0o010,
@@ -121,7 +126,7 @@ impl User {
     }
 }
 
-/// Makes sure that a file is a script, or a program that has here what it needs.
+/// Checks that a file is a script, or a program whose loader and libraries are in the image.
 fn check_content(
     source: &Path,
     root: &Root,
@@ -147,6 +152,7 @@ fn check_content(
     if !has(&interpreter) {
         return Err(unusable(ElfError::Dynamic { interpreter }));
     }
+    // Only the file name is compared: the loader's search path depends on its configuration.
     let is_there = |library: &String| {
         let end = format!("/{library}");
         root.files().any(|path| path.ends_with(&end))
@@ -160,7 +166,7 @@ fn check_content(
     }
 }
 
-/// Returns what a program needs; nothing for a script.
+/// Returns the requirements of a program; `None` for a script.
 fn read_needs(source: &Path, architecture: Architecture) -> Result<Option<Needs>, ElfError> {
     let mut file = File::open(source)?;
     let mut beginning = Vec::new();

@@ -1,4 +1,4 @@
-//! Attaches the SBOM to an image: an artifact that refers to it (OCI distribution specification,
+//! Attaches the SBOM to an image as an artifact that refers to it (OCI distribution specification,
 //! "Pushing Manifests with Subject"). Best effort: a deployment does not depend on it.
 
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::session::Session;
 use super::{Blob, SbomOutcome};
 use crate::image::{BuiltImage, Document, document};
 
-/// Longest time that it may take.
+/// Time limit for attaching the SBOM.
 const LIMIT: Duration = Duration::from_secs(20);
 const RETRY: Retry = Retry {
     retries: 1,
@@ -21,17 +21,17 @@ const RETRY: Retry = Retry {
     logins: 1,
     gives_up_on_nobody: true,
 };
-/// Stands for the configuration of an artifact that has none.
+/// Media type of the placeholder for a missing configuration.
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 
-/// An artifact that refers to an image.
+/// Artifact that refers to an image.
 pub(super) struct Artifact<'a> {
-    /// `sha256-`, the 64 digits of the image, and `.sbom`.
+    /// Tag of the artifact: `sha256-`, the 64 digits of the image, and `.sbom`.
     pub(super) tag: String,
     pub(super) manifest: Document,
     document: &'a Document,
     empty: Document,
-    /// By which clients find it in registries without the referrers API.
+    /// Tag of the index in which clients find the artifact if the registry has no referrers API.
     referrers_tag: String,
     subject: &'a str,
 }
@@ -61,7 +61,7 @@ pub(super) fn artifact(image: &BuiltImage) -> Option<Artifact<'_>> {
 }
 
 impl Artifact<'_> {
-    /// Sends what it consists of.
+    /// Uploads the blobs of the artifact.
     pub(super) async fn send_blobs(&self, session: &Session<'_>) -> Result<(), String> {
         let session = session.with(RETRY);
         let progress = Progress::start(0, std::sync::Arc::new(|_| ()));
@@ -75,7 +75,7 @@ impl Artifact<'_> {
         .await
     }
 
-    /// Attaches it, once its image is there.
+    /// Attaches the artifact. The image must exist in the registry.
     pub(super) async fn attach(&self, session: &Session<'_>) -> SbomOutcome {
         let session = session.with(RETRY);
         let attached = Box::pin(within(async {
@@ -88,7 +88,7 @@ impl Artifact<'_> {
         }
     }
 
-    /// Attaches it to an image that was there already, if it is missing.
+    /// Attaches the artifact to an image that existed already, unless it is attached.
     pub(super) async fn attach_if_missing(&self, session: &Session<'_>) -> SbomOutcome {
         let found = session.with(RETRY).tagged(&self.tag).await;
         match found {
@@ -100,12 +100,13 @@ impl Artifact<'_> {
         }
     }
 
-    /// Adds it to the list of referrers where the registry does not keep one itself.
+    /// Adds the artifact to the index of referrers, unless the registry maintains one itself.
     async fn list_it(&self, session: &Session<'_>) -> Result<(), super::PushError> {
         let listed = session.referrers(self.subject).await?;
         if listed.contains(&self.manifest.digest) {
             return Ok(());
         }
+        // The index is replaced as a whole, so the entries of other artifacts are carried over.
         let mut manifests = match session.index(&self.referrers_tag).await? {
             Some(index) => index["manifests"].as_array().cloned().unwrap_or_default(),
             None => Vec::new(),

@@ -1,6 +1,7 @@
-//! Asks a registry on this machine whether it has an image already, which is what an unchanged
-//! deployment is about. The regular client reads all certificates of this machine before its first
-//! request, twice; none is needed here.
+//! Fast path for an unchanged deployment: asks a local registry whether it has the image.
+//!
+//! The regular client reads the system's certificates twice before its first request. None are
+//! needed here.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,13 +11,13 @@ use reqwest::header::ACCEPT;
 
 use super::{Credentials, Repository, is_loopback, loopback};
 
-/// Falls back to the regular client after this long.
+/// Time limit, after which the regular client takes over.
 const LIMIT: Duration = Duration::from_secs(5);
-/// The registry's header that says what it has.
+/// Header with the digest of a manifest.
 const DIGEST: &str = "docker-content-digest";
 
-/// Returns whether the registry has all of these: tags and the digests that they lead to. `false` means nothing: the regular
-/// client finds out, and tells.
+/// Returns whether the registry has all these tags with these digests. On `false`, the regular
+/// client has to find out, and reports errors.
 pub(super) async fn has_all(repository: &Repository, expected: &[(String, &str)]) -> bool {
     is_loopback(&repository.registry) && ask(repository, expected).await.unwrap_or(false)
 }
@@ -27,7 +28,7 @@ async fn ask(repository: &Repository, expected: &[(String, &str)]) -> reqwest::R
         registry,
         name,
         credentials,
-        // A registry of this machine is spoken to without TLS.
+        // Certificates are not needed: a local registry uses no TLS.
         roots: _,
     } = repository;
     let here = loopback::HERE.map(|address| SocketAddr::new(address, 0));
@@ -35,7 +36,7 @@ async fn ask(repository: &Repository, expected: &[(String, &str)]) -> reqwest::R
     let client = reqwest::Client::builder()
         .tls_certs_only([])
         .no_proxy()
-        // Where a name of this machine leads to is known. An address is none, and stays as it is.
+        // A loopback name is resolved here. This does not affect a host that is an address already.
         .resolve_to_addrs(host, &here)
         .timeout(LIMIT)
         .build()?;
@@ -44,6 +45,7 @@ async fn ask(repository: &Repository, expected: &[(String, &str)]) -> reqwest::R
         let request = client
             .head(url)
             .header(ACCEPT, MediaType::ImageManifest.to_string());
+        // Sent without a challenge, since the connection does not leave this machine.
         let request = match credentials {
             Credentials::Anonymous => request,
             Credentials::Basic { user, password } => request.basic_auth(user, Some(password)),

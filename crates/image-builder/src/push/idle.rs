@@ -1,5 +1,7 @@
-//! How long a request is waited for: not so and so long from its beginning, since a large layer takes its time on a slow line, but
-//! as long as something moves.
+//! Idle timeouts for requests to a registry.
+//!
+//! A limit for the whole request would fail large layers on slow lines. Instead, a request fails if
+//! no data moves for some time.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,12 +10,12 @@ use std::time::Duration;
 use oci_client::errors::OciDistributionError;
 use tokio::time::{Instant, sleep_until};
 
-/// A question is answered within this time, or not at all.
+/// Idle timeout for a short request.
 const ANSWER: Duration = Duration::from_secs(30);
-/// A registry may think about a large layer for a while, but not longer.
+/// Idle timeout for an upload. Registries process a large layer for a while before they respond.
 const STILLNESS: Duration = Duration::from_mins(2);
 
-/// When something moved for the last time, and how long it is waited for the next.
+/// Time of the last activity, and the idle timeout.
 #[derive(Debug, Clone)]
 pub(super) struct Movement {
     last: Arc<Mutex<Instant>>,
@@ -21,12 +23,12 @@ pub(super) struct Movement {
 }
 
 impl Movement {
-    /// Of a question, which is short.
+    /// Creates a timer for a short request.
     pub(super) fn question() -> Self {
         Self::within(ANSWER)
     }
 
-    /// Of content that is sent.
+    /// Creates a timer for an upload.
     pub(super) fn content() -> Self {
         Self::within(STILLNESS)
     }
@@ -38,7 +40,7 @@ impl Movement {
         }
     }
 
-    /// Something moved.
+    /// Records activity.
     pub(super) fn moved(&self) {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
@@ -48,7 +50,7 @@ impl Movement {
     }
 }
 
-/// Waits for the answer as long as something moves.
+/// Waits for the response until the idle timeout expires.
 pub(super) async fn patiently<T>(
     movement: Movement,
     request: impl Future<Output = Result<T, OciDistributionError>>,
@@ -57,9 +59,11 @@ pub(super) async fn patiently<T>(
     loop {
         let end = movement.patience_ends();
         tokio::select! {
+            // A response that is ready wins over a timeout that expires at the same time.
             biased;
             answer = &mut request => return answer,
             () = sleep_until(end) => {
+                // Activity meanwhile may have moved the deadline.
                 if movement.patience_ends() <= end {
                     let message = format!("nothing moved for {} s", movement.stillness.as_secs());
                     let error = io::Error::new(io::ErrorKind::TimedOut, message);

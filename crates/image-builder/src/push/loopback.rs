@@ -1,5 +1,5 @@
-//! Registries of this machine, which are spoken to without TLS. No resolver is asked where they are, and no proxy is gone through:
-//! what is sent, a password among it, must not leave the machine.
+//! Access to registries on this machine, which use no TLS. Their addresses come from no resolver
+//! and their requests go through no proxy: data such as passwords must not leave the machine.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -7,18 +7,18 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// On this machine a connection is made at once, or not at all.
+/// Time limit for a connection. On this machine it succeeds or fails at once.
 const LIMIT: Duration = Duration::from_secs(2);
-/// Of plain HTTP.
+/// Default port of plain HTTP.
 const USUAL_PORT: u16 = 80;
 
-/// Where this machine is, whatever name it is called by.
+/// Loopback addresses, for whatever name the registry has.
 pub(super) const HERE: [IpAddr; 2] = [
     IpAddr::V4(Ipv4Addr::LOCALHOST),
     IpAddr::V6(Ipv6Addr::LOCALHOST),
 ];
 
-/// An emulator or a registry on this machine.
+/// Returns whether the registry is on this machine.
 pub(super) fn is_loopback(registry: &str) -> bool {
     let (host, _port) = split(registry);
     host == "localhost"
@@ -26,8 +26,8 @@ pub(super) fn is_loopback(registry: &str) -> bool {
         || address(host).is_some_and(|address| address.is_loopback())
 }
 
-/// Where a registry of this machine is spoken to: an address in place of a name. What ends in `localhost` is this machine by
-/// definition (RFC 6761), but a resolver may look for it elsewhere, with a search domain behind it.
+/// Returns the address of a registry on this machine. Names that end in `localhost` are loopback by
+/// definition (RFC 6761). A resolver with a search domain might still look them up elsewhere.
 pub(super) async fn address_of(registry: &str) -> String {
     let (host, port) = split(registry);
     if address(host).is_some() {
@@ -37,7 +37,7 @@ pub(super) async fn address_of(registry: &str) -> String {
     let [four, six] = HERE.map(at);
     let listens =
         |at| async move { matches!(timeout(LIMIT, TcpStream::connect(at)).await, Ok(Ok(_))) };
-    // Where nobody listens at all, the request says so.
+    // If nobody listens on either address, the request itself reports the error.
     if !listens(four).await && listens(six).await {
         six.to_string()
     } else {
@@ -52,10 +52,10 @@ fn address(host: &str) -> Option<IpAddr> {
         .ok()
 }
 
-/// Host, and port if it is not the usual one.
+/// Splits a host from its port, if there is one.
 pub(super) fn split(registry: &str) -> (&str, Option<u16>) {
     match registry.rsplit_once(':') {
-        // What stands behind a colon within brackets is a part of the address.
+        // A colon within brackets belongs to an IPv6 address.
         Some((host, port)) if !port.ends_with(']') => match port.parse() {
             Ok(port) => (host, Some(port)),
             Err(_) => (registry, None),

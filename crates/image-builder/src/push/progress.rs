@@ -1,4 +1,4 @@
-//! How far a push is.
+//! Progress of a push.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,22 +9,22 @@ use oci_client::errors::OciDistributionError;
 use super::idle::Movement;
 use crate::layer::Blob;
 
-/// The grain of the progress, in bytes.
+/// Size of the chunks that are sent, and so the granularity of the progress, in bytes.
 const CHUNK: usize = 64 * 1024;
 
-/// How far a push is, in bytes. `total` is known once it is known what is missing.
+/// Progress of a push in bytes. `total` is known once the missing blobs are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PushProgress {
-    /// Sent so far.
+    /// Bytes sent so far.
     pub sent: u64,
-    /// To be sent.
+    /// Bytes to send in total.
     pub total: u64,
 }
 
-/// Hears how far a push is. Called from where the request is sent: it should return at once.
+/// Callback for the progress of a push. Runs in the task that sends, so it should return at once.
 pub type OnProgress = Arc<dyn Fn(PushProgress) + Send + Sync>;
 
-/// Counts what goes out, and tells it. Several layers go out at the same time.
+/// Counter of the bytes sent, shared by concurrent uploads.
 #[derive(Clone)]
 pub(super) struct Progress(Arc<Mutex<Told>>);
 
@@ -48,7 +48,7 @@ impl Progress {
     pub(super) fn add(&self, bytes: u64) {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         told.sent += bytes;
-        // Told under the lock: in order.
+        // The callback runs under the lock, so that it sees increasing values.
         (told.listener)(PushProgress {
             sent: told.sent,
             total: told.total,
@@ -60,7 +60,7 @@ impl Progress {
         told.sent -= bytes;
     }
 
-    /// The progress of one layer.
+    /// Creates the counter for one layer.
     pub(super) fn blob(&self) -> BlobProgress {
         BlobProgress {
             all: self.clone(),
@@ -69,7 +69,7 @@ impl Progress {
     }
 }
 
-/// Counts one layer: what a failed attempt sent does not count.
+/// Counter for one layer, without the bytes of failed attempts.
 #[derive(Clone)]
 pub(super) struct BlobProgress {
     all: Progress,
@@ -83,7 +83,8 @@ struct Attempt {
 }
 
 impl BlobProgress {
-    /// Begins another attempt: the content in pieces, each of which is told when it goes out, and is a movement.
+    /// Starts another attempt. Returns the content in chunks, each of which updates the progress
+    /// and the idle timer.
     pub(super) fn attempt(
         &self,
         content: Blob,
@@ -93,6 +94,7 @@ impl BlobProgress {
     ) {
         let number = {
             let mut attempt = self.attempt.lock().unwrap_or_else(PoisonError::into_inner);
+            // The new attempt sends everything again, so the bytes of the last one are subtracted.
             self.all.take_back(std::mem::take(&mut attempt.sent));
             attempt.number += 1;
             attempt.number
@@ -109,7 +111,8 @@ impl BlobProgress {
         (movement, chunks)
     }
 
-    /// A connection that is given up may still take a piece.
+    /// Counts a chunk, unless it belongs to an earlier attempt: an abandoned connection may still
+    /// consume one.
     fn count(&self, number: u32, bytes: u64) {
         let mut attempt = self.attempt.lock().unwrap_or_else(PoisonError::into_inner);
         if attempt.number == number {

@@ -1,4 +1,5 @@
-//! Trying again what may well succeed the next time. Every request of a push may be repeated: content has its digest.
+//! Retry policy for requests to a registry. Every request of a push can be repeated safely, since
+//! content is addressed by digest.
 
 use std::time::Duration;
 
@@ -7,35 +8,37 @@ use oci_client::errors::OciDistributionError;
 use super::error::{is_connect, is_lost_upload, is_nonsense, is_of_the_way, is_silence, status};
 use support::pause::jittered;
 
-/// Longest pause, reached by doubling.
+/// Longest delay between attempts, reached by doubling.
 const SLOWEST: Duration = Duration::from_secs(15);
 
-/// So often a registry that says nothing is asked again: each time, it is waited for.
+/// Retries after a timeout. Each attempt waits for the whole timeout.
 const SILENCES: u32 = 1;
 
-/// So often an answer that makes no sense is taken for that of something on the way: a page to sign in at, a balancer that starts.
+/// Retries after an invalid response, which may come from a captive portal or a load balancer that
+/// is starting.
 const NONSENSES: u32 = 3;
 
-/// So often an upload is started again that the registry has forgotten.
+/// Retries after the registry has dropped an upload.
 const LOST_UPLOADS: u32 = 3;
 
-/// How often, and after what time.
+/// Number of retries, and the delays between them.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Retry {
-    /// After the first attempt.
+    /// Number of retries after the first attempt.
     pub(super) retries: u32,
-    /// Before the first retry; each further one waits twice as long.
+    /// Delay before the first retry; doubled for each further one.
     pub(super) first_delay: Duration,
-    /// How often a refusal is taken for one that passes: where logging in fails in passing, the client asks without.
+    /// Number of 401 responses to retry. If a login fails temporarily, the client sends the request
+    /// without one.
     pub(super) logins: u32,
-    /// Is nobody there for good where a connection is refused?
+    /// Set if a refused connection is a permanent error.
     pub(super) gives_up_on_nobody: bool,
 }
 
 impl Default for Retry {
     fn default() -> Self {
         Self {
-            // About a minute of pauses.
+            // With the delays doubling up to 15 s, the retries take about a minute.
             retries: 9,
             first_delay: Duration::from_millis(250),
             logins: 3,
@@ -45,7 +48,7 @@ impl Default for Retry {
 }
 
 impl Retry {
-    /// The same where a refusal leads to something else.
+    /// Returns a policy that does not retry a 401 response, because the caller handles it.
     pub(super) fn only_once_unauthorised(self) -> Self {
         Self { logins: 0, ..self }
     }
@@ -74,7 +77,8 @@ impl Retry {
 
     fn is_transient(&self, error: &OciDistributionError, seen: &mut Seen) -> bool {
         match status(error) {
-            // Several replicas, or a restart: the next attempt starts another upload.
+            // Several replicas or a restart can lose an upload: the next attempt starts another
+            // one.
             Some(404) if is_lost_upload(error) => count(&mut seen.lost_uploads) <= LOST_UPLOADS,
             Some(401) => count(&mut seen.refusals) <= self.logins,
             Some(status) => status == 408 || status == 429 || (500..=599).contains(&status),
@@ -86,7 +90,7 @@ impl Retry {
     }
 }
 
-/// How often what passes only a few times has been seen.
+/// Counters for errors that are retried only a few times.
 #[derive(Debug, Default)]
 struct Seen {
     refusals: u32,

@@ -1,4 +1,4 @@
-//! The program of an image that another builder made: whether it can start.
+//! Checks whether the program in an image of another builder can start.
 
 use std::collections::BTreeSet;
 use std::io::{Cursor, Read};
@@ -10,15 +10,15 @@ use crate::Architecture;
 use crate::elf::{self, ElfError, SCRIPT};
 use crate::pack_error::PackError;
 
-/// So much of a program is looked at, in bytes: what says how it is started stands at its beginning.
+/// Number of bytes of a program that are checked. The relevant ELF headers are at its start.
 pub(super) const MAX_PROGRAM: u64 = 16 << 20;
-/// So often a file of a layer may be a link to another one: seldom more than once, and in circles it would have no end.
+/// Limit for hard links to follow. More than one is rare, and a cycle would never end.
 const MAX_LINKS: usize = 8;
 
 impl Archive {
-    /// Finds now what would otherwise be found when the service does not start: what is no program at all, a program for another
-    /// processor, or one that needs a loader which is not in the image. What is found through `PATH` or symbolic links is left to
-    /// the runtime.
+    /// Detects defects that would otherwise only show when the service fails to start. These are
+    /// files that are not programs, programs for another architecture, and programs whose loader is
+    /// not in the image. Paths by `PATH` or symbolic links are not checked.
     pub(super) fn check_program(
         &self,
         config: &Value,
@@ -40,11 +40,14 @@ impl Archive {
         };
         let is_script = program.starts_with(SCRIPT);
         let is_cut = program.len() as u64 == MAX_PROGRAM;
+        // Only the file name is compared: the loader's folder may be a symbolic link, as `/lib64`
+        // often is.
         let has = |loader: &str| names.contains(loader.rsplit('/').next().unwrap_or(loader));
         match elf::check(&mut Cursor::new(program), architecture) {
             Ok(()) => Ok(()),
             Err(ElfError::NotElf) if is_script => Ok(()),
-            // What sets another loader in a finished program may put its path at the end.
+            // Tools such as `patchelf` may put the loader's path at the end of the file, beyond the
+            // part that was read.
             Err(ElfError::Dynamic { interpreter }) if is_cut && interpreter.is_empty() => Ok(()),
             Err(ElfError::Dynamic { interpreter }) if has(&interpreter) => Ok(()),
             Err(problem) => Err(PackError::Unusable {
@@ -54,7 +57,8 @@ impl Archive {
         }
     }
 
-    /// The beginning of what is at a path of the image, if that is a file; `names` are those of all files on the way.
+    /// Returns the start of a file in the image. Collects the names of all files that are read on
+    /// the way in `names`.
     fn program(
         &self,
         path: &str,
@@ -65,7 +69,7 @@ impl Archive {
         for _ in 0..MAX_LINKS {
             match self.topmost(&path, layers, names)? {
                 Some((_, Found::File(content))) => return Ok(Some(content)),
-                // Both names have the same content, whatever a higher layer makes of the other one.
+                // A hard link keeps its content even if a higher layer replaces the target.
                 Some((index, Found::HardLink(target))) => {
                     path = target;
                     layers = &layers[..=index];
@@ -76,7 +80,7 @@ impl Archive {
         Ok(None)
     }
 
-    /// What is at a path, and in which layer: what comes last counts.
+    /// Returns the last entry for a path, and the index of its layer.
     fn topmost(
         &self,
         wanted: &str,
@@ -100,13 +104,13 @@ impl Archive {
     }
 }
 
-/// What a layer has at a path.
+/// Entry of a layer at a path.
 enum Found {
-    /// The beginning of its content.
+    /// Regular file, with the start of its content.
     File(Vec<u8>),
-    /// Another name of this file of the layer.
+    /// Hard link to this file of the layer.
     HardLink(String),
-    /// A folder, a symbolic link.
+    /// Folder or symbolic link.
     Other,
 }
 

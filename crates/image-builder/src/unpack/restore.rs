@@ -1,4 +1,5 @@
-//! Reads back what [`crate::archive::write`] wrote: the same documents and layers, and so the same digest.
+//! Reads the archives of [`crate::archive::write`] back, with the same documents, layers and
+//! digest.
 
 use std::io::{self, Read as _};
 
@@ -12,7 +13,7 @@ use crate::layer::{self, Layer};
 use crate::pack_error::PackError;
 use crate::sbom;
 
-/// Reads an image that was made before, perhaps elsewhere. Everything is checked against the digest that names it.
+/// Reads an image that was saved before. Every part is checked against its digest.
 pub fn restore(file: &Path, architecture: Architecture) -> Result<BuiltImage, PackError> {
     let archive = Archive::open(file)?;
     let index: Value = archive.document("index.json")?;
@@ -70,14 +71,14 @@ fn parsed(document: &Document) -> Result<Value, PackError> {
         .map_err(|error| nonsense(format!("{}: {error}", document.digest)))
 }
 
-/// Takes a layer as it is; decompresses it only to know what it should be.
+/// Reads a layer. Keeps the compressed bytes, and decompresses them only to compute the diff ID.
 fn layer_of(compressed: Document, limit: u64) -> Result<Layer, PackError> {
     if !compressed.content.starts_with(&GZIP) {
         return Err(nonsense(format!("{} is not compressed", compressed.digest)));
     }
     let content = MultiGzDecoder::new(compressed.content.as_ref());
     let mut hash = layer::Hashing::new(io::sink());
-    // One byte more than there may be is enough to see that there are more.
+    // One byte more than the limit shows that the layer is too large.
     let size = io::copy(&mut content.take(limit.saturating_add(1)), &mut hash);
     let size = size.map_err(unreadable)?;
     if size > limit {
@@ -94,7 +95,7 @@ fn layer_of(compressed: Document, limit: u64) -> Result<Layer, PackError> {
 }
 
 impl Archive {
-    /// Reads the blob that a descriptor names.
+    /// Reads the blob that a descriptor refers to.
     fn named(&self, descriptor: &Value, limit: u64) -> Result<Document, PackError> {
         let field = |name: &str| descriptor[name].as_str().unwrap_or_default();
         let document = self.whole(&blob(field("digest")), field("mediaType"), limit)?;
@@ -105,7 +106,7 @@ impl Archive {
         }
     }
 
-    /// Reads the list of what the program is made of, where there is one.
+    /// Reads the SBOM, if the archive has one.
     fn sbom(&self) -> Result<Option<Document>, PackError> {
         if !self.files.contains_key(SBOM) {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! `COPY` of a stage.
+//! Evaluation of the `COPY` instructions of a stage.
 
 use super::super::error::Problem;
 use super::super::lines::Instruction;
@@ -31,11 +31,13 @@ impl Reader<'_> {
         if words.is_empty() || words.iter().any(String::is_empty) || destination.is_empty() {
             return Err(Problem::MissingArgument("COPY"));
         }
+        // Docker expands these characters as patterns, which the native builder does not support.
         if let Some(pattern) = words.iter().find(|word| word.contains(['*', '?', '['])) {
             return Err(Problem::Pattern(pattern.clone()));
         }
         copy.sources = words;
         copy.destination = self.absolute(&destination);
+        // `WORKDIR` has created this folder, so Docker copies into it.
         if self.folders.contains(&copy.destination) && copy.destination != "/" {
             copy.destination.push('/');
         }
@@ -49,7 +51,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Takes the flags off the front; the rest is returned.
+    /// Parses the flags at the start, and returns the rest.
     fn copy_flags<'t>(
         &self,
         text: &'t str,
@@ -69,7 +71,7 @@ impl Reader<'_> {
                 "from" => *from = Some(value.trim_matches(['"', '\'']).to_owned()),
                 "chown" => copy.owner = Some(owner(&self.expand(value)?)?),
                 "chmod" => copy.mode = Some(mode(&self.expand(value)?)?),
-                // How Docker caches it: the content is the same.
+                // Affects only Docker's cache: the content of the layer is the same.
                 "link" => {}
                 other => {
                     return Err(Problem::Flag {
@@ -88,6 +90,7 @@ impl Reader<'_> {
         if from.is_empty() {
             return Err(Problem::MissingArgument("COPY --from"));
         }
+        // An unknown stage name is the reference of an image.
         let Some(index) = file.stage(from, self.index) else {
             let stage = file.base(from);
             return Ok(CopySource::Stage(from.to_owned(), stage.into()));
@@ -118,7 +121,7 @@ impl Reader<'_> {
     }
 }
 
-/// Names are looked up in the image.
+/// Parses the owner. Names are looked up in the image later.
 fn owner(value: &str) -> Result<Account, Problem> {
     let account = Account::parse(value);
     let is_number = |text: &str| text.parse::<u32>().is_ok();
