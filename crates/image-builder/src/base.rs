@@ -104,7 +104,7 @@ pub enum BaseError {
     /// The cache folder cannot be written.
     #[error("cannot keep the image in `{}`", folder.display())]
     Disk {
-        /// Cache folder.
+        /// Folder of the cache.
         folder: PathBuf,
         /// Error of the operating system.
         source: io::Error,

@@ -82,7 +82,7 @@ pub enum CompileEvent<'a> {
 /// Compiled program, with the inputs it was built from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Compiled {
-    /// Executable file.
+    /// Executable file that cargo produced.
     pub executable: Executable,
     /// Crates that are in the program, without those of build scripts and procedural macros.
     pub parts: Vec<Part>,
@@ -180,6 +180,7 @@ pub async fn compile(
                         manifest: artifact.manifest_path.clone(),
                     });
                 }
+                // A build script is compiled in addition to its crate, which would count twice.
                 if !artifact.is_build_script() {
                     done += 1;
                     on_event(CompileEvent::Crate {
@@ -197,6 +198,7 @@ pub async fn compile(
             diagnostics.push(line);
         }
     });
+    // Queried meanwhile, since the version is only needed afterwards.
     let (outcome, rust) = tokio::join!(compiling, release(&folder, surroundings));
     if let Err(error) = outcome {
         return Err(diagnostics.explain(request.package, &choice.target, error));
@@ -337,6 +339,7 @@ fn sources(
     let compiled = provenance::sources(&dependencies).into_iter();
     let manifests = parts
         .iter()
+        // Crates from a registry are pinned by the lock file, so only local manifests count.
         .filter(|part| part.package_id.starts_with("path+"))
         .map(|part| part.manifest.clone());
     let of_the_workspace = ["Cargo.toml", "Cargo.lock"].map(|name| workspace.join(name));

@@ -22,19 +22,19 @@ const KEPT_LINES: usize = 40;
 /// Engine that builds images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Engine {
-    /// `docker buildx build`.
+    /// Docker with buildx: `docker buildx build`.
     Buildx {
-        /// Version of Docker.
+        /// Version of the Docker server.
         version: String,
     },
-    /// `docker build` without buildx.
+    /// Docker with the classic builder: `docker build`.
     Docker {
-        /// Version of Docker.
+        /// Version of the Docker server.
         version: String,
     },
-    /// `podman build`.
+    /// Podman, which needs no daemon: `podman build`.
     Podman {
-        /// Version of podman.
+        /// Version of the podman client.
         version: String,
     },
 }
@@ -135,6 +135,7 @@ pub async fn find() -> Result<Engine, DockerError> {
     // `Server` makes the client contact the daemon: an installed client alone is not enough.
     match version("docker", "{{.Server.Version}}").await {
         Ok(version) => {
+            // The plugin is optional, and Debian packages it separately.
             let buildx = Program::new("docker").args(["buildx", "version"]);
             let answer = buildx.output(VERSION_LIMIT).await;
             return Ok(if answer.is_ok_and(|answer| answer.status.success()) {
@@ -192,6 +193,8 @@ impl Engine {
             .allow(request.allowed)
             .args(&arguments)
             .run(|line| {
+                // BuildKit reports its progress on standard error, the classic builder on standard
+                // output.
                 let (Line::Output(line) | Line::Error(line)) = line;
                 if let Some(step) = step(line) {
                     on_step(step);
@@ -233,6 +236,7 @@ impl Engine {
             Self::Buildx { .. } => vec![
                 "buildx",
                 "build",
+                // Without it, drivers other than `docker` leave the image in their build cache.
                 "--load",
                 "--progress",
                 "plain",
@@ -241,6 +245,7 @@ impl Engine {
                 "--platform",
                 &platform,
             ],
+            // Podman's default format, OCI, has no health check and drops `HEALTHCHECK`.
             Self::Podman { .. } => vec!["build", "--format", "docker", "--platform", &platform],
             Self::Docker { .. } if is_native => vec!["build"],
             Self::Docker { .. } => {
@@ -301,8 +306,8 @@ impl Engine {
     }
 }
 
-/// Parses the instruction from a progress line: `Step 2/9 : RUN …`, `STEP 2/9: RUN …` or `#7 [build
-/// 2/4] RUN …`.
+/// Parses the instruction from a progress line, such as `Step 2/9 : RUN …`, `STEP 2/9: RUN …` or
+/// `#7 [build 2/4] RUN …`.
 fn step(line: &str) -> Option<&str> {
     let line = line.trim();
     if let Some(rest) = line.strip_prefix("Step ").or(line.strip_prefix("STEP ")) {

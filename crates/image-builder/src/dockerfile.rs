@@ -50,9 +50,9 @@ pub struct Request<'a> {
 pub struct Dockerfile {
     /// Final stage, which becomes the image.
     pub stage: FinalStage,
-    /// Options for cargo.
+    /// Options for cargo, from the build stage.
     pub build: CargoBuild,
-    /// Deviations from Docker.
+    /// Deviations from Docker, each with a hint.
     pub notes: Vec<Note>,
 }
 
@@ -100,14 +100,14 @@ pub struct FinalStage {
     pub entrypoint: Option<Vec<String>>,
     /// `CMD` in its exec form.
     pub cmd: Option<Vec<String>>,
-    /// `WORKDIR`, absolute.
+    /// `WORKDIR` as an absolute path.
     pub working_dir: Option<String>,
 }
 
 /// Step that adds to the image's file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// `COPY` instruction.
+    /// `COPY` instruction, with its flags and paths.
     Copy(CopyInstruction),
     /// `WORKDIR` instruction, which creates its folder.
     Folder(WorkFolder),
@@ -118,13 +118,13 @@ pub enum Step {
 pub struct WorkFolder {
     /// Line number, from 1.
     pub line: usize,
-    /// Absolute path.
+    /// Absolute path of the folder.
     pub path: String,
     /// Current `USER`, who owns the folders that are created.
     pub owner: Option<Account>,
 }
 
-/// `COPY` instruction.
+/// `COPY` instruction, with its flags and paths.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CopyInstruction {
     /// Line number of its start, from 1.
@@ -144,7 +144,7 @@ pub struct CopyInstruction {
 /// Source that a `COPY` takes its files from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CopySource {
-    /// Build context.
+    /// Files of the build context.
     Context,
     /// Program, from the build stage of this name.
     Program(String),
@@ -197,12 +197,12 @@ pub struct ExposedPort {
 /// Protocol of a port in `EXPOSE`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Protocol {
-    /// `tcp`
+    /// `/tcp` in `EXPOSE`, the default.
     #[default]
     Tcp,
-    /// `udp`
+    /// `/udp` in `EXPOSE`.
     Udp,
-    /// `sctp`
+    /// `/sctp` in `EXPOSE`.
     Sctp,
 }
 

@@ -75,6 +75,7 @@ pub(crate) fn needs(
         });
     }
     let segments = header.program_headers(endian, &data).map_err(not_elf)?;
+    // An object file has no segments: only an executable can be started.
     if segments.is_empty() {
         return Err(ElfError::NotElf);
     }

@@ -42,7 +42,7 @@ struct Pattern {
 /// Element of a pattern.
 #[derive(Debug)]
 enum Step {
-    /// This character.
+    /// Literal character, compared exactly.
     Literal(char),
     /// `?`: any one character but `/`.
     Any,
@@ -50,7 +50,7 @@ enum Step {
     Class(Class),
     /// `*`: any characters but `/`.
     Name,
-    /// `**`: any characters.
+    /// `**`: any characters, including `/`.
     Anything,
     /// First half of `**/`: makes the next element optional.
     Perhaps,

@@ -12,7 +12,7 @@ use crate::layer::Layer;
 /// Folder of the image with the license notices.
 pub const NOTICES_FOLDER: &str = "licenses";
 
-/// Compiled program.
+/// Compiled program, with its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Executable {
     /// Name of the binary. The path in `COPY --from` must end with it.
@@ -33,7 +33,7 @@ pub struct Notice {
 /// JSON document of the image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
-    /// Serialized content.
+    /// Content as it is sent.
     pub content: Bytes,
     /// Media type of the content.
     pub media_type: String,

@@ -31,7 +31,7 @@ pub struct Inspection {
 pub struct InspectedLayer {
     /// Digest of the compressed content.
     pub digest: String,
-    /// `application/vnd.oci.image.layer.v1.tar+gzip`
+    /// Media type, usually `application/vnd.oci.image.layer.v1.tar+gzip`.
     pub media_type: String,
     /// Compressed size in bytes.
     pub bytes: u64,
@@ -48,7 +48,7 @@ pub struct InspectedFile {
     pub path: String,
     /// Permission bits in octal.
     pub mode: String,
-    /// Owner as `user:group`.
+    /// Numeric owner as `user:group`.
     pub owner: String,
     /// Size in bytes; 0 for a folder or a link.
     pub bytes: u64,
@@ -88,6 +88,7 @@ fn file<R: io::Read>(entry: &tar::Entry<'_, R>) -> io::Result<InspectedFile> {
     let path = entry.path()?;
     let link = entry.link_name()?;
     Ok(InspectedFile {
+        // Builders differ: some write `./` or `/` before each path.
         path: format!("/{}", path.to_string_lossy().trim_start_matches(['.', '/'])),
         mode: format!("{:04o}", header.mode()? & 0o7777),
         owner: format!("{}:{}", header.uid()?, header.gid()?),

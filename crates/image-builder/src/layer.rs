@@ -30,9 +30,9 @@ const FOLDER_MODE: u32 = 0o755;
 /// Numeric owner of a file. Root by default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Owner {
-    /// User id.
+    /// Numeric user ID (UID).
     pub user: u32,
-    /// Group id.
+    /// Numeric group ID (GID).
     pub group: u32,
 }
 
@@ -43,7 +43,7 @@ pub(crate) struct LowerFile {
     pub(crate) image: String,
     /// Path in the image, without the leading `/`.
     pub(crate) path: String,
-    /// Size in bytes.
+    /// Size of the file in bytes.
     pub(crate) size: u64,
 }
 
@@ -52,7 +52,7 @@ pub(crate) struct LowerFile {
 pub(crate) struct Entry {
     pub(crate) content: Content,
     pub(crate) owner: Owner,
-    /// Permission bits.
+    /// Permission bits of the entry.
     pub(crate) mode: u32,
 }
 
@@ -88,13 +88,13 @@ pub(crate) type Entries = BTreeMap<String, Entry>;
 /// Content to send: in memory, or a file for layers of base images, which may be large.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Blob {
-    /// Content in memory.
+    /// Content that is kept in memory.
     Memory(Bytes),
     /// Content of a file that never changes, since its name is its digest.
     File {
         /// Path of the file.
         path: PathBuf,
-        /// Size in bytes.
+        /// Size of the file in bytes.
         size: u64,
     },
 }
@@ -143,12 +143,12 @@ impl From<Bytes> for Blob {
     }
 }
 
-/// A compressed layer.
+/// Compressed layer, with the metadata for a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layer {
-    /// Compressed content.
+    /// Compressed content of the layer.
     pub content: Blob,
-    /// `application/vnd.oci.image.layer.v1.tar+gzip`
+    /// Media type, usually `application/vnd.oci.image.layer.v1.tar+gzip`.
     pub media_type: String,
     /// Digest of the compressed content, `sha256:…`.
     pub digest: String,
@@ -303,6 +303,7 @@ fn append(
     header.set_mode(entry.mode);
     header.set_uid(entry.owner.user.into());
     header.set_gid(entry.owner.group.into());
+    // Fixed, since the digest must not depend on the time.
     header.set_mtime(0);
     header.set_size(0);
     match &entry.content {
@@ -319,6 +320,7 @@ fn append(
                 .map_err(PackError::Write)
         }
         Content::Lower(file) => {
+            // Packing reads such files into memory first, so this is an internal error.
             let error = format!("`/{}` of a base image was not read", file.path);
             Err(PackError::Write(io::Error::other(error)))
         }

@@ -25,7 +25,7 @@ use packing::{PackedLayer, Packing};
 /// Inputs of an image.
 #[derive(Debug, Clone, Copy)]
 pub struct Recipe<'a> {
-    /// Evaluated final stage.
+    /// Evaluated final stage of the Dockerfile.
     pub stage: &'a FinalStage,
     /// Name of the program.
     pub program: &'a str,
@@ -63,6 +63,7 @@ impl<'a> Recipe<'a> {
 pub fn build(recipe: &Recipe<'_>) -> Result<BuiltImage, PackError> {
     let mut packed = Packing::open(recipe)?.pack();
     if !packed.errors.is_empty() {
+        // Only the first error is returned; `check` reports all of them.
         return Err(packed.errors.swap_remove(0));
     }
     let layers = packed.layers.iter();
@@ -137,6 +138,7 @@ fn runtime(recipe: &Recipe<'_>, base: Option<&BaseImage>) -> Value {
     }
     labels.extend(own);
     let has_path = stage.env.iter().any(|(name, _)| name == "PATH");
+    // Docker sets `PATH` as well, even for `scratch`.
     let default_path = (!has_path).then(|| format!("PATH={DEFAULT_PATH}"));
     let stated = stage
         .env

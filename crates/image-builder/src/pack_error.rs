@@ -80,7 +80,7 @@ pub enum PackError {
     /// The path leaves the build context by `..` or by a symbolic link.
     #[error("line {line}: `{source_path}` is outside of the build context")]
     Outside {
-        /// Line number.
+        /// Line number of the instruction.
         line: usize,
         /// Source path of the `COPY`.
         source_path: String,
@@ -88,7 +88,7 @@ pub enum PackError {
     /// The file does not exist.
     #[error("line {line}: there is no `{source_path}`")]
     Absent {
-        /// Line number.
+        /// Line number of the instruction.
         line: usize,
         /// Source path of the `COPY`.
         source_path: String,
@@ -96,7 +96,7 @@ pub enum PackError {
     /// `.dockerignore` excludes the file.
     #[error("line {line}: `{source_path}` is excluded by `{}`", file.display())]
     Ignored {
-        /// Line number.
+        /// Line number of the instruction.
         line: usize,
         /// Source path of the `COPY`.
         source_path: String,
@@ -118,7 +118,7 @@ pub enum PackError {
         "line {line}: the name of `/{path}` is reserved in images: it would delete another file"
     )]
     Whiteout {
-        /// Line number.
+        /// Line number of the instruction.
         line: usize,
         /// Path in the image.
         path: String,
@@ -126,7 +126,7 @@ pub enum PackError {
     /// The destination cannot be resolved.
     #[error("line {line}: `/{path}` leads to a file, or in a circle")]
     Nowhere {
-        /// Line number.
+        /// Line number of the instruction.
         line: usize,
         /// Path in the image.
         path: String,
@@ -134,7 +134,7 @@ pub enum PackError {
     /// A folder would replace a file, or the other way round.
     #[error("line {line}: `/{path}` is a file and a folder at the same time")]
     InTheWay {
-        /// Line number.
+        /// Line number of the instruction.
         line: usize,
         /// Path in the image.
         path: String,
@@ -142,7 +142,7 @@ pub enum PackError {
     /// The file is a socket, pipe or device, or its name is not UTF-8.
     #[error("line {line}: `{}` cannot be put into an image", path.display())]
     Special {
-        /// Line number.
+        /// Line number of the instruction.
         line: usize,
         /// Path of the file.
         path: PathBuf,

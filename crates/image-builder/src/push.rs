@@ -35,13 +35,13 @@ const PARALLEL: usize = 4;
 /// Credentials for a registry. `Debug` does not show the password.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Credentials {
-    /// No login.
+    /// Access without a login.
     Anonymous,
     /// User name and password. For ECR, these are `AWS` and a token that is valid for 12 hours.
     Basic {
-        /// User name.
+        /// User name for the login.
         user: String,
-        /// Password or token.
+        /// Password or token for the login.
         password: String,
     },
 }
@@ -222,6 +222,7 @@ async fn push_at_once(
             None => Ok(()),
         }
     };
+    // Not `try_join!`: an error with the SBOM must not abort the image.
     let (sent, prepared) = tokio::join!(image_lane, artifact_lane);
     sent?;
     // Strict registries accept a referrer only after its image. An error here does not fail the

@@ -68,6 +68,7 @@ impl Root {
         } else {
             format!("{folder}/")
         };
+        // The map is sorted, so all paths below a folder are adjacent.
         let from = (Bound::Excluded(prefix.clone()), Bound::Unbounded);
         let range = self.entries.range::<String, _>(from);
         range.take_while(move |(path, _)| path.starts_with(&prefix))
@@ -179,6 +180,7 @@ fn number(name: &str) -> Result<Option<u32>, PackError> {
         return Ok(Some(0));
     }
     match name.parse::<i64>() {
+        // Container engines reject numbers beyond `i32::MAX`.
         Ok(number) => match i32::try_from(number) {
             Ok(number) if number >= 0 => Ok(Some(number.unsigned_abs())),
             Ok(_) | Err(_) => Err(PackError::OutOfRange(name.to_owned())),

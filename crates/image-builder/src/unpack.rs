@@ -212,6 +212,7 @@ impl Archive {
             links: BTreeMap::new(),
         };
         let mut reader = tar::Archive::new(BufReader::new(archive.file()?));
+        // Builds an index and seeks over the content, which may have gigabytes.
         for entry in reader.entries_with_seek().map_err(unreadable)? {
             let entry = entry.map_err(unreadable)?;
             let name = entry.path().map_err(unreadable)?.into_owned();

@@ -94,9 +94,9 @@ impl ProcessError {
 /// Line of a running program, without its line ending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Line<'a> {
-    /// From standard output.
+    /// Line from standard output.
     Output(&'a str),
-    /// From standard error.
+    /// Line from standard error.
     Error(&'a str),
 }
 
@@ -137,14 +137,14 @@ impl Program {
         }
     }
 
-    /// Adds one argument.
+    /// Adds one argument to the command line.
     #[must_use]
     pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
         self.args.push(arg.as_ref().to_owned());
         self
     }
 
-    /// Adds several arguments.
+    /// Adds several arguments to the command line.
     #[must_use]
     pub fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
         self.args
@@ -322,6 +322,7 @@ impl Program {
             })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            // Kills only the program itself; `Group` also kills its children.
             .kill_on_drop(true)
             .spawn()
             .map_err(|source| self.not_started(source))?;

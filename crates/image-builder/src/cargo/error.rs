@@ -51,7 +51,7 @@ pub enum CompileError {
     /// Cargo cannot read the manifests.
     #[error("cargo cannot read the project")]
     Project {
-        /// Output of cargo.
+        /// Lines that cargo printed.
         diagnostics: Vec<String>,
     },
     /// Cargo succeeded without producing the program.

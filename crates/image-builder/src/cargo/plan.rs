@@ -104,7 +104,7 @@ pub(super) enum Linker {
     /// Linker that comes with Rust. Suffices for another architecture if everything is Rust and
     /// musl.
     Own,
-    /// Named program.
+    /// Program of this name, such as a cross compiler.
     Named(String),
     /// Zig, called by `cargo zigbuild`. Provides a C compiler as well.
     Zig,
@@ -249,12 +249,14 @@ pub(super) fn invocation(
         "--target",
         &found.choice.target,
         "--message-format",
+        // Messages as JSON on standard output, diagnostics as text on standard error.
         "json-render-diagnostics",
         "--target-dir",
     ]
     .map(OsString::from)
     .into();
     arguments.push(target_dir.clone().into());
+    // An outdated lock file is an error: a build must not change the versions.
     if found.has_lock_file {
         arguments.push("--locked".into());
     }

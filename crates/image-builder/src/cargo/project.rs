@@ -184,7 +184,7 @@ pub enum ProjectError {
     /// The workspace has several programs, and the configuration names none.
     #[error("the project has {} programs", programs.len())]
     Several {
-        /// Candidates.
+        /// Programs to choose from.
         programs: Vec<String>,
         /// Package of the first candidate.
         package: String,
@@ -214,7 +214,7 @@ pub enum ProjectError {
     NoProfile {
         /// Profile that was requested.
         profile: String,
-        /// Output of cargo.
+        /// Lines that cargo printed.
         said: Vec<String>,
     },
 }

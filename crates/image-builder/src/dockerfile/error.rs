@@ -97,7 +97,7 @@ pub enum Problem {
     NotAPair {
         /// Name of the instruction: `ENV` or `LABEL`.
         keyword: &'static str,
-        /// Word in question.
+        /// Word that is not a pair.
         word: String,
     },
     /// `RUN` or `ADD` in the final stage, which would have to be executed.

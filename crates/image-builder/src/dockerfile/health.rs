@@ -41,6 +41,7 @@ impl HealthCheck {
                     let words: Vec<_> = ["CMD".to_owned()].into_iter().chain(words).collect();
                     json!(words)
                 }
+                // As in Docker, an empty or invalid array is a shell command.
                 Some(_) | None => json!(["CMD-SHELL", command]),
             },
             _ => return Err(wrong()),

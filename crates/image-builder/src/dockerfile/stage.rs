@@ -36,9 +36,11 @@ const SIGNALS: [&str; 34] = [
 
 pub(super) fn read(source: &Source, request: &Request<'_>) -> Result<Dockerfile, DockerfileErrors> {
     let file = File::split(source, request);
+    // Docker ignores an argument that no `ARG` declares, which hides typing errors.
     for name in request.args.keys().filter(|name| !declares(source, name)) {
         file.report(None, Problem::UnknownArgument(name.clone()));
     }
+    // Like Docker, builds the last stage, and of the others only those that it needs.
     let Some(last) = file.stages.len().checked_sub(1) else {
         file.report(None, Problem::NoStage);
         return Err(file.into_errors());
@@ -164,6 +166,8 @@ impl<'a> File<'a> {
             Ok(base) => (base, Ok(())),
             Err(problem) => (base, Err(problem)),
         };
+        // Added even if its base is invalid, so that the next instructions are not reported as
+        // preceding `FROM`.
         self.stages.push(RawStage {
             line: instruction.line,
             base,
@@ -195,6 +199,7 @@ impl<'a> File<'a> {
     fn report(&self, line: Option<usize>, problem: Problem) {
         let error = DockerfileError { line, problem };
         let mut errors = self.errors.borrow_mut();
+        // A stage is read once for each stage that builds on it, so the same error can occur twice.
         if !errors.contains(&error) {
             errors.push(error);
         }
@@ -221,6 +226,7 @@ impl<'a> File<'a> {
             own.is_some_and(|own| own.eq_ignore_ascii_case(name))
         };
         let number = || name.parse().ok().filter(|number| *number < before);
+        // If two stages have the same name, the later one counts.
         earlier.iter().rposition(is_called).or_else(number)
     }
 
@@ -304,6 +310,7 @@ impl<'a> File<'a> {
             let mut reader = Reader::new(self, index, MAX_DEPTH, result);
             for instruction in &self.stages[index].instructions {
                 let text = instruction.arguments.as_str();
+                // Compared below, so that only variables that this instruction changes are adopted.
                 let known = reader.variables.clone();
                 match instruction.keyword.as_str() {
                     "ARG" => reader.argument(text).unwrap_or_default(),
@@ -489,6 +496,7 @@ impl<'a> Reader<'a> {
     /// Expands a word of a shell script, and leaves unknown variables as they are.
     pub(super) fn shell_word(&self, word: &str) -> String {
         let known = |name: &str| Some(self.lookup(name).unwrap_or_else(|| format!("${name}")));
+        // The shell's escape character is a backslash, whatever the `escape` directive says.
         let expanded = words::expand(word, '\\', MAX_EXPANDED, &known);
         expanded.unwrap_or_else(|_| word.to_owned())
     }
@@ -638,6 +646,7 @@ impl<'a> Reader<'a> {
 /// Returns whether Docker accepts this signal, by number or by name.
 fn is_signal(text: &str) -> bool {
     if let Ok(number) = text.parse::<i32>() {
+        // Docker accepts any number other than 0 without checking that the signal exists.
         return number != 0;
     }
     let name = text.to_ascii_uppercase();

@@ -50,6 +50,7 @@ pub(super) fn pairs(
     let words = quoted_words(text, escape);
     match words.first() {
         None => Err(Problem::MissingArgument(keyword)),
+        // Legacy form without `=`: the rest of the line is the value.
         Some(first) if !first.contains('=') => {
             let (name, value) = text
                 .split_once(char::is_whitespace)
@@ -101,7 +102,7 @@ struct Expansion<'a> {
     rest: &'a str,
     whole: &'a str,
     escape: char,
-    /// Limit in bytes.
+    /// Size limit for the result, in bytes.
     limit: usize,
     nesting: usize,
     lookup: Lookup<'a>,

@@ -137,6 +137,7 @@ impl<'a> Packing<'a> {
                         });
                     }
                 }
+                // Continues with the next step, so that all errors are reported at once.
                 Err(error) => self.packed.errors.push(error),
             }
         }
@@ -229,6 +230,7 @@ impl<'a> Packing<'a> {
                 if let Content::Lower(file) = &entry.content {
                     entry.content = self.read(copy, file)?;
                 }
+                // A symbolic link has no mode of its own.
                 let is_link = matches!(entry.content, Content::Link { .. });
                 entry.owner = owner.unwrap_or(entry.owner);
                 entry.mode = copy.mode.filter(|_| !is_link).unwrap_or(entry.mode);

@@ -103,6 +103,7 @@ impl Artifact<'_> {
     /// Adds the artifact to the index of referrers, unless the registry maintains one itself.
     async fn list_it(&self, session: &Session<'_>) -> Result<(), super::PushError> {
         let listed = session.referrers(self.subject).await?;
+        // The registry has the referrers API and lists the artifact on its own.
         if listed.contains(&self.manifest.digest) {
             return Ok(());
         }

@@ -161,6 +161,7 @@ impl PushError {
         }
         let reason = reason(error);
         match tls_error(error) {
+            // A plain HTTP response is not a valid TLS record.
             Some(rustls::Error::InvalidMessage(_)) => return Self::PlainHttp { registry, reason },
             Some(rustls::Error::InvalidCertificate(_)) => {
                 return Self::Untrusted { registry, reason };
@@ -176,6 +177,7 @@ impl PushError {
         } else if is_refusal(error) {
             Self::Refused {
                 registry,
+                // 403 means that the login is valid but lacks a permission.
                 is_anonymous: is_anonymous && status(error) == Some(401),
                 reason,
             }
@@ -245,6 +247,7 @@ fn of_code(code: &OciErrorCode) -> Option<u16> {
         OciErrorCode::Denied => Some(403),
         OciErrorCode::Toomanyrequests => Some(429),
         OciErrorCode::Other(_) => None,
+        // All other codes of the specification are errors of the request.
         _ => Some(400),
     }
 }
@@ -328,6 +331,7 @@ fn reason(error: &OciDistributionError) -> String {
         OciDistributionError::RequestError(error) => of_request(error),
         other => other.to_string(),
     };
+    // A proxy may answer with a page of HTML; a message is a single line.
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     text.chars().take(KEPT).collect()
 }

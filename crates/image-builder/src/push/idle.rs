@@ -40,7 +40,7 @@ impl Movement {
         }
     }
 
-    /// Records activity.
+    /// Records activity, which restarts the timeout.
     pub(super) fn moved(&self) {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }

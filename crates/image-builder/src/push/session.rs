@@ -44,7 +44,7 @@ struct Login {
 
 /// Session with one repository.
 pub(super) struct Session<'a> {
-    /// Client for manifests.
+    /// Client for requests about manifests.
     asking: Client,
     login: Arc<Mutex<Login>>,
     auth: RegistryAuth,

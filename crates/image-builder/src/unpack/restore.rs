@@ -45,6 +45,7 @@ pub fn restore(file: &Path, architecture: Architecture) -> Result<BuiltImage, Pa
         .iter()
         .zip(diff_ids)
         .map(|(named, diff_id)| {
+            // The limit applies to all layers together.
             let layer = layer_of(archive.named(named, MAX_LAYERS)?, left)?;
             left -= layer.uncompressed_size;
             if layer.diff_id != diff_id {

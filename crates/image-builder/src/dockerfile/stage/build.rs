@@ -13,7 +13,7 @@ use crate::paths::components;
 pub struct CargoBuild {
     /// Value of `--profile`; `release` for `--release`, `dev` if neither is given.
     pub profile: Option<String>,
-    /// Values of `--features`.
+    /// Features from `--features`, one by one.
     pub features: Vec<String>,
     /// Set by `--no-default-features`.
     pub no_default_features: bool,
