@@ -164,8 +164,7 @@ pub async fn compile(
         .allow(&surroundings.allowed)
         .current_dir(&folder)
         .env("CARGO_ENCODED_RUSTFLAGS", &invocation.encoded_rustflags)
-        // Fixed values: either variable may be set differently elsewhere and would change the
-        // program.
+        // Fixed, since profiles differ here and incremental compilation changes the program.
         .env("CARGO_INCREMENTAL", "0")
         .env("CARGO_TERM_COLOR", "never");
     let compiling = cargo.run(|line| match line {

@@ -240,7 +240,7 @@ impl Engine {
                 "--load",
                 "--progress",
                 "plain",
-                // With an attestation, `--load` yields an index instead of a plain image.
+                // An attestation would turn the image into an index.
                 "--provenance=false",
                 "--platform",
                 &platform,
