@@ -1,4 +1,5 @@
-//! A version that passed the check, watched for a while longer: some crash only after their first requests.
+//! Bake time: keeps polling a version that passed its check. Some versions crash only after their
+//! first requests.
 
 use std::collections::HashSet;
 
@@ -10,42 +11,43 @@ use aws::remote::{Remote, World};
 use deployment::event::{Checked, Event, Sink};
 use deployment::rollout::{Deployment, Evidence, StoppedTask};
 
-/// Checks in a row that have to fail: one may have met a lost packet.
+/// Number of consecutive failed checks that count as a regression. A single one may be a lost
+/// packet.
 const FAILURES_THAT_COUNT: u32 = 2;
 
-/// What came up while a version was watched.
+/// Regression found during the bake time.
 #[derive(Debug, Clone)]
 pub enum Regression {
-    /// A task of it ended that should not have.
+    /// One of its tasks stopped on its own.
     TaskEnded(Box<Evidence>),
-    /// It does not answer any more, or with the wrong time.
+    /// The service no longer responds, or reports a wrong time.
     Failing(Checked),
-    /// Another version is the primary deployment of the service.
+    /// Another task definition is the primary deployment of the service.
     Replaced,
 }
 
-/// Who asks the version from outside, and how.
+/// External check to repeat during the bake time.
 pub struct Asked<'a> {
-    /// Who asks.
+    /// Implementation that sends the requests.
     pub outside: &'a dyn ExternalCheck,
-    /// The check that it passed.
+    /// Check that the version passed.
     pub check: &'a Check,
 }
 
-/// Watches a version; ends only when something is wrong with it.
+/// Poller for a version during its bake time. Ends only on a regression.
 pub struct Bake<'a> {
     world: &'a dyn World,
     sink: &'a Sink,
     names: &'a ServiceNames,
-    /// Absent where only the load balancer's health checks count.
+    /// Absent if only the load balancer's health checks count.
     asked: Option<Asked<'a>>,
-    /// Tasks that had ended before; absent until they are known.
+    /// Ids of the tasks that had stopped at the first poll; absent before it.
     ended_before: Option<HashSet<String>>,
     failures: u32,
 }
 
 impl<'a> Bake<'a> {
-    /// Prepares to watch what the stack's outputs name.
+    /// Creates a poller for the service that the stack's outputs name.
     pub fn new(
         world: &'a dyn World,
         sink: &'a Sink,
@@ -62,7 +64,7 @@ impl<'a> Bake<'a> {
         }
     }
 
-    /// The failed tasks of this version that ended since the first look.
+    /// Returns whether a task of this version has failed since the first poll.
     async fn ended(&mut self) -> Remote<bool> {
         let names = self.names;
         let stopped = self
@@ -74,6 +76,8 @@ impl<'a> Bake<'a> {
         };
         let ours = stopped.iter().filter(is_ours);
         let Some(before) = &self.ended_before else {
+            // The first poll only records a baseline: tasks of the rollout itself may have stopped
+            // before.
             self.ended_before = Some(stopped.iter().map(|task| task.id.clone()).collect());
             return Ok(false);
         };
@@ -96,12 +100,15 @@ impl<'a> Bake<'a> {
             .check(&check.url.target, &check.settings)
             .await;
         let found = checked(&report);
+        // A request that never arrived says more about the path from here than about the version.
+        // Failed health checks still stop tasks, which `ended` notices.
         let fails = match found.verdict {
             Verdict::Down => !found.unreachable,
             Verdict::Skewed => true,
             Verdict::Ok | Verdict::Indeterminate { .. } => false,
         };
         self.failures = if fails { self.failures + 1 } else { 0 };
+        // Report the first failure at once. The verdict follows only if the next check fails too.
         if fails && self.failures == 1 {
             let check = found.clone();
             self.sink.send(&Event::Checked { check });
@@ -116,6 +123,7 @@ impl crate::poll::Poller for Bake<'_> {
 
     async fn poll(&mut self) -> Remote<Option<Regression>> {
         if self.ended().await? {
+            // The baseline goes along so that only newly stopped tasks become evidence.
             let known = self.ended_before.clone().unwrap_or_default();
             let mut collector = EvidenceCollector::new(self.world, self.sink).knowing(known);
             collector.poll(self.names).await;

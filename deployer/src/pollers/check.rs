@@ -1,4 +1,4 @@
-//! The check from outside, repeated until it is satisfied.
+//! External check of the service, repeated until it passes.
 
 use async_trait::async_trait;
 use clock::{Kind, Reason, Report, Settings, Verdict};
@@ -11,17 +11,17 @@ use deployment::event::{Checked, Event, Sink};
 use deployment::names::Digest;
 use deployment::rollout::all_healthy;
 
-/// Who looks at the service from outside.
+/// Source of external checks and probes.
 #[async_trait]
 pub trait ExternalCheck: Send + Sync {
-    /// Checks once.
+    /// Runs one check.
     async fn check(&self, target: &Target, settings: &Settings) -> Report;
 
-    /// Sends one request, on a connection of its own; says why it failed.
+    /// Sends one request on a new connection. Returns the reason if it fails.
     async fn knock(&self, target: &Target, settings: &Settings) -> Result<(), clock::Failure>;
 }
 
-/// Looks over the network.
+/// External check over the network.
 pub struct NetworkCheck;
 
 #[async_trait]
@@ -35,31 +35,32 @@ impl ExternalCheck for NetworkCheck {
     }
 }
 
-/// Where the service answers, for the check and for people.
+/// Public URL of the service, for checks and for display.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicUrl {
-    /// As it can be opened from here.
+    /// URL as a user can open it from this host.
     pub shown: String,
-    /// What the check asks.
+    /// Target of the check.
     pub target: Target,
 }
 
-/// A way to check the service from outside.
+/// One way to check the service from outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
-    /// What is asked.
+    /// URL to request.
     pub url: PublicUrl,
-    /// How, whatever the number of instances.
+    /// Settings of the check, except for the expected number of instances.
     pub settings: Settings,
 }
 
 impl Check {
-    /// What it proves.
+    /// Returns the kind of the check, which decides what it proves.
     pub fn kind(&self) -> Kind {
         self.settings.kind
     }
 
-    /// Its settings where so many tasks run. Without a clock, nothing has to tell one task from another.
+    /// Returns the settings for a service with `tasks` tasks. Only a clock check can tell one task
+    /// from another.
     pub fn expecting(&self, tasks: u32) -> Settings {
         let is_told = tasks > 0 && self.kind() == Kind::Clock;
         Settings {
@@ -69,13 +70,13 @@ impl Check {
     }
 }
 
-/// Whether the service refuses to answer this check, and is going to refuse again.
+/// Returns whether the service rejects this check permanently.
 pub(crate) fn is_refused(report: &Report) -> bool {
     let failure = report.failure.as_ref();
     failure.is_some_and(clock::Failure::is_lasting)
 }
 
-/// Checks once, in the first way that suits the answers, or else in the last one.
+/// Checks once, with the first check that the service does not reject, or else the last one.
 pub(crate) async fn check_once(
     outside: &dyn ExternalCheck,
     checks: &[Check],
@@ -96,9 +97,9 @@ pub(crate) async fn check_once(
 }
 
 impl PublicUrl {
-    /// The same service at another path of the settings.
+    /// Returns the same service at another path of the settings.
     pub(crate) fn at(&self, path: &str) -> Self {
-        // Neither fails: paths are checked as the settings are read.
+        // Neither step fails: paths are validated when the settings are read.
         let shown = Url::parse(&self.shown).and_then(|url| url.join(path));
         Self {
             shown: shown.map_or_else(|_| self.shown.clone(), String::from),
@@ -107,70 +108,73 @@ impl PublicUrl {
     }
 }
 
-/// Reports in a row that have to prove a clock wrong: a single one may have met a step of the local clock.
+/// Number of consecutive reports that prove a clock wrong. A single one may coincide with a step of
+/// the local clock.
 const REPORTS_THAT_PROVE: u32 = 2;
-/// Answers in a row that have to refuse a check before it is not the one that fits.
+/// Number of consecutive rejections after which the next check is tried.
 const REFUSALS_THAT_COUNT: u32 = 2;
-/// Answers in a row that have to refuse the last check before waiting is over.
+/// Number of consecutive rejections of the last check after which waiting ends.
 const REFUSALS_THAT_PROVE: u32 = 3;
 
-/// How following the service from outside ended.
+/// Result of polling the external check.
 #[derive(Debug, Clone)]
 pub enum Verified {
-    /// It answers as it should.
+    /// The service responds as expected.
     Working(Box<Working>),
-    /// Only instances of our image answer, and a clock is proven wrong: waiting cannot change that.
+    /// All responses come from our image, and a clock is proven wrong. Waiting cannot change that.
     ProvenWrong(Checked),
-    /// The targets are healthy, and the service refuses the check: waiting cannot change that.
+    /// The targets are healthy, and the service rejects the check. Waiting cannot change that.
     Refused(Refusal),
 }
 
-/// A service that answers as it should.
+/// Service that responds as expected.
 #[derive(Debug, Clone)]
 pub struct Working {
-    /// What was found last.
+    /// Findings of the last check.
     pub checked: Checked,
-    /// The check that it passed.
+    /// Check that the service passed.
     pub check: Check,
-    /// What was relied on besides, and what is not proven then: without a clock, answers do not tell the tasks.
+    /// Evidence relied on besides the check, and the rest that is unproven. Without a clock,
+    /// responses do not identify tasks.
     pub unproven: Option<String>,
 }
 
-/// A service that refuses the check.
+/// Service that rejects the check.
 #[derive(Debug, Clone)]
 pub struct Refusal {
-    /// What was found last.
+    /// Findings of the last check.
     pub checked: Checked,
-    /// What it answered.
+    /// Response of the service to the check.
     pub failure: clock::Failure,
-    /// What the load balancer says about its targets.
+    /// Target health, as the load balancer reports it.
     pub health: String,
 }
 
-/// Follows the service, seen from outside, until it answers as it should or is proven wrong.
+/// Poller that checks the service from outside until it passes or is proven wrong.
 pub struct Verification<'a> {
     sink: &'a Sink,
     outside: &'a dyn ExternalCheck,
-    /// The way that proves most first.
+    /// Checks to try, the most conclusive first.
     checks: Vec<Check>,
-    /// Number of the one that is tried.
+    /// Index of the current check.
     current: usize,
-    /// Whether it suits the answers, or no other one is left.
+    /// Set once the current check is known to suit the service, or no other is left.
     is_chosen: bool,
     digest: Digest,
-    /// Tasks that the service runs.
+    /// Number of tasks that the service runs.
     tasks: u32,
     last: Option<Checked>,
-    /// Reports in a row that proved a clock of our image wrong.
+    /// Number of consecutive reports that proved a clock of our image wrong.
     proofs: u32,
-    /// Answers in a row that refused the check.
+    /// Number of consecutive responses that rejected the check.
     refusals: u32,
     world: &'a dyn World,
     names: ServiceNames,
 }
 
 impl<'a> Verification<'a> {
-    /// Prepares to check that so many tasks answer from the image with this digest, in the first of these ways that fits.
+    /// Creates a poller that waits until `tasks` tasks respond from the image with this digest. It
+    /// uses the first of `checks` that the service accepts.
     pub fn new(
         sink: &'a Sink,
         outside: &'a dyn ExternalCheck,
@@ -194,7 +198,8 @@ impl<'a> Verification<'a> {
         }
     }
 
-    /// Expects as many instances as the service runs by now, where some were missing: their number may change with the load.
+    /// Updates the expected number of instances if some were missing. Auto scaling may have changed
+    /// it.
     async fn count_again(&mut self) {
         let missing = Verdict::Indeterminate {
             reason: Reason::MissingInstances,
@@ -207,7 +212,7 @@ impl<'a> Verification<'a> {
             return;
         }
         let names = &self.names;
-        // What cannot be read stays as it was.
+        // On an error, keep the old number: the next check decides.
         if let Ok(Some(service)) = self.world.service(&names.cluster, &names.service).await
             && let Some(tasks) = service.tasks_of(names.task_definition.as_str())
         {
@@ -215,17 +220,17 @@ impl<'a> Verification<'a> {
         }
     }
 
-    /// What was found last.
+    /// Returns the findings of the last check.
     pub fn last(&self) -> Option<&Checked> {
         self.last.as_ref()
     }
 
-    /// The way that is tried.
+    /// Returns the current check.
     pub fn check(&self) -> Option<&Check> {
         self.checks.get(self.current)
     }
 
-    /// Settles on the way that is tried, and says so where there were others.
+    /// Keeps the current check for good, and reports it if there were others to choose from.
     fn choose(&mut self, check: &Check, because: Option<String>) {
         if !std::mem::replace(&mut self.is_chosen, true) {
             self.sink.send(&Event::CheckChosen {
@@ -236,19 +241,20 @@ impl<'a> Verification<'a> {
         }
     }
 
-    /// What the load balancer says, where it calls all targets healthy.
+    /// Returns the target health if the load balancer reports all targets as healthy.
     async fn health(&self) -> Option<String> {
         let targets = self.names.targets(self.world).await;
         targets.ok().as_deref().and_then(all_healthy)
     }
 
-    /// Why an answer that is as expected proves nothing of our version yet.
+    /// Returns the reason why an expected response does not prove our version yet.
     async fn objection(&self, kind: Kind, report: &Report) -> Option<String> {
         let versions = report.instances.iter();
         let mut versions = versions.filter_map(|instance| instance.version.as_deref());
         let foreign = versions.find(|version| match kind {
             Kind::Clock => !is_of(version, &self.digest),
-            // Whatever else the service calls its version.
+            // Other programs use version strings of their own, so only a foreign image digest
+            // counts.
             Kind::Http => names_an_image(version) && !is_of(version, &self.digest),
         });
         if let Some(version) = foreign {
@@ -257,6 +263,7 @@ impl<'a> Verification<'a> {
                 "version {version} answers, which is not of image {ours}"
             ));
         }
+        // An HTTP check cannot tell tasks apart, so all targets have to be healthy as well.
         let targets = match kind {
             Kind::Clock => return None,
             Kind::Http => self.names.targets(self.world).await.ok()?,
@@ -267,7 +274,7 @@ impl<'a> Verification<'a> {
             .then(|| format!("{healthy} of {} targets are healthy", targets.len()))
     }
 
-    /// What is not proven by answers that do not tell the tasks.
+    /// Describes what remains unproven if responses do not identify tasks.
     async fn unproven(&self, check: &Check, report: &Report) -> Option<String> {
         if check.kind() == Kind::Clock {
             return None;
@@ -283,9 +290,9 @@ impl<'a> Verification<'a> {
     }
 }
 
-/// What a report says, in the words of an event.
+/// Converts a report into the form that events use.
 pub fn checked(report: &Report) -> Checked {
-    // The instance that is furthest off speaks for all.
+    // The instance with the largest offset stands for all of them.
     let furthest = report
         .instances
         .iter()
@@ -294,7 +301,8 @@ pub fn checked(report: &Report) -> Checked {
             let off = |offset: Option<f64>| offset.unwrap_or_default().abs();
             off(one.offset_ms).total_cmp(&off(other.offset_ms))
         });
-    // One that names no version may run any.
+    // An instance without a version may run any version. It is kept as `None`, so that the version
+    // counts as mixed.
     let mut versions: Vec<Option<&str>> = report
         .instances
         .iter()
@@ -320,20 +328,21 @@ pub fn checked(report: &Report) -> Checked {
     }
 }
 
-/// Whether no request came as far as the service.
+/// Returns whether no request reached the service.
 fn is_unreachable(report: &Report) -> bool {
     let failure = report.failure.as_ref();
     failure.is_some_and(clock::Failure::never_arrived)
 }
 
-/// Does this version belong to the image? The service appends the first digits of its image's digest to its version.
+/// Returns whether the version belongs to the image. The service appends the first digits of its
+/// image digest to its version.
 fn is_of(version: &str, digest: &Digest) -> bool {
     version
         .rsplit_once('+')
         .is_some_and(|(_, build)| build == digest.short())
 }
 
-/// Does this version name an image as our services do?
+/// Returns whether the version ends in an image digest, as those of our services do.
 fn names_an_image(version: &str) -> bool {
     let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     version
@@ -341,7 +350,7 @@ fn names_an_image(version: &str) -> bool {
         .is_some_and(|(_, build)| build.len() == 12 && build.bytes().all(is_digit))
 }
 
-/// Whether every instance that answered names this image.
+/// Returns whether every instance that responded names this image.
 fn only_ours(report: &Report, digest: &Digest) -> bool {
     let names_it = |version: &Option<String>| {
         version
@@ -355,7 +364,8 @@ fn only_ours(report: &Report, digest: &Digest) -> bool {
             .all(|instance| names_it(&instance.version))
 }
 
-/// Does this say something that the one before did not? How far off a clock is differs a little each time.
+/// Returns whether the findings differ from the previous ones. The offset of a clock varies
+/// slightly each time and is ignored.
 fn is_news(last: &Checked, found: &Checked) -> bool {
     last.verdict != found.verdict || (found.verdict != Verdict::Skewed && last.cause != found.cause)
 }
@@ -376,7 +386,8 @@ impl crate::poll::Poller for Verification<'_> {
             self.refusals += 1;
             if !self.is_chosen {
                 self.last = Some(found);
-                // Another place where a clock may be is tried at once.
+                // Another path that may serve a clock is tried immediately. The plain HTTP check
+                // proves less, so it needs a second rejection.
                 let next = self.checks.get(self.current + 1).map(Check::kind);
                 if self.refusals >= REFUSALS_THAT_COUNT || next == Some(Kind::Clock) {
                     self.refusals = 0;
@@ -393,6 +404,7 @@ impl crate::poll::Poller for Verification<'_> {
         } else {
             self.refusals = 0;
         }
+        // A response with instances shows that this check suits the service.
         if !report.instances.is_empty() {
             self.choose(&check, None);
         }
@@ -415,6 +427,7 @@ impl crate::poll::Poller for Verification<'_> {
                 check,
             }))));
         }
+        // Healthy targets are required: without them, the service may only be starting.
         if self.refusals >= REFUSALS_THAT_PROVE
             && let Some(failure) = report.failure.clone()
             && let Some(health) = self.health().await
@@ -425,7 +438,7 @@ impl crate::poll::Poller for Verification<'_> {
                 health,
             })));
         }
-        // The version before may still answer, and its clock says nothing about ours.
+        // The previous version may still respond, and its clock says nothing about ours.
         let is_proof = report.verdict == Verdict::Skewed && only_ours(&report, &self.digest);
         self.proofs = if is_proof { self.proofs + 1 } else { 0 };
         let certain = self.proofs >= REPORTS_THAT_PROVE;

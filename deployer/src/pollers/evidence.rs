@@ -1,4 +1,5 @@
-//! Gathers what shows why a rollout fails: how tasks ended and what they logged last, sick targets, complaints of the service.
+//! Evidence for a failing rollout: stopped tasks and their last log lines, unhealthy targets, and
+//! messages of the ECS service.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,15 +13,17 @@ use deployment::rollout::{
     Evidence, FailedTask, Service, StoppedTask, Target, TargetHealth, dedupe_key,
 };
 
-/// Log lines that are kept of a failed task.
+/// Number of log lines to keep per failed task.
 const LOG_LINES: u16 = 10;
-/// Failed tasks that are told at once; of more, only those that failed in another way.
+/// Number of failed tasks to report in any case. Further ones are reported only if they failed in
+/// another way.
 const TASKS_TOLD: usize = 2;
-/// Looks for the log of a task: it may arrive a little later than the task's end.
+/// Number of further reads of an empty task log. CloudWatch may deliver lines after the task has
+/// stopped.
 const LOG_READS: u8 = 3;
 
-/// Looks on and remembers. Failing to see something changes nothing: it is asked for again with the next look, and never
-/// takes the place of what went wrong.
+/// Collector of evidence across polls. Errors are ignored: the next poll asks again, and they must
+/// not hide the actual failure.
 pub struct EvidenceCollector<'a> {
     world: &'a dyn World,
     sink: &'a Sink,
@@ -28,19 +31,19 @@ pub struct EvidenceCollector<'a> {
     tasks: HashSet<String>,
     targets: HashSet<(String, Option<String>)>,
     messages: HashSet<String>,
-    /// Looks that are left for logs that were empty so far.
+    /// Remaining reads per task whose log was empty so far.
     logs_awaited: HashMap<String, u8>,
-    /// Messages of the service before this are about something else.
+    /// Start of the rollout. Earlier service messages concern something else.
     since: Option<DateTime<Utc>>,
-    /// Identifier of our deployment.
+    /// Id of our deployment.
     deployment: Option<DeploymentId>,
-    /// Failed tasks when the record of the deployment was last read.
+    /// Number of failed tasks when the deployment record was last read.
     record_read_at: Option<u32>,
     knows_health_check: bool,
 }
 
 impl<'a> EvidenceCollector<'a> {
-    /// Has seen nothing yet.
+    /// Creates an empty collector.
     pub fn new(world: &'a dyn World, sink: &'a Sink) -> Self {
         Self {
             world,
@@ -57,18 +60,18 @@ impl<'a> EvidenceCollector<'a> {
         }
     }
 
-    /// Takes these tasks for told.
+    /// Treats these tasks as already reported.
     #[must_use]
     pub fn knowing(self, tasks: HashSet<String>) -> Self {
         Self { tasks, ..self }
     }
 
-    /// What was found so far.
+    /// Returns the evidence collected so far.
     pub fn evidence(&self) -> &Evidence {
         &self.evidence
     }
 
-    /// Looks at everything by itself.
+    /// Reads service and targets, then collects everything.
     pub async fn poll(&mut self, names: &ServiceNames) {
         let service = self.world.service(&names.cluster, &names.service).await;
         let service = service.ok().flatten();
@@ -78,23 +81,27 @@ impl<'a> EvidenceCollector<'a> {
             .await;
     }
 
-    /// Counts tasks that failed.
+    /// Updates the number of failed tasks.
     pub fn count(&mut self, names: &ServiceNames, service: Option<&Service>) {
         let Some(service) = service else { return };
         let Some(ours) = service.deployment_of(names.task_definition.as_str()) else {
             return;
         };
         let evidence = &mut self.evidence;
+        // ECS may serve an older response, so the count must not go back.
         evidence.failed_tasks = evidence.failed_tasks.max(ours.failed);
         evidence.threshold = evidence.threshold.or(service.threshold);
         let has_tasks = ours.running + ours.pending + ours.failed > 0;
         evidence.had_tasks = Some(has_tasks || evidence.had_tasks == Some(true));
+        // `createdAt` may be absent. Then only messages after the newest known one belong to the
+        // rollout.
         self.deployment = Some(DeploymentId::new(&ours.id));
         let newest = || service.events.iter().map(|event| event.at).max();
         self.since = self.since.or(ours.created).or_else(newest);
     }
 
-    /// Records what goes wrong, on first sight: its traces vanish soon.
+    /// Records problems when they first appear. ECS forgets stopped tasks and deregistered targets
+    /// soon.
     pub async fn gather(
         &mut self,
         names: &ServiceNames,
@@ -114,6 +121,7 @@ impl<'a> EvidenceCollector<'a> {
             .world
             .stopped_tasks(&names.cluster, &names.service, deployment)
             .await;
+        // Awaited logs come first: tasks added below have just been read.
         self.read_awaited_logs(names).await;
         for task in stopped.unwrap_or_default() {
             let ours = task.task_definition == names.task_definition.as_str() && task.is_failure();
@@ -132,7 +140,7 @@ impl<'a> EvidenceCollector<'a> {
         let mut log = Vec::new();
         if worth_telling {
             log = self.log_of(names, &task.id).await.unwrap_or_default();
-            // A program that never ran logs nothing.
+            // A container that never started has no exit code and writes no log.
             if log.is_empty() && task.exit_code.is_some() {
                 self.logs_awaited.insert(task.id.clone(), LOG_READS);
             }
@@ -149,13 +157,14 @@ impl<'a> EvidenceCollector<'a> {
         self.world.tail(&names.log_group, &stream, LOG_LINES).await
     }
 
-    /// Looks once more for logs that were empty.
+    /// Reads logs again that were empty.
     async fn read_awaited_logs(&mut self, names: &ServiceNames) {
         self.logs_awaited.retain(|_, looks| *looks > 0);
         let awaited: Vec<String> = self.logs_awaited.keys().cloned().collect();
         for id in awaited {
             let log = self.log_of(names, &id).await.unwrap_or_default();
             if let Some(looks) = self.logs_awaited.get_mut(&id) {
+                // Any line ends the wait, even if more are still to come.
                 *looks = if log.is_empty() { *looks - 1 } else { 0 };
             }
             let mut tasks = self.evidence.tasks.iter_mut();
@@ -202,7 +211,7 @@ impl<'a> EvidenceCollector<'a> {
         }
     }
 
-    /// Reads what ECS keeps about our deployment, whenever another task failed.
+    /// Reads the deployment record of ECS again whenever another task has failed.
     async fn read_record(&mut self, names: &ServiceNames) {
         let failed = self.evidence.failed_tasks;
         if failed == 0 || self.record_read_at >= Some(failed) {
@@ -222,12 +231,13 @@ impl<'a> EvidenceCollector<'a> {
                 evidence.rollback_reason = record.rollback_reason;
             }
             Err(error) if error.kind.is_passing() => {}
-            // Not every endpoint has it, and not everybody may read it.
+            // Not every endpoint implements this API, and not every user has permission. Do not ask
+            // again.
             Err(_) => self.record_read_at = Some(u32::MAX),
         }
     }
 
-    /// Reads once how targets are checked, when it matters.
+    /// Reads the health check settings once, and only if a health check failed.
     async fn read_health_check(&mut self, names: &ServiceNames) {
         let evidence = &self.evidence;
         let matters = !evidence.targets.is_empty()
@@ -247,6 +257,7 @@ impl<'a> EvidenceCollector<'a> {
                 self.evidence.health_check = check;
                 self.knows_health_check = true;
             }
+            // A transient error is worth another attempt; a denied permission is not.
             Err(error) => self.knows_health_check = !error.kind.is_passing(),
         }
     }

@@ -1,5 +1,6 @@
-//! An update of a stack whose service passes a gate: ECS pauses the deployment before any public request reaches the new version, and
-//! what is found through the gate's header decides how it goes on.
+//! Stack update whose service passes a gate. ECS pauses the deployment before any public request
+//! reaches the new version. The result of a check through the gate's header decides whether it
+//! continues.
 
 use std::time::Duration;
 
@@ -14,44 +15,45 @@ use deployment::event::{Checked, Event, Sink};
 use deployment::names::RequestToken;
 use deployment::rollout::gate::{AtTheGate, HookAnswer, Intent, PausedDeployment, decide};
 
-/// Why a version did not pass.
+/// Reason why a version did not pass the gate.
 #[derive(Debug, Clone)]
 pub enum Objection {
     /// Its clock is proven wrong.
     ProvenWrong(Checked),
-    /// It refuses the check.
+    /// It rejects the check.
     Refused(Refusal),
-    /// The check did not succeed in time; this is what it found last.
+    /// The check did not pass in time. Holds its last findings.
     TimedOut(Option<Checked>),
 }
 
-/// How a version is checked at the gate.
+/// Check of a version at the gate.
 #[async_trait]
 pub trait Checking: Send + Sync {
-    /// Returns the check of the tasks that are deployed there; `None` where the health of the targets is enough.
+    /// Returns the check of the tasks behind the gate, or `None` if target health suffices.
     async fn at_the_gate(&self, names: &ServiceNames) -> Option<Verification<'_>>;
 
-    /// Returns how long it may take.
+    /// Returns the time limit of the check.
     fn limit(&self) -> Duration;
 }
 
-/// Who decides at the gate.
+/// Decision at the gate.
 pub struct Gate<'a> {
     world: &'a dyn World,
     sink: &'a Sink,
     intent: Intent,
     checking: &'a dyn Checking,
-    /// The hook that was met last, when, and what asks through the header.
+    /// Last hook reached, the time it was reached, and the check through the header.
     met: Option<(String, Instant, Option<Verification<'a>>)>,
     objection: Option<Objection>,
-    /// ARN of the deployment that was rolled back: what comes after it restores the version of before.
+    /// ARN of the deployment that was rolled back. Any later deployment restores the previous
+    /// version.
     rolled_back: Option<String>,
-    /// The hook that was answered last: each answer is told once.
+    /// Last hook that was answered. Each answer is reported once.
     answered: Option<String>,
 }
 
 impl<'a> Gate<'a> {
-    /// Prepares to decide.
+    /// Creates a gate for this intent.
     pub fn new(
         world: &'a dyn World,
         sink: &'a Sink,
@@ -90,6 +92,8 @@ impl<'a> Gate<'a> {
     }
 
     async fn check(&mut self, paused: &PausedDeployment, names: &ServiceNames) -> Remote<()> {
+        // ECS returns the paused deployment on every poll. The check must keep its state across
+        // polls.
         let is_known = self
             .met
             .as_ref()
@@ -110,15 +114,18 @@ impl<'a> Gate<'a> {
             }
             Some(Verified::ProvenWrong(found)) => Objection::ProvenWrong(found),
             Some(Verified::Refused(refusal)) => Objection::Refused(refusal),
+            // Time limit of the check alone: the update as a whole has its own.
             None if since.elapsed() < self.checking.limit() => return Ok(()),
             None => Objection::TimedOut(check.last().cloned()),
         };
         self.objection = Some(objection);
+        // A rejected version must not pass at a later hook of the same deployment.
         self.intent = Intent::Undo;
         self.answer(paused, HookAnswer::RollBack).await
     }
 
     async fn answer(&mut self, paused: &PausedDeployment, answer: HookAnswer) -> Remote<()> {
+        // Set before the call: if its response is lost, ECS may still have acted on it.
         if answer == HookAnswer::RollBack {
             self.rolled_back = Some(paused.arn.clone());
         }
@@ -133,7 +140,8 @@ impl<'a> Gate<'a> {
                 }
                 Ok(())
             }
-            // Somebody else answered, or the response to our own answer was lost: the next look tells.
+            // Somebody else answered, or the response to our own answer was lost. The next poll
+            // shows which.
             Err(error)
                 if matches!(
                     error.kind,
@@ -147,19 +155,20 @@ impl<'a> Gate<'a> {
     }
 }
 
-/// Follows an update, and decides at the gate if there is one.
+/// Update with an optional gate.
 pub struct GatedUpdate<'a> {
     update: UpdatePoller<'a>,
     gate: Option<Gate<'a>>,
 }
 
 impl<'a> GatedUpdate<'a> {
-    /// Adds a gate to an update.
+    /// Combines an update with a gate.
     pub fn new(update: UpdatePoller<'a>, gate: Option<Gate<'a>>) -> Self {
         Self { update, gate }
     }
 
-    /// Takes the new version back where it waits: somebody has cancelled. `token` is that of the request that cancels.
+    /// Rejects the version at the gate after a cancellation. `token` belongs to the request that
+    /// cancels the update.
     pub fn undo(&mut self, token: &RequestToken) {
         self.update.also(token);
         if let Some(gate) = &mut self.gate {
@@ -167,7 +176,7 @@ impl<'a> GatedUpdate<'a> {
         }
     }
 
-    /// Returns why the new version did not pass the gate, if it did not.
+    /// Returns the reason why the new version did not pass the gate, if it did not.
     pub fn objection(&self) -> Option<&Objection> {
         self.gate.as_ref().and_then(|gate| gate.objection.as_ref())
     }
@@ -179,6 +188,7 @@ impl Poller for GatedUpdate<'_> {
 
     async fn poll(&mut self) -> Remote<Option<UpdateEnd>> {
         let end = self.update.poll().await?;
+        // An update that has ended leaves no paused deployment behind.
         if end.is_none()
             && let Some(gate) = &mut self.gate
             && let Some(names) = self.update.at_the_gate()

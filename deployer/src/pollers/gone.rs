@@ -1,4 +1,4 @@
-//! The proof that nothing is left: looking for what was there, at the services themselves.
+//! Proof that nothing is left of a deleted stack. Asks the services themselves, not CloudFormation.
 
 use async_trait::async_trait;
 
@@ -6,7 +6,7 @@ use aws::remote::{Remote, World};
 use deployment::names::{ClusterName, LoadBalancerArn, LogGroupName, RepositoryName};
 use deployment::stack::request::Resource;
 
-/// Looks for the parts of a deleted stack that cost money or hold data; ends when none is found.
+/// Search for resources of a deleted stack that cost money or hold data. Ends when none is found.
 pub struct LeftoverSearch<'a> {
     world: &'a dyn World,
     resources: Vec<&'a Resource>,
@@ -14,7 +14,7 @@ pub struct LeftoverSearch<'a> {
 }
 
 impl<'a> LeftoverSearch<'a> {
-    /// Prepares to look for these resources, as far as they can be looked for.
+    /// Creates a search for those of these resources that can be looked up.
     pub fn new(world: &'a dyn World, resources: &'a [Resource]) -> Self {
         Self {
             world,
@@ -26,7 +26,7 @@ impl<'a> LeftoverSearch<'a> {
         }
     }
 
-    /// What is looked for: type and name.
+    /// Returns the type and name of each resource that is looked up.
     pub fn looked_for(&self) -> Vec<String> {
         self.resources
             .iter()
@@ -34,7 +34,7 @@ impl<'a> LeftoverSearch<'a> {
             .collect()
     }
 
-    /// What was still there at the last look.
+    /// Returns the resources that still existed at the last poll.
     pub fn left(&self) -> &[String] {
         &self.left
     }
@@ -55,12 +55,14 @@ impl<'a> LeftoverSearch<'a> {
                 Ok(found.is_some())
             }
             "AWS::Logs::LogGroup" => self.world.group_exists(&LogGroupName::new(id)).await,
+            // Unreachable in practice: `new` keeps only the types above.
             _ => Ok(false),
         }
     }
 }
 
-/// What was given no name was not made.
+/// Returns whether the resource was created. CloudFormation gives no physical id to one that was
+/// not.
 fn has_name(resource: &Resource) -> bool {
     resource
         .physical_id
@@ -94,6 +96,7 @@ impl crate::poll::Poller for LeftoverSearch<'_> {
     type End = ();
 
     async fn poll(&mut self) -> Remote<Option<()>> {
+        // Replace the list only after a complete round, so that an error leaves the previous one.
         let mut left = Vec::new();
         for resource in &self.resources {
             if self.exists(resource).await? {

@@ -1,4 +1,4 @@
-//! The log of all tasks, as it was written and as it is being written.
+//! Log of all tasks: what was written before, and optionally new lines as they arrive.
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -9,27 +9,29 @@ use async_trait::async_trait;
 use aws::remote::{LogLine, LogPage, Remote, World};
 use deployment::names::{LogGroupName, LogStreamName};
 
-/// Lines of one task may be there later than younger ones of another: this far back they are still looked for, milliseconds.
+/// Window in which polls look back for late lines, milliseconds. Lines of one task may arrive after
+/// newer lines of another.
 const LATE_MS: i64 = 20_000;
-/// Most lines that are remembered as read.
+/// Maximum number of lines remembered as read.
 const REMEMBERED: usize = 50_000;
 
-/// Takes lines as they are found.
+/// Receiver of log lines.
 pub trait LogReader: Send {
-    /// Takes some lines, by time; fails when it takes no more.
+    /// Takes lines in order of time. An error ends the reading.
     fn take(&mut self, lines: &[LogLine]) -> io::Result<()>;
 }
 
-/// How reading a log ended.
+/// Result of reading a log.
 #[derive(Debug)]
 pub enum LogEnd {
-    /// So many lines were read, and there are no more for now.
+    /// Number of lines read. There are no more for now.
     Read(u64),
-    /// Whoever reads it takes no more.
+    /// The receiver takes no more lines.
     NotTaken(io::Error),
 }
 
-/// Reads a log page by page; holds one page at a time, whatever its length.
+/// Poller that reads a log page by page. It holds one page at a time, whatever the length of the
+/// log.
 pub struct LogPoller<'a> {
     world: &'a dyn World,
     group: &'a LogGroupName,
@@ -37,17 +39,17 @@ pub struct LogPoller<'a> {
     reader: &'a mut dyn LogReader,
     follow: bool,
     since_ms: i64,
-    /// Where a look that was interrupted goes on.
+    /// Token of the next page after an interrupted poll.
     next: Option<String>,
     newest_ms: i64,
     read: u64,
     known: HashSet<u64>,
-    /// The same, by age: time in milliseconds, and line.
+    /// Entries of `known` by age: time in milliseconds, and key.
     ages: VecDeque<(i64, u64)>,
 }
 
 impl<'a> LogPoller<'a> {
-    /// Prepares to read what was written since a moment (milliseconds since the Unix epoch), up to now.
+    /// Creates a poller that reads from `since_ms` (milliseconds since the Unix epoch) up to now.
     pub fn new(
         world: &'a dyn World,
         group: &'a LogGroupName,
@@ -69,7 +71,7 @@ impl<'a> LogPoller<'a> {
         }
     }
 
-    /// Reads the log of one task only.
+    /// Limits reading to the log of one task.
     #[must_use]
     pub fn of_task(self, id: &str) -> Self {
         Self {
@@ -78,12 +80,12 @@ impl<'a> LogPoller<'a> {
         }
     }
 
-    /// From now on, there is no end.
+    /// Keeps reading new lines from now on, without an end.
     pub fn go_on(&mut self) {
         self.follow = true;
     }
 
-    /// Hands over what is new in a page.
+    /// Passes the new lines of a page to the receiver.
     fn take(&mut self, page: LogPage) -> io::Result<()> {
         let mut lines = page.lines;
         lines.retain(|line| self.remember(line));
@@ -95,8 +97,10 @@ impl<'a> LogPoller<'a> {
         self.reader.take(&lines)
     }
 
-    /// Remembers a line; false when it was known.
+    /// Remembers a line. Returns false if it was already known.
     fn remember(&mut self, line: &LogLine) -> bool {
+        // A 64-bit hash instead of the id keeps memory small. A collision would drop one line,
+        // which is unlikely at this number.
         let mut hasher = DefaultHasher::new();
         line.id.hash(&mut hasher);
         let key = hasher.finish();
@@ -109,7 +113,7 @@ impl<'a> LogPoller<'a> {
         is_new
     }
 
-    /// Where the next look begins, and what has to be remembered for it.
+    /// Computes where the next poll starts, and forgets the lines that it cannot return again.
     fn move_on(&mut self) {
         self.since_ms = self.since_ms.max(self.newest_ms - LATE_MS);
         while let Some((at, key)) = self.ages.front().copied() {
@@ -142,6 +146,7 @@ impl crate::poll::Poller for LogPoller<'_> {
                     self.next.as_deref(),
                 )
                 .await?;
+            // Kept in `self`, so that the poll after a failed request resumes at its page.
             self.next.clone_from(&page.next);
             if let Err(error) = self.take(page) {
                 return Ok(Some(LogEnd::NotTaken(error)));

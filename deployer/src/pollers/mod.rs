@@ -1,4 +1,5 @@
-//! What the engine follows: an operation on a stack, a change set, a rollout, the check from outside, a version for a while longer, a disappearance, a log.
+//! Pollers for everything that changes on its own: stack operations, change sets, rollouts,
+//! external checks, bake time, deletions and logs.
 
 mod bake;
 mod check;
@@ -30,7 +31,7 @@ pub use update::{UpdateEnd, UpdatePoller};
 
 use deployment::names::{CONTAINER, LogStreamName};
 
-/// The log stream of a task.
+/// Returns the log stream of a task. The `awslogs` driver names it `prefix/container/task-id`.
 fn log_stream(task: &str) -> LogStreamName {
     LogStreamName::new(format!("{CONTAINER}/{CONTAINER}/{task}"))
 }

@@ -1,4 +1,5 @@
-//! One request after the other while something else goes on: does the service answer throughout?
+//! Probe: sends one request after another during a rollout, to show whether the service stays
+//! available.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -13,19 +14,19 @@ use deployment::event::{Probed, Sink};
 /// Pause between two requests.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Asks a service again and again.
+/// Probe of one target.
 pub struct Probe<'a> {
     outside: &'a dyn ExternalCheck,
     target: &'a Target,
     settings: Settings,
     sink: &'a Sink,
     seen: Mutex<Probed>,
-    /// When it answered well for the last time.
+    /// Time of the last successful response.
     answered: Mutex<Instant>,
 }
 
 impl<'a> Probe<'a> {
-    /// Prepares to ask this target.
+    /// Creates a probe for this target.
     pub fn new(
         sink: &'a Sink,
         outside: &'a dyn ExternalCheck,
@@ -42,7 +43,7 @@ impl<'a> Probe<'a> {
         }
     }
 
-    /// Asks for as long as this work takes; returns what the work does.
+    /// Probes the target while `work` runs. Returns the result of `work`.
     pub async fn during<T>(&self, work: impl Future<Output = T>) -> T {
         tokio::select! {
             done = work => done,
@@ -50,14 +51,14 @@ impl<'a> Probe<'a> {
         }
     }
 
-    /// What was seen so far.
+    /// Returns the counts so far.
     pub fn seen(&self) -> Probed {
         let mut seen = self
             .seen
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        // A gap that is still open counts, too.
+        // A gap that has not ended yet counts too.
         if seen.requests > 0 {
             seen.longest_gap_ms = seen.longest_gap_ms.max(milliseconds(self.since_answer()));
         }
@@ -70,6 +71,7 @@ impl<'a> Probe<'a> {
     }
 
     async fn ask_for_ever(&self) -> std::convert::Infallible {
+        // The first gap starts here, not when the probe was created.
         self.answers_now();
         loop {
             let result = self.outside.knock(self.target, &self.settings).await;
@@ -77,6 +79,8 @@ impl<'a> Probe<'a> {
             let failure = result.err().map(|failure| failure.to_string());
             let first = self.note(failure, self.since_answer());
             if let Some(failure) = first {
+                // Only the first failure is reported: a rollout with downtime would otherwise print
+                // hundreds of lines.
                 self.sink
                     .warn(format!("a request failed during the rollout: {failure}"));
             }
@@ -92,7 +96,7 @@ impl<'a> Probe<'a> {
         *answered = Instant::now();
     }
 
-    /// Adds a request; returns why it failed, if it was the first to fail.
+    /// Counts a request. Returns its failure if it is the first one.
     fn note(&self, failure: Option<String>, gap: Duration) -> Option<String> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.requests += 1;

@@ -1,4 +1,4 @@
-//! A change set that is being computed.
+//! Poller for the creation of a change set.
 
 use async_trait::async_trait;
 
@@ -6,11 +6,11 @@ use aws::remote::{Remote, World};
 use deployment::names::ChangeSetId;
 use deployment::stack::request::Proposal;
 
-/// Follows the computation of one change set; ends with anything but [`Proposal::Pending`].
+/// Poller for one change set. Ends with anything but [`Proposal::Pending`].
 pub struct ChangeSetPoller<'a> {
-    /// Where to ask.
+    /// Account that holds the change set.
     pub world: &'a dyn World,
-    /// Identifier of the change set.
+    /// Id of the change set.
     pub id: &'a ChangeSetId,
 }
 

@@ -1,4 +1,4 @@
-//! A rollout of one task definition, with the evidence of what goes wrong.
+//! Poller for the rollout of one task definition, with evidence if it fails.
 
 use async_trait::async_trait;
 
@@ -12,7 +12,7 @@ use deployment::rollout::{Deployment, Evidence, Rollout, Service, Target, judge}
 use deployment::stack::Observed;
 use deployment::stack::template_names::OutputName;
 
-/// Where the service is, as the stack's outputs name it.
+/// Names of the service and its resources, from the stack's outputs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceNames {
     /// ECS cluster.
@@ -23,14 +23,14 @@ pub struct ServiceNames {
     pub task_definition: TaskDefinitionArn,
     /// ARN of the target group.
     pub target_group: TargetGroupArn,
-    /// ARN of the second one, where new versions pass a gate: they serve in turns.
+    /// ARN of the second target group of a gated service. The two groups take turns.
     pub other_target_group: Option<TargetGroupArn>,
     /// Log group.
     pub log_group: LogGroupName,
 }
 
 impl ServiceNames {
-    /// Reads them from the outputs of a stack; names the first that is missing.
+    /// Reads the names from the outputs of a stack. Returns the first one that is missing.
     pub fn of_stack(stack: &Observed) -> Result<Self, OutputName> {
         let output = |name| stack.output(name).ok_or(name);
         Ok(Self {
@@ -45,7 +45,7 @@ impl ServiceNames {
         })
     }
 
-    /// Returns the targets behind the load balancer, of both groups where there are two.
+    /// Returns the targets behind the load balancer, of both groups if there are two.
     pub async fn targets(&self, world: &dyn World) -> Remote<Vec<Target>> {
         let mut targets = world.targets(&self.target_group).await?;
         if let Some(other) = &self.other_target_group {
@@ -55,18 +55,18 @@ impl ServiceNames {
     }
 }
 
-/// How a rollout ended.
+/// Result of a rollout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RolloutEnd {
-    /// Never [`Rollout::InProgress`].
+    /// State at the end, never [`Rollout::InProgress`].
     pub rollout: Rollout,
-    /// What shows what went wrong.
+    /// Evidence of what went wrong.
     pub evidence: Evidence,
-    /// Tasks that the service runs of it: what is asked for by now, also where the load decides.
+    /// Desired number of tasks of this task definition. Auto scaling may have changed it.
     pub desired: u32,
 }
 
-/// What is worth telling when it changes.
+/// Values that are reported when one of them changes.
 #[derive(PartialEq, Eq)]
 struct News {
     desired: u32,
@@ -77,24 +77,26 @@ struct News {
     threshold: Option<u32>,
 }
 
-/// Follows a rollout.
+/// Poller for a rollout.
 pub struct RolloutPoller<'a> {
     world: &'a dyn World,
     sink: &'a Sink,
     names: &'a ServiceNames,
     last: Option<News>,
-    /// The deployment that has to be completed, by ECS's identifier; absent: any of the task definition.
+    /// Deployment that has to complete, by its ECS id. If absent, any deployment of the task
+    /// definition counts.
     deployment: Option<DeploymentId>,
-    /// Looks in a row that found something which an old answer of ECS may have told.
+    /// Number of consecutive polls with a result that may stem from a stale response.
     unconfirmed: u32,
     collector: EvidenceCollector<'a>,
 }
 
-/// So many looks in a row have to find that the service is gone, or has gone back: ECS may answer as it was a moment ago.
+/// Number of consecutive polls that have to report a missing or rolled back service. ECS responses
+/// are eventually consistent and may be stale.
 const CONFIRMING_READS: u32 = 3;
 
 impl<'a> RolloutPoller<'a> {
-    /// Prepares to follow the rollout of what the stack's outputs name.
+    /// Creates a poller for the rollout of the service that the stack's outputs name.
     pub fn new(world: &'a dyn World, sink: &'a Sink, names: &'a ServiceNames) -> Self {
         Self {
             world,
@@ -107,13 +109,14 @@ impl<'a> RolloutPoller<'a> {
         }
     }
 
-    /// Only this deployment counts: another one of the same task definition may still be told of.
+    /// Restricts the poller to this deployment. An earlier one of the same task definition may
+    /// still be listed.
     #[must_use]
     pub fn of(self, deployment: Option<DeploymentId>) -> Self {
         Self { deployment, ..self }
     }
 
-    /// What a look comes to: what may be an old answer has to be told several times.
+    /// Returns the state of the rollout. A state that may stem from a stale response has to repeat.
     fn confirm(&mut self, service: Option<&Service>, rollout: Rollout) -> Rollout {
         let ours = self.names.task_definition.as_str();
         let known = |id: &DeploymentId| {
@@ -126,6 +129,8 @@ impl<'a> RolloutPoller<'a> {
                 return rollout;
             }
             Rollout::Completed => {
+                // A forced deployment keeps the task definition. A stale response may still show
+                // the old deployment as completed.
                 let another = self.deployment.as_ref().is_some_and(|id| !known(id));
                 return if another {
                     Rollout::InProgress
@@ -134,6 +139,7 @@ impl<'a> RolloutPoller<'a> {
                 };
             }
             Rollout::RolledBack(_) | Rollout::Failed(_) | Rollout::Superseded => {
+                // A stale response cannot show a failure in advance, so one such report is enough.
                 service.is_some_and(|service| service.has_failed(ours))
             }
         };
@@ -147,7 +153,7 @@ impl<'a> RolloutPoller<'a> {
         rollout
     }
 
-    /// What was found so far of what goes wrong.
+    /// Returns the evidence collected so far.
     pub fn evidence(&self) -> &Evidence {
         self.collector.evidence()
     }
@@ -190,10 +196,12 @@ impl crate::poll::Poller for RolloutPoller<'_> {
         let names = self.names;
         let service = self.world.service(&names.cluster, &names.service).await?;
         let targets = names.targets(self.world).await?;
+        // Count first: the report below includes the number of failed tasks.
         self.collector.count(names, service.as_ref());
         self.tell(service.as_ref(), &targets);
         let rollout = judge(service.as_ref(), &targets, names.task_definition.as_str());
         let rollout = self.confirm(service.as_ref(), rollout);
+        // Collect on failure too: there is no later poll.
         if rollout != Rollout::Completed {
             let service = service.as_ref();
             self.collector.gather(names, service, &targets).await;

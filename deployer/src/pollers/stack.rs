@@ -1,4 +1,4 @@
-//! An operation on a stack, from its beginning to its end.
+//! Poller for an operation on a stack, from its start to its end.
 
 use async_trait::async_trait;
 
@@ -11,39 +11,40 @@ use deployment::stack::status::{Phase, StackStatus};
 use deployment::stack::template_names::ResourceName;
 use deployment::stack::{Observed, ResourceEvent};
 
-/// Events on one page of `DescribeStackEvents`, about: fewer are all there are.
+/// Approximate number of events on one page of `DescribeStackEvents`. A shorter page is the last
+/// one.
 const WHOLE_PAGE: usize = 90;
 
-/// Follows one operation on one stack.
+/// Poller for one operation on one stack.
 pub struct StackPoller<'a> {
     world: &'a dyn World,
     sink: &'a Sink,
     id: StackId,
     operation: Operation,
     history: History,
-    /// Did this program begin the operation?
+    /// Set if this program started the operation.
     ours: bool,
     warned: bool,
-    /// Logical and physical names in the order in which events told them.
+    /// Logical and physical ids, in the order of the events.
     named: Vec<(String, String)>,
     on_event: Box<dyn FnMut(&ResourceEvent) + Send + 'a>,
 }
 
-/// How the operation ended.
+/// Result of a stack operation.
 #[derive(Debug, Clone)]
 pub struct StackEnd {
-    /// What it came to; never one of the two that keep looking.
+    /// Outcome, never one of the two that keep polling.
     pub during: During,
-    /// The stack at that moment, if it is there.
+    /// Stack at that moment, if it exists.
     pub stack: Option<Observed>,
-    /// The first failure, if there was one.
+    /// First failure, if there was one.
     pub cause: Option<String>,
-    /// Did somebody else bring it to this end, by a request of their own?
+    /// Set if a request of somebody else led to this end.
     pub taken_over: bool,
 }
 
 impl StackEnd {
-    /// The first failure, or that none was told.
+    /// Returns the first failure, or a text that says that there is none.
     pub fn cause_or_none(&self) -> &str {
         self.cause
             .as_deref()
@@ -52,13 +53,13 @@ impl StackEnd {
 }
 
 impl StackEnd {
-    /// Is there no stack any more?
+    /// Returns whether the stack no longer exists.
     pub fn is_gone(&self) -> bool {
         let gone = |stack: &Observed| stack.status.phase() == Phase::Gone;
         self.stack.as_ref().is_none_or(gone)
     }
 
-    /// Was it to be deleted, and could not?
+    /// Returns whether a deletion of the stack failed.
     pub fn failed_to_go(&self) -> bool {
         let failed = |stack: &Observed| stack.status == StackStatus::DeleteFailed;
         self.stack.as_ref().is_some_and(failed)
@@ -66,8 +67,8 @@ impl StackEnd {
 }
 
 impl<'a> StackPoller<'a> {
-    /// Prepares to follow an operation that is about to begin with this token, or one that is under way (no token).
-    /// `before` is the stack as it was seen last.
+    /// Creates a poller for an operation that is about to start with this token, or for one already
+    /// running (no token). `before` is the stack as last observed.
     pub async fn prepare(
         world: &'a dyn World,
         sink: &'a Sink,
@@ -77,7 +78,7 @@ impl<'a> StackPoller<'a> {
     ) -> Remote<Self> {
         let mut past = world.newest_events(&before.id).await?;
         if operation == Operation::Attached && token.is_none() {
-            // What it has come to so far is told, too: its first failure above all.
+            // Report past events of the running operation too: its first failure matters most.
             past = before_the_newest_operation(past);
         }
         let id = before.id.clone();
@@ -85,7 +86,7 @@ impl<'a> StackPoller<'a> {
         Ok(Self::new(world, sink, operation, id, history))
     }
 
-    /// Prepares to follow the creation of a stack that a request with this token has started.
+    /// Creates a poller for the creation of a stack that a request with this token has started.
     pub fn creation(
         world: &'a dyn World,
         sink: &'a Sink,
@@ -116,19 +117,21 @@ impl<'a> StackPoller<'a> {
         }
     }
 
-    /// Counts the events of another request to the operation, such as that which cancels it.
+    /// Treats the events of another request as part of the operation, such as the one that cancels
+    /// it.
     pub fn also(&mut self, token: &RequestToken) {
         self.history.also(token);
     }
 
-    /// Calls this for each event of the operation.
+    /// Calls `call` for each event of the operation.
     #[must_use]
     pub fn on_event(mut self, call: impl FnMut(&ResourceEvent) + Send + 'a) -> Self {
         self.on_event = Box::new(call);
         self
     }
 
-    /// The names that a resource of the template was given in the account, as far as the operation's events told, the first first.
+    /// Returns the physical ids of a template resource, as far as events have named them, oldest
+    /// first.
     pub fn physical_ids(&self, resource: ResourceName) -> impl Iterator<Item = &str> {
         self.named
             .iter()
@@ -136,10 +139,11 @@ impl<'a> StackPoller<'a> {
             .map(|(_, physical_id)| physical_id.as_str())
     }
 
-    /// Does what was seen of the stack belong to the operation, and not to what was before?
+    /// Returns whether the observed state belongs to this operation, not to an earlier one.
     ///
-    /// What others began was seen under way. What was started here may not be visible yet, and a read may be older than
-    /// the one before: a status counts once an event of this very operation told it.
+    /// An operation of somebody else was seen in progress. Our own may not be visible yet, since
+    /// reads are eventually consistent. A status counts once an event of this operation has
+    /// reported it.
     fn started(&self, stack: Option<&Observed>) -> bool {
         let Some(stack) = stack else {
             return !self.ours || !self.history.is_silent();
@@ -148,7 +152,7 @@ impl<'a> StackPoller<'a> {
     }
 }
 
-/// Of these events, the newest first, those that happened before the operation began that is under way.
+/// Returns those of the events (newest first) that happened before the running operation started.
 fn before_the_newest_operation(mut events: Vec<ResourceEvent>) -> Vec<ResourceEvent> {
     let rested = |event: &ResourceEvent| {
         let status = event.stack_status();
@@ -156,7 +160,8 @@ fn before_the_newest_operation(mut events: Vec<ResourceEvent>) -> Vec<ResourceEv
     };
     match events.iter().position(rested) {
         Some(end_of_before) => events.split_off(end_of_before),
-        // All of them, or the operation is longer than the page: then it is followed from here on.
+        // A short page holds all events of the running operation. On a full page its start is out
+        // of reach, so only new events are reported.
         None if events.len() < WHOLE_PAGE => Vec::new(),
         None => events,
     }
@@ -167,7 +172,7 @@ impl crate::poll::Poller for StackPoller<'_> {
     type End = StackEnd;
 
     async fn poll(&mut self) -> Remote<Option<StackEnd>> {
-        // The status first: events that are read after it leave nothing out that led to it.
+        // Read the status first: events read after it include all that led to it.
         let stack = Stacks::observe(self.world, (&self.id).into()).await?;
         if stack.is_some() {
             let events = self.world.events(&self.id, self.history.since_ms()).await?;
@@ -190,6 +195,7 @@ impl crate::poll::Poller for StackPoller<'_> {
         match next {
             During::KeepLooking => Ok(None),
             During::KeepLookingAtUnknown => {
+                // Warn once, not on every poll.
                 if !std::mem::replace(&mut self.warned, true)
                     && let Some(status) = status
                 {

@@ -1,7 +1,7 @@
-//! An update of the stack, with the evidence of what goes wrong in the service meanwhile.
+//! Poller for a stack update, with evidence from the service if it fails.
 //!
-//! CloudFormation waits until the service is stable, so a version that does not start fails here: the stack only says that
-//! ECS gave up, and the rollback takes the tasks away that could tell why.
+//! CloudFormation waits until the service is stable, so a version that does not start fails here.
+//! The stack events only say that ECS gave up, and the rollback removes the tasks that show why.
 
 use async_trait::async_trait;
 
@@ -16,24 +16,24 @@ use deployment::stack::Observed;
 use deployment::stack::decide::During;
 use deployment::stack::template_names::{OutputName, ResourceName};
 
-/// Follows an update of the stack.
+/// Poller for a stack update.
 pub struct UpdatePoller<'a> {
     stack: StackPoller<'a>,
     before: Observed,
     collector: EvidenceCollector<'a>,
 }
 
-/// How an update ended.
+/// Result of an update.
 #[derive(Debug, Clone)]
 pub struct UpdateEnd {
-    /// What it came to.
+    /// Result of the stack operation.
     pub stack: StackEnd,
-    /// What shows what went wrong in the service.
+    /// Evidence of what went wrong in the service.
     pub evidence: Evidence,
 }
 
 impl<'a> UpdatePoller<'a> {
-    /// Adds to what follows the stack; `before` is the stack before the update.
+    /// Extends a stack poller with evidence. `before` is the stack before the update.
     pub fn new(
         world: &'a dyn World,
         sink: &'a Sink,
@@ -47,19 +47,21 @@ impl<'a> UpdatePoller<'a> {
         }
     }
 
-    /// Counts the events of the request that cancels the update to it.
+    /// Treats the events of the request that cancels the update as part of it.
     pub fn also(&mut self, token: &RequestToken) {
         self.stack.also(token);
     }
 
-    /// Where the new version's tasks are, once the stack has told: outputs change only at the end, and not at all when it fails.
+    /// Returns the names of the new version once stack events have reported them. Outputs change
+    /// only at the end, and not at all if the update fails.
     fn names(&self) -> Option<ServiceNames> {
         let task_definition = self.new_task_definition()?;
         let service = self.stack.physical_ids(ResourceName::Service).next()?;
         self.names_of(service, task_definition)
     }
 
-    /// Where a deployment of the service may wait at a gate, also of the task definition that it had.
+    /// Returns the names of the service whose deployment may wait at a gate. The task definition
+    /// may be the previous one.
     pub fn at_the_gate(&self) -> Option<ServiceNames> {
         let output = |name| self.before.output(name);
         let task_definition = self.new_task_definition();
@@ -74,6 +76,7 @@ impl<'a> UpdatePoller<'a> {
     fn new_task_definition(&self) -> Option<&str> {
         let before = self.before.output(OutputName::TaskDefinitionArn);
         let mut ids = self.stack.physical_ids(ResourceName::TaskDefinition);
+        // The first event of a replacement still carries the old ARN.
         ids.find(|id| Some(*id) != before)
     }
 
@@ -99,6 +102,7 @@ impl crate::poll::Poller for UpdatePoller<'_> {
         let well = end
             .as_ref()
             .is_some_and(|end| end.during == During::Succeeded);
+        // A successful update needs no evidence, so its last poll saves the requests.
         if !well && let Some(names) = self.names() {
             self.collector.poll(&names).await;
         }
