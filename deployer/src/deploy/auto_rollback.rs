@@ -1,4 +1,4 @@
-//! The way back: what was deployed before is restored, and checked as well.
+//! Automatic rollback: restores the previous deployment, and checks it too.
 
 use super::previous::Previous;
 use super::{DeployError, Deployer};
@@ -14,24 +14,24 @@ use deployment::stack::request::Wanted;
 use deployment::stack::status::Phase as Moment;
 use deployment::stack::template_names::OutputName;
 
-/// Whether there was anything to restore.
+/// Effect of restoring the previous deployment.
 enum Restored {
-    /// There was, and it is done.
+    /// It is restored.
     Changed,
     /// CloudFormation finds no difference.
     Unchanged,
 }
 
-/// How our own deployment is told from those of others.
+/// Identity of our own deployment, to tell it from those of others.
 pub(super) struct OwnVersion {
-    /// Address of the image.
+    /// URI of the image.
     pub(super) image: ImageUri,
-    /// ARN of the task definition, once it is known.
+    /// ARN of the task definition, once known.
     pub(super) task_definition: Option<String>,
 }
 
 impl OwnVersion {
-    /// Is something else deployed by now?
+    /// Returns whether something else is deployed by now.
     pub(super) fn is_replaced_in(&self, stack: &Observed) -> bool {
         let task_definition = stack.output(OutputName::TaskDefinitionArn);
         let another =
@@ -44,17 +44,19 @@ impl OwnVersion {
 }
 
 impl Deployer<'_> {
-    /// Notes what is deployed, so that it can be restored. `wanted` is what comes in its place, with these changes.
+    /// Records what is deployed, so that it can be restored. `wanted` replaces it with these
+    /// changes.
     pub(super) async fn remember(
         &self,
         stack: &Observed,
         wanted: &Wanted,
         changes: &[Change],
     ) -> Previous {
-        // Read again: it may be long since the stack was observed. Whoever deploys from here on makes the change set invalid.
+        // Read it again: the stack may have been observed a while ago. A deployment of somebody
+        // else from now on invalidates the change set.
         let previous = match self.world.definition(&stack.id).await {
             Ok(deployed) => Previous::of(deployed, wanted, changes),
-            // The image alone is still worth restoring.
+            // Restoring the image alone is still worthwhile.
             Err(_) => Previous::of_image(stack.image().unwrap_or_default(), wanted),
         };
         if !previous.losses.is_empty() && !self.stack_is_new {
@@ -67,7 +69,8 @@ impl Deployer<'_> {
         previous
     }
 
-    /// Warns where the image that runs is gone from the registry: only the update shows whether its tasks are still needed.
+    /// Warns if the running image is gone from the registry. Running tasks need no pull, but
+    /// restored ones do.
     async fn warn_without_image(&self, stack: &Observed, previous: &Previous) {
         let Some(digest) = previous.digest() else {
             return;
@@ -75,7 +78,7 @@ impl Deployer<'_> {
         let Ok(repository) = self.context.repository_of(self.world, stack).await else {
             return;
         };
-        // What cannot be learned is no reason not to deploy.
+        // An error here is no reason to refuse the deployment.
         if let Ok(false) = self.world.image_exists(&repository, &digest).await {
             self.context.sink.warn(format!(
                 "the image that runs, {}, is no longer in the registry: if this deployment fails, it cannot be restored",
@@ -84,8 +87,8 @@ impl Deployer<'_> {
         }
     }
 
-    /// Puts back what was before, because of this failure; returns how all of it ended. `ours` is what does not work: what
-    /// somebody else has deployed meanwhile is left alone.
+    /// Restores the previous deployment after this failure, and returns the resulting failure.
+    /// `ours` is the deployment that failed. Deployments of others are left alone.
     pub(super) async fn roll_back_automatically(
         &self,
         failure: Failure,
@@ -94,10 +97,10 @@ impl Deployer<'_> {
         ours: &OwnVersion,
     ) -> Failure {
         if self.stack_is_new && failure.kind == FailureKind::Interrupted {
-            // Whoever made the stack takes all of it away.
+            // The guard of the new stack deletes all of it.
             return failure;
         }
-        // Once is enough: the way back is followed to its end.
+        // One cancellation is enough: the rollback runs to its end.
         let uncancellable = Deployer {
             context: self.context.uncancellable(),
             ..*self
@@ -115,7 +118,7 @@ impl Deployer<'_> {
                 "somebody else has deployed meanwhile, which is left alone",
             );
         }
-        // What was deployed cannot stay, whatever the first sight of it was called.
+        // The new version must go, however its failure was first classified.
         let failure = match failure.kind {
             FailureKind::Preflight | FailureKind::Unexpected => Failure {
                 kind: FailureKind::RolledBack,
@@ -136,6 +139,8 @@ impl Deployer<'_> {
         self.context
             .sink
             .warn(format!("{}; {what}", failure.message));
+        // A previous value exists only for parameters of the deployed template, and the update may
+        // have removed some.
         let previous = &previous.in_place_of(&before);
         let work = uncancellable.put_back(&before, previous);
         let check = self.context.config.check_from;
@@ -179,7 +184,7 @@ impl Deployer<'_> {
         previous: &Previous,
     ) -> Result<Restored, DeployError> {
         let stack = &self.cleaned_up(stack).await.map_err(DeployError::Final)?;
-        // What was before is agreed to.
+        // The user has consented to the previous deployment before, so nothing is asked.
         let wanted = &previous.wanted;
         let proposed = self
             .propose(stack, wanted, &Purpose::AutomaticRollback)
@@ -207,7 +212,8 @@ impl Deployer<'_> {
         Ok(Restored::Changed)
     }
 
-    /// The stack once what the update left over is cleaned up: until then, CloudFormation takes no other.
+    /// Waits until the cleanup of the update has ended. CloudFormation accepts no other update
+    /// before that.
     async fn cleaned_up(&self, stack: &Observed) -> Result<Observed, Failure> {
         let mut stack = stack.clone();
         for _ in 0..ROUNDS {
@@ -221,9 +227,10 @@ impl Deployer<'_> {
     }
 }
 
-/// Is something under way on the stack that was not started here?
+/// Returns whether an operation of somebody else is in progress on the stack.
 fn is_of_others(stack: &Observed) -> bool {
     use deployment::stack::status::StackStatus as S;
+    // Our own update ends with a cleanup phase, so that status is not a sign of others.
     stack.status.phase() == Moment::Moving && stack.status != S::UpdateCompleteCleanupInProgress
 }
 
@@ -235,10 +242,10 @@ fn superseded(failure: &Failure, why: &str) -> Failure {
         .hint("`deployer status` shows what runs")
 }
 
-/// A version that is healthy, and could not be checked.
+/// Text for a version that is healthy but could not be checked.
 const OUT_OF_REACH: &str = "is healthy, but cannot be reached from here to check it";
 
-/// What is known of a version that passed.
+/// Returns a text for what is known of a version that passed.
 const fn works(check: CheckFrom) -> &'static str {
     match check {
         CheckFrom::Outside => "answers",
@@ -252,14 +259,14 @@ fn taken_back(failure: Failure, previous: &Previous, works: &str) -> Failure {
         return failure.leaving(Aftermath::RemovedVersion, outcome);
     };
     let mut outcome = format!("; the previous version, {version}, is restored");
-    // Without a digest, nobody could tell from its answers which version it is.
+    // Without a digest, responses cannot show which version it is.
     if previous.digest().is_some() {
         outcome = format!("{outcome} and {works}");
     }
     failure.leaving(Aftermath::RestoredPrevious, &outcome)
 }
 
-/// The version of before runs again, but something of it could not be restored.
+/// Returns the failure if the previous version runs again, but parts of it could not be restored.
 fn partly_taken_back(failure: Failure, previous: &Previous, works: &str) -> Failure {
     let what = match (previous.shown(), previous.digest()) {
         (Some(version), Some(_)) => {
@@ -275,7 +282,8 @@ fn partly_taken_back(failure: Failure, previous: &Previous, works: &str) -> Fail
         .leaving(Aftermath::PartlyRestored, &outcome)
 }
 
-/// The way back would change nothing: the new version is still what is deployed.
+/// Returns the failure if restoring would change nothing, so that the new version is still
+/// deployed.
 fn nothing_put_back(failure: Failure, previous: &Previous) -> Failure {
     let why = if previous.losses.is_empty() {
         "CloudFormation finds no difference to what was deployed before".to_owned()
@@ -288,7 +296,8 @@ fn nothing_put_back(failure: Failure, previous: &Previous) -> Failure {
         .leaving(Aftermath::LeftAsIs, &outcome)
 }
 
-/// What was before is restored, and does not pass the check either: perhaps it is not the service that is wrong.
+/// Returns the failure if the restored version does not pass the check either. The service may not
+/// be the cause.
 fn neither_answers(failure: Failure, second: Failure, previous: &Previous) -> Failure {
     let before = previous
         .shown()

@@ -1,4 +1,4 @@
-//! What somebody changed by hand about the service, and how it is put right.
+//! Drift of the ECS service from its stack, and its correction.
 
 use std::collections::BTreeMap;
 
@@ -14,30 +14,30 @@ use deployment::stack::Observed;
 use deployment::stack::purpose::Purpose;
 use deployment::stack::template_names::ParameterName;
 
-/// Looks that have to find the service gone: ECS may answer as it was a moment ago.
+/// Number of consecutive reads that must not find the service. ECS reads are eventually consistent.
 const CONFIRMING_READS: u32 = 3;
 
-/// A difference between the service and what the stack says of it.
+/// Difference between the service and what the stack says about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Drift {
-    /// Somebody set another number of tasks.
+    /// Somebody changed the desired number of tasks.
     Tasks {
-        /// What ECS was told.
+        /// Number that ECS has.
         set: u32,
-        /// What the stack wants.
+        /// Number that the stack has.
         wanted: u32,
     },
     /// Somebody deleted the service.
     ServiceGone,
 }
 
-/// A service that is as the stack has it, apart from its version.
+/// Service that matches its stack, apart from its version.
 pub(super) struct Reconciled {
-    /// The stack by now.
+    /// Stack after the correction.
     pub(super) stack: Observed,
-    /// Whether its tasks are being replaced already.
+    /// Set if its tasks are being replaced already.
     pub(super) replaced: bool,
-    /// The deployment that does that, where ECS names it.
+    /// Deployment that replaces them, if ECS reports it.
     pub(super) deployment: Option<DeploymentId>,
 }
 
@@ -51,7 +51,8 @@ impl Reconciled {
     }
 }
 
-/// The number of tasks that the stack wants; absent where the load decides, or the template has no such parameter.
+/// Returns the number of tasks that the stack wants. Absent with auto scaling, or without such a
+/// parameter.
 fn wanted_tasks(stack: &Observed) -> Option<u32> {
     let number = |name| stack.parameter(name)?.parse::<u32>().ok();
     let is_scaled = number(ParameterName::MaxCount).is_some_and(|most| most > 0);
@@ -59,16 +60,17 @@ fn wanted_tasks(stack: &Observed) -> Option<u32> {
 }
 
 impl Deployer<'_> {
-    /// Compares the service with the stack.
+    /// Compares the service with its stack.
     async fn drift(&self, stack: &Observed) -> Option<Drift> {
         let names = ServiceNames::of_stack(stack).ok()?;
+        // A stack without an image has no service yet.
         stack.image()?;
         for look in 0..CONFIRMING_READS {
             if look > 0 {
                 sleep(self.context.config.access.pace.poll).await;
             }
             let service = self.world.service(&names.cluster, &names.service).await;
-            // What cannot be looked at shows later, if anything is wrong with it.
+            // An error is no drift. If something is wrong, a later step reports it.
             if let Some(service) = service.ok()? {
                 let (set, wanted) = (service.desired, wanted_tasks(stack)?);
                 return (set != wanted).then_some(Drift::Tasks { set, wanted });
@@ -77,12 +79,12 @@ impl Deployer<'_> {
         Some(Drift::ServiceGone)
     }
 
-    /// Puts right what somebody changed by hand, or says how that is done.
+    /// Corrects drift, or returns a failure that explains how to.
     pub(super) async fn reconcile(&self, found: &Observed) -> Result<Reconciled, Failure> {
         let context = self.context;
         match self.drift(found).await {
             None => Ok(Reconciled::at(found.clone())),
-            // Who goes back wants what ran before, and in the number that the stack wants.
+            // A rollback wants the previous version, in the number of tasks that the stack has.
             Some(Drift::Tasks { set, wanted }) if context.config.force || self.is_rollback => {
                 context.sink.warn(format!(
                     "somebody set {set} tasks, the stack wants {wanted}: setting {wanted}"
@@ -120,13 +122,14 @@ impl Deployer<'_> {
         }
     }
 
-    /// Updates the stack to what it was before its first version: CloudFormation then forgets the service that is gone. Nobody is
-    /// asked, since what is removed does not run any more.
+    /// Updates the stack to its state before the first version, so that CloudFormation forgets the
+    /// missing service. Needs no consent, because the removed service no longer runs.
     async fn release_service(&self, stack: &Observed) -> Result<(), Failure> {
         let context = self.context;
         let _guard = context.cancellation.guard();
         let definition = self.world.definition(&stack.id).await;
         let definition = definition.map_err(|error| context.remote_failure(&error))?;
+        // Without an image, the template has no service. The update of the caller creates it again.
         let no_image = BTreeMap::from([(ParameterName::ImageUri.to_string(), String::new())]);
         let wanted = context.changed_only(definition, no_image);
         let Some(proposed) = self.propose(stack, &wanted, &Purpose::Up).await? else {

@@ -1,4 +1,4 @@
-//! A version at the gate: asked through a header that leads to its tasks alone.
+//! Check of a version at the gate, through a header that routes to its tasks only.
 
 use std::time::Duration;
 
@@ -21,17 +21,18 @@ use deployment::stack::Observed;
 use deployment::stack::template_names::OutputName;
 use deployment::template;
 
-/// A version that waits at the gate.
+/// Version that waits at the gate.
 pub(super) struct VersionAtGate<'a> {
     deployer: &'a Deployer<'a>,
     url: PublicUrl,
     digest: Digest,
-    /// Value of the header, which nobody else knows.
+    /// Value of the header, known only to those who can read the stack's id.
     key: String,
 }
 
 impl<'a> VersionAtGate<'a> {
-    /// Prepares to ask the version with this image; `None` where the stack does not say yet where it answers.
+    /// Creates a check for the version with this image. Returns `None` if the stack has no URL
+    /// output yet.
     pub(super) fn new(
         deployer: &'a Deployer<'a>,
         stack: &Observed,
@@ -48,7 +49,7 @@ impl<'a> VersionAtGate<'a> {
         }))
     }
 
-    /// Returns the failure of a version that did not pass, and was rolled back.
+    /// Returns the failure for a version that did not pass and was rolled back.
     pub(super) fn not_passed(&self, objection: Objection) -> Failure {
         let url = &self.url;
         let failure = match objection {
@@ -85,9 +86,12 @@ impl Checking for VersionAtGate<'_> {
             return None;
         }
         let mut checks = context.checks(world, names, &self.url).await;
+        // The gate must demand no less than the check after the rollout: the previous version was a
+        // clock.
         if was_a_clock {
             checks.retain(|check| check.kind() == Kind::Clock);
         }
+        // Without the header, the load balancer would route the check to the previous version.
         for check in &mut checks {
             check.settings.headers.push(Header {
                 name: template::GATE_HEADER.to_owned(),
@@ -113,18 +117,20 @@ impl Checking for VersionAtGate<'_> {
 }
 
 impl Deployer<'_> {
-    /// Waits for what somebody else has started on the stack, as a run of this program that was killed. A version that waits at the
-    /// gate meanwhile is checked, as the other would have done: without an answer, ECS takes it back when the hook's time is over.
+    /// Waits for an operation of somebody else on the stack, such as a run of this program that was
+    /// killed. Meanwhile, checks a version at the gate on its behalf. Without an answer, ECS rolls
+    /// back when the hook times out.
     pub(crate) async fn wait_for_others(&self, stack: &Observed) -> Result<StackEnd, Failure> {
         let waiting = self.context.wait_for(self.world, stack);
         tokio::select! {
+            // An operation that has ended decides, even if the gate fails in the same moment.
             biased;
             end = waiting => end,
             failure = self.keep_the_gate(stack) => Err(failure),
         }
     }
 
-    /// Answers for versions at the gate, for as long as it is polled; ends only with a failure.
+    /// Answers for versions at the gate while it is polled. Ends only with a failure.
     async fn keep_the_gate(&self, stack: &Observed) -> Failure {
         let before = ServiceNames::of_stack(stack).ok();
         let Some(before) = before.filter(|names| names.other_target_group.is_some()) else {
@@ -134,6 +140,7 @@ impl Deployer<'_> {
             if let Err(error) = self.answer_for_others(stack, &before).await
                 && !error.kind.is_passing()
             {
+                // The other operation continues without us, so it is still worth waiting for.
                 self.context.sink.warn(format!("the gate: {error}"));
                 return std::future::pending().await;
             }
@@ -141,8 +148,8 @@ impl Deployer<'_> {
         }
     }
 
-    /// Looks once for a version at the gate, and checks it until it is answered for. One that is not proven is left to whoever
-    /// deploys it, unless it is proven wrong.
+    /// Polls once for a version at the gate, and checks it until its hook is answered. A version
+    /// that is only unproven is left to its own run.
     async fn answer_for_others(&self, stack: &Observed, before: &ServiceNames) -> Remote<()> {
         let world = self.world;
         let paused = || world.paused_deployments(&before.cluster, &before.service);
@@ -154,6 +161,8 @@ impl Deployer<'_> {
         let image = image.and_then(|image| image.parse::<ImageUri>().ok());
         let version = image.map(|image| VersionAtGate::new(self, stack, image.digest()));
         let version = version.and_then(Result::ok).flatten();
+        // A restored version has served before, and a version without a readable image cannot be
+        // checked.
         let (Some(version), false) = (version, is_restored) else {
             return world.answer_hook(&first, HookAnswer::Continue).await;
         };
@@ -167,6 +176,7 @@ impl Deployer<'_> {
         let Some(mut check) = version.at_the_gate(&names).await else {
             return world.answer_hook(&first, HookAnswer::Continue).await;
         };
+        // The hook may be answered meanwhile by the other run, or time out.
         while paused().await?.iter().any(|one| one.hook == first.hook) {
             let answer = match check.poll().await? {
                 Some(Verified::Working(_)) => HookAnswer::Continue,

@@ -1,4 +1,5 @@
-//! From the version that runs to another one, and back if that does not work: what `up` and `rollback` share.
+//! Deployment of a version, with an automatic rollback if it does not work. Shared by `up` and
+//! `rollback`.
 //!
 //! ```text
 //! propose ─► agree ─► execute ─► follow the update ─► follow the rollout ─► check ─► done
@@ -40,60 +41,62 @@ use auto_rollback::OwnVersion;
 use deployment::stack::template_names::{OutputName, ParameterName};
 use update::Execution;
 
-/// Where a deployment happens.
+/// Environment of a deployment.
 #[derive(Clone, Copy)]
 pub(crate) struct Deployer<'a> {
-    /// Settings, events, and the wish to stop.
+    /// Settings, event sink and cancellation token.
     pub(crate) context: Context<'a>,
-    /// AWS.
+    /// AWS account.
     pub(crate) world: &'a dyn World,
-    /// Looks from outside, and asks.
+    /// Host: sends external checks and asks the user.
     pub(crate) host: &'a dyn Host,
-    /// Was the stack made by this very run? Then stopping takes all of it away, and nothing has to be restored.
+    /// Set if this run created the stack. A cancellation then deletes all of it, and there is
+    /// nothing to restore.
     pub(crate) stack_is_new: bool,
-    /// Is an earlier version what is wanted?
+    /// Set if an earlier version is requested.
     pub(crate) is_rollback: bool,
-    /// Did the version that runs tell the time? Then the next one has to, unless the settings say otherwise.
+    /// Set if the running version is a clock. The next one then has to be one too, unless the
+    /// settings say otherwise.
     pub(crate) was_a_clock: bool,
 }
 
-/// What is to be deployed.
+/// Request for a deployment.
 pub(crate) struct DeployRequest {
-    /// Template and parameters, image included.
+    /// Template and parameters, including the image.
     pub(crate) wanted: Wanted,
-    /// The image that has to answer. It is in the registry: either pushed by this run, or found there.
+    /// Image that has to respond. It is in the registry: either pushed by this run, or found there.
     pub(crate) image: ImageUri,
-    /// What it is done for.
+    /// Purpose of the deployment.
     pub(crate) purpose: Purpose,
 }
 
-/// What was deployed, and seen to work.
+/// Deployment that was verified.
 pub(crate) struct Deployed {
-    /// Was anything changed?
+    /// Set if anything was changed.
     pub(crate) changed: bool,
-    /// Where the service is.
+    /// Names of the service and its resources.
     pub(crate) names: ServiceNames,
-    /// Where it answers.
+    /// Public URL of the service.
     pub(crate) url: PublicUrl,
-    /// How it was proven.
+    /// Proof that it works.
     pub(crate) proof: Proof,
-    /// What the probe saw, where there was something to probe.
+    /// Result of the probe, if there was something to probe.
     pub(crate) probe: Option<Probed>,
 }
 
-/// How a version was proven to work.
+/// Proof that a version works.
 pub(crate) enum Proof {
-    /// By a check from outside.
+    /// External check.
     Check(Box<Working>),
-    /// By the load balancer's health checks alone; in words, with what is not proven then.
+    /// Health checks of the load balancer alone, described together with what they do not prove.
     TargetHealth(String),
 }
 
-/// A deployment that did not come to a good end.
+/// Failure of a deployment.
 enum DeployError {
-    /// What was before is in place, or nothing can be done about it from here.
+    /// The previous version is in place, or nothing can be done about it from here.
     Final(Failure),
-    /// The new version is in place, and does not work.
+    /// The new version is in place and does not work.
     NeedsRollback(Failure),
 }
 
@@ -106,7 +109,7 @@ impl DeployError {
 }
 
 impl Deployer<'_> {
-    /// Deploys; whatever does not work is rolled back.
+    /// Deploys the request. Rolls back if the new version does not work.
     pub(crate) async fn deploy(
         &self,
         found: &Observed,
@@ -120,7 +123,7 @@ impl Deployer<'_> {
         let url = url
             .map(|url| public_url(self.context.config, url))
             .transpose()?;
-        // Where nothing is asked from here, nothing is to be said about answers.
+        // Without checks from here, nothing can be said about responses.
         let is_asked = self.context.config.check_from == CheckFrom::Outside;
         let running = match url.as_ref().filter(|_| is_asked) {
             Some(url) => self.check_of_running(found, url).await?,
@@ -133,6 +136,7 @@ impl Deployer<'_> {
         let execution = self.start(found, &request.wanted, &request.purpose).await?;
         let force = self.context.config.force;
         let changed = execution.is_some() || force;
+        // Boxed: the future of a whole deployment is large.
         let work = Box::pin(async {
             let Some(execution) = execution else {
                 let stack = self.observe_again(found).await?;
@@ -146,7 +150,7 @@ impl Deployer<'_> {
                     .await;
                 return proven.map_err(|error| self.unchanged(error));
             };
-            // From here on something is under way that has to be undone when somebody wishes to stop.
+            // An update is in progress from here on. A cancellation has to undo it before the exit.
             let _guard = self.context.cancellation.guard();
             Box::pin(deployer.carry_out(execution, request)).await
         });
@@ -164,7 +168,8 @@ impl Deployer<'_> {
         })
     }
 
-    /// The check that fits the version that runs, and whether that has told the time. It is only asked where that is not set.
+    /// Returns the check that suits the running version, and whether that version is a clock. Asks
+    /// the service only if the settings leave it open.
     async fn check_of_running(
         &self,
         found: &Observed,
@@ -183,7 +188,7 @@ impl Deployer<'_> {
             return Ok(None);
         };
         let told = check.kind() == Kind::Clock && !report.instances.is_empty();
-        // Nobody may be there who could answer.
+        // There may be no service that could respond. Then the first check is as good as any.
         let fits = report.failure.is_none() || is_refused(&report);
         let check = Some(check)
             .filter(|_| fits)
@@ -191,7 +196,7 @@ impl Deployer<'_> {
         Ok(check.map(|check| (check, told)))
     }
 
-    /// Does this work, and asks the service for as long as that takes.
+    /// Runs `work`, and probes the service meanwhile.
     async fn probed<T>(&self, check: &Check, work: impl Future<Output = T>) -> (T, Option<Probed>) {
         let (target, settings) = (&check.url.target, check.settings.clone());
         let probe = Probe::new(self.context.sink, self.host, target, settings);
@@ -203,7 +208,7 @@ impl Deployer<'_> {
         (result, Some(probe))
     }
 
-    /// Has ECS start new tasks of the version that is in place.
+    /// Makes ECS replace the tasks of the current version.
     async fn replace_tasks(&self, stack: &Observed) -> Result<Option<DeploymentId>, Failure> {
         let names = ServiceNames::of_stack(stack).map_err(missing_output)?;
         self.context
@@ -215,7 +220,8 @@ impl Deployer<'_> {
             .map_err(|error| self.context.remote_failure_under_way(&error))
     }
 
-    /// The failure of a version that was found, not deployed: there is nothing to restore, and a person has to decide.
+    /// Returns the failure of a version that was found, not deployed. There is nothing to restore,
+    /// so the user has to decide.
     fn unchanged(&self, error: DeployError) -> Failure {
         let message = match &error {
             DeployError::NeedsRollback(failure) if failure.kind == FailureKind::RolledBack => {
@@ -242,7 +248,7 @@ impl Deployer<'_> {
         ))
     }
 
-    /// Reports what was achieved since this moment.
+    /// Reports the result of the deployment since `began`.
     pub(crate) async fn tell(
         &self,
         deployed: Deployed,
@@ -263,7 +269,7 @@ impl Deployer<'_> {
                 url: deployed.url.shown,
                 image: request.image.to_string(),
                 version: check.as_ref().and_then(|check| check.version.clone()),
-                // What was achieved does not depend on whether it can be listed.
+                // The deployment has succeeded, even if its tasks cannot be listed.
                 tasks: tasks.unwrap_or_default(),
                 check,
                 unproven,
@@ -276,7 +282,8 @@ impl Deployer<'_> {
         });
     }
 
-    /// Begins the update; `None` when there is nothing to change. Waits for what others have started.
+    /// Starts the update, after waiting for operations of others. Returns `None` if there is
+    /// nothing to change.
     async fn start(
         &self,
         found: &Observed,
@@ -299,7 +306,8 @@ impl Deployer<'_> {
         Err(Context::never_rests())
     }
 
-    /// Changes what does not concern the version that runs, and follows that to its end; false when there is nothing to change.
+    /// Applies a change that does not affect the running version, and follows it to its end.
+    /// Returns false if there is nothing to change.
     pub(crate) async fn change(
         &self,
         found: &Observed,
@@ -341,17 +349,18 @@ impl Deployer<'_> {
         Err(Context::never_rests())
     }
 
-    /// The stack as it is now.
+    /// Reads the stack again.
     pub(crate) async fn observe_again(&self, stack: &Observed) -> Result<Observed, Failure> {
         self.world
             .observe((&stack.id).into())
             .await
             .map_err(|error| self.context.remote_failure_under_way(&error))?
+            // A deleted stack can still be described by its id.
             .filter(|stack| stack.status != deployment::stack::status::StackStatus::DeleteComplete)
             .ok_or_else(|| Failure::new(FailureKind::Busy, "somebody deleted the stack meanwhile"))
     }
 
-    /// Follows the update that was started, and what it brings; rolls it back when it does not work.
+    /// Follows the update and its rollout. Rolls back if the new version does not work.
     async fn carry_out(
         &self,
         execution: Execution<'_>,
@@ -380,6 +389,8 @@ impl Deployer<'_> {
                 .output(OutputName::TaskDefinitionArn)
                 .map(str::to_owned),
         };
+        // Somebody else's update may have started right after ours. Its version is not ours to
+        // check or to roll back.
         if ours.is_replaced_in(&stack) {
             return Err(superseded_before_the_check());
         }
@@ -395,7 +406,7 @@ impl Deployer<'_> {
         }
     }
 
-    /// Proves what the stack names, and keeps watching it where the settings ask for that.
+    /// Verifies the deployed version, and keeps polling it for the bake time in the settings.
     async fn prove_and_watch(
         &self,
         stack: &Observed,
@@ -410,7 +421,7 @@ impl Deployer<'_> {
         Ok((names, url, proof))
     }
 
-    /// Proves the version that the stack names, as one that was just deployed.
+    /// Verifies the deployed version as if it had just been deployed.
     pub(crate) async fn prove_running(
         &self,
         stack: &Observed,
@@ -420,7 +431,8 @@ impl Deployer<'_> {
         proven.map(drop).map_err(DeployError::into_failure)
     }
 
-    /// Follows the rollout of what the stack names, and of this deployment where it is known, and checks it from outside.
+    /// Follows the rollout and checks the version from outside. With a deployment id, only that
+    /// deployment counts.
     async fn prove(
         &self,
         stack: &Observed,
@@ -441,7 +453,7 @@ impl Deployer<'_> {
     }
 }
 
-/// Somebody else's deployment took the place of ours before it was checked.
+/// Returns the failure if somebody else's deployment replaced ours before the check.
 fn superseded_before_the_check() -> Failure {
     Failure::new(
         FailureKind::Busy,
@@ -451,7 +463,7 @@ fn superseded_before_the_check() -> Failure {
 }
 
 impl Context<'_> {
-    /// What is deployed with other values of these parameters, and everything else as it is.
+    /// Builds a request that changes only these parameters.
     pub(crate) fn changed_only(
         &self,
         deployed: Definition,
@@ -473,7 +485,8 @@ impl Context<'_> {
         }
     }
 
-    /// The settings of this run: a template in ASCII, its parameters, and this image, if any.
+    /// Builds a request from the settings of this run: an ASCII template, its parameters, and an
+    /// optional image.
     pub(crate) fn wanted(&self, template: &str, image: Option<&ImageUri>) -> Wanted {
         let config = self.config;
         let mut parameters = config.parameters.clone();
@@ -490,7 +503,8 @@ impl Context<'_> {
         }
     }
 
-    /// What the stack costs with what was ordered, dollars an hour; nothing on this machine.
+    /// Returns the hourly cost of the requested stack in US dollars, or `None` for a local
+    /// emulator.
     fn cost(&self, stack: &Observed, request: &DeployRequest) -> Option<Estimate> {
         if self.config.access.local {
             return None;

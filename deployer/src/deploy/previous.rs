@@ -1,4 +1,5 @@
-//! What was deployed before, as far as CloudFormation returns it, and what of that cannot be restored. Pure.
+//! Definition of the previous deployment as CloudFormation returns it, and the parts that cannot be
+//! restored. Pure.
 
 use std::collections::BTreeSet;
 
@@ -12,32 +13,32 @@ use deployment::stack::request::{Definition, HIDDEN, Template, Wanted};
 use deployment::stack::tags;
 use deployment::stack::template_names::ParameterName;
 
-/// What was deployed before.
+/// Previous deployment.
 #[derive(Debug, Clone)]
 pub(super) struct Previous {
-    /// What restores it.
+    /// Request that restores it.
     pub(super) wanted: Wanted,
-    /// What that does not restore.
+    /// Parts that the request does not restore.
     pub(super) losses: Vec<Loss>,
 }
 
-/// Something that cannot be restored, or not for certain.
+/// Part that cannot be restored, or not reliably.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Loss {
-    /// The value of this parameter, which is under `NoEcho`.
+    /// Value of this `NoEcho` parameter.
     Secret(String),
-    /// The value of this parameter: `?` in it may stand for another character.
+    /// Value of this parameter, in which `?` may stand for another character.
     Parameter(String),
-    /// This text of the template: `?` in it may stand for another character.
+    /// Text of the template, in which `?` may stand for another character.
     Text(String),
-    /// The tags of the stack, for the same reason.
+    /// Tags of the stack, in which `?` may stand for another character.
     Tags,
-    /// Template and parameters: they could not be read.
+    /// Template and parameters, which could not be read.
     Definition,
 }
 
 impl Loss {
-    /// What is lost, for people.
+    /// Returns a description for users.
     pub(super) fn line(&self) -> String {
         const UNSURE: &str = "in which CloudFormation may show `?` for another character";
         match self {
@@ -53,7 +54,7 @@ impl Loss {
         }
     }
 
-    /// How a person restores it.
+    /// Returns a hint for users to restore it.
     pub(super) fn remedy(&self, config: &Config) -> String {
         match self {
             Self::Secret(name) | Self::Parameter(name) => format!(
@@ -69,17 +70,21 @@ impl Loss {
 }
 
 impl Previous {
-    /// What restores `deployed` once `wanted` has taken its place with these changes.
+    /// Builds the request that restores `deployed` after these changes have replaced it with
+    /// `wanted`.
     pub(super) fn of(deployed: Definition, wanted: &Wanted, changes: &[Change]) -> Self {
         let mut losses = Vec::new();
         let mut kept = BTreeSet::new();
         for (name, before) in &deployed.parameters {
             let after = wanted.parameters.get(name);
             let stays = wanted.kept.contains(name) || after == Some(before);
+            // A `NoEcho` value comes back as asterisks. Once a new value has replaced it, nothing
+            // can restore it.
             if before == HIDDEN {
                 if !stays && may_have_changed(name, changes) {
                     losses.push(Loss::Secret(name.clone()));
                 }
+            // "Previous value" avoids sending back a text that CloudFormation has mangled.
             } else if stays || after.is_some_and(|after| is_shown_as(after, before)) {
                 kept.insert(name.clone());
             } else if before.contains('?') {
@@ -96,6 +101,7 @@ impl Previous {
         };
         let tags = wanted.tags.as_ref().map(|_| tags::of_users(&deployed.tags));
         let is_mangled = tags.as_ref().is_some_and(tags::is_mangled);
+        // A request with mangled tags would be rejected, so it names none and keeps the new ones.
         losses.extend(is_mangled.then_some(Loss::Tags));
         Self {
             wanted: Wanted {
@@ -110,7 +116,8 @@ impl Previous {
         }
     }
 
-    /// The image alone, where nothing else is known: with the new template, and so with the new parameters.
+    /// Builds a request that restores only the image, if nothing else is known. Template and
+    /// parameters are the new ones.
     pub(super) fn of_image(image: &str, wanted: &Wanted) -> Self {
         let mut wanted = wanted.clone();
         wanted.kept.remove(ParameterName::ImageUri.as_str());
@@ -124,7 +131,8 @@ impl Previous {
         }
     }
 
-    /// The same for a stack that has these parameters by now: what it does not have keeps no value.
+    /// Adapts the request to a stack that has only these parameters by now. A parameter that the
+    /// stack lacks has no previous value to keep.
     pub(super) fn in_place_of(&self, stack: &Observed) -> Self {
         let mut previous = self.clone();
         let wanted = &mut previous.wanted;
@@ -142,7 +150,7 @@ impl Previous {
         previous
     }
 
-    /// The image that ran, if there was one.
+    /// Returns the previous image, if there was one.
     fn image(&self) -> Option<&str> {
         let image = self.wanted.parameters.get(ParameterName::ImageUri.as_str());
         image.map(String::as_str).filter(|uri| !uri.is_empty())
@@ -152,26 +160,27 @@ impl Previous {
         Digest::of_image(self.image()?)
     }
 
-    /// As people tell it from others, if there was one.
+    /// Returns a short name of the previous version, if there was one.
     pub(super) fn shown(&self) -> Option<String> {
         let image = self.image()?;
         let digest = self.digest().map(|digest| digest.short().to_owned());
         Some(digest.unwrap_or_else(|| image.to_owned()))
     }
 
-    /// What is lost, in one line.
+    /// Returns all losses in one line.
     pub(super) fn lost(&self) -> String {
         let lines: Vec<String> = self.losses.iter().map(Loss::line).collect();
         lines.join("; ")
     }
 }
 
-/// Does the service show `after` as `before`, with `?` for other characters?
+/// Returns whether CloudFormation shows `after` as `before`, with `?` for other characters.
 fn is_shown_as(after: &str, before: &str) -> bool {
     !after.is_ascii() && looks_like(before, after)
 }
 
-/// Can the value of this parameter have changed? A change set names the parameters that cause its changes.
+/// Returns whether the value of this parameter may have changed. A change set names the parameters
+/// that cause its changes.
 fn may_have_changed(name: &str, changes: &[Change]) -> bool {
     let mut causes = changes.iter().filter_map(|change| change.causes.as_ref());
     let mut told = false;

@@ -1,4 +1,4 @@
-//! The update: a change set, shown, agreed to and executed.
+//! Update of the stack: creates a change set, shows it, asks for consent and executes it.
 
 use super::gate::VersionAtGate;
 use super::previous::Previous;
@@ -24,33 +24,33 @@ use deployment::stack::template_names::ParameterName;
 use deployment::stack::{reviewer, tags, zones};
 use deployment::template;
 
-/// An update that CloudFormation has accepted.
+/// Update that CloudFormation has accepted.
 pub(super) struct Execution<'a> {
-    /// The stack as it was before.
+    /// Stack before the update.
     pub(super) stack: Observed,
-    /// What was deployed before.
+    /// Previous deployment.
     pub(super) previous: Previous,
-    /// Types of the resources that it concerns.
+    /// Types of the affected resources.
     resource_types: Vec<String>,
     watch: UpdatePoller<'a>,
-    /// What it is done for.
+    /// Purpose of the update.
     purpose: Purpose,
-    /// The image that has to pass the gate, where the stack has one, before or after.
+    /// Digest of the image that has to pass the gate, if the template has one.
     gate: Option<Digest>,
     _guard: ShutdownGuard,
 }
 
-/// A change set that can be executed.
+/// Change set that can be executed.
 pub(crate) struct Proposed {
-    /// Its identifier.
+    /// Id of the change set.
     pub(crate) change_set: ChangeSetId,
-    /// What it would change.
+    /// Changes that it would make.
     pub(crate) changes: Vec<Change>,
-    /// The image that has to pass the gate, where the template has one.
+    /// Digest of the image that has to pass the gate, if the template has one.
     gate: Option<Digest>,
 }
 
-/// Returns the image that has to pass the gate, where the template has one.
+/// Returns the digest of the image that has to pass the gate, if the template has one.
 fn image_at_the_gate(wanted: &Wanted) -> Option<Digest> {
     let image = wanted.parameters.get(ParameterName::ImageUri.as_str());
     let image = image.filter(|_| template::is_gated(wanted.template.text()));
@@ -58,10 +58,10 @@ fn image_at_the_gate(wanted: &Wanted) -> Option<Digest> {
     image.map(|image| image.digest().clone())
 }
 
-/// The most changes that a question lists.
+/// Maximum number of changes that a question lists.
 const LISTED: usize = 10;
 
-/// So many of these lines as anybody reads before an answer, and how many there are besides.
+/// Keeps the first [`LISTED`] lines, and adds how many there are besides.
 fn first_of(mut lines: Vec<String>) -> Vec<String> {
     let more = lines.len().saturating_sub(LISTED);
     lines.truncate(LISTED);
@@ -69,7 +69,7 @@ fn first_of(mut lines: Vec<String>) -> Vec<String> {
     lines
 }
 
-/// What CloudFormation does not accept.
+/// Returns the failure for a change that CloudFormation rejects.
 fn refused(config: &Config, cause: impl std::fmt::Display) -> Failure {
     let cause = cause.to_string();
     let usual = || format!("check the template: `{}`", config.template.lint());
@@ -80,7 +80,8 @@ fn refused(config: &Config, cause: impl std::fmt::Display) -> Failure {
 }
 
 impl<'a> Deployer<'a> {
-    /// Has a change set computed, agreed to and started; `None` when it would change nothing.
+    /// Creates a change set, asks for consent and starts it. Returns `None` if it would change
+    /// nothing.
     pub(super) async fn try_to_start(
         &self,
         stack: &Observed,
@@ -92,6 +93,7 @@ impl<'a> Deployer<'a> {
         let Some(proposed) = proposed else {
             return Ok(None);
         };
+        // While the question is open, a cancellation has to wait until the change set is discarded.
         let _guard = self.context.cancellation.guard();
         let agreed = self.context.unless_cancelled(self.agree(&proposed.changes));
         if let Err(failure) = agreed.await {
@@ -104,7 +106,7 @@ impl<'a> Deployer<'a> {
             .map(Some)
     }
 
-    /// Has a change set computed; `None` when it would change nothing.
+    /// Creates a change set. Returns `None` if it would change nothing.
     pub(crate) async fn propose(
         &self,
         stack: &Observed,
@@ -112,13 +114,14 @@ impl<'a> Deployer<'a> {
         purpose: &Purpose,
     ) -> Result<Option<Proposed>, Failure> {
         let context = self.context;
-        // Whoever stops now leaves no change set behind.
+        // A cancellation from here on waits until the change set is discarded.
         let _guard = context.cancellation.guard();
         let mut wanted = wanted.clone();
         reviewer::keep(stack, wanted.template.text(), &mut wanted.parameters);
         zones::keep(stack, &mut wanted);
+        // An automatic rollback restores exactly the previous tags.
         if *purpose != Purpose::AutomaticRollback {
-            // A request names all tags or none: those of others are named with ours.
+            // A request replaces all tags, so it names the existing ones together with ours.
             wanted.tags = wanted.tags.and_then(|ours| tags::added(&ours, &stack.tags));
         }
         let proposed = self.propose_exactly(stack, &wanted, purpose).await;
@@ -127,6 +130,7 @@ impl<'a> Deployer<'a> {
             Ok(None) => false,
             Err(failure) => failure.cause.as_deref().is_some_and(zones::are_too_few),
         };
+        // A subnet cannot move to another zone, so such a change would fail.
         if !moves || !zones::pin(stack, &mut wanted) {
             return proposed;
         }
@@ -139,7 +143,7 @@ impl<'a> Deployer<'a> {
         self.propose_exactly(stack, &wanted, purpose).await
     }
 
-    /// The same, with nothing added to what is wanted.
+    /// Creates a change set for exactly this request.
     async fn propose_exactly(
         &self,
         stack: &Observed,
@@ -217,7 +221,8 @@ impl<'a> Deployer<'a> {
         }
     }
 
-    /// Why a change was refused: the template, unless somebody has brought the stack where it takes no change at all.
+    /// Returns the reason of a rejected change: the template, unless somebody has brought the stack
+    /// into a state that allows no update.
     async fn unless_the_stack_changed(&self, stack: &Observed, failure: Failure) -> Failure {
         if failure.kind != FailureKind::Preflight {
             return failure;
@@ -234,12 +239,13 @@ impl<'a> Deployer<'a> {
         }
     }
 
-    /// Removes a change set that will not be executed; if it stays, it changes nothing.
+    /// Deletes a change set that will not be executed. Errors are ignored: a leftover change set
+    /// has no effect.
     pub(crate) async fn discard(&self, change_set: &ChangeSetId) {
         let _ = self.world.discard(change_set).await;
     }
 
-    /// Has the user agree where something that exists would be replaced or removed.
+    /// Asks for consent if existing resources would be replaced or removed.
     async fn agree(&self, changes: &[Change]) -> Result<(), Failure> {
         let lines: Vec<String> = changes
             .iter()
@@ -280,10 +286,12 @@ impl<'a> Deployer<'a> {
         let failed = |error| context.remote_failure(&error);
         let token = new_token(purpose);
         let (world, sink): (&'a dyn World, _) = (self.world, context.sink);
+        // Prepared before the request, so that earlier events are known and not taken for its own.
         let watch = StackPoller::prepare(world, sink, Operation::Update, stack, Some(&token))
             .await
             .map_err(failed)?;
-        // From here on something may be under way that has to be undone when somebody wishes to stop.
+        // The update may be in progress from here on, even if the response is lost. A cancellation
+        // has to undo it.
         let duty = context.cancellation.guard();
         world
             .execute(&stack.id, &proposed.change_set, &token)
@@ -304,7 +312,7 @@ impl<'a> Deployer<'a> {
         })
     }
 
-    /// Follows the update to its end; cancels it when its time is over or somebody wishes to stop.
+    /// Follows the update to its end. Cancels it after a timeout or on cancellation.
     pub(super) async fn follow_update(&self, execution: Execution<'a>) -> Result<(), DeployError> {
         let context = self.context;
         let Execution {
@@ -333,6 +341,8 @@ impl<'a> Deployer<'a> {
         let followed = context.poll_for(&mut watch, limit).await;
         let why = match followed.map_err(DeployError::Final)? {
             Outcome::Completed(end) => {
+                // Somebody else may have answered the hook first. Only a rolled back update
+                // confirms the objection.
                 let is_restored = end.stack.during == During::RolledBack;
                 let objection = watch.objection().cloned().filter(|_| is_restored);
                 return match version.as_ref().zip(objection) {
@@ -347,10 +357,12 @@ impl<'a> Deployer<'a> {
         };
         context.sink.note("cancelling the update");
         let token = new_token(&Purpose::Cancel);
+        // Makes the gate reject a version that waits there, and counts the events of the
+        // cancellation as ours.
         watch.undo(&token);
         let cancelled = context.cancel_update(self.world, &stack, &token).await;
         cancelled.map_err(DeployError::Final)?;
-        // Once is enough: the way back is followed to its end.
+        // One cancellation is enough: the rollback runs to its end.
         let uncancellable = Deployer {
             context: context.uncancellable(),
             ..*self
@@ -369,7 +381,8 @@ impl<'a> Deployer<'a> {
         }
     }
 
-    /// What an update came to; `cancelled` is why it was cancelled, if it was, and `back` whether it was to restore the previous version.
+    /// Converts the end of an update into a result. `cancelled` is the reason of a cancellation,
+    /// and `back` is set for an automatic rollback.
     fn judge(
         &self,
         end: UpdateEnd,
@@ -386,7 +399,8 @@ impl<'a> Deployer<'a> {
         };
         let failure = match (end.during, cancelled) {
             (During::Succeeded, None) => return Ok(()),
-            // Too late: the new version is there, and is rolled back like one that does not work.
+            // The cancellation came too late. The new version is deployed, and is rolled back like
+            // one that fails.
             (During::Succeeded, Some(why)) => return Err(DeployError::NeedsRollback(why)),
             (During::RolledBack, Some(why)) => {
                 let words = "; the update was cancelled, and the previous state is restored";

@@ -1,4 +1,5 @@
-//! What makes a deployment a success: our version runs, and answers from outside as it should.
+//! Verification of a deployment: the rollout of our version is complete, and it passes the external
+//! check.
 
 use clock::Kind;
 
@@ -16,8 +17,8 @@ use deployment::names::{DeploymentId, Digest};
 use deployment::rollout::{Ended, Rollout, all_healthy};
 
 impl Deployer<'_> {
-    /// Follows the rollout of our task definition: a stack that is complete does not mean that it runs. Returns how many tasks the
-    /// service runs.
+    /// Follows the rollout of our task definition. A complete stack does not mean that it runs.
+    /// Returns the number of tasks of the service.
     pub(super) async fn rollout(
         &self,
         names: &ServiceNames,
@@ -44,6 +45,7 @@ impl Deployer<'_> {
                 Failure::new(FailureKind::RolledBack, "the new version did not start")
                     .because(reason)
             }
+            // ECS reports no failure, so this is the doing of somebody else.
             Rollout::Superseded => {
                 let failure = Failure::new(
                     FailureKind::RolledBack,
@@ -61,7 +63,8 @@ impl Deployer<'_> {
         )))
     }
 
-    /// Proves the version that rolled out, in the way that the settings ask for. `tasks` are those that the service runs.
+    /// Verifies the version after its rollout, from where the settings ask for it. `tasks` is the
+    /// number of tasks of the service.
     pub(super) async fn verify(
         &self,
         names: &ServiceNames,
@@ -85,7 +88,7 @@ impl Deployer<'_> {
         }
     }
 
-    /// Checks from outside until all tasks, and no other, answer from the image with this digest.
+    /// Checks from outside until all tasks respond from the image with this digest, and no other.
     async fn check(
         &self,
         names: &ServiceNames,
@@ -97,7 +100,8 @@ impl Deployer<'_> {
         let config = context.config;
         let mut checks = context.checks(self.world, names, url).await;
         if self.was_a_clock {
-            // A version that tells the time no more has lost something.
+            // A version that stops telling the time is a regression, so the HTTP check must not
+            // pass it.
             checks.retain(|check| check.kind() == Kind::Clock);
         }
         let tasks = (self.world, names, tasks);
@@ -115,7 +119,8 @@ impl Deployer<'_> {
             Outcome::TimedOut => {
                 let last = subject.last();
                 if let Some(last) = last.filter(|last| last.unreachable) {
-                    // The way from here may be closed: then the load balancer knows better.
+                    // The path from here may be closed. Then the load balancer is the better
+                    // source, and a rollback would be wrong.
                     let targets = names.targets(self.world).await;
                     if let Some(health) = targets.ok().as_deref().and_then(all_healthy) {
                         let cause = last.cause.as_deref().unwrap_or("no request arrives");
@@ -132,7 +137,7 @@ impl Deployer<'_> {
         Err(DeployError::NeedsRollback(failure))
     }
 
-    /// Keeps watching a version that passed, for as long as the settings ask for.
+    /// Keeps polling a version that passed, for the bake time in the settings.
     pub(super) async fn watch(
         &self,
         names: &ServiceNames,
@@ -153,6 +158,7 @@ impl Deployer<'_> {
             .poll_for(&mut subject, context.config.watch_for)
             .await;
         let failure = match followed.map_err(DeployError::Final)? {
+            // The bake time passed without a regression.
             Outcome::TimedOut => return Ok(()),
             Outcome::Cancelled => Failure::interrupted(),
             Outcome::Completed(Regression::TaskEnded(evidence)) => {
@@ -184,12 +190,12 @@ impl Deployer<'_> {
     }
 }
 
-/// What is asked, for people.
+/// Returns the URL of the current check, for users.
 fn asked<'a>(subject: &'a Verification<'_>, url: &'a PublicUrl) -> &'a str {
     subject.check().map_or(&url.shown, |check| &check.url.shown)
 }
 
-/// A version whose clock is proven wrong.
+/// Returns the failure for a version whose clock is proven wrong.
 pub(super) fn wrong_clock(url: &str, last: Checked) -> Failure {
     let message = format!("{url} is SKEWED, proven twice in a row");
     let cause = last
@@ -201,7 +207,7 @@ pub(super) fn wrong_clock(url: &str, last: Checked) -> Failure {
         .hint("waiting does not help: check the program, and this machine's own clock")
 }
 
-/// A healthy version that refuses the check.
+/// Returns the failure for a healthy version that rejects the check.
 pub(super) fn refused(check: Option<&Check>, url: &PublicUrl, refusal: Refusal) -> Failure {
     let url = check.map_or(&url.shown, |check| &check.url.shown);
     let kind = check.map_or(Kind::Clock, Check::kind);
@@ -216,7 +222,7 @@ pub(super) fn refused(check: Option<&Check>, url: &PublicUrl, refusal: Refusal) 
     .hint(format!("look yourself: `curl -i {url}`"))
 }
 
-/// Which setting makes the check one that the service may pass.
+/// Returns a hint with the setting that may let the service pass.
 fn other_check(kind: Kind, status: Option<u16>) -> &'static str {
     match (kind, status) {
         (_, Some(401 | 403 | 407)) => {
@@ -233,7 +239,8 @@ fn other_check(kind: Kind, status: Option<u16>) -> &'static str {
     }
 }
 
-/// A version that did not pass the check in time; `last` is what was found last.
+/// Returns the failure for a version that did not pass the check in time. `last` holds the last
+/// findings.
 pub(super) fn not_verified(url: &str, last: Option<&Checked>, seconds: u64) -> Failure {
     let cause = last
         .and_then(|last| last.cause.clone())
