@@ -1,4 +1,4 @@
-//! `deployer cost`: what the service costs, by part and region.
+//! `deployer cost`: shows what the service costs, by part and region.
 
 use async_trait::async_trait;
 use clap::Args;
@@ -30,6 +30,8 @@ impl Execute for Cost {
 
     async fn execute(&self, context: Context<'_>, _: &mut dyn LogReader) -> Result<Done, Failure> {
         let config = context.config;
+        // The command works offline, so the region may be unknown. Prices of the usual region still
+        // give an idea.
         let region = config.access.region.as_deref();
         let region = region.unwrap_or(cost::USUAL_REGION);
         let sizes = cost::Sizes::of_parameters(region, &config.parameters);

@@ -1,10 +1,11 @@
-//! `deployer doctor`: is everything there that `up` needs? One line a check, and what to do about what is not as it should be.
+//! `deployer doctor`: checks that everything `up` needs is in place, and suggests fixes. Prints one
+//! line per check.
 //!
 //! ```text
-//! bench: gathers, side by side ─► judge: pure ─► Diagnosis ─► report
+//! environment: reads facts concurrently ─► judge: pure ─► Diagnosis ─► report
 //! ```
 //!
-//! Nothing is deployed. The one thing that it makes is a service-linked role that the account lacks.
+//! Nothing is deployed. The only thing it creates is a service-linked role that the account lacks.
 
 mod clock;
 mod environment;
@@ -47,6 +48,7 @@ impl Execute for Doctor {
     }
 
     async fn execute(&self, context: Context<'_>, _: &mut dyn LogReader) -> Result<Done, Failure> {
+        // The diagnosis is the only output. Events of the checks would interleave with it.
         let quiet = Sink::new(Box::new(Silent));
         let context = Context {
             sink: &quiet,
@@ -76,22 +78,22 @@ fn done(diagnosis: Diagnosis) -> Done {
     }
 }
 
-/// How a check ended.
+/// Result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
-    /// As it should be.
+    /// No problem.
     Ok,
-    /// Not in the way, but worth a look.
+    /// Does not prevent a deployment, but deserves attention.
     Warning,
     /// `up` would fail.
     Error,
-    /// It could not be made, because of another one.
+    /// Not made, because it depends on another check.
     Skipped,
 }
 
 impl Level {
-    /// The level in one word.
+    /// Returns the level in one word.
     pub const fn title(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -102,25 +104,25 @@ impl Level {
     }
 }
 
-/// One check.
+/// Finding of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What was looked at.
+    /// Subject of the check.
     pub check: &'static str,
-    /// How it ended.
+    /// Result of the check.
     pub level: Level,
-    /// What was found.
+    /// Description of what was found.
     pub found: String,
-    /// What to do about it; commands stand between backticks.
+    /// Remedies. Commands are between backticks.
     pub remedies: Vec<String>,
 }
 
-/// All checks: one object in JSON.
+/// Findings of all checks, as one object in JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Diagnosis {
-    /// Is there no error?
+    /// Set if there is no error.
     pub ready: bool,
-    /// In the order in which they are read best.
+    /// Findings, in reading order.
     pub findings: Vec<Finding>,
 }
 
@@ -132,7 +134,7 @@ impl Diagnosis {
         }
     }
 
-    /// So many checks ended like this.
+    /// Returns the number of checks with this result.
     pub fn count(&self, level: Level) -> usize {
         self.findings
             .iter()
@@ -141,7 +143,7 @@ impl Diagnosis {
     }
 }
 
-/// What can be said where the settings cannot be read.
+/// Returns the diagnosis if the settings cannot be read.
 pub fn without_settings(failure: &Failure) -> Diagnosis {
     let rest = Finding {
         check: "the rest",
@@ -152,18 +154,20 @@ pub fn without_settings(failure: &Failure) -> Diagnosis {
     Diagnosis::of(vec![judge::failed("configuration", failure), rest])
 }
 
-/// Runs the command.
+/// Runs all checks on this host.
 pub async fn run(context: Context<'_>) -> Diagnosis {
     examine(context, &LocalEnvironment).await
 }
 
-/// Makes all checks, those that do not depend on each other side by side.
+/// Runs all checks. Independent ones run concurrently.
 async fn examine(context: Context<'_>, environment: &dyn Environment) -> Diagnosis {
     let config = context.config;
     let template = environment.template(context);
     let on_aws = async {
         if config.access.local {
             let (engine, presence) =
+                // The emulator needs the engine, but both are reported: each has a remedy of its
+                // own.
                 tokio::join!(environment.engine(context), environment.emulator(context));
             let local = vec![judge::engine(&engine), judge::emulator(&presence)];
             let connected = match presence {
@@ -194,7 +198,7 @@ async fn examine(context: Context<'_>, environment: &dyn Environment) -> Diagnos
     Diagnosis::of(findings)
 }
 
-/// Checks what is built, and with what; or that the image exists.
+/// Checks the build and its tools, or the existing image.
 async fn examine_image(context: Context<'_>, environment: &dyn Environment) -> Vec<Finding> {
     let config = context.config;
     if !config.image.is_built() {
@@ -221,7 +225,8 @@ async fn examine_image(context: Context<'_>, environment: &dyn Environment) -> V
     ]
 }
 
-/// What AWS, or what stands in for it, is asked; `None` where the emulator does not run.
+/// Runs the checks that need AWS or the emulator. `connected` is `None` if the emulator is not
+/// running.
 async fn ask(
     context: Context<'_>,
     environment: &dyn Environment,
@@ -251,6 +256,7 @@ async fn ask(
         }
     };
     let roles = async {
+        // The emulator needs no service-linked roles.
         if local {
             return Vec::new();
         }

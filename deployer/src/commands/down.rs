@@ -1,4 +1,4 @@
-//! `deployer down`: everything that `up` made is deleted, and looked for afterwards.
+//! `deployer down`: deletes everything that `up` created, then verifies that nothing is left.
 
 use super::{Done, Execute};
 use crate::config::Overrides;
@@ -29,7 +29,8 @@ use deployment::stack::{Observed, status};
 #[cfg(test)]
 mod tests;
 
-/// How long services may take to notice that something of theirs is deleted.
+/// Time that services may take to report a resource as deleted. Their reads are eventually
+/// consistent.
 const PROOF_LIMIT: Duration = Duration::from_secs(90);
 
 /// Settings of `down`.
@@ -81,11 +82,12 @@ pub async fn run(context: Context<'_>) -> Result<(), Failure> {
         }
         Presence::Absent => remove_leftovers(context, &emulator).await?,
     }
+    // Images cost nothing there, so errors are not reported.
     emulator.remove_images(&config.stack).await;
     Ok(())
 }
 
-/// Asks whether all of it may go, where somebody is there to be asked: a pipeline that calls `down` means it.
+/// Asks for consent on a terminal. Without one, the call of `down` is the consent.
 async fn agree(
     context: Context<'_>,
     host: &dyn Host,
@@ -125,7 +127,7 @@ async fn agree(
     }
 }
 
-/// Removes what an emulator that ended some other way left behind.
+/// Removes containers of an emulator that ended in another way.
 async fn remove_leftovers(context: Context<'_>, emulator: &Emulator) -> Result<(), Failure> {
     let removed = emulator.remove_leftover_containers(context.sink).await?;
     let left = match removed {
@@ -138,14 +140,15 @@ async fn remove_leftovers(context: Context<'_>, emulator: &Emulator) -> Result<(
     Ok(())
 }
 
-/// Did the deletion leave this out, as it was told to?
+/// Returns whether the deletion skipped this resource as requested.
 fn is_retained(config: &Config, resource: &Resource) -> bool {
-    // Not every endpoint tells of a deleted stack what was skipped: there it is as it was before.
+    // Some endpoints do not report skipped resources of a deleted stack. Those keep their previous
+    // status.
     let stays = [ResourceStatus::DeleteSkipped, ResourceStatus::DeleteFailed];
     stays.contains(&resource.status) && config.consent.retain.contains(&resource.logical_id)
 }
 
-/// Takes the stack down and proves it.
+/// Deletes the stack and verifies that nothing is left.
 async fn down(context: Context<'_>, connection: &Connection) -> Result<(), Failure> {
     let began = Instant::now();
     let Context { config, sink, .. } = context;
@@ -182,8 +185,9 @@ async fn down(context: Context<'_>, connection: &Connection) -> Result<(), Failu
     Ok(())
 }
 
-/// Deletes the stack, whatever state it is in; returns what it consisted of, or `None` when there was none. It is looked up by its
-/// name, unless it is known already. `may_go` is asked before anything is done about it.
+/// Deletes the stack in any state. Returns its resources, or `None` if there was no stack.
+///
+/// Finds the stack by its name unless `known` is given. Calls `may_go` before each step.
 pub(super) async fn delete_everything(
     context: Context<'_>,
     world: &dyn World,
@@ -193,7 +197,7 @@ pub(super) async fn delete_everything(
     let mut known = known;
     let mut resources: Vec<Resource> = Vec::new();
     for _ in 0..ROUNDS {
-        // By its identifier once it is known: a namesake made meanwhile is not ours to delete.
+        // By id once it is known. A new stack of the same name is not ours to delete.
         let found = match &known {
             Some(id) => world
                 .observe(id.into())
@@ -209,7 +213,8 @@ pub(super) async fn delete_everything(
             return finish(context, world, known, resources).await;
         };
         may_go(&stack)?;
-        // Before anything is deleted: not every endpoint remembers what a deleted stack consisted of.
+        // Read before the deletion: some endpoints do not remember the resources of a deleted
+        // stack.
         if resources.is_empty() || decision == BeforeDown::Delete {
             resources = world
                 .resources(&stack.id)
@@ -222,6 +227,8 @@ pub(super) async fn delete_everything(
                 note_cost(context, &stack);
                 let work = context.delete(world, &stack);
                 let started = context.sink.phase(Phase::Delete, work).await?;
+                // CloudFormation did not accept the deletion because another operation was in
+                // progress.
                 if started == Deletion::NotYet && stack.status.phase() == status::Phase::Moving {
                     context.attach(world, &stack).await?;
                 }
@@ -238,6 +245,8 @@ pub(super) async fn delete_everything(
                     .sink
                     .note("an update is under way: cancelling it first");
                 let token = crate::context::new_token(&Purpose::Down);
+                // Cancelling first is faster than waiting for the update: CloudFormation rejects a
+                // deletion meanwhile.
                 context.cancel_update(world, &stack, &token).await?;
                 context.attach(world, &stack).await?;
             }
@@ -254,7 +263,7 @@ pub(super) async fn delete_everything(
     Err(Context::never_rests())
 }
 
-/// Says what ends with the stack.
+/// Reports the cost that ends with the stack.
 fn note_cost(context: Context<'_>, stack: &Observed) {
     let cost = cost::of_stack(&stack.id, &stack.parameters).and_then(|cost| cost.per_hour());
     if let Some(cost) = cost.filter(|_| !context.config.access.local) {
@@ -265,7 +274,8 @@ fn note_cost(context: Context<'_>, stack: &Observed) {
     }
 }
 
-/// What the deleted stack consisted of; removes the task definitions that CloudFormation leaves inactive.
+/// Returns the resources of the deleted stack. Deletes the task definitions that CloudFormation
+/// leaves inactive.
 async fn finish(
     context: Context<'_>,
     world: &dyn World,
@@ -274,7 +284,8 @@ async fn finish(
 ) -> Result<Option<Vec<Resource>>, Failure> {
     let Some(stack) = known else { return Ok(None) };
     let mut resources = resources;
-    // What was made between the first look and the deletion; not every endpoint remembers a deleted stack.
+    // Resources that were created between the first read and the deletion. Errors are ignored,
+    // because some endpoints do not remember a deleted stack.
     for late in world.resources(&stack).await.unwrap_or_default() {
         let mut known = resources.iter_mut();
         match known.find(|known| known.logical_id == late.logical_id) {
@@ -286,7 +297,7 @@ async fn finish(
         .delete_task_definitions(context.config.stack.as_str())
         .await
     {
-        // They cost nothing.
+        // Inactive task definitions cost nothing.
         context
             .sink
             .warn(format!("inactive task definitions are left: {error}"));
@@ -294,7 +305,7 @@ async fn finish(
     Ok(Some(resources))
 }
 
-/// Checks whether anything is left; returns what was looked for.
+/// Verifies that nothing is left. Returns what was looked up.
 async fn prove(
     context: Context<'_>,
     world: &dyn World,
@@ -314,7 +325,7 @@ async fn prove(
     }
 }
 
-/// Stops the emulator unless something else lives there.
+/// Stops the emulator unless it hosts other resources.
 async fn stop_if_idle(
     context: Context<'_>,
     world: &dyn World,

@@ -1,4 +1,5 @@
-//! `deployer history`: what was deployed when, and how it ended. Read from AWS, so that it is the same from every machine.
+//! `deployer history`: lists deployments and how they ended. Reads them from AWS, so that every
+//! host shows the same.
 
 use super::{CommandResult, Done, Execute};
 use crate::pollers::LogReader;
@@ -19,9 +20,9 @@ use deployment::stack::purpose::Purpose;
 #[cfg(test)]
 mod tests;
 
-/// Deployments that are listed, the newest.
+/// Maximum number of deployments to list, newest first.
 const LISTED: usize = 50;
-/// Calls at the same time.
+/// Maximum number of concurrent calls.
 const AT_A_TIME: usize = 5;
 
 /// Settings of `history`: none of its own.
@@ -40,33 +41,34 @@ impl Execute for Args {
     }
 }
 
-/// What was deployed.
+/// Deployments of a stack.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct History {
     /// Name of the stack.
     pub stack: StackName,
-    /// The newest first.
+    /// Deployments, newest first.
     pub deployments: Vec<Deployment>,
 }
 
-/// One deployment.
+/// Past deployment.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Deployment {
-    /// Number of the task definition that it brought: what `rollback --to` takes. Absent where it brought none.
+    /// Revision of its task definition, for `rollback --to`. Absent if it created none.
     pub revision: Option<u64>,
-    /// Address of the image, with digest, where that is still known.
+    /// URI of the image with its digest, if still known.
     pub image: Option<String>,
-    /// When it began.
+    /// Start time (RFC 3339, UTC).
     pub at: String,
-    /// What for: `up`, `rollback`, `back` (restored automatically), …; absent where another program began it.
+    /// Purpose: `up`, `rollback`, `back` (automatic rollback), …. Absent if another program started
+    /// it.
     pub purpose: Option<Purpose>,
-    /// How it ended.
+    /// Result of the deployment.
     #[serde(flatten)]
     pub end: End,
 }
 
 impl Deployment {
-    /// The digest of its image.
+    /// Returns the digest of its image.
     pub fn digest(&self) -> Option<Digest> {
         Digest::of_image(self.image.as_deref()?)
     }
@@ -91,13 +93,14 @@ pub async fn run(context: Context<'_>) -> Result<History, Failure> {
     }
 }
 
-/// The deployments that the stack remembers, the newest first.
+/// Returns the deployments in the stack's events, newest first.
 pub(super) async fn gather(
     context: Context<'_>,
     world: &dyn World,
     stack: &Observed,
 ) -> Result<Vec<Deployment>, Failure> {
     let failed = |error| context.remote_failure(&error);
+    // Time 0: all events that CloudFormation still returns.
     let events = world.events(&stack.id, 0).await.map_err(failed)?;
     let operations = operations(events).into_iter().rev().take(LISTED);
     let listed = futures_util::stream::iter(operations).map(|operation| async move {
@@ -115,13 +118,14 @@ pub(super) async fn gather(
         })
     });
     listed
+        // `buffered` keeps the order of the deployments.
         .buffered(AT_A_TIME)
         .try_collect()
         .await
         .map_err(failed)
 }
 
-/// The revision that a task definition's ARN ends with.
+/// Returns the revision at the end of a task definition's ARN.
 fn revision_of(arn: &str) -> Option<u64> {
     arn.rsplit_once(':')?.1.parse().ok()
 }

@@ -1,4 +1,4 @@
-//! `deployer image`: the image without a deployment.
+//! `deployer image`: builds, inspects or pushes the image without a deployment.
 
 use super::{CommandResult, Done, Execute};
 use crate::cli::{Image, ServiceOptions};
@@ -21,7 +21,8 @@ use image_builder::docker::find;
 use image_builder::image::BuiltImage;
 use image_builder::inspect::{Inspection, inspect};
 
-/// Password for the registry that `--registry` names.
+/// Environment variable with the password for the registry in `--registry`. An argument would be
+/// visible in the process list.
 const PASSWORD: &str = "DEPLOYER_REGISTRY_PASSWORD";
 
 #[async_trait(?Send)]
@@ -48,7 +49,7 @@ impl Execute for Image {
     }
 }
 
-/// What was done with the image.
+/// Destinations of the image.
 #[derive(Default)]
 struct Delivered {
     archive: Option<String>,
@@ -56,7 +57,7 @@ struct Delivered {
     pushed: Option<String>,
 }
 
-/// Makes the image, and does with it what was asked for.
+/// Builds the image and delivers it as requested.
 async fn run(context: Context<'_>, command: &ImageCommand) -> Result<Option<Inspection>, Failure> {
     let (built, name) = context
         .unless_cancelled(make(context, command.source()))
@@ -82,7 +83,7 @@ async fn run(context: Context<'_>, command: &ImageCommand) -> Result<Option<Insp
     Ok(None)
 }
 
-/// Returns the image, and the program's name.
+/// Returns the image and the name of the program.
 async fn make(context: Context<'_>, source: &ImageSource) -> Result<(BuiltImage, String), Failure> {
     let plan = context.plan_image_of(source.program.as_deref()).await?;
     let name = match &plan {
@@ -108,9 +109,9 @@ async fn make(context: Context<'_>, source: &ImageSource) -> Result<(BuiltImage,
     Ok((built, name.to_owned()))
 }
 
-/// What the image is called on this machine.
+/// Returns the name of the image on this host.
 fn local_name(built: &BuiltImage, program: &str) -> String {
-    // Names of images have no capitals.
+    // Image names must be lowercase.
     format!("{}:{}", program.to_lowercase(), built.tag())
 }
 
@@ -119,6 +120,7 @@ async fn look(built: BuiltImage, program: &str) -> Result<Inspection, Failure> {
     let failed = |error: String| {
         Failure::new(FailureKind::Unexpected, "cannot read the image").because(error)
     };
+    // Inspection reads whole layers, which would block the runtime.
     tokio::task::spawn_blocking(move || inspect(&built, &name))
         .await
         .map_err(|error| failed(error.to_string()))?
@@ -144,6 +146,7 @@ async fn deliver(
     }
     let failed = |error| failure_of(&error);
     let engine = find().await.map_err(failed)?;
+    // `docker load` reads a file, which is deleted with its folder.
     let folder = tempfile::tempdir().map_err(|error| unwritable(&std::env::temp_dir(), error))?;
     let file = folder.path().join("image.tar");
     save(built, &name, &file).await?;
@@ -186,7 +189,8 @@ async fn send(
         })
 }
 
-/// Where the image goes (`HOST[:PORT]/NAME`), and who we are there: the repository that was named, else that of the stack.
+/// Returns the repository (`HOST[:PORT]/NAME`) and the login for it. Without a name, the repository
+/// is that of the stack.
 async fn destination(
     context: Context<'_>,
     push: &ImagePush,
@@ -215,6 +219,7 @@ async fn destination(
         }
     };
     let address = context.address_of(world.as_ref(), &name).await?;
+    // Another registry does not accept a login of ECR.
     if registry.is_some() {
         return Ok((address, login(push)));
     }

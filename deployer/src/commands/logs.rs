@@ -1,4 +1,4 @@
-//! `deployer logs`: what the tasks wrote, by time.
+//! `deployer logs`: shows the log of all tasks, by time.
 
 use super::{Done, Execute};
 use crate::config::duration;
@@ -22,7 +22,7 @@ use deployment::stack::template_names::OutputName;
 #[cfg(test)]
 mod tests;
 
-/// Longer than anybody follows a log.
+/// Time limit that no reader reaches.
 const FOR_EVER: Duration = Duration::from_hours(24 * 365);
 
 /// Settings of `logs`.
@@ -57,16 +57,16 @@ impl Execute for Logs {
     }
 }
 
-/// Part of the log that is wanted.
+/// Part of the log to show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogSettings {
-    /// Whether lines that are yet to be written are wanted as well.
+    /// Set if new lines are shown as they arrive.
     pub follow: bool,
     /// How far back to start.
     pub since: Duration,
 }
 
-/// Runs the command; lines go to the reader.
+/// Runs the command. Lines go to `reader`.
 pub async fn run(
     context: Context<'_>,
     settings: LogSettings,
@@ -77,7 +77,7 @@ pub async fn run(
     show(context, connection, settings, Utc::now(), reader).await
 }
 
-/// Shows what was written up to now, and what is being written if that is wanted.
+/// Shows the existing lines, and new ones if requested.
 async fn show(
     context: Context<'_>,
     connection: Connection,
@@ -90,6 +90,7 @@ async fn show(
     let since = i64::try_from(settings.since.as_millis()).unwrap_or(i64::MAX);
     let since_ms = now.timestamp_millis().saturating_sub(since).max(0);
     let mut watch = LogPoller::new(world, &log.group, since_ms, reader);
+    // Read the existing lines first, so that an empty log can be explained before following it.
     let Some(read) = self::read(context, &mut watch, &log).await? else {
         return Ok(());
     };
@@ -114,7 +115,7 @@ async fn show(
     }
 }
 
-/// Reads to the end that there is; `None` when nobody takes the lines any more.
+/// Reads to the current end. Returns `None` if the reader takes no more lines.
 async fn read(
     context: Context<'_>,
     watch: &mut LogPoller<'_>,
@@ -127,6 +128,7 @@ async fn read(
     };
     match poll::to_end(watch, terms, context.sink).await {
         Ok(Outcome::Completed(LogEnd::Read(lines))) => Ok(Some(lines)),
+        // A closed pipe is normal: `deployer logs | head`.
         Ok(Outcome::Completed(LogEnd::NotTaken(error))) if error.kind() == io::ErrorKind::BrokenPipe => {
             Ok(None)
         }
@@ -144,13 +146,13 @@ async fn read(
     }
 }
 
-/// Where the service logs to.
+/// Log of the service.
 struct Log {
     group: LogGroupName,
     has_service: bool,
 }
 
-/// Finds the log by the stack's outputs.
+/// Finds the log group in the stack's outputs.
 async fn find(context: Context<'_>, world: &dyn World) -> Result<Log, Failure> {
     let name = &context.config.stack;
     let stack = context.require_stack(world).await?;

@@ -1,4 +1,4 @@
-//! The commands: one file each, with its arguments and what it does.
+//! Commands: one file each, with its arguments and its implementation.
 
 pub mod cost;
 pub mod doctor;
@@ -123,7 +123,7 @@ impl Command {
     }
 }
 
-/// What a command does with its arguments.
+/// Implementation of a command.
 #[async_trait(?Send)]
 pub(crate) trait Execute {
     /// Returns the name under which the command's start is reported; `None` for commands that

@@ -1,5 +1,5 @@
-//! `deployer plan`: what `up` would change. Nothing is changed: a change set is computed and removed again, the image is
-//! built but not sent.
+//! `deployer plan`: shows what `up` would change. Creates a change set and deletes it again, and
+//! builds the image without pushing it.
 
 #[cfg(test)]
 mod tests;
@@ -72,11 +72,11 @@ impl Execute for Args {
     }
 }
 
-/// Exit code of `plan --exit-code` when something would change. No failure has it: a pipeline never
-/// takes a mistyped option for a change.
+/// Exit code of `plan --exit-code` if something would change. No failure uses it, so a pipeline
+/// cannot mistake a mistyped option for a change.
 const WOULD_CHANGE: u8 = 8;
 
-/// Plans, and sets the exit code if that is asked for.
+/// Runs the command, and sets the exit code if requested.
 pub(super) async fn done(context: Context<'_>, exit_code: bool) -> Result<Done, Failure> {
     let plan = Box::pin(run(context)).await?;
     let would_change = exit_code && plan.changes_something();
@@ -86,54 +86,54 @@ pub(super) async fn done(context: Context<'_>, exit_code: bool) -> Result<Done, 
     })
 }
 
-/// What `up` would do: one object in JSON.
+/// Planned changes, as one object in JSON.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Plan {
     /// Name of the stack.
     pub stack: StackName,
-    /// Its status now, or `ABSENT`.
+    /// Current status, or `ABSENT`.
     pub status: String,
-    /// What would be done to it.
+    /// Planned action.
     #[serde(rename = "course")]
     pub action: PlanAction,
-    /// What would change.
+    /// Planned changes.
     pub changes: Vec<Change>,
-    /// How the service would be checked, where that is set.
+    /// Check of the service, if it is set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub check: Option<String>,
-    /// Tags of the settings, which are added to those that the stack has.
+    /// Tags in the settings, which are added to those of the stack.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
-    /// Digest of the image that runs, if one does.
+    /// Digest of the running image, if there is one.
     pub image_before: Option<String>,
-    /// Digest of the image that would run.
+    /// Digest of the image to deploy.
     pub image_after: String,
-    /// What it costs now, dollars an hour without traffic, 0 where there is no stack; absent on this machine, and where prices
-    /// are not known.
+    /// Current cost in US dollars per hour without traffic; 0 if there is no stack. Absent with an
+    /// emulator, and if prices are not known.
     pub cost_per_hour_before: Option<f64>,
-    /// What it would cost.
+    /// Cost after the deployment.
     #[serde(rename = "cost_per_hour_after")]
     pub cost_after: Option<Estimate>,
 }
 
-/// What would be done to a stack.
+/// Action on a stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PlanAction {
-    /// Created.
+    /// Create it.
     Create,
-    /// Deleted, and created again.
+    /// Delete it, and create it again.
     Recreate,
-    /// Updated.
+    /// Update it.
     Update,
-    /// Nothing.
+    /// Do nothing.
     Nothing,
-    /// A stuck rollback would be continued, and only then what changes be known.
+    /// Continue a stuck rollback. The changes are only known after it.
     ContinueRollback,
 }
 
 impl Plan {
-    /// Would `up` change anything?
+    /// Returns whether `up` would change anything.
     pub fn changes_something(&self) -> bool {
         self.action != PlanAction::Nothing
     }
@@ -176,7 +176,7 @@ struct Planner<'a> {
     context: Context<'a>,
     template: &'a str,
     digest: Digest,
-    /// Where it would run; absent on this machine, where nothing costs anything.
+    /// Region of the stack. Absent with an emulator, which costs nothing.
     region: Option<String>,
 }
 
@@ -230,13 +230,14 @@ impl Planner<'_> {
         match self.context.sink.phase(Phase::Plan, work).await? {
             Some(proposed) => {
                 deployer.discard(&proposed.change_set).await;
+                // The change set was only needed for its list of changes.
                 Ok(self.shown(Some(stack), PlanAction::Update, proposed.changes))
             }
             None => Ok(self.shown(Some(stack), PlanAction::Nothing, Vec::new())),
         }
     }
 
-    /// Everything that the template names would be made.
+    /// Returns a plan that creates every resource of the template.
     fn everything(&self, stack: Option<&Observed>, action: PlanAction) -> Plan {
         let changes = resources_of(self.template)
             .into_iter()

@@ -27,7 +27,7 @@ pub struct Policy {
     pub as_boundary: bool,
 }
 
-/// Parses the ARN of a policy, as the template takes it.
+/// Parses the ARN of a policy, in the form that the template accepts.
 fn boundary(text: &str) -> Result<String, String> {
     let parts: Vec<&str> = text.splitn(6, ':').collect();
     match parts.as_slice() {

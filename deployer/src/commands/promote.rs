@@ -1,4 +1,4 @@
-//! `deployer promote`: what one environment runs, deployed to another.
+//! `deployer promote`: deploys the image of one environment to another.
 
 use async_trait::async_trait;
 use clap::Args;
@@ -68,6 +68,7 @@ impl Execute for Promote {
             )
             .hint("name two environments, and no `--stack`"));
         }
+        // The image is not built again, so it has to run on the target's CPU architecture.
         let (runs_on, wanted) = (from.image.architecture, to.image.architecture);
         if runs_on != wanted {
             return Err(Failure::preflight(format!(
@@ -101,7 +102,7 @@ async fn run(context: Context<'_>) -> Result<(), Failure> {
     };
     source.require_emulator().await?;
     let image = proven(source, &LocalHost).await.map_err(|failure| {
-        // Its commands are about the other environment.
+        // The commands in its hints have to name the other environment.
         let environment = source.config.environment.as_deref();
         let hints = failure.hints.iter();
         Failure {
@@ -115,7 +116,7 @@ async fn run(context: Context<'_>) -> Result<(), Failure> {
     Box::pin(up::deploy(context, &image)).await
 }
 
-/// Returns the image that the environment runs, after checking it as a deployment would be.
+/// Returns the image that the environment runs, after the same check as for a deployment.
 async fn proven(context: Context<'_>, host: &dyn Host) -> Result<ImageUri, Failure> {
     let environment = context.config.environment.as_deref().unwrap_or_default();
     let connection = host.connect(context).await?.announced(context.sink);

@@ -1,7 +1,7 @@
-//! `deployer reviewer`: lets somebody look at this deployment, and at nothing else; and ends that.
+//! `deployer reviewer`: grants or revokes read-only access to this deployment.
 //!
-//! What reviewers are given is part of the stack, and goes with it. A password is made here, handed to CloudFormation, and printed
-//! once: it is in no event, no journal and no file.
+//! The access is part of the stack and ends with it. A password is generated here, passed to
+//! CloudFormation and printed once. It is in no event, journal or file.
 
 mod shown;
 
@@ -69,7 +69,7 @@ impl ReviewerCommand {
         }
     }
 
-    /// What it wishes.
+    /// Returns the requested access.
     pub fn access(&self) -> ReviewerAccess {
         match self {
             Self::Grant(Grant {
@@ -90,7 +90,7 @@ impl Execute for Reviewer {
 
     fn overrides(&self) -> Overrides {
         Overrides {
-            // That somebody's access ends is what was asked for.
+            // Ending somebody's access is what the user asked for.
             agreed: true,
             ..Overrides::default()
         }
@@ -165,6 +165,8 @@ async fn give(
     let wanted = context.changed_only(deployed, parameters);
     let changed = deployer.change(&stack, &wanted, &Purpose::Reviewer).await;
     let changed = changed.map_err(|failure| {
+        // After a rollback, the new password is not in effect. Otherwise it may be, but it was
+        // never printed.
         let unknown = password.is_some() && failure.kind != FailureKind::RolledBack;
         failure.maybe_hint(unknown.then(|| {
             format!(
@@ -178,7 +180,7 @@ async fn give(
     Ok(Reviewing { changed, given })
 }
 
-/// The stack, at rest; its status is told.
+/// Returns the stack once no operation is in progress, and reports its status.
 async fn found(deployer: Deployer<'_>) -> Result<Observed, Failure> {
     let context = deployer.context;
     let found = context.observe(deployer.world).await?;

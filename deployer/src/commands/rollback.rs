@@ -1,4 +1,4 @@
-//! `deployer rollback`: back to an image that was deployed before, with the same care as forward.
+//! `deployer rollback`: deploys an earlier image again, with the same checks as `up`.
 
 mod target;
 
@@ -85,7 +85,7 @@ async fn roll_back(
     let world = connection.world.as_ref();
     let (stack, cancelled) = at_rest(context, world, target).await?;
     let image: ImageUri = match stack.image() {
-        // Cancelling was the way back: the check is about the current version.
+        // Cancelling the update was the rollback. Check the version that it restored.
         Some(image) if cancelled => image
             .parse()
             .map_err(|error| Failure::new(FailureKind::Unexpected, format!("{error}")))?,
@@ -103,6 +103,8 @@ async fn roll_back(
     };
     let deployed = world.definition(&stack.id).await;
     let deployed = deployed.map_err(|error| context.remote_failure(&error))?;
+    // Only the image changes. The earlier version runs with the currently deployed template and
+    // parameters.
     let changed = BTreeMap::from([(ParameterName::ImageUri.to_string(), image.to_string())]);
     let request = DeployRequest {
         wanted: context.changed_only(deployed, changed),
@@ -118,12 +120,15 @@ async fn roll_back(
         was_a_clock: false,
     };
     let mut deployed = Box::pin(deployer.deploy(&stack, &request)).await?;
+    // After a cancelled update there may be nothing left to change, but the cancellation was a
+    // change.
     deployed.changed |= cancelled;
     deployer.tell(deployed, &stack, &request, began).await;
     Ok(())
 }
 
-/// The stack, ready to be updated; and whether an update was cancelled, which is a way back in itself.
+/// Returns the stack, ready to be updated, and whether an update was cancelled. A cancelled update
+/// is a rollback in itself.
 async fn at_rest(
     context: Context<'_>,
     world: &dyn World,
@@ -147,6 +152,7 @@ async fn at_rest(
                 )));
             }
             BeforeRollback::Update => return Ok((stack, cancelled)),
+            // Without a target, the version before the running update is the one requested.
             BeforeRollback::CancelUpdate if target.is_none() => {
                 context
                     .sink
@@ -168,7 +174,7 @@ async fn at_rest(
     Err(Context::never_rests())
 }
 
-/// The address of the image to go back to; it is in the repository.
+/// Returns the URI of the image to roll back to, after checking that it is in the repository.
 async fn target_image(
     context: Context<'_>,
     world: &dyn World,
@@ -191,7 +197,7 @@ async fn target_image(
                 .hint("or build it again from its source: `deployer up`"),
         );
     }
-    // By the address of today: the registry may be reached in another way than when it was deployed.
+    // With the current registry address: it may differ from the one at the time of the deployment.
     let address = context.address_of(world, &repository).await?;
     Ok(address.image(digest))
 }

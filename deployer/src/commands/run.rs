@@ -1,4 +1,4 @@
-//! `deployer run`: one command in a task of its own, beside the service.
+//! `deployer run`: runs one command in a task of its own, next to the service.
 
 use std::io;
 use std::time::Duration;
@@ -19,9 +19,9 @@ use deployment::rollout::{Ended, Evidence, FailedTask, StopCode, StoppedTask};
 #[cfg(test)]
 mod tests;
 
-/// Looks at the log of a stopped task that find nothing new before it counts as complete.
+/// Number of polls without new lines after which the log of a stopped task counts as complete.
 const QUIET_LOOKS: u8 = 2;
-/// How long a task may take to stop: ECS kills it after `StopTimeout`, two minutes at most.
+/// Time limit for a task to stop. ECS kills it after `StopTimeout`, two minutes at most.
 const STOP_LIMIT: Duration = Duration::from_mins(4);
 
 /// Settings of `run`.
@@ -58,7 +58,7 @@ impl Execute for Run {
     }
 }
 
-/// Runs the command in the version that is deployed; returns its exit code.
+/// Runs the command in the deployed version. Returns its exit code.
 async fn run(
     context: Context<'_>,
     world: &dyn World,
@@ -66,7 +66,7 @@ async fn run(
     output: &mut dyn LogReader,
 ) -> Result<u8, Failure> {
     let service = context.require_service(world).await?;
-    // From here on there may be a task that has to be stopped.
+    // A task may exist from here on, which has to be stopped before the exit.
     let _guard = context.cancellation.guard();
     let started = start(context, world, &service, command).await?;
     let mut task = CommandTask {
@@ -108,6 +108,7 @@ async fn start(
         service: &names.service,
         task_definition: &names.task_definition,
     };
+    // Idempotency token: a retry after a lost response must not run the command twice.
     let token = RequestToken::new(format!("run-{:032x}", rand::random::<u128>()));
     world
         .run_task(&service, command, &token)
@@ -115,7 +116,7 @@ async fn start(
         .map_err(|error| context.remote_failure(&error))
 }
 
-/// Returns the exit code of the command, if it came to its end by itself.
+/// Returns the exit code of the command if it ended on its own.
 fn exit_code(context: Context<'_>, task: StoppedTask) -> Result<u8, Failure> {
     let ended = match &task.stop_code {
         Some(StopCode::EssentialContainerExited | StopCode::Unknown(_)) | None => task.exit_code,
@@ -129,6 +130,7 @@ fn exit_code(context: Context<'_>, task: StoppedTask) -> Result<u8, Failure> {
                 .sink
                 .note(format!("the command ended with exit code {code}{reason}"));
         }
+        // Exit codes of a process are a byte on Unix.
         return Ok(u8::try_from(code).unwrap_or(u8::MAX));
     }
     let failure = if task.exit_code.is_none() {
@@ -147,26 +149,26 @@ fn exit_code(context: Context<'_>, task: StoppedTask) -> Result<u8, Failure> {
     Err(context.explained(failure, &evidence, Ended::ForGood))
 }
 
-/// How a look at a task ended.
+/// End of polling a task.
 enum End {
-    /// The task stopped, and its log was read.
+    /// The task has stopped, and its log was read.
     Stopped(StoppedTask),
-    /// Nobody takes its output.
+    /// The receiver takes no more output.
     NotTaken(io::Error),
 }
 
-/// A task that runs one command, and its log.
+/// Task that runs one command, with its log.
 struct CommandTask<'a> {
     context: Context<'a>,
     world: &'a dyn World,
     cluster: &'a ClusterName,
     id: String,
     log: LogPoller<'a>,
-    /// Lines that were read so far.
+    /// Number of lines read so far.
     read: u64,
     stopped: Option<StoppedTask>,
     quiet_looks: u8,
-    /// Whether it was asked to stop, whoever takes its output.
+    /// Set once the task was asked to stop. Output errors are ignored from then on.
     is_stopping: bool,
 }
 
@@ -186,8 +188,9 @@ impl CommandTask<'_> {
             .map_err(|error| context.remote_failure_under_way(&error))
     }
 
-    /// Stops the task, and waits until it has stopped; says so where that is not certain.
+    /// Stops the task and waits for that. Warns if it may still be running.
     async fn stop_after(mut self, failure: Failure) -> Failure {
+        // A second cancellation must not leave the task running.
         let context = self.context.uncancellable();
         self.is_stopping = true;
         let stopped = match self.world.stop_task(self.cluster, &self.id).await {
@@ -233,8 +236,9 @@ impl Poller for CommandTask<'_> {
         let Some(task) = &self.stopped else {
             return Ok(None);
         };
-        // The last lines may arrive later than the end of the task.
+        // The last lines may arrive after the end of the task.
         self.quiet_looks = if is_quiet { self.quiet_looks + 1 } else { 0 };
+        // A task without an exit code never started its container, so no lines follow.
         let is_complete = task.exit_code.is_none() || self.quiet_looks >= QUIET_LOOKS;
         Ok(is_complete.then(|| End::Stopped(task.clone())))
     }

@@ -57,42 +57,43 @@ impl Execute for Args {
     }
 }
 
-/// The state of a deployment, as one JSON object.
+/// State of a deployment, as one object in JSON.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Status {
     /// Name of the stack.
     pub stack: StackName,
-    /// Its status, or `ABSENT`.
+    /// Status of the stack, or `ABSENT`.
     pub status: String,
-    /// What has to be said about the status, where it is not simply as it should be.
+    /// Remark about a status that needs attention.
     pub remark: Option<&'static str>,
-    /// Account that was asked; absent when nothing answers there.
+    /// Account that was asked. Absent if the emulator is not running.
     pub account: Option<String>,
     /// Region that was asked.
     pub region: Option<String>,
-    /// Where the service answers.
+    /// URL of the service.
     pub url: Option<String>,
-    /// Address of the image, with digest.
+    /// URI of the image with its digest.
     pub image: Option<String>,
-    /// The version that answers, where all instances agree.
+    /// Version in the responses, if all instances agree.
     pub version: Option<String>,
     /// ARN of the task definition that should run.
     pub task_definition: Option<String>,
-    /// Tasks that should run.
+    /// Desired number of tasks.
     pub desired_tasks: u32,
-    /// What ECS says about the service.
+    /// State of the ECS service.
     pub service: Option<Service>,
-    /// Tasks that run or are about to.
+    /// Tasks that are running or starting.
     pub tasks: Vec<Task>,
     /// Targets behind the load balancer.
     pub targets: Vec<Target>,
-    /// Tasks that stopped within the last hour although nobody asked them to, those that stopped alike together.
+    /// Tasks that stopped unexpectedly within the last hour, grouped by cause.
     pub stopped_lately: Vec<StoppedLately>,
-    /// What a check from outside finds.
+    /// Result of the external check.
     pub check: Option<Checked>,
-    /// Who may look at it besides its owners: a user's name or a role's ARN.
+    /// Access besides the owners: name of a user or ARN of a role.
     pub reviewer: Option<String>,
-    /// What it costs, dollars an hour without traffic; absent on this machine, and where prices or sizes are not known.
+    /// Cost in US dollars per hour without traffic. Absent with an emulator, and if prices or sizes
+    /// are not known.
     #[serde(rename = "cost_per_hour")]
     pub cost: Option<Estimate>,
 }
@@ -129,7 +130,7 @@ pub async fn run(context: Context<'_>) -> Result<Status, Failure> {
     look(context, connect(context).await?, &NetworkCheck).await
 }
 
-/// Follows what is under way on the stack, and the rollout that it leads to, to their end.
+/// Follows the operation in progress, and the rollout that it leads to, to their end.
 pub async fn watch(context: Context<'_>) -> Result<(), Failure> {
     if context.emulator_is_absent().await? {
         return Ok(());
@@ -160,12 +161,13 @@ async fn follow(context: Context<'_>, world: &dyn World) -> Result<(), Failure> 
             StatusSummary::Absent | StatusSummary::AtRest | StatusSummary::Notable(_) => break,
         }
     }
-    // A stack at rest does not mean that the rollout is over.
+    // A stack without an operation in progress does not mean that the rollout has ended.
     let names = found.and_then(|stack| ServiceNames::of_stack(&stack).ok());
     if let Some(names) = names {
         let mut rollout = RolloutPoller::new(world, context.sink, &names);
         let limit = context.config.timeout;
         match context.poll_for(&mut rollout, limit).await? {
+            // Any end will do: `status` shows the state afterwards.
             Outcome::Completed(_) | Outcome::TimedOut => {}
             Outcome::Cancelled => return Err(Failure::interrupted()),
         }
@@ -173,7 +175,7 @@ async fn follow(context: Context<'_>, world: &dyn World) -> Result<(), Failure> 
     Ok(())
 }
 
-/// Looks at what there is in the account.
+/// Reads the state from the account.
 async fn look(
     context: Context<'_>,
     connection: Connection,
@@ -210,7 +212,7 @@ async fn fill(
     let reviewer = stack.output(OutputName::ReviewerUserName);
     let reviewer = reviewer.or_else(|| stack.output(OutputName::ReviewerRoleArn));
     status.reviewer = reviewer.map(str::to_owned);
-    // Before the second phase there is no service.
+    // A new stack is created without a service at first.
     let Ok(names) = ServiceNames::of_stack(&stack) else {
         return Ok(());
     };

@@ -12,7 +12,7 @@ use crate::pollers::LogReader;
 use crate::template;
 use deployment::error::Failure;
 
-/// Where an ejected template goes, from the folder of `deployer.toml`.
+/// Default file for an ejected template, relative to the folder of `deployer.toml`.
 const EJECTED: &str = "infra/service.yaml";
 
 /// Settings of `template`.
@@ -56,6 +56,7 @@ fn eject(path: &Path) -> std::io::Result<()> {
     }
     let text = template::source(&TemplateSource::BuiltIn)
         .map_err(|failure| std::io::Error::other(failure.message))?;
+    // Never overwrites: the file may hold somebody's changes.
     let mut file = std::fs::File::create_new(path)?;
     std::io::Write::write_all(&mut file, text.as_bytes())
 }

@@ -1,7 +1,7 @@
-//! `deployer up`: from the source to a service that was seen to work.
+//! `deployer up`: deploys from the source to a verified service.
 //!
-//! Two lanes run side by side. One compiles and packs the image; the other gets the stack ready to take it. They meet
-//! at the repository: the image is pushed as soon as that is there, while the rest of the stack is still being made.
+//! Two lanes run concurrently. One builds the image, the other prepares the stack. The image is
+//! pushed as soon as the repository exists, while the rest of the stack is still being created.
 
 mod created_stack;
 mod push;
@@ -111,28 +111,28 @@ impl Execute for Up {
     }
 }
 
-/// One run of the command.
+/// State of one run.
 struct Run<'a> {
     context: Context<'a>,
     template: &'a str,
     host: &'a dyn Host,
     images: &'a dyn ImageBuilder,
-    /// The stack that this run makes, if there was none.
+    /// Guard of the stack that this run creates, if any.
     created: CreatedStack,
-    /// Keeps other runs on this machine away, once it is known from what.
+    /// Lock against other runs on this host, once account and stack are known.
     only_one: OnceLock<Option<Lock>>,
 }
 
 /// Runs the command.
 pub async fn run(context: Context<'_>) -> Result<(), Failure> {
-    // What can be found wrong at once is, before anything is started.
+    // Report every problem that needs no connection before anything starts.
     context.warn_of_settings();
     let template = template::read(context)?;
     let image = context.plan_image().await?;
     Box::pin(deploy_as(context, &template, &image)).await
 }
 
-/// Deploys an image that exists already.
+/// Deploys an existing image.
 pub(super) async fn deploy(context: Context<'_>, image: &ImagePlan) -> Result<(), Failure> {
     context.warn_of_settings();
     let template = template::read(context)?;
@@ -152,7 +152,7 @@ async fn deploy_as(context: Context<'_>, template: &str, image: &ImagePlan) -> R
 }
 
 impl Run<'_> {
-    /// Brings the service up; takes the stack away again that was made for it, when somebody wishes to stop.
+    /// Deploys the service. On a cancellation, deletes the stack that was created for it.
     async fn to_its_end(&self) -> Result<(), Failure> {
         match Box::pin(self.bring_up()).await {
             Ok(()) => Ok(()),
@@ -176,7 +176,7 @@ impl Run<'_> {
             Ok((built, early))
         };
         let image_lane = image_lane.map_err(|failure: Failure| {
-            // A stack costs money, and who reads of a program that does not compile does not expect one.
+            // The new stack costs money, which a user does not expect after a compile error.
             let stays = self.created.exists() && failure.kind != FailureKind::Interrupted;
             failure.maybe_hint(stays.then(|| {
                 format!(
@@ -191,7 +191,7 @@ impl Run<'_> {
         let image = if let Some(image) = early.arrived_at(&repository) {
             image
         } else {
-            // The repository that it went to is gone with an attempt to create the stack, or did not take it at first.
+            // The early push failed, or its repository is gone with a failed creation of the stack.
             let push = self.push(&built, world.as_ref(), &repository);
             self.context.unless_cancelled(push).await?
         };
@@ -210,19 +210,20 @@ impl Run<'_> {
             was_a_clock: false,
         };
         let deployed = Box::pin(deployer.deploy(&stack, &request)).await?;
+        // The service works, so nothing later in this run may delete its stack.
         self.created.keep();
         deployer.tell(deployed, &stack, &request, began).await;
         Ok(())
     }
 
-    /// The template with our parameters and this image, if any.
+    /// Returns the template with our parameters and an optional image.
     fn wanted(&self, image: Option<&ImageUri>) -> Wanted {
         self.context.wanted(self.template, image)
     }
 }
 
-/// Does both side by side, and ends with the first that fails; only that a wish to stop is heard by each of them, and that the stack
-/// is left in order, is waited for.
+/// Runs both futures concurrently and returns the first error. On cancellation, waits for the stack
+/// future, so that its cleanup completes.
 async fn both<I, S>(
     image: impl Future<Output = Result<I, Failure>>,
     stack: impl Future<Output = Result<S, Failure>>,
@@ -231,7 +232,7 @@ async fn both<I, S>(
     match select(image, stack).await {
         Either::Left((Ok(image), stack)) => Ok((image, stack.await?)),
         Either::Left((Err(failure), stack)) if failure.kind == FailureKind::Interrupted => {
-            // It hears the same wish. How it ends matters more than that compiling was broken off.
+            // The stack lane is cancelled too. Its result matters more than the interrupted build.
             match stack.await {
                 Err(other) if other.kind != FailureKind::Interrupted => Err(other),
                 Ok(_) | Err(_) => Err(failure),

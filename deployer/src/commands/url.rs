@@ -1,4 +1,4 @@
-//! `deployer url`: the address of the service, for scripts.
+//! `deployer url`: prints the URL of the service, for scripts.
 
 use async_trait::async_trait;
 use serde::Serialize;
@@ -28,10 +28,10 @@ impl Execute for Args {
     }
 }
 
-/// The service's address.
+/// URL of the service.
 #[derive(Debug, Serialize)]
 pub struct Address {
-    /// As it can be opened from here.
+    /// URL as a user can open it from this host.
     pub url: String,
 }
 

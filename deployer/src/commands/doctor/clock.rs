@@ -1,27 +1,29 @@
-//! Is this machine's clock right? AWS refuses requests that are signed with a time more than five minutes off. Pure.
+//! Check of the local clock. AWS rejects requests whose signature time is off by more than five
+//! minutes. Pure.
 
 use super::{Finding, Level};
 
-/// What is worth a look, ms: the checker would blame the service for it.
+/// Offset that causes a warning, ms. The checker would attribute it to the service.
 const WARNING_MS: i64 = 2_000;
-/// What AWS may refuse, ms: its limit of five minutes, and a minute for what is still to come.
+/// Offset that causes an error, ms: the limit of AWS (five minutes), less a minute for further
+/// drift.
 const ERROR_MS: i64 = 240_000;
-/// An HTTP date names a second, not a moment in it, ms.
+/// Resolution of an HTTP date, ms. It names a second, not a moment within it.
 const RESOLUTION_MS: i64 = 1_000;
 
-/// What AWS said about the time, and when it was asked, all in milliseconds since the Unix epoch.
+/// Time reported by AWS and local times around the request, in milliseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Reading {
-    /// Our clock before the question.
+    /// Local clock before the request.
     pub(super) asked: i64,
-    /// Our clock after the answer.
+    /// Local clock after the response.
     pub(super) answered: i64,
-    /// The second that the answer's `Date` names, its beginning.
+    /// Start of the second that the `Date` header names.
     pub(super) date: i64,
 }
 
 impl Reading {
-    /// AWS's clock minus ours lies between these, ms.
+    /// Returns the bounds of AWS's clock minus the local clock, ms.
     const fn interval(self) -> (i64, i64) {
         (
             self.date - self.answered,
@@ -29,14 +31,14 @@ impl Reading {
         )
     }
 
-    /// What our clock is off at least, ms.
+    /// Returns the least possible offset of the local clock, ms.
     fn least_ms(self) -> i64 {
         let (low, high) = self.interval();
         low.max(-high).max(0)
     }
 }
 
-/// Is the clock right?
+/// Judges the local clock.
 pub(super) fn judge(reading: &Result<Reading, String>) -> Finding {
     let finding = |level, found, remedies| Finding {
         check: "clock",
@@ -56,6 +58,7 @@ pub(super) fn judge(reading: &Result<Reading, String>) -> Finding {
     let (middle, half) = (seconds(low + high) / 2.0, seconds(high - low) / 2.0);
     let found = format!("AWS's clock minus this machine's: {middle:+.1} s ± {half:.1} s");
     let level = match reading.least_ms() {
+        // Only the least possible offset counts, so that a slow network causes no false alarm.
         least if least > ERROR_MS => Level::Error,
         least if least > WARNING_MS => Level::Warning,
         _ => return finding(Level::Ok, found, Vec::new()),

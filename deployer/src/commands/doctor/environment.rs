@@ -1,4 +1,4 @@
-//! Where facts come from: this machine and AWS, and what tests put in their place.
+//! Source of the facts: this host and AWS, or a replacement in tests.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,36 +19,35 @@ use image_builder::cargo::{self, BinaryTarget, Surroundings, Toolchain};
 use image_builder::docker;
 use support::cause::innermost;
 
-/// AWS tells the time within this, or not at all.
+/// Timeout of reading AWS's clock.
 const CLOCK_LIMIT: Duration = Duration::from_secs(10);
 
-/// Gathers facts.
+/// Source of facts for the checks.
 #[async_trait]
 pub(super) trait Environment: Send + Sync {
-    /// The text of the template.
+    /// Returns the text of the template.
     fn template(&self, context: Context<'_>) -> Result<String, Failure>;
-    /// Which program is meant?
+    /// Returns the program to deploy.
     async fn program(&self, context: Context<'_>) -> Result<BinaryTarget, Failure>;
-    /// Can the Dockerfile, or the image that exists, be used?
-    /// Returns what is remarkable about it.
+    /// Checks whether the Dockerfile, or the existing image, can be used. Returns remarks about it.
     async fn dockerfile(&self, context: Context<'_>) -> Result<Vec<String>, Failure>;
-    /// The folders that are written to, each with what is in the way.
+    /// Returns the folders that are written to, each with the reason if it is not writable.
     fn folders(&self, context: Context<'_>) -> Vec<(PathBuf, Result<(), String>)>;
-    /// What there is to compile with.
+    /// Returns the toolchain that compiles.
     async fn toolchain(&self, context: Context<'_>) -> Result<Toolchain, Failure>;
-    /// Connects, and asks whose credentials these are.
+    /// Connects, and looks up the identity of the credentials.
     async fn connect(&self, context: Context<'_>) -> Result<Connection, Failure>;
-    /// What time it is at AWS.
+    /// Reads AWS's clock.
     async fn clock(&self, context: Context<'_>) -> Result<Reading, String>;
-    /// Does the Docker engine answer?
+    /// Checks that the Docker engine responds.
     async fn engine(&self, context: Context<'_>) -> Result<(), Failure>;
-    /// Looks at the service from outside.
+    /// Returns the external check.
     fn outside(&self) -> &dyn ExternalCheck;
-    /// Does the emulator run?
+    /// Looks for a running emulator.
     async fn emulator(&self, context: Context<'_>) -> Result<Presence, Failure>;
 }
 
-/// The real one.
+/// Environment of this host.
 pub(super) struct LocalEnvironment;
 
 #[async_trait]
@@ -138,16 +137,17 @@ fn the_emulator(context: Context<'_>) -> Result<Emulator, Failure> {
     })
 }
 
-/// Can a file be made in this folder, or, where it does not exist yet, in the nearest above it?
+/// Checks that a file can be created in this folder, or in its nearest existing ancestor.
 fn can_be_written(folder: &Path) -> std::io::Result<()> {
     let existing = folder.ancestors().find(|folder| folder.exists());
     let existing = existing.unwrap_or(Path::new("/"));
+    // Random, so that two runs do not delete each other's file.
     let file = existing.join(format!(".deployer-doctor-{:016x}", rand::random::<u64>()));
     std::fs::write(&file, b"can this be written?")?;
     std::fs::remove_file(&file)
 }
 
-/// Something of AWS that answers everybody.
+/// Returns the URL of an AWS endpoint that responds without credentials.
 fn clock_address(access: &Access) -> String {
     if let Some(url) = &access.endpoint_url {
         return url.to_string();
@@ -161,12 +161,13 @@ fn clock_address(access: &Access) -> String {
     }
 }
 
-/// Asks for nothing but the time: any answer has it, also one that refuses.
+/// Reads the clock from the `Date` header. Any response has it, including an error.
 async fn read_clock(address: &str, roots: &[String]) -> Result<Reading, String> {
-    // Made once for the whole program; a second time changes nothing.
+    // The provider is global to the process. A second installation fails, which is fine.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let unusable = |error: reqwest::Error| innermost(&error).to_string();
     let mut client = reqwest::Client::builder()
+        // A redirect may lead to a host with another clock.
         .redirect(reqwest::redirect::Policy::none())
         .timeout(CLOCK_LIMIT);
     if !roots.is_empty() {
@@ -178,7 +179,8 @@ async fn read_clock(address: &str, roots: &[String]) -> Result<Reading, String> 
     let client = client.build().map_err(unusable)?;
     let ask = || client.head(address).send();
     let failed = |error: reqwest::Error| format!("{address}: {}", innermost(&error));
-    // The second time over the connection that is there by then: a shorter way, and so a better answer.
+    // The second request reuses the connection. It has a shorter round trip, which makes the
+    // reading more precise.
     ask().await.map_err(failed)?;
     let asked = Utc::now().timestamp_millis();
     let answer = ask().await.map_err(failed)?;

@@ -1,4 +1,4 @@
-//! What was gathered, judged: pure.
+//! Judgement of the collected facts. Pure.
 
 use std::path::PathBuf;
 
@@ -18,11 +18,11 @@ use deployment::stack::request::TemplateParameter;
 use deployment::stack::template_names::ParameterName;
 use image_builder::cargo::{BinaryTarget, Toolchain};
 
-/// What becomes of the template at CloudFormation.
+/// Check of the template by CloudFormation.
 const VALIDATION: &str = "validation";
-/// Can the service be reached?
+/// Check that the service can be reached.
 const REACH: &str = "reachable";
-/// Do template and settings speak of the same parameters?
+/// Check that template and settings have the same parameters.
 const PARAMETERS: &str = "parameters";
 
 fn ok(check: &'static str, found: impl Into<String>) -> Finding {
@@ -50,7 +50,7 @@ fn warning(check: &'static str, found: impl Into<String>, remedies: Vec<String>)
     }
 }
 
-/// A check that cannot be made.
+/// Returns a check that could not be made.
 pub(super) fn skipped(check: &'static str, why: &str) -> Finding {
     Finding {
         level: Level::Skipped,
@@ -58,7 +58,7 @@ pub(super) fn skipped(check: &'static str, why: &str) -> Finding {
     }
 }
 
-/// A check that ended like a command would.
+/// Returns a check that failed like a command would.
 pub(super) fn failed(check: &'static str, failure: &Failure) -> Finding {
     let mut found = failure.to_string();
     for line in &failure.evidence {
@@ -68,7 +68,7 @@ pub(super) fn failed(check: &'static str, failure: &Failure) -> Finding {
     error(check, found, failure.hints.clone())
 }
 
-/// Judges whether the settings agree with each other.
+/// Returns the settings, which have been validated as they were read.
 pub(super) fn configuration(config: &Config) -> Finding {
     let sizes = &config.service;
     ok(
@@ -80,7 +80,7 @@ pub(super) fn configuration(config: &Config) -> Finding {
     )
 }
 
-/// The template's file.
+/// Judges the template file.
 pub(super) fn template(config: &Config, template: Result<&String, &Failure>) -> Finding {
     match template {
         Ok(text) => ok(
@@ -91,7 +91,7 @@ pub(super) fn template(config: &Config, template: Result<&String, &Failure>) -> 
     }
 }
 
-/// What compiles: Rust, or another builder.
+/// Judges the toolchain: Rust, or another builder.
 pub(super) fn toolchain(config: &Config, toolchain: &Result<Toolchain, Failure>) -> Finding {
     let check = match config.image.builder {
         Builder::Auto | Builder::Native => "rust",
@@ -103,7 +103,7 @@ pub(super) fn toolchain(config: &Config, toolchain: &Result<Toolchain, Failure>)
     }
 }
 
-/// The program that is compiled.
+/// Judges the program to compile.
 pub(super) fn program(program: &Result<BinaryTarget, Failure>) -> Finding {
     match program {
         Ok(BinaryTarget {
@@ -113,7 +113,7 @@ pub(super) fn program(program: &Result<BinaryTarget, Failure>) -> Finding {
     }
 }
 
-/// An image that exists already.
+/// Judges an existing image.
 pub(super) fn image(config: &Config, image: Result<Vec<String>, Failure>) -> Finding {
     let name = config.image.uri.as_deref().unwrap_or("a file");
     match image {
@@ -122,7 +122,7 @@ pub(super) fn image(config: &Config, image: Result<Vec<String>, Failure>) -> Fin
     }
 }
 
-/// The Dockerfile.
+/// Judges the Dockerfile.
 pub(super) fn dockerfile(config: &Config, dockerfile: Result<Vec<String>, Failure>) -> Finding {
     match dockerfile {
         Ok(remarks) if !remarks.is_empty() => warning("dockerfile", remarks.join("\n"), Vec::new()),
@@ -131,7 +131,7 @@ pub(super) fn dockerfile(config: &Config, dockerfile: Result<Vec<String>, Failur
     }
 }
 
-/// The folders that are written to, each with what is in the way.
+/// Judges the folders that are written to, each with the reason if it is not writable.
 pub(super) fn folders(folders: &[(PathBuf, Result<(), String>)]) -> Finding {
     let all: Vec<String> = folders
         .iter()
@@ -154,7 +154,7 @@ pub(super) fn folders(folders: &[(PathBuf, Result<(), String>)]) -> Finding {
     )
 }
 
-/// The Docker engine.
+/// Judges the Docker engine.
 pub(super) fn engine(engine: &Result<(), Failure>) -> Finding {
     match engine {
         Ok(()) => ok("docker", "the engine answers"),
@@ -162,7 +162,7 @@ pub(super) fn engine(engine: &Result<(), Failure>) -> Finding {
     }
 }
 
-/// The emulator.
+/// Judges the emulator.
 pub(super) fn emulator(presence: &Result<Presence, Failure>) -> Finding {
     match presence {
         Ok(Presence::Running {
@@ -185,7 +185,8 @@ pub(super) fn emulator(presence: &Result<Presence, Failure>) -> Finding {
     }
 }
 
-/// Whose credentials are used, and where; and whether they last as long as an operation may.
+/// Judges the credentials: their identity, their region, and whether they last as long as an
+/// operation may.
 pub(super) fn credentials(config: &Config, connection: &Connection, now: DateTime<Utc>) -> Finding {
     let at = connection
         .endpoint
@@ -218,7 +219,7 @@ pub(super) fn credentials(config: &Config, connection: &Connection, now: DateTim
     )
 }
 
-/// What is left out where AWS cannot be asked.
+/// Returns the checks to skip if AWS cannot be asked.
 pub(super) fn not_asked(why: &str, local: bool) -> Vec<Finding> {
     let mut findings = vec![skipped(VALIDATION, why), skipped(PARAMETERS, why)];
     if !local {
@@ -229,7 +230,7 @@ pub(super) fn not_asked(why: &str, local: bool) -> Vec<Finding> {
     findings
 }
 
-/// Whether the secrets exist, where the service has any; and what could not be found out about them.
+/// Judges whether the secrets exist, if the service has any. Includes what could not be determined.
 pub(super) fn secrets(
     config: &Config,
     (missing, doubts): (Option<Failure>, Vec<String>),
@@ -244,7 +245,7 @@ pub(super) fn secrets(
     }
 }
 
-/// Whether the service that runs can be reached from here, as the check has to.
+/// Judges whether the running service can be reached from this host, as the check requires.
 pub(super) fn reach(config: &Config, reach: Result<Reach, Failure>) -> Finding {
     match reach {
         Ok(Reach::Open) => ok(REACH, "requests of this machine arrive at the service"),
@@ -253,6 +254,7 @@ pub(super) fn reach(config: &Config, reach: Result<Reach, Failure>) -> Finding {
             let found = format!("{url} cannot be reached from this machine: {cause}; {health}");
             match config.check_from {
                 CheckFrom::Outside => error(REACH, found, remedies(config, "up")),
+                // Without a check from here, an unreachable service does not fail the deployment.
                 CheckFrom::TargetHealth => warning(REACH, found, Vec::new()),
             }
         }
@@ -260,7 +262,7 @@ pub(super) fn reach(config: &Config, reach: Result<Reach, Failure>) -> Finding {
     }
 }
 
-/// What CloudFormation says about the template; `None` where there is none to ask about.
+/// Judges CloudFormation's response about the template, or `None` if the template cannot be read.
 pub(super) fn validation(
     config: &Config,
     declared: Option<Result<&Vec<TemplateParameter>, &RemoteError>>,
@@ -302,9 +304,10 @@ pub(super) fn validation(
     ]
 }
 
-/// Does the template declare what it is given, and is it given what it needs?
+/// Compares the parameters that the template declares with those that the settings give.
 fn parameters(config: &Config, declared: &[TemplateParameter]) -> Finding {
     let given = |name: &str| {
+        // `ImageUri` is set by each deployment, not by the settings.
         name == ParameterName::ImageUri.as_str() || config.parameters.contains_key(name)
     };
     let is_declared = |name: &str| declared.iter().any(|one| one.name == name);
@@ -349,7 +352,7 @@ const fn check_of(role: RoleOf) -> &'static str {
     }
 }
 
-/// A service-linked role.
+/// Judges a service-linked role.
 pub(super) fn role(of: RoleOf, role: &Role) -> Finding {
     let check = check_of(of);
     let remedy = format!("once an account, by somebody who may: `{}`", of.command());

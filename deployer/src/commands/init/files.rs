@@ -1,4 +1,4 @@
-//! The files that `init` writes. Pure.
+//! Contents of the files that `init` writes. Pure.
 
 use std::fmt::Write as _;
 
@@ -8,35 +8,35 @@ use image_builder::cargo::BinaryTarget;
 
 use super::listen::Port;
 
-/// `.dockerignore`, for `docker build`.
+/// Contents of `.dockerignore`, for `docker build`.
 pub(super) const DOCKERIGNORE: &str = "/target\n/.git\n";
 
-/// What is known of the project.
+/// Facts about the project.
 pub(super) struct NewProject {
     pub(super) stack: StackName,
     pub(super) program: BinaryTarget,
-    /// The package is not the only one with a program.
+    /// Set if another package has a program too.
     pub(super) names_package: bool,
-    /// The program is not the package's only one.
+    /// Set if the package has other programs.
     pub(super) names_binary: bool,
-    /// Features that the program requires and that are not on by default.
+    /// Features that the program requires and that are not enabled by default.
     pub(super) features: Vec<String>,
     /// All features of the package.
     pub(super) other_features: Vec<String>,
     pub(super) has_lock_file: bool,
     pub(super) port: Port,
     pub(super) health_path: String,
-    /// The Dockerfile that is there.
+    /// Existing Dockerfile.
     pub(super) dockerfile: Option<String>,
-    /// The build context, where it is not the Dockerfile's folder.
+    /// Build context, if it is not the folder of the Dockerfile.
     pub(super) context: Option<String>,
     pub(super) edits: Vec<String>,
 }
 
-/// Most letters of a name for which `deployer policy` can name the stack's roles.
+/// Maximum length of a stack name for which `deployer policy` can name the stack's roles.
 const LONGEST_STACK_NAME: usize = 32;
 
-/// Returns a stack name like the package's.
+/// Returns a stack name based on the package name.
 pub(super) fn stack_name(package: &str) -> Result<StackName, Failure> {
     let sign = |letter: char| {
         if letter.is_ascii_alphanumeric() {
@@ -46,6 +46,7 @@ pub(super) fn stack_name(package: &str) -> Result<StackName, Failure> {
         }
     };
     let name: String = package.chars().map(sign).take(LONGEST_STACK_NAME).collect();
+    // A stack name starts with a letter, and a truncated name should not end with a hyphen.
     name.trim_matches('-').parse().map_err(|error| {
         Failure::preflight(format!("`{package}` cannot become the name of a stack"))
             .because(error)
@@ -64,6 +65,7 @@ impl NewProject {
         );
         let mut image = String::new();
         let mut key = |name: &str, value: &str| {
+            // Writing to a `String` cannot fail.
             let _ = writeln!(image, "{name} = {value}");
         };
         if self.names_package {
@@ -113,7 +115,7 @@ impl NewProject {
         text
     }
 
-    /// Returns the Dockerfile of a static program, alone in its image.
+    /// Returns a Dockerfile with a static program as the only file of its image.
     pub(super) fn dockerfile_text(&self) -> String {
         let (package, binary) = (&self.program.package, &self.program.binary);
         let locked = if self.has_lock_file { " --locked" } else { "" };

@@ -1,22 +1,21 @@
-//! Where a program listens, as far as its sources and its Dockerfile say it. Pure.
+//! Address that a program listens on, read from its sources and its Dockerfile. Pure.
 //!
-//! Nothing is guessed that the result does not name with its file and line, so that a person sees
-//! at once where it is wrong.
+//! Each result names its file and line, so that a user can see at once where a guess is wrong.
 
 use std::net::{IpAddr, SocketAddr};
 
-/// Words of lines that listen, rather than connect.
+/// Words of lines that listen rather than connect.
 const LISTENS: [&str; 6] = ["bind", "listen", "serve", ".run(", "addr", "Addr"];
-/// Paths that services answer to be checked, the most telling first.
+/// Usual health check paths, the most specific first.
 const HEALTH_PATHS: [&str; 7] = [
     "/healthz", "/health", "/readyz", "/livez", "/up", "/ping", "/status",
 ];
 
-/// A port, and where it is from.
+/// Port and its source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Port {
     pub(super) number: u16,
-    /// For people.
+    /// Source of the port, for users.
     pub(super) from: String,
 }
 
@@ -29,18 +28,18 @@ impl Port {
     }
 }
 
-/// What the sources say.
+/// Findings in the sources.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Found {
     /// Port that the program listens on.
     pub(super) port: Option<Port>,
-    /// `FILE:LINE` of an address that only this machine reaches.
+    /// `FILE:LINE` of a loopback address.
     pub(super) loopback: Option<String>,
-    /// A path that is there to be checked.
+    /// Path that serves health checks.
     pub(super) health_path: Option<String>,
 }
 
-/// Searches the sources: name and text of each file. The first address counts.
+/// Searches the sources (name and text of each file). The first address counts.
 pub(super) fn listen(sources: &[(String, String)]) -> Found {
     let mut found = Found::default();
     let mut reads_port = None;
@@ -50,7 +49,7 @@ pub(super) fn listen(sources: &[(String, String)]) -> Found {
                 continue;
             }
             let place = || format!("{file}:{}", index + 1);
-            // Given by the task definition, and by the Dockerfile that is written.
+            // The task definition sets PORT, and so does the Dockerfile that `init` writes.
             if line.contains("\"PORT\"") && reads_port.is_none() {
                 reads_port = Some(Port::new(8080, &format!("the variable PORT, {}", place())));
             }
@@ -68,6 +67,7 @@ pub(super) fn listen(sources: &[(String, String)]) -> Found {
         sources.iter().any(|(_, text)| text.contains(&quoted))
     };
     found.health_path = HEALTH_PATHS.iter().find(has).map(|path| (*path).to_owned());
+    // A program that reads PORT most likely uses it instead of the literal address.
     found.port = reads_port.or(found.port);
     found
 }
@@ -88,13 +88,14 @@ fn address(line: &str) -> Option<(IpAddr, u16)> {
         let (address, rest) = literal.or_else(|| array(line)).or_else(|| constant(line))?;
         Some((address, port(rest)?))
     });
-    // A test's, which may have any.
+    // Port 0 is typical for tests: the kernel chooses a free port.
     found.filter(|(_, port)| *port != 0)
 }
 
-/// Returns the first array of four bytes, and what follows.
+/// Returns the first array of four bytes and the text after it.
 fn array(line: &str) -> Option<(IpAddr, &str)> {
     line.match_indices('[').find_map(|(start, _)| {
+        // The index is on a character boundary: it comes from `match_indices` and `[` is one byte.
         let (inner, rest) = line[start + 1..].split_once(']')?;
         let bytes: Vec<u8> = inner
             .split(',')
@@ -104,7 +105,7 @@ fn array(line: &str) -> Option<(IpAddr, &str)> {
     })
 }
 
-/// Returns the address that a constant of the standard library names, and what follows.
+/// Returns the address of a standard library constant and the text after it.
 fn constant(line: &str) -> Option<(IpAddr, &str)> {
     let named = [
         ("Addr::UNSPECIFIED", [0, 0, 0, 0]),
@@ -116,9 +117,10 @@ fn constant(line: &str) -> Option<(IpAddr, &str)> {
     })
 }
 
-/// Returns the number behind the next comma.
+/// Returns the number after the next comma.
 fn port(rest: &str) -> Option<u16> {
     let (between, number) = rest.split_once(',')?;
+    // Only the end of a call, such as `)` or `.into()`, may stand between an address and its port.
     if between.contains(|letter: char| {
         !matches!(letter, ')' | '(' | '.' | ' ') && !letter.is_ascii_lowercase()
     }) {
@@ -140,6 +142,7 @@ pub(super) fn exposed(dockerfile: &str) -> Option<u16> {
     let mut found = None;
     for line in dockerfile.lines().map(words) {
         match line.split_first() {
+            // Ports of build stages do not matter.
             Some((keyword, _)) if keyword.eq_ignore_ascii_case("FROM") => found = None,
             Some((keyword, ports)) if keyword.eq_ignore_ascii_case("EXPOSE") => {
                 let tcp = ports.iter().map(|port| port.trim_end_matches("/tcp"));

@@ -1,4 +1,4 @@
-//! What reviewers need to know: pure.
+//! Access details for reviewers. Pure.
 
 use serde::{Serialize, Serializer};
 
@@ -12,49 +12,49 @@ use deployment::stack::Observed;
 use deployment::stack::reviewer::Password;
 use deployment::stack::template_names::{OutputName, ParameterName};
 
-/// What became of reviewers: one object in JSON.
+/// Result of `reviewer`, as one object in JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reviewing {
-    /// Was anything changed?
+    /// Set if anything was changed.
     pub changed: bool,
-    /// What they have now; nothing, if nobody may look.
+    /// Current access. Absent if nobody has any.
     #[serde(flatten)]
     pub given: Option<Given>,
 }
 
-/// What reviewers have.
+/// Access of reviewers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Given {
     /// Name of the stack.
     pub stack: StackName,
-    /// Account that it is in.
+    /// Account of the stack.
     pub account: String,
-    /// Who they are.
+    /// Principal of the reviewers.
     #[serde(flatten)]
     pub access: Access,
-    /// Where they sign in or take the role; absent on this machine, where there is no console.
+    /// URL to sign in or to assume the role. Absent with an emulator, which has no console.
     pub sign_in_url: Option<String>,
-    /// Where they find the stack then.
+    /// URL of the stack in the console.
     pub stack_url: Option<String>,
-    /// What ends it again.
+    /// Command that revokes the access.
     pub revoke: String,
 }
 
-/// Who reviewers are.
+/// Principal of reviewers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Access {
-    /// A user.
+    /// IAM user.
     User {
-        /// Its name.
+        /// Name of the user.
         user: String,
-        /// Its password: shown this once.
+        /// Password of the user, shown only once.
         #[serde(serialize_with = "revealed")]
         password: Password,
     },
-    /// A role.
+    /// IAM role.
     Role {
-        /// Its ARN.
+        /// ARN of the role.
         role: String,
     },
 }
@@ -63,7 +63,7 @@ fn revealed<S: Serializer>(password: &Password, serializer: S) -> Result<S::Ok, 
     serializer.serialize_str(password.reveal())
 }
 
-/// What the stack gives reviewers; the password is that of its user.
+/// Returns the access that the stack grants. `password` is that of its user.
 pub(super) fn given(
     config: &Config,
     connection: &Connection,
@@ -97,7 +97,7 @@ pub(super) fn given(
     }))
 }
 
-/// Domains of the console, and of signing in to it, in the partition that an ARN names.
+/// Returns the domains of the console and of its sign-in page, for the partition of an ARN.
 fn domains(arn: &str) -> Option<(&'static str, &'static str)> {
     Partition::of_arn(arn)?.console()
 }
@@ -112,6 +112,7 @@ fn sign_in(connection: &Connection) -> Option<String> {
 
 fn switch_role(connection: &Connection, role: &str, stack: &str) -> Option<String> {
     let (_, sign_in) = domains(role)?;
+    // A role may have a path, which is part of the name in this URL.
     let name = role.split_once(":role/").map_or(role, |(_, name)| name);
     Some(format!(
         "https://{sign_in}/switchrole?account={}&roleName={name}&displayName={stack}",
@@ -122,6 +123,7 @@ fn switch_role(connection: &Connection, role: &str, stack: &str) -> Option<Strin
 fn stack_page(connection: &Connection, id: &str) -> Option<String> {
     let (console, _) = Partition::of_region(&connection.region).console()?;
     let region = &connection.region;
+    // The console expects the ARN percent-encoded in the fragment.
     let id = id.replace(':', "%3A").replace('/', "%2F");
     Some(format!(
         "https://{region}.{console}/cloudformation/home?region={region}#/stacks/stackinfo?stackId={id}"

@@ -1,4 +1,4 @@
-//! Which image to go back to: pure.
+//! Choice of the image to roll back to. Pure.
 
 use std::str::FromStr;
 
@@ -7,17 +7,17 @@ use deployment::error::{Failure, FailureKind};
 use deployment::names::Digest;
 use deployment::stack::past::End;
 
-/// Fewest digits of a digest that name an image.
+/// Minimum number of digits of a digest prefix. A shorter number is a revision.
 const FEWEST_DIGITS: usize = 7;
 
-/// What the user wishes to go back to.
+/// Target of a rollback.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum RollbackTarget {
-    /// A revision, as `history` lists it.
+    /// Revision, as listed by `history`.
     Revision(u64),
-    /// The image with this digest, whether it was deployed before or not.
+    /// Image with this digest, whether it was deployed before or not.
     Image(Digest),
-    /// The image whose digest begins with these digits.
+    /// Image whose digest starts with these digits.
     Prefix(String),
 }
 
@@ -33,6 +33,7 @@ impl FromStr for RollbackTarget {
             && digits
                 .bytes()
                 .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+        // `sha256:` marks a digest, however short.
         let prefixed = digits.len() < text.len();
         if hexadecimal && (prefixed || digits.len() >= FEWEST_DIGITS) {
             return Ok(Self::Prefix(digits.to_owned()));
@@ -47,7 +48,8 @@ impl FromStr for RollbackTarget {
     }
 }
 
-/// The digest to go back to. Of these deployments the newest comes first; `running` is what runs.
+/// Returns the digest to roll back to. `deployments` are sorted newest first, and `running` is the
+/// current image.
 pub(super) fn choose(
     deployments: &[Deployment],
     running: Option<&Digest>,
@@ -90,6 +92,7 @@ pub(super) fn choose(
         }
         None => deployments
             .iter()
+            // By default, only a version whose deployment succeeded.
             .filter(|deployment| matches!(deployment.end, End::Replaced | End::InPlace))
             .filter_map(Deployment::digest)
             .find(|digest| Some(digest) != running)

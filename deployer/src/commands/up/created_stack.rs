@@ -1,4 +1,4 @@
-//! The stack that a run makes: removed when the run is stopped before it came to its end.
+//! Guard of a stack that a run creates. Deletes the stack if the run is cancelled.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,16 +11,16 @@ use deployment::error::{Aftermath, Failure, FailureKind};
 use deployment::names::{ImageUri, StackId};
 use deployment::stack::Observed;
 
-/// What this run made, if anything.
+/// Guard of the stack created by this run, if any.
 #[derive(Default)]
 pub(super) struct CreatedStack(Mutex<Option<Creation>>);
 
 struct Creation {
     world: Arc<dyn World>,
     stack: StackId,
-    /// Is it still being created?
+    /// Set while the stack is being created.
     in_progress: bool,
-    /// The image that this run deploys to it.
+    /// URI of the image that this run deploys.
     image: Option<String>,
     _guard: ShutdownGuard,
 }
@@ -30,7 +30,7 @@ impl CreatedStack {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that the creation of this stack was started.
+    /// Records that the creation of this stack has started.
     pub(super) fn started(&self, context: Context<'_>, world: &Arc<dyn World>, stack: &StackId) {
         *self.state() = Some(Creation {
             world: Arc::clone(world),
@@ -41,31 +41,31 @@ impl CreatedStack {
         });
     }
 
-    /// Notes that it was created.
+    /// Records that the stack was created.
     pub(super) fn completed(&self) {
         if let Some(creation) = self.state().as_mut() {
             creation.in_progress = false;
         }
     }
 
-    /// Notes that this image is about to be deployed to it.
+    /// Records that this image is about to be deployed.
     pub(super) fn set_image(&self, image: &ImageUri) {
         if let Some(creation) = self.state().as_mut() {
             creation.image = Some(image.to_string());
         }
     }
 
-    /// Notes that it stays, or that nothing is there to be removed.
+    /// Releases the stack: it is kept, or does not exist.
     pub(super) fn keep(&self) {
         *self.state() = None;
     }
 
-    /// Was something made that stays if nobody removes it?
+    /// Returns whether this run has created a stack that still needs its guard.
     pub(super) fn exists(&self) -> bool {
         self.state().is_some()
     }
 
-    /// Deletes it where the failure asks for that: somebody wishes to stop, or the creation did not end in time.
+    /// Deletes the stack after a cancellation, or if its creation timed out.
     pub(super) async fn delete_after(&self, context: Context<'_>, failure: Failure) -> Failure {
         let Some(creation) = self.state().take() else {
             return failure;
@@ -74,11 +74,12 @@ impl CreatedStack {
         if failure.kind != FailureKind::Interrupted && !overdue {
             return failure;
         }
+        // The cleanup is the response to the cancellation, so it has to run to its end.
         let context = context.uncancellable();
         context
             .sink
             .note("deleting the new stack: there was none before");
-        // As `down` does: it may not be possible yet.
+        // Uses the steps of `down`, because the stack may not be deletable yet.
         let of_others = AtomicBool::new(false);
         let of_this_run = |stack: &Observed| match stack.image() {
             Some(image) if creation.image.as_deref() != Some(image) => {

@@ -1,4 +1,4 @@
-//! The image's way to the repository, started as early as possible.
+//! Early push of the image, while the stack is still being created.
 
 use std::sync::Arc;
 
@@ -11,30 +11,31 @@ use deployment::event::Phase;
 use deployment::names::{ImageUri, RepositoryName, RepositoryUri};
 use image_builder::image::BuiltImage;
 
-/// The connection to AWS and the repository, as soon as both are there.
+/// Connection and repository, once both exist.
 #[derive(Clone)]
 pub(super) struct Destination {
     pub(super) world: Arc<dyn World>,
     pub(super) repository: RepositoryName,
 }
 
-/// A push that was made as soon as there was a repository.
+/// Result of an early push.
 pub(super) struct Pushed {
     /// Name of the repository.
     to: RepositoryName,
-    /// The image's address, or why there is none. The stack may still fail, and its failure is then the cause of this one.
+    /// URI of the image, or the reason for its absence. The failure of the stack may be its cause.
     result: Result<ImageUri, Failure>,
 }
 
 impl Pushed {
-    /// The image's address, if it is in this repository.
+    /// Returns the URI of the image if it is in this repository.
     pub(super) fn arrived_at(self, repository: &RepositoryName) -> Option<ImageUri> {
         self.result.ok().filter(|_| self.to == *repository)
     }
 }
 
 impl Run<'_> {
-    /// Pushes the image as soon as there is a repository, while the rest of the stack is still being made.
+    /// Pushes the image as soon as the repository exists, while the rest of the stack is still
+    /// being created.
     pub(super) async fn push_early(
         &self,
         built: &BuiltImage,
@@ -46,7 +47,7 @@ impl Run<'_> {
             .map(|found| found.clone())
         {
             Ok(Some(destination)) => destination,
-            // The other lane failed, and says why.
+            // The stack lane failed, and reports the error itself.
             Ok(None) | Err(_) => std::future::pending().await,
         };
         let result = self.push(built, world.as_ref(), &repository).await;
@@ -56,7 +57,7 @@ impl Run<'_> {
         }
     }
 
-    /// Pushes the image; returns the address under which the service finds it.
+    /// Pushes the image. Returns the URI under which the service finds it.
     pub(super) async fn push(
         &self,
         built: &BuiltImage,
@@ -79,7 +80,7 @@ impl Run<'_> {
 }
 
 impl crate::context::Context<'_> {
-    /// The address of a repository, as the service finds it.
+    /// Returns the URI of a repository, as the service finds it.
     pub(crate) async fn address_of(
         &self,
         world: &dyn World,

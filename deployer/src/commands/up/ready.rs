@@ -1,4 +1,4 @@
-//! A stack that can take an image: found, made, fixed or waited for.
+//! Preparation of the stack: creates, repairs or awaits it until it can take an image.
 
 use std::sync::Arc;
 
@@ -24,18 +24,18 @@ use deployment::stack::status::StackStatus;
 use deployment::stack::zones;
 use deployment::stack::{Observed, ResourceEvent};
 
-/// What is tried, or looked at, a second time, but no third.
+/// Steps that are retried once.
 #[derive(Default)]
 struct SecondTries {
-    /// A stack that is nothing but a change set.
+    /// Stack that consists of a change set only.
     reviewed: bool,
-    /// A creation that failed because the account is new.
+    /// Creation that failed because the account is new.
     introduced: bool,
 }
 
 impl Run<'_> {
-    /// Gets a stack that can take an image: connects, then creates, repairs or awaits the stack.
-    /// Announces the repository as soon as it is there.
+    /// Returns a stack that can take an image: connects, then creates, repairs or awaits the stack.
+    /// Announces the repository as soon as it exists.
     pub(super) async fn ready_stack(
         &self,
         announce: &watch::Sender<Option<Destination>>,
@@ -46,6 +46,7 @@ impl Run<'_> {
         let lock = self.host.only_one(context, "up", &connection).await?;
         self.only_one.get_or_init(|| lock);
         let world = connection.world;
+        // Before anything is created: a task with a missing secret never starts.
         context.require_secrets(world.as_ref()).await?;
         let announce = |repository: &RepositoryName| {
             announce.send_replace(Some(Destination {
@@ -68,7 +69,8 @@ impl Run<'_> {
                     context.make_sure_of_roles(world.as_ref()).await?;
                     let work = self.create(&world, &announce, &mut second_tries);
                     if let Some(stack) = context.sink.phase(Phase::Create, work).await? {
-                        // Usually known since the event that told of it; the push must not wait for one that was missed.
+                        // An event usually has announced it already. The push must not wait for an
+                        // event that was missed.
                         announce(&context.repository_of(world.as_ref(), &stack).await?);
                         return Ok((world, stack));
                     }
@@ -90,7 +92,7 @@ impl Run<'_> {
                     };
                     deployer.wait_for_others(&stack).await?;
                 }
-                // Right after a change set was executed, it may be a stale read.
+                // Right after a change set was executed, this may be a stale read. Confirm it once.
                 (BeforeUp::Recreate, Some(stack))
                     if stack.status == StackStatus::ReviewInProgress
                         && !std::mem::replace(&mut second_tries.reviewed, true) =>
@@ -123,8 +125,8 @@ impl Run<'_> {
         Err(Context::never_rests())
     }
 
-    /// Creates the stack without an image; `None` when it has to be looked at again: somebody else was faster, or it failed for
-    /// a reason that will not be there the next time.
+    /// Creates the stack without an image. Returns `None` if it has to be observed again: somebody
+    /// else was faster, or the cause of the failure is gone by the next attempt.
     async fn create(
         &self,
         world: &Arc<dyn World>,
@@ -132,7 +134,7 @@ impl Run<'_> {
         second_tries: &mut SecondTries,
     ) -> Result<Option<Observed>, Failure> {
         let context = self.context;
-        // From here on there may be a stack that has to be removed when somebody wishes to stop.
+        // A stack may exist from here on, which a cancellation has to delete.
         let _guard = context.cancellation.guard();
         let token = new_token(&Purpose::Up);
         let Some(id) = self.ask_for_creation(world.as_ref(), &token).await? else {
@@ -168,6 +170,7 @@ impl Run<'_> {
                 if end.cause.as_deref().is_some_and(is_of_a_new_account)
                     && !std::mem::replace(&mut second_tries.introduced, true) =>
             {
+                // The next round deletes the failed stack, so the guard must not.
                 self.created.keep();
                 context.sink.warn(
                     "the account had no service-linked role; AWS makes it at the first attempt, so here is the second",
@@ -188,7 +191,7 @@ impl Run<'_> {
         }
     }
 
-    /// Asks for the creation of the stack; `None` when somebody else was faster.
+    /// Requests the creation of the stack. Returns `None` if somebody else was faster.
     async fn ask_for_creation(
         &self,
         world: &dyn World,
@@ -211,7 +214,7 @@ impl Run<'_> {
     }
 }
 
-/// Is this the failure that only the first use of a service in an account meets?
+/// Returns whether only the first use of a service in an account fails like this.
 fn is_of_a_new_account(cause: &str) -> bool {
     let cause = cause.to_ascii_lowercase();
     cause.contains("unable to assume the service linked role")
