@@ -58,6 +58,7 @@ impl Execute for Doctor {
     }
 
     fn without_settings(&self, failure: Failure) -> Result<Done, Failure> {
+        // A usage error is about this command line, not about the configuration.
         if failure.kind == FailureKind::Usage {
             return Err(failure);
         }
@@ -84,11 +85,11 @@ fn done(diagnosis: Diagnosis) -> Done {
 pub enum Level {
     /// No problem.
     Ok,
-    /// Does not prevent a deployment, but deserves attention.
+    /// Problem that does not prevent a deployment.
     Warning,
-    /// `up` would fail.
+    /// Problem that makes `up` fail.
     Error,
-    /// Not made, because it depends on another check.
+    /// Check that was not made, because it depends on another one.
     Skipped,
 }
 
@@ -165,11 +166,11 @@ async fn examine(context: Context<'_>, environment: &dyn Environment) -> Diagnos
     let template = environment.template(context);
     let on_aws = async {
         if config.access.local {
+            // The emulator needs the engine, but each has its own remedy, so both are reported.
             let (engine, presence) =
-                // The emulator needs the engine, but both are reported: each has a remedy of its
-                // own.
                 tokio::join!(environment.engine(context), environment.emulator(context));
             let local = vec![judge::engine(&engine), judge::emulator(&presence)];
+            // A check must not start the emulator.
             let connected = match presence {
                 Ok(Presence::Running { .. }) => Some(environment.connect(context).await),
                 Ok(Presence::Absent) | Err(_) => None,
@@ -255,6 +256,7 @@ async fn ask(
             Err(_) => None,
         }
     };
+    // The roles are created if they are missing: the first deployment in an account needs them.
     let roles = async {
         // The emulator needs no service-linked roles.
         if local {
@@ -284,6 +286,7 @@ async fn ask(
         }
     };
     let (declared, roles, reach, secrets) = tokio::join!(declared, roles, reach, secrets);
+    // In reading order, whichever check finished first.
     let mut findings = vec![judge::credentials(
         context.config,
         &connection,

@@ -32,6 +32,7 @@ pub struct Args {}
 #[async_trait(?Send)]
 impl Execute for Args {
     async fn execute(&self, context: Context<'_>, _: &mut dyn LogReader) -> Result<Done, Failure> {
+        // The list is the only output, for scripts.
         let quiet = Sink::new(Box::new(Silent));
         let context = Context {
             sink: &quiet,

@@ -158,6 +158,7 @@ async fn deliver(
 }
 
 async fn save(built: &BuiltImage, name: &str, file: &Path) -> Result<(), Failure> {
+    // `spawn_blocking` needs owned values.
     let (image, name, path) = (built.clone(), name.to_owned(), file.to_owned());
     let written = tokio::task::spawn_blocking(move || archive::write(&image, &name, &path));
     match written.await {

@@ -1,4 +1,4 @@
-//! `deployer init`: the files that a cargo project needs to be deployed.
+//! `deployer init`: writes the files that a cargo project needs to be deployed.
 //!
 //! ```text
 //! cargo metadata, Dockerfile, sources ─► Project: pure ─► deployer.toml, Dockerfile, .dockerignore
@@ -62,37 +62,38 @@ fn path(text: &str) -> Result<String, String> {
     }
 }
 
-/// What was written: one object in JSON.
+/// Result of `init`, as one object in JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Initialized {
     /// Name of the stack.
     pub stack: StackName,
     /// Package that is deployed.
     pub package: String,
-    /// Its program.
+    /// Program of the package that is deployed.
     pub binary: String,
     /// Port that the program listens on.
     pub port: u16,
-    /// Where the port is from.
+    /// Source of the port.
     pub port_from: String,
-    /// Path that the load balancer asks.
+    /// Path of the load balancer's health check.
     pub health_path: String,
     /// Files that were written, relative to the folder of `deployer.toml`.
     pub written: Vec<String>,
-    /// Files that were there and are used.
+    /// Existing files that are used.
     pub kept: Vec<String>,
-    /// What to edit before the first deployment.
+    /// Edits to make before the first deployment.
     pub edits: Vec<String>,
     /// Commands to run next.
     pub next: Vec<String>,
 }
 
-/// Stands for a stack name until the package is known.
+/// Placeholder for the stack name until the package is known.
 const UNNAMED: &str = "not-named-yet";
 
 #[async_trait(?Send)]
 impl Execute for Init {
     fn settings(&self, shared: &Shared) -> Result<Config, Failure> {
+        // `init` writes this file, so it must not require it.
         config::without_file(shared, UNNAMED)
     }
 
@@ -124,7 +125,7 @@ impl Init {
         } else {
             let dockerfile = config.root.join("Dockerfile");
             written.push(write(&dockerfile, &project.dockerfile_text())?);
-            // Another one may be at the top of the workspace, where the context is then.
+            // With the workspace as the build context, its own `.dockerignore` applies.
             let ignore = config.root.join(".dockerignore");
             if project.context.is_none() && !ignore.exists() {
                 written.push(write(&ignore, files::DOCKERIGNORE)?);
@@ -188,7 +189,7 @@ impl Init {
             .clone()
             .or_else(|| heard.health_path.clone());
         let edits = edits(&heard, &port, dockerfile.is_none());
-        // Cargo compiles the whole workspace's code, so all of it has to be in Docker's context.
+        // Cargo needs all members of the workspace, so the build context has to include them.
         let above = root
             .strip_prefix(found.root())
             .map_or(0, |inner| inner.components().count());
@@ -214,7 +215,7 @@ impl Init {
     }
 }
 
-/// Returns what the program has to do differently in a container.
+/// Returns the edits that the program needs to work in a container.
 fn edits(heard: &Found, port: &Port, writes_dockerfile: bool) -> Vec<String> {
     let mut edits = Vec::new();
     if let Some(place) = &heard.loopback {
@@ -232,7 +233,7 @@ fn edits(heard: &Found, port: &Port, writes_dockerfile: bool) -> Vec<String> {
     edits
 }
 
-/// Refuses to overwrite a file.
+/// Returns the failure for a file that would be overwritten.
 fn exists(file: &Path) -> Failure {
     let shown = file.display();
     Failure::preflight(format!("`{shown}` exists, and is not overwritten")).hint(
@@ -240,7 +241,7 @@ fn exists(file: &Path) -> Failure {
     )
 }
 
-/// The error, with a remedy for this command: there is no `deployer.toml` yet.
+/// Returns the failure with a hint for this command, since there is no `deployer.toml` yet.
 fn choose_one(error: &ProjectError) -> Failure {
     let failure = failure_of(error);
     let command = match error {
@@ -274,11 +275,12 @@ fn choose_one(error: &ProjectError) -> Failure {
     }
 }
 
-/// Writes a new file; returns its name.
+/// Writes a new file. Returns its name.
 fn write(file: &Path, text: &str) -> Result<String, Failure> {
     let shown = file.display();
     let made = std::fs::OpenOptions::new()
         .write(true)
+        // Atomic, so that a file created meanwhile is not overwritten either.
         .create_new(true)
         .open(file);
     let written = made.and_then(|mut made| made.write_all(text.as_bytes()));
@@ -294,14 +296,15 @@ fn write(file: &Path, text: &str) -> Result<String, Failure> {
     Ok(name.to_string_lossy().into_owned())
 }
 
-/// Most files that are searched for an address.
+/// Maximum number of files to search for an address.
 const MOST_SOURCES: usize = 500;
 
-/// Reads the sources of a package: `src/main.rs` first, since it usually listens.
+/// Reads the sources of a package. `src/main.rs` comes first, since it usually listens.
 fn sources(package: &Path) -> Vec<(String, String)> {
     let mut files: Vec<PathBuf> = Vec::new();
     let mut folders = vec![package.join("src")];
     while let Some(folder) = folders.pop() {
+        // `file_type` does not follow symbolic links, so there are no cycles.
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
             let (path, kind) = (entry.path(), entry.file_type());
             if kind.is_ok_and(|kind| kind.is_dir()) {
@@ -311,8 +314,10 @@ fn sources(package: &Path) -> Vec<(String, String)> {
             }
         }
     }
+    // `read_dir` has no defined order, and the first address found counts.
     files.sort_by_key(|path| (!path.ends_with("src/main.rs"), path.clone()));
     let text = |path: PathBuf| {
+        // A file that cannot be read is skipped: the search only provides defaults.
         let text = input::text(&path, input::WRITTEN_BY_HAND).ok()?;
         let name = path.strip_prefix(package).unwrap_or(&path);
         Some((name.to_string_lossy().into_owned(), text))

@@ -62,7 +62,7 @@ impl Execute for Logs {
 pub struct LogSettings {
     /// Set if new lines are shown as they arrive.
     pub follow: bool,
-    /// How far back to start.
+    /// Age of the oldest lines to show.
     pub since: Duration,
 }
 
@@ -88,6 +88,7 @@ async fn show(
     let world = connection.world.as_ref();
     let log = find(context, world).await?;
     let since = i64::try_from(settings.since.as_millis()).unwrap_or(i64::MAX);
+    // CloudWatch Logs rejects a negative start time.
     let since_ms = now.timestamp_millis().saturating_sub(since).max(0);
     let mut watch = LogPoller::new(world, &log.group, since_ms, reader);
     // Read the existing lines first, so that an empty log can be explained before following it.
@@ -135,6 +136,7 @@ async fn read(
         Ok(Outcome::Completed(LogEnd::NotTaken(error))) => {
             Err(Failure::new(FailureKind::Unexpected, "cannot write to standard output").because(error))
         }
+        // Not reached in practice: see `FOR_EVER`.
         Ok(Outcome::TimedOut) => Ok(None),
         Ok(Outcome::Cancelled) => Err(Failure::interrupted()),
         Err(error) if error.kind == RemoteErrorKind::NotFound => {

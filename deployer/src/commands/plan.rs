@@ -126,7 +126,7 @@ pub enum PlanAction {
     Recreate,
     /// Update it.
     Update,
-    /// Do nothing.
+    /// Nothing to do.
     Nothing,
     /// Continue a stuck rollback. The changes are only known after it.
     ContinueRollback,
@@ -151,6 +151,7 @@ pub async fn run(context: Context<'_>) -> Result<Plan, Failure> {
         let connection = connect(context).await?.announced(context.sink);
         Ok::<_, Failure>(Some((connection.world, connection.region)))
     };
+    // The digest is only known after a build. Without it, every plan would show a new image.
     let build = async {
         let work = image.build(context);
         let built = context.sink.phase(Phase::Image, work).await?;
@@ -196,6 +197,7 @@ impl Planner<'_> {
                 (BeforePlan::Recreate, _) => {
                     return Ok(self.everything(found.as_ref(), PlanAction::Recreate));
                 }
+                // CloudFormation creates no change set for a stack whose rollback is stuck.
                 (BeforePlan::AfterRollback, Some(stack)) => {
                     return Ok(self.shown(Some(stack), PlanAction::ContinueRollback, Vec::new()));
                 }
@@ -281,6 +283,7 @@ impl Planner<'_> {
 
     fn cost_after(&self) -> Option<Estimate> {
         let mut parameters = self.context.config.parameters.clone();
+        // A stack without an image has no tasks to pay for. Any non-empty value will do here.
         parameters.insert(ParameterName::ImageUri.to_string(), self.digest.to_string());
         cost::of_parameters(self.region.as_deref()?, &parameters)
     }

@@ -36,6 +36,7 @@ fn boundary(text: &str) -> Result<String, String> {
                 && (*owner == "aws" || names::is_account(owner))
                 && policy
                     .strip_prefix("policy/")
+                    // A wildcard or a policy variable would match other policies too.
                     .is_some_and(|name| !name.is_empty() && !name.contains(['*', '?', '$'])) =>
         {
             Ok(text.to_owned())

@@ -128,6 +128,7 @@ async fn proven(context: Context<'_>, host: &dyn Host) -> Result<ImageUri, Failu
         ))
         .because(cause)
     };
+    // An operation in progress may be about to replace the version that would be promoted.
     if before_up(Some(&stack.status)) != BeforeUp::Update {
         return Err(unproven(format!("its stack is {}", stack.status))
             .hint("`deployer status --watch` waits for an operation in progress"));

@@ -116,6 +116,7 @@ async fn give(
     access: ReviewerAccess,
 ) -> Result<Reviewing, Failure> {
     let connection = host.connect(context).await?.announced(context.sink);
+    // Held to the end: a concurrent run would deploy outdated parameters.
     let _only_one = host.only_one(context, "reviewer", &connection).await?;
     let world = connection.world.as_ref();
     let deployer = Deployer {

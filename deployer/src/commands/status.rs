@@ -47,6 +47,7 @@ impl Execute for Args {
         if self.watch {
             watch(context).await?;
         }
+        // The status is the only output, for scripts.
         let quiet = Sink::new(Box::new(Silent));
         let context = Context {
             sink: &quiet,

@@ -238,6 +238,8 @@ async fn both<I, S>(
                 Ok(_) | Err(_) => Err(failure),
             }
         }
+        // Dropping the other future only stops following it. An operation at CloudFormation
+        // continues.
         Either::Left((Err(failure), _)) | Either::Right((Err(failure), _)) => Err(failure),
         Either::Right((Ok(stack), image)) => Ok((image.await?, stack)),
     }

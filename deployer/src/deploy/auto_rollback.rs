@@ -16,7 +16,7 @@ use deployment::stack::template_names::OutputName;
 
 /// Effect of restoring the previous deployment.
 enum Restored {
-    /// It is restored.
+    /// Restored by an update.
     Changed,
     /// CloudFormation finds no difference.
     Unchanged,

@@ -140,6 +140,7 @@ impl Deployer<'_> {
         let work = Box::pin(async {
             let Some(execution) = execution else {
                 let stack = self.observe_again(found).await?;
+                // Correcting drift may have replaced the tasks already.
                 let deployment = if force && !reconciled.replaced {
                     deployer.replace_tasks(&stack).await?
                 } else {
@@ -154,6 +155,7 @@ impl Deployer<'_> {
             let _guard = self.context.cancellation.guard();
             Box::pin(deployer.carry_out(execution, request)).await
         });
+        // Without a change, no task is replaced, so there is no availability to observe.
         let (result, probe) = match running.filter(|_| changed) {
             Some((check, _)) => self.probed(&check, work).await,
             None => (work.await, None),
@@ -298,6 +300,8 @@ impl Deployer<'_> {
                     self.context
                         .sink
                         .note(format!("somebody else was faster: looking again ({why})"));
+                    // The change set is based on a state that no longer exists, so the next round
+                    // creates another.
                     before = self.at_rest(&before).await?;
                 }
                 result => return result,

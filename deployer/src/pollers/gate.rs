@@ -18,9 +18,9 @@ use deployment::rollout::gate::{AtTheGate, HookAnswer, Intent, PausedDeployment,
 /// Reason why a version did not pass the gate.
 #[derive(Debug, Clone)]
 pub enum Objection {
-    /// Its clock is proven wrong.
+    /// The clock of the version is proven wrong.
     ProvenWrong(Checked),
-    /// It rejects the check.
+    /// The version rejects the check.
     Refused(Refusal),
     /// The check did not pass in time. Holds its last findings.
     TimedOut(Option<Checked>),

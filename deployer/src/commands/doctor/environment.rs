@@ -143,6 +143,7 @@ fn can_be_written(folder: &Path) -> std::io::Result<()> {
     let existing = existing.unwrap_or(Path::new("/"));
     // Random, so that two runs do not delete each other's file.
     let file = existing.join(format!(".deployer-doctor-{:016x}", rand::random::<u64>()));
+    // Permissions alone do not tell: the file system may be full or read-only.
     std::fs::write(&file, b"can this be written?")?;
     std::fs::remove_file(&file)
 }
@@ -153,6 +154,7 @@ fn clock_address(access: &Access) -> String {
         return url.to_string();
     }
     match access.region.as_deref() {
+        // The China partition has its own domain.
         Some(region) if region.starts_with("cn-") => {
             format!("https://sts.{region}.amazonaws.com.cn/")
         }

@@ -284,6 +284,7 @@ pub(super) fn validation(
             format!("CloudFormation refuses the template: {cause}"),
             vec![format!("check it: `{}`", config.template.lint())],
         ),
+        // `up` never calls `ValidateTemplate`, so it works without this permission.
         RemoteErrorKind::Denied => warning(
             VALIDATION,
             format!("these credentials may not ask CloudFormation about the template: {cause}"),

@@ -44,6 +44,7 @@ impl Run<'_> {
         let connection = self.host.connect(context).await?;
         let connection = connection.announced(context.sink);
         let lock = self.host.only_one(context, "up", &connection).await?;
+        // Kept in the run, so that the lock outlives this function.
         self.only_one.get_or_init(|| lock);
         let world = connection.world;
         // Before anything is created: a task with a missing secret never starts.
@@ -56,6 +57,7 @@ impl Run<'_> {
         };
         let mut second_tries = SecondTries::default();
         for _ in 0..ROUNDS {
+            // Each round may start an operation, so check before it does.
             if context.cancellation.is_cancelled() {
                 return Err(Failure::interrupted());
             }
@@ -202,6 +204,7 @@ impl Run<'_> {
         match world.create(name, &self.wanted(None), token).await {
             Ok(id) => Ok(Some(id)),
             Err(error) if error.is_already_exists() => Ok(None),
+            // `remote_failure` has a better hint for missing capabilities.
             Err(error) if error.kind == RemoteErrorKind::Refused && !error.lacks_capabilities() => {
                 let usual = || format!("check it: `{}`", context.config.template.lint());
                 let hint = zones::hint(&error.message).map_or_else(usual, str::to_owned);
