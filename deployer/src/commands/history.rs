@@ -106,6 +106,7 @@ pub(super) async fn gather(
     let operations = operations(events).into_iter().rev().take(LISTED);
     let listed = futures_util::stream::iter(operations).map(|operation| async move {
         let image = match &operation.task_definition {
+            // The image is only in the task definition, not in the stack's events.
             Some(arn) => world.image_of(&TaskDefinitionArn::new(arn)).await?,
             None => None,
         };

@@ -95,6 +95,7 @@ async fn show(
     let Some(read) = self::read(context, &mut watch, &log).await? else {
         return Ok(());
     };
+    // A stack without a service may still have the log of an earlier one.
     if read == 0 && !log.has_service {
         return Err(Failure::preflight(format!(
             "the stack `{}` has no service, and nothing was logged lately",

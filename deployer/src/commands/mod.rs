@@ -169,7 +169,7 @@ pub(crate) trait Execute {
         lines: &mut dyn LogReader,
     ) -> Result<Done, Failure>;
 
-    /// Returns the end of the command where the settings cannot be resolved.
+    /// Returns the end of the command if the settings cannot be resolved.
     fn without_settings(&self, failure: Failure) -> Result<Done, Failure> {
         Err(failure)
     }
@@ -177,14 +177,14 @@ pub(crate) trait Execute {
 
 /// End of a command that did not fail.
 pub(crate) struct Done {
-    /// The result to print.
+    /// Result to print.
     pub(crate) result: Option<CommandResult>,
-    /// The exit code.
+    /// Exit code of the process.
     pub(crate) exit_code: u8,
 }
 
 impl Done {
-    /// A command that has reported everything in events.
+    /// End of a command that has reported everything in events.
     pub(crate) const REPORTED: Self = Self {
         result: None,
         exit_code: 0,
@@ -199,34 +199,34 @@ impl Done {
     }
 }
 
-/// Result of a command: one object in JSON.
+/// Result of a command, as one object in JSON.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(crate) enum CommandResult {
-    /// Of `init`.
+    /// Result of `init`.
     Initialized(Box<init::Initialized>),
-    /// Of `plan`.
+    /// Result of `plan`.
     Plan(Box<plan::Plan>),
-    /// Of `history`.
+    /// Result of `history`.
     History(history::History),
-    /// Of `status`.
+    /// Result of `status`.
     Status(Box<status::Status>),
-    /// Of `url`.
+    /// Result of `url`.
     Address(url::Address),
-    /// Of `image inspect`.
+    /// Result of `image inspect`.
     Inspection(Box<Inspection>),
-    /// Of `reviewer`.
+    /// Result of `reviewer`.
     Reviewing(Box<reviewer::Reviewing>),
-    /// Of `policy`.
+    /// Result of `policy`.
     Policy(serde_json::Value),
-    /// Of `template`.
+    /// Result of `template`.
     Template {
-        /// Its text.
+        /// Text of the template.
         template: String,
     },
-    /// Of `cost`.
+    /// Result of `cost`.
     Cost(deployment::cost::Table),
-    /// Of `doctor`.
+    /// Result of `doctor`.
     Diagnosis(doctor::Diagnosis),
 }
 

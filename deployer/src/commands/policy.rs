@@ -1,4 +1,4 @@
-//! `deployer policy`: the IAM policy for deploying this stack.
+//! `deployer policy`: prints the IAM policy for deploying this stack.
 
 use async_trait::async_trait;
 use clap::Args;

@@ -145,6 +145,7 @@ async fn proven(context: Context<'_>, host: &dyn Host) -> Result<ImageUri, Failu
     };
     Box::pin(deployer.prove_running(&stack, &digest))
         .await
+        // A failed check of the source must not look like a rolled back deployment.
         .map_err(|failure| {
             if failure.kind == FailureKind::Interrupted {
                 return failure;

@@ -73,6 +73,7 @@ async fn run(
         context,
         world,
         cluster: &service.names.cluster,
+        // From the start of the log: its stream belongs to this task alone.
         log: LogPoller::new(world, &service.names.log_group, 0, output).of_task(&started),
         id: started,
         read: 0,

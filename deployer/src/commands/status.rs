@@ -1,4 +1,4 @@
-//! `deployer status`: the stack, its tasks and the service's response.
+//! `deployer status`: shows the stack, its tasks and the service's response.
 
 use super::{CommandResult, Done, Execute};
 use crate::pollers::LogReader;
@@ -204,6 +204,7 @@ async fn fill(
         StatusSummary::Notable(remark) | StatusSummary::InProgress(remark) => Some(remark),
         StatusSummary::Absent | StatusSummary::AtRest => None,
     };
+    // The emulator costs nothing.
     if !context.config.access.local
         && let Some(region) = &status.region
     {

@@ -1,4 +1,4 @@
-//! `deployer template`: the template that is deployed.
+//! `deployer template`: prints the template that is deployed, or ejects the built-in one.
 
 use std::path::{Path, PathBuf};
 

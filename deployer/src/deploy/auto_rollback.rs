@@ -16,9 +16,9 @@ use deployment::stack::template_names::OutputName;
 
 /// Effect of restoring the previous deployment.
 enum Restored {
-    /// Restored by an update.
+    /// Restored with an update.
     Changed,
-    /// CloudFormation finds no difference.
+    /// Nothing to update: CloudFormation finds no difference.
     Unchanged,
 }
 
@@ -227,7 +227,7 @@ impl Deployer<'_> {
     }
 }
 
-/// Returns whether an operation of somebody else is in progress on the stack.
+/// Returns whether an operation that this run did not start is in progress on the stack.
 fn is_of_others(stack: &Observed) -> bool {
     use deployment::stack::status::StackStatus as S;
     // Our own update ends with a cleanup phase, so that status is not a sign of others.

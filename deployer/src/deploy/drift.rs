@@ -20,14 +20,14 @@ const CONFIRMING_READS: u32 = 3;
 /// Difference between the service and what the stack says about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Drift {
-    /// Somebody changed the desired number of tasks.
+    /// Changed number of desired tasks.
     Tasks {
         /// Number that ECS has.
         set: u32,
         /// Number that the stack has.
         wanted: u32,
     },
-    /// Somebody deleted the service.
+    /// Deleted service.
     ServiceGone,
 }
 

@@ -129,6 +129,7 @@ impl Deployer<'_> {
             Some(url) => self.check_of_running(found, url).await?,
             None => None,
         };
+        // Later checks have to demand a clock if the running version is one.
         let deployer = Deployer {
             was_a_clock: running.as_ref().is_some_and(|(_, told)| *told),
             ..*self
@@ -478,11 +479,13 @@ impl Context<'_> {
             .keys()
             .filter(|name| !changed.contains_key(*name));
         let kept = kept.cloned().collect();
+        // Kept values stay in the map: the gate and the cost estimate read them from it.
         parameters.extend(changed);
         Wanted {
             template: Template::Deployed(deployed.template),
             parameters,
             kept,
+            // Without tags in a request, CloudFormation keeps those of the stack.
             tags: None,
             capabilities: self.config.capabilities.clone(),
             express: false,

@@ -120,6 +120,7 @@ impl Previous {
     /// parameters are the new ones.
     pub(super) fn of_image(image: &str, wanted: &Wanted) -> Self {
         let mut wanted = wanted.clone();
+        // A kept parameter would be sent with its previous value, which is the new image.
         wanted.kept.remove(ParameterName::ImageUri.as_str());
         let image = image.to_owned();
         wanted

@@ -35,6 +35,7 @@ impl Deployer<'_> {
                 let failure = context
                     .overdue("the rollout")
                     .because("not all tasks run and are healthy");
+                // The evidence collected so far usually names the cause of the delay.
                 let failure = context.explained(failure, watch.evidence(), Ended::GoesOn);
                 return Err(DeployError::NeedsRollback(failure));
             }
@@ -45,7 +46,7 @@ impl Deployer<'_> {
                 Failure::new(FailureKind::RolledBack, "the new version did not start")
                     .because(reason)
             }
-            // ECS reports no failure, so this is the doing of somebody else.
+            // ECS reports no failure, so another user or run has deployed meanwhile.
             Rollout::Superseded => {
                 let failure = Failure::new(
                     FailureKind::RolledBack,
@@ -77,6 +78,7 @@ impl Deployer<'_> {
                 .check(names, url, digest, tasks)
                 .await
                 .map(Proof::Check),
+            // The rollout has completed, so this cannot fail. It only states what is known.
             CheckFrom::TargetHealth => {
                 let targets = names.targets(self.world).await;
                 let health = targets.ok().as_deref().and_then(all_healthy);

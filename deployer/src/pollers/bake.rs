@@ -108,7 +108,7 @@ impl<'a> Bake<'a> {
             Verdict::Ok | Verdict::Indeterminate { .. } => false,
         };
         self.failures = if fails { self.failures + 1 } else { 0 };
-        // Report the first failure at once. The verdict follows only if the next check fails too.
+        // Report the first failure immediately. It counts only if the next check fails too.
         if fails && self.failures == 1 {
             let check = found.clone();
             self.sink.send(&Event::Checked { check });

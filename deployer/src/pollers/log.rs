@@ -122,7 +122,7 @@ impl<'a> LogPoller<'a> {
                 break;
             }
             if too_many {
-                // What is forgotten must not be read again.
+                // A forgotten line would count as new, so the next poll starts after it.
                 self.since_ms = self.since_ms.max(at + 1);
             }
             self.ages.pop_front();

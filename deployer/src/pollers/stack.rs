@@ -39,7 +39,7 @@ pub struct StackEnd {
     pub stack: Option<Observed>,
     /// First failure, if there was one.
     pub cause: Option<String>,
-    /// Set if a request of somebody else led to this end.
+    /// Set if a request of another user or run led to this end.
     pub taken_over: bool,
 }
 

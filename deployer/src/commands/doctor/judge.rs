@@ -70,6 +70,7 @@ pub(super) fn failed(check: &'static str, failure: &Failure) -> Finding {
 
 /// Returns the settings, which have been validated as they were read.
 pub(super) fn configuration(config: &Config) -> Finding {
+    // Always ok: a configuration with an error never gets here.
     let sizes = &config.service;
     ok(
         "configuration",
@@ -201,6 +202,7 @@ pub(super) fn credentials(config: &Config, connection: &Connection, now: DateTim
     let Some((end, found)) = found.and_then(|found| Some((found.end?, found))) else {
         return ok("credentials", whose);
     };
+    // Credentials that have expired already count as zero.
     let left = (end - now).to_std().unwrap_or_default();
     if left >= config.timeout {
         return ok("credentials", whose);
@@ -226,6 +228,7 @@ pub(super) fn not_asked(why: &str, local: bool) -> Vec<Finding> {
         findings
             .extend([RoleOf::Ecs, RoleOf::LoadBalancing].map(|role| skipped(check_of(role), why)));
     }
+    // The same order as with a connection.
     findings.push(skipped(REACH, why));
     findings
 }
@@ -322,6 +325,7 @@ fn parameters(config: &Config, declared: &[TemplateParameter]) -> Finding {
         .collect();
     let missing: Vec<String> = declared
         .iter()
+        // CloudFormation rejects a request without a value for such a parameter.
         .filter(|one| one.default.is_none() && !given(&one.name))
         .map(|one| format!("`{}`", one.name))
         .collect();

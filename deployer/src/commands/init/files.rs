@@ -77,6 +77,7 @@ impl NewProject {
         if !self.features.is_empty() {
             key("features", &format!("{:?}", self.features));
         }
+        // The default context is the Dockerfile's folder, which lacks the rest of the workspace.
         if let Some(dockerfile) = self.dockerfile.as_ref().filter(|it| *it != "Dockerfile") {
             key("dockerfile", &format!("\"{dockerfile}\""));
             key("context", "\".\"");
@@ -86,6 +87,7 @@ impl NewProject {
                 &format!("\"{context}\"   # the workspace, for `--builder docker`"),
             );
         }
+        // Commented out: a suggestion with the names of existing features.
         if self.features.is_empty() && !self.other_features.is_empty() {
             let first = self.other_features.first().map_or("", String::as_str);
             key(

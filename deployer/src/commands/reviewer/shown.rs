@@ -84,6 +84,7 @@ pub(super) fn given(
             let url = switch_role(connection, &role, config.stack.as_str());
             (Access::Role { role }, url)
         }
+        // Without its password, a user is of no use to a reviewer.
         _ => return Ok(None),
     };
     let is_there = !config.access.local;

@@ -67,6 +67,7 @@ impl Run<'_> {
         let context = self.context;
         let work = async {
             let address = context.address_of(world, repository).await?;
+            // A registry elsewhere must not see the login of ECR.
             let login = if context.config.access.logs_in_to_registry() {
                 let login = world.login().await;
                 Some(login.map_err(|error| context.remote_failure(&error))?)

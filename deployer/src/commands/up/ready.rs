@@ -193,7 +193,7 @@ impl Run<'_> {
         }
     }
 
-    /// Requests the creation of the stack. Returns `None` if somebody else was faster.
+    /// Requests the creation of the stack. Returns `None` if it exists by now.
     async fn ask_for_creation(
         &self,
         world: &dyn World,
