@@ -1,8 +1,9 @@
-//! Graceful shutdown: a cancellation token, and guards that delay the exit while work must be undone.
+//! Graceful shutdown: a cancellation token, and guards that delay the exit while work must be
+//! undone.
 //!
-//! While no [`ShutdownGuard`] is held, cancelling ends the program at once. While one is held, its
-//! holder hears of the cancellation, cleans up, and then lets the program end. A second signal ends
-//! the program in any case.
+//! While no [`ShutdownGuard`] is held, cancelling ends the program immediately. While one is held,
+//! its holder observes the cancellation, cleans up, and then lets the program end. A second signal
+//! ends the program in any case.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,13 +17,14 @@ pub struct CancellationToken {
     guards: Arc<AtomicUsize>,
 }
 
-/// Delays the exit for as long as it is held.
+/// Guard that delays the exit for as long as it is held.
 #[must_use]
 #[derive(Debug)]
 pub struct ShutdownGuard(Arc<AtomicUsize>);
 
 impl Drop for ShutdownGuard {
     fn drop(&mut self) {
+        // Relaxed is enough: the counter protects no other memory.
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -39,6 +41,7 @@ impl Default for CancellationToken {
 impl CancellationToken {
     /// Cancels; returns whether a guard is held, so that its holder has to be waited for.
     pub fn cancel(&self) -> bool {
+        // Unlike `send`, this sets the value even if nobody has subscribed yet.
         self.cancelled.send_replace(true);
         self.guards.load(Ordering::Relaxed) > 0
     }
@@ -49,14 +52,15 @@ impl CancellationToken {
         ShutdownGuard(Arc::clone(&self.guards))
     }
 
-    /// Returns whether it was cancelled.
+    /// Returns whether the token was cancelled.
     pub fn is_cancelled(&self) -> bool {
         *self.cancelled.borrow()
     }
 
-    /// Waits until it is cancelled.
+    /// Waits until the token is cancelled.
     pub async fn cancelled(&self) {
-        // The sender lives as long as this token: waiting cannot fail.
+        // The sender lives as long as this token, so that waiting cannot fail. `wait_for` also
+        // checks the current value: a cancellation before this call is not missed.
         let _ = self.cancelled.subscribe().wait_for(|it| *it).await;
     }
 }

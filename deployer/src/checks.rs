@@ -1,4 +1,4 @@
-//! Ways to check the service from outside, and which of them suits its answers.
+//! Selection of checks: ways to check the service from outside, in the order in which to try them.
 
 use clock::{Expected, Kind, Settings};
 use probe::Target;
@@ -10,13 +10,14 @@ use aws::remote::World;
 use deployment::error::{Failure, FailureKind};
 use deployment::rollout::HealthCheck;
 
-/// Where the load balancer asks for the program's health, unless settings or its target group say otherwise.
+/// Default path for health checks, unless the settings or the target group name another one.
 const HEALTH_PATH: &str = "/health";
-/// Where a clock tells the time, as a rule.
+/// Usual path of a clock.
 const CLOCK_PATH: &str = "/now";
 
 impl Context<'_> {
-    /// Ways to check the service, the one that proves most first: the next one is for a service that refuses it.
+    /// Returns the ways to check the service, the strongest first. The next one applies if the
+    /// service refuses the previous one.
     pub(crate) async fn checks(
         &self,
         world: &dyn World,
@@ -24,6 +25,7 @@ impl Context<'_> {
         url: &PublicUrl,
     ) -> Vec<Check> {
         let settings = &self.config.check;
+        // Saves the call where the target group cannot change the result.
         let health = if settings.kind != Some(Kind::Clock) && settings.path.is_none() {
             let health = world.health_check(&names.target_group).await;
             health.ok().flatten()
@@ -33,7 +35,7 @@ impl Context<'_> {
         self.checks_of(url, health.as_ref())
     }
 
-    /// The first of them, which knows nothing of the load balancer's health checks.
+    /// Returns the first check, which does not depend on the load balancer's health checks.
     pub(crate) fn first_check(&self, url: &PublicUrl) -> Option<Check> {
         self.checks_of(url, None).into_iter().next()
     }
@@ -44,6 +46,7 @@ impl Context<'_> {
         let path = settings.path.as_deref();
         let clocks = || {
             let mut urls = vec![at(path)];
+            // Only a bare address leaves open where the clock is: every other path was chosen.
             if settings.kind.is_none() && path.is_none() && url.target.url().path() == "/" {
                 urls.push(url.at(CLOCK_PATH));
             }
@@ -54,9 +57,11 @@ impl Context<'_> {
             let usual = self.config.settings.health_path.as_deref();
             let (health_path, codes) = health.map_or_else(
                 || (usual.unwrap_or(HEALTH_PATH), None),
+                // Codes that the parser does not understand fall back to 200-299.
                 |health| (health.path.as_str(), health.codes.parse().ok()),
             );
-            // What the load balancer takes for a success is one, where nothing else is asked.
+            // The target group's success codes apply only to its own path, not to a path from the
+            // settings.
             let codes = codes.filter(|_| path.is_none()).unwrap_or_default();
             let expected = Expected {
                 status: codes,
@@ -93,7 +98,7 @@ impl Context<'_> {
     }
 }
 
-/// What the output `Url` names, exactly as it is written.
+/// Parses the output `Url` into the address to check, exactly as it is written.
 pub(crate) fn public_url(config: &Config, url: &str) -> Result<PublicUrl, Failure> {
     let access = &config.access;
     let connect_to = access.connect_to.as_ref().map(ToString::to_string);
@@ -109,6 +114,7 @@ pub(crate) fn public_url(config: &Config, url: &str) -> Result<PublicUrl, Failur
             )
             .because(error)
         })?;
+    // The emulator's host names may not resolve here, so the user sees an address that does.
     let shown = match (&access.endpoint_url, access.local) {
         (Some(endpoint), true) => crate::local::reachable_url(url, endpoint),
         _ => None,

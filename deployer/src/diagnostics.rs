@@ -1,11 +1,12 @@
-//! Messages of the libraries on standard error, on request.
+//! Log messages of the libraries on standard error, on request.
 
 use tracing_subscriber::filter::{FilterExt as _, filter_fn};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// Starts them if `DEPLOYER_LOG` is set, for example to `debug`.
+/// Starts logging if `DEPLOYER_LOG` is set, for example to `debug`.
 pub(crate) fn start() {
+    // An invalid filter is ignored: diagnostics never fail a deployment.
     let Ok(filter) = tracing_subscriber::EnvFilter::try_from_env("DEPLOYER_LOG") else {
         return;
     };
@@ -15,14 +16,15 @@ pub(crate) fn start() {
     #[expect(clippy::disallowed_methods, reason = "diagnostics, on request")]
     let layer = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        // An error about a closed standard error would end the program.
+        // By default, the layer prints its own write errors to standard error, which panics if that
+        // is closed.
         .log_internal_errors(false)
         .with_filter(filter);
     tracing_subscriber::registry().with(layer).init();
 }
 
-/// Returns whether messages of this level are safe to show: at `trace`, AWS's SDK prints whole
-/// responses, logins and passwords included.
+/// Returns whether messages of this level are safe to show. At `trace`, the AWS SDK prints whole
+/// responses, including logins and passwords.
 fn is_free_of_secrets(target: &str, level: tracing::Level) -> bool {
     level < tracing::Level::TRACE || !target.starts_with("aws_")
 }

@@ -1,4 +1,4 @@
-//! From a failure and its evidence to what people are told: the cause, what shows it, what to do.
+//! Explanations of failures: the cause, the evidence, and hints.
 
 use url::Url;
 
@@ -9,7 +9,8 @@ use deployment::error::Failure;
 use deployment::rollout::{self, Ended, Evidence, Explanation};
 
 impl Context<'_> {
-    /// The failure, with the diagnosis as its cause where there is one: what was said before stays as the first evidence.
+    /// Returns the failure with the diagnosis as its cause, if there is one. The previous cause
+    /// becomes the first evidence.
     pub(crate) fn explained(&self, failure: Failure, evidence: &Evidence, ended: Ended) -> Failure {
         let config = self.config;
         let logs = command_line(config, "logs");
@@ -36,7 +37,7 @@ impl Context<'_> {
     }
 }
 
-/// What to do where the account has as many of something as it may have; the codes are those of Service Quotas.
+/// Returns a hint for an exhausted service quota. The codes are those of Service Quotas.
 pub(crate) fn quota_hint(cause: &str) -> Option<String> {
     const QUOTAS: [(&str, &str, &str, u8); 2] = [
         ("maximum number of VPCs", "VPCs", "L-F678F1CE", 10),
@@ -47,6 +48,7 @@ pub(crate) fn quota_hint(cause: &str) -> Option<String> {
             10,
         ),
     ];
+    // CloudFormation passes EC2's message on as text, without a code.
     let (_, what, code, number) = QUOTAS
         .into_iter()
         .find(|(words, ..)| cause.contains(words))?;
@@ -55,21 +57,23 @@ pub(crate) fn quota_hint(cause: &str) -> Option<String> {
     ))
 }
 
-/// A command about the same stack, that finds it wherever it is pasted.
+/// Returns a command line about the same stack that works in any directory.
 pub(crate) fn command_line(config: &Config, command: &str) -> String {
     // Set by the Makefile.
     let targets = std::env::var("DEPLOYER_MAKE_TARGETS").ok();
     command_line_from(targets.as_deref(), config, command)
 }
 
-/// The same with more options, which no target of `make` takes.
+/// Returns the command line with more options. Targets of `make` take none, so it never names one.
 pub(crate) fn command_line_with(config: &Config, command: &str, options: &str) -> String {
+    // No target matches the empty list, but the program is still started with `cargo run`.
     let targets = std::env::var("DEPLOYER_MAKE_TARGETS").ok();
     let targets = targets.map(|_| "");
     command_line_from(targets, config, command) + " " + options
 }
 
-/// Returns the same for whoever has run `make`, where its targets are named: the program is not on the `PATH` there.
+/// Builds the command line. Under `make`, it names a target or runs the program with Cargo, because
+/// it is not on the `PATH` there.
 fn command_line_from(make_targets: Option<&str>, config: &Config, command: &str) -> String {
     let access = &config.access;
     let environment = config.environment.as_deref();
@@ -94,7 +98,8 @@ fn command_line_from(make_targets: Option<&str>, config: &Config, command: &str)
     };
     if !access.local {
         option("region", access.region.as_deref());
-        // As a flag, a profile that gives only the region would give the credentials, too.
+        // The keys take precedence over such a profile. As a flag, the profile would supply the
+        // credentials instead.
         if access.profile_source != ProfileSource::BehindKeys {
             option("profile", access.profile.as_deref());
         }
@@ -111,8 +116,8 @@ fn command_line_from(make_targets: Option<&str>, config: &Config, command: &str)
     command
 }
 
-/// Returns the text with the environment in each of its commands: without, they would be about
-/// another stack.
+/// Returns the text with the environment added to each `deployer` command. Without it, the commands
+/// would act on another stack.
 pub(crate) fn in_environment(text: &str, environment: Option<&str>) -> String {
     const COMMAND: &str = "`deployer ";
     let Some(name) = environment else {
@@ -120,7 +125,7 @@ pub(crate) fn in_environment(text: &str, environment: Option<&str>) -> String {
     };
     let addressed = format!("{COMMAND}--env {name} ");
     text.replace(COMMAND, &addressed)
-        // Some name it, or another one, already.
+        // Some commands already name an environment.
         .replace(&format!("{addressed}--env "), &format!("{COMMAND}--env "))
 }
 

@@ -1,7 +1,7 @@
-//! Runs a command where nothing it does can keep the program from ending: on a thread of its own.
+//! Runs a command on its own thread, so that nothing it does can keep the program from ending.
 //!
-//! A file that never comes to its end, a pipe that nobody writes to or a folder on a server that is gone hold up that
-//! thread alone; signals are still heard. A panic, on whichever thread, is a failure like others.
+//! A file without an end, a pipe without a writer, or an unreachable network share blocks only that
+//! thread; signals are still handled. A panic on any thread becomes an ordinary failure.
 
 use std::cell::Cell;
 use std::panic::PanicHookInfo;
@@ -13,29 +13,29 @@ use tokio::sync::{oneshot, watch};
 
 use deployment::error::{Failure, FailureKind};
 
-/// How long a cancelled command may take to end the programs that it started and to delete its temporary files.
+/// Time for a cancelled command to end its child processes and to delete its temporary files.
 const CLEANUP: Duration = Duration::from_secs(1);
 
-/// As much as the main thread has: commands are large futures.
+/// Stack size in bytes, as large as the main thread's usual one: commands are large futures.
 pub(crate) const STACK_SIZE: usize = 8 << 20;
 
-/// Lines of a backtrace that are kept.
+/// Maximum number of backtrace lines in a report.
 const BACKTRACE_LINES: usize = 200;
 
-/// The first panic of this process.
+/// First panic of this process.
 static PANIC: OnceLock<watch::Sender<Option<Panic>>> = OnceLock::new();
 
 thread_local! {
-    /// Whether this thread has panicked before.
+    /// Set if this thread has panicked before.
     static HAS_PANICKED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// A panic, as it is reported.
+/// Panic as it is reported.
 #[derive(Debug, Clone)]
 struct Panic {
-    /// Message and place.
+    /// Message and source location.
     cause: String,
-    /// Lines, if `RUST_BACKTRACE` asks for them.
+    /// Backtrace lines, if `RUST_BACKTRACE` asks for them.
     backtrace: Vec<String>,
 }
 
@@ -45,10 +45,12 @@ pub(crate) fn catch_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let panic = Panic::new(panic);
         if HAS_PANICKED.replace(true) {
-            // A destructor panics during a panic, and the process would be aborted next. The reporter may be in the midst of it.
+            // A destructor panics during a panic, so the process would abort next. The reporter may
+            // be locked by the first panic, so this prints directly.
             crate::report::at_the_last(&panic.failure());
             end(FailureKind::Unexpected);
         }
+        // Later panics are usually consequences of the first one.
         sender.send_if_modified(|first| {
             let is_first = first.is_none();
             first.get_or_insert(panic);
@@ -95,13 +97,13 @@ impl Panic {
     }
 }
 
-/// The failure that the first panic stands for, if there was one.
+/// Returns the failure for the first panic, if there was one.
 pub(crate) fn panic_failure() -> Option<Failure> {
     let first = PANIC.get()?.borrow();
     first.as_ref().map(Panic::failure)
 }
 
-/// Returns after the first panic.
+/// Waits for the first panic and returns its failure.
 async fn panicked() -> Failure {
     if let Some(sender) = PANIC.get()
         && let Ok(first) = sender.subscribe().wait_for(Option::is_some).await
@@ -109,11 +111,14 @@ async fn panicked() -> Failure {
     {
         return first.failure();
     }
+    // Without the hook, as in tests, nothing records panics.
     std::future::pending().await
 }
 
-/// Runs `work` on a thread of its own until it ends, panics, or `cancelled` gives a failure. Then it is dropped, unless it
-/// blocks its thread for longer than [`CLEANUP`].
+/// Runs `work` on its own thread until it ends, panics, or `cancelled` returns a failure.
+///
+/// Afterwards, waits up to [`CLEANUP`] for the dropped work. A thread that blocks for longer is
+/// left behind.
 pub(crate) async fn run<T, Work>(
     work: impl FnOnce() -> Work + Send + 'static,
     cancelled: impl Future<Output = Failure>,
@@ -122,6 +127,7 @@ where
     T: Send + 'static,
     Work: Future<Output = Result<T, Failure>>,
 {
+    // The future runs on its own thread, but uses this runtime's timers and I/O.
     let runtime = Handle::current();
     let (done, mut result) = oneshot::channel();
     let (cancel, mut is_cancelled) = oneshot::channel::<()>();
@@ -129,11 +135,11 @@ where
         let ended = runtime.block_on(async move {
             tokio::select! {
                 result = work() => Some(result),
-                // The other end is only ever dropped.
+                // The sender never sends: dropping it is the signal.
                 _ = &mut is_cancelled => None,
             }
         });
-        // Nobody may listen any more.
+        // The receiver is gone after the cleanup time.
         let _ = done.send(ended);
     };
     std::thread::Builder::new()
@@ -143,15 +149,17 @@ where
         .map_err(|error| Failure::new(FailureKind::Unexpected, "cannot start").because(error))?;
     let failure = tokio::select! {
         biased;
-        // What follows from a panic elsewhere may look like an end.
+        // After a panic on another thread, the work may seem to have ended normally.
         failure = panicked() => failure,
         ended = &mut result => match ended {
+            // A dropped sender means that the thread itself panicked.
             Ok(Some(ended)) => return ended,
             Ok(None) | Err(_) => panicked().await,
         },
         failure = cancelled => failure,
     };
     drop(cancel);
+    // The failure is the same whether or not the cleanup completes in time.
     let _ = tokio::time::timeout(CLEANUP, result).await;
     Err(failure)
 }

@@ -1,4 +1,4 @@
-//! What commands need of the machine they run on, and what tests put in its place.
+//! Interface between commands and the machine they run on, replaced by fakes in tests.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ use deployment::event::{Event, Phase};
 use deployment::names::{ImageUri, RepositoryUri};
 use image_builder::image::BuiltImage;
 
-/// Connects, looks from outside, and asks the user.
+/// Machine that runs the command: connects to AWS, checks from outside, and prompts the user.
 #[async_trait]
 pub(crate) trait Host: ExternalCheck {
-    /// Connects to AWS, or to the emulator after making sure that it runs.
+    /// Connects to AWS, or to the emulator after ensuring that it runs.
     async fn connect(&self, context: Context<'_>) -> Result<Connection, Failure>;
 
     /// Waits until no other run on this machine deploys the same stack.
@@ -29,17 +29,17 @@ pub(crate) trait Host: ExternalCheck {
         connection: &Connection,
     ) -> Result<Option<Lock>, Failure>;
 
-    /// Asks the user a question that is answered by yes or no; `None` when there is nobody to ask.
+    /// Asks the user a yes-or-no question; returns `None` when nobody can answer.
     async fn agrees(&self, context: Context<'_>, question: &str) -> Option<bool>;
 }
 
-/// Compiles and sends.
+/// Builder and publisher of container images.
 #[async_trait]
 pub(crate) trait ImageBuilder: Send + Sync {
-    /// Compiles the program and packs it.
+    /// Compiles the program and packs it into an image.
     async fn build(&self, context: Context<'_>) -> Result<BuiltImage, Failure>;
 
-    /// Sends the image to this repository; returns its address there.
+    /// Pushes the image to this repository; returns its URI there.
     async fn push(
         &self,
         context: Context<'_>,
@@ -49,7 +49,7 @@ pub(crate) trait ImageBuilder: Send + Sync {
     ) -> Result<ImageUri, Failure>;
 }
 
-/// The real machine.
+/// Host implementation for the real machine.
 pub(crate) struct LocalHost;
 
 #[async_trait]
@@ -70,6 +70,7 @@ impl Host for LocalHost {
         command: &str,
         connection: &Connection,
     ) -> Result<Option<Lock>, Failure> {
+        // The same stack name in another account or region is another stack.
         let config = context.config;
         let place = connection
             .endpoint
@@ -79,6 +80,7 @@ impl Host for LocalHost {
             place,
             stack: &config.stack,
             command,
+            // With `--no-wait`, the command fails immediately if another run holds the lock.
             limit: if config.wait {
                 config.timeout
             } else {
@@ -90,7 +92,7 @@ impl Host for LocalHost {
     }
 
     async fn agrees(&self, context: Context<'_>, question: &str) -> Option<bool> {
-        // Who reads JSON Lines does not see a question.
+        // A program that reads JSON Lines cannot answer a question.
         let unseen = context.config.output == Output::Json;
         if unseen || !crate::prompt::is_interactive() {
             return None;
@@ -98,7 +100,7 @@ impl Host for LocalHost {
         context.sink.send(&Event::Asked {
             question: question.to_owned(),
         });
-        // Waits for a key: not for a thread that has something else to do.
+        // Reading standard input blocks, so it gets a thread outside the async workers.
         tokio::task::spawn_blocking(crate::prompt::read_agreement)
             .await
             .ok()

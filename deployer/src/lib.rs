@@ -1,13 +1,13 @@
 //! Deploys a containerised Rust service to ECS Fargate, and verifies that it works.
 //!
-//! - [`commands`] holds one file per command: its arguments, and what it does.
+//! - [`commands`] holds one file per command: its arguments and its implementation.
 //! - [`cli`] holds the options that commands share; [`config`] resolves all settings once.
-//! - `deploy`, `image`, `stack_operations` and their neighbours are what commands are made of.
-//! - [`poll`] is the only polling loop; [`pollers`] are what it polls. [`retry`] repeats calls.
-//! - [`report`] is the only place that prints: it reads events and the commands' results.
+//! - `deploy`, `image`, `stack_operations` and their siblings hold the steps of commands.
+//! - [`poll`] is the only polling loop; [`pollers`] are its subjects. [`retry`] repeats calls.
+//! - [`report`] is the only module that prints: it renders events and the results of commands.
 //! - [`local`] manages the AWS emulator that `--local` uses.
 //!
-//! What is pure is in the crate `deployment`, the calls of AWS in the crate `aws`.
+//! The crate `deployment` holds the pure logic, the crate `aws` the calls of AWS.
 
 pub mod cancellation;
 mod checks;
@@ -54,7 +54,7 @@ use deployment::event::{self, Event, Sink};
 /// Runs the program with the arguments of this process.
 pub fn run() -> ExitCode {
     guard::catch_panics();
-    // A panic inside the command is one of its failures. This catches those around it.
+    // `guard::run` turns a panic of the command into a failure. This catches panics around it.
     catch_unwind(run_command).unwrap_or_else(|_| {
         if let Some(failure) = guard::panic_failure() {
             report::at_the_last(&failure);
@@ -64,6 +64,7 @@ pub fn run() -> ExitCode {
 }
 
 fn run_command() -> ExitCode {
+    // Shared with the thread that runs the command: see `guard::run`.
     let cli = Arc::new(Cli::parse());
     diagnostics::start();
     let (output, color) = (cli.shared.output, cli.shared.color);
@@ -72,6 +73,8 @@ fn run_command() -> ExitCode {
         (command.on_interrupt(), command.is_log_stream())
     };
     let reporter = if is_log_stream {
+        // A log stream has standard output to itself, and no journal: it runs until it is
+        // interrupted.
         report::beside_lines(output, color)
     } else {
         report::journalled(report::choose(output, color))
@@ -79,10 +82,12 @@ fn run_command() -> ExitCode {
     let environment = cli.command.get().environment(&cli.shared);
     let sink = Sink::new(report::in_environment(reporter, environment));
     let result = runtime().and_then(|runtime| {
+        // `execute` takes the other clone along to its thread.
         let events = sink.clone();
         let work = move |token| async move { execute(&cli, &events, &token).await };
         let result = runtime.block_on(signals::interruptible(on_interrupt, &sink, work));
-        // A call that hangs must not keep the program from ending.
+        // Dropping the runtime would wait for blocking calls: one that hangs would keep the program
+        // running.
         runtime.shutdown_background();
         result
     });
@@ -90,7 +95,7 @@ fn run_command() -> ExitCode {
         Ok(exit_code) => ExitCode::from(exit_code),
         Err(failure) => {
             let exit_code = failure.kind.exit_code();
-            // Ctrl-C is how a log stream is meant to end: nothing to report.
+            // Ctrl-C is the normal end of a log stream, and therefore no failure to report.
             if failure.kind != FailureKind::Interrupted || !is_log_stream {
                 sink.send(&Event::Failed { exit_code, failure });
             }
@@ -129,6 +134,7 @@ async fn execute(cli: &Cli, sink: &Sink, token: &CancellationToken) -> Result<u8
             let mut lines = report::log_lines(output, command.shows_output());
             command.execute(context, &mut lines).await?
         }
+        // `doctor` and similar commands also report on settings that cannot be resolved.
         Err(failure) => command.without_settings(failure)?,
     };
     if let Some(result) = result {

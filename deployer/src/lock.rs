@@ -1,4 +1,4 @@
-//! One run at a time: locks that are waited for without holding up anything else, Ctrl-C above all.
+//! Lock files between runs. Waiting for one does not block the thread, so that Ctrl-C still works.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Write as _};
@@ -15,14 +15,16 @@ use deployment::event::Sink;
 use support::input;
 use support::private;
 
-/// Held until it is dropped, also when this program is killed.
+/// Lock that is held until it is dropped. The operating system releases it if this process is
+/// killed.
 #[must_use]
 #[derive(Debug)]
 pub(crate) struct Lock {
     _file: File,
 }
 
-/// Takes the lock, waiting for at most this long; `doing` says what a run that holds it is at ("starting the emulator").
+/// Takes the lock, waiting for at most `limit`; `doing` names the work of the run that holds it
+/// ("starting the emulator").
 pub(crate) async fn take(
     path: &Path,
     doing: &str,
@@ -34,7 +36,7 @@ pub(crate) async fn take(
             .because(error)
             .hint("free some space, or set `XDG_CACHE_HOME` and `XDG_STATE_HOME` to where there is some")
     };
-    // Who holds it is written into it: it must not be emptied by whoever only looks.
+    // The file names the holder, so opening it must not truncate it.
     let mut file = private::open(
         path,
         File::options()
@@ -49,7 +51,7 @@ pub(crate) async fn take(
         path,
         doing,
         sink,
-        // Who does not wait is told by the failure.
+        // Without waiting, the failure itself names the holder.
         told: limit.is_zero(),
     };
     let terms = Terms::local(Instant::now() + limit);
@@ -60,7 +62,7 @@ pub(crate) async fn take(
                 std::process::id(),
                 chrono::Utc::now().format("%H:%M:%SZ")
             );
-            // For people only: whether it can be written does not matter.
+            // The content only informs people, so a failed write does not matter.
             let _ = file
                 .set_len(0)
                 .and_then(|()| file.write_all(holder.as_bytes()));
@@ -86,7 +88,7 @@ pub(crate) async fn take(
     }
 }
 
-/// Who holds the lock, as it wrote itself.
+/// Returns the holder of the lock, as it described itself in the file.
 fn holder(path: &Path) -> String {
     let text = input::text(path, input::WRITTEN_BY_HAND).unwrap_or_default();
     if text.is_empty() {
@@ -96,7 +98,7 @@ fn holder(path: &Path) -> String {
     }
 }
 
-/// A lock that another run may hold.
+/// Poller for a lock that another run may hold.
 struct Waiting<'a> {
     file: &'a File,
     path: &'a Path,

@@ -1,4 +1,4 @@
-//! Deploys, updates, checks and deletes: see `deployer --help`.
+//! Entry point of the `deployer` program: see `deployer --help`.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! The only loop: looks at a subject until it has come to an end, through failed looks and up to a deadline.
+//! Polling loop: polls until the subject completes, through transient errors and up to a deadline.
 
 use std::time::Duration;
 
@@ -11,32 +11,32 @@ use aws::remote::{Remote, RemoteError};
 use deployment::event::Sink;
 use support::pause::jittered;
 
-/// How far beyond the deadline a look that began before it may last.
+/// Extra time after the deadline for a poll that started before it.
 const LAST_POLL: Duration = Duration::from_secs(30);
 
-/// Something that changes by itself and comes to an end.
+/// Subject of polling: something that changes on its own and eventually completes.
 #[async_trait]
 pub trait Poller: Send {
-    /// What the end can be.
+    /// Result when the subject completes.
     type End: Send;
 
-    /// Looks once, reports what is new, and returns the end if it has come.
+    /// Polls once, reports news, and returns the result if the subject has completed.
     async fn poll(&mut self) -> Remote<Option<Self::End>>;
 }
 
-/// On which terms a subject is followed.
+/// Conditions of polling.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms<'a> {
-    /// How often to look.
+    /// Poll interval and backoff.
     pub pace: Pace,
-    /// Until when.
+    /// Time at which polling ends.
     pub deadline: Instant,
-    /// Whose wish to stop is heeded, if anybody's.
+    /// Cancellation to observe, if any.
     pub cancellation: Option<&'a CancellationToken>,
 }
 
 impl Terms<'_> {
-    /// For what happens on this machine, and soon.
+    /// Returns the conditions for something quick on this machine.
     pub const fn local(deadline: Instant) -> Self {
         Self {
             pace: Pace::LOCAL,
@@ -46,21 +46,21 @@ impl Terms<'_> {
     }
 }
 
-/// How following a subject went.
+/// Outcome of polling.
 #[derive(Debug)]
 pub enum Outcome<T> {
-    /// It came to its end.
+    /// The subject completed.
     Completed(T),
-    /// The deadline passed before; it continues.
+    /// The deadline passed first; the subject continues.
     TimedOut,
-    /// Somebody wishes to stop; it continues.
+    /// Polling was cancelled; the subject continues.
     Cancelled,
 }
 
-/// Follows a subject to its end.
+/// Polls until the subject completes, the deadline passes, or polling is cancelled.
 ///
-/// Looks that fail in passing (throttled, reset, 5xx) are reported once and repeated with growing pauses; they never
-/// decide the outcome. Others, such as expired credentials, end the following with that error.
+/// Transient errors (throttled, reset, 5xx) are reported once and retried with backoff; they never
+/// decide the outcome. Other errors, such as expired credentials, end polling with that error.
 pub async fn to_end<S: Poller>(
     poller: &mut S,
     terms: Terms<'_>,
@@ -73,6 +73,7 @@ pub async fn to_end<S: Poller>(
         }
     };
     tokio::select! {
+        // A cancellation wins over a result that is ready at the same time.
         biased;
         () = cancelled => Ok(Outcome::Cancelled),
         outcome = poll_until(poller, terms.pace, terms.deadline, sink) => outcome,
@@ -88,11 +89,13 @@ async fn poll_until<S: Poller>(
     let mut pause = pace.poll;
     let mut failing = false;
     loop {
+        // A call that hangs must not extend the deadline by more than this.
         let Ok(polled) = timeout_at(deadline + LAST_POLL, poller.poll()).await else {
             return Ok(Outcome::TimedOut);
         };
         match polled {
             Ok(Some(end)) => return Ok(Outcome::Completed(end)),
+            // One success ends the backoff, and the next error is reported again.
             Ok(None) => {
                 pause = pace.poll;
                 failing = false;
@@ -107,6 +110,7 @@ async fn poll_until<S: Poller>(
             Err(error) => return Err(error),
         }
         let next = Instant::now() + jittered(pause);
+        // Returns early, because sleeping past the deadline would not change the outcome.
         if next > deadline {
             return Ok(Outcome::TimedOut);
         }

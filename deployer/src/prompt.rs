@@ -1,8 +1,8 @@
-//! Questions to whoever sits at the terminal.
+//! Questions to the user at the terminal.
 
 use std::io::IsTerminal as _;
 
-/// Can standard error move its cursor?
+/// Returns whether standard error is a terminal that can move its cursor.
 pub(crate) fn is_capable_terminal() -> bool {
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     #[expect(clippy::disallowed_methods, reason = "reporters print")]
@@ -10,14 +10,16 @@ pub(crate) fn is_capable_terminal() -> bool {
     terminal && !dumb
 }
 
-/// Returns whether somebody can read a question and answer it.
+/// Returns whether the user can read a question and answer it.
+// Questions go to standard error, because standard output carries results.
 pub(crate) fn is_interactive() -> bool {
     is_capable_terminal() && std::io::stdin().is_terminal()
 }
 
-/// Reads the answer to a question that was asked. Anything but a yes is a no.
+/// Reads the answer to a question that was shown before. Anything but a yes counts as no.
 pub(crate) fn read_agreement() -> bool {
     let mut answer = String::new();
+    // A read error and the end of input count as no, too: an answer is never assumed.
     let read = std::io::stdin().read_line(&mut answer);
     read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes" | "Yes")
 }

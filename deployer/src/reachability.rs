@@ -1,4 +1,5 @@
-//! Whether the service that runs can be reached from this machine at all: what is not, cannot be checked from here.
+//! Reachability of the running service from this machine. A service that cannot be reached cannot
+//! be checked from here.
 
 use clock::Kind;
 use tokio::time::sleep;
@@ -15,32 +16,36 @@ use deployment::rollout::all_healthy;
 use deployment::stack::Observed;
 use deployment::stack::template_names::OutputName;
 
-/// Requests that have to get nowhere before the way counts as closed: one may be lost.
+/// Number of requests that must fail before the service counts as unreachable: a single one may be
+/// lost.
 const TRIES: u32 = 3;
 
-/// What a deployment leaves unproven that was not checked from outside.
+/// Properties that stay unproven if a deployment was not checked from outside.
 pub(crate) const UNPROVEN: &str = "that the service can be reached, that all tasks run this version, and that their clocks are right";
 
-/// Whether requests of this machine arrive at the service.
+/// Result of the reachability check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Reach {
-    /// They do, whatever the answer is.
+    /// Requests arrive at the service, whatever it answers.
     Open,
-    /// None does, although the load balancer calls all targets healthy.
+    /// No request arrives, although the load balancer reports all targets healthy.
     Closed {
-        /// Where the service should be.
+        /// Address of the service.
         url: String,
-        /// Why no request arrives.
+        /// Reason why no request arrives.
         cause: String,
-        /// What the load balancer says.
+        /// Target health as the load balancer reports it.
         health: String,
     },
-    /// Nothing can be concluded, for this reason.
+    /// No conclusion is possible, for this reason.
     Unknown(&'static str),
 }
 
 impl Context<'_> {
-    /// Finds out whether requests arrive at the version that runs. Silence means something only where nothing else is wrong.
+    /// Checks whether requests arrive at the running version.
+    ///
+    /// A missing answer is conclusive only if the load balancer reports all targets healthy.
+    /// Otherwise the service itself may be at fault.
     pub(crate) async fn reach(
         &self,
         world: &dyn World,
@@ -68,6 +73,7 @@ impl Context<'_> {
                 sleep(self.config.access.pace.poll).await;
             }
             match outside.knock(&check.url.target, &check.settings).await {
+                // Any failure after the connection was made proves that the service can be reached.
                 Err(failure) if failure.never_arrived() => cause = failure.to_string(),
                 Ok(()) | Err(_) => return Reach::Open,
             }
@@ -79,8 +85,9 @@ impl Context<'_> {
         }
     }
 
-    /// Refuses to deploy over a version that works and cannot be reached from here: what came after it could not be checked, and
-    /// would be taken for broken.
+    /// Fails if the running version is healthy but cannot be reached from here.
+    ///
+    /// The next version could not be checked either, and would be taken for broken.
     pub(crate) async fn expect_a_way(
         &self,
         world: &dyn World,
@@ -106,7 +113,8 @@ impl Context<'_> {
         }
     }
 
-    /// The end of a deployment that is healthy, as the load balancer has it, and that could not be checked from here.
+    /// Returns the failure for a deployment that is healthy as the load balancer has it, but could
+    /// not be checked from here.
     pub(crate) fn unproven(
         &self,
         url: &PublicUrl,
@@ -136,14 +144,14 @@ impl Context<'_> {
     }
 }
 
-/// What helps where nothing arrives.
+/// Returns hints for a service that cannot be reached.
 pub(crate) fn remedies(config: &Config, command: &str) -> Vec<String> {
     let command = command_line(config, command);
     let proxy = format!("or check through a proxy: `{command} --check-proxy http://HOST:PORT`");
     let mut remedies = vec![
         "open the way from this machine: the name has to be resolved, and the load balancer's port reached".to_owned(),
     ];
-    // On this machine, no proxy is gone through.
+    // Requests to this machine never use a proxy.
     remedies.extend((!config.access.local).then_some(proxy));
     remedies.push(format!(
         "or rely on the load balancer's health checks, which prove neither version nor clock: `{command} --check target-health`"

@@ -1,4 +1,4 @@
-//! Secrets of the service: that they exist, and on this machine, that the emulator has them.
+//! Secrets of the service: checks that they exist, and stores local ones in the emulator.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
@@ -16,15 +16,15 @@ use support::input;
 #[cfg(test)]
 mod tests;
 
-/// Holds values for `--local`, beside `deployer.toml`.
+/// Name of the file with values for `--local`, in the directory of `deployer.toml`.
 pub(crate) const FILE: &str = "deployer.local-secrets.toml";
 
-/// Values by variable. They are never shown.
+/// Secret values by variable. They are never printed.
 type Values = BTreeMap<String, String>;
 
 impl Context<'_> {
-    /// Fails where a secret of the service does not exist: its tasks would not start. On this machine, the emulator first gets those
-    /// of the file.
+    /// Fails if a secret of the service does not exist, because its tasks would not start. With
+    /// `--local`, first stores the values of the file in the emulator.
     pub(crate) async fn require_secrets(&self, world: &dyn World) -> Result<(), Failure> {
         if self.config.settings.secrets.is_empty() {
             return Ok(());
@@ -43,7 +43,8 @@ impl Context<'_> {
         missing.map_or(Ok(()), Err)
     }
 
-    /// Returns the failure that missing secrets are, and what could not be found out. The store is not asked for what is in the file.
+    /// Returns the failure for missing secrets, and warnings for those that could not be checked.
+    /// Skips secrets whose values are in the file.
     pub(crate) async fn missing_secrets(
         &self,
         world: &dyn World,
@@ -56,10 +57,12 @@ impl Context<'_> {
                 continue;
             }
             let names = match source.store() {
+                // Secrets Manager finds a secret by any form of its ARN, with or without the random
+                // suffix.
                 Store::SecretsManager if !is_local => vec![source.id().to_owned()],
                 Store::SecretsManager | Store::ParameterStore => source.names(),
             };
-            // The parameter of another account or region is not listed.
+            // Parameter Store only lists parameters of the current account and region.
             let is_certain = is_local
                 || !source.id().starts_with("arn:")
                 || names.len() == 1 && names[0] == source.id();
@@ -79,6 +82,7 @@ impl Context<'_> {
         if missing.is_empty() {
             return (None, doubts);
         }
+        // Messages name the variables and secrets, never their values.
         let names: Vec<String> = missing
             .iter()
             .map(|(variable, source)| format!("`{variable}` ({source})"))
@@ -95,7 +99,7 @@ impl Context<'_> {
         (Some(failure), doubts)
     }
 
-    /// Reads the values for this machine; none on AWS, and where there is no file.
+    /// Reads the values for this machine. They are empty on AWS and if there is no file.
     pub(crate) fn local_values(&self) -> Result<Values, Failure> {
         let path = self.config.root.join(FILE);
         if !self.config.access.local || !path.exists() {
@@ -113,7 +117,7 @@ impl Context<'_> {
     }
 }
 
-/// Reads the file. What is wrong with it is said without its content.
+/// Reads the file. Error messages never quote its content.
 fn read(path: &PathBuf) -> Result<Values, Failure> {
     let unreadable = |error: &dyn std::fmt::Display| {
         Failure::preflight(format!("cannot read `{}`", path.display())).because(error)
@@ -131,6 +135,8 @@ fn read(path: &PathBuf) -> Result<Values, Failure> {
         );
     }
     let text = input::text(path, input::WRITTEN_BY_HAND).map_err(|error| unreadable(&error))?;
+    // The message of the TOML parser quotes the line, and with it the secret. Only its number is
+    // kept.
     toml::from_str(&text).map_err(|error| {
         let start = error.span().map_or(0, |span| span.start);
         let line = text
@@ -144,7 +150,8 @@ fn read(path: &PathBuf) -> Result<Values, Failure> {
     })
 }
 
-/// Returns what to put where: variables that are parts of one secret become its JSON.
+/// Returns the values by store and name. Variables that are parts of one secret are merged into its
+/// JSON object.
 fn merged(
     secrets: &BTreeMap<String, SecretSource>,
     values: &Values,
@@ -163,6 +170,7 @@ fn merged(
             whole.insert(place, value.clone());
         }
     }
+    // A variable for the whole secret takes precedence over those for its parts.
     for (place, members) in parts {
         whole
             .entry(place)

@@ -1,5 +1,7 @@
-//! Service-linked roles: what ECS and load balancers act with. AWS has them made once an account, on first use, which fails that
-//! use now and then: here they are made before it.
+//! Service-linked roles: the roles that ECS and Elastic Load Balancing act with.
+//!
+//! AWS creates them once per account, on first use. That first use sometimes fails, so this module
+//! creates them before it.
 
 use std::time::Duration;
 
@@ -7,14 +9,17 @@ use crate::context::Context;
 use aws::remote::{RemoteError, RemoteErrorKind, World};
 use deployment::error::Failure;
 
-/// Longest time to look after a role before a stack is made: where IAM cannot be reached, the rest may still be.
+/// Time limit for the check of a role. Deployments continue without it: IAM may be unreachable
+/// although the other services are not.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// How long a new role takes until services can use it: IAM is eventually consistent, and a cluster that is made before fails with
-/// "Unable to assume the service linked role", which takes the stack with it. Compiling goes on meanwhile.
+/// Time that a new role takes until services can assume it.
+///
+/// IAM is eventually consistent. A cluster that is created earlier fails with "Unable to assume the
+/// service linked role", and the stack fails with it. Compilation continues meanwhile.
 const PROPAGATION: Duration = Duration::from_secs(15);
 
-/// A service that needs a role of its own.
+/// Service that needs a service-linked role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RoleOf {
     /// ECS.
@@ -24,7 +29,7 @@ pub(crate) enum RoleOf {
 }
 
 impl RoleOf {
-    /// What the service is called.
+    /// Returns the service's name for messages.
     pub(crate) const fn title(self) -> &'static str {
         match self {
             Self::Ecs => "ECS",
@@ -32,7 +37,7 @@ impl RoleOf {
         }
     }
 
-    /// The service's name in policies.
+    /// Returns the service principal, the service's name in policies.
     pub(crate) const fn service(self) -> &'static str {
         match self {
             Self::Ecs => "ecs.amazonaws.com",
@@ -40,7 +45,7 @@ impl RoleOf {
         }
     }
 
-    /// The role's name, the same in every account.
+    /// Returns the role's name, which is the same in every account.
     const fn role(self) -> &'static str {
         match self {
             Self::Ecs => "AWSServiceRoleForECS",
@@ -48,7 +53,7 @@ impl RoleOf {
         }
     }
 
-    /// The command that makes the role.
+    /// Returns the command that creates the role.
     pub(crate) fn command(self) -> String {
         format!(
             "aws iam create-service-linked-role --aws-service-name {}",
@@ -57,29 +62,31 @@ impl RoleOf {
     }
 }
 
-/// What became of a role.
+/// State of a role after [`make_sure`].
 #[derive(Debug)]
 pub(crate) enum Role {
-    /// It was there.
+    /// The role existed.
     There,
-    /// It was not, and is now.
+    /// The role did not exist and was created.
     Made,
-    /// It is not there, and cannot be made: this call failed.
+    /// The role does not exist and cannot be created: this call failed.
     Missing(RemoteError),
-    /// Nobody knows: this call failed.
+    /// The state is unknown: this call failed.
     Unknown(RemoteError),
 }
 
-/// Makes sure of the role: looks, and makes it where it is missing, or where looking is not allowed.
+/// Ensures that the role exists: checks, and creates it if it is missing or if the check is denied.
 pub(crate) async fn make_sure(world: &dyn World, of: RoleOf) -> Role {
     let is_missing = match world.role_exists(of.role()).await {
         Ok(true) => return Role::There,
         Ok(false) => true,
+        // `iam:GetRole` may be denied where `iam:CreateServiceLinkedRole` is allowed.
         Err(error) if error.kind == RemoteErrorKind::Denied => false,
         Err(error) => return Role::Unknown(error),
     };
     match world.make_service_linked_role(of.service()).await {
         Ok(true) => Role::Made,
+        // `false`: another run, or AWS itself, created it since the check.
         Ok(false) => Role::There,
         Err(error) if is_missing => Role::Missing(error),
         Err(error) => Role::Unknown(error),
@@ -87,9 +94,11 @@ pub(crate) async fn make_sure(world: &dyn World, of: RoleOf) -> Role {
 }
 
 impl Context<'_> {
-    /// Makes sure of all roles before a stack is made, and that they can be used. Fails only when the user cancels: AWS makes the roles
-    /// on first use, too.
+    /// Ensures before a stack is created that all roles exist and can be used.
+    ///
+    /// Fails only on cancellation: AWS also creates the roles on first use.
     pub(crate) async fn make_sure_of_roles(&self, world: &dyn World) -> Result<(), Failure> {
+        // Emulators need no service-linked roles.
         if self.config.access.local {
             return Ok(());
         }
@@ -114,7 +123,7 @@ impl Context<'_> {
     }
 }
 
-/// What is worth knowing about a role before a stack is made; `found` is absent where it took too long.
+/// Returns the note about a role, if the user should see one; `found` is absent after a timeout.
 fn note(of: RoleOf, found: Option<Role>) -> Option<String> {
     let title = of.title();
     let unknown = |cause: &str| {

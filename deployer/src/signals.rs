@@ -1,4 +1,4 @@
-//! Signals: the first interrupt cancels, the second ends the program.
+//! Signal handling: the first interrupt cancels, the second ends the program.
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -8,9 +8,10 @@ use crate::guard;
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Sink;
 
-/// Runs `work`. The first Ctrl-C or SIGTERM starts a graceful shutdown if there is anything to
-/// undo. A second one, or SIGHUP, ends the program immediately. Either way, the failure names what
-/// is left behind.
+/// Runs `work` until it ends or is interrupted.
+///
+/// The first Ctrl-C or SIGTERM starts a graceful shutdown if there is anything to undo. A second
+/// one, or SIGHUP, ends the program immediately. Either way, the failure names what is left behind.
 pub(crate) async fn interruptible<T, Work>(
     on_interrupt: OnInterrupt,
     sink: &Sink,
@@ -22,9 +23,10 @@ where
 {
     let failed =
         |error| Failure::new(FailureKind::Unexpected, "cannot listen to signals").because(error);
+    // All handlers are installed before the work starts, so that no signal kills it by default.
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    // A handler would undo what `nohup` asked for.
+    // Installing a handler would override SIGHUP being ignored, which is what `nohup` sets.
     let mut hangup = if hangup_is_ignored() {
         None
     } else {
@@ -43,6 +45,7 @@ where
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
+            // No guard is held, so there is nothing to clean up.
             if !cancellation.cancel() {
                 return Failure::interrupted()
                     .hint("nothing has to be undone; an operation in progress on the stack continues, and `status` with the same options shows it");
@@ -66,11 +69,12 @@ where
 
 /// Returns whether this process was started with SIGHUP ignored, as by `nohup`.
 fn hangup_is_ignored() -> bool {
+    // Without procfs, as on macOS, SIGHUP counts as not ignored.
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     ignores_hangup(&status)
 }
 
-/// Reads `/proc/self/status`: the lowest bit of the ignored signals is signal 1, SIGHUP.
+/// Reads the mask of ignored signals from `/proc/self/status`. Its lowest bit is signal 1, SIGHUP.
 fn ignores_hangup(status: &str) -> bool {
     status
         .lines()

@@ -1,6 +1,8 @@
-//! The folder for what a run leaves for later ones: `$XDG_STATE_HOME/deployer`, usually `~/.local/state/deployer`.
+//! State directory for data that outlives a run: `$XDG_STATE_HOME/deployer`, usually
+//! `~/.local/state/deployer`.
 //!
-//! It holds a journal of each run, and a lock for each stack. Nothing in it is needed: it may be deleted at any time.
+//! It holds a journal of each run and a lock file for each stack. All of it is optional: the
+//! directory may be deleted at any time.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,18 +15,20 @@ use deployment::event::Sink;
 use deployment::names::StackName;
 use support::private;
 
-/// The folder, if the user has a home.
+/// Returns the state directory, if the user has a home directory.
 pub fn folder() -> Option<PathBuf> {
     let strategy = etcetera::choose_base_strategy().ok()?;
-    // Some systems have no such folder of their own.
+    // macOS conventions, for example, have no state directory.
     let state = strategy.state_dir().unwrap_or_else(|| strategy.cache_dir());
     Some(state.join("deployer"))
 }
 
-/// Waits until no other run on this machine deploys the same stack. Between the stack's operations CloudFormation does not know
-/// that a deployment is under way, so that two would undo each other's work.
+/// Waits until no other run on this machine deploys the same stack.
 ///
-/// Without a folder to lock in, there is no lock: that is worth a warning, not a failure.
+/// CloudFormation only locks a stack during an operation. Between two operations of one deployment,
+/// another run could start and undo its work.
+///
+/// Without a directory for the lock file, this warns and continues without a lock.
 pub(crate) async fn only_one(deployment: &Deployment<'_>) -> Result<Option<Lock>, Failure> {
     match folder() {
         Some(folder) => only_one_in(&folder, deployment).await,
@@ -32,14 +36,14 @@ pub(crate) async fn only_one(deployment: &Deployment<'_>) -> Result<Option<Lock>
     }
 }
 
-/// A deployment that has to be the only one of its stack on this machine.
+/// Deployment that must be the only one of its stack on this machine.
 pub(crate) struct Deployment<'a> {
-    /// `ACCOUNT-REGION`, or the endpoint that stands in for AWS.
+    /// `ACCOUNT-REGION`, or the endpoint of the emulator.
     pub(crate) place: String,
     pub(crate) stack: &'a StackName,
-    /// The command that deploys, for whoever waits.
+    /// Name of the deploying command, shown to other runs that wait.
     pub(crate) command: &'a str,
-    /// Longest time to wait for another one.
+    /// Longest time to wait for another run.
     pub(crate) limit: Duration,
     pub(crate) sink: &'a Sink,
 }
@@ -60,6 +64,7 @@ async fn only_one_in(folder: &Path, deployment: &Deployment<'_>) -> Result<Optio
     };
     match taken {
         Ok(lock) => Ok(Some(lock)),
+        // Only a lock that is held stops the run. A read-only home directory does not.
         Err(failure) if failure.kind == FailureKind::Busy => Err(failure),
         Err(failure) => {
             sink.warn(format!(
@@ -70,7 +75,7 @@ async fn only_one_in(folder: &Path, deployment: &Deployment<'_>) -> Result<Optio
     }
 }
 
-/// An address as part of a file name.
+/// Converts an address to a part of a file name.
 fn simplified(endpoint: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
     let text: String = endpoint.chars().map(plain).collect();

@@ -1,4 +1,4 @@
-//! The template that is deployed: read, rendered with the settings of the service, and checked.
+//! Template of the deployment: read, rendered with the settings of the service, and validated.
 
 use std::borrow::Cow;
 
@@ -10,17 +10,20 @@ use deployment::stack::resource::declares_parameter;
 use deployment::template;
 use support::input;
 
-/// Most of a template that CloudFormation takes in a request, bytes.
+/// CloudFormation's limit for the size of a template body in a request, in bytes.
 pub(crate) const LIMIT: usize = 51_200;
 
-/// Parameter of earlier versions of the template.
+/// Parameter of earlier template versions, which created a budget with it.
 pub(crate) const BUDGET: &str = "MonthlyBudget";
 
-/// Reads the template, and refuses what CloudFormation would. It comes in ASCII: CloudFormation does not return anything else.
+/// Reads the template and rejects what CloudFormation would reject.
+///
+/// The result is in ASCII, because CloudFormation returns `?` for all other characters.
 pub(crate) fn read(context: Context<'_>) -> Result<String, Failure> {
     let config = context.config;
     let shown = &config.template;
     let text = rendered(config)?;
+    // Checked for size after the conversion, because escapes make the text longer.
     let ascii = ascii::to_ascii(&text).map(Cow::into_owned);
     let text = ascii.unwrap_or_else(|| {
         context.sink.warn(format!(
@@ -38,6 +41,7 @@ pub(crate) fn read(context: Context<'_>) -> Result<String, Failure> {
                 .hint("shorten it"),
         );
     }
+    // 0 meant no budget in those versions, so that it is accepted.
     let asks_for_a_budget = config
         .parameters
         .get(BUDGET)
@@ -58,7 +62,7 @@ pub(crate) fn read(context: Context<'_>) -> Result<String, Failure> {
     Ok(text)
 }
 
-/// Reads the template as it was written, with empty slots.
+/// Reads the template source, with its slots empty.
 pub(crate) fn source(source: &TemplateSource) -> Result<Cow<'static, str>, Failure> {
     let path = match source {
         TemplateSource::BuiltIn => return Ok(Cow::Borrowed(template::BUILT_IN)),
@@ -95,7 +99,7 @@ pub fn rendered(config: &Config) -> Result<String, Failure> {
     })
 }
 
-/// Reads the policy of the program's role, if there is one.
+/// Reads the policy of the task role, if the settings name one.
 pub(crate) fn permissions(config: &Config) -> Result<Option<String>, Failure> {
     let Some(path) = &config.permissions else {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! The calls of each service, each made steady.
+//! Implementation of each service's calls with retries.
 
 use async_trait::async_trait;
 
@@ -68,7 +68,8 @@ impl<W: Stacks> Stacks for Retrying<W> {
         wanted: &Wanted,
         token: &RequestToken,
     ) -> Remote<ChangeSetId> {
-        // Whoever implements it finds the change set again: its name is made of the token.
+        // A repetition finds the same change set: the implementation derives its name from the
+        // token.
         self.retry(RetryPolicy::LONG, || {
             self.inner.propose(stack, wanted, token)
         })
@@ -92,6 +93,7 @@ impl<W: Stacks> Stacks for Retrying<W> {
             .await
     }
 
+    // A change set that stays behind does no harm, so that a short policy is enough.
     async fn discard(&self, change_set: &ChangeSetId) -> Remote<()> {
         self.retry(RetryPolicy::SHORT, || self.inner.discard(change_set))
             .await
@@ -166,7 +168,7 @@ impl<W: Rollouts> Rollouts for Retrying<W> {
         service: &ServiceName,
         tasks: Option<u32>,
     ) -> Remote<Option<DeploymentId>> {
-        // Repeated when an answer was lost, it replaces the tasks once more at worst.
+        // If the response was lost, the repetition replaces the tasks once more at worst.
         self.retry(RetryPolicy::LONG, || {
             self.inner.redeploy(cluster, service, tasks)
         })
@@ -184,6 +186,7 @@ impl<W: Rollouts> Rollouts for Retrying<W> {
         service: &ServiceName,
         deployment: Option<&DeploymentId>,
     ) -> Remote<Vec<StoppedTask>> {
+        // Stopped tasks only explain a failure: the report can do without them.
         self.retry(RetryPolicy::SHORT, || {
             self.inner.stopped_tasks(cluster, service, deployment)
         })
@@ -215,7 +218,8 @@ impl<W: Rollouts> Rollouts for Retrying<W> {
     }
 
     async fn answer_hook(&self, paused: &PausedDeployment, answer: HookAnswer) -> Remote<()> {
-        // Repeated when a response was lost, it is refused at worst: whoever asked looks again.
+        // If the response was lost, the repetition is refused at worst, and the caller reads the
+        // state again.
         self.retry(RetryPolicy::LONG, || self.inner.answer_hook(paused, answer))
             .await
     }
@@ -251,7 +255,7 @@ impl<W: Rollouts> Rollouts for Retrying<W> {
         command: &[String],
         token: &RequestToken,
     ) -> Remote<String> {
-        // ECS starts one task for a token.
+        // ECS starts only one task per client token.
         self.retry(RetryPolicy::LONG, || {
             self.inner.run_task(service, command, token)
         })
@@ -310,6 +314,7 @@ impl<W: Logs> Logs for Retrying<W> {
 #[async_trait]
 impl<W: Identity> Identity for Retrying<W> {
     async fn caller(&self) -> Remote<Caller> {
+        // The first call of every run: see `RetryPolicy::FIRST`.
         self.retry(RetryPolicy::FIRST, || self.inner.caller()).await
     }
 }
@@ -325,6 +330,8 @@ impl<W: Account> Account for Retrying<W> {
 #[async_trait]
 impl<W: Roles> Roles for Retrying<W> {
     async fn role_exists(&self, name: &str) -> Remote<bool> {
+        // AWS creates missing service-linked roles on first use, so that a failure here is
+        // tolerable.
         self.retry(RetryPolicy::SHORT, || self.inner.role_exists(name))
             .await
     }

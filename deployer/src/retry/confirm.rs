@@ -1,5 +1,8 @@
-//! Was it carried out? A request whose answer was lost is sent again, and then refused because the first one arrived: the stack
-//! already exists, the change set is already being executed. The stack's events tell whose doing that is, by the request's token.
+//! Confirmation of requests whose response was lost.
+//!
+//! The retry of a request that did arrive is refused: the stack already exists, or the change set
+//! is already being executed. The stack's events carry the token of the request that caused them,
+//! and so tell whether it was ours.
 
 use std::time::Duration;
 
@@ -10,10 +13,11 @@ use aws::remote::{Remote, RemoteError, RemoteErrorKind, Stacks};
 use deployment::names::{RequestToken, StackId, StackName};
 use deployment::stack::status::StackStatus as S;
 
-/// What was carried out may take this long to become visible.
+/// Time within which the effect of a request becomes visible. CloudFormation is eventually
+/// consistent.
 const VISIBLE_WITHIN: Duration = Duration::from_secs(20);
 
-/// The refusal that may be the consequence of our own request.
+/// Returns the refusal as an error if an earlier attempt of the same request may have caused it.
 pub(super) fn refused_after_retry<T>(attempted: Attempted<T>) -> Result<Remote<T>, RemoteError> {
     match attempted.result {
         Err(error) if attempted.repeated && is_refusal(&error) => Err(error),
@@ -33,7 +37,7 @@ fn is_refusal(error: &RemoteError) -> bool {
     }
 }
 
-/// A request about a stack that exists, for what tells its effect apart from its token.
+/// Request about an existing stack, whose effect can be recognized without its token.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Request {
     Execute,
@@ -42,7 +46,7 @@ pub(super) enum Request {
     ContinueRollback,
 }
 
-/// What a status shows to have been asked for, whoever asked.
+/// Operation that a status implies, whoever requested it.
 #[derive(Clone, Copy)]
 enum Effect {
     Deletion,
@@ -51,7 +55,7 @@ enum Effect {
     Another,
 }
 
-/// Returns the effect that a status shows; `None` stands for a stack that is gone.
+/// Returns the effect that a status implies; `None` stands for a deleted stack.
 const fn effect_of(status: Option<&S>) -> Effect {
     let Some(status) = status else {
         return Effect::Deletion;
@@ -84,13 +88,14 @@ const fn effect_of(status: Option<&S>) -> Effect {
 }
 
 impl Request {
-    /// Returns whether the request leads to this status, whoever made it.
+    /// Returns whether the request leads to this status. The same request of others counts, too.
     const fn leads_to(self, status: Option<&S>) -> bool {
         match (self, effect_of(status)) {
             (Self::Delete, Effect::Deletion)
             | (Self::CancelUpdate, Effect::Rollback | Effect::FailedRollback)
             | (Self::ContinueRollback, Effect::Rollback) => true,
-            // What an execution leads to, another update does as well.
+            // An execution leads to the same statuses as any other update, so that only the token
+            // tells.
             (Self::Execute | Self::Delete | Self::CancelUpdate | Self::ContinueRollback, _) => {
                 false
             }
@@ -99,7 +104,7 @@ impl Request {
 }
 
 impl<W: Stacks> Retrying<W> {
-    /// Settles whether a request was carried out although its repetition was refused.
+    /// Confirms whether a request was carried out although its retry was refused.
     pub(super) async fn confirm(
         &self,
         request: Request,
@@ -111,6 +116,7 @@ impl<W: Stacks> Retrying<W> {
             Ok(result) => return result,
             Err(refusal) => refusal,
         };
+        // The event of our request may not be visible yet: events lag behind the response.
         let began = Instant::now();
         loop {
             if self.carries(stack, token).await? {
@@ -127,7 +133,7 @@ impl<W: Stacks> Retrying<W> {
         }
     }
 
-    /// Settles whether the stack that is in the way is the one that was to be made.
+    /// Confirms whether the existing stack is the one that this request created.
     pub(super) async fn confirm_creation(
         &self,
         attempted: Attempted<StackId>,
@@ -152,14 +158,14 @@ impl<W: Stacks> Retrying<W> {
         }
     }
 
-    /// Do the newest events of the stack come from the request with this token?
+    /// Returns whether the newest events of the stack carry this request token.
     async fn carries(&self, stack: &StackId, token: &RequestToken) -> Remote<bool> {
         let events = self.retry(RetryPolicy::LONG, || self.inner.newest_events(stack));
         match events.await {
             Ok(events) => Ok(events
                 .iter()
                 .any(|event| event.token.as_ref() == Some(token))),
-            // Not every endpoint remembers the events of a stack that is gone.
+            // Some endpoints, such as emulators, drop the events of a deleted stack.
             Err(error) if is_refusal(&error) => Ok(false),
             Err(error) => Err(error),
         }

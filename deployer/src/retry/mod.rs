@@ -1,13 +1,13 @@
-//! A world on which passing failures leave no trace: every call is repeated until it is answered, and what a lost answer leaves
-//! open is settled by looking.
+//! Retrying decorator over `World`: retries transient errors with backoff, and reads the effect
+//! back after a lost response.
 //!
 //! ```text
 //! commands, engine ─► Retrying ─► aws
-//!                       │ throttled, reset, 5xx, nonsense: the same call again, after growing pauses
-//!                       └ the repetition is refused: was it carried out the first time? (settle)
+//!                       │ throttled, reset, 5xx, invalid: the same call again, with backoff
+//!                       └ the retry is refused: did the first attempt succeed? (confirm)
 //! ```
 //!
-//! The SDK's own repetitions are off: they would hide that there was a first time.
+//! The SDK's own retries are disabled: they would hide that there was an earlier attempt.
 
 mod calls;
 mod confirm;
@@ -24,27 +24,27 @@ use deployment::event::Sink;
 use policy::RetryPolicy;
 use support::pause::jittered;
 
-/// Another world, made steady.
+/// Retrying decorator over another world.
 pub struct Retrying<W> {
     inner: W,
     pace: Pace,
     sink: Sink,
 }
 
-/// A call that came to an end.
+/// Result of a call after all its attempts.
 struct Attempted<T> {
     result: Remote<T>,
-    /// Did an earlier attempt fail, so that it may have been carried out and only its answer lost?
+    /// Set if an earlier attempt failed. It may have been carried out, with only its response lost.
     repeated: bool,
 }
 
 impl<W: Send + Sync> Retrying<W> {
-    /// Repeats the calls of this world; warns there when that takes long.
+    /// Wraps `inner`; warns on `sink` when retries take long.
     pub const fn new(inner: W, pace: Pace, sink: Sink) -> Self {
         Self { inner, pace, sink }
     }
 
-    /// Makes a call that may be repeated freely.
+    /// Makes a call that is safe to repeat.
     async fn retry<T, F>(&self, policy: RetryPolicy, call: impl Fn() -> F + Send) -> Remote<T>
     where
         T: Send,
@@ -53,7 +53,7 @@ impl<W: Send + Sync> Retrying<W> {
         self.attempt(policy, call).await.result
     }
 
-    /// Makes a call until it succeeds, fails for good, or patience ends.
+    /// Makes a call until it succeeds, fails permanently, or exhausts the retry policy.
     async fn attempt<T, F>(&self, policy: RetryPolicy, call: impl Fn() -> F + Send) -> Attempted<T>
     where
         T: Send,
@@ -66,18 +66,21 @@ impl<W: Send + Sync> Retrying<W> {
         loop {
             let result = call().await;
             let passing = matches!(&result, Err(error) if error.kind.is_passing());
+            // The next pause counts, so that the last attempt does not start after the limit.
             if !passing || !policy.allows(attempts, began.elapsed() + pause) {
                 let repeated = attempts > 1;
                 return Attempted { result, repeated };
             }
             if let Err(error) = &result {
                 tracing::debug!(%error, ?pause, "the call is repeated");
+                // One warning a call is enough, however often it is repeated.
                 if RetryPolicy::is_worth_a_warning(began.elapsed())
                     && !std::mem::replace(&mut warned, true)
                 {
                     self.warn(error);
                 }
             }
+            // Jitter keeps clients that were throttled together from retrying together.
             sleep(jittered(pause)).await;
             pause = (pause * 2).min(self.pace.slowest);
             attempts += 1;
