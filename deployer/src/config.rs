@@ -1,4 +1,5 @@
-//! All settings, resolved once and purely: flags, then environment, then `deployer.toml`. Commands see nothing else.
+//! All settings of a run, resolved once and without side effects. The order is flags, environment
+//! variables, `deployer.toml`. Commands read no other source.
 
 mod access;
 mod check;
@@ -33,7 +34,7 @@ pub use parameters::ServiceSizes;
 /// Default port of a service.
 const DEFAULT_PORT: u16 = 8080;
 
-/// The program and its image.
+/// Settings of the program and its image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageSettings {
     /// Cargo package, if it is configured.
@@ -42,11 +43,11 @@ pub struct ImageSettings {
     pub binary: Option<String>,
     /// Absolute path of the Dockerfile that describes the image.
     pub dockerfile: PathBuf,
-    /// Absolute path of the build context, where it is not the Dockerfile's folder.
+    /// Absolute path of the build context, if it is not the Dockerfile's folder.
     pub context: Option<PathBuf>,
     /// Cargo features, instead of those of the Dockerfile.
     pub features: Option<Vec<String>>,
-    /// Whether default features are on, instead of what the Dockerfile says.
+    /// Setting for default features, instead of that of the Dockerfile.
     pub default_features: Option<bool>,
     /// Cargo profile, instead of that of the Dockerfile.
     pub profile: Option<String>,
@@ -54,15 +55,16 @@ pub struct ImageSettings {
     pub target: Option<String>,
     /// Values of the Dockerfile's `ARG`s.
     pub args: BTreeMap<String, String>,
-    /// An image in a registry that is deployed instead of building one.
+    /// Image in a registry that is deployed instead of building one.
     pub uri: Option<String>,
     /// Processor that the tasks run on.
     pub architecture: Architecture,
-    /// Who makes it.
+    /// Builder of the image.
     pub builder: Builder,
-    /// Variables that look like secrets and that the build gets all the same: names, or beginnings that end in `*`.
+    /// Variables that look like secrets but are passed to the build: names, or prefixes that end in
+    /// `*`.
     pub build_environment: Vec<String>,
-    /// The file that holds it already: then nobody makes it.
+    /// File with an existing image, which replaces the build.
     pub archive: Option<PathBuf>,
 }
 
@@ -71,71 +73,71 @@ pub struct ImageSettings {
 pub struct Config {
     /// Folder of the configuration file: the cargo workspace and the build context.
     pub root: PathBuf,
-    /// The configuration file.
+    /// Path of the configuration file.
     pub file: PathBuf,
-    /// The environment whose settings these are.
+    /// Name of the selected environment.
     pub environment: Option<String>,
-    /// The environment whose image is deployed, with `promote`.
+    /// Settings of the environment whose image `promote` deploys.
     pub promoted_from: Option<Box<Config>>,
     /// Name of the stack.
     pub stack: StackName,
-    /// The template.
+    /// Source of the template.
     pub template: TemplateSource,
-    /// How to reach AWS.
+    /// Access to AWS.
     pub access: Access,
-    /// Account that the credentials have to be of.
+    /// Account that the credentials must belong to.
     pub account: Option<String>,
-    /// The program and its image.
+    /// Settings of the program and its image.
     pub image: ImageSettings,
     /// Sizes of the service.
     pub service: ServiceSizes,
-    /// What else is set of the service: the template is rendered with it.
+    /// Other settings of the service, which the template is rendered with.
     pub settings: Settings,
-    /// Absolute path of the policy that says what the program may do on AWS.
+    /// Absolute path of the IAM policy for the task role.
     pub permissions: Option<PathBuf>,
-    /// What the user should know about the settings.
+    /// Warnings about questionable settings.
     pub remarks: Vec<String>,
-    /// Template parameters, all but the image.
+    /// Template parameters, except the image.
     pub parameters: BTreeMap<String, String>,
-    /// Tags of the stack, and so of its resources.
+    /// Tags of the stack, which CloudFormation copies to its resources.
     pub tags: BTreeMap<String, String>,
-    /// What CloudFormation wants to have acknowledged, besides `CAPABILITY_IAM`.
+    /// CloudFormation capabilities to acknowledge, besides `CAPABILITY_IAM`.
     pub capabilities: Vec<String>,
-    /// What was asked for and is not done on this machine.
+    /// Settings that the emulator does not support.
     pub left_out: Vec<&'static str>,
-    /// How the service is checked from outside.
+    /// Settings of the check from outside.
     pub check: CheckSettings,
-    /// What a deployment has to pass.
+    /// Vantage point of the check that a deployment has to pass.
     pub check_from: CheckFrom,
-    /// How long a deployment is kept being checked before success is declared.
+    /// Time for which checks continue before a deployment counts as successful.
     pub watch_for: Duration,
-    /// Longest time for one operation.
+    /// Time limit of one operation.
     pub timeout: Duration,
-    /// Longest time for the check to succeed.
+    /// Time limit for the check to succeed.
     pub verify_timeout: Duration,
-    /// Is what others have started waited for?
+    /// Set if operations of other callers are waited for.
     pub wait: bool,
-    /// Does CloudFormation end an operation before the service is stable?
+    /// Set if CloudFormation ends an operation before the service is stable.
     pub express: bool,
-    /// Are the tasks replaced even if nothing is to be changed?
+    /// Set if the tasks are replaced even without changes.
     pub force: bool,
-    /// What the user has agreed to in advance.
+    /// Consent that the user has given in advance.
     pub consent: Consent,
     /// Form of the output.
     pub output: Output,
 }
 
-/// Where the template comes from.
+/// Source of the template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TemplateSource {
-    /// It is part of the program.
+    /// Template that is built into the program.
     BuiltIn,
-    /// Absolute path of a file.
+    /// Template in a file, by its absolute path.
     File(PathBuf),
 }
 
 impl TemplateSource {
-    /// Returns the command that checks it.
+    /// Returns the command that lints it.
     pub fn lint(&self) -> String {
         match self {
             Self::BuiltIn => "deployer template | cfn-lint -".to_owned(),
@@ -153,14 +155,14 @@ impl std::fmt::Display for TemplateSource {
     }
 }
 
-/// What is done only because the user has agreed to it in advance.
+/// Consent to actions that are not taken without it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Consent {
-    /// Replace or remove what exists.
+    /// Consent to replace or remove existing resources.
     pub agreed: bool,
-    /// Resources without which a rollback that got stuck is continued: logical names.
+    /// Logical ids of resources that a continued rollback skips.
     pub skip: Vec<String>,
-    /// Resources without which a stack is deleted whose deletion failed: logical names.
+    /// Logical ids of resources that a repeated deletion retains.
     pub retain: Vec<String>,
 }
 
@@ -170,19 +172,19 @@ pub struct Consent {
 pub struct Overrides {
     /// Sizes of the service, and its image.
     pub service: ServiceOptions,
-    /// How the deployment proceeds.
+    /// Options of the deployment.
     pub deploy: DeployOptions,
-    /// File that holds the image.
+    /// File with an existing image.
     pub image_archive: Option<PathBuf>,
-    /// Whether to fail instead of waiting for another operation.
+    /// Set to fail instead of waiting for another operation.
     pub no_wait: bool,
-    /// Whether CloudFormation ends an operation before the service is stable.
+    /// Set if CloudFormation ends an operation before the service is stable.
     pub express: bool,
-    /// Whether to replace the tasks even if nothing changes.
+    /// Set to replace the tasks even without changes.
     pub force: bool,
-    /// Whether the user has agreed in advance.
+    /// Consent of the user in advance.
     pub agreed: bool,
-    /// Resources that a repeated deletion keeps: logical names.
+    /// Logical ids of resources that a repeated deletion retains.
     pub retain: Vec<String>,
 }
 
@@ -194,6 +196,8 @@ pub fn load(shared: &Shared, overrides: Overrides) -> Result<Config, Failure> {
     let resolved = resolve(shared, overrides.clone(), file, &root);
     match (resolved, environment) {
         (Err(failure), Some(name)) if failure.kind == FailureKind::Preflight => {
+            // Resolves again without the environment, to tell whether the mistake is in its
+            // section.
             let base = read(&shared.config)?.select(None)?;
             let is_overridden = resolve(shared, overrides, base, &root).is_ok();
             let place = format!("correct it under `[environments.{name}]` in `deployer.toml`");
@@ -203,7 +207,9 @@ pub fn load(shared: &Shared, overrides: Overrides) -> Result<Config, Failure> {
     }
 }
 
-/// Resolves the settings of a project that has no configuration file yet. `stack` is its name unless another one is given.
+/// Resolves the settings of a project without a configuration file. `stack` is the default stack
+/// name.
+// A file without settings gives every default.
 pub fn without_file(shared: &Shared, stack: &str) -> Result<Config, Failure> {
     let file = File {
         stack: Some(stack.parse().map_err(usage)?),
@@ -276,7 +282,7 @@ pub fn resolve(
     };
     let mut parameters =
         parameters::resolve(&service, file.parameters, &service_options.parameters)?;
-    // Set among the parameters, it counts as well.
+    // The parameters may set it, too. The polling and the reports need the effective value.
     let start_seconds = parameters.get(ParameterName::StartSeconds.as_str());
     service.start_seconds = start_seconds.and_then(|seconds| seconds.parse().ok());
     let settings = Settings {
@@ -331,7 +337,7 @@ pub fn resolve(
     })
 }
 
-/// Returns how a new version takes over.
+/// Returns the deployment strategy.
 fn strategy(flag: Option<StrategyName>, file: &file::DeploymentFile) -> Result<Strategy, Failure> {
     let percent = |key: &str, value: Option<u8>, least: u8, usual: u8| match value {
         Some(percent) if !(least..=100).contains(&percent) => Err(Failure::preflight(format!(
@@ -340,6 +346,7 @@ fn strategy(flag: Option<StrategyName>, file: &file::DeploymentFile) -> Result<S
         .hint(format!("set it to a number from {least} to 100"))),
         value => Ok(value.unwrap_or(usual)),
     };
+    // ECS requires steps of at least 3 percent.
     let step_percent = percent("step_percent", file.step_percent, 3, 25)?;
     let canary_percent = percent("canary_percent", file.canary_percent, 1, 10)?;
     Ok(match flag.or(file.strategy) {
@@ -350,7 +357,7 @@ fn strategy(flag: Option<StrategyName>, file: &file::DeploymentFile) -> Result<S
     })
 }
 
-/// Checks a number of minutes: ECS takes up to a day.
+/// Validates a number of minutes. ECS allows at most 1440, a day.
 fn minutes(key: &str, value: Option<u32>) -> Result<u32, Failure> {
     match value {
         Some(minutes) if minutes > 1440 => Err(Failure::preflight(format!(
@@ -361,7 +368,7 @@ fn minutes(key: &str, value: Option<u32>) -> Result<u32, Failure> {
     }
 }
 
-/// Returns what is allowed, but should be known.
+/// Returns warnings about settings that are allowed but questionable.
 fn remarks(service: &ServiceSizes, settings: &Settings) -> Vec<String> {
     let mut remarks = Vec::new();
     if service.tasks == 1 {
@@ -380,7 +387,7 @@ fn remarks(service: &ServiceSizes, settings: &Settings) -> Vec<String> {
     remarks
 }
 
-/// The account that is asked for: twelve digits.
+/// Returns the configured account after checking that it has twelve digits.
 fn account(shared: &Shared, of_file: Option<String>) -> Result<Option<String>, Failure> {
     let (account, kind) = match given(shared.account.as_ref()) {
         Some(account) => (account.to_owned(), FailureKind::Usage),
@@ -398,10 +405,10 @@ fn account(shared: &Shared, of_file: Option<String>) -> Result<Option<String>, F
     )
 }
 
-/// The most tags that AWS takes.
+/// AWS's limit for the tags of a resource.
 const MOST_TAGS: usize = 50;
 
-/// Refuses tags that AWS would.
+/// Rejects tags that AWS would reject.
 fn tags(tags: BTreeMap<String, file::Scalar>) -> Result<BTreeMap<String, String>, Failure> {
     let refused = |message: String, rule: &str| Err(Failure::preflight(message).hint(rule));
     if tags.len() > MOST_TAGS {
@@ -414,6 +421,7 @@ fn tags(tags: BTreeMap<String, file::Scalar>) -> Result<BTreeMap<String, String>
         .into_iter()
         .map(|(key, value)| (key, value.into_text()))
         .collect();
+    // The characters that AWS's tagging documentation recommends for all services.
     let is_sign = |sign: char| sign.is_alphanumeric() || " _.:/=+-@".contains(sign);
     for (key, value) in &tags {
         if deployment::stack::tags::is_reserved(key) {
@@ -433,7 +441,7 @@ fn tags(tags: BTreeMap<String, file::Scalar>) -> Result<BTreeMap<String, String>
     Ok(tags)
 }
 
-/// What can be acknowledged in the settings.
+/// Capabilities that the settings can acknowledge.
 pub const CAPABILITIES: [&str; 2] = ["CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"];
 
 fn capabilities(given: Vec<String>) -> Result<Vec<String>, Failure> {
@@ -457,7 +465,7 @@ impl ImageSettings {
 }
 
 impl Config {
-    /// Returns a name for what is built, as far as the settings say it without asking cargo.
+    /// Returns a name for the program, as far as the settings tell it without running Cargo.
     pub fn program_name(&self) -> &str {
         let named = self
             .image
@@ -467,7 +475,7 @@ impl Config {
         named.unwrap_or(self.stack.as_str())
     }
 
-    /// Seconds from its start that a task is given before failed health checks count.
+    /// Returns the seconds after a task's start in which failed health checks do not count.
     pub fn start_seconds(&self) -> u32 {
         let seconds = self.service.start_seconds;
         let seconds = seconds.unwrap_or(parameters::USUAL_START_SECONDS);
@@ -480,12 +488,12 @@ impl Config {
     }
 }
 
-/// A setting that is there: an empty variable, as CI systems like to set them, is none.
+/// Returns the setting unless it is empty. CI systems often set variables to the empty string.
 fn given(setting: Option<&String>) -> Option<&str> {
     setting.map(String::as_str).filter(|text| !text.is_empty())
 }
 
-/// The program and its image. What is built is read from the Dockerfile later.
+/// Resolves the settings of the image. The Dockerfile is read later.
 fn image(
     file: ImageFile,
     overrides: &Overrides,
@@ -508,6 +516,7 @@ fn image(
     let dockerfile = file
         .dockerfile
         .unwrap_or_else(|| PathBuf::from("Dockerfile"));
+    // They become arguments of Cargo, where a leading dash would make them flags.
     for name in file.profile.iter().chain(file.features.iter().flatten()) {
         if name.is_empty() || name.starts_with('-') {
             return Err(Failure::preflight(format!(
@@ -524,6 +533,7 @@ fn image(
         args: args
             .map(|(name, value)| (name, value.into_text()))
             .collect(),
+        // Empty in an environment means that the image is built there after all.
         uri: file.uri.filter(|uri| !uri.is_empty()),
         dockerfile: root.join(dockerfile),
         context: file.context.map(|folder| root.join(folder)),
@@ -542,7 +552,7 @@ fn image(
     })
 }
 
-/// Checks a name that becomes an argument of cargo: one that begins with a dash would be a flag.
+/// Validates a name that becomes an argument of Cargo, where a leading dash would make it a flag.
 fn target_name(key: &str, name: &str) -> Result<(), Failure> {
     let may_begin = |letter: char| letter.is_alphanumeric() || letter == '_';
     let may_follow = |letter: char| may_begin(letter) || letter == '-' || letter == '.';
@@ -557,7 +567,7 @@ fn target_name(key: &str, name: &str) -> Result<(), Failure> {
     )))
 }
 
-/// A mistake in the file, not on the command line.
+/// Changes the kind of a failure whose cause is in the file, not on the command line.
 fn of_file<T>(setting: Result<T, Failure>) -> Result<T, Failure> {
     setting.map_err(|failure| Failure {
         kind: FailureKind::Preflight,
@@ -565,7 +575,7 @@ fn of_file<T>(setting: Result<T, Failure>) -> Result<T, Failure> {
     })
 }
 
-/// Parses a duration; `name` is the option or key that it was given for.
+/// Parses a duration. `name` is the option or key that it belongs to.
 pub(crate) fn duration(name: &str, text: &str) -> Result<Duration, Failure> {
     clock::duration::parse(text).map_err(|error| {
         Failure::new(

@@ -1,4 +1,4 @@
-//! What commands run with: settings, events, cancellation and the connection to AWS.
+//! Context of a command: settings, events, cancellation, and the connection to AWS.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,19 +24,19 @@ use deployment::stack::template_names::OutputName;
 /// Logical name of the image repository in the template.
 pub(crate) const REPOSITORY: &str = "Repository";
 
-/// What commands run with.
+/// Context that every command runs in.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
     /// All settings.
     pub config: &'a Config,
-    /// Where events go.
+    /// Receiver of events.
     pub sink: &'a Sink,
-    /// The user's wish to stop.
+    /// Cancellation by the user.
     pub cancellation: &'a CancellationToken,
 }
 
 impl Context<'_> {
-    /// Warns of settings that the emulator does not have, or that may not be meant so.
+    /// Warns of settings that the emulator does not support, and of questionable ones.
     pub(crate) fn warn_of_settings(&self) {
         for remark in &self.config.remarks {
             self.sink.warn(remark.clone());
@@ -47,7 +47,7 @@ impl Context<'_> {
         }
     }
 
-    /// Follows a subject until it ends; that its time is over, or that somebody wishes to stop, is a failure.
+    /// Polls until the subject completes. A timeout and a cancellation are failures.
     pub(crate) async fn poll_to_end<S: Poller>(&self, subject: &mut S) -> Result<S::End, Failure> {
         match self.poll_for(subject, self.config.timeout).await? {
             Outcome::Completed(end) => Ok(end),
@@ -56,7 +56,7 @@ impl Context<'_> {
         }
     }
 
-    /// Follows a subject for this long.
+    /// Polls until the subject completes, for at most `limit`.
     pub(crate) async fn poll_for<S: Poller>(
         &self,
         subject: &mut S,
@@ -67,26 +67,28 @@ impl Context<'_> {
             deadline: Instant::now() + limit,
             cancellation: Some(self.cancellation),
         };
-        // Something is under way: whatever this is, it is not the kind of failure after which nothing was touched.
+        // An operation is in progress: `Preflight` would wrongly claim that nothing was changed.
         poll::to_end(subject, terms, self.sink)
             .await
             .map_err(|error| self.remote_failure_under_way(&error))
     }
 
-    /// Does this, unless somebody wishes to stop before it is done.
+    /// Runs `work` unless a cancellation comes first.
     pub(crate) async fn unless_cancelled<T>(
         &self,
         work: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
         tokio::select! {
+            // A cancellation wins over a result that is ready at the same time.
             biased;
             () = self.cancellation.cancelled() => Err(Failure::interrupted()),
             result = work => result,
         }
     }
 
-    /// The same, deaf to a wish to stop: on the way back, which is followed to its end.
+    /// Returns the same context without cancellation, for rollbacks, which always run to their end.
     pub(crate) fn uncancellable(self) -> Self {
+        // Shared by all calls, because the context only holds a reference. Nothing ever cancels it.
         static NEVER: std::sync::OnceLock<CancellationToken> = std::sync::OnceLock::new();
         Self {
             cancellation: NEVER.get_or_init(CancellationToken::default),
@@ -94,7 +96,7 @@ impl Context<'_> {
         }
     }
 
-    /// The end of what was undone because its time was over.
+    /// Returns the failure of an operation that was undone after its timeout.
     pub(crate) fn overdue(&self, what: &str) -> Failure {
         Failure::new(
             FailureKind::RolledBack,
@@ -118,12 +120,13 @@ impl Context<'_> {
         .hint("allow more time: `--timeout 1h`")
     }
 
-    /// A remote call that failed for good, as the end of a command.
+    /// Converts the permanent error of a remote call to the failure of a command.
     pub(crate) fn remote_failure(&self, error: &RemoteError) -> Failure {
         remote_failure(&self.config.access, error)
     }
 
-    /// The same where something is under way, so that it cannot be said that nothing was touched.
+    /// Converts an error while an operation is in progress. The failure does not claim that nothing
+    /// was changed.
     pub(crate) fn remote_failure_under_way(&self, error: &RemoteError) -> Failure {
         let failure = match error.kind {
             RemoteErrorKind::Credentials => self
@@ -146,8 +149,9 @@ impl Context<'_> {
     }
 }
 
-/// How to acknowledge what a template does, where CloudFormation wants that.
+/// Returns a hint for acknowledging the capabilities that CloudFormation requires.
 pub(crate) fn capability_hint(message: &str) -> String {
+    // CloudFormation names the missing capabilities only in its message.
     let named = config::CAPABILITIES
         .iter()
         .filter(|name| message.contains(*name));
@@ -158,6 +162,7 @@ pub(crate) fn capability_hint(message: &str) -> String {
     )
 }
 
+// A proxy that replaces certificates gets an explanation of its own.
 pub(crate) fn remote_failure(access: &Access, error: &RemoteError) -> Failure {
     if error.kind == RemoteErrorKind::Untrusted {
         return aws::trust::untrusted(&error.to_string());
@@ -187,6 +192,7 @@ pub(crate) fn remote_failure(access: &Access, error: &RemoteError) -> Failure {
     let failure = Failure::new(kind, message).because(error);
     match (error.kind, &access.endpoint_url) {
         (RemoteErrorKind::Credentials | RemoteErrorKind::Refused, _) if error.is_clock_skew() => {
+            // AWS rejects signatures that are more than five minutes off.
             failure.hint("is this machine's clock right? `deployer doctor` looks")
         }
         (RemoteErrorKind::Credentials, _) => match access.found.get() {
@@ -218,8 +224,10 @@ pub(crate) fn remote_failure(access: &Access, error: &RemoteError) -> Failure {
     }
 }
 
-/// Regions that are enabled in every account. All that came after March 2019 have to be enabled, and answer calls from an account
-/// that has not done so as if its credentials did not exist.
+/// Regions that are enabled in every account.
+///
+/// Regions launched after March 2019 must be enabled first. Until then, they answer calls as if the
+/// credentials did not exist.
 pub(crate) const ALWAYS_ENABLED: [&str; 17] = [
     "ap-northeast-1",
     "ap-northeast-2",
@@ -246,7 +254,7 @@ pub(crate) fn may_be_switched_off(region: &str, error: &RemoteError) -> bool {
 }
 
 impl Context<'_> {
-    /// Is this about the emulator, and does that not run? Then there is nothing to connect to.
+    /// Returns whether the command targets the emulator and the emulator does not run.
     pub(crate) async fn emulator_is_absent(&self) -> Result<bool, Failure> {
         match emulator(self.config)? {
             Some(emulator) => Ok(emulator.presence(self.sink).await? == Presence::Absent),
@@ -255,7 +263,7 @@ impl Context<'_> {
     }
 }
 
-/// A stack that has a service.
+/// Stack that has a service.
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) stack: Observed,
@@ -263,7 +271,7 @@ pub(crate) struct Running {
 }
 
 impl Context<'_> {
-    /// Fails where this is about the emulator and that does not run.
+    /// Fails if the command targets the emulator and the emulator does not run.
     pub(crate) async fn require_emulator(&self) -> Result<(), Failure> {
         if self.emulator_is_absent().await? {
             return Err(Failure::preflight("the emulator does not run")
@@ -272,7 +280,7 @@ impl Context<'_> {
         Ok(())
     }
 
-    /// Returns the stack; that there is none is a failure.
+    /// Returns the stack; fails if it does not exist.
     pub(crate) async fn require_stack(&self, world: &dyn World) -> Result<Observed, Failure> {
         let name = &self.config.stack;
         self.observe(world).await?.ok_or_else(|| {
@@ -281,7 +289,7 @@ impl Context<'_> {
         })
     }
 
-    /// Returns the stack and where its service is; that there is none is a failure.
+    /// Returns the stack and the names of its service; fails if either does not exist.
     pub(crate) async fn require_service(&self, world: &dyn World) -> Result<Running, Failure> {
         let stack = self.require_stack(world).await?;
         match ServiceNames::of_stack(&stack) {
@@ -299,7 +307,7 @@ impl Context<'_> {
     }
 }
 
-/// The emulator that `--local` means.
+/// Returns the emulator that `--local` selects, or `None` on AWS.
 pub(crate) fn emulator(config: &Config) -> Result<Option<Emulator>, Failure> {
     match &config.access.endpoint_url {
         Some(endpoint) if config.access.local => {
@@ -309,7 +317,7 @@ pub(crate) fn emulator(config: &Config) -> Result<Option<Emulator>, Failure> {
     }
 }
 
-/// A connection to AWS, or what stands in for it.
+/// Connection to AWS or to the emulator.
 pub(crate) struct Connection {
     pub(crate) world: Arc<dyn World>,
     pub(crate) caller: Caller,
@@ -318,7 +326,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Reports whose credentials are used.
+    /// Reports the identity of the caller.
     pub(crate) fn announced(self, sink: &Sink) -> Self {
         sink.send(&Event::Identified {
             account: self.caller.account.clone(),
@@ -330,7 +338,7 @@ impl Connection {
     }
 }
 
-/// Connects and asks whose credentials these are.
+/// Connects and determines the identity of the caller.
 pub(crate) async fn connect(context: Context<'_>) -> Result<Connection, Failure> {
     let access = &context.config.access;
     let endpoint = access.endpoint_url.as_ref();
@@ -339,6 +347,7 @@ pub(crate) async fn connect(context: Context<'_>) -> Result<Connection, Failure>
     let region = aws.region().to_owned();
     let world = Retrying::new(aws, access.pace, context.sink.clone());
     let caller = world
+        // The first call also proves that the credentials and the endpoint work.
         .caller()
         .await
         .map_err(|error| context.remote_failure(&error))?;
@@ -351,7 +360,8 @@ pub(crate) async fn connect(context: Context<'_>) -> Result<Connection, Failure>
     })
 }
 
-/// Refuses credentials of another account than the one that is asked for. The emulator's account is nobody's.
+/// Fails if the credentials belong to another account than the configured one. The emulator's
+/// account does not count.
 pub(crate) fn refuse_other_account(config: &Config, caller: &Caller) -> Result<(), Failure> {
     let Some(account) = config.account.as_ref().filter(|_| !config.access.local) else {
         return Ok(());
@@ -370,7 +380,8 @@ pub(crate) fn refuse_other_account(config: &Config, caller: &Caller) -> Result<(
     .hint("or, if the account is right, correct `account` in `deployer.toml` (`--account`, `DEPLOYER_ACCOUNT`)"))
 }
 
-/// Returns a new idempotency token: it identifies a request, its repetitions and the events it causes.
+/// Returns a new idempotency token. It identifies a request, its retries, and the stack events that
+/// it causes.
 pub(crate) fn new_token(purpose: &Purpose) -> RequestToken {
     purpose.token(rand::random())
 }

@@ -134,7 +134,7 @@ async fn execute(cli: &Cli, sink: &Sink, token: &CancellationToken) -> Result<u8
             let mut lines = report::log_lines(output, command.shows_output());
             command.execute(context, &mut lines).await?
         }
-        // `doctor` and similar commands also report on settings that cannot be resolved.
+        // `doctor` also reports on settings that cannot be resolved.
         Err(failure) => command.without_settings(failure)?,
     };
     if let Some(result) = result {

@@ -57,8 +57,8 @@ impl Context<'_> {
                 continue;
             }
             let names = match source.store() {
-                // Secrets Manager finds a secret by any form of its ARN, with or without the random
-                // suffix.
+                // Secrets Manager takes an ARN as it is. Parameter Store and the emulator are asked by
+                // name.
                 Store::SecretsManager if !is_local => vec![source.id().to_owned()],
                 Store::SecretsManager | Store::ParameterStore => source.names(),
             };

@@ -1,4 +1,4 @@
-//! Operations on the stack that more than one command needs.
+//! Operations on the stack that several commands share.
 
 use crate::context::{Context, REPOSITORY, missing_output, new_token};
 use crate::explain::command_line_with;
@@ -17,21 +17,22 @@ use deployment::stack::resource_status::ResourceStatus;
 use deployment::stack::status::{Phase, StackStatus};
 use deployment::stack::template_names::{OutputName, ParameterName};
 
-/// Most times that a stack is looked at again before giving up: each round fixes one thing, or waits for one.
+/// Maximum number of rounds before a command gives up. Each round fixes one problem or waits for
+/// one operation.
 pub(crate) const ROUNDS: usize = 8;
 
-/// Whether a deletion that was asked for came about.
+/// Result of a deletion request.
 #[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Deletion {
-    /// It is over.
+    /// The stack was deleted.
     Done,
-    /// It is refused as long as something else is under way.
+    /// The deletion was refused because another operation is in progress.
     NotYet,
 }
 
 impl Context<'_> {
-    /// Looks at the stack by its name.
+    /// Reads the current state of the stack by its name.
     pub(crate) async fn observe(&self, world: &dyn World) -> Result<Option<Observed>, Failure> {
         world
             .observe((&self.config.stack).into())
@@ -39,8 +40,10 @@ impl Context<'_> {
             .map_err(|error| self.remote_failure(&error))
     }
 
-    /// Waits for what somebody else has started on the stack, says what that is, and how it failed if it did. Where waiting is
-    /// not wanted, that is a failure.
+    /// Waits for an operation that another caller has started, and reports what it is and why it
+    /// failed.
+    ///
+    /// Fails without waiting if `--no-wait` is set.
     pub(crate) async fn wait_for(
         &self,
         world: &dyn World,
@@ -70,7 +73,7 @@ impl Context<'_> {
         Ok(end)
     }
 
-    /// Follows what is under way on the stack until it rests.
+    /// Polls the operation in progress until the stack comes to rest.
     pub(crate) async fn attach(
         &self,
         world: &dyn World,
@@ -80,7 +83,7 @@ impl Context<'_> {
         self.follow_attached(&mut watch, stack).await
     }
 
-    /// Follows a deletion that is under way.
+    /// Polls a deletion in progress.
     pub(crate) async fn attach_to_deletion(
         &self,
         world: &dyn World,
@@ -91,7 +94,7 @@ impl Context<'_> {
         self.follow_deletion(&mut watch).await
     }
 
-    /// Prepares to follow what somebody else has started.
+    /// Prepares a poller for an operation of another caller.
     async fn watch_of_others<'w>(
         &'w self,
         world: &'w dyn World,
@@ -102,7 +105,7 @@ impl Context<'_> {
             .map_err(|error| self.remote_failure(&error))
     }
 
-    /// Follows what was not started by a request of which the resources are known.
+    /// Polls an operation whose resources are not known in advance.
     async fn follow_attached(
         &self,
         watch: &mut StackPoller<'_>,
@@ -112,23 +115,24 @@ impl Context<'_> {
         self.poll_to_end(watch).await
     }
 
-    /// The end of a command that looked at the stack [`ROUNDS`] times and never found it at rest.
+    /// Returns the failure of a command that never found the stack at rest in [`ROUNDS`] rounds.
     pub(crate) fn never_rests() -> Failure {
         Failure::new(FailureKind::Busy, "the stack does not come to rest")
             .hint("is somebody else working on it? Look with `deployer status`, then try again")
     }
 
-    /// The end of a command that can do nothing about the stack as it is.
+    /// Returns the failure of a command that cannot proceed from the stack's status.
     pub(crate) fn refused(stack: &Observed, remedy: &str) -> Failure {
         Failure::new(FailureKind::Stuck, format!("the stack is {}", stack.status)).hint(remedy)
     }
 
-    /// The name of the stack's image repository.
+    /// Returns the name of the stack's image repository.
     pub(crate) async fn repository_of(
         &self,
         world: &dyn World,
         stack: &Observed,
     ) -> Result<RepositoryName, Failure> {
+        // Outputs are missing until the creation is complete. The resource has its name earlier.
         if let Some(name) = stack.output(OutputName::RepositoryName) {
             return Ok(RepositoryName::new(name));
         }
@@ -144,12 +148,13 @@ impl Context<'_> {
             .ok_or_else(|| missing_output(OutputName::RepositoryName))
     }
 
-    /// Continues a rollback that got stuck, or begins the one that an update is lacking, and follows it.
+    /// Continues a failed rollback, or rolls back a failed update, and polls until it ends.
     pub(crate) async fn continue_rollback(
         &self,
         world: &dyn World,
         stack: &Observed,
     ) -> Result<(), Failure> {
+        // `UPDATE_FAILED` is the end of updates that CloudFormation was told not to roll back.
         let paused = stack.status == StackStatus::UpdateFailed;
         self.sink.warn(if paused {
             "an earlier update failed and was left as it was: rolling it back"
@@ -159,6 +164,7 @@ impl Context<'_> {
         let failed = |error| self.remote_failure(&error);
         let token = new_token(&Purpose::ContinueRollback);
         let operation = Operation::Attached;
+        // Prepared before the request, so that no event between the two is missed.
         let mut watch = StackPoller::prepare(world, self.sink, operation, stack, Some(&token))
             .await
             .map_err(failed)?;
@@ -170,7 +176,7 @@ impl Context<'_> {
         };
         match answer {
             Ok(()) => {}
-            // Somebody else has continued it.
+            // Another caller has continued it meanwhile.
             Err(error) if error.is_conflict() => {
                 self.sink.note(format!("not again: {error}"));
                 return Ok(());
@@ -197,15 +203,16 @@ impl Context<'_> {
         }
     }
 
-    /// What keeps a rollback from being finished, as far as that can be learned.
+    /// Returns the resources that keep the rollback from completing, as far as they can be read.
     async fn resources_that_failed(&self, world: &dyn World, stack: &Observed) -> Vec<Resource> {
+        // They only explain the failure, so an error must not replace it.
         let mut resources = world.resources(&stack.id).await.unwrap_or_default();
         resources.retain(|resource| resource.status == ResourceStatus::UpdateFailed);
         resources
     }
 
-    /// Deletes the stack and follows that to its end; where somebody else has started something meanwhile, it is left to the
-    /// caller to look again.
+    /// Deletes the stack and polls until the deletion ends. If another operation is in progress,
+    /// returns [`Deletion::NotYet`] and leaves the retry to the caller.
     pub(crate) async fn delete(
         &self,
         world: &dyn World,
@@ -219,7 +226,7 @@ impl Context<'_> {
                 .map_err(failed)?;
         let resources = world.resources(&stack.id).await.map_err(failed)?;
         self.refuse_what_is_not_ours(stack, &resources)?;
-        // CloudFormation takes this only where a deletion failed.
+        // CloudFormation accepts resources to retain only after a failed deletion.
         let retain = if stack.status == StackStatus::DeleteFailed {
             self.config.consent.retain.as_slice()
         } else {
@@ -250,7 +257,8 @@ impl Context<'_> {
         Ok(Deletion::Done)
     }
 
-    /// A stack that somebody has protected stays: taking that off is nothing that a flag of this program may do.
+    /// Returns the failure for a stack with termination protection. No flag of this program
+    /// disables it.
     fn is_protected(&self, error: &RemoteError) -> Failure {
         Failure::preflight("the stack is protected against deletion")
             .because(error)
@@ -260,7 +268,8 @@ impl Context<'_> {
             ))
     }
 
-    /// Cancels the update that is under way; false where that was too late, or nobody knows: what the stack comes to tells.
+    /// Cancels the update in progress. Returns `false` if it was too late or the result is unknown:
+    /// the stack's next status tells.
     pub(crate) async fn cancel_update(
         &self,
         world: &dyn World,
@@ -271,7 +280,7 @@ impl Context<'_> {
             return Ok(true);
         };
         match error.kind {
-            // It ended a moment ago; how, is seen now.
+            // The update ended a moment ago; the caller reads the result from the stack.
             RemoteErrorKind::Refused | RemoteErrorKind::NotFound => Ok(false),
             RemoteErrorKind::Unreachable | RemoteErrorKind::Throttled | RemoteErrorKind::Server => {
                 self.sink
@@ -284,11 +293,12 @@ impl Context<'_> {
         }
     }
 
-    /// Follows a deletion: it cannot be undone, so that the first wish to stop only makes that clear.
+    /// Polls a deletion. A deletion cannot be undone, so the first cancellation only warns.
     pub(crate) async fn follow_deletion(
         &self,
         watch: &mut StackPoller<'_>,
     ) -> Result<StackEnd, Failure> {
+        // Keeps the first Ctrl-C from ending the program: see `cancellation`.
         let _guard = self.cancellation.guard();
         match self.poll_for(watch, self.config.timeout).await? {
             Outcome::Completed(end) => Ok(end),
@@ -302,8 +312,9 @@ impl Context<'_> {
         }
     }
 
-    /// Keeps a stack from being deleted that only has the name of ours: it holds something, but neither takes an image nor
-    /// has a repository for it.
+    /// Fails if the stack has the configured name but was not created by this program.
+    ///
+    /// Such a stack has resources, but neither a parameter for the image nor a repository for it.
     fn refuse_what_is_not_ours(
         &self,
         stack: &Observed,
@@ -328,7 +339,7 @@ impl Context<'_> {
         .hint("if it is: delete it in the CloudFormation console"))
     }
 
-    /// Judges the end of a deletion.
+    /// Checks the result of a deletion.
     pub(crate) async fn deletion_succeeded(
         &self,
         world: &dyn World,
@@ -342,6 +353,7 @@ impl Context<'_> {
         if end.during == During::Succeeded && gone {
             return Ok(());
         }
+        // They only explain the failure, so an error must not replace it.
         let mut left = world.resources(&stack.id).await.unwrap_or_default();
         left.retain(|resource| resource.status != ResourceStatus::DeleteComplete);
         let failed = left.iter();
@@ -360,8 +372,10 @@ impl Context<'_> {
     }
 }
 
-/// Returns what helps where something in the VPC that is not the stack's keeps it: nearly always what GuardDuty's Runtime Monitoring
-/// has put there, which CloudFormation knows nothing of.
+/// Returns a hint if foreign resources in the VPC block the deletion.
+///
+/// The usual cause is GuardDuty Runtime Monitoring. It adds an endpoint and a security group to the
+/// VPC, which CloudFormation does not know.
 fn of_guard_duty(left: &[Resource]) -> Option<String> {
     let is_kept = |resource: &Resource| {
         resource.status == ResourceStatus::DeleteFailed
@@ -387,7 +401,7 @@ fn of_guard_duty(left: &[Resource]) -> Option<String> {
     ))
 }
 
-/// This option for each of these resources, to be added to a command.
+/// Returns this option once for each resource, to be appended to a command.
 fn options<'a>(name: &str, resources: impl IntoIterator<Item = &'a Resource>) -> String {
     let mut options = String::new();
     for resource in resources {

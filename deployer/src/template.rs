@@ -41,7 +41,7 @@ pub(crate) fn read(context: Context<'_>) -> Result<String, Failure> {
                 .hint("shorten it"),
         );
     }
-    // 0 meant no budget in those versions, so that it is accepted.
+    // 0 asks for no budget, which is what this version creates.
     let asks_for_a_budget = config
         .parameters
         .get(BUDGET)

@@ -1,4 +1,4 @@
-//! How to reach AWS, or the emulator.
+//! Settings for the access to AWS or to the emulator.
 
 use url::Url;
 
@@ -8,21 +8,22 @@ use aws::access::{Access, Pace, ProfileSource, is_loopback};
 use deployment::error::{Failure, FailureKind};
 use deployment::names::HostPort;
 
-/// Region that the emulator is used with: the one in which it looks for load balancers.
+/// Region of the emulator. It only looks for load balancers in this one.
 const LOCAL_REGION: &str = "us-east-1";
-/// Where the emulator listens unless told otherwise.
+/// Default endpoint of the emulator.
 const LOCAL_ENDPOINT: &str = "http://127.0.0.1:4566";
 
-/// Returns whether the same command without `--endpoint-url` would go to the same place.
+/// Returns whether the command would use the same endpoint without `--endpoint-url`.
 pub fn is_usual_endpoint(access: &Access) -> bool {
     let usual = access
         .local
         .then_some(LOCAL_ENDPOINT)
+        // `Url` always has a path, and so a trailing slash.
         .map(|url| format!("{url}/"));
     access.endpoint_url.as_ref().map(Url::as_str) == usual.as_deref()
 }
 
-/// Resolves it.
+/// Resolves the access settings.
 pub(super) fn access(
     shared: &Shared,
     file_region: Option<String>,
@@ -57,6 +58,7 @@ pub(super) fn access(
     }
     let endpoint = endpoint.ok_or_else(|| Failure::new(FailureKind::Unexpected, "no endpoint"))?;
     let host = endpoint.host_str().unwrap_or_default();
+    // The emulator only listens on this machine, and without TLS.
     if endpoint.scheme() != "http" || !is_loopback(host) {
         return Err(Failure::new(
             FailureKind::Usage,
@@ -72,7 +74,7 @@ pub(super) fn access(
     Ok(Access {
         local: true,
         region: Some(LOCAL_REGION.to_owned()),
-        // Docker takes `localhost` for a registry that needs no TLS.
+        // Docker allows plain HTTP for registries at `localhost`.
         registry: registry.or_else(|| Some(here("localhost"))),
         connect_to: connect_to.or_else(|| Some(here(host.trim_matches(['[', ']'])))),
         endpoint_url: Some(endpoint),
@@ -81,9 +83,9 @@ pub(super) fn access(
     })
 }
 
-/// Returns the profile to use, and where it was named.
+/// Returns the profile and the source that named it.
 fn profile(shared: &Shared, file: Option<String>) -> (Option<String>, ProfileSource) {
-    // An empty flag is meant: no profile, whatever the file says.
+    // An empty flag deliberately selects no profile, whatever the file says.
     if shared.profile.as_deref() == Some("") {
         return (None, ProfileSource::Flag);
     }
@@ -93,6 +95,7 @@ fn profile(shared: &Shared, file: Option<String>) -> (Option<String>, ProfileSou
         .map(str::to_owned);
     match (flag, environment) {
         (Some(profile), _) => (Some(profile), ProfileSource::Flag),
+        // The SDK prefers keys in the environment to a profile in the environment.
         (None, Some(profile)) if given(shared.environment_key.as_ref()).is_some() => {
             (Some(profile), ProfileSource::BehindKeys)
         }
@@ -114,7 +117,7 @@ fn endpoint(text: &str) -> Result<Url, Failure> {
     })
 }
 
-/// The proxy that the check goes through; nothing on this machine, where no way leads out.
+/// Returns the proxy of the check. The emulator needs none, because it is on this machine.
 pub(super) fn check_proxy(
     shared: &Shared,
     of_file: Option<&str>,
@@ -129,7 +132,7 @@ pub(super) fn check_proxy(
     let url = Url::parse(text).ok();
     let url = url.filter(|url| url.scheme() == "http" && url.host().is_some());
     let Some(url) = url else {
-        // It is not shown: it may hold a password.
+        // The address is not shown, because it may contain a password.
         return Err(Failure::new(
             FailureKind::Usage,
             "the address for `--check-proxy` is not one of an HTTP proxy",

@@ -1,4 +1,4 @@
-//! How a deployment is checked from outside: `[check]` of `deployer.toml`.
+//! Settings of the check from outside: `[check]` of `deployer.toml`.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -10,26 +10,26 @@ use super::file::CheckFile;
 use super::{duration, of_file};
 use deployment::error::Failure;
 
-/// How the service is checked from outside.
+/// Settings of the check from outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckSettings {
-    /// What is proven; `None`: the service's answers tell.
+    /// Kind of the check; `None` detects it from the service's responses.
     pub kind: Option<Kind>,
-    /// What is asked, instead of the output `Url` for a clock, and of the health path without one.
+    /// Path to request. The default is the output `Url` for a clock, and the health path otherwise.
     pub path: Option<String>,
-    /// Status codes that are a success, instead of 200 to 299.
+    /// Status codes that count as success, instead of 200 to 299.
     pub status: Option<Statuses>,
-    /// Text that the body contains.
+    /// Text that the body must contain.
     pub contains: Option<String>,
-    /// Values that a JSON body has.
+    /// Values that a JSON body must have.
     pub json: Vec<JsonValue>,
-    /// What is sent with every request.
+    /// Headers of every request.
     pub headers: Vec<Header>,
-    /// Where in a JSON body the time is.
+    /// Location of the time in a JSON body.
     pub field: Field,
-    /// Whether the `Date` header will do.
+    /// Set if the `Date` header is accepted as the time.
     pub date_header: bool,
-    /// How far the service's clock may be off.
+    /// Maximum offset of the service's clock.
     pub max_skew: Duration,
 }
 
@@ -50,8 +50,9 @@ impl Default for CheckSettings {
 }
 
 impl CheckSettings {
-    /// What the check is, in a line; `None` where it is the usual one of a clock.
+    /// Describes the check in one line; returns `None` for the default check of a clock.
     pub fn words(&self) -> Option<String> {
+        // An explicit `clock` and its tolerance do not count as a special check.
         let usual = Self {
             kind: self.kind.filter(|kind| *kind == Kind::Clock),
             max_skew: self.max_skew,
@@ -77,6 +78,7 @@ impl CheckSettings {
         for JsonValue { pointer, value } in &self.json {
             let _ = write!(text, ", {pointer} = {}", clock::excerpt(value));
         }
+        // Only the names: values may be secret.
         for Header { name, .. } in &self.headers {
             let _ = write!(text, ", with {name}");
         }
@@ -84,7 +86,7 @@ impl CheckSettings {
     }
 }
 
-/// Resolves the settings. `root` is the folder that files with values of headers are relative to.
+/// Resolves the settings. `root` is the base folder of files with header values.
 pub(super) fn resolve(file: CheckFile, root: &Path) -> Result<CheckSettings, Failure> {
     let usual = CheckSettings::default();
     let of_clock = [
@@ -93,6 +95,7 @@ pub(super) fn resolve(file: CheckFile, root: &Path) -> Result<CheckSettings, Fai
         ("max_skew", file.max_skew.is_some()),
     ];
     let of_http = file.status.is_some() || file.contains.is_some() || file.json.is_some();
+    // The first key is enough for the message.
     let of_clock = of_clock.into_iter().find(|(_, is_set)| *is_set);
     let kind = match (file.kind, of_clock, of_http) {
         (Some(Kind::Http), Some((key, _)), _) => {
@@ -118,6 +121,7 @@ pub(super) fn resolve(file: CheckFile, root: &Path) -> Result<CheckSettings, Fai
             .because(detail)
             .hint(hint)
     };
+    // Only the path is checked here, so that any host will do.
     if let Some(path) = &file.path {
         probe::Target::exact("http://localhost", None)
             .and_then(|target| target.at(path))

@@ -13,10 +13,10 @@ use deployment::error::Failure;
 use deployment::names::StackName;
 use support::input;
 
-/// `deployer.toml` as it counts in each environment.
+/// Settings of `deployer.toml` for each environment.
 #[derive(Debug)]
 pub struct Files {
-    /// Without an environment.
+    /// Settings without an environment.
     base: File,
     environments: BTreeMap<String, File>,
 }
@@ -24,16 +24,17 @@ pub struct Files {
 impl Files {
     /// Parses the text of a configuration file.
     ///
-    /// All environments are parsed, whichever is used: a mistake in one of them shows at once.
+    /// Parses all environments, whichever is selected, so that a mistake in any of them is reported
+    /// at once.
     pub fn parse(text: &str) -> Result<Self, Error> {
         parse(text).map_err(|mut error| {
-            // Values keep their place when they are merged, but not the text around it.
+            // Merged values keep their position, but not the text that the error message quotes.
             error.set_input(Some(text));
             error
         })
     }
 
-    /// Returns the settings in this environment.
+    /// Returns the settings of this environment.
     pub fn select(mut self, environment: Option<&str>) -> Result<File, Failure> {
         let Some(name) = environment else {
             return Ok(self.base);
@@ -80,10 +81,12 @@ fn parse(text: &str) -> Result<Files, Error> {
         None => DeTable::new(),
     };
     let file = |table| File::deserialize(Deserializer::from(Spanned::new(span.clone(), table)));
+    // Parsed on its own as well: the base must be valid without any environment.
     let base = file(table.clone())?;
     let mut environments = BTreeMap::new();
     for (name, overrides) in overrides {
         let name = name.into_inner().into_owned();
+        // The name becomes part of the stack name, which allows only these characters.
         let is_allowed = |sign: char| sign.is_ascii_alphanumeric() || sign == '-';
         if !name.starts_with(|first: char| first.is_ascii_alphanumeric())
             || !name.chars().all(is_allowed)
@@ -93,6 +96,7 @@ fn parse(text: &str) -> Result<Files, Error> {
             )));
         }
         let overrides = into_table(overrides)?;
+        // Checked before the merge, after which the stack of the base would count.
         let names_stack = overrides.contains_key("stack");
         let mut merged = table.clone();
         merge(&mut merged, overrides);
@@ -102,6 +106,7 @@ fn parse(text: &str) -> Result<Files, Error> {
                 "`[environments.{name}]` cannot have environments of its own"
             )));
         }
+        // A stack name that was inherited would deploy over the stack of the base.
         if let (false, Some(stack)) = (names_stack, &base.stack) {
             let stack = format!("{stack}-{name}").parse();
             environment.stack = Some(stack.map_err(Error::custom)?);
@@ -112,7 +117,7 @@ fn parse(text: &str) -> Result<Files, Error> {
     Ok(Files { base, environments })
 }
 
-/// Refuses environments that share a stack: one would replace the other.
+/// Rejects environments that share a stack, because one would replace the other.
 fn distinct_stacks(base: &File, environments: &BTreeMap<String, File>) -> Result<(), Error> {
     let mut taken: BTreeMap<&str, String> = BTreeMap::new();
     let base = (String::from("the file itself"), base);
@@ -134,7 +139,7 @@ fn distinct_stacks(base: &File, environments: &BTreeMap<String, File>) -> Result
 
 fn into_table(value: Spanned<DeValue<'_>>) -> Result<DeTable<'_>, Error> {
     if !value.get_ref().is_table() {
-        // The error names the place, and what is expected there.
+        // Returns its own error, which names the position and the expected type.
         toml::Table::deserialize(ValueDeserializer::from(value.clone()))?;
     }
     if let DeValue::Table(table) = value.into_inner() {
@@ -144,7 +149,7 @@ fn into_table(value: Spanned<DeValue<'_>>) -> Result<DeTable<'_>, Error> {
     }
 }
 
-/// Overrides settings: tables are merged key by key, everything else is replaced.
+/// Merges overrides into settings: tables key by key, other values by replacement.
 fn merge<'t>(settings: &mut DeTable<'t>, overrides: DeTable<'t>) {
     for (key, value) in overrides {
         let span = value.span();
@@ -155,6 +160,7 @@ fn merge<'t>(settings: &mut DeTable<'t>, overrides: DeTable<'t>) {
             (Some(DeValue::Table(current)), DeValue::Table(overrides)) => {
                 merge(current, overrides);
             }
+            // An array is replaced as a whole: appending would leave no way to remove elements.
             (_, value) => {
                 settings.insert(key, Spanned::new(span, value));
             }

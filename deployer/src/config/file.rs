@@ -1,4 +1,4 @@
-//! What `deployer.toml` says, as it stands there.
+//! Content of `deployer.toml`, before any setting is resolved.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

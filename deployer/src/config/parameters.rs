@@ -1,4 +1,4 @@
-//! The parameters of the template: sizes of the service, and whatever else is set.
+//! Template parameters: the sizes of the service, and all other configured ones.
 
 use std::collections::BTreeMap;
 
@@ -8,15 +8,15 @@ use deployment::stack::reviewer::PARAMETERS as OF_REVIEWERS;
 use deployment::stack::template_names::ParameterName;
 use image_builder::Architecture;
 
-/// Parameters whose resources the emulator does not know, and what they are for.
+/// Parameters whose resources the emulator does not support, and their purpose.
 const NOT_LOCAL: [(&str, &str); 1] = [(ParameterName::MaxCount.as_str(), "more tasks under load")];
-/// Grace period of the health checks where nothing is set.
+/// Default grace period of the health checks, in seconds.
 pub(super) const USUAL_START_SECONDS: u32 = 20;
-/// The longest grace period that the template takes, seconds.
+/// Maximum grace period that the template allows, in seconds.
 const LONGEST_START_SECONDS: u32 = 3600;
-/// The most tasks that the template takes.
+/// Maximum number of tasks that the template allows.
 const MOST_TASKS: u32 = 50;
-/// Parameters that are set by commands alone, and by which.
+/// Parameters that only commands set, and the command that does.
 const NOT_SET_BY_HAND: [(&str, &str); 4] = [
     (
         ParameterName::ImageUri.as_str(),
@@ -32,21 +32,22 @@ const NOT_SET_BY_HAND: [(&str, &str); 4] = [
 pub struct ServiceSizes {
     /// TCP port that the program listens on.
     pub port: u16,
-    /// Tasks that should run.
+    /// Desired number of tasks.
     pub tasks: u32,
-    /// Most of them under load.
+    /// Maximum number of tasks under load.
     pub max_tasks: Option<u32>,
     /// CPU units of a task.
     pub cpu: u32,
-    /// Memory of a task, MiB.
+    /// Memory of a task, in MiB.
     pub memory: u32,
-    /// Seconds from the start of a task in which failed health checks do not count, where that is set.
+    /// Configured seconds after a task's start in which failed health checks do not count.
     pub start_seconds: Option<u32>,
-    /// Processor of the tasks.
+    /// Processor architecture of the tasks.
     pub architecture: Architecture,
 }
 
-/// All parameters but the image: the service's sizes, and what the file and the command line set besides.
+/// Returns all parameters except the image: the service's sizes, and those from the file and the
+/// command line.
 pub(super) fn resolve(
     service: &ServiceSizes,
     of_file: BTreeMap<String, Scalar>,
@@ -68,6 +69,7 @@ pub(super) fn resolve(
         .into_iter()
         .map(|(key, value)| (key, value.into_text()))
         .collect();
+    // After those of the file: the command line takes precedence.
     for parameter in of_command_line {
         let (name, value) = parameter.split_once('=').ok_or_else(|| {
             Failure::new(
@@ -94,6 +96,7 @@ pub(super) fn resolve(
         (ParameterName::Memory, Some(service.memory)),
         (ParameterName::StartSeconds, service.start_seconds),
     ];
+    // The settings of `[service]` take precedence over parameters of the same name.
     for (key, value) in numbers {
         parameters.extend(value.map(|value| (key.to_string(), value.to_string())));
     }
@@ -102,11 +105,13 @@ pub(super) fn resolve(
     Ok(parameters)
 }
 
-/// Leaves out what the emulator does not know; returns what that is, where it would have done something.
+/// Removes parameters that the emulator does not support. Returns the purposes of those that would
+/// have had an effect.
 pub(super) fn leave_out(
     parameters: &mut BTreeMap<String, String>,
     service: &ServiceSizes,
 ) -> Vec<&'static str> {
+    // A maximum of 0, or equal to the number of tasks, has no effect.
     let does_something = |value: &String| value != "0" && *value != service.tasks.to_string();
     let known = NOT_LOCAL.into_iter().filter_map(|(name, what)| {
         let asked_for = parameters.remove(name);
@@ -135,7 +140,8 @@ fn numbers_of_tasks(service: &ServiceSizes) -> Result<(), Failure> {
     }
 }
 
-/// Refuses what Fargate does not offer (ECS developer guide, task size for Linux; MiB).
+/// Rejects combinations that Fargate does not offer (ECS developer guide, task sizes for Linux;
+/// MiB).
 pub(super) fn fargate_pair(cpu: u32, memory: u32) -> Result<(), Failure> {
     const GIB: u32 = 1024;
     let (least, most, step) = match cpu {
@@ -151,7 +157,7 @@ pub(super) fn fargate_pair(cpu: u32, memory: u32) -> Result<(), Failure> {
             .hint("set `cpu` to 256, 512, 1024, 2048 or 4096"));
         }
     };
-    // The smallest size also comes with 1.5 times its memory missing: 512, 1024 and 2048 only.
+    // The smallest CPU size skips 1536 MiB: it has 512, 1024 and 2048 only.
     let odd = cpu == 256 && memory == 1536;
     if (least..=most).contains(&memory) && memory.is_multiple_of(step) && !odd {
         return Ok(());

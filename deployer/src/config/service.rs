@@ -1,5 +1,5 @@
-//! Settings of the service that the template is rendered with: checked here, so that a mistake ends
-//! the run before anything is touched.
+//! Service settings that the template is rendered with. Validated here, so that a mistake ends the
+//! run before anything is changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,24 +7,24 @@ use super::file::{NetworkFile, ServiceFile};
 use deployment::error::Failure;
 use deployment::template::{Network, SecretSource, Settings};
 
-/// Most seconds that Fargate waits before it kills a task (ECS, `stopTimeout`).
+/// Fargate's limit for the seconds before it kills a stopping task (ECS, `stopTimeout`).
 const LONGEST_STOP: u32 = 120;
-/// Most seconds that a load balancer keeps an idle connection.
+/// Load balancers' limit for the idle timeout of a connection, in seconds.
 const LONGEST_IDLE: u32 = 4000;
-/// The port that images and logs need.
+/// Port that pulling images and sending logs require.
 const HTTPS: u16 = 443;
-/// Most security groups of a network interface by AWS's default quota, without the tasks' own.
+/// Default quota for security groups of a network interface, minus the tasks' own.
 const MOST_GROUPS: usize = 4;
-/// Most folders that may be written to.
+/// Maximum number of writable folders.
 const MOST_FOLDERS: usize = 10;
-/// How CloudFormation's references begin that it replaces by values in plain text.
+/// Prefix of CloudFormation's dynamic references, which it replaces by values in plain text.
 const REFERENCE: &str = "{{resolve:";
 /// Variables that the template sets.
 const SET_BY_TEMPLATE: [(&str, &str); 2] = [
     ("PORT", "set `port` under `[service]`"),
     ("IMAGE_DIGEST", "the template sets it to what is deployed"),
 ];
-/// Parts of a variable's name that say that its value is secret.
+/// Parts of variable names that indicate a secret value.
 const SECRET_WORDS: [&str; 7] = [
     "SECRET",
     "PASSWORD",
@@ -35,7 +35,7 @@ const SECRET_WORDS: [&str; 7] = [
     "CREDENTIAL",
 ];
 
-/// Checks the settings of the file. `memory` is that of a task, MiB.
+/// Validates the service settings of the file. `memory` is that of a task, in MiB.
 pub(super) fn settings(file: &ServiceFile, memory: u32) -> Result<Settings, Failure> {
     let environment = environment(file)?;
     let secrets = secrets(file, &environment)?;
@@ -48,7 +48,7 @@ pub(super) fn settings(file: &ServiceFile, memory: u32) -> Result<Settings, Fail
         command: command(file.command.as_ref())?,
         user: file.user.as_deref().map(user).transpose()?,
         writable,
-        // As Linux does by default; what is written counts as memory of the task.
+        // Linux's default for tmpfs. Its content counts as memory of the task.
         writable_mib: memory / 2,
         egress: egress(file.egress.as_deref())?,
         security_groups: groups(&file.security_groups)?,
@@ -56,13 +56,15 @@ pub(super) fn settings(file: &ServiceFile, memory: u32) -> Result<Settings, Fail
         secrets,
         permissions: None,
         network: file.network.as_ref().map(network).transpose()?,
-        // A service with a health check of its own has its own paths.
+        // The default `Url` has the path of a clock. A service with its own health path need not
+        // have it.
         url_path: file.health_path.as_ref().map(|_| "/".to_owned()),
         ..Settings::default()
     })
 }
 
-/// Returns names of variables whose values look like secrets. Whoever may describe a task definition reads them.
+/// Returns names of variables whose values look like secrets. Everybody who may describe the task
+/// definition can read them.
 pub(super) fn look_secret(settings: &Settings) -> Vec<String> {
     let variables = settings.environment.iter();
     let suspicious = variables.filter(|(name, value)| {
@@ -73,7 +75,7 @@ pub(super) fn look_secret(settings: &Settings) -> Vec<String> {
     suspicious.map(|(name, _)| name.clone()).collect()
 }
 
-/// Returns whether this is a URL with a password.
+/// Returns whether the value is a URL with a password.
 fn has_password(value: &str) -> bool {
     url::Url::parse(value)
         .is_ok_and(|url| url.password().is_some_and(|password| !password.is_empty()))
@@ -83,8 +85,10 @@ fn refused<T>(message: String, rule: impl Into<String>) -> Result<T, Failure> {
     Err(Failure::preflight(message).hint(rule))
 }
 
-/// Checks a path of a URL, as the load balancer takes it.
+/// Validates a URL path for the load balancer's health checks.
 pub(super) fn path(text: &str) -> Result<String, Failure> {
+    // Excludes characters that would need quoting in the template, and the fragment, which is never
+    // sent.
     let is_sign = |sign: char| sign.is_ascii_graphic() && !"\"'\\<>`{}|^#".contains(sign);
     if text.starts_with('/') && text.len() <= 1024 && text.chars().all(is_sign) {
         return Ok(text.to_owned());
@@ -95,7 +99,7 @@ pub(super) fn path(text: &str) -> Result<String, Failure> {
     )
 }
 
-/// Checks status codes: `200`, `200,204` or `200-299`.
+/// Validates status codes: `200`, `200,204` or `200-299`.
 fn codes(text: &str) -> Result<String, Failure> {
     let code = |text: &str| {
         text.parse::<u16>()
@@ -133,6 +137,8 @@ fn command(command: Option<&Vec<String>>) -> Result<Option<Vec<String>>, Failure
         Some(words)
             if words.is_empty()
                 || words
+                    // CloudFormation would replace a reference by its value, readable in the task
+                    // definition.
                     .iter()
                     .any(|word| word.contains('\0') || word.contains(REFERENCE)) =>
         {
@@ -145,7 +151,7 @@ fn command(command: Option<&Vec<String>>) -> Result<Option<Vec<String>>, Failure
     }
 }
 
-/// Checks a user: `UID`, `UID:GID`, or names that the image knows. Root is refused.
+/// Validates a user: `UID`, `UID:GID`, or names that the image knows. Rejects root.
 fn user(text: &str) -> Result<String, Failure> {
     let is_sign = |sign: char| sign.is_ascii_alphanumeric() || "_-.".contains(sign);
     let is_name = |part: &str| !part.is_empty() && part.chars().all(is_sign);
@@ -171,6 +177,7 @@ fn writable(folders: &[String]) -> Result<Vec<String>, Failure> {
         let is_folder =
             folder.starts_with('/') && folder.len() <= 255 && folder.chars().all(is_sign);
         let mut parts = parts.peekable();
+        // `..` and empty parts would mount over a folder other than the named one.
         if !is_folder || parts.peek().is_none() || parts.any(|part| matches!(part, "" | "." | ".."))
         {
             return refused(
@@ -197,7 +204,7 @@ fn writable(folders: &[String]) -> Result<Vec<String>, Failure> {
     Ok(folders)
 }
 
-/// Checks ports that tasks connect to: the whole list, to which 443 belongs.
+/// Validates the egress ports of tasks. The list is complete, so it must contain 443.
 fn egress(ports: Option<&[u16]>) -> Result<BTreeSet<u16>, Failure> {
     let Some(ports) = ports else {
         return Ok(BTreeSet::new());
@@ -216,12 +223,14 @@ fn egress(ports: Option<&[u16]>) -> Result<BTreeSet<u16>, Failure> {
     Ok(ports
         .iter()
         .copied()
+        // The template always allows 443.
         .filter(|port| *port != HTTPS)
         .collect())
 }
 
 fn groups(groups: &[String]) -> Result<Vec<String>, Failure> {
     let is_group = |group: &&String| {
+        // Older ids have 8 hexadecimal digits, newer ones 17.
         group.strip_prefix("sg-").is_none_or(|rest| {
             !matches!(rest.len(), 8 | 17) || !rest.chars().all(|sign| sign.is_ascii_hexdigit())
         })
@@ -241,7 +250,7 @@ fn groups(groups: &[String]) -> Result<Vec<String>, Failure> {
     Ok(groups.to_vec())
 }
 
-/// Checks a VPC that exists.
+/// Validates the settings of an existing VPC.
 fn network(file: &NetworkFile) -> Result<Network, Failure> {
     let is_id = |kind: &str, id: &str| {
         id.strip_prefix(kind).is_some_and(|rest| {
@@ -258,6 +267,7 @@ fn network(file: &NetworkFile) -> Result<Network, Failure> {
         address.parse::<std::net::Ipv4Addr>().is_ok()
             && bits
                 .parse::<u8>()
+                // The sizes that AWS allows for the IPv4 block of a VPC.
                 .is_ok_and(|bits| (16..=28).contains(&bits))
     });
     if !is_cidr {
@@ -272,6 +282,7 @@ fn network(file: &NetworkFile) -> Result<Network, Failure> {
         ("task_subnets", task_subnets),
     ] {
         let different: BTreeSet<&String> = subnets.iter().collect();
+        // A load balancer needs subnets in two availability zones.
         if different.len() < 2
             || different.len() < subnets.len()
             || !subnets.iter().all(|id| is_id("subnet-", id))
@@ -287,7 +298,8 @@ fn network(file: &NetworkFile) -> Result<Network, Failure> {
         cidr: file.cidr.clone(),
         public_subnets: file.public_subnets.clone(),
         task_subnets: task_subnets.clone(),
-        // In a public subnet, a task without one reaches neither its image nor its log.
+        // Without a public address, a task in a public subnet reaches neither its image nor its
+        // logs.
         public_addresses: file.public_addresses.unwrap_or(file.task_subnets.is_none()),
     })
 }
@@ -318,7 +330,7 @@ fn environment(file: &ServiceFile) -> Result<BTreeMap<String, String>, Failure> 
     Ok(variables)
 }
 
-/// Checks the name of a variable.
+/// Validates the name of a variable.
 fn variable(table: &str, name: &str) -> Result<(), Failure> {
     let is_first = |sign: char| sign.is_ascii_alphabetic() || sign == '_';
     let is_sign = |sign: char| is_first(sign) || sign.is_ascii_digit();
@@ -350,7 +362,7 @@ fn secrets(
                 "remove one of them",
             );
         }
-        // The text may be the secret itself: it is not shown.
+        // The text is not shown, because it may be the secret itself.
         let source = text.parse::<SecretSource>().map_err(|error| {
             Failure::preflight(format!("`{name}` under `[service.secrets]` names no secret"))
                 .because(error)

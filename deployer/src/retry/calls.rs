@@ -314,7 +314,7 @@ impl<W: Logs> Logs for Retrying<W> {
 #[async_trait]
 impl<W: Identity> Identity for Retrying<W> {
     async fn caller(&self) -> Remote<Caller> {
-        // The first call of every run: see `RetryPolicy::FIRST`.
+        // The first call of every connection: see `RetryPolicy::FIRST`.
         self.retry(RetryPolicy::FIRST, || self.inner.caller()).await
     }
 }
