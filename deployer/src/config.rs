@@ -533,7 +533,7 @@ fn image(
         args: args
             .map(|(name, value)| (name, value.into_text()))
             .collect(),
-        // Empty in an environment means that the image is built there after all.
+        // An empty `uri` in an environment overrides that of the file, so that the image is built.
         uri: file.uri.filter(|uri| !uri.is_empty()),
         dockerfile: root.join(dockerfile),
         context: file.context.map(|folder| root.join(folder)),

@@ -134,11 +134,10 @@ fn seconds(key: &str, value: Option<u32>, least: u32, most: u32) -> Result<Optio
 
 fn command(command: Option<&Vec<String>>) -> Result<Option<Vec<String>>, Failure> {
     match command {
+        // CloudFormation would replace a reference by its value, readable in the task definition.
         Some(words)
             if words.is_empty()
                 || words
-                    // CloudFormation would replace a reference by its value, readable in the task
-                    // definition.
                     .iter()
                     .any(|word| word.contains('\0') || word.contains(REFERENCE)) =>
         {

@@ -1,4 +1,4 @@
-//! The other builder: Docker or podman builds, what it made is taken out of it.
+//! Builder that uses Docker or podman, and then exports the image from the engine.
 
 use std::path::Path;
 
@@ -11,11 +11,11 @@ use image_builder::image::BuiltImage;
 use image_builder::provenance::revision;
 use image_builder::unpack::{Wanted, unpack};
 
-/// The beginning of a temporary folder's name.
+/// Prefix of the temporary folder's name.
 const PREFIX: &str = "deployer-image-";
 
 impl Context<'_> {
-    /// Has all stages of the Dockerfile built, and takes the image out of the engine.
+    /// Builds all stages of the Dockerfile, and exports the image from the engine.
     pub(crate) async fn build_by_docker(&self) -> Result<BuiltImage, Failure> {
         let image = &self.config.image;
         let context = self.build_context();
@@ -48,18 +48,19 @@ impl Context<'_> {
         engine.build(&request, on_step).await.map_err(failed)?;
         let file = folder.path().join("image.tar");
         let saved = engine.save(&own_name, &file).await;
+        // Removed even if saving failed. The image itself stays, as the cache of the next build.
         if let Err(error) = engine.forget(&own_name).await {
             self.sink
                 .warn(format!("the engine keeps the name `{own_name}`: {error}"));
         }
         saved.map_err(failed)?;
-        // What goes into the context goes into the image, as far as anybody can tell.
+        // The build context is the best known approximation of the image's sources.
         let revision = revision(&context, std::slice::from_ref(&context)).await;
         let provenance = self.provenance(revision)?;
         let architecture = image.architecture;
         let cache = self.layer_cache();
         packed(move || {
-            // Removed when it was read.
+            // Moved here so that the folder is deleted only after the archive was read.
             let _folder = folder;
             unpack(
                 &file,
@@ -75,7 +76,8 @@ impl Context<'_> {
     }
 }
 
-/// A name that no other build has: its tag is that of the folder that is this build's alone.
+/// Returns a name that no concurrent build uses: its tag is the name of this build's temporary
+/// folder.
 fn own_name(name: &str, folder: &Path) -> String {
     let tag = folder.file_name().unwrap_or_default().to_string_lossy();
     format!("{name}:{tag}")

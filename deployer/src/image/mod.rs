@@ -1,4 +1,4 @@
-//! The image's way into the registry, with events for progress and failures with remedies.
+//! Building and pushing images, with progress events and hints for failures.
 
 mod docker;
 mod native;
@@ -22,7 +22,7 @@ use image_builder::{Hint, PackError};
 pub(crate) use plan::ImagePlan;
 
 impl Context<'_> {
-    /// Builds the image as planned.
+    /// Builds the image according to the plan.
     pub(crate) async fn build_image(&self, plan: &ImagePlan) -> Result<BuiltImage, Failure> {
         let built = match plan {
             ImagePlan::Archive(file) => self.restore(file).await?,
@@ -37,9 +37,10 @@ impl Context<'_> {
         Ok(built)
     }
 
-    /// Reads the image that was made before.
+    /// Reads an image from an archive.
     async fn restore(&self, file: &Path) -> Result<BuiltImage, Failure> {
         let (path, architecture) = (file.to_owned(), self.config.image.architecture);
+        // Reads and hashes the whole file, which would block an async worker.
         let read = tokio::task::spawn_blocking(move || restore(&path, architecture)).await;
         let cannot_use = || format!("cannot use `{}`", file.display());
         match read {
@@ -50,7 +51,7 @@ impl Context<'_> {
         }
     }
 
-    /// Returns the build context: what is configured, else the folder of the Dockerfile.
+    /// Returns the configured build context, or the folder of the Dockerfile.
     fn build_context(&self) -> PathBuf {
         let image = &self.config.image;
         let folder = || image.dockerfile.parent().unwrap_or(Path::new("."));
@@ -58,17 +59,17 @@ impl Context<'_> {
         configured.unwrap_or_else(folder).to_owned()
     }
 
-    /// Returns certificates that registries may have besides those that this machine trusts.
+    /// Returns additional root certificates for registries, besides those of this machine.
     async fn trusted_roots(&self) -> Result<Vec<String>, Failure> {
         aws::trust::roots(&self.config.access).await
     }
 
-    /// Where compressed layers are kept.
+    /// Returns the cache of compressed layers.
     fn layer_cache(&self) -> LayerCache {
         LayerCache::in_folder(image_folder(self.config).join("layers"))
     }
 
-    /// Sends the image to a repository, as far as it is not there; returns its address there.
+    /// Pushes the missing parts of the image to a repository; returns its URI there.
     pub(crate) async fn push_image(
         &self,
         address: &RepositoryUri,
@@ -79,7 +80,7 @@ impl Context<'_> {
             .await
     }
 
-    /// The same under another tag.
+    /// Pushes the image with this tag.
     pub(crate) async fn push_image_as(
         &self,
         address: &RepositoryUri,
@@ -104,6 +105,7 @@ impl Context<'_> {
                 total: at.total,
             });
         });
+        // Boxed, because the future of a push is large.
         let pushed = Box::pin(push(built, &repository, tag, progress))
             .await
             .map_err(|error| failure_to(format!("cannot push the image to {address}"), &error))?;
@@ -113,6 +115,7 @@ impl Context<'_> {
             bytes_sent: pushed.bytes_sent(),
             already_there: pushed.outcome() == Outcome::AlreadyThere,
         });
+        // Some registries reject the SBOM's media type. The image is usable without it.
         if let SbomOutcome::Refused(reason) = pushed.sbom() {
             self.sink.note(format!(
                 "the registry does not take the SBOM ({reason}): it is in {}",
@@ -123,17 +126,17 @@ impl Context<'_> {
     }
 }
 
-/// Where what belongs to the image is kept, cargo's own files included.
+/// Returns the folder for image files, inside Cargo's target folder.
 fn image_folder(config: &Config) -> PathBuf {
     target_folder(config).join("image")
 }
 
-/// The list of what the program is made of.
+/// Returns the path of the SBOM file of this program.
 pub(crate) fn sbom_file(config: &Config, program: &str) -> PathBuf {
     image_folder(config).join(format!("{program}.cdx.json"))
 }
 
-/// What of this machine has a say in compiling, with the secrets that the settings allow.
+/// Returns the environment of the compiler, with the secrets that the settings allow.
 pub(crate) fn surroundings(config: &Config) -> Surroundings {
     Surroundings {
         allowed: config.image.build_environment.clone(),
@@ -141,15 +144,16 @@ pub(crate) fn surroundings(config: &Config) -> Surroundings {
     }
 }
 
-/// Cargo's target folder, as the user set it or at its usual place.
+/// Returns Cargo's target folder, from `CARGO_TARGET_DIR` or at its default place.
 pub(crate) fn target_folder(config: &Config) -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(
         || config.root.join("target"),
+        // Joining keeps an absolute path as it is.
         |folder| config.root.join(folder),
     )
 }
 
-/// A failure that the error itself names, with its cause.
+/// Converts an error to a failure with the error's own message and cause.
 pub(crate) fn failure_of(error: &impl Hint) -> Failure {
     let failure = Failure::preflight(error.to_string());
     let failure = match error.source() {
@@ -161,14 +165,15 @@ pub(crate) fn failure_of(error: &impl Hint) -> Failure {
         .maybe_hint(error.hint())
 }
 
-/// A failure to do something, because of the error.
+/// Converts an error to a failure to do `what`, with the error as the cause.
 fn failure_to(what: impl Into<String>, error: &impl Hint) -> Failure {
     Failure::preflight(what)
         .because(error)
         .maybe_hint(error.hint())
 }
 
-/// Packing is not for a thread that also watches the stack: it reads files and compresses.
+/// Runs the packing on a blocking thread: it reads and compresses files, while this thread also
+/// polls the stack.
 async fn packed(
     work: impl FnOnce() -> Result<BuiltImage, PackError> + Send + 'static,
 ) -> Result<BuiltImage, Failure> {

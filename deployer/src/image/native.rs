@@ -1,4 +1,4 @@
-//! The native builder: cargo compiles, the final stage says the rest.
+//! Native builder: Cargo compiles the program, and the Dockerfile's final stage defines the image.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -20,11 +20,12 @@ use image_builder::sbom::sbom;
 use image_builder::{Hint as _, ignore_file};
 use process::withheld;
 
-/// Labels that name the base image (OCI image specification, "Pre-Defined Annotation Keys").
+/// Prefix of labels that name the base image (OCI image specification, "Pre-Defined Annotation
+/// Keys").
 const BASE_LABEL: &str = "org.opencontainers.image.base";
 
 impl Context<'_> {
-    /// Compiles the program and packs it.
+    /// Compiles the program and packs it into an image.
     pub(crate) async fn build_here(&self, plan: &NativePlan) -> Result<BuiltImage, Failure> {
         let Compiled {
             executable,
@@ -36,6 +37,7 @@ impl Context<'_> {
         let config = self.config;
         let paths = self.built_from(sources, &plan.stage);
         let package = plan.program.package.clone();
+        // Reads the licence files of all crates, which would block an async worker.
         let listing = tokio::task::spawn_blocking(move || {
             let sbom = sbom(&package, &parts, &lock_file, &linked);
             (sbom, notices(&parts, &linked))
@@ -57,14 +59,16 @@ impl Context<'_> {
         Ok(built)
     }
 
-    /// Packs a program that was compiled elsewhere: of which commit and of which parts, nobody knows.
+    /// Packs a program that was compiled elsewhere, so that its commit and dependencies are
+    /// unknown.
     pub(crate) async fn build_of(
         &self,
         plan: &NativePlan,
         program: &Path,
     ) -> Result<BuiltImage, Failure> {
         let config = self.config;
-        // What a dynamic program needs may be in the base: looked up there when it is packed.
+        // A dynamically linked program may find its libraries in the base image. Packing checks
+        // that.
         if plan.stage.base.is_none() {
             let checked = check(program, config.image.architecture);
             checked.map_err(|error| failure_of(&error))?;
@@ -106,7 +110,7 @@ impl Context<'_> {
                 crates: done,
                 name: name.to_owned(),
             }),
-            // Once for each of cargo's locks.
+            // Cargo may wait for the same lock several times; one note is enough.
             CompileEvent::Waiting { lock } => {
                 if waiting.insert(lock.to_owned()) {
                     self.sink
@@ -122,6 +126,7 @@ impl Context<'_> {
         compile(&request, &surroundings, on_event)
             .await
             .map_err(|error| {
+                // A build script that misses a withheld variable fails with an error that names it.
                 let withheld = withheld(std::env::vars_os(), &surroundings.allowed);
                 failure_of(&error).maybe_hint(missed(error.evidence(), &withheld))
             })
@@ -164,7 +169,7 @@ impl Context<'_> {
         .await
     }
 
-    /// Returns what the image says about where it comes from.
+    /// Returns the provenance labels and the creation time of the image.
     pub(crate) fn provenance(
         &self,
         revision: Result<Revision, Unknown>,
@@ -174,12 +179,14 @@ impl Context<'_> {
         {
             self.sink.note(note);
         }
+        // Reproducible builds set this variable (reproducible-builds.org).
         let epoch = std::env::var("SOURCE_DATE_EPOCH").ok();
         Provenance::new(epoch.as_deref(), revision.ok().as_ref())
             .map_err(|error| failure_to("cannot pack the image", &error))
     }
 
-    /// Returns all that decides what the image is: what the program is compiled from, the Dockerfile, and what that copies.
+    /// Returns all paths that determine the image: the program's sources, the Dockerfile, and the
+    /// files that it copies.
     fn built_from(&self, sources: Vec<PathBuf>, stage: &FinalStage) -> Vec<PathBuf> {
         let context = self.build_context();
         let dockerfile = &self.config.image.dockerfile;
@@ -193,7 +200,8 @@ impl Context<'_> {
         paths
     }
 
-    /// Writes the SBOM beside the program. It is in the image's memory all the same.
+    /// Writes the SBOM next to the image's other files. A failure is only a warning, because the
+    /// image itself carries the SBOM.
     fn keep(&self, sbom: &Document, program: &str) {
         let file = sbom_file(self.config, program);
         if let Err(error) = std::fs::write(&file, &sbom.content) {
@@ -203,12 +211,13 @@ impl Context<'_> {
     }
 }
 
-/// Adds what a stage, and those it copies from, take from the context.
+/// Adds the paths that a stage, and the stages it copies from, read from the build context.
 fn copied(stage: &FinalStage, context: &Path, paths: &mut Vec<PathBuf>) {
     for copy in stage.copies() {
         match &copy.from {
             CopySource::Context => {
                 let sources = copy.sources.iter();
+                // An absolute source is relative to the context, as in Docker.
                 paths.extend(sources.map(|it| context.join(it.trim_start_matches('/'))));
             }
             CopySource::Stage(_, stage) => copied(stage, context, paths),
@@ -217,7 +226,7 @@ fn copied(stage: &FinalStage, context: &Path, paths: &mut Vec<PathBuf>) {
     }
 }
 
-/// Returns a remedy for a build that asked for a variable which is kept from it.
+/// Returns a hint if the compiler's output names a variable that was withheld from the build.
 fn missed(diagnostics: &[String], withheld: &BTreeSet<OsString>) -> Option<String> {
     let name = withheld.iter().find_map(|name| {
         let name = name.to_str()?;

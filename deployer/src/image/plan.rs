@@ -1,5 +1,5 @@
-//! What the image will be, found out before anything is compiled or created: who builds it, from
-//! which base, and everything that is wrong with the Dockerfile.
+//! Plan of the image, made before anything is compiled or created. It decides on the builder and
+//! the base images, and reports all errors in the Dockerfile.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -28,26 +28,26 @@ use crate::config::Config;
 use crate::context::{Context, connect};
 use crate::host::ImageBuilder;
 
-/// Who builds the image.
+/// Plan for getting the image.
 pub(crate) enum ImagePlan {
-    /// Nobody: this file holds it.
+    /// Image in an archive file, which needs no build.
     Archive(PathBuf),
-    /// Nobody: it is in a registry.
+    /// Image in a registry, which needs no build.
     Existing(Box<BuiltImage>),
-    /// The deployer itself.
+    /// Build by the deployer itself.
     Native(Box<NativePlan>),
-    /// Docker or podman.
+    /// Build by Docker or podman.
     Docker,
 }
 
-/// An image that needs no Docker.
+/// Plan for a build without Docker.
 pub(crate) struct NativePlan {
     pub(crate) program: BinaryTarget,
     pub(crate) stage: FinalStage,
     pub(crate) bases: Bases,
-    /// What cargo is told.
+    /// Arguments for Cargo.
     pub(crate) build: CargoBuild,
-    /// What is not as in Docker, and what may be a mistake.
+    /// Differences from Docker's behaviour, and possible mistakes.
     pub(crate) remarks: Vec<String>,
 }
 
@@ -69,19 +69,19 @@ impl ImageBuilder for ImagePlan {
 }
 
 impl Context<'_> {
-    /// Reads the project and the Dockerfile, fetches base images, and decides who builds.
+    /// Reads the project and the Dockerfile, fetches the base images, and chooses the builder.
     pub(crate) async fn plan_image(&self) -> Result<ImagePlan, Failure> {
         self.plan_image_of(None).await
     }
 
-    /// Asks cargo which program is meant.
+    /// Determines with Cargo which program is deployed.
     pub(crate) async fn program(&self) -> Result<BinaryTarget, ProjectError> {
         let image = &self.config.image;
         let project = project(&self.config.root, &surroundings(self.config)).await?;
         project.choose(image.package.as_deref(), image.binary.as_deref())
     }
 
-    /// The same for a program that was compiled before: cargo is not asked.
+    /// Plans the image of a program that was compiled before, without running Cargo.
     pub(crate) async fn plan_image_of(
         &self,
         compiled: Option<&Path>,
@@ -91,9 +91,11 @@ impl Context<'_> {
             return Ok(ImagePlan::Archive(archive.clone()));
         }
         if let Some(uri) = &image.uri {
+            // Boxed, because the future of a pull is large.
             return Box::pin(self.existing(uri)).await;
         }
         let shown = image.dockerfile.display();
+        // Read even for Docker, so that a wrong path gets this message instead of the engine's.
         let text = image_builder::dockerfile::read_text(&image.dockerfile).map_err(|error| {
             Failure::preflight(format!("cannot read `{shown}`"))
                 .because(error)
@@ -111,7 +113,8 @@ impl Context<'_> {
             Some(_) => Ok(named()),
             None => self.program().await,
         };
-        // Once without the base images, to know which they are. Where cargo does not answer, Docker may still build.
+        // The first pass runs without base images, to find out which ones are needed. If Cargo
+        // fails, Docker may still be able to build.
         let (name, cargo_failed) = match &program {
             Ok(program) => (program.clone(), None),
             Err(error @ ProjectError::Cargo(_)) => (named(), Some(error)),
@@ -126,11 +129,13 @@ impl Context<'_> {
                 };
             }
         };
+        // Past this point, only the native builder is left, which needs Cargo.
         let program = program.map_err(|error| failure_of(&error))?;
         let bases = self.bases(&first.stage).await?;
         let settings = bases
             .iter()
             .map(|(name, base)| (name.clone(), Arc::clone(&base.settings)));
+        // The second pass knows the settings that the final stage inherits from its base images.
         let dockerfile = match self.parse(&text, &program, &settings.collect()) {
             Ok(dockerfile) => dockerfile,
             Err(errors) => return self.without_native(&errors).await,
@@ -156,7 +161,7 @@ impl Context<'_> {
         })))
     }
 
-    /// Takes an image that exists, with its digest.
+    /// Pulls an existing image, with its digest.
     pub(crate) async fn existing(&self, uri: &str) -> Result<ImagePlan, Failure> {
         let mut source = self.base_source().await?;
         if let Some((registry, credentials)) = self.own_login(uri).await? {
@@ -164,13 +169,14 @@ impl Context<'_> {
         }
         let pulled = pull(uri, &source).await;
         let image = pulled.map_err(|error| failure_of(&error))?;
+        // A tag may move, so that the note pins down what is deployed.
         if !uri.contains('@') {
             self.sink.note(format!("{uri} is {}", image.digest()));
         }
         Ok(ImagePlan::Existing(Box::new(image)))
     }
 
-    /// Logs in with the AWS credentials if the image is in ECR, or in what stands in for it.
+    /// Returns credentials for the image's registry if that is ECR or the emulator's registry.
     async fn own_login<'u>(&self, uri: &'u str) -> Result<Option<(&'u str, Credentials)>, Failure> {
         let access = &self.config.access;
         let (registry, _) = uri.split_once('/').unwrap_or_default();
@@ -181,12 +187,13 @@ impl Context<'_> {
         if !is_ours || !access.logs_in_to_registry() {
             return Ok(None);
         }
+        // Connects only here, because most images need no AWS credentials at this point.
         let login = connect(*self).await?.world.login().await;
         let Login { user, password } = login.map_err(|error| self.remote_failure(&error))?;
         Ok(Some((registry, Credentials::Basic { user, password })))
     }
 
-    /// Finds features, a profile and a target that cargo does not have.
+    /// Checks that features, profile and target exist in Cargo and the toolchain.
     async fn check_build(&self, program: &BinaryTarget, build: &CargoBuild) -> Result<(), Failure> {
         let features = program.check_features(build);
         features.map_err(|error| failure_of(&error))?;
@@ -223,7 +230,7 @@ impl Context<'_> {
         Dockerfile::parse(text, &request)
     }
 
-    /// Hands a Dockerfile over to Docker, if that is what it takes and nobody said otherwise.
+    /// Falls back to Docker if the Dockerfile requires it and the settings allow it.
     async fn without_native(&self, errors: &DockerfileErrors) -> Result<ImagePlan, Failure> {
         let image = &self.config.image;
         let shown = image.dockerfile.display();
@@ -246,7 +253,7 @@ impl Context<'_> {
         }
     }
 
-    /// Returns where images come from, and where they are kept.
+    /// Returns the source of base images, and the folder that caches them.
     async fn base_source(&self) -> Result<BaseSource, Failure> {
         Ok(BaseSource {
             folder: image_folder(self.config).join("bases"),
@@ -273,7 +280,8 @@ impl Context<'_> {
         Ok(bases)
     }
 
-    /// Finds what cannot be packed or would not start, as far as that is known without the program.
+    /// Checks the stage for files that cannot be packed and for programs that would not start, as
+    /// far as possible before the build.
     fn check_steps(
         &self,
         stage: &FinalStage,
@@ -304,7 +312,7 @@ impl Context<'_> {
     }
 }
 
-/// A failure with all that is wrong with the Dockerfile, and each remedy once.
+/// Returns a failure with all errors in the Dockerfile, and each hint once.
 fn all_of<E: Hint + Display>(dockerfile: &Path, errors: &[E]) -> Failure {
     let failure = Failure::preflight(format!("cannot use `{}`", dockerfile.display()));
     let failure = match errors {
@@ -322,7 +330,8 @@ fn all_of<E: Hint + Display>(dockerfile: &Path, errors: &[E]) -> Failure {
     hints.into_iter().fold(failure, Failure::hint)
 }
 
-/// Returns a remark on a port that the Dockerfile does not expose: requests may arrive where nobody listens.
+/// Returns a remark if the Dockerfile does not expose the service's port. Requests may then arrive
+/// at a port without a listener.
 fn other_port(stage: &FinalStage, port: u16) -> Option<String> {
     let tcp = stage
         .exposed_ports
@@ -335,10 +344,11 @@ fn other_port(stage: &FinalStage, port: u16) -> Option<String> {
     ))
 }
 
-/// What `deployer.toml` says counts instead of what the Dockerfile says.
+/// Applies the settings of `deployer.toml`, which take precedence over those of the Dockerfile.
 fn overridden(config: &Config, build: CargoBuild) -> CargoBuild {
     let image = &config.image;
     let mut build = build;
+    // `--all-features` would override the list.
     if let Some(features) = &image.features {
         build.features.clone_from(features);
         build.all_features = false;

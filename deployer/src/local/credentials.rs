@@ -1,6 +1,6 @@
-//! The credentials of an emulator: made at each start, and known to nobody else.
+//! Credentials of the emulator, generated at each start and readable only by this user.
 //!
-//! They are kept in the format of AWS's shared credentials file, so that every AWS client can use them.
+//! The file has the format of AWS's shared credentials file, so that every AWS client can use it.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -13,16 +13,17 @@ use url::Url;
 use support::input;
 use support::private;
 
-/// What an emulator without credentials takes: anything, as long as it is there.
+/// Placeholder for emulators without credentials, which accept any value but an empty one.
 const DUMMY: &str = "test";
 
-/// An access key of the emulator.
+/// Access key of the emulator.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Credentials {
     pub(crate) key_id: String,
     pub(crate) secret: String,
 }
 
+// Not derived, so that the secret never appears in logs.
 impl std::fmt::Debug for Credentials {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
@@ -32,7 +33,7 @@ impl std::fmt::Debug for Credentials {
 }
 
 impl Credentials {
-    /// Makes new ones.
+    /// Generates new credentials.
     pub(super) fn generate() -> Self {
         Self {
             key_id: format!("LOCAL{}", hex(&rand::random::<[u8; 16]>()).to_uppercase()),
@@ -40,7 +41,7 @@ impl Credentials {
         }
     }
 
-    /// Reads them, if the file is whole.
+    /// Reads the credentials; returns `None` if the file is missing or incomplete.
     pub(super) fn read(path: &Path) -> Option<Self> {
         let text = input::text(path, input::WRITTEN_BY_HAND).ok()?;
         let value = |name: &str| {
@@ -56,7 +57,7 @@ impl Credentials {
         })
     }
 
-    /// Writes them, whole or not at all.
+    /// Writes the credentials atomically.
     pub(super) fn write(&self, path: &Path) -> io::Result<()> {
         let partial = path.with_extension("credentials-partial");
         let text = format!(
@@ -64,18 +65,19 @@ impl Credentials {
             self.key_id, self.secret
         );
         private::create(&partial)?.write_all(text.as_bytes())?;
+        // Readers see either the old or the new file, because a rename is atomic.
         std::fs::rename(&partial, path)
     }
 
-    /// What the emulator that has these credentials answers to this number, so that it need not be shown them.
+    /// Returns the expected proof for this nonce, which shows that the server knows the secret
+    /// without revealing it.
     pub(super) fn proof(&self, nonce: &str) -> String {
         let text = format!("health:{nonce}:{}", self.secret);
         hex(&Sha256::digest(text.as_bytes()))
     }
 }
 
-/// Returns the access key of the emulator at this address, as its latest start by this user left
-/// it.
+/// Returns the access key of the emulator at this address, from its latest start by this user.
 pub(crate) fn access_key(endpoint: Option<&Url>) -> AccessKey {
     let port = endpoint.and_then(Url::port_or_known_default);
     let file = super::cache_folder()
@@ -89,7 +91,7 @@ pub(crate) fn access_key(endpoint: Option<&Url>) -> AccessKey {
     AccessKey { id, secret }
 }
 
-/// A number that was not used before.
+/// Returns a random value that was not used before.
 pub(super) fn nonce() -> String {
     hex(&rand::random::<[u8; 16]>())
 }

@@ -1,4 +1,5 @@
-//! The Docker engine: is it there, and what has the emulator left in it? Spoken to over its own HTTP interface.
+//! Client for the Docker engine's HTTP API: checks that it runs, and removes what the emulator left
+//! behind.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,24 +10,24 @@ use serde::Deserialize;
 use deployment::error::Failure;
 use support::cause::innermost;
 
-/// Where the engine listens unless `DOCKER_HOST` says otherwise.
+/// Default address of the engine, if `DOCKER_HOST` is not set.
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 
-/// A Docker engine.
+/// Client of one Docker engine.
 pub(super) struct Docker {
     client: Client,
     base: String,
     address: String,
 }
 
-/// A container, as far as it matters here.
+/// Container, reduced to the fields in use.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Container {
     id: String,
 }
 
-/// An image, as far as it matters here.
+/// Image, reduced to the fields in use.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Image {
@@ -34,22 +35,23 @@ struct Image {
     repo_digests: Option<Vec<String>>,
 }
 
-/// How removing went.
+/// Result of a removal.
 #[derive(Debug, Default)]
 pub(super) struct Removal {
-    /// So many are gone.
+    /// Number of removed containers.
     pub(super) removed: usize,
-    /// So many are there still.
+    /// Number of containers that could not be removed.
     pub(super) refused: usize,
 }
 
 impl Docker {
-    /// Finds the engine and makes sure that it answers. `host` is the value of `DOCKER_HOST`.
+    /// Connects to the engine and checks that it answers. `host` is the value of `DOCKER_HOST`.
     pub(super) async fn connect(host: Option<String>) -> Result<Self, Failure> {
         let address = host.unwrap_or_else(|| format!("unix://{DEFAULT_SOCKET}"));
         let mut builder = super::http_client().timeout(Duration::from_secs(30));
         let base = if let Some(path) = address.strip_prefix("unix://") {
             builder = builder.unix_socket(PathBuf::from(path));
+            // The host is ignored for a socket, but HTTP requires one.
             "http://docker".to_owned()
         } else if let Some(rest) = address.strip_prefix("tcp://") {
             format!("http://{rest}")
@@ -98,7 +100,7 @@ impl Docker {
         }
     }
 
-    /// Removes all containers with these labels (`key=value`), running or not.
+    /// Removes all containers with these labels (`key=value`), whether they run or not.
     pub(super) async fn remove_containers(
         &self,
         labels: &[String],
@@ -118,11 +120,13 @@ impl Docker {
             let answer = self
                 .client
                 .delete(format!("{}/containers/{}", self.base, container.id))
+                // `v` also removes anonymous volumes, which nothing else would refer to.
                 .query(&[("force", "true"), ("v", "true")])
                 .send()
                 .await?;
             if answer.status().is_success() {
                 removal.removed += 1;
+            // 404: it was removed meanwhile, for example by its own emulator.
             } else if answer.status() != StatusCode::NOT_FOUND {
                 removal.refused += 1;
             }
@@ -130,9 +134,10 @@ impl Docker {
         Ok(removal)
     }
 
-    /// Removes the images whose address (`NAME@DIGEST`) belongs to what is to be removed.
+    /// Removes the images whose reference (`NAME@DIGEST`) belongs to the stack.
     ///
-    /// By that address and without force: an image that has other names or is in use stays, under those.
+    /// Removes them by reference and without force, so that an image with other names or in use
+    /// keeps those.
     pub(super) async fn remove_images(
         &self,
         belongs: impl Fn(&str) -> bool,
@@ -149,6 +154,7 @@ impl Docker {
             .into_iter()
             .flat_map(|image| image.repo_digests.unwrap_or_default());
         for reference in references.filter(|reference| belongs(reference)) {
+            // The status is ignored: an image in use stays.
             self.client
                 .delete(format!("{}/images/{reference}", self.base))
                 .send()
@@ -158,7 +164,8 @@ impl Docker {
     }
 }
 
-/// Says how to get permission. `listed`: whether the user is in the group, but this login is older than that.
+/// Returns a hint for getting permission. `listed` is set if the user is in the group, but the
+/// login session is older.
 fn permission_hint(listed: bool) -> &'static str {
     if listed {
         "you are in the group `docker`, but this login is older than that: `newgrp docker`, or log in again"
@@ -169,6 +176,7 @@ fn permission_hint(listed: bool) -> &'static str {
 
 /// Returns whether this user is in the group `docker` according to the files of this machine.
 fn is_listed_in_group() -> bool {
+    // The groups of this process are those of the login session, and may be older than these files.
     let read = |file| std::fs::read_to_string(file).unwrap_or_default();
     is_listed(
         &read("/etc/passwd"),

@@ -1,4 +1,4 @@
-//! Starting, finding and stopping the emulator.
+//! Life cycle of the emulator: detecting, starting and stopping it.
 
 mod presence;
 
@@ -26,45 +26,46 @@ use process::{self, Detached, Program};
 use support::input;
 use support::private;
 
-/// What the template's resources and this program need of it; less to start, and less that can live there.
+/// Services that the template and this program need. Fewer services start faster and expose less.
 const SERVICES: &str = "cloudformation,ec2,ecr,ecs,ecs-metadata,elasticloadbalancing,iam,logs,secretsmanager,sns,ssm,sts,monitoring,tagging";
-/// How long it may take to answer after its start: about two seconds are usual.
+/// Time limit for the first response after a start. About two seconds are usual.
 const START_LIMIT: Duration = Duration::from_mins(1);
-/// How long one that is there but does not answer is given: it starts, ends, or has too much to do.
+/// Time limit for an existing emulator that does not respond, because it starts, ends, or is busy.
 const ANSWER_LIMIT: Duration = Duration::from_mins(1);
-/// How long it may take to end.
+/// Time limit for the emulator's shutdown.
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 
-/// The emulator at one address of this machine.
+/// Emulator at one address of this machine.
 pub struct Emulator {
     endpoint: Url,
     folder: PathBuf,
     docker_host: Option<String>,
 }
 
-/// How stopping went.
+/// Result of stopping the emulator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stopped {
-    /// It ran and does not any more.
+    /// The emulator ran and was stopped.
     Yes,
-    /// It did not run.
+    /// The emulator did not run.
     WasNotRunning,
-    /// It runs, but somebody else started it.
+    /// The emulator runs, but was not started by this program.
     NotOurs,
 }
 
 impl Emulator {
-    /// The emulator at this address; `docker_host` is the value of `DOCKER_HOST`.
+    /// Creates a handle of the emulator at this address; `docker_host` is the value of
+    /// `DOCKER_HOST`.
     pub fn new(endpoint: &Url, docker_host: Option<String>) -> Result<Self, Failure> {
         Ok(Self {
             endpoint: endpoint.clone(),
             folder: cache_folder()?,
-            // Docker's own programs take an empty one for none, too.
+            // Docker's CLI also treats an empty value as unset.
             docker_host: docker_host.filter(|host| !host.is_empty()),
         })
     }
 
-    /// Where it answers.
+    /// Returns the emulator's endpoint.
     pub fn endpoint(&self) -> &str {
         self.endpoint.as_str()
     }
@@ -77,13 +78,14 @@ impl Emulator {
         presence::own_process(&self.folder, self.port())
     }
 
-    /// Asks who is at its address, or at another one.
+    /// Checks the health of the server at this address.
     pub(super) async fn health_at(&self, address: &Url) -> Health {
         let credentials = Credentials::read(&self.file("credentials"));
         health::ask(address, credentials.as_ref()).await
     }
 
-    /// Where it listens besides its address, whatever that is.
+    /// Returns the loopback address at which the emulator always listens, if it is not the
+    /// configured one.
     pub(super) fn usual_address(&self) -> Option<Url> {
         let mut usual = self.endpoint.clone();
         usual.set_host(Some("127.0.0.1")).ok()?;
@@ -98,18 +100,19 @@ impl Emulator {
         file_of(&self.folder, self.port(), extension)
     }
 
-    /// Does the Docker engine that it needs answer?
+    /// Checks that the Docker engine answers.
     pub async fn engine(&self) -> Result<(), Failure> {
         Docker::connect(self.docker_host.clone()).await.map(drop)
     }
 
-    /// Where it is installed, and writes its log.
+    /// Returns the folder of the installation and the log.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Makes sure that it runs: reuses a running one, else installs it if need be and starts it.
+    /// Ensures that the emulator runs: reuses a running one, or installs and starts it.
     pub async fn ensure(&self, sink: &Sink) -> Result<(), Failure> {
+        // Checked even for a running emulator: without Docker, its tasks would not start.
         Docker::connect(self.docker_host.clone()).await?;
         let reused = match self.presence(sink).await? {
             Presence::Running { version, guarded } => {
@@ -125,8 +128,8 @@ impl Emulator {
         Ok(())
     }
 
-    /// Is it there? One of ours that does not answer is waited for; what stays unclear, or is something else, is a
-    /// failure.
+    /// Detects a running emulator, and waits for one of this user that does not respond yet. Fails
+    /// if the result stays unclear or another program uses the address.
     pub async fn presence(&self, sink: &Sink) -> Result<Presence, Failure> {
         let mut looking = Looking::new(self, sink);
         let deadline = Instant::now() + ANSWER_LIMIT;
@@ -155,7 +158,8 @@ impl Emulator {
         failure.maybe_hint(kill)
     }
 
-    /// It is there, and takes other credentials than those that are in the cache folder.
+    /// Returns the failure for an emulator that requires other credentials than those in the cache
+    /// folder.
     fn answers_others(&self) -> Failure {
         let file = self.file("credentials");
         let failure = Failure::preflight(format!(
@@ -222,10 +226,11 @@ impl Emulator {
         ))
     }
 
-    /// Starts it; false when another run of this program did so meanwhile.
+    /// Starts the emulator; returns `true` if another run has started it meanwhile.
     async fn start(&self, sink: &Sink) -> Result<bool, Failure> {
         private::folder(&self.folder).map_err(|error| unwritable(&self.folder, &error))?;
         let _only_one = self.lock(sink).await?;
+        // Another run may have started it while this one waited for the lock.
         if let Presence::Running { version, guarded } = self.presence(sink).await? {
             self.warn_of_differences(&version, guarded, sink);
             return Ok(true);
@@ -233,9 +238,9 @@ impl Emulator {
         let python = install::ensure(&self.folder, sink).await?;
         let addition = install::write_addition(&self.folder)?;
         let log = self.file("log");
-        // Each start writes a log of its own.
+        // Each start has its own log.
         private::create(&log).map_err(|error| unwritable(&log, &error))?;
-        // And takes credentials of its own.
+        // Each start has its own credentials.
         let credentials = self.file("credentials");
         Credentials::generate()
             .write(&credentials)
@@ -246,9 +251,10 @@ impl Emulator {
             .arg(addition)
             .args(arguments(&self.endpoint))
             .env("DEPLOYER_EMULATOR_CREDENTIALS", &credentials)
-            // Nobody on the network is even asked for credentials.
+            // Other hosts on the network cannot connect at all.
             .env("BIND_HOST", Ipv4Addr::LOCALHOST.to_string())
-            // It writes files whose names anybody can guess.
+            // The emulator writes files with predictable names, which are unsafe in a shared
+            // `/tmp`.
             .env("TMPDIR", &temporary)
             .env("STATE_DIR", &temporary)
             .env("S3_DATA_DIR", &temporary)
@@ -258,6 +264,8 @@ impl Emulator {
             .env("SFTP_ENABLED", "0")
             .env("PERSIST_STATE", "0")
             .env("LOG_LEVEL", "INFO");
+        // Variables of the user's own emulator would change the address, the account or the
+        // protocol.
         for inherited in [
             "EDGE_PORT",
             "MINISTACK_REGION",
@@ -268,6 +276,7 @@ impl Emulator {
         ] {
             program = program.env_remove(inherited);
         }
+        // Removes an empty value as well, which the Docker SDK would use.
         if self.docker_host.is_none() {
             program = program.env_remove("DOCKER_HOST");
         }
@@ -309,7 +318,7 @@ impl Emulator {
         .await
     }
 
-    /// Stops it, if it was started by this program.
+    /// Stops the emulator, if this program started it.
     pub async fn stop(&self, sink: &Sink) -> Result<Stopped, Failure> {
         if !self.folder.exists() {
             return Ok(Stopped::WasNotRunning);
@@ -331,17 +340,19 @@ impl Emulator {
             )
             .hint(format!("end it: `kill -9 {pid}`")));
         }
-        // Of no consequence if they stay.
+        // Leftover files do no harm, because the next start replaces them.
         let _ = std::fs::remove_file(self.file("log"));
         let _ = std::fs::remove_file(self.file("credentials"));
         let _ = std::fs::remove_dir_all(self.file("tmp"));
         Ok(Stopped::Yes)
     }
 
-    /// Removes containers that an emulator at this address left behind, for example because it was killed; returns how
-    /// many. Fails when one runs after all; does nothing where there is no Docker.
+    /// Removes containers of an emulator that ended without cleanup, for example because it was
+    /// killed; returns their number. Fails if an emulator runs after all, and does nothing without
+    /// Docker.
     pub async fn remove_leftover_containers(&self, sink: &Sink) -> Result<usize, Failure> {
-        // Without the folder there is nobody who could start one meanwhile, and nowhere to lock.
+        // Without the folder, no other run can start an emulator, and there is no place for the
+        // lock.
         let _only_one = if self.folder.exists() {
             Some(self.lock(sink).await?)
         } else {
@@ -357,6 +368,7 @@ impl Emulator {
         let Ok(docker) = Docker::connect(self.docker_host.clone()).await else {
             return Ok(0);
         };
+        // The emulator labels its containers with the host name and the port.
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let labels = [
             "ministack=ecs".to_owned(),
@@ -372,7 +384,7 @@ impl Emulator {
         Ok(removal.removed)
     }
 
-    /// Removes the images that Docker pulled for this stack from the emulator; best effort.
+    /// Removes the images that Docker pulled for this stack from the emulator. Errors are ignored.
     pub async fn remove_images(&self, stack: &StackName) {
         if let Ok(docker) = Docker::connect(self.docker_host.clone()).await {
             let belongs = |reference: &str| is_image_of(reference, self.port(), stack);
@@ -381,15 +393,18 @@ impl Emulator {
     }
 }
 
-/// What the addition runs. The emulator's own start listens at one IPv4 address; for others, it is given to its web server
-/// as its `--detach` does. It always listens at 127.0.0.1, since registry and service are reached there.
+/// Returns the command that the extension runs.
+///
+/// The emulator's own start supports a single IPv4 address. For other addresses, this runs its web
+/// server as `--detach` does. It always listens at 127.0.0.1, where registry and service are
+/// reached.
 fn arguments(endpoint: &Url) -> Vec<String> {
     let port = endpoint.port_or_known_default().unwrap_or(80);
     let fallback = IpAddr::from(Ipv4Addr::LOCALHOST);
     let address = match endpoint.host() {
         Some(url::Host::Ipv4(address)) => address.into(),
         Some(url::Host::Ipv6(address)) => address.into(),
-        // `localhost` is every address of it: whoever connects tries all.
+        // Clients try all addresses of `localhost`, so that IPv4 is enough.
         Some(url::Host::Domain(_)) | None => fallback,
     };
     if address == fallback {
@@ -414,20 +429,22 @@ fn arguments(endpoint: &Url) -> Vec<String> {
     }
 }
 
-/// Is this image (`NAME@DIGEST`) from the emulator at this port, from the repository of this stack?
+/// Returns whether the image (`NAME@DIGEST`) is from this stack's repository in the emulator at
+/// this port.
 ///
-/// The emulator makes the repository's name of that of the stack, the logical id and 13 digits, all in lower case.
+/// The emulator builds the repository's name from the stack name, the logical id and 13 digits, all
+/// in lower case.
 fn is_image_of(reference: &str, port: u16, stack: &StackName) -> bool {
     let stack = stack.as_str().to_lowercase();
     let own = format!("localhost:{port}/{stack}-repository-");
     reference
         .strip_prefix(&own)
         .and_then(|rest| rest.split_once('@'))
-        // A stack may be called `clock-repository`.
+        // A stack may be named `clock-repository`.
         .is_some_and(|(suffix, _digest)| !suffix.contains('-'))
 }
 
-/// An emulator that was just started: the end is whether it came up.
+/// Poller for an emulator that was just started. Completes with whether it came up.
 struct ComingUp<'a> {
     emulator: &'a Emulator,
     detached: Detached,
@@ -443,12 +460,13 @@ impl Poller for ComingUp<'_> {
         if matches!(health, Health::Emulator { guard, .. } if ours(guard)) {
             return Ok(Some(true));
         }
+        // Only a process that has ended is final: a missing answer may still come.
         let ended = matches!(self.detached.exited(), Ok(Some(_)));
         Ok(ended.then_some(false))
     }
 }
 
-/// An emulator that was asked to end.
+/// Poller for an emulator that was asked to end.
 struct GoingDown<'a>(&'a Emulator);
 
 #[async_trait]

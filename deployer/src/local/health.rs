@@ -1,4 +1,4 @@
-//! Who listens at the emulator's address?
+//! Health check of the emulator: identifies the server that listens at its address.
 
 use std::time::Duration;
 
@@ -7,30 +7,30 @@ use url::Url;
 
 use super::credentials::{self, Credentials};
 
-/// Who answered.
+/// Result of the health check.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Health {
-    /// Nobody listens there.
+    /// No server listens there.
     Nobody,
-    /// The emulator.
+    /// The emulator answered.
     Emulator {
-        /// Its version, as it says itself.
+        /// Version that the emulator reports.
         version: String,
-        /// Whom it answers.
+        /// Credentials that the emulator accepts.
         guard: Guard,
     },
-    /// Something that is not the emulator, or an emulator that does not answer.
+    /// Another server, or an emulator that does not respond.
     SomethingElse(String),
 }
 
-/// Whom an emulator answers.
+/// Credentials that an emulator accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Guard {
-    /// Who has the credentials that we have.
+    /// The credentials of this user.
     Ours,
-    /// Who has others.
+    /// Other credentials.
     Foreign,
-    /// Everybody: it was started by hand, or by an older version of this program.
+    /// Any credentials: it was started by hand, or by an older version of this program.
     None,
 }
 
@@ -41,9 +41,10 @@ struct Answer {
     proof: Option<String>,
 }
 
-/// Asks once.
+/// Sends one health request.
 ///
-/// The credentials are not sent: whoever listens has to show that it has them.
+/// The credentials are not sent, because any program may listen at the port. The server has to
+/// prove that it knows them.
 pub(super) async fn ask(endpoint: &Url, ours: Option<&Credentials>) -> Health {
     let client = super::http_client().timeout(Duration::from_secs(3)).build();
     let url = endpoint.join("/_ministack/health");
@@ -51,6 +52,7 @@ pub(super) async fn ask(endpoint: &Url, ours: Option<&Credentials>) -> Health {
         return Health::SomethingElse("cannot ask".to_owned());
     };
     let nonce = credentials::nonce();
+    // A fresh nonce keeps another program from replaying an earlier proof.
     url.query_pairs_mut().append_pair("nonce", &nonce);
     match client.get(url).send().await {
         Err(error) if error.is_connect() => Health::Nobody,
@@ -61,6 +63,8 @@ pub(super) async fn ask(endpoint: &Url, ours: Option<&Credentials>) -> Health {
         Ok(answer) => {
             let status = answer.status();
             match answer.json::<Answer>().await {
+                // Every version of the emulator names its edition, and hardly any other server
+                // does.
                 Ok(answer) if !answer.edition.is_empty() => Health::Emulator {
                     guard: guard(answer.proof.as_deref(), ours, &nonce),
                     version: answer.version,

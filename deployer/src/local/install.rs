@@ -1,4 +1,4 @@
-//! Installs the pinned emulator in a virtual environment of its own, and writes the addition to it.
+//! Installation of the pinned emulator in its own virtual environment, and of the extension.
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -13,20 +13,21 @@ use deployment::event::{Event, Sink};
 use process::{Line, Program};
 use support::private;
 
-/// The oldest Python that the emulator runs on.
+/// Oldest Python version that the emulator supports.
 const OLDEST_PYTHON: (u32, u32) = (3, 10);
 
-/// How long Python may take to answer a question.
+/// Time limit for short Python scripts.
 const PYTHON_LIMIT: Duration = Duration::from_secs(20);
-/// How long making the environment, and filling it, may take each.
+/// Time limit for each step: creating the virtual environment, and installing the packages.
 const LIMIT: Duration = Duration::from_mins(10);
-/// What the name of an installation that is not finished has in it.
+/// Part of the name of an unfinished installation.
 const PARTIAL: &str = "-partial-";
 
-/// Installs the emulator under `cache` unless it is there; returns the Python that runs it.
+/// Installs the emulator under `cache` unless it is installed; returns the Python that runs it.
 ///
-/// The folder's name holds the hash of the pinned requirements, so other requirements are installed in another folder. It
-/// is filled under a temporary name and renamed at the end: it is complete or absent, whoever else installs.
+/// The folder's name contains the hash of the pinned requirements, so different requirements use
+/// different folders. The folder gets its name only when it is complete. Concurrent runs therefore
+/// see a complete installation or none.
 pub(super) async fn ensure(cache: &Path, sink: &Sink) -> Result<PathBuf, Failure> {
     let name = format!("emulator-{EMULATOR_VERSION}-{}", short_hash(REQUIREMENTS));
     let folder = cache.join(&name);
@@ -36,6 +37,7 @@ pub(super) async fn ensure(cache: &Path, sink: &Sink) -> Result<PathBuf, Failure
     private::folder(cache).map_err(|error| unwritable(cache, &error))?;
     let lock = cache.join("install.lock");
     let _only_one = lock::take(&lock, "installing the emulator", super::LOCK_LIMIT, sink).await?;
+    // Another run may have installed it while this one waited for the lock.
     if let Some(python) = usable(&folder).await {
         return Ok(python);
     }
@@ -44,22 +46,23 @@ pub(super) async fn ensure(cache: &Path, sink: &Sink) -> Result<PathBuf, Failure
     });
     require_python().await?;
     remove_partial(cache);
-    // Never the same name twice: the pip of a run that was killed may still be writing there.
+    // The name is unique: the pip of a killed run may still be writing to the previous one.
     let partial = cache.join(format!("{name}{PARTIAL}{:08x}", rand::random::<u32>()));
     fill(cache, &partial).await?;
+    // A rename cannot replace a folder that is not empty.
     if folder.exists() {
         std::fs::remove_dir_all(&folder).map_err(|error| unwritable(&folder, &error))?;
     }
     std::fs::rename(&partial, &folder).map_err(|error| unwritable(&folder, &error))?;
-    // Once more: what was removed above may have been written to until now.
+    // Removes again, because such a pip may have written to its folder until now.
     remove_partial(cache);
     Ok(python_in(&folder))
 }
 
-/// Writes the addition to the emulator; returns the path of the program in it that starts both.
+/// Writes the extension of the emulator; returns the path of its entry point.
 ///
-/// The folder's name holds the hash of its content, so that different versions of the deployer do not share one. It gets
-/// that name when it is complete.
+/// The folder's name contains the hash of its content, so that different versions of the deployer
+/// do not share one. The folder gets that name only when it is complete.
 pub(super) fn write_addition(cache: &Path) -> Result<PathBuf, Failure> {
     let content: String = ADDITION
         .iter()
@@ -75,9 +78,9 @@ pub(super) fn write_addition(cache: &Path) -> Result<PathBuf, Failure> {
             std::fs::rename(&partial, &folder)
         });
         if let Err(error) = written {
-            // The next run writes another one, whether this can be removed or not.
+            // A leftover folder does no harm, because the next run uses another name.
             let _ = std::fs::remove_dir_all(&partial);
-            // Another run may have been faster.
+            // Another run may have written the same content first.
             if !is_addition(&folder) {
                 return Err(unwritable(&folder, &error));
             }
@@ -94,7 +97,7 @@ fn write_files(folder: &Path) -> io::Result<()> {
     })
 }
 
-/// Returns whether the folder holds the complete addition.
+/// Returns whether the folder contains the complete extension.
 fn is_addition(folder: &Path) -> bool {
     ADDITION.iter().all(|(path, text)| {
         std::fs::read_to_string(folder.join(path)).is_ok_and(|existing| existing == *text)
@@ -105,7 +108,7 @@ fn python_in(folder: &Path) -> PathBuf {
     folder.join("bin/python")
 }
 
-/// Written last.
+/// Returns the path of the marker file, which is written last.
 fn marker_in(folder: &Path) -> PathBuf {
     folder.join(".complete")
 }
@@ -116,8 +119,9 @@ async fn usable(folder: &Path) -> Option<PathBuf> {
     if !marker_in(folder).exists() {
         return None;
     }
-    // The environment links to the system's Python. After an upgrade of the system that is gone, or is another version,
-    // which looks for packages in another folder and finds none.
+    // The virtual environment links to the system's Python. A system upgrade removes that Python or
+    // replaces it by another version, which finds no packages: their folder has the version in its
+    // name.
     let question = "from importlib.metadata import version; print(version('ministack'))";
     let answer = Program::new(&python)
         .args(["-c", question])
@@ -127,7 +131,7 @@ async fn usable(folder: &Path) -> Option<PathBuf> {
     (answer.stdout.trim() == EMULATOR_VERSION).then_some(python)
 }
 
-/// Removes what runs that were interrupted left behind; what resists is the next one's.
+/// Removes the leftovers of interrupted runs. Whatever cannot be removed is left to the next run.
 fn remove_partial(cache: &Path) {
     for entry in std::fs::read_dir(cache).into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -138,8 +142,9 @@ fn remove_partial(cache: &Path) {
     }
 }
 
-/// Makes the virtual environment and installs the emulator in it.
+/// Creates the virtual environment and installs the emulator in it.
 async fn fill(cache: &Path, folder: &Path) -> Result<(), Failure> {
+    // A file, because pip reads requirements with hashes from files only.
     let list = cache.join(format!("requirements-{}.txt", short_hash(REQUIREMENTS)));
     private::create(&list)
         .and_then(|mut file| file.write_all(REQUIREMENTS.as_bytes()))
@@ -153,7 +158,8 @@ async fn fill(cache: &Path, folder: &Path) -> Result<(), Failure> {
             .hint("on Debian and Ubuntu: `sudo apt-get install python3-venv`, or `make bootstrap`")
     })?;
     let pip = Program::new(python_in(folder))
-        // Addresses of package indexes may hold a password, and pip is what it is for.
+        // Index URLs in these variables may contain a password. Installing packages is what they
+        // are for.
         .allow(["PIP_*"])
         .args([
             "-m",
@@ -175,7 +181,7 @@ async fn fill(cache: &Path, folder: &Path) -> Result<(), Failure> {
     std::fs::write(&marker, EMULATOR_VERSION).map_err(|error| unwritable(&marker, &error))
 }
 
-/// The first digits of the hash of a text.
+/// Returns the first 12 hexadecimal digits of the SHA-256 hash.
 fn short_hash(text: &str) -> String {
     use std::fmt::Write as _;
 
@@ -211,14 +217,14 @@ async fn require_python() -> Result<(), Failure> {
     }
 }
 
-/// A program that failed, with the last lines of what it said on either stream.
+/// Failure of a program, with the last lines of its output on both streams.
 #[derive(Debug)]
 struct Failed {
     cause: String,
     tail: Vec<String>,
 }
 
-/// Most lines of a failed installation that are shown.
+/// Maximum number of output lines in a report of a failed installation.
 const TAIL: usize = 15;
 
 async fn run(program: &Program) -> Result<(), Failed> {
@@ -233,7 +239,7 @@ async fn run(program: &Program) -> Result<(), Failed> {
     let cause = match tokio::time::timeout(LIMIT, program.run(keep)).await {
         Ok(Ok(())) => return Ok(()),
         Ok(Err(error)) => error.to_string(),
-        // Dropping what runs it has ended it.
+        // Dropping the future has ended the program.
         Err(_elapsed) => format!("it did not end within {} min", LIMIT.as_secs() / 60),
     };
     Err(Failed { cause, tail })

@@ -1,4 +1,4 @@
-//! AWS on this machine: the life cycle of the emulator that `--local` uses. The only place that knows its quirks.
+//! Life cycle of the AWS emulator that `--local` uses. Only this module knows its peculiarities.
 
 mod credentials;
 mod docker;
@@ -18,14 +18,14 @@ use deployment::error::Failure;
 pub(crate) use credentials::access_key;
 pub use emulator::{Emulator, Presence, Stopped};
 
-/// Version of the emulator that is installed and tested with. `local-emulator/requirements.txt` pins its content, and the
-/// addition refuses any other.
+/// Version of the emulator that is installed and tested. `local-emulator/requirements.txt` pins its
+/// content, and the extension rejects any other version.
 pub const EMULATOR_VERSION: &str = "1.5.33";
 
-/// How long to wait for another run: a little more than an installation may take.
+/// Time limit for waiting for another run, a little longer than an installation may take.
 const LOCK_LIMIT: std::time::Duration = std::time::Duration::from_mins(12);
 
-/// What pip installs, with hashes.
+/// Requirements for pip, with hashes.
 const REQUIREMENTS: &str = include_str!("../../../local-emulator/requirements.txt");
 
 /// Embeds files of `local-emulator`, each with its path there.
@@ -35,7 +35,7 @@ macro_rules! embed {
     };
 }
 
-/// The addition to the emulator, a Python program. The first file is the one to run.
+/// Extension of the emulator, a Python program. The first file is the entry point.
 const ADDITION: &[(&str, &str)] = embed![
     "start.py",
     "local_emulator/__init__.py",
@@ -63,7 +63,8 @@ const ADDITION: &[(&str, &str)] = embed![
     "local_emulator/upstream.py",
 ];
 
-/// The folder for what can be made again: `$XDG_CACHE_HOME/deployer`, usually `~/.cache/deployer`.
+/// Returns the folder for reproducible files: `$XDG_CACHE_HOME/deployer`, usually
+/// `~/.cache/deployer`.
 fn cache_folder() -> Result<PathBuf, Failure> {
     let strategy = etcetera::choose_base_strategy().map_err(|error| {
         Failure::preflight("there is no folder for the emulator")
@@ -73,7 +74,7 @@ fn cache_folder() -> Result<PathBuf, Failure> {
     Ok(strategy.cache_dir().join("deployer"))
 }
 
-/// What belongs to the emulator at this port, in the cache folder.
+/// Returns the path of a file for the emulator at this port, in the cache folder.
 fn file_of(folder: &Path, port: u16, extension: &str) -> PathBuf {
     folder.join(format!("emulator-{port}.{extension}"))
 }
@@ -84,18 +85,19 @@ fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
         .hint("the emulator is kept in the cache folder: free some space, or set `XDG_CACHE_HOME` to a folder of your own")
 }
 
-/// A client for what listens on this machine: plain HTTP, and never through a proxy.
+/// Returns a client for servers on this machine: plain HTTP, and never through a proxy.
 fn http_client() -> reqwest::ClientBuilder {
-    // Made once for the whole program; a second time changes nothing.
+    // The provider is global. Installing it again fails, without consequences.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    // Reading all certificates of the machine would take longer than the answers do.
+    // Loading the system's certificates would take longer than the responses do.
     reqwest::Client::builder().tls_certs_only([]).no_proxy()
 }
 
-/// The address under which a browser or curl on this machine reaches a load balancer of the emulator.
+/// Returns the address at which a browser or curl on this machine reaches a load balancer of the
+/// emulator.
 ///
-/// Its public name ends in `amazonaws.com`, which nothing here resolves. The emulator also answers to
-/// `<load balancer>.alb.localhost`, and names under `localhost` are this machine.
+/// The public name ends in `amazonaws.com` and resolves nowhere. The emulator also answers to
+/// `<load balancer>.alb.localhost`, and names under `localhost` resolve to this machine.
 pub fn reachable_url(public: &str, endpoint: &Url) -> Option<String> {
     let public = Url::parse(public).ok()?;
     let first_label = public.host_str()?.split('.').next()?;

@@ -1,4 +1,4 @@
-//! Is the emulator there? Two witnesses are heard: what answers at its address, and the process table.
+//! Detects a running emulator from its health endpoint and the process table.
 
 use std::path::{Path, PathBuf};
 
@@ -11,29 +11,29 @@ use crate::poll::Poller;
 use aws::remote::Remote;
 use deployment::event::Sink;
 
-/// Whether the emulator is there, where that is certain.
+/// Presence of the emulator, as far as it is certain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Presence {
-    /// It answers us, whoever started it.
+    /// The emulator accepts this user's requests, whoever started it.
     Running {
-        /// As it says itself.
+        /// Version that the emulator reports.
         version: String,
-        /// Whether it answers nobody else.
+        /// Set if it accepts no other credentials.
         guarded: bool,
     },
-    /// Nobody listens at its address, and no process of this program is left.
+    /// No server listens at its address, and no process of this program is left.
     Absent,
 }
 
-/// What the two witnesses say together.
+/// Combined result of the health endpoint and the process table.
 #[derive(Debug, PartialEq, Eq)]
 enum Sighting {
     Certain(Presence),
-    /// A process of ours is there but does not answer: it starts, ends, or has too much to do.
+    /// A process of this program exists but does not respond: it starts, ends, or is busy.
     Unclear,
-    /// Somebody else is at the address.
+    /// Another program uses the address.
     Stranger(String),
-    /// The emulator is there, but takes other credentials than ours.
+    /// The emulator requires other credentials than this user's.
     Foreign,
 }
 
@@ -52,18 +52,18 @@ fn judge(health: Health, own_process: bool) -> Sighting {
     }
 }
 
-/// How looking for the emulator ended.
+/// Result of the detection.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
     Certain(Presence),
     Stranger(String),
-    /// It takes other credentials than ours.
+    /// The emulator requires other credentials than this user's.
     Foreign,
-    /// It is ours, and listens here instead.
+    /// The emulator of this user listens here instead.
     Elsewhere(Url),
 }
 
-/// An emulator that may be there: the end is that it is certain who is at the address.
+/// Poller for an emulator that may run. Completes when the state of the address is certain.
 pub(super) struct Looking<'a> {
     emulator: &'a Emulator,
     sink: &'a Sink,
@@ -71,14 +71,15 @@ pub(super) struct Looking<'a> {
     doubt: Doubt,
 }
 
-/// What does not count before it was seen twice in a row: one of ours may have started or ended in between the two questions.
+/// Filter for results that count only twice in a row. An emulator may start or end between the two
+/// observations.
 #[derive(Debug, Default)]
 struct Doubt {
     before: bool,
 }
 
 impl Doubt {
-    /// Takes a sighting in; returns what is certain by now.
+    /// Records an observation; returns the result if it is certain.
     fn take(&mut self, sighting: Sighting) -> Option<Found> {
         let found = match sighting {
             Sighting::Certain(presence) => return Some(Found::Certain(presence)),
@@ -103,7 +104,8 @@ impl<'a> Looking<'a> {
         }
     }
 
-    /// Where one of ours answers that does not at its address.
+    /// Returns the address of an emulator that responds at its usual address instead of the
+    /// configured one.
     async fn elsewhere(&self) -> Option<Url> {
         let usual = self.emulator.usual_address()?;
         let health = self.emulator.health_at(&usual).await;
@@ -132,11 +134,12 @@ impl Poller for Looking<'_> {
     }
 }
 
-/// The process of the emulator that this program (any run of it) installed under `folder` and started for this port, if
-/// it still runs.
+/// Returns the process id of the emulator that any run of this program installed under `folder` and
+/// started for this port.
 ///
-/// Found in the process table by what it is, and not by a number that was written down: a run that was killed just after
-/// it started the emulator wrote nothing, and a number may be somebody else's by now.
+/// The process table identifies it by its program, arguments and environment. A PID file would be
+/// unreliable: a run that was killed after the start has written none, and the number may be
+/// reused.
 pub(super) fn own_process(folder: &Path, port: u16) -> Option<u32> {
     let port = format!("GATEWAY_PORT={port}");
     let is_ours = |pid: &u32| {
@@ -148,6 +151,7 @@ pub(super) fn own_process(folder: &Path, port: u16) -> Option<u32> {
                 .any(|argument| argument == "ministack" || argument == "ministack.app:app")
             && read_list(*pid, "environ").contains(&port)
     };
+    // Without procfs, as on macOS, no process is found.
     std::fs::read_dir("/proc")
         .ok()?
         .flatten()
@@ -155,8 +159,8 @@ pub(super) fn own_process(folder: &Path, port: u16) -> Option<u32> {
         .find(is_ours)
 }
 
-/// A list from the process table: the arguments (`cmdline`) or variables (`environ`) of a process. Empty where there is
-/// no such process, or it is not ours to look at.
+/// Reads a list from procfs: the arguments (`cmdline`) or variables (`environ`) of a process.
+/// Returns an empty list if the process is gone or not readable.
 fn read_list(pid: u32, name: &str) -> Vec<String> {
     let bytes = std::fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
