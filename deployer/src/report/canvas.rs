@@ -1,8 +1,9 @@
-//! What the lines that are redrawn are drawn on: a terminal whose width may change between two draws.
+//! Terminal that redrawn lines are drawn on. Its width may change between two draws.
 //!
-//! `indicatif` fills each line up to the width that the terminal has at that moment. When it gets narrower, terminals wrap such
-//! lines, and what was drawn is higher than before: some of it would stay. Here lines end where their text does, so that few are
-//! wrapped, and what was drawn is measured again before it is erased.
+//! `indicatif` pads each line to the terminal's current width. When the terminal gets narrower, it
+//! wraps such lines, and the drawing becomes higher than before: part of it would stay. This canvas
+//! therefore ends lines at their text, so that few are wrapped. It measures the previous drawing
+//! again before it erases it.
 
 use std::io;
 use std::sync::{Mutex, PoisonError};
@@ -10,27 +11,27 @@ use std::sync::{Mutex, PoisonError};
 use console::{Term, measure_text_width};
 use indicatif::TermLike;
 
-/// A terminal to draw on. The cursor rests at the beginning of the line below what was drawn.
+/// Terminal to draw on. The cursor rests at the beginning of the line below the drawing.
 #[derive(Debug)]
 pub(super) struct Canvas {
     term: Term,
     draft: Mutex<Draft>,
 }
 
-/// What is to be drawn next.
+/// Collected content of the next draw.
 #[derive(Debug, Default)]
 struct Draft {
-    /// How many of the lines that were drawn last are to be erased.
+    /// Number of previously drawn lines to erase.
     erased: usize,
     lines: Vec<String>,
-    /// What is written next only fills the line up.
+    /// Set if the next write only pads the line.
     fills: bool,
-    /// Columns of the lines that were drawn last.
+    /// Widths of the previously drawn lines, in columns.
     drawn: Vec<usize>,
 }
 
 impl Canvas {
-    /// Draws on standard error.
+    /// Creates a canvas on standard error.
     pub(super) fn of_stderr() -> Self {
         Self {
             term: Term::stderr(),
@@ -44,7 +45,7 @@ impl Canvas {
 }
 
 impl Draft {
-    /// `indicatif` writes the text of a line, and then what fills it up.
+    /// Records the text of a line. `indicatif` writes the text first, and then its padding.
     fn write(&mut self, text: &str) {
         if !self.fills {
             self.lines.push(text.to_owned());
@@ -52,12 +53,14 @@ impl Draft {
         self.fills = !self.fills;
     }
 
-    /// All of it at once, for a terminal of this width.
+    /// Returns the whole draw as one text, for a terminal of this width.
     fn finished(&mut self, width: usize) -> String {
+        // An empty line still occupies one row.
         let rows = |columns: &usize| columns.div_ceil(width.max(1)).max(1);
         let last = self.drawn.len().saturating_sub(self.erased);
         let up: usize = self.drawn.iter().skip(last).map(rows).sum();
         let mut text = match up {
+            // Cursor up, to the first column, then erase to the end of the screen (ECMA-48).
             0 => String::new(),
             up => format!("\u{1b}[{up}A\r\u{1b}[J"),
         };
@@ -82,6 +85,7 @@ impl TermLike for Canvas {
         self.term.size().0
     }
 
+    // Cursor movements are ignored: `finished` computes its own from the drawn lines.
     fn move_cursor_up(&self, _: usize) -> io::Result<()> {
         Ok(())
     }
@@ -113,6 +117,7 @@ impl TermLike for Canvas {
         Ok(())
     }
 
+    // Written in one piece, so that the terminal never shows half of a draw.
     fn flush(&self) -> io::Result<()> {
         let text = self.draft(|draft| draft.finished(usize::from(self.width())));
         self.term.write_str(&text)?;

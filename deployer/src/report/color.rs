@@ -1,4 +1,4 @@
-//! Colours: whether there are any, decided purely, and how text gets them. Whatever they say, a word or a mark says as well.
+//! Colours of the output. Every colour repeats what a word or mark already says.
 
 use std::ffi::OsStr;
 
@@ -7,18 +7,18 @@ use console::Style;
 use crate::cli::Color;
 use deployment::stack::resource_status::{ResourceProgress, ResourceStatus};
 
-/// What the surroundings say about colours.
+/// Settings of the environment that affect colours.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Surroundings {
-    /// `NO_COLOR` is set, to anything but nothing (no-color.org).
+    /// Set if `NO_COLOR` is not empty (no-color.org).
     no_color: bool,
-    /// `CLICOLOR` is `0` (bixense.com/clicolors).
+    /// Set if `CLICOLOR` is `0` (bixense.com/clicolors).
     clicolor_off: bool,
-    /// Standard error is a terminal that can do more than print.
+    /// Set if standard error is a capable terminal.
     terminal: bool,
 }
 
-/// Are there colours? What was asked for by name counts more than the surroundings.
+/// Returns whether to use colours. An explicit choice takes precedence over the environment.
 const fn decide(color: Color, surroundings: Surroundings) -> bool {
     match color {
         Color::Always => true,
@@ -29,24 +29,24 @@ const fn decide(color: Color, surroundings: Surroundings) -> bool {
     }
 }
 
-/// What a piece of text stands for.
+/// Meaning of a piece of text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tint {
-    /// Nothing in particular.
+    /// No particular meaning.
     Plain,
-    /// It went well.
+    /// Success.
     Good,
-    /// It failed.
+    /// Failure.
     Bad,
-    /// On the way back, or not as it should be.
+    /// Rollback, or an unusual state.
     Odd,
-    /// Something to do.
+    /// Suggested action.
     Hint,
-    /// Of less weight than what is beside it.
+    /// Less important than the surrounding text.
     Faint,
 }
 
-/// Puts colours on text, or does not.
+/// Applies colours to text, if they are enabled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Paint {
     enabled: bool,
@@ -58,7 +58,7 @@ impl Paint {
     #[cfg(test)]
     pub(super) const ON: Self = Self { enabled: true };
 
-    /// What was asked for, in these surroundings.
+    /// Creates a painter for this choice and this environment.
     pub(super) fn new(color: Color, terminal: bool) -> Self {
         let variable = |name: &str| std::env::var_os(name);
         let surroundings = Surroundings {
@@ -71,8 +71,9 @@ impl Paint {
         }
     }
 
-    /// The text in the colour of what it stands for.
+    /// Returns the text in the colour of its meaning.
     pub(super) fn tint(self, tint: Tint, text: &str) -> String {
+        // Forced, because `console` would decide by the state of standard output.
         let style = Style::new().force_styling(self.enabled);
         let style = match tint {
             Tint::Plain => return text.to_owned(),
@@ -85,7 +86,7 @@ impl Paint {
         style.apply_to(text).to_string()
     }
 
-    /// Lines whose first word says what they stand for, in colour.
+    /// Colours the first word of each line by its meaning.
     pub(super) fn lines(self, text: &str) -> String {
         if !self.enabled {
             return text.to_owned();
@@ -94,7 +95,7 @@ impl Paint {
         lines.collect::<Vec<_>>().join("\n")
     }
 
-    /// The same of a log, where the time stands before the first word.
+    /// Colours log lines, whose first word follows the time.
     pub(super) fn log(self, text: &str) -> String {
         if !self.enabled {
             return text.to_owned();
@@ -114,7 +115,7 @@ impl Paint {
     }
 }
 
-/// What the first word of a line says.
+/// Returns the meaning of a line's first word.
 fn tint_of(word: &str) -> Tint {
     match word {
         "error:" => Tint::Bad,
@@ -128,6 +129,7 @@ fn tint_of(word: &str) -> Tint {
 fn tint_of_status(status: &ResourceStatus) -> Tint {
     match status.progress() {
         ResourceProgress::Failed => Tint::Bad,
+        // A rollback that proceeds well is still no success for the user.
         ResourceProgress::InProgress | ResourceProgress::Complete if status.is_of_rollback() => {
             Tint::Odd
         }

@@ -1,10 +1,10 @@
-//! A diagnosis in people's words: pure.
+//! Text form of a diagnosis.
 
 use std::fmt::Write as _;
 
 use crate::commands::doctor::{Diagnosis, Level};
 
-/// A line a check, remedies below.
+/// Formats one line per check, with remedies below.
 pub(super) fn diagnosis(diagnosis: &Diagnosis) -> String {
     let mut text = String::new();
     for finding in &diagnosis.findings {

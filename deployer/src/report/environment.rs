@@ -1,4 +1,4 @@
-//! What is said in an environment: its commands name it.
+//! Reporter that adds the environment to the commands in messages.
 
 use chrono::{DateTime, Utc};
 
@@ -6,7 +6,7 @@ use crate::explain::in_environment;
 use deployment::error::Failure;
 use deployment::event::{Event, Reporter};
 
-/// Passes events on to another reporter, with the environment in their commands.
+/// Passes events on to another reporter, with the environment added to their commands.
 pub(super) struct InEnvironment {
     pub(super) inner: Box<dyn Reporter>,
     pub(super) name: String,

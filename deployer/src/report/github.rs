@@ -1,4 +1,4 @@
-//! The reporter for GitHub Actions: the log of the job, and a summary on the page of its run.
+//! Reporter for GitHub Actions: the log of the job, and the summary on the page of its run.
 
 use std::io::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,12 +12,12 @@ use super::text::{self, Words};
 use super::workflow::{Workflow, annotation};
 use deployment::event::{Event, Reporter};
 
-/// Do we run in a job of GitHub Actions?
+/// Returns whether this process runs in a job of GitHub Actions.
 pub(super) fn is_here() -> bool {
     std::env::var("GITHUB_ACTIONS").as_deref() == Ok("true")
 }
 
-/// The reporter.
+/// Reporter for GitHub Actions.
 pub(super) struct GitHub {
     workflow: Arc<Mutex<Workflow>>,
     summary: JobSummary,
@@ -46,6 +46,7 @@ fn print(lines: &str, paint: Paint) {
 impl Reporter for GitHub {
     fn report(&mut self, _: DateTime<Utc>, event: &Event) {
         let at = super::steady_now();
+        // Held while printing, so that lines of the timer thread stay in order.
         let mut workflow = self.workflow.lock().unwrap_or_else(PoisonError::into_inner);
         print(&workflow.take(at, event), self.paint);
         if let Words::Result(text) = text::words(event) {
@@ -57,7 +58,7 @@ impl Reporter for GitHub {
     }
 }
 
-/// Adds to the job's summary, if there is one; that this fails is no reason for anything else to fail.
+/// Appends to the job summary, if there is one. An error is only a warning.
 pub(super) fn append_summary(markdown: &str) {
     let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()) else {
         return;

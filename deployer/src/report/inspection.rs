@@ -1,4 +1,4 @@
-//! What an image is, in people's words: pure.
+//! Text form of an image inspection.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use super::text::{counted, size};
 use image_builder::inspect::{InspectedFile, Inspection};
 use support::printable::printable;
 
-/// How it is started, its layers, and what is in them.
+/// Formats the image's settings, its layers, and their files.
 pub(super) fn inspection(image: &Inspection) -> String {
     let config = &image.config;
     let started = &config["config"];
@@ -63,7 +63,7 @@ pub(super) fn inspection(image: &Inspection) -> String {
             let _ = writeln!(text, "  {}", line(file));
         }
     }
-    // Names and labels are of others.
+    // Names and labels come from the image, and could contain control sequences.
     printable(&text)
 }
 
@@ -83,7 +83,7 @@ fn line(file: &InspectedFile) -> String {
     )
 }
 
-/// A text without quotes, a list as it stands in a Dockerfile, nothing for nothing.
+/// Formats a text without quotes, a list as in a Dockerfile, and null as nothing.
 fn shown(value: &Value) -> String {
     match value {
         Value::Null => String::new(),

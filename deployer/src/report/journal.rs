@@ -1,5 +1,5 @@
-//! A journal of each run that changes something: all of its events, as JSON Lines in a file. Evidence of a failure is still there
-//! when AWS has forgotten it.
+//! Journal of each run that changes something: all of its events, as JSON Lines in a file. It keeps
+//! the evidence of a failure after AWS has deleted it.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -14,13 +14,14 @@ use deployment::event::{Event, Reporter, Timing};
 use support::input;
 use support::private;
 
-/// Journals that are kept for each stack, the newest.
+/// Number of newest journals that are kept for each stack.
 const KEPT: usize = 50;
-/// Of those, the ones that tell how long such a run usually takes; what is larger than this, bytes, tells nothing.
+/// Number of newest journals that the usual durations are computed from. Those larger than the
+/// limit, in bytes, are skipped.
 const TELLING: usize = 9;
 const TELLING_LIMIT: u64 = 1024 * 1024;
 
-/// The reporter: passes everything on to another one.
+/// Reporter that writes the journal and passes all events on.
 pub(super) struct Journal {
     inner: Box<dyn Reporter>,
     folder: PathBuf,
@@ -43,7 +44,7 @@ impl Journal {
             self.file = Some(open(&self.folder.join(stack.as_str()), at, command)?);
         }
         match &mut self.file {
-            // A bar's progress is no fact worth keeping.
+            // Progress bars produce many events that nobody needs later.
             Some((_, file)) if !matches!(event, Event::PushProgressed { .. }) => {
                 file.write_all(json::line(at, event).as_bytes())
             }
@@ -54,6 +55,7 @@ impl Journal {
 
 impl Reporter for Journal {
     fn report(&mut self, at: DateTime<Utc>, event: &Event) {
+        // Written first, so that the journal is complete even if the other reporter panics.
         let written = self.write(at, event);
         match (event, &self.file) {
             (Event::Failed { exit_code, failure }, Some((path, _)))
@@ -68,6 +70,7 @@ impl Reporter for Journal {
             _ => self.inner.report(at, event),
         }
         if let Err(error) = written {
+            // One warning is enough: later events are not written.
             self.file = None;
             let message = format!(
                 "cannot keep a journal in `{}`: {error}",
@@ -91,10 +94,11 @@ impl Reporter for Journal {
     }
 }
 
-/// How long the phases of this command usually take.
+/// Returns the usual durations of this command's phases.
 fn usual_timings(folder: &Path, command: &str, local: bool) -> Vec<Timing> {
     let mut journals = journals(folder).unwrap_or_default();
     let of_command = format!("-{command}-");
+    // The name of a journal contains the command: see `open`.
     journals.retain(|path| path.to_string_lossy().contains(&of_command));
     let read = |path: &PathBuf| input::text(path, TELLING_LIMIT).ok();
     let texts: Vec<String> = journals
@@ -106,7 +110,7 @@ fn usual_timings(folder: &Path, command: &str, local: bool) -> Vec<Timing> {
     usual(texts.iter().map(String::as_str), local)
 }
 
-/// The journals of a stack, the oldest first.
+/// Returns the journals of a stack, the oldest first.
 fn journals(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found: Vec<PathBuf> = fs::read_dir(folder)?
         .flatten()
@@ -116,17 +120,17 @@ fn journals(folder: &Path) -> io::Result<Vec<PathBuf>> {
                 .is_some_and(|extension| extension == "jsonl")
         })
         .collect();
-    // Their names begin with the time.
+    // Names begin with the time, so that their order is chronological.
     found.sort();
     Ok(found)
 }
 
-/// Does this command change something?
+/// Returns whether this command changes something.
 fn is_journalled(command: &str) -> bool {
     matches!(command, "up" | "down" | "rollback")
 }
 
-/// Is there more in the journal than the message says?
+/// Returns whether the journal contains more than the message says.
 fn is_worth_reading(failure: &Failure) -> bool {
     match failure.kind {
         FailureKind::RolledBack
@@ -141,16 +145,17 @@ fn is_worth_reading(failure: &Failure) -> bool {
     }
 }
 
-/// Begins a journal, and removes the oldest where there are many.
+/// Starts a journal, and removes the oldest ones beyond the limit.
 fn open(folder: &Path, at: DateTime<Utc>, command: &str) -> io::Result<(PathBuf, File)> {
-    // What a service logs is nobody else's.
+    // The journal contains log lines of the service, which other users must not read.
     private::folder(folder)?;
     let old = journals(folder)?;
     let surplus = old.len().saturating_sub(KEPT - 1);
     for path in old.iter().take(surplus) {
-        // Another run may be faster.
+        // Another run may have removed it first.
         let _ = fs::remove_file(path);
     }
+    // The process id separates runs that start in the same second.
     let name = format!(
         "{}-{command}-{}.jsonl",
         at.format("%Y%m%dT%H%M%SZ"),

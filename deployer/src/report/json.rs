@@ -1,4 +1,4 @@
-//! JSON Lines on standard output: each event as it is, with its time.
+//! Reporter for JSON Lines on standard output: each event with its time.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
@@ -6,7 +6,7 @@ use serde::Serialize;
 use deployment::event::{Event, Reporter};
 use support::printable::harmless_json;
 
-/// One line.
+/// Event with its time, as one line.
 #[derive(Serialize)]
 struct Line<'a> {
     time: String,
@@ -14,7 +14,7 @@ struct Line<'a> {
     event: &'a Event,
 }
 
-/// The reporter.
+/// Reporter for JSON Lines.
 pub(super) struct Json;
 
 impl Reporter for Json {
@@ -23,17 +23,17 @@ impl Reporter for Json {
     }
 }
 
-/// One event as a line.
+/// Returns one event as a line.
 pub(super) fn line(at: DateTime<Utc>, event: &Event) -> String {
     let line = Line {
         time: at.to_rfc3339_opts(SecondsFormat::Millis, true),
         event,
     };
-    // Events always serialise; a line that did not would be left out.
+    // Serializing an event cannot fail. If it did, its line would be missing.
     object(&line).unwrap_or_default()
 }
 
-/// An object as a line, of which no part steers a terminal or a pipeline.
+/// Returns an object as a line, without control sequences for terminals or commands to a pipeline.
 pub(super) fn object(value: &impl Serialize) -> serde_json::Result<String> {
     Ok(harmless_json(&serde_json::to_string(value)?) + "\n")
 }

@@ -1,4 +1,4 @@
-//! A line of a screen: pieces of text with what they stand for, cut where the screen ends. Pure.
+//! Line of the screen: pieces of text with their meaning, clipped at the screen's width.
 
 use std::borrow::Cow;
 
@@ -7,31 +7,32 @@ use console::{Alignment, measure_text_width, pad_str, truncate_str};
 use super::color::{Paint, Tint};
 use support::printable::one_line;
 
-/// What stands where text was cut.
+/// Mark at the place where text was cut.
 const CUT: &str = "…";
 
-/// A line that is put together from the left to the right.
+/// Line that is built from left to right.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Line(Vec<(Tint, String)>);
 
 impl Line {
-    /// A line that begins with this.
+    /// Creates a line that begins with this text.
     pub(super) fn of(text: &str) -> Self {
         Self::default().plain(text)
     }
 
-    /// Adds text that stands for nothing in particular.
+    /// Adds text without a particular meaning.
     pub(super) fn plain(self, text: &str) -> Self {
         self.add(Tint::Plain, text)
     }
 
-    /// Adds text.
+    /// Adds text with this meaning.
     pub(super) fn add(mut self, tint: Tint, text: &str) -> Self {
         self.0.push((tint, one_line(text)));
         self
     }
 
-    /// The line, never wider than this; counted in columns of a terminal, of which some letters take two.
+    /// Returns the line, clipped to this width in terminal columns. Some characters take two
+    /// columns.
     pub(super) fn clip(&self, width: usize, paint: Paint) -> String {
         let all: usize = self
             .0
@@ -44,6 +45,7 @@ impl Line {
         }
         let mut left = width.saturating_sub(measure_text_width(CUT));
         let mut clipped = String::new();
+        // Truncated before it is coloured: escape sequences have no width.
         for (tint, text) in &self.0 {
             let piece = truncate_str(text, left, "");
             left -= measure_text_width(&piece);
@@ -59,12 +61,12 @@ impl Line {
     }
 }
 
-/// The text in a column of this width.
+/// Pads or cuts the text to a left-aligned column of this width.
 pub(super) fn column(text: &str, width: usize) -> Cow<'_, str> {
     pad_str(text, width, Alignment::Left, Some(CUT))
 }
 
-/// The same, at the right of it.
+/// Pads or cuts the text to a right-aligned column of this width.
 pub(super) fn right_column(text: &str, width: usize) -> Cow<'_, str> {
     pad_str(text, width, Alignment::Right, Some(CUT))
 }

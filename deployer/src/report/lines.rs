@@ -1,4 +1,5 @@
-//! Log lines on standard output: `TIME TASK MESSAGE` for people, an object a line in JSON. And what is said beside them.
+//! Log lines on standard output: `TIME TASK MESSAGE`, or one JSON object per line. Other messages
+//! go to standard error.
 
 use std::io::{self, Write as _};
 
@@ -13,10 +14,11 @@ use aws::remote::LogLine;
 use deployment::event::{Event, Reporter};
 use support::printable::{printable, without_commands};
 
-/// Prints log lines. Unlike the reporters it tells when nobody reads them: they are all that the command is for.
+/// Printer of log lines. Unlike reporters, it returns write errors: without a reader, the command
+/// has no purpose.
 pub(super) struct Lines {
     pub(super) output: Output,
-    /// How people see a line.
+    /// Format of a line for people.
     pub(super) form: fn(&LogLine) -> String,
 }
 
@@ -40,21 +42,22 @@ fn time(line: &LogLine) -> String {
     line.at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// The task that wrote it: the last part of the stream's name.
+/// Returns the task that wrote the line: the last part of the log stream's name.
 fn task(line: &LogLine) -> &str {
     line.stream.rsplit('/').next().unwrap_or(&line.stream)
 }
 
-/// A line without what would control a terminal or a pipeline.
+/// Returns the message without control sequences and pipeline commands.
 pub(super) fn message(line: &LogLine) -> String {
     without_commands(&printable(line.message.trim_end())) + "\n"
 }
 
-/// A line with its time and task.
+/// Returns the message with its time and task.
 pub(super) fn human(line: &LogLine) -> String {
     let task = printable(task(line));
+    // Eight characters of a task id are enough to tell tasks apart.
     let task = task.get(..8).unwrap_or(&task);
-    // What has several lines stays one entry to the eye.
+    // Indentation shows that the lines belong to one entry.
     let message = message(line);
     let message = message.trim_end().replace('\n', "\n    ");
     format!("{} {task:<8} {message}\n", time(line))
@@ -71,12 +74,13 @@ fn json(line: &LogLine) -> String {
     let object = Object {
         time: time(line),
         task: task(line),
+        // Trailing spaces stay: programs that read JSON get the message as it was logged.
         message: line.message.trim_end_matches(['\r', '\n']),
     };
     json::object(&object).unwrap_or_default()
 }
 
-/// Reports what is said beside log lines on standard error, and nothing else.
+/// Reporter beside log lines: prints only notes, warnings and failures.
 pub(super) struct Beside {
     pub(super) output: Output,
     pub(super) paint: Paint,
@@ -92,7 +96,7 @@ impl Reporter for Beside {
                     super::to_stderr(&(line + "\n"));
                 }
             }
-            // Whatever else is told: the lines are the result.
+            // The lines themselves are the result, so other events are not shown.
             _ => {}
         }
     }

@@ -1,4 +1,4 @@
-//! Plans and histories in people's words: pure.
+//! Text form of plans, histories and other lists.
 
 use std::fmt::Write as _;
 
@@ -12,7 +12,7 @@ use deployment::stack::change::Change;
 use deployment::stack::past::End;
 use deployment::stack::purpose::Purpose;
 
-/// What `init` wrote, and what comes next.
+/// Formats the files that `init` wrote, and the next steps.
 pub(super) fn initialized(project: &Initialized) -> String {
     let mut text = String::new();
     let mut line = |title: &str, value: &str| {
@@ -41,7 +41,7 @@ pub(super) fn initialized(project: &Initialized) -> String {
     text
 }
 
-/// A plan as a list.
+/// Formats a plan as a list.
 pub(super) fn plan(plan: &Plan) -> String {
     let action = match plan.action {
         PlanAction::Create => "the stack would be created",
@@ -91,7 +91,7 @@ pub(super) fn plan(plan: &Plan) -> String {
     text
 }
 
-/// What reviewers were given, as a table.
+/// Formats the access that reviewers were given, as a table.
 pub(super) fn reviewing(reviewing: &Reviewing) -> String {
     let Some(given) = &reviewing.given else {
         return if reviewing.changed {
@@ -114,6 +114,7 @@ pub(super) fn reviewing(reviewing: &Reviewing) -> String {
     row("account", &given.account);
     match &given.access {
         Access::User { user, password } => {
+            // Shown this once: it is stored nowhere.
             row("user", user);
             row("password", password.reveal());
         }
@@ -131,7 +132,7 @@ pub(super) fn reviewing(reviewing: &Reviewing) -> String {
     text
 }
 
-/// A history as a table.
+/// Formats a history as a table.
 pub(super) fn history(history: &History) -> String {
     if history.deployments.is_empty() {
         return format!(
@@ -159,7 +160,7 @@ pub(super) fn history(history: &History) -> String {
             text,
             "{revision:>8}  {image:<12}  {at:<20}  {purpose:<8}  {}",
             match (end, &deployment.revision) {
-                // It brought no version that could be in place.
+                // An operation without a revision has no version that could be in place.
                 (End::InPlace, None) => "done".to_owned(),
                 _ => end.line(),
             }

@@ -1,5 +1,7 @@
-//! Events as lines for a log: one for each change, with its time; resources that are done within the same second share one, and
-//! where nothing changes for long there is a sign of life. Pure.
+//! Events as log lines: one line per change, with its time.
+//!
+//! Resources that complete within the same second share a line. A heartbeat follows if nothing
+//! changes for long.
 
 use std::time::Duration;
 
@@ -11,34 +13,34 @@ use deployment::event::Event;
 use deployment::stack::resource::describe;
 use deployment::stack::resource_status::{ResourceProgress, ResourceStatus};
 
-/// Silence after which there is a sign of life.
+/// Silence after which a heartbeat is logged.
 const HEARTBEAT: Duration = Duration::from_secs(30);
-/// Longest line of a list, in characters.
+/// Maximum length of a line with a list, in characters.
 const WIDTH: usize = 120;
-/// As wide as the time in front of a line.
+/// Indentation as wide as the time at the start of a line.
 const INDENT: &str = "          ";
-/// How long a resource that is done waits for others.
+/// Time that a completed resource waits for others to share its line.
 const TOGETHER: TimeDelta = TimeDelta::seconds(1);
 
-/// The state of a log.
+/// State of the log.
 #[derive(Default)]
 pub(super) struct Log {
     progress: Progress,
     done: Option<Done>,
-    /// When something was said last.
+    /// Time of the last line.
     said: Option<DateTime<Utc>>,
 }
 
-/// Resources that came to the same good end at the same time.
+/// Resources that reached the same status at the same time.
 struct Done {
     at: DateTime<Utc>,
     status: ResourceStatus,
-    /// What people call them.
+    /// Display names of the resources.
     names: Vec<String>,
 }
 
 impl Log {
-    /// Takes an event in; returns the lines that there are now.
+    /// Processes an event; returns the lines that are ready.
     pub(super) fn take(&mut self, at: DateTime<Utc>, event: &Event) -> String {
         self.progress.take(at, event);
         let mut lines = String::new();
@@ -56,10 +58,11 @@ impl Log {
                     });
                 }
             },
-            // What begins is no line, and so does not stand between those that end.
+            // A resource that starts produces no line, so it does not separate those that complete.
             None if matches!(event, Event::ResourceChanged { .. })
                 && text::line(event).is_none() => {}
             None => {
+                // The collected line comes first, because its resources completed earlier.
                 lines = self.rest();
                 if let Some(line) = text::line(event) {
                     let is_list = matches!(event, Event::Proposed { .. });
@@ -74,14 +77,14 @@ impl Log {
         lines
     }
 
-    /// The phases that are under way, as a title; nothing where none is.
+    /// Returns the running phases as a title; `None` if no phase runs.
     pub(super) fn title(&self) -> Option<String> {
         let phases = self.progress.phases.iter();
         let titles: Vec<&str> = phases.map(|running| running.phase.title()).collect();
         (!titles.is_empty()).then(|| titles.join(", "))
     }
 
-    /// The lines that the time brings.
+    /// Returns the lines that are due by now.
     pub(super) fn tick(&mut self, now: DateTime<Utc>) -> String {
         let waited = |done: &Done| now - done.at >= TOGETHER;
         if self.done.as_ref().is_some_and(waited) {
@@ -100,7 +103,7 @@ impl Log {
         under_way.unwrap_or_default()
     }
 
-    /// The line that waits for others.
+    /// Returns the collected line of completed resources.
     pub(super) fn rest(&mut self) -> String {
         let Some(Done { at, status, names }) = self.done.take() else {
             return String::new();
@@ -114,7 +117,7 @@ impl Log {
     }
 }
 
-/// A resource that is done, well, and without anything to say about it: its status and what people call it.
+/// Returns status and display name of a resource that completed without a remark.
 fn done(event: &Event) -> Option<(&ResourceStatus, String)> {
     if let Event::ResourceChanged {
         logical_id,
@@ -122,6 +125,7 @@ fn done(event: &Event) -> Option<(&ResourceStatus, String)> {
         status,
         reason: None,
     } = event
+        // The stack itself keeps a line of its own.
         && resource_type != "AWS::CloudFormation::Stack"
         && status.progress() == ResourceProgress::Complete
     {
@@ -133,7 +137,8 @@ fn done(event: &Event) -> Option<(&ResourceStatus, String)> {
     None
 }
 
-/// A list in lines of at most [`WIDTH`], or of one item that is longer. Those that follow stand under the first, behind its time.
+/// Wraps a list to lines of at most [`WIDTH`], except for longer items. Continuation lines are
+/// indented below the first one.
 fn wrapped(list: &str) -> String {
     let mut lines = vec![String::new()];
     for item in list.split_inclusive([',', ';']) {
@@ -147,7 +152,7 @@ fn wrapped(list: &str) -> String {
     lines.join(&format!("\n{INDENT}"))
 }
 
-/// A line with its time.
+/// Returns a line with its time.
 fn stamped(at: DateTime<Utc>, line: &str) -> String {
     format!("{} {line}\n", at.format("%H:%M:%SZ"))
 }

@@ -1,4 +1,4 @@
-//! How a command ended, as Markdown: for the summary of a job in GitHub Actions. Pure.
+//! Markdown form of a command's result, for the job summary in GitHub Actions.
 
 use std::fmt::Write as _;
 
@@ -9,20 +9,20 @@ use deployment::event::Probed;
 use deployment::event::{Event, Phase, Summary};
 use support::printable::printable;
 
-/// Lines of evidence that are shown.
+/// Maximum number of evidence lines.
 const EVIDENCE: usize = 100;
 
-/// What is gathered for the summary.
+/// Data collected for the summary.
 #[derive(Default)]
 pub(super) struct JobSummary {
-    /// `up: stack clock`.
+    /// Headline such as `up: stack clock`.
     headline: Option<String>,
     timings: Vec<(Phase, f64)>,
     probed: Option<Probed>,
 }
 
 impl JobSummary {
-    /// Takes an event in; returns the summary when it is the last of a command.
+    /// Processes an event; returns the summary if the event is the last of a command.
     pub(super) fn take(&mut self, event: &Event) -> Option<String> {
         if let Event::Started {
             command,
@@ -100,6 +100,7 @@ impl JobSummary {
 
     fn table(&self, mark: &str, rows: &[(&str, String)], seconds: Option<f64>) -> String {
         let headline = self.headline.as_deref().unwrap_or("deployer");
+        // GitHub renders a table only with a header row, even an empty one.
         let mut markdown = format!("### {mark} {}\n\n| | |\n|---|---|\n", inline(headline));
         for (name, value) in rows {
             let _ = writeln!(markdown, "| {name} | {} |", cell(value));
@@ -122,7 +123,7 @@ impl JobSummary {
     }
 }
 
-/// What would change, as a summary.
+/// Formats a plan as a summary.
 pub(super) fn plan(plan: &Plan) -> String {
     let lines: Vec<String> = lists::plan(plan).lines().map(str::to_owned).collect();
     let fenced = fenced(&lines);
@@ -132,7 +133,7 @@ pub(super) fn plan(plan: &Plan) -> String {
     )
 }
 
-/// Lines as they are, in a fence that none of them ends.
+/// Formats lines as a code block, with a fence that none of them can close.
 fn fenced(lines: &[String]) -> String {
     let text = printable(&lines.join("\n"));
     let mut shown: Vec<&str> = text.lines().collect();
@@ -149,21 +150,23 @@ fn fenced(lines: &[String]) -> String {
     format!("{fence}text\n{}\n{more}{fence}\n", shown.join("\n"))
 }
 
-/// Something to be copied, as it is.
+/// Formats text as inline code.
 fn code(text: &str) -> String {
     let text = printable(text);
+    // Inline code cannot contain a backtick or a line break.
     if text.contains(['`', '\n']) {
         return inline(&text);
     }
     format!("`{text}`")
 }
 
-/// Text in which only what stands between backticks means more than it says.
+/// Escapes text, except for code between backticks.
 fn inline(text: &str) -> String {
     let text = printable(text);
+    // With paired backticks, the number of pieces is odd.
     let pieces: Vec<&str> = text.split('`').collect();
     if pieces.len().is_multiple_of(2) {
-        // A backtick without its other: all of it is text.
+        // A backtick without a partner: everything is plain text.
         return escaped(&text).replace('`', "\\`");
     }
     let shown = pieces.iter().enumerate().map(|(index, piece)| {
@@ -189,7 +192,7 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
-/// A cell of a table: one line, in which no cell ends early.
+/// Formats text as a table cell: one line, with escaped separators.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace('\n', "<br>")
 }

@@ -1,7 +1,8 @@
-//! Readers of the event stream: bars on a terminal, lines elsewhere, groups and annotations in GitHub Actions, JSON Lines. And of
-//! the log. The only place that prints.
+//! Reporters: progress bars on a terminal, lines elsewhere, groups and annotations in GitHub
+//! Actions, JSON Lines, and the journal. Only this module prints.
 //!
-//! What they say is made by pure parts from events and the time: `text`, `screen`, `log`, `workflow`, `markdown`.
+//! Pure submodules turn events and the time into text: `text`, `screen`, `log`, `workflow`,
+//! `markdown`.
 
 mod canvas;
 mod color;
@@ -44,22 +45,23 @@ use deployment::error::{Failure, FailureKind};
 use deployment::event::{Event, Reporter};
 use support::printable::without_commands;
 
-/// How often a log is asked whether the time brings a line.
+/// Interval at which a log is checked for due lines.
 const LOG_TICK: Duration = Duration::from_millis(250);
 
-/// Chooses the reporter, once.
+/// Returns the reporter for this form of output and this environment.
 pub fn choose(output: Output, color: Color) -> Box<dyn Reporter> {
     let terminal = crate::prompt::is_capable_terminal();
     let paint = Paint::new(color, terminal);
     match output {
         Output::Json => Box::new(json::Json),
+        // Checked before the terminal, which a self-hosted runner may have.
         Output::Human if github::is_here() => Box::new(github::GitHub::new(paint)),
         Output::Human if terminal => Box::new(terminal::Terminal::new(paint)),
         Output::Human => Box::new(plain::Plain::new(paint)),
     }
 }
 
-/// The same, with a journal of what it is told, where there is a folder for that.
+/// Wraps a reporter so that it also writes a journal, if the user has a state directory.
 pub fn journalled(reporter: Box<dyn Reporter>) -> Box<dyn Reporter> {
     match crate::state::folder() {
         Some(folder) => Box::new(journal::Journal::new(reporter, folder)),
@@ -67,7 +69,7 @@ pub fn journalled(reporter: Box<dyn Reporter>) -> Box<dyn Reporter> {
     }
 }
 
-/// The same, with commands that name this environment.
+/// Wraps a reporter so that the commands in messages name this environment.
 pub fn in_environment(reporter: Box<dyn Reporter>, name: Option<&str>) -> Box<dyn Reporter> {
     match name {
         Some(name) => Box::new(environment::InEnvironment {
@@ -78,13 +80,14 @@ pub fn in_environment(reporter: Box<dyn Reporter>, name: Option<&str>) -> Box<dy
     }
 }
 
-/// The reporter beside log lines, which are the result of a command by themselves.
+/// Returns the reporter for commands whose result is log lines.
 pub fn beside_lines(output: Output, color: Color) -> Box<dyn Reporter> {
     let paint = Paint::new(color, crate::prompt::is_capable_terminal());
     Box::new(lines::Beside { output, paint })
 }
 
-/// Prints log lines: with time and task, or the messages alone where `is_output` of one program.
+/// Returns a printer of log lines: with time and task, or only messages if `is_output` of a single
+/// program.
 pub fn log_lines(output: Output, is_output: bool) -> impl LogReader {
     let form = if is_output {
         lines::message
@@ -94,32 +97,34 @@ pub fn log_lines(output: Output, is_output: bool) -> impl LogReader {
     lines::Lines { output, form }
 }
 
-/// Does this to a state again and again, until nobody else has it any more.
+/// Calls `tick` at this interval on a thread, until all other references to the state are dropped.
 fn keep_ticking<State: Send + 'static>(
     state: &Arc<Mutex<State>>,
     every: Duration,
     tick: impl Fn(&mut State) + Send + 'static,
 ) {
     let weak = Arc::downgrade(state);
+    // A weak reference, so that the thread ends with its reporter.
     std::thread::spawn(move || {
         loop {
             std::thread::sleep(every);
             let Some(state) = weak.upgrade() else { return };
+            // A panic elsewhere must not end the output, so a poisoned lock is used all the same.
             tick(&mut state.lock().unwrap_or_else(PoisonError::into_inner));
         }
     });
 }
 
-/// The time by which people are told how long something takes: the clock as it was at the first call, and what has passed since by
-/// one that nobody sets. A clock that is set while the program runs would make an hour of a second. Journals and JSON lines have
-/// the clock's own time.
+/// Returns the current time for durations: the wall clock at the first call plus the monotonic time
+/// since. Setting the clock during a run would otherwise turn a second into an hour. Journals and
+/// JSON Lines use the wall clock.
 fn steady_now() -> DateTime<Utc> {
     static START: LazyLock<(DateTime<Utc>, Instant)> =
         LazyLock::new(|| (Utc::now(), Instant::now()));
     START.0 + START.1.elapsed()
 }
 
-/// Prints the result of a command: one JSON object, or text. Its commands name this environment.
+/// Prints the result of a command as text or one JSON object. Its commands name this environment.
 pub(crate) fn print(
     result: &CommandResult,
     output: Output,
@@ -127,7 +132,7 @@ pub(crate) fn print(
 ) -> Result<(), Failure> {
     let failed = |error| Failure::new(FailureKind::Unexpected, "cannot print").because(error);
     let text = match (output, result) {
-        // A policy is JSON, and is read by people as well.
+        // A policy is JSON in both forms of output, and indented for people.
         (_, CommandResult::Policy(policy)) => {
             serde_json::to_string_pretty(policy).map_err(failed)? + "\n"
         }
@@ -152,7 +157,8 @@ pub(crate) fn print(
     Ok(())
 }
 
-/// Writes to standard output, no line as a command to a pipeline. A reader that went away ends the output, not the work.
+/// Writes to standard output, without commands to a pipeline. A reader that is gone ends the
+/// output, but not the command.
 fn to_stdout(text: &str) {
     let text = without_commands(text);
     #[expect(clippy::disallowed_methods, reason = "reporters print")]
@@ -162,12 +168,12 @@ fn to_stdout(text: &str) {
         .and_then(|()| stdout.flush());
 }
 
-/// Writes to standard error, likewise.
+/// Writes to standard error, without commands to a pipeline.
 fn to_stderr(text: &str) {
     commands_to_stderr(&without_commands(text));
 }
 
-/// Writes to standard error what may have commands to GitHub in it: our own.
+/// Writes text to standard error that may contain this program's own commands to GitHub.
 fn commands_to_stderr(text: &str) {
     #[expect(clippy::disallowed_methods, reason = "reporters print")]
     let mut stderr = std::io::stderr().lock();
@@ -176,12 +182,12 @@ fn commands_to_stderr(text: &str) {
         .and_then(|()| stderr.flush());
 }
 
-/// Tells of a failure where no reporter can be trusted any more.
+/// Prints a failure when the reporter may no longer work.
 pub fn at_the_last(failure: &Failure) {
     to_stderr(&support::printable::printable(&text::failure(failure)));
 }
 
-/// What people get at the end of a command: results on standard output, failures on standard error.
+/// Prints the end of a command: results to standard output, failures to standard error.
 fn print_end(event: &Event, paint: Paint) {
     match text::words(event) {
         text::Words::Result(text) => to_stdout(&text),
@@ -190,31 +196,31 @@ fn print_end(event: &Event, paint: Paint) {
     }
 }
 
-/// A plan as people get it: for transcripts.
+/// Returns a plan as text, for transcripts.
 #[cfg(test)]
 pub(crate) fn plan_in_words(plan: &Plan) -> String {
     lists::plan(plan)
 }
 
-/// What reviewers were given, as people get it: for transcripts.
+/// Returns the access of reviewers as text, for transcripts.
 #[cfg(test)]
 pub(crate) fn reviewing_in_words(reviewing: &Reviewing) -> String {
     lists::reviewing(reviewing)
 }
 
-/// What `init` says.
+/// Returns the result of `init` as text, for transcripts.
 #[cfg(test)]
 pub(crate) fn initialized_in_words(project: &crate::commands::init::Initialized) -> String {
     lists::initialized(project)
 }
 
-/// A diagnosis as people get it: for transcripts.
+/// Returns a diagnosis as text, for transcripts.
 #[cfg(test)]
 pub(crate) fn diagnosis_in_words(diagnosis: &Diagnosis) -> String {
     diagnosis::diagnosis(diagnosis)
 }
 
-/// An event as people get it, in whichever way: for transcripts.
+/// Returns an event as text, for transcripts.
 #[cfg(test)]
 pub(crate) fn in_words(event: &Event) -> Option<String> {
     match text::words(event) {

@@ -1,4 +1,4 @@
-//! How far an operation on the stack is, forwards or backwards: pure.
+//! Progress of a stack operation, forwards or during a rollback.
 
 use std::collections::BTreeMap;
 
@@ -8,46 +8,46 @@ use super::usual::{Usual, seconds_between};
 use deployment::stack::resource::{describe, usual_duration, usual_seconds};
 use deployment::stack::resource_status::{ResourceProgress, ResourceStatus};
 
-/// Share of a resource's usual time that counts while it is not done: it may take longer.
+/// Share of a resource's usual time that counts before it completes, because it may take longer.
 const NEARLY: f64 = 0.9;
 
-/// An operation that is under way.
+/// Stack operation in progress.
 #[derive(Debug)]
 pub(super) struct Operation {
     pub(super) since: DateTime<Utc>,
     pub(super) direction: Direction,
-    /// Those being worked on.
+    /// Resources in progress.
     pub(super) active: Active,
-    /// Resources that were seen to end, well or not.
+    /// Number of resources that completed or failed.
     pub(super) finished: usize,
-    /// How long it usually takes, seconds, where that is known.
+    /// Usual duration in seconds, if known.
     pub(super) usual: Option<f64>,
-    /// Weight of all resources, seconds; 0 where it is not known.
+    /// Weight of all resources in seconds; 0 if unknown.
     total: f64,
-    /// Weight of those that are done.
+    /// Weight of the completed resources.
     done: f64,
 }
 
-/// A resource that is being worked on.
+/// Resource in progress.
 #[derive(Debug)]
 pub(super) struct Resource {
-    /// Its type, for example `AWS::ECS::Service`.
+    /// Resource type, for example `AWS::ECS::Service`.
     kind: String,
     pub(super) since: DateTime<Utc>,
     status: ResourceStatus,
 }
 
-/// Which way it goes.
+/// Direction of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Direction {
-    /// To what was wanted.
+    /// Towards the requested state.
     Forwards,
-    /// Back to what was before.
+    /// Rollback to the previous state.
     Backwards,
 }
 
 impl Resource {
-    /// What people call it: `load balancer (LoadBalancer)`.
+    /// Returns the display name: `load balancer (LoadBalancer)`.
     pub(super) fn name(&self, logical_id: &str) -> String {
         format!("{} ({logical_id})", describe(&self.kind))
     }
@@ -61,7 +61,8 @@ impl Operation {
         local: bool,
     ) -> Self {
         let types = || resource_types.iter().map(String::as_str);
-        // What it takes to delete a resource is not known.
+        // Usual durations are known for creating and updating resources on AWS, not for deleting
+        // them.
         let known = !local && matches!(operation, "create" | "update");
         let usual =
             Some(as_seconds(usual_duration(types()))).filter(|seconds| known && *seconds > 0.0);
@@ -76,7 +77,7 @@ impl Operation {
         }
     }
 
-    /// A resource, or the stack itself, changed its status.
+    /// Records a new status of a resource or of the stack itself.
     pub(super) fn change(
         &mut self,
         at: DateTime<Utc>,
@@ -92,6 +93,7 @@ impl Operation {
         }
         if status.progress() == ResourceProgress::InProgress {
             let same = |resource: &Resource| resource.status == *status;
+            // CloudFormation may report a status twice; the first report started the timer.
             if !self.active.get(logical_id).is_some_and(same) {
                 let resource = Resource {
                     kind: resource_type.to_owned(),
@@ -101,6 +103,7 @@ impl Operation {
                 self.active.insert(logical_id.to_owned(), resource);
             }
         } else if self.active.remove(logical_id).is_some() {
+            // Counts a resource only once, and only if its start was observed.
             self.finished += 1;
             self.done = match self.direction {
                 Direction::Forwards => (self.done + weight(resource_type)).min(self.total),
@@ -111,15 +114,17 @@ impl Operation {
 
     fn turn_back(&mut self, at: DateTime<Utc>) {
         if self.direction == Direction::Forwards {
+            // The rollback starts at the progress that was reached.
             self.done = self.fraction(at).unwrap_or_default() * self.total;
             self.direction = Direction::Backwards;
-            // Neither is known of the way back.
+            // Neither value is known for a rollback.
             self.usual = None;
             self.finished = 0;
         }
     }
 
-    /// How much of it is done, from 0 to 1; going back, how much is still there. Nothing where it cannot be known.
+    /// Returns the completed share from 0 to 1; during a rollback, the remaining share. `None` if
+    /// it is unknown.
     pub(super) fn fraction(&self, now: DateTime<Utc>) -> Option<f64> {
         if self.total <= 0.0 {
             return None;
@@ -130,18 +135,19 @@ impl Operation {
         };
         let under_way = match self.direction {
             Direction::Forwards => self.active.values().map(part).sum(),
+            // How long the removal of a resource takes is unknown.
             Direction::Backwards => 0.0,
         };
         Some(((self.done + under_way) / self.total).clamp(0.0, 1.0))
     }
 
-    /// How long it usually takes, where that is known and worth telling.
+    /// Returns the usual duration, if it is known and long enough to mention.
     pub(super) fn usual(&self) -> Option<Usual> {
         Usual::of(self.usual, self.since)
     }
 }
 
-/// Resources being worked on: name in the template → what is known.
+/// Resources in progress by logical id.
 pub(super) type Active = BTreeMap<String, Resource>;
 
 fn weight(resource_type: &str) -> f64 {

@@ -1,4 +1,4 @@
-//! Lines for logs, wherever there is no terminal to draw on.
+//! Reporter for output without a terminal: log lines.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,7 +9,7 @@ use super::color::Paint;
 use super::log::Log;
 use deployment::event::{Event, Reporter};
 
-/// The reporter.
+/// Reporter for log lines.
 pub(super) struct Plain {
     log: Arc<Mutex<Log>>,
     paint: Paint,
@@ -24,7 +24,7 @@ impl Plain {
     }
 }
 
-/// Prints lines, if there are any; while the log is locked, so that they stay in order.
+/// Prints lines, if there are any. Called while the log is locked, so that lines stay in order.
 fn print(lines: &str, paint: Paint) {
     if !lines.is_empty() {
         super::to_stderr(&paint.log(lines));

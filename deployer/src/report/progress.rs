@@ -1,4 +1,4 @@
-//! What is under way, as the events tell it: pure, read by whatever shows or logs it.
+//! Progress of a run, derived from its events. Shared by the screen and the log.
 
 use std::collections::BTreeMap;
 
@@ -10,47 +10,47 @@ use super::usual::{Usual, seconds_between};
 use deployment::event::{Event, Phase};
 use deployment::rollout::Deployment;
 
-/// Everything that is under way.
+/// Progress of everything that runs.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    /// Phases, the first that began first.
+    /// Running phases, the earliest first.
     pub(super) phases: Vec<Running>,
-    /// What is being done to the stack.
+    /// Stack operation in progress.
     pub(super) operation: Option<Operation>,
-    /// Versions that come and go, of the last look at a rollout.
+    /// Deployments of the service in the latest observation of a rollout.
     pub(super) versions: Vec<Version>,
-    /// A question waits for an answer.
+    /// Set while a question waits for an answer.
     pub(super) asking: bool,
-    /// On this machine things take no time, and so not the usual one.
+    /// Set for the emulator, where usual durations on AWS do not apply.
     local: bool,
-    /// How long phases took before, seconds.
+    /// Usual durations of phases in earlier runs, in seconds.
     usual: BTreeMap<Phase, f64>,
 }
 
-/// A phase that is under way.
+/// Running phase.
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) phase: Phase,
     pub(super) since: DateTime<Utc>,
-    /// What it is about just now, or what it has come to.
+    /// Latest detail of the phase, or its result.
     pub(super) detail: String,
-    /// Of the bytes that it sends: those that are sent, and all.
+    /// Bytes that the phase has sent, and their total.
     pub(super) sent: Option<(u64, u64)>,
-    /// How long it took before, seconds.
+    /// Duration in earlier runs, in seconds.
     pub(super) usual: Option<f64>,
 }
 
-/// A deployment of the service, as people tell it from the other.
+/// Deployment of the service, as it is displayed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Version {
     pub(super) ours: bool,
-    /// For example `clock:12`.
+    /// Task definition family and revision, for example `clock:12`.
     pub(super) revision: String,
-    /// Running, pending, failed, desired.
+    /// Numbers of running, pending, failed and desired tasks.
     pub(super) tasks: [u32; 4],
 }
 
-/// A phase that is under way no longer.
+/// Phase that has ended.
 #[derive(Debug)]
 pub(super) struct Over {
     pub(super) phase: Phase,
@@ -60,7 +60,7 @@ pub(super) struct Over {
 }
 
 impl Progress {
-    /// Takes an event in; returns the phases that it ended.
+    /// Processes an event; returns the phases that it ended.
     pub(super) fn take(&mut self, at: DateTime<Utc>, event: &Event) -> Vec<Over> {
         self.asking = matches!(event, Event::Asked { .. });
         match event {
@@ -78,6 +78,7 @@ impl Progress {
             } => {
                 let mut operation = Operation::new(at, operation, resource_types, self.local);
                 let host = self.host();
+                // The durations of this user's earlier runs are better than the estimate.
                 if let Some(seconds) = host.and_then(|host| self.usual.get(&host)) {
                     operation.usual = Some(*seconds);
                 }
@@ -121,6 +122,7 @@ impl Progress {
             | Event::Deleted { .. }
             | Event::NothingThere { .. }
             | Event::ImageReady { .. }
+            // The end of a command ends everything that is still displayed.
             | Event::Failed { .. } => *self = Self::default(),
             Event::PushProgressed { sent, total } => {
                 if let Some(running) = self.running(Phase::Push) {
@@ -157,13 +159,14 @@ impl Progress {
         Vec::new()
     }
 
-    /// The phase that shows what is done to the stack.
+    /// Returns the phase that displays the stack operation.
     pub(super) fn host(&self) -> Option<Phase> {
         let phases = self.phases.iter().rev();
         let mut phases = phases.map(|running| running.phase);
         phases.find(|phase| shows_operation(*phase))
     }
 
+    // A failed phase sends no end, so the start of the next one ends it.
     fn begin(&mut self, at: DateTime<Utc>, phase: Phase) -> Vec<Over> {
         let replaced = |running: &mut Running| is_replaced(running.phase, phase);
         let replaced = self.phases.extract_if(.., replaced);
@@ -214,7 +217,7 @@ impl Progress {
         }
     }
 
-    /// What is under way, in one line; nothing where nothing is.
+    /// Describes everything that runs in one line; returns `None` if nothing runs.
     pub(super) fn in_words(&self, now: DateTime<Utc>) -> Option<String> {
         let phases = self.phases.iter().map(|running| {
             let since = text::whole_duration(seconds_between(running.since, now));
@@ -254,7 +257,7 @@ impl Running {
     }
 }
 
-/// What an event says about the phase that it belongs to.
+/// Returns the detail that an event adds to its phase.
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "a detail is an extra: what an event means is decided elsewhere, for each"
@@ -298,9 +301,9 @@ fn detail(event: &Event) -> Option<(Phase, String)> {
     Some((phase, detail))
 }
 
-/// Does the beginning of `next` show that this phase came to an end that nobody told?
+/// Returns whether the start of `next` implies that `running` ended without an event.
 ///
-/// What is done to the stack is done one after the other, apart from the way back, which consists of such phases.
+/// Phases on the stack never overlap, except for the rollback phase, which contains others.
 fn is_replaced(running: Phase, next: Phase) -> bool {
     let on_the_stack = |phase: Phase| match phase {
         Phase::Create
@@ -318,7 +321,7 @@ fn is_replaced(running: Phase, next: Phase) -> bool {
     on_the_stack(running) && on_the_stack(next) && !goes_on
 }
 
-/// Is this a phase in which something is done to the stack?
+/// Returns whether the stack is changed in this phase.
 pub(super) const fn shows_operation(phase: Phase) -> bool {
     matches!(
         phase,

@@ -10,7 +10,7 @@ use deployment::stack::resource_status::ResourceStatus;
 
 pub(super) const STACK: &str = "AWS::CloudFormation::Stack";
 
-/// So many milliseconds after a certain moment.
+/// Returns the time this many milliseconds after a fixed moment.
 pub(super) fn at(millis: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(1_795_341_845_000 + millis).unwrap()
 }
@@ -140,7 +140,7 @@ pub(super) fn failure() -> Failure {
     .hint("fix it, then `deployer up` again")
 }
 
-/// What two small tasks cost on AWS.
+/// Cost estimate for two small tasks on AWS.
 pub(super) fn cost(architecture: &str) -> Option<deployment::cost::Estimate> {
     let parameters = [
         ("Cpu", "256"),

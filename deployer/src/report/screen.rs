@@ -1,5 +1,5 @@
-//! What a terminal shows: lines that stay, and below them what is under way, redrawn. Pure: events and
-//! the time go in, text comes out.
+//! Content of the terminal: permanent lines, and below them the redrawn progress. Events and the
+//! time go in, text comes out.
 
 use chrono::{DateTime, Utc};
 
@@ -11,23 +11,23 @@ use super::text;
 use super::usual::{Usual, seconds_between};
 use deployment::event::Event;
 
-/// Turns, one picture each tenth of a second.
+/// Spinner frames, one for each tenth of a second.
 const SPINNER: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
 /// Columns for the name of a phase, and for a time such as `12 min 05 s`.
 const TITLE: usize = 9;
 const TIME: usize = 11;
-/// Columns for the name of a resource, at most.
+/// Maximum number of columns for the name of a resource.
 const NAME: usize = 56;
 const INDENT: &str = "      ";
 
-/// Size of a terminal, in letters.
+/// Size of a terminal, in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Size {
     pub(super) rows: usize,
     pub(super) columns: usize,
 }
 
-/// The state of the screen.
+/// State of the screen.
 pub(super) struct Screen {
     paint: Paint,
     progress: Progress,
@@ -41,7 +41,7 @@ impl Screen {
         }
     }
 
-    /// Takes an event in; returns the lines that stay.
+    /// Processes an event; returns the permanent lines.
     pub(super) fn take(&mut self, at: DateTime<Utc>, event: &Event) -> Vec<String> {
         let over = self.progress.take(at, event);
         let mut lines: Vec<String> = over.iter().map(|over| self.over(over)).collect();
@@ -67,12 +67,13 @@ impl Screen {
         )
     }
 
-    /// The line that stays of an event, where the phases do not show it.
+    /// Returns the permanent line of an event, unless the phases show it.
     fn line(&self, event: &Event) -> Option<String> {
         let line = text::line(event);
         match event {
             Event::ResourceChanged { status, .. } => {
                 let mark = self.paint.tint(Tint::Bad, "✗");
+                // Successful resources only count in the progress of their operation.
                 let failed = line.filter(|_| status.is_failure());
                 failed.map(|line| format!("  {mark} {line}"))
             }
@@ -115,11 +116,11 @@ impl Screen {
         }
     }
 
-    /// What is under way, a line each: never more lines than the screen has, and never wider than it is.
+    /// Returns one line for each running item, within the size of the screen.
     pub(super) fn frame(&self, now: DateTime<Utc>, size: Size) -> Vec<String> {
         let progress = &self.progress;
         if progress.asking {
-            // What is redrawn would take the question with it.
+            // Redrawing would overwrite the question.
             return Vec::new();
         }
         let host = progress.host();
@@ -135,6 +136,7 @@ impl Screen {
                 None => (phase_line(running, now, size), Vec::new()),
             });
         }
+        // An operation without a phase, for example of another caller, gets a line of its own.
         if let (None, Some(operation)) = (host, &progress.operation) {
             let line = operation_line("stack", operation.since, operation, now, size);
             blocks.push((line, operation_details(operation, now, size)));
@@ -142,8 +144,9 @@ impl Screen {
         if let Some((_, details)) = blocks.last_mut() {
             details.extend(versions(progress));
         }
-        // The cursor stands in the last line; the one above is left for what stays.
+        // The cursor is in the last line. The line above is left for permanent output.
         let lines = within(blocks, size.rows.saturating_sub(2).max(1));
+        // Text in the last column makes some terminals wrap.
         let columns = size.columns.saturating_sub(1);
         lines
             .iter()
@@ -152,7 +155,8 @@ impl Screen {
     }
 }
 
-/// As many lines as there are rows: the headings, and below the last of them with details what fits of these.
+/// Limits the lines to the available rows: all headings first, then as many details as there is
+/// room for.
 fn within(blocks: Vec<(Line, Vec<Line>)>, rows: usize) -> Vec<Line> {
     let mut left = rows.saturating_sub(blocks.len());
     let mut lines = Vec::new();
@@ -220,7 +224,7 @@ fn operation_line(
     }
 }
 
-/// The line, and how long this usually takes; conspicuous where it takes longer.
+/// Adds the usual duration to a line, highlighted if it is exceeded.
 fn with_usual(line: Line, usual: Option<Usual>, now: DateTime<Utc>) -> Line {
     match usual {
         Some(usual) if usual.is_exceeded(now) => line.add(Tint::Odd, &usual.in_words()),
@@ -236,7 +240,7 @@ fn operation_details(operation: &Operation, now: DateTime<Utc>, size: Size) -> V
         .iter()
         .map(|(id, one)| (one.name(id), one.since));
     let mut names: Vec<_> = names.collect();
-    // What takes longest is what is waited for.
+    // The longest-running resource comes first, because it usually delays the others.
     names.sort_by_key(|(_, since)| *since);
     let lines = names.into_iter().map(|(name, since)| {
         let elapsed = text::whole_duration(seconds_between(since, now));
@@ -248,7 +252,7 @@ fn operation_details(operation: &Operation, now: DateTime<Utc>, size: Size) -> V
     lines.collect()
 }
 
-/// The versions of the service, as a table.
+/// Returns the service's deployments as a table.
 fn versions(progress: &Progress) -> Vec<Line> {
     if progress.versions.is_empty() {
         return Vec::new();
@@ -272,14 +276,14 @@ fn versions(progress: &Progress) -> Vec<Line> {
     lines
 }
 
-/// Adds a bar, as wide as there is room for.
+/// Adds a progress bar that suits the width of the terminal.
 fn bar(line: Line, fraction: f64, tint: Tint, size: Size) -> Line {
     let width: usize = match size.columns {
         0..70 => 10,
         70..120 => 20,
         _ => 40,
     };
-    // Which cells are full is asked of each: there is no other way from a fraction to a number of cells without a cast.
+    // Counts the full cells, because converting the fraction to a number would need a lossy cast.
     let full = (1..=width)
         .filter(|cell| share_of(*cell, width) <= fraction)
         .count();

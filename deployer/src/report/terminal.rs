@@ -1,4 +1,5 @@
-//! The screen on a terminal: what stays is printed, what is under way is drawn below it ten times a second.
+//! Reporter for terminals: prints permanent lines, and redraws the progress below them ten times a
+//! second.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,16 +13,16 @@ use super::color::Paint;
 use super::screen::{Screen, Size};
 use deployment::event::{Event, Reporter};
 
-/// How often the screen is drawn, so that times and spinners move.
+/// Interval of redraws, so that times and spinners move.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Draws are not that frequent, but one that comes with an event is not left out.
+/// Limit for redraws. It is above the tick rate, so that draws after an event are not skipped.
 const MOST_DRAWS_A_SECOND: u8 = 30;
 
-/// What all lines that are redrawn consist of.
+/// Template of the redrawn lines.
 const LINES: &str = "{msg}";
 
-/// The reporter.
+/// Reporter for terminals.
 pub(super) struct Terminal {
     shown: Arc<Mutex<Shown>>,
     paint: Paint,
@@ -30,7 +31,7 @@ pub(super) struct Terminal {
 struct Shown {
     screen: Screen,
     display: MultiProgress,
-    /// All lines that are redrawn, in one piece: never half of the old and half of the new ones.
+    /// Progress bar that holds all redrawn lines, so that a draw never mixes old and new ones.
     lines: Option<ProgressBar>,
 }
 
@@ -63,7 +64,7 @@ impl Shown {
         let display = &self.display;
         let lines = self.lines.get_or_insert_with(|| {
             let lines = display.add(ProgressBar::no_length());
-            // The template is a constant of this file; a mistake in it shows in its test.
+            // The template is a constant and covered by a test, so that the fallback is never used.
             lines.set_style(
                 ProgressStyle::with_template(LINES)
                     .unwrap_or_else(|_| ProgressStyle::default_spinner()),
@@ -74,7 +75,7 @@ impl Shown {
     }
 }
 
-/// The size of the terminal just now: it may be changed at any time.
+/// Returns the current size of the terminal, which may change at any time.
 fn size() -> Size {
     let (rows, columns) = Term::stderr().size();
     Size {
@@ -89,7 +90,7 @@ impl Reporter for Terminal {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         let lines = shown.screen.take(at, event);
         if !lines.is_empty() {
-            // Without a terminal to draw on (any more) there is nobody to tell.
+            // If the terminal is gone, there is no other place for the lines.
             let _ = shown.display.println(lines.join("\n"));
         }
         shown.draw(at);

@@ -1,4 +1,4 @@
-//! Events in people's words: pure, shared by the reporters for people.
+//! Text form of events, shared by all reporters for people.
 
 mod service;
 #[cfg(test)]
@@ -22,19 +22,19 @@ use service::summary;
 pub(super) use service::{rollout, status};
 pub(super) use units::{counted, duration, size, whole_duration};
 
-/// What there is to say about an event.
+/// Text for an event.
 pub(super) enum Words {
-    /// Nothing, for people.
+    /// No text for people.
     Nothing,
-    /// A line among others.
+    /// Line of progress.
     Line(String),
-    /// The end of a command that succeeded; for standard output.
+    /// Result of a successful command, for standard output.
     Result(String),
-    /// The end of a command that failed; for standard error.
+    /// Failure of a command, for standard error.
     Failure(String),
 }
 
-/// One line about an event, or nothing where it is not worth one.
+/// Returns the line for an event, if it has one.
 pub(super) fn line(event: &Event) -> Option<String> {
     if let Words::Line(line) = words(event) {
         Some(line)
@@ -43,7 +43,7 @@ pub(super) fn line(event: &Event) -> Option<String> {
     }
 }
 
-/// An event in people's words, without what would control a terminal: some of them are of others.
+/// Returns the text for an event without control sequences. Parts of it come from other systems.
 pub(super) fn words(event: &Event) -> Words {
     match raw_words(event) {
         Words::Nothing => Words::Nothing,
@@ -160,7 +160,7 @@ fn emulator_installing(version: &str) -> String {
     format!("installing the AWS emulator (ministack {version}): only the first time")
 }
 
-/// The end of `image build` and `image push`; nothing for another event.
+/// Formats the result of `image build` and `image push`; empty for other events.
 fn image_ready(event: &Event) -> String {
     let Event::ImageReady {
         name,
@@ -190,7 +190,7 @@ fn image_ready(event: &Event) -> String {
     text
 }
 
-/// An instruction of a Dockerfile, as much of it as is of use in a line.
+/// Shortens an instruction of a Dockerfile to one line.
 pub(super) fn shortened(step: &str) -> String {
     const LONGEST: usize = 60;
     let step = printable(&step.split_whitespace().collect::<Vec<_>>().join(" "));
@@ -200,7 +200,7 @@ pub(super) fn shortened(step: &str) -> String {
     }
 }
 
-/// What was found and deleted.
+/// Formats the result of a deletion.
 fn deleted(looked_for: &[String], seconds: f64) -> String {
     let mut text = format!("everything is gone ({})\n", duration(seconds));
     if !looked_for.is_empty() {
@@ -209,13 +209,14 @@ fn deleted(looked_for: &[String], seconds: f64) -> String {
     text
 }
 
-/// A resource that changed. What begins will also end: one line is enough.
+/// Formats a changed resource. Its start has no line, because its end follows.
 pub(super) fn resource(
     logical_id: &str,
     resource_type: &str,
     status: &ResourceStatus,
     reason: Option<&str>,
 ) -> Option<String> {
+    // The stack itself is the exception: its start shows that the operation runs.
     if status.progress() == ResourceProgress::InProgress
         && resource_type != "AWS::CloudFormation::Stack"
     {
@@ -236,7 +237,7 @@ fn failed_task(task: &StoppedTask, log: &[String]) -> String {
     text
 }
 
-/// A failure, to be read top down: what, why, evidence, what to do.
+/// Formats a failure from top to bottom: message, cause, evidence, hints.
 pub(super) fn failure(failure: &Failure) -> String {
     let mut text = format!("error: {}\n", failure.message);
     if let Some(cause) = &failure.cause {
@@ -255,7 +256,7 @@ fn indented(text: &str) -> String {
     text.replace('\n', "\n    ")
 }
 
-/// What a probe saw, in one line.
+/// Formats the result of a probe in one line.
 pub(super) fn probed(probe: &Probed) -> String {
     let Probed {
         requests, failed, ..
@@ -274,14 +275,14 @@ pub(super) fn probed(probe: &Probed) -> String {
     text
 }
 
-/// Which check fits; a clock shows itself.
+/// Formats the chosen check. A clock needs no line.
 fn chosen(url: &str, because: Option<&str>) -> Words {
     because.map_or(Words::Nothing, |why| {
         Words::Line(format!("check: without a clock, at {url}: {why}"))
     })
 }
 
-/// A check in one line.
+/// Formats a check in one line.
 pub(super) fn checked(check: &Checked) -> String {
     let mut text = check.verdict.name().to_owned();
     if let (Some(offset), Some(uncertainty)) = (check.offset_ms, check.uncertainty_ms) {
@@ -300,7 +301,7 @@ pub(super) fn checked(check: &Checked) -> String {
     text
 }
 
-/// What was pushed, in one line.
+/// Formats the result of a push in one line.
 pub(super) fn pushed(digest: &str, bytes: u64, already_there: bool) -> String {
     if already_there {
         format!("image {digest} is in the registry already")
@@ -309,7 +310,7 @@ pub(super) fn pushed(digest: &str, bytes: u64, already_there: bool) -> String {
     }
 }
 
-/// What is said at the gate.
+/// Returns the text for a deployment that waits at the gate.
 fn gate_reached(stage: &LifecycleStage) -> &'static str {
     match stage {
         LifecycleStage::PreProductionTrafficShift => {
@@ -331,7 +332,7 @@ fn gate_reached(stage: &LifecycleStage) -> &'static str {
     }
 }
 
-/// What was answered.
+/// Returns the text for the answer at the gate.
 fn gate_answered(stage: &LifecycleStage, passed: bool) -> String {
     if passed {
         format!("gate: passed ({})", stage.as_str())

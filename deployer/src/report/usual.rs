@@ -1,4 +1,5 @@
-//! How long the phases of a run usually take: from the journals of those before it that changed something and ended well. Pure.
+//! Usual durations of a run's phases, computed from the journals of earlier successful runs that
+//! changed something.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,7 @@ use deployment::event::{Phase, Timing};
 
 use super::text;
 
-/// What a journal says at its end, as far as it matters here.
+/// Event of a journal, reduced to the fields in use.
 #[derive(Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum End {
@@ -33,7 +34,8 @@ struct Summary {
     changed: bool,
 }
 
-/// The medians of all phases, over those of these journals (JSON Lines) that are about the emulator, or about AWS.
+/// Returns the median of each phase over these journals (JSON Lines), either those of the emulator
+/// or those of AWS.
 pub(super) fn usual<'a>(journals: impl IntoIterator<Item = &'a str>, local: bool) -> Vec<Timing> {
     let mut seconds: BTreeMap<Phase, Vec<f64>> = BTreeMap::new();
     let runs = journals.into_iter();
@@ -43,6 +45,7 @@ pub(super) fn usual<'a>(journals: impl IntoIterator<Item = &'a str>, local: bool
         }
     }
     let medians = seconds.into_iter().filter_map(|(phase, mut all)| {
+        // A median ignores single outliers.
         all.sort_by(f64::total_cmp);
         let seconds = *all.get(all.len() / 2)?;
         Some(Timing { phase, seconds })
@@ -50,12 +53,15 @@ pub(super) fn usual<'a>(journals: impl IntoIterator<Item = &'a str>, local: bool
     medians.collect()
 }
 
-/// How long each phase of a run took; nothing where it was elsewhere, failed, changed nothing, or cannot be read.
+/// Returns the duration of each phase. `None` if the run was elsewhere, failed, changed nothing, or
+/// cannot be read.
 fn timings(journal: &str, local: bool) -> Option<BTreeMap<Phase, f64>> {
     let mut phases = BTreeMap::new();
     let mut counts = false;
     let mut started = false;
     for line in journal.lines() {
+        // Lines that cannot be parsed are skipped: the run was killed, or another version wrote
+        // them.
         match serde_json::from_str(line).unwrap_or(End::Other) {
             End::Started { local: there } if there != local => return None,
             End::Started { .. } => started = true,
@@ -70,10 +76,10 @@ fn timings(journal: &str, local: bool) -> Option<BTreeMap<Phase, f64>> {
     (started && counts).then_some(phases)
 }
 
-/// What usually takes less, seconds, needs no word about that.
+/// Minimum usual duration that is mentioned, in seconds.
 const WORTH_TELLING: f64 = 5.0;
 
-/// How long something usually takes that is worth waiting for.
+/// Usual duration of something that has started.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Usual {
     seconds: f64,
@@ -81,7 +87,8 @@ pub(super) struct Usual {
 }
 
 impl Usual {
-    /// Of what began then; nothing where it is not known, or over in a moment.
+    /// Returns the usual duration of something that started at `since`, if it is known and long
+    /// enough.
     pub(super) fn of(seconds: Option<f64>, since: DateTime<Utc>) -> Option<Self> {
         let seconds = seconds.filter(|seconds| *seconds >= WORTH_TELLING)?;
         Some(Self { seconds, since })
@@ -91,13 +98,13 @@ impl Usual {
         format!("usually {}", text::whole_duration(self.seconds))
     }
 
-    /// Does it take clearly longer?
+    /// Returns whether it takes clearly longer than usual.
     pub(super) fn is_exceeded(self, now: DateTime<Utc>) -> bool {
         seconds_between(self.since, now) > 1.5 * self.seconds
     }
 }
 
-/// Seconds from one moment to another; clocks that were set back make it nothing.
+/// Returns the seconds between two times, or 0 if the clock was set back.
 pub(super) fn seconds_between(from: DateTime<Utc>, to: DateTime<Utc>) -> f64 {
     (to - from).as_seconds_f64().max(0.0)
 }

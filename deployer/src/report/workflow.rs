@@ -1,7 +1,7 @@
-//! Events as the log of a job in GitHub Actions: lines in groups, and annotations. Pure.
+//! Events as the log of a job in GitHub Actions: grouped lines, and annotations.
 //!
-//! Groups cannot be nested, but phases overlap: a group is what happens while the same phases are under way, and has the
-//! names of all of them.
+//! Groups cannot be nested, but phases overlap. A group therefore covers the time in which the same
+//! phases run, and names all of them.
 
 use std::fmt::Write as _;
 
@@ -13,19 +13,21 @@ use deployment::error::Failure;
 use deployment::event::Event;
 use support::printable::{printable, without_commands};
 
-/// The state of the log.
+/// State of the log.
 #[derive(Default)]
 pub(super) struct Workflow {
     log: Log,
-    /// Title of the group that is open.
+    /// Title of the open group.
     open: Option<String>,
 }
 
 impl Workflow {
-    /// Takes an event in; returns what there is to log now.
+    /// Processes an event; returns the text to log.
     pub(super) fn take(&mut self, at: DateTime<Utc>, event: &Event) -> String {
+        // Taken before the event: the line of a phase that ends belongs to its group.
         let title = self.log.title();
         let mut lines = if let Event::Warned { message } = event {
+            // A collected line comes first, because its resources completed before the warning.
             let rest = self.log.rest();
             self.grouped(title, &rest) + &annotation("warning", "deployer", message)
         } else {
@@ -43,7 +45,7 @@ impl Workflow {
         lines
     }
 
-    /// What the time brings.
+    /// Returns the text that is due by now.
     pub(super) fn tick(&mut self, now: DateTime<Utc>) -> String {
         let lines = self.log.tick(now);
         self.grouped(self.log.title(), &lines)
@@ -61,6 +63,7 @@ impl Workflow {
             }
             self.open = title;
         }
+        // Messages of the service must not act as commands to GitHub.
         text.push_str(&without_commands(lines));
         text
     }
@@ -72,7 +75,7 @@ impl Workflow {
     }
 }
 
-/// A failure without its evidence, which is in the log.
+/// Formats a failure without its evidence, which is in the log.
 fn all_of(failure: &Failure) -> String {
     let mut text = failure.message.clone();
     if let Some(cause) = &failure.cause {
@@ -84,20 +87,20 @@ fn all_of(failure: &Failure) -> String {
     text
 }
 
-/// A line that GitHub shows beside the job, too.
+/// Returns an annotation, a message that GitHub also shows outside the log.
 pub(super) fn annotation(kind: &str, title: &str, message: &str) -> String {
     let message = printable(message);
     format!("::{kind} title={}::{}\n", property(title), data(&message))
 }
 
-/// The text of a command, as GitHub wants it.
+/// Escapes the message of a workflow command.
 fn data(text: &str) -> String {
     text.replace('%', "%25")
         .replace('\r', "%0D")
         .replace('\n', "%0A")
 }
 
-/// A property of a command.
+/// Escapes a property of a workflow command.
 fn property(text: &str) -> String {
     data(text).replace(':', "%3A").replace(',', "%2C")
 }

@@ -1,4 +1,4 @@
-//! A service as people see it: the end of `up`, and what `status` shows.
+//! Text form of a service: the result of `up`, and the output of `status`.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ use deployment::names::Digest;
 use deployment::rollout::{Deployment, RolloutState, Service, Task};
 use support::printable::printable;
 
-/// The end of a deployment that succeeded.
+/// Formats the result of a successful deployment.
 pub(super) fn summary(summary: &Summary) -> String {
     let mut text = String::new();
     let headline = if summary.check.is_none() {
@@ -26,7 +26,7 @@ pub(super) fn summary(summary: &Summary) -> String {
     row("url", &summary.url);
     match &summary.version {
         Some(version) => row("version", version),
-        // Nothing of a service without a clock has to tell its version.
+        // A service without a clock does not have to report its version.
         None if summary.check.as_ref().is_some_and(Checked::is_http_ok) => {}
         None => row("version", "unknown"),
     }
@@ -64,7 +64,7 @@ pub(super) fn summary(summary: &Summary) -> String {
     format!("{headline}\n{text}")
 }
 
-/// The last check, and what was relied on instead or besides.
+/// Formats the last check, and the evidence that replaces or complements it.
 pub(in crate::report) fn how_checked(summary: &Summary) -> String {
     let parts = [
         summary.check.as_ref().map(checked),
@@ -74,7 +74,7 @@ pub(in crate::report) fn how_checked(summary: &Summary) -> String {
     parts.join("; ")
 }
 
-/// A status as a table.
+/// Formats a status as a table.
 pub(in crate::report) fn status(status: &Status) -> String {
     let mut text = String::new();
     let mut row = |name: &str, value: &str| {
@@ -158,8 +158,8 @@ pub(in crate::report) fn status(status: &Status) -> String {
     text
 }
 
-/// The service in one line: how many tasks there are, and of which deployments where there is more than one, or one that is not
-/// over.
+/// Formats the service in one line: the number of tasks, and the deployments if several exist or
+/// one is not complete.
 fn service(service: &Service, ours: Option<&str>) -> String {
     let pending: u32 = service
         .deployments
@@ -187,7 +187,7 @@ fn service(service: &Service, ours: Option<&str>) -> String {
     text
 }
 
-/// What a task runs: the first digits of its image's digest.
+/// Returns the image that a task runs, as the first digits of its digest.
 fn version_of(task: &Task) -> String {
     let digest = task.image.as_deref().and_then(Digest::of_image);
     digest.map_or_else(
@@ -196,7 +196,10 @@ fn version_of(task: &Task) -> String {
     )
 }
 
-/// Deployments in one line: `new` is that of our task definition, of which so many tasks failed, and may fail, where known.
+/// Formats deployments in one line.
+///
+/// `new` is that of the task definition `ours`. `failures` are its failed tasks and the threshold,
+/// if known.
 pub(in crate::report) fn rollout(
     deployments: &[Deployment],
     ours: &str,
@@ -215,7 +218,7 @@ pub(in crate::report) fn rollout(
             );
             for (count, what) in [
                 (deployment.pending, "pending"),
-                // Said below, against what is borne.
+                // Added below, together with the threshold.
                 (
                     if counted.is_some() {
                         0

@@ -1,6 +1,6 @@
-//! Quantities as people say them.
+//! Human-readable quantities.
 
-/// Seconds as people say them: `0.3 s`, `12.0 s`, `2 min 05 s`.
+/// Formats seconds: `0.3 s`, `12.0 s`, `2 min 05 s`.
 pub(in crate::report) fn duration(seconds: f64) -> String {
     if seconds < 60.0 {
         return format!("{seconds:.1} s");
@@ -14,22 +14,23 @@ pub(in crate::report) fn duration(seconds: f64) -> String {
     format!("{} min {:02} s", whole / 60, whole % 60)
 }
 
-/// The same in whole seconds, for what still goes on: `12 s`, `2 min 05 s`.
+/// Formats whole seconds, for elapsed times: `12 s`, `2 min 05 s`.
 pub(in crate::report) fn whole_duration(seconds: f64) -> String {
     if seconds < 60.0 {
+        // Rounded down, so that an elapsed time never runs ahead.
         format!("{:.0} s", seconds.floor())
     } else {
         duration(seconds.floor())
     }
 }
 
-/// So many of these: `1 change`, `2 changes`.
+/// Formats a count with its noun: `1 change`, `2 changes`.
 pub(in crate::report) fn counted(count: usize, what: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {what}{plural}")
 }
 
-/// Bytes as people say them, in powers of 1000.
+/// Formats bytes in powers of 1000.
 pub(in crate::report) fn size(bytes: u64) -> String {
     #[expect(
         clippy::cast_precision_loss,
