@@ -50,6 +50,8 @@ pub struct Shared {
     #[arg(long, help_heading = heading::AWS, global = true, value_name = "REGION", env = "AWS_REGION")]
     pub region: Option<String>,
 
+    // Hidden flags read the variables of the AWS CLI: clap reads the environment for arguments
+    // only.
     /// Region from `AWS_DEFAULT_REGION`, which `AWS_REGION` overrides.
     #[arg(long, hide = true, global = true, env = "AWS_DEFAULT_REGION")]
     pub default_region: Option<String>,
@@ -66,6 +68,7 @@ pub struct Shared {
     #[arg(long, hide = true, global = true, env = "AWS_DEFAULT_PROFILE")]
     pub older_profile: Option<String>,
 
+    // Only whether it is set counts: see `config::access`.
     /// Access key from the environment: if there is one, `AWS_PROFILE` does not give the credentials.
     #[arg(
         long,
@@ -147,6 +150,7 @@ pub struct Shared {
         default_value = "30m",
         env = "DEPLOYER_TIMEOUT"
     )]
+    // Parsed in `config`, which reports a wrong duration in the same way as one of the file.
     pub timeout: String,
 }
 

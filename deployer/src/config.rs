@@ -250,6 +250,7 @@ pub fn resolve(
     let template = template.map_or(TemplateSource::BuiltIn, |path| {
         TemplateSource::File(root.join(path))
     });
+    // The proxy depends on the rest: see `check_proxy`.
     let mut access = access(shared, file.region, file.profile)?;
     access.check_proxy = access::check_proxy(shared, file.check.proxy.as_deref(), &access)?;
 
@@ -317,6 +318,7 @@ pub fn resolve(
         check_from: shared.check.or(file.check.from).unwrap_or_default(),
         watch_for: match (given(deploy.watch_for.as_ref()), &file.check.watch_for) {
             (Some(time), _) => duration("--watch-for", time)?,
+            // The same mistake has another exit code in the file than on the command line.
             (None, Some(time)) => of_file(duration("check.watch_for", time))?,
             (None, None) => Duration::ZERO,
         },
@@ -339,6 +341,7 @@ pub fn resolve(
 
 /// Returns the deployment strategy.
 fn strategy(flag: Option<StrategyName>, file: &file::DeploymentFile) -> Result<Strategy, Failure> {
+    // Checked for every strategy, because a flag may select another one later.
     let percent = |key: &str, value: Option<u8>, least: u8, usual: u8| match value {
         Some(percent) if !(least..=100).contains(&percent) => Err(Failure::preflight(format!(
             "`{key}` under `[deployment]` cannot be {percent}"

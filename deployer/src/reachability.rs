@@ -62,6 +62,7 @@ impl Context<'_> {
         };
         let targets = names.targets(world).await;
         let Some(health) = targets.ok().as_deref().and_then(all_healthy) else {
+            // Without healthy targets, missing responses are the service's fault and prove nothing.
             return Reach::Unknown("the load balancer does not call all targets healthy");
         };
         let Some(check) = self.first_check(&url) else {
@@ -98,6 +99,7 @@ impl Context<'_> {
         if self.config.check_from == CheckFrom::TargetHealth {
             return Ok(());
         }
+        // Unanswered requests run into their timeouts, so Ctrl-C must work meanwhile.
         let reach = self.unless_cancelled(async { Ok(self.reach(world, outside, stack).await) });
         match reach.await? {
             Reach::Open | Reach::Unknown(_) => Ok(()),

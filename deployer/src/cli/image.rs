@@ -106,6 +106,7 @@ fn is_component(text: &str) -> bool {
 
 impl ImagePush {
     /// Returns the repository, if one was given.
+    // CI systems often set `DEPLOYER_…` variables to the empty string, which means the default.
     pub fn repository(&self) -> Option<&str> {
         self.repository.as_deref().filter(|name| !name.is_empty())
     }

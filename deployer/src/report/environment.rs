@@ -21,6 +21,7 @@ impl InEnvironment {
 impl Reporter for InEnvironment {
     fn report(&mut self, at: DateTime<Utc>, event: &Event) {
         let mut event = event.clone();
+        // Commands in other events come from `command_line`, which names the environment itself.
         if let Event::Warned { message }
         | Event::Noted { message }
         | Event::NothingThere { message }

@@ -11,6 +11,7 @@ use support::printable::printable;
 /// Formats the image's settings, its layers, and their files.
 pub(super) fn inspection(image: &Inspection) -> String {
     let config = &image.config;
+    // OCI image configuration: settings of the process are under `config`.
     let started = &config["config"];
     let rows = [
         ("image", image.name.clone()),
@@ -43,6 +44,7 @@ pub(super) fn inspection(image: &Inspection) -> String {
     for (title, value) in rows.into_iter().filter(|(_, value)| !value.is_empty()) {
         let _ = writeln!(text, "{title:<12}{value}");
     }
+    // The list may be missing or null.
     for variable in started["Env"].as_array().into_iter().flatten() {
         let _ = writeln!(text, "{:<12}{}", "variable", shown(variable));
     }

@@ -80,6 +80,7 @@ pub(super) fn plan(plan: &Plan) -> String {
         let _ = writeln!(text, "  tags   {}", tags.join(", "));
     }
     for change in &plan.changes {
+        // The mark makes changes that need consent visible without colours.
         let mark = if change.needs_agreement() { "!" } else { " " };
         let _ = writeln!(text, "{mark} {}", change.line());
     }

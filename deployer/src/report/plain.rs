@@ -33,6 +33,7 @@ fn print(lines: &str, paint: Paint) {
 
 impl Reporter for Plain {
     fn report(&mut self, _: DateTime<Utc>, event: &Event) {
+        // The event's own time is the wall clock: see `steady_now`.
         let at = super::steady_now();
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         let lines = log.take(at, event);

@@ -84,6 +84,7 @@ impl Progress {
                 }
                 self.operation = Some(operation);
             }
+            // The next operation of the same run, such as a rollback, has its own progress.
             Event::OperationEnded { .. } => self.operation = None,
             Event::ResourceChanged {
                 logical_id,
@@ -107,6 +108,7 @@ impl Progress {
                 failed_tasks,
                 threshold,
             } => {
+                // Replaced as a whole: deployments that ended are no longer reported.
                 self.versions = versions(deployments, task_definition);
                 let failed = match threshold {
                     Some(threshold) if *failed_tasks > 0 => {
@@ -161,6 +163,7 @@ impl Progress {
 
     /// Returns the phase that displays the stack operation.
     pub(super) fn host(&self) -> Option<Phase> {
+        // The latest phase contains the operation: a rollback phase may contain others.
         let phases = self.phases.iter().rev();
         let mut phases = phases.map(|running| running.phase);
         phases.find(|phase| shows_operation(*phase))
@@ -168,9 +171,11 @@ impl Progress {
 
     // A failed phase sends no end, so the start of the next one ends it.
     fn begin(&mut self, at: DateTime<Utc>, phase: Phase) -> Vec<Over> {
+        // Failed phases have no end event: the start of the next phase ends them.
         let replaced = |running: &mut Running| is_replaced(running.phase, phase);
         let replaced = self.phases.extract_if(.., replaced);
         let over = replaced.map(|running| running.over(at)).collect();
+        // The table of the failed rollout no longer applies.
         if phase == Phase::Back {
             self.versions.clear();
         }
@@ -317,6 +322,7 @@ fn is_replaced(running: Phase, next: Phase) -> bool {
         | Phase::Proof => true,
         Phase::Emulator | Phase::Image | Phase::Push => false,
     };
+    // Updates and checks may be part of a rollback; a deletion ends it.
     let goes_on = running == Phase::Back && next != Phase::Delete;
     on_the_stack(running) && on_the_stack(next) && !goes_on
 }

@@ -96,6 +96,7 @@ fn raw_words(event: &Event) -> Words {
             reason,
         } => match resource(logical_id, resource_type, status, reason.as_deref()) {
             Some(line) => line,
+            // A resource that starts has no line: see `resource`.
             None => return Words::Nothing,
         },
         Event::Proposed { changes } => {
@@ -124,6 +125,8 @@ fn raw_words(event: &Event) -> Words {
                 threshold.map(|limit| (*failed_tasks, limit))
             )
         ),
+        // Log lines and reasons come from the service and from AWS: both may contain control
+        // sequences.
         Event::TaskFailed { task, log } => failed_task(task, log),
         Event::TargetUnhealthy { target } => printable(&target.in_words()),
         Event::ServiceComplained { message, .. } => {
@@ -145,6 +148,7 @@ fn raw_words(event: &Event) -> Words {
         } => return Words::Result(deleted(looked_for, *seconds)),
         Event::NothingThere { message } => return Words::Result(format!("{message}\n")),
         Event::Failed { failure, .. } => return Words::Failure(self::failure(failure)),
+        // Only the progress on the screen and JSON Lines show these events.
         Event::UsuallyTook { .. }
         | Event::PhaseStarted { .. }
         | Event::Compiled { .. }
@@ -193,8 +197,10 @@ fn image_ready(event: &Event) -> String {
 /// Shortens an instruction of a Dockerfile to one line.
 pub(super) fn shortened(step: &str) -> String {
     const LONGEST: usize = 60;
+    // An instruction may span several lines, joined by backslashes.
     let step = printable(&step.split_whitespace().collect::<Vec<_>>().join(" "));
     match step.char_indices().nth(LONGEST) {
+        // `end` is the byte position of a character, so that the slice never splits one.
         Some((end, _)) => format!("{}…", &step[..end]),
         None => step,
     }
@@ -253,6 +259,7 @@ pub(super) fn failure(failure: &Failure) -> String {
 }
 
 fn indented(text: &str) -> String {
+    // Continuation lines stay below the text of the first one.
     text.replace('\n', "\n    ")
 }
 
@@ -291,6 +298,7 @@ pub(super) fn checked(check: &Checked) -> String {
     if let Some(status) = check.status.filter(|_| check.is_http_ok()) {
         let _ = write!(text, ", HTTP {status}");
     }
+    // Only a clock's response names its instance.
     if check.instances > 0 && check.kind == clock::Kind::Clock {
         let plural = if check.instances == 1 { "" } else { "s" };
         let _ = write!(text, ", {} instance{plural}", check.instances);

@@ -46,6 +46,7 @@ fn judge(health: Health, own_process: bool) -> Sighting {
                 guarded: guard == Guard::Ours,
             }),
         },
+        // A busy emulator may time out, which looks like another program.
         (Health::Nobody | Health::SomethingElse(_), true) => Sighting::Unclear,
         (Health::Nobody, false) => Sighting::Certain(Presence::Absent),
         (Health::SomethingElse(what), false) => Sighting::Stranger(what),
@@ -84,6 +85,8 @@ impl Doubt {
         let found = match sighting {
             Sighting::Certain(presence) => return Some(Found::Certain(presence)),
             Sighting::Unclear => {
+                // The process of this program explains the previous observation, which no longer
+                // counts.
                 self.before = false;
                 return None;
             }
@@ -121,6 +124,7 @@ impl Poller for Looking<'_> {
         let health = self.emulator.health_at(self.emulator.address()).await;
         let sighting = judge(health, self.emulator.own_process().is_some());
         if sighting == Sighting::Unclear {
+            // It was started for another address of the same port, and waiting would not help.
             if let Some(usual) = self.elsewhere().await {
                 return Ok(Some(Found::Elsewhere(usual)));
             }
@@ -145,6 +149,7 @@ pub(super) fn own_process(folder: &Path, port: u16) -> Option<u32> {
     let is_ours = |pid: &u32| {
         let arguments = read_list(*pid, "cmdline");
         let program = arguments.first().map(PathBuf::from);
+        // Compared by folder, because other versions of the emulator are in other subfolders.
         program.is_some_and(|program| program.starts_with(folder))
             && arguments
                 .iter()

@@ -40,6 +40,7 @@ pub(super) fn summary(summary: &Summary) -> String {
                 .as_deref()
                 .map(|zone| format!(" in {zone}"))
                 .unwrap_or_default();
+            // Eight characters of a task id are enough to tell tasks apart.
             format!("{}{zone}", task.id.get(..8).unwrap_or(&task.id))
         })
         .collect();
@@ -138,6 +139,7 @@ pub(in crate::report) fn status(status: &Status) -> String {
     }
     for (number, stopped) in status.stopped_lately.iter().enumerate() {
         let name = if number == 0 { "stopped" } else { "" };
+        // The reason may quote output of the program.
         row(name, &printable(&stopped.line()));
     }
     if let Some(check) = &status.check {
@@ -174,6 +176,7 @@ fn service(service: &Service, ours: Option<&str>) -> String {
         .deployments
         .iter()
         .filter_map(|deployment| deployment.rollout_state.as_ref())
+        // A completed deployment needs no mention: it is the normal state.
         .filter(|state| **state != RolloutState::Completed)
         .map(RolloutState::as_str)
         .collect();
@@ -189,6 +192,7 @@ fn service(service: &Service, ours: Option<&str>) -> String {
 
 /// Returns the image that a task runs, as the first digits of its digest.
 fn version_of(task: &Task) -> String {
+    // A tag would not tell which image runs, so only a digest counts.
     let digest = task.image.as_deref().and_then(Digest::of_image);
     digest.map_or_else(
         || "image unknown".to_owned(),
