@@ -83,7 +83,7 @@ pub struct Config {
     pub stack: StackName,
     /// Source of the template.
     pub template: TemplateSource,
-    /// Access to AWS.
+    /// Access to AWS or the emulator: endpoint, region and profile.
     pub access: Access,
     /// Account that the credentials must belong to.
     pub account: Option<String>,

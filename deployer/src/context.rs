@@ -27,11 +27,11 @@ pub(crate) const REPOSITORY: &str = "Repository";
 /// Context that every command runs in.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
-    /// All settings.
+    /// Settings of this run, resolved once.
     pub config: &'a Config,
-    /// Receiver of events.
+    /// Receiver of events, which passes them to the reporter.
     pub sink: &'a Sink,
-    /// Cancellation by the user.
+    /// Token that is cancelled by Ctrl-C and SIGTERM.
     pub cancellation: &'a CancellationToken,
 }
 

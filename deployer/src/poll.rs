@@ -24,7 +24,7 @@ pub trait Poller: Send {
     async fn poll(&mut self) -> Remote<Option<Self::End>>;
 }
 
-/// Conditions of polling.
+/// Conditions under which a subject is polled.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms<'a> {
     /// Poll interval and backoff.
@@ -46,10 +46,10 @@ impl Terms<'_> {
     }
 }
 
-/// Outcome of polling.
+/// Outcome of polling a subject.
 #[derive(Debug)]
 pub enum Outcome<T> {
-    /// The subject completed.
+    /// The subject completed with this result.
     Completed(T),
     /// The deadline passed first; the subject continues.
     TimedOut,

@@ -22,9 +22,9 @@ const PROPAGATION: Duration = Duration::from_secs(15);
 /// Service that needs a service-linked role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RoleOf {
-    /// ECS.
+    /// Amazon Elastic Container Service (ECS).
     Ecs,
-    /// Elastic Load Balancing.
+    /// Elastic Load Balancing, for the application load balancer.
     LoadBalancing,
 }
 
@@ -65,7 +65,7 @@ impl RoleOf {
 /// State of a role after [`make_sure`].
 #[derive(Debug)]
 pub(crate) enum Role {
-    /// The role existed.
+    /// The role existed before this run.
     There,
     /// The role did not exist and was created.
     Made,

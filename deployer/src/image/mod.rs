@@ -115,7 +115,7 @@ impl Context<'_> {
             bytes_sent: pushed.bytes_sent(),
             already_there: pushed.outcome() == Outcome::AlreadyThere,
         });
-        // Some registries reject the SBOM's media type. The image is usable without it.
+        // Not every registry accepts an SBOM. The image is usable without it.
         if let SbomOutcome::Refused(reason) = pushed.sbom() {
             self.sink.note(format!(
                 "the registry does not take the SBOM ({reason}): it is in {}",

@@ -201,7 +201,7 @@ impl Context<'_> {
     }
 
     /// Writes the SBOM next to the image's other files. A failure is only a warning, because the
-    /// image itself carries the SBOM.
+    /// SBOM is also kept in memory for the push.
     fn keep(&self, sbom: &Document, program: &str) {
         let file = sbom_file(self.config, program);
         if let Err(error) = std::fs::write(&file, &sbom.content) {

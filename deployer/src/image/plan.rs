@@ -45,7 +45,7 @@ pub(crate) struct NativePlan {
     pub(crate) program: BinaryTarget,
     pub(crate) stage: FinalStage,
     pub(crate) bases: Bases,
-    /// Arguments for Cargo.
+    /// Cargo options for compiling the program.
     pub(crate) build: CargoBuild,
     /// Differences from Docker's behaviour, and possible mistakes.
     pub(crate) remarks: Vec<String>,

@@ -33,7 +33,7 @@ impl std::fmt::Debug for Credentials {
 }
 
 impl Credentials {
-    /// Generates new credentials.
+    /// Generates new credentials from 128 and 256 random bits.
     pub(super) fn generate() -> Self {
         Self {
             key_id: format!("LOCAL{}", hex(&rand::random::<[u8; 16]>()).to_uppercase()),

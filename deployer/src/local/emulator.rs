@@ -393,7 +393,7 @@ impl Emulator {
     }
 }
 
-/// Returns the command that the extension runs.
+/// Returns the command that the addition runs.
 ///
 /// The emulator's own start supports a single IPv4 address. For other addresses, this runs its web
 /// server as `--detach` does. It always listens at 127.0.0.1, where registry and service are

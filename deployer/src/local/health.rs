@@ -12,7 +12,7 @@ use super::credentials::{self, Credentials};
 pub(super) enum Health {
     /// No server listens there.
     Nobody,
-    /// The emulator answered.
+    /// The emulator answered the health request.
     Emulator {
         /// Version that the emulator reports.
         version: String,
@@ -28,7 +28,7 @@ pub(super) enum Health {
 pub(super) enum Guard {
     /// The credentials of this user.
     Ours,
-    /// Other credentials.
+    /// Credentials that this user does not have.
     Foreign,
     /// Any credentials: it was started by hand, or by an older version of this program.
     None,

@@ -1,4 +1,4 @@
-//! Installation of the pinned emulator in its own virtual environment, and of the extension.
+//! Installation of the pinned emulator in its own virtual environment, and of the addition.
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -59,7 +59,7 @@ pub(super) async fn ensure(cache: &Path, sink: &Sink) -> Result<PathBuf, Failure
     Ok(python_in(&folder))
 }
 
-/// Writes the extension of the emulator; returns the path of its entry point.
+/// Writes the addition of the emulator; returns the path of its entry point.
 ///
 /// The folder's name contains the hash of its content, so that different versions of the deployer
 /// do not share one. The folder gets that name only when it is complete.
@@ -97,7 +97,7 @@ fn write_files(folder: &Path) -> io::Result<()> {
     })
 }
 
-/// Returns whether the folder contains the complete extension.
+/// Returns whether the folder contains the complete addition.
 fn is_addition(folder: &Path) -> bool {
     ADDITION.iter().all(|(path, text)| {
         std::fs::read_to_string(folder.join(path)).is_ok_and(|existing| existing == *text)

@@ -19,7 +19,7 @@ pub(crate) use credentials::access_key;
 pub use emulator::{Emulator, Presence, Stopped};
 
 /// Version of the emulator that is installed and tested. `local-emulator/requirements.txt` pins its
-/// content, and the extension rejects any other version.
+/// content, and the addition rejects any other version.
 pub const EMULATOR_VERSION: &str = "1.5.33";
 
 /// Time limit for waiting for another run, a little longer than an installation may take.
@@ -35,7 +35,7 @@ macro_rules! embed {
     };
 }
 
-/// Extension of the emulator, a Python program. The first file is the entry point.
+/// Addition of the emulator, a Python program. The first file is the entry point.
 const ADDITION: &[(&str, &str)] = embed![
     "start.py",
     "local_emulator/__init__.py",

@@ -32,17 +32,17 @@ const fn decide(color: Color, surroundings: Surroundings) -> bool {
 /// Meaning of a piece of text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tint {
-    /// No particular meaning.
+    /// Neutral text without a particular meaning.
     Plain,
-    /// Success.
+    /// Success, shown in green.
     Good,
-    /// Failure.
+    /// Failure, shown in red.
     Bad,
-    /// Rollback, or an unusual state.
+    /// Rollback or an unusual state, shown in yellow.
     Odd,
-    /// Suggested action.
+    /// Suggested action, shown in cyan.
     Hint,
-    /// Less important than the surrounding text.
+    /// Less important than the surrounding text, shown dimmed.
     Faint,
 }
 

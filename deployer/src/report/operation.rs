@@ -16,7 +16,7 @@ const NEARLY: f64 = 0.9;
 pub(super) struct Operation {
     pub(super) since: DateTime<Utc>,
     pub(super) direction: Direction,
-    /// Resources in progress.
+    /// Resources that CloudFormation is working on.
     pub(super) active: Active,
     /// Number of resources that completed or failed.
     pub(super) finished: usize,
@@ -28,7 +28,7 @@ pub(super) struct Operation {
     done: f64,
 }
 
-/// Resource in progress.
+/// Resource that CloudFormation is working on.
 #[derive(Debug)]
 pub(super) struct Resource {
     /// Resource type, for example `AWS::ECS::Service`.

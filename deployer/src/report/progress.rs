@@ -27,7 +27,7 @@ pub(super) struct Progress {
     usual: BTreeMap<Phase, f64>,
 }
 
-/// Running phase.
+/// Phase of the command that is running.
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) phase: Phase,

@@ -22,7 +22,7 @@ const MOST_DRAWS_A_SECOND: u8 = 30;
 /// Template of the redrawn lines.
 const LINES: &str = "{msg}";
 
-/// Reporter for terminals.
+/// Reporter that draws on a terminal.
 pub(super) struct Terminal {
     shown: Arc<Mutex<Shown>>,
     paint: Paint,

@@ -26,7 +26,7 @@ pub(super) use units::{counted, duration, size, whole_duration};
 pub(super) enum Words {
     /// No text for people.
     Nothing,
-    /// Line of progress.
+    /// Line among others, for the log or the screen.
     Line(String),
     /// Result of a successful command, for standard output.
     Result(String),
