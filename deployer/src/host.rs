@@ -80,7 +80,7 @@ impl Host for LocalHost {
             place,
             stack: &config.stack,
             command,
-            // With `--no-wait`, the command fails immediately if another run holds the lock.
+            // `--no-wait` also applies to the lock of another run.
             limit: if config.wait {
                 config.timeout
             } else {

@@ -28,7 +28,7 @@ pub fn folder() -> Option<PathBuf> {
 /// CloudFormation only locks a stack during an operation. Between two operations of one deployment,
 /// another run could start and undo its work.
 ///
-/// Without a directory for the lock file, this warns and continues without a lock.
+/// A directory that cannot be used is a warning, not a failure. Without one, there is no lock.
 pub(crate) async fn only_one(deployment: &Deployment<'_>) -> Result<Option<Lock>, Failure> {
     match folder() {
         Some(folder) => only_one_in(&folder, deployment).await,

@@ -59,7 +59,7 @@ pub(super) async fn ensure(cache: &Path, sink: &Sink) -> Result<PathBuf, Failure
     Ok(python_in(&folder))
 }
 
-/// Writes the addition of the emulator; returns the path of its entry point.
+/// Writes the addition to the emulator; returns the path of its entry point.
 ///
 /// The folder's name contains the hash of its content, so that different versions of the deployer
 /// do not share one. The folder gets that name only when it is complete.

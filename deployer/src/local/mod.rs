@@ -35,7 +35,7 @@ macro_rules! embed {
     };
 }
 
-/// Addition of the emulator, a Python program. The first file is the entry point.
+/// Addition to the emulator, a Python program. The first file is the entry point.
 const ADDITION: &[(&str, &str)] = embed![
     "start.py",
     "local_emulator/__init__.py",

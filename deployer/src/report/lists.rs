@@ -115,7 +115,7 @@ pub(super) fn reviewing(reviewing: &Reviewing) -> String {
     row("account", &given.account);
     match &given.access {
         Access::User { user, password } => {
-            // Shown this once: it is stored nowhere.
+            // Shown only here: the password is stored nowhere.
             row("user", user);
             row("password", password.reveal());
         }

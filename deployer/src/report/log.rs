@@ -125,7 +125,7 @@ fn done(event: &Event) -> Option<(&ResourceStatus, String)> {
         status,
         reason: None,
     } = event
-        // The stack itself keeps a line of its own.
+        // The stack itself gets a line of its own.
         && resource_type != "AWS::CloudFormation::Stack"
         && status.progress() == ResourceProgress::Complete
     {

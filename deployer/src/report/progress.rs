@@ -169,7 +169,6 @@ impl Progress {
         phases.find(|phase| shows_operation(*phase))
     }
 
-    // A failed phase sends no end, so the start of the next one ends it.
     fn begin(&mut self, at: DateTime<Utc>, phase: Phase) -> Vec<Over> {
         // Failed phases have no end event: the start of the next phase ends them.
         let replaced = |running: &mut Running| is_replaced(running.phase, phase);
