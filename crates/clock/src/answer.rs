@@ -1,4 +1,4 @@
-//! Reads the body of an answer: JSON with a timestamp somewhere in it, or a bare timestamp as text.
+//! Parser for response bodies: JSON with a timestamp in it, or a bare timestamp as text.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -8,7 +8,7 @@ use support::printable::one_line;
 use crate::field::Field;
 use crate::timestamp::{Timestamp, TimestampError};
 
-/// Characters of a name that are shown: it stands in a line with others.
+/// Maximum number of characters of a name, which shares its line with other columns.
 const LONGEST_NAME: usize = 128;
 
 /// What a service said.
@@ -47,7 +47,8 @@ pub enum AnswerError {
 }
 
 impl Answer {
-    /// Reads a body. Its form tells JSON and text apart; a wrong `Content-Type` does no harm to a clock.
+    /// Parses a body. JSON and text are told apart by their form, so that a wrong `Content-Type`
+    /// does no harm.
     pub fn parse(body: &[u8], field: &Field) -> Result<Self, AnswerError> {
         let text = std::str::from_utf8(body)
             .map_err(|_| AnswerError::NotText)?
@@ -74,19 +75,19 @@ impl Answer {
                     serde_json::from_str(time).map_err(|_| AnswerError::InvalidJson)?;
                 Timestamp::parse(time.trim())?
             }
-            // As it is written: how many digits a number of seconds has behind the point tells its resolution.
+            // Parsed as written: the number of digits behind the point is the resolution.
             Some(b'0'..=b'9' | b'-') => Timestamp::parse(time)?,
             Some(_) | None => return Err(no_field()),
         };
         Ok(Self::new(now, Names::of(text.as_bytes())))
     }
 
-    /// Of a body that has no time: what it says beside that, if it is JSON.
+    /// Returns the names in a body that has no time, together with the time `now`.
     pub fn without_time(body: &[u8], now: Timestamp) -> Self {
         Self::new(now, Names::of(body))
     }
 
-    /// A time, and nobody who says that it is his.
+    /// Returns a time without names.
     pub fn anonymous(now: Timestamp) -> Self {
         Self::new(now, Names::default())
     }
@@ -101,7 +102,7 @@ impl Answer {
     }
 }
 
-/// What an answer says beside the time.
+/// Instance, version and nonce of a response.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     pub(crate) instance: Option<String>,
@@ -110,9 +111,9 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// Reads a body; no names if it is not a JSON object.
+    /// Reads the names; none if the body is not a JSON object.
     pub(crate) fn of(body: &[u8]) -> Self {
-        // Of several fields with one name the last counts, as for the time.
+        // Of several fields with the same name the last counts, as for the time.
         let Ok(fields) = serde_json::from_slice::<serde_json::Map<String, Value>>(body) else {
             return Self::default();
         };
@@ -131,14 +132,14 @@ impl Names {
     }
 }
 
-/// Returns a name that can be shown and that only this name has. One that is too long, or that would steer a terminal, gets a
-/// digest of the whole: names such as the ARNs of two tasks often differ only at their end.
+/// Returns a printable name that is unique to `name`. A name that is too long or has control
+/// characters gets a digest of the whole: ARNs of two tasks often differ only at their end.
 fn distinct(name: &str) -> String {
     let shown: Vec<char> = one_line(name).chars().collect();
     if shown.len() <= LONGEST_NAME && shown.iter().copied().eq(name.chars()) {
         return name.to_owned();
     }
-    // FNV-1a: the same in every run, so that logs of several runs can be compared.
+    // FNV-1a gives the same digest in every run, so that logs of several runs can be compared.
     let digest = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });

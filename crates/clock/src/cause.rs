@@ -1,4 +1,4 @@
-//! One sentence for people on why a verdict is not OK: pure text.
+//! Cause of a verdict that is not OK, as one sentence for people. Pure text.
 
 use crate::evidence::{Contact, DAY, Evidence};
 use crate::failure::Failure;
@@ -8,7 +8,7 @@ use crate::settings::Settings;
 use crate::units::{Nanoseconds, magnitude, milliseconds, nanoseconds, setting, signed};
 use crate::verdict::{Reason, Verdict, Warning};
 
-/// The sentence; `None` where all is well.
+/// Returns the sentence; `None` if the verdict is OK without warnings.
 pub(crate) fn cause(evidence: &Evidence, settings: &Settings) -> Option<String> {
     match evidence.verdict() {
         Verdict::Ok => warning(evidence),
@@ -29,6 +29,7 @@ fn warning(evidence: &Evidence) -> Option<String> {
             .addresses
             .values()
             .filter_map(Contact::failure)
+            // No route from this host is the host's fault, not the address's.
             .find(|failure| !matches!(failure, Failure::NoRoute { .. }))
             .map(ToString::to_string),
         Warning::Certificate => evidence.certificate_left().map(expiry),
@@ -54,7 +55,7 @@ fn named(evidence: &Evidence, owner: &Owner) -> String {
     }
 }
 
-/// What is proven, of the first clock that is off.
+/// Describes every clock that is proven to be off, and instances that are too far apart.
 fn skew(evidence: &Evidence, settings: &Settings) -> String {
     let limit = nanoseconds(settings.max_skew);
     let mut sentences = skews(evidence, limit);
@@ -67,7 +68,7 @@ fn skew(evidence: &Evidence, settings: &Settings) -> String {
     sentences.join("; ")
 }
 
-/// A sentence on each clock that is proven to be beyond the limit.
+/// Returns a sentence on each clock that is proven to be beyond the limit.
 fn skews(evidence: &Evidence, limit: Nanoseconds) -> Vec<String> {
     evidence
         .instances
@@ -135,7 +136,7 @@ fn doubt(evidence: &Evidence, settings: &Settings, reason: Reason) -> String {
             evidence.distinct_instances(),
             evidence.requests
         ),
-        // The report knows more.
+        // Replaced by the report, which knows the time server's answer.
         Reason::LocalClock => String::new(),
         Reason::NoNetwork | Reason::Resolver | Reason::CertificateStore | Reason::InternalError => {
             evidence
@@ -145,7 +146,7 @@ fn doubt(evidence: &Evidence, settings: &Settings, reason: Reason) -> String {
     }
 }
 
-/// The bounds of the first undecided clock.
+/// Describes the bounds of the first undecided clock.
 fn bounds(evidence: &Evidence) -> String {
     let undecided = evidence
         .instances

@@ -1,4 +1,4 @@
-//! When a certificate expires: the one field of X.509 that is read. Pure.
+//! Expiry of a certificate, the only X.509 field that is parsed. Pure.
 
 use chrono::NaiveDateTime;
 
@@ -22,7 +22,7 @@ pub fn certificate_expiry(der: &[u8]) -> Option<i64> {
     let (tag, text, _) = element(not_after)?;
     let text = std::str::from_utf8(text).ok()?;
     let text = match tag {
-        // RFC 5280: two digits of a year are of 1950 to 2049.
+        // RFC 5280: a two-digit year stands for 1950 to 2049.
         UTC_TIME if text.get(..2)? < "50" => format!("20{text}"),
         UTC_TIME => format!("19{text}"),
         GENERALIZED_TIME => text.to_owned(),
@@ -32,7 +32,7 @@ pub fn certificate_expiry(der: &[u8]) -> Option<i64> {
     Some(time.and_utc().timestamp())
 }
 
-/// Splits off an element of DER: its tag, its content, and what follows.
+/// Splits off a DER element: its tag, its content, and the rest.
 fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&tag, rest) = der.split_first()?;
     let (&short, rest) = rest.split_first()?;
@@ -40,6 +40,8 @@ fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
         (usize::from(short), rest)
     } else {
         let digits = usize::from(short & 0x7f);
+        // Three length bytes allow 16 MiB, far more than a certificate needs. Zero means indefinite
+        // length, which DER forbids.
         if !(1..=3).contains(&digits) {
             return None;
         }

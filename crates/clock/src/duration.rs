@@ -1,8 +1,9 @@
-//! Durations as people write them: `500ms`, `30s`, `2m`, `1h`.
+//! Parser for durations such as `500ms`, `30s`, `2m` and `1h`.
 
 use std::time::Duration;
 
-/// Reads a whole number with a unit, longer than zero and at most a week. The error is a text, as clap wants it.
+/// Parses a whole number with a unit, longer than zero and at most a week. The error is a text, as
+/// clap expects.
 pub fn parse(text: &str) -> Result<Duration, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
@@ -27,19 +28,20 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_millis(total))
 }
 
-/// Reads a number of days, `14d`.
+/// Parses a number of days such as `14d`.
 pub fn days(text: &str) -> Result<u32, String> {
     let number = text.strip_suffix('d').and_then(|days| days.parse().ok());
+    // `u32::from_str` accepts a leading `+`.
     let is_plain = text.starts_with(|first: char| first.is_ascii_digit());
     number
         .filter(|days| is_plain && (1..=MOST_DAYS).contains(days))
         .ok_or_else(|| format!("write a number of days from 1 to {MOST_DAYS}, for example `14d`"))
 }
 
-/// Ten years: certificates are valid for less.
+/// Maximum number of days: ten years, longer than any certificate is valid.
 const MOST_DAYS: u32 = 3_650;
 
-/// Milliseconds: nobody waits longer for a check, and no sum of such durations overflows.
+/// Maximum in milliseconds: a week. Sums of such durations cannot overflow.
 const LONGEST: u64 = 7 * 24 * 3_600_000;
 
 #[cfg(test)]

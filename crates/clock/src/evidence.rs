@@ -1,4 +1,5 @@
-//! What a check has learned so far, what that amounts to, and what to ask next: pure, the loop around it only acts.
+//! Evidence of a check: the state so far, its verdict, and the next request. Pure; the caller's
+//! loop only acts on it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -16,32 +17,33 @@ use crate::settings::{Kind, Settings};
 use crate::units::{Nanoseconds, SECOND, duration, nanoseconds};
 use crate::verdict::{Reason, Verdict, Warning, separation};
 
-/// A result on the warm connection is wanted, not only one that holds the time of connecting.
+/// Minimum number of answers for OK. One has to come by a warm connection, because the first
+/// contains the time of connecting.
 const ANSWERS_TO_BE_OK: usize = 2;
 
-/// Seconds.
+/// Length of a day in seconds.
 pub(crate) const DAY: i64 = 86_400;
 
-/// What to do after a request.
+/// Next step after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Next {
-    /// Ask again on the same connection, after a pause.
+    /// Repeats the request on the same connection, after a pause.
     SameConnection(Duration),
-    /// Ask again on a new one.
+    /// Repeats the request on a new connection.
     NewConnection,
-    /// The check is over.
+    /// Ends the check.
     Stop,
 }
 
-/// What became of the last new connection to an address.
+/// Result of the last new connection to an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Contact {
-    /// Nobody can tell: this program was delayed, or slept.
+    /// Unknown: this process was delayed, or the host was suspended.
     Unknown,
-    /// It was answered.
+    /// Answered.
     Live,
-    /// It was not.
+    /// Not answered.
     Dead(Failure),
 }
 
@@ -54,61 +56,63 @@ impl Contact {
     }
 }
 
-/// What weakens a result without making it wrong.
+/// Fact that weakens a result without making it wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Note {
     /// The service does not echo the nonce: a cache that hides its `Age` would go unnoticed.
     NonceNotEchoed,
-    /// The time is from the `Date` header, for the body has none.
+    /// The time comes from the `Date` header because the body has none.
     DateHeader,
-    /// A check without a clock was answered from a cache, so it proves less of the service behind it.
+    /// A check without a clock got a cached response, which proves less about the service behind
+    /// it.
     Cached,
-    /// The service does not name its instances: several behind one address are taken for one, those at others for others.
+    /// The service does not name its instances. Several behind one address count as one; those at
+    /// other addresses count separately.
     InstanceNotNamed,
 }
 
-/// One instance, as it showed itself.
+/// Instance as observed in its answers.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Instance {
     pub(crate) clock: InstanceClock,
     pub(crate) version: Option<String>,
 }
 
-/// Everything a check has learned so far.
+/// Evidence of a check so far.
 #[derive(Debug)]
 pub struct Evidence<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) instances: BTreeMap<Owner, Instance>,
-    /// What became of each address that was asked.
+    /// Result of the last contact with each address.
     pub addresses: BTreeMap<SocketAddr, Contact>,
-    /// Whom the connection leads to that is asked.
+    /// Address of the connection in use.
     asked: Option<SocketAddr>,
     failure: Option<Failure>,
-    /// The first version that was not the expected one; empty when an answer named none.
+    /// First version that was not the expected one; empty if an answer named none.
     pub(crate) unexpected_version: Option<String>,
     pub(crate) notes: BTreeSet<Note>,
     pub(crate) requests: u32,
     pub(crate) discarded: u32,
-    /// The status code of the last answer.
+    /// Status code of the last response.
     pub(crate) status: Option<u16>,
-    /// When the first certificate expires, seconds since 1970.
+    /// Expiry of the certificate that expires first, seconds since 1970.
     pub(crate) expires: Option<i64>,
-    /// Answered requests on a used connection, nanoseconds.
+    /// Latencies of answered requests on a used connection, nanoseconds.
     pub(crate) warm_latencies: Vec<Nanoseconds>,
-    /// Answered requests that had to connect first, nanoseconds.
+    /// Latencies of answered requests that had to connect first, nanoseconds.
     pub(crate) cold_latencies: Vec<Nanoseconds>,
     requests_on_connection: u32,
     connection_lost: bool,
-    /// The number of the connection to each address that is asked.
+    /// Number of the current connection to each address.
     connections: BTreeMap<Option<SocketAddr>, u64>,
-    /// The first reason why an answer that named no instance was discarded.
+    /// First reason that an answer without an instance name was discarded.
     anonymous: Option<Reason>,
     last: Option<Reading>,
 }
 
 impl<'a> Evidence<'a> {
-    /// Nothing yet.
+    /// Creates empty evidence.
     pub fn new(settings: &'a Settings) -> Self {
         Self {
             settings,
@@ -132,24 +136,24 @@ impl<'a> Evidence<'a> {
         }
     }
 
-    /// Notes a failure that needed no request.
+    /// Records a failure that happened before any request.
     pub(crate) fn fail(&mut self, failure: Failure) {
         self.failure.get_or_insert(failure);
     }
 
-    /// Notes why nothing could be asked, where that tells nothing of the service.
+    /// Records the reason that no request was possible, if it reveals nothing about the service.
     pub(crate) fn give_up(&mut self, reason: Reason) {
         self.anonymous.get_or_insert(reason);
     }
 
-    /// Notes which connection is asked from here on.
+    /// Sets the address of the connection used from now on.
     pub fn turn_to(&mut self, address: Option<SocketAddr>) {
         self.asked = address;
     }
 
-    /// Takes in a request, and says what to do next.
+    /// Adds a request and returns the next step.
     pub fn add(&mut self, observation: &Observation) -> Next {
-        // Before this request, or while it was under way.
+        // Compared with the previous request, so that a step between the two counts as well.
         let interruption = self
             .last
             .and_then(|last| last.interruption(observation.received));
@@ -167,13 +171,13 @@ impl<'a> Evidence<'a> {
         self.requests += 1;
         if !observation.warm {
             self.requests_on_connection = 0;
-            // Unique: one more than all that were opened before.
+            // Numbers are unique: one more than the highest so far.
             let opened = self.connections.values().max().copied();
             let number = opened.unwrap_or_default() + 1;
             self.connections.insert(observation.address, number);
         }
         self.requests_on_connection += 1;
-        // After a failed request there is nothing left to reuse.
+        // The client closes its connection after a failed request.
         self.connection_lost = observation.result.is_err();
         if observation.result.is_ok() {
             let latencies = if observation.warm {
@@ -226,7 +230,8 @@ impl<'a> Evidence<'a> {
         clock.add(sample, connection.unwrap_or_default(), stalled);
     }
 
-    /// An answer without a clock. Whoever says neither who it is nor what it runs is no instance to be told.
+    /// Adds an answer without a clock. An answer with neither instance nor version adds no
+    /// instance.
     fn answered(&mut self, answered: &Answered) {
         if answered.aged {
             self.notes.insert(Note::Cached);
@@ -238,17 +243,18 @@ impl<'a> Evidence<'a> {
         }
     }
 
-    /// A request that tells nothing, neither of a clock nor of the way to it.
+    /// Adds a request that reveals nothing, neither about a clock nor about the route to it.
     fn untold(&mut self, address: Option<SocketAddr>, discard: Discard) {
         self.discarded += 1;
         self.anonymous.get_or_insert(discard.reason());
         if let Some(address) = address {
-            // Remembered all the same: where the others are dead, it may be the one that is not.
+            // Recorded nevertheless: if all other addresses are dead, this one may still be live.
             self.addresses.entry(address).or_insert(Contact::Unknown);
         }
     }
 
-    /// No way to one of several addresses is not the end: whoever knows the name has others to try.
+    /// Adds a failure. A failure of one address does not fail the check, because clients have the
+    /// others to try.
     fn failed(&mut self, address: Option<SocketAddr>, failure: &Failure) {
         match address {
             Some(address) if failure.is_about_the_address() => {
@@ -259,21 +265,23 @@ impl<'a> Evidence<'a> {
         }
     }
 
-    /// Returns why the service is down, or why this machine cannot tell.
+    /// Returns the reason that the service is down, or that this host cannot tell.
     pub(crate) fn failure(&self) -> Option<&Failure> {
         let no_address_left = || {
             let failures = self.addresses.values().map(Contact::failure);
             let failures = failures.collect::<Option<Vec<_>>>()?;
-            // What was found out elsewhere says more than that there is no way to one of the addresses.
+            // A failure of the service says more than a missing route to one of its addresses.
             let of_service = failures.iter().find(|it| it.local_fault().is_none());
             of_service.or(failures.first()).copied()
         };
         self.failure.as_ref().or_else(no_address_left)
     }
 
-    /// What is wrong although the verdict may be OK.
+    /// Returns the problems that do not change the verdict.
     pub(crate) fn warnings(&self) -> BTreeSet<Warning> {
         let mut warnings = BTreeSet::new();
+        // Missing routes are this host's problem, and a service usually listens on only one of its
+        // loopback addresses.
         let dead = |failure: &Failure| !matches!(failure, Failure::NoRoute { .. });
         let is_public = |address: &SocketAddr| !address.ip().is_loopback();
         if self.failure().is_none()
@@ -302,13 +310,14 @@ impl<'a> Evidence<'a> {
         warnings
     }
 
-    /// Seconds for which the certificates are valid, by the local clock.
+    /// Returns the seconds until the first certificate expires, by the local clock.
     pub(crate) fn certificate_left(&self) -> Option<i64> {
         let now = i64::try_from(self.last?.wall.div_euclid(SECOND)).ok()?;
         Some(self.expires? - now)
     }
 
-    /// The instance that gave this answer. Answers count as seen whether or not they measure anything.
+    /// Returns the instance that gave this answer. An answer counts as seen even if it measures
+    /// nothing.
     fn seen(&mut self, answered: &Answered) -> &mut Instance {
         if answered.instance.is_none() && self.settings.kind == Kind::Clock {
             self.notes.insert(Note::InstanceNotNamed);
@@ -329,14 +338,14 @@ impl<'a> Evidence<'a> {
         }
     }
 
-    /// What to do next.
+    /// Returns the next step.
     pub fn next(&self) -> Next {
         let verdict = self.verdict();
         let contacts = self.addresses.values();
         let live = contacts.filter(|it| **it == Contact::Live).count();
         let decided = match verdict {
             Verdict::Down | Verdict::Skewed => true,
-            // Each address was asked once, and one of them once more.
+            // Each address was asked once, and one of them once more on a warm connection.
             Verdict::Ok => match self.settings.kind {
                 Kind::Clock => self.answers() >= ANSWERS_TO_BE_OK.max(live + 1),
                 Kind::Http => self.answers() >= live,
@@ -349,11 +358,11 @@ impl<'a> Evidence<'a> {
         let missing = Verdict::Indeterminate {
             reason: Reason::MissingInstances,
         };
-        // A load balancer may keep to one instance for a connection's life.
+        // A load balancer may keep a connection on one instance for its whole life.
         let exhausted = self.requests_on_connection >= self.settings.samples.max(1)
             || (verdict == missing && self.requests_on_connection >= 2);
         let doubtful = self.doubtful();
-        // Here nothing is in doubt any more, but elsewhere.
+        // Nothing is in doubt at this address any more, but at another one.
         let elsewhere = self
             .asked
             .is_some_and(|asked| !doubtful.is_empty() && !doubtful.contains(&asked));
@@ -364,8 +373,8 @@ impl<'a> Evidence<'a> {
         }
     }
 
-    /// Requests at most. What it takes to ask the other addresses comes on top, and what it takes to find out about each clock
-    /// that only its own address tells of.
+    /// Returns the maximum number of requests. Added to the settings' budget: one request per
+    /// further address, and `samples` per further clock that only its own address reaches.
     fn budget(&self) -> u32 {
         let count = |number: usize| u32::try_from(number.saturating_sub(1)).unwrap_or(u32::MAX);
         let nameless = self.instances.keys().filter_map(Owner::address).count();
@@ -376,7 +385,8 @@ impl<'a> Evidence<'a> {
             .saturating_add(clocks)
     }
 
-    /// Addresses of clocks that are in doubt and have no name: more is learned of them there alone.
+    /// Returns the addresses of nameless clocks that are in doubt. Only requests to these addresses
+    /// reveal more about them.
     pub fn doubtful(&self) -> BTreeSet<SocketAddr> {
         self.instances
             .iter()
@@ -386,7 +396,8 @@ impl<'a> Evidence<'a> {
             .collect()
     }
 
-    /// Until the moment at which an answer tells most about the first clock that is in doubt, of those that may answer.
+    /// Returns the pause until an answer is most useful, for the first clock in doubt that may
+    /// answer.
     fn pause(&self) -> Duration {
         let Some(last) = self.last else {
             return Duration::ZERO;
@@ -402,7 +413,8 @@ impl<'a> Evidence<'a> {
             .map_or(Duration::ZERO, duration)
     }
 
-    /// How far the instances' clocks are apart: at least, and at most. Nanoseconds; `None` for fewer than two.
+    /// Returns the bounds of the largest distance between two instances' clocks, nanoseconds;
+    /// `None` for fewer than two.
     pub(crate) fn spread(&self) -> Option<OffsetInterval> {
         let intervals: Vec<_> = self
             .instances
@@ -429,7 +441,7 @@ impl<'a> Evidence<'a> {
         self.warm_latencies.len() + self.cold_latencies.len()
     }
 
-    /// The verdict on all that is known: the table in `docs/checker.md`, first match.
+    /// Returns the overall verdict: the first match in the table of `docs/checker.md`.
     pub(crate) fn verdict(&self) -> Verdict {
         let undecided = |reason| Verdict::Indeterminate { reason };
         if let Some(failure) = self.failure() {
@@ -458,13 +470,14 @@ impl<'a> Evidence<'a> {
             .is_some_and(|expected| self.distinct_instances() < expected)
     }
 
-    /// How many there are for certain: those without a name may be one at several addresses.
+    /// Returns the number of instances that are certainly distinct. Those without a name may be one
+    /// instance at several addresses, so they count as one.
     pub(crate) fn distinct_instances(&self) -> usize {
         let names: BTreeSet<_> = self.instances.keys().map(Owner::name).collect();
         names.len()
     }
 
-    /// Whether it takes the address to tell one clock without a name from another.
+    /// Returns whether nameless clocks have to be told apart by their address.
     pub(crate) fn has_several_nameless(&self) -> bool {
         let nameless = self.instances.keys().filter(|owner| owner.name().is_none());
         nameless.count() > 1
@@ -483,7 +496,7 @@ impl<'a> Evidence<'a> {
         )
     }
 
-    /// The verdict on one instance's clock, now.
+    /// Returns the current verdict on one instance's clock.
     pub(crate) fn verdict_on(&self, instance: &Instance) -> Verdict {
         if self.settings.kind == Kind::Http {
             return Verdict::Ok;
@@ -493,17 +506,17 @@ impl<'a> Evidence<'a> {
             .verdict_at(self.now(), nanoseconds(self.settings.max_skew))
     }
 
-    /// The bounds of one instance's clock, now.
+    /// Returns the current bounds of one instance's clock.
     pub(crate) fn interval_of(&self, instance: &Instance) -> Option<OffsetInterval> {
         instance.clock.interval_at(self.now())
     }
 
-    /// The most likely offset of one instance's clock, now.
+    /// Returns the current most likely offset of one instance's clock.
     pub(crate) fn estimate_of(&self, instance: &Instance) -> Option<Nanoseconds> {
         instance.clock.estimate_at(self.now())
     }
 
-    /// The last reading: a pure view of "now".
+    /// Returns the last reading, which stands for the present: this module reads no clock.
     fn now(&self) -> Reading {
         self.last.unwrap_or(Reading {
             wall: 0,

@@ -1,4 +1,4 @@
-//! A request as it went over the line, and what is kept of it: pure.
+//! Request and response as sent over the network, and their reduction to an observation. Pure.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,46 +14,46 @@ use crate::reading::Reading;
 use crate::settings::{Kind, Settings};
 use crate::timestamp::Timestamp;
 
-/// A request and what came of it.
+/// Request with its result.
 #[derive(Debug, Clone)]
 pub struct Exchange {
-    /// Just before sending.
+    /// Local time just before sending.
     pub sent: Reading,
-    /// When the body had arrived, or hope was given up.
+    /// Local time when the body had arrived, or the request was abandoned.
     pub received: Reading,
-    /// For how long this program was delayed meanwhile.
+    /// Time for which this process was delayed during the request.
     pub stall: Duration,
-    /// Whether the connection had been used before.
+    /// Set if the connection had been used before.
     pub warm: bool,
-    /// The one that was asked, if it was one only.
+    /// Address that was asked, if it was a single one.
     pub address: Option<SocketAddr>,
-    /// As sent.
+    /// Nonce sent with the request.
     pub nonce: String,
-    /// The answer, or why there is none.
+    /// Response, or the reason that there is none.
     pub result: Result<Received, Failure>,
 }
 
-/// A successful answer, unread.
+/// Response before its body is parsed.
 #[derive(Debug, Clone, Default)]
 pub struct Received {
-    /// Its status code.
+    /// HTTP status code.
     pub status: u16,
-    /// Seconds in its `Age` header, if it has one.
+    /// Seconds in the `Age` header, if present.
     pub age: Option<u64>,
     /// The `Date` header.
     pub date: Option<String>,
     /// The `Content-Encoding`, if the body is encoded.
     pub encoding: Option<String>,
-    /// When the service's certificate expires, seconds since 1970.
+    /// Expiry of the service's certificate, seconds since 1970.
     pub expires: Option<i64>,
     /// The body, or its beginning.
     pub body: Vec<u8>,
-    /// Whether there is more of it than [`Kind::longest_body`].
+    /// Set if the body is longer than [`Kind::longest_body`].
     pub is_cut: bool,
 }
 
 impl Exchange {
-    /// Reads the answer.
+    /// Parses the response and returns the observation.
     pub fn observe(self, settings: &Settings) -> Observation {
         let nonce = self.nonce;
         Observation {
@@ -79,7 +79,7 @@ fn read(received: &Received, nonce: &str, settings: &Settings) -> Result<Answere
             instance: names.instance,
             version: names.version,
             echo: Echo::None,
-            // Varnish and Fastly send `Age: 0` with answers that come from no cache.
+            // Varnish and Fastly send `Age: 0` with responses that come from no cache.
             aged: received.age.is_some_and(|age| age > 0),
             source: Source::Unread,
             status,
@@ -89,7 +89,7 @@ fn read(received: &Received, nonce: &str, settings: &Settings) -> Result<Answere
     let (answer, source) = match Answer::parse(&received.body, &settings.field) {
         Ok(answer) => (answer, Source::Body),
         Err(error) => match date_header(received, settings) {
-            // Whoever it is may be told all the same, and whether it is an answer to this request.
+            // The body may still name the instance and echo the nonce.
             Some(now) => (
                 Answer::without_time(&received.body, now),
                 Source::DateHeader,
@@ -106,6 +106,8 @@ fn read(received: &Received, nonce: &str, settings: &Settings) -> Result<Answere
         now: Some(answer.now),
         instance: answer.instance,
         version: answer.version,
+        // Any `Age` counts for a clock: a response cached for less than a second is rounded to 0
+        // and still too old.
         echo,
         aged: received.age.is_some(),
         source,
@@ -114,7 +116,7 @@ fn read(received: &Received, nonce: &str, settings: &Settings) -> Result<Answere
     })
 }
 
-/// The last resort, if it is allowed.
+/// Returns the time of the `Date` header if the settings allow it as a fallback.
 fn date_header(received: &Received, settings: &Settings) -> Option<Timestamp> {
     let date = received.date.as_ref().filter(|_| settings.date_header)?;
     Timestamp::parse_date_header(date).ok()
@@ -127,10 +129,12 @@ impl From<AnswerError> for Failure {
 }
 
 impl Received {
-    /// Refuses an answer whose body is not as expected, whatever its time. Its status was looked at before it was read.
+    /// Rejects a response whose body is not as expected, whatever its time. Its status was checked
+    /// before the body was read.
     pub fn refuse_unexpected(&self, settings: &Settings) -> Result<(), Failure> {
         let Expected { contains, json, .. } = &settings.expected;
         let unexpected = |detail: String| Err(Failure::Unexpected { detail });
+        // Only bodies that are parsed need to be unencoded; a plain HTTP check ignores its body.
         let is_read = settings.kind == Kind::Clock || contains.is_some() || !json.is_empty();
         if let Some(encoding) = self.encoding.as_ref().filter(|_| is_read) {
             let encoding = encoding.clone();
@@ -155,6 +159,7 @@ impl Received {
         if self.is_cut {
             return unexpected("its body is too long to be read as JSON".to_owned());
         }
+        // RFC 8259 lets readers ignore a byte order mark.
         let text = std::str::from_utf8(&self.body).unwrap_or_default();
         let text = text.trim_start_matches('\u{feff}');
         let Ok(whole) = serde_json::from_str::<&RawValue>(text.trim()) else {
@@ -167,7 +172,7 @@ impl Received {
     }
 
     fn beginning(&self) -> String {
-        // Enough for an excerpt, whatever characters are in it.
+        // 1024 bytes are enough for an excerpt, whatever the length of its characters.
         let start = self.body.get(..1024).unwrap_or(&self.body);
         match excerpt(String::from_utf8_lossy(start).trim()).as_str() {
             "" => "which is empty".to_owned(),

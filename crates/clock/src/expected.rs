@@ -1,4 +1,4 @@
-//! What an answer has to be, whatever its time: its status, a text in it, values in its JSON.
+//! Expectations of a response beyond its time: status, text in the body, values in its JSON.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use crate::excerpt::excerpt;
 use crate::field::Field;
 
-/// Bytes of a text or a value: a longer one is a mistake.
+/// Maximum length in bytes of a text or a value. A longer one is a mistake.
 const LONGEST: usize = 4096;
 
 /// Expectations of a check.
@@ -30,20 +30,20 @@ pub struct Expected {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statuses(Vec<RangeInclusive<u16>>);
 
-/// A value in a JSON body.
+/// Expected value in a JSON body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JsonValue {
-    /// Where it is.
+    /// JSON pointer to the value.
     pub pointer: Field,
-    /// Its text: a string without quotes, a number, `true`, `false` or `null`.
+    /// Text of the value: a string without quotes, a number, `true`, `false` or `null`.
     pub value: String,
 }
 
-/// The same as a table of a settings file: `{ "/status" = "ok", "/ready" = true }`.
+/// Table of expected JSON values in a settings file: `{ "/status" = "ok", "/ready" = true }`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct JsonValues(pub Vec<JsonValue>);
 
-/// What cannot be expected.
+/// Error for an invalid expectation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ExpectedError {
     /// Not a list of status codes.
@@ -60,14 +60,14 @@ pub enum ExpectedError {
 }
 
 impl Statuses {
-    /// Returns whether a status code is one of them.
+    /// Returns whether the set contains a status code.
     pub fn contain(&self, code: u16) -> bool {
         self.0.iter().any(|range| range.contains(&code))
     }
 }
 
 impl Default for Statuses {
-    /// 200 to 299.
+    /// Returns 200 to 299.
     fn default() -> Self {
         Self(vec![200..=299])
     }
@@ -111,7 +111,7 @@ impl fmt::Display for Statuses {
 }
 
 impl<'de> Deserialize<'de> for Statuses {
-    /// Reads a text or, for one code, a number.
+    /// Accepts a text or, for one code, a number.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         #[serde(untagged)]
@@ -130,7 +130,7 @@ impl<'de> Deserialize<'de> for Statuses {
 impl FromStr for JsonValue {
     type Err = ExpectedError;
 
-    /// Reads `POINTER=VALUE`.
+    /// Parses `POINTER=VALUE`.
     fn from_str(text: &str) -> Result<Self, ExpectedError> {
         let invalid = || ExpectedError::JsonValue(excerpt(text));
         let (pointer, value) = text.split_once('=').ok_or_else(invalid)?;
@@ -167,7 +167,7 @@ impl<'de> Deserialize<'de> for JsonValues {
     }
 }
 
-/// Checks a text that a body is to contain.
+/// Validates a text that a body has to contain.
 pub fn text_to_find(text: &str) -> Result<String, ExpectedError> {
     if text.is_empty() || text.len() > LONGEST {
         return Err(ExpectedError::Text);
@@ -186,6 +186,8 @@ impl JsonValue {
         let text = match &found {
             Value::String(text) => text.clone(),
             Value::Number(number) => {
+                // Numbers are compared by value, so that `1` matches `1.0`. Otherwise their texts
+                // are compared.
                 let expected: Option<f64> = value.parse().ok();
                 let both = number.as_f64().zip(expected);
                 if both.is_some_and(|(found, expected)| found.total_cmp(&expected).is_eq()) {

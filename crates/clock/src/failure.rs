@@ -1,4 +1,4 @@
-//! Why a service counts as down, in one sentence for people.
+//! Reasons that a service counts as down, each as one sentence for people.
 
 use std::time::Duration;
 
@@ -174,10 +174,11 @@ impl Failure {
         }
     }
 
-    /// Whether the service itself answered so, and is going to answer so again: another path or another check is needed.
+    /// Returns whether the service itself gave this answer and will repeat it. Only another path or
+    /// other settings help.
     pub fn is_lasting(&self) -> bool {
         match self {
-            // Request Timeout, Too Early, Too Many Requests.
+            // 408 Request Timeout, 425 Too Early, 429 Too Many Requests: a retry may succeed.
             Self::Status { .. } => self
                 .status()
                 .is_some_and(|code| (400..500).contains(&code) && ![408, 425, 429].contains(&code)),
@@ -203,7 +204,8 @@ impl Failure {
         }
     }
 
-    /// Whether no request came as far as the service: it may be well, and only the way from this machine is closed.
+    /// Returns whether no request reached the service. It may be healthy, with only the route from
+    /// this host closed.
     pub fn never_arrived(&self) -> bool {
         match self {
             Self::Resolve { .. }
@@ -228,7 +230,8 @@ impl Failure {
         }
     }
 
-    /// Returns why this is a fault of the local machine that says nothing about the service; `None` if it may be the service's.
+    /// Returns the local fault that this failure proves, which says nothing about the service;
+    /// `None` if it may be the service's.
     pub(crate) fn local_fault(&self) -> Option<Reason> {
         match self {
             Self::NoRoute { .. } => Some(Reason::NoNetwork),
@@ -252,7 +255,8 @@ impl Failure {
         }
     }
 
-    /// Whether more patience might have helped, so that a checker that was itself delayed proves nothing by it.
+    /// Returns whether a longer timeout might have helped. A checker that was itself delayed proves
+    /// nothing by such a failure.
     pub fn is_timeout(&self) -> bool {
         matches!(
             self,
@@ -260,12 +264,14 @@ impl Failure {
         )
     }
 
-    /// Whether a checker that was delayed may be at fault: others are as patient as it is, and end what goes on for too long.
+    /// Returns whether a delay of the checker may be the cause: peers close connections that stay
+    /// idle for too long.
     pub fn may_be_ours(&self) -> bool {
         self.is_timeout() || matches!(self, Self::Connect { .. } | Self::Broken { .. })
     }
 
-    /// Whether it is about the way to one address: others of the same name may be fine.
+    /// Returns whether the failure concerns the route to one address. Other addresses of the same
+    /// name may work.
     pub fn is_about_the_address(&self) -> bool {
         match self {
             Self::Refused { .. }

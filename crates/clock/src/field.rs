@@ -1,4 +1,4 @@
-//! Where in a JSON body the timestamp is: a JSON pointer (RFC 6901).
+//! Location of the timestamp in a JSON body: a JSON pointer (RFC 6901).
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::excerpt::excerpt;
 
-/// Bytes: a longer one is a mistake.
+/// Maximum length in bytes. A longer pointer is a mistake.
 const LONGEST: usize = 256;
 
 /// A JSON pointer: `/now`, `/data/0/time`.
@@ -18,7 +18,7 @@ const LONGEST: usize = 256;
 #[serde(try_from = "String", into = "String")]
 pub struct Field(String);
 
-/// Not a JSON pointer.
+/// Error for a text that is no JSON pointer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cannot read `{text}` as a JSON pointer: write for example `/now` or `/data/time`")]
 pub struct FieldError {
@@ -26,10 +26,11 @@ pub struct FieldError {
 }
 
 impl Field {
-    /// The value there, as it is written.
+    /// Returns the raw value at the pointer.
     pub(crate) fn of<'a>(&self, body: &'a RawValue) -> Option<&'a RawValue> {
         let mut value = body;
         for token in self.0.split('/').skip(1) {
+            // RFC 6901 requires `~1` before `~0`; otherwise `~01` would become `/`.
             let name = token.replace("~1", "/").replace("~0", "~");
             value = match value.get().as_bytes().first()? {
                 b'{' => {
@@ -38,7 +39,7 @@ impl Field {
                     fields.remove(name.as_str())?
                 }
                 b'[' => {
-                    // As in RFC 6901: no zeros in front, no sign.
+                    // RFC 6901 allows neither leading zeros nor a sign.
                     let is_index = name == "0" || !name.starts_with(['0', '+']);
                     let index: usize = name.parse().ok().filter(|_| is_index)?;
                     let entries: Vec<&'a RawValue> = serde_json::from_str(value.get()).ok()?;
@@ -52,7 +53,7 @@ impl Field {
 }
 
 impl Default for Field {
-    /// `/now`.
+    /// Returns `/now`.
     fn default() -> Self {
         Self("/now".to_owned())
     }
@@ -61,7 +62,7 @@ impl Default for Field {
 impl FromStr for Field {
     type Err = FieldError;
 
-    /// The slash at the beginning may be left out.
+    /// Parses a pointer. The leading slash is optional.
     fn from_str(text: &str) -> Result<Self, FieldError> {
         let pointer = if text.starts_with('/') {
             text.to_owned()

@@ -1,4 +1,5 @@
-//! What several samples prove together about one instance's clock. Never across instances: each has a clock of its own.
+//! Samples of one instance's clock, combined. Instances are never mixed, because each has its own
+//! clock.
 
 use crate::interval::{OffsetInterval, Sample};
 use crate::reading::Reading;
@@ -7,16 +8,16 @@ use crate::tick::Tick;
 use crate::units::{MILLISECOND, Nanoseconds};
 use crate::verdict::{Reason, Verdict};
 
-/// Samples that contradict each other by no more than this are explained by a tick that was not learned.
+/// Largest contradiction between samples that an underestimated tick may explain.
 const SMALL: Nanoseconds = 20 * MILLISECOND;
 
-/// Everything known about one instance's clock.
+/// Bounds and tick of one instance's clock.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct InstanceClock {
     bounds: Option<Bounds>,
     tick: Tick,
     samples: u32,
-    /// Nanoseconds from sending to the answer, at best.
+    /// Shortest round trip so far, nanoseconds.
     shortest: Option<Nanoseconds>,
     discarded: Option<Reason>,
     stalled: bool,
@@ -24,14 +25,14 @@ pub struct InstanceClock {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Bounds {
-    /// Of what the clock showed. It may be further ahead, by up to a tick.
+    /// Interval of the time shown. The clock may be ahead of it by up to a tick.
     shown: OffsetInterval,
-    /// When the newest sample had arrived: what the interval is relative to.
+    /// Arrival of the newest sample, to which the interval refers.
     at: Reading,
 }
 
 impl Bounds {
-    /// By the local clock as it is at another moment.
+    /// Returns the interval at another moment, relative to the local clock at that moment.
     fn shown_at(&self, reading: Reading) -> OffsetInterval {
         let age = reading.monotonic - self.at.monotonic;
         self.shown.widened(age).shifted(-self.at.step(reading))
@@ -39,14 +40,15 @@ impl Bounds {
 }
 
 impl InstanceClock {
-    /// Narrows the bounds. `connection` tells apart the connections that samples came by; `stalled` says that this program did not
-    /// run smoothly while the sample was taken.
+    /// Narrows the bounds by a sample. `connection` identifies the connection that it came by;
+    /// `stalled` says that this process was delayed while it was taken.
     pub fn add(&mut self, sample: &Sample, connection: u64, stalled: bool) {
         let at = sample.received;
         let fresh = sample.shown();
         let times = (sample.sent.monotonic, at.monotonic);
         self.tick.add(sample.timestamp, times, connection);
-        // Widening the running maximum widens every earlier sample by its own age: all of them move by the same amount.
+        // Widening the intersection equals widening every earlier sample by its own age, because
+        // all of them drift by the same amount.
         let shown = match self.bounds {
             None => fresh,
             Some(known) => known.shown_at(at).intersection(&fresh),
@@ -64,19 +66,20 @@ impl InstanceClock {
         self.stalled |= stalled;
     }
 
-    /// Notes that an answer of this instance proved nothing. The first reason counts: later ones tend to be its consequences.
+    /// Records that an answer of this instance proved nothing. Keeps the first reason: later ones
+    /// tend to be its consequences.
     pub fn discard(&mut self, reason: Reason) {
         self.discarded.get_or_insert(reason);
     }
 
-    /// Drops all samples: what they were measured against (the local clock) has moved.
+    /// Drops all samples because the local clock, their reference, was set.
     pub fn forget(&mut self, reason: Reason) {
         self.bounds = None;
         self.samples = 0;
         self.discard(reason);
     }
 
-    /// Returns how long to wait before the next request so that its answer tells most, nanoseconds.
+    /// Returns the pause before the next request that makes its answer most useful, nanoseconds.
     pub(crate) fn pause_at(&self, reading: Reading, max_skew: Nanoseconds) -> Option<Nanoseconds> {
         let resolution = self.tick.written();
         let known = Known {
@@ -84,24 +87,26 @@ impl InstanceClock {
             resolution,
             round_trip: self.shortest?,
         };
-        // A clock that is seen to tick as it writes changes at multiples of what it writes.
+        // A clock that ticks as finely as it writes changes at multiples of its resolution.
         let at_change = || sampling::wait(known, reading.wall, max_skew);
         self.tick.pause().or_else(at_change)
     }
 
-    /// Valid samples.
+    /// Returns the number of valid samples.
     pub fn samples(&self) -> u32 {
         self.samples
     }
 
-    /// The bounds at a moment, by the local clock as it is then; `None` without a valid sample.
+    /// Returns the bounds at a moment, relative to the local clock then; `None` without a valid
+    /// sample.
     pub fn interval_at(&self, reading: Reading) -> Option<OffsetInterval> {
         let tick = self.tick.longest();
         self.bounds
             .map(|bounds| bounds.shown_at(reading).of_tick(tick))
     }
 
-    /// The most likely offset at a moment: that of a clock that ticks as finely as it writes, as long as nothing speaks against it.
+    /// Returns the most likely offset at a moment. Assumes that the clock ticks as finely as it
+    /// writes, unless samples contradict that.
     pub fn estimate_at(&self, reading: Reading) -> Option<Nanoseconds> {
         let shown = self.bounds?.shown_at(reading);
         let likely = shown.of_tick(self.tick.written());
@@ -110,7 +115,7 @@ impl InstanceClock {
         Some(best.estimate())
     }
 
-    /// The verdict on this clock alone, at a moment. `max_skew` in nanoseconds.
+    /// Returns the verdict on this clock alone at a moment. `max_skew` is in nanoseconds.
     pub fn verdict_at(&self, reading: Reading, max_skew: Nanoseconds) -> Verdict {
         let Some(interval) = self.interval_at(reading) else {
             return Verdict::Indeterminate {
@@ -121,6 +126,8 @@ impl InstanceClock {
         let slow = Verdict::Indeterminate {
             reason: Reason::RttTooLong,
         };
+        // A delayed process measures long round trips itself, so the service is not to blame for
+        // them.
         if verdict == slow && self.stalled {
             return Verdict::Indeterminate {
                 reason: Reason::CheckerOverloaded,

@@ -1,10 +1,11 @@
-//! What one request proves about the offset of a remote clock: an interval, by causality alone.
+//! Interval that one request proves for the offset of a remote clock, by causality alone.
 
 use crate::reading::Reading;
 use crate::timestamp::Timestamp;
 use crate::units::{MICROSECOND, Nanoseconds};
 
-/// How far two undisciplined clocks may drift apart within `elapsed` nanoseconds: 500 ppm, rounded up.
+/// Returns how far two undisciplined clocks drift apart within `elapsed` nanoseconds: 500 ppm,
+/// rounded up.
 pub fn drift(elapsed: Nanoseconds) -> Nanoseconds {
     (elapsed.max(0) + 1999) / 2000
 }
@@ -12,38 +13,42 @@ pub fn drift(elapsed: Nanoseconds) -> Nanoseconds {
 /// One answered request: the local clocks around it, and the timestamp in the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sample {
-    /// Just before sending.
+    /// Local time just before sending.
     pub sent: Reading,
-    /// When the bytes that carry the timestamp had arrived.
+    /// Local time when the bytes that carry the timestamp had arrived.
     pub received: Reading,
-    /// What the service said.
+    /// Timestamp that the service sent.
     pub timestamp: Timestamp,
 }
 
 impl Sample {
-    /// Monotonic nanoseconds from sending to receiving.
+    /// Returns the monotonic nanoseconds from sending to receiving.
     pub fn elapsed(&self) -> Nanoseconds {
         self.received.monotonic - self.sent.monotonic
     }
 
-    /// Returns the interval that holds the offset (remote minus local, as local time is when the answer has arrived) of a clock
-    /// that ticks as finely as it writes. It needs no symmetric paths: only that the service read its clock after the request
-    /// was sent and before the answer arrived.
+    /// Returns the interval that holds the offset of a clock that ticks as finely as it writes. The
+    /// offset is remote minus local time at the arrival of the answer. Symmetric paths are not
+    /// needed: the service only has to read its clock between the sending of the request and the
+    /// arrival of the answer.
     pub fn interval(&self) -> OffsetInterval {
         self.shown().of_tick(self.timestamp.resolution)
     }
 
-    /// Returns the same for what was shown: the clock itself may be further ahead, by up to a tick.
+    /// Returns the interval for the time shown. The clock itself may be ahead of it by up to a
+    /// tick.
     pub(crate) fn shown(&self) -> OffsetInterval {
         let served = self.timestamp.nanoseconds;
         let sent = self.sent.wall;
+        // Monotonic time, so that a step of the wall clock during the request does not count.
         let received = sent + self.elapsed();
         let margin = MICROSECOND + drift(self.elapsed());
         OffsetInterval {
             lo: served - received - margin,
             hi: served - sent + margin,
         }
-        // Up to here by the local clock as it was when the request was sent.
+        // The interval so far refers to the local clock at sending; the shift moves it to the
+        // arrival.
         .shifted(-self.sent.step(self.received))
     }
 }
@@ -51,34 +56,35 @@ impl Sample {
 /// Bounds, in nanoseconds, for remote minus local time. Empty (`lo > hi`) when samples contradict each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OffsetInterval {
-    /// The offset is at least this.
+    /// Lower bound of the offset.
     pub lo: Nanoseconds,
-    /// The offset is at most this.
+    /// Upper bound of the offset.
     pub hi: Nanoseconds,
 }
 
 impl OffsetInterval {
-    /// The middle.
+    /// Returns the middle of the interval.
     pub fn estimate(&self) -> Nanoseconds {
         i128::midpoint(self.lo, self.hi)
     }
 
-    /// How far a bound is from an estimate at most: the offset is `estimate ± uncertainty`.
+    /// Returns the largest distance of a bound from an estimate: the offset is `estimate ±
+    /// uncertainty`.
     pub fn farthest_from(&self, estimate: Nanoseconds) -> Nanoseconds {
         (self.hi - estimate).max(estimate - self.lo)
     }
 
-    /// The width; negative when empty.
+    /// Returns the width; negative if the interval is empty.
     pub fn width(&self) -> Nanoseconds {
         self.hi - self.lo
     }
 
-    /// Whether no offset is possible.
+    /// Returns whether no offset is possible.
     pub fn is_empty(&self) -> bool {
         self.lo > self.hi
     }
 
-    /// Returns the interval of a clock that may be ahead of what it shows by up to a tick.
+    /// Returns the interval of a clock that may be ahead of the time shown by up to a tick.
     #[must_use]
     pub(crate) fn of_tick(&self, tick: Nanoseconds) -> Self {
         Self {
@@ -87,7 +93,7 @@ impl OffsetInterval {
         }
     }
 
-    /// What the interval has become after `age` nanoseconds.
+    /// Returns the interval after `age` nanoseconds of drift.
     #[must_use]
     pub fn widened(&self, age: Nanoseconds) -> Self {
         Self {
@@ -96,7 +102,7 @@ impl OffsetInterval {
         }
     }
 
-    /// The same for another local clock: one that is behind by so many nanoseconds.
+    /// Returns the interval against another local clock, which is behind by `by` nanoseconds.
     #[must_use]
     pub fn shifted(&self, by: Nanoseconds) -> Self {
         Self {
@@ -105,7 +111,7 @@ impl OffsetInterval {
         }
     }
 
-    /// Offsets that lie in both.
+    /// Returns the offsets that lie in both intervals.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
         Self {

@@ -1,7 +1,9 @@
-//! Judges remote clocks: what requests and their answers prove about an offset. Pure: knows no network and reads no clock.
+//! Judges remote clocks: which offset requests and their answers prove. Pure: uses no network and
+//! reads no clock.
 //!
-//! One request cannot prove *the* offset of a remote clock, it proves an interval that holds the offset. Verdicts follow from
-//! intervals alone, so a healthy clock behind a slow line is never called wrong, and a wrong one never right:
+//! One request cannot prove *the* offset of a remote clock. It proves an interval that holds the
+//! offset. Verdicts follow from intervals alone, so a healthy clock behind a slow connection is
+//! never called wrong, and a wrong one never right:
 //!
 //! ```text
 //! Exchange ─► Observation ─► Evidence ─► Verdict ─► Report

@@ -1,4 +1,5 @@
-//! What is kept of a request: all that verdicts follow from. This is what the log has, and what is judged again from there.
+//! Observation of one request: everything a verdict follows from. The log keeps it, so that a check
+//! can be judged again.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use crate::timestamp::{Timestamp, TimestampError};
 use crate::units::{Nanoseconds, as_milliseconds};
 use crate::verdict::Reason;
 
-/// Being delayed for longer than this spoils a measurement.
+/// Longest delay of this process that does not spoil a measurement.
 pub const STALL: Duration = Duration::from_millis(250);
 
 /// One request, read.
@@ -82,25 +83,25 @@ pub enum Source {
     Unread,
 }
 
-/// Why an answer proves nothing about a clock.
+/// Reason that an answer proves nothing about a clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Discard {
-    /// The local wall clock was set meanwhile.
+    /// The local wall clock was set during the request.
     LocalStep,
-    /// The local machine slept meanwhile.
+    /// The local host was suspended during the request.
     Suspended,
-    /// It has an `Age` header and echoes no nonce: from a cache.
+    /// Cached: the answer has an `Age` header and echoes no nonce.
     Aged,
-    /// It echoes the nonce of another request: from a cache.
+    /// Cached: the answer echoes the nonce of another request.
     OtherNonce,
-    /// It came from within a leap second.
+    /// Leap second: the answer came from within one.
     LeapSecond,
-    /// It did not come in time, or broke off, but this program was delayed meanwhile.
+    /// Timeout or broken connection while this process was delayed.
     Overloaded,
 }
 
 impl Discard {
-    /// The reason it gives to an undecided verdict.
+    /// Returns the reason for an undecided verdict.
     pub fn reason(self) -> Reason {
         match self {
             Self::LocalStep => Reason::LocalStep,
@@ -112,28 +113,29 @@ impl Discard {
     }
 }
 
-/// What a request means.
+/// Classification of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outcome<'a> {
-    /// A valid sample of the clock of the instance that answered.
+    /// Valid sample of the clock of the instance that answered.
     Sampled(&'a Answered, Sample),
-    /// An answer as expected, in a check without a clock.
+    /// Expected answer in a check without a clock.
     Answered(&'a Answered),
-    /// An answer (if there was a readable one) that proves nothing about a clock.
+    /// Answer, if readable, that proves nothing about a clock.
     Discarded(Option<&'a Answered>, Discard),
     /// The service is down.
     Failed(&'a Failure),
-    /// A used connection broke, as any may between two requests: only a new one can tell.
+    /// Broken connection that had been used before. The server may close one between two requests,
+    /// so only a new one can tell.
     ConnectionLost,
 }
 
 impl Observation {
-    /// Monotonic nanoseconds from sending to the end.
+    /// Returns the monotonic nanoseconds from sending to the end.
     pub(crate) fn latency(&self) -> Nanoseconds {
         self.received.monotonic - self.sent.monotonic
     }
 
-    /// Whether this program was delayed so long that delays may be its own.
+    /// Returns whether this process was delayed so long that measured delays may be its own.
     pub(crate) fn stalled(&self) -> bool {
         self.stall > STALL
     }
@@ -142,11 +144,11 @@ impl Observation {
         self.sent.slept_until(self.received)
     }
 
-    /// What it means.
+    /// Classifies the request.
     pub(crate) fn outcome(&self) -> Outcome<'_> {
         let answered = match &self.result {
             Ok(answered) => answered,
-            // Connections do not outlive a long sleep, and nobody else is to blame for that.
+            // Connections do not outlive a long suspension, which is not the service's fault.
             Err(failure) if failure.is_about_the_address() && self.slept() => {
                 return Outcome::Discarded(None, Discard::Suspended);
             }
@@ -170,7 +172,7 @@ impl Observation {
         let discard = match self.sent.interruption(self.received) {
             Some(Interruption::Step) => Some(Discard::LocalStep),
             Some(Interruption::Suspended) => Some(Discard::Suspended),
-            // Varnish and Fastly send `Age: 0` whatever they do. An echoed nonce proves more.
+            // Varnish and Fastly send `Age: 0` with every response. An echoed nonce proves more.
             None if answered.aged && answered.echo != Echo::Same => Some(Discard::Aged),
             None if answered.echo == Echo::Other => Some(Discard::OtherNonce),
             None => None,

@@ -1,19 +1,19 @@
-//! Whose clock an answer tells.
+//! Owner of a clock, as far as answers identify it.
 
 use std::net::SocketAddr;
 
-/// Whose clock it is: answers of different ones are never taken together.
+/// Owner of a clock. Answers of different owners are never combined.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Owner {
-    /// One that gives no name: whoever answers at this address, if one alone was asked. Several behind one address cannot be
-    /// told apart.
+    /// Nameless instance at this address, if a single address was asked. Several behind one address
+    /// cannot be told apart.
     Nameless(Option<SocketAddr>),
-    /// The instance with this name.
+    /// Instance with this name.
     Named(String),
 }
 
 impl Owner {
-    /// Of an answer from an address that names an instance, or none.
+    /// Returns the owner of an answer with this name, if any, from this address.
     pub(crate) fn of(name: Option<&String>, address: Option<SocketAddr>) -> Self {
         name.map_or(Self::Nameless(address), |name| Self::Named(name.clone()))
     }
@@ -25,7 +25,8 @@ impl Owner {
         }
     }
 
-    /// Where it has to be asked: anywhere, if it has a name.
+    /// Returns the address at which it has to be asked; `None` if it has a name and any address
+    /// will do.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
         match self {
             Self::Named(_) => None,

@@ -1,4 +1,4 @@
-//! Local time: wall and monotonic time read together, and what happened between two such readings.
+//! Local time: wall and monotonic time read together, and the interruptions between two readings.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,20 +19,22 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Nanoseconds that have passed at `later`, sleep included, however the wall clock was set.
+    /// Returns the nanoseconds from `self` to `later`, suspension included, however the wall clock
+    /// was set.
     pub fn until(self, later: Self) -> Nanoseconds {
         later.monotonic + later.suspended - self.monotonic - self.suspended
     }
 
-    /// Nanoseconds by which the wall clock was set from `self` to `later`.
+    /// Returns the nanoseconds by which the wall clock was set from `self` to `later`.
     pub fn step(self, later: Self) -> Nanoseconds {
         (later.wall - self.wall) - (later.monotonic - self.monotonic)
     }
 
-    /// What the wall clock did from `self` to `later` beyond the time that passed: none if it was left alone.
+    /// Returns what makes two readings incomparable; `None` if time passed undisturbed.
     pub fn interruption(self, later: Self) -> Option<Interruption> {
-        /// More than this is a matter of its own. Less is taken into account where it happens.
+        /// Smallest step that counts. Shorter ones are added to the interval instead.
         const STEP: Nanoseconds = 10 * MILLISECOND;
+        // Checked first, because a suspension also moves the wall clock against the monotonic one.
         if (later.suspended - self.suspended).abs() > STEP {
             Some(Interruption::Suspended)
         } else if self.step(later).abs() > STEP {
@@ -42,25 +44,25 @@ impl Reading {
         }
     }
 
-    /// Whether the machine slept in between.
+    /// Returns whether the host was suspended between the two readings.
     pub fn slept_until(self, later: Self) -> bool {
         self.interruption(later) == Some(Interruption::Suspended)
     }
 }
 
-/// Why two readings cannot be compared.
+/// Reason that two readings cannot be compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interruption {
     /// The wall clock was set.
     Step,
-    /// The machine slept.
+    /// The host was suspended.
     Suspended,
 }
 
-/// Reads local time.
+/// Source of local time.
 pub trait Clock: Send + Sync {
-    /// Both clocks, the monotonic one first: the end of a request computed as `wall + elapsed` is then late at worst, which makes
-    /// an interval looser, not wrong.
+    /// Reads both clocks, the monotonic one first. The end of a request computed as `wall +
+    /// elapsed` is then late at worst, which makes an interval looser, not wrong.
     fn read(&self) -> Reading;
 }
 

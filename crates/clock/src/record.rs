@@ -1,4 +1,4 @@
-//! All that a check saw, for judging it: at once, or again later with other limits.
+//! Record of everything a check observed, to be judged immediately or later with other limits.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// An empty record of a check that has just started.
+    /// Creates the empty record of a check that has just started.
     pub fn new(url: String, connect_to: Option<String>, started: Reading) -> Self {
         Self {
             url,

@@ -1,4 +1,5 @@
-//! A time server as a second witness: when the local clock and a service's disagree, it tells whose is off.
+//! Time servers as a second reference. When the local clock and a service's disagree, they tell
+//! which one is off.
 
 use serde::{Deserialize, Serialize};
 
@@ -28,18 +29,18 @@ pub struct Bounds {
     pub hi: Nanoseconds,
 }
 
-/// What time servers agree on.
+/// Bounds that a majority of time servers agrees on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Agreed {
-    /// As if one server had said it.
+    /// Common bounds, as if one server had given them.
     pub(crate) sample: NtpSample,
-    /// Servers that say something else than most.
+    /// Servers whose bounds contradict the majority's.
     pub(crate) falsetickers: Vec<String>,
 }
 
 impl Agreed {
-    /// Takes what most of the servers say that answered. If most are right, true time lies where most of their bounds overlap; one
-    /// whose bounds lie elsewhere altogether is proven wrong then.
+    /// Combines the answers by majority. If most servers are right, true time lies where most of
+    /// their bounds overlap; a server whose bounds lie elsewhere is then proven wrong.
     pub(crate) fn of(samples: &[NtpSample]) -> Option<Self> {
         let answers: Vec<(&str, Bounds)> = samples
             .iter()
@@ -50,7 +51,8 @@ impl Agreed {
             let around = |bounds: &Bounds| bounds.lo <= point && point <= bounds.hi;
             answers.iter().filter(|(_, bounds)| around(bounds)).count() >= most
         };
-        // Where the number of overlapping bounds changes.
+        // The number of overlapping bounds only changes at their ends, so the ends are the only
+        // candidates.
         let ends = answers
             .iter()
             .flat_map(|(_, bounds)| [bounds.lo, bounds.hi]);
@@ -79,7 +81,7 @@ impl Agreed {
         })
     }
 
-    /// Nobody has answered, or no two of them the same.
+    /// Returns the result without common bounds: no server answered, or no majority agrees.
     fn nothing(samples: &[NtpSample], is_silent: bool) -> Option<Self> {
         let failures: Vec<String> = match samples {
             [] => return None,
@@ -111,7 +113,7 @@ impl Agreed {
     }
 }
 
-/// One sample as an object, as a log of earlier versions has it; several as a list.
+/// Serde format of samples: one as an object, as in logs of earlier versions; several as a list.
 pub(crate) mod one_or_many {
     use serde::{Deserialize, Deserializer, Serialize as _, Serializer};
 
@@ -143,56 +145,56 @@ pub(crate) mod one_or_many {
     }
 }
 
-/// Bounds of the services' clocks by the time server's, milliseconds.
+/// Bounds of the services' clocks against the time server's, milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Utc {
     /// Every clock is at least this far ahead of UTC (negative: behind).
     pub lo_ms: f64,
-    /// And at most this far.
+    /// Upper bound of the same distance.
     pub hi_ms: f64,
 }
 
-/// What a time server says about this machine's clock, and about who is to blame.
+/// Time server's result: bounds for the local clock, and whose clock is off.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ReferenceReport {
-    /// Whom was asked.
+    /// Server that was asked.
     pub server: String,
-    /// Its distance from a reference clock, in hops; `None` without an answer.
+    /// Distance from a reference clock, in hops; `None` without an answer.
     pub stratum: Option<u8>,
-    /// Milliseconds: its clock is at least this far ahead of the local one (negative: behind).
+    /// Milliseconds: lower bound of its clock minus the local one (negative: behind).
     pub lo_ms: Option<f64>,
-    /// Milliseconds: and at most this far.
+    /// Milliseconds: upper bound of its clock minus the local one.
     pub hi_ms: Option<f64>,
-    /// Why there is no answer.
+    /// Reason that there is no answer.
     pub failure: Option<String>,
-    /// Whose clock is off by it.
+    /// Clock that is off according to the server.
     pub blame: Attribution,
-    /// The service's clocks against its time.
+    /// Bounds of the services' clocks against the server's time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub utc: Option<Utc>,
-    /// Of several servers, those that say something else than most.
+    /// Of several servers, those that contradict the majority.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub falsetickers: Vec<String>,
 }
 
-/// Whose clock is off by more than Θ, by the time server's.
+/// Clock that is off by more than Θ according to the time server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Attribution {
-    /// Nobody's.
+    /// No clock.
     Nobody,
-    /// A service's.
+    /// The clock of a service.
     Service,
-    /// This machine's.
+    /// The clock of this host.
     Local,
-    /// Both.
+    /// Both clocks.
     Both,
-    /// That is not certain.
+    /// Not decided: bounds allow either.
     Undecided,
 }
 
 impl ReferenceReport {
-    /// What servers mean for a check.
+    /// Combines the servers' bounds with those of a check's clocks.
     pub(crate) fn new(
         agreed: Agreed,
         clocks: impl Iterator<Item = OffsetInterval>,
@@ -207,6 +209,7 @@ impl ReferenceReport {
                     hi: bounds.hi,
                 };
                 let clocks: Vec<_> = clocks.collect();
+                // Bounds that hold for every clock of the service.
                 let lo = clocks.iter().map(|clock| clock.lo - witness.hi).min();
                 let hi = clocks.iter().map(|clock| clock.hi - witness.lo).max();
                 Self {
@@ -236,7 +239,7 @@ impl ReferenceReport {
         }
     }
 
-    /// What it adds to the cause of a verdict.
+    /// Returns the sentence that the result adds to the cause of a verdict.
     pub(crate) fn sentence(&self) -> Option<String> {
         let server = &self.server;
         match self.blame {
@@ -260,7 +263,7 @@ fn blame(
     max_skew: Nanoseconds,
 ) -> Attribution {
     let judge = |interval| Verdict::of_interval(interval, 1, max_skew);
-    // The witness is this far ahead of us, so we are as far behind it.
+    // The server is this far ahead of the local clock, so the local clock is as far behind it.
     let local = judge(OffsetInterval {
         lo: -witness.hi,
         hi: -witness.lo,

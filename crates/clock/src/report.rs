@@ -1,4 +1,4 @@
-//! The result of a check, as data: what the program prints and what other crates read. Times in milliseconds.
+//! Result of a check as data, for output and for other crates. Times are in milliseconds.
 
 use std::net::SocketAddr;
 
@@ -16,51 +16,53 @@ use crate::settings::{Kind, Settings};
 use crate::units::{Nanoseconds, SECOND, milliseconds, nanoseconds, nanoseconds_of, rfc3339};
 use crate::verdict::{Reason, Verdict, Warning};
 
-/// The result of one check.
+/// Result of one check.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
-    /// When the check began, by the local clock: RFC 3339, UTC.
+    /// Start of the check by the local clock: RFC 3339, UTC.
     pub started_at: String,
-    /// What was asked, without the nonce.
+    /// URL that was requested, without the nonce.
     pub url: String,
-    /// Where the connection went instead of the URL's host and port.
+    /// Host and port connected to instead of the URL's.
     pub connect_to: Option<String>,
-    /// What was checked.
+    /// Kind of the check.
     pub kind: Kind,
-    /// The verdict; in JSON `verdict` and, if indeterminate, `reason`.
+    /// Verdict; in JSON `verdict` and, if indeterminate, `reason`.
     #[serde(flatten)]
     pub verdict: Verdict,
-    /// One sentence on why it is not OK, or what is worth a warning.
+    /// One sentence on why the verdict is not OK, or what the warning is about.
     pub cause: Option<String>,
-    /// Why it counts as down, or why this machine cannot tell.
+    /// Failure by which the service counts as down, or that keeps this host from telling.
     #[serde(skip)]
     pub failure: Option<Failure>,
-    /// The status code of the last answer, if there was one.
+    /// Status code of the last response, if there was one.
     pub status: Option<u16>,
-    /// Milliseconds: Θ.
+    /// Limit Θ, milliseconds.
     pub max_skew_ms: f64,
-    /// Milliseconds from sending to the whole answer: the median of the requests on a used connection, or else that of the others.
+    /// Milliseconds from sending to the whole response: the median of requests on a used
+    /// connection, or else of the others.
     pub latency_ms: Option<f64>,
-    /// The same for requests that had to connect first (TCP, TLS; not resolving).
+    /// Median milliseconds of requests that had to connect first (TCP and TLS, without name
+    /// resolution).
     pub connect_latency_ms: Option<f64>,
     /// Requests sent.
     pub requests: u32,
     /// Answers that proved nothing about a clock.
     pub discarded: u32,
-    /// Every instance that answered, by name.
+    /// Instances that answered, by name.
     pub instances: Vec<InstanceReport>,
-    /// Every address that was asked, and is known to answer or not.
+    /// Addresses that were asked and are known to answer or not.
     pub addresses: Vec<AddressReport>,
-    /// How far the instances' clocks are apart from each other, the two that are furthest; `None` for fewer than two.
+    /// Distance of the two clocks that are farthest apart; `None` for fewer than two instances.
     pub instances_apart_ms: Option<Apart>,
-    /// What is wrong although the verdict is OK.
+    /// Problems that do not change the verdict.
     pub warnings: Vec<Warning>,
-    /// What weakens the result.
+    /// Facts that weaken the result.
     pub notes: Vec<Note>,
-    /// The certificate that expires first, if there is one.
+    /// Certificate that expires first, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate: Option<CertificateReport>,
-    /// What a time server says, if one was asked.
+    /// Time server's result, if one was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reference: Option<ReferenceReport>,
 }
@@ -68,82 +70,84 @@ pub struct Report {
 /// One of the service's addresses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AddressReport {
-    /// With the port.
+    /// Address with its port.
     pub address: SocketAddr,
-    /// Why it does not answer.
+    /// Reason that it does not answer.
     pub failure: Option<String>,
 }
 
-/// The validity of a certificate.
+/// Validity of a certificate.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CertificateReport {
-    /// When it expires: RFC 3339, UTC.
+    /// Expiry: RFC 3339, UTC.
     pub expires_at: String,
     /// Days until then by the local clock.
     pub days: f64,
 }
 
-/// A distance between clocks.
+/// Distance between clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Apart {
-    /// Milliseconds.
+    /// Lower bound, milliseconds.
     pub at_least: f64,
-    /// Milliseconds.
+    /// Upper bound, milliseconds.
     pub at_most: f64,
 }
 
-/// One instance.
+/// Result for one instance.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct InstanceReport {
-    /// Its name; `None` for answers that name none.
+    /// Name; `None` for responses that give none.
     pub instance: Option<String>,
-    /// Where it is, if it has no name and others have none either.
+    /// Address, if the instance has no name and is not the only such one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<SocketAddr>,
-    /// The version it named last.
+    /// Version that it reported last.
     pub version: Option<String>,
-    /// On its clock alone: OK, skewed, or indeterminate.
+    /// Verdict on its clock alone: OK, skewed, or indeterminate.
     #[serde(flatten)]
     pub verdict: Verdict,
-    /// Milliseconds: its clock is at least this far ahead of the local one (negative: behind).
+    /// Milliseconds: lower bound of its clock minus the local one (negative: behind).
     pub lo_ms: Option<f64>,
-    /// Milliseconds: and at most this far.
+    /// Milliseconds: upper bound of its clock minus the local one.
     pub hi_ms: Option<f64>,
-    /// Milliseconds: the middle. `None` without valid samples, or when they contradict each other.
+    /// Milliseconds: the middle of the bounds. `None` without valid samples, or if they contradict
+    /// each other.
     pub offset_ms: Option<f64>,
     /// Milliseconds: the offset is `offset_ms ± uncertainty_ms`.
     pub uncertainty_ms: Option<f64>,
-    /// Valid samples.
+    /// Number of valid samples.
     pub samples: u32,
 }
 
-/// The first axis of a verdict: does the service answer?
+/// Availability of a service, whatever its clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Availability {
-    /// With a timestamp.
+    /// The service answers.
     Up,
-    /// It does not.
+    /// The service does not answer.
     Down,
     /// The check could not find out.
     Unknown,
 }
 
-/// A target by a name that no other one has.
+/// Returns the unique name of a target.
 pub fn report_name(url: &str, connect_to: Option<&String>) -> String {
     connect_to.map_or_else(|| url.to_owned(), |there| format!("{url} via {there}"))
 }
 
 impl Report {
-    /// What was asked, and where, for people.
+    /// Returns the name of the target for people.
     pub fn name(&self) -> String {
         report_name(&self.url, self.connect_to.as_ref())
     }
 
-    /// Whether the service answered, whatever its clock.
+    /// Returns whether the service answered, whatever its clock.
     pub fn availability(&self) -> Availability {
         match self.verdict {
             Verdict::Down => Availability::Down,
             Verdict::Ok | Verdict::Skewed => Availability::Up,
+            // A latency exists only if a response arrived.
             Verdict::Indeterminate { .. } if self.latency_ms.is_some() => Availability::Up,
             Verdict::Indeterminate { .. } => Availability::Unknown,
         }
@@ -217,7 +221,8 @@ impl Report {
 impl CertificateReport {
     fn of(evidence: &Evidence) -> Option<Self> {
         let left = evidence.certificate_left()?;
-        // A hundredth of a day, rounded down: it is never told to be valid for longer.
+        // Hundredths of a day, rounded down, so that the certificate is never reported to be valid
+        // for too long.
         let hundredths = i32::try_from(left.div_euclid(DAY / 100)).ok()?;
         Some(Self {
             expires_at: rfc3339(Nanoseconds::from(evidence.expires?) * SECOND),
@@ -227,7 +232,7 @@ impl CertificateReport {
 }
 
 impl Report {
-    /// The proven bounds of each instance's clock.
+    /// Returns the proven bounds of each instance's clock.
     fn bounds(&self) -> impl Iterator<Item = OffsetInterval> {
         let bounds = |one: &InstanceReport| {
             let (lo, hi) = one.lo_ms.zip(one.hi_ms)?;
@@ -241,7 +246,7 @@ impl Report {
 }
 
 impl Record {
-    /// Why this program may have waited in vain without anybody else's fault.
+    /// Returns the local cause of a timeout: this host was suspended, or the process was delayed.
     fn excuse(&self) -> Option<Reason> {
         if self.started.slept_until(self.finished) {
             Some(Reason::Suspended)
@@ -250,11 +255,11 @@ impl Record {
         }
     }
 
-    /// What follows from it.
+    /// Judges the record by the settings.
     pub fn judge(&self, settings: &Settings) -> Report {
         let mut evidence = Evidence::new(settings);
         for observation in &self.observations {
-            // Only while asking is it of interest what to ask next.
+            // The advice on the next request only matters while the check runs.
             let _ = evidence.add(observation);
         }
         if let Some(failure) = &self.failure {
@@ -268,7 +273,8 @@ impl Record {
 }
 
 impl InstanceReport {
-    /// What tells it from the others: its name, or else where it is; `None` if there are no others without a name.
+    /// Returns the label that tells it from other instances: its name, or else its address; `None`
+    /// if it is the only one without a name.
     pub fn label(&self) -> Option<String> {
         let address = || self.address.map(|address| address.to_string());
         self.instance.clone().or_else(address)
@@ -294,7 +300,7 @@ impl InstanceReport {
     }
 }
 
-/// Whether a certificate that was refused may be valid by the time server's clock.
+/// Returns whether a rejected certificate may be valid by the time server's clock.
 fn may_be_valid(failure: &Failure, sample: &NtpSample) -> bool {
     let (
         Failure::Tls {

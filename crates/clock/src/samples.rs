@@ -8,7 +8,7 @@ use crate::reading::Reading;
 use crate::settings::Settings;
 use crate::units::{MILLISECOND, Nanoseconds, SECOND};
 
-/// A request sent at `at` ms, answered after 2 ms with `body`.
+/// Returns a request sent at `at` ms and answered after 2 ms with `body`.
 pub(crate) fn answered(at: Nanoseconds, body: &str) -> Observation {
     exchange(at, body).observe(&Settings::default())
 }

@@ -1,49 +1,50 @@
-//! When to ask a clock that shows itself coarsely, so that its answer tells most: pure.
+//! Timing of requests to a coarse clock, so that each answer proves as much as possible. Pure.
 //!
-//! A clock of whole seconds says nothing within a second, but the moment at which it changes says all. Whether it has changed by a
-//! moment that is chosen here cuts the bounds there. Cutting beside the limit decides sooner than halving; without a limit in
-//! between, the middle is best.
+//! A clock of whole seconds reveals nothing within a second, but its moment of change reveals the
+//! offset. Each request is timed so that the answer shows whether the clock has changed yet, which
+//! cuts the bounds at a chosen offset. A cut beside the limit decides sooner than halving. Without
+//! a limit in between, the middle is best.
 
 use crate::interval::{OffsetInterval, drift};
 use crate::units::{MICROSECOND, MILLISECOND, Nanoseconds};
 
-/// Coarser clocks than this are worth waiting for.
+/// Finest resolution that is worth waiting for.
 const COARSE: Nanoseconds = 100 * MILLISECOND;
-/// How late a request may well be sent.
+/// Slack for a request that is sent late.
 const SLACK: Nanoseconds = 2 * MILLISECOND;
 
-/// What is known of the clock that is to be asked. Nanoseconds.
+/// Knowledge of the clock that is asked next, in nanoseconds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Known {
     pub(crate) bounds: OffsetInterval,
     pub(crate) resolution: Nanoseconds,
-    /// From sending to the answer, at best.
+    /// Shortest time from sending to the answer.
     pub(crate) round_trip: Nanoseconds,
 }
 
-/// How long to wait at `wall` before the next request is sent, nanoseconds; `None`: not at all.
+/// Returns the pause at `wall` before the next request, nanoseconds; `None` if waiting is useless.
 pub(crate) fn wait(known: Known, wall: Nanoseconds, max_skew: Nanoseconds) -> Option<Nanoseconds> {
     if known.resolution < COARSE || known.bounds.is_empty() {
         return None;
     }
     let cut = cut(known, max_skew)?;
     let way = known.round_trip / 2;
-    // The service reads its clock at local time t, and shows t + offset. It changes at multiples of its resolution: the cut is at
-    // those t for which t + cut is one.
+    // The service reads its clock at local time t and shows t + offset, which changes at multiples
+    // of its resolution. The cut lies at those t for which t + cut is such a multiple.
     let soonest = wall + way + SLACK;
     let until = (-(soonest + cut)).rem_euclid(known.resolution);
     Some(soonest + until - way - wall)
 }
 
-/// The offset at which the answer is to decide.
+/// Returns the offset at which the answer cuts the bounds.
 fn cut(known: Known, max_skew: Nanoseconds) -> Option<Nanoseconds> {
     let OffsetInterval { lo, hi } = known.bounds;
-    // How far from the cut a bound lies that an answer proves.
+    // Largest distance of a proven bound from the cut.
     let blur = known.round_trip + MICROSECOND + drift(known.round_trip) + SLACK;
     let worth = |cut: &Nanoseconds| lo + blur < *cut && *cut < hi - blur;
     let in_doubt = |limit: Nanoseconds| lo <= limit && limit < hi;
     let beside = match (in_doubt(-max_skew), in_doubt(max_skew)) {
-        // Within the limit first: clocks are right as a rule.
+        // The inner side of the limit first, because most clocks are right.
         (false, true) => vec![max_skew - blur, max_skew + blur],
         (true, false) => vec![-max_skew + blur, -max_skew - blur],
         (true, true) => vec![max_skew - blur, -max_skew + blur],

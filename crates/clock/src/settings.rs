@@ -1,4 +1,4 @@
-//! How a check measures, and what it expects.
+//! Settings of a check: how it measures and what it expects.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -11,59 +11,61 @@ use url::Url;
 use crate::expected::Expected;
 use crate::field::Field;
 
-/// Settings of a check. `Settings::default()` is what the program uses.
+/// Settings of a check. `Settings::default()` has the program's defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// What makes an answer good.
+    /// Kind of check, which defines a good answer.
     pub kind: Kind,
-    /// What every answer has to be, whatever its time.
+    /// Expectations of every answer, whatever its time.
     pub expected: Expected,
-    /// For resolving the name, and for each request from connecting to the last byte.
+    /// Timeout of the name resolution, and of each request from connecting to the last byte.
     pub timeout: Duration,
-    /// Θ: a clock that is further off, in either direction, is wrong.
+    /// Limit Θ: a clock that is further off, in either direction, is wrong.
     pub max_skew: Duration,
-    /// Requests at most, when nothing is decided earlier. At least 1; below 2 there is no measurement on a warm connection.
+    /// Maximum number of requests if nothing is decided earlier. At least 1; below 2 no measurement
+    /// uses a warm connection.
     pub samples: u32,
-    /// The version that every answer has to come from.
+    /// Version that every answer has to come from.
     pub expect_version: Option<String>,
-    /// A clock that is proven to be further off than this is worth a warning.
+    /// Offset above which a clock gives a warning.
     pub warn_skew: Option<Duration>,
-    /// Days that a certificate has to be valid for; fewer are worth a warning.
+    /// Days that a certificate has to be valid for; fewer give a warning.
     pub warn_certificate: Option<u32>,
-    /// Where in a JSON body the timestamp is.
+    /// JSON pointer to the timestamp in a JSON body.
     pub field: Field,
-    /// Whether the `Date` header will do where the body has no timestamp.
+    /// Permission to use the `Date` header if the body has no timestamp.
     pub date_header: bool,
-    /// Which addresses to ask.
+    /// Address family to use.
     pub family: Family,
-    /// How many distinct instances have to be seen, and judged OK. Up to [`Settings::REQUESTS_PER_INSTANCE`] requests for each.
+    /// Number of distinct instances that have to answer and be judged OK. Each gets up to
+    /// [`Settings::REQUESTS_PER_INSTANCE`] requests.
     pub expect_instances: Option<u32>,
-    /// The HTTP proxy to ask through, which then resolves the name. The time spent there is part of each measured round trip, so
-    /// bounds stay proven. Takes the place of `--connect-to`.
+    /// HTTP proxy, which then resolves the name. The time spent there is part of each measured
+    /// round trip, so bounds stay proven. Replaces `--connect-to`.
     pub proxy: Option<Url>,
-    /// What is sent with every request, beside what HTTP needs.
+    /// Headers sent with every request, in addition to those of HTTP.
     pub headers: Vec<Header>,
-    /// A file with the authorities to trust, in place of the system's.
+    /// File with the certificate authorities to trust instead of the system's.
     pub ca_file: Option<PathBuf>,
-    /// What this program shows of itself in TLS.
+    /// Client certificate for TLS.
     pub identity: Option<Identity>,
 }
 
-/// Files with a client certificate and its key, as PEM.
+/// PEM files with a client certificate and its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// The certificate, and those of the authorities in between.
+    /// Certificate with its intermediate authorities.
     pub certificate: PathBuf,
-    /// Its private key; may be the same file.
+    /// Private key; may be in the same file.
     pub key: PathBuf,
 }
 
-/// A header of a request. Its value may be a secret, so it is never shown.
+/// Request header. Its value may be a secret, so it is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Header {
-    /// As in `Authorization`.
+    /// Name, such as `Authorization`.
     pub name: String,
-    /// Never printed.
+    /// Value, never printed.
     pub value: String,
 }
 
@@ -74,10 +76,11 @@ impl fmt::Debug for Header {
 }
 
 impl Settings {
-    /// How long a check looks for each expected instance. Of two instances behind random routing, one stays unseen in one check of 2³¹.
+    /// Requests per expected instance. Of two instances behind random routing, one stays unseen in
+    /// one check of 2³¹.
     pub const REQUESTS_PER_INSTANCE: u32 = 16;
 
-    /// Requests after which a check ends undecided.
+    /// Returns the number of requests after which a check ends undecided.
     pub(crate) fn budget(&self) -> u32 {
         let wanted = self.expect_instances.unwrap_or_default();
         self.samples
@@ -121,7 +124,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Bytes of a body that are read. A longer one is no answer to the question for the time.
+    /// Returns the maximum number of body bytes read. A longer body is no answer to a request for
+    /// the time.
     pub const fn longest_body(self) -> usize {
         match self {
             Self::Clock => 64 << 10,
@@ -130,10 +134,10 @@ impl Kind {
     }
 }
 
-/// The Internet protocol to use.
+/// Internet protocol to use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Family {
-    /// Whatever there is.
+    /// Any address.
     #[default]
     Any,
     /// IPv4 only.
@@ -143,7 +147,7 @@ pub enum Family {
 }
 
 impl Family {
-    /// Whether an address is of it.
+    /// Returns whether an address belongs to the family.
     pub fn has(self, address: IpAddr) -> bool {
         match self {
             Self::Any => true,

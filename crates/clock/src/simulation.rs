@@ -24,7 +24,7 @@ use crate::verdict::Verdict;
 const TRIALS: u64 = 1_000_000;
 const SEED: u64 = 20_261_122;
 const START: Nanoseconds = 1_795_305_600 * SECOND;
-/// How clocks show themselves.
+/// Clock precisions under test.
 const KINDS: [Kind; 9] = [
     Kind::exact(6),
     Kind::exact(3),
@@ -39,7 +39,7 @@ const KINDS: [Kind; 9] = [
     Kind::coarse(250_000_000),
 ];
 
-/// How a clock shows itself.
+/// Precision of a simulated clock: digits written and tick length.
 #[derive(Debug, Clone, Copy)]
 struct Kind {
     /// Of the fraction.
@@ -48,12 +48,12 @@ struct Kind {
 }
 
 impl Kind {
-    /// It ticks as it writes.
+    /// Returns a clock whose tick is as fine as its last digit.
     const fn exact(digits: u32) -> Self {
         Self { digits, tick: 1 }
     }
 
-    /// It writes microseconds, and ticks more coarsely.
+    /// Returns a clock that writes microseconds but ticks more coarsely.
     const fn coarse(tick: Nanoseconds) -> Self {
         Self { digits: 6, tick }
     }
@@ -71,10 +71,10 @@ impl Remote {
         let offset = match random.random_range(0..5) {
             0 => random.random_range(-limit / 10..limit / 10),
             1 => random.random_range(-limit * 3..limit * 3),
-            // Where a verdict is most easily wrong.
+            // Verdicts are most easily wrong near the limit.
             2 => limit + random.random_range(-20 * MILLISECOND..20 * MILLISECOND),
             3 => limit + random.random_range(-limit / 3..limit / 3),
-            // It has started without a battery: in 1970.
+            // A clock that started in 1970, without a battery.
             4 if random.random_range(0..50) == 0 => START,
             _ => random.random_range(-3_600 * SECOND..3_600 * SECOND),
         };
@@ -89,9 +89,9 @@ impl Remote {
         self.offset + time * self.parts_per_million / 1_000_000
     }
 
-    /// What it writes at a true moment.
+    /// Formats the time that the clock shows at a true moment.
     fn shown_at(&self, time: Nanoseconds, Kind { digits, tick }: Kind) -> String {
-        // Not at the same moments as others.
+        // Shifts the ticks, so that clocks do not all tick at the same moments.
         let phase = self.offset % 997;
         let now = (START + time + self.offset_at(time) - phase).div_euclid(tick) * tick + phase;
         let unit = 10_i128.pow(9 - digits);
@@ -114,7 +114,7 @@ impl Remote {
     }
 }
 
-/// The checker's machine. Its wall clock is true time plus `set`, until somebody sets it again.
+/// Local clocks of the checker's host. The wall clock is true time plus `set`.
 #[derive(Debug, Clone, Copy, Default)]
 struct Local {
     time: Nanoseconds,
@@ -131,7 +131,7 @@ impl Local {
         }
     }
 
-    /// Time passes, and now and then something happens to the machine.
+    /// Advances time; occasionally sets the wall clock or suspends the host.
     fn pass(&mut self, time: Nanoseconds, random: &mut StdRng) {
         self.time += time;
         match random.random_range(0..200) {
@@ -146,7 +146,7 @@ impl Local {
     }
 }
 
-/// From 10 µs to about 3 s, short ones as frequent as long ones.
+/// Returns a delay from 10 µs to about 3 s, uniform on a logarithmic scale.
 fn delay(random: &mut StdRng) -> Nanoseconds {
     (10_000 << random.random_range(0..18)) + random.random_range(0..10_000)
 }
@@ -196,10 +196,11 @@ impl Score {
     }
 }
 
-/// Whether all that answered were right, and whether they were called so; `None`: undecided.
+/// Pair of whether all instances that answered were right, and the verdict on them (`None`:
+/// undecided).
 type Judged = (bool, Option<bool>);
 
-/// Of an instance without a name. The port is its number.
+/// Address of an instance without a name. The port is its number.
 fn address(instance: usize) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, 1], u16::try_from(instance).unwrap()))
 }
@@ -213,7 +214,7 @@ fn number(owner: &Owner) -> usize {
     }
 }
 
-/// Some are as long as an ARN may be.
+/// Returns the instance's name; a long one exceeds the characters that are shown.
 fn name(number: usize, long: bool) -> String {
     if !long {
         return number.to_string();
@@ -223,7 +224,7 @@ fn name(number: usize, long: bool) -> String {
 }
 
 thread_local! {
-    /// As they are known.
+    /// Long names as reports show them, shortened with a digest.
     static LONG_NAMES: [String; 3] = [0, 1, 2].map(|number| {
         let body = format!(r#"{{"now":0,"instance":"{}"}}"#, name(number, true));
         let now = Timestamp { nanoseconds: 0, resolution: 1 };
@@ -231,15 +232,15 @@ thread_local! {
     });
 }
 
-/// How a check gets to the instances: a load balancer leads to any of them, and they tell who they are; or each has an address and
-/// no name.
+/// Simulated path from the check to the instances. Either a load balancer leads to any of them and
+/// each gives its name, or each has an address and no name.
 struct Line {
     instances: usize,
     nameless: bool,
     /// Names that differ in the middle of a long text.
     long_names: bool,
     warm: bool,
-    /// Addresses to be asked for the first time: all of them are, at the beginning.
+    /// Number of addresses not yet asked. All of them are asked once at the start.
     unasked: usize,
     /// The one that the connection leads to.
     connected: usize,
@@ -258,7 +259,7 @@ impl Line {
         }
     }
 
-    /// Who answers the next request.
+    /// Returns the instance that answers the next request.
     fn instance(&self, random: &mut StdRng) -> usize {
         match self.unasked {
             0 if self.nameless => self.connected,
@@ -303,7 +304,8 @@ impl Line {
     }
 }
 
-/// One check: as it is judged by bounds, and by the midpoint of the first answer, which has a truth of its own.
+/// Runs one check. Returns the verdict by bounds, and by the midpoint of the first answer; each is
+/// paired with its own truth.
 fn trial(random: &mut StdRng, kind: Kind) -> (Judged, Option<Judged>) {
     let settings = Settings {
         max_skew: Duration::from_millis([1_000, 1_000, 250][random.random_range(0..3)]),
@@ -421,7 +423,7 @@ fn run(thread: u64, trials: u64) -> Scores {
     scores
 }
 
-/// What the naive way gets wrong is worth a look, also where the test passes and its output is not shown.
+/// Prints the table, also if the test passes and its output is captured.
 #[expect(clippy::disallowed_methods, reason = "around the harness, on purpose")]
 fn show(table: &str) {
     let _ = std::io::stderr().write_all(table.as_bytes());

@@ -1,34 +1,36 @@
-//! How coarsely a remote clock really ticks, learned from what it shows.
+//! Tick length of a remote clock, estimated from the timestamps it sends.
 //!
-//! The digits of a timestamp only bound the precision from above: Windows ticks every 15.625 ms, `CLOCK_REALTIME_COARSE` every 4 or
-//! 10 ms, nginx with `timer_resolution` every 100 ms, and all of them write more digits than that.
+//! The digits of a timestamp overstate the precision. Windows ticks every 15.625 ms,
+//! `CLOCK_REALTIME_COARSE` every 4 or 10 ms, nginx with `timer_resolution` every 100 ms; all of
+//! them write more digits.
 //!
-//! A clock with a regular tick shows multiples of it (apart from a constant). So any two values that differ prove that the tick is
-//! at most their difference, and several differences prove more: the tick is a common divisor of all of them. Values are only
-//! compared within one connection, where one process answers: several workers behind one name tick at different moments.
+//! A clock with a regular tick shows multiples of it, apart from a constant. Two different values
+//! prove that the tick is at most their difference. Several differences prove more: the tick is a
+//! common divisor of all of them. Values are only compared within one connection, where one process
+//! answers: several workers behind one name tick at different moments.
 
 use crate::timestamp::Timestamp;
 use crate::units::{MILLISECOND, Nanoseconds};
 
-/// As long as nothing is learned, a clock may tick as coarsely as this.
+/// Longest tick assumed before anything is learned.
 const UNKNOWN: Nanoseconds = 250 * MILLISECOND;
-/// Ticks come early or late by up to a sixteenth of their length: timers are irregular.
+/// Irregularity of timers: a tick is early or late by up to a sixteenth of its length.
 const IRREGULAR: Nanoseconds = 16;
-/// Differences that are kept.
+/// Maximum number of differences kept.
 const KEPT: usize = 32;
 
-/// What is known about the tick of one clock.
+/// Estimate of one clock's tick.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Tick {
     /// The finest digit that was written, nanoseconds.
     written: Option<Nanoseconds>,
-    /// Between consecutive values on one connection, nanoseconds, zero excluded.
+    /// Differences between consecutive values on one connection, nanoseconds, without zeros.
     differences: Vec<Nanoseconds>,
     /// The longest time for which the clock certainly showed one value.
     still: Nanoseconds,
     /// The first and the last sample with the value that was shown last.
     last: Option<Shown>,
-    /// The values contradict what was learned.
+    /// Set if the values contradict the estimate.
     contradicted: bool,
 }
 
@@ -36,12 +38,12 @@ pub(crate) struct Tick {
 struct Shown {
     value: Nanoseconds,
     connection: u64,
-    /// Monotonic: when the first answer with this value had arrived.
+    /// Monotonic time at which the first answer with this value had arrived.
     since: Nanoseconds,
 }
 
 impl Tick {
-    /// Takes in a value that was asked for at `sent` and had arrived at `received` (monotonic).
+    /// Adds a value that was requested at `sent` and had arrived at `received` (monotonic).
     pub(crate) fn add(
         &mut self,
         timestamp: Timestamp,
@@ -54,10 +56,12 @@ impl Tick {
         let previous = self.last.filter(|last| last.connection == connection);
         match previous {
             Some(last) if last.value == value => {
+                // Counts from the first arrival to the last send: both lie within the time the
+                // value was shown, whatever the network delay.
                 self.still = self.still.max(sent - last.since);
                 return;
             }
-            // A clock that was set back says nothing about its tick.
+            // A clock that was set back proves nothing about its tick.
             Some(last) if last.value < value && self.differences.len() < KEPT => {
                 self.differences.push(value - last.value);
             }
@@ -70,19 +74,22 @@ impl Tick {
         });
     }
 
-    /// Notes that samples contradict each other by less than a tick may explain: what was learned is not to be relied on.
+    /// Marks the estimate as unreliable: samples contradict each other by less than a tick may
+    /// explain.
     pub(crate) fn contradict(&mut self) {
         self.contradicted = true;
     }
 
-    /// The finest digit that was written.
+    /// Returns the finest digit that was written, nanoseconds.
     pub(crate) fn written(&self) -> Nanoseconds {
         self.written.unwrap_or(UNKNOWN)
     }
 
-    /// The tick is at most this long.
+    /// Returns an upper bound for the tick, nanoseconds.
     pub(crate) fn longest(&self) -> Nanoseconds {
         let written = self.written();
+        // A value shown for longer than assumed disproves the default. The real tick may be longer
+        // still, because only part of it was observed.
         let unknown = if self.still > written.max(UNKNOWN) {
             2 * self.still + UNKNOWN
         } else {
@@ -95,7 +102,8 @@ impl Tick {
         written.max(learned.min(unknown)).max(self.still)
     }
 
-    /// How long to wait before asking again, so that the answer tells most about the tick; `None` where it does not matter.
+    /// Returns the pause before the next request that reveals most about the tick; `None` if the
+    /// tick does not matter.
     pub(crate) fn pause(&self) -> Option<Nanoseconds> {
         const WORTHWHILE: Nanoseconds = MILLISECOND;
         let longest = self.longest();
@@ -103,24 +111,26 @@ impl Tick {
             return None;
         }
         Some(match self.divisor() {
-            // Half a tick more than before: no multiple of it.
+            // Half a tick off the known multiples, which would reveal nothing new.
             Some(divisor) if !self.contradicted => divisor / 2,
-            // Twice as long as before.
+            // Doubles the time observed, until the value changes.
             Some(_) | None => (2 * self.still).clamp(2 * MILLISECOND, UNKNOWN),
         })
     }
 
-    /// The longest tick of which all differences are multiples, nearly; `None` without a difference.
+    /// Returns the longest tick of which all differences are multiples, within the irregularity;
+    /// `None` without a difference.
     fn divisor(&self) -> Option<Nanoseconds> {
-        /// Finer ticks than the shortest difference over this are not looked for.
+        /// Finest tick tried, as a fraction of the shortest difference.
         const PARTS: Nanoseconds = 64;
         let shortest = *self.differences.iter().min()?;
         let fits = |parts: &Nanoseconds| {
             self.differences.iter().all(|difference| {
-                // In sixteenths of a tick: what is missing to the next multiple.
+                // Distance to the next multiple, in sixteenths of a tick.
                 let sixteenths = difference * parts * IRREGULAR / shortest;
                 let off = (sixteenths + IRREGULAR / 2) % IRREGULAR - IRREGULAR / 2;
-                // The estimate of the tick is itself off by an irregularity of the shortest difference.
+                // The estimated tick carries the irregularity of the shortest difference, which
+                // grows with the number of ticks.
                 off.abs() <= 2 + difference / shortest
             })
         };

@@ -1,4 +1,4 @@
-//! The service's timestamp, together with how finely it was written: the resolution widens what a sample can prove.
+//! Timestamp of a service, together with its resolution, which widens what a sample can prove.
 
 use chrono::{DateTime, Datelike, NaiveDateTime, Timelike, Utc};
 use serde::{Deserialize, Serialize};
@@ -6,11 +6,13 @@ use serde::{Deserialize, Serialize};
 use crate::excerpt::excerpt;
 use crate::units::{MICROSECOND, MILLISECOND, Nanoseconds, SECOND, as_i64};
 
-/// Years in which a number is taken for a time: its unit is not written (epoch milliseconds read as seconds give the year 58552).
+/// Plausible years of a number. The unit is not written: epoch milliseconds read as seconds give
+/// the year 58552.
 const PLAUSIBLE_YEARS: std::ops::RangeInclusive<i32> = 2000..=2200;
-/// Where the fraction's dot is in `2026-11-22T10:04:05.1Z`.
+/// Position of the fraction's dot in `2026-11-22T10:04:05.1Z`.
 const FRACTION_AT: usize = "2026-11-22T10:04:05".len();
-/// No number that is a time in a plausible year is longer, with nanoseconds behind the point.
+/// Maximum length of a number. No time in a plausible year is longer, with nanoseconds behind the
+/// point.
 const LONGEST_EPOCH: usize = 32;
 
 /// A point in time as a service wrote it: the true value lies in `nanoseconds ..= nanoseconds + resolution`.
@@ -50,8 +52,8 @@ pub enum TimestampError {
 }
 
 impl Timestamp {
-    /// Reads an RFC 3339 timestamp with a zone, or a number of seconds, milliseconds, microseconds or nanoseconds since 1970; and
-    /// its resolution.
+    /// Parses an RFC 3339 timestamp with a zone, or a number since 1970 in seconds, milliseconds,
+    /// microseconds or nanoseconds. Returns it with its resolution.
     pub fn parse(text: &str) -> Result<Self, TimestampError> {
         if let Some(epoch) = Self::since_1970(text) {
             return epoch;
@@ -61,9 +63,10 @@ impl Timestamp {
         let parsed = DateTime::parse_from_rfc3339(text)
             .map_err(|_| malformed())?
             .with_timezone(&Utc);
-        // chrono takes a second 60 in any minute and keeps it as a subsecond part of a second or more.
+        // chrono accepts a second 60 in any minute and keeps it as a subsecond part of a second or
+        // more.
         if i128::from(parsed.nanosecond()) >= SECOND {
-            // They are inserted at the end of a half-year.
+            // Leap seconds are inserted at the end of a half-year.
             let day = (parsed.month(), parsed.day());
             let may_leap = matches!(day, (6, 30) | (12, 31));
             return Err(
@@ -86,7 +89,8 @@ impl Timestamp {
         })
     }
 
-    /// Reads the value of a `Date` header: to the second. Of the three forms of RFC 9110 two are obsolete and still to be accepted.
+    /// Parses the value of a `Date` header, whose resolution is a second. RFC 9110 has three forms;
+    /// two are obsolete but must be accepted.
     pub fn parse_date_header(text: &str) -> Result<Self, TimestampError> {
         const FORMS: [&str; 3] = [
             "%a, %d %b %Y %H:%M:%S GMT",
@@ -96,6 +100,7 @@ impl Timestamp {
         let parsed = FORMS
             .iter()
             .find_map(|form| NaiveDateTime::parse_from_str(text.trim(), form).ok())
+            // A leap second, which chrono keeps as a subsecond part of a second or more.
             .filter(|parsed| parsed.nanosecond() < 1_000_000_000)
             .ok_or_else(|| TimestampError::Malformed {
                 text: excerpt(text),
@@ -106,8 +111,8 @@ impl Timestamp {
         })
     }
 
-    /// Reads a number; `None` if it is something else. Its unit shows in its size: in the years that are plausible, no number
-    /// is a time in two of them.
+    /// Parses a number; `None` if the text is none. The unit follows from its size: no number is a
+    /// plausible time in two units.
     fn since_1970(text: &str) -> Option<Result<Self, TimestampError>> {
         let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
         let is_number = |digits: &str| digits.bytes().all(|digit| digit.is_ascii_digit());
@@ -148,9 +153,10 @@ impl Timestamp {
     }
 }
 
-/// Nanoseconds that the last digit of a fraction of `unit` stands for.
+/// Returns the nanoseconds that the last digit of a fraction of `unit` stands for.
 fn resolution(fraction: &str, unit: Nanoseconds) -> Nanoseconds {
-    // More than nine digits say nothing more to us: what is beyond was cut off, which is worth one nanosecond.
+    // Digits beyond the ninth are cut off; the error is below one nanosecond, the finest
+    // resolution.
     let digits = fraction
         .bytes()
         .take_while(u8::is_ascii_digit)
@@ -161,13 +167,14 @@ fn resolution(fraction: &str, unit: Nanoseconds) -> Nanoseconds {
     (0..counted).fold(unit, |resolution, _| (resolution / 10).max(1))
 }
 
-/// The same for a number: the places before the point may be filled up with zeros, too.
+/// Returns the resolution of a number since 1970. Places before the point may be filled with zeros,
+/// too.
 fn epoch_resolution(nanoseconds: Nanoseconds, fraction: &str, unit: Nanoseconds) -> Nanoseconds {
     let written = resolution(fraction, unit);
     if written < unit {
         return written;
     }
-    // Zeros at the end, up to whole seconds.
+    // Zeros at the end do not count as precision, up to whole seconds.
     std::iter::successors(Some(written), |digit| Some(digit * 10))
         .take_while(|digit| *digit <= SECOND && nanoseconds % digit == 0)
         .last()

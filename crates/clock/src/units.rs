@@ -1,13 +1,13 @@
-//! Integer nanoseconds inside, milliseconds for readers: the only place that converts.
+//! Conversion between integer nanoseconds, used inside, and milliseconds, used in reports.
 
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat};
 
-/// Nanoseconds, signed. Wide enough that no sum or difference of timestamps overflows.
+/// Signed nanoseconds. Wide enough that no sum or difference of timestamps overflows.
 pub type Nanoseconds = i128;
 
-/// For serde: as an integer of 64 bits, which holds moments up to the year 2262. What is beyond is cut off there.
+/// Serde format: 64-bit integer, which holds moments up to the year 2262. Later ones are clamped.
 pub(crate) mod as_i64 {
     use serde::{Deserialize as _, Deserializer, Serializer};
 
@@ -28,7 +28,8 @@ pub(crate) mod as_i64 {
     }
 }
 
-/// For serde: a duration as whole milliseconds, rounded up. What is longer than a limit of whole milliseconds stays so.
+/// Serde format: whole milliseconds, rounded up. A duration beyond a limit of whole milliseconds
+/// stays beyond it.
 pub(crate) mod as_milliseconds {
     use std::time::Duration;
 
@@ -56,7 +57,7 @@ pub const MILLISECOND: Nanoseconds = 1_000_000;
 /// One microsecond.
 pub const MICROSECOND: Nanoseconds = 1_000;
 
-/// Milliseconds with microsecond precision, for reports.
+/// Converts to milliseconds with microsecond precision, for reports.
 #[expect(
     clippy::cast_precision_loss,
     reason = "microseconds below 2^53 (285 years) are exact, and reports need no more"
@@ -65,13 +66,13 @@ pub fn milliseconds(nanoseconds: Nanoseconds) -> f64 {
     (nanoseconds / MICROSECOND) as f64 / 1000.0
 }
 
-/// A duration as signed nanoseconds.
+/// Converts a duration to signed nanoseconds.
 pub fn nanoseconds(duration: Duration) -> Nanoseconds {
-    // At most 2^64 seconds: 94 bits.
+    // At most 2^64 seconds, which is 94 bits.
     Nanoseconds::try_from(duration.as_nanos()).unwrap_or(Nanoseconds::MAX)
 }
 
-/// Milliseconds of a report, back again.
+/// Converts a report's milliseconds back to nanoseconds.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "a cast from a double ends at the bounds"
@@ -80,12 +81,12 @@ pub fn nanoseconds_of(milliseconds: f64) -> Nanoseconds {
     (milliseconds * 1e6).round() as Nanoseconds
 }
 
-/// The same the other way round; none for what is negative.
+/// Converts nanoseconds to a duration; zero for negative values.
 pub fn duration(nanoseconds: Nanoseconds) -> Duration {
     Duration::from_nanos(u64::try_from(nanoseconds.max(0)).unwrap_or(u64::MAX))
 }
 
-/// Local wall time as text, with milliseconds.
+/// Formats local wall time as RFC 3339 with milliseconds, UTC.
 pub fn rfc3339(wall: Nanoseconds) -> String {
     i64::try_from(wall.div_euclid(SECOND))
         .ok()
@@ -95,7 +96,7 @@ pub fn rfc3339(wall: Nanoseconds) -> String {
         .to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// `1.099 s`, `12.5 ms`: a magnitude for people.
+/// Formats a magnitude for people: `1.099 s`, `12.5 ms`.
 pub fn magnitude(milliseconds: f64) -> String {
     if milliseconds.abs() >= 1000.0 {
         format!("{:.3} s", milliseconds / 1000.0)
@@ -104,9 +105,9 @@ pub fn magnitude(milliseconds: f64) -> String {
     }
 }
 
-/// `+1.099 s`, `-12.5 ms`: an offset for people.
+/// Formats an offset for people: `+1.099 s`, `-12.5 ms`.
 pub fn signed(milliseconds: f64) -> String {
-    // Nothing is neither more nor less.
+    // Values that round to zero would otherwise appear as `-0.0 ms`.
     let milliseconds = if milliseconds.abs() < 0.05 {
         0.0
     } else {
@@ -119,7 +120,7 @@ pub fn signed(milliseconds: f64) -> String {
     }
 }
 
-/// `5 s`, `500 ms`, `2 min`: a setting for people.
+/// Formats a setting for people: `5 s`, `500 ms`, `2 min`.
 pub fn setting(duration: Duration) -> String {
     let milliseconds = duration.as_millis();
     if milliseconds > 0 && milliseconds.is_multiple_of(60_000) {

@@ -1,4 +1,5 @@
-//! The verdict: decided from intervals alone. A value is only called right or wrong when no offset in the interval says otherwise.
+//! Verdict, decided from intervals alone. A clock is only called right or wrong if every offset in
+//! the interval agrees.
 
 use serde::{Deserialize, Serialize};
 
@@ -76,13 +77,15 @@ pub enum Warning {
 }
 
 impl Verdict {
-    /// The verdict on one clock. `resolution` (of its timestamps) and `max_skew` (Θ) in nanoseconds.
+    /// Returns the verdict on one clock. `resolution` (of its timestamps) and `max_skew` (Θ) are in
+    /// nanoseconds.
     pub fn of_interval(
         interval: OffsetInterval,
         resolution: Nanoseconds,
         max_skew: Nanoseconds,
     ) -> Self {
-        // Before emptiness: bounds beyond the limit were proven by a single sample, whatever others say.
+        // Checked before emptiness: a single sample proved the bounds beyond the limit, whatever
+        // others say.
         if interval.lo > max_skew || interval.hi < -max_skew {
             return Self::Skewed;
         }
@@ -104,7 +107,7 @@ impl Verdict {
         Self::Indeterminate { reason }
     }
 
-    /// The verdict on a service from those on its instances' clocks: skewed if one is, OK only if all are.
+    /// Combines the verdicts on the instances' clocks: skewed if one is, OK only if all are.
     pub fn of_instances(instances: impl IntoIterator<Item = Self>) -> Self {
         instances
             .into_iter()
@@ -114,7 +117,7 @@ impl Verdict {
             })
     }
 
-    /// In people's words, and those of monitoring plugins.
+    /// Returns the name shown to people and used by monitoring plugins.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ok => "OK",
@@ -124,7 +127,7 @@ impl Verdict {
         }
     }
 
-    /// The first of equals, so that the first reason is the one that is told.
+    /// Returns the graver verdict. Of equals the first wins, so that the first reason is reported.
     fn graver(self, other: Self) -> Self {
         if other.rank() > self.rank() {
             other
@@ -142,7 +145,8 @@ impl Verdict {
         }
     }
 
-    /// Whether patience may change it: true while a service starts or is being replaced, false for a clock that is off.
+    /// Returns whether waiting may change the verdict. A starting service may recover; a clock that
+    /// is off does not.
     pub fn may_pass(self) -> bool {
         match self {
             Self::Ok | Self::Skewed => false,
@@ -170,8 +174,8 @@ impl Verdict {
     }
 }
 
-/// How far two clocks are apart at least, in nanoseconds; negative when they may agree. More than 2Θ means that one of them is
-/// wrong even if the local clock is.
+/// Returns the minimum distance of two clocks in nanoseconds; negative if they may agree. More than
+/// 2Θ means that one of them is wrong even if the local clock is.
 pub(crate) fn separation(a: OffsetInterval, b: OffsetInterval) -> Nanoseconds {
     (a.lo - b.hi).max(b.lo - a.hi)
 }

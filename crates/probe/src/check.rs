@@ -1,4 +1,4 @@
-//! One check: the loop that asks until the evidence says stop.
+//! Loop of one check: sends requests until the evidence is sufficient.
 
 use std::net::SocketAddr;
 
@@ -10,17 +10,18 @@ use crate::stall::watched;
 use crate::system_clock::SystemClock;
 use crate::target::{Route, Target};
 
-/// Judges a target once, by the machine's clock. Whatever goes wrong is in the report. Dropping the future aborts the check.
+/// Judges a target once by the host's clock. Every problem is part of the report. Dropping the
+/// future aborts the check.
 pub async fn check(target: &Target, settings: &Settings) -> Report {
     check_with_clock(target, settings, &SystemClock::new()).await
 }
 
-/// The same by another clock.
+/// Judges a target once by another clock.
 pub async fn check_with_clock(target: &Target, settings: &Settings, clock: &dyn Clock) -> Report {
     record(target, settings, clock).await.judge(settings)
 }
 
-/// Asks as a check does, and keeps all that a judgement follows from.
+/// Runs a check and returns the record from which it can be judged.
 pub async fn record(target: &Target, settings: &Settings, clock: &dyn Clock) -> Record {
     let mut record = Record::new(
         target.url().to_string(),
@@ -46,7 +47,8 @@ pub async fn record(target: &Target, settings: &Settings, clock: &dyn Clock) -> 
     record
 }
 
-/// Asks a target once, on a connection of its own: does it answer as expected? Its clock is not looked at.
+/// Sends one request on a new connection and verifies that the response is as expected. Ignores the
+/// clock.
 pub async fn knock(target: &Target, settings: &Settings) -> Result<(), Failure> {
     let route = target.route(settings).await?;
     Connection::new(&route, settings)?
@@ -56,7 +58,7 @@ pub async fn knock(target: &Target, settings: &Settings) -> Result<(), Failure> 
         .refuse_unexpected(settings)
 }
 
-/// A check under way.
+/// State of a running check.
 struct Asking<'a> {
     route: &'a Route,
     settings: &'a Settings,
@@ -94,8 +96,8 @@ impl Asking<'_> {
         }
     }
 
-    /// Asks every address once: all at the same time, because each of the dead ones may take the whole timeout. Gives a
-    /// connection that answered.
+    /// Asks every address once and returns the first connection that answered. All are asked at the
+    /// same time, because each dead one may take the whole timeout.
     async fn first_contact(&mut self) -> Result<Option<Connection>, Failure> {
         if self.route.are_interchangeable() {
             return self.first_that_answers().await;
@@ -110,12 +112,14 @@ impl Asking<'_> {
             (connection, exchange)
         });
         let mut answers = join_all(asked).await;
+        // Evidence expects observations in the order of their ends.
         answers.sort_by_key(|(_, exchange)| exchange.received.monotonic);
         let mut first = None;
         for (connection, exchange) in answers {
             if exchange.result.is_ok() {
                 first.get_or_insert(connection);
             }
+            // The advice does not matter yet: every address is asked once in any case.
             let _ = self.add(exchange.observe(self.settings));
         }
         Ok(first)
@@ -148,7 +152,8 @@ impl Asking<'_> {
         next
     }
 
-    /// Whom to ask next, each in turn: one whose clock is in doubt, one that has answered, one that may, any.
+    /// Chooses the next address in turn: one whose clock is in doubt, one that has answered, one
+    /// that is unknown, or any.
     fn address(&self, number: usize) -> SocketAddr {
         let doubtful = self.evidence.doubtful();
         let that_are = |contact: &Contact| {
@@ -173,7 +178,7 @@ impl Asking<'_> {
     }
 }
 
-/// A connection that is kept, to be asked again and again: what a check does once it is warm.
+/// Persistent connection for repeated requests, like that of a check once it is warm.
 pub struct Probe {
     connection: Connection,
     settings: Settings,
@@ -181,7 +186,7 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// The connection is made with the first request.
+    /// Resolves the target. The connection is opened by the first request.
     pub async fn new(target: &Target, settings: &Settings) -> Result<Self, Failure> {
         let route = target.route(settings).await?;
         Ok(Self {
@@ -191,7 +196,7 @@ impl Probe {
         })
     }
 
-    /// Asks once.
+    /// Sends one request.
     pub async fn ask(&mut self) -> Observation {
         self.connection
             .ask(&self.clock)

@@ -1,4 +1,4 @@
-//! Turns the HTTP client's nested errors into a [`Failure`].
+//! Conversion of the HTTP client's nested errors into a [`Failure`].
 
 use std::fmt::Write as _;
 use std::io;
@@ -12,14 +12,14 @@ use rustls::pki_types::UnixTime;
 use crate::error_text::{causes, detail, innermost};
 use crate::target::Route;
 
-/// Why there is no client: the innermost cause says it, the outer ones only that there was one.
+/// Converts a client construction error. Only the innermost cause says what went wrong.
 pub fn not_built(error: &reqwest::Error) -> Failure {
     Failure::Client {
         detail: innermost(&causes(error)),
     }
 }
 
-/// Flattens the client's error. `after` is the time allowed for connecting.
+/// Converts a request error. `after` is the connect timeout.
 pub(crate) fn failed(error: &reqwest::Error, route: &Route, after: Duration) -> Failure {
     let peer = peer(&route.addresses);
     let causes = causes(error);
@@ -30,6 +30,7 @@ pub(crate) fn failed(error: &reqwest::Error, route: &Route, after: Duration) -> 
                 .is_some_and(|error| error.kind() == kind)
         })
     };
+    // TLS errors come first: reqwest reports a failed handshake as a connect error, too.
     if let Some(tls) = causes
         .iter()
         .find_map(|cause| cause.downcast_ref::<rustls::Error>())
@@ -64,11 +65,11 @@ pub(crate) fn failed(error: &reqwest::Error, route: &Route, after: Duration) -> 
     }
 }
 
-/// What is wrong with a TLS connection, and where it is not obvious, what to do.
+/// Describes a TLS error, with a hint if the fix is not obvious.
 fn tls_detail(error: &rustls::Error) -> String {
     let text = error.to_string();
     if text.contains("CaUsedAsEndEntity") {
-        // What `openssl req -x509` makes without further options.
+        // `openssl req -x509` creates such a certificate by default.
         return "the server's own certificate is marked as that of an authority: issue it with \
                 `basicConstraints=critical,CA:FALSE`"
             .to_owned();
@@ -76,7 +77,8 @@ fn tls_detail(error: &rustls::Error) -> String {
     text
 }
 
-/// Seconds by which a certificate has expired by the local clock; negative: until it becomes valid.
+/// Returns the seconds by which a certificate has expired by the local clock; negative if it is not
+/// valid yet.
 fn expired(error: &rustls::Error) -> Option<i64> {
     let seconds = |from: UnixTime, to: UnixTime| {
         i64::try_from(i128::from(to.as_secs()) - i128::from(from.as_secs())).ok()
@@ -93,7 +95,7 @@ fn expired(error: &rustls::Error) -> Option<i64> {
     }
 }
 
-/// `127.0.0.1:80`, or several of them.
+/// Formats addresses: `127.0.0.1:80`, joined by "and" if there are several.
 fn peer(addresses: &[SocketAddr]) -> String {
     let mut text = String::new();
     for address in addresses {

@@ -1,4 +1,4 @@
-//! The only module that speaks HTTP: one connection to one target, asked again and again.
+//! HTTP connection to one target, used for several requests. No other module speaks HTTP.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -26,32 +26,32 @@ use crate::error_text::innermost_detail;
 use crate::stall::watched;
 use crate::target::Route;
 
-/// A connection, opened by the first request and kept for the next ones.
+/// Connection, opened by the first request and reused by the next ones.
 pub(crate) struct Connection {
     client: Client,
     route: Route,
     timeout: Duration,
     headers: HeaderMap,
     kind: Kind,
-    /// Codes that are a success.
+    /// Status codes that count as success.
     statuses: Statuses,
-    /// The proxy in between, without what logs in to it.
+    /// Proxy host and port, without credentials.
     proxy: Option<String>,
     requests: u32,
 }
 
 impl Connection {
-    /// To any of the route's addresses: the first that takes it.
+    /// Creates a connection to the first of the route's addresses that accepts it.
     pub(crate) fn new(route: &Route, settings: &Settings) -> Result<Self, Failure> {
         let route = route.clone();
         let (ca_file, identity) = (settings.ca_file.as_deref(), settings.identity.as_ref());
         let mut builder = client_builder(route.url.scheme(), ca_file, identity)?
             .tls_info(true)
-            // Nothing in between but what the settings name.
+            // Ignores `HTTP_PROXY` and similar variables: only the settings choose a proxy.
             .no_proxy()
             .pool_max_idle_per_host(1)
             .connect_timeout(connect_timeout(settings.timeout));
-        // With a proxy, the addresses are the proxy's.
+        // With a proxy, the route's addresses are the proxy's.
         let connected = settings.proxy.as_ref().unwrap_or(&route.url);
         if let Some(host) = connected.domain() {
             builder = builder.resolve_to_addrs(host, &route.addresses);
@@ -76,7 +76,7 @@ impl Connection {
         })
     }
 
-    /// Where it leads, if there is one address only.
+    /// Returns the address of the connection, if the route has only one.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
         match self.route.addresses.as_slice() {
             [address] => Some(*address),
@@ -84,7 +84,7 @@ impl Connection {
         }
     }
 
-    /// Asks once.
+    /// Sends one request.
     pub(crate) async fn ask(&mut self, clock: &dyn Clock) -> Exchange {
         let nonce = format!("{:016x}", rand::random::<u64>());
         let warm = self.requests > 0;
@@ -98,7 +98,7 @@ impl Connection {
             after: self.timeout,
         }));
         if !matches!(received, Ok((_, true))) {
-            // The client opens a new one for the next request.
+            // The client opens a new connection for the next request.
             self.requests = 0;
         }
         Exchange {
@@ -112,7 +112,7 @@ impl Connection {
         }
     }
 
-    /// And whether the connection is kept.
+    /// Sends the request. Returns the response, and whether the connection can be reused.
     async fn exchange(&self, nonce: &str) -> Result<(Received, bool), Failure> {
         let broken = |error: reqwest::Error| {
             client_error::failed(&error, &self.route, connect_timeout(self.timeout))
@@ -123,7 +123,7 @@ impl Connection {
                 url.query_pairs_mut().append_pair("nonce", nonce);
                 "application/json, text/plain;q=0.5"
             }
-            // Asked exactly as it is written: others may not know the parameter.
+            // The URL stays as written: other services may reject an unknown parameter.
             Kind::Http => "*/*",
         };
         let mut request = self
@@ -134,7 +134,7 @@ impl Connection {
         if let Ok(host) = HeaderValue::from_str(&self.route.host_header) {
             request = request.header(HOST, host);
         }
-        // The last word: they may well replace what stands above.
+        // Headers from the settings come last, because they may replace those above.
         request = request.headers(self.headers.clone());
         let mut response = request.send().await.map_err(broken)?;
         if !self.statuses.contain(response.status().as_u16()) {
@@ -146,6 +146,7 @@ impl Connection {
         };
         let mut received = Received {
             status: response.status().as_u16(),
+            // An `Age` that is no number still means a cache; it counts as 0.
             age: text(AGE).map(|age| age.trim().parse().unwrap_or_default()),
             date: text(DATE),
             expires: expires(&response),
@@ -161,7 +162,7 @@ impl Connection {
             received.body.extend_from_slice(part);
             if chunk.len() > room {
                 received.is_cut = true;
-                // The rest is still to come by it.
+                // The rest of the body is still to come on this connection.
                 kept = false;
                 break;
             }
@@ -178,13 +179,14 @@ fn headers(settings: &Settings) -> Result<HeaderMap, Failure> {
         };
         let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(|_| unusable())?;
         let mut value = HeaderValue::from_str(&header.value).map_err(|_| unusable())?;
+        // Keeps the value out of debug output.
         value.set_sensitive(true);
         headers.insert(name, value);
     }
     Ok(headers)
 }
 
-/// Whether the next request may come by this connection, too.
+/// Returns whether the next request may use this connection.
 fn is_kept(response: &Response) -> bool {
     let options = response.headers().get_all(CONNECTION);
     let has = |name: &str| {
@@ -220,8 +222,9 @@ fn unsuccessful(response: &Response, proxy: Option<&str>) -> Failure {
     }
 }
 
-/// Whether a proxy speaks for itself, rather than for the service: it wants a login, or has no way on. A load balancer of AWS
-/// that has no target signs what it says.
+/// Returns whether the proxy answered for itself, because it requires a login or cannot reach the
+/// service. An AWS load balancer without a healthy target sends the same codes, but identifies
+/// itself by its `Server` header.
 fn is_of_the_proxy(response: &Response) -> bool {
     let is_of_aws = |server: &HeaderValue| server.as_bytes().starts_with(b"awselb/");
     match response.status() {
@@ -238,12 +241,13 @@ fn host_and_port(url: &Url) -> String {
     format!("{host}:{}", url.port_or_known_default().unwrap_or(80))
 }
 
-/// A little less than the whole, so that it is known what did not come in time: the connection or the answer.
+/// Returns a connect timeout slightly below the total, so that a missing connection can be told
+/// from a missing answer.
 fn connect_timeout(timeout: Duration) -> Duration {
     timeout.mul_f64(0.9)
 }
 
-/// An HTTP client to be, for URLs with this scheme.
+/// Returns a builder of HTTP clients for URLs with this scheme.
 pub fn client_builder(
     scheme: &str,
     ca_file: Option<&Path>,
@@ -252,19 +256,21 @@ pub fn client_builder(
     install_tls_provider();
     let builder = Client::builder()
         .user_agent(concat!("checker/", env!("CARGO_PKG_VERSION")))
-        // What answers must be what was asked, and only once.
+        // A redirect or a retry would measure another service or another moment.
         .redirect(Policy::none())
         .retry(reqwest::retry::never())
         .http1_only();
     Ok(match scheme {
-        // Reading the system's certificates takes tens of milliseconds, and fails where there are none.
+        // Loading the system's certificates takes tens of milliseconds, and fails where there are
+        // none.
         "http" => builder.tls_certs_only([]),
         _ => builder.tls_backend_preconfigured(tls(ca_file, identity)?),
     })
 }
 
-/// The authorities to trust, and what is shown to the service. Kept for a while: many targets are checked by one process, each with
-/// new connections; but not for good, because certificates come and go within the months that it runs.
+/// Returns the TLS configuration, cached for an hour. One process checks many targets, each with
+/// new connections. The cache expires because certificates change within the months that the
+/// process runs.
 fn tls(
     ca_file: Option<&Path>,
     identity: Option<&Identity>,
@@ -283,18 +289,18 @@ fn tls(
     }
     let mut configuration = match (fresh(ca_file, identity), kept) {
         (Ok(configuration), _) => configuration,
-        // What was trusted an hour ago is better than nothing.
+        // The cached authorities are better than none.
         (Err(_), Some((.., configuration))) => return Ok(configuration.clone()),
         (Err(detail), None) => return Err(Failure::CertificateStore { detail }),
     };
-    // Every new connection is to prove that a handshake works.
+    // Every new connection has to prove that a full handshake works.
     configuration.resumption = rustls::client::Resumption::disabled();
     known.retain(|(of, ..)| *of != files);
     known.push((files, Instant::now(), configuration.clone()));
     Ok(configuration)
 }
 
-/// Trusts the authorities of a file, or else those of the system.
+/// Builds a TLS configuration that trusts the authorities of a file, or else those of the system.
 fn fresh(
     ca_file: Option<&Path>,
     identity: Option<&Identity>,
@@ -305,7 +311,8 @@ fn fresh(
         store.add_parsable_certificates(certificates(file)?);
         builder.with_root_certificates(store)
     } else {
-        // The verifier would use the system's in silence, where this file cannot be read.
+        // The verifier would silently fall back to the system's authorities if this file cannot be
+        // read.
         if let Some(file) = std::env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty()) {
             certificates(Path::new(&file)).map_err(|detail| format!("SSL_CERT_FILE: {detail}"))?;
         }
@@ -322,7 +329,7 @@ fn fresh(
     }
 }
 
-/// Reads a client certificate and its key.
+/// Loads a client certificate and its key.
 fn read(
     identity: &Identity,
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), String> {
@@ -332,7 +339,7 @@ fn read(
     Ok((chain, key))
 }
 
-/// Checks that a client certificate can be used. The error never holds a part of its key.
+/// Validates a client certificate. The error never contains a part of its key.
 pub fn check_identity(identity: &Identity) -> Result<(), String> {
     install_tls_provider();
     let (chain, key) = read(identity)?;
@@ -347,6 +354,7 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let unreadable = |detail: &str| format!("{}: {detail}", file.display());
     let certificates = CertificateDer::pem_file_iter(file)
         .map_err(|error| unreadable(&innermost_detail(&error)))?;
+    // Skips malformed PEM sections: one bad entry does not disable the others.
     let certificates: Vec<_> = certificates.flatten().collect();
     if certificates.is_empty() {
         return Err(unreadable("no certificate in it"));
@@ -354,10 +362,11 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     Ok(certificates)
 }
 
-/// The TLS client asks for the process's provider of cryptography. Whoever embeds this library may have chosen one already.
+/// Installs the process-wide cryptography provider that rustls requires.
 fn install_tls_provider() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
+        // An error means that the application embedding this library has installed one already.
         let _ = rustls::crypto::ring::default_provider().install_default();
     });
 }

@@ -1,4 +1,4 @@
-//! One line of text for an error that wraps others.
+//! One-line texts for errors that wrap others.
 
 use std::error::Error;
 use std::io;
@@ -9,12 +9,13 @@ pub(crate) fn innermost(causes: &[&(dyn Error + 'static)]) -> String {
         .map_or_else(String::new, |cause| detail(*cause))
 }
 
-/// The same for an error as a whole.
+/// Returns the text of the innermost cause of an error.
 pub fn innermost_detail(error: &(dyn Error + 'static)) -> String {
     innermost(&causes(error))
 }
 
-/// The error and everything below it, including what an I/O error wraps (which its `source` jumps over).
+/// Returns the error and its causes, including the error that an I/O error wraps:
+/// `io::Error::source` skips it.
 pub(crate) fn causes<'a>(error: &'a (dyn Error + 'static)) -> Vec<&'a (dyn Error + 'static)> {
     let mut causes = vec![error];
     let mut current = error;
@@ -33,11 +34,13 @@ pub(crate) fn causes<'a>(error: &'a (dyn Error + 'static)) -> Vec<&'a (dyn Error
     }
 }
 
-/// An error's text without the system's number, in lower case like ours.
+/// Returns an error's text without the system's error number, in lower case like this program's
+/// messages.
 pub fn detail(error: &dyn Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error ").next().unwrap_or(&text);
     let text = text
+        // `getaddrinfo` errors get this prefix from the standard library.
         .strip_prefix("failed to lookup address information: ")
         .unwrap_or(text);
     let mut characters = text.chars();

@@ -1,17 +1,18 @@
-//! Headers of a request, as settings give them.
+//! Request headers from settings.
 
 use std::path::Path;
 
 use clock::{Header, excerpt};
 use support::input;
 
-/// A longer secret is a mistake.
+/// Maximum length of a secret in bytes. A longer one is a mistake.
 const LONGEST: u64 = 64 << 10;
 
-/// Returns a header. A value `@FILE` is the line in that file, relative to `folder`. Errors never hold a value: it may be
-/// a secret.
+/// Parses a header. A value `@FILE` is the line in that file, relative to `folder`. Errors never
+/// contain the value, because it may be a secret.
 pub fn header(name: &str, value: &str, folder: &Path) -> Result<Header, String> {
     let (name, value) = (name.trim(), value.trim());
+    // The characters of a token in RFC 9110.
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if name.is_empty() || !name.bytes().all(is_token) {
         return Err(format!("`{}` is no name of a header", excerpt(name)));
@@ -20,6 +21,7 @@ pub fn header(name: &str, value: &str, folder: &Path) -> Result<Header, String> 
         Some(file) => secret(&folder.join(file))?,
         None => value.to_owned(),
     };
+    // A line break would end the header; a tab is allowed by RFC 9110.
     if value
         .bytes()
         .any(|byte| byte < b' ' && byte != b'\t' || byte == 0x7f)

@@ -1,7 +1,7 @@
-//! Asks services for the time over the network: resolves, connects, sends, reads the clocks around it.
+//! Network side of a check: resolves, connects, sends requests, and reads the clocks around them.
 //!
-//! [`check()`] judges a [`Target`] once and never fails: whatever went wrong is in the report. What answers prove is decided in the
-//! `clock` crate.
+//! [`check()`] judges a [`Target`] once and never fails: every problem is part of the report. The
+//! `clock` crate decides what answers prove.
 //!
 //! ```text
 //! Target ─► Route ─► Connection ─► clock::Exchange ─► clock::Evidence

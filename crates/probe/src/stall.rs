@@ -1,21 +1,24 @@
-//! Notices when this program itself is not running smoothly: a delayed program cannot blame the service for being late.
+//! Detects delays of this process itself. A delayed process cannot attribute a late answer to the
+//! service.
 
 use std::pin::pin;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// How often to look.
+/// Interval of the heartbeat.
 const BEAT: Duration = Duration::from_millis(25);
 
-/// Runs `work`, and tells the longest time for which this task should have run and did not.
+/// Runs `work`, and returns its output with the longest time for which this task was ready but did
+/// not run.
 pub(crate) async fn watched<T>(work: impl Future<Output = T>) -> (T, Duration) {
     let mut work = pin!(work);
     let mut worst = Duration::ZERO;
     let mut expected = Instant::now() + BEAT;
     loop {
         tokio::select! {
-            // The heartbeat first: after a stall both are ready, and the stall has to be seen.
+            // The heartbeat first: after a stall both branches are ready, and the stall has to be
+            // counted.
             biased;
             () = sleep_until(expected) => {
                 let now = Instant::now();

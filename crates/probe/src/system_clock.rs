@@ -1,4 +1,4 @@
-//! The machine's clocks.
+//! Wall clock and monotonic clock of the host.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -7,14 +7,14 @@ use clock::units::SECOND;
 use clock::units::{Nanoseconds, nanoseconds};
 use clock::{Clock, Reading};
 
-/// The machine's clocks.
+/// Clock of the host.
 #[derive(Debug, Clone)]
 pub struct SystemClock {
     origin: Instant,
 }
 
 impl SystemClock {
-    /// A clock whose monotonic time starts now.
+    /// Creates a clock whose monotonic time starts now.
     pub fn new() -> Self {
         Self {
             origin: Instant::now(),
@@ -30,8 +30,8 @@ impl Default for SystemClock {
 
 impl Clock for SystemClock {
     fn read(&self) -> Reading {
-        // Being preempted between the two reads would look like a step of the wall clock, and every bound would be off by it:
-        // of several pairs, the closest one counts.
+        // Preemption between the two reads would look like a step of the wall clock, and every
+        // bound would be off by it. The closest of several pairs counts.
         let (monotonic, wall) = closest(wall);
         Reading {
             wall,
@@ -41,10 +41,10 @@ impl Clock for SystemClock {
     }
 }
 
-/// Reads clocks until that takes as good as no time, or for some times; gives what was read in the shortest time, and when that
-/// began.
+/// Reads until a read takes almost no time, or the attempts are used up. Returns the value of the
+/// fastest read, and the moment at which that read began.
 fn closest<T>(read: impl Fn() -> T) -> (Instant, T) {
-    /// What every interval is widened by.
+    /// Margin by which every interval is widened: a faster read gains nothing.
     const NEIGHBOURS: Duration = Duration::from_micros(1);
     const ATTEMPTS: u32 = 32;
     let timed = || {
@@ -72,14 +72,15 @@ fn wall() -> Nanoseconds {
     }
 }
 
-/// Linux has a clock that goes on while the machine sleeps, beside the one of [`Instant`] that does not.
+/// Returns the suspended time. On Linux, `CLOCK_BOOTTIME` continues during suspension;
+/// `CLOCK_MONOTONIC`, which [`Instant`] uses, does not.
 #[cfg(target_os = "linux")]
 fn suspended() -> Nanoseconds {
     use rustix::time::{ClockId, Timespec, clock_gettime};
 
     let total =
         |time: Timespec| Nanoseconds::from(time.tv_sec) * SECOND + Nanoseconds::from(time.tv_nsec);
-    // In this order the difference is too large at most, by what passes between the two.
+    // In this order the difference is at most too large, by the time between the two reads.
     let (_, suspended) = closest(|| {
         let awake = total(clock_gettime(ClockId::Monotonic));
         total(clock_gettime(ClockId::Boottime)) - awake
@@ -87,7 +88,7 @@ fn suspended() -> Nanoseconds {
     suspended
 }
 
-/// Elsewhere a suspension shows as a step of the wall clock.
+/// Returns zero. On other systems a suspension shows as a step of the wall clock.
 #[cfg(not(target_os = "linux"))]
 fn suspended() -> Nanoseconds {
     0

@@ -1,4 +1,4 @@
-//! What is checked, and the way there: the URL, and where its TCP connection goes.
+//! Target of a check: the URL, and the address of its TCP connection.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,28 +8,30 @@ use std::str::FromStr;
 use clock::{Failure, Family, Settings};
 use url::{Host, Url};
 
-/// The path asked for when a URL has none.
+/// Path requested if a URL has none.
 const DEFAULT_PATH: &str = "/now";
-/// No service has more addresses than these that matter; names with hundreds exist.
+/// Maximum number of addresses asked. Names with hundreds of addresses exist.
 const MOST_ADDRESSES: usize = 16;
-/// A name that stands for the connect-to addresses where the URL's host is an address, which no resolver is asked for.
+/// Host name for the connect-to addresses if the URL's host is an IP address. Never resolved:
+/// `.invalid` is reserved by RFC 2606.
 const PLACEHOLDER_HOST: &str = "connect-to.invalid";
 
-/// A service to check.
+/// Service to check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     url: Url,
     connect_to: Option<ConnectTo>,
 }
 
-/// Where to connect instead of the URL's host and port, which stay in the `Host` header and in the TLS handshake.
+/// Host and port to connect to instead of the URL's, which stay in the `Host` header and in the TLS
+/// handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectTo {
     host: String,
     port: u16,
 }
 
-/// Why something cannot be checked.
+/// Error for a target that cannot be checked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
     /// Not a URL.
@@ -61,7 +63,7 @@ pub enum TargetError {
 }
 
 impl Target {
-    /// A target. `http://` may be left out of the URL; without a path it gets `/now`.
+    /// Creates a target. `http://` is optional in the URL; the default path is `/now`.
     pub fn new(url: &str, connect_to: Option<ConnectTo>) -> Result<Self, TargetError> {
         let mut target = Self::exact(url, connect_to)?;
         if target.url.path() == "/" {
@@ -70,9 +72,9 @@ impl Target {
         Ok(target)
     }
 
-    /// A target whose path is asked as it is written. `http://` may be left out.
+    /// Creates a target whose path is requested as written. `http://` is optional.
     pub fn exact(url: &str, connect_to: Option<ConnectTo>) -> Result<Self, TargetError> {
-        // A number alone would be an address: 0.0.31.144 for 8080.
+        // `Url` would parse a number as an IPv4 address: 8080 as 0.0.31.144.
         if !url.is_empty() && url.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(TargetError::InvalidUrl {
                 url: url.to_owned(),
@@ -85,7 +87,7 @@ impl Target {
             format!("http://{url}")
         };
         let mut parsed = Url::parse(&with_scheme).map_err(|error| TargetError::InvalidUrl {
-            // What is before an `@` may be a password.
+            // The part before an `@` may contain a password.
             url: match url.rsplit_once('@') {
                 Some((_, rest)) => format!("…@{rest}"),
                 None => url.to_owned(),
@@ -114,13 +116,13 @@ impl Target {
         })
     }
 
-    /// The same service at another path, which begins with `/` and may have a query.
+    /// Returns the same service at another path, which begins with `/` and may have a query.
     pub fn at(&self, path: &str) -> Result<Self, TargetError> {
         let invalid = |detail: String| TargetError::InvalidUrl {
             url: path.to_owned(),
             detail,
         };
-        // Two of them would begin a host.
+        // Two slashes would begin a host. `Url` treats a backslash like a slash.
         if !path.starts_with('/') || path.starts_with("//") || path.contains('\\') {
             return Err(invalid("a path begins with one `/`".to_owned()));
         }
@@ -135,17 +137,17 @@ impl Target {
         })
     }
 
-    /// The URL that is asked, without the nonce.
+    /// Returns the requested URL, without the nonce.
     pub fn url(&self) -> &Url {
         &self.url
     }
 
-    /// Where the connection goes instead.
+    /// Returns the host and port to connect to instead of the URL's.
     pub fn connect_to(&self) -> Option<&ConnectTo> {
         self.connect_to.as_ref()
     }
 
-    /// Resolves names: afresh for every check, because a load balancer's addresses change.
+    /// Resolves the name. Done for every check, because a load balancer's addresses change.
     pub(crate) async fn route(&self, settings: &Settings) -> Result<Route, Failure> {
         let (host, port) = match &settings.proxy {
             Some(proxy) => endpoint_of(proxy),
@@ -162,6 +164,7 @@ impl Target {
                 after: settings.timeout,
             })??;
         addresses.retain(|address| settings.family.has(address.ip()));
+        // Deduplicates without sorting: the resolver's order is its preference.
         let mut seen = BTreeSet::new();
         addresses.retain(|address| seen.insert(*address));
         addresses.truncate(MOST_ADDRESSES);
@@ -174,7 +177,7 @@ impl Target {
         }
     }
 
-    /// Whom to resolve and connect to.
+    /// Returns the host and port to resolve and connect to.
     pub(crate) fn endpoint(&self) -> (Host<String>, u16) {
         match &self.connect_to {
             Some(ConnectTo { host, port }) => {
@@ -187,7 +190,7 @@ impl Target {
         }
     }
 
-    /// The request that a proxy at one of these addresses passes on.
+    /// Returns the route through a proxy at one of these addresses.
     fn route_through(&self, addresses: Vec<SocketAddr>) -> Route {
         let straight = Self {
             connect_to: None,
@@ -196,12 +199,13 @@ impl Target {
         straight.route_to(addresses)
     }
 
-    /// The request that reaches `addresses` and looks like one to the URL. A port in a URL is stronger than one of a resolved
-    /// address, so the port has to be changed in the URL, and the `Host` header spelled out.
+    /// Returns a route that connects to `addresses` but requests the URL. reqwest prefers a port in
+    /// the URL to one of a resolved address. The port is therefore changed in the URL, and the
+    /// `Host` header is set explicitly.
     fn route_to(&self, addresses: Vec<SocketAddr>) -> Route {
         let mut url = self.url.clone();
         if let Some(connect_to) = &self.connect_to {
-            // Neither can fail: an http(s) URL has a host.
+            // Neither call can fail: an http(s) URL has a host.
             let _ = url.set_port(Some(connect_to.port));
             if url.domain().is_none() {
                 let _ = url.set_host(Some(PLACEHOLDER_HOST));
@@ -220,7 +224,7 @@ impl Target {
     }
 }
 
-/// Host and port of a URL.
+/// Returns host and port of a URL.
 fn endpoint_of(url: &Url) -> (Host<String>, u16) {
     let host = url.host();
     (
@@ -236,18 +240,18 @@ fn to_host(address: IpAddr) -> Host<String> {
     }
 }
 
-/// How to reach a target: what to put into a request, and which addresses stand behind the host of `url`.
+/// Route to a target: the request's URL and headers, and the addresses for its host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Route {
     pub(crate) url: Url,
-    /// The host as people know it.
+    /// Host as shown to people.
     pub(crate) host: String,
     pub(crate) host_header: String,
     pub(crate) addresses: Vec<SocketAddr>,
 }
 
 impl Route {
-    /// The way to one of its addresses.
+    /// Returns the route restricted to one address.
     pub(crate) fn only(&self, address: SocketAddr) -> Self {
         Self {
             addresses: vec![address],
@@ -255,7 +259,8 @@ impl Route {
         }
     }
 
-    /// Whether one address is as good as another: this machine's own, of which a service mostly has but one.
+    /// Returns whether all addresses are loopback ones. A service usually listens on only one of
+    /// them.
     pub(crate) fn are_interchangeable(&self) -> bool {
         self.addresses
             .iter()
@@ -270,7 +275,7 @@ async fn resolve(host: &Host<String>, port: u16) -> Result<Vec<SocketAddr>, Fail
         Host::Domain(name) => name,
     };
     if is_localhost(name) {
-        // RFC 6761: never a question for a resolver, which may not know the names below `localhost`.
+        // RFC 6761: names below `localhost` are not sent to a resolver, which may not know them.
         return Ok(vec![
             (Ipv4Addr::LOCALHOST, port).into(),
             (Ipv6Addr::LOCALHOST, port).into(),
@@ -282,7 +287,8 @@ async fn resolve(host: &Host<String>, port: u16) -> Result<Vec<SocketAddr>, Fail
     Ok(addresses.collect())
 }
 
-/// Tells a name without an address from a resolver that cannot tell. The standard library gives the system's text alone.
+/// Tells a name without an address from a failing resolver. The standard library only exposes the
+/// system's error text.
 fn unresolved(host: String, detail: String) -> Failure {
     const NO_SUCH_NAME: [&str; 5] = [
         // glibc
@@ -309,7 +315,7 @@ fn is_localhost(name: &str) -> bool {
 impl FromStr for ConnectTo {
     type Err = TargetError;
 
-    /// `HOST:PORT`, an IPv6 address in brackets.
+    /// Parses `HOST:PORT`, with an IPv6 address in brackets.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let invalid = || TargetError::InvalidConnectTo {
             text: text.to_owned(),

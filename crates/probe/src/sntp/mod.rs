@@ -1,4 +1,4 @@
-//! Asks a time server, seldom enough to be welcome.
+//! SNTP client that respects the rate limits of public time servers.
 
 mod packet;
 
@@ -14,21 +14,21 @@ use tokio::time::timeout;
 use crate::sntp::packet::{LENGTH, Reply, question};
 
 const PORT: u16 = 123;
-/// Public servers ask not to be asked more often.
+/// Minimum time between two queries, as public servers demand.
 const REST: Duration = Duration::from_secs(64);
-/// Questions each time: the answer with the tightest bounds counts.
+/// Requests per query. The response with the tightest bounds counts.
 const QUESTIONS: u32 = 3;
-/// For an answer.
+/// Timeout of one response.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// A time server's address.
+/// Address of a time server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
     host: String,
     port: u16,
 }
 
-/// Not `HOST[:PORT]`.
+/// Error for a text that is not `HOST[:PORT]`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cannot read `{text}` as the HOST[:PORT] of a time server")]
 pub struct ServerError {
@@ -74,7 +74,7 @@ impl fmt::Display for Server {
     }
 }
 
-/// What was last learned from a server.
+/// Client of one time server, with its last result.
 #[derive(Debug)]
 pub struct Witness {
     server: Server,
@@ -82,7 +82,7 @@ pub struct Witness {
     last: Option<(Reading, Result<Statement, String>)>,
 }
 
-/// What a server said, when.
+/// Bounds given by a server, and the moment of the response.
 #[derive(Debug, Clone, Copy)]
 struct Statement {
     stratum: u8,
@@ -91,7 +91,7 @@ struct Statement {
 }
 
 impl Witness {
-    /// Nothing learned yet.
+    /// Creates a client that has not asked yet.
     pub fn new(server: Server, settings: &Settings) -> Self {
         Self {
             server,
@@ -100,8 +100,8 @@ impl Witness {
         }
     }
 
-    /// The offset of its clock from the local one now: from memory, wider with age, unless that is old, or the local clock has been
-    /// set since.
+    /// Returns the offset of the server's clock from the local one now. Uses the last result,
+    /// widened by its age, unless it is too old or the local clock has been set since.
     pub async fn ask(&mut self, clock: &dyn Clock) -> NtpSample {
         let now = clock.read();
         let is_recent = |asked: &Reading| {
@@ -154,7 +154,7 @@ impl Witness {
                     }
                 }
                 Ok(Err(error)) => failure = error,
-                // Whoever is silent stays silent.
+                // A server that does not answer once is unlikely to answer the next request.
                 Err(_) => break,
             }
         }
@@ -169,7 +169,7 @@ async fn exchange(address: SocketAddr, clock: &dyn Clock) -> Result<Statement, S
     } else {
         ([0_u16; 8], 0).into()
     };
-    // A new port each time, and an answer from nobody else.
+    // A new port for each request, connected so that the kernel drops packets from other addresses.
     let socket = UdpSocket::bind(any).await.map_err(detail)?;
     socket.connect(address).await.map_err(detail)?;
     let token = rand::random();

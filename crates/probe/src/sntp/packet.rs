@@ -1,34 +1,35 @@
-//! SNTP (RFC 5905, section 14): a question and its answer, as bytes. Pure.
+//! SNTP packets (RFC 5905, section 14): request and response. Pure.
 
 use clock::units::{MICROSECOND, Nanoseconds, SECOND};
 use clock::{OffsetInterval, Reading, drift};
 
 /// Length of a packet without extensions.
 pub(crate) const LENGTH: usize = 48;
-/// Version 4, client.
+/// First byte of a request: version 4, client mode.
 const CLIENT: u8 = 0b00_100_011;
 const MODE: u8 = 0b111;
 const SERVER: u8 = 4;
 const UNSYNCHRONISED: u8 = 3;
-/// Seconds from 1900, where NTP begins, to 1970.
+/// Seconds from 1900, the NTP epoch, to 1970.
 const FROM_1900: Nanoseconds = 2_208_988_800;
-/// The seconds of a packet start again every 136 years.
+/// Length of an NTP era in seconds: 136 years, after which the seconds of a packet wrap.
 const ERA: Nanoseconds = 1 << 32;
-/// A server that knows no better than this knows nothing.
+/// Maximum root distance of a usable server, nanoseconds: the MAXDISP of RFC 5905.
 const WORST_DISTANCE: Nanoseconds = 16 * SECOND;
 
-/// What a server answered.
+/// Response of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Reply {
     pub(crate) stratum: u8,
-    /// Nanoseconds since 1970 by its clock: when the question came, and when the answer left.
+    /// Nanoseconds since 1970 by the server's clock: arrival of the request, and departure of the
+    /// response.
     arrived: Nanoseconds,
     left: Nanoseconds,
-    /// Nanoseconds by which its clock may be off.
+    /// Root distance: nanoseconds by which the server's clock may be off.
     distance: Nanoseconds,
 }
 
-/// Why an answer is none.
+/// Reason that a packet is no usable response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ReplyError {
     #[error("it answers with something else than time")]
@@ -41,7 +42,7 @@ pub(crate) enum ReplyError {
     KissOfDeath(char),
 }
 
-/// A question. `token` comes back in the answer; it need not be the time.
+/// Builds a request. The response echoes `token`, which need not be the time.
 pub(crate) fn question(token: u64) -> [u8; LENGTH] {
     let mut packet = [0; LENGTH];
     packet[0] = CLIENT;
@@ -50,7 +51,8 @@ pub(crate) fn question(token: u64) -> [u8; LENGTH] {
 }
 
 impl Reply {
-    /// Reads an answer to the question with this token. `near` is a moment (nanoseconds since 1970) that tells which era it is.
+    /// Parses the response to the request with this token. `near` is a moment (nanoseconds since
+    /// 1970) that selects the era.
     pub(crate) fn parse(packet: &[u8], token: u64, near: Nanoseconds) -> Result<Self, ReplyError> {
         let packet: &[u8; LENGTH] = packet
             .get(..LENGTH)
@@ -73,7 +75,7 @@ impl Reply {
         }
         let arrived = timestamp(field(packet, 32), near);
         let left = timestamp(field(packet, 40), near);
-        // Half of the way to the reference clock, and what is lost on it: both in seconds with 16 bits of fraction.
+        // Half the root delay plus the root dispersion, both in seconds with 16 fraction bits.
         let short = |at: usize| {
             let whole = u32::try_from(field(packet, at) >> 32).unwrap_or(u32::MAX);
             Nanoseconds::from(whole) * SECOND / (1 << 16)
@@ -93,8 +95,8 @@ impl Reply {
         })
     }
 
-    /// The interval that holds the offset of true time (by this server) from local time: by causality, and by what the server says
-    /// of its own error.
+    /// Returns the interval that holds true time minus local time: by causality, widened by the
+    /// error that the server reports.
     pub(crate) fn interval(&self, sent: Reading, received: Reading) -> OffsetInterval {
         let elapsed = received.monotonic - sent.monotonic;
         let margin = MICROSECOND + drift(elapsed) + self.distance;
@@ -112,7 +114,7 @@ fn field(packet: &[u8; LENGTH], at: usize) -> u64 {
         .map_or(0, u64::from_be_bytes)
 }
 
-/// Seconds since 1900, modulo the era, with 32 bits of fraction.
+/// Converts an NTP timestamp: seconds since 1900 modulo the era, with 32 fraction bits.
 fn timestamp(field: u64, near: Nanoseconds) -> Nanoseconds {
     let seconds = Nanoseconds::from(field >> 32) - FROM_1900;
     let fraction = Nanoseconds::from(field & 0xffff_ffff) * SECOND / ERA;
