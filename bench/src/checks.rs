@@ -1,5 +1,5 @@
-//! The checker: the cost of a probe beside Prometheus' blackbox exporter and a plain loop, and a
-//! thousand targets on one core.
+//! Benchmark of the checker: the cost of a probe compared with Prometheus' blackbox exporter and a
+//! plain loop, and a thousand targets on one core.
 
 use std::fmt::{Display, Write as _};
 use std::path::{Path, PathBuf};
@@ -23,14 +23,14 @@ pub(crate) const PROBES: &str = "probes/s of one core";
 pub(crate) const ERROR: &str = "error, p99";
 pub(crate) const MEMORY: &str = "memory";
 
-/// Connections that are kept busy.
+/// Number of concurrent connections.
 const CONNECTIONS: &str = "8";
 /// Seconds of a round of one contestant.
 const SECONDS: u64 = 2;
 const ROUNDS: usize = 8;
 const TARGETS: usize = 1_000;
 const INTERVAL: Duration = Duration::from_secs(30);
-/// Checks of each target.
+/// Number of checks of each target.
 const CHECKS: u64 = 3;
 
 /// Programs that are compiled for this part.
@@ -98,7 +98,7 @@ fn unexpected(program: impl Display, output: &str) -> Error {
     Error::Failed(format!("unexpected output of {program}: {output}"))
 }
 
-/// Prometheus' prober, on a core of its own.
+/// Prometheus blackbox exporter, pinned to a core.
 struct Blackbox {
     process: Running,
     port: u16,
@@ -114,7 +114,7 @@ impl Blackbox {
         let mut pinned = pinned(setting.server_core, "prometheus-blackbox-exporter");
         pinned.arg(format!("--config.file={}", file.display()));
         pinned.arg(format!("--web.listen-address=127.0.0.1:{port}"));
-        // Nothing is written for each probe.
+        // No log line per probe, because writing it would count as the exporter's work.
         pinned.arg("--log.level=error").env("GOMAXPROCS", "1");
         let process = Running::start(&mut pinned)?;
         Ok(Self { process, port })
@@ -123,6 +123,7 @@ impl Blackbox {
     fn probe(&self, setting: &Setting, url: &str) -> Result<(f64, f64), Error> {
         let path = format!("/probe?module=http&target={url}");
         let output = Connection::open(self.port, Duration::from_secs(20))?.get(&path)?;
+        // Checked once before the load, because wrk only sees status 200 for failed probes, too.
         if !output.contains("probe_success 1") {
             return Err(unexpected(BLACKBOX, &output));
         }
@@ -138,7 +139,7 @@ impl Blackbox {
     }
 }
 
-/// A line of the checker's output.
+/// Line of the checker's output.
 #[derive(Deserialize)]
 struct Line {
     event: String,
@@ -170,7 +171,7 @@ fn targets(setting: &Setting, url: &str, programs: &Programs) -> Result<Table, E
     let (file, output) = (folder.join("targets.toml"), folder.join("checks.jsonl"));
     std::fs::write(&file, text).map_err(Error::at(file.display()))?;
     let mut pinned = command("sh");
-    // Through a file, because nothing reads the output of a program in the background.
+    // Output goes to a file, because nothing reads that of a background program.
     pinned.args([
         "-c",
         r#"exec "$@" >"$OUTPUT""#,
@@ -188,7 +189,7 @@ fn targets(setting: &Setting, url: &str, programs: &Programs) -> Result<Table, E
         crate::process::check()?;
         std::thread::sleep(Duration::from_millis(200));
         let of = |what: &str| read(&format!("/proc/{}/{what}", process.id()));
-        // It may have ended meanwhile.
+        // The process may have ended since the check above.
         if let (Ok(status), Ok(stat)) = (of("status"), of("stat")) {
             memory = memory.max(resident(&status));
             let (user, system) = times(&stat);
@@ -217,6 +218,7 @@ fn targets(setting: &Setting, url: &str, programs: &Programs) -> Result<Table, E
         );
         lateness.extend(line.late_ms.as_f64());
     }
+    // Missing checks would make the percentiles look better than they are.
     let expected = TARGETS * usize::try_from(CHECKS).unwrap_or_default();
     if errors.len() != expected {
         return Err(Error::Failed(format!(

@@ -1,4 +1,4 @@
-//! `deployer up` against the script, on an emulator of our own: a new stack, nothing changed, a
+//! `deployer up` compared with the script, on a separate emulator: a new stack, no change, a
 //! change.
 
 use std::fs;
@@ -75,7 +75,7 @@ impl Deployments<'_> {
     fn prepare(&self, program: &Path) -> Result<(), Error> {
         note("preparing deployments: compiles the program, starts the emulator");
         if self.project.exists() {
-            // Keeps what was compiled there.
+            // Keeps the compile output of earlier runs.
             for entry in entries(&self.project)? {
                 if entry.file_name().is_none_or(|name| name != "target") {
                     remove(&entry)?;
@@ -150,6 +150,7 @@ impl Deployments<'_> {
 
     fn deployer(&self, arguments: &[&str]) -> Command {
         let mut deployer = command(&self.setting.deployer);
+        // Settings of the caller would change what is measured.
         for name in ["CARGO_TARGET_DIR", "AWS_PROFILE", "AWS_ENDPOINT_URL"] {
             deployer.env_remove(name);
         }
@@ -185,7 +186,7 @@ impl Drop for Deployments<'_> {
             "--repository-name",
             HOLDER,
         ];
-        // It does not exist if the preparation failed.
+        // The repository does not exist if the preparation failed.
         let _ = script::aws(self.setting, self.port, &delete)
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null())

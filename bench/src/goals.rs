@@ -1,10 +1,9 @@
-//! Goals: ratios of what was measured side by side, and a few limits that hardly depend on the
-//! machine.
+//! Goals: ratios of values measured side by side, and a few limits that hardly depend on the host.
 
 use crate::report::{Goal, Limit, Table};
 use crate::{checks, deploy, instructions, load, pack};
 
-/// Judges what was measured and leaves out the rest.
+/// Judges the goals whose values were measured, and leaves out the others.
 pub(crate) fn judge(tables: &[Table]) -> Vec<Goal> {
     let ratio = |quantity: &str, of: &str, to: &str, limit| {
         let ratio = tables.iter().find_map(|it| it.ratio(quantity, of, to))?;

@@ -1,4 +1,4 @@
-//! How long it takes to print the usage.
+//! Time that programs take to print their usage.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::stats::take_turns;
 /// Maximum time of one call.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Measures ours and the two that the script calls.
+/// Measures the deployer and the two programs that the script calls.
 pub(crate) fn measure(setting: &Setting) -> Result<Table, Error> {
     let deployer = setting.deployer.display().to_string();
     let contestants = [

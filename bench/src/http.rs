@@ -1,4 +1,4 @@
-//! A minimal HTTP client for requests on a kept connection.
+//! Minimal HTTP client for requests on a persistent connection.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -19,7 +19,7 @@ pub(crate) fn free_port() -> Result<u16, Error> {
         .port())
 }
 
-/// A connection that is kept.
+/// Persistent connection.
 pub(crate) struct Connection {
     stream: TcpStream,
     port: u16,
@@ -35,6 +35,7 @@ impl Connection {
             match TcpStream::connect_timeout(&address, limit) {
                 Ok(stream) => {
                     let set = stream
+                        // Without Nagle's algorithm, which would delay small requests.
                         .set_nodelay(true)
                         .and_then(|()| stream.set_read_timeout(Some(ANSWER_LIMIT)));
                     set.map_err(Error::at("cannot set up a connection"))?;

@@ -1,5 +1,4 @@
-//! Instructions of the program itself per request, counted by callgrind. They hardly depend on
-//! noise.
+//! Instructions of the program itself per request, counted by callgrind. Hardly affected by noise.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,10 +12,10 @@ use crate::setting::Setting;
 
 pub(crate) const EACH: &str = "instructions/request";
 
-/// Requests of the two runs. Their difference leaves out start and end of the process.
+/// Requests of the two runs. Their difference excludes the start and end of the process.
 const FEW: u32 = 200;
 const MANY: u32 = 1200;
-/// Maximum time of the start: under callgrind everything takes fifty times as long.
+/// Time limit of the start: callgrind slows everything down fifty times.
 const START_LIMIT: Duration = Duration::from_mins(1);
 
 /// Counts the instructions of every server that is one process.
@@ -49,7 +48,7 @@ fn count(setting: &Setting, program: &Path, requests: u32) -> Result<f64, Error>
     for _ in 0..requests {
         connection.get("/now")?;
     }
-    // The count is written at the end.
+    // callgrind writes the count when the process ends.
     drop(process);
     let counts = std::fs::read_to_string(&file).map_err(Error::at(file.display()))?;
     total(&counts)

@@ -1,5 +1,5 @@
-//! The service against raw hyper, axum and nginx: throughput and latency, processor time, memory,
-//! start.
+//! Benchmark of the service against raw hyper, axum and nginx: throughput, latency, processor time,
+//! memory, start.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -99,7 +99,7 @@ fn one_round(
     let before = serving.times()?;
     let wrk = wrk::load(setting, CONNECTIONS, SECONDS, &url)?;
     let after = serving.times()?;
-    // Processor time in the program, and with the kernel's share.
+    // Processor time in user mode, and including the kernel's.
     let user = after.0 - before.0;
     let all = user + after.1 - before.1;
     Ok([

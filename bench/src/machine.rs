@@ -1,4 +1,4 @@
-//! The machine that measures, and the versions of the programs that the project is compared with.
+//! Description of the host, and versions of the programs that the project is compared with.
 
 use std::collections::BTreeMap;
 use std::fs::read_to_string;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::process::{command, run};
 use crate::report::Machine;
 
-/// Describes this machine. What cannot be found out is "unknown".
+/// Describes the host. Facts that cannot be determined are "unknown".
 pub(crate) fn describe() -> Machine {
     let file = |path: &str| read_to_string(path).unwrap_or_default();
     let model = file("/proc/cpuinfo").lines().find_map(|line| {
@@ -43,6 +43,7 @@ pub(crate) fn describe() -> Machine {
 }
 
 fn version(program: &str, arguments: &[&str]) -> Option<String> {
+    // nginx prints its version to stderr.
     let said = run(command(program).args(arguments), Duration::from_secs(10)).ok()?;
     number_in(&format!("{} {}", said.stdout, said.stderr))
 }

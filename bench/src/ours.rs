@@ -1,5 +1,4 @@
-//! Packs and pushes as `deployer up` does. The only file that uses the library of the image
-//! builder.
+//! Packing and pushing as `deployer up` does. No other file uses the library of the image builder.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! Packing and pushing the same program: ours, Docker's build and push, and skopeo, which only
-//! pushes what is packed already.
+//! Packing and pushing the same program with three contestants: the deployer, Docker's build and
+//! push, and skopeo, which only pushes an image packed before.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -74,7 +74,7 @@ impl Workspace {
         round: usize,
     ) -> Result<Vec<(&'static str, &'static str, f64)>, Error> {
         self.change(program)?;
-        // For skopeo, without the cache: our turn packs again.
+        // Input of skopeo. Packed without the cache, so that the deployer's turn packs again.
         let image = ours::pack(&self.dockerfile, &self.folder, &LayerCache::default())?;
         let layout = self.folder.with_file_name("layout");
         write_layout(&image, &layout)?;
@@ -93,8 +93,8 @@ impl Workspace {
         Ok(measured)
     }
 
-    /// Writes the program with other bytes after its end: new content of the same size, that
-    /// compresses as well.
+    /// Writes the program with different trailing bytes: new content of the same size that
+    /// compresses equally well.
     fn change(&self, program: &Path) -> Result<(), Error> {
         let mut content = fs::read(program).map_err(Error::at(program.display()))?;
         let now = chrono::Utc::now().timestamp_nanos_opt().unwrap_or_default();
@@ -146,6 +146,8 @@ impl Workspace {
     fn remove(&self, round: usize) {
         let tag = self.tag(round);
         let exists = run(command("docker").args(["image", "inspect", &tag]), LIMIT).is_ok();
+        // After an interruption `inspect` fails without telling anything, so removal is tried in
+        // any case.
         if exists || crate::process::check().is_err() {
             clean_up(
                 command("docker").args(["image", "rm", "--force", &tag]),
@@ -154,7 +156,7 @@ impl Workspace {
         }
     }
 
-    /// Measures sizes with the unchanged program, by what each pushed to the registry.
+    /// Measures sizes with the unchanged program, from the blobs that each contestant pushed.
     fn sizes(&self, program: &Path) -> Result<Table, Error> {
         fs::copy(program, self.folder.join("app")).map_err(Error::at(program.display()))?;
         let image = ours::pack(&self.dockerfile, &self.folder, &LayerCache::default())?;
@@ -214,7 +216,7 @@ fn write(path: &Path, content: &[u8]) -> Result<(), Error> {
     file.map_err(Error::at(path.display()))
 }
 
-/// Writes the image as a folder that skopeo reads.
+/// Writes the image as an OCI image layout, which skopeo reads.
 fn write_layout(image: &BuiltImage, folder: &Path) -> Result<(), Error> {
     if folder.exists() {
         fs::remove_dir_all(folder).map_err(Error::at(folder.display()))?;

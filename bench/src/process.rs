@@ -1,8 +1,8 @@
-//! Starts programs, times them, and ensures that none outlives the benchmark, even if one hangs or
-//! the benchmark is interrupted.
+//! Runs and times programs. None outlives the benchmark, even if one hangs or the benchmark is
+//! interrupted.
 //!
-//! Each program has a process group of its own, so that Ctrl-C reaches this program alone, which
-//! then ends the others in order.
+//! Each program has its own process group, so that Ctrl-C only reaches the benchmark, which then
+//! ends the others in order.
 
 use std::ffi::OsStr;
 use std::os::unix::process::CommandExt as _;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-/// Interval of the watcher.
+/// Polling interval of the watcher.
 const LOOK: Duration = Duration::from_millis(100);
 /// Maximum time that a program may take to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(10);
@@ -47,14 +47,14 @@ impl Error {
 
 /// Set by Ctrl-C or SIGTERM.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-/// Program that is waited for.
+/// Program that the benchmark waits for.
 static FOREGROUND: Mutex<Option<Foreground>> = Mutex::new(None);
 
 struct Foreground {
     group: Pid,
-    /// Time of SIGTERM, and then of SIGKILL.
+    /// Time of SIGTERM, later of SIGKILL.
     deadline: Instant,
-    /// Ends on an interruption, unlike programs that clean up.
+    /// Set if an interruption ends the program, which is not the case for cleanup.
     is_interruptible: bool,
     was_asked: bool,
 }
@@ -103,7 +103,7 @@ pub(crate) async fn watch() -> std::io::Result<()> {
 pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.stdin(Stdio::null()).process_group(0);
-    // Debian's services are there.
+    // Debian installs servers such as nginx in `sbin`.
     let path = std::env::var("PATH").unwrap_or_default();
     command.env("PATH", format!("{path}:/usr/sbin:/sbin"));
     command
@@ -127,7 +127,7 @@ pub(crate) struct Finished {
 pub(crate) fn run(command: &mut Command, limit: Duration) -> Result<Finished, Error> {
     check()?;
     let result = finish(command, limit, true);
-    // An interrupted program failed for that reason.
+    // A program that failed because of the interruption counts as interrupted.
     check()?;
     result
 }
@@ -198,7 +198,7 @@ fn shown(command: &Command) -> String {
     words.join(" ")
 }
 
-/// A program in the background. Ends with its owner.
+/// Background program. Ended on drop.
 pub(crate) struct Running {
     child: Child,
 }
@@ -239,6 +239,7 @@ impl Drop for Running {
         while !self.has_ended() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
         }
+        // Waits for the process as well, so that no zombie remains.
         if !self.has_ended() {
             let _ = kill_process_group(group, Signal::KILL);
             let _ = self.child.wait();

@@ -1,4 +1,4 @@
-//! A registry on this machine. Deleted with its content on drop.
+//! Local registry. Deleted with its content on drop.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,10 +9,11 @@ use crate::process::{Error, Running, command};
 /// Maximum time until it answers.
 const START_LIMIT: Duration = Duration::from_secs(20);
 
-/// Debian's docker-registry.
+/// Process of Debian's docker-registry.
 pub(crate) struct Registry {
     _process: Running,
-    /// `HOST:PORT`. By name, which Docker accepts without TLS everywhere.
+    /// Address as `HOST:PORT`. The host is `localhost`, which Docker accepts without TLS
+    /// everywhere.
     pub(crate) address: String,
 }
 
@@ -27,7 +28,7 @@ impl Registry {
             "storage": { "filesystem": { "rootdirectory": folder.join("registry") } },
             "http": { "addr": format!("127.0.0.1:{port}") },
         });
-        // JSON is YAML.
+        // The registry reads YAML, of which JSON is a subset.
         std::fs::write(&file, configuration.to_string()).map_err(Error::at(file.display()))?;
         let mut registry = command("docker-registry");
         let process = Running::start(registry.arg("serve").arg(&file))?;

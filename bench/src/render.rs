@@ -1,4 +1,4 @@
-//! The report as Markdown: for the terminal, and for `docs/performance.md`.
+//! Markdown rendering of the report, for the terminal and for `docs/performance.md`.
 
 use std::fmt::Write as _;
 
@@ -67,7 +67,7 @@ fn table(table: &Table) -> String {
     text
 }
 
-/// Formats the median, the quartiles where they differ, and the ratio to the baseline.
+/// Formats the median, the quartiles if they differ, and the ratio to the baseline.
 fn shown(cell: &Cell) -> String {
     let Some(summary) = cell.summary else {
         return String::new();
@@ -133,7 +133,7 @@ fn grouped(digits: &str) -> String {
     text
 }
 
-/// Replaces the tables between a document's marks. Returns nothing if it has no marks.
+/// Replaces the tables between a document's markers. Returns nothing if it has none.
 pub(crate) fn pasted(document: &str, tables: &str) -> Option<String> {
     let (before, rest) = document.split_once(BEGIN)?;
     let (_, after) = rest.split_once(END)?;

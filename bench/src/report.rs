@@ -1,4 +1,4 @@
-//! The measurements as data: the format of `report.json`, documented in `docs/performance.md`.
+//! Measurements as data: the format of `report.json`, documented in `docs/performance.md`.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use crate::stats::{Summary, ratios};
 
-/// Number of the format. It grows when a reader of older reports could misunderstand a newer one.
+/// Format version. Incremented when a reader of older reports could misunderstand a newer one.
 pub(crate) const FORMAT: u32 = 2;
 
-/// The whole report.
+/// Complete report.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Report {
     pub(crate) format: u32,
@@ -22,28 +22,28 @@ pub(crate) struct Report {
     pub(crate) goals: Vec<Goal>,
 }
 
-/// Machine that measured.
+/// Host of the measurements.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Machine {
     pub(crate) processors: usize,
     pub(crate) model: String,
     pub(crate) kernel: String,
-    /// Load average of the minute before the start: near 0 on a quiet machine.
+    /// Load average of the minute before the start: near 0 on an idle host.
     pub(crate) load_before: f64,
     /// Versions of the programs that the project was compared with, by name.
     pub(crate) versions: BTreeMap<String, String>,
 }
 
-/// Contestants side by side.
+/// Comparison of contestants.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Table {
     pub(crate) title: String,
-    /// Contestant that ratios are to: the first.
+    /// Contestant that ratios refer to: the first.
     pub(crate) baseline: String,
     pub(crate) columns: Vec<Column>,
 }
 
-/// One quantity of all contestants.
+/// Values of one quantity for all contestants.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Column {
     pub(crate) quantity: String,
@@ -51,7 +51,7 @@ pub(crate) struct Column {
     pub(crate) cells: Vec<Cell>,
 }
 
-/// One quantity of one contestant.
+/// Values of one quantity for one contestant.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Cell {
     pub(crate) contestant: String,
@@ -148,7 +148,7 @@ impl Table {
     }
 }
 
-/// A limit for something that was measured.
+/// Goal with the measured value.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Goal {
     pub(crate) what: String,
@@ -159,7 +159,7 @@ pub(crate) struct Goal {
     pub(crate) is_met: bool,
 }
 
-/// The good side of a number.
+/// Limit of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Limit {
@@ -168,7 +168,7 @@ pub(crate) enum Limit {
 }
 
 impl Goal {
-    /// Judges a value.
+    /// Judges a measured value.
     pub(crate) fn judge(what: String, unit: &str, limit: Limit, value: f64) -> Self {
         let is_met = match limit {
             Limit::AtMost(most) => value <= most,

@@ -1,4 +1,4 @@
-//! The script that deploys with Docker and the AWS command line, and its environment.
+//! Script that deploys with Docker and the AWS CLI, and its environment.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,6 +14,7 @@ pub(crate) fn prepare(setting: &Setting, port: u16, program: &mut Command) {
     program
         .env("PATH", format!("{path}:{}:/usr/sbin:/sbin", own.display()))
         .env("AWS_SHARED_CREDENTIALS_FILE", credentials(port))
+        // Settings of the user must not affect the measurement.
         .env("AWS_CONFIG_FILE", "/nonexistent")
         .env("DOCKER_CONFIG", setting.scratch().join("docker"))
         .env("AWS_DEFAULT_REGION", "us-east-1")
@@ -30,7 +31,7 @@ pub(crate) fn prepare(setting: &Setting, port: u16, program: &mut Command) {
     }
 }
 
-/// Returns the path where the deployer stores them.
+/// Returns the path of the credentials that the deployer writes for the emulator.
 fn credentials(port: u16) -> PathBuf {
     let folder = |name: &str| std::env::var_os(name).map(PathBuf::from);
     folder("XDG_CACHE_HOME")

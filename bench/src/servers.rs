@@ -1,4 +1,4 @@
-//! The servers that are compared, on a core of their own, with the kernel's figures about them.
+//! Servers under comparison, each pinned to a core, with the kernel's statistics about them.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -22,14 +22,14 @@ pub(crate) enum Kind {
     Nginx(PathBuf),
 }
 
-/// A contestant.
+/// Server under comparison.
 #[derive(Debug, Clone)]
 pub(crate) struct Server {
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
 }
 
-/// A server that runs.
+/// Running server.
 pub(crate) struct Serving {
     process: Running,
     pub(crate) port: u16,
@@ -67,7 +67,7 @@ impl Server {
         let process = Running::start(&mut self.command(port, Some(core))?)?;
         let serving = Serving { process, port };
         let body = Connection::open(port, START_LIMIT)?.get("/now")?;
-        // All do the same work: an answer of another length would be another test.
+        // All servers must do the same work: a response of another length would be another test.
         if !(60..200).contains(&body.len()) {
             let reason = format!("unexpected answer of {}: {body}", self.name);
             return Err(Error::Failed(reason));
@@ -77,7 +77,7 @@ impl Server {
 }
 
 impl Serving {
-    /// Returns its processes: nginx has a worker beside the first.
+    /// Returns the server's processes: nginx has a worker process in addition to the master.
     fn processes(&self) -> Vec<u32> {
         let first = self.process.id();
         let children = format!("/proc/{first}/task/{first}/children");
@@ -123,13 +123,14 @@ pub(crate) fn resident(status: &str) -> f64 {
 /// contain anything.
 pub(crate) fn times(stat: &str) -> (f64, f64) {
     let after_name = stat.rsplit_once(')').map_or(stat, |(_, rest)| rest);
+    // Fields after the name start with the third of `proc(5)`; user time is the fourteenth.
     let mut fields = after_name.split_whitespace().skip(11);
     let mut next = || fields.next().and_then(|it| it.parse::<f64>().ok());
     let (user, system) = (next().unwrap_or_default(), next().unwrap_or_default());
     (user * TICK, system * TICK)
 }
 
-/// Returns a configuration with one worker, no logs and the answer as a literal: as little work as
+/// Returns a configuration with one worker, no logs and a literal response, which is the least work
 /// nginx can have.
 fn nginx_configuration(folder: &Path, port: u16) -> String {
     let folder = folder.display();

@@ -23,7 +23,7 @@ pub(crate) struct Setting {
 }
 
 impl Setting {
-    /// Detects all of it.
+    /// Detects the setting.
     pub(crate) fn find(only_rounds: Option<usize>) -> Result<Self, Error> {
         let package = Path::new(env!("CARGO_MANIFEST_DIR"));
         let root = package.parent().unwrap_or(package).to_owned();
@@ -38,7 +38,7 @@ impl Setting {
             .map_or_else(|| root.join("target"), |folder| root.join(folder));
         let kept = target.join("bench");
         std::fs::create_dir_all(&kept).map_err(Error::at(kept.display()))?;
-        // nginx's worker runs as another user, who cannot read a folder of root's.
+        // nginx's worker runs as another user, who cannot read a folder below root's home.
         let scratch = tempfile::Builder::new()
             .prefix("bench-")
             .tempdir()

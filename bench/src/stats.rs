@@ -1,4 +1,4 @@
-//! Rounds and robust statistics: medians, quartiles, and ratios of what was measured side by side.
+//! Rounds and robust statistics: medians, quartiles, and ratios of values measured side by side.
 
 use serde::Serialize;
 
@@ -48,8 +48,8 @@ fn quantile(sorted: &[f64], quartile: usize) -> Option<f64> {
     Some(below + (above - below) * share)
 }
 
-/// Returns the ratios of the rounds that both have. What disturbs a round disturbs both values, and
-/// so cancels out.
+/// Returns the ratios of the rounds that both have. A disturbance of a round affects both values,
+/// and so cancels out.
 pub(crate) fn ratios(values: &[f64], baseline: &[f64]) -> Vec<f64> {
     values
         .iter()

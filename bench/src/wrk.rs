@@ -1,11 +1,11 @@
-//! wrk, the load generator, on the client's core.
+//! Load generator wrk, pinned to the client's core.
 
 use std::time::Duration;
 
 use crate::process::{Error, pinned, run};
 use crate::setting::Setting;
 
-/// What wrk reports.
+/// Result of wrk.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Wrk {
     pub(crate) requests: f64,
@@ -16,7 +16,7 @@ pub(crate) struct Wrk {
     pub(crate) p99: f64,
 }
 
-/// Loads a URL on kept connections.
+/// Loads a URL on persistent connections.
 pub(crate) fn load(
     setting: &Setting,
     connections: &str,
@@ -31,7 +31,7 @@ pub(crate) fn load(
 }
 
 impl Wrk {
-    /// Parses the output. Returns nothing if requests failed: a server that refuses is fast.
+    /// Parses the output. Returns nothing if requests failed, because error responses are fast.
     fn parse(text: &str) -> Option<Self> {
         if text.contains("Non-2xx") || text.contains("Socket errors") {
             return None;

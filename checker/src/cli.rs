@@ -1,4 +1,4 @@
-//! The arguments. What they amount to is decided in `plan`; nothing else knows clap.
+//! Command-line arguments. `plan` resolves them; no other module depends on their clap types.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -10,11 +10,11 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, V
 use clock::{Field, JsonValue, Statuses, duration, text_to_find};
 use probe::ConnectTo;
 
-/// Requests on a connection.
+/// Maximum number of requests on a connection.
 pub(crate) const MOST_SAMPLES: u32 = 100;
-/// Instances that have to answer.
+/// Maximum number of expected instances.
 pub(crate) const MOST_INSTANCES: u32 = 64;
-/// Checks in a row that make a state.
+/// Maximum number of checks in a row for a change of state.
 pub(crate) const MOST_IN_A_ROW: u32 = 1000;
 
 const EXIT_CODES: &str = "\
@@ -44,7 +44,7 @@ pub(crate) struct Cli {
 }
 
 impl Cli {
-    /// Reads the arguments.
+    /// Parses the arguments.
     pub(crate) fn read(
         arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
     ) -> Result<Self, clap::Error> {

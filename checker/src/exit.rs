@@ -1,21 +1,21 @@
-//! Exit codes, by the monitoring plugins' convention. What other code would exit with by habit (2 for a usage error, 101 for a
-//! panic) means something else here, so every way out goes through this type.
+//! Exit codes by the convention of monitoring plugins. The usual codes (2 for a usage error, 101
+//! for a panic) mean something else here, so every exit uses this type.
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::series::State;
 
-/// How the program ends.
+/// Exit code of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// Up, and every clock right.
+    /// Success: up, and every clock right.
     Ok,
-    /// The same, but something else is not as it should be.
+    /// Warning: up and right, but with a warning.
     Warning,
-    /// Down, or a clock that is off.
+    /// Critical: down, or a clock that is off.
     Critical,
-    /// Not known: undecided, wrong usage, or an error of our own.
+    /// Unknown: undecided, wrong usage, or an internal error.
     Unknown,
 }
 
@@ -49,7 +49,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// The state after the last check, for whoever has to end the program in the middle of the next one.
+/// State after the last check, for signals that end the program during the next one.
 #[derive(Debug)]
 pub(crate) struct LastState(AtomicU8);
 
@@ -73,7 +73,7 @@ impl LastState {
     }
 }
 
-/// Ends the program at once, whatever other threads are doing.
+/// Exits immediately, whatever other threads are doing.
 #[expect(
     clippy::exit,
     reason = "a second signal and a panic must end the program even when its main task is stuck"
@@ -82,7 +82,7 @@ pub(crate) fn now(exit: Exit) -> ! {
     std::process::exit(exit.code().into())
 }
 
-/// Panics where a test of the program asks for it: there is no honest way to make it do so from outside.
+/// Panics if a test demands it through a variable. No input makes the program panic.
 #[cfg(debug_assertions)]
 pub(crate) fn panic_if_told_to() {
     assert!(

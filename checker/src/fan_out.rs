@@ -1,4 +1,4 @@
-//! Where the findings of all targets come together: they are told from here, one after the other.
+//! Fan-out of findings to all outputs, one after the other.
 
 use std::io;
 use std::sync::Arc;
@@ -14,25 +14,25 @@ use crate::series::{Finding, State, Summary};
 use crate::webhook::Webhook;
 use crate::writer::Writer;
 
-/// A finding, and what it follows from.
+/// Finding with its record.
 #[derive(Debug)]
 pub(crate) struct Found {
-    /// The number of the target.
+    /// Number of the target.
     pub(crate) target: usize,
     pub(crate) record: Record,
     pub(crate) finding: Finding,
-    /// Of all checks of the target so far.
+    /// Summary of all checks of the target so far.
     pub(crate) summary: Summary,
 }
 
-/// All that is told to.
+/// Outputs of findings, and the exit code they lead to.
 pub(crate) struct FanOut {
     writer: Writer,
     log: Option<LogWriter>,
     metrics: Option<Arc<Metrics>>,
     webhook: Option<Webhook>,
     last: Arc<LastState>,
-    /// By target.
+    /// Summaries by target.
     summaries: Vec<Option<Summary>>,
     states: Vec<Option<State>>,
     exit: ExitWith,
@@ -73,12 +73,12 @@ impl FanOut {
         self
     }
 
-    /// Tells why it is not over yet.
+    /// Reports what the program is waiting for.
     pub(crate) fn waiting(&self, report: Report, patience: Duration) {
         self.writer.waiting(report, patience);
     }
 
-    /// Tells of a finding.
+    /// Sends a finding to all outputs.
     pub(crate) fn tell(&mut self, found: Found) {
         let Found {
             target,
@@ -90,6 +90,7 @@ impl FanOut {
             *state = Some(finding.state);
         }
         self.worst = self.worst.max(Some(finding.state));
+        // Set before the outputs run, so that a signal in between exits with this state.
         self.last.set(self.exit());
         if let Some(metrics) = &self.metrics {
             metrics.update(target, record.finished.wall, &finding, &summary);
@@ -106,7 +107,7 @@ impl FanOut {
         }
     }
 
-    /// Of the target that is worst off; those that were not checked yet do not count.
+    /// Returns the exit code of the worst target. Targets not checked yet do not count.
     fn exit(&self) -> Exit {
         let last = self.states.iter().flatten().max();
         let told = match self.exit {
@@ -116,23 +117,23 @@ impl FanOut {
         told.map_or(Exit::Unknown, |state| Exit::from(*state))
     }
 
-    /// All that belongs to one round was told.
+    /// Ends a round.
     pub(crate) fn round(&self) {
         self.writer.round();
     }
 
-    /// Completes when nothing can be printed any more.
+    /// Completes when printing has failed for good.
     pub(crate) async fn failed(&mut self) -> io::Error {
         self.writer.failed().await
     }
 
-    /// The end of a series.
+    /// Prints the summaries of a series.
     pub(crate) fn summarise(&self) {
         let known = self.summaries.iter().flatten().cloned().collect();
         self.writer.summaries(known);
     }
 
-    /// Delivers what is not delivered yet; if the end is urgent, only what goes out at once. Tells what could not be printed.
+    /// Flushes all outputs and returns a print error. If `is_urgent`, the webhook gets little time.
     pub(crate) async fn close(self, is_urgent: bool) -> io::Result<()> {
         let printed = self.writer.close();
         if let Some(log) = self.log {

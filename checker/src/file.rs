@@ -1,4 +1,4 @@
-//! The file with targets.
+//! Configuration file with targets.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use clock::{Field, JsonValues, Kind, Statuses, duration};
 use serde::{Deserialize, Deserializer};
 
-/// A longer file is a mistake.
+/// Maximum length in bytes. A longer file is a mistake.
 const LONGEST: u64 = 4 * 1024 * 1024;
 
 /// What the file says.
@@ -62,12 +62,12 @@ pub(crate) struct How {
     pub(crate) expect_instances: Option<u32>,
 }
 
-/// Reads it; the error names it.
+/// Reads the configuration file. Errors name the file.
 pub(crate) fn read(path: &Path) -> Result<File, String> {
     let named = |detail: &dyn std::fmt::Display| format!("{}: {detail}", path.display());
     let mut text = String::new();
     let file = std::fs::File::open(path).map_err(|error| named(&error))?;
-    // One byte more tells that there is more: a device has no length that could be asked for.
+    // One byte more shows that the file is too long. A device reports no length in advance.
     let read = file.take(LONGEST + 1).read_to_string(&mut text);
     if text.len() as u64 > LONGEST {
         return Err(named(&"longer than 4 MiB"));

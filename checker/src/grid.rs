@@ -1,4 +1,4 @@
-//! A monotonic grid of moments: what comes late does not shift those after it, and what was missed is not made up for.
+//! Monotonic grid of ticks. A late tick does not shift later ones, and missed ticks are skipped.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use crate::series::Tick;
 pub(crate) struct Grid {
     start: Instant,
     interval: Duration,
-    /// The number of the next tick at the earliest.
+    /// Lowest possible number of the next tick.
     next: u32,
 }
 
 impl Grid {
-    /// The first tick is at `start`.
+    /// Creates a grid whose first tick is at `start`.
     pub(crate) fn new(start: Instant, interval: Duration) -> Self {
         Self {
             start,
@@ -25,7 +25,7 @@ impl Grid {
         }
     }
 
-    /// Waits for the next tick that has not passed, and `delay` longer.
+    /// Waits for the next future tick, plus `delay`.
     pub(crate) async fn tick(&mut self, delay: Duration) -> Tick {
         let number = self.upcoming();
         let missed = number - self.next;
@@ -38,7 +38,7 @@ impl Grid {
         }
     }
 
-    /// Waits so long, unless the next tick is due sooner: then for that.
+    /// Waits for `pause`, or for the next tick if that is due sooner.
     pub(crate) async fn tick_soon(&mut self, pause: Duration) -> Tick {
         let soon = Instant::now() + pause;
         if soon >= self.moment(self.upcoming()) {
@@ -51,10 +51,10 @@ impl Grid {
         }
     }
 
-    /// The number of the next tick that has not passed.
+    /// Returns the number of the next future tick.
     fn upcoming(&self) -> u32 {
         if self.next == 0 {
-            // The first is due at once, not a microsecond ago.
+            // The first tick is due immediately, so it is never missed.
             return 0;
         }
         let elapsed = self.start.elapsed();

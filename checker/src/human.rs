@@ -1,14 +1,14 @@
-//! Lines for people: pure text.
+//! Text output for people. Pure.
 
 use clock::units::{magnitude, signed};
 use clock::{InstanceReport, Kind, Note, Report, Utc, Verdict};
 
 use crate::series::{Crossing, Finding, Outage, Summary, Trend};
 
-/// Between the parts of a line.
+/// Separator between the parts of a line.
 pub(crate) const SEPARATOR: &str = "   ";
 
-/// One check.
+/// Formats a check.
 pub(crate) fn check(finding: &Finding) -> String {
     let report = &finding.report;
     let seconds = report.started_at.split('.').next().unwrap_or_default();
@@ -30,7 +30,7 @@ pub(crate) fn check(finding: &Finding) -> String {
     parts.join(SEPARATOR)
 }
 
-/// What a check found, without when and where.
+/// Formats the findings of a check, without time and target.
 pub(crate) fn details(report: &Report) -> String {
     let mut parts = Vec::new();
     parts.extend(report.cause.clone());
@@ -77,7 +77,7 @@ pub(crate) fn details(report: &Report) -> String {
     parts.join(SEPARATOR)
 }
 
-/// Where a clock that runs away will be.
+/// Formats the forecast of a drifting clock.
 fn forecast(trend: &Trend) -> Option<String> {
     let Crossing {
         limit_ms,
@@ -95,7 +95,7 @@ fn forecast(trend: &Trend) -> Option<String> {
     Some(format!("{whose}crosses {} in {between}", signed(limit_ms)))
 }
 
-/// `3 days`, `5 h`: a time for people.
+/// Formats a duration for people: `3 days`, `5 h`.
 pub(crate) fn span(seconds: f64) -> String {
     let table = [(86_400.0, "days"), (3_600.0, "h"), (60.0, "min")];
     table
@@ -116,7 +116,7 @@ fn outage(outage: &Outage) -> String {
     )
 }
 
-/// A series of checks.
+/// Formats the summary of a series.
 pub(crate) fn summary(summary: &Summary, with_name: bool) -> String {
     let checks = match summary.checks {
         1 => "1 check".to_owned(),
@@ -174,14 +174,14 @@ pub(crate) fn summary(summary: &Summary, with_name: bool) -> String {
     parts.join(SEPARATOR)
 }
 
-/// The status of an answer that is all that was asked for.
+/// Formats the HTTP status of a check without a clock.
 pub(crate) fn status(report: &Report) -> Option<String> {
     let is_told = report.kind == Kind::Http && report.verdict != Verdict::Down;
     let status = report.status.filter(|_| is_told)?;
     Some(format!("HTTP {status}"))
 }
 
-/// The instance whose clock is furthest off.
+/// Returns the instance whose clock is furthest off.
 pub(crate) fn furthest(report: &Report) -> Option<&InstanceReport> {
     let distance = |one: &InstanceReport| one.offset_ms.map_or(0.0, f64::abs);
     report
@@ -191,7 +191,7 @@ pub(crate) fn furthest(report: &Report) -> Option<&InstanceReport> {
         .max_by(|a, b| distance(a).total_cmp(&distance(b)))
 }
 
-/// Of that.
+/// Formats the offset of that instance.
 pub(crate) fn offset(report: &Report) -> Option<String> {
     let worst = furthest(report)?;
     Some(format!(

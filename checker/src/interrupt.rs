@@ -1,4 +1,5 @@
-//! SIGINT and SIGTERM: the first asks for an orderly end and gives it two seconds, the second ends the program.
+//! SIGINT and SIGTERM. The first signal starts a graceful shutdown of at most 1.5 seconds; the
+//! second one exits immediately.
 
 use std::io;
 use std::sync::Arc;
@@ -9,27 +10,27 @@ use tokio::sync::watch;
 
 use crate::exit::{self, Exit, LastState};
 
-/// For the summary, should the reader of stdout be slow.
+/// Timeout of a graceful shutdown, in case the reader of stdout is slow.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
-/// The signal that asked for an end.
+/// Signal that requested the shutdown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stop {
     Interrupted,
     Terminated,
 }
 
-/// Hears the first signal.
+/// Listener for the first signal.
 pub(crate) struct Interrupt {
     stop: watch::Receiver<Option<Stop>>,
     ending: Ending,
 }
 
-/// What a signal ends the program with.
+/// Exit code after a signal.
 #[derive(Clone)]
 struct Ending {
     last: Arc<LastState>,
-    /// Whether SIGTERM is no news, but the usual end of a series.
+    /// Set if SIGTERM is the usual end of a series and exits with 0.
     stops_with_ok: bool,
 }
 
@@ -43,7 +44,7 @@ impl Ending {
 }
 
 impl Interrupt {
-    /// Starts to listen. `last` has the exit code for an end without ceremony, unless SIGTERM has one of its own.
+    /// Starts to listen. `last` has the exit code, unless SIGTERM has its own.
     pub(crate) fn listen(last: Arc<LastState>, stops_with_ok: bool) -> io::Result<Self> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
@@ -62,13 +63,13 @@ impl Interrupt {
         Ok(Self { stop, ending })
     }
 
-    /// Completes when a signal has come.
+    /// Completes when a signal has arrived.
     pub(crate) async fn received(&mut self) {
-        // It only fails when the sender is gone, which ends the process itself.
+        // Fails only if the sender is gone, whose task exits the process.
         let _ = self.stop.wait_for(Option::is_some).await;
     }
 
-    /// Returns what the program ends with.
+    /// Returns the exit code.
     pub(crate) fn code(&self) -> Exit {
         self.ending.code(*self.stop.borrow())
     }

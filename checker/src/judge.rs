@@ -1,4 +1,4 @@
-//! `checker judge`: what a log has, judged again.
+//! `checker judge`: judges a log again.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,7 +13,7 @@ use crate::log::{self, Logged, Terms};
 use crate::output::{Printer, note, trouble};
 use crate::series::{Finding, Hysteresis, State, Summary, Track};
 
-/// What is to be judged by instead of what it was judged by then.
+/// Limits that override the logged ones.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Limits {
     pub(crate) max_skew: Option<Duration>,
@@ -41,7 +41,7 @@ impl Limits {
     }
 }
 
-/// Targets of a log, by URL and where it was connected to.
+/// Targets of a log, by URL and the address connected to.
 #[derive(Debug, Default)]
 pub(crate) struct Replay {
     targets: BTreeMap<(String, Option<String>), Replayed>,
@@ -51,13 +51,13 @@ pub(crate) struct Replay {
 struct Replayed {
     number: usize,
     track: Track,
-    /// That of the last check, and when it ended.
+    /// Run of the last check.
     run: String,
     finished: Reading,
 }
 
 impl Replay {
-    /// Takes in a check: gives the number of its target, and what was found.
+    /// Adds a check. Returns the number of its target, and the finding.
     pub(crate) fn add(&mut self, logged: &Logged, limits: Limits) -> (usize, Finding) {
         let record = &logged.record;
         let terms = &logged.judged.terms;
@@ -71,7 +71,8 @@ impl Replay {
                 run: logged.run.clone(),
                 finished: record.started,
             });
-        // Lines of earlier versions do not say which run they are from; the clock that begins at zero does, as a rule.
+        // Lines of earlier versions do not name their run. Monotonic time that goes back reveals a
+        // new one.
         if target.run != logged.run || record.started.monotonic < target.finished.monotonic {
             target.track.restart(limits.hysteresis(terms));
         }
@@ -82,7 +83,7 @@ impl Replay {
         (target.number, finding)
     }
 
-    /// In the order in which the targets appeared.
+    /// Returns the summaries in the order in which the targets appeared.
     pub(crate) fn summaries(&self) -> Vec<Summary> {
         let mut targets: Vec<_> = self.targets.values().collect();
         targets.sort_by_key(|target| target.number);
@@ -98,7 +99,7 @@ pub(crate) fn run(judge: &Judge) -> Exit {
         rise: judge.rise,
         fall: judge.fall,
     };
-    // Never a live view: all of it is over.
+    // No live view, because nothing is in progress.
     let mut printer = Printer::new(judge.format, None);
     match replay(&judge.file, limits, &mut printer) {
         Ok(Some(exit)) => exit,
@@ -116,7 +117,8 @@ enum Trouble {
     Output(io::Error),
 }
 
-/// The exit code of the worst target's last check; `None` without a check. Whoever reads may go away: that changes no verdict.
+/// Returns the exit code of the worst target's last check; `None` without a check. A reader that
+/// goes away changes no verdict.
 fn replay(path: &Path, limits: Limits, printer: &mut Printer) -> Result<Option<Exit>, Trouble> {
     let mut replay = Replay::default();
     let mut states: BTreeMap<usize, State> = BTreeMap::new();
@@ -144,7 +146,7 @@ fn replay(path: &Path, limits: Limits, printer: &mut Printer) -> Result<Option<E
     Ok(states.values().max().map(|state| Exit::from(*state)))
 }
 
-/// Tells of a line that is none of a log.
+/// Reports a skipped line.
 pub(crate) fn left_out(detail: &str) {
     note(&format!("left out: {detail}"));
 }

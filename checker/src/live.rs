@@ -1,4 +1,5 @@
-//! The live view: a row for each target, news above. What the rows say is pure, the rest is the terminal.
+//! Live view: a row for each target, events above. Row contents are pure; the rest drives the
+//! terminal.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,20 +12,20 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::human;
 use crate::series::{Finding, State};
 
-/// Checks that a sparkline shows, at most.
+/// Maximum number of checks in a sparkline.
 const SPARKS: usize = 24;
-/// Columns that all else takes, before a target of a usual length.
+/// Number of columns of everything but sparklines and a target of usual length.
 const REST: usize = 56;
 const TARGET: usize = 40;
 const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-/// Lines of the terminal that are left for news.
+/// Lines of the terminal left for events.
 const LEFT: usize = 4;
-/// Where the terminal does not say how large it is.
+/// Terminal size if it cannot be determined.
 const USUAL: (u16, u16) = (24, 80);
-/// Redraws a second.
+/// Redraws per second.
 const RATE: u8 = 10;
 
-/// The view.
+/// Live view.
 #[derive(Debug)]
 pub(crate) struct Live {
     bars: MultiProgress,
@@ -33,14 +34,14 @@ pub(crate) struct Live {
     rows: Vec<Row>,
 }
 
-/// One target.
+/// Row of one target.
 #[derive(Debug, Clone, Default)]
 struct Row {
     state: Option<State>,
-    /// `None` where there was no answer.
+    /// Offsets of the last checks; `None` without an answer.
     offsets: VecDeque<Option<f64>>,
     latencies: VecDeque<Option<f64>>,
-    /// Whether it is asked for the time.
+    /// Set if the check is one of a clock.
     has_clock: bool,
     offset: String,
     latency: String,
@@ -51,7 +52,7 @@ struct Row {
 }
 
 impl Live {
-    /// `None` where the terminal can do no more than write lines.
+    /// Creates the view; `None` if the terminal can only write lines.
     pub(crate) fn new(targets: usize) -> Option<Self> {
         let terminal = Term::stdout();
         if !terminal.features().is_attended() || std::env::var("TERM").is_ok_and(|it| it == "dumb")
@@ -73,7 +74,7 @@ impl Live {
             return Ok(());
         };
         row.take_in(finding);
-        // What one would want to find again in the scrollback.
+        // Events that users look for in the scrollback.
         if finding.is_change() || finding.outage.is_some() {
             self.bars.println(human::check(finding))?;
         }
@@ -103,15 +104,15 @@ impl Live {
         }
     }
 
-    /// Leaves the existing lines, and the rest of the terminal to others. Nothing is drawn once more: where Ctrl-C was echoed, the cursor
-    /// is not where it was left, and the first line would be there twice.
+    /// Ends the view and leaves its lines on the terminal. Nothing is redrawn: an echoed Ctrl-C has
+    /// moved the cursor, so a redraw would duplicate the first line.
     pub(crate) fn end(&mut self) -> io::Result<()> {
         self.bars.set_draw_target(ProgressDrawTarget::hidden());
         if self.lines.is_empty() {
             return Ok(());
         }
         self.lines.clear();
-        // The cursor is behind the last line.
+        // The cursor is at the end of the last line.
         self.terminal.write_line("")
     }
 }
@@ -152,9 +153,10 @@ fn push(values: &mut VecDeque<Option<f64>>, value: Option<f64>) {
     values.push_back(value);
 }
 
-/// The lines of the view: one for one target, a table for several, the worst first where there are too many.
+/// Renders the view: one line for a single target, else a table. If there are too many rows, the
+/// worst come first.
 fn view(rows: &[Row], width: usize, most: usize) -> Vec<String> {
-    // In a narrow window the past has to give way.
+    // In a narrow window the sparklines are shortened first.
     let sparks = (width.saturating_sub(REST + TARGET) / 2).min(SPARKS);
     let mut known: Vec<&Row> = rows.iter().filter(|row| row.state.is_some()).collect();
     if let ([_], [row]) = (rows, known.as_slice()) {
@@ -162,7 +164,7 @@ fn view(rows: &[Row], width: usize, most: usize) -> Vec<String> {
     }
     let hidden = known.len().saturating_sub(most);
     if hidden > 0 {
-        // Stable: those of one state stay in their order.
+        // A stable sort keeps the order within a state.
         known.sort_by_key(|row| std::cmp::Reverse(row.state));
         known.truncate(most);
     }
@@ -250,7 +252,8 @@ fn coloured(state: State, text: &str) -> String {
     .to_string()
 }
 
-/// The last values between their least and their greatest, the newest at the right; a cross where there is none.
+/// Renders the last values scaled to their range, the newest at the right; a cross where there is
+/// none.
 fn sparkline(values: &VecDeque<Option<f64>>, most: usize) -> String {
     let values = values.range(values.len().saturating_sub(most)..);
     let known = values.clone().flatten();
@@ -260,7 +263,7 @@ fn sparkline(values: &VecDeque<Option<f64>>, most: usize) -> String {
     values
         .map(|value| match value {
             None => '×',
-            // What is equal but for noise below a microsecond is level.
+            // Differences below a microsecond are noise and drawn flat.
             Some(_) if range < 0.001 => LEVELS[0],
             Some(value) => level((value - least) / range),
         })

@@ -1,4 +1,5 @@
-//! The log: all that was measured, as JSON Lines. Written by a thread of its own, so that a slow disk delays no check.
+//! Log of all measurements as JSON Lines. A separate thread writes it, so that a slow disk delays
+//! no check.
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
@@ -14,11 +15,11 @@ use serde::{Deserialize, Serialize};
 use crate::output::note;
 use crate::series::{Finding, Hysteresis, State, Tick};
 
-/// The format of the lines; raised when a reader would have to change.
+/// Format version of the lines. Incremented when readers have to change.
 const FORMAT: u32 = 1;
-/// Lines that are kept while the disk is slow or full.
+/// Maximum number of lines buffered while the disk is slow or full.
 const KEPT: usize = 10_000;
-/// A longer line is none of ours.
+/// Maximum length of a line in bytes. A longer one is not from this program.
 const LONGEST_LINE: usize = 4 * 1024 * 1024;
 
 /// A line.
@@ -84,7 +85,8 @@ impl Terms {
         }
     }
 
-    /// Settings by which a check is judged; how it measures plays no part any more.
+    /// Returns settings to judge by. Those for measuring have their defaults, because a replay
+    /// sends no requests.
     pub(crate) fn settings(&self) -> Settings {
         let duration = |milliseconds| duration(nanoseconds_of(milliseconds));
         Settings {
@@ -99,7 +101,7 @@ impl Terms {
     }
 }
 
-/// A check, read from a log.
+/// Check read from a log.
 #[derive(Debug)]
 pub(crate) struct Logged {
     pub(crate) run: String,
@@ -108,19 +110,19 @@ pub(crate) struct Logged {
     pub(crate) judged: Judged,
 }
 
-/// Appends to a log.
+/// Writer of a log.
 #[derive(Debug)]
 pub(crate) struct LogWriter {
     run: String,
-    /// By target.
+    /// Terms by target.
     terms: Vec<Terms>,
     lines: SyncSender<String>,
     thread: JoinHandle<()>,
 }
 
 impl LogWriter {
-    /// Opens the file, to be told at once if that does not work. It is opened again for each write: whoever rotates logs may move
-    /// it away.
+    /// Opens the log, so that an unwritable file is reported immediately. It is opened again for
+    /// each write, because log rotation may rename it.
     pub(crate) fn open(path: &Path, terms: Vec<Terms>) -> io::Result<Self> {
         append_to(path)?;
         let (lines, written) = sync_channel(KEPT);
@@ -153,7 +155,7 @@ impl LogWriter {
                 terms: terms.clone(),
             },
         };
-        // Neither can fail: there are no maps with strange keys in it, and the thread ends after this one.
+        // Neither can fail: all map keys are strings, and the thread outlives this writer.
         let Ok(line) = serde_json::to_string(&line) else {
             return;
         };
@@ -162,7 +164,7 @@ impl LogWriter {
         }
     }
 
-    /// Waits for what is still to be written.
+    /// Waits until all buffered lines are written.
     pub(crate) fn close(self) {
         drop(self.lines);
         let _ = self.thread.join();
@@ -173,7 +175,7 @@ fn append_to(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).open(path)
 }
 
-/// The thread's side.
+/// State of the writer thread.
 struct Disk {
     path: PathBuf,
     waiting: VecDeque<String>,
@@ -229,13 +231,13 @@ impl Disk {
         }
     }
 
-    /// All lines, or none of them.
+    /// Writes all buffered lines, or none of them.
     fn attempt(&self) -> io::Result<()> {
         let mut file = append_to(&self.path)?;
         let length = file.metadata()?.len();
         let mut text = String::new();
         if length > 0 && !ends_with_a_line(&self.path) {
-            // What was cut off there, by a power failure or a full disk, must not take this one with it.
+            // A line cut off by a power failure or a full disk must not corrupt the next one.
             text.push('\n');
         }
         for line in &self.waiting {
@@ -243,13 +245,13 @@ impl Disk {
             text.push('\n');
         }
         file.write_all(text.as_bytes()).inspect_err(|_| {
-            // Half a line would spoil the next one.
+            // A partial line would corrupt the next one.
             let _ = file.set_len(length);
         })
     }
 }
 
-/// Whether the file ends as a whole line does; yes where nobody can tell.
+/// Returns whether the file ends with a line break; true if unreadable.
 fn ends_with_a_line(path: &Path) -> bool {
     let last = || -> io::Result<u8> {
         let mut file = File::open(path)?;
@@ -261,11 +263,11 @@ fn ends_with_a_line(path: &Path) -> bool {
     last().ok().is_none_or(|last| last == b'\n')
 }
 
-/// Bad lines that are told, at most.
+/// Maximum number of bad lines reported.
 const TOLD: u64 = 10;
 
-/// Reads a log, check by check. Lines that are none, as a power failure leaves them, are left out, and told to `on_bad`; it is
-/// an error if there are no others. Errors name file and line.
+/// Reads a log check by check. Invalid lines, as a power failure leaves them, are skipped and
+/// reported to `on_bad`. A log without any valid line is an error. Errors name file and line.
 pub(crate) fn read(
     path: &Path,
     mut on_bad: impl FnMut(&str),
@@ -276,7 +278,7 @@ pub(crate) fn read(
     let mut reader = BufReader::new(file);
     let mut number = 0_u64;
     let mut bad = 0_u64;
-    // Only a good line tells whether this is a log at all.
+    // Only a valid line proves that this is a log.
     let mut is_log = false;
     let mut first_bad = None;
     let mut is_over = false;
@@ -306,7 +308,7 @@ pub(crate) fn read(
                     }
                     return Some(Ok(logged));
                 }
-                // An empty line.
+                // An empty line, which is skipped silently.
                 Ok(None) => {}
                 Err(detail) => {
                     bad += 1;
@@ -323,7 +325,7 @@ pub(crate) fn read(
     }))
 }
 
-/// The next line, bounded; `None` at the end.
+/// Returns the next line, bounded in length; `None` at the end.
 fn line(reader: &mut impl io::BufRead) -> Result<Option<String>, String> {
     let mut bytes = Vec::new();
     let limit = u64::try_from(LONGEST_LINE).unwrap_or(u64::MAX);

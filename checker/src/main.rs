@@ -1,7 +1,7 @@
 //! The `checker` program: verifies from outside that a service is up and that its clock is right.
 //!
-//! Arguments in, lines and an exit code out. The method is in the `clock` crate, asking over the network in `probe`;
-//! `docs/checker.md` describes verdicts and output formats.
+//! Reads arguments, prints lines and sets an exit code. The method is in the `clock` crate, the
+//! network side in `probe`; `docs/checker.md` describes verdicts and output formats.
 
 mod cli;
 mod exit;
@@ -46,7 +46,7 @@ use plan::{Plan, Subject};
 use session::Session;
 use webhook::Webhook;
 
-/// Runs the program. Every way out has one of the exit codes that `--help` lists, panics included.
+/// Runs the program. Every exit has one of the codes that `--help` lists, panics included.
 fn main() -> ExitCode {
     output::on_panic();
     let cli = match Cli::read(std::env::args_os()) {
@@ -86,7 +86,7 @@ fn test_webhook(address: &str) -> Exit {
 }
 
 fn start(plan: Plan) -> Exit {
-    // Two threads at least: a signal has to be heard while the other one is stuck in writing to a full pipe.
+    // At least two threads: one handles signals while the other is blocked writing to a full pipe.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -94,7 +94,7 @@ fn start(plan: Plan) -> Exit {
     match runtime {
         Ok(runtime) => {
             let exit = runtime.block_on(watch(plan));
-            // A name that is still being resolved must not hold up the end.
+            // A name resolution still running on the blocking pool must not delay the exit.
             runtime.shutdown_background();
             exit
         }
@@ -117,6 +117,7 @@ async fn watch(plan: Plan) -> Exit {
     let notify = Notify::from_environment();
     notify.ready();
     let (ran, is_interrupted) = tokio::select! {
+        // The signal first: a session that is always ready must not hide it.
         biased;
         () = interrupt.received() => (Ok(()), true),
         result = session.run(&mut fan_out, &notify) => (result, false),
@@ -128,7 +129,7 @@ async fn watch(plan: Plan) -> Exit {
     let printed = if is_interrupted {
         fan_out.close(true).await
     } else {
-        // What is still to be told may take a minute.
+        // The webhook may retry for a minute, so a signal ends the wait.
         tokio::select! {
             printed = fan_out.close(false) => printed,
             () = interrupt.received() => Ok(()),
@@ -136,13 +137,13 @@ async fn watch(plan: Plan) -> Exit {
     };
     match ran.and(printed) {
         Ok(()) => interrupt.code(),
-        // Whoever read has seen enough.
+        // A reader such as `head` has closed the pipe, which is no failure.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => interrupt.code(),
         Err(error) => output::trouble("cannot write", &probe::detail(&error)),
     }
 }
 
-/// All that is told to, ready to be told.
+/// Opens all outputs of the plan.
 async fn fan_out(plan: &Plan, last: Arc<LastState>) -> Result<FanOut, (String, String)> {
     let detail = |error: io::Error| probe::detail(&error);
     let log = plan

@@ -1,4 +1,4 @@
-//! Figures for Prometheus, in the OpenMetrics text format, and the small server that hands them out.
+//! Prometheus metrics in the OpenMetrics text format, and the HTTP server that exposes them.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -26,23 +26,23 @@ use tokio::sync::Semaphore;
 use crate::series::{Finding, State, Summary};
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-/// Whoever asks has to say so in this time.
+/// Timeout for the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// At the same time; more of them wait.
+/// Maximum number of concurrent connections. Further ones wait.
 const MOST_CONNECTIONS: usize = 32;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// What is known of all targets.
+/// Latest results of all targets.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
-    /// By target; `None` before its first check.
+    /// Results by target; `None` before the first check.
     rows: Mutex<Vec<Option<Row>>>,
 }
 
-/// What is known of one.
+/// Latest result of one target.
 #[derive(Debug, Clone)]
 struct Row {
-    /// When the check ended, nanoseconds since 1970 by the local clock.
+    /// End of the check, nanoseconds since 1970 by the local clock.
     ended: Nanoseconds,
     finding: Finding,
     summary: Summary,
@@ -75,10 +75,11 @@ impl Metrics {
     }
 }
 
-/// Names and values.
+/// Label names and values.
 type Labels = Vec<(&'static str, String)>;
 
-/// Of a target, with others. Values come from outside, and the library writes them as they are.
+/// Returns a target's labels and additional ones. Values are external, and the library does not
+/// escape them.
 fn labels<const N: usize>(row: &Row, more: [(&'static str, &str); N]) -> Labels {
     let target = row.finding.report.name();
     std::iter::once(("target", target.as_str()))
@@ -94,7 +95,7 @@ fn escaped(value: &str) -> String {
         .replace('\n', "\\n")
 }
 
-/// Writes one metric after the other.
+/// Writer of metric families.
 struct Writer<'a, 'e> {
     rows: &'a [Row],
     encoder: &'a mut DescriptorEncoder<'e>,
@@ -110,7 +111,7 @@ impl Writer<'_, '_> {
         self.rows.iter().try_for_each(|row| each(row, &mut metric))
     }
 
-    /// A figure of each target.
+    /// Writes a gauge with one value per target.
     fn gauge<V: EncodeGaugeValue>(
         &mut self,
         name: &str,
@@ -215,7 +216,7 @@ impl Collector for Metrics {
     }
 }
 
-/// What is told of each instance.
+/// Writes the metrics of each instance.
 fn clocks(out: &mut Writer) -> fmt::Result {
     type Value = fn(&clock::InstanceReport) -> Option<f64>;
     let values: [(&str, &str, Value); 4] = [
@@ -308,14 +309,14 @@ fn seconds(milliseconds: f64) -> f64 {
     milliseconds / 1000.0
 }
 
-/// All figures as text.
+/// Encodes all metrics as text.
 fn exposition(registry: &Registry) -> Result<String, fmt::Error> {
     let mut text = String::new();
     encode(&mut text, registry)?;
     Ok(text)
 }
 
-/// Hands out what is on the metrics, until the program ends.
+/// Serves the metrics until the program ends.
 pub(crate) async fn serve(address: SocketAddr, metrics: Arc<Metrics>) -> io::Result<()> {
     let listener = TcpListener::bind(address).await?;
     let mut registry = Registry::default();
@@ -327,11 +328,13 @@ pub(crate) async fn serve(address: SocketAddr, metrics: Arc<Metrics>) -> io::Res
 async fn accept(listener: TcpListener, registry: Arc<Registry>) {
     let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     loop {
-        // It is never closed.
+        // The semaphore is never closed.
         let Ok(place) = Arc::clone(&room).acquire_owned().await else {
             return;
         };
         let Ok((stream, _)) = listener.accept().await else {
+            // `accept` fails repeatedly while file descriptors are exhausted; without a pause this
+            // loop would spin.
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
@@ -351,7 +354,7 @@ async fn connection(stream: TcpStream, registry: &Registry) {
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(16 * 1024)
-        // One answer each: then nobody holds one of the few places.
+        // One response per connection, so that idle clients do not occupy the few places.
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), answer);
     let _ = tokio::time::timeout(HEAD_TIMEOUT * 3, served).await;

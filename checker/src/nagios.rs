@@ -1,4 +1,4 @@
-//! The line of a monitoring plugin: a word, a text, and figures behind a bar. Pure.
+//! Output of a monitoring plugin: status, text, and performance data after a `|`. Pure.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use crate::exit::Exit;
 use crate::human;
 use crate::series::{Finding, State};
 
-/// Of one target.
+/// Result of one target.
 #[derive(Debug, Clone)]
 pub(crate) struct Result {
     state: State,
@@ -45,7 +45,7 @@ impl Result {
         }
         Self {
             state: finding.state,
-            // What follows a bar is taken for figures.
+            // Everything after a `|` would be parsed as performance data.
             text: text.replace('|', "/").replace(human::SEPARATOR, ", "),
             name: report.name(),
             figures,
@@ -53,7 +53,8 @@ impl Result {
     }
 }
 
-/// One line for all results, with the worst one's text; with the target's name, where these are not all that there are.
+/// Formats one line for all results, with the worst one's text. Includes the target's name unless
+/// the results are all targets.
 pub(crate) fn line(results: &[Result], are_all: bool) -> String {
     let Some(worst) = results.iter().max_by_key(|result| result.state) else {
         return "CHECKER UNKNOWN - nothing was checked".to_owned();

@@ -1,4 +1,4 @@
-//! Tells a service manager that the program is ready and at work: systemd's `sd_notify` protocol.
+//! Service manager notifications: systemd's `sd_notify` protocol.
 
 use std::env;
 use std::ffi::OsString;
@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
-/// A service manager, if there is one.
+/// Connection to the service manager, if there is one.
 #[derive(Debug, Default)]
 pub(crate) struct Notify {
     socket: Option<UnixDatagram>,
@@ -14,7 +14,8 @@ pub(crate) struct Notify {
 }
 
 impl Notify {
-    /// Finds it by the variables that it sets: `NOTIFY_SOCKET`, `WATCHDOG_USEC`, `WATCHDOG_PID`.
+    /// Reads the variables set by the service manager: `NOTIFY_SOCKET`, `WATCHDOG_USEC`,
+    /// `WATCHDOG_PID`.
     pub(crate) fn from_environment() -> Self {
         let number = |name| env::var(name).ok()?.parse::<u64>().ok();
         let is_ours = number("WATCHDOG_PID").is_none_or(|id| id == u64::from(std::process::id()));
@@ -25,7 +26,7 @@ impl Notify {
         }
     }
 
-    /// Returns how often the watchdog wants to hear that the program is alive.
+    /// Returns the interval of watchdog notifications.
     pub(crate) fn period(&self) -> Option<Duration> {
         // Half of the limit, as `sd_watchdog_enabled` advises.
         self.watchdog
@@ -33,30 +34,30 @@ impl Notify {
             .map(|limit| limit / 2)
     }
 
-    /// Tells that checks begin.
+    /// Reports that checks begin.
     pub(crate) fn ready(&self) {
         self.send("READY=1");
     }
 
-    /// Tells that checks go on.
+    /// Reports that checks continue.
     pub(crate) fn alive(&self) {
         self.send("WATCHDOG=1");
     }
 
-    /// Tells that the end has started.
+    /// Reports that shutdown has started.
     pub(crate) fn stopping(&self) {
         self.send("STOPPING=1");
     }
 
     fn send(&self, message: &str) {
         if let Some(socket) = &self.socket {
-            // Nobody who could be told.
+            // The service manager is gone; there is nobody to report that to.
             let _ = socket.send(message.as_bytes());
         }
     }
 }
 
-/// A path, or with an `@` in front a name without a file.
+/// Connects to a path, or to an abstract socket if the name starts with `@`.
 fn connected(name: &OsString) -> Option<UnixDatagram> {
     let address = match name.as_bytes().split_first()? {
         (b'@', name) => of_name(name)?,
@@ -64,6 +65,7 @@ fn connected(name: &OsString) -> Option<UnixDatagram> {
     };
     let socket = UnixDatagram::unbound().ok()?;
     socket.connect_addr(&address).ok()?;
+    // A service manager that stalls must not block the checks.
     socket.set_nonblocking(true).ok()?;
     Some(socket)
 }

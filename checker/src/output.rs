@@ -1,4 +1,4 @@
-//! The only module that prints. Results go to stdout, everything else to stderr.
+//! All output. Results go to stdout, everything else to stderr; no other module prints.
 
 use std::io::{self, Write as _};
 use std::panic::PanicHookInfo;
@@ -15,10 +15,10 @@ use crate::live::Live;
 use crate::series::{Finding, Outage, State, Summary, Trend};
 use crate::{human, nagios};
 
-/// The format of the JSON lines; raised when a reader would have to change.
+/// Format version of the JSON lines. Incremented when readers have to change.
 const JSON_FORMAT: u32 = 1;
 
-/// A JSON line.
+/// JSON line.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Line<'a> {
@@ -26,16 +26,16 @@ enum Line<'a> {
         format: u32,
         #[serde(flatten)]
         report: &'a Report,
-        /// With patience: `--rise`, `--fall`.
+        /// State with hysteresis: `--rise`, `--fall`.
         state: State,
-        /// The one before; `null` for the first check.
+        /// State before this check; `null` for the first one.
         before: Option<State>,
         trends: &'a [Trend],
         #[serde(skip_serializing_if = "Option::is_none")]
         outage: Option<&'a Outage>,
-        /// Ticks that passed before this check, while the one before it was running.
+        /// Ticks that passed before this check, while the previous one was running.
         missed_ticks: u64,
-        /// Milliseconds from when it was due to when it began.
+        /// Milliseconds from the moment the check was due to its start.
         late_ms: f64,
     },
     Summary {
@@ -45,11 +45,11 @@ enum Line<'a> {
     },
 }
 
-/// Writes results in the chosen format.
+/// Printer of results in the chosen format.
 #[derive(Debug)]
 pub(crate) struct Printer {
     form: Form,
-    /// What was last said about waiting: said once, not with every attempt.
+    /// Last note about waiting, so that attempts with the same cause do not repeat it.
     waiting_for: Option<String>,
 }
 
@@ -58,12 +58,12 @@ enum Form {
     Lines,
     Live(Live),
     Json,
-    /// And whether there are more targets than one.
+    /// Results of the current round, and whether there are several targets.
     Nagios(Vec<nagios::Result>, bool),
 }
 
 impl Printer {
-    /// `series` is the number of targets of a series.
+    /// Creates a printer. `series` is the number of targets of a series.
     pub(crate) fn new(format: Format, series: Option<usize>) -> Self {
         let form = match (format, series) {
             (Format::Human, Some(targets)) if Term::stdout().is_term() => {
@@ -81,7 +81,7 @@ impl Printer {
         }
     }
 
-    /// The result of a check.
+    /// Prints the result of a check.
     pub(crate) fn check(&mut self, target: usize, finding: &Finding) -> io::Result<()> {
         match &mut self.form {
             Form::Lines => line(&human::check(finding)),
@@ -96,7 +96,7 @@ impl Printer {
                 missed_ticks: finding.tick.missed,
                 late_ms: finding.tick.late_ms,
             }),
-            // A plugin says one line, of all.
+            // A monitoring plugin prints one line for all targets.
             Form::Nagios(results, _) => {
                 results.push(nagios::Result::new(finding));
                 Ok(())
@@ -104,7 +104,7 @@ impl Printer {
         }
     }
 
-    /// The last target of a round was checked.
+    /// Ends a round: the last target was checked.
     pub(crate) fn round(&mut self) -> io::Result<()> {
         match &mut self.form {
             Form::Nagios(results, several) if !results.is_empty() => {
@@ -114,7 +114,7 @@ impl Printer {
         }
     }
 
-    /// The end of a series.
+    /// Prints the summaries at the end of a series.
     pub(crate) fn summaries(&mut self, summaries: &[&Summary]) -> io::Result<()> {
         if let Form::Live(live) = &mut self.form {
             live.end()?;
@@ -133,7 +133,7 @@ impl Printer {
         Ok(())
     }
 
-    /// Why it is not over yet, on stderr, when that has changed.
+    /// Prints to stderr what the program is waiting for, if it has changed.
     pub(crate) fn waiting(&mut self, report: &Report, patience: Duration) {
         if self.waiting_for != report.cause {
             self.waiting_for.clone_from(&report.cause);
@@ -143,8 +143,10 @@ impl Printer {
     }
 }
 
-/// Help, version, or what is wrong with the arguments. clap's own exit code for that means CRITICAL here.
+/// Prints help, version, or a usage error. clap's exit code for usage errors would mean CRITICAL
+/// here.
 pub(crate) fn usage(error: &clap::Error) -> Exit {
+    // If the terminal is gone, there is nowhere to report the error.
     let _ = error.print();
     if error.use_stderr() {
         Exit::Unknown
@@ -153,13 +155,13 @@ pub(crate) fn usage(error: &clap::Error) -> Exit {
     }
 }
 
-/// An error of our own.
+/// Prints an error of this program.
 pub(crate) fn trouble(what: &str, detail: &str) -> Exit {
     note(&format!("error: {what}: {detail}"));
     Exit::Unknown
 }
 
-/// Makes a panic, on whichever thread, one line and exit code 3.
+/// Installs a panic hook that prints one line and exits with code 3, whichever thread panics.
 pub(crate) fn on_panic() {
     std::panic::set_hook(Box::new(|panic| {
         panicked(panic);
@@ -167,13 +169,13 @@ pub(crate) fn on_panic() {
     }));
 }
 
-/// A mistake in this program.
+/// Reports a panic.
 fn panicked(panic: &PanicHookInfo<'_>) {
     let message = panic.payload_as_str().unwrap_or("no message");
     let place = panic
         .location()
         .map_or_else(String::new, |location| format!(" at {location}"));
-    // The live view leaves the cursor behind its last line.
+    // The live view leaves the cursor at the end of its last line.
     if Term::stderr().is_term() {
         note("");
     }
@@ -186,7 +188,7 @@ fn json(value: &Line<'_>) -> io::Result<()> {
     line(&serde_json::to_string(value)?)
 }
 
-/// A result.
+/// Writes a line to stdout.
 #[expect(
     clippy::disallowed_methods,
     reason = "the one place that writes to stdout"
@@ -197,7 +199,7 @@ pub(crate) fn line(text: &str) -> io::Result<()> {
     stdout.flush()
 }
 
-/// Something else. Nothing depends on stderr: when it is closed, so be it.
+/// Writes a line to stderr. Errors are ignored: no result depends on stderr.
 #[expect(
     clippy::disallowed_methods,
     reason = "the one place that writes to stderr"

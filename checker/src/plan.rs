@@ -1,4 +1,4 @@
-//! What the arguments and the file amount to.
+//! Plan of a run, resolved from the arguments and the configuration file.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -20,22 +20,22 @@ use crate::request;
 use crate::series::Hysteresis;
 
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
-/// More than this need a process of their own.
+/// Maximum number of targets per process.
 const MOST_TARGETS: usize = 10_000;
-/// More of them would not agree better.
+/// Maximum number of time servers. More would not improve a majority.
 const MOST_REFERENCES: usize = 16;
 const DEFAULT_URL: &str = "http://localhost";
 
-/// What to do, resolved.
+/// Resolved plan of a run.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) subjects: Vec<Subject>,
-    /// `None`: once.
+    /// Schedule of a series; `None` for a single check.
     pub(crate) period: Option<Period>,
-    /// How long to wait for the service to be up; only without a period.
+    /// Time to wait for the service to be up; only without a period.
     pub(crate) wait_up: Option<Duration>,
     pub(crate) exit: ExitWith,
-    /// Whether SIGTERM ends the program with 0: only a series.
+    /// Set if SIGTERM ends the program with 0, which applies to a series only.
     pub(crate) stops_with_ok: bool,
     pub(crate) hysteresis: Hysteresis,
     pub(crate) references: Vec<Server>,
@@ -45,27 +45,27 @@ pub(crate) struct Plan {
     pub(crate) log: Option<PathBuf>,
 }
 
-/// A target, and how to check it.
+/// Target with its settings.
 #[derive(Debug, Clone)]
 pub(crate) struct Subject {
     pub(crate) target: Target,
     pub(crate) settings: Settings,
 }
 
-/// Checks on a grid.
+/// Schedule of a series on a grid.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Period {
     pub(crate) interval: Duration,
-    /// Longest delay by chance.
+    /// Maximum random delay.
     pub(crate) jitter: Duration,
-    /// While a change is not confirmed.
+    /// Pause before the next check while a change is not confirmed.
     pub(crate) retry: Option<Duration>,
-    /// `None`: without end.
+    /// Number of checks; `None` for no limit.
     pub(crate) count: Option<u64>,
 }
 
 impl Plan {
-    /// What the arguments amount to, or an error in clap's own form.
+    /// Resolves the arguments. Errors have clap's form.
     pub(crate) fn new(watch: Watch) -> Result<Self, clap::Error> {
         Self::resolve(watch)
             .map_err(|message| Cli::command().error(ErrorKind::ValueValidation, message))
@@ -102,12 +102,12 @@ impl Plan {
             wait_up: watch.when.wait_up,
             exit: watch.when.exit,
             stops_with_ok: period.is_some() && watch.when.exit_on_stop == OnStop::Ok,
-            // A single check is all there is: what it says holds.
+            // A single check has no history, so its result counts immediately.
             hysteresis: period.map_or_else(Hysteresis::default, |_| hysteresis),
             references: references(watch.how.references, file.references)?,
             format,
             prometheus,
-            // An empty variable is one that is not set.
+            // An empty variable counts as unset.
             webhook: webhook
                 .filter(|text| !text.is_empty())
                 .map(|text| web_address(&text))
@@ -117,7 +117,7 @@ impl Plan {
     }
 }
 
-/// Time servers of the arguments, or else of the file: each once.
+/// Parses the time servers of the arguments, or else of the file, without duplicates.
 fn references(arguments: Vec<String>, file: Vec<String>) -> Result<Vec<Server>, String> {
     let texts = if arguments.is_empty() {
         file
@@ -129,7 +129,7 @@ fn references(arguments: Vec<String>, file: Vec<String>) -> Result<Vec<Server>, 
         let server = text
             .parse()
             .map_err(|error: probe::ServerError| error.to_string())?;
-        // One that is given twice has no second voice.
+        // A duplicate must not have a second vote.
         if !servers.contains(&server) {
             servers.push(server);
         }
@@ -141,7 +141,7 @@ fn references(arguments: Vec<String>, file: Vec<String>) -> Result<Vec<Server>, 
 }
 
 fn subjects(watch: &Watch, file: &File) -> Result<Vec<Subject>, String> {
-    // An argument is stronger than the variable, and comes beside the option.
+    // An argument overrides the variable, but adds to the option.
     let from_variable = watch.urls_of_variable && watch.url.is_some();
     let is_set = |url: &&String| !(from_variable || (watch.urls_of_variable && url.is_empty()));
     let options = watch.urls.iter().filter(is_set);
@@ -167,7 +167,8 @@ fn subjects(watch: &Watch, file: &File) -> Result<Vec<Subject>, String> {
         .into_iter()
         .map(|entry| subject(entry, &watch.how, file));
     let subjects: Vec<Subject> = subjects.collect::<Result<_, _>>()?;
-    // Two of the same would be told apart by nobody. One of the file says more than an argument.
+    // Duplicates could not be told apart in the output. An entry of the file overrides an argument,
+    // because it may have settings.
     let (arguments, of_file) = subjects.split_at(arguments);
     let mut seen = BTreeSet::new();
     if let Some(twice) = of_file.iter().find(|subject| !seen.insert(key(subject))) {
@@ -180,13 +181,14 @@ fn subjects(watch: &Watch, file: &File) -> Result<Vec<Subject>, String> {
     Ok(arguments.chain(of_file).cloned().collect())
 }
 
-/// What tells a target from others.
+/// Returns what identifies a target.
 fn key(subject: &Subject) -> (String, Option<String>) {
     let connect_to = subject.target.connect_to().map(ToString::to_string);
     (subject.target.url().to_string(), connect_to)
 }
 
-/// What a target's own entry says is strongest, then come the arguments, then what the file says for all.
+/// Resolves a target. Its own entry takes precedence, then the arguments, then the file's common
+/// settings.
 fn subject(entry: Entry, how: &How, file: &File) -> Result<Subject, String> {
     let usual = Settings::default();
     let connect_to = match &entry.connect_to {
@@ -262,7 +264,7 @@ fn subject(entry: Entry, how: &How, file: &File) -> Result<Subject, String> {
     {
         return Err("--warn-skew must not be larger than --max-skew".to_owned());
     }
-    // Arguments are checked where they are read; these may be of the file.
+    // clap has validated the arguments, but the values may come from the file.
     within("samples", Some(settings.samples), MOST_SAMPLES)?;
     within(
         "expect_instances",
@@ -272,7 +274,7 @@ fn subject(entry: Entry, how: &How, file: &File) -> Result<Subject, String> {
     Ok(Subject { target, settings })
 }
 
-/// The client certificate, which can be read.
+/// Returns the client certificate after verifying that it can be loaded.
 fn identity(how: &How) -> Result<Option<Identity>, String> {
     let Some(certificate) = how.client_cert.clone() else {
         return Ok(None);
@@ -286,7 +288,8 @@ fn identity(how: &How) -> Result<Option<Identity>, String> {
     Ok(Some(identity))
 }
 
-/// What answers have to be; the target's own list of values takes the place of the others.
+/// Resolves the expectations. JSON values are not merged: the first list by precedence replaces the
+/// others.
 fn expected(one: &file::How, how: &How, all: &file::How) -> Result<Expected, String> {
     let contains = [&one.contains, &how.contains, &all.contains];
     let contains = contains.into_iter().flatten().next();
@@ -311,7 +314,7 @@ fn expected(one: &file::How, how: &How, all: &file::How) -> Result<Expected, Str
     })
 }
 
-/// Every request costs time and memory: more of them are a mistake.
+/// Checks the range of a value. Every request costs time and memory, so larger values are mistakes.
 fn within(name: &str, value: Option<u32>, most: u32) -> Result<(), String> {
     match value {
         Some(value) if !(1..=most).contains(&value) => {
@@ -357,7 +360,7 @@ fn period(when: &When, file: &File) -> Result<Option<Period>, String> {
 }
 
 pub(crate) fn web_address(text: &str) -> Result<Url, String> {
-    // Not the address itself: it may well have a secret in it.
+    // The error omits the address, which may contain a secret.
     let invalid = |detail: &str| format!("cannot use the address of the webhook: {detail}");
     let url = Url::parse(text).map_err(|error| invalid(&error.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") {

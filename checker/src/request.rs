@@ -1,4 +1,4 @@
-//! What is sent with a request besides the question: headers and credentials, from arguments and files.
+//! Additional request headers and credentials, from arguments and files.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use clock::Header;
 use probe::secret;
 
-/// Returns the headers that arguments ask for. Errors never hold a value: it may be a secret.
+/// Builds the headers from arguments. Errors never contain a value, because it may be a secret.
 pub(crate) fn headers(
     texts: &[String],
     bearer: Option<&Path>,

@@ -26,7 +26,7 @@ pub(crate) fn instance(name: &str, offset_ms: f64) -> InstanceReport {
     }
 }
 
-/// One check of one instance.
+/// Returns the report of one check of one instance.
 pub(crate) fn report(verdict: Verdict) -> Report {
     Report {
         started_at: "2026-11-22T10:04:05.123Z".to_owned(),
@@ -52,7 +52,7 @@ pub(crate) fn report(verdict: Verdict) -> Report {
     }
 }
 
-/// One of a service without a clock.
+/// Returns the report of a check without a clock.
 pub(crate) fn without_clock() -> Report {
     Report {
         kind: Kind::Http,
@@ -63,7 +63,7 @@ pub(crate) fn without_clock() -> Report {
     }
 }
 
-/// One that got no answer.
+/// Returns the report of a check without an answer.
 pub(crate) fn down() -> Report {
     Report {
         latency_ms: None,
@@ -74,7 +74,7 @@ pub(crate) fn down() -> Report {
     }
 }
 
-/// A request sent at `at` ms and answered after 2 ms, by a right clock.
+/// Returns a request sent at `at` ms and answered after 2 ms by a right clock.
 pub(crate) fn answered(at: Nanoseconds) -> Observation {
     let reading = |milliseconds: Nanoseconds| Reading {
         wall: 1_795_305_600 * SECOND + milliseconds * MILLISECOND,
@@ -103,7 +103,7 @@ pub(crate) fn answered(at: Nanoseconds) -> Observation {
     }
 }
 
-/// A record of a check that has just started.
+/// Returns the record of a check that has just started.
 pub(crate) fn record(started: Reading) -> Record {
     Record::new("http://a.test/now".to_owned(), None, started)
 }

@@ -1,4 +1,4 @@
-//! What the program does between start and end: one check, a wait, or a series of each target on a grid of its own.
+//! Session from start to end: one check, a wait, or a series per target on its own grid.
 
 use std::io;
 use std::sync::Arc;
@@ -17,14 +17,14 @@ use crate::notify::Notify;
 use crate::plan::{Period, Plan, Subject};
 use crate::series::{Hysteresis, Tick, Track};
 
-/// From start to start of two attempts while waiting.
+/// Interval between attempts while waiting.
 const ATTEMPTS: Duration = Duration::from_millis(500);
-/// No check takes longer, but for a reason.
+/// Upper bound for the duration of a normal check.
 const LONGEST_CHECK: Duration = Duration::from_mins(5);
-/// Targets that are checked at the same time where there is no grid to spread them.
+/// Maximum number of concurrent checks if no grid spreads them.
 const AT_ONCE: usize = 64;
 
-/// A run of the program.
+/// Run of the program.
 pub(crate) struct Session {
     subjects: Vec<Subject>,
     period: Option<Period>,
@@ -33,17 +33,18 @@ pub(crate) struct Session {
     checker: Checker,
 }
 
-/// Checks subjects.
+/// Checker of subjects.
 #[derive(Clone)]
 struct Checker {
     clock: Arc<dyn Clock>,
-    /// The same for all: no time server is to be asked for every target.
+    /// Time servers shared by all targets, so that they are not asked once per target.
     witnesses: Arc<Mutex<Vec<Witness>>>,
 }
 
 impl Checker {
     async fn check(&self, subject: &Subject) -> Record {
         let mut record = probe::record(&subject.target, &subject.settings, &*self.clock).await;
+        // Held while asking: a concurrent check then finds the fresh answer instead of asking again.
         let mut witnesses = self.witnesses.lock().await;
         let asked = witnesses
             .iter_mut()
@@ -70,7 +71,7 @@ impl Session {
         }
     }
 
-    /// Does what was asked for. May be dropped at any moment.
+    /// Runs the session. The future may be dropped at any moment.
     pub(crate) async fn run(&self, fan_out: &mut FanOut, notify: &Notify) -> io::Result<()> {
         match (self.period, self.wait_up, self.subjects.as_slice()) {
             (None, Some(patience), [subject, ..]) => {
@@ -97,7 +98,7 @@ impl Session {
         Track::new(self.hysteresis).expecting(subject.settings.expect_instances)
     }
 
-    /// Every target once, in the order given.
+    /// Checks every target once and reports in the order given.
     async fn once(&self, fan_out: &mut FanOut) {
         use futures_util::StreamExt as _;
 
@@ -130,7 +131,7 @@ impl Session {
     ) -> io::Result<()> {
         let (findings, mut found) = mpsc::channel(self.subjects.len() + AT_ONCE);
         let start = Instant::now();
-        // Dropped with this future, and all of them with it.
+        // Dropping the set with this future aborts all series.
         let mut series = JoinSet::new();
         let count = u32::try_from(self.subjects.len()).unwrap_or(u32::MAX);
         for (index, subject) in self.subjects.iter().enumerate() {
@@ -138,7 +139,7 @@ impl Session {
             let series_of_one = Series {
                 index,
                 subject: subject.clone(),
-                // Evenly over the interval, each at its own place for good.
+                // Targets are spread evenly over the interval, each with a fixed phase.
                 grid: Grid::new(start + period.interval * number / count, period.interval),
                 period,
                 track: self.track(subject),
@@ -147,8 +148,10 @@ impl Session {
             };
             series.spawn(series_of_one.run());
         }
+        // The series hold the remaining senders, so `recv` returns `None` once all have ended.
         drop(findings);
-        // Whoever does nothing for longer than the slowest of checks is to be started again.
+        // Without findings for longer than the slowest check takes, no watchdog notification is sent,
+        // so that the service manager restarts the program.
         let idle = 2 * period.interval + period.jitter + LONGEST_CHECK;
         let mut last = start;
         loop {
@@ -178,8 +181,8 @@ impl Session {
         }
     }
 
-    /// Checks until the verdict is one that waiting does not change. The first attempt is never cut short, so that there is
-    /// always something to tell.
+    /// Checks until waiting cannot change the verdict. The first attempt is never cut short, so
+    /// that there is always a result.
     async fn wait_up(&self, subject: &Subject, patience: Duration, fan_out: &mut FanOut) -> Record {
         let start = Instant::now();
         let deadline = start + patience;
@@ -204,7 +207,7 @@ impl Session {
     }
 }
 
-/// One target's series.
+/// Series of one target.
 struct Series {
     index: usize,
     subject: Subject,
@@ -228,7 +231,7 @@ impl Series {
             let found = found(self.index, record, &self.subject, tick, &mut self.track);
             in_doubt = found.finding.in_doubt;
             if self.findings.send(found).await.is_err() {
-                // Nobody listens any more.
+                // The session has ended.
                 return;
             }
             checks += 1;

@@ -1,5 +1,5 @@
-//! Tells a web address of changes. A slow or dead receiver delays no check, and no change is lost: of each target the newest one is
-//! kept until it is told.
+//! Webhook for state changes. A slow or dead receiver delays no check. The newest change of each
+//! target is kept until it is delivered.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,66 +20,66 @@ use url::{Host, Url};
 use crate::output::note;
 use crate::series::{Finding, Outage, State};
 
-/// The format of the messages; raised when a reader would have to change.
+/// Format version of the messages. Incremented when readers have to change.
 const FORMAT: u32 = 1;
-/// For one attempt.
+/// Timeout of one attempt.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Messages on their way at the same time, each about another target.
+/// Maximum number of concurrent messages, each about another target.
 const AT_ONCE: usize = 8;
-/// Before the second attempt; doubled for each further one.
+/// Pause before the second attempt, doubled for each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
-/// Attempts for a message when the program has nothing else to do any more.
+/// Number of attempts per message before an otherwise finished program gives up.
 const ATTEMPTS: u32 = 5;
-/// Failed attempts in a row, of a message and of all, that are worth a note.
+/// Number of failed attempts in a row, of a message and in total, before a note.
 const WORTH_A_NOTE: u32 = 4;
-/// For what is under way when a signal ends the program.
+/// Time for pending messages when a signal ends the program.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// A message.
+/// Message to the receiver.
 #[derive(Debug, Serialize)]
 struct Message<'a> {
     event: &'static str,
     format: u32,
     url: &'a str,
     at: &'a str,
-    /// `null` for the first check.
+    /// State before; `null` for the first check.
     before: Option<State>,
     state: State,
     cause: Option<&'a str>,
-    /// The outage that is over.
+    /// Outage that is over.
     outage: Option<&'a Outage>,
     report: &'a Report,
 }
 
-/// What is still to be told about a target.
+/// Undelivered message about a target.
 #[derive(Debug)]
 struct Untold {
     message: Arc<str>,
-    /// Of this message.
+    /// Number of failed attempts for this message.
     attempts: u32,
-    /// When to try next.
+    /// Time of the next attempt.
     due: Instant,
-    /// An attempt is under way.
+    /// Set while an attempt is running.
     sending: bool,
 }
 
-/// The messages that wait, by target.
+/// Queue of undelivered messages by target.
 #[derive(Debug, Default)]
 struct Queue {
     untold: Mutex<BTreeMap<usize, Untold>>,
     changed: Notify,
 }
 
-/// Why an attempt failed.
+/// Failure of an attempt.
 #[derive(Debug)]
 struct Refusal {
     detail: String,
-    /// When the receiver wants to be asked again.
+    /// Delay that the receiver asked for in `Retry-After`.
     after: Option<Duration>,
 }
 
-/// Sends messages.
+/// Sender of state changes.
 pub(crate) struct Webhook {
     queue: Arc<Queue>,
     sender: JoinHandle<()>,
@@ -110,7 +110,8 @@ impl Webhook {
         }
     }
 
-    /// Waits until everything is told or was tried often enough; only for a moment if the end is urgent.
+    /// Waits until everything is delivered or was tried often enough. If `is_urgent`, waits for at
+    /// most a second.
     pub(crate) async fn close(self, is_urgent: bool) {
         let all_told = async {
             while !self.queue.is_settled() {
@@ -138,7 +139,7 @@ impl Queue {
         self.untold.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in a message in place of an older one about the same target.
+    /// Queues a message, replacing an older one about the same target.
     fn push(&self, target: usize, message: Arc<str>) {
         let mut untold = self.lock();
         let now = Instant::now();
@@ -155,11 +156,13 @@ impl Queue {
                 sending: false,
             });
         drop(untold);
+        // `notify_waiters` wakes `close`; `notify_one` stores a permit in case the sender is not
+        // waiting yet.
         self.changed.notify_waiters();
         self.changed.notify_one();
     }
 
-    /// The message that has waited longest of those whose time has come.
+    /// Returns the message that has been due for the longest time.
     fn next(&self, now: Instant) -> Option<(usize, Arc<str>)> {
         let mut untold = self.lock();
         let due = untold
@@ -170,19 +173,21 @@ impl Queue {
         Some((*target, Arc::clone(&untold.message)))
     }
 
-    /// When the next message is due.
+    /// Returns the time at which the next message is due.
     fn due(&self) -> Option<Instant> {
         let untold = self.lock();
         let waiting = untold.values().filter(|it| !it.sending);
         waiting.map(|it| it.due).min()
     }
 
-    /// Notes how an attempt ended: gives the number of failed ones.
+    /// Records the result of an attempt and returns the number of failed ones.
     fn tried(&self, target: usize, message: &Arc<str>, refusal: Option<&Refusal>) -> u32 {
         let mut untold = self.lock();
         let mut failed = 0;
         if let Some(known) = untold.get_mut(&target) {
             known.sending = false;
+            // A newer message may have replaced this one while it was sent, and still has to be
+            // delivered.
             let is_newest = Arc::ptr_eq(&known.message, message);
             match refusal {
                 None if is_newest => {
@@ -203,7 +208,7 @@ impl Queue {
         failed
     }
 
-    /// Whether all was told, or tried so often that it is no use to wait for it.
+    /// Returns whether everything is delivered, or was tried too often to wait for it.
     fn is_settled(&self) -> bool {
         let untold = self.lock();
         untold
@@ -252,7 +257,7 @@ async fn send_all(client: Client, url: Url, queue: Arc<Queue>) {
     }
 }
 
-/// Sends a message that says nothing but that it is a test: gives the answer's status.
+/// Sends a test message and returns the response's status.
 pub(crate) async fn test(url: &Url) -> Result<StatusCode, String> {
     let client = client(url).map_err(|failure| failure.to_string())?;
     let message = serde_json::json!({ "event": "test", "format": FORMAT });
@@ -261,7 +266,7 @@ pub(crate) async fn test(url: &Url) -> Result<StatusCode, String> {
         .map_err(|refusal| refusal.detail)
 }
 
-/// Uses the proxies of the environment, but for this machine.
+/// Creates the client. It uses the environment's proxies, except for the local host.
 fn client(url: &Url) -> Result<Client, Failure> {
     let mut builder = probe::connection::client_builder(url.scheme(), None, None)?.timeout(TIMEOUT);
     let is_here = match url.host() {
@@ -276,7 +281,7 @@ fn client(url: &Url) -> Result<Client, Failure> {
     builder.build().map_err(|error| probe::not_built(&error))
 }
 
-/// The error never holds the address, which may well be a secret.
+/// Sends a message. Errors never contain the address, which may be a secret.
 async fn post(client: &Client, url: &Url, message: String) -> Result<StatusCode, Refusal> {
     let answer = client
         .post(url.clone())

@@ -1,5 +1,5 @@
-//! Prints on a thread of its own: whoever does not read stdout (a pager, a terminal that was stopped) holds up neither checks nor
-//! what else is told of them.
+//! Writer thread for stdout. A reader that stalls (a pager, a stopped terminal) delays neither
+//! checks nor other outputs.
 
 use std::io;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use tokio::sync::oneshot;
 use crate::output::{Printer, note};
 use crate::series::{Finding, Summary};
 
-/// What may wait for the reader.
+/// Maximum number of jobs queued for the reader.
 const KEPT: usize = 1_000;
 
-/// What is to be printed.
+/// Print job.
 #[derive(Debug)]
 enum Job {
     Check(usize, Box<Finding>),
@@ -26,20 +26,21 @@ enum Job {
     Summaries(Vec<Summary>),
 }
 
-/// The way to the thread.
+/// Handle of the writer thread.
 pub(crate) struct Writer {
     jobs: SyncSender<Job>,
-    /// Whether to wait for the reader.
+    /// Set if jobs wait for a slow reader.
     patient: bool,
-    /// Checks that the reader was too slow for.
+    /// Number of checks dropped because the reader was too slow.
     lost: Arc<AtomicU64>,
     failed: oneshot::Receiver<io::Error>,
     thread: JoinHandle<()>,
 }
 
 impl Writer {
-    /// A patient one waits for the reader and ends with the first error: for results that are all there is. The other one does
-    /// neither, and ends only when the reader has gone: checks go on.
+    /// Starts the thread. A patient writer waits for the reader and stops at the first error, for
+    /// results that are the only output. Otherwise it drops jobs, and only stops when the reader
+    /// has gone.
     pub(crate) fn start(printer: Printer, patient: bool) -> io::Result<Self> {
         let (jobs, waiting) = sync_channel(KEPT);
         let (fail, failed) = oneshot::channel();
@@ -84,7 +85,8 @@ impl Writer {
         self.send(Job::Summaries(summaries));
     }
 
-    /// Whether there was room for it. To a thread that has ended, nothing has to be sent.
+    /// Queues a job and returns whether there was room. Errors of a thread that has ended are
+    /// ignored: it reported its own.
     fn send(&self, job: Job) -> bool {
         if self.patient {
             let _ = self.jobs.send(job);
@@ -93,16 +95,16 @@ impl Writer {
         !matches!(self.jobs.try_send(job), Err(TrySendError::Full(_)))
     }
 
-    /// Completes when nothing can be printed any more.
+    /// Completes when printing has failed for good.
     pub(crate) async fn failed(&mut self) -> io::Error {
         match (&mut self.failed).await {
             Ok(error) => error,
-            // It ends without an error only after this one was closed.
+            // The thread ends without an error only after this handle was closed.
             Err(_) => std::future::pending().await,
         }
     }
 
-    /// Prints what waits, and tells what went wrong, if it was not told before.
+    /// Prints the queued jobs. Returns the thread's error, unless `failed` returned it before.
     pub(crate) fn close(mut self) -> io::Result<()> {
         drop(self.jobs);
         let _ = self.thread.join();
@@ -110,7 +112,7 @@ impl Writer {
     }
 }
 
-/// The thread's side.
+/// State of the writer thread.
 struct Worker {
     printer: Printer,
     patient: bool,

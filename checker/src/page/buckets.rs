@@ -1,19 +1,19 @@
-//! Values over time in bounded memory: buckets that grow wider as time goes on. Pure.
+//! Time series in bounded memory: buckets whose width doubles as the series grows. Pure.
 
-/// Buckets at most. A page has hardly more columns.
+/// Maximum number of buckets. A page has hardly more columns.
 const MOST: usize = 1_200;
 
-/// Values of something that can be joined, by time.
+/// Joinable values by time.
 #[derive(Debug, Clone)]
 pub(crate) struct Buckets<T> {
-    /// Milliseconds since 1970 at which the first one begins.
+    /// Start of the first bucket, milliseconds since 1970.
     start: i64,
-    /// Milliseconds.
+    /// Width of a bucket, milliseconds.
     width: i64,
     values: Vec<Option<T>>,
 }
 
-/// What can be joined with its like.
+/// Value that can be joined with others of its type.
 pub(crate) trait Join {
     fn join(&mut self, other: &Self);
 }
@@ -27,7 +27,7 @@ impl<T: Join + Clone> Buckets<T> {
         }
     }
 
-    /// Takes in a value. What is older than the first one counts for that.
+    /// Adds a value. A moment before the first bucket counts for that bucket.
     pub(crate) fn add(&mut self, at: i64, value: &T) {
         let mut index = self.index(at);
         while index >= MOST {
@@ -63,7 +63,7 @@ impl<T: Join + Clone> Buckets<T> {
             .collect();
     }
 
-    /// Begin and value of each bucket that has one.
+    /// Returns start and value of each bucket that has one.
     pub(crate) fn known(&self) -> impl Iterator<Item = (i64, &T)> {
         (0..)
             .map(|index: i64| self.start + index * self.width)
@@ -71,7 +71,8 @@ impl<T: Join + Clone> Buckets<T> {
             .filter_map(|(at, value)| Some((at, value.as_ref()?)))
     }
 
-    /// The same as stretches of time: a value holds until the next one, unless nobody looked for so long that it may not have.
+    /// Returns the values with start and end. A value holds until the next one, unless the gap is
+    /// so long that it may have changed.
     pub(crate) fn stretches(&self) -> Vec<(i64, i64, &T)> {
         let known: Vec<_> = self.known().collect();
         let mut gaps: Vec<i64> = known
@@ -83,6 +84,7 @@ impl<T: Join + Clone> Buckets<T> {
             .collect();
         gaps.sort_unstable();
         let usual = gaps.get(gaps.len() / 2).copied().unwrap_or(self.width);
+        // Three usual gaps: a missed check or two do not break the line.
         let longest = (3 * usual).max(self.width);
         let ends = known.iter().skip(1).map(|(at, _)| Some(*at)).chain([None]);
         known

@@ -1,4 +1,4 @@
-//! What is drawn of a log: collected check by check, in bounded memory. Pure.
+//! Chart data, collected from a log check by check in bounded memory. Pure.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +10,12 @@ use crate::log::Logged;
 use crate::page::buckets::{Buckets, Join};
 use crate::series::{State, Summary, Trend};
 
-/// Instances that have a band of their own; all others share one.
+/// Maximum number of instances with their own band. All others share one.
 const BANDS: usize = 6;
-/// Changes of the version that are listed.
+/// Maximum number of version changes listed.
 const VERSIONS: usize = 50;
 
-/// All targets of a log.
+/// Charts of all targets of a log.
 pub(crate) struct Charts {
     limits: Limits,
     replay: Replay,
@@ -23,36 +23,36 @@ pub(crate) struct Charts {
     checks: u64,
 }
 
-/// One target.
+/// Chart of one target.
 #[derive(Debug)]
 pub(crate) struct Chart {
     pub(crate) name: String,
     pub(crate) kind: Kind,
     pub(crate) state: State,
-    /// Milliseconds: of the last check.
+    /// Limit Θ of the last check, milliseconds.
     pub(crate) max_skew_ms: f64,
-    /// Why it is not OK.
+    /// Cause of the last verdict, if it is not OK.
     pub(crate) cause: Option<String>,
-    /// Milliseconds since 1970.
+    /// Start of the first check, milliseconds since 1970.
     pub(crate) begin: i64,
     pub(crate) end: i64,
     pub(crate) states: Buckets<State>,
-    /// By name; `None` for those that share one.
+    /// Offsets by instance name; `None` for instances that share a band.
     pub(crate) offsets: BTreeMap<Option<String>, Buckets<Range>>,
     pub(crate) latency: Buckets<Spread>,
     pub(crate) trends: Vec<Trend>,
-    /// When which versions were seen, at each change.
+    /// Versions at each change, with the time of the change.
     pub(crate) versions: Vec<(i64, String)>,
 }
 
-/// Milliseconds.
+/// Range of values, milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Range {
     pub(crate) lo: f64,
     pub(crate) hi: f64,
 }
 
-/// Milliseconds.
+/// Range with sum and count, milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Spread {
     pub(crate) range: Range,
@@ -61,7 +61,7 @@ pub(crate) struct Spread {
 }
 
 impl Join for State {
-    /// The worst.
+    /// Keeps the worse state.
     fn join(&mut self, other: &Self) {
         *self = (*self).max(*other);
     }
@@ -109,7 +109,7 @@ impl Charts {
         }
     }
 
-    /// Takes in a check.
+    /// Adds a check.
     pub(crate) fn add(&mut self, logged: &Logged) {
         let (target, finding) = self.replay.add(logged, self.limits);
         let milliseconds =
@@ -135,7 +135,7 @@ impl Charts {
         }
         for instance in &report.instances {
             if let (Some(lo), Some(hi)) = (instance.lo_ms, instance.hi_ms) {
-                // Where answers contradict each other, both are shown.
+                // Contradicting answers give `lo > hi`; the band covers both bounds.
                 let range = Range {
                     lo: lo.min(hi),
                     hi: hi.max(lo),

@@ -1,4 +1,4 @@
-//! The page around the drawings. Pure text; all that comes from a log is escaped.
+//! HTML page around the charts. Pure text; everything from a log is escaped.
 
 use std::fmt::Write as _;
 
@@ -13,12 +13,13 @@ use crate::page::svg;
 use crate::series::{State, Summary, Trend};
 
 const STYLE: &str = include_str!("style.css");
-/// Of the style above: with it, nothing else that a page could be made to hold is shown or run.
+/// Hash of the style sheet for the Content-Security-Policy, which blocks everything else that a log
+/// could inject.
 const STYLE_HASH: &str = "sha256-NH5FudUOcMPExCjekfXjVGZWn8zl5wB+9QMvXJkeKqs=";
-/// Outages that are listed.
+/// Maximum number of outages listed.
 const OUTAGES: usize = 50;
 
-/// The whole page.
+/// Renders the whole page.
 pub(crate) fn page(charts: &Charts, slo: Option<f64>) -> String {
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -106,7 +107,7 @@ fn target(
     page.push_str("</section>\n");
 }
 
-/// Which colour is whose, where there are several.
+/// Renders the legend of the bands, if there are several.
 fn key(chart: &Chart) -> String {
     if chart.offsets.len() < 2 {
         return String::new();
@@ -166,7 +167,8 @@ fn figures(page: &mut String, chart: &Chart, summary: &Summary, slo: Option<f64>
     page.push_str("</dl>\n");
 }
 
-/// Availability against an objective, percent: whether it holds, and how much more downtime it allows for this time.
+/// Describes the availability against an objective in percent: whether it is met, and the remaining
+/// error budget.
 fn objective(summary: &Summary, slo: f64) -> String {
     let budget = summary.observed_ms * (100.0 - slo) / 100.0;
     let (proven, possible) = (summary.downtime.proven_ms, summary.downtime.possible_ms);

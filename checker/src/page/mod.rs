@@ -1,4 +1,4 @@
-//! `checker report`: a log as one page, which needs no other file and runs no script.
+//! `checker report`: renders a log as one self-contained page without scripts.
 
 mod buckets;
 mod chart;
@@ -32,6 +32,7 @@ pub(crate) fn run(page: &Page) -> Exit {
             &format!("{} is empty", page.file.display()),
         );
     }
+    // Checked before writing, because the page replaces its file.
     if is_same(&page.file, &page.output) {
         return trouble("cannot write", "the page would replace the log itself");
     }
@@ -70,16 +71,17 @@ fn is_same(log: &Path, page: &Path) -> bool {
     real(log).is_some_and(|log| Some(log) == real(page))
 }
 
-/// All of it or nothing: who looks at the old page meanwhile sees the old page.
+/// Writes the page atomically, so that a reader of the old page never sees half of the new one.
 fn write(path: &Path, text: &str) -> io::Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         Some(_) | None => Path::new("."),
     };
     if std::fs::metadata(path).is_ok_and(|known| !known.is_file()) {
-        // A pipe, a terminal, /dev/null: nothing to be put in its place.
+        // A pipe, a terminal or /dev/null cannot be replaced by a renamed file.
         return std::fs::write(path, text);
     }
+    // In the same folder, because a rename does not cross file systems.
     let mut file = tempfile::Builder::new()
         .prefix(".report-")
         .permissions(mode())
@@ -90,7 +92,8 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// As other files have it; a temporary one would be its owner's alone. The mask of the process is applied to it.
+/// Returns the usual file mode, reduced by the umask. A temporary file would be readable by its
+/// owner alone.
 fn mode() -> std::fs::Permissions {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::Permissions::from_mode(0o666)

@@ -1,6 +1,6 @@
-//! From values to places on the page. Pure.
+//! Scales from values to positions on the page. Pure.
 
-/// A span of the page, in its own units.
+/// Span of the page, in its own units.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Place {
     pub(crate) from: f64,
@@ -13,7 +13,7 @@ impl Place {
     }
 }
 
-/// Time, evenly.
+/// Linear time scale.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Time {
     /// Milliseconds since 1970.
@@ -30,7 +30,7 @@ impl Time {
             .at(((at - self.begin) as f64 / whole).clamp(0.0, 1.0))
     }
 
-    /// A few moments within, round ones in UTC.
+    /// Returns a few grid marks at round moments in UTC.
     pub(crate) fn marks(&self) -> Vec<i64> {
         const STEPS: [i64; 18] = [
             1, 5, 10, 30, 60, 300, 600, 1_800, 3_600, 10_800, 21_600, 43_200, 86_400, 172_800,
@@ -51,17 +51,18 @@ impl Time {
     }
 }
 
-/// Values that are small mostly and large sometimes, of both signs: even around zero, logarithmic beyond. Milliseconds.
+/// Symmetric logarithmic scale for signed values in milliseconds: about linear around zero,
+/// logarithmic beyond.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Signed {
-    /// The greatest value, and less the least.
+    /// Largest value, and the negated smallest.
     pub(crate) most: f64,
     pub(crate) place: Place,
 }
 
-/// Milliseconds up to which the scale is about even.
+/// Milliseconds up to which the scale is about linear.
 const EVEN: f64 = 0.1;
-/// Marks in milliseconds, with their names.
+/// Grid marks in milliseconds, with their labels.
 const MARKS: [(f64, &str); 8] = [
     (0.1, "0.1 ms"),
     (1.0, "1 ms"),
@@ -80,7 +81,7 @@ impl Signed {
         self.place.at(0.5 - share.clamp(-1.0, 1.0) / 2.0)
     }
 
-    /// Marks of both signs, and zero.
+    /// Returns the grid marks of both signs, and zero.
     pub(crate) fn marks(&self) -> Vec<(f64, String)> {
         let within = MARKS
             .iter()
@@ -94,7 +95,7 @@ impl Signed {
     }
 }
 
-/// Positive values over several powers of ten. Milliseconds.
+/// Logarithmic scale for positive values in milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Powers {
     pub(crate) least: f64,
@@ -103,7 +104,7 @@ pub(crate) struct Powers {
 }
 
 impl Powers {
-    /// One that has room for values in this range.
+    /// Returns a scale whose bounds are powers of ten and that covers the range.
     pub(crate) fn over(least: f64, most: f64, place: Place) -> Self {
         let least = 10_f64.powf(least.max(0.001).log10().floor());
         let most = 10_f64.powf(most.max(least * 10.0).log10().ceil());

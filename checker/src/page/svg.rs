@@ -1,4 +1,4 @@
-//! The drawings. Pure text; nothing but numbers and fixed words gets in unescaped.
+//! SVG charts. Pure text; only numbers and fixed words are inserted unescaped.
 
 use std::fmt::Write as _;
 
@@ -10,11 +10,11 @@ use crate::page::chart::{Chart, Range, Spread};
 use crate::page::escape::escaped;
 use crate::page::scale::{Place, Powers, Signed, Time};
 
-/// Units of a drawing, which is as wide as the page lets it be.
+/// Width in the drawing's own units. The page scales the drawing.
 const WIDTH: f64 = 1_000.0;
 const LEFT: f64 = 66.0;
 const RIGHT: f64 = 10.0;
-/// Room for the times below.
+/// Height of the time labels below a chart.
 const FOOT: f64 = 20.0;
 const STRIP: f64 = 26.0;
 const OFFSET: f64 = 240.0;
@@ -31,7 +31,7 @@ fn time(chart: &Chart) -> Time {
     }
 }
 
-/// `11-22 10:04:05`, as short as the span allows.
+/// Formats a moment as briefly as the span allows: seconds, minutes, or days.
 fn moment(at: i64, span: i64) -> String {
     let format = match span {
         0..180_000 => "%H:%M:%S",
@@ -63,13 +63,13 @@ fn end(svg: &mut String, time: &Time, height: f64) {
     svg.push_str("</svg>");
 }
 
-/// A strip of the states.
+/// Draws the states as a strip.
 pub(crate) fn states(chart: &Chart) -> String {
     let time = time(chart);
     let mut svg = begin("states", STRIP);
     let mut stretches = chart.states.stretches().into_iter().peekable();
     while let Some((begin, mut end, state)) = stretches.next() {
-        // Neighbours that are the same are one.
+        // Merges neighbours with the same state, which keeps the page small.
         while let Some((_, last, _)) =
             stretches.next_if(|(next, _, other)| *next == end && *other == state)
         {
@@ -92,7 +92,7 @@ pub(crate) fn states(chart: &Chart) -> String {
     svg
 }
 
-/// The bounds of the clocks, and the limit.
+/// Draws the bounds of the clocks, and the limit.
 pub(crate) fn offsets(chart: &Chart) -> String {
     let time = time(chart);
     let all = chart.offsets.values().flat_map(Buckets::known);
@@ -135,7 +135,7 @@ pub(crate) fn offsets(chart: &Chart) -> String {
     svg
 }
 
-/// From the fastest to the slowest check, with the mean.
+/// Draws the range from the fastest to the slowest check, and the mean.
 pub(crate) fn latency(chart: &Chart) -> String {
     let time = time(chart);
     let stretches = chart.latency.stretches();
@@ -182,7 +182,7 @@ fn level(svg: &mut String, y: f64, name: &str) {
     );
 }
 
-/// A box for each stretch of time: at least a line where it is narrower than one.
+/// Returns a path with a box for each stretch of time. Narrow boxes are widened to a visible line.
 fn band(stretches: &[(i64, i64, Range)], time: &Time, y: &dyn Fn(f64) -> f64) -> String {
     let mut path = String::new();
     for (begin, end, range) in stretches {
@@ -205,7 +205,7 @@ fn mean(stretches: &[(i64, i64, &Spread)], time: &Time, scale: &Powers) -> Strin
     let mut path = String::new();
     let mut last = None;
     for (begin, end, spread) in stretches {
-        // Not drawn across what nobody saw.
+        // The line is interrupted where no check ran.
         let command = if last == Some(*begin) { 'L' } else { 'M' };
         let y = scale.y(spread.mean());
         let _ = write!(path, "{command}{:.1} {y:.1}", time.x(*begin));

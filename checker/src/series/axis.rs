@@ -1,4 +1,5 @@
-//! One of the two questions, with patience: a change counts when it has been seen several times in a row.
+//! State of one axis (up, or clock right) with hysteresis: a change counts once several checks in a
+//! row confirm it.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,16 +18,17 @@ impl Default for Hysteresis {
     }
 }
 
-/// Good, bad, or not known yet.
+/// State of one axis: good, bad, or unknown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Axis {
     good: Option<bool>,
-    /// Checks in a row that say otherwise.
+    /// Number of checks in a row that contradict the state.
     contrary: u32,
 }
 
 impl Axis {
-    /// Takes in what a check says. At the beginning the first good one will do: there is nothing to come back from.
+    /// Adds the result of a check. The first good result counts immediately, because there is
+    /// nothing to recover from.
     pub(crate) fn add(&mut self, good: bool, hysteresis: Hysteresis) {
         if self.good == Some(good) {
             self.contrary = 0;
@@ -50,7 +52,7 @@ impl Axis {
         self.good
     }
 
-    /// Whether the last check spoke against what is known, and more of them would change it.
+    /// Returns whether the last check contradicts the state, so that further ones may change it.
     pub(crate) fn is_in_doubt(self) -> bool {
         self.contrary > 0
     }

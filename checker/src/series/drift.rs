@@ -1,4 +1,4 @@
-//! How fast a clock runs away, as bounds again: any two intervals bound the rate between them.
+//! Rate of a clock as bounds: any two offset intervals bound the rate between them.
 
 use std::collections::VecDeque;
 
@@ -6,16 +6,20 @@ use clock::OffsetInterval;
 use clock::units::{Nanoseconds, SECOND, milliseconds};
 use serde::Serialize;
 
-/// Points that are kept of a clock. When they are too many, every second one goes: what they proved is kept.
+/// Maximum number of points per clock. Beyond it every second one is dropped; the bounds they
+/// proved remain.
 const KEPT: usize = 64;
-/// For so long, nanoseconds, a rate has to hold before it is said where it leads: two points always have one.
+/// Time, in nanoseconds, for which a rate has to hold before a forecast. Two points alone always
+/// have a rate.
 const STEADY: Nanoseconds = 300 * SECOND;
-/// A forecast reaches this many times as far ahead as the rate has held: a disciplined clock wanders to and fro within hours.
+/// Length of a forecast, as a multiple of the time the rate has held. A disciplined clock
+/// oscillates within hours.
 const REACH: f64 = 10.0;
-/// Only a clock that has moved by this part of the limit is one that runs away.
+/// Fraction of the limit (one in 20) by which a clock has to move before a forecast.
 const EXCURSION: Nanoseconds = 20;
 
-/// The rate of one clock against the local one, if it is steady.
+/// Bounds of one clock's rate against the local clock, as long as a constant rate explains all
+/// points.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Drift {
     points: VecDeque<Point>,
@@ -24,44 +28,44 @@ pub(crate) struct Drift {
 
 #[derive(Debug, Clone, Copy)]
 struct Point {
-    /// Monotonic nanoseconds.
+    /// Monotonic time, nanoseconds.
     at: Nanoseconds,
     bounds: OffsetInterval,
 }
 
-/// Parts per million.
+/// Bounds of a rate, parts per million.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Rate {
     lo: f64,
     hi: f64,
 }
 
-/// A clock's rate, and where it leads.
+/// Rate of a clock, and its forecast.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Trend {
-    /// Which instance's.
+    /// Instance name.
     pub(crate) instance: Option<String>,
-    /// Parts per million: it gains at least this much on the local clock.
+    /// Lower bound of the rate against the local clock, parts per million.
     pub(crate) lo_ppm: f64,
-    /// And at most this much.
+    /// Upper bound of the rate.
     pub(crate) hi_ppm: f64,
-    /// When it passes the limit if it goes on like this; `None` if that is not certain, or far ahead.
+    /// Forecast of the limit's crossing at this rate; `None` if it is uncertain or far ahead.
     pub(crate) crosses: Option<Crossing>,
 }
 
-/// When a limit is passed.
+/// Forecast of the moment at which a limit is crossed.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Crossing {
-    /// Milliseconds: +Θ or −Θ.
+    /// Limit, milliseconds: +Θ or −Θ.
     pub(crate) limit_ms: f64,
-    /// Seconds from now, at the soonest.
+    /// Earliest crossing, seconds from now.
     pub(crate) soonest_s: f64,
-    /// At the latest.
+    /// Latest crossing, seconds from now.
     pub(crate) latest_s: f64,
 }
 
 impl Drift {
-    /// Takes in what a check has proven at a monotonic moment.
+    /// Adds the bounds that a check has proven at a monotonic moment.
     pub(crate) fn add(&mut self, at: Nanoseconds, bounds: OffsetInterval) {
         if bounds.is_empty() {
             *self = Self::default();
@@ -71,7 +75,7 @@ impl Drift {
         let rates = self
             .points
             .iter()
-            // Within a second nothing is learned of a rate, and much is lost to rounding.
+            // Points within a second bound a rate poorly, and rounding dominates.
             .filter(|known| at - known.at >= SECOND)
             .map(|known| between(known, &fresh));
         let rate = rates.chain(self.rate).reduce(|a, b| Rate {
@@ -79,7 +83,8 @@ impl Drift {
             hi: a.hi.min(b.hi),
         });
         if rate.is_some_and(|rate| rate.lo > rate.hi) {
-            // No steady rate explains it: the clock was set, or its rate corrected. The rate is learned again from here.
+            // No constant rate explains the points: the clock was set, or its rate corrected.
+            // Starts again from this point.
             *self = Self::default();
         } else {
             self.rate = rate;
@@ -94,7 +99,7 @@ impl Drift {
         }
     }
 
-    /// What is known of the rate, and what follows for the limit (nanoseconds) if it stays.
+    /// Returns the rate and, from it, the forecast for the limit (nanoseconds).
     pub(crate) fn trend(&self, instance: Option<String>, max_skew: Nanoseconds) -> Option<Trend> {
         let rate = self.rate?;
         let now = self.points.back()?.bounds;
@@ -106,7 +111,8 @@ impl Drift {
         })
     }
 
-    /// Whether the rate has held for long enough, and has led far enough away, to say when the limit is passed.
+    /// Returns whether the rate has held for long enough, and the clock has moved far enough, for a
+    /// forecast.
     fn is_certain(&self, crossing: &Crossing, max_skew: Nanoseconds) -> bool {
         let Some((first, last)) = self.points.front().zip(self.points.back()) else {
             return false;
@@ -128,7 +134,7 @@ fn between(earlier: &Point, later: &Point) -> Rate {
 }
 
 fn crossing(rate: Rate, now: OffsetInterval, max_skew: Nanoseconds) -> Option<Crossing> {
-    // Ahead, or the same mirrored.
+    // Mirrors a clock that falls behind, so that only one direction has to be computed.
     let (sign, rate, now) = if rate.lo > 0.0 {
         (1.0, rate, now)
     } else if rate.hi < 0.0 {

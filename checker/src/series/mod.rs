@@ -1,4 +1,4 @@
-//! What checks of one target amount to over time: states, outages, drift. Pure.
+//! History of a target's checks: states, outages, drift. Pure.
 
 mod axis;
 mod drift;

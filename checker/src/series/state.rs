@@ -1,4 +1,4 @@
-//! The state of a target: what is told, and what a program ends with.
+//! State of a target, from which notifications and the exit code follow.
 
 use clock::{Availability, Report};
 use serde::{Deserialize, Serialize};
@@ -24,7 +24,7 @@ pub(crate) enum State {
 }
 
 impl State {
-    /// All of them.
+    /// All states, from best to worst.
     pub(crate) const ALL: [Self; 5] = [
         Self::Ok,
         Self::Warning,
@@ -33,7 +33,7 @@ impl State {
         Self::Down,
     ];
 
-    /// For people.
+    /// Returns the name for people.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Ok => "OK",
@@ -44,7 +44,7 @@ impl State {
         }
     }
 
-    /// For machines: as in JSON.
+    /// Returns the name in JSON, metrics and CSS classes.
     pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -55,7 +55,7 @@ impl State {
         }
     }
 
-    /// Of a single check, without patience.
+    /// Returns the state by a single check, without hysteresis.
     pub(crate) fn of(report: &Report) -> Self {
         match report.verdict {
             Verdict::Down => Self::Down,
@@ -67,13 +67,13 @@ impl State {
     }
 }
 
-/// Availability and clock, each with its own counter.
+/// Availability and clock, each with its own hysteresis.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Axes {
     hysteresis: Hysteresis,
     up: Axis,
     right: Axis,
-    /// Checks in a row that said nothing of the clock.
+    /// Number of checks in a row that proved nothing about the clock.
     undecided: u32,
     state: State,
 }
@@ -97,16 +97,16 @@ impl Axes {
         self.state
     }
 
-    /// Whether the next check is awaited with impatience: not for long, where none of them can tell.
+    /// Returns whether to check again sooner. Not for long if no check can decide.
     pub(crate) fn is_in_doubt(&self) -> bool {
-        /// Checks in a row.
+        /// Maximum number of undecided checks in a row that are repeated sooner.
         const IMPATIENT: u32 = 10;
         let clock_may_tell = self.up.good() != Some(false) && self.undecided < IMPATIENT;
         self.up.is_in_doubt() || (clock_may_tell && self.right.is_in_doubt())
     }
 
-    /// Takes in a check. One that is undecided about the clock neither advances nor resets its counter.
-    /// Neither does one that did not see an instance that was proven wrong before.
+    /// Adds a check. One that is undecided about the clock neither advances nor resets its counter.
+    /// The same holds for an OK that did not reach an instance that was proven wrong before.
     pub(crate) fn add(&mut self, report: &Report, suspect: bool) -> State {
         match report.availability() {
             Availability::Up => self.up.add(true, self.hysteresis),
@@ -128,10 +128,10 @@ impl Axes {
             (Some(false), ..) => State::Down,
             (_, Some(false), _) => State::Skewed,
             (.., State::Unknown) | (None, ..) | (_, None, _) => State::Unknown,
-            // Not confirmed: what was known holds.
+            // Not confirmed yet, so the previous state holds.
             (.., State::Down | State::Skewed) => match self.state {
                 known @ (State::Ok | State::Warning | State::Unknown) => known,
-                // Has just been left, by the counters.
+                // The counters have just left this state.
                 State::Skewed | State::Down => State::Ok,
             },
             (.., State::Ok | State::Warning) => single,

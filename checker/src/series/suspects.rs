@@ -1,27 +1,30 @@
-//! Instances whose clock was proven wrong and that have not been seen since.
+//! Instances whose clock was proven wrong and that no later check has reached.
 //!
-//! A load balancer leads each check to some of the instances. That others answer the next check says nothing about the one whose
-//! clock is wrong: it stays suspect until it is seen right again, or is known to be gone.
+//! A load balancer leads each check to some of the instances. Answers of others say nothing about
+//! the one whose clock is wrong. It stays suspect until its clock is seen right again, or it is
+//! known to be gone.
 
 use std::collections::BTreeMap;
 
 use clock::{InstanceReport, Report, Verdict};
 
-/// With random routing, an instance that is there stays unseen in so many checks for each known instance once in 2³¹ times.
+/// Number of checks, per known instance, after which an unseen one is gone. With random routing, a
+/// live one stays unseen for so long once in 2³¹ times.
 const UNSEEN_PER_INSTANCE: u64 = 24;
-/// Instances that are remembered.
+/// Maximum number of instances remembered.
 const KEPT: usize = 64;
 
-/// What is remembered of the instances of one target.
+/// Known instances of one target.
 #[derive(Debug, Default)]
 pub(crate) struct Suspects {
-    /// By label: the number of the check that saw it last, and whether it was proven wrong then.
+    /// Instances by label: the number of the last check that saw it, and whether it was proven
+    /// wrong then.
     seen: BTreeMap<Option<String>, (u64, bool)>,
     checks: u64,
 }
 
 impl Suspects {
-    /// Takes in a check. `expected` is the number of instances that there are, where it is known.
+    /// Adds a check. `expected` is the number of instances, if known.
     pub(crate) fn add(&mut self, report: &Report, expected: Option<u32>) {
         if report.instances.is_empty() {
             return;
@@ -31,7 +34,7 @@ impl Suspects {
         for one in &report.instances {
             let (seen, is_wrong) = self.seen.entry(one.label()).or_default();
             *seen = self.checks;
-            // Of two that contradict each other, either may be the wrong one.
+            // If two clocks contradict each other, either may be the wrong one.
             *is_wrong = match one.verdict {
                 Verdict::Ok => report.verdict == Verdict::Skewed && !any_wrong(report),
                 Verdict::Skewed | Verdict::Down => true,
@@ -66,7 +69,7 @@ impl Suspects {
     }
 }
 
-/// Whether one of the clocks is proven wrong by itself.
+/// Returns whether a clock is proven wrong by its own samples.
 fn any_wrong(report: &Report) -> bool {
     let mut instances = report.instances.iter();
     instances.any(|one| one.verdict == Verdict::Skewed)

@@ -1,4 +1,4 @@
-//! What a series of checks amounts to in numbers: pure.
+//! Statistics of a series of checks. Pure.
 
 use clock::{Availability, Report, Verdict};
 use hdrhistogram::Histogram;
@@ -6,13 +6,14 @@ use serde::Serialize;
 
 use crate::series::uptime::{Downtime, Outage, Uptime};
 
-/// Significant digits of percentiles. With three, a thousand targets would take a hundred megabytes.
+/// Significant digits of percentiles. With three, a thousand targets would take a hundred
+/// megabytes.
 const DIGITS: u8 = 2;
 
-/// Counts as checks come in.
+/// Running counts of a series.
 #[derive(Debug)]
 pub(crate) struct Tally {
-    /// URL, and where it was connected to instead.
+    /// URL, and the address connected to instead.
     target: (String, Option<String>),
     ok: u64,
     warnings: u64,
@@ -26,53 +27,54 @@ pub(crate) struct Tally {
     offset: Option<Range>,
 }
 
-/// Of times, in bounded memory whatever their number.
+/// Distribution of durations, in bounded memory.
 #[derive(Debug)]
 struct Distribution {
-    /// Microseconds.
+    /// Histogram in microseconds.
     counts: Option<Histogram<u32>>,
-    /// Milliseconds.
+    /// Exact maximum, milliseconds.
     max: f64,
 }
 
-/// What to tell at the end.
+/// Summary of a series.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Summary {
     pub(crate) url: String,
     pub(crate) connect_to: Option<String>,
-    /// All of them.
+    /// Number of all checks.
     pub(crate) checks: u64,
     pub(crate) ok: u64,
-    /// Of those that are OK, with a warning.
+    /// Number of OK checks with a warning.
     pub(crate) warnings: u64,
     pub(crate) down: u64,
     pub(crate) skewed: u64,
     pub(crate) indeterminate: u64,
-    /// Of the checks that found out, those to which the service answered.
+    /// Share of answered checks among those that could tell, percent.
     pub(crate) up_percent: Option<f64>,
-    /// Of the time from the first check to the end of the last; the one is rounded down, the other up.
+    /// Share of the time from the first check to the end of the last. The lower bound is rounded
+    /// down, the upper one up.
     pub(crate) uptime_percent: Option<Bounds>,
-    /// Milliseconds of that time.
+    /// Length of that time, milliseconds.
     pub(crate) observed_ms: f64,
-    /// Of all outages together, milliseconds.
+    /// Downtime of all outages.
     #[serde(flatten)]
     pub(crate) downtime: Downtime,
     pub(crate) outages: u64,
-    /// When the outage that goes on was found.
+    /// Time at which the current outage was found.
     pub(crate) down_since: Option<String>,
-    /// The last ones that are over.
+    /// Most recent outages that are over.
     pub(crate) last_outages: Vec<Outage>,
-    /// Milliseconds, of the checks that got an answer; percentiles to one in a hundred.
+    /// Latency of the answered checks, milliseconds; percentiles to one in a hundred.
     pub(crate) latency_ms: Option<Latency>,
-    /// Milliseconds: the lowest and the highest estimate of any instance's offset.
+    /// Lowest and highest estimate of any instance's offset, milliseconds.
     pub(crate) offset_ms: Option<Range>,
-    /// Ticks that passed while a check was running.
+    /// Number of ticks that passed while a check was running.
     pub(crate) missed_ticks: u64,
-    /// Milliseconds from the moment at which a check was due to its begin.
+    /// Milliseconds from the moment a check was due to its start.
     pub(crate) late_ms: Option<Latency>,
 }
 
-/// Percent.
+/// Bounds of a share, percent.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Bounds {
     pub(crate) at_least: f64,
@@ -94,7 +96,7 @@ pub(crate) struct Range {
 }
 
 impl Summary {
-    /// The target's, for people.
+    /// Returns the target's name for people.
     pub(crate) fn name(&self) -> String {
         clock::report_name(&self.url, self.connect_to.as_ref())
     }
@@ -103,7 +105,7 @@ impl Summary {
 impl Distribution {
     fn new() -> Self {
         Self {
-            // It fails for other numbers of digits than one to five.
+            // Fails only for numbers of digits other than one to five.
             counts: Histogram::new(DIGITS).ok(),
             max: 0.0,
         }
@@ -117,7 +119,7 @@ impl Distribution {
     fn add(&mut self, milliseconds: f64) {
         self.max = self.max.max(milliseconds);
         if let Some(counts) = &mut self.counts {
-            // It grows with the values; more than an hour is not told apart.
+            // The histogram grows with its values, so they are capped at an hour.
             let microseconds = ((milliseconds * 1000.0).round() as u64).min(3_600_000_000);
             let _ = counts.record(microseconds);
         }
@@ -153,7 +155,7 @@ impl Tally {
         }
     }
 
-    /// Ticks that were missed before a check, and by how many milliseconds it was late.
+    /// Adds the number of ticks missed before a check, and its delay in milliseconds.
     pub(crate) fn tick(&mut self, missed: u64, late_ms: f64) {
         self.missed_ticks += missed;
         self.late.add(late_ms);
@@ -216,7 +218,7 @@ impl Tally {
     }
 }
 
-/// With three digits behind the point, cut off: 100 means all.
+/// Returns a percentage with three decimal places, rounded down so that 100 means all.
 #[expect(
     clippy::cast_precision_loss,
     reason = "at most 100 000, which a double holds exactly"

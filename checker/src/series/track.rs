@@ -1,4 +1,4 @@
-//! One target over time: takes in checks, gives what each of them changes.
+//! History of one target: adds checks and returns what each of them changes.
 
 use std::collections::BTreeMap;
 
@@ -11,56 +11,58 @@ use crate::series::suspects::Suspects;
 use crate::series::tally::{Summary, Tally};
 use crate::series::uptime::{Outage, Uptime};
 
-/// Instances of which a rate is kept.
+/// Maximum number of instances with a known rate.
 const KEPT: usize = 64;
-/// A wall clock that was set by more than this, nanoseconds, makes a rate that no clock has.
+/// Step of the wall clock, in nanoseconds, above which known rates are discarded.
 const STEP: Nanoseconds = MILLISECOND;
-/// Checks after which an instance that was not seen is forgotten: an hour of a check every 30 s. Deployments bring new ones.
+/// Number of checks after which an unseen instance is forgotten: an hour at one check every 30 s.
+/// Deployments create new instances.
 const FORGOTTEN: u64 = 120;
 
-/// The moment of a check on its grid.
+/// Moment of a check on its grid.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Tick {
-    /// Ticks that passed before it.
+    /// Number of ticks that passed before it.
     pub(crate) missed: u64,
-    /// Milliseconds from when it was due to when it began.
+    /// Milliseconds from the moment it was due to its start.
     pub(crate) late_ms: f64,
 }
 
-/// All that is remembered of a target.
+/// State kept for a target.
 #[derive(Debug)]
 pub(crate) struct Track {
     axes: Axes,
     uptime: Uptime,
     tally: Tally,
-    /// By instance, with the number of the check that saw it last.
+    /// Rates by instance, with the number of the last check that saw it.
     drifts: BTreeMap<Option<String>, (u64, Drift)>,
     suspects: Suspects,
-    /// How many instances there are, where it is known.
+    /// Number of instances, if known.
     expected: Option<u32>,
     checks: u64,
     last: Option<Reading>,
 }
 
-/// A check, and what it changes.
+/// Check with its consequences.
 #[derive(Debug, Clone)]
 pub(crate) struct Finding {
     pub(crate) report: Report,
     pub(crate) state: State,
-    /// The one before it; `None` for the first check.
+    /// State before it; `None` for the first check.
     pub(crate) before: Option<State>,
-    /// Whether more checks like this one would change the state.
+    /// Set if more checks like this one would change the state.
     pub(crate) in_doubt: bool,
-    /// The outage that is over.
+    /// Outage that this check ended.
     pub(crate) outage: Option<Outage>,
     pub(crate) trends: Vec<Trend>,
     pub(crate) tick: Tick,
-    /// Percent of the time so far: at least and at most.
+    /// Bounds of the uptime so far, percent.
     pub(crate) uptime: Option<(f64, f64)>,
 }
 
 impl Finding {
-    /// Whether the state is another one than before. The first check only tells news if they are bad.
+    /// Returns whether the state has changed. The first check counts as a change only if it is not
+    /// OK.
     pub(crate) fn is_change(&self) -> bool {
         self.before.unwrap_or(State::Ok) != self.state
     }
@@ -80,7 +82,7 @@ impl Track {
         }
     }
 
-    /// From here on another run of the program, with clocks of its own, and perhaps with another patience.
+    /// Starts another run of the program, which has its own clocks and perhaps another hysteresis.
     pub(crate) fn restart(&mut self, hysteresis: Hysteresis) {
         self.axes.set_hysteresis(hysteresis);
         self.uptime.restart();
@@ -88,7 +90,7 @@ impl Track {
         self.last = None;
     }
 
-    /// Sets how many instances there are.
+    /// Sets the number of instances.
     #[must_use]
     pub(crate) fn expecting(self, instances: Option<u32>) -> Self {
         Self {
@@ -97,7 +99,7 @@ impl Track {
         }
     }
 
-    /// Takes in a check.
+    /// Adds a check.
     pub(crate) fn add(&mut self, record: &Record, mut report: Report, tick: Tick) -> Finding {
         let before = (self.checks > 0).then(|| self.axes.state());
         self.checks += 1;
@@ -122,7 +124,7 @@ impl Track {
             .add(record.started, record.finished, report.availability());
         self.tally.tick(tick.missed, tick.late_ms);
         self.tally.add(&report);
-        // What clocks were measured against has moved, between two checks or during one.
+        // The local clock, to which all offsets refer, was set between two checks or during one.
         let moved = |from: Reading, to: Reading| {
             from.interruption(to).is_some() || from.step(to).abs() > STEP
         };
@@ -152,7 +154,7 @@ impl Track {
             let (Some(lo), Some(hi)) = (instance.lo_ms, instance.hi_ms) else {
                 continue;
             };
-            // Reports are cut to microseconds.
+            // Reports are truncated to microseconds.
             let bounds = OffsetInterval {
                 lo: nanoseconds_of(lo) - 1_000,
                 hi: nanoseconds_of(hi) + 1_000,
@@ -175,7 +177,7 @@ impl Track {
         trends
     }
 
-    /// What it all amounts to.
+    /// Returns the summary of all checks.
     pub(crate) fn summary(&self) -> Summary {
         self.tally.summary(&self.uptime)
     }

@@ -1,4 +1,4 @@
-//! How long a service was down: at least and at most, because between two checks nobody looked.
+//! Downtime of a service as bounds: between two checks its availability is unknown.
 
 use std::collections::VecDeque;
 
@@ -6,64 +6,64 @@ use clock::units::{Nanoseconds, milliseconds, rfc3339};
 use clock::{Availability, Reading};
 use serde::Serialize;
 
-/// Outages that are kept for the summary.
+/// Maximum number of outages kept for the summary.
 const KEPT: usize = 100;
 
-/// Keeps count of outages.
+/// Record of outages.
 #[derive(Debug, Default)]
 pub(crate) struct Uptime {
-    /// Of the run that goes on: when the first check began, and the last one ended.
+    /// Start of the first check and end of the last one, of the current run.
     observed: Option<(Reading, Reading)>,
-    /// How long earlier runs lasted, nanoseconds.
+    /// Duration of earlier runs, nanoseconds.
     earlier: Nanoseconds,
-    /// When the last check that found the service up began.
+    /// Start of the last check that found the service up.
     last_good: Option<Reading>,
-    /// What the last check found.
+    /// Result of the last check.
     last: Option<Availability>,
-    /// Since the last good check, something made it impossible to tell: a check that could not, or sleep.
+    /// Set if a check that could not tell, or a suspension, happened since the last good check.
     in_the_dark: bool,
     current: Option<Open>,
-    /// Nanoseconds, of what is over.
+    /// Proven downtime of past outages, nanoseconds.
     proven: Nanoseconds,
     possible: Nanoseconds,
     count: u64,
     outages: VecDeque<Outage>,
 }
 
-/// An outage that goes on.
+/// Current outage.
 #[derive(Debug, Clone, Copy)]
 struct Open {
-    /// The earliest moment at which it may have started: the last good check, or the first of all.
+    /// Earliest possible start: the last good check, or the first check of all.
     earliest: Reading,
     first: Reading,
     last: Reading,
-    /// Nanoseconds.
+    /// Proven downtime so far, nanoseconds.
     proven: Nanoseconds,
 }
 
-/// An outage, from the first to the last check that found the service down.
+/// Outage, from the first to the last check that found the service down.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Outage {
-    /// When the first check that found it began, by the local clock.
+    /// Start of the first check that found it, by the local clock.
     pub(crate) began: String,
-    /// When the last one ended.
+    /// End of the last check that found it.
     pub(crate) ended: String,
     #[serde(flatten)]
     pub(crate) downtime: Downtime,
 }
 
-/// Milliseconds.
+/// Bounds of downtime, milliseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub(crate) struct Downtime {
-    /// Checks that found the service down, and the time between two of them in a row: not while this machine slept, and not while it
-    /// could not tell.
+    /// Duration of checks that found the service down, plus the time between two such checks in a
+    /// row. Excludes suspension, and times at which this host could not tell.
     pub(crate) proven_ms: f64,
-    /// From the last good check before to the first one after.
+    /// Time from the last good check before to the first good check after.
     pub(crate) possible_ms: f64,
 }
 
 impl Uptime {
-    /// Takes in a check; gives the outage that it ends.
+    /// Adds a check and returns the outage that it ends.
     pub(crate) fn add(
         &mut self,
         started: Reading,
@@ -80,7 +80,7 @@ impl Uptime {
         match availability {
             Availability::Unknown => None,
             Availability::Down => {
-                // Awake, that is.
+                // Monotonic time excludes suspension, during which nothing was observed.
                 let mut proven = finished.monotonic - started.monotonic;
                 if let Some(end) = previous
                     && last == Some(Availability::Down)
@@ -113,7 +113,8 @@ impl Uptime {
         }
     }
 
-    /// From here on another run of the program: between the two nobody looked, and their clocks have nothing in common.
+    /// Starts another run. Nothing was observed between the runs, and their clocks are not
+    /// comparable.
     pub(crate) fn restart(&mut self) {
         let Some((begin, end)) = self.observed.take() else {
             return;
@@ -148,7 +149,7 @@ impl Uptime {
         outage
     }
 
-    /// Of all outages, the one that goes on included.
+    /// Returns the downtime of all outages, including the current one.
     pub(crate) fn downtime(&self) -> Downtime {
         let (proven, possible) = self.totals();
         Downtime {
@@ -157,23 +158,23 @@ impl Uptime {
         }
     }
 
-    /// How many, the one that goes on included.
+    /// Returns the number of outages, including the current one.
     pub(crate) fn count(&self) -> u64 {
         self.count + u64::from(self.current.is_some())
     }
 
-    /// The last ones that are over.
+    /// Returns the most recent outages that are over.
     pub(crate) fn outages(&self) -> impl Iterator<Item = &Outage> {
         self.outages.iter()
     }
 
-    /// When the outage that goes on was found, by the local clock.
+    /// Returns the time at which the current outage was found, by the local clock.
     pub(crate) fn down_since(&self) -> Option<String> {
         self.current.map(|open| rfc3339(open.first.wall))
     }
 
-    /// Of the time from the first check to the end of the last one of each run, percent: at least and at most. `None` before the
-    /// first.
+    /// Returns the bounds of the uptime in percent, over the observed time of all runs. `None`
+    /// before the first check.
     pub(crate) fn percent(&self) -> Option<(f64, f64)> {
         self.observed?;
         let observed = milliseconds(self.observed());
@@ -188,11 +189,11 @@ impl Uptime {
                 100.0
             }
         };
-        // One check alone lasts as long as all of them.
+        // The possible downtime gives the lower bound, the proven one the upper bound.
         Some((up(possible_ms), up(proven_ms)))
     }
 
-    /// From the first check to the end of the last one of each run.
+    /// Returns the observed time: from the first check to the end of the last one, of each run.
     pub(crate) fn observed(&self) -> Nanoseconds {
         let now = self.observed.map_or(0, |(begin, end)| begin.until(end));
         self.earlier + now
@@ -209,7 +210,7 @@ impl Uptime {
         )
     }
 
-    /// How long it may be down by now, nanoseconds, of what no good check has ended yet.
+    /// Returns the possible downtime, nanoseconds, that no good check has ended yet.
     fn unsettled(&self, begin: Reading, end: Reading) -> Nanoseconds {
         match &self.current {
             Some(open) => open.earliest.until(end),

@@ -32,7 +32,7 @@ impl Reading {
 
     /// Returns what makes two readings incomparable; `None` if time passed undisturbed.
     pub fn interruption(self, later: Self) -> Option<Interruption> {
-        /// Smallest step that counts. Shorter ones are added to the interval instead.
+        /// Smallest step that counts. Shorter ones shift the interval instead.
         const STEP: Nanoseconds = 10 * MILLISECOND;
         // Checked first, because a suspension also moves the wall clock against the monotonic one.
         if (later.suspended - self.suspended).abs() > STEP {
