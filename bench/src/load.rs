@@ -56,6 +56,7 @@ pub(crate) fn measure(setting: &Setting, servers: &[Server]) -> Result<[Table; 2
         Ok(())
     })?;
     let mut running = Vec::new();
+    // All servers keep running between their turns, so that no round measures a start.
     for server in servers {
         let serving = server.start(setting.server_core)?;
         rest.add((IDLE, "MB"), server.name, serving.memory()? / 1e6);
@@ -87,6 +88,7 @@ fn start(server: &Server) -> Result<Duration, Error> {
     let process = Running::start(&mut command)?;
     Connection::open(port, START_LIMIT)?.get("/now")?;
     let took = started.elapsed();
+    // Ends the process outside the measured time.
     drop(process);
     Ok(took)
 }

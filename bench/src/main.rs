@@ -109,6 +109,7 @@ fn main() -> ExitCode {
 
 fn start(cli: &Cli) -> Result<ExitCode, Error> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        // Measuring blocks the main thread, so the signal watcher needs its own.
         .worker_threads(1)
         .enable_all()
         .build()
@@ -119,6 +120,7 @@ fn start(cli: &Cli) -> Result<ExitCode, Error> {
             rounds,
             strict,
         } => {
+            // Not for `pack-push`, which is a measured program and ended by its parent.
             runtime.spawn(process::watch());
             let parts = if only.is_empty() {
                 Part::value_variants()
@@ -156,6 +158,7 @@ fn measure(runtime: &Runtime, setting: &Setting, parts: &[Part]) -> Result<Repor
         process::check()?;
         runtime.block_on(ours::program(workspace, names, &target))
     };
+    // The same profile and flags for all, so that only the code differs.
     let app = compile(&setting.root, ("app", "app"), "app")?;
     let servers = setting.root.join("bench/peers/servers");
     let probes = setting.root.join("bench/peers/probes");

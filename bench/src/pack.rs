@@ -160,6 +160,7 @@ impl Workspace {
     fn sizes(&self, program: &Path) -> Result<Table, Error> {
         fs::copy(program, self.folder.join("app")).map_err(Error::at(program.display()))?;
         let image = ours::pack(&self.dockerfile, &self.folder, &LayerCache::default())?;
+        // A tag that no round uses.
         let round = usize::MAX;
         let docker = self.docker(round).and_then(|_| {
             let mut inspect = command("skopeo");

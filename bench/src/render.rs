@@ -109,6 +109,7 @@ fn goals(goals: &[Goal]) -> String {
 /// Formats with three significant digits, or more if there are more before the point.
 fn number(value: f64) -> String {
     let decimals = match value.abs() {
+        // The bounds are those of the rounded number: 99.95 becomes 100.
         size if size >= 99.95 || size == 0.0 => 0,
         size if size >= 9.995 => 1,
         size if size >= 0.9995 => 2,

@@ -110,6 +110,7 @@ impl Table {
     /// Computes summaries and ratios, and puts the baseline first.
     pub(crate) fn finish(mut self) -> Self {
         for column in &mut self.columns {
+            // `false` sorts first, and a stable sort keeps the order of the others.
             column
                 .cells
                 .sort_by_key(|cell| cell.contestant != self.baseline);

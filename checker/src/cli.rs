@@ -50,6 +50,7 @@ impl Cli {
     ) -> Result<Self, clap::Error> {
         let matches = Self::command().try_get_matches_from(arguments)?;
         let mut cli = Self::from_arg_matches(&matches)?;
+        // clap merges option and variable into one field, but the plan treats them differently.
         cli.watch.urls_of_variable = matches.value_source("urls") == Some(ValueSource::EnvVariable);
         Ok(cli)
     }

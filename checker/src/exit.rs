@@ -61,6 +61,7 @@ impl Default for LastState {
 
 impl LastState {
     pub(crate) fn set(&self, exit: Exit) {
+        // Relaxed, because no other memory is published through the code.
         self.0.store(exit.code(), Ordering::Relaxed);
     }
 

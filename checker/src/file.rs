@@ -73,6 +73,7 @@ pub(crate) fn read(path: &Path) -> Result<File, String> {
         return Err(named(&"longer than 4 MiB"));
     }
     read.map_err(|error| named(&error))?;
+    // Errors of `toml` end with a line break.
     toml::from_str(&text).map_err(|error| named(&error.to_string().trim_end()))
 }
 

@@ -12,6 +12,7 @@ pub(crate) const SEPARATOR: &str = "   ";
 pub(crate) fn check(finding: &Finding) -> String {
     let report = &finding.report;
     let seconds = report.started_at.split('.').next().unwrap_or_default();
+    // The line shows the check's own result. The confirmed state is added if it differs.
     let single = crate::series::State::of(report);
     let mut parts = vec![format!("{seconds}Z {:<7}", single.name())];
     if single != finding.state {
@@ -100,6 +101,7 @@ pub(crate) fn span(seconds: f64) -> String {
     let table = [(86_400.0, "days"), (3_600.0, "h"), (60.0, "min")];
     table
         .into_iter()
+        // From two of a unit on: `90 min` says more than `2 h`.
         .find(|(unit, _)| seconds >= 2.0 * unit)
         .map_or_else(
             || format!("{seconds:.0} s"),
@@ -128,6 +130,7 @@ pub(crate) fn summary(summary: &Summary, with_name: bool) -> String {
     }
     parts.push(checks);
     if let Some(uptime) = summary.uptime_percent {
+        // Equal once rounded to three decimals.
         let same = (uptime.at_least - uptime.at_most).abs() < 0.000_5;
         parts.push(if same {
             format!("up {:.3} %", uptime.at_least)

@@ -87,6 +87,7 @@ impl Live {
         let (height, width) = (usize::from(height), usize::from(width));
         let lines = view(&self.rows, width, height.saturating_sub(LEFT).max(1));
         while self.lines.len() < lines.len() {
+            // indicatif redraws bars in place, so each row is a bar that only shows its message.
             let bar = self.bars.add(ProgressBar::new_spinner());
             if let Ok(plain) = ProgressStyle::with_template("{msg}") {
                 bar.set_style(plain);
@@ -99,6 +100,7 @@ impl Live {
             }
         }
         for (bar, line) in self.lines.iter().zip(lines) {
+            // A wrapped line would break the redraw.
             bar.set_message(truncate_str(&line, width.saturating_sub(1), "…").into_owned());
             bar.tick();
         }

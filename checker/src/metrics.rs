@@ -57,6 +57,7 @@ impl Metrics {
         summary: &Summary,
     ) {
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        // The first checks of the targets end in any order.
         if rows.len() <= target {
             rows.resize(target + 1, None);
         }
@@ -248,6 +249,7 @@ fn clocks(out: &mut Writer) -> fmt::Result {
                     return Ok(());
                 };
                 let instance = one.label().unwrap_or_default();
+                // Not `instance`, which Prometheus sets to the scraped address.
                 let labels = labels(row, [("instance_id", instance.as_str())]);
                 metric.encode_family(&labels)?.encode_gauge(&seconds(value))
             })
@@ -276,6 +278,7 @@ fn clocks(out: &mut Writer) -> fmt::Result {
 fn counters(out: &mut Writer) -> fmt::Result {
     out.metric(
         (
+            // The encoder appends `_total`, as OpenMetrics demands for counters.
             "checker_checks",
             "Checks so far, by verdict",
             MetricType::Counter,
@@ -357,6 +360,7 @@ async fn connection(stream: TcpStream, registry: &Registry) {
         // One response per connection, so that idle clients do not occupy the few places.
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), answer);
+    // Limits the whole exchange, so that a slow reader does not occupy a place forever.
     let _ = tokio::time::timeout(HEAD_TIMEOUT * 3, served).await;
 }
 

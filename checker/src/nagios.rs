@@ -25,6 +25,8 @@ impl Result {
         let worst = human::furthest(report);
         if let Some(offset) = worst.and_then(|one: &InstanceReport| one.offset_ms) {
             let limit = report.max_skew_ms / 1000.0;
+            // Performance data is `value;warn;crit;min;max`. `-L:L` is the range that is not
+            // critical.
             figures.push(("offset", format!("{};;-{limit}:{limit}", seconds(offset))));
         }
         if let Some(uncertainty) = worst.and_then(|one| one.uncertainty_ms) {

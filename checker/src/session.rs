@@ -44,7 +44,8 @@ struct Checker {
 impl Checker {
     async fn check(&self, subject: &Subject) -> Record {
         let mut record = probe::record(&subject.target, &subject.settings, &*self.clock).await;
-        // Held while asking: a concurrent check then finds the fresh answer instead of asking again.
+        // Held while asking, so that a concurrent check finds the fresh answer instead of asking
+        // again.
         let mut witnesses = self.witnesses.lock().await;
         let asked = witnesses
             .iter_mut()
@@ -150,8 +151,8 @@ impl Session {
         }
         // The series hold the remaining senders, so `recv` returns `None` once all have ended.
         drop(findings);
-        // Without findings for longer than the slowest check takes, no watchdog notification is sent,
-        // so that the service manager restarts the program.
+        // Without findings for longer than the slowest check takes, no watchdog notification is
+        // sent, so that the service manager restarts the program.
         let idle = 2 * period.interval + period.jitter + LONGEST_CHECK;
         let mut last = start;
         loop {

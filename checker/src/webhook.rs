@@ -147,6 +147,7 @@ impl Queue {
             .entry(target)
             .and_modify(|known| {
                 known.message = Arc::clone(&message);
+                // A newer message gets the full number of attempts.
                 known.attempts = 0;
             })
             .or_insert(Untold {
@@ -197,6 +198,7 @@ impl Queue {
                 Some(refusal) => {
                     known.attempts += 1;
                     failed = known.attempts;
+                    // Caps the exponent: a shift by 32 or more would overflow.
                     let doubled = FIRST_PAUSE.saturating_mul(1 << (failed - 1).min(16));
                     let pause = refusal.after.unwrap_or_default().max(doubled);
                     known.due = Instant::now() + jittered(pause.min(LONGEST_PAUSE));
@@ -244,6 +246,7 @@ async fn send_all(client: Client, url: Url, queue: Arc<Queue>) {
                 failures = if result.is_ok() { 0 } else { failures + 1 };
                 match result {
                     Ok(_) if std::mem::take(&mut is_noted) => note("the webhook takes changes again"),
+                    // Both counts have to be high: other messages may still be accepted.
                     Err(refusal) if failed.min(failures) >= WORTH_A_NOTE && !is_noted => {
                         is_noted = true;
                         note(&format!("the webhook takes no changes: {}; still retrying", refusal.detail));
@@ -304,6 +307,7 @@ async fn post(client: &Client, url: &Url, message: String) -> Result<StatusCode,
 
 fn retry_after(answer: &Response) -> Option<Duration> {
     let text = answer.headers().get(RETRY_AFTER)?.to_str().ok()?;
+    // An HTTP date is ignored, so the usual backoff applies.
     text.trim().parse().ok().map(Duration::from_secs)
 }
 

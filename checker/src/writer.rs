@@ -55,6 +55,7 @@ impl Writer {
             .name("stdout".to_owned())
             .spawn(move || {
                 if let Err(error) = worker.run(&waiting) {
+                    // Nobody receives it if the handle was dropped without being closed.
                     let _ = fail.send(error);
                 }
             })?;
@@ -126,6 +127,7 @@ impl Worker {
             match self.print(&job) {
                 Ok(()) if std::mem::take(&mut self.failing) => note("stdout is written again"),
                 Ok(()) => {}
+                // A closed pipe never recovers, unlike a full disk.
                 Err(error) if self.patient || error.kind() == io::ErrorKind::BrokenPipe => {
                     return Err(error);
                 }

@@ -22,6 +22,7 @@ impl<T: Join + Clone> Buckets<T> {
     pub(crate) fn new(start: i64) -> Self {
         Self {
             start,
+            // Doubles as needed, so the initial width hardly matters.
             width: 1,
             values: Vec::new(),
         }
@@ -45,6 +46,7 @@ impl<T: Join + Clone> Buckets<T> {
     }
 
     fn index(&self, at: i64) -> usize {
+        // A wall clock that was set back gives moments before the start.
         usize::try_from((at - self.start).max(0) / self.width).unwrap_or(usize::MAX)
     }
 

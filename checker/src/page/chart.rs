@@ -116,6 +116,7 @@ impl Charts {
             |nanoseconds: i128| i64::try_from(nanoseconds / MILLISECOND).unwrap_or_default();
         let at = milliseconds(logged.record.started.wall);
         self.checks += 1;
+        // Targets are numbered in order of appearance, so a new one is always the next.
         if self.targets.len() <= target {
             self.targets.push(Chart::new(finding.report.name(), at));
         }
@@ -180,6 +181,7 @@ impl Chart {
 
     fn offset(&mut self, instance: Option<String>, at: i64, range: Range) {
         let is_known = self.offsets.contains_key(&instance);
+        // Instances beyond the maximum get `None` and share a band.
         let name = instance.filter(|_| is_known || self.offsets.len() < BANDS);
         let begin = self.begin;
         self.offsets
@@ -194,6 +196,7 @@ impl Chart {
             .iter()
             .filter_map(|one| one.version.as_deref())
             .collect();
+        // Sorted, so that another order of answers is no change.
         versions.sort_unstable();
         versions.dedup();
         let versions = versions.join(", ");
@@ -203,6 +206,7 @@ impl Chart {
             .is_none_or(|(_, last)| *last != versions);
         if !versions.is_empty() && is_new {
             if self.versions.len() == VERSIONS {
+                // Keeps the newest changes.
                 self.versions.remove(0);
             }
             self.versions.push((at, versions));

@@ -170,6 +170,7 @@ fn figures(page: &mut String, chart: &Chart, summary: &Summary, slo: Option<f64>
 /// Describes the availability against an objective in percent: whether it is met, and the remaining
 /// error budget.
 fn objective(summary: &Summary, slo: f64) -> String {
+    // The error budget is the downtime that the objective allows for the observed time.
     let budget = summary.observed_ms * (100.0 - slo) / 100.0;
     let (proven, possible) = (summary.downtime.proven_ms, summary.downtime.possible_ms);
     let seconds = |milliseconds: f64| span(milliseconds.max(0.0) / 1000.0);
@@ -219,6 +220,7 @@ fn outages(page: &mut String, summary: &Summary) {
             escaped(since)
         );
     }
+    // Newest first.
     for outage in summary.last_outages.iter().rev().take(OUTAGES) {
         let seconds = |milliseconds: f64| span(milliseconds / 1000.0);
         let _ = writeln!(
@@ -263,6 +265,7 @@ fn uptime(summary: &Summary) -> String {
     summary.uptime_percent.map_or_else(
         || "-".to_owned(),
         |bounds| {
+            // Equal once rounded to three decimals.
             if bounds.at_most - bounds.at_least < 0.000_5 {
                 format!("{:.3} %", bounds.at_least)
             } else {

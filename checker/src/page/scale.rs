@@ -32,6 +32,7 @@ impl Time {
 
     /// Returns a few grid marks at round moments in UTC.
     pub(crate) fn marks(&self) -> Vec<i64> {
+        // Seconds, from 1 s to 90 days.
         const STEPS: [i64; 18] = [
             1, 5, 10, 30, 60, 300, 600, 1_800, 3_600, 10_800, 21_600, 43_200, 86_400, 172_800,
             604_800, 1_209_600, 2_592_000, 7_776_000,
@@ -40,6 +41,7 @@ impl Time {
         let step = STEPS
             .into_iter()
             .find(|step| whole / step <= 6)
+            // A year, for logs of several years.
             .unwrap_or(31_536_000)
             * 1000;
         let first = self.begin.div_euclid(step) + 1;
@@ -76,6 +78,7 @@ const MARKS: [(f64, &str); 8] = [
 
 impl Signed {
     pub(crate) fn y(&self, value: f64) -> f64 {
+        // `ln(1 + x)` is about linear near zero and logarithmic for large values.
         let bent = |value: f64| (value.abs() / EVEN).ln_1p().copysign(value);
         let share = bent(value) / bent(self.most.max(EVEN));
         self.place.at(0.5 - share.clamp(-1.0, 1.0) / 2.0)
@@ -106,6 +109,7 @@ pub(crate) struct Powers {
 impl Powers {
     /// Returns a scale whose bounds are powers of ten and that covers the range.
     pub(crate) fn over(least: f64, most: f64, place: Place) -> Self {
+        // The logarithm of zero is undefined.
         let least = 10_f64.powf(least.max(0.001).log10().floor());
         let most = 10_f64.powf(most.max(least * 10.0).log10().ceil());
         Self { least, most, place }

@@ -80,6 +80,7 @@ pub(crate) fn states(chart: &Chart) -> String {
             svg,
             "<rect class=\"{}\" x=\"{from:.1}\" y=\"2\" width=\"{:.1}\" height=\"{}\"><title>{} from {} UTC</title></rect>",
             state.word(),
+            // At least one unit wide, so that a single failed check stays visible.
             (to - from).max(1.0),
             STRIP - 4.0,
             state.name(),
@@ -100,6 +101,7 @@ pub(crate) fn offsets(chart: &Chart) -> String {
         most.max(range.lo.abs()).max(range.hi.abs())
     });
     let scale = Signed {
+        // With headroom, so that the limit is always visible.
         most: furthest.max(chart.max_skew_ms) * 1.3,
         place: Place {
             from: 8.0,

@@ -61,7 +61,8 @@ impl Suspects {
         }
     }
 
-    /// Returns an instance that was proven wrong and was not seen by the last check, with the number of checks since.
+    /// Returns an instance that was proven wrong and that the last check did not see, with the
+    /// number of checks since.
     pub(crate) fn unseen(&self) -> Option<(Option<&str>, u64)> {
         let mut wrong = self.seen.iter().filter(|(_, (_, is_wrong))| *is_wrong);
         let (label, (seen, _)) = wrong.find(|(_, (seen, _))| *seen < self.checks)?;

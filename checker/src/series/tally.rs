@@ -128,6 +128,7 @@ impl Distribution {
     #[expect(clippy::cast_precision_loss, reason = "microseconds below 2^53")]
     fn latency(&self) -> Option<Latency> {
         let counts = self.counts.as_ref().filter(|counts| !counts.is_empty())?;
+        // The histogram rounds up to its resolution, possibly beyond the exact maximum.
         let at = |quantile| (counts.value_at_quantile(quantile) as f64 / 1000.0).min(self.max);
         Some(Latency {
             median: at(0.5),

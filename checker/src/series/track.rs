@@ -84,6 +84,7 @@ impl Track {
 
     /// Starts another run of the program, which has its own clocks and perhaps another hysteresis.
     pub(crate) fn restart(&mut self, hysteresis: Hysteresis) {
+        // Keeps the state: a restart of the checker changes nothing about the target.
         self.axes.set_hysteresis(hysteresis);
         self.uptime.restart();
         self.drifts.clear();
@@ -167,6 +168,7 @@ impl Track {
         let checks = self.checks;
         self.drifts
             .retain(|_, (seen, _)| checks - *seen <= FORGOTTEN);
+        // Limits memory if instance names change with every check.
         while self.drifts.len() > KEPT {
             let oldest = self.drifts.iter().min_by_key(|(_, (seen, _))| *seen);
             let Some(name) = oldest.map(|(name, _)| name.clone()) else {

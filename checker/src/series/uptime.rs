@@ -88,6 +88,7 @@ impl Uptime {
                 {
                     proven += started.monotonic - end.monotonic;
                 }
+                // The service may have failed right after the last good check.
                 let earliest = self.last_good.unwrap_or(begin);
                 let open = self.current.get_or_insert(Open {
                     earliest,
@@ -103,6 +104,7 @@ impl Uptime {
                 let since = self.last_good.replace(started).unwrap_or(begin);
                 let in_the_dark = std::mem::take(&mut self.in_the_dark);
                 let Some(open) = self.current.take() else {
+                    // The service may have been down unnoticed since the last good check.
                     if in_the_dark {
                         self.possible += since.until(finished);
                     }
@@ -121,6 +123,7 @@ impl Uptime {
         };
         let possible = self.unsettled(begin, end);
         match self.current.take() {
+            // The outage is recorded, but no check ends it, so none reports it.
             Some(open) => drop(self.close(&open, possible)),
             None => self.possible += possible,
         }

@@ -40,6 +40,7 @@ fn warning(evidence: &Evidence) -> Option<String> {
 
 fn expiry(left: i64) -> String {
     match left / DAY {
+        // Days alone are too coarse near the end.
         ..2 => format!("the certificate expires in {} h", left.div_euclid(3_600)),
         days => format!("the certificate expires in {days} days"),
     }

@@ -79,6 +79,7 @@ impl FromStr for Statuses {
     fn from_str(text: &str) -> Result<Self, ExpectedError> {
         let code = |text: &str| {
             let text = text.trim();
+            // Rejects signs, which `parse` accepts.
             let is_code = text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_digit());
             let code: Option<u16> = text.parse().ok().filter(|_| is_code);
             code.filter(|code| (100..=599).contains(code))
@@ -147,6 +148,8 @@ impl<'de> Deserialize<'de> for JsonValues {
         #[serde(untagged)]
         enum Written {
             Truth(bool),
+            // Before `Number`: serde takes the first variant that matches, and a float loses
+            // digits.
             Integer(i64),
             Number(f64),
             Text(String),

@@ -187,6 +187,7 @@ impl Failure {
                 AnswerError::Timestamp(TimestampError::LeapSecond { .. })
             ),
             Self::Redirect { .. } | Self::TooLarge | Self::Encoded { .. } => true,
+            // Time may fix these: a service starts, a deployment ends, or DNS changes.
             Self::Resolve { .. }
             | Self::Resolver { .. }
             | Self::ResolveTimeout { .. }
@@ -216,6 +217,7 @@ impl Failure {
             | Self::NoRoute { .. }
             | Self::Connect { .. }
             | Self::Proxy { .. } => true,
+            // A TLS error or a timeout may come from the service itself, after it was reached.
             Self::Tls { .. }
             | Self::TimedOut { .. }
             | Self::Broken { .. }
@@ -238,6 +240,8 @@ impl Failure {
             Self::Resolver { .. } | Self::ResolveTimeout { .. } => Some(Reason::Resolver),
             Self::CertificateStore { .. } => Some(Reason::CertificateStore),
             Self::Client { .. } => Some(Reason::InternalError),
+            // A name without an address is a fault of the service's DNS, not of this host's
+            // resolver.
             Self::Resolve { .. }
             | Self::Refused { .. }
             | Self::ConnectTimeout { .. }

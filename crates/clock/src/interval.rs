@@ -53,7 +53,8 @@ impl Sample {
     }
 }
 
-/// Bounds, in nanoseconds, for remote minus local time. Empty (`lo > hi`) when samples contradict each other.
+/// Bounds, in nanoseconds, for remote minus local time. Empty (`lo > hi`) if samples contradict
+/// each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OffsetInterval {
     /// Lower bound of the offset.

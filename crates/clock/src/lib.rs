@@ -9,12 +9,13 @@
 //! Exchange ─► Observation ─► Evidence ─► Verdict ─► Report
 //! ```
 //!
-//! - [`Timestamp`], [`Sample`], [`OffsetInterval`], [`InstanceClock`] and [`Verdict`] are the method.
-//! - [`Exchange`] is a request and its answer as they went over the wire, [`Observation`] what is kept of it.
-//! - [`Evidence`] collects the observations of a check and says what to ask next.
-//! - [`Record`] is all that a check saw; [`Record::judge`] turns it into a [`Report`].
+//! - [`Timestamp`], [`Sample`], [`OffsetInterval`], [`InstanceClock`] and [`Verdict`]: the method.
+//! - [`Exchange`]: a request and its response; [`Observation`]: what the log keeps of it.
+//! - [`Evidence`]: collects the observations of a check and chooses the next request.
+//! - [`Record`]: everything a check observed; [`Record::judge`] turns it into a [`Report`].
 //!
-//! The `probe` crate asks over the network. `docs/checker.md` describes method, verdicts and output formats.
+//! The `probe` crate sends the requests. `docs/checker.md` describes method, verdicts and output
+//! formats.
 
 mod answer;
 mod cause;

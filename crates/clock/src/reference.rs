@@ -46,6 +46,7 @@ impl Agreed {
             .iter()
             .filter_map(|sample| Some((sample.server.as_str(), sample.statement.clone().ok()?)))
             .collect();
+        // A strict majority: two halves that contradict each other prove nothing.
         let most = answers.len() / 2 + 1;
         let is_common = |point: Nanoseconds| {
             let around = |bounds: &Bounds| bounds.lo <= point && point <= bounds.hi;
@@ -64,6 +65,7 @@ impl Agreed {
         };
         let (agreeing, falsetickers): (Vec<_>, Vec<_>) =
             answers.iter().partition(|(_, bounds)| agrees(bounds));
+        // The combined result is only as good as its worst source.
         let stratum = agreeing.iter().map(|(_, bounds)| bounds.stratum).max()?;
         Some(Self {
             sample: NtpSample {

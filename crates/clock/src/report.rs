@@ -195,6 +195,7 @@ impl Report {
             reference: None,
         };
         if let Some(agreed) = Agreed::of(&record.references) {
+            // A certificate rejected because of a wrong local clock says nothing about the service.
             if report
                 .failure
                 .as_ref()
@@ -313,6 +314,8 @@ fn may_be_valid(failure: &Failure, sample: &NtpSample) -> bool {
         return false;
     };
     let expired = Nanoseconds::from(*expired) * SECOND;
+    // True time minus local time lies within `bounds`. By true time, the certificate has expired by
+    // `expired` plus that offset.
     if expired >= 0 {
         expired + bounds.lo <= 0
     } else {
@@ -323,5 +326,6 @@ fn may_be_valid(failure: &Failure, sample: &NtpSample) -> bool {
 fn median(values: &[Nanoseconds]) -> Option<Nanoseconds> {
     let mut sorted = values.to_vec();
     sorted.sort_unstable();
+    // For an even count the upper of the two middle values, which is a measured one.
     sorted.get(sorted.len() / 2).copied()
 }

@@ -71,6 +71,7 @@ pub struct Header {
 
 impl fmt::Debug for Header {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The value may be a secret, which must not reach a log through `{:?}`.
         write!(formatter, "{}: …", self.name)
     }
 }

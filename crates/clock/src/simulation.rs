@@ -1,5 +1,6 @@
-//! The method itself, over a million simulated checks: the true offset always lies within the bounds, and no verdict is false.
-//! Everything that a check does is simulated, waiting included; only the network and the clocks are made up.
+//! Test of the method with a million simulated checks: the true offset always lies within the
+//! bounds, and no verdict is false. Everything that a check does runs for real, including its
+//! waits; only the network and the clocks are simulated.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -151,7 +152,7 @@ fn delay(random: &mut StdRng) -> Nanoseconds {
     (10_000 << random.random_range(0..18)) + random.random_range(0..10_000)
 }
 
-/// Right and wrong answers of one way of judging, for clocks that are right and clocks that are wrong.
+/// Confusion matrix of one way of judging: verdicts on right and on wrong clocks.
 #[derive(Debug, Clone, Copy, Default)]
 struct Score {
     right: u64,

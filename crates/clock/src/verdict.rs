@@ -97,6 +97,7 @@ impl Verdict {
         if -max_skew <= interval.lo && interval.hi <= max_skew {
             return Self::Ok;
         }
+        // An interval this narrow is well measured: the offset is merely too near to the limit.
         let reason = if interval.width() <= max_skew / 2 {
             Reason::Borderline
         } else if resolution >= interval.width() / 2 {
@@ -152,6 +153,8 @@ impl Verdict {
             Self::Ok | Self::Skewed => false,
             Self::Down => true,
             Self::Indeterminate { reason } => match reason {
+                // Expected while a deployment replaces instances, or while this host or its network
+                // recovers.
                 Reason::UnexpectedVersion
                 | Reason::MissingInstances
                 | Reason::NoNetwork

@@ -28,6 +28,7 @@ pub async fn record(target: &Target, settings: &Settings, clock: &dyn Clock) -> 
         target.connect_to().map(ToString::to_string),
         clock.read(),
     );
+    // Watched like a request, because a delayed process may cause a resolver timeout itself.
     let (route, stall) = watched(target.route(settings)).await;
     record.stall = stall;
     record.failure = match route {
@@ -88,6 +89,7 @@ impl Asking<'_> {
             let mut open = if let Some(open) = connection.take() {
                 open
             } else {
+                // Counts up, so that repeated new connections reach different addresses.
                 number += 1;
                 self.connect(self.address(number))?
             };
@@ -129,6 +131,8 @@ impl Asking<'_> {
         for address in &self.route.addresses {
             let mut connection = self.connect(*address)?;
             let exchange = connection.ask(self.clock).await;
+            // A service often listens on IPv4 or IPv6 only, so one refused loopback address is no
+            // failure.
             let refused = exchange
                 .result
                 .as_ref()

@@ -34,27 +34,27 @@ pub struct ConnectTo {
 /// Error for a target that cannot be checked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
-    /// Not a URL.
+    /// Text that is no URL.
     #[error("cannot read the URL `{url}`: {detail}")]
     InvalidUrl {
-        /// As given.
+        /// URL as given, without credentials.
         url: String,
-        /// What is wrong with it.
+        /// Error of the URL parser, or a hint.
         detail: String,
     },
-    /// Something else than http and https.
+    /// Scheme other than http and https.
     #[error("cannot check `{scheme}` URLs, only http and https")]
     UnsupportedScheme {
-        /// As given.
+        /// Scheme as given.
         scheme: String,
     },
     /// User name or password within the URL: they would be printed with every line.
     #[error("cannot take credentials in a URL")]
     Credentials,
-    /// Not `HOST:PORT`.
+    /// Text that is not `HOST:PORT`.
     #[error("cannot read `{text}` as HOST:PORT")]
     InvalidConnectTo {
-        /// As given.
+        /// Text as given.
         text: String,
     },
     /// The certificate of an address could only be checked by connecting to it.

@@ -112,6 +112,7 @@ impl Witness {
             .as_ref()
             .is_none_or(|(asked, _)| !is_recent(asked))
         {
+            // Failures are kept, too, so that a dead server is not asked with every check.
             self.last = Some((now, self.question(clock).await));
         }
         let now = clock.read();
@@ -178,6 +179,7 @@ async fn exchange(address: SocketAddr, clock: &dyn Clock) -> Result<Statement, S
     let mut packet = [0; LENGTH];
     let length = socket.recv(&mut packet).await.map_err(detail)?;
     let received = clock.read();
+    // The offset would refer to two different local clocks.
     if sent.interruption(received).is_some() {
         return Err("the local clock was set meanwhile".to_owned());
     }
