@@ -1,6 +1,6 @@
 //! Test of the method with a million simulated checks: the true offset always lies within the
-//! bounds, and no verdict is false. Everything that a check does runs for real, including its
-//! waits; only the network and the clocks are simulated.
+//! bounds, and no verdict is false. The code under test runs against a simulated network and
+//! simulated clocks; waits only advance the simulated time.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
