@@ -186,6 +186,7 @@ pub async fn fetch(name: &str, source: &BaseSource) -> Result<BaseImage, BaseErr
         LAYERS[0].clone_into(&mut layer.media_type);
         layers.push(layer);
     }
+    // A layer of a base image is a path to its file, so the clone is cheap.
     let (image, kept) = (name.to_owned(), layers.clone());
     // Inflating and hashing all layers is CPU work, so it must not block the runtime.
     let read = tokio::task::spawn_blocking(move || read::root(&image, &kept));
@@ -212,6 +213,7 @@ pub async fn pull(name: &str, source: &BaseSource) -> Result<BuiltImage, BaseErr
     let (mut fetching, found) = find(name, source).await?;
     let mut layers = Vec::new();
     for (descriptor, diff_id) in &found.layers {
+        // Keeps the media type, unlike `fetch`: the manifest names it and must not change.
         layers.push(fetching.layer(descriptor, diff_id).await?);
     }
     Ok(BuiltImage {
@@ -252,6 +254,7 @@ async fn find<'a>(
     let config_document = fetching.document(&manifest["config"]).await?;
     let config: Value = serde_json::from_slice(&config_document)
         .map_err(|error| unusable(format!("its configuration: {error}")))?;
+    // A manifest without an index states no platform, so the configuration decides.
     if config["architecture"] != source.architecture.oci_name() || config["os"] != "linux" {
         return Err(BaseError::Platform {
             image: name.to_owned(),
@@ -319,6 +322,7 @@ impl Fetching<'_> {
             self.reference.repository(),
             error,
         );
+        // That error covers every 404, so the tag may be missing and not the repository.
         if matches!(source, PushError::NoRepository { .. }) {
             return BaseError::Absent(self.name.to_owned());
         }
@@ -374,6 +378,7 @@ impl Fetching<'_> {
             None => self.pull_manifest(None).await?,
         };
         let found = self.parse(&content)?;
+        // Only an index has `manifests`. `mediaType` is not checked, since it is optional in OCI.
         let Some(choices) = found["manifests"].as_array() else {
             return Ok((content, found));
         };

@@ -107,6 +107,7 @@ fn prune(folder: &Path) -> io::Result<()> {
             Some((metadata.modified().ok()?, metadata.len(), file.path()))
         })
         .collect();
+    // Newest first, so that the files beyond the limits are the oldest.
     files.sort_by_key(|(modified, ..)| std::cmp::Reverse(*modified));
     let mut bytes = 0;
     for (index, (_, size, path)) in files.iter().enumerate() {

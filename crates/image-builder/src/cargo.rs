@@ -163,9 +163,11 @@ pub async fn compile(
         .args(&invocation.arguments)
         .allow(&surroundings.allowed)
         .current_dir(&folder)
+        // Cargo prefers this variable to `RUSTFLAGS`, which is inherited.
         .env("CARGO_ENCODED_RUSTFLAGS", &invocation.encoded_rustflags)
         // Fixed, since profiles differ here and incremental compilation changes the program.
         .env("CARGO_INCREMENTAL", "0")
+        // Escape sequences would hide the line prefixes that `Diagnostics` compares.
         .env("CARGO_TERM_COLOR", "never");
     let compiling = cargo.run(|line| match line {
         Line::Output(line) => {
@@ -206,6 +208,7 @@ pub async fn compile(
         package: request.package.to_owned(),
         binary: request.binary.to_owned(),
     })?;
+    // Cargo also succeeds if a user's flag or a library makes the program dynamic.
     check(&path, request.architecture)?;
     Ok(Compiled {
         sources: sources(&folder, &workspace, &path, &parts),
@@ -286,6 +289,7 @@ async fn workspace(folder: &Path, surroundings: &Surroundings) -> Result<Workspa
     let folders = own.filter_map(|package| package.manifest_path.parent());
     let outside = folders.filter(|it| !it.starts_with(&members.workspace_root));
     let mut outside: Vec<PathBuf> = outside.map(ToOwned::to_owned).collect();
+    // Sorted, since cargo compiles everything again if the order of the flags changes.
     outside.sort();
     Ok(Workspace { root, outside })
 }
@@ -351,6 +355,7 @@ fn sources(
     let settings = folder
         .ancestors()
         .take_while(|above| above.starts_with(workspace))
+        // A member may lie outside of the root folder, whose files count as well.
         .chain([workspace])
         .flat_map(|above| settings.map(|name| above.join(name)));
     let settings = settings.chain(of_the_workspace);
@@ -419,6 +424,7 @@ struct OnDisk<'a> {
 
 impl Tools for OnDisk<'_> {
     fn has_target(&self, target: &str) -> bool {
+        // Looked up on disk, since a distribution's toolchain has no rustup to ask.
         let library = self.sysroot.join("lib/rustlib").join(target).join("lib");
         library.is_dir()
     }

@@ -158,6 +158,7 @@ async fn version(program: &str, format: &str) -> Result<String, String> {
     match question.output(VERSION_LIMIT).await {
         Ok(answer) if answer.status.success() => Ok(answer.stdout.trim().to_owned()),
         Ok(answer) => {
+            // Warnings may come before the error.
             let line = answer.stderr.lines().last().unwrap_or_default();
             Err(format!("{program}: {line}"))
         }
@@ -199,6 +200,7 @@ impl Engine {
                 if let Some(step) = step(line) {
                     on_step(step);
                 }
+                // Keeps the end of the output, where the failing step reports its error.
                 if said.len() == KEPT_LINES {
                     said.pop_front();
                 }
@@ -316,6 +318,7 @@ fn step(line: &str) -> Option<&str> {
     let rest = line.strip_prefix('#')?;
     let (_, step) = rest.split_once(" [")?;
     let (place, step) = step.split_once("] ")?;
+    // Steps without a number, such as `[internal]`, are BuildKit's own.
     (place.contains('/') && !step.is_empty()).then_some(step)
 }
 

@@ -229,6 +229,7 @@ impl FinalStage {
     /// Returns all base images, including those of the stages it copies from.
     pub fn base_images(&self) -> BTreeSet<&str> {
         let copied = self.copies().filter_map(|copy| match &copy.from {
+            // Stages copy from one another only up to `MAX_DEPTH`, so the recursion is bounded.
             CopySource::Stage(_, stage) => Some(stage.base_images()),
             CopySource::Context | CopySource::Program(_) => None,
         });
@@ -239,6 +240,7 @@ impl FinalStage {
 impl Dockerfile {
     /// Parses a Dockerfile, and reports all errors at once.
     pub fn parse(text: &str, request: &Request<'_>) -> Result<Self, DockerfileErrors> {
+        // After such an error, it is uncertain where the next instruction starts.
         let source = lines::read(text).map_err(|error| DockerfileErrors(vec![error]))?;
         stage::read(&source, request)
     }

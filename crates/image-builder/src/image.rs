@@ -63,6 +63,7 @@ impl BuiltImage {
             manifest,
             config,
             layers,
+            // Added by the caller, since only a compilation knows the crates.
             sbom: None,
         }
     }
@@ -76,6 +77,7 @@ impl BuiltImage {
     /// and twelve digits.
     pub fn tag(&self) -> String {
         let digits = self.manifest.digest.trim_start_matches("sha256:");
+        // A tag must not contain the colon of a digest.
         format!("sha256-{}", digits.get(..12).unwrap_or(digits))
     }
 
@@ -92,6 +94,7 @@ fn manifest(config: &Document, layers: &[Layer]) -> Value {
         .map(|layer| descriptor(&layer.media_type, &layer.digest, layer.content.size()))
         .collect();
     json!({
+        // Fixed by the OCI image specification, for compatibility with Docker.
         "schemaVersion": 2,
         "mediaType": MediaType::ImageManifest.to_string(),
         "config": config.descriptor(),

@@ -6,6 +6,7 @@ use crate::dockerfile::{ExposedPort, FinalStage, HealthCheck, Protocol};
 
 pub(super) fn settings(config: &Value) -> FinalStage {
     let text = |name: &str| {
+        // Some builders write unset fields as empty text or as an empty list.
         let value = config[name].as_str();
         value.filter(|text| !text.is_empty()).map(ToOwned::to_owned)
     };
@@ -17,6 +18,7 @@ pub(super) fn settings(config: &Value) -> FinalStage {
     let fields = |name: &str| config[name].as_object().into_iter().flatten();
     let env = words("Env").unwrap_or_default().into_iter();
     FinalStage {
+        // Set by the evaluation of the `FROM` that uses these settings.
         base: None,
         steps: Vec::new(),
         user: text("User"),
@@ -41,6 +43,7 @@ pub(super) fn settings(config: &Value) -> FinalStage {
         shell: words("Shell"),
         entrypoint: words("Entrypoint"),
         cmd: words("Cmd"),
+        // Some builders write the default explicitly.
         working_dir: text("WorkingDir").filter(|folder| folder != "/"),
     }
 }

@@ -27,6 +27,8 @@ pub(super) fn root(image: &str, layers: &[Layer]) -> io::Result<(Root, Vec<u64>)
     let mut left = MAX_UNPACKED;
     for layer in layers {
         let mut counted = Counted {
+            // A layer may have several gzip members, as in eStargz; `GzDecoder` would read only the
+            // first.
             inner: MultiGzDecoder::new(layer.content.open()?),
             left,
         };
@@ -34,6 +36,7 @@ pub(super) fn root(image: &str, layers: &[Layer]) -> io::Result<(Root, Vec<u64>)
         for entry in archive.entries()? {
             let mut entry = entry?;
             let path = path_of(&entry.path_bytes());
+            // Some builders add an entry `./` for the root folder itself.
             if path.is_empty() {
                 continue;
             }
@@ -53,6 +56,7 @@ pub(super) fn root(image: &str, layers: &[Layer]) -> io::Result<(Root, Vec<u64>)
             }
             let header = entry.header();
             let owner = Owner {
+                // GNU headers can store larger numbers than Linux has for users.
                 user: u32::try_from(header.uid()?).unwrap_or(u32::MAX),
                 group: u32::try_from(header.gid()?).unwrap_or(u32::MAX),
             };
@@ -80,6 +84,7 @@ pub(super) fn root(image: &str, layers: &[Layer]) -> io::Result<(Root, Vec<u64>)
                 // Devices and the like can be neither copied nor started.
                 continue;
             };
+            // Kept now, since `USER` and `--chown` may need the lists and no other content is kept.
             if path == USERS || path == GROUPS {
                 let mut text = Vec::new();
                 entry.by_ref().take(MAX_LIST).read_to_end(&mut text)?;

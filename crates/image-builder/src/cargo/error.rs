@@ -97,6 +97,7 @@ impl Hint for CompileError {
             Self::NoTarget { target, .. } => Some(format!(
                 "this Rust cannot be extended: install one with rustup (https://rustup.rs), then run `rustup target add {target}`"
             )),
+            // Rust's musl target includes the C library, so `rust-lld` can link it.
             Self::NoLinker { target } => Some(format!(
                 "run `rustup target add {}`, which needs none; or, for programs with C in them, `cargo install --locked cargo-zigbuild` and `pip install ziglang`",
                 target.replace("-gnu", "-musl")
@@ -124,6 +125,7 @@ impl Hint for CompileError {
             {
                 Some("a dependency is not Rust alone: `cargo install --locked cargo-zigbuild` and `pip install ziglang` bring a C compiler for any processor".to_owned())
             }
+            // Cargo names this option if the lock file is outdated.
             Self::Cargo { diagnostics, .. } | Self::Project { diagnostics }
                 if diagnostics.iter().any(|line| line.contains("--locked")) =>
             {
@@ -183,6 +185,7 @@ impl From<ProcessError> for CompileError {
 
 /// Returns whether the `cc` crate reports that a C compiler is missing.
 fn lacks_c_compiler(line: &str) -> bool {
+    // The first letter depends on the version of `cc`.
     line.contains("failed to find tool") || line.contains("Failed to find tool")
 }
 

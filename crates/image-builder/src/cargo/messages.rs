@@ -103,6 +103,7 @@ impl Diagnostics {
         if !line.is_empty() && !line.starts_with("  ") {
             self.end_script();
         }
+        // Warnings come before the first error and would use up the limit.
         let is_wanted = !self.lines.is_empty() || line.starts_with("error");
         if !is_wanted || self.lines.len() >= KEPT_LINES {
             return;
@@ -164,6 +165,7 @@ impl Diagnostics {
         let package = package.to_owned();
         let is_compilers = self.is_compilers;
         let kept = self.kept();
+        // If no line starts with `error`, the end of the output is the best evidence.
         let diagnostics = if kept.is_empty() { tail } else { kept };
         if is_compilers {
             CompileError::DoesNotCompile {
@@ -185,6 +187,7 @@ impl Diagnostics {
 fn is_instruction(line: &str) -> bool {
     let said = line.trim_start().strip_prefix("cargo:");
     said.is_some_and(|said| {
+        // Newer build scripts write `cargo::` (since Rust 1.77).
         let said = said.trim_start_matches(':');
         !said.starts_with("warning=") && !said.starts_with("error=")
     })

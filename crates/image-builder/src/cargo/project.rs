@@ -104,6 +104,7 @@ impl BinaryTarget {
     /// requires.
     pub fn check_features(&self, build: &CargoBuild) -> Result<(), ProjectError> {
         let listed = build.features.iter();
+        // As in cargo, one value can list several features.
         let mut wanted: Vec<&str> = listed.flat_map(|it| it.split([',', ' '])).collect();
         // `crate/feature` belongs to the dependency, and cargo checks it.
         wanted.retain(|name| !name.is_empty() && !name.contains('/'));
@@ -223,6 +224,7 @@ impl Hint for ProjectError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Cargo(error) => error.hint(),
+            // Without any program, there is no other name to suggest.
             Self::NoPackage { programs, .. } | Self::NoBinary { programs, .. }
                 if programs.is_empty() =>
             {
@@ -272,6 +274,7 @@ fn quoted(names: &[String]) -> String {
 /// Reads the project that a folder belongs to.
 pub async fn project(folder: &Path, surroundings: &Surroundings) -> Result<Project, CompileError> {
     let folder = real(folder)?;
+    // Resolving the dependencies could need the network, and only members matter here.
     let metadata = metadata(&folder, surroundings, &["--no-deps"]).await?;
     Ok(Project {
         folder,

@@ -37,6 +37,7 @@ pub struct DockerfileErrors(pub Vec<DockerfileError>);
 impl DockerfileErrors {
     /// Returns whether Docker or podman could build this file.
     pub fn need_docker(&self) -> bool {
+        // If any error also fails in Docker, it would be wrong to suggest Docker.
         self.0.iter().all(|error| error.problem.needs_docker())
     }
 }
@@ -190,6 +191,7 @@ impl Problem {
                 | Self::NotTheProgram { .. }
                 | Self::FromRunningStage { .. }
                 | Self::TooDeep
+                // BuildKit also accepts symbolic modes, such as `u+x`.
                 | Self::Mode(_)
         )
     }
@@ -223,6 +225,7 @@ impl Problem {
             Self::Pattern(_) => "name the files one by one, or copy their folder".to_owned(),
             Self::NotTheProgram { path, program } => {
                 let base = path.rsplit('/').next().unwrap_or(path);
+                // A path of cargo's output suggests that another binary is meant.
                 if path.contains("target/") && base != program {
                     format!("if `{base}` is the program, set `binary = \"{base}\"` under `[image]` in `deployer.toml`; or build with Docker: `--builder docker`")
                 } else {

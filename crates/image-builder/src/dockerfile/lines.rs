@@ -33,6 +33,7 @@ pub(super) struct Source {
 }
 
 pub(super) fn read(text: &str) -> Result<Source, DockerfileError> {
+    // Docker ignores a byte order mark as well.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let lines: Vec<&str> = text.lines().collect();
     let escape = escape_directive(&lines)?;
@@ -117,6 +118,7 @@ fn join_continued(lines: &[&str], first: usize, escape: char) -> (String, usize)
         if position > first + 1 && is_comment_or_empty(line) {
             continue;
         }
+        // Docker keeps the indentation of continuation lines.
         let line = if position == first + 1 {
             line.trim_start()
         } else {
@@ -135,6 +137,7 @@ fn join_continued(lines: &[&str], first: usize, escape: char) -> (String, usize)
 /// Returns the line without the escape character at its end, or `None` if it has none or an escaped
 /// one.
 fn continued(line: &str, escape: char) -> Option<&str> {
+    // Docker allows white space after the escape character.
     let part = line.trim_end_matches([' ', '\t']).strip_suffix(escape)?;
     (!part.ends_with(escape)).then_some(part)
 }
@@ -146,6 +149,7 @@ struct Heredoc {
 
 fn heredocs(instruction: &Instruction, escape: char) -> Vec<Heredoc> {
     let keyword = match instruction.keyword.as_str() {
+        // Its argument is another instruction, which may have heredocs.
         "ONBUILD" => instruction
             .arguments
             .split_whitespace()
@@ -183,10 +187,12 @@ fn heredoc(word: &str, escape: char) -> Option<Heredoc> {
         Some(rest) => (true, rest),
         None => (false, rest),
     };
+    // `<<<` is a here-string of the shell.
     if rest.is_empty() || rest.contains('<') {
         return None;
     }
     Some(Heredoc {
+        // Quotes only disable expansion; the end line has the plain name.
         name: rest.replace(['"', '\'', escape], ""),
         strips_tabs,
     })

@@ -83,6 +83,7 @@ fn simple(words: Vec<String>) -> Command {
         }
     }
     if command.words.first().is_some_and(|word| word == "export") {
+        // Without words, the caller applies the variables to the rest of the script.
         let exported = std::mem::take(&mut command.words);
         let exported = exported.iter().filter_map(|word| assignment(word));
         let exported = exported.map(|(name, value)| (name.to_owned(), value.to_owned()));

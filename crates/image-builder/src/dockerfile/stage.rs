@@ -46,6 +46,7 @@ pub(super) fn read(source: &Source, request: &Request<'_>) -> Result<Dockerfile,
         return Err(file.into_errors());
     };
     let stage = file.evaluate(last, 0);
+    // A base that was not fetched may set the command.
     let is_known = stage
         .base
         .as_ref()
@@ -234,6 +235,7 @@ impl<'a> File<'a> {
     fn chain(&self, index: usize) -> Vec<usize> {
         let mut chain = vec![index];
         let mut index = index;
+        // A parent always precedes its stage, so this loop ends.
         while let Some(parent) = self.parent(index) {
             chain.push(parent);
             index = parent;
@@ -253,6 +255,7 @@ impl<'a> File<'a> {
 
     /// Evaluates a stage without `RUN`, together with the stages it is built on.
     fn evaluate(&self, index: usize, depth: usize) -> Arc<FinalStage> {
+        // Several instructions may copy from the same stage.
         if let Some(known) = self.evaluated.borrow().get(&index) {
             return Arc::clone(known);
         }
@@ -307,6 +310,7 @@ impl<'a> File<'a> {
         let mut compiling = Compiling::default();
         let mut result = FinalStage::default();
         for index in self.chain(index) {
+            // No `COPY` is evaluated here, so the depth has no effect.
             let mut reader = Reader::new(self, index, MAX_DEPTH, result);
             for instruction in &self.stages[index].instructions {
                 let text = instruction.arguments.as_str();
@@ -380,6 +384,7 @@ fn is_known(keyword: &str) -> bool {
 fn from_parts(arguments: &str) -> Option<(String, Option<String>)> {
     let mut words = arguments
         .split_whitespace()
+        // `--platform` is skipped: the architecture comes from the configuration.
         .skip_while(|word| word.starts_with("--"));
     let base = words.next()?;
     let name = match (words.next(), words.next()) {

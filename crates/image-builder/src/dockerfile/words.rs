@@ -74,6 +74,7 @@ pub(super) fn quoted_words(text: &str, escape: char) -> Vec<String> {
     let mut quote = None;
     let mut characters = text.chars();
     while let Some(character) = characters.next() {
+        // Within single quotes, the escape character has no effect.
         if character == escape && quote != Some('\'') {
             word.push(character);
             word.extend(characters.next());
@@ -209,6 +210,7 @@ impl Expansion<'_> {
             // A `$` without a name stays as it is.
             return Ok("$".to_owned());
         }
+        // As in Docker, a variable that is not set expands to nothing.
         Ok((self.lookup)(&name).unwrap_or_default())
     }
 
@@ -250,6 +252,7 @@ impl Expansion<'_> {
         let set = value.filter(|value| !(counts_empty && value.is_empty()));
         match operator {
             Some('-') => {
+                // Parsed even if it is not used, to find the closing brace.
                 let default = self.until(Some('}'))?;
                 Ok(set.unwrap_or(default))
             }
@@ -261,6 +264,7 @@ impl Expansion<'_> {
                 let message = self.until(Some('}'))?;
                 set.ok_or(Problem::Required { name, message })
             }
+            // BuildKit also supports patterns, such as `${NAME#prefix}` and `${NAME/a/b}`.
             Some(_) | None => Err(self.bad_substitution()),
         }
     }

@@ -190,6 +190,7 @@ impl Compiling {
         if self.paths.contains(&names.join("/")) {
             return true;
         }
+        // `cargo install` puts programs into `bin`, below `--root` or cargo's home folder.
         let is_of_cargo =
             folders.contains(&"target") || self.installs && folders.last() == Some(&"bin");
         self.runs_cargo && *base == program && is_of_cargo
@@ -207,6 +208,7 @@ impl Compiling {
 
     fn note(&mut self, line: usize, text: String) {
         let note = Note { line, text };
+        // One `RUN` may call the same command several times.
         if !self.notes.contains(&note) {
             self.notes.push(note);
         }
@@ -248,8 +250,10 @@ impl Compiling {
     /// Collects cargo options and notes from a `RUN`.
     pub(super) fn run(&mut self, instruction: &Instruction, reader: &Reader<'_>, of: &Project<'_>) {
         let line = instruction.line;
+        // Flags such as `--mount=type=cache` only affect Docker's build.
         let mut script = without_flags(&instruction.arguments).to_owned();
         if let Some(words) = words::json_array(&script) {
+            // The exec form has no shell, but its words suffice to find cargo.
             script = words.join(" ");
         } else if script.starts_with("<<") {
             script = instruction.heredocs.join("\n");
@@ -264,7 +268,9 @@ impl Compiling {
                 exported.extend(variables);
                 continue;
             };
+            // Commands may be given by their path, such as `/usr/local/cargo/bin/cargo`.
             match name.rsplit('/').next().unwrap_or(name) {
+                // `cross` wraps cargo and takes the same arguments.
                 "cargo" | "cross" => {
                     let mut call = Call::parse(&words[1..]);
                     call.environment = exported.iter().cloned().chain(variables).collect();
@@ -429,8 +435,10 @@ impl Call {
                     let value = Some(value.to_owned());
                     call.options.push((format!("--{name}"), value));
                 }
+                // Cargo passes everything after `--` on.
                 None if word == "--" => break,
                 None if word.starts_with('-') => {
+                    // The value of a short option may follow directly, as in `-j4`.
                     let (name, joined) = match word.as_bytes() {
                         [b'-', b'p' | b'F' | b'j', _, ..] => word.split_at(2),
                         _ => (word.as_str(), ""),

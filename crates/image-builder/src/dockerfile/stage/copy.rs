@@ -23,6 +23,7 @@ impl Reader<'_> {
         let rest = self.copy_flags(&instruction.arguments, &mut copy, &mut from)?;
         let words = words::json_array(rest)
             .unwrap_or_else(|| rest.split_whitespace().map(ToOwned::to_owned).collect());
+        // Expanded after splitting, so that a value with spaces stays one path.
         let mut words = words
             .iter()
             .map(|word| self.expand(word))
@@ -142,6 +143,7 @@ fn owner(value: &str) -> Result<Account, Problem> {
 fn mode(value: &str) -> Result<u32, Problem> {
     u32::from_str_radix(value, 8)
         .ok()
+        // Twelve bits: the permissions, and setuid, setgid and sticky.
         .filter(|mode| *mode <= 0o7777)
         .ok_or_else(|| Problem::Mode(value.to_owned()))
 }
