@@ -355,7 +355,7 @@ fn sources(
     let settings = folder
         .ancestors()
         .take_while(|above| above.starts_with(workspace))
-        // A member may lie outside of the root folder, whose files count as well.
+        // A member may lie outside of the root folder, so the root is added explicitly.
         .chain([workspace])
         .flat_map(|above| settings.map(|name| above.join(name)));
     let settings = settings.chain(of_the_workspace);

@@ -240,7 +240,7 @@ impl FinalStage {
 impl Dockerfile {
     /// Parses a Dockerfile, and reports all errors at once.
     pub fn parse(text: &str, request: &Request<'_>) -> Result<Self, DockerfileErrors> {
-        // After such an error, it is uncertain where the next instruction starts.
+        // Such an error ends the splitting into instructions, so nothing can be evaluated.
         let source = lines::read(text).map_err(|error| DockerfileErrors(vec![error]))?;
         stage::read(&source, request)
     }

@@ -80,6 +80,8 @@ impl Ignore {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut patterns = Vec::new();
         for (index, line) in text.lines().enumerate() {
+            // As in Docker, a comment starts in the first column; the line is trimmed only
+            // afterwards.
             if line.starts_with('#') {
                 continue;
             }
@@ -139,6 +141,7 @@ impl Pattern {
 
     /// Adds the states that are reachable without a character.
     fn leave_out(&self, next: &mut [bool]) {
+        // In order, since a state that is added may lead to the next one.
         for (index, step) in self.steps.iter().enumerate() {
             if next[index] {
                 match step {
@@ -244,6 +247,7 @@ fn class(pattern: &[char]) -> Option<(Class, &[char])> {
     let mut ranges = Vec::new();
     loop {
         rest = match rest {
+            // Docker checks patterns by Go's `filepath.Match`, which allows no empty class.
             [']', others @ ..] if !ranges.is_empty() => {
                 return Some((Class { negated, ranges }, others));
             }

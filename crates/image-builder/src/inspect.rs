@@ -60,6 +60,7 @@ pub struct InspectedFile {
 /// Inspects an image. Blocks, since it decompresses the layers.
 pub fn inspect(image: &BuiltImage, name: &str) -> io::Result<Inspection> {
     let sbom = image.sbom.as_ref();
+    // The number of packages is optional, so an invalid SBOM is not an error.
     let sbom: Option<Value> = sbom.and_then(|sbom| serde_json::from_slice(&sbom.content).ok());
     Ok(Inspection {
         name: name.to_owned(),
@@ -90,6 +91,7 @@ fn file<R: io::Read>(entry: &tar::Entry<'_, R>) -> io::Result<InspectedFile> {
     Ok(InspectedFile {
         // Builders differ: some write `./` or `/` before each path.
         path: format!("/{}", path.to_string_lossy().trim_start_matches(['.', '/'])),
+        // Some archives store the file type in the mode as well.
         mode: format!("{:04o}", header.mode()? & 0o7777),
         owner: format!("{}:{}", header.uid()?, header.gid()?),
         bytes: entry.size(),

@@ -130,6 +130,8 @@ impl Blob {
                 let left = whole.saturating_sub(start);
                 let size = usize::try_from(left).unwrap_or(usize::MAX).min(size);
                 let mut part = vec![0; size];
+                // Opened for each part, so that no file stays open between the attempts of an
+                // upload.
                 File::open(path)?.read_exact_at(&mut part, start)?;
                 Ok(part.into())
             }
@@ -229,6 +231,7 @@ pub(crate) fn layer_of(
     cache: &LayerCache,
     write: impl Fn(&mut dyn Write) -> Result<(), PackError>,
 ) -> Result<Layer, PackError> {
+    // Only hashes: compression takes most of the time, and a cached layer needs none.
     let mut archive = Hashing::new(io::sink());
     write(&mut archive)?;
     let (diff_id, uncompressed_size) = (archive.diff_id(), archive.size);
@@ -286,6 +289,7 @@ fn compress(archive: &[u8]) -> Result<Bytes, PackError> {
     let failed = |error: String| PackError::Write(io::Error::other(error));
     let level = CompressionLvl::new(LEVEL).map_err(|error| failed(format!("{error:?}")))?;
     let mut compressor = Compressor::new(level);
+    // The output must have room for the worst case, which is content that does not compress.
     let mut content = vec![0; compressor.gzip_compress_bound(archive.len())];
     let size = compressor
         .gzip_compress(archive, &mut content)
@@ -299,6 +303,7 @@ fn append(
     path: &str,
     entry: &Entry,
 ) -> Result<(), PackError> {
+    // In GNU format, in which `append_data` also stores paths of more than 100 bytes.
     let mut header = tar::Header::new_gnu();
     header.set_mode(entry.mode);
     header.set_uid(entry.owner.user.into());
@@ -310,6 +315,7 @@ fn append(
         Content::Folder => {
             header.set_entry_type(tar::EntryType::Directory);
             archive
+                // By convention, the path of a folder ends in `/`.
                 .append_data(&mut header, format!("{path}/"), io::empty())
                 .map_err(PackError::Write)
         }
@@ -383,6 +389,7 @@ impl<W> Hashing<W> {
 impl<W: Write> Write for Hashing<W> {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         let written = self.inner.write(buffer)?;
+        // The caller writes the rest again, so it must not be hashed yet.
         self.hash.update(&buffer[..written]);
         self.size += written as u64;
         Ok(written)

@@ -134,7 +134,9 @@ fn crates(parts: &[Part]) -> String {
         let licence = licence.unwrap_or_else(|| "see its text".to_owned());
         let _ = writeln!(list, "{name}: {licence}{missing}");
         for text in files {
+            // Copies of the same license often differ only in white space at the ends.
             let of = texts.entry(text.trim().to_owned()).or_default();
+            // A package may contain the same text twice, such as in `LICENSES`.
             if of.last() != Some(&name) {
                 of.push(name.clone());
             }

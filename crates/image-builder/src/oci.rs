@@ -70,6 +70,7 @@ pub fn build(recipe: &Recipe<'_>) -> Result<BuiltImage, PackError> {
     let layers = layers.map(|layer| layer::pack(&layer.entries, recipe.cache));
     let own = layers.collect::<Result<Vec<_>, _>>()?;
     let base = recipe.base();
+    // Unchanged, so that registries can recognize the base's layers by their digests.
     let below = base.map_or_else(Vec::new, |base| base.layers.clone());
     let layers: Vec<Layer> = below.into_iter().chain(own).collect();
     let config = config(recipe, base, &packed.layers, &layers);
@@ -100,6 +101,7 @@ fn config(
     let own = own
         .iter()
         .map(|layer| json!({ "created": created, "created_by": layer.created_by }));
+    // The specification orders the history like the layers, the lowest first.
     let history: Vec<Value> = below.into_iter().flatten().cloned().chain(own).collect();
     let mut config = json!({
         "created": created,
@@ -165,6 +167,7 @@ fn runtime(recipe: &Recipe<'_>, base: Option<&BaseImage>) -> Value {
         ("Labels", (!labels.is_empty()).then(|| json!(labels))),
         ("StopSignal", stage.stop_signal.as_ref().map(|it| json!(it))),
         (
+            // A field of Docker, which the OCI specification only reserves.
             "Healthcheck",
             stage.health_check.as_ref().map(|it| it.0.clone()),
         ),

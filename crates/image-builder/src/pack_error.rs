@@ -253,6 +253,7 @@ impl Hint for PackError {
             Self::Unusable { .. } => Some(
                 "in the Dockerfile, compile for the right target and with `-C target-feature=+crt-static`, or start from an image that has what the program needs".to_owned(),
             ),
+            // The cause is specific to the machine or the file, so no general hint applies.
             Self::Archive(_) | Self::Read { .. } | Self::Write(_) => None,
         }
     }

@@ -8,6 +8,7 @@ pub(crate) fn components(path: &str) -> (usize, Vec<&str>) {
         match part {
             "" | "." => {}
             ".." => {
+                // Counted, since the paths of a `COPY` must not leave the context.
                 if parts.pop().is_none() {
                     above += 1;
                 }

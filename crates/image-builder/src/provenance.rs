@@ -152,6 +152,7 @@ pub async fn revision(folder: &Path, paths: &[PathBuf]) -> Result<Revision, Unkn
         with_paths(&[
             "status",
             "--porcelain",
+            // Overrides the user's `status.showUntrackedFiles`, which may hide new files.
             "--untracked-files=all",
             "--ignored",
             "--"
@@ -168,6 +169,7 @@ pub async fn revision(folder: &Path, paths: &[PathBuf]) -> Result<Revision, Unkn
 /// Finds the root of the repository without git, for a message.
 fn top_of(folder: &Path) -> PathBuf {
     let mut above = folder.ancestors();
+    // In a worktree or a submodule, `.git` is a file and not a folder.
     let top = above.find(|folder| folder.join(".git").exists());
     top.unwrap_or(folder).to_owned()
 }
@@ -177,6 +179,7 @@ fn top_of(folder: &Path) -> PathBuf {
 fn whole_repository(answer: &str) -> Result<PathBuf, Unknown> {
     let (top, shallow) = answer
         .trim_end()
+        // From the right, since the path itself may contain a line break.
         .rsplit_once('\n')
         .ok_or(Unknown::NoRepository)?;
     if shallow == "false" {
@@ -225,6 +228,7 @@ pub(super) fn sources(dependencies: &str) -> Vec<PathBuf> {
     let mut letters = sources.chars().peekable();
     while let Some(letter) = letters.next() {
         match letter {
+            // Cargo escapes a space in a path by a backslash.
             '\\' if letters.peek() == Some(&' ') => path.extend(letters.next()),
             ' ' | '\n' => paths.push(std::mem::take(&mut path)),
             letter => path.push(letter),

@@ -153,6 +153,7 @@ pub async fn push(
 ) -> Result<PushedImage, PushError> {
     let artifact = attach::artifact(image);
     let mut expected = vec![(tag.to_owned(), image.digest())];
+    // Includes the SBOM, so that one that could not be attached is sent by a later push.
     expected.extend(
         artifact
             .as_ref()
@@ -212,6 +213,7 @@ async fn push_at_once(
             .buffer_unordered(PARALLEL)
             .try_collect::<()>()
             .await?;
+        // Registries reject a manifest that refers to missing blobs.
         session.send_manifest(image, tag).await?;
         progress.add(manifest.len() as u64);
         Ok(())
@@ -269,6 +271,7 @@ fn blobs(image: &BuiltImage) -> Vec<Blob<'_>> {
         origin: layer.origin.as_deref(),
     });
     let config = Blob::from(&image.config);
+    // Concurrent uploads of the same blob would waste time and count twice.
     let mut seen = BTreeSet::new();
     layers
         .chain([config])

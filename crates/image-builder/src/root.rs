@@ -77,6 +77,7 @@ impl Root {
     /// Resolves all symbolic links in a path, including the last component. Returns `None` for a
     /// cycle or a path through a file.
     pub(crate) fn resolve(&self, path: &str) -> Option<String> {
+        // Reversed, since the targets of links are put in front of the remaining components.
         let mut left: Vec<String> = split(path).rev().collect();
         let mut found: Vec<String> = Vec::new();
         let mut links = 0;
@@ -136,6 +137,7 @@ impl Root {
             let mut fields = line.split(':');
             let is_it = fields.next() == Some(name);
             let mut numbers = fields
+                // Both files have the obsolete password between the name and the first number.
                 .skip(1)
                 .map(|field| field.trim().parse().unwrap_or(0));
             is_it.then(|| (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)))

@@ -135,6 +135,7 @@ fn libraries(linked: &Linked) -> Vec<Value> {
     if !linked.rust.is_empty() {
         standard["version"] = json!(linked.rust);
     }
+    // Without a version: neither the compiler nor the linker reports it.
     let c = if linked.target.ends_with("musl") {
         library("musl", "MIT")
     } else {
@@ -150,6 +151,7 @@ fn write(
     libraries: Vec<Value>,
     licence: impl Fn(&Path) -> Option<String>,
 ) -> Document {
+    // Without a valid lock file, only checksums and dependencies are missing.
     let lock: Lock = toml::from_str(lock).unwrap_or_default();
     let crates: BTreeMap<Crate, &Part> = parts
         .iter()
@@ -157,6 +159,7 @@ fn write(
         .collect();
     let main = crates
         .keys()
+        // A dependency may have the same name as the program's package.
         .find(|it| it.name == name && it.source.is_none());
     let mut components = Vec::new();
     let mut dependencies = Vec::new();
@@ -170,6 +173,7 @@ fn write(
         let needs = locked.map_or(&[][..], |locked| &locked.dependencies);
         let needs: Vec<String> = needs
             .iter()
+            // The lock file also lists build dependencies, which are not in the program.
             .filter_map(|need| crates.keys().find(|it| it.is_called(need)))
             .map(|it| it.unique_reference(&crates))
             .collect();
@@ -212,6 +216,7 @@ impl Lock {
         let same = |locked: &&Locked| locked.name == it.name && locked.version == it.version;
         let found: Vec<&Locked> = self.package.iter().filter(same).collect();
         let source = |locked: &&&Locked| locked.source == it.source;
+        // In lock files, a Git source ends in the commit, so it differs from that in package IDs.
         found.iter().find(source).or(found.first()).copied()
     }
 }

@@ -134,6 +134,7 @@ fn rewritten(config: &Value, wanted: &Wanted<'_>) -> Value {
         .into_iter()
         .flatten()
         .map(|step| {
+            // Replaces the time of the build, so that the configuration does not depend on it.
             let mut kept = json!({ "created": created });
             for field in ["created_by", "empty_layer"] {
                 if let Some(value) = step.get(field) {
@@ -245,6 +246,7 @@ impl Archive {
             .files
             .get(name)
             .ok_or_else(|| nonsense(format!("there is no `{name}` in it")))?;
+        // Opened again, since each reader has a position of its own.
         let mut file = self.file()?;
         file.seek(SeekFrom::Start(*position)).map_err(unreadable)?;
         Ok(BufReader::new(file).take(*size))
@@ -253,6 +255,7 @@ impl Archive {
     fn document<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T, PackError> {
         let mut content = Vec::new();
         self.read(name)?
+            // A larger document is cut off, and then is not valid JSON.
             .take(MAX_DOCUMENT)
             .read_to_end(&mut content)
             .map_err(unreadable)?;
@@ -286,6 +289,7 @@ fn clean(path: &Path) -> String {
             Component::ParentDir => {
                 parts.pop();
             }
+            // Tools differ in the start of a path: `/`, `./` or nothing.
             Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
         }
     }

@@ -241,6 +241,7 @@ impl Program {
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let stdin = child.stdin.take();
         let all = async {
+            // Standard input is closed at the end of this block, as programs may read to its end.
             if let (Some(mut stdin), Some(input)) = (stdin, &self.input) {
                 // An error is ignored: a program that does not read its input reports what it
                 // lacks.
@@ -256,6 +257,7 @@ impl Program {
                 stderr,
             })
         };
+        // If the limit expires, dropping `group` kills the program and its children.
         let output = tokio::time::timeout(limit, all)
             .await
             .map_err(|_elapsed| ProcessError::TimedOut {
@@ -287,6 +289,7 @@ impl Program {
             .stderr(both)
             .spawn()
             .map_err(|source| self.not_started(source))?;
+        // Unlike a child of tokio with `kill_on_drop`, this one survives its handle.
         Ok(Detached { child })
     }
 
@@ -415,6 +418,7 @@ impl Drop for Group {
 async fn read_all(stream: Option<impl AsyncRead + Unpin>) -> io::Result<String> {
     let mut bytes = Vec::new();
     if let Some(stream) = stream {
+        // Beyond the limit, the pipe is closed: writing more fails and does not block the program.
         stream.take(MAX_OUTPUT).read_to_end(&mut bytes).await?;
     }
     Ok(String::from_utf8_lossy(&bytes).into_owned())

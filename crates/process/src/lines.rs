@@ -34,6 +34,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             let available = reader.fill_buf().await?;
             if available.is_empty() {
                 self.reader = None;
+                // The last line may lack its line break.
                 return Ok((!self.line.is_empty()).then(|| self.take()));
             }
             let end = available.iter().position(|byte| *byte == b'\n');
@@ -50,6 +51,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
 
     fn take(&mut self) -> String {
         let bytes = std::mem::take(&mut self.line);
+        // Compilers quote paths and sources, which need not be UTF-8.
         String::from_utf8_lossy(&bytes)
             .trim_end_matches('\r')
             .to_owned()

@@ -37,7 +37,7 @@ pub struct DockerfileErrors(pub Vec<DockerfileError>);
 impl DockerfileErrors {
     /// Returns whether Docker or podman could build this file.
     pub fn need_docker(&self) -> bool {
-        // If any error also fails in Docker, it would be wrong to suggest Docker.
+        // If Docker rejects one of the errors as well, it cannot build the file either.
         self.0.iter().all(|error| error.problem.needs_docker())
     }
 }

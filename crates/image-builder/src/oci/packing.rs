@@ -67,6 +67,7 @@ impl<'a> Packing<'a> {
 
     fn check(&mut self, root: &Root) {
         let recipe = self.recipe;
+        // A later `COPY` may have replaced the program, so the final files are checked as well.
         let has_program =
             self.takes_program && root.files().any(|path| self.is_program(root, path));
         if !has_program {
@@ -92,6 +93,7 @@ impl<'a> Packing<'a> {
 
     /// Adds a layer with the license notices. Files that the Dockerfile puts there are kept.
     fn notices(&mut self, root: &Root) {
+        // If a file or a cycle of links is in the way, the image has no notices and still works.
         let Some(folder) = root.resolve(NOTICES_FOLDER).filter(|it| !root.is_file(it)) else {
             return;
         };
@@ -219,6 +221,7 @@ impl<'a> Packing<'a> {
             let is_folder = inner
                 .resolve(source)
                 .is_some_and(|path| inner.is_folder(&path));
+            // An empty path is the root, which always exists.
             if is_folder && !destination.folder().is_empty() {
                 // The destination folder is created with default permissions; only the source's
                 // content is copied.

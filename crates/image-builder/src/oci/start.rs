@@ -29,7 +29,9 @@ pub(super) fn check(
 ) -> Result<(), PackError> {
     let stage = recipe.stage;
     let user = User::find(stage.user.as_deref().unwrap_or_default(), root)?;
+    // If there is an `ENTRYPOINT`, `CMD` only holds its arguments.
     let words = stage.entrypoint.as_ref().or(stage.cmd.as_ref());
+    // A missing command was reported when the Dockerfile was evaluated.
     let Some(first) = words.and_then(|words| words.first()) else {
         return Ok(());
     };
@@ -61,6 +63,7 @@ pub(super) fn check(
         Content::File { path: source, .. } => {
             check_content(source, root, recipe.architecture, &in_the_image())
         }
+        // A file of the base image is not on disk: reading it would decompress the layers again.
         Content::Bytes(_) | Content::Folder | Content::Link { .. } | Content::Lower(_) => Ok(()),
     }
 }

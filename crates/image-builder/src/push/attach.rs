@@ -45,6 +45,7 @@ pub(super) fn artifact(image: &BuiltImage) -> Option<Artifact<'_>> {
         "schemaVersion": 2,
         "mediaType": media_type.to_string(),
         "artifactType": document.media_type,
+        // The specification requires a configuration, for which artifacts use an empty object.
         "config": empty.descriptor(),
         "layers": [document.descriptor()],
         "subject": image.manifest.descriptor(),
@@ -64,6 +65,7 @@ impl Artifact<'_> {
     /// Uploads the blobs of the artifact.
     pub(super) async fn send_blobs(&self, session: &Session<'_>) -> Result<(), String> {
         let session = session.with(RETRY);
+        // The progress shown to the user is that of the image alone.
         let progress = Progress::start(0, std::sync::Arc::new(|_| ()));
         let blobs = [self.document, &self.empty].map(Blob::from);
         within(async {
@@ -93,6 +95,7 @@ impl Artifact<'_> {
         let found = session.with(RETRY).tagged(&self.tag).await;
         match found {
             Ok(Some(digest)) if digest == self.manifest.digest => SbomOutcome::Untouched,
+            // A failed look-up proves nothing, so the SBOM is sent as if it were missing.
             Ok(_) | Err(_) => match self.send_blobs(session).await {
                 Ok(()) => Box::pin(self.attach(session)).await,
                 Err(reason) => SbomOutcome::Refused(reason),
@@ -113,6 +116,7 @@ impl Artifact<'_> {
             None => Vec::new(),
         };
         let mut descriptor = self.manifest.descriptor();
+        // Clients find an SBOM in the index by this field.
         descriptor["artifactType"] = json!(self.document.media_type);
         manifests.push(descriptor);
         let index = json!({

@@ -160,6 +160,7 @@ impl PushError {
             };
         }
         let reason = reason(error);
+        // Checked before `is_connect`, which is also true for a failed TLS handshake.
         match tls_error(error) {
             // A plain HTTP response is not a valid TLS record.
             Some(rustls::Error::InvalidMessage(_)) => return Self::PlainHttp { registry, reason },
@@ -182,6 +183,7 @@ impl PushError {
                 reason,
             }
         } else if status(error) == Some(413) {
+            // Usually the limit of a reverse proxy in front of the registry.
             Self::TooLarge { registry, reason }
         } else {
             Self::Failed { registry, reason }
@@ -322,10 +324,12 @@ fn reason(error: &OciDistributionError) -> String {
     )]
     let text = match error {
         OciDistributionError::ServerError { code, message, .. } => {
+            // The body may be the registry's JSON, or text of a proxy in between.
             let message = serde_json::from_str::<OciEnvelope>(message)
                 .map_or_else(|_| message.clone(), |envelope| messages(&envelope));
             format!("status {code} {message}")
         }
+        // The client's own message contains the URL.
         OciDistributionError::UnauthorizedError { .. } => "status 401".to_owned(),
         OciDistributionError::RegistryError { envelope, .. } => messages(envelope),
         OciDistributionError::RequestError(error) => of_request(error),

@@ -42,6 +42,7 @@ impl Movement {
 
     /// Records activity, which restarts the timeout.
     pub(super) fn moved(&self) {
+        // A panic elsewhere cannot leave a time in an invalid state.
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 

@@ -41,6 +41,7 @@ impl Progress {
             total,
             listener,
         })));
+        // Reports the total before the first bytes are sent.
         progress.add(0);
         progress
     }
@@ -103,6 +104,7 @@ impl BlobProgress {
         let (this, moving) = (self.clone(), movement.clone());
         let starts = (0..content.size()).step_by(CHUNK);
         let chunks = futures_util::stream::iter(starts.map(move |start| {
+            // Read on demand, so that a large file is never in memory as a whole.
             let chunk = content.part(start, CHUNK)?;
             this.count(number, chunk.len() as u64);
             moving.moved();

@@ -54,6 +54,7 @@ pub fn restore(file: &Path, architecture: Architecture) -> Result<BuiltImage, Pa
             Ok(layer)
         })
         .collect::<Result<Vec<_>, _>>()?;
+    // The check of the program reads the layers by the paths in this list.
     let saved: Vec<Saved> = archive.document("manifest.json")?;
     let [saved] = &saved[..] else {
         return Err(nonsense(format!("it holds {} images", saved.len())));
@@ -99,6 +100,7 @@ impl Archive {
     /// Reads the blob that a descriptor refers to.
     fn named(&self, descriptor: &Value, limit: u64) -> Result<Document, PackError> {
         let field = |name: &str| descriptor[name].as_str().unwrap_or_default();
+        // Content beyond the limit is cut off, so its digest differs.
         let document = self.whole(&blob(field("digest")), field("mediaType"), limit)?;
         if document.digest == field("digest") {
             Ok(document)
