@@ -135,6 +135,7 @@ pub struct AccessKey {
 pub fn is_loopback(host: &str) -> bool {
     host == "localhost"
         || host
+            // The host of a URL has brackets around an IPv6 address; that of a registry does not.
             .trim_matches(['[', ']'])
             .parse::<std::net::IpAddr>()
             .is_ok_and(|address| address.is_loopback())

@@ -142,6 +142,8 @@ impl Api {
             .with_interceptor(UserAgentInterceptor::new())
             .with_interceptor(InvocationIdInterceptor::new())
             .with_interceptor(ConnectionPoisoningInterceptor::new())
+            // Nothing is retried: the classifiers tell the interceptor above which connections not
+            // to use again.
             .with_retry_classifier(TransientErrorClassifier::<ErrorMetadata>::new())
             .with_retry_classifier(HttpStatusCodeClassifier::default())
             .with_interceptor(sense);
@@ -276,6 +278,7 @@ fn refusal_in_xml(body: &[u8]) -> Refusal {
 }
 
 fn refusal_in_json(body: &[u8]) -> Refusal {
+    // Anything but JSON gives neither code nor message: the header and the HTTP status then decide.
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let text = |names: &[&str]| {
         let mut texts = names.iter().filter_map(|name| body.get(name)?.as_str());

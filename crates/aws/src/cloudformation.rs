@@ -73,6 +73,7 @@ impl Stacks for Aws {
         let template = answer
             .template_body
             .ok_or_else(|| incomplete("GetTemplate", "a template"))?;
+        // `GetTemplate` returns neither parameters nor tags.
         let found = self.observe(stack.into()).await?;
         let found = found.ok_or_else(|| incomplete("DescribeStacks", "a stack"))?;
         Ok(Definition {

@@ -57,6 +57,7 @@ impl Logs for Aws {
             "logGroupName": group,
             "logStreamName": stream,
             "limit": lines,
+            // Selects the newest lines, which still come oldest first.
             "startFromHead": false,
         });
         match self.cloudwatchlogs.call("GetLogEvents", input).await {

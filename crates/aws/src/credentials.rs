@@ -119,6 +119,7 @@ impl Fetched {
     ///
     /// The SDK asks for credentials without expiry every 15 minutes.
     fn first(&self) -> Option<Credentials> {
+        // After a panic of another thread, the credentials are fetched again.
         let mut first = self.first.lock().ok()?;
         match first.as_ref() {
             Some(credentials) if credentials.expiry().is_none() => Some(credentials.clone()),

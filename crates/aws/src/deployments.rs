@@ -38,6 +38,7 @@ impl Aws {
         let under_way: Vec<String> = listed
             .filter_map(|one| one.service_deployment_arn.clone())
             .collect();
+        // `DescribeServiceDeployments` requires ARNs.
         if under_way.is_empty() {
             return Ok(Vec::new());
         }
@@ -75,6 +76,7 @@ impl Aws {
                 ));
             }
         }
+        // A set, because several hooks may pause the same deployment.
         let revisions: BTreeSet<String> = paused
             .iter()
             .filter_map(|(revision, _)| revision.clone())
@@ -123,6 +125,7 @@ impl Aws {
             .iter()
             .filter_map(|deployment| deployment.target_service_revision_arn.clone())
             .collect();
+        // `DescribeServiceRevisions` requires ARNs.
         if revisions.is_empty() {
             return Ok(None);
         }

@@ -74,6 +74,7 @@ impl Repositories for Aws {
 fn login_of(token: &str) -> Option<Login> {
     let bytes = aws_smithy_types::base64::decode(token).ok()?;
     let text = String::from_utf8(bytes).ok()?;
+    // Split at the first colon: the password may contain more.
     let (user, password) = text.split_once(':')?;
     Some(Login {
         user: user.to_owned(),

@@ -84,6 +84,7 @@ impl Rollouts for Aws {
             .service()
             .into_iter()
             .flat_map(types::Service::deployments);
+        // ECS makes a new deployment the primary one at once.
         let primary = deployments.map(deployment).find(Deployment::is_primary);
         Ok(primary.map(|one| DeploymentId::new(one.id)))
     }
@@ -232,6 +233,7 @@ impl Rollouts for Aws {
             .run_task()
             .cluster(running.cluster)
             .task_definition(running.task_definition)
+            // On demand, whatever the Spot share of the service: AWS may interrupt a Spot task.
             .launch_type(types::LaunchType::Fargate)
             .set_network_configuration(network)
             .overrides(overrides.build())
@@ -242,6 +244,7 @@ impl Rollouts for Aws {
             .map_err(error::of("RunTask"))?;
         match (answer.tasks(), answer.failures()) {
             ([task, ..], _) => Ok(task_id(task)),
+            // `RunTask` succeeds with a failure entry if ECS cannot start the task.
             ([], [failure, ..]) => Err(RemoteError {
                 kind: RemoteErrorKind::Refused,
                 operation: "RunTask",
@@ -297,6 +300,7 @@ impl Rollouts for Aws {
                 .ecs
                 .list_task_definitions()
                 .family_prefix(family)
+                // `DeleteTaskDefinitions` accepts only deregistered task definitions.
                 .status(TaskDefinitionStatus::Inactive)
                 .set_next_token(token)
                 .send()

@@ -24,6 +24,7 @@ struct Response<T> {
 /// List of `member` elements.
 #[derive(Debug, Deserialize)]
 struct List<T> {
+    // An empty list is an element without any `member`.
     #[serde(default = "Vec::new")]
     member: Vec<T>,
 }
@@ -114,6 +115,7 @@ impl Aws {
         &self,
         target_group: &TargetGroupArn,
     ) -> Remote<Option<HealthCheck>> {
+        // The query protocol numbers the members of a list from 1.
         let input = json!({ "TargetGroupArns.member.1": target_group });
         let answer = self
             .elasticloadbalancingv2

@@ -42,6 +42,7 @@ pub(super) struct Endpoint {
 /// IAM has one region in each partition.
 const GLOBAL: [(&str, &str); 6] = [
     (".us-east-1.amazonaws.com", ".amazonaws.com"),
+    // Before the shorter pattern below, because the first match is used.
     ("-fips.us-gov-west-1.", ".us-gov."),
     (".us-gov-west-1.", ".us-gov."),
     (".us-east-1.api.", ".global.api."),
@@ -80,6 +81,7 @@ async fn resolve(
     wanted: ParamsBuilder,
 ) -> Result<Endpoint, BoxError> {
     let region = match configured {
+        // A global service accepts only signatures for its own region.
         None if service.is_global => Partition::of_region(region).global_region(),
         None | Some(_) => region,
     };
@@ -88,6 +90,7 @@ async fn resolve(
         .resolve_endpoint(&wanted.build()?)
         .await?;
     Ok(Endpoint {
+        // The rules have checked a configured endpoint: FIPS and dual stack exclude it.
         url: configured.unwrap_or_else(|| named(service, sibling.url())),
         signing_region: Region::new(region.to_owned()).into(),
     })
@@ -125,6 +128,7 @@ fn configured(service: Service, config: &aws_config::SdkConfig) -> Option<String
     let of_service = key
         .ok()
         .and_then(|key| config.service_config()?.load_config(key));
+    // As in the SDK, the endpoint of one service takes precedence over that of all.
     of_service.or(of_all)
 }
 

@@ -59,6 +59,8 @@ impl RemoteError {
             || self.has_code(&[
                 "OperationInProgressException",
                 "InvalidChangeSetStatus",
+                // CloudFormation deletes the other change sets of a stack when one of them is
+                // executed.
                 "ChangeSetNotFound",
             ])
     }
@@ -66,6 +68,7 @@ impl RemoteError {
     /// Returns whether AWS refuses the timestamp of the request, because a clock is wrong.
     pub fn is_clock_skew(&self) -> bool {
         self.has_code(&["RequestExpired", "RequestTimeTooSkewed"])
+            // The codes of these messages also stand for a wrong secret access key.
             || self.message.contains("Signature expired")
             || self.message.contains("Signature not yet current")
     }

@@ -53,6 +53,7 @@ impl Files {
 /// Reads the file that this variable names, or the default one in the home directory. Empty if
 /// there is none.
 async fn read_where(variable: &str, usual: &str) -> Result<String, Failure> {
+    // CI systems may set a variable that has no value to the empty string.
     let named = std::env::var_os(variable).filter(|path| !path.is_empty());
     let home = std::env::home_dir();
     let path = match (named, home) {

@@ -10,6 +10,7 @@ use crate::remote::{Remote, RemoteError, Roles};
 
 #[derive(Debug, Deserialize)]
 struct GetRoleResponse {
+    // Required although unused: a response without it is not IAM's.
     #[serde(rename = "GetRoleResult")]
     _result: IgnoredAny,
 }

@@ -128,6 +128,7 @@ impl ProfileOrigin {
 
 /// Returns the AWS CLI option that selects this profile, with a leading space.
 pub fn option(profile: &str) -> String {
+    // None of these characters has a meaning for a POSIX shell.
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/@+=,".contains(c);
     match profile {
         "default" => String::new(),

@@ -40,6 +40,7 @@ pub async fn roots(access: &Access) -> Result<Vec<String>, Failure> {
 pub(super) async fn bundle(profiles: &EnvConfigSections) -> Result<Vec<String>, Failure> {
     let variable = std::env::var_os(VARIABLE).filter(|path| !path.is_empty());
     let (path, named_by) = match (variable, profiles.get("ca_bundle")) {
+        // The variable takes precedence over the profile, as in the AWS CLI.
         (Some(path), _) => (PathBuf::from(path), format!("`{VARIABLE}`")),
         (None, Some(path)) if !path.is_empty() => (
             PathBuf::from(path),
@@ -121,6 +122,7 @@ pub(crate) fn this_machine_has_some() -> bool {
 pub fn untrusted(cause: &str) -> Failure {
     let failure =
         Failure::preflight("the connection to AWS is not secure, and was ended").because(cause);
+    // A wrong clock makes valid certificates look expired or not yet valid.
     if cause.contains("expired") || cause.contains("not valid yet") {
         return failure.hint("is this machine's clock right? `deployer doctor` looks");
     }

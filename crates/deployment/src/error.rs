@@ -186,6 +186,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.message)?;
+        // Evidence and hints are left to the reporters.
         match &self.cause {
             Some(cause) => write!(formatter, ": {cause}"),
             None => Ok(()),

@@ -319,6 +319,7 @@ impl Reporter for Silent {
 /// Shared handle to one reporter, for tasks that run concurrently.
 #[derive(Clone)]
 pub struct Sink {
+    // One lock for the whole reporter, so that the lines of concurrent tasks do not mix.
     reporter: Arc<Mutex<Box<dyn Reporter>>>,
     timings: Arc<Mutex<Vec<Timing>>>,
 }

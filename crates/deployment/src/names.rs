@@ -90,6 +90,7 @@ impl StackId {
 
     /// Returns the region of the stack: the fourth part of the ARN.
     pub fn region(&self) -> Option<&str> {
+        // Partition, service and region follow the prefix.
         let region = self.0.strip_prefix("arn:")?.split(':').nth(2)?;
         Some(region).filter(|region| !region.is_empty())
     }
@@ -227,6 +228,7 @@ impl FromStr for HostPort {
         let port = port
             .parse()
             .ok()
+            // Port 0 means any free port, to which nobody can connect.
             .filter(|port| *port != 0)
             .ok_or_else(invalid)?;
         let host = host

@@ -12,6 +12,7 @@ use deployment::stack::{Observed, ResourceEvent};
 
 /// Returns a list for a request, or `None` if it is empty.
 pub(super) fn some(names: &[String]) -> Option<Vec<String>> {
+    // The query protocol sends an empty list as an empty member, not as an absent one.
     (!names.is_empty()).then(|| names.to_vec())
 }
 
@@ -104,6 +105,7 @@ pub(super) fn resource_event(event: &types::StackEvent) -> Option<ResourceEvent>
     Some(ResourceEvent {
         id: event.event_id()?.to_owned(),
         logical_id: event.logical_resource_id().unwrap_or_default().to_owned(),
+        // CloudFormation sends an empty name until the resource has one.
         physical_id: event
             .physical_resource_id
             .clone()
@@ -133,6 +135,7 @@ pub(super) fn change(found: &types::Change) -> Option<Change> {
         let Some(target) = detail.target() else {
             continue;
         };
+        // Changes of tags or metadata have no property name: their attribute stands for it.
         let attribute = target.attribute().map(types::ResourceAttribute::as_str);
         // CloudFormation lists a property once for each cause of its change.
         let name = target.name().or(attribute).unwrap_or_default();
@@ -147,6 +150,7 @@ pub(super) fn change(found: &types::Change) -> Option<Change> {
     }
     Some(Change {
         properties,
+        // Without details the causes are unknown, which is not the same as none.
         causes: (!change.details().is_empty()).then_some(causes),
         physical_id: change
             .physical_resource_id

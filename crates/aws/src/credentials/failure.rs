@@ -74,6 +74,7 @@ fn told(access: &Access, cause: &str, origin: &Origin) -> Failure {
     let failure = failure.unwrap_or_else(|| {
         let failure = Failure::preflight("no usable AWS credentials").because(cause);
         match (origin, &access.profile) {
+            // Usually nothing is configured: instance metadata is only the end of the chain.
             (Origin::Machine, None) => failure.hint(
                 "log in (`aws login` or `aws sso login`), or set `AWS_PROFILE` or `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`",
             ),

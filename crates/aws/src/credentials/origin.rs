@@ -18,6 +18,7 @@ impl Environment {
     pub(crate) fn read() -> Self {
         let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         Self {
+            // The SDK skips the environment if one of the two is missing.
             keys: is_set("AWS_ACCESS_KEY_ID") && is_set("AWS_SECRET_ACCESS_KEY"),
             web_identity: is_set("AWS_WEB_IDENTITY_TOKEN_FILE"),
             container: is_set("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
@@ -63,6 +64,7 @@ pub(crate) fn origin(
             return Ok(Origin::Profile(of_profile));
         }
     }
+    // A profile that takes precedence has no token in its provider chain: see `of_profile`.
     Ok(if environment.web_identity && keys_first {
         Origin::WebIdentity
     } else if environment.container {

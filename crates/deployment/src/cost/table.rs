@@ -111,6 +111,7 @@ fn row(name: &str, per_hour: f64, remark: &str) -> String {
 
 fn columns(name: &str, hour: &str, month: &str, remark: &str) -> String {
     let line = format!("  {name:<44} {hour:>8} {month:>9}  {remark}");
+    // Rows without a remark would otherwise end in spaces.
     line.trim_end().to_owned()
 }
 

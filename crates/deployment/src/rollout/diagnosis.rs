@@ -176,7 +176,9 @@ fn ended(code: Option<i32>, context: &Context<'_>) -> String {
         0 => ": a service has to go on running".to_owned(),
         // The exit code of a Rust panic in the main thread.
         101 => " (it panicked)".to_owned(),
+        // SIGILL: the program may use instructions that the CPU lacks.
         132 => " (illegal instruction)".to_owned(),
+        // SIGABRT, as with `panic = "abort"`.
         134 => " (it aborted)".to_owned(),
         // SIGKILL: the kernel's OOM killer, or ECS after the stop timeout.
         137 => {
@@ -186,6 +188,7 @@ fn ended(code: Option<i32>, context: &Context<'_>) -> String {
             );
         }
         139 => " (invalid memory access)".to_owned(),
+        // SIGTERM from within the task: ECS gives its own another stop code.
         143 => " (asked to by a signal)".to_owned(),
         _ => String::new(),
     };
@@ -200,6 +203,7 @@ fn hints(cause: &Cause, evidence: &Evidence, context: &Context<'_>) -> Vec<Strin
             "set `architecture` under `[service]` to that of the program, or build the program for that of the tasks".to_owned(),
         ],
         Cause::OutOfMemory => vec!["give it more: `memory` under `[service]`, or `--memory`".to_owned(), logs],
+        // The log comes first, because memory is only one possible cause.
         Cause::Ended(Some(137)) => vec![
             logs,
             "if it needs more memory: `memory` under `[service]`, or `--memory`".to_owned(),
@@ -233,6 +237,7 @@ fn hints(cause: &Cause, evidence: &Evidence, context: &Context<'_>) -> Vec<Strin
         Cause::RateLimited | Cause::NoCapacity | Cause::SpotInterrupted | Cause::Retired | Cause::BalancerFault => {
             vec!["wait a while, then run `deployer up` again".to_owned()]
         }
+        // Fargate's ephemeral storage has 20 GiB unless the task definition asks for more.
         Cause::DiskFull => vec!["make the image smaller: a task has 20 GiB".to_owned()],
         Cause::NoWayOut => vec![
             "check the template: `AssignPublicIp: ENABLED`, a route to 0.0.0.0/0 from both subnets, egress to port 443, DNS".to_owned(),
@@ -285,6 +290,7 @@ fn hints(cause: &Cause, evidence: &Evidence, context: &Context<'_>) -> Vec<Strin
 }
 
 fn is_about_secrets(action: &str) -> bool {
+    // A secret may be encrypted with a customer managed key of KMS.
     let services = ["secretsmanager:", "ssm:", "kms:"];
     services.iter().any(|service| action.starts_with(service))
 }

@@ -78,6 +78,7 @@ impl Evidence {
     }
 
     fn tell_targets(&self, lines: &mut Vec<String>) {
+        // The identifier is left out: it differs between targets with the same problem.
         let kind = |target: &Target| {
             (
                 target.state.clone(),
@@ -123,6 +124,7 @@ impl Evidence {
             .collect();
         for event in telling
             .iter()
+            // The events come oldest first, and the newest say most about the failure.
             .skip(telling.len().saturating_sub(EVENTS_SHOWN))
         {
             let message = without_service(&event.message);

@@ -126,6 +126,7 @@ pub struct ServiceEvent {
 impl ServiceEvent {
     /// Returns whether the message reports a problem.
     pub fn is_about_a_problem(&self) -> bool {
+        // ECS gives its events neither a level nor a code.
         let message = self.message.to_lowercase();
         ["unhealthy", "unable", "failed"]
             .iter()
@@ -199,6 +200,7 @@ impl StoppedTask {
     /// Returns whether it was stopped because of a failed health check.
     pub fn failed_its_health_checks(&self) -> bool {
         let reason = self.reason.as_deref().unwrap_or_default();
+        // ECS writes `Task failed ELB health checks in …` or `Task failed container health checks`.
         reason.starts_with("Task failed") && reason.contains("health check")
     }
 

@@ -5,7 +5,9 @@ use crate::api_enum::api_enum;
 api_enum! {
     /// Place of a deployment within its service.
     pub enum DeploymentStatus {
+        // The newest deployment.
         Primary = "PRIMARY",
+        // An older deployment whose tasks are being replaced.
         Active = "ACTIVE",
         Inactive = "INACTIVE",
     }
@@ -23,12 +25,14 @@ api_enum! {
 api_enum! {
     /// Health of a target behind the load balancer.
     pub enum TargetHealth {
+        // The registration or the first health checks are in progress.
         Initial = "initial",
         Healthy = "healthy",
         Unhealthy = "unhealthy",
         UnhealthyDraining = "unhealthy.draining",
         Unused = "unused",
         Draining = "draining",
+        // Health checks of the target group are disabled.
         Unavailable = "unavailable",
     }
 }
@@ -39,6 +43,7 @@ api_enum! {
         TaskFailedToStart = "TaskFailedToStart",
         EssentialContainerExited = "EssentialContainerExited",
         UserInitiated = "UserInitiated",
+        // ECS scales in, replaces a version, or stops an unhealthy task.
         ServiceSchedulerInitiated = "ServiceSchedulerInitiated",
         SpotInterruption = "SpotInterruption",
         TerminationNotice = "TerminationNotice",

@@ -66,11 +66,13 @@ pub fn stopped_lately(
                 reason: last.words().map(str::to_owned),
                 stop_code: last.stop_code.clone(),
                 exit_code: last.exit_code,
+                // Tasks without a time sort first, so that the first known time is the oldest.
                 since: group.iter().find_map(|task| task.stopped_at),
                 last: last.stopped_at,
             })
         })
         .collect();
+    // `false` sorts before `true`: the current version comes first.
     groups.sort_by_key(|group| (!group.current, std::cmp::Reverse(group.count)));
     groups
 }

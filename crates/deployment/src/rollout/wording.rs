@@ -83,6 +83,7 @@ pub(super) enum Listening {
 
 /// Returns the last listening address in the log.
 pub(super) fn listening<'a>(log: impl IntoIterator<Item = &'a String>) -> Option<Listening> {
+    // Words that common web frameworks log when they start.
     let about_it = |line: &&String| has(&line.to_lowercase(), &["listen", "bound to", "serving"]);
     log.into_iter()
         .filter(about_it)

@@ -33,6 +33,7 @@ pub const fn before_up(status: Option<&StackStatus>) -> BeforeUp {
         return BeforeUp::Create;
     };
     match status {
+        // CloudFormation reports a deleted stack only by its ARN; some endpoints also by name.
         S::DeleteComplete => BeforeUp::Create,
         S::CreateComplete
         | S::UpdateComplete
@@ -90,6 +91,7 @@ pub const fn before_down(status: Option<&StackStatus>) -> BeforeDown {
     match status {
         S::DeleteComplete => BeforeDown::Nothing,
         S::DeleteInProgress => BeforeDown::AttachToDeletion,
+        // CloudFormation cancels an update only in this status.
         S::UpdateInProgress => BeforeDown::CancelUpdate,
         S::RollbackInProgress
         | S::UpdateCompleteCleanupInProgress
@@ -97,6 +99,7 @@ pub const fn before_down(status: Option<&StackStatus>) -> BeforeDown {
         | S::UpdateRollbackCompleteCleanupInProgress
         | S::ImportInProgress
         | S::ImportRollbackInProgress
+        // May be the status of an operation in progress.
         | S::Unknown(_) => BeforeDown::Wait,
         S::ReviewInProgress
         // CloudFormation accepts a deletion during a creation, unlike during an update.
@@ -192,6 +195,7 @@ pub const fn before_rollback(status: Option<&StackStatus>) -> BeforeRollback {
         | S::UpdateRollbackComplete
         | S::ImportComplete
         | S::ImportRollbackComplete => BeforeRollback::Update,
+        // Faster than another update, which would have to wait for this one.
         S::UpdateInProgress => BeforeRollback::CancelUpdate,
         S::DeleteInProgress
         | S::UpdateCompleteCleanupInProgress

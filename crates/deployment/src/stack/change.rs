@@ -120,6 +120,7 @@ impl Change {
     pub fn reasons(&self) -> Vec<&str> {
         let replaces = |property: &&PropertyChange| {
             let recreation = property.recreation.as_ref();
+            // `Conditionally` and unknown values may replace the resource as well.
             recreation.is_some_and(|recreation| *recreation != Recreation::Never)
         };
         let reasons = self.properties.iter().filter(replaces);
@@ -151,6 +152,7 @@ impl Change {
             Effect::Added | Effect::Changed => false,
             Effect::PerhapsReplaced => can_be_lost && !is_new_version,
             Effect::Replaced => can_be_lost,
+            // A removed alarm or dashboard does not come back, unlike a replaced one.
             Effect::Removed | Effect::Other => true,
         }
     }

@@ -63,6 +63,7 @@ impl fmt::Debug for Wanted {
             .field("parameters", &self.parameters.keys())
             .field("kept", &self.kept)
             .field("express", &self.express)
+            // The template is left out for its length.
             .finish_non_exhaustive()
     }
 }

@@ -124,9 +124,11 @@ pub fn resources_of(template: &str) -> Vec<TemplateResource> {
             if let Some(name) = text.strip_prefix("Type:") {
                 name.trim().clone_into(&mut resource.resource_type);
             }
+            // A `Condition` with more indentation belongs to a policy.
             resource.conditional |= text.starts_with("Condition:");
         }
     }
+    // No further line ends the last resource.
     resources.extend(current.filter(|one| !one.resource_type.is_empty()));
     resources
 }
@@ -135,6 +137,7 @@ pub fn resources_of(template: &str) -> Vec<TemplateResource> {
 pub fn declares_parameter(template: &str, name: &str) -> bool {
     let mut section = "";
     template.lines().any(|line| {
+        // Only sections start in the first column.
         if !line.is_empty() && !line.starts_with([' ', '#']) {
             section = line.trim_end();
         }

@@ -81,6 +81,7 @@ impl ResourceStatus {
 
     /// Returns the status as one of the stack, for events about the stack itself.
     pub fn of_stack(&self) -> StackStatus {
+        // Stacks and resources share the texts of their statuses.
         StackStatus::from(self.as_str())
     }
 }

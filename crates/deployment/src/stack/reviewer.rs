@@ -60,6 +60,7 @@ impl FromStr for Principal {
                             .all(|sign| sign.is_ascii_graphic() && sign != b'*')
                 })
             });
+        // IAM is global: its ARNs have no region.
         let is_iam =
             arn == "arn" && partition.starts_with("aws") && service == "iam" && region.is_empty();
         if is_iam && is_account && is_who {

@@ -60,6 +60,7 @@ impl StackStatus {
             | Self::RollbackInProgress
             | Self::DeleteInProgress
             | Self::UpdateInProgress
+            // CloudFormation refuses another update until the old resources are deleted.
             | Self::UpdateCompleteCleanupInProgress
             | Self::UpdateRollbackInProgress
             | Self::UpdateRollbackCompleteCleanupInProgress

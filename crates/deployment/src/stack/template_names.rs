@@ -16,6 +16,7 @@ macro_rules! template_names {
             /// Returns the name as the template writes it.
             pub const fn as_str(self) -> &'static str {
                 match self {
+                    // Derived from the variant, so that the two cannot differ.
                     $(Self::$variant => stringify!($variant),)+
                 }
             }

@@ -11,6 +11,7 @@ const TIMEOUT_MINUTES: u32 = 15;
 
 /// Returns whether a template pauses deployments at a gate.
 pub fn is_gated(template: &str) -> bool {
+    // Only a gated service has this property, whatever a custom template calls its resources.
     template.contains("TestListenerRule:")
 }
 

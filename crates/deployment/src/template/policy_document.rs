@@ -48,6 +48,7 @@ pub fn policy_document(text: &str) -> Result<String, InvalidPolicy> {
     let policy: Value = serde_json::from_str(text).map_err(InvalidPolicy::Json)?;
     let statements = match policy.get("Statement") {
         Some(Value::Array(statements)) if !statements.is_empty() => statements.as_slice(),
+        // IAM accepts a single statement without the array.
         Some(statement @ Value::Object(_)) => std::slice::from_ref(statement),
         _ => return Err(InvalidPolicy::NoStatement),
     };
@@ -55,6 +56,7 @@ pub fn policy_document(text: &str) -> Result<String, InvalidPolicy> {
         .iter()
         .any(|statement| statement.get("Principal").is_some())
     {
+        // IAM would refuse it, but only during the deployment.
         return Err(InvalidPolicy::Principal);
     }
     // `serde_json` writes no whitespace, which IAM does not count either.

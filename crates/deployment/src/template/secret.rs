@@ -52,9 +52,11 @@ impl FromStr for SecretSource {
 
     fn from_str(text: &str) -> Result<Self, InvalidSecret> {
         let is_sign = |sign: char| sign.is_ascii_alphanumeric() || "/_+=.@:-".contains(sign);
+        // Both stores limit an identifier to 2,048 characters.
         if text.is_empty() || text.len() > 2_048 || !text.chars().all(is_sign) {
             return Err(InvalidSecret);
         }
+        // The sixth part of an ARN may contain colons of its own.
         let arn: Vec<&str> = text.splitn(6, ':').collect();
         let (store, parameter) = match arn.as_slice() {
             ["arn", _, "secretsmanager", region, account, name]
@@ -72,6 +74,7 @@ impl FromStr for SecretSource {
                 (Store::ParameterStore, None)
             }
             [name] if is_parameter(name) => {
+                // The ARN always has a slash before the name.
                 let slash = if name.starts_with('/') { "" } else { "/" };
                 (Store::ParameterStore, Some(format!("{slash}{name}")))
             }
@@ -150,6 +153,7 @@ impl SecretSource {
 
     /// Returns the secret's ARN without key, version stage and version.
     fn arn_of_secret(&self) -> &str {
+        // The seventh colon ends the name: key, version stage and version follow.
         let end = self.given.match_indices(':').nth(6).map(|(at, _)| at);
         self.given
             .get(..end.unwrap_or(self.given.len()))

@@ -86,6 +86,7 @@ impl Settings {
         slots.value(
             "stop_seconds",
             "service.stop_seconds",
+            // `StopTimeout` is an integer, unlike the attributes of target group and load balancer.
             self.stop_seconds.map(|it| it.to_string()),
         );
         // The deregistration delay follows the stop timeout: both bound how long requests in
@@ -126,6 +127,7 @@ impl Settings {
             .iter()
             .map(|group| format!("- {}", quoted(group)));
         slots.lines("security_groups", "service.security_groups", groups);
+        // Quoted, because YAML would read values such as `yes` or `1` as other types.
         let variables = self.environment.iter();
         let variables = variables
             .map(|(name, value)| format!("- {{Name: {}, Value: {}}}", quoted(name), quoted(value)));
@@ -151,6 +153,7 @@ impl Settings {
             return Vec::new();
         }
         let mut lines = vec!["Tmpfs:".to_owned()];
+        // The user may be a name of the image, which has no number here: every user may write.
         lines.extend(self.writable.iter().map(|path| {
             format!(
                 "  - {{ContainerPath: {}, Size: {}, MountOptions: [rw, noexec, nosuid, nodev, mode=1777]}}",
@@ -277,6 +280,7 @@ impl Settings {
             "        - Effect: Allow",
             "          Principal: {Service: ecs-tasks.amazonaws.com}",
             "          Action: sts:AssumeRole",
+            // Keeps ECS from assuming the role for another account (confused deputy).
             "          Condition:",
             "            StringEquals: {'aws:SourceAccount': !Ref 'AWS::AccountId'}",
             "            ArnLike: {'aws:SourceArn': !Sub 'arn:${AWS::Partition}:ecs:${AWS::Region}:${AWS::AccountId}:*'}",

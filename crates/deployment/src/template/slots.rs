@@ -93,6 +93,7 @@ impl Slots {
         is_needed: bool,
         filling: Option<Filling>,
     ) {
+        // Without a filling, the template keeps its own value, and needs no such slot.
         self.0.extend(filling.map(|filling| Slot {
             name,
             setting,
