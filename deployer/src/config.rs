@@ -195,6 +195,7 @@ pub fn load(shared: &Shared, overrides: Overrides) -> Result<Config, Failure> {
     let file = read(&shared.config)?.select(environment)?;
     let resolved = resolve(shared, overrides.clone(), file, &root);
     match (resolved, environment) {
+        // A usage error is about the command line, whatever the environment.
         (Err(failure), Some(name)) if failure.kind == FailureKind::Preflight => {
             // Resolves again without the environment, to tell whether the mistake is in its
             // section.
@@ -263,6 +264,7 @@ pub fn resolve(
         Some(name) => name
             .parse::<Architecture>()
             .map_err(|error| Failure::preflight(error.to_string()).hint("use X86_64 or ARM64"))?,
+        // By default the program is compiled here, for this machine's processor.
         None => Architecture::of_this_machine().ok_or_else(|| {
             Failure::preflight("this machine's processor is neither x86_64 nor arm64")
                 .hint("set `architecture` under `[service]` in `deployer.toml`")
@@ -271,6 +273,7 @@ pub fn resolve(
     let port = file.service.port.unwrap_or(DEFAULT_PORT);
     let mut service = ServiceSizes {
         port,
+        // One task in each of the two zones.
         tasks: service_options.tasks.or(file.service.tasks).unwrap_or(2),
         max_tasks: service_options.max_tasks.or(file.service.max_tasks),
         cpu: service_options.cpu.or(file.service.cpu).unwrap_or(256),

@@ -191,6 +191,7 @@ pub(crate) fn remote_failure(access: &Access, error: &RemoteError) -> Failure {
     };
     let failure = Failure::new(kind, message).because(error);
     match (error.kind, &access.endpoint_url) {
+        // Comes first, because new credentials would be refused as well.
         (RemoteErrorKind::Credentials | RemoteErrorKind::Refused, _) if error.is_clock_skew() => {
             // AWS rejects signatures that are more than five minutes off.
             failure.hint("is this machine's clock right? `deployer doctor` looks")
@@ -351,6 +352,7 @@ pub(crate) async fn connect(context: Context<'_>) -> Result<Connection, Failure>
         .caller()
         .await
         .map_err(|error| context.remote_failure(&error))?;
+    // Before any other call: nothing may be read or changed in the wrong account.
     refuse_other_account(context.config, &caller)?;
     Ok(Connection {
         region,

@@ -114,6 +114,7 @@ impl Poller for Waiting<'_> {
     async fn poll(&mut self) -> Remote<Option<io::Result<()>>> {
         match self.file.try_lock() {
             Ok(()) => Ok(Some(Ok(()))),
+            // A `RemoteError` cannot carry it, so that it becomes the result of the poller.
             Err(TryLockError::Error(error)) => Ok(Some(Err(error))),
             Err(TryLockError::WouldBlock) => {
                 if !self.told {

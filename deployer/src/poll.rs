@@ -109,6 +109,7 @@ async fn poll_until<S: Poller>(
             }
             Err(error) => return Err(error),
         }
+        // Jitter spreads the calls of runs that start at the same time, as in CI.
         let next = Instant::now() + jittered(pause);
         // Returns early, because sleeping past the deadline would not change the outcome.
         if next > deadline {

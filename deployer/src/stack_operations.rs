@@ -224,6 +224,7 @@ impl Context<'_> {
             StackPoller::prepare(world, self.sink, Operation::Delete, stack, Some(&token))
                 .await
                 .map_err(failed)?;
+        // Read before the deletion, because they decide whether the stack may be deleted.
         let resources = world.resources(&stack.id).await.map_err(failed)?;
         self.refuse_what_is_not_ours(stack, &resources)?;
         // CloudFormation accepts resources to retain only after a failed deletion.
@@ -248,6 +249,7 @@ impl Context<'_> {
             stack_id: stack.id.clone(),
             resource_types: resources
                 .into_iter()
+                // An earlier deletion may have failed halfway.
                 .filter(|resource| resource.status != ResourceStatus::DeleteComplete)
                 .map(|resource| resource.resource_type)
                 .collect(),

@@ -86,6 +86,7 @@ pub(crate) fn source(source: &TemplateSource) -> Result<Cow<'static, str>, Failu
 pub fn rendered(config: &Config) -> Result<String, Failure> {
     let text = source(&config.template)?;
     let mut settings = config.settings.clone();
+    // Read here and not with the settings, because most commands do not need the policy.
     settings.permissions = permissions(config)?;
     template::render(&text, &settings).map_err(|missing| {
         Failure::preflight(format!(

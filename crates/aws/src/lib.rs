@@ -167,6 +167,7 @@ impl Aws {
             }
         };
         let first = credentials::fetch(access, &provider, &origin).await?;
+        // The emulator's key has no origin that a hint could name.
         if !access.local {
             access.remember(Found {
                 origin,

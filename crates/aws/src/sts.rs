@@ -15,6 +15,7 @@ impl Identity for Aws {
             .send()
             .await
             .map_err(error::of("GetCallerIdentity"))?;
+        // Optional in the SDK, but always present in a response of STS.
         let lacking = || incomplete("GetCallerIdentity", "the caller");
         Ok(Caller {
             account: answer.account.ok_or_else(lacking)?,

@@ -75,6 +75,7 @@ impl Sizes {
             tasks,
             most_tasks: most_tasks.max(tasks),
             spot_percent: number(ParameterName::SpotPercent).unwrap_or(0),
+            // A custom template without this parameter counts as public.
             is_private: parameters
                 .get("Network")
                 .is_some_and(|kind| kind == "private"),
@@ -251,6 +252,7 @@ pub fn of_parameters(region: &str, parameters: &BTreeMap<String, String>) -> Opt
         .get(ParameterName::ImageUri.as_str())
         .is_none_or(String::is_empty)
     {
+        // The first phase of a deployment creates the stack without a service.
         sizes.tasks = 0;
     }
     Some(match per_hour(&sizes) {

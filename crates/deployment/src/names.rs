@@ -278,11 +278,13 @@ impl Digest {
     /// Returns the first twelve hexadecimal digits, which the service shows as its version.
     pub fn short(&self) -> &str {
         let digits = self.0.trim_start_matches("sha256:");
+        // As long as the short identifiers of Docker.
         digits.get(..12).unwrap_or(digits)
     }
 
     /// Parses the digest at the end of an image address (`…@sha256:…`), if it has one.
     pub fn of_image(uri: &str) -> Option<Self> {
+        // An address with only a tag names no particular image: tags may move.
         uri.rsplit_once('@')?.1.parse().ok()
     }
 }

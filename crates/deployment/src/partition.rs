@@ -47,6 +47,7 @@ impl Partition {
             "aws-iso-b" => "us-isob-east-1",
             "aws-iso-e" => "eu-isoe-west-1",
             "aws-iso-f" => "us-isof-south-1",
+            // Public AWS: every other partition is listed above.
             _ => "us-east-1",
         }
     }

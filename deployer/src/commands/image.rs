@@ -197,6 +197,7 @@ async fn destination(
     push: &ImagePush,
 ) -> Result<(RepositoryUri, Option<Login>), Failure> {
     let registry = context.config.access.registry.as_ref();
+    // Nothing of AWS is needed then, not even credentials.
     if let (Some(registry), Some(name)) = (registry, push.repository()) {
         let address = RepositoryUri::new(registry.to_string(), RepositoryName::new(name));
         return Ok((address, login(push)));
@@ -230,6 +231,7 @@ async fn destination(
 }
 
 fn login(push: &ImagePush) -> Option<Login> {
+    // CI systems may set a variable without a value to the empty string.
     let user = push.user.clone().filter(|user| !user.is_empty())?;
     let password = std::env::var(PASSWORD).unwrap_or_default();
     Some(Login { user, password })

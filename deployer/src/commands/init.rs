@@ -169,6 +169,7 @@ impl Init {
         };
         let places = [Some("Dockerfile".to_owned()), relative(&program.folder)];
         let mut places = places.into_iter().flatten();
+        // A Dockerfile next to `deployer.toml` takes precedence over the package's own.
         let dockerfile = places.find(|name| root.join(name).exists());
         let text = dockerfile.as_ref().map(|name| {
             let text = image_builder::dockerfile::read_text(&root.join(name));
@@ -223,6 +224,7 @@ fn edits(heard: &Found, port: &Port, writes_dockerfile: bool) -> Vec<String> {
             "{place} listens on this machine only: in a container, listen on 0.0.0.0"
         ));
     }
+    // An existing Dockerfile may set the port in a way that the sources do not show.
     let is_known = heard.port.is_some() || !writes_dockerfile || port.from == "--port";
     if !is_known {
         edits.push(format!(

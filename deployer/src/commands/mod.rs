@@ -29,6 +29,7 @@ use crate::pollers::LogReader;
 use deployment::error::Failure;
 use image_builder::inspect::Inspection;
 
+// Kept in step with `FailureKind::exit_code`.
 const EXIT_CODES: &str = "\
 Exit codes:
     0  done, or nothing to do
@@ -201,6 +202,7 @@ impl Done {
 
 /// Result of a command, as one object in JSON.
 #[derive(Debug, Serialize)]
+// Each command has its own format, so that a tag would add nothing.
 #[serde(untagged)]
 pub(crate) enum CommandResult {
     /// Result of `init`.

@@ -142,6 +142,7 @@ impl Plan {
 /// Runs the command.
 pub async fn run(context: Context<'_>) -> Result<Plan, Failure> {
     context.warn_of_settings();
+    // Read first: a mistake in the template is reported without a build.
     let template = template::read(context)?;
     let image = context.plan_image().await?;
     let world = async {
@@ -159,6 +160,7 @@ pub async fn run(context: Context<'_>) -> Result<Plan, Failure> {
             Failure::new(FailureKind::Unexpected, "the image has no proper digest").because(error)
         })
     };
+    // Concurrently, so that wrong credentials are reported before the build has ended.
     let (found, digest) = tokio::try_join!(world, build)?;
     let (world, region) = found.unzip();
     let planner = Planner {

@@ -70,6 +70,7 @@ impl Execute for Policy {
             policy::reviewing(&scope)?
         } else {
             policy::refuse_without_boundary(&scope, settings, permissions.is_some())?;
+            // A warning, because standard output holds nothing but the policy.
             sink.warn(policy::caution(&scope));
             policy::deploying(&scope)?
         };

@@ -95,6 +95,7 @@ impl Execute for Promote {
 
 async fn run(context: Context<'_>) -> Result<(), Failure> {
     let source = context.config.promoted_from.as_deref();
+    // `settings` always sets it for this command.
     let source = source.ok_or_else(|| Failure::new(FailureKind::Unexpected, "no environment"))?;
     let source = Context {
         config: source,

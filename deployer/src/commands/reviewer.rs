@@ -156,6 +156,7 @@ async fn give(
         ReviewerAccess::Nobody => Reviewers::None,
         ReviewerAccess::Role(principal) => Reviewers::Role(principal),
         ReviewerAccess::User => {
+            // `rand::rng` is a cryptographically secure generator.
             let made = Password::generate(|below| rand::rng().random_range(0..below));
             password = Some(made.clone());
             Reviewers::User(made)
@@ -176,6 +177,7 @@ async fn give(
             )
         }))
     })?;
+    // The outputs name the user or the role only after the update.
     let stack = deployer.observe_again(&stack).await?;
     let given = shown::given(context.config, &connection, &stack, password)?;
     Ok(Reviewing { changed, given })
@@ -191,6 +193,7 @@ async fn found(deployer: Deployer<'_>) -> Result<Observed, Failure> {
         (BeforeUp::Update, Some(stack)) => Ok(stack),
         (BeforeUp::Attach, Some(stack)) => deployer.at_rest(&stack).await,
         (BeforeUp::Refuse { remedy }, Some(stack)) => Err(Context::refused(&stack, remedy)),
+        // A continued rollback changes what runs, which is not for this command to decide.
         (BeforeUp::ContinueRollback, Some(stack)) => Err(Context::refused(
             &stack,
             "`deployer up` continues its rollback; then the same command again",

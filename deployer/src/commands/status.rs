@@ -40,6 +40,7 @@ pub struct Args {
 #[async_trait(?Send)]
 impl Execute for Args {
     fn reported_as(&self) -> Option<&'static str> {
+        // Without `--watch`, the status itself is the only output.
         self.watch.then_some("status")
     }
 

@@ -12,6 +12,7 @@ use deployment::names::StackName;
 
 /// `deployer.toml`.
 #[derive(Debug, Default, Deserialize)]
+// A misspelled setting would otherwise be ignored.
 #[serde(deny_unknown_fields)]
 pub struct File {
     pub(super) stack: Option<StackName>,
@@ -143,6 +144,7 @@ impl Scalar {
         match self {
             Self::Text(text) => text,
             Self::Number(number) => number.to_string(),
+            // CloudFormation has no booleans: conditions compare with the text `true`.
             Self::Truth(truth) => truth.to_string(),
         }
     }

@@ -149,6 +149,7 @@ pub(super) fn fargate_pair(cpu: u32, memory: u32) -> Result<(), Failure> {
         512 => (GIB, 4 * GIB, GIB),
         1024 => (2 * GIB, 8 * GIB, GIB),
         2048 => (4 * GIB, 16 * GIB, GIB),
+        // Fargate has larger sizes (8192 and 16384 CPU units), which the template does not offer.
         4096 => (8 * GIB, 30 * GIB, GIB),
         _ => {
             return Err(Failure::preflight(format!(

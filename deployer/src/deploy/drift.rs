@@ -72,6 +72,7 @@ impl Deployer<'_> {
             let service = self.world.service(&names.cluster, &names.service).await;
             // An error is no drift. If something is wrong, a later step reports it.
             if let Some(service) = service.ok()? {
+                // With auto scaling, any number of tasks may be right.
                 let (set, wanted) = (service.desired, wanted_tasks(stack)?);
                 return (set != wanted).then_some(Drift::Tasks { set, wanted });
             }
@@ -126,6 +127,7 @@ impl Deployer<'_> {
     /// missing service. Needs no consent, because the removed service no longer runs.
     async fn release_service(&self, stack: &Observed) -> Result<(), Failure> {
         let context = self.context;
+        // Keeps the first Ctrl-C from ending the program while the service is missing.
         let _guard = context.cancellation.guard();
         let definition = self.world.definition(&stack.id).await;
         let definition = definition.map_err(|error| context.remote_failure(&error))?;

@@ -86,6 +86,7 @@ pub(crate) fn access_key(endpoint: Option<&Url>) -> AccessKey {
         .map(|(folder, port)| super::file_of(&folder, port, "credentials"));
     let (id, secret) = match file.and_then(|file| Credentials::read(&file)) {
         Some(ours) => (ours.key_id, ours.secret),
+        // An emulator that another program started has no such file.
         None => (DUMMY.to_owned(), DUMMY.to_owned()),
     };
     AccessKey { id, secret }
@@ -99,6 +100,7 @@ pub(super) fn nonce() -> String {
 fn hex(bytes: &[u8]) -> String {
     let mut digits = String::new();
     for byte in bytes {
+        // Writing to a `String` cannot fail.
         let _ = write!(digits, "{byte:02x}");
     }
     digits

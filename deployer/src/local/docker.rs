@@ -31,6 +31,7 @@ struct Container {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Image {
+    // Docker may send `null` for an image without digests.
     #[serde(default)]
     repo_digests: Option<Vec<String>>,
 }
@@ -85,6 +86,7 @@ impl Docker {
                 let cause = innermost(&error).to_string();
                 let failure =
                     Failure::preflight(format!("no Docker engine answers at {}", self.address));
+                // The case of the first letter depends on the source of the message.
                 Err(if cause.contains("ermission denied") {
                     failure
                         .because(cause)

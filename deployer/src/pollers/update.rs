@@ -68,6 +68,7 @@ impl<'a> UpdatePoller<'a> {
         let task_definition = task_definition.or(output(OutputName::TaskDefinitionArn))?;
         let service = self.stack.physical_ids(ResourceName::Service).next();
         self.names_of(
+            // The service has no event before the update reaches it.
             service.or(output(OutputName::ServiceName))?,
             task_definition,
         )

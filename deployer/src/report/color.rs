@@ -101,6 +101,7 @@ impl Paint {
             return text.to_owned();
         }
         let lines = text.split('\n').map(|line| match line.split_once("Z ") {
+            // An indented line continues the one above, and has no time.
             Some((time, rest)) if !line.starts_with(' ') => format!("{time}Z {}", self.line(rest)),
             Some(_) | None => self.line(line),
         });

@@ -35,6 +35,7 @@ impl Reporter for InEnvironment {
                 message: self.text(&failure.message),
                 cause: failure.cause.as_deref().map(|cause| self.text(cause)),
                 hints: hints.collect(),
+                // Evidence stays as it is, because it quotes AWS and the program's log.
                 ..failure.clone()
             };
         }

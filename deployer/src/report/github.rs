@@ -64,6 +64,7 @@ pub(super) fn append_summary(markdown: &str) {
         return;
     };
     let file = std::fs::File::options()
+        // All commands of a step share the file.
         .append(true)
         .create(true)
         .open(path);

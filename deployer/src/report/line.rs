@@ -27,6 +27,7 @@ impl Line {
 
     /// Adds text with this meaning.
     pub(super) fn add(mut self, tint: Tint, text: &str) -> Self {
+        // A line break or control sequence in text from outside would break the frame.
         self.0.push((tint, one_line(text)));
         self
     }

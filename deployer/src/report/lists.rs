@@ -16,6 +16,7 @@ use deployment::stack::purpose::Purpose;
 pub(super) fn initialized(project: &Initialized) -> String {
     let mut text = String::new();
     let mut line = |title: &str, value: &str| {
+        // Writing to a `String` cannot fail.
         let _ = writeln!(text, "{title:<8} {value}");
     };
     line("wrote", &project.written.join(", "));

@@ -71,6 +71,7 @@ impl Log {
                 }
             }
         }
+        // The first event starts the time to the heartbeat, even without a line.
         if !lines.is_empty() || self.said.is_none() {
             self.said = Some(at);
         }

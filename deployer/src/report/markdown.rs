@@ -90,6 +90,7 @@ impl JobSummary {
             markdown.push('\n');
         }
         for hint in &failure.hints {
+            // Writing to a `String` cannot fail.
             let _ = writeln!(markdown, "- {}", inline(hint));
         }
         if !failure.hints.is_empty() {
@@ -183,6 +184,7 @@ fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {
+            // GitHub would render HTML that a log line contains.
             '<' => escaped.push_str("&lt;"),
             '&' => escaped.push_str("&amp;"),
             '\\' | '*' | '_' | '[' | ']' | '#' | '~' => escaped.extend(['\\', letter]),
@@ -194,6 +196,7 @@ fn escaped(text: &str) -> String {
 
 /// Formats text as a table cell: one line, with escaped separators.
 fn cell(text: &str) -> String {
+    // GitHub splits a row into cells before it reads code, so that code is escaped as well.
     text.replace('|', "\\|").replace('\n', "<br>")
 }
 

@@ -62,6 +62,7 @@ pub(super) struct Over {
 impl Progress {
     /// Processes an event; returns the phases that it ended.
     pub(super) fn take(&mut self, at: DateTime<Utc>, event: &Event) -> Vec<Over> {
+        // Any later event means that the question was answered.
         self.asking = matches!(event, Event::Asked { .. });
         match event {
             Event::Started { local, .. } => self.local = *local,

@@ -162,6 +162,7 @@ fn within(blocks: Vec<(Line, Vec<Line>)>, rows: usize) -> Vec<Line> {
     let mut lines = Vec::new();
     for (heading, mut details) in blocks {
         if details.len() > left {
+            // The last row is for the number of lines that are left out.
             let kept = left.saturating_sub(1);
             let more = details.len() - kept;
             details.truncate(kept);
@@ -174,6 +175,7 @@ fn within(blocks: Vec<(Line, Vec<Line>)>, rows: usize) -> Vec<Line> {
         lines.push(heading);
         lines.extend(details);
     }
+    // The headings alone may exceed a very small terminal.
     lines.truncate(rows);
     lines
 }

@@ -86,6 +86,7 @@ fn size() -> Size {
 
 impl Reporter for Terminal {
     fn report(&mut self, _: DateTime<Utc>, event: &Event) {
+        // The event's own time is the wall clock's, which may be set during a run.
         let at = super::steady_now();
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         let lines = shown.screen.take(at, event);

@@ -119,6 +119,7 @@ impl<W: Stacks> Retrying<W> {
         // The event of our request may not be visible yet: events lag behind the response.
         let began = Instant::now();
         loop {
+            // The events come first: a status may be the effect of somebody else's request.
             if self.carries(stack, token).await? {
                 return Ok(());
             }
@@ -146,6 +147,7 @@ impl<W: Stacks> Retrying<W> {
         };
         let began = Instant::now();
         loop {
+            // By name, because the response with the identifier was lost.
             if let Some(found) = self.observe(name.into()).await?
                 && self.carries(&found.id, token).await?
             {

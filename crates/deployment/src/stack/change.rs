@@ -109,6 +109,7 @@ impl Change {
                 Some(Replacement::Conditional | Replacement::Unknown(_)) => Effect::PerhapsReplaced,
                 Some(Replacement::False) | None => Effect::Changed,
             },
+            // The effect of these on an existing resource is not known here.
             ChangeAction::Import
             | ChangeAction::Dynamic
             | ChangeAction::SyncWithActual

@@ -82,6 +82,7 @@ pub struct ResourceEvent {
 impl ResourceEvent {
     /// Returns whether the event is about the stack itself.
     pub fn is_stack(&self) -> bool {
+        // A nested stack would have this type as well; the template has none.
         self.resource_type == "AWS::CloudFormation::Stack"
     }
 

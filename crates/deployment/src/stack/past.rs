@@ -130,6 +130,7 @@ fn operation(events: &[ResourceEvent], in_place: Option<&str>) -> PastOperation 
     };
     PastOperation {
         started_ms: events.first().map_or(0, |event| event.at_ms),
+        // The first request started the operation; a later one may have cancelled it.
         purpose: purposes.into_iter().next(),
         task_definition: task_definition.map(str::to_owned),
         end,

@@ -62,6 +62,8 @@ pub fn move_with(changes: &[Change]) -> bool {
             && change
                 .properties
                 .iter()
+                // CloudFormation replaces such a subnet, and fails: the old one still has the
+                // address range.
                 .any(|property| property.name == "AvailabilityZone")
     })
 }

@@ -82,6 +82,7 @@ impl Slots {
             name,
             setting,
             is_needed,
+            // An empty list needs no slot, so that a custom template may lack it.
             (!lines.is_empty()).then_some(Filling::Lines(lines)),
         );
     }

@@ -23,6 +23,7 @@ pub enum Strategy {
 impl Strategy {
     /// Returns whether new versions have to pass the gate.
     pub fn is_gated(self) -> bool {
+        // All others move traffic between two target groups, which the gate needs.
         self != Self::Rolling
     }
 

@@ -224,6 +224,7 @@ pub(super) fn credentials(config: &Config, connection: &Connection, now: DateTim
 /// Returns the checks to skip if AWS cannot be asked.
 pub(super) fn not_asked(why: &str, local: bool) -> Vec<Finding> {
     let mut findings = vec![skipped(VALIDATION, why), skipped(PARAMETERS, why)];
+    // The emulator needs no service-linked roles.
     if !local {
         findings
             .extend([RoleOf::Ecs, RoleOf::LoadBalancing].map(|role| skipped(check_of(role), why)));
@@ -319,6 +320,7 @@ fn parameters(config: &Config, declared: &[TemplateParameter]) -> Finding {
         .parameters
         .keys()
         .map(String::as_str)
+        // Every deployment sets it, so that the template has to declare it.
         .chain([ParameterName::ImageUri.as_str()])
         .filter(|name| !is_declared(name))
         .map(|name| format!("`{name}`"))

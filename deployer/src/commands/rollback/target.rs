@@ -82,6 +82,8 @@ pub(super) fn choose(
                     "no image was deployed whose digest begins with {digits}"
                 ))),
                 [only] => Ok(only.clone()),
+                // `dedup` removes only neighbours: an image may have been deployed again after
+                // another.
                 [first, others @ ..] if others.iter().all(|other| other == first) => {
                     Ok(first.clone())
                 }

@@ -67,6 +67,7 @@ impl CreatedStack {
 
     /// Deletes the stack after a cancellation, or if its creation timed out.
     pub(super) async fn delete_after(&self, context: Context<'_>, failure: Failure) -> Failure {
+        // Taken and not borrowed, so that the guard lives until the deletion has ended.
         let Some(creation) = self.state().take() else {
             return failure;
         };
@@ -95,6 +96,7 @@ impl CreatedStack {
         let deletion =
             delete_everything(context, world, Some(creation.stack.clone()), &of_this_run).await;
         match deletion {
+            // Only the check above sets it: it kept the stack from being deleted.
             Err(second) if of_others.load(Ordering::Relaxed) => failure
                 .leaving(Aftermath::LeftToOthers, "")
                 .hint(format!("the new stack stays: {}", second.message)),

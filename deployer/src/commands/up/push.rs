@@ -44,6 +44,7 @@ impl Run<'_> {
         let Destination { world, repository } = match destination
             .wait_for(Option::is_some)
             .await
+            // The borrowed value would hold the channel's lock during the push.
             .map(|found| found.clone())
         {
             Ok(Some(destination)) => destination,
