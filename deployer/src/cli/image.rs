@@ -98,6 +98,7 @@ fn repository(text: &str) -> Result<String, String> {
 
 fn is_component(text: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    // The specification allows any number of hyphens, but at most two underscores.
     let is_separator = |between: &str| {
         matches!(between, "" | "." | "_" | "__") || between.bytes().all(|byte| byte == b'-')
     };

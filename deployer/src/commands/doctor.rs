@@ -180,8 +180,7 @@ async fn examine(context: Context<'_>, environment: &dyn Environment) -> Diagnos
                 ask(context, environment, template.as_ref(), connected).await,
             );
         }
-        // The clock is judged without a connection, because a wrong one makes AWS refuse the
-        // credentials.
+        // The clock is judged without credentials, because AWS refuses those if it is wrong.
         let (clock, asked) = tokio::join!(environment.clock(context), async {
             let connected = environment.connect(context).await;
             ask(context, environment, template.as_ref(), Some(connected)).await

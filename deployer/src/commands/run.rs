@@ -121,6 +121,8 @@ async fn start(
 fn exit_code(context: Context<'_>, task: StoppedTask) -> Result<u8, Failure> {
     let ended = match &task.stop_code {
         Some(StopCode::EssentialContainerExited | StopCode::Unknown(_)) | None => task.exit_code,
+        // The task never started or was stopped from outside: the exit code is not the command's
+        // own.
         Some(_) => None,
     };
     if let Some(code) = ended {

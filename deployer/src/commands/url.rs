@@ -36,7 +36,7 @@ pub struct Address {
 }
 
 async fn find(context: Context<'_>, world: &dyn World) -> Result<Address, Failure> {
-    // The stack has a URL before it has a service, and nothing answers there until then.
+    // The stack has a URL before it has a service, and no program answers there until then.
     let stack = context.require_service(world).await?.stack;
     let url = stack.output(OutputName::Url);
     let url = url.ok_or_else(|| missing_output(OutputName::Url))?;

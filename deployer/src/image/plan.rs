@@ -140,6 +140,7 @@ impl Context<'_> {
             Ok(dockerfile) => dockerfile,
             Err(errors) => return self.without_native(&errors).await,
         };
+        // Checked before the compilation, which takes longest.
         self.check_steps(&dockerfile.stage, &program, &bases)?;
         let build = overridden(self.config, dockerfile.build);
         if compiled.is_none() {
@@ -182,6 +183,8 @@ impl Context<'_> {
         let (registry, _) = uri.split_once('/').unwrap_or_default();
         let is_ours = match &access.registry {
             Some(ours) => ours.to_string() == registry,
+            // Private registries of ECR are `ACCOUNT.dkr.ecr.REGION.…`; the public one needs no
+            // login.
             None => registry.contains(".dkr.ecr."),
         };
         if !is_ours || !access.logs_in_to_registry() {
@@ -299,6 +302,7 @@ impl Context<'_> {
             ignore_file: &ignore_file(&image.dockerfile, &context),
             own_folder: Some(&image_folder(self.config)),
             architecture: image.architecture,
+            // Nothing is packed, so that time, labels and notices do not matter.
             created: chrono::DateTime::UNIX_EPOCH,
             labels: &BTreeMap::new(),
             notices: &[],

@@ -165,7 +165,7 @@ fn to_stdout(text: &str) {
     let mut stdout = std::io::stdout().lock();
     let _ = stdout
         .write_all(text.as_bytes())
-        // Text without a final line break would stay in the buffer.
+        // Text without a final line break would otherwise wait in the buffer.
         .and_then(|()| stdout.flush());
 }
 

@@ -34,7 +34,7 @@ impl Reading {
     /// Returns the least possible offset of the local clock, ms.
     fn least_ms(self) -> i64 {
         let (low, high) = self.interval();
-        // Neither bound is positive if the interval contains zero: the clocks may agree.
+        // Neither value is positive if the interval contains zero: the clocks may agree.
         low.max(-high).max(0)
     }
 }

@@ -49,6 +49,7 @@ pub(super) fn summary(summary: &Summary) -> String {
     if let Some(probe) = &summary.probe {
         row("rollout", &probed(probe));
     }
+    // Phases overlap: their times may add up to more than the total.
     let times: Vec<String> = summary
         .timings
         .iter()
