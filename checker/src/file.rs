@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 /// Maximum length in bytes. A longer file is a mistake.
 const LONGEST: u64 = 4 * 1024 * 1024;
 
-/// What the file says.
+/// Contents of the configuration file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct File {
@@ -30,7 +30,7 @@ pub(crate) struct File {
     pub(crate) targets: Vec<Entry>,
 }
 
-/// A target.
+/// Entry of one target.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Entry {
@@ -40,7 +40,7 @@ pub(crate) struct Entry {
     pub(crate) how: How,
 }
 
-/// How to check it.
+/// Settings of one target, or common settings of all targets.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(crate) struct How {
     pub(crate) kind: Option<Kind>,

@@ -22,19 +22,19 @@ const KEPT: usize = 10_000;
 /// Maximum length of a line in bytes. A longer one is not from this program.
 const LONGEST_LINE: usize = 4 * 1024 * 1024;
 
-/// A line.
+/// Line of the log: one check.
 #[derive(Debug, Serialize, Deserialize)]
 struct Line {
     event: Event,
     format: u32,
-    /// Which run of the program it is from: the clocks of two have nothing in common.
+    /// Identifier of the run of the program. Clocks of two runs are not comparable.
     #[serde(default)]
     run: String,
     #[serde(flatten)]
     record: Record,
     missed_ticks: u64,
     late_ms: f64,
-    /// As it was judged then.
+    /// Verdict and state at the time of the check, and the terms that led to them.
     judged: Judged,
 }
 
@@ -53,7 +53,7 @@ pub(crate) struct Judged {
     pub(crate) terms: Terms,
 }
 
-/// What is judged by, apart from what was seen.
+/// Terms that a record is judged by: limits, expectations and hysteresis.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Terms {
     #[serde(default)]

@@ -3,12 +3,12 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How many checks in a row it takes.
+/// Number of checks in a row that confirm a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Hysteresis {
-    /// To be good again.
+    /// Number of good checks in a row before a bad state becomes good.
     pub(crate) rise: u32,
-    /// To be bad.
+    /// Number of bad checks in a row before the state becomes bad.
     pub(crate) fall: u32,
 }
 

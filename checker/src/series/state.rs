@@ -7,19 +7,19 @@ use crate::series::axis::Axis;
 pub(crate) use crate::series::axis::Hysteresis;
 use clock::Verdict;
 
-/// What is known of a target.
+/// State of a target, from best to worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum State {
-    /// Up, and right.
+    /// Up, with a right clock.
     Ok,
-    /// Up, and right, but.
+    /// Up, with a right clock, but with a warning.
     Warning,
-    /// Not known.
+    /// Undecided, or not checked yet.
     Unknown,
-    /// Up, and wrong.
+    /// Up, with a clock that is off.
     Skewed,
-    /// Not up.
+    /// No answer, or not the expected one.
     Down,
 }
 

@@ -11,37 +11,37 @@ use crate::timestamp::{Timestamp, TimestampError};
 /// Maximum number of characters of a name, which shares its line with other columns.
 const LONGEST_NAME: usize = 128;
 
-/// What a service said.
+/// Answer of a service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
-    /// The time by its clock.
+    /// Time by the clock of the service.
     #[serde(flatten)]
     pub now: Timestamp,
-    /// Which instance answered; `None` when it does not say.
+    /// Instance that answered; `None` if it gives no name.
     pub instance: Option<String>,
-    /// The version it runs; `None` when it does not say.
+    /// Version of the service; `None` if it gives none.
     pub version: Option<String>,
-    /// The nonce it echoed; `None` when it echoes none.
+    /// Nonce that the answer echoes; `None` without one.
     pub nonce: Option<String>,
 }
 
-/// Why a body is no answer.
+/// Reason that a body is no answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(tag = "body", content = "detail", rename_all = "snake_case")]
 pub enum AnswerError {
     /// Neither UTF-8 text nor JSON.
     #[error("the body is not text")]
     NotText,
-    /// Nothing in it.
+    /// Empty body.
     #[error("the body is empty")]
     Empty,
-    /// It begins like JSON and is none.
+    /// Invalid JSON: the body begins like JSON but cannot be parsed.
     #[error("the body is not valid JSON")]
     InvalidJson,
     /// JSON without the field.
     #[error("the body has no text or number at `{0}`")]
     NoField(Field),
-    /// Something else than a timestamp.
+    /// Value that is not a timestamp.
     #[error(transparent)]
     Timestamp(#[from] TimestampError),
 }

@@ -9,140 +9,141 @@ use crate::timestamp::TimestampError;
 use crate::units::{as_milliseconds, setting};
 use crate::verdict::Reason;
 
-/// Why there was no answer with a timestamp.
+/// Reason that there is no answer with a timestamp.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(tag = "failure", rename_all = "snake_case")]
 pub enum Failure {
-    /// No address for the name.
+    /// The name has no address.
     #[error("cannot resolve `{host}`: {detail}")]
     Resolve {
-        /// The name.
+        /// Host name.
         host: String,
-        /// What the resolver said.
+        /// Message of the resolver.
         detail: String,
     },
     /// The resolver cannot tell whether the name has an address.
     #[error("the resolver cannot tell the address of `{host}`: {detail}")]
     Resolver {
-        /// The name.
+        /// Host name.
         host: String,
-        /// What the resolver said.
+        /// Message of the resolver.
         detail: String,
     },
-    /// No answer from the resolver.
+    /// Timeout of the resolver.
     #[error("no answer from the resolver about `{host}` within {}", setting(*after))]
     ResolveTimeout {
-        /// The name.
+        /// Host name.
         host: String,
-        /// The timeout.
+        /// Timeout that elapsed.
         #[serde(with = "as_milliseconds", rename = "after_ms")]
         after: Duration,
     },
-    /// Nothing listens there.
+    /// Connection refused: nothing listens at the address.
     #[error("connection refused by {peer}")]
     Refused {
-        /// The addresses tried.
+        /// Addresses that were tried.
         peer: String,
     },
-    /// No TCP (or TLS) connection in time.
+    /// Timeout of the TCP or TLS connection.
     #[error("no connection to {peer} within {}", setting(*after))]
     ConnectTimeout {
-        /// The addresses tried.
+        /// Addresses that were tried.
         peer: String,
-        /// Time spent on it.
+        /// Time spent on connecting.
         #[serde(with = "as_milliseconds", rename = "after_ms")]
         after: Duration,
     },
-    /// This machine has no way there: no address of that family, or no network.
+    /// No route from this host: no network, or no address of that family.
     #[error("no route to {peer} from this machine")]
     NoRoute {
-        /// The addresses tried.
+        /// Addresses that were tried.
         peer: String,
     },
-    /// No TCP connection for another reason.
+    /// Another error of the TCP connection.
     #[error("cannot connect to {peer}: {detail}")]
     Connect {
-        /// The addresses tried.
+        /// Addresses that were tried.
         peer: String,
-        /// What the system said.
+        /// Message of the operating system.
         detail: String,
     },
-    /// No trust: certificate, name or protocol.
+    /// TLS error: certificate, name or protocol.
     #[error("no TLS connection to `{host}`: {detail}")]
     Tls {
-        /// The name that the certificate should be for.
+        /// Host name that the certificate has to match.
         host: String,
-        /// What is wrong.
+        /// Description of the error.
         detail: String,
-        /// Seconds by which the certificate has expired by the local clock; negative: until it becomes valid.
+        /// Seconds since the certificate expired, by the local clock. Negative: seconds until it
+        /// becomes valid.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expired_s: Option<i64>,
     },
-    /// No (whole) answer in time.
+    /// Timeout before the answer was complete.
     #[error("timed out after {}", setting(*after))]
     TimedOut {
-        /// The timeout.
+        /// Timeout that elapsed.
         #[serde(with = "as_milliseconds", rename = "after_ms")]
         after: Duration,
     },
-    /// The connection ended, or held something else than HTTP.
+    /// Connection that ended early, or that carried something other than HTTP.
     #[error("the exchange with {peer} broke off: {detail}")]
     Broken {
-        /// The addresses tried.
+        /// Addresses that were tried.
         peer: String,
-        /// What happened.
+        /// Description of the error.
         detail: String,
     },
-    /// An answer, but no success.
+    /// Answer with a status that is not a success.
     #[error("answered {status}")]
     Status {
-        /// Code and phrase.
+        /// Status code and reason phrase.
         status: String,
     },
-    /// The proxy answered in the service's place.
+    /// Answer of the proxy in place of the service.
     #[error("the proxy {proxy} answered {status}")]
     Proxy {
         /// Host and port of the proxy.
         proxy: String,
-        /// Code and phrase.
+        /// Status code and reason phrase.
         status: String,
     },
-    /// Redirects are not followed: what answers elsewhere is another service.
+    /// Redirect, which is not followed: its target is another service.
     #[error("answered {status}, a redirect to `{location}`")]
     Redirect {
-        /// Code and phrase.
+        /// Status code and reason phrase.
         status: String,
-        /// As sent.
+        /// Value of the header, as sent.
         location: String,
     },
-    /// More than 64 KiB.
+    /// Body of more than 64 KiB.
     #[error("answered with more than 64 KiB")]
     TooLarge,
-    /// A success whose body is compressed, or encoded otherwise.
+    /// Successful answer whose body has a content encoding, such as gzip.
     #[error("answered in the encoding `{encoding}`, which was not asked for")]
     Encoded {
-        /// As sent.
+        /// Value of the header, as sent.
         encoding: String,
     },
-    /// A success whose body is not as expected.
+    /// Successful answer whose body is not as expected.
     #[error("the answer is not as expected: {detail}")]
     Unexpected {
-        /// What is wrong.
+        /// Description of the error.
         detail: String,
     },
-    /// A success without a timestamp.
+    /// Successful answer without a timestamp.
     #[error("answered without a timestamp: {0}")]
     NoTimestamp(AnswerError),
-    /// The certificates to trust cannot be read.
+    /// Certificate store that cannot be read.
     #[error("cannot read the certificates to trust: {detail}")]
     CertificateStore {
-        /// What is wrong.
+        /// Description of the error.
         detail: String,
     },
-    /// Not the service's fault: no HTTP client could be made.
+    /// HTTP client that cannot be built, which is not the fault of the service.
     #[error("cannot make an HTTP client: {detail}")]
     Client {
-        /// What is wrong.
+        /// Description of the error.
         detail: String,
     },
 }

@@ -13,7 +13,7 @@ use crate::excerpt::excerpt;
 /// Maximum length in bytes. A longer pointer is a mistake.
 const LONGEST: usize = 256;
 
-/// A JSON pointer: `/now`, `/data/0/time`.
+/// JSON pointer, such as `/now` or `/data/0/time`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Field(String);

@@ -17,69 +17,69 @@ use crate::verdict::Reason;
 /// Longest delay of this process that does not spoil a measurement.
 pub const STALL: Duration = Duration::from_millis(250);
 
-/// One request, read.
+/// Request with its parsed response.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observation {
-    /// Just before sending.
+    /// Local time just before sending.
     pub sent: Reading,
-    /// When the body had arrived, or hope was given up.
+    /// Local time when the body had arrived, or the request was abandoned.
     pub received: Reading,
-    /// For how long this program was delayed meanwhile.
+    /// Time for which this process was delayed during the request.
     #[serde(rename = "stall_ms", with = "as_milliseconds")]
     pub stall: Duration,
-    /// Whether the connection had been used before.
+    /// Set if the connection had been used before.
     pub warm: bool,
-    /// The one that was asked, if it was one only.
+    /// Address that was asked, if it was a single one.
     pub address: Option<SocketAddr>,
-    /// The answer.
+    /// Answer, or the reason that there is none.
     pub result: Result<Answered, Failure>,
 }
 
-/// A successful answer.
+/// Successful answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answered {
-    /// The time by its clock; `None` where it was not looked for.
+    /// Time by the clock of the service; `None` if the check does not read it.
     #[serde(flatten)]
     pub now: Option<Timestamp>,
-    /// Which instance answered; `None` when it does not say.
+    /// Instance that answered; `None` if it gives no name.
     pub instance: Option<String>,
-    /// The version it runs; `None` when it does not say.
+    /// Version of the service; `None` if it gives none.
     pub version: Option<String>,
-    /// What became of the nonce.
+    /// Nonce in the answer, compared with the one sent.
     pub echo: Echo,
-    /// Whether it has an `Age` header.
+    /// Set if the response is marked as cached by an `Age` header.
     pub aged: bool,
-    /// Where the time was.
+    /// Source of the time.
     pub source: Source,
     /// The status code; `None` in logs of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// When the service's certificate expires, seconds since 1970; `None` without one.
+    /// Expiry of the service's certificate, seconds since 1970; `None` without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<i64>,
 }
 
-/// What an answer says of the nonce that was sent.
+/// Nonce of an answer, compared with the one that was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Echo {
-    /// Nothing.
+    /// No nonce in the answer.
     None,
-    /// It is the one that was sent: the answer was made for this request.
+    /// Nonce of this request, so the answer was made for it.
     Same,
-    /// It is another one.
+    /// Nonce of another request.
     Other,
 }
 
-/// Where a time was found.
+/// Source of a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
-    /// In the body.
+    /// Response body.
     Body,
-    /// In the `Date` header.
+    /// `Date` header.
     DateHeader,
-    /// It was not looked for: the check is one without a clock.
+    /// No source, because the check is one without a clock.
     Unread,
 }
 

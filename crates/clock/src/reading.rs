@@ -4,16 +4,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::units::{MILLISECOND, Nanoseconds, as_i64};
 
-/// Both clocks at (nearly) one moment.
+/// Wall and monotonic time, read at nearly the same moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reading {
     /// Wall time: nanoseconds since 1970-01-01T00:00:00Z.
     #[serde(rename = "wall_ns", with = "as_i64")]
     pub wall: Nanoseconds,
-    /// Monotonic time: nanoseconds since a fixed moment of the clock. It stands still while the machine is suspended.
+    /// Monotonic time: nanoseconds since a fixed moment of the clock, without suspensions.
     #[serde(rename = "monotonic_ns", with = "as_i64")]
     pub monotonic: Nanoseconds,
-    /// Nanoseconds for which the machine has been suspended in all, as far as the system tells.
+    /// Total nanoseconds for which the host has been suspended, as far as the system reports it.
     #[serde(rename = "suspended_ns", with = "as_i64")]
     pub suspended: Nanoseconds,
 }

@@ -10,23 +10,23 @@ use crate::reading::Reading;
 use crate::reference::{NtpSample, one_or_many};
 use crate::units::as_milliseconds;
 
-/// What one check saw.
+/// Record of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// What was asked, without the nonce.
+    /// URL that was requested, without the nonce.
     pub url: String,
-    /// Where the connection went instead of the URL's host and port.
+    /// Host and port connected to instead of the URL's.
     pub connect_to: Option<String>,
-    /// When it began.
+    /// Start of the check.
     pub started: Reading,
-    /// When it ended.
+    /// End of the check.
     pub finished: Reading,
-    /// For how long this program was delayed while the name was resolved.
+    /// Time for which this process was delayed during the name resolution.
     #[serde(default, rename = "stall_ms", with = "as_milliseconds")]
     pub stall: Duration,
-    /// Why nothing could be asked.
+    /// Failure that prevented all requests.
     pub failure: Option<Failure>,
-    /// What time servers said meanwhile.
+    /// Answers of the time servers during the check.
     #[serde(
         default,
         rename = "reference",
@@ -34,7 +34,7 @@ pub struct Record {
         with = "one_or_many"
     )]
     pub references: Vec<NtpSample>,
-    /// The requests, in the order of their ends.
+    /// Requests, in the order in which they ended.
     pub observations: Vec<Observation>,
 }
 

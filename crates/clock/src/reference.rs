@@ -7,24 +7,24 @@ use crate::interval::OffsetInterval;
 use crate::units::{Nanoseconds, as_i64, milliseconds};
 use crate::verdict::Verdict;
 
-/// What a time server said, as it is kept with a check.
+/// Answer of a time server, as stored in a record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NtpSample {
-    /// Whom was asked.
+    /// Server that was asked.
     pub server: String,
-    /// Or why it said nothing.
+    /// Bounds, or the reason that there are none.
     pub statement: Result<Bounds, String>,
 }
 
 /// Bounds for true time minus local time, by a time server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bounds {
-    /// Its distance from a reference clock, in hops.
+    /// Distance from a reference clock, in hops.
     pub stratum: u8,
-    /// Nanoseconds.
+    /// Lower bound, nanoseconds.
     #[serde(rename = "lo_ns", with = "as_i64")]
     pub lo: Nanoseconds,
-    /// Nanoseconds.
+    /// Upper bound, nanoseconds.
     #[serde(rename = "hi_ns", with = "as_i64")]
     pub hi: Nanoseconds,
 }
@@ -174,7 +174,7 @@ pub struct ReferenceReport {
     /// Bounds of the services' clocks against the server's time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub utc: Option<Utc>,
-    /// Of several servers, those that contradict the majority.
+    /// Servers that contradict the majority.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub falsetickers: Vec<String>,
 }

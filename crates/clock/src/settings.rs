@@ -113,14 +113,14 @@ impl Default for Settings {
     }
 }
 
-/// What a check proves of a service that answers as expected.
+/// Kind of check.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// That its clock is right, too.
+    /// The service is up and its clock is right.
     #[default]
     Clock,
-    /// Nothing else: answers need no time.
+    /// The service is up. Answers need no time.
     Http,
 }
 

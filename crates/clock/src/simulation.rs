@@ -43,7 +43,7 @@ const KINDS: [Kind; 9] = [
 /// Precision of a simulated clock: digits written and tick length.
 #[derive(Debug, Clone, Copy)]
 struct Kind {
-    /// Of the fraction.
+    /// Number of fraction digits.
     digits: u32,
     tick: Nanoseconds,
 }

@@ -15,38 +15,43 @@ const FRACTION_AT: usize = "2026-11-22T10:04:05".len();
 /// point.
 const LONGEST_EPOCH: usize = 32;
 
-/// A point in time as a service wrote it: the true value lies in `nanoseconds ..= nanoseconds + resolution`.
+/// Timestamp as a service wrote it. The true value lies in `nanoseconds ..= nanoseconds +
+/// resolution`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timestamp {
     /// Nanoseconds since 1970-01-01T00:00:00Z.
     #[serde(rename = "now_ns", with = "as_i64")]
     pub nanoseconds: Nanoseconds,
-    /// Nanoseconds: 10⁻ⁿ s for n fraction digits, 1 s without a fraction. Zeros at the end do not count: some write milliseconds
-    /// with six digits, or seconds with three.
+    /// Resolution in nanoseconds: 10⁻ⁿ s for n fraction digits, 1 s without a fraction. Trailing
+    /// zeros do not count, because some services write milliseconds with six digits, or seconds
+    /// with three.
     #[serde(rename = "resolution_ns", with = "as_i64")]
     pub resolution: Nanoseconds,
 }
 
-/// Why a text is not a timestamp that can be judged.
+/// Reason that a text is not a usable timestamp.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(tag = "timestamp", rename_all = "snake_case")]
 pub enum TimestampError {
-    /// Neither RFC 3339 nor seconds, milliseconds, microseconds or nanoseconds since 1970; or a second 60 where no leap second can be.
+    /// Neither RFC 3339 nor seconds, milliseconds, microseconds or nanoseconds since 1970. Includes
+    /// a second 60 where no leap second is possible.
     #[error("`{text}` is neither an RFC 3339 time with a zone nor one since 1970")]
     Malformed {
-        /// The text, shortened.
+        /// Text, shortened.
         text: String,
     },
-    /// A second 60 at 23:59 UTC: right, perhaps, but nothing to judge a clock by.
+    /// Second 60 at 23:59 UTC at the end of a half-year: possibly correct, but useless for judging
+    /// a clock.
     #[error("`{text}` is within a leap second")]
     LeapSecond {
-        /// The text.
+        /// Text, shortened.
         text: String,
     },
-    /// A number that is no time of the years 2000 to 2200 in seconds, milliseconds, microseconds or nanoseconds.
+    /// Number that is no time of the years 2000 to 2200 in seconds, milliseconds, microseconds or
+    /// nanoseconds.
     #[error("`{text}` is no plausible time since 1970 in s, ms, µs or ns")]
     ImplausibleNumber {
-        /// As written.
+        /// Number as written.
         text: String,
     },
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::interval::OffsetInterval;
 use crate::units::Nanoseconds;
 
-/// What is known about the service after a check.
+/// Verdict on the service after a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
 #[must_use]
@@ -17,14 +17,14 @@ pub enum Verdict {
     Down,
     /// Up, but a clock is proven to be more than Θ off.
     Skewed,
-    /// Up, as far as one can tell, but not proven either way.
+    /// Up as far as known, with no proof that the clocks are right or wrong.
     Indeterminate {
-        /// Why not.
+        /// Reason that nothing is proven.
         reason: Reason,
     },
 }
 
-/// Why there is no proof either way.
+/// Reason for an indeterminate verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
@@ -32,19 +32,20 @@ pub enum Reason {
     RttTooLong,
     /// The timestamps are written too coarsely for the limit.
     CoarseResolution,
-    /// Well measured, but too near to the limit.
+    /// Offset measured well, but too near to the limit.
     Borderline,
     /// The local clock was set during the check.
     LocalStep,
-    /// The machine of the checker slept during the check.
+    /// Suspension of the checker's host during the check.
     Suspended,
-    /// Answers were not made for the request: a cache is in between.
+    /// Cached responses, which were not made for the request.
     Stale,
-    /// This program was not given the time to measure.
+    /// Delay of the checker, which was not scheduled in time to measure.
     CheckerOverloaded,
     /// The service answered from within a leap second.
     LeapWindow,
-    /// Answers of one instance contradict each other: its clock was set during the check, or two instances share one name.
+    /// Contradicting answers of one instance: its clock was set during the check, or two instances
+    /// share a name.
     Inconsistent,
     /// No answer that could be judged.
     NoSample,
@@ -52,9 +53,9 @@ pub enum Reason {
     UnexpectedVersion,
     /// Fewer instances answered than expected.
     MissingInstances,
-    /// This machine has no network, or no way to any of the addresses.
+    /// No network on this host, or no route to any of the addresses.
     NoNetwork,
-    /// The resolver does not answer, or only that it cannot tell.
+    /// The resolver does not answer, or reports a temporary failure.
     Resolver,
     /// The certificates to trust cannot be read.
     CertificateStore,
@@ -64,7 +65,7 @@ pub enum Reason {
     InternalError,
 }
 
-/// What is worth a warning although the verdict is OK.
+/// Problem that gives a warning although the verdict is OK.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Warning {
