@@ -37,6 +37,7 @@ impl From<State> for Exit {
         match state {
             State::Ok => Self::Ok,
             State::Warning => Self::Warning,
+            // Both are proven faults of the service, unlike an unknown state.
             State::Down | State::Skewed => Self::Critical,
             State::Unknown => Self::Unknown,
         }
@@ -55,6 +56,7 @@ pub(crate) struct LastState(AtomicU8);
 
 impl Default for LastState {
     fn default() -> Self {
+        // A signal before the first check exits with this code, because nothing is known yet.
         Self(AtomicU8::new(Exit::Unknown.code()))
     }
 }

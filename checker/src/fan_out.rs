@@ -101,6 +101,7 @@ impl FanOut {
         if let Some(webhook) = self.webhook.as_ref().filter(|_| finding.is_change()) {
             webhook.send(target, &finding);
         }
+        // Last, because the writer takes ownership of the finding.
         self.writer.check(target, finding);
         if let Some(known) = self.summaries.get_mut(target) {
             *known = Some(summary);
@@ -129,12 +130,14 @@ impl FanOut {
 
     /// Prints the summaries of a series.
     pub(crate) fn summarise(&self) {
+        // Cloned for the writer thread, which prints them later.
         let known = self.summaries.iter().flatten().cloned().collect();
         self.writer.summaries(known);
     }
 
     /// Flushes all outputs and returns a print error. If `is_urgent`, the webhook gets little time.
     pub(crate) async fn close(self, is_urgent: bool) -> io::Result<()> {
+        // Stdout first, so that readers get the results while the webhook still retries.
         let printed = self.writer.close();
         if let Some(log) = self.log {
             log.close();

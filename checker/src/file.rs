@@ -80,6 +80,7 @@ pub(crate) fn read(path: &Path) -> Result<File, String> {
 fn optional_duration<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Duration>, D::Error> {
+    // A TOML number would have no unit, so a duration is a string such as `30s`.
     let text = String::deserialize(deserializer)?;
     duration::parse(&text)
         .map(Some)
@@ -87,6 +88,7 @@ fn optional_duration<'de, D: Deserializer<'de>>(
 }
 
 fn one_or_several<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    // Accepts a single server as well as a list, so that the common case needs no brackets.
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Written {

@@ -46,6 +46,7 @@ impl Grid {
         }
         sleep_until(soon).await;
         Tick {
+            // A retry is an additional check outside the grid, so it misses no tick.
             missed: 0,
             late_ms: milliseconds_since(soon),
         }
@@ -58,11 +59,13 @@ impl Grid {
             return 0;
         }
         let elapsed = self.start.elapsed();
+        // Rounded up to the next tick in the future. `max(1)` avoids a division by zero.
         let passed = elapsed.as_nanos().div_ceil(self.interval.as_nanos().max(1));
         self.next.max(u32::try_from(passed).unwrap_or(u32::MAX))
     }
 
     fn moment(&self, number: u32) -> Instant {
+        // Computed from the start each time, so that rounding and delays do not add up.
         self.start + self.interval.saturating_mul(number)
     }
 }

@@ -11,6 +11,7 @@ pub(crate) const SEPARATOR: &str = "   ";
 /// Formats a check.
 pub(crate) fn check(finding: &Finding) -> String {
     let report = &finding.report;
+    // Whole seconds are enough for people. JSON output has the milliseconds.
     let seconds = report.started_at.split('.').next().unwrap_or_default();
     // The line shows the check's own result. The confirmed state is added if it differs.
     let single = crate::series::State::of(report);
@@ -26,7 +27,9 @@ pub(crate) fn check(finding: &Finding) -> String {
         1 => parts.push("1 tick missed".to_owned()),
         several => parts.push(format!("{several} ticks missed")),
     }
+    // Last, because names differ in length and would misalign the other columns.
     parts.push(report.name());
+    // `details` may be empty, which would double the separator.
     parts.retain(|part| !part.is_empty());
     parts.join(SEPARATOR)
 }
@@ -86,6 +89,7 @@ fn forecast(trend: &Trend) -> Option<String> {
         latest_s,
     } = trend.crosses?;
     let between = match (span(soonest_s), span(latest_s)) {
+        // Bounds that round to the same text are shown once.
         (soonest, latest) if soonest == latest => soonest,
         (soonest, latest) => format!("{soonest} to {latest}"),
     };
@@ -138,6 +142,7 @@ pub(crate) fn summary(summary: &Summary, with_name: bool) -> String {
             format!("up {:.3} to {:.3} %", uptime.at_least, uptime.at_most)
         });
     }
+    // Counts of zero are left out, so that the summary of a good series stays short.
     for (count, name) in [
         (summary.down, "down"),
         (summary.skewed, "skewed"),
@@ -179,6 +184,7 @@ pub(crate) fn summary(summary: &Summary, with_name: bool) -> String {
 
 /// Formats the HTTP status of a check without a clock.
 pub(crate) fn status(report: &Report) -> Option<String> {
+    // With a clock, the offset says more; if the service is down, the cause does.
     let is_told = report.kind == Kind::Http && report.verdict != Verdict::Down;
     let status = report.status.filter(|_| is_told)?;
     Some(format!("HTTP {status}"))
@@ -190,7 +196,9 @@ pub(crate) fn furthest(report: &Report) -> Option<&InstanceReport> {
     report
         .instances
         .iter()
+        // An instance whose samples contradict each other has no offset.
         .filter(|one| one.offset_ms.is_some())
+        // `f64` is not `Ord`, so `max_by_key` does not apply.
         .max_by(|a, b| distance(a).total_cmp(&distance(b)))
 }
 
@@ -210,6 +218,7 @@ fn versions(report: &Report) -> Option<String> {
         .iter()
         .filter_map(|one| one.version.as_deref())
         .collect();
+    // Sorted first, because `dedup` only removes neighbours.
     versions.sort_unstable();
     versions.dedup();
     match versions.as_slice() {

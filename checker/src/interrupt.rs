@@ -37,6 +37,8 @@ struct Ending {
 impl Ending {
     fn code(&self, stop: Option<Stop>) -> Exit {
         match stop {
+            // Service managers stop programs with SIGTERM and report another exit code as a
+            // failure.
             Some(Stop::Terminated) if self.stops_with_ok => Exit::Ok,
             Some(Stop::Interrupted | Stop::Terminated) | None => self.last.get(),
         }
@@ -46,6 +48,7 @@ impl Ending {
 impl Interrupt {
     /// Starts to listen. `last` has the exit code, unless SIGTERM has its own.
     pub(crate) fn listen(last: Arc<LastState>, stops_with_ok: bool) -> io::Result<Self> {
+        // Registered before the task starts, so that no early signal takes its default action.
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let (sender, stop) = watch::channel(None);
@@ -56,7 +59,9 @@ impl Interrupt {
         let of_task = ending.clone();
         tokio::spawn(async move {
             let stop = either(&mut interrupt, &mut terminate).await;
+            // Unlike `send`, succeeds even if the receiver is gone.
             sender.send_replace(Some(stop));
+            // The process exits after a second signal or the timeout, whichever comes first.
             let _ = tokio::time::timeout(PATIENCE, either(&mut interrupt, &mut terminate)).await;
             exit::now(of_task.code(Some(stop)));
         });

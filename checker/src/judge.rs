@@ -69,6 +69,8 @@ impl Replay {
                 number,
                 track: Track::new(limits.hysteresis(terms)).expecting(terms.expect_instances),
                 run: logged.run.clone(),
+                // Equal to the start, so that the first check of a target never looks like a
+                // restart.
                 finished: record.started,
             });
         // Lines of earlier versions do not name their run. Monotonic time that goes back reveals a
@@ -86,6 +88,7 @@ impl Replay {
     /// Returns the summaries in the order in which the targets appeared.
     pub(crate) fn summaries(&self) -> Vec<Summary> {
         let mut targets: Vec<_> = self.targets.values().collect();
+        // The map is ordered by URL, not by appearance.
         targets.sort_by_key(|target| target.number);
         let summary = |target: &Replayed| target.track.summary();
         targets.into_iter().map(summary).collect()
@@ -130,7 +133,9 @@ fn replay(path: &Path, limits: Limits, printer: &mut Printer) -> Result<Option<E
     for logged in log::read(path, left_out).map_err(Trouble::Log)? {
         let logged = logged.map_err(Trouble::Log)?;
         let (target, finding) = replay.add(&logged, limits);
+        // Overwrites earlier states, because only the last one of each target counts.
         states.insert(target, finding.state);
+        // After a broken pipe, judging continues: the exit code depends on all checks.
         is_read = is_read
             && tell(
                 printer

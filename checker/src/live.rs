@@ -55,6 +55,7 @@ impl Live {
     /// Creates the view; `None` if the terminal can only write lines.
     pub(crate) fn new(targets: usize) -> Option<Self> {
         let terminal = Term::stdout();
+        // Without cursor movement, each redraw would add lines.
         if !terminal.features().is_attended() || std::env::var("TERM").is_ok_and(|it| it == "dumb")
         {
             return None;
@@ -83,6 +84,7 @@ impl Live {
     }
 
     fn draw(&mut self) {
+        // Read for every draw, because the window may be resized.
         let (height, width) = self.terminal.size_checked().unwrap_or(USUAL);
         let (height, width) = (usize::from(height), usize::from(width));
         let lines = view(&self.rows, width, height.saturating_sub(LEFT).max(1));
@@ -136,6 +138,8 @@ impl Row {
             .unwrap_or_else(|| "-".to_owned());
         self.latency = report.latency_ms.map_or_else(|| "-".to_owned(), magnitude);
         self.uptime = finding.uptime.map_or_else(String::new, |(least, most)| {
+            // Bounds that agree in the digits shown are one number. It is rounded down, so that 100
+            // means all.
             if most - least < 0.05 {
                 format!("{:.1} %", (least * 10.0).floor() / 10.0)
             } else {
@@ -238,6 +242,7 @@ fn single(row: &Row, sparks: usize) -> String {
 fn table_line(cells: &[&str; 7], sparks: usize) -> String {
     let widths = [7, 20, sparks, 9, sparks, 13, 0];
     let padded = cells.iter().zip(widths).map(|(cell, width)| {
+        // `format!` pads by characters, some of which are two columns wide.
         let missing = width.saturating_sub(measure_text_width(cell));
         format!("{cell}{}", " ".repeat(missing))
     });
@@ -259,6 +264,7 @@ fn coloured(state: State, text: &str) -> String {
 fn sparkline(values: &VecDeque<Option<f64>>, most: usize) -> String {
     let values = values.range(values.len().saturating_sub(most)..);
     let known = values.clone().flatten();
+    // `f64` is not `Ord`, so the extremes are folded instead of `min` and `max`.
     let least = known.clone().copied().fold(f64::INFINITY, f64::min);
     let greatest = known.copied().fold(f64::NEG_INFINITY, f64::max);
     let range = greatest - least;

@@ -131,6 +131,7 @@ impl LogWriter {
             .name("log".to_owned())
             .spawn(move || Disk::new(path).run(&written))?;
         Ok(Self {
+            // Random instead of a start time, which repeats if the wall clock is set back.
             run: format!("{:016x}", rand::random::<u64>()),
             terms,
             lines,
@@ -159,6 +160,7 @@ impl LogWriter {
         let Ok(line) = serde_json::to_string(&line) else {
             return;
         };
+        // Never blocks, because a full disk must not delay checks.
         if let Err(TrySendError::Full(_)) = self.lines.try_send(line) {
             note("the log cannot keep up: a check is not in it");
         }
@@ -166,6 +168,7 @@ impl LogWriter {
 
     /// Waits until all buffered lines are written.
     pub(crate) fn close(self) {
+        // Closing the channel ends the loop of the thread once it has drained the channel.
         drop(self.lines);
         let _ = self.thread.join();
     }
@@ -196,9 +199,11 @@ impl Disk {
     fn run(mut self, lines: &Receiver<String>) {
         while let Ok(line) = lines.recv() {
             self.waiting.push_back(line);
+            // One write for all lines that have piled up. The bound limits memory.
             self.waiting.extend(lines.try_iter().take(KEPT));
             self.write();
         }
+        // A last attempt for lines that could not be written before.
         if !self.waiting.is_empty() {
             self.write();
         }
@@ -217,6 +222,7 @@ impl Disk {
                 }
             }
             Err(error) => {
+                // Reported once until a write succeeds, not with every check.
                 if !std::mem::replace(&mut self.failing, true) {
                     note(&format!(
                         "cannot write the log {name}: {}; checks go on, and it is tried again with each of them",
@@ -224,6 +230,7 @@ impl Disk {
                     ));
                 }
                 while self.waiting.len() > KEPT {
+                    // The oldest lines are dropped first, because recent ones matter more.
                     self.waiting.pop_front();
                     self.lost += 1;
                 }
@@ -293,6 +300,7 @@ pub(crate) fn read(
                     if bad > TOLD {
                         on_bad(&format!("{name}: {} more lines", bad - TOLD));
                     }
+                    // Without any valid line, the first bad one explains why this is no log.
                     return first_bad.take().map(Err);
                 }
                 Err(detail) => {
@@ -335,9 +343,11 @@ fn line(reader: &mut impl io::BufRead) -> Result<Option<String>, String> {
     if bytes.is_empty() {
         return Ok(None);
     }
+    // The limit may have cut the line, and its rest would look like another one.
     if bytes.len() == LONGEST_LINE {
         return Err("longer than 4 MiB".to_owned());
     }
+    // Lossy, so that one damaged byte does not end the reading.
     Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
@@ -347,6 +357,7 @@ fn parse(text: &str) -> Result<Option<Logged>, String> {
     }
     let line: Line =
         serde_json::from_str(text).map_err(|error| format!("not a check of a log: {error}"))?;
+    // Another format may use the same fields with another meaning.
     if line.format != FORMAT {
         return Err(format!(
             "format {} is not known, only {FORMAT}",

@@ -105,6 +105,7 @@ fn start(plan: Plan) -> Exit {
 async fn watch(plan: Plan) -> Exit {
     exit::panic_if_told_to();
     let last = Arc::new(LastState::default());
+    // First of all, so that a signal during the setup exits with a code from `--help`.
     let mut interrupt = match Interrupt::listen(Arc::clone(&last), plan.stops_with_ok) {
         Ok(interrupt) => interrupt,
         Err(error) => return output::trouble("cannot listen for signals", &error.to_string()),
@@ -115,6 +116,7 @@ async fn watch(plan: Plan) -> Exit {
     };
     let session = Session::new(&plan, Arc::new(SystemClock::new()));
     let notify = Notify::from_environment();
+    // After all outputs are open, so that errors at start-up reach the service manager.
     notify.ready();
     let (ran, is_interrupted) = tokio::select! {
         // The signal first: a session that is always ready must not hide it.
@@ -123,6 +125,7 @@ async fn watch(plan: Plan) -> Exit {
         result = session.run(&mut fan_out, &notify) => (result, false),
     };
     notify.stopping();
+    // After a print error there is no reader for a summary.
     if plan.period.is_some() && ran.is_ok() {
         fan_out.summarise();
     }
@@ -173,6 +176,7 @@ async fn fan_out(plan: &Plan, last: Arc<LastState>) -> Result<FanOut, (String, S
         .map_err(|failure| ("cannot use the webhook".to_owned(), failure.to_string()))?;
     let targets = plan.subjects.len();
     let printer = Printer::new(plan.format, plan.period.map(|_| targets));
+    // Without a series the printed result is all there is, so the writer waits for its reader.
     let writer = Writer::start(printer, plan.period.is_none())
         .map_err(|error| ("cannot start".to_owned(), detail(error)))?;
     Ok(FanOut::new(writer, last, targets)

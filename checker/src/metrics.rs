@@ -56,6 +56,7 @@ impl Metrics {
         finding: &Finding,
         summary: &Summary,
     ) {
+        // A poisoned lock is usable, because rows are only replaced as a whole.
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         // The first checks of the targets end in any order.
         if rows.len() <= target {
@@ -72,6 +73,7 @@ impl Metrics {
 
     fn rows(&self) -> Vec<Row> {
         let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        // Cloned, so that encoding does not hold the lock that checks need.
         rows.iter().flatten().cloned().collect()
     }
 }
@@ -155,6 +157,7 @@ impl Collector for Metrics {
             |row| match row.finding.report.availability() {
                 clock::Availability::Up => Some(1_i64),
                 clock::Availability::Down => Some(0),
+                // Prometheus marks an absent series as stale instead of repeating its last value.
                 clock::Availability::Unknown => None,
             },
         )?;
@@ -165,6 +168,7 @@ impl Collector for Metrics {
                 MetricType::Gauge,
             ),
             |row, metric| {
+                // One series per state with 0 or 1, so that queries need no numbers for states.
                 State::ALL.into_iter().try_for_each(|state| {
                     let labels = labels(row, [("state", state.word())]);
                     let holds = i64::from(state == row.finding.state);
@@ -321,6 +325,7 @@ fn exposition(registry: &Registry) -> Result<String, fmt::Error> {
 
 /// Serves the metrics until the program ends.
 pub(crate) async fn serve(address: SocketAddr, metrics: Arc<Metrics>) -> io::Result<()> {
+    // Bound before the first check, so that an occupied port is an error at start-up.
     let listener = TcpListener::bind(address).await?;
     let mut registry = Registry::default();
     registry.register_collector(Box::new(metrics));
@@ -344,6 +349,7 @@ async fn accept(listener: TcpListener, registry: Arc<Registry>) {
         let registry = Arc::clone(&registry);
         tokio::spawn(async move {
             connection(stream, &registry).await;
+            // Moves the permit into the task, which keeps its place until the connection ends.
             drop(place);
         });
     }

@@ -33,6 +33,7 @@ impl Result {
             figures.push(("uncertainty", seconds(uncertainty)));
         }
         if let Some(latency) = report.latency_ms {
+            // No thresholds, because no limit exists for the latency; only the minimum of 0.
             figures.push(("latency", format!("{};;;0", seconds(latency))));
         }
         if let Some(certificate) = &report.certificate {
@@ -87,6 +88,8 @@ pub(crate) fn line(results: &[Result], are_all: bool) -> String {
     for (number, result) in results.iter().enumerate() {
         for (name, figure) in &result.figures {
             if several {
+                // Labels must be unique within a line, so each starts with the number of its
+                // target.
                 let _ = write!(line, " '{number}::{name}'={figure}");
             } else {
                 let _ = write!(line, " {name}={figure}");

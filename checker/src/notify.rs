@@ -18,6 +18,7 @@ impl Notify {
     /// `WATCHDOG_PID`.
     pub(crate) fn from_environment() -> Self {
         let number = |name| env::var(name).ok()?.parse::<u64>().ok();
+        // Child processes inherit the variables, so the process id says whom they concern.
         let is_ours = number("WATCHDOG_PID").is_none_or(|id| id == u64::from(std::process::id()));
         let limit = number("WATCHDOG_USEC").filter(|limit| *limit > 0 && is_ours);
         Self {

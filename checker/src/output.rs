@@ -127,6 +127,7 @@ impl Printer {
                     format: JSON_FORMAT,
                     summary,
                 })?,
+                // Monitoring systems parse stdout, so the summary goes to stderr.
                 Form::Nagios(..) => note(&human::summary(summary, several)),
             }
         }
@@ -148,6 +149,7 @@ impl Printer {
 pub(crate) fn usage(error: &clap::Error) -> Exit {
     // If the terminal is gone, there is nowhere to report the error.
     let _ = error.print();
+    // clap also returns `--help` and `--version` as errors, but prints them to stdout.
     if error.use_stderr() {
         Exit::Unknown
     } else {
@@ -165,6 +167,7 @@ pub(crate) fn trouble(what: &str, detail: &str) -> Exit {
 pub(crate) fn on_panic() {
     std::panic::set_hook(Box::new(|panic| {
         panicked(panic);
+        // A panic ends only its own thread, and the others would continue without it.
         exit::now(Exit::Unknown);
     }));
 }

@@ -200,6 +200,7 @@ fn subject(entry: Entry, how: &How, file: &File) -> Result<Subject, String> {
     let kind = kind.unwrap_or_default();
     let target = match kind {
         Kind::Clock => Target::new(&entry.url, connect_to),
+        // Only a clock check has a default path.
         Kind::Http => Target::exact(&entry.url, connect_to),
     };
     let target = target.map_err(|error| error.to_string())?;
@@ -281,9 +282,11 @@ fn identity(how: &How) -> Result<Option<Identity>, String> {
     };
     let key = how.client_key.clone();
     let identity = Identity {
+        // One PEM file may contain both the certificate and the key.
         key: key.unwrap_or_else(|| certificate.clone()),
         certificate,
     };
+    // Loaded once now, so that a bad file is a usage error instead of a failure of every check.
     probe::check_identity(&identity)?;
     Ok(Some(identity))
 }
@@ -328,6 +331,7 @@ fn period(when: &When, file: &File) -> Result<Option<Period>, String> {
     let interval = when
         .interval
         .or(file.interval)
+        // Arguments override the interval of the file.
         .filter(|_| !when.once && when.wait_up.is_none());
     let Some(interval) = interval else {
         let needless = [
@@ -344,6 +348,7 @@ fn period(when: &When, file: &File) -> Result<Option<Period>, String> {
         return Err("--interval must be at least 100ms".to_owned());
     }
     let jitter = when.jitter.or(file.jitter).unwrap_or_default();
+    // A longer jitter could delay a check beyond the next tick.
     if jitter >= interval {
         return Err("--jitter must be shorter than --interval".to_owned());
     }

@@ -117,6 +117,7 @@ impl Session {
                     &mut self.track(subject),
                 )
             });
+        // `buffered` keeps the order given, unlike `buffer_unordered`.
         let mut checks = futures_util::stream::iter(checks).buffered(AT_ONCE);
         while let Some(found) = checks.next().await {
             fan_out.tell(found);
@@ -130,6 +131,7 @@ impl Session {
         fan_out: &mut FanOut,
         notify: &Notify,
     ) -> io::Result<()> {
+        // Room for a finding of every target, so that series do not wait for the outputs.
         let (findings, mut found) = mpsc::channel(self.subjects.len() + AT_ONCE);
         let start = Instant::now();
         // Dropping the set with this future aborts all series.
@@ -156,6 +158,7 @@ impl Session {
         let idle = 2 * period.interval + period.jitter + LONGEST_CHECK;
         let mut last = start;
         loop {
+            // Created in every round, because each finding restarts the interval.
             let beat = async {
                 match notify.period() {
                     Some(beat) => tokio::time::sleep(beat).await,
@@ -202,6 +205,7 @@ impl Session {
             };
             match timeout_at(deadline, next).await {
                 Ok(next) => record = next,
+                // The deadline cut this attempt short, so the previous result counts.
                 Err(_) => return record,
             }
         }

@@ -150,6 +150,7 @@ impl Queue {
                 // A newer message gets the full number of attempts.
                 known.attempts = 0;
             })
+            // An existing entry keeps its due time, so that changes do not bypass the backoff.
             .or_insert(Untold {
                 message,
                 attempts: 0,
@@ -194,6 +195,7 @@ impl Queue {
                 None if is_newest => {
                     untold.remove(&target);
                 }
+                // The receiver is reachable, so the newer message follows without a pause.
                 None => known.due = Instant::now(),
                 Some(refusal) => {
                     known.attempts += 1;
@@ -255,6 +257,7 @@ async fn send_all(client: Client, url: Url, queue: Arc<Queue>) {
                 }
             }
             () = wait => {}
+            // Only wakes the loop, which collects the messages that are due.
             () = queue.changed.notified() => {}
         }
     }
@@ -279,6 +282,7 @@ fn client(url: &Url) -> Result<Client, Failure> {
         None => false,
     };
     if is_here {
+        // A proxy would resolve `localhost` to itself.
         builder = builder.no_proxy();
     }
     builder.build().map_err(|error| probe::not_built(&error))
@@ -299,6 +303,7 @@ async fn post(client: &Client, url: &Url, message: String) -> Result<StatusCode,
             after: retry_after(&answer),
         }),
         Err(error) => Err(Refusal {
+            // Errors of reqwest contain the URL unless it is removed.
             detail: probe::innermost_detail(&error.without_url()),
             after: None,
         }),

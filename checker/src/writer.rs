@@ -20,6 +20,7 @@ const KEPT: usize = 1_000;
 /// Print job.
 #[derive(Debug)]
 enum Job {
+    // Boxed, because a finding is much larger than the other jobs.
     Check(usize, Box<Finding>),
     Round,
     Waiting(Box<Report>, Duration),
@@ -70,6 +71,7 @@ impl Writer {
 
     pub(crate) fn check(&self, target: usize, finding: Finding) {
         if !self.send(Job::Check(target, Box::new(finding))) {
+            // Relaxed, because the counter publishes no other memory.
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -107,6 +109,7 @@ impl Writer {
 
     /// Prints the queued jobs. Returns the thread's error, unless `failed` returned it before.
     pub(crate) fn close(mut self) -> io::Result<()> {
+        // Closing the channel ends the thread after the queued jobs.
         drop(self.jobs);
         let _ = self.thread.join();
         self.failed.try_recv().map_or(Ok(()), Err)

@@ -31,6 +31,7 @@ impl<T: Join + Clone> Buckets<T> {
     /// Adds a value. A moment before the first bucket counts for that bucket.
     pub(crate) fn add(&mut self, at: i64, value: &T) {
         let mut index = self.index(at);
+        // A long gap may need several doublings.
         while index >= MOST {
             self.double();
             index = self.index(at);
@@ -84,6 +85,7 @@ impl<T: Join + Clone> Buckets<T> {
                 _ => None,
             })
             .collect();
+        // The median is robust against a few long gaps, such as restarts.
         gaps.sort_unstable();
         let usual = gaps.get(gaps.len() / 2).copied().unwrap_or(self.width);
         // Three usual gaps: a missed check or two do not break the line.
@@ -95,6 +97,7 @@ impl<T: Join + Clone> Buckets<T> {
             .map(|((at, value), next)| {
                 let end = match next {
                     Some(next) if next - at <= longest => next,
+                    // Beyond a long gap, and at the end, a value holds for one usual gap only.
                     Some(_) | None => at + usual.min(longest),
                 };
                 (*at, end, *value)

@@ -128,8 +128,10 @@ impl Charts {
         chart.state = finding.state;
         chart.cause.clone_from(&report.cause);
         chart.max_skew_ms = report.max_skew_ms;
+        // A wall clock that was set back gives earlier moments than the first check.
         chart.begin = chart.begin.min(at);
         chart.end = chart.end.max(milliseconds(logged.record.finished.wall));
+        // The single result instead of the confirmed state, so that every failed check is visible.
         chart.states.add(at, &State::of(report));
         if let Some(latency) = report.latency_ms {
             chart.latency.add(at, &Spread::one(latency));

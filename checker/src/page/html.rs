@@ -32,9 +32,11 @@ pub(crate) fn page(charts: &Charts, slo: Option<f64>) -> String {
     if charts.targets().len() > 1 {
         overview(&mut page, charts.targets(), &summaries);
     }
+    // Both lists are in the order in which the targets appeared, so their entries match.
     for (number, (chart, summary)) in charts.targets().iter().zip(&summaries).enumerate() {
         target(&mut page, number, (chart, summary), slo);
     }
+    // Writing to a `String` cannot fail, so results of `write!` are ignored in this file.
     let _ = write!(
         page,
         "<footer>{} checks, drawn by checker {}. Times are UTC. Downtime is a range: nobody looked between two checks. The offset \
@@ -174,6 +176,7 @@ fn objective(summary: &Summary, slo: f64) -> String {
     let budget = summary.observed_ms * (100.0 - slo) / 100.0;
     let (proven, possible) = (summary.downtime.proven_ms, summary.downtime.possible_ms);
     let seconds = |milliseconds: f64| span(milliseconds.max(0.0) / 1000.0);
+    // Only bounds of the downtime are known, so a budget between them decides nothing.
     let holds = if possible <= budget {
         "met"
     } else if proven > budget {

@@ -54,6 +54,7 @@ pub(crate) fn run(page: &Page) -> Exit {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             trouble("cannot write", &probe::detail(&error))
         }
+        // The page is written, whether or not anything reads this message.
         Ok(()) | Err(_) => Exit::Ok,
     }
 }

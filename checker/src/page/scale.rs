@@ -25,6 +25,7 @@ pub(crate) struct Time {
 impl Time {
     #[expect(clippy::cast_precision_loss, reason = "a place on a page")]
     pub(crate) fn x(&self, at: i64) -> f64 {
+        // A log with a single moment would divide by zero.
         let whole = (self.end - self.begin).max(1) as f64;
         self.place
             .at(((at - self.begin) as f64 / whole).clamp(0.0, 1.0))
@@ -48,6 +49,7 @@ impl Time {
         (first..)
             .map(|number| number * step)
             .take_while(|at| *at < self.end)
+            // Limits the marks of a log with a leap of many years.
             .take(12)
             .collect()
     }

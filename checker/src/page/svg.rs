@@ -211,6 +211,7 @@ fn mean(stretches: &[(i64, i64, &Spread)], time: &Time, scale: &Powers) -> Strin
         let command = if last == Some(*begin) { 'L' } else { 'M' };
         let y = scale.y(spread.mean());
         let _ = write!(path, "{command}{:.1} {y:.1}", time.x(*begin));
+        // A line of a single point would be invisible.
         if command == 'M' {
             let _ = write!(
                 path,

@@ -31,6 +31,7 @@ impl Axis {
     /// nothing to recover from.
     pub(crate) fn add(&mut self, good: bool, hysteresis: Hysteresis) {
         if self.good == Some(good) {
+            // One confirmation cancels all contrary results: only checks in a row count.
             self.contrary = 0;
             return;
         }
@@ -38,6 +39,8 @@ impl Axis {
         let needed = match (self.good, good) {
             (None, true) => 1,
             (Some(_), true) => hysteresis.rise,
+            // Also from an unknown state: a first failed check needs as many confirmations as
+            // others.
             (_, false) => hysteresis.fall,
         };
         if self.contrary >= needed {

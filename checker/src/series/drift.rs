@@ -93,6 +93,8 @@ impl Drift {
         if self.points.len() > KEPT {
             let mut index = 0;
             self.points.retain(|_| {
+                // The oldest point stays, because a long time between two points bounds the rate
+                // best.
                 index += 1;
                 index % 2 == 1
             });
@@ -148,8 +150,10 @@ fn crossing(rate: Rate, now: OffsetInterval, max_skew: Nanoseconds) -> Option<Cr
         };
         (-1.0, mirrored, now)
     } else {
+        // The rate may be zero, and the limit may never be reached.
         return None;
     };
+    // Beyond the limit already, so there is nothing to forecast.
     if now.lo > max_skew {
         return None;
     }

@@ -117,6 +117,7 @@ impl Axes {
             Verdict::Ok if suspect => {}
             Verdict::Ok => self.right.add(true, self.hysteresis),
             Verdict::Skewed => self.right.add(false, self.hysteresis),
+            // An outage says nothing about the clock, so the counter of the clock stays.
             Verdict::Down | Verdict::Indeterminate { .. } => {}
         }
         self.undecided = match report.verdict {
@@ -125,6 +126,7 @@ impl Axes {
         };
         let single = State::of(report);
         self.state = match (self.up.good(), self.right.good(), single) {
+            // Availability comes first: nobody can use the clock of a service that is down.
             (Some(false), ..) => State::Down,
             (_, Some(false), _) => State::Skewed,
             (.., State::Unknown) | (None, ..) | (_, None, _) => State::Unknown,

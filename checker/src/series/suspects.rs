@@ -45,6 +45,7 @@ impl Suspects {
         let all_seen = expected.is_some_and(|expected| {
             report.verdict == Verdict::Ok && usize::try_from(expected).is_ok_and(|it| right >= it)
         });
+        // The more instances, the likelier a check misses any one of them.
         let patience = UNSEEN_PER_INSTANCE * self.seen.len() as u64;
         let checks = self.checks;
         self.seen
@@ -53,6 +54,7 @@ impl Suspects {
             let oldest = self
                 .seen
                 .iter()
+                // Right ones first: a wrong one that is forgotten would count as fixed.
                 .min_by_key(|(_, (seen, wrong))| (*wrong, *seen));
             let Some(label) = oldest.map(|(label, _)| label.clone()) else {
                 break;

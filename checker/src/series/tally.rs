@@ -174,6 +174,7 @@ impl Tally {
         if report.verdict == Verdict::Ok && !report.warnings.is_empty() {
             self.warnings += 1;
         }
+        // A service whose clock is off is still up, so this differs from the number of OK checks.
         if report.availability() == Availability::Up {
             self.up += 1;
         }

@@ -104,6 +104,7 @@ impl Track {
     pub(crate) fn add(&mut self, record: &Record, mut report: Report, tick: Tick) -> Finding {
         let before = (self.checks > 0).then(|| self.axes.state());
         self.checks += 1;
+        // Before the axes, which need to know whether a suspect is still unseen.
         self.suspects.add(&report, self.expected);
         let suspect = self.suspects.unseen();
         let state = self.axes.add(&report, suspect.is_some());

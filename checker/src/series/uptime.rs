@@ -82,6 +82,7 @@ impl Uptime {
             Availability::Down => {
                 // Monotonic time excludes suspension, during which nothing was observed.
                 let mut proven = finished.monotonic - started.monotonic;
+                // Two failed checks in a row count as downtime in between, unless the host slept.
                 if let Some(end) = previous
                     && last == Some(Availability::Down)
                     && !slept_before
@@ -127,6 +128,7 @@ impl Uptime {
             Some(open) => drop(self.close(&open, possible)),
             None => self.possible += possible,
         }
+        // Only durations are kept: readings of two runs are not comparable.
         self.earlier += begin.until(end);
         self.last_good = None;
         self.last = None;

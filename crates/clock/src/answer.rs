@@ -119,6 +119,7 @@ impl Names {
         };
         let text = |name: &str| match fields.get(name) {
             Some(Value::String(text)) => Some(text.clone()),
+            // Some services use a number, such as that of a build, as their version.
             Some(Value::Number(number)) => Some(number.to_string()),
             Some(_) | None => None,
         };

@@ -125,6 +125,7 @@ fn doubt(evidence: &Evidence, settings: &Settings, reason: Reason) -> String {
         Reason::UnexpectedVersion => {
             let expected = settings.expect_version.as_deref().unwrap_or_default();
             match evidence.unexpected_version.as_deref() {
+                // An answer without a version is recorded as an empty one.
                 None | Some("") => {
                     format!("expected version {expected}, an answer named none")
                 }

@@ -11,6 +11,7 @@ pub fn certificate_expiry(der: &[u8]) -> Option<i64> {
     // Certificate: { { version (optional), serial number, signature, issuer, validity, … }, … }
     let (_, certificate, _) = element(der)?;
     let (_, mut fields, _) = element(certificate)?;
+    // Version 1 certificates omit the field, because DER omits default values.
     if fields.first() == Some(&VERSION) {
         fields = element(fields)?.2;
     }

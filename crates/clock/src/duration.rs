@@ -19,6 +19,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         .parse()
         .map_err(|_| "a whole number with a unit is needed, for example `30s`".to_owned())?;
     let total = number
+        // A huge number must not wrap around to a valid duration.
         .checked_mul(milliseconds)
         .filter(|total| *total <= LONGEST)
         .ok_or_else(|| "longer than a week".to_owned())?;

@@ -350,6 +350,7 @@ impl<'a> Evidence<'a> {
                 Kind::Clock => self.answers() >= ANSWERS_TO_BE_OK.max(live + 1),
                 Kind::Http => self.answers() >= live,
             },
+            // An unexpected version stays unexpected, whatever further answers say.
             Verdict::Indeterminate { reason } => reason == Reason::UnexpectedVersion,
         };
         if decided || self.failure().is_some() || self.requests >= self.budget() {

@@ -156,6 +156,7 @@ impl Received {
         if json.is_empty() {
             return Ok(());
         }
+        // Cut JSON would be reported as invalid, which is misleading.
         if self.is_cut {
             return unexpected("its body is too long to be read as JSON".to_owned());
         }

@@ -153,6 +153,7 @@ impl Failure {
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::Status { status } | Self::Redirect { status, .. } => {
+                // The text is the code with its phrase, such as `404 Not Found`.
                 status.get(..3)?.parse().ok()
             }
             Self::Resolve { .. }

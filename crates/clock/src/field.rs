@@ -34,6 +34,7 @@ impl Field {
             let name = token.replace("~1", "/").replace("~0", "~");
             value = match value.get().as_bytes().first()? {
                 b'{' => {
+                    // Of several fields with the same name, the map keeps the last one.
                     let mut fields: HashMap<Cow<'a, str>, &'a RawValue> =
                         serde_json::from_str(value.get()).ok()?;
                     fields.remove(name.as_str())?

@@ -155,7 +155,9 @@ impl Observation {
             Err(Failure::NoTimestamp(AnswerError::Timestamp(TimestampError::LeapSecond {
                 ..
             }))) => return Outcome::Discarded(None, Discard::LeapSecond),
+            // Servers close idle connections at any moment, so only a new one can tell.
             Err(Failure::Broken { .. }) if self.warm => return Outcome::ConnectionLost,
+            // A process that was not scheduled in time may have caused the timeout itself.
             Err(failure) if failure.may_be_ours() && self.stalled() => {
                 return Outcome::Discarded(None, Discard::Overloaded);
             }

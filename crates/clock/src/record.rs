@@ -45,6 +45,7 @@ impl Record {
             url,
             connect_to,
             started,
+            // Replaced when the check ends.
             finished: started,
             stall: Duration::ZERO,
             failure: None,

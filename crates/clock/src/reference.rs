@@ -264,6 +264,7 @@ fn blame(
     clocks: impl Iterator<Item = OffsetInterval>,
     max_skew: Nanoseconds,
 ) -> Attribution {
+    // The resolution only selects the reason of an undecided verdict, which is not used here.
     let judge = |interval| Verdict::of_interval(interval, 1, max_skew);
     // The server is this far ahead of the local clock, so the local clock is as far behind it.
     let local = judge(OffsetInterval {

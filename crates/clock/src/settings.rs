@@ -85,6 +85,7 @@ impl Settings {
     pub(crate) fn budget(&self) -> u32 {
         let wanted = self.expect_instances.unwrap_or_default();
         self.samples
+            // With zero samples, a check would end without a request.
             .max(1)
             .max(wanted.saturating_mul(Self::REQUESTS_PER_INSTANCE))
     }

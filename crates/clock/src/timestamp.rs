@@ -134,6 +134,7 @@ impl Timestamp {
         for unit in [SECOND, MILLISECOND, MICROSECOND, 1] {
             let fraction_value = fraction
                 .bytes()
+                // Nine digits reach a billionth of the unit. Further ones are below a nanosecond.
                 .take(9)
                 .fold((0, unit), |(sum, place), digit| {
                     let place = place / 10;
