@@ -40,8 +40,10 @@ fn preference(ranges: &[(&str, u16)], names: [&str; 3]) -> (u16, usize) {
             .iter()
             .filter(same)
             .map(|(_, quality)| *quality)
+            // Of duplicate ranges the best quality counts, whatever their order.
             .max()
     };
+    // RFC 9110: the most specific range takes precedence.
     let closest = names.into_iter().enumerate().rev();
     let mut found = closest.filter_map(|(specificity, name)| Some((quality(name)?, specificity)));
     found.next().unwrap_or_default()

@@ -107,6 +107,7 @@ impl Number {
 }
 
 fn parse_port(value: String) -> Result<NonZeroU16, Error> {
+    // Refuses a leading plus sign, as `Number::parse` does.
     let plain = value.bytes().all(|byte| byte.is_ascii_digit());
     match value.parse() {
         Ok(port) if plain => Ok(port),

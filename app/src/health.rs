@@ -37,6 +37,7 @@ pub(crate) enum Condition {
 impl Health {
     /// Reports from now on that the service wants no more requests.
     pub(crate) fn drain(&self) {
+        // Relaxed, because the flag publishes no other memory.
         self.draining.store(true, Ordering::Relaxed);
     }
 
@@ -46,6 +47,7 @@ impl Health {
         reading: Option<&ClockReading>,
         fault: Option<ClockFault>,
     ) -> Option<ClockFault> {
+        // Formatted before the lock is taken, because requests wait for the lock.
         let json = reading.map(ToString::to_string).unwrap_or_default();
         let mut clock = self.clock.write().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *clock, Clock { json, fault }).fault

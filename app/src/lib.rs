@@ -170,7 +170,7 @@ fn image_digest(config: &Config) -> Option<ImageDigest> {
 /// Facts from the platform at start-up. None of them stops the service from telling the time.
 #[derive(Default)]
 struct Platform {
-    /// Where to ask again.
+    /// Endpoint of the task metadata, to be asked again later.
     endpoint: Option<Endpoint>,
     task_id: Option<String>,
     clock: Option<ClockReading>,

@@ -104,6 +104,7 @@ pub(crate) fn start() {
     let started = thread
         .stack_size(STACK_SIZE)
         .spawn(|| QUEUE.get_or_init(Queue::default).write_all());
+    // The queue must exist even if the thread has not run yet.
     if started.is_ok() {
         QUEUE.get_or_init(Queue::default);
     }
@@ -133,6 +134,7 @@ impl Queue {
         } else {
             state.dropped += 1;
         }
+        // Unlocked first, so that the woken thread does not wait for the lock.
         drop(state);
         self.filled.notify_one();
     }
@@ -143,6 +145,7 @@ impl Queue {
             let mut state = self.lock();
             while state.lines.is_empty() {
                 state.is_writing = false;
+                // Wakes `flush`, which waits for an idle queue.
                 self.written.notify_all();
                 let filled = self.filled.wait(state);
                 state = filled.unwrap_or_else(PoisonError::into_inner);

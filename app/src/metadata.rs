@@ -96,6 +96,7 @@ impl Endpoint {
             let authority = uri.authority()?;
             let host = authority
                 .host()
+                // `Uri` keeps the brackets of an IPv6 host, which `IpAddr` rejects.
                 .trim_start_matches('[')
                 .trim_end_matches(']');
             let host: IpAddr = host.parse().ok()?;
@@ -150,6 +151,7 @@ impl Endpoint {
             .map_err(MetadataError::Exchange)?;
         let mut answer = Vec::new();
         stream
+            // One byte more tells an answer that is too long from one of exactly the limit.
             .take(ANSWER_LIMIT + 1)
             .read_to_end(&mut answer)
             .await

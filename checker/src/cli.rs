@@ -98,7 +98,7 @@ pub(crate) struct Watch {
         env = "CHECKER_URL"
     )]
     pub(crate) urls: Vec<String>,
-    /// These are of the variable.
+    /// Set if `urls` comes from the environment variable.
     #[arg(skip)]
     pub(crate) urls_of_variable: bool,
     /// Targets, and settings for each of them, from a TOML file
@@ -355,6 +355,7 @@ pub(crate) struct Page {
 
 fn percent(text: &str) -> Result<f64, String> {
     let percent: f64 = text.parse().map_err(|_| "write for example `99.9`")?;
+    // NaN fails both comparisons, so it is refused as well.
     if percent > 0.0 && percent < 100.0 {
         Ok(percent)
     } else {

@@ -68,6 +68,7 @@ fn collect(path: &Path, limits: Limits) -> Result<Charts, String> {
 }
 
 fn is_same(log: &Path, page: &Path) -> bool {
+    // Resolved, because one path may be a symbolic link to the other.
     let real = |path: &Path| std::fs::canonicalize(path).ok();
     real(log).is_some_and(|log| Some(log) == real(page))
 }

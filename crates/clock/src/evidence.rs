@@ -138,6 +138,7 @@ impl<'a> Evidence<'a> {
 
     /// Records a failure that happened before any request.
     pub(crate) fn fail(&mut self, failure: Failure) {
+        // The first one counts, because later ones tend to be its consequences.
         self.failure.get_or_insert(failure);
     }
 
@@ -194,6 +195,7 @@ impl<'a> Evidence<'a> {
             Ok(answered) => answered.status,
             Err(failure) => failure.status(),
         }
+        // A failure without a status keeps that of the last response.
         .or(self.status);
         if let Ok(Answered {
             expires: Some(expires),

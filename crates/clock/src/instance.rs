@@ -54,6 +54,7 @@ impl InstanceClock {
             Some(known) => known.shown_at(at).intersection(&fresh),
         };
         self.bounds = Some(Bounds { shown, at });
+        // An empty interval has a negative width: the samples contradict each other by this much.
         let missing = -shown.of_tick(self.tick.longest()).width();
         if (1..=SMALL).contains(&missing) {
             self.tick.contradict();

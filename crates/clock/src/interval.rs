@@ -89,6 +89,7 @@ impl OffsetInterval {
     #[must_use]
     pub(crate) fn of_tick(&self, tick: Nanoseconds) -> Self {
         Self {
+            // Only the upper bound moves, because a clock never shows more than its time.
             hi: self.hi + tick,
             ..*self
         }

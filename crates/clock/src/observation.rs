@@ -163,6 +163,7 @@ impl Observation {
             }
             Err(failure) => return Outcome::Failed(failure),
         };
+        // Only a check without a clock leaves the time unread.
         let Some(timestamp) = answered.now else {
             return Outcome::Answered(answered);
         };

@@ -15,8 +15,8 @@ const FRACTION_AT: usize = "2026-11-22T10:04:05".len();
 /// point.
 const LONGEST_EPOCH: usize = 32;
 
-/// Timestamp as a service wrote it. The true value lies in `nanoseconds ..= nanoseconds +
-/// resolution`.
+/// Timestamp as a service wrote it. The true value lies in
+/// `nanoseconds ..= nanoseconds + resolution`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timestamp {
     /// Nanoseconds since 1970-01-01T00:00:00Z.

@@ -88,6 +88,7 @@ pub fn duration(nanoseconds: Nanoseconds) -> Duration {
 
 /// Formats local wall time as RFC 3339 with milliseconds, UTC.
 pub fn rfc3339(wall: Nanoseconds) -> String {
+    // Euclidean, because moments before 1970 would have a negative remainder.
     i64::try_from(wall.div_euclid(SECOND))
         .ok()
         .zip(u32::try_from(wall.rem_euclid(SECOND)).ok())

@@ -141,6 +141,7 @@ impl Verdict {
     fn rank(self) -> u8 {
         match self {
             Self::Ok => 0,
+            // One undecided clock is enough to keep the check from being OK.
             Self::Indeterminate { .. } => 1,
             Self::Skewed => 2,
             Self::Down => 3,
