@@ -64,9 +64,12 @@ class ServiceScheduler:
         return (self.responses.get_account_id(), self.responses.get_region(), service_key)
 
     def active_rollout(self, service_key: str) -> Rollout | None:
-        """Returns the rollout of a service that is under way."""
+        """Returns the rollout of a service that is under way.
+
+        The newest: one that it superseded may not have noticed yet.
+        """
         known = self.rollouts.get(self.scope(service_key)) or []
-        return next((rollout for rollout in known if rollout.is_active()), None)
+        return next((rollout for rollout in reversed(known) if rollout.is_active()), None)
 
     def service_of(self, task: Record) -> tuple[str, str, Record | None]:
         """Returns cluster, key and record of the service that a task belongs to."""

@@ -65,6 +65,20 @@ class Failures(unittest.TestCase):
         self.assertEqual(len(emulator.tasks(old)), TASKS, "tasks were stopped and replaced")
 
 
+class Rollouts(unittest.TestCase):
+    def test_the_newest_is_under_way_while_an_older_one_has_not_noticed(self) -> None:
+        scheduler = fresh().scheduler
+        older, newer, ended = (mock.Mock(spec=["is_active"]) for _ in range(3))
+        ended.is_active.return_value = False
+        scheduler.rollouts[scheduler.scope(KEY)] = [older, newer, ended]
+        self.addCleanup(scheduler.rollouts.clear)
+        self.assertIs(scheduler.active_rollout(KEY), newer)
+        newer.is_active.return_value = False
+        self.assertIs(scheduler.active_rollout(KEY), older)
+        older.is_active.return_value = False
+        self.assertIsNone(scheduler.active_rollout(KEY))
+
+
 class Numbers(unittest.TestCase):
     def test_text_of_a_parameter_is_a_number(self) -> None:
         emulator = fresh()
