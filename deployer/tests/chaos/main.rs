@@ -128,6 +128,20 @@ async fn run_lane(bench: Arc<Bench>, number: usize, rounds: Vec<usize>) {
     assert_eq!(lane.outside.containers().await, Vec::<String>::new());
 }
 
+/// Whether new versions pass a gate in this round: in every other one.
+const fn is_gated(round: usize) -> bool {
+    round % 2 == 1
+}
+
+/// Options of `up` in this round.
+const fn strategy(round: usize) -> &'static [&'static str] {
+    if is_gated(round) {
+        &["--strategy", "blue-green"]
+    } else {
+        &[]
+    }
+}
+
 /// An emulator, and a proxy in front of it.
 struct Lane<'a> {
     bench: &'a Bench,
@@ -182,9 +196,16 @@ impl<'a> Lane<'a> {
             assert_eq!(self.assert_up().await, second, "what did not change did");
         }
         if round / LANES % 3 == 0 {
-            self.run(&FAULTY, round, seed.rotate_left(3))
+            // At the gate, CloudFormation itself restores what was there.
+            let words = if is_gated(round) {
+                "restored"
+            } else {
+                "is restored and answers"
+            };
+            let faulty = [&FAULTY[..], strategy(round)].concat();
+            self.run(&faulty, round, seed.rotate_left(3))
                 .await
-                .failed_with(4, &["is restored and answers"]);
+                .failed_with(4, &[words]);
             // Those that ended are kept for a while, as evidence.
             self.outside.wait_for_running_containers(2).await;
             let serving = self.outside.version().await;
@@ -207,7 +228,9 @@ impl<'a> Lane<'a> {
 
     /// Runs a command through the proxy; it has to end well.
     async fn command(&self, name: &str, round: usize, seed: u64) {
-        let finished = self.run(&[name], round, seed).await;
+        let more = if name == "up" { strategy(round) } else { &[] };
+        let arguments = [&[name], more].concat();
+        let finished = self.run(&arguments, round, seed).await;
         if !finished.is_success() {
             println!(
                 "round {round}, `{name}` failed; the proxy saw\n{}",

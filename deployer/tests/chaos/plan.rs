@@ -9,7 +9,7 @@ use crate::fault::{Fault, QUICK};
 const HANGS_PER_MILLE: u64 = 10;
 
 /// Calls without which nothing is deployed or deleted: each of them has to meet each fault.
-const ESSENTIAL: [&str; 25] = [
+const ESSENTIAL: [&str; 29] = [
     "GetCallerIdentity",
     "DescribeStacks",
     "CreateStack",
@@ -22,6 +22,10 @@ const ESSENTIAL: [&str; 25] = [
     "DescribeTargetHealth",
     "DescribeTasks",
     "ListTasks",
+    "ListServiceDeployments",
+    "DescribeServiceDeployments",
+    "DescribeServiceRevisions",
+    "ContinueServiceDeployment",
     "GetTemplate",
     "ListStackResources",
     "DescribeClusters",
