@@ -26,8 +26,7 @@ pub(crate) fn judge(tables: &[Table]) -> Vec<Goal> {
         median(pack::LAYER, pack::OURS, most(0.72)),
         ratio(load::THROUGHPUT, load::APP, load::NGINX, least(1.0)),
         ratio(load::THROUGHPUT, load::APP, load::HYPER, least(0.95)),
-        // As far as requests/s: what is as good as hyper is above it as often as below.
-        ratio(load::SLOWEST, load::APP, load::HYPER, most(1.05)),
+        ratio(load::SLOWEST, load::APP, load::HYPER, most(1.0)),
         ratio(instructions::EACH, load::APP, load::HYPER, most(1.0)),
         median(load::IDLE, load::APP, most(3.5)),
         median(load::START, load::APP, most(3.0)),

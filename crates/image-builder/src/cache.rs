@@ -35,8 +35,8 @@ impl LayerCache {
         }
     }
 
-    /// Returns the compressed form of an archive, if it is cached and intact.
-    pub(super) fn find(&self, diff_id: &str) -> Option<Bytes> {
+    /// Returns the compressed form of an archive and its digest, if it is cached and intact.
+    pub(super) fn find(&self, diff_id: &str) -> Option<(Bytes, String)> {
         let prefix = prefix(diff_id);
         let files = fs::read_dir(self.folder.as_ref()?).ok()?;
         for file in files.flatten() {
@@ -50,10 +50,11 @@ impl LayerCache {
             // No file of more than this size was stored. If one is, its truncated content fails the
             // check below.
             file.take(MAX_BYTES).read_to_end(&mut content).ok()?;
-            if digest::digest(&content).strip_prefix("sha256:") == Some(digest) {
+            let found = digest::digest(&content);
+            if found.strip_prefix("sha256:") == Some(digest) {
                 // Marks the layer as recently used, for `prune`. An error only affects that order.
                 touch(&path).ok();
-                return Some(content.into());
+                return Some((content.into(), found));
             }
             tracing::debug!(path = %path.display(), "a kept layer is damaged");
             fs::remove_file(&path).ok();
@@ -61,13 +62,13 @@ impl LayerCache {
         None
     }
 
-    /// Stores the compressed form of an archive.
-    pub(super) fn keep(&self, diff_id: &str, content: &[u8]) {
+    /// Stores the compressed form of an archive, which has this digest.
+    pub(super) fn keep(&self, diff_id: &str, content: &[u8], digest: &str) {
         if content.len() as u64 > MAX_BYTES {
             return;
         }
         if let Some(folder) = &self.folder
-            && let Err(error) = write(folder, diff_id, content).and_then(|()| prune(folder))
+            && let Err(error) = write(folder, diff_id, content, digest).and_then(|()| prune(folder))
         {
             tracing::debug!(%error, "a layer is not kept");
         }
@@ -78,9 +79,8 @@ fn prefix(diff_id: &str) -> String {
     format!("{WAY}-{}-", diff_id.trim_start_matches("sha256:"))
 }
 
-fn write(folder: &Path, diff_id: &str, content: &[u8]) -> io::Result<()> {
+fn write(folder: &Path, diff_id: &str, content: &[u8], digest: &str) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    let digest = digest::digest(content);
     let name = prefix(diff_id) + digest.trim_start_matches("sha256:");
     // The temporary file is deleted if an error occurs before it gets its final name.
     let mut file = tempfile::Builder::new()
@@ -141,8 +141,8 @@ mod tests {
     fn what_is_kept_is_found() {
         let (_folder, cache) = cache();
         assert_eq!(cache.find(DIFF_ID), None);
-        cache.keep(DIFF_ID, b"compressed");
-        assert_eq!(cache.find(DIFF_ID).unwrap(), b"compressed"[..]);
+        cache.keep(DIFF_ID, b"compressed", &digest::digest(b"compressed"));
+        assert_eq!(cache.find(DIFF_ID).unwrap().0, b"compressed"[..]);
         assert_eq!(cache.find("sha256:ab"), None);
         assert_eq!(LayerCache::default().find(DIFF_ID), None);
     }
@@ -150,14 +150,14 @@ mod tests {
     #[test]
     fn what_is_damaged_is_not_found_and_goes() {
         let (_folder, cache) = cache();
-        cache.keep(DIFF_ID, b"compressed");
+        cache.keep(DIFF_ID, b"compressed", &digest::digest(b"compressed"));
         let file = files(&cache).remove(0);
         for damaged in [&b"compresseD"[..], b"comp", b""] {
             fs::write(&file, damaged).unwrap();
             assert_eq!(cache.find(DIFF_ID), None);
             assert!(!file.exists());
         }
-        cache.keep(DIFF_ID, b"compressed");
+        cache.keep(DIFF_ID, b"compressed", &digest::digest(b"compressed"));
         assert!(cache.find(DIFF_ID).is_some());
     }
 
@@ -167,7 +167,7 @@ mod tests {
         let file = folder.path().join("file");
         fs::write(&file, "").unwrap();
         let cache = LayerCache::in_folder(file.join("layers"));
-        cache.keep(DIFF_ID, b"compressed");
+        cache.keep(DIFF_ID, b"compressed", &digest::digest(b"compressed"));
         assert_eq!(cache.find(DIFF_ID), None);
     }
 
@@ -175,7 +175,7 @@ mod tests {
     fn only_the_last_are_kept() {
         let (_folder, cache) = cache();
         for number in 0..=MAX_FILES {
-            cache.keep(&format!("sha256:{number}"), &[7]);
+            cache.keep(&format!("sha256:{number}"), &[7], &digest::digest(&[7]));
             // Some file systems count in milliseconds.
             let file = files(&cache)
                 .into_iter()
@@ -189,7 +189,7 @@ mod tests {
                 .set_modified(age)
                 .unwrap();
         }
-        cache.keep("sha256:last", &[7]);
+        cache.keep("sha256:last", &[7], &digest::digest(&[7]));
         assert_eq!(files(&cache).len(), MAX_FILES);
         assert!(cache.find("sha256:last").is_some());
         assert_eq!(cache.find("sha256:0"), None);
@@ -202,9 +202,9 @@ mod tests {
             for _ in 0..8 {
                 scope.spawn(|| {
                     for _ in 0..20 {
-                        cache.keep(DIFF_ID, b"compressed");
+                        cache.keep(DIFF_ID, b"compressed", &digest::digest(b"compressed"));
                         let found = cache.find(DIFF_ID);
-                        assert!(found.is_none_or(|found| found == b"compressed"[..]));
+                        assert!(found.is_none_or(|(found, _)| found == b"compressed"[..]));
                     }
                 });
             }

@@ -235,15 +235,17 @@ pub(crate) fn layer_of(
     let mut archive = Hashing::new(io::sink());
     write(&mut archive)?;
     let (diff_id, uncompressed_size) = (archive.diff_id(), archive.size);
-    let content = if let Some(content) = cache.find(&diff_id) {
-        content
+    // Hashed once: for an unchanged layer, hashing is most of the work.
+    let (content, digest) = if let Some(found) = cache.find(&diff_id) {
+        found
     } else {
         let content = compressed(&diff_id, uncompressed_size, write)?;
-        cache.keep(&diff_id, &content);
-        content
+        let digest = digest(&content);
+        cache.keep(&diff_id, &content, &digest);
+        (content, digest)
     };
     Ok(Layer {
-        digest: digest(&content),
+        digest,
         content: content.into(),
         media_type: MediaType::ImageLayerGzip.to_string(),
         diff_id,
