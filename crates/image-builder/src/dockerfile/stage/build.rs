@@ -311,7 +311,7 @@ impl Compiling {
             );
         }
         let installs = call.verb == "install";
-        // Without `--path`, `cargo install` installs a build tool from crates.io.
+        // Without `--path`, `cargo install` installs a build tool from the registry.
         if installs && call.values("--path").next().is_none() {
             return;
         }
