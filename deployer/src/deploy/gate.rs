@@ -8,15 +8,11 @@ use clock::{Header, Kind};
 use super::{Deployer, verify};
 use crate::checks::public_url;
 use crate::cli::CheckFrom;
-use crate::poll::Poller as _;
-use crate::pollers::{
-    Checking, Objection, PublicUrl, ServiceNames, StackEnd, Verification, Verified,
-};
+use crate::pollers::{Checking, Gate, Objection, PublicUrl, ServiceNames, StackEnd, Verification};
 use aws::remote::Remote;
 use deployment::error::{Aftermath, Failure};
-use deployment::event::Event;
 use deployment::names::{Digest, ImageUri};
-use deployment::rollout::gate::HookAnswer;
+use deployment::rollout::gate::{HookAnswer, Intent};
 use deployment::stack::Observed;
 use deployment::stack::template_names::OutputName;
 use deployment::template;
@@ -28,6 +24,8 @@ pub(super) struct VersionAtGate<'a> {
     digest: Digest,
     /// Value of the header, known only to those who can read the stack's id.
     key: String,
+    /// Time limit of the check.
+    limit: Option<Duration>,
 }
 
 impl<'a> VersionAtGate<'a> {
@@ -46,6 +44,7 @@ impl<'a> VersionAtGate<'a> {
             url: public_url(deployer.context.config, url)?,
             digest: digest.clone(),
             key: stack.id.unique().to_owned(),
+            limit: Some(deployer.context.config.verify_timeout),
         }))
     }
 
@@ -56,7 +55,7 @@ impl<'a> VersionAtGate<'a> {
             Objection::ProvenWrong(last) => verify::wrong_clock(&url.shown, last),
             Objection::Refused(refusal) => verify::refused(None, url, refusal),
             Objection::TimedOut(last) => {
-                let seconds = self.limit().as_secs();
+                let seconds = self.deployer.context.config.verify_timeout.as_secs();
                 verify::not_verified(&url.shown, last.as_ref(), seconds)
             }
         };
@@ -111,8 +110,8 @@ impl Checking for VersionAtGate<'_> {
         ))
     }
 
-    fn limit(&self) -> Duration {
-        self.deployer.context.config.verify_timeout
+    fn limit(&self) -> Option<Duration> {
+        self.limit
     }
 }
 
@@ -126,7 +125,7 @@ impl Deployer<'_> {
             // An operation that has ended decides, even if the gate fails in the same moment.
             biased;
             end = waiting => end,
-            failure = self.keep_the_gate(stack) => Err(failure),
+            failure = Box::pin(self.keep_the_gate(stack)) => Err(failure),
         }
     }
 
@@ -148,51 +147,45 @@ impl Deployer<'_> {
         }
     }
 
-    /// Polls once for a version at the gate, and checks it until its hook is answered. A version
-    /// that is only unproven is left to its own run.
+    /// Polls once for a version at the gate, and answers for it until it waits no more. A version
+    /// that is only unproven is left to its own run, and one that cannot be checked to the timeout.
     async fn answer_for_others(&self, stack: &Observed, before: &ServiceNames) -> Remote<()> {
         let world = self.world;
         let paused = || world.paused_deployments(&before.cluster, &before.service);
         let Some(first) = paused().await?.into_iter().next() else {
             return Ok(());
         };
-        let is_restored = first.task_definition == before.task_definition;
+        // A restored version has served before.
+        let intent = if first.task_definition == before.task_definition {
+            Intent::Restore
+        } else {
+            Intent::Prove
+        };
         let image = world.image_of(&first.task_definition).await?;
         let image = image.and_then(|image| image.parse::<ImageUri>().ok());
         let version = image.map(|image| VersionAtGate::new(self, stack, image.digest()));
-        let version = version.and_then(Result::ok).flatten();
-        // A restored version has served before, and a version without a readable image cannot be
-        // checked.
-        let (Some(version), false) = (version, is_restored) else {
-            return world.answer_hook(&first, HookAnswer::Continue).await;
+        let Some(version) = version.and_then(Result::ok).flatten() else {
+            return match intent {
+                Intent::Restore => world.answer_hook(&first, HookAnswer::Continue).await,
+                Intent::Prove | Intent::Undo => Ok(()),
+            };
+        };
+        let version = VersionAtGate {
+            limit: None,
+            ..version
         };
         let names = ServiceNames {
             task_definition: first.task_definition.clone(),
             ..before.clone()
         };
-        self.context.sink.send(&Event::GateReached {
-            stage: first.stage.clone(),
-        });
-        let Some(mut check) = version.at_the_gate(&names).await else {
-            return world.answer_hook(&first, HookAnswer::Continue).await;
-        };
-        // The hook may be answered meanwhile by the other run, or time out.
-        while paused().await?.iter().any(|one| one.hook == first.hook) {
-            let answer = match check.poll().await? {
-                Some(Verified::Working(_)) => HookAnswer::Continue,
-                Some(Verified::ProvenWrong(_) | Verified::Refused(_)) => HookAnswer::RollBack,
-                None => {
-                    tokio::time::sleep(self.context.config.access.pace.poll).await;
-                    continue;
-                }
-            };
-            world.answer_hook(&first, answer).await?;
-            self.context.sink.send(&Event::GateAnswered {
-                stage: first.stage.clone(),
-                passed: answer == HookAnswer::Continue,
-            });
-            break;
+        let mut gate = Gate::new(world, self.context.sink, intent, &version);
+        loop {
+            gate.poll(&names).await?;
+            // The hook may be answered meanwhile by the other run, or time out.
+            if paused().await?.iter().all(|one| one.arn != first.arn) {
+                return Ok(());
+            }
+            tokio::time::sleep(self.context.config.access.pace.poll).await;
         }
-        Ok(())
     }
 }

@@ -32,8 +32,8 @@ pub trait Checking: Send + Sync {
     /// Returns the check of the tasks behind the gate, or `None` if target health suffices.
     async fn at_the_gate(&self, names: &ServiceNames) -> Option<Verification<'_>>;
 
-    /// Returns the time limit of the check.
-    fn limit(&self) -> Duration;
+    /// Returns the time limit of the check; `None` leaves it to the timeout of the hook.
+    fn limit(&self) -> Option<Duration>;
 }
 
 /// Decision at the gate.
@@ -72,7 +72,8 @@ impl<'a> Gate<'a> {
         }
     }
 
-    async fn poll(&mut self, names: &ServiceNames) -> Remote<()> {
+    /// Polls once for deployments at the gate, and checks or answers them.
+    pub async fn poll(&mut self, names: &ServiceNames) -> Remote<()> {
         let paused = self
             .world
             .paused_deployments(&names.cluster, &names.service);
@@ -115,7 +116,13 @@ impl<'a> Gate<'a> {
             Some(Verified::ProvenWrong(found)) => Objection::ProvenWrong(found),
             Some(Verified::Refused(refusal)) => Objection::Refused(refusal),
             // Time limit of the check alone: the update as a whole has its own.
-            None if since.elapsed() < self.checking.limit() => return Ok(()),
+            None if self
+                .checking
+                .limit()
+                .is_none_or(|limit| since.elapsed() < limit) =>
+            {
+                return Ok(());
+            }
             None => Objection::TimedOut(check.last().cloned()),
         };
         self.objection = Some(objection);

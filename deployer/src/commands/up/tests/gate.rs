@@ -166,3 +166,18 @@ async fn what_waits_is_checked_by_the_run_that_attaches() {
     let (text, _) = text.split_once("plan: started").unwrap_or((text, ""));
     insta::assert_snapshot!(text);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_checked_is_not_let_pass_by_the_run_that_attaches() {
+    let gated = |moment: Moment| moment.with_output("OtherTargetGroupArn", "other-targets");
+    let left = || gated(at("UPDATE_IN_PROGRESS").with_old_version());
+    let ended = gated(at("UPDATE_ROLLBACK_COMPLETE").with_old_version());
+    // Nothing tells the image of the version that waits.
+    let world = FakeWorld::new([left(), left(), left(), left(), ended])
+        .paused([ours("hook-1")])
+        .proposals([deployment::stack::request::Proposal::Empty]);
+    let text = bringing_up_with(FakeHost::new(world), GATED).await;
+    let (_, text) = text.split_once("waiting for that to end\n").unwrap();
+    let (text, _) = text.split_once("plan: started").unwrap();
+    assert!(!text.contains("ContinueServiceDeployment"), "{text}");
+}
