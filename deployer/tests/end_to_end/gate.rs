@@ -69,18 +69,7 @@ async fn nothing_unproven_serves() {
     step("killed at the gate, the next run converges");
     proven.extend(kills(&outside, &service, 2).await);
 
-    let result = load.stop().await;
-    println!(
-        "{} requests, {} failed",
-        result.requests,
-        result.failures.len()
-    );
-    assert_eq!(result.failures, Vec::<String>::new());
-    let unproven: Vec<&String> = result.versions.difference(&proven).collect();
-    assert!(
-        unproven.is_empty(),
-        "unproven versions answered: {unproven:?}"
-    );
+    assert_only_proven(load, &proven).await;
     assert!(proven.len() >= 5, "{proven:?}");
     surroundings.deployer(&["down", "--local"]).succeeded();
 }
@@ -98,6 +87,12 @@ async fn killed_at_any_moment() {
     let load = Load::start(outside.url().await, outside.port());
     load.wait_for_requests(50).await;
     proven.extend(kills(&outside, &service, 25).await);
+    assert_only_proven(load, &proven).await;
+    surroundings.deployer(&["down", "--local"]).succeeded();
+}
+
+/// Ends the load: no request failed, and none was answered by another version than these.
+async fn assert_only_proven(load: Load, proven: &BTreeSet<String>) {
     let result = load.stop().await;
     println!(
         "{} requests, {} failed",
@@ -105,12 +100,11 @@ async fn killed_at_any_moment() {
         result.failures.len()
     );
     assert_eq!(result.failures, Vec::<String>::new());
-    let unproven: Vec<&String> = result.versions.difference(&proven).collect();
+    let unproven: Vec<&String> = result.versions.difference(proven).collect();
     assert!(
         unproven.is_empty(),
         "unproven versions answered: {unproven:?}"
     );
-    surroundings.deployer(&["down", "--local"]).succeeded();
 }
 
 const OPTIONS: [&str; 5] = [
@@ -124,11 +118,7 @@ const OPTIONS: [&str; 5] = [
 /// Kills deployments of versions with a wrong clock, and of good ones, at random moments; each time, the next run has to end well.
 /// Returns the good versions.
 async fn kills(outside: &Outside, service: &Faulty<'_>, count: usize) -> BTreeSet<String> {
-    let seed = std::env::var("E2E_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok());
-    let seed: u64 = seed.unwrap_or_else(rand::random);
-    println!("E2E_SEED={seed}");
+    let seed = crate::seed();
     let mut random = StdRng::seed_from_u64(seed);
     let mut proven = BTreeSet::new();
     for number in 0..count {

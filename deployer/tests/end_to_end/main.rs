@@ -377,13 +377,19 @@ fn mistakes(surroundings: &Surroundings, copy: &Copy) {
         .failed_with(2, &["unrecognized"]);
 }
 
-/// Kills `up` and `down` by turns, at 25 random moments; every time the next run has to get there.
-async fn kills(surroundings: &Surroundings, outside: &Outside) {
+/// Seed of what happens at random: `E2E_SEED`, or another one each time. It is printed.
+fn seed() -> u64 {
     let seed = std::env::var("E2E_SEED")
         .ok()
         .and_then(|seed| seed.parse().ok());
     let seed: u64 = seed.unwrap_or_else(rand::random);
     println!("E2E_SEED={seed}");
+    seed
+}
+
+/// Kills `up` and `down` by turns, at 25 random moments; every time the next run has to get there.
+async fn kills(surroundings: &Surroundings, outside: &Outside) {
+    let seed = seed();
     let mut random = StdRng::seed_from_u64(seed);
     for number in 1..=25 {
         let moment = Duration::from_millis(random.random_range(10..2500));

@@ -187,6 +187,7 @@ impl Settings {
         ] {
             slots.value(name, setting, Some(value));
         }
+        // `DependsOn` of the service: an existing VPC already has its routes.
         slots.optional_value("ways_in_and_out", setting, Some("[Listener]".to_owned()));
         slots.removal("own_network", setting, true);
     }
@@ -194,7 +195,6 @@ impl Settings {
     fn secret_slots(&self, slots: &mut Slots) {
         if self.secrets.is_empty() {
             return;
-            // `DependsOn` of the service: an existing VPC already has its routes.
         }
         let mut lines = vec!["Secrets:".to_owned()];
         let secrets = self.secrets.iter();
