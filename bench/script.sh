@@ -27,7 +27,34 @@ tag="$address:${id:7:12}"
 docker tag "$address:latest" "$tag"
 docker push --quiet "$tag" >/dev/null
 image=$(docker image inspect --format '{{range .RepoDigests}}{{println .}}{{end}}' "$tag" | grep "^$address@" | tail -1)
-deploy --parameter-overrides "ImageUri=$image"
+
+# With a gate: asks each version that waits through the header, as one would by hand, and lets it go on.
+keep_the_gate() {
+    local cluster service key url host deployment hook
+    cluster=$(output ClusterName) service=$(output ServiceName) url=$(output Url)
+    host=${url#http://}
+    key=$(aws_ cloudformation describe-stacks --stack-name "$stack" --query 'Stacks[0].StackId')
+    while kill -0 "$1" 2>/dev/null; do
+        sleep 0.1
+        deployment=$(aws_ ecs list-service-deployments --cluster "$cluster" --service "$service" --status IN_PROGRESS \
+            --query 'serviceDeployments[0].serviceDeploymentArn' 2>/dev/null) || continue
+        [ "$deployment" != None ] || continue
+        hook=$(aws_ ecs describe-service-deployments --service-deployment-arns "$deployment" \
+            --query "serviceDeployments[0].lifecycleHookDetails[?status=='AWAITING_ACTION'] | [0].hookId")
+        [ "$hook" != None ] || continue
+        curl --silent --show-error --fail --max-time 10 --retry 5 --header "Host: ${host%%/*}" \
+            --header "x-deployer-gate: ${key##*/}" "$AWS_ENDPOINT_URL/now" >/dev/null
+        echo "verdict $EPOCHREALTIME"
+        aws_ ecs continue-service-deployment --service-deployment-arn "$deployment" --hook-id "$hook" --action CONTINUE >/dev/null
+    done
+}
+if grep -q TestListenerRule: "$template"; then
+    deploy --parameter-overrides "ImageUri=$image" &
+    keep_the_gate $!
+    wait $!
+else
+    deploy --parameter-overrides "ImageUri=$image"
+fi
 
 # `aws ecs wait services-stable` looks every 15 s: this looks as soon as it can.
 cluster=$(output ClusterName) service=$(output ServiceName)

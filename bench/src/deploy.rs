@@ -26,17 +26,19 @@ pub(crate) const CHANGE: &str = "change";
 pub(crate) const OWN: &str = "no change, own time";
 
 /// Maximum time of one deployment.
-const LIMIT: Duration = Duration::from_mins(3);
+pub(crate) const LIMIT: Duration = Duration::from_mins(3);
 /// Repository that keeps `down` from stopping the emulator between two rounds.
 const HOLDER: &str = "bench-holder";
 /// Folders of the project that a deployment does not need.
 const NOT_COPIED: [&str; 2] = ["target", ".git"];
 
 /// Emulator, stacks and folders. Deleted on drop.
-struct Deployments<'a> {
+pub(crate) struct Deployments<'a> {
     runtime: &'a Runtime,
     setting: &'a Setting,
     port: u16,
+    /// Stacks to delete.
+    stacks: Vec<String>,
     /// Copy of the project at a permanent place, so that it is compiled only once.
     project: PathBuf,
     /// Build context of the script.
@@ -49,14 +51,7 @@ pub(crate) fn measure(
     setting: &Setting,
     program: &Path,
 ) -> Result<Table, Error> {
-    let deployments = Deployments {
-        runtime,
-        setting,
-        port: free_port()?,
-        project: setting.kept.join("project"),
-        folder: setting.scratch().join("script"),
-    };
-    deployments.prepare(program)?;
+    let deployments = Deployments::prepare(runtime, setting, program, &[OURS, SCRIPT])?;
     let mut table = Table::new("Deployment on the emulator", OURS);
     let rounds = setting.rounds(5);
     for round in 0..=rounds {
@@ -69,10 +64,29 @@ pub(crate) fn measure(
     Ok(table.finish())
 }
 
-impl Deployments<'_> {
+impl<'a> Deployments<'a> {
     /// Copies the project, compiles its program where `deployer up` looks for it, and starts the
-    /// emulator.
-    fn prepare(&self, program: &Path) -> Result<(), Error> {
+    /// emulator. A stack for each of the names.
+    pub(crate) fn prepare(
+        runtime: &'a Runtime,
+        setting: &'a Setting,
+        program: &Path,
+        names: &[&str],
+    ) -> Result<Self, Error> {
+        let port = free_port()?;
+        let deployments = Self {
+            runtime,
+            setting,
+            port,
+            stacks: names.iter().map(|name| stack(name, port)).collect(),
+            project: setting.kept.join("project"),
+            folder: setting.scratch().join("script"),
+        };
+        deployments.prepare_folders(program)?;
+        Ok(deployments)
+    }
+
+    fn prepare_folders(&self, program: &Path) -> Result<(), Error> {
         note("preparing deployments: compiles the program, starts the emulator");
         if self.project.exists() {
             // Keeps the compile output of earlier runs.
@@ -94,10 +108,10 @@ impl Deployments<'_> {
         write(&self.folder.join("Dockerfile"), &final_stage(&text))?;
         self.revise("0")?;
         let limit = Duration::from_mins(15);
-        run(&mut self.deployer(&["up"]), limit)?;
+        run(&mut self.deployer(OURS, &["up"]), limit)?;
         let create = ["ecr", "create-repository", "--repository-name", HOLDER];
         run(&mut script::aws(self.setting, self.port, &create), LIMIT)?;
-        run(&mut self.down(OURS), LIMIT).map(drop)
+        run(&mut self.down(&stack(OURS, self.port)), LIMIT).map(drop)
     }
 
     fn round(&self, round: usize) -> Result<Vec<(&'static str, &'static str, f64)>, Error> {
@@ -118,7 +132,7 @@ impl Deployments<'_> {
             }
         }
         for contestant in contestants {
-            run(&mut self.down(contestant), LIMIT)?;
+            run(&mut self.down(&stack(contestant, self.port)), LIMIT)?;
         }
         Ok(measured)
     }
@@ -135,20 +149,26 @@ impl Deployments<'_> {
 
     fn up(&self, contestant: &str) -> Command {
         if contestant == OURS {
-            self.deployer(&["up"])
+            self.deployer(OURS, &["up"])
         } else {
-            let stack = self.stack(SCRIPT);
-            script::script(self.setting, self.port, &stack, &self.folder)
+            self.script(SCRIPT, &self.setting.root.join("infra/service.yaml"))
         }
     }
 
-    fn down(&self, contestant: &str) -> Command {
-        let mut down = self.deployer(&["down"]);
-        down.args(["--stack", &self.stack(contestant)]);
+    /// Prepares the script for the stack of this name, with this template.
+    pub(crate) fn script(&self, name: &str, template: &Path) -> Command {
+        let stack = stack(name, self.port);
+        script::script(self.setting, self.port, (&stack, template), &self.folder)
+    }
+
+    fn down(&self, stack: &str) -> Command {
+        let mut down = self.deployer(OURS, &["down"]);
+        down.args(["--stack", stack]);
         down
     }
 
-    fn deployer(&self, arguments: &[&str]) -> Command {
+    /// Prepares the deployer for the stack of this name.
+    pub(crate) fn deployer(&self, name: &str, arguments: &[&str]) -> Command {
         let mut deployer = command(&self.setting.deployer);
         // Settings of the caller would change what is measured.
         for name in ["CARGO_TARGET_DIR", "AWS_PROFILE", "AWS_ENDPOINT_URL"] {
@@ -159,17 +179,13 @@ impl Deployments<'_> {
             .args(arguments)
             .args(["--local", "--output", "json", "--endpoint-url"])
             .arg(format!("http://127.0.0.1:{}", self.port))
-            .env("DEPLOYER_STACK", self.stack(OURS))
+            .env("DEPLOYER_STACK", stack(name, self.port))
             .env("XDG_STATE_HOME", self.setting.scratch().join("state"));
         deployer
     }
 
-    fn stack(&self, contestant: &str) -> String {
-        let which = if contestant == OURS { "ours" } else { "script" };
-        format!("bench-{which}-{}", self.port)
-    }
-
-    fn revise(&self, revision: &str) -> Result<(), Error> {
+    /// Changes what is deployed.
+    pub(crate) fn revise(&self, revision: &str) -> Result<(), Error> {
         write(&self.project.join("revision"), revision)?;
         write(&self.folder.join("revision"), revision)
     }
@@ -191,8 +207,8 @@ impl Drop for Deployments<'_> {
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null())
             .status();
-        for contestant in [SCRIPT, OURS] {
-            clean_up(&mut self.down(contestant), limit);
+        for stack in self.stacks.iter().rev() {
+            clean_up(&mut self.down(stack), limit);
         }
         let repositories = format!("reference=localhost:{}/*", self.port);
         let mut remove = command("sh");
@@ -201,6 +217,11 @@ impl Drop for Deployments<'_> {
         );
         clean_up(remove.arg("sh").arg(repositories), limit);
     }
+}
+
+/// Returns the stack of a contestant.
+fn stack(name: &str, port: u16) -> String {
+    format!("bench-{}-{port}", name.replace([' ', ','], "-"))
 }
 
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {

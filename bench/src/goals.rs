@@ -1,7 +1,7 @@
 //! Goals: ratios of values measured side by side, and a few limits that hardly depend on the host.
 
 use crate::report::{Goal, Limit, Table};
-use crate::{checks, deploy, instructions, load, pack};
+use crate::{checks, deploy, instructions, load, pack, strategies};
 
 /// Judges the goals whose values were measured, and leaves out the others.
 pub(crate) fn judge(tables: &[Table]) -> Vec<Goal> {
@@ -41,6 +41,12 @@ pub(crate) fn judge(tables: &[Table]) -> Vec<Goal> {
         median(deploy::OWN, deploy::OURS, most(1.0)),
         ratio(deploy::CREATE, deploy::OURS, deploy::SCRIPT, most(1.0)),
         ratio(deploy::CHANGE, deploy::OURS, deploy::SCRIPT, most(1.0)),
+        ratio(
+            strategies::ALL,
+            strategies::LINEAR,
+            strategies::ROLLING,
+            most(1.5),
+        ),
     ];
     goals.into_iter().flatten().collect()
 }

@@ -1,8 +1,8 @@
 //! Compares the project with its alternatives: `make bench`. See `docs/performance.md`.
 //!
 //! Ratios are the claim: contestants take turns, round by round, and only values of the same round
-//! are compared ([`stats`]). [`pack`], [`load`], [`instructions`], [`checks`], [`deploy`] and
-//! [`help`] measure, [`goals`] judges, [`render`] shows.
+//! are compared ([`stats`]). [`pack`], [`load`], [`instructions`], [`checks`], [`deploy`],
+//! [`strategies`] and [`help`] measure, [`goals`] judges, [`render`] shows.
 
 mod checks;
 mod deploy;
@@ -23,6 +23,7 @@ mod script;
 mod servers;
 mod setting;
 mod stats;
+mod strategies;
 mod wrk;
 
 use std::path::{Path, PathBuf};
@@ -88,6 +89,8 @@ enum Part {
     Checker,
     /// Deployments on the emulator.
     Up,
+    /// Changes with each deployment strategy.
+    Strategies,
     /// `deployer --help`.
     Help,
 }
@@ -188,6 +191,9 @@ fn measure(runtime: &Runtime, setting: &Setting, parts: &[Part]) -> Result<Repor
     }
     if is_wanted(Part::Up) {
         tables.push(deploy::measure(runtime, setting, &app)?);
+    }
+    if is_wanted(Part::Strategies) {
+        tables.push(strategies::measure(runtime, setting, &app)?);
     }
     if is_wanted(Part::Help) {
         tables.push(help::measure(setting)?);

@@ -49,15 +49,17 @@ pub(crate) fn aws(setting: &Setting, port: u16, arguments: &[&str]) -> Command {
     aws
 }
 
-/// Prepares the script for this stack, with the image's Dockerfile in this folder.
-pub(crate) fn script(setting: &Setting, port: u16, stack: &str, folder: &Path) -> Command {
+/// Prepares the script for this stack and template, with the image's Dockerfile in this folder.
+pub(crate) fn script(
+    setting: &Setting,
+    port: u16,
+    (stack, template): (&str, &Path),
+    folder: &Path,
+) -> Command {
     let mut script = command(setting.root.join("bench/script.sh"));
     prepare(setting, port, &mut script);
     script.env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}"));
     script.env("REGISTRY", format!("localhost:{port}"));
-    script
-        .arg(stack)
-        .arg(setting.root.join("infra/service.yaml"))
-        .arg(folder);
+    script.arg(stack).arg(template).arg(folder);
     script
 }

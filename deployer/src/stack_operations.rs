@@ -3,7 +3,7 @@
 use crate::context::{Context, REPOSITORY, missing_output, new_token};
 use crate::explain::command_line_with;
 use crate::poll::Outcome;
-use crate::pollers::{StackEnd, StackPoller};
+use crate::pollers::{StackEnd, StackPoller, WayBack};
 use aws::remote::{RemoteError, RemoteErrorKind, World};
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Event;
@@ -65,7 +65,9 @@ impl Context<'_> {
             "the stack is {} ({what}): waiting for that to end",
             stack.status
         ));
-        let end = self.attach(world, stack).await?;
+        let mut watch = self.watch_of_others(world, stack).await?;
+        self.sink.send(&attached(stack));
+        let end = self.poll_to_end(&mut watch).await?;
         if let Some(cause) = &end.cause {
             self.sink
                 .warn(format!("what was under way failed: {cause}"));
@@ -73,14 +75,15 @@ impl Context<'_> {
         Ok(end)
     }
 
-    /// Polls the operation in progress until the stack comes to rest.
+    /// Polls the operation in progress until the stack comes to rest with its previous version, or
+    /// with none.
     pub(crate) async fn attach(
         &self,
         world: &dyn World,
         stack: &Observed,
     ) -> Result<StackEnd, Failure> {
-        let mut watch = self.watch_of_others(world, stack).await?;
-        self.follow_attached(&mut watch, stack).await
+        let watch = self.watch_of_others(world, stack).await?;
+        self.follow_back(world, watch, stack).await
     }
 
     /// Polls a deletion in progress.
@@ -105,14 +108,16 @@ impl Context<'_> {
             .map_err(|error| self.remote_failure(&error))
     }
 
-    /// Polls an operation whose resources are not known in advance.
-    async fn follow_attached(
+    /// Polls an operation that leads back, and whose resources are not known in advance.
+    async fn follow_back(
         &self,
-        watch: &mut StackPoller<'_>,
+        world: &dyn World,
+        watch: StackPoller<'_>,
         stack: &Observed,
     ) -> Result<StackEnd, Failure> {
         self.sink.send(&attached(stack));
-        self.poll_to_end(watch).await
+        let mut watch = WayBack::new(world, self.sink, watch, stack);
+        self.poll_to_end(&mut watch).await
     }
 
     /// Returns the failure of a command that never found the stack at rest in [`ROUNDS`] rounds.
@@ -165,7 +170,7 @@ impl Context<'_> {
         let token = new_token(&Purpose::ContinueRollback);
         let operation = Operation::Attached;
         // Prepared before the request, so that no event between the two is missed.
-        let mut watch = StackPoller::prepare(world, self.sink, operation, stack, Some(&token))
+        let watch = StackPoller::prepare(world, self.sink, operation, stack, Some(&token))
             .await
             .map_err(failed)?;
         let answer = if paused {
@@ -183,7 +188,7 @@ impl Context<'_> {
             }
             Err(error) => return Err(failed(error)),
         }
-        let end = self.follow_attached(&mut watch, stack).await?;
+        let end = self.follow_back(world, watch, stack).await?;
         match end.stack.as_ref().map(|stack| &stack.status) {
             Some(StackStatus::UpdateRollbackFailed) => {
                 let failed = self.resources_that_failed(world, stack).await;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_ecs::primitives::DateTime;
-use aws_sdk_ecs::types::ServiceDeploymentStatus;
+use aws_sdk_ecs::types::{ServiceDeploymentStatus, ServiceRevisionSummary};
 
 use super::{Aws, error};
 use crate::remote::Remote;
@@ -57,8 +57,10 @@ impl Aws {
                 status == Some(HookStatus::AwaitingAction)
             });
             let stage = found.lifecycle_stage().map_or("", |stage| stage.as_str());
-            let revision = found.target_service_revision();
-            let revision = revision.and_then(|revision| revision.arn());
+            let target = found.target_service_revision();
+            let share =
+                target.and_then(ServiceRevisionSummary::requested_production_traffic_weight);
+            let revision = target.and_then(|target| target.arn());
             for hook in waiting {
                 let (Some(arn), Some(hook)) = (found.service_deployment_arn(), hook.hook_id())
                 else {
@@ -72,6 +74,7 @@ impl Aws {
                         stage: stage.into(),
                         // Filled in below, from the service revision.
                         task_definition: TaskDefinitionArn::new(String::new()),
+                        share: share.unwrap_or_default(),
                     },
                 ));
             }

@@ -130,6 +130,17 @@ pub struct Probed {
     pub first_failure: Option<String>,
 }
 
+/// Requests of one kind, sent one after the other.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Sampled {
+    /// Number of requests that completed, with or without success.
+    pub requests: u32,
+    /// Number of requests without a valid response.
+    pub failed: u32,
+    /// Median time from connecting to the end of the response, milliseconds. Absent if all failed.
+    pub median_ms: Option<f64>,
+}
+
 /// Result of a successful `up`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
@@ -265,7 +276,13 @@ pub enum Event {
     Checked { check: Checked },
     /// The deployment waits at the gate, where the new version is checked before it gets public
     /// requests.
-    GateReached { stage: LifecycleStage },
+    GateReached {
+        stage: LifecycleStage,
+        /// Share of the public requests that it gets already, percent.
+        share: f64,
+    },
+    /// Requests to the new version through the gate, and to the public URL, sent alternately.
+    GateCompared { new: Sampled, public: Sampled },
     /// The gate was answered: the deployment continues, or ECS rolls it back.
     GateAnswered { stage: LifecycleStage, passed: bool },
     /// A probe ended with the rollout.

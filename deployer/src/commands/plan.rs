@@ -204,14 +204,7 @@ impl Planner<'_> {
                     return Ok(self.shown(Some(stack), PlanAction::ContinueRollback, Vec::new()));
                 }
                 (BeforePlan::Propose, Some(stack)) => {
-                    let deployer = Deployer {
-                        context,
-                        world,
-                        host,
-                        stack_is_new: false,
-                        is_rollback: false,
-                        was_a_clock: false,
-                    };
+                    let deployer = Deployer::new(context, world, host);
                     return self.propose(deployer, stack).await;
                 }
                 (BeforePlan::Attach, Some(stack)) => {

@@ -136,14 +136,7 @@ async fn proven(context: Context<'_>, host: &dyn Host) -> Result<ImageUri, Failu
     }
     let digest = stack.image().and_then(Digest::of_image);
     let digest = digest.ok_or_else(|| unproven("its stack names no image".to_owned()))?;
-    let deployer = Deployer {
-        context,
-        world,
-        host,
-        stack_is_new: false,
-        is_rollback: false,
-        was_a_clock: false,
-    };
+    let deployer = Deployer::new(context, world, host);
     Box::pin(deployer.prove_running(&stack, &digest))
         .await
         // A failed check of the source must not look like a rolled back deployment.

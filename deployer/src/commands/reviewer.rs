@@ -119,14 +119,7 @@ async fn give(
     // Held to the end: a concurrent run would deploy outdated parameters.
     let _only_one = host.only_one(context, "reviewer", &connection).await?;
     let world = connection.world.as_ref();
-    let deployer = Deployer {
-        context,
-        world,
-        host,
-        stack_is_new: false,
-        is_rollback: false,
-        was_a_clock: false,
-    };
+    let deployer = Deployer::new(context, world, host);
     let stack = found(deployer).await?;
     let deployed = world.definition(&stack.id).await;
     let deployed = deployed.map_err(|error| context.remote_failure(&error))?;

@@ -83,7 +83,11 @@ async fn roll_back(
     let connection = host.connect(context).await?.announced(context.sink);
     let _only_one = host.only_one(context, "rollback", &connection).await?;
     let world = connection.world.as_ref();
-    let (stack, cancelled) = at_rest(context, world, target).await?;
+    let deployer = Deployer {
+        is_rollback: true,
+        ..Deployer::new(context, world, host)
+    };
+    let (stack, cancelled) = at_rest(&deployer, target).await?;
     let image: ImageUri = match stack.image() {
         // Cancelling the update was the rollback. Check the version that it restored.
         Some(image) if cancelled => image
@@ -111,14 +115,6 @@ async fn roll_back(
         image,
         purpose: Purpose::Rollback,
     };
-    let deployer = Deployer {
-        context,
-        world,
-        host,
-        stack_is_new: false,
-        is_rollback: true,
-        was_a_clock: false,
-    };
     let mut deployed = Box::pin(deployer.deploy(&stack, &request)).await?;
     // After a cancelled update there may be nothing left to change, but the cancellation was a
     // change.
@@ -130,10 +126,10 @@ async fn roll_back(
 /// Returns the stack, ready to be updated, and whether an update was cancelled. A cancelled update
 /// is a rollback in itself.
 async fn at_rest(
-    context: Context<'_>,
-    world: &dyn World,
+    deployer: &Deployer<'_>,
     target: Option<&RollbackTarget>,
 ) -> Result<(Observed, bool), Failure> {
+    let Deployer { context, world, .. } = *deployer;
     let mut cancelled = false;
     for _ in 0..ROUNDS {
         let found = context.observe(world).await?;
@@ -162,7 +158,7 @@ async fn at_rest(
                 context.attach(world, &stack).await?;
             }
             BeforeRollback::CancelUpdate | BeforeRollback::Attach => {
-                context.wait_for(world, &stack).await?;
+                deployer.wait_for_others(&stack).await?;
             }
             BeforeRollback::ContinueRollback => {
                 context.continue_rollback(world, &stack).await?;

@@ -202,12 +202,8 @@ impl Run<'_> {
             purpose: Purpose::Up,
         };
         let deployer = Deployer {
-            context: self.context,
-            world: world.as_ref(),
-            host: self.host,
             stack_is_new: self.created.exists(),
-            is_rollback: false,
-            was_a_clock: false,
+            ..Deployer::new(self.context, world.as_ref(), self.host)
         };
         let deployed = Box::pin(deployer.deploy(&stack, &request)).await?;
         // The service works, so nothing later in this run may delete its stack.

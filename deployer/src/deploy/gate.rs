@@ -1,5 +1,6 @@
 //! Check of a version at the gate, through a header that routes to its tasks only.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,9 +9,13 @@ use clock::{Header, Kind};
 use super::{Deployer, verify};
 use crate::checks::public_url;
 use crate::cli::CheckFrom;
-use crate::pollers::{Checking, Gate, Objection, PublicUrl, ServiceNames, StackEnd, Verification};
+use crate::pollers::{
+    Checking, Gate, Objection, Probe, PublicUrl, Rejection, ServiceNames, StackEnd, UnderWay,
+    Verification,
+};
 use aws::remote::Remote;
-use deployment::error::{Aftermath, Failure};
+use deployment::error::{Aftermath, Failure, FailureKind};
+use deployment::event::Probed;
 use deployment::names::{Digest, ImageUri};
 use deployment::rollout::gate::{HookAnswer, Intent};
 use deployment::stack::Observed;
@@ -49,15 +54,28 @@ impl<'a> VersionAtGate<'a> {
     }
 
     /// Returns the failure for a version that did not pass and was rolled back.
-    pub(super) fn not_passed(&self, objection: Objection) -> Failure {
+    pub(super) fn not_passed(&self, rejection: Rejection) -> Failure {
         let url = &self.url;
-        let failure = match objection {
+        let failure = match rejection.objection {
             Objection::ProvenWrong(last) => verify::wrong_clock(&url.shown, last),
             Objection::Refused(refusal) => verify::refused(None, url, refusal),
             Objection::TimedOut(last) => {
                 let seconds = self.deployer.context.config.verify_timeout.as_secs();
                 verify::not_verified(&url.shown, last.as_ref(), seconds)
             }
+            Objection::Public(probe) => Failure::new(
+                FailureKind::CheckFailed,
+                format!(
+                    "public requests fail since it gets some of them: {} of {}",
+                    probe.failed, probe.requests
+                ),
+            )
+            .because(
+                probe
+                    .first_failure
+                    .as_deref()
+                    .unwrap_or("no reason is given"),
+            ),
         };
         let message = &failure.message;
         Failure {
@@ -66,7 +84,11 @@ impl<'a> VersionAtGate<'a> {
         }
         .leaving(
             Aftermath::RestoredPrevious,
-            "; no public request has reached it, and the previous state is restored",
+            if rejection.had_traffic {
+                "; the previous state is restored, and it gets no public request any more"
+            } else {
+                "; no public request has reached it, and the previous state is restored"
+            },
         )
     }
 }
@@ -113,6 +135,10 @@ impl Checking for VersionAtGate<'_> {
     fn limit(&self) -> Option<Duration> {
         self.limit
     }
+
+    fn public(&self) -> Option<Probed> {
+        self.deployer.probe.map(Probe::seen)
+    }
 }
 
 impl Deployer<'_> {
@@ -125,22 +151,19 @@ impl Deployer<'_> {
             // An operation that has ended decides, even if the gate fails in the same moment.
             biased;
             end = waiting => end,
-            failure = Box::pin(self.keep_the_gate(stack)) => Err(failure),
+            never = Box::pin(self.keep_the_gate(stack)) => match never {},
         }
     }
 
-    /// Answers for versions at the gate while it is polled. Ends only with a failure.
-    async fn keep_the_gate(&self, stack: &Observed) -> Failure {
-        let before = ServiceNames::of_stack(stack).ok();
-        let Some(before) = before.filter(|names| names.other_target_group.is_some()) else {
-            return std::future::pending().await;
-        };
+    /// Answers for versions at the gate while it is polled.
+    pub(super) async fn keep_the_gate(&self, stack: &Observed) -> Infallible {
+        let mut deployments = UnderWay::new(self.world, stack);
         loop {
-            if let Err(error) = self.answer_for_others(stack, &before).await
+            if let Err(error) = self.answer_for_others(stack, &mut deployments).await
                 && !error.kind.is_passing()
             {
                 // The other operation continues without us, so it is still worth waiting for.
-                self.context.sink.warn(format!("the gate: {error}"));
+                deployments.warn(self.context.sink, &error);
                 return std::future::pending().await;
             }
             tokio::time::sleep(self.context.config.access.pace.poll).await;
@@ -149,14 +172,16 @@ impl Deployer<'_> {
 
     /// Polls once for a version at the gate, and answers for it until it waits no more. A version
     /// that is only unproven is left to its own run, and one that cannot be checked to the timeout.
-    async fn answer_for_others(&self, stack: &Observed, before: &ServiceNames) -> Remote<()> {
+    async fn answer_for_others(
+        &self,
+        stack: &Observed,
+        deployments: &mut UnderWay<'_>,
+    ) -> Remote<()> {
         let world = self.world;
-        let paused = || world.paused_deployments(&before.cluster, &before.service);
-        let Some(first) = paused().await?.into_iter().next() else {
+        let Some(first) = deployments.paused().await?.into_iter().next() else {
             return Ok(());
         };
-        // A restored version has served before.
-        let intent = if first.task_definition == before.task_definition {
+        let intent = if deployments.restores(&first) {
             Intent::Restore
         } else {
             Intent::Prove
@@ -164,7 +189,8 @@ impl Deployer<'_> {
         let image = world.image_of(&first.task_definition).await?;
         let image = image.and_then(|image| image.parse::<ImageUri>().ok());
         let version = image.map(|image| VersionAtGate::new(self, stack, image.digest()));
-        let Some(version) = version.and_then(Result::ok).flatten() else {
+        let version = version.and_then(Result::ok).flatten();
+        let Some((version, names)) = version.zip(deployments.names(&first)) else {
             return match intent {
                 Intent::Restore => world.answer_hook(&first, HookAnswer::Continue).await,
                 Intent::Prove | Intent::Undo => Ok(()),
@@ -174,15 +200,12 @@ impl Deployer<'_> {
             limit: None,
             ..version
         };
-        let names = ServiceNames {
-            task_definition: first.task_definition.clone(),
-            ..before.clone()
-        };
         let mut gate = Gate::new(world, self.context.sink, intent, &version);
         loop {
             gate.poll(&names).await?;
             // The hook may be answered meanwhile by the other run, or time out.
-            if paused().await?.iter().all(|one| one.arn != first.arn) {
+            let waiting = deployments.paused().await?;
+            if waiting.iter().all(|one| one.arn != first.arn) {
                 return Ok(());
             }
             tokio::time::sleep(self.context.config.access.pace.poll).await;

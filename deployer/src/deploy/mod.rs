@@ -58,6 +58,8 @@ pub(crate) struct Deployer<'a> {
     /// Set if the running version is a clock. The next one then has to be one too, unless the
     /// settings say otherwise.
     pub(crate) was_a_clock: bool,
+    /// Probe of the public URL, while the service is changed.
+    pub(crate) probe: Option<&'a Probe<'a>>,
 }
 
 /// Request for a deployment.
@@ -108,6 +110,25 @@ impl DeployError {
     }
 }
 
+impl<'a> Deployer<'a> {
+    /// Creates the environment of a new version for an existing stack.
+    pub(crate) const fn new(
+        context: Context<'a>,
+        world: &'a dyn World,
+        host: &'a dyn Host,
+    ) -> Self {
+        Self {
+            context,
+            world,
+            host,
+            stack_is_new: false,
+            is_rollback: false,
+            was_a_clock: false,
+            probe: None,
+        }
+    }
+}
+
 impl Deployer<'_> {
     /// Deploys the request. Rolls back if the new version does not work.
     pub(crate) async fn deploy(
@@ -129,14 +150,18 @@ impl Deployer<'_> {
             Some(url) => self.check_of_running(found, url).await?,
             None => None,
         };
-        // Later checks have to demand a clock if the running version is one.
-        let deployer = Deployer {
-            was_a_clock: running.as_ref().is_some_and(|(_, told)| *told),
-            ..*self
-        };
         let execution = self.start(found, &request.wanted, &request.purpose).await?;
         let force = self.context.config.force;
         let changed = execution.is_some() || force;
+        // Without a change, no task is replaced, so there is no availability to observe.
+        let probe = running.as_ref().filter(|_| changed);
+        let probe = probe.map(|(check, _)| Probe::new(self.context.sink, self.host, check));
+        let deployer = Deployer {
+            // Later checks have to demand a clock if the running version is one.
+            was_a_clock: running.as_ref().is_some_and(|(_, told)| *told),
+            probe: probe.as_ref(),
+            ..*self
+        };
         // Boxed: the future of a whole deployment is large.
         let work = Box::pin(async {
             let Some(execution) = execution else {
@@ -147,20 +172,27 @@ impl Deployer<'_> {
                 } else {
                     reconciled.deployment.clone()
                 };
-                let proven = deployer
-                    .prove_and_watch(&stack, request.image.digest(), deployment)
-                    .await;
+                let proving = deployer.prove_and_watch(&stack, request.image.digest(), deployment);
+                let proven = tokio::select! {
+                    biased;
+                    proven = proving => proven,
+                    // Replaced tasks wait at the gate too, and no update answers for them.
+                    never = Box::pin(self.keep_the_gate(&stack)) => match never {},
+                };
                 return proven.map_err(|error| self.unchanged(error));
             };
             // An update is in progress from here on. A cancellation has to undo it before the exit.
             let _guard = self.context.cancellation.guard();
             Box::pin(deployer.carry_out(execution, request)).await
         });
-        // Without a change, no task is replaced, so there is no availability to observe.
-        let (result, probe) = match running.filter(|_| changed) {
-            Some((check, _)) => self.probed(&check, work).await,
-            None => (work.await, None),
+        let result = match &probe {
+            Some(probe) => probe.during(work).await,
+            None => work.await,
         };
+        let probe = probe.as_ref().map(Probe::seen);
+        if let Some(probe) = probe.clone() {
+            self.context.sink.send(&Event::Probed { probe });
+        }
         let (names, url, proof) = result?;
         Ok(Deployed {
             changed,
@@ -197,18 +229,6 @@ impl Deployer<'_> {
             .filter(|_| fits)
             .or_else(|| checks.first().cloned());
         Ok(check.map(|check| (check, told)))
-    }
-
-    /// Runs `work`, and probes the service meanwhile.
-    async fn probed<T>(&self, check: &Check, work: impl Future<Output = T>) -> (T, Option<Probed>) {
-        let (target, settings) = (&check.url.target, check.settings.clone());
-        let probe = Probe::new(self.context.sink, self.host, target, settings);
-        let result = probe.during(work).await;
-        let probe = probe.seen();
-        self.context.sink.send(&Event::Probed {
-            probe: probe.clone(),
-        });
-        (result, Some(probe))
     }
 
     /// Makes ECS replace the tasks of the current version.

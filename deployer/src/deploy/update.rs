@@ -342,12 +342,12 @@ impl<'a> Deployer<'a> {
         let why = match followed.map_err(DeployError::Final)? {
             Outcome::Completed(end) => {
                 // Somebody else may have answered the hook first. Only a rolled back update
-                // confirms the objection.
+                // confirms the rejection.
                 let is_restored = end.stack.during == During::RolledBack;
-                let objection = watch.objection().cloned().filter(|_| is_restored);
-                return match version.as_ref().zip(objection) {
-                    Some((version, objection)) => {
-                        Err(DeployError::Final(version.not_passed(objection)))
+                let rejection = watch.rejection().cloned().filter(|_| is_restored);
+                return match version.as_ref().zip(rejection) {
+                    Some((version, rejection)) => {
+                        Err(DeployError::Final(version.not_passed(rejection)))
                     }
                     None => self.judge(end, None, back),
                 };

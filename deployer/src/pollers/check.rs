@@ -7,7 +7,7 @@ use url::Url;
 
 use crate::pollers::ServiceNames;
 use aws::remote::{Remote, World};
-use deployment::event::{Checked, Event, Sink};
+use deployment::event::{Checked, Event, Sampled, Sink};
 use deployment::names::Digest;
 use deployment::rollout::all_healthy;
 
@@ -228,6 +228,14 @@ impl<'a> Verification<'a> {
     /// Returns the current check.
     pub fn check(&self) -> Option<&Check> {
         self.checks.get(self.current)
+    }
+
+    /// Compares the version that passed with the public one.
+    pub(super) async fn compare(&self) -> (Sampled, Sampled) {
+        match self.check() {
+            Some(check) => super::sample::compare(self.outside, check).await,
+            None => Default::default(),
+        }
     }
 
     /// Keeps the current check for good, and reports it if there were others to choose from.

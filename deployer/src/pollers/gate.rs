@@ -8,12 +8,17 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::check::{Refusal, Verification, Verified};
-use super::{ServiceNames, UpdateEnd, UpdatePoller};
+use super::{ServiceNames, StackEnd, StackPoller, UpdateEnd, UpdatePoller};
 use crate::poll::Poller;
-use aws::remote::{Remote, RemoteErrorKind, World};
-use deployment::event::{Checked, Event, Sink};
-use deployment::names::RequestToken;
-use deployment::rollout::gate::{AtTheGate, HookAnswer, Intent, PausedDeployment, decide};
+use aws::remote::{Remote, RemoteError, RemoteErrorKind, World};
+use deployment::event::{Checked, Event, Probed, Sink};
+use deployment::names::{ClusterName, RequestToken, ServiceName};
+use deployment::rollout::gate::{
+    AtTheGate, Counts, HookAnswer, Intent, LifecycleStage, PausedDeployment, decide,
+    fails_in_public,
+};
+use deployment::stack::Observed;
+use deployment::stack::template_names::{OutputName, ResourceName};
 
 /// Reason why a version did not pass the gate.
 #[derive(Debug, Clone)]
@@ -24,6 +29,17 @@ pub enum Objection {
     Refused(Refusal),
     /// The check did not pass in time. Holds its last findings.
     TimedOut(Option<Checked>),
+    /// Public requests fail since the new version gets some of them.
+    Public(Probed),
+}
+
+/// Version that was rolled back at the gate.
+#[derive(Debug, Clone)]
+pub struct Rejection {
+    /// Reason.
+    pub objection: Objection,
+    /// Set if it received public requests, in the steps before.
+    pub had_traffic: bool,
 }
 
 /// Check of a version at the gate.
@@ -34,22 +50,69 @@ pub trait Checking: Send + Sync {
 
     /// Returns the time limit of the check; `None` leaves it to the timeout of the hook.
     fn limit(&self) -> Option<Duration>;
+
+    /// Returns the public requests of this run so far, if it sends any.
+    fn public(&self) -> Option<Probed>;
+}
+
+/// Answers to lifecycle hooks. Each one is reported once.
+struct Answers<'a> {
+    world: &'a dyn World,
+    sink: &'a Sink,
+    /// Last hook that was answered.
+    last: Option<String>,
+}
+
+impl<'a> Answers<'a> {
+    const fn new(world: &'a dyn World, sink: &'a Sink) -> Self {
+        let last = None;
+        Self { world, sink, last }
+    }
+
+    async fn give(&mut self, paused: &PausedDeployment, answer: HookAnswer) -> Remote<()> {
+        match self.world.answer_hook(paused, answer).await {
+            Ok(()) => {
+                let hook = Some(paused.hook.clone());
+                if std::mem::replace(&mut self.last, hook.clone()) != hook {
+                    self.sink.send(&Event::GateAnswered {
+                        stage: paused.stage.clone(),
+                        passed: answer == HookAnswer::Continue,
+                    });
+                }
+                Ok(())
+            }
+            // Somebody else answered, or the response to our own answer was lost. The next poll
+            // shows which.
+            Err(error)
+                if matches!(
+                    error.kind,
+                    RemoteErrorKind::Refused | RemoteErrorKind::NotFound
+                ) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// Decision at the gate.
 pub struct Gate<'a> {
     world: &'a dyn World,
     sink: &'a Sink,
+    answers: Answers<'a>,
     intent: Intent,
     checking: &'a dyn Checking,
     /// Last hook reached, the time it was reached, and the check through the header.
     met: Option<(String, Instant, Option<Verification<'a>>)>,
-    objection: Option<Objection>,
+    /// Public requests of the comparisons.
+    compared: Counts,
+    /// Public requests before the new version got any.
+    before_traffic: Option<Counts>,
+    rejection: Option<Rejection>,
     /// ARN of the deployment that was rolled back. Any later deployment restores the previous
     /// version.
     rolled_back: Option<String>,
-    /// Last hook that was answered. Each answer is reported once.
-    answered: Option<String>,
 }
 
 impl<'a> Gate<'a> {
@@ -63,12 +126,14 @@ impl<'a> Gate<'a> {
         Self {
             world,
             sink,
+            answers: Answers::new(world, sink),
             intent,
             checking,
             met: None,
-            objection: None,
+            compared: Counts::default(),
+            before_traffic: None,
+            rejection: None,
             rolled_back: None,
-            answered: None,
         }
     }
 
@@ -102,33 +167,67 @@ impl<'a> Gate<'a> {
         if !is_known {
             self.sink.send(&Event::GateReached {
                 stage: paused.stage.clone(),
+                share: paused.share,
             });
             let check = self.checking.at_the_gate(names).await;
             self.met = Some((paused.hook.clone(), Instant::now(), check));
         }
+        let fails_in_public = self.fails_in_public();
         let Some((_, since, Some(check))) = &mut self.met else {
             return self.answer(paused, HookAnswer::Continue).await;
         };
-        let objection = match check.poll().await? {
-            Some(Verified::Working(_)) => {
-                return self.answer(paused, HookAnswer::Continue).await;
+        let mut passed = false;
+        let objection = if fails_in_public {
+            Some(Objection::Public(
+                self.checking.public().unwrap_or_default(),
+            ))
+        } else {
+            match check.poll().await? {
+                Some(Verified::ProvenWrong(found)) => Some(Objection::ProvenWrong(found)),
+                Some(Verified::Refused(refusal)) => Some(Objection::Refused(refusal)),
+                Some(Verified::Working(_)) => {
+                    let (new, public) = check.compare().await;
+                    self.compared.requests += u64::from(public.requests);
+                    self.compared.failed += u64::from(public.failed);
+                    passed = new.failed == 0;
+                    self.sink.send(&Event::GateCompared { new, public });
+                    None
+                }
+                None => None,
             }
-            Some(Verified::ProvenWrong(found)) => Objection::ProvenWrong(found),
-            Some(Verified::Refused(refusal)) => Objection::Refused(refusal),
-            // Time limit of the check alone: the update as a whole has its own.
-            None if self
-                .checking
-                .limit()
-                .is_none_or(|limit| since.elapsed() < limit) =>
-            {
-                return Ok(());
-            }
-            None => Objection::TimedOut(check.last().cloned()),
         };
-        self.objection = Some(objection);
+        // Time limit of the check alone: the update as a whole has its own.
+        let limit = self.checking.limit();
+        let is_late = limit.is_some_and(|limit| since.elapsed() >= limit);
+        let late = is_late.then(|| Objection::TimedOut(check.last().cloned()));
+        // Public requests that failed before are no objection: the new version may be the remedy.
+        if passed && !self.fails_in_public() {
+            return self.answer(paused, HookAnswer::Continue).await;
+        }
+        let Some(objection) = objection.or(late) else {
+            return Ok(());
+        };
+        self.rejection = Some(Rejection {
+            objection,
+            had_traffic: paused.share > 0.0,
+        });
         // A rejected version must not pass at a later hook of the same deployment.
         self.intent = Intent::Undo;
         self.answer(paused, HookAnswer::RollBack).await
+    }
+
+    fn fails_in_public(&self) -> bool {
+        let before = self.before_traffic.as_ref();
+        before.is_some_and(|before| fails_in_public(before, &self.counts()))
+    }
+
+    /// Returns the counts of all public requests so far.
+    fn counts(&self) -> Counts {
+        let probe = self.checking.public().unwrap_or_default();
+        Counts {
+            requests: probe.requests + self.compared.requests,
+            failed: probe.failed + self.compared.failed,
+        }
     }
 
     async fn answer(&mut self, paused: &PausedDeployment, answer: HookAnswer) -> Remote<()> {
@@ -136,29 +235,143 @@ impl<'a> Gate<'a> {
         if answer == HookAnswer::RollBack {
             self.rolled_back = Some(paused.arn.clone());
         }
-        match self.world.answer_hook(paused, answer).await {
-            Ok(()) => {
-                let hook = Some(paused.hook.clone());
-                if std::mem::replace(&mut self.answered, hook.clone()) != hook {
-                    self.sink.send(&Event::GateAnswered {
-                        stage: paused.stage.clone(),
-                        passed: answer == HookAnswer::Continue,
-                    });
-                }
-                Ok(())
-            }
-            // Somebody else answered, or the response to our own answer was lost. The next poll
-            // shows which.
-            Err(error)
-                if matches!(
-                    error.kind,
-                    RemoteErrorKind::Refused | RemoteErrorKind::NotFound
-                ) =>
-            {
-                Ok(())
-            }
-            Err(error) => Err(error),
+        if paused.stage == LifecycleStage::PreProductionTrafficShift {
+            let now = self.counts();
+            self.before_traffic.get_or_insert(now);
         }
+        self.answers.give(paused, answer).await
+    }
+}
+
+/// Deployments at the gate while an operation is in progress on their stack.
+pub struct UnderWay<'a> {
+    world: &'a dyn World,
+    /// Stack, whose outputs are of the previous version: they need not name a gate, or a service.
+    stack: Observed,
+    service: Option<ServiceName>,
+}
+
+impl<'a> UnderWay<'a> {
+    /// Finds the deployments of this stack's service.
+    pub fn new(world: &'a dyn World, stack: &Observed) -> Self {
+        let service = stack.output(OutputName::ServiceName);
+        Self {
+            world,
+            stack: stack.clone(),
+            service: service.map(ServiceName::new),
+        }
+    }
+
+    /// Returns the deployments that wait for an answer.
+    pub async fn paused(&mut self) -> Remote<Vec<PausedDeployment>> {
+        let Some(cluster) = self.stack.output(OutputName::ClusterName) else {
+            return Ok(Vec::new());
+        };
+        if self.service.is_none() {
+            let resources = self.world.resources(&self.stack.id).await?.into_iter();
+            let mut services =
+                resources.filter(|resource| resource.logical_id == ResourceName::Service.as_str());
+            let id = services.find_map(|resource| resource.physical_id);
+            self.service = id.map(ServiceName::new);
+        }
+        match &self.service {
+            Some(service) => {
+                let cluster = ClusterName::new(cluster);
+                self.world.paused_deployments(&cluster, service).await
+            }
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Returns whether a deployment restores the previous version, which has served before.
+    pub fn restores(&self, paused: &PausedDeployment) -> bool {
+        let previous = self.stack.output(OutputName::TaskDefinitionArn);
+        previous == Some(paused.task_definition.as_str())
+    }
+
+    /// Returns the names with the version that waits.
+    pub fn names(&self, paused: &PausedDeployment) -> Option<ServiceNames> {
+        let service = self.service.as_ref()?;
+        ServiceNames::with(
+            &self.stack,
+            service.as_str(),
+            paused.task_definition.as_str(),
+        )
+        .ok()
+    }
+
+    /// Warns that hooks cannot be read or answered, if the stack is known to have a gate: many
+    /// endpoints do not know service deployments.
+    pub fn warn(&self, sink: &Sink, error: &RemoteError) {
+        if self.stack.output(OutputName::OtherTargetGroupArn).is_some() {
+            sink.warn(format!("the gate: {error}"));
+        }
+    }
+}
+
+/// Operation of somebody else that ends with the previous version, or with none. Lets the previous
+/// version pass the gate and rolls back any other one. Without answers, both would wait for the
+/// timeout of their hooks.
+pub struct WayBack<'a> {
+    watch: StackPoller<'a>,
+    answers: Answers<'a>,
+    /// Absent once hooks cannot be read or answered.
+    deployments: Option<UnderWay<'a>>,
+}
+
+impl<'a> WayBack<'a> {
+    /// Follows an operation on this stack.
+    pub fn new(
+        world: &'a dyn World,
+        sink: &'a Sink,
+        watch: StackPoller<'a>,
+        stack: &Observed,
+    ) -> Self {
+        Self {
+            watch,
+            answers: Answers::new(world, sink),
+            deployments: Some(UnderWay::new(world, stack)),
+        }
+    }
+
+    async fn answer(&mut self) -> Remote<()> {
+        let Some(deployments) = &mut self.deployments else {
+            return Ok(());
+        };
+        for paused in deployments.paused().await? {
+            let intent = if deployments.restores(&paused) {
+                Intent::Restore
+            } else {
+                Intent::Undo
+            };
+            if let AtTheGate::Answer(answer) =
+                decide(&paused, Some(&paused.task_definition), intent)
+            {
+                self.answers.give(&paused, answer).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Poller for WayBack<'_> {
+    type End = StackEnd;
+
+    async fn poll(&mut self) -> Remote<Option<StackEnd>> {
+        let end = self.watch.poll().await?;
+        if end.is_none()
+            && let Err(error) = self.answer().await
+        {
+            if error.kind.is_passing() {
+                return Err(error);
+            }
+            // The operation ends without answers too, when the hooks time out.
+            if let Some(deployments) = self.deployments.take() {
+                deployments.warn(self.answers.sink, &error);
+            }
+        }
+        Ok(end)
     }
 }
 
@@ -183,9 +396,9 @@ impl<'a> GatedUpdate<'a> {
         }
     }
 
-    /// Returns the reason why the new version did not pass the gate, if it did not.
-    pub fn objection(&self) -> Option<&Objection> {
-        self.gate.as_ref().and_then(|gate| gate.objection.as_ref())
+    /// Returns why the new version did not pass the gate, if it did not.
+    pub fn rejection(&self) -> Option<&Rejection> {
+        self.gate.as_ref().and_then(|gate| gate.rejection.as_ref())
     }
 }
 

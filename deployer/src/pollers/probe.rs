@@ -8,7 +8,7 @@ use clock::Settings;
 use probe::Target;
 use tokio::time::{Instant, sleep};
 
-use crate::pollers::ExternalCheck;
+use crate::pollers::{Check, ExternalCheck};
 use deployment::event::{Probed, Sink};
 
 /// Pause between two requests.
@@ -18,7 +18,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub struct Probe<'a> {
     outside: &'a dyn ExternalCheck,
     target: &'a Target,
-    settings: Settings,
+    settings: &'a Settings,
     sink: &'a Sink,
     seen: Mutex<Probed>,
     /// Time of the last successful response.
@@ -26,17 +26,12 @@ pub struct Probe<'a> {
 }
 
 impl<'a> Probe<'a> {
-    /// Creates a probe for this target.
-    pub fn new(
-        sink: &'a Sink,
-        outside: &'a dyn ExternalCheck,
-        target: &'a Target,
-        settings: Settings,
-    ) -> Self {
+    /// Creates a probe with the request of this check.
+    pub fn new(sink: &'a Sink, outside: &'a dyn ExternalCheck, check: &'a Check) -> Self {
         Self {
             outside,
-            target,
-            settings,
+            target: &check.url.target,
+            settings: &check.settings,
             sink,
             seen: Mutex::default(),
             answered: Mutex::new(Instant::now()),
@@ -74,7 +69,7 @@ impl<'a> Probe<'a> {
         // The first gap starts here, not when the probe was created.
         self.answers_now();
         loop {
-            let result = self.outside.knock(self.target, &self.settings).await;
+            let result = self.outside.knock(self.target, self.settings).await;
             let failed = result.is_err();
             let failure = result.err().map(|failure| failure.to_string());
             let first = self.note(failure, self.since_answer());
@@ -122,6 +117,7 @@ mod tests {
     use async_trait::async_trait;
 
     use super::*;
+    use crate::pollers::PublicUrl;
     use deployment::event::Silent;
 
     /// Answers, but for the requests from the third to the fifth.
@@ -146,8 +142,15 @@ mod tests {
     async fn failures_and_gaps_are_counted() {
         let sink = Sink::new(Box::new(Silent));
         let target = Target::new("http://clock.example/now", None).unwrap();
+        let check = Check {
+            url: PublicUrl {
+                shown: String::new(),
+                target,
+            },
+            settings: Settings::default(),
+        };
         let outside = Stumbling::default();
-        let probe = Probe::new(&sink, &outside, &target, Settings::default());
+        let probe = Probe::new(&sink, &outside, &check);
         probe.during(sleep(Duration::from_millis(950))).await;
         let seen = probe.seen();
         assert_eq!((seen.requests, seen.failed), (10, 3));

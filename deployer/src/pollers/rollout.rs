@@ -33,14 +33,25 @@ impl ServiceNames {
     /// Reads the names from the outputs of a stack. Returns the first one that is missing.
     pub fn of_stack(stack: &Observed) -> Result<Self, OutputName> {
         let output = |name| stack.output(name).ok_or(name);
+        let service = output(OutputName::ServiceName)?;
+        Self::with(stack, service, output(OutputName::TaskDefinitionArn)?)
+    }
+
+    /// Reads the names from the outputs of a stack whose service or task definition is another than
+    /// they say.
+    pub fn with(
+        stack: &Observed,
+        service: &str,
+        task_definition: &str,
+    ) -> Result<Self, OutputName> {
+        let output = |name| stack.output(name).ok_or(name);
+        let other = stack.output(OutputName::OtherTargetGroupArn);
         Ok(Self {
             cluster: ClusterName::new(output(OutputName::ClusterName)?),
-            service: ServiceName::new(output(OutputName::ServiceName)?),
-            task_definition: TaskDefinitionArn::new(output(OutputName::TaskDefinitionArn)?),
+            service: ServiceName::new(service),
+            task_definition: TaskDefinitionArn::new(task_definition),
             target_group: TargetGroupArn::new(output(OutputName::TargetGroupArn)?),
-            other_target_group: stack
-                .output(OutputName::OtherTargetGroupArn)
-                .map(TargetGroupArn::new),
+            other_target_group: other.map(TargetGroupArn::new),
             log_group: LogGroupName::new(output(OutputName::LogGroupName)?),
         })
     }

@@ -8,9 +8,7 @@ use async_trait::async_trait;
 use crate::pollers::{EvidenceCollector, ServiceNames, StackEnd, StackPoller};
 use aws::remote::{Remote, World};
 use deployment::event::Sink;
-use deployment::names::{
-    ClusterName, LogGroupName, RequestToken, ServiceName, TargetGroupArn, TaskDefinitionArn,
-};
+use deployment::names::RequestToken;
 use deployment::rollout::Evidence;
 use deployment::stack::Observed;
 use deployment::stack::decide::During;
@@ -57,7 +55,7 @@ impl<'a> UpdatePoller<'a> {
     fn names(&self) -> Option<ServiceNames> {
         let task_definition = self.new_task_definition()?;
         let service = self.stack.physical_ids(ResourceName::Service).next()?;
-        self.names_of(service, task_definition)
+        ServiceNames::with(&self.before, service, task_definition).ok()
     }
 
     /// Returns the names of the service whose deployment may wait at a gate. The task definition
@@ -67,11 +65,13 @@ impl<'a> UpdatePoller<'a> {
         let task_definition = self.new_task_definition();
         let task_definition = task_definition.or(output(OutputName::TaskDefinitionArn))?;
         let service = self.stack.physical_ids(ResourceName::Service).next();
-        self.names_of(
+        ServiceNames::with(
+            &self.before,
             // The service has no event before the update reaches it.
             service.or(output(OutputName::ServiceName))?,
             task_definition,
         )
+        .ok()
     }
 
     fn new_task_definition(&self) -> Option<&str> {
@@ -79,18 +79,6 @@ impl<'a> UpdatePoller<'a> {
         let mut ids = self.stack.physical_ids(ResourceName::TaskDefinition);
         // The first event of a replacement still carries the old ARN.
         ids.find(|id| Some(*id) != before)
-    }
-
-    fn names_of(&self, service: &str, task_definition: &str) -> Option<ServiceNames> {
-        let output = |name| self.before.output(name);
-        Some(ServiceNames {
-            cluster: ClusterName::new(output(OutputName::ClusterName)?),
-            service: ServiceName::new(service),
-            task_definition: TaskDefinitionArn::new(task_definition),
-            target_group: TargetGroupArn::new(output(OutputName::TargetGroupArn)?),
-            other_target_group: output(OutputName::OtherTargetGroupArn).map(TargetGroupArn::new),
-            log_group: LogGroupName::new(output(OutputName::LogGroupName)?),
-        })
     }
 }
 

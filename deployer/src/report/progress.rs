@@ -150,6 +150,7 @@ impl Progress {
             | Event::TaskFailed { .. }
             | Event::CheckChosen { .. }
             | Event::GateReached { .. }
+            | Event::GateCompared { .. }
             | Event::GateAnswered { .. }
             | Event::Probed { .. }
             | Event::Asked { .. }

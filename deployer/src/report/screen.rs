@@ -86,6 +86,7 @@ impl Screen {
             | Event::ServiceComplained { .. }
             | Event::CheckChosen { .. }
             | Event::GateReached { .. }
+            | Event::GateCompared { .. }
             | Event::GateAnswered { .. }
             | Event::Probed { .. }
             | Event::Asked { .. }

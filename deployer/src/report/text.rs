@@ -8,8 +8,8 @@ mod units;
 use std::fmt::Write as _;
 
 use deployment::error::Failure;
-use deployment::event::Probed;
 use deployment::event::{Checked, Event, Phase};
+use deployment::event::{Probed, Sampled};
 use deployment::rollout::gate::LifecycleStage;
 use deployment::rollout::{StoppedTask, without_service};
 use deployment::stack::change::Change;
@@ -99,11 +99,7 @@ fn raw_words(event: &Event) -> Words {
             // A resource that starts has no line: see `resource`.
             None => return Words::Nothing,
         },
-        Event::Proposed { changes } => {
-            let lines: Vec<String> = changes.iter().map(Change::line).collect();
-            let counted = counted(changes.len(), "change");
-            format!("{counted}: {}", lines.join("; "))
-        }
+        Event::Proposed { changes } => proposed(changes),
         Event::Unchanged => "nothing to change".to_owned(),
         Event::Pushed {
             digest,
@@ -134,7 +130,8 @@ fn raw_words(event: &Event) -> Words {
         }
         Event::CheckChosen { url, because, .. } => return chosen(url, because.as_deref()),
         Event::Checked { check } => format!("check: {}", checked(check)),
-        Event::GateReached { stage } => gate_reached(stage).to_owned(),
+        Event::GateReached { stage, share } => gate_reached(stage, *share),
+        Event::GateCompared { new, public } => gate_compared(new, public),
         Event::GateAnswered { stage, passed } => gate_answered(stage, *passed),
         Event::Probed { probe } => format!("probe: {}", probed(probe)),
         Event::Asked { question } => format!("{question} [y/N]"),
@@ -319,11 +316,11 @@ pub(super) fn pushed(digest: &str, bytes: u64, already_there: bool) -> String {
 }
 
 /// Returns the text for a deployment that waits at the gate.
-fn gate_reached(stage: &LifecycleStage) -> &'static str {
+fn gate_reached(stage: &LifecycleStage, share: f64) -> String {
     match stage {
-        LifecycleStage::PreProductionTrafficShift => {
-            "gate: before the next step of traffic, the new version is checked again"
-        }
+        LifecycleStage::PreProductionTrafficShift => format!(
+            "gate: {share} % of the public requests go to the new version, which is checked before the next step"
+        ),
         LifecycleStage::ReconcileService
         | LifecycleStage::PreScaleUp
         | LifecycleStage::ScaleUp
@@ -336,8 +333,32 @@ fn gate_reached(stage: &LifecycleStage) -> &'static str {
         | LifecycleStage::CleanUp
         | LifecycleStage::Unknown(_) => {
             "gate: the new version runs, and is checked before any public request reaches it"
+                .to_owned()
         }
     }
+}
+
+/// Formats the changes of a change set in one line.
+fn proposed(changes: &[Change]) -> String {
+    let lines: Vec<String> = changes.iter().map(Change::line).collect();
+    let counted = counted(changes.len(), "change");
+    format!("{counted}: {}", lines.join("; "))
+}
+
+/// Formats the comparison of a new version with what the public gets.
+fn gate_compared(new: &Sampled, public: &Sampled) -> String {
+    let (new, public) = (sampled(new), sampled(public));
+    format!("gate: new version {new}; public {public}")
+}
+
+/// Formats requests of one kind in short.
+fn sampled(sampled: &Sampled) -> String {
+    let Sampled {
+        requests, failed, ..
+    } = sampled;
+    let median = sampled.median_ms;
+    let median = median.map_or_else(String::new, |median| format!(", median {median:.1} ms"));
+    format!("{failed} of {requests} requests failed{median}")
 }
 
 /// Returns the text for the answer at the gate.

@@ -2,6 +2,7 @@
 //!
 //! - [`FakeWorld`] answers each question with what is scripted for it and writes down what it is told to change;
 //! - [`moment`] and [`answer`] are the words that scripts are written in;
+//! - [`stages`] are where deployments wait at the gate;
 //! - [`FakeHost`] is where commands run;
 //! - [`Transcript`] holds what was reported and what was changed, in one order, as text;
 //! - [`settings`] are those of a stack `clock` on AWS.
@@ -11,6 +12,7 @@ mod calls;
 pub(crate) mod host;
 pub(crate) mod moment;
 pub(crate) mod script;
+pub(crate) mod stages;
 mod transcript;
 mod world;
 

@@ -10,16 +10,19 @@ use crate::copy::Copy;
 use crate::faulty::Faulty;
 use crate::load::Load;
 use crate::outside::Outside;
-use crate::run::{CleanUp, Surroundings};
+use crate::run::{CleanUp, Finished, Surroundings};
 use crate::step;
 
 /// What is wrong with a version, how its deployment ends, and what the message names.
-const CASES: [(&str, i32, &str); 4] = [
+const CASES: [(&str, i32, &str); 5] = [
     ("exits", 4, "exit code 7"),
     ("unhealthy", 4, "the update failed"),
     ("wrong-clock", 6, "did not pass the gate"),
     ("broken", 6, "did not pass the gate"),
+    ("wrong-version", 6, "did not pass the gate"),
 ];
+/// Strategies with a gate.
+const GATED: [&str; 3] = ["blue-green", "linear", "canary"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_unproven_serves() {
@@ -28,10 +31,7 @@ async fn nothing_unproven_serves() {
     let _clean_up = CleanUp(&surroundings);
     let outside = Outside::new(&surroundings);
     let service = Faulty::new(&copy, &surroundings);
-    let deploy = |fault: &str, strategy: &str| {
-        let options = ["--strategy", strategy, "--verify-timeout", "20s", "--yes"];
-        service.deploy(fault, &options)
-    };
+    let deploy = |fault: &str, strategy: &str| deploy(&service, fault, strategy);
 
     step("a first deployment without a gate, and the way to one under load");
     deploy("none", "rolling").succeeded();
@@ -42,12 +42,8 @@ async fn nothing_unproven_serves() {
     let mut proven = BTreeSet::from([first.clone(), outside.version().await]);
 
     let refused = CASES.map(|case| ("blue-green", case));
-    for (strategy, (fault, exit_code, words)) in refused.into_iter().chain([("linear", CASES[2])]) {
-        step(&format!("{strategy}: a version with a fault: {fault}"));
-        let before = outside.version().await;
-        let finished = deploy(fault, strategy);
-        finished.failed_with(exit_code, &[words, "restored"]);
-        assert_eq!(outside.version().await, before, "{fault}");
+    for (strategy, case) in refused.into_iter().chain([("linear", CASES[2])]) {
+        assert_refused(&service, &outside, strategy, case).await;
     }
 
     for strategy in ["blue-green", "linear", "canary", "rolling"] {
@@ -72,6 +68,81 @@ async fn nothing_unproven_serves() {
     assert_only_proven(load, &proven).await;
     assert!(proven.len() >= 5, "{proven:?}");
     surroundings.deployer(&["down", "--local"]).succeeded();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "15 versions that are refused take five minutes: `make gate`"]
+async fn nothing_wrong_serves_with_any_strategy() {
+    let copy = Copy::of_the_project();
+    let surroundings = Surroundings::new(&copy);
+    let _clean_up = CleanUp(&surroundings);
+    let outside = Outside::new(&surroundings);
+    let service = Faulty::new(&copy, &surroundings);
+    for strategy in GATED {
+        deploy(&service, &format!("none-{strategy}"), strategy).succeeded();
+        let proven = BTreeSet::from([outside.version().await]);
+        let load = Load::start(outside.url().await, outside.port());
+        load.wait_for_requests(50).await;
+        for case in CASES {
+            assert_refused(&service, &outside, strategy, case).await;
+        }
+        assert_only_proven(load, &proven).await;
+    }
+    for (strategy, percent) in [("linear", 25), ("canary", 10)] {
+        deploy(&service, &format!("none-{strategy}-again"), strategy).succeeded();
+        assert_first_step_only(&service, &outside, strategy, percent).await;
+    }
+    surroundings.deployer(&["down", "--local"]).succeeded();
+}
+
+/// Deploys a version with this fault.
+fn deploy(service: &Faulty<'_>, fault: &str, strategy: &str) -> Finished {
+    let options = ["--strategy", strategy, "--verify-timeout", "20s", "--yes"];
+    service.deploy(fault, &options)
+}
+
+/// A version with a fault is refused, and the one of before is there again.
+async fn assert_refused(
+    service: &Faulty<'_>,
+    outside: &Outside,
+    strategy: &str,
+    (fault, exit_code, words): (&str, i32, &str),
+) {
+    step(&format!("{strategy}: a version with a fault: {fault}"));
+    let before = outside.version().await;
+    let finished = deploy(service, fault, strategy);
+    finished.failed_with(exit_code, &[words, "restored"]);
+    assert_eq!(outside.version().await, before, "{fault}");
+}
+
+/// A version that passes the gate and turns bad afterwards gets the first step's share of the requests at most.
+async fn assert_first_step_only(
+    service: &Faulty<'_>,
+    outside: &Outside,
+    strategy: &str,
+    percent: usize,
+) {
+    step(&format!(
+        "{strategy}: a version that turns bad behind the gate"
+    ));
+    let before = outside.version().await;
+    let load = Load::start(outside.url().await, outside.port());
+    let finished = deploy(service, "turns-bad", strategy);
+    finished.failed_with(6, &["restored"]);
+    let unproven = version_of(&finished.stderr);
+    assert_eq!(outside.version().await, before);
+    let result = load.stop().await;
+    let failed = result.failures.len();
+    println!("{} requests, {failed} failed", result.requests);
+    // It answered well, and then failed: the share is that of both.
+    assert!(result.versions.is_subset(&BTreeSet::from_iter(
+        [Some(before), unproven].into_iter().flatten()
+    )));
+    assert!(failed > 0, "it never turned bad");
+    assert!(
+        failed * 100 <= result.requests * percent,
+        "more than {percent} %"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -138,7 +209,14 @@ async fn kills(outside: &Outside, service: &Faulty<'_>, count: usize) -> BTreeSe
         // A good one may have passed before, or been let pass by the run that follows.
         proven.extend(version_of(&killed.stderr).filter(|_| !is_bad));
         let after = format!("none-{seed}-{number}-after");
-        service.deploy(&after, &OPTIONS).succeeded();
+        let converged = service.deploy(&after, &OPTIONS);
+        converged.succeeded();
+        // It answers for the run that was killed.
+        assert!(
+            !converged.stderr.contains("hook timed out"),
+            "{}",
+            converged.stderr
+        );
         proven.insert(outside.version().await);
     }
     proven

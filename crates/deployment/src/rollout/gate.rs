@@ -55,7 +55,7 @@ api_enum! {
 }
 
 /// Deployment that is paused at a lifecycle hook.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PausedDeployment {
     /// ARN of the service deployment.
     pub arn: String,
@@ -65,6 +65,8 @@ pub struct PausedDeployment {
     pub stage: LifecycleStage,
     /// ARN of the task definition that is being deployed.
     pub task_definition: TaskDefinitionArn,
+    /// Share of the public requests that the new version gets, percent.
+    pub share: f64,
 }
 
 /// Answer to a lifecycle hook.
@@ -125,6 +127,37 @@ pub fn decide(
     }
 }
 
+/// Returns whether public requests fail since the new version gets some of them, from the counts
+/// before and now. Failures that there were before do not count against it.
+pub const fn fails_in_public(before: &Counts, now: &Counts) -> bool {
+    now.since(before).are_failing() && !before.are_failing()
+}
+
+/// Counts of requests.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Number of requests that completed, with or without success.
+    pub requests: u64,
+    /// Number of requests that failed.
+    pub failed: u64,
+}
+
+impl Counts {
+    /// Returns the counts since earlier ones.
+    #[must_use]
+    pub const fn since(&self, earlier: &Self) -> Self {
+        Self {
+            requests: self.requests.saturating_sub(earlier.requests),
+            failed: self.failed.saturating_sub(earlier.failed),
+        }
+    }
+
+    /// Returns whether more than one request in a hundred failed. A single one may be chance.
+    const fn are_failing(&self) -> bool {
+        self.failed > 1 && self.failed.saturating_mul(100) > self.requests
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::fmt::Write as _;
@@ -137,6 +170,7 @@ mod tests {
             hook: "hook-1".to_owned(),
             stage,
             task_definition: TaskDefinitionArn::new(task_definition),
+            share: 0.0,
         }
     }
 
@@ -166,6 +200,23 @@ mod tests {
             let _ = writeln!(table, "{:<30} {}", stage.as_str(), row.join(" | "));
         }
         insta::assert_snapshot!(table);
+    }
+
+    #[test]
+    fn the_public_way_is_judged_by_what_the_new_version_changed() {
+        let counts = |requests, failed| Counts { requests, failed };
+        let table = [
+            (counts(50, 0), counts(80, 0), false),
+            (counts(50, 0), counts(80, 1), false),
+            (counts(50, 0), counts(62, 2), true),
+            (counts(50, 0), counts(350, 3), false),
+            (counts(0, 0), counts(20, 20), true),
+            // It failed before, too.
+            (counts(50, 9), counts(80, 16), false),
+        ];
+        for (before, now, expected) in table {
+            assert_eq!(fails_in_public(&before, &now), expected, "{now:?}");
+        }
     }
 
     #[test]

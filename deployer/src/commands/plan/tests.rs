@@ -6,6 +6,7 @@ use super::Planner;
 use crate::context::Context;
 use crate::testing::answer::change;
 use crate::testing::moment::{Moment, absent, at, event, of_others};
+use crate::testing::stages::{at_every_stage, there_and_back};
 use crate::testing::{DIGEST, FakeHost, FakeWorld};
 use deployment::stack::request::Proposal;
 
@@ -237,4 +238,23 @@ async fn more_tasks_cost_more() {
     changes something: true
     exit code 0
     ");
+}
+
+/// It only looks: whoever deploys answers.
+#[tokio::test(start_paused = true)]
+async fn no_stage_of_the_gate_is_answered() {
+    let table = at_every_stage(async |stage| {
+        let there = |status| at(status).with_old_version();
+        let world = FakeWorld::new([
+            there("UPDATE_IN_PROGRESS"),
+            there("UPDATE_IN_PROGRESS"),
+            there("UPDATE_COMPLETE"),
+        ])
+        .paused(there_and_back(stage))
+        .proposals([Proposal::Empty]);
+        planning(world).await
+    })
+    .await;
+    assert_eq!(table.matches("exit code 0").count(), 12, "{table}");
+    assert!(!table.contains("continue"), "{table}");
 }

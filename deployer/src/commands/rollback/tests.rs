@@ -5,6 +5,7 @@ use super::target::RollbackTarget;
 use crate::context::Context;
 use crate::testing::answer::answers;
 use crate::testing::moment::{Moment, absent, at, error, event, image, of_others};
+use crate::testing::stages::{at_every_stage, there_and_back};
 use crate::testing::{FOR_EVER, FakeHost, FakeWorld};
 use aws::remote::RemoteErrorKind;
 use deployment::stack::ResourceEvent;
@@ -376,4 +377,24 @@ async fn a_rollback_that_got_stuck_is_continued_on_the_way_to_another_version() 
     // Which version is meant is still asked after.
     assert!(text.contains("the image sha256:cccccccccccc"), "{text}");
     assert!(text.ends_with("exit code 3\n"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_every_stage_of_the_gate() {
+    let back = |status| at(status).with_old_version().with_image('b');
+    let table = at_every_stage(async |stage| {
+        let world = with_a_past([
+            back("UPDATE_IN_PROGRESS"),
+            back("UPDATE_ROLLBACK_IN_PROGRESS"),
+            back("UPDATE_ROLLBACK_IN_PROGRESS"),
+            back("UPDATE_ROLLBACK_IN_PROGRESS"),
+            back("UPDATE_ROLLBACK_IN_PROGRESS"),
+            back("UPDATE_ROLLBACK_COMPLETE").after([event("clock", "UPDATE_ROLLBACK_COMPLETE")]),
+            at("UPDATE_ROLLBACK_COMPLETE").with_image('b'),
+        ])
+        .paused(there_and_back(stage))
+        .proposals([deployment::stack::request::Proposal::Empty]);
+        going_back(world, None).await
+    });
+    insta::assert_snapshot!(table.await);
 }

@@ -84,14 +84,7 @@ impl Run<'_> {
                     return Ok((world, stack));
                 }
                 (BeforeUp::Attach, Some(stack)) => {
-                    let deployer = Deployer {
-                        context,
-                        world: world.as_ref(),
-                        host: self.host,
-                        stack_is_new: false,
-                        is_rollback: false,
-                        was_a_clock: false,
-                    };
+                    let deployer = Deployer::new(context, world.as_ref(), self.host);
                     deployer.wait_for_others(&stack).await?;
                 }
                 // Right after a change set was executed, this may be a stale read. Confirm it once.

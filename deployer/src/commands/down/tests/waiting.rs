@@ -5,6 +5,7 @@ use crate::stack_operations::ROUNDS;
 use crate::testing::FakeWorld;
 use crate::testing::answer::resource;
 use crate::testing::moment::{at, error, event, event_because, of_others};
+use crate::testing::stages::{at_every_stage, there_and_back};
 use aws::remote::RemoteErrorKind;
 
 #[tokio::test(start_paused = true)]
@@ -219,4 +220,44 @@ async fn an_update_that_may_not_be_cancelled_is_no_secret() {
     let text = taking_down(world).await;
     assert!(text.contains("may not do what is needed"), "{text}");
     assert!(text.ends_with("exit code 1\n"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_every_stage_of_the_gate() {
+    let back = |status| at(status).with_old_version();
+    let table = at_every_stage(async |stage| {
+        let world = FakeWorld::new([
+            back("UPDATE_IN_PROGRESS"),
+            back("UPDATE_ROLLBACK_IN_PROGRESS"),
+            back("UPDATE_ROLLBACK_IN_PROGRESS"),
+            back("UPDATE_ROLLBACK_IN_PROGRESS"),
+            back("UPDATE_ROLLBACK_IN_PROGRESS"),
+            back("UPDATE_ROLLBACK_COMPLETE").after([event("clock", "UPDATE_ROLLBACK_COMPLETE")]),
+            back("UPDATE_ROLLBACK_COMPLETE"),
+            deleting(),
+            deleted(),
+        ]);
+        taking_down(world.paused(there_and_back(stage))).await
+    });
+    insta::assert_snapshot!(table.await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn hooks_that_may_not_be_read() {
+    let back = |status| {
+        let there = at(status).with_old_version();
+        there.with_output("OtherTargetGroupArn", "other-targets")
+    };
+    let denied = error(RemoteErrorKind::Denied, "AccessDeniedException", "not you");
+    let world = FakeWorld::new([
+        back("UPDATE_ROLLBACK_IN_PROGRESS"),
+        back("UPDATE_ROLLBACK_IN_PROGRESS"),
+        back("UPDATE_ROLLBACK_IN_PROGRESS"),
+        back("UPDATE_ROLLBACK_COMPLETE").after([event("clock", "UPDATE_ROLLBACK_COMPLETE")]),
+        back("UPDATE_ROLLBACK_COMPLETE"),
+        deleting(),
+        deleted(),
+    ])
+    .failing("ListServiceDeployments", denied);
+    insta::assert_snapshot!(taking_down_as_usual(world).await);
 }

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use super::{FakeHost, bringing_up_with, updated};
-use crate::testing::FakeWorld;
-use crate::testing::answer::{answers, down, skewed};
+use crate::testing::answer::{answers, down, rolled_out, rolling_out, skewed};
 use crate::testing::moment::{Moment, at, error, event};
+use crate::testing::stages::{at_every_stage, there_and_back, waiting};
+use crate::testing::{DIGEST, FakeWorld};
 use aws::remote::RemoteErrorKind;
-use deployment::names::TaskDefinitionArn;
 use deployment::rollout::gate::{LifecycleStage, PausedDeployment};
+use deployment::stack::request::Proposal;
 
+const NEW: &str = "arn:task-definition/clock:2";
 const GATED: &str = "Resources:\n  Repository:\n    Type: AWS::ECR::Repository\n  Service:\n    TestListenerRule: x\n";
 
 fn running() -> Moment {
@@ -38,21 +40,8 @@ fn rolled_back() -> [Moment; 2] {
     ]
 }
 
-fn waiting(hook: &str, stage: LifecycleStage, task_definition: &str) -> Vec<PausedDeployment> {
-    vec![PausedDeployment {
-        arn: format!("arn:service-deployment/{task_definition}"),
-        hook: hook.to_owned(),
-        stage,
-        task_definition: TaskDefinitionArn::new(task_definition),
-    }]
-}
-
 fn ours(hook: &str) -> Vec<PausedDeployment> {
-    waiting(
-        hook,
-        LifecycleStage::PostTestTrafficShift,
-        "arn:task-definition/clock:2",
-    )
+    waiting(hook, &LifecycleStage::PostTestTrafficShift, NEW)
 }
 
 /// The transcript from the update on.
@@ -72,11 +61,7 @@ async fn a_version_that_is_proven_passes() {
         updated(),
         at("UPDATE_COMPLETE"),
     ];
-    let step = waiting(
-        "hook-2",
-        LifecycleStage::PreProductionTrafficShift,
-        "arn:task-definition/clock:2",
-    );
+    let step = waiting("hook-2", &LifecycleStage::PreProductionTrafficShift, NEW);
     let world = FakeWorld::new(moments).paused([ours("hook-1"), step, Vec::new()]);
     insta::assert_snapshot!(update(FakeHost::new(world)).await);
 }
@@ -88,7 +73,7 @@ async fn a_clock_that_is_proven_wrong_goes_back() {
     // On the way back, CloudFormation deploys the version of before, which passes.
     let back = waiting(
         "hook-2",
-        LifecycleStage::PostTestTrafficShift,
+        &LifecycleStage::PostTestTrafficShift,
         "arn:task-definition/clock:1",
     );
     let world = FakeWorld::new(moments).paused([ours("hook-1"), ours("hook-1"), Vec::new(), back]);
@@ -125,6 +110,39 @@ async fn whoever_cancels_at_the_gate_gets_the_version_of_before() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_version_that_fails_in_public_goes_back_at_the_next_step() {
+    let mut moments = vec![running(), updating()];
+    moments.extend(vec![still_updating(); 8]);
+    moments.extend(rolled_back());
+    let step = |hook, share| {
+        let mut step = waiting(hook, &LifecycleStage::PreProductionTrafficShift, NEW);
+        step[0].share = share;
+        step
+    };
+    let [third, fourth] = [25.0, 50.0].map(|share| step("next", share));
+    let world = FakeWorld::new(moments).paused([
+        ours("gate"),
+        step("first", 0.0),
+        third.clone(),
+        third.clone(),
+        third,
+        fourth,
+    ]);
+    let good = std::iter::repeat_n(Ok(()), 150);
+    let host = FakeHost::new(world).knocking(good.chain([Err(clock::Failure::TooLarge)]));
+    let text = update(host).await;
+    for part in [
+        "gate: 25 % of the public requests go to the new version",
+        "did not pass the gate: public requests fail since it gets some of them",
+        "the previous state is restored, and it gets no public request any more",
+        "exit code 6",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains("no public request has reached it"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_of_somebody_else_is_believed() {
     let moments = [
         running(),
@@ -147,20 +165,19 @@ async fn an_answer_of_somebody_else_is_believed() {
 
 #[tokio::test(start_paused = true)]
 async fn what_waits_is_checked_by_the_run_that_attaches() {
-    let gated = |moment: Moment| moment.with_output("OtherTargetGroupArn", "other-targets");
-    let left = || gated(at("UPDATE_IN_PROGRESS").with_old_version());
+    let left = || at("UPDATE_IN_PROGRESS").with_old_version();
     let moments = [
         left(),
         left(),
         left(),
         left(),
         left(),
-        gated(at("UPDATE_COMPLETE").with_image('0')),
+        at("UPDATE_COMPLETE").with_image('0'),
     ];
     let world = FakeWorld::new(moments)
         .paused([ours("hook-1"), ours("hook-1"), Vec::new()])
-        .images([("arn:task-definition/clock:2", "registry.example/clock-repository@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef")])
-        .proposals([deployment::stack::request::Proposal::Empty]);
+        .images([(NEW, &format!("registry.example/clock-repository@{DIGEST}"))])
+        .proposals([Proposal::Empty]);
     let text = bringing_up_with(FakeHost::new(world), GATED).await;
     let (_, text) = text.split_once("waiting for that to end\n").unwrap();
     let (text, _) = text.split_once("plan: started").unwrap_or((text, ""));
@@ -169,15 +186,101 @@ async fn what_waits_is_checked_by_the_run_that_attaches() {
 
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_checked_is_not_let_pass_by_the_run_that_attaches() {
-    let gated = |moment: Moment| moment.with_output("OtherTargetGroupArn", "other-targets");
-    let left = || gated(at("UPDATE_IN_PROGRESS").with_old_version());
-    let ended = gated(at("UPDATE_ROLLBACK_COMPLETE").with_old_version());
+    let left = || at("UPDATE_IN_PROGRESS").with_old_version();
+    let ended = at("UPDATE_ROLLBACK_COMPLETE").with_old_version();
     // Nothing tells the image of the version that waits.
     let world = FakeWorld::new([left(), left(), left(), left(), ended])
         .paused([ours("hook-1")])
-        .proposals([deployment::stack::request::Proposal::Empty]);
+        .proposals([Proposal::Empty]);
     let text = bringing_up_with(FakeHost::new(world), GATED).await;
     let (_, text) = text.split_once("waiting for that to end\n").unwrap();
     let (text, _) = text.split_once("plan: started").unwrap();
     assert!(!text.contains("ContinueServiceDeployment"), "{text}");
+}
+
+/// What `up` does about its own version, and then about the one of before, at each stage.
+async fn at_each(host: impl Fn(FakeWorld) -> FakeHost, end: &[Moment]) -> String {
+    at_every_stage(async |stage| {
+        let mut moments = vec![running(), updating()];
+        moments.extend(vec![still_updating(); 6]);
+        moments.extend_from_slice(end);
+        let world = FakeWorld::new(moments).paused(there_and_back(stage));
+        bringing_up_with(host(world), GATED).await
+    })
+    .await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_good_version_at_every_stage() {
+    let end = [updated(), at("UPDATE_COMPLETE")];
+    insta::assert_snapshot!(at_each(FakeHost::new, &end).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_version_at_every_stage() {
+    let wrong = |world| {
+        let report = || skewed(&[Some("0.1.0+0123456789ab")]);
+        FakeHost::new(world).finding([report(), report()])
+    };
+    insta::assert_snapshot!(at_each(wrong, &rolled_back()).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancelled_at_every_stage() {
+    let host = |world| {
+        FakeHost::new(world)
+            .finding([down("the answer has status 500")])
+            .interrupted_after(Duration::from_millis(1))
+            .compiling_for(Duration::ZERO)
+    };
+    insta::assert_snapshot!(at_each(host, &rolled_back()).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_attaches_at_every_stage() {
+    let table = at_every_stage(async |stage| {
+        let left = || at("UPDATE_IN_PROGRESS").with_old_version();
+        let end = at("UPDATE_ROLLBACK_COMPLETE").with_image('0');
+        let moments = [left(), left(), left(), left(), left(), left(), left(), end];
+        let world = FakeWorld::new(moments)
+            .paused(there_and_back(stage))
+            .images([(NEW, &format!("registry.example/clock-repository@{DIGEST}"))])
+            .proposals([Proposal::Empty]);
+        bringing_up_with(FakeHost::new(world), GATED).await
+    });
+    insta::assert_snapshot!(table.await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tasks_that_are_replaced_at_every_stage() {
+    let table = at_every_stage(async |stage| {
+        let there = || at("UPDATE_COMPLETE").with_image('0');
+        let world = FakeWorld::new([there(), there()])
+            .services([rolling_out(1), rolling_out(1), rolling_out(1), rolled_out()])
+            .paused(there_and_back(stage))
+            .proposals([Proposal::Empty]);
+        let host = FakeHost::new(world).with(|config| config.force = true);
+        bringing_up_with(host, GATED).await
+    });
+    insta::assert_snapshot!(table.await);
+}
+
+/// The outputs name no service before the first version runs.
+#[tokio::test(start_paused = true)]
+async fn a_first_version_is_checked_by_the_run_that_attaches() {
+    let first = |status| {
+        let there = at(status).without_output("ServiceName");
+        there.without_output("TaskDefinitionArn")
+    };
+    let left = || first("UPDATE_IN_PROGRESS");
+    let end = at("UPDATE_COMPLETE").with_image('0');
+    let world = FakeWorld::new([left(), left(), left(), left(), left(), end])
+        .paused([ours("hook-1"), ours("hook-1"), Vec::new()])
+        .images([(NEW, &format!("registry.example/clock-repository@{DIGEST}"))])
+        .proposals([Proposal::Empty]);
+    let text = bringing_up_with(FakeHost::new(world), GATED).await;
+    let answer = "check: OK, offset +0.2 ms ± 1.2 ms, 2 instances\n\
+        gate: new version 0 of 20 requests failed, median 0.0 ms; public 0 of 20 requests failed, median 0.0 ms\n\
+        > ContinueServiceDeployment hook-1 (continue)";
+    assert!(text.contains(answer), "{text}");
 }

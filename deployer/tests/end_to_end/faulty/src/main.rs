@@ -1,5 +1,6 @@
 //! Answers like the service that this project deploys, but for one fault, which its image names.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
@@ -23,7 +24,19 @@ enum Fault {
     WrongClock,
     /// Is well, but does not tell the time.
     Broken,
+    /// Says that it is another version.
+    WrongVersion,
+    /// Does not tell the time any more once the public has asked for it.
+    TurnsBad,
 }
+
+/// Header of requests that are not public.
+const GATE_HEADER: &str = "x-deployer-gate:";
+/// Public requests after which a version turns bad.
+const GOOD_REQUESTS: usize = 5;
+
+/// Public requests for the time so far.
+static PUBLIC: AtomicUsize = AtomicUsize::new(0);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::io::Result<()> {
@@ -40,6 +53,8 @@ async fn main() -> std::io::Result<()> {
         Ok("unhealthy") => Fault::Unhealthy,
         Ok("wrong-clock") => Fault::WrongClock,
         Ok("broken") => Fault::Broken,
+        Ok("wrong-version") => Fault::WrongVersion,
+        Ok("turns-bad") => Fault::TurnsBad,
         _ => Fault::None,
     };
     if fault == Fault::Exits {
@@ -86,13 +101,24 @@ async fn serve(mut stream: TcpStream, fault: Fault) -> std::io::Result<()> {
         let Some(request) = lines.next_line().await? else {
             return Ok(());
         };
-        while lines
-            .next_line()
-            .await?
-            .is_some_and(|line| !line.is_empty())
-        {}
-        let answer = answer(&request, fault);
+        let mut is_public = request.split(' ').nth(1).is_some_and(|target| target.starts_with("/now"));
+        while let Some(line) = lines.next_line().await?.filter(|line| !line.is_empty()) {
+            is_public &= !line.to_ascii_lowercase().starts_with(GATE_HEADER);
+        }
+        let public = PUBLIC.fetch_add(usize::from(is_public), Ordering::Relaxed);
+        let answer = answer(&request, fault.now(public));
         write.write_all(answer.as_bytes()).await?;
+    }
+}
+
+impl Fault {
+    /// What is wrong after so many public requests.
+    fn now(self, public: usize) -> Self {
+        match self {
+            Self::TurnsBad if public >= GOOD_REQUESTS => Self::Broken,
+            Self::TurnsBad => Self::None,
+            other => other,
+        }
     }
 }
 
@@ -120,6 +146,7 @@ fn now(query: &str, fault: Fault) -> String {
     let build = digest
         .trim_start_matches("sha256:")
         .get(..12)
+        .filter(|_| fault != Fault::WrongVersion)
         .unwrap_or("unknown")
         .to_owned();
     let instance = std::env::var("HOSTNAME").unwrap_or_default();
