@@ -8,7 +8,7 @@ SHELL := /bin/bash
 # The program is not on the PATH here: what it tells people to run is one of these targets, or goes through cargo.
 DEPLOYER := DEPLOYER_MAKE_TARGETS='up down status' scripts/with-docker cargo run --quiet --locked --bin deployer --
 
-.PHONY: help up down status bootstrap build test bootstrap-tests check format clippy docs unit shipped lint-scripts lint-python lint-template lint-rendered lint-workflows deny e2e images services chaos chaos-short hostile soak fuzz bench bench-docs bare-machine mutants
+.PHONY: help up down status bootstrap build test bootstrap-tests check format clippy docs unit shipped lint-scripts lint-python lint-template lint-rendered lint-workflows deny e2e images services chaos chaos-short hostile soak real-servers webhook fuzz bench bench-docs bare-machine mutants
 
 help: ## Shows this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -27,7 +27,7 @@ status: build ## Shows what runs on this machine
 bootstrap: ## Installs and starts what is missing on this machine
 	@scripts/bootstrap $(BOOTSTRAP)
 
-bootstrap-tests: bootstrap ## The same for what only the tests need: Chromium and its driver, valgrind, skopeo
+bootstrap-tests: bootstrap ## The same for what only the tests need: Chromium, valgrind, skopeo, Varnish, HAProxy, nginx, Prometheus
 	@scripts/bootstrap-tests
 
 build:
@@ -98,6 +98,12 @@ hostile: ## Ten thousand idle connections and five minutes of random bytes again
 
 soak: ## The checker at work for five minutes: nothing grows, its grid stays. `make unit` has a short form
 	SOAK_SECONDS=300 cargo test --locked --workspace --test service soak -- --nocapture
+
+real-servers: bootstrap-tests ## The checker and Varnish, nginx, HAProxy, Python: forty checks in each case. `make unit` has a short form
+	REAL_SERVERS_CHECKS=40 cargo test --locked --workspace --test service real_servers -- --nocapture
+
+webhook: ## A thousand targets go down at once, and the receiver is slow and fails: `make unit` has a short form
+	WEBHOOK_TARGETS=1000 cargo test --locked --workspace --test service every_change_is_told -- --nocapture
 
 fuzz: bootstrap-tests ## Dockerfiles, images, archives and services' answers by chance: five minutes each, with a nightly compiler
 	scripts/fuzz

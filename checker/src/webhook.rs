@@ -2,6 +2,7 @@
 //! target is kept until it is delivered.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -29,7 +30,8 @@ const AT_ONCE: usize = 8;
 /// Pause before the second attempt, doubled for each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
-/// Number of attempts per message before an otherwise finished program gives up.
+/// Number of attempts per message, and of failed attempts in a row, before an otherwise finished
+/// program gives up. A receiver that takes others may still take this one.
 const ATTEMPTS: u32 = 5;
 /// Number of failed attempts in a row, of a message and in total, before a note.
 const WORTH_A_NOTE: u32 = 4;
@@ -69,6 +71,8 @@ struct Untold {
 struct Queue {
     untold: Mutex<BTreeMap<usize, Untold>>,
     changed: Notify,
+    /// Number of failed attempts in a row, of all messages.
+    failures: AtomicU32,
 }
 
 /// Failure of an attempt.
@@ -184,6 +188,10 @@ impl Queue {
 
     /// Records the result of an attempt and returns the number of failed ones.
     fn tried(&self, target: usize, message: &Arc<str>, refusal: Option<&Refusal>) -> u32 {
+        match refusal {
+            Some(_) => self.failures.fetch_add(1, Ordering::Relaxed),
+            None => self.failures.swap(0, Ordering::Relaxed),
+        };
         let mut untold = self.lock();
         let mut failed = 0;
         if let Some(known) = untold.get_mut(&target) {
@@ -214,17 +222,17 @@ impl Queue {
 
     /// Returns whether everything is delivered, or was tried too often to wait for it.
     fn is_settled(&self) -> bool {
+        let is_dead = self.failures.load(Ordering::Relaxed) >= ATTEMPTS;
         let untold = self.lock();
         untold
             .values()
-            .all(|it| !it.sending && it.attempts >= ATTEMPTS)
+            .all(|it| is_dead && !it.sending && it.attempts >= ATTEMPTS)
     }
 }
 
 async fn send_all(client: Client, url: Url, queue: Arc<Queue>) {
     let mut under_way = FuturesUnordered::new();
     let mut is_noted = false;
-    let mut failures = 0;
     loop {
         while under_way.len() < AT_ONCE
             && let Some((target, message)) = queue.next(Instant::now())
@@ -245,7 +253,7 @@ async fn send_all(client: Client, url: Url, queue: Arc<Queue>) {
         tokio::select! {
             Some((target, message, result)) = under_way.next() => {
                 let failed = queue.tried(target, &message, result.as_ref().err());
-                failures = if result.is_ok() { 0 } else { failures + 1 };
+                let failures = queue.failures.load(Ordering::Relaxed);
                 match result {
                     Ok(_) if std::mem::take(&mut is_noted) => note("the webhook takes changes again"),
                     // Both counts have to be high: other messages may still be accepted.

@@ -1,13 +1,16 @@
 //! What happens to checks that go on: machines that stall, services that change, clocks that are set.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::UdpSocket;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::program::{checker, command, json_lines, run, signal};
-use crate::support::{Reply, Server, Then, clock, now_json, ok, service, with_headers};
+use crate::support::{Reply, Server, Then, clock, now_json, ok, service, shim, show, with_headers};
 use clock::{Field, Reason, Settings, Verdict};
 use probe::check;
 use serde_json::Value;
@@ -307,44 +310,15 @@ async fn a_time_server_tells_whose_clock_is_off() {
     assert!(stdout.contains("no time from 127.0.0.1"), "{stdout}");
 }
 
-/// A library that, loaded first, makes a program believe that it is later.
-async fn shim(folder: &Path) -> String {
-    let source = folder.join("shim.c");
-    let library = folder.join("shim.so");
-    let text = r"
-        #define _GNU_SOURCE
-        #include <stdlib.h>
-        #include <sys/syscall.h>
-        #include <time.h>
-        #include <unistd.h>
-        int clock_gettime(clockid_t clock, struct timespec *now) {
-            int result = syscall(SYS_clock_gettime, clock, now);
-            const char *ahead = getenv(`AHEAD_SECONDS`);
-            if (clock == CLOCK_REALTIME && ahead) now->tv_sec += atoi(ahead);
-            return result;
-        }
-    "
-    .replace('`', "\"");
-    std::fs::write(&source, text).unwrap();
-    let made = command("cc")
-        .args(["-shared", "-fPIC", "-o"])
-        .args([&library, &source])
-        .status()
-        .await
-        .unwrap();
-    assert!(made.success());
-    library.to_str().unwrap().to_owned()
-}
-
 #[tokio::test]
 async fn a_real_program_with_a_wrong_clock_finds_everybody_else_wrong() {
     let folder = tempfile::tempdir().unwrap();
     let shim = shim(folder.path()).await;
     let server = Server::start(service(0)).await;
-    for (ahead, code, words) in [("0", 0, "OK"), ("5", 2, "behind"), ("-5", 2, "ahead")] {
+    for (ahead, code, words) in [("0", 0, "OK"), ("5000", 2, "behind"), ("-5000", 2, "ahead")] {
         let output = checker(&[&server.url()])
             .env("LD_PRELOAD", &shim)
-            .env("AHEAD_SECONDS", ahead)
+            .env("AHEAD_MS", ahead)
             .output()
             .await
             .unwrap();
@@ -609,27 +583,118 @@ async fn a_webhook_is_told_of_changes_and_a_slow_one_delays_nothing() {
     assert!(!stderr.contains("secret"), "{stderr}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn every_change_is_told_although_the_receiver_is_slow_and_fails() {
-    const TARGETS: usize = 100;
-    let hook = Server::start(|request| {
-        std::thread::sleep(Duration::from_millis(5));
-        if request.number < TARGETS && request.number % 3 == 2 {
-            with_headers("503 Service Unavailable", "", "")
-        } else {
-            with_headers("204 No Content", "", "")
+fn webhook_targets() -> usize {
+    std::env::var("WEBHOOK_TARGETS").map_or(100, |text| text.parse().unwrap())
+}
+
+/// A receiver that takes 200 ms, and fails every third time. Counts what it took.
+async fn slow_hook() -> (Server, Arc<AtomicUsize>) {
+    let taken = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&taken);
+    let hook = Server::start(move |request| {
+        std::thread::sleep(Duration::from_millis(200));
+        if request.number % 3 == 2 {
+            return with_headers("503 Service Unavailable", "", "");
         }
-    })
-    .await;
+        count.fetch_add(1, Ordering::Relaxed);
+        with_headers("204 No Content", "", "")
+    });
+    (hook.await, taken)
+}
+
+/// Changes that the receiver took, by target.
+fn taken(hook: &Server) -> BTreeMap<String, Vec<String>> {
+    let mut taken: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for request in hook.requests() {
+        if request.number % 3 != 2 {
+            let message: Value = serde_json::from_str(&request.body).unwrap();
+            let text = |key: &str| message[key].as_str().unwrap().to_owned();
+            taken.entry(text("url")).or_default().push(text("state"));
+        }
+    }
+    taken
+}
+
+// More threads than messages at a time: the receiver blocks one for each.
+#[tokio::test(flavor = "multi_thread", worker_threads = 12)]
+async fn every_change_is_told_although_the_receiver_is_slow_and_fails() {
+    let (hook, _) = slow_hook().await;
     let address = format!("http://{}/hook", hook.address);
-    let urls: Vec<String> = (0..TARGETS)
+    let urls: Vec<String> = (0..webhook_targets())
         .map(|target| format!("http://127.0.0.1:1/{target}"))
         .collect();
     let targets = urls.iter().flat_map(|url| ["--url", url]);
     let arguments: Vec<&str> = targets.chain(["--webhook", &address]).collect();
     let (code, _, stderr) = run(&arguments).await;
     assert_eq!((code, &*stderr), (2, ""));
-    assert_eq!(hook.requests().len(), TARGETS + TARGETS / 3);
+    let taken = taken(&hook);
+    assert_eq!(taken.len(), urls.len());
+    assert!(
+        taken.values().all(|states| *states == ["down"]),
+        "{taken:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 12)]
+async fn every_change_is_told_in_order() {
+    let targets = webhook_targets();
+    let (hook, count) = slow_hook().await;
+    // Each is up for its first check, then down until the receiver knows that of all.
+    let firsts = Mutex::new(BTreeMap::new());
+    let told = Arc::clone(&count);
+    let server = Server::start(move |request| {
+        let path = request.head.split(' ').nth(1).unwrap().to_owned();
+        let first = *firsts
+            .lock()
+            .unwrap()
+            .entry(path)
+            .or_insert(request.connection);
+        if first == request.connection || told.load(Ordering::Relaxed) >= targets {
+            ok("")
+        } else {
+            with_headers("503 Service Unavailable", "", "")
+        }
+    })
+    .await;
+    let (address, interval) = (format!("http://{}/hook", hook.address), targets * 20);
+    let urls: Vec<String> = (0..targets)
+        .map(|target| format!("--url=http://{}/{target}", server.address))
+        .collect();
+    let interval = format!("{interval}ms");
+    let series = [
+        "--kind",
+        "http",
+        "--timeout",
+        "1m",
+        "--interval",
+        &interval,
+        "--webhook",
+        &address,
+    ];
+    let arguments = [
+        &urls.iter().map(String::as_str).collect::<Vec<_>>()[..],
+        &series,
+    ]
+    .concat();
+    let child = checker(&arguments).stdout(Stdio::null()).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_mins(5);
+    while count.load(Ordering::Relaxed) < 2 * targets {
+        assert!(Instant::now() < deadline, "{count:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    signal(&child, "TERM").await;
+    let output = child.wait_with_output().await.unwrap();
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    let taken = taken(&hook);
+    assert_eq!(taken.len(), targets);
+    assert!(
+        taken.values().all(|states| *states == ["down", "ok"]),
+        "{taken:?}"
+    );
+    show(&format!(
+        "the webhook was told of all {} changes of {targets} targets\n",
+        2 * targets
+    ));
 }
 
 #[tokio::test]

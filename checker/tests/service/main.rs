@@ -12,6 +12,7 @@ mod http;
 mod monitoring;
 mod page;
 mod program;
+mod servers;
 mod soak;
 mod support;
 mod table;

@@ -1,8 +1,10 @@
 //! A hand-made HTTP server on loopback: it says byte for byte what a test wants, right or wrong.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use crate::program::command;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use probe::{ConnectTo, Target};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -13,6 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 pub(crate) struct Request {
     /// Request line and headers.
     pub(crate) head: String,
+    pub(crate) body: String,
     /// The value of the query's `nonce`.
     pub(crate) nonce: String,
     /// From 0, over all connections.
@@ -109,10 +112,18 @@ async fn serve(
             .split_once("nonce=")
             .map(|(_, rest)| rest.chars().take_while(char::is_ascii_hexdigit).collect())
             .unwrap_or_default();
+        let length = text
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+        let mut body = vec![0; length.unwrap_or_default()];
+        if stream.read_exact(&mut body).await.is_err() {
+            return;
+        }
         let request = {
             let mut seen = seen.lock().unwrap();
             let request = Request {
                 head: text,
+                body: String::from_utf8(body).unwrap(),
                 nonce,
                 number: seen.len(),
                 connection,
@@ -160,4 +171,60 @@ pub(crate) fn with_headers(status: &str, headers: &str, body: &str) -> Reply {
 /// A healthy service whose clock is `offset` milliseconds ahead.
 pub(crate) fn service(offset: i64) -> impl Fn(&Request) -> Reply + Send + Sync + 'static {
     move |request| ok(&now_json(clock(offset), "a", "1", &request.nonce))
+}
+
+/// A library that, loaded first, makes a program believe that it is later by `AHEAD_MS`.
+pub(crate) async fn shim(folder: &Path) -> String {
+    // Read once, because nginx clears its environment.
+    const SOURCE: &str = r#"
+        #define _GNU_SOURCE
+        #include <stdlib.h>
+        #include <sys/syscall.h>
+        #include <sys/time.h>
+        #include <time.h>
+        #include <unistd.h>
+        static long long ahead;
+        __attribute__((constructor)) static void start(void) {
+            const char *text = getenv("AHEAD_MS");
+            ahead = text ? atoll(text) * 1000000LL : 0;
+        }
+        int clock_gettime(clockid_t clock, struct timespec *now) {
+            int result = syscall(SYS_clock_gettime, clock, now);
+            if (clock == CLOCK_REALTIME) {
+                long long all = now->tv_sec * 1000000000LL + now->tv_nsec + ahead;
+                now->tv_sec = all / 1000000000LL;
+                now->tv_nsec = all % 1000000000LL;
+            }
+            return result;
+        }
+        int gettimeofday(struct timeval *now, void *zone) {
+            struct timespec fine;
+            clock_gettime(CLOCK_REALTIME, &fine);
+            now->tv_sec = fine.tv_sec;
+            now->tv_usec = fine.tv_nsec / 1000;
+            return 0;
+        }
+        time_t time(time_t *now) {
+            struct timespec fine;
+            clock_gettime(CLOCK_REALTIME, &fine);
+            if (now) *now = fine.tv_sec;
+            return fine.tv_sec;
+        }
+    "#;
+    let (source, library) = (folder.join("shim.c"), folder.join("shim.so"));
+    std::fs::write(&source, SOURCE).unwrap();
+    let made = command("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .args([&library, &source])
+        .output()
+        .await
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    library.to_str().unwrap().to_owned()
+}
+
+/// Prints a result, also if the test passes and its output is captured.
+#[expect(clippy::disallowed_methods, reason = "around the harness, on purpose")]
+pub(crate) fn show(text: &str) {
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes());
 }

@@ -346,7 +346,8 @@ impl<'a> Evidence<'a> {
         let contacts = self.addresses.values();
         let live = contacts.filter(|it| **it == Contact::Live).count();
         let decided = match verdict {
-            Verdict::Down | Verdict::Skewed => true,
+            Verdict::Down => true,
+            Verdict::Skewed => !self.is_preliminary(),
             // Each address was asked once, and one of them once more on a warm connection.
             Verdict::Ok => match self.settings.kind {
                 Kind::Clock => self.answers() >= ANSWERS_TO_BE_OK.max(live + 1),
@@ -374,6 +375,15 @@ impl<'a> Evidence<'a> {
         } else {
             Next::SameConnection(self.pause())
         }
+    }
+
+    /// Returns whether all clocks that are off were asked only once, and may turn out to stand still.
+    fn is_preliminary(&self) -> bool {
+        let max_skew = nanoseconds(self.settings.max_skew);
+        let (now, mut off) = (self.now(), self.instances.values());
+        off.all(|it| {
+            self.verdict_on(it) != Verdict::Skewed || it.clock.is_preliminary(now, max_skew)
+        })
     }
 
     /// Returns the maximum number of requests. Added to the settings' budget: one request per

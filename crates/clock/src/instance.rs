@@ -116,6 +116,15 @@ impl InstanceClock {
         Some(best.estimate())
     }
 
+    /// Returns whether another answer may take back that the clock is wrong.
+    pub(crate) fn is_preliminary(&self, reading: Reading, max_skew: Nanoseconds) -> bool {
+        let reserve = self.tick.reserve();
+        self.samples == 1
+            && self.interval_at(reading).is_some_and(|interval| {
+                interval.lo <= max_skew && -max_skew <= interval.hi + reserve
+            })
+    }
+
     /// Returns the verdict on this clock alone at a moment. `max_skew` is in nanoseconds.
     pub fn verdict_at(&self, reading: Reading, max_skew: Nanoseconds) -> Verdict {
         let Some(interval) = self.interval_at(reading) else {

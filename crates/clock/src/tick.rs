@@ -10,10 +10,17 @@
 //! answers: several workers behind one name tick at different moments.
 
 use crate::timestamp::Timestamp;
-use crate::units::{MILLISECOND, Nanoseconds};
+use crate::units::{MILLISECOND, Nanoseconds, SECOND};
 
 /// Longest tick assumed before anything is learned.
 const UNKNOWN: Nanoseconds = 250 * MILLISECOND;
+/// Longest tick assumed of a clock that was seen to stand still. nginx is told whole seconds, and
+/// timers are late.
+const STANDING: Nanoseconds = SECOND + SECOND / IRREGULAR;
+/// Coarsest digit that a clock is not expected to repeat from one answer to the next.
+const FINE: Nanoseconds = 10 * MILLISECOND;
+/// Longest pause for a value to change.
+const LONGEST_PAUSE: Nanoseconds = 500 * MILLISECOND;
 /// Irregularity of timers: a tick is early or late by up to a sixteenth of its length.
 const IRREGULAR: Nanoseconds = 16;
 /// Maximum number of differences kept.
@@ -26,6 +33,9 @@ pub(crate) struct Tick {
     written: Option<Nanoseconds>,
     /// Differences between consecutive values on one connection, nanoseconds, without zeros.
     differences: Vec<Nanoseconds>,
+    /// Set if two answers on one connection were compared, and whether they had the same value.
+    compared: bool,
+    repeated: bool,
     /// The longest time for which the clock certainly showed one value.
     still: Nanoseconds,
     /// The first and the last sample with the value that was shown last.
@@ -54,8 +64,10 @@ impl Tick {
         self.written = Some(self.written.map_or(digit, |known| known.min(digit)));
         let value = timestamp.nanoseconds;
         let previous = self.last.filter(|last| last.connection == connection);
+        self.compared |= previous.is_some();
         match previous {
             Some(last) if last.value == value => {
+                self.repeated = true;
                 // Counts from the first arrival to the last send: both lie within the time the
                 // value was shown, whatever the network delay.
                 self.still = self.still.max(sent - last.since);
@@ -88,18 +100,33 @@ impl Tick {
     /// Returns an upper bound for the tick, nanoseconds.
     pub(crate) fn longest(&self) -> Nanoseconds {
         let written = self.written();
-        // A value shown for longer than assumed disproves the default. The real tick may be longer
-        // still, because only part of it was observed.
-        let unknown = if self.still > written.max(UNKNOWN) {
-            2 * self.still + UNKNOWN
+        let assumed = if self.repeated && written <= FINE {
+            STANDING
         } else {
             UNKNOWN
+        };
+        // A value shown for longer than assumed disproves the default. The real tick may be longer
+        // still, because only part of it was observed.
+        let unknown = if self.still > written.max(assumed) {
+            2 * self.still + assumed
+        } else {
+            assumed
         };
         let learned = match self.divisor() {
             Some(divisor) if !self.contradicted => divisor + divisor / IRREGULAR,
             Some(_) | None => unknown,
         };
         written.max(learned.min(unknown)).max(self.still)
+    }
+
+    /// Returns by how much the estimate may grow with the next answer, nanoseconds: only two answers
+    /// on one connection show whether the clock stands still.
+    pub(crate) fn reserve(&self) -> Nanoseconds {
+        if self.compared || self.written() > FINE {
+            0
+        } else {
+            (STANDING - self.longest()).max(0)
+        }
     }
 
     /// Returns the pause before the next request that reveals most about the tick; `None` if the
@@ -114,7 +141,7 @@ impl Tick {
             // Half a tick off the known multiples, which would reveal nothing new.
             Some(divisor) if !self.contradicted => divisor / 2,
             // Doubles the time observed, until the value changes.
-            Some(_) | None => (2 * self.still).clamp(2 * MILLISECOND, UNKNOWN),
+            Some(_) | None => (2 * self.still).clamp(2 * MILLISECOND, LONGEST_PAUSE),
         })
     }
 
@@ -194,7 +221,8 @@ mod tests {
         let longest = known.longest() / MILLISECOND;
         assert!((100..=110).contains(&longest), "{longest} {pauses:?}");
         // A clock that stands still for longer than any tick that is assumed.
-        assert!(learned(9_000_000, 500, &[0, 1_000_000]).longest() > 2_000 * MILLISECOND);
+        let still = learned(90_000_000, 500, &[0, 2_000_000]);
+        assert!(still.longest() > 4_000 * MILLISECOND, "{still:?}");
     }
 
     #[test]

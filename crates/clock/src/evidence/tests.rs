@@ -42,12 +42,26 @@ fn ok_needs_a_second_request_on_the_warm_connection() {
 #[test]
 fn the_second_instance_is_judged_by_its_own_answers() {
     let settings = Settings::default();
-    // Of how coarsely a clock ticks, one answer tells nothing: that it is behind takes more.
-    for offset in [1_100, -1_300, 3_600_000] {
+    for offset in [1_100, -2_100, 3_600_000] {
         let mut evidence = Evidence::new(&settings);
         assert_eq!(evidence.add(&cold(answer(3, "a", "1", 0))), SAME);
         assert_eq!(evidence.add(&answer(13, "b", "1", offset)), Next::Stop);
         assert_eq!(evidence.verdict(), Verdict::Skewed);
+    }
+}
+
+#[test]
+fn a_clock_that_is_behind_is_asked_whether_it_stands_still() {
+    let settings = Settings::default();
+    // Within a second of the limit, a clock that is right and ticks once a second looks the same.
+    for (later, is_skewed) in [(-1_300, true), (-1_310, false)] {
+        let mut evidence = Evidence::new(&settings);
+        let next = evidence.add(&cold(answer(3, "a", "1", -1_300)));
+        assert_eq!(evidence.verdict(), Verdict::Skewed);
+        assert_ne!(next, Next::Stop);
+        let next = evidence.add(&answer(13, "a", "1", later));
+        assert_eq!(evidence.verdict() == Verdict::Skewed, is_skewed);
+        assert_eq!(next == Next::Stop, is_skewed);
     }
 }
 
