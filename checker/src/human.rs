@@ -275,6 +275,8 @@ pub(crate) mod tests {
         running_away.outage = Some(Outage {
             began: String::new(),
             ended: String::new(),
+            checks: 2,
+            cause: None,
             downtime: Downtime {
                 proven_ms: 31_000.0,
                 possible_ms: 91_000.0,

@@ -15,7 +15,7 @@ use crate::series::{State, Summary, Trend};
 const STYLE: &str = include_str!("style.css");
 /// Hash of the style sheet for the Content-Security-Policy, which blocks everything else that a log
 /// could inject.
-const STYLE_HASH: &str = "sha256-NH5FudUOcMPExCjekfXjVGZWn8zl5wB+9QMvXJkeKqs=";
+const STYLE_HASH: &str = "sha256-L6M1spzUmGHKoTI5BxF3y5t10deOiofPfDE+WGJN5FU=";
 /// Maximum number of outages listed.
 const OUTAGES: usize = 50;
 
@@ -25,8 +25,9 @@ pub(crate) fn page(charts: &Charts, slo: Option<f64>) -> String {
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src '{STYLE_HASH}'; base-uri 'none'; form-action 'none'\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>Checks of {}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n",
-        escaped(&title(charts))
+         <title>Checks of {}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n{}\n",
+        escaped(&title(charts)),
+        svg::patterns()
     );
     let summaries = charts.summaries();
     if charts.targets().len() > 1 {
@@ -55,11 +56,11 @@ fn title(charts: &Charts) -> String {
 }
 
 fn overview(page: &mut String, charts: &[Chart], summaries: &[Summary]) {
-    page.push_str("<h1>Checks</h1>\n<table class=\"overview\"><tr><th>State</th><th>Target</th><th>Up</th><th>Outages</th><th>Latency</th></tr>\n");
+    page.push_str("<h1>Checks</h1>\n<table class=\"overview\"><tr><th>State</th><th class=\"whole\">Target</th><th>Up</th><th>Outages</th><th>Latency</th></tr>\n");
     for (number, (chart, summary)) in charts.iter().zip(summaries).enumerate() {
         let _ = writeln!(
             page,
-            "<tr><td>{}</td><td><a href=\"#t{number}\">{}</a></td><td>{}</td><td>{}</td><td>{}</td></tr>",
+            "<tr><td>{}</td><td class=\"whole\"><a href=\"#t{number}\">{}</a></td><td>{}</td><td>{}</td><td>{}</td></tr>",
             badge(chart.state),
             escaped(&chart.name),
             uptime(summary),
@@ -88,12 +89,17 @@ fn target(
         let _ = writeln!(page, "<p class=\"cause\">{}</p>", escaped(cause));
     }
     figures(page, chart, summary, slo);
-    let _ = writeln!(page, "<h3>State</h3>\n{}", svg::states(chart));
+    let _ = writeln!(
+        page,
+        "<h3>State</h3>\n{}\n{}",
+        svg::states(chart),
+        states_key(chart)
+    );
     if chart.kind == Kind::Clock {
         let limit = magnitude(chart.max_skew_ms);
         let _ = writeln!(
             page,
-            "<h3>Offset of the clock, limit ±{limit}</h3>\n{}\n<p class=\"note\">{}The scale is even up to about 0.1 ms and \
+            "<h3>Offset of the clock, limit ±{limit}</h3>\n{}\n{}<p class=\"note\">The scale is even up to about 0.1 ms and \
              logarithmic beyond.</p>",
             svg::offsets(chart),
             key(chart),
@@ -104,7 +110,7 @@ fn target(
         "<h3>Latency</h3>\n{}\n<p class=\"note\">From the fastest to the slowest check, and their mean.</p>",
         svg::latency(chart)
     );
-    outages(page, summary);
+    outages(page, chart, summary);
     versions(page, chart);
     page.push_str("</section>\n");
 }
@@ -114,11 +120,24 @@ fn key(chart: &Chart) -> String {
     if chart.offsets.len() < 2 {
         return String::new();
     }
-    let names = chart.offsets.keys().enumerate().map(|(number, name)| {
+    let names = chart.offsets.keys().enumerate();
+    legend(names.map(|(number, name)| {
         let name = escaped(name.as_deref().unwrap_or("all others"));
-        format!("<span class=\"key c{number}\"></span>{name} ")
-    });
-    names.collect()
+        (format!("c{number}"), name)
+    }))
+}
+
+/// Renders the legend of the states that occurred.
+fn states_key(chart: &Chart) -> String {
+    let occurred = |state: &&State| chart.states.known().any(|(_, known)| known == *state);
+    let states = State::ALL.iter().filter(occurred);
+    legend(states.map(|state| (state.word().to_owned(), state.name().to_owned())))
+}
+
+fn legend(entries: impl Iterator<Item = (String, String)>) -> String {
+    let entries =
+        entries.map(|(pattern, name)| format!("<span>{}{name}</span>", svg::key(&pattern)));
+    format!("<p class=\"legend\">{}</p>\n", entries.collect::<String>())
 }
 
 fn figures(page: &mut String, chart: &Chart, summary: &Summary, slo: Option<f64>) {
@@ -211,31 +230,41 @@ fn drift(trend: &Trend) -> String {
     )
 }
 
-fn outages(page: &mut String, summary: &Summary) {
+fn outages(page: &mut String, chart: &Chart, summary: &Summary) {
     if summary.outages == 0 {
         return;
     }
-    page.push_str("<h3>Outages</h3>\n<table class=\"outages\"><tr><th>First found</th><th>Last found</th><th>At least</th><th>At most</th></tr>\n");
-    if let Some(since) = &summary.down_since {
+    page.push_str("<h3>Outages</h3>\n<table class=\"outages\"><tr><th>First found</th><th>Last found</th><th>At least</th><th>At most</th><th>Failed checks</th><th class=\"whole\">Cause</th></tr>\n");
+    let mut row = |began: &str, rest: [&str; 4], cause: Option<&str>| {
+        let cells: String = rest.map(|cell| format!("<td>{cell}</td>")).concat();
         let _ = writeln!(
             page,
-            "<tr><td>{}</td><td>goes on</td><td></td><td></td></tr>",
-            escaped(since)
+            "<tr><td>{}</td>{cells}<td class=\"whole\">{}</td></tr>",
+            plain(began),
+            escaped(cause.unwrap_or_default())
         );
+    };
+    if let Some(since) = &summary.down_since {
+        row(since, ["goes on", "", "", ""], chart.cause.as_deref());
     }
     // Newest first.
     for outage in summary.last_outages.iter().rev().take(OUTAGES) {
         let seconds = |milliseconds: f64| span(milliseconds / 1000.0);
-        let _ = writeln!(
-            page,
-            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
-            escaped(&outage.began),
-            escaped(&outage.ended),
-            seconds(outage.downtime.proven_ms),
-            seconds(outage.downtime.possible_ms)
-        );
+        let cells = [
+            &*plain(&outage.ended),
+            &*seconds(outage.downtime.proven_ms),
+            &*seconds(outage.downtime.possible_ms),
+            &*outage.checks.to_string(),
+        ];
+        row(&outage.began, cells, outage.cause.as_deref());
     }
     page.push_str("</table>\n");
+}
+
+/// Returns an RFC 3339 time of a log in the page's own format.
+fn plain(time: &str) -> String {
+    let known = DateTime::parse_from_rfc3339(time);
+    known.map_or_else(|_| escaped(time), |time| moment(time.timestamp_millis()))
 }
 
 fn versions(page: &mut String, chart: &Chart) {
@@ -243,12 +272,12 @@ fn versions(page: &mut String, chart: &Chart) {
         return;
     }
     page.push_str(
-        "<h3>Versions</h3>\n<table class=\"versions\"><tr><th>From</th><th>Version</th></tr>\n",
+        "<h3>Versions</h3>\n<table class=\"versions\"><tr><th>From</th><th class=\"whole\">Version</th></tr>\n",
     );
     for (at, version) in &chart.versions {
         let _ = writeln!(
             page,
-            "<tr><td>{}</td><td>{}</td></tr>",
+            "<tr><td>{}</td><td class=\"whole\">{}</td></tr>",
             moment(*at),
             escaped(version)
         );

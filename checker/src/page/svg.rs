@@ -9,24 +9,58 @@ use crate::page::buckets::Buckets;
 use crate::page::chart::{Chart, Range, Spread};
 use crate::page::escape::escaped;
 use crate::page::scale::{Place, Powers, Signed, Time};
+use crate::series::State;
 
-/// Width in the drawing's own units. The page scales the drawing.
+/// Width in the drawing's own units. The page stretches the drawing, but not its text, which is
+/// beside it.
 const WIDTH: f64 = 1_000.0;
-const LEFT: f64 = 66.0;
-const RIGHT: f64 = 10.0;
-/// Height of the time labels below a chart.
-const FOOT: f64 = 20.0;
+/// Heights in pixels, which are not stretched. The style sheet has the same.
 const STRIP: f64 = 26.0;
 const OFFSET: f64 = 240.0;
 const LATENCY: f64 = 140.0;
+/// Shortest distance of two labels of an axis, pixels.
+const APART: f64 = 16.0;
+/// Tile and lines of the patterns that tell series apart without colour.
+const PATTERNS: [&str; 7] = [
+    "",
+    "M0 8L24 0",
+    "M0 0L24 8",
+    "M0 4H24",
+    "M6 0V8M18 0V8",
+    "M0 8L24 0M0 0L24 8",
+    "M9 2h6v4h-6z",
+];
+
+/// Draws the patterns of all series and states, for reference by the other drawings.
+pub(crate) fn patterns() -> String {
+    let mut svg = "<svg width=\"0\" height=\"0\" aria-hidden=\"true\"><defs>".to_owned();
+    let series = (0..PATTERNS.len()).map(|number| format!("c{number}"));
+    let states = State::ALL.iter().map(|state| state.word().to_owned());
+    for (name, lines) in series.chain(states).zip(PATTERNS.iter().cycle()) {
+        let _ = write!(
+            svg,
+            "<pattern id=\"{name}\" width=\"24\" height=\"8\" patternUnits=\"userSpaceOnUse\">\
+             <rect class=\"{name}\" width=\"24\" height=\"8\"/><path class=\"ink\" d=\"{lines}\"/></pattern>"
+        );
+    }
+    svg.push_str("</defs></svg>");
+    svg
+}
+
+/// Draws the sample of a pattern in a legend.
+pub(crate) fn key(name: &str) -> String {
+    format!(
+        "<svg class=\"key\" width=\"24\" height=\"12\" aria-hidden=\"true\"><rect width=\"24\" height=\"12\" fill=\"url(#{name})\"/></svg>"
+    )
+}
 
 fn time(chart: &Chart) -> Time {
     Time {
         begin: chart.begin,
         end: chart.end,
         place: Place {
-            from: LEFT,
-            to: WIDTH - RIGHT,
+            from: 0.0,
+            to: WIDTH,
         },
     }
 }
@@ -36,7 +70,8 @@ fn moment(at: i64, span: i64) -> String {
     let format = match span {
         0..180_000 => "%H:%M:%S",
         180_000..172_800_000 => "%H:%M",
-        _ => "%m-%d",
+        172_800_000..31_536_000_000 => "%m-%d",
+        _ => "%Y-%m-%d",
     };
     DateTime::from_timestamp_millis(at)
         .unwrap_or_default()
@@ -44,29 +79,55 @@ fn moment(at: i64, span: i64) -> String {
         .to_string()
 }
 
-fn begin(name: &str, height: f64) -> String {
-    format!(
-        "<svg role=\"img\" aria-label=\"{name}\" class=\"{name}\" viewBox=\"0 0 {WIDTH} {}\">",
-        height + FOOT
-    )
+/// Begins a chart with the labels of its levels, and returns those that have room.
+fn begin(svg: &mut String, name: &str, height: f64, levels: Vec<(f64, String)>) {
+    let mut shown: Vec<(f64, String)> = Vec::new();
+    for (y, label) in levels {
+        if shown.iter().all(|(other, _)| (other - y).abs() >= APART) {
+            shown.push((y, label));
+        }
+    }
+    svg.push_str("<div class=\"chart\"><svg class=\"levels\" aria-hidden=\"true\">");
+    for (y, label) in &shown {
+        let _ = write!(svg, "<text x=\"56\" y=\"{:.1}\">{label}</text>", y + 4.0);
+    }
+    let _ = write!(
+        svg,
+        "</svg><svg role=\"img\" aria-label=\"{name}\" class=\"{name}\" viewBox=\"0 0 {WIDTH} {height}\" preserveAspectRatio=\"none\">"
+    );
+    for (y, _) in shown {
+        let _ = write!(svg, "<path class=\"grid\" d=\"M0 {y:.1}H{WIDTH}\"/>");
+    }
 }
 
+/// Ends a chart with the labels of its time axis.
 fn end(svg: &mut String, time: &Time, height: f64) {
-    for at in time.marks() {
+    let mut labels = String::new();
+    for (number, at) in time.marks().into_iter().enumerate() {
         let (x, label) = (time.x(at), moment(at, time.end - time.begin));
+        let _ = write!(svg, "<path class=\"grid\" d=\"M{x:.1} 0V{height}\"/>");
+        let share = x / WIDTH * 100.0;
+        // At the edges, a centred label would be cut.
+        let place = match share {
+            ..9.0 => " first",
+            91.0.. => " last",
+            _ => "",
+        };
+        // Narrow pages have room for half of them.
+        let parity = ["", " odd"][number % 2];
         let _ = write!(
-            svg,
-            "<path class=\"grid\" d=\"M{x:.1} 0V{height}\"/><text class=\"time\" x=\"{x:.1}\" y=\"{:.0}\">{label}</text>",
-            height + FOOT - 5.0
+            labels,
+            "<text class=\"time{place}{parity}\" x=\"{share:.1}%\" y=\"14\">{label}</text>"
         );
     }
-    svg.push_str("</svg>");
+    let _ = write!(svg, "</svg><svg class=\"times\">{labels}</svg></div>");
 }
 
 /// Draws the states as a strip.
 pub(crate) fn states(chart: &Chart) -> String {
     let time = time(chart);
-    let mut svg = begin("states", STRIP);
+    let mut svg = String::new();
+    self::begin(&mut svg, "states", STRIP, Vec::new());
     let mut stretches = chart.states.stretches().into_iter().peekable();
     while let Some((begin, mut end, state)) = stretches.next() {
         // Merges neighbours with the same state, which keeps the page small.
@@ -78,7 +139,7 @@ pub(crate) fn states(chart: &Chart) -> String {
         let (from, to) = (time.x(begin), time.x(end));
         let _ = write!(
             svg,
-            "<rect class=\"{}\" x=\"{from:.1}\" y=\"2\" width=\"{:.1}\" height=\"{}\"><title>{} from {} UTC</title></rect>",
+            "<rect class=\"{0}\" fill=\"url(#{0})\" x=\"{from:.1}\" y=\"2\" width=\"{1:.1}\" height=\"{2}\"><title>{3} from {4} UTC</title></rect>",
             state.word(),
             // At least one unit wide, so that a single failed check stays visible.
             (to - from).max(1.0),
@@ -108,17 +169,13 @@ pub(crate) fn offsets(chart: &Chart) -> String {
             to: OFFSET - 4.0,
         },
     };
-    let mut svg = begin("offset", OFFSET);
-    for (value, name) in scale.marks() {
-        level(&mut svg, scale.y(value), &name);
-    }
+    let levels = scale.marks().into_iter();
+    let levels = levels.map(|(value, name)| (scale.y(value), name)).collect();
+    let mut svg = String::new();
+    begin(&mut svg, "offset", OFFSET, levels);
     for limit in [chart.max_skew_ms, -chart.max_skew_ms] {
         let y = scale.y(limit);
-        let _ = write!(
-            svg,
-            "<path class=\"limit\" d=\"M{LEFT} {y:.1}H{:.1}\"/>",
-            WIDTH - RIGHT
-        );
+        let _ = write!(svg, "<path class=\"limit\" d=\"M0 {y:.1}H{WIDTH}\"/>");
     }
     for (number, (name, ranges)) in chart.offsets.iter().enumerate() {
         let stretches: Vec<_> = ranges
@@ -128,7 +185,7 @@ pub(crate) fn offsets(chart: &Chart) -> String {
             .collect();
         let _ = write!(
             svg,
-            "<path class=\"band c{number}\" d=\"{}\"><title>{}</title></path>",
+            "<path class=\"band\" fill=\"url(#c{number})\" d=\"{}\"><title>{}</title></path>",
             band(&stretches, &time, &|value| scale.y(value)),
             escaped(name.as_deref().unwrap_or("all others")),
         );
@@ -158,13 +215,13 @@ pub(crate) fn latency(chart: &Chart) -> String {
         to: LATENCY - 4.0,
     };
     let scale = Powers::over(if least.is_finite() { least } else { 1.0 }, most, place);
-    let mut svg = begin("latency", LATENCY);
-    for (value, name) in scale.marks() {
-        level(&mut svg, scale.y(value), &name);
-    }
+    let levels = scale.marks().into_iter();
+    let levels = levels.map(|(value, name)| (scale.y(value), name)).collect();
+    let mut svg = String::new();
+    begin(&mut svg, "latency", LATENCY, levels);
     let _ = write!(
         svg,
-        "<path class=\"band\" d=\"{}\"><title>{} to {}</title></path><path class=\"mean\" d=\"{}\"/>",
+        "<path class=\"band\" fill=\"url(#c0)\" d=\"{}\"><title>{} to {}</title></path><path class=\"mean\" d=\"{}\"/>",
         band(&ranges, &time, &|value| scale.y(value)),
         magnitude(if least.is_finite() { least } else { 0.0 }),
         magnitude(most),
@@ -172,16 +229,6 @@ pub(crate) fn latency(chart: &Chart) -> String {
     );
     end(&mut svg, &time, LATENCY);
     svg
-}
-
-fn level(svg: &mut String, y: f64, name: &str) {
-    let _ = write!(
-        svg,
-        "<path class=\"grid\" d=\"M{LEFT} {y:.1}H{:.1}\"/><text class=\"level\" x=\"{:.0}\" y=\"{:.1}\">{name}</text>",
-        WIDTH - RIGHT,
-        LEFT - 6.0,
-        y + 4.0
-    );
 }
 
 /// Returns a path with a box for each stretch of time. Narrow boxes are widened to a visible line.

@@ -124,6 +124,7 @@ impl Track {
         let outage = self
             .uptime
             .add(record.started, record.finished, report.availability());
+        self.uptime.explain(report.cause.as_deref());
         self.tally.tick(tick.missed, tick.late_ms);
         self.tally.add(&report);
         // The local clock, to which all offsets refer, was set between two checks or during one.

@@ -23,6 +23,8 @@ pub(crate) struct Uptime {
     /// Set if a check that could not tell, or a suspension, happened since the last good check.
     in_the_dark: bool,
     current: Option<Open>,
+    /// Cause of the current outage, by its first check.
+    cause: Option<String>,
     /// Proven downtime of past outages, nanoseconds.
     proven: Nanoseconds,
     possible: Nanoseconds,
@@ -39,6 +41,7 @@ struct Open {
     last: Reading,
     /// Proven downtime so far, nanoseconds.
     proven: Nanoseconds,
+    checks: u64,
 }
 
 /// Outage, from the first to the last check that found the service down.
@@ -48,6 +51,10 @@ pub(crate) struct Outage {
     pub(crate) began: String,
     /// End of the last check that found it.
     pub(crate) ended: String,
+    /// Number of checks that found it.
+    pub(crate) checks: u64,
+    /// Cause that the first of them gave.
+    pub(crate) cause: Option<String>,
     #[serde(flatten)]
     pub(crate) downtime: Downtime,
 }
@@ -96,8 +103,10 @@ impl Uptime {
                     first: started,
                     last: finished,
                     proven: 0,
+                    checks: 0,
                 });
                 open.last = finished;
+                open.checks += 1;
                 open.proven += proven;
                 None
             }
@@ -113,6 +122,13 @@ impl Uptime {
                 };
                 Some(self.close(&open, open.earliest.until(finished)))
             }
+        }
+    }
+
+    /// Sets the cause of the current outage, unless it has one.
+    pub(crate) fn explain(&mut self, cause: Option<&str>) {
+        if self.current.is_some() && self.cause.is_none() {
+            self.cause = cause.map(str::to_owned);
         }
     }
 
@@ -142,6 +158,8 @@ impl Uptime {
         let outage = Outage {
             began: rfc3339(open.first.wall),
             ended: rfc3339(open.last.wall),
+            checks: open.checks,
+            cause: self.cause.take(),
             downtime: Downtime {
                 proven_ms: milliseconds(open.proven),
                 possible_ms: milliseconds(possible),
@@ -256,6 +274,8 @@ mod tests {
         let expected = Outage {
             began: "2026-11-22T00:00:30.000Z".to_owned(),
             ended: "2026-11-22T00:01:01.000Z".to_owned(),
+            checks: 2,
+            cause: None,
             downtime: Downtime {
                 proven_ms: 31_000.0,
                 possible_ms: 91_000.0,
