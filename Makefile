@@ -8,7 +8,7 @@ SHELL := /bin/bash
 # The program is not on the PATH here: what it tells people to run is one of these targets, or goes through cargo.
 DEPLOYER := DEPLOYER_MAKE_TARGETS='up down status' scripts/with-docker cargo run --quiet --locked --bin deployer --
 
-.PHONY: help up down status bootstrap build test bootstrap-tests check format clippy docs unit shipped lint-scripts lint-python lint-template lint-rendered lint-workflows deny e2e images services chaos chaos-short hostile soak real-servers webhook fuzz bench bench-docs bare-machine mutants
+.PHONY: help up down status bootstrap build test bootstrap-tests check format clippy docs unit shipped lint-scripts lint-python lint-template lint-rendered lint-workflows deny e2e images services chaos chaos-short hostile soak real-servers webhook page fuzz bench bench-docs bare-machine mutants
 
 help: ## Shows this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -104,6 +104,9 @@ real-servers: bootstrap-tests ## The checker and Varnish, nginx, HAProxy, Python
 
 webhook: ## A thousand targets go down at once, and the receiver is slow and fails: `make unit` has a short form
 	WEBHOOK_TARGETS=1000 cargo test --locked --workspace --test service every_change_is_told -- --nocapture
+
+page: bootstrap-tests ## The report page of a day, thirty days and 1,000 targets, measured in Chromium: `make unit` has shorter logs
+	PAGE_STEP=30 cargo test --locked --workspace --test service nothing_is_cut -- --nocapture
 
 fuzz: bootstrap-tests ## Dockerfiles, images, archives and services' answers by chance: five minutes each, with a nightly compiler
 	scripts/fuzz

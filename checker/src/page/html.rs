@@ -15,7 +15,7 @@ use crate::series::{State, Summary, Trend};
 const STYLE: &str = include_str!("style.css");
 /// Hash of the style sheet for the Content-Security-Policy, which blocks everything else that a log
 /// could inject.
-const STYLE_HASH: &str = "sha256-L6M1spzUmGHKoTI5BxF3y5t10deOiofPfDE+WGJN5FU=";
+const STYLE_HASH: &str = "sha256-nXGVMAaYqpKFoRAqkU+CY5IpaCbrSwAY1kyDiKBGh4U=";
 /// Maximum number of outages listed.
 const OUTAGES: usize = 50;
 
@@ -175,15 +175,16 @@ fn figures(page: &mut String, chart: &Chart, summary: &Summary, slo: Option<f64>
             format!("{} to {}", signed(offset.min), signed(offset.max)),
         ));
     }
-    figures.extend(chart.trends.iter().map(|trend| ("Drift", drift(trend))));
+    figures.extend(
+        chart
+            .trends
+            .iter()
+            .map(|trend| ("Drift", escaped(&drift(trend)))),
+    );
     figures.push(("Missed ticks", summary.missed_ticks.to_string()));
     page.push_str("<dl>\n");
     for (name, value) in figures {
-        let _ = writeln!(
-            page,
-            "<div><dt>{name}</dt><dd>{}</dd></div>",
-            escaped(&value)
-        );
+        let _ = writeln!(page, "<div><dt>{name}</dt><dd>{value}</dd></div>");
     }
     page.push_str("</dl>\n");
 }
@@ -310,7 +311,8 @@ fn uptime(summary: &Summary) -> String {
 fn moment(at: i64) -> String {
     DateTime::from_timestamp_millis(at)
         .unwrap_or_default()
-        .format("%Y-%m-%d %H:%M:%S")
+        // A day would be broken at its hyphens.
+        .format("<span class=\"day\">%Y-%m-%d</span> %H:%M:%S")
         .to_string()
 }
 

@@ -14,7 +14,7 @@ use crate::series::State;
 /// Width in the drawing's own units. The page stretches the drawing, but not its text, which is
 /// beside it.
 const WIDTH: f64 = 1_000.0;
-/// Heights in pixels, which are not stretched. The style sheet has the same.
+/// Heights in pixels, which are not stretched.
 const STRIP: f64 = 26.0;
 const OFFSET: f64 = 240.0;
 const LATENCY: f64 = 140.0;
@@ -87,13 +87,16 @@ fn begin(svg: &mut String, name: &str, height: f64, levels: Vec<(f64, String)>) 
             shown.push((y, label));
         }
     }
-    svg.push_str("<div class=\"chart\"><svg class=\"levels\" aria-hidden=\"true\">");
+    let _ = write!(
+        svg,
+        "<div class=\"chart\"><svg class=\"levels\" height=\"{height}\" aria-hidden=\"true\">"
+    );
     for (y, label) in &shown {
         let _ = write!(svg, "<text x=\"56\" y=\"{:.1}\">{label}</text>", y + 4.0);
     }
     let _ = write!(
         svg,
-        "</svg><svg role=\"img\" aria-label=\"{name}\" class=\"{name}\" viewBox=\"0 0 {WIDTH} {height}\" preserveAspectRatio=\"none\">"
+        "</svg><svg role=\"img\" aria-label=\"{name}\" class=\"{name}\" height=\"{height}\" viewBox=\"0 0 {WIDTH} {height}\" preserveAspectRatio=\"none\">"
     );
     for (y, _) in shown {
         let _ = write!(svg, "<path class=\"grid\" d=\"M0 {y:.1}H{WIDTH}\"/>");
@@ -120,7 +123,10 @@ fn end(svg: &mut String, time: &Time, height: f64) {
             "<text class=\"time{place}{parity}\" x=\"{share:.1}%\" y=\"14\">{label}</text>"
         );
     }
-    let _ = write!(svg, "</svg><svg class=\"times\">{labels}</svg></div>");
+    let _ = write!(
+        svg,
+        "</svg><svg class=\"times\" height=\"20\">{labels}</svg></div>"
+    );
 }
 
 /// Draws the states as a strip.
@@ -166,7 +172,7 @@ pub(crate) fn offsets(chart: &Chart) -> String {
         most: furthest.max(chart.max_skew_ms) * 1.3,
         place: Place {
             from: 8.0,
-            to: OFFSET - 4.0,
+            to: OFFSET - 8.0,
         },
     };
     let levels = scale.marks().into_iter();
@@ -212,7 +218,7 @@ pub(crate) fn latency(chart: &Chart) -> String {
         .fold(0.0, f64::max);
     let place = Place {
         from: 8.0,
-        to: LATENCY - 4.0,
+        to: LATENCY - 8.0,
     };
     let scale = Powers::over(if least.is_finite() { least } else { 1.0 }, most, place);
     let levels = scale.marks().into_iter();

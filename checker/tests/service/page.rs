@@ -1,11 +1,12 @@
 //! The page that is drawn of a log: made by the program, looked at in a real browser.
 
+use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::browser::Browser;
 use crate::program::run;
-use crate::support::{Server, clock, now_json, ok, with_headers};
-use serde_json::json;
+use crate::support::{Server, clock, now_json, ok, show, with_headers};
+use serde_json::{Value, json};
 
 /// A log of a service that is right, down for a while, and then too far ahead, on two instances with hostile names.
 async fn log(folder: &Path) -> (PathBuf, String) {
@@ -142,4 +143,157 @@ async fn what_cannot_be_drawn_is_told() {
         );
     }
     assert!(!text.contains("<script"), "names are not markup");
+}
+
+/// Logs of the forms that people have, as they would be after so long.
+struct Long {
+    targets: usize,
+    checks: u64,
+    /// Seconds from check to check.
+    step: u64,
+}
+
+impl Long {
+    /// Writes the log, with everything that a page can show.
+    fn write(&self, file: &Path) {
+        let mut log = BufWriter::new(std::fs::File::create(file).unwrap());
+        for number in 0..self.checks {
+            for target in 0..self.targets {
+                writeln!(log, "{}", self.line(target, number)).unwrap();
+            }
+        }
+    }
+
+    fn line(&self, target: usize, number: u64) -> Value {
+        let url = format!(
+            "https://service-{target}.some-longer-name.internal.example.test/a/path/of/usual/length?and=query"
+        );
+        let at = |milliseconds: u64| {
+            let now = (number * self.step * 1000 + milliseconds) * 1_000_000;
+            json!({ "wall_ns": 1_795_305_600_000_000_000 + now, "monotonic_ns": now, "suspended_ns": 0 })
+        };
+        let phase = (number + 13 * target as u64) % 61;
+        let address = "192.0.2.1:443";
+        let answer = |instance: u64, at_ms: u64| {
+            // Most are right, one wanders, and one is off for a while.
+            let offset = match (phase, instance) {
+                (20..25, 1) => 3_000_000_000,
+                (_, 2) => 40_000_000 * phase,
+                _ => 1_000_000,
+            };
+            let now = 1_795_305_600_000_000_000
+                + (number * self.step * 1000 + at_ms + 1) * 1_000_000
+                + offset;
+            let name = match instance {
+                1 => {
+                    "arn:aws:ecs:eu-central-1:123456789012:task/cluster/0123456789abcdef".to_owned()
+                }
+                other => format!("pod-{other}"),
+            };
+            json!({ "Ok": {
+                "now_ns": now, "resolution_ns": 1000, "instance": name, "version": format!("1.{}.0+{:040x}", number / 500, number / 500),
+                "echo": if phase == 30 { "other" } else { "same" }, "aged": false, "source": "body", "status": 200,
+            } })
+        };
+        let observe = |warm: bool, at_ms: u64, result: Value| json!({ "sent": at(at_ms), "received": at(at_ms + 2 + phase / 9), "stall_ms": 0, "warm": warm, "address": address, "result": result });
+        let down = json!({ "Err": { "failure": "refused", "peer": address } });
+        let instance = number % 9;
+        let observations = match phase {
+            40..44 => vec![observe(false, 0, down)],
+            _ => vec![
+                observe(false, 0, answer(instance, 0)),
+                observe(true, 10, answer(instance, 10)),
+                observe(true, 20, answer(instance, 20)),
+            ],
+        };
+        json!({
+            "event": "check", "format": 1, "run": "a", "url": url, "connect_to": null, "started": at(0), "finished": at(30),
+            "stall_ms": 0, "failure": null, "observations": observations, "missed_ticks": 0, "late_ms": 0.1,
+            "judged": { "verdict": "ok", "state": "ok", "kind": "clock", "max_skew_ms": 1000.0, "warn_skew_ms": 2000, "hysteresis": { "rise": 1, "fall": 1 } },
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_cut_or_faint_at_any_width() {
+    // In a short form, checks are further apart.
+    let step = std::env::var("PAGE_STEP").map_or(600, |text| text.parse().unwrap());
+    let day = 86_400;
+    for (name, log) in [
+        (
+            "a day",
+            Long {
+                targets: 1,
+                checks: day / step.min(300),
+                step: step.min(300),
+            },
+        ),
+        (
+            "thirty days",
+            Long {
+                targets: 1,
+                checks: 30 * day / step,
+                step,
+            },
+        ),
+        (
+            "1,000 targets",
+            Long {
+                targets: 1_000,
+                checks: 3,
+                step: 30,
+            },
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let (written, page) = (file("log.jsonl"), file("report.html"));
+        log.write(Path::new(&written));
+        let (exit, stdout, stderr) = run(&["report", &written, "-o", &page, "--slo", "99.9"]).await;
+        assert_eq!((exit, &*stderr), (0, ""), "{stdout}");
+        if let Ok(folder) = std::env::var("PAGE_KEEP") {
+            std::fs::copy(&page, Path::new(&folder).join(format!("{name}.html"))).unwrap();
+        }
+        tokio::task::spawn_blocking(move || measure(name, &format!("file://{page}")))
+            .await
+            .unwrap();
+    }
+}
+
+fn measure(name: &str, address: &str) {
+    let browser = Browser::start(&[]);
+    let tell = |command: &str, parameters: Value| {
+        let command = json!({ "cmd": command, "params": parameters });
+        browser.call("POST", "/goog/cdp/execute", &command)
+    };
+    for (scheme, width) in [
+        ("light", 390),
+        ("light", 768),
+        ("light", 1280),
+        ("dark", 390),
+        ("dark", 1280),
+    ] {
+        let screen =
+            json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false });
+        tell("Emulation.setDeviceMetricsOverride", screen);
+        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+        tell(
+            "Emulation.setEmulatedMedia",
+            json!({ "features": features }),
+        );
+        browser.open(address);
+        let found = browser.run(include_str!("measure.js"));
+        let wrong: Vec<String> = serde_json::from_value(found["wrong"].clone()).unwrap();
+        assert!(
+            wrong.is_empty(),
+            "{name}, {width} px, {scheme}:\n{}",
+            wrong.join("\n")
+        );
+        let texts = found["texts"].as_u64().unwrap();
+        assert!(texts > 50, "{found}");
+        show(&format!(
+            "page of {name}, {width} px, {scheme}: {texts} texts and {} series measured, nothing cut or faint\n",
+            found["series"]
+        ));
+    }
 }
