@@ -25,7 +25,7 @@ Exit codes (of the last check, by the monitoring plugins' convention; the worst 
   2  CRITICAL       down, or a clock proven to be off
   3  UNKNOWN        proven neither way, wrong usage, or an internal error
 
-The first SIGINT or SIGTERM ends a series with a summary, the second one ends it immediately. SIGTERM, as a\nservice manager sends it, ends a series with 0 (see --exit-on-stop).";
+The first SIGINT or SIGTERM ends a series with a summary, the second one ends it immediately. SIGTERM, as a\nservice manager sends it, ends a series with 0 (see --exit-on-stop). SIGHUP makes a series read --config again.";
 
 /// Checks from outside that a service is up and that its clock is right.
 #[derive(Debug, Parser)]
@@ -85,7 +85,7 @@ pub(crate) enum WebhookCommand {
 }
 
 /// Checks, once or again and again.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Watch {
     /// What to ask; without a path it is /now, with --kind http / [default: http://localhost/now]
     #[arg(help_heading = "Targets", value_name = "URL")]

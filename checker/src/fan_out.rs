@@ -1,5 +1,6 @@
 //! Fan-out of findings to all outputs, one after the other.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use clock::{Record, Report};
 
 use crate::cli::ExitWith;
 use crate::exit::{Exit, LastState};
-use crate::log::LogWriter;
+use crate::log::{LogWriter, Terms};
 use crate::metrics::Metrics;
 use crate::series::{Finding, State, Summary};
 use crate::webhook::Webhook;
@@ -35,6 +36,8 @@ pub(crate) struct FanOut {
     /// Summaries by target.
     summaries: Vec<Option<Summary>>,
     states: Vec<Option<State>>,
+    /// Targets that were removed: a check of one may still be on its way.
+    forgotten: BTreeSet<usize>,
     exit: ExitWith,
     worst: Option<State>,
 }
@@ -49,6 +52,7 @@ impl FanOut {
             last,
             summaries: vec![None; targets],
             states: vec![None; targets],
+            forgotten: BTreeSet::new(),
             exit: ExitWith::Last,
             worst: None,
         }
@@ -73,6 +77,29 @@ impl FanOut {
         self
     }
 
+    /// Sets the terms that the log notes for a target, a new one or one that has changed.
+    pub(crate) fn set_terms(&mut self, target: usize, terms: Terms) {
+        let length = self.states.len().max(target + 1);
+        self.states.resize(length, None);
+        self.summaries.resize(length, None);
+        if let Some(log) = &mut self.log {
+            log.set_terms(target, terms);
+        }
+    }
+
+    /// Forgets a target that is not checked any more. Its summary stays.
+    pub(crate) fn forget(&mut self, target: usize) {
+        self.forgotten.insert(target);
+        if let Some(state) = self.states.get_mut(target) {
+            *state = None;
+        }
+        self.last.set(self.exit());
+        if let Some(metrics) = &self.metrics {
+            metrics.forget(target);
+        }
+        self.writer.forget(target);
+    }
+
     /// Reports what the program is waiting for.
     pub(crate) fn waiting(&self, report: Report, patience: Duration) {
         self.writer.waiting(report, patience);
@@ -86,6 +113,9 @@ impl FanOut {
             finding,
             summary,
         } = found;
+        if self.forgotten.contains(&target) {
+            return;
+        }
         if let Some(state) = self.states.get_mut(target) {
             *state = Some(finding.state);
         }

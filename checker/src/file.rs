@@ -1,11 +1,14 @@
 //! Configuration file with targets.
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clock::{Field, JsonValues, Kind, Statuses, duration};
+use clock::{Field, Header, JsonValues, Kind, Statuses, duration};
 use serde::{Deserialize, Deserializer};
+
+use crate::request;
 
 /// Maximum length in bytes. A longer file is a mistake.
 const LONGEST: u64 = 4 * 1024 * 1024;
@@ -60,6 +63,13 @@ pub(crate) struct How {
     pub(crate) date_header: Option<bool>,
     pub(crate) expect_version: Option<String>,
     pub(crate) expect_instances: Option<u32>,
+    #[serde(default)]
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) bearer_file: Option<PathBuf>,
+    pub(crate) basic_file: Option<PathBuf>,
+    pub(crate) ca_file: Option<PathBuf>,
+    pub(crate) client_cert: Option<PathBuf>,
+    pub(crate) client_key: Option<PathBuf>,
 }
 
 /// Reads the configuration file. Errors name the file.
@@ -74,7 +84,49 @@ pub(crate) fn read(path: &Path) -> Result<File, String> {
     }
     read.map_err(|error| named(&error))?;
     // Errors of `toml` end with a line break.
-    toml::from_str(&text).map_err(|error| named(&error.to_string().trim_end()))
+    let mut file: File =
+        toml::from_str(&text).map_err(|error| named(&error.to_string().trim_end()))?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    file.all.resolve(folder);
+    for target in &mut file.targets {
+        target.how.resolve(folder);
+    }
+    Ok(file)
+}
+
+impl How {
+    /// Makes names of files relative to the folder of the configuration file.
+    fn resolve(&mut self, folder: &Path) {
+        let files = [
+            &mut self.bearer_file,
+            &mut self.basic_file,
+            &mut self.ca_file,
+            &mut self.client_cert,
+            &mut self.client_key,
+        ];
+        for file in files.into_iter().flatten() {
+            *file = folder.join(&file);
+        }
+        for value in self.headers.values_mut() {
+            if let Some(file) = value.strip_prefix('@') {
+                *value = format!("@{}", folder.join(file).display());
+            }
+        }
+    }
+
+    /// Returns the headers and credentials.
+    pub(crate) fn headers(&self) -> Result<Vec<Header>, String> {
+        if self.bearer_file.is_some() && self.basic_file.is_some() {
+            return Err("only one of `bearer_file` and `basic_file` can be sent".to_owned());
+        }
+        let headers = self.headers.iter();
+        let headers = headers.map(|(name, value)| format!("{name}: {value}"));
+        request::headers(
+            &headers.collect::<Vec<_>>(),
+            self.bearer_file.as_deref(),
+            self.basic_file.as_deref(),
+        )
+    }
 }
 
 fn optional_duration<'de, D: Deserializer<'de>>(

@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM. The first signal starts a graceful shutdown of at most 1.5 seconds; the
+//! SIGINT, SIGTERM, and SIGHUP where it has no other meaning. The first signal starts a graceful shutdown of at most 1.5 seconds; the
 //! second one exits immediately.
 
 use std::io;
@@ -46,11 +46,21 @@ impl Ending {
 }
 
 impl Interrupt {
-    /// Starts to listen. `last` has the exit code, unless SIGTERM has its own.
-    pub(crate) fn listen(last: Arc<LastState>, stops_with_ok: bool) -> io::Result<Self> {
+    /// Starts to listen. `last` has the exit code, unless SIGTERM has its own. If `reloads`, SIGHUP
+    /// is left to others.
+    pub(crate) fn listen(
+        last: Arc<LastState>,
+        stops_with_ok: bool,
+        reloads: bool,
+    ) -> io::Result<Self> {
         // Registered before the task starts, so that no early signal takes its default action.
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
+        let mut signals = Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: (!reloads)
+                .then(|| signal(SignalKind::hangup()))
+                .transpose()?,
+        };
         let (sender, stop) = watch::channel(None);
         let ending = Ending {
             last,
@@ -58,11 +68,11 @@ impl Interrupt {
         };
         let of_task = ending.clone();
         tokio::spawn(async move {
-            let stop = either(&mut interrupt, &mut terminate).await;
+            let stop = signals.next().await;
             // Unlike `send`, succeeds even if the receiver is gone.
             sender.send_replace(Some(stop));
             // The process exits after a second signal or the timeout, whichever comes first.
-            let _ = tokio::time::timeout(PATIENCE, either(&mut interrupt, &mut terminate)).await;
+            let _ = tokio::time::timeout(PATIENCE, signals.next()).await;
             exit::now(of_task.code(Some(stop)));
         });
         Ok(Self { stop, ending })
@@ -80,9 +90,25 @@ impl Interrupt {
     }
 }
 
-async fn either(interrupt: &mut Signal, terminate: &mut Signal) -> Stop {
-    tokio::select! {
-        _ = interrupt.recv() => Stop::Interrupted,
-        _ = terminate.recv() => Stop::Terminated,
+/// Signals that end the program.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Option<Signal>,
+}
+
+impl Signals {
+    async fn next(&mut self) -> Stop {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.interrupt.recv() => Stop::Interrupted,
+            _ = self.terminate.recv() => Stop::Terminated,
+            _ = hangup => Stop::Interrupted,
+        }
     }
 }

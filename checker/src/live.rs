@@ -71,16 +71,25 @@ impl Live {
     }
 
     pub(crate) fn check(&mut self, target: usize, finding: &Finding) -> io::Result<()> {
-        let Some(row) = self.rows.get_mut(target) else {
-            return Ok(());
-        };
-        row.take_in(finding);
+        // Targets may be added while the program runs.
+        let length = self.rows.len().max(target + 1);
+        self.rows.resize(length, Row::default());
+        if let Some(row) = self.rows.get_mut(target) {
+            row.take_in(finding);
+        }
         // Events that users look for in the scrollback.
         if finding.is_change() || finding.outage.is_some() {
             self.bars.println(human::check(finding))?;
         }
         self.draw();
         Ok(())
+    }
+
+    pub(crate) fn forget(&mut self, target: usize) {
+        if let Some(row) = self.rows.get_mut(target) {
+            *row = Row::default();
+        }
+        self.draw();
     }
 
     fn draw(&mut self) {

@@ -139,6 +139,14 @@ impl LogWriter {
         })
     }
 
+    /// Sets the terms of a target. A new one has the next number.
+    pub(crate) fn set_terms(&mut self, target: usize, terms: Terms) {
+        match self.terms.get_mut(target) {
+            Some(known) => *known = terms,
+            None => self.terms.push(terms),
+        }
+    }
+
     pub(crate) fn append(&self, target: usize, record: Record, finding: &Finding) {
         let Some(terms) = self.terms.get(target) else {
             return;

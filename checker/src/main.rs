@@ -19,6 +19,7 @@ mod notify;
 mod output;
 mod page;
 mod plan;
+mod reload;
 mod request;
 #[cfg(test)]
 mod samples;
@@ -35,7 +36,7 @@ use fan_out::FanOut;
 use probe::SystemClock;
 use writer::Writer;
 
-use cli::{Cli, Command, WebhookCommand};
+use cli::{Cli, Command, Watch, WebhookCommand};
 use exit::{Exit, LastState};
 use interrupt::Interrupt;
 use log::{LogWriter, Terms};
@@ -43,12 +44,14 @@ use metrics::Metrics;
 use notify::Notify;
 use output::Printer;
 use plan::{Plan, Subject};
+use reload::Reload;
 use session::Session;
 use webhook::Webhook;
 
 /// Runs the program. Every exit has one of the codes that `--help` lists, panics included.
 fn main() -> ExitCode {
     output::on_panic();
+    output::look_for_plugin(std::env::args_os());
     let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => return output::usage(&error).into(),
@@ -57,8 +60,8 @@ fn main() -> ExitCode {
         Some(Command::Judge(judge)) => judge::run(&judge).into(),
         Some(Command::Report(page)) => page::run(&page).into(),
         Some(Command::Webhook(WebhookCommand::Test { webhook })) => test_webhook(&webhook).into(),
-        None => match Plan::new(cli.watch) {
-            Ok(plan) => start(plan).into(),
+        None => match Plan::new(cli.watch.clone()) {
+            Ok(plan) => start(plan, &cli.watch).into(),
             Err(error) => output::usage(&error).into(),
         },
     }
@@ -85,7 +88,7 @@ fn test_webhook(address: &str) -> Exit {
     }
 }
 
-fn start(plan: Plan) -> Exit {
+fn start(plan: Plan, arguments: &Watch) -> Exit {
     // At least two threads: one handles signals while the other is blocked writing to a full pipe.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -93,7 +96,7 @@ fn start(plan: Plan) -> Exit {
         .build();
     match runtime {
         Ok(runtime) => {
-            let exit = runtime.block_on(watch(plan));
+            let exit = runtime.block_on(watch(plan, arguments));
             // A name resolution still running on the blocking pool must not delay the exit.
             runtime.shutdown_background();
             exit
@@ -102,12 +105,17 @@ fn start(plan: Plan) -> Exit {
     }
 }
 
-async fn watch(plan: Plan) -> Exit {
+async fn watch(plan: Plan, arguments: &Watch) -> Exit {
     exit::panic_if_told_to();
     let last = Arc::new(LastState::default());
     // First of all, so that a signal during the setup exits with a code from `--help`.
-    let mut interrupt = match Interrupt::listen(Arc::clone(&last), plan.stops_with_ok) {
-        Ok(interrupt) => interrupt,
+    let listening = Reload::listen(arguments, &plan).and_then(|reload| {
+        let last = Arc::clone(&last);
+        let interrupt = Interrupt::listen(last, plan.stops_with_ok, reload.is_some())?;
+        Ok((interrupt, reload))
+    });
+    let (mut interrupt, mut reload) = match listening {
+        Ok(listening) => listening,
         Err(error) => return output::trouble("cannot listen for signals", &error.to_string()),
     };
     let mut fan_out = match fan_out(&plan, Arc::clone(&last)).await {
@@ -122,7 +130,7 @@ async fn watch(plan: Plan) -> Exit {
         // The signal first: a session that is always ready must not hide it.
         biased;
         () = interrupt.received() => (Ok(()), true),
-        result = session.run(&mut fan_out, &notify) => (result, false),
+        result = session.run(&mut fan_out, &notify, reload.as_mut()) => (result, false),
     };
     notify.stopping();
     // After a print error there is no reader for a summary.

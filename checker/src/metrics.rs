@@ -71,6 +71,13 @@ impl Metrics {
         }
     }
 
+    pub(crate) fn forget(&self, target: usize) {
+        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(row) = rows.get_mut(target) {
+            *row = None;
+        }
+    }
+
     fn rows(&self) -> Vec<Row> {
         let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         // Cloned, so that encoding does not hold the lock that checks need.

@@ -1,5 +1,6 @@
 //! Output of a monitoring plugin: status, text, and performance data after a `|`. Pure.
 
+use std::cmp::Reverse;
 use std::fmt::Write as _;
 
 use clock::{InstanceReport, Kind};
@@ -7,6 +8,11 @@ use clock::{InstanceReport, Kind};
 use crate::exit::Exit;
 use crate::human;
 use crate::series::{Finding, State};
+
+/// Longest line in bytes, but for a note at its end. Nagios cuts output at 8 KiB.
+const LONGEST_LINE: usize = 8_000;
+/// Maximum number of targets that are named with their problem.
+const NAMED: usize = 5;
 
 /// Result of one target.
 #[derive(Debug, Clone)]
@@ -76,27 +82,43 @@ pub(crate) fn line(results: &[Result], are_all: bool) -> String {
             .filter(|result| result.state == State::Ok)
             .count();
         let _ = write!(line, "{good} of {} targets OK", results.len());
-        if worst.state != State::Ok {
-            let _ = write!(line, ", {}: {}", worst.name, worst.text);
+        let mut bad: Vec<_> = results.iter().filter(|it| it.state != State::Ok).collect();
+        // A stable sort keeps the order within a state.
+        bad.sort_by_key(|result| Reverse(result.state));
+        for result in bad.iter().take(NAMED) {
+            let _ = write!(line, ", {}: {}", result.name, result.text);
+        }
+        if bad.len() > NAMED {
+            let _ = write!(line, ", and {} more", bad.len() - NAMED);
         }
     } else if are_all {
         line.push_str(&worst.text);
     } else {
         let _ = write!(line, "{}: {}", worst.name, worst.text);
     }
-    line.push_str(" |");
-    for (number, result) in results.iter().enumerate() {
-        for (name, figure) in &result.figures {
+    let mut figures = String::new();
+    let mut omitted = 0;
+    for result in results {
+        // Graphs are kept by label, so a label must not depend on the other targets.
+        let of_target = result.figures.iter().map(|(name, figure)| {
             if several {
-                // Labels must be unique within a line, so each starts with the number of its
-                // target.
-                let _ = write!(line, " '{number}::{name}'={figure}");
+                let target = result.name.replace(['\'', '='], "_");
+                format!(" '{target}::{name}'={figure}")
             } else {
-                let _ = write!(line, " {name}={figure}");
+                format!(" {name}={figure}")
             }
+        });
+        let of_target: String = of_target.collect();
+        if omitted > 0 || line.len() + figures.len() + of_target.len() > LONGEST_LINE {
+            omitted += 1;
+        } else {
+            figures.push_str(&of_target);
         }
     }
-    line
+    if omitted > 0 {
+        let _ = write!(line, ", figures of {omitted} targets have no room");
+    }
+    format!("{line} |{figures}")
 }
 
 #[cfg(test)]

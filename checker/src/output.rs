@@ -1,7 +1,9 @@
 //! All output. Results go to stdout, everything else to stderr; no other module prints.
 
+use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::panic::PanicHookInfo;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clock::Report;
@@ -104,6 +106,13 @@ impl Printer {
         }
     }
 
+    /// Removes a target from the live view.
+    pub(crate) fn forget(&mut self, target: usize) {
+        if let Form::Live(live) = &mut self.form {
+            live.forget(target);
+        }
+    }
+
     /// Ends a round: the last target was checked.
     pub(crate) fn round(&mut self) -> io::Result<()> {
         match &mut self.form {
@@ -144,6 +153,31 @@ impl Printer {
     }
 }
 
+/// Set if a monitoring system reads stdout, and shows nothing else.
+static IS_PLUGIN: AtomicBool = AtomicBool::new(false);
+
+/// Finds out from the raw arguments whether the output is that of a monitoring plugin, because
+/// errors of usage come before the arguments are parsed.
+pub(crate) fn look_for_plugin(arguments: impl Iterator<Item = OsString>) {
+    let mut previous = OsString::new();
+    for argument in arguments {
+        if argument == "--output=nagios" || (previous == "--output" && argument == "nagios") {
+            // Relaxed, because no other memory is published through it.
+            IS_PLUGIN.store(true, Ordering::Relaxed);
+        }
+        previous = argument;
+    }
+}
+
+/// Prints an error as a monitoring plugin does, if that is the output.
+fn plugin_line(text: &str) {
+    if IS_PLUGIN.load(Ordering::Relaxed) {
+        let first = text.lines().next().unwrap_or_default().replace('|', "/");
+        let first = first.strip_prefix("error: ").unwrap_or(&first);
+        let _ = line(&format!("CHECKER UNKNOWN - {first}"));
+    }
+}
+
 /// Prints help, version, or a usage error. clap's exit code for usage errors would mean CRITICAL
 /// here.
 pub(crate) fn usage(error: &clap::Error) -> Exit {
@@ -151,6 +185,7 @@ pub(crate) fn usage(error: &clap::Error) -> Exit {
     let _ = error.print();
     // clap also returns `--help` and `--version` as errors, but prints them to stdout.
     if error.use_stderr() {
+        plugin_line(&error.to_string());
         Exit::Unknown
     } else {
         Exit::Ok
@@ -159,7 +194,9 @@ pub(crate) fn usage(error: &clap::Error) -> Exit {
 
 /// Prints an error of this program.
 pub(crate) fn trouble(what: &str, detail: &str) -> Exit {
-    note(&format!("error: {what}: {detail}"));
+    let text = format!("error: {what}: {detail}");
+    note(&text);
+    plugin_line(&text);
     Exit::Unknown
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::CommandFactory as _;
 use clap::error::ErrorKind;
-use clock::{Expected, Family, Identity, Kind, Settings, text_to_find};
+use clock::{Expected, Family, Header, Identity, Kind, Settings, text_to_find};
 use probe::{Server, Target};
 use url::Url;
 
@@ -53,7 +53,7 @@ pub(crate) struct Subject {
 }
 
 /// Schedule of a series on a grid.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Period {
     pub(crate) interval: Duration,
     /// Maximum random delay.
@@ -69,6 +69,17 @@ impl Plan {
     pub(crate) fn new(watch: Watch) -> Result<Self, clap::Error> {
         Self::resolve(watch)
             .map_err(|message| Cli::command().error(ErrorKind::ValueValidation, message))
+    }
+
+    /// Resolves the arguments again, after the file has changed. A file that names no target is
+    /// an error: it may be half-written.
+    pub(crate) fn again(watch: Watch) -> Result<Self, String> {
+        let path = watch.config.clone().unwrap_or_default();
+        let is_empty = file::read(&path)?.targets.is_empty();
+        if is_empty && watch.url.is_none() && watch.urls.is_empty() {
+            return Err(format!("{}: names no target", path.display()));
+        }
+        Self::resolve(watch)
     }
 
     fn resolve(watch: Watch) -> Result<Self, String> {
@@ -171,20 +182,24 @@ fn subjects(watch: &Watch, file: &File) -> Result<Vec<Subject>, String> {
     // because it may have settings.
     let (arguments, of_file) = subjects.split_at(arguments);
     let mut seen = BTreeSet::new();
-    if let Some(twice) = of_file.iter().find(|subject| !seen.insert(key(subject))) {
+    if let Some(twice) = of_file.iter().find(|subject| !seen.insert(subject.key())) {
         let url = twice.target.url();
         return Err(format!(
             "{url} is in the file twice: only one with the same `connect_to` can be checked"
         ));
     }
-    let arguments = arguments.iter().filter(|subject| seen.insert(key(subject)));
+    let arguments = arguments
+        .iter()
+        .filter(|subject| seen.insert(subject.key()));
     Ok(arguments.chain(of_file).cloned().collect())
 }
 
-/// Returns what identifies a target.
-fn key(subject: &Subject) -> (String, Option<String>) {
-    let connect_to = subject.target.connect_to().map(ToString::to_string);
-    (subject.target.url().to_string(), connect_to)
+impl Subject {
+    /// Returns what identifies the target.
+    pub(crate) fn key(&self) -> (String, Option<String>) {
+        let connect_to = self.target.connect_to().map(ToString::to_string);
+        (self.target.url().to_string(), connect_to)
+    }
 }
 
 /// Resolves a target. Its own entry takes precedence, then the arguments, then the file's common
@@ -210,6 +225,18 @@ fn subject(entry: Entry, how: &How, file: &File) -> Result<Subject, String> {
         (false, false) => Family::Any,
     };
     let one = entry.how;
+    let headers = headers(&one, how, all)?;
+    // A certificate and its key belong together, so both come from one place.
+    let identities = [
+        (&one.client_cert, &one.client_key),
+        (&how.client_cert, &how.client_key),
+        (&all.client_cert, &all.client_key),
+    ];
+    let identity = identities
+        .into_iter()
+        .find_map(|(certificate, key)| Some((certificate.clone()?, key.clone())))
+        .map(|(certificate, key)| identity(certificate, key))
+        .transpose()?;
     let settings = Settings {
         kind,
         expected: expected(&one, how, all)?,
@@ -251,13 +278,12 @@ fn subject(entry: Entry, how: &How, file: &File) -> Result<Subject, String> {
             .or(how.expect_instances)
             .or(all.expect_instances),
         proxy: None,
-        headers: request::headers(
-            &how.headers,
-            how.bearer_file.as_deref(),
-            how.basic_file.as_deref(),
-        )?,
-        ca_file: how.ca_file.clone(),
-        identity: identity(how)?,
+        headers,
+        ca_file: one
+            .ca_file
+            .or_else(|| how.ca_file.clone())
+            .or_else(|| all.ca_file.clone()),
+        identity,
     };
     if settings
         .warn_skew
@@ -276,11 +302,7 @@ fn subject(entry: Entry, how: &How, file: &File) -> Result<Subject, String> {
 }
 
 /// Returns the client certificate after verifying that it can be loaded.
-fn identity(how: &How) -> Result<Option<Identity>, String> {
-    let Some(certificate) = how.client_cert.clone() else {
-        return Ok(None);
-    };
-    let key = how.client_key.clone();
+fn identity(certificate: PathBuf, key: Option<PathBuf>) -> Result<Identity, String> {
     let identity = Identity {
         // One PEM file may contain both the certificate and the key.
         key: key.unwrap_or_else(|| certificate.clone()),
@@ -288,7 +310,26 @@ fn identity(how: &How) -> Result<Option<Identity>, String> {
     };
     // Loaded once now, so that a bad file is a usage error instead of a failure of every check.
     probe::check_identity(&identity)?;
-    Ok(Some(identity))
+    Ok(identity)
+}
+
+/// Returns the headers of all places. A target's own replace those of the same name from arguments,
+/// and these the common ones.
+fn headers(one: &file::How, how: &How, all: &file::How) -> Result<Vec<Header>, String> {
+    let mut headers = all.headers()?;
+    let arguments = request::headers(
+        &how.headers,
+        how.bearer_file.as_deref(),
+        how.basic_file.as_deref(),
+    )?;
+    for later in [arguments, one.headers()?] {
+        headers.retain(|known| {
+            let is_same = |it: &Header| it.name.eq_ignore_ascii_case(&known.name);
+            !later.iter().any(is_same)
+        });
+        headers.extend(later);
+    }
+    Ok(headers)
 }
 
 /// Resolves the expectations. JSON values are not merged: the first list by precedence replaces the

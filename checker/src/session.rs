@@ -1,5 +1,6 @@
 //! Session from start to end: one check, a wait, or a series per target on its own grid.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,14 +8,17 @@ use std::time::Duration;
 use clock::{Clock, Record};
 use futures_util::future::join_all;
 use probe::{Server, Witness};
-use tokio::sync::{Mutex, mpsc};
-use tokio::task::JoinSet;
+use tokio::sync::{Mutex, mpsc, watch};
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, timeout_at};
 
 use crate::fan_out::{FanOut, Found};
 use crate::grid::Grid;
+use crate::log::Terms;
 use crate::notify::Notify;
+use crate::output::note;
 use crate::plan::{Period, Plan, Subject};
+use crate::reload::Reload;
 use crate::series::{Hysteresis, Tick, Track};
 
 /// Interval between attempts while waiting.
@@ -30,6 +34,7 @@ pub(crate) struct Session {
     period: Option<Period>,
     wait_up: Option<Duration>,
     hysteresis: Hysteresis,
+    references: Vec<Server>,
     checker: Checker,
 }
 
@@ -65,6 +70,7 @@ impl Session {
             period: plan.period,
             wait_up: plan.wait_up,
             hysteresis: plan.hysteresis,
+            references: plan.references.clone(),
             checker: Checker {
                 clock,
                 witnesses: Arc::new(Mutex::new(witnesses)),
@@ -73,7 +79,12 @@ impl Session {
     }
 
     /// Runs the session. The future may be dropped at any moment.
-    pub(crate) async fn run(&self, fan_out: &mut FanOut, notify: &Notify) -> io::Result<()> {
+    pub(crate) async fn run(
+        &self,
+        fan_out: &mut FanOut,
+        notify: &Notify,
+        reload: Option<&mut Reload>,
+    ) -> io::Result<()> {
         match (self.period, self.wait_up, self.subjects.as_slice()) {
             (None, Some(patience), [subject, ..]) => {
                 let record = self.wait_up(subject, patience, fan_out).await;
@@ -91,7 +102,7 @@ impl Session {
                 self.once(fan_out).await;
                 Ok(())
             }
-            (Some(period), ..) => self.repeat(period, fan_out, notify).await,
+            (Some(period), ..) => self.repeat(period, fan_out, notify, reload).await,
         }
     }
 
@@ -130,27 +141,19 @@ impl Session {
         period: Period,
         fan_out: &mut FanOut,
         notify: &Notify,
+        mut reload: Option<&mut Reload>,
     ) -> io::Result<()> {
         // Room for a finding of every target, so that series do not wait for the outputs.
         let (findings, mut found) = mpsc::channel(self.subjects.len() + AT_ONCE);
         let start = Instant::now();
-        // Dropping the set with this future aborts all series.
-        let mut series = JoinSet::new();
-        let count = u32::try_from(self.subjects.len()).unwrap_or(u32::MAX);
-        for (index, subject) in self.subjects.iter().enumerate() {
-            let number = u32::try_from(index).unwrap_or(u32::MAX);
-            let series_of_one = Series {
-                index,
-                subject: subject.clone(),
-                // Targets are spread evenly over the interval, each with a fixed phase.
-                grid: Grid::new(start + period.interval * number / count, period.interval),
-                period,
-                track: self.track(subject),
-                checker: self.checker.clone(),
-                findings: findings.clone(),
-            };
-            series.spawn(series_of_one.run());
-        }
+        let mut all = AllSeries {
+            session: self,
+            period,
+            findings: findings.downgrade(),
+            tasks: JoinSet::new(),
+            running: Vec::new(),
+        };
+        all.start(self.subjects.clone(), &findings);
         // The series hold the remaining senders, so `recv` returns `None` once all have ended.
         drop(findings);
         // Without findings for longer than the slowest check takes, no watchdog notification is
@@ -165,8 +168,18 @@ impl Session {
                     None => std::future::pending().await,
                 }
             };
+            let reloaded = async {
+                match &mut reload {
+                    Some(reload) => reload.plan().await,
+                    None => std::future::pending().await,
+                }
+            };
             let found = tokio::select! {
                 found = found.recv() => found,
+                plan = reloaded => {
+                    note(&all.change(plan, fan_out));
+                    continue;
+                }
                 error = fan_out.failed() => return Err(error),
                 () = beat => {
                     if last.elapsed() < idle {
@@ -212,10 +225,107 @@ impl Session {
     }
 }
 
+/// Series of all targets, by number.
+struct AllSeries<'a> {
+    session: &'a Session,
+    period: Period,
+    findings: mpsc::WeakSender<Found>,
+    /// Dropping the set aborts all series.
+    tasks: JoinSet<()>,
+    /// `None` once the target was removed. Its number is not used again.
+    running: Vec<Option<Running>>,
+}
+
+/// Running series.
+struct Running {
+    subject: watch::Sender<Subject>,
+    task: AbortHandle,
+}
+
+impl AllSeries<'_> {
+    /// Starts series, spread evenly over the interval, each with a fixed phase.
+    fn start(&mut self, subjects: Vec<Subject>, findings: &mpsc::Sender<Found>) {
+        let now = Instant::now();
+        let interval = self.period.interval;
+        let count = u32::try_from(subjects.len()).unwrap_or(u32::MAX);
+        for (number, subject) in (0..).zip(subjects) {
+            let track = self.session.track(&subject);
+            let (sender, subject) = watch::channel(subject);
+            let series = Series {
+                index: self.running.len(),
+                subject,
+                grid: Grid::new(now + interval * number / count, interval),
+                period: self.period,
+                track,
+                checker: self.session.checker.clone(),
+                findings: findings.clone(),
+            };
+            self.running.push(Some(Running {
+                subject: sender,
+                task: self.tasks.spawn(series.run()),
+            }));
+        }
+    }
+
+    /// Takes over the targets of another plan, and describes the change. Targets that stay keep
+    /// their grid and their state.
+    fn change(&mut self, plan: Plan, fan_out: &mut FanOut) -> String {
+        // Held from here on: without a sender, the session would end with its last series.
+        let Some(findings) = self.findings.upgrade() else {
+            return "all series have ended".to_owned();
+        };
+        let session = self.session;
+        let is_same = Some(self.period) == plan.period
+            && session.hysteresis == plan.hysteresis
+            && session.references == plan.references;
+        let mut added: BTreeMap<_, _> = plan
+            .subjects
+            .into_iter()
+            .map(|subject| (subject.key(), subject))
+            .collect();
+        let (mut changed, mut removed) = (0, 0);
+        for (number, slot) in self.running.iter_mut().enumerate() {
+            let Some(running) = slot else { continue };
+            let known = running.subject.borrow().clone();
+            match added.remove(&known.key()) {
+                Some(subject) if subject.settings == known.settings => {}
+                Some(subject) => {
+                    changed += 1;
+                    fan_out.set_terms(number, Terms::new(&subject.settings, session.hysteresis));
+                    running.subject.send_replace(subject);
+                }
+                None => {
+                    removed += 1;
+                    running.task.abort();
+                    *slot = None;
+                    fan_out.forget(number);
+                }
+            }
+        }
+        let first = self.running.len();
+        let added: Vec<Subject> = added.into_values().collect();
+        for (number, subject) in (first..).zip(&added) {
+            fan_out.set_terms(number, Terms::new(&subject.settings, session.hysteresis));
+        }
+        let told = format!(
+            "targets read again: {} added, {changed} changed, {removed} removed",
+            added.len()
+        );
+        self.start(added, &findings);
+        if is_same {
+            told
+        } else {
+            format!(
+                "{told}; a change of `interval`, `jitter`, `retry_interval`, `rise`, `fall` or `reference` takes a restart"
+            )
+        }
+    }
+}
+
 /// Series of one target.
 struct Series {
     index: usize,
-    subject: Subject,
+    subject: watch::Receiver<Subject>,
     grid: Grid,
     period: Period,
     track: Track,
@@ -232,8 +342,10 @@ impl Series {
                 Some(retry) => self.grid.tick_soon(retry).await,
                 None => self.grid.tick(self.delay()).await,
             };
-            let record = self.checker.check(&self.subject).await;
-            let found = found(self.index, record, &self.subject, tick, &mut self.track);
+            let subject = self.subject.borrow().clone();
+            self.track.expect(subject.settings.expect_instances);
+            let record = self.checker.check(&subject).await;
+            let found = found(self.index, record, &subject, tick, &mut self.track);
             in_doubt = found.finding.in_doubt;
             if self.findings.send(found).await.is_err() {
                 // The session has ended.

@@ -22,6 +22,7 @@ const KEPT: usize = 1_000;
 enum Job {
     // Boxed, because a finding is much larger than the other jobs.
     Check(usize, Box<Finding>),
+    Forget(usize),
     Round,
     Waiting(Box<Report>, Duration),
     Summaries(Vec<Summary>),
@@ -74,6 +75,10 @@ impl Writer {
             // Relaxed, because the counter publishes no other memory.
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    pub(crate) fn forget(&self, target: usize) {
+        self.send(Job::Forget(target));
     }
 
     pub(crate) fn round(&self) {
@@ -154,6 +159,10 @@ impl Worker {
         }
         match job {
             Job::Check(target, finding) => self.printer.check(*target, finding),
+            Job::Forget(target) => {
+                self.printer.forget(*target);
+                Ok(())
+            }
             Job::Round => self.printer.round(),
             Job::Waiting(report, patience) => {
                 self.printer.waiting(report, *patience);

@@ -92,12 +92,15 @@ impl Track {
     }
 
     /// Sets the number of instances.
+    pub(crate) fn expect(&mut self, instances: Option<u32>) {
+        self.expected = instances;
+    }
+
+    /// Returns it with this number of instances.
     #[must_use]
-    pub(crate) fn expecting(self, instances: Option<u32>) -> Self {
-        Self {
-            expected: instances,
-            ..self
-        }
+    pub(crate) fn expecting(mut self, instances: Option<u32>) -> Self {
+        self.expect(instances);
+        self
     }
 
     /// Adds a check.

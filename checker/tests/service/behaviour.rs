@@ -766,6 +766,35 @@ async fn a_monitoring_plugin_says_one_line() {
         "{stdout}"
     );
     assert_eq!(stdout.lines().count(), 1);
+    // Each figure has the name of its target.
+    let label = format!(" '{}::latency'=", right.url());
+    assert!(stdout.contains(&label), "{stdout}");
+    // Errors are shown by what reads stdout.
+    for (wrong, words) in [
+        (&["--config", "/none"][..], "CHECKER UNKNOWN - /none: "),
+        (
+            &["--log", "/none/x"],
+            "CHECKER UNKNOWN - cannot write the log /none/x",
+        ),
+        (&["--nonsense"], "CHECKER UNKNOWN - unexpected argument"),
+    ] {
+        let (exit, stdout, _) = run(&[&["--output", "nagios"], wrong].concat()).await;
+        assert_eq!((exit, stdout.lines().count()), (3, 1), "{stdout}");
+        assert!(stdout.starts_with(words), "{stdout}");
+    }
+    // Many targets have no room, and that is told.
+    let urls: Vec<String> = (0..300)
+        .map(|target| format!("--url=http://127.0.0.1:1/some/longer/path/{target}"))
+        .chain(["--output=nagios".to_owned()])
+        .collect();
+    let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
+    let (exit, stdout, _) = run(&urls).await;
+    assert_eq!((exit, stdout.lines().count()), (2, 1), "{stdout}");
+    assert!(
+        stdout.contains(", and 295 more") && stdout.len() < 8_192,
+        "{stdout}"
+    );
+    assert!(stdout.contains(" targets have no room |"), "{stdout}");
 }
 
 #[tokio::test]
@@ -913,4 +942,103 @@ async fn a_connection_that_the_server_closes_is_not_a_used_one() {
     .await;
     let report = check(&server.target(), &Settings::default()).await;
     assert_eq!(report.verdict, Verdict::Down, "{report:?}");
+}
+
+#[tokio::test]
+async fn the_targets_are_read_again_on_sighup() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("targets.toml");
+    std::fs::write(folder.path().join("key"), "1\n").unwrap();
+    let (a, b) = (
+        Server::start(service(0)).await,
+        Server::start(service(0)).await,
+    );
+    let target =
+        |server: &Server, more: &str| format!("[[target]]\nurl = \"{}\"\n{more}\n", server.url());
+    let write =
+        |targets: &str| std::fs::write(&file, format!("interval = \"100ms\"\n{targets}")).unwrap();
+    write(&target(&a, ""));
+    let log = folder.path().join("log");
+    let arguments = [
+        "--config",
+        file.to_str().unwrap(),
+        "--output",
+        "json",
+        "--log",
+        log.to_str().unwrap(),
+    ];
+    let mut child = checker(&arguments).spawn().unwrap();
+    let mut checks = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut notes = BufReader::new(child.stderr.take().unwrap()).lines();
+    // Reads checks until one is as it should be.
+    let mut until = async |is_right: &dyn Fn(&Value) -> bool| loop {
+        let line = checks.next_line().await.unwrap().unwrap();
+        if is_right(&serde_json::from_str(&line).unwrap()) {
+            return;
+        }
+    };
+    let of = |server: &Server| {
+        let url = server.url();
+        move |line: &Value| line["url"] == url
+    };
+    until(&of(&a)).await;
+    for (targets, words) in [
+        ("[[target]", "the targets stay as they were: "),
+        ("", "names no target"),
+        (&*target(&b, "client_cert = \"none.pem\""), "none.pem"),
+        (
+            &*target(
+                &b,
+                "headers = { \"X-Key\" = \"@key\" }\nbearer_file = \"key\"",
+            ),
+            "targets read again: 1 added, 0 changed, 1 removed",
+        ),
+    ] {
+        write(targets);
+        signal(&child, "HUP").await;
+        let note = notes.next_line().await.unwrap().unwrap();
+        assert!(note.contains(words), "{note}");
+    }
+    until(&of(&b)).await;
+    let head = b.requests()[0].head.to_lowercase();
+    assert!(
+        head.contains("x-key: 1\r\n") && head.contains("authorization: bearer 1\r\n"),
+        "{head}"
+    );
+    write(&target(&b, "max_skew = \"2s\"\nexpect_version = \"2\""));
+    signal(&child, "HUP").await;
+    let note = notes.next_line().await.unwrap().unwrap();
+    assert_eq!(note, "targets read again: 0 added, 1 changed, 0 removed");
+    until(&|line| line["max_skew_ms"] == 2000.0 && line["reason"] == "unexpected_version").await;
+    // What was asked of the first one is known, and nothing is asked of it any more.
+    let asked = a.requests().len();
+    until(&of(&b)).await;
+    assert_eq!(a.requests().len(), asked);
+    signal(&child, "TERM").await;
+    assert_eq!(child.wait().await.unwrap().code(), Some(0));
+    let judged = std::fs::read_to_string(&log).unwrap();
+    assert!(
+        judged
+            .lines()
+            .last()
+            .unwrap()
+            .contains("\"max_skew_ms\":2000.0"),
+        "{judged}"
+    );
+}
+
+#[tokio::test]
+async fn sighup_ends_what_has_no_file() {
+    let server = Server::start(service(5_000)).await;
+    let url = server.url();
+    let mut child = checker(&[&url, "--interval", "100ms"]).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    lines.next_line().await.unwrap();
+    signal(&child, "HUP").await;
+    assert_eq!(child.wait().await.unwrap().code(), Some(2));
+    let mut last = String::new();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        last = line;
+    }
+    assert!(last.contains(" 1 skewed "), "a summary: {last}");
 }

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
-use crate::program::{checker, run};
-use crate::support::{Server, ok};
+use crate::program::{checker, command, run};
+use crate::servers::free_port;
+use crate::support::{Server, clock, now_json, ok, show};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 fn example(name: &str) -> String {
@@ -22,14 +24,20 @@ fn names(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
+/// What is at this path of a server; nothing if there is none.
+async fn get(address: &str, path: &str) -> Option<String> {
+    let mut stream = tokio::net::TcpStream::connect(address).await.ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.ok()?;
+    Some(answer)
+}
+
 /// The figures that the program serves.
 async fn figures() -> String {
     let server = Server::start(|_| ok("ok")).await;
-    let port = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap().port()
-    };
-    let address = format!("127.0.0.1:{port}");
+    let address = format!("127.0.0.1:{}", free_port());
     let url = server.url();
     let arguments = [
         &url,
@@ -44,14 +52,9 @@ async fn figures() -> String {
     let mut figures = String::new();
     // Once the first check is over.
     for _ in 0..100 {
-        if let Ok(mut stream) = tokio::net::TcpStream::connect(&address).await {
-            let request = "GET /metrics HTTP/1.1\r\nhost: checker\r\n\r\n";
-            stream.write_all(request.as_bytes()).await.unwrap();
-            figures.clear();
-            stream.read_to_string(&mut figures).await.unwrap();
-            if figures.contains("checker_up{") {
-                break;
-            }
+        figures = get(&address, "/metrics").await.unwrap_or_default();
+        if figures.contains("checker_up{") {
+            break;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -111,5 +114,113 @@ async fn commands_and_targets_are_those_of_the_program() {
         for option in options {
             assert!(help.contains(option), "{file}: {option}");
         }
+    }
+}
+
+/// A real Prometheus reads the figures, and its rules find who is down and whose clock is wrong.
+#[tokio::test]
+async fn prometheus_reads_the_figures_and_alerts() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let skewed =
+        Server::start(|request| ok(&now_json(clock(5_000), "a", "1", &request.nonce))).await;
+    let [figures, own] = [free_port(), free_port()].map(|port| format!("127.0.0.1:{port}"));
+    let config = example("prometheus.yml")
+        .replace("127.0.0.1:9300", &figures)
+        .replace("scrape_interval: 30s", "scrape_interval: 1s");
+    let config = format!("global: {{ evaluation_interval: 1s }}\n{config}");
+    std::fs::write(path("prometheus.yml"), config).unwrap();
+    std::fs::write(path("alerts.yml"), example("alerts.yml")).unwrap();
+    let missing = "`make bootstrap-tests` installs Prometheus";
+    let valid = command("promtool")
+        .args(["check", "config", &path("prometheus.yml")])
+        .output()
+        .await
+        .expect(missing);
+    assert!(valid.status.success(), "{valid:?}");
+    let url = skewed.url();
+    let arguments = [
+        "--url",
+        &url,
+        "--url",
+        "http://127.0.0.1:1/",
+        "--interval",
+        "500ms",
+        "--prometheus",
+        &figures,
+    ];
+    let _checker = checker(&arguments).stdout(Stdio::null()).spawn().unwrap();
+    let _prometheus = command("prometheus")
+        .arg(format!("--config.file={}", path("prometheus.yml")))
+        .arg(format!("--storage.tsdb.path={}", path("data")))
+        .arg(format!("--web.listen-address={own}"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect(missing);
+    let deadline = Instant::now() + Duration::from_mins(1);
+    loop {
+        let alerts = get(&own, "/api/v1/alerts").await.unwrap_or_default();
+        let fires = |name: &str, target: &str| {
+            let alerts = alerts.split("\"labels\"");
+            let mut of_name = alerts.filter(|alert| alert.contains(&format!("\"{name}\"")));
+            of_name.any(|it| it.contains(target) && it.contains("\"firing\""))
+        };
+        if fires("ServiceDown", "http://127.0.0.1:1/") && fires("ClockWrong", &url) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{alerts}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let rules = get(&own, "/api/v1/rules").await.unwrap();
+    let count = example("alerts.yml").matches("- alert:").count();
+    assert_eq!(rules.matches("\"health\":\"ok\"").count(), count, "{rules}");
+    show(&format!("{count} rules are right by Prometheus\n"));
+}
+
+#[tokio::test]
+async fn systemd_finds_nothing_wrong_with_the_unit() {
+    let folder = tempfile::tempdir().unwrap();
+    let unit = folder.path().join("checker.service");
+    let program = env!("CARGO_BIN_EXE_checker");
+    let text = example("checker.service").replace("/usr/local/bin/checker", program);
+    std::fs::write(&unit, text).unwrap();
+    let verified = command("systemd-analyze")
+        .arg("verify")
+        .arg(&unit)
+        .output()
+        .await
+        .expect("`make bootstrap-tests` installs systemd");
+    let said = String::from_utf8(verified.stderr).unwrap();
+    assert_eq!((verified.status.code(), &*said), (Some(0), ""));
+}
+
+#[tokio::test]
+async fn the_line_for_cron_tells_what_is_not_ok() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let line = example("checker.cron");
+    let (_, line) = line.lines().last().unwrap().split_once("nobody ").unwrap();
+    let line = line
+        .replace(
+            "checker --",
+            &format!("{} --", env!("CARGO_BIN_EXE_checker")),
+        )
+        .replace("/etc/checker/targets.toml", &path("targets.toml"))
+        .replace("/var/tmp/checks.jsonl", &path("checks.jsonl"));
+    let server = Server::start(|request| ok(&now_json(clock(0), "a", "1", &request.nonce))).await;
+    for (url, words) in [
+        (server.url(), ""),
+        ("http://127.0.0.1:1/now".to_owned(), " DOWN "),
+    ] {
+        std::fs::write(
+            path("targets.toml"),
+            format!("[[target]]\nurl = \"{url}\"\n"),
+        )
+        .unwrap();
+        let output = command("sh").args(["-c", &line]).output().await.unwrap();
+        let mail = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(mail.is_empty(), words.is_empty(), "{mail}");
+        assert!(mail.contains(words), "{mail}");
     }
 }

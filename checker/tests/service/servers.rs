@@ -119,7 +119,7 @@ struct World {
 }
 
 /// Returns a port that nobody is given by chance: those for outgoing connections begin above.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = u16::try_from(std::process::id() % 100).unwrap() * 100;
     loop {

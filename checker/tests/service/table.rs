@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::support::{Server, clock, now_json, ok, show};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use clock::{Settings, Verdict};
 use futures_util::future::join_all;
@@ -139,7 +140,6 @@ async fn no_verdict_is_false_whatever_offset_resolution_and_delay() {
         (cell, check(&target, &settings).await)
     });
     let results = join_all(checks).await;
-    println!("{} services", results.len());
     let mut undecided = 0;
     let mut needless = 0;
     for (cell, report) in &results {
@@ -174,4 +174,33 @@ async fn no_verdict_is_false_whatever_offset_resolution_and_delay() {
         undecided > 0 && undecided < results.len() / 2 && needless < results.len() / 8,
         "{undecided} {needless}"
     );
+    show(&format!(
+        "{} servers over sockets: no verdict is false, {undecided} undecided\n",
+        results.len()
+    ));
+}
+
+/// Two clocks that agree in the first 128 characters of their names.
+#[tokio::test]
+async fn instances_are_told_apart_by_the_whole_name() {
+    let rest = "c".repeat(200);
+    for (offset, verdict) in [(500, Verdict::Ok), (5_000, Verdict::Skewed)] {
+        let rest = rest.clone();
+        let server = Server::start(move |request| {
+            let number = i64::try_from(request.number % 2).unwrap();
+            let name = format!("arn:aws:ecs:eu:1:task/{rest}/{number}/{rest}");
+            ok(&now_json(
+                clock(offset * number),
+                &name,
+                "1",
+                &request.nonce,
+            ))
+        })
+        .await;
+        for _ in 0..5 {
+            let report = check(&server.target(), &Settings::default()).await;
+            assert_eq!(report.verdict, verdict, "{report:?}");
+            assert_eq!(report.instances.len(), 2, "{report:?}");
+        }
+    }
 }
