@@ -70,6 +70,7 @@ pub struct ImageSettings {
 
 /// All settings of one run.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each setting")]
 pub struct Config {
     /// Folder of the configuration file: the cargo workspace and the build context.
     pub root: PathBuf,
@@ -119,6 +120,8 @@ pub struct Config {
     pub wait: bool,
     /// Set if CloudFormation ends an operation before the service is stable.
     pub express: bool,
+    /// Set if a person decides about a version that has passed the check at the gate.
+    pub hold: bool,
     /// Set if the tasks are replaced even without changes.
     pub force: bool,
     /// Consent that the user has given in advance.
@@ -180,6 +183,8 @@ pub struct Overrides {
     pub no_wait: bool,
     /// Set if CloudFormation ends an operation before the service is stable.
     pub express: bool,
+    /// Set to leave the decision at the gate to a person.
+    pub hold: bool,
     /// Set to replace the tasks even without changes.
     pub force: bool,
     /// Consent of the user in advance.
@@ -293,6 +298,7 @@ pub fn resolve(
         strategy: strategy(service_options.strategy, &file.deployment)?,
         bake_minutes: minutes("bake_minutes", file.deployment.bake_minutes)?,
         step_minutes: minutes("step_minutes", file.deployment.step_minutes)?,
+        gate_minutes: gate_minutes(&file.deployment)?,
         ..service::settings(&file.service, service.memory)?
     };
     let remarks = remarks(&service, &settings);
@@ -330,6 +336,7 @@ pub fn resolve(
         verify_timeout: duration("--verify-timeout", &deploy.verify_timeout)?,
         wait: !(deploy.no_wait || overrides.no_wait),
         express: overrides.express,
+        hold: overrides.hold || file.deployment.hold.unwrap_or_default(),
         force: overrides.force,
         consent: Consent {
             agreed: deploy.yes || overrides.agreed,
@@ -371,6 +378,19 @@ fn minutes(key: &str, value: Option<u32>) -> Result<u32, Failure> {
         ))
         .hint("set it to a number from 0 to 1440")),
         value => Ok(value.unwrap_or(0)),
+    }
+}
+
+/// Validates the timeout of the gate's hook. CloudFormation allows 33 hours for hook and bake time
+/// together.
+fn gate_minutes(file: &file::DeploymentFile) -> Result<Option<u32>, Failure> {
+    let most = 33 * 60 - file.bake_minutes.unwrap_or_default().min(1440);
+    match file.gate_minutes {
+        Some(minutes) if !(1..=most).contains(&minutes) => Err(Failure::preflight(format!(
+            "`gate_minutes` under `[deployment]` cannot be {minutes}"
+        ))
+        .hint(format!("set it to a number from 1 to {most}"))),
+        minutes => Ok(minutes),
     }
 }
 

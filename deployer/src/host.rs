@@ -13,6 +13,7 @@ use aws::remote::Login;
 use deployment::error::Failure;
 use deployment::event::{Event, Phase};
 use deployment::names::{ImageUri, RepositoryUri};
+use deployment::rollout::gate::HookAnswer;
 use image_builder::image::BuiltImage;
 
 /// Machine that runs the command: connects to AWS, checks from outside, and prompts the user.
@@ -31,6 +32,9 @@ pub(crate) trait Host: ExternalCheck {
 
     /// Asks the user a yes-or-no question; returns `None` when nobody can answer.
     async fn agrees(&self, context: Context<'_>, question: &str) -> Option<bool>;
+
+    /// Asks the user whether a version may pass the gate; returns `None` when nobody can answer.
+    async fn decides(&self, context: Context<'_>, question: &str) -> Option<HookAnswer>;
 }
 
 /// Builder and publisher of container images.
@@ -99,11 +103,31 @@ impl Host for LocalHost {
         }
         context.sink.send(&Event::Asked {
             question: question.to_owned(),
+            answers: "y/N",
         });
         // Reading standard input blocks, so it gets a thread outside the async workers.
         tokio::task::spawn_blocking(crate::prompt::read_agreement)
             .await
             .ok()
+    }
+
+    async fn decides(&self, context: Context<'_>, question: &str) -> Option<HookAnswer> {
+        if context.config.output == Output::Json || !crate::prompt::is_interactive() {
+            return None;
+        }
+        loop {
+            context.sink.send(&Event::Asked {
+                question: question.to_owned(),
+                answers: "approve/rollback",
+            });
+            let line = tokio::task::spawn_blocking(crate::prompt::read_line);
+            match line.await.ok()??.as_str() {
+                "approve" | "a" => return Some(HookAnswer::Continue),
+                "rollback" | "r" => return Some(HookAnswer::RollBack),
+                // There is no default: neither answer can be taken back.
+                _ => {}
+            }
+        }
     }
 }
 

@@ -95,8 +95,10 @@ fn run_command() -> ExitCode {
         Ok(exit_code) => ExitCode::from(exit_code),
         Err(failure) => {
             let exit_code = failure.kind.exit_code();
-            // Ctrl-C is the normal end of a log stream, and therefore no failure to report.
-            if failure.kind != FailureKind::Interrupted || !is_log_stream {
+            // Ctrl-C is the normal end of a log stream, and therefore no failure to report. Neither
+            // is a version that is held: an event has told of it.
+            let is_end_of_log = is_log_stream && failure.kind == FailureKind::Interrupted;
+            if !is_end_of_log && failure.kind != FailureKind::Held {
                 sink.send(&Event::Failed { exit_code, failure });
             }
             ExitCode::from(exit_code)

@@ -18,8 +18,15 @@ pub(crate) fn is_interactive() -> bool {
 
 /// Reads the answer to a question that was shown before. Anything but a yes counts as no.
 pub(crate) fn read_agreement() -> bool {
-    let mut answer = String::new();
     // A read error and the end of input count as no, too: an answer is never assumed.
-    let read = std::io::stdin().read_line(&mut answer);
-    read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes" | "Yes")
+    read_line().is_some_and(|answer| matches!(answer.as_str(), "y" | "Y" | "yes" | "Yes"))
+}
+
+/// Reads one line without its ends. Returns `None` at the end of input.
+pub(crate) fn read_line() -> Option<String> {
+    let mut line = String::new();
+    match std::io::stdin().read_line(&mut line) {
+        Ok(0) | Err(_) => None,
+        Ok(_) => Some(line.trim().to_owned()),
+    }
 }

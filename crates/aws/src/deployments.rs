@@ -3,24 +3,27 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_ecs::primitives::DateTime;
-use aws_sdk_ecs::types::{ServiceDeploymentStatus, ServiceRevisionSummary};
+use aws_sdk_ecs::types::{
+    DeploymentStrategy, ServiceDeployment, ServiceDeploymentStatus, ServiceRevisionSummary,
+};
 
+use super::ecs::time;
 use super::{Aws, error};
 use crate::remote::Remote;
 use deployment::names::{ClusterName, ServiceName, TaskDefinitionArn};
 use deployment::rollout::DeploymentRecord;
-use deployment::rollout::gate::{HookStatus, PausedDeployment};
+use deployment::rollout::gate::{ActiveDeployment, HookStatus, PausedDeployment};
 
 /// Number of newest deployments to search for ours.
 const NEWEST: i32 = 5;
 
 impl Aws {
-    /// Lists deployments in progress that await an answer to a lifecycle hook.
-    pub(super) async fn find_paused_deployments(
+    /// Lists deployments that have not ended and move traffic between two target groups.
+    pub(super) async fn find_active_deployments(
         &self,
         cluster: &ClusterName,
         service: &ServiceName,
-    ) -> Remote<Vec<PausedDeployment>> {
+    ) -> Remote<Vec<ActiveDeployment>> {
         let listed = self
             .ecs
             .list_service_deployments()
@@ -28,6 +31,7 @@ impl Aws {
             .service(service)
             .status(ServiceDeploymentStatus::Pending)
             .status(ServiceDeploymentStatus::InProgress)
+            .status(ServiceDeploymentStatus::StopRequested)
             .status(ServiceDeploymentStatus::RollbackRequested)
             .status(ServiceDeploymentStatus::RollbackInProgress)
             .max_results(NEWEST)
@@ -49,62 +53,31 @@ impl Aws {
             .send()
             .await
             .map_err(error::of("DescribeServiceDeployments"))?;
-        let mut paused = Vec::new();
-        for found in described.service_deployments() {
-            let hooks = found.lifecycle_hook_details().iter();
-            let waiting = hooks.filter(|hook| {
-                let status = hook.status().map(|status| status.as_str().into());
-                status == Some(HookStatus::AwaitingAction)
-            });
-            let stage = found.lifecycle_stage().map_or("", |stage| stage.as_str());
-            let target = found.target_service_revision();
-            let share =
-                target.and_then(ServiceRevisionSummary::requested_production_traffic_weight);
-            let revision = target.and_then(|target| target.arn());
-            for hook in waiting {
-                let (Some(arn), Some(hook)) = (found.service_deployment_arn(), hook.hook_id())
-                else {
-                    continue;
-                };
-                paused.push((
-                    revision.map(str::to_owned),
-                    PausedDeployment {
-                        arn: arn.to_owned(),
-                        hook: hook.to_owned(),
-                        stage: stage.into(),
-                        // Filled in below, from the service revision.
-                        task_definition: TaskDefinitionArn::new(String::new()),
-                        share: share.unwrap_or_default(),
-                    },
-                ));
-            }
-        }
-        // A set, because several hooks may pause the same deployment.
-        let revisions: BTreeSet<String> = paused
-            .iter()
-            .filter_map(|(revision, _)| revision.clone())
-            .collect();
+        let described = described.service_deployments().iter();
+        let described: Vec<_> = described.filter(|found| moves_traffic(found)).collect();
+        // A set, because several deployments may have the same revision.
+        let revisions: BTreeSet<&str> = described.iter().filter_map(|one| revision(one)).collect();
         if revisions.is_empty() {
             return Ok(Vec::new());
         }
+        let revisions = revisions.into_iter().map(str::to_owned).collect();
         let revisions = self
             .ecs
             .describe_service_revisions()
-            .set_service_revision_arns(Some(revisions.into_iter().collect()))
+            .set_service_revision_arns(Some(revisions))
             .send()
             .await
             .map_err(error::of("DescribeServiceRevisions"))?;
-        let paused = paused.into_iter().filter_map(|(arn, paused)| {
+        let task_definition = |arn: Option<&str>| {
             let mut revisions = revisions.service_revisions().iter();
-            let revision =
-                revisions.find(|revision| revision.service_revision_arn() == arn.as_deref())?;
-            let task_definition = TaskDefinitionArn::new(revision.task_definition()?);
-            Some(PausedDeployment {
-                task_definition,
-                ..paused
-            })
+            let revision = revisions.find(|revision| revision.service_revision_arn() == arn)?;
+            Some(TaskDefinitionArn::new(revision.task_definition()?))
+        };
+        let active = described.into_iter().filter_map(|found| {
+            let task_definition = task_definition(revision(found))?;
+            active_deployment(found, task_definition)
         });
-        Ok(paused.collect())
+        Ok(active.collect())
     }
 
     /// Returns the record of the newest deployment of this task definition.
@@ -182,4 +155,52 @@ impl Aws {
             }
         }))
     }
+}
+
+/// Returns the ARN of the service revision that is being deployed.
+fn revision(found: &ServiceDeployment) -> Option<&str> {
+    found.target_service_revision()?.arn()
+}
+
+/// Returns whether the deployment replaces tasks in another way than one after the other.
+fn moves_traffic(found: &ServiceDeployment) -> bool {
+    let configuration = found.deployment_configuration();
+    match configuration.and_then(|configuration| configuration.strategy()) {
+        Some(strategy) => *strategy != DeploymentStrategy::Rolling,
+        // Some endpoints do not return the configuration.
+        None => !found.lifecycle_hook_details().is_empty(),
+    }
+}
+
+fn active_deployment(
+    found: &ServiceDeployment,
+    task_definition: TaskDefinitionArn,
+) -> Option<ActiveDeployment> {
+    let arn = found.service_deployment_arn()?;
+    let stage = found.lifecycle_stage().map_or("", |stage| stage.as_str());
+    let target = found.target_service_revision();
+    let share = target.and_then(ServiceRevisionSummary::requested_production_traffic_weight);
+    let hooks = found.lifecycle_hook_details().iter();
+    let waiting = hooks.filter(|hook| {
+        let status = hook.status().map(|status| status.as_str().into());
+        status == Some(HookStatus::AwaitingAction)
+    });
+    let paused = waiting.filter_map(|hook| {
+        Some(PausedDeployment {
+            arn: arn.to_owned(),
+            hook: hook.hook_id()?.to_owned(),
+            stage: stage.into(),
+            task_definition: task_definition.clone(),
+            share: share.unwrap_or_default(),
+            expires_at: time(hook.expires_at()),
+        })
+    });
+    Some(ActiveDeployment {
+        arn: arn.to_owned(),
+        status: found.status().map_or("", |status| status.as_str()).into(),
+        stage: stage.into(),
+        paused: paused.collect(),
+        task_definition,
+        has_previous: !found.source_service_revisions().is_empty(),
+    })
 }

@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use aws_sdk_ecs::primitives::DateTime as SdkTime;
 use aws_sdk_ecs::types::{
-    self, DeploymentLifecycleHookAction, DesiredStatus, TaskDefinitionStatus, ThresholdType,
+    self, DeploymentLifecycleHookAction, DesiredStatus, StopServiceDeploymentStopType,
+    TaskDefinitionStatus, ThresholdType,
 };
 use chrono::{DateTime, Utc};
 
@@ -14,7 +15,7 @@ use deployment::names::{
     CONTAINER, ClusterName, DeploymentId, LoadBalancerArn, RequestToken, ServiceName,
     TargetGroupArn, TaskDefinitionArn,
 };
-use deployment::rollout::gate::{HookAnswer, PausedDeployment};
+use deployment::rollout::gate::{ActiveDeployment, HookAnswer, PausedDeployment};
 use deployment::rollout::{
     Deployment, DeploymentRecord, HealthCheck, Service, ServiceEvent, StoppedTask, Target, Task,
 };
@@ -125,12 +126,23 @@ impl Rollouts for Aws {
             .await
     }
 
-    async fn paused_deployments(
+    async fn active_deployments(
         &self,
         cluster: &ClusterName,
         service: &ServiceName,
-    ) -> Remote<Vec<PausedDeployment>> {
-        self.find_paused_deployments(cluster, service).await
+    ) -> Remote<Vec<ActiveDeployment>> {
+        self.find_active_deployments(cluster, service).await
+    }
+
+    async fn stop_deployment(&self, arn: &str) -> Remote<()> {
+        self.ecs
+            .stop_service_deployment()
+            .service_deployment_arn(arn)
+            .stop_type(StopServiceDeploymentStopType::Rollback)
+            .send()
+            .await
+            .map_err(error::of("StopServiceDeployment"))?;
+        Ok(())
     }
 
     async fn answer_hook(&self, paused: &PausedDeployment, answer: HookAnswer) -> Remote<()> {
@@ -393,7 +405,7 @@ fn count(number: i32) -> u32 {
     u32::try_from(number).unwrap_or(0)
 }
 
-fn time(at: Option<&SdkTime>) -> Option<DateTime<Utc>> {
+pub(super) fn time(at: Option<&SdkTime>) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp_millis(at?.to_millis().ok()?)
 }
 

@@ -12,7 +12,7 @@ use deployment::names::{
     RepositoryName, RepositoryUri, RequestToken, ServiceName, StackId, StackName, StackRef,
     TargetGroupArn, TaskDefinitionArn,
 };
-use deployment::rollout::gate::{HookAnswer, PausedDeployment};
+use deployment::rollout::gate::{ActiveDeployment, HookAnswer, PausedDeployment};
 use deployment::rollout::{DeploymentRecord, HealthCheck, Service, StoppedTask, Target, Task};
 use deployment::stack::request::{Definition, Proposal, Resource, TemplateParameter, Wanted};
 use deployment::stack::{Observed, ResourceEvent};
@@ -228,12 +228,15 @@ pub trait Rollouts: Send + Sync {
         service: &ServiceName,
         task_definition: &TaskDefinitionArn,
     ) -> Remote<Option<DeploymentRecord>>;
-    /// Returns the service's deployments that are paused at a lifecycle hook.
-    async fn paused_deployments(
+    /// Returns the service's deployments that have not ended and move traffic between two target
+    /// groups.
+    async fn active_deployments(
         &self,
         cluster: &ClusterName,
         service: &ServiceName,
-    ) -> Remote<Vec<PausedDeployment>>;
+    ) -> Remote<Vec<ActiveDeployment>>;
+    /// Stops a service deployment by its ARN: ECS rolls it back.
+    async fn stop_deployment(&self, arn: &str) -> Remote<()>;
     /// Answers the lifecycle hook of a paused deployment.
     async fn answer_hook(&self, paused: &PausedDeployment, answer: HookAnswer) -> Remote<()>;
     /// Returns the health of the targets in a target group.

@@ -26,6 +26,10 @@ pub enum FailureKind {
     /// The version is healthy by the load balancer's health checks, but unreachable from here; it
     /// stays.
     Unproven,
+    /// The new version waits at the gate for a decision. Not a failure: [`Event::Held`] tells it.
+    ///
+    /// [`Event::Held`]: crate::event::Event::Held
+    Held,
     /// Ctrl-C, SIGTERM, or a terminal that was closed (SIGHUP).
     Interrupted,
 }
@@ -44,6 +48,7 @@ impl FailureKind {
             Self::CheckFailed => 6,
             Self::Busy => 7,
             Self::Unproven => 9,
+            Self::Held => 10,
             Self::Interrupted => 130,
         }
     }
@@ -64,7 +69,8 @@ impl FailureKind {
             | Self::Stuck
             | Self::CheckFailed
             | Self::Busy
-            | Self::Unproven => Self::Busy,
+            | Self::Unproven
+            | Self::Held => Self::Busy,
         }
     }
 }
@@ -212,9 +218,10 @@ mod tests {
             K::CheckFailed,
             K::Busy,
             K::Unproven,
+            K::Held,
             K::Interrupted,
         ]
         .map(FailureKind::exit_code);
-        assert_eq!(codes, [1, 2, 3, 4, 5, 6, 7, 9, 130]);
+        assert_eq!(codes, [1, 2, 3, 4, 5, 6, 7, 9, 10, 130]);
     }
 }

@@ -285,10 +285,30 @@ pub enum Event {
     GateCompared { new: Sampled, public: Sampled },
     /// The gate was answered: the deployment continues, or ECS rolls it back.
     GateAnswered { stage: LifecycleStage, passed: bool },
+    /// `up --hold` ended: the new version has passed the check, and waits at the gate.
+    Held {
+        stage: LifecycleStage,
+        /// Time at which ECS rolls it back unless somebody decides.
+        expires_at: Option<DateTime<Utc>>,
+        /// Command that lets it pass.
+        continue_with: String,
+        /// Command that rolls it back.
+        rollback_with: String,
+    },
+    /// `rollback` has taken back a deployment in progress: the previous version answers everywhere.
+    ServesAgain {
+        /// Seconds since the request to ECS.
+        seconds: f64,
+        check: Checked,
+    },
     /// A probe ended with the rollout.
     Probed { probe: Probed },
-    /// The user is asked a yes/no question.
-    Asked { question: String },
+    /// The user is asked a question.
+    Asked {
+        question: String,
+        /// Answers to choose from, the default one in upper case.
+        answers: &'static str,
+    },
     /// A problem that does not keep the command from continuing.
     Warned { message: String },
     /// A fact worth knowing.

@@ -9,6 +9,7 @@ pub mod init;
 pub mod logs;
 pub mod plan;
 pub mod policy;
+pub mod proceed;
 pub mod promote;
 pub mod reviewer;
 pub mod rollback;
@@ -42,6 +43,7 @@ Exit codes:
     7  another operation is in progress and did not end in time
     8  with `plan --exit-code`: something would change
     9  deployed and healthy, but unreachable from this machine: not proven, not rolled back
+   10  with `up --hold`: the new version waits at the gate for `deployer continue` or `deployer rollback`
   130  interrupted";
 
 /// Deploys a containerised Rust service to ECS Fargate, and verifies that it works.
@@ -69,8 +71,10 @@ pub enum Command {
     Up(up::Up),
     /// Show what `up` would change.
     Plan(plan::Args),
-    /// Deploy an earlier image again, then check it from outside.
+    /// Take back the deployment in progress, or deploy an earlier image again; then check it from outside.
     Rollback(rollback::Rollback),
+    /// Let a version pass that `up --hold` has left at the gate, and follow it as `up` does.
+    Continue(proceed::Continue),
     /// Deploy the image that an environment runs and has proven to another environment.
     Promote(promote::Promote),
     /// List earlier deployments and how they ended.
@@ -107,6 +111,7 @@ impl Command {
             Self::Up(command) => command,
             Self::Plan(command) => command,
             Self::Rollback(command) => command,
+            Self::Continue(command) => command,
             Self::Promote(command) => command,
             Self::History(command) => command,
             Self::Down(command) => command,

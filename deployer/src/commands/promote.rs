@@ -29,6 +29,10 @@ pub struct Promote {
     #[arg(value_name = "TO")]
     pub to: Option<String>,
 
+    /// Ask before the new version takes requests, as `up --hold` does.
+    #[arg(long, env = "DEPLOYER_HOLD")]
+    pub hold: bool,
+
     /// The deployment.
     #[command(flatten)]
     pub deploy: DeployOptions,
@@ -43,6 +47,7 @@ impl Execute for Promote {
     fn overrides(&self) -> Overrides {
         Overrides {
             deploy: self.deploy.clone(),
+            hold: self.hold,
             ..Overrides::default()
         }
     }

@@ -15,9 +15,10 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use crate::commands::history::gather;
-use crate::context::{Context, new_token};
+use crate::context::{Connection, Context, new_token};
 use crate::deploy::{DeployRequest, Deployer};
 use crate::host::{Host, LocalHost};
+use crate::lock::Lock;
 use crate::stack_operations::ROUNDS;
 use aws::remote::World;
 use deployment::error::{Aftermath, Failure, FailureKind};
@@ -26,6 +27,7 @@ use deployment::names::{Digest, ImageUri};
 use deployment::stack::Observed;
 use deployment::stack::before::{BeforeRollback, before_rollback};
 use deployment::stack::purpose::Purpose;
+use deployment::stack::status::StackStatus;
 use deployment::stack::template_names::ParameterName;
 use target::{RollbackTarget, choose};
 
@@ -81,13 +83,12 @@ async fn roll_back(
 ) -> Result<(), Failure> {
     let began = Instant::now();
     let connection = host.connect(context).await?.announced(context.sink);
-    let _only_one = host.only_one(context, "rollback", &connection).await?;
     let world = connection.world.as_ref();
     let deployer = Deployer {
         is_rollback: true,
         ..Deployer::new(context, world, host)
     };
-    let (stack, cancelled) = at_rest(&deployer, target).await?;
+    let (stack, cancelled, _only_one) = at_rest(&deployer, &connection, target).await?;
     let image: ImageUri = match stack.image() {
         // Cancelling the update was the rollback. Check the version that it restored.
         Some(image) if cancelled => image
@@ -123,14 +124,22 @@ async fn roll_back(
     Ok(())
 }
 
-/// Returns the stack, ready to be updated, and whether an update was cancelled. A cancelled update
-/// is a rollback in itself.
+/// Returns the stack, ready to be updated, whether an update was cancelled, and the lock against
+/// other runs. A cancelled update is a rollback in itself.
 async fn at_rest(
     deployer: &Deployer<'_>,
+    connection: &Connection,
     target: Option<&RollbackTarget>,
-) -> Result<(Observed, bool), Failure> {
-    let Deployer { context, world, .. } = *deployer;
+) -> Result<(Observed, bool, Option<Lock>), Failure> {
+    let Deployer {
+        context,
+        world,
+        host,
+        ..
+    } = *deployer;
     let mut cancelled = false;
+    let mut turned_back = false;
+    let mut lock = None;
     for _ in 0..ROUNDS {
         let found = context.observe(world).await?;
         context.sink.send(&Event::StackFound {
@@ -140,6 +149,21 @@ async fn at_rest(
         let Some(stack) = found else {
             return Err(nothing_to_go_back_to("there is no such stack"));
         };
+        // Before the lock: the run that follows the deployment holds it, and ends when ECS rolls
+        // back.
+        let is_fast = decision == BeforeRollback::CancelUpdate && target.is_none();
+        if is_fast && !turned_back {
+            turned_back = deployer.turn_back(&stack).await?;
+            cancelled = turned_back;
+        }
+        if lock.is_none() {
+            let began = Instant::now();
+            lock = Some(host.only_one(context, "rollback", connection).await?);
+            // The other run has changed the stack meanwhile.
+            if began.elapsed() > context.config.access.pace.poll {
+                continue;
+            }
+        }
         match decision {
             BeforeRollback::NothingToGoBackTo => {
                 return Err(nothing_to_go_back_to(&format!(
@@ -147,7 +171,18 @@ async fn at_rest(
                     stack.status
                 )));
             }
-            BeforeRollback::Update => return Ok((stack, cancelled)),
+            BeforeRollback::Update => {
+                // The deployment may have completed all the same.
+                let is_back = stack.status == StackStatus::UpdateRollbackComplete;
+                return Ok((
+                    stack,
+                    cancelled && (is_back || !turned_back),
+                    lock.flatten(),
+                ));
+            }
+            BeforeRollback::CancelUpdate | BeforeRollback::Attach if turned_back => {
+                context.attach(world, &stack).await?;
+            }
             // Without a target, the version before the running update is the one requested.
             BeforeRollback::CancelUpdate if target.is_none() => {
                 context

@@ -56,6 +56,11 @@ pub struct Up {
     #[arg(long, env = "DEPLOYER_EXPRESS")]
     pub express: bool,
 
+    /// Once the new version has passed the check at the gate, ask before it takes requests. Without a terminal: exit with code 10,
+    /// for `deployer continue` or `deployer rollback`.
+    #[arg(long, env = "DEPLOYER_HOLD")]
+    pub hold: bool,
+
     /// Replace the tasks even if nothing changes.
     #[arg(long)]
     pub force: bool,
@@ -93,6 +98,7 @@ impl Execute for Up {
             deploy: self.deploy.clone(),
             image_archive: self.image_archive.clone(),
             express: self.express,
+            hold: self.hold,
             force: self.force,
             ..Overrides::default()
         }
@@ -140,6 +146,7 @@ pub(super) async fn deploy(context: Context<'_>, image: &ImagePlan) -> Result<()
 }
 
 async fn deploy_as(context: Context<'_>, template: &str, image: &ImagePlan) -> Result<(), Failure> {
+    refuse_without_a_gate(context, template)?;
     let run = Run {
         context,
         template,
@@ -149,6 +156,25 @@ async fn deploy_as(context: Context<'_>, template: &str, image: &ImagePlan) -> R
         only_one: OnceLock::new(),
     };
     Box::pin(run.to_its_end()).await
+}
+
+/// Fails if the template has no gate, or the settings end the operation before it.
+fn refuse_without_a_gate(context: Context<'_>, template: &str) -> Result<(), Failure> {
+    let config = context.config;
+    if config.express && deployment::template::is_gated(template) {
+        return Err(Failure::preflight(
+            "with `--express`, CloudFormation ends before a new version is at the gate",
+        )
+        .hint("leave out `--express`, or use `--strategy rolling`"));
+    }
+    if config.hold && !deployment::template::can_hold(template) {
+        let strategy = config.settings.strategy.name();
+        return Err(Failure::preflight("there is no gate at which to hold the new version")
+            .because(format!("the strategy is `{strategy}`"))
+            .hint("set `strategy = \"blue-green\"` under `[deployment]`, or `--strategy blue-green`")
+            .hint("or leave out `--hold`, and `hold` under `[deployment]`"));
+    }
+    Ok(())
 }
 
 impl Run<'_> {
@@ -199,7 +225,11 @@ impl Run<'_> {
         let request = DeployRequest {
             wanted: self.wanted(Some(&image)),
             image,
-            purpose: Purpose::Up,
+            purpose: if self.context.config.hold {
+                Purpose::HeldUp
+            } else {
+                Purpose::Up
+            },
         };
         let deployer = Deployer {
             stack_is_new: self.created.exists(),

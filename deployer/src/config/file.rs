@@ -110,6 +110,8 @@ pub(super) struct DeploymentFile {
     pub(super) canary_percent: Option<u8>,
     pub(super) step_minutes: Option<u32>,
     pub(super) bake_minutes: Option<u32>,
+    pub(super) gate_minutes: Option<u32>,
+    pub(super) hold: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]

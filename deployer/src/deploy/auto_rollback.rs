@@ -130,6 +130,7 @@ impl Deployer<'_> {
             | FailureKind::Stuck
             | FailureKind::CheckFailed
             | FailureKind::Busy
+            | FailureKind::Held
             | FailureKind::Interrupted => failure,
         };
         let what = previous.shown().map_or_else(

@@ -1,6 +1,6 @@
 //! Check of a version at the gate, through a header that routes to its tasks only.
 
-use std::convert::Infallible;
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,6 +9,7 @@ use clock::{Header, Kind};
 use super::{Deployer, verify};
 use crate::checks::public_url;
 use crate::cli::CheckFrom;
+use crate::explain::command_line;
 use crate::pollers::{
     Checking, Gate, Objection, Probe, PublicUrl, Rejection, ServiceNames, StackEnd, UnderWay,
     Verification,
@@ -17,8 +18,9 @@ use aws::remote::Remote;
 use deployment::error::{Aftermath, Failure, FailureKind};
 use deployment::event::Probed;
 use deployment::names::{Digest, ImageUri};
-use deployment::rollout::gate::{HookAnswer, Intent};
+use deployment::rollout::gate::{HookAnswer, Intent, LifecycleStage, PausedDeployment, expiry};
 use deployment::stack::Observed;
+use deployment::stack::purpose::Purpose;
 use deployment::stack::template_names::OutputName;
 use deployment::template;
 
@@ -57,6 +59,15 @@ impl<'a> VersionAtGate<'a> {
     pub(super) fn not_passed(&self, rejection: Rejection) -> Failure {
         let url = &self.url;
         let failure = match rejection.objection {
+            Objection::Declined | Objection::Undecided => {
+                let message = if matches!(rejection.objection, Objection::Declined) {
+                    "the new version was declined at the gate"
+                } else {
+                    "the new version waited at the gate, and was rolled back before anybody decided here"
+                };
+                return Failure::new(FailureKind::RolledBack, message)
+                    .leaving(Aftermath::RestoredPrevious, NOBODY_REACHED_IT);
+            }
             Objection::ProvenWrong(last) => verify::wrong_clock(&url.shown, last),
             Objection::Refused(refusal) => verify::refused(None, url, refusal),
             Objection::TimedOut(last) => {
@@ -87,11 +98,15 @@ impl<'a> VersionAtGate<'a> {
             if rejection.had_traffic {
                 "; the previous state is restored, and it gets no public request any more"
             } else {
-                "; no public request has reached it, and the previous state is restored"
+                NOBODY_REACHED_IT
             },
         )
     }
 }
+
+/// Outcome for a version that was rolled back before it got public requests.
+const NOBODY_REACHED_IT: &str =
+    "; no public request has reached it, and the previous state is restored";
 
 #[async_trait]
 impl Checking for VersionAtGate<'_> {
@@ -139,9 +154,54 @@ impl Checking for VersionAtGate<'_> {
     fn public(&self) -> Option<Probed> {
         self.deployer.probe.map(Probe::seen)
     }
+
+    async fn decision(&self, paused: PausedDeployment) -> Option<HookAnswer> {
+        let until = paused.expires_at.map(|at| format!(" until {}", expiry(at)));
+        let question = format!(
+            "The new version passed the check, and waits at the gate{}. Let it take requests?",
+            until.unwrap_or_default()
+        );
+        self.deployer
+            .host
+            .decides(self.deployer.context, &question)
+            .await
+    }
 }
 
 impl Deployer<'_> {
+    /// Returns whether the operation in progress was started with `--hold`.
+    pub(super) async fn is_held(&self, stack: &Observed) -> Remote<bool> {
+        if self.context.config.hold {
+            return Ok(true);
+        }
+        let events = self.world.newest_events(&stack.id).await?;
+        let newest = events.iter().min_by_key(|event| Reverse(event.at_ms));
+        let token = newest.and_then(|event| event.token.as_ref());
+        Ok(token.and_then(Purpose::parse) == Some(Purpose::HeldUp))
+    }
+
+    /// Returns the failure of a run that finds a version waiting for a decision.
+    fn waits_for_a_decision(&self, paused: &PausedDeployment) -> Failure {
+        let config = self.context.config;
+        let failure = Failure::new(
+            FailureKind::Busy,
+            "a version waits at the gate for a decision",
+        );
+        let failure = match paused.expires_at {
+            Some(at) => failure.because(format!("it is held until {}", expiry(at))),
+            None => failure,
+        };
+        failure
+            .hint(format!(
+                "let it pass: `{}`",
+                command_line(config, "continue")
+            ))
+            .hint(format!(
+                "or roll it back: `{}`",
+                command_line(config, "rollback")
+            ))
+    }
+
     /// Waits for an operation of somebody else on the stack, such as a run of this program that was
     /// killed. Meanwhile, checks a version at the gate on its behalf. Without an answer, ECS rolls
     /// back when the hook times out.
@@ -151,20 +211,23 @@ impl Deployer<'_> {
             // An operation that has ended decides, even if the gate fails in the same moment.
             biased;
             end = waiting => end,
-            never = Box::pin(self.keep_the_gate(stack)) => match never {},
+            failure = Box::pin(self.keep_the_gate(stack)) => Err(failure),
         }
     }
 
-    /// Answers for versions at the gate while it is polled.
-    pub(super) async fn keep_the_gate(&self, stack: &Observed) -> Infallible {
+    /// Answers for versions at the gate while it is polled. Ends only if a version is held for a
+    /// decision.
+    pub(super) async fn keep_the_gate(&self, stack: &Observed) -> Failure {
         let mut deployments = UnderWay::new(self.world, stack);
         loop {
-            if let Err(error) = self.answer_for_others(stack, &mut deployments).await
-                && !error.kind.is_passing()
-            {
-                // The other operation continues without us, so it is still worth waiting for.
-                deployments.warn(self.context.sink, &error);
-                return std::future::pending().await;
+            match self.answer_for_others(stack, &mut deployments).await {
+                Ok(Some(held)) => return self.waits_for_a_decision(&held),
+                Err(error) if !error.kind.is_passing() => {
+                    // The other operation continues without us, so it is still worth waiting for.
+                    deployments.warn(self.context.sink, &error);
+                    return std::future::pending().await;
+                }
+                Ok(None) | Err(_) => {}
             }
             tokio::time::sleep(self.context.config.access.pace.poll).await;
         }
@@ -172,29 +235,36 @@ impl Deployer<'_> {
 
     /// Polls once for a version at the gate, and answers for it until it waits no more. A version
     /// that is only unproven is left to its own run, and one that cannot be checked to the timeout.
+    /// Returns one that is held for a decision.
     async fn answer_for_others(
         &self,
         stack: &Observed,
         deployments: &mut UnderWay<'_>,
-    ) -> Remote<()> {
+    ) -> Remote<Option<PausedDeployment>> {
         let world = self.world;
         let Some(first) = deployments.paused().await?.into_iter().next() else {
-            return Ok(());
+            return Ok(None);
         };
         let intent = if deployments.restores(&first) {
             Intent::Restore
         } else {
             Intent::Prove
         };
+        if first.stage == LifecycleStage::PostTestTrafficShift
+            && intent == Intent::Prove
+            && self.is_held(stack).await?
+        {
+            return Ok(Some(first));
+        }
         let image = world.image_of(&first.task_definition).await?;
         let image = image.and_then(|image| image.parse::<ImageUri>().ok());
         let version = image.map(|image| VersionAtGate::new(self, stack, image.digest()));
         let version = version.and_then(Result::ok).flatten();
         let Some((version, names)) = version.zip(deployments.names(&first)) else {
-            return match intent {
-                Intent::Restore => world.answer_hook(&first, HookAnswer::Continue).await,
-                Intent::Prove | Intent::Undo => Ok(()),
-            };
+            if intent == Intent::Restore {
+                world.answer_hook(&first, HookAnswer::Continue).await?;
+            }
+            return Ok(None);
         };
         let version = VersionAtGate {
             limit: None,
@@ -206,7 +276,7 @@ impl Deployer<'_> {
             // The hook may be answered meanwhile by the other run, or time out.
             let waiting = deployments.paused().await?;
             if waiting.iter().all(|one| one.arn != first.arn) {
-                return Ok(());
+                return Ok(None);
             }
             tokio::time::sleep(self.context.config.access.pace.poll).await;
         }

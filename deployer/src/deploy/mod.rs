@@ -7,12 +7,14 @@
 //!                              CloudFormation rolls back        restore the previous version, check that too
 //! ```
 
+mod attach;
 mod auto_rollback;
 mod drift;
 mod gate;
 mod previous;
 mod update;
 mod verify;
+mod way_back;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -138,18 +140,7 @@ impl Deployer<'_> {
     ) -> Result<Deployed, Failure> {
         let reconciled = Box::pin(self.reconcile(found)).await?;
         let found = &reconciled.stack;
-        let url = found
-            .output(OutputName::Url)
-            .filter(|_| found.image().is_some());
-        let url = url
-            .map(|url| public_url(self.context.config, url))
-            .transpose()?;
-        // Without checks from here, nothing can be said about responses.
-        let is_asked = self.context.config.check_from == CheckFrom::Outside;
-        let running = match url.as_ref().filter(|_| is_asked) {
-            Some(url) => self.check_of_running(found, url).await?,
-            None => None,
-        };
+        let running = self.running(found).await?;
         let execution = self.start(found, &request.wanted, &request.purpose).await?;
         let force = self.context.config.force;
         let changed = execution.is_some() || force;
@@ -177,7 +168,9 @@ impl Deployer<'_> {
                     biased;
                     proven = proving => proven,
                     // Replaced tasks wait at the gate too, and no update answers for them.
-                    never = Box::pin(self.keep_the_gate(&stack)) => match never {},
+                    failure = Box::pin(self.keep_the_gate(&stack)) => {
+                        Err(DeployError::Final(failure))
+                    }
                 };
                 return proven.map_err(|error| self.unchanged(error));
             };
@@ -185,15 +178,8 @@ impl Deployer<'_> {
             let _guard = self.context.cancellation.guard();
             Box::pin(deployer.carry_out(execution, request)).await
         });
-        let result = match &probe {
-            Some(probe) => probe.during(work).await,
-            None => work.await,
-        };
+        let (names, url, proof) = self.probed(probe.as_ref(), work).await?;
         let probe = probe.as_ref().map(Probe::seen);
-        if let Some(probe) = probe.clone() {
-            self.context.sink.send(&Event::Probed { probe });
-        }
-        let (names, url, proof) = result?;
         Ok(Deployed {
             changed,
             names,
@@ -203,14 +189,60 @@ impl Deployer<'_> {
         })
     }
 
-    /// Returns the check that suits the running version, and whether that version is a clock. Asks
-    /// the service only if the settings leave it open.
-    async fn check_of_running(
+    /// Takes over a deployment that waits at the gate: checks it once more, lets it pass, and follows
+    /// it to its end. Rolls back if the new version does not work.
+    pub(crate) async fn take_over(
         &self,
         found: &Observed,
-        url: &PublicUrl,
-    ) -> Result<Option<(Check, bool)>, Failure> {
+    ) -> Result<(Deployed, DeployRequest), Failure> {
+        let (execution, request) = self.attach_at_the_gate(found).await?;
+        // Of the first version of all, nothing runs before it has passed.
+        let running = match found.output(OutputName::TaskDefinitionArn) {
+            Some(_) => self.running(found).await?,
+            None => None,
+        };
+        let probe = running.as_ref();
+        let probe = probe.map(|(check, _)| Probe::new(self.context.sink, self.host, check));
+        let deployer = Deployer {
+            was_a_clock: running.as_ref().is_some_and(|(_, told)| *told),
+            probe: probe.as_ref(),
+            ..*self
+        };
+        let work = Box::pin(deployer.carry_out(execution, &request));
+        let (names, url, proof) = self.probed(probe.as_ref(), work).await?;
+        let deployed = Deployed {
+            changed: true,
+            names,
+            url,
+            proof,
+            probe: probe.as_ref().map(Probe::seen),
+        };
+        Ok((deployed, request))
+    }
+
+    /// Runs `work`, and probes the service meanwhile.
+    async fn probed<T>(&self, probe: Option<&Probe<'_>>, work: impl Future<Output = T>) -> T {
+        let Some(probe) = probe else {
+            return work.await;
+        };
+        let result = probe.during(work).await;
+        self.context.sink.send(&Event::Probed {
+            probe: probe.seen(),
+        });
+        result
+    }
+
+    /// Returns the check that suits the running version, and whether that version is a clock. Asks
+    /// the service only if the settings leave it open.
+    async fn running(&self, found: &Observed) -> Result<Option<(Check, bool)>, Failure> {
         let context = self.context;
+        let url = found.output(OutputName::Url);
+        // Without checks from here, nothing can be said about responses.
+        let is_asked = context.config.check_from == CheckFrom::Outside;
+        let Some(url) = url.filter(|_| is_asked && found.image().is_some()) else {
+            return Ok(None);
+        };
+        let url = &public_url(context.config, url)?;
         let Ok(names) = ServiceNames::of_stack(found) else {
             return Ok(context.first_check(url).map(|check| (check, false)));
         };

@@ -1,19 +1,24 @@
 //! Update of the stack: creates a change set, shows it, asks for consent and executes it.
 
+use std::time::Duration;
+
 use super::gate::VersionAtGate;
 use super::previous::Previous;
 use super::{DeployError, Deployer};
 use crate::cancellation::ShutdownGuard;
 use crate::config::Config;
-use crate::context::new_token;
+use crate::context::{Context, new_token};
+use crate::explain::command_line;
 use crate::poll::Outcome;
-use crate::pollers::{ChangeSetPoller, Gate, GatedUpdate, StackPoller, UpdateEnd, UpdatePoller};
+use crate::pollers::{
+    ChangeSetPoller, Gate, GatedEnd, GatedUpdate, StackPoller, UpdateEnd, UpdatePoller,
+};
 use aws::remote::{RemoteErrorKind, World};
 use deployment::error::{Aftermath, Failure, FailureKind};
 use deployment::event::{Event, Phase};
 use deployment::names::{ChangeSetId, Digest, ImageUri};
 use deployment::rollout::Ended;
-use deployment::rollout::gate::Intent;
+use deployment::rollout::gate::{Intent, PausedDeployment};
 use deployment::stack::Observed;
 use deployment::stack::before::{BeforeUp, before_up};
 use deployment::stack::change::Change;
@@ -30,6 +35,8 @@ pub(super) struct Execution<'a> {
     pub(super) stack: Observed,
     /// Previous deployment.
     pub(super) previous: Previous,
+    /// Name of the operation in events.
+    operation: &'static str,
     /// Types of the affected resources.
     resource_types: Vec<String>,
     watch: UpdatePoller<'a>,
@@ -38,6 +45,29 @@ pub(super) struct Execution<'a> {
     /// Digest of the image that has to pass the gate, if the template has one.
     gate: Option<Digest>,
     _guard: ShutdownGuard,
+}
+
+impl<'a> Execution<'a> {
+    /// Returns the update in progress that `watch` follows. The image with this digest has to pass
+    /// the gate.
+    pub(super) fn attached(
+        context: Context<'_>,
+        stack: &Observed,
+        previous: Previous,
+        watch: UpdatePoller<'a>,
+        digest: Digest,
+    ) -> Self {
+        Self {
+            stack: stack.clone(),
+            previous,
+            operation: "attach",
+            resource_types: Vec::new(),
+            watch,
+            purpose: Purpose::Up,
+            gate: Some(digest),
+            _guard: context.cancellation.guard(),
+        }
+    }
 }
 
 /// Change set that can be executed.
@@ -300,6 +330,7 @@ impl<'a> Deployer<'a> {
         Ok(Execution {
             stack: stack.clone(),
             previous,
+            operation: "update",
             resource_types: proposed
                 .changes
                 .iter()
@@ -317,6 +348,7 @@ impl<'a> Deployer<'a> {
         let context = self.context;
         let Execution {
             stack,
+            operation,
             resource_types,
             watch,
             purpose,
@@ -325,31 +357,43 @@ impl<'a> Deployer<'a> {
         } = execution;
         let back = purpose == Purpose::AutomaticRollback;
         context.sink.send(&Event::OperationStarted {
-            operation: "update",
+            operation,
             stack_id: stack.id.clone(),
             resource_types,
         });
-        let limit = context.config.timeout;
+        let is_held = purpose == Purpose::HeldUp;
+        let settings = &context.config.settings;
+        // Waiting that the settings ask for does not count.
+        let minutes =
+            settings.waiting_minutes() + if is_held { settings.gate_minutes() } else { 0 };
+        let limit = context.config.timeout + Duration::from_mins(minutes.into());
         let version = match &gate {
             Some(digest) => VersionAtGate::new(self, &stack, digest).map_err(DeployError::Final)?,
             None => None,
         };
-        let intent = if back { Intent::Restore } else { Intent::Prove };
+        let intent = if back {
+            Intent::Restore
+        } else if is_held {
+            Intent::Hold
+        } else {
+            Intent::Prove
+        };
         let gate = version.as_ref();
         let gate = gate.map(|version| Gate::new(self.world, context.sink, intent, version));
         let mut watch = GatedUpdate::new(watch, gate);
         let followed = context.poll_for(&mut watch, limit).await;
         let why = match followed.map_err(DeployError::Final)? {
-            Outcome::Completed(end) => {
+            Outcome::Completed(GatedEnd::Held(paused)) => return Err(self.held(&paused)),
+            Outcome::Completed(GatedEnd::Ended(end)) => {
                 // Somebody else may have answered the hook first. Only a rolled back update
                 // confirms the rejection.
                 let is_restored = end.stack.during == During::RolledBack;
-                let rejection = watch.rejection().cloned().filter(|_| is_restored);
+                let rejection = watch.rejection().filter(|_| is_restored);
                 return match version.as_ref().zip(rejection) {
                     Some((version, rejection)) => {
                         Err(DeployError::Final(version.not_passed(rejection)))
                     }
-                    None => self.judge(end, None, back),
+                    None => self.judge(*end, None, back),
                 };
             }
             Outcome::TimedOut => context.overdue("the update"),
@@ -369,8 +413,8 @@ impl<'a> Deployer<'a> {
         };
         let followed = uncancellable.context.poll_for(&mut watch, limit).await;
         match followed.map_err(DeployError::Final)? {
-            Outcome::Completed(end) => self.judge(end, Some(why), back),
-            Outcome::TimedOut | Outcome::Cancelled => Err(DeployError::Final(
+            Outcome::Completed(GatedEnd::Ended(end)) => self.judge(*end, Some(why), back),
+            Outcome::Completed(GatedEnd::Held(_)) | Outcome::TimedOut | Outcome::Cancelled => Err(DeployError::Final(
                 Failure {
                     kind: why.kind.still_under_way(),
                     ..why
@@ -379,6 +423,19 @@ impl<'a> Deployer<'a> {
                 .hint("cancelling takes long, and continues: `deployer status --watch` follows it"),
             )),
         }
+    }
+
+    /// Reports a version that waits at the gate, and ends the run.
+    fn held(&self, paused: &PausedDeployment) -> DeployError {
+        let config = self.context.config;
+        self.context.sink.send(&Event::Held {
+            stage: paused.stage.clone(),
+            expires_at: paused.expires_at,
+            continue_with: command_line(config, "continue"),
+            rollback_with: command_line(config, "rollback"),
+        });
+        let message = "the new version waits at the gate for a decision";
+        DeployError::Final(Failure::new(FailureKind::Held, message))
     }
 
     /// Converts the end of an update into a result. `cancelled` is the reason of a cancellation,

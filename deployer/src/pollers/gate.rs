@@ -2,6 +2,9 @@
 //! reaches the new version. The result of a check through the gate's header decides whether it
 //! continues.
 
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,8 +17,8 @@ use aws::remote::{Remote, RemoteError, RemoteErrorKind, World};
 use deployment::event::{Checked, Event, Probed, Sink};
 use deployment::names::{ClusterName, RequestToken, ServiceName};
 use deployment::rollout::gate::{
-    AtTheGate, Counts, HookAnswer, Intent, LifecycleStage, PausedDeployment, decide,
-    fails_in_public,
+    ActiveDeployment, AtTheGate, Counts, HookAnswer, Intent, LifecycleStage, PausedDeployment,
+    decide, fails_in_public,
 };
 use deployment::stack::Observed;
 use deployment::stack::template_names::{OutputName, ResourceName};
@@ -31,6 +34,10 @@ pub enum Objection {
     TimedOut(Option<Checked>),
     /// Public requests fail since the new version gets some of them.
     Public(Probed),
+    /// The user decided against it.
+    Declined,
+    /// It was held for the user, and rolled back before the user decided.
+    Undecided,
 }
 
 /// Version that was rolled back at the gate.
@@ -53,7 +60,13 @@ pub trait Checking: Send + Sync {
 
     /// Returns the public requests of this run so far, if it sends any.
     fn public(&self) -> Option<Probed>;
+
+    /// Asks the user to decide about a version that passed the check. Returns `None` if nobody can
+    /// be asked.
+    async fn decision(&self, paused: PausedDeployment) -> Option<HookAnswer>;
 }
+
+type Decision<'a> = Pin<Box<dyn Future<Output = Option<HookAnswer>> + Send + 'a>>;
 
 /// Answers to lifecycle hooks. Each one is reported once.
 struct Answers<'a> {
@@ -110,6 +123,8 @@ pub struct Gate<'a> {
     /// Public requests before the new version got any.
     before_traffic: Option<Counts>,
     rejection: Option<Rejection>,
+    /// Deployment that passed the check and is held, and the question about it.
+    held: Option<(PausedDeployment, Decision<'a>)>,
     /// ARN of the deployment that was rolled back. Any later deployment restores the previous
     /// version.
     rolled_back: Option<String>,
@@ -133,31 +148,81 @@ impl<'a> Gate<'a> {
             compared: Counts::default(),
             before_traffic: None,
             rejection: None,
+            held: None,
             rolled_back: None,
         }
     }
 
-    /// Polls once for deployments at the gate, and checks or answers them.
-    pub async fn poll(&mut self, names: &ServiceNames) -> Remote<()> {
-        let paused = self
+    /// Polls once for deployments at the gate, and checks or answers them. Returns the one that is
+    /// held if nobody can be asked about it.
+    pub async fn poll(&mut self, names: &ServiceNames) -> Remote<Option<PausedDeployment>> {
+        let active = self
             .world
-            .paused_deployments(&names.cluster, &names.service);
-        for paused in paused.await? {
+            .active_deployments(&names.cluster, &names.service);
+        let paused = active.await?.into_iter().flat_map(|active| active.paused);
+        for paused in paused {
             let intent = match &self.rolled_back {
                 Some(arn) if *arn == paused.arn => Intent::Undo,
                 Some(_) => Intent::Restore,
                 None => self.intent,
             };
-            match decide(&paused, Some(&names.task_definition), intent) {
-                AtTheGate::Answer(answer) => self.answer(&paused, answer).await?,
+            let answer = match decide(&paused, Some(&names.task_definition), intent) {
+                AtTheGate::Answer(answer) => Some(answer),
                 AtTheGate::Check => self.check(&paused, names).await?,
-                AtTheGate::Leave => {}
+                AtTheGate::Hold => match self.hold(&paused, names).await? {
+                    Held::Decided(answer) => answer,
+                    Held::NobodyToAsk => return Ok(Some(paused)),
+                },
+                AtTheGate::Leave => None,
+            };
+            if let Some(answer) = answer {
+                self.answer(&paused, answer).await?;
             }
         }
-        Ok(())
+        Ok(None)
     }
 
-    async fn check(&mut self, paused: &PausedDeployment, names: &ServiceNames) -> Remote<()> {
+    /// Checks the version, then leaves the answer to the user.
+    async fn hold(&mut self, paused: &PausedDeployment, names: &ServiceNames) -> Remote<Held> {
+        let is_held = self
+            .held
+            .as_ref()
+            .is_some_and(|(held, _)| held.hook == paused.hook);
+        if !is_held {
+            match self.check(paused, names).await? {
+                Some(HookAnswer::Continue) => {}
+                answer => return Ok(Held::Decided(answer)),
+            }
+        }
+        let (_, asking) = self
+            .held
+            .get_or_insert_with(|| (paused.clone(), self.checking.decision(paused.clone())));
+        // The hook has to be polled while the question is open: it may expire.
+        let answer = match poll_fn(|context| Poll::Ready(asking.as_mut().poll(context))).await {
+            Poll::Pending => return Ok(Held::Decided(None)),
+            Poll::Ready(None) => return Ok(Held::NobodyToAsk),
+            Poll::Ready(Some(answer)) => answer,
+        };
+        self.held = None;
+        match answer {
+            HookAnswer::Continue => self.intent = Intent::Prove,
+            HookAnswer::RollBack => {
+                self.rejection = Some(Rejection {
+                    objection: Objection::Declined,
+                    had_traffic: false,
+                });
+                self.intent = Intent::Undo;
+            }
+        }
+        Ok(Held::Decided(Some(answer)))
+    }
+
+    /// Polls the check. Returns the answer once there is a verdict.
+    async fn check(
+        &mut self,
+        paused: &PausedDeployment,
+        names: &ServiceNames,
+    ) -> Remote<Option<HookAnswer>> {
         // ECS returns the paused deployment on every poll. The check must keep its state across
         // polls.
         let is_known = self
@@ -174,7 +239,7 @@ impl<'a> Gate<'a> {
         }
         let fails_in_public = self.fails_in_public();
         let Some((_, since, Some(check))) = &mut self.met else {
-            return self.answer(paused, HookAnswer::Continue).await;
+            return Ok(Some(HookAnswer::Continue));
         };
         let mut passed = false;
         let objection = if fails_in_public {
@@ -202,10 +267,10 @@ impl<'a> Gate<'a> {
         let late = is_late.then(|| Objection::TimedOut(check.last().cloned()));
         // Public requests that failed before are no objection: the new version may be the remedy.
         if passed && !self.fails_in_public() {
-            return self.answer(paused, HookAnswer::Continue).await;
+            return Ok(Some(HookAnswer::Continue));
         }
         let Some(objection) = objection.or(late) else {
-            return Ok(());
+            return Ok(None);
         };
         self.rejection = Some(Rejection {
             objection,
@@ -213,7 +278,7 @@ impl<'a> Gate<'a> {
         });
         // A rejected version must not pass at a later hook of the same deployment.
         self.intent = Intent::Undo;
-        self.answer(paused, HookAnswer::RollBack).await
+        Ok(Some(HookAnswer::RollBack))
     }
 
     fn fails_in_public(&self) -> bool {
@@ -264,6 +329,12 @@ impl<'a> UnderWay<'a> {
 
     /// Returns the deployments that wait for an answer.
     pub async fn paused(&mut self) -> Remote<Vec<PausedDeployment>> {
+        let active = self.active().await?.into_iter();
+        Ok(active.flat_map(|active| active.paused).collect())
+    }
+
+    /// Returns the deployments that have not ended.
+    pub async fn active(&mut self) -> Remote<Vec<ActiveDeployment>> {
         let Some(cluster) = self.stack.output(OutputName::ClusterName) else {
             return Ok(Vec::new());
         };
@@ -277,7 +348,7 @@ impl<'a> UnderWay<'a> {
         match &self.service {
             Some(service) => {
                 let cluster = ClusterName::new(cluster);
-                self.world.paused_deployments(&cluster, service).await
+                self.world.active_deployments(&cluster, service).await
             }
             None => Ok(Vec::new()),
         }
@@ -375,6 +446,22 @@ impl Poller for WayBack<'_> {
     }
 }
 
+/// State of a version that is held.
+enum Held {
+    /// The answer, once there is one.
+    Decided(Option<HookAnswer>),
+    /// Nobody can be asked.
+    NobodyToAsk,
+}
+
+/// End of an update that may pass a gate.
+pub enum GatedEnd {
+    /// The update ended.
+    Ended(Box<UpdateEnd>),
+    /// The new version passed the check, and waits for a decision.
+    Held(PausedDeployment),
+}
+
 /// Update with an optional gate.
 pub struct GatedUpdate<'a> {
     update: UpdatePoller<'a>,
@@ -393,28 +480,37 @@ impl<'a> GatedUpdate<'a> {
         self.update.also(token);
         if let Some(gate) = &mut self.gate {
             gate.intent = Intent::Undo;
+            gate.held = None;
         }
     }
 
     /// Returns why the new version did not pass the gate, if it did not.
-    pub fn rejection(&self) -> Option<&Rejection> {
-        self.gate.as_ref().and_then(|gate| gate.rejection.as_ref())
+    pub fn rejection(&self) -> Option<Rejection> {
+        let gate = self.gate.as_ref()?;
+        let undecided = || {
+            gate.held.as_ref().map(|_| Rejection {
+                objection: Objection::Undecided,
+                had_traffic: false,
+            })
+        };
+        gate.rejection.clone().or_else(undecided)
     }
 }
 
 #[async_trait]
 impl Poller for GatedUpdate<'_> {
-    type End = UpdateEnd;
+    type End = GatedEnd;
 
-    async fn poll(&mut self) -> Remote<Option<UpdateEnd>> {
-        let end = self.update.poll().await?;
+    async fn poll(&mut self) -> Remote<Option<GatedEnd>> {
+        if let Some(end) = self.update.poll().await? {
+            return Ok(Some(GatedEnd::Ended(Box::new(end))));
+        }
         // An update that has ended leaves no paused deployment behind.
-        if end.is_none()
-            && let Some(gate) = &mut self.gate
+        if let Some(gate) = &mut self.gate
             && let Some(names) = self.update.at_the_gate()
         {
-            gate.poll(&names).await?;
+            return Ok(gate.poll(&names).await?.map(GatedEnd::Held));
         }
-        Ok(end)
+        Ok(None)
     }
 }

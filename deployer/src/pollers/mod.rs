@@ -21,7 +21,7 @@ pub use check::{
 };
 pub(crate) use check::{check_once, is_refused};
 pub use evidence::EvidenceCollector;
-pub use gate::{Checking, Gate, GatedUpdate, Objection, Rejection, UnderWay, WayBack};
+pub use gate::{Checking, Gate, GatedEnd, GatedUpdate, Objection, Rejection, UnderWay, WayBack};
 pub use gone::LeftoverSearch;
 pub use log::{LogEnd, LogPoller, LogReader};
 pub use probe::Probe;

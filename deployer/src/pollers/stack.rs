@@ -1,5 +1,7 @@
 //! Poller for an operation on a stack, from its start to its end.
 
+use std::cmp::Reverse;
+
 use async_trait::async_trait;
 
 use aws::remote::{Remote, Stacks, World};
@@ -84,6 +86,22 @@ impl<'a> StackPoller<'a> {
         let id = before.id.clone();
         let history = History::after(&past, token.cloned());
         Ok(Self::new(world, sink, operation, id, history))
+    }
+
+    /// Creates a poller for the update in progress, with its past events, as if this run had started
+    /// it.
+    pub async fn adopt(world: &'a dyn World, sink: &'a Sink, stack: &Observed) -> Remote<Self> {
+        let events = world.newest_events(&stack.id).await?;
+        let newest = events.iter().min_by_key(|event| Reverse(event.at_ms));
+        let token = newest.and_then(|event| event.token.clone());
+        let history = History::after(&before_the_newest_operation(events), token);
+        Ok(Self::new(
+            world,
+            sink,
+            Operation::Update,
+            stack.id.clone(),
+            history,
+        ))
     }
 
     /// Creates a poller for the creation of a stack that a request with this token has started.

@@ -45,6 +45,12 @@ impl<'a> UpdatePoller<'a> {
         }
     }
 
+    /// Follows an update in progress as if this run had started it.
+    pub async fn attach(world: &'a dyn World, sink: &'a Sink, stack: &Observed) -> Remote<Self> {
+        let poller = StackPoller::adopt(world, sink, stack).await?;
+        Ok(Self::new(world, sink, poller, stack))
+    }
+
     /// Treats the events of the request that cancels the update as part of it.
     pub fn also(&mut self, token: &RequestToken) {
         self.stack.also(token);

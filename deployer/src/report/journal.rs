@@ -127,7 +127,7 @@ fn journals(folder: &Path) -> io::Result<Vec<PathBuf>> {
 
 /// Returns whether this command changes something.
 fn is_journalled(command: &str) -> bool {
-    matches!(command, "up" | "down" | "rollback")
+    matches!(command, "up" | "continue" | "down" | "rollback")
 }
 
 /// Returns whether the journal contains more than the message says.
@@ -141,6 +141,7 @@ fn is_worth_reading(failure: &Failure) -> bool {
         FailureKind::Usage
         | FailureKind::Preflight
         | FailureKind::Busy
+        | FailureKind::Held
         | FailureKind::Interrupted => false,
     }
 }

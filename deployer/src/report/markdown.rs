@@ -39,6 +39,20 @@ impl JobSummary {
             self.probed = Some(probe.clone());
         } else if let Event::Succeeded { summary } = event {
             return Some(self.succeeded(summary));
+        } else if let Event::Held {
+            expires_at,
+            continue_with,
+            rollback_with,
+            ..
+        } = event
+        {
+            let mut rows = vec![("result", "the new version waits at the gate".to_owned())];
+            rows.extend(expires_at.map(|at| ("until", deployment::rollout::gate::expiry(at))));
+            rows.extend([
+                ("continue", code(continue_with)),
+                ("rollback", code(rollback_with)),
+            ]);
+            return Some(self.table("⏸️", &rows, None));
         } else if let Event::Deleted { seconds, .. } = event {
             let rows = [("result", "everything is gone".to_owned())];
             return Some(self.table("✅", &rows, Some(*seconds)));

@@ -122,6 +122,7 @@ impl Progress {
                 self.detail(Phase::Rollout, detail);
             }
             Event::Succeeded { .. }
+            | Event::Held { .. }
             | Event::Deleted { .. }
             | Event::NothingThere { .. }
             | Event::ImageReady { .. }
@@ -152,6 +153,7 @@ impl Progress {
             | Event::GateReached { .. }
             | Event::GateCompared { .. }
             | Event::GateAnswered { .. }
+            | Event::ServesAgain { .. }
             | Event::Probed { .. }
             | Event::Asked { .. }
             | Event::Warned { .. }

@@ -88,6 +88,7 @@ impl Screen {
             | Event::GateReached { .. }
             | Event::GateCompared { .. }
             | Event::GateAnswered { .. }
+            | Event::ServesAgain { .. }
             | Event::Probed { .. }
             | Event::Asked { .. }
             | Event::Warned { .. }
@@ -110,6 +111,7 @@ impl Screen {
             | Event::RolloutMoved { .. }
             | Event::Checked { .. }
             | Event::Succeeded { .. }
+            | Event::Held { .. }
             | Event::Deleted { .. }
             | Event::NothingThere { .. }
             | Event::ImageReady { .. }

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use deployment::error::Failure;
 use deployment::event::{Checked, Event, Phase};
 use deployment::event::{Probed, Sampled};
-use deployment::rollout::gate::LifecycleStage;
+use deployment::rollout::gate::{LifecycleStage, expiry};
 use deployment::rollout::{StoppedTask, without_service};
 use deployment::stack::change::Change;
 use deployment::stack::resource::describe;
@@ -134,11 +134,13 @@ fn raw_words(event: &Event) -> Words {
         Event::GateCompared { new, public } => gate_compared(new, public),
         Event::GateAnswered { stage, passed } => gate_answered(stage, *passed),
         Event::Probed { probe } => format!("probe: {}", probed(probe)),
-        Event::Asked { question } => format!("{question} [y/N]"),
+        Event::ServesAgain { seconds, check } => serves_again(*seconds, check),
+        Event::Asked { question, answers } => format!("{question} [{answers}]"),
         Event::Warned { message } => format!("warning: {message}"),
         Event::Noted { message } => message.clone(),
         Event::ImageReady { .. } => return Words::Result(image_ready(event)),
         Event::Succeeded { summary } => return Words::Result(self::summary(summary)),
+        Event::Held { .. } => return Words::Result(held(event)),
         Event::Deleted {
             looked_for,
             seconds,
@@ -359,6 +361,30 @@ fn sampled(sampled: &Sampled) -> String {
     let median = sampled.median_ms;
     let median = median.map_or_else(String::new, |median| format!(", median {median:.1} ms"));
     format!("{failed} of {requests} requests failed{median}")
+}
+
+/// Formats a previous version that serves again.
+fn serves_again(seconds: f64, check: &Checked) -> String {
+    let (after, check) = (duration(seconds), checked(check));
+    format!("the previous version answers everywhere again, after {after}: {check}")
+}
+
+/// Formats the end of `up --hold`; empty for other events.
+fn held(event: &Event) -> String {
+    let Event::Held {
+        expires_at,
+        continue_with,
+        rollback_with,
+        ..
+    } = event
+    else {
+        return String::new();
+    };
+    let until = expires_at.map(|at| format!("  until     {}\n", expiry(at)));
+    format!(
+        "The new version has passed the check, and waits at the gate.\n{}  continue  {continue_with}\n  rollback  {rollback_with}\n",
+        until.unwrap_or_default()
+    )
 }
 
 /// Returns the text for the answer at the gate.

@@ -13,7 +13,7 @@ use deployment::names::{
     RepositoryName, RepositoryUri, RequestToken, ServiceName, StackId, StackName, StackRef,
     TargetGroupArn, TaskDefinitionArn,
 };
-use deployment::rollout::gate::{HookAnswer, PausedDeployment};
+use deployment::rollout::gate::{ActiveDeployment, HookAnswer, PausedDeployment};
 use deployment::rollout::{DeploymentRecord, HealthCheck, Service, StoppedTask, Target, Task};
 use deployment::stack::request::{Definition, Proposal, Resource, TemplateParameter, Wanted};
 use deployment::stack::{Observed, ResourceEvent};
@@ -206,15 +206,21 @@ impl<W: Rollouts> Rollouts for Retrying<W> {
         .await
     }
 
-    async fn paused_deployments(
+    async fn active_deployments(
         &self,
         cluster: &ClusterName,
         service: &ServiceName,
-    ) -> Remote<Vec<PausedDeployment>> {
+    ) -> Remote<Vec<ActiveDeployment>> {
         self.retry(RetryPolicy::LONG, || {
-            self.inner.paused_deployments(cluster, service)
+            self.inner.active_deployments(cluster, service)
         })
         .await
+    }
+
+    async fn stop_deployment(&self, arn: &str) -> Remote<()> {
+        // As with `answer_hook`: the caller reads the state again.
+        self.retry(RetryPolicy::LONG, || self.inner.stop_deployment(arn))
+            .await
     }
 
     async fn answer_hook(&self, paused: &PausedDeployment, answer: HookAnswer) -> Remote<()> {

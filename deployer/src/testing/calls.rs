@@ -13,7 +13,7 @@ use deployment::names::{
     RepositoryName, RepositoryUri, RequestToken, ServiceName, StackId, StackName, StackRef,
     TargetGroupArn, TaskDefinitionArn,
 };
-use deployment::rollout::gate::{HookAnswer, PausedDeployment};
+use deployment::rollout::gate::{ActiveDeployment, HookAnswer, PausedDeployment};
 use deployment::rollout::{DeploymentRecord, HealthCheck, Service, StoppedTask, Target, Task};
 use deployment::stack::request::{
     Definition, HIDDEN, Proposal, Resource, Template, TemplateParameter, Wanted,
@@ -283,13 +283,17 @@ impl Rollouts for FakeWorld {
         Ok(self.record.clone())
     }
 
-    async fn paused_deployments(
+    async fn active_deployments(
         &self,
         _: &ClusterName,
         _: &ServiceName,
-    ) -> Remote<Vec<PausedDeployment>> {
+    ) -> Remote<Vec<ActiveDeployment>> {
         self.fails("ListServiceDeployments")?;
-        Ok(self.paused.next())
+        Ok(self.active.next())
+    }
+
+    async fn stop_deployment(&self, arn: &str) -> Remote<()> {
+        self.change("StopServiceDeployment", arn, None)
     }
 
     async fn answer_hook(&self, paused: &PausedDeployment, answer: HookAnswer) -> Remote<()> {

@@ -19,6 +19,7 @@ use crate::pollers::ExternalCheck;
 use aws::remote::Login;
 use deployment::error::Failure;
 use deployment::names::{ImageUri, RepositoryUri};
+use deployment::rollout::gate::HookAnswer;
 use image_builder::image::{BuiltImage, Document};
 
 /// Builds at once unless told otherwise; two instances answer from the new image; nobody is there to be asked.
@@ -34,6 +35,7 @@ pub(crate) struct FakeHost {
     knocks: Script<Result<(), clock::Failure>>,
     agreement: Option<bool>,
     hesitates: bool,
+    decision: Option<HookAnswer>,
     interrupted_after: Option<Duration>,
     /// How many instances each check was told to expect.
     expected: Arc<Mutex<Vec<Option<u32>>>>,
@@ -55,6 +57,7 @@ impl FakeHost {
             knocks: Script::new("a request", [Ok(())]),
             agreement: None,
             hesitates: false,
+            decision: None,
             interrupted_after: None,
             expected: Arc::default(),
             failed: Arc::default(),
@@ -121,6 +124,12 @@ impl FakeHost {
     pub(crate) fn hesitating(self) -> Self {
         let hesitates = true;
         Self { hesitates, ..self }
+    }
+
+    /// Somebody is there, and decides like this about what is held at the gate.
+    pub(crate) fn deciding(self, decision: HookAnswer) -> Self {
+        let decision = Some(decision);
+        Self { decision, ..self }
     }
 
     /// Somebody presses Ctrl-C after this time.
@@ -241,6 +250,16 @@ impl Host for FakeHost {
             self.transcript.line(&format!("? {question} {agreement}"));
         }
         self.agreement
+    }
+
+    async fn decides(&self, _: Context<'_>, question: &str) -> Option<HookAnswer> {
+        if self.hesitates {
+            std::future::pending::<()>().await;
+        }
+        if let Some(decision) = self.decision {
+            self.transcript.line(&format!("? {question} {decision:?}"));
+        }
+        self.decision
     }
 }
 

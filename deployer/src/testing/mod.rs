@@ -105,6 +105,7 @@ pub(crate) fn settings() -> Config {
         verify_timeout: Duration::from_mins(2),
         wait: true,
         express: false,
+        hold: false,
         force: false,
         consent: Consent::default(),
         output: Output::Human,

@@ -19,6 +19,7 @@ pub(crate) fn waiting(
         stage: stage.clone(),
         task_definition: TaskDefinitionArn::new(task_definition),
         share: 0.0,
+        expires_at: chrono::DateTime::from_timestamp(1_795_341_840, 0),
     }]
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use chrono::{DateTime, Utc};
 
 use super::DIGEST;
-use deployment::error::Failure;
+use deployment::error::{Failure, FailureKind};
 use deployment::event::{Event, Reporter, Sink};
 
 /// The text so far. Reports stand as people read them, changes to the world behind `>`.
@@ -29,7 +29,9 @@ impl Transcript {
             Ok(()) => self.line("exit code 0"),
             Err(failure) => {
                 let exit_code = failure.kind.exit_code();
-                self.sink().send(&Event::Failed { exit_code, failure });
+                if failure.kind != FailureKind::Held {
+                    self.sink().send(&Event::Failed { exit_code, failure });
+                }
                 self.line(&format!("exit code {exit_code}"));
             }
         }
@@ -63,7 +65,10 @@ impl Reporter for Transcript {
 /// The event without what differs from run to run: phases are timed by the real clock, even where tokio's stands still.
 fn timeless(event: &Event) -> Event {
     let mut event = event.clone();
-    if let Event::PhaseEnded { seconds, .. } | Event::Deleted { seconds, .. } = &mut event {
+    if let Event::PhaseEnded { seconds, .. }
+    | Event::Deleted { seconds, .. }
+    | Event::ServesAgain { seconds, .. } = &mut event
+    {
         *seconds = 0.0;
     }
     // How many requests are sent during the pauses between two looks is a matter of chance.

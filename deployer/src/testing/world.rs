@@ -13,7 +13,7 @@ use deployment::names::{
     ClusterName, LogGroupName, RequestToken, ServiceName, StackId, TargetGroupArn,
     TaskDefinitionArn,
 };
-use deployment::rollout::gate::PausedDeployment;
+use deployment::rollout::gate::{ActiveDeployment, PausedDeployment, ServiceDeploymentStatus};
 use deployment::rollout::{DeploymentRecord, Service, StoppedTask, Target, Task};
 use deployment::stack::request::{Proposal, Resource, TemplateParameter};
 use deployment::stack::status::StackStatus;
@@ -53,7 +53,7 @@ pub(crate) struct FakeWorld {
     /// Task definition → image.
     pub(super) images: HashMap<String, String>,
     pub(super) record: Option<DeploymentRecord>,
-    pub(super) paused: Script<Vec<PausedDeployment>>,
+    pub(super) active: Script<Vec<ActiveDeployment>>,
     pub(super) lines: Script<LogPage>,
     /// Text of the template that is deployed.
     pub(super) template: &'static str,
@@ -115,7 +115,7 @@ impl FakeWorld {
             log: Vec::new(),
             images: HashMap::new(),
             record: None,
-            paused: Script::new("ListServiceDeployments", [Vec::new()]),
+            active: Script::new("ListServiceDeployments", [Vec::new()]),
             lines: Script::new("FilterLogEvents", [LogPage::default()]),
             template: "the template of before",
             declared: Vec::new(),
@@ -126,8 +126,25 @@ impl FakeWorld {
 
     /// Deployments that wait at the gate, one list a look.
     pub(crate) fn paused(self, answers: impl IntoIterator<Item = Vec<PausedDeployment>>) -> Self {
-        let paused = Script::new("ListServiceDeployments", answers);
-        Self { paused, ..self }
+        let active = |paused: PausedDeployment| ActiveDeployment {
+            arn: paused.arn.clone(),
+            status: ServiceDeploymentStatus::InProgress,
+            stage: paused.stage.clone(),
+            task_definition: paused.task_definition.clone(),
+            has_previous: true,
+            paused: vec![paused],
+        };
+        let answers = answers.into_iter();
+        self.deploying(answers.map(|paused| paused.into_iter().map(active).collect()))
+    }
+
+    /// Deployments that move traffic, one list a look.
+    pub(crate) fn deploying(
+        self,
+        answers: impl IntoIterator<Item = Vec<ActiveDeployment>>,
+    ) -> Self {
+        let active = Script::new("ListServiceDeployments", answers);
+        Self { active, ..self }
     }
 
     /// Somebody else has deployed the image whose digest consists of this digit since the stack was looked at.

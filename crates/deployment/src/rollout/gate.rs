@@ -1,6 +1,8 @@
 //! Gate of a deployment: decides how to answer ECS when it pauses a deployment at a lifecycle hook.
 //! Pure.
 
+use chrono::{DateTime, Utc};
+
 use crate::api_enum::api_enum;
 use crate::names::TaskDefinitionArn;
 
@@ -67,6 +69,93 @@ pub struct PausedDeployment {
     pub task_definition: TaskDefinitionArn,
     /// Share of the public requests that the new version gets, percent.
     pub share: f64,
+    /// Time at which ECS rolls the deployment back unless the hook is answered.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// Formats the time at which ECS rolls back a paused deployment.
+pub fn expiry(at: DateTime<Utc>) -> String {
+    format!("{}, when ECS rolls it back", at.format("%F %TZ"))
+}
+
+api_enum! {
+    /// Status of a service deployment.
+    pub enum ServiceDeploymentStatus {
+        Pending = "PENDING",
+        InProgress = "IN_PROGRESS",
+        StopRequested = "STOP_REQUESTED",
+        Stopped = "STOPPED",
+        RollbackRequested = "ROLLBACK_REQUESTED",
+        RollbackInProgress = "ROLLBACK_IN_PROGRESS",
+        RollbackSuccessful = "ROLLBACK_SUCCESSFUL",
+        RollbackFailed = "ROLLBACK_FAILED",
+        Successful = "SUCCESSFUL",
+    }
+}
+
+/// Service deployment that moves traffic between two target groups, and has not ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ActiveDeployment {
+    /// ARN of the service deployment.
+    pub arn: String,
+    /// Status of the service deployment.
+    pub status: ServiceDeploymentStatus,
+    /// Stage that it has reached.
+    pub stage: LifecycleStage,
+    /// ARN of the task definition that is being deployed.
+    pub task_definition: TaskDefinitionArn,
+    /// Set if a previous version exists, to which ECS can move the traffic back.
+    pub has_previous: bool,
+    /// Hooks that pause it.
+    pub paused: Vec<PausedDeployment>,
+}
+
+/// Fastest way to take back a deployment that has not ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TakeBack {
+    /// Answer the hook at which it is paused.
+    AnswerHook(PausedDeployment),
+    /// Stop the service deployment: ECS moves the traffic back to the previous tasks, which still
+    /// run.
+    Stop,
+    /// ECS rolls it back already.
+    UnderWay,
+    /// Only CloudFormation can take it back.
+    CancelUpdate,
+}
+
+/// Decides how to take back a deployment.
+pub fn take_back(active: &ActiveDeployment) -> TakeBack {
+    use ServiceDeploymentStatus as S;
+    match active.status {
+        S::Pending | S::InProgress => {}
+        S::StopRequested | S::RollbackRequested | S::RollbackInProgress => {
+            return TakeBack::UnderWay;
+        }
+        S::Stopped | S::RollbackSuccessful | S::RollbackFailed | S::Successful | S::Unknown(_) => {
+            return TakeBack::CancelUpdate;
+        }
+    }
+    if let Some(paused) = active.paused.first() {
+        return TakeBack::AnswerHook(paused.clone());
+    }
+    if !active.has_previous {
+        return TakeBack::CancelUpdate;
+    }
+    match active.stage {
+        LifecycleStage::ReconcileService
+        | LifecycleStage::PreScaleUp
+        | LifecycleStage::ScaleUp
+        | LifecycleStage::PostScaleUp
+        | LifecycleStage::TestTrafficShift
+        | LifecycleStage::PostTestTrafficShift
+        | LifecycleStage::PreProductionTrafficShift
+        | LifecycleStage::ProductionTrafficShift
+        | LifecycleStage::PostProductionTrafficShift
+        | LifecycleStage::BakeTime => TakeBack::Stop,
+        // The previous tasks are being stopped: there is nothing left to go back to.
+        LifecycleStage::CleanUp | LifecycleStage::Unknown(_) => TakeBack::CancelUpdate,
+    }
 }
 
 /// Answer to a lifecycle hook.
@@ -85,6 +174,8 @@ pub enum AtTheGate {
     Answer(HookAnswer),
     /// Check the new version through the gate's header first.
     Check,
+    /// Check it, and leave the answer to a person if it passes.
+    Hold,
     /// Leave it alone: the deployment belongs to another run, or its stage is unknown.
     Leave,
 }
@@ -94,6 +185,8 @@ pub enum AtTheGate {
 pub enum Intent {
     /// Roll out a new version, which has to pass the check.
     Prove,
+    /// The same, but before the first public request a person decides.
+    Hold,
     /// Remove the new version, because the check refused it or the user cancelled.
     Undo,
     /// Restore a version that has served before.
@@ -110,20 +203,25 @@ pub fn decide(
 ) -> AtTheGate {
     let is_ours = ours == Some(&paused.task_definition);
     match (intent, is_ours) {
-        (Intent::Prove, true) if paused.stage.is_behind_the_gate() => AtTheGate::Check,
+        // Once only: whoever approved the version did so for all steps of the traffic.
+        (Intent::Hold, true) if paused.stage == LifecycleStage::PostTestTrafficShift => {
+            AtTheGate::Hold
+        }
+        (Intent::Prove | Intent::Hold, true) if paused.stage.is_behind_the_gate() => {
+            AtTheGate::Check
+        }
         (Intent::Undo, true) => AtTheGate::Answer(HookAnswer::RollBack),
         // At an unknown stage, it is not known where requests go. Without an answer, the hook times
         // out and ECS rolls back.
-        (Intent::Prove, _) if matches!(paused.stage, LifecycleStage::Unknown(_)) => {
+        (Intent::Prove | Intent::Hold, _) if matches!(paused.stage, LifecycleStage::Unknown(_)) => {
             AtTheGate::Leave
         }
-        (Intent::Prove, false) => AtTheGate::Leave,
+        (Intent::Prove | Intent::Hold, false) => AtTheGate::Leave,
         // At earlier stages the header does not reach our version yet, and the later ones come
         // after the check. While rolling back, CloudFormation deploys the previous task definition,
         // which must not wait at the gate.
-        (Intent::Prove | Intent::Restore, true) | (Intent::Undo | Intent::Restore, false) => {
-            AtTheGate::Answer(HookAnswer::Continue)
-        }
+        (Intent::Prove | Intent::Hold | Intent::Restore, true)
+        | (Intent::Undo | Intent::Restore, false) => AtTheGate::Answer(HookAnswer::Continue),
     }
 }
 
@@ -171,6 +269,7 @@ mod tests {
             stage,
             task_definition: TaskDefinitionArn::new(task_definition),
             share: 0.0,
+            expires_at: None,
         }
     }
 
@@ -184,6 +283,8 @@ mod tests {
             let row = [
                 (Intent::Prove, "ours"),
                 (Intent::Prove, "other"),
+                (Intent::Hold, "ours"),
+                (Intent::Hold, "other"),
                 (Intent::Undo, "ours"),
                 (Intent::Undo, "other"),
                 (Intent::Restore, "ours"),
@@ -194,6 +295,7 @@ mod tests {
                     AtTheGate::Answer(HookAnswer::Continue) => "continue",
                     AtTheGate::Answer(HookAnswer::RollBack) => "roll back",
                     AtTheGate::Check => "check",
+                    AtTheGate::Hold => "hold",
                     AtTheGate::Leave => "leave",
                 }
             });
@@ -223,5 +325,59 @@ mod tests {
     fn without_a_task_definition_nothing_is_ours() {
         let paused = at(LifecycleStage::PostTestTrafficShift, "ours");
         assert_eq!(decide(&paused, None, Intent::Prove), AtTheGate::Leave);
+    }
+
+    /// Every stage of a deployment in progress, with and without a hook and a previous version; and
+    /// every status in the bake time.
+    #[test]
+    fn every_way_to_take_it_back_is_decided() {
+        let active = |status: &ServiceDeploymentStatus,
+                      stage: &LifecycleStage,
+                      has_previous,
+                      is_paused: bool| {
+            ActiveDeployment {
+                arn: "arn:service-deployment".to_owned(),
+                status: status.clone(),
+                stage: stage.clone(),
+                task_definition: TaskDefinitionArn::new("ours"),
+                has_previous,
+                paused: is_paused
+                    .then(|| at(stage.clone(), "ours"))
+                    .into_iter()
+                    .collect(),
+            }
+        };
+        let name = |active: ActiveDeployment| match take_back(&active) {
+            TakeBack::AnswerHook(_) => "answer the hook",
+            TakeBack::Stop => "stop",
+            TakeBack::UnderWay => "under way",
+            TakeBack::CancelUpdate => "cancel the update",
+        };
+        let mut table = String::new();
+        let unknown = LifecycleStage::Unknown("NEW_STAGE".to_owned());
+        for stage in LifecycleStage::KNOWN.iter().chain([&unknown]) {
+            let under_way = |has_previous, is_paused| {
+                name(active(
+                    &ServiceDeploymentStatus::InProgress,
+                    stage,
+                    has_previous,
+                    is_paused,
+                ))
+            };
+            let row = [
+                under_way(true, false),
+                under_way(true, true),
+                under_way(false, false),
+                under_way(false, true),
+            ];
+            let _ = writeln!(table, "{:<30} {}", stage.as_str(), row.join(" | "));
+        }
+        let unknown = ServiceDeploymentStatus::Unknown("NEW_STATUS".to_owned());
+        for status in ServiceDeploymentStatus::KNOWN.iter().chain([&unknown]) {
+            let row = [false, true]
+                .map(|paused| name(active(status, &LifecycleStage::BakeTime, true, paused)));
+            let _ = writeln!(table, "{:<30} {}", status.as_str(), row.join(" | "));
+        }
+        insta::assert_snapshot!(table);
     }
 }

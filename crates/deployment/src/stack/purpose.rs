@@ -10,6 +10,8 @@ api_enum! {
     /// Purpose of a request to CloudFormation, as `history` shows it.
     pub enum Purpose {
         Up = "up",
+        // `up --hold`: a run that finds it paused at the gate leaves the decision to a person.
+        HeldUp = "up-hold",
         Plan = "plan",
         Rollback = "rollback",
         AutomaticRollback = "back",

@@ -6,13 +6,20 @@ use super::strategy::Strategy;
 
 /// Header that routes to the new version. Its value is the UUID in the stack's ARN.
 pub const HEADER: &str = "x-deployer-gate";
-/// Minutes after which ECS rolls back a paused deployment that nobody answers.
-const TIMEOUT_MINUTES: u32 = 15;
+/// Minutes after which ECS rolls back a paused deployment that nobody answers, by default.
+pub(super) const TIMEOUT_MINUTES: u32 = 15;
+/// Stage at which every deployment is paused: before the first public request.
+const STAGE: &str = "POST_TEST_TRAFFIC_SHIFT";
 
 /// Returns whether a template pauses deployments at a gate.
 pub fn is_gated(template: &str) -> bool {
     // Only a gated service has this property, whatever a custom template calls its resources.
     template.contains("TestListenerRule:")
+}
+
+/// Returns whether a template pauses deployments before the first public request.
+pub fn can_hold(template: &str) -> bool {
+    is_gated(template) && template.contains(STAGE)
 }
 
 /// Returns the second target group: a copy of the first under another name.
@@ -140,8 +147,19 @@ fn metric(name: &str, statistic: &str, expression: &str) -> Vec<String> {
     metric
 }
 
+/// Minutes that a deployment waits.
+#[derive(Clone, Copy)]
+pub(super) struct Minutes {
+    /// While the previous tasks keep running.
+    pub(super) bake: u32,
+    /// Between two steps of traffic.
+    pub(super) step: u32,
+    /// For an answer at the gate.
+    pub(super) gate: u32,
+}
+
 /// Fills the slots of the gate, unless the strategy is rolling.
-pub(super) fn fill(strategy: Strategy, bake_minutes: u32, minutes: u32, slots: &mut Slots) {
+pub(super) fn fill(strategy: Strategy, minutes: Minutes, slots: &mut Slots) {
     if !strategy.is_gated() {
         return;
     }
@@ -151,27 +169,32 @@ pub(super) fn fill(strategy: Strategy, bake_minutes: u32, minutes: u32, slots: &
     slots.value("strategy", SETTING, Some(strategy.of_ecs().to_owned()));
     let stages = match strategy {
         // `Rolling` has returned above.
-        Strategy::Rolling | Strategy::BlueGreen => "POST_TEST_TRAFFIC_SHIFT",
+        Strategy::Rolling | Strategy::BlueGreen => STAGE.to_owned(),
         // ECS reaches `PRE_PRODUCTION_TRAFFIC_SHIFT` before each step.
         Strategy::Linear { .. } | Strategy::Canary { .. } => {
-            "POST_TEST_TRAFFIC_SHIFT, PRE_PRODUCTION_TRAFFIC_SHIFT"
+            format!("{STAGE}, PRE_PRODUCTION_TRAFFIC_SHIFT")
         }
     };
     let mut hooks = vec![
-        format!("BakeTimeInMinutes: {}", bake_minutes),
+        format!("BakeTimeInMinutes: {}", minutes.bake),
         "LifecycleHooks:".to_owned(),
         "  # Nobody but the check lets a new version take requests; without a verdict, ECS takes it back.".to_owned(),
         "  - TargetType: PAUSE".to_owned(),
         format!("    LifecycleStages: [{stages}]"),
-        format!("    TimeoutConfiguration: {{TimeoutInMinutes: {TIMEOUT_MINUTES}, Action: ROLLBACK}}"),
+        format!(
+            "    TimeoutConfiguration: {{TimeoutInMinutes: {}, Action: ROLLBACK}}",
+            minutes.gate
+        ),
     ];
     match strategy {
         Strategy::Rolling | Strategy::BlueGreen => {}
         Strategy::Linear { step_percent } => hooks.push(format!(
-            "LinearConfiguration: {{StepPercent: {step_percent}, StepBakeTimeInMinutes: {minutes}}}"
+            "LinearConfiguration: {{StepPercent: {step_percent}, StepBakeTimeInMinutes: {}}}",
+            minutes.step
         )),
         Strategy::Canary { canary_percent } => hooks.push(format!(
-            "CanaryConfiguration: {{CanaryPercent: {canary_percent}, CanaryBakeTimeInMinutes: {minutes}}}"
+            "CanaryConfiguration: {{CanaryPercent: {canary_percent}, CanaryBakeTimeInMinutes: {}}}",
+            minutes.step
         )),
     }
     slots.lines("gate_hooks", SETTING, hooks);

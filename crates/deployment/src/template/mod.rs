@@ -15,7 +15,7 @@ mod strategy;
 #[cfg(test)]
 mod tests;
 
-pub use gate::{HEADER as GATE_HEADER, is_gated};
+pub use gate::{HEADER as GATE_HEADER, can_hold, is_gated};
 pub use policy_document::{InvalidPolicy, policy_document};
 pub use secret::{InvalidSecret, SecretSource, Store};
 pub use settings::{Network, Settings};

@@ -18,6 +18,9 @@ pub struct Settings {
     pub strategy: Strategy,
     /// Bake time in minutes, in which the previous tasks keep running; not with `rolling`.
     pub bake_minutes: u32,
+    /// Minutes after which ECS rolls back a paused deployment that nobody answers; `None` for the
+    /// default.
+    pub gate_minutes: Option<u32>,
     /// Minutes between the steps of `linear`, and after the first step of `canary`.
     pub step_minutes: u32,
     /// Path of the load balancer's health check.
@@ -68,6 +71,22 @@ pub struct Network {
 }
 
 impl Settings {
+    /// Returns the minutes after which ECS rolls back a paused deployment that nobody answers.
+    pub fn gate_minutes(&self) -> u32 {
+        self.gate_minutes.unwrap_or(gate::TIMEOUT_MINUTES)
+    }
+
+    /// Returns the minutes that a deployment waits between steps of traffic and while it bakes.
+    pub fn waiting_minutes(&self) -> u32 {
+        let pauses = match self.strategy {
+            Strategy::Rolling => return 0,
+            Strategy::BlueGreen => 0,
+            Strategy::Linear { step_percent } => 100_u32.div_ceil(step_percent.into()),
+            Strategy::Canary { .. } => 1,
+        };
+        self.bake_minutes + pauses * self.step_minutes
+    }
+
     /// Returns the slots that these settings fill.
     pub(super) fn slots(&self) -> Vec<Slot> {
         let mut slots = Slots::default();
@@ -134,8 +153,11 @@ impl Settings {
         slots.lines("environment", "service.environment", variables);
         gate::fill(
             self.strategy,
-            self.bake_minutes,
-            self.step_minutes,
+            gate::Minutes {
+                bake: self.bake_minutes,
+                step: self.step_minutes,
+                gate: self.gate_minutes(),
+            },
             &mut slots,
         );
         self.network_slots(&mut slots);

@@ -8,6 +8,10 @@ use crate::testing::moment::{Moment, absent, at, error, event, image, of_others}
 use crate::testing::stages::{at_every_stage, there_and_back};
 use crate::testing::{FOR_EVER, FakeHost, FakeWorld};
 use aws::remote::RemoteErrorKind;
+use deployment::names::TaskDefinitionArn;
+use deployment::rollout::gate::{
+    ActiveDeployment, LifecycleStage, PausedDeployment, ServiceDeploymentStatus,
+};
 use deployment::stack::ResourceEvent;
 
 const FIRST: &str = "arn:aws:ecs:eu-central-1:123456789012:task-definition/clock:1";
@@ -397,4 +401,151 @@ async fn at_every_stage_of_the_gate() {
         going_back(world, None).await
     });
     insta::assert_snapshot!(table.await);
+}
+
+/// A deployment of the second version in this state, which moves traffic.
+fn deploying(status: ServiceDeploymentStatus, stage: LifecycleStage) -> ActiveDeployment {
+    ActiveDeployment {
+        arn: "arn:service-deployment/2".to_owned(),
+        status,
+        stage,
+        task_definition: TaskDefinitionArn::new(SECOND),
+        has_previous: true,
+        paused: Vec::new(),
+    }
+}
+
+fn baking() -> ActiveDeployment {
+    deploying(
+        ServiceDeploymentStatus::InProgress,
+        LifecycleStage::BakeTime,
+    )
+}
+
+/// The update waits for its deployment; its outputs are those of before.
+fn under_way() -> Moment {
+    at("UPDATE_IN_PROGRESS").with_image('c')
+}
+
+fn restored() -> [Moment; 3] {
+    let first = |status| at(status).with_image('b');
+    let theirs = |status| of_others(event("clock", status));
+    [
+        first("UPDATE_ROLLBACK_IN_PROGRESS").after([theirs("UPDATE_ROLLBACK_IN_PROGRESS")]),
+        first("UPDATE_ROLLBACK_COMPLETE").after([theirs("UPDATE_ROLLBACK_COMPLETE")]),
+        first("UPDATE_ROLLBACK_COMPLETE"),
+    ]
+}
+
+/// A world in which the second version is being deployed, and that before it is known.
+fn with_a_deployment(moments: impl IntoIterator<Item = Moment>) -> FakeWorld {
+    let before = crate::testing::service_names().task_definition;
+    with_a_past(moments)
+        .images([
+            (FIRST, &image('b')),
+            (SECOND, &image('c')),
+            (before.as_str(), &image('b')),
+        ])
+        .proposals([deployment::stack::request::Proposal::Empty])
+}
+
+/// Runs the command while this deployment is under way.
+async fn turning_back(active: ActiveDeployment) -> String {
+    let moments = [under_way(), under_way()].into_iter().chain(restored());
+    let world = with_a_deployment(moments).deploying([vec![active], Vec::new()]);
+    going_back(world, None).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_it_bakes_the_traffic_goes_back() {
+    insta::assert_snapshot!(turning_back(baking()).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_gate_the_hook_is_answered() {
+    let waiting = deploying(
+        ServiceDeploymentStatus::InProgress,
+        LifecycleStage::PostTestTrafficShift,
+    );
+    let paused = PausedDeployment {
+        arn: waiting.arn.clone(),
+        hook: "hook-1".to_owned(),
+        stage: waiting.stage.clone(),
+        task_definition: waiting.task_definition.clone(),
+        share: 0.0,
+        expires_at: None,
+    };
+    let text = turning_back(ActiveDeployment {
+        paused: vec![paused],
+        ..waiting
+    })
+    .await;
+    assert!(
+        text.contains("> ContinueServiceDeployment hook-1 (roll back)\n"),
+        "{text}"
+    );
+    assert!(text.contains("answers everywhere again"), "{text}");
+    assert!(!text.contains("CancelUpdateStack"), "{text}");
+    assert!(text.ends_with("exit code 0\n"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_ecs_rolls_back_already_is_only_followed() {
+    for status in [
+        ServiceDeploymentStatus::RollbackRequested,
+        ServiceDeploymentStatus::RollbackInProgress,
+        ServiceDeploymentStatus::StopRequested,
+    ] {
+        let text = turning_back(deploying(status, LifecycleStage::BakeTime)).await;
+        assert!(!text.contains("> Stop"), "{text}");
+        assert!(!text.contains("> Cancel"), "{text}");
+        assert!(text.ends_with("exit code 0\n"), "{text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_ecs_cannot_take_back_is_left_to_cloudformation() {
+    let first = ActiveDeployment {
+        has_previous: false,
+        ..baking()
+    };
+    let too_late = deploying(ServiceDeploymentStatus::InProgress, LifecycleStage::CleanUp);
+    for active in [first, too_late] {
+        let text = turning_back(active).await;
+        assert!(text.contains("> CancelUpdateStack clock/1\n"), "{text}");
+        assert!(!text.contains("> StopServiceDeployment"), "{text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_right_to_stop_it_the_update_is_cancelled() {
+    let denied = error(
+        RemoteErrorKind::Denied,
+        "AccessDeniedException",
+        "not allowed",
+    );
+    let moments = [under_way(), under_way()].into_iter().chain(restored());
+    let world = with_a_deployment(moments)
+        .deploying([vec![baking()], Vec::new()])
+        .failing("StopServiceDeployment", denied);
+    let text = going_back(world, None).await;
+    assert!(text.contains("cancelling the update instead"), "{text}");
+    assert!(text.contains("> CancelUpdateStack clock/1\n"), "{text}");
+    assert!(text.ends_with("exit code 0\n"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_that_completes_meanwhile_is_rolled_back_as_usual() {
+    let refused = |code| error(RemoteErrorKind::Refused, code, "it is complete");
+    let world = with_a_past([under_way(), updated(), running(), updating(), updated()])
+        .deploying([vec![baking()], Vec::new()])
+        .failing("StopServiceDeployment", refused("ConflictException"))
+        .failing("CancelUpdateStack", refused("ValidationError"));
+    let text = going_back(world, None).await;
+    assert!(
+        text.contains("> StopServiceDeployment arn:service-deployment/2 (refused)"),
+        "{text}"
+    );
+    assert!(text.contains("> ExecuteChangeSet"), "{text}");
+    assert!(text.ends_with("exit code 0\n"), "{text}");
 }

@@ -218,6 +218,7 @@ fn nothing_is_left_at_the_end() {
     };
     let asked = Event::Asked {
         question: "This would remove Alarm (Alarm). Go on?".to_owned(),
+        answers: "y/N",
     };
     for (last, lines) in [(failed, 1), (asked, 2)] {
         let mut events = creating();

@@ -8,7 +8,8 @@ use crate::testing::moment::{Moment, at, error, event};
 use crate::testing::stages::{at_every_stage, there_and_back, waiting};
 use crate::testing::{DIGEST, FakeWorld};
 use aws::remote::RemoteErrorKind;
-use deployment::rollout::gate::{LifecycleStage, PausedDeployment};
+use deployment::rollout::gate::{HookAnswer, LifecycleStage, PausedDeployment};
+use deployment::stack::ResourceEvent;
 use deployment::stack::request::Proposal;
 
 const NEW: &str = "arn:task-definition/clock:2";
@@ -283,4 +284,118 @@ async fn a_first_version_is_checked_by_the_run_that_attaches() {
         gate: new version 0 of 20 requests failed, median 0.0 ms; public 0 of 20 requests failed, median 0.0 ms\n\
         > ContinueServiceDeployment hook-1 (continue)";
     assert!(text.contains(answer), "{text}");
+}
+
+/// `up --hold` in this world.
+async fn holding(host: FakeHost) -> String {
+    update(host.with(|config| config.hold = true)).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_terminal_a_version_is_left_at_the_gate() {
+    let world = FakeWorld::new([running(), updating()]).paused([ours("hook-1")]);
+    insta::assert_snapshot!(holding(FakeHost::new(world)).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_is_approved_passes_all_steps() {
+    let moments = [
+        running(),
+        updating(),
+        still_updating(),
+        updated(),
+        at("UPDATE_COMPLETE"),
+    ];
+    let step = waiting("hook-2", &LifecycleStage::PreProductionTrafficShift, NEW);
+    let world = FakeWorld::new(moments).paused([ours("hook-1"), step, Vec::new()]);
+    let text = holding(FakeHost::new(world).deciding(HookAnswer::Continue)).await;
+    let (text, _) = text.split_once("update: done").unwrap();
+    insta::assert_snapshot!(text);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_is_declined_goes_back() {
+    let mut moments = vec![running(), updating()];
+    moments.extend(rolled_back());
+    let world = FakeWorld::new(moments).paused([ours("hook-1"), Vec::new()]);
+    insta::assert_snapshot!(holding(FakeHost::new(world).deciding(HookAnswer::RollBack)).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_ends_with_its_hook() {
+    let mut moments = vec![running(), updating(), still_updating(), still_updating()];
+    moments.extend(rolled_back());
+    let world = FakeWorld::new(moments).paused([ours("hook-1"), ours("hook-1"), Vec::new()]);
+    let text = holding(FakeHost::new(world).hesitating()).await;
+    assert!(!text.contains("ContinueServiceDeployment"), "{text}");
+    let (_, text) = text.split_once("error: ").unwrap();
+    insta::assert_snapshot!(text, @"
+    the new version waited at the gate, and was rolled back before anybody decided here; no public request has reached it, and the previous state is restored
+    exit code 4
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_cancels_instead_of_deciding_gets_the_version_of_before() {
+    let mut moments = vec![running(), updating()];
+    moments.extend(vec![still_updating(); 4]);
+    moments.extend(rolled_back());
+    let world = FakeWorld::new(moments).paused([ours("hook-1")]);
+    let host = FakeHost::new(world).hesitating();
+    let text = holding(host.interrupted_after(Duration::from_secs(9))).await;
+    assert!(text.contains("hook-1 (roll back)"), "{text}");
+    assert!(text.ends_with("exit code 130\n"), "{text}");
+}
+
+/// A run that finds a held version neither lets it pass nor waits.
+#[tokio::test(start_paused = true)]
+async fn what_is_held_is_left_to_whoever_decides() {
+    let held = || {
+        let token = deployment::stack::purpose::Purpose::HeldUp.token(7);
+        at("UPDATE_IN_PROGRESS")
+            .with_output("OtherTargetGroupArn", "other-targets")
+            .with_old_version()
+            .after([ResourceEvent {
+                token: Some(token),
+                ..event("Cluster", "UPDATE_IN_PROGRESS")
+            }])
+    };
+    let world = FakeWorld::new([held(), held()]).paused([ours("hook-1")]);
+    let text = bringing_up_with(FakeHost::new(world), GATED).await;
+    let (_, text) = text.split_once("waiting for that to end\n").unwrap();
+    insta::assert_snapshot!(text, @"
+    error: a version waits at the gate for a decision
+      because: it is held until 2026-11-22 10:04:00Z, when ECS rolls it back
+      hint: let it pass: `deployer continue --stack clock --profile work`
+      hint: or roll it back: `deployer rollback --stack clock --profile work`
+    exit code 7
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_gate_nothing_can_be_held() {
+    let refused = async |host: FakeHost, template: &str| {
+        let command = async |context: crate::context::Context<'_>, _: &FakeHost| {
+            crate::commands::up::refuse_without_a_gate(context, template)
+        };
+        host.run(command).await
+    };
+    let host = || FakeHost::new(FakeWorld::new([]));
+    let held = || host().with(|config| config.hold = true);
+    let text = [
+        refused(held(), "Resources: {}").await,
+        refused(host().with(|config| config.express = true), GATED).await,
+    ];
+    insta::assert_snapshot!(text.concat(), @r#"
+    error: there is no gate at which to hold the new version
+      because: the strategy is `rolling`
+      hint: set `strategy = "blue-green"` under `[deployment]`, or `--strategy blue-green`
+      hint: or leave out `--hold`, and `hold` under `[deployment]`
+    exit code 3
+    error: with `--express`, CloudFormation ends before a new version is at the gate
+      hint: leave out `--express`, or use `--strategy rolling`
+    exit code 3
+    "#);
+    let hook = format!("{GATED}    LifecycleStages: [POST_TEST_TRAFFIC_SHIFT]\n");
+    assert_eq!(refused(held(), &hook).await, "exit code 0\n");
 }
