@@ -122,7 +122,7 @@ bare-machine: ## The README followed on a new Debian 12 and 13, as an ordinary u
 
 # Arguments of the benchmark: see docs/performance.md.
 BENCH ?=
-bench: bootstrap build ## Measures against Docker, skopeo, nginx, hyper, axum, blackbox_exporter and a script: twenty minutes
+bench: bootstrap build ## Measures against Docker, skopeo, nginx, hyper, axum, blackbox_exporter and a script: half an hour
 	@bench/setup
 	@scripts/with-docker cargo run --quiet --locked --bin bench -- run $(BENCH)
 

@@ -30,12 +30,17 @@ image=$(docker image inspect --format '{{range .RepoDigests}}{{println .}}{{end}
 
 # With a gate: asks each version that waits through the header, as one would by hand, and lets it go on.
 keep_the_gate() {
-    local cluster service key url host deployment hook
-    cluster=$(output ClusterName) service=$(output ServiceName) url=$(output Url)
+    local cluster service='' key url host deployment hook
+    cluster=$(output ClusterName) url=$(output Url)
     host=${url#http://}
     key=$(aws_ cloudformation describe-stacks --stack-name "$stack" --query 'Stacks[0].StackId')
     while kill -0 "$1" 2>/dev/null; do
         sleep 0.1
+        # Not an output before the first version runs.
+        [ -n "$service" ] || service=$(aws_ cloudformation describe-stack-resources --stack-name "$stack" --logical-resource-id Service \
+            --query 'StackResources[0].PhysicalResourceId' 2>/dev/null) || service=''
+        [ "$service" != None ] || service=''
+        [ -n "$service" ] || continue
         deployment=$(aws_ ecs list-service-deployments --cluster "$cluster" --service "$service" --status IN_PROGRESS \
             --query 'serviceDeployments[0].serviceDeploymentArn' 2>/dev/null) || continue
         [ "$deployment" != None ] || continue

@@ -111,19 +111,14 @@ fn main() -> ExitCode {
 }
 
 fn start(cli: &Cli) -> Result<ExitCode, Error> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        // Measuring blocks the main thread, so the signal watcher needs its own.
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .map_err(Error::at("cannot start"))?;
     match &cli.command {
         Command::Run {
             only,
             rounds,
             strict,
         } => {
-            // Not for `pack-push`, which is a measured program and ended by its parent.
+            // Measuring blocks the main thread, so the signal watcher needs its own.
+            let runtime = runtime(tokio::runtime::Builder::new_multi_thread().worker_threads(1))?;
             runtime.spawn(process::watch());
             let parts = if only.is_empty() {
                 Part::value_variants()
@@ -145,11 +140,18 @@ fn start(cli: &Cli) -> Result<ExitCode, Error> {
             folder,
             address,
         } => {
+            // A measured program, which its parent ends: no second thread, and no watcher.
+            let runtime = runtime(&mut tokio::runtime::Builder::new_current_thread())?;
             let digest = runtime.block_on(ours::pack_and_push(dockerfile, folder, address))?;
             output::result(&format!("{digest}\n"));
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+fn runtime(builder: &mut tokio::runtime::Builder) -> Result<Runtime, Error> {
+    let runtime = builder.enable_all().build();
+    runtime.map_err(Error::at("cannot start"))
 }
 
 fn measure(runtime: &Runtime, setting: &Setting, parts: &[Part]) -> Result<Report, Error> {

@@ -39,7 +39,7 @@ pub(crate) fn measure(
         .collect();
     let deployments = Deployments::prepare(runtime, setting, program, &names)?;
     let mut table = Table::new("Strategies on the emulator: a change", ROLLING);
-    let rounds = setting.rounds(3);
+    let rounds = setting.rounds(2);
     for round in 0..=rounds {
         note(&format!("strategies, round {round} of {rounds}"));
         for name in order(names.len(), round).filter_map(|at| names.get(at)) {
@@ -75,9 +75,11 @@ fn rendered(
     let path = setting.scratch().join(format!("{strategy}.yaml"));
     if !path.exists() {
         let mut template = deployments.deployer(strategy, &["template"]);
-        template.args(["--output", "text"]);
         template.env("DEPLOYER_STRATEGY", strategy);
-        let text = run(&mut template, LIMIT)?.stdout;
+        let answer = run(&mut template, LIMIT)?.stdout;
+        let text = serde_json::from_str::<serde_json::Value>(&answer).ok();
+        let text = text.as_ref().and_then(|it| it.get("template")?.as_str());
+        let text = text.ok_or_else(|| Error::Failed(format!("no template: {answer}")))?;
         std::fs::write(&path, text).map_err(Error::at(path.display()))?;
     }
     Ok(path)

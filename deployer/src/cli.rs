@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-pub use deployment::{DeployOptions, OnInterrupt, ServiceOptions, StrategyName};
+pub use deployment::{DeployOptions, OnInterrupt, ServiceOptions, StrategyName, StrategyOption};
 pub use image::{Builder, Image, ImageBuild, ImageCommand, ImageOptions, ImagePush, ImageSource};
 
 /// Headings of options in `--help`. What is under none of them belongs to the command itself.

@@ -14,7 +14,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::cli::{Builder, CheckFrom, DeployOptions, Output, ServiceOptions, Shared, StrategyName};
+use crate::cli::{
+    Builder, CheckFrom, DeployOptions, Output, ServiceOptions, Shared, StrategyName, StrategyOption,
+};
 use deployment::error::{Failure, FailureKind};
 use deployment::names::{self, StackName};
 use image_builder::Architecture;
@@ -193,6 +195,19 @@ pub struct Overrides {
     pub retain: Vec<String>,
 }
 
+impl Overrides {
+    /// Returns the overrides of a command that only reads the template.
+    pub(crate) fn of_template(strategy: &StrategyOption) -> Self {
+        Self {
+            service: ServiceOptions {
+                strategy: strategy.clone(),
+                ..ServiceOptions::default()
+            },
+            ..Self::default()
+        }
+    }
+}
+
 /// Reads the configuration file, and resolves all settings.
 pub fn load(shared: &Shared, overrides: Overrides) -> Result<Config, Failure> {
     let environment = shared.environment();
@@ -295,7 +310,7 @@ pub fn resolve(
     let start_seconds = parameters.get(ParameterName::StartSeconds.as_str());
     service.start_seconds = start_seconds.and_then(|seconds| seconds.parse().ok());
     let settings = Settings {
-        strategy: strategy(service_options.strategy, &file.deployment)?,
+        strategy: strategy(service_options.strategy.strategy, &file.deployment)?,
         bake_minutes: minutes("bake_minutes", file.deployment.bake_minutes)?,
         step_minutes: minutes("step_minutes", file.deployment.step_minutes)?,
         gate_minutes: gate_minutes(&file.deployment)?,

@@ -521,3 +521,27 @@ fn a_budget_of_earlier_versions_is_refused_with_what_replaces_it() {
     // What asked for no budget asks for none now.
     assert!(!text(&with_budget("0").stderr).contains("budget"));
 }
+
+/// Template and policy belong together with what `up` deploys, however it is told.
+#[test]
+fn template_and_policy_follow_the_strategy() {
+    let folder = folder();
+    let settings = "stack = \"clock\"\nregion = \"eu-central-1\"\n[image]\npackage = \"app\"\n";
+    std::fs::write(folder.path().join("deployer.toml"), settings).expect("a file");
+    for (arguments, words) in [
+        (&["template"][..], "Strategy: LINEAR"),
+        (
+            &["policy", "--as-boundary"],
+            "elasticloadbalancing:DeregisterTargets",
+        ),
+    ] {
+        let printed = |command: &mut Command| text(&run(command).stdout);
+        let usual = printed(&mut program(&folder, arguments));
+        assert!(!usual.contains(words), "{arguments:?}");
+        let told = printed(program(&folder, arguments).env("DEPLOYER_STRATEGY", "linear"));
+        assert!(told.contains(words), "{arguments:?}");
+        let flag = ["--strategy", "linear"];
+        let asked = printed(&mut program(&folder, &[arguments, &flag].concat()));
+        assert_eq!(asked, told);
+    }
+}

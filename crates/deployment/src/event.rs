@@ -281,8 +281,12 @@ pub enum Event {
         /// Share of the public requests that it gets already, percent.
         share: f64,
     },
-    /// Requests to the new version through the gate, and to the public URL, sent alternately.
-    GateCompared { new: Sampled, public: Sampled },
+    /// Requests to the new version through the gate and to the public URL, sent alternately. A first
+    /// version has no public one beside it.
+    GateCompared {
+        new: Sampled,
+        public: Option<Sampled>,
+    },
     /// The gate was answered: the deployment continues, or ECS rolls it back.
     GateAnswered { stage: LifecycleStage, passed: bool },
     /// `up --hold` ended: the new version has passed the check, and waits at the gate.

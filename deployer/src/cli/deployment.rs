@@ -27,9 +27,9 @@ pub struct ServiceOptions {
     #[arg(long, help_heading = heading::SERVICE, value_name = "MIB", env = "DEPLOYER_MEMORY")]
     pub memory: Option<u32>,
 
-    /// How a new version takes over. All but `rolling` hold it at a gate until it has passed the check, before any public request.
-    #[arg(long, help_heading = heading::DEPLOYMENT, value_enum, value_name = "HOW", env = "DEPLOYER_STRATEGY")]
-    pub strategy: Option<StrategyName>,
+    /// The strategy.
+    #[command(flatten)]
+    pub strategy: StrategyOption,
 
     /// Any other parameter of the template (see `docs/template.md`). Repeatable.
     #[arg(help_heading = heading::SERVICE, long = "parameter", value_name = "NAME=VALUE")]
@@ -38,6 +38,14 @@ pub struct ServiceOptions {
     /// The image.
     #[command(flatten)]
     pub image_options: ImageOptions,
+}
+
+/// Deployment strategy, which decides what the template contains.
+#[derive(Debug, Clone, Default, Args)]
+pub struct StrategyOption {
+    /// How a new version takes over. All but `rolling` hold it at a gate until it has passed the check, before any public request.
+    #[arg(long, help_heading = heading::DEPLOYMENT, value_enum, value_name = "HOW", env = "DEPLOYER_STRATEGY")]
+    pub strategy: Option<StrategyName>,
 }
 
 /// How a deployment proceeds.

@@ -4,6 +4,8 @@ use async_trait::async_trait;
 use clap::Args;
 
 use super::{CommandResult, Done, Execute};
+use crate::cli::StrategyOption;
+use crate::config::Overrides;
 use crate::context::Context;
 use crate::pollers::LogReader;
 use crate::template;
@@ -25,6 +27,10 @@ pub struct Policy {
     /// Print a permissions boundary instead, for a service with secrets or permissions: what its roles need, and nothing else.
     #[arg(long, conflicts_with_all = ["boundary", "reviewers"])]
     pub as_boundary: bool,
+
+    /// The strategy.
+    #[command(flatten)]
+    pub strategy: StrategyOption,
 }
 
 /// Parses the ARN of a policy, in the form that the template accepts.
@@ -50,6 +56,10 @@ fn boundary(text: &str) -> Result<String, String> {
 
 #[async_trait(?Send)]
 impl Execute for Policy {
+    fn overrides(&self) -> Overrides {
+        Overrides::of_template(&self.strategy)
+    }
+
     async fn execute(&self, context: Context<'_>, _: &mut dyn LogReader) -> Result<Done, Failure> {
         let Context { config, sink, .. } = context;
         let region = config.access.region.as_deref().ok_or_else(|| {

@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use clap::Args;
 
 use super::{CommandResult, Done, Execute};
-use crate::config::TemplateSource;
+use crate::cli::StrategyOption;
+use crate::config::{Overrides, TemplateSource};
 use crate::context::Context;
 use crate::pollers::LogReader;
 use crate::template;
@@ -21,10 +22,18 @@ pub struct Template {
     /// Write the built-in template, with empty slots, to FILE, to be changed from there. An existing file stays as it is.
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = EJECTED)]
     pub eject: Option<PathBuf>,
+
+    /// The strategy.
+    #[command(flatten)]
+    pub strategy: StrategyOption,
 }
 
 #[async_trait(?Send)]
 impl Execute for Template {
+    fn overrides(&self) -> Overrides {
+        Overrides::of_template(&self.strategy)
+    }
+
     async fn execute(&self, context: Context<'_>, _: &mut dyn LogReader) -> Result<Done, Failure> {
         let Some(file) = &self.eject else {
             return Ok(Done::with(CommandResult::Template {

@@ -33,6 +33,8 @@ pub(super) struct VersionAtGate<'a> {
     key: String,
     /// Time limit of the check.
     limit: Option<Duration>,
+    /// Set if another version ran before.
+    has_previous: bool,
 }
 
 impl<'a> VersionAtGate<'a> {
@@ -52,6 +54,7 @@ impl<'a> VersionAtGate<'a> {
             digest: digest.clone(),
             key: stack.id.unique().to_owned(),
             limit: Some(deployer.context.config.verify_timeout),
+            has_previous: stack.output(OutputName::TaskDefinitionArn).is_some(),
         }))
     }
 
@@ -152,7 +155,8 @@ impl Checking for VersionAtGate<'_> {
     }
 
     fn public(&self) -> Option<Probed> {
-        self.deployer.probe.map(Probe::seen)
+        let probe = self.deployer.probe.map(Probe::seen);
+        self.has_previous.then(|| probe.unwrap_or_default())
     }
 
     async fn decision(&self, paused: PausedDeployment) -> Option<HookAnswer> {

@@ -230,10 +230,10 @@ impl<'a> Verification<'a> {
         self.checks.get(self.current)
     }
 
-    /// Compares the version that passed with the public one.
-    pub(super) async fn compare(&self) -> (Sampled, Sampled) {
+    /// Compares the version that passed with the public one, if there is one.
+    pub(super) async fn compare(&self, is_public: bool) -> (Sampled, Option<Sampled>) {
         match self.check() {
-            Some(check) => super::sample::compare(self.outside, check).await,
+            Some(check) => super::sample::compare(self.outside, check, is_public).await,
             None => Default::default(),
         }
     }

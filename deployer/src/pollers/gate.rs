@@ -58,7 +58,8 @@ pub trait Checking: Send + Sync {
     /// Returns the time limit of the check; `None` leaves it to the timeout of the hook.
     fn limit(&self) -> Option<Duration>;
 
-    /// Returns the public requests of this run so far, if it sends any.
+    /// Returns the public requests of this run so far. Absent for a first version: without a
+    /// previous one, public requests fail until it gets all of them.
     fn public(&self) -> Option<Probed>;
 
     /// Asks the user to decide about a version that passed the check. Returns `None` if nobody can
@@ -251,9 +252,12 @@ impl<'a> Gate<'a> {
                 Some(Verified::ProvenWrong(found)) => Some(Objection::ProvenWrong(found)),
                 Some(Verified::Refused(refusal)) => Some(Objection::Refused(refusal)),
                 Some(Verified::Working(_)) => {
-                    let (new, public) = check.compare().await;
-                    self.compared.requests += u64::from(public.requests);
-                    self.compared.failed += u64::from(public.failed);
+                    let is_public = self.checking.public().is_some();
+                    let (new, public) = check.compare(is_public).await;
+                    if let Some(public) = &public {
+                        self.compared.requests += u64::from(public.requests);
+                        self.compared.failed += u64::from(public.failed);
+                    }
                     passed = new.failed == 0;
                     self.sink.send(&Event::GateCompared { new, public });
                     None
@@ -282,17 +286,16 @@ impl<'a> Gate<'a> {
     }
 
     fn fails_in_public(&self) -> bool {
-        let before = self.before_traffic.as_ref();
-        before.is_some_and(|before| fails_in_public(before, &self.counts()))
+        let before = self.before_traffic.as_ref().zip(self.counts());
+        before.is_some_and(|(before, now)| fails_in_public(before, &now))
     }
 
     /// Returns the counts of all public requests so far.
-    fn counts(&self) -> Counts {
-        let probe = self.checking.public().unwrap_or_default();
-        Counts {
+    fn counts(&self) -> Option<Counts> {
+        self.checking.public().map(|probe| Counts {
             requests: probe.requests + self.compared.requests,
             failed: probe.failed + self.compared.failed,
-        }
+        })
     }
 
     async fn answer(&mut self, paused: &PausedDeployment, answer: HookAnswer) -> Remote<()> {
@@ -301,8 +304,7 @@ impl<'a> Gate<'a> {
             self.rolled_back = Some(paused.arn.clone());
         }
         if paused.stage == LifecycleStage::PreProductionTrafficShift {
-            let now = self.counts();
-            self.before_traffic.get_or_insert(now);
+            self.before_traffic = self.before_traffic.or_else(|| self.counts());
         }
         self.answers.give(paused, answer).await
     }

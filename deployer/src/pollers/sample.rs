@@ -14,8 +14,13 @@ const REQUESTS: u32 = 20;
 /// Time after which no further request is sent. Slow responses are no reason to stay at the gate.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Compares the new version, which `check` reaches through the gate's header, with the public one.
-pub(super) async fn compare(outside: &dyn ExternalCheck, check: &Check) -> (Sampled, Sampled) {
+/// Compares the new version, which `check` reaches through the gate's header, with the public one if
+/// there is one.
+pub(super) async fn compare(
+    outside: &dyn ExternalCheck,
+    check: &Check,
+    is_public: bool,
+) -> (Sampled, Option<Sampled>) {
     let new = &check.settings;
     let mut public = new.clone();
     public.headers.retain(|header| header.name != GATE_HEADER);
@@ -25,9 +30,12 @@ pub(super) async fn compare(outside: &dyn ExternalCheck, check: &Check) -> (Samp
     while requests < REQUESTS && began.elapsed() < LIMIT {
         requests += 1;
         times.0.extend(time(outside, check, new).await);
-        times.1.extend(time(outside, check, &public).await);
+        if is_public {
+            times.1.extend(time(outside, check, &public).await);
+        }
     }
-    (sampled(requests, times.0), sampled(requests, times.1))
+    let public = is_public.then(|| sampled(requests, times.1));
+    (sampled(requests, times.0), public)
 }
 
 /// Returns how long a request took, unless it failed.

@@ -131,7 +131,7 @@ fn raw_words(event: &Event) -> Words {
         Event::CheckChosen { url, because, .. } => return chosen(url, because.as_deref()),
         Event::Checked { check } => format!("check: {}", checked(check)),
         Event::GateReached { stage, share } => gate_reached(stage, *share),
-        Event::GateCompared { new, public } => gate_compared(new, public),
+        Event::GateCompared { new, public } => gate_compared(new, public.as_ref()),
         Event::GateAnswered { stage, passed } => gate_answered(stage, *passed),
         Event::Probed { probe } => format!("probe: {}", probed(probe)),
         Event::ServesAgain { seconds, check } => serves_again(*seconds, check),
@@ -348,9 +348,11 @@ fn proposed(changes: &[Change]) -> String {
 }
 
 /// Formats the comparison of a new version with what the public gets.
-fn gate_compared(new: &Sampled, public: &Sampled) -> String {
-    let (new, public) = (sampled(new), sampled(public));
-    format!("gate: new version {new}; public {public}")
+fn gate_compared(new: &Sampled, public: Option<&Sampled>) -> String {
+    let public = public.map_or_else(String::new, |public| {
+        format!("; public {}", sampled(public))
+    });
+    format!("gate: new version {}{public}", sampled(new))
 }
 
 /// Formats requests of one kind in short.

@@ -3,7 +3,7 @@
 use crate::copy::Copy;
 use crate::run::{Finished, Running, Surroundings};
 
-const SETTINGS: &str = "deployer/tests/end_to_end/faulty/deployer.toml";
+pub(crate) const SETTINGS: &str = "deployer/tests/end_to_end/faulty/deployer.toml";
 const DOCKERFILE: &str = "deployer/tests/end_to_end/faulty/Dockerfile";
 
 /// Deploys it.

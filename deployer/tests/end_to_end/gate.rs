@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
 use crate::copy::Copy;
-use crate::faulty::Faulty;
+use crate::faulty::{Faulty, SETTINGS};
 use crate::load::Load;
 use crate::outside::Outside;
 use crate::run::{CleanUp, Finished, Surroundings};
@@ -67,7 +67,13 @@ async fn nothing_unproven_serves() {
 
     assert_only_proven(load, &proven).await;
     assert!(proven.len() >= 5, "{proven:?}");
-    surroundings.deployer(&["down", "--local"]).succeeded();
+
+    step("rolled back, and deleted, while a version waits at the gate");
+    kill_at_the_gate(&service);
+    let rollback = ["rollback", "--local", "--config", SETTINGS, "--yes"];
+    assert_no_waiting(&surroundings.deployer(&rollback));
+    kill_at_the_gate(&service);
+    assert_no_waiting(&surroundings.deployer(&["down", "--local"]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -162,6 +168,21 @@ async fn killed_at_any_moment() {
     surroundings.deployer(&["down", "--local"]).succeeded();
 }
 
+/// Starts a version that does not pass, and kills the deployer while it waits.
+fn kill_at_the_gate(service: &Faulty<'_>) {
+    let running = service.start("broken", &OPTIONS);
+    running.wait_for("gate: the new version runs");
+    running.signal("KILL");
+    running.finish();
+}
+
+/// A command answered for the run that was killed.
+fn assert_no_waiting(finished: &Finished) {
+    finished.succeeded();
+    let stderr = &finished.stderr;
+    assert!(!stderr.contains("hook timed out"), "{stderr}");
+}
+
 /// Ends the load: no request failed, and none was answered by another version than these.
 async fn assert_only_proven(load: Load, proven: &BTreeSet<String>) {
     let result = load.stop().await;
@@ -210,13 +231,7 @@ async fn kills(outside: &Outside, service: &Faulty<'_>, count: usize) -> BTreeSe
         proven.extend(version_of(&killed.stderr).filter(|_| !is_bad));
         let after = format!("none-{seed}-{number}-after");
         let converged = service.deploy(&after, &OPTIONS);
-        converged.succeeded();
-        // It answers for the run that was killed.
-        assert!(
-            !converged.stderr.contains("hook timed out"),
-            "{}",
-            converged.stderr
-        );
+        assert_no_waiting(&converged);
         proven.insert(outside.version().await);
     }
     proven

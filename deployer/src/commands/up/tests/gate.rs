@@ -281,7 +281,7 @@ async fn a_first_version_is_checked_by_the_run_that_attaches() {
         .proposals([Proposal::Empty]);
     let text = bringing_up_with(FakeHost::new(world), GATED).await;
     let answer = "check: OK, offset +0.2 ms ± 1.2 ms, 2 instances\n\
-        gate: new version 0 of 20 requests failed, median 0.0 ms; public 0 of 20 requests failed, median 0.0 ms\n\
+        gate: new version 0 of 20 requests failed, median 0.0 ms\n\
         > ContinueServiceDeployment hook-1 (continue)";
     assert!(text.contains(answer), "{text}");
 }
