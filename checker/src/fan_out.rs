@@ -11,7 +11,7 @@ use crate::cli::ExitWith;
 use crate::exit::{Exit, LastState};
 use crate::log::{LogWriter, Terms};
 use crate::metrics::Metrics;
-use crate::series::{Finding, State, Summary};
+use crate::series::{Finding, SharedTrack, State, Summary, locked};
 use crate::webhook::Webhook;
 use crate::writer::Writer;
 
@@ -22,8 +22,8 @@ pub(crate) struct Found {
     pub(crate) target: usize,
     pub(crate) record: Record,
     pub(crate) finding: Finding,
-    /// Summary of all checks of the target so far.
-    pub(crate) summary: Summary,
+    /// History of the target.
+    pub(crate) track: SharedTrack,
 }
 
 /// Outputs of findings, and the exit code they lead to.
@@ -33,8 +33,8 @@ pub(crate) struct FanOut {
     metrics: Option<Arc<Metrics>>,
     webhook: Option<Webhook>,
     last: Arc<LastState>,
-    /// Summaries by target.
-    summaries: Vec<Option<Summary>>,
+    /// Histories by target, summed up on demand.
+    tracks: Vec<Option<SharedTrack>>,
     states: Vec<Option<State>>,
     /// Targets that were removed: a check of one may still be on its way.
     forgotten: BTreeSet<usize>,
@@ -50,7 +50,7 @@ impl FanOut {
             metrics: None,
             webhook: None,
             last,
-            summaries: vec![None; targets],
+            tracks: vec![None; targets],
             states: vec![None; targets],
             forgotten: BTreeSet::new(),
             exit: ExitWith::Last,
@@ -81,7 +81,7 @@ impl FanOut {
     pub(crate) fn set_terms(&mut self, target: usize, terms: Terms) {
         let length = self.states.len().max(target + 1);
         self.states.resize(length, None);
-        self.summaries.resize(length, None);
+        self.tracks.resize(length, None);
         if let Some(log) = &mut self.log {
             log.set_terms(target, terms);
         }
@@ -111,7 +111,7 @@ impl FanOut {
             target,
             record,
             finding,
-            summary,
+            track,
         } = found;
         if self.forgotten.contains(&target) {
             return;
@@ -123,7 +123,7 @@ impl FanOut {
         // Set before the outputs run, so that a signal in between exits with this state.
         self.last.set(self.exit());
         if let Some(metrics) = &self.metrics {
-            metrics.update(target, record.finished.wall, &finding, &summary);
+            metrics.update(target, record.finished.wall, &finding, summary(&track));
         }
         if let Some(log) = &self.log {
             log.append(target, record, &finding);
@@ -133,8 +133,8 @@ impl FanOut {
         }
         // Last, because the writer takes ownership of the finding.
         self.writer.check(target, finding);
-        if let Some(known) = self.summaries.get_mut(target) {
-            *known = Some(summary);
+        if let Some(known) = self.tracks.get_mut(target) {
+            *known = Some(track);
         }
     }
 
@@ -160,8 +160,7 @@ impl FanOut {
 
     /// Prints the summaries of a series.
     pub(crate) fn summarise(&self) {
-        // Cloned for the writer thread, which prints them later.
-        let known = self.summaries.iter().flatten().cloned().collect();
+        let known = self.tracks.iter().flatten().map(summary).collect();
         self.writer.summaries(known);
     }
 
@@ -177,4 +176,8 @@ impl FanOut {
         }
         printed
     }
+}
+
+fn summary(track: &SharedTrack) -> Summary {
+    locked(track).summary()
 }

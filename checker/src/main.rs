@@ -89,11 +89,16 @@ fn test_webhook(address: &str) -> Exit {
 }
 
 fn start(plan: Plan, arguments: &Watch) -> Exit {
-    // At least two threads: one handles signals while the other is blocked writing to a full pipe.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build();
+    let mut runtime = if plan.period.is_some() {
+        // Nothing blocks in a series, and on one thread no check has to wake another one.
+        tokio::runtime::Builder::new_current_thread()
+    } else {
+        // One thread handles signals while the other is blocked writing to a full pipe.
+        let mut several = tokio::runtime::Builder::new_multi_thread();
+        several.worker_threads(2);
+        several
+    };
+    let runtime = runtime.enable_all().build();
     match runtime {
         Ok(runtime) => {
             let exit = runtime.block_on(watch(plan, arguments));

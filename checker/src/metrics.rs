@@ -54,7 +54,7 @@ impl Metrics {
         target: usize,
         ended: Nanoseconds,
         finding: &Finding,
-        summary: &Summary,
+        summary: Summary,
     ) {
         // A poisoned lock is usable, because rows are only replaced as a whole.
         let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
@@ -66,7 +66,7 @@ impl Metrics {
             *row = Some(Row {
                 ended,
                 finding: finding.clone(),
-                summary: summary.clone(),
+                summary,
             });
         }
     }
@@ -425,12 +425,7 @@ mod tests {
             };
             let record = record(reading);
             let finding = track.add(&record, known, Tick::default());
-            metrics.update(
-                target,
-                1_795_305_600_123_000_000,
-                &finding,
-                &track.summary(),
-            );
+            metrics.update(target, 1_795_305_600_123_000_000, &finding, track.summary());
         }
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Arc::new(metrics)));

@@ -235,7 +235,8 @@ fn json(value: &Line<'_>) -> io::Result<()> {
 )]
 pub(crate) fn line(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{text}")?;
+    // One write for the whole line. The buffer of stdout would split a long one.
+    stdout.write_all([text, "\n"].concat().as_bytes())?;
     stdout.flush()
 }
 

@@ -19,7 +19,7 @@ use crate::notify::Notify;
 use crate::output::note;
 use crate::plan::{Period, Plan, Subject};
 use crate::reload::Reload;
-use crate::series::{Hysteresis, Tick, Track};
+use crate::series::{Hysteresis, SharedTrack, Tick, Track, locked};
 
 /// Interval between attempts while waiting.
 const ATTEMPTS: Duration = Duration::from_millis(500);
@@ -93,7 +93,7 @@ impl Session {
                     record,
                     subject,
                     Tick::default(),
-                    &mut self.track(subject),
+                    &self.track(subject),
                 ));
                 fan_out.round();
                 Ok(())
@@ -106,8 +106,9 @@ impl Session {
         }
     }
 
-    fn track(&self, subject: &Subject) -> Track {
-        Track::new(self.hysteresis).expecting(subject.settings.expect_instances)
+    fn track(&self, subject: &Subject) -> SharedTrack {
+        let track = Track::new(self.hysteresis).expecting(subject.settings.expect_instances);
+        SharedTrack::new(track.into())
     }
 
     /// Checks every target once and reports in the order given.
@@ -125,7 +126,7 @@ impl Session {
                     record,
                     subject,
                     Tick::default(),
-                    &mut self.track(subject),
+                    &self.track(subject),
                 )
             });
         // `buffered` keeps the order given, unlike `buffer_unordered`.
@@ -238,7 +239,7 @@ struct AllSeries<'a> {
 
 /// Running series.
 struct Running {
-    subject: watch::Sender<Subject>,
+    subject: watch::Sender<Arc<Subject>>,
     task: AbortHandle,
 }
 
@@ -250,7 +251,7 @@ impl AllSeries<'_> {
         let count = u32::try_from(subjects.len()).unwrap_or(u32::MAX);
         for (number, subject) in (0..).zip(subjects) {
             let track = self.session.track(&subject);
-            let (sender, subject) = watch::channel(subject);
+            let (sender, subject) = watch::channel(Arc::new(subject));
             let series = Series {
                 index: self.running.len(),
                 subject,
@@ -292,7 +293,7 @@ impl AllSeries<'_> {
                 Some(subject) => {
                     changed += 1;
                     fan_out.set_terms(number, Terms::new(&subject.settings, session.hysteresis));
-                    running.subject.send_replace(subject);
+                    running.subject.send_replace(Arc::new(subject));
                 }
                 None => {
                     removed += 1;
@@ -325,10 +326,10 @@ impl AllSeries<'_> {
 /// Series of one target.
 struct Series {
     index: usize,
-    subject: watch::Receiver<Subject>,
+    subject: watch::Receiver<Arc<Subject>>,
     grid: Grid,
     period: Period,
-    track: Track,
+    track: SharedTrack,
     checker: Checker,
     findings: mpsc::Sender<Found>,
 }
@@ -342,10 +343,11 @@ impl Series {
                 Some(retry) => self.grid.tick_soon(retry).await,
                 None => self.grid.tick(self.delay()).await,
             };
-            let subject = self.subject.borrow().clone();
-            self.track.expect(subject.settings.expect_instances);
-            let record = self.checker.check(&subject).await;
-            let found = found(self.index, record, &subject, tick, &mut self.track);
+            let subject = Arc::clone(&self.subject.borrow());
+            locked(&self.track).expect(subject.settings.expect_instances);
+            // Boxed, so that a target that waits for its next tick keeps no room for a check.
+            let record = Box::pin(self.checker.check(&subject)).await;
+            let found = found(self.index, record, &subject, tick, &self.track);
             in_doubt = found.finding.in_doubt;
             if self.findings.send(found).await.is_err() {
                 // The session has ended.
@@ -360,14 +362,19 @@ impl Series {
     }
 }
 
-fn found(target: usize, record: Record, subject: &Subject, tick: Tick, track: &mut Track) -> Found {
+fn found(
+    target: usize,
+    record: Record,
+    subject: &Subject,
+    tick: Tick,
+    track: &SharedTrack,
+) -> Found {
     let report = record.judge(&subject.settings);
-    let finding = track.add(&record, report, tick);
-    let summary = track.summary();
+    let finding = locked(track).add(&record, report, tick);
     Found {
         target,
         record,
         finding,
-        summary,
+        track: SharedTrack::clone(track),
     }
 }

@@ -10,6 +10,7 @@ use clock::{Failure, Report};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode};
 use serde::Serialize;
 use support::pause::jittered;
@@ -282,7 +283,21 @@ pub(crate) async fn test(url: &Url) -> Result<StatusCode, String> {
 
 /// Creates the client. It uses the environment's proxies, except for the local host.
 fn client(url: &Url) -> Result<Client, Failure> {
-    let mut builder = probe::connection::client_builder(url.scheme(), None, None)?.timeout(TIMEOUT);
+    probe::install_tls_provider();
+    let mut builder = Client::builder()
+        .user_agent(concat!("checker/", env!("CARGO_PKG_VERSION")))
+        .redirect(Policy::none())
+        // Failed messages are sent again with the backoff of this module.
+        .retry(reqwest::retry::never())
+        .http1_only()
+        .timeout(TIMEOUT);
+    builder = if url.scheme() == "http" {
+        // Reading the system's certificates takes tens of milliseconds, and fails where there are
+        // none.
+        builder.tls_certs_only([])
+    } else {
+        builder.tls_backend_preconfigured((*probe::tls(None, None)?).clone())
+    };
     let is_here = match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => address.is_loopback(),
@@ -293,7 +308,9 @@ fn client(url: &Url) -> Result<Client, Failure> {
         // A proxy would resolve `localhost` to itself.
         builder = builder.no_proxy();
     }
-    builder.build().map_err(|error| probe::not_built(&error))
+    builder.build().map_err(|error| Failure::Client {
+        detail: probe::innermost_detail(&error),
+    })
 }
 
 /// Sends a message. Errors never contain the address, which may be a secret.

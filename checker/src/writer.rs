@@ -16,6 +16,8 @@ use crate::series::{Finding, Summary};
 
 /// Maximum number of jobs queued for the reader.
 const KEPT: usize = 1_000;
+/// Pause of the thread before further jobs of a series.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Print job.
 #[derive(Debug)]
@@ -132,20 +134,34 @@ struct Worker {
 impl Worker {
     fn run(mut self, jobs: &Receiver<Job>) -> io::Result<()> {
         while let Ok(job) = jobs.recv() {
-            match self.print(&job) {
-                Ok(()) if std::mem::take(&mut self.failing) => note("stdout is written again"),
-                Ok(()) => {}
-                // A closed pipe never recovers, unlike a full disk.
-                Err(error) if self.patient || error.kind() == io::ErrorKind::BrokenPipe => {
-                    return Err(error);
-                }
-                Err(error) => {
-                    if !std::mem::replace(&mut self.failing, true) {
-                        note(&format!(
-                            "cannot write to stdout: {}; checks go on",
-                            probe::detail(&error)
-                        ));
-                    }
+            self.attempt(&job)?;
+            if !self.patient {
+                // Waking this thread for each of thousands of jobs a second costs more than the
+                // jobs. Those that arrive meanwhile wait in the channel.
+                std::thread::sleep(PAUSE);
+            }
+            for job in jobs.try_iter().take(KEPT) {
+                self.attempt(&job)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Prints a job. Returns an error only if printing has failed for good.
+    fn attempt(&mut self, job: &Job) -> io::Result<()> {
+        match self.print(job) {
+            Ok(()) if std::mem::take(&mut self.failing) => note("stdout is written again"),
+            Ok(()) => {}
+            // A closed pipe never recovers, unlike a full disk.
+            Err(error) if self.patient || error.kind() == io::ErrorKind::BrokenPipe => {
+                return Err(error);
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.failing, true) {
+                    note(&format!(
+                        "cannot write to stdout: {}; checks go on",
+                        probe::detail(&error)
+                    ));
                 }
             }
         }

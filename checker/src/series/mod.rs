@@ -11,7 +11,7 @@ mod uptime;
 pub(crate) use drift::{Crossing, Trend};
 pub(crate) use state::{Hysteresis, State};
 pub(crate) use tally::Summary;
-pub(crate) use track::{Finding, Tick, Track};
+pub(crate) use track::{Finding, SharedTrack, Tick, Track, locked};
 #[cfg(test)]
 pub(crate) use uptime::Downtime;
 pub(crate) use uptime::Outage;

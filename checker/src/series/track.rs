@@ -1,6 +1,7 @@
 //! History of one target: adds checks and returns what each of them changes.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use clock::units::{MILLISECOND, Nanoseconds, nanoseconds_of};
 use clock::{OffsetInterval, Reading, Record, Report};
@@ -41,6 +42,14 @@ pub(crate) struct Track {
     expected: Option<u32>,
     checks: u64,
     last: Option<Reading>,
+}
+
+/// State shared by the series that extends it and the outputs that sum it up.
+pub(crate) type SharedTrack = Arc<Mutex<Track>>;
+
+/// Locks a state. A poisoned lock is usable, because a panic ends the program anyway.
+pub(crate) fn locked(track: &Mutex<Track>) -> MutexGuard<'_, Track> {
+    track.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Check with its consequences.

@@ -7,7 +7,11 @@ use crate::program::{command, json_lines, run};
 use crate::support::{Reply, Server, Then, ok, service, with_headers};
 use clock::{Expected, Kind, Note, Report, Settings, Statuses, Verdict};
 use probe::{Target, check};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Child;
+use tokio::sync::mpsc;
+use url::Url;
 
 fn settings() -> Settings {
     Settings {
@@ -374,5 +378,69 @@ async fn a_client_certificate_is_shown() {
             "{stderr}"
         );
         assert!(!stderr.contains("BEGIN"), "{stderr}");
+    }
+}
+
+/// A proxy that answers like this and, if it is 200, passes bytes on to a port of this machine.
+/// Returns its address, and the heads of the requests that arrive.
+async fn tunnelling(status: &'static str) -> (Url, mpsc::UnboundedReceiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let url = format!("http://some%20one:s%2Bcret@{address}").parse();
+    let (seen, heads) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(client.read_u8().await.unwrap());
+            }
+            let head = String::from_utf8(head).unwrap();
+            let answer = format!("HTTP/1.1 {status}\r\n\r\n");
+            client.write_all(answer.as_bytes()).await.unwrap();
+            let port = head.split([':', ' ']).nth(2).map(str::parse::<u16>);
+            if let (true, Some(Ok(port))) = (status.starts_with("200"), port) {
+                let mut service = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+                tokio::spawn(async move {
+                    let _ = copy_bidirectional(&mut client, &mut service).await;
+                });
+            }
+            let _ = seen.send(head);
+        }
+    });
+    (url.unwrap(), heads)
+}
+
+#[tokio::test]
+async fn a_proxy_makes_a_tunnel_to_an_encrypted_service() {
+    let folder = tempfile::tempdir().unwrap();
+    certificates(folder.path()).await;
+    let (_server, url) = secured(folder.path(), "").await;
+    let port = url.trim_end_matches('/').rsplit_once(':').unwrap().1;
+    // The proxy resolves the name.
+    let target = Target::exact(&url, None).unwrap();
+    for (status, verdict) in [
+        ("200 Connection established", Verdict::Ok),
+        ("407 Proxy Authentication Required", Verdict::Down),
+        ("502 Bad Gateway", Verdict::Down),
+    ] {
+        let (proxy, mut heads) = tunnelling(status).await;
+        let settings = Settings {
+            proxy: Some(proxy),
+            ca_file: Some(folder.path().join("ca.pem")),
+            ..settings()
+        };
+        let report = check(&target, &settings).await;
+        assert_eq!(report.verdict, verdict, "{report:?}");
+        if let Some(failure) = report.failure {
+            assert!(failure.never_arrived(), "{failure}");
+            assert!(failure.to_string().ends_with(status), "{failure}");
+        } else {
+            assert!(report.certificate.is_some(), "{report:?}");
+        }
+        let head = heads.recv().await.unwrap();
+        let first = format!("CONNECT localhost:{port} HTTP/1.1\r\n");
+        assert!(head.starts_with(&first), "{head}");
+        let authorization = "proxy-authorization: Basic c29tZSBvbmU6cytjcmV0\r\n";
+        assert!(head.contains(authorization), "{head}");
     }
 }

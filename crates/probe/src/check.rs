@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use clock::{Clock, Contact, Evidence, Failure, Next, Observation, Record, Report, Settings};
 use futures_util::future::join_all;
 
-use crate::connection::Connection;
+use crate::connection::{Client, Connection};
 use crate::stall::watched;
 use crate::system_clock::SystemClock;
 use crate::target::{Route, Target};
@@ -29,20 +29,26 @@ pub async fn record(target: &Target, settings: &Settings, clock: &dyn Clock) -> 
         clock.read(),
     );
     // Watched like a request, because a delayed process may cause a resolver timeout itself.
-    let (route, stall) = watched(target.route(settings)).await;
+    let (route, stall) = watched(settings.timeout, target.route(settings)).await;
+    let route = route.unwrap_or_else(|| Err(target.unresolved_in_time(settings)));
     record.stall = stall;
-    record.failure = match route {
-        Ok(route) => {
-            let mut asking = Asking {
-                route: &route,
-                settings,
-                clock,
-                evidence: Evidence::new(settings),
-                observations: &mut record.observations,
-            };
-            asking.run().await.err()
-        }
-        Err(failure) => Some(failure),
+    record.failure = match &route {
+        Ok(route) => match Client::new(route, settings) {
+            Ok(client) => {
+                let mut asking = Asking {
+                    client: &client,
+                    route,
+                    settings,
+                    clock,
+                    evidence: Evidence::new(settings),
+                    observations: &mut record.observations,
+                };
+                asking.run().await;
+                None
+            }
+            Err(failure) => Some(failure),
+        },
+        Err(failure) => Some(failure.clone()),
     };
     record.finished = clock.read();
     record
@@ -51,8 +57,10 @@ pub async fn record(target: &Target, settings: &Settings, clock: &dyn Clock) -> 
 /// Sends one request on a new connection and verifies that the response is as expected. Ignores the
 /// clock.
 pub async fn knock(target: &Target, settings: &Settings) -> Result<(), Failure> {
-    let route = target.route(settings).await?;
-    Connection::new(&route, settings)?
+    let (route, _) = watched(settings.timeout, target.route(settings)).await;
+    let route = route.unwrap_or_else(|| Err(target.unresolved_in_time(settings)))?;
+    Client::new(&route, settings)?
+        .connection(&route.addresses)
         .ask(&SystemClock::new())
         .await
         .result?
@@ -61,6 +69,7 @@ pub async fn knock(target: &Target, settings: &Settings) -> Result<(), Failure> 
 
 /// State of a running check.
 struct Asking<'a> {
+    client: &'a Client<'a>,
     route: &'a Route,
     settings: &'a Settings,
     clock: &'a dyn Clock,
@@ -68,9 +77,9 @@ struct Asking<'a> {
     observations: &'a mut Vec<Observation>,
 }
 
-impl Asking<'_> {
-    async fn run(&mut self) -> Result<(), Failure> {
-        let mut connection = self.first_contact().await?;
+impl<'a> Asking<'a> {
+    async fn run(&mut self) {
+        let mut connection = self.first_contact().await;
         if let Some(open) = &connection {
             self.evidence.turn_to(open.address());
         }
@@ -78,7 +87,7 @@ impl Asking<'_> {
         let mut number = 0;
         loop {
             match next {
-                Next::Stop => return Ok(()),
+                Next::Stop => return,
                 Next::SameConnection(pause) => {
                     if !pause.is_zero() {
                         tokio::time::sleep(pause).await;
@@ -91,7 +100,7 @@ impl Asking<'_> {
             } else {
                 // Counts up, so that repeated new connections reach different addresses.
                 number += 1;
-                self.connect(self.address(number))?
+                self.client.connection(self.address(number))
             };
             next = self.ask(&mut open).await;
             connection = Some(open);
@@ -100,16 +109,13 @@ impl Asking<'_> {
 
     /// Asks every address once and returns the first connection that answered. All are asked at the
     /// same time, because each dead one may take the whole timeout.
-    async fn first_contact(&mut self) -> Result<Option<Connection>, Failure> {
+    async fn first_contact(&mut self) -> Option<Connection<'a>> {
         if self.route.are_interchangeable() {
             return self.first_that_answers().await;
         }
-        let mut connections = Vec::new();
-        for address in &self.route.addresses {
-            connections.push(self.connect(*address)?);
-        }
-        let clock = self.clock;
-        let asked = connections.into_iter().map(async |mut connection| {
+        let (client, clock) = (self.client, self.clock);
+        let asked = self.route.addresses.chunks(1).map(async |address| {
+            let mut connection = client.connection(address);
             let exchange = connection.ask(clock).await;
             (connection, exchange)
         });
@@ -124,12 +130,12 @@ impl Asking<'_> {
             // The advice does not matter yet: every address is asked once in any case.
             let _ = self.add(exchange.observe(self.settings));
         }
-        Ok(first)
+        first
     }
 
-    async fn first_that_answers(&mut self) -> Result<Option<Connection>, Failure> {
-        for address in &self.route.addresses {
-            let mut connection = self.connect(*address)?;
+    async fn first_that_answers(&mut self) -> Option<Connection<'a>> {
+        for address in self.route.addresses.chunks(1) {
+            let mut connection = self.client.connection(address);
             let exchange = connection.ask(self.clock).await;
             // A service often listens on IPv4 or IPv6 only, so one refused loopback address is no
             // failure.
@@ -139,13 +145,13 @@ impl Asking<'_> {
                 .is_err_and(Failure::is_about_the_address);
             let _ = self.add(exchange.observe(self.settings));
             if !refused {
-                return Ok(Some(connection));
+                return Some(connection);
             }
         }
-        Ok(None)
+        None
     }
 
-    async fn ask(&mut self, connection: &mut Connection) -> Next {
+    async fn ask(&mut self, connection: &mut Connection<'_>) -> Next {
         let observation = connection.ask(self.clock).await.observe(self.settings);
         self.add(observation)
     }
@@ -158,53 +164,24 @@ impl Asking<'_> {
 
     /// Chooses the next address in turn: one whose clock is in doubt, one that has answered, one
     /// that is unknown, or any.
-    fn address(&self, number: usize) -> SocketAddr {
+    fn address(&self, number: usize) -> &'a [SocketAddr] {
         let doubtful = self.evidence.doubtful();
-        let that_are = |contact: &Contact| {
-            let found =
-                |address: &&SocketAddr| self.evidence.addresses.get(address) == Some(contact);
-            self.route.addresses.iter().filter(found).copied().collect()
+        let is = |address: &SocketAddr, contact: &Contact| {
+            self.evidence.addresses.get(address) == Some(contact)
         };
-        let choices: [Vec<SocketAddr>; 4] = [
-            doubtful.into_iter().collect(),
-            that_are(&Contact::Live),
-            that_are(&Contact::Unknown),
-            self.route.addresses.clone(),
+        let wanted: [&dyn Fn(&SocketAddr) -> bool; 4] = [
+            &|address| doubtful.contains(address),
+            &|address| is(address, &Contact::Live),
+            &|address| is(address, &Contact::Unknown),
+            &|_| true,
         ];
+        let choices = wanted.map(|wanted| {
+            let all = self.route.addresses.chunks(1);
+            all.filter(|one| one.iter().all(wanted)).collect::<Vec<_>>()
+        });
         let choice = choices.iter().find(|choice| !choice.is_empty());
         choice
             .and_then(|choice| choice.get(number % choice.len()).copied())
-            .unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)))
-    }
-
-    fn connect(&self, address: SocketAddr) -> Result<Connection, Failure> {
-        Connection::new(&self.route.only(address), self.settings)
-    }
-}
-
-/// Persistent connection for repeated requests, like that of a check once it is warm.
-pub struct Probe {
-    connection: Connection,
-    settings: Settings,
-    clock: SystemClock,
-}
-
-impl Probe {
-    /// Resolves the target. The connection is opened by the first request.
-    pub async fn new(target: &Target, settings: &Settings) -> Result<Self, Failure> {
-        let route = target.route(settings).await?;
-        Ok(Self {
-            connection: Connection::new(&route, settings)?,
-            settings: settings.clone(),
-            clock: SystemClock::new(),
-        })
-    }
-
-    /// Sends one request.
-    pub async fn ask(&mut self) -> Observation {
-        self.connection
-            .ask(&self.clock)
-            .await
-            .observe(&self.settings)
+            .unwrap_or_default()
     }
 }

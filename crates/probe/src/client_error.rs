@@ -1,5 +1,6 @@
-//! Conversion of the HTTP client's nested errors into a [`Failure`].
+//! Conversion of nested errors of connections into a [`Failure`].
 
+use std::error::Error;
 use std::fmt::Write as _;
 use std::io;
 use std::net::SocketAddr;
@@ -9,60 +10,73 @@ use clock::Failure;
 use rustls::CertificateError;
 use rustls::pki_types::UnixTime;
 
-use crate::error_text::{causes, detail, innermost};
-use crate::target::Route;
+use crate::error_text::{causes, innermost};
 
-/// Converts a client construction error. Only the innermost cause says what went wrong.
-pub fn not_built(error: &reqwest::Error) -> Failure {
-    Failure::Client {
-        detail: innermost(&causes(error)),
+/// Converts an error of connecting. `after` is the connect timeout.
+pub(crate) fn not_connected(
+    error: &(dyn Error + 'static),
+    host: &str,
+    addresses: &[SocketAddr],
+    after: Duration,
+) -> Failure {
+    let causes = causes(error);
+    let is = |kinds: &[io::ErrorKind]| {
+        let mut errors = causes
+            .iter()
+            .filter_map(|it| it.downcast_ref::<io::Error>());
+        errors.any(|error| kinds.contains(&error.kind()))
+    };
+    let peer = peer(addresses);
+    if let Some(failure) = tls(&causes, host) {
+        failure
+    } else if is(&[io::ErrorKind::ConnectionRefused]) {
+        Failure::Refused { peer }
+    } else if is(&[
+        io::ErrorKind::NetworkUnreachable,
+        io::ErrorKind::AddrNotAvailable,
+    ]) {
+        Failure::NoRoute { peer }
+    } else if is(&[io::ErrorKind::TimedOut]) {
+        Failure::ConnectTimeout { peer, after }
+    } else {
+        Failure::Connect {
+            peer,
+            detail: innermost(&causes),
+        }
     }
 }
 
-/// Converts a request error. `after` is the connect timeout.
-pub(crate) fn failed(error: &reqwest::Error, route: &Route, after: Duration) -> Failure {
-    let peer = peer(&route.addresses);
+/// Returns the failure of a connection that took too long.
+pub(crate) fn connect_timeout(addresses: &[SocketAddr], after: Duration) -> Failure {
+    Failure::ConnectTimeout {
+        peer: peer(addresses),
+        after,
+    }
+}
+
+/// Converts an error of a request.
+pub(crate) fn broken(
+    error: &(dyn Error + 'static),
+    host: &str,
+    addresses: &[SocketAddr],
+) -> Failure {
     let causes = causes(error);
-    let io_kind = |kind| {
-        causes.iter().any(|cause| {
-            cause
-                .downcast_ref::<io::Error>()
-                .is_some_and(|error| error.kind() == kind)
-        })
-    };
-    // TLS errors come first: reqwest reports a failed handshake as a connect error, too.
-    if let Some(tls) = causes
+    // A server may reject a client certificate after the handshake.
+    tls(&causes, host).unwrap_or_else(|| Failure::Broken {
+        peer: peer(addresses),
+        detail: innermost(&causes),
+    })
+}
+
+fn tls(causes: &[&(dyn Error + 'static)], host: &str) -> Option<Failure> {
+    let error = causes
         .iter()
-        .find_map(|cause| cause.downcast_ref::<rustls::Error>())
-    {
-        return Failure::Tls {
-            host: route.host.clone(),
-            detail: tls_detail(tls),
-            expired_s: expired(tls),
-        };
-    }
-    let detail = causes
-        .last()
-        .map_or_else(String::new, |cause| detail(*cause));
-    if error.is_connect() {
-        if io_kind(io::ErrorKind::ConnectionRefused) {
-            Failure::Refused { peer }
-        } else if [
-            io::ErrorKind::NetworkUnreachable,
-            io::ErrorKind::AddrNotAvailable,
-        ]
-        .into_iter()
-        .any(io_kind)
-        {
-            Failure::NoRoute { peer }
-        } else if error.is_timeout() || io_kind(io::ErrorKind::TimedOut) {
-            Failure::ConnectTimeout { peer, after }
-        } else {
-            Failure::Connect { peer, detail }
-        }
-    } else {
-        Failure::Broken { peer, detail }
-    }
+        .find_map(|cause| cause.downcast_ref::<rustls::Error>())?;
+    Some(Failure::Tls {
+        host: host.to_owned(),
+        detail: tls_detail(error),
+        expired_s: expired(error),
+    })
 }
 
 /// Describes a TLS error, with a hint if the fix is not obvious.

@@ -5,24 +5,26 @@
 //!
 //! ```text
 //! Target ─► Route ─► Connection ─► clock::Exchange ─► clock::Evidence
-//!          resolve   HTTP client
+//!          resolve   HTTP
 //! ```
 
 mod check;
 mod client_error;
-pub mod connection;
+mod connection;
 mod error_text;
 mod header;
+mod proxy;
 mod sntp;
 mod stall;
 mod system_clock;
 mod target;
+mod tls;
+mod transport;
 
-pub use check::{Probe, check, check_with_clock, knock, record};
-pub use client_error::not_built;
-pub use connection::check_identity;
+pub use check::{check, check_with_clock, knock, record};
 pub use error_text::{detail, innermost_detail};
 pub use header::{header, secret};
 pub use sntp::{Server, ServerError, Witness};
 pub use system_clock::SystemClock;
 pub use target::{ConnectTo, Target, TargetError};
+pub use tls::{check_identity, install_tls_provider, tls};

@@ -12,9 +12,6 @@ use url::{Host, Url};
 const DEFAULT_PATH: &str = "/now";
 /// Maximum number of addresses asked. Names with hundreds of addresses exist.
 const MOST_ADDRESSES: usize = 16;
-/// Host name for the connect-to addresses if the URL's host is an IP address. Never resolved:
-/// `.invalid` is reserved by RFC 2606.
-const PLACEHOLDER_HOST: &str = "connect-to.invalid";
 
 /// Service to check.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,9 +54,6 @@ pub enum TargetError {
         /// Text as given.
         text: String,
     },
-    /// The certificate of an address could only be checked by connecting to it.
-    #[error("cannot connect elsewhere for an https URL whose host is an IP address")]
-    ConnectToForAddress,
 }
 
 impl Target {
@@ -94,20 +88,13 @@ impl Target {
             },
             detail: error.to_string(),
         })?;
-        let https = match parsed.scheme() {
-            "http" => false,
-            "https" => true,
-            scheme => {
-                return Err(TargetError::UnsupportedScheme {
-                    scheme: scheme.to_owned(),
-                });
-            }
-        };
+        if !["http", "https"].contains(&parsed.scheme()) {
+            return Err(TargetError::UnsupportedScheme {
+                scheme: parsed.scheme().to_owned(),
+            });
+        }
         if !parsed.username().is_empty() || parsed.password().is_some() {
             return Err(TargetError::Credentials);
-        }
-        if https && connect_to.is_some() && parsed.domain().is_none() {
-            return Err(TargetError::ConnectToForAddress);
         }
         parsed.set_fragment(None);
         Ok(Self {
@@ -149,27 +136,18 @@ impl Target {
 
     /// Resolves the name. Done for every check, because a load balancer's addresses change.
     pub(crate) async fn route(&self, settings: &Settings) -> Result<Route, Failure> {
-        let (host, port) = match &settings.proxy {
-            Some(proxy) => endpoint_of(proxy),
-            None => self.endpoint(),
-        };
+        let (host, port) = self.first_hop(settings);
         let unresolved = |detail: &str| Failure::Resolve {
             host: host.to_string(),
             detail: detail.to_owned(),
         };
-        let mut addresses = tokio::time::timeout(settings.timeout, resolve(&host, port))
-            .await
-            .map_err(|_| Failure::ResolveTimeout {
-                host: host.to_string(),
-                after: settings.timeout,
-            })??;
+        let mut addresses = resolve(&host, port).await?;
         addresses.retain(|address| settings.family.has(address.ip()));
         // Deduplicates without sorting: the resolver's order is its preference.
         let mut seen = BTreeSet::new();
         addresses.retain(|address| seen.insert(*address));
         addresses.truncate(MOST_ADDRESSES);
         match (addresses.is_empty(), settings.family) {
-            (false, _) if settings.proxy.is_some() => Ok(self.route_through(addresses)),
             (false, _) => Ok(self.route_to(addresses)),
             (true, Family::Any) => Err(unresolved("it has no address")),
             (true, Family::V4) => Err(unresolved("it has no IPv4 address")),
@@ -177,7 +155,23 @@ impl Target {
         }
     }
 
-    /// Returns the host and port to resolve and connect to.
+    /// Returns the failure of a name resolution that took too long.
+    pub(crate) fn unresolved_in_time(&self, settings: &Settings) -> Failure {
+        Failure::ResolveTimeout {
+            host: self.first_hop(settings).0.to_string(),
+            after: settings.timeout,
+        }
+    }
+
+    /// Returns the host and port to resolve and connect to: the proxy's, if there is one.
+    fn first_hop(&self, settings: &Settings) -> (Host<String>, u16) {
+        match &settings.proxy {
+            Some(proxy) => endpoint_of(proxy),
+            None => self.endpoint(),
+        }
+    }
+
+    /// Returns the host and port of the service.
     pub(crate) fn endpoint(&self) -> (Host<String>, u16) {
         match &self.connect_to {
             Some(ConnectTo { host, port }) => {
@@ -190,27 +184,7 @@ impl Target {
         }
     }
 
-    /// Returns the route through a proxy at one of these addresses.
-    fn route_through(&self, addresses: Vec<SocketAddr>) -> Route {
-        let straight = Self {
-            connect_to: None,
-            ..self.clone()
-        };
-        straight.route_to(addresses)
-    }
-
-    /// Returns a route that connects to `addresses` but requests the URL. reqwest prefers a port in
-    /// the URL to one of a resolved address. The port is therefore changed in the URL, and the
-    /// `Host` header is set explicitly.
     fn route_to(&self, addresses: Vec<SocketAddr>) -> Route {
-        let mut url = self.url.clone();
-        if let Some(connect_to) = &self.connect_to {
-            // Neither call can fail: an http(s) URL has a host.
-            let _ = url.set_port(Some(connect_to.port));
-            if url.domain().is_none() {
-                let _ = url.set_host(Some(PLACEHOLDER_HOST));
-            }
-        }
         let host = self.url.host_str().unwrap_or_default();
         Route {
             host: host.to_owned(),
@@ -218,7 +192,7 @@ impl Target {
                 Some(port) => format!("{host}:{port}"),
                 None => host.to_owned(),
             },
-            url,
+            url: self.url.clone(),
             addresses,
         }
     }
@@ -240,7 +214,7 @@ fn to_host(address: IpAddr) -> Host<String> {
     }
 }
 
-/// Route to a target: the request's URL and headers, and the addresses for its host.
+/// Route to a target: the request's URL and host, and the addresses to connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Route {
     pub(crate) url: Url,
@@ -251,14 +225,6 @@ pub(crate) struct Route {
 }
 
 impl Route {
-    /// Returns the route restricted to one address.
-    pub(crate) fn only(&self, address: SocketAddr) -> Self {
-        Self {
-            addresses: vec![address],
-            ..self.clone()
-        }
-    }
-
     /// Returns whether all addresses are loopback ones. A service usually listens on only one of
     /// them.
     pub(crate) fn are_interchangeable(&self) -> bool {
@@ -397,11 +363,6 @@ mod tests {
         ] {
             assert!(Target::new(url, None).is_err(), "{url}");
         }
-        let elsewhere: ConnectTo = "127.0.0.1:1".parse().unwrap();
-        assert_eq!(
-            Target::new("https://10.0.0.1/", Some(elsewhere)),
-            Err(TargetError::ConnectToForAddress)
-        );
     }
 
     #[test]
@@ -422,36 +383,6 @@ mod tests {
         ] {
             assert!(text.parse::<ConnectTo>().is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn connecting_elsewhere_changes_port_and_addresses_but_not_the_host_header() {
-        let table = [
-            (
-                "http://example.test:81/x",
-                "http://example.test:8080/x",
-                "example.test:81",
-            ),
-            (
-                "https://example.test/x",
-                "https://example.test:8080/x",
-                "example.test",
-            ),
-            (
-                "http://10.0.0.1/x",
-                "http://connect-to.invalid:8080/x",
-                "10.0.0.1",
-            ),
-        ];
-        let addresses = vec![SocketAddr::from(([127, 0, 0, 1], 8080))];
-        for (url, asked, host_header) in table {
-            let target = Target::new(url, "127.0.0.1:8080".parse().ok()).unwrap();
-            let route = target.route_to(addresses.clone());
-            assert_eq!(route.url.as_str(), asked);
-            assert_eq!(route.host_header, host_header);
-        }
-        let straight = target("http://example.test:81/x").route_to(addresses);
-        assert_eq!(straight.url.as_str(), "http://example.test:81/x");
     }
 
     #[tokio::test]
