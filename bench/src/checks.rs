@@ -1,51 +1,62 @@
-//! Benchmark of the checker: the cost of a probe compared with Prometheus' blackbox exporter and a
-//! plain loop, and a thousand targets on one core.
+//! Benchmark of the checker: whole checks compared with probes of Prometheus' blackbox exporter, and
+//! a thousand targets on one core.
 
 use std::fmt::{Display, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use crate::http::{Connection, free_port};
 use crate::output::note;
-use crate::process::{Error, Running, command, pinned, run};
+use crate::process::{Error, Running, command, pinned};
 use crate::report::Table;
-use crate::servers::{Kind, Server, read, resident, times};
+use crate::servers::{Kind, Server, children_times, read, resident, times};
 use crate::setting::Setting;
 use crate::stats::take_turns;
 use crate::wrk;
 
 pub(crate) const CHECKER: &str = "checker";
-pub(crate) const REQWEST: &str = "reqwest loop";
+pub(crate) const HTTP: &str = "checker --kind http";
 pub(crate) const BLACKBOX: &str = "blackbox_exporter";
-pub(crate) const PROBES: &str = "probes/s of one core";
+pub(crate) const WHOLE: &str = "whole checks/s of one core";
 pub(crate) const ERROR: &str = "error, p99";
 pub(crate) const MEMORY: &str = "memory";
 
-/// Number of concurrent connections.
+/// Number of concurrent connections to the exporter.
 const CONNECTIONS: &str = "8";
-/// Seconds of a round of one contestant.
+/// Seconds of a round of the exporter.
 const SECONDS: u64 = 2;
 const ROUNDS: usize = 8;
-const TARGETS: usize = 1_000;
-const INTERVAL: Duration = Duration::from_secs(30);
-/// Number of checks of each target.
-const CHECKS: u64 = 3;
 
-/// Programs that are compiled for this part.
-pub(crate) struct Programs {
-    pub(crate) checker: PathBuf,
-    pub(crate) probe: PathBuf,
-    pub(crate) reqwest: PathBuf,
+/// Series of checks of one service by many names.
+struct Series {
+    kind: &'static str,
+    targets: u32,
+    interval: Duration,
+    /// Number of checks of each target.
+    checks: u32,
 }
 
-/// Measures probes and targets.
-pub(crate) fn measure(
-    setting: &Setting,
-    app: &Path,
-    programs: &Programs,
-) -> Result<[Table; 2], Error> {
+/// Load of about half a core, so that checks are neither rare nor queued.
+const fn busy(kind: &'static str) -> Series {
+    Series {
+        kind,
+        targets: 600,
+        interval: Duration::from_millis(100),
+        checks: 20,
+    }
+}
+
+const THOUSAND: Series = Series {
+    kind: "clock",
+    targets: 1_000,
+    interval: Duration::from_secs(30),
+    checks: 3,
+};
+
+/// Measures whole checks and many targets.
+pub(crate) fn measure(setting: &Setting, app: &Path, checker: &Path) -> Result<[Table; 2], Error> {
     let service = Server {
         name: "app",
         kind: Kind::Program(app.to_owned()),
@@ -53,45 +64,36 @@ pub(crate) fn measure(
     let service = service.start(setting.client_core)?;
     let url = format!("http://127.0.0.1:{}/now", service.port);
     Ok([
-        probes(setting, &url, programs)?,
-        targets(setting, &url, programs)?,
+        whole_checks(setting, &url, checker)?,
+        targets(setting, &url, checker)?,
     ])
 }
 
-fn probes(setting: &Setting, url: &str, programs: &Programs) -> Result<Table, Error> {
+fn whole_checks(setting: &Setting, url: &str, checker: &Path) -> Result<Table, Error> {
     let blackbox = Blackbox::start(setting)?;
-    let mut table = Table::new("Checker: probes", CHECKER);
-    note("probes");
+    let mut table = Table::new("Checker: whole checks", CHECKER);
+    note("whole checks");
     let contestants = [
-        (CHECKER, Some(&programs.probe)),
-        (REQWEST, Some(&programs.reqwest)),
+        (CHECKER, Some(busy("clock"))),
+        (HTTP, Some(busy("http"))),
         (BLACKBOX, None),
     ];
     take_turns(
         setting.rounds(ROUNDS),
         &contestants,
-        |(name, program), counts| {
-            let (count, seconds) = match program {
-                Some(program) => looped(setting, program, url)?,
+        |(name, series), counts| {
+            let rate = match series {
+                Some(series) => {
+                    let done = series.run(setting, url, checker)?;
+                    f64::from(series.targets * series.checks) / done.spent
+                }
                 None => blackbox.probe(setting, url)?,
             };
-            table.add_if(counts, name, &[(PROBES, "", count / seconds)]);
+            table.add_if(counts, name, &[(WHOLE, "", rate)]);
             Ok(())
         },
     )?;
     Ok(table.finish())
-}
-
-/// Returns the number of answers, and the seconds of processor time for them.
-fn looped(setting: &Setting, program: &Path, url: &str) -> Result<(f64, f64), Error> {
-    let mut pinned = pinned(setting.server_core, program);
-    pinned.args([url, &SECONDS.to_string(), CONNECTIONS]);
-    let output = run(&mut pinned, Duration::from_mins(1))?.stdout;
-    let mut numbers = output.split_whitespace().map(str::parse);
-    match (numbers.next(), numbers.next()) {
-        (Some(Ok(count)), Some(Ok(seconds))) if seconds > 0.0 => Ok((count, seconds)),
-        _ => Err(unexpected(program.display(), &output)),
-    }
 }
 
 fn unexpected(program: impl Display, output: &str) -> Error {
@@ -120,7 +122,8 @@ impl Blackbox {
         Ok(Self { process, port })
     }
 
-    fn probe(&self, setting: &Setting, url: &str) -> Result<(f64, f64), Error> {
+    /// Returns the number of probes per second of processor time.
+    fn probe(&self, setting: &Setting, url: &str) -> Result<f64, Error> {
         let path = format!("/probe?module=http&target={url}");
         let output = Connection::open(self.port, Duration::from_secs(20))?.get(&path)?;
         // Checked once before the load, because wrk only sees status 200 for failed probes, too.
@@ -130,7 +133,7 @@ impl Blackbox {
         let before = self.processor_time()?;
         let url = format!("http://127.0.0.1:{}{path}", self.port);
         let wrk = wrk::load(setting, CONNECTIONS, SECONDS, &url)?;
-        Ok((wrk.requests, self.processor_time()? - before))
+        Ok(wrk.requests / (self.processor_time()? - before))
     }
 
     fn processor_time(&self) -> Result<f64, Error> {
@@ -156,85 +159,107 @@ struct Instance {
     offset_ms: Option<f64>,
 }
 
-/// Measures a thousand targets. All are one service on this machine, whose clock is ours, so that
-/// every offset is an error.
-fn targets(setting: &Setting, url: &str, programs: &Programs) -> Result<Table, Error> {
-    let seconds = INTERVAL.as_secs();
-    note(&format!(
-        "{TARGETS} targets every {seconds} s, {CHECKS} checks of each"
-    ));
-    let mut text = format!("interval = \"{seconds}s\"\n");
-    for number in 0..TARGETS {
-        let _ = writeln!(text, "[[target]]\nurl = \"{url}?target={number}\"");
-    }
-    let folder = setting.scratch();
-    let (file, output) = (folder.join("targets.toml"), folder.join("checks.jsonl"));
-    std::fs::write(&file, text).map_err(Error::at(file.display()))?;
-    let mut pinned = command("sh");
-    // Output goes to a file, because nothing reads that of a background program.
-    pinned.args([
-        "-c",
-        r#"exec "$@" >"$OUTPUT""#,
-        "sh",
-        "taskset",
-        "--cpu-list",
-    ]);
-    pinned.arg(setting.server_core.to_string());
-    pinned.arg(&programs.checker).arg("--config").arg(&file);
-    pinned.args(["--output", "json", "--count", &CHECKS.to_string()]);
-    pinned.env("OUTPUT", &output);
-    let mut process = Running::start(&mut pinned)?;
-    let (mut memory, mut spent) = (0.0_f64, 0.0_f64);
-    while !process.has_ended() {
-        crate::process::check()?;
-        std::thread::sleep(Duration::from_millis(200));
-        let of = |what: &str| read(&format!("/proc/{}/{what}", process.id()));
-        // The process may have ended since the check above.
-        if let (Ok(status), Ok(stat)) = (of("status"), of("stat")) {
-            memory = memory.max(resident(&status));
-            let (user, system) = times(&stat);
-            spent = spent.max(user + system);
+/// Outcome of a series.
+struct Done {
+    checks: Vec<Line>,
+    /// Seconds of processor time of the whole run, its start included.
+    spent: f64,
+    /// Peak, bytes.
+    memory: f64,
+}
+
+impl Series {
+    /// Runs the checker. Fails unless each check is there and OK.
+    fn run(&self, setting: &Setting, url: &str, checker: &Path) -> Result<Done, Error> {
+        let milliseconds = self.interval.as_millis();
+        let mut text = format!("interval = \"{milliseconds}ms\"\n");
+        for number in 0..self.targets {
+            let _ = writeln!(text, "[[target]]\nurl = \"{url}?target={number}\"");
         }
-    }
-    let lines = std::fs::read_to_string(&output).map_err(Error::at(output.display()))?;
-    let (mut errors, mut lateness) = (Vec::new(), Vec::new());
-    for line in lines.lines() {
-        let line: Line =
-            serde_json::from_str(line).map_err(|error| unexpected(CHECKER, &error.to_string()))?;
-        if line.event != "check" {
-            continue;
+        let folder = setting.scratch();
+        let (file, output) = (folder.join("targets.toml"), folder.join("checks.jsonl"));
+        std::fs::write(&file, text).map_err(Error::at(file.display()))?;
+        let mut pinned = command("sh");
+        // Output goes to a file, because nothing reads that of a background program.
+        pinned.args([
+            "-c",
+            r#"exec "$@" >"$OUTPUT""#,
+            "sh",
+            "taskset",
+            "--cpu-list",
+        ]);
+        pinned.arg(setting.server_core.to_string());
+        pinned.arg(checker).arg("--config").arg(&file);
+        pinned.args(["--kind", self.kind, "--output", "json"]);
+        pinned.args(["--count", &self.checks.to_string()]);
+        pinned.env("OUTPUT", &output);
+        let before = children_times()?;
+        let mut process = Running::start(&mut pinned)?;
+        let mut memory = 0.0_f64;
+        while !process.has_ended() {
+            crate::process::check()?;
+            std::thread::sleep(Duration::from_millis(20));
+            // The process may have ended since the check above.
+            if let Ok(status) = read(&format!("/proc/{}/status", process.id())) {
+                memory = memory.max(resident(&status));
+            }
         }
-        if line.verdict != "ok" {
+        let spent = children_times()? - before;
+        let text = std::fs::read_to_string(&output).map_err(Error::at(output.display()))?;
+        let lines = text.lines().map(serde_json::from_str);
+        let lines: Vec<Line> = lines
+            .collect::<Result<_, _>>()
+            .map_err(|error| unexpected(CHECKER, &error.to_string()))?;
+        let checks: Vec<Line> = lines.into_iter().filter(|it| it.event == "check").collect();
+        // Missing and failed checks would make the figures look better than they are.
+        let expected = usize::try_from(self.targets * self.checks).unwrap_or(usize::MAX);
+        let good = checks.iter().filter(|it| it.verdict == "ok").count();
+        if good != expected || checks.len() != expected {
             return Err(Error::Failed(format!(
-                "a check has the verdict {}",
-                line.verdict
+                "{good} of {} checks are OK, not {expected}",
+                checks.len()
             )));
         }
-        errors.extend(
-            line.instances
-                .iter()
-                .filter_map(|one| one.offset_ms)
-                .map(f64::abs),
-        );
-        lateness.extend(line.late_ms.as_f64());
+        Ok(Done {
+            checks,
+            spent,
+            memory,
+        })
     }
-    // Missing checks would make the percentiles look better than they are.
-    let expected = TARGETS * usize::try_from(CHECKS).unwrap_or_default();
-    if errors.len() != expected {
+}
+
+/// Measures a thousand targets. All are one service on this machine, whose clock is ours, so that
+/// every offset is an error.
+fn targets(setting: &Setting, url: &str, checker: &Path) -> Result<Table, Error> {
+    let series = THOUSAND;
+    note(&format!(
+        "{} targets every {} s, {} checks of each",
+        series.targets,
+        series.interval.as_secs(),
+        series.checks
+    ));
+    let done = series.run(setting, url, checker)?;
+    let instances = done.checks.iter().flat_map(|it| &it.instances);
+    let mut errors: Vec<f64> = instances
+        .filter_map(|one| one.offset_ms.map(f64::abs))
+        .collect();
+    let lateness = done.checks.iter().filter_map(|it| it.late_ms.as_f64());
+    let mut lateness: Vec<f64> = lateness.collect();
+    if errors.len() != done.checks.len() {
         return Err(Error::Failed(format!(
-            "{} of {expected} checks",
-            errors.len()
+            "{} of {} checks measured an offset",
+            errors.len(),
+            done.checks.len()
         )));
     }
     let mut table = Table::new("Checker: a thousand targets on one core", CHECKER);
-    #[expect(clippy::cast_precision_loss, reason = "seconds")]
-    let whole = (seconds * CHECKS) as f64;
+    let whole = series.interval.as_secs_f64() * f64::from(series.checks);
     for (quantity, unit, value) in [
         ("error, median", "ms", percentile(&mut errors, 50)),
         (ERROR, "ms", percentile(&mut errors, 99)),
         ("late, p99", "ms", percentile(&mut lateness, 99)),
-        (MEMORY, "MB", memory / 1e6),
-        ("of the core", "%", spent / whole * 100.0),
+        (MEMORY, "MB", done.memory / 1e6),
+        ("of the core", "%", done.spent / whole * 100.0),
     ] {
         table.add((quantity, unit), CHECKER, value);
     }

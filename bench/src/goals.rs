@@ -30,12 +30,10 @@ pub(crate) fn judge(tables: &[Table]) -> Vec<Goal> {
         ratio(instructions::EACH, load::APP, load::HYPER, most(1.0)),
         median(load::IDLE, load::APP, most(3.5)),
         median(load::START, load::APP, most(3.0)),
-        ratio(
-            checks::PROBES,
-            checks::CHECKER,
-            checks::BLACKBOX,
-            least(2.0),
-        ),
+        // One request each: the same work.
+        ratio(checks::WHOLE, checks::HTTP, checks::BLACKBOX, least(5.0)),
+        // Two requests against one.
+        ratio(checks::WHOLE, checks::CHECKER, checks::BLACKBOX, least(3.5)),
         median(checks::ERROR, checks::CHECKER, most(1.0)),
         median(checks::MEMORY, checks::CHECKER, most(50.0)),
         median(deploy::OWN, deploy::OURS, most(1.0)),

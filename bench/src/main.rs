@@ -85,7 +85,7 @@ enum Part {
     App,
     /// Instructions of the service for each request.
     Instructions,
-    /// The checker's probes, and a thousand targets.
+    /// Whole checks of the checker, and a thousand targets.
     Checker,
     /// Deployments on the emulator.
     Up,
@@ -166,7 +166,6 @@ fn measure(runtime: &Runtime, setting: &Setting, parts: &[Part]) -> Result<Repor
     // The same profile and flags for all, so that only the code differs.
     let app = compile(&setting.root, ("app", "app"), "app")?;
     let servers = setting.root.join("bench/peers/servers");
-    let probes = setting.root.join("bench/peers/probes");
     let is_wanted = |part| parts.contains(&part);
     let mut tables: Vec<Table> = Vec::new();
     if is_wanted(Part::Pack) {
@@ -184,12 +183,8 @@ fn measure(runtime: &Runtime, setting: &Setting, parts: &[Part]) -> Result<Repor
         }
     }
     if is_wanted(Part::Checker) {
-        let programs = checks::Programs {
-            checker: compile(&setting.root, ("checker", "checker"), "checker")?,
-            probe: compile(&probes, ("probes", "checker-probe"), "probes")?,
-            reqwest: compile(&probes, ("probes", "reqwest-probe"), "probes")?,
-        };
-        tables.extend(checks::measure(setting, &app, &programs)?);
+        let checker = compile(&setting.root, ("checker", "checker"), "checker")?;
+        tables.extend(checks::measure(setting, &app, &checker)?);
     }
     if is_wanted(Part::Up) {
         tables.push(deploy::measure(runtime, setting, &app)?);

@@ -122,12 +122,23 @@ pub(crate) fn resident(status: &str) -> f64 {
 /// Parses user and system time in `/proc/PID/stat`, whose second field, the program's name, may
 /// contain anything.
 pub(crate) fn times(stat: &str) -> (f64, f64) {
+    // Fields after the name start with the third of `proc(5)`; user time is the fourteenth, that of
+    // children the sixteenth.
+    times_from(stat, 11)
+}
+
+fn times_from(stat: &str, first: usize) -> (f64, f64) {
     let after_name = stat.rsplit_once(')').map_or(stat, |(_, rest)| rest);
-    // Fields after the name start with the third of `proc(5)`; user time is the fourteenth.
-    let mut fields = after_name.split_whitespace().skip(11);
+    let mut fields = after_name.split_whitespace().skip(first);
     let mut next = || fields.next().and_then(|it| it.parse::<f64>().ok());
     let (user, system) = (next().unwrap_or_default(), next().unwrap_or_default());
     (user * TICK, system * TICK)
+}
+
+/// Returns the processor time of all programs that this one has waited for, in seconds.
+pub(crate) fn children_times() -> Result<f64, Error> {
+    let (user, system) = times_from(&read("/proc/self/stat")?, 13);
+    Ok(user + system)
 }
 
 /// Returns a configuration with one worker, no logs and a literal response, which is the least work
