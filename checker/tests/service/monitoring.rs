@@ -175,7 +175,26 @@ async fn prometheus_reads_the_figures_and_alerts() {
     let rules = get(&own, "/api/v1/rules").await.unwrap();
     let count = example("alerts.yml").matches("- alert:").count();
     assert_eq!(rules.matches("\"health\":\"ok\"").count(), count, "{rules}");
-    show(&format!("{count} rules are right by Prometheus\n"));
+    // So are the queries of the dashboard.
+    let dashboard: serde_json::Value = serde_json::from_str(&example("grafana.json")).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap().iter();
+    let targets = panels.flat_map(|panel| panel["targets"].as_array().unwrap());
+    let mut queries = 0;
+    for target in targets {
+        let query = target["expr"].as_str().unwrap().replace("$target", ".*");
+        let query: String = url::form_urlencoded::byte_serialize(query.as_bytes()).collect();
+        let answer = get(&own, &format!("/api/v1/query?query={query}"))
+            .await
+            .unwrap();
+        assert!(
+            answer.contains("\"status\":\"success\""),
+            "{target}: {answer}"
+        );
+        queries += 1;
+    }
+    show(&format!(
+        "{count} rules and {queries} queries are right by Prometheus\n"
+    ));
 }
 
 #[tokio::test]
