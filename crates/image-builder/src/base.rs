@@ -26,7 +26,7 @@ use crate::digest::{digest, digest_of};
 use crate::dockerfile::FinalStage;
 use crate::image::{BuiltImage, Document};
 use crate::layer::{Blob, Layer};
-use crate::push::{Credentials, PushError, client_for};
+use crate::push::{Credentials, PushError, client_for, sbom_tag};
 use crate::root::Root;
 use crate::{Architecture, Hint};
 pub use credentials::DockerCredentials;
@@ -222,6 +222,35 @@ pub async fn pull(name: &str, source: &BaseSource) -> Result<BuiltImage, BaseErr
         layers,
         sbom: None,
     })
+}
+
+/// Returns the SBOM that is attached to an image with this digest, if its repository has one.
+///
+/// An image can be used without it, so errors count as none.
+pub async fn attached_sbom(name: &str, source: &BaseSource) -> Option<Document> {
+    let reference: Reference = name.parse().ok()?;
+    let image = reference.digest()?.to_owned();
+    let mut fetching = Fetching {
+        name,
+        reference,
+        source,
+        client: None,
+    };
+    let (client, at, auth) = fetching.client().await.ok()?;
+    let at = Reference::with_tag(
+        at.registry().to_owned(),
+        at.repository().to_owned(),
+        sbom_tag(&image),
+    );
+    let pulled = client.pull_manifest_raw(&at, &auth, &MANIFESTS[..1]).await;
+    let (content, _) = pulled.ok()?;
+    let manifest: Value = serde_json::from_slice(&content).ok()?;
+    if manifest["subject"]["digest"] != image {
+        return None;
+    }
+    let descriptor = &manifest["layers"][0];
+    let content = fetching.document(descriptor).await.ok()?;
+    Some(Document::new(descriptor["mediaType"].as_str()?, content))
 }
 
 /// Image for the platform, without the content of its layers.

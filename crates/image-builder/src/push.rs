@@ -21,6 +21,7 @@ use oci_client::errors::{OciDistributionError, OciErrorCode};
 
 use crate::image::{BuiltImage, Document};
 use crate::layer;
+pub(crate) use attach::sbom_tag;
 pub use error::PushError;
 use loopback::is_loopback;
 use progress::Progress;

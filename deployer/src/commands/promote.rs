@@ -118,7 +118,7 @@ async fn run(context: Context<'_>) -> Result<(), Failure> {
             ..failure
         }
     })?;
-    let image = source.existing(&image.to_string()).await?;
+    let image = source.promoted(&image).await?;
     Box::pin(up::deploy(context, &image)).await
 }
 

@@ -225,10 +225,11 @@ impl Run<'_> {
         let request = DeployRequest {
             wanted: self.wanted(Some(&image)),
             image,
-            purpose: if self.context.config.hold {
-                Purpose::HeldUp
-            } else {
-                Purpose::Up
+            purpose: match config.promoted_from {
+                // Whoever finds it paused has to know that a person decides.
+                _ if config.hold => Purpose::HeldUp,
+                Some(_) => Purpose::Promote,
+                None => Purpose::Up,
             },
         };
         let deployer = Deployer {

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use aws::remote::Login;
 use deployment::error::Failure;
 use deployment::names::{ImageUri, RepositoryUri};
-use image_builder::base::{BaseSource, Bases, DockerCredentials, fetch, pull};
+use image_builder::base::{BaseSource, Bases, DockerCredentials, attached_sbom, fetch, pull};
 use image_builder::cache::LayerCache;
 use image_builder::cargo::{BinaryTarget, ProjectError, check_profile, project, toolchain};
 use image_builder::docker::find;
@@ -163,11 +163,8 @@ impl Context<'_> {
     }
 
     /// Pulls an existing image, with its digest.
-    pub(crate) async fn existing(&self, uri: &str) -> Result<ImagePlan, Failure> {
-        let mut source = self.base_source().await?;
-        if let Some((registry, credentials)) = self.own_login(uri).await? {
-            source.credentials = source.credentials.with(registry, credentials);
-        }
+    async fn existing(&self, uri: &str) -> Result<ImagePlan, Failure> {
+        let source = self.source_of(uri).await?;
         let pulled = pull(uri, &source).await;
         let image = pulled.map_err(|error| failure_of(&error))?;
         // A tag may move, so that the note pins down what is deployed.
@@ -175,6 +172,25 @@ impl Context<'_> {
             self.sink.note(format!("{uri} is {}", image.digest()));
         }
         Ok(ImagePlan::Existing(Box::new(image)))
+    }
+
+    /// Pulls an image of another environment with this digest, and its SBOM.
+    pub(crate) async fn promoted(&self, image: &ImageUri) -> Result<ImagePlan, Failure> {
+        let uri = image.to_string();
+        let source = self.source_of(&uri).await?;
+        let pulled = pull(&uri, &source).await;
+        let mut built = pulled.map_err(|error| failure_of(&error))?;
+        built.sbom = attached_sbom(&uri, &source).await;
+        Ok(ImagePlan::Existing(Box::new(built)))
+    }
+
+    /// Returns the source of an existing image, with a login for our registry.
+    async fn source_of(&self, uri: &str) -> Result<BaseSource, Failure> {
+        let mut source = self.base_source().await?;
+        if let Some((registry, credentials)) = self.own_login(uri).await? {
+            source.credentials = source.credentials.with(registry, credentials);
+        }
+        Ok(source)
     }
 
     /// Returns credentials for the image's registry if that is ECR or the emulator's registry.

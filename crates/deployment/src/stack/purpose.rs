@@ -13,6 +13,7 @@ api_enum! {
         // `up --hold`: a run that finds it paused at the gate leaves the decision to a person.
         HeldUp = "up-hold",
         Plan = "plan",
+        Promote = "promote",
         Rollback = "rollback",
         AutomaticRollback = "back",
         ContinueRollback = "continue",

@@ -36,6 +36,11 @@ pub(super) struct Artifact<'a> {
     subject: &'a str,
 }
 
+/// Returns the tag of the SBOM of an image with this digest.
+pub(crate) fn sbom_tag(image: &str) -> String {
+    format!("{}.sbom", image.replace(':', "-"))
+}
+
 /// Returns the artifact of an image that has an SBOM.
 pub(super) fn artifact(image: &BuiltImage) -> Option<Artifact<'_>> {
     let document = image.sbom.as_ref()?;
@@ -52,7 +57,7 @@ pub(super) fn artifact(image: &BuiltImage) -> Option<Artifact<'_>> {
     });
     let referrers_tag = image.digest().replace(':', "-");
     Some(Artifact {
-        tag: format!("{referrers_tag}.sbom"),
+        tag: sbom_tag(image.digest()),
         manifest: self::document(&media_type, manifest),
         document,
         empty,
