@@ -323,6 +323,8 @@ pub fn resolve(
         Vec::new()
     };
 
+    refuse_express(overrides.express, &settings)?;
+
     Ok(Config {
         environment: shared.environment().map(str::to_owned),
         promoted_from: None,
@@ -362,6 +364,18 @@ pub fn resolve(
         file: root.join(shared.config.file_name().unwrap_or_default()),
         root: root.to_owned(),
     })
+}
+
+/// Rejects CloudFormation's EXPRESS mode for a service with a release command.
+fn refuse_express(express: bool, settings: &Settings) -> Result<(), Failure> {
+    if !express || settings.release_command.is_none() {
+        return Ok(());
+    }
+    Err(
+        Failure::preflight("`--express` cannot be combined with `release_command`")
+            .because("CloudFormation does not wait for the command in that mode")
+            .hint("leave out `--express`, or remove `release_command`"),
+    )
 }
 
 /// Returns the deployment strategy.

@@ -238,6 +238,7 @@ impl Context<'_> {
         } else {
             &[]
         };
+        self.stop_one_off_tasks(world, stack).await;
         match world.delete(&stack.id, retain, &token).await {
             Ok(()) => {}
             Err(error) if error.is_conflict() => {
@@ -283,7 +284,9 @@ impl Context<'_> {
         stack: &Observed,
         token: &RequestToken,
     ) -> Result<bool, Failure> {
-        let Err(error) = world.cancel_update(&stack.id, token).await else {
+        let cancelled = world.cancel_update(&stack.id, token).await;
+        self.reject_release(world, stack).await;
+        let Err(error) = cancelled else {
             return Ok(true);
         };
         match error.kind {

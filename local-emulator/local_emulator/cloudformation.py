@@ -12,6 +12,17 @@ from .service_scheduler import ServiceScheduler
 from .upstream import Record, Upstream
 
 SERVICE = "AWS::ECS::Service"
+WAIT_CONDITION = "AWS::CloudFormation::WaitCondition"
+IN_PROGRESS = "CREATE_IN_PROGRESS"
+# Properties whose change replaces the resource (`createOnlyProperties` of CloudFormation's resource
+# schemas). Of types that are neither here nor in the emulator's own table, it calls every change a
+# possible replacement, and so those of everything that refers to them.
+REPLACED_BY = {
+    "AWS::CloudWatch::Alarm": ("AlarmName",),
+    "AWS::ECS::Service": ("Cluster", "Role", "SchedulingStrategy", "ServiceName"),
+    "AWS::ElasticLoadBalancingV2::Listener": ("LoadBalancerArn",),
+    "AWS::ElasticLoadBalancingV2::ListenerRule": ("ListenerArn",),
+}
 # What CloudFormation fills in where a template leaves it out.
 DEFAULT_BAKE_MINUTES = 15
 # What a rollback restores of a service beside its task definition, which ECS itself restores.
@@ -43,6 +54,13 @@ class CloudFormation:
         replace, replace_handler = self.upstream.replace, self.upstream.replace_handler
         self.create = replace_handler(SERVICE, "create", self.on_create)
         self.update = replace_handler(SERVICE, "update", self.on_update)
+        self.create_wait = replace_handler(WAIT_CONDITION, "create", self.on_create_wait)
+        self.dependencies = replace(self.upstream.engine, "_extract_deps", self.on_dependencies)
+        self.metadata = replace(
+            self.upstream.handlers_of_stacks, "_resource_metadata_xml", self.on_metadata
+        )
+        for resource_type, names in REPLACED_BY.items():
+            self.upstream.provisioners._REPLACING_PROPERTIES.setdefault(resource_type, names)
         self.on_worker = replace(
             self.upstream.stacks, "_runs_on_worker_thread", self.on_runs_on_worker_thread
         )
@@ -54,6 +72,47 @@ class CloudFormation:
     def on_runs_on_worker_thread(self, resource_type: str) -> bool:
         """Keeps a stack that waits for a service from blocking the whole emulator."""
         return resource_type == SERVICE or self.on_worker(resource_type)
+
+    def on_create_wait(self, logical_id: str, props: Record, stack_name: str) -> Any:
+        """Makes a wait condition known to its stack while it waits, as on AWS."""
+        resources = self.upstream.cloudformation._stacks[stack_name]["_resources"]
+        resources[logical_id] = {
+            "LogicalResourceId": logical_id,
+            "PhysicalResourceId": "",
+            "ResourceType": WAIT_CONDITION,
+            "ResourceStatus": IN_PROGRESS,
+            "Timestamp": self.ecs._iso(),
+        }
+        try:
+            return self.create_wait(logical_id, props, stack_name)
+        except Exception:
+            # Otherwise the rollback would leave it.
+            del resources[logical_id]
+            raise
+
+    def on_dependencies(self, resource_def: Record, all_resource_names: set[str]) -> set[str]:
+        """Lets a resource depend on what its metadata refers to, as on AWS."""
+        of_metadata = {"Properties": resource_def.get("Metadata") or {}}
+        found: set[str] = set()
+        for one in (resource_def, of_metadata):
+            found |= self.dependencies(one, all_resource_names)
+        return found
+
+    def on_metadata(self, stack: Record, logical_id: str) -> str:
+        """Resolves the metadata of a resource that waits in the template of the running update."""
+        resource = stack["_resources"].get(logical_id) or {}
+        if resource.get("ResourceStatus") == IN_PROGRESS:
+            definition = self.upstream.provisioners._cfn_wait_condition_definition(
+                stack["StackName"], logical_id
+            )
+            parameters = {
+                one["ParameterKey"]: {"Value": one["ParameterValue"], "NoEcho": one["NoEcho"]}
+                for one in stack["Parameters"]
+            }
+            template = {"Resources": {logical_id: definition}}
+            stack = {**stack, "_template": template, "_resolved_params": parameters}
+        metadata: str = self.metadata(stack, logical_id)
+        return metadata
 
     def on_alarm(self, name: str, props: Record) -> Any:
         """Makes an alarm on an expression one on its first metric: none is raised here anyway."""

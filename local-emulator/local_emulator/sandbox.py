@@ -19,6 +19,8 @@ NAMESPACES = [
     "Logs",
     "SNS",
 ]
+# Of CloudFormation itself, all others have something else run.
+WAIT_CONDITION = "AWS::CloudFormation::WaitCondition"
 PROGRAM_EVENTS = (
     "subprocess.Popen",
     "os.posix_spawn",
@@ -32,6 +34,8 @@ PROGRAM_EVENTS = (
 
 def is_allowed_resource(resource_type: str) -> bool:
     parts = resource_type.split("::")
+    if resource_type == WAIT_CONDITION:
+        return True
     return len(parts) == 3 and parts[0] == "AWS" and parts[1] in NAMESPACES
 
 

@@ -119,8 +119,16 @@ EXPECTED = {
     "services.cloudformation": """
         _stacks
     """,
+    "services.cloudformation.engine": """
+        _extract_deps(resource_def, all_resource_names)
+    """,
+    "services.cloudformation.handlers": """
+        _resource_metadata_xml(stack, logical_id)
+    """,
     "services.cloudformation.provisioners": """
+        _REPLACING_PROPERTIES
         _RESOURCE_HANDLERS
+        _cfn_wait_condition_definition(stack_name, logical_id)
         _ecs_deployment_configuration(props)
         _elbv2_listener_actions(props, lb_arn, prop)
         _normalize_container_defs(cdefs)
@@ -132,6 +140,7 @@ EXPECTED = {
 
 # Handlers of CloudFormation resources, with their parameters.
 EXPECTED_HANDLERS = {
+    ("AWS::CloudFormation::WaitCondition", "create"): "logical_id, props, stack_name",
     ("AWS::ECS::Service", "create"): "logical_id, props, stack_name",
     ("AWS::ECS::Service", "update"): "physical_id, old_props, new_props, stack_name",
     ("AWS::ECS::TaskDefinition", "create"): "logical_id, props, stack_name",
@@ -165,6 +174,8 @@ class Upstream:
         self.ecs = load("services.ecs")
         self.secretsmanager = load("services.secretsmanager")
         self.ssm = load("services.ssm")
+        self.engine = load("services.cloudformation.engine")
+        self.handlers_of_stacks = load("services.cloudformation.handlers")
         self.provisioners = load("services.cloudformation.provisioners")
         self.stacks = load("services.cloudformation.stacks")
         self.cloudformation = load("services.cloudformation")

@@ -1,10 +1,11 @@
 """Services of stacks: what a stack waits for, and when it fails."""
 
+import json
 import threading
 import unittest
 
 from local_emulator.cloudformation import of_first_metric
-from local_emulator.upstream import Record
+from local_emulator.upstream import Record, load
 
 from .emulator import CLUSTER, KEY, SERVICE
 from .test_rollout import BLUE, GREEN, PRODUCTION, TASKS, TEST, Case
@@ -21,6 +22,70 @@ class Alarms(unittest.TestCase):
         expected = {"Threshold": 2, **metric, "Statistic": "Minimum", "Period": 60}
         self.assertEqual(of_first_metric(props), expected)
         self.assertEqual(of_first_metric({"MetricName": "x"}), {"MetricName": "x"})
+
+
+class Replacement(Case):
+    def test_only_a_change_of_what_is_fixed_at_creation_replaces_a_service(self) -> None:
+        service = "AWS::ECS::Service"
+        for name, expected in (
+            ("Cluster", "Always"),
+            ("HealthCheckGracePeriodSeconds", "Never"),
+            ("DeploymentConfiguration", "Never"),
+        ):
+            recreation = self.emulator.upstream.provisioners._property_recreation(service, name)
+            self.assertEqual(recreation, expected, name)
+
+
+class WaitConditions(Case):
+    def test_one_that_waits_can_be_read_and_answered(self) -> None:
+        upstream = self.emulator.upstream
+        name = "ReleaseCommand"
+        template = {
+            "Resources": {
+                name: {
+                    "Type": "AWS::CloudFormation::WaitCondition",
+                    "Metadata": {"Command": ["migrate"], "Cluster": {"Ref": "Cluster"}},
+                    "CreationPolicy": {"ResourceSignal": {"Timeout": "PT1M"}},
+                }
+            }
+        }
+        stack: Record = {
+            "StackId": "arn:stack",
+            "StackName": STACK,
+            "StackStatus": "UPDATE_IN_PROGRESS",
+            "Parameters": [],
+            "_resources": {"Cluster": {"PhysicalResourceId": "cluster-1"}},
+            "_template": {},
+            "_template_body": json.dumps(template),
+        }
+        upstream.cloudformation._stacks[STACK] = stack
+        self.addCleanup(upstream.cloudformation._stacks.clear)
+        failed = self.answered(name, stack, "FAILURE")
+        self.assertIn("failed message", str(failed))
+        self.assertNotIn(name, stack["_resources"])
+        self.assertIsInstance(self.answered(name, stack, "SUCCESS"), tuple)
+
+    def answered(self, name: str, stack: Record, status: str) -> object:
+        """Creates the wait condition, reads its metadata meanwhile, and answers with a status."""
+        upstream = self.emulator.upstream
+        handler = upstream.handlers()["AWS::CloudFormation::WaitCondition"]["create"]
+        signal = load("services.cloudformation.wait_conditions").signal_resource
+        result: list[object] = []
+
+        def wait() -> None:
+            try:
+                result.append(handler(name, {}, STACK))
+            except RuntimeError as error:
+                result.append(error)
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        self.until(lambda: name in stack["_resources"], "a wait condition")
+        metadata = upstream.handlers_of_stacks._resource_metadata_xml(stack, name)
+        self.assertIn("cluster-1", metadata)
+        self.until(lambda: signal("arn:stack", name, "deployer", status), "an answer")
+        thread.join()
+        return result[0]
 
 
 class Stacks(Case):

@@ -3,7 +3,9 @@
 mod translation;
 
 use async_trait::async_trait;
-use aws_sdk_cloudformation::types::{ChangeSetStatus, EventFilter, TemplateStage};
+use aws_sdk_cloudformation::types::{
+    ChangeSetStatus, EventFilter, ResourceSignalStatus, TemplateStage,
+};
 
 use super::error::incomplete;
 use super::{Aws, error};
@@ -228,6 +230,37 @@ impl Stacks for Aws {
             .send()
             .await
             .map_err(error::of("ExecuteChangeSet"))?;
+        Ok(())
+    }
+
+    async fn metadata(&self, stack: &StackId, logical_id: &str) -> Remote<Option<String>> {
+        let answer = self
+            .cloudformation
+            .describe_stack_resource()
+            .stack_name(stack.as_str())
+            .logical_resource_id(logical_id)
+            .send()
+            .await
+            .map_err(error::of("DescribeStackResource"))?;
+        Ok(answer.stack_resource_detail.and_then(|it| it.metadata))
+    }
+
+    async fn signal(&self, stack: &StackId, logical_id: &str, succeeded: bool) -> Remote<()> {
+        let status = if succeeded {
+            ResourceSignalStatus::Success
+        } else {
+            ResourceSignalStatus::Failure
+        };
+        self.cloudformation
+            .signal_resource()
+            .stack_name(stack.as_str())
+            .logical_resource_id(logical_id)
+            // One answer is expected, whoever sends it.
+            .unique_id("deployer")
+            .status(status)
+            .send()
+            .await
+            .map_err(error::of("SignalResource"))?;
         Ok(())
     }
 

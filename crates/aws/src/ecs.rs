@@ -10,7 +10,10 @@ use chrono::{DateTime, Utc};
 
 use super::error::incomplete;
 use super::{Aws, error};
-use crate::remote::{Remote, RemoteError, RemoteErrorKind, Rollouts, RunningService, TaskState};
+use crate::remote::{
+    ONE_OFF, OneOff, OneOffNetwork, Remote, RemoteError, RemoteErrorKind, Rollouts, RunningOneOff,
+    TaskState,
+};
 use deployment::names::{
     CONTAINER, ClusterName, DeploymentId, LoadBalancerArn, RequestToken, ServiceName,
     TargetGroupArn, TaskDefinitionArn,
@@ -19,9 +22,7 @@ use deployment::rollout::gate::{ActiveDeployment, HookAnswer, PausedDeployment};
 use deployment::rollout::{
     Deployment, DeploymentRecord, HealthCheck, Service, ServiceEvent, StoppedTask, Target, Task,
 };
-
-/// Value of `startedBy` for one-off tasks.
-const STARTED_BY: &str = "deployer-run";
+use deployment::template::TaskNetwork;
 
 /// Maximum number of task definitions in one `DeleteTaskDefinitions` call.
 const DELETE_AT_ONCE: usize = 10;
@@ -219,37 +220,36 @@ impl Rollouts for Aws {
         }
     }
 
-    async fn run_task(
-        &self,
-        running: &RunningService<'_>,
-        command: &[String],
-        token: &RequestToken,
-    ) -> Remote<String> {
-        let answer = self
-            .ecs
-            .describe_services()
-            .cluster(running.cluster)
-            .services(running.service)
-            .send()
-            .await
-            .map_err(error::of("DescribeServices"))?;
-        // The one-off task gets the subnets and security groups of the service.
-        let network = answer.services().first();
-        let network = network.and_then(|service| service.network_configuration.clone());
+    async fn run_task(&self, task: &OneOff<'_>, token: &RequestToken) -> Remote<String> {
+        let network = match task.network {
+            OneOffNetwork::OfService(service) => {
+                let answer = self
+                    .ecs
+                    .describe_services()
+                    .cluster(task.cluster)
+                    .services(service)
+                    .send()
+                    .await
+                    .map_err(error::of("DescribeServices"))?;
+                let service = answer.services.into_iter().flatten().next();
+                service.and_then(|service| service.network_configuration)
+            }
+            OneOffNetwork::These(network) => Some(configuration(network)),
+        };
         let container = types::ContainerOverride::builder()
             .name(CONTAINER)
-            .set_command(Some(command.to_vec()));
+            .set_command(Some(task.command.to_vec()));
         let overrides = types::TaskOverride::builder().container_overrides(container.build());
         let answer = self
             .ecs
             .run_task()
-            .cluster(running.cluster)
-            .task_definition(running.task_definition)
+            .cluster(task.cluster)
+            .task_definition(task.task_definition)
             // On demand, whatever the Spot share of the service: AWS may interrupt a Spot task.
             .launch_type(types::LaunchType::Fargate)
             .set_network_configuration(network)
             .overrides(overrides.build())
-            .started_by(STARTED_BY)
+            .started_by(task.started_by)
             .client_token(token.as_str())
             .send()
             .await
@@ -270,6 +270,21 @@ impl Rollouts for Aws {
             }),
             ([], []) => Err(incomplete("RunTask", "the task")),
         }
+    }
+
+    async fn one_off_tasks(&self, cluster: &ClusterName) -> Remote<Vec<RunningOneOff>> {
+        // A task that has not stopped has this desired status, unless it is being stopped.
+        let tasks = self
+            .describe_tasks(cluster, None, DesiredStatus::Running)
+            .await?;
+        let one_off = tasks.iter().filter_map(|task| {
+            let started_by = task.started_by().filter(|it| it.starts_with(ONE_OFF))?;
+            Some(RunningOneOff {
+                id: task_id(task),
+                started_by: started_by.to_owned(),
+            })
+        });
+        Ok(one_off.collect())
     }
 
     async fn task(&self, cluster: &ClusterName, id: &str) -> Remote<Option<TaskState>> {
@@ -297,7 +312,7 @@ impl Rollouts for Aws {
             .stop_task()
             .cluster(cluster)
             .task(id)
-            .reason("stopped by `deployer run`")
+            .reason("stopped by the deployer")
             .send()
             .await
             .map_err(error::of("StopTask"))
@@ -393,6 +408,17 @@ impl Aws {
         }
         Ok(tasks)
     }
+}
+
+fn configuration(network: &TaskNetwork) -> types::NetworkConfiguration {
+    let configuration = types::AwsVpcConfiguration::builder()
+        .set_subnets(Some(network.subnets.clone()))
+        .set_security_groups(Some(network.security_groups.clone()))
+        .assign_public_ip(network.assign_public_ip.as_str().into())
+        .build();
+    types::NetworkConfiguration::builder()
+        .set_awsvpc_configuration(configuration.ok())
+        .build()
 }
 
 /// Returns the family in a task definition's ARN (`…:task-definition/FAMILY:REVISION`).

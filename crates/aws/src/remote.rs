@@ -16,7 +16,7 @@ use deployment::rollout::gate::{ActiveDeployment, HookAnswer, PausedDeployment};
 use deployment::rollout::{DeploymentRecord, HealthCheck, Service, StoppedTask, Target, Task};
 use deployment::stack::request::{Definition, Proposal, Resource, TemplateParameter, Wanted};
 use deployment::stack::{Observed, ResourceEvent};
-use deployment::template::Store;
+use deployment::template::{Store, TaskNetwork};
 
 /// Kind of a failed remote call, which decides whether a retry makes sense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,6 +131,10 @@ pub trait Stacks: Send + Sync {
         change_set: &ChangeSetId,
         token: &RequestToken,
     ) -> Remote<()>;
+    /// Returns the metadata of a resource as JSON, with its references resolved.
+    async fn metadata(&self, stack: &StackId, logical_id: &str) -> Remote<Option<String>>;
+    /// Answers a wait condition: its creation succeeds or fails.
+    async fn signal(&self, stack: &StackId, logical_id: &str, succeeded: bool) -> Remote<()>;
     /// Deletes a change set that will not be executed.
     async fn discard(&self, change_set: &ChangeSetId) -> Remote<()>;
     /// Starts to delete a stack, except for the resources in `retain` (logical IDs).
@@ -170,15 +174,40 @@ pub trait Repositories: Send + Sync {
     async fn login(&self) -> Remote<Login>;
 }
 
-/// Service with the task definition that it runs.
+/// Task that runs one command.
 #[derive(Debug, Clone, Copy)]
-pub struct RunningService<'a> {
-    /// Cluster of the service.
+pub struct OneOff<'a> {
+    /// Cluster of the task.
     pub cluster: &'a ClusterName,
-    /// Name or ARN of the service.
-    pub service: &'a ServiceName,
-    /// Task definition of its tasks.
+    /// Task definition of the task.
     pub task_definition: &'a TaskDefinitionArn,
+    /// Subnets and security groups of the task.
+    pub network: OneOffNetwork<'a>,
+    /// Command that replaces the image's `CMD`.
+    pub command: &'a [String],
+    /// Text by which the task is found again; it starts with [`ONE_OFF`].
+    pub started_by: &'a str,
+}
+
+/// Start of the `startedBy` of all one-off tasks.
+pub const ONE_OFF: &str = "deployer-";
+
+/// Subnets and security groups of a one-off task.
+#[derive(Debug, Clone, Copy)]
+pub enum OneOffNetwork<'a> {
+    /// Those of this service.
+    OfService(&'a ServiceName),
+    /// These.
+    These(&'a TaskNetwork),
+}
+
+/// One-off task that has not stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunningOneOff {
+    /// ID of the task.
+    pub id: String,
+    /// Text with which it was started.
+    pub started_by: String,
 }
 
 /// State of a single task.
@@ -249,16 +278,12 @@ pub trait Rollouts: Send + Sync {
     async fn load_balancer_exists(&self, arn: &LoadBalancerArn) -> Remote<bool>;
     /// Returns the image of a task definition; `None` if that does not exist.
     async fn image_of(&self, task_definition: &TaskDefinitionArn) -> Remote<Option<String>>;
-    /// Starts a task with another command, in the subnets and security groups of the service;
-    /// returns its id.
+    /// Starts a one-off task; returns its id.
     ///
     /// Repeated with the same token, it starts no second task.
-    async fn run_task(
-        &self,
-        service: &RunningService<'_>,
-        command: &[String],
-        token: &RequestToken,
-    ) -> Remote<String>;
+    async fn run_task(&self, task: &OneOff<'_>, token: &RequestToken) -> Remote<String>;
+    /// Returns the one-off tasks of the cluster that have not stopped.
+    async fn one_off_tasks(&self, cluster: &ClusterName) -> Remote<Vec<RunningOneOff>>;
     /// Returns the state of a task by its id; `None` if ECS has forgotten it.
     async fn task(&self, cluster: &ClusterName, id: &str) -> Remote<Option<TaskState>>;
     /// Stops a task by its id.

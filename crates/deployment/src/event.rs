@@ -305,6 +305,13 @@ pub enum Event {
         seconds: f64,
         check: Checked,
     },
+    /// A task of the new version runs the release command, and the service waits for it.
+    ReleaseStarted { command: Vec<String>, task: String },
+    /// The release command ended; the exit code is absent if it never started.
+    ReleaseEnded {
+        passed: bool,
+        exit_code: Option<i32>,
+    },
     /// A probe ended with the rollout.
     Probed { probe: Probed },
     /// The user is asked a question.

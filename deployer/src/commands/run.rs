@@ -11,7 +11,7 @@ use super::{Done, Execute};
 use crate::context::{Context, Running, connect};
 use crate::poll::{self, Outcome, Poller, Terms};
 use crate::pollers::{LogEnd, LogPoller, LogReader};
-use aws::remote::{Remote, RunningService, TaskState, World};
+use aws::remote::{OneOff, OneOffNetwork, Remote, TaskState, World};
 use deployment::error::{Failure, FailureKind};
 use deployment::names::{ClusterName, RequestToken};
 use deployment::rollout::{Ended, Evidence, FailedTask, StopCode, StoppedTask};
@@ -23,6 +23,9 @@ mod tests;
 const QUIET_LOOKS: u8 = 2;
 /// Time limit for a task to stop. ECS kills it after `StopTimeout`, two minutes at most.
 const STOP_LIMIT: Duration = Duration::from_mins(4);
+
+/// Value of `startedBy` for the tasks of this command.
+const STARTED_BY: &str = "deployer-run";
 
 /// Settings of `run`.
 #[derive(Debug, Args)]
@@ -104,15 +107,17 @@ async fn start(
     Running { names, .. }: &Running,
     command: &[String],
 ) -> Result<String, Failure> {
-    let service = RunningService {
+    let task = OneOff {
         cluster: &names.cluster,
-        service: &names.service,
         task_definition: &names.task_definition,
+        network: OneOffNetwork::OfService(&names.service),
+        command,
+        started_by: STARTED_BY,
     };
     // Idempotency token: a retry after a lost response must not run the command twice.
     let token = RequestToken::new(format!("run-{:032x}", rand::random::<u128>()));
     world
-        .run_task(&service, command, &token)
+        .run_task(&task, &token)
         .await
         .map_err(|error| context.remote_failure(&error))
 }

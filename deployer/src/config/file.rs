@@ -72,6 +72,7 @@ pub(super) struct ServiceFile {
     pub(super) stop_seconds: Option<u32>,
     pub(super) idle_seconds: Option<u32>,
     pub(super) command: Option<Vec<String>>,
+    pub(super) release_command: Option<Vec<String>>,
     pub(super) user: Option<String>,
     #[serde(default)]
     pub(super) writable: Vec<String>,

@@ -45,7 +45,8 @@ pub(super) fn settings(file: &ServiceFile, memory: u32) -> Result<Settings, Fail
         health_codes: file.health_codes.as_deref().map(codes).transpose()?,
         stop_seconds: seconds("stop_seconds", file.stop_seconds, 2, LONGEST_STOP)?,
         idle_seconds: seconds("idle_seconds", file.idle_seconds, 1, LONGEST_IDLE)?,
-        command: command(file.command.as_ref())?,
+        command: command("command", file.command.as_ref())?,
+        release_command: command("release_command", file.release_command.as_ref())?,
         user: file.user.as_deref().map(user).transpose()?,
         writable,
         // Linux's default for tmpfs. Its content counts as memory of the task.
@@ -132,7 +133,7 @@ fn seconds(key: &str, value: Option<u32>, least: u32, most: u32) -> Result<Optio
     }
 }
 
-fn command(command: Option<&Vec<String>>) -> Result<Option<Vec<String>>, Failure> {
+fn command(key: &str, command: Option<&Vec<String>>) -> Result<Option<Vec<String>>, Failure> {
     match command {
         // CloudFormation would replace a reference by its value, readable in the task definition.
         Some(words)
@@ -142,8 +143,10 @@ fn command(command: Option<&Vec<String>>) -> Result<Option<Vec<String>>, Failure
                     .any(|word| word.contains('\0') || word.contains(REFERENCE)) =>
         {
             refused(
-                "`command` is empty, or has a word that cannot be passed on".to_owned(),
-                "write program and arguments, as the image's `CMD`: `command = [\"serve\", \"--all\"]`",
+                format!("`{key}` is empty, or has a word that cannot be passed on"),
+                format!(
+                    "write program and arguments, as the image's `CMD`: `{key} = [\"serve\", \"--all\"]`"
+                ),
             )
         }
         command => Ok(command.cloned()),

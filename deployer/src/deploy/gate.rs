@@ -207,8 +207,8 @@ impl Deployer<'_> {
     }
 
     /// Waits for an operation of somebody else on the stack, such as a run of this program that was
-    /// killed. Meanwhile, checks a version at the gate on its behalf. Without an answer, ECS rolls
-    /// back when the hook times out.
+    /// killed. Meanwhile, runs its release command and checks a version at the gate on its behalf.
+    /// Without an answer, CloudFormation or ECS rolls back when its time is over.
     pub(crate) async fn wait_for_others(&self, stack: &Observed) -> Result<StackEnd, Failure> {
         let waiting = self.context.wait_for(self.world, stack);
         tokio::select! {
@@ -216,6 +216,7 @@ impl Deployer<'_> {
             biased;
             end = waiting => end,
             failure = Box::pin(self.keep_the_gate(stack)) => Err(failure),
+            never = Box::pin(self.keep_the_release(stack)) => match never {},
         }
     }
 

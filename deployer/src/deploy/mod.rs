@@ -12,6 +12,7 @@ mod auto_rollback;
 mod drift;
 mod gate;
 mod previous;
+mod release;
 mod update;
 mod verify;
 mod way_back;
@@ -38,6 +39,7 @@ use deployment::stack::Observed;
 use deployment::stack::before::{BeforeUp, before_up};
 use deployment::stack::purpose::Purpose;
 use deployment::stack::request::{Definition, Template, Wanted};
+use deployment::template;
 
 use auto_rollback::OwnVersion;
 use deployment::stack::template_names::{OutputName, ParameterName};
@@ -532,9 +534,13 @@ impl Context<'_> {
             .filter(|name| !changed.contains_key(*name));
         let kept = kept.cloned().collect();
         // Kept values stay in the map: the gate and the cost estimate read them from it.
+        // An earlier version needs no release command. Without a change of the version, there is
+        // none to run.
+        let earlier = changed.contains_key(ParameterName::ImageUri.as_str());
+        let template = template::without_release(&deployed.template).filter(|_| earlier);
         parameters.extend(changed);
         Wanted {
-            template: Template::Deployed(deployed.template),
+            template: template.map_or(Template::Deployed(deployed.template), Template::Text),
             parameters,
             kept,
             // Without tags in a request, CloudFormation keeps those of the stack.
@@ -552,8 +558,16 @@ impl Context<'_> {
         if let Some(image) = image {
             parameters.insert(ParameterName::ImageUri.to_string(), image.to_string());
         }
+        // The release command needs the image.
+        let template = match image {
+            Some(_) if template::has_release(template) => {
+                template::with_release_of(template, &parameters)
+            }
+            Some(_) => template.to_owned(),
+            None => template::without_release(template).unwrap_or_else(|| template.to_owned()),
+        };
         Wanted {
-            template: Template::Text(template.to_owned()),
+            template: Template::Text(template),
             parameters,
             kept: BTreeSet::new(),
             tags: (!config.tags.is_empty()).then(|| config.tags.clone()),

@@ -12,6 +12,7 @@ use deployment::stack::change::Change;
 use deployment::stack::request::{Definition, HIDDEN, Template, Wanted};
 use deployment::stack::tags;
 use deployment::stack::template_names::ParameterName;
+use deployment::template;
 
 /// Previous deployment.
 #[derive(Debug, Clone)]
@@ -98,6 +99,11 @@ impl Previous {
                 Template::Text(read.text)
             }
             Template::Text(_) | Template::Deployed(_) => Template::Deployed(deployed.template),
+        };
+        // The previous version has passed its release command, and need not run it again.
+        let template = match template::without_release(template.text()) {
+            Some(text) => Template::Text(text),
+            None => template,
         };
         let tags = wanted.tags.as_ref().map(|_| tags::of_users(&deployed.tags));
         let is_mangled = tags.as_ref().is_some_and(tags::is_mangled);

@@ -11,7 +11,8 @@ use crate::context::{Context, new_token};
 use crate::explain::command_line;
 use crate::poll::Outcome;
 use crate::pollers::{
-    ChangeSetPoller, Gate, GatedEnd, GatedUpdate, StackPoller, UpdateEnd, UpdatePoller,
+    ChangeSetPoller, Gate, GatedEnd, GatedUpdate, ReleasePoller, StackPoller, UpdateEnd,
+    UpdatePoller,
 };
 use aws::remote::{RemoteErrorKind, World};
 use deployment::error::{Aftermath, Failure, FailureKind};
@@ -44,6 +45,8 @@ pub(super) struct Execution<'a> {
     purpose: Purpose,
     /// Digest of the image that has to pass the gate, if the template has one.
     gate: Option<Digest>,
+    /// Set if the service waits for a release command.
+    has_release: bool,
     _guard: ShutdownGuard,
 }
 
@@ -65,6 +68,8 @@ impl<'a> Execution<'a> {
             watch,
             purpose: Purpose::Up,
             gate: Some(digest),
+            // A version at the gate has passed it.
+            has_release: false,
             _guard: context.cancellation.guard(),
         }
     }
@@ -78,6 +83,8 @@ pub(crate) struct Proposed {
     pub(crate) changes: Vec<Change>,
     /// Digest of the image that has to pass the gate, if the template has one.
     gate: Option<Digest>,
+    /// Set if the service waits for a release command.
+    has_release: bool,
 }
 
 /// Returns the digest of the image that has to pass the gate, if the template has one.
@@ -233,6 +240,7 @@ impl<'a> Deployer<'a> {
                     change_set: id,
                     changes,
                     gate: image_at_the_gate(wanted),
+                    has_release: template::has_release(wanted.template.text()),
                 }))
             }
             Proposal::Empty => {
@@ -339,6 +347,7 @@ impl<'a> Deployer<'a> {
             watch: UpdatePoller::new(world, sink, watch, stack),
             purpose: purpose.clone(),
             gate: proposed.gate.clone(),
+            has_release: proposed.has_release,
             _guard: duty,
         })
     }
@@ -353,6 +362,7 @@ impl<'a> Deployer<'a> {
             watch,
             purpose,
             gate,
+            has_release,
             ..
         } = execution;
         let back = purpose == Purpose::AutomaticRollback;
@@ -380,7 +390,8 @@ impl<'a> Deployer<'a> {
         };
         let gate = version.as_ref();
         let gate = gate.map(|version| Gate::new(self.world, context.sink, intent, version));
-        let mut watch = GatedUpdate::new(watch, gate);
+        let release = has_release.then(|| ReleasePoller::new(self.world, context.sink, &stack.id));
+        let mut watch = GatedUpdate::new(watch, release, gate);
         let followed = context.poll_for(&mut watch, limit).await;
         let why = match followed.map_err(DeployError::Final)? {
             Outcome::Completed(GatedEnd::Held(paused)) => return Err(self.held(&paused)),
@@ -388,6 +399,10 @@ impl<'a> Deployer<'a> {
                 // Somebody else may have answered the hook first. Only a rolled back update
                 // confirms the rejection.
                 let is_restored = end.stack.during == During::RolledBack;
+                let failure = watch.release_failure().filter(|_| is_restored);
+                if let Some(failure) = failure.cloned() {
+                    return Err(DeployError::Final(self.not_released(failure)));
+                }
                 let rejection = watch.rejection().filter(|_| is_restored);
                 return match version.as_ref().zip(rejection) {
                     Some((version, rejection)) => {
@@ -412,6 +427,11 @@ impl<'a> Deployer<'a> {
             ..*self
         };
         let followed = uncancellable.context.poll_for(&mut watch, limit).await;
+        if let Some(remedy) = watch.running_release() {
+            context
+                .sink
+                .warn(format!("the release command may still run: `{remedy}`"));
+        }
         match followed.map_err(DeployError::Final)? {
             Outcome::Completed(GatedEnd::Ended(end)) => self.judge(*end, Some(why), back),
             Outcome::Completed(GatedEnd::Held(_)) | Outcome::TimedOut | Outcome::Cancelled => Err(DeployError::Final(

@@ -11,7 +11,9 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::check::{Refusal, Verification, Verified};
-use super::{ServiceNames, StackEnd, StackPoller, UpdateEnd, UpdatePoller};
+use super::{
+    ReleaseFailure, ReleasePoller, ServiceNames, StackEnd, StackPoller, UpdateEnd, UpdatePoller,
+};
 use crate::poll::Poller;
 use aws::remote::{Remote, RemoteError, RemoteErrorKind, World};
 use deployment::event::{Checked, Event, Probed, Sink};
@@ -464,26 +466,51 @@ pub enum GatedEnd {
     Held(PausedDeployment),
 }
 
-/// Update with an optional gate.
+/// Update with an optional release command and an optional gate.
 pub struct GatedUpdate<'a> {
     update: UpdatePoller<'a>,
+    release: Option<ReleasePoller<'a>>,
     gate: Option<Gate<'a>>,
+    /// End of the update, while the task of the release command is stopped.
+    end: Option<UpdateEnd>,
 }
 
 impl<'a> GatedUpdate<'a> {
-    /// Combines an update with a gate.
-    pub fn new(update: UpdatePoller<'a>, gate: Option<Gate<'a>>) -> Self {
-        Self { update, gate }
+    /// Combines an update with a release command and a gate.
+    pub fn new(
+        update: UpdatePoller<'a>,
+        release: Option<ReleasePoller<'a>>,
+        gate: Option<Gate<'a>>,
+    ) -> Self {
+        Self {
+            update,
+            release,
+            gate,
+            end: None,
+        }
     }
 
-    /// Rejects the version at the gate after a cancellation. `token` belongs to the request that
+    /// Stops the release command, and rejects the version at the gate, after a cancellation. `token` belongs to the request that
     /// cancels the update.
     pub fn undo(&mut self, token: &RequestToken) {
         self.update.also(token);
+        if let Some(release) = &mut self.release {
+            release.undo();
+        }
         if let Some(gate) = &mut self.gate {
             gate.intent = Intent::Undo;
             gate.held = None;
         }
+    }
+
+    /// Returns the reason why the release command did not succeed, if it did not.
+    pub fn release_failure(&self) -> Option<&ReleaseFailure> {
+        self.release.as_ref().and_then(ReleasePoller::failure)
+    }
+
+    /// Returns the command that stops the task of the release command, if it may still run.
+    pub fn running_release(&self) -> Option<String> {
+        self.release.as_ref().and_then(ReleasePoller::remedy)
     }
 
     /// Returns why the new version did not pass the gate, if it did not.
@@ -504,7 +531,26 @@ impl Poller for GatedUpdate<'_> {
     type End = GatedEnd;
 
     async fn poll(&mut self) -> Remote<Option<GatedEnd>> {
-        if let Some(end) = self.update.poll().await? {
+        let end = match self.end.take() {
+            Some(end) => Some(end),
+            None => self.update.poll().await?,
+        };
+        if let Some(release) = &mut self.release {
+            if end.is_some() && release.is_running() {
+                // Somebody else has rolled the update back.
+                release.undo();
+            }
+            let polled = match end {
+                None => release.poll().await,
+                Some(_) if release.is_running() => release.poll().await,
+                Some(_) => Ok(()),
+            };
+            if polled.is_err() || release.is_running() {
+                self.end = end;
+                return polled.map(|()| None);
+            }
+        }
+        if let Some(end) = end {
             return Ok(Some(GatedEnd::Ended(Box::new(end))));
         }
         // An update that has ended leaves no paused deployment behind.

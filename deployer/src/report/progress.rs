@@ -154,6 +154,8 @@ impl Progress {
             | Event::GateCompared { .. }
             | Event::GateAnswered { .. }
             | Event::ServesAgain { .. }
+            | Event::ReleaseStarted { .. }
+            | Event::ReleaseEnded { .. }
             | Event::Probed { .. }
             | Event::Asked { .. }
             | Event::Warned { .. }

@@ -89,6 +89,8 @@ impl Screen {
             | Event::GateCompared { .. }
             | Event::GateAnswered { .. }
             | Event::ServesAgain { .. }
+            | Event::ReleaseStarted { .. }
+            | Event::ReleaseEnded { .. }
             | Event::Probed { .. }
             | Event::Asked { .. }
             | Event::Warned { .. }

@@ -133,6 +133,7 @@ fn raw_words(event: &Event) -> Words {
         Event::GateReached { stage, share } => gate_reached(stage, *share),
         Event::GateCompared { new, public } => gate_compared(new, public.as_ref()),
         Event::GateAnswered { stage, passed } => gate_answered(stage, *passed),
+        Event::ReleaseStarted { .. } | Event::ReleaseEnded { .. } => release(event),
         Event::Probed { probe } => format!("probe: {}", probed(probe)),
         Event::ServesAgain { seconds, check } => serves_again(*seconds, check),
         Event::Asked { question, answers } => format!("{question} [{answers}]"),
@@ -161,6 +162,22 @@ fn raw_words(event: &Event) -> Words {
 
 fn emulator_installing(version: &str) -> String {
     format!("installing the AWS emulator (ministack {version}): only the first time")
+}
+
+/// Describes the start or the end of a release command; empty for other events.
+fn release(event: &Event) -> String {
+    let how = if let Event::ReleaseStarted { command, task } = event {
+        format!("{} (task {task})", printable(&command.join(" ")))
+    } else if let Event::ReleaseEnded { passed, exit_code } = event {
+        match (passed, exit_code) {
+            (true, _) => "succeeded".to_owned(),
+            (false, Some(code)) => format!("ended with exit code {code}"),
+            (false, None) => "did not start".to_owned(),
+        }
+    } else {
+        return String::new();
+    };
+    format!("release command: {how}")
 }
 
 /// Formats the result of `image build` and `image push`; empty for other events.

@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use super::confirm::Request;
 use super::{RetryPolicy, Retrying};
 use aws::remote::{
-    Account, Caller, Identity, LogPage, Login, Logs, Remote, Repositories, Roles, Rollouts,
-    RunningService, Secrets, Stacks, TaskState,
+    Account, Caller, Identity, LogPage, Login, Logs, OneOff, Remote, Repositories, Roles, Rollouts,
+    RunningOneOff, Secrets, Stacks, TaskState,
 };
 use deployment::names::{
     ChangeSetId, ClusterName, DeploymentId, Digest, LoadBalancerArn, LogGroupName, LogStreamName,
@@ -91,6 +91,19 @@ impl<W: Stacks> Stacks for Retrying<W> {
         let attempted = self.attempt(RetryPolicy::LONG, execute).await;
         self.confirm(Request::Execute, attempted, stack, token)
             .await
+    }
+
+    async fn metadata(&self, stack: &StackId, logical_id: &str) -> Remote<Option<String>> {
+        self.retry(RetryPolicy::LONG, || self.inner.metadata(stack, logical_id))
+            .await
+    }
+
+    async fn signal(&self, stack: &StackId, logical_id: &str, succeeded: bool) -> Remote<()> {
+        // A repetition is ignored or refused, and the caller reads the state again.
+        self.retry(RetryPolicy::LONG, || {
+            self.inner.signal(stack, logical_id, succeeded)
+        })
+        .await
     }
 
     // A change set that stays behind does no harm, so that a short policy is enough.
@@ -255,17 +268,15 @@ impl<W: Rollouts> Rollouts for Retrying<W> {
             .await
     }
 
-    async fn run_task(
-        &self,
-        service: &RunningService<'_>,
-        command: &[String],
-        token: &RequestToken,
-    ) -> Remote<String> {
+    async fn run_task(&self, task: &OneOff<'_>, token: &RequestToken) -> Remote<String> {
         // ECS starts only one task per client token.
-        self.retry(RetryPolicy::LONG, || {
-            self.inner.run_task(service, command, token)
-        })
-        .await
+        self.retry(RetryPolicy::LONG, || self.inner.run_task(task, token))
+            .await
+    }
+
+    async fn one_off_tasks(&self, cluster: &ClusterName) -> Remote<Vec<RunningOneOff>> {
+        self.retry(RetryPolicy::LONG, || self.inner.one_off_tasks(cluster))
+            .await
     }
 
     async fn task(&self, cluster: &ClusterName, id: &str) -> Remote<Option<TaskState>> {

@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use super::FakeWorld;
 use super::moment::Moment;
 use aws::remote::{
-    Account, Caller, Identity, LogPage, Login, Logs, Remote, RemoteError, Repositories, Roles,
-    Rollouts, RunningService, Secrets, Stacks, TaskState,
+    Account, Caller, Identity, LogPage, Login, Logs, OneOff, Remote, RemoteError, Repositories,
+    Roles, Rollouts, RunningOneOff, Secrets, Stacks, TaskState,
 };
 use deployment::names::{
     ChangeSetId, ClusterName, DeploymentId, Digest, LoadBalancerArn, LogGroupName, LogStreamName,
@@ -179,6 +179,16 @@ impl Stacks for FakeWorld {
         self.change("ExecuteChangeSet", "", Some(token))
     }
 
+    async fn metadata(&self, _: &StackId, _: &str) -> Remote<Option<String>> {
+        self.fails("DescribeStackResource")?;
+        Ok(self.metadata.clone())
+    }
+
+    async fn signal(&self, _: &StackId, logical_id: &str, succeeded: bool) -> Remote<()> {
+        let answer = if succeeded { "success" } else { "failure" };
+        self.change("SignalResource", &format!("{logical_id} ({answer})"), None)
+    }
+
     async fn discard(&self, _: &ChangeSetId) -> Remote<()> {
         self.change("DeleteChangeSet", "", None)
     }
@@ -333,15 +343,15 @@ impl Rollouts for FakeWorld {
         Ok(self.images.get(task_definition.as_str()).cloned())
     }
 
-    async fn run_task(
-        &self,
-        service: &RunningService<'_>,
-        command: &[String],
-        _: &RequestToken,
-    ) -> Remote<String> {
-        let what = format!("{} {command:?}", service.task_definition);
+    async fn run_task(&self, task: &OneOff<'_>, _: &RequestToken) -> Remote<String> {
+        let what = format!("{} {:?}", task.task_definition, task.command);
         self.change("RunTask", &what, None)?;
         Ok("0123456789abcdef".to_owned())
+    }
+
+    async fn one_off_tasks(&self, _: &ClusterName) -> Remote<Vec<RunningOneOff>> {
+        self.fails("ListTasks")?;
+        Ok(self.one_off.clone())
     }
 
     async fn task(&self, _: &ClusterName, _: &str) -> Remote<Option<TaskState>> {

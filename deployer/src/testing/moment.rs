@@ -8,6 +8,9 @@ use aws::remote::{RemoteError, RemoteErrorKind};
 use deployment::names::RequestToken;
 use deployment::stack::ResourceEvent;
 
+/// The wait condition of a release command.
+pub(crate) const RELEASE: &str = "ReleaseCommand0a1b2c3d";
+
 /// What one look at the stack finds, and what happened since the look before.
 #[derive(Clone)]
 pub(crate) enum Moment {
@@ -151,6 +154,7 @@ pub(crate) fn event(logical_id: &str, status: &str) -> ResourceEvent {
         "Service" => "AWS::ECS::Service",
         "TaskDefinition" => "AWS::ECS::TaskDefinition",
         "LogGroup" => "AWS::Logs::LogGroup",
+        RELEASE => "AWS::CloudFormation::WaitCondition",
         other => panic!("no type is known for `{other}`"),
     };
     ResourceEvent {

@@ -8,7 +8,7 @@ use super::answer::{change, resource, rolled_out, targets};
 use super::moment::{Moment, There, image, of_others};
 use super::script::Script;
 use crate::pollers::ServiceNames;
-use aws::remote::{LogPage, Remote, RemoteError, TaskState};
+use aws::remote::{LogPage, Remote, RemoteError, RunningOneOff, TaskState};
 use deployment::names::{
     ClusterName, LogGroupName, RequestToken, ServiceName, StackId, TargetGroupArn,
     TaskDefinitionArn,
@@ -49,6 +49,10 @@ pub(crate) struct FakeWorld {
     pub(super) stopped: Script<Vec<StoppedTask>>,
     /// Where the task of a single command stands, look by look.
     pub(super) tasks: Script<Option<TaskState>>,
+    /// Metadata of the wait condition.
+    pub(super) metadata: Option<String>,
+    /// Tasks of single commands that run.
+    pub(super) one_off: Vec<RunningOneOff>,
     pub(super) log: Vec<String>,
     /// Task definition → image.
     pub(super) images: HashMap<String, String>,
@@ -112,6 +116,8 @@ impl FakeWorld {
             running: Vec::new(),
             stopped: Script::new("DescribeTasks", [Vec::new()]),
             tasks: Script::new("DescribeTasks", [None]),
+            metadata: None,
+            one_off: Vec::new(),
             log: Vec::new(),
             images: HashMap::new(),
             record: None,
@@ -220,6 +226,27 @@ impl FakeWorld {
     pub(crate) fn task(self, answers: impl IntoIterator<Item = Option<TaskState>>) -> Self {
         let tasks = Script::new("DescribeTasks", answers);
         Self { tasks, ..self }
+    }
+
+    /// The update waits for a release command with this metadata, and its task logs these lines.
+    pub(crate) fn releasing(self, metadata: &str, log: &[&str]) -> Self {
+        Self {
+            metadata: Some(metadata.to_owned()),
+            log: log.iter().map(|line| (*line).to_owned()).collect(),
+            ..self
+        }
+    }
+
+    /// Tasks of single commands that run: their ids, and by whom they were started.
+    pub(crate) fn one_off<const N: usize>(self, tasks: [(&str, &str); N]) -> Self {
+        let one_off = tasks.map(|(id, started_by)| RunningOneOff {
+            id: id.to_owned(),
+            started_by: started_by.to_owned(),
+        });
+        Self {
+            one_off: one_off.into(),
+            ..self
+        }
     }
 
     /// What ECS keeps about our deployment.

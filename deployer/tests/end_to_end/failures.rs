@@ -78,13 +78,10 @@ async fn failures() {
     }
 
     step("a program that is slow to start is given the time it needs");
-    // The emulator takes every change of a service for a possible replacement; on AWS, this one is none.
-    let patient = ["--parameter", "StartSeconds=300", "--yes"];
+    let patient = ["--parameter", "StartSeconds=300"];
     service.deploy("slow", &patient).succeeded();
     // A rollback would keep the parameter.
-    surroundings
-        .deployer(&["up", "--local", "--yes"])
-        .succeeded();
+    surroundings.deployer(&["up", "--local"]).succeeded();
     assert_eq!(outside.version().await, version);
 
     step("an image that is not in the repository");

@@ -114,7 +114,7 @@ impl Outside {
     }
 
     /// The same, of those that run.
-    async fn running_containers(&self) -> Vec<String> {
+    pub(crate) async fn running_containers(&self) -> Vec<String> {
         self.list_containers("false").await
     }
 

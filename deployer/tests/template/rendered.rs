@@ -17,7 +17,7 @@ const GATED: [&str; 3] = [
 
 /// Settings under `[service]`, and the rules that cannot hold with them: those about the numbers of our own program, and about what
 /// a program without settings may do.
-const MATRIX: [(&str, &str, &[&str]); 11] = [
+const MATRIX: [(&str, &str, &[&str]); 13] = [
     ("none", "", &[]),
     (
         "files",
@@ -71,6 +71,26 @@ const MATRIX: [(&str, &str, &[&str]); 11] = [
         "linear",
         "[deployment]\nstrategy = 'linear'\nstep_percent = 20\nstep_minutes = 1",
         &GATED,
+    ),
+    (
+        "release",
+        "release_command = ['migrate', '--all', 'Gr\u{fc}\u{df}e: \"#\" ${y}']\nhealth_path = '/'",
+        &[],
+    ),
+    (
+        "release at a gate",
+        "release_command = ['migrate']\n[service.network]\nvpc = 'vpc-01234567'\ncidr = '10.1.0.0/16'\n\
+         public_subnets = ['subnet-01234567', 'subnet-12345678']\n[deployment]\nstrategy = 'canary'",
+        &[
+            "missing tasks are noticed",
+            "roles may little",
+            "who is made is bounded",
+            "zones stay",
+            "two zones are used",
+            "private tasks have no way out",
+            "ways out are listed",
+            "endpoints lead to what is ours",
+        ],
     ),
     (
         "permissions",

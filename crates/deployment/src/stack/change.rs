@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::resource::describe;
+use super::resource::{RELEASE_TYPE, describe};
 use crate::api_enum::api_enum;
 
 api_enum! {
@@ -148,6 +148,10 @@ impl Change {
                 | "AWS::CloudWatch::Dashboard"
                 | "AWS::ECS::TaskDefinition"
         );
+        // Only the wait for a release command, which each deployment has for itself.
+        if self.resource_type == RELEASE_TYPE {
+            return false;
+        }
         let can_be_lost = self.physical_id.is_some() && holds_something;
         match self.effect() {
             Effect::Added | Effect::Changed => false,

@@ -1,9 +1,13 @@
 //! Resource types: their names for people, and how long their creation takes on AWS.
 
+/// Type of the wait for a release command.
+pub const RELEASE_TYPE: &str = "AWS::CloudFormation::WaitCondition";
+
 /// Returns the name of a resource type for people; by default the last part of the type.
 pub fn describe(resource_type: &str) -> &str {
     match resource_type {
         "AWS::CloudFormation::Stack" => "stack",
+        RELEASE_TYPE => "release command",
         "AWS::EC2::VPC" => "VPC",
         "AWS::EC2::InternetGateway" => "internet gateway",
         "AWS::EC2::VPCGatewayAttachment" => "internet gateway attachment",

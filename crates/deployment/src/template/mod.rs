@@ -8,6 +8,7 @@
 
 mod gate;
 mod policy_document;
+mod release;
 mod secret;
 mod settings;
 mod slots;
@@ -17,6 +18,10 @@ mod tests;
 
 pub use gate::{HEADER as GATE_HEADER, can_hold, is_gated};
 pub use policy_document::{InvalidPolicy, policy_document};
+pub use release::{
+    Release, STARTED_BY as RELEASE_STARTED_BY, TaskNetwork, WaitingRelease, has_release,
+    with_release_of, without_release,
+};
 pub use secret::{InvalidSecret, SecretSource, Store};
 pub use settings::{Network, Settings};
 pub use strategy::Strategy;
@@ -25,6 +30,10 @@ pub use strategy::Strategy;
 pub const BUILT_IN: &str = include_str!("../../../../infra/service.yaml");
 
 use slots::Filling;
+
+/// Length from which the built-in template is rendered without comments, in bytes. CloudFormation
+/// takes 51,200, and a request makes it somewhat longer.
+const LIMIT: usize = 51_000;
 
 /// Start of the comment that marks a slot.
 const MARK: &str = "# deployer:";
@@ -38,7 +47,8 @@ pub struct MissingSlot {
     pub setting: &'static str,
 }
 
-/// Renders a template with the settings of a service. Comments are kept.
+/// Renders a template with the settings of a service. Comments are kept, unless the built-in template
+/// would become too long with them.
 pub fn render(template: &str, settings: &Settings) -> Result<String, MissingSlot> {
     let slots = settings.slots();
     if slots.is_empty() {
@@ -73,8 +83,13 @@ pub fn render(template: &str, settings: &Settings) -> Result<String, MissingSlot
             Filling::Value(value) => rendered.push_str(&with_value(line, value)),
             Filling::Lines(lines) => {
                 let indentation = &line[..line.len() - line.trim_start().len()];
+                // The task of the release command runs where those of the rendered service do.
+                let copied = match slot.name {
+                    "release" => release::of_service(&rendered),
+                    _ => Vec::new(),
+                };
                 rendered.push_str(line.trim_end_matches('\n'));
-                for line in lines {
+                for line in lines.iter().chain(&copied) {
                     rendered.push('\n');
                     rendered.push_str(indentation);
                     rendered.push_str(line);
@@ -83,6 +98,14 @@ pub fn render(template: &str, settings: &Settings) -> Result<String, MissingSlot
             }
             Filling::Removal => is_removed = mark.is_some_and(|mark| mark.ends_with('{')),
         }
+    }
+    // Only the built-in template has no text in which such a line is something else.
+    if rendered.len() > LIMIT && template == BUILT_IN {
+        let is_comment = |line: &&str| line.trim_start().starts_with('#');
+        rendered = rendered
+            .split_inclusive('\n')
+            .filter(|line| !is_comment(line))
+            .collect();
     }
     let missing = slots.iter().zip(found);
     let mut missing = missing.filter(|(slot, is_found)| slot.is_needed && !is_found);

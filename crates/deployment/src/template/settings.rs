@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::gate;
+use super::release;
 use super::secret::{SecretSource, Store};
 use super::slots::{Slot, Slots};
 use super::strategy::Strategy;
@@ -33,6 +34,8 @@ pub struct Settings {
     pub idle_seconds: Option<u32>,
     /// Arguments of the container, which replace the image's `CMD`.
     pub command: Option<Vec<String>>,
+    /// Arguments of the container that has to succeed before the service gets a new version.
+    pub release_command: Option<Vec<String>>,
     /// User and group of the program: `UID`, `UID:GID` or names of the image.
     pub user: Option<String>,
     /// Absolute paths of directories that the program may write to.
@@ -160,6 +163,7 @@ impl Settings {
             },
             &mut slots,
         );
+        self.release_slots(&mut slots);
         self.network_slots(&mut slots);
         self.secret_slots(&mut slots);
         self.permission_slots(&mut slots);
@@ -186,6 +190,19 @@ impl Settings {
         lines
     }
 
+    fn release_slots(&self, slots: &mut Slots) {
+        let Some(command) = &self.release_command else {
+            return;
+        };
+        let setting = release::SETTING;
+        let resource = release::resource(command, self.network.is_none());
+        slots.lines("release", setting, resource);
+        slots.lines("after_release", setting, release::dependency());
+        // Without it, the tasks that run would be checked with the new settings meanwhile.
+        let attribute = release::only_dependency();
+        slots.optional_lines("checked_after_release", setting, attribute);
+    }
+
     fn network_slots(&self, slots: &mut Slots) {
         let Some(network) = &self.network else {
             return;
@@ -209,8 +226,6 @@ impl Settings {
         ] {
             slots.value(name, setting, Some(value));
         }
-        // `DependsOn` of the service: an existing VPC already has its routes.
-        slots.optional_value("ways_in_and_out", setting, Some("[Listener]".to_owned()));
         slots.removal("own_network", setting, true);
     }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::stack::resource::resources_of;
 
 const SMALL: &str = "\
 Resources:
@@ -81,6 +82,7 @@ fn full() -> Settings {
         stop_seconds: Some(60),
         idle_seconds: Some(120),
         command: Some(vec!["serve".to_owned(), "--all".to_owned()]),
+        release_command: Some(vec!["migrate".to_owned()]),
         user: Some("1000:1000".to_owned()),
         writable: vec!["/tmp".to_owned()],
         writable_mib: 256,
@@ -106,12 +108,21 @@ fn what_is_rendered_is_yaml_in_ascii_within_the_limit() {
         network: None,
         ..full()
     };
-    let rendered = render(BUILT_IN, &with_network).unwrap();
-    assert!(rendered.is_ascii());
-    assert!(rendered.len() < 51_200);
-    for event in saphyr_parser::Parser::new_from_str(&rendered) {
-        event.unwrap();
+    let all = render(BUILT_IN, &with_network).unwrap();
+    let with_comments = Settings {
+        release_command: None,
+        ..with_network
+    };
+    let rendered = render(BUILT_IN, &with_comments).unwrap();
+    for text in [&all, &rendered] {
+        assert!(text.is_ascii());
+        assert!(text.len() < 51_200, "{}", text.len());
+        for event in saphyr_parser::Parser::new_from_str(text) {
+            event.unwrap();
+        }
     }
+    let declared = |text: &str| resources_of(text).len();
+    assert!(declared(&all) == declared(&rendered) + 1);
     let comments = |text: &str| {
         text.lines()
             .filter(|line| line.trim_start().starts_with('#'))

@@ -13,6 +13,7 @@ mod not_creating;
 mod not_updating;
 mod others;
 mod reaching;
+mod releasing;
 mod roles;
 mod rolling_out;
 mod updating;

