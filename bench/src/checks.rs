@@ -44,7 +44,7 @@ const fn busy(kind: &'static str) -> Series {
         kind,
         targets: 600,
         interval: Duration::from_millis(100),
-        checks: 20,
+        checks: 40,
     }
 }
 
