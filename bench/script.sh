@@ -37,8 +37,7 @@ keep_the_gate() {
     while kill -0 "$1" 2>/dev/null; do
         sleep 0.1
         # Not an output before the first version runs.
-        [ -n "$service" ] || service=$(aws_ cloudformation describe-stack-resources --stack-name "$stack" --logical-resource-id Service \
-            --query 'StackResources[0].PhysicalResourceId' 2>/dev/null) || service=''
+        [ -n "$service" ] || service=$(aws_ ecs list-services --cluster "$cluster" --query 'serviceArns[0]')
         [ "$service" != None ] || service=''
         [ -n "$service" ] || continue
         deployment=$(aws_ ecs list-service-deployments --cluster "$cluster" --service "$service" --status IN_PROGRESS \

@@ -280,6 +280,8 @@ pub enum Event {
         stage: LifecycleStage,
         /// Share of the public requests that it gets already, percent.
         share: f64,
+        /// Set if no version ran before. Public requests may reach it already.
+        is_first: bool,
     },
     /// Requests to the new version through the gate and to the public URL, sent alternately. A first
     /// version has no public one beside it.

@@ -21,6 +21,7 @@ use deployment::names::{Digest, ImageUri};
 use deployment::rollout::gate::{HookAnswer, Intent, LifecycleStage, PausedDeployment, expiry};
 use deployment::stack::Observed;
 use deployment::stack::purpose::Purpose;
+use deployment::stack::status::StackStatus;
 use deployment::stack::template_names::OutputName;
 use deployment::template;
 
@@ -68,48 +69,53 @@ impl<'a> VersionAtGate<'a> {
                 } else {
                     "the new version waited at the gate, and was rolled back before anybody decided here"
                 };
-                return Failure::new(FailureKind::RolledBack, message)
-                    .leaving(Aftermath::RestoredPrevious, NOBODY_REACHED_IT);
+                let failure = Failure::new(FailureKind::RolledBack, message);
+                return self.leaving(failure, false);
             }
+            Objection::Unreliable(sampled) => Failure::new(
+                FailureKind::CheckFailed,
+                format!(
+                    "it passes the check, but {} of {} requests to it fail",
+                    sampled.failed, sampled.requests
+                ),
+            ),
             Objection::ProvenWrong(last) => verify::wrong_clock(&url.shown, last),
             Objection::Refused(refusal) => verify::refused(None, url, refusal),
             Objection::TimedOut(last) => {
                 let seconds = self.deployer.context.config.verify_timeout.as_secs();
                 verify::not_verified(&url.shown, last.as_ref(), seconds)
             }
-            Objection::Public(probe) => Failure::new(
+            Objection::Public(counts, first) => Failure::new(
                 FailureKind::CheckFailed,
                 format!(
                     "public requests fail since it gets some of them: {} of {}",
-                    probe.failed, probe.requests
+                    counts.failed, counts.requests
                 ),
             )
-            .because(
-                probe
-                    .first_failure
-                    .as_deref()
-                    .unwrap_or("no reason is given"),
-            ),
+            .because(first.as_deref().unwrap_or("no reason is given")),
         };
         let message = &failure.message;
-        Failure {
+        let failure = Failure {
             message: format!("the new version did not pass the gate: {message}"),
             ..failure
+        };
+        self.leaving(failure, rejection.had_traffic)
+    }
+
+    /// Adds the outcome for a version that was rolled back.
+    fn leaving(&self, failure: Failure, had_traffic: bool) -> Failure {
+        if !self.has_previous {
+            let words = "; it was removed: nothing ran before it";
+            return failure.leaving(Aftermath::RemovedVersion, words);
         }
-        .leaving(
-            Aftermath::RestoredPrevious,
-            if rejection.had_traffic {
-                "; the previous state is restored, and it gets no public request any more"
-            } else {
-                NOBODY_REACHED_IT
-            },
-        )
+        let words = if had_traffic {
+            "; the previous state is restored, and it gets no public request any more"
+        } else {
+            "; no public request has reached it, and the previous state is restored"
+        };
+        failure.leaving(Aftermath::RestoredPrevious, words)
     }
 }
-
-/// Outcome for a version that was rolled back before it got public requests.
-const NOBODY_REACHED_IT: &str =
-    "; no public request has reached it, and the previous state is restored";
 
 #[async_trait]
 impl Checking for VersionAtGate<'_> {
@@ -161,10 +167,14 @@ impl Checking for VersionAtGate<'_> {
 
     async fn decision(&self, paused: PausedDeployment) -> Option<HookAnswer> {
         let until = paused.expires_at.map(|at| format!(" until {}", expiry(at)));
-        let question = format!(
-            "The new version passed the check, and waits at the gate{}. Let it take requests?",
-            until.unwrap_or_default()
-        );
+        let until = until.unwrap_or_default();
+        let question = if self.has_previous {
+            format!(
+                "The new version passed the check, and waits at the gate{until}. Let it take requests?"
+            )
+        } else {
+            format!("The first version passed the check, and waits at the gate{until}. Keep it?")
+        };
         self.deployer
             .host
             .decides(self.deployer.context, &question)
@@ -182,6 +192,13 @@ impl Deployer<'_> {
         let newest = events.iter().min_by_key(|event| Reverse(event.at_ms));
         let token = newest.and_then(|event| event.token.as_ref());
         Ok(token.and_then(Purpose::parse) == Some(Purpose::HeldUp))
+    }
+
+    /// Returns whether the update goes on. An update that keeps the task definition, for example a
+    /// change of the strategy, deploys what served before.
+    async fn moves_forward(&self, stack: &Observed) -> Remote<bool> {
+        let now = self.world.observe((&stack.id).into()).await?;
+        Ok(now.is_some_and(|stack| stack.status == StackStatus::UpdateInProgress))
     }
 
     /// Returns the failure of a run that finds a version waiting for a decision.
@@ -250,20 +267,27 @@ impl Deployer<'_> {
         let Some(first) = deployments.paused().await?.into_iter().next() else {
             return Ok(None);
         };
-        let intent = if deployments.restores(&first) {
+        let restores = deployments.restores(&first);
+        if first.stage == LifecycleStage::PostTestTrafficShift
+            && self.is_held(stack).await?
+            && (!restores || self.moves_forward(stack).await?)
+        {
+            return Ok(Some(first));
+        }
+        let intent = if restores {
             Intent::Restore
         } else {
             Intent::Prove
         };
-        if first.stage == LifecycleStage::PostTestTrafficShift
-            && intent == Intent::Prove
-            && self.is_held(stack).await?
-        {
-            return Ok(Some(first));
-        }
         let image = world.image_of(&first.task_definition).await?;
         let image = image.and_then(|image| image.parse::<ImageUri>().ok());
-        let version = image.map(|image| VersionAtGate::new(self, stack, image.digest()));
+        // The check must demand what the run that was killed would have: a clock where one ran.
+        let running = self.running(stack).await.ok().flatten();
+        let deployer = Deployer {
+            was_a_clock: running.is_some_and(|(_, told)| told),
+            ..*self
+        };
+        let version = image.map(|image| VersionAtGate::new(&deployer, stack, image.digest()));
         let version = version.and_then(Result::ok).flatten();
         let Some((version, names)) = version.zip(deployments.names(&first)) else {
             if intent == Intent::Restore {
@@ -275,7 +299,8 @@ impl Deployer<'_> {
             limit: None,
             ..version
         };
-        let mut gate = Gate::new(world, self.context.sink, intent, &version);
+        let gate = Gate::new(world, self.context.sink, intent, &version);
+        let mut gate = gate.restoring(stack.output(OutputName::TaskDefinitionArn));
         loop {
             gate.poll(&names).await?;
             // The hook may be answered meanwhile by the other run, or time out.

@@ -210,6 +210,8 @@ impl Deployer<'_> {
             probe: probe.as_ref(),
             ..*self
         };
+        // A cancellation has to roll the version back before the exit.
+        let _guard = self.context.cancellation.guard();
         let work = Box::pin(deployer.carry_out(execution, &request));
         let (names, url, proof) = self.probed(probe.as_ref(), work).await?;
         let deployed = Deployed {

@@ -26,7 +26,7 @@ use deployment::stack::change::Change;
 use deployment::stack::decide::{During, Operation};
 use deployment::stack::purpose::Purpose;
 use deployment::stack::request::{Proposal, Wanted};
-use deployment::stack::template_names::ParameterName;
+use deployment::stack::template_names::{OutputName, ParameterName};
 use deployment::stack::{reviewer, tags, zones};
 use deployment::template;
 
@@ -389,7 +389,10 @@ impl<'a> Deployer<'a> {
             Intent::Prove
         };
         let gate = version.as_ref();
-        let gate = gate.map(|version| Gate::new(self.world, context.sink, intent, version));
+        let gate = gate.map(|version| {
+            let gate = Gate::new(self.world, context.sink, intent, version);
+            gate.restoring(stack.output(OutputName::TaskDefinitionArn))
+        });
         let release = has_release.then(|| ReleasePoller::new(self.world, context.sink, &stack.id));
         let mut watch = GatedUpdate::new(watch, release, gate);
         let followed = context.poll_for(&mut watch, limit).await;

@@ -1,6 +1,8 @@
 //! Verification of a deployment: the rollout of our version is complete, and it passes the external
 //! check.
 
+use std::time::Duration;
+
 use clock::Kind;
 
 use super::{DeployError, Deployer, Proof};
@@ -26,7 +28,9 @@ impl Deployer<'_> {
     ) -> Result<u32, DeployError> {
         let context = self.context;
         let mut watch = RolloutPoller::new(self.world, context.sink, names).of(deployment);
-        let limit = context.config.timeout;
+        // Replaced tasks of a gated service bake as well.
+        let waiting = Duration::from_mins(context.config.settings.waiting_minutes().into());
+        let limit = context.config.timeout + waiting;
         let followed = context.poll_for(&mut watch, limit).await;
         let end = match followed.map_err(DeployError::Final)? {
             Outcome::Completed(end) => end,

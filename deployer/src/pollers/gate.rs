@@ -2,6 +2,7 @@
 //! reaches the new version. The result of a check through the gate's header decides whether it
 //! continues.
 
+use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
@@ -16,8 +17,8 @@ use super::{
 };
 use crate::poll::Poller;
 use aws::remote::{Remote, RemoteError, RemoteErrorKind, World};
-use deployment::event::{Checked, Event, Probed, Sink};
-use deployment::names::{ClusterName, RequestToken, ServiceName};
+use deployment::event::{Checked, Event, Probed, Sampled, Sink};
+use deployment::names::{ClusterName, RequestToken, ServiceName, TaskDefinitionArn};
 use deployment::rollout::gate::{
     ActiveDeployment, AtTheGate, Counts, HookAnswer, Intent, LifecycleStage, PausedDeployment,
     decide, fails_in_public,
@@ -34,12 +35,15 @@ pub enum Objection {
     Refused(Refusal),
     /// The check did not pass in time. Holds its last findings.
     TimedOut(Option<Checked>),
-    /// Public requests fail since the new version gets some of them.
-    Public(Probed),
+    /// Public requests fail since the new version gets some of them: their counts, and the reason of
+    /// the first one.
+    Public(Counts, Option<String>),
     /// The user decided against it.
     Declined,
     /// It was held for the user, and rolled back before the user decided.
     Undecided,
+    /// It passes the check, but requests to it fail now and then.
+    Unreliable(Sampled),
 }
 
 /// Version that was rolled back at the gate.
@@ -126,6 +130,12 @@ pub struct Gate<'a> {
     /// Public requests before the new version got any.
     before_traffic: Option<Counts>,
     rejection: Option<Rejection>,
+    /// Last comparison in which requests to the new version failed.
+    unreliable: Option<Sampled>,
+    /// Task definition that served before, if there was one.
+    previous: Option<TaskDefinitionArn>,
+    /// ARNs of the deployments that were paused before this run gave up on its version.
+    seen: BTreeSet<String>,
     /// Deployment that passed the check and is held, and the question about it.
     held: Option<(PausedDeployment, Decision<'a>)>,
     /// ARN of the deployment that was rolled back. Any later deployment restores the previous
@@ -151,9 +161,60 @@ impl<'a> Gate<'a> {
             compared: Counts::default(),
             before_traffic: None,
             rejection: None,
+            unreliable: None,
+            previous: None,
+            seen: BTreeSet::new(),
             held: None,
             rolled_back: None,
         }
+    }
+
+    /// Lets this task definition, which served before, pass on the way back.
+    #[must_use]
+    pub fn restoring(self, previous: Option<&str>) -> Self {
+        Self {
+            previous: previous.map(TaskDefinitionArn::new),
+            ..self
+        }
+    }
+
+    /// Returns the intent for a paused deployment.
+    fn intent_for(&self, paused: &PausedDeployment, names: &ServiceNames) -> Intent {
+        let is_previous = self.previous.as_ref() == Some(&paused.task_definition);
+        // CloudFormation goes back on its own when another resource fails, or when somebody cancels.
+        // An update that keeps the task definition goes back to the same one.
+        let is_back = paused.task_definition != names.task_definition
+            || (self.intent == Intent::Undo && !self.seen.contains(&paused.arn));
+        match &self.rolled_back {
+            Some(arn) if *arn == paused.arn => Intent::Undo,
+            Some(_) => Intent::Restore,
+            None if is_previous && is_back => Intent::Restore,
+            None => self.intent,
+        }
+    }
+
+    /// Closes the question about a held version that waits no more.
+    fn close_the_question(&mut self, active: &[ActiveDeployment]) {
+        let Some((held, _)) = &self.held else {
+            return;
+        };
+        let mut waiting = active.iter().flat_map(|active| &active.paused);
+        if waiting.any(|paused| paused.hook == held.hook) {
+            return;
+        }
+        let mut same = active.iter().filter(|active| active.arn == held.arn);
+        if same.any(|active| active.status.goes_on()) {
+            self.sink.note(
+                "somebody else has let the version pass: there is nothing to decide any more",
+            );
+            self.intent = Intent::Prove;
+        } else {
+            self.rejection = Some(Rejection {
+                objection: Objection::Undecided,
+                had_traffic: false,
+            });
+        }
+        self.held = None;
     }
 
     /// Polls once for deployments at the gate, and checks or answers them. Returns the one that is
@@ -162,13 +223,13 @@ impl<'a> Gate<'a> {
         let active = self
             .world
             .active_deployments(&names.cluster, &names.service);
-        let paused = active.await?.into_iter().flat_map(|active| active.paused);
-        for paused in paused {
-            let intent = match &self.rolled_back {
-                Some(arn) if *arn == paused.arn => Intent::Undo,
-                Some(_) => Intent::Restore,
-                None => self.intent,
-            };
+        let active = active.await?;
+        self.close_the_question(&active);
+        for paused in active.into_iter().flat_map(|active| active.paused) {
+            let intent = self.intent_for(&paused, names);
+            if self.intent != Intent::Undo {
+                self.seen.insert(paused.arn.clone());
+            }
             let answer = match decide(&paused, Some(&names.task_definition), intent) {
                 AtTheGate::Answer(answer) => Some(answer),
                 AtTheGate::Check => self.check(&paused, names).await?,
@@ -236,19 +297,20 @@ impl<'a> Gate<'a> {
             self.sink.send(&Event::GateReached {
                 stage: paused.stage.clone(),
                 share: paused.share,
+                is_first: self.checking.public().is_none(),
             });
             let check = self.checking.at_the_gate(names).await;
             self.met = Some((paused.hook.clone(), Instant::now(), check));
         }
-        let fails_in_public = self.fails_in_public();
+        let failing = self.failing_in_public();
         let Some((_, since, Some(check))) = &mut self.met else {
             return Ok(Some(HookAnswer::Continue));
         };
         let mut passed = false;
-        let objection = if fails_in_public {
-            Some(Objection::Public(
-                self.checking.public().unwrap_or_default(),
-            ))
+        let objection = if let Some(failing) = failing {
+            let probe = self.checking.public();
+            let first = probe.and_then(|probe| probe.first_failure);
+            Some(Objection::Public(failing, first))
         } else {
             match check.poll().await? {
                 Some(Verified::ProvenWrong(found)) => Some(Objection::ProvenWrong(found)),
@@ -261,6 +323,7 @@ impl<'a> Gate<'a> {
                         self.compared.failed += u64::from(public.failed);
                     }
                     passed = new.failed == 0;
+                    self.unreliable = (!passed).then(|| new.clone());
                     self.sink.send(&Event::GateCompared { new, public });
                     None
                 }
@@ -270,9 +333,12 @@ impl<'a> Gate<'a> {
         // Time limit of the check alone: the update as a whole has its own.
         let limit = self.checking.limit();
         let is_late = limit.is_some_and(|limit| since.elapsed() >= limit);
-        let late = is_late.then(|| Objection::TimedOut(check.last().cloned()));
+        let late = is_late.then(|| match self.unreliable.take() {
+            Some(sampled) => Objection::Unreliable(sampled),
+            None => Objection::TimedOut(check.last().cloned()),
+        });
         // Public requests that failed before are no objection: the new version may be the remedy.
-        if passed && !self.fails_in_public() {
+        if passed && self.failing_in_public().is_none() {
             return Ok(Some(HookAnswer::Continue));
         }
         let Some(objection) = objection.or(late) else {
@@ -287,9 +353,10 @@ impl<'a> Gate<'a> {
         Ok(Some(HookAnswer::RollBack))
     }
 
-    fn fails_in_public(&self) -> bool {
-        let before = self.before_traffic.as_ref().zip(self.counts());
-        before.is_some_and(|(before, now)| fails_in_public(before, &now))
+    /// Returns the counts since the new version gets public requests, if they fail.
+    fn failing_in_public(&self) -> Option<Counts> {
+        let (before, now) = self.before_traffic.as_ref().zip(self.counts())?;
+        fails_in_public(before, &now).then(|| now.since(before))
     }
 
     /// Returns the counts of all public requests so far.
@@ -473,6 +540,8 @@ pub struct GatedUpdate<'a> {
     gate: Option<Gate<'a>>,
     /// End of the update, while the task of the release command is stopped.
     end: Option<UpdateEnd>,
+    /// Set once hooks cannot be read or answered.
+    is_deaf: bool,
 }
 
 impl<'a> GatedUpdate<'a> {
@@ -487,6 +556,7 @@ impl<'a> GatedUpdate<'a> {
             release,
             gate,
             end: None,
+            is_deaf: false,
         }
     }
 
@@ -516,6 +586,7 @@ impl<'a> GatedUpdate<'a> {
     /// Returns why the new version did not pass the gate, if it did not.
     pub fn rejection(&self) -> Option<Rejection> {
         let gate = self.gate.as_ref()?;
+        // The update may end before the hook is read again.
         let undecided = || {
             gate.held.as_ref().map(|_| Rejection {
                 objection: Objection::Undecided,
@@ -555,9 +626,20 @@ impl Poller for GatedUpdate<'_> {
         }
         // An update that has ended leaves no paused deployment behind.
         if let Some(gate) = &mut self.gate
+            && !self.is_deaf
             && let Some(names) = self.update.at_the_gate()
         {
-            return Ok(gate.poll(&names).await?.map(GatedEnd::Held));
+            return match gate.poll(&names).await {
+                Ok(held) => Ok(held.map(GatedEnd::Held)),
+                Err(error) if error.kind.is_passing() => Err(error),
+                Err(error) => {
+                    // The update goes on without answers, and ends when the hook times out.
+                    self.is_deaf = true;
+                    let warning = "; without an answer, ECS takes the new version back when its hook times out";
+                    gate.sink.warn(format!("the gate: {error}{warning}"));
+                    Ok(None)
+                }
+            };
         }
         Ok(None)
     }

@@ -60,10 +60,10 @@ fn raw_words(event: &Event) -> Words {
             stack,
             local,
             ..
-        } => format!(
-            "{command}: stack {stack}{}",
-            if *local { " on this machine" } else { "" }
-        ),
+        } => {
+            let place = if *local { " on this machine" } else { "" };
+            format!("{command}: stack {stack}{place}")
+        }
         Event::PhaseEnded { phase, seconds } => phase_ended(*phase, *seconds),
         Event::EmulatorInstalling { version } => emulator_installing(version),
         Event::EmulatorReady {
@@ -78,17 +78,14 @@ fn raw_words(event: &Event) -> Words {
             arn,
             region,
             endpoint,
-        } => match endpoint {
-            Some(url) => format!("account {account}, region {region}, as {arn} at {url}"),
-            None => format!("account {account}, region {region}, as {arn}"),
-        },
+        } => identified((account, region, arn), endpoint.as_deref()),
         Event::ImagePacked { digest, bytes } => {
             format!("image {} packed: {}", digest.short(), size(*bytes))
         }
-        Event::StackFound { status } => match status {
-            Some(status) => format!("the stack is {status}"),
-            None => "there is no such stack".to_owned(),
-        },
+        Event::StackFound { status } => status.as_ref().map_or_else(
+            || "there is no such stack".to_owned(),
+            |status| format!("the stack is {status}"),
+        ),
         Event::ResourceChanged {
             logical_id,
             resource_type,
@@ -113,14 +110,11 @@ fn raw_words(event: &Event) -> Words {
             registered_targets,
             failed_tasks,
             threshold,
-        } => format!(
-            "rollout: {}; {healthy_targets} of {registered_targets} targets healthy",
-            rollout(
-                deployments,
-                task_definition,
-                threshold.map(|limit| (*failed_tasks, limit))
-            )
-        ),
+        } => {
+            let limit = threshold.map(|limit| (*failed_tasks, limit));
+            let moved = rollout(deployments, task_definition, limit);
+            format!("rollout: {moved}; {healthy_targets} of {registered_targets} targets healthy")
+        }
         // Log lines and reasons come from the service and from AWS: both may contain control
         // sequences.
         Event::TaskFailed { task, log } => failed_task(task, log),
@@ -130,7 +124,11 @@ fn raw_words(event: &Event) -> Words {
         }
         Event::CheckChosen { url, because, .. } => return chosen(url, because.as_deref()),
         Event::Checked { check } => format!("check: {}", checked(check)),
-        Event::GateReached { stage, share } => gate_reached(stage, *share),
+        Event::GateReached {
+            stage,
+            share,
+            is_first,
+        } => gate_reached(stage, *share, *is_first),
         Event::GateCompared { new, public } => gate_compared(new, public.as_ref()),
         Event::GateAnswered { stage, passed } => gate_answered(stage, *passed),
         Event::ReleaseStarted { .. } | Event::ReleaseEnded { .. } => release(event),
@@ -335,8 +333,9 @@ pub(super) fn pushed(digest: &str, bytes: u64, already_there: bool) -> String {
 }
 
 /// Returns the text for a deployment that waits at the gate.
-fn gate_reached(stage: &LifecycleStage, share: f64) -> String {
+fn gate_reached(stage: &LifecycleStage, share: f64, is_first: bool) -> String {
     match stage {
+        _ if is_first => "gate: the first version runs, and is checked".to_owned(),
         LifecycleStage::PreProductionTrafficShift => format!(
             "gate: {share} % of the public requests go to the new version, which is checked before the next step"
         ),
@@ -355,6 +354,12 @@ fn gate_reached(stage: &LifecycleStage, share: f64) -> String {
                 .to_owned()
         }
     }
+}
+
+/// Formats account, region and identity of the credentials.
+fn identified((account, region, arn): (&str, &str, &str), endpoint: Option<&str>) -> String {
+    let place = endpoint.map_or_else(String::new, |url| format!(" at {url}"));
+    format!("account {account}, region {region}, as {arn}{place}")
 }
 
 /// Formats the changes of a change set in one line.

@@ -124,6 +124,23 @@ pub enum TakeBack {
     CancelUpdate,
 }
 
+impl ServiceDeploymentStatus {
+    /// Returns whether the deployment still proceeds to the new version.
+    pub const fn goes_on(&self) -> bool {
+        match self {
+            Self::Pending | Self::InProgress => true,
+            Self::StopRequested
+            | Self::Stopped
+            | Self::RollbackRequested
+            | Self::RollbackInProgress
+            | Self::RollbackSuccessful
+            | Self::RollbackFailed
+            | Self::Successful
+            | Self::Unknown(_) => false,
+        }
+    }
+}
+
 /// Decides how to take back a deployment.
 pub fn take_back(active: &ActiveDeployment) -> TakeBack {
     use ServiceDeploymentStatus as S;

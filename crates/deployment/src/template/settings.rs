@@ -79,13 +79,14 @@ impl Settings {
         self.gate_minutes.unwrap_or(gate::TIMEOUT_MINUTES)
     }
 
-    /// Returns the minutes that a deployment waits between steps of traffic and while it bakes.
+    /// Returns the minutes that a deployment may wait between steps of traffic and while it bakes.
+    ///
+    /// For time limits: a command that continues a deployment need not know the strategy that it
+    /// was started with, so that these settings count for every one.
     pub fn waiting_minutes(&self) -> u32 {
         let pauses = match self.strategy {
-            Strategy::Rolling => return 0,
-            Strategy::BlueGreen => 0,
             Strategy::Linear { step_percent } => 100_u32.div_ceil(step_percent.into()),
-            Strategy::Canary { .. } => 1,
+            Strategy::Rolling | Strategy::BlueGreen | Strategy::Canary { .. } => 1,
         };
         self.bake_minutes + pauses * self.step_minutes
     }

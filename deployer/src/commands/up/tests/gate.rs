@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{FakeHost, bringing_up_with, updated};
-use crate::testing::answer::{answers, down, rolled_out, rolling_out, skewed};
+use crate::config::CheckSettings;
+use crate::testing::answer::{answers, down, refused, rolled_out, rolling_out, skewed};
 use crate::testing::moment::{Moment, at, error, event};
 use crate::testing::stages::{at_every_stage, there_and_back, waiting};
 use crate::testing::{DIGEST, FakeWorld};
@@ -141,6 +142,35 @@ async fn a_version_that_fails_in_public_goes_back_at_the_next_step() {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert!(!text.contains("no public request has reached it"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_fails_now_and_then_goes_back() {
+    let mut moments = vec![running(), updating()];
+    moments.extend(vec![still_updating(); 60]);
+    moments.extend(rolled_back());
+    let world = FakeWorld::new(moments).paused([ours("hook-1")]);
+    let host = FakeHost::new(world).knocking([Err(clock::Failure::TooLarge)]);
+    let text = update(host.with(|config| config.verify_timeout = Duration::from_secs(30))).await;
+    let message = "did not pass the gate: it passes the check, but 20 of 20 requests to it fail; no public request";
+    assert!(text.contains(message), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_update_is_followed_where_hooks_may_not_be_read() {
+    let mut moments = vec![running(), updating(), still_updating(), still_updating()];
+    moments.extend(rolled_back());
+    let denied = error(RemoteErrorKind::Denied, "AccessDeniedException", "not you");
+    let world = FakeWorld::new(moments)
+        .paused([ours("hook-1")])
+        .failing("ListServiceDeployments", denied);
+    let text = update(FakeHost::new(world)).await;
+    assert!(
+        text.contains("without an answer, ECS takes the new version back"),
+        "{text}"
+    );
+    assert!(text.contains("UPDATE_ROLLBACK_COMPLETE"), "{text}");
+    assert!(text.ends_with("exit code 4\n"), "{text}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -398,4 +428,24 @@ async fn without_a_gate_nothing_can_be_held() {
     "#);
     let hook = format!("{GATED}    LifecycleStages: [POST_TEST_TRAFFIC_SHIFT]\n");
     assert_eq!(refused(held(), &hook).await, "exit code 0\n");
+}
+
+/// The run that was killed would have demanded a clock as well.
+#[tokio::test(start_paused = true)]
+async fn where_a_clock_ran_a_run_that_attaches_demands_one() {
+    let left = || at("UPDATE_IN_PROGRESS").with_old_version().with_image('b');
+    let mut moments = vec![left(); 12];
+    moments.push(at("UPDATE_ROLLBACK_COMPLETE").with_old_version());
+    let world = FakeWorld::new(moments)
+        .paused([ours("hook-1")])
+        .images([(NEW, &format!("registry.example/clock-repository@{DIGEST}"))])
+        .proposals([Proposal::Empty]);
+    let reports = [answers("0.1.0+bbbbbbbbbbbb"), refused("404 Not Found")];
+    let host = FakeHost::new(world).finding(reports);
+    let host = host.with(|config| config.check = CheckSettings::default());
+    let text = bringing_up_with(host, GATED).await;
+    let (_, text) = text.split_once("waiting for that to end\n").unwrap();
+    let (text, _) = text.split_once("plan: started").unwrap();
+    assert!(text.contains("hook-1 (roll back)"), "{text}");
+    assert!(!text.contains("check: without a clock"), "{text}");
 }
