@@ -116,6 +116,27 @@ fn command_line_from(make_targets: Option<&str>, config: &Config, command: &str)
     command
 }
 
+/// Returns a command line of the AWS CLI with the same endpoint, region and profile.
+pub(crate) fn aws_command(config: &Config, arguments: &str) -> String {
+    let access = &config.access;
+    let found = access.found.get().map(|found| found.region.as_str());
+    let region = access.region.as_deref().or(found);
+    let mut command = "aws".to_owned();
+    for (name, value) in [
+        (
+            "endpoint-url",
+            access.endpoint_url.as_ref().map(Url::as_str),
+        ),
+        ("region", region),
+        ("profile", access.profile.as_deref()),
+    ] {
+        if let Some(value) = value {
+            command.extend([" --", name, " ", value]);
+        }
+    }
+    format!("{command} {arguments}")
+}
+
 /// Returns the text with the environment added to each `deployer` command. Without it, the commands
 /// would act on another stack.
 pub(crate) fn in_environment(text: &str, environment: Option<&str>) -> String {

@@ -92,6 +92,7 @@ class Forwarding:
     def install(self) -> None:
         replace, alb = self.upstream.replace, self.alb
         self.parse_actions = replace(alb, "_parse_actions", self.on_parse_actions)
+        self.describe_rules = replace(alb, "_describe_rules", self.on_describe_rules)
         self.action_xml = replace(alb, "_action_xml", self.on_action_xml)
         self.execute_actions = replace(alb, "_execute_actions", self.on_execute_actions)
         self.listener_actions = replace(
@@ -109,6 +110,13 @@ class Forwarding:
                 groups.append({"TargetGroupArn": arn, "Weight": weight or None})
             store(action, forward_config(groups))
         return actions
+
+    def on_describe_rules(self, params: Record) -> Response:
+        """Handles `DescribeRules`: as on AWS, a rule that is asked for by its ARN has to exist."""
+        for arn in self.alb._parse_member_list(params, "RuleArns"):
+            if arn not in self.alb._rules:
+                return self.alb._error("RuleNotFound", f"One or more rules not found: {arn}")
+        return self.describe_rules(params)
 
     def on_listener_actions(
         self, props: Record, lb_arn: str | None, prop: str = "DefaultActions"

@@ -54,11 +54,14 @@ EXPECTED = {
     "services.alb": """
         _ACTION_MAP
         _action_xml(a)
+        _describe_rules(params)
         _describe_target_health(params)
+        _error(code, message, status)
         _execute_actions(actions, method, path, headers, body, query_params, listener_port, lb_arn, target_host, raw_query_string, raw_path)
         _forward_to_tg(tg_arn, method, path, headers, body, query_params, raw_query_string, raw_path)
         _p(params, key, default)
         _parse_actions(params, prefix)
+        _parse_member_list(params, prefix)
         _parse_targets_param(params, prefix)
         _proxy_http_target(target, tg, method, path, headers, body, query_params, raw_query_string)
         _rules

@@ -58,6 +58,18 @@ class Actions(unittest.TestCase):
         self.assertEqual(forwarding.weighted_groups(action), [("blue", 0), ("green", 100)])
 
 
+class Rules(unittest.TestCase):
+    def test_one_that_is_gone_is_an_error(self) -> None:
+        alb = fresh().upstream.alb
+        alb._rules["one"] = {"RuleArn": "one", "Priority": "1", "Actions": [TWO]}
+        status, _, body = alb._describe_rules({"RuleArns.member.1": ["one"]})
+        self.assertEqual(status, 200)
+        self.assertIn(b"<TargetGroupArn>green</TargetGroupArn><Weight>1</Weight>", body)
+        status, _, body = alb._describe_rules({"RuleArns.member.1": ["two"]})
+        self.assertEqual(status, 400)
+        self.assertIn(b"<Code>RuleNotFound</Code>", body)
+
+
 class Requests(unittest.TestCase):
     def forwarded(self, action: Record, count: int) -> collections.Counter[str]:
         """Returns how many requests each group got."""

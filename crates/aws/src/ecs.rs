@@ -19,6 +19,7 @@ use deployment::names::{
     TargetGroupArn, TaskDefinitionArn,
 };
 use deployment::rollout::gate::{ActiveDeployment, HookAnswer, PausedDeployment};
+use deployment::rollout::traffic::ListenerRule;
 use deployment::rollout::{
     Deployment, DeploymentRecord, HealthCheck, Service, ServiceEvent, StoppedTask, Target, Task,
 };
@@ -160,6 +161,10 @@ impl Rollouts for Aws {
             .await
             .map_err(error::of("ContinueServiceDeployment"))?;
         Ok(())
+    }
+
+    async fn listener_rule(&self, arn: &str) -> Remote<Option<ListenerRule>> {
+        self.find_listener_rule(arn).await
     }
 
     async fn health_check(&self, target_group: &TargetGroupArn) -> Remote<Option<HealthCheck>> {

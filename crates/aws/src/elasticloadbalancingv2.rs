@@ -8,6 +8,7 @@ use super::Aws;
 use super::error::incomplete;
 use crate::remote::{Remote, RemoteErrorKind};
 use deployment::names::{LoadBalancerArn, TargetGroupArn};
+use deployment::rollout::traffic::ListenerRule;
 use deployment::rollout::{HealthCheck, Target};
 
 /// Response without its metadata. The result element has the name of the operation.
@@ -16,7 +17,8 @@ struct Response<T> {
     #[serde(
         alias = "DescribeTargetHealthResult",
         alias = "DescribeTargetGroupsResult",
-        alias = "DescribeLoadBalancersResult"
+        alias = "DescribeLoadBalancersResult",
+        alias = "DescribeRulesResult"
     )]
     result: T,
 }
@@ -82,7 +84,124 @@ struct LoadBalancers {
     load_balancers: Option<List<IgnoredAny>>,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Rules {
+    rules: Option<List<Rule>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Rule {
+    conditions: Option<List<Condition>>,
+    actions: Option<List<Action>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Condition {
+    field: String,
+    values: Option<List<String>>,
+    path_pattern_config: Option<Values>,
+    http_header_config: Option<HttpHeader>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Values {
+    values: Option<List<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct HttpHeader {
+    http_header_name: String,
+    values: Option<List<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Action {
+    target_group_arn: Option<String>,
+    forward_config: Option<ForwardConfig>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ForwardConfig {
+    target_groups: Option<List<WeightedGroup>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct WeightedGroup {
+    target_group_arn: String,
+    weight: Option<u32>,
+}
+
+impl Condition {
+    /// Returns the condition in one line: `FIELD: VALUE, VALUE`. Headers are named.
+    fn line(self) -> String {
+        // The typed configuration has the values that AWS compares.
+        let (name, values) = match (self.http_header_config, self.path_pattern_config) {
+            (Some(header), _) => (header.http_header_name, header.values),
+            (None, Some(pattern)) => (self.field, pattern.values),
+            (None, None) => (self.field, self.values),
+        };
+        let values = values.map(|values| values.member).unwrap_or_default();
+        format!("{name}: {}", values.join(", "))
+    }
+}
+
+impl Action {
+    fn groups(self) -> Vec<(TargetGroupArn, u32)> {
+        let weighted = self.forward_config.and_then(|config| config.target_groups);
+        match (weighted, self.target_group_arn) {
+            (Some(groups), _) => {
+                let groups = groups.member.into_iter();
+                groups
+                    .map(|group| {
+                        let arn = TargetGroupArn::new(group.target_group_arn);
+                        (arn, group.weight.unwrap_or(1))
+                    })
+                    .collect()
+            }
+            (None, Some(arn)) => vec![(TargetGroupArn::new(arn), 1)],
+            (None, None) => Vec::new(),
+        }
+    }
+}
+
 impl Aws {
+    pub(super) async fn find_listener_rule(&self, arn: &str) -> Remote<Option<ListenerRule>> {
+        let input = json!({ "RuleArns.member.1": arn });
+        let answer = self.elasticloadbalancingv2.call("DescribeRules", input);
+        let Response::<Rules> { result } = match answer.await {
+            Ok(answer) => answer,
+            Err(error) if error.kind == RemoteErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let rules = result.rules.map(|rules| rules.member);
+        let mut rules = rules.into_iter().flatten();
+        let rule = rules.next();
+        let rule = rule.ok_or_else(|| incomplete("DescribeRules", "the rule"))?;
+        let conditions = rule.conditions.map(|conditions| conditions.member);
+        let actions = rule.actions.map(|actions| actions.member);
+        Ok(Some(ListenerRule {
+            arn: arn.to_owned(),
+            conditions: conditions
+                .into_iter()
+                .flatten()
+                .map(Condition::line)
+                .collect(),
+            groups: actions
+                .into_iter()
+                .flatten()
+                .flat_map(Action::groups)
+                .collect(),
+        }))
+    }
+
     pub(super) async fn describe_targets(
         &self,
         target_group: &TargetGroupArn,

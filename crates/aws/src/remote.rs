@@ -13,6 +13,7 @@ use deployment::names::{
     TargetGroupArn, TaskDefinitionArn,
 };
 use deployment::rollout::gate::{ActiveDeployment, HookAnswer, PausedDeployment};
+use deployment::rollout::traffic::ListenerRule;
 use deployment::rollout::{DeploymentRecord, HealthCheck, Service, StoppedTask, Target, Task};
 use deployment::stack::request::{Definition, Proposal, Resource, TemplateParameter, Wanted};
 use deployment::stack::{Observed, ResourceEvent};
@@ -268,6 +269,8 @@ pub trait Rollouts: Send + Sync {
     async fn stop_deployment(&self, arn: &str) -> Remote<()>;
     /// Answers the lifecycle hook of a paused deployment.
     async fn answer_hook(&self, paused: &PausedDeployment, answer: HookAnswer) -> Remote<()>;
+    /// Returns a listener rule by its ARN; `None` if it does not exist.
+    async fn listener_rule(&self, arn: &str) -> Remote<Option<ListenerRule>>;
     /// Returns the health of the targets in a target group.
     async fn targets(&self, target_group: &TargetGroupArn) -> Remote<Vec<Target>>;
     /// Returns the health check settings of a target group.

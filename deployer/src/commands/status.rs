@@ -3,23 +3,26 @@
 use super::{CommandResult, Done, Execute};
 use crate::pollers::LogReader;
 use async_trait::async_trait;
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use deployment::event::{Silent, Sink};
 use serde::Serialize;
 
 use crate::checks::public_url;
 use crate::context::{Connection, Context, connect};
+use crate::deploy::Rules;
 use crate::poll::Outcome;
 use crate::pollers::{
     ExternalCheck, NetworkCheck, RolloutPoller, ServiceNames, check_once, checked,
 };
 use crate::stack_operations::ROUNDS;
-use aws::remote::World;
+use aws::remote::{Remote, World};
 use deployment::cost::{self, Estimate};
 use deployment::error::Failure;
 use deployment::event::{Checked, Event};
-use deployment::names::StackName;
+use deployment::names::{StackName, TargetGroupArn, TaskDefinitionArn};
+use deployment::rollout::gate::LifecycleStage;
 use deployment::rollout::{Service, StoppedLately, Target, Task, stopped_lately};
+use deployment::stack::Observed;
 use deployment::stack::before::{StatusSummary, status_summary};
 use deployment::stack::template_names::OutputName;
 
@@ -88,6 +91,10 @@ pub struct Status {
     pub tasks: Vec<Task>,
     /// Targets behind the load balancer.
     pub targets: Vec<Target>,
+    /// Target groups of a gated service, and which one serves. Empty with the strategy `rolling`.
+    pub target_groups: Vec<TargetGroup>,
+    /// Deployment that waits at the gate.
+    pub gate: Option<AtTheGate>,
     /// Tasks that stopped unexpectedly within the last hour, grouped by cause.
     pub stopped_lately: Vec<StoppedLately>,
     /// Result of the external check.
@@ -98,6 +105,30 @@ pub struct Status {
     /// are not known.
     #[serde(rename = "cost_per_hour")]
     pub cost: Option<Estimate>,
+}
+
+/// Target group of a gated service.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TargetGroup {
+    /// ARN of the target group.
+    pub arn: TargetGroupArn,
+    /// Weight in the listener rule for all requests; absent if the rule does not name the group.
+    pub weight: Option<u32>,
+    /// Number of healthy targets.
+    pub healthy: usize,
+    /// Number of targets.
+    pub registered: usize,
+}
+
+/// Deployment that waits at the gate.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AtTheGate {
+    /// Stage at which it is paused.
+    pub stage: LifecycleStage,
+    /// ARN of the task definition that is being deployed.
+    pub task_definition: TaskDefinitionArn,
+    /// Time at which ECS rolls it back unless somebody decides.
+    pub expires_at: Option<DateTime<Utc>>,
 }
 
 impl Status {
@@ -116,6 +147,8 @@ impl Status {
             service: None,
             tasks: Vec::new(),
             targets: Vec::new(),
+            target_groups: Vec::new(),
+            gate: None,
             stopped_lately: Vec::new(),
             check: None,
             reviewer: None,
@@ -190,6 +223,29 @@ async fn look(
     Ok(status)
 }
 
+/// Reads the target groups of a gated service.
+async fn target_groups(
+    world: &dyn World,
+    stack: &Observed,
+    groups: [&TargetGroupArn; 2],
+) -> Remote<Vec<TargetGroup>> {
+    let production = Rules::of(world, stack).await?;
+    let production = production.and_then(|rules| rules.production.1);
+    let weights = production.map(|rule| rule.groups).unwrap_or_default();
+    let mut found = Vec::new();
+    for arn in groups {
+        let targets = world.targets(arn).await?;
+        let weight = weights.iter().find(|(group, _)| group == arn);
+        found.push(TargetGroup {
+            arn: arn.clone(),
+            weight: weight.map(|(_, weight)| *weight),
+            healthy: targets.iter().filter(|target| target.is_healthy()).count(),
+            registered: targets.len(),
+        });
+    }
+    Ok(found)
+}
+
 async fn fill(
     context: Context<'_>,
     world: &dyn World,
@@ -234,6 +290,22 @@ async fn fill(
         .await
         .map_err(failed)?;
     status.targets = names.targets(world).await.map_err(failed)?;
+    if let Some(other) = &names.other_target_group {
+        let groups = [&names.target_group, other];
+        status.target_groups = target_groups(world, &stack, groups).await.map_err(failed)?;
+        let active = world
+            .active_deployments(&names.cluster, &names.service)
+            .await;
+        let mut paused = active
+            .map_err(failed)?
+            .into_iter()
+            .flat_map(|active| active.paused);
+        status.gate = paused.next().map(|paused| AtTheGate {
+            stage: paused.stage,
+            task_definition: paused.task_definition,
+            expires_at: paused.expires_at,
+        });
+    }
     if let Some(url) = stack.output(OutputName::Url) {
         let url = public_url(context.config, url)?;
         let checks = context.checks(world, &names, &url).await;

@@ -13,6 +13,7 @@ mod drift;
 mod gate;
 mod previous;
 mod release;
+mod traffic;
 mod update;
 mod verify;
 mod way_back;
@@ -43,6 +44,7 @@ use deployment::template;
 
 use auto_rollback::OwnVersion;
 use deployment::stack::template_names::{OutputName, ParameterName};
+pub(crate) use traffic::Rules;
 use update::Execution;
 
 /// Environment of a deployment.
@@ -142,6 +144,7 @@ impl Deployer<'_> {
     ) -> Result<Deployed, Failure> {
         let reconciled = Box::pin(self.reconcile(found)).await?;
         let found = &reconciled.stack;
+        self.expect_rules(found, &request.wanted).await?;
         let running = self.running(found).await?;
         let execution = self.start(found, &request.wanted, &request.purpose).await?;
         let force = self.context.config.force;

@@ -621,7 +621,11 @@ impl Poller for GatedUpdate<'_> {
                 return polled.map(|()| None);
             }
         }
-        if let Some(end) = end {
+        if let Some(mut end) = end {
+            // Tasks of a version that was at the gate ran, even if ECS lists none any more.
+            if self.gate.as_ref().is_some_and(|gate| gate.met.is_some()) {
+                end.evidence.had_tasks = Some(true);
+            }
             return Ok(Some(GatedEnd::Ended(Box::new(end))));
         }
         // An update that has ended leaves no paused deployment behind.

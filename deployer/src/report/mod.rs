@@ -203,6 +203,12 @@ pub(crate) fn plan_in_words(plan: &Plan) -> String {
     lists::plan(plan)
 }
 
+/// Returns a status as text, for transcripts.
+#[cfg(test)]
+pub(crate) fn status_in_words(status: &crate::commands::status::Status) -> String {
+    text::status(status)
+}
+
 /// Returns the access of reviewers as text, for transcripts.
 #[cfg(test)]
 pub(crate) fn reviewing_in_words(reviewing: &Reviewing) -> String {

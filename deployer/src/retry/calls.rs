@@ -14,6 +14,7 @@ use deployment::names::{
     TargetGroupArn, TaskDefinitionArn,
 };
 use deployment::rollout::gate::{ActiveDeployment, HookAnswer, PausedDeployment};
+use deployment::rollout::traffic::ListenerRule;
 use deployment::rollout::{DeploymentRecord, HealthCheck, Service, StoppedTask, Target, Task};
 use deployment::stack::request::{Definition, Proposal, Resource, TemplateParameter, Wanted};
 use deployment::stack::{Observed, ResourceEvent};
@@ -240,6 +241,11 @@ impl<W: Rollouts> Rollouts for Retrying<W> {
         // If the response was lost, the repetition is refused at worst, and the caller reads the
         // state again.
         self.retry(RetryPolicy::LONG, || self.inner.answer_hook(paused, answer))
+            .await
+    }
+
+    async fn listener_rule(&self, arn: &str) -> Remote<Option<ListenerRule>> {
+        self.retry(RetryPolicy::LONG, || self.inner.listener_rule(arn))
             .await
     }
 

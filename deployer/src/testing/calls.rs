@@ -14,6 +14,7 @@ use deployment::names::{
     TargetGroupArn, TaskDefinitionArn,
 };
 use deployment::rollout::gate::{ActiveDeployment, HookAnswer, PausedDeployment};
+use deployment::rollout::traffic::ListenerRule;
 use deployment::rollout::{DeploymentRecord, HealthCheck, Service, StoppedTask, Target, Task};
 use deployment::stack::request::{
     Definition, HIDDEN, Proposal, Resource, Template, TemplateParameter, Wanted,
@@ -315,13 +316,21 @@ impl Rollouts for FakeWorld {
         self.change("ContinueServiceDeployment", &what, None)
     }
 
+    async fn listener_rule(&self, arn: &str) -> Remote<Option<ListenerRule>> {
+        self.fails("DescribeRules")?;
+        Ok(self.rules.iter().find(|rule| rule.arn == arn).cloned())
+    }
+
     async fn health_check(&self, _: &TargetGroupArn) -> Remote<Option<HealthCheck>> {
         self.fails("DescribeTargetGroups")?;
         Ok(Some(super::answer::health_check()))
     }
 
-    async fn targets(&self, _: &TargetGroupArn) -> Remote<Vec<Target>> {
+    async fn targets(&self, group: &TargetGroupArn) -> Remote<Vec<Target>> {
         self.fails("DescribeTargetHealth")?;
+        if self.idle == Some(group.as_str()) {
+            return Ok(Vec::new());
+        }
         if self.is_first("DescribeTargetHealth") {
             return Ok(self.targets.peek());
         }

@@ -155,6 +155,7 @@ pub(crate) fn event(logical_id: &str, status: &str) -> ResourceEvent {
         "TaskDefinition" => "AWS::ECS::TaskDefinition",
         "LogGroup" => "AWS::Logs::LogGroup",
         RELEASE => "AWS::CloudFormation::WaitCondition",
+        "ProductionRule" | "GateRule" => "AWS::ElasticLoadBalancingV2::ListenerRule",
         other => panic!("no type is known for `{other}`"),
     };
     ResourceEvent {

@@ -14,6 +14,7 @@ use deployment::names::{
     TaskDefinitionArn,
 };
 use deployment::rollout::gate::{ActiveDeployment, PausedDeployment, ServiceDeploymentStatus};
+use deployment::rollout::traffic::ListenerRule;
 use deployment::rollout::{DeploymentRecord, Service, StoppedTask, Target, Task};
 use deployment::stack::request::{Proposal, Resource, TemplateParameter};
 use deployment::stack::status::StackStatus;
@@ -58,6 +59,10 @@ pub(crate) struct FakeWorld {
     pub(super) images: HashMap<String, String>,
     pub(super) record: Option<DeploymentRecord>,
     pub(super) active: Script<Vec<ActiveDeployment>>,
+    /// Listener rules of the load balancer.
+    pub(super) rules: Vec<ListenerRule>,
+    /// Target group without targets.
+    pub(super) idle: Option<&'static str>,
     pub(super) lines: Script<LogPage>,
     /// Text of the template that is deployed.
     pub(super) template: &'static str,
@@ -122,6 +127,8 @@ impl FakeWorld {
             images: HashMap::new(),
             record: None,
             active: Script::new("ListServiceDeployments", [Vec::new()]),
+            rules: Vec::new(),
+            idle: None,
             lines: Script::new("FilterLogEvents", [LogPage::default()]),
             template: "the template of before",
             declared: Vec::new(),
@@ -151,6 +158,16 @@ impl FakeWorld {
     ) -> Self {
         let active = Script::new("ListServiceDeployments", answers);
         Self { active, ..self }
+    }
+
+    /// The load balancer has these listener rules, and no targets in this group.
+    pub(crate) fn rules(self, rules: Vec<ListenerRule>, idle: &'static str) -> Self {
+        let idle = Some(idle);
+        Self {
+            rules,
+            idle,
+            ..self
+        }
     }
 
     /// Somebody else has deployed the image whose digest consists of this digit since the stack was looked at.

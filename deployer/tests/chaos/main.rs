@@ -188,7 +188,15 @@ impl<'a> Lane<'a> {
         self.command("up", round, seed).await;
         let first = self.assert_up().await;
         self.describe(&format!("{round} b"));
-        self.command("up", round, seed.rotate_left(1)).await;
+        if is_gated(round) {
+            // A person decides, in a run of their own.
+            let held = [&["up", "--hold"], strategy(round)].concat();
+            let held = self.run(&held, round, seed.rotate_left(1)).await;
+            assert_eq!(held.code, Some(10), "{}", held.stderr);
+            self.command("continue", round, seed.rotate_left(4)).await;
+        } else {
+            self.command("up", round, seed.rotate_left(1)).await;
+        }
         let second = self.assert_up().await;
         assert_ne!(first, second, "the change did not arrive");
         if round < self.bench.each_once {

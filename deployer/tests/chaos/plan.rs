@@ -9,7 +9,7 @@ use crate::fault::{Fault, QUICK};
 const HANGS_PER_MILLE: u64 = 10;
 
 /// Calls without which nothing is deployed or deleted: each of them has to meet each fault.
-const ESSENTIAL: [&str; 29] = [
+const ESSENTIAL: [&str; 30] = [
     "GetCallerIdentity",
     "DescribeStacks",
     "CreateStack",
@@ -20,6 +20,7 @@ const ESSENTIAL: [&str; 29] = [
     "DeleteStack",
     "DescribeServices",
     "DescribeTargetHealth",
+    "DescribeRules",
     "DescribeTasks",
     "ListTasks",
     "ListServiceDeployments",

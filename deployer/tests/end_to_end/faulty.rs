@@ -27,8 +27,13 @@ impl<'a> Faulty<'a> {
 
     /// Deploys a version with this fault.
     pub(crate) fn deploy(&self, fault: &str, more: &[&str]) -> Finished {
+        self.deploy_with(SETTINGS, fault, more)
+    }
+
+    /// The same with settings of another file.
+    pub(crate) fn deploy_with(&self, settings: &str, fault: &str, more: &[&str]) -> Finished {
         self.set(fault);
-        let mut arguments = vec!["up", "--local", "--config", SETTINGS];
+        let mut arguments = vec!["up", "--local", "--config", settings];
         arguments.extend(more);
         self.surroundings.deployer(&arguments)
     }

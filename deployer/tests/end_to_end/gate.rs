@@ -184,7 +184,7 @@ fn assert_no_waiting(finished: &Finished) {
 }
 
 /// Ends the load: no request failed, and none was answered by another version than these.
-async fn assert_only_proven(load: Load, proven: &BTreeSet<String>) {
+pub(crate) async fn assert_only_proven(load: Load, proven: &BTreeSet<String>) {
     let result = load.stop().await;
     println!(
         "{} requests, {} failed",

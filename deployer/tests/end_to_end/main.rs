@@ -17,6 +17,7 @@ mod faulty;
 mod fresh;
 mod gate;
 mod guarded;
+mod held;
 mod interrupts;
 mod keeper;
 mod kinds;

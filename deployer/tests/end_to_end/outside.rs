@@ -261,6 +261,13 @@ impl Outside {
 
     /// The version that all of ten answers agree on.
     pub(crate) async fn version(&self) -> String {
+        let mut versions = self.versions().await;
+        assert_eq!(versions.len(), 1, "several versions answer: {versions:?}");
+        versions.pop_first().expect("one")
+    }
+
+    /// The versions of ten answers.
+    pub(crate) async fn versions(&self) -> BTreeSet<String> {
         let url = self.url().await;
         let client = client(&url, self.port, false);
         let mut versions = BTreeSet::new();
@@ -268,8 +275,7 @@ impl Outside {
             let answer = self.ask(&client, &url).await;
             versions.insert(answer["version"].as_str().expect("a version").to_owned());
         }
-        assert_eq!(versions.len(), 1, "several versions answer: {versions:?}");
-        versions.pop_first().expect("one")
+        versions
     }
 
     /// The instances that answer so many requests.

@@ -120,6 +120,7 @@ async fn requests_are_signed_and_in_the_form_of_the_service() {
         sent!("iam", aws => aws.make_service_linked_role("ecs.amazonaws.com")),
         sent!("elasticloadbalancing", aws => aws.targets(&TargetGroupArn::new("arn:aws:tg"))),
         sent!("elasticloadbalancing", aws => aws.health_check(&TargetGroupArn::new("arn:aws:tg"))),
+        sent!("elasticloadbalancing", aws => aws.listener_rule("arn:aws:rule")),
         sent!("elasticloadbalancing", aws => aws.load_balancer_exists(&LoadBalancerArn::new("arn:aws:lb"))),
         sent!("logs", aws => aws.tail(&LogGroupName::new("/ecs/a\"b"), &LogStreamName::new("s"), 20)),
         sent!("logs", aws => aws.lines(&LogGroupName::new("g"), None, 1_700_000_000_000, None)),
@@ -144,6 +145,10 @@ async fn requests_are_signed_and_in_the_form_of_the_service() {
     POST / HTTP/1.1
     content-type: application/x-www-form-urlencoded
     Action=DescribeTargetGroups&Version=2015-12-01&TargetGroupArns.member.1=arn%3Aaws%3Atg
+
+    POST / HTTP/1.1
+    content-type: application/x-www-form-urlencoded
+    Action=DescribeRules&Version=2015-12-01&RuleArns.member.1=arn%3Aaws%3Arule
 
     POST / HTTP/1.1
     content-type: application/x-www-form-urlencoded
@@ -261,6 +266,58 @@ async fn responses_of_the_load_balancer_are_read() {
         aws.load_balancer_exists(&LoadBalancerArn::new("arn"))
             .await
             .unwrap()
+    );
+}
+
+#[tokio::test]
+async fn listener_rules_are_read() {
+    let rule = |conditions: &str, actions: &str| {
+        format!(
+            "<DescribeRulesResponse><DescribeRulesResult><Rules><member><RuleArn>arn</RuleArn>\
+            <Priority>1</Priority><Conditions>{conditions}</Conditions><Actions>{actions}</Actions>\
+            <IsDefault>false</IsDefault></member></Rules></DescribeRulesResult></DescribeRulesResponse>"
+        )
+    };
+    let gate = rule(
+        "<member><Field>http-header</Field><HttpHeaderConfig><HttpHeaderName>x-gate</HttpHeaderName>\
+        <Values><member>0123</member><member>4567</member></Values></HttpHeaderConfig></member>",
+        "<member><Type>forward</Type><ForwardConfig><TargetGroups><member><TargetGroupArn>a</TargetGroupArn>\
+        <Weight>100</Weight></member><member><TargetGroupArn>b</TargetGroupArn><Weight>0</Weight></member>\
+        </TargetGroups><TargetGroupStickinessConfig><Enabled>false</Enabled></TargetGroupStickinessConfig>\
+        </ForwardConfig></member>",
+    );
+    let pattern = "<member><Field>path-pattern</Field><Values><member>*</member></Values>\
+        <PathPatternConfig><Values><member>*</member></Values></PathPatternConfig></member>";
+    let group = |name: &str, weight| (TargetGroupArn::new(name), weight);
+    let one = "<member><Type>forward</Type><TargetGroupArn>a</TargetGroupArn></member>";
+    let fixed = "<member><Type>fixed-response</Type></member>";
+    for (response, condition, groups) in [
+        (
+            gate,
+            "x-gate: 0123, 4567",
+            vec![group("a", 100), group("b", 0)],
+        ),
+        (rule(pattern, one), "path-pattern: *", vec![group("a", 1)]),
+        (rule(pattern, fixed), "path-pattern: *", vec![]),
+    ] {
+        let found = answered(&response)
+            .await
+            .listener_rule("arn")
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            (found.conditions, found.groups),
+            (vec![condition.to_owned()], groups)
+        );
+    }
+    let gone = http(
+        "400 Bad Request",
+        "<ErrorResponse><Error><Type>Sender</Type><Code>RuleNotFound</Code><Message>no</Message></Error></ErrorResponse>",
+    );
+    assert_eq!(
+        answering(gone).await.listener_rule("arn").await.unwrap(),
+        None
     );
 }
 

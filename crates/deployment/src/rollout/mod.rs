@@ -11,6 +11,7 @@ pub mod gate;
 mod recognition;
 mod status;
 mod stopped;
+pub mod traffic;
 mod wording;
 
 #[cfg(test)]

@@ -158,6 +158,11 @@ pub(super) struct Minutes {
     pub(super) gate: u32,
 }
 
+/// Requests of both target groups on the dashboard. A dot repeats what the metric before has there.
+const REQUESTS_OF_GROUPS: &str = r#"!Sub ', [".", "RequestCount", "TargetGroup", "${TargetGroup.TargetGroupFullName}", "LoadBalancer", "${LoadBalancer.LoadBalancerFullName}", {"label": "first group"}], [".", ".", ".", "${OtherTargetGroup.TargetGroupFullName}", ".", ".", {"label": "other group"}]'"#;
+/// Tasks of the second target group on the dashboard.
+const OTHER_TASKS: &str = r#"!Sub ', [".", "HealthyHostCount", ".", "${OtherTargetGroup.TargetGroupFullName}", ".", ".", {"label": "healthy, other group"}], [".", "UnHealthyHostCount", ".", ".", ".", ".", {"label": "unhealthy, other group"}]'"#;
+
 /// Fills the slots of the gate, unless the strategy is rolling.
 pub(super) fn fill(strategy: Strategy, minutes: Minutes, slots: &mut Slots) {
     if !strategy.is_gated() {
@@ -199,6 +204,9 @@ pub(super) fn fill(strategy: Strategy, minutes: Minutes, slots: &mut Slots) {
     }
     slots.lines("gate_hooks", SETTING, hooks);
     slots.removal("one_target_group", SETTING, false);
+    let requests = REQUESTS_OF_GROUPS.to_owned();
+    slots.optional_value("requests_of_groups", SETTING, Some(requests));
+    slots.optional_value("other_tasks", SETTING, Some(OTHER_TASKS.to_owned()));
     slots.optional_lines(
         "healthy_tasks",
         SETTING,

@@ -517,6 +517,24 @@ async fn what_ecs_cannot_take_back_is_left_to_cloudformation() {
     }
 }
 
+/// The response to the first request was lost, and its repetition is refused.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_arrived_all_the_same_is_not_repeated() {
+    let refused = error(RemoteErrorKind::Refused, "ConflictException", "stopped");
+    let stopped = deploying(
+        ServiceDeploymentStatus::RollbackRequested,
+        LifecycleStage::BakeTime,
+    );
+    let moments = [under_way(), under_way()].into_iter().chain(restored());
+    let world = with_a_deployment(moments)
+        .deploying([vec![baking()], vec![stopped], Vec::new()])
+        .failing("StopServiceDeployment", refused);
+    let text = going_back(world, None).await;
+    assert_eq!(text.matches("> StopServiceDeployment").count(), 1, "{text}");
+    assert!(!text.contains("CancelUpdateStack"), "{text}");
+    assert!(text.ends_with("exit code 0\n"), "{text}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn without_the_right_to_stop_it_the_update_is_cancelled() {
     let denied = error(

@@ -57,6 +57,8 @@ async fn nothing_there() {
       "service": null,
       "tasks": [],
       "targets": [],
+      "target_groups": [],
+      "gate": null,
       "stopped_lately": [],
       "check": null,
       "reviewer": null,
@@ -83,6 +85,8 @@ async fn a_stack_without_an_image_yet() {
       "service": null,
       "tasks": [],
       "targets": [],
+      "target_groups": [],
+      "gate": null,
       "stopped_lately": [],
       "check": null,
       "reviewer": null,
@@ -162,6 +166,8 @@ async fn a_service_in_the_middle_of_a_rollout() {
           "description": null
         }
       ],
+      "target_groups": [],
+      "gate": null,
       "stopped_lately": [],
       "check": {
         "kind": "clock",
@@ -244,4 +250,48 @@ async fn every_status_is_told_and_what_is_under_way_followed() {
             "{status}: {text}"
         );
     }
+}
+
+/// Two target groups, of which the first serves; and a version that waits for a decision.
+#[tokio::test(start_paused = true)]
+async fn a_service_with_a_gate() {
+    use crate::testing::answer::resource;
+    use crate::testing::stages::waiting;
+    use deployment::rollout::traffic::ListenerRule;
+
+    let weights = [("clock-targets", 100), ("other-targets", 0)];
+    let rule = ListenerRule {
+        arn: "clock-productionrule".to_owned(),
+        conditions: Vec::new(),
+        groups: weights
+            .map(|(name, weight)| (TargetGroupArn::new(name), weight))
+            .to_vec(),
+    };
+    let gated = at("UPDATE_IN_PROGRESS").with_output("OtherTargetGroupArn", "other-targets");
+    let held = waiting(
+        "hook",
+        &LifecycleStage::PostTestTrafficShift,
+        "arn:task-definition/clock:3",
+    );
+    let world = FakeWorld::new([gated])
+        .resources([["ProductionRule", "GateRule"]
+            .map(|name| resource(name, "CREATE_COMPLETE"))
+            .to_vec()])
+        .targets([targets(&["healthy", "healthy"])])
+        .paused([held])
+        .rules(vec![rule], "other-targets");
+    let config = settings();
+    let sink = Sink::new(Box::new(Silent));
+    let context = Context {
+        config: &config,
+        sink: &sink,
+        cancellation: &CancellationToken::default(),
+    };
+    let status = look(context, connection(&world.shared()), &Answering)
+        .await
+        .unwrap();
+    let json = serde_json::json!({ "target_groups": status.target_groups, "gate": status.gate });
+    let json = serde_json::to_string_pretty(&json).unwrap();
+    let text = crate::report::status_in_words(&status);
+    insta::assert_snapshot!(format!("{json}\n{text}"));
 }

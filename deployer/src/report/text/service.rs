@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 
 use super::units::duration;
 use super::{checked, probed};
-use crate::commands::status::{ABSENT, Status};
+use crate::commands::status::{ABSENT, Status, TargetGroup};
 use deployment::event::{Checked, Summary};
 use deployment::names::Digest;
+use deployment::rollout::gate::expiry;
 use deployment::rollout::{Deployment, RolloutState, Service, Task};
 use support::printable::printable;
 
@@ -138,6 +139,25 @@ pub(in crate::report) fn status(status: &Status) -> String {
             &format!("{healthy} of {} healthy", status.targets.len()),
         );
     }
+    for (number, group) in status.target_groups.iter().enumerate() {
+        let name = if number == 0 { "groups" } else { "" };
+        row(name, &target_group(group));
+    }
+    if let Some(gate) = &status.gate {
+        let until = gate.expires_at.map(|at| format!(" until {}", expiry(at)));
+        row(
+            "gate",
+            &format!(
+                "a version waits ({}){}",
+                gate.stage,
+                until.unwrap_or_default()
+            ),
+        );
+        row(
+            "",
+            "`deployer continue` lets it pass, `deployer rollback` takes it back",
+        );
+    }
     for (number, stopped) in status.stopped_lately.iter().enumerate() {
         let name = if number == 0 { "stopped" } else { "" };
         // The reason may quote output of the program.
@@ -159,6 +179,26 @@ pub(in crate::report) fn status(status: &Status) -> String {
         row("cost", &cost.line());
     }
     text
+}
+
+/// Formats a target group of a gated service in one line.
+fn target_group(group: &TargetGroup) -> String {
+    // `arn:…:targetgroup/NAME/ID`
+    let name = group
+        .arn
+        .as_str()
+        .rsplit('/')
+        .nth(1)
+        .unwrap_or(group.arn.as_str());
+    let share = match group.weight {
+        None => "no rule names it".to_owned(),
+        Some(0) => "takes no requests".to_owned(),
+        Some(weight) => format!("takes requests, weight {weight}"),
+    };
+    format!(
+        "{name}: {share}; {} of {} targets healthy",
+        group.healthy, group.registered
+    )
 }
 
 /// Formats the service in one line: the number of tasks, and the deployments if several exist or

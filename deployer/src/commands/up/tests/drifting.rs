@@ -2,8 +2,10 @@
 
 use super::{FakeHost, bringing_up_on, updated, updating};
 use crate::testing::FakeWorld;
-use crate::testing::answer::{change, rolled_out, with_tasks};
+use crate::testing::answer::{change, resource, rolled_out, with_tasks};
 use crate::testing::moment::{Moment, at};
+use deployment::names::TargetGroupArn;
+use deployment::rollout::traffic::ListenerRule;
 use deployment::stack::request::Proposal;
 
 /// A stack that runs a version, and wants two tasks of it.
@@ -133,4 +135,73 @@ async fn a_service_that_was_deleted_by_hand_is_made_again() {
       delete    deployer down --stack clock --profile work
     exit code 0
     ");
+}
+
+/// A stack with two target groups, of which the first has the tasks.
+fn gated() -> Moment {
+    wanting_two().with_output("OtherTargetGroupArn", "other-targets")
+}
+
+/// The listener rules, with these weights of all requests.
+fn rules(weights: [u32; 2]) -> [ListenerRule; 2] {
+    let [first, other] = weights;
+    let rule = |arn: &str, condition: &str, [first, other]: [u32; 2]| ListenerRule {
+        arn: arn.to_owned(),
+        conditions: vec![condition.to_owned()],
+        groups: vec![
+            (TargetGroupArn::new("clock-targets"), first),
+            (TargetGroupArn::new("other-targets"), other),
+        ],
+    };
+    [
+        rule("clock-productionrule", "path-pattern: *", [first, other]),
+        rule("clock-gaterule", "x-deployer-gate: 1", [100, 0]),
+    ]
+}
+
+/// `up` with this template, where the load balancer has these rules.
+async fn with_rules(rules: Vec<ListenerRule>, template: &str, moments: Vec<Moment>) -> String {
+    let world = FakeWorld::new(moments)
+        .resources([["ProductionRule", "GateRule"]
+            .map(|name| resource(name, "CREATE_COMPLETE"))
+            .to_vec()])
+        .rules(rules, "other-targets");
+    let host = FakeHost::new(world)
+        .with(|config| config.settings.strategy = deployment::template::Strategy::BlueGreen);
+    let text = super::bringing_up_with(host, template).await;
+    let (_, text) = text.split_once("push: done in 0.0 s\n").unwrap();
+    text.to_owned()
+}
+
+const TEMPLATE: &str = "Resources:\n  Repository:\n    Type: AWS::ECR::Repository\n  Service:\n    TestListenerRule: x\n";
+
+#[tokio::test(start_paused = true)]
+async fn rules_that_were_changed_by_hand_are_named_before_anything_changes() {
+    let mut text = String::new();
+    let [production, _] = rules([100, 0]);
+    for rules in [
+        rules([50, 50]).to_vec(),
+        rules([0, 100]).to_vec(),
+        vec![production],
+    ] {
+        let found = with_rules(rules, TEMPLATE, vec![gated()]).await;
+        assert!(!found.contains("> "), "{found}");
+        text.push_str(&found);
+    }
+    insta::assert_snapshot!(text);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rules_as_ecs_left_them_are_fine() {
+    let moments = || vec![gated(), updating(), updated(), gated()];
+    let text = with_rules(rules([100, 0]).to_vec(), TEMPLATE, moments()).await;
+    assert!(text.contains("> ExecuteChangeSet"), "{text}");
+    // Without a gate, the rules go: nothing depends on their weights.
+    let text = with_rules(
+        rules([50, 50]).to_vec(),
+        "Resources:\n  Repository:\n",
+        moments(),
+    )
+    .await;
+    assert!(text.contains("> ExecuteChangeSet"), "{text}");
 }
