@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use clock::{Header, Kind};
 
-use super::{Deployer, verify};
+use super::{DeployError, Deployer, Rules, verify};
 use crate::checks::public_url;
 use crate::cli::CheckFrom;
 use crate::explain::command_line;
@@ -19,6 +19,7 @@ use deployment::error::{Aftermath, Failure, FailureKind};
 use deployment::event::Probed;
 use deployment::names::{Digest, ImageUri};
 use deployment::rollout::gate::{HookAnswer, Intent, LifecycleStage, PausedDeployment, expiry};
+use deployment::rollout::traffic::ListenerRule;
 use deployment::stack::Observed;
 use deployment::stack::purpose::Purpose;
 use deployment::stack::status::StackStatus;
@@ -183,6 +184,35 @@ impl Checking for VersionAtGate<'_> {
 }
 
 impl Deployer<'_> {
+    /// Moves the service to its first target group, before an update that leaves only that one.
+    /// Public requests would go on to the second group while the update empties it.
+    pub(super) async fn leave_the_second_group(&self, stack: &Observed) -> Result<(), Failure> {
+        let Ok(names) = ServiceNames::of_stack(stack) else {
+            return Ok(());
+        };
+        let failed = |error| self.context.remote_failure_under_way(&error);
+        let rules = match &names.other_target_group {
+            Some(_) => Rules::of(self.world, stack).await.map_err(failed)?,
+            None => None,
+        };
+        let rule = rules.and_then(|rules| rules.production.1);
+        let serving = rule.as_ref().and_then(ListenerRule::serving);
+        if serving.is_none() || serving != names.other_target_group.as_ref() {
+            return Ok(());
+        }
+        self.context.sink.note(
+            "the second target group serves, which the update removes: the tasks move to the first one before",
+        );
+        let redeployed = self.world.redeploy(&names.cluster, &names.service, None);
+        let deployment = redeployed.await.map_err(failed)?;
+        let moved = tokio::select! {
+            biased;
+            moved = self.rollout(&names, deployment) => moved,
+            failure = Box::pin(self.keep_the_gate(stack)) => Err(DeployError::Final(failure)),
+        };
+        moved.map(drop).map_err(DeployError::into_failure)
+    }
+
     /// Returns whether the operation in progress was started with `--hold`.
     pub(super) async fn is_held(&self, stack: &Observed) -> Remote<bool> {
         if self.context.config.hold {

@@ -86,9 +86,18 @@ impl Deployer<'_> {
             .into_iter()
             .flatten()
             .collect();
-        match expected.drift(&found) {
-            Some(drift) => Err(self.drifted(drift)),
-            None => Ok(()),
+        let Some(drift) = expected.drift(&found) else {
+            return Ok(());
+        };
+        // A deployment that somebody has started meanwhile moves the weights. It is waited for, or
+        // superseded, like any other.
+        let active = self
+            .world
+            .active_deployments(&names.cluster, &names.service);
+        if active.await.map_err(failed)?.is_empty() {
+            Err(self.drifted(drift))
+        } else {
+            Ok(())
         }
     }
 

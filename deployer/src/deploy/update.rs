@@ -85,6 +85,8 @@ pub(crate) struct Proposed {
     gate: Option<Digest>,
     /// Set if the service waits for a release command.
     has_release: bool,
+    /// Set if the template has one target group.
+    has_one_group: bool,
 }
 
 /// Returns the digest of the image that has to pass the gate, if the template has one.
@@ -241,6 +243,7 @@ impl<'a> Deployer<'a> {
                     changes,
                     gate: image_at_the_gate(wanted),
                     has_release: template::has_release(wanted.template.text()),
+                    has_one_group: !template::is_gated(wanted.template.text()),
                 }))
             }
             Proposal::Empty => {
@@ -321,6 +324,9 @@ impl<'a> Deployer<'a> {
         previous: Previous,
     ) -> Result<Execution<'a>, Failure> {
         let context = self.context;
+        if proposed.has_one_group {
+            self.leave_the_second_group(stack).await?;
+        }
         let failed = |error| context.remote_failure(&error);
         let token = new_token(purpose);
         let (world, sink): (&'a dyn World, _) = (self.world, context.sink);

@@ -40,6 +40,11 @@ async fn nothing_unproven_serves() {
     load.wait_for_requests(50).await;
     deploy("none", "blue-green").succeeded();
     let mut proven = BTreeSet::from([first.clone(), outside.version().await]);
+    step("and back again, while the second target group serves");
+    deploy("none-back", "rolling").succeeded();
+    proven.insert(outside.version().await);
+    deploy("none-again", "blue-green").succeeded();
+    proven.insert(outside.version().await);
 
     let refused = CASES.map(|case| ("blue-green", case));
     for (strategy, case) in refused.into_iter().chain([("linear", CASES[2])]) {

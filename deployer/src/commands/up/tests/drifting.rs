@@ -4,7 +4,9 @@ use super::{FakeHost, bringing_up_on, updated, updating};
 use crate::testing::FakeWorld;
 use crate::testing::answer::{change, resource, rolled_out, with_tasks};
 use crate::testing::moment::{Moment, at};
+use crate::testing::stages::waiting;
 use deployment::names::TargetGroupArn;
+use deployment::rollout::gate::LifecycleStage;
 use deployment::rollout::traffic::ListenerRule;
 use deployment::stack::request::Proposal;
 
@@ -161,7 +163,12 @@ fn rules(weights: [u32; 2]) -> [ListenerRule; 2] {
 
 /// `up` with this template, where the load balancer has these rules.
 async fn with_rules(rules: Vec<ListenerRule>, template: &str, moments: Vec<Moment>) -> String {
-    let world = FakeWorld::new(moments)
+    with_rules_in(FakeWorld::new(moments), rules, template).await
+}
+
+/// The same in this world.
+async fn with_rules_in(world: FakeWorld, rules: Vec<ListenerRule>, template: &str) -> String {
+    let world = world
         .resources([["ProductionRule", "GateRule"]
             .map(|name| resource(name, "CREATE_COMPLETE"))
             .to_vec()])
@@ -204,4 +211,28 @@ async fn rules_as_ecs_left_them_are_fine() {
     )
     .await;
     assert!(text.contains("> ExecuteChangeSet"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn weights_that_a_deployment_moves_are_nobodys_fault() {
+    let stage = &LifecycleStage::PreProductionTrafficShift;
+    let moments = [gated(), updating(), updated(), gated()];
+    let under_way = waiting("hook", stage, "arn:task-definition/clock:1");
+    let world = FakeWorld::new(moments).paused([under_way, Vec::new()]);
+    let text = with_rules_in(world, rules([50, 50]).to_vec(), TEMPLATE).await;
+    assert!(text.contains("> ExecuteChangeSet"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn tasks_leave_the_second_group_before_it_goes() {
+    let moments = || vec![gated(), updating(), updated(), gated()];
+    let rolling = "Resources:\n  Repository:\n";
+    let text = with_rules(rules([0, 100]).to_vec(), rolling, moments()).await;
+    let (before, _) = text.split_once("> ExecuteChangeSet").unwrap();
+    assert!(
+        before.contains("> UpdateService clock-service (new tasks)"),
+        "{text}"
+    );
+    let text = with_rules(rules([100, 0]).to_vec(), rolling, moments()).await;
+    assert!(!text.contains("> UpdateService"), "{text}");
 }
