@@ -202,5 +202,6 @@ fn active_deployment(
         paused: paused.collect(),
         task_definition,
         has_previous: !found.source_service_revisions().is_empty(),
+        share: share.unwrap_or_default(),
     })
 }

@@ -63,7 +63,10 @@ impl Deployer<'_> {
             };
             match asked {
                 Ok(()) => {
-                    let work = self.serves_again(stack, requested);
+                    let work = async {
+                        self.traffic_is_back(&mut deployments, &active.arn).await;
+                        self.serves_again(stack, requested).await
+                    };
                     context.sink.phase(Phase::Back, work).await?;
                     return Ok(true);
                 }
@@ -85,6 +88,24 @@ impl Deployer<'_> {
             }
         }
         Ok(false)
+    }
+
+    /// Waits until ECS sends no public request to this deployment any more. Until then, answers of
+    /// the previous version prove little: it may have got some requests all along.
+    async fn traffic_is_back(&self, deployments: &mut UnderWay<'_>, arn: &str) {
+        let context = self.context;
+        let deadline = Instant::now() + context.config.verify_timeout;
+        let pause = context.config.access.pace.poll.min(PAUSE);
+        // The stack is followed to its end whatever is found here.
+        while Instant::now() < deadline && !context.cancellation.is_cancelled() {
+            if let Ok(active) = deployments.active().await {
+                let mut same = active.iter().filter(|active| active.arn == arn);
+                if same.all(|active| active.share <= 0.0) {
+                    return;
+                }
+            }
+            sleep(pause).await;
+        }
     }
 
     /// Waits until the previous version answers all public requests, and reports how long that took

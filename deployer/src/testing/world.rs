@@ -145,6 +145,7 @@ impl FakeWorld {
             stage: paused.stage.clone(),
             task_definition: paused.task_definition.clone(),
             has_previous: true,
+            share: 0.0,
             paused: vec![paused],
         };
         let answers = answers.into_iter();

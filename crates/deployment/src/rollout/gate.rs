@@ -106,6 +106,8 @@ pub struct ActiveDeployment {
     pub task_definition: TaskDefinitionArn,
     /// Set if a previous version exists, to which ECS can move the traffic back.
     pub has_previous: bool,
+    /// Share of the public requests that the new version gets, percent.
+    pub share: f64,
     /// Hooks that pause it.
     pub paused: Vec<PausedDeployment>,
 }
@@ -358,6 +360,7 @@ mod tests {
                 stage: stage.clone(),
                 task_definition: TaskDefinitionArn::new("ours"),
                 has_previous,
+                share: 0.0,
                 paused: is_paused
                     .then(|| at(stage.clone(), "ours"))
                     .into_iter()

@@ -173,6 +173,7 @@ async fn where_nothing_waits() {
         stage: LifecycleStage::BakeTime,
         task_definition: TaskDefinitionArn::new(NEW),
         has_previous: true,
+        share: 0.0,
         paused: Vec::new(),
     };
     for active in [vec![baking], Vec::new()] {

@@ -411,6 +411,7 @@ fn deploying(status: ServiceDeploymentStatus, stage: LifecycleStage) -> ActiveDe
         stage,
         task_definition: TaskDefinitionArn::new(SECOND),
         has_previous: true,
+        share: 0.0,
         paused: Vec::new(),
     }
 }
@@ -462,6 +463,26 @@ async fn while_it_bakes_the_traffic_goes_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn it_is_not_back_while_the_new_version_gets_requests() {
+    let after = async |looks: usize| {
+        let full = ActiveDeployment {
+            share: 100.0,
+            ..baking()
+        };
+        let moments = [under_way(), under_way()].into_iter().chain(restored());
+        let mut found = vec![vec![full]; looks];
+        found.push(Vec::new());
+        let began = tokio::time::Instant::now();
+        let text = going_back(with_a_deployment(moments).deploying(found), None).await;
+        assert!(text.contains("answers everywhere again"), "{text}");
+        began.elapsed()
+    };
+    let (long, short) = (after(3).await, after(1).await);
+    let pauses = std::time::Duration::from_millis(500);
+    assert!(long >= short + pauses, "{long:?}, {short:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn at_the_gate_the_hook_is_answered() {
     let waiting = deploying(
         ServiceDeploymentStatus::InProgress,
@@ -507,6 +528,7 @@ async fn what_ecs_rolls_back_already_is_only_followed() {
 async fn what_ecs_cannot_take_back_is_left_to_cloudformation() {
     let first = ActiveDeployment {
         has_previous: false,
+        share: 0.0,
         ..baking()
     };
     let too_late = deploying(ServiceDeploymentStatus::InProgress, LifecycleStage::CleanUp);
