@@ -477,8 +477,9 @@ async fn it_is_not_back_while_the_new_version_gets_requests() {
         assert!(text.contains("answers everywhere again"), "{text}");
         began.elapsed()
     };
-    let (long, short) = (after(3).await, after(1).await);
-    let pauses = std::time::Duration::from_millis(500);
+    // Long beside the jitter of the polls that follow.
+    let (long, short) = (after(201).await, after(1).await);
+    let pauses = std::time::Duration::from_secs(40);
     assert!(long >= short + pauses, "{long:?}, {short:?}");
 }
 
