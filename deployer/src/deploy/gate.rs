@@ -311,8 +311,12 @@ impl Deployer<'_> {
         };
         let image = world.image_of(&first.task_definition).await?;
         let image = image.and_then(|image| image.parse::<ImageUri>().ok());
-        // The check must demand what the run that was killed would have: a clock where one ran.
-        let running = self.running(stack).await.ok().flatten();
+        // The check must demand what the run that was killed would have: a clock where one ran. A
+        // restored version is not checked.
+        let running = match intent {
+            Intent::Prove => self.running(stack).await.ok().flatten(),
+            Intent::Hold | Intent::Undo | Intent::Restore => None,
+        };
         let deployer = Deployer {
             was_a_clock: running.is_some_and(|(_, told)| told),
             ..*self
