@@ -4,6 +4,7 @@ use chrono::DateTime;
 use clock::{InstanceReport, Report, Verdict};
 
 use super::world::service_names;
+use aws::remote::TaskState;
 use deployment::rollout::{
     Deployment, HealthCheck, Service, ServiceEvent, StoppedTask, Target, Task,
 };
@@ -298,4 +299,30 @@ fn failing(failure: &clock::Failure) -> Report {
         failure: Some(failure.clone()),
         ..report(Verdict::Down, Some(&failure.to_string()), Vec::new())
     }
+}
+
+/// The task of a single command has this status.
+#[expect(clippy::unnecessary_wraps, reason = "answers are optional")]
+pub(crate) fn active(status: &str) -> Option<TaskState> {
+    Some(TaskState::Active(status.to_owned()))
+}
+
+/// The task stopped with this code, and its program with this exit code.
+#[expect(clippy::unnecessary_wraps, reason = "answers are optional")]
+pub(crate) fn stopped(stop_code: &str, reason: &str, exit_code: Option<i32>) -> Option<TaskState> {
+    Some(TaskState::Stopped(StoppedTask {
+        id: "0123456789abcdef".to_owned(),
+        task_definition: "arn:task-definition/clock:2".to_owned(),
+        stop_code: Some(stop_code.into()),
+        reason: Some(reason.to_owned()),
+        container_reason: None,
+        exit_code,
+        stopped_at: None,
+    }))
+}
+
+/// Its program has ended with this exit code.
+pub(crate) fn ended(exit_code: i32) -> Option<TaskState> {
+    let reason = "Essential container in task exited";
+    stopped("EssentialContainerExited", reason, Some(exit_code))
 }

@@ -7,10 +7,10 @@ use chrono::DateTime;
 
 use super::run;
 use crate::pollers::LogReader;
+use crate::testing::answer::{active, ended, stopped};
 use crate::testing::moment::{absent, at, error, expired};
 use crate::testing::{FakeHost, FakeWorld, Transcript};
-use aws::remote::{LogLine, LogPage, RemoteErrorKind, TaskState};
-use deployment::rollout::StoppedTask;
+use aws::remote::{LogLine, LogPage, RemoteErrorKind};
 
 /// Writes lines into the transcript.
 struct Output {
@@ -50,30 +50,6 @@ async fn running_into(host: FakeHost, is_closed: bool) -> String {
         Ok(())
     };
     host.run(command).await
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "answers are optional")]
-fn active(status: &str) -> Option<TaskState> {
-    Some(TaskState::Active(status.to_owned()))
-}
-
-/// The task stopped with this code, and its program with this exit code.
-#[expect(clippy::unnecessary_wraps, reason = "answers are optional")]
-fn stopped(stop_code: &str, reason: &str, exit_code: Option<i32>) -> Option<TaskState> {
-    Some(TaskState::Stopped(StoppedTask {
-        id: "0123456789abcdef".to_owned(),
-        task_definition: "arn:task-definition/clock:2".to_owned(),
-        stop_code: Some(stop_code.into()),
-        reason: Some(reason.to_owned()),
-        container_reason: None,
-        exit_code,
-        stopped_at: None,
-    }))
-}
-
-fn ended(exit_code: i32) -> Option<TaskState> {
-    let reason = "Essential container in task exited";
-    stopped("EssentialContainerExited", reason, Some(exit_code))
 }
 
 fn page(at_ms: i64, messages: &[&str]) -> LogPage {

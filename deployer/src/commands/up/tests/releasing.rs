@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::{FakeHost, bringing_up_with, created, started, updated, updating};
 use crate::testing::FakeWorld;
+use crate::testing::answer::{active, ended, stopped};
 use crate::testing::moment::{
     Moment, RELEASE, absent, at, error, event, event_because, of_others, throttled,
 };
-use aws::remote::{RemoteErrorKind, TaskState};
-use deployment::rollout::StoppedTask;
+use aws::remote::RemoteErrorKind;
 use deployment::stack::request::Template;
 
 const TEMPLATE: &str = "Resources:\n  Repository:\n    Type: AWS::ECR::Repository\n  \
@@ -54,29 +54,6 @@ fn world(then: impl IntoIterator<Item = Moment>) -> FakeWorld {
     FakeWorld::new(moments.into_iter().chain(then)).releasing(METADATA, &["no such table: users"])
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "answers are optional")]
-fn active() -> Option<TaskState> {
-    Some(TaskState::Active("RUNNING".to_owned()))
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "answers are optional")]
-fn stopped(stop_code: &str, reason: &str, exit_code: Option<i32>) -> Option<TaskState> {
-    Some(TaskState::Stopped(StoppedTask {
-        id: "0123456789abcdef".to_owned(),
-        task_definition: "arn:task-definition/clock:2".to_owned(),
-        stop_code: Some(stop_code.into()),
-        reason: Some(reason.to_owned()),
-        container_reason: None,
-        exit_code,
-        stopped_at: None,
-    }))
-}
-
-fn ended(exit_code: i32) -> Option<TaskState> {
-    let reason = "Essential container in task exited";
-    stopped("EssentialContainerExited", reason, Some(exit_code))
-}
-
 /// The transcript of `up` from the execution of the change set on, to the end of the update.
 async fn deploying(host: FakeHost) -> String {
     let text = bringing_up_with(host, TEMPLATE).await;
@@ -93,7 +70,7 @@ async fn deploying_in(world: FakeWorld) -> String {
 async fn the_service_changes_after_it_has_succeeded() {
     let then = [under_way(), under_way(), under_way()];
     let world = world(then.into_iter().chain(released()));
-    let world = world.task([active(), active(), ended(0)]);
+    let world = world.task([active("RUNNING"), active("RUNNING"), ended(0)]);
     insta::assert_snapshot!(deploying_in(world).await, @r#"
     UPDATE_IN_PROGRESS stack (clock)
     > RunTask arn:task-definition/clock:2 ["migrate", "--all"]
@@ -111,7 +88,7 @@ async fn the_service_changes_after_it_has_succeeded() {
 async fn a_failure_leaves_the_previous_version_in_place() {
     let then = [under_way(), under_way(), under_way(), under_way()];
     let world = world(then.into_iter().chain(refused()));
-    let world = world.task([active(), ended(3)]);
+    let world = world.task([active("RUNNING"), ended(3)]);
     insta::assert_snapshot!(deploying_in(world).await, @r#"
     UPDATE_IN_PROGRESS stack (clock)
     > RunTask arn:task-definition/clock:2 ["migrate", "--all"]
@@ -136,7 +113,10 @@ async fn a_failure_leaves_the_previous_version_in_place() {
 async fn a_task_that_does_not_start_is_a_failure() {
     let world = world([under_way(), under_way()].into_iter().chain(refused()));
     let reason = "CannotPullContainerError: ref not found";
-    let world = world.task([active(), stopped("TaskFailedToStart", reason, None)]);
+    let world = world.task([
+        active("RUNNING"),
+        stopped("TaskFailedToStart", reason, None),
+    ]);
     insta::assert_snapshot!(deploying_in(world).await, @r#"
     UPDATE_IN_PROGRESS stack (clock)
     > RunTask arn:task-definition/clock:2 ["migrate", "--all"]
@@ -186,7 +166,13 @@ async fn whoever_may_not_start_it_does_not_wait_for_it() {
 async fn a_command_that_takes_too_long_is_stopped() {
     let then = [under_way(), under_way()];
     let world = world(then.into_iter().chain(refused()));
-    let world = world.task([active(), active(), active(), active(), ended(143)]);
+    let world = world.task([
+        active("RUNNING"),
+        active("RUNNING"),
+        active("RUNNING"),
+        active("RUNNING"),
+        ended(143),
+    ]);
     let host = FakeHost::new(world).with(|config| config.timeout = Duration::from_secs(9));
     insta::assert_snapshot!(deploying(host).await, @r#"
     UPDATE_IN_PROGRESS stack (clock)
@@ -213,7 +199,12 @@ async fn a_command_that_takes_too_long_is_stopped() {
 async fn ctrl_c_stops_it() {
     let then = [under_way(), under_way()];
     let world = world(then.into_iter().chain(refused()));
-    let world = world.task([active(), active(), active(), ended(143)]);
+    let world = world.task([
+        active("RUNNING"),
+        active("RUNNING"),
+        active("RUNNING"),
+        ended(143),
+    ]);
     let host = FakeHost::new(world).interrupted_after(Duration::from_secs_f64(8.6));
     insta::assert_snapshot!(deploying(host).await, @r#"
     UPDATE_IN_PROGRESS stack (clock)
@@ -245,7 +236,12 @@ async fn somebody_else_cancels_the_update() {
         at("UPDATE_ROLLBACK_IN_PROGRESS").after([cancelled]),
         at("UPDATE_ROLLBACK_COMPLETE").after([restored]),
     ]);
-    let world = world.task([active(), active(), active(), ended(143)]);
+    let world = world.task([
+        active("RUNNING"),
+        active("RUNNING"),
+        active("RUNNING"),
+        ended(143),
+    ]);
     insta::assert_snapshot!(deploying_in(world).await, @r#"
     UPDATE_IN_PROGRESS stack (clock)
     > RunTask arn:task-definition/clock:2 ["migrate", "--all"]
