@@ -66,13 +66,15 @@ impl<W: Send + Sync> Retrying<W> {
         loop {
             let result = call().await;
             let passing = matches!(&result, Err(error) if error.kind.is_passing());
+            // Jitter keeps clients that were throttled together from retrying together.
+            let wait = jittered(pause);
             // The next pause counts, so that the last attempt does not start after the limit.
-            if !passing || !policy.allows(attempts, began.elapsed() + pause) {
+            if !passing || !policy.allows(attempts, began.elapsed() + wait) {
                 let repeated = attempts > 1;
                 return Attempted { result, repeated };
             }
             if let Err(error) = &result {
-                tracing::debug!(%error, ?pause, "the call is repeated");
+                tracing::debug!(%error, ?wait, "the call is repeated");
                 // One warning a call is enough, however often it is repeated.
                 if RetryPolicy::is_worth_a_warning(began.elapsed())
                     && !std::mem::replace(&mut warned, true)
@@ -80,8 +82,7 @@ impl<W: Send + Sync> Retrying<W> {
                     self.warn(error);
                 }
             }
-            // Jitter keeps clients that were throttled together from retrying together.
-            sleep(jittered(pause)).await;
+            sleep(wait).await;
             pause = (pause * 2).min(self.pace.slowest);
             attempts += 1;
         }
