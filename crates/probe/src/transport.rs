@@ -21,7 +21,7 @@ use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -114,11 +114,11 @@ impl Transport<'_> {
 
     async fn connect(&self) -> Result<Open, Failure> {
         let tcp = self.dial().await.map_err(|error| self.failed(&error))?;
-        // The end of a TLS handshake and the request are two small writes.
-        let _ = tcp.set_nodelay(true);
         let Some(tls) = self.tls else {
             return self.open_on(Box::new(tcp), None).await;
         };
+        // The end of a TLS handshake and the request are two small writes.
+        let _ = tcp.set_nodelay(true);
         let stream: Box<dyn Stream> = match self.proxy {
             None => Box::new(tcp),
             Some(proxy) => self.tunnel(proxy, Box::new(tcp)).await?,
@@ -157,14 +157,14 @@ impl Transport<'_> {
     /// Connects to the first of the addresses that accepts it.
     async fn dial(&self) -> io::Result<TcpStream> {
         if let [address] = self.addresses {
-            return TcpStream::connect(address).await;
+            return connect(*address).await;
         }
         // An address that does not answer leaves time for the others.
         let count = u32::try_from(self.addresses.len()).unwrap_or(u32::MAX);
         let each = self.after / count.max(1);
         let mut failed = io::ErrorKind::AddrNotAvailable.into();
         for address in self.addresses {
-            failed = match timeout(each, TcpStream::connect(address)).await {
+            failed = match timeout(each, connect(*address)).await {
                 Ok(Ok(stream)) => return Ok(stream),
                 Ok(Err(error)) => error,
                 Err(_) => io::ErrorKind::TimedOut.into(),
@@ -207,5 +207,42 @@ impl Transport<'_> {
 
     fn failed(&self, error: &(dyn std::error::Error + 'static)) -> Failure {
         client_error::not_connected(error, &self.route.host, self.addresses, self.after)
+    }
+}
+
+/// Opens a connection that somebody writes to at once.
+async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    leave_last_packet_to_first_write(&socket);
+    socket.connect(address).await
+}
+
+/// Saves a packet: without it, Linux ends the handshake before the first write and not with it. Later
+/// packets are acknowledged at once nevertheless, on which servers rely that write a response in
+/// several pieces.
+#[cfg(target_os = "linux")]
+fn leave_last_packet_to_first_write(socket: &TcpSocket) {
+    let _ = rustix::net::sockopt::set_tcp_quickack(socket, false);
+}
+
+#[cfg(not(target_os = "linux"))]
+const fn leave_last_packet_to_first_write(_socket: &TcpSocket) {}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use rustix::net::sockopt::tcp_quickack;
+
+    #[tokio::test]
+    async fn only_the_last_packet_of_the_handshake_is_delayed() {
+        let socket = TcpSocket::new_v4().unwrap();
+        leave_last_packet_to_first_write(&socket);
+        assert!(!tcp_quickack(&socket).unwrap());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let open = socket.connect(listener.local_addr().unwrap()).await;
+        assert!(tcp_quickack(open.unwrap()).unwrap());
     }
 }
