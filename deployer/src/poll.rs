@@ -22,6 +22,11 @@ pub trait Poller: Send {
 
     /// Polls once, reports news, and returns the result if the subject has completed.
     async fn poll(&mut self) -> Remote<Option<Self::End>>;
+
+    /// Returns whether the last poll made the subject go on, so that it changes soon.
+    fn changes_soon(&self) -> bool {
+        false
+    }
 }
 
 /// Conditions under which a subject is polled.
@@ -97,7 +102,11 @@ async fn poll_until<S: Poller>(
             Ok(Some(end)) => return Ok(Outcome::Completed(end)),
             // One success ends the backoff, and the next error is reported again.
             Ok(None) => {
-                pause = pace.poll;
+                pause = if poller.changes_soon() {
+                    pace.first_pause()
+                } else {
+                    pace.poll
+                };
                 failing = false;
             }
             Err(error) if error.kind.is_passing() => {
@@ -191,6 +200,33 @@ mod tests {
         ]));
         let end = to_end(&mut script, for_a_minute(), &sink()).await;
         assert!(matches!(end, Ok(Outcome::Completed(7))));
+    }
+
+    /// A subject that goes on when it is polled, and ends at the third look.
+    struct Steps(u32);
+
+    #[async_trait]
+    impl Poller for Steps {
+        type End = ();
+
+        async fn poll(&mut self) -> Remote<Option<()>> {
+            self.0 += 1;
+            Ok((self.0 == 3).then_some(()))
+        }
+
+        fn changes_soon(&self) -> bool {
+            self.0 == 1
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_changes_soon_is_looked_at_soon() {
+        let began = Instant::now();
+        let end = to_end(&mut Steps(0), for_a_minute(), &sink()).await;
+        assert!(matches!(end, Ok(Outcome::Completed(()))));
+        let whole = Pace::REMOTE.poll;
+        assert!(began.elapsed() < whole * 7 / 4);
+        assert!(began.elapsed() > whole / 2);
     }
 
     #[tokio::test(start_paused = true)]

@@ -81,17 +81,24 @@ struct Answers<'a> {
     sink: &'a Sink,
     /// Last hook that was answered.
     last: Option<String>,
+    /// Set if the last poll answered a hook.
+    is_given: bool,
 }
 
 impl<'a> Answers<'a> {
     const fn new(world: &'a dyn World, sink: &'a Sink) -> Self {
-        let last = None;
-        Self { world, sink, last }
+        Self {
+            world,
+            sink,
+            last: None,
+            is_given: false,
+        }
     }
 
     async fn give(&mut self, paused: &PausedDeployment, answer: HookAnswer) -> Remote<()> {
         match self.world.answer_hook(paused, answer).await {
             Ok(()) => {
+                self.is_given = true;
                 let hook = Some(paused.hook.clone());
                 if std::mem::replace(&mut self.last, hook.clone()) != hook {
                     self.sink.send(&Event::GateAnswered {
@@ -220,6 +227,7 @@ impl<'a> Gate<'a> {
     /// Polls once for deployments at the gate, and checks or answers them. Returns the one that is
     /// held if nobody can be asked about it.
     pub async fn poll(&mut self, names: &ServiceNames) -> Remote<Option<PausedDeployment>> {
+        self.answers.is_given = false;
         let active = self
             .world
             .active_deployments(&names.cluster, &names.service);
@@ -477,6 +485,7 @@ impl<'a> WayBack<'a> {
     }
 
     async fn answer(&mut self) -> Remote<()> {
+        self.answers.is_given = false;
         let Some(deployments) = &mut self.deployments else {
             return Ok(());
         };
@@ -514,6 +523,10 @@ impl Poller for WayBack<'_> {
             }
         }
         Ok(end)
+    }
+
+    fn changes_soon(&self) -> bool {
+        self.answers.is_given
     }
 }
 
@@ -646,5 +659,9 @@ impl Poller for GatedUpdate<'_> {
             };
         }
         Ok(None)
+    }
+
+    fn changes_soon(&self) -> bool {
+        self.gate.as_ref().is_some_and(|gate| gate.answers.is_given)
     }
 }
