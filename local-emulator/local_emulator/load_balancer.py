@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from typing import Any
 
 from .health import HEALTHY, check_port, is_checked, key_of
@@ -15,6 +16,8 @@ class LoadBalancer:
 
     def __init__(self, upstream: Upstream, checks: HealthChecks) -> None:
         self.upstream, self.checks, self.alb = upstream, checks, upstream.alb
+        # Requests that no target has started to answer, by target group.
+        self.unanswered: Counter[str] = Counter()
 
     def install(self) -> None:
         replace, alb = self.upstream.replace, self.alb
@@ -40,6 +43,29 @@ class LoadBalancer:
         query_params: Any,
         raw_query_string: str | None = None,
         raw_path: str | None = None,
+    ) -> Response:
+        """Counts a request until a target begins to answer.
+
+        A program that is told to stop finishes the answers it has started.
+        """
+        self.unanswered[tg_arn] += 1
+        try:
+            return await self.send(
+                tg_arn, method, path, headers, body, query_params, raw_query_string, raw_path
+            )
+        finally:
+            self.unanswered[tg_arn] -= 1
+
+    async def send(
+        self,
+        tg_arn: str,
+        method: str,
+        path: str,
+        headers: Any,
+        body: Any,
+        query_params: Any,
+        raw_query_string: str | None,
+        raw_path: str | None,
     ) -> Response:
         """Sends a request to a healthy target, or to any target where none is healthy."""
         group = self.alb._tgs.get(tg_arn)

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 # How often a waiting rollout looks at its tasks, its hooks and what it was asked for.
 POLL_SECONDS = 0.1
-# How long connections get to leave tasks that have no traffic any more.
-DRAIN_SECONDS = 1.0
+# Longest time that requests get to leave tasks that have no traffic any more.
+DRAIN_SECONDS = 5.0
 
 log = logging.getLogger("rollout")
 
@@ -163,7 +163,7 @@ class Rollout:
             with self.unless_superseded():
                 self.shift_production(self.deployment, step.production)
         elif step.stage == "CLEAN_UP":
-            self.pause(DRAIN_SECONDS)
+            self.drain(self.source)
             self.complete(self.deployment)
         if step.bake_minutes:
             self.pause(step.bake_minutes * lifecycle.MINUTE_SECONDS)
@@ -207,7 +207,7 @@ class Rollout:
         if self.source is None:
             self.finish("ROLLBACK_FAILED", f"{self.status_reason} There is nothing to go back to.")
             return
-        self.pause(DRAIN_SECONDS, check=self.check_superseded)
+        self.drain(self.deployment, check=self.check_superseded)
         self.complete(self.source, check=self.check_superseded)
         self.finish("ROLLBACK_SUCCESSFUL", self.status_reason)
 
@@ -256,6 +256,16 @@ class Rollout:
     def pause(self, seconds: float, check: Callable[[], None] | None = None) -> None:
         end = time.monotonic() + seconds
         self.wait(lambda: time.monotonic() >= end, check)
+
+    def drain(self, deployment: Record | None, check: Callable[[], None] | None = None) -> None:
+        """Waits until the target groups of a deployment have no requests, as on AWS."""
+        if deployment is None:
+            return
+        end = time.monotonic() + DRAIN_SECONDS
+        groups = [group for group, _ in traffic.registrations(self.service, deployment)]
+        # A request may just have been sent there.
+        self.pause(POLL_SECONDS, check)
+        self.wait(lambda: time.monotonic() >= end or not self.scheduler.has_requests(groups), check)
 
     # --- Effects ---
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from . import lifecycle, traffic
 from .health import Key, Target, is_checked
 from .health_checks import TIME_SCALE, HealthChecks
+from .load_balancer import LoadBalancer
 from .numbers import converted
 from .rollout import Rollout
 from .upstream import Record, Response, Upstream
@@ -27,8 +28,10 @@ ALIVE = ("PROVISIONING", "PENDING", "ACTIVATING", "RUNNING")
 class ServiceScheduler:
     """Changes to how the emulator's ECS schedules the tasks of a service."""
 
-    def __init__(self, upstream: Upstream, checks: HealthChecks) -> None:
-        self.upstream, self.checks = upstream, checks
+    def __init__(
+        self, upstream: Upstream, checks: HealthChecks, load_balancer: LoadBalancer
+    ) -> None:
+        self.upstream, self.checks, self.load_balancer = upstream, checks, load_balancer
         self.alb, self.ecs = upstream.alb, upstream.ecs
         self.responses, self.concurrency = upstream.responses, upstream.concurrency
         self.lock = threading.Lock()
@@ -285,6 +288,10 @@ class ServiceScheduler:
                 ledger[group] = [address for address, _ in registered]
 
     # --- What a rollout needs ---
+
+    def has_requests(self, groups: list[str]) -> bool:
+        """Returns whether a request to one of these target groups waits for its answer."""
+        return any(self.load_balancer.unanswered[group] for group in groups)
 
     def reconcile_service(self, svc_key: str) -> None:
         self.ecs._reconcile_service_tasks(svc_key.partition("/")[0], svc_key)

@@ -71,6 +71,23 @@ class Rules(unittest.TestCase):
 
 
 class Requests(unittest.TestCase):
+    def test_are_counted_until_they_are_answered(self) -> None:
+        emulator = fresh()
+        unanswered = emulator.scheduler.load_balancer.unanswered
+        alb = emulator.upstream.alb
+        alb._tgs["blue"] = {"TargetGroupArn": "blue", "TargetType": "ip"}
+        alb._targets["blue"] = [{"Id": "127.0.0.1", "Port": 9}]
+        seen = []
+
+        async def answer(*_: object) -> tuple[int, Record, bytes]:
+            seen.append(unanswered["blue"])
+            return 200, {}, b""
+
+        with mock.patch.object(alb, "_proxy_http_target", answer):
+            asyncio.run(alb._forward_to_tg("blue", "GET", "/", {}, b"", {}))
+        self.assertEqual(seen, [1])
+        self.assertEqual(unanswered["blue"], 0)
+
     def forwarded(self, action: Record, count: int) -> collections.Counter[str]:
         """Returns how many requests each group got."""
         alb = fresh().upstream.alb

@@ -53,7 +53,7 @@ class Case(unittest.TestCase):
             patch = mock.patch.object(lifecycle, name, value)
             patch.start()
             self.addCleanup(patch.stop)
-        for name, seconds in [("POLL_SECONDS", 0.01), ("DRAIN_SECONDS", 0.02)]:
+        for name, seconds in [("POLL_SECONDS", 0.01), ("DRAIN_SECONDS", LIMIT_SECONDS)]:
             patch = mock.patch.object(rollout, name, seconds)
             patch.start()
             self.addCleanup(patch.stop)
@@ -180,6 +180,19 @@ class Deployments(Case):
         self.assertEqual(self.weights(PRODUCTION), {BLUE: 0, GREEN: 100})
         self.assert_runs(0, TASKS)
         self.assertEqual(self.answer(hook, "CONTINUE")[0], 400)
+
+    def test_the_old_tasks_answer_before_they_stop(self) -> None:
+        unanswered = self.emulator.scheduler.load_balancer.unanswered
+        unanswered[BLUE] = 1
+        self.addCleanup(unanswered.clear)
+        self.start(configuration("BLUE_GREEN"))
+        self.wait_for(lifecycleStage="CLEAN_UP")
+        time.sleep(0.1)
+        self.assertEqual(self.newest()["status"], "IN_PROGRESS")
+        self.assert_runs(TASKS, TASKS)
+        unanswered[BLUE] = 0
+        self.wait_for(status="SUCCESSFUL")
+        self.assert_runs(0, TASKS)
 
     def test_the_next_one_uses_the_other_group(self) -> None:
         self.start(configuration("BLUE_GREEN"))
