@@ -103,7 +103,7 @@ async fn poll_until<S: Poller>(
             // One success ends the backoff, and the next error is reported again.
             Ok(None) => {
                 pause = if poller.changes_soon() {
-                    pace.first_pause()
+                    pace.soon()
                 } else {
                     pace.poll
                 };

@@ -403,6 +403,9 @@ class ServiceScheduler:
         self.ecs._refresh_service_state(cluster, task.get("group", ""))
         self.ecs._reconcile_service_tasks(cluster, key)
         self.ecs._complete_service_deployment(cluster, key)
+        rollout = self.active_rollout(key)
+        if rollout is not None:
+            rollout.wake()
 
     def is_grace_over(self, target: Target, task: Record) -> bool:
         service = self.service_of(task)[2] or {}

@@ -116,6 +116,11 @@ impl Pace {
         slowest: Duration::from_secs(2),
     };
 
+    /// Returns the pause before the next poll of a subject that changes soon.
+    pub fn soon(self) -> Duration {
+        self.poll / 10
+    }
+
     /// Returns the pause before the first retry of a failed call. Later ones double it.
     pub fn first_pause(self) -> Duration {
         self.poll / 5
