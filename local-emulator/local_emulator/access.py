@@ -37,9 +37,10 @@ def is_this_machine(host: str) -> bool:
         return False
 
 
-def asks_for_referrers(path: str) -> bool:
-    """Returns whether a path is that of the registry's referrers API, which the emulator lacks."""
-    return re.fullmatch("/v2/.+/referrers/sha256:[0-9a-f]{64}", path) is not None
+def referrers_path(path: str) -> tuple[str, str] | None:
+    """Returns repository and digest of a path of the registry's referrers API."""
+    found = re.fullmatch("/v2/(.+)/referrers/(sha256:[0-9a-f]{64})", path)
+    return (found[1], found[2]) if found else None
 
 
 def is_load_balancer(host: str) -> bool:

@@ -27,10 +27,10 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 from .access import (
     Headers,
     RefusedError,
-    asks_for_referrers,
     host_name,
     is_load_balancer,
     is_this_machine,
+    referrers_path,
     require_no_web_page,
 )
 from .containers import keep_image_volumes
@@ -105,18 +105,15 @@ class Guard:
         if path == HEALTH and scope["method"] in READING:
             await self.answer(send, 200, "application/json", self.health(scope))
             return
-        without_referrers = asks_for_referrers(path)
-        is_registry = without_referrers or self.app._is_ecr_registry_path(path)
+        is_registry = self.app._is_ecr_registry_path(path)
         if not authorization.startswith("AWS4-") and is_registry:
             if not self.credentials.opens_registry(authorization):
                 message = "log in with what GetAuthorizationToken gives"
                 raise RefusedError(401, "UNAUTHORIZED", message)
         else:
             receive = await self.require_signature(scope, receive)
-        if without_referrers:
-            # As the OCI distribution specification wants it: clients then use a tag instead.
-            await self.answer(send, 404, "application/json", '{"errors": [{"code": "NOT_FOUND"}]}')
-            return
+        if referrers_path(path) and scope["method"] not in READING:
+            raise RefusedError(405, "UNSUPPORTED", "the list of referrers can only be read")
         await self.inner(scope, receive, without_cors(send))
 
     def joined(self, headers: Headers) -> dict[str, str]:

@@ -73,6 +73,7 @@ EXPECTED = {
     "services.ecr": """
         _get_authorization_token(data)
         _images
+        _parse_v2_path(path)
         _resolve_manifest(name, ref)
     """,
     "services.ecs": """

@@ -35,9 +35,10 @@ class Hosts(unittest.TestCase):
 
     def test_referrers(self) -> None:
         digest = "sha256:" + "0" * 64
-        self.assertTrue(access.asks_for_referrers(f"/v2/a/b/referrers/{digest}"))
+        found = access.referrers_path(f"/v2/a/b/referrers/{digest}")
+        self.assertEqual(found, ("a/b", digest))
         for other in ["/v2/", f"/v2/a/manifests/{digest}", f"/v2/a/referrers/{digest}/x"]:
-            self.assertFalse(access.asks_for_referrers(other), other)
+            self.assertIsNone(access.referrers_path(other), other)
 
     def test_this_machine(self) -> None:
         for ours in ["localhost", "127.0.0.1", "127.9.9.9", "[::1]"]:

@@ -341,6 +341,8 @@ pub enum Event {
         pushed: Option<String>,
         /// File of the SBOM.
         sbom: Option<String>,
+        /// File of the provenance.
+        provenance: Option<String>,
     },
     /// `down` succeeded; these resources were searched for and not found.
     Deleted {

@@ -1,7 +1,7 @@
 //! Writes an image to a file: an OCI layout that also has the format of `docker save`. Thus
 //! `docker load` (20.10 and later), podman, containerd and skopeo can read it.
 //!
-//! The same image yields the same bytes. The SBOM is stored next to the layout.
+//! The same image yields the same bytes. SBOM and provenance are stored next to the layout.
 //! [`crate::unpack::restore`] reads the file back.
 
 use std::fs;
@@ -15,6 +15,11 @@ use crate::layer::Blob;
 
 /// File name of the SBOM in the archive.
 pub(super) const SBOM: &str = "sbom.cdx.json";
+
+/// Returns the file name of an in-toto statement in the archive.
+pub(super) fn statement(number: usize) -> String {
+    format!("attestations/{number}.intoto.json")
+}
 
 /// Writes the archive atomically, with the image named `name` (`app:tag`). An existing pipe or
 /// device is written to directly and never replaced.
@@ -91,6 +96,9 @@ fn write_to(image: &BuiltImage, name: &str, mut writer: impl Write) -> io::Resul
     }
     if let Some(sbom) = &image.sbom {
         entries.push((SBOM.to_owned(), sbom.content.clone().into()));
+    }
+    for (number, document) in image.statements.iter().enumerate() {
+        entries.push((statement(number), document.content.clone().into()));
     }
     for (path, content) in entries {
         // No times or owners, so that the same image yields the same bytes.

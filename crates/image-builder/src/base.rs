@@ -24,27 +24,18 @@ use sha2::{Digest as _, Sha256};
 
 use crate::digest::{digest, digest_of};
 use crate::dockerfile::FinalStage;
-use crate::image::{BuiltImage, Document};
+use crate::image::{BuiltImage, Document, MANIFESTS, MAX_DOCUMENT};
 use crate::layer::{Blob, Layer};
-use crate::push::{Credentials, PushError, client_for, sbom_tag};
+use crate::push::{Credentials, PushError, Repository, client_for};
 use crate::root::Root;
 use crate::{Architecture, Hint};
 pub use credentials::DockerCredentials;
 
-/// Media types of manifests that are accepted: an image, or an index of images by platform.
-const MANIFESTS: [&str; 4] = [
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-];
 /// Media types of gzip-compressed layers, by OCI and by Docker. They are pushed unchanged.
 const LAYERS: [&str; 2] = [
     "application/vnd.oci.image.layer.v1.tar+gzip",
     "application/vnd.docker.image.rootfs.diff.tar.gzip",
 ];
-/// Size limit for a manifest or a configuration, in bytes.
-const MAX_DOCUMENT: u64 = 8 << 20;
 /// Size limit for all layers together, in bytes.
 const MAX_LAYERS: u64 = 4 << 30;
 
@@ -166,6 +157,21 @@ pub struct BaseSource {
     pub credentials: DockerCredentials,
 }
 
+impl BaseSource {
+    /// Returns the repository of an image, with the login for its registry.
+    pub async fn repository(&self, image: &str) -> Result<Repository, BaseError> {
+        let reference: Reference = image
+            .parse()
+            .map_err(|_| BaseError::Reference(image.to_owned()))?;
+        Ok(Repository {
+            registry: reference.registry().to_owned(),
+            name: reference.repository().to_owned(),
+            credentials: self.credentials.of(reference.registry()).await,
+            roots: self.roots.clone(),
+        })
+    }
+}
+
 /// Fetches a base image, as far as it is not cached, and indexes its files.
 pub async fn fetch(name: &str, source: &BaseSource) -> Result<BaseImage, BaseError> {
     let (mut fetching, found) = find(name, source).await?;
@@ -221,36 +227,8 @@ pub async fn pull(name: &str, source: &BaseSource) -> Result<BuiltImage, BaseErr
         config: found.config_document,
         layers,
         sbom: None,
+        statements: Vec::new(),
     })
-}
-
-/// Returns the SBOM that is attached to an image with this digest, if its repository has one.
-///
-/// An image can be used without it, so errors count as none.
-pub async fn attached_sbom(name: &str, source: &BaseSource) -> Option<Document> {
-    let reference: Reference = name.parse().ok()?;
-    let image = reference.digest()?.to_owned();
-    let mut fetching = Fetching {
-        name,
-        reference,
-        source,
-        client: None,
-    };
-    let (client, at, auth) = fetching.client().await.ok()?;
-    let at = Reference::with_tag(
-        at.registry().to_owned(),
-        at.repository().to_owned(),
-        sbom_tag(&image),
-    );
-    let pulled = client.pull_manifest_raw(&at, &auth, &MANIFESTS[..1]).await;
-    let (content, _) = pulled.ok()?;
-    let manifest: Value = serde_json::from_slice(&content).ok()?;
-    if manifest["subject"]["digest"] != image {
-        return None;
-    }
-    let descriptor = &manifest["layers"][0];
-    let content = fetching.document(descriptor).await.ok()?;
-    Some(Document::new(descriptor["mediaType"].as_str()?, content))
 }
 
 /// Image for the platform, without the content of its layers.

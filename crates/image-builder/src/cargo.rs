@@ -18,6 +18,7 @@ use std::time::Duration;
 use crate::dockerfile::CargoBuild;
 use crate::elf::{self, ElfError};
 use crate::image::Executable;
+use crate::slsa::Rust;
 use serde::Deserialize;
 use support::input;
 
@@ -102,8 +103,8 @@ pub struct Linked {
     pub sysroot: PathBuf,
     /// Target triple.
     pub target: String,
-    /// Version of Rust; empty if the compiler does not report it.
-    pub rust: String,
+    /// Compiler, whose version is also that of the standard library.
+    pub rust: Rust,
 }
 
 /// Crate that is part of the program.
@@ -200,7 +201,7 @@ pub async fn compile(
         }
     });
     // Queried meanwhile, since the version is only needed afterwards.
-    let (outcome, rust) = tokio::join!(compiling, release(&folder, surroundings));
+    let (outcome, rust) = tokio::join!(compiling, self::rust(&folder, surroundings));
     if let Err(error) = outcome {
         return Err(diagnostics.explain(request.package, &choice.target, error));
     }
@@ -447,14 +448,24 @@ async fn sysroot(workspace: &Path, surroundings: &Surroundings) -> Result<PathBu
     answer(&surroundings.rustc, &rustc).await.map(PathBuf::from)
 }
 
-/// Returns the version of the compiler, which is also that of the standard library.
-async fn release(workspace: &Path, surroundings: &Surroundings) -> Result<String, CompileError> {
+/// Returns the compiler's version and commit.
+pub async fn rust(workspace: &Path, surroundings: &Surroundings) -> Result<Rust, CompileError> {
     let rustc = Program::new(&surroundings.rustc)
         .args(["--version", "--verbose"])
         .current_dir(workspace);
     let said = answer(&surroundings.rustc, &rustc).await?;
-    let release = said.lines().find_map(|line| line.strip_prefix("release: "));
-    Ok(release.unwrap_or_default().to_owned())
+    let field = |name: &str| {
+        let found = said.lines().find_map(|line| line.strip_prefix(name));
+        // A distribution's compiler says `unknown`.
+        found
+            .filter(|it| *it != "unknown")
+            .unwrap_or_default()
+            .to_owned()
+    };
+    Ok(Rust {
+        release: field("release: "),
+        commit: field("commit-hash: "),
+    })
 }
 
 /// Returns the trimmed output of a successful command.

@@ -12,6 +12,16 @@ use crate::layer::Layer;
 /// Folder of the image with the license notices.
 pub const NOTICES_FOLDER: &str = "licenses";
 
+/// Media types of manifests that are accepted: an image, or an index of images by platform.
+pub(crate) const MANIFESTS: [&str; 4] = [
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+];
+/// Size limit for a manifest or a configuration, in bytes.
+pub(crate) const MAX_DOCUMENT: u64 = 8 << 20;
+
 /// Compiled program, with its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Executable {
@@ -52,6 +62,8 @@ pub struct BuiltImage {
     pub layers: Vec<Layer>,
     /// SBOM of the program, for the registry to store with the image; see [`crate::sbom`].
     pub sbom: Option<Document>,
+    /// in-toto statements for the registry to store with the image; see [`crate::attestation`].
+    pub statements: Vec<Document>,
 }
 
 impl BuiltImage {
@@ -65,6 +77,7 @@ impl BuiltImage {
             layers,
             // Added by the caller, since only a compilation knows the crates.
             sbom: None,
+            statements: Vec::new(),
         }
     }
 

@@ -8,6 +8,7 @@
 //! folder; see `docs/image.md`.
 
 pub mod archive;
+pub mod attestation;
 pub mod base;
 pub mod cache;
 pub mod cargo;
@@ -29,6 +30,7 @@ pub mod provenance;
 pub mod push;
 mod root;
 pub mod sbom;
+pub mod slsa;
 pub mod unpack;
 
 pub use cargo::CompileError;

@@ -265,7 +265,7 @@ mod tests {
             let linked = Linked {
                 target: target.to_owned(),
                 sysroot: sysroot.to_owned(),
-                rust: "1.95.0".to_owned(),
+                rust: crate::slsa::Rust::default(),
             };
             notices(&[], &linked)
         };

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use url::Url;
 
 use crate::pack_error::PackError;
 use process::Program;
@@ -32,6 +33,11 @@ pub struct Revision {
     pub commit: String,
     /// Time of the commit.
     pub time: DateTime<Utc>,
+    /// Root folder of the checkout.
+    pub top: PathBuf,
+    /// URL of the remote `origin` with the prefix `git+`, without credentials; absent if there is
+    /// none, or if it is a path of this machine.
+    pub url: Option<String>,
 }
 
 /// Provenance data of an image.
@@ -93,6 +99,17 @@ pub enum Unknown {
 }
 
 impl Unknown {
+    /// Returns the reason in a few words.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::NoRepository => "no git repository has the sources",
+            Self::Changed => "some sources had uncommitted changes",
+            Self::Shallow => "the clone had no history",
+            Self::OtherUser { .. } => "the checkout belonged to another user",
+            Self::TooMany => "there were too many sources",
+        }
+    }
+
     /// Returns a message for the user, with the reason and a hint.
     pub fn note(&self) -> Option<String> {
         let text = match self {
@@ -113,22 +130,7 @@ impl Unknown {
 /// `folder`. Fails if any of them has uncommitted changes. Paths outside of the repository are
 /// ignored.
 pub async fn revision(folder: &Path, paths: &[PathBuf]) -> Result<Revision, Unknown> {
-    let top = git(
-        folder,
-        ["rev-parse", "--show-toplevel", "--is-shallow-repository"],
-    )
-    .await
-    .map_err(|said| {
-        // Git refuses to read a repository of another user unless `safe.directory` lists it.
-        if said.contains("dubious ownership") {
-            Unknown::OtherUser {
-                folder: top_of(folder),
-            }
-        } else {
-            Unknown::NoRepository
-        }
-    })?;
-    let top = whole_repository(&top)?;
+    let top = repository(folder).await?;
     let paths: Vec<OsString> = paths
         .iter()
         .map(|path| folder.join(path))
@@ -144,9 +146,9 @@ pub async fn revision(folder: &Path, paths: &[PathBuf]) -> Result<Revision, Unkn
     let with_paths = |arguments: &[&str]| {
         let arguments = arguments.iter().map(OsString::from);
         let arguments: Vec<OsString> = arguments.chain(paths.iter().cloned()).collect();
-        git(folder, arguments)
+        git(folder, GIT_LIMIT, arguments)
     };
-    let (log, changes) = tokio::join!(
+    let (log, changes, origin) = tokio::join!(
         with_paths(&["log", "-1", "--format=%H %ct", "--"]),
         // `--ignored`: an ignored file that gets into the image is not in the commit either.
         with_paths(&[
@@ -157,13 +159,59 @@ pub async fn revision(folder: &Path, paths: &[PathBuf]) -> Result<Revision, Unkn
             "--ignored",
             "--"
         ]),
+        git(folder, GIT_LIMIT, ["config", "--get", "remote.origin.url"]),
     );
     // A path is dirty, or git failed: in both cases the revision is not certain.
     if changes.map_or(true, |changes| !changes.trim().is_empty()) {
         return Err(Unknown::Changed);
     }
-    let revision = log.ok().and_then(|log| parse(&log));
-    revision.ok_or(Unknown::Changed)
+    let (commit, time) = log
+        .ok()
+        .and_then(|log| parse(&log))
+        .ok_or(Unknown::Changed)?;
+    Ok(Revision {
+        commit,
+        time,
+        top,
+        url: origin.ok().and_then(|origin| public_url(origin.trim())),
+    })
+}
+
+/// Returns a remote's URL in the form of package managers, `git+https://…`, without credentials.
+fn public_url(remote: &str) -> Option<String> {
+    // `git@host:path` is short for SSH. A drive or a path has no such user.
+    let short = remote.split_once(':').filter(|(host, path)| {
+        host.contains('@') && !host.contains('/') && !path.starts_with("//")
+    });
+    let mut url = match short {
+        Some((host, path)) => Url::parse(&format!("ssh://{host}/{path}")).ok()?,
+        None => Url::parse(remote).ok()?,
+    };
+    if !matches!(url.scheme(), "https" | "http" | "ssh" | "git") {
+        return None;
+    }
+    // Even a user name may be a token. For SSH, it is part of the address.
+    url.set_password(None).ok()?;
+    if url.scheme() != "ssh" {
+        url.set_username("").ok()?;
+    }
+    Some(format!("git+{url}"))
+}
+
+/// Returns the root folder of the repository that contains `folder`, with all of its history.
+pub(crate) async fn repository(folder: &Path) -> Result<PathBuf, Unknown> {
+    let asked = ["rev-parse", "--show-toplevel", "--is-shallow-repository"];
+    let top = git(folder, GIT_LIMIT, asked).await.map_err(|said| {
+        // Git refuses to read a repository of another user unless `safe.directory` lists it.
+        if said.contains("dubious ownership") {
+            Unknown::OtherUser {
+                folder: top_of(folder),
+            }
+        } else {
+            Unknown::NoRepository
+        }
+    })?;
+    whole_repository(&top)
 }
 
 /// Finds the root of the repository without git, for a message.
@@ -189,16 +237,16 @@ fn whole_repository(answer: &str) -> Result<PathBuf, Unknown> {
     }
 }
 
-fn parse(log: &str) -> Option<Revision> {
+fn parse(log: &str) -> Option<(String, DateTime<Utc>)> {
     let (commit, seconds) = log.trim().split_once(' ')?;
-    Some(Revision {
-        commit: commit.to_owned(),
-        time: DateTime::from_timestamp(seconds.parse().ok()?, 0)?,
-    })
+    let time = DateTime::from_timestamp(seconds.parse().ok()?, 0)?;
+    Some((commit.to_owned(), time))
 }
 
-async fn git<S: AsRef<std::ffi::OsStr>>(
+/// Runs git in a folder, and returns its output, or what it says if it fails.
+pub(crate) async fn git<S: AsRef<std::ffi::OsStr>>(
     folder: &Path,
+    limit: Duration,
     arguments: impl IntoIterator<Item = S>,
 ) -> Result<String, String> {
     let git = Program::new("git")
@@ -206,10 +254,7 @@ async fn git<S: AsRef<std::ffi::OsStr>>(
         .args(["--no-optional-locks", "--literal-pathspecs"])
         .args(arguments)
         .current_dir(folder);
-    let answer = git
-        .output(GIT_LIMIT)
-        .await
-        .map_err(|error| error.to_string())?;
+    let answer = git.output(limit).await.map_err(|error| error.to_string())?;
     if !answer.status.success() {
         tracing::debug!(stderr = answer.stderr.trim(), "git does not know");
         return Err(answer.stderr);
@@ -240,9 +285,66 @@ pub(super) fn sources(dependencies: &str) -> Vec<PathBuf> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod testing {
+    use super::*;
     use std::fs;
 
+    /// A repository with two commits, the second to the README.
+    pub(crate) struct Repository(tempfile::TempDir);
+
+    impl Repository {
+        pub(crate) async fn new() -> Self {
+            let repository = Self(tempfile::tempdir().unwrap());
+            repository.git(&["init", "--quiet"]).await;
+            repository.write("main.rs", "one");
+            repository.commit(1_000_000_000).await;
+            repository.write("README.md", "two");
+            repository.commit(1_100_000_000).await;
+            repository
+        }
+
+        pub(crate) fn path(&self) -> PathBuf {
+            self.0.path().canonicalize().unwrap()
+        }
+
+        pub(crate) fn write(&self, name: &str, text: &str) {
+            fs::write(self.path().join(name), text).unwrap();
+        }
+
+        pub(crate) async fn git(&self, arguments: &[&str]) -> String {
+            git(&self.path(), GIT_LIMIT, arguments)
+                .await
+                .expect("git works")
+        }
+
+        pub(crate) async fn commit(&self, seconds: u32) {
+            self.git(&["add", "."]).await;
+            let date = format!("{seconds} +0000");
+            let commit = Program::new("git")
+                .args([
+                    "-c",
+                    "user.name=n",
+                    "-c",
+                    "user.email=e",
+                    "commit",
+                    "--quiet",
+                    "-m",
+                    "m",
+                ])
+                .env("GIT_COMMITTER_DATE", &date)
+                .current_dir(self.path());
+            assert!(commit.output(GIT_LIMIT).await.unwrap().status.success());
+        }
+
+        pub(crate) async fn revision(&self, path: &str) -> Result<Revision, Unknown> {
+            revision(&self.path(), &[path.into(), "/elsewhere/lib.rs".into()]).await
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::Repository;
     use super::*;
 
     #[test]
@@ -250,6 +352,8 @@ mod tests {
         let revision = Revision {
             commit: "0123".to_owned(),
             time: DateTime::from_timestamp(1_700_000_000, 0).unwrap(),
+            top: PathBuf::from("/src"),
+            url: None,
         };
         let say = |epoch, revision| {
             let said = Provenance::new(epoch, revision).unwrap();
@@ -284,62 +388,40 @@ mod tests {
     }
 
     #[test]
+    fn a_url_of_the_source_has_no_credentials() {
+        for (remote, expected) in [
+            (
+                "https://example.org/team/app.git",
+                Some("git+https://example.org/team/app.git"),
+            ),
+            (
+                "https://token:x-oauth@example.org/app",
+                Some("git+https://example.org/app"),
+            ),
+            (
+                "git@example.org:team/app.git",
+                Some("git+ssh://git@example.org/team/app.git"),
+            ),
+            (
+                "ssh://git:secret@example.org:2222/app",
+                Some("git+ssh://git@example.org:2222/app"),
+            ),
+            ("/srv/git/app.git", None),
+            ("../app", None),
+            ("file:///srv/git/app.git", None),
+            ("", None),
+        ] {
+            assert_eq!(public_url(remote).as_deref(), expected, "{remote}");
+        }
+    }
+
+    #[test]
     fn what_a_program_was_compiled_from() {
         let text = "/t/image/app: /src/app/build.rs /src/my\\ app/main.rs /src/page.html\n";
         let expected = ["/src/app/build.rs", "/src/my app/main.rs", "/src/page.html"];
         assert_eq!(sources(text), expected.map(PathBuf::from));
         assert_eq!(sources("/t/image/app:\n"), Vec::<PathBuf>::new());
         assert_eq!(sources(""), Vec::<PathBuf>::new());
-    }
-
-    /// A repository with two commits, the second to the README.
-    struct Repository(tempfile::TempDir);
-
-    impl Repository {
-        async fn new() -> Self {
-            let repository = Self(tempfile::tempdir().unwrap());
-            repository.git(&["init", "--quiet"]).await;
-            repository.write("main.rs", "one");
-            repository.commit(1_000_000_000).await;
-            repository.write("README.md", "two");
-            repository.commit(1_100_000_000).await;
-            repository
-        }
-
-        fn path(&self) -> PathBuf {
-            self.0.path().canonicalize().unwrap()
-        }
-
-        fn write(&self, name: &str, text: &str) {
-            fs::write(self.path().join(name), text).unwrap();
-        }
-
-        async fn git(&self, arguments: &[&str]) -> String {
-            git(&self.path(), arguments).await.expect("git works")
-        }
-
-        async fn commit(&self, seconds: u32) {
-            self.git(&["add", "."]).await;
-            let date = format!("{seconds} +0000");
-            let commit = Program::new("git")
-                .args([
-                    "-c",
-                    "user.name=n",
-                    "-c",
-                    "user.email=e",
-                    "commit",
-                    "--quiet",
-                    "-m",
-                    "m",
-                ])
-                .env("GIT_COMMITTER_DATE", &date)
-                .current_dir(self.path());
-            assert!(commit.output(GIT_LIMIT).await.unwrap().status.success());
-        }
-
-        async fn revision(&self, path: &str) -> Result<Revision, Unknown> {
-            revision(&self.path(), &[path.into(), "/elsewhere/lib.rs".into()]).await
-        }
     }
 
     #[tokio::test]

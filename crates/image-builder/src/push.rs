@@ -2,9 +2,11 @@
 //! The manifest comes last, so that clients never see a partial image.
 //!
 //! A tag may be immutable. ECR then rejects a push even of the same image, so the tag is looked up
-//! first, and again if the manifest is rejected. The SBOM is attached if the registry accepts it.
+//! first, and again if the manifest is rejected. SBOM and statements are attached if the registry
+//! accepts them.
 
 mod attach;
+mod attached;
 mod error;
 mod fast_path;
 mod idle;
@@ -21,7 +23,8 @@ use oci_client::errors::{OciDistributionError, OciErrorCode};
 
 use crate::image::{BuiltImage, Document};
 use crate::layer;
-pub(crate) use attach::sbom_tag;
+pub use attach::attach;
+pub use attached::{Attached, attached};
 pub use error::PushError;
 use loopback::is_loopback;
 use progress::Progress;
@@ -79,17 +82,17 @@ pub struct PushedImage {
     bytes_sent: u64,
     blobs_sent: usize,
     blobs_present: usize,
-    sbom: SbomOutcome,
+    attachments: AttachOutcome,
 }
 
-/// Result of attaching the SBOM.
+/// Result of attaching SBOM and statements.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SbomOutcome {
-    /// There is no SBOM, or nothing had to be sent.
+pub enum AttachOutcome {
+    /// There is nothing to attach, or nothing had to be sent.
     Untouched,
-    /// The registry stores the SBOM as a referrer of the image.
+    /// The registry stores all of it as referrers of the image.
     Attached,
-    /// The registry rejected the SBOM, for this reason.
+    /// The registry rejected it, for this reason.
     Refused(String),
 }
 
@@ -110,7 +113,7 @@ impl PushedImage {
             bytes_sent: 0,
             blobs_sent: 0,
             blobs_present: blobs(image).len(),
-            sbom: SbomOutcome::Untouched,
+            attachments: AttachOutcome::Untouched,
         }
     }
 
@@ -134,9 +137,9 @@ impl PushedImage {
         self.blobs_sent
     }
 
-    /// Returns the result of attaching the SBOM.
-    pub const fn sbom(&self) -> &SbomOutcome {
-        &self.sbom
+    /// Returns the result of attaching SBOM and statements.
+    pub const fn attachments(&self) -> &AttachOutcome {
+        &self.attachments
     }
 
     /// Returns the number of blobs (layers and configurations) that the registry had already.
@@ -152,15 +155,9 @@ pub async fn push(
     tag: &str,
     on_progress: OnProgress,
 ) -> Result<PushedImage, PushError> {
-    let artifact = attach::artifact(image);
-    let mut expected = vec![(tag.to_owned(), image.digest())];
-    // Includes the SBOM, so that one that could not be attached is sent by a later push.
-    expected.extend(
-        artifact
-            .as_ref()
-            .map(|it| (it.tag.clone(), it.manifest.digest.as_str())),
-    );
-    if fast_path::has_all(repository, &expected).await {
+    // Includes the artifacts, so that what could not be attached is sent by a later push.
+    let artifacts = attach::artifacts(image);
+    if fast_path::has_all(repository, (tag, image.digest()), &artifacts).await {
         return Ok(PushedImage::already_there(image));
     }
     let retry = Retry::default();
@@ -186,16 +183,12 @@ async fn push_at_once(
     retry: Retry,
 ) -> Result<PushedImage, PushError> {
     let session = Session::open(repository, retry).await?;
-    let artifact = attach::artifact(image);
+    let artifacts = attach::artifacts(image);
     let blobs = blobs(image);
     // Looks up the tag and not the digest: the image may exist with another tag only.
     if session.tagged(tag).await?.as_deref() == Some(image.digest()) {
-        let sbom = match &artifact {
-            Some(artifact) => Box::pin(artifact.attach_if_missing(&session)).await,
-            None => SbomOutcome::Untouched,
-        };
         return Ok(PushedImage {
-            sbom,
+            attachments: Box::pin(artifacts.attach_if_missing(&session)).await,
             ..PushedImage::already_there(image)
         });
     }
@@ -219,28 +212,21 @@ async fn push_at_once(
         progress.add(manifest.len() as u64);
         Ok(())
     };
-    let artifact_lane = async {
-        match &artifact {
-            Some(artifact) => artifact.send_blobs(&session).await,
-            None => Ok(()),
-        }
-    };
-    // Not `try_join!`: an error with the SBOM must not abort the image.
-    let (sent, prepared) = tokio::join!(image_lane, artifact_lane);
+    // Not `try_join!`: an error with an artifact must not abort the image.
+    let (sent, prepared) = tokio::join!(image_lane, artifacts.upload(&session));
     sent?;
     // Strict registries accept a referrer only after its image. An error here does not fail the
     // push.
-    let sbom = match (&artifact, prepared) {
-        (None, _) => SbomOutcome::Untouched,
-        (Some(_), Err(reason)) => SbomOutcome::Refused(reason),
-        (Some(artifact), Ok(())) => Box::pin(artifact.attach(&session)).await,
+    let attachments = match prepared {
+        Ok(()) => Box::pin(artifacts.attach(&session)).await,
+        Err(reason) => AttachOutcome::Refused(reason),
     };
     Ok(PushedImage {
         outcome: Outcome::Sent,
         bytes_sent: total,
         blobs_sent: missing.len(),
         blobs_present: blobs.len() - missing.len(),
-        sbom,
+        attachments,
         ..PushedImage::already_there(image)
     })
 }

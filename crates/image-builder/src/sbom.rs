@@ -132,8 +132,8 @@ fn libraries(linked: &Linked) -> Vec<Value> {
         })
     };
     let mut standard = library("rust-standard-library", "MIT OR Apache-2.0");
-    if !linked.rust.is_empty() {
-        standard["version"] = json!(linked.rust);
+    if !linked.rust.release.is_empty() {
+        standard["version"] = json!(linked.rust.release);
     }
     // Without a version: neither the compiler nor the linker reports it.
     let c = if linked.target.ends_with("musl") {
@@ -370,7 +370,10 @@ checksum = "dd"
             let libraries = libraries(&Linked {
                 sysroot: "/rust".into(),
                 target: target.to_owned(),
-                rust: "1.95.0".to_owned(),
+                rust: crate::slsa::Rust {
+                    release: "1.95.0".to_owned(),
+                    commit: String::new(),
+                },
             });
             let document = write("clock", &[], "", libraries, |_| None);
             let value: Value = serde_json::from_slice(&document.content).unwrap();

@@ -85,3 +85,12 @@ pub(crate) fn elf(machine: u8, kinds: &[u8]) -> Vec<u8> {
     }
     bytes
 }
+
+/// A statement about the image with this digest.
+pub(crate) fn statement(image: &str) -> crate::image::Document {
+    let statement = crate::attestation::Statement {
+        predicate_type: crate::slsa::PREDICATE.to_owned(),
+        predicate: serde_json::json!({}),
+    };
+    statement.document("app", image)
+}

@@ -11,7 +11,7 @@ use crate::cli::{ImageBuild, ImageCommand, ImagePush, ImageSource};
 use crate::context::Context;
 use crate::host::{Host as _, LocalHost};
 use crate::image::ImagePlan;
-use crate::image::{digest_of, failure_of, sbom_file};
+use crate::image::{digest_of, failure_of, provenance_file, sbom_file};
 use aws::remote::Login;
 use deployment::error::{Failure, FailureKind};
 use deployment::event::{Event, Phase};
@@ -60,7 +60,7 @@ struct Delivered {
 /// Builds the image and delivers it as requested.
 async fn run(context: Context<'_>, command: &ImageCommand) -> Result<Option<Inspection>, Failure> {
     let (built, name) = context
-        .unless_cancelled(make(context, command.source()))
+        .unless_cancelled(Box::pin(make(context, command.source())))
         .await?;
     let done = match command {
         ImageCommand::Inspect(_) => return look(built, &name).await.map(Some),
@@ -70,7 +70,9 @@ async fn run(context: Context<'_>, command: &ImageCommand) -> Result<Option<Insp
             context.unless_cancelled(work).await?
         }
     };
+    let config = context.config;
     let sbom = built.sbom.as_ref();
+    let provenance = built.statements.first();
     context.sink.send(&Event::ImageReady {
         name: local_name(&built, &name),
         digest: digest_of(built.digest())?,
@@ -78,7 +80,8 @@ async fn run(context: Context<'_>, command: &ImageCommand) -> Result<Option<Insp
         archive: done.archive,
         loaded: done.loaded,
         pushed: done.pushed,
-        sbom: sbom.map(|_| sbom_file(context.config, &name).display().to_string()),
+        sbom: sbom.map(|_| sbom_file(config, &name).display().to_string()),
+        provenance: provenance.map(|_| provenance_file(config, &name).display().to_string()),
     });
     Ok(None)
 }

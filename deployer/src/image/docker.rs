@@ -56,10 +56,11 @@ impl Context<'_> {
         saved.map_err(failed)?;
         // The build context is the best known approximation of the image's sources.
         let revision = revision(&context, std::slice::from_ref(&context)).await;
+        let build = self.docker_build(&revision);
         let provenance = self.provenance(revision)?;
         let architecture = image.architecture;
         let cache = self.layer_cache();
-        packed(move || {
+        let built = packed(move || {
             // Moved here so that the folder is deleted only after the archive was read.
             let _folder = folder;
             unpack(
@@ -71,8 +72,10 @@ impl Context<'_> {
                     cache: &cache,
                 },
             )
-        })
-        .await
+        });
+        let mut built = built.await?;
+        self.record(&mut built, &build, self.config.program_name());
+        Ok(built)
     }
 }
 

@@ -3,6 +3,7 @@
 mod docker;
 mod native;
 mod plan;
+mod provenance;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,10 +17,11 @@ use deployment::names::{Digest, ImageUri, RepositoryUri};
 use image_builder::cache::LayerCache;
 use image_builder::cargo::Surroundings;
 use image_builder::image::BuiltImage;
-use image_builder::push::{Credentials, Outcome, Repository, SbomOutcome, push};
+use image_builder::push::{AttachOutcome, Credentials, Outcome, Repository, push};
 use image_builder::unpack::restore;
 use image_builder::{Hint, PackError};
 pub(crate) use plan::ImagePlan;
+pub(crate) use provenance::provenance_file;
 
 impl Context<'_> {
     /// Builds the image according to the plan.
@@ -115,10 +117,10 @@ impl Context<'_> {
             bytes_sent: pushed.bytes_sent(),
             already_there: pushed.outcome() == Outcome::AlreadyThere,
         });
-        // Not every registry accepts an SBOM. The image is usable without it.
-        if let SbomOutcome::Refused(reason) = pushed.sbom() {
+        // Not every registry accepts artifacts. The image is usable without them.
+        if let AttachOutcome::Refused(reason) = pushed.attachments() {
             self.sink.note(format!(
-                "the registry does not take the SBOM ({reason}): it is in {}",
+                "the registry does not take SBOM and provenance ({reason}): they are in {}",
                 image_folder(self.config).display()
             ));
         }
@@ -129,6 +131,11 @@ impl Context<'_> {
 /// Returns the folder for image files, inside Cargo's target folder.
 fn image_folder(config: &Config) -> PathBuf {
     target_folder(config).join("image")
+}
+
+/// Returns `SOURCE_DATE_EPOCH`, which reproducible builds set (reproducible-builds.org).
+fn source_date_epoch() -> Option<String> {
+    std::env::var("SOURCE_DATE_EPOCH").ok()
 }
 
 /// Returns the path of the SBOM file of this program.

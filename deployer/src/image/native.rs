@@ -12,7 +12,7 @@ use deployment::event::Event;
 use image_builder::cargo::{CompileEvent, CompileRequest, Compiled, check, compile};
 use image_builder::dockerfile::{CopySource, FinalStage};
 use image_builder::image::Notice;
-use image_builder::image::{BuiltImage, Document, Executable};
+use image_builder::image::{BuiltImage, Executable};
 use image_builder::notices::notices;
 use image_builder::oci::{self, Recipe};
 use image_builder::provenance::{Provenance, Revision, Unknown, revision};
@@ -27,22 +27,23 @@ const BASE_LABEL: &str = "org.opencontainers.image.base";
 impl Context<'_> {
     /// Compiles the program and packs it into an image.
     pub(crate) async fn build_here(&self, plan: &NativePlan) -> Result<BuiltImage, Failure> {
+        let compiled = self.compile(plan).await?;
+        let config = self.config;
+        let paths = self.built_from(compiled.sources.clone(), &plan.stage);
+        let package = plan.program.package.clone();
         let Compiled {
-            executable,
             parts,
-            sources,
             lock_file,
             linked,
-        } = self.compile(plan).await?;
-        let config = self.config;
-        let paths = self.built_from(sources, &plan.stage);
-        let package = plan.program.package.clone();
+            ..
+        } = compiled.clone();
         // Reads the licence files of all crates, which would block an async worker.
         let listing = tokio::task::spawn_blocking(move || {
             let sbom = sbom(&package, &parts, &lock_file, &linked);
             (sbom, notices(&parts, &linked))
         });
         let (revision, listed) = tokio::join!(revision(&config.root, &paths), listing);
+        let build = self.native_build(plan, &compiled, &revision);
         let provenance = self.provenance(revision)?;
         let (sbom, notices) = listed.map_err(|error| {
             Failure::new(
@@ -51,11 +52,12 @@ impl Context<'_> {
             )
             .because(error)
         })?;
+        let executable = compiled.executable;
         let mut built = self.pack(plan, executable, notices, provenance).await?;
+        let program = &plan.program.binary;
+        self.keep(&sbom, &sbom_file(config, program));
         built.sbom = Some(sbom);
-        if let Some(sbom) = &built.sbom {
-            self.keep(sbom, &plan.program.binary);
-        }
+        self.record(&mut built, &build, program);
         Ok(built)
     }
 
@@ -179,8 +181,7 @@ impl Context<'_> {
         {
             self.sink.note(note);
         }
-        // Reproducible builds set this variable (reproducible-builds.org).
-        let epoch = std::env::var("SOURCE_DATE_EPOCH").ok();
+        let epoch = super::source_date_epoch();
         Provenance::new(epoch.as_deref(), revision.ok().as_ref())
             .map_err(|error| failure_to("cannot pack the image", &error))
     }
@@ -198,16 +199,6 @@ impl Context<'_> {
             paths.push(ignore);
         }
         paths
-    }
-
-    /// Writes the SBOM next to the image's other files. A failure is only a warning, because the
-    /// SBOM is also kept in memory for the push.
-    fn keep(&self, sbom: &Document, program: &str) {
-        let file = sbom_file(self.config, program);
-        if let Err(error) = std::fs::write(&file, &sbom.content) {
-            self.sink
-                .warn(format!("cannot write `{}`: {error}", file.display()));
-        }
     }
 }
 

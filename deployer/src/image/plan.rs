@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use aws::remote::Login;
 use deployment::error::Failure;
 use deployment::names::{ImageUri, RepositoryUri};
-use image_builder::base::{BaseSource, Bases, DockerCredentials, attached_sbom, fetch, pull};
+use image_builder::base::{BaseSource, Bases, DockerCredentials, fetch, pull};
 use image_builder::cache::LayerCache;
 use image_builder::cargo::{BinaryTarget, ProjectError, check_profile, project, toolchain};
 use image_builder::docker::find;
@@ -19,10 +19,10 @@ use image_builder::dockerfile::{
 };
 use image_builder::image::BuiltImage;
 use image_builder::oci::{self, Recipe};
-use image_builder::push::Credentials;
+use image_builder::push::{Attached, Credentials, attached};
 use image_builder::{Hint, PackError, ignore_file};
 
-use super::{failure_of, image_folder, surroundings};
+use super::{failure_of, failure_to, image_folder, surroundings};
 use crate::cli::Builder;
 use crate::config::Config;
 use crate::context::{Context, connect};
@@ -174,14 +174,30 @@ impl Context<'_> {
         Ok(ImagePlan::Existing(Box::new(image)))
     }
 
-    /// Pulls an image of another environment with this digest, and its SBOM.
+    /// Pulls an image of another environment with this digest, and what is attached to it.
     pub(crate) async fn promoted(&self, image: &ImageUri) -> Result<ImagePlan, Failure> {
         let uri = image.to_string();
         let source = self.source_of(&uri).await?;
         let pulled = pull(&uri, &source).await;
         let mut built = pulled.map_err(|error| failure_of(&error))?;
-        built.sbom = attached_sbom(&uri, &source).await;
+        let found = self.attached_to(&uri, built.digest(), &source).await?;
+        built.sbom = found.sbom;
+        built.statements = found.statements;
         Ok(ImagePlan::Existing(Box::new(built)))
+    }
+
+    /// Reads what is attached to an image.
+    async fn attached_to(
+        &self,
+        uri: &str,
+        digest: &str,
+        source: &BaseSource,
+    ) -> Result<Attached, Failure> {
+        let repository = source.repository(uri).await;
+        let repository = repository.map_err(|error| failure_of(&error))?;
+        // Boxed, because the future of requests with retries is large.
+        let found = Box::pin(attached(&repository, digest)).await;
+        found.map_err(|error| failure_to(format!("cannot read what is attached to {uri}"), &error))
     }
 
     /// Returns the source of an existing image, with a login for our registry.

@@ -188,6 +188,7 @@ fn image_ready(event: &Event) -> String {
         loaded,
         pushed,
         sbom,
+        provenance,
     } = event
     else {
         return String::new();
@@ -198,6 +199,7 @@ fn image_ready(event: &Event) -> String {
         ("loaded as", loaded.as_deref()),
         ("pushed to", pushed.as_deref()),
         ("made of", sbom.as_deref()),
+        ("built by", provenance.as_deref()),
     ];
     let mut text = format!("The image {name} is ready: {}.\n", size(*bytes));
     for (title, value) in rows {

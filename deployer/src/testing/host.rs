@@ -209,6 +209,7 @@ impl ImageBuilder for FakeHost {
                 config: document(),
                 layers: Vec::new(),
                 sbom: None,
+                statements: Vec::new(),
             }),
         }
     }

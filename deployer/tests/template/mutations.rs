@@ -229,7 +229,7 @@ pub(crate) const ALL: &[Mutation] = &[
     }),
     mutation("fifty versions are kept", VERSIONS, |template| {
         let text = &mut of(template, "Repository")["LifecyclePolicy"]["LifecyclePolicyText"];
-        *text = json!(text.as_str().unwrap().replace("200", "100"));
+        *text = json!(text.as_str().unwrap().replace("400", "200"));
     }),
     mutation("images are never deleted", VERSIONS, |template| {
         remove(of(template, "Repository"), "LifecyclePolicy");

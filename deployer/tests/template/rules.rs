@@ -371,8 +371,8 @@ fn missing_tasks(template: &Value) -> Vec<String> {
     broken
 }
 
-/// Manifests that each version puts into the repository: the image and its SBOM.
-const MANIFESTS: u64 = 2;
+/// Manifests that each version puts into the repository: image, SBOM, provenance and verdict.
+const MANIFESTS: u64 = 4;
 
 fn versions(template: &Value) -> Vec<String> {
     let repository = one(template, "ECR::Repository");

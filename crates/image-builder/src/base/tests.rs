@@ -396,19 +396,6 @@ async fn an_image_is_taken_as_it_is() {
     );
     assert_eq!(image.layers[0].media_type, LAYERS[1]);
     let pinned = format!("{}/team/app@{digest}", registry.address);
-    // It has no SBOM, and then that of another image.
-    assert_eq!(attached_sbom(&pinned, &source).await, None);
-    let mut bom = registry.put("bom", b"{}".to_vec());
-    bom["mediaType"] = json!("application/vnd.cyclonedx+json");
-    let tag = crate::push::sbom_tag(&digest);
-    for (subject, is_found) in [("sha256:0", false), (digest.as_str(), true)] {
-        let artifact =
-            json!({ "schemaVersion": 2, "layers": [bom], "subject": { "digest": subject } });
-        registry.put(&tag, artifact.to_string().into_bytes());
-        let sbom = attached_sbom(&pinned, &source).await;
-        let expected = Document::new("application/vnd.cyclonedx+json", "{}");
-        assert_eq!(sbom, is_found.then_some(expected));
-    }
     // By its digest nobody is asked again.
     registry.asked();
     assert_eq!(pull(&pinned, &source).await.unwrap(), image);

@@ -319,10 +319,21 @@ fn an_archive_is_a_layout_and_what_docker_saves() {
     );
     let with_bill = BuiltImage {
         sbom: Some(Document::new(crate::sbom::MEDIA_TYPE, "{}\n")),
+        statements: vec![crate::testing::statement(image.digest())],
         ..image.clone()
     };
     crate::archive::write(&with_bill, "app:v1", &file).unwrap();
     assert_eq!(restore(Architecture::X86_64).unwrap(), with_bill);
+    let of_another = BuiltImage {
+        statements: vec![crate::testing::statement(&image.config.digest)],
+        ..image.clone()
+    };
+    crate::archive::write(&of_another, "app:v1", &file).unwrap();
+    let error = restore(Architecture::X86_64).unwrap_err();
+    assert!(
+        format!("{error:?}").contains("about another image"),
+        "{error:?}"
+    );
     // Any byte of it that is changed is noticed.
     let whole = write();
     let layer = bytes(&image.layers[0]);

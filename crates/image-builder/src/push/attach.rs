@@ -1,19 +1,21 @@
-//! Attaches the SBOM to an image as an artifact that refers to it (OCI distribution specification,
-//! "Pushing Manifests with Subject"). Best effort: a deployment does not depend on it.
+//! Attaches documents to an image, SBOM and in-toto statements, as artifacts that refer to it (OCI
+//! distribution specification, "Pushing Manifests with Subject"). Best effort: a deployment does
+//! not depend on it.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use oci_spec::image::MediaType;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::progress::Progress;
 use super::retry::Retry;
 use super::session::Session;
-use super::{Blob, SbomOutcome};
-use crate::image::{BuiltImage, Document, document};
+use super::{AttachOutcome, Blob, PushError, Repository};
+use crate::attestation::{self, PREDICATE_ANNOTATION};
+use crate::image::{BuiltImage, Document, descriptor, document};
 
-/// Time limit for attaching the SBOM.
+/// Time limit for attaching.
 const LIMIT: Duration = Duration::from_secs(20);
 const RETRY: Retry = Retry {
     retries: 1,
@@ -24,16 +26,23 @@ const RETRY: Retry = Retry {
 /// Media type of the placeholder for a missing configuration.
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 
+/// Artifacts that refer to one image.
+pub(super) struct Artifacts<'a> {
+    all: Vec<Artifact<'a>>,
+    empty: Document,
+    subject: String,
+    /// Tag of the index in which clients find the artifacts if the registry has no referrers API.
+    pub(super) referrers_tag: String,
+}
+
 /// Artifact that refers to an image.
 pub(super) struct Artifact<'a> {
-    /// Tag of the artifact: `sha256-`, the 64 digits of the image, and `.sbom`.
-    pub(super) tag: String,
+    /// Tag, or the digest of the manifest. An artifact with another content each time gets no tag,
+    /// since tags may be immutable.
+    pub(super) reference: String,
     pub(super) manifest: Document,
     document: &'a Document,
-    empty: Document,
-    /// Tag of the index in which clients find the artifact if the registry has no referrers API.
-    referrers_tag: String,
-    subject: &'a str,
+    annotations: Option<Value>,
 }
 
 /// Returns the tag of the SBOM of an image with this digest.
@@ -41,89 +50,143 @@ pub(crate) fn sbom_tag(image: &str) -> String {
     format!("{}.sbom", image.replace(':', "-"))
 }
 
-/// Returns the artifact of an image that has an SBOM.
-pub(super) fn artifact(image: &BuiltImage) -> Option<Artifact<'_>> {
-    let document = image.sbom.as_ref()?;
-    let empty = Document::new(EMPTY, Bytes::from_static(b"{}"));
-    let media_type = MediaType::ImageManifest;
-    let manifest = json!({
-        "schemaVersion": 2,
-        "mediaType": media_type.to_string(),
-        "artifactType": document.media_type,
-        // The specification requires a configuration, for which artifacts use an empty object.
-        "config": empty.descriptor(),
-        "layers": [document.descriptor()],
-        "subject": image.manifest.descriptor(),
-    });
-    let referrers_tag = image.digest().replace(':', "-");
-    Some(Artifact {
-        tag: sbom_tag(image.digest()),
-        manifest: self::document(&media_type, manifest),
-        document,
-        empty,
-        referrers_tag,
-        subject: image.digest(),
-    })
+/// Returns the artifacts of an image.
+pub(super) fn artifacts(image: &BuiltImage) -> Artifacts<'_> {
+    let all = image.sbom.iter().chain(&image.statements);
+    Artifacts::of(image.digest(), &image.manifest.descriptor(), all)
 }
 
-impl Artifact<'_> {
-    /// Uploads the blobs of the artifact.
-    pub(super) async fn send_blobs(&self, session: &Session<'_>) -> Result<(), String> {
-        let session = session.with(RETRY);
-        // The progress shown to the user is that of the image alone.
-        let progress = Progress::start(0, std::sync::Arc::new(|_| ()));
-        let blobs = [self.document, &self.empty].map(Blob::from);
-        within(async {
-            for blob in &session.missing(&blobs).await? {
-                session.send_blob(blob, progress.blob()).await?;
-            }
-            Ok(())
-        })
+/// Attaches statements to an image that exists in the registry.
+pub async fn attach(
+    repository: &Repository,
+    image: &str,
+    statements: &[Document],
+) -> Result<(), PushError> {
+    let session = Session::open(repository, RETRY).await?;
+    let manifest = session.manifest(image).await?;
+    let manifest = manifest.ok_or_else(|| PushError::Failed {
+        registry: repository.registry.clone(),
+        reason: format!("it has no image {image}"),
+    })?;
+    let subject = descriptor(&manifest.media_type, image, manifest.content.len() as u64);
+    let artifacts = Artifacts::of(image, &subject, statements);
+    let sent = async {
+        artifacts.send_blobs(&session).await?;
+        artifacts.put(&session).await
+    };
+    Box::pin(within(sent))
         .await
-    }
+        .map_err(|reason| PushError::Failed {
+            registry: repository.registry.clone(),
+            reason,
+        })
+}
 
-    /// Attaches the artifact. The image must exist in the registry.
-    pub(super) async fn attach(&self, session: &Session<'_>) -> SbomOutcome {
-        let session = session.with(RETRY);
-        let attached = Box::pin(within(async {
-            session.put_if_other(&self.manifest, &self.tag).await?;
-            self.list_it(&session).await
-        }));
-        match attached.await {
-            Ok(()) => SbomOutcome::Attached,
-            Err(reason) => SbomOutcome::Refused(reason),
+impl<'a> Artifacts<'a> {
+    fn of(image: &str, subject: &Value, documents: impl IntoIterator<Item = &'a Document>) -> Self {
+        let empty = Document::new(EMPTY, Bytes::from_static(b"{}"));
+        let artifact = |document| Artifact::new(image, subject, &empty, document);
+        Self {
+            all: documents.into_iter().map(artifact).collect(),
+            empty,
+            subject: image.to_owned(),
+            referrers_tag: image.replace(':', "-"),
         }
     }
 
-    /// Attaches the artifact to an image that existed already, unless it is attached.
-    pub(super) async fn attach_if_missing(&self, session: &Session<'_>) -> SbomOutcome {
-        let found = session.with(RETRY).tagged(&self.tag).await;
-        match found {
-            Ok(Some(digest)) if digest == self.manifest.digest => SbomOutcome::Untouched,
-            // A failed look-up proves nothing, so the SBOM is sent as if it were missing.
-            Ok(_) | Err(_) => match self.send_blobs(session).await {
+    /// Returns reference and digest of each artifact.
+    pub(super) fn expected(&self) -> impl Iterator<Item = (&str, &str)> {
+        let all = self.all.iter();
+        all.map(|it| (it.reference.as_str(), it.manifest.digest.as_str()))
+    }
+
+    /// Uploads the blobs of the artifacts.
+    pub(super) async fn upload(&self, session: &Session<'_>) -> Result<(), String> {
+        let session = session.with(RETRY);
+        within(self.send_blobs(&session)).await
+    }
+
+    async fn send_blobs(&self, session: &Session<'_>) -> Result<(), PushError> {
+        if self.all.is_empty() {
+            return Ok(());
+        }
+        // The progress shown to the user is that of the image alone.
+        let progress = Progress::start(0, std::sync::Arc::new(|_| ()));
+        let documents = self.all.iter().map(|it| it.document);
+        let blobs: Vec<_> = documents.chain([&self.empty]).map(Blob::from).collect();
+        for blob in &session.missing(&blobs).await? {
+            session.send_blob(blob, progress.blob()).await?;
+        }
+        Ok(())
+    }
+
+    /// Attaches the artifacts. The image must exist in the registry.
+    pub(super) async fn attach(&self, session: &Session<'_>) -> AttachOutcome {
+        if self.all.is_empty() {
+            return AttachOutcome::Untouched;
+        }
+        let session = session.with(RETRY);
+        match Box::pin(within(self.put(&session))).await {
+            Ok(()) => AttachOutcome::Attached,
+            Err(reason) => AttachOutcome::Refused(reason),
+        }
+    }
+
+    /// Attaches the artifacts to an image that existed already, unless they are attached.
+    pub(super) async fn attach_if_missing(&self, session: &Session<'_>) -> AttachOutcome {
+        // A failed look-up proves nothing, so everything is sent as if it were missing.
+        match self.is_attached(&session.with(RETRY)).await {
+            Ok(true) => AttachOutcome::Untouched,
+            Ok(false) | Err(_) => match self.upload(session).await {
                 Ok(()) => Box::pin(self.attach(session)).await,
-                Err(reason) => SbomOutcome::Refused(reason),
+                Err(reason) => AttachOutcome::Refused(reason),
             },
         }
     }
 
-    /// Adds the artifact to the index of referrers, unless the registry maintains one itself.
-    async fn list_it(&self, session: &Session<'_>) -> Result<(), super::PushError> {
-        let listed = session.referrers(self.subject).await?;
-        // The registry has the referrers API and lists the artifact on its own.
-        if listed.contains(&self.manifest.digest) {
+    async fn is_attached(&self, session: &Session<'_>) -> Result<bool, PushError> {
+        for (reference, digest) in self.expected() {
+            if session.tagged(reference).await?.as_deref() != Some(digest) {
+                return Ok(false);
+            }
+        }
+        Ok(self.all.is_empty() || self.missing_in_list(session).await?.is_empty())
+    }
+
+    async fn missing_in_list(
+        &self,
+        session: &Session<'_>,
+    ) -> Result<Vec<&Artifact<'a>>, PushError> {
+        let listed = session.referrers(&self.subject).await?;
+        let is_listed = |it: &&Artifact<'_>| {
+            let mut listed = listed.iter();
+            listed.any(|entry| entry.digest == it.manifest.digest)
+        };
+        Ok(self.all.iter().filter(|it| !is_listed(it)).collect())
+    }
+
+    async fn put(&self, session: &Session<'_>) -> Result<(), PushError> {
+        for artifact in &self.all {
+            let (manifest, reference) = (&artifact.manifest, &artifact.reference);
+            session.put_if_other(manifest, reference).await?;
+        }
+        self.list(session).await
+    }
+
+    /// Adds the artifacts to the index of referrers, unless the registry maintains one itself.
+    async fn list(&self, session: &Session<'_>) -> Result<(), PushError> {
+        // Empty if the registry has the referrers API and lists the artifacts on its own.
+        let missing = self.missing_in_list(session).await?;
+        if missing.is_empty() {
             return Ok(());
         }
         // The index is replaced as a whole, so the entries of other artifacts are carried over.
-        let mut manifests = match session.index(&self.referrers_tag).await? {
-            Some(index) => index["manifests"].as_array().cloned().unwrap_or_default(),
-            None => Vec::new(),
-        };
-        let mut descriptor = self.manifest.descriptor();
-        // Clients find an SBOM in the index by this field.
-        descriptor["artifactType"] = json!(self.document.media_type);
-        manifests.push(descriptor);
+        let index = session.manifest(&self.referrers_tag).await?;
+        let index: Option<Value> =
+            index.and_then(|index| serde_json::from_slice(&index.content).ok());
+        let others = index.and_then(|index| index["manifests"].as_array().cloned());
+        let mut manifests = others.unwrap_or_default();
+        manifests.extend(missing.into_iter().map(Artifact::entry));
         let index = json!({
             "schemaVersion": 2,
             "mediaType": MediaType::ImageIndex.to_string(),
@@ -134,7 +197,58 @@ impl Artifact<'_> {
     }
 }
 
-async fn within(work: impl Future<Output = Result<(), super::PushError>>) -> Result<(), String> {
+impl<'a> Artifact<'a> {
+    fn new(image: &str, subject: &Value, empty: &Document, content: &'a Document) -> Self {
+        let media_type = MediaType::ImageManifest;
+        let mut manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": media_type.to_string(),
+            "artifactType": content.media_type,
+            // The specification requires a configuration, for which artifacts use an empty object.
+            "config": empty.descriptor(),
+            "layers": [content.descriptor()],
+            "subject": subject,
+        });
+        let annotations = annotations(content);
+        if let Some(annotations) = &annotations {
+            manifest["annotations"] = annotations.clone();
+            manifest["layers"][0]["annotations"] = annotations.clone();
+        }
+        let manifest = document(&media_type, manifest);
+        let is_statement = content.media_type == attestation::MEDIA_TYPE;
+        Self {
+            reference: if is_statement {
+                manifest.digest.clone()
+            } else {
+                sbom_tag(image)
+            },
+            manifest,
+            document: content,
+            annotations,
+        }
+    }
+
+    /// Returns the entry in the index of referrers. Clients choose by type and annotations.
+    fn entry(&self) -> Value {
+        let mut entry = self.manifest.descriptor();
+        entry["artifactType"] = json!(self.document.media_type);
+        if let Some(annotations) = &self.annotations {
+            entry["annotations"] = annotations.clone();
+        }
+        entry
+    }
+}
+
+/// Returns the annotations of a statement, which name the type of its predicate.
+fn annotations(document: &Document) -> Option<Value> {
+    if document.media_type != attestation::MEDIA_TYPE {
+        return None;
+    }
+    let statement: Value = serde_json::from_slice(&document.content).ok()?;
+    Some(json!({ PREDICATE_ANNOTATION: statement["predicateType"].as_str()? }))
+}
+
+async fn within(work: impl Future<Output = Result<(), PushError>>) -> Result<(), String> {
     match tokio::time::timeout(LIMIT, work).await {
         Ok(result) => result.map_err(|error| error.to_string()),
         Err(_elapsed) => Err(format!("it took longer than {} s", LIMIT.as_secs())),

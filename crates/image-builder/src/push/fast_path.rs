@@ -6,9 +6,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use http::Method;
 use oci_spec::image::MediaType;
 use reqwest::header::ACCEPT;
 
+use super::attach::Artifacts;
 use super::{Credentials, Repository, is_loopback, loopback};
 
 /// Time limit, after which the regular client takes over.
@@ -16,13 +18,21 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// Header with the digest of a manifest.
 const DIGEST: &str = "docker-content-digest";
 
-/// Returns whether the registry has all these tags with these digests. On `false`, the regular
-/// client has to find out, and reports errors.
-pub(super) async fn has_all(repository: &Repository, expected: &[(String, &str)]) -> bool {
-    is_loopback(&repository.registry) && ask(repository, expected).await.unwrap_or(false)
+/// Returns whether the registry has the image and its artifacts. On `false`, the regular client has
+/// to find out, and reports errors.
+pub(super) async fn has_all(
+    repository: &Repository,
+    image: (&str, &str),
+    artifacts: &Artifacts<'_>,
+) -> bool {
+    is_loopback(&repository.registry) && ask(repository, image, artifacts).await.unwrap_or(false)
 }
 
-async fn ask(repository: &Repository, expected: &[(String, &str)]) -> reqwest::Result<bool> {
+async fn ask(
+    repository: &Repository,
+    image: (&str, &str),
+    artifacts: &Artifacts<'_>,
+) -> reqwest::Result<bool> {
     super::use_tls_of_ring();
     let Repository {
         registry,
@@ -40,21 +50,38 @@ async fn ask(repository: &Repository, expected: &[(String, &str)]) -> reqwest::R
         .resolve_to_addrs(host, &here)
         .timeout(LIMIT)
         .build()?;
-    // Concurrently: a registry takes longer for an answer than for the way.
-    let asked = expected.iter().map(async |(tag, digest)| {
-        let url = format!("http://{registry}/v2/{name}/manifests/{tag}");
+    let request = |method: Method, reference: &str, accepted: MediaType| {
+        let url = format!("http://{registry}/v2/{name}/manifests/{reference}");
         let request = client
-            .head(url)
-            .header(ACCEPT, MediaType::ImageManifest.to_string());
+            .request(method, url)
+            .header(ACCEPT, accepted.to_string());
         // Sent without a challenge, since the connection does not leave this machine.
-        let request = match credentials {
+        match credentials {
             Credentials::Anonymous => request,
             Credentials::Basic { user, password } => request.basic_auth(user, Some(password)),
-        };
+        }
+    };
+    let expected: Vec<(&str, &str)> = [image].into_iter().chain(artifacts.expected()).collect();
+    // Concurrently: a registry takes longer for an answer than for the way.
+    let asked = expected.iter().map(async |(reference, digest)| {
+        let request = request(Method::HEAD, reference, MediaType::ImageManifest);
         let response = request.send().await?;
         let found = response.headers().get(DIGEST);
-        Ok(response.status().is_success() && found.is_some_and(|found| found == digest))
+        Ok::<_, reqwest::Error>(
+            response.status().is_success() && found.is_some_and(|found| found == digest),
+        )
     });
-    let found = futures_util::future::try_join_all(asked).await?;
-    Ok(found.into_iter().all(|is_there| is_there))
+    let listed = async {
+        let tag = &artifacts.referrers_tag;
+        if expected.len() == 1 {
+            return Ok(true);
+        }
+        let request = request(Method::GET, tag, MediaType::ImageIndex);
+        let index = request.send().await?.text().await?;
+        let mut artifacts = expected.iter().skip(1);
+        Ok(artifacts.all(|(_, digest)| index.contains(digest)))
+    };
+    let (found, listed) =
+        futures_util::future::try_join(futures_util::future::try_join_all(asked), listed).await?;
+    Ok(listed && found.into_iter().all(|is_there| is_there))
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use oci_client::client::{Certificate, CertificateEncoding, Client, ClientConfig, ClientProtocol};
 use oci_client::errors::OciDistributionError;
-use oci_client::manifest::OCI_IMAGE_INDEX_MEDIA_TYPE;
+use oci_client::manifest::ImageIndexEntry;
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Reference, RegistryOperation};
 use serde_json::Value;
 
-use super::error::{is_nonsense, status};
+use super::error::{is_nonsense, is_of_the_way, is_silence, status};
 use super::idle::{Movement, patiently};
 use super::progress::BlobProgress;
 use super::retry::Retry;
@@ -19,7 +19,7 @@ use super::{
     Blob, Credentials, PARALLEL, PushError, Repository, is_unknown_repository, loopback,
     use_tls_of_ring,
 };
-use crate::image::{BuiltImage, Document};
+use crate::image::{BuiltImage, Document, MANIFESTS, MAX_DOCUMENT};
 
 /// Timeout for a connection to the registry.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -145,9 +145,18 @@ impl<'a> Session<'a> {
         Reference::with_digest(registry, name, digest.to_owned())
     }
 
-    fn by_tag(&self, tag: &str) -> Reference {
+    /// Returns the reference of a tag or a digest.
+    fn at(&self, reference: &str) -> Reference {
         let (registry, name) = (self.registry.clone(), self.repository.name.clone());
-        Reference::with_tag(registry, name, tag.to_owned())
+        match reference.split_once(':') {
+            // The library takes the end of the URL for the tag if ECR answers a push without a
+            // `Location`, and panics otherwise.
+            Some((_, digits)) => {
+                let (tag, digest) = (digits.to_owned(), reference.to_owned());
+                Reference::with_tag_and_digest(registry, name, tag, digest)
+            }
+            None => Reference::with_tag(registry, name, reference.to_owned()),
+        }
     }
 
     /// Runs a request with retries. Once the registry requires a login, the request is repeated
@@ -182,16 +191,16 @@ impl<'a> Session<'a> {
     /// requests themselves fail then, and report the reason.
     pub(super) async fn authorise_to_push(&self) {
         if self.repository.credentials != Credentials::Anonymous {
-            let reference = self.by_tag("latest");
+            let reference = self.at("latest");
             let client = self.sending().await;
             let login = client.auth(&reference, &self.auth, RegistryOperation::Push);
             patiently(Movement::question(), login).await.ok();
         }
     }
 
-    /// Returns the digest of the image that has this tag, or `None` if there is none.
-    pub(super) async fn tagged(&self, tag: &str) -> Result<Option<String>, PushError> {
-        let reference = self.by_tag(tag);
+    /// Returns the digest of the image that has this tag or digest, or `None` if there is none.
+    pub(super) async fn tagged(&self, reference: &str) -> Result<Option<String>, PushError> {
+        let reference = self.at(reference);
         let request = || self.asking.fetch_manifest_digest(&reference, &self.auth);
         let request = || patiently(Movement::question(), request());
         match self.retry.run(request).await {
@@ -265,9 +274,9 @@ impl<'a> Session<'a> {
         patiently(Movement::question(), request).await
     }
 
-    /// Returns the digests of the artifacts that refer to an image, or none if the registry has no
-    /// referrers API.
-    pub(super) async fn referrers(&self, digest: &str) -> Result<Vec<String>, PushError> {
+    /// Returns the artifacts that refer to an image: by the registry's referrers API, or else those
+    /// in the index that clients maintain.
+    pub(super) async fn referrers(&self, digest: &str) -> Result<Vec<ImageIndexEntry>, PushError> {
         let reference = self.by_digest(digest);
         let request = || async {
             let client = self.sending().await;
@@ -275,7 +284,8 @@ impl<'a> Session<'a> {
             patiently(Movement::question(), request).await
         };
         match self.run(request).await {
-            Ok(index) => Ok(index.manifests.into_iter().map(|it| it.digest).collect()),
+            Ok(index) => Ok(index.manifests),
+            Err(error) if is_of_the_way(&error) || is_silence(&error) => Err(self.error(&error)),
             // Registries without that API answer in many ways; all of them mean that there is no
             // list.
             Err(error) if matches!(status(&error), None | Some(400 | 404 | 405)) => Ok(Vec::new()),
@@ -283,44 +293,81 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Returns the index that has this tag, or `None` if there is none.
-    pub(super) async fn index(&self, tag: &str) -> Result<Option<Value>, PushError> {
-        if self.tagged(tag).await?.is_none() {
+    /// Returns the manifest or index that has this tag or digest, or `None` if there is none.
+    pub(super) async fn manifest(&self, reference: &str) -> Result<Option<Document>, PushError> {
+        if self.tagged(reference).await?.is_none() {
             return Ok(None);
         }
-        let reference = self.by_tag(tag);
+        let reference = self.at(reference);
         let request = || async {
             let client = self.sending().await;
-            let accepted = [OCI_IMAGE_INDEX_MEDIA_TYPE];
-            let request = client.pull_manifest_raw(&reference, &self.auth, &accepted);
+            let request = client.pull_manifest_raw(&reference, &self.auth, &MANIFESTS);
             patiently(Movement::question(), request).await
         };
         let (content, _) = self
             .run(request)
             .await
             .map_err(|error| self.error(&error))?;
-        Ok(serde_json::from_slice(&content).ok())
+        let parsed: Option<Value> = serde_json::from_slice(&content).ok();
+        // Optional in OCI manifests, and not in those of Docker.
+        let media_type = parsed.and_then(|it| Some(it["mediaType"].as_str()?.to_owned()));
+        let media_type = media_type.unwrap_or_else(|| MANIFESTS[0].to_owned());
+        Ok(Some(Document::new(&media_type, content)))
     }
 
-    /// Sends a manifest, unless the tag leads to it already. A repository with immutable tags
+    /// Returns a small blob, or `None` if the registry does not have it or it is too large.
+    pub(super) async fn document(&self, descriptor: &Value) -> Result<Option<Document>, PushError> {
+        let text = |name: &str| descriptor[name].as_str().unwrap_or_default();
+        let size = descriptor["size"].as_u64().unwrap_or(u64::MAX);
+        if size > MAX_DOCUMENT || !text("digest").starts_with("sha256:") {
+            return Ok(None);
+        }
+        let reference = self.by_digest(text("digest"));
+        let request = || async {
+            let client = self.sending().await;
+            let pull = async {
+                let pulled = client.pull_blob_stream(&reference, text("digest")).await?;
+                let mut content = Vec::new();
+                let mut stream = pulled.stream;
+                while let Some(chunk) = stream.try_next().await? {
+                    content.extend_from_slice(&chunk);
+                    // A server can send more than the descriptor says.
+                    if content.len() as u64 > size {
+                        break;
+                    }
+                }
+                Ok(content)
+            };
+            patiently(Movement::question(), pull).await
+        };
+        let content = match self.run(request).await {
+            Ok(content) => content,
+            Err(error) if status(&error) == Some(404) => return Ok(None),
+            Err(error) => return Err(self.error(&error)),
+        };
+        let document = Document::new(text("mediaType"), content);
+        Ok((document.digest == text("digest")).then_some(document))
+    }
+
+    /// Sends a manifest, unless the tag or digest leads to it already. A repository with immutable tags
     /// rejects even that.
     pub(super) async fn put_if_other(
         &self,
         document: &Document,
-        tag: &str,
+        reference: &str,
     ) -> Result<(), PushError> {
-        let Err(error) = self.put(document, tag).await else {
+        let Err(error) = self.put(document, reference).await else {
             return Ok(());
         };
-        match self.tagged(tag).await {
+        match self.tagged(reference).await {
             Ok(Some(digest)) if digest == document.digest => Ok(()),
             Ok(_) | Err(_) => Err(self.error(&error)),
         }
     }
 
     /// Sends a manifest, with retries.
-    pub(super) async fn put(&self, document: &Document, tag: &str) -> Answer<()> {
-        let reference = self.by_tag(tag);
+    pub(super) async fn put(&self, document: &Document, reference: &str) -> Answer<()> {
+        let reference = self.at(reference);
         let media_type = http::HeaderValue::from_str(&document.media_type)
             .map_err(|error| OciDistributionError::GenericError(Some(error.to_string())))?;
         let request = || async {

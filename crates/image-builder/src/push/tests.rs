@@ -36,7 +36,7 @@ fn image() -> BuiltImage {
 fn image_with_sbom() -> (BuiltImage, String) {
     let mut image = image();
     image.sbom = Some(Document::new("application/vnd.cyclonedx+json", "{}\n"));
-    let tag = attach::artifact(&image).unwrap().tag;
+    let tag = attach::sbom_tag(image.digest());
     (image, tag)
 }
 
@@ -133,8 +133,8 @@ async fn one_look_is_enough_for_an_image_that_is_there() {
 
     // Another image under this tag: the look proves nothing, and the usual way finds out.
     registry.answer("HEAD", "manifests", &[Answer::digest(&digest(b"another"))]);
-    let expected = [(TAG.to_owned(), image.digest())];
-    assert!(!fast_path::has_all(&repository, &expected).await);
+    let artifacts = attach::artifacts(&image);
+    assert!(!fast_path::has_all(&repository, (TAG, image.digest()), &artifacts).await);
 }
 
 #[tokio::test]
@@ -433,7 +433,7 @@ fn a_password_is_never_shown() {
 async fn an_sbom_goes_with_the_image_and_refers_to_it() {
     let (registry, (image, tag)) = (FakeRegistry::start().await, image_with_sbom());
     let pushed = push_to(&registry, &image).await.unwrap();
-    assert_eq!(pushed.sbom(), &SbomOutcome::Attached);
+    assert_eq!(pushed.attachments(), &AttachOutcome::Attached);
     let artifact = registry.manifest(&tag).unwrap();
     let artifact: serde_json::Value = serde_json::from_slice(&artifact).unwrap();
     assert_eq!(artifact["subject"]["digest"], image.digest());
@@ -445,7 +445,7 @@ async fn an_sbom_goes_with_the_image_and_refers_to_it() {
     // The image is there: nothing is sent, the list neither.
     registry.requests();
     let again = push_to(&registry, &image).await.unwrap();
-    assert_eq!(again.sbom(), &SbomOutcome::Untouched);
+    assert_eq!(again.attachments(), &AttachOutcome::Untouched);
     assert!(registry.requests_that_send().is_empty());
 }
 
@@ -455,8 +455,8 @@ async fn a_registry_that_takes_no_artifacts_is_no_failure() {
         let (registry, (image, tag)) = (FakeRegistry::start().await, image_with_sbom());
         registry.answer("PUT", &tag, &[Answer::always(status, "no")]);
         let pushed = push_to(&registry, &image).await.unwrap();
-        let SbomOutcome::Refused(reason) = pushed.sbom() else {
-            panic!("{:?}", pushed.sbom());
+        let AttachOutcome::Refused(reason) = pushed.attachments() else {
+            panic!("{:?}", pushed.attachments());
         };
         assert!(reason.contains("no"), "{reason}");
         assert_eq!(pushed.outcome(), Outcome::Sent);
@@ -474,14 +474,14 @@ async fn an_sbom_that_is_there_is_attached_also_where_no_tag_can_be_moved() {
 
     let body = r#"{"errors":[{"code":"TAG_INVALID","message":"The tag is immutable."}]}"#;
     let refused = "the registry `REGISTRY` failed: status 400 The tag is immutable.".to_owned();
-    let refused = SbomOutcome::Refused(refused);
-    for (digest, expected) in [(there, SbomOutcome::Attached), (other, refused)] {
+    let refused = AttachOutcome::Refused(refused);
+    for (digest, expected) in [(there, AttachOutcome::Attached), (other, refused)] {
         let registry = FakeRegistry::start().await;
         registry.answer("PUT", &tag, &[Answer::always(400, body)]);
         registry.answer("HEAD", &tag, &[Answer::digest(&digest)]);
         let pushed = push_to(&registry, &image).await.unwrap();
-        let mut sbom = pushed.sbom().clone();
-        if let SbomOutcome::Refused(reason) = &mut sbom {
+        let mut sbom = pushed.attachments().clone();
+        if let AttachOutcome::Refused(reason) = &mut sbom {
             *reason = reason.replace(&registry.address(), "REGISTRY");
         }
         assert_eq!(sbom, expected);
@@ -550,18 +550,18 @@ async fn an_sbom_that_did_not_arrive_follows_with_the_next_push() {
         &[Answer::once(503, "busy"), Answer::once(503, "busy")],
     );
     let pushed = push_to(&registry, &image).await.unwrap();
-    assert!(matches!(pushed.sbom(), SbomOutcome::Refused(_)));
+    assert!(matches!(pushed.attachments(), AttachOutcome::Refused(_)));
     registry.requests();
     let again = push_to(&registry, &image).await.unwrap();
     assert_eq!(again.outcome(), Outcome::AlreadyThere);
-    assert_eq!(again.sbom(), &SbomOutcome::Attached);
+    assert_eq!(again.attachments(), &AttachOutcome::Attached);
     assert!(registry.manifest(&tag).is_some());
     // Also where one look tells that the image is there.
     let silent: OnProgress = Arc::new(|_| ());
     let third = push(&image, &repository(&registry), TAG, silent)
         .await
         .unwrap();
-    assert_eq!(third.sbom(), &SbomOutcome::Untouched);
+    assert_eq!(third.attachments(), &AttachOutcome::Untouched);
 }
 
 #[tokio::test]
@@ -598,15 +598,93 @@ async fn what_refers_to_an_image_comes_after_it_and_is_listed() {
 
     // A registry with the API keeps the list itself.
     let registry = FakeRegistry::start().await;
-    let kept = serde_json::json!({
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.index.v1+json",
-        "manifests": [attach::artifact(&image).unwrap().manifest.descriptor()],
-    })
-    .to_string();
-    registry.answer("GET", "/referrers/", &[Answer::always(200, &kept)]);
+    registry.list_referrers();
     push_to(&registry, &image).await.unwrap();
     assert_eq!(list(&registry, &image), None);
+}
+
+/// An image with an SBOM and a statement.
+fn image_with_statement() -> BuiltImage {
+    let (mut image, _) = image_with_sbom();
+    image.statements = vec![crate::testing::statement(image.digest())];
+    image
+}
+
+#[tokio::test]
+async fn what_is_attached_is_found_with_and_without_the_api() {
+    for has_api in [false, true] {
+        let (registry, image) = (FakeRegistry::start().await, image_with_statement());
+        if has_api {
+            registry.list_referrers();
+        }
+        let repository = repository(&registry);
+        let pushed = push_to(&registry, &image).await.unwrap();
+        assert_eq!(pushed.attachments(), &AttachOutcome::Attached);
+        let first = &image.statements[0];
+        let mut found = attached(&repository, image.digest()).await.unwrap();
+        assert_eq!(found.sbom, image.sbom);
+        assert_eq!(found.statements, std::slice::from_ref(first));
+
+        // Another statement joins the first; the same one again changes nothing.
+        let later = crate::attestation::Statement {
+            predicate_type: "https://example.org/later".to_owned(),
+            predicate: serde_json::json!({}),
+        };
+        let later = later.document("app", image.digest());
+        for _ in 0..2 {
+            attach(&repository, image.digest(), std::slice::from_ref(&later))
+                .await
+                .unwrap();
+            found = attached(&repository, image.digest()).await.unwrap();
+            assert_eq!(found.statements.len(), 2);
+            assert!(found.statements.contains(&later));
+        }
+        // Nothing is sent a second time, whichever way finds out.
+        registry.requests();
+        let again = push_to(&registry, &image).await.unwrap();
+        assert_eq!(again.attachments(), &AttachOutcome::Untouched);
+        let silent: OnProgress = Arc::new(|_| ());
+        push(&image, &repository, TAG, silent).await.unwrap();
+        assert_eq!(registry.requests_that_send(), Vec::<String>::new());
+        // Clients choose by the type of the predicate.
+        let artifacts = attach::artifacts(&image);
+        let (reference, _) = artifacts.expected().last().unwrap();
+        let artifact = registry.manifest(reference).unwrap();
+        let artifact: serde_json::Value = serde_json::from_slice(&artifact).unwrap();
+        assert_eq!(
+            artifact["annotations"]["in-toto.io/predicate-type"],
+            crate::slsa::PREDICATE
+        );
+    }
+}
+
+#[tokio::test]
+async fn only_what_refers_to_the_image_counts() {
+    let (registry, (image, tag)) = (FakeRegistry::start().await, image_with_sbom());
+    let repository = repository(&registry);
+    push_to(&registry, &image).await.unwrap();
+    let index_tag = image.digest().replace(':', "-");
+    let artifact = registry.manifest(&tag).unwrap();
+    let artifact = String::from_utf8(artifact).unwrap();
+
+    // An SBOM of the time before there was a list is found by its tag.
+    registry.put_manifest(&index_tag, r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#);
+    let found = attached(&repository, image.digest()).await.unwrap();
+    assert_eq!(found.sbom, image.sbom);
+    // That of another image is not.
+    let other = artifact.replace(image.digest(), &digest(b"another"));
+    registry.put_manifest(&tag, &other);
+    let found = attached(&repository, image.digest()).await.unwrap();
+    assert_eq!(found, Attached::default());
+
+    // A registry that fails is not one without anything attached.
+    registry.answer("GET", "/referrers/", &[Answer::always(500, "broken")]);
+    assert!(Box::pin(session_fails(&repository, &image)).await);
+}
+
+async fn session_fails(repository: &Repository, image: &BuiltImage) -> bool {
+    let session = Session::open(repository, QUICK).await.unwrap();
+    session.referrers(image.digest()).await.is_err()
 }
 
 #[tokio::test]

@@ -7,7 +7,8 @@ use flate2::read::MultiGzDecoder;
 
 use super::{Archive, GZIP, MAX_DOCUMENT, MAX_LAYERS, Path, Saved, Value, nonsense, unreadable};
 use crate::Architecture;
-use crate::archive::{SBOM, blob};
+use crate::archive::{SBOM, blob, statement};
+use crate::attestation::{self, Statement};
 use crate::image::{BuiltImage, Document};
 use crate::layer::{self, Layer};
 use crate::pack_error::PackError;
@@ -60,11 +61,13 @@ pub fn restore(file: &Path, architecture: Architecture) -> Result<BuiltImage, Pa
         return Err(nonsense(format!("it holds {} images", saved.len())));
     };
     archive.check_program(&settings, saved, architecture)?;
+    let statements = archive.statements(&manifest.digest)?;
     Ok(BuiltImage {
         manifest,
         config,
         layers,
-        sbom: archive.sbom()?,
+        sbom: archive.optional(SBOM, sbom::MEDIA_TYPE)?,
+        statements,
     })
 }
 
@@ -109,12 +112,25 @@ impl Archive {
         }
     }
 
-    /// Reads the SBOM, if the archive has one.
-    fn sbom(&self) -> Result<Option<Document>, PackError> {
-        if !self.files.contains_key(SBOM) {
+    /// Reads a document, if the archive has it.
+    fn optional(&self, name: &str, media_type: &str) -> Result<Option<Document>, PackError> {
+        if !self.files.contains_key(name) {
             return Ok(None);
         }
-        self.whole(SBOM, sbom::MEDIA_TYPE, MAX_DOCUMENT).map(Some)
+        self.whole(name, media_type, MAX_DOCUMENT).map(Some)
+    }
+
+    /// Reads the statements about the image with this digest.
+    fn statements(&self, image: &str) -> Result<Vec<Document>, PackError> {
+        let mut statements = Vec::new();
+        let next = |number| self.optional(&statement(number), attestation::MEDIA_TYPE);
+        while let Some(document) = next(statements.len())? {
+            if Statement::parse(&document.content, image).is_none() {
+                return Err(nonsense("a statement in it is about another image"));
+            }
+            statements.push(document);
+        }
+        Ok(statements)
     }
 
     fn whole(&self, name: &str, media_type: &str, limit: u64) -> Result<Document, PackError> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -53,6 +54,8 @@ struct State {
     manifests: BTreeMap<String, Vec<u8>>,
     requests: Vec<String>,
     login: Option<String>,
+    /// Set if it has the referrers API.
+    lists_referrers: bool,
     /// How many tokens were given, and how many more requests the last one is good for.
     tokens: Option<(u32, u32)>,
     /// In addresses that it sends.
@@ -166,6 +169,11 @@ impl FakeRegistry {
     pub(super) fn put_manifest(&self, tag: &str, content: &str) {
         let mut state = self.state();
         state.manifests.insert(tag.to_owned(), content.into());
+    }
+
+    /// From now on, it has the referrers API.
+    pub(super) fn list_referrers(&self) {
+        self.state().lists_referrers = true;
     }
 
     pub(super) fn blobs(&self) -> usize {
@@ -288,6 +296,13 @@ impl State {
                 };
                 Response::new(status, "")
             }
+            ("GET", Some(path)) if path.starts_with("/blobs/") => match self.blobs.get(&last) {
+                Some(blob) => Response {
+                    body: blob.clone(),
+                    ..Response::new(200, "")
+                },
+                None => Response::error(404, "BLOB_UNKNOWN"),
+            },
             ("PUT", Some(path)) if path.starts_with("/manifests/") => {
                 let digest = digest_of(&request.body);
                 self.manifests.insert(digest, request.body.clone());
@@ -305,9 +320,36 @@ impl State {
                 },
                 None => Response::error(404, "MANIFEST_UNKNOWN"),
             },
-            // As of a registry that does not know it.
-            ("GET", Some(path)) if path.starts_with("/referrers/") => Response::new(404, ""),
+            ("GET", Some(path)) if path.starts_with("/referrers/") => self.referrers(&last),
             _ => Response::error(405, "UNSUPPORTED"),
+        }
+    }
+
+    fn referrers(&self, image: &str) -> Response {
+        if !self.lists_referrers {
+            return Response::new(404, "");
+        }
+        let manifests = self.manifests.iter().filter_map(|(name, content)| {
+            let manifest: Value = serde_json::from_slice(content).ok()?;
+            let is_listed = name.starts_with("sha256:") && manifest["subject"]["digest"] == image;
+            is_listed.then(|| {
+                json!({
+                    "mediaType": manifest["mediaType"],
+                    "digest": name,
+                    "size": content.len(),
+                    "artifactType": manifest["artifactType"],
+                    "annotations": manifest["annotations"],
+                })
+            })
+        });
+        let index = json!({
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.index.v1+json",
+            "manifests": manifests.collect::<Vec<_>>(),
+        });
+        Response {
+            body: index.to_string().into_bytes(),
+            ..Response::new(200, "")
         }
     }
 }
