@@ -83,6 +83,8 @@ struct Answers<'a> {
     last: Option<String>,
     /// Set if the last poll answered a hook.
     is_given: bool,
+    /// Hook that did not wait any more when it was answered, and the answer.
+    late: Option<(PausedDeployment, HookAnswer)>,
 }
 
 impl<'a> Answers<'a> {
@@ -92,6 +94,7 @@ impl<'a> Answers<'a> {
             sink,
             last: None,
             is_given: false,
+            late: None,
         }
     }
 
@@ -99,13 +102,7 @@ impl<'a> Answers<'a> {
         match self.world.answer_hook(paused, answer).await {
             Ok(()) => {
                 self.is_given = true;
-                let hook = Some(paused.hook.clone());
-                if std::mem::replace(&mut self.last, hook.clone()) != hook {
-                    self.sink.send(&Event::GateAnswered {
-                        stage: paused.stage.clone(),
-                        passed: answer == HookAnswer::Continue,
-                    });
-                }
+                self.report(paused, answer);
                 Ok(())
             }
             // Somebody else answered, or the response to our own answer was lost. The next poll
@@ -116,9 +113,35 @@ impl<'a> Answers<'a> {
                     RemoteErrorKind::Refused | RemoteErrorKind::NotFound
                 ) =>
             {
+                self.late = Some((paused.clone(), answer));
                 Ok(())
             }
             Err(error) => Err(error),
+        }
+    }
+
+    fn report(&mut self, paused: &PausedDeployment, answer: HookAnswer) {
+        let hook = Some(paused.hook.clone());
+        if std::mem::replace(&mut self.last, hook.clone()) != hook {
+            self.sink.send(&Event::GateAnswered {
+                stage: paused.stage.clone(),
+                passed: answer == HookAnswer::Continue,
+            });
+        }
+    }
+
+    /// Reports a late answer if ECS acts on the same one.
+    fn settle(&mut self, active: &[ActiveDeployment]) {
+        let Some((paused, answer)) = self.late.take() else {
+            return;
+        };
+        let mut waiting = active.iter().flat_map(|active| &active.paused);
+        let mut same = active.iter().filter(|active| active.arn == paused.arn);
+        let goes_on = same.any(|active| active.status.goes_on());
+        if !waiting.any(|one| one.hook == paused.hook)
+            && goes_on == (answer == HookAnswer::Continue)
+        {
+            self.report(&paused, answer);
         }
     }
 }
@@ -232,6 +255,7 @@ impl<'a> Gate<'a> {
             .world
             .active_deployments(&names.cluster, &names.service);
         let active = active.await?;
+        self.answers.settle(&active);
         self.close_the_question(&active);
         for paused in active.into_iter().flat_map(|active| active.paused) {
             let intent = self.intent_for(&paused, names);

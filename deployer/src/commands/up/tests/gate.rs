@@ -9,7 +9,10 @@ use crate::testing::moment::{Moment, at, error, event};
 use crate::testing::stages::{at_every_stage, there_and_back, waiting};
 use crate::testing::{DIGEST, FakeWorld};
 use aws::remote::RemoteErrorKind;
-use deployment::rollout::gate::{HookAnswer, LifecycleStage, PausedDeployment};
+use deployment::names::TaskDefinitionArn;
+use deployment::rollout::gate::{
+    ActiveDeployment, HookAnswer, LifecycleStage, PausedDeployment, ServiceDeploymentStatus,
+};
 use deployment::stack::ResourceEvent;
 use deployment::stack::request::Proposal;
 
@@ -179,19 +182,39 @@ async fn an_answer_of_somebody_else_is_believed() {
         running(),
         updating(),
         still_updating(),
+        still_updating(),
         updated(),
         at("UPDATE_COMPLETE"),
     ];
-    let refused = error(
-        RemoteErrorKind::Refused,
-        "InvalidParameterException",
-        "the hook does not wait",
-    );
-    let world = FakeWorld::new(moments)
-        .paused([ours("hook-1"), Vec::new()])
-        .failing("ContinueServiceDeployment", refused);
-    let text = update(FakeHost::new(world).finding([answers("0.1.0+0123456789ab")])).await;
-    assert!(text.contains("The service is up"), "{text}");
+    let refused = || {
+        error(
+            RemoteErrorKind::Refused,
+            "InvalidParameterException",
+            "the hook does not wait",
+        )
+    };
+    let active = |status, paused| ActiveDeployment {
+        arn: ours("hook-1")[0].arn.clone(),
+        status,
+        stage: LifecycleStage::PostTestTrafficShift,
+        task_definition: TaskDefinitionArn::new(NEW),
+        has_previous: true,
+        share: 0.0,
+        paused,
+    };
+    // An answer of our own whose response was lost looks the same.
+    for (after, is_told) in [
+        (ServiceDeploymentStatus::InProgress, true),
+        (ServiceDeploymentStatus::RollbackInProgress, false),
+    ] {
+        let waiting = active(ServiceDeploymentStatus::InProgress, ours("hook-1"));
+        let world = FakeWorld::new(moments.clone())
+            .deploying(vec![vec![waiting], vec![active(after, Vec::new())]])
+            .failing("ContinueServiceDeployment", refused());
+        let text = update(FakeHost::new(world).finding([answers("0.1.0+0123456789ab")])).await;
+        assert!(text.contains("The service is up"), "{text}");
+        assert_eq!(text.contains("gate: passed"), is_told, "{text}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
