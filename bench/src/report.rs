@@ -142,10 +142,10 @@ impl Table {
         Some((unit, Summary::of(values)?.median))
     }
 
-    /// Returns the median of the ratios of one contestant to another.
-    pub(crate) fn ratio(&self, quantity: &str, of: &str, to: &str) -> Option<f64> {
+    /// Returns the ratios of one contestant to another.
+    pub(crate) fn ratio(&self, quantity: &str, of: &str, to: &str) -> Option<Summary> {
         let ratios = ratios(self.values(quantity, of)?.1, self.values(quantity, to)?.1);
-        Some(Summary::of(&ratios)?.median)
+        Summary::of(&ratios)
     }
 }
 
@@ -201,7 +201,8 @@ mod tests {
         assert_eq!(cells[0].contestant, "ours");
         assert_eq!(cells[0].ratio, None);
         assert_eq!(cells[1].ratio.map(|ratio| ratio.median), Some(3.0));
-        assert_eq!(table.ratio("time", "ours", "theirs"), Some(1.0 / 3.0));
+        let ratio = table.ratio("time", "ours", "theirs");
+        assert_eq!(ratio.map(|ratio| ratio.median), Some(1.0 / 3.0));
         assert_eq!(table.median("time", "theirs"), Some(("ms", 6.0)));
         assert_eq!(table.median("time", "nobody"), None);
     }

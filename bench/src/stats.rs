@@ -32,6 +32,15 @@ impl Summary {
             count: sorted.len(),
         })
     }
+
+    /// Returns half the width of the 95 % interval of the median (McGill, Tukey and Larsen, 1978).
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "there are fewer rounds than an f64 can count"
+    )]
+    pub(crate) fn noise(&self) -> f64 {
+        1.57 * (self.upper - self.lower) / (self.count as f64).sqrt()
+    }
 }
 
 /// Returns the quartile (1 to 3) of sorted values, between two of them by linear interpolation.
@@ -104,6 +113,16 @@ mod tests {
             };
             assert_eq!(Summary::of(values), Some(expected), "{values:?}");
         }
+    }
+
+    #[test]
+    fn noise_is_less_with_more_rounds() {
+        let noise = |rounds| {
+            let values: Vec<f64> = (0..rounds).map(|round| f64::from(round % 5)).collect();
+            Summary::of(&values).map(|summary| summary.noise())
+        };
+        assert_eq!(noise(25), Some(1.57 * 2.0 / 5.0));
+        assert_eq!(noise(100), Some(1.57 * 2.0 / 10.0));
     }
 
     #[test]
