@@ -23,7 +23,7 @@ mod request;
 mod run;
 
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use copy::Copy;
 use fault::QUICK;
@@ -117,10 +117,13 @@ async fn run_lane(bench: Arc<Bench>, number: usize, rounds: Vec<usize>) {
     let own = usual.replace("\"Dockerfile\"", &format!("\"{dockerfile}\""));
     assert_ne!(own, usual);
     copy.write(&config, &own);
+    let baking = format!("deployer-{number}-baking.toml");
+    let bakes = "\n[deployment]\nstrategy = \"blue-green\"\nbake_minutes = 10\n";
+    copy.write(&baking, &(own + bakes));
     copy.write(&dockerfile, &copy.read("Dockerfile"));
     let surroundings = Surroundings::new(copy).with("DEPLOYER_CONFIG", &config);
     let _clean_up = CleanUp(&surroundings);
-    let lane = Lane::start(&bench, &surroundings, dockerfile).await;
+    let lane = Lane::start(&bench, &surroundings, dockerfile, baking).await;
     for round in rounds {
         lane.round(round).await;
     }
@@ -151,10 +154,17 @@ struct Lane<'a> {
     proxy: Proxy,
     /// Its name.
     dockerfile: String,
+    /// Settings with a bake time that no round waits for.
+    baking: String,
 }
 
 impl<'a> Lane<'a> {
-    async fn start(bench: &'a Bench, surroundings: &Surroundings, dockerfile: String) -> Self {
+    async fn start(
+        bench: &'a Bench,
+        surroundings: &Surroundings,
+        dockerfile: String,
+        baking: String,
+    ) -> Self {
         // Leaves an emulator that runs and nothing in it.
         let proxy = Proxy::start(surroundings.port, Arc::clone(&bench.ledger)).await;
         let direct = surroundings.with_credentials();
@@ -178,10 +188,11 @@ impl<'a> Lane<'a> {
             outside: Outside::new(surroundings),
             proxy,
             dockerfile,
+            baking,
         }
     }
 
-    /// Up, changed, the same again, down.
+    /// Up, changed, the same again, taken back, a version that fails, down.
     async fn round(&self, round: usize) {
         let seed = self.bench.seed;
         self.describe(&format!("{round} a"));
@@ -203,6 +214,15 @@ impl<'a> Lane<'a> {
             self.command("up", round, seed).await;
             assert_eq!(self.assert_up().await, second, "what did not change did");
         }
+        if is_gated(round) {
+            // Rare otherwise: this call has to meet each fault, too.
+            let times = if round < self.bench.each_once { 2 } else { 1 };
+            for time in 0..times {
+                self.describe(&format!("{round} c{time}"));
+                self.take_back(round, seed.rotate_left(5 + time), &second)
+                    .await;
+            }
+        }
         if round / LANES % 3 == 0 {
             // At the gate, CloudFormation itself restores what was there.
             let words = if is_gated(round) {
@@ -223,6 +243,31 @@ impl<'a> Lane<'a> {
         assert_eq!(self.outside.stack_status().await, None);
         // Those that ended by themselves go with the emulator.
         self.outside.wait_for_running_containers(0).await;
+    }
+
+    /// Deploys a version and takes it back while it bakes, from another run.
+    async fn take_back(&self, round: usize, seed: u64, serving: &str) {
+        self.follow(round, seed);
+        let up = ["up", "--config", &self.baking];
+        let baking = tokio::task::block_in_place(|| {
+            let up = self.through.start(&up);
+            up.wait_for("gate: passed");
+            up
+        });
+        while !self
+            .outside
+            .versions()
+            .await
+            .iter()
+            .all(|version| version != serving)
+        {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        let back = ["rollback", "--config", &self.baking];
+        self.run(&back, round, seed).await.succeeded();
+        tokio::task::block_in_place(|| baking.finish()).failed_with(4, &["restored"]);
+        self.outside.wait_for_running_containers(2).await;
+        assert_eq!(self.outside.version().await, serving, "it was not restored");
     }
 
     /// Changes the image without compiling anything.
@@ -248,8 +293,8 @@ impl<'a> Lane<'a> {
         finished.succeeded();
     }
 
-    /// Runs a command through the proxy.
-    async fn run(&self, arguments: &[&str], round: usize, seed: u64) -> Finished {
+    /// Decides what happens to the next requests.
+    fn follow(&self, round: usize, seed: u64) {
         let plan = if round < self.bench.each_once {
             Plan::each_once(self.bench.hangs)
         } else {
@@ -257,6 +302,11 @@ impl<'a> Lane<'a> {
             Plan::random(PERCENT, seed.wrapping_add(number))
         };
         self.proxy.follow(plan);
+    }
+
+    /// Runs a command through the proxy.
+    async fn run(&self, arguments: &[&str], round: usize, seed: u64) -> Finished {
+        self.follow(round, seed);
         let began = Instant::now();
         let finished = tokio::task::block_in_place(|| self.through.deployer(arguments));
         let seconds = began.elapsed().as_secs_f64();

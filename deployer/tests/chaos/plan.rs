@@ -9,7 +9,7 @@ use crate::fault::{Fault, QUICK};
 const HANGS_PER_MILLE: u64 = 10;
 
 /// Calls without which nothing is deployed or deleted: each of them has to meet each fault.
-const ESSENTIAL: [&str; 30] = [
+const ESSENTIAL: [&str; 31] = [
     "GetCallerIdentity",
     "DescribeStacks",
     "CreateStack",
@@ -27,6 +27,7 @@ const ESSENTIAL: [&str; 30] = [
     "DescribeServiceDeployments",
     "DescribeServiceRevisions",
     "ContinueServiceDeployment",
+    "StopServiceDeployment",
     "GetTemplate",
     "ListStackResources",
     "DescribeClusters",
