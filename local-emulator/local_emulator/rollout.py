@@ -286,11 +286,21 @@ class Rollout:
         self.shift_production(deployment, 100)
 
     def complete(self, deployment: Record, check: Callable[[], None] | None = None) -> None:
-        """Lets the emulator complete a deployment, which stops the tasks of all others."""
+        """Lets the emulator complete a deployment, which stops the tasks of all others.
+
+        As with rolling deployments, it is complete while Docker still stops them.
+        """
         self.may_complete = True
 
         def is_completed() -> bool:
-            self.scheduler.complete_service(self.service_key)
+            worker = threading.Thread(target=self.complete_service, daemon=True)
+            worker.start()
+            while worker.is_alive() and deployment.get("rolloutState") != "COMPLETED":
+                worker.join(POLL_SECONDS / 10)
             return deployment.get("rolloutState") == "COMPLETED"
 
         self.wait(is_completed, check)
+
+    def complete_service(self) -> None:
+        with self.scheduler.responses.request_scope(self.account, self.region):
+            self.scheduler.complete_service(self.service_key)

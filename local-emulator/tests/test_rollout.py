@@ -146,8 +146,13 @@ class Case(unittest.TestCase):
         return dict(weighted_groups(action))
 
     def assert_runs(self, first: int, second: int) -> None:
-        running = [len(self.emulator.running(revision)) for revision in (self.first, self.second)]
-        self.assertEqual(running, [first, second])
+        """Waits until so many tasks of each revision run: they may still be stopped at the end."""
+
+        def running() -> list[int]:
+            revisions = (self.first, self.second)
+            return [len(self.emulator.running(revision)) for revision in revisions]
+
+        self.until(lambda: running() == [first, second], f"{first} and {second} tasks")
 
 
 class Deployments(Case):
