@@ -142,7 +142,8 @@ async fn other_services_are_read_as_well() {
         !stdout.contains("no nonce") && !stdout.contains("no instance"),
         "{stdout}"
     );
-    for (offset, code) in [(0, 0), (800, 0), (1_300, 2), (-1_300, 2)] {
+    // Far from the limit: a busy machine sees the second change late.
+    for (offset, code) in [(0, 0), (500, 0), (1_800, 2), (-1_800, 2)] {
         let server = Server::start(dated(offset)).await;
         let (exit, stdout, _) = run(&[&server.url(), "--date-header"]).await;
         assert_eq!(exit, code, "{offset}: {stdout}");
