@@ -126,17 +126,33 @@ impl Outside {
             .collect()
     }
 
-    /// The environment of each container that runs.
-    pub(crate) async fn variables(&self) -> Vec<BTreeSet<String>> {
+    /// What Docker says about each container that runs.
+    async fn inspect_running(&self) -> Vec<Value> {
         let mut found = Vec::new();
         for id in self.running_containers().await {
-            let container = self
-                .ask_docker(&format!("/containers/{id}/json"), &[])
-                .await;
-            let variables = container["Config"]["Env"].clone();
-            found.push(serde_json::from_value(variables).expect("a list"));
+            found.push(
+                self.ask_docker(&format!("/containers/{id}/json"), &[])
+                    .await,
+            );
         }
         found
+    }
+
+    /// The environment of each container that runs.
+    pub(crate) async fn variables(&self) -> Vec<BTreeSet<String>> {
+        let containers = self.inspect_running().await.into_iter();
+        containers
+            .map(|it| serde_json::from_value(it["Config"]["Env"].clone()).expect("a list"))
+            .collect()
+    }
+
+    /// The one image, as the digest of its configuration, that all containers run.
+    pub(crate) async fn image(&self) -> String {
+        let containers = self.inspect_running().await.into_iter();
+        let images = containers.map(|it| it["Image"].as_str().expect("a digest").to_owned());
+        let mut images: BTreeSet<String> = images.collect();
+        assert_eq!(images.len(), 1, "several images run: {images:?}");
+        images.pop_first().expect("one")
     }
 
     /// Waits until so many run: one that was told to end may take its time.

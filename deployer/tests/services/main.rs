@@ -111,6 +111,10 @@ async fn deploy(service: &Service) {
     }
     surroundings.deployer(&["up", "--local"]).succeeded();
     use_it(service, &surroundings, &outside).await;
+    let (first, tasks) = (
+        outside.image().await,
+        outside.running_containers().await.len(),
+    );
 
     println!("==== {}: changed under load", service.name);
     let url = outside.url().await;
@@ -124,6 +128,8 @@ async fn deploy(service: &Service) {
     let at_the_end = load.requests();
     load.wait_for_requests(at_the_end + 50).await;
     use_it(service, &surroundings, &outside).await;
+    outside.wait_for_running_containers(tasks).await;
+    assert_ne!(outside.image().await, first, "nothing was deployed");
     surroundings.deployer(&["rollback", "--local"]).succeeded();
     let result = load.stop().await;
     println!(
@@ -132,8 +138,11 @@ async fn deploy(service: &Service) {
     );
     assert!(result.failures.is_empty(), "{:?}", result.failures);
     use_it(service, &surroundings, &outside).await;
+    outside.wait_for_running_containers(tasks).await;
+    assert_eq!(outside.image().await, first, "it was not rolled back");
 
     surroundings.deployer(&["down", "--local"]).succeeded();
+    assert!(!outside.emulator_answers().await, "the emulator still runs");
     assert_eq!(outside.containers().await, Vec::<String>::new());
     assert_eq!(outside.images().await, Vec::<String>::new());
 }
