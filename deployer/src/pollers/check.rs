@@ -230,10 +230,11 @@ impl<'a> Verification<'a> {
         self.checks.get(self.current)
     }
 
-    /// Compares the version that passed with the public one, if there is one.
-    pub(super) async fn compare(&self, is_public: bool) -> (Sampled, Option<Sampled>) {
+    /// Compares the version that passed with the public way, if there is one. `share` is what the
+    /// version gets of the public requests, percent.
+    pub(super) async fn compare(&self, share: Option<f64>) -> (Sampled, Option<Sampled>) {
         match self.check() {
-            Some(check) => super::sample::compare(self.outside, check, is_public).await,
+            Some(check) => super::sample::compare(self.outside, check, share).await,
             None => Default::default(),
         }
     }

@@ -348,8 +348,8 @@ impl<'a> Gate<'a> {
                 Some(Verified::ProvenWrong(found)) => Some(Objection::ProvenWrong(found)),
                 Some(Verified::Refused(refusal)) => Some(Objection::Refused(refusal)),
                 Some(Verified::Working(_)) => {
-                    let is_public = self.checking.public().is_some();
-                    let (new, public) = check.compare(is_public).await;
+                    let share = self.checking.public().map(|_| paused.share);
+                    let (new, public) = check.compare(share).await;
                     if let Some(public) = &public {
                         self.compared.requests += u64::from(public.requests);
                         self.compared.failed += u64::from(public.failed);

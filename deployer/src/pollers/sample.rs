@@ -9,44 +9,65 @@ use super::{Check, ExternalCheck};
 use deployment::event::Sampled;
 use deployment::template::GATE_HEADER;
 
-/// Number of requests of each kind.
+/// Number of requests to the new version of each kind: through the gate's header, and by the public
+/// way, where it gets a share of them.
 const REQUESTS: u32 = 20;
 /// Time after which no further request is sent. Slow responses are no reason to stay at the gate.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Compares the new version, which `check` reaches through the gate's header, with the public one if
-/// there is one.
+/// Returns the number of public requests of which the new version is expected to get enough. `share`
+/// is what it gets of them, percent.
+fn public_requests(share: f64) -> u32 {
+    let times = if share > 0.0 { 100.0 / share } else { 1.0 };
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a float becomes the nearest number in range"
+    )]
+    let requests = (f64::from(REQUESTS) * times).ceil() as u32;
+    requests
+}
+
+/// Compares the new version, which `check` reaches through the gate's header, with the public way if
+/// there is one. `share` is what the new version gets of the public requests, percent.
 pub(super) async fn compare(
     outside: &dyn ExternalCheck,
     check: &Check,
-    is_public: bool,
+    share: Option<f64>,
 ) -> (Sampled, Option<Sampled>) {
     let new = &check.settings;
     let mut public = new.clone();
     public.headers.retain(|header| header.name != GATE_HEADER);
     let began = Instant::now();
-    let mut times = (Vec::new(), Vec::new());
-    let mut requests = 0;
-    while requests < REQUESTS && began.elapsed() < LIMIT {
-        requests += 1;
-        let of_new = time(outside, check, new);
-        if is_public {
-            let (of_new, of_public) = tokio::join!(of_new, time(outside, check, &public));
-            times.0.extend(of_new);
-            times.1.extend(of_public);
-        } else {
-            times.0.extend(of_new.await);
-        }
+    let (mut of_new, mut of_public) = (Vec::new(), Vec::new());
+    let wanted = share.map_or(0, public_requests);
+    let (mut to_new, mut to_public) = (0, 0);
+    while (to_new < REQUESTS || to_public < wanted) && began.elapsed() < LIMIT {
+        let one = time(outside, check, new, to_new < REQUESTS);
+        let other = time(outside, check, &public, to_public < wanted);
+        let (one, other) = tokio::join!(one, other);
+        to_new += u32::from(one.is_some());
+        to_public += u32::from(other.is_some());
+        of_new.extend(one.flatten());
+        of_public.extend(other.flatten());
     }
-    let public = is_public.then(|| sampled(requests, times.1));
-    (sampled(requests, times.0), public)
+    let public = share.map(|_| sampled(to_public, of_public));
+    (sampled(to_new, of_new), public)
 }
 
-/// Returns how long a request took, unless it failed.
-async fn time(outside: &dyn ExternalCheck, check: &Check, settings: &Settings) -> Option<Duration> {
+/// Sends a request if it is wanted. Returns how long it took, unless it failed.
+async fn time(
+    outside: &dyn ExternalCheck,
+    check: &Check,
+    settings: &Settings,
+    is_wanted: bool,
+) -> Option<Option<Duration>> {
+    if !is_wanted {
+        return None;
+    }
     let began = Instant::now();
     let result = outside.knock(&check.url.target, settings).await;
-    result.ok().map(|()| began.elapsed())
+    Some(result.ok().map(|()| began.elapsed()))
 }
 
 fn sampled(requests: u32, mut times: Vec<Duration>) -> Sampled {
@@ -63,6 +84,19 @@ fn sampled(requests: u32, mut times: Vec<Duration>) -> Sampled {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_new_version_gets_as_many_by_the_public_way() {
+        for (share, requests) in [
+            (0.0, 20),
+            (0.1, 20_000),
+            (10.0, 200),
+            (75.0, 27),
+            (100.0, 20),
+        ] {
+            assert_eq!(public_requests(share), requests, "{share} %");
+        }
+    }
 
     #[test]
     fn the_median_is_of_those_that_succeeded() {
