@@ -27,7 +27,7 @@ status: build ## Shows what runs on this machine
 bootstrap: ## Installs and starts what is missing on this machine
 	@scripts/bootstrap $(BOOTSTRAP)
 
-bootstrap-tests: bootstrap ## The same for what only the tests need: Chromium, valgrind, skopeo, Varnish, HAProxy, nginx, Prometheus
+bootstrap-tests: bootstrap ## The same for what only the tests need: Chromium, valgrind, skopeo, docker-registry, Varnish, HAProxy, nginx, Prometheus
 	@scripts/bootstrap-tests
 
 build:
@@ -81,7 +81,7 @@ e2e: ## Up, no change, change under load, kill and converge, down: in real conta
 gate: ## Every fault with every strategy, and twenty-five deployments killed around the gate, under load: twenty-five minutes
 	scripts/with-docker cargo test --locked --workspace --test end_to_end -- --nocapture --test-threads 1 --ignored gate::
 
-images: ## Both image builders, with a stand-in for the base image
+images: ## Both image builders, with a stand-in for the base image; SBOM, provenance and verification with others' programs
 	scripts/with-docker cargo test --locked --workspace --test builders -- --nocapture
 
 services: ## Services of others from their published source, by version and hash: compiles hundreds of crates, half an hour

@@ -68,6 +68,23 @@ pub struct ImageSettings {
     pub build_environment: Vec<String>,
     /// File with an existing image, which replaces the build.
     pub archive: Option<PathBuf>,
+    /// Settings of an image that is built again, in place of this machine's.
+    pub rebuild: Option<Box<Rebuild>>,
+}
+
+/// Settings of an image that is built again, besides those of a usual build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rebuild {
+    /// Set if all features are on.
+    pub all_features: bool,
+    /// Creation time, `SOURCE_DATE_EPOCH`.
+    pub source_date_epoch: Option<String>,
+    /// Toolchain of rustup, if it is not the one that the sources choose.
+    pub toolchain: Option<String>,
+    /// Cargo's target folder.
+    pub target_folder: PathBuf,
+    /// Digest of each image that the Dockerfile names.
+    pub base_digests: BTreeMap<String, String>,
 }
 
 /// All settings of one run.
@@ -555,33 +572,11 @@ fn image(
     architecture: Architecture,
     root: &Path,
 ) -> Result<ImageSettings, Failure> {
-    for (key, name) in [("package", &file.package), ("binary", &file.binary)] {
-        name.as_ref()
-            .map_or(Ok(()), |name| target_name(key, name))?;
-    }
-    if let Some(target) = &file.target {
-        let processor = architecture.rust_name();
-        if !target.starts_with(&format!("{processor}-")) || !target.contains("-linux-") {
-            return Err(Failure::preflight(format!(
-                "`{target}` is not a target for tasks on {architecture}"
-            ))
-            .hint(format!("set `target` under `[image]` to `{processor}-unknown-linux-gnu` or `{processor}-unknown-linux-musl`, or remove it")));
-        }
-    }
     let dockerfile = file
         .dockerfile
         .unwrap_or_else(|| PathBuf::from("Dockerfile"));
-    // They become arguments of Cargo, where a leading dash would make them flags.
-    for name in file.profile.iter().chain(file.features.iter().flatten()) {
-        if name.is_empty() || name.starts_with('-') {
-            return Err(Failure::preflight(format!(
-                "`{name}` is neither a profile nor a feature of cargo"
-            ))
-            .hint("set `profile` and `features` under `[image]` as in `Cargo.toml`"));
-        }
-    }
     let args = file.args.into_iter();
-    Ok(ImageSettings {
+    let settings = ImageSettings {
         binary: file.binary,
         package: file.package,
         target: file.target,
@@ -604,7 +599,38 @@ fn image(
             .unwrap_or_default(),
         build_environment: file.build_environment,
         archive: overrides.image_archive.clone(),
-    })
+        rebuild: None,
+    };
+    check_cargo_settings(&settings)?;
+    Ok(settings)
+}
+
+/// Checks the settings that become arguments of Cargo.
+pub(crate) fn check_cargo_settings(image: &ImageSettings) -> Result<(), Failure> {
+    for (key, name) in [("package", &image.package), ("binary", &image.binary)] {
+        name.as_ref()
+            .map_or(Ok(()), |name| target_name(key, name))?;
+    }
+    if let Some(target) = &image.target {
+        let architecture = image.architecture;
+        let processor = architecture.rust_name();
+        if !target.starts_with(&format!("{processor}-")) || !target.contains("-linux-") {
+            return Err(Failure::preflight(format!(
+                "`{target}` is not a target for tasks on {architecture}"
+            ))
+            .hint(format!("set `target` under `[image]` to `{processor}-unknown-linux-gnu` or `{processor}-unknown-linux-musl`, or remove it")));
+        }
+    }
+    // A leading dash would make them flags.
+    for name in image.profile.iter().chain(image.features.iter().flatten()) {
+        if name.is_empty() || name.starts_with('-') {
+            return Err(Failure::preflight(format!(
+                "`{name}` is neither a profile nor a feature of cargo"
+            ))
+            .hint("set `profile` and `features` under `[image]` as in `Cargo.toml`"));
+        }
+    }
+    Ok(())
 }
 
 /// Validates a name that becomes an argument of Cargo, where a leading dash would make it a flag.

@@ -214,6 +214,12 @@ pub async fn fetch(name: &str, source: &BaseSource) -> Result<BaseImage, BaseErr
     })
 }
 
+/// Returns digest and configuration of an image, without its layers.
+pub async fn describe(name: &str, source: &BaseSource) -> Result<(String, Value), BaseError> {
+    let (_, found) = find(name, source).await?;
+    Ok((found.manifest.digest, found.config))
+}
+
 /// Fetches an image unchanged, as far as it is not cached. Pushed again, it has the same digest.
 pub async fn pull(name: &str, source: &BaseSource) -> Result<BuiltImage, BaseError> {
     let (mut fetching, found) = find(name, source).await?;

@@ -157,7 +157,7 @@ pub async fn compile(
     let mut done = 0;
     let mut diagnostics = Diagnostics::default();
     let variables = request.build.environment.iter();
-    let cargo = Program::new(&surroundings.cargo);
+    let cargo = surroundings.program(&surroundings.cargo);
     // The Dockerfile's variables come first, so that those below override them.
     let cargo = variables
         .fold(cargo, |cargo, (name, value)| cargo.env(name, value))
@@ -300,7 +300,8 @@ async fn metadata(
     surroundings: &Surroundings,
     options: &[&str],
 ) -> Result<Metadata, CompileError> {
-    let cargo = Program::new(&surroundings.cargo)
+    let cargo = surroundings
+        .program(&surroundings.cargo)
         .args(["metadata", "--format-version", "1"])
         .args(options)
         .allow(&surroundings.allowed)
@@ -383,7 +384,8 @@ pub async fn toolchain(
     target: Option<&str>,
     surroundings: &Surroundings,
 ) -> Result<Toolchain, CompileError> {
-    let cargo = Program::new(&surroundings.cargo)
+    let cargo = surroundings
+        .program(&surroundings.cargo)
         .arg("--version")
         .current_dir(workspace);
     let cargo = answer(&surroundings.cargo, &cargo).await?;
@@ -442,7 +444,8 @@ impl Tools for OnDisk<'_> {
 /// Returns the compiler's sysroot. Runs in the workspace, whose `rust-toolchain.toml` may choose
 /// another toolchain.
 async fn sysroot(workspace: &Path, surroundings: &Surroundings) -> Result<PathBuf, CompileError> {
-    let rustc = Program::new(&surroundings.rustc)
+    let rustc = surroundings
+        .program(&surroundings.rustc)
         .args(["--print", "sysroot"])
         .current_dir(workspace);
     answer(&surroundings.rustc, &rustc).await.map(PathBuf::from)
@@ -450,7 +453,8 @@ async fn sysroot(workspace: &Path, surroundings: &Surroundings) -> Result<PathBu
 
 /// Returns the compiler's version and commit.
 pub async fn rust(workspace: &Path, surroundings: &Surroundings) -> Result<Rust, CompileError> {
-    let rustc = Program::new(&surroundings.rustc)
+    let rustc = surroundings
+        .program(&surroundings.rustc)
         .args(["--version", "--verbose"])
         .current_dir(workspace);
     let said = answer(&surroundings.rustc, &rustc).await?;
@@ -466,6 +470,23 @@ pub async fn rust(workspace: &Path, surroundings: &Surroundings) -> Result<Rust,
         release: field("release: "),
         commit: field("commit-hash: "),
     })
+}
+
+/// Returns the toolchains that rustup has installed, or none without rustup.
+pub async fn installed_toolchains(surroundings: &Surroundings) -> Vec<String> {
+    if !surroundings.finds("rustup") {
+        return Vec::new();
+    }
+    let rustup = Program::new("rustup").args(["toolchain", "list"]);
+    let listed = answer(OsStr::new("rustup"), &rustup)
+        .await
+        .unwrap_or_default();
+    // Each line is a name, and remarks such as `(default)`.
+    let names = listed.lines().filter_map(|line| line.split(' ').next());
+    names
+        .filter(|name| !name.is_empty())
+        .map(ToOwned::to_owned)
+        .collect()
 }
 
 /// Returns the trimmed output of a successful command.

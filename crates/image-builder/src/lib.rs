@@ -12,6 +12,8 @@ pub mod attestation;
 pub mod base;
 pub mod cache;
 pub mod cargo;
+pub mod checkout;
+pub mod compare;
 mod context;
 mod digest;
 pub mod docker;

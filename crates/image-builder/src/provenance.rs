@@ -19,7 +19,11 @@ use url::Url;
 use crate::pack_error::PackError;
 use process::Program;
 
-const REVISION: &str = "org.opencontainers.image.revision";
+/// Label with the commit.
+pub const REVISION: &str = "org.opencontainers.image.revision";
+/// Prefix of the labels that name the base image (OCI image specification, "Pre-Defined Annotation
+/// Keys").
+pub const BASE_LABEL: &str = "org.opencontainers.image.base";
 const CREATED: &str = "org.opencontainers.image.created";
 /// Time limit for git, which only reads from disk.
 const GIT_LIMIT: Duration = Duration::from_secs(20);
@@ -199,7 +203,7 @@ fn public_url(remote: &str) -> Option<String> {
 }
 
 /// Returns the root folder of the repository that contains `folder`, with all of its history.
-pub(crate) async fn repository(folder: &Path) -> Result<PathBuf, Unknown> {
+pub async fn repository(folder: &Path) -> Result<PathBuf, Unknown> {
     let asked = ["rev-parse", "--show-toplevel", "--is-shallow-repository"];
     let top = git(folder, GIT_LIMIT, asked).await.map_err(|said| {
         // Git refuses to read a repository of another user unless `safe.directory` lists it.

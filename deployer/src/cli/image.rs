@@ -15,7 +15,7 @@ pub struct Image {
     pub command: ImageCommand,
 }
 
-/// Subcommands of `image`. Each builds the image first, as `up` does; unchanged parts are neither compiled nor compressed again.
+/// Subcommands of `image`. Each but `verify` builds the image as `up` does; unchanged parts are neither compiled nor compressed again.
 #[derive(Debug, Subcommand)]
 pub enum ImageCommand {
     /// Build the image, and write it to a file or load it into Docker.
@@ -24,6 +24,8 @@ pub enum ImageCommand {
     Push(ImagePush),
     /// Build the image, and show its settings, layers and files.
     Inspect(ImageSource),
+    /// Build the commit of an image in a registry again, and compare the digests. Exit code 11: another image.
+    Verify(ImageVerify),
 }
 
 /// Where the image comes from.
@@ -74,6 +76,18 @@ pub struct ImagePush {
     pub user: Option<String>,
 }
 
+/// Settings of `image verify`.
+#[derive(Debug, Args)]
+pub struct ImageVerify {
+    /// Image in a registry, or its digest in the stack's repository. Default: what the stack runs.
+    #[arg(value_name = "IMAGE|DIGEST")]
+    pub image: Option<String>,
+
+    /// CPU architecture of the image, if its tag is for several: X86_64 or ARM64. Default: the service's.
+    #[arg(long, value_name = "NAME", env = "DEPLOYER_ARCHITECTURE")]
+    pub architecture: Option<String>,
+}
+
 /// Parses a tag by the OCI distribution specification ("Pulling manifests"). A `#` or `?` would cut the address short, and
 /// another tag would be moved.
 fn tag(text: &str) -> Result<String, String> {
@@ -114,12 +128,16 @@ impl ImagePush {
 }
 
 impl ImageCommand {
-    /// Returns where the image comes from.
-    pub const fn source(&self) -> &ImageSource {
+    /// Returns how the image is built.
+    pub fn options(&self) -> ImageOptions {
         match self {
-            Self::Build(build) => &build.source,
-            Self::Push(push) => &push.source,
-            Self::Inspect(source) => source,
+            Self::Build(build) => build.source.image_options.clone(),
+            Self::Push(push) => push.source.image_options.clone(),
+            Self::Inspect(source) => source.image_options.clone(),
+            Self::Verify(verify) => ImageOptions {
+                architecture: verify.architecture.clone(),
+                builder: None,
+            },
         }
     }
 
@@ -129,6 +147,7 @@ impl ImageCommand {
             Self::Build(_) => "image build",
             Self::Push(_) => "image push",
             Self::Inspect(_) => "image inspect",
+            Self::Verify(_) => "image verify",
         }
     }
 }

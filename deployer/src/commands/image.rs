@@ -1,5 +1,7 @@
 //! `deployer image`: builds, inspects or pushes the image without a deployment.
 
+pub(super) mod verify;
+
 use super::{CommandResult, Done, Execute};
 use crate::cli::{Image, ServiceOptions};
 use crate::config::Overrides;
@@ -32,7 +34,7 @@ impl Execute for Image {
     }
 
     fn overrides(&self) -> Overrides {
-        let image_options = self.command.source().image_options.clone();
+        let image_options = self.command.options();
         Overrides {
             service: ServiceOptions {
                 image_options,
@@ -43,9 +45,17 @@ impl Execute for Image {
     }
 
     async fn execute(&self, context: Context<'_>, _: &mut dyn LogReader) -> Result<Done, Failure> {
-        let inspection = Box::pin(run(context, &self.command)).await?;
-        let result = inspection.map(|it| CommandResult::Inspection(Box::new(it)));
-        Ok(result.map_or(Done::REPORTED, Done::with))
+        let result = Box::pin(run(context, &self.command)).await?;
+        let differs = matches!(&result, Some(CommandResult::Verification(it)) if !it.same);
+        let done = result.map_or(Done::REPORTED, Done::with);
+        Ok(if differs {
+            Done {
+                exit_code: verify::DIFFERS,
+                ..done
+            }
+        } else {
+            done
+        })
     }
 }
 
@@ -58,16 +68,36 @@ struct Delivered {
 }
 
 /// Builds the image and delivers it as requested.
-async fn run(context: Context<'_>, command: &ImageCommand) -> Result<Option<Inspection>, Failure> {
-    let (built, name) = context
-        .unless_cancelled(Box::pin(make(context, command.source())))
-        .await?;
-    let done = match command {
-        ImageCommand::Inspect(_) => return look(built, &name).await.map(Some),
-        ImageCommand::Build(order) => deliver(order, &built, &name).await?,
+async fn run(
+    context: Context<'_>,
+    command: &ImageCommand,
+) -> Result<Option<CommandResult>, Failure> {
+    let build = async |source: &ImageSource| {
+        context
+            .unless_cancelled(Box::pin(make(context, source)))
+            .await
+    };
+    let (built, name, done) = match command {
+        ImageCommand::Verify(verify) => {
+            let work = verify::verify(context, verify.image.as_deref());
+            let verified = context.unless_cancelled(Box::pin(work)).await?;
+            return Ok(Some(CommandResult::Verification(Box::new(verified))));
+        }
+        ImageCommand::Inspect(source) => {
+            let (built, name) = build(source).await?;
+            let inspection = look(built, &name).await?;
+            return Ok(Some(CommandResult::Inspection(Box::new(inspection))));
+        }
+        ImageCommand::Build(order) => {
+            let (built, name) = build(&order.source).await?;
+            let done = deliver(order, &built, &name).await?;
+            (built, name, done)
+        }
         ImageCommand::Push(push) => {
+            let (built, name) = build(&push.source).await?;
             let work = context.sink.phase(Phase::Push, send(context, push, &built));
-            context.unless_cancelled(work).await?
+            let done = context.unless_cancelled(work).await?;
+            (built, name, done)
         }
     };
     let config = context.config;

@@ -28,6 +28,7 @@ use crate::config::{self, Config, Overrides};
 use crate::context::Context;
 use crate::pollers::LogReader;
 use deployment::error::Failure;
+pub(crate) use image::verify::Verification;
 use image_builder::inspect::Inspection;
 
 // Kept in step with `FailureKind::exit_code`.
@@ -44,6 +45,7 @@ Exit codes:
     8  with `plan --exit-code`: something would change
     9  deployed and healthy, but unreachable from this machine: not proven, not rolled back
    10  with `up --hold`: the new version waits at the gate for `deployer continue` or `deployer rollback`
+   11  with `image verify`: the image is not what its commit yields
   130  interrupted";
 
 /// Deploys a containerised Rust service to ECS Fargate, and verifies that it works.
@@ -222,6 +224,8 @@ pub(crate) enum CommandResult {
     Address(url::Address),
     /// Result of `image inspect`.
     Inspection(Box<Inspection>),
+    /// Result of `image verify`.
+    Verification(Box<Verification>),
     /// Result of `reviewer`.
     Reviewing(Box<reviewer::Reviewing>),
     /// Result of `policy`.

@@ -21,7 +21,7 @@ use image_builder::push::{AttachOutcome, Credentials, Outcome, Repository, push}
 use image_builder::unpack::restore;
 use image_builder::{Hint, PackError};
 pub(crate) use plan::ImagePlan;
-pub(crate) use provenance::provenance_file;
+pub(crate) use provenance::{provenance_file, public_args};
 
 impl Context<'_> {
     /// Builds the image according to the plan.
@@ -134,8 +134,11 @@ fn image_folder(config: &Config) -> PathBuf {
 }
 
 /// Returns `SOURCE_DATE_EPOCH`, which reproducible builds set (reproducible-builds.org).
-fn source_date_epoch() -> Option<String> {
-    std::env::var("SOURCE_DATE_EPOCH").ok()
+fn source_date_epoch(config: &Config) -> Option<String> {
+    match &config.image.rebuild {
+        Some(rebuild) => rebuild.source_date_epoch.clone(),
+        None => std::env::var("SOURCE_DATE_EPOCH").ok(),
+    }
 }
 
 /// Returns the path of the SBOM file of this program.
@@ -145,14 +148,19 @@ pub(crate) fn sbom_file(config: &Config, program: &str) -> PathBuf {
 
 /// Returns the environment of the compiler, with the secrets that the settings allow.
 pub(crate) fn surroundings(config: &Config) -> Surroundings {
+    let rebuild = config.image.rebuild.as_ref();
     Surroundings {
         allowed: config.image.build_environment.clone(),
+        toolchain: rebuild.and_then(|it| it.toolchain.clone()),
         ..Surroundings::from_env()
     }
 }
 
 /// Returns Cargo's target folder, from `CARGO_TARGET_DIR` or at its default place.
 pub(crate) fn target_folder(config: &Config) -> PathBuf {
+    if let Some(rebuild) = &config.image.rebuild {
+        return rebuild.target_folder.clone();
+    }
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(
         || config.root.join("target"),
         // Joining keeps an absolute path as it is.

@@ -15,14 +15,10 @@ use image_builder::image::Notice;
 use image_builder::image::{BuiltImage, Executable};
 use image_builder::notices::notices;
 use image_builder::oci::{self, Recipe};
-use image_builder::provenance::{Provenance, Revision, Unknown, revision};
+use image_builder::provenance::{BASE_LABEL, Provenance, Revision, Unknown, revision};
 use image_builder::sbom::sbom;
 use image_builder::{Hint as _, ignore_file};
 use process::withheld;
-
-/// Prefix of labels that name the base image (OCI image specification, "Pre-Defined Annotation
-/// Keys").
-const BASE_LABEL: &str = "org.opencontainers.image.base";
 
 impl Context<'_> {
     /// Compiles the program and packs it into an image.
@@ -181,7 +177,7 @@ impl Context<'_> {
         {
             self.sink.note(note);
         }
-        let epoch = super::source_date_epoch();
+        let epoch = super::source_date_epoch(self.config);
         Provenance::new(epoch.as_deref(), revision.ok().as_ref())
             .map_err(|error| failure_to("cannot pack the image", &error))
     }

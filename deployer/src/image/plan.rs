@@ -10,14 +10,14 @@ use async_trait::async_trait;
 use aws::remote::Login;
 use deployment::error::Failure;
 use deployment::names::{ImageUri, RepositoryUri};
-use image_builder::base::{BaseSource, Bases, DockerCredentials, fetch, pull};
+use image_builder::base::{BaseSource, Bases, DockerCredentials, describe, fetch, pull};
 use image_builder::cache::LayerCache;
 use image_builder::cargo::{BinaryTarget, ProjectError, check_profile, project, toolchain};
 use image_builder::docker::find;
 use image_builder::dockerfile::{
     CargoBuild, Dockerfile, DockerfileErrors, FinalStage, Protocol, Request,
 };
-use image_builder::image::BuiltImage;
+use image_builder::image::{BuiltImage, Document};
 use image_builder::oci::{self, Recipe};
 use image_builder::push::{Attached, Credentials, attached};
 use image_builder::{Hint, PackError, ignore_file};
@@ -38,6 +38,16 @@ pub(crate) enum ImagePlan {
     Native(Box<NativePlan>),
     /// Build by Docker or podman.
     Docker,
+}
+
+/// Image in a registry, without its layers.
+pub(crate) struct Described {
+    /// Digest of the manifest.
+    pub(crate) digest: String,
+    /// Image configuration.
+    pub(crate) config: serde_json::Value,
+    /// in-toto statements that are attached to it.
+    pub(crate) statements: Vec<Document>,
 }
 
 /// Plan for a build without Docker.
@@ -186,6 +196,25 @@ impl Context<'_> {
         Ok(ImagePlan::Existing(Box::new(built)))
     }
 
+    /// Reads digest, configuration and statements of an image.
+    pub(crate) async fn described(&self, uri: &str) -> Result<Described, Failure> {
+        let source = self.source_of(uri).await?;
+        let described = describe(uri, &source).await;
+        let (digest, config) = described.map_err(|error| failure_of(&error))?;
+        let found = self.attached_to(uri, &digest, &source).await?;
+        Ok(Described {
+            digest,
+            config,
+            statements: found.statements,
+        })
+    }
+
+    /// Pulls an image with its layers.
+    pub(crate) async fn pulled(&self, uri: &str) -> Result<BuiltImage, Failure> {
+        let source = self.source_of(uri).await?;
+        pull(uri, &source).await.map_err(|error| failure_of(&error))
+    }
+
     /// Reads what is attached to an image.
     async fn attached_to(
         &self,
@@ -302,10 +331,17 @@ impl Context<'_> {
     async fn bases(&self, stage: &FinalStage) -> Result<Bases, Failure> {
         let source = self.base_source().await?;
         let mut bases = Bases::new();
+        let rebuild = self.config.image.rebuild.as_ref();
         for name in stage.base_images() {
-            let base = fetch(name, &source)
-                .await
-                .map_err(|error| failure_of(&error))?;
+            // A tag may lead to another image by now.
+            let pinned = rebuild.and_then(|it| it.base_digests.get(name));
+            let place = match pinned {
+                Some(digest) if !name.contains('@') => at_digest(name, digest),
+                Some(_) | None => name.to_owned(),
+            };
+            let fetched = fetch(&place, &source).await;
+            let mut base = fetched.map_err(|error| failure_of(&error))?;
+            name.clone_into(&mut base.reference);
             if !name.contains('@') {
                 self.sink
                     .note(format!("base image {name} is {}", base.digest));
@@ -393,5 +429,33 @@ fn overridden(config: &Config, build: CargoBuild) -> CargoBuild {
         build.no_default_features = !default_features;
     }
     build.profile = image.profile.clone().or(build.profile);
+    build.all_features |= image.rebuild.as_ref().is_some_and(|it| it.all_features);
     build
+}
+
+/// Returns the reference of an image by its digest, in place of its tag.
+fn at_digest(name: &str, digest: &str) -> String {
+    // A colon before a slash is that of a port.
+    let tag = name.rfind(':').filter(|at| name.rfind('/') < Some(*at));
+    format!(
+        "{}@{digest}",
+        name.get(..tag.unwrap_or(name.len())).unwrap_or(name)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::at_digest;
+
+    #[test]
+    fn a_tag_is_replaced_by_the_digest() {
+        for (name, expected) in [
+            ("debian", "debian@sha256:1"),
+            ("debian:12-slim", "debian@sha256:1"),
+            ("localhost:5000/base", "localhost:5000/base@sha256:1"),
+            ("localhost:5000/a/base:1", "localhost:5000/a/base@sha256:1"),
+        ] {
+            assert_eq!(at_digest(name, "sha256:1"), expected);
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! SLSA provenance of an image that is built here.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use image_builder::cargo::Compiled;
@@ -30,7 +31,7 @@ impl Context<'_> {
             no_default_features: build.no_default_features,
             all_features: build.all_features,
             rustflags: surroundings(self.config).rustflags,
-            ..self.parameters(revision)
+            ..self.parameters(top(self.config, revision))
         };
         let bases = plan.bases.values();
         Build {
@@ -45,26 +46,21 @@ impl Context<'_> {
 
     /// Returns the provenance of an image that Docker builds, which does not say what it used.
     pub(super) fn docker_build(&self, revision: &Result<Revision, Unknown>) -> Build {
-        build_of(BuildType::Docker, self.parameters(revision), revision)
+        let parameters = self.parameters(top(self.config, revision));
+        build_of(BuildType::Docker, parameters, revision)
     }
 
-    /// Returns the parameters that all builders have.
-    fn parameters(&self, revision: &Result<Revision, Unknown>) -> Parameters {
+    /// Returns the parameters that all builders have. Paths are relative to `top`.
+    pub(crate) fn parameters(&self, top: &Path) -> Parameters {
         let config = self.config;
         let image = &config.image;
-        let top = revision.as_ref().map_or(&config.root, |it| &it.top);
-        let args = image.args.iter();
-        let public =
-            args.filter(|(name, value)| !process::is_secret(name.as_ref(), value.as_ref()));
         Parameters {
             folder: below(top, &config.root),
             dockerfile: below(top, &image.dockerfile),
             context: below(top, &self.build_context()),
-            args: public
-                .map(|(name, value)| (name.clone(), value.clone()))
-                .collect(),
+            args: public_args(config),
             architecture: image.architecture.oci_name().to_owned(),
-            source_date_epoch: super::source_date_epoch(),
+            source_date_epoch: super::source_date_epoch(config),
             ..Parameters::default()
         }
     }
@@ -87,6 +83,20 @@ impl Context<'_> {
                 .warn(format!("cannot write `{}`: {error}", file.display()));
         }
     }
+}
+
+/// Returns the folder that paths are relative to.
+fn top<'a>(config: &'a Config, revision: &'a Result<Revision, Unknown>) -> &'a Path {
+    revision.as_ref().map_or(&config.root, |it| &it.top)
+}
+
+/// Returns the values of the Dockerfile's `ARG`s, without those that may be secret.
+pub(crate) fn public_args(config: &Config) -> BTreeMap<String, String> {
+    let args = config.image.args.iter();
+    let public = args.filter(|(name, value)| !process::is_secret(name.as_ref(), value.as_ref()));
+    public
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
 fn build_of(

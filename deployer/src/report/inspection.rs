@@ -5,8 +5,49 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::text::{counted, size};
+use crate::commands::Verification;
+use image_builder::compare::Difference;
 use image_builder::inspect::{InspectedFile, Inspection};
 use support::printable::printable;
+
+/// Formats the result of a verification.
+pub(super) fn verification(it: &Verification) -> String {
+    let counts = it.differences.len();
+    let is = if it.same {
+        "is what its commit yields.".to_owned()
+    } else {
+        format!(
+            "is not what its commit yields: {}.",
+            counted(counts, "difference")
+        )
+    };
+    let mut text = format!("The image {} {is}\n", it.image);
+    let mut row = |title: &str, value: &str| {
+        if !value.is_empty() {
+            let _ = writeln!(text, "  {title:<9} {value}");
+        }
+    };
+    row("digest", &it.digest);
+    if !it.same {
+        row("rebuilt", &it.rebuilt);
+    }
+    row("commit", &it.revision);
+    row("source", it.source.as_deref().unwrap_or_default());
+    row("compiler", &format!("Rust {}", it.rust));
+    for base in &it.bases {
+        row("base", base);
+    }
+    for Difference { place, difference } in &it.differences {
+        row("differs", &format!("{place}: {difference}"));
+    }
+    if !it.has_provenance {
+        text.push_str("It has no provenance: it was built with the settings of this checkout.\n");
+    }
+    if !it.same {
+        text.push_str("C library and linker are this machine's, unless the musl target is used: they can be the reason.\n");
+    }
+    printable(&text)
+}
 
 /// Formats the image's settings, its layers, and their files.
 pub(super) fn inspection(image: &Inspection) -> String {

@@ -148,6 +148,7 @@ pub(crate) fn print(
         (Output::Human, CommandResult::History(history)) => lists::history(history),
         (Output::Human, CommandResult::Address(address)) => format!("{}\n", address.url),
         (Output::Human, CommandResult::Inspection(image)) => inspection::inspection(image),
+        (Output::Human, CommandResult::Verification(it)) => inspection::verification(it),
         (Output::Human, CommandResult::Reviewing(reviewing)) => lists::reviewing(reviewing),
         (Output::Human, CommandResult::Template { template }) => template.clone(),
         (Output::Human, CommandResult::Cost(table)) => table.text(),

@@ -78,6 +78,7 @@ pub(crate) fn settings() -> Config {
             builder: crate::cli::Builder::Native,
             build_environment: Vec::new(),
             archive: None,
+            rebuild: None,
         },
         service: crate::config::ServiceSizes {
             port: 8080,

@@ -8,6 +8,7 @@
 )]
 
 mod corpus;
+mod supply;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,11 +1,12 @@
 //! Command line and compiler flags for cargo, as pure functions without access to the disk.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::CompileRequest;
 use crate::Architecture;
+use process::Program;
 
 /// Separator in `CARGO_ENCODED_RUSTFLAGS`, which allows flags with spaces.
 const FLAG_SEPARATOR: char = '\u{1f}';
@@ -29,6 +30,8 @@ pub struct Surroundings {
     pub path: OsString,
     /// Names of the variables `CARGO_TARGET_…_LINKER` that are set.
     pub linkers: Vec<String>,
+    /// Toolchain of rustup to use, instead of the one that the folder chooses.
+    pub toolchain: Option<String>,
     /// Variables with secrets that cargo and the compiler inherit anyway: see
     /// [`process::Program::allow`].
     pub allowed: Vec<String>,
@@ -55,7 +58,17 @@ impl Surroundings {
                 .filter_map(|(name, _)| name.into_string().ok())
                 .filter(|name| name.starts_with("CARGO_TARGET_") && name.ends_with("_LINKER"))
                 .collect(),
+            toolchain: None,
             allowed: Vec::new(),
+        }
+    }
+
+    /// Returns cargo or the compiler, of the toolchain to use.
+    pub(super) fn program(&self, name: &OsStr) -> Program {
+        let program = Program::new(name);
+        match &self.toolchain {
+            Some(toolchain) => program.env("RUSTUP_TOOLCHAIN", toolchain),
+            None => program,
         }
     }
 

@@ -10,7 +10,6 @@ use serde::Deserialize;
 use super::{CompileError, QUESTION_LIMIT, Surroundings, metadata, real};
 use crate::Hint;
 use crate::dockerfile::CargoBuild;
-use process::Program;
 
 /// Profiles that exist without a section in `Cargo.toml`. The builder itself provides `image`.
 const PROFILES: [&str; 5] = ["bench", "dev", "image", "release", "test"];
@@ -395,7 +394,8 @@ pub async fn check_profile(
     }
     // The cheapest command that reads profiles. The target folder does not exist, so nothing is
     // cleaned.
-    let cargo = Program::new(&surroundings.cargo)
+    let cargo = surroundings
+        .program(&surroundings.cargo)
         .args(["clean", "--dry-run", "--profile", profile, "--target-dir"])
         .arg(folder.join("target/image/no-such-folder"))
         .allow(&surroundings.allowed)

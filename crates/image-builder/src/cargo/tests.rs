@@ -26,6 +26,7 @@ fn surroundings() -> Surroundings {
         host_architecture: "x86_64".to_owned(),
         path: std::ffi::OsString::new(),
         linkers: Vec::new(),
+        toolchain: None,
         allowed: Vec::new(),
     }
 }
