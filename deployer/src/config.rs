@@ -143,6 +143,8 @@ pub struct Config {
     pub hold: bool,
     /// Set if the tasks are replaced even without changes.
     pub force: bool,
+    /// Set if an image from a registry needs a verdict to be deployed.
+    pub require_verdict: bool,
     /// Consent that the user has given in advance.
     pub consent: Consent,
     /// Form of the output.
@@ -206,6 +208,8 @@ pub struct Overrides {
     pub hold: bool,
     /// Set to replace the tasks even without changes.
     pub force: bool,
+    /// Set if an image from a registry needs a verdict to be deployed.
+    pub require_verdict: bool,
     /// Consent of the user in advance.
     pub agreed: bool,
     /// Logical ids of resources that a repeated deletion retains.
@@ -273,11 +277,7 @@ pub fn resolve(
     file: File,
     root: &Path,
 ) -> Result<Config, Failure> {
-    let Overrides {
-        service: service_options,
-        deploy,
-        ..
-    } = &overrides;
+    let (service_options, deploy) = (&overrides.service, &overrides.deploy);
     let stack = match given(shared.stack.as_ref()) {
         Some(name) => name.parse().map_err(usage)?,
         None => file.stack.ok_or_else(|| {
@@ -372,6 +372,7 @@ pub fn resolve(
         express: overrides.express,
         hold: overrides.hold || file.deployment.hold.unwrap_or_default(),
         force: overrides.force,
+        require_verdict: overrides.require_verdict,
         consent: Consent {
             agreed: deploy.yes || overrides.agreed,
             skip: deploy.skip.clone(),

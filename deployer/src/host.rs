@@ -9,12 +9,16 @@ use crate::context::{Connection, Context, connect, emulator};
 use crate::lock::Lock;
 use crate::pollers::{ExternalCheck, NetworkCheck};
 use crate::state::Deployment;
-use aws::remote::Login;
+use crate::verdict::OfImage;
+use aws::remote::{Login, World};
 use deployment::error::Failure;
 use deployment::event::{Event, Phase};
 use deployment::names::{ImageUri, RepositoryUri};
 use deployment::rollout::gate::HookAnswer;
 use image_builder::image::BuiltImage;
+
+/// Time limit for attaching a verdict.
+const ATTACH_LIMIT: Duration = Duration::from_secs(30);
 
 /// Machine that runs the command: connects to AWS, checks from outside, and prompts the user.
 #[async_trait]
@@ -35,6 +39,15 @@ pub(crate) trait Host: ExternalCheck {
 
     /// Asks the user whether a version may pass the gate; returns `None` when nobody can answer.
     async fn decides(&self, context: Context<'_>, question: &str) -> Option<HookAnswer>;
+
+    /// Attaches a verdict to an image. Returns false if nothing was changed and this stack's
+    /// verdict is attached already.
+    async fn attach(
+        &self,
+        context: Context<'_>,
+        world: &dyn World,
+        verdict: &OfImage<'_>,
+    ) -> Result<bool, Failure>;
 }
 
 /// Builder and publisher of container images.
@@ -127,6 +140,22 @@ impl Host for LocalHost {
                 // There is no default: neither answer can be taken back.
                 _ => {}
             }
+        }
+    }
+
+    async fn attach(
+        &self,
+        context: Context<'_>,
+        world: &dyn World,
+        verdict: &OfImage<'_>,
+    ) -> Result<bool, Failure> {
+        let work = Box::pin(context.attach_verdict(world, verdict));
+        match tokio::time::timeout(ATTACH_LIMIT, work).await {
+            Ok(result) => result,
+            Err(_elapsed) => Err(Failure::preflight(format!(
+                "the registry does not answer within {} s",
+                ATTACH_LIMIT.as_secs()
+            ))),
         }
     }
 }

@@ -35,6 +35,7 @@ mod signals;
 mod stack_operations;
 pub mod state;
 pub mod template;
+mod verdict;
 
 #[cfg(test)]
 mod testing;

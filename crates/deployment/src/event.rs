@@ -326,6 +326,12 @@ pub enum Event {
     Warned { message: String },
     /// A fact worth knowing.
     Noted { message: String },
+    /// The verdict on a deployment that succeeded is attached to its image.
+    VerdictAttached {
+        image: String,
+        /// Result of the test, `PASSED` or `WARNED`.
+        result: String,
+    },
     /// `up` succeeded.
     Succeeded { summary: Box<Summary> },
     /// `image build` or `image push` succeeded.

@@ -385,6 +385,11 @@ pub struct ImageUri {
 }
 
 impl ImageUri {
+    /// Returns the repository of the image.
+    pub fn repository(&self) -> &RepositoryUri {
+        &self.repository
+    }
+
     /// Returns the digest of the image.
     pub fn digest(&self) -> &Digest {
         &self.digest

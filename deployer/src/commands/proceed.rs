@@ -57,6 +57,6 @@ async fn run(context: Context<'_>, host: &dyn Host) -> Result<(), Failure> {
     let stack = context.require_stack(world).await?;
     let deployer = Deployer::new(context, world, host);
     let (deployed, request) = Box::pin(deployer.take_over(&stack)).await?;
-    deployer.tell(deployed, &stack, &request, began).await;
+    Box::pin(deployer.tell(deployed, &stack, &request, began)).await;
     Ok(())
 }

@@ -107,8 +107,8 @@ async fn run(context: Context<'_>) -> Result<(), Failure> {
         ..context
     };
     source.require_emulator().await?;
-    let image = proven(source, &LocalHost).await.map_err(|failure| {
-        // The commands in its hints have to name the other environment.
+    // The commands in its hints have to name the other environment.
+    let of_source = |failure: Failure| {
         let environment = source.config.environment.as_deref();
         let hints = failure.hints.iter();
         Failure {
@@ -117,8 +117,9 @@ async fn run(context: Context<'_>) -> Result<(), Failure> {
                 .collect(),
             ..failure
         }
-    })?;
-    let image = source.promoted(&image).await?;
+    };
+    let image = proven(source, &LocalHost).await.map_err(of_source)?;
+    let image = source.promoted(&image).await.map_err(of_source)?;
     Box::pin(up::deploy(context, &image)).await
 }
 

@@ -120,7 +120,7 @@ async fn roll_back(
     // After a cancelled update there may be nothing left to change, but the cancellation was a
     // change.
     deployed.changed |= cancelled;
-    deployer.tell(deployed, &stack, &request, began).await;
+    Box::pin(deployer.tell(deployed, &stack, &request, began)).await;
     Ok(())
 }
 

@@ -69,9 +69,20 @@ pub struct Up {
     #[command(flatten)]
     pub preview: Preview,
 
+    /// Deploy the image of `uri` under `[image]` only if a verdict PASSED is attached to it, as `up` and `promote` do.
+    #[arg(long, value_enum, value_name = "WHAT", env = "DEPLOYER_REQUIRE")]
+    pub require: Option<Requirement>,
+
     /// Deploy the image in this file, written by `image build --archive`, instead of building one.
     #[arg(long, value_name = "FILE")]
     pub image_archive: Option<PathBuf>,
+}
+
+/// What an image needs in order to be deployed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Requirement {
+    /// A verdict of an earlier deployment.
+    Verdict,
 }
 
 /// Options of a dry run.
@@ -100,6 +111,7 @@ impl Execute for Up {
             express: self.express,
             hold: self.hold,
             force: self.force,
+            require_verdict: self.require == Some(Requirement::Verdict),
             ..Overrides::default()
         }
     }
@@ -239,7 +251,7 @@ impl Run<'_> {
         let deployed = Box::pin(deployer.deploy(&stack, &request)).await?;
         // The service works, so nothing later in this run may delete its stack.
         self.created.keep();
-        deployer.tell(deployed, &stack, &request, began).await;
+        Box::pin(deployer.tell(deployed, &stack, &request, began)).await;
         Ok(())
     }
 

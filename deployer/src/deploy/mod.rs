@@ -30,6 +30,7 @@ use crate::explain::{command_line, command_line_with};
 use crate::host::Host;
 use crate::pollers::{Check, Probe, PublicUrl, ServiceNames, Working, check_once, is_refused};
 use crate::stack_operations::ROUNDS;
+use crate::verdict::{self, Findings, OfImage};
 use aws::remote::World;
 use deployment::cost::{self, Estimate};
 use deployment::error::{Failure, FailureKind};
@@ -319,6 +320,7 @@ impl Deployer<'_> {
         began: Instant,
     ) {
         let Context { config, sink, .. } = self.context;
+        self.attach_verdict(&deployed, stack, request).await;
         let names = &deployed.names;
         let tasks = self.world.tasks(&names.cluster, &names.service).await;
         let (check, unproven) = match deployed.proof {
@@ -342,6 +344,45 @@ impl Deployer<'_> {
                 seconds: began.elapsed().as_secs_f64(),
             }),
         });
+    }
+
+    /// Attaches the verdict to the image. The deployment has succeeded, even if that fails.
+    async fn attach_verdict(&self, deployed: &Deployed, stack: &Observed, request: &DeployRequest) {
+        let Context { config, sink, .. } = self.context;
+        let (check, unproven) = match &deployed.proof {
+            Proof::Check(working) => (Some(&working.checked), working.unproven.as_deref()),
+            Proof::TargetHealth(unproven) => (None, Some(unproven.as_str())),
+        };
+        let findings = Findings {
+            stack,
+            url: &deployed.url.shown,
+            check,
+            unproven,
+            probe: deployed.probe.as_ref(),
+            passed_the_gate: deployed.changed && template::is_gated(request.wanted.template.text()),
+            at: chrono::Utc::now(),
+        };
+        let verdict = verdict::statement(config, &findings);
+        let image = &request.image;
+        let of_image = OfImage {
+            image,
+            statement: &verdict,
+            changed: deployed.changed,
+        };
+        let attach = self.host.attach(self.context, self.world, &of_image);
+        match self.context.unless_cancelled(attach).await {
+            Ok(true) => sink.send(&Event::VerdictAttached {
+                image: image.to_string(),
+                result: verdict::result(&verdict),
+            }),
+            Ok(false) => {}
+            // Whoever cancels now wants the end, and not a warning.
+            Err(failure) if failure.kind == FailureKind::Interrupted => {}
+            Err(failure) => {
+                let cause = failure.cause.unwrap_or(failure.message);
+                sink.warn(format!("the verdict is not attached to the image: {cause}"));
+            }
+        }
     }
 
     /// Starts the update, after waiting for operations of others. Returns `None` if there is

@@ -10,14 +10,17 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::context::Context;
-use aws::remote::Login;
+use crate::verdict::{self, OfImage};
+use aws::remote::{Login, World};
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Event;
 use deployment::names::{Digest, ImageUri, RepositoryUri};
 use image_builder::cache::LayerCache;
 use image_builder::cargo::Surroundings;
 use image_builder::image::BuiltImage;
-use image_builder::push::{AttachOutcome, Credentials, Outcome, Repository, push};
+use image_builder::push::{
+    AttachOutcome, Credentials, Outcome, Repository, attach, attached, push,
+};
 use image_builder::unpack::restore;
 use image_builder::{Hint, PackError};
 pub(crate) use plan::ImagePlan;
@@ -125,6 +128,47 @@ impl Context<'_> {
             ));
         }
         Ok(address.image(digest))
+    }
+
+    /// Attaches a verdict to an image in the stack's repository. Returns false if nothing was
+    /// changed and this stack's verdict is attached already.
+    pub(crate) async fn attach_verdict(
+        &self,
+        world: &dyn World,
+        verdict: &OfImage<'_>,
+    ) -> Result<bool, Failure> {
+        let OfImage {
+            image,
+            statement,
+            changed,
+        } = *verdict;
+        let credentials = if self.config.access.logs_in_to_registry() {
+            let login = world.login().await;
+            let Login { user, password } = login.map_err(|error| self.remote_failure(&error))?;
+            Credentials::Basic { user, password }
+        } else {
+            Credentials::Anonymous
+        };
+        let repository = Repository {
+            registry: image.repository().registry().to_owned(),
+            name: image.repository().repository().to_string(),
+            credentials,
+            roots: self.trusted_roots().await?,
+        };
+        let digest = image.digest().as_str();
+        let failed = |error| failure_to("cannot attach the verdict", &error);
+        if !changed {
+            let kind = Some(verdict::PREDICATE);
+            let found = attached(&repository, digest, kind).await.map_err(failed)?;
+            if verdict::is_there(self.config, &found.statements, digest) {
+                return Ok(false);
+            }
+        }
+        let document = statement.document(self.config.program_name(), digest);
+        attach(&repository, digest, &[document])
+            .await
+            .map_err(failed)?;
+        Ok(true)
     }
 }
 

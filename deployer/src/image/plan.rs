@@ -27,6 +27,7 @@ use crate::cli::Builder;
 use crate::config::Config;
 use crate::context::{Context, connect};
 use crate::host::ImageBuilder;
+use crate::verdict;
 
 /// Plan for getting the image.
 pub(crate) enum ImagePlan {
@@ -97,6 +98,11 @@ impl Context<'_> {
         compiled: Option<&Path>,
     ) -> Result<ImagePlan, Failure> {
         let image = &self.config.image;
+        if self.config.require_verdict && (image.uri.is_none() || image.archive.is_some()) {
+            return Err(Failure::preflight("an image that is built has no verdict yet")
+                .because("`--require verdict` is for images in a registry")
+                .hint("set `uri` under `[image]` in `deployer.toml`, or leave out `--require verdict`"));
+        }
         if let Some(archive) = &image.archive {
             return Ok(ImagePlan::Archive(archive.clone()));
         }
@@ -176,7 +182,14 @@ impl Context<'_> {
     async fn existing(&self, uri: &str) -> Result<ImagePlan, Failure> {
         let source = self.source_of(uri).await?;
         let pulled = pull(uri, &source).await;
-        let image = pulled.map_err(|error| failure_of(&error))?;
+        let mut image = pulled.map_err(|error| failure_of(&error))?;
+        if self.config.require_verdict {
+            let found = self.attached_to(uri, image.digest(), &source).await?;
+            verdict::require_any(&found.statements, uri, image.digest())?;
+            // What proves the image goes along with it.
+            image.sbom = found.sbom;
+            image.statements = found.statements;
+        }
         // A tag may move, so that the note pins down what is deployed.
         if !uri.contains('@') {
             self.sink.note(format!("{uri} is {}", image.digest()));
@@ -191,6 +204,7 @@ impl Context<'_> {
         let pulled = pull(&uri, &source).await;
         let mut built = pulled.map_err(|error| failure_of(&error))?;
         let found = self.attached_to(&uri, built.digest(), &source).await?;
+        verdict::require_of(self.config, &found.statements, built.digest())?;
         built.sbom = found.sbom;
         built.statements = found.statements;
         Ok(ImagePlan::Existing(Box::new(built)))
@@ -225,7 +239,7 @@ impl Context<'_> {
         let repository = source.repository(uri).await;
         let repository = repository.map_err(|error| failure_of(&error))?;
         // Boxed, because the future of requests with retries is large.
-        let found = Box::pin(attached(&repository, digest)).await;
+        let found = Box::pin(attached(&repository, digest, None)).await;
         found.map_err(|error| failure_to(format!("cannot read what is attached to {uri}"), &error))
     }
 

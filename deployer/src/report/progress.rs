@@ -157,6 +157,7 @@ impl Progress {
             | Event::ReleaseStarted { .. }
             | Event::ReleaseEnded { .. }
             | Event::Probed { .. }
+            | Event::VerdictAttached { .. }
             | Event::Asked { .. }
             | Event::Warned { .. }
             | Event::Noted { .. } => {}

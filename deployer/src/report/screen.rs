@@ -112,6 +112,7 @@ impl Screen {
             | Event::Pushed { .. }
             | Event::RolloutMoved { .. }
             | Event::Checked { .. }
+            | Event::VerdictAttached { .. }
             | Event::Succeeded { .. }
             | Event::Held { .. }
             | Event::Deleted { .. }

@@ -153,7 +153,8 @@ fn raw_words(event: &Event) -> Words {
         | Event::BuildStepped { .. }
         | Event::OperationStarted { .. }
         | Event::OperationEnded { .. }
-        | Event::PushProgressed { .. } => return Words::Nothing,
+        | Event::PushProgressed { .. }
+        | Event::VerdictAttached { .. } => return Words::Nothing,
     };
     Words::Line(line)
 }

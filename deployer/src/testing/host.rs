@@ -16,11 +16,16 @@ use crate::context::{Connection, Context};
 use crate::host::{Host, ImageBuilder};
 use crate::lock::Lock;
 use crate::pollers::ExternalCheck;
-use aws::remote::Login;
+use crate::verdict::OfImage;
+use aws::remote::{Login, World};
 use deployment::error::Failure;
 use deployment::names::{ImageUri, RepositoryUri};
 use deployment::rollout::gate::HookAnswer;
+use image_builder::attestation::Statement;
 use image_builder::image::{BuiltImage, Document};
+
+/// Verdicts: the image, what is said of it, and whether anything was changed.
+pub(crate) type Verdicts = Arc<Mutex<Vec<(String, Statement, bool)>>>;
 
 /// Builds at once unless told otherwise; two instances answer from the new image; nobody is there to be asked.
 pub(crate) struct FakeHost {
@@ -39,6 +44,10 @@ pub(crate) struct FakeHost {
     interrupted_after: Option<Duration>,
     /// How many instances each check was told to expect.
     expected: Arc<Mutex<Vec<Option<u32>>>>,
+    /// The verdicts that were attached, to which image, and whether anything was changed.
+    attached: Verdicts,
+    /// How attaching fails, if it does.
+    registry: Option<Failure>,
     /// How the command failed, if it did.
     failed: Arc<Mutex<Option<Failure>>>,
 }
@@ -60,6 +69,8 @@ impl FakeHost {
             decision: None,
             interrupted_after: None,
             expected: Arc::default(),
+            attached: Arc::default(),
+            registry: None,
             failed: Arc::default(),
         }
     }
@@ -67,6 +78,17 @@ impl FakeHost {
     /// How many instances each check is told to expect, as it comes to that.
     pub(crate) fn expected(&self) -> Arc<Mutex<Vec<Option<u32>>>> {
         Arc::clone(&self.expected)
+    }
+
+    /// The verdicts that are attached, as it comes to that.
+    pub(crate) fn attached(&self) -> Verdicts {
+        Arc::clone(&self.attached)
+    }
+
+    /// The registry refuses verdicts like this.
+    pub(crate) fn refusing_verdicts(self, failure: Failure) -> Self {
+        let registry = Some(failure);
+        Self { registry, ..self }
     }
 
     /// How the command failed, once it has.
@@ -261,6 +283,21 @@ impl Host for FakeHost {
             self.transcript.line(&format!("? {question} {decision:?}"));
         }
         self.decision
+    }
+
+    async fn attach(
+        &self,
+        _: Context<'_>,
+        _: &dyn World,
+        verdict: &OfImage<'_>,
+    ) -> Result<bool, Failure> {
+        let said = (
+            verdict.image.to_string(),
+            verdict.statement.clone(),
+            verdict.changed,
+        );
+        self.attached.lock().unwrap().push(said);
+        self.registry.clone().map_or(Ok(true), Err)
     }
 }
 

@@ -108,6 +108,7 @@ pub(crate) fn settings() -> Config {
         express: false,
         hold: false,
         force: false,
+        require_verdict: false,
         consent: Consent::default(),
         output: Output::Human,
         file: here.join("deployer.toml"),

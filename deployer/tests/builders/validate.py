@@ -1,6 +1,7 @@
 """Reads what is attached to an image with libraries of others, and validates it strictly.
 
 Usage: validate.py REGISTRY/NAME DIGEST. Prints the types that were found, one a line.
+With `-` and the type of a predicate, validates that predicate from standard input.
 """
 
 import json
@@ -76,7 +77,12 @@ def statement(content: str, digest: str) -> str:
     subject = parsed.subject[0]
     expect(f"sha256:{subject.digest['sha256']}" == digest, "about the image")
     predicate = json.dumps(json.loads(content)["predicate"])
-    kind = parsed.predicate_type
+    validate(parsed.predicate_type, predicate)
+    return str(parsed.predicate_type)
+
+
+def validate(kind: str, predicate: str) -> None:
+    """Validates a predicate of this type."""
     if kind == "https://slsa.dev/provenance/v1":
         provenance = json_format.Parse(predicate, provenance_pb2.Provenance())
         definition = provenance.build_definition
@@ -91,7 +97,6 @@ def statement(content: str, digest: str) -> str:
         described(result.configuration)
     else:
         raise SystemExit(f"unknown predicate {kind}")
-    return kind
 
 
 def described(resources: Iterable[resource_descriptor_pb2.ResourceDescriptor]) -> None:
@@ -105,4 +110,7 @@ def expect(is_right: bool, what: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if sys.argv[1] == "-":
+        validate(sys.argv[2], sys.stdin.read())
+    else:
+        main(*sys.argv[1:])

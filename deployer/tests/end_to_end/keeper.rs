@@ -129,7 +129,13 @@ async fn promote(surroundings: &Surroundings, outside: &Outside, copy: &Copy) {
         file,
         &format!("{}note = another version\n", copy.read(file)),
     );
-    run("up", &["--env", "staging"]).succeeded();
+    let up = run("up", &["--env", "staging", "--output", "json"]);
+    up.succeeded();
+    assert!(
+        up.stdout.contains("\"event\":\"verdict_attached\""),
+        "{}",
+        up.stdout
+    );
     let (before, proven) = (image("production"), image("staging"));
     assert_ne!(before, proven);
 
@@ -145,7 +151,9 @@ async fn promote(surroundings: &Surroundings, outside: &Outside, copy: &Copy) {
     copy.write(SETTINGS, &of_both);
     let promoted = run("promote staging production", &[]);
     promoted.succeeded();
-    assert!(!promoted.stderr.contains("SBOM"), "{}", promoted.stderr);
+    for what in ["SBOM", "verdict"] {
+        assert!(!promoted.stderr.contains(what), "{}", promoted.stderr);
+    }
     assert_eq!(image("production"), proven);
     let history = run("history", &["--env", "production"]);
     assert!(history.stdout.contains("promote"), "{}", history.stdout);

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use oci_client::manifest::ImageIndexEntry;
 use oci_spec::image::MediaType;
 use serde_json::{Value, json};
 
@@ -145,24 +146,24 @@ impl<'a> Artifacts<'a> {
     }
 
     async fn is_attached(&self, session: &Session<'_>) -> Result<bool, PushError> {
+        if self.all.is_empty() {
+            return Ok(true);
+        }
         for (reference, digest) in self.expected() {
             if session.tagged(reference).await?.as_deref() != Some(digest) {
                 return Ok(false);
             }
         }
-        Ok(self.all.is_empty() || self.missing_in_list(session).await?.is_empty())
+        let listed = session.referrers(&self.subject).await?;
+        Ok(self.missing_in(&listed).is_empty())
     }
 
-    async fn missing_in_list(
-        &self,
-        session: &Session<'_>,
-    ) -> Result<Vec<&Artifact<'a>>, PushError> {
-        let listed = session.referrers(&self.subject).await?;
+    fn missing_in(&self, listed: &[ImageIndexEntry]) -> Vec<&Artifact<'a>> {
         let is_listed = |it: &&Artifact<'_>| {
             let mut listed = listed.iter();
             listed.any(|entry| entry.digest == it.manifest.digest)
         };
-        Ok(self.all.iter().filter(|it| !is_listed(it)).collect())
+        self.all.iter().filter(|it| !is_listed(it)).collect()
     }
 
     async fn put(&self, session: &Session<'_>) -> Result<(), PushError> {
@@ -175,13 +176,17 @@ impl<'a> Artifacts<'a> {
 
     /// Adds the artifacts to the index of referrers, unless the registry maintains one itself.
     async fn list(&self, session: &Session<'_>) -> Result<(), PushError> {
-        // Empty if the registry has the referrers API and lists the artifacts on its own.
-        let missing = self.missing_in_list(session).await?;
+        let listed = session.referrers(&self.subject).await?;
+        let missing = self.missing_in(&listed);
         if missing.is_empty() {
             return Ok(());
         }
         // The index is replaced as a whole, so the entries of other artifacts are carried over.
         let index = session.manifest(&self.referrers_tag).await?;
+        // Without an index, the list is that of the registry's API. It may have further pages.
+        if index.is_none() && !listed.is_empty() {
+            return Ok(());
+        }
         let index: Option<Value> =
             index.and_then(|index| serde_json::from_slice(&index.content).ok());
         let others = index.and_then(|index| index["manifests"].as_array().cloned());

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::retry::Retry;
 use super::session::Session;
 use super::{PushError, Repository, attach::sbom_tag};
-use crate::attestation::{self, Statement};
+use crate::attestation::{self, PREDICATE_ANNOTATION, Statement};
 use crate::image::Document;
 use crate::sbom;
 
@@ -22,20 +22,29 @@ pub struct Attached {
     pub statements: Vec<Document>,
 }
 
-/// Reads the documents that are attached to the image with this digest. Documents of other types,
-/// and damaged ones, are passed over.
-pub async fn attached(repository: &Repository, image: &str) -> Result<Attached, PushError> {
+/// Reads the documents that are attached to the image with this digest: all, or the statements with
+/// this type of predicate. Documents of other types, and damaged ones, are passed over.
+pub async fn attached(
+    repository: &Repository,
+    image: &str,
+    predicate: Option<&str>,
+) -> Result<Attached, PushError> {
     let session = Session::open(repository, Retry::default()).await?;
     let mut found = Attached::default();
-    let types = [sbom::MEDIA_TYPE, attestation::MEDIA_TYPE];
+    let types = [attestation::MEDIA_TYPE, sbom::MEDIA_TYPE];
+    let types = &types[..if predicate.is_some() { 1 } else { 2 }];
+    // Without a type in the list, the manifest says what it is.
     let is_ours = |entry: &ImageIndexEntry| {
         let named = entry.artifact_type.as_deref();
-        // Without a type in the list, the manifest says what it is.
+        let annotations = entry.annotations.as_ref();
+        let about = annotations.and_then(|it| it.get(PREDICATE_ANNOTATION));
         named.is_none_or(|named| types.contains(&named))
+            && (predicate.is_none() || about.is_none_or(|it| Some(it.as_str()) == predicate))
     };
     let listed = session.referrers(image).await?;
     let ours = listed.into_iter().filter(is_ours).take(MAX_ARTIFACTS);
-    let references = ours.map(|entry| entry.digest).chain([sbom_tag(image)]);
+    let references = ours.map(|entry| entry.digest);
+    let references = references.chain(predicate.is_none().then(|| sbom_tag(image)));
     for reference in references {
         // The tag is for images that were pushed before there was a list.
         if found.sbom.is_some() && !reference.starts_with("sha256:") {

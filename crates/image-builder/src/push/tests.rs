@@ -621,7 +621,7 @@ async fn what_is_attached_is_found_with_and_without_the_api() {
         let pushed = push_to(&registry, &image).await.unwrap();
         assert_eq!(pushed.attachments(), &AttachOutcome::Attached);
         let first = &image.statements[0];
-        let mut found = attached(&repository, image.digest()).await.unwrap();
+        let mut found = attached(&repository, image.digest(), None).await.unwrap();
         assert_eq!(found.sbom, image.sbom);
         assert_eq!(found.statements, std::slice::from_ref(first));
 
@@ -635,10 +635,13 @@ async fn what_is_attached_is_found_with_and_without_the_api() {
             attach(&repository, image.digest(), std::slice::from_ref(&later))
                 .await
                 .unwrap();
-            found = attached(&repository, image.digest()).await.unwrap();
+            found = attached(&repository, image.digest(), None).await.unwrap();
             assert_eq!(found.statements.len(), 2);
             assert!(found.statements.contains(&later));
         }
+        let kind = Some("https://example.org/later");
+        let found = attached(&repository, image.digest(), kind).await.unwrap();
+        assert_eq!((found.sbom, found.statements), (None, vec![later]));
         // Nothing is sent a second time, whichever way finds out.
         registry.requests();
         let again = push_to(&registry, &image).await.unwrap();
@@ -669,12 +672,12 @@ async fn only_what_refers_to_the_image_counts() {
 
     // An SBOM of the time before there was a list is found by its tag.
     registry.put_manifest(&index_tag, r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#);
-    let found = attached(&repository, image.digest()).await.unwrap();
+    let found = attached(&repository, image.digest(), None).await.unwrap();
     assert_eq!(found.sbom, image.sbom);
     // That of another image is not.
     let other = artifact.replace(image.digest(), &digest(b"another"));
     registry.put_manifest(&tag, &other);
-    let found = attached(&repository, image.digest()).await.unwrap();
+    let found = attached(&repository, image.digest(), None).await.unwrap();
     assert_eq!(found, Attached::default());
 
     // A registry that fails is not one without anything attached.

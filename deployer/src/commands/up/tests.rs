@@ -17,6 +17,7 @@ mod releasing;
 mod roles;
 mod rolling_out;
 mod updating;
+mod verdicts;
 mod watching;
 
 use super::{CreatedStack, Run};

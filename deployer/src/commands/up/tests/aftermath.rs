@@ -94,7 +94,7 @@ async fn failures_tell_what_they_left_behind() {
     ];
     let mut text = String::new();
     for (what, host) in table {
-        writeln!(text, "{what}: {}", aftermath(host).await).unwrap();
+        writeln!(text, "{what}: {}", Box::pin(aftermath(host)).await).unwrap();
     }
     insta::assert_snapshot!(text, @r#"
     the stack was never touched: "stuck" null
