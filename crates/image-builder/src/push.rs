@@ -13,6 +13,7 @@ mod idle;
 mod loopback;
 mod progress;
 mod retry;
+mod retry_after;
 mod session;
 
 use std::collections::BTreeSet;

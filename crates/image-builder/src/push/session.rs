@@ -17,7 +17,7 @@ use super::progress::BlobProgress;
 use super::retry::Retry;
 use super::{
     Blob, Credentials, PARALLEL, PushError, Repository, is_unknown_repository, loopback,
-    use_tls_of_ring,
+    retry_after, use_tls_of_ring,
 };
 use crate::image::{BuiltImage, Document, MANIFESTS, MAX_DOCUMENT};
 
@@ -176,6 +176,7 @@ impl<'a> Session<'a> {
             {
                 self.log_in_again();
             }
+            self.wait_as_told(&result).await;
             result
         };
         if !is_wanted() {
@@ -185,6 +186,19 @@ impl<'a> Session<'a> {
             }
         }
         self.retry.run(with_login).await
+    }
+
+    /// Waits before the next attempt, if the registry says for how long.
+    async fn wait_as_told<T>(&self, result: &Answer<T>) {
+        if !retry_after::may_say_when(result.as_ref().err().and_then(status)) {
+            return;
+        }
+        let is_local = self.retry.gives_up_on_nobody;
+        let told = retry_after::told(&self.registry, is_local, &self.repository.roots);
+        if let Some(wait) = told.await {
+            tracing::debug!(?wait, "the registry asks to wait");
+            tokio::time::sleep(wait).await;
+        }
     }
 
     /// Logs in once, before several requests would do so concurrently. Errors are ignored: the
@@ -202,7 +216,11 @@ impl<'a> Session<'a> {
     pub(super) async fn tagged(&self, reference: &str) -> Result<Option<String>, PushError> {
         let reference = self.at(reference);
         let request = || self.asking.fetch_manifest_digest(&reference, &self.auth);
-        let request = || patiently(Movement::question(), request());
+        let request = || async {
+            let result = patiently(Movement::question(), request()).await;
+            self.wait_as_told(&result).await;
+            result
+        };
         match self.retry.run(request).await {
             Ok(found) => Ok(Some(found)),
             Err(error) if is_unknown_repository(&error) => Err(self.error(&error)),

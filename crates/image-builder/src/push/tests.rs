@@ -234,6 +234,17 @@ async fn what_passes_is_waited_out() {
 }
 
 #[tokio::test]
+async fn a_registry_that_says_how_long_is_waited_for() {
+    let (registry, image) = (FakeRegistry::start().await, image());
+    registry.be_busy();
+    // Three attempts within milliseconds would all fail.
+    let pushed = push_to(&registry, &image).await.unwrap();
+    assert_eq!(pushed.blobs_sent(), 3);
+    let asked = registry.requests().len();
+    assert!(asked < 40, "{asked}");
+}
+
+#[tokio::test]
 async fn what_does_not_pass_is_given_up() {
     let (registry, image) = (FakeRegistry::start().await, image());
     registry.answer(

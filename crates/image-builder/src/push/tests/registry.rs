@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -54,6 +55,8 @@ struct State {
     manifests: BTreeMap<String, Vec<u8>>,
     requests: Vec<String>,
     login: Option<String>,
+    /// Until when it takes no requests.
+    busy_until: Option<Instant>,
     /// Set if it has the referrers API.
     lists_referrers: bool,
     /// How many tokens were given, and how many more requests the last one is good for.
@@ -171,6 +174,11 @@ impl FakeRegistry {
         state.manifests.insert(tag.to_owned(), content.into());
     }
 
+    /// Takes no requests for a second, and says so.
+    pub(super) fn be_busy(&self) {
+        self.state().busy_until = Some(Instant::now() + Duration::from_secs(1));
+    }
+
     /// From now on, it has the referrers API.
     pub(super) fn list_referrers(&self) {
         self.state().lists_referrers = true;
@@ -222,6 +230,9 @@ impl State {
         }
         if let Some(response) = self.token(&request) {
             return Some(response);
+        }
+        if self.busy_until.is_some_and(|until| Instant::now() < until) {
+            return Some(Response::new(429, "Retry-After: 2\r\n"));
         }
         match self.special(&request) {
             Some(Answer::Status(status, body, _)) => Some(Response {
