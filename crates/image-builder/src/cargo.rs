@@ -388,8 +388,11 @@ pub async fn toolchain(
         .program(&surroundings.cargo)
         .arg("--version")
         .current_dir(workspace);
-    let cargo = answer(&surroundings.cargo, &cargo).await?;
-    let (_sysroot, choice) = find_target(workspace, architecture, target, surroundings).await?;
+    let (cargo, found) = tokio::join!(
+        answer(&surroundings.cargo, &cargo),
+        find_target(workspace, architecture, target, surroundings),
+    );
+    let (cargo, (_sysroot, choice)) = (cargo?, found?);
     Ok(Toolchain {
         cargo,
         target: choice.target,

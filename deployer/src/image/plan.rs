@@ -12,7 +12,9 @@ use deployment::error::Failure;
 use deployment::names::{ImageUri, RepositoryUri};
 use image_builder::base::{BaseSource, Bases, DockerCredentials, describe, fetch, pull};
 use image_builder::cache::LayerCache;
-use image_builder::cargo::{BinaryTarget, ProjectError, check_profile, project, toolchain};
+use image_builder::cargo::{
+    BinaryTarget, CompileError, ProjectError, Toolchain, check_profile, project, toolchain,
+};
 use image_builder::docker::find;
 use image_builder::dockerfile::{
     CargoBuild, Dockerfile, DockerfileErrors, FinalStage, Protocol, Request,
@@ -125,9 +127,12 @@ impl Context<'_> {
             let file = compiled.and_then(|file| file.file_name()?.to_str());
             BinaryTarget::compiled(set.or(file).unwrap_or_else(|| self.config.program_name()))
         };
-        let program = match compiled {
-            Some(_) => Ok(named()),
-            None => self.program().await,
+        let (program, toolchain) = if compiled.is_some() {
+            (Ok(named()), None)
+        } else {
+            // Asked at the same time: each answer of cargo and rustc takes a moment.
+            let (program, toolchain) = tokio::join!(self.program(), self.toolchain());
+            (program, Some(toolchain))
         };
         // The first pass runs without base images, to find out which ones are needed. If Cargo
         // fails, Docker may still be able to build.
@@ -159,8 +164,9 @@ impl Context<'_> {
         // Checked before the compilation, which takes longest.
         self.check_steps(&dockerfile.stage, &program, &bases)?;
         let build = overridden(self.config, dockerfile.build);
-        if compiled.is_none() {
+        if let Some(toolchain) = toolchain {
             self.check_build(&program, &build).await?;
+            toolchain.map_err(|error| failure_of(&error))?;
         }
         let notes = dockerfile.notes.iter();
         let notes = notes.map(|note| format!("`{shown}`, {note}"));
@@ -271,7 +277,15 @@ impl Context<'_> {
         Ok(Some((registry, Credentials::Basic { user, password })))
     }
 
-    /// Checks that features, profile and target exist in Cargo and the toolchain.
+    /// Finds the toolchain, and the target to compile for.
+    pub(crate) async fn toolchain(&self) -> Result<Toolchain, CompileError> {
+        let image = &self.config.image;
+        let target = image.target.as_deref();
+        let surroundings = surroundings(self.config);
+        toolchain(&self.config.root, image.architecture, target, &surroundings).await
+    }
+
+    /// Checks that features and profile exist.
     async fn check_build(&self, program: &BinaryTarget, build: &CargoBuild) -> Result<(), Failure> {
         let features = program.check_features(build);
         features.map_err(|error| failure_of(&error))?;
@@ -281,14 +295,7 @@ impl Context<'_> {
             let found = check_profile(root, profile, &surroundings).await;
             found.map_err(|error| failure_of(&error))?;
         }
-        let image = &config.image;
-        let found = toolchain(
-            root,
-            image.architecture,
-            image.target.as_deref(),
-            &surroundings,
-        );
-        found.await.map(drop).map_err(|error| failure_of(&error))
+        Ok(())
     }
 
     fn parse(

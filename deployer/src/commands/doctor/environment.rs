@@ -15,7 +15,7 @@ use crate::pollers::{ExternalCheck, NetworkCheck};
 use crate::template;
 use aws::access::Access;
 use deployment::error::{Failure, FailureKind};
-use image_builder::cargo::{self, BinaryTarget, Surroundings, Toolchain};
+use image_builder::cargo::{BinaryTarget, Toolchain};
 use image_builder::docker;
 use support::cause::innermost;
 
@@ -93,15 +93,8 @@ impl Environment for LocalEnvironment {
                 target: format!("linux/{}", architecture.oci_name()),
             });
         }
-        let target = config.image.target.as_deref();
-        cargo::toolchain(
-            &config.root,
-            architecture,
-            target,
-            &Surroundings::from_env(),
-        )
-        .await
-        .map_err(|error| failure_of(&error))
+        let toolchain = context.toolchain().await;
+        toolchain.map_err(|error| failure_of(&error))
     }
 
     async fn connect(&self, context: Context<'_>) -> Result<Connection, Failure> {
