@@ -384,6 +384,16 @@ async fn who_does_not_speak_tls_is_not_asked_again() {
     let error = patient.run(ask).await.map(drop).unwrap_err();
     assert!(error::is_connect(&error), "{error}");
     assert_eq!(asked.get(), 1);
+    let repository = Repository {
+        registry: "registry.example".to_owned(),
+        name: "team/app".to_owned(),
+        credentials: Credentials::Anonymous,
+        roots: Vec::new(),
+    };
+    let told = PushError::new(&repository, &error);
+    assert!(matches!(told, PushError::PlainHttp { .. }), "{told}");
+    let hint = told.hint().unwrap();
+    assert!(hint.contains("reach it as `localhost:PORT`"), "{hint}");
 }
 
 #[tokio::test(start_paused = true)]
