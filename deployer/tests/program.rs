@@ -373,6 +373,81 @@ fn an_image_from_a_file_is_the_same_and_nothing_is_compiled() {
     );
 }
 
+/// A folder with these files.
+fn folder_with(files: &[(&str, &str)]) -> TempDir {
+    let folder = folder();
+    for (name, content) in files {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a writable folder");
+        std::fs::write(path, content).expect("a writable file");
+    }
+    folder
+}
+
+/// What `image inspect` says of it, and its notes.
+fn inspected(folder: &TempDir, arguments: &[&str]) -> (serde_json::Value, String) {
+    let mut all = vec!["image", "inspect", "--output", "json"];
+    all.extend(arguments);
+    let mut command = program(folder, &all);
+    for name in ["CARGO", "CARGO_TARGET_DIR", "RUSTFLAGS"] {
+        command.env_remove(name);
+    }
+    let output = run(&mut command);
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{said}{}", text(&output.stderr));
+    let image = said.lines().last().expect("an object");
+    (serde_json::from_str(image).expect("JSON"), said)
+}
+
+#[test]
+fn the_dockerfile_says_which_of_several_programs_is_meant() {
+    let folder = folder_with(&[
+        (
+            "Cargo.toml",
+            "[workspace]\nmembers = [\"service\"]\nresolver = \"3\"\n",
+        ),
+        (
+            "service/Cargo.toml",
+            "[package]\nname = \"service\"\nversion = \"0.1.0\"\nedition = \"2024\"\n",
+        ),
+        ("service/src/bin/api.rs", "fn main() {}\n"),
+        ("service/src/bin/worker.rs", "fn main() {}\n"),
+        ("deploy/deployer.toml", "stack = \"clock\"\n"),
+        (
+            "deploy/Dockerfile",
+            "FROM rust:1 AS build\nRUN cargo build --release\nFROM scratch\nCOPY --from=build /target/release/worker /\nCMD [\"/worker\"]\n",
+        ),
+    ]);
+    let (image, _) = inspected(&folder, &["--config", "deploy/deployer.toml"]);
+    let name = image["name"].as_str().expect("a name");
+    assert!(name.starts_with("worker:sha256-"), "{name}");
+    // Compiled where cargo does it, and not beside the settings.
+    assert!(folder.path().join("target/image").is_dir());
+    assert!(!folder.path().join("deploy/target").exists());
+}
+
+#[test]
+fn files_that_are_ready_are_packed_without_cargo() {
+    let folder = folder_with(&[
+        ("deployer.toml", "stack = \"clock\"\n"),
+        (
+            "Dockerfile",
+            "FROM scratch\nCOPY --chmod=0755 out/server_$TARGETARCH /server\nCOPY *.json /etc/\nCMD [\"/server\"]\n",
+        ),
+        ("out/server_", "#!/server\n"),
+        ("settings.json", "{}"),
+    ]);
+    let (image, said) = inspected(&folder, &[]);
+    assert!(said.contains("cargo does not run"), "{said}");
+    let layers = image["layers"].as_array().expect("layers").iter();
+    let paths: Vec<_> = layers
+        .flat_map(|layer| layer["files"].as_array().expect("files"))
+        .map(|file| file["path"].as_str().expect("a path"))
+        .collect();
+    assert_eq!(paths, ["/server", "/etc/", "/etc/settings.json"]);
+    assert!(image["packages"].is_null(), "{image}");
+}
+
 #[test]
 fn the_licences_of_what_is_linked_are_in_the_image() {
     let folder = curious();

@@ -119,7 +119,7 @@ fn copy_instruction(copy: &CopyInstruction) -> Option<String> {
     if copy.from != CopySource::Context {
         return None;
     }
-    let mut text = "COPY".to_owned();
+    let mut text = if copy.unpacks { "ADD" } else { "COPY" }.to_owned();
     if let Some(owner) = &copy.owner {
         let owner = owner.to_string();
         // A flag ends at white space.

@@ -91,8 +91,9 @@ fn files(files: &[File]) -> BTreeMap<String, (&[u8], bool)> {
             Path::new(other).starts_with(&path) || Path::new(&path).starts_with(other)
         });
         let is_short = path.len() < 1000 && path.split('/').all(|name| name.len() < 256);
-        // What `COPY` would take for a pattern is none of its business here, but of the reader of the Dockerfile.
-        if !path.is_empty() && path != ".dockerignore" && is_short && !is_in_the_way {
+        // Such a name would be a pattern in `COPY`.
+        let is_pattern = path.contains(['*', '?', '[']);
+        if !path.is_empty() && path != ".dockerignore" && is_short && !is_in_the_way && !is_pattern {
             found.insert(path, (&file.content, file.is_executable));
         }
     }
@@ -115,6 +116,7 @@ fn stage(input: &Input, files: &BTreeMap<String, (&[u8], bool)>) -> FinalStage {
         destination: format!("/{PROGRAM}"),
         owner: None,
         mode: None,
+        unpacks: false,
     };
     let others = input.copies.iter().filter_map(|copied| {
         let source = match copied.source {
@@ -139,6 +141,7 @@ fn stage(input: &Input, files: &BTreeMap<String, (&[u8], bool)>) -> FinalStage {
                 .owner
                 .map(|(user, group)| Account::parse(&format!("{user}:{group}"))),
             mode: copied.mode.map(|mode| u32::from(mode) & 0o7777),
+            unpacks: false,
         })
     });
     let entrypoint = [format!("/{PROGRAM}")]

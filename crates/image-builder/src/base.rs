@@ -14,28 +14,49 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
-use oci_client::errors::OciDistributionError;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use oci_client::errors::{DigestError, OciDistributionError};
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference};
 use oci_spec::image::MediaType;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Mutex;
 
 use crate::digest::{digest, digest_of};
 use crate::dockerfile::FinalStage;
 use crate::image::{BuiltImage, Document, MANIFESTS, MAX_DOCUMENT};
 use crate::layer::{Blob, Layer};
-use crate::push::{Credentials, PushError, Repository, client_for};
+use crate::push::{
+    Credentials, Movement, PushError, Repository, Retry, client_for, is_unauthorised, patiently,
+};
 use crate::root::Root;
 use crate::{Architecture, Hint};
 pub use credentials::DockerCredentials;
 
-/// Media types of gzip-compressed layers, by OCI and by Docker. They are pushed unchanged.
-const LAYERS: [&str; 2] = [
-    "application/vnd.oci.image.layer.v1.tar+gzip",
-    "application/vnd.docker.image.rootfs.diff.tar.gzip",
+/// Media types of layers, by OCI and by Docker, with the OCI one to write. The layers are pushed
+/// unchanged.
+const LAYERS: [(&str, &str); 6] = [
+    (OCI_GZIP, OCI_GZIP),
+    (
+        "application/vnd.docker.image.rootfs.diff.tar.gzip",
+        OCI_GZIP,
+    ),
+    (OCI_ZSTD, OCI_ZSTD),
+    (
+        "application/vnd.docker.image.rootfs.diff.tar.zstd",
+        OCI_ZSTD,
+    ),
+    (OCI_TAR, OCI_TAR),
+    ("application/vnd.docker.image.rootfs.diff.tar", OCI_TAR),
 ];
+const OCI_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+const OCI_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
+const OCI_TAR: &str = "application/vnd.oci.image.layer.v1.tar";
+/// Number of layers that are fetched at once.
+const PARALLEL: usize = 4;
+/// Retries of a request. A machine without a network is told so after a few seconds.
+const RETRIES: u32 = 5;
 /// Size limit for all layers together, in bytes.
 const MAX_LAYERS: u64 = 4 << 30;
 
@@ -102,6 +123,19 @@ pub enum BaseError {
     },
 }
 
+impl BaseError {
+    /// Returns whether the registry did not accept the login, or requires one.
+    pub const fn is_refused(&self) -> bool {
+        matches!(
+            self,
+            Self::Registry {
+                source: PushError::Refused { .. },
+                ..
+            }
+        )
+    }
+}
+
 impl Hint for BaseError {
     fn hint(&self) -> Option<String> {
         match self {
@@ -138,6 +172,14 @@ fn log_in(image: &str) -> String {
         .split('/')
         .next()
         .filter(|name| name.contains(['.', ':']));
+    // `docker login` needs a password there, which only AWS gives.
+    let of_ecr = registry.and_then(|name| Some((name, name.split_once(".dkr.ecr.")?.1)));
+    if let Some((name, behind)) = of_ecr {
+        let region = behind.split('.').next().unwrap_or_default();
+        return format!(
+            "check the name, and that your identity may pull there (`ecr:BatchGetImage` and its like); or log in: `aws ecr get-login-password --region {region} | docker login --username AWS --password-stdin {name}`"
+        );
+    }
     format!(
         "check the name, or log in: `docker login{}`; registries say the same of an image that is not for everybody",
         registry.map(|name| format!(" {name}")).unwrap_or_default()
@@ -174,23 +216,26 @@ impl BaseSource {
 
 /// Fetches a base image, as far as it is not cached, and indexes its files.
 pub async fn fetch(name: &str, source: &BaseSource) -> Result<BaseImage, BaseError> {
-    let (mut fetching, found) = find(name, source).await?;
+    let (fetching, found) = find(name, source).await?;
     let unusable = |reason: String| BaseError::Unusable {
         image: name.to_owned(),
         reason,
     };
-    let mut layers = Vec::new();
-    for (descriptor, diff_id) in &found.layers {
+    let mut media_types = Vec::new();
+    for (descriptor, _) in &found.layers {
         let media_type = descriptor["mediaType"].as_str().unwrap_or_default();
-        if !LAYERS.contains(&media_type) {
-            return Err(unusable(format!(
-                "a layer is `{media_type}`, not an archive in gzip"
-            )));
-        }
-        let mut layer = fetching.layer(descriptor, diff_id).await?;
+        let known = LAYERS.iter().find(|(name, _)| *name == media_type);
+        let (_, of_oci) = known.ok_or_else(|| {
+            unusable(format!(
+                "a layer is `{media_type}`, not an archive in gzip or zstd"
+            ))
+        })?;
+        media_types.push(*of_oci);
+    }
+    let mut layers = fetching.layers(&found).await?;
+    for (layer, media_type) in layers.iter_mut().zip(media_types) {
         // Converts Docker's media type to the OCI one: the two must not be mixed in one manifest.
-        LAYERS[0].clone_into(&mut layer.media_type);
-        layers.push(layer);
+        media_type.clone_into(&mut layer.media_type);
     }
     // A layer of a base image is a path to its file, so the clone is cheap.
     let (image, kept) = (name.to_owned(), layers.clone());
@@ -222,12 +267,9 @@ pub async fn describe(name: &str, source: &BaseSource) -> Result<(String, Value)
 
 /// Fetches an image unchanged, as far as it is not cached. Pushed again, it has the same digest.
 pub async fn pull(name: &str, source: &BaseSource) -> Result<BuiltImage, BaseError> {
-    let (mut fetching, found) = find(name, source).await?;
-    let mut layers = Vec::new();
-    for (descriptor, diff_id) in &found.layers {
-        // Keeps the media type, unlike `fetch`: the manifest names it and must not change.
-        layers.push(fetching.layer(descriptor, diff_id).await?);
-    }
+    let (fetching, found) = find(name, source).await?;
+    // Keeps the media types, unlike `fetch`: the manifest names them and must not change.
+    let layers = fetching.layers(&found).await?;
     Ok(BuiltImage {
         manifest: found.manifest,
         config: found.config_document,
@@ -253,11 +295,11 @@ async fn find<'a>(
     let reference: Reference = name
         .parse()
         .map_err(|_| BaseError::Reference(name.to_owned()))?;
-    let mut fetching = Fetching {
+    let fetching = Fetching {
         name,
         reference,
         source,
-        client: None,
+        client: Mutex::default(),
     };
     let (content, manifest) = fetching.manifest().await?;
     let unusable = |reason: String| BaseError::Unusable {
@@ -318,8 +360,14 @@ struct Fetching<'a> {
     source: &'a BaseSource,
     /// Created when something is missing from the cache: creating a client reads the system's
     /// certificates.
-    client: Option<(Client, Reference, RegistryAuth)>,
+    client: Mutex<Option<Connected>>,
 }
+
+/// Client, the address of the image, and the login.
+type Connected = (Client, Reference, RegistryAuth);
+
+/// Result of a download that reached the registry.
+type Downloaded = Result<(), BaseError>;
 
 impl Fetching<'_> {
     fn unusable(&self, reason: impl Into<String>) -> BaseError {
@@ -352,8 +400,9 @@ impl Fetching<'_> {
         }
     }
 
-    async fn client(&mut self) -> Result<(Client, Reference, RegistryAuth), BaseError> {
-        if let Some(known) = &self.client {
+    async fn client(&self) -> Result<Connected, BaseError> {
+        let mut known = self.client.lock().await;
+        if let Some(known) = &*known {
             return Ok(known.clone());
         }
         let registry = self.reference.registry();
@@ -378,13 +427,33 @@ impl Fetching<'_> {
             Credentials::Anonymous => RegistryAuth::Anonymous,
             Credentials::Basic { user, password } => RegistryAuth::Basic(user, password),
         };
-        let known = (client, at, auth);
-        self.client = Some(known.clone());
-        Ok(known)
+        let connected = (client, at, auth);
+        *known = Some(connected.clone());
+        Ok(connected)
+    }
+
+    /// Runs a request with retries. A login that has run out is renewed once.
+    async fn run<T, F: Future<Output = Result<T, OciDistributionError>>>(
+        &self,
+        request: impl Fn(Connected) -> F,
+    ) -> Result<T, BaseError> {
+        let retry = Retry::of_pull(self.reference.registry(), RETRIES);
+        let connected = self.client().await?;
+        let result = retry.run(|| request(connected.clone())).await;
+        let result = match result {
+            Err(error) if is_unauthorised(&error) => {
+                // The client keeps its token until it expires by the client's own clock.
+                *self.client.lock().await = None;
+                let connected = self.client().await?;
+                retry.run(|| request(connected.clone())).await
+            }
+            result => result,
+        };
+        result.map_err(|error| self.failed(&error))
     }
 
     /// Returns the manifest for the platform, as received and as JSON.
-    async fn manifest(&mut self) -> Result<(Bytes, Value), BaseError> {
+    async fn manifest(&self) -> Result<(Bytes, Value), BaseError> {
         let pinned = self.reference.digest().map(ToOwned::to_owned);
         let content = match pinned {
             Some(digest) => self.manifest_of(&digest).await?,
@@ -411,8 +480,16 @@ impl Fetching<'_> {
         Ok((content, found))
     }
 
-    /// Returns a layer, and fetches it if it is not cached.
-    async fn layer(&mut self, descriptor: &Value, diff_id: &Value) -> Result<Layer, BaseError> {
+    /// Returns the layers, and fetches those that are not cached.
+    async fn layers(&self, found: &Found) -> Result<Vec<Layer>, BaseError> {
+        let layers = found.layers.iter();
+        let layers: Vec<_> = layers
+            .map(|(descriptor, diff_id)| self.layer(descriptor, diff_id))
+            .collect();
+        stream::iter(layers).buffered(PARALLEL).try_collect().await
+    }
+
+    async fn layer(&self, descriptor: &Value, diff_id: &Value) -> Result<Layer, BaseError> {
         let (path, size) = self.blob(descriptor).await?;
         Ok(Layer {
             content: Blob::File { path, size },
@@ -434,7 +511,7 @@ impl Fetching<'_> {
             .map_err(|error| self.unusable(format!("its manifest: {error}")))
     }
 
-    async fn manifest_of(&mut self, digest: &str) -> Result<Bytes, BaseError> {
+    async fn manifest_of(&self, digest: &str) -> Result<Bytes, BaseError> {
         let path = self.path(digest)?;
         if let Some(kept) = kept_document(&path, digest) {
             return Ok(kept);
@@ -442,13 +519,15 @@ impl Fetching<'_> {
         self.pull_manifest(Some(digest)).await
     }
 
-    async fn pull_manifest(&mut self, wanted: Option<&str>) -> Result<Bytes, BaseError> {
-        let (client, mut at, auth) = self.client().await?;
-        if let Some(digest) = wanted {
-            at = at.clone_with_digest(digest.to_owned());
-        }
-        let pulled = client.pull_manifest_raw(&at, &auth, &MANIFESTS).await;
-        let (content, _) = pulled.map_err(|error| self.failed(&error))?;
+    async fn pull_manifest(&self, wanted: Option<&str>) -> Result<Bytes, BaseError> {
+        let pulled = self.run(async |(client, mut at, auth): Connected| {
+            if let Some(digest) = wanted {
+                at = at.clone_with_digest(digest.to_owned());
+            }
+            let request = client.pull_manifest_raw(&at, &auth, &MANIFESTS);
+            patiently(Movement::question(), request).await
+        });
+        let (content, _) = pulled.await?;
         let found = digest(&content);
         // The digest is checked here, since a registry or a proxy may deliver something else.
         if wanted.is_some_and(|wanted| wanted != found) {
@@ -463,7 +542,7 @@ impl Fetching<'_> {
     }
 
     /// Returns a small blob, such as a configuration.
-    async fn document(&mut self, descriptor: &Value) -> Result<Bytes, BaseError> {
+    async fn document(&self, descriptor: &Value) -> Result<Bytes, BaseError> {
         if descriptor["size"]
             .as_u64()
             .is_none_or(|size| size > MAX_DOCUMENT)
@@ -476,7 +555,7 @@ impl Fetching<'_> {
     }
 
     /// Returns the path and size of a cached blob, and fetches it if it is missing.
-    async fn blob(&mut self, descriptor: &Value) -> Result<(PathBuf, u64), BaseError> {
+    async fn blob(&self, descriptor: &Value) -> Result<(PathBuf, u64), BaseError> {
         let wanted = text(&descriptor["digest"]);
         let size = descriptor["size"].as_u64().unwrap_or_default();
         let path = self.path(&wanted)?;
@@ -484,36 +563,62 @@ impl Fetching<'_> {
         if fs::metadata(&path).is_ok_and(|it| it.len() == size) {
             return Ok((path, size));
         }
-        let (client, at, auth) = self.client().await?;
+        let downloaded = self.run(async |connected: Connected| {
+            let movement = Movement::content();
+            let download = self.download(connected, (&wanted, size), &path, movement.clone());
+            patiently(movement, download).await
+        });
+        downloaded.await??;
+        Ok((path, size))
+    }
+
+    /// Downloads a blob to a file. The outer error is one of the registry, which can be retried.
+    async fn download(
+        &self,
+        (client, at, auth): Connected,
+        (wanted, size): (&str, u64),
+        path: &Path,
+        movement: Movement,
+    ) -> Result<Downloaded, OciDistributionError> {
         client
             .store_auth_if_needed(at.resolve_registry(), &auth)
             .await;
-        let pulled = client.pull_blob_stream(&at, wanted.as_str()).await;
-        let mut stream = pulled.map_err(|error| self.failed(&error))?.stream;
-        let folder = self.source.folder.clone();
-        fs::create_dir_all(&folder).map_err(|error| self.disk(error))?;
+        let mut stream = client.pull_blob_stream(&at, wanted).await?.stream;
+        let folder = &self.source.folder;
         // Temporary file in the same folder, so that the final rename is atomic.
-        let file = tempfile::Builder::new().prefix("new-").tempfile_in(&folder);
-        let mut file = file.map_err(|error| self.disk(error))?;
+        let created = fs::create_dir_all(folder)
+            .and_then(|()| tempfile::Builder::new().prefix("new-").tempfile_in(folder));
+        let mut file = match created {
+            Ok(file) => file,
+            Err(error) => return Ok(Err(self.disk(error))),
+        };
         let mut hash = Sha256::new();
         let mut received = 0;
         while let Some(chunk) = stream.next().await {
-            let chunk =
-                chunk.map_err(|error| self.failed(&OciDistributionError::IoError(error)))?;
+            let chunk = match chunk {
+                Ok(chunk) => chunk,
+                // Wrong content, and not a broken connection.
+                Err(error) if is_other_content(&error) => break,
+                Err(error) => return Err(OciDistributionError::IoError(error)),
+            };
+            movement.moved();
             received += chunk.len() as u64;
             // Stops before the disk fills up: a server can send more than the descriptor says.
             if received > size {
                 break;
             }
             hash.update(&chunk);
-            file.write_all(&chunk).map_err(|error| self.disk(error))?;
+            if let Err(error) = file.write_all(&chunk) {
+                return Ok(Err(self.disk(error)));
+            }
         }
+        // Also after a break: the content received so far is not that of the digest.
         if received != size || digest_of(hash) != wanted {
-            return Err(self.unusable(format!("the registry gave something else for {wanted}")));
+            let reason = format!("the registry gave something else for {wanted}");
+            return Ok(Err(self.unusable(reason)));
         }
-        file.persist(&path)
-            .map_err(|error| self.disk(error.error))?;
-        Ok((path, size))
+        let kept = file.persist(path).map_err(|error| self.disk(error.error));
+        Ok(kept.map(drop))
     }
 
     fn path(&self, digest: &str) -> Result<PathBuf, BaseError> {
@@ -525,6 +630,11 @@ impl Fetching<'_> {
             digits.ok_or_else(|| self.unusable(format!("`{digest}` is not a SHA-256 digest")))?;
         Ok(self.source.folder.join(digits))
     }
+}
+
+fn is_other_content(error: &io::Error) -> bool {
+    let inner = error.get_ref();
+    inner.is_some_and(|it| it.downcast_ref::<DigestError>().is_some())
 }
 
 fn kept_document(path: &Path, wanted: &str) -> Option<Bytes> {

@@ -2,17 +2,21 @@
 //! it.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::ignore::Ignore;
+use crate::compression::decompressed;
+use crate::ignore::{Ignore, Pattern};
 use crate::layer::{self, Content, Entries, Entry, Owner};
 use crate::pack_error::PackError;
-use crate::paths::components;
+use crate::paths::{components, is_pattern, split_pattern};
 
 /// Size limit for all files of an image together, in bytes.
 pub(crate) const MAX_CONTENT: u64 = 1 << 30;
+
+/// First bytes of compressed files that are taken for archives: bzip2 and xz.
+const COMPRESSED: [&[u8]; 2] = [b"BZh", &[0xfd, b'7', b'z', b'X', b'Z']];
 
 /// Permissions that a `COPY` sets on each file.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +27,21 @@ pub(crate) struct Rights {
     pub(crate) owner: Owner,
     /// Mode from `--chmod`.
     pub(crate) mode: Option<u32>,
+    /// Set for `ADD`, which unpacks archives.
+    pub(crate) unpacks: bool,
+}
+
+/// Returns the paths that a source of a `COPY` reads from the build context.
+pub fn context_paths(context: &Path, source: &str) -> Vec<PathBuf> {
+    // An absolute source is relative to the context, as in Docker.
+    let path = |source: &str| context.join(source.trim_start_matches('/'));
+    if !is_pattern(source) {
+        return vec![path(source)];
+    }
+    let opened = Context::open(context, Path::new(""), None);
+    // What cannot be listed was reported when the image was packed.
+    let matching = opened.and_then(|it| it.matching(0, source));
+    matching.iter().flatten().map(|it| path(it)).collect()
 }
 
 /// Folder of the build context, with the rules of its `.dockerignore`.
@@ -76,6 +95,45 @@ impl Context {
         Ok(())
     }
 
+    /// Returns the sources that a pattern of `COPY` matches, in the order of their names. Like
+    /// BuildKit, accepts a pattern without a match.
+    pub(crate) fn matching(&self, line: usize, source: &str) -> Result<Vec<String>, PackError> {
+        let bad = || PackError::Pattern {
+            line,
+            pattern: source.to_owned(),
+        };
+        if components(source).0 > 0 {
+            return Err(PackError::Outside {
+                line,
+                source_path: source.to_owned(),
+            });
+        }
+        let (folder, pattern, depth) = split_pattern(source);
+        let matcher = Pattern::of_copy(&pattern).ok_or_else(bad)?;
+        let (root, _) = self.find(line, if folder.is_empty() { "." } else { &folder })?;
+        let mut found = Vec::new();
+        let mut left = vec![(root, String::new(), depth)];
+        while let Some((path, name, depth)) = left.pop() {
+            if !name.is_empty() && matcher.covers(&name) {
+                found.push(join(&folder, &name));
+            } else if depth > 0 && path.is_dir() {
+                let unreadable = |source| PackError::Read {
+                    path: path.clone(),
+                    source,
+                };
+                for entry in fs::read_dir(&path).map_err(unreadable)? {
+                    let entry = entry.map_err(unreadable)?;
+                    // A name that is not UTF-8 matches no pattern of the Dockerfile.
+                    if let Some(last) = entry.file_name().to_str() {
+                        left.push((entry.path(), join(&name, last), depth - 1));
+                    }
+                }
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
     /// Adds one source of a `COPY`. The content of a folder goes to `destination`, a file to it or
     /// into it.
     pub(crate) fn collect(
@@ -116,6 +174,12 @@ impl Context {
             }
             walk.folder(&found, folder)
         } else {
+            if copy.unpacks && is_archive(&found) {
+                return Err(PackError::Unpacked {
+                    line: copy.line,
+                    source_path: source.to_owned(),
+                });
+            }
             // Uses the name from the Dockerfile, even if it is a link to a file of another name.
             walk.file(&found, destination.file(base_name(source)))
         }
@@ -216,6 +280,20 @@ impl Destination {
             Self::Folder(path) | Self::Exactly(path) => path,
         }
     }
+}
+
+/// Returns whether `ADD` would unpack a file: Docker looks at its content, not at its name.
+fn is_archive(path: &Path) -> bool {
+    // A compressed file that is no archive is copied as it is.
+    let content = fs::File::open(path)
+        .map(io::BufReader::new)
+        .and_then(decompressed);
+    let mut start = Vec::new();
+    // A file that cannot be read is reported when it is packed.
+    content
+        .and_then(|it| it.take(512).read_to_end(&mut start))
+        .ok();
+    COMPRESSED.iter().any(|magic| start.starts_with(magic)) || start.get(257..262) == Some(b"ustar")
 }
 
 /// Returns the last component of a path.

@@ -76,6 +76,8 @@ impl fmt::Display for Note {
 pub struct FinalStage {
     /// Reference of the base image; `None` for `scratch`.
     pub base: Option<String>,
+    /// Set if the base image has instructions for whoever builds on it, from `ONBUILD`.
+    pub has_triggers: bool,
     /// Steps in the order of the file. Each becomes a layer.
     pub steps: Vec<Step>,
     /// `USER`, as written.
@@ -139,6 +141,8 @@ pub struct CopyInstruction {
     pub owner: Option<Account>,
     /// Permission bits from `--chmod`.
     pub mode: Option<u32>,
+    /// Set for `ADD`, which unpacks archives.
+    pub unpacks: bool,
 }
 
 /// Source that a `COPY` takes its files from.
@@ -223,6 +227,15 @@ impl FinalStage {
         self.steps.iter().filter_map(|step| match step {
             Step::Copy(copy) => Some(copy),
             Step::Folder(_) => None,
+        })
+    }
+
+    /// Returns whether the stage, or one that it copies from, takes a program that cargo compiles.
+    pub fn takes_program(&self) -> bool {
+        self.copies().any(|copy| match &copy.from {
+            CopySource::Program(_) => true,
+            CopySource::Stage(_, stage) => stage.takes_program(),
+            CopySource::Context => false,
         })
     }
 

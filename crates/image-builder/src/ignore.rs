@@ -1,5 +1,5 @@
-//! Rules of `.dockerignore`, compatible with Docker's: a file that Docker excludes must not get
-//! into the image.
+//! Patterns of `.dockerignore` and of `COPY`, compatible with Docker's: a file that Docker excludes
+//! must not get into the image.
 
 use std::path::{Path, PathBuf};
 
@@ -33,7 +33,7 @@ pub(crate) struct BadPattern {
 }
 
 #[derive(Debug)]
-struct Pattern {
+pub(crate) struct Pattern {
     steps: Vec<Step>,
     /// Set for `!pattern`, which includes its matches again.
     keeps: bool,
@@ -121,9 +121,20 @@ impl Ignore {
 }
 
 impl Pattern {
+    /// Parses a pattern of `COPY`, in which `**` is the same as `*`. Returns `None` if it is
+    /// invalid.
+    pub(crate) fn of_copy(text: &str) -> Option<Self> {
+        let mut characters: Vec<char> = text.chars().collect();
+        characters.dedup_by(|next, previous| *next == '*' && *previous == '*');
+        Some(Self {
+            steps: steps(&characters)?,
+            keeps: false,
+        })
+    }
+
     /// Returns whether the pattern matches the path or a folder above it. Tracks all partial
     /// matches at once, like an NFA, so that no pattern takes exponential time.
-    fn covers(&self, path: &str) -> bool {
+    pub(crate) fn covers(&self, path: &str) -> bool {
         // Elements that may match next, with one more for the end of the pattern.
         let mut next = vec![false; self.steps.len() + 1];
         next[0] = true;

@@ -2,7 +2,6 @@
 
 use std::io;
 
-use flate2::read::MultiGzDecoder;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -73,7 +72,7 @@ pub fn inspect(image: &BuiltImage, name: &str) -> io::Result<Inspection> {
 }
 
 pub(crate) fn layer(layer: &Layer) -> io::Result<InspectedLayer> {
-    let mut archive = tar::Archive::new(MultiGzDecoder::new(layer.content.open()?));
+    let mut archive = tar::Archive::new(layer.archive()?);
     let files = archive.entries()?.map(|entry| file(&entry?));
     Ok(InspectedLayer {
         digest: layer.digest.clone(),
@@ -84,17 +83,48 @@ pub(crate) fn layer(layer: &Layer) -> io::Result<InspectedLayer> {
     })
 }
 
+/// Returns a path of an archive with one leading `/`. Builders differ: some write `./` or `/`
+/// before each path.
+fn shown(path: &str) -> String {
+    let mut rest = path;
+    while let Some(shorter) = rest.strip_prefix("./").or_else(|| rest.strip_prefix('/')) {
+        rest = shorter;
+    }
+    format!("/{}", if rest == "." { "" } else { rest })
+}
+
 fn file<R: io::Read>(entry: &tar::Entry<'_, R>) -> io::Result<InspectedFile> {
     let header = entry.header();
     let path = entry.path()?;
     let link = entry.link_name()?;
     Ok(InspectedFile {
-        // Builders differ: some write `./` or `/` before each path.
-        path: format!("/{}", path.to_string_lossy().trim_start_matches(['.', '/'])),
+        path: shown(&path.to_string_lossy()),
         // Some archives store the file type in the mode as well.
         mode: format!("{:04o}", header.mode()? & 0o7777),
         owner: format!("{}:{}", header.uid()?, header.gid()?),
         bytes: entry.size(),
         link: link.map(|link| link.to_string_lossy().into_owned()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_has_one_slash_in_front_and_keeps_its_dots() {
+        let table = [
+            ("etc/x", "/etc/x"),
+            ("./etc/x", "/etc/x"),
+            ("/etc/x", "/etc/x"),
+            (".env", "/.env"),
+            ("./.env", "/.env"),
+            ("..data/x", "/..data/x"),
+            ("./", "/"),
+            (".", "/"),
+        ];
+        for (path, expected) in table {
+            assert_eq!(shown(path), expected, "{path}");
+        }
+    }
 }

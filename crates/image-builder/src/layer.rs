@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::path::PathBuf;
 
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use oci_spec::image::MediaType;
 use sha2::{Digest as _, Sha256};
 
 use crate::cache::LayerCache;
+use crate::compression::decompressed;
 use crate::digest::{digest, digest_of};
 use crate::pack_error::PackError;
 
@@ -41,6 +42,8 @@ pub struct Owner {
 pub(crate) struct LowerFile {
     /// Reference of the image.
     pub(crate) image: String,
+    /// Index of the layer that contains the file, from 0.
+    pub(crate) layer: usize,
     /// Path in the image, without the leading `/`.
     pub(crate) path: String,
     /// Size of the file in bytes.
@@ -109,7 +112,7 @@ impl Blob {
     }
 
     /// Opens the content for reading.
-    pub fn open(&self) -> io::Result<Box<dyn Read + '_>> {
+    pub fn open(&self) -> io::Result<Box<dyn BufRead + '_>> {
         Ok(match self {
             Self::Memory(content) => Box::new(content.as_ref()),
             Self::File { path, .. } => Box::new(io::BufReader::new(File::open(path)?)),
@@ -136,6 +139,13 @@ impl Blob {
                 Ok(part.into())
             }
         }
+    }
+}
+
+impl Layer {
+    /// Opens the archive of the layer for reading, decompressed.
+    pub(crate) fn archive(&self) -> io::Result<Box<dyn Read + '_>> {
+        decompressed(self.content.open()?)
     }
 }
 

@@ -14,6 +14,7 @@ pub mod cache;
 pub mod cargo;
 pub mod checkout;
 pub mod compare;
+mod compression;
 mod context;
 mod digest;
 pub mod docker;
@@ -36,6 +37,7 @@ pub mod slsa;
 pub mod unpack;
 
 pub use cargo::CompileError;
+pub use context::context_paths;
 pub use dockerfile::DockerfileError;
 pub use hint::Hint;
 pub use ignore::ignore_file;

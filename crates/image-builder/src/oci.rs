@@ -29,7 +29,7 @@ pub struct Recipe<'a> {
     pub stage: &'a FinalStage,
     /// Name of the program.
     pub program: &'a str,
-    /// Path of the compiled program; `None` in a dry run.
+    /// Path of the compiled program; `None` in a dry run, or if no `COPY` takes it.
     pub program_path: Option<&'a Path>,
     /// Base images by reference.
     pub bases: &'a Bases,

@@ -113,6 +113,30 @@ pub enum PackError {
         /// Pattern as written.
         pattern: String,
     },
+    /// The pattern of a `COPY` is invalid.
+    #[error("line {line}: `{pattern}` is not a pattern")]
+    Pattern {
+        /// Line number of the instruction.
+        line: usize,
+        /// Pattern as written.
+        pattern: String,
+    },
+    /// The pattern of a `COPY` matches several files, but its destination is no folder.
+    #[error("line {line}: `{pattern}` matches several files, and the destination is not a folder")]
+    SeveralToOne {
+        /// Line number of the instruction.
+        line: usize,
+        /// Pattern as written.
+        pattern: String,
+    },
+    /// `ADD` would unpack the file.
+    #[error("line {line}: `ADD` unpacks `{source_path}`, which needs Docker")]
+    Unpacked {
+        /// Line number of the instruction.
+        line: usize,
+        /// Source path of the `ADD`.
+        source_path: String,
+    },
     /// The name is reserved: in a layer, it deletes a file of a lower one.
     #[error(
         "line {line}: the name of `/{path}` is reserved in images: it would delete another file"
@@ -205,6 +229,14 @@ pub enum PackError {
     Created(String),
 }
 
+impl PackError {
+    /// Returns whether Docker supports this. All other errors also fail in Docker, or yield an
+    /// image that does not start.
+    pub const fn needs_docker(&self) -> bool {
+        matches!(self, Self::Unpacked { .. })
+    }
+}
+
 impl Hint for PackError {
     fn hint(&self) -> Option<String> {
         match self {
@@ -231,11 +263,16 @@ impl Hint for PackError {
             Self::Outside { .. } => Some(
                 "move it into the folder of the Dockerfile; links must stay within it".to_owned(),
             ),
-            Self::Absent { .. } => Some("paths start at the folder of the Dockerfile".to_owned()),
+            Self::Absent { .. } => Some(
+                "paths start at the folder of the Dockerfile, or at `context` under `[image]`; make it before, if another command makes it".to_owned(),
+            ),
             Self::Ignored { source_path, .. } => Some(format!("add `!{source_path}` to it")),
             Self::BadPattern { .. } => {
                 Some("close each `[` with a `]`; a `\\` needs a character behind it".to_owned())
             }
+            Self::Pattern { .. } => Some("close each `[` with a `]`".to_owned()),
+            Self::SeveralToOne { .. } => Some("let the destination end in `/`".to_owned()),
+            Self::Unpacked { .. } => Some("unpack it and `COPY` the folder, or build with Docker: `--builder docker`".to_owned()),
             Self::Whiteout { .. } => Some("rename it".to_owned()),
             Self::InTheWay { .. } | Self::Nowhere { .. } => Some("copy to different paths".to_owned()),
             Self::Special { .. } => Some("exclude it in `.dockerignore`".to_owned()),

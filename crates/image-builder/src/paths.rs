@@ -19,6 +19,20 @@ pub(crate) fn components(path: &str) -> (usize, Vec<&str>) {
     (above, parts)
 }
 
+/// Returns whether a source of a `COPY` is a pattern.
+pub(crate) fn is_pattern(source: &str) -> bool {
+    source.contains(['*', '?', '['])
+}
+
+/// Splits a pattern into the folder above its first special component, and the rest, with the
+/// number of components of the rest.
+pub(crate) fn split_pattern(pattern: &str) -> (String, String, usize) {
+    let (_, parts) = components(pattern);
+    let special = parts.iter().position(|part| is_pattern(part));
+    let (folder, rest) = parts.split_at(special.unwrap_or(parts.len()));
+    (folder.join("/"), rest.join("/"), rest.len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

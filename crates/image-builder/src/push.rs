@@ -27,10 +27,12 @@ use crate::layer;
 pub use attach::attach;
 pub use attached::{Attached, attached};
 pub use error::PushError;
+pub(crate) use error::is_unauthorised;
+pub(crate) use idle::{Movement, patiently};
 use loopback::is_loopback;
 use progress::Progress;
 pub use progress::{OnProgress, PushProgress};
-use retry::Retry;
+pub(crate) use retry::Retry;
 use session::Session;
 pub(crate) use session::client_for;
 

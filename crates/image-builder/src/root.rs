@@ -6,8 +6,10 @@ use std::io::Read as _;
 use std::ops::Bound;
 
 use crate::dockerfile::Account;
-use crate::layer::{Content, Entries, Entry, Owner};
+use crate::ignore::Pattern;
+use crate::layer::{Content, Entries, Entry, Owner, parents};
 use crate::pack_error::PackError;
+use crate::paths::split_pattern;
 
 /// Files that list users and groups.
 pub(crate) const USERS: &str = "etc/passwd";
@@ -52,6 +54,15 @@ impl Root {
         self.entries.insert(path, entry);
     }
 
+    /// Sets the reference of the image that the files are read from.
+    pub(crate) fn set_image(&mut self, name: &str) {
+        for entry in self.entries.values_mut() {
+            if let Content::Lower(file) = &mut entry.content {
+                name.clone_into(&mut file.image);
+            }
+        }
+    }
+
     /// Removes a path and everything below it.
     pub(crate) fn remove(&mut self, path: &str) {
         self.entries.remove(path);
@@ -72,6 +83,27 @@ impl Root {
         let from = (Bound::Excluded(prefix.clone()), Bound::Unbounded);
         let range = self.entries.range::<String, _>(from);
         range.take_while(move |(path, _)| path.starts_with(&prefix))
+    }
+
+    /// Returns the sources that a pattern of `COPY` matches.
+    pub(crate) fn matching(&self, pattern: &str) -> Option<Vec<String>> {
+        let (folder, pattern, depth) = split_pattern(pattern);
+        let matcher = Pattern::of_copy(&pattern)?;
+        let folder = self.resolve(&folder)?;
+        let start = if folder.is_empty() {
+            0
+        } else {
+            folder.len() + 1
+        };
+        let is_match = |path: &&String| {
+            let name = &path[start..];
+            // The content of a folder that matches is not listed besides it.
+            name.split('/').count() <= depth
+                && matcher.covers(name)
+                && !parents(name).any(|above| matcher.covers(above))
+        };
+        let below = self.below(&folder).map(|(path, _)| path);
+        Some(below.filter(is_match).cloned().collect())
     }
 
     /// Resolves all symbolic links in a path, including the last component. Returns `None` for a

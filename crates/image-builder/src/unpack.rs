@@ -13,12 +13,12 @@ use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::Architecture;
 use crate::cache::LayerCache;
+use crate::compression::decompressed;
 use crate::image::BuiltImage;
 use crate::layer;
 use crate::pack_error::PackError;
@@ -44,7 +44,6 @@ const BUILDAH: &str = "io.buildah.version";
 const MAX_LAYERS: u64 = 4 << 30;
 /// Size limit for a JSON document, in bytes.
 const MAX_DOCUMENT: u64 = 8 << 20;
-const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// Requirements for an image of another builder.
 #[derive(Debug, Clone, Copy)]
@@ -264,19 +263,8 @@ impl Archive {
 
     /// Opens the uncompressed tar archive of a layer.
     fn uncompressed(&self, name: &str) -> Result<Box<dyn Read>, PackError> {
-        // Docker saves layers uncompressed or as gzip, depending on the image store.
-        let mut start = Vec::new();
-        let magic = self
-            .read(name)?
-            .take(GZIP.len() as u64)
-            .read_to_end(&mut start);
-        magic.map_err(unreadable)?;
-        let reader = self.read(name)?;
-        Ok(if start == GZIP {
-            Box::new(MultiGzDecoder::new(reader))
-        } else {
-            Box::new(reader)
-        })
+        // Docker saves layers with or without compression, depending on the image store.
+        decompressed(self.read(name)?).map_err(unreadable)
     }
 }
 

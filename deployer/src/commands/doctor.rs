@@ -216,15 +216,20 @@ async fn examine_image(context: Context<'_>, environment: &dyn Environment) -> V
     }
     let (toolchain, program) =
         tokio::join!(environment.toolchain(context), environment.program(context));
-    let dockerfile = match &program {
-        Ok(_) => judge::dockerfile(config, environment.dockerfile(context).await),
-        Err(_) => judge::skipped("dockerfile", "it depends on the program"),
+    let dockerfile = environment.dockerfile(context).await;
+    let (program, dockerfile) = match (&program, dockerfile) {
+        (Err(_), Err(_)) => (
+            judge::program(&program),
+            judge::skipped("dockerfile", "it depends on the program"),
+        ),
+        // Docker builds the image, or it has only files of the build context.
+        (Err(_), remarks) => (
+            judge::skipped("program", "the Dockerfile needs no program of cargo"),
+            judge::dockerfile(config, remarks),
+        ),
+        (Ok(_), remarks) => (judge::program(&program), judge::dockerfile(config, remarks)),
     };
-    vec![
-        judge::toolchain(config, &toolchain),
-        judge::program(&program),
-        dockerfile,
-    ]
+    vec![judge::toolchain(config, &toolchain), program, dockerfile]
 }
 
 /// Runs the checks that need AWS or the emulator. `connected` is `None` if the emulator is not

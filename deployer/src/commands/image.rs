@@ -118,7 +118,8 @@ async fn run(
 
 /// Returns the image and the name of the program.
 async fn make(context: Context<'_>, source: &ImageSource) -> Result<(BuiltImage, String), Failure> {
-    let plan = context.plan_image_of(source.program.as_deref()).await?;
+    // Boxed, because the future of a plan is large.
+    let plan = Box::pin(context.plan_image_of(source.program.as_deref())).await?;
     let name = match &plan {
         ImagePlan::Native(plan) => &plan.program.binary,
         ImagePlan::Docker | ImagePlan::Archive(_) | ImagePlan::Existing(_) => {

@@ -206,10 +206,22 @@ pub(crate) fn target_folder(config: &Config) -> PathBuf {
         return rebuild.target_folder.clone();
     }
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || config.root.join("target"),
+        || workspace_of(&config.root).join("target"),
         // Joining keeps an absolute path as it is.
         |folder| config.root.join(folder),
     )
+}
+
+/// Returns the root folder of the cargo workspace that a folder belongs to, or of its package.
+fn workspace_of(folder: &Path) -> &Path {
+    let manifest = |folder: &&Path| std::fs::read_to_string(folder.join("Cargo.toml")).ok();
+    let is_workspace =
+        |folder: &&Path| manifest(folder).is_some_and(|it| it.contains("[workspace"));
+    let mut above = folder.ancestors();
+    above
+        .find(is_workspace)
+        .or_else(|| folder.ancestors().find(|it| manifest(it).is_some()))
+        .unwrap_or(folder)
 }
 
 /// Converts an error to a failure with the error's own message and cause.

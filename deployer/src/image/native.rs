@@ -17,12 +17,15 @@ use image_builder::notices::notices;
 use image_builder::oci::{self, Recipe};
 use image_builder::provenance::{BASE_LABEL, Provenance, Revision, Unknown, revision};
 use image_builder::sbom::sbom;
-use image_builder::{Hint as _, ignore_file};
+use image_builder::{Hint as _, context_paths, ignore_file};
 use process::withheld;
 
 impl Context<'_> {
     /// Compiles the program and packs it into an image.
     pub(crate) async fn build_here(&self, plan: &NativePlan) -> Result<BuiltImage, Failure> {
+        if !plan.stage.takes_program() {
+            return self.build_of_files(plan).await;
+        }
         let compiled = self.compile(plan).await?;
         let config = self.config;
         let paths = self.built_from(compiled.sources.clone(), &plan.stage);
@@ -55,6 +58,18 @@ impl Context<'_> {
         built.sbom = Some(sbom);
         self.record(&mut built, &build, program);
         Ok(built)
+    }
+
+    /// Packs the files that the Dockerfile names. Nothing is compiled, so there is no SBOM.
+    async fn build_of_files(&self, plan: &NativePlan) -> Result<BuiltImage, Failure> {
+        let paths = self.built_from(Vec::new(), &plan.stage);
+        let revision = revision(&self.config.root, &paths).await;
+        let program = Executable {
+            name: plan.program.binary.clone(),
+            path: PathBuf::new(),
+        };
+        let provenance = self.provenance(revision)?;
+        self.pack(plan, program, Vec::new(), provenance).await
     }
 
     /// Packs a program that was compiled elsewhere, so that its commit and dependencies are
@@ -152,7 +167,7 @@ impl Context<'_> {
             oci::build(&Recipe {
                 stage: &stage,
                 program: &program.name,
-                program_path: Some(&program.path),
+                program_path: stage.takes_program().then_some(&program.path),
                 bases: &bases,
                 context: &context,
                 ignore_file: &ignore_file,
@@ -204,8 +219,7 @@ fn copied(stage: &FinalStage, context: &Path, paths: &mut Vec<PathBuf>) {
         match &copy.from {
             CopySource::Context => {
                 let sources = copy.sources.iter();
-                // An absolute source is relative to the context, as in Docker.
-                paths.extend(sources.map(|it| context.join(it.trim_start_matches('/'))));
+                paths.extend(sources.flat_map(|it| context_paths(context, it)));
             }
             CopySource::Stage(_, stage) => copied(stage, context, paths),
             CopySource::Program(_) => {}

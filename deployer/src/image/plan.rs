@@ -10,19 +10,19 @@ use async_trait::async_trait;
 use aws::remote::Login;
 use deployment::error::Failure;
 use deployment::names::{ImageUri, RepositoryUri};
-use image_builder::base::{BaseSource, Bases, DockerCredentials, describe, fetch, pull};
+use image_builder::base::{BaseImage, BaseSource, Bases, DockerCredentials, describe, fetch, pull};
 use image_builder::cache::LayerCache;
 use image_builder::cargo::{
     BinaryTarget, CompileError, ProjectError, Toolchain, check_profile, project, toolchain,
 };
 use image_builder::docker::find;
 use image_builder::dockerfile::{
-    CargoBuild, Dockerfile, DockerfileErrors, FinalStage, Protocol, Request,
+    CargoBuild, Dockerfile, DockerfileErrors, FinalStage, Protocol, Request, read_text,
 };
 use image_builder::image::{BuiltImage, Document};
 use image_builder::oci::{self, Recipe};
 use image_builder::push::{Attached, Credentials, attached};
-use image_builder::{Hint, PackError, ignore_file};
+use image_builder::{DockerfileError, Hint, PackError, ignore_file};
 
 use super::{failure_of, failure_to, image_folder, surroundings};
 use crate::cli::Builder;
@@ -84,14 +84,35 @@ impl ImageBuilder for ImagePlan {
 impl Context<'_> {
     /// Reads the project and the Dockerfile, fetches the base images, and chooses the builder.
     pub(crate) async fn plan_image(&self) -> Result<ImagePlan, Failure> {
-        self.plan_image_of(None).await
+        // Boxed, because the future of a plan is large.
+        Box::pin(self.plan_image_of(None)).await
     }
 
-    /// Determines with Cargo which program is deployed.
+    /// Determines with Cargo which program is deployed. If the settings leave a choice, it is the
+    /// one that the Dockerfile takes.
     pub(crate) async fn program(&self) -> Result<BinaryTarget, ProjectError> {
         let image = &self.config.image;
         let project = project(&self.config.root, &surroundings(self.config)).await?;
-        project.choose(image.package.as_deref(), image.binary.as_deref())
+        let (package, binary) = (image.package.as_deref(), image.binary.as_deref());
+        let chosen = project.choose(package, binary);
+        let text = match &chosen {
+            Err(ProjectError::Several { .. }) => read_text(&image.dockerfile),
+            Ok(_) | Err(_) => return chosen,
+        };
+        // An unreadable Dockerfile is reported by the plan.
+        let Ok(text) = text else { return chosen };
+        // Of the wrong program, the Dockerfile has at least one error more.
+        let errors = |program: &BinaryTarget| {
+            let parsed = self.parse(&text, program, &BTreeMap::new());
+            parsed.map_or_else(|errors| errors.0.len(), |_| 0)
+        };
+        let candidates = project.candidates(package, binary).into_iter();
+        let mut candidates: Vec<_> = candidates.map(|it| (errors(&it), it)).collect();
+        candidates.sort_by_key(|(errors, _)| *errors);
+        match candidates.as_slice() {
+            [(fewest, program), (more, _), ..] if fewest < more => Ok(program.clone()),
+            _ => chosen,
+        }
     }
 
     /// Plans the image of a program that was compiled before, without running Cargo.
@@ -114,7 +135,7 @@ impl Context<'_> {
         }
         let shown = image.dockerfile.display();
         // Read even for Docker, so that a wrong path gets this message instead of the engine's.
-        let text = image_builder::dockerfile::read_text(&image.dockerfile).map_err(|error| {
+        let text = read_text(&image.dockerfile).map_err(|error| {
             Failure::preflight(format!("cannot read `{shown}`"))
                 .because(error)
                 .hint("set `dockerfile` under `[image]` in `deployer.toml`")
@@ -134,24 +155,35 @@ impl Context<'_> {
             let (program, toolchain) = tokio::join!(self.program(), self.toolchain());
             (program, Some(toolchain))
         };
-        // The first pass runs without base images, to find out which ones are needed. If Cargo
-        // fails, Docker may still be able to build.
-        let (name, cargo_failed) = match &program {
+        // The first pass runs without base images, to find out which ones are needed. Without a
+        // program of Cargo, Docker may still be able to build.
+        let (name, no_program) = match &program {
             Ok(program) => (program.clone(), None),
-            Err(error @ ProjectError::Cargo(_)) => (named(), Some(error)),
+            Err(error @ (ProjectError::Cargo(_) | ProjectError::Several { .. })) => {
+                (named(), Some(error))
+            }
             Err(error) => return Err(failure_of(error)),
         };
         let first = match self.parse(&text, &name, &BTreeMap::new()) {
             Ok(first) => first,
             Err(errors) => {
-                return match cargo_failed {
+                return match no_program {
                     Some(error) if !errors.need_docker() => Err(failure_of(error)),
+                    // The errors may only be those of the wrong program.
+                    Some(error @ ProjectError::Several { .. }) => {
+                        let planned = self.without_native(&errors).await;
+                        planned.map_err(|_| failure_of(error))
+                    }
                     Some(_) | None => self.without_native(&errors).await,
                 };
             }
         };
-        // Past this point, only the native builder is left, which needs Cargo.
-        let program = program.map_err(|error| failure_of(&error))?;
+        // Past this point, only the native builder is left, which needs Cargo to compile.
+        let compiles = first.stage.takes_program() || compiled.is_some();
+        let program = match program {
+            Err(_) if !compiles => named(),
+            program => program.map_err(|error| failure_of(&error))?,
+        };
         let bases = self.bases(&first.stage).await?;
         let settings = bases
             .iter()
@@ -162,16 +194,23 @@ impl Context<'_> {
             Err(errors) => return self.without_native(&errors).await,
         };
         // Checked before the compilation, which takes longest.
-        self.check_steps(&dockerfile.stage, &program, &bases)?;
+        let errors = self.check_steps(&dockerfile.stage, &program, &bases, compiled);
+        if !errors.is_empty() {
+            return self.without_native(&errors).await;
+        }
         let build = overridden(self.config, dockerfile.build);
-        if let Some(toolchain) = toolchain {
+        if let Some(toolchain) = toolchain.filter(|_| compiles) {
             self.check_build(&program, &build).await?;
             toolchain.map_err(|error| failure_of(&error))?;
         }
         let notes = dockerfile.notes.iter();
         let notes = notes.map(|note| format!("`{shown}`, {note}"));
         let port = other_port(&dockerfile.stage, self.config.service.port);
-        let remarks: Vec<String> = port.into_iter().chain(notes).collect();
+        let remarks = port.into_iter().chain(notes);
+        let only_files = (!compiles).then(|| {
+            format!("`{shown}` takes no program from a stage: the image has the files of this folder as they are, and cargo does not run")
+        });
+        let remarks: Vec<String> = remarks.chain(only_files).collect();
         for remark in &remarks {
             self.sink.note(remark);
         }
@@ -316,23 +355,24 @@ impl Context<'_> {
     }
 
     /// Falls back to Docker if the Dockerfile requires it and the settings allow it.
-    async fn without_native(&self, errors: &DockerfileErrors) -> Result<ImagePlan, Failure> {
+    async fn without_native(&self, errors: &impl Errors) -> Result<ImagePlan, Failure> {
         let image = &self.config.image;
         let shown = image.dockerfile.display();
         if image.builder == Builder::Native || !errors.need_docker() {
-            return Err(all_of(&image.dockerfile, &errors.0));
+            return Err(all_of(&image.dockerfile, errors.list()));
         }
         match find().await {
             Ok(engine) => {
-                let more = match errors.0.len() {
+                let errors = errors.list();
+                let more = match errors.len() {
                     1 => String::new(),
                     count => format!(", and {} more", count - 1),
                 };
-                let first = errors.0.first().map(ToString::to_string).unwrap_or_default();
+                let first = errors.first().map(ToString::to_string).unwrap_or_default();
                 self.sink.note(format!("{engine} builds `{shown}`: {first}{more}"));
                 Ok(ImagePlan::Docker)
             }
-            Err(absent) => Err(all_of(&image.dockerfile, &errors.0)
+            Err(absent) => Err(all_of(&image.dockerfile, errors.list())
                 .with_evidence(absent.evidence().to_vec())
                 .hint("or start Docker (`sudo systemctl start docker`), or install podman, and run the command again: it then builds the image")),
         }
@@ -360,9 +400,7 @@ impl Context<'_> {
                 Some(digest) if !name.contains('@') => at_digest(name, digest),
                 Some(_) | None => name.to_owned(),
             };
-            let fetched = fetch(&place, &source).await;
-            let mut base = fetched.map_err(|error| failure_of(&error))?;
-            name.clone_into(&mut base.reference);
+            let base = self.base(&place, &source).await?.called(name);
             if !name.contains('@') {
                 self.sink
                     .note(format!("base image {name} is {}", base.digest));
@@ -372,6 +410,29 @@ impl Context<'_> {
         Ok(bases)
     }
 
+    /// Fetches a base image. Where ECR refuses the login of Docker, which expires after twelve
+    /// hours, the AWS credentials log in.
+    async fn base(&self, name: &str, source: &BaseSource) -> Result<BaseImage, Failure> {
+        // Boxed, because the future of a download is large.
+        let refused = match Box::pin(fetch(name, source)).await {
+            Err(error) if error.is_refused() => error,
+            fetched => return fetched.map_err(|error| failure_of(&error)),
+        };
+        match self.own_login(name).await {
+            Ok(Some((registry, credentials))) => {
+                let mut source = source.clone();
+                source.credentials = source.credentials.with(registry, credentials);
+                let fetched = Box::pin(fetch(name, &source)).await;
+                fetched.map_err(|error| failure_of(&error))
+            }
+            Ok(None) => Err(failure_of(&refused)),
+            Err(failure) => {
+                let failure = failure_of(&refused).with_evidence([failure.to_string()]);
+                Err(failure)
+            }
+        }
+    }
+
     /// Checks the stage for files that cannot be packed and for programs that would not start, as
     /// far as possible before the build.
     fn check_steps(
@@ -379,10 +440,15 @@ impl Context<'_> {
         stage: &FinalStage,
         program: &BinaryTarget,
         bases: &Bases,
-    ) -> Result<(), Failure> {
+        compiled: Option<&Path>,
+    ) -> Vec<PackError> {
+        if compiled.is_some() && !stage.takes_program() {
+            let program = program.binary.clone();
+            return vec![PackError::NoProgram { program }];
+        }
         let image = &self.config.image;
         let context = self.build_context();
-        let errors: Vec<PackError> = oci::check(&Recipe {
+        oci::check(&Recipe {
             stage,
             program: &program.binary,
             program_path: None,
@@ -396,12 +462,40 @@ impl Context<'_> {
             labels: &BTreeMap::new(),
             notices: &[],
             cache: &LayerCache::default(),
-        });
-        if errors.is_empty() {
-            Ok(())
-        } else {
-            Err(all_of(&image.dockerfile, &errors))
-        }
+        })
+    }
+}
+
+/// Errors of one kind, some of which Docker does not have.
+trait Errors {
+    type One: Hint + Display;
+
+    fn list(&self) -> &[Self::One];
+
+    fn need_docker(&self) -> bool;
+}
+
+impl Errors for DockerfileErrors {
+    type One = DockerfileError;
+
+    fn list(&self) -> &[DockerfileError] {
+        &self.0
+    }
+
+    fn need_docker(&self) -> bool {
+        Self::need_docker(self)
+    }
+}
+
+impl Errors for Vec<PackError> {
+    type One = PackError;
+
+    fn list(&self) -> &[PackError] {
+        self
+    }
+
+    fn need_docker(&self) -> bool {
+        self.iter().all(PackError::needs_docker)
     }
 }
 

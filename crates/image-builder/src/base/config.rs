@@ -20,6 +20,7 @@ pub(super) fn settings(config: &Value) -> FinalStage {
     FinalStage {
         // Set by the evaluation of the `FROM` that uses these settings.
         base: None,
+        has_triggers: words("OnBuild").is_some(),
         steps: Vec::new(),
         user: text("User"),
         exposed_ports: fields("ExposedPorts")

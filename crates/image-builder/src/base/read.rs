@@ -1,10 +1,9 @@
 //! Reads the files of a base image from its layers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 
 use bytes::Bytes;
-use flate2::read::MultiGzDecoder;
 
 use super::BaseImage;
 use crate::layer::{Content, Entry, Layer, LowerFile, Owner};
@@ -25,11 +24,9 @@ pub(super) fn root(image: &str, layers: &[Layer]) -> io::Result<(Root, Vec<u64>)
     let mut lists: BTreeMap<String, String> = BTreeMap::new();
     let mut sizes = Vec::new();
     let mut left = MAX_UNPACKED;
-    for layer in layers {
+    for (index, layer) in layers.iter().enumerate() {
         let mut counted = Counted {
-            // A layer may have several gzip members, as in eStargz; `GzDecoder` would read only the
-            // first.
-            inner: MultiGzDecoder::new(layer.content.open()?),
+            inner: layer.archive()?,
             left,
         };
         let mut archive = tar::Archive::new(&mut counted);
@@ -77,6 +74,7 @@ pub(super) fn root(image: &str, layers: &[Layer]) -> io::Result<(Root, Vec<u64>)
             } else if kind.is_file() || kind.is_gnu_sparse() || kind.is_contiguous() {
                 Content::Lower(LowerFile {
                     image: image.to_owned(),
+                    layer: index,
                     path: path.clone(),
                     size: entry.size(),
                 })
@@ -108,39 +106,59 @@ pub(super) fn root(image: &str, layers: &[Layer]) -> io::Result<(Root, Vec<u64>)
         sizes.push(left - counted.left);
         left = counted.left;
     }
+    // A later layer may have deleted a list.
+    lists.retain(|path, _| root.is_file(path));
     root.lists = lists;
     Ok((root, sizes))
 }
 
+/// Contents of files by layer and path.
+pub(crate) type Contents = BTreeMap<(usize, String), Bytes>;
+
 impl BaseImage {
-    /// Reads a file from the topmost layer that contains it.
-    pub(crate) fn read(&self, path: &str) -> Result<Bytes, PackError> {
+    /// Gives the image the name by which the Dockerfile refers to it.
+    #[must_use]
+    pub fn called(mut self, name: &str) -> Self {
+        self.root.set_image(name);
+        name.clone_into(&mut self.reference);
+        self
+    }
+
+    /// Reads files, with one pass over each layer that has some of them.
+    pub(crate) fn read(&self, files: &[LowerFile]) -> Result<Contents, PackError> {
         let unreadable = |reason: String| PackError::Base {
             image: self.reference.clone(),
             reason,
         };
-        let mut found = None;
-        for layer in self.layers.iter().rev() {
-            found = find(layer, path).map_err(|error| unreadable(error.to_string()))?;
-            if found.is_some() {
-                break;
-            }
+        let mut wanted: BTreeMap<usize, BTreeSet<&str>> = BTreeMap::new();
+        for file in files {
+            wanted.entry(file.layer).or_default().insert(&file.path);
         }
-        found.ok_or_else(|| unreadable(format!("`/{path}` is not in its layers")))
+        let mut contents = Contents::new();
+        for (index, paths) in wanted {
+            let layer = self.layers.get(index);
+            let layer = layer.ok_or_else(|| unreadable("a layer is missing".to_owned()))?;
+            let found = read_layer(layer, &paths).map_err(|error| unreadable(error.to_string()))?;
+            contents.extend(found.into_iter().map(|(path, it)| ((index, path), it)));
+        }
+        Ok(contents)
     }
 }
 
-fn find(layer: &Layer, wanted: &str) -> io::Result<Option<Bytes>> {
-    let mut archive = tar::Archive::new(MultiGzDecoder::new(layer.content.open()?));
+fn read_layer(layer: &Layer, wanted: &BTreeSet<&str>) -> io::Result<BTreeMap<String, Bytes>> {
+    let mut archive = tar::Archive::new(layer.archive()?);
+    let mut found = BTreeMap::new();
     for entry in archive.entries()? {
         let mut entry = entry?;
-        if path_of(&entry.path_bytes()) == wanted && !entry.header().entry_type().is_dir() {
+        let path = path_of(&entry.path_bytes());
+        let kind = entry.header().entry_type();
+        if wanted.contains(path.as_str()) && !kind.is_dir() && !kind.is_hard_link() {
             let mut content = Vec::new();
             entry.read_to_end(&mut content)?;
-            return Ok(Some(content.into()));
+            found.insert(path, content.into());
         }
     }
-    Ok(None)
+    Ok(found)
 }
 
 fn path_of(bytes: &[u8]) -> String {

@@ -14,6 +14,8 @@ struct Registry {
     address: String,
     asked: Arc<std::sync::Mutex<Vec<String>>>,
     content: Arc<std::sync::Mutex<BTreeMap<String, Vec<u8>>>>,
+    /// So many answers with a blob are cut in the middle.
+    cuts: Arc<std::sync::atomic::AtomicUsize>,
 }
 
 impl Registry {
@@ -24,6 +26,8 @@ impl Registry {
         let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
         let content = Arc::new(std::sync::Mutex::new(BTreeMap::<String, Vec<u8>>::new()));
         let (requests, store) = (Arc::clone(&asked), Arc::clone(&content));
+        let cuts = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let to_cut = Arc::clone(&cuts);
         let server = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let mut stream = BufReader::new(stream);
@@ -51,7 +55,12 @@ impl Registry {
                     body.len()
                 );
                 stream.write_all(head.as_bytes()).await.ok();
-                stream.write_all(&body).await.ok();
+                let one_less = |count: usize| count.checked_sub(1);
+                let order = std::sync::atomic::Ordering::SeqCst;
+                let is_cut =
+                    path.contains("/blobs/") && to_cut.fetch_update(order, order, one_less).is_ok();
+                let end = if is_cut { body.len() / 2 } else { body.len() };
+                stream.write_all(&body[..end]).await.ok();
                 stream.shutdown().await.ok();
             }
         });
@@ -60,6 +69,7 @@ impl Registry {
             address,
             asked,
             content,
+            cuts,
         }
     }
 
@@ -87,11 +97,22 @@ impl Registry {
             "history": [{ "created_by": "the base" }],
         });
         let config = self.put("config", config.to_string().into_bytes());
+        let zstd = |archive: &Vec<u8>| {
+            let level = ruzstd::encoding::CompressionLevel::Fastest;
+            ruzstd::encoding::compress_to_vec(archive.as_slice(), level)
+        };
+        // Three ways in turn.
         let layers: Vec<Value> = layers
             .iter()
-            .map(|layer| {
-                let mut descriptor = self.put("layer", gzip(layer));
-                descriptor["mediaType"] = json!(LAYERS[1]);
+            .enumerate()
+            .map(|(index, layer)| {
+                let (content, media_type) = match index % 3 {
+                    0 => (gzip(layer), LAYERS[1].0),
+                    1 => (zstd(layer), OCI_ZSTD),
+                    _ => (layer.clone(), LAYERS[5].0),
+                };
+                let mut descriptor = self.put("layer", content);
+                descriptor["mediaType"] = json!(media_type);
                 descriptor
             })
             .collect();
@@ -172,13 +193,18 @@ fn debian() -> Vec<Vec<u8>> {
         ("var/a", b"a"),
     ]);
     let second = tar(&[
+        ("usr/lib/ld.so", b"another loader"),
         ("etc/.wh.old", b""),
         ("var/.wh..wh..opq", b""),
         ("var/b", b"b"),
         ("etc/ca.pem", b"certificates"),
         ("usr/bin/bash", b"hard:usr/bin/sh"),
     ]);
-    vec![first, second]
+    let third = tar(&[
+        ("usr/bin/sh", b"another shell"),
+        ("opt/x", b"hard:usr/bin/bash"),
+    ]);
+    vec![first, second, third]
 }
 
 async fn base(registry: &Registry, folder: &Path) -> BaseImage {
@@ -192,14 +218,19 @@ async fn base(registry: &Registry, folder: &Path) -> BaseImage {
 async fn a_base_is_fetched_once_and_then_asked_for_by_its_tag_alone() {
     let (registry, folder) = (Registry::start().await, tempfile::tempdir().unwrap());
     let first = base(&registry, folder.path()).await;
-    assert_eq!(first.layers.len(), 2);
+    let media_types: Vec<_> = first
+        .layers
+        .iter()
+        .map(|it| it.media_type.as_str())
+        .collect();
+    assert_eq!(media_types, [OCI_GZIP, OCI_ZSTD, OCI_TAR]);
     assert!(
         registry
             .asked()
             .iter()
             .filter(|it| it.contains("/blobs/"))
             .count()
-            == 3
+            == 4
     );
     let again = base(&registry, folder.path()).await;
     assert_eq!(again, first);
@@ -250,7 +281,7 @@ async fn what_is_damaged_or_for_another_processor_is_refused() {
     said.push(
         told(&name, &source)
             .await
-            .split("sha256:")
+            .split(" for sha256:")
             .next()
             .unwrap()
             .to_owned(),
@@ -263,7 +294,7 @@ async fn what_is_damaged_or_for_another_processor_is_refused() {
         write it as `REGISTRY/NAME:TAG`
     there is no image `registry/debian:none`
         check the name, or log in: `docker login registry`; registries say the same of an image that is not for everybody
-    cannot fetch the image `registry/debian:12`: the registry `registry` failed: Invalid digest. Expected
+    the image `registry/debian:12` cannot be used: the registry gave something else
     ");
 }
 
@@ -277,12 +308,12 @@ async fn an_image_on_a_base_has_its_layers_users_and_links() {
     let bases: Bases = [(name.clone(), Arc::new(base.clone()))].into();
     let text = format!(
         "{BUILD}FROM {name}\nWORKDIR /home/me\nCOPY --from=build /out/app /bin/app\n\
-         COPY --from={name} /etc/ca.pem /etc/ssl/\nCOPY --chown=nonroot:staff app /data/\n\
+         COPY --from={name} /etc/ca.pem /usr/bin/bash /usr/lib/l*.so /etc/ssl/\nCOPY --chown=nonroot:staff app /data/\n\
          ENV B=$A\nCMD [\"app\"]"
     );
     let image = pack_on(&text, folder.path(), &program, &bases).unwrap();
-    assert_eq!(image.layers[..2], base.layers);
-    let added: Vec<String> = image.layers[2..]
+    assert_eq!(image.layers[..3], base.layers);
+    let added: Vec<String> = image.layers[3..]
         .iter()
         .flat_map(|layer| {
             let inspected = crate::inspect::layer(layer).unwrap();
@@ -300,7 +331,10 @@ async fn an_image_on_a_base_has_its_layers_users_and_links() {
             "/home/me/ 65532:65533 0",
             "/usr/bin/app 0:0 120",
             "/etc/ssl/ 0:0 0",
+            // The content of the layer in which the hard link was made.
+            "/etc/ssl/bash 10:0 5",
             "/etc/ssl/ca.pem 10:0 12",
+            "/etc/ssl/ld.so 10:0 14",
             "/data/ 65532:50 0",
             "/data/app 65532:50 120",
         ]
@@ -313,7 +347,9 @@ async fn an_image_on_a_base_has_its_layers_users_and_links() {
     );
     assert_eq!(config["config"]["Labels"]["of"], "base");
     assert_eq!(config["history"].as_array().unwrap().len(), 5);
-    assert_eq!(config["rootfs"]["diff_ids"].as_array().unwrap().len(), 6);
+    assert_eq!(config["rootfs"]["diff_ids"].as_array().unwrap().len(), 7);
+    let inspected = crate::inspect::inspect(&image, "app").unwrap();
+    assert_eq!(inspected.layers[1].files[0].path, "/usr/lib/ld.so");
 }
 
 #[tokio::test]
@@ -363,6 +399,18 @@ async fn what_could_not_start_on_a_base_is_refused() {
 }
 
 #[tokio::test]
+async fn a_download_that_breaks_off_starts_again() {
+    let (registry, folder) = (Registry::start().await, tempfile::tempdir().unwrap());
+    registry.cuts.store(3, std::sync::atomic::Ordering::SeqCst);
+    let image = base(&registry, folder.path()).await;
+    assert_eq!(image.layers.len(), 3);
+    // A manifest, a configuration and three layers; nothing that was cut is left.
+    let kept = fs::read_dir(folder.path().join("bases")).unwrap();
+    let names: Vec<_> = kept.map(|it| it.unwrap().file_name()).collect();
+    assert!(names.iter().all(|it| it.len() == 64), "{names:?}");
+}
+
+#[tokio::test]
 async fn logins_of_docker_are_used() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("config.json");
@@ -394,7 +442,7 @@ async fn an_image_is_taken_as_it_is() {
         image.manifest.content,
         registry.content.lock().unwrap()[&digest]
     );
-    assert_eq!(image.layers[0].media_type, LAYERS[1]);
+    assert_eq!(image.layers[0].media_type, LAYERS[1].0);
     let pinned = format!("{}/team/app@{digest}", registry.address);
     // By its digest nobody is asked again.
     registry.asked();

@@ -351,6 +351,18 @@ impl Project {
         }
     }
 
+    /// Returns all programs with these names.
+    pub fn candidates(&self, package: Option<&str>, binary: Option<&str>) -> Vec<BinaryTarget> {
+        let packages = self.packages.iter();
+        let packages = packages.filter(|it| package.is_none_or(|name| it.name == name));
+        let targets = packages.flat_map(|package| {
+            let targets = package.programs();
+            let targets = targets.filter(|it| binary.is_none_or(|name| it.name == name));
+            targets.map(|target| BinaryTarget::of(package, target))
+        });
+        targets.collect()
+    }
+
     /// Prefers the package that contains the folder, then the workspace's default members.
     fn narrowed<'a>(&self, candidates: Vec<&'a Package>) -> Vec<&'a Package> {
         let around = candidates

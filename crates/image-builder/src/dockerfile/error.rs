@@ -124,9 +124,17 @@ pub enum Problem {
     /// `COPY <<EOF` is not supported.
     #[error("a heredoc in `COPY` needs Docker")]
     CopyHeredoc,
-    /// `COPY *.txt /` is not supported.
-    #[error("the pattern `{0}` in `COPY` needs Docker")]
-    Pattern(String),
+    /// The base image has `ONBUILD` instructions, which would have to be executed.
+    #[error("the `ONBUILD` instructions of `{0}` need Docker")]
+    Triggers(String),
+    /// `FROM --platform=…` names another platform than that of the image.
+    #[error("`--platform={platform}` in `FROM`, but the image is made for {wanted}")]
+    Platform {
+        /// Platform of the `FROM`.
+        platform: String,
+        /// Platform of the image.
+        wanted: String,
+    },
     /// A `COPY` takes something other than the program from a build stage.
     #[error("`{path}` is not where cargo puts the program `{program}`")]
     NotTheProgram {
@@ -187,7 +195,7 @@ impl Problem {
                 | Self::Substitution(_)
                 | Self::Flag { .. }
                 | Self::CopyHeredoc
-                | Self::Pattern(_)
+                | Self::Triggers(_)
                 | Self::NotTheProgram { .. }
                 | Self::FromRunningStage { .. }
                 | Self::TooDeep
@@ -222,19 +230,20 @@ impl Problem {
             Self::NothingToStart => "add `ENTRYPOINT [\"/app\"]`".to_owned(),
             Self::Flag { .. } => "remove it, or build with Docker: `--builder docker`".to_owned(),
             Self::CopyHeredoc => "put the content into a file and copy that".to_owned(),
-            Self::Pattern(_) => "name the files one by one, or copy their folder".to_owned(),
+            Self::Triggers(_) => "start from an image without them, or build with Docker: `--builder docker`".to_owned(),
+            Self::Platform { .. } => "remove it, or set `architecture` under `[service]` in `deployer.toml`".to_owned(),
             Self::NotTheProgram { path, program } => {
                 let base = path.rsplit('/').next().unwrap_or(path);
                 // A path of cargo's output suggests that another binary is meant.
                 if path.contains("target/") && base != program {
                     format!("if `{base}` is the program, set `binary = \"{base}\"` under `[image]` in `deployer.toml`; or build with Docker: `--builder docker`")
                 } else {
-                    format!("copy the program from where cargo puts it (`target/release/{program}`), and other files from this folder; or build with Docker: `--builder docker`")
+                    elsewhere(path).unwrap_or_else(|| format!("copy the program from where cargo puts it (`target/release/{program}`), and other files from this folder; or build with Docker: `--builder docker`"))
                 }
             }
-            Self::FromRunningStage { .. } => {
+            Self::FromRunningStage { path, .. } => elsewhere(path).unwrap_or_else(|| {
                 "copy it from this folder or from an image, or build with Docker: `--builder docker`".to_owned()
-            }
+            }),
             Self::TooDeep => "copy from the first of them".to_owned(),
             Self::CopyFromVariable(_) => "name the stage".to_owned(),
             Self::SeveralToOne(destination) => format!("write `{destination}/`"),
@@ -246,5 +255,24 @@ impl Problem {
             Self::UnknownArgument(name) => format!("add `ARG {name}` to the stage that uses it, or remove it from `args` under `[image]` in `deployer.toml`"),
             Self::Port(_) => "use a number from 1 to 65535, with `/tcp` or `/udp` if you like".to_owned(),
         }
+    }
+}
+
+/// Returns where to get a file that many Dockerfiles take from the stage that compiles.
+fn elsewhere(path: &str) -> Option<String> {
+    let of_an_image = |path: &str| {
+        format!(
+            "take it from an image: `COPY --from=gcr.io/distroless/static-debian12 {path} {path}`; or build with Docker: `--builder docker`"
+        )
+    };
+    if path.contains("ca-certificates") || path.starts_with("/etc/ssl/certs") {
+        return Some(of_an_image("/etc/ssl/certs/ca-certificates.crt"));
+    }
+    match path.trim_end_matches('/') {
+        "/usr/share/zoneinfo" => Some(of_an_image("/usr/share/zoneinfo")),
+        "/etc/passwd" | "/etc/group" => Some(
+            "say the user by number (`USER 65532:65532`), or copy such a file from this folder; or build with Docker: `--builder docker`".to_owned(),
+        ),
+        _ => None,
     }
 }

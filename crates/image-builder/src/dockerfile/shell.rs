@@ -11,12 +11,77 @@ const BEFORE: [&str; 16] = [
 pub(super) struct Command {
     pub(super) variables: Vec<(String, String)>,
     pub(super) words: Vec<String>,
+    /// Set for `export NAME=value`.
+    pub(super) is_export: bool,
+    /// Set within `if` or `case`, whose conditions are not evaluated.
+    pub(super) is_conditional: bool,
+}
+
+/// Commands found so far, and the constructs around the next one.
+#[derive(Debug, Default)]
+struct Script {
+    commands: Vec<Command>,
+    /// Words of the current command.
+    words: Vec<String>,
+    /// Nesting depth of `if`.
+    ifs: usize,
+    /// Nesting depth of `case`.
+    cases: usize,
+    /// Set where a pattern of `case` may stand.
+    expects_pattern: bool,
+}
+
+impl Script {
+    fn take(&mut self, word: &mut String) {
+        if !word.is_empty() {
+            self.words.push(std::mem::take(word));
+        }
+    }
+
+    /// Ends the current command at a separator.
+    fn end(&mut self, separator: char) {
+        let words = std::mem::take(&mut self.words);
+        let is_last = words.first().is_some_and(|word| word == "esac");
+        if self.expects_pattern && !is_last {
+            // An empty line may precede a pattern.
+            self.expects_pattern = separator != ')';
+            return;
+        }
+        let is_keyword = |word: &&String| BEFORE.contains(&word.as_str());
+        for keyword in words.iter().take_while(is_keyword) {
+            match keyword.as_str() {
+                "if" => self.ifs += 1,
+                "fi" => self.ifs = self.ifs.saturating_sub(1),
+                _ => {}
+            }
+        }
+        match words
+            .iter()
+            .find(|word| !is_keyword(word))
+            .map(String::as_str)
+        {
+            Some("case") => {
+                self.cases += 1;
+                self.expects_pattern = separator != ')';
+                return;
+            }
+            Some("esac") => {
+                self.cases = self.cases.saturating_sub(1);
+                self.expects_pattern = false;
+                return;
+            }
+            Some(_) | None => {}
+        }
+        let command = simple(words, self.ifs + self.cases > 0);
+        if !command.words.is_empty() || !command.variables.is_empty() {
+            self.commands.push(command);
+        }
+    }
 }
 
 /// Splits a script into its simple commands. Quotes are kept.
 pub(super) fn commands(script: &str) -> Vec<Command> {
-    let mut commands = Vec::new();
-    let mut command = Vec::new();
+    let mut found = Script::default();
     let mut word = String::new();
     let mut characters = script.chars().peekable();
     let mut quote = None;
@@ -45,34 +110,32 @@ pub(super) fn commands(script: &str) -> Vec<Command> {
                 continue;
             }
             None if matches!(character, ';' | '&' | '|' | '(' | ')' | '\n') => {
-                take(&mut word, &mut command);
-                commands.push(std::mem::take(&mut command));
+                found.take(&mut word);
+                found.end(character);
+                // `;;` ends a branch of `case`.
+                if character == ';' && characters.next_if_eq(&';').is_some() {
+                    found.expects_pattern = found.cases > 0;
+                }
                 continue;
             }
             None if character.is_whitespace() => {
-                take(&mut word, &mut command);
+                found.take(&mut word);
                 continue;
             }
             Some(_) | None => {}
         }
         word.push(character);
     }
-    take(&mut word, &mut command);
-    commands.push(command);
-    let commands = commands.into_iter().map(simple);
-    commands
-        .filter(|command| !command.words.is_empty() || !command.variables.is_empty())
-        .collect()
+    found.take(&mut word);
+    found.end('\n');
+    found.commands
 }
 
-fn take(word: &mut String, command: &mut Vec<String>) {
-    if !word.is_empty() {
-        command.push(std::mem::take(word));
-    }
-}
-
-fn simple(words: Vec<String>) -> Command {
-    let mut command = Command::default();
+fn simple(words: Vec<String>, is_conditional: bool) -> Command {
+    let mut command = Command {
+        is_conditional,
+        ..Command::default()
+    };
     for word in words {
         if !command.words.is_empty() {
             command.words.push(word);
@@ -83,6 +146,7 @@ fn simple(words: Vec<String>) -> Command {
         }
     }
     if command.words.first().is_some_and(|word| word == "export") {
+        command.is_export = true;
         // Without words, the caller applies the variables to the rest of the script.
         let exported = std::mem::take(&mut command.words);
         let exported = exported.iter().filter_map(|word| assignment(word));

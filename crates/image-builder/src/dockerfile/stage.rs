@@ -107,6 +107,8 @@ fn platform_arguments(request: &Request<'_>) -> BTreeMap<String, String> {
 /// Stage as written: a `FROM` and the instructions after it.
 struct RawStage<'a> {
     line: usize,
+    /// Value of `--platform`.
+    platform: Option<String>,
     base: String,
     /// Name in lower case: Docker compares stage names without regard to case.
     name: Option<String>,
@@ -160,8 +162,11 @@ impl<'a> File<'a> {
     }
 
     fn from(&mut self, instruction: &'a Instruction) -> Result<(), Problem> {
-        let (base, name) = from_parts(&instruction.arguments).unwrap_or_default();
-        let expanded = self.expand(&base, &|name| self.global.get(name).cloned());
+        let (platform, base, name) = from_parts(&instruction.arguments).unwrap_or_default();
+        let lookup = |name: &str| self.global.get(name).cloned();
+        let expanded = self.expand(&base, &lookup);
+        // An invalid one is reported by Docker only.
+        let platform = platform.and_then(|it| self.expand(&it, &lookup).ok());
         let (base, result) = match expanded {
             Ok(base) if base.is_empty() => (base, Err(Problem::MissingArgument("FROM"))),
             Ok(base) => (base, Ok(())),
@@ -171,6 +176,7 @@ impl<'a> File<'a> {
         // preceding `FROM`.
         self.stages.push(RawStage {
             line: instruction.line,
+            platform,
             base,
             name,
             instructions: Vec::new(),
@@ -264,7 +270,7 @@ impl<'a> File<'a> {
             // Only the first stage of the chain has a base image; each later one continues from its
             // parent.
             if position == 0 {
-                result = self.base(&self.stages[index].base);
+                result = self.start(&self.stages[index], depth);
             }
             let mut reader = Reader::new(self, index, depth, result);
             for instruction in &self.stages[index].instructions {
@@ -280,6 +286,34 @@ impl<'a> File<'a> {
         result
     }
 
+    /// Returns the settings of the image that a stage starts from.
+    fn start(&self, stage: &RawStage<'_>, depth: usize) -> FinalStage {
+        let mut result = self.base(&stage.base);
+        if std::mem::take(&mut result.has_triggers) {
+            let problem = Problem::Triggers(stage.base.clone());
+            self.report(Some(stage.line), problem);
+        }
+        let wanted = self.request.architecture.oci_name();
+        let other = stage.platform.as_ref().filter(|it| !is_for(it, wanted));
+        let (Some(platform), Some(_)) = (other, &result.base) else {
+            return result;
+        };
+        let wanted = format!("linux/{wanted}");
+        // Of a stage that is only copied from, the files may be the same for all platforms.
+        if depth == 0 {
+            let platform = platform.clone();
+            self.report(Some(stage.line), Problem::Platform { platform, wanted });
+        } else {
+            self.notes.borrow_mut().push(Note {
+                line: stage.line,
+                text: format!(
+                    "`--platform={platform}` is left out: the files are those of the image for {wanted}"
+                ),
+            });
+        }
+        result
+    }
+
     fn base(&self, name: &str) -> FinalStage {
         if name == SCRATCH || name.is_empty() {
             return FinalStage::default();
@@ -291,11 +325,12 @@ impl<'a> File<'a> {
         }
     }
 
-    /// Returns the first `RUN` or `ADD` of a stage or of the stages it is built on.
+    /// Returns the first instruction of a stage, or of the stages it is built on, that only Docker
+    /// can execute.
     fn runs(&self, index: usize) -> Option<&'a Instruction> {
         let chain = self.chain(index).into_iter();
         let mut all = chain.flat_map(|index| &self.stages[index].instructions);
-        let runs = |it: &&&Instruction| matches!(it.keyword.as_str(), "RUN" | "ADD");
+        let runs = |it: &&&Instruction| it.keyword == "RUN" || copy::is_remote(it);
         all.find(runs).copied()
     }
 
@@ -307,7 +342,7 @@ impl<'a> File<'a> {
             program: self.request.program,
             processor: self.request.architecture.rust_name(),
         };
-        let mut compiling = Compiling::default();
+        let mut compiling = Compiling::for_processor(project.processor);
         let mut result = FinalStage::default();
         for index in self.chain(index) {
             // No `COPY` is evaluated here, so the depth has no effect.
@@ -380,18 +415,36 @@ fn is_known(keyword: &str) -> bool {
     )
 }
 
+/// Returns whether a platform, such as `linux/arm64/v8` or `amd64`, is that of an architecture.
+fn is_for(platform: &str, wanted: &str) -> bool {
+    let mut parts = platform.split('/').filter(|part| *part != "linux");
+    // Names of the kernel that Docker also understands.
+    let architecture = match parts.next() {
+        Some("x86_64" | "x86-64") => "amd64",
+        Some("aarch64") => "arm64",
+        Some(name) => name,
+        None => return true,
+    };
+    architecture == wanted
+}
+
+/// Parts of a `FROM`: platform, base, and name of the stage.
+type FromParts = (Option<String>, String, Option<String>);
+
 /// Parses `[--platform=…] base [AS name]`.
-fn from_parts(arguments: &str) -> Option<(String, Option<String>)> {
-    let mut words = arguments
+fn from_parts(arguments: &str) -> Option<FromParts> {
+    let (flags, words): (Vec<&str>, Vec<&str>) = arguments
         .split_whitespace()
-        // `--platform` is skipped: the architecture comes from the configuration.
-        .skip_while(|word| word.starts_with("--"));
+        .partition(|word| word.starts_with("--"));
+    let mut flags = flags.into_iter();
+    let platform = flags.find_map(|word| word.strip_prefix("--platform="));
+    let mut words = words.into_iter();
     let base = words.next()?;
     let name = match (words.next(), words.next()) {
         (Some(r#as), Some(name)) if r#as.eq_ignore_ascii_case("as") => Some(name.to_lowercase()),
         _ => None,
     };
-    Some((base.to_owned(), name))
+    Some((platform.map(ToOwned::to_owned), base.to_owned(), name))
 }
 
 /// Reader of one stage, with the state that its instructions change.
@@ -402,6 +455,8 @@ pub(super) struct Reader<'a> {
     depth: usize,
     /// Values of `ARG` and `ENV`, where the last one of a name wins.
     pub(super) variables: BTreeMap<String, String>,
+    /// `ARG`s without a value.
+    unset: BTreeSet<String>,
     /// Folders that `WORKDIR` created. A `COPY` to one of them copies into it.
     folders: BTreeSet<String>,
     /// Set once a `CMD` was read in this stage.
@@ -420,6 +475,7 @@ impl<'a> Reader<'a> {
             index,
             depth,
             variables: result.env.iter().cloned().collect(),
+            unset: BTreeSet::new(),
             folders: folders.chain(["/".to_owned()]).collect(),
             sets_cmd: false,
             result,
@@ -435,7 +491,8 @@ impl<'a> Reader<'a> {
                 self.sets_cmd = true;
                 Ok(())
             }
-            "COPY" => self.copy(instruction),
+            "ADD" => self.copy(instruction, "ADD"),
+            "COPY" => self.copy(instruction, "COPY"),
             "ENTRYPOINT" => {
                 self.result.entrypoint = self.command("ENTRYPOINT", text)?;
                 // A base's `CMD` is the arguments of the base's own `ENTRYPOINT`, so Docker clears
@@ -482,7 +539,6 @@ impl<'a> Reader<'a> {
             }
             "VOLUME" => self.volume(text),
             "WORKDIR" => self.work_folder(instruction),
-            "ADD" => Err(Problem::Runs("ADD")),
             "RUN" => Err(Problem::Runs("RUN")),
             other => Err(Problem::UnknownInstruction(other.to_owned())),
         }
@@ -498,9 +554,18 @@ impl<'a> Reader<'a> {
         self.file.expand(word, &|name| self.lookup(name))
     }
 
-    /// Expands a word of a shell script, and leaves unknown variables as they are.
-    pub(super) fn shell_word(&self, word: &str) -> String {
-        let known = |name: &str| Some(self.lookup(name).unwrap_or_else(|| format!("${name}")));
+    /// Expands a word of a shell script, and leaves unknown variables as they are. The script's
+    /// `own` variables come first; one without a value is unknown.
+    pub(super) fn shell_word(&self, word: &str, own: &BTreeMap<String, Option<String>>) -> String {
+        let value = |name: &str| {
+            if let Some(value) = own.get(name) {
+                return value.clone();
+            }
+            // An `ARG` without a value is empty for a shell.
+            let is_empty = self.unset.contains(name);
+            self.lookup(name).or_else(|| is_empty.then(String::new))
+        };
+        let known = |name: &str| Some(value(name).unwrap_or_else(|| format!("${name}")));
         // The shell's escape character is a backslash, whatever the `escape` directive says.
         let expanded = words::expand(word, '\\', MAX_EXPANDED, &known);
         expanded.unwrap_or_else(|_| word.to_owned())
@@ -524,6 +589,8 @@ impl<'a> Reader<'a> {
             let given = self.file.request.args.get(name).cloned();
             if let Some(value) = given.or(value) {
                 self.variables.insert(name.to_owned(), value);
+            } else if !self.variables.contains_key(name) {
+                self.unset.insert(name.to_owned());
             }
         }
         Ok(())

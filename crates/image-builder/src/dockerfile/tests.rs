@@ -341,6 +341,44 @@ fn what_the_build_stage_tells_cargo_is_taken_over_or_noted() {
             "RUN npm ci && npm run build && cargo +nightly build --release --manifest-path api/Cargo.toml -Z x --config a=1",
             release,
         ),
+        // Settings of cargo that only the build stage has.
+        (
+            "ENV CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS=\"-Clink-arg=-s -Ctarget-cpu=x86-64-v2\" CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS=-Copt-level=1\nRUN cargo build --release",
+            release,
+        ),
+        (
+            "ENV RUSTFLAGS=-Copt-level=1\nENV RUSTFLAGS=-Copt-level=2\nRUN cargo build --release",
+            release,
+        ),
+        (
+            "RUN --mount=type=secret,id=token --mount=type=bind,from=web,target=/web --mount=type=cache,target=/x cargo build --release",
+            release,
+        ),
+        (
+            "RUN mkdir .cargo && printf '[build]' > .cargo/config.toml && cargo build --release",
+            release,
+        ),
+        // What only a shell can tell, and what one of several branches does.
+        (
+            "ARG MODE EXTRA=\nRUN cargo build --release $EXTRA ${MODE:+--features} $MODE $(echo --locked) --features \"$UNKNOWN\"",
+            release,
+        ),
+        (
+            "RUN flags=\"--features a\"; cargo build --release $flags",
+            release,
+        ),
+        (
+            "RUN if [ -n \"$A\" ]; then flags=--features=a; export MODE=x; fi; cargo build --release $flags",
+            release,
+        ),
+        (
+            "RUN case \"$TARGETARCH\" in amd64|x86) cargo build --release --features a ;; *) cargo build --release --features b ;; esac && cargo --version",
+            release,
+        ),
+        (
+            "RUN xx-cargo build --release && cargo --print-target-triple",
+            release,
+        ),
         (
             "COPY --from=web /dist dist\nCOPY --from=node:20 /x /x\nRUN rustup default nightly && cargo sqlx prepare && cargo build --release --target wasm32-wasi",
             release,
@@ -504,7 +542,10 @@ fn errors() {
         within("USER ''"),
         within("COPY /x"),
         within("COPY --from=build"),
-        within("COPY *.txt /"),
+        within("ADD --from=build a /b"),
+        within("ADD --checksum=sha256:0 a /b"),
+        within("ADD git@example.org:a/b.git /b"),
+        format!("{BUILD}FROM --platform=linux/arm64/v8 debian:12\nCMD [\"/app\"]"),
         within("COPY a b \\\n  # both\n  /c"),
         within("COPY <<EOF /x\nhello\nEOF"),
         within("COPY --from=$STAGE /x /x"),
@@ -515,6 +556,8 @@ fn errors() {
         within("COPY --parents a/b /c"),
         within("COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/"),
         within("COPY --from=build /src/target/release/server /"),
+        within("COPY --from=build /usr/share/zoneinfo/ /usr/share/zoneinfo/"),
+        within("COPY --from=build /etc/passwd /etc/group /etc/"),
         format!(
             "FROM upx AS pack\nRUN upx x\n{}",
             within("COPY --from=pack /etc/app /etc/app")
@@ -562,4 +605,79 @@ fn arguments_are_given_as_to_docker() {
     );
     let errors = Dockerfile::parse(&text.replace("MODE=slow", "MOOD=slow"), &request).unwrap_err();
     assert_eq!(errors.to_string(), "no `ARG` declares `MODE`");
+}
+
+#[test]
+fn local_files_may_be_added_and_patterns_copied() {
+    let stage = stage("ADD --chown=1 a b /c/\nCOPY *.toml [x]?/y /d/");
+    let copies: Vec<_> = stage.copies().collect();
+    assert_eq!((copies[0].unpacks, copies[1].unpacks), (true, false));
+    assert_eq!(copies[0].sources, ["a", "b"]);
+    assert_eq!(copies[1].sources, ["*.toml", "[x]?/y"]);
+    // An earlier stage that only adds is read as well.
+    let text =
+        format!("{BUILD}FROM scratch AS web\nADD a /a\nFROM scratch\nCOPY --from=web /a /a{START}");
+    assert_eq!(parse(&text).unwrap().copies().count(), 1);
+}
+
+#[test]
+fn another_platform_is_refused_or_noted() {
+    let notes = |head: &str, copy: &str| {
+        let text = format!("{head}\nFROM scratch\nCOPY --from={copy} /x /x{START}");
+        let read = crate::testing::parse(&text).unwrap();
+        read.notes
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        notes("FROM --platform=linux/arm64 web:1 AS web", "web"),
+        [
+            "line 1: `--platform=linux/arm64` is left out: the files are those of the image for linux/amd64"
+        ]
+    );
+    for platform in [
+        "amd64",
+        "linux/amd64/v2",
+        "linux",
+        "linux/x86_64",
+        "$TARGETPLATFORM",
+    ] {
+        let head = format!("FROM --platform={platform} web:1 AS web");
+        assert!(notes(&head, "web").is_empty(), "{platform}");
+    }
+    // Without a base, there is nothing that depends on the platform.
+    assert!(
+        notes(
+            "FROM --platform=linux/arm64 scratch AS web\nCOPY x /x",
+            "web"
+        )
+        .is_empty()
+    );
+}
+
+#[test]
+fn triggers_of_a_base_need_docker() {
+    let settings = FinalStage {
+        has_triggers: true,
+        ..FinalStage::default()
+    };
+    let bases = [("base".to_owned(), Arc::new(settings))].into();
+    let args = BTreeMap::new();
+    let request = Request {
+        architecture: Architecture::X86_64,
+        package: "app",
+        program: "app",
+        args: &args,
+        bases: &bases,
+    };
+    let errors = Dockerfile::parse(&format!("FROM base{START}"), &request).unwrap_err();
+    assert_eq!(
+        errors.to_string(),
+        "line 1: the `ONBUILD` instructions of `base` need Docker"
+    );
+    assert!(errors.need_docker());
+    // They do not concern who only copies from the image.
+    let copies = format!("FROM scratch\nCOPY --from=base /x /x{START}");
+    assert!(Dockerfile::parse(&copies, &request).is_ok());
 }

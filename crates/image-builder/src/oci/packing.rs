@@ -1,11 +1,13 @@
 //! Execution of a stage's steps: the files and layers that each of them adds to the image.
 
+use std::collections::BTreeMap;
+
 use crate::context::{Context, Destination, Rights, base_name, join};
 use crate::dockerfile::{CopyInstruction, CopySource, FinalStage, Step, WorkFolder};
 use crate::image::NOTICES_FOLDER;
 use crate::layer::{self, Content, Entries, Entry, LowerFile, Owner};
 use crate::pack_error::PackError;
-use crate::paths::components;
+use crate::paths::{components, is_pattern};
 use crate::root::Root;
 
 use super::{Recipe, start};
@@ -52,7 +54,7 @@ impl<'a> Packing<'a> {
         let (root, layers) = self.fill(stage);
         self.packed.layers = layers;
         let is_known = stage.base.is_none() || self.recipe.base().is_some();
-        if !is_known && self.recipe.program_path.is_some() {
+        if !is_known {
             let image = stage.base.clone().unwrap_or_default();
             let reason = "it was not fetched".to_owned();
             self.packed.errors.push(PackError::Base { image, reason });
@@ -70,7 +72,14 @@ impl<'a> Packing<'a> {
         // A later `COPY` may have replaced the program, so the final files are checked as well.
         let has_program =
             self.takes_program && root.files().any(|path| self.is_program(root, path));
-        if !has_program {
+        // If no stage compiles, the image may start a file of the build context.
+        let starts_a_file = || {
+            let started = start::started(recipe, root);
+            recipe.program_path.is_none()
+                && !self.takes_program
+                && started.is_some_and(|it| matches!(it.content, Content::File { .. }))
+        };
+        if !has_program && !starts_a_file() {
             self.packed.errors.push(PackError::NoProgram {
                 program: recipe.program.to_owned(),
             });
@@ -156,14 +165,30 @@ impl<'a> Packing<'a> {
             line: copy.line,
             owner: owner.unwrap_or_default(),
             mode: copy.mode,
+            unpacks: copy.unpacks,
         };
         let destination = destination(copy, root)?;
         let mut entries = Entries::new();
         match &copy.from {
             CopySource::Context => {
                 for source in &copy.sources {
-                    self.context
-                        .collect(&rights, source, &destination, &mut entries)?;
+                    if !is_pattern(source) {
+                        self.context
+                            .collect(&rights, source, &destination, &mut entries)?;
+                        continue;
+                    }
+                    let matching = self.context.matching(copy.line, source)?;
+                    check_destination(copy, source, &matching, &destination)?;
+                    for path in matching {
+                        let taken =
+                            self.context
+                                .collect(&rights, &path, &destination, &mut entries);
+                        match taken {
+                            // Docker does not see excluded files, so no pattern matches them.
+                            Err(PackError::Ignored { .. }) => {}
+                            taken => taken?,
+                        }
+                    }
                 }
             }
             CopySource::Program(_) => self.program(&rights, &destination, &mut entries)?,
@@ -217,7 +242,20 @@ impl<'a> Packing<'a> {
         destination: &Destination,
     ) -> Result<Entries, PackError> {
         let mut entries = Entries::new();
+        let mut sources = Vec::new();
         for source in &copy.sources {
+            if is_pattern(source) {
+                let matching = inner.matching(source).ok_or_else(|| PackError::Pattern {
+                    line: copy.line,
+                    pattern: source.clone(),
+                })?;
+                check_destination(copy, source, &matching, destination)?;
+                sources.extend(matching);
+            } else {
+                sources.push(source.clone());
+            }
+        }
+        for source in &sources {
             let is_folder = inner
                 .resolve(source)
                 .is_some_and(|path| inner.is_folder(&path));
@@ -230,9 +268,6 @@ impl<'a> Packing<'a> {
                 layer::put(&mut entries, copy.line, path, made)?;
             }
             for (path, mut entry) in found(copy, source, inner, destination)? {
-                if let Content::Lower(file) = &entry.content {
-                    entry.content = self.read(copy, file)?;
-                }
                 // A symbolic link has no mode of its own.
                 let is_link = matches!(entry.content, Content::Link { .. });
                 entry.owner = owner.unwrap_or(entry.owner);
@@ -240,27 +275,68 @@ impl<'a> Packing<'a> {
                 layer::put(&mut entries, copy.line, path, entry)?;
             }
         }
+        self.read(copy, &mut entries)?;
         Ok(entries)
     }
 
-    /// Reads a file of a base image into memory.
-    fn read(&mut self, copy: &CopyInstruction, file: &LowerFile) -> Result<Content, PackError> {
-        self.context.take(copy.line, file.size)?;
-        if file.size > MAX_LOWER {
-            return Err(PackError::TooLarge {
-                line: copy.line,
-                limit: MAX_LOWER,
-            });
+    /// Reads files of base images into memory.
+    fn read(&mut self, copy: &CopyInstruction, entries: &mut Entries) -> Result<(), PackError> {
+        let mut wanted: BTreeMap<String, Vec<LowerFile>> = BTreeMap::new();
+        for entry in entries.values() {
+            if let Content::Lower(file) = &entry.content {
+                self.context.take(copy.line, file.size)?;
+                if file.size > MAX_LOWER {
+                    return Err(PackError::TooLarge {
+                        line: copy.line,
+                        limit: MAX_LOWER,
+                    });
+                }
+                let files = wanted.entry(file.image.clone()).or_default();
+                files.push(file.clone());
+            }
         }
-        let base = self
-            .recipe
-            .bases
-            .get(&file.image)
-            .ok_or_else(|| PackError::Base {
-                image: file.image.clone(),
-                reason: "it was not fetched".to_owned(),
+        let mut contents = BTreeMap::new();
+        for (image, files) in wanted {
+            let absent = |reason: &str| PackError::Base {
+                image: image.clone(),
+                reason: reason.to_owned(),
+            };
+            let base = self.recipe.bases.get(&image);
+            let base = base.ok_or_else(|| absent("it was not fetched"))?;
+            contents.insert(image, base.read(&files)?);
+        }
+        for entry in entries.values_mut() {
+            let Content::Lower(LowerFile {
+                image, layer, path, ..
+            }) = &entry.content
+            else {
+                continue;
+            };
+            let found = contents.get(image);
+            let found = found.and_then(|it| it.get(&(*layer, path.clone())));
+            let found = found.ok_or_else(|| PackError::Base {
+                image: image.clone(),
+                reason: format!("`/{path}` is not in its layers"),
             })?;
-        base.read(&file.path).map(Content::Bytes)
+            entry.content = Content::Bytes(found.clone());
+        }
+        Ok(())
+    }
+}
+
+/// Checks that several files go into a folder.
+fn check_destination(
+    copy: &CopyInstruction,
+    pattern: &str,
+    matching: &[String],
+    destination: &Destination,
+) -> Result<(), PackError> {
+    match destination {
+        Destination::Exactly(_) if matching.len() > 1 => Err(PackError::SeveralToOne {
+            line: copy.line,
+            pattern: pattern.to_owned(),
+        }),
+        Destination::Exactly(_) | Destination::Folder(_) => Ok(()),
     }
 }
 
@@ -367,7 +443,8 @@ fn created_by(step: &Step) -> String {
                 }
             };
             let sources = copy.sources.join(" ");
-            format!("COPY{from} {sources} {}", copy.destination)
+            let keyword = if copy.unpacks { "ADD" } else { "COPY" };
+            format!("{keyword}{from} {sources} {}", copy.destination)
         }
     }
 }

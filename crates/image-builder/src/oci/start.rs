@@ -68,6 +68,13 @@ pub(super) fn check(
     }
 }
 
+/// Returns the file that the image starts.
+pub(super) fn started<'r>(recipe: &Recipe<'_>, root: &'r Root) -> Option<&'r Entry> {
+    let stage = recipe.stage;
+    let words = stage.entrypoint.as_ref().or(stage.cmd.as_ref())?;
+    root.get(&find(recipe, root, words.first()?)?)
+}
+
 /// Finds the file to start as the runtime does: by its path relative to the working folder, or on
 /// `PATH`.
 fn find(recipe: &Recipe<'_>, root: &Root, word: &str) -> Option<String> {

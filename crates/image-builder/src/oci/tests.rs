@@ -649,4 +649,135 @@ fn everything_is_found_without_the_program_and_all_at_once() {
     );
     assert_eq!(errors("COPY --from=build /out/app /app\nUSER me").len(), 1);
     assert!(errors("")[0].starts_with("the program `app` would not be in the image"));
+    // A file of the build context is started, so there is no program to compile.
+    fs::write(folder.path("ready"), crate::testing::elf(62, &[1])).unwrap();
+    assert!(errors("COPY --chmod=0755 ready /app").is_empty());
+    assert_eq!(
+        errors("COPY ready /app"),
+        [
+            "`/app` is to be started, but its mode 0644 does not let the user of the image execute it"
+        ]
+    );
+    assert!(errors("COPY ready /other")[0].starts_with("the program `app` would not be"));
+}
+
+/// Paths in the last layer but the program's.
+fn copied(folder: &Folder, body: &str) -> Result<Vec<String>, String> {
+    let built = folder.build(&format!("{PROGRAM}{body}"));
+    let image = built.map_err(|error| error.to_string())?;
+    let listed = image.layers.iter().skip(1).flat_map(listing);
+    Ok(listed
+        .map(|line| line.split(' ').nth(3).unwrap().to_owned())
+        .collect())
+}
+
+#[test]
+fn patterns_are_those_of_docker() {
+    let folder = Folder::new();
+    for name in [
+        "a.toml",
+        "b.toml",
+        "c.md",
+        "x/1.sql",
+        "x/2.sql",
+        "x/y/3.sql",
+        "z/1.sql",
+        "[q].md",
+    ] {
+        folder.file(name, "");
+    }
+    folder.file(".dockerignore", "b.toml\nz");
+    let found = |source: &str| copied(&folder, &format!("COPY {source} /d/")).unwrap();
+    assert_eq!(found("*.toml"), ["d/", "d/a.toml"]);
+    assert_eq!(found("?.md"), ["d/", "d/c.md"]);
+    assert_eq!(found("[ac].*"), ["d/", "d/a.toml", "d/c.md"]);
+    assert_eq!(found("x/*.sql"), ["d/", "d/1.sql", "d/2.sql"]);
+    // The content of a folder that matches, without its name. `**` is `*`.
+    assert_eq!(found("x/?"), ["d/", "d/3.sql"]);
+    assert_eq!(found("**/1.sql"), ["d/", "d/1.sql"]);
+    assert_eq!(found("./x/../c.m*"), ["d/", "d/c.md"]);
+    assert_eq!(found("[[]q].md"), ["d/", "d/[q].md"]);
+    // Nothing matches: a layer without files, as with BuildKit.
+    assert!(found("none*").is_empty());
+    let refused = |body: &str| copied(&folder, body).unwrap_err();
+    assert_eq!(refused("COPY [x /d/"), "line 5: `[x` is not a pattern");
+    assert_eq!(
+        refused("COPY *.md /d"),
+        "line 5: `*.md` matches several files, and the destination is not a folder"
+    );
+    assert_eq!(
+        refused("COPY ../*.md /d/"),
+        "line 5: `../*.md` is outside of the build context"
+    );
+    assert_eq!(
+        refused("COPY nowhere/* /d/"),
+        "line 5: there is no `nowhere`"
+    );
+    assert_eq!(copied(&folder, "COPY c.* /d").unwrap(), ["d"]);
+    // What is built from names each of them.
+    let paths = crate::context_paths(folder.root.path(), "/x/*.sql");
+    assert_eq!(paths, [folder.path("x/1.sql"), folder.path("x/2.sql")]);
+
+    let text = format!(
+        "{BUILD}FROM scratch AS web\nCOPY x /x\nCOPY c.md /x/y/\n\
+         FROM scratch\nCOPY --from=build /out/app /app\nCOPY --from=web /x/*.sql /x/*/*.md /d/\nCMD [\"/app\"]"
+    );
+    let image = crate::testing::pack(&text, folder.root.path(), &folder.program.path).unwrap();
+    let files: Vec<String> = owners(&image);
+    assert_eq!(
+        files,
+        [
+            "app 0:0",
+            "d/ 0:0",
+            "d/1.sql 0:0",
+            "d/2.sql 0:0",
+            "d/c.md 0:0"
+        ]
+    );
+}
+
+#[test]
+fn what_is_added_is_no_archive() {
+    use std::io::Write as _;
+    let folder = Folder::new();
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_ustar();
+    header.set_size(0);
+    archive
+        .append_data(&mut header, "x", std::io::empty())
+        .unwrap();
+    let archive = archive.into_inner().unwrap();
+    let gzip = |content: &[u8]| {
+        let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        writer.write_all(content).unwrap();
+        writer.finish().unwrap()
+    };
+    let files = [
+        ("a.tar", archive.clone(), false),
+        ("named.txt", gzip(&archive), false),
+        ("a.tar.xz", b"\xfd7zXZ\0".to_vec(), false),
+        ("dump.sql.gz", gzip(b"select"), true),
+        ("a.txt", b"text".to_vec(), true),
+        ("empty.tar", Vec::new(), true),
+    ];
+    for (name, content, is_copied) in files {
+        fs::write(folder.path(name), content).unwrap();
+        let added = folder.build(&format!("{PROGRAM}ADD {name} /x"));
+        match added {
+            Ok(_) => assert!(is_copied, "{name}"),
+            Err(error) => {
+                assert!(!is_copied, "{name}");
+                assert!(error.needs_docker());
+                assert_eq!(
+                    error.to_string(),
+                    format!("line 5: `ADD` unpacks `{name}`, which needs Docker")
+                );
+            }
+        }
+        assert!(folder.build(&format!("{PROGRAM}COPY {name} /x")).is_ok());
+    }
+    // In a folder it stays an archive.
+    fs::create_dir(folder.path("d")).unwrap();
+    fs::write(folder.path("d/a.tar"), archive).unwrap();
+    assert_eq!(copied(&folder, "ADD d /d").unwrap(), ["d/", "d/a.tar"]);
 }

@@ -208,6 +208,11 @@ pub(super) fn is_lost_upload(error: &OciDistributionError) -> bool {
     }
 }
 
+/// Returns whether the registry requires another login.
+pub(crate) fn is_unauthorised(error: &OciDistributionError) -> bool {
+    status(error) == Some(401)
+}
+
 /// Returns the HTTP status of the response, as far as the client reports it.
 pub(super) fn status(error: &OciDistributionError) -> Option<u16> {
     #[expect(

@@ -17,19 +17,19 @@ const STILLNESS: Duration = Duration::from_mins(2);
 
 /// Time of the last activity, and the idle timeout.
 #[derive(Debug, Clone)]
-pub(super) struct Movement {
+pub(crate) struct Movement {
     last: Arc<Mutex<Instant>>,
     stillness: Duration,
 }
 
 impl Movement {
     /// Creates a timer for a short request.
-    pub(super) fn question() -> Self {
+    pub(crate) fn question() -> Self {
         Self::within(ANSWER)
     }
 
     /// Creates a timer for an upload.
-    pub(super) fn content() -> Self {
+    pub(crate) fn content() -> Self {
         Self::within(STILLNESS)
     }
 
@@ -41,7 +41,7 @@ impl Movement {
     }
 
     /// Records activity, which restarts the timeout.
-    pub(super) fn moved(&self) {
+    pub(crate) fn moved(&self) {
         // A panic elsewhere cannot leave a time in an invalid state.
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
@@ -52,7 +52,7 @@ impl Movement {
 }
 
 /// Waits for the response until the idle timeout expires.
-pub(super) async fn patiently<T>(
+pub(crate) async fn patiently<T>(
     movement: Movement,
     request: impl Future<Output = Result<T, OciDistributionError>>,
 ) -> Result<T, OciDistributionError> {

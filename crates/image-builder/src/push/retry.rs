@@ -6,6 +6,7 @@ use std::time::Duration;
 use oci_client::errors::OciDistributionError;
 
 use super::error::{is_connect, is_lost_upload, is_nonsense, is_of_the_way, is_silence, status};
+use super::loopback::is_loopback;
 use support::pause::jittered;
 
 /// Longest delay between attempts, reached by doubling.
@@ -23,7 +24,7 @@ const LOST_UPLOADS: u32 = 3;
 
 /// Number of retries, and the delays between them.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Retry {
+pub(crate) struct Retry {
     /// Number of retries after the first attempt.
     pub(super) retries: u32,
     /// Delay before the first retry; doubled for each further one.
@@ -48,12 +49,22 @@ impl Default for Retry {
 }
 
 impl Retry {
+    /// Returns the policy for a pull, whose caller handles a 401 response.
+    pub(crate) fn of_pull(registry: &str, retries: u32) -> Self {
+        Self {
+            retries,
+            logins: 0,
+            gives_up_on_nobody: is_loopback(registry),
+            ..Self::default()
+        }
+    }
+
     /// Returns a policy that does not retry a 401 response, because the caller handles it.
     pub(super) fn only_once_unauthorised(self) -> Self {
         Self { logins: 0, ..self }
     }
 
-    pub(super) async fn run<T, F>(
+    pub(crate) async fn run<T, F>(
         &self,
         mut request: impl FnMut() -> F,
     ) -> Result<T, OciDistributionError>

@@ -3,12 +3,13 @@
 
 use std::io::{self, Read as _};
 
-use flate2::read::MultiGzDecoder;
+use oci_spec::image::MediaType;
 
-use super::{Archive, GZIP, MAX_DOCUMENT, MAX_LAYERS, Path, Saved, Value, nonsense, unreadable};
+use super::{Archive, MAX_DOCUMENT, MAX_LAYERS, Path, Saved, Value, nonsense, unreadable};
 use crate::Architecture;
 use crate::archive::{SBOM, blob, statement};
 use crate::attestation::{self, Statement};
+use crate::compression::{decompressed, is_compressed};
 use crate::image::{BuiltImage, Document};
 use crate::layer::{self, Layer};
 use crate::pack_error::PackError;
@@ -78,10 +79,11 @@ fn parsed(document: &Document) -> Result<Value, PackError> {
 
 /// Reads a layer. Keeps the compressed bytes, and decompresses them only to compute the diff ID.
 fn layer_of(compressed: Document, limit: u64) -> Result<Layer, PackError> {
-    if !compressed.content.starts_with(&GZIP) {
+    let is_plain = compressed.media_type == MediaType::ImageLayer.as_ref();
+    if !is_plain && !is_compressed(&compressed.content) {
         return Err(nonsense(format!("{} is not compressed", compressed.digest)));
     }
-    let content = MultiGzDecoder::new(compressed.content.as_ref());
+    let content = decompressed(compressed.content.as_ref()).map_err(unreadable)?;
     let mut hash = layer::Hashing::new(io::sink());
     // One byte more than the limit shows that the layer is too large.
     let size = io::copy(&mut content.take(limit.saturating_add(1)), &mut hash);

@@ -23,6 +23,8 @@ struct FakeBench {
     template: Option<Failure>,
     toolchain: Option<Failure>,
     program: Option<Failure>,
+    /// The Dockerfile is fine without a program.
+    needs_no_program: bool,
     remarks: Vec<String>,
     presence: Presence,
     /// Milliseconds that our clock is ahead.
@@ -46,6 +48,7 @@ impl FakeBench {
             template: None,
             toolchain: None,
             program: None,
+            needs_no_program: false,
             remarks: Vec::new(),
             presence: Presence::Absent,
             ahead: 0,
@@ -84,6 +87,9 @@ impl Environment for FakeBench {
     }
 
     async fn dockerfile(&self, _: Context<'_>) -> Result<Vec<String>, Failure> {
+        if let Some(failure) = self.program.as_ref().filter(|_| !self.needs_no_program) {
+            return Err(failure.clone());
+        }
         Ok(self.remarks.clone())
     }
 
@@ -527,7 +533,12 @@ async fn what_is_built() {
     };
     let several = Failure::preflight("the project has 2 programs").hint("choose one");
     let no_program = FakeBench {
+        program: Some(several.clone()),
+        ..FakeBench::new(world())
+    };
+    let not_needed = FakeBench {
         program: Some(several),
+        needs_no_program: true,
         ..FakeBench::new(world())
     };
     let remarkable = FakeBench {
@@ -540,6 +551,7 @@ async fn what_is_built() {
     insta::assert_snapshot!(
         [
             of_image(examining(no_program).await),
+            of_image(examining(not_needed).await),
             of_image(examining(remarkable).await),
             of_image(examining_with(FakeBench::new(world()), exists).await),
         ]
@@ -551,6 +563,12 @@ async fn what_is_built() {
     skipped  dockerfile     not looked at: it depends on the program
     not ready to be deployed: 1 error, 0 warnings
     ready: false
+
+    ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
+    skipped  program        not looked at: the Dockerfile needs no program of cargo
+    ok       dockerfile     /project/Dockerfile
+    ready to be deployed: 0 errors, 0 warnings
+    ready: true
 
     ok       rust           cargo 1.94.1, for x86_64-unknown-linux-musl
     ok       program        app, of package app

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::lines::Instruction;
-use super::super::shell::{Command, commands};
+use super::super::shell::commands;
 use super::super::{Note, words};
 use super::Reader;
 use crate::paths::components;
@@ -33,6 +33,10 @@ pub(super) struct Compiling {
     /// Set if a `cargo build` or `cargo install` of the program was found.
     pub(super) runs_cargo: bool,
     installs: bool,
+    /// Processor of the target, by Rust's name.
+    processor: &'static str,
+    /// Set by `RUSTFLAGS`, which cargo prefers to its other variables for flags.
+    has_rustflags: bool,
     /// Paths that the program was copied to.
     paths: BTreeSet<String>,
 }
@@ -136,7 +140,8 @@ const HARMLESS: [&str; 45] = [
     "yum",
 ];
 /// Cargo subcommands that do not change the program.
-const HARMLESS_OF_CARGO: [&str; 17] = [
+const HARMLESS_OF_CARGO: [&str; 18] = [
+    "--print-target-triple",
     "--version",
     "-V",
     "about",
@@ -177,10 +182,17 @@ pub(super) struct Project<'a> {
     pub(super) package: &'a str,
     pub(super) program: &'a str,
     /// Processor of the target, by Rust's name.
-    pub(super) processor: &'a str,
+    pub(super) processor: &'static str,
 }
 
 impl Compiling {
+    pub(super) fn for_processor(processor: &'static str) -> Self {
+        Self {
+            processor,
+            ..Self::default()
+        }
+    }
+
     /// Returns whether cargo, or a later command, puts the program at this path of the stage.
     pub(super) fn has_program_at(&self, path: &str, program: &str) -> bool {
         let (_, names) = components(path);
@@ -199,11 +211,23 @@ impl Compiling {
     /// Adopts a variable of `ENV` or `ARG`.
     pub(super) fn set(&mut self, line: usize, name: &str, value: &str) {
         if name == "RUSTFLAGS" {
+            self.has_rustflags = true;
+            self.build.rustflags.clear();
+            self.rustflags(line, value);
+        } else if self.is_for_the_compiler(name) && !self.has_rustflags {
             self.rustflags(line, value);
         } else if !is_of_the_container(name) {
             let environment = &mut self.build.environment;
             environment.insert(name.to_owned(), value.to_owned());
         }
+    }
+
+    /// Returns whether cargo takes flags for the compiler from this variable.
+    fn is_for_the_compiler(&self, name: &str) -> bool {
+        let processor = self.processor.to_ascii_uppercase();
+        let of_target = name.strip_prefix("CARGO_TARGET_");
+        name == "CARGO_BUILD_RUSTFLAGS"
+            || of_target.is_some_and(|it| it.starts_with(&processor) && it.ends_with("_RUSTFLAGS"))
     }
 
     fn note(&mut self, line: usize, text: String) {
@@ -234,7 +258,7 @@ impl Compiling {
                 ("-C" | "--codegen", "linker" | "link-arg" | "link-args" | "link-self-contained")
                 | ("-L" | "-l", _) => self.note(
                     line,
-                    format!("`{flag} {value}` of `RUSTFLAGS` is for the linker of the build stage and is left out; set `RUSTFLAGS` where you deploy if this machine's needs it"),
+                    format!("`{option} {value}` of `RUSTFLAGS` is for the linker of the build stage and is left out; set `RUSTFLAGS` where you deploy if this machine's needs it"),
                 ),
                 ("-C" | "--codegen", _) => self.build.rustflags.push(format!("-C{value}")),
                 ("--cfg", _) => self.build.rustflags.push(format!("--cfg={value}")),
@@ -250,30 +274,64 @@ impl Compiling {
     /// Collects cargo options and notes from a `RUN`.
     pub(super) fn run(&mut self, instruction: &Instruction, reader: &Reader<'_>, of: &Project<'_>) {
         let line = instruction.line;
-        // Flags such as `--mount=type=cache` only affect Docker's build.
-        let mut script = without_flags(&instruction.arguments).to_owned();
+        let (flags, script) = flags_and_rest(&instruction.arguments);
+        self.mounts(line, &flags);
+        let mut script = script.to_owned();
         if let Some(words) = words::json_array(&script) {
             // The exec form has no shell, but its words suffice to find cargo.
             script = words.join(" ");
         } else if script.starts_with("<<") {
             script = instruction.heredocs.join("\n");
         }
-        let mut exported = Vec::new();
-        for Command { variables, words } in commands(&script) {
-            let expanded = |(name, value): (String, String)| (name, reader.shell_word(&value));
-            let variables = variables.into_iter().map(expanded);
-            let words: Vec<String> = words.iter().map(|word| reader.shell_word(word)).collect();
+        // Variables of the script; `None` if the value depends on a condition.
+        let mut own: BTreeMap<String, Option<String>> = BTreeMap::new();
+        let mut exported = BTreeSet::new();
+        for command in commands(&script) {
+            let expanded = |word: &String| reader.shell_word(word, &own);
+            let variables = command.variables.iter();
+            let variables: Vec<(String, String)> = variables
+                .map(|(name, value)| (name.clone(), expanded(value)))
+                .collect();
+            let words: Vec<String> = command
+                .words
+                .iter()
+                .flat_map(|it| split(expanded(it), it))
+                .collect();
             let Some(name) = words.first() else {
                 // Assignments without a command: later commands of the script see them.
-                exported.extend(variables);
+                for (name, value) in variables {
+                    if command.is_conditional && command.is_export && !is_of_the_container(&name) {
+                        self.note(
+                            line,
+                            format!("`{name}` is set under a condition, which is not evaluated here: if the compiler needs it, set it where you deploy"),
+                        );
+                    }
+                    if command.is_export {
+                        exported.insert(name.clone());
+                    }
+                    own.insert(name, (!command.is_conditional).then_some(value));
+                }
                 continue;
             };
+            if let Some(file) = written(&words).filter(|file| is_of_cargo(file)) {
+                self.note(
+                    line,
+                    format!("`{file}` is not written here: put settings of cargo into `.cargo/config.toml` of the project"),
+                );
+            }
             // Commands may be given by their path, such as `/usr/local/cargo/bin/cargo`.
             match name.rsplit('/').next().unwrap_or(name) {
-                // `cross` wraps cargo and takes the same arguments.
-                "cargo" | "cross" => {
+                // The others wrap cargo and take the same arguments.
+                "cargo" | "cross" | "xx-cargo" => {
                     let mut call = Call::parse(&words[1..]);
-                    call.environment = exported.iter().cloned().chain(variables).collect();
+                    // A shell passes on what was exported, or was in its environment.
+                    let passed_on = own.iter().filter(|(name, _)| {
+                        exported.contains(*name) || reader.variables.contains_key(*name)
+                    });
+                    let known = passed_on
+                        .filter_map(|(name, value)| Some((name.clone(), value.clone()?)));
+                    call.environment = known.chain(variables).collect();
+                    call.is_conditional = command.is_conditional;
                     self.cargo(line, &call, reader, of);
                 }
                 "cp" | "mv" | "install" | "ln" => self.moved(&words[1..], reader, of.program),
@@ -289,6 +347,31 @@ impl Compiling {
                     line,
                     format!("`{name}` is not run here: cargo alone compiles. If the program needs what it makes, use `--builder docker`"),
                 ),
+            }
+        }
+    }
+
+    /// Notes mounts whose content the compilation may need. Caches only affect Docker's build.
+    fn mounts(&mut self, line: usize, flags: &[&str]) {
+        let mounts = flags.iter().filter_map(|it| it.strip_prefix("--mount="));
+        for mount in mounts {
+            let value = |name: &str| {
+                let fields = mount.split(',').filter_map(|field| field.split_once('='));
+                let mut fields = fields.filter(|(key, _)| *key == name);
+                fields.next().map(|(_, value)| value)
+            };
+            if value("type") == Some("secret") {
+                self.note(
+                    line,
+                    format!("`--mount={mount}` is not done here: if the build needs a secret, set its variable where you deploy and name it in `build_environment` under `[image]` in `deployer.toml`"),
+                );
+            } else if let Some(from) = value("from")
+                && value("type") != Some("cache")
+            {
+                self.note(
+                    line,
+                    format!("`--mount={mount}` is not done here: cargo compiles what is in this folder. If the program needs the files of `{from}`, use `--builder docker`"),
+                );
             }
         }
     }
@@ -336,6 +419,7 @@ impl Compiling {
         if !names("--bin", "--bin", of.program) || !names("--package", "-p", of.package) {
             return;
         }
+        let before = self.runs_cargo.then(|| self.build.clone());
         self.runs_cargo = true;
         self.installs |= installs;
         for option in ["--root", "--out-dir", "--artifact-dir"] {
@@ -348,7 +432,8 @@ impl Compiling {
             self.set(line, name, value);
         }
         let build = &mut self.build;
-        let profile = call.values("--profile").last().map(ToOwned::to_owned);
+        let profile = call.values("--profile").filter(|it| is_known(it));
+        let profile = profile.last().map(ToOwned::to_owned);
         // Cargo builds with `--release` only on request, but `cargo install` does so by default.
         let is_release =
             call.has("--release") || call.has("-r") || installs && !call.has("--debug");
@@ -357,11 +442,22 @@ impl Compiling {
         let features = call.values("--features").chain(call.values("-F"));
         let features = features.flat_map(|list| list.split([',', ' ']));
         build.features = features
-            .filter(|it| !it.is_empty())
+            .filter(|it| !it.is_empty() && is_known(it))
             .map(ToOwned::to_owned)
             .collect();
         build.no_default_features = call.has("--no-default-features");
         build.all_features = call.has("--all-features");
+        let options = |build: &CargoBuild| {
+            let features = (build.no_default_features, build.all_features);
+            (build.profile.clone(), build.features.clone(), features)
+        };
+        // Only one of several branches is taken, and they differ.
+        if call.is_conditional && before.is_some_and(|before| options(&before) != options(build)) {
+            self.note(
+                line,
+                format!("`cargo {}` differs by a condition, which is not evaluated here: the last one counts, unless `features` and `profile` are set under `[image]` in `deployer.toml`", call.verb),
+            );
+        }
         for text in call.not_taken_over(of) {
             self.note(line, text);
         }
@@ -398,19 +494,25 @@ fn is_of_the_container(name: &str) -> bool {
             .any(|prefix| name.starts_with(prefix))
 }
 
-fn without_flags(text: &str) -> &str {
-    let mut rest = text;
+/// Splits the flags of a `RUN` from its command.
+fn flags_and_rest(text: &str) -> (Vec<&str>, &str) {
+    let (mut flags, mut rest) = (Vec::new(), text);
     while rest.starts_with("--") {
-        let behind = rest.split_once(char::is_whitespace);
-        rest = behind.map_or("", |(_, behind)| behind.trim_start());
+        let (flag, behind) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+        flags.push(flag);
+        rest = behind.trim_start();
     }
-    rest
+    (flags, rest)
 }
 
 /// Parsed command line of cargo.
 struct Call {
     toolchain: Option<String>,
     verb: String,
+    /// Words whose value only a shell can tell, such as `$(…)`.
+    unknown: Vec<String>,
+    /// Set within `if` or `case`.
+    is_conditional: bool,
     /// Options, each with its value if one follows or is joined by `=`.
     options: Vec<(String, Option<String>)>,
     /// Variables that are set for this command.
@@ -424,6 +526,8 @@ impl Call {
         let mut call = Self {
             toolchain,
             verb: String::new(),
+            unknown: Vec::new(),
+            is_conditional: false,
             options: Vec::new(),
             environment: Vec::new(),
         };
@@ -452,6 +556,7 @@ impl Call {
                     };
                     call.options.push((name.to_owned(), value));
                 }
+                None if !is_known(word) => call.unknown.push(word.clone()),
                 None if is_wrapper => call.verb.clone_from(word),
                 None => {}
             }
@@ -486,14 +591,50 @@ impl Call {
                 }
                 "--manifest-path" => value.trim_start_matches("./") != "Cargo.toml",
                 "--config" | "-Z" | "--example" | "--lockfile-path" => true,
+                "--profile" | "--features" | "-F" => !is_known(value),
                 _ => false,
             }
         });
-        options.map(|(name, value)| {
+        let options = options.map(|(name, value)| {
             let value = value.as_deref().unwrap_or_default();
-            format!("`{name} {value}` of `cargo {}` is not taken over; use `--builder docker` if the program needs it", self.verb)
+            format!("{name} {value}")
+        });
+        options.chain(self.unknown.iter().cloned()).map(|what| {
+            format!("`{what}` of `cargo {}` is not taken over; use `--builder docker` if the program needs it", self.verb)
         })
     }
+}
+
+/// Returns whether a word has no expansion left that only a shell can do.
+fn is_known(word: &str) -> bool {
+    !word.contains(['$', '`'])
+}
+
+/// Splits an expanded word into several, as a shell does outside of quotes.
+fn split(expanded: String, word: &str) -> Vec<String> {
+    // A word with `$(…)` is not expanded and may contain any character.
+    if word.starts_with('$') && is_known(&expanded) {
+        expanded.split_whitespace().map(ToOwned::to_owned).collect()
+    } else {
+        vec![expanded]
+    }
+}
+
+/// Returns the file that a command's output is written to.
+fn written(words: &[String]) -> Option<&str> {
+    let mut words = words.iter().skip_while(|word| !word.starts_with('>'));
+    let file = words.next()?.trim_start_matches('>');
+    if file.is_empty() {
+        words.next().map(String::as_str)
+    } else {
+        Some(file)
+    }
+}
+
+/// Returns whether cargo reads its settings from this file.
+fn is_of_cargo(file: &str) -> bool {
+    let (_, parts) = components(file);
+    matches!(parts.as_slice(), [.., folder, "config" | "config.toml"] if folder.contains("cargo") || folder.contains("CARGO"))
 }
 
 fn takes_value(option: &str) -> bool {

@@ -1,4 +1,4 @@
-//! Evaluation of the `COPY` instructions of a stage.
+//! Evaluation of the `COPY` and `ADD` instructions of a stage.
 
 use super::super::error::Problem;
 use super::super::lines::Instruction;
@@ -7,9 +7,17 @@ use super::super::{Account, CopyInstruction, CopySource, Step};
 use super::{MAX_DEPTH, Reader};
 
 impl Reader<'_> {
-    pub(super) fn copy(&mut self, instruction: &Instruction) -> Result<(), Problem> {
+    /// Evaluates a `COPY`, or an `ADD` of local files, which differs only for archives.
+    pub(super) fn copy(
+        &mut self,
+        instruction: &Instruction,
+        keyword: &'static str,
+    ) -> Result<(), Problem> {
         if !instruction.heredocs.is_empty() {
             return Err(Problem::CopyHeredoc);
+        }
+        if is_remote(instruction) {
+            return Err(Problem::Runs(keyword));
         }
         let mut copy = CopyInstruction {
             line: instruction.line,
@@ -18,9 +26,16 @@ impl Reader<'_> {
             destination: String::new(),
             owner: None,
             mode: None,
+            unpacks: keyword == "ADD",
         };
         let mut from = None;
         let rest = self.copy_flags(&instruction.arguments, &mut copy, &mut from)?;
+        if copy.unpacks && from.is_some() {
+            return Err(Problem::Flag {
+                keyword,
+                flag: "--from".to_owned(),
+            });
+        }
         let words = words::json_array(rest)
             .unwrap_or_else(|| rest.split_whitespace().map(ToOwned::to_owned).collect());
         // Expanded after splitting, so that a value with spaces stays one path.
@@ -28,13 +43,9 @@ impl Reader<'_> {
             .iter()
             .map(|word| self.expand(word))
             .collect::<Result<Vec<_>, _>>()?;
-        let destination = words.pop().ok_or(Problem::MissingArgument("COPY"))?;
+        let destination = words.pop().ok_or(Problem::MissingArgument(keyword))?;
         if words.is_empty() || words.iter().any(String::is_empty) || destination.is_empty() {
-            return Err(Problem::MissingArgument("COPY"));
-        }
-        // Docker expands these characters as patterns, which the native builder does not support.
-        if let Some(pattern) = words.iter().find(|word| word.contains(['*', '?', '['])) {
-            return Err(Problem::Pattern(pattern.clone()));
+            return Err(Problem::MissingArgument(keyword));
         }
         copy.sources = words;
         copy.destination = self.absolute(&destination);
@@ -76,7 +87,7 @@ impl Reader<'_> {
                 "link" => {}
                 other => {
                     return Err(Problem::Flag {
-                        keyword: "COPY",
+                        keyword: if copy.unpacks { "ADD" } else { "COPY" },
                         flag: format!("--{other}"),
                     });
                 }
@@ -120,6 +131,13 @@ impl Reader<'_> {
             }),
         }
     }
+}
+
+/// Returns whether an `ADD` downloads one of its sources.
+pub(super) fn is_remote(instruction: &Instruction) -> bool {
+    let is_address = |word: &str| word.contains("://") || word.starts_with("git@");
+    let mut words = instruction.arguments.split([' ', '\t', '"', '\'', ',']);
+    instruction.keyword == "ADD" && words.any(is_address)
 }
 
 /// Parses the owner. Names are looked up in the image later.
