@@ -429,15 +429,18 @@ fn the_dockerfile_says_which_of_several_programs_is_meant() {
 #[test]
 fn files_that_are_ready_are_packed_without_cargo() {
     let folder = folder_with(&[
-        ("deployer.toml", "stack = \"clock\"\n"),
         (
-            "Dockerfile",
+            "deploy/deployer.toml",
+            "stack = \"clock\"\n[image]\ncontext = \"..\"\n",
+        ),
+        (
+            "deploy/Dockerfile",
             "FROM scratch\nCOPY --chmod=0755 out/server_$TARGETARCH /server\nCOPY *.json /etc/\nCMD [\"/server\"]\n",
         ),
         ("out/server_", "#!/server\n"),
         ("settings.json", "{}"),
     ]);
-    let (image, said) = inspected(&folder, &[]);
+    let (image, said) = inspected(&folder, &["--config", "deploy/deployer.toml"]);
     assert!(said.contains("cargo does not run"), "{said}");
     let layers = image["layers"].as_array().expect("layers").iter();
     let paths: Vec<_> = layers

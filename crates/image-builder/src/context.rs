@@ -44,6 +44,22 @@ pub fn context_paths(context: &Path, source: &str) -> Vec<PathBuf> {
     matching.iter().flatten().map(|it| path(it)).collect()
 }
 
+/// Returns whether sources of a `COPY` take a folder along, which need not exist.
+pub fn takes_folder(context: &Path, ignore_file: &Path, sources: &[String], folder: &Path) -> bool {
+    let takes = || {
+        let context = Context::open(context, ignore_file, None).ok()?;
+        let parent = folder.parent()?.canonicalize().ok()?;
+        let path = parent.join(folder.file_name()?);
+        let path = path.strip_prefix(&context.root).ok()?.to_str()?;
+        let is_within = |source: &String| {
+            let (_, parts) = components(source);
+            Path::new(path).starts_with(parts.join("/"))
+        };
+        Some(sources.iter().any(is_within) && !context.ignore.excludes(path))
+    };
+    takes().unwrap_or(false)
+}
+
 /// Folder of the build context, with the rules of its `.dockerignore`.
 #[derive(Debug)]
 pub(crate) struct Context {

@@ -37,7 +37,7 @@ pub mod slsa;
 pub mod unpack;
 
 pub use cargo::CompileError;
-pub use context::context_paths;
+pub use context::{context_paths, takes_folder};
 pub use dockerfile::DockerfileError;
 pub use hint::Hint;
 pub use ignore::ignore_file;

@@ -17,14 +17,14 @@ use image_builder::cargo::{
 };
 use image_builder::docker::find;
 use image_builder::dockerfile::{
-    CargoBuild, Dockerfile, DockerfileErrors, FinalStage, Protocol, Request, read_text,
+    CargoBuild, CopySource, Dockerfile, DockerfileErrors, FinalStage, Protocol, Request, read_text,
 };
 use image_builder::image::{BuiltImage, Document};
 use image_builder::oci::{self, Recipe};
 use image_builder::push::{Attached, Credentials, attached};
-use image_builder::{DockerfileError, Hint, PackError, ignore_file};
+use image_builder::{DockerfileError, Hint, PackError, ignore_file, takes_folder};
 
-use super::{failure_of, failure_to, image_folder, surroundings};
+use super::{failure_of, failure_to, image_folder, surroundings, target_folder};
 use crate::cli::Builder;
 use crate::config::Config;
 use crate::context::{Context, connect};
@@ -210,7 +210,8 @@ impl Context<'_> {
         let only_files = (!compiles).then(|| {
             format!("`{shown}` takes no program from a stage: the image has the files of this folder as they are, and cargo does not run")
         });
-        let remarks: Vec<String> = remarks.chain(only_files).collect();
+        let target = self.target_taken(&dockerfile.stage);
+        let remarks: Vec<String> = remarks.chain(only_files).chain(target).collect();
         for remark in &remarks {
             self.sink.note(remark);
         }
@@ -408,6 +409,23 @@ impl Context<'_> {
             bases.insert(name.to_owned(), Arc::new(base));
         }
         Ok(bases)
+    }
+
+    /// Returns a remark if a `COPY` takes cargo's target folder along, which grows with each build.
+    fn target_taken(&self, stage: &FinalStage) -> Option<String> {
+        let dockerfile = &self.config.image.dockerfile;
+        let context = self.build_context();
+        let ignore = ignore_file(dockerfile, &context);
+        let target = target_folder(self.config);
+        let mut copies = stage
+            .copies()
+            .filter(|copy| copy.from == CopySource::Context);
+        let copy = copies.find(|it| takes_folder(&context, &ignore, &it.sources, &target))?;
+        Some(format!(
+            "`{}`, line {}: `COPY` takes cargo's `target` along, and with it all that was ever compiled: exclude it in `.dockerignore`",
+            dockerfile.display(),
+            copy.line
+        ))
     }
 
     /// Fetches a base image. Where ECR refuses the login of Docker, which expires after twelve

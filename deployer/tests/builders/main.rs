@@ -7,6 +7,7 @@
     reason = "a test runs programs as a user does"
 )]
 
+mod base_image;
 mod corpus;
 mod supply;
 
@@ -174,6 +175,7 @@ fn both_builders_make_the_same_image() {
     }
 
     skopeo_reads_the_archive(&example, &native);
+    a_dynamic_program_runs_on_a_base(&mut example);
     corpus::both_builders_agree(&example);
 }
 
@@ -233,6 +235,52 @@ fn answer(url: &str) -> String {
         .args(["--silent", "--show-error", "--fail", "--noproxy", "*"])
         .args(retry)
         .arg(url))
+}
+
+/// A program that needs a loader and a library, which only the base has; started as the base's user, read-only.
+fn a_dynamic_program_runs_on_a_base(example: &mut Example) {
+    run(Command::new("cargo")
+        .args(["build", "--locked", "--target-dir", "target/dynamic"])
+        .env_remove("RUSTFLAGS")
+        .current_dir(example.folder.path()));
+    let program = example.folder.path().join("target/dynamic/debug/greeter");
+    let needed = run(Command::new("ldd").arg(&program));
+    let needed: Vec<PathBuf> = needed
+        .split_whitespace()
+        .filter(|word| word.starts_with('/'))
+        .map(PathBuf::from)
+        .collect();
+    assert!(needed.len() > 1, "{needed:?}");
+    std::fs::copy(&program, example.folder.path().join("ready")).expect("a program");
+    let bases = [("with", needed.as_slice()), ("without", &[])];
+    let bases = bases.map(|(name, files)| {
+        let folder = example.folder.path().join(name);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        base_image::Base::new(&folder, files)
+    });
+    let dockerfile = std::fs::read_to_string(example.folder.path().join("Dockerfile"));
+    let inspect = |example: &Example, base: &base_image::Base| {
+        let text = format!(
+            "FROM {}\nCOPY --chown=nonroot --chmod=0500 ready /greeter\nENV GREETING=hello\nUSER nonroot\n",
+            base.reference
+        );
+        std::fs::write(example.folder.path().join("Dockerfile"), text).expect("a file");
+        let output = example.program(&["image", "inspect"]).output();
+        let output = output.expect("the program starts");
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
+    };
+    let (code, said) = inspect(example, &bases[1]);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("it is not static: it needs `/lib"), "{said}");
+    let (code, said) = inspect(example, &bases[0]);
+    assert_eq!(code, Some(0), "{said}");
+    let image = example.load("native");
+    runs_without_rights(&image);
+    let dockerfile = dockerfile.expect("a readable file");
+    std::fs::write(example.folder.path().join("Dockerfile"), dockerfile).expect("a file");
 }
 
 /// As another program reads it: the digest, and how it is started.

@@ -1,5 +1,6 @@
 //! The image by itself, and a service of another kind: nothing is known of it but its own `deployer.toml` and Dockerfile.
 
+use crate::base_image::Base;
 use crate::copy::Copy;
 use crate::outside::Outside;
 use crate::run::{CleanUp, Surroundings};
@@ -61,6 +62,39 @@ async fn another_service() {
             "set `path` to what answers",
         ],
     );
+
+    step("on a base, it runs as a user that only the base knows, and read-only");
+    let folder = tempfile::tempdir().expect("a folder");
+    let base = Base::new(folder.path(), &[]);
+    let dockerfile = copy.read("examples/greeter/Dockerfile");
+    let dockerfile = dockerfile
+        .replace("FROM scratch\n", &format!("FROM {}\n", base.reference))
+        .replace("USER 65532:65532", "USER nonroot")
+        .replace(
+            "/greeter\nUSER",
+            "/greeter\nCOPY --chown=nonroot *.toml /home/nonroot/\nUSER",
+        );
+    copy.write("examples/greeter/Dockerfile", &dockerfile);
+    let as_nonroot = format!("{settings}user = \"nonroot\"\n");
+    copy.write(EXAMPLE[2], &as_nonroot);
+    let based = deployer("up");
+    based.succeeded();
+    let told = format!("base image {} is sha256:", base.reference);
+    assert!(based.stderr.contains(&told), "{}", based.stderr);
+    assert_ne!(outside.version().await, version);
+    assert_eq!(surroundings.curl(now.trim_end_matches("now")), "hello\n");
+    outside.wait_for_running_containers(2).await;
+    for container in outside.inspect_running().await {
+        assert_eq!(container["Config"]["User"], "nonroot");
+        assert_eq!(container["HostConfig"]["ReadonlyRootfs"], true);
+        let variables = container["Config"]["Env"].to_string();
+        assert!(variables.contains("SSL_CERT_FILE=/etc/ssl"), "{variables}");
+        let labels = &container["Config"]["Labels"];
+        assert_eq!(
+            labels["org.opencontainers.image.base.name"],
+            *base.reference
+        );
+    }
     deployer("down").succeeded();
 }
 

@@ -4,6 +4,8 @@
 //! What is asserted is seen from outside: over HTTP, from the Docker engine, from the emulator's API and the process
 //! table. Of the program's own output only what it promises is read: exit codes, and the messages that people get.
 
+#[path = "../builders/base_image.rs"]
+mod base_image;
 #[path = "../../../app/tests/service/browser.rs"]
 mod browser;
 mod characters;

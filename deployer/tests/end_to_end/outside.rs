@@ -127,7 +127,7 @@ impl Outside {
     }
 
     /// What Docker says about each container that runs.
-    async fn inspect_running(&self) -> Vec<Value> {
+    pub(crate) async fn inspect_running(&self) -> Vec<Value> {
         let mut found = Vec::new();
         for id in self.running_containers().await {
             found.push(

@@ -103,7 +103,7 @@ pub(super) fn commands(script: &str) -> Vec<Command> {
             Some(open) if open == character => quote = None,
             None if matches!(character, '"' | '\'' | '`') => quote = Some(character),
             None if character == '(' && word.ends_with('$') => depth += 1,
-            None if character == ')' && depth > 0 => depth -= 1,
+            None if character == ')' && depth > 0 && !is_in_case(&word) => depth -= 1,
             None if depth > 0 || is_redirected => {}
             None if character == '#' && word.is_empty() => {
                 while characters.next_if(|next| *next != '\n').is_some() {}
@@ -129,6 +129,12 @@ pub(super) fn commands(script: &str) -> Vec<Command> {
     found.take(&mut word);
     found.end('\n');
     found.commands
+}
+
+/// Returns whether a `)` ends a pattern of a `case` within `$(…)`.
+fn is_in_case(word: &str) -> bool {
+    let starts = word.matches("(case ").count() + word.matches(" case ").count();
+    starts > word.matches("esac").count()
 }
 
 fn simple(words: Vec<String>, is_conditional: bool) -> Command {

@@ -376,6 +376,10 @@ fn what_the_build_stage_tells_cargo_is_taken_over_or_noted() {
             release,
         ),
         (
+            "RUN T=$(case \"$TARGETARCH\" in amd64) echo a ;; *) exit 1 ;; esac) && cargo build --release --target $T",
+            release,
+        ),
+        (
             "RUN xx-cargo build --release && cargo --print-target-triple",
             release,
         ),

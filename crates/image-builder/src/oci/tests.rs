@@ -781,3 +781,22 @@ fn what_is_added_is_no_archive() {
     fs::write(folder.path("d/a.tar"), archive).unwrap();
     assert_eq!(copied(&folder, "ADD d /d").unwrap(), ["d/", "d/a.tar"]);
 }
+
+#[test]
+fn the_target_folder_is_noticed_in_a_copy() {
+    let folder = Folder::new();
+    folder.file(".dockerignore", "a/target");
+    let takes = |sources: &[&str], target: &str| {
+        let sources: Vec<String> = sources.iter().map(|it| (*it).to_owned()).collect();
+        let (root, ignore) = (folder.root.path(), folder.path(".dockerignore"));
+        crate::takes_folder(root, &ignore, &sources, &folder.path(target))
+    };
+    fs::create_dir_all(folder.path("a/b")).unwrap();
+    assert!(takes(&["."], "target"));
+    assert!(takes(&["x", "/a/../a/"], "a/b/target"));
+    assert!(takes(&["target"], "target"));
+    assert!(!takes(&["."], "a/target"));
+    assert!(!takes(&["a", "targets", "target/debug"], "target"));
+    assert!(!takes(&["."], "../target"));
+    assert!(!takes(&["."], "nowhere/target"));
+}
