@@ -124,8 +124,8 @@ async fn roll_back(
     Ok(())
 }
 
-/// Returns the stack, ready to be updated, whether an update was cancelled, and the lock against
-/// other runs. A cancelled update is a rollback in itself.
+/// Returns the stack, ready to be updated, whether an update was undone, and the lock against other
+/// runs. An update that is undone is a rollback in itself.
 async fn at_rest(
     deployer: &Deployer<'_>,
     connection: &Connection,
@@ -139,6 +139,7 @@ async fn at_rest(
     } = *deployer;
     let mut cancelled = false;
     let mut turned_back = false;
+    let mut was_updating = false;
     let mut lock = None;
     for _ in 0..ROUNDS {
         let found = context.observe(world).await?;
@@ -152,6 +153,7 @@ async fn at_rest(
         // Before the lock: the run that follows the deployment holds it, and ends when ECS rolls
         // back.
         let is_fast = decision == BeforeRollback::CancelUpdate && target.is_none();
+        was_updating |= is_fast;
         if is_fast && !turned_back {
             turned_back = deployer.turn_back(&stack).await?;
             cancelled = turned_back;
@@ -172,13 +174,11 @@ async fn at_rest(
                 )));
             }
             BeforeRollback::Update => {
-                // The deployment may have completed all the same.
+                // It may be undone although the response to our request was lost, and may have
+                // completed although the response arrived.
                 let is_back = stack.status == StackStatus::UpdateRollbackComplete;
-                return Ok((
-                    stack,
-                    cancelled && (is_back || !turned_back),
-                    lock.flatten(),
-                ));
+                let undone = was_updating && is_back || cancelled && !turned_back;
+                return Ok((stack, undone, lock.flatten()));
             }
             BeforeRollback::CancelUpdate | BeforeRollback::Attach if turned_back => {
                 context.attach(world, &stack).await?;

@@ -590,3 +590,21 @@ async fn a_deployment_that_completes_meanwhile_is_rolled_back_as_usual() {
     assert!(text.contains("> ExecuteChangeSet"), "{text}");
     assert!(text.ends_with("exit code 0\n"), "{text}");
 }
+
+/// The response to the request was lost, and the deployment had ended when it was read again.
+#[tokio::test(start_paused = true)]
+async fn an_update_that_is_undone_meanwhile_is_all_that_is_undone() {
+    let refused = |code| error(RemoteErrorKind::Refused, code, "it is complete");
+    let moments = [under_way(), under_way()].into_iter().chain(restored());
+    let world = with_a_deployment(moments)
+        .deploying([vec![baking()], Vec::new()])
+        .failing("StopServiceDeployment", refused("ConflictException"))
+        .failing("CancelUpdateStack", refused("ValidationError"));
+    let text = going_back(world, None).await;
+    assert!(text.contains("UPDATE_ROLLBACK_COMPLETE"), "{text}");
+    assert!(
+        !text.contains(&format!("clock-repository@sha256:{}", "a".repeat(64))),
+        "{text}"
+    );
+    assert!(text.ends_with("exit code 0\n"), "{text}");
+}
