@@ -1,14 +1,18 @@
-//! The native builder beside BuildKit: the same configuration, and the same files with the same owners and modes, for each
-//! final stage of `cases.txt`.
+//! The native builder beside BuildKit: the same configuration, and the same files with the same owners, modes and sizes, for each
+//! case of `cases.txt`. A case without `FROM` is the middle of a final stage. Behind the line `===` are those that only Docker
+//! builds; `docs/image.md` says why.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::base_image::Base;
 use super::{Example, run};
 
 /// What BuildKit takes the program from, and what the native builder does.
@@ -30,9 +34,18 @@ const SETTINGS: [&str; 11] = [
     "WorkingDir",
 ];
 const IMAGE: &str = "deployer-test-corpus";
+/// The name of the base image in Docker.
+const NAME: &str = "deployer-test-base:1";
+/// The middle of a final stage gets these around it.
+const HEAD: &str = "FROM scratch\nCOPY --from=build /out/greeter /greeter\n";
+const START: &str = "ENTRYPOINT [\"/greeter\"]";
+/// What stands for the name of the base image.
+const BASE: &str = "@BASE@";
+/// So many cases are built at once.
+const WORKERS: usize = 3;
 
-/// Mode, owner and, of a link, its target; by path.
-type Files = BTreeMap<String, (String, String, String)>;
+/// Mode, owner, size and, of a link, its target; by path.
+type Files = BTreeMap<String, (String, String, u64, String)>;
 
 /// Compares all cases. Docker builds with BuildKit: the older builder makes folders for root alone.
 pub(crate) fn both_builders_agree(example: &Example) {
@@ -45,28 +58,116 @@ pub(crate) fn both_builders_agree(example: &Example) {
         println!("no Docker here builds with BuildKit: the corpus is left out");
         return;
     };
-    let mut differences = Vec::new();
-    for case in include_str!("cases.txt").split("\n---\n") {
-        fs::write(
-            folder.join("Dockerfile.docker"),
-            format!("{FOR_DOCKER}{case}\n"),
-        )
-        .expect("a file");
-        fs::write(
-            folder.join("Dockerfile.native"),
-            format!("{FOR_US}{case}\n"),
-        )
-        .expect("a file");
-        let (theirs, ours) = (by_docker(docker, &folder), by_us(example, &folder));
-        if theirs != ours {
-            differences.push(format!("{case}\nDocker: {theirs:#?}\ndeployer: {ours:#?}"));
+    let of_base = example.folder.path().join("base");
+    let base = Base::new(&of_base, &[]);
+    load(docker, &of_base);
+    let (both, docker_alone) = include_str!("cases.txt")
+        .split_once("\n===\n")
+        .expect("two parts");
+    let both = both.split("\n---\n").map(|case| (case, true));
+    let docker_alone = docker_alone.split("\n---\n").map(|case| (case, false));
+    let cases: Vec<(&str, bool)> = both.chain(docker_alone).collect();
+    let differences = Mutex::new(Vec::new());
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for worker in 0..WORKERS {
+            let (cases, differences, next) = (&cases, &differences, &next);
+            let (folder, base) = (&folder, &base.reference);
+            scope.spawn(move || {
+                while let Some((case, is_alike)) = cases.get(next.fetch_add(1, Ordering::SeqCst)) {
+                    let found = difference(docker, example, folder, base, worker, case, *is_alike);
+                    differences.lock().expect("no panic").extend(found);
+                }
+            });
         }
+    });
+    for worker in 0..WORKERS {
+        Command::new(docker)
+            .args(["image", "rm", "--force", &format!("{IMAGE}-{worker}"), NAME])
+            .output()
+            .ok();
     }
-    Command::new(docker)
-        .args(["image", "rm", "--force", IMAGE])
-        .output()
-        .ok();
+    let differences = differences.into_inner().expect("no panic");
+    println!("{} cases, {} differences", cases.len(), differences.len());
     assert!(differences.is_empty(), "{}", differences.join("\n\n"));
+}
+
+/// Loads the base image into Docker, from what its registry has.
+fn load(docker: &str, folder: &Path) {
+    let at = folder.join("v2/base");
+    let manifest = fs::read_to_string(at.join("manifests/1")).expect("a manifest");
+    let manifest: Value = serde_json::from_str(&manifest).expect("JSON");
+    let saved = folder.join("saved");
+    fs::create_dir_all(&saved).expect("a folder");
+    for (name, blob) in [
+        ("config.json", &manifest["config"]),
+        ("layer.tar", &manifest["layers"][0]),
+    ] {
+        let blob = at
+            .join("blobs")
+            .join(blob["digest"].as_str().expect("a digest"));
+        fs::copy(blob, saved.join(name)).expect("a file");
+    }
+    let listed = json!([{ "Config": "config.json", "RepoTags": [NAME], "Layers": ["layer.tar"] }]);
+    fs::write(saved.join("manifest.json"), listed.to_string()).expect("a file");
+    let archive = folder.join("base.tar");
+    run(Command::new("tar")
+        .arg("-cf")
+        .arg(&archive)
+        .arg("-C")
+        .arg(&saved)
+        .arg("."));
+    run(Command::new(docker)
+        .args(["load", "--quiet", "--input"])
+        .arg(&archive));
+}
+
+/// Builds a case with both; says where they do not do what they should.
+fn difference(
+    docker: &str,
+    example: &Example,
+    folder: &Path,
+    base: &str,
+    worker: usize,
+    case: &str,
+    is_alike: bool,
+) -> Option<String> {
+    let text = whole(case);
+    let write = |name: &str, build: &str, base: &str| {
+        // A directive has to come first.
+        let (directive, rest) = match text.split_once('\n') {
+            Some((first, rest)) if first.starts_with("# escape") => (format!("{first}\n"), rest),
+            _ => (String::new(), text.as_str()),
+        };
+        let text = format!("{directive}{build}{}\n", rest.replace(BASE, base));
+        fs::write(folder.join(format!("Dockerfile.{name}{worker}")), text).expect("a file");
+    };
+    write("docker", FOR_DOCKER, NAME);
+    write("native", FOR_US, base);
+    let theirs = by_docker(docker, folder, worker);
+    let ours = by_us(example, folder, worker);
+    let is_fine = match &ours {
+        Ok(_) if !is_alike => false,
+        Ok(ours) => theirs.as_ref() == Some(ours),
+        Err(_) => theirs.is_some() != is_alike,
+    };
+    (!is_fine).then(|| format!("{case}\nDocker: {theirs:#?}\ndeployer: {ours:#?}"))
+}
+
+fn whole(case: &str) -> String {
+    let mut words = case
+        .lines()
+        .filter_map(|line| line.split_whitespace().next());
+    if words.clone().any(|word| word == "FROM") {
+        return case.to_owned();
+    }
+    let starts = words.any(|word| {
+        ["ENTRYPOINT", "CMD"]
+            .iter()
+            .any(|keyword| word.eq_ignore_ascii_case(keyword))
+    });
+    let start = if starts { "" } else { START };
+    format!("{HEAD}{case}\n{start}")
 }
 
 /// The program that was compiled for the images before.
@@ -77,24 +178,34 @@ fn program(image: &Path) -> std::path::PathBuf {
 }
 
 fn context(folder: &Path, program: &Path) {
-    fs::create_dir_all(folder.join("web/img")).expect("a folder");
+    for name in ["web/img", "deep/a/b/c", "dir.d", "empty"] {
+        fs::create_dir_all(folder.join(name)).expect("a folder");
+    }
     fs::copy(program, folder.join("greeter")).expect("a program");
     let files = [
         ("one", "1"),
         ("two", "22"),
         ("web/index.html", "hello"),
         ("web/img/a", "a"),
+        ("deep/a/b/c/d", "deep"),
+        ("dir.d/.keep", ""),
+        (".hidden", "hidden"),
+        ("spa ce", "space"),
+        ("a.txt", "a"),
+        ("b.txt", "bb"),
         ("run.sh", "#!/x\n"),
         ("passwd", "root:x:0:0::/:\nme:x:5:6::/home:\n"),
         ("group", "root:x:0:\nstaff:x:50:\n"),
         (".dockerignore", "*.toml\nDockerfile*\ntarget\n"),
-        (
-            "deployer.toml",
-            "stack = \"corpus\"\n[image]\npackage = \"greeter\"\ndockerfile = \"Dockerfile.native\"\nbuilder = \"native\"\n",
-        ),
     ];
     for (name, content) in files {
         fs::write(folder.join(name), content).expect("a file");
+    }
+    for worker in 0..WORKERS {
+        let settings = format!(
+            "stack = \"corpus\"\n[image]\npackage = \"greeter\"\ndockerfile = \"Dockerfile.native{worker}\"\nbuilder = \"native\"\n"
+        );
+        fs::write(folder.join(format!("{worker}.toml")), settings).expect("a file");
     }
     fs::set_permissions(folder.join("run.sh"), fs::Permissions::from_mode(0o755)).expect("a mode");
     symlink("index.html", folder.join("web/link")).expect("a link");
@@ -102,27 +213,29 @@ fn context(folder: &Path, program: &Path) {
 
 /// The first Docker that has BuildKit.
 fn buildkit(folder: &Path) -> Option<&'static str> {
-    fs::write(folder.join("Dockerfile.docker"), FOR_DOCKER).expect("a file");
+    fs::write(folder.join("Dockerfile.docker0"), FOR_DOCKER).expect("a file");
     let candidates = ["docker", "/usr/bin/docker"];
     candidates.into_iter().find(|docker| {
-        let output = build(docker, folder).output();
+        let output = build(docker, folder, 0).output();
         output.is_ok_and(|output| output.status.success())
     })
 }
 
-fn build(docker: &str, folder: &Path) -> Command {
+fn build(docker: &str, folder: &Path, worker: usize) -> Command {
     let mut command = Command::new(docker);
     command
         .env("DOCKER_BUILDKIT", "1")
-        .args(["build", "--quiet", "--tag", IMAGE, "--file"])
-        .arg(folder.join("Dockerfile.docker"))
+        .args(["build", "--quiet", "--tag"])
+        .arg(format!("{IMAGE}-{worker}"))
+        .arg("--file")
+        .arg(folder.join(format!("Dockerfile.docker{worker}")))
         .arg(folder);
     command
 }
 
 /// What Docker makes of it; nothing where it refuses.
-fn by_docker(docker: &str, folder: &Path) -> Option<(Value, Files)> {
-    if !build(docker, folder)
+fn by_docker(docker: &str, folder: &Path, worker: usize) -> Option<(Value, Files)> {
+    if !build(docker, folder, worker)
         .output()
         .expect("Docker")
         .status
@@ -130,16 +243,17 @@ fn by_docker(docker: &str, folder: &Path) -> Option<(Value, Files)> {
     {
         return None;
     }
-    let inspected = run(Command::new(docker).args(["image", "inspect", IMAGE]));
+    let image = format!("{IMAGE}-{worker}");
+    let inspected = run(Command::new(docker).args(["image", "inspect", &image]));
     let inspected: Value = serde_json::from_str(&inspected).expect("JSON");
-    let saved = folder.join("target/saved");
+    let saved = folder.join(format!("target/saved{worker}"));
     fs::remove_dir_all(&saved).ok();
     fs::create_dir_all(&saved).expect("a folder");
     let archive = saved.join("image.tar");
     run(Command::new(docker)
         .args(["save", "--output"])
         .arg(&archive)
-        .arg(IMAGE));
+        .arg(&image));
     run(Command::new("tar")
         .arg("-xf")
         .arg(&archive)
@@ -159,10 +273,10 @@ fn by_docker(docker: &str, folder: &Path) -> Option<(Value, Files)> {
 }
 
 /// Of a line of `tar -tv`.
-fn listed_file(line: &str) -> (String, (String, String, String)) {
+fn listed_file(line: &str) -> (String, (String, String, u64, String)) {
     let mut words = line.split_whitespace();
     let mut word = || words.next().expect("a word");
-    let (mode, owner, _size, _day, time) = (word(), word(), word(), word(), word());
+    let (mode, owner, size, _day, time) = (word(), word(), word(), word(), word());
     let (_, path) = line.split_once(time).expect("a time");
     let (path, link) = path.split_once(" -> ").unwrap_or((path, ""));
     let bits = mode[1..10]
@@ -174,28 +288,35 @@ fn listed_file(line: &str) -> (String, (String, String, String)) {
         (
             format!("{bits:04o}"),
             owner.replace('/', ":"),
+            size.parse().expect("a size"),
             link.to_owned(),
         ),
     )
 }
 
-fn by_us(example: &Example, folder: &Path) -> Option<(Value, Files)> {
+/// What the native builder makes of it, or what it says, which has a line or a remedy.
+fn by_us(example: &Example, folder: &Path, worker: usize) -> Result<(Value, Files), String> {
+    let file = format!("{worker}.toml");
+    let arguments = [
+        "image",
+        "inspect",
+        "--output",
+        "json",
+        "--program",
+        "greeter",
+    ];
     let output = example
-        .program(&[
-            "image",
-            "inspect",
-            "--output",
-            "json",
-            "--program",
-            "greeter",
-        ])
+        .program(&arguments)
+        .args(["--config", &file])
         .current_dir(folder)
         .output()
         .expect("the program starts");
-    if !output.status.success() {
-        return None;
-    }
     let said = String::from_utf8(output.stdout).expect("UTF-8");
+    if !output.status.success() {
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{said}{stderr}");
+        return Err(format!("{said}{stderr}"));
+    }
     let image: Value = serde_json::from_str(said.lines().last().expect("an object")).expect("JSON");
     let layers = image["layers"].as_array().expect("layers").iter();
     let files = layers.flat_map(|layer| layer["files"].as_array().expect("files"));
@@ -207,12 +328,13 @@ fn by_us(example: &Example, folder: &Path) -> Option<(Value, Files)> {
             (
                 text(&file["mode"]),
                 text(&file["owner"]),
+                file["bytes"].as_u64().expect("a size"),
                 text(&file["link"]),
             ),
         )
     });
     let files = files.filter(|(path, _)| !path.starts_with("licenses"));
-    Some((settings(&image["config"]["config"]), files.collect()))
+    Ok((settings(&image["config"]["config"]), files.collect()))
 }
 
 /// The settings that both say, without what is not set, and without labels that say where an image comes from.
