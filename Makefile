@@ -8,7 +8,7 @@ SHELL := /bin/bash
 # The program is not on the PATH here: what it tells people to run is one of these targets, or goes through cargo.
 DEPLOYER := DEPLOYER_MAKE_TARGETS='up down status' scripts/with-docker cargo run --quiet --locked --bin deployer --
 
-.PHONY: help up down status bootstrap build test bootstrap-tests check format clippy docs unit shipped lint-scripts lint-python lint-template lint-rendered lint-workflows deny e2e images services chaos chaos-short hostile soak real-servers webhook page fuzz bench bench-docs bare-machine mutants
+.PHONY: help up down status bootstrap build test bootstrap-tests check format clippy docs unit shipped lint-scripts lint-python lint-template lint-rendered lint-workflows deny e2e images services chaos chaos-short hostile soak real-servers webhook page fuzz acceptance acceptance-local acceptance-interrupted bench bench-docs bare-machine mutants
 
 help: ## Shows this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -119,6 +119,18 @@ mutants: ## Changes one expression at a time and looks for tests that do not not
 
 bare-machine: ## The README followed on a new Debian 12 and 13, as an ordinary user: as root, half an hour
 	@scripts/bare-machine
+
+# Arguments of `acceptance run`: see docs/acceptance.md.
+ACCEPTANCE ?=
+ACCEPTANCE_RUN := scripts/with-docker cargo run --quiet --locked --bin acceptance -- run
+acceptance: build ## The whole product on your AWS account: shows the price, asks, deletes everything, writes a report
+	@$(ACCEPTANCE_RUN) --reference docs/acceptance-emulator.json $(ACCEPTANCE)
+
+acceptance-local: bootstrap build ## The same on the emulator: some minutes, at no cost
+	@$(ACCEPTANCE_RUN) --local $(ACCEPTANCE)
+
+acceptance-interrupted: bootstrap build ## The same, interrupted or killed in each of its steps: nothing may be left
+	scripts/with-docker cargo test --locked --workspace --test interrupted -- --nocapture
 
 # Arguments of the benchmark: see docs/performance.md.
 BENCH ?=

@@ -207,6 +207,7 @@ fn every_workflow_keeps_the_rules() {
     let workflows = workflows();
     let names: Vec<_> = workflows.iter().map(|(name, _)| name.as_str()).collect();
     let expected = [
+        "acceptance.yml",
         "build.yml",
         "check.yml",
         "deploy.yml",
