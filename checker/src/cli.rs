@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use clock::{Field, JsonValue, Statuses, duration, text_to_find};
+use command_line::Shell;
 use probe::ConnectTo;
 
 /// Maximum number of requests on a connection.
@@ -66,6 +67,33 @@ pub(crate) enum Command {
     /// Check that the webhook takes messages
     #[command(subcommand)]
     Webhook(WebhookCommand),
+    /// Print a JSON Schema: of the file that `--config` names, or of a line of `--output json`
+    Schema {
+        /// What the schema is of
+        #[arg(value_enum, default_value_t)]
+        of: SchemaOf,
+    },
+    /// Print the completion script for a shell: `source <(checker completions bash)`
+    Completions {
+        /// Shell that reads the script
+        shell: Shell,
+    },
+    /// Write the man pages
+    #[command(hide = true)]
+    ManPages {
+        /// Existing folder that gets a page for each command
+        folder: PathBuf,
+    },
+}
+
+/// What a schema is of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SchemaOf {
+    /// The file that `--config` names
+    #[default]
+    Targets,
+    /// A line of `--output json`
+    Output,
 }
 
 /// What to do with the webhook.
@@ -360,5 +388,16 @@ fn percent(text: &str) -> Result<f64, String> {
         Ok(percent)
     } else {
         Err("it is between 0 and 100, without either".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn commands_in_documents_are_commands() {
+        let count = test_support::documents::assert_commands_parse(&super::Cli::command());
+        assert!(count > 15, "{count}");
     }
 }

@@ -29,14 +29,16 @@ mod webhook;
 mod writer;
 
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use clap::CommandFactory as _;
 use fan_out::FanOut;
 use probe::SystemClock;
 use writer::Writer;
 
-use cli::{Cli, Command, Watch, WebhookCommand};
+use cli::{Cli, Command, SchemaOf, Watch, WebhookCommand};
 use exit::{Exit, LastState};
 use interrupt::Interrupt;
 use log::{LogWriter, Terms};
@@ -60,10 +62,31 @@ fn main() -> ExitCode {
         Some(Command::Judge(judge)) => judge::run(&judge).into(),
         Some(Command::Report(page)) => page::run(&page).into(),
         Some(Command::Webhook(WebhookCommand::Test { webhook })) => test_webhook(&webhook).into(),
+        Some(Command::Schema { of }) => {
+            let schema = match of {
+                SchemaOf::Targets => file::schema(),
+                SchemaOf::Output => output::schema(),
+            };
+            output::text(&format!("{schema:#}")).into()
+        }
+        Some(Command::Completions { shell }) => {
+            output::text(&command_line::completions(Cli::command(), shell)).into()
+        }
+        Some(Command::ManPages { folder }) => man_pages(&folder).into(),
         None => match Plan::new(cli.watch.clone()) {
             Ok(plan) => start(plan, &cli.watch).into(),
             Err(error) => output::usage(&error).into(),
         },
+    }
+}
+
+fn man_pages(folder: &Path) -> Exit {
+    match command_line::write_man_pages(Cli::command(), folder) {
+        Ok(()) => Exit::Ok,
+        Err(error) => {
+            let what = format!("cannot write to {}", folder.display());
+            output::trouble(&what, &error.to_string())
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use clock::Report;
 use clock::units::setting;
 use console::Term;
+use schemars::generate::SchemaSettings;
 use serde::Serialize;
 
 use crate::cli::Format;
@@ -21,7 +22,7 @@ use crate::{human, nagios};
 const JSON_FORMAT: u32 = 1;
 
 /// JSON line.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Line<'a> {
     Check {
@@ -45,6 +46,13 @@ enum Line<'a> {
         #[serde(flatten)]
         summary: &'a Summary,
     },
+}
+
+/// Returns the JSON Schema of such a line.
+pub(crate) fn schema() -> serde_json::Value {
+    let settings = SchemaSettings::draft07().for_serialize();
+    let generator = settings.into_generator();
+    generator.into_root_schema_for::<Line<'_>>().to_value()
 }
 
 /// Printer of results in the chosen format.
@@ -222,6 +230,16 @@ fn panicked(panic: &PanicHookInfo<'_>) {
     note(&format!(
         "internal error{place}: {message} (a bug: report this line, and what `RUST_BACKTRACE=1` adds to it)"
     ));
+}
+
+/// Writes a text of many lines to stdout. A reader that is gone wants no more of it.
+pub(crate) fn text(text: &str) -> Exit {
+    match line(text.trim_end()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            trouble("cannot write", &error.to_string())
+        }
+        _ => Exit::Ok,
+    }
 }
 
 fn json(value: &Line<'_>) -> io::Result<()> {

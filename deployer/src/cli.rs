@@ -163,7 +163,9 @@ impl Shared {
 }
 
 /// What a deployment must pass.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, serde::Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum CheckFrom {
     /// Every task answers this machine, from the new image, with the right time.

@@ -5,7 +5,9 @@ mod access;
 mod check;
 mod environments;
 mod file;
+mod forms;
 mod parameters;
+pub(crate) mod schema;
 mod service;
 #[cfg(test)]
 mod tests;

@@ -180,3 +180,27 @@ fn files_that_the_architecture_names_exist() {
     }
     assert!(count > 25, "{count}");
 }
+
+#[test]
+fn commands_in_documents_are_commands() {
+    let command = <deployer::commands::Cli as clap::CommandFactory>::command();
+    let count = test_support::documents::assert_commands_parse(&command);
+    assert!(count > 150, "{count}");
+}
+
+#[test]
+fn schemas_are_current() {
+    let of = [
+        ("config", "deployer"),
+        ("events", "deployer-events"),
+        ("results", "deployer-results"),
+        ("logs", "deployer-logs"),
+    ];
+    for (name, file) in of {
+        test_support::documents::assert_schema_is_current(
+            env!("CARGO_BIN_EXE_deployer"),
+            &["schema", name],
+            file,
+        );
+    }
+}

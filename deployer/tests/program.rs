@@ -623,3 +623,101 @@ fn template_and_policy_follow_the_strategy() {
         assert_eq!(asked, told);
     }
 }
+
+/// Returns what a shell offers for the word that begins so; `None` where the shell is not installed.
+fn offered(shell: &str, line: &[&str]) -> Option<String> {
+    let folder = folder();
+    let script = run(&mut program(&folder, &["completions", shell]));
+    assert_eq!(script.status.code(), Some(0), "{}", text(&script.stderr));
+    let path = folder.path().join("script");
+    std::fs::write(&path, &script.stdout).expect("the folder can be written to");
+    let word = line.last().expect("a word");
+    let before = line.iter().rev().nth(1).expect("a word before");
+    let (arguments, code): (&[&str], String) = match shell {
+        "bash" => (
+            &["--norc", "-c"],
+            format!(
+                "source ./script; COMP_WORDS=({}); COMP_CWORD={}; _deployer deployer '{word}' '{before}'; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+                line.join(" "),
+                line.len() - 1
+            ),
+        ),
+        "fish" => (
+            &["--no-config", "-c"],
+            format!(
+                "source ./script; complete --do-complete '{}'",
+                line.join(" ")
+            ),
+        ),
+        // Completion of zsh needs a terminal.
+        _ => (&["-n"], "./script".to_owned()),
+    };
+    let mut command = Command::new(shell);
+    command.args(arguments).arg(code).current_dir(folder.path());
+    let output = match command.output() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+        output => output.expect("the shell runs"),
+    };
+    assert!(output.status.success(), "{shell}: {}", text(&output.stderr));
+    assert_eq!(text(&output.stderr), "", "{shell}");
+    Some(text(&output.stdout))
+}
+
+#[test]
+fn shells_complete_commands_options_and_values() {
+    for shell in ["bash", "fish"] {
+        for (line, expected) in [
+            (["deployer", "roll"].as_slice(), "rollback"),
+            (&["deployer", "reviewer", "gr"], "grant"),
+            (&["deployer", "up", "--verify"], "--verify-timeout"),
+            (&["deployer", "up", "--strategy", "bl"], "blue-green"),
+        ] {
+            // Bash is everywhere.
+            let Some(offered) = offered(shell, line) else {
+                assert_ne!(shell, "bash");
+                continue;
+            };
+            let words = offered.split_whitespace();
+            assert!(
+                words.clone().any(|word| word == expected),
+                "{line:?}: {offered}"
+            );
+            assert!(
+                !words.into_iter().any(|word| word == "man-pages"),
+                "{offered}"
+            );
+        }
+    }
+    assert!(offered("zsh", &["deployer", ""]).is_none_or(|said| said.is_empty()));
+}
+
+#[test]
+fn every_command_has_a_man_page() {
+    let folder = folder();
+    // Neither needs a configuration, and an existing one may be wrong.
+    std::fs::write(folder.path().join("deployer.toml"), "stack = 1").expect("written");
+    let pages = folder.path().join("man1");
+    let arguments = ["man-pages", "man1"];
+    let output = run(&mut program(&folder, &arguments));
+    assert_eq!(output.status.code(), Some(3));
+    assert!(text(&output.stderr).contains("name an existing folder"));
+    std::fs::create_dir(&pages).expect("a writable folder");
+    let output = run(&mut program(&folder, &arguments));
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let help = text(&run(&mut program(&folder, &["--help"])).stdout);
+    let (_, commands) = help.split_once("Commands:\n").expect("commands");
+    let (commands, _) = commands.split_once("\n\n").expect("an end");
+    let names = commands.lines().filter_map(|line| {
+        let name = line.strip_prefix("  ")?.split(' ').next()?;
+        (!name.is_empty() && name != "help").then_some(name)
+    });
+    let names: Vec<_> = names.chain(["image-push", "reviewer-grant"]).collect();
+    assert!(names.len() > 20, "{names:?}");
+    for name in names {
+        let page = pages.join(format!("deployer-{name}.1"));
+        let page = std::fs::read_to_string(&page).expect(name);
+        assert!(page.contains(".SH SYNOPSIS"), "{name}: {page}");
+    }
+    let page = std::fs::read_to_string(pages.join("deployer.1")).expect("a page");
+    assert!(page.contains("the check from outside failed"), "{page}");
+}

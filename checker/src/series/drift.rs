@@ -41,7 +41,7 @@ struct Rate {
 }
 
 /// Rate of a clock, and its forecast.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub(crate) struct Trend {
     /// Instance name.
     pub(crate) instance: Option<String>,
@@ -54,7 +54,7 @@ pub(crate) struct Trend {
 }
 
 /// Forecast of the moment at which a limit is crossed.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, schemars::JsonSchema)]
 pub(crate) struct Crossing {
     /// Limit, milliseconds: +Θ or −Θ.
     pub(crate) limit_ms: f64,

@@ -37,7 +37,7 @@ struct Distribution {
 }
 
 /// Summary of a series.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub(crate) struct Summary {
     pub(crate) url: String,
     pub(crate) connect_to: Option<String>,
@@ -75,13 +75,13 @@ pub(crate) struct Summary {
 }
 
 /// Bounds of a share, percent.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, schemars::JsonSchema)]
 pub(crate) struct Bounds {
     pub(crate) at_least: f64,
     pub(crate) at_most: f64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, schemars::JsonSchema)]
 pub(crate) struct Latency {
     pub(crate) median: f64,
     pub(crate) p95: f64,
@@ -89,7 +89,7 @@ pub(crate) struct Latency {
     pub(crate) max: f64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, schemars::JsonSchema)]
 pub(crate) struct Range {
     pub(crate) min: f64,
     pub(crate) max: f64,

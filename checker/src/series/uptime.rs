@@ -45,7 +45,7 @@ struct Open {
 }
 
 /// Outage, from the first to the last check that found the service down.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub(crate) struct Outage {
     /// Start of the first check that found it, by the local clock.
     pub(crate) began: String,
@@ -60,7 +60,7 @@ pub(crate) struct Outage {
 }
 
 /// Bounds of downtime, milliseconds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, schemars::JsonSchema)]
 pub(crate) struct Downtime {
     /// Duration of checks that found the service down, plus the time between two such checks in a
     /// row. Excludes suspension, and times at which this host could not tell.

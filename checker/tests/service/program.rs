@@ -303,3 +303,32 @@ async fn a_service_manager_is_told_that_it_is_at_work() {
     let output = child.wait_with_output().await.unwrap();
     assert_eq!(output.status.code(), Some(0));
 }
+
+#[test]
+fn schemas_are_current() {
+    for (name, file) in [("targets", "checker-targets"), ("output", "checker-output")] {
+        let program = env!("CARGO_BIN_EXE_checker");
+        test_support::documents::assert_schema_is_current(program, &["schema", name], file);
+    }
+}
+
+#[tokio::test]
+async fn completions_and_man_pages() {
+    let (exit, script, _) = run(&["completions", "bash"]).await;
+    assert_eq!(exit, 0);
+    assert!(script.contains("--expect-instances") && !script.contains("man__pages"));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    assert_eq!(run(&["man-pages", path]).await.0, 0);
+    for name in ["checker", "checker-judge", "checker-webhook-test"] {
+        let page = folder.path().join(format!("{name}.1"));
+        let page = std::fs::read_to_string(page).unwrap();
+        assert!(page.contains(".SH SYNOPSIS"), "{name}: {page}");
+    }
+    let (exit, _, stderr) = run(&["man-pages", "/dev/null/none"]).await;
+    assert_eq!(exit, 3);
+    assert!(
+        stderr.starts_with("error: cannot write to /dev/null/none"),
+        "{stderr}"
+    );
+}

@@ -57,7 +57,7 @@ impl Contact {
 }
 
 /// Fact that weakens a result without making it wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Note {
     /// The service does not echo the nonce: a cache that hides its `Age` would go unnoticed.

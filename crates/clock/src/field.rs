@@ -74,10 +74,7 @@ impl FromStr for Field {
         let strange = escapes
             .into_iter()
             .any(|rest| !rest.starts_with(['0', '1']));
-        if text.is_empty()
-            || pointer.len() > LONGEST
-            || strange
-            || text.chars().any(char::is_control)
+        if text.is_empty() || text.len() > LONGEST || strange || text.chars().any(char::is_control)
         {
             return Err(FieldError {
                 text: excerpt(text),

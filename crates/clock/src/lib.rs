@@ -38,6 +38,7 @@ mod report;
 #[cfg(test)]
 mod samples;
 mod sampling;
+pub mod schema;
 mod settings;
 #[cfg(test)]
 mod simulation;

@@ -148,7 +148,7 @@ pub(crate) mod one_or_many {
 }
 
 /// Bounds of the services' clocks against the time server's, milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Utc {
     /// Every clock is at least this far ahead of UTC (negative: behind).
     pub lo_ms: f64,
@@ -157,7 +157,7 @@ pub struct Utc {
 }
 
 /// Time server's result: bounds for the local clock, and whose clock is off.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct ReferenceReport {
     /// Server that was asked.
     pub server: String,
@@ -180,7 +180,7 @@ pub struct ReferenceReport {
 }
 
 /// Clock that is off by more than Θ according to the time server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Attribution {
     /// No clock.

@@ -17,7 +17,7 @@ use crate::units::{Nanoseconds, SECOND, milliseconds, nanoseconds, nanoseconds_o
 use crate::verdict::{Reason, Verdict, Warning};
 
 /// Result of one check.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Report {
     /// Start of the check by the local clock: RFC 3339, UTC.
     pub started_at: String,
@@ -68,7 +68,7 @@ pub struct Report {
 }
 
 /// One of the service's addresses.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct AddressReport {
     /// Address with its port.
     pub address: SocketAddr,
@@ -77,7 +77,7 @@ pub struct AddressReport {
 }
 
 /// Validity of a certificate.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct CertificateReport {
     /// Expiry: RFC 3339, UTC.
     pub expires_at: String,
@@ -86,7 +86,7 @@ pub struct CertificateReport {
 }
 
 /// Distance between clocks.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Apart {
     /// Lower bound, milliseconds.
     pub at_least: f64,
@@ -95,7 +95,7 @@ pub struct Apart {
 }
 
 /// Result for one instance.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct InstanceReport {
     /// Name; `None` for responses that give none.
     pub instance: Option<String>,

@@ -7,7 +7,7 @@ use crate::interval::OffsetInterval;
 use crate::units::Nanoseconds;
 
 /// Verdict on the service after a check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
 #[must_use]
 pub enum Verdict {
@@ -25,7 +25,7 @@ pub enum Verdict {
 }
 
 /// Reason for an indeterminate verdict.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// Answers took too long for the limit.
@@ -66,7 +66,19 @@ pub enum Reason {
 }
 
 /// Problem that gives a warning although the verdict is OK.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Warning {
     /// A clock is proven to be further off than the limit for warnings.

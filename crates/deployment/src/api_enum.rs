@@ -53,6 +53,17 @@ macro_rules! api_enum {
                 serializer.serialize_str(self.as_str())
             }
         }
+
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                // AWS may return values that are newer than this list.
+                schemars::json_schema!({ "type": "string", "examples": [$($text),+] })
+            }
+        }
     };
 }
 

@@ -114,7 +114,7 @@ pub struct Cost {
 }
 
 /// Named part of the cost.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Part {
     /// Description for people, such as `load balancer`.
     pub name: String,
@@ -240,6 +240,20 @@ impl Estimate {
 impl Serialize for Estimate {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.per_hour().serialize(serializer)
+    }
+}
+
+impl schemars::JsonSchema for Estimate {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Estimate".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        generator.subschema_for::<Option<f64>>()
     }
 }
 

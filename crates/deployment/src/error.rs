@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 /// Kind of a failure. The only place where exit codes are chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
     /// An internal error, or one that no other kind describes.
@@ -76,7 +76,7 @@ impl FailureKind {
 }
 
 /// State that a failed deployment left behind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Aftermath {
     /// The previous version is restored.
@@ -100,7 +100,7 @@ pub enum Aftermath {
 }
 
 /// Failed command: message, cause, evidence and hints, each in its own field.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Failure {
     /// Kind, which decides the exit code.
     pub kind: FailureKind,

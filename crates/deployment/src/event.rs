@@ -24,7 +24,9 @@ use crate::stack::status::StackStatus;
 pub const FORMAT: u32 = 2;
 
 /// Named part of a command, with its own timing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Starting or finding the AWS emulator.
@@ -74,7 +76,7 @@ impl Phase {
 }
 
 /// Duration of one phase.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Timing {
     /// Phase that was timed.
     pub phase: Phase,
@@ -83,7 +85,7 @@ pub struct Timing {
 }
 
 /// Result of a check from outside.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Checked {
     /// Kind of the check: of a clock, or of the HTTP response only.
     pub kind: clock::Kind,
@@ -118,7 +120,7 @@ impl Checked {
 }
 
 /// Result of a probe that ran during a rollout.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Probed {
     /// Number of requests that completed, with or without success.
     pub requests: u64,
@@ -131,7 +133,7 @@ pub struct Probed {
 }
 
 /// Requests of one kind, sent one after the other.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Sampled {
     /// Number of requests that completed, with or without success.
     pub requests: u32,
@@ -142,7 +144,7 @@ pub struct Sampled {
 }
 
 /// Result of a successful `up`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Summary {
     /// Set if this run changed anything.
     pub changed: bool,
@@ -174,7 +176,7 @@ pub struct Summary {
 }
 
 /// Event of a command, in the past tense.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[expect(
     missing_docs,

@@ -23,7 +23,7 @@ pub struct InvalidName {
 ///
 /// Resource names derive from it, and some of those are limited to 32 characters. It may have at
 /// most 100 characters here.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct StackName(String);
 
@@ -73,7 +73,7 @@ impl fmt::Display for StackName {
 }
 
 /// ARN of one stack. Survives its deletion and never matches another stack of the same name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct StackId(String);
 
 impl StackId {
@@ -119,7 +119,7 @@ impl FromStr for StackId {
 macro_rules! aws_names {
     ($($(#[$meta:meta])* $name:ident,)+) => {$(
         $(#[$meta])*
-        #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
         pub struct $name(String);
 
         impl $name {
@@ -205,7 +205,7 @@ impl<'a> From<&'a StackId> for StackRef<'a> {
 }
 
 /// Host and port, as in `localhost:4566` or `[::1]:4566`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(into = "String")]
 pub struct HostPort {
     /// Name or address, without brackets.
@@ -266,7 +266,7 @@ impl From<HostPort> for String {
 }
 
 /// Content digest of an image manifest: `sha256:` and 64 hexadecimal digits.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Digest(String);
 
 impl Digest {

@@ -14,7 +14,7 @@ use crate::layer::{Hashing, Layer};
 const MAX_FILES: usize = 20;
 
 /// Difference between an image and its rebuild.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Difference {
     /// Place in the image: a setting, a layer, or a file of a layer.
     pub place: String,

@@ -9,7 +9,7 @@ use crate::image::BuiltImage;
 use crate::layer::Layer;
 
 /// Description of an image.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Inspection {
     /// Name on this machine.
     pub name: String,
@@ -26,7 +26,7 @@ pub struct Inspection {
 }
 
 /// Description of a layer.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct InspectedLayer {
     /// Digest of the compressed content.
     pub digest: String,
@@ -41,7 +41,7 @@ pub struct InspectedLayer {
 }
 
 /// Description of a file, folder or link.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct InspectedFile {
     /// Path with a leading `/`.
     pub path: String,

@@ -101,7 +101,9 @@ pub enum OnInterrupt {
 }
 
 /// How a new version takes over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, ValueEnum, serde::Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum StrategyName {
     /// Its tasks take requests as soon as they are healthy.

@@ -165,7 +165,9 @@ pub struct ImageOptions {
 }
 
 /// Image builders.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Builder {
     /// The deployer, or Docker for what only that can do, if it answers.

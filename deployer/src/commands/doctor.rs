@@ -80,7 +80,7 @@ fn done(diagnosis: Diagnosis) -> Done {
 }
 
 /// Result of a check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
     /// No problem.
@@ -106,7 +106,7 @@ impl Level {
 }
 
 /// Finding of one check.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Finding {
     /// Subject of the check.
     pub check: &'static str,
@@ -119,7 +119,7 @@ pub struct Finding {
 }
 
 /// Findings of all checks, as one object in JSON.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Diagnosis {
     /// Set if there is no error.
     pub ready: bool,

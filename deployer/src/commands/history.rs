@@ -43,7 +43,7 @@ impl Execute for Args {
 }
 
 /// Deployments of a stack.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct History {
     /// Name of the stack.
     pub stack: StackName,
@@ -52,7 +52,7 @@ pub struct History {
 }
 
 /// Past deployment.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Deployment {
     /// Revision of its task definition, for `rollback --to`. Absent if it created none.
     pub revision: Option<u64>,

@@ -63,7 +63,7 @@ fn path(text: &str) -> Result<String, String> {
 }
 
 /// Result of `init`, as one object in JSON.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Initialized {
     /// Name of the stack.
     pub stack: StackName,

@@ -1,5 +1,6 @@
 //! Commands: one file each, with its arguments and its implementation.
 
+pub mod completions;
 pub mod cost;
 pub mod doctor;
 pub mod down;
@@ -14,6 +15,7 @@ pub mod promote;
 pub mod reviewer;
 pub mod rollback;
 pub mod run;
+pub mod schema;
 pub mod status;
 pub mod template;
 pub mod up;
@@ -103,6 +105,13 @@ pub enum Command {
     Template(template::Template),
     /// Show what the service costs, by part and region. Works offline.
     Cost(cost::Cost),
+    /// Print a JSON Schema: of `deployer.toml`, or of output.
+    Schema(schema::Schema),
+    /// Print the completion script for a shell: `source <(deployer completions bash)`.
+    Completions(completions::Completions),
+    /// Write the man pages.
+    #[command(hide = true)]
+    ManPages(completions::ManPages),
 }
 
 impl Command {
@@ -127,6 +136,9 @@ impl Command {
             Self::Policy(command) => command,
             Self::Template(command) => command,
             Self::Cost(command) => command,
+            Self::Schema(command) => command,
+            Self::Completions(command) => command,
+            Self::ManPages(command) => command,
         }
     }
 }
@@ -208,7 +220,7 @@ impl Done {
 }
 
 /// Result of a command, as one object in JSON.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 // Each command has its own format, so that a tag would add nothing.
 #[serde(untagged)]
 pub(crate) enum CommandResult {
@@ -228,13 +240,21 @@ pub(crate) enum CommandResult {
     Verification(Box<Verification>),
     /// Result of `reviewer`.
     Reviewing(Box<reviewer::Reviewing>),
-    /// Result of `policy`.
-    Policy(serde_json::Value),
+    /// JSON document in both forms of output, of `policy` and `schema`.
+    #[schemars(skip)]
+    Document(serde_json::Value),
     /// Result of `template`.
     Template {
         /// Text of the template.
         template: String,
     },
+    /// Schema of the program's output, which only reporters know.
+    #[serde(skip)]
+    #[schemars(skip)]
+    Schema(schema::Of),
+    /// Text in both forms of output.
+    #[schemars(skip)]
+    Text(String),
     /// Result of `cost`.
     Cost(deployment::cost::Table),
     /// Result of `doctor`.

@@ -87,7 +87,7 @@ pub(super) async fn done(context: Context<'_>, exit_code: bool) -> Result<Done, 
 }
 
 /// Planned changes, as one object in JSON.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Plan {
     /// Name of the stack.
     pub stack: StackName,
@@ -117,7 +117,7 @@ pub struct Plan {
 }
 
 /// Action on a stack.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PlanAction {
     /// Create it.

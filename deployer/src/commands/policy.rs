@@ -84,6 +84,6 @@ impl Execute for Policy {
             sink.warn(policy::caution(&scope));
             policy::deploying(&scope)?
         };
-        Ok(Done::with(CommandResult::Policy(policy)))
+        Ok(Done::with(CommandResult::Document(policy)))
     }
 }

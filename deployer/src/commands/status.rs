@@ -63,7 +63,7 @@ impl Execute for Args {
 }
 
 /// State of a deployment, as one object in JSON.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Status {
     /// Name of the stack.
     pub stack: StackName,
@@ -108,7 +108,7 @@ pub struct Status {
 }
 
 /// Target group of a gated service.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct TargetGroup {
     /// ARN of the target group.
     pub arn: TargetGroupArn,
@@ -121,7 +121,7 @@ pub struct TargetGroup {
 }
 
 /// Deployment that waits at the gate.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct AtTheGate {
     /// Stage at which it is paused.
     pub stage: LifecycleStage,

@@ -29,7 +29,7 @@ impl Execute for Args {
 }
 
 /// URL of the service.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct Address {
     /// URL as a user can open it from this host.
     pub url: String,

@@ -13,6 +13,9 @@ use deployment::error::Failure;
 use deployment::names::StackName;
 use support::input;
 
+/// Pattern of an environment's name.
+pub(super) const NAME: &str = "^[A-Za-z0-9][A-Za-z0-9-]*$";
+
 /// Settings of `deployer.toml` for each environment.
 #[derive(Debug)]
 pub struct Files {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::file::Scalar;
+use super::forms::{FARGATE_SIZES, NOT_SET_BY_HAND};
 use deployment::error::{Failure, FailureKind};
-use deployment::stack::reviewer::PARAMETERS as OF_REVIEWERS;
 use deployment::stack::template_names::ParameterName;
 use image_builder::Architecture;
 
@@ -16,17 +16,6 @@ pub(super) const USUAL_START_SECONDS: u32 = 20;
 const LONGEST_START_SECONDS: u32 = 3600;
 /// Maximum number of tasks that the template allows.
 const MOST_TASKS: u32 = 50;
-/// Parameters that only commands set, and the command that does.
-const NOT_SET_BY_HAND: [(&str, &str); 4] = [
-    (
-        ParameterName::ImageUri.as_str(),
-        "`deployer up` sets it to what it pushed",
-    ),
-    (OF_REVIEWERS[0], "`deployer reviewer` sets it"),
-    (OF_REVIEWERS[1], "`deployer reviewer` sets it"),
-    (OF_REVIEWERS[2], "`deployer reviewer` sets it"),
-];
-
 /// Sizes of the service, as the settings give them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceSizes {
@@ -140,23 +129,14 @@ fn numbers_of_tasks(service: &ServiceSizes) -> Result<(), Failure> {
     }
 }
 
-/// Rejects combinations that Fargate does not offer (ECS developer guide, task sizes for Linux;
-/// MiB).
+/// Rejects combinations that Fargate does not offer.
 pub(super) fn fargate_pair(cpu: u32, memory: u32) -> Result<(), Failure> {
-    const GIB: u32 = 1024;
-    let (least, most, step) = match cpu {
-        256 => (512, 2 * GIB, 512),
-        512 => (GIB, 4 * GIB, GIB),
-        1024 => (2 * GIB, 8 * GIB, GIB),
-        2048 => (4 * GIB, 16 * GIB, GIB),
-        // Fargate has larger sizes (8192 and 16384 CPU units), which the template does not offer.
-        4096 => (8 * GIB, 30 * GIB, GIB),
-        _ => {
-            return Err(Failure::preflight(format!(
-                "the template takes no tasks with {cpu} CPU units"
-            ))
-            .hint("set `cpu` to 256, 512, 1024, 2048 or 4096"));
-        }
+    let size = FARGATE_SIZES.iter().find(|(units, ..)| *units == cpu);
+    let Some(&(_, least, most, step)) = size else {
+        return Err(Failure::preflight(format!(
+            "the template takes no tasks with {cpu} CPU units"
+        ))
+        .hint("set `cpu` to 256, 512, 1024, 2048 or 4096"));
     };
     // The smallest CPU size skips 1536 MiB: it has 512, 1024 and 2048 only.
     let odd = cpu == 256 && memory == 1536;

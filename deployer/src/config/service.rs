@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::file::{NetworkFile, ServiceFile};
+use super::forms::SET_BY_TEMPLATE;
 use deployment::error::Failure;
 use deployment::template::{Network, SecretSource, Settings};
 
@@ -19,11 +20,6 @@ const MOST_GROUPS: usize = 4;
 const MOST_FOLDERS: usize = 10;
 /// Prefix of CloudFormation's dynamic references, which it replaces by values in plain text.
 const REFERENCE: &str = "{{resolve:";
-/// Variables that the template sets.
-const SET_BY_TEMPLATE: [(&str, &str); 2] = [
-    ("PORT", "set `port` under `[service]`"),
-    ("IMAGE_DIGEST", "the template sets it to what is deployed"),
-];
 /// Parts of variable names that indicate a secret value.
 const SECRET_WORDS: [&str; 7] = [
     "SECRET",
@@ -103,9 +99,8 @@ pub(super) fn path(text: &str) -> Result<String, Failure> {
 /// Validates status codes: `200`, `200,204` or `200-299`.
 fn codes(text: &str) -> Result<String, Failure> {
     let code = |text: &str| {
-        text.parse::<u16>()
-            .ok()
-            .filter(|code| (200..=499).contains(code))
+        let code: Option<u16> = text.parse().ok().filter(|_| text.len() == 3);
+        code.filter(|code| (200..=499).contains(code))
     };
     let is_valid = !text.is_empty()
         && text.split(',').all(|part| match part.split_once('-') {
@@ -267,6 +262,7 @@ fn network(file: &NetworkFile) -> Result<Network, Failure> {
     }
     let is_cidr = file.cidr.split_once('/').is_some_and(|(address, bits)| {
         address.parse::<std::net::Ipv4Addr>().is_ok()
+            && bits.len() == 2
             && bits
                 .parse::<u8>()
                 // The sizes that AWS allows for the IPv4 block of a VPC.

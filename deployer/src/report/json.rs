@@ -1,14 +1,16 @@
 //! Reporter for JSON Lines on standard output: each event with its time.
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
 use serde::Serialize;
 
 use deployment::event::{Event, Reporter};
 use support::printable::harmless_json;
 
 /// Event with its time, as one line.
-#[derive(Serialize)]
-struct Line<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Line<'a> {
     time: String,
     #[serde(flatten)]
     event: &'a Event,
@@ -31,6 +33,16 @@ pub(super) fn line(at: DateTime<Utc>, event: &Event) -> String {
     };
     // Serializing an event cannot fail. If it did, its line would be missing.
     object(&line).unwrap_or_default()
+}
+
+/// Returns the JSON Schema of output.
+pub(super) fn schema_of<T: JsonSchema>() -> serde_json::Value {
+    let mut settings = SchemaSettings::draft07().for_serialize();
+    settings.untagged_enum_variant_titles = true;
+    settings
+        .into_generator()
+        .into_root_schema_for::<T>()
+        .to_value()
 }
 
 /// Returns an object as a line, without control sequences for terminals or commands to a pipeline.

@@ -63,8 +63,8 @@ pub(super) fn human(line: &LogLine) -> String {
     format!("{} {task:<8} {message}\n", time(line))
 }
 
-#[derive(Serialize)]
-struct Object<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(super) struct Object<'a> {
     time: String,
     task: &'a str,
     message: &'a str,

@@ -37,9 +37,12 @@ use chrono::{DateTime, Utc};
 
 use crate::cli::{Color, Output};
 use crate::commands::CommandResult;
+use crate::commands::schema::Of;
 #[cfg(test)]
 use crate::commands::{doctor::Diagnosis, plan::Plan, reviewer::Reviewing};
 use crate::pollers::LogReader;
+#[cfg(test)]
+use crate::testing::schema::assert_result;
 use color::Paint;
 use deployment::error::{Failure, FailureKind};
 use deployment::event::{Event, Reporter};
@@ -47,6 +50,15 @@ use support::printable::without_commands;
 
 /// Interval at which a log is checked for due lines.
 const LOG_TICK: Duration = Duration::from_millis(250);
+
+/// Returns the JSON Schema of output.
+pub fn schema(of: Of) -> serde_json::Value {
+    match of {
+        Of::Events => json::schema_of::<json::Line<'_>>(),
+        Of::Logs => json::schema_of::<lines::Object<'_>>(),
+        Of::Results | Of::Config => json::schema_of::<CommandResult>(),
+    }
+}
 
 /// Returns the reporter for this form of output and this environment.
 pub fn choose(output: Output, color: Color) -> Box<dyn Reporter> {
@@ -132,10 +144,12 @@ pub(crate) fn print(
 ) -> Result<(), Failure> {
     let failed = |error| Failure::new(FailureKind::Unexpected, "cannot print").because(error);
     let text = match (output, result) {
-        // A policy is JSON in both forms of output, and indented for people.
-        (_, CommandResult::Policy(policy)) => {
-            serde_json::to_string_pretty(policy).map_err(failed)? + "\n"
+        // Indented, because people read these in both forms of output.
+        (_, CommandResult::Document(document)) => {
+            serde_json::to_string_pretty(document).map_err(failed)? + "\n"
         }
+        (_, CommandResult::Schema(of)) => format!("{:#}\n", schema(*of)),
+        (_, CommandResult::Text(text)) => text.clone(),
         (Output::Json, result) => json::object(result).map_err(failed)?,
         (Output::Human, CommandResult::Initialized(project)) => lists::initialized(project),
         (Output::Human, CommandResult::Plan(plan)) => {
@@ -198,33 +212,44 @@ fn print_end(event: &Event, paint: Paint) {
     }
 }
 
+/// Returns an event as a line of JSON, for transcripts.
+#[cfg(test)]
+pub(crate) fn as_line(event: &Event) -> String {
+    json::line(Utc::now(), event)
+}
+
 /// Returns a plan as text, for transcripts.
 #[cfg(test)]
 pub(crate) fn plan_in_words(plan: &Plan) -> String {
+    assert_result(plan);
     lists::plan(plan)
 }
 
 /// Returns a status as text, for transcripts.
 #[cfg(test)]
 pub(crate) fn status_in_words(status: &crate::commands::status::Status) -> String {
+    assert_result(status);
     text::status(status)
 }
 
 /// Returns the access of reviewers as text, for transcripts.
 #[cfg(test)]
 pub(crate) fn reviewing_in_words(reviewing: &Reviewing) -> String {
+    assert_result(reviewing);
     lists::reviewing(reviewing)
 }
 
 /// Returns the result of `init` as text, for transcripts.
 #[cfg(test)]
 pub(crate) fn initialized_in_words(project: &crate::commands::init::Initialized) -> String {
+    assert_result(project);
     lists::initialized(project)
 }
 
 /// Returns a diagnosis as text, for transcripts.
 #[cfg(test)]
 pub(crate) fn diagnosis_in_words(diagnosis: &Diagnosis) -> String {
+    assert_result(diagnosis);
     diagnosis::diagnosis(diagnosis)
 }
 

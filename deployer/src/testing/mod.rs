@@ -3,6 +3,7 @@
 //! - [`FakeWorld`] answers each question with what is scripted for it and writes down what it is told to change;
 //! - [`moment`] and [`answer`] are the words that scripts are written in;
 //! - [`stages`] are where deployments wait at the gate;
+//! - [`schema`] holds the JSON Schemas that every event of a transcript has to match;
 //! - [`FakeHost`] is where commands run;
 //! - [`Transcript`] holds what was reported and what was changed, in one order, as text;
 //! - [`settings`] are those of a stack `clock` on AWS.
@@ -11,6 +12,7 @@ pub(crate) mod answer;
 mod calls;
 pub(crate) mod host;
 pub(crate) mod moment;
+pub(crate) mod schema;
 pub(crate) mod script;
 pub(crate) mod stages;
 mod transcript;

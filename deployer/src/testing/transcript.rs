@@ -53,6 +53,7 @@ impl Transcript {
 
 impl Reporter for Transcript {
     fn report(&mut self, _: DateTime<Utc>, event: &Event) {
+        super::schema::assert_event(event);
         if let Event::PhaseStarted { phase } = event {
             self.line(&format!("{}: started", phase.title()));
         }

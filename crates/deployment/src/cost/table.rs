@@ -7,7 +7,7 @@ use super::{Cost, HOURS_A_MONTH, Part, Sizes, cents, per_hour};
 
 /// Cost of a service in every known region, one JSON object. Dollars an hour; a month has 730
 /// hours.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Table {
     /// Region that is configured.
     pub region: String,
@@ -27,7 +27,7 @@ pub struct Table {
 }
 
 /// Total in one region.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct InRegion {
     /// Name of the region.
     pub region: &'static str,

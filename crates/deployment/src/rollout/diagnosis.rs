@@ -38,7 +38,7 @@ pub struct Context<'a> {
 }
 
 /// Cause and hints for people.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Diagnosis {
     /// Cause in one sentence, as a fragment that starts in lower case.
     pub message: String,

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{HealthCheck, ServiceEvent, StoppedTask, Target};
 
 /// Failed task with the end of its log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct FailedTask {
     /// Stopped task, as ECS describes it.
     #[serde(flatten)]
@@ -15,7 +15,7 @@ pub struct FailedTask {
 }
 
 /// Everything that was observed about a failing rollout.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, schemars::JsonSchema)]
 pub struct Evidence {
     /// Failed tasks of the new version, in the order of discovery.
     pub tasks: Vec<FailedTask>,

@@ -28,7 +28,7 @@ pub use stopped::{StoppedLately, stopped_lately};
 pub use wording::{dedupe_key, without_service};
 
 /// One deployment of an ECS service: a version that is starting, serving or being replaced.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Deployment {
     /// Identifier that ECS assigned.
     pub id: String,
@@ -81,7 +81,7 @@ impl Deployment {
 }
 
 /// Snapshot of an ECS service.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, schemars::JsonSchema)]
 pub struct Service {
     /// Number of tasks that should run.
     pub desired: u32,
@@ -116,7 +116,7 @@ impl Service {
 }
 
 /// Event message of an ECS service.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct ServiceEvent {
     /// Time of the event.
     pub at: DateTime<Utc>,
@@ -147,7 +147,7 @@ pub struct DeploymentRecord {
 }
 
 /// Task that runs or is starting.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Task {
     /// Identifier of the task: the last part of its ARN.
     pub id: String,
@@ -162,7 +162,7 @@ pub struct Task {
 }
 
 /// Task that stopped.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct StoppedTask {
     /// Identifier of the task: the last part of its ARN.
     pub id: String,
@@ -212,7 +212,7 @@ impl StoppedTask {
 }
 
 /// Target of the load balancer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Target {
     /// IP address of the task.
     pub id: String,
@@ -246,7 +246,7 @@ impl Target {
 }
 
 /// Health check settings of a target group.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct HealthCheck {
     /// Path, for example `/health`.
     pub path: String,

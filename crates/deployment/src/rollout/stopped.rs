@@ -9,7 +9,7 @@ use super::{StopCode, StoppedTask};
 const LATELY: TimeDelta = TimeDelta::hours(1);
 
 /// Group of tasks that stopped in the same way.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct StoppedLately {
     /// Number of tasks.
     pub count: usize,

@@ -36,7 +36,7 @@ api_enum! {
 }
 
 /// One change in a change set.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Change {
     /// Action on the resource.
     pub action: ChangeAction,
@@ -58,7 +58,7 @@ pub struct Change {
 }
 
 /// Changed property of a resource.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct PropertyChange {
     /// Name, for example `ContainerDefinitions`.
     pub name: String,

@@ -22,7 +22,7 @@ pub struct PastOperation {
 }
 
 /// Outcome of an operation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(tag = "end", rename_all = "snake_case")]
 pub enum End {
     /// The operation is in progress.

@@ -30,7 +30,7 @@ mod tests;
 pub(super) const DIFFERS: u8 = 11;
 
 /// Result of a verification.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub(crate) struct Verification {
     /// Image that was verified.
     pub(crate) image: String,

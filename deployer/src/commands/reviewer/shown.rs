@@ -13,7 +13,7 @@ use deployment::stack::reviewer::Password;
 use deployment::stack::template_names::{OutputName, ParameterName};
 
 /// Result of `reviewer`, as one object in JSON.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Reviewing {
     /// Set if anything was changed.
     pub changed: bool,
@@ -23,7 +23,7 @@ pub struct Reviewing {
 }
 
 /// Access of reviewers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Given {
     /// Name of the stack.
     pub stack: StackName,
@@ -41,7 +41,7 @@ pub struct Given {
 }
 
 /// Principal of reviewers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Access {
     /// IAM user.
@@ -50,6 +50,7 @@ pub enum Access {
         user: String,
         /// Password of the user, shown only once.
         #[serde(serialize_with = "revealed")]
+        #[schemars(with = "String")]
         password: Password,
     },
     /// IAM role.
