@@ -36,10 +36,9 @@ async fn recording(answer: String) -> (Aws, Arc<Mutex<Vec<String>>>) {
                 // Requests of these tests are small; what was not read yet would reset the connection.
                 let mut request = Vec::new();
                 while !is_whole(&request) && stream.read_buf(&mut request).await.unwrap_or(0) > 0 {}
-                record
-                    .lock()
-                    .unwrap()
-                    .push(String::from_utf8(request).unwrap());
+                let request = String::from_utf8(request).unwrap();
+                keep(&request);
+                record.lock().unwrap().push(request);
                 stream.write_all(answer.as_bytes()).await.ok();
             });
         }
@@ -55,6 +54,28 @@ async fn recording(answer: String) -> (Aws, Arc<Mutex<Vec<String>>>) {
         secret: "test".to_owned(),
     };
     (Aws::connect(&access, Some(key)).await.unwrap(), requests)
+}
+
+/// Appends a request to the file `AWS_REQUESTS`, for scripts/check-requests.py.
+fn keep(request: &str) {
+    let Some(path) = std::env::var_os("AWS_REQUESTS") else {
+        return;
+    };
+    let (head, body) = request.split_once("\r\n\r\n").unwrap();
+    let header = |name: &str| {
+        let mut lines = head.lines().filter_map(|line| line.split_once(": "));
+        let found = lines.find(|(found, _)| found.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.to_owned())
+    };
+    let kept = serde_json::json!({
+        "authorization": header("authorization"),
+        "target": header("x-amz-target"),
+        "body": body,
+    });
+    let mut file = std::fs::File::options();
+    let mut file = file.append(true).create(true).open(path).unwrap();
+    // One write, because tests run in parallel.
+    std::io::Write::write_all(&mut file, format!("{kept}\n").as_bytes()).unwrap();
 }
 
 fn is_whole(request: &[u8]) -> bool {

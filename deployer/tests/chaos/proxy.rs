@@ -85,6 +85,7 @@ async fn serve(shared: Arc<Shared>, mut stream: TcpStream) {
     let mut requests = 0;
     while let Some(request) = Request::read(&mut stream).await {
         requests += 1;
+        request.keep();
         let answer = match request.call() {
             None => shared.forward(&request).await,
             Some((call, protocol)) => match shared.next_fault(&call, requests > 1) {

@@ -62,6 +62,26 @@ impl Request {
         Some(request)
     }
 
+    /// Appends a call of AWS to the file `AWS_REQUESTS`, for scripts/check-requests.py.
+    pub(crate) fn keep(&self) {
+        let of_aws = matches!(self.call(), Some((_, Protocol::Query | Protocol::Json)));
+        let Some(path) = std::env::var_os("AWS_REQUESTS").filter(|_| of_aws) else {
+            return;
+        };
+        let kept = serde_json::json!({
+            "authorization": self.header("authorization"),
+            "target": self.header("x-amz-target"),
+            "body": String::from_utf8_lossy(&self.body),
+        });
+        let file = std::fs::File::options()
+            .append(true)
+            .create(true)
+            .open(path);
+        let mut file = file.expect("a file that can be written to");
+        // One write, because requests come at the same time.
+        std::io::Write::write_all(&mut file, format!("{kept}\n").as_bytes()).expect("room");
+    }
+
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(found, _)| found == name);
         found.map(|(_, value)| value.as_str())
