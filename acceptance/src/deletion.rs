@@ -52,6 +52,12 @@ pub(crate) async fn delete(programs: &Programs) -> Proof {
         }
     }
     match prove(programs).await {
+        Ok(evidence) if programs.is_deletion_unproven() => {
+            proof.evidence.push(evidence);
+            let reason =
+                "a deletion ended without its proof, and what it left has no stack any more";
+            proof.evidence.push(reason.to_owned());
+        }
         Ok(evidence) => {
             proof.is_clean = true;
             proof.evidence.push(evidence);

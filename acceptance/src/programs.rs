@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -34,6 +35,8 @@ pub(crate) struct Programs {
     checker: PathBuf,
     /// Events of all commands, for whoever has to find out more.
     log: Mutex<Option<File>>,
+    /// Set from the start of a deletion until one has proved that nothing is left.
+    is_deletion_unproven: AtomicBool,
 }
 
 impl Programs {
@@ -45,7 +48,14 @@ impl Programs {
             deployer: process::sibling("deployer")?,
             checker: process::sibling("checker")?,
             log: Mutex::new(None),
+            is_deletion_unproven: AtomicBool::new(false),
         })
+    }
+
+    /// Returns whether a deletion ended without proving that nothing is left. Without a stack, later
+    /// ones find nothing to look for.
+    pub(crate) fn is_deletion_unproven(&self) -> bool {
+        self.is_deletion_unproven.load(Ordering::Relaxed)
     }
 
     /// Writes the events of all commands to a file.
@@ -85,7 +95,15 @@ impl Programs {
     ) -> Result<Finished, String> {
         let mut command = self.command(arguments);
         command.args(self.run.place.arguments());
+        let deletes = arguments.first() == Some(&"down");
+        let was_unproven = deletes && self.is_deletion_unproven.swap(true, Ordering::Relaxed);
         let finished = process::run(&mut command, LIMIT, on_line).await?;
+        if deletes && finished.code == Some(0) {
+            let is_proven = finished.events("deleted").next().is_some();
+            let is_unproven = was_unproven && !is_proven;
+            self.is_deletion_unproven
+                .store(is_unproven, Ordering::Relaxed);
+        }
         self.keep(arguments, &finished);
         Ok(finished)
     }

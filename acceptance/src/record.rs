@@ -12,6 +12,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::place::Place;
 
+/// Account and region that a run created its stack in, from `deployer status`. What a later run is
+/// given may lead elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Home {
+    pub(crate) account: String,
+    pub(crate) region: String,
+}
+
+impl Home {
+    /// Reads the output of `deployer status`.
+    pub(crate) fn read(status: &serde_json::Value) -> Option<Self> {
+        let text = |name: &str| status[name].as_str().map(str::to_owned);
+        Some(Self {
+            account: text("account")?,
+            region: text("region")?,
+        })
+    }
+}
+
 /// Content of a record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Run {
@@ -19,19 +38,31 @@ pub(crate) struct Run {
     pub(crate) mark: String,
     pub(crate) stack: String,
     pub(crate) place: Place,
+    /// Absent as long as nothing was created.
+    pub(crate) home: Option<Home>,
 }
 
 impl Run {
+    /// Returns whether no other stack can have the name: it is random.
+    pub(crate) fn has_name_of_its_own(&self) -> bool {
+        self.stack == random_name(&self.mark)
+    }
+
     /// Describes a new run, with a random stack name unless one is given.
     pub(crate) fn new(stack: Option<String>, place: Place) -> Self {
         let random: u32 = rand::rng().random();
         let mark = format!("{random:08x}");
         Self {
-            stack: stack.unwrap_or_else(|| format!("acceptance-{mark}")),
+            stack: stack.unwrap_or_else(|| random_name(&mark)),
             mark,
             place,
+            home: None,
         }
     }
+}
+
+fn random_name(mark: &str) -> String {
+    format!("acceptance-{mark}")
 }
 
 /// Record that this process holds.
@@ -160,6 +191,13 @@ mod tests {
         left.remove().expect("removed");
         let found = find(folder.path()).expect("records");
         assert!(found.alive.is_empty() && found.left_behind.is_empty());
+    }
+
+    #[test]
+    fn a_given_name_may_be_that_of_another_stack() {
+        assert!(run().has_name_of_its_own());
+        let given = Run::new(Some("acceptance".to_owned()), run().place);
+        assert!(!given.has_name_of_its_own());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::deletion::{self, Proof};
 use crate::output::{note, result};
 use crate::price::{self, Cost};
 use crate::programs::{Programs, root};
-use crate::record::{self, Record};
+use crate::record::{self, Home, Record};
 use crate::report::{FORMAT, Report, Verdict};
 use crate::steps::{Deployed, Flow, Results};
 use crate::{Error, Run, claims, images, render};
@@ -81,9 +81,14 @@ pub(crate) async fn clean(signals: &mut Signals) -> Result<(), Error> {
     let found = record::find(&record::folder()?)?;
     for record in found.left_behind {
         let stack = record.run.stack.clone();
-        note(&format!("deleting what a killed run left: stack `{stack}`"));
         let programs = Programs::find(record.run.clone())?;
-        let proof = delete(&programs, signals).await;
+        if !may_be_deleted(&programs).await? {
+            note(&format!("what a killed run left is gone: stack `{stack}`"));
+            record.remove()?;
+            continue;
+        }
+        note(&format!("deleting what a killed run left: stack `{stack}`"));
+        let (proof, is_interrupted) = delete(&programs, signals).await;
         for line in &proof.evidence {
             note(&format!("  {line}"));
         }
@@ -91,8 +96,36 @@ pub(crate) async fn clean(signals: &mut Signals) -> Result<(), Error> {
             return Err(Error::Left(may_be_left(&programs)));
         }
         record.remove()?;
+        if is_interrupted {
+            return Err(Error::Interrupted);
+        }
     }
     Ok(())
+}
+
+/// Returns whether there may be something to delete, after checking that it is the killed run's own.
+async fn may_be_deleted(programs: &Programs) -> Result<bool, Error> {
+    let run = &programs.run;
+    let status = programs.deployer(&["status"]).await?;
+    let status = status.last();
+    let (home, here) = (run.home.as_ref(), Home::read(status));
+    if let Some((home, here)) = home.zip(here.as_ref())
+        && home != here
+    {
+        let Home { account, region } = home;
+        return Err(Error::Left(format!(
+            "stack `{}` of a killed run is in account {account}, region {region}, and these credentials lead to account {}, region {}: run `acceptance clean` with those of before",
+            run.stack, here.account, here.region
+        )));
+    }
+    if run.has_name_of_its_own() {
+        return Ok(true);
+    }
+    if status["status"] == "ABSENT" {
+        return Ok(false);
+    }
+    // Somebody else may have created a stack of this name since.
+    Err(Error::Left(may_be_left(programs)))
 }
 
 fn may_be_left(programs: &Programs) -> String {
@@ -162,7 +195,7 @@ pub(crate) async fn run(options: Run) -> Result<u8, Error> {
     } else {
         let why = end.why().unwrap_or_default();
         note(&format!("{why}; deleting stack `{}`", programs.run.stack));
-        delete(&programs, &mut signals).await
+        delete(&programs, &mut signals).await.0
     };
     for line in &proof.evidence {
         note(&format!("  {line}"));
@@ -201,7 +234,8 @@ async fn claim(programs: &Programs) -> Result<Record, Error> {
         return Err(format!("another run uses stack `{stack}`").into());
     }
     let status = programs.deployer(&["status"]).await?;
-    match status.last()["status"].as_str() {
+    let status_of = status.last();
+    match status_of["status"].as_str() {
         Some("ABSENT") => {}
         // Whatever exists was created by somebody else, and must not be deleted.
         Some(found) => {
@@ -209,7 +243,11 @@ async fn claim(programs: &Programs) -> Result<Record, Error> {
         }
         None => return Err(format!("cannot read the stack: {}", status.end()).into()),
     }
-    Ok(Record::create(&folder, programs.run.clone())?)
+    let run = record::Run {
+        home: Home::read(status_of),
+        ..programs.run.clone()
+    };
+    Ok(Record::create(&folder, run)?)
 }
 
 /// Runs the steps until they end, a signal comes, or the time is over. A panic is a failed step.
@@ -229,14 +267,18 @@ async fn follow(flow: Flow, signals: &mut Signals, limit: Duration) -> End {
     end
 }
 
-/// Deletes the stack, whatever signals come.
-async fn delete(programs: &Programs, signals: &mut Signals) -> Proof {
+/// Deletes the stack, whatever signals come. Returns whether one came.
+async fn delete(programs: &Programs, signals: &mut Signals) -> (Proof, bool) {
     let deletion = deletion::delete(programs);
     tokio::pin!(deletion);
+    let mut is_interrupted = false;
     loop {
         tokio::select! {
-            proof = &mut deletion => return proof,
-            name = signals.next() => note(&format!("{name}: the deletion continues, because what is left costs money")),
+            proof = &mut deletion => return (proof, is_interrupted),
+            name = signals.next() => {
+                is_interrupted = true;
+                note(&format!("{name}: the deletion continues, because what is left costs money"));
+            }
         }
     }
 }

@@ -20,7 +20,10 @@ echo "$1" >>calls
 case "$1" in
     cost) echo '{"region":"us-east-1","per_hour":0.07}' ;;
     doctor) echo '{"ready":true,"findings":[]}' ;;
-    status) if [ -e stack ]; then echo '{"status":"CREATE_COMPLETE"}'; else echo '{"status":"ABSENT"}'; fi ;;
+    status)
+        if [ -e elsewhere ]; then account=2; else account=1; fi
+        if [ -e stack ]; then status=CREATE_COMPLETE; else status=ABSENT; fi
+        printf '{"account":"%s","region":"r","status":"%s"}\n' "$account" "$status" ;;
     up)
         touch stack
         [ -e fails ] && { echo '{"event":"failed","failure":{"message":"it does not start"}}'; exit 4; }
@@ -213,10 +216,35 @@ fn a_stack_that_cannot_be_deleted_is_named_and_kept_in_mind() {
     assert_eq!(stand_in.records(), 1);
     assert_code(&end(&mut stand_in.command(&["clean"])), 5);
 
+    // The name was given: what has it now may be somebody else's.
     fs::remove_file(stand_in.path("stuck")).expect("removed");
+    assert_code(&end(&mut stand_in.command(&["clean"])), 5);
+    assert!(stand_in.has("stack"));
+    fs::remove_file(stand_in.path("stack")).expect("removed");
+    assert_code(&end(&mut stand_in.command(&["clean"])), 0);
+    assert_eq!(stand_in.records(), 0);
+}
+
+#[test]
+fn credentials_of_another_account_do_not_hide_what_is_left() {
+    let stand_in = StandIn::new();
+    stand_in.create("hangs");
+    let child = stand_in.start(&[]);
+    signal(&child, "KILL");
+    child.wait_with_output().expect("it ends");
+    stand_in.create("elsewhere");
+    let output = end(&mut stand_in.command(&["clean"]));
+    assert_code(&output, 5);
+    assert!(
+        said(&output)
+            .contains("is in account 1, region r, and these credentials lead to account 2"),
+        "{}",
+        said(&output)
+    );
+    assert!(stand_in.has("stack") && stand_in.records() == 1);
+    fs::remove_file(stand_in.path("elsewhere")).expect("removed");
     assert_code(&end(&mut stand_in.command(&["clean"])), 0);
     assert!(!stand_in.has("stack"));
-    assert_eq!(stand_in.records(), 0);
 }
 
 #[test]

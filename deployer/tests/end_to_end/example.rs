@@ -2,11 +2,13 @@
 
 use crate::base_image::Base;
 use crate::copy::Copy;
+use crate::load::Load;
 use crate::outside::Outside;
 use crate::run::{CleanUp, Surroundings};
 use crate::step;
 
 const EXAMPLE: [&str; 3] = ["--local", "--config", "examples/greeter/deployer.toml"];
+const DOCKERFILE: &str = "examples/greeter/Dockerfile";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_service() {
@@ -63,10 +65,23 @@ async fn another_service() {
         ],
     );
 
+    step("a change and the way back are not noticed");
+    copy.write(EXAMPLE[2], &settings);
+    let dockerfile = copy.read(DOCKERFILE);
+    copy.replace(DOCKERFILE, "USER", "LABEL changed=yes\nUSER");
+    let load = Load::start_any(now.trim_end_matches("now").to_owned(), outside.port());
+    load.wait_for_requests(20).await;
+    deployer("up").succeeded();
+    assert_ne!(outside.version().await, version);
+    deployer("rollback").succeeded();
+    assert_eq!(outside.version().await, version);
+    let at_the_end = load.requests();
+    load.wait_for_requests(at_the_end + 20).await;
+    assert_eq!(load.stop().await.failures, Vec::<String>::new());
+
     step("on a base, it runs as a user that only the base knows, and read-only");
     let folder = tempfile::tempdir().expect("a folder");
     let base = Base::new(folder.path(), &[]);
-    let dockerfile = copy.read("examples/greeter/Dockerfile");
     let dockerfile = dockerfile
         .replace("FROM scratch\n", &format!("FROM {}\n", base.reference))
         .replace("USER 65532:65532", "USER nonroot")
@@ -74,7 +89,7 @@ async fn another_service() {
             "/greeter\nUSER",
             "/greeter\nCOPY --chown=nonroot *.toml /home/nonroot/\nUSER",
         );
-    copy.write("examples/greeter/Dockerfile", &dockerfile);
+    copy.write(DOCKERFILE, &dockerfile);
     let as_nonroot = format!("{settings}user = \"nonroot\"\n");
     copy.write(EXAMPLE[2], &as_nonroot);
     let based = deployer("up");

@@ -157,6 +157,16 @@ async fn promote(surroundings: &Surroundings, outside: &Outside, copy: &Copy) {
     assert_eq!(image("production"), proven);
     let history = run("history", &["--env", "production"]);
     assert!(history.stdout.contains("promote"), "{}", history.stdout);
+
+    step("and goes back under load");
+    let url = outside.url().await;
+    let load = Load::start_any(url.trim_end_matches("now").to_owned(), outside.port());
+    load.wait_for_requests(20).await;
+    run("rollback", &["--env", "production"]).succeeded();
+    assert_eq!(image("production"), before);
+    let at_the_end = load.requests();
+    load.wait_for_requests(at_the_end + 20).await;
+    assert_eq!(load.stop().await.failures, Vec::<String>::new());
     run("down", &["--env", "staging"]).succeeded();
     copy.write(SETTINGS, &usual);
 }
