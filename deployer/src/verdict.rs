@@ -31,8 +31,6 @@ pub(crate) struct Findings<'a> {
     pub(crate) unproven: Option<&'a str>,
     /// Result of the probe, if a previous version was replaced.
     pub(crate) probe: Option<&'a Probed>,
-    /// Set if the version passed the gate in this deployment.
-    pub(crate) passed_the_gate: bool,
     /// Time of the verdict.
     pub(crate) at: DateTime<Utc>,
 }
@@ -58,9 +56,6 @@ pub(crate) fn statement(config: &Config, findings: &Findings<'_>) -> Statement {
             clock::Kind::Http => "check from outside: HTTP",
         }),
         None => warned.push("target health only"),
-    }
-    if findings.passed_the_gate {
-        passed.push("gate");
     }
     if let Some(probe) = findings.probe {
         const NAME: &str = "no failed request during the rollout";
@@ -260,7 +255,6 @@ mod tests {
             check,
             unproven: None,
             probe: Some(&probe),
-            passed_the_gate: true,
             at: DateTime::UNIX_EPOCH,
         };
         statement(&settings(), &findings)

@@ -359,7 +359,6 @@ impl Deployer<'_> {
             check,
             unproven,
             probe: deployed.probe.as_ref(),
-            passed_the_gate: deployed.changed && template::is_gated(request.wanted.template.text()),
             at: chrono::Utc::now(),
         };
         let verdict = verdict::statement(config, &findings);

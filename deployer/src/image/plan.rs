@@ -151,9 +151,9 @@ impl Context<'_> {
         let (program, toolchain) = if compiled.is_some() {
             (Ok(named()), None)
         } else {
-            // Asked at the same time: each answer of cargo and rustc takes a moment.
-            let (program, toolchain) = tokio::join!(self.program(), self.toolchain());
-            (program, Some(toolchain))
+            // One after the other: the first may make rustup install the toolchain.
+            let program = self.program().await;
+            (program, Some(self.toolchain().await))
         };
         // The first pass runs without base images, to find out which ones are needed. Without a
         // program of Cargo, Docker may still be able to build.
