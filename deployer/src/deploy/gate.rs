@@ -14,7 +14,7 @@ use crate::pollers::{
     Checking, Gate, Objection, Probe, PublicUrl, Rejection, ServiceNames, StackEnd, UnderWay,
     Verification,
 };
-use aws::remote::Remote;
+use aws::remote::{Remote, RemoteErrorKind};
 use deployment::error::{Aftermath, Failure, FailureKind};
 use deployment::event::Probed;
 use deployment::names::{Digest, ImageUri};
@@ -325,7 +325,18 @@ impl Deployer<'_> {
         let version = version.and_then(Result::ok).flatten();
         let Some((version, names)) = version.zip(deployments.names(&first)) else {
             if intent == Intent::Restore {
-                world.answer_hook(&first, HookAnswer::Continue).await?;
+                match world.answer_hook(&first, HookAnswer::Continue).await {
+                    // Somebody else answered, or the response to our own answer was lost.
+                    Err(error)
+                        if !matches!(
+                            error.kind,
+                            RemoteErrorKind::Refused | RemoteErrorKind::NotFound
+                        ) =>
+                    {
+                        return Err(error);
+                    }
+                    Ok(()) | Err(_) => {}
+                }
             }
             return Ok(None);
         };
