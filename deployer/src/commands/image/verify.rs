@@ -1,8 +1,8 @@
 //! `deployer image verify`: builds the commit of an image again, and compares the digests.
 //!
 //! The provenance chooses the commit and the digests of base images; otherwise neither it nor the
-//! registry is trusted. What they name is looked up in the
-//! repository on this machine, and nothing of it can add a program to the build.
+//! registry is trusted. What they name is looked up in the repository on this machine, and nothing
+//! of it can add a program to the build.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
