@@ -51,6 +51,20 @@ impl RemoteErrorKind {
             }
         }
     }
+
+    /// Returns whether the state does not allow the call. If an earlier attempt lost its response,
+    /// that may have changed the state.
+    pub const fn is_refusal(self) -> bool {
+        match self {
+            Self::Refused | Self::NotFound => true,
+            Self::Unreachable
+            | Self::Untrusted
+            | Self::Throttled
+            | Self::Server
+            | Self::Credentials
+            | Self::Denied => false,
+        }
+    }
 }
 
 /// Failed remote call.

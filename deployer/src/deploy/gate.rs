@@ -14,7 +14,7 @@ use crate::pollers::{
     Checking, Gate, Objection, Probe, PublicUrl, Rejection, ServiceNames, StackEnd, UnderWay,
     Verification,
 };
-use aws::remote::{Remote, RemoteErrorKind};
+use aws::remote::Remote;
 use deployment::error::{Aftermath, Failure, FailureKind};
 use deployment::event::Probed;
 use deployment::names::{Digest, ImageUri};
@@ -327,14 +327,7 @@ impl Deployer<'_> {
             if intent == Intent::Restore {
                 match world.answer_hook(&first, HookAnswer::Continue).await {
                     // Somebody else answered, or the response to our own answer was lost.
-                    Err(error)
-                        if !matches!(
-                            error.kind,
-                            RemoteErrorKind::Refused | RemoteErrorKind::NotFound
-                        ) =>
-                    {
-                        return Err(error);
-                    }
+                    Err(error) if !error.kind.is_refusal() => return Err(error),
                     Ok(()) | Err(_) => {}
                 }
             }

@@ -71,12 +71,7 @@ impl Deployer<'_> {
                     return Ok(true);
                 }
                 // It has changed since it was read.
-                Err(error)
-                    if matches!(
-                        error.kind,
-                        RemoteErrorKind::Refused | RemoteErrorKind::NotFound
-                    ) =>
-                {
+                Err(error) if error.kind.is_refusal() => {
                     sleep(context.config.access.pace.poll).await;
                 }
                 Err(error) if error.kind == RemoteErrorKind::Denied => {

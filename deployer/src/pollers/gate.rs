@@ -16,7 +16,7 @@ use super::{
     ReleaseFailure, ReleasePoller, ServiceNames, StackEnd, StackPoller, UpdateEnd, UpdatePoller,
 };
 use crate::poll::Poller;
-use aws::remote::{Remote, RemoteError, RemoteErrorKind, World};
+use aws::remote::{Remote, RemoteError, World};
 use deployment::event::{Checked, Event, Probed, Sampled, Sink};
 use deployment::names::{ClusterName, RequestToken, ServiceName, TaskDefinitionArn};
 use deployment::rollout::gate::{
@@ -107,12 +107,7 @@ impl<'a> Answers<'a> {
             }
             // Somebody else answered, or the response to our own answer was lost. The next poll
             // shows which.
-            Err(error)
-                if matches!(
-                    error.kind,
-                    RemoteErrorKind::Refused | RemoteErrorKind::NotFound
-                ) =>
-            {
+            Err(error) if error.kind.is_refusal() => {
                 self.late = Some((paused.clone(), answer));
                 Ok(())
             }

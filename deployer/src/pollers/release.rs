@@ -242,11 +242,7 @@ impl<'a> ReleasePoller<'a> {
         match signal.await {
             Ok(()) => {}
             // The update has ended, or another run of this program has answered.
-            Err(error)
-                if matches!(
-                    error.kind,
-                    RemoteErrorKind::Refused | RemoteErrorKind::NotFound
-                ) => {}
+            Err(error) if error.kind.is_refusal() => {}
             Err(error) => return Err(error),
         }
         self.step = Step::Answered;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::{Attempted, RetryPolicy, Retrying};
-use aws::remote::{Remote, RemoteError, RemoteErrorKind, Stacks};
+use aws::remote::{Remote, RemoteError, Stacks};
 use deployment::names::{RequestToken, StackId, StackName};
 use deployment::stack::status::StackStatus as S;
 
@@ -20,20 +20,8 @@ const VISIBLE_WITHIN: Duration = Duration::from_secs(20);
 /// Returns the refusal as an error if an earlier attempt of the same request may have caused it.
 pub(super) fn refused_after_retry<T>(attempted: Attempted<T>) -> Result<Remote<T>, RemoteError> {
     match attempted.result {
-        Err(error) if attempted.repeated && is_refusal(&error) => Err(error),
+        Err(error) if attempted.repeated && error.kind.is_refusal() => Err(error),
         result => Ok(result),
-    }
-}
-
-fn is_refusal(error: &RemoteError) -> bool {
-    match error.kind {
-        RemoteErrorKind::Refused | RemoteErrorKind::NotFound => true,
-        RemoteErrorKind::Unreachable
-        | RemoteErrorKind::Untrusted
-        | RemoteErrorKind::Throttled
-        | RemoteErrorKind::Server
-        | RemoteErrorKind::Credentials
-        | RemoteErrorKind::Denied => false,
     }
 }
 
@@ -168,7 +156,7 @@ impl<W: Stacks> Retrying<W> {
                 .iter()
                 .any(|event| event.token.as_ref() == Some(token))),
             // Some endpoints, such as emulators, drop the events of a deleted stack.
-            Err(error) if is_refusal(&error) => Ok(false),
+            Err(error) if error.kind.is_refusal() => Ok(false),
             Err(error) => Err(error),
         }
     }
