@@ -8,7 +8,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::Hint;
-use crate::provenance::{Unknown, git, repository};
+use crate::provenance::{Unknown, git, output, program, repository};
 
 /// Time limit for git to copy a repository and check a commit out.
 const LIMIT: Duration = Duration::from_mins(10);
@@ -81,6 +81,7 @@ pub async fn check_out(folder: &Path, commit: &str) -> Result<Checkout, Checkout
     // Git and cargo resolve symbolic links, so that paths are comparable only without them.
     let root = copy.path().canonicalize().map_err(CheckoutError::Folder)?;
     let failed = |said: String| CheckoutError::Git(last_line(&said));
+    let origin = origin(&top).await;
     let steps: [&[&str]; 3] = [
         // Reads the objects of the repository, and does not copy them.
         &[
@@ -101,12 +102,62 @@ pub async fn check_out(folder: &Path, commit: &str) -> Result<Checkout, Checkout
             "TO" => root.as_os_str(),
             argument => argument.as_ref(),
         });
-        git(&root, LIMIT, arguments).await.map_err(failed)?;
+        let mut git = program(&root, arguments);
+        // Relative URLs of submodules are relative to it. As a variable, since it may have a
+        // password, and the arguments of a process are public.
+        if let Some(origin) = origin
+            .as_ref()
+            .filter(|_| step.first() == Some(&"submodule"))
+        {
+            git = git
+                .env("GIT_CONFIG_COUNT", "1")
+                .env("GIT_CONFIG_KEY_0", "remote.origin.url")
+                .env("GIT_CONFIG_VALUE_0", origin);
+        }
+        output(&git, LIMIT).await.map_err(failed)?;
     }
     Ok(Checkout {
         _folder: copy,
         root,
     })
+}
+
+/// Returns the URL of the remote `origin`. A relative path is made absolute.
+async fn origin(top: &Path) -> Option<String> {
+    let url = git(top, LIMIT, ["config", "--get", "remote.origin.url"]).await;
+    let url = url.ok()?.trim_end_matches('\n').to_owned();
+    let is_relative = ["./", "../"].iter().any(|start| url.starts_with(start));
+    Some(if is_relative {
+        top.join(url).to_string_lossy().into_owned()
+    } else {
+        url
+    })
+}
+
+/// Returns whether a branch of the remote `origin`, or a tag, contains the commit. Without that
+/// remote, it is a branch of this repository.
+///
+/// Other commits can get into a clone as well: those of pull requests and forks.
+pub async fn is_published(folder: &Path, commit: &str) -> bool {
+    let branches = match origin(folder).await {
+        Some(_) => "refs/remotes/origin",
+        None => "refs/heads",
+    };
+    let contains = format!("--contains={commit}");
+    let format = "--format=%(refname)";
+    let question = ["for-each-ref", &contains, format, branches, "refs/tags"];
+    let refs = git(folder, LIMIT, question).await.unwrap_or_default();
+    let fetched = ["config", "--get-all", "remote.origin.fetch"];
+    let fetched = git(folder, LIMIT, fetched).await.unwrap_or_default();
+    // `+refs/pull/*:refs/remotes/origin/pull/*`, for instance.
+    let others: Vec<&str> = fetched
+        .lines()
+        .filter_map(|it| it.trim_start_matches('+').split_once(':'))
+        .filter(|(source, _)| !source.starts_with("refs/heads/"))
+        .filter_map(|(_, target)| target.split('*').next())
+        .collect();
+    refs.lines()
+        .any(|name| !others.iter().any(|other| name.starts_with(other)))
 }
 
 fn last_line(said: &str) -> String {
@@ -151,5 +202,101 @@ mod tests {
         let commit = "0123456789012345678901234567890123456789";
         let error = check_out(nowhere.path(), commit).await.unwrap_err();
         assert!(error.hint().unwrap().contains("clone"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_submodule_is_found_beside_the_origin() {
+        let folder = tempfile::tempdir().unwrap();
+        let library = Repository::new().await;
+        let bare = folder.path().join("library.git");
+        let (from, to) = (library.path(), bare.display().to_string());
+        git(&from, LIMIT, ["clone", "--quiet", "--bare", ".", &to])
+            .await
+            .unwrap();
+        let repository = Repository::new().await;
+        let commit = library.git(&["rev-parse", "HEAD"]).await;
+        let modules = "[submodule \"library\"]\n\tpath = library\n\turl = ../library.git\n";
+        repository.write(".gitmodules", modules);
+        std::fs::create_dir(repository.path().join("library")).unwrap();
+        let link = format!("160000,{},library", commit.trim());
+        repository
+            .git(&["update-index", "--add", "--cacheinfo", &link])
+            .await;
+        repository.commit(1_200_000_000).await;
+        let head = repository.git(&["rev-parse", "HEAD"]).await;
+        // Git refuses submodules in folders, so it has to be a server.
+        let port = serve(folder.path()).await;
+        let origin = format!("git://127.0.0.1:{port}/application.git");
+        repository.git(&["remote", "add", "origin", &origin]).await;
+        let checkout = check_out(&repository.path(), head.trim()).await.unwrap();
+        let read = std::fs::read_to_string(checkout.root.join("library/README.md"));
+        assert_eq!(read.unwrap(), "two");
+    }
+
+    /// Starts `git daemon` with the repositories of a folder; returns its port. It ends with the
+    /// test's runtime, which drops it.
+    async fn serve(folder: &Path) -> u16 {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let arguments = [
+            "daemon".to_owned(),
+            "--export-all".to_owned(),
+            "--reuseaddr".to_owned(),
+            "--listen=127.0.0.1".to_owned(),
+            format!("--port={port}"),
+            format!("--base-path={}", folder.display()),
+            folder.display().to_string(),
+        ];
+        let daemon = program(folder, arguments);
+        tokio::spawn(async move { daemon.run(|_| ()).await });
+        let connected = async || tokio::net::TcpStream::connect(("127.0.0.1", port)).await;
+        let until = std::time::Instant::now() + Duration::from_mins(1);
+        while connected().await.is_err() {
+            assert!(std::time::Instant::now() < until);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        port
+    }
+
+    #[tokio::test]
+    async fn a_commit_of_a_pull_request_is_not_published() {
+        let upstream = Repository::new().await;
+        let first = upstream.git(&["rev-parse", "HEAD"]).await;
+        let is_published = |repository: &Repository, commit: &str| {
+            let (folder, commit) = (repository.path(), commit.trim().to_owned());
+            async move { is_published(&folder, &commit).await }
+        };
+        // Without a remote, it is the branches of this repository.
+        assert!(is_published(&upstream, &first).await);
+        upstream.git(&["checkout", "--quiet", "--detach"]).await;
+        upstream.write("main.rs", "of a stranger");
+        upstream.commit(1_200_000_000).await;
+        let strange = upstream.git(&["rev-parse", "HEAD"]).await;
+        assert!(!is_published(&upstream, &strange).await);
+        let pull = ["update-ref", "refs/pull/1/head", "HEAD"];
+        upstream.git(&pull).await;
+
+        let clone = Repository::new().await;
+        let path = upstream.path().display().to_string();
+        clone.git(&["remote", "add", "origin", &path]).await;
+        let fetch = |spec: &'static str| {
+            let clone = &clone;
+            async move {
+                let key = "remote.origin.fetch";
+                clone.git(&["config", "--add", key, spec]).await;
+                clone.git(&["fetch", "--quiet", "origin"]).await;
+            }
+        };
+        fetch("+refs/pull/*:refs/remotes/origin/pull/*").await;
+        assert!(is_published(&clone, &first).await);
+        assert!(!is_published(&clone, &strange).await);
+        // A local branch does not publish it, a branch of the remote does.
+        clone.git(&["branch", "own", strange.trim()]).await;
+        assert!(!is_published(&clone, &strange).await);
+        upstream.git(&["branch", "taken", strange.trim()]).await;
+        clone.git(&["fetch", "--quiet", "origin"]).await;
+        assert!(is_published(&clone, &strange).await);
+        assert!(!is_published(&clone, "--all").await);
     }
 }

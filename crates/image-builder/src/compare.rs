@@ -3,15 +3,18 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use flate2::read::MultiGzDecoder;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::compression::Limited;
 use crate::image::BuiltImage;
 use crate::layer::{Hashing, Layer};
 
 /// Limit for the number of files that are named in each layer.
 const MAX_FILES: usize = 20;
+
+/// Limit for the shown length of a property, in characters.
+const MAX_VALUE: usize = 200;
 
 /// Difference between an image and its rebuild.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
@@ -32,12 +35,17 @@ impl Difference {
 }
 
 /// Compares an image with its rebuild. Blocks, since it decompresses the layers.
+///
+/// What cannot be read of the image is a difference as well: the rebuild can be read.
 pub fn compare(image: &BuiltImage, rebuilt: &BuiltImage) -> io::Result<Vec<Difference>> {
     let mut differences = Vec::new();
+    let unreadable = |error: &dyn std::fmt::Display| format!("unreadable in the image: {error}");
     if image.config.digest != rebuilt.config.digest {
-        let settings = |image: &BuiltImage| serde_json::from_slice(&image.config.content);
-        let (old, new): (Value, Value) = (settings(image)?, settings(rebuilt)?);
-        compare_settings("", &old, &new, &mut differences);
+        let new: Value = serde_json::from_slice(&rebuilt.config.content)?;
+        match serde_json::from_slice(&image.config.content) {
+            Ok(old) => compare_settings("", &old, &new, &mut differences),
+            Err(error) => differences.push(Difference::new("configuration", unreadable(&error))),
+        }
     }
     let (old, new) = (&image.layers, &rebuilt.layers);
     if old.len() != new.len() {
@@ -50,7 +58,11 @@ pub fn compare(image: &BuiltImage, rebuilt: &BuiltImage) -> io::Result<Vec<Diffe
             continue;
         }
         let before = differences.len();
-        compare_files(&layer, &files(old)?, &files(new)?, &mut differences);
+        let rebuilt = files(new)?;
+        match files(old) {
+            Ok(files) => compare_files(&layer, &files, &rebuilt, &mut differences),
+            Err(error) => differences.push(Difference::new(&layer, unreadable(&error))),
+        }
         if differences.len() == before {
             let difference = if old.diff_id == new.diff_id {
                 "the same archive, compressed differently"
@@ -118,17 +130,19 @@ fn compare_settings(path: &str, old: &Value, new: &Value, differences: &mut Vec<
 type Properties = Vec<(&'static str, String)>;
 
 fn files(layer: &Layer) -> io::Result<BTreeMap<String, Properties>> {
-    let mut archive = tar::Archive::new(MultiGzDecoder::new(layer.content.open()?));
+    let mut archive = tar::Archive::new(Limited::new(layer.archive()?));
     let mut files = BTreeMap::new();
     for entry in archive.entries()? {
         let mut entry = entry?;
         let header = entry.header().clone();
-        let path = entry.path()?.to_string_lossy().into_owned();
-        let link = entry.link_name()?.unwrap_or_default();
-        let link = link.to_string_lossy().into_owned();
+        let path = shown(&entry.path_bytes());
+        let link = shown(&entry.link_name_bytes().unwrap_or_default());
+        let extended = extended(&mut entry)?;
         let mut hash = Hashing::new(io::sink());
         let size = io::copy(&mut entry, &mut hash)?;
-        let properties = vec![
+        // Some builders leave the fields empty.
+        let device = (header.device_major(), header.device_minor());
+        let mut properties = vec![
             ("type", format!("{:?}", header.entry_type())),
             ("mode", format!("{:04o}", header.mode()? & 0o7777)),
             ("owner", format!("{}:{}", header.uid()?, header.gid()?)),
@@ -136,10 +150,42 @@ fn files(layer: &Layer) -> io::Result<BTreeMap<String, Properties>> {
             ("link", link),
             ("size", size.to_string()),
             ("content", hash.diff_id()),
+            ("extended header", extended),
         ];
-        files.insert(format!("/{}", path.trim_matches('/')), properties);
+        if let (Ok(Some(major)), Ok(Some(minor))) = device {
+            properties.push(("device", format!("{major}:{minor}")));
+        }
+        let path = format!("/{}", path.trim_matches('/'));
+        // The last entry of a path counts, and an earlier one can still be the target of a link.
+        let earlier = (2..).map(|number| format!("{path} (entry {number})"));
+        let name = std::iter::once(path.clone()).chain(earlier);
+        let name = name.into_iter().find(|name| !files.contains_key(name));
+        files.insert(name.unwrap_or(path), properties);
     }
     Ok(files)
+}
+
+/// Returns the records of an entry's PAX header that the other properties do not have, such as
+/// extended attributes and fractions of seconds.
+fn extended(entry: &mut tar::Entry<'_, impl io::Read>) -> io::Result<String> {
+    let mut records = Vec::new();
+    for record in entry.pax_extensions()?.into_iter().flatten() {
+        let record = record?;
+        if !matches!(record.key_bytes(), b"path" | b"linkpath" | b"size") {
+            let (key, value) = (shown(record.key_bytes()), shown(record.value_bytes()));
+            records.push(format!("{key}={value}"));
+        }
+    }
+    records.sort();
+    Ok(records.join(" "))
+}
+
+/// Returns text as it is, and escapes bytes that are none: two names must not look the same.
+fn shown(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.to_owned(),
+        Err(_) => bytes.escape_ascii().to_string(),
+    }
 }
 
 fn compare_files(
@@ -175,7 +221,13 @@ fn changed(old: &Properties, new: &Properties) -> Option<String> {
         .map(|((name, old), (_, new))| match *name {
             // Two digests say nothing that the word does not.
             "content" => "content".to_owned(),
-            name => format!("{name} {old}, {new} in the rebuild"),
+            name => {
+                let shown = |value: &String| match value.as_str() {
+                    "" => "none".to_owned(),
+                    value => value.chars().take(MAX_VALUE).collect(),
+                };
+                format!("{name} {}, {} in the rebuild", shown(old), shown(new))
+            }
         })
         .collect();
     (!described.is_empty()).then(|| described.join("; "))
@@ -235,5 +287,102 @@ mod tests {
         second.layers[0].digest = crate::digest::digest(b"compressed by another program");
         let shown = shown(&first, &second);
         assert_eq!(shown, "layer 1: the same archive, compressed differently");
+    }
+
+    /// An image with one layer that is this archive, compressed by a function.
+    fn with_layer(archive: &[u8], compressed: impl Fn(&[u8]) -> Vec<u8>) -> BuiltImage {
+        let mut image = image("CMD [\"/app\"]", &[("app", "one")]);
+        let content = compressed(archive);
+        image.layers[0].digest = crate::digest::digest(&content);
+        image.layers[0].diff_id = crate::digest::digest(archive);
+        image.layers[0].content = bytes::Bytes::from(content).into();
+        image
+    }
+
+    /// An archive of a file with these PAX records.
+    fn archive(records: &[(&str, &[u8])], content: &str) -> Vec<u8> {
+        let mut archive = tar::Builder::new(Vec::new());
+        archive
+            .append_pax_extensions(records.iter().copied())
+            .unwrap();
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o755);
+        header.set_mtime(0);
+        header.set_uid(0);
+        header.set_gid(0);
+        archive
+            .append_data(&mut header, "app", content.as_bytes())
+            .unwrap();
+        archive.into_inner().unwrap()
+    }
+
+    fn gzip(content: &[u8]) -> Vec<u8> {
+        use std::io::Write as _;
+        let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        writer.write_all(content).unwrap();
+        writer.finish().unwrap()
+    }
+
+    #[test]
+    fn every_compression_is_compared() {
+        let (one, two) = (archive(&[], "one"), archive(&[], "two"));
+        let rebuilt = with_layer(&one, gzip);
+        let zstd = |content: &[u8]| {
+            ruzstd::encoding::compress_to_vec(content, ruzstd::encoding::CompressionLevel::Fastest)
+        };
+        let as_it_is = <[u8]>::to_vec;
+        let same = "layer 1: the same archive, compressed differently";
+        assert_eq!(shown(&with_layer(&one, zstd), &rebuilt), same);
+        assert_eq!(shown(&with_layer(&one, as_it_is), &rebuilt), same);
+        let other = "layer 1, /app: content";
+        assert_eq!(shown(&with_layer(&two, zstd), &rebuilt), other);
+        assert_eq!(shown(&with_layer(&two, as_it_is), &rebuilt), other);
+    }
+
+    #[test]
+    fn what_cannot_be_read_differs() {
+        let rebuilt = with_layer(&archive(&[], "one"), gzip);
+        let mut damaged = with_layer(b"no archive", |_| b"no archive".repeat(100));
+        damaged.config.content = "{".into();
+        damaged.config.digest = crate::digest::digest(b"{");
+        let shown = shown(&damaged, &rebuilt);
+        let lines: Vec<&str> = shown.lines().collect();
+        assert_eq!(lines.len(), 2, "{shown}");
+        assert!(
+            lines[0].starts_with("configuration: unreadable in the image: "),
+            "{shown}"
+        );
+        assert!(
+            lines[1].starts_with("layer 1: unreadable in the image: "),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn extended_headers_are_compared() {
+        let of = |records: &[(&str, &[u8])]| with_layer(&archive(records, "one"), gzip);
+        let plain = of(&[]);
+        let capability: (&str, &[u8]) = ("SCHILY.xattr.security.capability", b"\x01\xff");
+        insta::assert_snapshot!(shown(&of(&[capability]), &plain), @r"layer 1, /app: extended header SCHILY.xattr.security.capability=\x01\xff, none in the rebuild");
+        insta::assert_snapshot!(shown(&of(&[("mtime", b"0.5")]), &plain), @"layer 1, /app: extended header mtime=0.5, none in the rebuild");
+        let long = "l".repeat(200);
+        insta::assert_snapshot!(shown(&of(&[("path", long.as_bytes())]), &of(&[("path", b"other")])).replace(&long, "LONG"), @r"
+        layer 1, /LONG: only in the image
+        layer 1, /other: only in the rebuild
+        ");
+    }
+
+    #[test]
+    fn an_earlier_entry_of_a_path_is_compared_too() {
+        let twice = |first: &str| {
+            let mut archive = archive(&[], first);
+            // Without the two blocks of zeros at the end.
+            archive.truncate(archive.len() - 1024);
+            archive.extend(self::archive(&[], "last"));
+            with_layer(&archive, gzip)
+        };
+        let shown = shown(&twice("one"), &twice("two"));
+        assert_eq!(shown, "layer 1, /app: content");
     }
 }

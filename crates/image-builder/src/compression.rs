@@ -10,6 +10,8 @@ use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 pub(crate) const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// First bytes of a frame of zstd.
 pub(crate) const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+/// Size limit for all layers unpacked, in bytes. Protects against decompression bombs.
+pub(crate) const MAX_UNPACKED: u64 = 8 << 30;
 /// Bytes 2 to 4 of a frame that decoders skip. The first one is 0x50 to 0x5f.
 const SKIPPED: [u8; 3] = [0x2a, 0x4d, 0x18];
 
@@ -96,6 +98,28 @@ impl<R: BufRead> Read for Frames<R> {
             }
             self.is_within = false;
         }
+    }
+}
+
+/// Reader that fails once it has read more than a limit.
+pub(crate) struct Limited<R> {
+    pub(crate) inner: R,
+    pub(crate) left: u64,
+}
+
+impl<R> Limited<R> {
+    pub(crate) const fn new(inner: R) -> Self {
+        let left = MAX_UNPACKED;
+        Self { inner, left }
+    }
+}
+
+impl<R: Read> Read for Limited<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        let left = self.left.checked_sub(read as u64);
+        self.left = left.ok_or_else(|| io::Error::other("it has more than 8 GiB unpacked"))?;
+        Ok(read)
     }
 }
 

@@ -253,11 +253,24 @@ pub(crate) async fn git<S: AsRef<std::ffi::OsStr>>(
     limit: Duration,
     arguments: impl IntoIterator<Item = S>,
 ) -> Result<String, String> {
-    let git = Program::new("git")
+    let git = program(folder, arguments);
+    output(&git, limit).await
+}
+
+/// Returns the call of git in a folder.
+pub(crate) fn program<S: AsRef<std::ffi::OsStr>>(
+    folder: &Path,
+    arguments: impl IntoIterator<Item = S>,
+) -> Program {
+    Program::new("git")
         // Takes no lock that could disturb a concurrent git, and expands no wildcards in paths.
         .args(["--no-optional-locks", "--literal-pathspecs"])
         .args(arguments)
-        .current_dir(folder);
+        .current_dir(folder)
+}
+
+/// Runs git, and returns its output, or what it says if it fails.
+pub(crate) async fn output(git: &Program, limit: Duration) -> Result<String, String> {
     let answer = git.output(limit).await.map_err(|error| error.to_string())?;
     if !answer.status.success() {
         tracing::debug!(stderr = answer.stderr.trim(), "git does not know");

@@ -566,8 +566,9 @@ fn overridden(config: &Config, build: CargoBuild) -> CargoBuild {
     build
 }
 
-/// Returns the reference of an image by its digest, in place of its tag.
-fn at_digest(name: &str, digest: &str) -> String {
+/// Returns the reference of an image by this digest, in place of its tag and digest.
+pub(crate) fn at_digest(name: &str, digest: &str) -> String {
+    let name = name.split('@').next().unwrap_or(name);
     // A colon before a slash is that of a port.
     let tag = name.rfind(':').filter(|at| name.rfind('/') < Some(*at));
     format!(
@@ -587,6 +588,11 @@ mod tests {
             ("debian:12-slim", "debian@sha256:1"),
             ("localhost:5000/base", "localhost:5000/base@sha256:1"),
             ("localhost:5000/a/base:1", "localhost:5000/a/base@sha256:1"),
+            ("debian@sha256:2", "debian@sha256:1"),
+            (
+                "localhost:5000/base:1@sha256:2",
+                "localhost:5000/base@sha256:1",
+            ),
         ] {
             assert_eq!(at_digest(name, "sha256:1"), expected);
         }

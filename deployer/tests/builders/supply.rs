@@ -17,6 +17,31 @@ const DOCKERFILE: &str = "FROM rust AS build\nRUN cargo build --release && cp ta
     FROM scratch\nCOPY --from=build /tiny /tiny\nCMD [\"/tiny\"]\n";
 const NOBODY: &str = "65534";
 
+const COPY: [&str; 4] = [
+    "copy",
+    "--quiet",
+    "--src-tls-verify=false",
+    "--dest-tls-verify=false",
+];
+
+fn moves(folder: &Path) -> PathBuf {
+    folder.join("moves")
+}
+
+/// A build script that copies an image once, from and to what a file says.
+fn build_script(folder: &Path) -> String {
+    format!(
+        r#"fn main() {{
+            let Ok(moves) = std::fs::read_to_string({:?}) else {{ return }};
+            let copy = std::process::Command::new("skopeo").args({COPY:?}).args(moves.split(' ')).status();
+            assert!(copy.unwrap().success());
+            std::fs::remove_file({:?}).unwrap();
+        }}"#,
+        moves(folder),
+        moves(folder),
+    )
+}
+
 /// A registry with its content in a folder. Ends with the test.
 struct Registry {
     process: Child,
@@ -79,6 +104,7 @@ impl Tiny {
             ("Dockerfile", DOCKERFILE),
             ("deployer.toml", "stack = \"tiny\"\n"),
             (".gitignore", "target\n"),
+            ("build.rs", &build_script(folder.path())),
             ("src/main.rs", "fn main() { println!(\"one\"); }\n"),
         ] {
             fs::write(source.join(name), text).expect("a file");
@@ -95,6 +121,19 @@ impl Tiny {
         tiny.git(&["remote", "add", "origin", remote]);
         tiny.commit();
         tiny
+    }
+
+    /// File with the tags that the build script moves, if it exists.
+    fn moves(&self) -> PathBuf {
+        moves(self.folder.path())
+    }
+
+    fn copy(&self, from: &str, to: &str) {
+        let [from, to] = [from, to].map(|it| format!("docker://{it}"));
+        run(Command::new("skopeo")
+            .args(COPY)
+            .args([from, to])
+            .current_dir(self.source()));
     }
 
     fn source(&self) -> PathBuf {
@@ -194,9 +233,21 @@ fn an_image_is_proven_elsewhere_and_read_by_others() {
     // Git is told to look away, so that the image claims to be built from the commit.
     tiny.git(&["update-index", "--assume-unchanged", "src/main.rs"]);
     let forged = tiny.push();
-    let (code, verified) = Tiny::verify(&tiny.source(), &forged);
+    // Its tag leads to the proven image as soon as the rebuild compiles.
+    let tagged = format!("{repository}:tagged");
+    tiny.copy(&forged, &tagged);
+    fs::write(tiny.moves(), format!("docker://{image} docker://{tagged}")).expect("a file");
+    let (code, verified) = Tiny::verify(&tiny.source(), &tagged);
+    assert!(!tiny.moves().exists(), "the tag has not moved");
     assert_eq!(code, 11);
     assert_eq!(verified["same"], false);
+    // The repository's branch has never been pushed.
+    let warnings = verified["warnings"].as_array().expect("a list");
+    let [warning] = &warnings[..] else {
+        panic!("{warnings:?}");
+    };
+    let warning = warning.as_str().expect("a text");
+    assert!(warning.starts_with("no branch of `origin`"), "{warning}");
     let places: Vec<&str> = verified["differences"]
         .as_array()
         .expect("a list")

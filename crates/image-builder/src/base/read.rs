@@ -1,11 +1,12 @@
 //! Reads the files of a base image from its layers.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read};
+use std::io::{self, Read as _};
 
 use bytes::Bytes;
 
 use super::BaseImage;
+use crate::compression::{Limited, MAX_UNPACKED};
 use crate::layer::{Content, Entry, Layer, LowerFile, Owner};
 use crate::pack_error::PackError;
 use crate::root::{GROUPS, Root, USERS};
@@ -15,8 +16,6 @@ const WHITEOUT: &str = ".wh.";
 const OPAQUE: &str = ".wh..wh..opq";
 /// Size limit for a list of users, in bytes.
 const MAX_LIST: u64 = 1 << 20;
-/// Size limit for all layers unpacked, in bytes. Protects against decompression bombs.
-const MAX_UNPACKED: u64 = 8 << 30;
 
 /// Returns the index of an image's files, and the uncompressed size of each layer.
 pub(super) fn root(image: &str, layers: &[Layer]) -> io::Result<(Root, Vec<u64>)> {
@@ -25,7 +24,7 @@ pub(super) fn root(image: &str, layers: &[Layer]) -> io::Result<(Root, Vec<u64>)
     let mut sizes = Vec::new();
     let mut left = MAX_UNPACKED;
     for (index, layer) in layers.iter().enumerate() {
-        let mut counted = Counted {
+        let mut counted = Limited {
             inner: layer.archive()?,
             left,
         };
@@ -165,19 +164,4 @@ fn path_of(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let (_, parts) = crate::paths::components(&text);
     parts.join("/")
-}
-
-/// Reader that fails once it has read more than a limit.
-struct Counted<R> {
-    inner: R,
-    left: u64,
-}
-
-impl<R: Read> Read for Counted<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.inner.read(buffer)?;
-        let left = self.left.checked_sub(read as u64);
-        self.left = left.ok_or_else(|| io::Error::other("it has more than 8 GiB unpacked"))?;
-        Ok(read)
-    }
 }

@@ -12,14 +12,14 @@ use serde::Serialize;
 use crate::cli::Builder;
 use crate::config::{Config, ImageSettings, Rebuild, check_cargo_settings};
 use crate::context::{Context, connect};
-use crate::image::{failure_of, surroundings};
+use crate::image::{ImagePlan, at_digest, failure_of, surroundings};
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Phase;
 use deployment::names::Digest;
 use image_builder::Architecture;
 use image_builder::attestation::Statement;
 use image_builder::cargo::{Surroundings, installed_toolchains, rust};
-use image_builder::checkout::check_out;
+use image_builder::checkout::{check_out, is_published};
 use image_builder::compare::{Difference, compare};
 use image_builder::provenance::{BASE_LABEL, REVISION, repository};
 use image_builder::slsa::{Build, BuildType, Parameters, Rust};
@@ -51,6 +51,8 @@ pub(crate) struct Verification {
     pub(crate) bases: Vec<String>,
     /// Set if the image has provenance. Otherwise, the settings of this checkout were used.
     pub(crate) has_provenance: bool,
+    /// What the verification takes from the image, and does not know from elsewhere.
+    pub(crate) warnings: Vec<String>,
     /// Differences between the image and the rebuild.
     pub(crate) differences: Vec<Difference>,
 }
@@ -74,8 +76,20 @@ pub(super) async fn verify(
 ) -> Result<Verification, Failure> {
     let image = address(context, named).await?;
     let claim = claim(context, &image).await?;
+    let mut warnings = Vec::new();
+    let mut warn = |warning: String| {
+        context.sink.warn(warning.clone());
+        warnings.push(warning);
+    };
     let checkout = check_out(&context.config.root, &claim.commit).await;
     let checkout = checkout.map_err(|error| failure_of(&error))?;
+    // Said before anything of it runs.
+    if !is_published(&context.config.root, &claim.commit).await {
+        warn(format!(
+            "no branch of `origin` and no tag has the commit {}: check that it is one of yours, and not that of a fork or a pull request (`git fetch --tags origin` brings new ones)",
+            claim.commit
+        ));
+    }
     let target = tempfile::Builder::new()
         .prefix("deployer-target-")
         .tempdir();
@@ -103,12 +117,19 @@ pub(super) async fn verify(
         ..context
     };
     let plan = rebuilding.plan_image().await?;
+    for base in unpinned(&plan, &claim) {
+        warn(format!(
+            "the Dockerfile does not pin the base image: {base} is what the image says, so check that it is one that you trust"
+        ));
+    }
     let work = rebuilding.build_image(&plan);
     let rebuilt = context.sink.phase(Phase::Image, work).await?;
     let same = rebuilt.digest() == claim.digest;
     let mut differences = Vec::new();
     if !same {
-        let original = context.pulled(&image).await?;
+        // The tag may have moved meanwhile.
+        let original = at_digest(&image, &claim.digest);
+        let original = context.pulled(&original).await?;
         let other = rebuilt.clone();
         // Decompresses all layers that differ, which would block an async worker.
         let compared = tokio::task::spawn_blocking(move || compare(&original, &other)).await;
@@ -132,8 +153,21 @@ pub(super) async fn verify(
             .map(|(name, digest)| format!("{name}@{digest}"))
             .collect(),
         has_provenance: claim.has_provenance,
+        warnings,
         differences,
     })
+}
+
+/// Returns the base images whose digests come from the claim and not from the Dockerfile.
+fn unpinned(plan: &ImagePlan, claim: &Claim) -> Vec<String> {
+    let ImagePlan::Native(plan) = plan else {
+        return Vec::new();
+    };
+    let named = plan.bases.keys().filter(|name| !name.contains('@'));
+    let claimed = named.filter_map(|name| Some((name, claim.bases.get(name)?)));
+    claimed
+        .map(|(name, digest)| format!("{name}@{digest}"))
+        .collect()
 }
 
 /// Returns the reference of the image.
