@@ -28,7 +28,8 @@ use crate::dockerfile::FinalStage;
 use crate::image::{BuiltImage, Document, MANIFESTS, MAX_DOCUMENT};
 use crate::layer::{Blob, Layer};
 use crate::push::{
-    Credentials, Movement, PushError, Repository, Retry, client_for, is_unauthorised, patiently,
+    Asking, Credentials, Movement, Patience, PushError, Repository, Retry, client_for,
+    is_unauthorised, patiently,
 };
 use crate::root::Root;
 use crate::{Architecture, Hint};
@@ -300,6 +301,7 @@ async fn find<'a>(
         reference,
         source,
         client: Mutex::default(),
+        patience: Patience::default(),
     };
     let (content, manifest) = fetching.manifest().await?;
     let unusable = |reason: String| BaseError::Unusable {
@@ -361,6 +363,7 @@ struct Fetching<'a> {
     /// Created when something is missing from the cache: creating a client reads the system's
     /// certificates.
     client: Mutex<Option<Connected>>,
+    patience: Patience,
 }
 
 /// Client, the address of the image, and the login.
@@ -438,14 +441,22 @@ impl Fetching<'_> {
         request: impl Fn(Connected) -> F,
     ) -> Result<T, BaseError> {
         let retry = Retry::of_pull(self.reference.registry(), RETRIES);
-        let connected = self.client().await?;
-        let result = retry.run(|| request(connected.clone())).await;
-        let result = match result {
+        let attempts = async |connected: Connected| {
+            let (client, at, auth) = connected.clone();
+            let asking = Asking {
+                client,
+                at,
+                auth: Some(auth),
+                roots: self.source.roots.clone(),
+            };
+            let request = || request(connected.clone());
+            retry.run(&self.patience, &asking, request).await
+        };
+        let result = match attempts(self.client().await?).await {
             Err(error) if is_unauthorised(&error) => {
                 // The client keeps its token until it expires by the client's own clock.
                 *self.client.lock().await = None;
-                let connected = self.client().await?;
-                retry.run(|| request(connected.clone())).await
+                attempts(self.client().await?).await
             }
             result => result,
         };

@@ -5,6 +5,7 @@
 //! first, and again if the manifest is rejected. SBOM and statements are attached if the registry
 //! accepts them.
 
+mod asking;
 mod attach;
 mod attached;
 mod error;
@@ -13,7 +14,6 @@ mod idle;
 mod loopback;
 mod progress;
 mod retry;
-mod retry_after;
 mod session;
 
 use std::collections::BTreeSet;
@@ -24,6 +24,7 @@ use oci_client::errors::{OciDistributionError, OciErrorCode};
 
 use crate::image::{BuiltImage, Document};
 use crate::layer;
+pub(crate) use asking::Asking;
 pub use attach::attach;
 pub use attached::{Attached, attached};
 pub use error::PushError;
@@ -32,7 +33,7 @@ pub(crate) use idle::{Movement, patiently};
 use loopback::is_loopback;
 use progress::Progress;
 pub use progress::{OnProgress, PushProgress};
-pub(crate) use retry::Retry;
+pub(crate) use retry::{Patience, Retry};
 use session::Session;
 pub(crate) use session::client_for;
 

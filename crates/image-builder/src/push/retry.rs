@@ -1,16 +1,22 @@
 //! Retry policy for requests to a registry. Every request of a push can be repeated safely, since
 //! content is addressed by digest.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use oci_client::errors::OciDistributionError;
+use tokio::time::Instant;
 
+use super::asking::Asking;
 use super::error::{is_connect, is_lost_upload, is_nonsense, is_of_the_way, is_silence, status};
 use super::loopback::is_loopback;
 use support::pause::jittered;
 
 /// Longest delay between attempts, reached by doubling.
 const SLOWEST: Duration = Duration::from_secs(15);
+
+/// Longest time that all requests of a push or a pull wait for the registry, in total.
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Retries after a timeout. Each attempt waits for the whole timeout.
 const SILENCES: u32 = 1;
@@ -64,8 +70,13 @@ impl Retry {
         Self { logins: 0, ..self }
     }
 
+    /// Runs a request until it succeeds, fails for good, or the retries or the patience run out.
+    /// Between two attempts, it waits as long as the registry asks for, or else for a delay that
+    /// grows.
     pub(crate) async fn run<T, F>(
         &self,
+        patience: &Patience,
+        asking: &Asking,
         mut request: impl FnMut() -> F,
     ) -> Result<T, OciDistributionError>
     where
@@ -74,14 +85,21 @@ impl Retry {
         let mut delay = self.first_delay;
         let mut seen = Seen::default();
         for _ in 0..self.retries {
-            match request().await {
-                Err(error) if self.is_transient(&error, &mut seen) => {
-                    tracing::debug!(%error, ?delay, "the registry is asked again");
-                    tokio::time::sleep(jittered(delay)).await;
-                    delay = (delay * 2).min(SLOWEST);
-                }
+            let error = match request().await {
+                Err(error) if self.is_transient(&error, &mut seen) => error,
                 result => return result,
+            };
+            let told = asking.told_to_wait(&error).await;
+            let wait = jittered(delay).max(told.unwrap_or_default());
+            if !patience.allows(wait) {
+                return Err(match told {
+                    Some(told) => asks_to_wait(&error, told),
+                    None => error,
+                });
             }
+            tracing::debug!(%error, ?wait, ?told, "the registry is asked again");
+            tokio::time::sleep(wait).await;
+            delay = (delay * 2).min(SLOWEST);
         }
         request().await
     }
@@ -101,6 +119,49 @@ impl Retry {
     }
 }
 
+/// Returns the error of a registry that asks to wait too long.
+fn asks_to_wait(error: &OciDistributionError, told: Duration) -> OciDistributionError {
+    OciDistributionError::ServerError {
+        code: status(error).unwrap_or_default(),
+        url: String::new(),
+        message: format!("it asks to wait for {} s", told.as_secs()),
+    }
+}
+
+/// Time that requests have waited for a registry. Concurrent waits count once.
+#[derive(Debug, Default)]
+pub(crate) struct Patience(Mutex<Waited>);
+
+#[derive(Debug, Default)]
+struct Waited {
+    total: Duration,
+    /// End of the longest wait so far.
+    until: Option<Instant>,
+}
+
+impl Patience {
+    /// Returns whether a request may wait for so long from now on, and counts it if so.
+    fn allows(&self, wait: Duration) -> bool {
+        // A panic elsewhere leaves valid times.
+        let mut waited = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let Some(end) = now.checked_add(wait) else {
+            return false;
+        };
+        let counted = waited.until.map_or(now, |until| until.max(now));
+        let more = end.saturating_duration_since(counted);
+        let total = waited.total.saturating_add(more);
+        if total > PATIENCE {
+            return false;
+        }
+        *waited = Waited {
+            total,
+            until: Some(end.max(counted)),
+        };
+        true
+    }
+}
+
 /// Counters for errors that are retried only a few times.
 #[derive(Debug, Default)]
 struct Seen {
@@ -113,4 +174,28 @@ struct Seen {
 fn count(seen: &mut u32) -> u32 {
     *seen += 1;
     *seen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn concurrent_waits_count_once_and_the_total_is_limited() {
+        let patience = Patience::default();
+        let minute = Duration::from_mins(1);
+        assert!(patience.allows(minute));
+        // Within the first one, and half a minute longer.
+        assert!(patience.allows(minute));
+        tokio::time::sleep(minute / 2).await;
+        assert!(patience.allows(minute));
+        assert!(!patience.allows(2 * minute));
+        assert!(!patience.allows(Duration::MAX));
+        tokio::time::sleep(10 * minute).await;
+        // Half a minute is left.
+        assert!(!patience.allows(minute));
+        assert!(patience.allows(minute / 2));
+        tokio::time::sleep(minute).await;
+        assert!(!patience.allows(Duration::from_millis(1)));
+    }
 }

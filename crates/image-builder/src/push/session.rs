@@ -4,25 +4,31 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use http::Method;
 use oci_client::client::{Certificate, CertificateEncoding, Client, ClientConfig, ClientProtocol};
 use oci_client::errors::OciDistributionError;
-use oci_client::manifest::ImageIndexEntry;
+use oci_client::manifest::{ImageIndexEntry, OciImageIndex};
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Reference, RegistryOperation};
+use oci_spec::image::MediaType;
 use serde_json::Value;
 
+use super::asking::{Asking, next_page};
 use super::error::{is_nonsense, is_of_the_way, is_silence, status};
 use super::idle::{Movement, patiently};
 use super::progress::BlobProgress;
-use super::retry::Retry;
+use super::retry::{Patience, Retry};
 use super::{
     Blob, Credentials, PARALLEL, PushError, Repository, is_unknown_repository, loopback,
-    retry_after, use_tls_of_ring,
+    use_tls_of_ring,
 };
 use crate::image::{BuiltImage, Document, MANIFESTS, MAX_DOCUMENT};
 
 /// Timeout for a connection to the registry.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Limit for the pages of a list. ECR has 50 entries on each.
+const MAX_PAGES: usize = 20;
 
 /// Proxy address that always refuses, since nobody listens on the port of `discard`.
 const NO_PROXY: &str = "http://127.0.0.1:9";
@@ -52,6 +58,7 @@ pub(super) struct Session<'a> {
     /// Host of the registry; for a registry on this machine, the address it listens at.
     registry: String,
     retry: Retry,
+    patience: Arc<Patience>,
 }
 
 impl<'a> Session<'a> {
@@ -85,6 +92,7 @@ impl<'a> Session<'a> {
             repository,
             registry,
             retry,
+            patience: Arc::default(),
         })
     }
 
@@ -100,6 +108,22 @@ impl<'a> Session<'a> {
                 gives_up_on_nobody: self.retry.gives_up_on_nobody,
                 ..retry
             },
+            patience: Arc::clone(&self.patience),
+        }
+    }
+
+    fn asking(&self) -> Asking {
+        // A panic elsewhere leaves the login in a valid state.
+        let is_wanted = self
+            .login
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_wanted;
+        Asking {
+            client: self.asking.clone(),
+            at: self.at("latest"),
+            auth: is_wanted.then(|| self.auth.clone()),
+            roots: self.repository.roots.clone(),
         }
     }
 
@@ -176,29 +200,24 @@ impl<'a> Session<'a> {
             {
                 self.log_in_again();
             }
-            self.wait_as_told(&result).await;
             result
         };
         if !is_wanted() {
-            match self.retry.only_once_unauthorised().run(with_login).await {
+            let once = self.retry.only_once_unauthorised();
+            match self.retried(once, with_login).await {
                 Err(error) if status(&error) == Some(401) => {}
                 result => return result,
             }
         }
-        self.retry.run(with_login).await
+        self.retried(self.retry, with_login).await
     }
 
-    /// Waits before the next attempt, if the registry says for how long.
-    async fn wait_as_told<T>(&self, result: &Answer<T>) {
-        if !retry_after::may_say_when(result.as_ref().err().and_then(status)) {
-            return;
-        }
-        let is_local = self.retry.gives_up_on_nobody;
-        let told = retry_after::told(&self.registry, is_local, &self.repository.roots);
-        if let Some(wait) = told.await {
-            tracing::debug!(?wait, "the registry asks to wait");
-            tokio::time::sleep(wait).await;
-        }
+    async fn retried<T, F: Future<Output = Answer<T>>>(
+        &self,
+        retry: Retry,
+        request: impl Fn() -> F,
+    ) -> Answer<T> {
+        retry.run(&self.patience, &self.asking(), request).await
     }
 
     /// Logs in once, before several requests would do so concurrently. Errors are ignored: the
@@ -216,12 +235,8 @@ impl<'a> Session<'a> {
     pub(super) async fn tagged(&self, reference: &str) -> Result<Option<String>, PushError> {
         let reference = self.at(reference);
         let request = || self.asking.fetch_manifest_digest(&reference, &self.auth);
-        let request = || async {
-            let result = patiently(Movement::question(), request()).await;
-            self.wait_as_told(&result).await;
-            result
-        };
-        match self.retry.run(request).await {
+        let request = || patiently(Movement::question(), request());
+        match self.retried(self.retry, request).await {
             Ok(found) => Ok(Some(found)),
             Err(error) if is_unknown_repository(&error) => Err(self.error(&error)),
             Err(error) if status(&error) == Some(404) => Ok(None),
@@ -295,20 +310,45 @@ impl<'a> Session<'a> {
     /// Returns the artifacts that refer to an image: by the registry's referrers API, or else those
     /// in the index that clients maintain.
     pub(super) async fn referrers(&self, digest: &str) -> Result<Vec<ImageIndexEntry>, PushError> {
-        let reference = self.by_digest(digest);
-        let request = || async {
-            let client = self.sending().await;
-            let request = client.pull_referrers(&reference, None);
-            patiently(Movement::question(), request).await
-        };
-        match self.run(request).await {
-            Ok(index) => Ok(index.manifests),
-            Err(error) if is_of_the_way(&error) || is_silence(&error) => Err(self.error(&error)),
+        let listed = self.run(|| patiently(Movement::question(), self.pages(digest)));
+        match listed.await {
+            Ok(entries) => return Ok(entries),
+            Err(error) if is_of_the_way(&error) || is_silence(&error) => {
+                return Err(self.error(&error));
+            }
             // Registries without that API answer in many ways; all of them mean that there is no
             // list.
-            Err(error) if matches!(status(&error), None | Some(400 | 404 | 405)) => Ok(Vec::new()),
-            Err(error) => Err(self.error(&error)),
+            Err(error) if matches!(status(&error), None | Some(400 | 404 | 405)) => {}
+            Err(error) => return Err(self.error(&error)),
         }
+        let index = self.manifest(&digest.replace(':', "-")).await?;
+        let parsed = index.and_then(|it| entries(&it.content).ok());
+        Ok(parsed.unwrap_or_default())
+    }
+
+    /// Returns all pages of the referrers API.
+    async fn pages(&self, digest: &str) -> Answer<Vec<ImageIndexEntry>> {
+        let asking = self.asking();
+        let mut next = asking.url(&format!("{}/referrers/{digest}", self.repository.name));
+        let asker = asking.connect().await?;
+        let mut all = Vec::new();
+        for _ in 0..MAX_PAGES {
+            let Some(page) = next else { break };
+            let accepted = MediaType::ImageIndex.to_string();
+            let response = asker.send(Method::GET, page.clone(), &accepted).await?;
+            let (url, code) = (page.to_string(), response.status().as_u16());
+            match code {
+                200 => {}
+                401 => return Err(OciDistributionError::UnauthorizedError { url }),
+                _ => {
+                    let message = response.text().await.unwrap_or_default();
+                    return Err(OciDistributionError::ServerError { code, url, message });
+                }
+            }
+            next = next_page(response.headers(), &page);
+            all.extend(entries(&response.bytes().await?)?);
+        }
+        Ok(all)
     }
 
     /// Returns the manifest or index that has this tag or digest, or `None` if there is none.
@@ -426,6 +466,13 @@ impl<'a> Session<'a> {
             None => Err(self.error(&error)),
         }
     }
+}
+
+/// Parses an index of artifacts.
+fn entries(content: &[u8]) -> Answer<Vec<ImageIndexEntry>> {
+    let index: OciImageIndex = serde_json::from_slice(content)
+        .map_err(|error| OciDistributionError::ManifestParsingError(error.to_string()))?;
+    Ok(index.manifests)
 }
 
 /// Returns a client for a registry, and the address that the client uses for it.

@@ -235,13 +235,74 @@ async fn what_passes_is_waited_out() {
 
 #[tokio::test]
 async fn a_registry_that_says_how_long_is_waited_for() {
+    let second = Duration::from_secs(1);
+    for told in [
+        "2",
+        "Tue, 14 Nov 2023 22:13:22 GMT\r\nDate: Tue, 14 Nov 2023 22:13:20 GMT",
+    ] {
+        let (registry, image) = (FakeRegistry::start().await, image());
+        // Of those that have no login, it would not hear how long.
+        registry.require_login("AWS", "hunter2");
+        registry.be_busy(second, told);
+        // Three attempts within milliseconds would all fail.
+        let pushed = push_to(&registry, &image).await.unwrap();
+        assert_eq!(pushed.blobs_sent(), 3);
+        let asked = registry.requests().len();
+        assert!(asked < 40, "{asked}");
+    }
+}
+
+#[tokio::test]
+async fn a_registry_that_asks_for_too_long_is_not_waited_for() {
     let (registry, image) = (FakeRegistry::start().await, image());
-    registry.be_busy();
-    // Three attempts within milliseconds would all fail.
-    let pushed = push_to(&registry, &image).await.unwrap();
-    assert_eq!(pushed.blobs_sent(), 3);
-    let asked = registry.requests().len();
-    assert!(asked < 40, "{asked}");
+    registry.be_busy(Duration::from_mins(10), "300");
+    let began = std::time::Instant::now();
+    let error = push_to(&registry, &image).await.unwrap_err();
+    insta::assert_snapshot!(told(&error, &registry), @"
+    the registry `registry` failed: status 429 it asks to wait for 300 s
+    try again; what was sent already is not sent twice
+    ");
+    assert!(began.elapsed() < Duration::from_mins(1));
+}
+
+/// Access to a registry that is not there.
+fn asking() -> Asking {
+    use_tls_of_ring();
+    Asking {
+        client: oci_client::Client::default(),
+        at: "127.0.0.1:9/team/app".parse().unwrap(),
+        auth: None,
+        roots: Vec::new(),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_attempt_is_followed_by_no_wait_and_all_waits_have_a_limit() {
+    let busy = || async {
+        Err::<(), _>(OciDistributionError::ServerError {
+            code: 500,
+            url: String::new(),
+            message: String::new(),
+        })
+    };
+    let once = Retry {
+        retries: 1,
+        first_delay: Duration::from_secs(10),
+        ..QUICK
+    };
+    let patience = Patience::default();
+    let began = tokio::time::Instant::now();
+    once.run(&patience, &asking(), busy).await.unwrap_err();
+    let waited = began.elapsed();
+    assert!((9..=11).contains(&waited.as_secs()), "{waited:?}");
+
+    let endless = Retry {
+        retries: 1_000,
+        ..once
+    };
+    endless.run(&patience, &asking(), busy).await.unwrap_err();
+    let waited = began.elapsed();
+    assert!((90..=120).contains(&waited.as_secs()), "{waited:?}");
 }
 
 #[tokio::test]
@@ -381,7 +442,9 @@ async fn who_does_not_speak_tls_is_not_asked_again() {
         gives_up_on_nobody: false,
         ..QUICK
     };
-    let error = patient.run(ask).await.map(drop).unwrap_err();
+    let (patience, asking) = (Patience::default(), asking());
+    let attempts = patient.run(&patience, &asking, ask);
+    let error = attempts.await.map(drop).unwrap_err();
     assert!(error::is_connect(&error), "{error}");
     assert_eq!(asked.get(), 1);
     let repository = Repository {
@@ -404,7 +467,8 @@ async fn a_silent_registry_is_asked_twice() {
         let never = std::future::pending::<Result<(), OciDistributionError>>();
         idle::patiently(idle::Movement::question(), never)
     };
-    let error = Retry::default().run(ask).await.unwrap_err();
+    let (retry, patience, asking) = (Retry::default(), Patience::default(), asking());
+    let error = retry.run(&patience, &asking, ask).await.unwrap_err();
     assert!(error.to_string().contains("nothing moved for 30 s"));
     assert_eq!(asked.get(), 2);
 }
@@ -619,7 +683,7 @@ async fn what_refers_to_an_image_comes_after_it_and_is_listed() {
 
     // A registry with the API keeps the list itself.
     let registry = FakeRegistry::start().await;
-    registry.list_referrers();
+    registry.list_referrers(50);
     push_to(&registry, &image).await.unwrap();
     assert_eq!(list(&registry, &image), None);
 }
@@ -636,7 +700,7 @@ async fn what_is_attached_is_found_with_and_without_the_api() {
     for has_api in [false, true] {
         let (registry, image) = (FakeRegistry::start().await, image_with_statement());
         if has_api {
-            registry.list_referrers();
+            registry.list_referrers(50);
         }
         let repository = repository(&registry);
         let pushed = push_to(&registry, &image).await.unwrap();
@@ -792,4 +856,79 @@ async fn a_token_that_is_taken_no_longer_is_asked_for_again() {
     // Each is good for a few requests, whatever was said.
     let pushed = push_to(&registry, &image).await.unwrap();
     assert_eq!((pushed.blobs_sent(), registry.blobs()), (3, 3));
+}
+
+#[tokio::test]
+async fn every_page_of_a_list_is_read() {
+    let (registry, image) = (FakeRegistry::start().await, image());
+    registry.list_referrers(3);
+    let repository = repository(&registry);
+    push_to(&registry, &image).await.unwrap();
+    let statements: Vec<Document> = (0..10)
+        .map(|number| {
+            let statement = crate::attestation::Statement {
+                predicate_type: format!("https://example.org/{number}"),
+                predicate: serde_json::json!({}),
+            };
+            statement.document("app", image.digest())
+        })
+        .collect();
+    attach(&repository, image.digest(), &statements)
+        .await
+        .unwrap();
+    let found = attached(&repository, image.digest(), None).await.unwrap();
+    assert_eq!(found.statements.len(), 10);
+    // The registry keeps the list, so there is no other one.
+    let tag = image.digest().replace(':', "-");
+    assert_eq!(registry.manifest(&tag), None);
+
+    // A list that never ends is not followed for ever.
+    registry.list_referrers(0);
+    registry.requests();
+    let found = attached(&repository, image.digest(), None).await.unwrap();
+    assert_eq!(found.statements, []);
+    let requests = registry.requests();
+    let pages = requests.iter().filter(|it| it.contains("/referrers/"));
+    assert_eq!(pages.count(), 20);
+}
+
+#[tokio::test]
+async fn a_layer_of_a_base_is_mounted_or_else_sent() {
+    let origin = |image: &mut BuiltImage, registry: &FakeRegistry| {
+        image.layers[0].origin = Some(format!("{}/team/base", registry.address()));
+    };
+    // Another repository of the registry has the layer: the two others are sent.
+    let (registry, mut image) = (FakeRegistry::start().await, image());
+    origin(&mut image, &registry);
+    registry.mount_from("team/base");
+    push_to(&registry, &image).await.unwrap();
+    let uploads = |registry: &FakeRegistry| {
+        let sent = registry.requests_that_send();
+        sent.iter()
+            .filter(|it| it.starts_with("PUT") && it.contains("/blobs/"))
+            .count()
+    };
+    assert_eq!((registry.blobs(), uploads(&registry)), (3, 2));
+
+    // It does not say why it starts an upload instead (202), or refuses the repository.
+    for refusal in [None, Some(403), Some(404)] {
+        let registry = FakeRegistry::start().await;
+        origin(&mut image, &registry);
+        if let Some(status) = refusal {
+            registry.answer("POST", "/uploads/?mount=", &[Answer::once(status, "")]);
+        }
+        push_to(&registry, &image).await.unwrap();
+        assert_eq!(
+            (registry.blobs(), uploads(&registry)),
+            (3, 3),
+            "{refusal:?}"
+        );
+    }
+
+    // A layer of another registry cannot be mounted.
+    let registry = FakeRegistry::start().await;
+    registry.mount_from("team/base");
+    image.layers[0].origin = Some("registry.example/team/base".to_owned());
+    push_to(&registry, &image).await.unwrap();
+    assert_eq!(uploads(&registry), 3);
 }

@@ -55,10 +55,12 @@ struct State {
     manifests: BTreeMap<String, Vec<u8>>,
     requests: Vec<String>,
     login: Option<String>,
-    /// Until when it takes no requests.
-    busy_until: Option<Instant>,
-    /// Set if it has the referrers API.
-    lists_referrers: bool,
+    /// Until when it takes no requests, and what it says of that.
+    busy_until: Option<(Instant, String)>,
+    /// Set if it has the referrers API: entries on each page.
+    lists_referrers: Option<usize>,
+    /// Repository whose layers may be mounted.
+    mounts_from: Option<String>,
     /// How many tokens were given, and how many more requests the last one is good for.
     tokens: Option<(u32, u32)>,
     /// In addresses that it sends.
@@ -174,14 +176,19 @@ impl FakeRegistry {
         state.manifests.insert(tag.to_owned(), content.into());
     }
 
-    /// Takes no requests for a second, and says so.
-    pub(super) fn be_busy(&self) {
-        self.state().busy_until = Some(Instant::now() + Duration::from_secs(1));
+    /// Takes no requests for a while, and says this in `Retry-After`.
+    pub(super) fn be_busy(&self, time: Duration, told: &str) {
+        self.state().busy_until = Some((Instant::now() + time, told.to_owned()));
     }
 
-    /// From now on, it has the referrers API.
-    pub(super) fn list_referrers(&self) {
-        self.state().lists_referrers = true;
+    /// From now on, it has the referrers API, with so many entries on each page.
+    pub(super) fn list_referrers(&self, on_each_page: usize) {
+        self.state().lists_referrers = Some(on_each_page);
+    }
+
+    /// Mounts layers of this repository.
+    pub(super) fn mount_from(&self, name: &str) {
+        self.state().mounts_from = Some(name.to_owned());
     }
 
     pub(super) fn blobs(&self) -> usize {
@@ -231,8 +238,10 @@ impl State {
         if let Some(response) = self.token(&request) {
             return Some(response);
         }
-        if self.busy_until.is_some_and(|until| Instant::now() < until) {
-            return Some(Response::new(429, "Retry-After: 2\r\n"));
+        let busy = self.busy_until.as_ref();
+        if let Some((_, told)) = busy.filter(|(until, _)| Instant::now() < *until) {
+            let headers = format!("Retry-After: {told}\r\n");
+            return Some(Response::new(429, &headers));
         }
         match self.special(&request) {
             Some(Answer::Status(status, body, _)) => Some(Response {
@@ -273,8 +282,9 @@ impl State {
     }
 
     fn special(&mut self, request: &Request) -> Option<Answer> {
+        let target = format!("{}?{}", request.path, request.query);
         let (_, _, answers) = self.answers.iter_mut().find(|(method, path, answers)| {
-            *method == request.method && request.path.contains(path) && !answers.is_empty()
+            *method == request.method && target.contains(path) && !answers.is_empty()
         })?;
         let answer = answers.first()?.clone();
         if !answer.stays() {
@@ -288,6 +298,9 @@ impl State {
         let last = request.path.rsplit('/').next().unwrap().to_owned();
         match (request.method.as_str(), path) {
             ("GET", None) => Response::new(200, ""),
+            ("POST", Some("/blobs/uploads/")) if self.mounts(&request.query) => {
+                Response::new(201, "Location: /there\r\n")
+            }
             ("POST", Some("/blobs/uploads/")) => {
                 let location = format!("{}/v2/team/app/blobs/uploads/1?state=a", self.name);
                 Response::new(202, &format!("Location: {location}\r\n"))
@@ -331,15 +344,31 @@ impl State {
                 },
                 None => Response::error(404, "MANIFEST_UNKNOWN"),
             },
-            ("GET", Some(path)) if path.starts_with("/referrers/") => self.referrers(&last),
+            ("GET", Some(path)) if path.starts_with("/referrers/") => {
+                self.referrers(&last, &request)
+            }
             _ => Response::error(405, "UNSUPPORTED"),
         }
     }
 
-    fn referrers(&self, image: &str) -> Response {
-        if !self.lists_referrers {
-            return Response::new(404, "");
+    /// Mounts a layer if that is allowed. A registry answers as for an upload if not.
+    fn mounts(&mut self, query: &str) -> bool {
+        let query = query.replace("%3A", ":").replace("%2F", "/");
+        let from = self.mounts_from.as_deref();
+        let mounted = query
+            .strip_prefix("mount=")
+            .and_then(|it| it.split_once("&from="));
+        let mounted = mounted.filter(|(_, name)| from == Some(name));
+        if let Some((digest, _)) = mounted {
+            self.blobs.insert(digest.to_owned(), Vec::new());
         }
+        mounted.is_some()
+    }
+
+    fn referrers(&self, image: &str, request: &Request) -> Response {
+        let Some(on_each_page) = self.lists_referrers else {
+            return Response::new(404, "");
+        };
         let manifests = self.manifests.iter().filter_map(|(name, content)| {
             let manifest: Value = serde_json::from_slice(content).ok()?;
             let is_listed = name.starts_with("sha256:") && manifest["subject"]["digest"] == image;
@@ -353,14 +382,24 @@ impl State {
                 })
             })
         });
+        let all: Vec<Value> = manifests.collect();
+        let skipped = request.query.strip_prefix("last=");
+        let skipped = skipped.map_or(0, |it| it.parse().unwrap());
+        let page: Vec<&Value> = all.iter().skip(skipped).take(on_each_page).collect();
+        let next = skipped + page.len();
+        let link = if next < all.len() {
+            format!("Link: <{}?last={next}>; rel=\"next\"\r\n", request.path)
+        } else {
+            String::new()
+        };
         let index = json!({
             "schemaVersion": 2,
             "mediaType": "application/vnd.oci.image.index.v1+json",
-            "manifests": manifests.collect::<Vec<_>>(),
+            "manifests": page,
         });
         Response {
             body: index.to_string().into_bytes(),
-            ..Response::new(200, "")
+            ..Response::new(200, &link)
         }
     }
 }

@@ -1,0 +1,217 @@
+//! Requests beside those of the registry client, which drops the headers of responses: how long a
+//! registry asks to wait, and where the next page of a list is.
+
+use std::time::{Duration, SystemTime};
+
+use http::Method;
+use http::header::{ACCEPT, DATE, HeaderMap, LINK, RETRY_AFTER};
+use oci_client::client::Client;
+use oci_client::errors::OciDistributionError;
+use oci_client::secrets::RegistryAuth;
+use oci_client::{Reference, RegistryOperation};
+use reqwest::Url;
+
+use super::error::status;
+use super::loopback::is_loopback;
+
+/// Time limit for a request.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Access to one repository, for requests that the client does not make.
+pub(crate) struct Asking {
+    /// Client that knows how to log in.
+    pub(crate) client: Client,
+    /// Repository, with any tag or digest.
+    pub(crate) at: Reference,
+    /// Login for the registry, if it requires one.
+    pub(crate) auth: Option<RegistryAuth>,
+    /// Certificates to trust in addition to the system's, each in PEM.
+    pub(crate) roots: Vec<String>,
+}
+
+impl Asking {
+    /// Returns how long the registry asks to wait after this error, if it does. The same address is
+    /// asked once more for that, or the base path: a registry that limits or sheds load answers in
+    /// the same way.
+    pub(super) async fn told_to_wait(&self, error: &OciDistributionError) -> Option<Duration> {
+        if !may_say_when(status(error)) {
+            return None;
+        }
+        let base = self.url("")?;
+        let is_content = |url: &Url| {
+            url.origin() == base.origin()
+                && (url.path().contains("/manifests/") || url.path().contains("/blobs/sha256:"))
+        };
+        let url = address(error).filter(is_content).unwrap_or(base);
+        let asker = self.connect().await.ok()?;
+        let response = asker.send(Method::HEAD, url, "*/*").await.ok()?;
+        let is_busy = may_say_when(Some(response.status().as_u16()));
+        is_busy.then(|| wait(response.headers(), SystemTime::now()))?
+    }
+
+    /// Returns the URL of a path below `/v2/`.
+    pub(super) fn url(&self, path: &str) -> Option<Url> {
+        let registry = self.at.resolve_registry();
+        let scheme = if is_loopback(registry) {
+            "http"
+        } else {
+            "https"
+        };
+        format!("{scheme}://{registry}/v2/{path}").parse().ok()
+    }
+
+    /// Logs in.
+    pub(super) async fn connect(&self) -> Result<Asker, OciDistributionError> {
+        let client = reqwest::Client::builder().timeout(LIMIT);
+        let client = if is_loopback(self.at.resolve_registry()) {
+            client.no_proxy().tls_certs_only([])
+        } else {
+            let roots = self.roots.iter();
+            client.tls_certs_merge(
+                roots.filter_map(|pem| reqwest::Certificate::from_pem(pem.as_bytes()).ok()),
+            )
+        };
+        let login = async |auth: &RegistryAuth| {
+            let operation = RegistryOperation::Pull;
+            match (self.client.auth(&self.at, auth, operation).await, auth) {
+                (Ok(Some(token)), _) => RegistryAuth::Bearer(token),
+                (Ok(None) | Err(_), auth) => auth.clone(),
+            }
+        };
+        Ok(Asker {
+            client: client.build()?,
+            login: match &self.auth {
+                Some(auth) => login(auth).await,
+                None => RegistryAuth::Anonymous,
+            },
+        })
+    }
+}
+
+/// Client with a login.
+pub(super) struct Asker {
+    client: reqwest::Client,
+    login: RegistryAuth,
+}
+
+impl Asker {
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        url: Url,
+        accept: &str,
+    ) -> Result<reqwest::Response, OciDistributionError> {
+        let request = self.client.request(method, url).header(ACCEPT, accept);
+        let request = match &self.login {
+            RegistryAuth::Anonymous => request,
+            RegistryAuth::Basic(user, password) => request.basic_auth(user, Some(password)),
+            RegistryAuth::Bearer(token) => request.bearer_auth(token),
+        };
+        Ok(request.send().await?)
+    }
+}
+
+/// Returns the address of the request that failed.
+fn address(error: &OciDistributionError) -> Option<Url> {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the client's enum; the others have no address"
+    )]
+    match error {
+        OciDistributionError::ServerError { url, .. }
+        | OciDistributionError::RegistryError { url, .. } => url.parse().ok(),
+        OciDistributionError::RequestError(error) => error.url().cloned(),
+        _ => None,
+    }
+}
+
+/// Returns whether a response with this status may say when to come back.
+fn may_say_when(status: Option<u16>) -> bool {
+    matches!(status, Some(429 | 503))
+}
+
+/// Parses `Retry-After`, which has seconds or a date. A date is compared with the registry's own
+/// clock, if the response has it.
+fn wait(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = |name| headers.get(name)?.to_str().ok().map(str::trim);
+    let date = |text| httpdate::parse_http_date(text).ok();
+    let after = text(RETRY_AFTER)?;
+    if let Ok(seconds) = after.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let now = text(DATE).and_then(date).unwrap_or(now);
+    // A date in the past asks for nothing.
+    date(after)?.duration_since(now).ok()
+}
+
+/// Returns the URL of the next page of a list (`Link: <…>; rel="next"`), if it is in the same
+/// registry: the login must not go elsewhere.
+pub(super) fn next_page(headers: &HeaderMap, page: &Url) -> Option<Url> {
+    let links = headers.get_all(LINK).iter();
+    let links = links.filter_map(|it| it.to_str().ok());
+    let next = links.flat_map(|it| it.split(',')).find_map(|link| {
+        let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
+        let is_next = parameters.split(';').any(|it| {
+            let it = it.trim().replace('"', "");
+            it.eq_ignore_ascii_case("rel=next")
+        });
+        is_next.then_some(target)
+    });
+    let next = page.join(next?).ok()?;
+    (next.origin() == page.origin()).then_some(next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_and_dates() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        for (text, seconds) in [
+            ("7", Some(7)),
+            (" 0 ", Some(0)),
+            ("3600", Some(3600)),
+            ("Tue, 14 Nov 2023 22:13:27 GMT", Some(7)),
+            // Obsolete forms, which recipients must accept (RFC 9110).
+            ("Tuesday, 14-Nov-23 22:13:27 GMT", Some(7)),
+            ("Tue Nov 14 22:13:27 2023", Some(7)),
+            ("Tue, 14 Nov 2023 22:13:13 GMT", None),
+            ("soon", None),
+            ("-1", None),
+        ] {
+            let mut headers = HeaderMap::from_iter([(RETRY_AFTER, text.parse().unwrap())]);
+            let expected = seconds.map(Duration::from_secs);
+            assert_eq!(wait(&headers, now), expected, "{text}");
+            // The clock here is wrong by an hour.
+            let date = "Tue, 14 Nov 2023 22:13:20 GMT".parse().unwrap();
+            headers.insert(DATE, date);
+            assert_eq!(wait(&headers, now + LIMIT * 360), expected, "{text}");
+        }
+        assert_eq!(wait(&HeaderMap::new(), now), None);
+    }
+
+    #[test]
+    fn the_next_page_is_in_the_same_registry() {
+        let page = "https://r.example/v2/a/referrers/sha256:1".parse().unwrap();
+        let next = |link: &str| {
+            let headers = HeaderMap::from_iter([(LINK, link.parse().unwrap())]);
+            next_page(&headers, &page).map(String::from)
+        };
+        let url = "https://r.example/v2/a/referrers/sha256:1?last=2".to_owned();
+        let path = "</v2/a/referrers/sha256:1?last=2>";
+        assert_eq!(next(&format!("{path}; rel=\"next\"")), Some(url.clone()));
+        assert_eq!(next(&format!("<{url}>;rel=next")), Some(url.clone()));
+        let second = format!("</x>; rel=prev, {path}; title=t; rel=\"next\"");
+        assert_eq!(next(&second), Some(url));
+        for other in [
+            "</x>; rel=\"prev\"",
+            "<https://other.example/x>; rel=next",
+            "<http://r.example/x>; rel=next",
+            "x; rel=next",
+            "",
+        ] {
+            assert_eq!(next(other), None, "{other}");
+        }
+    }
+}
