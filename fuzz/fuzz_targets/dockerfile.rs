@@ -116,7 +116,7 @@ fn plain(stage: &FinalStage) -> Option<String> {
 }
 
 fn copy_instruction(copy: &CopyInstruction) -> Option<String> {
-    if copy.from != CopySource::Context {
+    if copy.from != CopySource::Context || !copy.inline.is_empty() {
         return None;
     }
     let mut text = if copy.unpacks { "ADD" } else { "COPY" }.to_owned();

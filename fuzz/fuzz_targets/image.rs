@@ -113,6 +113,7 @@ fn stage(input: &Input, files: &BTreeMap<String, (&[u8], bool)>) -> FinalStage {
         line: 1,
         from: CopySource::Program("build".to_owned()),
         sources: vec![format!("/out/{PROGRAM}")],
+        inline: Vec::new(),
         destination: format!("/{PROGRAM}"),
         owner: None,
         mode: None,
@@ -132,6 +133,7 @@ fn stage(input: &Input, files: &BTreeMap<String, (&[u8], bool)>) -> FinalStage {
             line: 2,
             from: CopySource::Context,
             sources: vec![source],
+            inline: Vec::new(),
             destination: if destination.is_empty() {
                 "/".to_owned()
             } else {

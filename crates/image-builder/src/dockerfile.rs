@@ -133,8 +133,10 @@ pub struct CopyInstruction {
     pub line: usize,
     /// Source of the files.
     pub from: CopySource,
-    /// Source paths, at least one, with variables expanded.
+    /// Source paths, with variables expanded.
     pub sources: Vec<String>,
+    /// Files from heredocs, with their contents. They come after `sources`, as in BuildKit.
+    pub inline: Vec<(String, String)>,
     /// Absolute destination path. A trailing `/` marks a folder.
     pub destination: String,
     /// Owner from `--chown`.

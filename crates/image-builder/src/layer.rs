@@ -60,6 +60,15 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    /// Returns a folder that only its owner may change.
+    pub(crate) const fn folder(owner: Owner) -> Self {
+        Self {
+            content: Content::Folder,
+            owner,
+            mode: FOLDER_MODE,
+        }
+    }
+
     pub(crate) const fn is_folder(&self) -> bool {
         matches!(self.content, Content::Folder)
     }
@@ -213,11 +222,9 @@ pub(crate) fn add_parents(entries: &mut Entries, owner: Owner, is_there: impl Fn
     for path in entries.keys() {
         for parent in parents(path) {
             if !is_there(parent) && !entries.contains_key(parent) {
-                missing.entry(parent.to_owned()).or_insert(Entry {
-                    content: Content::Folder,
-                    owner,
-                    mode: FOLDER_MODE,
-                });
+                missing
+                    .entry(parent.to_owned())
+                    .or_insert_with(|| Entry::folder(owner));
             }
         }
     }

@@ -93,6 +93,7 @@ fn layer(folder: &Path, more: &[PathBuf]) -> Vec<u8> {
     }
     let home = folder.join("home");
     fs::create_dir_all(home.join("home/nonroot")).expect("a folder");
+    fs::create_dir_all(root.join("home")).expect("a folder");
     let file = folder.join("layer.tar");
     let tar = |mode: &str, owner: &str, from: &Path, names: &[&str]| {
         let made = Command::new("tar")
@@ -117,7 +118,7 @@ fn layer(folder: &Path, more: &[PathBuf]) -> Vec<u8> {
         "--create",
         "0",
         &root,
-        &["bin", "etc", "lib", "lib64", "usr"],
+        &["bin", "etc", "home", "lib", "lib64", "usr"],
     );
     tar("--append", "65532", &home, &["home/nonroot"]);
     fs::read(file).expect("an archive")

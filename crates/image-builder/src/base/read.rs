@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::BaseImage;
 use crate::compression::{Limited, MAX_UNPACKED};
-use crate::layer::{Content, Entry, Layer, LowerFile, Owner};
+use crate::layer::{Content, Entry, Layer, LowerFile, Owner, parents};
 use crate::pack_error::PackError;
 use crate::root::{GROUPS, Root, USERS};
 
@@ -56,8 +56,12 @@ pub(super) fn root(image: &str, layers: &[Layer]) -> io::Result<(Root, Vec<u64>)
                 user: u32::try_from(header.uid()?).unwrap_or(u32::MAX),
                 group: u32::try_from(header.gid()?).unwrap_or(u32::MAX),
             };
-            let mode = header.mode()? & 0o7777;
             let kind = header.entry_type();
+            let mode = match header.mode()? & 0o7777 {
+                // Linux gives every link this mode, whatever the archive says.
+                _ if kind.is_symlink() => 0o777,
+                mode => mode,
+            };
             let content = if kind.is_dir() {
                 Content::Folder
             } else if kind.is_symlink() {
@@ -90,6 +94,14 @@ pub(super) fn root(image: &str, layers: &[Layer]) -> io::Result<(Root, Vec<u64>)
             // A file or link replaces a folder with all its content, whereas folders are merged.
             if !matches!(content, Content::Folder) {
                 root.remove(&path);
+            }
+            // Some archives lack the folders above a file. Engines create them for root.
+            let missing: Vec<String> = parents(&path)
+                .filter(|above| root.get(above).is_none())
+                .map(ToOwned::to_owned)
+                .collect();
+            for above in missing {
+                root.insert(above, Entry::folder(Owner::default()));
             }
             root.insert(
                 path,

@@ -309,7 +309,7 @@ async fn an_image_on_a_base_has_its_layers_users_and_links() {
     let text = format!(
         "{BUILD}FROM {name}\nWORKDIR /home/me\nCOPY --from=build /out/app /bin/app\n\
          COPY --from={name} /etc/ca.pem /usr/bin/bash /usr/lib/l*.so /etc/ssl/\nCOPY --chown=nonroot:staff app /data/\n\
-         ENV B=$A\nCMD [\"app\"]"
+         COPY --from={name} /opt /o\nWORKDIR /opt/y\nENV B=$A\nCMD [\"app\"]"
     );
     let image = pack_on(&text, folder.path(), &program, &bases).unwrap();
     assert_eq!(image.layers[..3], base.layers);
@@ -337,6 +337,10 @@ async fn an_image_on_a_base_has_its_layers_users_and_links() {
             "/etc/ssl/ld.so 10:0 14",
             "/data/ 65532:50 0",
             "/data/app 65532:50 120",
+            // The archive has no entry for `/opt`, which engines create for root.
+            "/o/ 0:0 0",
+            "/o/x 10:0 5",
+            "/opt/y/ 65532:65533 0",
         ]
     );
     let config: Value = serde_json::from_slice(&image.config.content).unwrap();
@@ -346,8 +350,8 @@ async fn an_image_on_a_base_has_its_layers_users_and_links() {
         json!(["PATH=/usr/bin", "A=1", "B=1"])
     );
     assert_eq!(config["config"]["Labels"]["of"], "base");
-    assert_eq!(config["history"].as_array().unwrap().len(), 5);
-    assert_eq!(config["rootfs"]["diff_ids"].as_array().unwrap().len(), 7);
+    assert_eq!(config["history"].as_array().unwrap().len(), 7);
+    assert_eq!(config["rootfs"]["diff_ids"].as_array().unwrap().len(), 9);
     let inspected = crate::inspect::inspect(&image, "app").unwrap();
     assert_eq!(inspected.layers[1].files[0].path, "/usr/lib/ld.so");
 }

@@ -121,9 +121,6 @@ pub enum Problem {
         /// Flag without its value.
         flag: String,
     },
-    /// `COPY <<EOF` is not supported.
-    #[error("a heredoc in `COPY` needs Docker")]
-    CopyHeredoc,
     /// The base image has `ONBUILD` instructions, which would have to be executed.
     #[error("the `ONBUILD` instructions of `{0}` need Docker")]
     Triggers(String),
@@ -194,7 +191,6 @@ impl Problem {
             Self::Runs(_)
                 | Self::Substitution(_)
                 | Self::Flag { .. }
-                | Self::CopyHeredoc
                 | Self::Triggers(_)
                 | Self::NotTheProgram { .. }
                 | Self::FromRunningStage { .. }
@@ -229,7 +225,6 @@ impl Problem {
             Self::ShellForm(keyword) => format!("use the exec form: `{keyword} [\"/app\"]`"),
             Self::NothingToStart => "add `ENTRYPOINT [\"/app\"]`".to_owned(),
             Self::Flag { .. } => "remove it, or build with Docker: `--builder docker`".to_owned(),
-            Self::CopyHeredoc => "put the content into a file and copy that".to_owned(),
             Self::Triggers(_) => "start from an image without them, or build with Docker: `--builder docker`".to_owned(),
             Self::Platform { .. } => "remove it, or set `architecture` under `[service]` in `deployer.toml`".to_owned(),
             Self::NotTheProgram { path, program } => {

@@ -26,10 +26,19 @@ impl HealthCheck {
                 "retries" => "Retries",
                 _ => return Err(wrong()),
             };
-            check[field] = match field {
-                "Retries" => json!(value.parse::<u32>().map_err(|_| wrong())?),
-                _ => json!(nanoseconds(value).ok_or_else(wrong)?),
+            let number = match (field, value) {
+                (_, "" | "0") => 0,
+                ("Retries", _) => value
+                    .parse::<i32>()
+                    .ok()
+                    .and_then(|it| it.try_into().ok())
+                    .ok_or_else(wrong)?,
+                _ => nanoseconds(value).ok_or_else(wrong)?,
             };
+            // As in Docker, zero means the default and is left out.
+            if number > 0 {
+                check[field] = json!(number);
+            }
             rest = behind.trim_start();
         }
         let (kind, command) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));

@@ -12,8 +12,19 @@ pub(super) struct Instruction {
     pub(super) keyword: String,
     /// Arguments, with continuation lines joined.
     pub(super) arguments: String,
-    /// Contents of its heredocs.
-    pub(super) heredocs: Vec<String>,
+    /// Heredocs in the order of its words.
+    pub(super) heredocs: Vec<Heredoc>,
+}
+
+/// Heredoc of an instruction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Heredoc {
+    pub(super) name: String,
+    strips_tabs: bool,
+    /// Set if the name is quoted, which disables expansion.
+    pub(super) is_literal: bool,
+    /// Text up to the end line, with its line breaks.
+    pub(super) content: String,
 }
 
 impl Instruction {
@@ -36,6 +47,8 @@ pub(super) fn read(text: &str) -> Result<Source, DockerfileError> {
     // Docker ignores a byte order mark as well.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let lines: Vec<&str> = text.lines().collect();
+    // A heredoc keeps the line breaks of the file.
+    let raw: Vec<&str> = text.split_inclusive('\n').collect();
     let escape = escape_directive(&lines)?;
     let mut instructions = Vec::new();
     let mut position = 0;
@@ -60,10 +73,13 @@ pub(super) fn read(text: &str) -> Result<Source, DockerfileError> {
         if joined.contains('\u{fffd}') {
             return Err(instruction.error(Problem::NotUtf8));
         }
-        for heredoc in heredocs(&instruction, escape) {
-            let end = end_of_heredoc(&lines, position, &heredoc)
-                .ok_or_else(|| instruction.error(Problem::EndlessHeredoc(heredoc.name)))?;
-            instruction.heredocs.push(lines[position..end].join("\n"));
+        for mut heredoc in heredocs(&instruction, escape) {
+            let Some(end) = end_of_heredoc(&lines, position, &heredoc) else {
+                return Err(instruction.error(Problem::EndlessHeredoc(heredoc.name)));
+            };
+            let lines = raw[position..end].iter();
+            heredoc.content = lines.map(|line| heredoc.stripped(line)).collect();
+            instruction.heredocs.push(heredoc);
             position = end + 1;
         }
         instructions.push(instruction);
@@ -142,9 +158,34 @@ fn continued(line: &str, escape: char) -> Option<&str> {
     (!part.ends_with(escape)).then_some(part)
 }
 
-struct Heredoc {
-    name: String,
-    strips_tabs: bool,
+impl Heredoc {
+    /// Parses `<<NAME`, `<<-NAME` or `3<<NAME`. The name may be quoted.
+    pub(super) fn parse(word: &str, escape: char) -> Option<Self> {
+        let rest = word.trim_start_matches(is_digit).strip_prefix("<<")?;
+        let (strips_tabs, rest) = match rest.strip_prefix('-') {
+            Some(rest) => (true, rest),
+            None => (false, rest),
+        };
+        // `<<<` is a here-string of the shell.
+        if rest.is_empty() || rest.contains('<') {
+            return None;
+        }
+        Some(Self {
+            // The end line has the plain name.
+            name: rest.replace(['"', '\'', escape], ""),
+            strips_tabs,
+            is_literal: rest.contains(['"', '\'']),
+            content: String::new(),
+        })
+    }
+
+    fn stripped<'a>(&self, line: &'a str) -> &'a str {
+        if self.strips_tabs {
+            line.trim_start_matches('\t')
+        } else {
+            line
+        }
+    }
 }
 
 fn heredocs(instruction: &Instruction, escape: char) -> Vec<Heredoc> {
@@ -171,7 +212,7 @@ fn heredocs(instruction: &Instruction, escape: char) -> Vec<Heredoc> {
             Some(name) if is_divided => format!("{word}{name}"),
             Some(_) | None => word.clone(),
         };
-        heredocs.extend(heredoc(&word, escape));
+        heredocs.extend(Heredoc::parse(&word, escape));
     }
     heredocs
 }
@@ -180,32 +221,8 @@ fn is_digit(character: char) -> bool {
     character.is_ascii_digit()
 }
 
-/// Parses `<<NAME`, `<<-NAME` or `3<<NAME`. The name may be quoted.
-fn heredoc(word: &str, escape: char) -> Option<Heredoc> {
-    let rest = word.trim_start_matches(is_digit).strip_prefix("<<")?;
-    let (strips_tabs, rest) = match rest.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, rest),
-    };
-    // `<<<` is a here-string of the shell.
-    if rest.is_empty() || rest.contains('<') {
-        return None;
-    }
-    Some(Heredoc {
-        // Quotes only disable expansion; the end line has the plain name.
-        name: rest.replace(['"', '\'', escape], ""),
-        strips_tabs,
-    })
-}
-
 fn end_of_heredoc(lines: &[&str], from: usize, heredoc: &Heredoc) -> Option<usize> {
-    let end = lines.get(from..)?.iter().position(|line| {
-        let line = if heredoc.strips_tabs {
-            line.trim_start_matches('\t')
-        } else {
-            line
-        };
-        line == heredoc.name
-    })?;
+    let mut lines = lines.get(from..)?.iter();
+    let end = lines.position(|line| heredoc.stripped(line) == heredoc.name)?;
     Some(from + end)
 }

@@ -219,8 +219,16 @@ impl<'a> File<'a> {
     }
 
     fn expand(&self, word: &str, lookup: Lookup<'_>) -> Result<String, Problem> {
+        self.spend(|left| words::expand(word, self.escape, left, lookup))
+    }
+
+    /// Expands a text, and counts the result against the limit of the whole file.
+    fn spend(
+        &self,
+        expand: impl FnOnce(usize) -> Result<String, Problem>,
+    ) -> Result<String, Problem> {
         let left = self.left.get();
-        let expanded = words::expand(word, self.escape, left, lookup)?;
+        let expanded = expand(left)?;
         self.left.set(left - expanded.len());
         Ok(expanded)
     }
@@ -265,22 +273,20 @@ impl<'a> File<'a> {
         if let Some(known) = self.evaluated.borrow().get(&index) {
             return Arc::clone(known);
         }
-        let mut result = FinalStage::default();
-        for (position, index) in self.chain(index).into_iter().enumerate() {
-            // Only the first stage of the chain has a base image; each later one continues from its
-            // parent.
-            if position == 0 {
-                result = self.start(&self.stages[index], depth);
-            }
-            let mut reader = Reader::new(self, index, depth, result);
+        let chain = self.chain(index);
+        // Only the first stage of the chain has a base image; each later one continues from its
+        // parent.
+        let result = self.start(&self.stages[chain[0]], depth);
+        let mut reader = Reader::new(self, depth, result);
+        for index in chain {
+            reader.enter(index);
             for instruction in &self.stages[index].instructions {
                 if let Err(problem) = reader.apply(instruction) {
                     self.report(Some(instruction.line), problem);
                 }
             }
-            result = reader.result;
         }
-        let result = Arc::new(result);
+        let result = Arc::new(reader.result);
         let mut evaluated = self.evaluated.borrow_mut();
         evaluated.insert(index, Arc::clone(&result));
         result
@@ -343,10 +349,10 @@ impl<'a> File<'a> {
             processor: self.request.architecture.rust_name(),
         };
         let mut compiling = Compiling::for_processor(project.processor);
-        let mut result = FinalStage::default();
+        // No `COPY` is evaluated here, so the depth has no effect.
+        let mut reader = Reader::new(self, MAX_DEPTH, FinalStage::default());
         for index in self.chain(index) {
-            // No `COPY` is evaluated here, so the depth has no effect.
-            let mut reader = Reader::new(self, index, MAX_DEPTH, result);
+            reader.enter(index);
             for instruction in &self.stages[index].instructions {
                 let text = instruction.arguments.as_str();
                 // Compared below, so that only variables that this instruction changes are adopted.
@@ -369,7 +375,6 @@ impl<'a> File<'a> {
                     }
                 }
             }
-            result = reader.result;
         }
         compiling
     }
@@ -447,13 +452,14 @@ fn from_parts(arguments: &str) -> Option<FromParts> {
     Some((platform.map(ToOwned::to_owned), base.to_owned(), name))
 }
 
-/// Reader of one stage, with the state that its instructions change.
+/// Reader of a stage and those it is built on, with the state that their instructions change.
 pub(super) struct Reader<'a> {
     file: &'a File<'a>,
     index: usize,
     /// Nesting depth of `COPY --from`, checked against `MAX_DEPTH`.
     depth: usize,
-    /// Values of `ARG` and `ENV`, where the last one of a name wins.
+    /// Values of `ARG` and `ENV`, where the last one of a name wins. In BuildKit, a stage inherits
+    /// both from its parent.
     pub(super) variables: BTreeMap<String, String>,
     /// `ARG`s without a value.
     unset: BTreeSet<String>,
@@ -465,21 +471,23 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(file: &'a File<'a>, index: usize, depth: usize, result: FinalStage) -> Self {
-        let folders = result.steps.iter().filter_map(|step| match step {
-            Step::Folder(folder) => Some(folder.path.clone()),
-            Step::Copy(_) => None,
-        });
+    fn new(file: &'a File<'a>, depth: usize, result: FinalStage) -> Self {
         Self {
             file,
-            index,
+            index: 0,
             depth,
             variables: result.env.iter().cloned().collect(),
             unset: BTreeSet::new(),
-            folders: folders.chain(["/".to_owned()]).collect(),
+            folders: BTreeSet::from(["/".to_owned()]),
             sets_cmd: false,
             result,
         }
+    }
+
+    /// Starts a stage that continues from the one before.
+    const fn enter(&mut self, index: usize) {
+        self.index = index;
+        self.sets_cmd = false;
     }
 
     fn apply(&mut self, instruction: &Instruction) -> Result<(), Problem> {

@@ -238,6 +238,10 @@ fn what_only_others_read_is_kept() {
             "Retries": 2,
         })
     );
+    // Zero means the default, and is left out.
+    let zeros = "--interval=0s --timeout=0 --start-period= --retries=0 CMD x";
+    let only_test = serde_json::json!({ "Test": ["CMD-SHELL", "x"] });
+    assert_eq!(HealthCheck::parse(zeros).unwrap().0, only_test);
     let check = |text: &str| HealthCheck::parse(text).map(|check| check.0["Test"].clone());
     assert_eq!(check("NONE").unwrap(), serde_json::json!(["NONE"]));
     assert_eq!(
@@ -249,6 +253,8 @@ fn what_only_others_read_is_kept() {
         "CMD",
         "NONE x",
         "--interval=5 CMD x",
+        "--interval=1us CMD x",
+        "--retries=-1 CMD x",
         "--what=1s CMD x",
         "curl x",
     ] {
@@ -269,6 +275,50 @@ fn heredocs_and_quotes_are_read_as_docker_reads_them() {
     }
     // Bytes of another encoding matter in instructions only.
     assert!(parse(&format!("# caf\u{fffd}\nFROM scratch{START}")).is_ok());
+}
+
+#[test]
+fn a_heredoc_in_copy_is_a_file() {
+    let body = "ARG WHO=me\nWORKDIR /w\nCOPY --chmod=0755 <<run.sh <<-'B' one /etc/\n\
+        #!/bin/sh\necho \"$WHO\" '${WHO:-you}' \\$WHO a\\b\nrun.sh\n\t\ttabs $WHO\n\tB\n\
+        COPY --from=build <<EMPTY x\nEMPTY\n";
+    let stage = stage(body);
+    let copies: Vec<&CopyInstruction> = stage.copies().collect();
+    let file = |name: &str, content: &str| (name.to_owned(), content.to_owned());
+    assert_eq!(copies[0].sources, ["one"]);
+    assert_eq!(
+        copies[0].inline,
+        [
+            // Quotes stay, and a backslash escapes whatever follows.
+            file("run.sh", "#!/bin/sh\necho \"me\" 'me' $WHO ab\n"),
+            file("B", "tabs $WHO\n"),
+        ]
+    );
+    assert_eq!(copies[0].destination, "/etc/");
+    assert_eq!(copies[1].inline, [file("EMPTY", "")]);
+    assert_eq!(copies[1].from, CopySource::Context);
+    assert_eq!(copies[1].destination, "/w/x");
+    // The line breaks are those of the file.
+    let text = format!("FROM scratch\nCOPY <<A /a\r\nb\r\nA\r{START}");
+    let stage = parse(&text).unwrap();
+    assert_eq!(stage.copies().next().unwrap().inline, [file("A", "b\r\n")]);
+}
+
+#[test]
+fn a_stage_inherits_the_arguments_of_its_parent() {
+    let text = format!(
+        "ARG GLOBAL=g\nARG BOTH=outer\nFROM scratch AS a\nARG X=1 Y=y\nARG BOTH=inner\nENV E=e\n\
+         FROM a AS b\nARG X\nLABEL b=$X$Y\nFROM scratch AS other\nLABEL other=.$X\n\
+         FROM b\nLABEL c=$X$Y$E.$GLOBAL d=$BOTH\nARG BOTH\nARG X=2\nLABEL e=$X f=$BOTH{START}"
+    );
+    let labels = parse(&text).unwrap().labels;
+    let labels: Vec<String> = labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    // An `ARG` without a value takes the global one.
+    assert_eq!(labels, ["b=1y", "c=1ye.", "d=inner", "e=2", "f=outer"]);
+    // So do build stages, whose variables are those of the compiler.
+    let text = "FROM rust AS base\nARG LEVEL=3\nFROM base AS build\nARG LEVEL\nRUN cargo build --release --features l$LEVEL";
+    let built = build_of(text, "/target/release/app");
+    assert!(built.starts_with("release [\"l3\"]"), "{built}");
 }
 
 /// The profile, features, variables and flags that cargo gets, and what is noted.
@@ -551,7 +601,6 @@ fn errors() {
         within("ADD git@example.org:a/b.git /b"),
         format!("{BUILD}FROM --platform=linux/arm64/v8 debian:12\nCMD [\"/app\"]"),
         within("COPY a b \\\n  # both\n  /c"),
-        within("COPY <<EOF /x\nhello\nEOF"),
         within("COPY --from=$STAGE /x /x"),
         within("COPY --from= /x /x"),
         within("COPY --chown=1x:app a /b"),

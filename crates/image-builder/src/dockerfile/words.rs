@@ -25,14 +25,18 @@ pub(super) fn expand(
     limit: usize,
     lookup: Lookup<'_>,
 ) -> Result<String, Problem> {
-    let mut expansion = Expansion {
-        rest: word,
-        whole: word,
-        escape,
-        limit,
-        nesting: 0,
-        lookup,
-    };
+    Expansion::new(word, escape, limit, lookup).until(None)
+}
+
+/// Expands variables in a heredoc, where quotes have no meaning. As in BuildKit, its escape
+/// character is a backslash, whatever the `escape` directive says.
+pub(super) fn expand_heredoc(
+    text: &str,
+    limit: usize,
+    lookup: Lookup<'_>,
+) -> Result<String, Problem> {
+    let mut expansion = Expansion::new(text, '\\', limit, lookup);
+    expansion.has_quotes = false;
     expansion.until(None)
 }
 
@@ -106,10 +110,24 @@ struct Expansion<'a> {
     /// Size limit for the result, in bytes.
     limit: usize,
     nesting: usize,
+    /// Set if quotes are removed.
+    has_quotes: bool,
     lookup: Lookup<'a>,
 }
 
-impl Expansion<'_> {
+impl<'a> Expansion<'a> {
+    const fn new(text: &'a str, escape: char, limit: usize, lookup: Lookup<'a>) -> Self {
+        Self {
+            rest: text,
+            whole: text,
+            escape,
+            limit,
+            nesting: 0,
+            has_quotes: true,
+            lookup,
+        }
+    }
+
     fn next(&mut self) -> Option<char> {
         let mut characters = self.rest.chars();
         let character = characters.next();
@@ -119,10 +137,11 @@ impl Expansion<'_> {
 
     /// Returns the start of the word for an error message.
     fn shown(&self) -> String {
-        match self.whole.char_indices().nth(MAX_SHOWN) {
+        let shown = match self.whole.char_indices().nth(MAX_SHOWN) {
             Some((end, _)) => format!("{}…", &self.whole[..end]),
             None => self.whole.to_owned(),
-        }
+        };
+        shown.replace('\n', " ")
     }
 
     fn open_quote(&self) -> Problem {
@@ -149,8 +168,8 @@ impl Expansion<'_> {
                 return Ok(result);
             }
             match character {
-                '\'' => self.single_quoted(&mut result)?,
-                '"' => self.double_quoted(&mut result)?,
+                '\'' if self.has_quotes => self.single_quoted(&mut result)?,
+                '"' if self.has_quotes => self.double_quoted(&mut result)?,
                 '$' => result.push_str(&self.variable()?),
                 escape if escape == self.escape => result.extend(self.next()),
                 other => result.push(other),

@@ -72,12 +72,14 @@ impl<'a> Packing<'a> {
         // A later `COPY` may have replaced the program, so the final files are checked as well.
         let has_program =
             self.takes_program && root.files().any(|path| self.is_program(root, path));
-        // If no stage compiles, the image may start a file of the build context.
+        // If no stage compiles, the image may start another file that it copies.
         let starts_a_file = || {
             let started = start::started(recipe, root);
             recipe.program_path.is_none()
                 && !self.takes_program
-                && started.is_some_and(|it| matches!(it.content, Content::File { .. }))
+                && started.is_some_and(|it| {
+                    matches!(it.content, Content::File { .. } | Content::Bytes(_))
+                })
         };
         if !has_program && !starts_a_file() {
             self.packed.errors.push(PackError::NoProgram {
@@ -197,6 +199,16 @@ impl<'a> Packing<'a> {
                 entries = self.of_stage(copy, owner, &inner, &destination)?;
             }
         }
+        for (name, content) in &copy.inline {
+            let content = Content::Bytes(content.clone().into());
+            let entry = plain(content, rights.owner, rights.mode.unwrap_or(0o644));
+            layer::put(
+                &mut entries,
+                copy.line,
+                destination.file(base_name(name)),
+                entry,
+            )?;
+        }
         // A folder of a lower layer keeps its owner and mode.
         entries.retain(|path, entry| !(entry.is_folder() && root.is_folder(path)));
         check_for_room(copy.line, root, &entries)?;
@@ -263,7 +275,7 @@ impl<'a> Packing<'a> {
             if is_folder && !destination.folder().is_empty() {
                 // The destination folder is created with default permissions; only the source's
                 // content is copied.
-                let made = plain(Content::Folder, owner.unwrap_or_default(), 0o755);
+                let made = Entry::folder(owner.unwrap_or_default());
                 let path = destination.folder().to_owned();
                 layer::put(&mut entries, copy.line, path, made)?;
             }
@@ -386,7 +398,7 @@ fn work_folder(folder: &WorkFolder, root: &Root) -> Result<Entries, PackError> {
     let missing = layer::parents(&path).chain([path.as_str()]);
     let missing = missing.filter(|path| !root.is_folder(path));
     Ok(missing
-        .map(|path| (path.to_owned(), plain(Content::Folder, owner, 0o755)))
+        .map(|path| (path.to_owned(), Entry::folder(owner)))
         .collect())
 }
 
@@ -442,7 +454,9 @@ fn created_by(step: &Step) -> String {
                     format!(" --from={from}")
                 }
             };
-            let sources = copy.sources.join(" ");
+            let inline = copy.inline.iter().map(|(name, _)| format!("<<{name}"));
+            let sources: Vec<String> = copy.sources.iter().cloned().chain(inline).collect();
+            let sources = sources.join(" ");
             let keyword = if copy.unpacks { "ADD" } else { "COPY" };
             format!("{keyword}{from} {sources} {}", copy.destination)
         }

@@ -5,8 +5,7 @@
 //! and symbolic links.
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _};
-use std::path::Path;
+use std::io::{self, Read, Seek};
 
 use crate::Architecture;
 use crate::dockerfile::{Account, DEFAULT_PATH};
@@ -60,11 +59,18 @@ pub(super) fn check(
     match &entry.content {
         // A static program needs no other file of the image.
         Content::File { .. } if is_program(&path) && stage.base.is_none() => Ok(()),
+        // In a dry run, this is the program that cargo has yet to compile.
+        Content::Bytes(_) if is_program(&path) => Ok(()),
         Content::File { path: source, .. } => {
-            check_content(source, root, recipe.architecture, &in_the_image())
+            let content = || File::open(source);
+            check_content(content, root, recipe.architecture, &in_the_image())
+        }
+        Content::Bytes(content) => {
+            let content = || Ok(io::Cursor::new(content));
+            check_content(content, root, recipe.architecture, &in_the_image())
         }
         // A file of the base image is not on disk: reading it would decompress the layers again.
-        Content::Bytes(_) | Content::Folder | Content::Link { .. } | Content::Lower(_) => Ok(()),
+        Content::Folder | Content::Link { .. } | Content::Lower(_) => Ok(()),
     }
 }
 
@@ -137,8 +143,8 @@ impl User {
 }
 
 /// Checks that a file is a script, or a program whose loader and libraries are in the image.
-fn check_content(
-    source: &Path,
+fn check_content<R: Read + Seek>(
+    open: impl Fn() -> io::Result<R>,
     root: &Root,
     architecture: Architecture,
     path: &str,
@@ -150,7 +156,7 @@ fn check_content(
     let Needs {
         interpreter,
         libraries,
-    } = match read_needs(source, architecture) {
+    } = match read_needs(open, architecture) {
         Ok(Some(needs)) => needs,
         Ok(None) => return Ok(()),
         Err(problem) => return Err(unusable(problem)),
@@ -177,8 +183,11 @@ fn check_content(
 }
 
 /// Returns the requirements of a program; `None` for a script.
-fn read_needs(source: &Path, architecture: Architecture) -> Result<Option<Needs>, ElfError> {
-    let mut file = File::open(source)?;
+fn read_needs<R: Read + Seek>(
+    open: impl Fn() -> io::Result<R>,
+    architecture: Architecture,
+) -> Result<Option<Needs>, ElfError> {
+    let mut file = open()?;
     let mut beginning = Vec::new();
     let size = SCRIPT.len() as u64;
     file.by_ref().take(size).read_to_end(&mut beginning)?;

@@ -211,6 +211,36 @@ fn the_digest_of_a_tiny_image() {
 }
 
 #[test]
+fn a_heredoc_is_a_file_of_its_layer() {
+    let folder = Folder::new();
+    let body =
+        "COPY --chown=5:6 <<one <<two /etc/x/\n1\none\n22\ntwo\nCOPY <<EOF /etc/x/one\nnew\nEOF";
+    let image = folder.build(&format!("{PROGRAM}{body}")).unwrap();
+    let added: Vec<_> = image.layers[1..].iter().flat_map(listing).collect();
+    assert_eq!(
+        added,
+        [
+            "755 5:6 0 etc/",
+            "755 5:6 0 etc/x/",
+            "644 5:6 0 etc/x/one 1",
+            "644 5:6 0 etc/x/two 22",
+            "644 0:0 0 etc/x/one new",
+        ]
+    );
+    // A script may be started; its content is checked as that of a file is.
+    let started = |mode: &str, text: &str| {
+        let body = format!("{PROGRAM}COPY {mode} <<EOF /run\n{text}\nEOF");
+        let built = folder.build_starting("/run", &body);
+        built.map_or_else(|error| error.to_string(), |_| "ok".to_owned())
+    };
+    assert_eq!(started("--chmod=0755", "#!/app"), "ok");
+    let plain = started("", "#!/app");
+    assert!(plain.contains("0644"), "{plain}");
+    let text = started("--chmod=0755", "app");
+    assert!(text.contains("not a 64-bit Linux program"), "{text}");
+}
+
+#[test]
 fn long_names_survive() {
     let name = format!("{}/{}", "d".repeat(120), "f".repeat(200));
     let folder = Folder::new();

@@ -281,7 +281,9 @@ impl Compiling {
             // The exec form has no shell, but its words suffice to find cargo.
             script = words.join(" ");
         } else if script.starts_with("<<") {
-            script = instruction.heredocs.join("\n");
+            let contents = instruction.heredocs.iter();
+            script = contents.map(|heredoc| heredoc.content.as_str()).collect();
+            script = script.replace('\r', "");
         }
         // Variables of the script; `None` if the value depends on a condition.
         let mut own: BTreeMap<String, Option<String>> = BTreeMap::new();

@@ -1,7 +1,7 @@
 //! Evaluation of the `COPY` and `ADD` instructions of a stage.
 
 use super::super::error::Problem;
-use super::super::lines::Instruction;
+use super::super::lines::{Heredoc, Instruction};
 use super::super::words;
 use super::super::{Account, CopyInstruction, CopySource, Step};
 use super::{MAX_DEPTH, Reader};
@@ -13,9 +13,6 @@ impl Reader<'_> {
         instruction: &Instruction,
         keyword: &'static str,
     ) -> Result<(), Problem> {
-        if !instruction.heredocs.is_empty() {
-            return Err(Problem::CopyHeredoc);
-        }
         if is_remote(instruction) {
             return Err(Problem::Runs(keyword));
         }
@@ -23,6 +20,7 @@ impl Reader<'_> {
             line: instruction.line,
             from: CopySource::Context,
             sources: Vec::new(),
+            inline: Vec::new(),
             destination: String::new(),
             owner: None,
             mode: None,
@@ -38,29 +36,54 @@ impl Reader<'_> {
         }
         let words = words::json_array(rest)
             .unwrap_or_else(|| rest.split_whitespace().map(ToOwned::to_owned).collect());
-        // Expanded after splitting, so that a value with spaces stays one path.
-        let mut words = words
+        let (inline, paths): (Vec<_>, Vec<_>) = words
             .iter()
+            .partition(|word| self.heredoc(instruction, word).is_some());
+        for heredoc in inline.iter().filter_map(|it| self.heredoc(instruction, it)) {
+            let content = self.content(heredoc)?;
+            copy.inline.push((heredoc.name.clone(), content));
+        }
+        // Expanded after splitting, so that a value with spaces stays one path.
+        let mut paths = paths
+            .into_iter()
             .map(|word| self.expand(word))
             .collect::<Result<Vec<_>, _>>()?;
-        let destination = words.pop().ok_or(Problem::MissingArgument(keyword))?;
-        if words.is_empty() || words.iter().any(String::is_empty) || destination.is_empty() {
+        let destination = paths.pop().ok_or(Problem::MissingArgument(keyword))?;
+        let count = paths.len() + copy.inline.len();
+        if count == 0 || paths.iter().any(String::is_empty) || destination.is_empty() {
             return Err(Problem::MissingArgument(keyword));
         }
-        copy.sources = words;
+        copy.sources = paths;
         copy.destination = self.absolute(&destination);
         // `WORKDIR` has created this folder, so Docker copies into it.
         if self.folders.contains(&copy.destination) && copy.destination != "/" {
             copy.destination.push('/');
         }
-        if copy.sources.len() > 1 && !copy.destination.ends_with('/') {
+        if count > 1 && !copy.destination.ends_with('/') {
             return Err(Problem::SeveralToOne(copy.destination));
         }
-        if let Some(from) = from {
+        // Heredocs alone need no other stage.
+        if let Some(from) = from.filter(|_| !copy.sources.is_empty()) {
             copy.from = self.source(&from, &copy.sources)?;
         }
         self.result.steps.push(Step::Copy(copy));
         Ok(())
+    }
+
+    /// Returns the heredoc that a word refers to. If two have the same name, the last one counts.
+    fn heredoc<'i>(&self, instruction: &'i Instruction, word: &str) -> Option<&'i Heredoc> {
+        let name = Heredoc::parse(word, self.file.escape)?.name;
+        let mut heredocs = instruction.heredocs.iter();
+        heredocs.rfind(|heredoc| heredoc.name == name)
+    }
+
+    fn content(&self, heredoc: &Heredoc) -> Result<String, Problem> {
+        if heredoc.is_literal {
+            return Ok(heredoc.content.clone());
+        }
+        self.file.spend(|limit| {
+            words::expand_heredoc(&heredoc.content, limit, &|name| self.lookup(name))
+        })
     }
 
     /// Parses the flags at the start, and returns the rest.
