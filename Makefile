@@ -8,7 +8,7 @@ SHELL := /bin/bash
 # The program is not on the PATH here: what it tells people to run is one of these targets, or goes through cargo.
 DEPLOYER := DEPLOYER_MAKE_TARGETS='up down status' scripts/with-docker cargo run --quiet --locked --bin deployer --
 
-.PHONY: help up down status bootstrap build test bootstrap-tests check format clippy docs unit shipped lint-scripts lint-python lint-template lint-rendered lint-workflows deny e2e images services chaos chaos-short hostile soak real-servers webhook page fuzz acceptance acceptance-local acceptance-interrupted bench bench-docs bare-machine mutants
+.PHONY: help up down status bootstrap build test bootstrap-tests check format clippy docs unit shipped lint-scripts lint-python lint-template lint-rendered lint-workflows deny e2e release-check packaged book images services chaos chaos-short hostile soak real-servers webhook page fuzz acceptance acceptance-local acceptance-interrupted bench bench-docs bare-machine mutants
 
 help: ## Shows this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -47,8 +47,14 @@ clippy:
 docs:
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
 
+# Requests to AWS that tests have recorded, and what holds them against the models of its services.
+unit chaos-short: export AWS_REQUESTS = $(abspath $(or $(CARGO_TARGET_DIR),target)/aws-requests-$@.jsonl)
+CHECK_REQUESTS = "$$(scripts/environment emulator local-emulator/requirements.txt)/bin/python" scripts/check-requests.py
+
 unit:
+	@rm -f $(AWS_REQUESTS)
 	cargo test --locked --workspace
+	$(CHECK_REQUESTS) --shape $(AWS_REQUESTS)
 
 shipped: ## What the service costs as it is shipped: instructions a request, memory, start, size
 	scripts/check-shipped
@@ -91,7 +97,9 @@ chaos: ## Fifty times up, changed and down while requests are throttled, reset, 
 	CHAOS_ROUNDS=50 scripts/with-docker cargo test --locked --workspace --test chaos -- --nocapture
 
 chaos-short:
+	@rm -f $(AWS_REQUESTS)
 	CHAOS_ROUNDS=4 scripts/with-docker cargo test --locked --workspace --test chaos -- --nocapture
+	$(CHECK_REQUESTS) $(AWS_REQUESTS)
 
 hostile: ## Ten thousand idle connections and five minutes of random bytes against the service: `make unit` has a short form
 	HOSTILE_SECONDS=300 cargo test --locked --workspace --test hostile -- --nocapture
@@ -110,6 +118,15 @@ page: bootstrap-tests ## The report page of a day, thirty days and 1,000 targets
 
 fuzz: bootstrap-tests ## Dockerfiles, images, archives and services' answers by chance: five minutes each, with a nightly compiler
 	scripts/fuzz
+
+release-check: ## Builds this machine's packages, installs them into an empty folder, and runs them: needs no network
+	@scripts/release-check
+
+packaged: ## The packages on a machine without a compiler: `up --local` and a check, with the time it takes; as root
+	@scripts/with-docker scripts/packaged
+
+book: ## The documentation as a site, in target/book
+	scripts/book
 
 # What cargo-mutants is told besides .cargo/mutants.toml, for example one package.
 MUTANTS ?=

@@ -204,3 +204,19 @@ fn schemas_are_current() {
         );
     }
 }
+
+#[test]
+fn the_site_has_every_page_once() {
+    let summary = include_str!("../../docs/SUMMARY.md");
+    let mut listed: Vec<&str> = links(summary);
+    listed.sort_unstable();
+    let pages = pages();
+    let names = pages.iter().filter(|(path, _)| {
+        path.parent().is_some_and(|folder| folder.ends_with("docs"))
+            && !path.ends_with("SUMMARY.md")
+    });
+    let names = names.map(|(path, _)| path.file_name().expect("a name").to_str().expect("UTF-8"));
+    let mut expected: Vec<&str> = names.chain(["../README.md"]).collect();
+    expected.sort_unstable();
+    assert_eq!(listed, expected);
+}

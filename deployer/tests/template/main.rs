@@ -6,6 +6,7 @@
 )]
 
 mod access;
+mod action;
 mod ci;
 mod deploying;
 mod escalation;

@@ -44,14 +44,15 @@ fn broken(workflow: &Value) -> Vec<String> {
         }
         let own = job.get("permissions");
         let identity = json!({ "contents": "read", "id-token": "write" });
-        if own.is_some_and(|own| *own != identity) {
+        if own.is_some_and(|own| *own != identity && !may_publish(workflow, name, own)) {
             broken.push(format!("{name} may more"));
         }
         for step in items(&job["steps"]) {
             if let Some(uses) = step["uses"].as_str() {
                 let (_, version) = uses.split_once('@').unwrap_or_default();
-                let is_commit =
-                    version.len() == 40 && version.bytes().all(|byte| byte.is_ascii_hexdigit());
+                // The action of this repository, of the same commit.
+                let is_commit = uses == "./"
+                    || version.len() == 40 && version.bytes().all(|byte| byte.is_ascii_hexdigit());
                 if !is_commit {
                     broken.push(format!("{name} uses {uses}, which may change"));
                 }
@@ -90,6 +91,14 @@ fn broken(workflow: &Value) -> Vec<String> {
     broken
 }
 
+/// Whether a job publishes what jobs without rights have built, and may no more than that takes.
+fn may_publish(workflow: &Value, job: &str, own: &Value) -> bool {
+    let release = json!({ "contents": "write", "id-token": "write", "attestations": "write" });
+    let pages = json!({ "pages": "write", "id-token": "write" });
+    let of_tag = workflow["on"]["push"]["tags"] == json!(["v*"]);
+    job == "publish" && (*own == pages || of_tag && *own == release)
+}
+
 /// What breaks the rules in a job that makes the image, or acts on it.
 fn deploying(name: &str, job: &Value) -> Vec<String> {
     let steps = items(&job["steps"]);
@@ -104,6 +113,13 @@ fn deploying(name: &str, job: &Value) -> Vec<String> {
         .any(|step| step["with"]["fetch-depth"] == json!(0));
     if (runs("image build") || runs("make test")) && !has_history {
         broken.push(format!("{name} builds without the history"));
+    }
+    for step in steps.iter().filter(|step| step["uses"] == "./") {
+        let arguments = step["with"]["arguments"].as_str().unwrap_or_default();
+        let program = step["with"]["program"].as_str().unwrap_or_default();
+        if !arguments.starts_with("--image-archive\nimage.tar\n") || program.is_empty() {
+            broken.push(format!("{name} compiles, or runs another program: {step}"));
+        }
     }
     for command in ["deployer up", "deployer plan"] {
         if runs(command) && !runs(&format!("{command} --image-archive")) {
@@ -142,6 +158,7 @@ fn nothing_is_deployed_that_is_not_tested() {
     };
     let deploy = workflow("deploy.yml");
     assert!(is_gated(&deploy, "deploy"));
+    assert!(is_gated(&workflow("release.yml"), "publish"));
     let test = workflow("test.yml");
     assert!(
         test["on"]
@@ -211,7 +228,9 @@ fn every_workflow_keeps_the_rules() {
         "build.yml",
         "check.yml",
         "deploy.yml",
+        "docs.yml",
         "plan.yml",
+        "release.yml",
         "test.yml",
     ];
     assert_eq!(names, expected);
@@ -236,7 +255,7 @@ fn a_workflow_that_breaks_them_is_noticed() {
         let (_, text) = all.iter().find(|(name, _)| name == wanted).unwrap();
         read::template(text)
     };
-    let spoilt: [(&str, Change); 13] = [
+    let spoilt: [(&str, Change); 14] = [
         ("everything is allowed", |workflow| {
             workflow["permissions"] = json!("write-all");
         }),
@@ -268,6 +287,9 @@ fn a_workflow_that_breaks_them_is_noticed() {
         ("compiled by the deployer, with an identity", |workflow| {
             workflow["jobs"]["deploy"]["steps"][4]["run"] = json!("target/debug/deployer up");
         }),
+        ("compiled by the action, with an identity", |workflow| {
+            workflow["jobs"]["deploy"]["steps"][4]["with"]["arguments"] = json!("--yes\n");
+        }),
         ("a workflow of somebody else", |workflow| {
             workflow["jobs"]["test"]["uses"] = json!("other/repository/.github/workflows/a.yml@v1");
         }),
@@ -287,6 +309,9 @@ fn a_workflow_that_breaks_them_is_noticed() {
         spoil(&mut workflow);
         assert!(!broken(&workflow).is_empty(), "{name}");
     }
+    let mut release = of("release.yml");
+    release["on"] = json!({ "pull_request": {} });
+    assert!(!broken(&release).is_empty(), "a release of strangers");
     let mut build = of("build.yml");
     build["jobs"]["build"]["steps"][0]["with"]["fetch-depth"] = json!(1);
     assert!(!broken(&build).is_empty(), "half a history");

@@ -1,0 +1,167 @@
+//! `action.yml` and its script, with a stand-in for the releases, from which a program comes that only tells how it was started.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+use crate::read;
+
+/// What the program of the release does: its journal is what `up` writes.
+const PROGRAM: &str = r#"#!/bin/sh
+if [ "$1" = --version ]; then echo "deployer 9.9.9"; exit 0; fi
+printf '<%s>' "$@"
+mkdir -p "$XDG_STATE_HOME/deployer/clock"
+cat >"$XDG_STATE_HOME/deployer/clock/1-up-1.jsonl" <<'END'
+{"time":"2026-11-22T10:04:05.120Z","event":"started","format":2,"command":"up","stack":"clock","local":false,"version":"9.9.9"}
+{"time":"2026-11-22T10:04:06.120Z","event":"image_packed","digest":"sha256:0123","bytes":7}
+{"time":"2026-11-22T10:04:07.120Z","event":"checked","check":{"kind":"clock","verdict":"skewed","cause":"2 s\nahead"}}
+END
+[ "$1" = up ] || exit 6
+echo '{"time":"2026-11-22T10:04:08.120Z","event":"succeeded","summary":{"url":"http://a.example/now","image":"a.example/clock@sha256:4567","check":{"kind":"clock","verdict":"ok"}}}' >>"$XDG_STATE_HOME/deployer/clock/1-up-1.jsonl"
+"#;
+
+/// Releases, and the files of a runner.
+struct Runner(TempDir);
+
+impl Runner {
+    fn new() -> Self {
+        let runner = Self(tempfile::tempdir().unwrap());
+        let name = format!(
+            "deployer-9.9.9-{}-unknown-linux-musl",
+            std::env::consts::ARCH
+        );
+        let program = runner.path().join(&name).join("bin/deployer");
+        std::fs::create_dir_all(program.parent().unwrap()).unwrap();
+        std::fs::write(&program, PROGRAM).unwrap();
+        let script = format!(
+            "chmod +x {name}/bin/deployer && mkdir -p releases/v9.9.9 temp && cd releases/v9.9.9 && \
+             tar -czf {name}.tar.gz -C ../.. {name} && sha256sum {name}.tar.gz >SHA256SUMS"
+        );
+        let made = runner.run("sh", &["-c", &script], &[]);
+        assert!(made.status.success(), "{made:?}");
+        runner
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn run(&self, program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a test runs programs as a workflow does"
+        )]
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .current_dir(self.path())
+            .env("RUNNER_TEMP", self.path().join("temp"))
+            .env("GITHUB_PATH", self.path().join("path"))
+            .env("GITHUB_OUTPUT", self.path().join("output"))
+            .envs(variables.iter().copied());
+        command.output().unwrap()
+    }
+
+    fn action(&self, step: &str, variables: &[(&str, &str)]) -> Output {
+        let script = crate::root().join("scripts/action");
+        self.run(script.to_str().unwrap(), &[step], variables)
+    }
+
+    fn install(&self) -> Output {
+        let releases = self.path().join("releases");
+        let releases = releases.to_str().unwrap();
+        self.action("install", &[("VERSION", "v9.9.9"), ("RELEASES", releases)])
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path().join(name)).unwrap()
+    }
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn a_release_is_installed_run_and_reported() {
+    let runner = Runner::new();
+    let installed = runner.install();
+    assert!(installed.status.success(), "{installed:?}");
+    assert!(text(&installed.stdout).ends_with("deployer 9.9.9\n"));
+    let path = runner.path().join("temp/deployer/bin\n");
+    assert_eq!(runner.read("path"), path.to_str().unwrap());
+
+    let inputs = [
+        ("COMMAND", "up"),
+        ("STACK", "a $(touch stack)"),
+        ("STRATEGY", "canary"),
+        ("ENVIRONMENT", ""),
+        (
+            "ARGUMENTS",
+            "--parameter\nNote=a `touch argument` b\n\n--yes\n",
+        ),
+    ];
+    let up = runner.action("run", &inputs);
+    assert!(up.status.success(), "{up:?}");
+    assert_eq!(
+        text(&up.stdout),
+        "<up><--stack><a $(touch stack)><--strategy><canary><--parameter><Note=a `touch argument` b><--yes>"
+    );
+    assert!(!runner.path().join("stack").exists() && !runner.path().join("argument").exists());
+    let expected = "url=http://a.example/now\ndigest=sha256:4567\nverdict=ok\nexit-code=0\n";
+    assert_eq!(runner.read("output"), expected);
+
+    // The exit code stays that of the command, and what is known is reported all the same.
+    let failed = runner.action("run", &[("COMMAND", "rollback")]);
+    assert_eq!(failed.status.code(), Some(6));
+    let expected = format!("{expected}url=\ndigest=sha256:0123\nverdict=skewed\nexit-code=6\n");
+    assert_eq!(runner.read("output"), expected);
+}
+
+#[test]
+fn what_the_release_did_not_publish_is_not_run() {
+    let runner = Runner::new();
+    let changed = "for file in releases/v9.9.9/*.gz; do echo >>$file; done";
+    runner.run("sh", &["-c", changed], &[]);
+    let refused = runner.install();
+    assert_eq!(refused.status.code(), Some(1));
+    let message = text(&refused.stderr);
+    assert!(
+        message.contains("is not what the release published"),
+        "{message}"
+    );
+    assert!(!runner.path().join("temp/deployer").exists());
+    assert!(!runner.path().join("path").exists());
+}
+
+#[test]
+fn every_input_reaches_the_script_in_a_variable() {
+    let text = std::fs::read_to_string(crate::root().join("action.yml")).unwrap();
+    let script = std::fs::read_to_string(crate::root().join("scripts/action")).unwrap();
+    let action = read::template(&text);
+    for (name, input) in action["inputs"].as_object().unwrap() {
+        assert!(
+            input["description"].is_string() && input["default"].is_string(),
+            "{name}"
+        );
+        assert!(
+            text.contains(&format!("${{{{ inputs.{name} }}}}")) || name == "working-directory",
+            "{name}"
+        );
+    }
+    for name in action["outputs"].as_object().unwrap().keys() {
+        assert!(script.contains(&format!("\"{name}\"")), "{name}");
+    }
+    for step in read::items(&action["runs"]["steps"]) {
+        assert!(!step["run"].as_str().unwrap().contains("${{"), "{step}");
+        let variables = step["env"].as_object().unwrap().keys();
+        for variable in variables {
+            assert!(
+                script.contains(&format!("${{{variable}:"))
+                    || script.contains(&format!("${variable}")),
+                "{variable}"
+            );
+        }
+    }
+}
