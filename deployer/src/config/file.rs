@@ -92,6 +92,7 @@ pub(super) struct ImageFile {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct ServiceFile {
     /// TCP port that the program listens on, and its variable `PORT`. Default: 8080.
+    #[schemars(range(min = 1))]
     pub(super) port: Option<u16>,
     /// Number of tasks. One alone is not highly available. Default: 2.
     #[schemars(range(min = 1, max = 50))]

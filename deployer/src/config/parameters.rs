@@ -43,6 +43,11 @@ pub(super) fn resolve(
     of_command_line: &[String],
 ) -> Result<BTreeMap<String, String>, Failure> {
     numbers_of_tasks(service)?;
+    if service.port == 0 {
+        return Err(
+            Failure::preflight("`port` cannot be 0").hint("set it to a number from 1 to 65535")
+        );
+    }
     fargate_pair(service.cpu, service.memory)?;
     if let Some(seconds) = service
         .start_seconds
