@@ -70,10 +70,14 @@ trap 'exit 143' TERM
 fetch() {
     case "$from" in
     *://*)
+        # What starts with TLS is not redirected to where there is none.
+        protocols='=http,https'
+        [ "${from#https://}" = "$from" ] || protocols='=https'
         if command -v curl >/dev/null; then
-            curl --fail --silent --show-error --location --retry 3 --connect-timeout 15 --max-time 600 --output "$work/$1" "$from/$1"
+            curl --fail --silent --show-error --location --proto "$protocols" --retry 3 --connect-timeout 15 --max-time 600 --output "$work/$1" "$from/$1"
         elif command -v wget >/dev/null; then
-            wget --quiet --tries=3 --timeout=15 --output-document="$work/$1" "$from/$1"
+            # The options that BusyBox has as well.
+            wget -q -T 60 -O "$work/$1" "$from/$1"
         else
             fail 'neither curl nor wget is installed' 'install one of them'
         fi
@@ -109,15 +113,20 @@ for program in "$@"; do
     tar -xzf "$work/$name" -C "$work"
 done
 # Nothing is installed unless everything is there.
-mkdir -p "$prefix" || fail "cannot write to $prefix" 'name another folder: --prefix FOLDER'
+cannot_write() { fail "cannot write to $prefix" 'name another folder: --prefix FOLDER'; }
+mkdir -p "$prefix/bin" || cannot_write
 for program in "$@"; do
     folder="$(echo "$work/$program-$version-$machine-"*/)"
-    # A running program is replaced, not overwritten.
-    rm -f "$prefix/bin/$program"
-    cp -R "$folder". "$prefix/" || fail "cannot write to $prefix" 'name another folder: --prefix FOLDER'
+    # Last, and by its name: a program that runs is replaced, and one that fails to be copied leaves the former.
+    mv "$folder/bin/$program" "$work/program"
+    { cp -R "$folder". "$prefix/" && cp "$work/program" "$prefix/bin/.$program.new" && mv -f "$prefix/bin/.$program.new" "$prefix/bin/$program"; } ||
+        cannot_write
     printf 'installed %s\n' "$prefix/bin/$program"
 done
 case ":$PATH:" in
 *":$prefix/bin:"*) ;;
-*) printf 'add it to PATH: export PATH="%s/bin:$PATH"\n' "$prefix" ;;
+*)
+    # shellcheck disable=SC2016 # For the user's shell.
+    printf 'add it to PATH: export PATH="%s/bin:$PATH"\n' "$prefix"
+    ;;
 esac

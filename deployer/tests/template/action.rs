@@ -1,6 +1,8 @@
 //! `action.yml` and its script, with a stand-in for the releases, from which a program comes that only tells how it was started.
 
-use std::path::Path;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
@@ -68,15 +70,56 @@ impl Runner {
         self.run(script.to_str().unwrap(), &[step], variables)
     }
 
+    /// Installs from a server that has the files of the releases.
     fn install(&self) -> Output {
-        let releases = self.path().join("releases");
-        let releases = releases.to_str().unwrap();
-        self.action("install", &[("VERSION", "v9.9.9"), ("RELEASES", releases)])
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let releases = format!("http://{}", listener.local_addr().unwrap());
+        let folder = self.path().join("releases");
+        // Ends with the test.
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                serve(stream.unwrap(), &folder);
+            }
+        });
+        let here = [("VERSION", "v9.9.9"), ("RELEASES", &*releases)];
+        let without_proxy = [("no_proxy", "127.0.0.1"), ("NO_PROXY", "127.0.0.1")];
+        self.action("install", &[here, without_proxy].concat())
+    }
+
+    fn sums(&self) -> PathBuf {
+        self.path().join("releases/v9.9.9/SHA256SUMS")
+    }
+
+    /// Asserts that nothing is installed, for a reason.
+    fn assert_refused(&self, reason: &str) {
+        let refused = self.install();
+        assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+        let message = text(&refused.stderr);
+        assert!(message.contains(reason), "{message}");
+        assert!(!self.path().join("temp/deployer").exists());
+        assert!(!self.path().join("path").exists());
     }
 
     fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.path().join(name)).unwrap()
     }
+}
+
+/// Answers a request with a file of the folder, or that there is none.
+fn serve(mut stream: TcpStream, folder: &Path) {
+    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+    let request = lines.next().unwrap().unwrap();
+    while !lines.next().unwrap().unwrap().is_empty() {}
+    let path = request.split(' ').nth(1).unwrap().trim_start_matches('/');
+    let (status, body) = match std::fs::read(folder.join(path)) {
+        Ok(body) => ("200 OK", body),
+        Err(_) => ("404 Not Found", Vec::new()),
+    };
+    let length = body.len();
+    let head =
+        format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(&body).unwrap();
 }
 
 fn text(bytes: &[u8]) -> &str {
@@ -122,17 +165,31 @@ fn a_release_is_installed_run_and_reported() {
 #[test]
 fn what_the_release_did_not_publish_is_not_run() {
     let runner = Runner::new();
+    let published = std::fs::read_to_string(runner.sums()).unwrap();
+    // Another archive of the same name.
     let changed = "for file in releases/v9.9.9/*.gz; do echo >>$file; done";
     runner.run("sh", &["-c", changed], &[]);
-    let refused = runner.install();
-    assert_eq!(refused.status.code(), Some(1));
-    let message = text(&refused.stderr);
-    assert!(
-        message.contains("is not what the release published"),
-        "{message}"
-    );
-    assert!(!runner.path().join("temp/deployer").exists());
-    assert!(!runner.path().join("path").exists());
+    runner.assert_refused("is not what the release published");
+    // A checksum of no archive, or of another.
+    std::fs::write(runner.sums(), published.replace("  ", "  other-")).unwrap();
+    runner.assert_refused("release 9.9.9 has no deployer for");
+    std::fs::write(runner.sums(), "").unwrap();
+    runner.assert_refused("release 9.9.9 has no deployer for");
+    std::fs::remove_file(runner.sums()).unwrap();
+    runner.assert_refused("cannot fetch SHA256SUMS");
+    // The checksum without what it is of.
+    std::fs::write(runner.sums(), published).unwrap();
+    let removed = runner.run("sh", &["-c", "rm releases/v9.9.9/*.gz"], &[]);
+    assert!(removed.status.success());
+    runner.assert_refused("cannot fetch deployer-9.9.9");
+}
+
+#[test]
+fn an_action_without_a_release_says_so() {
+    let runner = Runner::new();
+    let refused = runner.action("install", &[("VERSION", "9.9.9")]);
+    assert_eq!(refused.status.code(), Some(3));
+    assert!(text(&refused.stdout).contains("::error::"), "{refused:?}");
 }
 
 #[test]
