@@ -8,7 +8,7 @@ SHELL := /bin/bash
 # The program is not on the PATH here: what it tells people to run is one of these targets, or goes through cargo.
 DEPLOYER := DEPLOYER_MAKE_TARGETS='up down status' scripts/with-docker cargo run --quiet --locked --bin deployer --
 
-.PHONY: help up down status bootstrap build test bootstrap-tests check format clippy docs unit shipped lint-scripts lint-python lint-template lint-rendered lint-workflows deny e2e release-check packaged book images services chaos chaos-short hostile soak real-servers webhook page fuzz acceptance acceptance-local acceptance-interrupted bench bench-docs bare-machine mutants
+.PHONY: help up down status bootstrap build test bootstrap-tests check format clippy docs unit shipped lint-scripts lint-python lint-template lint-rendered lint-workflows deny e2e release-check packaged book pictures images services chaos chaos-short hostile soak real-servers webhook page fuzz acceptance acceptance-local acceptance-interrupted bench bench-docs bare-machine mutants
 
 help: ## Shows this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -127,6 +127,9 @@ packaged: ## The packages on a machine without a compiler: `up --local` and a ch
 
 book: ## The documentation as a site, in target/book
 	scripts/book
+
+pictures: bootstrap-tests build ## Draws docs/pictures from real runs on the emulator: some three minutes
+	scripts/with-docker scripts/pictures/run
 
 # What cargo-mutants is told besides .cargo/mutants.toml, for example one package.
 MUTANTS ?=

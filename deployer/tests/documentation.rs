@@ -220,3 +220,42 @@ fn the_site_has_every_page_once() {
     expected.sort_unstable();
     assert_eq!(listed, expected);
 }
+
+#[test]
+fn pictures_are_small_and_of_this_project_alone() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("a workspace");
+    let shown: Vec<String> = pages().into_iter().map(|(_, text)| text).collect();
+    let mut count = 0;
+    for file in std::fs::read_dir(root.join("docs/pictures")).expect("it is readable") {
+        let path = file.expect("it is readable").path();
+        let name = path.file_name().expect("a name").to_string_lossy();
+        if name == "contents.json" {
+            continue;
+        }
+        let content = std::fs::read(&path).expect("it is readable");
+        assert!(content.len() <= 200_000, "{name}: {} bytes", content.len());
+        let is_shown = shown
+            .iter()
+            .any(|page| page.contains(&format!("pictures/{name}")));
+        assert!(is_shown, "no page shows {name}");
+        if name.ends_with(".svg") {
+            let text = String::from_utf8(content).expect("UTF-8");
+            // For both colour schemes, for who wants nothing to move, and for who does not see it.
+            for needed in [
+                "prefers-color-scheme:dark",
+                "prefers-reduced-motion",
+                "<title>",
+            ] {
+                assert!(text.contains(needed), "{name} has no {needed}");
+            }
+            // Of the machine that drew it, or loaded from elsewhere.
+            for foreign in ["/home/", "/root/", "/tmp/", "/work/", "href=\"http", "url("] {
+                assert!(!text.contains(foreign), "{name} has {foreign}");
+            }
+        }
+        count += 1;
+    }
+    assert!(count >= 5, "{count}");
+}
