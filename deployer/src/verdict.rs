@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::config::Config;
 use deployment::error::Failure;
 use deployment::event::{Checked, Probed};
-use deployment::names::ImageUri;
+use deployment::names::{ImageUri, StackId};
 use deployment::stack::Observed;
 use image_builder::attestation::Statement;
 use image_builder::image::Document;
@@ -40,6 +40,8 @@ pub(crate) struct Findings<'a> {
 pub(crate) struct OfImage<'a> {
     /// Image that it is about.
     pub(crate) image: &'a ImageUri,
+    /// Stack that runs the image.
+    pub(crate) stack: &'a StackId,
     /// The verdict.
     pub(crate) statement: &'a Statement,
     /// Set if the deployment changed anything.
@@ -115,10 +117,9 @@ pub(crate) fn result(verdict: &Statement) -> String {
 }
 
 /// Returns whether the stack has found the image good already.
-pub(crate) fn is_there(config: &Config, statements: &[Document], image: &str) -> bool {
+pub(crate) fn is_there(stack: &StackId, statements: &[Document], image: &str) -> bool {
     let all = verdicts(statements, image);
-    let is_ours = |it: &Verdict| it.stack.as_deref() == Some(config.stack.as_str());
-    all.iter().any(|it| is_ours(it) && it.passed)
+    all.iter().any(|it| it.is_of(stack) && it.passed)
 }
 
 /// Describes a check. Fields without a value are left out.
@@ -148,9 +149,18 @@ fn described(check: &Checked, unproven: Option<&str>) -> Value {
 /// Verdict that is attached to an image.
 #[derive(Debug, PartialEq, Eq)]
 struct Verdict {
+    /// ARN of the stack.
     stack: Option<String>,
     passed: bool,
     warned: bool,
+}
+
+impl Verdict {
+    /// Returns whether it is the stack's. A name is not enough: another account or region can have
+    /// a stack of the same name, and so can this one, after the first was deleted.
+    fn is_of(&self, stack: &StackId) -> bool {
+        self.stack.as_deref() == Some(stack.as_str())
+    }
 }
 
 /// Returns the verdicts among the statements about an image.
@@ -163,7 +173,7 @@ fn verdicts(statements: &[Document], image: &str) -> Vec<Verdict> {
         let configuration = it.predicate["configuration"].as_array();
         let configuration = configuration.map_or(&[][..], Vec::as_slice);
         let deployment = configuration.iter().find(|it| it["name"] == DEPLOYMENT);
-        let stack = deployment.and_then(|it| it["annotations"]["stack"].as_str());
+        let stack = deployment.and_then(|it| it["uri"].as_str());
         Verdict {
             stack: stack.map(ToOwned::to_owned),
             passed: it.predicate["result"] == PASSED,
@@ -177,13 +187,14 @@ fn verdicts(statements: &[Document], image: &str) -> Vec<Verdict> {
 /// outside, a verdict without one is enough.
 pub(crate) fn require_of(
     config: &Config,
+    stack: &StackId,
     statements: &[Document],
     image: &str,
 ) -> Result<(), Failure> {
     let is_enough = |verdict: &Verdict| {
         let may_warn = config.check_from == crate::cli::CheckFrom::TargetHealth;
         let is_good = verdict.passed || (may_warn && verdict.warned);
-        is_good && verdict.stack.as_deref() == Some(config.stack.as_str())
+        is_good && verdict.is_of(stack)
     };
     if verdicts(statements, image).iter().any(is_enough) {
         return Ok(());
@@ -193,8 +204,8 @@ pub(crate) fn require_of(
         "`{environment}` is not proven: nothing is promoted"
     ))
     .because(format!(
-        "its image has no verdict {PASSED} of the stack `{}`",
-        config.stack
+        "its image has no verdict {PASSED} of the stack {}",
+        stack.as_str()
     ))
     .hint("`deployer up` checks it from outside, and attaches the verdict to its image"))
 }
@@ -217,6 +228,8 @@ mod tests {
     use super::*;
     use crate::testing::{DIGEST, settings};
 
+    const STACK: &str = "arn:aws:cloudformation:eu-central-1:123456789012:stack/clock/1";
+
     fn check() -> Checked {
         Checked {
             kind: clock::Kind::Clock,
@@ -234,9 +247,7 @@ mod tests {
 
     fn verdict(check: Option<&Checked>, failed: u64) -> Statement {
         let stack = Observed {
-            id: "arn:aws:cloudformation:eu-central-1:123456789012:stack/clock/1"
-                .parse()
-                .unwrap(),
+            id: STACK.parse().unwrap(),
             status: "UPDATE_COMPLETE".into(),
             reason: None,
             outputs: BTreeMap::new(),
@@ -286,24 +297,33 @@ mod tests {
         let passed = written(verdict(Some(&check()), 0));
         let warned = written(verdict(None, 0));
         let mut config = settings();
-        assert_eq!(require_of(&config, &passed, DIGEST), Ok(()));
-        let refused = |config: &Config, statements: &[Document]| {
-            let failure = require_of(config, statements, DIGEST).unwrap_err();
+        let own = STACK.parse().unwrap();
+        assert_eq!(require_of(&config, &own, &passed, DIGEST), Ok(()));
+        let refused = |config: &Config, stack: &StackId, statements: &[Document]| {
+            let failure = require_of(config, stack, statements, DIGEST).unwrap_err();
             assert_eq!(failure.kind.exit_code(), 3);
         };
-        refused(&config, &warned);
-        refused(&config, &[]);
+        refused(&config, &own, &warned);
+        refused(&config, &own, &[]);
         // The statement is about another image.
         let other = DIGEST.replace('0', "1");
-        refused(
-            &config,
-            &[verdict(Some(&check()), 0).document("clock", &other)],
-        );
+        let of_other = [verdict(Some(&check()), 0).document("clock", &other)];
+        refused(&config, &own, &of_other);
         // Without a check from outside, the health of the targets is what such a stack has.
         config.check_from = crate::cli::CheckFrom::TargetHealth;
-        assert_eq!(require_of(&config, &warned, DIGEST), Ok(()));
-        config.stack = "another".parse().unwrap();
-        refused(&config, &passed);
+        assert_eq!(require_of(&config, &own, &warned, DIGEST), Ok(()));
+        assert!(is_there(&own, &passed, DIGEST));
+        for (own, other) in [
+            // Deleted and created again, in another account, in another region.
+            ("clock/1", "clock/2"),
+            ("123456789012", "210987654321"),
+            ("eu-central-1", "eu-west-1"),
+            ("clock/1", "another/1"),
+        ] {
+            let stack = STACK.replace(own, other).parse().unwrap();
+            refused(&config, &stack, &passed);
+            assert!(!is_there(&stack, &passed, DIGEST), "{}", stack.as_str());
+        }
 
         assert_eq!(require_any(&passed, "app:1", DIGEST), Ok(()));
         let failure = require_any(&warned, "app:1", DIGEST).unwrap_err();

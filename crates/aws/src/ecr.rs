@@ -54,9 +54,12 @@ impl Repositories for Aws {
         }
     }
 
-    async fn login(&self) -> Remote<Login> {
-        let answer = self
-            .ecr
+    async fn login(&self, region: Option<&str>) -> Remote<Login> {
+        let elsewhere = region.filter(|it| *it != self.region);
+        let elsewhere = elsewhere.map(|region| self.ecr_in(region));
+        let answer = elsewhere
+            .as_ref()
+            .unwrap_or(&self.ecr)
             .get_authorization_token()
             .send()
             .await

@@ -192,6 +192,18 @@ impl Aws {
         })
     }
 
+    /// Returns the client for ECR in another region.
+    #[expect(
+        clippy::disallowed_types,
+        reason = "this is the place where SDK clients live"
+    )]
+    fn ecr_in(&self, region: &str) -> aws_sdk_ecr::Client {
+        let Self { ecr, .. } = self;
+        let config = ecr.config().to_builder();
+        let config = config.region(Region::new(region.to_owned()));
+        aws_sdk_ecr::Client::from_conf(config.build())
+    }
+
     /// Returns the region of all calls.
     pub fn region(&self) -> &str {
         &self.region

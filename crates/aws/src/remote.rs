@@ -185,8 +185,9 @@ pub trait Repositories: Send + Sync {
     async fn repository_uri(&self, name: &RepositoryName) -> Remote<Option<RepositoryUri>>;
     /// Returns whether the repository has the image with this digest.
     async fn image_exists(&self, repository: &RepositoryName, digest: &Digest) -> Remote<bool>;
-    /// Returns a login that is valid for some hours.
-    async fn login(&self) -> Remote<Login>;
+    /// Returns a login that is valid for some hours, for all registries of a region: that of the
+    /// stack, or another one.
+    async fn login(&self, region: Option<&str>) -> Remote<Login>;
 }
 
 /// Task that runs one command.

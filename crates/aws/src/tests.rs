@@ -18,6 +18,18 @@ use deployment::names::{
 
 mod calls;
 
+#[tokio::test]
+async fn a_login_is_asked_for_in_the_region_of_the_registry() {
+    let body = r#"{"authorizationData":[{"authorizationToken":"QVdTOnNlY3JldA=="}]}"#;
+    let (aws, requests) = recording(http("200 OK", body)).await;
+    for region in [None, Some("us-east-1"), Some("eu-west-1")] {
+        assert_eq!(aws.login(region).await.unwrap().user, "AWS");
+        let request = requests.lock().unwrap().pop().unwrap();
+        let signed_for = format!("/{}/ecr/aws4_request", region.unwrap_or("us-east-1"));
+        assert!(request.contains(&signed_for), "{request}");
+    }
+}
+
 /// A service that gives the same answer to everything, bytes as they are; one request per connection.
 async fn answering(answer: String) -> Aws {
     recording(answer).await.0
@@ -142,7 +154,7 @@ async fn made_of(answer: &str) -> Vec<(&'static str, Result<(), RemoteErrorKind>
             "image_exists",
             kind(aws.image_exists(&repository, &digest).await),
         ),
-        ("login", kind(aws.login().await)),
+        ("login", kind(aws.login(None).await)),
         ("service", kind(aws.service(&cluster, &service).await)),
         ("tasks", kind(aws.tasks(&cluster, &service).await)),
         (

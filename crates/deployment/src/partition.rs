@@ -52,6 +52,20 @@ impl Partition {
         }
     }
 
+    /// Returns the domains of its services, and of those that have IPv6 as well.
+    fn domains(self) -> [&'static str; 2] {
+        match self.0 {
+            "aws-cn" => ["amazonaws.com.cn", "on.amazonwebservices.com.cn"],
+            "aws-eusc" => ["amazonaws.eu", "on.amazonwebservices.eu"],
+            "aws-iso" => ["c2s.ic.gov", "on.aws.ic.gov"],
+            "aws-iso-b" => ["sc2s.sgov.gov", "on.aws.scloud"],
+            "aws-iso-e" => ["cloud.adc-e.uk", "on.cloud-aws.adc-e.uk"],
+            "aws-iso-f" => ["csp.hci.ic.gov", "on.aws.hci.ic.gov"],
+            // Public AWS and GovCloud.
+            _ => ["amazonaws.com", "on.aws"],
+        }
+    }
+
     /// Returns the name in ARNs.
     pub const fn name(self) -> &'static str {
         self.0
@@ -73,6 +87,22 @@ impl Partition {
             _ => None,
         }
     }
+}
+
+/// Returns the region of a private registry of ECR (`ACCOUNT.dkr.ecr.REGION.amazonaws.com`, and
+/// likewise with FIPS or IPv6), or `None` for any other host: it must not see a login of AWS.
+pub fn region_of_registry(host: &str) -> Option<&str> {
+    let (account, rest) = host.split_once(".dkr")?;
+    let is_account = account.len() == 12 && account.bytes().all(|it| it.is_ascii_digit());
+    let names = [".ecr.", ".ecr-fips.", "-ecr.", "-ecr-fips."];
+    let rest = names.iter().find_map(|name| rest.strip_prefix(name))?;
+    let (region, domain) = rest.split_once('.')?;
+    let is_region = !region.is_empty()
+        && region
+            .bytes()
+            .all(|it| it.is_ascii_alphanumeric() || it == b'-');
+    let is_of_aws = Partition::of_region(region).domains().contains(&domain);
+    (is_account && is_region && is_of_aws).then_some(region)
 }
 
 #[cfg(test)]
@@ -98,6 +128,38 @@ mod tests {
             let arn = format!("arn:{expected}:iam::123456789012:role/x");
             assert_eq!(Partition::of_arn(&arn), Some(partition));
         }
+    }
+
+    #[test]
+    fn only_a_registry_of_aws_gets_its_login() {
+        for (host, region) in [
+            (".dkr.ecr.eu-west-1.amazonaws.com", Some("eu-west-1")),
+            (".dkr.ecr-fips.us-east-1.amazonaws.com", Some("us-east-1")),
+            (".dkr-ecr.eu-west-1.on.aws", Some("eu-west-1")),
+            (".dkr-ecr-fips.us-gov-west-1.on.aws", Some("us-gov-west-1")),
+            (".dkr.ecr.cn-north-1.amazonaws.com.cn", Some("cn-north-1")),
+            (
+                ".dkr.ecr.eusc-de-east-1.amazonaws.eu",
+                Some("eusc-de-east-1"),
+            ),
+            (".dkr.ecr.us-iso-east-1.c2s.ic.gov", Some("us-iso-east-1")),
+            (".dkr.ecr.eu-west-1.amazonaws.com.cn", None),
+            (".dkr.ecr.eu-west-1.amazonaws.com.example.org", None),
+            (".dkr.ecr.eu-west-1.example.org", None),
+            (".dkr.ecr.eu-west-1.amazonaws.com:5000", None),
+            (".dkr.ecr..amazonaws.com", None),
+            (".dkr.other.eu-west-1.amazonaws.com", None),
+            (".example.org", None),
+        ] {
+            let host = format!("123456789012{host}");
+            assert_eq!(region_of_registry(&host), region, "{host}");
+        }
+        let other = "x.dkr.ecr.eu-west-1.amazonaws.com";
+        assert_eq!(region_of_registry(other), None);
+    }
+
+    #[test]
+    fn what_is_in_no_partition() {
         for other in ["arn:other:iam::123456789012:role/x", "aws", ""] {
             assert_eq!(Partition::of_arn(other), None, "{other}");
         }

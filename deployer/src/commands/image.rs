@@ -259,7 +259,7 @@ async fn destination(
     if registry.is_some() {
         return Ok((address, login(push)));
     }
-    let login = world.login().await;
+    let login = world.login(None).await;
     let login = login.map_err(|error| context.remote_failure(&error))?;
     Ok((address, Some(login)))
 }

@@ -12,7 +12,7 @@ use crate::explain::in_environment;
 use crate::host::{Host, LocalHost};
 use crate::pollers::LogReader;
 use deployment::error::{Failure, FailureKind};
-use deployment::names::{Digest, ImageUri};
+use deployment::names::{Digest, ImageUri, StackId};
 use deployment::stack::before::{BeforeUp, before_up};
 
 #[cfg(test)]
@@ -118,13 +118,14 @@ async fn run(context: Context<'_>) -> Result<(), Failure> {
             ..failure
         }
     };
-    let image = proven(source, &LocalHost).await.map_err(of_source)?;
-    let image = source.promoted(&image).await.map_err(of_source)?;
+    let (image, stack) = proven(source, &LocalHost).await.map_err(of_source)?;
+    let image = source.promoted(&image, &stack).await.map_err(of_source)?;
     Box::pin(up::deploy(context, &image)).await
 }
 
-/// Returns the image that the environment runs, after the same check as for a deployment.
-async fn proven(context: Context<'_>, host: &dyn Host) -> Result<ImageUri, Failure> {
+/// Returns the image that the environment runs, and its stack, after the same check as for a
+/// deployment.
+async fn proven(context: Context<'_>, host: &dyn Host) -> Result<(ImageUri, StackId), Failure> {
     let environment = context.config.environment.as_deref().unwrap_or_default();
     let connection = host.connect(context).await?.announced(context.sink);
     let world = connection.world.as_ref();
@@ -160,5 +161,5 @@ async fn proven(context: Context<'_>, host: &dyn Host) -> Result<ImageUri, Failu
     ));
     let repository = context.repository_of(world, &stack).await?;
     let address = context.address_of(world, &repository).await?;
-    Ok(address.image(digest))
+    Ok((address.image(digest), stack.id))
 }

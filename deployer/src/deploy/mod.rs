@@ -365,6 +365,7 @@ impl Deployer<'_> {
         let image = &request.image;
         let of_image = OfImage {
             image,
+            stack: &stack.id,
             statement: &verdict,
             changed: deployed.changed,
         };

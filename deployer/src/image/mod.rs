@@ -139,11 +139,12 @@ impl Context<'_> {
     ) -> Result<bool, Failure> {
         let OfImage {
             image,
+            stack,
             statement,
             changed,
         } = *verdict;
         let credentials = if self.config.access.logs_in_to_registry() {
-            let login = world.login().await;
+            let login = world.login(None).await;
             let Login { user, password } = login.map_err(|error| self.remote_failure(&error))?;
             Credentials::Basic { user, password }
         } else {
@@ -160,7 +161,7 @@ impl Context<'_> {
         if !changed {
             let kind = Some(verdict::PREDICATE);
             let found = attached(&repository, digest, kind).await.map_err(failed)?;
-            if verdict::is_there(self.config, &found.statements, digest) {
+            if verdict::is_there(stack, &found.statements, digest) {
                 return Ok(false);
             }
         }

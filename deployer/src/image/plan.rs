@@ -9,7 +9,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use aws::remote::Login;
 use deployment::error::Failure;
-use deployment::names::{ImageUri, RepositoryUri};
+use deployment::names::{ImageUri, RepositoryUri, StackId};
+use deployment::partition::region_of_registry;
 use image_builder::base::{BaseImage, BaseSource, Bases, DockerCredentials, describe, fetch, pull};
 use image_builder::cache::LayerCache;
 use image_builder::cargo::{
@@ -243,14 +244,18 @@ impl Context<'_> {
         Ok(ImagePlan::Existing(Box::new(image)))
     }
 
-    /// Pulls an image of another environment with this digest, and what is attached to it.
-    pub(crate) async fn promoted(&self, image: &ImageUri) -> Result<ImagePlan, Failure> {
+    /// Pulls the image that another environment's stack runs, and what is attached to it.
+    pub(crate) async fn promoted(
+        &self,
+        image: &ImageUri,
+        stack: &StackId,
+    ) -> Result<ImagePlan, Failure> {
         let uri = image.to_string();
         let source = self.source_of(&uri).await?;
         let pulled = pull(&uri, &source).await;
         let mut built = pulled.map_err(|error| failure_of(&error))?;
         let found = self.attached_to(&uri, built.digest(), &source).await?;
-        verdict::require_of(self.config, &found.statements, built.digest())?;
+        verdict::require_of(self.config, stack, &found.statements, built.digest())?;
         built.sbom = found.sbom;
         built.statements = found.statements;
         Ok(ImagePlan::Existing(Box::new(built)))
@@ -302,17 +307,17 @@ impl Context<'_> {
     async fn own_login<'u>(&self, uri: &'u str) -> Result<Option<(&'u str, Credentials)>, Failure> {
         let access = &self.config.access;
         let (registry, _) = uri.split_once('/').unwrap_or_default();
+        let region = region_of_registry(registry);
         let is_ours = match &access.registry {
             Some(ours) => ours.to_string() == registry,
-            // Private registries of ECR are `ACCOUNT.dkr.ecr.REGION.…`; the public one needs no
-            // login.
-            None => registry.contains(".dkr.ecr."),
+            // The public registry of ECR needs no login.
+            None => region.is_some(),
         };
         if !is_ours || !access.logs_in_to_registry() {
             return Ok(None);
         }
         // Connects only here, because most images need no AWS credentials at this point.
-        let login = connect(*self).await?.world.login().await;
+        let login = connect(*self).await?.world.login(region).await;
         let Login { user, password } = login.map_err(|error| self.remote_failure(&error))?;
         Ok(Some((registry, Credentials::Basic { user, password })))
     }

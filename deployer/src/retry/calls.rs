@@ -160,8 +160,9 @@ impl<W: Repositories> Repositories for Retrying<W> {
         .await
     }
 
-    async fn login(&self) -> Remote<Login> {
-        self.retry(RetryPolicy::LONG, || self.inner.login()).await
+    async fn login(&self, region: Option<&str>) -> Remote<Login> {
+        self.retry(RetryPolicy::LONG, || self.inner.login(region))
+            .await
     }
 }
 

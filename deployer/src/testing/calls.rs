@@ -237,7 +237,7 @@ impl Repositories for FakeWorld {
         Ok(is_kept || self.is_there_at_all(digest.as_str()))
     }
 
-    async fn login(&self) -> Remote<Login> {
+    async fn login(&self, _: Option<&str>) -> Remote<Login> {
         self.fails("GetAuthorizationToken")?;
         Ok(Login {
             user: "AWS".to_owned(),

@@ -10,7 +10,7 @@ use crate::testing::{DIGEST, FakeHost, FakeWorld};
 async fn promoting(host: FakeHost) -> String {
     let host = host.with(|config| config.environment = Some("staging".to_owned()));
     let command = async |context: crate::context::Context<'_>, host: &FakeHost| {
-        let image = proven(context, host).await?;
+        let (image, _) = proven(context, host).await?;
         host.says(&image.to_string());
         Ok(())
     };

@@ -70,7 +70,7 @@ impl Run<'_> {
             let address = context.address_of(world, repository).await?;
             // A registry elsewhere must not see the login of ECR.
             let login = if context.config.access.logs_in_to_registry() {
-                let login = world.login().await;
+                let login = world.login(None).await;
                 Some(login.map_err(|error| context.remote_failure(&error))?)
             } else {
                 None
