@@ -125,8 +125,10 @@ impl<'a> Answers<'a> {
         }
     }
 
-    /// Reports a late answer if ECS acts on the same one.
-    fn settle(&mut self, active: &[ActiveDeployment]) {
+    /// Begins a poll, which found these deployments. Reports the late answer of the one before if
+    /// ECS acts on the same one.
+    fn begin(&mut self, active: &[ActiveDeployment]) {
+        self.is_given = false;
         let Some((paused, answer)) = self.late.take() else {
             return;
         };
@@ -245,12 +247,11 @@ impl<'a> Gate<'a> {
     /// Polls once for deployments at the gate, and checks or answers them. Returns the one that is
     /// held if nobody can be asked about it.
     pub async fn poll(&mut self, names: &ServiceNames) -> Remote<Option<PausedDeployment>> {
-        self.answers.is_given = false;
         let active = self
             .world
             .active_deployments(&names.cluster, &names.service);
         let active = active.await?;
-        self.answers.settle(&active);
+        self.answers.begin(&active);
         self.close_the_question(&active);
         for paused in active.into_iter().flat_map(|active| active.paused) {
             let intent = self.intent_for(&paused, names);
@@ -504,11 +505,12 @@ impl<'a> WayBack<'a> {
     }
 
     async fn answer(&mut self) -> Remote<()> {
-        self.answers.is_given = false;
         let Some(deployments) = &mut self.deployments else {
             return Ok(());
         };
-        for paused in deployments.paused().await? {
+        let active = deployments.active().await?;
+        self.answers.begin(&active);
+        for paused in active.into_iter().flat_map(|active| active.paused) {
             let intent = if deployments.restores(&paused) {
                 Intent::Restore
             } else {
@@ -545,7 +547,7 @@ impl Poller for WayBack<'_> {
     }
 
     fn changes_soon(&self) -> bool {
-        self.answers.is_given
+        self.deployments.is_some() && self.answers.is_given
     }
 }
 
@@ -681,6 +683,7 @@ impl Poller for GatedUpdate<'_> {
     }
 
     fn changes_soon(&self) -> bool {
-        self.gate.as_ref().is_some_and(|gate| gate.answers.is_given)
+        let gate = self.gate.as_ref();
+        !self.is_deaf && gate.is_some_and(|gate| gate.answers.is_given)
     }
 }

@@ -540,6 +540,47 @@ async fn what_ecs_cannot_take_back_is_left_to_cloudformation() {
     }
 }
 
+/// The way back meets a hook while CloudFormation cancels the update, and the response to its answer
+/// is lost.
+#[tokio::test(start_paused = true)]
+async fn an_answer_on_the_way_back_that_arrived_is_told() {
+    let refused = || {
+        error(
+            RemoteErrorKind::Refused,
+            "InvalidParameterException",
+            "the hook does not wait",
+        )
+    };
+    let too_late = || deploying(ServiceDeploymentStatus::InProgress, LifecycleStage::CleanUp);
+    let waiting = ActiveDeployment {
+        paused: vec![PausedDeployment {
+            arn: too_late().arn,
+            hook: "hook-1".to_owned(),
+            stage: LifecycleStage::PostTestTrafficShift,
+            task_definition: too_late().task_definition,
+            share: 0.0,
+            expires_at: None,
+        }],
+        ..too_late()
+    };
+    for (after, is_told) in [
+        (ServiceDeploymentStatus::RollbackInProgress, true),
+        (ServiceDeploymentStatus::InProgress, false),
+    ] {
+        let acted = deploying(after, LifecycleStage::PostTestTrafficShift);
+        let moments = [under_way(), under_way()]
+            .into_iter()
+            .chain([under_way(), under_way()])
+            .chain(restored());
+        let found = [vec![too_late()], vec![waiting.clone()], vec![acted]];
+        let world = with_a_deployment(moments)
+            .deploying(found)
+            .failing("ContinueServiceDeployment", refused());
+        let text = going_back(world, None).await;
+        assert_eq!(text.contains("gate: refused"), is_told, "{text}");
+    }
+}
+
 /// The response to the first request was lost, and its repetition is refused.
 #[tokio::test(start_paused = true)]
 async fn a_request_that_arrived_all_the_same_is_not_repeated() {
