@@ -10,25 +10,20 @@ use crate::programs::Programs;
 /// Dollars per hour by kind of network, `None` where the region's prices are not known.
 pub(crate) type Cost = BTreeMap<String, Option<f64>>;
 
-/// Asks the deployer what the service costs.
-pub(crate) async fn ask_deployer(programs: &Programs) -> Result<(Cost, String), String> {
+/// Asks the deployer what the service costs in this region.
+pub(crate) async fn ask_deployer(programs: &Programs, region: &str) -> Result<Cost, String> {
     let mut costs = Cost::new();
-    let mut region = String::new();
     for network in ["public", "private"] {
         let parameter = format!("Network={network}");
         let cost = programs
-            .offline(&["cost", "--parameter", &parameter])
+            .offline(&["cost", "--parameter", &parameter, "--region", region])
             .await?;
         if cost.code != Some(0) {
             return Err(format!("`deployer cost`: {}", cost.end()));
         }
         costs.insert(network.to_owned(), cost.last()["per_hour"].as_f64());
-        cost.last()["region"]
-            .as_str()
-            .unwrap_or("unknown")
-            .clone_into(&mut region);
     }
-    Ok((costs, region))
+    Ok(costs)
 }
 
 /// Describes the price of a run: two versions run side by side while one replaces the other.

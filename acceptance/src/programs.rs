@@ -110,11 +110,7 @@ impl Programs {
 
     /// Runs a command of the deployer that works offline.
     pub(crate) async fn offline(&self, arguments: &[&str]) -> Result<Finished, String> {
-        let mut command = self.command(arguments);
-        if let Some(region) = &self.run.place.region {
-            command.args(["--region", region]);
-        }
-        process::run(&mut command, READ_LIMIT, |_| None).await
+        process::run(&mut self.command(arguments), READ_LIMIT, |_| None).await
     }
 
     /// Runs the checker once.

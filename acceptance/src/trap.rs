@@ -81,8 +81,13 @@ pub(crate) async fn clean(signals: &mut Signals) -> Result<(), Error> {
     let found = record::find(&record::folder()?)?;
     for record in found.left_behind {
         let stack = record.run.stack.clone();
+        let Some(home) = record.run.home.clone() else {
+            // It was killed before it created anything.
+            record.remove()?;
+            continue;
+        };
         let programs = Programs::find(record.run.clone())?;
-        if !may_be_deleted(&programs).await? {
+        if !may_be_deleted(&programs, &home).await? {
             note(&format!("what a killed run left is gone: stack `{stack}`"));
             record.remove()?;
             continue;
@@ -104,13 +109,12 @@ pub(crate) async fn clean(signals: &mut Signals) -> Result<(), Error> {
 }
 
 /// Returns whether there may be something to delete, after checking that it is the killed run's own.
-async fn may_be_deleted(programs: &Programs) -> Result<bool, Error> {
+async fn may_be_deleted(programs: &Programs, home: &Home) -> Result<bool, Error> {
     let run = &programs.run;
     let status = programs.deployer(&["status"]).await?;
     let status = status.last();
-    let (home, here) = (run.home.as_ref(), Home::read(status));
-    if let Some((home, here)) = home.zip(here.as_ref())
-        && home != here
+    if let Some(here) = Home::read(status)
+        && *home != here
     {
         let Home { account, region } = home;
         return Err(Error::Left(format!(
@@ -142,7 +146,13 @@ pub(crate) async fn run(options: Run) -> Result<u8, Error> {
     let programs = Arc::new(Programs::find(new)?);
     let reference = options.reference.as_deref().map(read).transpose()?;
     let is_local = options.place.local;
-    let (cost, region) = price::ask_deployer(&programs).await?;
+    let region = match &options.place.region {
+        Some(region) => region.clone(),
+        None if is_local => "us-east-1".to_owned(),
+        // The profile's, which also decides where the stack is created.
+        None => free(&programs).await?.region,
+    };
+    let cost = price::ask_deployer(&programs, &region).await?;
     let price = price::describe(&cost, &region, options.limit);
     if is_local {
         note(&format!("on the emulator, at no cost; on AWS: {price}"));
@@ -227,27 +237,44 @@ pub(crate) async fn run(options: Run) -> Result<u8, Error> {
 
 /// Makes sure that the stack is the run's own, and records it.
 async fn claim(programs: &Programs) -> Result<Record, Error> {
-    let stack = &programs.run.stack;
+    let run = &programs.run;
     let folder = record::folder()?;
+    // Before the others are looked for: of two runs that start with one name, one sees the other.
+    let record = Record::create(&folder, run.clone())?;
     let alive = record::find(&folder)?.alive;
-    if alive.iter().any(|run| run.stack == *stack) {
-        return Err(format!("another run uses stack `{stack}`").into());
-    }
-    let status = programs.deployer(&["status"]).await?;
-    let status_of = status.last();
-    match status_of["status"].as_str() {
-        Some("ABSENT") => {}
-        // Whatever exists was created by somebody else, and must not be deleted.
-        Some(found) => {
-            return Err(format!("stack `{stack}` exists ({found}): choose another name").into());
-        }
-        None => return Err(format!("cannot read the stack: {}", status.end()).into()),
-    }
-    let run = record::Run {
-        home: Home::read(status_of),
-        ..programs.run.clone()
+    let mut others = alive.iter().filter(|other| other.mark != run.mark);
+    let home = if others.any(|other| other.stack == run.stack) {
+        Err(format!("another run uses stack `{}`", run.stack).into())
+    } else {
+        free(programs).await
     };
+    let home = match home {
+        Ok(home) => Some(home),
+        Err(error) => {
+            record.remove()?;
+            return Err(error);
+        }
+    };
+    let run = record::Run {
+        home,
+        ..run.clone()
+    };
+    // Takes the place of the one before, and is locked by then.
     Ok(Record::create(&folder, run)?)
+}
+
+/// Returns where the stack will be created. Fails if it exists: somebody else has created it, and it
+/// must not be deleted.
+async fn free(programs: &Programs) -> Result<Home, Error> {
+    let stack = &programs.run.stack;
+    let status = programs.deployer(&["status"]).await?;
+    match (status.last()["status"].as_str(), Home::read(status.last())) {
+        (Some("ABSENT"), Some(home)) => Ok(home),
+        (Some(found), Some(_)) => {
+            Err(format!("stack `{stack}` exists ({found}): choose another name").into())
+        }
+        _ => Err(format!("cannot read the stack: {}", status.end()).into()),
+    }
 }
 
 /// Runs the steps until they end, a signal comes, or the time is over. A panic is a failed step.

@@ -18,7 +18,7 @@ const DEPLOYER: &str = r#"#!/bin/sh
 cd "$STAND_IN" || exit 1
 echo "$1" >>calls
 case "$1" in
-    cost) echo '{"region":"us-east-1","per_hour":0.07}' ;;
+    cost) echo "$*" >>costs; echo '{"per_hour":0.07}' ;;
     doctor) echo '{"ready":true,"findings":[]}' ;;
     status)
         if [ -e elsewhere ]; then account=2; else account=1; fi
@@ -263,14 +263,34 @@ fn what_others_created_is_neither_used_nor_deleted() {
 }
 
 #[test]
+fn one_name_is_for_one_run() {
+    let stand_in = StandIn::new();
+    let first = stand_in.start(&["--stack", "mine"]);
+    fs::remove_file(stand_in.path("stack")).expect("removed");
+    let output = end(&mut stand_in.run(&["--stack", "mine"]));
+    assert_code(&output, 3);
+    let why = said(&output);
+    assert!(why.contains("another run uses stack `mine`"), "{why}");
+    assert_eq!(stand_in.records(), 1);
+    signal(&first, "INT");
+    assert_code(&first.wait_with_output().expect("it ends"), 130);
+}
+
+#[test]
 fn nothing_is_created_before_somebody_has_agreed() {
     let stand_in = StandIn::new();
     let output = end(&mut stand_in.command(&["run"]));
     assert_code(&output, 3);
     let said = said(&output);
-    assert!(said.contains("at most $0.42 within 3h"), "{said}");
+    // The region is the one where the stack would be.
+    assert!(
+        said.contains("in r, ") && said.contains("at most $0.42 within 3h"),
+        "{said}"
+    );
+    let costs = fs::read_to_string(stand_in.path("costs")).unwrap_or_default();
+    assert!(costs.contains("--region r"), "{costs}");
     assert!(said.contains("`--yes`"), "{said}");
-    assert!(!stand_in.called("up") && !stand_in.called("status"));
+    assert!(!stand_in.called("up"));
 }
 
 #[test]

@@ -342,10 +342,11 @@ impl Connection {
 /// Connects and determines the identity of the caller.
 pub(crate) async fn connect(context: Context<'_>) -> Result<Connection, Failure> {
     let access = &context.config.access;
-    let endpoint = access.endpoint_url.as_ref();
-    let key = access.local.then(|| crate::local::access_key(endpoint));
+    let key = access.endpoint_url.as_ref();
+    let key = access.local.then(|| crate::local::access_key(key));
     let aws = Aws::connect(access, key).await?;
     let region = aws.region().to_owned();
+    let endpoint = aws.endpoint().map(str::to_owned);
     let world = Retrying::new(aws, access.pace, context.sink.clone());
     let caller = world
         // The first call also proves that the credentials and the endpoint work.
@@ -358,7 +359,7 @@ pub(crate) async fn connect(context: Context<'_>) -> Result<Connection, Failure>
         region,
         world: Arc::new(world),
         caller,
-        endpoint: access.endpoint_url.as_ref().map(ToString::to_string),
+        endpoint,
     })
 }
 

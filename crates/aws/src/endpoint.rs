@@ -7,6 +7,8 @@ use aws_smithy_runtime_api::box_error::BoxError;
 use aws_types::region::{Region, SigningRegion};
 use aws_types::service_config::ServiceConfigKey;
 
+use url::Url;
+
 use deployment::error::Failure;
 use deployment::partition::Partition;
 
@@ -63,7 +65,7 @@ pub(super) async fn of(
         .set_use_fips(config.use_fips())
         .set_use_dual_stack(config.use_dual_stack());
     let region = config.region().map(AsRef::as_ref).unwrap_or_default();
-    let found = resolve(service, region, configured(service, config), wanted).await;
+    let found = resolve(service, region, configured(service.id, config), wanted).await;
     found.map_err(|cause| {
         Failure::preflight(format!("there is no endpoint for {}", service.id))
             .because(super::error::chain(cause.as_ref()))
@@ -108,20 +110,35 @@ fn named(service: Service, url: &str) -> String {
     }
 }
 
-/// Returns the endpoint from the command line, the environment or the profile, in the SDK's order
-/// of precedence.
+/// Returns the endpoint of CloudFormation if it is not AWS's, without a password that it may contain.
 #[expect(
     clippy::disallowed_types,
     reason = "one of the files that configure SDK clients"
 )]
-fn configured(service: Service, config: &aws_config::SdkConfig) -> Option<String> {
+pub(super) fn of_cloudformation(config: &aws_config::SdkConfig) -> Option<String> {
+    let endpoint = configured("CloudFormation", config)?;
+    let Ok(mut url) = endpoint.parse::<Url>() else {
+        return Some(endpoint);
+    };
+    // Refused for a URL without a host, which cannot contain one.
+    let _ = url.set_password(None);
+    Some(url.to_string())
+}
+
+/// Returns the endpoint from the command line, the environment or the profile, in the SDK's order
+/// of precedence. `id` is the service's name there.
+#[expect(
+    clippy::disallowed_types,
+    reason = "one of the files that configure SDK clients"
+)]
+fn configured(id: &'static str, config: &aws_config::SdkConfig) -> Option<String> {
     let of_all = config.endpoint_url().map(str::to_owned);
     // An endpoint in the program's own settings applies to all services.
     if config.get_origin("endpoint_url").is_client_config() {
         return of_all;
     }
     let key = ServiceConfigKey::builder()
-        .service_id(service.id)
+        .service_id(id)
         .env("AWS_ENDPOINT_URL")
         .profile("endpoint_url")
         .build();

@@ -88,6 +88,7 @@ pub struct Aws {
     ssm: Api,
     sts: aws_sdk_sts::Client,
     region: String,
+    endpoint: Option<String>,
 }
 
 /// Builds a client of this service with response validation.
@@ -188,6 +189,7 @@ impl Aws {
             secretsmanager: Api::new(api::SECRETS, &config).await?,
             ssm: Api::new(api::PARAMETERS, &config).await?,
             sts: client!(aws_sdk_sts, &config, Sense::Xml),
+            endpoint: endpoint::of_cloudformation(&config),
             region,
         })
     }
@@ -202,6 +204,12 @@ impl Aws {
         let config = ecr.config().to_builder();
         let config = config.region(Region::new(region.to_owned()));
         aws_sdk_ecr::Client::from_conf(config.build())
+    }
+
+    /// Returns the endpoint of CloudFormation if it is not AWS's: of the command line, the
+    /// environment or the profile.
+    pub fn endpoint(&self) -> Option<&str> {
+        self.endpoint.as_deref()
     }
 
     /// Returns the region of all calls.

@@ -80,3 +80,21 @@ fn a_service_that_is_elsewhere() {
         (0, 1)
     );
 }
+
+#[test]
+fn an_endpoint_of_the_profile_is_named() {
+    let endpoint = Endpoint::start();
+    let home = Home::with_all(LATER);
+    home.add(&format!(
+        "[profile proxied]\nregion = eu-central-1\nendpoint_url = {}\n\
+        aws_access_key_id = AKIAPROXIED\naws_secret_access_key = secret\n",
+        endpoint.url
+    ));
+    let mut command = home.program(&endpoint, &["down", "--yes", "--profile", "proxied"]);
+    let output = run(command.env_remove("AWS_ENDPOINT_URL"));
+    assert_works(&output);
+    assert_eq!(endpoint.keys(), ["AKIAPROXIED"]);
+    // Whoever reads it has to know that it is not AWS.
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains(&format!(" at {}", endpoint.url)), "{said}");
+}
