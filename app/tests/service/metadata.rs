@@ -122,9 +122,10 @@ async fn failures_are_told_apart() {
 
 #[tokio::test]
 async fn nobody_there_is_an_error() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    // Bound, but not listening: nobody else can get the port.
+    let nobody = tokio::net::TcpSocket::new_v4().unwrap();
+    nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = nobody.local_addr().unwrap();
     let found = within(fetch_task_id(&format!("http://{address}/v4"), LONG)).await;
     assert!(matches!(found, Err(MetadataError::Connect(_))), "{found:?}");
 }

@@ -200,9 +200,10 @@ async fn a_body_that_never_ends_times_out() {
 
 #[tokio::test]
 async fn a_refused_connection_names_the_address() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    // Bound, but not listening: nobody else can get the port.
+    let nobody = tokio::net::TcpSocket::new_v4().unwrap();
+    nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = nobody.local_addr().unwrap();
     let target = Target::new(&format!("http://{address}"), None).unwrap();
     let report = check(&target, &Settings::default()).await;
     assert_eq!(report.verdict, Verdict::Down);

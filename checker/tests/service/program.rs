@@ -225,9 +225,10 @@ async fn waiting_ends_when_the_service_is_up() {
 
 #[tokio::test]
 async fn waiting_ends_when_its_time_is_over() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
+    // Bound, but not listening: nobody else can get the port.
+    let nobody = tokio::net::TcpSocket::new_v4().unwrap();
+    nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("http://{}", nobody.local_addr().unwrap());
     let (exit, stdout, _) = run(&[&url, "--wait-up", "600ms"]).await;
     assert_eq!(exit, 2);
     assert!(stdout.contains("connection refused"), "{stdout}");

@@ -198,10 +198,11 @@ fn sessions_that_are_over() {
 
 #[test]
 fn nobody_answers_who_gives_out_credentials() {
-    // A port that nobody listens on.
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    // Bound, but not listening: no other test can get the port.
+    let nobody = tokio::net::TcpSocket::new_v4().expect("a socket");
+    let free = "127.0.0.1:0".parse().expect("an address");
+    nobody.bind(free).expect("a free port");
     let address = nobody.local_addr().expect("an address");
-    drop(nobody);
     let home = Home::with_all(LATER);
     let endpoint = Endpoint::start();
     let mut command = home.program(&endpoint, &["status", "--profile", "role"]);
