@@ -74,6 +74,7 @@ pub(crate) fn pack(
         architecture,
         package: "app",
         program: "app",
+        stage: None,
         args: &BTreeMap::new(),
         bases: &BTreeMap::new(),
     };

@@ -49,6 +49,8 @@ pub struct ImageSettings {
     pub dockerfile: PathBuf,
     /// Absolute path of the build context, if it is not the Dockerfile's folder.
     pub context: Option<PathBuf>,
+    /// Stage of the Dockerfile that becomes the image, if it is not the last one.
+    pub stage: Option<String>,
     /// Cargo features, instead of those of the Dockerfile.
     pub features: Option<Vec<String>>,
     /// Setting for default features, instead of that of the Dockerfile.
@@ -590,6 +592,7 @@ fn image(
         uri: file.uri.filter(|uri| !uri.is_empty()),
         dockerfile: root.join(dockerfile),
         context: file.context.map(|folder| root.join(folder)),
+        stage: file.stage,
         features: file.features,
         default_features: file.default_features,
         profile: file.profile,

@@ -37,6 +37,7 @@ fn parse(text: &str) -> Result<Dockerfile, DockerfileErrors> {
         architecture: Architecture::X86_64,
         package: "app",
         program: "app",
+        stage: None,
         args: &BTreeMap::new(),
         bases: &BTreeMap::new(),
     };

@@ -27,10 +27,12 @@ pub enum Engine {
         /// Version of the Docker server.
         version: String,
     },
-    /// Docker with the classic builder: `docker build`.
+    /// Docker without buildx: `docker build`.
     Docker {
         /// Version of the Docker server.
         version: String,
+        /// Set if the client builds with BuildKit by itself, otherwise with the classic builder.
+        has_buildkit: bool,
     },
     /// Podman, which needs no daemon: `podman build`.
     Podman {
@@ -86,6 +88,10 @@ impl Hint for DockerError {
             Self::OwnIgnoreFile { .. } => Some(
                 "install buildx (on Debian and Ubuntu `docker-buildx` or `docker-buildx-plugin`), or use `--builder native`, or call the file `.dockerignore`".to_owned(),
             ),
+            // The classic builder says so of what it cannot do, such as `RUN --mount`.
+            Self::Failed { said, .. } if said.iter().any(|line| line.contains("BuildKit")) => Some(
+                "install buildx, with which Docker builds with BuildKit (on Debian and Ubuntu `docker-buildx` or `docker-buildx-plugin`)".to_owned(),
+            ),
             Self::Failed { .. } | Self::Process(_) => None,
         }
     }
@@ -113,6 +119,8 @@ pub struct DockerRequest<'a> {
     /// concurrently. With the containerd image store, several versions of buildx write an ID to
     /// `--iidfile` that the engine does not know.
     pub own_name: &'a str,
+    /// Stage that becomes the image, instead of the last one.
+    pub stage: Option<&'a str>,
     /// Values of the Dockerfile's `ARG`s.
     pub args: &'a BTreeMap<String, String>,
     /// Variables with secrets that the engine inherits anyway: see [`Program::allow`].
@@ -123,7 +131,7 @@ impl fmt::Display for Engine {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Buildx { version } => write!(formatter, "Docker {version} with buildx"),
-            Self::Docker { version } => write!(formatter, "Docker {version}"),
+            Self::Docker { version, .. } => write!(formatter, "Docker {version}"),
             Self::Podman { version } => write!(formatter, "podman {version}"),
         }
     }
@@ -133,15 +141,21 @@ impl fmt::Display for Engine {
 pub async fn find() -> Result<Engine, DockerError> {
     let mut said = Vec::new();
     // `Server` makes the client contact the daemon: an installed client alone is not enough.
-    match version("docker", "{{.Server.Version}}").await {
-        Ok(version) => {
+    match version("docker", "{{.Server.Version}} {{.Client.Version}}").await {
+        Ok(versions) => {
+            let (version, client) = versions.split_once(' ').unwrap_or((&versions, ""));
+            let version = version.to_owned();
             // The plugin is optional, and Debian packages it separately.
             let buildx = Program::new("docker").args(["buildx", "version"]);
             let answer = buildx.output(VERSION_LIMIT).await;
             return Ok(if answer.is_ok_and(|answer| answer.status.success()) {
                 Engine::Buildx { version }
             } else {
-                Engine::Docker { version }
+                let has_buildkit = has_buildkit(client);
+                Engine::Docker {
+                    version,
+                    has_buildkit,
+                }
             });
         }
         Err(why) => said.push(why),
@@ -151,6 +165,12 @@ pub async fn find() -> Result<Engine, DockerError> {
         Err(why) => said.push(why),
     }
     Err(DockerError::NoEngine { said })
+}
+
+/// Returns whether a client without buildx can build with BuildKit. Later ones leave it to buildx.
+fn has_buildkit(client: &str) -> bool {
+    let major = client.split('.').next().and_then(|it| it.parse().ok());
+    major.is_some_and(|major: u32| (19..23).contains(&major))
 }
 
 async fn version(program: &str, format: &str) -> Result<String, String> {
@@ -170,6 +190,9 @@ impl Engine {
     fn program(&self) -> Program {
         match self {
             Self::Buildx { .. } => Program::new("docker"),
+            Self::Docker {
+                has_buildkit: true, ..
+            } => Program::new("docker").env("DOCKER_BUILDKIT", "1"),
             // Without buildx, a newer client refuses to build unless BuildKit is disabled. The
             // engine still has the classic builder.
             Self::Docker { .. } => Program::new("docker").env("DOCKER_BUILDKIT", "0"),
@@ -224,7 +247,10 @@ impl Engine {
         let file = ignore_file(request.dockerfile, request.context);
         let is_shared = file.file_name() == Some(OsStr::new(".dockerignore"));
         match self {
-            Self::Docker { .. } if !is_shared => Err(DockerError::OwnIgnoreFile { file }),
+            Self::Docker {
+                has_buildkit: false,
+                ..
+            } if !is_shared => Err(DockerError::OwnIgnoreFile { file }),
             Self::Docker { .. } | Self::Buildx { .. } | Self::Podman { .. } => Ok(()),
         }
     }
@@ -249,6 +275,9 @@ impl Engine {
             ],
             // Podman's default format, OCI, has no health check and drops `HEALTHCHECK`.
             Self::Podman { .. } => vec!["build", "--format", "docker", "--platform", &platform],
+            Self::Docker {
+                has_buildkit: true, ..
+            } => vec!["build", "--progress", "plain", "--platform", &platform],
             Self::Docker { .. } if is_native => vec!["build"],
             Self::Docker { .. } => {
                 return Err(DockerError::OtherArchitecture {
@@ -258,6 +287,9 @@ impl Engine {
         };
         let (dockerfile, context) = (text(request.dockerfile), text(request.context));
         arguments.extend(["--tag", request.name, "--tag", request.own_name]);
+        if let Some(stage) = request.stage {
+            arguments.extend(["--target", stage]);
+        }
         let given = request.args.iter();
         let given: Vec<String> = given
             .map(|(name, value)| format!("{name}={value}"))
@@ -353,6 +385,7 @@ mod tests {
             architecture,
             name: "deployer/app",
             own_name: "deployer/app:mine",
+            stage: Some("web"),
             args: &args,
             allowed: &[],
         };
@@ -361,12 +394,20 @@ mod tests {
             let arguments = engine.build_arguments(&request(architecture));
             arguments.map_or_else(|error| error.to_string(), |arguments| arguments.join(" "))
         };
-        let end = "--tag deployer/app --tag deployer/app:mine --build-arg A=b c --file /src/Dockerfile /src";
-        let (docker, buildx) = (
-            Engine::Docker { version: version() },
-            Engine::Buildx { version: version() },
+        let end = "--tag deployer/app --tag deployer/app:mine --target web --build-arg A=b c --file /src/Dockerfile /src";
+        let docker = |has_buildkit| Engine::Docker {
+            version: version(),
+            has_buildkit,
+        };
+        let buildx = Engine::Buildx { version: version() };
+        assert_eq!(call(docker(false), here), format!("build {end}"));
+        assert_eq!(
+            call(docker(true), Architecture::Arm64),
+            format!("build --progress plain --platform linux/arm64 {end}")
         );
-        assert_eq!(call(docker.clone(), here), format!("build {end}"));
+        let with = ["20.10.24+dfsg1", "19.03.0", "22.06"].map(has_buildkit);
+        let without = ["23.0.1", "28.2.2", "4.3.1", "18.09.1", ""].map(has_buildkit);
+        assert_eq!((with, without), ([true; 3], [false; 5]));
         assert_eq!(
             call(buildx, Architecture::Arm64),
             format!(
@@ -382,9 +423,24 @@ mod tests {
             Architecture::Arm64 => Architecture::X86_64,
         };
         assert_eq!(
-            call(docker, other),
+            call(docker(false), other),
             format!("this Docker builds for its own processor only, not for {other}")
         );
+    }
+
+    #[test]
+    fn what_needs_buildkit_is_told_with_its_remedy() {
+        let failed = |line: &str| DockerError::Failed {
+            command: "docker build".to_owned(),
+            said: vec![
+                "Step 2/3 : RUN --mount=type=cache x".to_owned(),
+                line.to_owned(),
+            ],
+        };
+        let line =
+            "the --mount option requires BuildKit. Refer to https://docs.docker.com/go/buildkit/";
+        assert!(failed(line).hint().unwrap().contains("docker-buildx"));
+        assert_eq!(failed("exit code: 1").hint(), None);
     }
 
     #[tokio::test]
@@ -399,21 +455,26 @@ mod tests {
             architecture: Architecture::of_this_machine().unwrap(),
             name: "deployer/app",
             own_name: "deployer/app:mine",
+            stage: None,
             args: &args,
             allowed: &[],
         };
         let version = || "1".to_owned();
-        let docker = Engine::Docker { version: version() };
+        let docker = |has_buildkit| Engine::Docker {
+            version: version(),
+            has_buildkit,
+        };
         std::fs::write(folder.path().join(".dockerignore"), "secret").unwrap();
-        assert!(docker.check_ignore_file(&request).is_ok());
+        assert!(docker(false).check_ignore_file(&request).is_ok());
         std::fs::write(&own, "secret").unwrap();
-        let error = docker.build(&request, |_| ()).await.unwrap_err();
+        let error = docker(false).build(&request, |_| ()).await.unwrap_err();
         let expected = format!("this Docker does not read `{}`", own.display());
         assert_eq!(error.to_string(), expected);
         let hint = error.hint().unwrap();
         assert!(hint.contains("buildx") && hint.contains("--builder native"));
         for reads_it in [
             Engine::Buildx { version: version() },
+            docker(true),
             Engine::Podman { version: version() },
         ] {
             assert!(reads_it.check_ignore_file(&request).is_ok());

@@ -39,6 +39,8 @@ pub struct Request<'a> {
     pub package: &'a str,
     /// Name of the binary.
     pub program: &'a str,
+    /// Stage that becomes the image, instead of the last one.
+    pub stage: Option<&'a str>,
     /// Values for `ARG`s, which override their defaults.
     pub args: &'a BTreeMap<String, String>,
     /// Settings of the base images that were fetched, by reference.

@@ -35,6 +35,9 @@ pub struct Parameters {
     pub dockerfile: String,
     /// Path of the build context.
     pub context: String,
+    /// Stage of the Dockerfile; the last one if it is absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
     /// Values of the Dockerfile's `ARG`s, without those that may be secret.
     pub args: BTreeMap<String, String>,
     /// Processor architecture, by the name of OCI.

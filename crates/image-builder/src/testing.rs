@@ -33,6 +33,7 @@ pub(crate) fn parse_with(text: &str, bases: &Bases) -> Result<Dockerfile, Docker
             architecture: Architecture::X86_64,
             package: "app",
             program: "app",
+            stage: None,
             args: &BTreeMap::new(),
             bases: &settings,
         },

@@ -67,6 +67,8 @@ pub(super) struct ImageFile {
     pub(super) dockerfile: Option<PathBuf>,
     /// Build context. Default: the Dockerfile's folder.
     pub(super) context: Option<PathBuf>,
+    /// Stage of the Dockerfile that becomes the image. Default: the last one.
+    pub(super) stage: Option<String>,
     /// Image builder. Default: `auto`.
     pub(super) builder: Option<Builder>,
     /// Cargo features. Default: the Dockerfile's.

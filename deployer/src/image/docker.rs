@@ -37,6 +37,7 @@ impl Context<'_> {
             architecture: image.architecture,
             name: &name,
             own_name: &own_name,
+            stage: image.stage.as_deref(),
             args: &image.args,
             allowed: &image.build_environment,
         };

@@ -354,6 +354,7 @@ impl Context<'_> {
             architecture: image.architecture,
             package: &program.package,
             program: &program.binary,
+            stage: image.stage.as_deref(),
             args: &image.args,
             bases,
         };

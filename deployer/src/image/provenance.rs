@@ -58,6 +58,7 @@ impl Context<'_> {
             folder: below(top, &config.root),
             dockerfile: below(top, &image.dockerfile),
             context: below(top, &self.build_context()),
+            stage: image.stage.clone(),
             args: public_args(config),
             architecture: image.architecture.oci_name().to_owned(),
             source_date_epoch: super::source_date_epoch(config),

@@ -73,6 +73,7 @@ pub(crate) fn settings() -> Config {
             uri: None,
             dockerfile: here.join("Dockerfile"),
             context: None,
+            stage: None,
             features: None,
             default_features: None,
             profile: None,

@@ -61,6 +61,9 @@ pub enum Problem {
     /// The file has no `FROM`.
     #[error("there is no `FROM`")]
     NoStage,
+    /// No stage has the name that the settings give.
+    #[error("no stage is called `{0}`")]
+    UnknownStage(String),
     /// `# escape=` has a value other than a backslash or a backtick.
     #[error("`{0}` cannot be the escape character")]
     BadEscape(String),
@@ -203,6 +206,7 @@ impl Problem {
     fn hint(&self) -> String {
         match self {
             Self::NoStage => "start with `FROM`".to_owned(),
+            Self::UnknownStage(_) => "set `stage` under `[image]` in `deployer.toml` to a name as in `FROM … AS name`, or remove it: the last stage is the default".to_owned(),
             Self::BadEscape(_) => "use `\\` or a backtick".to_owned(),
             Self::UnknownInstruction(_) => "look for a typing error, or for a `\\` missing at the end of the line above".to_owned(),
             Self::BeforeFrom(_) => "only `ARG` may stand there: move it below `FROM`".to_owned(),

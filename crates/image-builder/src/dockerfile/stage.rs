@@ -41,9 +41,19 @@ pub(super) fn read(source: &Source, request: &Request<'_>) -> Result<Dockerfile,
         file.report(None, Problem::UnknownArgument(name.clone()));
     }
     // Like Docker, builds the last stage, and of the others only those that it needs.
-    let Some(last) = file.stages.len().checked_sub(1) else {
-        file.report(None, Problem::NoStage);
-        return Err(file.into_errors());
+    let count = file.stages.len();
+    let last = match request.stage {
+        Some(name) if count > 0 => file
+            .stage(name, count)
+            .ok_or_else(|| Problem::UnknownStage(name.to_owned())),
+        Some(_) | None => count.checked_sub(1).ok_or(Problem::NoStage),
+    };
+    let last = match last {
+        Ok(last) => last,
+        Err(problem) => {
+            file.report(None, problem);
+            return Err(file.into_errors());
+        }
     };
     let stage = file.evaluate(last, 0);
     // A base that was not fetched may set the command.
@@ -94,7 +104,7 @@ fn platform_arguments(request: &Request<'_>) -> BTreeMap<String, String> {
         ("TARGETOS", "linux".to_owned()),
         ("TARGETARCH", target.to_owned()),
         ("TARGETVARIANT", String::new()),
-        ("TARGETSTAGE", "default".to_owned()),
+        ("TARGETSTAGE", request.stage.unwrap_or("default").to_owned()),
         ("BUILDPLATFORM", format!("linux/{host}")),
         ("BUILDOS", "linux".to_owned()),
         ("BUILDARCH", host.to_owned()),

@@ -321,6 +321,32 @@ fn a_stage_inherits_the_arguments_of_its_parent() {
     assert!(built.starts_with("release [\"l3\"]"), "{built}");
 }
 
+#[test]
+fn a_stage_is_chosen_as_with_docker() {
+    let text = "FROM scratch AS web\nARG TARGETSTAGE\nLABEL a=$TARGETSTAGE\nCMD [\"/web\"]\nFROM scratch AS last\nRUN x\nCMD [\"/last\"]";
+    let chosen = |stage| {
+        let request = Request {
+            architecture: crate::Architecture::X86_64,
+            package: "app",
+            program: "app",
+            stage: Some(stage),
+            args: &BTreeMap::new(),
+            bases: &BTreeMap::new(),
+        };
+        let parsed = Dockerfile::parse(text, &request);
+        parsed.map_err(|errors| (errors.to_string(), errors.need_docker()))
+    };
+    for name in ["web", "WEB", "0"] {
+        let stage = chosen(name).unwrap().stage;
+        assert_eq!(stage.cmd.unwrap(), ["/web"]);
+        assert_eq!(stage.labels["a"], name);
+    }
+    assert!(chosen("last").unwrap_err().1);
+    let (said, needs_docker) = chosen("other").unwrap_err();
+    assert_eq!(said, "no stage is called `other`");
+    assert!(!needs_docker);
+}
+
 /// The profile, features, variables and flags that cargo gets, and what is noted.
 fn build_of(stages: &str, path: &str) -> String {
     let text = format!("{stages}\nFROM scratch\nCOPY --from=build {path} /app{START}");
@@ -342,6 +368,13 @@ fn build_of(stages: &str, path: &str) -> String {
         }
         Err(errors) => errors.to_string(),
     }
+}
+
+#[test]
+fn a_branch_for_another_processor_is_not_taken() {
+    let body = "FROM rust AS build\nRUN if [ \"$TARGETARCH\" = arm64 ]; then cargo build --release --features x --target aarch64-unknown-linux-gnu; else cargo build --release --features y; fi";
+    let built = build_of(body, "/target/release/app");
+    assert_eq!(built, "release [\"y\"] false false {} [] []");
 }
 
 #[test]
@@ -517,6 +550,7 @@ fn a_base_gives_its_settings() {
         architecture: Architecture::X86_64,
         package: "app",
         program: "app",
+        stage: None,
         args: &BTreeMap::new(),
         bases: &bases,
     };
@@ -642,6 +676,7 @@ fn arguments_are_given_as_to_docker() {
         architecture: Architecture::X86_64,
         package: "app",
         program: "app",
+        stage: None,
         args: &args,
         bases: &bases,
     };
@@ -721,6 +756,7 @@ fn triggers_of_a_base_need_docker() {
         architecture: Architecture::X86_64,
         package: "app",
         program: "app",
+        stage: None,
         args: &args,
         bases: &bases,
     };

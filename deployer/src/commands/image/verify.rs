@@ -307,6 +307,7 @@ fn settings(
         binary: parameters.binary.clone(),
         dockerfile: inside(&parameters.dockerfile)?,
         context: Some(inside(&parameters.context)?),
+        stage: parameters.stage.clone(),
         features: Some(parameters.features.clone()),
         default_features: Some(!parameters.no_default_features),
         profile: parameters.profile.clone(),

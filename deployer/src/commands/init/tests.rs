@@ -115,6 +115,7 @@ async fn a_new_project() {
         architecture: image_builder::Architecture::X86_64,
         package: "hello_world",
         program: "hello_world",
+        stage: None,
         args: &std::collections::BTreeMap::new(),
         bases: &std::collections::BTreeMap::new(),
     };

@@ -185,6 +185,13 @@ pub(super) struct Project<'a> {
     pub(super) processor: &'static str,
 }
 
+impl Project<'_> {
+    /// Returns whether a target triple is one for another processor or system.
+    fn is_other_processor(&self, target: &str) -> bool {
+        !target.contains('$') && !target.starts_with(&format!("{}-unknown-linux", self.processor))
+    }
+}
+
 impl Compiling {
     pub(super) fn for_processor(processor: &'static str) -> Self {
         Self {
@@ -421,6 +428,11 @@ impl Compiling {
         if !names("--bin", "--bin", of.program) || !names("--package", "-p", of.package) {
             return;
         }
+        // A branch for another processor is not the one that Docker takes for this image.
+        let mut targets = call.values("--target");
+        if call.is_conditional && targets.any(|target| of.is_other_processor(target)) {
+            return;
+        }
         let before = self.runs_cargo.then(|| self.build.clone());
         self.runs_cargo = true;
         self.installs |= installs;
@@ -587,10 +599,7 @@ impl Call {
             let value = value.as_deref().unwrap_or_default();
             match name.as_str() {
                 // Another C library is fine: the program itself stays the same.
-                "--target" => {
-                    !value.contains('$')
-                        && !value.starts_with(&format!("{}-unknown-linux", of.processor))
-                }
+                "--target" => of.is_other_processor(value),
                 "--manifest-path" => value.trim_start_matches("./") != "Cargo.toml",
                 "--config" | "-Z" | "--example" | "--lockfile-path" => true,
                 "--profile" | "--features" | "-F" => !is_known(value),
