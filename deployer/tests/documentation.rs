@@ -189,6 +189,32 @@ fn commands_in_documents_are_commands() {
 }
 
 #[test]
+fn targets_of_make_exist() {
+    let makefile = include_str!("../../Makefile");
+    let mut count = 0;
+    for (path, text) in pages() {
+        let spans = text.split('`').skip(1).step_by(2);
+        let blocks = text.lines().filter_map(|line| line.strip_prefix("    "));
+        for target in spans
+            .chain(blocks)
+            .filter_map(|it| it.strip_prefix("make "))
+        {
+            let is_name = |word: &&str| {
+                let is_sign = |sign: char| sign.is_ascii_lowercase() || sign == '-';
+                word.chars().all(is_sign) && !word.starts_with('-')
+            };
+            // Variables and other commands come after them.
+            for target in target.split_whitespace().take_while(is_name) {
+                let exists = makefile.contains(&format!("\n{target}:"));
+                assert!(exists, "{}: make {target}", path.display());
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 40, "{count}");
+}
+
+#[test]
 fn schemas_are_current() {
     let of = [
         ("config", "deployer"),

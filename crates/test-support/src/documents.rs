@@ -70,7 +70,8 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Returns the Markdown files of the repository that are for users, with their texts.
+/// Returns the Markdown files of the repository that are for users, and the example of a pipeline,
+/// with their texts.
 fn pages() -> Vec<(PathBuf, String)> {
     let folders = [root(), root().join("docs")];
     let files = folders
@@ -80,6 +81,7 @@ fn pages() -> Vec<(PathBuf, String)> {
     let pages = paths.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
     // What has been is not what is.
     let pages = pages.filter(|path| !path.ends_with("CHANGELOG.md"));
+    let pages = pages.chain([root().join("examples/gitlab-ci.yml")]);
     pages
         .map(|path| (path.clone(), std::fs::read_to_string(path).unwrap()))
         .collect()
@@ -116,8 +118,9 @@ fn commands(line: &str, program: &str) -> Vec<Vec<String>> {
     let mut quote = None;
     let mut end = |words: &mut Vec<String>| {
         let words = std::mem::take(words);
-        // Variables before it, and what starts it.
-        let is_before = |word: &String| word.contains('=') || word == "$" || word == "exec";
+        // Variables before it, what starts it, and the mark of an item of a list in YAML.
+        let is_before =
+            |word: &String| word.contains('=') || matches!(word.as_str(), "$" | "exec" | "-");
         let words: Vec<String> = words.into_iter().skip_while(is_before).collect();
         if words.first().is_some_and(|first| first == program) {
             found.push(words);
@@ -176,6 +179,7 @@ mod tests {
         assert_eq!(of("source <(a completions bash)"), ["a|completions|bash"]);
         assert_eq!(of("a policy >file 2>&1"), ["a|policy"]);
         assert_eq!(of("a --empty ''"), ["a|--empty|"]);
+        assert_eq!(of("    - a plan"), ["a|plan"]);
         assert_eq!(of("b a"), [""; 0]);
     }
 }

@@ -13,6 +13,7 @@ mod escalation;
 mod mutations;
 mod policy;
 mod read;
+mod releases;
 mod rendered;
 mod reviewing;
 mod rules;
