@@ -13,7 +13,13 @@ use crate::lock::{self, Lock};
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Sink;
 use deployment::names::StackName;
+use support::input;
 use support::private;
+
+/// Number of newest journals that versions are looked up in. Those larger than the limit, in bytes,
+/// are skipped.
+const MOST_JOURNALS: usize = 50;
+const JOURNAL_LIMIT: u64 = 1024 * 1024;
 
 /// Returns the state directory, if the user has a home directory.
 pub fn folder() -> Option<PathBuf> {
@@ -21,6 +27,64 @@ pub fn folder() -> Option<PathBuf> {
     // macOS conventions, for example, have no state directory.
     let state = strategy.state_dir().unwrap_or_else(|| strategy.cache_dir());
     Some(state.join("deployer"))
+}
+
+/// Returns the journals of a stack, the oldest first.
+pub(crate) fn journals(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut found: Vec<PathBuf> = std::fs::read_dir(folder)?
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "jsonl")
+        })
+        .collect();
+    // Names begin with the time, so that their order is chronological.
+    found.sort();
+    Ok(found)
+}
+
+/// Returns the names of stacks that have journals.
+pub(crate) fn deployed_stacks() -> Vec<String> {
+    let folders = folder().and_then(|folder| std::fs::read_dir(folder).ok());
+    let folders = folders.into_iter().flatten().flatten();
+    let stacks = folders.filter(|entry| journals(&entry.path()).is_ok_and(|it| !it.is_empty()));
+    let mut names: Vec<String> = stacks
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    names.sort();
+    names
+}
+
+/// Returns the first digits of the digests that journals of all stacks name as deployed, the newest
+/// first.
+pub(crate) fn deployed_versions() -> Vec<String> {
+    let state = folder().unwrap_or_default();
+    let of_stacks = deployed_stacks().into_iter().map(|name| state.join(name));
+    let mut found: Vec<PathBuf> = of_stacks
+        .filter_map(|it| journals(&it).ok())
+        .flatten()
+        .collect();
+    found.sort_by(|one, other| other.file_name().cmp(&one.file_name()));
+    let mut versions: Vec<String> = Vec::new();
+    let read = |path: &PathBuf| input::text(path, JOURNAL_LIMIT).ok();
+    for text in found.iter().take(MOST_JOURNALS).filter_map(read) {
+        let Some(line) = text
+            .lines()
+            .find(|line| line.contains(r#""event":"succeeded""#))
+        else {
+            continue;
+        };
+        let event: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
+        let image = event["summary"]["image"].as_str().unwrap_or_default();
+        let digits = image
+            .split_once("@sha256:")
+            .and_then(|(_, digits)| digits.get(..12));
+        if let Some(digits) = digits.filter(|digits| !versions.iter().any(|it| it == digits)) {
+            versions.push(digits.to_owned());
+        }
+    }
+    versions
 }
 
 /// Waits until no other run on this machine deploys the same stack.

@@ -692,6 +692,63 @@ fn shells_complete_commands_options_and_values() {
 }
 
 #[test]
+fn shells_complete_names_that_this_machine_knows() {
+    let folder = folder();
+    let state = folder.path().join("state");
+    let journal = |stack: &str, name: &str, digit: &str| {
+        let stack = state.join("deployer").join(stack);
+        std::fs::create_dir_all(&stack).expect("a folder");
+        let image = format!("registry.example/a@sha256:{}", digit.repeat(64));
+        let text = format!(
+            "{{\"event\":\"started\"}}\nno JSON\n{{\"event\":\"succeeded\",\"summary\":{{\"image\":\"{image}\"}}}}\n"
+        );
+        std::fs::write(stack.join(name), text).expect("written");
+    };
+    journal("clock", "20261101T000000Z-up-1.jsonl", "a");
+    journal("clock", "20261103T000000Z-up-1.jsonl", "b");
+    journal("shop", "20261102T000000Z-up-1.jsonl", "c");
+    std::fs::write(state.join("deployer/place-clock.lock"), "").expect("written");
+    // An existing configuration may be wrong.
+    std::fs::write(folder.path().join("deployer.toml"), "stack = 1").expect("written");
+    let complete = |names: &str| {
+        let output = run(program(&folder, &["complete", names]).env("XDG_STATE_HOME", &state));
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    assert_eq!(complete("stacks"), "clock\nshop\n");
+    assert_eq!(
+        complete("versions"),
+        "bbbbbbbbbbbb\ncccccccccccc\naaaaaaaaaaaa\n"
+    );
+
+    let script = run(&mut program(&folder, &["completions", "bash"]));
+    std::fs::write(folder.path().join("script"), &script.stdout).expect("written");
+    let code = "source ./script; complete -p deployer; \
+        _deployer_names \"$0\" s --stack; echo \"${COMPREPLY[@]}\"; \
+        _deployer_names \"$0\" '' --to; echo \"${COMPREPLY[@]}\"";
+    let mut bash = Command::new("bash");
+    bash.args(["--norc", "-c", code, env!("CARGO_BIN_EXE_deployer")]);
+    let output = run(bash
+        .current_dir(folder.path())
+        .env("XDG_STATE_HOME", &state));
+    let said = text(&output.stdout);
+    assert_eq!(text(&output.stderr), "");
+    let mut lines = said.lines();
+    assert!(
+        lines.next().expect("a line").contains("-F _deployer_names"),
+        "{said}"
+    );
+    let rest: Vec<_> = lines.collect();
+    assert_eq!(rest, ["shop", "bbbbbbbbbbbb cccccccccccc aaaaaaaaaaaa"]);
+
+    let zsh = text(&run(&mut program(&folder, &["completions", "zsh"])).stdout);
+    assert!(zsh.contains("\n_deployer_stacks() {") && zsh.contains(":NAME:_deployer_stacks'"));
+    assert!(zsh.contains(":_deployer_versions'"), "{zsh}");
+    let fish = text(&run(&mut program(&folder, &["completions", "fish"])).stdout);
+    assert!(fish.contains("(deployer complete stacks"), "{fish}");
+}
+
+#[test]
 fn every_command_has_a_man_page() {
     let folder = folder();
     // Neither needs a configuration, and an existing one may be wrong.

@@ -112,6 +112,9 @@ pub enum Command {
     /// Write the man pages.
     #[command(hide = true)]
     ManPages(completions::ManPages),
+    /// Print names for a completion script.
+    #[command(hide = true)]
+    Complete(completions::Complete),
 }
 
 impl Command {
@@ -139,6 +142,7 @@ impl Command {
             Self::Schema(command) => command,
             Self::Completions(command) => command,
             Self::ManPages(command) => command,
+            Self::Complete(command) => command,
         }
     }
 }

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 
 use super::json;
 use super::usual::usual;
+use crate::state::journals;
 use deployment::error::{Failure, FailureKind};
 use deployment::event::{Event, Reporter, Timing};
 use support::input;
@@ -108,21 +109,6 @@ fn usual_timings(folder: &Path, command: &str, local: bool) -> Vec<Timing> {
         .filter_map(read)
         .collect();
     usual(texts.iter().map(String::as_str), local)
-}
-
-/// Returns the journals of a stack, the oldest first.
-fn journals(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut found: Vec<PathBuf> = fs::read_dir(folder)?
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "jsonl")
-        })
-        .collect();
-    // Names begin with the time, so that their order is chronological.
-    found.sort();
-    Ok(found)
 }
 
 /// Returns whether this command changes something.
