@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-COLUMNS, ROWS = 128, 48
+COLUMNS, ROWS = 130, 48
 # Of a letter, and of a line, in pixels.
 WIDTH, HEIGHT = 8.0, 18
 PADDING, BAR = 16, 34
