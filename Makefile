@@ -8,7 +8,7 @@ SHELL := /bin/bash
 # The program is not on the PATH here: what it tells people to run is one of these targets, or goes through cargo.
 DEPLOYER := DEPLOYER_MAKE_TARGETS='up down status' scripts/with-docker cargo run --quiet --locked --bin deployer --
 
-.PHONY: help up down status bootstrap build test bootstrap-tests check format clippy docs unit shipped lint-scripts lint-python lint-template lint-rendered lint-workflows deny e2e release-check packaged book pictures images services chaos chaos-short hostile soak real-servers webhook page fuzz acceptance acceptance-local acceptance-interrupted bench bench-docs bare-machine mutants
+.PHONY: help up down status bootstrap build test bootstrap-tests check format clippy docs unit shipped lint-scripts lint-python lint-template lint-rendered lint-workflows deny e2e release-check packaged book pictures images services chaos chaos-short hostile soak real-servers webhook page fuzz fuzz-targets acceptance acceptance-local acceptance-interrupted bench bench-docs bare-machine mutants
 
 help: ## Shows this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -36,7 +36,7 @@ build:
 test: bootstrap-tests check e2e images chaos-short ## Everything that is tested: style, documentation, unit and HTTP tests, template, end to end
 
 check: format ## All of `make test` but what runs in containers
-	@scripts/lint-beside $(MAKE) --no-print-directory clippy docs unit lint-rendered shipped
+	@scripts/lint-beside $(MAKE) --no-print-directory clippy docs unit fuzz-targets lint-rendered shipped
 
 format:
 	cargo fmt --all --check
@@ -130,6 +130,9 @@ book: ## The documentation as a site, in target/book
 
 pictures: bootstrap-tests build ## Draws docs/pictures from real runs on the emulator: some three minutes
 	scripts/with-docker scripts/pictures/run
+
+fuzz-targets:
+	cargo check --quiet --manifest-path fuzz/Cargo.toml --no-default-features --bins --target-dir target
 
 # What cargo-mutants is told besides .cargo/mutants.toml, for example one package.
 MUTANTS ?=
