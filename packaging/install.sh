@@ -76,8 +76,11 @@ fetch() {
         if command -v curl >/dev/null; then
             curl --fail --silent --show-error --location --proto "$protocols" --retry 3 --connect-timeout 15 --max-time 600 --output "$work/$1" "$from/$1"
         elif command -v wget >/dev/null; then
-            # The options that BusyBox has as well.
-            wget -q -T 60 -O "$work/$1" "$from/$1"
+            # Without a time limit of its own: that of BusyBox 1.35 ends it with a segmentation fault.
+            limit='timeout 600'
+            command -v timeout >/dev/null || limit=''
+            # shellcheck disable=SC2086 # Words.
+            $limit wget -q -O "$work/$1" "$from/$1"
         else
             fail 'neither curl nor wget is installed' 'install one of them'
         fi
