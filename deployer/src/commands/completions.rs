@@ -57,8 +57,8 @@ fn with_names(script: &str, shell: Shell) -> String {
 
 const BASH: &str = r#"_deployer_names() {
     case "$3" in
-        --stack) mapfile -t COMPREPLY < <(compgen -W "$("$1" complete stacks 2>/dev/null)" -- "$2") ;;
-        --to) mapfile -t COMPREPLY < <(compgen -W "$("$1" complete versions 2>/dev/null)" -- "$2") ;;
+        --stack) COMPREPLY=($(compgen -W "$("$1" complete stacks 2>/dev/null)" -- "$2")) ;;
+        --to) COMPREPLY=($(compgen -W "$("$1" complete versions 2>/dev/null)" -- "$2")) ;;
         *) _deployer "$@" ;;
     esac
 }
