@@ -199,7 +199,7 @@ fn unpacked(image: &BuiltImage) -> Result<u64, Error> {
     let mut sum = 0;
     for layer in &image.layers {
         let content = layer.content.open().map_err(Error::at("a layer"))?;
-        let mut reader = flate2::read::GzDecoder::new(content);
+        let mut reader = flate2::read::MultiGzDecoder::new(content);
         let mut chunk = vec![0; 1 << 16];
         loop {
             let count = reader.read(&mut chunk).map_err(Error::at("a layer"))?;

@@ -5,6 +5,7 @@
 
 mod config;
 mod credentials;
+mod index;
 mod read;
 
 use std::collections::BTreeMap;
@@ -240,8 +241,20 @@ pub async fn fetch(name: &str, source: &BaseSource) -> Result<BaseImage, BaseErr
     }
     // A layer of a base image is a path to its file, so the clone is cheap.
     let (image, kept) = (name.to_owned(), layers.clone());
-    // Inflating and hashing all layers is CPU work, so it must not block the runtime.
-    let read = tokio::task::spawn_blocking(move || read::root(&image, &kept));
+    let index = fetching
+        .path(&found.manifest.digest)?
+        .with_extension("files");
+    // Inflating all layers is CPU work, so it must not block the runtime.
+    let read = tokio::task::spawn_blocking(move || {
+        if let Some(known) = index::load(&index, &image) {
+            return Ok(known);
+        }
+        let (root, sizes) = read::root(&image, &kept)?;
+        if let Err(error) = index::keep(&index, (&root, &sizes)) {
+            tracing::debug!(%error, "the index is not kept");
+        }
+        io::Result::Ok((root, sizes))
+    });
     let (root, sizes) = match read.await {
         Ok(Ok(read)) => read,
         Ok(Err(error)) => return Err(unusable(error.to_string())),
@@ -443,14 +456,15 @@ impl Fetching<'_> {
         let retry = Retry::of_pull(self.reference.registry(), RETRIES);
         let attempts = async |connected: Connected| {
             let (client, at, auth) = connected.clone();
-            let asking = Asking {
-                client,
-                at,
-                auth: Some(auth),
-                roots: self.source.roots.clone(),
+            let asking = || {
+                Some(Asking {
+                    at: at.clone(),
+                    login: Some((client.clone(), auth.clone())),
+                    roots: self.source.roots.clone(),
+                })
             };
             let request = || request(connected.clone());
-            retry.run(&self.patience, &asking, request).await
+            retry.run(&self.patience, asking, request).await
         };
         let result = match attempts(self.client().await?).await {
             Err(error) if is_unauthorised(&error) => {

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use crate::digest;
 
 /// Version of the compression method. Must change with the method, which affects the digests.
-const WAY: &str = "1";
+const WAY: &str = "2";
 /// Limits for the cache: number of files, and total size in bytes.
 const MAX_FILES: usize = 32;
 const MAX_BYTES: u64 = 512 << 20;
@@ -179,7 +179,10 @@ mod tests {
             // Some file systems count in milliseconds.
             let file = files(&cache)
                 .into_iter()
-                .find(|path| path.to_string_lossy().contains(&format!("/1-{number}-")))
+                .find(|path| {
+                    path.to_string_lossy()
+                        .contains(&format!("/{WAY}-{number}-"))
+                })
                 .unwrap();
             let age = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(number as u64);
             File::options()

@@ -21,6 +21,10 @@ use crate::pack_error::PackError;
 
 /// Compression level, a compromise between speed and size. The digest depends on it.
 const LEVEL: i32 = 6;
+/// Smallest part that is compressed on its own, in bytes, and the largest number of parts. Each
+/// cannot refer to the content before it, which costs about 500 bytes. The digest depends on both.
+const MIN_PART: usize = 512 << 10;
+const MAX_PARTS: usize = 16;
 /// Largest archive that is compressed in memory at once, in bytes. The digest depends on it.
 pub(crate) const MAX_BUFFER: usize = 64 << 20;
 /// Value for "unknown" in the gzip header's OS field, so that the digest does not depend on the
@@ -303,8 +307,35 @@ fn compressed(
     }
 }
 
-/// Compresses an archive that is in memory.
+/// Compresses an archive that is in memory: on all processors, in parts that are gzip members. Their
+/// number depends on the size alone, and is a power of two, so that processors have equal shares.
 fn compress(archive: &[u8]) -> Result<Bytes, PackError> {
+    let count = (archive.len() / MIN_PART).clamp(1, MAX_PARTS);
+    let count = 1 << count.ilog2();
+    let parts: Vec<&[u8]> = match archive.len().div_ceil(count) {
+        0 => vec![archive],
+        size => archive.chunks(size).collect(),
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let shares = parts.chunks(count.div_ceil(threads));
+    let compressed = std::thread::scope(|scope| {
+        let shares: Vec<_> = shares
+            .map(|share| {
+                let work = || share.iter().map(|part| compress_part(part)).collect();
+                std::thread::Builder::new().spawn_scoped(scope, work)
+            })
+            .collect();
+        let joined = shares.into_iter().map(|share| {
+            let broken = |_| PackError::Write(io::Error::other("a thread was broken off"));
+            share.map_err(PackError::Write)?.join().map_err(broken)?
+        });
+        joined.collect::<Result<Vec<Vec<Vec<u8>>>, PackError>>()
+    })?;
+    Ok(compressed.concat().concat().into())
+}
+
+/// Compresses a part of an archive, as a whole gzip file.
+fn compress_part(archive: &[u8]) -> Result<Vec<u8>, PackError> {
     let failed = |error: String| PackError::Write(io::Error::other(error));
     let level = CompressionLvl::new(LEVEL).map_err(|error| failed(format!("{error:?}")))?;
     let mut compressor = Compressor::new(level);
@@ -314,7 +345,7 @@ fn compress(archive: &[u8]) -> Result<Bytes, PackError> {
         .gzip_compress(archive, &mut content)
         .map_err(|error| failed(error.to_string()))?;
     content.truncate(size);
-    Ok(content.into())
+    Ok(content)
 }
 
 fn append(
@@ -436,6 +467,27 @@ impl<R: Read> Read for Counting<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_size_is_compressed_and_read_again() {
+        for (size, expected) in [
+            (0, 1),
+            (1, 1),
+            (2 * MIN_PART - 1, 1),
+            (3 * MIN_PART + 1, 2),
+            (9 << 20, 16),
+        ] {
+            let archive: Vec<u8> = b"content".iter().copied().cycle().take(size).collect();
+            let content = compress(&archive).unwrap();
+            let mut read = Vec::new();
+            let mut reader = decompressed(content.as_ref()).unwrap();
+            reader.read_to_end(&mut read).unwrap();
+            assert!(read == archive, "{size}");
+            // As many parts as the size says, whatever the processors.
+            let parts = content.windows(4).filter(|it| *it == [0x1f, 0x8b, 8, 0]);
+            assert_eq!(parts.count(), expected, "{size}");
+        }
+    }
 
     #[test]
     fn a_folder_is_no_file_and_a_file_no_folder() {

@@ -41,6 +41,15 @@ impl Root {
         self.get(path).is_some_and(|entry| !entry.is_folder())
     }
 
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&String, &Entry)> {
+        self.entries.iter()
+    }
+
+    /// Sets all entries of a base image.
+    pub(crate) fn set_entries(&mut self, entries: Entries) {
+        self.entries = entries;
+    }
+
     pub(crate) fn files(&self) -> impl Iterator<Item = &String> {
         self.entries.keys()
     }

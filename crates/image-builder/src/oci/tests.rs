@@ -81,7 +81,7 @@ const PROGRAM: &str = "COPY --from=build /out/app /app\n";
 /// Each entry as `mode uid:gid mtime path content`.
 fn listing(layer: &Layer) -> Vec<String> {
     let mut archive = Vec::new();
-    flate2::read::GzDecoder::new(layer.content.open().unwrap())
+    flate2::read::MultiGzDecoder::new(layer.content.open().unwrap())
         .read_to_end(&mut archive)
         .unwrap();
     assert_eq!(digest(&archive), layer.diff_id);
@@ -298,7 +298,7 @@ fn a_large_layer_is_compressed_as_a_stream() {
         .unwrap();
     let content = image.layers[1].content.open().unwrap();
     let mut hash = layer::Hashing::new(std::io::sink());
-    std::io::copy(&mut flate2::read::GzDecoder::new(content), &mut hash).unwrap();
+    std::io::copy(&mut flate2::read::MultiGzDecoder::new(content), &mut hash).unwrap();
     assert_eq!(image.layers[1].diff_id, hash.diff_id());
     assert!(image.layers[1].uncompressed_size > size);
 }

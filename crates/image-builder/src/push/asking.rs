@@ -11,20 +11,23 @@ use oci_client::secrets::RegistryAuth;
 use oci_client::{Reference, RegistryOperation};
 use reqwest::Url;
 
-use super::error::status;
 use super::loopback::is_loopback;
+use crate::digest::digest as digest_of;
+use crate::image::MANIFESTS;
 
-/// Time limit for a request.
+/// Timeout for a connection to the registry.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time limit for the question how long to wait.
 const LIMIT: Duration = Duration::from_secs(10);
+/// Header with the digest of a manifest.
+pub(super) const DIGEST: &str = "docker-content-digest";
 
 /// Access to one repository, for requests that the client does not make.
 pub(crate) struct Asking {
-    /// Client that knows how to log in.
-    pub(crate) client: Client,
     /// Repository, with any tag or digest.
     pub(crate) at: Reference,
-    /// Login for the registry, if it requires one.
-    pub(crate) auth: Option<RegistryAuth>,
+    /// Login for the registry, if it requires one, and a client that knows how to log in.
+    pub(crate) login: Option<(Client, RegistryAuth)>,
     /// Certificates to trust in addition to the system's, each in PEM.
     pub(crate) roots: Vec<String>,
 }
@@ -34,17 +37,14 @@ impl Asking {
     /// asked once more for that, or the base path: a registry that limits or sheds load answers in
     /// the same way.
     pub(super) async fn told_to_wait(&self, error: &OciDistributionError) -> Option<Duration> {
-        if !may_say_when(status(error)) {
-            return None;
-        }
         let base = self.url("")?;
         let is_content = |url: &Url| {
             url.origin() == base.origin()
                 && (url.path().contains("/manifests/") || url.path().contains("/blobs/sha256:"))
         };
         let url = address(error).filter(is_content).unwrap_or(base);
-        let asker = self.connect().await.ok()?;
-        let response = asker.send(Method::HEAD, url, "*/*").await.ok()?;
+        let ask = async { self.connect().await?.send(Method::HEAD, url, "*/*").await };
+        let response = tokio::time::timeout(LIMIT, ask).await.ok()?.ok()?;
         let is_busy = may_say_when(Some(response.status().as_u16()));
         is_busy.then(|| wait(response.headers(), SystemTime::now()))?
     }
@@ -62,7 +62,7 @@ impl Asking {
 
     /// Logs in.
     pub(super) async fn connect(&self) -> Result<Asker, OciDistributionError> {
-        let client = reqwest::Client::builder().timeout(LIMIT);
+        let client = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT);
         let client = if is_loopback(self.at.resolve_registry()) {
             client.no_proxy().tls_certs_only([])
         } else {
@@ -71,24 +71,23 @@ impl Asking {
                 roots.filter_map(|pem| reqwest::Certificate::from_pem(pem.as_bytes()).ok()),
             )
         };
-        let login = async |auth: &RegistryAuth| {
-            let operation = RegistryOperation::Pull;
-            match (self.client.auth(&self.at, auth, operation).await, auth) {
-                (Ok(Some(token)), _) => RegistryAuth::Bearer(token),
-                (Ok(None) | Err(_), auth) => auth.clone(),
+        let login = match &self.login {
+            None => RegistryAuth::Anonymous,
+            Some((client, auth)) => {
+                let token = client.auth(&self.at, auth, RegistryOperation::Pull);
+                match token.await {
+                    Ok(Some(token)) => RegistryAuth::Bearer(token),
+                    Ok(None) | Err(_) => auth.clone(),
+                }
             }
         };
-        Ok(Asker {
-            client: client.build()?,
-            login: match &self.auth {
-                Some(auth) => login(auth).await,
-                None => RegistryAuth::Anonymous,
-            },
-        })
+        let client = client.build()?;
+        Ok(Asker { client, login })
     }
 }
 
 /// Client with a login.
+#[derive(Clone)]
 pub(super) struct Asker {
     client: reqwest::Client,
     login: RegistryAuth,
@@ -109,6 +108,40 @@ impl Asker {
         };
         Ok(request.send().await?)
     }
+
+    /// Returns the digest of a manifest.
+    pub(super) async fn digest(&self, url: Url) -> Result<String, OciDistributionError> {
+        let accepted = MANIFESTS.join(", ");
+        let head = self.send(Method::HEAD, url.clone(), &accepted).await?;
+        match (head.status().as_u16(), head.headers().get(DIGEST)) {
+            (200, Some(digest)) => return Ok(digest.to_str()?.to_owned()),
+            // The header is optional, and these errors have their reason in the body.
+            (200 | 400 | 403..=405, _) => {}
+            _ => drop(succeeded(head).await?),
+        }
+        let response = succeeded(self.send(Method::GET, url, &accepted).await?).await?;
+        Ok(digest_of(&response.bytes().await?))
+    }
+}
+
+/// Returns the response, unless it is an error.
+pub(super) async fn succeeded(
+    response: reqwest::Response,
+) -> Result<reqwest::Response, OciDistributionError> {
+    let (url, code) = (response.url().to_string(), response.status().as_u16());
+    match code {
+        200 => Ok(response),
+        401 => Err(OciDistributionError::UnauthorizedError { url }),
+        _ => {
+            let message = response.text().await.unwrap_or_default();
+            Err(match serde_json::from_str(&message) {
+                Ok(envelope) if (400..500).contains(&code) => {
+                    OciDistributionError::RegistryError { envelope, url }
+                }
+                Ok(_) | Err(_) => OciDistributionError::ServerError { code, url, message },
+            })
+        }
+    }
 }
 
 /// Returns the address of the request that failed.
@@ -126,7 +159,7 @@ fn address(error: &OciDistributionError) -> Option<Url> {
 }
 
 /// Returns whether a response with this status may say when to come back.
-fn may_say_when(status: Option<u16>) -> bool {
+pub(super) fn may_say_when(status: Option<u16>) -> bool {
     matches!(status, Some(429 | 503))
 }
 

@@ -10,13 +10,12 @@ use http::Method;
 use oci_spec::image::MediaType;
 use reqwest::header::ACCEPT;
 
+use super::asking::DIGEST;
 use super::attach::Artifacts;
 use super::{Credentials, Repository, is_loopback, loopback};
 
 /// Time limit, after which the regular client takes over.
 const LIMIT: Duration = Duration::from_secs(5);
-/// Header with the digest of a manifest.
-const DIGEST: &str = "docker-content-digest";
 
 /// Returns whether the registry has the image and its artifacts. On `false`, the regular client has
 /// to find out, and reports errors.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use oci_client::errors::OciDistributionError;
 use tokio::time::Instant;
 
-use super::asking::Asking;
+use super::asking::{Asking, may_say_when};
 use super::error::{is_connect, is_lost_upload, is_nonsense, is_of_the_way, is_silence, status};
 use super::loopback::is_loopback;
 use support::pause::jittered;
@@ -76,7 +76,7 @@ impl Retry {
     pub(crate) async fn run<T, F>(
         &self,
         patience: &Patience,
-        asking: &Asking,
+        asking: impl Fn() -> Option<Asking>,
         mut request: impl FnMut() -> F,
     ) -> Result<T, OciDistributionError>
     where
@@ -89,7 +89,10 @@ impl Retry {
                 Err(error) if self.is_transient(&error, &mut seen) => error,
                 result => return result,
             };
-            let told = asking.told_to_wait(&error).await;
+            let told = match asking().filter(|_| may_say_when(status(&error))) {
+                Some(asking) => asking.told_to_wait(&error).await,
+                None => None,
+            };
             let wait = jittered(delay).max(told.unwrap_or_default());
             if !patience.allows(wait) {
                 return Err(match told {

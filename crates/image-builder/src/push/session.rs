@@ -1,7 +1,6 @@
 //! Session with one repository: its requests, its login, and their retries.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::Method;
@@ -13,7 +12,7 @@ use oci_client::{Reference, RegistryOperation};
 use oci_spec::image::MediaType;
 use serde_json::Value;
 
-use super::asking::{Asking, next_page};
+use super::asking::{Asker, Asking, CONNECT_TIMEOUT, next_page, succeeded};
 use super::error::{is_nonsense, is_of_the_way, is_silence, status};
 use super::idle::{Movement, patiently};
 use super::progress::BlobProgress;
@@ -23,9 +22,6 @@ use super::{
     use_tls_of_ring,
 };
 use crate::image::{BuiltImage, Document, MANIFESTS, MAX_DOCUMENT};
-
-/// Timeout for a connection to the registry.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Limit for the pages of a list. ECR has 50 entries on each.
 const MAX_PAGES: usize = 20;
@@ -42,16 +38,16 @@ type Answer<T> = Result<T, OciDistributionError>;
 struct Login {
     /// Set once the registry requires a login.
     is_wanted: bool,
-    /// Client for all requests but those for manifests. The library's client asks an open registry
-    /// before each request how to log in; this one sends credentials only once they are required.
-    /// Created on demand, since each client reads the system's certificates.
+    /// Client for what is sent and pulled. It gets credentials only once they are required: with
+    /// them, it asks an open registry before each request how to log in. Created on demand, since
+    /// each client reads the system's certificates twice.
     client: Option<Client>,
+    /// Client for questions, which is cheaper to create.
+    asker: Option<Asker>,
 }
 
 /// Session with one repository.
 pub(super) struct Session<'a> {
-    /// Client for requests about manifests.
-    asking: Client,
     login: Arc<Mutex<Login>>,
     auth: RegistryAuth,
     repository: &'a Repository,
@@ -75,8 +71,6 @@ impl<'a> Session<'a> {
             gives_up_on_nobody: is_local,
             ..retry
         };
-        let asking = client(&registry, is_local, &repository.roots)
-            .map_err(|error| PushError::new(repository, &error))?;
         let (auth, is_wanted) = match &repository.credentials {
             Credentials::Anonymous => (RegistryAuth::Anonymous, false),
             // Credentials that are configured are used from the first request on.
@@ -84,10 +78,12 @@ impl<'a> Session<'a> {
                 (RegistryAuth::Basic(user.clone(), password.clone()), true)
             }
         };
-        let client = is_wanted.then(|| asking.clone());
+        let login = Login {
+            is_wanted,
+            ..Login::default()
+        };
         Ok(Self {
-            asking,
-            login: Arc::new(Mutex::new(Login { is_wanted, client })),
+            login: Arc::new(Mutex::new(login)),
             auth,
             repository,
             registry,
@@ -99,7 +95,6 @@ impl<'a> Session<'a> {
     /// Returns the same session with another retry policy, for optional requests.
     pub(super) fn with(&self, retry: Retry) -> Session<'a> {
         Session {
-            asking: self.asking.clone(),
             login: Arc::clone(&self.login),
             auth: self.auth.clone(),
             repository: self.repository,
@@ -112,51 +107,63 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn asking(&self) -> Asking {
-        // A panic elsewhere leaves the login in a valid state.
-        let is_wanted = self
-            .login
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_wanted;
-        Asking {
-            client: self.asking.clone(),
-            at: self.at("latest"),
-            auth: is_wanted.then(|| self.auth.clone()),
-            roots: self.repository.roots.clone(),
-        }
+    /// A panic elsewhere leaves the login in a valid state, so a poisoned lock is usable.
+    fn login(&self) -> MutexGuard<'_, Login> {
+        self.login.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn sending(&self) -> Client {
-        let (client, is_wanted) = {
-            // A panic elsewhere leaves the login in a valid state, so a poisoned lock is usable.
-            let mut login = self.login.lock().unwrap_or_else(PoisonError::into_inner);
-            let make = || {
-                let is_local = self.retry.gives_up_on_nobody;
-                let made = client(&self.registry, is_local, &self.repository.roots);
-                // The other client works as well, with more requests for the login.
-                made.unwrap_or_else(|_| self.asking.clone())
-            };
-            (
-                login.client.get_or_insert_with(make).clone(),
-                login.is_wanted,
-            )
+    /// Returns the access for questions.
+    fn asking(&self) -> Answer<Asking> {
+        let is_wanted = self.login().is_wanted;
+        let login = if is_wanted {
+            Some((self.client()?, self.auth.clone()))
+        } else {
+            None
         };
+        Ok(Asking {
+            at: self.at("latest"),
+            login,
+            roots: self.repository.roots.clone(),
+        })
+    }
+
+    /// Returns the client for questions, logged in if that is required.
+    async fn asker(&self) -> Answer<Asker> {
+        if let Some(asker) = &self.login().asker {
+            return Ok(asker.clone());
+        }
+        let asker = self.asking()?.connect().await?;
+        self.login().asker = Some(asker.clone());
+        Ok(asker)
+    }
+
+    fn client(&self) -> Answer<Client> {
+        let mut login = self.login();
+        if let Some(client) = &login.client {
+            return Ok(client.clone());
+        }
+        let is_local = self.retry.gives_up_on_nobody;
+        let made = client(&self.registry, is_local, &self.repository.roots)?;
+        Ok(login.client.insert(made).clone())
+    }
+
+    async fn sending(&self) -> Answer<Client> {
+        let client = self.client()?;
+        let is_wanted = self.login().is_wanted;
         if is_wanted {
             client
                 .store_auth_if_needed(&self.registry, &self.auth)
                 .await;
         }
-        client
+        Ok(client)
     }
 
     /// Drops a token that the registry no longer accepts. The client would reuse it until its own
     /// expiry.
     fn log_in_again(&self) {
-        let mut login = self.login.lock().unwrap_or_else(PoisonError::into_inner);
-        *login = Login {
+        *self.login() = Login {
             is_wanted: true,
-            client: None,
+            ..Login::default()
         };
     }
 
@@ -186,12 +193,6 @@ impl<'a> Session<'a> {
     /// Runs a request with retries. Once the registry requires a login, the request is repeated
     /// with one.
     async fn run<T, F: Future<Output = Answer<T>>>(&self, request: impl Fn() -> F) -> Answer<T> {
-        let is_wanted = || {
-            self.login
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .is_wanted
-        };
         let with_login = || async {
             let result = request().await;
             if result
@@ -202,7 +203,8 @@ impl<'a> Session<'a> {
             }
             result
         };
-        if !is_wanted() {
+        let is_wanted = self.login().is_wanted;
+        if !is_wanted {
             let once = self.retry.only_once_unauthorised();
             match self.retried(once, with_login).await {
                 Err(error) if status(&error) == Some(401) => {}
@@ -217,7 +219,8 @@ impl<'a> Session<'a> {
         retry: Retry,
         request: impl Fn() -> F,
     ) -> Answer<T> {
-        retry.run(&self.patience, &self.asking(), request).await
+        let asking = || self.asking().ok();
+        retry.run(&self.patience, asking, request).await
     }
 
     /// Logs in once, before several requests would do so concurrently. Errors are ignored: the
@@ -225,18 +228,23 @@ impl<'a> Session<'a> {
     pub(super) async fn authorise_to_push(&self) {
         if self.repository.credentials != Credentials::Anonymous {
             let reference = self.at("latest");
-            let client = self.sending().await;
-            let login = client.auth(&reference, &self.auth, RegistryOperation::Push);
-            patiently(Movement::question(), login).await.ok();
+            if let Ok(client) = self.sending().await {
+                let login = client.auth(&reference, &self.auth, RegistryOperation::Push);
+                patiently(Movement::question(), login).await.ok();
+            }
         }
     }
 
     /// Returns the digest of the image that has this tag or digest, or `None` if there is none.
     pub(super) async fn tagged(&self, reference: &str) -> Result<Option<String>, PushError> {
-        let reference = self.at(reference);
-        let request = || self.asking.fetch_manifest_digest(&reference, &self.auth);
-        let request = || patiently(Movement::question(), request());
-        match self.retried(self.retry, request).await {
+        let question = async || {
+            let path = format!("{}/manifests/{reference}", self.repository.name);
+            let url = self.asking()?.url(&path);
+            let url = url.ok_or_else(|| OciDistributionError::UrlParseError(path))?;
+            self.asker().await?.digest(url).await
+        };
+        let request = || patiently(Movement::question(), question());
+        match self.run(request).await {
             Ok(found) => Ok(Some(found)),
             Err(error) if is_unknown_repository(&error) => Err(self.error(&error)),
             Err(error) if status(&error) == Some(404) => Ok(None),
@@ -274,7 +282,7 @@ impl<'a> Session<'a> {
         let size = blob.content.size();
         let request = || async {
             let (movement, chunks) = progress.attempt(blob.content.clone());
-            let client = self.sending().await;
+            let client = self.sending().await?;
             let request = client.push_blob_stream(&reference, chunks, blob.digest, Some(size));
             match patiently(movement, request).await {
                 // The upload was accepted with an invalid response. What counts is that the blob
@@ -296,13 +304,15 @@ impl<'a> Session<'a> {
         let Some(name) = within else { return false };
         let tag = "latest".to_owned();
         let source = Reference::with_tag(self.registry.clone(), name.to_owned(), tag);
-        let client = self.sending().await;
+        let Ok(client) = self.sending().await else {
+            return false;
+        };
         let mounted = client.mount_blob(reference, &source, blob.digest);
         patiently(Movement::question(), mounted).await.is_ok()
     }
 
     async fn has(&self, reference: &Reference, blob: &Blob<'_>) -> Answer<bool> {
-        let client = self.sending().await;
+        let client = self.sending().await?;
         let request = client.blob_exists(reference, blob.digest);
         patiently(Movement::question(), request).await
     }
@@ -328,23 +338,16 @@ impl<'a> Session<'a> {
 
     /// Returns all pages of the referrers API.
     async fn pages(&self, digest: &str) -> Answer<Vec<ImageIndexEntry>> {
-        let asking = self.asking();
-        let mut next = asking.url(&format!("{}/referrers/{digest}", self.repository.name));
-        let asker = asking.connect().await?;
+        let mut next = self
+            .asking()?
+            .url(&format!("{}/referrers/{digest}", self.repository.name));
+        let asker = self.asker().await?;
         let mut all = Vec::new();
         for _ in 0..MAX_PAGES {
             let Some(page) = next else { break };
             let accepted = MediaType::ImageIndex.to_string();
             let response = asker.send(Method::GET, page.clone(), &accepted).await?;
-            let (url, code) = (page.to_string(), response.status().as_u16());
-            match code {
-                200 => {}
-                401 => return Err(OciDistributionError::UnauthorizedError { url }),
-                _ => {
-                    let message = response.text().await.unwrap_or_default();
-                    return Err(OciDistributionError::ServerError { code, url, message });
-                }
-            }
+            let response = succeeded(response).await?;
             next = next_page(response.headers(), &page);
             all.extend(entries(&response.bytes().await?)?);
         }
@@ -358,7 +361,7 @@ impl<'a> Session<'a> {
         }
         let reference = self.at(reference);
         let request = || async {
-            let client = self.sending().await;
+            let client = self.sending().await?;
             let request = client.pull_manifest_raw(&reference, &self.auth, &MANIFESTS);
             patiently(Movement::question(), request).await
         };
@@ -382,7 +385,7 @@ impl<'a> Session<'a> {
         }
         let reference = self.by_digest(text("digest"));
         let request = || async {
-            let client = self.sending().await;
+            let client = self.sending().await?;
             let pull = async {
                 let pulled = client.pull_blob_stream(&reference, text("digest")).await?;
                 let mut content = Vec::new();
@@ -429,7 +432,7 @@ impl<'a> Session<'a> {
         let media_type = http::HeaderValue::from_str(&document.media_type)
             .map_err(|error| OciDistributionError::GenericError(Some(error.to_string())))?;
         let request = || async {
-            let client = self.sending().await;
+            let client = self.sending().await?;
             let content = document.content.clone();
             let request = client.push_manifest_raw(&reference, content, media_type.clone());
             patiently(Movement::question(), request).await
