@@ -38,7 +38,9 @@ pub(crate) struct Run {
     pub(crate) mark: String,
     pub(crate) stack: String,
     pub(crate) place: Place,
-    /// Absent as long as nothing was created.
+    /// Set once the name is the run's own: from then on there may be something to delete.
+    pub(crate) is_claimed: bool,
+    /// Absent on an emulator that did not run.
     pub(crate) home: Option<Home>,
 }
 
@@ -56,6 +58,7 @@ impl Run {
             stack: stack.unwrap_or_else(|| random_name(&mark)),
             mark,
             place,
+            is_claimed: false,
             home: None,
         }
     }
@@ -174,6 +177,7 @@ mod tests {
     fn a_record_is_left_behind_when_nobody_holds_it() {
         let folder = tempfile::tempdir().expect("a folder");
         let record = Record::create(folder.path(), run()).expect("a record");
+        assert!(!record.run.is_claimed);
         let wanted = record.run.clone();
         let found = find(folder.path()).expect("records");
         assert!(found.left_behind.is_empty());

@@ -81,19 +81,19 @@ pub(crate) async fn clean(signals: &mut Signals) -> Result<(), Error> {
     let found = record::find(&record::folder()?)?;
     for record in found.left_behind {
         let stack = record.run.stack.clone();
-        let Some(home) = record.run.home.clone() else {
+        if !record.run.is_claimed {
             // It was killed before it created anything.
             record.remove()?;
             continue;
-        };
+        }
         let programs = Programs::find(record.run.clone())?;
-        if !may_be_deleted(&programs, &home).await? {
+        if !may_be_deleted(&programs).await? {
             note(&format!("what a killed run left is gone: stack `{stack}`"));
             record.remove()?;
             continue;
         }
         note(&format!("deleting what a killed run left: stack `{stack}`"));
-        let (proof, is_interrupted) = delete(&programs, signals).await;
+        let (proof, is_interrupted) = to_the_end(deletion::delete(&programs), signals).await;
         for line in &proof.evidence {
             note(&format!("  {line}"));
         }
@@ -109,11 +109,11 @@ pub(crate) async fn clean(signals: &mut Signals) -> Result<(), Error> {
 }
 
 /// Returns whether there may be something to delete, after checking that it is the killed run's own.
-async fn may_be_deleted(programs: &Programs, home: &Home) -> Result<bool, Error> {
+async fn may_be_deleted(programs: &Programs) -> Result<bool, Error> {
     let run = &programs.run;
     let status = programs.deployer(&["status"]).await?;
     let status = status.last();
-    if let Some(here) = Home::read(status)
+    if let Some((home, here)) = run.home.as_ref().zip(Home::read(status))
         && *home != here
     {
         let Home { account, region } = home;
@@ -150,7 +150,10 @@ pub(crate) async fn run(options: Run) -> Result<u8, Error> {
         Some(region) => region.clone(),
         None if is_local => "us-east-1".to_owned(),
         // The profile's, which also decides where the stack is created.
-        None => free(&programs).await?.region,
+        None => match free(&programs).await? {
+            Some(Home { region, .. }) => region,
+            None => return Err("the deployer does not know the region".to_owned().into()),
+        },
     };
     let cost = price::ask_deployer(&programs, &region).await?;
     let price = price::describe(&cost, &region, options.limit);
@@ -205,7 +208,9 @@ pub(crate) async fn run(options: Run) -> Result<u8, Error> {
     } else {
         let why = end.why().unwrap_or_default();
         note(&format!("{why}; deleting stack `{}`", programs.run.stack));
-        delete(&programs, &mut signals).await.0
+        to_the_end(deletion::delete(&programs), &mut signals)
+            .await
+            .0
     };
     for line in &proof.evidence {
         note(&format!("  {line}"));
@@ -249,13 +254,14 @@ async fn claim(programs: &Programs) -> Result<Record, Error> {
         free(programs).await
     };
     let home = match home {
-        Ok(home) => Some(home),
+        Ok(home) => home,
         Err(error) => {
             record.remove()?;
             return Err(error);
         }
     };
     let run = record::Run {
+        is_claimed: true,
         home,
         ..run.clone()
     };
@@ -263,22 +269,21 @@ async fn claim(programs: &Programs) -> Result<Record, Error> {
     Ok(Record::create(&folder, run)?)
 }
 
-/// Returns where the stack will be created. Fails if it exists: somebody else has created it, and it
-/// must not be deleted.
-async fn free(programs: &Programs) -> Result<Home, Error> {
+/// Returns where the stack will be created, if that is known: the emulator may not run yet. Fails if
+/// the stack exists: somebody else has created it, and it must not be deleted.
+async fn free(programs: &Programs) -> Result<Option<Home>, Error> {
     let stack = &programs.run.stack;
     let status = programs.deployer(&["status"]).await?;
-    match (status.last()["status"].as_str(), Home::read(status.last())) {
-        (Some("ABSENT"), Some(home)) => Ok(home),
-        (Some(found), Some(_)) => {
-            Err(format!("stack `{stack}` exists ({found}): choose another name").into())
-        }
-        _ => Err(format!("cannot read the stack: {}", status.end()).into()),
+    match status.last()["status"].as_str() {
+        Some("ABSENT") => Ok(Home::read(status.last())),
+        Some(found) => Err(format!("stack `{stack}` exists ({found}): choose another name").into()),
+        None => Err(format!("cannot read the stack: {}", status.end()).into()),
     }
 }
 
 /// Runs the steps until they end, a signal comes, or the time is over. A panic is a failed step.
 async fn follow(flow: Flow, signals: &mut Signals, limit: Duration) -> End {
+    let programs = Arc::clone(&flow.programs);
     let mut steps = tokio::spawn(flow.run());
     let end = tokio::select! {
         joined = &mut steps => return match joined {
@@ -289,19 +294,24 @@ async fn follow(flow: Flow, signals: &mut Signals, limit: Duration) -> End {
         name = signals.next() => End::Interrupted(name),
         () = tokio::time::sleep(limit) => End::OutOfTime(limit),
     };
-    steps.abort();
-    let _ = steps.await;
+    // A deletion that is stopped leaves nothing that a later one could prove.
+    if programs.is_deletion_unproven() {
+        note("the deletion continues, because what is left costs money");
+        let _ = to_the_end(&mut steps, signals).await;
+    } else {
+        steps.abort();
+        let _ = steps.await;
+    }
     end
 }
 
-/// Deletes the stack, whatever signals come. Returns whether one came.
-async fn delete(programs: &Programs, signals: &mut Signals) -> (Proof, bool) {
-    let deletion = deletion::delete(programs);
+/// Waits for a deletion, whatever signals come. Returns whether one came.
+async fn to_the_end<T>(deletion: impl Future<Output = T>, signals: &mut Signals) -> (T, bool) {
     tokio::pin!(deletion);
     let mut is_interrupted = false;
     loop {
         tokio::select! {
-            proof = &mut deletion => return (proof, is_interrupted),
+            end = &mut deletion => return (end, is_interrupted),
             name = signals.next() => {
                 is_interrupted = true;
                 note(&format!("{name}: the deletion continues, because what is left costs money"));
