@@ -1,10 +1,12 @@
 //! Checkout of one commit in a temporary folder, from a repository on this machine. The repository
 //! itself stays as it is.
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use process::Program;
 use tempfile::TempDir;
 
 use crate::Hint;
@@ -59,67 +61,109 @@ impl Hint for CheckoutError {
     }
 }
 
-/// Checks out a commit of the repository that contains `folder`.
-pub async fn check_out(folder: &Path, commit: &str) -> Result<Checkout, CheckoutError> {
-    // It comes from a registry, and must not become an option of git.
-    let is_commit =
-        matches!(commit.len(), 40 | 64) && commit.bytes().all(|it| it.is_ascii_hexdigit());
-    if !is_commit {
-        return Err(CheckoutError::Name(commit.to_owned()));
-    }
-    let top = repository(folder)
-        .await
-        .map_err(CheckoutError::Repository)?;
-    let object = format!("{commit}^{{commit}}");
-    git(&top, LIMIT, ["cat-file", "-e", &object])
-        .await
-        .map_err(|_| CheckoutError::Absent(commit.to_owned()))?;
-    let copy = tempfile::Builder::new()
-        .prefix("deployer-source-")
-        .tempdir()
-        .map_err(CheckoutError::Folder)?;
-    // Git and cargo resolve symbolic links, so that paths are comparable only without them.
-    let root = copy.path().canonicalize().map_err(CheckoutError::Folder)?;
-    let failed = |said: String| CheckoutError::Git(last_line(&said));
-    let origin = origin(&top).await;
-    let steps: [&[&str]; 3] = [
-        // Reads the objects of the repository, and does not copy them.
-        &[
-            "clone",
-            "--quiet",
-            "--no-checkout",
-            "--shared",
-            "--",
-            "FROM",
-            "TO",
-        ],
-        &["checkout", "--quiet", "--detach", commit],
-        &["submodule", "--quiet", "update", "--init", "--recursive"],
-    ];
-    for step in steps {
-        let arguments = step.iter().map(|argument| match *argument {
-            "FROM" => top.as_os_str(),
-            "TO" => root.as_os_str(),
-            argument => argument.as_ref(),
-        });
-        let mut git = program(&root, arguments);
-        // Relative URLs of submodules are relative to it. As a variable, since it may have a
-        // password, and the arguments of a process are public.
-        if let Some(origin) = origin
-            .as_ref()
-            .filter(|_| step.first() == Some(&"submodule"))
-        {
-            git = git
-                .env("GIT_CONFIG_COUNT", "1")
-                .env("GIT_CONFIG_KEY_0", "remote.origin.url")
-                .env("GIT_CONFIG_VALUE_0", origin);
+/// Commit of a repository on this machine.
+#[derive(Debug)]
+pub struct Commit {
+    repository: PathBuf,
+    name: String,
+    /// URL of the remote `origin`.
+    origin: Option<String>,
+}
+
+impl Commit {
+    /// Finds a commit of the repository that contains `folder`. Nothing of it is used yet.
+    pub async fn find(folder: &Path, name: &str) -> Result<Self, CheckoutError> {
+        // It comes from a registry, and must not become an option of git.
+        let is_commit =
+            matches!(name.len(), 40 | 64) && name.bytes().all(|it| it.is_ascii_hexdigit());
+        if !is_commit {
+            return Err(CheckoutError::Name(name.to_owned()));
         }
-        output(&git, LIMIT).await.map_err(failed)?;
+        let top = repository(folder)
+            .await
+            .map_err(CheckoutError::Repository)?;
+        let object = format!("{name}^{{commit}}");
+        git(&top, LIMIT, ["cat-file", "-e", &object])
+            .await
+            .map_err(|_| CheckoutError::Absent(name.to_owned()))?;
+        Ok(Self {
+            origin: origin(&top).await,
+            repository: top,
+            name: name.to_owned(),
+        })
     }
-    Ok(Checkout {
-        _folder: copy,
-        root,
-    })
+
+    /// Checks the commit out in a temporary folder, with its submodules.
+    pub async fn check_out(&self) -> Result<Checkout, CheckoutError> {
+        let copy = tempfile::Builder::new()
+            .prefix("deployer-source-")
+            .tempdir()
+            .map_err(CheckoutError::Folder)?;
+        // Git and cargo resolve symbolic links, so that paths are comparable only without them.
+        let root = copy.path().canonicalize().map_err(CheckoutError::Folder)?;
+        // Reads the objects of the repository, and does not copy them.
+        let clone = ["clone", "--quiet", "--no-checkout", "--shared", "--"].map(OsStr::new);
+        let clone = [&clone[..], &[self.repository.as_os_str(), root.as_os_str()]].concat();
+        let within = |arguments: &[&str]| program(&root, arguments);
+        let steps = [
+            program(&root, clone),
+            within(&["checkout", "--quiet", "--detach", &self.name]),
+            // Relative URLs of submodules are relative to the origin, those of their submodules are not.
+            self.with_origin(within(&["submodule", "--quiet", "init"])),
+            within(&["submodule", "--quiet", "update", "--init", "--recursive"]),
+        ];
+        for step in steps {
+            let said = output(&step, LIMIT).await;
+            said.map_err(|said| CheckoutError::Git(last_line(&said)))?;
+        }
+        Ok(Checkout {
+            _folder: copy,
+            root,
+        })
+    }
+
+    /// Has git take the clone for one of the origin. As a variable, since the URL may have a
+    /// password, and the arguments of a process are public.
+    fn with_origin(&self, git: Program) -> Program {
+        let Some(origin) = &self.origin else {
+            return git;
+        };
+        // The caller's own settings stay.
+        let given = std::env::var("GIT_CONFIG_COUNT").ok();
+        let given = given.and_then(|count| count.parse().ok()).unwrap_or(0_u32);
+        git.env("GIT_CONFIG_COUNT", (given + 1).to_string())
+            .env(format!("GIT_CONFIG_KEY_{given}"), "remote.origin.url")
+            .env(format!("GIT_CONFIG_VALUE_{given}"), origin)
+    }
+
+    /// Returns whether a branch of the remote `origin` contains the commit. Without that remote, it is
+    /// a branch of this repository.
+    ///
+    /// Other commits can get into a clone as well: those of pull requests, and of forks, whose tags
+    /// git fetches into the clone's own.
+    pub async fn is_published(&self) -> bool {
+        let branches = match self.origin {
+            Some(_) => "refs/remotes/origin",
+            None => "refs/heads",
+        };
+        let contains = format!("--contains={}", self.name);
+        let question = ["for-each-ref", &contains, "--format=%(refname)", branches];
+        let refs = git(&self.repository, LIMIT, question).await;
+        let fetched = ["config", "--get-all", "remote.origin.fetch"];
+        let fetched = git(&self.repository, LIMIT, fetched)
+            .await
+            .unwrap_or_default();
+        // `+refs/pull/*:refs/remotes/origin/pull/*`, for instance.
+        let others: Vec<&str> = fetched
+            .lines()
+            .filter_map(|it| it.trim_start_matches('+').split_once(':'))
+            .filter(|(source, _)| !source.starts_with("refs/heads/"))
+            .filter_map(|(_, target)| target.split('*').next())
+            .collect();
+        refs.unwrap_or_default()
+            .lines()
+            .any(|name| !others.iter().any(|other| name.starts_with(other)))
+    }
 }
 
 /// Returns the URL of the remote `origin`. A relative path is made absolute.
@@ -134,32 +178,6 @@ async fn origin(top: &Path) -> Option<String> {
     })
 }
 
-/// Returns whether a branch of the remote `origin`, or a tag, contains the commit. Without that
-/// remote, it is a branch of this repository.
-///
-/// Other commits can get into a clone as well: those of pull requests and forks.
-pub async fn is_published(folder: &Path, commit: &str) -> bool {
-    let branches = match origin(folder).await {
-        Some(_) => "refs/remotes/origin",
-        None => "refs/heads",
-    };
-    let contains = format!("--contains={commit}");
-    let format = "--format=%(refname)";
-    let question = ["for-each-ref", &contains, format, branches, "refs/tags"];
-    let refs = git(folder, LIMIT, question).await.unwrap_or_default();
-    let fetched = ["config", "--get-all", "remote.origin.fetch"];
-    let fetched = git(folder, LIMIT, fetched).await.unwrap_or_default();
-    // `+refs/pull/*:refs/remotes/origin/pull/*`, for instance.
-    let others: Vec<&str> = fetched
-        .lines()
-        .filter_map(|it| it.trim_start_matches('+').split_once(':'))
-        .filter(|(source, _)| !source.starts_with("refs/heads/"))
-        .filter_map(|(_, target)| target.split('*').next())
-        .collect();
-    refs.lines()
-        .any(|name| !others.iter().any(|other| name.starts_with(other)))
-}
-
 fn last_line(said: &str) -> String {
     let last = said.lines().rev().find(|line| !line.trim().is_empty());
     last.unwrap_or("it does not say why").trim().to_owned()
@@ -169,6 +187,10 @@ fn last_line(said: &str) -> String {
 mod tests {
     use super::*;
     use crate::provenance::testing::Repository;
+
+    async fn check_out(folder: &Path, commit: &str) -> Result<Checkout, CheckoutError> {
+        Commit::find(folder, commit).await?.check_out().await
+    }
 
     #[tokio::test]
     async fn an_earlier_commit_is_checked_out_beside_the_repository() {
@@ -265,7 +287,10 @@ mod tests {
         let first = upstream.git(&["rev-parse", "HEAD"]).await;
         let is_published = |repository: &Repository, commit: &str| {
             let (folder, commit) = (repository.path(), commit.trim().to_owned());
-            async move { is_published(&folder, &commit).await }
+            async move {
+                let commit = Commit::find(&folder, &commit).await.unwrap();
+                commit.is_published().await
+            }
         };
         // Without a remote, it is the branches of this repository.
         assert!(is_published(&upstream, &first).await);
@@ -297,6 +322,16 @@ mod tests {
         upstream.git(&["branch", "taken", strange.trim()]).await;
         clone.git(&["fetch", "--quiet", "origin"]).await;
         assert!(is_published(&clone, &strange).await);
-        assert!(!is_published(&clone, "--all").await);
+
+        // Git fetches the tags of a fork, too.
+        let fork = Repository::new().await;
+        fork.write("main.rs", "of another stranger");
+        fork.commit(1_300_000_000).await;
+        fork.git(&["tag", "v9"]).await;
+        let strange = fork.git(&["rev-parse", "HEAD"]).await;
+        let path = fork.path().display().to_string();
+        clone.git(&["remote", "add", "fork", &path]).await;
+        clone.git(&["fetch", "--quiet", "--tags", "fork"]).await;
+        assert!(!is_published(&clone, &strange).await);
     }
 }

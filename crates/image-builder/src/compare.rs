@@ -1,17 +1,20 @@
 //! Differences between two images: settings, layers and files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::compression::Limited;
+use crate::compression::{Limited, MAX_UNPACKED};
 use crate::image::BuiltImage;
 use crate::layer::{Hashing, Layer};
 
 /// Limit for the number of files that are named in each layer.
 const MAX_FILES: usize = 20;
+
+/// Limit for the number of entries in a layer. Real ones have some ten thousand.
+const MAX_ENTRIES: usize = 1_000_000;
 
 /// Limit for the shown length of a property, in characters.
 const MAX_VALUE: usize = 200;
@@ -52,14 +55,15 @@ pub fn compare(image: &BuiltImage, rebuilt: &BuiltImage) -> io::Result<Vec<Diffe
         let difference = format!("{} in the image, {} in the rebuild", old.len(), new.len());
         differences.push(Difference::new("number of layers", difference));
     }
+    let mut left = MAX_UNPACKED;
     for (number, (old, new)) in old.iter().zip(new).enumerate() {
         let layer = format!("layer {}", number + 1);
         if old.digest == new.digest {
             continue;
         }
         let before = differences.len();
-        let rebuilt = files(new)?;
-        match files(old) {
+        let rebuilt = files(new, &mut { MAX_UNPACKED })?;
+        match files(old, &mut left) {
             Ok(files) => compare_files(&layer, &files, &rebuilt, &mut differences),
             Err(error) => differences.push(Difference::new(&layer, unreadable(&error))),
         }
@@ -129,10 +133,30 @@ fn compare_settings(path: &str, old: &Value, new: &Value, differences: &mut Vec<
 /// Properties of a file in a layer, each with its name.
 type Properties = Vec<(&'static str, String)>;
 
-fn files(layer: &Layer) -> io::Result<BTreeMap<String, Properties>> {
-    let mut archive = tar::Archive::new(Limited::new(layer.archive()?));
+/// Path of a file, and the number of the entry among those of this path. The last one counts, and an
+/// earlier one can still be the target of a link.
+type Name = (String, usize);
+
+/// Reads the files of a layer. `left` is the number of bytes that it may have unpacked, and becomes
+/// what is left of them.
+fn files(layer: &Layer, left: &mut u64) -> io::Result<BTreeMap<Name, Properties>> {
+    let mut reader = Limited {
+        inner: layer.archive()?,
+        left: *left,
+    };
+    let files = read(&mut reader);
+    *left = reader.left;
+    files
+}
+
+fn read(archive: impl io::Read) -> io::Result<BTreeMap<Name, Properties>> {
+    let mut archive = tar::Archive::new(archive);
     let mut files = BTreeMap::new();
-    for entry in archive.entries()? {
+    let mut entries = HashMap::new();
+    for (number, entry) in archive.entries()?.enumerate() {
+        if number == MAX_ENTRIES {
+            return Err(io::Error::other("it has more than a million entries"));
+        }
         let mut entry = entry?;
         let header = entry.header().clone();
         let path = shown(&entry.path_bytes());
@@ -141,8 +165,11 @@ fn files(layer: &Layer) -> io::Result<BTreeMap<String, Properties>> {
         let mut hash = Hashing::new(io::sink());
         let size = io::copy(&mut entry, &mut hash)?;
         // Some builders leave the fields empty.
-        let device = (header.device_major(), header.device_minor());
-        let mut properties = vec![
+        let device = match (header.device_major(), header.device_minor()) {
+            (Ok(Some(major)), Ok(Some(minor))) => format!("{major}:{minor}"),
+            _ => String::new(),
+        };
+        let properties = vec![
             ("type", format!("{:?}", header.entry_type())),
             ("mode", format!("{:04o}", header.mode()? & 0o7777)),
             ("owner", format!("{}:{}", header.uid()?, header.gid()?)),
@@ -151,16 +178,12 @@ fn files(layer: &Layer) -> io::Result<BTreeMap<String, Properties>> {
             ("size", size.to_string()),
             ("content", hash.diff_id()),
             ("extended header", extended),
+            ("device", device),
         ];
-        if let (Ok(Some(major)), Ok(Some(minor))) = device {
-            properties.push(("device", format!("{major}:{minor}")));
-        }
         let path = format!("/{}", path.trim_matches('/'));
-        // The last entry of a path counts, and an earlier one can still be the target of a link.
-        let earlier = (2..).map(|number| format!("{path} (entry {number})"));
-        let name = std::iter::once(path.clone()).chain(earlier);
-        let name = name.into_iter().find(|name| !files.contains_key(name));
-        files.insert(name.unwrap_or(path), properties);
+        let entries: &mut usize = entries.entry(path.clone()).or_default();
+        *entries += 1;
+        files.insert((path, *entries), properties);
     }
     Ok(files)
 }
@@ -180,33 +203,41 @@ fn extended(entry: &mut tar::Entry<'_, impl io::Read>) -> io::Result<String> {
     Ok(records.join(" "))
 }
 
-/// Returns text as it is, and escapes bytes that are none: two names must not look the same.
+/// Returns text as it is but for backslashes, and escapes bytes that are none: two names must not
+/// look the same.
 fn shown(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
-        Ok(text) => text.to_owned(),
+        Ok(text) => text.replace('\\', "\\\\"),
         Err(_) => bytes.escape_ascii().to_string(),
     }
 }
 
 fn compare_files(
     layer: &str,
-    old: &BTreeMap<String, Properties>,
-    new: &BTreeMap<String, Properties>,
+    old: &BTreeMap<Name, Properties>,
+    new: &BTreeMap<Name, Properties>,
     differences: &mut Vec<Difference>,
 ) {
     let only = |place: &str| Some(format!("only in the {place}"));
-    let in_image = old.iter().filter_map(|(path, old)| {
-        let difference = match new.get(path) {
+    let in_image = old.iter().filter_map(|(name, old)| {
+        let difference = match new.get(name) {
             None => only("image"),
             Some(new) => changed(old, new),
         };
-        Some((path, difference?))
+        Some((name, difference?))
     });
-    let added = new.keys().filter(|path| !old.contains_key(*path));
-    let added = added.filter_map(|path| Some((path, only("rebuild")?)));
+    let added = new.keys().filter(|name| !old.contains_key(*name));
+    let added = added.filter_map(|name| Some((name, only("rebuild")?)));
     let all: Vec<_> = in_image.chain(added).collect();
-    for (path, difference) in all.iter().take(MAX_FILES) {
-        differences.push(Difference::new(format!("{layer}, {path}"), difference));
+    for ((path, entry), difference) in all.iter().take(MAX_FILES) {
+        let entry = match entry {
+            1 => String::new(),
+            entry => format!(" (entry {entry})"),
+        };
+        differences.push(Difference::new(
+            format!("{layer}, {path}{entry}"),
+            difference,
+        ));
     }
     let more = all.len().saturating_sub(MAX_FILES);
     if more > 0 {
@@ -384,5 +415,28 @@ mod tests {
         };
         let shown = shown(&twice("one"), &twice("two"));
         assert_eq!(shown, "layer 1, /app: content");
+    }
+
+    #[test]
+    fn names_stay_different_and_are_counted() {
+        assert_ne!(super::shown(b"a\xff"), super::shown(br"a\xff"));
+        let entries = |number: usize| {
+            let mut archive = tar::Builder::new(Vec::new());
+            let mut header = tar::Header::new_ustar();
+            header.set_size(0);
+            header.set_mode(0o644);
+            header.set_mtime(0);
+            header.set_uid(0);
+            header.set_gid(0);
+            for _ in 0..number {
+                archive.append_data(&mut header, "a", &[][..]).unwrap();
+            }
+            with_layer(&archive.into_inner().unwrap(), gzip)
+        };
+        let shown = shown(&entries(2), &entries(1));
+        assert_eq!(shown, "layer 1, /a (entry 2): only in the image");
+        // With a search among all earlier ones this takes hours.
+        let many = compare(&entries(300_000), &entries(1)).unwrap();
+        assert_eq!(many.last().unwrap().difference, "299979 more files");
     }
 }

@@ -107,13 +107,6 @@ pub(crate) struct Limited<R> {
     pub(crate) left: u64,
 }
 
-impl<R> Limited<R> {
-    pub(crate) const fn new(inner: R) -> Self {
-        let left = MAX_UNPACKED;
-        Self { inner, left }
-    }
-}
-
 impl<R: Read> Read for Limited<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buffer)?;

@@ -19,7 +19,7 @@ use deployment::names::Digest;
 use image_builder::Architecture;
 use image_builder::attestation::Statement;
 use image_builder::cargo::{Surroundings, installed_toolchains, rust};
-use image_builder::checkout::{check_out, is_published};
+use image_builder::checkout::Commit;
 use image_builder::compare::{Difference, compare};
 use image_builder::provenance::{BASE_LABEL, REVISION, repository};
 use image_builder::slsa::{Build, BuildType, Parameters, Rust};
@@ -81,15 +81,17 @@ pub(super) async fn verify(
         context.sink.warn(warning.clone());
         warnings.push(warning);
     };
-    let checkout = check_out(&context.config.root, &claim.commit).await;
-    let checkout = checkout.map_err(|error| failure_of(&error))?;
-    // Said before anything of it runs.
-    if !is_published(&context.config.root, &claim.commit).await {
+    let commit = Commit::find(&context.config.root, &claim.commit).await;
+    let commit = commit.map_err(|error| failure_of(&error))?;
+    // Said before anything of it runs, and before its submodules are fetched.
+    if !commit.is_published().await {
         warn(format!(
-            "no branch of `origin` and no tag has the commit {}: check that it is one of yours, and not that of a fork or a pull request (`git fetch --tags origin` brings new ones)",
+            "no branch of `origin` has the commit {}: check that it is one of yours, and not that of a fork or a pull request (`git fetch origin` brings new ones)",
             claim.commit
         ));
     }
+    let checkout = commit.check_out().await;
+    let checkout = checkout.map_err(|error| failure_of(&error))?;
     let target = tempfile::Builder::new()
         .prefix("deployer-target-")
         .tempdir();
