@@ -2,6 +2,8 @@
 
 use std::process::{Command, Output};
 
+use crate::read;
+
 fn script(name: &str, arguments: &[&str]) -> Output {
     #[expect(
         clippy::disallowed_methods,
@@ -93,4 +95,50 @@ fn cargo_binstall_finds_the_archives() {
         assert_eq!(filled("bin-dir"), format!("{name}/bin/{program}"));
         assert_eq!(filled("pkg-fmt"), "tgz");
     }
+}
+
+#[test]
+fn checksums_cover_what_is_installed_or_run() {
+    let release = tempfile::tempdir().unwrap();
+    let version = env!("CARGO_PKG_VERSION");
+    let archive = format!("checker-{version}-aarch64-apple-darwin.tar.gz");
+    std::fs::write(release.path().join(&archive), "of macOS").unwrap();
+    std::fs::write(release.path().join("image.tar"), "image").unwrap();
+    let folder = release.path().to_str().unwrap();
+    printed("release-files", &[folder, "https://example.com/it"]);
+    let read = |name: &str| std::fs::read_to_string(release.path().join(name)).unwrap();
+    let sums = read("SHA256SUMS");
+    let names: Vec<&str> = sums.lines().map(|line| &line[66..]).collect();
+    let expected = [
+        &*archive,
+        "image.tar",
+        "install.sh",
+        "deployer.rb",
+        "checker.rb",
+    ];
+    assert_eq!(names, expected);
+    // The formula names the checksum of its archive.
+    assert!(read("checker.rb").contains(&format!("sha256 \"{}\"", &sums[..64])));
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test runs programs as a user does"
+    )]
+    let mut check = Command::new("sha256sum");
+    let check = check.args(["--check", "--strict", "SHA256SUMS"]);
+    assert!(check.current_dir(folder).output().unwrap().status.success());
+}
+
+#[test]
+fn a_pipeline_of_gitlab_tests_first_and_plans_in_a_role_of_its_own() {
+    let text = std::fs::read_to_string(crate::root().join("examples/gitlab-ci.yml")).unwrap();
+    let pipeline = read::template(&text);
+    assert_eq!(pipeline["deploy"]["needs"], serde_json::json!(["test"]));
+    let role = |job: &str| pipeline[job]["variables"]["AWS_ROLE_ARN"].clone();
+    assert_eq!(role("plan"), "$AWS_PLAN_ROLE_ARN");
+    assert_eq!(role("deploy"), "$AWS_DEPLOY_ROLE_ARN");
+    // Nothing that a merge request changes runs with an identity, except to plan.
+    assert!(pipeline["test"]["extends"].is_null() && pipeline["test"]["id_tokens"].is_null());
+    let subject = "project_path:GROUP/NAME:ref_type:branch:ref:main";
+    let page = std::fs::read_to_string(crate::root().join("docs/install.md")).unwrap();
+    assert!(text.contains(subject) && page.contains(subject));
 }
