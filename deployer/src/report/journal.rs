@@ -98,7 +98,7 @@ impl Reporter for Journal {
 /// Returns the usual durations of this command's phases.
 fn usual_timings(folder: &Path, command: &str, local: bool) -> Vec<Timing> {
     let mut journals = journals(folder).unwrap_or_default();
-    let of_command = format!("-{command}-");
+    let of_command = format!("-{}-", in_name(command));
     // The name of a journal contains the command: see `open`.
     journals.retain(|path| path.to_string_lossy().contains(&of_command));
     let read = |path: &PathBuf| input::text(path, TELLING_LIMIT).ok();
@@ -111,9 +111,25 @@ fn usual_timings(folder: &Path, command: &str, local: bool) -> Vec<Timing> {
     usual(texts.iter().map(String::as_str), local)
 }
 
+/// Commands that report their start and change neither the stack nor who has access to it. Any
+/// other has a journal: a new command that changes something cannot be forgotten.
+const WITHOUT_JOURNAL: [&str; 6] = [
+    "plan",
+    "status",
+    "image build",
+    "image push",
+    "image inspect",
+    "image verify",
+];
+
 /// Returns whether this command changes something.
 fn is_journalled(command: &str) -> bool {
-    matches!(command, "up" | "continue" | "down" | "rollback")
+    !WITHOUT_JOURNAL.contains(&command)
+}
+
+/// Returns the name of a command as a part of a file name.
+fn in_name(command: &str) -> String {
+    command.replace(' ', "-")
 }
 
 /// Returns whether the journal contains more than the message says.
@@ -144,8 +160,9 @@ fn open(folder: &Path, at: DateTime<Utc>, command: &str) -> io::Result<(PathBuf,
     }
     // The process id separates runs that start in the same second.
     let name = format!(
-        "{}-{command}-{}.jsonl",
+        "{}-{}-{}.jsonl",
         at.format("%Y%m%dT%H%M%SZ"),
+        in_name(command),
         std::process::id()
     );
     let path = folder.join(name);
@@ -156,6 +173,8 @@ fn open(folder: &Path, at: DateTime<Utc>, command: &str) -> io::Result<(PathBuf,
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
+
+    use clap::CommandFactory as _;
 
     use super::*;
     use support::private::mode;
@@ -233,6 +252,26 @@ mod tests {
                 .iter()
                 .any(|path| path.display().to_string().contains(&newest))
         );
+    }
+
+    #[test]
+    fn every_command_that_changes_something_has_a_journal() {
+        let all = crate::commands::Cli::command();
+        for name in WITHOUT_JOURNAL {
+            let found = name
+                .split(' ')
+                .try_fold(&all, |command, word| command.find_subcommand(word));
+            assert!(found.is_some(), "there is no command `{name}`");
+        }
+        let changing = "up continue down rollback promote reviewer-grant reviewer-revoke";
+        for name in changing.split(' ') {
+            let folder = tempfile::tempdir().unwrap();
+            let mut journal = Journal::new(Box::new(Kept::default()), folder.path().to_owned());
+            journal.report(at(0), &started(name.replace('-', " ").leak()));
+            let [path] = journals(folder.path()).try_into().unwrap();
+            let path = path.display().to_string();
+            assert!(path.contains(&format!("-{name}-")), "{path}");
+        }
     }
 
     #[test]

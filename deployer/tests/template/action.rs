@@ -19,7 +19,8 @@ cat >"$XDG_STATE_HOME/deployer/clock/1-up-1.jsonl" <<'END'
 {"time":"2026-11-22T10:04:06.120Z","event":"image_packed","digest":"sha256:0123","bytes":7}
 {"time":"2026-11-22T10:04:07.120Z","event":"checked","check":{"kind":"clock","verdict":"skewed","cause":"2 s\nahead"}}
 END
-[ "$1" = up ] || exit 6
+# A line that is cut off, in the middle of a letter.
+[ "$1" = up ] || { printf '{"time":"2026-11-22T10:04:08.120Z","event":"warned","message":"\303' >>"$XDG_STATE_HOME/deployer/clock/1-up-1.jsonl"; exit 6; }
 echo '{"time":"2026-11-22T10:04:08.120Z","event":"succeeded","summary":{"url":"http://a.example/now","image":"a.example/clock@sha256:4567","check":{"kind":"clock","verdict":"ok"}}}' >>"$XDG_STATE_HOME/deployer/clock/1-up-1.jsonl"
 "#;
 
