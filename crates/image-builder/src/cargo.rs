@@ -12,6 +12,8 @@ mod project;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,6 +21,7 @@ use crate::dockerfile::CargoBuild;
 use crate::elf::{self, ElfError};
 use crate::image::Executable;
 use crate::slsa::Rust;
+use memchr::memmem;
 use serde::Deserialize;
 use support::input;
 
@@ -34,6 +37,9 @@ use project::{Dependency, Package};
 /// Time limit for a query to cargo or rustc. Usually takes a moment, unless a rustup proxy first
 /// downloads the toolchain.
 const QUESTION_LIMIT: Duration = Duration::from_mins(5);
+
+/// Size of the parts in which a program is searched, in bytes.
+const PART: u64 = 1 << 20;
 
 /// Parameters of a compilation.
 #[derive(Debug, Clone, Copy)]
@@ -94,6 +100,9 @@ pub struct Compiled {
     pub lock_file: PathBuf,
     /// Libraries that are linked in besides the crates.
     pub linked: Linked,
+    /// Folder of this machine whose path the program contains, if there is one: its digest depends
+    /// on it.
+    pub embedded: Option<PathBuf>,
 }
 
 /// Parts of a program besides its crates: Rust's standard library and the target's C library.
@@ -212,6 +221,7 @@ pub async fn compile(
     // Cargo also succeeds if a user's flag or a library makes the program dynamic.
     check(&path, request.architecture)?;
     Ok(Compiled {
+        embedded: embedded(&path, [&workspace, &folder.join(request.target_dir)]),
         sources: sources(&folder, &workspace, &path, &parts),
         lock_file,
         linked: Linked {
@@ -225,6 +235,33 @@ pub async fn compile(
             path,
         },
     })
+}
+
+/// Returns the first of these folders whose path is in a file. The compiler replaces those in its own
+/// texts, so that it comes from `env!("CARGO_MANIFEST_DIR")`, `env!("OUT_DIR")` or a build script.
+fn embedded<const N: usize>(file: &Path, folders: [&Path; N]) -> Option<PathBuf> {
+    // The path of a folder at the root, such as `/app`, may be one of the image.
+    let folders = folders.map(|it| (it, memmem::Finder::new(it.as_os_str().as_bytes())));
+    let folders = folders
+        .iter()
+        .filter(|(folder, _)| folder.components().count() > 2);
+    let longest = folders
+        .clone()
+        .map(|(_, finder)| finder.needle().len())
+        .max()?;
+    let mut file = File::open(file).ok()?;
+    let mut text = Vec::new();
+    loop {
+        let read = file.by_ref().take(PART).read_to_end(&mut text).ok()?;
+        if let Some((folder, _)) = folders.clone().find(|(_, it)| it.find(&text).is_some()) {
+            return Some(folder.to_path_buf());
+        }
+        if read == 0 {
+            return None;
+        }
+        // A path may go on in the next part.
+        text.drain(..text.len().saturating_sub(longest));
+    }
 }
 
 /// Resolves the symbolic links in a folder's path.

@@ -27,6 +27,12 @@ impl Context<'_> {
             return self.build_of_files(plan).await;
         }
         let compiled = self.compile(plan).await?;
+        if let Some(folder) = &compiled.embedded {
+            self.sink.note(format!(
+                "the program contains the path `{}` (`env!(\"CARGO_MANIFEST_DIR\")`, `env!(\"OUT_DIR\")` or a build script): built in another folder, it gets another digest",
+                folder.display()
+            ));
+        }
         let config = self.config;
         let paths = self.built_from(compiled.sources.clone(), &plan.stage);
         let package = plan.program.package.clone();

@@ -414,6 +414,31 @@ async fn the_lock_file_is_that_of_the_workspace() {
 }
 
 #[tokio::test]
+async fn a_program_that_contains_a_path_of_this_machine() {
+    let ordinary = package("fn main() { assert!(std::env::args().count() > 7, \"few\"); }");
+    let compiled = compile_here(ordinary.path()).await.0.unwrap();
+    assert_eq!(compiled.embedded, None);
+    let tied = package("fn main() { println!(\"{}\", env!(\"CARGO_MANIFEST_DIR\")); }");
+    let compiled = compile_here(tied.path()).await.0.unwrap();
+    assert_eq!(compiled.embedded, Some(tied.path().canonicalize().unwrap()));
+}
+
+#[test]
+fn a_path_is_found_wherever_it_stands_in_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("program");
+    let path = "/home/somebody/clock";
+    for start in [0, (1 << 20) - 5, 3 << 20] {
+        let mut content = vec![b'x'; start];
+        content.extend_from_slice(path.as_bytes());
+        fs::write(&file, content).unwrap();
+        let found = embedded(&file, [Path::new("/elsewhere/target"), Path::new(path)]);
+        assert_eq!(found.as_deref(), Some(Path::new(path)), "{start}");
+        assert_eq!(embedded(&file, [Path::new("/home")]), None);
+    }
+}
+
+#[tokio::test]
 async fn what_the_compiler_says_is_kept_from_the_first_error_on() {
     let folder = package("fn unused() {}\nfn main() { first(); second(); }");
     let error = compile_here(folder.path()).await.0.unwrap_err();
