@@ -185,12 +185,7 @@ pub async fn compile(
                 if artifact.is_program(request.binary) {
                     executable.clone_from(&artifact.executable);
                 }
-                if artifact.is_for(&invocation.target_folder) {
-                    parts.insert(Part {
-                        package_id: artifact.package_id.clone(),
-                        manifest: artifact.manifest_path.clone(),
-                    });
-                }
+                parts.extend(artifact.part(&invocation.target_folder));
                 // A build script is compiled in addition to its crate, which would count twice.
                 if !artifact.is_build_script() {
                     done += 1;
@@ -262,6 +257,35 @@ fn embedded<const N: usize>(file: &Path, folders: [&Path; N]) -> Option<PathBuf>
         // A path may go on in the next part.
         text.drain(..text.len().saturating_sub(longest));
     }
+}
+
+/// Returns the crates of a program that cargo has compiled for a target, from the JSON messages
+/// that it printed. `target_folder` is the folder of that target.
+pub fn parts(messages: &str, target_folder: &Path) -> Vec<Part> {
+    let mut parts = BTreeSet::new();
+    for line in messages.lines() {
+        if let Some(Message::Artifact(artifact)) = messages::parse(line) {
+            parts.extend(artifact.part(target_folder));
+        }
+    }
+    parts.into_iter().collect()
+}
+
+/// Returns what the toolchain links into a program for this target, besides the crates.
+pub async fn linked(
+    workspace: &Path,
+    target: &str,
+    surroundings: &Surroundings,
+) -> Result<Linked, CompileError> {
+    let (sysroot, rust) = tokio::join!(
+        sysroot(workspace, surroundings),
+        self::rust(workspace, surroundings)
+    );
+    Ok(Linked {
+        sysroot: sysroot?,
+        target: target.to_owned(),
+        rust: rust?,
+    })
 }
 
 /// Resolves the symbolic links in a folder's path.

@@ -1,7 +1,8 @@
 //! License notices for the image. Licenses such as MIT require that their notice accompanies each
 //! copy of the program.
 //!
-//! Covers the crates, Rust's standard library, and the C library, which is linked statically.
+//! Covers the crates, Rust's standard library, and on Linux the C library, which is linked
+//! statically.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -75,10 +76,11 @@ of the program and Cargo.lock are enough. A program that is linked to musl inste
 ///
 /// Kept in memory, since concurrent builds may share cargo's target folder.
 pub fn notices(parts: &[Part], linked: &Linked) -> Vec<Notice> {
-    let mut files = vec![
-        ("c-library.txt", c_library(&linked.target)),
-        ("crates.txt", crates(parts)),
-    ];
+    let mut files = vec![("crates.txt", crates(parts))];
+    // Elsewhere, the C library is part of the system.
+    if linked.target.contains("-linux-") {
+        files.insert(0, ("c-library.txt", c_library(&linked.target)));
+    }
     let standard_library = linked.sysroot.join("share/doc/rust/COPYRIGHT-library.html");
     match text(&standard_library, MAX_STANDARD_LIBRARY) {
         Some(text) => files.push(("rust-standard-library.html", text)),
@@ -277,6 +279,9 @@ mod tests {
         );
         assert!(nothing[0].text.contains("Rich Felker"));
         assert!(nothing[2].text.contains("The Rust Project contributors"));
+        let of_macos = files("aarch64-apple-darwin", Path::new("/nowhere"));
+        let names: Vec<_> = of_macos.iter().map(|notice| notice.name).collect();
+        assert_eq!(names, ["crates.txt", "rust-standard-library.txt"]);
         let sysroot = folder.path().join("rust");
         let library = sysroot.join("share/doc/rust/COPYRIGHT-library.html");
         fs::create_dir_all(library.parent().unwrap()).unwrap();

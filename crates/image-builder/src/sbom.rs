@@ -120,8 +120,8 @@ pub fn sbom(name: &str, parts: &[Part], lock_file: &Path, linked: &Linked) -> Do
     write(name, parts, &lock, libraries(linked), licences)
 }
 
-/// Returns the components that are not crates: Rust's standard library, and the C library, which is
-/// linked statically.
+/// Returns the components that are not crates: Rust's standard library, and on Linux the C library,
+/// which is linked statically there.
 fn libraries(linked: &Linked) -> Vec<Value> {
     let library = |name: &str, licence: &str| {
         json!({
@@ -134,6 +134,9 @@ fn libraries(linked: &Linked) -> Vec<Value> {
     let mut standard = library("rust-standard-library", "MIT OR Apache-2.0");
     if !linked.rust.release.is_empty() {
         standard["version"] = json!(linked.rust.release);
+    }
+    if !linked.target.contains("-linux-") {
+        return vec![standard];
     }
     // Without a version: neither the compiler nor the linker reports it.
     let c = if linked.target.ends_with("musl") {
@@ -388,6 +391,7 @@ checksum = "dd"
         let standard = ["rust-standard-library", "1.95.0", "MIT OR Apache-2.0"];
         let gnu = ["glibc", "-", "LGPL-2.1-or-later"];
         assert_eq!(listed("x86_64-unknown-linux-gnu"), [standard, gnu]);
+        assert_eq!(listed("aarch64-apple-darwin"), [standard]);
         assert_eq!(
             listed("aarch64-unknown-linux-musl"),
             [standard, ["musl", "-", "MIT"]]

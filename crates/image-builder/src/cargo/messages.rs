@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::CompileError;
+use super::{CompileError, Part};
 use process::ProcessError;
 
 /// Number of diagnostic lines that are kept: the first error, with some context.
@@ -48,12 +48,15 @@ impl Artifact {
         self.is("custom-build")
     }
 
-    /// Returns whether the artifact is for the target. Build scripts and macros are compiled for
-    /// the host.
-    pub(super) fn is_for(&self, target_folder: &Path) -> bool {
-        self.filenames
-            .iter()
-            .any(|file| file.starts_with(target_folder))
+    /// Returns the crate if the artifact is for the target. Build scripts and macros are compiled
+    /// for the host.
+    pub(super) fn part(&self, target_folder: &Path) -> Option<Part> {
+        let mut files = self.filenames.iter();
+        let is_for_target = files.any(|file| file.starts_with(target_folder));
+        is_for_target.then(|| Part {
+            package_id: self.package_id.clone(),
+            manifest: self.manifest_path.clone(),
+        })
     }
 
     fn is(&self, kind: &str) -> bool {

@@ -298,6 +298,22 @@ fn messages_of_cargo() {
     assert!(artifact.is_program("app") && artifact.fresh);
     assert!(!artifact.is_program("other"));
     assert_eq!(artifact.executable, Some("/t/app".into()));
+    // What is compiled for build scripts and macros is in another folder.
+    let line = |id: &str, file: &str| {
+        format!(
+            r#"{{"reason":"compiler-artifact","package_id":"{id}","manifest_path":"m","target":{{"kind":["lib"],"name":"n"}},"filenames":["{file}"],"executable":null}}"#
+        )
+    };
+    let printed = [
+        line("b", "/t/arm/deps/b.rlib"),
+        "said by a build script".to_owned(),
+        line("macro", "/t/deps/macro.so"),
+        line("a", "/t/arm/deps/a.rlib"),
+        line("b", "/t/arm/deps/b.rmeta"),
+    ];
+    let linked = parts(&printed.join("\n"), Path::new("/t/arm"));
+    let ids: Vec<&str> = linked.iter().map(|part| &*part.package_id).collect();
+    assert_eq!(ids, ["a", "b"]);
     let other = r#"{"reason":"build-finished","success":true}"#;
     assert!(matches!(messages::parse(other), Some(Message::Other)));
     assert!(messages::parse("hello from a build script").is_none());
