@@ -10,6 +10,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -44,11 +45,22 @@ case "$1" in
 esac
 "#;
 
+/// Held while programs are written. A process that another test starts meanwhile would have them open
+/// for writing for a moment, and Linux runs no program that is (`ETXTBSY`).
+static PROGRAMS: RwLock<()> = RwLock::new(());
+
+fn spawn(command: &mut Command) -> Child {
+    let _lock = PROGRAMS.read().unwrap_or_else(PoisonError::into_inner);
+    // Returns once the new process runs its program, which closes what it inherited.
+    command.spawn().expect("the program starts")
+}
+
 /// Folder with the program, the stand-in and its stack.
 struct StandIn(TempDir);
 
 impl StandIn {
     fn new() -> Self {
+        let _lock = PROGRAMS.write().unwrap_or_else(PoisonError::into_inner);
         let folder = tempfile::tempdir().expect("a folder");
         let program = folder.path().join("acceptance");
         fs::copy(env!("CARGO_BIN_EXE_acceptance"), program).expect("a copy");
@@ -111,7 +123,7 @@ impl StandIn {
 
     /// Starts a run and waits until it deploys.
     fn start(&self, more: &[&str]) -> Child {
-        let child = self.run(more).spawn().expect("the program starts");
+        let child = spawn(&mut self.run(more));
         let deadline = Instant::now() + Duration::from_mins(1);
         while !self.has("deploying") {
             assert!(Instant::now() < deadline, "it does not deploy");
@@ -123,8 +135,8 @@ impl StandIn {
 
 fn signal(child: &Child, name: &str) {
     let arguments = [format!("-{name}"), child.id().to_string()];
-    let status = Command::new("kill").args(arguments).status();
-    assert!(status.expect("kill starts").success());
+    let status = spawn(Command::new("kill").args(arguments)).wait();
+    assert!(status.expect("it ends").success());
 }
 
 #[track_caller]
@@ -137,7 +149,7 @@ fn said(output: &Output) -> String {
 }
 
 fn end(command: &mut Command) -> Output {
-    command.output().expect("the program starts")
+    spawn(command).wait_with_output().expect("it ends")
 }
 
 #[test]
