@@ -14,6 +14,8 @@ use crate::root::{GROUPS, Root, USERS};
 /// Prefix of names that delete a file of lower layers (OCI image specification, "Whiteouts").
 const WHITEOUT: &str = ".wh.";
 const OPAQUE: &str = ".wh..wh..opq";
+/// Size limit for a path, in bytes.
+const PATH_MAX: usize = 4096;
 /// Size limit for a list of users, in bytes.
 const MAX_LIST: u64 = 1 << 20;
 
@@ -31,7 +33,7 @@ pub(super) fn root(image: &str, layers: &[Layer]) -> io::Result<(Root, Vec<u64>)
         let mut archive = tar::Archive::new(&mut counted);
         for entry in archive.entries()? {
             let mut entry = entry?;
-            let path = path_of(&entry.path_bytes());
+            let path = path_of(&entry.path_bytes())?;
             // Some builders add an entry `./` for the root folder itself.
             if path.is_empty() {
                 continue;
@@ -65,12 +67,13 @@ pub(super) fn root(image: &str, layers: &[Layer]) -> io::Result<(Root, Vec<u64>)
             let content = if kind.is_dir() {
                 Content::Folder
             } else if kind.is_symlink() {
+                path_of(&entry.link_name_bytes().unwrap_or_default())?;
                 let target = entry.link_name()?.unwrap_or_default().into_owned();
                 Content::Link { target }
             } else if kind.is_hard_link() {
                 let target = entry.link_name_bytes().unwrap_or_default();
                 // A hard link has the content of its target, which precedes it in the archive.
-                match root.get(&path_of(&target)) {
+                match root.get(&path_of(&target)?) {
                     Some(target) => target.content.clone(),
                     None => continue,
                 }
@@ -161,7 +164,7 @@ fn read_layer(layer: &Layer, wanted: &BTreeSet<&str>) -> io::Result<BTreeMap<Str
     let mut found = BTreeMap::new();
     for entry in archive.entries()? {
         let mut entry = entry?;
-        let path = path_of(&entry.path_bytes());
+        let path = path_of(&entry.path_bytes())?;
         let kind = entry.header().entry_type();
         if wanted.contains(path.as_str()) && !kind.is_dir() && !kind.is_hard_link() {
             let mut content = Vec::new();
@@ -172,8 +175,13 @@ fn read_layer(layer: &Layer, wanted: &BTreeSet<&str>) -> io::Result<BTreeMap<Str
     Ok(found)
 }
 
-fn path_of(bytes: &[u8]) -> String {
+fn path_of(bytes: &[u8]) -> io::Result<String> {
+    if bytes.len() > PATH_MAX {
+        let length = bytes.len();
+        let message = format!("a path in it has {length} bytes; Linux has at most {PATH_MAX}");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+    }
     let text = String::from_utf8_lossy(bytes);
     let (_, parts) = crate::paths::components(&text);
-    parts.join("/")
+    Ok(parts.join("/"))
 }

@@ -299,6 +299,29 @@ async fn what_is_damaged_or_for_another_processor_is_refused() {
 }
 
 #[tokio::test]
+async fn a_path_that_linux_could_not_have_is_refused() {
+    let (registry, folder) = (Registry::start().await, tempfile::tempdir().unwrap());
+    let name = format!("{}/deep:1", registry.address);
+    let path = "a/".repeat(2048);
+    let link = format!("link:{path}");
+    for (path, content, is_refused) in [
+        (path.as_str(), "", false),
+        (&format!("{path}b"), "x", true),
+        ("link", &link, false),
+        ("link", &format!("{link}b"), true),
+    ] {
+        let layer = tar(&[(path, content.as_bytes())]);
+        registry.put_image("1", &[layer], &json!({}));
+        let fetched = fetch(&name, &Registry::source(folder.path())).await;
+        let error = fetched.err().map(|error| error.to_string());
+        let told = error
+            .as_ref()
+            .map(|it| it.contains("a path in it has 4097 bytes"));
+        assert_eq!(told, is_refused.then_some(true), "{error:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_image_on_a_base_has_its_layers_users_and_links() {
     let (registry, folder) = (Registry::start().await, tempfile::tempdir().unwrap());
     let base = base(&registry, folder.path()).await;

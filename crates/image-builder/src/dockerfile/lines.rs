@@ -23,7 +23,7 @@ pub(super) struct Heredoc {
     strips_tabs: bool,
     /// Set if the name is quoted, which disables expansion.
     pub(super) is_literal: bool,
-    /// Text up to the end line, with its line breaks.
+    /// Text up to the end line, with its line breaks and tabs.
     pub(super) content: String,
 }
 
@@ -78,7 +78,7 @@ pub(super) fn read(text: &str) -> Result<Source, DockerfileError> {
                 return Err(instruction.error(Problem::EndlessHeredoc(heredoc.name)));
             };
             let lines = raw[position..end].iter();
-            heredoc.content = lines.map(|line| heredoc.stripped(line)).collect();
+            heredoc.content = lines.copied().collect();
             instruction.heredocs.push(heredoc);
             position = end + 1;
         }
@@ -177,6 +177,12 @@ impl Heredoc {
             is_literal: rest.contains(['"', '\'']),
             content: String::new(),
         })
+    }
+
+    /// Returns the content, without the tabs that `<<-` strips.
+    pub(super) fn text(&self) -> String {
+        let lines = self.content.split_inclusive('\n');
+        lines.map(|line| self.stripped(line)).collect()
     }
 
     fn stripped<'a>(&self, line: &'a str) -> &'a str {

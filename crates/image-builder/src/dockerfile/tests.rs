@@ -302,6 +302,21 @@ fn a_heredoc_in_copy_is_a_file() {
     let text = format!("FROM scratch\nCOPY <<A /a\r\nb\r\nA\r{START}");
     let stage = parse(&text).unwrap();
     assert_eq!(stage.copies().next().unwrap().inline, [file("A", "b\r\n")]);
+    // Of two with the same name, the last has the content of both.
+    let text = "FROM scratch\nCOPY <<A <<-'A' /a/\nx\nA\n\t${Z:-y}\n\tA".to_owned() + START;
+    let stage = parse(&text).unwrap();
+    let inline = [file("A", "\ty\n"), file("A", "${Z:-y}\n")];
+    assert_eq!(stage.copies().next().unwrap().inline, inline);
+    // None can be the destination.
+    for words in ["a b <<A", "<<A", "<<A <<A"] {
+        let texts = "x\nA\n".repeat(words.matches('A').count());
+        let errors = parse(&format!("FROM scratch\nCOPY {words}\n{texts}{START}")).unwrap_err();
+        assert_eq!(
+            errors.to_string(),
+            "line 2: `COPY` lacks an argument",
+            "{words}"
+        );
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::lines::Instruction;
+use super::super::lines::{Heredoc, Instruction};
 use super::super::shell::commands;
 use super::super::{Note, words};
 use super::Reader;
@@ -289,7 +289,7 @@ impl Compiling {
             script = words.join(" ");
         } else if script.starts_with("<<") {
             let contents = instruction.heredocs.iter();
-            script = contents.map(|heredoc| heredoc.content.as_str()).collect();
+            script = contents.map(Heredoc::text).collect();
             script = script.replace('\r', "");
         }
         // Variables of the script; `None` if the value depends on a condition.

@@ -36,19 +36,23 @@ impl Reader<'_> {
         }
         let words = words::json_array(rest)
             .unwrap_or_else(|| rest.split_whitespace().map(ToOwned::to_owned).collect());
-        let (inline, paths): (Vec<_>, Vec<_>) = words
-            .iter()
-            .partition(|word| self.heredoc(instruction, word).is_some());
-        for heredoc in inline.iter().filter_map(|it| self.heredoc(instruction, it)) {
-            let content = self.content(heredoc)?;
-            copy.inline.push((heredoc.name.clone(), content));
+        // A heredoc cannot be the destination.
+        let (destination, words) = words
+            .split_last()
+            .filter(|(last, _)| self.heredoc(instruction, last).is_none())
+            .ok_or(Problem::MissingArgument(keyword))?;
+        let mut paths = Vec::new();
+        for word in words {
+            match self.heredoc(instruction, word) {
+                Some(heredoc) => {
+                    let content = self.content(&heredoc)?;
+                    copy.inline.push((heredoc.name, content));
+                }
+                // Expanded after splitting, so that a value with spaces stays one path.
+                None => paths.push(self.expand(word)?),
+            }
         }
-        // Expanded after splitting, so that a value with spaces stays one path.
-        let mut paths = paths
-            .into_iter()
-            .map(|word| self.expand(word))
-            .collect::<Result<Vec<_>, _>>()?;
-        let destination = paths.pop().ok_or(Problem::MissingArgument(keyword))?;
+        let destination = self.expand(destination)?;
         let count = paths.len() + copy.inline.len();
         if count == 0 || paths.iter().any(String::is_empty) || destination.is_empty() {
             return Err(Problem::MissingArgument(keyword));
@@ -70,20 +74,22 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Returns the heredoc that a word refers to. If two have the same name, the last one counts.
-    fn heredoc<'i>(&self, instruction: &'i Instruction, word: &str) -> Option<&'i Heredoc> {
-        let name = Heredoc::parse(word, self.file.escape)?.name;
+    /// Returns the heredoc that a word refers to. As in BuildKit, if two have the same name, both
+    /// have the content of the last one.
+    fn heredoc(&self, instruction: &Instruction, word: &str) -> Option<Heredoc> {
+        let mut heredoc = Heredoc::parse(word, self.file.escape)?;
         let mut heredocs = instruction.heredocs.iter();
-        heredocs.rfind(|heredoc| heredoc.name == name)
+        let last = heredocs.rfind(|other| other.name == heredoc.name)?;
+        heredoc.content.clone_from(&last.content);
+        Some(heredoc)
     }
 
     fn content(&self, heredoc: &Heredoc) -> Result<String, Problem> {
         if heredoc.is_literal {
-            return Ok(heredoc.content.clone());
+            return Ok(heredoc.text());
         }
-        self.file.spend(|limit| {
-            words::expand_heredoc(&heredoc.content, limit, &|name| self.lookup(name))
-        })
+        self.file
+            .spend(|limit| words::expand_heredoc(&heredoc.text(), limit, &|name| self.lookup(name)))
     }
 
     /// Parses the flags at the start, and returns the rest.
