@@ -13,7 +13,7 @@ use reqwest::Url;
 
 use super::loopback::is_loopback;
 use crate::digest::digest as digest_of;
-use crate::image::MANIFESTS;
+use crate::image::{MANIFESTS, MAX_DOCUMENT};
 
 /// Timeout for a connection to the registry.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -120,7 +120,29 @@ impl Asker {
             _ => drop(succeeded(head).await?),
         }
         let response = succeeded(self.send(Method::GET, url, &accepted).await?).await?;
-        Ok(digest_of(&response.bytes().await?))
+        Ok(digest_of(&body(response).await?))
+    }
+}
+
+/// Reads the content of a response.
+pub(super) async fn body(mut response: reqwest::Response) -> Result<Vec<u8>, OciDistributionError> {
+    let mut content = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        content.extend_from_slice(&chunk);
+        if content.len() as u64 > MAX_DOCUMENT {
+            return Err(incomplete(format!("it sends over {MAX_DOCUMENT} bytes")));
+        }
+    }
+    Ok(content)
+}
+
+/// Returns the error of content that exists but is not read to its end. The status distinguishes it
+/// from the errors of a registry without lists.
+pub(super) fn incomplete(message: String) -> OciDistributionError {
+    OciDistributionError::ServerError {
+        code: 200,
+        url: String::new(),
+        message,
     }
 }
 
@@ -133,7 +155,8 @@ pub(super) async fn succeeded(
         200 => Ok(response),
         401 => Err(OciDistributionError::UnauthorizedError { url }),
         _ => {
-            let message = response.text().await.unwrap_or_default();
+            let content = body(response).await.unwrap_or_default();
+            let message = String::from_utf8_lossy(&content).into_owned();
             Err(match serde_json::from_str(&message) {
                 Ok(envelope) if (400..500).contains(&code) => {
                     OciDistributionError::RegistryError { envelope, url }
@@ -177,21 +200,46 @@ fn wait(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     date(after)?.duration_since(now).ok()
 }
 
-/// Returns the URL of the next page of a list (`Link: <…>; rel="next"`), if it is in the same
-/// registry: the login must not go elsewhere.
-pub(super) fn next_page(headers: &HeaderMap, page: &Url) -> Option<Url> {
-    let links = headers.get_all(LINK).iter();
-    let links = links.filter_map(|it| it.to_str().ok());
-    let next = links.flat_map(|it| it.split(',')).find_map(|link| {
-        let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
-        let is_next = parameters.split(';').any(|it| {
-            let it = it.trim().replace('"', "");
-            it.eq_ignore_ascii_case("rel=next")
+/// Returns the URL of the next page of a list (`Link: <…>; rel="next"`), or its text as the error
+/// if it is not in the same registry: the login must not go elsewhere.
+pub(super) fn next_page(headers: &HeaderMap, page: &Url) -> Result<Option<Url>, String> {
+    let values = headers.get_all(LINK).iter();
+    let links = values.filter_map(|it| it.to_str().ok()).flat_map(links);
+    let is_next = |parameter: &str| {
+        parameter.split_once('=').is_some_and(|(name, value)| {
+            let mut relations = value.trim().trim_matches('"').split_whitespace();
+            name.trim().eq_ignore_ascii_case("rel")
+                && relations.any(|it| it.eq_ignore_ascii_case("next"))
+        })
+    };
+    let mut next = links.filter(|(_, parameters)| parameters.split(';').any(is_next));
+    let Some((target, _)) = next.next() else {
+        return Ok(None);
+    };
+    let url = page.join(target).ok();
+    let url = url.filter(|url| url.origin() == page.origin());
+    url.map(Some).ok_or_else(|| target.to_owned())
+}
+
+/// Returns the target and the parameters of each link in a header. Commas separate links, except in
+/// targets and quotes.
+fn links(mut text: &str) -> Vec<(&str, &str)> {
+    let mut found = Vec::new();
+    while let Some((target, rest)) = text
+        .trim_start_matches([',', ' ', '\t'])
+        .strip_prefix('<')
+        .and_then(|it| it.split_once('>'))
+    {
+        let mut is_quoted = false;
+        let end = rest.find(|character| {
+            is_quoted ^= character == '"';
+            character == ',' && !is_quoted
         });
-        is_next.then_some(target)
-    });
-    let next = page.join(next?).ok()?;
-    (next.origin() == page.origin()).then_some(next)
+        let (parameters, rest) = rest.split_at(end.unwrap_or(rest.len()));
+        found.push((target, parameters));
+        text = rest;
+    }
+    found
 }
 
 #[cfg(test)]
@@ -229,22 +277,23 @@ mod tests {
         let page = "https://r.example/v2/a/referrers/sha256:1".parse().unwrap();
         let next = |link: &str| {
             let headers = HeaderMap::from_iter([(LINK, link.parse().unwrap())]);
-            next_page(&headers, &page).map(String::from)
+            next_page(&headers, &page).map(|it| it.map(String::from))
         };
         let url = "https://r.example/v2/a/referrers/sha256:1?last=2".to_owned();
         let path = "</v2/a/referrers/sha256:1?last=2>";
-        assert_eq!(next(&format!("{path}; rel=\"next\"")), Some(url.clone()));
-        assert_eq!(next(&format!("<{url}>;rel=next")), Some(url.clone()));
+        let expected = Ok(Some(url.clone()));
+        assert_eq!(next(&format!("{path}; rel=\"next\"")), expected);
+        assert_eq!(next(&format!("<{url}>;rel=next")), expected);
+        assert_eq!(next(&format!("<{url}>; rel=\"last next\"")), expected);
+        let comma = next(&format!("</x>; title=\"<y>, z\", <{url},3>; rel=next"));
+        assert_eq!(comma, Ok(Some(format!("{url},3"))));
         let second = format!("</x>; rel=prev, {path}; title=t; rel=\"next\"");
-        assert_eq!(next(&second), Some(url));
-        for other in [
-            "</x>; rel=\"prev\"",
-            "<https://other.example/x>; rel=next",
-            "<http://r.example/x>; rel=next",
-            "x; rel=next",
-            "",
-        ] {
-            assert_eq!(next(other), None, "{other}");
+        assert_eq!(next(&second), expected);
+        for none in ["</x>; rel=\"prev\"", "x; rel=next", ""] {
+            assert_eq!(next(none), Ok(None), "{none}");
+        }
+        for other in ["https://other.example/x", "http://r.example/x"] {
+            assert_eq!(next(&format!("<{other}>; rel=next")), Err(other.to_owned()));
         }
     }
 }

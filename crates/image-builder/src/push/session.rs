@@ -12,7 +12,7 @@ use oci_client::{Reference, RegistryOperation};
 use oci_spec::image::MediaType;
 use serde_json::Value;
 
-use super::asking::{Asker, Asking, CONNECT_TIMEOUT, next_page, succeeded};
+use super::asking::{Asker, Asking, CONNECT_TIMEOUT, body, incomplete, next_page, succeeded};
 use super::error::{is_nonsense, is_of_the_way, is_silence, status};
 use super::idle::{Movement, patiently};
 use super::progress::BlobProgress;
@@ -320,7 +320,7 @@ impl<'a> Session<'a> {
     /// Returns the artifacts that refer to an image: by the registry's referrers API, or else those
     /// in the index that clients maintain.
     pub(super) async fn referrers(&self, digest: &str) -> Result<Vec<ImageIndexEntry>, PushError> {
-        let listed = self.run(|| patiently(Movement::question(), self.pages(digest)));
+        let listed = self.run(|| self.pages(digest));
         match listed.await {
             Ok(entries) => return Ok(entries),
             Err(error) if is_of_the_way(&error) || is_silence(&error) => {
@@ -338,20 +338,29 @@ impl<'a> Session<'a> {
 
     /// Returns all pages of the referrers API.
     async fn pages(&self, digest: &str) -> Answer<Vec<ImageIndexEntry>> {
-        let mut next = self
-            .asking()?
-            .url(&format!("{}/referrers/{digest}", self.repository.name));
-        let asker = self.asker().await?;
+        let path = format!("{}/referrers/{digest}", self.repository.name);
+        let mut next = self.asking()?.url(&path);
+        let asker = patiently(Movement::question(), self.asker()).await?;
+        let accepted = MediaType::ImageIndex.to_string();
         let mut all = Vec::new();
         for _ in 0..MAX_PAGES {
-            let Some(page) = next else { break };
-            let accepted = MediaType::ImageIndex.to_string();
-            let response = asker.send(Method::GET, page.clone(), &accepted).await?;
-            let response = succeeded(response).await?;
-            next = next_page(response.headers(), &page);
-            all.extend(entries(&response.bytes().await?)?);
+            let Some(page) = next else { return Ok(all) };
+            let question = async {
+                let response = asker.send(Method::GET, page.clone(), &accepted).await?;
+                let response = succeeded(response).await?;
+                let following = next_page(response.headers(), &page);
+                Ok((entries(&body(response).await?)?, following))
+            };
+            let (listed, following) = patiently(Movement::question(), question).await?;
+            all.extend(listed);
+            next = following.map_err(|link| {
+                incomplete(format!("its list goes on in another registry: `{link}`"))
+            })?;
         }
-        Ok(all)
+        match next {
+            None => Ok(all),
+            Some(_) => Err(incomplete(format!("its list has over {MAX_PAGES} pages"))),
+        }
     }
 
     /// Returns the manifest or index that has this tag or digest, or `None` if there is none.

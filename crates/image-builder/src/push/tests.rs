@@ -265,6 +265,28 @@ async fn a_registry_that_asks_for_too_long_is_not_waited_for() {
     assert!(began.elapsed() < Duration::from_mins(1));
 }
 
+/// A login that never ends must not hold up the retries.
+#[tokio::test(start_paused = true)]
+async fn a_silent_login_is_given_up() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let registry = listener.local_addr().unwrap();
+    use_tls_of_ring();
+    let (user, password) = ("AWS".to_owned(), "hunter2".to_owned());
+    let auth = oci_client::secrets::RegistryAuth::Basic(user, password);
+    let asking = Asking {
+        at: format!("{registry}/team/app").parse().unwrap(),
+        login: Some((oci_client::Client::default(), auth)),
+        roots: Vec::new(),
+    };
+    let busy = oci_client::errors::OciDistributionError::ServerError {
+        code: 503,
+        url: String::new(),
+        message: String::new(),
+    };
+    let told = tokio::time::timeout(Duration::from_mins(1), asking.told_to_wait(&busy));
+    assert_eq!(told.await, Ok(None));
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_last_attempt_is_followed_by_no_wait_and_all_waits_have_a_limit() {
     let busy = || async {
@@ -873,11 +895,23 @@ async fn every_page_of_a_list_is_read() {
     // A list that never ends is not followed for ever.
     registry.list_referrers(0);
     registry.requests();
-    let found = attached(&repository, image.digest(), None).await.unwrap();
-    assert_eq!(found.statements, []);
+    let error = attached(&repository, image.digest(), None).await;
+    insta::assert_snapshot!(told(&error.unwrap_err(), &registry), @r"
+    the registry `registry` failed: status 200 its list has over 20 pages
+    try again; what was sent already is not sent twice
+    ");
     let requests = registry.requests();
     let pages = requests.iter().filter(|it| it.contains("/referrers/"));
     assert_eq!(pages.count(), 20);
+
+    // Nor is a page that never ends read to its end.
+    let page = " ".repeat(9 << 20);
+    registry.answer("GET", "/referrers/", &[Answer::always(200, &page)]);
+    let error = attached(&repository, image.digest(), None).await;
+    insta::assert_snapshot!(told(&error.unwrap_err(), &registry), @r"
+    the registry `registry` failed: status 200 it sends over 8388608 bytes
+    try again; what was sent already is not sent twice
+    ");
 }
 
 #[tokio::test]
