@@ -1,7 +1,7 @@
 //! Goals: ratios of values measured side by side, and a few limits that hardly depend on the host.
 
 use crate::report::{Goal, Limit, Table};
-use crate::{checks, deploy, instructions, load, pack, strategies};
+use crate::{checks, deploy, instructions, load, pack, pack_on_base, strategies};
 
 /// Judges the goals whose values were measured, and leaves out the others.
 pub(crate) fn judge(tables: &[Table]) -> Vec<Goal> {
@@ -31,6 +31,15 @@ pub(crate) fn judge(tables: &[Table]) -> Vec<Goal> {
         ratio(pack::NEW, pack::OURS, pack::DOCKER, most(0.2)),
         ratio(pack::UNCHANGED, pack::OURS, pack::DOCKER, most(0.1)),
         median(pack::LAYER, pack::OURS, most(0.72)),
+        ratio(pack_on_base::FIRST, pack::OURS, pack::DOCKER, most(0.5)),
+        ratio(pack_on_base::NEW, pack::OURS, pack::DOCKER, most(0.15)),
+        ratio(
+            pack_on_base::UNCHANGED,
+            pack::OURS,
+            pack::DOCKER,
+            most(0.08),
+        ),
+        median(pack_on_base::MEMORY, pack::OURS, most(64.0)),
         ratio(load::THROUGHPUT, load::APP, load::NGINX, least(1.0)),
         ratio(load::THROUGHPUT, load::APP, load::HYPER, least(0.95)),
         no_slower(load::SLOWEST, load::APP, load::HYPER),

@@ -15,6 +15,7 @@ mod machine;
 mod ours;
 mod output;
 mod pack;
+mod pack_on_base;
 mod process;
 mod registry;
 mod render;
@@ -143,7 +144,8 @@ fn start(cli: &Cli) -> Result<ExitCode, Error> {
             // A measured program, which its parent ends: no second thread, and no watcher.
             let runtime = runtime(&mut tokio::runtime::Builder::new_current_thread())?;
             let digest = runtime.block_on(ours::pack_and_push(dockerfile, folder, address))?;
-            output::result(&format!("{digest}\n"));
+            let memory = machine::peak_memory()?;
+            output::result(&format!("{digest}\n{memory}\n"));
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -170,6 +172,7 @@ fn measure(runtime: &Runtime, setting: &Setting, parts: &[Part]) -> Result<Repor
     let mut tables: Vec<Table> = Vec::new();
     if is_wanted(Part::Pack) {
         tables.extend(pack::measure(setting, &app)?);
+        tables.push(pack_on_base::measure(setting, &app)?);
     }
     if is_wanted(Part::App) || is_wanted(Part::Instructions) {
         let hyper = compile(&servers, ("servers", "hyper-peer"), "peers")?;

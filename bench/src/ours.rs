@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use image_builder::base::Bases;
+use image_builder::base::{BaseSource, Bases, DockerCredentials, fetch};
 use image_builder::cache::LayerCache;
 use image_builder::cargo::{CompileRequest, Surroundings, compile};
 use image_builder::dockerfile::{CargoBuild, Dockerfile, Request};
@@ -62,30 +62,54 @@ fn kept_layers(folder: &Path) -> LayerCache {
     LayerCache::in_folder(folder.with_file_name("layers"))
 }
 
-/// Packs `app` in this folder as the Dockerfile says.
-pub(crate) fn pack(
-    dockerfile: &Path,
-    folder: &Path,
-    cache: &LayerCache,
-) -> Result<BuiltImage, Error> {
-    let architecture = architecture()?;
+fn parse(dockerfile: &Path, bases: &Bases) -> Result<Dockerfile, Error> {
     let text = std::fs::read_to_string(dockerfile).map_err(Error::at(dockerfile.display()))?;
+    let settings = bases.iter();
+    let settings = settings.map(|(name, base)| (name.clone(), Arc::clone(&base.settings)));
     let request = Request {
-        architecture,
+        architecture: architecture()?,
         package: "app",
         program: "app",
         stage: None,
         args: &BTreeMap::new(),
-        bases: &BTreeMap::new(),
+        bases: &settings.collect(),
     };
-    let dockerfile_read = Dockerfile::parse(&text, &request)
-        .map_err(|error| failed("cannot read the Dockerfile", &error))?;
+    Dockerfile::parse(&text, &request).map_err(|error| failed("cannot read the Dockerfile", &error))
+}
+
+/// Fetches the base images that the Dockerfile names, as far as they are not in the cache beside the
+/// folder.
+async fn bases(dockerfile: &Path, folder: &Path) -> Result<Bases, Error> {
+    let source = BaseSource {
+        folder: folder.with_file_name("bases"),
+        architecture: architecture()?,
+        roots: Vec::new(),
+        credentials: DockerCredentials::in_files([]),
+    };
+    let mut bases = Bases::new();
+    for name in parse(dockerfile, &bases)?.stage.base_images() {
+        let base = fetch(name, &source).await;
+        let base = base.map_err(|error| failed("cannot fetch the base image", &error))?;
+        bases.insert(name.to_owned(), Arc::new(base));
+    }
+    Ok(bases)
+}
+
+/// Packs `app` in this folder as the Dockerfile says.
+pub(crate) fn pack(
+    dockerfile: &Path,
+    folder: &Path,
+    bases: &Bases,
+    cache: &LayerCache,
+) -> Result<BuiltImage, Error> {
+    let architecture = architecture()?;
+    let dockerfile_read = parse(dockerfile, bases)?;
     let provenance = Provenance::new(None, None).map_err(|error| failed("cannot pack", &error))?;
     let recipe = Recipe {
         stage: &dockerfile_read.stage,
         program: "app",
         program_path: Some(&folder.join("app")),
-        bases: &Bases::new(),
+        bases,
         own_folder: None,
         context: folder,
         ignore_file: &image_builder::ignore_file(dockerfile, folder),
@@ -107,7 +131,8 @@ pub(crate) async fn pack_and_push(
     let (registry, name) = address
         .split_once('/')
         .ok_or_else(|| Error::Failed(format!("`{address}` is not HOST:PORT/NAME")))?;
-    let image = pack(dockerfile, folder, &kept_layers(folder))?;
+    let bases = bases(dockerfile, folder).await?;
+    let image = pack(dockerfile, folder, &bases, &kept_layers(folder))?;
     let repository = Repository {
         registry: registry.to_owned(),
         name: name.to_owned(),

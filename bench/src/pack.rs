@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use image_builder::base::Bases;
 use image_builder::cache::LayerCache;
 use image_builder::image::BuiltImage;
 use serde_json::{Value, json};
@@ -32,12 +33,12 @@ pub(crate) const LAYER: &str = "layer, gzip";
 const CONTESTANTS: [&str; 3] = [OURS, DOCKER, SKOPEO];
 
 /// Registry and files of all rounds.
-struct Workspace {
-    registry: Registry,
+pub(crate) struct Workspace {
+    pub(crate) registry: Registry,
     /// A Dockerfile and the program beside it.
-    folder: PathBuf,
-    dockerfile: PathBuf,
-    this_program: PathBuf,
+    pub(crate) folder: PathBuf,
+    pub(crate) dockerfile: PathBuf,
+    pub(crate) this_program: PathBuf,
 }
 
 /// Measures times and sizes.
@@ -75,7 +76,12 @@ impl Workspace {
     ) -> Result<Vec<(&'static str, &'static str, f64)>, Error> {
         self.change(program)?;
         // Input of skopeo. Packed without the cache, so that the deployer's turn packs again.
-        let image = ours::pack(&self.dockerfile, &self.folder, &LayerCache::default())?;
+        let image = ours::pack(
+            &self.dockerfile,
+            &self.folder,
+            &Bases::new(),
+            &LayerCache::default(),
+        )?;
         let layout = self.folder.with_file_name("layout");
         write_layout(&image, &layout)?;
         let mut measured = Vec::new();
@@ -83,7 +89,7 @@ impl Workspace {
             for index in order(CONTESTANTS.len(), round) {
                 let contestant = CONTESTANTS.get(index).copied().unwrap_or(OURS);
                 let took = match contestant {
-                    OURS => self.ours()?,
+                    OURS => self.ours()?.0,
                     DOCKER => self.docker(round)?,
                     _ => self.skopeo(&layout, round)?,
                 };
@@ -95,7 +101,7 @@ impl Workspace {
 
     /// Writes the program with different trailing bytes: new content of the same size that
     /// compresses equally well.
-    fn change(&self, program: &Path) -> Result<(), Error> {
+    pub(crate) fn change(&self, program: &Path) -> Result<(), Error> {
         let mut content = fs::read(program).map_err(Error::at(program.display()))?;
         let now = chrono::Utc::now().timestamp_nanos_opt().unwrap_or_default();
         content.extend_from_slice(format!("{now:064}").as_bytes());
@@ -105,20 +111,29 @@ impl Workspace {
             .map_err(Error::at(path.display()))
     }
 
-    fn ours(&self) -> Result<Duration, Error> {
+    /// Packs and pushes. Returns the time, and the largest amount of memory in MB.
+    pub(crate) fn ours(&self) -> Result<(Duration, f64), Error> {
         let mut ours = command(&self.this_program);
         ours.arg("pack-push")
             .arg(&self.dockerfile)
             .arg(&self.folder);
         ours.arg(format!("{}/ours", self.registry.address));
-        Ok(run(&mut ours, LIMIT)?.took)
+        let finished = run(&mut ours, LIMIT)?;
+        let memory = finished
+            .stdout
+            .lines()
+            .nth(1)
+            .and_then(|it| it.parse().ok());
+        let memory =
+            memory.ok_or_else(|| Error::Failed("no peak of memory is known".to_owned()))?;
+        Ok((finished.took, memory))
     }
 
     fn tag(&self, round: usize) -> String {
         format!("{}/docker:{round}", self.registry.address)
     }
 
-    fn docker(&self, round: usize) -> Result<Duration, Error> {
+    pub(crate) fn docker(&self, round: usize) -> Result<Duration, Error> {
         let tag = self.tag(round);
         let mut build = command("docker");
         build
@@ -143,7 +158,7 @@ impl Workspace {
     }
 
     /// Removes the image of this round from Docker.
-    fn remove(&self, round: usize) {
+    pub(crate) fn remove(&self, round: usize) {
         let tag = self.tag(round);
         let exists = run(command("docker").args(["image", "inspect", &tag]), LIMIT).is_ok();
         // After an interruption `inspect` fails without telling anything, so removal is tried in
@@ -159,7 +174,12 @@ impl Workspace {
     /// Measures sizes with the unchanged program, from the blobs that each contestant pushed.
     fn sizes(&self, program: &Path) -> Result<Table, Error> {
         fs::copy(program, self.folder.join("app")).map_err(Error::at(program.display()))?;
-        let image = ours::pack(&self.dockerfile, &self.folder, &LayerCache::default())?;
+        let image = ours::pack(
+            &self.dockerfile,
+            &self.folder,
+            &Bases::new(),
+            &LayerCache::default(),
+        )?;
         // A tag that no round uses.
         let round = usize::MAX;
         let docker = self.docker(round).and_then(|_| {
@@ -212,7 +232,7 @@ fn unpacked(image: &BuiltImage) -> Result<u64, Error> {
     Ok(sum)
 }
 
-fn write(path: &Path, content: &[u8]) -> Result<(), Error> {
+pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), Error> {
     let file = fs::File::create(path).and_then(|mut file| file.write_all(content));
     file.map_err(Error::at(path.display()))
 }
