@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::read_to_string;
 use std::time::Duration;
 
-use crate::process::{Error, command, run};
+use crate::process::{command, run};
 use crate::report::Machine;
 
 /// Describes the host. Facts that cannot be determined are "unknown".
@@ -40,16 +40,6 @@ pub(crate) fn describe() -> Machine {
         load_before: load.unwrap_or_default(),
         versions,
     }
-}
-
-/// Returns the largest amount of memory that this process has used, in MB.
-pub(crate) fn peak_memory() -> Result<f64, Error> {
-    let status = read_to_string("/proc/self/status").map_err(Error::at("/proc/self/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kibibytes: Option<f64> =
-        line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse().ok());
-    let kibibytes = kibibytes.ok_or_else(|| Error::Failed("VmHWM is missing".to_owned()))?;
-    Ok(kibibytes * 1.024 / 1000.0)
 }
 
 fn version(program: &str, arguments: &[&str]) -> Option<String> {

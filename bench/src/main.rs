@@ -144,7 +144,7 @@ fn start(cli: &Cli) -> Result<ExitCode, Error> {
             // A measured program, which its parent ends: no second thread, and no watcher.
             let runtime = runtime(&mut tokio::runtime::Builder::new_current_thread())?;
             let digest = runtime.block_on(ours::pack_and_push(dockerfile, folder, address))?;
-            let memory = machine::peak_memory()?;
+            let memory = servers::peak_memory()?;
             output::result(&format!("{digest}\n{memory}\n"));
             Ok(ExitCode::SUCCESS)
         }

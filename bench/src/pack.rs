@@ -76,12 +76,7 @@ impl Workspace {
     ) -> Result<Vec<(&'static str, &'static str, f64)>, Error> {
         self.change(program)?;
         // Input of skopeo. Packed without the cache, so that the deployer's turn packs again.
-        let image = ours::pack(
-            &self.dockerfile,
-            &self.folder,
-            &Bases::new(),
-            &LayerCache::default(),
-        )?;
+        let image = self.packed()?;
         let layout = self.folder.with_file_name("layout");
         write_layout(&image, &layout)?;
         let mut measured = Vec::new();
@@ -99,6 +94,12 @@ impl Workspace {
         Ok(measured)
     }
 
+    /// Packs without a cache and without base images.
+    fn packed(&self) -> Result<BuiltImage, Error> {
+        let cache = LayerCache::default();
+        ours::pack(&self.dockerfile, &self.folder, &Bases::new(), &cache)
+    }
+
     /// Writes the program with different trailing bytes: new content of the same size that
     /// compresses equally well.
     pub(crate) fn change(&self, program: &Path) -> Result<(), Error> {
@@ -111,7 +112,7 @@ impl Workspace {
             .map_err(Error::at(path.display()))
     }
 
-    /// Packs and pushes. Returns the time, and the largest amount of memory in MB.
+    /// Packs and pushes. Returns the time, and the largest amount of memory in bytes.
     pub(crate) fn ours(&self) -> Result<(Duration, f64), Error> {
         let mut ours = command(&self.this_program);
         ours.arg("pack-push")
@@ -174,12 +175,7 @@ impl Workspace {
     /// Measures sizes with the unchanged program, from the blobs that each contestant pushed.
     fn sizes(&self, program: &Path) -> Result<Table, Error> {
         fs::copy(program, self.folder.join("app")).map_err(Error::at(program.display()))?;
-        let image = ours::pack(
-            &self.dockerfile,
-            &self.folder,
-            &Bases::new(),
-            &LayerCache::default(),
-        )?;
+        let image = self.packed()?;
         // A tag that no round uses.
         let round = usize::MAX;
         let docker = self.docker(round).and_then(|_| {
@@ -198,7 +194,7 @@ impl Workspace {
             .filter_map(|it| it.get("size")?.as_u64())
             .sum();
         let ours: u64 = image.layers.iter().map(|layer| layer.content.size()).sum();
-        let unpacked = unpacked(&image)?;
+        let unpacked: u64 = image.layers.iter().map(|it| it.uncompressed_size).sum();
 
         let mut table = Table::new("Size of the image", OURS);
         let megabytes = |bytes: f64| bytes / 1e6;
@@ -212,24 +208,6 @@ impl Workspace {
         }
         Ok(table.finish())
     }
-}
-
-/// Returns the bytes of all layers as the runtime unpacks them.
-fn unpacked(image: &BuiltImage) -> Result<u64, Error> {
-    let mut sum = 0;
-    for layer in &image.layers {
-        let content = layer.content.open().map_err(Error::at("a layer"))?;
-        let mut reader = flate2::read::MultiGzDecoder::new(content);
-        let mut chunk = vec![0; 1 << 16];
-        loop {
-            let count = reader.read(&mut chunk).map_err(Error::at("a layer"))?;
-            if count == 0 {
-                break;
-            }
-            sum += count as u64;
-        }
-    }
-    Ok(sum)
 }
 
 pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), Error> {

@@ -119,7 +119,7 @@ fn one_round(workspaces: &[Workspace], program: &Path, round: usize) -> Result<M
             measured.push(((quantity, "ms"), contestant, took.as_secs_f64() * 1e3));
         }
     }
-    measured.push(((MEMORY, "MB"), OURS, largest));
+    measured.push(((MEMORY, "MB"), OURS, largest / 1e6));
     Ok(measured)
 }
 

@@ -112,11 +112,20 @@ pub(crate) fn read(path: &str) -> Result<String, Error> {
 
 /// Parses resident memory in `/proc/PID/status`, in bytes.
 pub(crate) fn resident(status: &str) -> f64 {
-    let kilobytes = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .and_then(|rest| rest.trim().strip_suffix(" kB")?.trim().parse::<f64>().ok());
-    kilobytes.unwrap_or_default() * 1024.0
+    memory(status, "VmRSS:").unwrap_or_default()
+}
+
+/// Parses a field of `/proc/PID/status`, in bytes.
+fn memory(status: &str, field: &str) -> Option<f64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+    let kilobytes: f64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024.0)
+}
+
+/// Returns the largest amount of memory that this process has used, in bytes.
+pub(crate) fn peak_memory() -> Result<f64, Error> {
+    let peak = memory(&read("/proc/self/status")?, "VmHWM:");
+    peak.ok_or_else(|| Error::Failed("VmHWM is missing".to_owned()))
 }
 
 /// Parses user and system time in `/proc/PID/stat`, whose second field, the program's name, may
