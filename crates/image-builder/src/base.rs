@@ -204,9 +204,7 @@ pub struct BaseSource {
 impl BaseSource {
     /// Returns the repository of an image, with the login for its registry.
     pub async fn repository(&self, image: &str) -> Result<Repository, BaseError> {
-        let reference: Reference = image
-            .parse()
-            .map_err(|_| BaseError::Reference(image.to_owned()))?;
+        let reference = parse(image)?;
         Ok(Repository {
             registry: reference.registry().to_owned(),
             name: reference.repository().to_owned(),
@@ -214,6 +212,10 @@ impl BaseSource {
             roots: self.roots.clone(),
         })
     }
+}
+
+fn parse(image: &str) -> Result<Reference, BaseError> {
+    crate::reference::parse(image).ok_or_else(|| BaseError::Reference(image.to_owned()))
 }
 
 /// Fetches a base image, as far as it is not cached, and indexes its files.
@@ -306,9 +308,7 @@ async fn find<'a>(
     name: &'a str,
     source: &'a BaseSource,
 ) -> Result<(Fetching<'a>, Found), BaseError> {
-    let reference: Reference = name
-        .parse()
-        .map_err(|_| BaseError::Reference(name.to_owned()))?;
+    let reference = parse(name)?;
     let fetching = Fetching {
         name,
         reference,

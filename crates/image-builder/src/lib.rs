@@ -31,6 +31,7 @@ mod pack_error;
 mod paths;
 pub mod provenance;
 pub mod push;
+mod reference;
 mod root;
 pub mod sbom;
 pub mod slsa;

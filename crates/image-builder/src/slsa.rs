@@ -215,8 +215,7 @@ impl Build {
 
 /// Returns the package URL of an image, as the specification of `pkg:oci` describes it.
 fn image_url(reference: &str, digits: &str) -> String {
-    let parsed: Result<oci_client::Reference, _> = reference.parse();
-    let Ok(parsed) = parsed else {
+    let Some(parsed) = crate::reference::parse(reference) else {
         return format!("pkg:oci/image@sha256%3A{digits}");
     };
     let repository = parsed.repository();
