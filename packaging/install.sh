@@ -1,7 +1,8 @@
 #!/bin/sh
-# Installs deployer and checker from a release, after comparing checksums: into ~/.local, unless told otherwise.
+# Installs deployer, checker and the emulator of `deployer up --local` from a release, after comparing checksums: into ~/.local, unless
+# told otherwise.
 #
-#   sh install.sh [--prefix FOLDER] [--version VERSION] [--from URL-OR-FOLDER] [PROGRAM...]
+#   sh install.sh [--prefix FOLDER] [--version VERSION] [--from URL-OR-FOLDER] [deployer] [checker] [emulator]
 set -eu
 
 # A release fills these in.
@@ -56,7 +57,7 @@ Darwin) systems='apple-darwin' ;;
 *) fail "there are no programs for $(uname -s)" 'build them: cargo install --locked --path deployer' ;;
 esac
 if [ "$#" = 0 ]; then
-    set -- deployer checker
+    set -- deployer checker emulator
     # The deployer starts containers, so it is made for Linux.
     [ "$systems" != apple-darwin ] || set -- checker
 fi
@@ -117,9 +118,23 @@ for program in "$@"; do
 done
 # Nothing is installed unless everything is there.
 cannot_write() { fail "cannot write to $prefix" 'name another folder: --prefix FOLDER'; }
-mkdir -p "$prefix/bin" || cannot_write
+mkdir -p "$prefix/bin" "$prefix/lib/deployer" || cannot_write
 for program in "$@"; do
     folder="$(echo "$work/$program-$version-$machine-"*/)"
+    if [ "$program" = emulator ]; then
+        # One that runs is moved away, not written over.
+        for new in "$folder/lib/deployer/"*/; do
+            name="$(basename "$new")"
+            installed="$prefix/lib/deployer/$name"
+            rm -rf "$installed.new" "$installed.old"
+            cp -R "$new" "$installed.new" || cannot_write
+            [ ! -e "$installed" ] || mv "$installed" "$installed.old" || cannot_write
+            { mv "$installed.new" "$installed" && rm -rf "$installed.old" "$new"; } || cannot_write
+        done
+        cp -R "$folder". "$prefix/" || cannot_write
+        printf 'installed %s\n' "$installed"
+        continue
+    fi
     # Last, and by its name: a program that runs is replaced, and one that fails to be copied leaves the former.
     mv "$folder/bin/$program" "$work/program"
     { cp -R "$folder". "$prefix/" && cp "$work/program" "$prefix/bin/.$program.new" && mv -f "$prefix/bin/.$program.new" "$prefix/bin/$program"; } ||

@@ -23,7 +23,8 @@ const LIMIT: Duration = Duration::from_mins(10);
 /// Part of the name of an unfinished installation.
 const PARTIAL: &str = "-partial-";
 
-/// Installs the emulator under `cache` unless it is installed; returns the Python that runs it.
+/// Installs the emulator under `cache` unless it is installed; returns the Python that runs it. One that
+/// came with the deployer needs neither a network nor a Python of the system.
 ///
 /// The folder's name contains the hash of the pinned requirements, so different requirements use
 /// different folders. The folder gets its name only when it is complete. Concurrent runs therefore
@@ -31,8 +32,13 @@ const PARTIAL: &str = "-partial-";
 pub(super) async fn ensure(cache: &Path, sink: &Sink) -> Result<PathBuf, Failure> {
     let name = format!("emulator-{EMULATOR_VERSION}-{}", short_hash(REQUIREMENTS));
     let folder = cache.join(&name);
-    if let Some(python) = usable(&folder).await {
-        return Ok(python);
+    let packaged = std::env::current_exe()
+        .ok()
+        .and_then(|program| packaged(&program, &name));
+    for folder in packaged.iter().chain([&folder]) {
+        if let Some(python) = usable(folder).await {
+            return Ok(python);
+        }
     }
     private::folder(cache).map_err(|error| unwritable(cache, &error))?;
     let lock = cache.join("install.lock");
@@ -102,6 +108,15 @@ fn is_addition(folder: &Path) -> bool {
     ADDITION.iter().all(|(path, text)| {
         std::fs::read_to_string(folder.join(path)).is_ok_and(|existing| existing == *text)
     })
+}
+
+/// Returns the folder of an emulator that was installed with this program: `lib/deployer` beside the
+/// program's `bin`.
+fn packaged(program: &Path, name: &str) -> Option<PathBuf> {
+    // A link to the program may be anywhere.
+    let program = program.canonicalize().ok()?;
+    let prefix = program.parent()?.parent()?;
+    Some(prefix.join("lib/deployer").join(name))
 }
 
 fn python_in(folder: &Path) -> PathBuf {
@@ -194,6 +209,7 @@ fn short_hash(text: &str) -> String {
 
 async fn require_python() -> Result<(), Failure> {
     let hint = "the emulator is a Python program: on Debian and Ubuntu `sudo apt-get install python3 python3-venv`, or `make bootstrap`";
+    let other = "or install the emulator of this program's release, which brings its own: `sh install.sh emulator`";
     let question = "import sys; print(sys.version_info[0], sys.version_info[1])";
     let answer = Program::new("python3")
         .args(["-c", question])
@@ -203,6 +219,7 @@ async fn require_python() -> Result<(), Failure> {
             Failure::preflight("cannot run Python")
                 .because(error)
                 .hint(hint)
+                .hint(other)
         })?;
     let mut numbers = answer.stdout.split_whitespace().map(str::parse::<u32>);
     match (numbers.next(), numbers.next()) {
@@ -210,10 +227,12 @@ async fn require_python() -> Result<(), Failure> {
         (Some(Ok(major)), Some(Ok(minor))) => Err(Failure::preflight(format!(
             "Python {major}.{minor} is too old for the emulator"
         ))
-        .hint("install Python 3.10 or newer as `python3`")),
+        .hint("install Python 3.10 or newer as `python3`")
+        .hint(other)),
         _ => Err(Failure::preflight("`python3` does not work")
             .because(answer.stderr.trim())
-            .hint(hint)),
+            .hint(hint)
+            .hint(other)),
     }
 }
 
@@ -293,6 +312,23 @@ mod tests {
         std::fs::remove_file(python_in(&folder)).unwrap();
         std::os::unix::fs::symlink("/usr/bin/python3.0", python_in(&folder)).unwrap();
         assert_eq!(usable(&folder).await, None);
+    }
+
+    #[test]
+    fn an_emulator_that_came_with_the_program_is_beside_it() {
+        let prefix = tempfile::tempdir().unwrap();
+        let prefix = prefix.path().canonicalize().unwrap();
+        std::fs::create_dir_all(prefix.join("bin")).unwrap();
+        let program = prefix.join("bin/deployer");
+        std::fs::write(&program, "").unwrap();
+        let expected = prefix.join("lib/deployer/emulator-1-a");
+        assert_eq!(packaged(&program, "emulator-1-a"), Some(expected.clone()));
+        // As Homebrew does, or a user.
+        let link = prefix.join("link");
+        std::os::unix::fs::symlink(&program, &link).unwrap();
+        assert_eq!(packaged(&link, "emulator-1-a"), Some(expected));
+        std::fs::remove_file(&program).unwrap();
+        assert_eq!(packaged(&link, "emulator-1-a"), None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Detects a running emulator from its health endpoint and the process table.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use async_trait::async_trait;
 use url::Url;
@@ -138,8 +138,8 @@ impl Poller for Looking<'_> {
     }
 }
 
-/// Returns the process id of the emulator that any run of this program installed under `folder` and
-/// started for this port.
+/// Returns the process id of the emulator that any run of this program with this cache folder started
+/// for this port.
 ///
 /// The process table identifies it by its program, arguments and environment. A PID file would be
 /// unreliable: a run that was killed after the start has written none, and the number may be
@@ -148,9 +148,10 @@ pub(super) fn own_process(folder: &Path, port: u16) -> Option<u32> {
     let port = format!("GATEWAY_PORT={port}");
     let is_ours = |pid: &u32| {
         let arguments = read_list(*pid, "cmdline");
-        let program = arguments.first().map(PathBuf::from);
-        // Compared by folder, because other versions of the emulator are in other subfolders.
-        program.is_some_and(|program| program.starts_with(folder))
+        // The Python that is installed there, or else what it runs: the addition. Compared by folder,
+        // because other versions are in other subfolders.
+        let mut program = arguments.iter().take(2).map(Path::new);
+        program.any(|path| path.starts_with(folder))
             && arguments
                 .iter()
                 .any(|argument| argument == "ministack" || argument == "ministack.app:app")

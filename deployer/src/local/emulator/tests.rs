@@ -34,6 +34,26 @@ fn look_alike(port: u16, folder: &Path) -> Detached {
 }
 
 #[tokio::test]
+async fn one_whose_python_is_elsewhere_is_ours_by_what_it_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let (port, _silent) = ports();
+    let addition = folder.path().join("start.py");
+    std::fs::write(&addition, "sleep 600; :").unwrap();
+    let detached = Program::new("/bin/sh")
+        .arg(&addition)
+        .arg("ministack")
+        .env("GATEWAY_PORT", port.to_string())
+        .spawn_detached(&folder.path().join("log"))
+        .unwrap();
+    let emulator = emulator_at(port, folder.path());
+    while emulator.own_process() != Some(detached.pid()) {
+        tokio::task::yield_now().await;
+    }
+    let stopped = emulator.stop(&Notes::default().sink()).await;
+    assert_eq!(stopped, Ok(Stopped::Yes));
+}
+
+#[tokio::test]
 async fn nobody_there() {
     let folder = tempfile::tempdir().unwrap();
     let (free, _silent) = ports();
