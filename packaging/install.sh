@@ -57,8 +57,11 @@ Darwin) systems='apple-darwin' ;;
 *) fail "there are no programs for $(uname -s)" 'build them: cargo install --locked --path deployer' ;;
 esac
 if [ "$#" = 0 ]; then
-    set -- deployer checker emulator
-    # The deployer starts containers, so it is made for Linux.
+    # The emulator brings a Python, and that needs glibc. The deployer starts containers, so it is made for Linux.
+    case "$(echo /lib*/ld-linux*)" in
+    *'*'*) set -- deployer checker ;;
+    *) set -- deployer checker emulator ;;
+    esac
     [ "$systems" != apple-darwin ] || set -- checker
 fi
 
@@ -124,8 +127,8 @@ for program in "$@"; do
     if [ "$program" = emulator ]; then
         # One that runs is moved away, not written over.
         for new in "$folder/lib/deployer/"*/; do
-            name="$(basename "$new")"
-            installed="$prefix/lib/deployer/$name"
+            name="${new%/}"
+            installed="$prefix/lib/deployer/${name##*/}"
             rm -rf "$installed.new" "$installed.old"
             cp -R "$new" "$installed.new" || cannot_write
             [ ! -e "$installed" ] || mv "$installed" "$installed.old" || cannot_write

@@ -42,6 +42,7 @@ LIBRARIES = {
     "liblzma": ("LicenseRef-public-domain", "liblzma5"),
     "libssl": ("Apache-2.0", "libssl3*"),
     "libuuid": ("BSD-3-Clause", "libuuid1"),
+    "libz": ("Zlib", "zlib1g"),
 }
 # `readline` is under the GPL; the others are for building packages, or need a screen.
 EXCLUDED = [
@@ -77,6 +78,8 @@ def freeze(packages: str, folder: Path) -> None:
                 ],
                 "packages": PACKAGES,
                 "excludes": EXCLUDED,
+                # Nearly every system has it, but not with the C library.
+                "bin_includes": ["libz.so.1"],
                 # A warning for every module that another system would have.
                 "silent_level": 3,
             }
@@ -141,7 +144,7 @@ def licence(distribution: Distribution) -> str:
     """Returns what the package says of its licence in one line."""
     metadata = distribution.metadata
     for field in ("License-Expression", "License"):
-        text = (metadata.get(field) or "").strip()
+        text = "".join(metadata.get_all(field) or []).strip()
         if text and "\n" not in text and text != "UNKNOWN":
             return text
     classifiers = [
@@ -191,9 +194,9 @@ def document(packages: str, folder: Path, documents: Path) -> None:
     )
     shutil.move(folder / "frozen_application_license.txt", licences / "python.txt")
     openssl = ask(python, "import ssl; print(ssl.OPENSSL_VERSION)").split()[1]
-    for file, text, notices in libraries(folder):
-        version = openssl if text == "Apache-2.0" else file.partition(".so.")[2]
-        name = re.split(r"[-.]", file)[0]
+    for library, text, notices in libraries(folder):
+        version = openssl if text == "Apache-2.0" else library.partition(".so.")[2]
+        name = re.split(r"[-.]", library)[0]
         lines.append(f"{name}@{version}  {text}")
         bom.components.add(
             component(

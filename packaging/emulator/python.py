@@ -12,7 +12,7 @@ def main() -> None:
     if sys.argv[1:2] == ["-c"] and len(sys.argv) > 2:
         code = sys.argv[2]
         sys.argv = ["-c", *sys.argv[3:]]
-        exec(code, {"__name__": "__main__"})
+        exec(code, {"__name__": "__main__"})  # noqa: S102 -- that is what it is for
     elif len(sys.argv) > 1:
         del sys.argv[0]
         # As Python does: the file may import what is beside it.

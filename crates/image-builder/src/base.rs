@@ -149,6 +149,7 @@ impl Hint for BaseError {
                 | PushError::NoRepository { .. }
                 | PushError::TagTaken { .. }
                 | PushError::Untrusted { .. }
+                | PushError::NoCertificates { .. }
                 | PushError::PlainHttp { .. }
                 | PushError::TooLarge { .. }
                 | PushError::Rewritten { .. }

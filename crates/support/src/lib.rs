@@ -3,6 +3,7 @@
 
 pub mod architecture;
 pub mod cause;
+pub mod certificates;
 pub mod input;
 pub mod pause;
 pub mod printable;

@@ -222,6 +222,7 @@ fn an_image_is_proven_elsewhere_and_read_by_others() {
     assert_eq!(repository, tiny.repository());
     others_read_it(&tiny, digest);
     elsewhere(&tiny, &image);
+    without_certificates(&tiny);
 
     // A tree with changes is said to be one.
     tiny.write("two");
@@ -255,6 +256,23 @@ fn an_image_is_proven_elsewhere_and_read_by_others() {
         .filter_map(|it| it["place"].as_str())
         .collect();
     assert_eq!(places, ["layer 1, /tiny"]);
+}
+
+/// A registry of this machine needs no certificates, and a machine may have none.
+fn without_certificates(tiny: &Tiny) {
+    let mut command = deployer(&tiny.source());
+    command
+        .args(["image", "push", "--output", "json"])
+        .args([
+            "--repository",
+            "team/bare",
+            "--registry",
+            &tiny.registry.address,
+        ])
+        .env("SSL_CERT_FILE", "/dev/null")
+        .env("SSL_CERT_DIR", "/dev/null");
+    let (code, pushed) = ended(&mut command);
+    assert_eq!(code, 0, "{pushed}");
 }
 
 /// SBOM and provenance with libraries of others, which validate them strictly; all of it is copied by skopeo.

@@ -5,6 +5,8 @@ use oci_client::errors::{OciDistributionError, OciEnvelope, OciErrorCode};
 
 use crate::Hint;
 
+use support::certificates;
+
 use super::{Credentials, Repository, is_loopback, is_unknown_repository};
 
 /// Number of characters that are kept of a registry's message.
@@ -56,6 +58,14 @@ pub enum PushError {
         registry: String,
         /// Reason given by the TLS library.
         reason: String,
+    },
+    /// This machine has no certificates, so that no registry elsewhere can be trusted.
+    #[error(
+        "this machine has no certificates to trust, so the registry `{registry}` cannot be trusted"
+    )]
+    NoCertificates {
+        /// Host of the registry.
+        registry: String,
     },
     /// The registry does not use TLS.
     #[error("the registry `{registry}` does not speak HTTPS: {reason}")]
@@ -112,6 +122,9 @@ impl Hint for PushError {
             Self::Untrusted { .. } => Some(
                 "if the certificate is of your own authority, name its file in `AWS_CA_BUNDLE`, or in `SSL_CERT_FILE`".to_owned(),
             ),
+            Self::NoCertificates { .. } => Some(
+                "install the package `ca-certificates`, or name a file with certificates in `SSL_CERT_FILE`".to_owned(),
+            ),
             Self::PlainHttp { .. } => Some(
                 "only registries on this machine are spoken to without TLS: reach it as `localhost:PORT`, or let it speak HTTPS".to_owned(),
             ),
@@ -160,6 +173,9 @@ impl PushError {
             };
         }
         let reason = reason(error);
+        if is_without_certificates(error, certificates::trusts_nobody()) {
+            return Self::NoCertificates { registry };
+        }
         // Checked before `is_connect`, which is also true for a failed TLS handshake.
         match tls_error(error) {
             // A plain HTTP response is not a valid TLS record.
@@ -266,6 +282,15 @@ fn is_refusal(error: &OciDistributionError) -> bool {
 /// Returns whether the request ended because no data moved within the idle timeout.
 pub(super) fn is_silence(error: &OciDistributionError) -> bool {
     matches!(error, OciDistributionError::IoError(error) if error.kind() == std::io::ErrorKind::TimedOut)
+}
+
+/// Error of a client on a machine without certificates.
+pub(super) const NO_CERTIFICATES: &str = "no certificates";
+
+/// Returns whether the registry was not asked, or not believed, because this machine trusts nobody.
+fn is_without_certificates(error: &OciDistributionError, trusts_nobody: bool) -> bool {
+    matches!(error, OciDistributionError::GenericError(Some(text)) if text == NO_CERTIFICATES)
+        || (trusts_nobody && matches!(tls_error(error), Some(rustls::Error::InvalidCertificate(_))))
 }
 
 /// Returns the error of the TLS library, if it is one. A retry would not help.
@@ -431,6 +456,8 @@ b6t+zNxQiqn/6KD5Gewbx8oSf+6WA+3Fel459ZlLU8ndHiu1nKHO3Udo
         };
         let error = OciDistributionError::RequestError(error);
         assert!(!is_of_the_way(&error), "it would be tried again");
+        assert!(is_without_certificates(&error, true));
+        assert!(!is_without_certificates(&error, false));
         let error = PushError::new(&repository, &error);
         let text = error.to_string();
         assert!(
@@ -438,5 +465,12 @@ b6t+zNxQiqn/6KD5Gewbx8oSf+6WA+3Fel459ZlLU8ndHiu1nKHO3Udo
             "{text}"
         );
         assert!(error.hint().unwrap().contains("`AWS_CA_BUNDLE`"));
+        let none = OciDistributionError::GenericError(Some(NO_CERTIFICATES.to_owned()));
+        let error = PushError::new(&repository, &none);
+        assert_eq!(
+            error.to_string(),
+            "this machine has no certificates to trust, so the registry `registry.example` cannot be trusted"
+        );
+        assert!(error.hint().unwrap().contains("`ca-certificates`"));
     }
 }

@@ -13,7 +13,7 @@ use oci_spec::image::MediaType;
 use serde_json::Value;
 
 use super::asking::{Asker, Asking, CONNECT_TIMEOUT, body, incomplete, next_page, succeeded};
-use super::error::{is_nonsense, is_of_the_way, is_silence, status};
+use super::error::{NO_CERTIFICATES, is_nonsense, is_of_the_way, is_silence, status};
 use super::idle::{Movement, patiently};
 use super::progress::BlobProgress;
 use super::retry::{Patience, Retry};
@@ -22,6 +22,7 @@ use super::{
     use_tls_of_ring,
 };
 use crate::image::{BuiltImage, Document, MANIFESTS, MAX_DOCUMENT};
+use support::certificates;
 
 /// Limit for the pages of a list. ECR has 50 entries on each.
 const MAX_PAGES: usize = 20;
@@ -500,6 +501,12 @@ pub(crate) async fn client_for(registry: &str, roots: &[String]) -> Answer<(Clie
 }
 
 fn client(registry: &str, is_local: bool, roots: &[String]) -> Answer<Client> {
+    // The library panics then, whether or not it would use them.
+    if !certificates::has_any() {
+        return Err(OciDistributionError::GenericError(Some(
+            NO_CERTIFICATES.to_owned(),
+        )));
+    }
     let protocol = if is_local {
         ClientProtocol::HttpsExcept(vec![registry.to_owned()])
     } else {
