@@ -7,6 +7,7 @@
 )]
 
 use std::fs::File;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -211,8 +212,6 @@ const SECRET: &str = "never-to-be-seen";
 
 /// A program whose build script, Git and Docker write down their environment.
 fn curious() -> TempDir {
-    use std::os::unix::fs::PermissionsExt as _;
-
     let folder = folder();
     let write = |name: &str, text: &str| {
         let path = folder.path().join(name);
@@ -408,7 +407,7 @@ fn the_dockerfile_says_which_of_several_programs_is_meant() {
         ),
         (
             "service/Cargo.toml",
-            "[package]\nname = \"service\"\nversion = \"0.1.0\"\nedition = \"2024\"\n",
+            "[package]\nname = \"service\"\nversion = \"0.1.0\"\nedition = \"2024\"\ndefault-run = \"api\"\n",
         ),
         ("service/src/bin/api.rs", "fn main() {}\n"),
         ("service/src/bin/worker.rs", "fn main() {}\n"),
@@ -424,6 +423,79 @@ fn the_dockerfile_says_which_of_several_programs_is_meant() {
     // Compiled where cargo does it, and not beside the settings.
     assert!(folder.path().join("target/image").is_dir());
     assert!(!folder.path().join("deploy/target").exists());
+}
+
+/// Builds an image where Docker is a script, which notes that it builds, and has one base image.
+fn build_beside_docker(dockerfile: &str, builder: &str, cargo: &str) -> String {
+    let folder = folder_with(&[
+        ("deployer.toml", "stack = \"clock\"\n"),
+        ("Dockerfile", dockerfile),
+        (
+            "Cargo.toml",
+            "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2024\"\n",
+        ),
+        ("src/main.rs", "fn main() {}\n"),
+        (
+            "bin/docker",
+            "#!/bin/sh\ncase \"$1 $4 $5\" in\n\
+             version*) echo 20.10.24 20.10.24 ;;\n\
+             *'{{.Architecture}} localhost:1/own:1') echo amd64 ;;\n\
+             build*) echo it builds; exit 1 ;;\n\
+             *) exit 1 ;;\nesac\n",
+        ),
+    ]);
+    let script = folder.path().join("bin/docker");
+    std::fs::set_permissions(script, std::fs::Permissions::from_mode(0o755)).expect("mine");
+    let mut command = program(&folder, &["image", "build", "--builder", builder]);
+    command.args(["--architecture", "X86_64"]);
+    let path = std::env::var("PATH").expect("a PATH");
+    let path = format!("{}/bin:{path}", folder.path().display());
+    let output = run(command.env("PATH", path).env("CARGO", cargo));
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    text(&output.stdout) + &text(&output.stderr)
+}
+
+#[test]
+fn a_base_image_that_only_the_engine_has_is_built_on_by_it() {
+    let file = |base: &str| format!("FROM localhost:1/{base}\nCOPY src /src\nCMD [\"/bin/sh\"]\n");
+    let said = build_beside_docker(&file("own:1"), "auto", "cargo");
+    assert!(
+        said.contains("it has the base image `localhost:1/own:1`"),
+        "{said}"
+    );
+    assert!(said.contains("it builds"), "{said}");
+    for (base, builder) in [("own:1", "native"), ("other:1", "auto")] {
+        let said = build_beside_docker(&file(base), builder, "cargo");
+        assert!(said.contains("cannot fetch the image"), "{said}");
+        assert!(!said.contains("it builds"), "{said}");
+    }
+}
+
+#[test]
+fn without_a_toolchain_docker_builds_or_the_message_says_so() {
+    // The stack is called like the program in one case, which must not matter.
+    for program in ["app", "clock"] {
+        let file = format!(
+            "FROM rust AS build\nRUN cargo build --release\nFROM scratch\nCOPY --from=build /target/release/{program} /app\nCMD [\"/app\"]\n"
+        );
+        let said = build_beside_docker(&file, "auto", "/no-such-cargo");
+        assert!(said.contains("builds `"), "{said}");
+        assert!(said.contains("`/no-such-cargo` is not installed"), "{said}");
+        assert!(said.contains("it builds"), "{said}");
+        let said = build_beside_docker(&file, "native", "/no-such-cargo");
+        assert!(
+            said.contains("error: `/no-such-cargo` is not installed"),
+            "{said}"
+        );
+    }
+    // What only Docker can do is said first: a toolchain would not help.
+    let runs = "FROM rust AS build\nRUN cargo build --release\nFROM debian\nRUN apt-get update\nCOPY --from=build /target/release/app /app\nCMD [\"/app\"]\n";
+    let said = build_beside_docker(runs, "native", "/no-such-cargo");
+    assert!(
+        said.contains("line 4: `RUN` in the final stage needs Docker"),
+        "{said}"
+    );
+    assert!(!said.contains("cargo puts"), "{said}");
 }
 
 #[test]

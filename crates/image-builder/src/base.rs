@@ -171,10 +171,9 @@ impl Hint for BaseError {
 }
 
 fn log_in(image: &str) -> String {
-    let registry = image
-        .split('/')
-        .next()
-        .filter(|name| name.contains(['.', ':']));
+    // Without a slash, a colon is that of the tag.
+    let registry = image.split_once('/').map(|(first, _)| first);
+    let registry = registry.filter(|name| name.contains(['.', ':']));
     // `docker login` needs a password there, which only AWS gives.
     let of_ecr = registry.and_then(|name| Some((name, name.split_once(".dkr.ecr.")?.1)));
     if let Some((name, behind)) = of_ecr {

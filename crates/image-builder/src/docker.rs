@@ -200,6 +200,13 @@ impl Engine {
         }
     }
 
+    /// Returns whether the engine has this image, for this architecture.
+    pub async fn has(&self, image: &str, architecture: Architecture) -> bool {
+        let question = ["image", "inspect", "--format", "{{.Architecture}}", image];
+        let answer = self.program().args(question).output(VERSION_LIMIT).await;
+        answer.is_ok_and(|answer| answer.stdout.trim() == architecture.oci_name())
+    }
+
     /// Builds all stages, and reports each step.
     pub async fn build(
         &self,

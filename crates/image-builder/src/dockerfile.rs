@@ -243,6 +243,19 @@ impl FinalStage {
         })
     }
 
+    /// Returns whether the start command names a program, or the path that the program is copied to.
+    fn starts(&self, program: &str) -> bool {
+        let copied = self.copies().filter_map(|copy| match &copy.from {
+            CopySource::Program(_) => copy.destination.rsplit('/').next(),
+            CopySource::Context | CopySource::Stage(..) => None,
+        });
+        let names: BTreeSet<&str> = copied.chain([program]).collect();
+        let commands = [&self.entrypoint, &self.cmd].into_iter().flatten();
+        // The shell form is one word, and a wrapper such as `tini` gets the program as an argument.
+        let mut words = commands.flatten().flat_map(|it| it.split_whitespace());
+        words.any(|word| names.contains(word.rsplit('/').next().unwrap_or(word)))
+    }
+
     /// Returns all base images, including those of the stages it copies from.
     pub fn base_images(&self) -> BTreeSet<&str> {
         let copied = self.copies().filter_map(|copy| match &copy.from {
@@ -254,7 +267,23 @@ impl FinalStage {
     }
 }
 
+/// Degree to which a program does not match a Dockerfile. The least belongs to the program that is
+/// meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Misfit {
+    /// Number of errors. Of the wrong program, the Dockerfile has at least one error more.
+    errors: usize,
+    /// Set if the image starts something else.
+    is_not_started: bool,
+}
+
 impl Dockerfile {
+    /// Rates a program as the one that the image is made for.
+    pub fn misfit(text: &str, request: &Request<'_>) -> Option<Misfit> {
+        let source = lines::read(text).ok()?;
+        Some(stage::misfit(&source, request))
+    }
+
     /// Parses a Dockerfile, and reports all errors at once.
     pub fn parse(text: &str, request: &Request<'_>) -> Result<Self, DockerfileErrors> {
         // Such an error ends the splitting into instructions, so nothing can be evaluated.

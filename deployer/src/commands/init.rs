@@ -23,7 +23,7 @@ use super::{CommandResult, Done, Execute};
 use crate::cli::Shared;
 use crate::config::{self, Config};
 use crate::context::Context;
-use crate::image::{failure_of, surroundings};
+use crate::image::{choose, failure_of, surroundings};
 use crate::pollers::LogReader;
 use deployment::error::Failure;
 use deployment::names::StackName;
@@ -114,9 +114,8 @@ impl Init {
         let found = project(&config.root, &surroundings(config)).await;
         let found = found.map_err(|error| failure_of(&error))?;
         let (package, binary) = (self.package.as_deref(), self.binary.as_deref());
-        let program = found
-            .choose(package, binary)
-            .map_err(|error| choose_one(&error))?;
+        let program = choose(config, &found, (package, binary));
+        let program = program.map_err(|error| choose_one(&error))?;
         let project = self.look(config, &found, program)?;
         let mut written = vec![write(file, &project.settings())?];
         let mut kept = Vec::new();
@@ -195,10 +194,10 @@ impl Init {
             .strip_prefix(found.root())
             .map_or(0, |inner| inner.components().count());
         let context = (above > 0).then(|| vec![".."; above].join("/"));
-        let named = found.choose(None, None);
+        let named = choose(config, found, (None, None));
         let is_implied =
             named.is_ok_and(|it| (&it.package, &it.binary) == (&program.package, &program.binary));
-        let by_package = found.choose(Some(&program.package), None);
+        let by_package = choose(config, found, (Some(&program.package), None));
         Ok(NewProject {
             stack,
             names_package: !is_implied,

@@ -23,7 +23,7 @@ use image_builder::push::{
 };
 use image_builder::unpack::restore;
 use image_builder::{Hint, PackError};
-pub(crate) use plan::{ImagePlan, at_digest};
+pub(crate) use plan::{ImagePlan, at_digest, choose};
 pub(crate) use provenance::{provenance_file, public_args};
 
 impl Context<'_> {

@@ -14,9 +14,9 @@ use deployment::partition::region_of_registry;
 use image_builder::base::{BaseImage, BaseSource, Bases, DockerCredentials, describe, fetch, pull};
 use image_builder::cache::LayerCache;
 use image_builder::cargo::{
-    BinaryTarget, CompileError, ProjectError, Toolchain, check_profile, project, toolchain,
+    BinaryTarget, CompileError, Project, ProjectError, Toolchain, check_profile, project, toolchain,
 };
-use image_builder::docker::find;
+use image_builder::docker::{Engine, find};
 use image_builder::dockerfile::{
     CargoBuild, CopySource, Dockerfile, DockerfileErrors, FinalStage, Protocol, Request, read_text,
 };
@@ -89,31 +89,15 @@ impl Context<'_> {
         Box::pin(self.plan_image_of(None)).await
     }
 
-    /// Determines with Cargo which program is deployed. If the settings leave a choice, it is the
-    /// one that the Dockerfile takes.
+    /// Determines with Cargo which program is deployed.
     pub(crate) async fn program(&self) -> Result<BinaryTarget, ProjectError> {
         let image = &self.config.image;
         let project = project(&self.config.root, &surroundings(self.config)).await?;
-        let (package, binary) = (image.package.as_deref(), image.binary.as_deref());
-        let chosen = project.choose(package, binary);
-        let text = match &chosen {
-            Err(ProjectError::Several { .. }) => read_text(&image.dockerfile),
-            Ok(_) | Err(_) => return chosen,
-        };
-        // An unreadable Dockerfile is reported by the plan.
-        let Ok(text) = text else { return chosen };
-        // Of the wrong program, the Dockerfile has at least one error more.
-        let errors = |program: &BinaryTarget| {
-            let parsed = self.parse(&text, program, &BTreeMap::new());
-            parsed.map_or_else(|errors| errors.0.len(), |_| 0)
-        };
-        let candidates = project.candidates(package, binary).into_iter();
-        let mut candidates: Vec<_> = candidates.map(|it| (errors(&it), it)).collect();
-        candidates.sort_by_key(|(errors, _)| *errors);
-        match candidates.as_slice() {
-            [(fewest, program), (more, _), ..] if fewest < more => Ok(program.clone()),
-            _ => chosen,
-        }
+        choose(
+            self.config,
+            &project,
+            (image.package.as_deref(), image.binary.as_deref()),
+        )
     }
 
     /// Plans the image of a program that was compiled before, without running Cargo.
@@ -165,19 +149,22 @@ impl Context<'_> {
             }
             Err(error) => return Err(failure_of(error)),
         };
-        let first = match self.parse(&text, &name, &BTreeMap::new()) {
-            Ok(first) => first,
-            Err(errors) => {
-                return match no_program {
-                    Some(error) if !errors.need_docker() => Err(failure_of(error)),
-                    // The errors may only be those of the wrong program.
-                    Some(error @ ProjectError::Several { .. }) => {
-                        let planned = self.without_native(&errors).await;
-                        planned.map_err(|_| failure_of(error))
-                    }
-                    Some(_) | None => self.without_native(&errors).await,
+        let first = self.parse(&text, &name, &BTreeMap::new());
+        let first = match (first, no_program) {
+            (Ok(first), Some(error)) if first.stage.takes_program() => {
+                return self.without_program(error).await;
+            }
+            (Ok(first), _) => first,
+            (Err(errors), Some(error)) => {
+                // Those about the program may only be due to its unknown name.
+                let others = errors.besides_program();
+                return if others.0.is_empty() {
+                    self.without_program(error).await
+                } else {
+                    self.without_native(&others).await
                 };
             }
+            (Err(errors), None) => return self.without_native(&errors).await,
         };
         // Past this point, only the native builder is left, which needs Cargo to compile.
         let compiles = first.stage.takes_program() || compiled.is_some();
@@ -185,7 +172,11 @@ impl Context<'_> {
             Err(_) if !compiles => named(),
             program => program.map_err(|error| failure_of(&error))?,
         };
-        let bases = self.bases(&first.stage).await?;
+        let source = self.base_source().await?;
+        let bases = match self.bases(&first.stage, &source).await {
+            Ok(bases) => bases,
+            Err((name, failure)) => return self.without_base(name, failure).await,
+        };
         let settings = bases
             .iter()
             .map(|(name, base)| (name.clone(), Arc::clone(&base.settings)));
@@ -199,20 +190,12 @@ impl Context<'_> {
         if !errors.is_empty() {
             return self.without_native(&errors).await;
         }
+        let remarks = self.remarks(&dockerfile, compiles);
         let build = overridden(self.config, dockerfile.build);
         if let Some(toolchain) = toolchain.filter(|_| compiles) {
             self.check_build(&program, &build).await?;
             toolchain.map_err(|error| failure_of(&error))?;
         }
-        let notes = dockerfile.notes.iter();
-        let notes = notes.map(|note| format!("`{shown}`, {note}"));
-        let port = other_port(&dockerfile.stage, self.config.service.port);
-        let remarks = port.into_iter().chain(notes);
-        let only_files = (!compiles).then(|| {
-            format!("`{shown}` takes no program from a stage: the image has the files of this folder as they are, and cargo does not run")
-        });
-        let target = self.target_taken(&dockerfile.stage);
-        let remarks: Vec<String> = remarks.chain(only_files).chain(target).collect();
         for remark in &remarks {
             self.sink.note(remark);
         }
@@ -223,6 +206,20 @@ impl Context<'_> {
             bases,
             remarks,
         })))
+    }
+
+    /// Returns differences from Docker's behaviour, and possible mistakes.
+    fn remarks(&self, dockerfile: &Dockerfile, compiles: bool) -> Vec<String> {
+        let shown = self.config.image.dockerfile.display();
+        let notes = dockerfile.notes.iter();
+        let notes = notes.map(|note| format!("`{shown}`, {note}"));
+        let port = other_port(&dockerfile.stage, self.config.service.port);
+        let only_files = (!compiles).then(|| {
+            format!("`{shown}` takes no program from a stage: the image has the files of this folder as they are, and cargo does not run")
+        });
+        let target = self.target_taken(&dockerfile.stage);
+        let remarks = port.into_iter().chain(notes);
+        remarks.chain(only_files).chain(target).collect()
     }
 
     /// Pulls an existing image, with its digest.
@@ -349,22 +346,12 @@ impl Context<'_> {
         program: &BinaryTarget,
         bases: &BTreeMap<String, Arc<FinalStage>>,
     ) -> Result<Dockerfile, DockerfileErrors> {
-        let image = &self.config.image;
-        let request = Request {
-            architecture: image.architecture,
-            package: &program.package,
-            program: &program.binary,
-            stage: image.stage.as_deref(),
-            args: &image.args,
-            bases,
-        };
-        Dockerfile::parse(text, &request)
+        Dockerfile::parse(text, &request(self.config, program, bases))
     }
 
     /// Falls back to Docker if the Dockerfile requires it and the settings allow it.
     async fn without_native(&self, errors: &impl Errors) -> Result<ImagePlan, Failure> {
         let image = &self.config.image;
-        let shown = image.dockerfile.display();
         if image.builder == Builder::Native || !errors.need_docker() {
             return Err(all_of(&image.dockerfile, errors.list()));
         }
@@ -376,13 +363,59 @@ impl Context<'_> {
                     count => format!(", and {} more", count - 1),
                 };
                 let first = errors.first().map(ToString::to_string).unwrap_or_default();
-                self.sink.note(format!("{engine} builds `{shown}`: {first}{more}"));
-                Ok(ImagePlan::Docker)
+                Ok(self.by_docker(&engine, &format!("{first}{more}")))
             }
             Err(absent) => Err(all_of(&image.dockerfile, errors.list())
                 .with_evidence(absent.evidence().to_vec())
                 .hint("or start Docker (`sudo systemctl start docker`), or install podman, and run the command again: it then builds the image")),
         }
+    }
+
+    /// Falls back to Docker if Cargo cannot tell which program the image is made for.
+    async fn without_program(&self, error: &ProjectError) -> Result<ImagePlan, Failure> {
+        // Of a project that Cargo refuses, Docker's build fails as well, only later.
+        let may_build = match error {
+            ProjectError::Cargo(error) => error.is_of_this_machine(),
+            ProjectError::Several { .. } => true,
+            ProjectError::NoPackage { .. }
+            | ProjectError::NoBinary { .. }
+            | ProjectError::NoProgram
+            | ProjectError::NoFeature { .. }
+            | ProjectError::MissingFeature { .. }
+            | ProjectError::NoProfile { .. } => false,
+        };
+        if self.config.image.builder == Builder::Auto
+            && may_build
+            && let Ok(engine) = find().await
+        {
+            let mut said = error.evidence().iter();
+            let said = said.find_map(|line| line.strip_prefix("error: "));
+            let said = said.map(|line| format!(" ({line})")).unwrap_or_default();
+            return Ok(self.by_docker(&engine, &format!("{error}{said}")));
+        }
+        Err(failure_of(error))
+    }
+
+    /// Falls back to Docker if only its engine has a base image, such as one that was built there.
+    async fn without_base(&self, name: String, failure: Failure) -> Result<ImagePlan, Failure> {
+        let image = &self.config.image;
+        if image.builder == Builder::Auto
+            && image.rebuild.is_none()
+            && let Ok(engine) = find().await
+            && engine.has(&name, image.architecture).await
+        {
+            let reason = format!("it has the base image `{name}` ({})", failure.message);
+            return Ok(self.by_docker(&engine, &reason));
+        }
+        Err(failure)
+    }
+
+    /// Plans a build by Docker or podman, and says why.
+    fn by_docker(&self, engine: &Engine, reason: &str) -> ImagePlan {
+        let shown = self.config.image.dockerfile.display();
+        self.sink
+            .note(format!("{engine} builds `{shown}`: {reason}"));
+        ImagePlan::Docker
     }
 
     /// Returns the source of base images, and the folder that caches them.
@@ -395,9 +428,12 @@ impl Context<'_> {
         })
     }
 
-    /// Fetches the base images of a stage.
-    async fn bases(&self, stage: &FinalStage) -> Result<Bases, Failure> {
-        let source = self.base_source().await?;
+    /// Fetches the base images of a stage. An error has the name of the image.
+    async fn bases(
+        &self,
+        stage: &FinalStage,
+        source: &BaseSource,
+    ) -> Result<Bases, (String, Failure)> {
         let mut bases = Bases::new();
         let rebuild = self.config.image.rebuild.as_ref();
         for name in stage.base_images() {
@@ -407,7 +443,9 @@ impl Context<'_> {
                 Some(digest) if !name.contains('@') => at_digest(name, digest),
                 Some(_) | None => name.to_owned(),
             };
-            let base = self.base(&place, &source).await?.called(name);
+            let base = self.base(&place, source).await;
+            let base = base.map_err(|failure| (name.to_owned(), failure))?;
+            let base = base.called(name);
             if !name.contains('@') {
                 self.sink
                     .note(format!("base image {name} is {}", base.digest));
@@ -487,6 +525,35 @@ impl Context<'_> {
             notices: &[],
             cache: &LayerCache::default(),
         })
+    }
+}
+
+/// Chooses the program: the one that the Dockerfile takes and starts, or else Cargo's usual one.
+pub(crate) fn choose(
+    config: &Config,
+    project: &Project,
+    (package, binary): (Option<&str>, Option<&str>),
+) -> Result<BinaryTarget, ProjectError> {
+    // An unreadable Dockerfile is reported by the plan.
+    let text = read_text(&config.image.dockerfile).unwrap_or_default();
+    project.choose_by(package, binary, |program| {
+        Dockerfile::misfit(&text, &request(config, program, &BTreeMap::new()))
+    })
+}
+
+fn request<'a>(
+    config: &'a Config,
+    program: &'a BinaryTarget,
+    bases: &'a BTreeMap<String, Arc<FinalStage>>,
+) -> Request<'a> {
+    let image = &config.image;
+    Request {
+        architecture: image.architecture,
+        package: &program.package,
+        program: &program.binary,
+        stage: image.stage.as_deref(),
+        args: &image.args,
+        bases,
     }
 }
 

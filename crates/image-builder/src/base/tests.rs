@@ -298,6 +298,19 @@ async fn what_is_damaged_or_for_another_processor_is_refused() {
     ");
 }
 
+#[test]
+fn the_login_is_for_the_registry_of_the_image() {
+    for (image, login) in [
+        ("debian:12-slim", "`docker login`"),
+        ("team/app:1.2", "`docker login`"),
+        ("ghcr.io/team/app:1", "`docker login ghcr.io`"),
+        ("localhost:5000/app", "`docker login localhost:5000`"),
+    ] {
+        let hint = BaseError::Absent(image.to_owned()).hint().unwrap();
+        assert!(hint.contains(login), "{image}: {hint}");
+    }
+}
+
 #[tokio::test]
 async fn a_path_that_linux_could_not_have_is_refused() {
     let (registry, folder) = (Registry::start().await, tempfile::tempdir().unwrap());

@@ -84,6 +84,30 @@ pub enum CompileError {
     Process(ProcessError),
 }
 
+impl CompileError {
+    /// Returns whether the project may compile elsewhere: this machine lacks Rust or the project's
+    /// toolchain, or Cargo runs in a folder without a project.
+    pub fn is_of_this_machine(&self) -> bool {
+        let is_missing = |line: &String| {
+            line.contains("toolchain '") && line.contains("is not installed")
+                || line.contains("could not download")
+                || line.contains("could not find `Cargo.toml`")
+        };
+        match self {
+            Self::NotInstalled { .. } => true,
+            Self::Project { diagnostics } => diagnostics.iter().any(is_missing),
+            Self::NoTarget { .. }
+            | Self::NoLinker { .. }
+            | Self::DoesNotCompile { .. }
+            | Self::Cargo { .. }
+            | Self::NoExecutable { .. }
+            | Self::Unusable { .. }
+            | Self::Workspace { .. }
+            | Self::Process(_) => false,
+        }
+    }
+}
+
 impl Hint for CompileError {
     fn hint(&self) -> Option<String> {
         match self {

@@ -351,8 +351,25 @@ impl Project {
         }
     }
 
+    /// Chooses the program that fits best, or else as [`Self::choose`] does.
+    pub fn choose_by<R: Ord>(
+        &self,
+        package: Option<&str>,
+        binary: Option<&str>,
+        misfit: impl Fn(&BinaryTarget) -> R,
+    ) -> Result<BinaryTarget, ProjectError> {
+        let usual = self.choose(package, binary);
+        let candidates = self.candidates(package, binary).into_iter();
+        let mut candidates: Vec<_> = candidates.map(|it| (misfit(&it), it)).collect();
+        candidates.sort_by(|(one, _), (other, _)| one.cmp(other));
+        match candidates.as_slice() {
+            [(least, program), (more, _), ..] if least < more => Ok(program.clone()),
+            _ => usual,
+        }
+    }
+
     /// Returns all programs with these names.
-    pub fn candidates(&self, package: Option<&str>, binary: Option<&str>) -> Vec<BinaryTarget> {
+    fn candidates(&self, package: Option<&str>, binary: Option<&str>) -> Vec<BinaryTarget> {
         let packages = self.packages.iter();
         let packages = packages.filter(|it| package.is_none_or(|name| it.name == name));
         let targets = packages.flat_map(|package| {

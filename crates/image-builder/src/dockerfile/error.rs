@@ -40,6 +40,18 @@ impl DockerfileErrors {
         // If Docker rejects one of the errors as well, it cannot build the file either.
         self.0.iter().all(|error| error.problem.needs_docker())
     }
+
+    /// Returns the errors that do not depend on which program the image is made for.
+    #[must_use]
+    pub fn besides_program(&self) -> Self {
+        let errors = self.0.iter().filter(|error| {
+            !matches!(
+                error.problem,
+                Problem::NotTheProgram { .. } | Problem::FromRunningStage { .. }
+            )
+        });
+        Self(errors.cloned().collect())
+    }
 }
 
 impl fmt::Display for DockerfileErrors {

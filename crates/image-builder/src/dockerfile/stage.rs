@@ -11,7 +11,9 @@ use std::sync::Arc;
 use super::error::{DockerfileError, DockerfileErrors, Problem};
 use super::lines::{Instruction, Source};
 use super::words::{self, Lookup};
-use super::{Account, Dockerfile, ExposedPort, FinalStage, HealthCheck, Note, Protocol, Request};
+use super::{
+    Account, Dockerfile, ExposedPort, FinalStage, HealthCheck, Misfit, Note, Protocol, Request,
+};
 use super::{DEFAULT_PATH, Step, WorkFolder};
 use crate::paths::components;
 pub use build::CargoBuild;
@@ -40,15 +42,7 @@ pub(super) fn read(source: &Source, request: &Request<'_>) -> Result<Dockerfile,
     for name in request.args.keys().filter(|name| !declares(source, name)) {
         file.report(None, Problem::UnknownArgument(name.clone()));
     }
-    // Like Docker, builds the last stage, and of the others only those that it needs.
-    let count = file.stages.len();
-    let last = match request.stage {
-        Some(name) if count > 0 => file
-            .stage(name, count)
-            .ok_or_else(|| Problem::UnknownStage(name.to_owned())),
-        Some(_) | None => count.checked_sub(1).ok_or(Problem::NoStage),
-    };
-    let last = match last {
+    let last = match file.last() {
         Ok(last) => last,
         Err(problem) => {
             file.report(None, problem);
@@ -85,6 +79,15 @@ pub(super) fn read(source: &Source, request: &Request<'_>) -> Result<Dockerfile,
         build: compiling.build,
         notes,
     })
+}
+
+pub(super) fn misfit(source: &Source, request: &Request<'_>) -> Misfit {
+    let file = File::split(source, request);
+    let stage = file.last().map(|last| file.evaluate(last, 0));
+    Misfit {
+        errors: file.errors.borrow().len(),
+        is_not_started: !stage.is_ok_and(|stage| stage.starts(request.program)),
+    }
 }
 
 /// Returns whether an `ARG` declares this name. Docker's platform arguments need no declaration in
@@ -169,6 +172,19 @@ impl<'a> File<'a> {
             }
         }
         file
+    }
+
+    /// Returns the index of the stage that becomes the image. Like Docker, builds the last stage,
+    /// and of the others only those that it needs.
+    fn last(&self) -> Result<usize, Problem> {
+        let count = self.stages.len();
+        match self.request.stage {
+            Some(name) if count > 0 => {
+                let found = self.stage(name, count);
+                found.ok_or_else(|| Problem::UnknownStage(name.to_owned()))
+            }
+            Some(_) | None => count.checked_sub(1).ok_or(Problem::NoStage),
+        }
     }
 
     fn from(&mut self, instruction: &'a Instruction) -> Result<(), Problem> {

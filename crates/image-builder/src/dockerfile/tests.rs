@@ -785,3 +785,49 @@ fn triggers_of_a_base_need_docker() {
     let copies = format!("FROM scratch\nCOPY --from=base /x /x{START}");
     assert!(Dockerfile::parse(&copies, &request).is_ok());
 }
+
+#[test]
+fn the_program_that_is_taken_and_started_fits_best() {
+    let best = |file: &str| {
+        let rate = |program| {
+            let request = Request {
+                architecture: crate::Architecture::X86_64,
+                package: "all",
+                program,
+                stage: None,
+                args: &BTreeMap::new(),
+                bases: &BTreeMap::new(),
+            };
+            (Dockerfile::misfit(file, &request), program)
+        };
+        let mut rated = ["api", "tool", "worker"].map(rate);
+        rated.sort();
+        (rated[0].0 < rated[1].0).then_some(rated[0].1)
+    };
+    let build = "FROM rust AS build\nRUN cargo build --release\nFROM debian\n";
+    let both = "COPY --from=build /target/release/tool /target/release/worker /bin/\n\
+        COPY --from=build /target/release/worker /bin/\nCOPY --from=build /target/release/tool /bin/\n";
+    for (end, expected) in [
+        (
+            "COPY --from=build /target/release/worker /\nCMD [\"x\"]",
+            Some("worker"),
+        ),
+        // All are copied, and one is started.
+        (&format!("{both}CMD [\"/bin/worker\"]"), Some("worker")),
+        (
+            &format!("{both}ENTRYPOINT [\"tini\", \"--\"]\nCMD tool serve"),
+            Some("tool"),
+        ),
+        ("RUN make install\nCMD exec api", Some("api")),
+        // Called otherwise where it is started.
+        (
+            "COPY --from=build /target/release/tool /bin/a\nCOPY --from=build /target/release/worker /bin/b\nCMD [\"b\"]",
+            Some("worker"),
+        ),
+        (both, None),
+        ("CMD [\"sh\"]", None),
+    ] {
+        assert_eq!(best(&format!("{build}{end}\n")), expected, "{end}");
+    }
+    assert_eq!(best(""), None);
+}
