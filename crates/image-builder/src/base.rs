@@ -29,8 +29,8 @@ use crate::dockerfile::FinalStage;
 use crate::image::{BuiltImage, Document, MANIFESTS, MAX_DOCUMENT};
 use crate::layer::{Blob, Layer};
 use crate::push::{
-    Asking, Credentials, Movement, Patience, PushError, Repository, Retry, client_for,
-    is_unauthorised, patiently,
+    Asking, Credentials, Movement, Patience, PushError, Repository, Retry, client_for, digest_at,
+    http_client, is_unauthorised, patiently,
 };
 use crate::root::Root;
 use crate::{Architecture, Hint};
@@ -153,8 +153,8 @@ impl Hint for BaseError {
                 | PushError::PlainHttp { .. }
                 | PushError::TooLarge { .. }
                 | PushError::Rewritten { .. }
-                | PushError::Failed { .. }
-                | PushError::Unusable(_) => source.hint(),
+                | PushError::Incomplete { .. }
+                | PushError::Failed { .. } => source.hint(),
             },
             Self::Platform { .. } => Some(
                 "choose a base for several platforms, or set `architecture` under `[service]`"
@@ -460,7 +460,7 @@ impl Fetching<'_> {
                 Some(Asking {
                     at: at.clone(),
                     login: Some((client.clone(), auth.clone())),
-                    roots: self.source.roots.clone(),
+                    http: http_client(self.reference.registry(), &self.source.roots).ok()?,
                 })
             };
             let request = || request(connected.clone());
@@ -482,7 +482,11 @@ impl Fetching<'_> {
         let pinned = self.reference.digest().map(ToOwned::to_owned);
         let content = match pinned {
             Some(digest) => self.manifest_of(&digest).await?,
-            None => self.pull_manifest(None).await?,
+            None => match self.digest_of_tag().await? {
+                digest if digest.starts_with("sha256:") => self.manifest_of(&digest).await?,
+                // Content is cached by its SHA-256.
+                _ => self.pull_manifest(None).await?,
+            },
         };
         let found = self.parse(&content)?;
         // Only an index has `manifests`. `mediaType` is not checked, since it is optional in OCI.
@@ -503,6 +507,30 @@ impl Fetching<'_> {
         let content = self.manifest_of(&text(&choice["digest"])).await?;
         let found = self.parse(&content)?;
         Ok((content, found))
+    }
+
+    /// Returns the digest that the tag leads to now. Docker Hub does not count this as a pull.
+    async fn digest_of_tag(&self) -> Result<String, BaseError> {
+        let registry = self.reference.registry();
+        let repository = Repository {
+            registry: registry.to_owned(),
+            name: self.reference.repository().to_owned(),
+            credentials: self.source.credentials.of(registry).await,
+            roots: self.source.roots.clone(),
+        };
+        let tag = self.reference.tag().unwrap_or("latest");
+        let retry = Retry::of_pull(registry, RETRIES);
+        // Boxed, because the future of requests with retries is large.
+        match Box::pin(digest_at(&repository, tag, retry)).await {
+            Ok(Some(digest)) => Ok(digest),
+            Ok(None) | Err(PushError::NoRepository { .. }) => {
+                Err(BaseError::Absent(self.name.to_owned()))
+            }
+            Err(source) => Err(BaseError::Registry {
+                image: self.name.to_owned(),
+                source,
+            }),
+        }
     }
 
     /// Returns the layers, and fetches those that are not cached.

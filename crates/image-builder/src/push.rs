@@ -24,7 +24,7 @@ use oci_client::errors::{OciDistributionError, OciErrorCode};
 
 use crate::image::{BuiltImage, Document};
 use crate::layer;
-pub(crate) use asking::Asking;
+pub(crate) use asking::{Asking, http_client};
 pub use attach::attach;
 pub use attached::{Attached, attached};
 pub use error::PushError;
@@ -177,6 +177,15 @@ async fn push_with(
 ) -> Result<PushedImage, PushError> {
     // Boxed, since the future with all its concurrent uploads is too large for the stack.
     Box::pin(push_at_once(image, repository, tag, on_progress, retry)).await
+}
+
+/// Returns the digest of the image that has this tag, or `None` if there is none.
+pub(crate) async fn digest_at(
+    repository: &Repository,
+    tag: &str,
+    retry: Retry,
+) -> Result<Option<String>, PushError> {
+    Session::open(repository, retry).await?.tagged(tag).await
 }
 
 async fn push_at_once(

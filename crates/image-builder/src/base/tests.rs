@@ -251,6 +251,25 @@ async fn a_base_is_fetched_once_and_then_asked_for_by_its_tag_alone() {
 }
 
 #[tokio::test]
+async fn a_tag_that_leads_to_another_image_is_noticed() {
+    let (registry, folder) = (Registry::start().await, tempfile::tempdir().unwrap());
+    let first = base(&registry, folder.path()).await;
+    let digest = registry.put_image("12", &debian()[..1], &json!({ "User": "other" }));
+    let name = format!("{}/debian:12", registry.address);
+    let source = Registry::source(folder.path());
+    let second = fetch(&name, &source).await.unwrap();
+    assert_ne!(second.digest, first.digest);
+    assert_eq!(second.digest, digest);
+    assert_eq!(second.settings.user.as_deref(), Some("other"));
+    assert_eq!(second.layers.len(), 1);
+    assert_ne!(second.root, first.root);
+    // Or nowhere any more, whatever is cached.
+    registry.content.lock().unwrap().clear();
+    let error = fetch(&name, &source).await.unwrap_err();
+    assert!(matches!(error, BaseError::Absent(_)), "{error:?}");
+}
+
+#[tokio::test]
 async fn what_is_damaged_or_for_another_processor_is_refused() {
     let (registry, folder) = (Registry::start().await, tempfile::tempdir().unwrap());
     registry.put_image("12", &debian(), &json!({}));

@@ -1,15 +1,23 @@
-//! Requests beside those of the registry client, which drops the headers of responses: how long a
-//! registry asks to wait, and where the next page of a list is.
+//! Requests to a registry, except those that log in and those that download layers.
+//!
+//! The registry client reads the system's certificates twice when it is created, also for a registry
+//! on this machine, which needs none. It drops the headers of responses, too: how long a registry
+//! asks to wait, and where the next page of a list is.
 
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
+use futures_util::Stream;
 use http::Method;
-use http::header::{ACCEPT, DATE, HeaderMap, LINK, RETRY_AFTER};
+use http::header::{
+    ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderMap, LINK, LOCATION, RETRY_AFTER,
+};
 use oci_client::client::Client;
 use oci_client::errors::OciDistributionError;
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Reference, RegistryOperation};
-use reqwest::Url;
+use reqwest::redirect::Policy;
+use reqwest::{Body, Url};
 
 use super::loopback::is_loopback;
 use crate::digest::digest as digest_of;
@@ -22,14 +30,53 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// Header with the digest of a manifest.
 pub(super) const DIGEST: &str = "docker-content-digest";
 
-/// Access to one repository, for requests that the client does not make.
+type Answer<T> = Result<T, OciDistributionError>;
+
+/// Access to one repository, without a login yet.
 pub(crate) struct Asking {
     /// Repository, with any tag or digest.
     pub(crate) at: Reference,
     /// Login for the registry, if it requires one, and a client that knows how to log in.
     pub(crate) login: Option<(Client, RegistryAuth)>,
-    /// Certificates to trust in addition to the system's, each in PEM.
-    pub(crate) roots: Vec<String>,
+    /// Client from [`http_client`].
+    pub(crate) http: reqwest::Client,
+}
+
+/// Creates the HTTP client for a registry. For one on this machine, it reads no certificates, uses
+/// no proxy and follows no redirect to another machine.
+pub(crate) fn http_client(registry: &str, roots: &[String]) -> reqwest::Result<reqwest::Client> {
+    let client = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT);
+    let client = if is_loopback(registry) {
+        let stays = Policy::custom(|attempt| {
+            if is_here(attempt.url()) {
+                Policy::default().redirect(attempt)
+            } else {
+                attempt.error("it leads to another machine")
+            }
+        });
+        client.no_proxy().tls_certs_only([]).redirect(stays)
+    } else {
+        let roots = roots.iter();
+        client.tls_certs_merge(
+            roots.filter_map(|pem| reqwest::Certificate::from_pem(pem.as_bytes()).ok()),
+        )
+    };
+    client.build()
+}
+
+/// Returns the URL of a path below `/v2/`.
+pub(super) fn url(at: &Reference, path: &str) -> Option<Url> {
+    let registry = at.resolve_registry();
+    let scheme = if is_loopback(registry) {
+        "http"
+    } else {
+        "https"
+    };
+    format!("{scheme}://{registry}/v2/{path}").parse().ok()
+}
+
+fn is_here(url: &Url) -> bool {
+    url.host_str().is_some_and(is_loopback)
 }
 
 impl Asking {
@@ -37,52 +84,37 @@ impl Asking {
     /// asked once more for that, or the base path: a registry that limits or sheds load answers in
     /// the same way.
     pub(super) async fn told_to_wait(&self, error: &OciDistributionError) -> Option<Duration> {
-        let base = self.url("")?;
+        let base = url(&self.at, "")?;
         let is_content = |url: &Url| {
             url.origin() == base.origin()
                 && (url.path().contains("/manifests/") || url.path().contains("/blobs/sha256:"))
         };
         let url = address(error).filter(is_content).unwrap_or(base);
-        let ask = async { self.connect().await?.send(Method::HEAD, url, "*/*").await };
+        let ask = async {
+            let asker = self.connect(RegistryOperation::Pull).await?;
+            asker.send(Method::HEAD, url, "*/*").await
+        };
         let response = tokio::time::timeout(LIMIT, ask).await.ok()?.ok()?;
         let is_busy = may_say_when(Some(response.status().as_u16()));
         is_busy.then(|| wait(response.headers(), SystemTime::now()))?
     }
 
-    /// Returns the URL of a path below `/v2/`.
-    pub(super) fn url(&self, path: &str) -> Option<Url> {
-        let registry = self.at.resolve_registry();
-        let scheme = if is_loopback(registry) {
-            "http"
-        } else {
-            "https"
-        };
-        format!("{scheme}://{registry}/v2/{path}").parse().ok()
-    }
-
-    /// Logs in.
-    pub(super) async fn connect(&self) -> Result<Asker, OciDistributionError> {
-        let client = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT);
-        let client = if is_loopback(self.at.resolve_registry()) {
-            client.no_proxy().tls_certs_only([])
-        } else {
-            let roots = self.roots.iter();
-            client.tls_certs_merge(
-                roots.filter_map(|pem| reqwest::Certificate::from_pem(pem.as_bytes()).ok()),
-            )
-        };
+    /// Logs in, for questions or to push.
+    pub(super) async fn connect(&self, operation: RegistryOperation) -> Answer<Asker> {
+        let base = url(&self.at, "");
+        let base = base.ok_or_else(|| OciDistributionError::UrlParseError(self.at.whole()))?;
         let login = match &self.login {
             None => RegistryAuth::Anonymous,
-            Some((client, auth)) => {
-                let token = client.auth(&self.at, auth, RegistryOperation::Pull);
-                match token.await {
-                    Ok(Some(token)) => RegistryAuth::Bearer(token),
-                    Ok(None) | Err(_) => auth.clone(),
-                }
-            }
+            Some((client, auth)) => match client.auth(&self.at, auth, operation).await {
+                Ok(Some(token)) => RegistryAuth::Bearer(token),
+                Ok(None) | Err(_) => auth.clone(),
+            },
         };
-        let client = client.build()?;
-        Ok(Asker { client, login })
+        Ok(Asker {
+            client: self.http.clone(),
+            base,
+            login,
+        })
     }
 }
 
@@ -90,27 +122,36 @@ impl Asking {
 #[derive(Clone)]
 pub(super) struct Asker {
     client: reqwest::Client,
+    /// URL of the registry, the only one that gets the login.
+    base: Url,
     login: RegistryAuth,
 }
 
 impl Asker {
+    fn request(&self, method: Method, url: Url) -> reqwest::RequestBuilder {
+        let is_registry = url.origin() == self.base.origin();
+        let request = self.client.request(method, url);
+        match &self.login {
+            RegistryAuth::Basic(user, password) if is_registry => {
+                request.basic_auth(user, Some(password))
+            }
+            RegistryAuth::Bearer(token) if is_registry => request.bearer_auth(token),
+            RegistryAuth::Anonymous | RegistryAuth::Basic(..) | RegistryAuth::Bearer(_) => request,
+        }
+    }
+
     pub(super) async fn send(
         &self,
         method: Method,
         url: Url,
         accept: &str,
-    ) -> Result<reqwest::Response, OciDistributionError> {
-        let request = self.client.request(method, url).header(ACCEPT, accept);
-        let request = match &self.login {
-            RegistryAuth::Anonymous => request,
-            RegistryAuth::Basic(user, password) => request.basic_auth(user, Some(password)),
-            RegistryAuth::Bearer(token) => request.bearer_auth(token),
-        };
+    ) -> Answer<reqwest::Response> {
+        let request = self.request(method, url).header(ACCEPT, accept);
         Ok(request.send().await?)
     }
 
     /// Returns the digest of a manifest.
-    pub(super) async fn digest(&self, url: Url) -> Result<String, OciDistributionError> {
+    pub(super) async fn digest(&self, url: Url) -> Answer<String> {
         let accepted = MANIFESTS.join(", ");
         let head = self.send(Method::HEAD, url.clone(), &accepted).await?;
         match (head.status().as_u16(), head.headers().get(DIGEST)) {
@@ -122,10 +163,87 @@ impl Asker {
         let response = succeeded(self.send(Method::GET, url, &accepted).await?).await?;
         Ok(digest_of(&body(response).await?))
     }
+
+    /// Returns whether a blob exists.
+    pub(super) async fn has(&self, blob: Url) -> Answer<bool> {
+        let response = self.request(Method::HEAD, blob).send().await?;
+        match response.status().as_u16() {
+            404 => Ok(false),
+            _ => expect(response, 200).await.map(|_| true),
+        }
+    }
+
+    /// Uploads a blob in one request, to the place that the registry gives for it.
+    pub(super) async fn upload(
+        &self,
+        uploads: Url,
+        (digest, size): (&str, u64),
+        content: impl Stream<Item = Answer<Bytes>> + Send + 'static,
+    ) -> Answer<()> {
+        let mut place = self.place(uploads, 202).await?;
+        place.query_pairs_mut().append_pair("digest", digest);
+        let request = self.request(Method::PUT, place);
+        let request = request
+            .header(CONTENT_TYPE, "application/octet-stream")
+            .header(CONTENT_LENGTH, size)
+            .body(Body::wrap_stream(content));
+        expect(request.send().await?, 201).await.map(drop)
+    }
+
+    /// Mounts a blob from another repository of the registry. Without the right to do so, a registry
+    /// starts an upload instead: an error.
+    pub(super) async fn mount(&self, uploads: Url, (digest, from): (&str, &str)) -> Answer<()> {
+        let mut url = uploads;
+        url.query_pairs_mut()
+            .append_pair("mount", digest)
+            .append_pair("from", from);
+        self.place(url, 201).await.map(drop)
+    }
+
+    async fn place(&self, uploads: Url, status: u16) -> Answer<Url> {
+        let request = self.request(Method::POST, uploads);
+        // Some registries require the header.
+        let response = request.header(CONTENT_LENGTH, 0).send().await?;
+        let response = expect(response, status).await?;
+        let place = response.headers().get(LOCATION);
+        let place = place.ok_or(OciDistributionError::RegistryNoLocationError)?;
+        let place = response.url().join(place.to_str()?);
+        let place =
+            place.map_err(|error| OciDistributionError::UrlParseError(error.to_string()))?;
+        // What goes to a registry on this machine stays there.
+        if is_here(&self.base) && !is_here(&place) {
+            let reason = format!("it sends uploads to another machine: {place}");
+            return Err(OciDistributionError::SpecViolationError(reason));
+        }
+        Ok(place)
+    }
+
+    /// Sends a manifest.
+    pub(super) async fn put(&self, url: Url, media_type: &str, content: Bytes) -> Answer<()> {
+        let request = self.request(Method::PUT, url);
+        let request = request.header(CONTENT_TYPE, media_type).body(content);
+        expect(request.send().await?, 201).await.map(drop)
+    }
+}
+
+/// Returns the response if it has this status.
+async fn expect(response: reqwest::Response, status: u16) -> Answer<reqwest::Response> {
+    let found = response.status();
+    if found.as_u16() == status {
+        return Ok(response);
+    }
+    if found.is_success() {
+        let reason = format!("it answers {found} and not {status}");
+        return Err(OciDistributionError::SpecViolationError(reason));
+    }
+    let (url, code) = (response.url().to_string(), found.as_u16());
+    let message = body(response).await.unwrap_or_default();
+    let message = String::from_utf8_lossy(&message).into_owned();
+    Err(OciDistributionError::ServerError { code, url, message })
 }
 
 /// Reads the content of a response.
-pub(super) async fn body(mut response: reqwest::Response) -> Result<Vec<u8>, OciDistributionError> {
+pub(super) async fn body(mut response: reqwest::Response) -> Answer<Vec<u8>> {
     let mut content = Vec::new();
     while let Some(chunk) = response.chunk().await? {
         content.extend_from_slice(&chunk);
@@ -147,9 +265,7 @@ pub(super) fn incomplete(message: String) -> OciDistributionError {
 }
 
 /// Returns the response, unless it is an error.
-pub(super) async fn succeeded(
-    response: reqwest::Response,
-) -> Result<reqwest::Response, OciDistributionError> {
+pub(super) async fn succeeded(response: reqwest::Response) -> Answer<reqwest::Response> {
     let (url, code) = (response.url().to_string(), response.status().as_u16());
     match code {
         200 => Ok(response),
@@ -212,11 +328,17 @@ pub(super) fn next_page(headers: &HeaderMap, page: &Url) -> Result<Option<Url>, 
                 && relations.any(|it| it.eq_ignore_ascii_case("next"))
         })
     };
-    let mut next = links.filter(|(_, parameters)| parameters.split(';').any(is_next));
+    let mut next = links.filter(|(_, parameters)| split_unquoted(parameters, ';').any(is_next));
     let Some((target, _)) = next.next() else {
         return Ok(None);
     };
-    let url = page.join(target).ok();
+    let url = page.join(target).ok().map(|mut url| {
+        // A registry behind a proxy that ends TLS may know itself only without.
+        if page.scheme() == "https" && url.port().is_none() {
+            url.set_scheme("https").ok();
+        }
+        url
+    });
     let url = url.filter(|url| url.origin() == page.origin());
     url.map(Some).ok_or_else(|| target.to_owned())
 }
@@ -230,16 +352,21 @@ fn links(mut text: &str) -> Vec<(&str, &str)> {
         .strip_prefix('<')
         .and_then(|it| it.split_once('>'))
     {
-        let mut is_quoted = false;
-        let end = rest.find(|character| {
-            is_quoted ^= character == '"';
-            character == ',' && !is_quoted
-        });
-        let (parameters, rest) = rest.split_at(end.unwrap_or(rest.len()));
+        let parameters = split_unquoted(rest, ',').next().unwrap_or_default();
         found.push((target, parameters));
-        text = rest;
+        text = &rest[parameters.len()..];
     }
     found
+}
+
+/// Splits a text at a separator, except in quotes.
+fn split_unquoted(text: &str, separator: char) -> impl Iterator<Item = &str> {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    text.split(move |character| {
+        is_quoted ^= character == '"' && !is_escaped;
+        is_escaped = is_quoted && character == '\\' && !is_escaped;
+        character == separator && !is_quoted
+    })
 }
 
 #[cfg(test)]
@@ -289,10 +416,16 @@ mod tests {
         assert_eq!(comma, Ok(Some(format!("{url},3"))));
         let second = format!("</x>; rel=prev, {path}; title=t; rel=\"next\"");
         assert_eq!(next(&second), expected);
-        for none in ["</x>; rel=\"prev\"", "x; rel=next", ""] {
+        let quoted = "; title=\"a; rel=prev, \\\"\"; rel=next";
+        assert_eq!(next(&format!("{path}{quoted}")), expected);
+        // Behind a proxy that ends TLS.
+        let plain = url.replace("https:", "http:");
+        assert_eq!(next(&format!("<{plain}>; rel=next")), expected);
+        let in_quotes = "</x>; title=\"; rel=next; \"";
+        for none in ["</x>; rel=\"prev\"", "x; rel=next", "", in_quotes] {
             assert_eq!(next(none), Ok(None), "{none}");
         }
-        for other in ["https://other.example/x", "http://r.example/x"] {
+        for other in ["https://other.example/x", "http://r.example:5000/x"] {
             assert_eq!(next(&format!("<{other}>; rel=next")), Err(other.to_owned()));
         }
     }

@@ -101,9 +101,14 @@ pub enum PushError {
         /// Response of the registry.
         reason: String,
     },
-    /// The media type is not valid in a header.
-    #[error("`{0}` is not a media type")]
-    Unusable(String),
+    /// The registry has the content, which cannot be read to its end.
+    #[error("the registry `{registry}` does not give everything: {reason}")]
+    Incomplete {
+        /// Host of the registry.
+        registry: String,
+        /// Description of the rest.
+        reason: String,
+    },
 }
 
 impl Hint for PushError {
@@ -139,7 +144,9 @@ impl Hint for PushError {
             }
             Self::TagTaken { .. } => Some("choose another tag: a tag of the digest never collides".to_owned()),
             Self::Failed { .. } => Some("try again; what was sent already is not sent twice".to_owned()),
-            Self::Unusable(_) => None,
+            Self::Incomplete { .. } => Some(
+                "delete some of what is attached to the image; or, behind a proxy, tell the registry the address that clients use".to_owned(),
+            ),
         }
     }
 }
@@ -171,6 +178,13 @@ impl PushError {
                 registry,
                 repository: name.to_owned(),
             };
+        }
+        if let OciDistributionError::ServerError {
+            code: 200, message, ..
+        } = error
+        {
+            let reason = message.clone();
+            return Self::Incomplete { registry, reason };
         }
         let reason = reason(error);
         if is_without_certificates(error, certificates::trusts_nobody()) {

@@ -10,9 +10,12 @@ use oci_client::manifest::{ImageIndexEntry, OciImageIndex};
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Reference, RegistryOperation};
 use oci_spec::image::MediaType;
+use reqwest::Url;
 use serde_json::Value;
 
-use super::asking::{Asker, Asking, CONNECT_TIMEOUT, body, incomplete, next_page, succeeded};
+use super::asking::{
+    Asker, Asking, CONNECT_TIMEOUT, body, http_client, incomplete, next_page, succeeded,
+};
 use super::error::{NO_CERTIFICATES, is_nonsense, is_of_the_way, is_silence, status};
 use super::idle::{Movement, patiently};
 use super::progress::BlobProgress;
@@ -27,6 +30,8 @@ use support::certificates;
 /// Limit for the pages of a list. ECR has 50 entries on each.
 const MAX_PAGES: usize = 20;
 
+/// Path of uploads in a repository.
+const UPLOADS: &str = "blobs/uploads/";
 /// Proxy address that always refuses, since nobody listens on the port of `discard`.
 const NO_PROXY: &str = "http://127.0.0.1:9";
 /// Hosts that need no proxy. A registry may call itself `localhost` in a `Location`.
@@ -39,12 +44,13 @@ type Answer<T> = Result<T, OciDistributionError>;
 struct Login {
     /// Set once the registry requires a login.
     is_wanted: bool,
-    /// Client for what is sent and pulled. It gets credentials only once they are required: with
-    /// them, it asks an open registry before each request how to log in. Created on demand, since
-    /// each client reads the system's certificates twice.
+    /// Client that logs in. Created on demand, since it reads the system's certificates twice.
     client: Option<Client>,
-    /// Client for questions, which is cheaper to create.
+    /// Client of all other requests.
+    http: Option<reqwest::Client>,
+    /// The same with a login for questions, and one to push.
     asker: Option<Asker>,
+    sender: Option<Asker>,
 }
 
 /// Session with one repository.
@@ -73,7 +79,8 @@ impl<'a> Session<'a> {
             ..retry
         };
         let (auth, is_wanted) = match &repository.credentials {
-            Credentials::Anonymous => (RegistryAuth::Anonymous, false),
+            // Others ask even who is anonymous for a token.
+            Credentials::Anonymous => (RegistryAuth::Anonymous, !is_local),
             // Credentials that are configured are used from the first request on.
             Credentials::Basic { user, password } => {
                 (RegistryAuth::Basic(user.clone(), password.clone()), true)
@@ -113,18 +120,23 @@ impl<'a> Session<'a> {
         self.login.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the access for questions.
+    /// Returns the access to the repository.
     fn asking(&self) -> Answer<Asking> {
-        let is_wanted = self.login().is_wanted;
-        let login = if is_wanted {
-            Some((self.client()?, self.auth.clone()))
-        } else {
-            None
+        let mut login = self.login();
+        if login.is_wanted && login.client.is_none() {
+            let is_local = self.retry.gives_up_on_nobody;
+            login.client = Some(client(&self.registry, is_local, &self.repository.roots)?);
+        }
+        let http = match &login.http {
+            Some(http) => http.clone(),
+            None => http_client(&self.registry, &self.repository.roots)?,
         };
+        login.http = Some(http.clone());
+        let client = login.client.clone().filter(|_| login.is_wanted);
         Ok(Asking {
-            at: self.at("latest"),
-            login,
-            roots: self.repository.roots.clone(),
+            at: self.at(),
+            login: client.map(|client| (client, self.auth.clone())),
+            http,
         })
     }
 
@@ -133,62 +145,47 @@ impl<'a> Session<'a> {
         if let Some(asker) = &self.login().asker {
             return Ok(asker.clone());
         }
-        let asker = self.asking()?.connect().await?;
+        let asker = self.asking()?.connect(RegistryOperation::Pull).await?;
         self.login().asker = Some(asker.clone());
         Ok(asker)
     }
 
-    fn client(&self) -> Answer<Client> {
-        let mut login = self.login();
-        if let Some(client) = &login.client {
-            return Ok(client.clone());
+    /// Returns the client that pushes, logged in if that is required.
+    async fn sender(&self) -> Answer<Asker> {
+        if let Some(sender) = &self.login().sender {
+            return Ok(sender.clone());
         }
-        let is_local = self.retry.gives_up_on_nobody;
-        let made = client(&self.registry, is_local, &self.repository.roots)?;
-        Ok(login.client.insert(made).clone())
+        let sender = self.asking()?.connect(RegistryOperation::Push).await?;
+        self.login().sender = Some(sender.clone());
+        Ok(sender)
     }
 
-    async fn sending(&self) -> Answer<Client> {
-        let client = self.client()?;
-        let is_wanted = self.login().is_wanted;
-        if is_wanted {
-            client
-                .store_auth_if_needed(&self.registry, &self.auth)
-                .await;
-        }
-        Ok(client)
+    /// Returns the repository, with any tag.
+    fn at(&self) -> Reference {
+        let (registry, name) = (self.registry.clone(), self.repository.name.clone());
+        Reference::with_tag(registry, name, "latest".to_owned())
+    }
+
+    /// Returns the URL of a path in the repository.
+    fn url(&self, path: &str) -> Answer<Url> {
+        let path = format!("{}/{path}", self.repository.name);
+        let url = super::asking::url(&self.at(), &path);
+        url.ok_or(OciDistributionError::UrlParseError(path))
     }
 
     /// Drops a token that the registry no longer accepts. The client would reuse it until its own
     /// expiry.
     fn log_in_again(&self) {
-        *self.login() = Login {
+        let mut login = self.login();
+        *login = Login {
             is_wanted: true,
+            http: login.http.take(),
             ..Login::default()
         };
     }
 
     pub(super) fn error(&self, error: &OciDistributionError) -> PushError {
         PushError::new(self.repository, error)
-    }
-
-    fn by_digest(&self, digest: &str) -> Reference {
-        let (registry, name) = (self.registry.clone(), self.repository.name.clone());
-        Reference::with_digest(registry, name, digest.to_owned())
-    }
-
-    /// Returns the reference of a tag or a digest.
-    fn at(&self, reference: &str) -> Reference {
-        let (registry, name) = (self.registry.clone(), self.repository.name.clone());
-        match reference.split_once(':') {
-            // The library takes the end of the URL for the tag if ECR answers a push without a
-            // `Location`, and panics otherwise.
-            Some((_, digits)) => {
-                let (tag, digest) = (digits.to_owned(), reference.to_owned());
-                Reference::with_tag_and_digest(registry, name, tag, digest)
-            }
-            None => Reference::with_tag(registry, name, reference.to_owned()),
-        }
     }
 
     /// Runs a request with retries. Once the registry requires a login, the request is repeated
@@ -227,21 +224,13 @@ impl<'a> Session<'a> {
     /// Logs in once, before several requests would do so concurrently. Errors are ignored: the
     /// requests themselves fail then, and report the reason.
     pub(super) async fn authorise_to_push(&self) {
-        if self.repository.credentials != Credentials::Anonymous {
-            let reference = self.at("latest");
-            if let Ok(client) = self.sending().await {
-                let login = client.auth(&reference, &self.auth, RegistryOperation::Push);
-                patiently(Movement::question(), login).await.ok();
-            }
-        }
+        patiently(Movement::question(), self.sender()).await.ok();
     }
 
     /// Returns the digest of the image that has this tag or digest, or `None` if there is none.
     pub(super) async fn tagged(&self, reference: &str) -> Result<Option<String>, PushError> {
         let question = async || {
-            let path = format!("{}/manifests/{reference}", self.repository.name);
-            let url = self.asking()?.url(&path);
-            let url = url.ok_or_else(|| OciDistributionError::UrlParseError(path))?;
+            let url = self.url(&format!("manifests/{reference}"))?;
             self.asker().await?.digest(url).await
         };
         let request = || patiently(Movement::question(), question());
@@ -264,10 +253,8 @@ impl<'a> Session<'a> {
     }
 
     async fn is_there(&self, blob: &Blob<'_>) -> Result<bool, PushError> {
-        let reference = self.by_digest(blob.digest);
-        self.run(|| self.has(&reference, blob))
-            .await
-            .map_err(|error| self.error(&error))
+        let found = self.run(|| self.has(blob)).await;
+        found.map_err(|error| self.error(&error))
     }
 
     pub(super) async fn send_blob(
@@ -276,20 +263,22 @@ impl<'a> Session<'a> {
         progress: BlobProgress,
     ) -> Result<(), PushError> {
         // A layer of a base image in the same registry need not be uploaded.
-        let reference = self.by_digest(blob.digest);
-        if self.mount(&reference, blob).await {
+        if self.mount(blob).await {
             return Ok(());
         }
         let size = blob.content.size();
         let request = || async {
             let (movement, chunks) = progress.attempt(blob.content.clone());
-            let client = self.sending().await?;
-            let request = client.push_blob_stream(&reference, chunks, blob.digest, Some(size));
-            match patiently(movement, request).await {
+            let upload = async {
+                let uploads = self.url(UPLOADS)?;
+                let sender = self.sender().await?;
+                sender.upload(uploads, (blob.digest, size), chunks).await
+            };
+            match patiently(movement, upload).await {
                 // The upload was accepted with an invalid response. What counts is that the blob
                 // exists, so it is not sent again.
-                Err(error) if is_nonsense(&error) && self.has(&reference, blob).await? => Ok(()),
-                result => result.map(drop),
+                Err(error) if is_nonsense(&error) && self.has(blob).await? => Ok(()),
+                result => result,
             }
         };
         self.run(request).await.map_err(|error| self.error(&error))
@@ -297,25 +286,28 @@ impl<'a> Session<'a> {
 
     /// Mounts a layer from another repository of the same registry. If that fails, the layer is
     /// uploaded.
-    async fn mount(&self, reference: &Reference, blob: &Blob<'_>) -> bool {
+    async fn mount(&self, blob: &Blob<'_>) -> bool {
         let within = blob.origin.and_then(|origin| {
             let name = origin.strip_prefix(self.repository.registry.as_str())?;
             name.strip_prefix('/')
         });
-        let Some(name) = within else { return false };
-        let tag = "latest".to_owned();
-        let source = Reference::with_tag(self.registry.clone(), name.to_owned(), tag);
-        let Ok(client) = self.sending().await else {
-            return false;
+        let Some(from) = within else { return false };
+        let mount = async {
+            let uploads = self.url(UPLOADS)?;
+            self.sender()
+                .await?
+                .mount(uploads, (blob.digest, from))
+                .await
         };
-        let mounted = client.mount_blob(reference, &source, blob.digest);
-        patiently(Movement::question(), mounted).await.is_ok()
+        patiently(Movement::question(), mount).await.is_ok()
     }
 
-    async fn has(&self, reference: &Reference, blob: &Blob<'_>) -> Answer<bool> {
-        let client = self.sending().await?;
-        let request = client.blob_exists(reference, blob.digest);
-        patiently(Movement::question(), request).await
+    async fn has(&self, blob: &Blob<'_>) -> Answer<bool> {
+        let question = async {
+            let url = self.url(&format!("blobs/{}", blob.digest))?;
+            self.asker().await?.has(url).await
+        };
+        patiently(Movement::question(), question).await
     }
 
     /// Returns the artifacts that refer to an image: by the registry's referrers API, or else those
@@ -339,8 +331,7 @@ impl<'a> Session<'a> {
 
     /// Returns all pages of the referrers API.
     async fn pages(&self, digest: &str) -> Answer<Vec<ImageIndexEntry>> {
-        let path = format!("{}/referrers/{digest}", self.repository.name);
-        let mut next = self.asking()?.url(&path);
+        let mut next = Some(self.url(&format!("referrers/{digest}"))?);
         let asker = patiently(Movement::question(), self.asker()).await?;
         let accepted = MediaType::ImageIndex.to_string();
         let mut all = Vec::new();
@@ -369,21 +360,31 @@ impl<'a> Session<'a> {
         if self.tagged(reference).await?.is_none() {
             return Ok(None);
         }
-        let reference = self.at(reference);
-        let request = || async {
-            let client = self.sending().await?;
-            let request = client.pull_manifest_raw(&reference, &self.auth, &MANIFESTS);
-            patiently(Movement::question(), request).await
+        let content = {
+            let (path, accepted) = (format!("manifests/{reference}"), MANIFESTS.join(", "));
+            self.run(|| self.get(&path, &accepted)).await
         };
-        let (content, _) = self
-            .run(request)
-            .await
-            .map_err(|error| self.error(&error))?;
+        let content = content.map_err(|error| self.error(&error))?;
         let parsed: Option<Value> = serde_json::from_slice(&content).ok();
         // Optional in OCI manifests, and not in those of Docker.
         let media_type = parsed.and_then(|it| Some(it["mediaType"].as_str()?.to_owned()));
         let media_type = media_type.unwrap_or_else(|| MANIFESTS[0].to_owned());
-        Ok(Some(Document::new(&media_type, content)))
+        let document = Document::new(&media_type, content);
+        // A registry or a proxy may deliver something else.
+        if reference.contains(':') && document.digest != reference {
+            let message = format!("it gives {} for {reference}", document.digest);
+            return Err(self.error(&incomplete(message)));
+        }
+        Ok(Some(document))
+    }
+
+    async fn get(&self, path: &str, accepted: &str) -> Answer<Vec<u8>> {
+        let pull = async {
+            let url = self.url(path)?;
+            let response = self.asker().await?.send(Method::GET, url, accepted).await?;
+            body(succeeded(response).await?).await
+        };
+        patiently(Movement::question(), pull).await
     }
 
     /// Returns a small blob, or `None` if the registry does not have it or it is too large.
@@ -393,24 +394,8 @@ impl<'a> Session<'a> {
         if size > MAX_DOCUMENT || !text("digest").starts_with("sha256:") {
             return Ok(None);
         }
-        let reference = self.by_digest(text("digest"));
-        let request = || async {
-            let client = self.sending().await?;
-            let pull = async {
-                let pulled = client.pull_blob_stream(&reference, text("digest")).await?;
-                let mut content = Vec::new();
-                let mut stream = pulled.stream;
-                while let Some(chunk) = stream.try_next().await? {
-                    content.extend_from_slice(&chunk);
-                    // A server can send more than the descriptor says.
-                    if content.len() as u64 > size {
-                        break;
-                    }
-                }
-                Ok(content)
-            };
-            patiently(Movement::question(), pull).await
-        };
+        let path = format!("blobs/{}", text("digest"));
+        let request = || self.get(&path, "*/*");
         let content = match self.run(request).await {
             Ok(content) => content,
             Err(error) if status(&error) == Some(404) => return Ok(None),
@@ -438,16 +423,15 @@ impl<'a> Session<'a> {
 
     /// Sends a manifest, with retries.
     pub(super) async fn put(&self, document: &Document, reference: &str) -> Answer<()> {
-        let reference = self.at(reference);
-        let media_type = http::HeaderValue::from_str(&document.media_type)
-            .map_err(|error| OciDistributionError::GenericError(Some(error.to_string())))?;
         let request = || async {
-            let client = self.sending().await?;
-            let content = document.content.clone();
-            let request = client.push_manifest_raw(&reference, content, media_type.clone());
-            patiently(Movement::question(), request).await
+            let put = async {
+                let url = self.url(&format!("manifests/{reference}"))?;
+                let (media_type, content) = (&document.media_type, document.content.clone());
+                self.sender().await?.put(url, media_type, content).await
+            };
+            patiently(Movement::question(), put).await
         };
-        self.run(request).await.map(drop)
+        self.run(request).await
     }
 
     pub(super) async fn send_manifest(

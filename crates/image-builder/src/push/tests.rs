@@ -276,7 +276,7 @@ async fn a_silent_login_is_given_up() {
     let asking = Asking {
         at: format!("{registry}/team/app").parse().unwrap(),
         login: Some((oci_client::Client::default(), auth)),
-        roots: Vec::new(),
+        http: http_client(&registry.to_string(), &[]).unwrap(),
     };
     let busy = oci_client::errors::OciDistributionError::ServerError {
         code: 503,
@@ -388,7 +388,7 @@ async fn an_answer_that_never_makes_sense_is_given_up() {
         .await
         .unwrap_err();
     insta::assert_snapshot!(told(&error, &registry), @"
-    the registry `registry` failed: OCI distribution spec violation: Expected HTTP Status 201 Created, got 200 OK instead
+    the registry `registry` failed: OCI distribution spec violation: it answers 200 OK and not 201
     try again; what was sent already is not sent twice
     ");
     let sends = registry.requests_that_send();
@@ -854,9 +854,23 @@ async fn each_remedy_fits_its_cause() {
 #[tokio::test]
 async fn a_registry_here_may_call_itself_localhost() {
     let (registry, image) = (FakeRegistry::start().await, image());
-    registry.call_itself_localhost();
+    registry.call_itself("localhost");
     let pushed = push_to(&registry, &image).await.unwrap();
     assert_eq!(pushed.blobs_sent(), 3);
+}
+
+#[tokio::test]
+async fn a_registry_here_gets_what_is_sent_or_nobody_does() {
+    let (registry, image) = (FakeRegistry::start().await, image());
+    registry.call_itself("192.0.2.1");
+    let error = push_to(&registry, &image).await.unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("it sends uploads to another machine: http://192.0.2.1:"),
+        "{text}"
+    );
+    let sent = registry.requests_that_send();
+    assert!(sent.iter().all(|it| it.starts_with("POST")), "{sent:?}");
 }
 
 #[tokio::test]
@@ -897,8 +911,8 @@ async fn every_page_of_a_list_is_read() {
     registry.requests();
     let error = attached(&repository, image.digest(), None).await;
     insta::assert_snapshot!(told(&error.unwrap_err(), &registry), @r"
-    the registry `registry` failed: status 200 its list has over 20 pages
-    try again; what was sent already is not sent twice
+    the registry `registry` does not give everything: its list has over 20 pages
+    delete some of what is attached to the image; or, behind a proxy, tell the registry the address that clients use
     ");
     let requests = registry.requests();
     let pages = requests.iter().filter(|it| it.contains("/referrers/"));
@@ -909,8 +923,8 @@ async fn every_page_of_a_list_is_read() {
     registry.answer("GET", "/referrers/", &[Answer::always(200, &page)]);
     let error = attached(&repository, image.digest(), None).await;
     insta::assert_snapshot!(told(&error.unwrap_err(), &registry), @r"
-    the registry `registry` failed: status 200 it sends over 8388608 bytes
-    try again; what was sent already is not sent twice
+    the registry `registry` does not give everything: it sends over 8388608 bytes
+    delete some of what is attached to the image; or, behind a proxy, tell the registry the address that clients use
     ");
 }
 

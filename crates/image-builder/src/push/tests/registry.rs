@@ -167,8 +167,8 @@ impl FakeRegistry {
     }
 
     /// Sends addresses with a name in them.
-    pub(super) fn call_itself_localhost(&self) {
-        self.state().name = format!("http://localhost:{}", self.port);
+    pub(super) fn call_itself(&self, host: &str) {
+        self.state().name = format!("http://{host}:{}", self.port);
     }
 
     pub(super) fn put_manifest(&self, tag: &str, content: &str) {
