@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, Read, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use flate2::{Compression, GzBuilder};
@@ -44,8 +45,8 @@ pub struct Owner {
 /// Reference to a file of a base image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LowerFile {
-    /// Reference of the image.
-    pub(crate) image: String,
+    /// Reference of the image, shared by all its files.
+    pub(crate) image: Arc<str>,
     /// Index of the layer that contains the file, from 0.
     pub(crate) layer: usize,
     /// Path in the image, without the leading `/`.

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
-use std::ops::Bound;
+use std::ops::{Bound, RangeBounds};
+use std::sync::Arc;
 
 use crate::dockerfile::Account;
 use crate::ignore::Pattern;
@@ -20,16 +21,22 @@ const MAX_LINKS: usize = 40;
 const MAX_LIST: u64 = 1 << 20;
 
 /// Files and folders of an image by path, without the leading `/`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Root {
-    entries: Entries,
+    /// Entries of the base image, shared by all stages on it: there may be thousands.
+    base: Arc<Entries>,
+    /// Entries above it, and `None` for those of it that are gone.
+    own: BTreeMap<String, Option<Entry>>,
     /// Contents of [`USERS`] and [`GROUPS`] in the base image.
     pub(crate) lists: BTreeMap<String, String>,
 }
 
 impl Root {
     pub(crate) fn get(&self, path: &str) -> Option<&Entry> {
-        self.entries.get(path)
+        match self.own.get(path) {
+            Some(own) => own.as_ref(),
+            None => self.base.get(path),
+        }
     }
 
     pub(crate) fn is_folder(&self, path: &str) -> bool {
@@ -42,16 +49,52 @@ impl Root {
     }
 
     pub(crate) fn entries(&self) -> impl Iterator<Item = (&String, &Entry)> {
-        self.entries.iter()
+        self.range(..)
     }
 
     /// Sets all entries of a base image.
     pub(crate) fn set_entries(&mut self, entries: Entries) {
-        self.entries = entries;
+        self.base = Arc::new(entries);
+        self.own.clear();
+    }
+
+    /// Makes all entries those of a base image.
+    pub(crate) fn into_base(mut self) -> Self {
+        let entries = self.entries();
+        let entries = entries.map(|(path, entry)| (path.clone(), entry.clone()));
+        self.set_entries(entries.collect());
+        self
     }
 
     pub(crate) fn files(&self) -> impl Iterator<Item = &String> {
-        self.entries.keys()
+        self.entries().map(|(path, _)| path)
+    }
+
+    /// Returns the paths that are not of the base image.
+    pub(crate) fn own_files(&self) -> impl Iterator<Item = &String> {
+        self.own.keys()
+    }
+
+    fn range(
+        &self,
+        bounds: impl RangeBounds<String> + Clone,
+    ) -> impl Iterator<Item = (&String, &Entry)> {
+        let mut base = self.base.range(bounds.clone()).peekable();
+        let mut own = self.own.range(bounds).peekable();
+        std::iter::from_fn(move || {
+            loop {
+                let (in_base, in_own) = (base.peek(), own.peek());
+                // Entries of its own precede equal ones of the base image, which they hide.
+                if in_own.is_none_or(|(path, _)| in_base.is_some_and(|(other, _)| other < path)) {
+                    return base.next();
+                }
+                let (path, entry) = own.next()?;
+                base.next_if(|(other, _)| *other == path);
+                if let Some(entry) = entry {
+                    return Some((path, entry));
+                }
+            }
+        })
     }
 
     /// Adds an entry of a higher layer.
@@ -60,24 +103,28 @@ impl Root {
             // The entry replaces the base image's list, so that it is read from the new file.
             self.lists.remove(&path);
         }
-        self.entries.insert(path, entry);
+        self.own.insert(path, Some(entry));
     }
 
     /// Sets the reference of the image that the files are read from.
     pub(crate) fn set_image(&mut self, name: &str) {
-        for entry in self.entries.values_mut() {
+        let name: Arc<str> = name.into();
+        for entry in Arc::make_mut(&mut self.base).values_mut() {
             if let Content::Lower(file) = &mut entry.content {
-                name.clone_into(&mut file.image);
+                file.image = Arc::clone(&name);
             }
         }
     }
 
     /// Removes a path and everything below it.
     pub(crate) fn remove(&mut self, path: &str) {
-        self.entries.remove(path);
         let below: Vec<String> = self.below(path).map(|(path, _)| path.clone()).collect();
-        for path in below {
-            self.entries.remove(&path);
+        for path in below.into_iter().chain([path.to_owned()]) {
+            if self.base.contains_key(&path) {
+                self.own.insert(path, None);
+            } else {
+                self.own.remove(&path);
+            }
         }
     }
 
@@ -89,8 +136,7 @@ impl Root {
             format!("{folder}/")
         };
         // The map is sorted, so all paths below a folder are adjacent.
-        let from = (Bound::Excluded(prefix.clone()), Bound::Unbounded);
-        let range = self.entries.range::<String, _>(from);
+        let range = self.range((Bound::Excluded(prefix.clone()), Bound::Unbounded));
         range.take_while(move |(path, _)| path.starts_with(&prefix))
     }
 
@@ -217,6 +263,14 @@ impl Root {
     }
 }
 
+impl PartialEq for Root {
+    fn eq(&self, other: &Self) -> bool {
+        self.lists == other.lists && self.entries().eq(other.entries())
+    }
+}
+
+impl Eq for Root {}
+
 /// Parses a numeric user or group. An empty name means root.
 fn number(name: &str) -> Result<Option<u32>, PackError> {
     if name.is_empty() {
@@ -235,4 +289,43 @@ fn number(name: &str) -> Result<Option<u32>, PackError> {
 fn split(path: &str) -> impl DoubleEndedIterator<Item = String> {
     let parts = path.split('/').filter(|part| !matches!(*part, "" | "."));
     parts.map(ToOwned::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_above_a_base_hides_what_is_in_it() {
+        let entry = |mode| Entry {
+            mode,
+            ..Entry::folder(Owner::default())
+        };
+        let mut base = Root::default();
+        for path in ["a", "a/b", "a/c", "d", "f"] {
+            base.insert(path.to_owned(), entry(1));
+        }
+        let base = base.into_base();
+        let mut root = base.clone();
+        root.remove("a");
+        root.insert("a/c".to_owned(), entry(2));
+        for path in ["a/e", "d", "e", "g"] {
+            root.insert(path.to_owned(), entry(2));
+        }
+        root.remove("e");
+        let modes = |root: &Root| -> Vec<_> {
+            let all = root.entries();
+            all.map(|(path, it)| format!("{path} {}", it.mode))
+                .collect()
+        };
+        assert_eq!(modes(&root), ["a/c 2", "a/e 2", "d 2", "f 1", "g 2"]);
+        assert_eq!(modes(&base), ["a 1", "a/b 1", "a/c 1", "d 1", "f 1"]);
+        let below: Vec<_> = root.below("a").map(|(path, _)| path.as_str()).collect();
+        assert_eq!(below, ["a/c", "a/e"]);
+        assert!(root.get("a").is_none() && root.get("a/b").is_none() && root.get("e").is_none());
+        assert_eq!(root.get("d").map(|it| it.mode), Some(2));
+        // Equal is what has the same entries, wherever they are.
+        assert_eq!(root.clone().into_base(), root);
+        assert_ne!(root, base);
+    }
 }

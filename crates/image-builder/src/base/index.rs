@@ -6,6 +6,7 @@
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use super::write;
 use crate::digest::digest;
@@ -89,6 +90,7 @@ fn parse(content: &str, image: &str) -> Option<Index> {
         let (name, list) = (fields.next()?, fields.next()?);
         root.lists.insert(name.to_owned(), list.to_owned());
     }
+    let image: Arc<str> = image.into();
     let mut entries = Vec::new();
     while let Some(path) = fields.next() {
         let (properties, target) = (fields.next()?, fields.next()?);
@@ -104,7 +106,7 @@ fn parse(content: &str, image: &str) -> Option<Index> {
                 target: target.into(),
             },
             layer => Content::Lower(LowerFile {
-                image: image.to_owned(),
+                image: Arc::clone(&image),
                 layer: number(Some(layer))?,
                 path: target.to_owned(),
                 size: number(words.next())?,
@@ -149,7 +151,7 @@ mod tests {
             },
         );
         let file = LowerFile {
-            image: "debian:12".to_owned(),
+            image: "debian:12".into(),
             layer: 1,
             path: "bin/ä".to_owned(),
             size: 5_000_000_000,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read as _};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -22,6 +23,7 @@ const MAX_LIST: u64 = 1 << 20;
 /// Returns the index of an image's files, and the uncompressed size of each layer.
 pub(super) fn root(image: &str, layers: &[Layer]) -> io::Result<(Root, Vec<u64>)> {
     let mut root = Root::default();
+    let image: Arc<str> = image.into();
     let mut lists: BTreeMap<String, String> = BTreeMap::new();
     let mut sizes = Vec::new();
     let mut left = MAX_UNPACKED;
@@ -79,7 +81,7 @@ pub(super) fn root(image: &str, layers: &[Layer]) -> io::Result<(Root, Vec<u64>)
                 }
             } else if kind.is_file() || kind.is_gnu_sparse() || kind.is_contiguous() {
                 Content::Lower(LowerFile {
-                    image: image.to_owned(),
+                    image: Arc::clone(&image),
                     layer: index,
                     path: path.clone(),
                     size: entry.size(),
@@ -123,7 +125,7 @@ pub(super) fn root(image: &str, layers: &[Layer]) -> io::Result<(Root, Vec<u64>)
     // A later layer may have deleted a list.
     lists.retain(|path, _| root.is_file(path));
     root.lists = lists;
-    Ok((root, sizes))
+    Ok((root.into_base(), sizes))
 }
 
 /// Contents of files by layer and path.

@@ -1,6 +1,7 @@
 //! Execution of a stage's steps: the files and layers that each of them adds to the image.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::context::{Context, Destination, Rights, base_name, join};
 use crate::dockerfile::{CopyInstruction, CopySource, FinalStage, Step, WorkFolder};
@@ -71,7 +72,7 @@ impl<'a> Packing<'a> {
         let recipe = self.recipe;
         // A later `COPY` may have replaced the program, so the final files are checked as well.
         let has_program =
-            self.takes_program && root.files().any(|path| self.is_program(root, path));
+            self.takes_program && root.own_files().any(|path| self.is_program(root, path));
         // If no stage compiles, the image may start another file that it copies.
         let starts_a_file = || {
             let started = start::started(recipe, root);
@@ -293,7 +294,7 @@ impl<'a> Packing<'a> {
 
     /// Reads files of base images into memory.
     fn read(&mut self, copy: &CopyInstruction, entries: &mut Entries) -> Result<(), PackError> {
-        let mut wanted: BTreeMap<String, Vec<LowerFile>> = BTreeMap::new();
+        let mut wanted: BTreeMap<Arc<str>, Vec<LowerFile>> = BTreeMap::new();
         for entry in entries.values() {
             if let Content::Lower(file) = &entry.content {
                 self.context.take(copy.line, file.size)?;
@@ -303,17 +304,17 @@ impl<'a> Packing<'a> {
                         limit: MAX_LOWER,
                     });
                 }
-                let files = wanted.entry(file.image.clone()).or_default();
+                let files = wanted.entry(Arc::clone(&file.image)).or_default();
                 files.push(file.clone());
             }
         }
         let mut contents = BTreeMap::new();
         for (image, files) in wanted {
             let absent = |reason: &str| PackError::Base {
-                image: image.clone(),
+                image: image.to_string(),
                 reason: reason.to_owned(),
             };
-            let base = self.recipe.bases.get(&image);
+            let base = self.recipe.bases.get(&*image);
             let base = base.ok_or_else(|| absent("it was not fetched"))?;
             contents.insert(image, base.read(&files)?);
         }
@@ -327,7 +328,7 @@ impl<'a> Packing<'a> {
             let found = contents.get(image);
             let found = found.and_then(|it| it.get(&(*layer, path.clone())));
             let found = found.ok_or_else(|| PackError::Base {
-                image: image.clone(),
+                image: image.to_string(),
                 reason: format!("`/{path}` is not in its layers"),
             })?;
             entry.content = Content::Bytes(found.clone());
