@@ -8,7 +8,7 @@ SHELL := /bin/bash
 # The program is not on the PATH here: what it tells people to run is one of these targets, or goes through cargo.
 DEPLOYER := DEPLOYER_MAKE_TARGETS='up down status' scripts/with-docker cargo run --quiet --locked --bin deployer --
 
-.PHONY: help up down status bootstrap build test bootstrap-tests check format clippy docs unit shipped lint-scripts lint-python lint-template lint-rendered lint-workflows deny e2e release-check packaged book pictures images services chaos chaos-short hostile soak real-servers webhook page fuzz fuzz-targets acceptance acceptance-local acceptance-interrupted bench bench-docs bare-machine mutants
+.PHONY: help up down status bootstrap build test bootstrap-tests check format clippy docs unit shipped lint-scripts lint-python lint-template lint-rendered lint-workflows deny e2e release-check packaged book pictures images services chaos chaos-short hostile soak real-servers webhook page fuzz fuzz-targets real-dockerfiles acceptance acceptance-local acceptance-interrupted bench bench-docs bare-machine mutants
 
 help: ## Shows this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -118,6 +118,11 @@ page: bootstrap-tests ## The report page of a day, thirty days and 1,000 targets
 
 fuzz: bootstrap-tests ## Dockerfiles, images, archives and services' answers by chance: five minutes each, with a nightly compiler
 	scripts/fuzz
+
+# Arguments of the script: `--offline FOLDER`, and names from the list, if not all.
+REAL ?=
+real-dockerfiles: ## Dockerfiles of public Rust services, built as they are: fetches and compiles for hours
+	@scripts/with-docker scripts/real-dockerfiles $(REAL)
 
 release-check: ## Builds this machine's packages, installs them into an empty folder, and runs them: needs no network
 	@scripts/release-check

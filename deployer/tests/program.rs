@@ -425,8 +425,20 @@ fn the_dockerfile_says_which_of_several_programs_is_meant() {
     assert!(!folder.path().join("deploy/target").exists());
 }
 
-/// Builds an image where Docker is a script, which notes that it builds, and has one base image.
-fn build_beside_docker(dockerfile: &str, builder: &str, cargo: &str) -> String {
+/// Docker as a script: a client of a version, which says how it builds, and has one base image.
+fn docker(client: &str) -> String {
+    format!(
+        "#!/bin/sh\ncase \"$1 $3 $4 $5\" in\n\
+         version*Server*) echo 20.10.24 {client} ;;\n\
+         version*) echo {client} ;;\n\
+         *'{{{{.Architecture}}}} localhost:1/own:1') echo amd64 ;;\n\
+         build*) echo \"it builds: {client}, $DOCKER_BUILDKIT\"; exit 1 ;;\n\
+         *) exit 1 ;;\nesac\n"
+    )
+}
+
+/// Builds an image where these scripts are Docker, the first of them first on the `PATH`.
+fn build_beside(clients: &[String], dockerfile: &str, builder: &str, cargo: &str) -> String {
     let folder = folder_with(&[
         ("deployer.toml", "stack = \"clock\"\n"),
         ("Dockerfile", dockerfile),
@@ -435,24 +447,38 @@ fn build_beside_docker(dockerfile: &str, builder: &str, cargo: &str) -> String {
             "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2024\"\n",
         ),
         ("src/main.rs", "fn main() {}\n"),
-        (
-            "bin/docker",
-            "#!/bin/sh\ncase \"$1 $4 $5\" in\n\
-             version*) echo 20.10.24 20.10.24 ;;\n\
-             *'{{.Architecture}} localhost:1/own:1') echo amd64 ;;\n\
-             build*) echo it builds; exit 1 ;;\n\
-             *) exit 1 ;;\nesac\n",
-        ),
     ]);
-    let script = folder.path().join("bin/docker");
-    std::fs::set_permissions(script, std::fs::Permissions::from_mode(0o755)).expect("mine");
+    let mut path = std::env::var("PATH").expect("a PATH");
+    for (number, client) in clients.iter().enumerate().rev() {
+        let bin = folder.path().join(number.to_string());
+        std::fs::create_dir(&bin).expect("a writable folder");
+        let script = bin.join("docker");
+        std::fs::write(&script, client).expect("a writable file");
+        std::fs::set_permissions(script, std::fs::Permissions::from_mode(0o755)).expect("mine");
+        path = format!("{}:{path}", bin.display());
+    }
     let mut command = program(&folder, &["image", "build", "--builder", builder]);
     command.args(["--architecture", "X86_64"]);
-    let path = std::env::var("PATH").expect("a PATH");
-    let path = format!("{}/bin:{path}", folder.path().display());
     let output = run(command.env("PATH", path).env("CARGO", cargo));
     assert_eq!(output.status.code(), Some(3), "{output:?}");
     text(&output.stdout) + &text(&output.stderr)
+}
+
+fn build_beside_docker(dockerfile: &str, builder: &str, cargo: &str) -> String {
+    build_beside(&[docker("20.10.24")], dockerfile, builder, cargo)
+}
+
+#[test]
+fn a_docker_client_with_buildkit_is_preferred_to_one_without() {
+    let file = "FROM debian\nRUN --mount=type=cache,target=/a true\nCMD [\"a\"]\n";
+    let (old, new) = (docker("20.10.24"), docker("28.2.2"));
+    for (clients, expected) in [
+        (vec![new.clone(), old.clone()], "20.10.24, 1"),
+        (vec![old, new], "20.10.24, 1"),
+    ] {
+        let said = build_beside(&clients, file, "auto", "cargo");
+        assert!(said.contains(&format!("it builds: {expected}")), "{said}");
+    }
 }
 
 #[test]

@@ -31,6 +31,8 @@ pub enum Engine {
     Docker {
         /// Version of the Docker server.
         version: String,
+        /// Client, by name or by path.
+        client: String,
         /// Set if the client builds with BuildKit by itself, otherwise with the classic builder.
         has_buildkit: bool,
     },
@@ -88,8 +90,7 @@ impl Hint for DockerError {
             Self::OwnIgnoreFile { .. } => Some(
                 "install buildx (on Debian and Ubuntu `docker-buildx` or `docker-buildx-plugin`), or use `--builder native`, or call the file `.dockerignore`".to_owned(),
             ),
-            // The classic builder says so of what it cannot do, such as `RUN --mount`.
-            Self::Failed { said, .. } if said.iter().any(|line| line.contains("BuildKit")) => Some(
+            Self::Failed { said, .. } if said.iter().any(|line| lacks_buildkit(line)) => Some(
                 "install buildx, with which Docker builds with BuildKit (on Debian and Ubuntu `docker-buildx` or `docker-buildx-plugin`)".to_owned(),
             ),
             Self::Failed { .. } | Self::Process(_) => None,
@@ -148,14 +149,18 @@ pub async fn find() -> Result<Engine, DockerError> {
             // The plugin is optional, and Debian packages it separately.
             let buildx = Program::new("docker").args(["buildx", "version"]);
             let answer = buildx.output(VERSION_LIMIT).await;
-            return Ok(if answer.is_ok_and(|answer| answer.status.success()) {
-                Engine::Buildx { version }
+            if answer.is_ok_and(|answer| answer.status.success()) {
+                return Ok(Engine::Buildx { version });
+            }
+            let other = if has_buildkit(client) {
+                None
             } else {
-                let has_buildkit = has_buildkit(client);
-                Engine::Docker {
-                    version,
-                    has_buildkit,
-                }
+                other_client().await
+            };
+            return Ok(Engine::Docker {
+                version,
+                has_buildkit: other.is_some() || has_buildkit(client),
+                client: other.unwrap_or_else(|| "docker".to_owned()),
             });
         }
         Err(why) => said.push(why),
@@ -165,6 +170,30 @@ pub async fn find() -> Result<Engine, DockerError> {
         Err(why) => said.push(why),
     }
     Err(DockerError::NoEngine { said })
+}
+
+/// Finds a client with BuildKit that the first one on the `PATH` hides, such as Debian's behind a
+/// newer one without buildx.
+async fn other_client() -> Option<String> {
+    let path = std::env::var_os("PATH")?;
+    let clients = std::env::split_paths(&path).map(|folder| folder.join("docker"));
+    for client in clients.filter(|file| file.is_file()).skip(1) {
+        let client = client.to_string_lossy().into_owned();
+        let version = version(&client, "{{.Client.Version}}").await;
+        if version.is_ok_and(|version| has_buildkit(&version)) {
+            return Some(client);
+        }
+    }
+    None
+}
+
+/// Returns whether the classic builder says that it lacks a feature of BuildKit, such as
+/// `RUN --mount`, heredocs, or `BUILDPLATFORM`, which is empty there.
+fn lacks_buildkit(line: &str) -> bool {
+    line.contains("BuildKit")
+        || line.contains("unknown instruction")
+        || line.contains("failed to parse platform")
+        || line.contains("Unknown flag")
 }
 
 /// Returns whether a client without buildx can build with BuildKit. Later ones leave it to buildx.
@@ -191,8 +220,10 @@ impl Engine {
         match self {
             Self::Buildx { .. } => Program::new("docker"),
             Self::Docker {
-                has_buildkit: true, ..
-            } => Program::new("docker").env("DOCKER_BUILDKIT", "1"),
+                has_buildkit: true,
+                client,
+                ..
+            } => Program::new(client).env("DOCKER_BUILDKIT", "1"),
             // Without buildx, a newer client refuses to build unless BuildKit is disabled. The
             // engine still has the classic builder.
             Self::Docker { .. } => Program::new("docker").env("DOCKER_BUILDKIT", "0"),
@@ -404,6 +435,7 @@ mod tests {
         let end = "--tag deployer/app --tag deployer/app:mine --target web --build-arg A=b c --file /src/Dockerfile /src";
         let docker = |has_buildkit| Engine::Docker {
             version: version(),
+            client: "docker".to_owned(),
             has_buildkit,
         };
         let buildx = Engine::Buildx { version: version() };
@@ -446,7 +478,17 @@ mod tests {
         };
         let line =
             "the --mount option requires BuildKit. Refer to https://docs.docker.com/go/buildkit/";
-        assert!(failed(line).hint().unwrap().contains("docker-buildx"));
+        for line in [
+            line,
+            "failed to parse platform : \"\" is an invalid component of \"\"",
+            "dockerfile parse error line 3: unknown instruction: APT-GET",
+            "dockerfile parse error line 2: Unknown flag: link",
+        ] {
+            assert!(
+                failed(line).hint().unwrap().contains("docker-buildx"),
+                "{line}"
+            );
+        }
         assert_eq!(failed("exit code: 1").hint(), None);
     }
 
@@ -469,6 +511,7 @@ mod tests {
         let version = || "1".to_owned();
         let docker = |has_buildkit| Engine::Docker {
             version: version(),
+            client: "docker".to_owned(),
             has_buildkit,
         };
         std::fs::write(folder.path().join(".dockerignore"), "secret").unwrap();
