@@ -28,7 +28,7 @@ use support::input;
 use crate::{Architecture, provenance};
 pub use error::CompileError;
 use messages::{Diagnostics, Message};
-pub use plan::Surroundings;
+pub use plan::{Answers, Surroundings};
 use plan::{Choice, NoChoice, Tools};
 use process::{Line, ProcessError, Program};
 pub use project::{BinaryTarget, Project, ProjectError, check_profile, project};
@@ -361,20 +361,26 @@ async fn metadata(
     surroundings: &Surroundings,
     options: &[&str],
 ) -> Result<Metadata, CompileError> {
-    let cargo = surroundings
-        .program(&surroundings.cargo)
-        .args(["metadata", "--format-version", "1"])
-        .args(options)
-        .allow(&surroundings.allowed)
-        .current_dir(folder);
-    let output = cargo.output(QUESTION_LIMIT).await?;
     let failed = |said: String| CompileError::Project {
         diagnostics: said.lines().map(ToOwned::to_owned).collect(),
     };
-    if !output.status.success() {
-        return Err(failed(output.stderr));
-    }
-    serde_json::from_str(&output.stdout).map_err(|error| failed(error.to_string()))
+    let arguments = format!("metadata --format-version 1 {}", options.join(" "));
+    let said = if let Some(known) = surroundings.known(&arguments, folder) {
+        known
+    } else {
+        let cargo = surroundings
+            .program(&surroundings.cargo)
+            .args(arguments.split_whitespace())
+            .allow(&surroundings.allowed)
+            .current_dir(folder);
+        let output = cargo.output(QUESTION_LIMIT).await?;
+        if !output.status.success() {
+            return Err(failed(output.stderr));
+        }
+        surroundings.keep(&arguments, folder, &output.stdout);
+        output.stdout
+    };
+    serde_json::from_str(&said).map_err(|error| failed(error.to_string()))
 }
 
 /// Reads the workspace's manifest. Errors are ignored here, since cargo reports them better.
@@ -445,13 +451,14 @@ pub async fn toolchain(
     target: Option<&str>,
     surroundings: &Surroundings,
 ) -> Result<Toolchain, CompileError> {
+    let workspace = real(workspace)?;
     let cargo = surroundings
         .program(&surroundings.cargo)
         .arg("--version")
-        .current_dir(workspace);
+        .current_dir(&workspace);
     let (cargo, found) = tokio::join!(
         answer(&surroundings.cargo, &cargo),
-        find_target(workspace, architecture, target, surroundings),
+        find_target(&workspace, architecture, target, surroundings),
     );
     let (cargo, (_sysroot, choice)) = (cargo?, found?);
     Ok(Toolchain {
@@ -508,11 +515,17 @@ impl Tools for OnDisk<'_> {
 /// Returns the compiler's sysroot. Runs in the workspace, whose `rust-toolchain.toml` may choose
 /// another toolchain.
 async fn sysroot(workspace: &Path, surroundings: &Surroundings) -> Result<PathBuf, CompileError> {
+    const ARGUMENTS: &str = "--print sysroot";
+    if let Some(known) = surroundings.known(ARGUMENTS, workspace) {
+        return Ok(known.into());
+    }
     let rustc = surroundings
         .program(&surroundings.rustc)
-        .args(["--print", "sysroot"])
+        .args(ARGUMENTS.split_whitespace())
         .current_dir(workspace);
-    answer(&surroundings.rustc, &rustc).await.map(PathBuf::from)
+    let said = answer(&surroundings.rustc, &rustc).await?;
+    surroundings.keep(ARGUMENTS, workspace, &said);
+    Ok(said.into())
 }
 
 /// Returns the compiler's version and commit.

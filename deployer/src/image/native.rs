@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::plan::NativePlan;
-use super::{failure_of, failure_to, image_folder, packed, sbom_file, surroundings, target_folder};
+use super::{failure_of, failure_to, image_folder, packed, sbom_file, target_folder};
 use crate::context::Context;
 use deployment::error::{Failure, FailureKind};
 use deployment::event::Event;
@@ -141,8 +141,8 @@ impl Context<'_> {
                 path.display()
             )),
         };
-        let surroundings = surroundings(config);
-        compile(&request, &surroundings, on_event)
+        let surroundings = &plan.surroundings;
+        compile(&request, surroundings, on_event)
             .await
             .map_err(|error| {
                 // A build script that misses a withheld variable fails with an error that names it.

@@ -14,7 +14,8 @@ use deployment::partition::region_of_registry;
 use image_builder::base::{BaseImage, BaseSource, Bases, DockerCredentials, describe, fetch, pull};
 use image_builder::cache::LayerCache;
 use image_builder::cargo::{
-    BinaryTarget, CompileError, Project, ProjectError, Toolchain, check_profile, project, toolchain,
+    BinaryTarget, CompileError, Project, ProjectError, Surroundings, Toolchain, check_profile,
+    project, toolchain,
 };
 use image_builder::docker::{Engine, find};
 use image_builder::dockerfile::{
@@ -61,6 +62,8 @@ pub(crate) struct NativePlan {
     pub(crate) bases: Bases,
     /// Cargo options for compiling the program.
     pub(crate) build: CargoBuild,
+    /// Settings of this machine, with what cargo and the compiler have said already.
+    pub(crate) surroundings: Surroundings,
     /// Differences from Docker's behaviour, and possible mistakes.
     pub(crate) remarks: Vec<String>,
 }
@@ -90,9 +93,12 @@ impl Context<'_> {
     }
 
     /// Determines with Cargo which program is deployed.
-    pub(crate) async fn program(&self) -> Result<BinaryTarget, ProjectError> {
+    pub(crate) async fn program(
+        &self,
+        surroundings: &Surroundings,
+    ) -> Result<BinaryTarget, ProjectError> {
         let image = &self.config.image;
-        let project = project(&self.config.root, &surroundings(self.config)).await?;
+        let project = project(&self.config.root, surroundings).await?;
         choose(
             self.config,
             &project,
@@ -133,12 +139,13 @@ impl Context<'_> {
             let file = compiled.and_then(|file| file.file_name()?.to_str());
             BinaryTarget::compiled(set.or(file).unwrap_or_else(|| self.config.program_name()))
         };
+        let surroundings = surroundings(self.config);
         let (program, toolchain) = if compiled.is_some() {
             (Ok(named()), None)
         } else {
             // One after the other: the first may make rustup install the toolchain.
-            let program = self.program().await;
-            (program, Some(self.toolchain().await))
+            let program = self.program(&surroundings).await;
+            (program, Some(self.toolchain(&surroundings).await))
         };
         // The first pass runs without base images, to find out which ones are needed. Without a
         // program of Cargo, Docker may still be able to build.
@@ -202,6 +209,7 @@ impl Context<'_> {
         Ok(ImagePlan::Native(Box::new(NativePlan {
             program,
             build,
+            surroundings,
             stage: dockerfile.stage,
             bases,
             remarks,
@@ -320,11 +328,13 @@ impl Context<'_> {
     }
 
     /// Finds the toolchain, and the target to compile for.
-    pub(crate) async fn toolchain(&self) -> Result<Toolchain, CompileError> {
+    pub(crate) async fn toolchain(
+        &self,
+        surroundings: &Surroundings,
+    ) -> Result<Toolchain, CompileError> {
         let image = &self.config.image;
         let target = image.target.as_deref();
-        let surroundings = surroundings(self.config);
-        toolchain(&self.config.root, image.architecture, target, &surroundings).await
+        toolchain(&self.config.root, image.architecture, target, surroundings).await
     }
 
     /// Checks that features and profile exist.

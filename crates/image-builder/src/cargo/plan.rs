@@ -1,8 +1,10 @@
 //! Command line and compiler flags for cargo, as pure functions without access to the disk.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::CompileRequest;
 use crate::Architecture;
@@ -35,7 +37,25 @@ pub struct Surroundings {
     /// Variables with secrets that cargo and the compiler inherit anyway: see
     /// [`process::Program::allow`].
     pub allowed: Vec<String>,
+    /// Answers of cargo and the compiler so far, which clones share.
+    pub answers: Answers,
 }
+
+/// Answers of cargo and the compiler about a folder, so that planning and compiling ask once.
+#[derive(Debug, Clone, Default)]
+pub struct Answers(Arc<Mutex<BTreeMap<Question, String>>>);
+
+/// Toolchain, arguments of the program, and the folder that it runs in.
+type Question = (Option<String>, String, PathBuf);
+
+/// What is known makes no difference.
+impl PartialEq for Answers {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Answers {}
 
 impl Surroundings {
     /// Reads the settings of this process.
@@ -60,6 +80,7 @@ impl Surroundings {
                 .collect(),
             toolchain: None,
             allowed: Vec::new(),
+            answers: Answers::default(),
         }
     }
 
@@ -70,6 +91,25 @@ impl Surroundings {
             Some(toolchain) => program.env("RUSTUP_TOOLCHAIN", toolchain),
             None => program,
         }
+    }
+
+    fn question(&self, arguments: &str, folder: &Path) -> Question {
+        let toolchain = self.toolchain.clone();
+        (toolchain, arguments.to_owned(), folder.to_owned())
+    }
+
+    /// Returns what cargo or the compiler answered to these arguments before.
+    pub(super) fn known(&self, arguments: &str, folder: &Path) -> Option<String> {
+        let known = self.answers.0.lock();
+        let known = known.unwrap_or_else(PoisonError::into_inner);
+        known.get(&self.question(arguments, folder)).cloned()
+    }
+
+    /// Keeps an answer for the next time.
+    pub(super) fn keep(&self, arguments: &str, folder: &Path, answer: &str) {
+        let known = self.answers.0.lock();
+        let mut known = known.unwrap_or_else(PoisonError::into_inner);
+        known.insert(self.question(arguments, folder), answer.to_owned());
     }
 
     /// Returns whether a program of this name is on the `PATH`.

@@ -28,7 +28,25 @@ fn surroundings() -> Surroundings {
         linkers: Vec::new(),
         toolchain: None,
         allowed: Vec::new(),
+        answers: Answers::default(),
     }
+}
+
+#[test]
+fn an_answer_counts_for_its_toolchain_and_folder() {
+    let first = surroundings();
+    first.keep("--print sysroot", Path::new("/w"), "/rust");
+    // Planning and compiling share what the compiler has said.
+    let same = first.clone();
+    let known = same.known("--print sysroot", Path::new("/w"));
+    assert_eq!(known.as_deref(), Some("/rust"));
+    assert_eq!(same.known("--print sysroot", Path::new("/w/member")), None);
+    assert_eq!(same.known("--version", Path::new("/w")), None);
+    let other = Surroundings {
+        toolchain: Some("1.90".to_owned()),
+        ..first
+    };
+    assert_eq!(other.known("--print sysroot", Path::new("/w")), None);
 }
 
 fn request(folder: &Path, architecture: Architecture) -> CompileRequest<'_> {

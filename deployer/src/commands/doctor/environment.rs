@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use super::clock::Reading;
 use crate::cli::Builder;
 use crate::context::{Connection, Context, connect, emulator};
-use crate::image::{ImagePlan, failure_of, target_folder};
+use crate::image::{ImagePlan, failure_of, surroundings, target_folder};
 use crate::local::{Emulator, Presence};
 use crate::pollers::{ExternalCheck, NetworkCheck};
 use crate::template;
@@ -57,7 +57,7 @@ impl Environment for LocalEnvironment {
     }
 
     async fn program(&self, context: Context<'_>) -> Result<BinaryTarget, Failure> {
-        let program = context.program().await;
+        let program = context.program(&surroundings(context.config)).await;
         program.map_err(|error| failure_of(&error))
     }
 
@@ -93,7 +93,7 @@ impl Environment for LocalEnvironment {
                 target: format!("linux/{}", architecture.oci_name()),
             });
         }
-        let toolchain = context.toolchain().await;
+        let toolchain = context.toolchain(&surroundings(context.config)).await;
         toolchain.map_err(|error| failure_of(&error))
     }
 
