@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
-use crate::run::Surroundings;
+use crate::run::{Finished, Surroundings};
 
 /// Kinds of resources of the template that the emulator does not know: `--local` leaves them out.
 pub(crate) const UNKNOWN: [&str; 2] = [
@@ -132,11 +132,26 @@ impl<'a> CommandLine<'a> {
 
     /// What it answers to this command, of which `query` (JMESPath) tells the part.
     pub(crate) fn ask(&self, command: &str, query: &str) -> Value {
-        let mut arguments: Vec<&str> = command.split(' ').collect();
-        arguments.extend(["--query", query, "--output", "json"]);
-        let answer = self.surroundings.finish(&self.program, &arguments);
+        let answer = self.finish(command, query);
         answer.succeeded();
         serde_json::from_str(&answer.stdout).expect("JSON")
+    }
+
+    /// The same where the command may fail: the last line of its error. Nothing is `null`.
+    pub(crate) fn answer(&self, command: &str, query: &str) -> Result<Value, String> {
+        let answer = self.finish(command, query);
+        if answer.is_success() {
+            Ok(serde_json::from_str(&answer.stdout).unwrap_or(Value::Null))
+        } else {
+            let last = answer.stderr.trim().lines().last();
+            Err(last.unwrap_or("it failed without a word").to_owned())
+        }
+    }
+
+    fn finish(&self, command: &str, query: &str) -> Finished {
+        let mut arguments: Vec<&str> = command.split(' ').filter(|word| !word.is_empty()).collect();
+        arguments.extend(["--query", query, "--output", "json"]);
+        self.surroundings.finish(&self.program, &arguments)
     }
 
     /// Runs this command, which has to succeed.

@@ -32,6 +32,7 @@ mod profiles;
 mod request;
 mod review;
 mod run;
+mod second;
 mod unreachable;
 
 use std::time::{Duration, Instant};
