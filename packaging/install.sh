@@ -8,7 +8,7 @@ set -eu
 # A release fills these in.
 releases='@RELEASES@'
 version='@VERSION@'
-prefix="$HOME/.local" from=''
+prefix='' from=''
 
 fail() {
     printf 'error: %s\n' "$1" >&2
@@ -46,6 +46,10 @@ if [ -z "$from" ]; then
     from="$releases/v$version"
 fi
 
+if [ -z "$prefix" ]; then
+    [ -n "${HOME:-}" ] || fail 'there is no home folder' 'name where to install: --prefix FOLDER'
+    prefix="$HOME/.local"
+fi
 machine="$(uname -m)"
 case "$machine" in
 arm64) machine=aarch64 ;;
@@ -66,6 +70,8 @@ if [ "$#" = 0 ]; then
 fi
 
 work="$(mktemp -d)"
+# What is installed is for all users who may see the folder.
+umask 022
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
@@ -113,34 +119,60 @@ for program in "$@"; do
             break
         }
     done
-    [ -n "$name" ] || fail "release $version has no $program for $(uname -s) on $machine" 'build it: cargo install --locked --path FOLDER'
+    hint='build it: cargo install --locked --path FOLDER'
+    [ "$program" != emulator ] || hint='without it, `deployer up --local` makes one with Python 3.10 or newer'
+    [ -n "$name" ] || fail "release $version has no $program for $(uname -s) on $machine" "$hint"
     fetch "$name"
     found="$(sha256 "$work/$name")"
     [ "${found%% *}" = "$expected" ] || fail "$name is not what the release published" 'its checksum differs: try again, and report it if it happens again'
-    tar -xzf "$work/$name" -C "$work"
+    tar -xzf "$work/$name" -C "$work" || fail "cannot unpack $name in $work" 'is there room? TMPDIR names another folder'
 done
 # Nothing is installed unless everything is there.
 cannot_write() { fail "cannot write to $prefix" 'name another folder: --prefix FOLDER'; }
-mkdir -p "$prefix/bin" "$prefix/lib/deployer" || cannot_write
+mkdir -p "$prefix/bin" || cannot_write
+# Folders of the prefix may be links.
+files() {
+    (cd "$1" && find . -type d) | while IFS= read -r name; do mkdir -p "$2/$name" || exit 1; done
+    (cd "$1" && find . -type f) | while IFS= read -r name; do cp "$1/$name" "$2/$name" || exit 1; done
+}
+# Does a program of this folder run?
+runs() {
+    for program_of in /proc/[0-9]*/exe; do
+        case "$(readlink "$program_of" 2>/dev/null)" in
+        "$1/"*) return 0 ;;
+        esac
+    done
+    return 1
+}
 for program in "$@"; do
     folder="$(echo "$work/$program-$version-$machine-"*/)"
+    folder="${folder%/}"
     if [ "$program" = emulator ]; then
-        # One that runs is moved away, not written over.
-        for new in "$folder/lib/deployer/"*/; do
-            name="${new%/}"
-            installed="$prefix/lib/deployer/${name##*/}"
-            rm -rf "$installed.new" "$installed.old"
-            cp -R "$new" "$installed.new" || cannot_write
-            [ ! -e "$installed" ] || mv "$installed" "$installed.old" || cannot_write
-            { mv "$installed.new" "$installed" && rm -rf "$installed.old" "$new"; } || cannot_write
+        # Where the deployer looks, which knows itself by its real path.
+        lib="$(cd "$prefix/bin" && cd -P .. && pwd)/lib/deployer"
+        mkdir -p "$lib" || cannot_write
+        new="$(echo "$folder/lib/deployer/"emulator-*)"
+        installed="$lib/${new##*/}"
+        ready="$(mktemp -d "$lib/.new.XXXXXX")" || cannot_write
+        { cp -R "$new" "$ready/new" && chmod 755 "$ready/new"; } || cannot_write
+        # One that runs keeps its files for as long as it does: it is moved away, not written over. So do those of other releases.
+        for old in "$lib/"emulator-*; do
+            [ -e "$old" ] || continue
+            if [ "$old" = "$installed" ]; then
+                mv "$old" "$ready/old" || cannot_write
+            elif ! runs "$old"; then
+                rm -rf "$old"
+            fi
         done
-        cp -R "$folder". "$prefix/" || cannot_write
+        { mv "$ready/new" "$installed" && rm -rf "$ready" "$new"; } || cannot_write
+        rm -r "${folder:?}/lib"
+        files "$folder" "$prefix" || cannot_write
         printf 'installed %s\n' "$installed"
         continue
     fi
     # Last, and by its name: a program that runs is replaced, and one that fails to be copied leaves the former.
     mv "$folder/bin/$program" "$work/program"
-    { cp -R "$folder". "$prefix/" && cp "$work/program" "$prefix/bin/.$program.new" && mv -f "$prefix/bin/.$program.new" "$prefix/bin/$program"; } ||
+    { files "$folder" "$prefix" && cp "$work/program" "$prefix/bin/.$program.new" && mv -f "$prefix/bin/.$program.new" "$prefix/bin/$program"; } ||
         cannot_write
     printf 'installed %s\n' "$prefix/bin/$program"
 done

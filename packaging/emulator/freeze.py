@@ -5,10 +5,14 @@ names. Needs Debian or Ubuntu, whose packages bring the notices of Python's libr
 """
 
 import json
+import os
+import platform
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
+from importlib import metadata
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
@@ -62,12 +66,15 @@ EXCLUDED = [
 
 def freeze(packages: str, folder: Path) -> None:
     """Fills the folder with a program `python` and the folder `lib`."""
+    # cx_Freeze would take the certificates of this machine along.
+    os.environ.pop("SSL_CERT_FILE", None)
+    launcher = str(Path(__file__).with_name("python.py").resolve())
+    # It leaves files in the current folder.
+    os.chdir(folder.parent)
     setup(
         name="emulator",
         script_args=["--quiet", "build_exe"],
-        executables=[
-            Executable(str(Path(__file__).with_name("python.py")), target_name="python")
-        ],
+        executables=[Executable(launcher, target_name="python")],
         options={
             "build_exe": {
                 "build_exe": str(folder),
@@ -78,6 +85,8 @@ def freeze(packages: str, folder: Path) -> None:
                 ],
                 "packages": PACKAGES,
                 "excludes": EXCLUDED,
+                # Paths of this machine in compiled code.
+                "replace_paths": [("*", "")],
                 # Nearly every system has it, but not with the C library.
                 "bin_includes": ["libz.so.1"],
                 # A warning for every module that another system would have.
@@ -97,7 +106,11 @@ def timeless(code: bytes) -> bytes:
 
 
 def reproducible(folder: Path) -> None:
-    """Removes when all this was installed and frozen: the same packages give the same files."""
+    """Removes what depends on when and where all this was installed and frozen."""
+    # Certificates and time zones of this machine: the emulator asks nobody, and knows one zone.
+    shutil.rmtree(folder / "share", ignore_errors=True)
+    for leftover in folder.parent.glob("*.egg-info"):
+        shutil.rmtree(leftover)
     for file in folder.rglob("*.pyc"):
         file.write_bytes(timeless(file.read_bytes()))
     library = folder / "lib" / "library.zip"
@@ -121,7 +134,7 @@ def ask(python: Path, code: str) -> str:
 
 
 def libraries(folder: Path) -> list[tuple[str, str, Path]]:
-    """Returns file, licence and notices of each shared library that Python brings."""
+    """Returns file, licence and notices of each shared library that is brought along."""
     found = []
     for file in sorted((folder / "lib").glob("*.so*")):
         # Python's own modules are under its licence.
@@ -140,16 +153,26 @@ def libraries(folder: Path) -> list[tuple[str, str, Path]]:
     return found
 
 
+def python_licence() -> Path:
+    """Returns the file with Python's licence: its own, or that of Debian's package."""
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    own = Path(sysconfig.get_path("stdlib"), "LICENSE.txt")
+    for file in (own, Path(f"/usr/share/doc/{version}/copyright")):
+        if file.exists():
+            return file
+    sys.exit("error: the licence of Python is not there: install the package python3")
+
+
 def licence(distribution: Distribution) -> str:
     """Returns what the package says of its licence in one line."""
-    metadata = distribution.metadata
+    fields = distribution.metadata
     for field in ("License-Expression", "License"):
-        text = "".join(metadata.get_all(field) or []).strip()
+        text = "".join(fields.get_all(field) or []).strip()
         if text and "\n" not in text and text != "UNKNOWN":
             return text
     classifiers = [
         text
-        for text in metadata.get_all("Classifier") or []
+        for text in fields.get_all("Classifier") or []
         if text.startswith("License ::")
     ]
     return classifiers[0].rpartition(" :: ")[2] if classifiers else "see its files"
@@ -183,27 +206,25 @@ def document(packages: str, folder: Path, documents: Path) -> None:
                 shutil.copyfile(str(file.locate()), target)
     python = folder / "python"
     version = ask(python, "import platform; print(platform.python_version())")
-    lines.append(f"python@{version}  PSF-2.0")
-    bom.components.add(
-        component(
-            "python",
-            version,
-            PackageURL("generic", name="python", version=version),
-            "PSF-2.0",
-        )
-    )
-    shutil.move(folder / "frozen_application_license.txt", licences / "python.txt")
+    parts: list[tuple[str, str | None, str]] = [
+        # The program, and its modules in C.
+        ("python", version, "PSF-2.0"),
+        # The modules in Python come from the one that runs this.
+        ("python-standard-library", platform.python_version(), "PSF-2.0"),
+        ("freeze-core", metadata.version("freeze-core"), "MIT"),
+    ]
+    shutil.copyfile(python_licence(), licences / "python.txt")
+    shutil.move(folder / "frozen_application_license.txt", licences / "freeze-core.txt")
     openssl = ask(python, "import ssl; print(ssl.OPENSSL_VERSION)").split()[1]
     for library, text, notices in libraries(folder):
-        version = openssl if text == "Apache-2.0" else library.partition(".so.")[2]
         name = re.split(r"[-.]", library)[0]
-        lines.append(f"{name}@{version}  {text}")
-        bom.components.add(
-            component(
-                name, version, PackageURL("generic", name=name, version=version), text
-            )
-        )
+        # Their own versions are not those in their names.
+        parts.append((name, openssl if text == "Apache-2.0" else None, text))
         shutil.copyfile(notices, licences / f"{name}.txt")
+    for name, known, text in parts:
+        lines.append(f"{name}@{known or 'unknown'}  {text}")
+        purl = PackageURL("generic", name=name, version=known)
+        bom.components.add(component(name, known, purl, text))
     (licences / "packages.txt").write_text("\n".join(lines) + "\n")
     bom.register_dependency(bom.metadata.component, bom.components)
     # The same packages give the same file.
@@ -217,7 +238,9 @@ def document(packages: str, folder: Path, documents: Path) -> None:
     (documents / "emulator.cdx.json").write_text(json.dumps(content, indent=2) + "\n")
 
 
-def component(name: str, version: str, purl: PackageURL, text: str | None) -> Component:
+def component(
+    name: str, version: str | None, purl: PackageURL, text: str | None
+) -> Component:
     return Component(
         type=ComponentType.LIBRARY,
         name=name,

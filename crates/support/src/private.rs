@@ -44,6 +44,16 @@ pub fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     Ok(file)
 }
 
+/// Returns whether only this user and root may change what is there: a file, or the entries of a folder.
+/// The group may, if it is the user's own.
+pub fn is_own(path: &Path) -> io::Result<bool> {
+    let found = fs::metadata(path)?;
+    let user = rustix::process::geteuid().as_raw();
+    let group = rustix::process::getegid().as_raw();
+    let others = if found.gid() == group { 0o002 } else { 0o022 };
+    Ok([0, user].contains(&found.uid()) && found.mode() & others == 0)
+}
+
 /// Creates a file, or truncates it.
 pub fn create(path: &Path) -> io::Result<File> {
     open(

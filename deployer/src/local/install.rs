@@ -32,13 +32,22 @@ const PARTIAL: &str = "-partial-";
 pub(super) async fn ensure(cache: &Path, sink: &Sink) -> Result<PathBuf, Failure> {
     let name = format!("emulator-{EMULATOR_VERSION}-{}", short_hash(REQUIREMENTS));
     let folder = cache.join(&name);
-    let packaged = std::env::current_exe()
+    let prefix = std::env::current_exe()
         .ok()
-        .and_then(|program| packaged(&program, &name));
-    for folder in packaged.iter().chain([&folder]) {
-        if let Some(python) = usable(folder).await {
-            return Ok(python);
+        .and_then(|program| prefix_of(&program));
+    if let Some(packaged) = prefix.as_deref().map(|prefix| packaged(prefix, &name)) {
+        match trusted(&packaged, prefix.as_deref()) {
+            Ok(true) => match usable(&packaged).await {
+                Some(python) => return Ok(python),
+                None => not_used(&packaged, "it does not run here", sink),
+            },
+            Ok(false) => not_used(&packaged, "others may change it", sink),
+            // Not installed.
+            Err(_) => {}
         }
+    }
+    if let Some(python) = usable(&folder).await {
+        return Ok(python);
     }
     private::folder(cache).map_err(|error| unwritable(cache, &error))?;
     let lock = cache.join("install.lock");
@@ -50,7 +59,7 @@ pub(super) async fn ensure(cache: &Path, sink: &Sink) -> Result<PathBuf, Failure
     sink.send(&Event::EmulatorInstalling {
         version: EMULATOR_VERSION,
     });
-    require_python().await?;
+    require_python(prefix.as_deref()).await?;
     remove_partial(cache);
     // The name is unique: the pip of a killed run may still be writing to the previous one.
     let partial = cache.join(format!("{name}{PARTIAL}{:08x}", rand::random::<u32>()));
@@ -110,13 +119,33 @@ fn is_addition(folder: &Path) -> bool {
     })
 }
 
-/// Returns the folder of an emulator that was installed with this program: `lib/deployer` beside the
-/// program's `bin`.
-fn packaged(program: &Path, name: &str) -> Option<PathBuf> {
+/// Returns the folder that this program was installed into, if it is in a folder `bin`.
+fn prefix_of(program: &Path) -> Option<PathBuf> {
     // A link to the program may be anywhere.
     let program = program.canonicalize().ok()?;
-    let prefix = program.parent()?.parent()?;
-    Some(prefix.join("lib/deployer").join(name))
+    let folder = program.parent()?;
+    (folder.file_name()? == "bin").then(|| folder.parent().map(Path::to_path_buf))?
+}
+
+/// Returns the folder of an emulator that a release has installed there.
+fn packaged(prefix: &Path, name: &str) -> PathBuf {
+    prefix.join("lib/deployer").join(name)
+}
+
+/// Returns whether nobody else may change what is run in this folder, or a folder that it is in, up to
+/// the prefix. Fails if it is not there.
+fn trusted(folder: &Path, prefix: Option<&Path>) -> io::Result<bool> {
+    let python = python_in(folder);
+    let parts = python.ancestors().take_while(|part| prefix != Some(part));
+    let mut parts = parts.map(private::is_own);
+    parts.try_fold(true, |all, part| part.map(|is_own| all && is_own))
+}
+
+fn not_used(folder: &Path, cause: &str, sink: &Sink) {
+    sink.note(format!(
+        "the emulator in `{}` is not used: {cause}",
+        folder.display()
+    ));
 }
 
 fn python_in(folder: &Path) -> PathBuf {
@@ -207,9 +236,14 @@ fn short_hash(text: &str) -> String {
     digits
 }
 
-async fn require_python() -> Result<(), Failure> {
+async fn require_python(prefix: Option<&Path>) -> Result<(), Failure> {
     let hint = "the emulator is a Python program: on Debian and Ubuntu `sudo apt-get install python3 python3-venv`, or `make bootstrap`";
-    let other = "or install the emulator of this program's release, which brings its own: `sh install.sh emulator`";
+    let other = prefix.map(|prefix| {
+        format!(
+            "or install the emulator of this program's release, which brings its own: `sh install.sh --prefix {} emulator`",
+            prefix.display()
+        )
+    });
     let question = "import sys; print(sys.version_info[0], sys.version_info[1])";
     let answer = Program::new("python3")
         .args(["-c", question])
@@ -219,7 +253,7 @@ async fn require_python() -> Result<(), Failure> {
             Failure::preflight("cannot run Python")
                 .because(error)
                 .hint(hint)
-                .hint(other)
+                .maybe_hint(other.clone())
         })?;
     let mut numbers = answer.stdout.split_whitespace().map(str::parse::<u32>);
     match (numbers.next(), numbers.next()) {
@@ -228,11 +262,11 @@ async fn require_python() -> Result<(), Failure> {
             "Python {major}.{minor} is too old for the emulator"
         ))
         .hint("install Python 3.10 or newer as `python3`")
-        .hint(other)),
+        .maybe_hint(other)),
         _ => Err(Failure::preflight("`python3` does not work")
             .because(answer.stderr.trim())
             .hint(hint)
-            .hint(other)),
+            .maybe_hint(other)),
     }
 }
 
@@ -321,14 +355,36 @@ mod tests {
         std::fs::create_dir_all(prefix.join("bin")).unwrap();
         let program = prefix.join("bin/deployer");
         std::fs::write(&program, "").unwrap();
-        let expected = prefix.join("lib/deployer/emulator-1-a");
-        assert_eq!(packaged(&program, "emulator-1-a"), Some(expected.clone()));
+        assert_eq!(prefix_of(&program).as_deref(), Some(&*prefix));
         // As Homebrew does, or a user.
         let link = prefix.join("link");
         std::os::unix::fs::symlink(&program, &link).unwrap();
-        assert_eq!(packaged(&link, "emulator-1-a"), Some(expected));
-        std::fs::remove_file(&program).unwrap();
-        assert_eq!(packaged(&link, "emulator-1-a"), None);
+        assert_eq!(prefix_of(&link).as_deref(), Some(&*prefix));
+        // Beside a program that was put anywhere, others may have put anything.
+        let elsewhere = prefix.join("elsewhere");
+        std::fs::rename(&program, &elsewhere).unwrap();
+        assert_eq!(prefix_of(&elsewhere), None);
+        assert_eq!(prefix_of(&link), None);
+    }
+
+    #[test]
+    fn what_others_may_change_is_not_run() {
+        use std::fs::{Permissions, set_permissions};
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let prefix = tempfile::tempdir().unwrap();
+        let folder = packaged(prefix.path(), "emulator-1-a");
+        let trusted = || trusted(&folder, Some(prefix.path()));
+        assert!(trusted().is_err());
+        std::fs::create_dir_all(folder.join("bin")).unwrap();
+        std::fs::write(python_in(&folder), "").unwrap();
+        for part in [prefix.path().join("lib"), python_in(&folder)] {
+            set_permissions(&part, Permissions::from_mode(0o755)).unwrap();
+            assert!(trusted().unwrap(), "{}", part.display());
+            set_permissions(&part, Permissions::from_mode(0o757)).unwrap();
+            assert!(!trusted().unwrap(), "{}", part.display());
+            set_permissions(&part, Permissions::from_mode(0o755)).unwrap();
+        }
     }
 
     #[test]
