@@ -51,7 +51,6 @@ use commands::{Cli, Done};
 use context::Context;
 use deployment::error::{Failure, FailureKind};
 use deployment::event::{self, Event, Sink};
-use support::certificates;
 
 /// Runs the program with the arguments of this process.
 pub fn run() -> ExitCode {
@@ -68,7 +67,6 @@ pub fn run() -> ExitCode {
 fn run_command() -> ExitCode {
     // Shared with the thread that runs the command: see `guard::run`.
     let cli = Arc::new(Cli::parse());
-    ensure_certificates();
     diagnostics::start();
     let (output, color) = (cli.shared.output, cli.shared.color);
     let (on_interrupt, is_log_stream) = {
@@ -106,21 +104,6 @@ fn run_command() -> ExitCode {
             }
             ExitCode::from(exit_code)
         }
-    }
-}
-
-/// On a machine without certificates, starts this program again with one of nobody: the client of
-/// registries could not be made otherwise, not even for one on this machine.
-fn ensure_certificates() {
-    if certificates::has_any() {
-        return;
-    }
-    let file = local::cache_folder()
-        .ok()
-        .and_then(|folder| certificates::of_nobody(&folder).ok());
-    if let Some(file) = file {
-        // If that fails, this run goes on as it is.
-        let _ = process::start_again(certificates::FILE_VARIABLE, file.as_os_str());
     }
 }
 

@@ -12,7 +12,6 @@ use super::files::Files;
 use super::limited::read_limited;
 use crate::access::Access;
 use deployment::error::Failure;
-use support::certificates;
 
 /// Environment variable that names the bundle, as for the AWS CLI.
 const VARIABLE: &str = "AWS_CA_BUNDLE";
@@ -113,9 +112,6 @@ fn with(store: TrustStore) -> TlsContext {
 
 /// Returns whether this machine has any trusted certificates.
 pub(crate) fn this_machine_has_some() -> bool {
-    if certificates::trusts_nobody() {
-        return false;
-    }
     let mut store = RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs().certs;
     let (usable, _not) = store.add_parsable_certificates(found);

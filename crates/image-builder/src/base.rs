@@ -16,9 +16,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use oci_client::errors::{DigestError, OciDistributionError};
+use http::Method;
+use oci_client::errors::OciDistributionError;
 use oci_client::secrets::RegistryAuth;
-use oci_client::{Client, Reference};
+use oci_client::{Reference, RegistryOperation};
 use oci_spec::image::MediaType;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -29,8 +30,8 @@ use crate::dockerfile::FinalStage;
 use crate::image::{BuiltImage, Document, MANIFESTS, MAX_DOCUMENT};
 use crate::layer::{Blob, Layer};
 use crate::push::{
-    Asking, Credentials, Movement, Patience, PushError, Repository, Retry, client_for, digest_at,
-    http_client, is_unauthorised, patiently,
+    self, Asker, Asking, Credentials, Movement, Patience, PushError, Repository, Retry, client_for,
+    digest_at, http_client, is_unauthorised, patiently,
 };
 use crate::root::Root;
 use crate::{Architecture, Hint};
@@ -379,8 +380,26 @@ struct Fetching<'a> {
     patience: Patience,
 }
 
-/// Client, the address of the image, and the login.
-type Connected = (Client, Reference, RegistryAuth);
+/// Access to the repository, and the client that is logged in.
+#[derive(Clone)]
+struct Connected {
+    asking: Asking,
+    asker: Asker,
+}
+
+impl Connected {
+    /// Requests something in the repository.
+    async fn get(
+        &self,
+        path: &str,
+        accepted: &str,
+    ) -> Result<reqwest::Response, OciDistributionError> {
+        let at = &self.asking.at;
+        let url = push::url(at, &format!("{}/{path}", at.repository()));
+        let url = url.ok_or_else(|| OciDistributionError::UrlParseError(at.whole()))?;
+        push::succeeded(self.asker.send(Method::GET, url, accepted).await?).await
+    }
+}
 
 /// Result of a download that reached the registry.
 type Downloaded = Result<(), BaseError>;
@@ -443,7 +462,16 @@ impl Fetching<'_> {
             Credentials::Anonymous => RegistryAuth::Anonymous,
             Credentials::Basic { user, password } => RegistryAuth::Basic(user, password),
         };
-        let connected = (client, at, auth);
+        let http =
+            http_client(registry, &self.source.roots).map_err(|error| self.failed(&error))?;
+        let asking = Asking {
+            at,
+            login: Some((client, auth)),
+            http,
+        };
+        let asker = asking.connect(RegistryOperation::Pull).await;
+        let asker = asker.map_err(|error| self.failed(&error))?;
+        let connected = Connected { asking, asker };
         *known = Some(connected.clone());
         Ok(connected)
     }
@@ -455,14 +483,7 @@ impl Fetching<'_> {
     ) -> Result<T, BaseError> {
         let retry = Retry::of_pull(self.reference.registry(), RETRIES);
         let attempts = async |connected: Connected| {
-            let (client, at, auth) = connected.clone();
-            let asking = || {
-                Some(Asking {
-                    at: at.clone(),
-                    login: Some((client.clone(), auth.clone())),
-                    http: http_client(self.reference.registry(), &self.source.roots).ok()?,
-                })
-            };
+            let asking = || Some(connected.asking.clone());
             let request = || request(connected.clone());
             retry.run(&self.patience, asking, request).await
         };
@@ -573,14 +594,15 @@ impl Fetching<'_> {
     }
 
     async fn pull_manifest(&self, wanted: Option<&str>) -> Result<Bytes, BaseError> {
-        let pulled = self.run(async |(client, mut at, auth): Connected| {
-            if let Some(digest) = wanted {
-                at = at.clone_with_digest(digest.to_owned());
-            }
-            let request = client.pull_manifest_raw(&at, &auth, &MANIFESTS);
-            patiently(Movement::question(), request).await
+        let (pinned, tag) = (self.reference.digest(), self.reference.tag());
+        let reference = wanted.or(pinned).or(tag).unwrap_or("latest");
+        let path = format!("manifests/{reference}");
+        let pulled = self.run(async |connected: Connected| {
+            let pull =
+                async { push::body(connected.get(&path, &MANIFESTS.join(", ")).await?).await };
+            patiently(Movement::question(), pull).await
         });
-        let (content, _) = pulled.await?;
+        let content = Bytes::from(pulled.await?);
         let found = digest(&content);
         // The digest is checked here, since a registry or a proxy may deliver something else.
         if wanted.is_some_and(|wanted| wanted != found) {
@@ -628,15 +650,13 @@ impl Fetching<'_> {
     /// Downloads a blob to a file. The outer error is one of the registry, which can be retried.
     async fn download(
         &self,
-        (client, at, auth): Connected,
+        connected: Connected,
         (wanted, size): (&str, u64),
         path: &Path,
         movement: Movement,
     ) -> Result<Downloaded, OciDistributionError> {
-        client
-            .store_auth_if_needed(at.resolve_registry(), &auth)
-            .await;
-        let mut stream = client.pull_blob_stream(&at, wanted).await?.stream;
+        let response = connected.get(&format!("blobs/{wanted}"), "*/*").await?;
+        let mut stream = response.bytes_stream();
         let folder = &self.source.folder;
         // Temporary file in the same folder, so that the final rename is atomic.
         let created = fs::create_dir_all(folder)
@@ -648,12 +668,8 @@ impl Fetching<'_> {
         let mut hash = Sha256::new();
         let mut received = 0;
         while let Some(chunk) = stream.next().await {
-            let chunk = match chunk {
-                Ok(chunk) => chunk,
-                // Wrong content, and not a broken connection.
-                Err(error) if is_other_content(&error) => break,
-                Err(error) => return Err(OciDistributionError::IoError(error)),
-            };
+            let chunk =
+                chunk.map_err(|error| OciDistributionError::IoError(io::Error::other(error)))?;
             movement.moved();
             received += chunk.len() as u64;
             // Stops before the disk fills up: a server can send more than the descriptor says.
@@ -683,11 +699,6 @@ impl Fetching<'_> {
             digits.ok_or_else(|| self.unusable(format!("`{digest}` is not a SHA-256 digest")))?;
         Ok(self.source.folder.join(digits))
     }
-}
-
-fn is_other_content(error: &io::Error) -> bool {
-    let inner = error.get_ref();
-    inner.is_some_and(|it| it.downcast_ref::<DigestError>().is_some())
 }
 
 fn kept_document(path: &Path, wanted: &str) -> Option<Bytes> {

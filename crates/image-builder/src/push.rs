@@ -24,7 +24,7 @@ use oci_client::errors::{OciDistributionError, OciErrorCode};
 
 use crate::image::{BuiltImage, Document};
 use crate::layer;
-pub(crate) use asking::{Asking, http_client};
+pub(crate) use asking::{Asker, Asking, body, http_client, succeeded, url};
 pub use attach::attach;
 pub use attached::{Attached, attached};
 pub use error::PushError;

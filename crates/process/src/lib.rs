@@ -123,22 +123,6 @@ pub struct Program {
     input: Option<String>,
 }
 
-/// Replaces this process by another run of its program with the same arguments, and with one variable
-/// set. Returns only if that fails.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this crate is the one that starts programs"
-)]
-pub fn start_again(name: &str, value: &OsStr) -> io::Error {
-    match std::env::current_exe() {
-        Ok(program) => std::process::Command::new(program)
-            .args(std::env::args_os().skip(1))
-            .env(name, value)
-            .exec(),
-        Err(error) => error,
-    }
-}
-
 impl Program {
     /// Creates a program from its name on the `PATH`, or from its path.
     pub fn new(program: impl AsRef<OsStr>) -> Self {

@@ -65,7 +65,7 @@ const ADDITION: &[(&str, &str)] = embed![
 
 /// Returns the folder for reproducible files: `$XDG_CACHE_HOME/deployer`, usually
 /// `~/.cache/deployer`.
-pub(crate) fn cache_folder() -> Result<PathBuf, Failure> {
+fn cache_folder() -> Result<PathBuf, Failure> {
     let strategy = etcetera::choose_base_strategy().map_err(|error| {
         Failure::preflight("there is no folder for the emulator")
             .because(error)

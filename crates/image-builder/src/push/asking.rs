@@ -1,7 +1,7 @@
-//! Requests to a registry, except those that log in and those that download layers.
+//! Requests to a registry, except those that log in.
 //!
 //! The registry client reads the system's certificates twice when it is created, also for a registry
-//! on this machine, which needs none. It drops the headers of responses, too: how long a registry
+//! on this machine, which needs none, and panics if there are none. It drops the headers of responses, too: how long a registry
 //! asks to wait, and where the next page of a list is.
 
 use std::time::{Duration, SystemTime};
@@ -19,9 +19,11 @@ use oci_client::{Reference, RegistryOperation};
 use reqwest::redirect::Policy;
 use reqwest::{Body, Url};
 
+use super::error::without_certificates;
 use super::loopback::is_loopback;
 use crate::digest::digest as digest_of;
 use crate::image::{MANIFESTS, MAX_DOCUMENT};
+use support::certificates;
 
 /// Timeout for a connection to the registry.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -33,18 +35,20 @@ pub(super) const DIGEST: &str = "docker-content-digest";
 type Answer<T> = Result<T, OciDistributionError>;
 
 /// Access to one repository, without a login yet.
+#[derive(Clone)]
 pub(crate) struct Asking {
     /// Repository, with any tag or digest.
     pub(crate) at: Reference,
-    /// Login for the registry, if it requires one, and a client that knows how to log in.
-    pub(crate) login: Option<(Client, RegistryAuth)>,
+    /// Login for the registry, if it requires one, and a client that knows how to log in. Without the
+    /// client, the login itself is sent.
+    pub(crate) login: Option<(Option<Client>, RegistryAuth)>,
     /// Client from [`http_client`].
     pub(crate) http: reqwest::Client,
 }
 
 /// Creates the HTTP client for a registry. For one on this machine, it reads no certificates, uses
 /// no proxy and follows no redirect to another machine.
-pub(crate) fn http_client(registry: &str, roots: &[String]) -> reqwest::Result<reqwest::Client> {
+pub(crate) fn http_client(registry: &str, roots: &[String]) -> Answer<reqwest::Client> {
     let client = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT);
     let client = if is_loopback(registry) {
         let stays = Policy::custom(|attempt| {
@@ -55,17 +59,19 @@ pub(crate) fn http_client(registry: &str, roots: &[String]) -> reqwest::Result<r
             }
         });
         client.no_proxy().tls_certs_only([]).redirect(stays)
+    } else if !certificates::has_any() {
+        return Err(without_certificates());
     } else {
         let roots = roots.iter();
         client.tls_certs_merge(
             roots.filter_map(|pem| reqwest::Certificate::from_pem(pem.as_bytes()).ok()),
         )
     };
-    client.build()
+    Ok(client.build()?)
 }
 
 /// Returns the URL of a path below `/v2/`.
-pub(super) fn url(at: &Reference, path: &str) -> Option<Url> {
+pub(crate) fn url(at: &Reference, path: &str) -> Option<Url> {
     let registry = at.resolve_registry();
     let scheme = if is_loopback(registry) {
         "http"
@@ -100,12 +106,13 @@ impl Asking {
     }
 
     /// Logs in, for questions or to push.
-    pub(super) async fn connect(&self, operation: RegistryOperation) -> Answer<Asker> {
+    pub(crate) async fn connect(&self, operation: RegistryOperation) -> Answer<Asker> {
         let base = url(&self.at, "");
         let base = base.ok_or_else(|| OciDistributionError::UrlParseError(self.at.whole()))?;
         let login = match &self.login {
             None => RegistryAuth::Anonymous,
-            Some((client, auth)) => match client.auth(&self.at, auth, operation).await {
+            Some((None, auth)) => auth.clone(),
+            Some((Some(client), auth)) => match client.auth(&self.at, auth, operation).await {
                 Ok(Some(token)) => RegistryAuth::Bearer(token),
                 Ok(None) | Err(_) => auth.clone(),
             },
@@ -120,7 +127,7 @@ impl Asking {
 
 /// Client with a login.
 #[derive(Clone)]
-pub(super) struct Asker {
+pub(crate) struct Asker {
     client: reqwest::Client,
     /// URL of the registry, the only one that gets the login.
     base: Url,
@@ -140,7 +147,7 @@ impl Asker {
         }
     }
 
-    pub(super) async fn send(
+    pub(crate) async fn send(
         &self,
         method: Method,
         url: Url,
@@ -243,7 +250,7 @@ async fn expect(response: reqwest::Response, status: u16) -> Answer<reqwest::Res
 }
 
 /// Reads the content of a response.
-pub(super) async fn body(mut response: reqwest::Response) -> Answer<Vec<u8>> {
+pub(crate) async fn body(mut response: reqwest::Response) -> Answer<Vec<u8>> {
     let mut content = Vec::new();
     while let Some(chunk) = response.chunk().await? {
         content.extend_from_slice(&chunk);
@@ -265,7 +272,7 @@ pub(super) fn incomplete(message: String) -> OciDistributionError {
 }
 
 /// Returns the response, unless it is an error.
-pub(super) async fn succeeded(response: reqwest::Response) -> Answer<reqwest::Response> {
+pub(crate) async fn succeeded(response: reqwest::Response) -> Answer<reqwest::Response> {
     let (url, code) = (response.url().to_string(), response.status().as_u16());
     match code {
         200 => Ok(response),

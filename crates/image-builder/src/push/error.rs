@@ -5,8 +5,6 @@ use oci_client::errors::{OciDistributionError, OciEnvelope, OciErrorCode};
 
 use crate::Hint;
 
-use support::certificates;
-
 use super::{Credentials, Repository, is_loopback, is_unknown_repository};
 
 /// Number of characters that are kept of a registry's message.
@@ -187,7 +185,7 @@ impl PushError {
             return Self::Incomplete { registry, reason };
         }
         let reason = reason(error);
-        if is_without_certificates(error, certificates::trusts_nobody()) {
+        if is_without_certificates(error) {
             return Self::NoCertificates { registry };
         }
         // Checked before `is_connect`, which is also true for a failed TLS handshake.
@@ -298,13 +296,17 @@ pub(super) fn is_silence(error: &OciDistributionError) -> bool {
     matches!(error, OciDistributionError::IoError(error) if error.kind() == std::io::ErrorKind::TimedOut)
 }
 
-/// Error of a client on a machine without certificates.
-pub(super) const NO_CERTIFICATES: &str = "no certificates";
+/// Text of the error below.
+const NO_CERTIFICATES: &str = "no certificates";
 
-/// Returns whether the registry was not asked, or not believed, because this machine trusts nobody.
-fn is_without_certificates(error: &OciDistributionError, trusts_nobody: bool) -> bool {
+/// Returns the error of a client on a machine without certificates.
+pub(super) fn without_certificates() -> OciDistributionError {
+    OciDistributionError::GenericError(Some(NO_CERTIFICATES.to_owned()))
+}
+
+/// Returns whether the registry was not asked because this machine trusts nobody.
+fn is_without_certificates(error: &OciDistributionError) -> bool {
     matches!(error, OciDistributionError::GenericError(Some(text)) if text == NO_CERTIFICATES)
-        || (trusts_nobody && matches!(tls_error(error), Some(rustls::Error::InvalidCertificate(_))))
 }
 
 /// Returns the error of the TLS library, if it is one. A retry would not help.
@@ -470,8 +472,6 @@ b6t+zNxQiqn/6KD5Gewbx8oSf+6WA+3Fel459ZlLU8ndHiu1nKHO3Udo
         };
         let error = OciDistributionError::RequestError(error);
         assert!(!is_of_the_way(&error), "it would be tried again");
-        assert!(is_without_certificates(&error, true));
-        assert!(!is_without_certificates(&error, false));
         let error = PushError::new(&repository, &error);
         let text = error.to_string();
         assert!(
@@ -479,8 +479,7 @@ b6t+zNxQiqn/6KD5Gewbx8oSf+6WA+3Fel459ZlLU8ndHiu1nKHO3Udo
             "{text}"
         );
         assert!(error.hint().unwrap().contains("`AWS_CA_BUNDLE`"));
-        let none = OciDistributionError::GenericError(Some(NO_CERTIFICATES.to_owned()));
-        let error = PushError::new(&repository, &none);
+        let error = PushError::new(&repository, &without_certificates());
         assert_eq!(
             error.to_string(),
             "this machine has no certificates to trust, so the registry `registry.example` cannot be trusted"

@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::asking::{
     Asker, Asking, CONNECT_TIMEOUT, body, http_client, incomplete, next_page, succeeded,
 };
-use super::error::{NO_CERTIFICATES, is_nonsense, is_of_the_way, is_silence, status};
+use super::error::{is_nonsense, is_of_the_way, is_silence, status, without_certificates};
 use super::idle::{Movement, patiently};
 use super::progress::BlobProgress;
 use super::retry::{Patience, Retry};
@@ -125,17 +125,17 @@ impl<'a> Session<'a> {
         let mut login = self.login();
         if login.is_wanted && login.client.is_none() {
             let is_local = self.retry.gives_up_on_nobody;
-            login.client = Some(client(&self.registry, is_local, &self.repository.roots)?);
+            login.client = client(&self.registry, is_local, &self.repository.roots)?;
         }
         let http = match &login.http {
             Some(http) => http.clone(),
             None => http_client(&self.registry, &self.repository.roots)?,
         };
         login.http = Some(http.clone());
-        let client = login.client.clone().filter(|_| login.is_wanted);
+        let client = login.client.clone();
         Ok(Asking {
             at: self.at(),
-            login: client.map(|client| (client, self.auth.clone())),
+            login: login.is_wanted.then(|| (client, self.auth.clone())),
             http,
         })
     }
@@ -472,8 +472,11 @@ fn entries(content: &[u8]) -> Answer<Vec<ImageIndexEntry>> {
     Ok(index.manifests)
 }
 
-/// Returns a client for a registry, and the address that the client uses for it.
-pub(crate) async fn client_for(registry: &str, roots: &[String]) -> Answer<(Client, String)> {
+/// Returns a client that logs in to a registry, and the address of the registry.
+pub(crate) async fn client_for(
+    registry: &str,
+    roots: &[String],
+) -> Answer<(Option<Client>, String)> {
     use_tls_of_ring();
     let is_local = loopback::is_loopback(registry);
     let address = if is_local {
@@ -484,12 +487,15 @@ pub(crate) async fn client_for(registry: &str, roots: &[String]) -> Answer<(Clie
     Ok((client(&address, is_local, roots)?, address))
 }
 
-fn client(registry: &str, is_local: bool, roots: &[String]) -> Answer<Client> {
-    // The library panics then, whether or not it would use them.
+/// Returns `None` for a registry of a machine without certificates: the library panics then, whether or
+/// not it would use them.
+fn client(registry: &str, is_local: bool, roots: &[String]) -> Answer<Option<Client>> {
     if !certificates::has_any() {
-        return Err(OciDistributionError::GenericError(Some(
-            NO_CERTIFICATES.to_owned(),
-        )));
+        return if is_local {
+            Ok(None)
+        } else {
+            Err(without_certificates())
+        };
     }
     let protocol = if is_local {
         ClientProtocol::HttpsExcept(vec![registry.to_owned()])
@@ -499,7 +505,7 @@ fn client(registry: &str, is_local: bool, roots: &[String]) -> Answer<Client> {
     // A proxy that is set here replaces those of the environment. If a local registry redirects to
     // another host, the request goes to this proxy and fails.
     let no_proxy = is_local.then(|| NO_PROXY.to_owned());
-    Client::try_from(ClientConfig {
+    let client = Client::try_from(ClientConfig {
         protocol,
         http_proxy: no_proxy.clone(),
         https_proxy: no_proxy.clone(),
@@ -512,7 +518,8 @@ fn client(registry: &str, is_local: bool, roots: &[String]) -> Answer<Client> {
         // applies instead.
         read_timeout: None,
         ..ClientConfig::default()
-    })
+    })?;
+    Ok(Some(client))
 }
 
 fn certificate(pem: &str) -> Certificate {

@@ -275,7 +275,7 @@ async fn a_silent_login_is_given_up() {
     let auth = oci_client::secrets::RegistryAuth::Basic(user, password);
     let asking = Asking {
         at: format!("{registry}/team/app").parse().unwrap(),
-        login: Some((oci_client::Client::default(), auth)),
+        login: Some((Some(oci_client::Client::default()), auth)),
         http: http_client(&registry.to_string(), &[]).unwrap(),
     };
     let busy = oci_client::errors::OciDistributionError::ServerError {
