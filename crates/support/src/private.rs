@@ -44,7 +44,7 @@ pub fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     Ok(file)
 }
 
-/// Returns whether only this user and root may change what is there: a file, or the entries of a folder.
+/// Returns whether only this user and root may write to a file, or change the entries of a folder.
 /// The group may, if it is the user's own.
 pub fn is_own(path: &Path) -> io::Result<bool> {
     let found = fs::metadata(path)?;

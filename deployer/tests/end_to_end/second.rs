@@ -110,13 +110,15 @@ impl Asked<'_> {
             &format!("cloudformation describe-stacks {STACK}"),
             "Stacks",
         );
-        self.change("created", "CREATE", "");
+        // Which zones there are is a question of its own, that not every emulator can answer.
+        let zones = "--parameters ParameterKey=ZoneA,ParameterValue=us-east-1a ParameterKey=ZoneB,ParameterValue=us-east-1b";
+        self.change("created", "CREATE", zones);
         let image = format!(
             "ParameterKey=ImageUri,ParameterValue=localhost/none@sha256:{:064}",
             1
         );
-        self.change("deployed", "UPDATE", &format!("--parameters {image}"));
-        self.change_set("unchanged", "UPDATE", &format!("--parameters {image}"));
+        self.change("deployed", "UPDATE", &format!("{zones} {image}"));
+        self.change_set("unchanged", "UPDATE", &format!("{zones} {image}"));
         self.note(
             "deleted: request",
             &format!("cloudformation delete-stack {STACK}"),
@@ -172,7 +174,7 @@ impl Asked<'_> {
         self.note(
             &format!("{step}: outputs"),
             &stack,
-            "sort(Stacks[0].Outputs[].OutputKey)",
+            "Stacks[0].Outputs[].OutputKey",
         );
     }
 
@@ -193,7 +195,7 @@ impl Asked<'_> {
             format!("cloudformation describe-change-set {STACK} --change-set-name {set}");
         let what = format!("{step}: change set");
         let until = Instant::now() + PATIENCE;
-        while let Some(status) = self.note(&what, &described, "[Status, StatusReason]") {
+        while let Some(status) = self.note(&what, &described, "[Status, StatusReason || `\"\"`]") {
             let is_over = !matches!(
                 status[0].as_str(),
                 Some("CREATE_PENDING" | "CREATE_IN_PROGRESS")
