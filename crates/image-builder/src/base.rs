@@ -435,14 +435,14 @@ impl Fetching<'_> {
         }
     }
 
-    async fn client(&self) -> Result<Connected, BaseError> {
+    /// Connects and logs in, unless that is done.
+    async fn connected(&self) -> Result<Connected, OciDistributionError> {
         let mut known = self.client.lock().await;
         if let Some(known) = &*known {
             return Ok(known.clone());
         }
         let registry = self.reference.registry();
-        let made = client_for(registry, &self.source.roots).await;
-        let (client, address) = made.map_err(|error| self.failed(&error))?;
+        let (client, address) = client_for(registry, &self.source.roots).await?;
         let mut at = match (self.reference.digest(), self.reference.tag()) {
             (Some(digest), _) => Reference::with_digest(
                 address,
@@ -462,15 +462,14 @@ impl Fetching<'_> {
             Credentials::Anonymous => RegistryAuth::Anonymous,
             Credentials::Basic { user, password } => RegistryAuth::Basic(user, password),
         };
-        let http =
-            http_client(registry, &self.source.roots).map_err(|error| self.failed(&error))?;
+        let http = http_client(registry, &self.source.roots)?;
         let asking = Asking {
             at,
             login: Some((client, auth)),
             http,
         };
-        let asker = asking.connect(RegistryOperation::Pull).await;
-        let asker = asker.map_err(|error| self.failed(&error))?;
+        let login = asking.connect(RegistryOperation::Pull);
+        let asker = patiently(Movement::question(), login).await?;
         let connected = Connected { asking, asker };
         *known = Some(connected.clone());
         Ok(connected)
@@ -482,16 +481,16 @@ impl Fetching<'_> {
         request: impl Fn(Connected) -> F,
     ) -> Result<T, BaseError> {
         let retry = Retry::of_pull(self.reference.registry(), RETRIES);
-        let attempts = async |connected: Connected| {
-            let asking = || Some(connected.asking.clone());
-            let request = || request(connected.clone());
+        let attempts = async || {
+            let asking = || Some(self.client.try_lock().ok()?.as_ref()?.asking.clone());
+            let request = || async { request(self.connected().await?).await };
             retry.run(&self.patience, asking, request).await
         };
-        let result = match attempts(self.client().await?).await {
+        let result = match attempts().await {
             Err(error) if is_unauthorised(&error) => {
                 // The client keeps its token until it expires by the client's own clock.
                 *self.client.lock().await = None;
-                attempts(self.client().await?).await
+                attempts().await
             }
             result => result,
         };

@@ -29,6 +29,8 @@ use support::certificates;
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time limit for the question how long to wait.
 const LIMIT: Duration = Duration::from_secs(10);
+/// Name of this program, without which some registries refuse requests.
+pub(super) const USER_AGENT: &str = concat!("deployer/", env!("CARGO_PKG_VERSION"));
 /// Header with the digest of a manifest.
 pub(super) const DIGEST: &str = "docker-content-digest";
 
@@ -47,9 +49,11 @@ pub(crate) struct Asking {
 }
 
 /// Creates the HTTP client for a registry. For one on this machine, it reads no certificates, uses
-/// no proxy and follows no redirect to another machine.
+/// no proxy and follows no redirect to another machine. To others it speaks TLS only.
 pub(crate) fn http_client(registry: &str, roots: &[String]) -> Answer<reqwest::Client> {
-    let client = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT);
+    let client = reqwest::Client::builder()
+        .user_agent(USER_AGENT)
+        .connect_timeout(CONNECT_TIMEOUT);
     let client = if is_loopback(registry) {
         let stays = Policy::custom(|attempt| {
             if is_here(attempt.url()) {
@@ -63,7 +67,7 @@ pub(crate) fn http_client(registry: &str, roots: &[String]) -> Answer<reqwest::C
         return Err(without_certificates());
     } else {
         let roots = roots.iter();
-        client.tls_certs_merge(
+        client.https_only(true).tls_certs_merge(
             roots.filter_map(|pem| reqwest::Certificate::from_pem(pem.as_bytes()).ok()),
         )
     };
@@ -112,9 +116,9 @@ impl Asking {
         let login = match &self.login {
             None => RegistryAuth::Anonymous,
             Some((None, auth)) => auth.clone(),
-            Some((Some(client), auth)) => match client.auth(&self.at, auth, operation).await {
-                Ok(Some(token)) => RegistryAuth::Bearer(token),
-                Ok(None) | Err(_) => auth.clone(),
+            Some((Some(client), auth)) => match client.auth(&self.at, auth, operation).await? {
+                Some(token) => RegistryAuth::Bearer(token),
+                None => auth.clone(),
             },
         };
         Ok(Asker {
@@ -214,23 +218,52 @@ impl Asker {
         let response = expect(response, status).await?;
         let place = response.headers().get(LOCATION);
         let place = place.ok_or(OciDistributionError::RegistryNoLocationError)?;
-        let place = response.url().join(place.to_str()?);
-        let place =
-            place.map_err(|error| OciDistributionError::UrlParseError(error.to_string()))?;
-        // What goes to a registry on this machine stays there.
-        if is_here(&self.base) && !is_here(&place) {
-            let reason = format!("it sends uploads to another machine: {place}");
-            return Err(OciDistributionError::SpecViolationError(reason));
-        }
-        Ok(place)
+        let asked = response.url();
+        upload_place(&self.base, asked, place.to_str()?)
     }
 
     /// Sends a manifest.
     pub(super) async fn put(&self, url: Url, media_type: &str, content: Bytes) -> Answer<()> {
         let request = self.request(Method::PUT, url);
         let request = request.header(CONTENT_TYPE, media_type).body(content);
-        expect(request.send().await?, 201).await.map(drop)
+        let response = request.send().await?;
+        // As older versions of Quay do.
+        if response.status().as_u16() == 202 {
+            return Ok(());
+        }
+        expect(response, 201).await.map(drop)
     }
+}
+
+/// Returns where to upload, which a registry gives in answer to a request at `asked`.
+fn upload_place(base: &Url, asked: &Url, location: &str) -> Answer<Url> {
+    let place = asked.join(location);
+    let mut place =
+        place.map_err(|error| OciDistributionError::UrlParseError(error.to_string()))?;
+    // A registry behind a proxy that ends TLS may know itself only without.
+    if base.scheme() == "https" && place.port().is_none() {
+        place.set_scheme("https").ok();
+    }
+    if is_here(base) {
+        // What goes to a registry on this machine stays there.
+        if !is_here(&place) {
+            let host = place.host_str().unwrap_or_default();
+            let reason = format!("it sends uploads to another machine: {host}");
+            return Err(OciDistributionError::SpecViolationError(reason));
+        }
+        // The login is for one name of this machine, and the registry may call it by another.
+        if place.port_or_known_default() == base.port_or_known_default() {
+            place.set_host(base.host_str()).ok();
+        }
+    }
+    Ok(place)
+}
+
+/// Returns the address of a response. What follows `?` may be a signature that gives access.
+fn place_of(response: &reqwest::Response) -> String {
+    let mut url = response.url().clone();
+    url.set_query(None);
+    url.to_string()
 }
 
 /// Returns the response if it has this status.
@@ -243,7 +276,7 @@ async fn expect(response: reqwest::Response, status: u16) -> Answer<reqwest::Res
         let reason = format!("it answers {found} and not {status}");
         return Err(OciDistributionError::SpecViolationError(reason));
     }
-    let (url, code) = (response.url().to_string(), found.as_u16());
+    let (url, code) = (place_of(&response), found.as_u16());
     let message = body(response).await.unwrap_or_default();
     let message = String::from_utf8_lossy(&message).into_owned();
     Err(OciDistributionError::ServerError { code, url, message })
@@ -273,7 +306,7 @@ pub(super) fn incomplete(message: String) -> OciDistributionError {
 
 /// Returns the response, unless it is an error.
 pub(crate) async fn succeeded(response: reqwest::Response) -> Answer<reqwest::Response> {
-    let (url, code) = (response.url().to_string(), response.status().as_u16());
+    let (url, code) = (place_of(&response), response.status().as_u16());
     match code {
         200 => Ok(response),
         401 => Err(OciDistributionError::UnauthorizedError { url }),
@@ -404,6 +437,66 @@ mod tests {
             assert_eq!(wait(&headers, now + LIMIT * 360), expected, "{text}");
         }
         assert_eq!(wait(&HeaderMap::new(), now), None);
+    }
+
+    #[test]
+    fn uploads_go_where_the_login_counts_and_nobody_listens() {
+        let place = |base: &str, location: &str| {
+            let base: Url = base.parse().unwrap();
+            let asked = base.join("team/app/blobs/uploads/").unwrap();
+            upload_place(&base, &asked, location).map(|place| place.to_string())
+        };
+        for (base, location, expected) in [
+            (
+                "https://a.example/v2/",
+                "/v2/u?s=1",
+                "https://a.example/v2/u?s=1",
+            ),
+            (
+                "https://a.example/v2/",
+                "https://b.example/u",
+                "https://b.example/u",
+            ),
+            (
+                "https://a.example/v2/",
+                "http://a.example/u?s=1",
+                "https://a.example/u?s=1",
+            ),
+            // Refused when it is requested: the client speaks TLS only.
+            (
+                "https://a.example/v2/",
+                "http://a.example:80/u",
+                "https://a.example/u",
+            ),
+            (
+                "https://a.example/v2/",
+                "http://a.example:8080/u",
+                "http://a.example:8080/u",
+            ),
+            (
+                "http://127.0.0.1:5000/v2/",
+                "u",
+                "http://127.0.0.1:5000/v2/team/app/blobs/uploads/u",
+            ),
+            (
+                "http://127.0.0.1:5000/v2/",
+                "http://localhost:5000/u",
+                "http://127.0.0.1:5000/u",
+            ),
+            (
+                "http://127.0.0.1:5000/v2/",
+                "http://localhost:5001/u",
+                "http://localhost:5001/u",
+            ),
+        ] {
+            assert_eq!(
+                place(base, location).unwrap(),
+                expected,
+                "{base} {location}"
+            );
+        }
+        assert!(place("http://127.0.0.1:5000/v2/", "http://192.0.2.1:5000/u").is_err());
+        assert!(place("https://a.example/v2/", "https://").is_err());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use http::Method;
 use oci_spec::image::MediaType;
 use reqwest::header::ACCEPT;
 
-use super::asking::DIGEST;
+use super::asking::{DIGEST, USER_AGENT};
 use super::attach::Artifacts;
 use super::{Credentials, Repository, is_loopback, loopback};
 
@@ -43,8 +43,10 @@ async fn ask(
     let here = loopback::HERE.map(|address| SocketAddr::new(address, 0));
     let (host, _port) = loopback::split(registry);
     let client = reqwest::Client::builder()
+        .user_agent(USER_AGENT)
         .tls_certs_only([])
         .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
         // A loopback name is resolved here. This does not affect a host that is an address already.
         .resolve_to_addrs(host, &here)
         .timeout(LIMIT)

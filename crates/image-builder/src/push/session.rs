@@ -14,7 +14,7 @@ use reqwest::Url;
 use serde_json::Value;
 
 use super::asking::{
-    Asker, Asking, CONNECT_TIMEOUT, body, http_client, incomplete, next_page, succeeded,
+    Asker, Asking, CONNECT_TIMEOUT, USER_AGENT, body, http_client, incomplete, next_page, succeeded,
 };
 use super::error::{is_nonsense, is_of_the_way, is_silence, status, without_certificates};
 use super::idle::{Movement, patiently};
@@ -511,12 +511,8 @@ fn client(registry: &str, is_local: bool, roots: &[String]) -> Answer<Option<Cli
         https_proxy: no_proxy.clone(),
         no_proxy: no_proxy.map(|_| LOOPBACK.to_owned()),
         extra_root_certificates: roots.iter().map(|pem| certificate(pem)).collect(),
-        // Chunked uploads of this library have parts of 4 MiB; ECR requires larger ones.
-        use_monolithic_push: true,
+        user_agent: USER_AGENT,
         connect_timeout: Some(CONNECT_TIMEOUT),
-        // This timeout counts from the start of a request, and a large layer takes longer. `idle`
-        // applies instead.
-        read_timeout: None,
         ..ClientConfig::default()
     })?;
     Ok(Some(client))

@@ -80,6 +80,7 @@ struct Request {
     path: String,
     query: String,
     authorization: String,
+    is_named: bool,
     body: Vec<u8>,
 }
 
@@ -227,6 +228,10 @@ impl State {
     fn respond(&mut self, request: Request) -> Option<Response> {
         self.requests
             .push(format!("{} {}", request.method, request.path));
+        // As firewalls of large registries do with programs that do not say who they are.
+        if !request.is_named {
+            return Some(Response::new(403, ""));
+        }
         if self
             .login
             .as_ref()
@@ -457,6 +462,7 @@ async fn read(stream: &mut BufReader<TcpStream>) -> Option<Request> {
         path: path.to_owned(),
         query: query.to_owned(),
         authorization: header("authorization").unwrap_or_default(),
+        is_named: header("user-agent").is_some_and(|name| name.starts_with("deployer/")),
         body,
     })
 }
