@@ -52,7 +52,11 @@ impl Base {
             "config": descriptor(&config, "application/vnd.oci.image.config.v1+json"),
             "layers": [descriptor(&layer, "application/vnd.oci.image.layer.v1.tar")],
         });
-        fs::write(at.join("manifests/1"), manifest.to_string()).expect("a manifest");
+        let manifest = manifest.to_string();
+        // By its tag, and by its digest.
+        for name in ["1", &digest(manifest.as_bytes())] {
+            fs::write(at.join("manifests").join(name), &manifest).expect("a manifest");
+        }
         Self {
             reference: format!("{}/base:1", serve(folder.to_owned())),
         }
@@ -164,5 +168,8 @@ fn answer(stream: TcpStream, folder: &Path) -> Option<()> {
         body.len()
     )
     .ok()?;
+    if first.starts_with("HEAD ") {
+        return Some(());
+    }
     stream.write_all(&body).ok()
 }
