@@ -443,21 +443,12 @@ impl Fetching<'_> {
         }
         let registry = self.reference.registry();
         let (client, address) = client_for(registry, &self.source.roots).await?;
-        let mut at = match (self.reference.digest(), self.reference.tag()) {
-            (Some(digest), _) => Reference::with_digest(
-                address,
-                self.reference.repository().to_owned(),
-                digest.to_owned(),
-            ),
-            (None, tag) => Reference::with_tag(
-                address,
-                self.reference.repository().to_owned(),
-                tag.unwrap_or("latest").to_owned(),
-            ),
+        let at = if registry == "docker.io" {
+            self.reference.clone()
+        } else {
+            let name = self.reference.repository().to_owned();
+            Reference::with_tag(address, name, "latest".to_owned())
         };
-        if registry == "docker.io" {
-            at = self.reference.clone();
-        }
         let auth = match self.source.credentials.of(registry).await {
             Credentials::Anonymous => RegistryAuth::Anonymous,
             Credentials::Basic { user, password } => RegistryAuth::Basic(user, password),

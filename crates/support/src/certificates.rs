@@ -35,10 +35,8 @@ pub fn has_any() -> bool {
     };
     file.is_some_and(|file| has_certificate(&file))
         || folders.iter().any(|folder| {
-            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-            entries
-                .into_iter()
-                .any(|entry| has_certificate(&entry.path()))
+            let mut entries = fs::read_dir(folder).into_iter().flatten().flatten();
+            entries.any(|entry| has_certificate(&entry.path()))
         })
 }
 

@@ -1,8 +1,8 @@
 //! Requests to a registry, except those that log in.
 //!
 //! The registry client reads the system's certificates twice when it is created, also for a registry
-//! on this machine, which needs none, and panics if there are none. It drops the headers of responses, too: how long a registry
-//! asks to wait, and where the next page of a list is.
+//! on this machine, which needs none, and panics if there are none. It drops the headers of
+//! responses, too: how long a registry asks to wait, and where the next page of a list is.
 
 use std::time::{Duration, SystemTime};
 
