@@ -14,8 +14,11 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::Command;
 
-/// Variable that marks programs of a run.
+/// Variable that marks programs of a run. The emulator inherits it.
 const MARK: &str = "ACCEPTANCE_RUN";
+/// Variable that marks other programs that a run needs, and what they start: nothing of theirs is to
+/// stay.
+const HELPER_MARK: &str = "ACCEPTANCE_HELPER";
 /// Maximum time that a program may take to end after each signal.
 const GRACE: Duration = Duration::from_secs(3);
 /// Maximum time that a pipe may stay open after its program has ended.
@@ -84,6 +87,13 @@ pub(crate) fn command(program: impl AsRef<OsStr>, mark: &str) -> Command {
         .stderr(Stdio::piped())
         .process_group(0)
         .env(MARK, mark);
+    command
+}
+
+/// Prepares another program that the run with this mark needs.
+pub(crate) fn helper(program: impl AsRef<OsStr>, mark: &str) -> Command {
+    let mut command = command(program, mark);
+    command.env(HELPER_MARK, mark);
     command
 }
 
@@ -166,9 +176,8 @@ pub(crate) async fn end_all(mark: &str) -> usize {
     found.len()
 }
 
-/// Returns the programs under test that carry this mark. The emulator, which inherits it, is none.
+/// Returns the programs under test that carry this mark, and its helpers. The emulator is neither.
 fn of_run(mark: &str) -> Vec<Pid> {
-    let wanted = format!("{MARK}={mark}");
     let Ok(entries) = std::fs::read_dir("/proc") else {
         return Vec::new();
     };
@@ -177,23 +186,26 @@ fn of_run(mark: &str) -> Vec<Pid> {
         .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     pids.filter(|pid| {
         let read = |name: &str| std::fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
-        is_ours(&read("cmdline"), &read("environ"), &wanted)
+        is_ours(&read("cmdline"), &read("environ"), mark)
     })
     .filter_map(Pid::from_raw)
     .collect()
 }
 
-/// Returns whether a process is a program under test with this variable.
-fn is_ours(arguments: &[u8], variables: &[u8], wanted: &str) -> bool {
+/// Returns whether a process is a program under test with this mark, or comes from a helper with it.
+fn is_ours(arguments: &[u8], variables: &[u8], mark: &str) -> bool {
     // A script has its interpreter in front.
     let names = arguments.split(|byte| *byte == 0).take(2);
     let mut names = names.map(|argument| Path::new(OsStr::from_bytes(argument)).file_name());
     let is_program =
         names.any(|name| name.is_some_and(|name| name == "deployer" || name == "checker"));
-    is_program
-        && variables
+    let has = |name: &str| {
+        let wanted = format!("{name}={mark}");
+        variables
             .split(|byte| *byte == 0)
             .any(|variable| variable == wanted.as_bytes())
+    };
+    has(HELPER_MARK) || (is_program && has(MARK))
 }
 
 #[cfg(test)]
@@ -203,15 +215,14 @@ mod tests {
     #[test]
     fn only_programs_of_the_run_are_ended() {
         let variables = b"HOME=/\0ACCEPTANCE_RUN=one\0";
-        let wanted = "ACCEPTANCE_RUN=one";
-        assert!(is_ours(b"/x/deployer\0up\0", variables, wanted));
-        assert!(!is_ours(b"/x/python3\0ministack\0", variables, wanted));
-        assert!(!is_ours(
-            b"/x/deployer\0up\0",
-            b"ACCEPTANCE_RUN=other\0",
-            wanted
-        ));
-        assert!(!is_ours(b"", variables, wanted));
+        assert!(is_ours(b"/x/deployer\0up\0", variables, "one"));
+        assert!(!is_ours(b"/x/python3\0ministack\0", variables, "one"));
+        assert!(!is_ours(b"/x/deployer\0up\0", variables, "other"));
+        assert!(!is_ours(b"", variables, "one"));
+        // What a helper starts has another name.
+        let helper = b"ACCEPTANCE_HELPER=one\0ACCEPTANCE_RUN=one\0";
+        assert!(is_ours(b"/x/python3\0-m\0pip\0", helper, "one"));
+        assert!(!is_ours(b"/x/python3\0-m\0pip\0", helper, "other"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::process::{self, Finished, command};
+use crate::process::{self, Finished, command, helper};
 use crate::record::Run;
 
 /// Settings of the caller that say how the service is reached. All others of the deployer would
@@ -125,7 +125,7 @@ impl Programs {
 
     /// Runs another program, in the project's folder.
     pub(crate) async fn other(&self, program: &str, arguments: &[&str]) -> Result<String, String> {
-        let mut command = command(program, &self.run.mark);
+        let mut command = helper(program, &self.run.mark);
         command.current_dir(&self.root).args(arguments);
         command.envs(self.run.place.variables());
         let output = tokio::time::timeout(READ_LIMIT, command.kill_on_drop(true).output()).await;
